@@ -1,0 +1,51 @@
+"""Errors that the packages raise on purpose, each also a builtin.
+
+::
+
+    DeepfakeError
+    ├── InputError (ValueError)        the user's input: one sentence, exit status 2
+    │   ├── DatasetError               a folder, manifest or metadata.json
+    │   ├── TableError                 a feature table
+    │   └── ModelError                 a model folder
+    └── ClipError (RuntimeError)       one clip; becomes the status of its row
+        ├── UnreadableError            not a video, damaged, no picture stream
+        └── TooShortError              no frame, or too few to measure anything
+"""
+
+
+class DeepfakeError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class InputError(DeepfakeError, ValueError):
+    """The user's input can't be used; the message names the file and the remedy."""
+
+
+class DatasetError(InputError):
+    """A folder, a manifest or a ``metadata.json`` can't be read as a data set."""
+
+
+class TableError(InputError):
+    """A feature table is missing, foreign, or lacks what the step needs."""
+
+
+class ModelError(InputError):
+    """A model folder is missing, foreign, damaged or of another version."""
+
+
+class ClipError(DeepfakeError, RuntimeError):
+    """One clip can't be measured; ``status`` is what its row will say."""
+
+    status = "crashed"
+
+
+class UnreadableError(ClipError):
+    """The file is not a video, is damaged, or holds no picture stream."""
+
+    status = "unreadable"
+
+
+class TooShortError(ClipError):
+    """The clip has no frame, or too few to measure anything."""
+
+    status = "too_short"

@@ -1,0 +1,176 @@
+"""All that a cue may look at: what one pass over a clip leaves behind.
+
+An :class:`Observation` is small (a few megabytes), holds no container field, and saves to one ``.npz``
+file without pickle; what is loaded equals what was saved, bit for bit.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, fields
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCHEMA_VERSION = 1
+AUDIO_RATE_HZ = 16_000
+CROP_SCALE = 1.6  # side of a stored crop over the longer side of the face box
+CROP_MAX_PX = 320  # larger crops are reduced by area to this side
+CROPS_PER_TRACK = 16
+PATCH_SIDES_PX = (128, 64)  # native patches: the largest that the face box holds
+
+Float = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One person's face through the clip.
+
+    ``m`` is the number of frames from the track's first to its last, ``k`` the number of crops.
+    Pixels are those of the upright full frame; x right, y down.
+    """
+
+    frame_index: NDArray[np.int32]
+    """[m] Position of each sample in ``Observation.times_s``."""
+    landmarks: Float
+    """[m, 68, 2] dlib/iBUG-68 points in px; NaN where the face was lost."""
+    flow: Float
+    """[m, 68, 2] where optical flow carries the previous sample's landmarks to, in px; NaN where the
+    forward-backward gap is above 2 px of 400 (Sun et al. 2021), and in the first sample."""
+    box: Float
+    """[m, 4] left, top, right, bottom in px, from the detector or carried on by the landmarks."""
+    detector_score: Float
+    """[m] score of the last detection that confirmed the face, in [0, 1]."""
+    region_rgb: Float
+    """[m, 4, 3] mean red, green, blue (0-255) of forehead, right cheek, left cheek and background."""
+    sharpness: Float
+    """[m, 3] mean absolute Laplacian of the luma (grey levels) inside the face, in the ring around it,
+    and in the background patch, all reduced to an inter-ocular distance of 60 px when larger."""
+    crop_index: NDArray[np.int32]
+    """[k] Position in this track (0..m-1) of each crop, increasing."""
+    crop_box: Float
+    """[k, 3] left, top and side in px of the square that each crop shows; it may reach over the frame's edge."""
+    crops: tuple[Bytes, ...]
+    """k arrays [s, s, 3], RGB; ``s`` is the square's side in whole px, at most ``CROP_MAX_PX``."""
+    crops_next: tuple[Bytes, ...]
+    """k arrays [s, s]: luma of the same square in the following frame; of size 0 at the clip's end."""
+    patch_face: tuple[Bytes, ...]
+    """k arrays [p, p]: native luma centred on the landmarks; of size 0 where the face is under 64 px."""
+    patch_background: tuple[Bytes, ...]
+    """k arrays [p, p]: native luma off every face, of texture like the face's; of size 0 where there is no room."""
+
+    def __len__(self) -> int:
+        return len(self.frame_index)
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """What one pass over a clip leaves behind; ``tracks`` has the main person first."""
+
+    times_s: NDArray[np.float64]
+    """[n] Presentation times of the decoded frames, increasing, as in the file."""
+    frame_size: tuple[int, int]
+    """Width and height in px, upright."""
+    duration_s: float
+    """Last time minus first, plus one mean frame."""
+    duplicate: NDArray[np.bool_]
+    """[n] True for a frame equal to the one before it (rate conversion)."""
+    tracks: tuple[Track, ...]
+    audio: Float | None
+    """Mono sound at ``AUDIO_RATE_HZ``, full scale 1; None without a sound stream."""
+    audio_start_s: float
+    """Presentation time of ``audio[0]``, on the clock of ``times_s``; NaN without sound."""
+    n_faces: int
+    """Number of people seen for at least a second, kept or not."""
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def fps_mean(self) -> float:
+        """Frames per second from the median step between presentation times; NaN for a single frame."""
+        steps = np.diff(self.times_s)
+        return float(1.0 / np.median(steps)) if steps.size and np.median(steps) > 0 else float("nan")
+
+
+_SCALARS = ("frame_size", "duration_s", "audio_start_s", "n_faces", "schema_version")
+_RAGGED = ("crops", "crops_next", "patch_face", "patch_background")
+
+
+def save(observation: Observation, file: BinaryIO | str) -> None:
+    """Write to a path or binary file as compressed ``.npz``."""
+    scalars = {name: getattr(observation, name) for name in _SCALARS} | {"n_tracks": len(observation.tracks)}
+    arrays: dict[str, Any] = {
+        "scalars": np.frombuffer(json.dumps(scalars).encode(), dtype=np.uint8),
+        "times_s": observation.times_s,
+        "duplicate": observation.duplicate,
+    }
+    if observation.audio is not None:
+        arrays["audio"] = observation.audio
+    for number, track in enumerate(observation.tracks):
+        for one in fields(Track):
+            value = getattr(track, one.name)
+            key = f"track{number}.{one.name}"
+            if one.name in _RAGGED:
+                arrays[f"{key}.shapes"] = np.array([_shape3(item) for item in value], dtype=np.int32).reshape(-1, 3)
+                value = np.concatenate([item.ravel() for item in value]) if value else np.empty(0, np.uint8)
+            arrays[key] = value
+    np.savez_compressed(file, **arrays)
+
+
+def load(file: BinaryIO | str) -> Observation:
+    """Read what :func:`save` wrote.
+
+    Raises
+    ------
+    ValueError
+        The file is of another schema version, or is no observation.
+    """
+    with np.load(file, allow_pickle=False) as archive:
+        if "scalars" not in archive:
+            raise ValueError("not an observation: the file has no entry 'scalars'")
+        scalars = json.loads(archive["scalars"].tobytes())
+        if scalars["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"observation of schema {scalars['schema_version']}; this version reads {SCHEMA_VERSION}")
+        tracks = tuple(_load_track(archive, number) for number in range(scalars.pop("n_tracks")))
+        scalars["frame_size"] = tuple(scalars["frame_size"])
+        return Observation(
+            times_s=archive["times_s"],
+            duplicate=archive["duplicate"],
+            tracks=tracks,
+            audio=archive["audio"] if "audio" in archive else None,
+            **scalars,
+        )
+
+
+def dumps(observation: Observation) -> bytes:
+    """The bytes that :func:`save` would write."""
+    buffer = io.BytesIO()
+    save(observation, buffer)
+    return buffer.getvalue()
+
+
+def _load_track(archive: Any, number: int) -> Track:
+    values: dict[str, Any] = {}
+    for one in fields(Track):
+        key = f"track{number}.{one.name}"
+        values[one.name] = archive[key]
+        if one.name in _RAGGED:
+            values[one.name] = _split(archive[key], archive[f"{key}.shapes"])
+    return Track(**values)
+
+
+def _shape3(image: Bytes) -> tuple[int, int, int]:
+    """Height, width and channels; 0 channels stands for a grey image."""
+    return (image.shape[0], image.shape[1], image.shape[2] if image.ndim == 3 else 0)
+
+
+def _split(flat: Bytes, shapes: NDArray[np.int32]) -> tuple[Bytes, ...]:
+    images, start = [], 0
+    for height, width, channels in shapes.tolist():
+        shape = (height, width, channels) if channels else (height, width)
+        size = int(np.prod(shape))
+        images.append(flat[start : start + size].reshape(shape))
+        start += size
+    return tuple(images)

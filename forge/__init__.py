@@ -1,0 +1,1 @@
+"""Real clips in, labelled forgeries out: demo data, training data, augmentation."""
