@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*\.[a-zA-Z0-9_]+$")
-INFRASTRUCTURE = frozenset({"spec", "observation", "series", "errors", "geometry"})  # modules that are no family
+INFRASTRUCTURE = frozenset({"spec", "observation", "series", "errors", "geometry", "table", "models"})  # modules that are no family
 NEEDS = frozenset({"picture", "sound", "track", "crops"})
 
 Measure = Callable[["Observation", "Track"], Mapping[str, float]]
