@@ -1,0 +1,256 @@
+"""Geometry of the 68 landmarks: scale, mirror, alignment, pose, eye openness, regions.
+
+Indices are dlib's / iBUG-300-W's, 0-based. Left and right are the subject's, so the right eye (36-41) lies
+on the image's left. Lengths are divided by the clip's ``D`` (unit "iod"), never by a frame's own eye distance,
+which trembles. Everything is float64 and vectorised over frames; a lost frame (NaN) stays NaN.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.observation import Float, Track
+
+F64 = NDArray[np.float64]
+
+RIGHT_EYE, LEFT_EYE = np.arange(36, 42), np.arange(42, 48)
+REGIONS: dict[str, NDArray[np.int64]] = {
+    "jaw": np.arange(0, 17),
+    "brows": np.arange(17, 27),
+    "nose": np.arange(27, 36),
+    "eyes": np.arange(36, 48),
+    "mouth": np.arange(48, 68),
+}
+RIGID = np.r_[27:36, 36, 39, 42, 45]  # nose and eye corners: bone moves them, not expression
+POSE_POINTS = np.r_[17:36, 36, 39, 42, 45, 48, 54]  # brows, nose, eye and mouth corners
+MIRROR = np.r_[
+    16:-1:-1, 26:16:-1, 27:31, 35:30:-1, 45:41:-1, 47, 46, 39:35:-1, 41, 40,
+    54:47:-1, 59:54:-1, 64:59:-1, 67:64:-1,
+]  # fmt: skip
+"""New index i takes old index ``MIRROR[i]`` when the picture is mirrored; an involution."""
+FRONTAL_YAW_DEG = 25.0  # D comes from frames that look this straight at the camera
+FRONTAL_FRAMES_MIN = 10  # fewer: D comes from all frames
+LANDMARK_SQUARE_PX, LANDMARK_SQUARE_SCALE = 256, 1.5  # dlib answers in whole px of such a square around the box
+
+# Mean face, x right, y down, z away from the camera, in iod, origin between the eyes. Rank-3 factorisation
+# (Tomasi & Kanade 1992) of dlib's landmarks on 2,297 portraits (LFW, FFHQ) and their mirror images.
+FACE_MODEL: F64 = np.array(
+    [
+        (-1.18, 0.05, 1.23),
+        (-1.17, 0.35, 1.16),
+        (-1.14, 0.66, 1.12),
+        (-1.08, 0.96, 1.06),
+        (-0.98, 1.24, 0.90),
+        (-0.80, 1.48, 0.66),
+        (-0.57, 1.69, 0.37),
+        (-0.30, 1.85, 0.10),
+        (0.00, 1.90, 0.00),
+        (0.30, 1.85, 0.10),
+        (0.57, 1.69, 0.37),
+        (0.80, 1.48, 0.66),
+        (0.98, 1.24, 0.90),
+        (1.08, 0.96, 1.06),
+        (1.14, 0.66, 1.12),
+        (1.17, 0.35, 1.16),
+        (1.18, 0.05, 1.23),
+        (-0.93, -0.19, 0.25),
+        (-0.79, -0.32, 0.04),
+        (-0.59, -0.36, -0.14),
+        (-0.38, -0.34, -0.28),
+        (-0.19, -0.27, -0.37),
+        (0.19, -0.27, -0.37),
+        (0.38, -0.34, -0.28),
+        (0.59, -0.36, -0.14),
+        (0.79, -0.32, 0.04),
+        (0.93, -0.19, 0.25),
+        (0.00, -0.04, -0.39),
+        (0.00, 0.15, -0.53),
+        (0.00, 0.34, -0.69),
+        (0.00, 0.54, -0.85),
+        (-0.23, 0.68, -0.42),
+        (-0.12, 0.72, -0.50),
+        (0.00, 0.76, -0.56),
+        (0.12, 0.72, -0.50),
+        (0.23, 0.68, -0.42),
+        (-0.69, 0.01, 0.10),
+        (-0.57, -0.06, -0.01),
+        (-0.43, -0.06, -0.04),
+        (-0.30, 0.02, -0.02),
+        (-0.43, 0.05, -0.03),
+        (-0.58, 0.05, 0.00),
+        (0.30, 0.02, -0.02),
+        (0.43, -0.06, -0.04),
+        (0.57, -0.06, -0.01),
+        (0.69, 0.01, 0.10),
+        (0.58, 0.05, 0.00),
+        (0.43, 0.05, -0.03),
+        (-0.45, 1.08, 0.06),
+        (-0.29, 0.99, -0.25),
+        (-0.12, 0.96, -0.41),
+        (0.00, 0.98, -0.43),
+        (0.12, 0.96, -0.41),
+        (0.29, 0.99, -0.25),
+        (0.45, 1.08, 0.06),
+        (0.30, 1.23, -0.16),
+        (0.13, 1.29, -0.31),
+        (0.00, 1.31, -0.34),
+        (-0.13, 1.29, -0.31),
+        (-0.30, 1.23, -0.16),
+        (-0.38, 1.08, 0.01),
+        (-0.12, 1.05, -0.37),
+        (0.00, 1.06, -0.39),
+        (0.12, 1.05, -0.37),
+        (0.38, 1.08, 0.01),
+        (0.13, 1.15, -0.32),
+        (0.00, 1.16, -0.34),
+        (-0.13, 1.15, -0.32),
+    ]
+)
+
+
+def eye_distance(landmarks: F64 | Float) -> F64:
+    """Distance between the centroids of the two eyes, px, of each frame of ``landmarks`` [..., 68, 2]."""
+    points = np.asarray(landmarks, dtype=np.float64)
+    gap = points[..., LEFT_EYE, :].mean(axis=-2) - points[..., RIGHT_EYE, :].mean(axis=-2)
+    return np.hypot(gap[..., 0], gap[..., 1])
+
+
+def clip_scale(landmarks: F64 | Float, yaw_deg: F64) -> float:
+    """``D``: median eye distance over frames with absolute yaw below 25 degrees, over all when those are under 10.
+
+    Parameters
+    ----------
+    landmarks : ndarray of shape (n, 68, 2)
+        Pixels; NaN where the face was lost.
+    yaw_deg : ndarray of shape (n,)
+        From :func:`pose`.
+
+    Returns
+    -------
+    float
+        Pixels; NaN without a face, or when the eyes coincide.
+    """
+    distance = eye_distance(landmarks)
+    frontal = np.isfinite(distance) & (np.abs(yaw_deg) < FRONTAL_YAW_DEG)
+    chosen = distance[frontal if frontal.sum() >= FRONTAL_FRAMES_MIN else np.isfinite(distance)]
+    scale = float(np.median(chosen)) if chosen.size else np.nan
+    return scale if scale > 0 else np.nan
+
+
+def pose(landmarks: F64 | Float) -> F64:
+    """Head pose of each frame, from a weak-perspective fit of the mean face to brows, nose and corners.
+
+    Good to a few degrees: meant for gates (which frames are frontal), not for measuring motion.
+
+    Parameters
+    ----------
+    landmarks : ndarray of shape (n, 68, 2)
+        Pixels, x right, y down.
+
+    Returns
+    -------
+    ndarray of shape (n, 3)
+        Pitch (+ nose down), yaw (+ nose to image left), roll (+ clockwise in the image), degrees.
+    """
+    model = FACE_MODEL[POSE_POINTS] - FACE_MODEL[POSE_POINTS].mean(axis=0)
+    points = np.asarray(landmarks, dtype=np.float64)[:, POSE_POINTS]
+    angles = np.full((len(points), 3), np.nan)
+    seen = np.isfinite(points).all(axis=(1, 2)) & (np.ptp(points, axis=1).min(axis=1) > 0)
+    centred = points[seen] - points[seen].mean(axis=1, keepdims=True)
+    affine = np.swapaxes(np.linalg.pinv(model) @ centred, 1, 2)  # [n, 2, 3]
+    u, _, vt = np.linalg.svd(affine, full_matrices=False)
+    rows = u @ vt  # nearest pair of orthonormal rows
+    third = np.cross(rows[:, 0], rows[:, 1])
+    pitch = np.arctan2(third[:, 1], third[:, 2])
+    yaw = np.arcsin(np.clip(-third[:, 0], -1.0, 1.0))
+    roll = np.arctan2(rows[:, 1, 0], rows[:, 0, 0])
+    angles[seen] = np.degrees(np.stack([pitch, yaw, roll], axis=1))
+    return angles
+
+
+def similarity(points: F64, target: F64) -> tuple[F64, F64, F64]:
+    """Least-squares similarities that carry point sets onto a target (Umeyama 1991, no reflection).
+
+    Parameters
+    ----------
+    points : ndarray of shape (n, p, 2)
+    target : ndarray of shape (p, 2) or (n, p, 2)
+
+    Returns
+    -------
+    rotation : ndarray of shape (n, 2, 2)
+        Rotation times scale, for row vectors: ``q @ rotation``.
+    source_centre, target_centre : ndarray of shape (n, 2)
+        ``(q - source_centre) @ rotation + target_centre`` maps a point q. NaN where points are NaN or coincide.
+    """
+    target = np.broadcast_to(target, points.shape)
+    source_centre, target_centre = points.mean(axis=1), target.mean(axis=1)
+    a, b = points - source_centre[:, None], target - target_centre[:, None]
+    dot = (a * b).sum(axis=(1, 2))
+    cross = (a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]).sum(axis=1)
+    size = (a**2).sum(axis=(1, 2))
+    size = np.where(size > 0, size, np.nan)
+    c, s = dot / size, cross / size  # in the plane Umeyama's fit is one complex number, cos and sin times scale
+    rotation = np.stack([np.stack([c, s], axis=1), np.stack([-s, c], axis=1)], axis=1)
+    return rotation, source_centre, target_centre
+
+
+def align(landmarks: F64 | Float, scale_px: float) -> F64:
+    """Landmarks in the head's own frame: each frame laid on the clip's median shape by its rigid points.
+
+    Parameters
+    ----------
+    landmarks : ndarray of shape (n, 68, 2)
+        Pixels; NaN where lost.
+    scale_px : float
+        ``D`` of :func:`clip_scale`.
+
+    Returns
+    -------
+    ndarray of shape (n, 68, 2)
+        In iod, eyes level, origin at the centroid of the rigid points.
+    """
+    points = np.asarray(landmarks, dtype=np.float64)
+    if not np.isfinite(points).any() or not np.isfinite(scale_px):
+        return np.full(points.shape, np.nan)
+    centred = points - points[:, RIGID].mean(axis=1, keepdims=True)
+    gap = points[:, LEFT_EYE].mean(axis=1) - points[:, RIGHT_EYE].mean(axis=1)
+    c, s = (gap / np.where(eye_distance(points) > 0, eye_distance(points), np.nan)[:, None]).T
+    level = np.stack([np.stack([c, -s], axis=1), np.stack([s, c], axis=1)], axis=1)
+    seen = np.isfinite(points).all(axis=(1, 2)) & np.isfinite(c)
+    if not seen.any():
+        return np.full(points.shape, np.nan)
+    median_shape = np.median((centred @ level)[seen], axis=0) / scale_px
+    rotation, source, target = similarity(points[:, RIGID], median_shape[RIGID])
+    return (points - source[:, None]) @ rotation + target[:, None]
+
+
+def eye_aspect_ratio(landmarks: F64 | Float) -> F64:
+    """EAR of the right and left eye, [n, 2]: ``(|p1-p5| + |p2-p4|) / (2 |p0-p3|)`` (Soukupova & Cech 2016)."""
+    points = np.asarray(landmarks, dtype=np.float64)
+    eyes = np.stack([points[:, RIGHT_EYE], points[:, LEFT_EYE]], axis=1)  # [n, 2, 6, 2]
+
+    def apart(i: int, j: int) -> F64:
+        return np.linalg.norm(eyes[:, :, i] - eyes[:, :, j], axis=-1)
+
+    width = apart(0, 3)
+    return (apart(1, 5) + apart(2, 4)) / np.where(width > 0, 2.0 * width, np.nan)
+
+
+def landmark_step_px(track: Track) -> float:
+    """Size in frame px of dlib's whole-pixel step: its square of 256 px spans 1.5 face boxes."""
+    if not len(track):
+        return np.nan
+    sides = np.maximum(track.box[:, 2] - track.box[:, 0], track.box[:, 3] - track.box[:, 1]).astype(np.float64)
+    sides = sides[np.isfinite(sides)]
+    return float(np.median(sides)) * LANDMARK_SQUARE_SCALE / LANDMARK_SQUARE_PX if sides.size else np.nan
+
+
+def crop_landmarks(track: Track, number: int) -> F64:
+    """Landmarks [68, 2] in px of the track's crop ``number``; NaN where the face was lost in that frame."""
+    left, top, side = track.crop_box[number].astype(np.float64)
+    points = track.landmarks[track.crop_index[number]].astype(np.float64)
+    scale = track.crops[number].shape[0] / side
+    # pixel centres: frame px p covers [p - 0.5, p + 0.5], and so does the reduced crop's
+    return (points - (left, top) + 0.5) * scale - 0.5
