@@ -7,10 +7,13 @@ which trembles. Everything is float64 and vectorised over frames; a lost frame (
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from features.observation import Float, Track
+from features.observation import Float, Observation, Track
+from features.series import distinct
 
 F64 = NDArray[np.float64]
 
@@ -254,3 +257,43 @@ def crop_landmarks(track: Track, number: int) -> F64:
     scale = track.crops[number].shape[0] / side
     # pixel centres: frame px p covers [p - 0.5, p + 0.5], and so does the reduced crop's
     return (points - (left, top) + 0.5) * scale - 0.5
+
+
+@dataclass(frozen=True)
+class Head:
+    """A track's landmarks without repeated frames, with what every family asks of them first."""
+
+    index: NDArray[np.int64]
+    """[n] positions in the track."""
+    times_s: F64
+    """[n] presentation times."""
+    landmarks: F64
+    """[n, 68, 2] px."""
+    pose_deg: F64
+    """[n, 3] pitch, yaw, roll of :func:`pose`."""
+    scale_px: float
+    """D of :func:`clip_scale`."""
+
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """[n] True where the face was found."""
+        return np.isfinite(self.landmarks).all(axis=(1, 2))
+
+    @property
+    def yaw_deg(self) -> F64:
+        """[n] + nose to image left."""
+        return self.pose_deg[:, 1]
+
+
+def head(observation: Observation, track: Track) -> Head:
+    """Take a track's distinct frames, with pose and scale."""
+    index = distinct(observation, track)
+    landmarks = track.landmarks[index].astype(np.float64)
+    pose_deg = pose(landmarks)
+    return Head(
+        index=index,
+        times_s=observation.times_s[track.frame_index[index]],
+        landmarks=landmarks,
+        pose_deg=pose_deg,
+        scale_px=clip_scale(landmarks, pose_deg[:, 1]),
+    )

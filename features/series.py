@@ -131,7 +131,7 @@ def _interpolate(grid: NDArray, times: NDArray, values: F64) -> F64:
 
 
 def finite(values: ArrayLike) -> F64:
-    """The finite values, flat."""
+    """Keep the finite values, flat."""
     flat = np.asarray(values, dtype=np.float64).ravel()
     return flat[np.isfinite(flat)]
 
@@ -166,7 +166,7 @@ def slope(times_s: ArrayLike, values: ArrayLike) -> float:
 def autocorrelation(values: ArrayLike, *, rate_hz: float, lag_s: float) -> float:
     """Autocorrelation of a uniform series at a lag; NaN below 2 s, or without variance."""
     x = np.asarray(values, dtype=np.float64)
-    lag = int(round(lag_s * rate_hz))
+    lag = round(lag_s * rate_hz)
     if len(x) < 2.0 * rate_hz or lag < 1 or not np.isfinite(x).all():
         return np.nan
     return correlation(x[:-lag], x[lag:])
@@ -242,7 +242,7 @@ _GRID_HZ = np.arange(0.0, BAND_CEILING_HZ + 1e-9, 0.05)  # spectra of segments o
 
 def _power_at(flat: F64, rate_hz: float) -> F64:
     """Pooled Welch power of the columns of ``flat`` [n, c] on the common frequency grid."""
-    window = min(len(flat), int(round(WELCH_S * rate_hz)))
+    window = min(len(flat), round(WELCH_S * rate_hz))
     frequency, power = signal.welch(
         flat, rate_hz, window="hann", nperseg=window, noverlap=window // 2, detrend="linear", axis=0
     )
