@@ -34,7 +34,6 @@ MIRROR = np.r_[
 """New index i takes old index ``MIRROR[i]`` when the picture is mirrored; an involution."""
 FRONTAL_YAW_DEG = 25.0  # D comes from frames that look this straight at the camera
 FRONTAL_FRAMES_MIN = 10  # fewer: D comes from all frames
-LANDMARK_SQUARE_PX, LANDMARK_SQUARE_SCALE = 256, 1.5  # dlib answers in whole px of such a square around the box
 
 # Mean face, x right, y down, z away from the camera, in iod, origin between the eyes. Rank-3 factorisation
 # (Tomasi & Kanade 1992) of dlib's landmarks on 2,297 portraits (LFW, FFHQ) and their mirror images.
@@ -239,15 +238,6 @@ def eye_aspect_ratio(landmarks: F64 | Float) -> F64:
 
     width = apart(0, 3)
     return (apart(1, 5) + apart(2, 4)) / np.where(width > 0, 2.0 * width, np.nan)
-
-
-def landmark_step_px(track: Track) -> float:
-    """Size in frame px of dlib's whole-pixel step: its square of 256 px spans 1.5 face boxes."""
-    if not len(track):
-        return np.nan
-    sides = np.maximum(track.box[:, 2] - track.box[:, 0], track.box[:, 3] - track.box[:, 1]).astype(np.float64)
-    sides = sides[np.isfinite(sides)]
-    return float(np.median(sides)) * LANDMARK_SQUARE_SCALE / LANDMARK_SQUARE_PX if sides.size else np.nan
 
 
 def crop_landmarks(track: Track, number: int) -> F64:

@@ -9,8 +9,10 @@ filter adds the flow's displacement to its calibrated state; flow that fails its
 Lengths are in iod (``D``); ``z`` are detected, ``x`` calibrated points, ``y`` the calibrated points in the head's
 frame (:func:`features.geometry.align`), ``e`` the residual of ``y`` against a Savitzky-Golay smooth over 0.23 s.
 
-Confounds: strong compression (detector noise), resolution (hence the quantisation floor), frame rate (hence the
-``_15hz`` twins), expression and speech (mouth).
+dlib answers in whole pixels of a square scaled to the face, so rounding adds the same iod to every face size; the
+fused points are no whole pixels, and no rounding floor is subtracted.
+
+Confounds: strong compression (detector noise), frame rate (hence the ``_15hz`` twins), expression and speech (mouth).
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from features import series
-from features.geometry import F64, REGIONS, RIGID, align, head, landmark_step_px
+from features.geometry import F64, REGIONS, RIGID, align, head
 from features.observation import Observation, Track
 from features.series import Segment
 from features.spec import Column, family
@@ -71,7 +73,7 @@ COLUMNS = (
 )
 
 
-def calibrate(detected: F64, displacement: F64) -> tuple[F64, float]:
+def calibrate(detected: F64, displacement: F64) -> F64:
     """Fuse detected points with optical flow: one scalar Kalman filter per point.
 
     ``R = |z' - z| / |flow|`` (1 for no flow), ``P += Q``, ``K = P / (P + R)``, ``x' = p + K (z' - p)`` with
@@ -86,13 +88,10 @@ def calibrate(detected: F64, displacement: F64) -> tuple[F64, float]:
 
     Returns
     -------
-    calibrated : ndarray of shape (n, p, 2)
-        NaN where lost.
-    noise_share : float
-        Share of a detection's own noise variance that the filter lets through, in (0, 1]: mean of K / (2 - K),
-        the variance gain of exponential smoothing; 1 where the detection was taken.
+    ndarray of shape (n, p, 2)
+        Calibrated landmarks; NaN where lost.
     """
-    calibrated, shares = detected.copy(), []
+    calibrated = detected.copy()
     variance = np.zeros(detected.shape[1])
     move = np.linalg.norm(np.diff(detected, axis=0, prepend=detected[:1]), axis=2)
     flow = np.linalg.norm(displacement, axis=2)
@@ -106,8 +105,7 @@ def calibrate(detected: F64, displacement: F64) -> tuple[F64, float]:
         fused = predicted + gain[:, None] * (detected[t] - predicted)
         calibrated[t] = np.where(ok[:, None], fused, detected[t])
         variance = np.where(ok, (1.0 - gain) * raised, variance)
-        shares.append(np.where(ok, gain / (2.0 - gain), 1.0).mean())
-    return calibrated, float(np.mean(shares)) if shares else 1.0
+    return calibrated
 
 
 def residual(part: Segment) -> F64:
@@ -127,23 +125,9 @@ def derivative(part: Segment, order: int) -> F64:
     return signal.savgol_filter(part.values, window, polyorder, deriv=order, delta=1.0 / part.rate_hz, axis=0)
 
 
-def region_rms(e: F64, points: NDArray[np.int64], floor_iod: float) -> F64:
-    """RMS length [n] of a region's residuals, less what whole-pixel detection leaves in them (``floor_iod``).
-
-    ``sqrt(max(0, mean |e|^2 - floor^2))`` for residuals ``e`` [n, 68, 2].
-    """
-    power = (e[:, points] ** 2).sum(axis=2).mean(axis=1)
-    return np.sqrt(np.maximum(0.0, power - floor_iod**2))
-
-
-def quantisation_floor(step_iod: float, noise_share: float, rate_hz: float) -> float:
-    """RMS residual that rounding alone leaves: ``step sqrt(2/12)``, through the Kalman filter and the smooth.
-
-    A least-squares smooth of white noise leaves the share ``1 - h0`` of its variance, ``h0`` its middle weight.
-    """
-    window = series.savgol_window(rate_hz)
-    middle = signal.savgol_coeffs(window, POLYORDER)[window // 2]
-    return float(step_iod * np.sqrt(noise_share * (1.0 - middle) / 6.0))
+def region_rms(e: F64, points: NDArray[np.int64]) -> F64:
+    """RMS length [n] of a region's residuals ``e`` [n, 68, 2], iod."""
+    return np.sqrt((e[:, points] ** 2).sum(axis=2).mean(axis=1))
 
 
 def state_ratio(face: F64, jaw: F64, chosen: NDArray[np.bool_]) -> float:
@@ -172,14 +156,12 @@ def _dynamics(parts: list[Segment], orders: tuple[int, ...]) -> dict[int, float]
     return values
 
 
-def _regions(parts: list[Segment], low: list[Segment], step_iod: float, noise_share: float) -> dict[str, float]:
+def _regions(parts: list[Segment], low: list[Segment]) -> dict[str, float]:
     residuals = [Segment(p.start_s, p.rate_hz, residual(p)) for p in parts]
     low_residuals = [Segment(p.start_s, p.rate_hz, residual(p)) for p in low]
     values: dict[str, float] = {}
     for region, points in REGIONS.items():
-        size = np.concatenate(
-            [region_rms(p.values, points, quantisation_floor(step_iod, noise_share, p.rate_hz)) for p in residuals]
-        )
+        size = np.concatenate([region_rms(p.values, points) for p in residuals])
         values[f"{region}_jitter_med_iod"] = series.median(size)
         values[f"{region}_jitter_q90_iod"] = series.quantile(size, 0.9)
         for name, chosen, band, least in (
@@ -197,8 +179,8 @@ def _states(y_parts: list[Segment], rigid_parts: list[Segment]) -> dict[str, flo
     for part, rigid in zip(y_parts, rigid_parts, strict=True):
         e = residual(part)
         errors.append(e)
-        face.append(region_rms(e, np.arange(17, 68), 0.0))
-        jaw.append(region_rms(e, REGIONS["jaw"], 0.0))
+        face.append(region_rms(e, np.arange(17, 68)))
+        jaw.append(region_rms(e, REGIONS["jaw"]))
         speed.append(np.linalg.norm(derivative(rigid, 1), axis=1))
     faces, jaws, speeds = np.concatenate(face), np.concatenate(jaw), np.concatenate(speed)
     return {
@@ -217,7 +199,7 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
     before = face.index[1:] - 1  # flow starts at the sample before, be it a repeated frame or not
     displacement = np.full(face.landmarks.shape, np.nan)
     displacement[1:] = track.flow[face.index[1:]].astype(np.float64) - track.landmarks[before]
-    calibrated, noise_share = calibrate(face.landmarks, displacement)
+    calibrated = calibrate(face.landmarks, displacement)
     steps = face.seen[1:] & face.seen[:-1]
     reject = float(np.isnan(displacement[1:][steps]).any(axis=2).mean()) if steps.any() else np.nan
     y = align(calibrated, face.scale_px)
@@ -229,7 +211,7 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
         rigid = [Segment(p.start_s, p.rate_hz, p.values[:, 68]) for p in both]
         fast = series.rate(face.times_s) >= MIN_LOW_FPS
         low = series.segments(face.times_s, y, rate_hz=LOW_HZ) if fast else []
-        named |= _regions(parts, low, landmark_step_px(track) / face.scale_px, noise_share)
+        named |= _regions(parts, low)
         named |= _states(parts, rigid)
         speed, slow = _dynamics(parts, (1, 2, 3)), _dynamics(low, (1, 3))
         named |= {
