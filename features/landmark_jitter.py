@@ -117,7 +117,7 @@ def residual(part: Segment) -> F64:
 
 
 def derivative(part: Segment, order: int) -> F64:
-    """Take the time derivative of a series [n, ...] by the same window, per s^order; of length 0 when it is too short."""
+    """Differentiate a series [n, ...] in time by the same window, per s^order; of length 0 when it is too short."""
     window = series.savgol_window(part.rate_hz)
     if len(part.values) < window:
         return part.values[:0]
