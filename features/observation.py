@@ -47,8 +47,8 @@ class Track:
     region_rgb: Float
     """[m, 4, 3] mean red, green, blue (0-255) of forehead, right cheek, left cheek and background."""
     sharpness: Float
-    """[m, 3] mean absolute Laplacian of the luma (grey levels) inside the face, in the ring around it,
-    and in the background patch, all reduced to an inter-ocular distance of 60 px when larger."""
+    """[m, 3] mean absolute Laplacian of the luma (grey levels): inside the face box and in the ring around it,
+    both at the scale where the face box measures 171 px; in the background patch at native scale."""
     crop_index: NDArray[np.int32]
     """[k] Position in this track (0..m-1) of each crop, increasing."""
     crop_box: Float
@@ -85,6 +85,8 @@ class Observation:
     """Presentation time of ``audio[0]``, on the clock of ``times_s``; NaN without sound."""
     n_faces: int
     """Number of people seen for at least a second, kept or not."""
+    remarks: tuple[str, ...] = ()
+    """What went wrong in the pass, in words: damaged packets, a clip cut short."""
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -94,13 +96,14 @@ class Observation:
         return float(1.0 / np.median(steps)) if steps.size and np.median(steps) > 0 else float("nan")
 
 
-_SCALARS = ("frame_size", "duration_s", "audio_start_s", "n_faces", "schema_version")
+_SCALARS = ("frame_size", "duration_s", "audio_start_s", "n_faces", "remarks", "schema_version")
 _RAGGED = ("crops", "crops_next", "patch_face", "patch_background")
 
 
-def save(observation: Observation, file: BinaryIO | str) -> None:
-    """Write to a path or binary file as compressed ``.npz``."""
+def save(observation: Observation, file: BinaryIO | str, *, key: str = "") -> None:
+    """Write to a path or binary file as compressed ``.npz``; ``key`` says what it was made from."""
     scalars = {name: getattr(observation, name) for name in _SCALARS} | {"n_tracks": len(observation.tracks)}
+    scalars["key"] = key
     arrays: dict[str, Any] = {
         "scalars": np.frombuffer(json.dumps(scalars).encode(), dtype=np.uint8),
         "times_s": observation.times_s,
@@ -119,13 +122,13 @@ def save(observation: Observation, file: BinaryIO | str) -> None:
     np.savez_compressed(file, **arrays)
 
 
-def load(file: BinaryIO | str) -> Observation:
+def load(file: BinaryIO | str, *, key: str | None = None) -> Observation:
     """Read what :func:`save` wrote.
 
     Raises
     ------
     ValueError
-        The file is of another schema version, or is no observation.
+        The file is of another schema version, is no observation, or was saved under another ``key``.
     """
     with np.load(file, allow_pickle=False) as archive:
         if "scalars" not in archive:
@@ -133,8 +136,10 @@ def load(file: BinaryIO | str) -> Observation:
         scalars = json.loads(archive["scalars"].tobytes())
         if scalars["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"observation of schema {scalars['schema_version']}; this version reads {SCHEMA_VERSION}")
+        if scalars.pop("key") != key and key is not None:
+            raise ValueError("the observation was made from another file or by another version")
         tracks = tuple(_load_track(archive, number) for number in range(scalars.pop("n_tracks")))
-        scalars["frame_size"] = tuple(scalars["frame_size"])
+        scalars["frame_size"], scalars["remarks"] = tuple(scalars["frame_size"]), tuple(scalars["remarks"])
         return Observation(
             times_s=archive["times_s"],
             duplicate=archive["duplicate"],
@@ -144,10 +149,10 @@ def load(file: BinaryIO | str) -> Observation:
         )
 
 
-def dumps(observation: Observation) -> bytes:
+def dumps(observation: Observation, *, key: str = "") -> bytes:
     """The bytes that :func:`save` would write."""
     buffer = io.BytesIO()
-    save(observation, buffer)
+    save(observation, buffer, key=key)
     return buffer.getvalue()
 
 

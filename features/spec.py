@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*\.[a-zA-Z0-9_]+$")
-INFRASTRUCTURE = frozenset({"spec", "observation", "series", "errors", "geometry", "table", "models"})  # modules that are no family
+INFRASTRUCTURE = frozenset(
+    {"spec", "observation", "series", "errors", "geometry", "table", "models"}
+)  # modules that are no family
 NEEDS = frozenset({"picture", "sound", "track", "crops"})
 
 Measure = Callable[["Observation", "Track"], Mapping[str, float]]
@@ -112,9 +114,7 @@ class Family:
 _registry: dict[str, Family] = {}
 
 
-def family(
-    name: str, *, version: int, needs: Iterable[str], columns: Iterable[Column]
-) -> Callable[[Measure], Measure]:
+def family(name: str, *, version: int, needs: Iterable[str], columns: Iterable[Column]) -> Callable[[Measure], Measure]:
     """Register the decorated function as the measure of a family."""
 
     def register(measure: Measure) -> Measure:

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from features.errors import TableError
 from features.spec import Family
@@ -51,14 +53,12 @@ def schema(families: Iterable[Family], *, extractor: str) -> pa.Schema:
     return pa.schema([*BASE_SCHEMA, *fields], metadata={METADATA_KEY: json.dumps(description)})
 
 
-def from_rows(rows: Sequence[Mapping[str, Any]], table_schema: pa.Schema) -> pa.Table:
-    """Rows (dictionaries with the schema's names; what is missing becomes null or NaN) sorted by filename."""
-    ordered = sorted(rows, key=lambda row: str(row["filename"]))
-    nan = float("nan")
-    arrays = []
-    for one in table_schema:
-        default = nan if one.type == pa.float32() else None
-        arrays.append(pa.array([row.get(one.name, default) for row in ordered], type=one.type, from_pandas=False))
+def build(base: Mapping[str, Sequence[Any]], values: NDArray[np.float32], table_schema: pa.Schema) -> pa.Table:
+    """A table from base columns (each of length n) and feature values [n, columns], sorted by filename."""
+    names = [name for name in table_schema.names if name not in BASE_COLUMNS]
+    order = np.argsort(np.array(base["filename"], dtype=object), kind="stable")
+    arrays = [pa.array([base[name][i] for i in order], type=table_schema.field(name).type) for name in BASE_COLUMNS]
+    arrays += [pa.array(values[order, number], type=pa.float32(), from_pandas=False) for number in range(len(names))]
     return pa.Table.from_arrays(arrays, schema=table_schema)
 
 
