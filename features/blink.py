@@ -52,8 +52,8 @@ MIN_CROPS = 8
 EYE_PATCH = (48, 24)  # width, height of a warped eye, px
 EYE_PATCH_SCALE = 1.4  # its width over the distance of the eye's corners
 
-_GEOMETRY = frozenset({"mirror", "brightness", "translation", "scale", "gain"})
-_PICTURE = frozenset({"brightness", "translation", "scale", "gain"})
+_GEOMETRY = frozenset({"mirror", "brightness", "translation", "scale", "gain", "clock"})
+_PICTURE = frozenset({"brightness", "translation", "scale", "gain", "clock"})
 _INF = float("inf")
 
 

@@ -39,7 +39,7 @@ BAND, BAND_15HZ = (3.0, 12.0), (1.0, 6.0)
 MIN_BAND_FPS, MIN_LOW_FPS = 26.0, 14.5
 
 _REFERENCE = "Sun et al. 2021"
-_GEOMETRY = frozenset({"mirror", "brightness", "translation", "scale", "gain"})
+_GEOMETRY = frozenset({"mirror", "brightness", "translation", "scale", "gain", "clock"})
 
 
 def _column(name: str, unit: str, high: float, direction: str, worst: str = "") -> Column:

@@ -43,7 +43,7 @@ FLAT = 1e-9  # power per px of a square without texture
 
 _REFERENCE = "Durall et al. 2019"
 _BENFORD = "Bonettini et al. 2020"
-_ALL = frozenset({"mirror", "brightness", "translation", "gain"})
+_ALL = frozenset({"mirror", "brightness", "translation", "gain", "clock"})
 _SCALED = _ALL | {"scale"}
 _INF = float("inf")
 

@@ -1,0 +1,206 @@
+"""quality: how good the picture is. Covariates, never evidence.
+
+Other families' columns move with size, blur, noise and compression; these say how much of each there is, from pixels
+alone: no container field (size, frame rate, codec, bit rate, duration, tags, file name) enters. Suffix ``_face``: the
+native luma patches of the face; ``_bg``: those of the background; ``med`` and ``mad`` over the patches.
+For models they are for interaction only, and belong in every leak report.
+
+Sources: noise after Immerkaer 1996, "Fast noise variance estimation"; blur after Crete et al. 2007, "The blur effect".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from features import series
+from features.geometry import F64, RIGID, Head, head
+from features.observation import Observation, Track
+from features.spec import Column, family
+
+MIN_PATCHES = 5
+LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=np.float64)
+IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float64)
+IMMERKAER_GAIN = 6.0  # root of the sum of its squares
+NORMAL_MAD = 0.6745  # median absolute value of a unit normal
+TILE = 16
+FLAT_SIGMA_PX = 2.0  # smoothing before tiles are ranked, so that flatness is not smallness of the noise itself
+PERIOD = 8
+BLUR_SIDE = 11
+CLIP_LOW, CLIP_HIGH = 2, 253
+
+_ALL = frozenset({"mirror", "brightness", "translation", "scale", "gain", "clock"})
+_LEVEL = _ALL - {"brightness"}
+_INF = float("inf")
+
+
+def _valid(image: F64, kernel: F64) -> F64:
+    """Response of a 3 x 3 kernel where it lies inside the image."""
+    return cv2.filter2D(image, cv2.CV_64F, kernel)[1:-1, 1:-1]
+
+
+def blur_lap(luma: F64) -> float:
+    """log10 of the variance of the 3 x 3 Laplacian; NaN for a constant image."""
+    variance = float(_valid(luma, LAPLACIAN).var())
+    return float(np.log10(variance)) if variance > 0 else np.nan
+
+
+def blur_ten(luma: F64) -> float:
+    """log10 of Tenengrad, the mean squared Sobel gradient; NaN for a constant image."""
+    gx, gy = (cv2.Sobel(luma, cv2.CV_64F, dx, 1 - dx, ksize=3)[1:-1, 1:-1] for dx in (1, 0))
+    energy = float((gx**2 + gy**2).mean())
+    return float(np.log10(energy)) if energy > 0 else np.nan
+
+
+def blur_eff(luma: F64) -> float:
+    """Blur by blurring again (Crete et al. 2007), 0 sharp to 1 blurred, as scikit-image's ``blur_effect``.
+
+    The share of the Sobel gradient's sum that survives an 11-sample mean along an axis; the larger of both axes.
+    NaN without gradient.
+    """
+    scores = []
+    border = BLUR_SIDE // 2 + 1  # the frame that padding touches
+    for axis in (0, 1):
+        again = ndimage.uniform_filter1d(luma, BLUR_SIDE, axis=axis, mode="reflect")
+        sharp, soft = (
+            np.abs(ndimage.sobel(x, axis=axis, mode="reflect"))[border:-border, border:-border] for x in (luma, again)
+        )
+        total = float(sharp.sum())
+        scores.append(float(np.maximum(sharp - soft, 0).sum()) / total if total > 0 else np.nan)
+    return float(1.0 - min(scores)) if np.isfinite(scores).all() else np.nan
+
+
+def noise_imm(luma: F64) -> float:
+    """Noise sd in grey levels (Immerkaer 1996): mean absolute response of the difference of two Laplacians."""
+    return float(np.sqrt(np.pi / 2.0) / IMMERKAER_GAIN * np.abs(_valid(luma, IMMERKAER)).mean())
+
+
+def noise_mad(luma: F64) -> float:
+    """Noise sd in grey levels: median absolute response over the flattest half of 16 x 16 tiles."""
+    response = np.abs(_valid(luma, IMMERKAER))
+    smooth = cv2.GaussianBlur(luma, (0, 0), FLAT_SIGMA_PX)[1:-1, 1:-1]
+    rough, loud = (_tiles(x) for x in (smooth, response))
+    spread = rough.std(axis=1)
+    return float(np.median(loud[spread <= np.median(spread)]) / (NORMAL_MAD * IMMERKAER_GAIN))
+
+
+def _tiles(x: F64) -> F64:
+    """Whole 16 x 16 tiles around the middle, one a row: the same tiles in a mirrored image."""
+    rows, columns = (size // TILE for size in x.shape)
+    top, left = (x.shape[0] - rows * TILE) // 2, (x.shape[1] - columns * TILE) // 2
+    cut = x[top : top + rows * TILE, left : left + columns * TILE]
+    return cut.reshape(rows, TILE, columns, TILE).swapaxes(1, 2).reshape(-1, TILE * TILE)
+
+
+def blockiness(luma: F64) -> float:
+    """Grid of 8 px: step across the worst of 8 phases over the median of the others, rows and columns averaged."""
+    ratios = []
+    for axis in (0, 1):
+        steps = np.abs(np.diff(luma, axis=axis)).mean(axis=1 - axis)
+        phases = np.array([steps[k::PERIOD].mean() for k in range(PERIOD)])
+        worst = int(phases.argmax())
+        rest = float(np.median(np.delete(phases, worst)))
+        ratios.append(phases[worst] / rest if rest > 0 else np.nan)
+    return float(np.mean(ratios))
+
+
+def expo_med(luma: F64) -> float:
+    """Median luma in grey levels."""
+    return float(np.median(luma))
+
+
+def expo_clip_share(luma: F64) -> float:
+    """Share of pixels at most 2 or at least 253."""
+    return float(((luma <= CLIP_LOW) | (luma >= CLIP_HIGH)).mean())
+
+
+def contrast(luma: F64) -> float:
+    """Grey levels between the 5 % and 95 % quantiles."""
+    low, high = np.quantile(luma, [0.05, 0.95])
+    return float(high - low)
+
+
+MEASURES: dict[str, tuple[Callable[[F64], float], str, tuple[float, float], str, frozenset[str]]] = {
+    "blur_lap": (blur_lap, "log10", (-_INF, _INF), "variance of the Laplacian", _ALL),
+    "blur_ten": (blur_ten, "log10", (-_INF, _INF), "Tenengrad", _ALL),
+    "blur_eff": (blur_eff, "1", (0, 1), "Crete et al. 2007", _ALL),
+    "noise_imm": (noise_imm, "grey levels", (0, _INF), "Immerkaer 1996", _ALL),
+    "noise_mad": (noise_mad, "grey levels", (0, _INF), "Immerkaer 1996", _ALL),
+    "blockiness": (blockiness, "1", (0, _INF), "8 px phase of luma steps", _ALL),
+    "expo_med": (expo_med, "grey levels", (0, 255), "exposure", _LEVEL),
+    "expo_clip_share": (expo_clip_share, "1", (0, 1), "exposure", _LEVEL),
+    "contrast": (contrast, "grey levels", (0, 255), "exposure", _ALL),
+}
+
+COLUMNS = (
+    Column("quality.iod_px", "px", (0, _INF), "eye distance", "covariate", _ALL - {"scale"}),
+    Column("quality.face_area_share", "1", (0, 1), "hull of the landmarks", "covariate", _ALL),
+    *(
+        Column(
+            f"quality.{name}_{place}_{statistic}",
+            unit,
+            span if statistic == "med" else (0, _INF),
+            reference,
+            "covariate",
+            invariant,
+        )
+        for name, (_, unit, span, reference, invariant) in MEASURES.items()
+        for place in ("face", "bg")
+        for statistic in ("med", "mad")
+    ),
+    Column("quality.motion_med", "iod/s", (0, _INF), "speed of nose and eye corners", "covariate", _ALL),
+    Column("quality.yaw_abs_med", "deg", (0, 90), "weak-perspective pose", "covariate", _ALL),
+    Column("quality.detector_conf_med", "1", (0, 1), "score of the face detector", "covariate", _ALL),
+    Column("quality.valid_share", "1", (0, 1), "frames with a face", "covariate", _ALL),
+)
+
+
+def face_area_share(face: Head, frame_size: tuple[int, int]) -> float:
+    """Median area of the landmarks' hull over the frame's; NaN without a face."""
+    seen = face.landmarks[face.seen]
+    few = seen[:: max(1, len(seen) // 32)]  # the area changes slowly
+    areas = [cv2.contourArea(cv2.convexHull(points.astype(np.float32))) for points in few]
+    return min(1.0, series.median(areas, 1) / (frame_size[0] * frame_size[1])) if areas else np.nan
+
+
+def motion_med(face: Head) -> float:
+    """Median speed of the rigid points' centroid, iod/s, from steps over 0.2 s so that landmark noise fades."""
+    parts = series.segments(face.times_s, face.landmarks[:, RIGID].mean(axis=1) / face.scale_px)
+    speeds = []
+    for part in parts:
+        apart = max(1, round(0.2 * part.rate_hz))
+        speeds.append(np.linalg.norm(part.values[apart:] - part.values[:-apart], axis=1) * part.rate_hz / apart)
+    return series.median(np.concatenate(speeds)) if speeds else np.nan
+
+
+def _of_patches(patches: tuple[NDArray[np.uint8], ...], place: str) -> dict[str, float]:
+    lumas = [patch.astype(np.float64) for patch in patches if patch.size]
+    named = {}
+    for name, (function, *_) in MEASURES.items():
+        values = [function(luma) for luma in lumas]
+        named[f"{name}_{place}_med"] = series.median(values, MIN_PATCHES)
+        named[f"{name}_{place}_mad"] = series.mad(values)
+    return named
+
+
+@family("quality", version=1, needs={"track", "crops"}, columns=COLUMNS)
+def measure(observation: Observation, track: Track) -> dict[str, float]:
+    """Measure size, sharpness, noise, blocking, exposure and pose; a place without five patches is NaN."""
+    face = head(observation, track)
+    valid = float(face.seen.mean()) if len(face.seen) else 0.0
+    named = {"valid_share": valid}
+    if valid >= series.MIN_VALID_SHARE:
+        named |= _of_patches(track.patch_face, "face") | _of_patches(track.patch_background, "bg")
+        named |= {
+            "iod_px": face.scale_px,
+            "face_area_share": face_area_share(face, observation.frame_size),
+            "motion_med": motion_med(face),
+            "yaw_abs_med": series.median(np.abs(face.yaw_deg)),
+            "detector_conf_med": series.median(track.detector_score),
+        }
+    missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
+    return {f"quality.{name}": value for name, value in (missing | named).items()}
