@@ -29,8 +29,8 @@ from features.errors import DatasetError
 logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = frozenset(
-    ".mp4 .mov .m4v .avi .mkv .webm .mpg .mpeg .ts .mts .m2ts .flv .wmv .asf .ogv .3gp .3g2 .gif .mxf .vob .divx "
-    ".mjpeg .mjpg .ivf .y4m .h264 .hevc".split()
+    {".3g2", ".3gp", ".asf", ".avi", ".divx", ".flv", ".gif", ".h264", ".hevc", ".ivf", ".m2ts", ".m4v", ".mjpeg"}
+    | {".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
 )
 METADATA = "metadata.json"
 MANIFEST_FOLDERS = ("", "files", "videos", "clips")  # where a manifest's clips are looked for, beside it
@@ -122,7 +122,7 @@ def find_clips(data: str, storage_options: dict[str, Any] | None = None) -> list
     except OSError as error:
         raise DatasetError(f"{data}: can't be read ({error}); check the path and your credentials") from error
     if not clips:
-        suffixes = ", ".join(sorted(VIDEO_SUFFIXES)[:6])
+        suffixes = ".mp4, .mov, .avi, .mkv, .webm"
         raise DatasetError(f"{data}: no clip in it; clips are files that end in {suffixes} or the like")
     return _grouped(sorted(clips, key=lambda clip: clip.filename))
 

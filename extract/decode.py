@@ -216,7 +216,7 @@ class Clip:
                 self.damage.note(error)
         if not pieces or not (sound := np.concatenate(pieces)[:wanted]).size:
             return None, float("nan")
-        return np.nan_to_num(sound.astype(np.float32), posinf=0.0, neginf=0.0), start_s if start_s == start_s else 0.0
+        return np.nan_to_num(sound.astype(np.float32), posinf=0.0, neginf=0.0), 0.0 if np.isnan(start_s) else start_s
 
     def remarks(self) -> tuple[str, ...]:
         """What went wrong while reading, in words; empty for a sound clip read to its end."""
@@ -282,7 +282,7 @@ def _time(frame: Any, *, after: float, step: float) -> float:
     """Presentation time; a missing or backward one goes a step on from the frame before."""
     time_s = float(frame.time) if frame.time is not None else float("nan")
     if not np.isfinite(time_s):
-        return after + step if after == after else 0.0
+        return 0.0 if np.isnan(after) else after + step
     return after + step if time_s <= after else time_s
 
 

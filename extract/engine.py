@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import joblib
@@ -25,7 +25,7 @@ _sandboxes: weakref.WeakSet[Sandbox] = weakref.WeakSet()
 
 def run(
     clips: Sequence[Clip], settings: Settings, limits: Limits, *, jobs: int = 1, scheduler: str = ""
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Results as they come, in no fixed order; closing the iterator ends all measuring at once."""
     if not clips:
         return

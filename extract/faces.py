@@ -180,7 +180,7 @@ def dlib_model(name: str) -> str:
 
 @functools.cache
 def shape_predictor():  # type: ignore[no-untyped-def]
-    """dlib's 68-point landmark predictor, loaded once a process."""
+    """The 68-point landmark predictor of dlib, loaded once a process."""
     import dlib
 
     return dlib.shape_predictor(dlib_model("shape_predictor_68_face_landmarks.dat"))
@@ -190,13 +190,13 @@ def landmarks(square: Grey, box: NDArray[np.float32] | tuple[float, ...]) -> NDA
     """68 landmarks [68, 2] of the face inside ``box`` (px of ``square``); whole pixels, as dlib gives them."""
     import dlib
 
-    rectangle = dlib.rectangle(*(int(round(float(v))) for v in box))
+    rectangle = dlib.rectangle(*(round(float(v)) for v in box))
     shape = shape_predictor()(square, rectangle)
     return np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float32)
 
 
 def embedding(crop: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float64]:
-    """dlib's identity embedding [128] of the face with these 68 landmarks (px of the RGB ``crop``).
+    """Identity embedding [128] by dlib of the face with these 68 landmarks (px of the RGB ``crop``).
 
     Two pictures of one person lie less than 0.6 apart (King 2017, dlib's ResNet v1).
     """

@@ -7,6 +7,7 @@ taken for done: the next run tries them again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zlib
@@ -78,10 +79,8 @@ class Journal:
 
     def close(self) -> None:
         """Close the file; the journal stays, so that a further run has nothing to do."""
-        try:
+        with contextlib.suppress(OSError):  # reported when it happened
             self._stream.close()
-        except OSError:
-            pass  # the error was reported when it happened
 
 
 def _line(record: dict[str, Any]) -> bytes:

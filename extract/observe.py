@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from extract.decode import Clip, Frame
 from extract.faces import FaceDetector
 from extract.link import linked
-from extract.tracks import Tracker, TrackBuilder
+from extract.tracks import TrackBuilder, Tracker
 from features.observation import Observation, Track
 
 DETECT_EVERY_S = 1 / 3

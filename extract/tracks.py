@@ -7,6 +7,7 @@ predictor looks inside it, and the next detection confirms or ends the track. A 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ MIN_IOU = 0.3  # a detection belongs to the track whose box it meets by at least
 MAX_FACES = 3  # people followed at the same time
 DETECTION_PULL = 0.5  # share of the way from the carried box to a confirming detection
 SQUARE_SLACK = 0.05  # the square is held while the box stays within this share of its side
-FLOW_WINDOW = {"winSize": (15, 15), "maxLevel": 2, "criteria": (3, 10, 0.03)}  # Sun et al. 2021
+FLOW_WINDOW: dict[str, Any] = {"winSize": (15, 15), "maxLevel": 2, "criteria": (3, 10, 0.03)}  # Sun et al. 2021
 MAX_FLOW_GAP_PX = 2.0 * LANDMARK_SIDE_PX / 400  # forward-backward gap of a trusted point, Sun et al. 2021
 MAX_MISSES = 2  # detections in a row without the face that end its track
 MIN_FLOW_SHARE = 0.3  # share of trusted points below which the face must be looked for anew
