@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 from scipy.spatial import distance
 
-from features import models, series
+from features import dlib_models, series
 from features.geometry import F64, crop_landmarks, pose
 from features.observation import Observation, Track
 from features.spec import Column, family
@@ -79,7 +79,7 @@ def embed(crop: NDArray[np.uint8], points: F64) -> F64:
     rectangle = dlib.rectangle(0, 0, crop.shape[1] - 1, crop.shape[0] - 1)
     shape = dlib.full_object_detection(rectangle, dlib.points(whole))
     chip = dlib.get_face_chip(np.ascontiguousarray(crop), shape, CHIP_PX, CHIP_PADDING)
-    return np.array(models.face_recogniser().compute_face_descriptor(chip), dtype=np.float64)
+    return np.array(dlib_models.face_recogniser().compute_face_descriptor(chip), dtype=np.float64)
 
 
 def embeddings(track: Track, numbers: NDArray[np.int64]) -> F64:
