@@ -53,7 +53,7 @@ EYE_PATCH = (48, 24)  # width, height of a warped eye, px
 EYE_PATCH_SCALE = 1.4  # its width over the distance of the eye's corners
 
 _GEOMETRY = frozenset({"mirror", "brightness", "translation", "scale", "gain", "clock"})
-_PICTURE = frozenset({"brightness", "translation", "scale", "gain", "clock"})
+_PICTURE = frozenset({"brightness", "translation", "gain", "clock"})
 _INF = float("inf")
 
 
@@ -149,7 +149,7 @@ def _blink(smooth: F64, o: F64, first: int, last: int, start_s: float, rate_hz: 
     whole = first >= 0 and last < len(smooth)
     inside = np.arange(max(first, 0), min(last, len(smooth) - 1) + 1)
     low = int(inside[np.argmin(o[inside])])
-    lowest, moment = parabola(o, low)
+    lowest, moment = series.parabola(o, low)
 
     def crossing(a: int, b: int) -> float:
         share = (smooth[a] - OPEN) / (smooth[a] - smooth[b]) if smooth[a] != smooth[b] else 0.0
@@ -159,16 +159,6 @@ def _blink(smooth: F64, o: F64, first: int, last: int, start_s: float, rate_hz: 
     right = crossing(last, last - 1) if last < len(smooth) else float(len(smooth) - 1)
     at = [start_s + x / rate_hz for x in (left, right, moment)]
     return Blink(at[0], at[1], at[2], float(np.clip(lowest, 0.0, 1.0)), whole)
-
-
-def parabola(values: F64, at: int) -> tuple[float, float]:
-    """Extremum of the parabola through a sample and its neighbours: value, and position in samples."""
-    if not 0 < at < len(values) - 1:
-        return float(values[at]), float(at)
-    left, middle, right = (float(v) for v in values[at - 1 : at + 2])
-    bend = left - 2 * middle + right
-    shift = float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend else 0.0
-    return middle - 0.25 * (left - right) * shift, at + shift
 
 
 def eye_opening(luma: NDArray[np.uint8], corners: F64) -> float:
@@ -229,7 +219,7 @@ def eyes_together(parts: list[Segment], blinks: list[Blink]) -> tuple[float, flo
                 lags = np.arange(-round(MAX_EYE_LAG_S * part.rate_hz), round(MAX_EYE_LAG_S * part.rate_hz) + 1)
                 r = np.array([_shifted_corr(pair, int(lag)) for lag in lags])
                 if np.isfinite(r).all():
-                    _, best = parabola(r, int(r.argmax()))
+                    _, best = series.parabola(r, int(r.argmax()))
                     lag = abs(float(best) + lags[0]) / part.rate_hz
                     rows.append((r[len(r) // 2], min(lag, MAX_EYE_LAG_S), abs(np.ptp(pair[:, 0]) - np.ptp(pair[:, 1]))))
     if not rows:

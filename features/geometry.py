@@ -267,7 +267,7 @@ class Head:
     @property
     def seen(self) -> NDArray[np.bool_]:
         """[n] True where the face was found."""
-        return np.isfinite(self.landmarks).all(axis=(1, 2))
+        return np.asarray(np.isfinite(self.landmarks).all(axis=(1, 2)), dtype=np.bool_)
 
     @property
     def yaw_deg(self) -> F64:

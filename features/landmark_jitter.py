@@ -28,8 +28,6 @@ from features.series import Segment
 from features.spec import Column, family
 
 KALMAN_Q = 0.3  # process noise of LRNet's calibrator
-POLYORDER = 2
-JERK_POLYORDER = 3  # a third derivative needs a cubic
 STATIC_IOD_S, MOVING_IOD_S = 0.05, 0.2  # rigid-set speed
 MIN_STATE_FRAMES = 15
 MIN_TRACK_S = 2.0
@@ -113,16 +111,7 @@ def residual(part: Segment) -> F64:
     window = series.savgol_window(part.rate_hz)
     if len(part.values) < window:
         return part.values[:0]
-    return part.values - signal.savgol_filter(part.values, window, POLYORDER, axis=0)
-
-
-def derivative(part: Segment, order: int) -> F64:
-    """Differentiate a series [n, ...] in time by the same window, per s^order; of length 0 when it is too short."""
-    window = series.savgol_window(part.rate_hz)
-    if len(part.values) < window:
-        return part.values[:0]
-    polyorder = JERK_POLYORDER if order == 3 else POLYORDER
-    return signal.savgol_filter(part.values, window, polyorder, deriv=order, delta=1.0 / part.rate_hz, axis=0)
+    return part.values - signal.savgol_filter(part.values, window, series.POLYORDER, axis=0)
 
 
 def region_rms(e: F64, points: NDArray[np.int64]) -> F64:
@@ -151,7 +140,7 @@ def _dynamics(parts: list[Segment], orders: tuple[int, ...]) -> dict[int, float]
     """90 % quantile of point speed, acceleration, jerk over all points and samples."""
     values: dict[int, float] = {}
     for order in orders:
-        lengths = [np.linalg.norm(derivative(part, order), axis=2).ravel() for part in parts]
+        lengths = [np.linalg.norm(series.derivative(part, order), axis=2).ravel() for part in parts]
         values[order] = series.quantile(np.concatenate(lengths), 0.9) if lengths else np.nan
     return values
 
@@ -181,7 +170,7 @@ def _states(y_parts: list[Segment], rigid_parts: list[Segment]) -> dict[str, flo
         errors.append(e)
         face.append(region_rms(e, np.arange(17, 68)))
         jaw.append(region_rms(e, REGIONS["jaw"]))
-        speed.append(np.linalg.norm(derivative(rigid, 1), axis=1))
+        speed.append(np.linalg.norm(series.derivative(rigid, 1), axis=1))
     faces, jaws, speeds = np.concatenate(face), np.concatenate(jaw), np.concatenate(speed)
     return {
         "static_ratio": state_ratio(faces, jaws, speeds < STATIC_IOD_S),

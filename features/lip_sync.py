@@ -23,9 +23,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage, signal
 
 from features import series
-from features.blink import parabola
 from features.geometry import F64, Head, align, head
-from features.landmark_jitter import derivative
 from features.observation import AUDIO_RATE_HZ, Observation, Track
 from features.series import Segment
 from features.spec import Column, family
@@ -122,7 +120,7 @@ def on_grid(values: F64, times_s: F64, grid_s: F64) -> dict[str, F64]:
     """Mouth measures at ``grid_s`` [g], with the opening's velocity (Savitzky-Golay over 0.23 s); NaN in gaps."""
     out = np.full((len(grid_s), 4), np.nan)
     for part in series.segments(times_s, values):
-        speed = derivative(Segment(part.start_s, part.rate_hz, part.values[:, 0]), 1)
+        speed = series.derivative(Segment(part.start_s, part.rate_hz, part.values[:, 0]), 1)
         if not len(speed):
             continue
         inside = (grid_s >= part.times_s[0] - 1e-9) & (grid_s <= part.times_s[-1] + 1e-9)
@@ -248,7 +246,7 @@ def pair_columns(mouth: F64, voice: F64) -> dict[str, float]:
     middle = r[wide - near : wide + near + 1]
     if not np.isfinite(middle).all():
         return dict.fromkeys(names, np.nan)
-    peak, at = parabola(middle, int(middle.argmax()))
+    peak, at = series.parabola(middle, int(middle.argmax()))
     lag = float(np.clip((at - near) / GRID_HZ, -MAX_LAG_S, MAX_LAG_S))
     rolled = [np.roll(voice, int(shift)) for shift in shifts(len(voice))]
     null = lag_correlation(mouth, np.stack(rolled), near).max(axis=1) if rolled else []
@@ -295,7 +293,7 @@ def cca(mouth: F64, voice: F64) -> tuple[float, float]:
     shift of the null, and the observed one, takes the largest over lags of +-0.2 s. Raw values mean nothing: 0.4 for
     independent series of 10 s.
     """
-    ok = np.isfinite(mouth).all(axis=1)
+    ok = np.asarray(np.isfinite(mouth).all(axis=1), dtype=np.bool_)
     n, null_shifts = len(mouth), shifts(len(mouth))
     if ok.sum() < MIN_JOINT_S * GRID_HZ or not null_shifts.size:
         return np.nan, np.nan

@@ -115,7 +115,7 @@ def contrast(luma: F64) -> float:
 MEASURES: dict[str, tuple[Callable[[F64], float], str, tuple[float, float], str, frozenset[str]]] = {
     "blur_lap": (blur_lap, "log10", (-_INF, _INF), "variance of the Laplacian", _ALL),
     "blur_ten": (blur_ten, "log10", (-_INF, _INF), "Tenengrad", _ALL),
-    "blur_eff": (blur_eff, "1", (0, 1), "Crete et al. 2007", _ALL),
+    "blur_eff": (blur_eff, "1", (0, 1), "Crete et al. 2007", _ALL - {"mirror"}),
     "noise_imm": (noise_imm, "grey levels", (0, _INF), "Immerkaer 1996", _ALL),
     "noise_mad": (noise_mad, "grey levels", (0, _INF), "Immerkaer 1996", _ALL),
     "blockiness": (blockiness, "1", (0, _INF), "8 px phase of luma steps", _ALL),

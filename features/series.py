@@ -28,6 +28,8 @@ SMOOTH_S = 0.23  # Savitzky-Golay window of every landmark series
 SNAP = 0.3  # of a frame: times this near to a regular grid are taken as regular
 MIN_VALID_SHARE = 0.2  # below this a family reports nothing else
 SPIKE_MADS = 5.0
+POLYORDER = 2
+JERK_POLYORDER = 3  # a third derivative needs a cubic
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,25 @@ def _interpolate(grid: NDArray, times: NDArray, values: F64) -> F64:
     weight = (grid - times[right - 1]) / (times[right] - times[right - 1])
     weight = np.clip(weight, 0.0, 1.0).reshape(-1, *[1] * (values.ndim - 1))
     return values[right - 1] * (1.0 - weight) + values[right] * weight
+
+
+def derivative(part: Segment, order: int) -> F64:
+    """Differentiate a series [n, ...] in time by Savitzky-Golay over 0.23 s, per s^order; of length 0 if too short."""
+    window = savgol_window(part.rate_hz)
+    if len(part.values) < window:
+        return part.values[:0]
+    polyorder = JERK_POLYORDER if order == 3 else POLYORDER
+    return signal.savgol_filter(part.values, window, polyorder, deriv=order, delta=1.0 / part.rate_hz, axis=0)
+
+
+def parabola(values: F64, at: int) -> tuple[float, float]:
+    """Extremum of the parabola through a sample and its neighbours: value, and position in samples."""
+    if not 0 < at < len(values) - 1:
+        return float(values[at]), float(at)
+    left, middle, right = (float(v) for v in values[at - 1 : at + 2])
+    bend = left - 2 * middle + right
+    shift = float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend else 0.0
+    return middle - 0.25 * (left - right) * shift, at + shift
 
 
 def finite(values: ArrayLike) -> F64:

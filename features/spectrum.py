@@ -217,7 +217,8 @@ def reduced(crop: NDArray[np.uint8], points: F64) -> NDArray[np.uint8] | None:
     if side < SIDE:
         return None
     small = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
-    left, top = np.clip(np.rint(points.mean(axis=0) * scale - SIDE / 2).astype(int), 0, side - SIDE)
+    centre = (points.mean(axis=0) + 0.5) * (side / grey.shape[0])  # from the crop's edge, so that mirrors agree
+    left, top = np.clip(np.rint(centre - SIDE / 2).astype(int), 0, side - SIDE)
     return small[top : top + SIDE, left : left + SIDE]
 
 

@@ -150,7 +150,7 @@ def talking_head(rng) -> Callable[..., Observation]:
         times = np.arange(n) / fps
         pose_deg = [scale * smooth_noise(rng, n, fps, 0.8) for scale in (3.0, 6.0, 2.0)]
         mouth = np.clip(0.12 + 0.12 * smooth_noise(rng, n, fps, 0.1), 0.0, None)
-        mouth *= (np.sin(2 * np.pi * times / 3.3) > -0.7)  # pauses
+        mouth *= np.sin(2 * np.pi * times / 3.3) > -0.7  # pauses
         true = pose_points(times, pose_deg=pose_deg, closed=blink_curve(times, blinks), mouth_open=mouth)
         true = true + 8.0 * np.stack([smooth_noise(rng, n, fps, 1.0), smooth_noise(rng, n, fps, 1.0)], -1)[:, None]
         seen = true + noise_px * rng.standard_normal(true.shape)
@@ -160,3 +160,7 @@ def talking_head(rng) -> Callable[..., Observation]:
         return build_observation(build_track(seen, flow=flow, rng=rng, patch=patch), fps=fps, audio=audio)
 
     return make
+
+
+CHEAP = ("blink", "landmark_jitter", "lip_sync", "quality", "spectrum")
+"""Families that need no network: whole measures of these are quick."""

@@ -1,0 +1,114 @@
+"""An observation loads as it was saved, executes nothing, and refuses what it is not."""
+
+import io
+import json
+import pickle
+import zipfile
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from features import observation as obs
+from features.observation import Track
+
+
+def equal(a, b):
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    if isinstance(a, float):
+        return np.float64(a).tobytes() == np.float64(b).tobytes()
+    return a == b
+
+
+def same(a, b):
+    alike = all(equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(a) if f.name != "tracks")
+    tracks = all(
+        equal(getattr(x, f.name), getattr(y, f.name))
+        for x, y in zip(a.tracks, b.tracks, strict=True)
+        for f in fields(Track)
+    )
+    return alike and tracks
+
+
+@pytest.mark.parametrize("case", ["two_tracks", "silent", "no_face", "empty_patches", "lost"])
+def test_what_is_loaded_equals_what_was_saved(talking_head, case):
+    one = talking_head(duration_s=2.0, sound=case != "silent", patch=0 if case == "empty_patches" else 64)
+    if case == "two_tracks":
+        one = replace(one, tracks=(one.tracks[0], talking_head(duration_s=2.0).tracks[0]))
+    if case == "no_face":
+        one = replace(one, tracks=())
+    if case == "lost":
+        track = one.tracks[0]
+        lost = track.landmarks.copy()
+        lost[5:9] = np.nan
+        one = replace(one, tracks=(replace(track, landmarks=lost, crops_next=(np.empty((0, 0), np.uint8),) * 16),))
+    assert same(obs.load(io.BytesIO(obs.dumps(one))), one)
+
+
+def test_save_and_load_by_path(talking_head, tmp_path):
+    one = talking_head(duration_s=2.0)
+    obs.save(one, str(tmp_path / "clip.npz"))
+    assert same(obs.load(str(tmp_path / "clip.npz")), one)
+
+
+def test_features_of_the_loaded_equal_those_of_the_saved(talking_head):
+    from features import blink, landmark_jitter
+
+    one = talking_head(duration_s=4.0)
+    two = obs.load(io.BytesIO(obs.dumps(one)))
+    for family in (blink, landmark_jitter):
+        a, b = family.measure(one, one.tracks[0]), family.measure(two, two.tracks[0])
+        assert np.array_equal(list(a.values()), list(b.values()), equal_nan=True)
+
+
+def test_the_file_holds_no_pickle_and_no_container_field(talking_head):
+    with zipfile.ZipFile(io.BytesIO(obs.dumps(talking_head(duration_s=2.0)))) as archive:
+        for name in archive.namelist():
+            header = np.lib.format.read_magic(archive.open(name))
+            assert header[0] >= 1
+            array = np.lib.format.read_array(archive.open(name), allow_pickle=False)
+            assert array.dtype != object
+        scalars = np.lib.format.read_array(archive.open("scalars.npy"))
+    assert not {"codec", "bit_rate", "filename", "date"} & json.loads(scalars.tobytes()).keys()
+
+
+def with_scalars(blob, **changes):
+    arrays = dict(np.load(io.BytesIO(blob)))
+    scalars = json.loads(arrays["scalars"].tobytes()) | changes
+    arrays["scalars"] = np.frombuffer(json.dumps(scalars).encode(), np.uint8)
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return io.BytesIO(file.getvalue())
+
+
+def test_another_schema_is_refused(talking_head):
+    blob = obs.dumps(talking_head(duration_s=2.0))
+    with pytest.raises(ValueError, match="observation of schema 99; this version reads 1"):
+        obs.load(with_scalars(blob, schema_version=99))
+
+
+def test_a_foreign_file_is_refused():
+    file = io.BytesIO()
+    np.savez(file, anything=np.arange(3))
+    with pytest.raises(ValueError, match="not an observation"):
+        obs.load(io.BytesIO(file.getvalue()))
+
+
+def test_a_pickle_inside_is_not_executed(talking_head):
+    arrays = dict(np.load(io.BytesIO(obs.dumps(talking_head(duration_s=2.0)))))
+    arrays["times_s"] = np.array([{"a": 1}], dtype=object)
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        obs.load(io.BytesIO(file.getvalue()))
+    with pytest.raises(ValueError, match="pickled"):
+        obs.load(io.BytesIO(pickle.dumps({"scalars": 1})))
+
+
+def test_fps_comes_from_the_median_step(talking_head):
+    one = talking_head(duration_s=2.0)
+    assert one.fps_mean == pytest.approx(30.0)
+    assert np.isnan(replace(one, times_s=one.times_s[:1]).fps_mean)

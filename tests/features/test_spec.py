@@ -1,0 +1,131 @@
+"""The registry: every module a family, every column declared, a fault costs its own columns only."""
+
+import importlib
+import math
+
+import pytest
+
+from features import spec
+from features.spec import NAME, Column, Family
+
+FAMILIES = spec.families()
+COLUMNS = [column for family in FAMILIES for column in family.table_columns]
+TRANSFORMS = {"mirror", "brightness", "translation", "scale", "gain", "clock"}
+
+
+def made(name="made_up", columns=("a_med",), measure=None):
+    declared = tuple(Column(f"{name}.{c}") for c in (*columns, "valid_share"))
+    return Family(name, 1, frozenset({"track"}), declared, measure or (lambda observation, track: {}))
+
+
+@pytest.mark.parametrize("module", spec.family_modules())
+def test_every_module_registers_a_family_of_its_name(module):
+    importlib.import_module(f"features.{module}")
+    assert [one.name for one in spec.families([module])] == [module]
+
+
+def test_no_family_is_without_a_module():
+    assert {one.name for one in FAMILIES} == set(spec.family_modules())
+
+
+def test_column_names_are_unique_and_parse_back():
+    assert len({column.name for column in COLUMNS}) == len(COLUMNS)
+    for column in COLUMNS:
+        assert NAME.match(column.name)
+        head, tail = column.name.split(".")
+        assert column.family == head
+        assert f"{head}.{tail}" == column.name
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda one: one.name)
+def test_every_column_says_what_it_is(family):
+    for column in family.columns:
+        low, high = column.range
+        assert low < high, column.name
+        assert column.unit, column.name
+        assert column.invariant_to <= TRANSFORMS, column.name
+        assert column.reference or column.name.endswith("valid_share"), column.name
+
+
+def test_valid_share_is_a_share():
+    for one in FAMILIES:
+        share = next(c for c in one.columns if c.name == f"{one.name}.valid_share")
+        assert share.range == (0, 1)
+        assert share.direction == "covariate"
+
+
+def test_measures_return_what_they_declare(talking_head):
+    from conftest import CHEAP
+
+    observation = talking_head(duration_s=4.0)
+    for one in spec.families(CHEAP):
+        row = one.measure(observation, observation.tracks[0])
+        assert set(row) == {column.name for column in one.columns}
+
+
+def test_undeclared_columns_are_refused(talking_head):
+    one = made(measure=lambda observation, track: {"made_up.b_med": 1.0})
+    values, failures = spec.measure_clip(talking_head(duration_s=2.0, sound=False), [one])
+    assert "made_up.b_med" not in values
+    assert "did not declare" in failures["made_up"]
+
+
+def test_a_family_that_raises_costs_only_its_own_columns(talking_head):
+    def broken(observation, track):
+        raise ZeroDivisionError("of its own making")
+
+    whole = made("whole", measure=lambda observation, track: {"whole.a_med": 2.0, "whole.valid_share": 1.0})
+    values, failures = spec.measure_clip(
+        talking_head(duration_s=2.0, sound=False), [made("broken", measure=broken), whole]
+    )
+    assert math.isnan(values["broken.a_med"])
+    assert values["broken.valid_share"] == 0.0
+    assert values["whole.a_med"] == 2.0
+    assert failures == {"broken": "ZeroDivisionError: of its own making"}
+
+
+def test_a_clip_without_a_face_is_nan_with_no_failure(talking_head):
+    from dataclasses import replace
+
+    observation = replace(talking_head(duration_s=2.0), tracks=())
+    values, failures = spec.measure_clip(observation, FAMILIES)
+    assert failures == {}
+    assert set(values) == {column.name for column in COLUMNS}
+    shares = {name: value for name, value in values.items() if name.endswith(".valid_share")}
+    assert set(shares.values()) == {0.0}
+    assert all(math.isnan(value) for name, value in values.items() if name not in shares)
+
+
+def test_worst_takes_the_largest_over_people(talking_head):
+    from dataclasses import replace
+
+    one, two = (talking_head(duration_s=2.0, sound=False) for _ in range(2))
+    columns = (Column("made_up.a_med", worst="max"), Column("made_up.valid_share"))
+    sizes = {id(one.tracks[0]): 1.0, id(two.tracks[0]): 5.0}
+    sized = Family("made_up", 1, frozenset(), columns, lambda o, t: {"made_up.a_med": sizes[id(t)]})
+    values, _ = spec.measure_clip(replace(one, tracks=(one.tracks[0], two.tracks[0])), [sized])
+    assert (values["made_up.a_med"], values["made_up.a_med_max"]) == (1.0, 5.0)
+    alone, _ = spec.measure_clip(one, [sized])
+    assert math.isnan(alone["made_up.a_med_max"])
+
+
+@pytest.mark.parametrize("name", ["nopoint", "Upper.case", "two.points.here", "a.b c"])
+def test_bad_names_are_refused(name):
+    with pytest.raises(ValueError, match="is not family"):
+        Column(name)
+
+
+def test_bad_families_are_refused():
+    share = Column("x.valid_share")
+    with pytest.raises(ValueError, match="declares a column twice"):
+        Family("x", 1, frozenset(), (share, share), dict)
+    with pytest.raises(ValueError, match="belongs to another"):
+        Family("x", 1, frozenset(), (share, Column("y.a")), dict)
+    with pytest.raises(ValueError, match=r"lacks x\.valid_share"):
+        Family("x", 1, frozenset(), (Column("x.a"),), dict)
+    with pytest.raises(ValueError, match="needs"):
+        Family("x", 1, frozenset({"smell"}), (share,), dict)
+    with pytest.raises(ValueError, match="direction"):
+        Column("x.a", direction="sideways")
+    with pytest.raises(KeyError, match="no family is called"):
+        spec.families(["unheard_of"])
