@@ -1,0 +1,246 @@
+"""From the stack's log-odds to calibrated ones: the simplest monotone map that data supports.
+
+The ladder, from simple to rich: identity, temperature, Platt (Platt 1999), beta (Kull et al. 2017), isotonic
+(Zadrozny & Elkan 2002), Venn-Abers (Vovk & Petej 2014). On folds left out, the simplest is kept whose log
+loss lies within one standard error, over groups, of the best one's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Int = NDArray[np.int64]
+LADDER = ("identity", "temperature", "platt", "beta", "isotonic", "venn_abers")
+CLIP_GRID = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2)
+MAX_STEP = 30.0  # bound of a log-odds inside the fits: expit is exactly 0 or 1 further out
+VENN_POINTS = 200  # scores at which Venn-Abers is evaluated; in between it is interpolated
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A monotone map of log-odds.
+
+    ``parameters`` holds ``a, b`` (linear kinds: ``a z + b``), ``a, b, c`` (beta: ``a ln p - b ln(1-p) + c``)
+    or ``x, y`` (isotonic and Venn-Abers: points of a piecewise linear map, constant outside).
+    """
+
+    kind: str
+    parameters: dict[str, Any]
+
+    def __call__(self, z: Array) -> Array:
+        """[n] log-odds to calibrated log-odds."""
+        p = self.parameters
+        if self.kind == "beta":
+            return -p["a"] * np.logaddexp(0, -z) + p["b"] * np.logaddexp(0, z) + p["c"]
+        if "x" in p:
+            return np.interp(z, p["x"], p["y"])
+        return p["a"] * z + p["b"]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"kind": self.kind, "parameters": self.parameters}
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> Calibration:
+        """Inverse of :meth:`as_dict`."""
+        return cls(state["kind"], state["parameters"])
+
+
+def fit_kind(kind: str, z: Array, y: Int) -> Calibration:
+    """One rung of the ladder on all rows given; both classes must be there."""
+    return _FITTERS[kind](z, y)
+
+
+def fit_calibration(z: Array, y: Int, group: Int, fold: Int) -> Calibration:
+    """The simplest rung within one standard error of the best, by log loss on folds left out.
+
+    Parameters
+    ----------
+    z : ndarray of shape (n,)
+        The stack's log-odds; for rows that the stack was not fitted on.
+    y, group, fold : ndarray of shape (n,)
+        Label (1 FAKE), group and fold of each row.
+    """
+    losses = {kind: _row_losses(y, held_out(kind, z, y, fold)) for kind in LADDER}
+    kind = simplest(losses, group)
+    return fit_kind(kind, z, y)
+
+
+def simplest(losses: dict[str, Array], group: Int) -> str:
+    """First key whose mean loss is within one standard error of the least.
+
+    The standard error is that of the difference to the best, over groups: rungs see the same rows, so what
+    both find hard cancels.
+    """
+    best = min(losses, key=lambda kind: float(losses[kind].mean()))
+    for kind, loss in losses.items():
+        excess = loss - losses[best]
+        if excess.mean() <= group_error(excess, group):
+            return kind
+    return best
+
+
+def group_error(values: Array, group: Int) -> float:
+    """Standard error of the mean of rows that come in groups (linearised ratio of sums)."""
+    _, where = np.unique(group, return_inverse=True)
+    n_groups = int(where.max()) + 1
+    if n_groups < 2:
+        return float("inf")
+    deviations = np.bincount(where, values - values.mean(), n_groups)
+    return float(np.sqrt(n_groups / (n_groups - 1) * np.sum(deviations**2)) / len(values))
+
+
+def held_out(kind: str, z: Array, y: Int, fold: Int) -> Array:
+    """[n] calibrated log-odds of each fold by a map fitted on the others."""
+    result = np.empty(len(z))
+    for number in np.unique(fold):
+        out = fold == number
+        result[out] = fit_kind(kind, z[~out], y[~out])(z[out])
+    return result
+
+
+def shift_prior(z: Array, train_prior: float, target_prior: float) -> Array:
+    """Log-odds at another share of FAKE, the clips of each class being alike (Saerens et al. 2002)."""
+    return z + logit(target_prior) - logit(train_prior)
+
+
+def clip_bound(z: Array, y: Int, weights: Array, n_groups: int) -> float:
+    """The probability that is never gone below (nor its complement above), by expected log loss.
+
+    What was never seen to happen in G groups has probability about 1 / (G + 2) (Laplace's rule of
+    succession); above that floor the bound is the one with the least log loss on the rows given.
+
+    Parameters
+    ----------
+    z : ndarray of shape (n,)
+        Held-out log-odds at the target prior.
+    weights : ndarray of shape (n,)
+        Weights under which the classes have the target prior.
+    """
+    floor = min(1 / (n_groups + 2), CLIP_GRID[-1])
+    bounds = [floor, *(bound for bound in CLIP_GRID if bound > floor)]
+    losses = [np.average(_row_losses(y, clip_logit(z, bound)), weights=weights) for bound in bounds]
+    return float(bounds[int(np.argmin(losses))])
+
+
+def clip_logit(z: Array, bound: float) -> Array:
+    """Log-odds of a probability kept within [bound, 1 - bound]."""
+    return np.clip(z, logit(bound), -logit(bound))
+
+
+def logit(p: float) -> float:
+    """Log-odds of a probability strictly between 0 and 1."""
+    return float(np.log(p) - np.log1p(-p))
+
+
+def _identity(z: Array, y: Int) -> Calibration:
+    return Calibration("identity", {"a": 1.0, "b": 0.0})
+
+
+def _temperature(z: Array, y: Int) -> Calibration:
+    """Stretch about the log-odds of the prior, which stays where it is."""
+    centre = logit((y.sum() + 0.5) / (len(y) + 1))
+    (a,) = _minimise(lambda t: t[0] * (z - centre) + centre, lambda t: [z - centre], y, [1.0], [(0, None)])
+    return Calibration("temperature", {"a": float(a), "b": float((1 - a) * centre)})
+
+
+def _platt(z: Array, y: Int) -> Calibration:
+    ones = np.ones(len(z))
+    a, b = _minimise(lambda t: t[0] * z + t[1], lambda t: [z, ones], y, [1.0, 0.0], [(0, None), (None, None)])
+    return Calibration("platt", {"a": float(a), "b": float(b)})
+
+
+def _beta(z: Array, y: Int) -> Calibration:
+    log_p, log_q, ones = -np.logaddexp(0, -z), np.logaddexp(0, z), np.ones(len(z))
+    a, b, c = _minimise(
+        lambda t: t[0] * log_p + t[1] * log_q + t[2],
+        lambda t: [log_p, log_q, ones],
+        y,
+        [1.0, 1.0, 0.0],
+        [(0, None), (0, None), (None, None)],
+    )
+    return Calibration("beta", {"a": float(a), "b": float(b), "c": float(c)})
+
+
+def _isotonic(z: Array, y: Int) -> Calibration:
+    from sklearn.isotonic import IsotonicRegression
+
+    edge = 1 / (len(y) + 2)
+    model = IsotonicRegression(y_min=edge, y_max=1 - edge).fit(z, y)
+    return Calibration("isotonic", _points(model.X_thresholds_, model.y_thresholds_))
+
+
+def _venn_abers(z: Array, y: Int) -> Calibration:
+    """Inductive Venn-Abers: isotonic with the new clip as REAL and as FAKE, merged to ``p1 / (1 - p0 + p1)``."""
+    from sklearn.isotonic import isotonic_regression
+
+    x, where = np.unique(z, return_inverse=True)
+    count = np.bincount(where).astype(np.float64)
+    fakes = np.bincount(where, y).astype(np.float64)
+    at = np.unique(np.quantile(z, np.linspace(0, 1, min(VENN_POINTS, len(x))), method="nearest"))
+    x, count, fakes = _binned(x, count, fakes, at)
+    p = np.empty(len(at))
+    for number, point in enumerate(at):
+        here = int(np.searchsorted(x, point))
+        both = []
+        for label in (0.0, 1.0):
+            n, k = count.copy(), fakes.copy()
+            n[here] += 1
+            k[here] += label
+            both.append(isotonic_regression(k / n, sample_weight=n)[here])
+        p[number] = both[1] / (1 - both[0] + both[1])
+    return Calibration("venn_abers", _points(at, np.maximum.accumulate(p)))
+
+
+_FITTERS: dict[str, Callable[[Array, Int], Calibration]] = {
+    "identity": _identity,
+    "temperature": _temperature,
+    "platt": _platt,
+    "beta": _beta,
+    "isotonic": _isotonic,
+    "venn_abers": _venn_abers,
+}
+
+
+def _binned(x: Array, count: Array, fakes: Array, at: Array) -> tuple[Array, Array, Array]:
+    """Counts moved to the nearest point at or below of ``at``."""
+    bins = np.maximum(np.searchsorted(at, x, side="right") - 1, 0)
+    return at, np.bincount(bins, count, len(at)).astype(float), np.bincount(bins, fakes, len(at)).astype(float)
+
+
+def _points(x: Array, p: Array) -> dict[str, list[float]]:
+    y = np.log(p) - np.log1p(-p)
+    return {"x": np.asarray(x, dtype=np.float64).tolist(), "y": np.asarray(y, dtype=np.float64).tolist()}
+
+
+def _minimise(
+    map_: Callable[[Array], Array],
+    gradients: Callable[[Array], list[Array]],
+    y: Int,
+    start: list[float],
+    bounds: list[tuple[float | None, float | None]],
+) -> Array:
+    """Parameters of a map linear in them, by log loss with Platt's smoothed targets."""
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
+    n_fake, n_real = int(y.sum()), int(len(y) - y.sum())
+    target = np.where(y == 1, (n_fake + 1) / (n_fake + 2), 1 / (n_real + 2))  # Platt 1999, section 2.2
+
+    def objective(theta: Array) -> tuple[float, Array]:
+        z = np.clip(map_(theta), -MAX_STEP, MAX_STEP)
+        residual = (expit(z) - target) / len(y)
+        loss = float(np.mean(np.logaddexp(0, z) - target * z))
+        return loss, np.array([g @ residual for g in gradients(theta)])
+
+    return minimize(objective, np.array(start), jac=True, method="L-BFGS-B", bounds=bounds).x
+
+
+def _row_losses(y: Int, z: Array) -> Array:
+    return np.logaddexp(0, z) - y * z

@@ -1,0 +1,167 @@
+"""From a feature table to what learners see: a float matrix, labels and groups.
+
+Only the columns that the table's own description declares are inputs; base columns (status, duration,
+source, number of faces, ...) never are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.errors import ModelError, TableError
+from features.table import feature_columns, table_families
+
+Float = NDArray[np.float32]
+Int = NDArray[np.int64]
+VALID_SHARE = "valid_share"  # the one quantity of a family that is a number when nothing could be measured
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a table, in order, and the families that they belong to with their versions."""
+
+    columns: tuple[str, ...]
+    families: dict[str, int]
+
+    @property
+    def family_names(self) -> tuple[str, ...]:
+        """The families that own at least one column, sorted."""
+        return tuple(sorted({family_of(column) for column in self.columns}))
+
+    @property
+    def family_index(self) -> Int:
+        """[n_columns] position in :attr:`family_names` of each column's family."""
+        position = {name: number for number, name in enumerate(self.family_names)}
+        return np.array([position[family_of(column)] for column in self.columns], dtype=np.int64)
+
+    @property
+    def measures(self) -> NDArray[np.bool_]:
+        """[n_columns] False for the ``valid_share`` columns: 0 there says that nothing was measured."""
+        return np.array([not column.endswith(f".{VALID_SHARE}") for column in self.columns], dtype=bool)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The labelled rows of a table.
+
+    ``y`` is 1 for FAKE; ``group`` counts from 0 in the order of first appearance; ``measured`` is False for
+    a row in which no cue is defined; ``source`` is empty where unknown.
+    """
+
+    filename: list[str]
+    X: Float
+    y: Int
+    group: Int
+    group_names: list[str]
+    source: list[str]
+    measured: NDArray[np.bool_]
+    layout: Layout
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups that may not be split."""
+        return len(self.group_names)
+
+
+def family_of(column: str) -> str:
+    """``blink`` of ``blink.rate_per_min``."""
+    return column.split(".", 1)[0]
+
+
+def layout_of(table: pa.Table) -> Layout:
+    """The layout of a table read by :func:`features.table.read_table`."""
+    return Layout(tuple(feature_columns(table)), table_families(table))
+
+
+def matrix(table: pa.Table, columns: tuple[str, ...]) -> Float:
+    """[n_rows, n_columns] float32, C order; infinities become NaN."""
+    X = np.empty((table.num_rows, len(columns)), dtype=np.float32)
+    for number, name in enumerate(columns):
+        X[:, number] = table.column(name).to_numpy()
+    X[np.isinf(X)] = np.nan
+    return X
+
+
+def measured_rows(X: Float, layout: Layout) -> NDArray[np.bool_]:
+    """[n_rows] True where at least one cue other than a ``valid_share`` is defined."""
+    if not layout.measures.any():
+        return np.zeros(len(X), dtype=bool)
+    return np.any(~np.isnan(X[:, layout.measures]), axis=1)
+
+
+def training_set(table: pa.Table, where: str) -> TrainingSet:
+    """The labelled rows of ``table``; ``where`` names the table in messages.
+
+    Raises
+    ------
+    TableError
+        No labels, one class only, or no feature column.
+    """
+    layout = layout_of(table)
+    if not layout.columns:
+        raise TableError(f"{where}: the table has no feature column; extract it with at least one family")
+    labels = _strings(table, "label")
+    keep = np.array([label in {"REAL", "FAKE"} for label in labels], dtype=bool)
+    present = {label for label in labels if label in {"REAL", "FAKE"}}
+    if not present:
+        raise TableError(f"{where}: no clip has a label; extract a folder with metadata.json or a CSV manifest")
+    if len(present) == 1:
+        only = present.pop()
+        raise TableError(f"{where}: every labelled clip is {only}; add clips of the other class")
+    table = table.filter(pa.array(keep))
+    filename = _strings(table, "filename")
+    names = [group or f"clip:{name}" for group, name in zip(_strings(table, "group"), filename, strict=True)]
+    order = list(dict.fromkeys(names))
+    position = {name: number for number, name in enumerate(order)}
+    X = matrix(table, layout.columns)
+    return TrainingSet(
+        filename=filename,
+        X=X,
+        y=np.array([label == "FAKE" for label in _strings(table, "label")], dtype=np.int64),
+        group=np.array([position[name] for name in names], dtype=np.int64),
+        group_names=order,
+        source=_strings(table, "source"),
+        measured=measured_rows(X, layout),
+        layout=layout,
+    )
+
+
+def check_layout(found: Layout, wanted: Layout) -> None:
+    """Refuse a table whose families or columns are not the model's.
+
+    Raises
+    ------
+    ModelError
+        What differs, in one sentence.
+    """
+    lacking = sorted(wanted.families.keys() - found.families.keys())
+    if lacking:
+        raise ModelError(
+            f"the table lacks the families {', '.join(lacking)} that the model was trained on; extract them too"
+        )
+    other = {
+        name: (found.families[name], version)
+        for name, version in wanted.families.items()
+        if found.families[name] != version
+    }
+    if other:
+        told = ", ".join(f"{name} {a} in the table, {b} in the model" for name, (a, b) in sorted(other.items()))
+        raise ModelError(f"family versions differ ({told}); extract the table anew or train the model anew")
+    gone = [name for name in wanted.columns if name not in set(found.columns)]
+    if gone:
+        raise ModelError(
+            f"the table lacks {len(gone)} of the model's columns, among them {gone[0]}; extract the table anew"
+        )
+
+
+def _strings(table: pa.Table, name: str) -> list[str]:
+    values: list[Any] = table.column(name).to_pylist()
+    return [value or "" for value in values]

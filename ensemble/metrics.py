@@ -1,0 +1,231 @@
+"""Scores of probabilities against labels, each with an interval over groups.
+
+Every score takes row weights, so that a bootstrap over groups is a change of weights and the target prior a
+re-weighting of the classes. ``y`` is 1 for FAKE, ``p`` is P(FAKE).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Int = NDArray[np.int64]
+
+N_RESAMPLES = 1000
+N_RESAMPLES_LARGE = 300  # above LARGE_ROWS: the interval is narrow, its own noise does not matter
+LARGE_ROWS = 20_000
+EPS = 1e-15
+LEVEL = 0.95
+MIN_ECE_ROWS = 15  # rows in a bin before its mean says anything (own choice)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A value and its interval; NaN bounds where no resample defines it."""
+
+    value: float
+    low: float
+    high: float
+
+    def as_dict(self) -> dict[str, float | None]:
+        """For JSON: undefined becomes None."""
+        return {
+            name: (float(number) if np.isfinite(number) else None)
+            for name, number in (("value", self.value), ("low", self.low), ("high", self.high))
+        }
+
+
+def log_loss(y: Int, p: Array, w: Array | None = None) -> float:
+    """Mean of ``-log p`` of what happened; NaN without rows."""
+    p = np.clip(p, EPS, 1 - EPS)
+    return _mean(-np.where(y == 1, np.log(p), np.log1p(-p)), w)
+
+
+def brier(y: Int, p: Array, w: Array | None = None) -> float:
+    """Mean squared difference (Brier 1950); NaN without rows."""
+    return _mean((p - y) ** 2, w)
+
+
+def auc(y: Int, p: Array, w: Array | None = None) -> float:
+    """Area under the ROC, ties counted half; NaN with one class."""
+    fake, real = _cumulated(y, p, w)
+    if fake[-1] == 0 or real[-1] == 0:
+        return float("nan")
+    return float(np.trapezoid(fake / fake[-1], real / real[-1]))
+
+
+def eer(y: Int, p: Array, w: Array | None = None) -> float:
+    """Equal error rate: where the ROC meets the line of equal false alarms and misses; NaN with one class."""
+    fake, real = _cumulated(y, p, w)
+    if fake[-1] == 0 or real[-1] == 0:
+        return float("nan")
+    false_alarm, miss = real / real[-1], 1 - fake / fake[-1]
+    gap = false_alarm - miss  # grows from -1 to 1
+    after = int(np.searchsorted(gap, 0.0))
+    before = max(after - 1, 0)
+    span = gap[after] - gap[before]
+    share = -gap[before] / span if span > 0 else 0.0
+    return float(false_alarm[before] + share * (false_alarm[after] - false_alarm[before]))
+
+
+def ece(y: Int, p: Array, w: Array | None = None) -> float:
+    """Expected calibration error over bins of equal weight (adaptive bins, Nixon et al. 2019).
+
+    The number of bins is that of :func:`reliability`; NaN without rows.
+    """
+    mean_p, rate, weight = reliability(y, p, w)
+    return float(np.sum(weight * np.abs(mean_p - rate))) if len(weight) else float("nan")
+
+
+def reliability(y: Int, p: Array, w: Array | None = None) -> tuple[Array, Array, Array]:
+    """Mean prediction, share of FAKE, and share of weight of adaptive bins of about equal weight.
+
+    There are ``n / MIN_ECE_ROWS`` bins, at least 2 and at most 15; rows of equal prediction share a bin.
+    """
+    w = np.ones(len(p)) if w is None else w
+    if len(p) == 0 or w.sum() == 0:
+        empty = np.empty(0)
+        return empty, empty, empty
+    n_bins = int(np.clip(len(p) // MIN_ECE_ROWS, 2, 15))
+    values, where = np.unique(p, return_inverse=True)
+    mass = np.bincount(where, w, len(values))
+    middle = (np.cumsum(mass) - mass / 2) / mass.sum()
+    bins = np.minimum((middle * n_bins).astype(np.int64), n_bins - 1)[where]
+    weight = np.bincount(bins, w, n_bins)
+    used = weight > 0
+    mean_p = np.bincount(bins, w * p, n_bins)[used] / weight[used]
+    rate = np.bincount(bins, w * y, n_bins)[used] / weight[used]
+    return mean_p, rate, weight[used] / weight.sum()
+
+
+def paired_accuracy(y: Int, p: Array, group: Int) -> float:
+    """Share of (FAKE, REAL) pairs within a group in which the FAKE scores higher; ties half.
+
+    Groups count equally, as a group of many fakes is one original seen again. NaN when no group holds both.
+    """
+    shares = _pair_shares(y, p, group)
+    return float(shares.mean()) if len(shares) else float("nan")
+
+
+def prior_weights(y: Int, prior: float, w: Array | None = None) -> Array:
+    """Row weights under which FAKE has the share ``prior``; sums to the sum of ``w``."""
+    w = np.ones(len(y)) if w is None else w
+    fake = w[y == 1].sum()
+    real = w[y == 0].sum()
+    total = fake + real
+    if fake == 0 or real == 0:
+        return w
+    return np.where(y == 1, w * (prior * total / fake), w * ((1 - prior) * total / real))
+
+
+def group_weights(group: Int, n_resamples: int, seed: int) -> NDArray[np.int32]:
+    """[n_resamples, n_groups] how often each group is drawn in a bootstrap over groups."""
+    rng = np.random.default_rng(seed)
+    n_groups = int(group.max()) + 1
+    return np.stack([np.bincount(rng.integers(0, n_groups, n_groups), minlength=n_groups) for _ in range(n_resamples)])
+
+
+def with_intervals(
+    scores: Mapping[str, Callable[[Array], float]], group: Int, *, seed: int = 0, n_resamples: int | None = None
+) -> dict[str, Score]:
+    """Each score on all rows, and its percentile interval over resampled groups.
+
+    Parameters
+    ----------
+    scores
+        Name to a function of row weights.
+    group : ndarray of shape (n,)
+        Group of each row, counted from 0.
+    """
+    if n_resamples is None:
+        n_resamples = N_RESAMPLES if len(group) <= LARGE_ROWS else N_RESAMPLES_LARGE
+    drawn = group_weights(group, n_resamples, seed)
+    result = {}
+    samples = {name: np.empty(n_resamples) for name in scores}
+    for number, times in enumerate(drawn):
+        w = times[group].astype(np.float64)
+        for name, score in scores.items():
+            samples[name][number] = score(w)
+    for name, score in scores.items():
+        low, high = _interval(samples[name])
+        result[name] = Score(score(np.ones(len(group))), low, high)
+    return result
+
+
+def all_scores(
+    y: Int, p: Array, p_target: Array, target_prior: float, group: Int, *, seed: int = 0, n_resamples: int | None = None
+) -> dict[str, Score]:
+    """The scores that are printed and stored for one set of out-of-fold probabilities.
+
+    Parameters
+    ----------
+    p : ndarray of shape (n,)
+        P(FAKE) at the training prior.
+    p_target : ndarray of shape (n,)
+        The same at ``target_prior``; scored with the classes weighted to that prior.
+    """
+    down = np.argsort(-p, kind="stable")  # once: the sorts inside the scores then find their work done
+    y, p, p_target, group = y[down], p[down], p_target[down], group[down]
+    scores: dict[str, Callable[[Array], float]] = {
+        "log_loss": lambda w: log_loss(y, p, w),
+        "log_loss_target_prior": lambda w: log_loss(y, p_target, prior_weights(y, target_prior, w)),
+        "auc": lambda w: auc(y, p, w),
+        "brier": lambda w: brier(y, p, w),
+        "ece": lambda w: ece(y, p, w),
+        "eer": lambda w: eer(y, p, w),
+    }
+    result = with_intervals(scores, group, seed=seed, n_resamples=n_resamples)
+    shares = _pair_shares(y, p, group)
+    if len(shares):
+        result["paired_accuracy"] = _mean_score(shares, seed=seed, n_resamples=n_resamples or N_RESAMPLES)
+    return result
+
+
+def _pair_shares(y: Int, p: Array, group: Int) -> Array:
+    """Of each group that holds both labels, the share of its pairs in the right order."""
+    shares = []
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order])) + 1
+    for rows in np.split(order, starts):
+        fake, real = p[rows][y[rows] == 1], p[rows][y[rows] == 0]
+        if len(fake) and len(real):
+            above = fake[:, None] - real[None, :]
+            shares.append(np.mean((above > 0) + 0.5 * (above == 0)))
+    return np.array(shares)
+
+
+def _mean_score(values: Array, *, seed: int, n_resamples: int) -> Score:
+    rng = np.random.default_rng(seed)
+    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(n_resamples)]
+    low, high = _interval(np.array(means))
+    return Score(float(values.mean()), low, high)
+
+
+def _interval(samples: Array) -> tuple[float, float]:
+    finite = samples[np.isfinite(samples)]
+    if not len(finite):
+        return float("nan"), float("nan")
+    low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def _mean(values: Array, w: Array | None) -> float:
+    if len(values) == 0 or (w is not None and w.sum() == 0):
+        return float("nan")
+    return float(np.average(values, weights=w))
+
+
+def _cumulated(y: Int, p: Array, w: Array | None) -> tuple[Array, Array]:
+    """Weight of FAKE and of REAL at or above each distinct score, from the highest score down, with a leading 0."""
+    w = np.ones(len(p)) if w is None else w
+    if len(p) == 0:
+        return np.zeros(1), np.zeros(1)
+    order = np.argsort(-p, kind="stable")
+    last = np.r_[np.flatnonzero(np.diff(p[order])), len(p) - 1]
+    fake = np.cumsum((w * (y == 1))[order])[last]
+    real = np.cumsum((w * (y == 0))[order])[last]
+    return np.r_[0.0, fake], np.r_[0.0, real]

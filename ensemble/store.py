@@ -1,0 +1,196 @@
+"""The model folder: text, JSON and arrays with checksums; loading executes nothing from it.
+
+::
+
+    manifest.json            schema, versions, layout, checksums, training summary, metrics
+    head.json                stack, calibration, priors, clip
+    <learner>_fold<k>...     each learner's own format
+    folds.parquet, oof.parquet
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ensemble.learners import learner_kinds, load_learner
+from ensemble.matrix import Layout
+from ensemble.model import Head, Model
+from features.errors import ModelError
+
+SCHEMA_VERSION = 1
+KIND = "deepfake-ensemble"
+MANIFEST, HEAD = "manifest.json", "head.json"
+PACKAGES = ("deepfake-detector", "lightgbm", "xgboost-cpu", "scikit-learn", "numpy", "scipy", "pyarrow")
+
+
+def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] | None = None) -> Path:
+    """Write a model folder, whole or not at all; an earlier model in ``folder`` is replaced.
+
+    Parameters
+    ----------
+    model
+        Its ``manifest`` supplies the training summary, the metrics and whatever else is to be kept.
+    folder
+        Other files in an existing folder are kept, unless they belonged to the earlier model.
+    tables
+        File name to table, for ``folds.parquet`` and ``oof.parquet``.
+
+    Returns
+    -------
+    pathlib.Path
+        The manifest.
+
+    Raises
+    ------
+    ModelError
+        ``folder`` is a file, or holds something else than a model.
+    """
+    folder = Path(folder)
+    _check_target(folder)
+    fresh = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    fresh.mkdir(parents=True)
+    try:
+        names = _write_parts(model, fresh, tables or {})
+        manifest = {
+            **model.manifest,
+            "schema": SCHEMA_VERSION,
+            "kind": KIND,
+            "created_with": package_versions(),
+            "families": model.layout.families,
+            "columns": list(model.layout.columns),
+            "learners": {name: len(models) for name, models in model.fold_models.items()},
+            "target_prior": model.head.target_prior,
+            "train_prior": model.head.train_prior,
+            "calibration": model.head.calibration.as_dict(),
+            "stack": model.head.stack.as_dict(),
+            "clip": model.head.clip,
+            "checksums": {name: checksum(fresh / name) for name in sorted(names)},
+        }
+        (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False), encoding="utf-8")
+        _replace(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return folder / MANIFEST
+
+
+def load_model(folder: str | Path) -> Model:
+    """Read a model folder after checking every file against its checksum.
+
+    Raises
+    ------
+    ModelError
+        Missing, foreign, of another schema, damaged or changed since it was written.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    for name, expected in manifest["checksums"].items():
+        file = folder / name
+        if Path(name).name != name or not file.is_file():
+            raise ModelError(f"{folder}: the model's file {name} is missing; train the model anew")
+        if checksum(file) != expected:
+            raise ModelError(f"{file}: changed since the model was written; train the model anew or copy it again")
+    layout = Layout(tuple(manifest["columns"]), dict(manifest["families"]))
+    unknown = sorted(manifest["learners"].keys() - learner_kinds().keys())
+    if unknown:
+        raise ModelError(f"{folder}: holds the learner {unknown[0]}, which this version does not know; update it")
+    try:
+        head = Head.from_dict(json.loads((folder / HEAD).read_text(encoding="utf-8")))
+        fold_models = {
+            name: [load_learner(name, folder, f"{name}_fold{fold}", layout) for fold in range(count)]
+            for name, count in manifest["learners"].items()
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{folder}: can't be read as a model ({error}); train the model anew") from error
+    return Model(layout, fold_models, head, manifest)
+
+
+def read_manifest(folder: str | Path) -> dict[str, Any]:
+    """The manifest alone: what the model was trained on and how well it did.
+
+    Raises
+    ------
+    ModelError
+        Missing, not JSON, foreign, or of another schema.
+    """
+    file = Path(folder) / MANIFEST
+    if not file.is_file():
+        raise ModelError(f"{folder}: no model here (no {MANIFEST}); train one with `python -m ensemble.train`")
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelError(f"{file}: not JSON ({error}); train the model anew") from error
+    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+        raise ModelError(f"{file}: not the manifest of a {KIND}; give the folder that `ensemble.train` wrote")
+    if manifest.get("schema") != SCHEMA_VERSION:
+        raise ModelError(
+            f"{file}: model schema {manifest.get('schema')}, this version reads {SCHEMA_VERSION}; train the model anew"
+        )
+    lacking = [key for key in ("checksums", "columns", "families", "learners") if key not in manifest]
+    if lacking:
+        raise ModelError(f"{file}: lacks {lacking[0]!r}; train the model anew")
+    if HEAD not in manifest["checksums"]:
+        raise ModelError(f"{file}: has no checksum of {HEAD}; train the model anew")
+    return manifest
+
+
+def checksum(file: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of what a model depends on."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _write_parts(model: Model, folder: Path, tables: Mapping[str, pa.Table]) -> list[str]:
+    names = [HEAD]
+    (folder / HEAD).write_text(json.dumps(model.head.as_dict(), indent=1, allow_nan=False), encoding="utf-8")
+    for kind, models in model.fold_models.items():
+        for fold, learner in enumerate(models):
+            names += learner.save(folder, f"{kind}_fold{fold}")
+    for name, table in tables.items():
+        pq.write_table(table, folder / name, compression="zstd")
+        names.append(name)
+    return names
+
+
+def _check_target(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ModelError(f"{folder}: is a file; give the name of a folder")
+
+
+def _replace(fresh: Path, folder: Path) -> None:
+    """Move the new files in, the manifest last, and remove what only the earlier model had."""
+    folder.mkdir(parents=True, exist_ok=True)
+    earlier: set[str] = set()
+    old = folder / MANIFEST
+    if old.is_file():
+        try:
+            earlier = {name for name in json.loads(old.read_text("utf-8"))["checksums"] if Path(name).name == name}
+        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
+            earlier = set()
+        old.unlink()
+    new = {file.name for file in fresh.iterdir()}
+    for name in earlier - new:
+        (folder / name).unlink(missing_ok=True)
+    for name in sorted(new - {MANIFEST}):
+        (fresh / name).replace(folder / name)
+    (fresh / MANIFEST).replace(old)
