@@ -1,0 +1,72 @@
+"""The clip that manipulations take and give: frames that can be gone through again, faces, sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Points = NDArray[np.float32]
+Sound = NDArray[np.float32]
+
+RATE_HZ = 16_000  # of every sound here
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip in the making.
+
+    Parameters
+    ----------
+    name
+        File name, for messages.
+    frames
+        RGB [h, w, 3], even sides; can be iterated again and gives the same.
+    times_s
+        Presentation times [n], increasing from 0.
+    landmarks
+        [n, 68, 2] px of the main face, NaN where there is none.
+    sound
+        Mono [k] at :data:`RATE_HZ` from time 0, or None.
+    """
+
+    name: str
+    frames: Iterable[Image]
+    times_s: NDArray[np.float64]
+    landmarks: Points
+    sound: Sound | None
+
+    @property
+    def duration_s(self) -> float:
+        """From the first frame to the end of the last one."""
+        steps = np.diff(self.times_s)
+        return float(self.times_s[-1] + (np.median(steps) if steps.size else 1 / 25))
+
+    @property
+    def face_share(self) -> float:
+        """Share of the frames with a face."""
+        return float(np.isfinite(self.landmarks[:, 0, 0]).mean()) if len(self.landmarks) else 0.0
+
+    def with_frames(self, change: Callable[[int, Image], Image]) -> Clip:
+        """The clip with every frame sent through ``change(index, frame)`` when it is asked for."""
+        return replace(self, frames=Frames(lambda: (change(i, f) for i, f in enumerate(self.frames))))
+
+    def with_sound(self, sound: Sound) -> Clip:
+        """The clip with another sound, cut or filled with silence to the picture's length."""
+        wanted = round(self.duration_s * RATE_HZ)
+        fitted = np.zeros(wanted, np.float32)
+        fitted[: min(wanted, sound.size)] = sound[:wanted]
+        return replace(self, sound=fitted)
+
+
+class Frames:
+    """Frames that are made anew each time they are gone through."""
+
+    def __init__(self, start: Callable[[], Iterator[Image]]) -> None:
+        self._start = start
+
+    def __iter__(self) -> Iterator[Image]:
+        return self._start()
