@@ -29,7 +29,7 @@ LANDMARK_ZOOM = 3  # dlib gives whole pixels: three times the size gives thirds 
 MATTE_BLUR_PX = 1.2
 # Hopper's eyelids, px of the portrait: her glasses mislead the predictor by some pixels.
 HOPPER_EYES = np.array(
-    [[207, 193], [215, 185], [226, 185], [238, 194], [228, 196], [216, 196.5]],
+    [[207, 193], [215, 185], [226, 185], [238, 194], [228, 196], [216, 196.5],
      [289, 193], [300, 181], [311, 181], [322, 190], [311, 193.5], [300, 193.5]],
     np.float32,
 )
@@ -114,7 +114,8 @@ def _landmarks(picture: Image) -> Points:
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     box = FaceDetector().detect(grey, thorough=True)[0].box
     large = cv2.resize(grey, None, fx=LANDMARK_ZOOM, fy=LANDMARK_ZOOM, interpolation=cv2.INTER_CUBIC)
-    return (landmarks(large, tuple(side * LANDMARK_ZOOM for side in box)) + 0.5) / np.float32(LANDMARK_ZOOM) - np.float32(0.5)
+    found = landmarks(large, tuple(side * LANDMARK_ZOOM for side in box))
+    return ((found + 0.5) / LANDMARK_ZOOM - 0.5).astype(np.float32)
 
 
 def _matte(shape: tuple[int, ...], outline: NDArray[np.int32]) -> Image:
