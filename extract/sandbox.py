@@ -61,6 +61,14 @@ class Sandbox:
         self._limits = limits
         self._child: subprocess.Popen[bytes] | None = None
         self._answers: queue.Queue[bytes] = queue.Queue()
+        self._starting = threading.Lock()
+        self._retired = False
+
+    def retire(self) -> None:
+        """End the child, also one that another thread is about to start; every further clip fails."""
+        self._retired = True
+        with self._starting:
+            self.close()
 
     def measure(self, filename: str, path: str) -> Result:
         """The clip's Result; ``status`` is ``crashed`` or ``timeout`` when the child did not survive it."""
@@ -69,44 +77,45 @@ class Sandbox:
                 self._start()
             except RuntimeError as error:
                 return self._failed(filename, "crashed", str(error))
-        assert self._child is not None
-        assert self._child.stdin is not None
+        child = self._child
+        if child is None or child.stdin is None:
+            return self._failed(filename, "crashed", "the run was stopped")
         request = json.dumps({"filename": filename, "path": path}) + "\n"
-        try:
-            self._child.stdin.write(request.encode())
-            self._child.stdin.flush()
-        except OSError:
-            pass  # the child died between two clips: waiting for its answer tells how
-        return self._wait(filename)
+        with contextlib.suppress(OSError, ValueError):  # a dead child's end is in the queue of answers
+            child.stdin.write(request.encode())
+            child.stdin.flush()
+        return self._wait(filename, child)
 
     def close(self) -> None:
         """End the child, whatever it is doing."""
-        if self._child is None:
+        child, self._child = self._child, None
+        if child is None:
             return
         with contextlib.suppress(OSError):
-            self._child.kill()
-        self._child.wait()
-        for stream in (self._child.stdin, self._child.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
-        self._child = None
+            child.kill()
+        child.wait()
+        if child.stdin is not None:
+            with contextlib.suppress(OSError):
+                child.stdin.close()
 
     def _start(self) -> None:
         self.close()
         environment = os.environ | SINGLE_THREAD | {"TF_CPP_MIN_LOG_LEVEL": "3"}
         command = [sys.executable, "-m", "extract.sandbox", json.dumps(asdict(self._settings))]
-        self._child = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            cwd=ROOT,
-            start_new_session=True,  # an interrupt at the terminal is the parent's to handle
-        )
+        with self._starting:
+            if self._retired:
+                raise RuntimeError("the run was stopped")
+            child = self._child = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                cwd=ROOT,
+                start_new_session=True,  # an interrupt at the terminal is the parent's to handle
+            )
         self._answers = queue.Queue()
-        threading.Thread(target=_read_lines, args=(self._child.stdout, self._answers), daemon=True).start()
+        threading.Thread(target=_read_lines, args=(child.stdout, self._answers), daemon=True).start()
         try:
             ready = self._answers.get(timeout=START_LIMIT_S)
         except queue.Empty:
@@ -115,11 +124,9 @@ class Sandbox:
             self.close()
             raise RuntimeError("the measuring process does not start; run `python -m extract.sandbox '{}'` to see why")
 
-    def _wait(self, filename: str) -> Result:
+    def _wait(self, filename: str, process: subprocess.Popen[bytes]) -> Result:
         import psutil
 
-        process = self._child
-        assert process is not None
         child = psutil.Process(process.pid) if process.poll() is None else None
         started, cpu_before = time.monotonic(), _cpu_s(child)
         while True:
@@ -172,7 +179,7 @@ def _death(code: int) -> str:
 
 
 def _read_lines(stream: IO[bytes], answers: queue.Queue[bytes]) -> None:
-    with contextlib.suppress(ValueError, OSError):
+    with stream:
         for line in stream:
             answers.put(line)
     answers.put(b"")

@@ -137,11 +137,11 @@ def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
     KeyError
         A name that no module registers.
     """
-    for module in family_modules():
-        importlib.import_module(f"features.{module}")
-    wanted = sorted(_registry) if names is None else sorted(set(names))
+    wanted = sorted(family_modules() if names is None else set(names))
+    for name in set(wanted) & set(family_modules()):  # a family is called like its module
+        importlib.import_module(f"features.{name}")
     if unknown := [name for name in wanted if name not in _registry]:
-        raise KeyError(f"no family is called {unknown[0]!r}; there are {', '.join(sorted(_registry))}")
+        raise KeyError(f"no family is called {unknown[0]!r}; there are {', '.join(family_modules())}")
     return tuple(_registry[name] for name in wanted)
 
 

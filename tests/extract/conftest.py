@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clip_maker import frames_of, write_clip
+
+
+@pytest.fixture(scope="session")
+def portrait() -> np.ndarray:
+    """A public-domain portrait, 512x512 RGB, with one face about 110 px wide near (225, 120)."""
+    from skimage.data import astronaut
+
+    return astronaut()
+
+
+@pytest.fixture(scope="session")
+def make_clip(portrait, tmp_path_factory) -> Callable[..., Path]:
+    """Write a clip of the portrait (``face=False``: of background) and give its path."""
+    folder = tmp_path_factory.mktemp("clips")
+
+    def make(name: str, *, n: int = 30, size: tuple[int, int] = (320, 240), face: bool = True, **options) -> Path:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return write_clip(path, frames_of(portrait if face else None, n, size), **options)
+
+    return make

@@ -1,0 +1,113 @@
+import json
+import os
+
+import pytest
+
+from extract.dataset import find_clips
+from features.errors import DatasetError
+
+
+@pytest.fixture
+def challenge(tmp_path):
+    """Two parts in the challenge's layout: b and c forged from a, d alone, e's original is not at hand."""
+    for part, entries in {
+        "part_0": {
+            "a.mp4": {"label": "REAL", "split": "train"},
+            "b.mp4": {"label": "FAKE", "split": "train", "original": "a.mp4"},
+            "absent.mp4": {"label": "REAL", "split": "train"},
+        },
+        "part_1": {
+            "c.mp4": {"label": "FAKE", "original": "a.mp4"},
+            "d.mp4": {"label": "REAL"},
+            "e.mp4": {"label": "FAKE", "original": "lost.mp4"},
+            "f.mp4": {"label": "FAKE", "original": "lost.mp4"},
+        },
+    }.items():
+        folder = tmp_path / part
+        folder.mkdir()
+        (folder / "metadata.json").write_text(json.dumps(entries))
+        for name in entries:
+            if name != "absent.mp4":
+                (folder / name).write_bytes(b"x")
+    (tmp_path / "part_1" / "unlisted.mp4").write_bytes(b"x")
+    (tmp_path / "part_1" / "notes.txt").write_bytes(b"x")
+    return tmp_path
+
+
+def test_challenge_layout_gives_labels_and_connected_groups(challenge):
+    clips = {clip.filename: clip for clip in find_clips(str(challenge))}
+    assert sorted(clips) == [f"part_0/{x}.mp4" for x in "ab"] + [
+        f"part_1/{x}.mp4" for x in ("c", "d", "e", "f", "unlisted")
+    ]
+    assert clips["part_0/b.mp4"].label == "FAKE"
+    assert clips["part_0/a.mp4"].group == clips["part_0/b.mp4"].group == clips["part_1/c.mp4"].group
+    assert clips["part_1/e.mp4"].group == clips["part_1/f.mp4"].group
+    assert len({clip.group for clip in clips.values()}) == 4
+    assert clips["part_1/unlisted.mp4"].label is None
+    assert clips["part_1/d.mp4"].source == "part_1"
+
+
+def test_plain_folder_is_searched_to_any_depth_and_links_do_not_loop(tmp_path):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "deep" / "er" / "Ünï cödé.MP4").write_bytes(b"x")
+    (tmp_path / "top.webm").write_bytes(b"x")
+    (tmp_path / ".hidden.mp4").write_bytes(b"x")
+    os.symlink(tmp_path, tmp_path / "deep" / "loop")
+    assert [clip.filename for clip in find_clips(str(tmp_path))] == ["deep/er/Ünï cödé.MP4", "top.webm"]
+
+
+def test_manifest_names_clips_labels_and_groups(tmp_path):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a.mp4").write_bytes(b"x")
+    (tmp_path / "m.csv").write_text("filename,label,group,method\na.mp4,real,g1,phone\nb.mp4,1,g1,\nc.mp4,,,\n")
+    a, b, c = find_clips(str(tmp_path / "m.csv"))
+    assert (a.label, a.group, a.source) == ("REAL", "g1", "phone")
+    assert a.path == str(tmp_path / "files" / "a.mp4")
+    assert (b.label, b.group) == ("FAKE", "g1")  # its file is missing: the row says so later
+    assert (c.label, c.group) == (None, "c.mp4")
+
+
+def test_manifest_originals_join_given_groups(tmp_path):
+    rows = "filename,label,group,original\na.mp4,REAL,g1,\nb.mp4,FAKE,g2,a.mp4\nc.mp4,REAL,g2,\nd.mp4,REAL,g3,\n"
+    (tmp_path / "m.csv").write_text(rows)
+    assert [clip.group for clip in find_clips(str(tmp_path / "m.csv"))] == ["g1", "g1", "g1", "g3"]
+
+
+@pytest.mark.parametrize(
+    ("files", "match"),
+    [
+        ({}, "no clip in it"),
+        ({"notes.txt": ""}, "no clip in it"),
+        ({"metadata.json": "{not json", "a.mp4": ""}, r"metadata\.json: not valid JSON"),
+        ({"metadata.json": "[1]", "a.mp4": ""}, r"metadata\.json: expected"),
+        ({"metadata.json": '{"a.mp4": {"label": "MAYBE"}}', "a.mp4": ""}, "entry 'a.mp4': label 'MAYBE'"),
+    ],
+)
+def test_a_folder_that_is_no_data_set_is_refused_in_one_sentence(tmp_path, files, match):
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(DatasetError, match=match) as caught:
+        find_clips(str(tmp_path))
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("name,label\na,REAL\n", "no column 'filename'"),
+        ("filename,label\na.mp4,REAL\na.mp4,FAKE\n", "line 3: a.mp4 stands in the manifest twice"),
+        ("filename,label\n../../etc/passwd,REAL\n", "not a path below"),
+        ("filename,label\na.mp4,perhaps\n", "line 2: label 'perhaps'"),
+        ("", "no column 'filename'"),
+    ],
+)
+def test_a_bad_manifest_is_refused_with_its_line(tmp_path, text, match):
+    (tmp_path / "m.csv").write_text(text)
+    with pytest.raises(DatasetError, match=match):
+        find_clips(str(tmp_path / "m.csv"))
+
+
+def test_a_missing_folder_is_named():
+    with pytest.raises(DatasetError, match="/no/such/place"):
+        find_clips("/no/such/place")

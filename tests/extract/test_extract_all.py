@@ -1,0 +1,172 @@
+"""The command as users run it: the table, resume, kill -9, interrupt, and messages."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from extract import extract_all
+from features import table
+
+ROOT = Path(__file__).resolve().parents[2]
+FAULTS = str(Path(__file__).parent / "faults")
+
+
+@pytest.fixture
+def folder(make_clip, tmp_path):
+    """A small data set in the challenge's layout, with bad clips among the good."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for name, options in {
+        "talk.mp4": {"tone_s": 1.2},
+        "silent.mp4": {},
+        "nobody.mp4": {"face": False, "tone_s": 1.2},
+        "single.mp4": {"n": 1},
+        "portrait.mp4": {"size": (240, 320), "rotation": 90},
+        "tenbit.mp4": {"pix_fmt": "yuv420p10le"},
+    }.items():
+        shutil.copy(make_clip(name, **options), data / name)
+    (data / "empty.mp4").write_bytes(b"")
+    (data / "text.mp4").write_text("not a video")
+    (data / "truncated.mp4").write_bytes((data / "talk.mp4").read_bytes()[:2000])
+    names = sorted(path.name for path in data.iterdir())
+    metadata = {name: {"label": "FAKE" if number % 2 else "REAL"} for number, name in enumerate(names)}
+    (data / "metadata.json").write_text(json.dumps(metadata))
+    return data
+
+
+def command(data, out, *options, env=None):
+    arguments = [sys.executable, str(ROOT / "extract" / "extract_all.py"), str(data), "--out", str(out), "--quiet"]
+    return subprocess.Popen(
+        [*arguments, "--families", "blink", "--jobs", "2", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+    )
+
+
+def test_every_clip_has_a_row_whatever_it_is(folder, tmp_path, capsys):
+    out = tmp_path / "t.parquet"
+    assert extract_all.main([str(folder), "--out", str(out), "--families", "blink,quality", "--quiet"]) == 0
+    assert "9 clips" in capsys.readouterr().out
+    read = table.read_table(out)
+    rows = {row["filename"]: row for row in read.to_pylist()}
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "talk.mp4": "ok",
+        "silent.mp4": "no_audio",
+        "nobody.mp4": "no_face",
+        "single.mp4": "too_short",
+        "portrait.mp4": "no_audio",
+        "tenbit.mp4": "no_audio",
+        "empty.mp4": "unreadable",
+        "text.mp4": "unreadable",
+        "truncated.mp4": "unreadable",
+    }
+    assert all(row["error"] for row in rows.values() if row["status"] != "ok")
+    assert table.table_families(read).keys() == {"blink", "quality"}
+    assert all(name.startswith(("blink.", "quality.")) for name in table.feature_columns(read))
+    assert np.isnan(rows["nobody.mp4"]["quality.iod_px"])
+
+
+def test_the_second_run_measures_only_what_is_new(folder, tmp_path, monkeypatch):
+    out = tmp_path / "t.parquet"
+    arguments = [str(folder), "--out", str(out), "--families", "blink", "--quiet"]
+    assert extract_all.main(arguments) == 0
+    first = out.read_bytes()
+    seen = []
+    engine_run = extract_all.engine.run
+
+    def watched(clips, *rest, **options):
+        seen.extend(clip.filename for clip in clips)
+        return engine_run(clips, *rest, **options)
+
+    monkeypatch.setattr(extract_all.engine, "run", watched)
+    assert extract_all.main(arguments) == 0
+    assert seen == []
+    assert out.read_bytes() == first
+    shutil.copy(folder / "talk.mp4", folder / "new.mp4")
+    assert extract_all.main(arguments) == 0
+    assert seen == ["new.mp4"]
+    assert extract_all.main([*arguments, "--fresh"]) == 0
+    assert len(seen) == 11
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_the_table_is_that_of_an_uninterrupted_run(folder, tmp_path):
+    for number in range(4):
+        shutil.copy(folder / "talk.mp4", folder / f"more{number}.mp4")
+    whole, torn = tmp_path / "whole.parquet", tmp_path / "torn.parquet"
+    _, error = (uninterrupted := command(folder, whole)).communicate()
+    assert uninterrupted.returncode == 0, error
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        process = command(folder, torn)
+        time.sleep(float(rng.uniform(0.3, 5.0)))
+        process.kill()
+        process.communicate()
+    final = command(folder, torn)
+    _, error = final.communicate()
+    assert final.returncode == 0, error
+    assert torn.read_bytes() == whole.read_bytes()
+
+
+def test_an_interrupt_stops_within_two_seconds_and_leaves_nothing(folder, tmp_path):
+    import os
+
+    shutil.copy(folder / "talk.mp4", folder / "zloop1.mp4")
+    shutil.copy(folder / "talk.mp4", folder / "zloop2.mp4")
+    out = tmp_path / "t.parquet"
+    process = command(folder, out, env=os.environ | {"PYTHONPATH": FAULTS})
+    journal = Path(f"{out}.journal")
+    for _ in range(600):
+        if journal.is_file() and journal.read_bytes().count(b"\n") > 2:
+            break
+        time.sleep(0.1)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
+    process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    _, error = process.communicate(timeout=20)
+    assert time.monotonic() - started < 2.0
+    assert process.returncode == 130
+    assert "run the same command again" in error
+    _, alive = psutil.wait_procs(children, timeout=2)
+    assert not alive
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "t.parquet.journal"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--families", "nonsense"], "no family is called 'nonsense'"),
+        (["--jobs", "0"], "--jobs 0: must be above 0"),
+        (["--timeout", "-1"], "must be above 0"),
+    ],
+)
+def test_bad_options_are_one_sentence_and_exit_2(folder, tmp_path, capsys, options, message):
+    assert extract_all.main([str(folder), "--out", str(tmp_path / "t.parquet"), *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_an_empty_folder_is_one_sentence_and_exit_2(tmp_path, capsys):
+    assert extract_all.main([str(tmp_path), "--out", str(tmp_path / "t.parquet")]) == 2
+    assert "no clip in it" in capsys.readouterr().err
+
+
+def test_an_unwritable_table_keeps_what_is_done(folder, tmp_path, capsys):
+    out = tmp_path / "t.parquet"
+    out.mkdir()
+    arguments = [str(folder), "--out", str(out), "--families", "blink", "--quiet", "--journal", str(tmp_path / "j")]
+    assert extract_all.main(arguments) == 2
+    assert "what is done is kept" in capsys.readouterr().err
+    assert (tmp_path / "j").read_bytes().count(b"\n") == 10
