@@ -43,7 +43,7 @@ MERGE_S = 0.08
 SHORTEST_S, LONGEST_S = 0.05, 0.5  # beyond: tremble, closure
 MEDIAN_FPS = 24.0  # slower clips lose blinks to a 3-point median, and cannot show lid speed
 ONE_EYE_YAW_DEG, MAX_YAW_DEG, MAX_PITCH_DEG = 25.0, 40.0, 30.0
-MAX_HEAD_IOD_S = 0.3
+MAX_HEAD_IOD_S, HEAD_STEP_S = 1.0, 0.1  # speed over +-0.1 s; talking heads move at 0.3 most of the time
 BLUR_QUANTILE, BLUR_SHARE = 0.05, 0.7  # sharpness in the lowest 5 % and clearly under the median: motion blur
 RESTING_PER_MIN = 17.0  # Bentivoglio 1997
 MIN_OBS_S, MIN_FPS = 3.0, 12.0
@@ -276,8 +276,13 @@ def _shapes(parts: list[Segment], blinks: list[Blink], fps: float) -> dict[str, 
 
 def _disturbed(face: Head, track: Track) -> F64:
     """Find the times [k] of frames in which the head moves fast or the face is blurred."""
-    centre = face.landmarks[:, RIGID].mean(axis=1) / face.scale_px
-    speed = np.linalg.norm(np.gradient(ndimage.uniform_filter1d(centre, 3, axis=0), face.times_s, axis=0), axis=1)
+    seen, times = face.seen, face.times_s
+    if not seen.any():
+        return times[:0]
+    centre = face.landmarks[seen][:, RIGID].mean(axis=1) / face.scale_px
+    before, after = times - HEAD_STEP_S, times + HEAD_STEP_S
+    move = [np.interp(after, times[seen], axis) - np.interp(before, times[seen], axis) for axis in centre.T]
+    speed = np.hypot(*move) / (2 * HEAD_STEP_S)
     sharp = track.sharpness[face.index, 0].astype(np.float64)
     level = np.nanmedian(sharp) if np.isfinite(sharp).any() else np.nan
     low = min(series.quantile(sharp, BLUR_QUANTILE), BLUR_SHARE * level)

@@ -15,6 +15,7 @@ the challenge's swapped voices are not labelled.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -359,12 +360,14 @@ def window_lags(mouth: F64, voice: F64, speech: NDArray[np.bool_]) -> tuple[floa
 def dips(closure_db: F64, speech: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Places of the voice's dips of 40-160 ms, 10 dB under both shoulders, with speech on either side."""
     reach = round(DIP_SHOULDER_S * GRID_HZ)
-    places, found = signal.find_peaks(
-        -closure_db, prominence=DIP_DB, width=[s * GRID_HZ for s in DIP_S], rel_height=0.5, wlen=2 * reach + 1
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # on the floor of silence nothing stands out
+        places, _ = signal.find_peaks(
+            -closure_db, prominence=DIP_DB, width=[s * GRID_HZ for s in DIP_S], rel_height=0.5, wlen=2 * reach + 1
+        )
     before = np.array([speech[max(0, p - reach) : p].any() for p in places], dtype=bool)
     after = np.array([speech[p + 1 : p + 1 + reach].any() for p in places], dtype=bool)
-    return places[before & after] if found else places
+    return np.asarray(places[before & after], dtype=np.int64)
 
 
 def closure_z(mouth_open: F64, places: NDArray[np.int64]) -> float:

@@ -25,7 +25,6 @@ MIN_PATCHES = 5
 LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=np.float64)
 IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float64)
 IMMERKAER_GAIN = 6.0  # root of the sum of its squares
-NORMAL_MAD = 0.6745  # median absolute value of a unit normal
 TILE = 16
 FLAT_SIGMA_PX = 2.0  # smoothing before tiles are ranked, so that flatness is not smallness of the noise itself
 PERIOD = 8
@@ -68,12 +67,17 @@ def noise_imm(luma: F64) -> float:
 
 
 def noise_mad(luma: F64) -> float:
-    """Noise sd in grey levels: median absolute response over the flattest half of 16 x 16 tiles."""
+    """Noise sd in grey levels that edges do not raise: median of Immerkaer's estimate over the flattest half of tiles.
+
+    Tiles are 16 x 16 px. A median over the pixels themselves would come in steps of 0.25, since 8-bit luma gives whole
+    responses.
+    """
     response = np.abs(_valid(luma, IMMERKAER))
     smooth = cv2.GaussianBlur(luma, (0, 0), FLAT_SIGMA_PX)[1:-1, 1:-1]
     rough, loud = (_tiles(x) for x in (smooth, response))
     spread = rough.std(axis=1)
-    return float(np.median(loud[spread <= np.median(spread)]) / (NORMAL_MAD * IMMERKAER_GAIN))
+    calm = loud[spread <= np.median(spread)].mean(axis=1)
+    return float(np.sqrt(np.pi / 2.0) / IMMERKAER_GAIN * np.median(calm))
 
 
 def _tiles(x: F64) -> F64:

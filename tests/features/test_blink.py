@@ -101,6 +101,13 @@ def test_a_dip_during_a_head_turn_is_discarded(make_track, make_observation):
     assert measured(make_track, make_observation, points)["blink.count"] == 2.0
 
 
+def test_a_talking_head_keeps_its_blinks(make_track, make_observation):
+    points = person(MOMENTS)
+    t = np.arange(len(points)) / 30.0
+    points[:, :, 0] += 90.0 * 0.4 * t[:, None]  # the speed of ordinary talk
+    assert measured(make_track, make_observation, points)["blink.count"] == 3.0
+
+
 def test_a_dip_in_a_blurred_frame_is_discarded(rng, make_track, make_observation):
     sharpness = rng.uniform(4.0, 5.0, (300, 3))
     sharpness[123:130, 0] = 1.0
