@@ -2,13 +2,15 @@
 
 Detection is BlazeFace (Bazarevsky et al. 2019, "BlazeFace: sub-millisecond neural face detection on mobile
 GPUs") as published by MediaPipe: the full-range model finds small and middling faces, the back model large
-ones. A ladder tries what worked last, then the other, then square tiles, then dlib's frontal detector.
+ones, and the latter on a shrunken image those that fill the frame. A ladder tries what worked last, then the
+others, then square tiles, then dlib's frontal detector.
 Landmarks are dlib's 68-point predictor (Kazemi & Sullivan 2014), trained on iBUG 300-W.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from features.dlib_models import dlib_model
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "artifacts" / "pretrained"
 MIN_SCORE = 0.6
+CLOSE_UP_FILL = 0.6
 MAX_OVERLAP = 0.3  # intersection over union above which the weaker of two boxes goes
 LANDMARK_SIDE_PX = 256  # side of the grey square that the landmark predictor sees
 LANDMARK_SCALE = 1.5  # that square's side over the face box's
@@ -72,14 +75,19 @@ class BlazeFace:
         x, y = np.meshgrid(cells, cells)
         return np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), count, axis=0)
 
-    def detect(self, grey: Grey) -> list[Face]:
-        """Faces of a grey image [h, w], strongest first."""
+    def detect(self, grey: Grey, *, fill: float = 1.0) -> list[Face]:
+        """Faces of a grey image [h, w], strongest first.
+
+        ``fill`` is the share of the network's square that the image's longer side takes: with less than all of
+        it, a face that fills the image comes within the network's range.
+        """
         height, width = grey.shape
-        scale = self.side / max(height, width)
+        scale = fill * self.side / max(height, width)
+        margin = round((1 - fill) / 2 * self.side)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         canvas = np.zeros((self.side, self.side), np.float32)
-        canvas[: size[1], : size[0]] = small
+        canvas[margin : margin + size[1], margin : margin + size[0]] = small
         canvas = canvas / 127.5 - 1.0
         self._net.set_tensor(self._input["index"], np.repeat(canvas[None, :, :, None], 3, axis=3))
         self._net.invoke()
@@ -90,21 +98,13 @@ class BlazeFace:
             return []
         raw = self._net.get_tensor(self._boxes)[0, likely, :4] / self.side
         corners = raw[:, :2] + self._anchors[likely] - raw[:, 2:] / 2
-        rectangles = np.concatenate([corners, raw[:, 2:]], axis=1) * (self.side / scale)
+        rectangles = (np.concatenate([corners, raw[:, 2:]], axis=1) * self.side - (margin, margin, 0, 0)) / scale
         kept = cv2.dnn.NMSBoxes(rectangles.tolist(), scores[likely].tolist(), MIN_SCORE, MAX_OVERLAP)
         return [
             Face((x, y, x + w, y + h), float(scores[likely[i]]))
             for i in np.ravel(kept)
             for x, y, w, h in [rectangles[i].tolist()]
         ]
-
-
-def _full_range() -> BlazeFace:
-    return BlazeFace("face_detection_full_range.tflite", strides=((4, 1),))
-
-
-def _back() -> BlazeFace:
-    return BlazeFace("face_detection_back.tflite", strides=((16, 2), (32, 6)))
 
 
 class FaceDetector:
@@ -114,7 +114,10 @@ class FaceDetector:
     """
 
     def __init__(self) -> None:
-        self._steps = (_full_range(), _back())
+        full_range = BlazeFace("face_detection_full_range.tflite", strides=((4, 1),))
+        self._back = BlazeFace("face_detection_back.tflite", strides=((16, 2), (32, 6)))
+        close_up = functools.partial(self._back.detect, fill=CLOSE_UP_FILL)
+        self._steps: tuple[Callable[[Grey], list[Face]], ...] = (full_range.detect, self._back.detect, close_up)
         self._preferred = 0
 
     def reset(self) -> None:
@@ -127,8 +130,9 @@ class FaceDetector:
         ``thorough`` goes on to overlapping square tiles and dlib's frontal detector when the whole image
         shows nothing; ten times the cost, for a clip that has shown no face yet.
         """
-        for step in (self._preferred, 1 - self._preferred):
-            if found := self._steps[step].detect(grey):
+        order = [self._preferred, *(step for step in range(len(self._steps)) if step != self._preferred)]
+        for step in order:
+            if found := self._steps[step](grey):
                 self._preferred = step
                 return found
         if not thorough:
@@ -142,7 +146,7 @@ class FaceDetector:
         found: list[Face] = []
         for start in starts.tolist() if height != width else []:
             x, y = (start, 0) if width > height else (0, start)
-            for face in self._steps[1].detect(grey[y : y + side, x : x + side]):
+            for face in self._back.detect(grey[y : y + side, x : x + side]):
                 left, top, right, bottom = face.box
                 moved = Face((left + x, top + y, right + x, bottom + y), face.score)
                 if all(iou(moved.box, other.box) < MAX_OVERLAP for other in found):
