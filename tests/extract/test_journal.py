@@ -63,7 +63,7 @@ def test_a_full_disk_is_a_sentence(tmp_path):
     journal = Journal(tmp_path / "j", IDENTITY)
     journal._stream.close()
     journal._stream = open("/dev/full", "wb")  # noqa: SIM115
-    with pytest.raises(DatasetError, match="No space left on device.*what is done is kept"):
+    with pytest.raises(DatasetError, match=r"No space left on device.*what is done is kept"):
         journal.add(result("a"), "print")
     journal.close()
 
