@@ -1,0 +1,161 @@
+"""What may be concluded from the scores, in sentences that follow from the numbers and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.metrics import Score, log_loss, with_intervals
+
+Array = NDArray[np.float64]
+Int = NDArray[np.int64]
+FEW_GROUPS = 100  # below that, intervals are wide enough to matter more than the values (own choice)
+POOR_ECE = 0.1
+LARGE_SOURCE_SHARE = 0.95  # of clips whose source holds one class only
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence of the conclusion; ``kind`` is ``good``, ``bad``, ``open`` or ``note``."""
+
+    kind: str
+    text: str
+
+
+def gain_over_constant(y: Int, p: Array, p_constant: Array, group: Int, *, seed: int = 0) -> Score:
+    """Log loss of the constant predictor less that of ``p``, with its interval over groups; positive is good."""
+    return with_intervals({"gain": lambda w: log_loss(y, p_constant, w) - log_loss(y, p, w)}, group, seed=seed)["gain"]
+
+
+def constant_predictions(y: Int, fold: Int, measured: NDArray[np.bool_]) -> Array:
+    """[n] share of FAKE among the measured clips of the other folds: all that is known without cues."""
+    p = np.empty(len(y))
+    for number in np.unique(fold):
+        out = fold == number
+        p[out] = y[~out & measured].mean()
+    return p
+
+
+def findings(manifest: Mapping[str, Any], gain: Score, one_sided: float) -> list[Finding]:
+    """The conclusion, most important first.
+
+    Parameters
+    ----------
+    manifest
+        Of a model folder.
+    gain
+        See :func:`gain_over_constant`.
+    one_sided
+        Share of clips whose source holds one class only; NaN when sources are unknown.
+    """
+    summary, stack = manifest["summary"], manifest["metrics"]["stack"]
+    return [
+        *_synthetic(summary),
+        _against_constant(gain),
+        *_ranking(stack),
+        *_pairs(stack),
+        *_calibration(stack),
+        *_families(manifest.get("ablation", {})),
+        *_cautions(summary, one_sided),
+    ]
+
+
+def _synthetic(summary: Mapping[str, Any]) -> list[Finding]:
+    if not summary.get("synthetic"):
+        return []
+    return [
+        Finding(
+            "bad",
+            "The data is synthetic: clips made from two portraits show that the whole way works. "
+            "These numbers say nothing about forgeries met in the world.",
+        )
+    ]
+
+
+def _against_constant(gain: Score) -> Finding:
+    told = f"{abs(gain.value):.3f} (95 % interval of the difference {gain.low:.3f} to {gain.high:.3f})"
+    if gain.low > 0:
+        return Finding("good", f"The model knows something: its log loss is {told} below that of the constant.")
+    if gain.high < 0:
+        return Finding("bad", f"The model does harm: its log loss is {told} above that of the constant predictor.")
+    side = "below" if gain.value >= 0 else "above"
+    return Finding(
+        "open",
+        f"It is not shown that the model beats the constant predictor: its log loss is {told} {side}, "
+        "and the interval includes no difference at all.",
+    )
+
+
+def _ranking(stack: Mapping[str, Any]) -> list[Finding]:
+    area = stack.get("auc") or {}
+    if area.get("value") is None or area.get("low") is None:
+        return []
+    told = f"AUC {area['value']:.3f} ({area['low']:.3f} to {area['high']:.3f})"
+    if area["low"] > 0.5:
+        share = f"in {area['value']:.0%} of random pairs the FAKE scores above the REAL"
+        return [Finding("good", f"It ranks clips better than chance: {told}; {share}.")]
+    return [Finding("open", f"Its ranking is not shown to be better than chance: {told}.")]
+
+
+def _pairs(stack: Mapping[str, Any]) -> list[Finding]:
+    paired = stack.get("paired_accuracy") or {}
+    if paired.get("value") is None or paired.get("low") is None:
+        return []
+    told = f"{paired['value']:.3f} ({paired['low']:.3f} to {paired['high']:.3f})"
+    if paired["low"] > 0.5:
+        return [Finding("good", f"Among clips of one original it tells FAKE from REAL: paired accuracy {told}.")]
+    return [
+        Finding(
+            "open",
+            f"Among clips of one original, where only the forgery differs, paired accuracy is {told}: not shown to "
+            "be better than a coin. What it knows may be of the source and not of the forgery.",
+        )
+    ]
+
+
+def _calibration(stack: Mapping[str, Any]) -> list[Finding]:
+    error = (stack.get("ece") or {}).get("value")
+    if error is None:
+        return []
+    text = f"Predicted probabilities are off by {error:.3f} on average (ECE; even perfect ones give more than 0)."
+    return [Finding("bad" if error > POOR_ECE else "good", text)]
+
+
+def _families(ablation: Mapping[str, Any]) -> list[Finding]:
+    if not ablation:
+        return []
+    known = {name: one for name, one in ablation.items() if one.get("low") is not None}
+    helps = sorted(name for name, one in known.items() if one["low"] > 0)
+    hurts = sorted(name for name, one in known.items() if one["high"] < 0)
+    rest = sorted(ablation.keys() - set(helps) - set(hurts))
+    said = []
+    if helps:
+        said.append(Finding("good", f"Without these families log loss rises: {', '.join(helps)}."))
+    if hurts:
+        said.append(Finding("bad", f"Without these families log loss falls: {', '.join(hurts)}."))
+    if rest:
+        said.append(Finding("open", f"No evidence that these families matter beside the others: {', '.join(rest)}."))
+    return said
+
+
+def _cautions(summary: Mapping[str, Any], one_sided: float) -> list[Finding]:
+    said = []
+    if summary["n_groups"] < FEW_GROUPS:
+        text = f"Only {summary['n_groups']} independent groups: read the intervals before the values."
+        said.append(Finding("note", text))
+    if one_sided > LARGE_SOURCE_SHARE:
+        text = (
+            f"{one_sided:.0%} of the clips come from sources that hold one class only: a score over all clips "
+            "together measures the source as much as the forgery."
+        )
+        said.append(Finding("note", text))
+    if unmeasured := summary.get("n_unmeasured", 0):
+        said.append(Finding("note", f"In {unmeasured} clips nothing could be measured: they count with the prior."))
+    said.append(
+        Finding("note", "Learners, stack and calibration were judged on groups that none of them was fitted on.")
+    )
+    return said

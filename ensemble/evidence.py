@@ -1,0 +1,179 @@
+"""What the report says of the data behind a model: facts of the table and out-of-fold predictions of its clips."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ensemble.apply import unmeasured_families
+from ensemble.matrix import family_of, layout_of, matrix, measured_rows
+from ensemble.metrics import auc, log_loss
+from ensemble.model import Model
+from features.errors import ModelError
+from features.table import feature_columns
+
+Array = NDArray[np.float64]
+Int = NDArray[np.int64]
+STACK = "stack"
+NO_LEARNER = frozenset({"filename", "label", "group", "fold", "stack_target"})
+MIN_CLIPS = 2  # of each class, before an AUC is told for a part of the data
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """The labelled clips with predictions by models that never saw their group.
+
+    ``p`` holds [n] P(FAKE) at the training prior for each learner, the stack last; ``row`` [n] is the
+    position in the feature table; ``measured`` [n] is False where no cue was defined.
+    """
+
+    y: Int
+    group: Int
+    fold: Int
+    row: Int
+    measured: NDArray[np.bool_]
+    p: dict[str, Array]
+
+    @property
+    def stack(self) -> Array:
+        """[n] P(FAKE) of the stack."""
+        return self.p[STACK]
+
+
+def read_oof(folder: Path, table: pa.Table) -> OutOfFold:
+    """Out-of-fold predictions of a model folder, matched with the table that it was trained on.
+
+    Raises
+    ------
+    ModelError
+        The folder has none, or they are of other clips than the table.
+    """
+    file = folder / "oof.parquet"
+    if not file.is_file():
+        raise ModelError(f"{file}: no out-of-fold predictions; train the model anew with `python -m ensemble.train`")
+    oof = pq.read_table(file)
+    position = {name: number for number, name in enumerate(table.column("filename").to_pylist())}
+    names = oof.column("filename").to_pylist()
+    if strangers := [name for name in names if name not in position]:
+        raise ModelError(
+            f"{file}: {len(strangers)} of {len(names)} clips are not in the table ({strangers[0]}, ...); "
+            "give the table that the model was trained on"
+        )
+    _, group = np.unique(oof.column("group").to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
+    learners = [name for name in oof.column_names if name not in NO_LEARNER and name != STACK]
+    row = np.array([position[name] for name in names], dtype=np.int64)
+    layout = layout_of(table)
+    return OutOfFold(
+        y=np.array([label == "FAKE" for label in oof.column("label").to_pylist()], dtype=np.int64),
+        group=group.astype(np.int64),
+        fold=oof.column("fold").to_numpy().astype(np.int64),
+        row=row,
+        measured=measured_rows(matrix(table, layout.columns), layout)[row],
+        p={name: oof.column(name).to_numpy().astype(np.float64) for name in [*learners, STACK]},
+    )
+
+
+def dataset_facts(table: pa.Table, oof: OutOfFold) -> list[tuple[str, str]]:
+    """Counts for the section on the data set."""
+    n_groups = int(oof.group.max()) + 1
+    fakes = np.bincount(oof.group, oof.y, n_groups)
+    sizes = np.bincount(oof.group, minlength=n_groups)
+    both = int(((fakes > 0) & (fakes < sizes)).sum())
+    durations = np.array([x for x in table.column("duration_s").to_pylist() if x is not None and np.isfinite(x)])
+    people = Counter(min(int(n or 0), 3) for n in table.column("n_faces").to_pylist())
+    n_labelled, n_fake = len(oof.y), int(oof.y.sum())
+    facts = [
+        ("Clips", f"{table.num_rows}"),
+        ("with a label", f"{n_labelled}: {n_labelled - n_fake} REAL, {n_fake} FAKE ({n_fake / n_labelled:.0%})"),
+        ("Groups that are never split", f"{n_groups}, of which {both} hold both labels"),
+        ("Clips in the largest group", f"{int(sizes.max())}"),
+    ]
+    if len(durations):
+        low, middle, high = np.quantile(durations, [0.05, 0.5, 0.95])
+        facts.append(("Length (5 %, median, 95 %)", f"{low:.1f} s, {middle:.1f} s, {high:.1f} s"))
+    names = {0: "nobody", 1: "one person", 2: "two people", 3: "three or more"}
+    facts.append(("People in a clip", ", ".join(f"{names[n]} {people[n]}" for n in sorted(people))))
+    return facts
+
+
+def family_facts(table: pa.Table, families: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Version, number of columns, and share of clips measured, by label, of each family."""
+    from features import spec
+
+    specs = {one.name: one for one in spec.families()}
+    absent = unmeasured_families(table)
+    labels = table.column("label").to_pylist()
+    columns = Counter(family_of(name) for name in feature_columns(table))
+    facts = []
+    for name, version in sorted(families.items()):
+        known = specs.get(name)
+        measured = [name not in one for one in absent]
+        facts.append(
+            {
+                "name": name,
+                "version": version,
+                "n_columns": columns[name],
+                "needs": sorted(known.needs) if known else [],
+                "real": _share([m for m, label in zip(measured, labels, strict=True) if label == "REAL"]),
+                "fake": _share([m for m, label in zip(measured, labels, strict=True) if label == "FAKE"]),
+            }
+        )
+    return facts
+
+
+def one_sided(parts: Sequence[Mapping[str, Any]]) -> float:
+    """Share of clips that are of a source with one class only; NaN when sources are unknown."""
+    total = sum(part["n_real"] + part["n_fake"] for part in parts)
+    single = sum(part["n_real"] + part["n_fake"] for part in parts if not part["n_real"] * part["n_fake"])
+    return single / total if total else float("nan")
+
+
+def held_out_importance(model: Model, table: pa.Table, oof: OutOfFold) -> dict[str, float]:
+    """Mean absolute log-odds of each family, every clip explained by the models that never saw its group."""
+    n_folds = int(oof.fold.max()) + 1
+    if any(len(models) != n_folds for models in model.fold_models.values()):
+        return {}
+    total = dict.fromkeys(model.layout.family_names, 0.0)
+    for number in range(n_folds):
+        rows = oof.row[oof.fold == number]
+        alone = replace(model, fold_models={name: [models[number]] for name, models in model.fold_models.items()})
+        for family, z in alone.explain(table.take(pa.array(rows))).contributions.items():
+            total[family] += float(np.abs(z).sum())
+    return {family: value / len(oof.y) for family, value in total.items()}
+
+
+def parts(table: pa.Table, oof: OutOfFold, column: str) -> list[dict[str, Any]]:
+    """Scores of the clips of each value of a base column; a part of one class is ranked against all of the other."""
+    values = np.array([value or "" for value in table.column(column).to_pylist()], dtype=object)[oof.row]
+    return [_part(str(value), values == value, oof) for value in sorted(set(values.tolist())) if value]
+
+
+def _part(name: str, inside: NDArray[np.bool_], oof: OutOfFold) -> dict[str, Any]:
+    y, p = oof.y[inside], oof.stack[inside]
+    n_fake = int(y.sum())
+    n_real = len(y) - n_fake
+    own = min(n_real, n_fake) >= MIN_CLIPS
+    against = inside if own else inside | (oof.y == int(n_fake == 0))
+    enough = own or (min(n_real, n_fake) == 0 and max(n_real, n_fake) >= MIN_CLIPS)
+    return {
+        "name": name,
+        "n_real": n_real,
+        "n_fake": n_fake,
+        "n_groups": len(np.unique(oof.group[inside])),
+        "median": float(np.median(p)),
+        "log_loss": log_loss(y, p),
+        "auc": auc(oof.y[against], oof.stack[against]) if enough else float("nan"),
+        "own": own,
+    }
+
+
+def _share(flags: Sequence[bool]) -> float:
+    return sum(flags) / len(flags) if flags else float("nan")

@@ -1,0 +1,229 @@
+"""Figures of the report, as images that stand inside the page: SVG in a data URI, text as outlines.
+
+Colours are Okabe & Ito's, told apart by every kind of colour vision; lines also differ by dash.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ensemble.metrics import auc, with_intervals
+
+Array = NDArray[np.float64]
+Int = NDArray[np.int64]
+
+REAL_COLOUR, FAKE_COLOUR, INK, SOFT = "#0072B2", "#D55E00", "#1f2933", "#7b8794"
+LINES = (("#0072B2", "-"), ("#E69F00", "--"), ("#009E73", "-."), ("#CC79A7", ":"), ("#56B4E9", (0, (5, 1))))
+SIZE_IN = (4.6, 4.2)
+WIDE_IN = (9.4, 2.8)
+BAR_HEIGHT_IN = 0.34
+MAX_BINS, MIN_BIN_CLIPS = 10, 15
+N_RESAMPLES = 300  # for the bars of the reliability diagram
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "xtick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.color": SOFT,
+    "ytick.labelcolor": INK,
+    "grid.color": "#e4e7eb",
+    "legend.frameon": False,
+    "svg.hashsalt": "deepfake",  # equal figures give equal bytes
+    "svg.fonttype": "path",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image for ``<img src alt>`` and the sentence below it."""
+
+    src: str
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Reliability bins: mean prediction, share of FAKE and its interval over groups, clips in each."""
+
+    mean_p: Array
+    rate: Array
+    low: Array
+    high: Array
+    count: Int
+
+
+def reliability_bins(y: Int, p: Array, group: Int, *, seed: int = 0) -> Bins:
+    """Bins of about equal numbers of clips, from :data:`MIN_BIN_CLIPS` clips up, at most :data:`MAX_BINS`.
+
+    Parameters
+    ----------
+    y, group : ndarray of shape (n,)
+        1 for FAKE; group counted from 0.
+    p : ndarray of shape (n,)
+        P(FAKE).
+    """
+    n_bins = int(np.clip(len(p) // MIN_BIN_CLIPS, 2, MAX_BINS))
+    bins = [rows for rows in np.array_split(np.argsort(p, kind="stable"), n_bins) if len(rows)]
+    inside = [np.isin(np.arange(len(p)), rows) for rows in bins]
+
+    def share(rows: NDArray[np.bool_]):  # type: ignore[no-untyped-def]
+        return lambda w: float(np.average(y[rows], weights=w[rows])) if w[rows].any() else float("nan")
+
+    scores = with_intervals(
+        {str(number): share(rows) for number, rows in enumerate(inside)}, group, seed=seed, n_resamples=N_RESAMPLES
+    )
+    told = [scores[str(number)] for number in range(len(bins))]
+    return Bins(
+        mean_p=np.array([p[rows].mean() for rows in bins]),
+        rate=np.array([one.value for one in told]),
+        low=np.array([one.low for one in told]),
+        high=np.array([one.high for one in told]),
+        count=np.array([len(rows) for rows in bins], dtype=np.int64),
+    )
+
+
+@mpl.rc_context(STYLE)
+def reliability(bins: Bins) -> Picture:
+    """Predicted probability against the share that was FAKE."""
+    figure, axes = _figure(*SIZE_IN)
+    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)), label="perfectly calibrated")
+    errors = np.abs(np.stack([bins.rate - bins.low, bins.high - bins.rate]))
+    axes.errorbar(
+        bins.mean_p,
+        bins.rate,
+        yerr=np.nan_to_num(errors),
+        color=REAL_COLOUR,
+        marker="o",
+        markersize=5,
+        linewidth=1.2,
+        elinewidth=1,
+        capsize=3,
+        label="stack, out of fold",
+    )
+    _unit_square(axes, "mean predicted P(FAKE)", "share that was FAKE")
+    axes.legend(loc="upper left")
+    worst = int(np.argmax(np.abs(bins.rate - bins.mean_p)))
+    return Picture(
+        _svg(figure),
+        f"Reliability diagram with {len(bins.count)} bins; the largest gap is in the bin predicted "
+        f"{bins.mean_p[worst]:.2f}, of which {bins.rate[worst]:.2f} were FAKE.",
+        f"Reliability. Each point is a bin of about {int(np.median(bins.count))} clips; bars are 95 % intervals over "
+        "groups. Points under the diagonal: the model says FAKE too readily.",
+    )
+
+
+@mpl.rc_context(STYLE)
+def roc(y: Int, curves: Mapping[str, Array]) -> Picture:
+    """Receiver operating characteristic of every learner; the last of ``curves`` is drawn strongest."""
+    from sklearn.metrics import roc_curve
+
+    figure, axes = _figure(*SIZE_IN)
+    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
+    areas = {name: auc(y, p) for name, p in curves.items()}
+    *others, main = curves
+    for number, name in enumerate(others):
+        colour, dash = LINES[1:][number % (len(LINES) - 1)]
+        false_alarm, hit, _ = roc_curve(y, curves[name])
+        axes.plot(false_alarm, hit, color=colour, linestyle=dash, linewidth=1.2, label=f"{name}  {areas[name]:.3f}")
+    false_alarm, hit, _ = roc_curve(y, curves[main])
+    axes.plot(false_alarm, hit, color=LINES[0][0], linewidth=2.2, label=f"{main}  {areas[main]:.3f}")
+    _unit_square(axes, "share of REAL taken for FAKE", "share of FAKE found")
+    axes.legend(loc="lower right", title="AUC", alignment="left")
+    told = ", ".join(f"{name} {area:.3f}" for name, area in areas.items())
+    return Picture(
+        _svg(figure),
+        f"ROC curves; area under the curve: {told}.",
+        "ROC, out of fold: what share of forgeries is found at each rate of false alarms. The diagonal is chance.",
+    )
+
+
+@mpl.rc_context(STYLE)
+def score_distribution(y: Int, p: Array) -> Picture:
+    """Histogram of P(FAKE) for each class."""
+    figure, axes = _figure(*WIDE_IN)
+    edges = np.linspace(0, 1, 21)
+    for label, name, colour, hatch in ((0, "REAL", REAL_COLOUR, ""), (1, "FAKE", FAKE_COLOUR, "////")):
+        of = p[y == label]
+        _, _, shapes = axes.hist(
+            of,
+            edges,
+            weights=np.full(len(of), 1 / max(len(of), 1)),
+            histtype="stepfilled",
+            facecolor=(colour, 0.25),
+            edgecolor=colour,
+            linewidth=1.4,
+            label=f"{name} ({len(of)})",
+        )
+        shapes[0].set_hatch(hatch)  # not by colour alone
+    axes.set(xlabel="P(FAKE), out of fold", ylabel="share of the class", xlim=(0, 1))
+    axes.legend(loc="upper right", bbox_to_anchor=(1, 1.12), ncols=2)
+    medians = {name: float(np.median(p[y == label])) for label, name in ((0, "REAL"), (1, "FAKE"))}
+    return Picture(
+        _svg(figure),
+        f"Histogram of scores; the median REAL clip has {medians['REAL']:.2f}, the median FAKE clip "
+        f"{medians['FAKE']:.2f}.",
+        "Scores of REAL and FAKE clips. The less they overlap, the better the two are told apart.",
+    )
+
+
+@mpl.rc_context(STYLE)
+def family_bars(values: Mapping[str, tuple[float, float, float]], *, label: str, caption: str) -> Picture:
+    """Horizontal bars of a value for each family, the largest on top, with intervals where they are finite."""
+    ordered = sorted(values.items(), key=lambda one: one[1][0])
+    numbers = np.array([value for _, value in ordered], dtype=np.float64)
+    figure, axes = _figure(WIDE_IN[0], 0.8 + BAR_HEIGHT_IN * len(ordered))
+    colours = [REAL_COLOUR if value >= 0 else SOFT for value in numbers[:, 0]]
+    axes.barh([name for name, _ in ordered], numbers[:, 0], color=colours, height=0.62, alpha=0.85)
+    known = np.isfinite(numbers).all(axis=1)
+    at = np.flatnonzero(known)
+    axes.errorbar(
+        numbers[at, 0],
+        at,
+        xerr=np.abs(np.stack([numbers[at, 0] - numbers[at, 1], numbers[at, 2] - numbers[at, 0]])),
+        fmt="none",
+        ecolor=INK,
+        elinewidth=1.1,
+        capsize=3,
+    )
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set_xlabel(label)
+    axes.grid(axis="x")
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="y", length=0)
+    axes.margins(y=0.02)
+    told = "; ".join(f"{name} {value:+.3f}" for name, (value, _, _) in reversed(ordered))
+    return Picture(_svg(figure), f"Bars of {label}: {told}.", caption)
+
+
+def _figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:
+    figure = Figure((width_in, height_in), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _unit_square(axes: Axes, x: str, y: str) -> None:
+    axes.set(xlabel=x, ylabel=y, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    axes.grid(visible=True)
+    axes.set_axisbelow(True)
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
