@@ -1,7 +1,7 @@
 """lip_sync: whether the lips move when, and as, the voice does.
 
-Mouth series come from landmarks in the head's frame (iod), voice series from 25 ms windows every 10 ms; both meet
-on a 100 Hz grid at the voice's frame times, the file's own offset between picture and sound kept. Correlation over
+Mouth series come from landmarks in the head's frame (iod), voice series from :mod:`features.speech`; both meet on the
+voice's grid of 100 Hz, the file's own offset between picture and sound kept. Correlation over
 lags after Slaney & Covell, "FaceSync", NIPS 2000; windowed distances in the manner of SyncNet's LSE (Chung &
 Zisserman 2016), not comparable with it; mouth closures after Agarwal et al. 2020.
 
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,18 +24,11 @@ from scipy import fft, ndimage, signal
 
 from features import series
 from features.geometry import F64, Head, align, head
-from features.observation import AUDIO_RATE_HZ, Observation, Track
+from features.observation import Observation, Track
 from features.series import Segment
 from features.spec import Column, family
+from features.speech import GRID_HZ, speech_mask, voice_series
 
-GRID_HZ = 100.0
-N_FFT, WINDOW, HOP = 512, 400, 160  # 32, 25 and 10 ms at 16 kHz
-RANGE_DB = 60.0  # the floor lies so far under the clip's peak
-SPEECH_DB = 12.0  # above the 10 % quantile is speech
-SPEECH_GAP_S = 0.08
-LOW_PASS_HZ = 10.0
-VOICE_BAND_HZ, CLOSURE_BAND_HZ = (300.0, 1000.0), (300.0, 4000.0)
-N_MFCC, N_MELS = 13, 40
 MAX_YAW_DEG = 40.0
 MAX_LAG_S, WIDE_LAG_S = 0.5, 1.0
 N_SHIFTS, MIN_SHIFT_S = 50, 1.5
@@ -128,70 +120,6 @@ def on_grid(values: F64, times_s: F64, grid_s: F64) -> dict[str, F64]:
         for column, series_values in enumerate([*part.values.T, speed]):
             out[inside, column] = np.interp(grid_s[inside], part.times_s, series_values)
     return dict(zip(("open", "width", "area", "vel"), out.T, strict=True))
-
-
-def voice_series(audio: NDArray[Any]) -> dict[str, F64]:
-    """Loudness and spectrum of the sound every 10 ms; frame k is centred on 10 k ms.
-
-    The sound is first scaled to unit RMS, so that nothing depends on its level. Silence gives an empty dictionary.
-
-    Returns
-    -------
-    dict
-        ``rms`` dB [n] (floor 60 dB under the peak), ``onset`` its positive difference, ``band`` log10 power of
-        300-1000 Hz, all low-passed at 10 Hz; ``mfcc`` [n, 13], low-passed; ``closure`` dB [n] of 300-4000 Hz and
-        ``level`` dB [n], as they are.
-    """
-    y = np.asarray(audio, dtype=np.float64)
-    size = float(np.sqrt(np.mean(y**2))) if y.size else 0.0
-    if not size > 0 or y.size < AUDIO_RATE_HZ:
-        return {}
-    y = y / size
-    padded = np.pad(y, N_FFT // 2)
-    window = np.zeros(N_FFT)
-    window[(N_FFT - WINDOW) // 2 : (N_FFT + WINDOW) // 2] = signal.get_window("hann", WINDOW)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP] * window
-    power = np.abs(fft.rfft(frames, axis=1)) ** 2  # [n, 257]
-    hertz = np.arange(power.shape[1]) * AUDIO_RATE_HZ / N_FFT
-    rms = _decibel((frames**2).mean(axis=1))
-    band = {
-        name: _decibel(power[:, (hertz >= low) & (hertz <= high)].sum(axis=1))
-        for name, (low, high) in (("band", VOICE_BAND_HZ), ("closure", CLOSURE_BAND_HZ))
-    }
-    return {
-        "rms": _low_pass(rms),
-        "onset": _low_pass(np.maximum(0.0, np.diff(rms, prepend=rms[:1]))),
-        "band": _low_pass(band["band"] / 10.0),
-        "mfcc": _low_pass(_mfcc(power)),
-        "closure": band["closure"],
-        "level": rms,
-    }
-
-
-def _decibel(power: F64) -> F64:
-    top = max(float(power.max()), np.finfo(float).tiny)
-    return 10.0 * np.log10(np.maximum(power, top * 10.0 ** (-RANGE_DB / 10.0)))
-
-
-def _low_pass(x: F64) -> F64:
-    sos = signal.butter(2, LOW_PASS_HZ, fs=GRID_HZ, output="sos")
-    return signal.sosfiltfilt(sos, x, axis=0)
-
-
-def _mfcc(power: F64) -> F64:
-    """13 MFCC [n, 13] (c0 kept) of a power spectrogram [n, 257], by librosa from 40 mel bands."""
-    import librosa
-
-    mel = librosa.feature.melspectrogram(S=power.T, sr=AUDIO_RATE_HZ, n_fft=N_FFT, n_mels=N_MELS)
-    decibel = librosa.power_to_db(mel, ref=np.max, amin=1e-20, top_db=80.0)
-    return librosa.feature.mfcc(S=decibel, sr=AUDIO_RATE_HZ, n_mfcc=N_MFCC).T.astype(np.float64)
-
-
-def speech_mask(level_db: F64) -> NDArray[np.bool_]:
-    """Frames [n] louder than the 10 % quantile by 12 dB, gaps up to 80 ms closed."""
-    loud = level_db > np.quantile(level_db, 0.1) + SPEECH_DB
-    size = round(SPEECH_GAP_S * GRID_HZ) + 1
-    return ndimage.binary_closing(np.pad(loud, size), np.ones(size, bool))[size:-size]
 
 
 def shifts(n: int) -> NDArray[np.int64]:

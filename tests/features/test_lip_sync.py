@@ -7,7 +7,6 @@ import pytest
 from conftest import smooth_noise
 
 from features import lip_sync
-from features.observation import AUDIO_RATE_HZ
 
 T = 1000  # 10 s at 100 Hz
 
@@ -102,17 +101,6 @@ def test_windows_agree_on_a_steady_lag_only(rng):
     assert np.isnan(lip_sync.window_lags(lips, lips, ~speech)).all()
 
 
-def test_speech_mask_closes_short_gaps_only():
-    level = np.full(400, -50.0)
-    level[100:300] = 0.0
-    level[150:157] = -50.0  # 70 ms
-    level[200:230] = -50.0  # 300 ms
-    mask = lip_sync.speech_mask(level)
-    assert mask[100:200].all()
-    assert not mask[201:229].any()
-    assert not mask[:100].any()
-
-
 def test_a_dip_of_the_voice_is_found_between_words(rng):
     level = np.zeros(600)
     level[200:209] = -30.0  # 90 ms
@@ -128,25 +116,6 @@ def test_lips_that_shut_at_the_dips_score_above_the_null(rng):
     assert lip_sync.closure_z(lips, places) > 2.0
     assert lip_sync.closure_z(np.roll(lips, 20), places) < 2.0
     assert np.isnan(lip_sync.closure_z(lips, places[:4]))
-
-
-def test_voice_frames_are_centred_on_their_time():
-    y = 1e-4 * np.sin(np.arange(3 * AUDIO_RATE_HZ))
-    y[AUDIO_RATE_HZ : AUDIO_RATE_HZ + 16] = 1.0  # a click at 1 s
-    assert np.argmax(lip_sync.voice_series(y)["level"]) == 100
-
-
-def test_mfcc_are_librosas_own(rng):
-    """From our spectrogram as from the signal, up to the windows' constant gain."""
-    import librosa
-
-    y = rng.standard_normal(AUDIO_RATE_HZ)
-    ours = lip_sync.voice_series(y)["mfcc"]
-    theirs = librosa.feature.mfcc(
-        y=y, sr=AUDIO_RATE_HZ, n_mfcc=13, n_mels=40, n_fft=512, win_length=400, hop_length=160
-    ).T
-    smooth = lip_sync._low_pass(theirs.astype(float))
-    assert ours[5:-5, 1:] == pytest.approx(smooth[5:-5, 1:], abs=0.05)
 
 
 def test_a_speaking_person_is_in_sync(talking_head):
