@@ -23,6 +23,12 @@ F64 = NDArray[np.float64]
 COARSE = 8  # the head's motion is smooth: its map is computed at an eighth of the size
 BLINKS_PER_MIN = 17.0  # at rest (Bentivoglio et al. 1997)
 CLOSE_S, SHUT_S, OPEN_S = 0.09, 0.05, 0.15  # phases of a blink (VanderWerf et al. 2003)
+LIPS_LEAD_S = (0.0, 0.06)  # lips part before the voice is heard
+LASH = 0.02  # half the thickness of the lashes' line, eye distances
+LASHES = 0.07  # how far lashes and crease reach beyond the eye's edge, eye distances
+LASH_COLOUR = np.array([48.0, 32.0, 26.0], np.float32)
+LID_SHADE = 0.88  # a lid is darker than the cheek under it
+LID_STRETCH = 0.4  # px of that skin for a px of lid
 GAPE = 0.30  # gap between the lips at full opening, eye distances
 NOISE_TILE_PX = 64  # the sensor's noise pattern is cut from a larger one at a random place
 
@@ -51,12 +57,13 @@ def draw_motion(speech: Speech, *, fps: float, rng: np.random.Generator) -> Moti
     n = round(speech.opening.size / MOUTH_HZ * fps)
     times = np.arange(n) / fps
     ticks = np.arange(speech.opening.size) / MOUTH_HZ
-    opening = np.interp(times, ticks, speech.opening)
+    lead_s = rng.uniform(*LIPS_LEAD_S)
+    opening = np.interp(times + lead_s, ticks, speech.opening) * (1 + 0.3 * _wander(times, rng, low=0.5, high=3.0))
     sway = [_wander(times, rng) for _ in range(7)]
     beat = np.interp(times, ticks, np.convolve(speech.opening, np.hanning(31) / 15, "same"))
     return Motion(
-        opening=np.clip(opening * rng.uniform(0.8, 1.1) + 0.015 * (1 + sway[6]), 0.0, 1.2),
-        width=np.interp(times, ticks, speech.width),
+        opening=np.clip(opening * rng.uniform(0.8, 1.1) + 0.03 * (1 + sway[6]), 0.0, 1.2),
+        width=np.interp(times + lead_s, ticks, speech.width),
         lids=blinks(times, rng),
         shift=np.stack([0.10 * sway[0], 0.05 * sway[1] + 0.03 * beat], axis=1),
         yaw=0.10 * sway[2],
@@ -67,9 +74,9 @@ def draw_motion(speech: Speech, *, fps: float, rng: np.random.Generator) -> Moti
     )
 
 
-def _wander(times: F64, rng: np.random.Generator) -> F64:
-    """Slow drift with unit amplitude: a few sines between 0.1 and 0.8 Hz."""
-    hertz, phase, size = rng.uniform(0.1, 0.8, 4), rng.uniform(0, 2 * np.pi, 4), rng.uniform(0.3, 1.0, 4)
+def _wander(times: F64, rng: np.random.Generator, low: float = 0.1, high: float = 0.8) -> F64:
+    """Slow drift with unit amplitude: a few sines between ``low`` and ``high`` Hz."""
+    hertz, phase, size = rng.uniform(low, high, 4), rng.uniform(0, 2 * np.pi, 4), rng.uniform(0.3, 1.0, 4)
     return (size / size.sum()) @ np.sin(2 * np.pi * hertz[:, None] * times + phase[:, None])
 
 
@@ -114,6 +121,8 @@ class Puppet:
         self._neck = self._chin + np.array([0.0, 0.4 * eye_distance], np.float32)
         self._mouth = _Mouth(self.points, eye_distance)
         self._lids = [_Lids(self.points[36:42], eye_distance), _Lids(self.points[42:48], eye_distance)]
+        visible = np.ascontiguousarray(self._premultiplied[..., :3])
+        self._skins = [lids.skin(visible) for lids in self._lids]
         width, height = size
         xs = (np.arange(-(-width // COARSE) + 1, dtype=np.float32)) * COARSE
         ys = (np.arange(-(-height // COARSE) + 1, dtype=np.float32)) * COARSE
@@ -125,15 +134,17 @@ class Puppet:
         """Premultiplied RGBA [h, w, 4] of one frame and the 68 landmarks [68, 2] in it."""
         coarse = self._rest(*self._coarse, motion, frame)
         x, y = (cv2.remap(c, *self._to_coarse, cv2.INTER_LINEAR) for c in coarse)
-        for lids in self._lids:
-            part = lids.region(self._pad, self.size)
-            y[part] = lids.undo(x[part], y[part], float(motion.lids[frame]))
         part = self._mouth.region(self._pad, self.size)
         rest_x, rest_y = x[part], y[part].copy()
         gap = self._mouth.gap(motion, frame)
         x[part], y[part] = self._mouth.undo(rest_x, rest_y, gap, float(motion.width[frame]))
         drawn = cv2.remap(self._premultiplied, x, y, cv2.INTER_LINEAR)
         self._mouth.paint(drawn[part], rest_x, rest_y, gap)
+        for lids, skin in zip(self._lids, self._skins, strict=True):
+            if (shut := float(motion.lids[frame])) > 0:
+                part = lids.region(self._pad, self.size)
+                grown = cv2.remap(skin, x[part], y[part], cv2.INTER_LINEAR)
+                lids.paint(drawn[part], grown, x[part], y[part], shut)
         return drawn, self._landmarks(motion, frame, gap)
 
     @property
@@ -193,7 +204,7 @@ class _Mouth:
         return np.interp(x, self._xs, self._ys).astype(np.float32)
 
     def _across(self, x: F32) -> F32:
-        return np.clip(1.0 - ((x - self._centre) / self._half) ** 2, 0.0, 1.0) ** 0.8
+        return np.maximum(1.0 - np.square((x - self._centre) / self._half), 0.0)
 
     def _drop(self, x: F32, y: F32) -> F32:
         """Share of the lip's displacement that a point below the cut follows."""
@@ -243,7 +254,6 @@ class _Lids:
         fine = np.linspace(eye[0, 0], eye[3, 0], 17)
         self._xs = fine.astype(np.float32)
         self._upper, self._lower = (_bow(part, fine) for part in (upper, lower))
-        self._brow = float(eye[1:3, 1].mean() - 0.32 * iod)
         x, y = eye.mean(0)
         self._box = (x - 0.45 * iod, y - 0.5 * iod, x + 0.45 * iod, y + 0.3 * iod)
 
@@ -255,16 +265,23 @@ class _Lids:
         lower = np.interp(x, self._xs, self._lower).astype(np.float32)
         return upper, np.maximum(lower, upper)
 
-    def undo(self, x: F32, y: F32, shut: float) -> F32:
-        if shut <= 0.0:
-            return y
+    def skin(self, image: Image) -> Image:
+        """What a closed lid shows: the skin under the eye, mirrored up; the lid's own may hide behind glasses."""
+        height, width = image.shape[:2]
+        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        _, lower = self._edges(x)
+        from_below = lower + LASHES * self._iod + LID_STRETCH * (lower - y)
+        return cv2.GaussianBlur(cv2.remap(image, x, from_below, cv2.INTER_LINEAR), (0, 0), 0.02 * self._iod)
+
+    def paint(self, drawn: Image, skin: Image, x: F32, y: F32, shut: float) -> None:
+        """The fallen lid and its lashes, into premultiplied RGBA; ``x``, ``y`` [h, w] at rest."""
         upper, lower = self._edges(x)
-        # The lash line, a pixel or two thick, travels with the lid: the cut lies below it.
-        thick = np.float32(0.03 * self._iod) * (lower - upper > 0.5)
-        edge = upper + shut * (lower - upper) + thick
-        brow = np.float32(self._brow)
-        stretched = brow + (y - brow) * (upper + thick - brow) / (edge - brow)
-        return np.where((y > brow) & (y <= edge) & (lower - upper > 0), stretched, y).astype(np.float32)
+        edge = upper + shut * (lower - upper)
+        open_here = np.clip(lower - upper, 0.0, 1.0)
+        lid = np.clip(edge - y + 0.5, 0.0, 1.0) * np.clip(y - upper + LASHES * self._iod, 0.0, 1.0) * open_here
+        lash = 0.75 * np.exp(-(((y - edge) / (LASH * self._iod)) ** 2)) * open_here
+        for alpha, colour in ((lid, skin[..., :3] * np.float32(LID_SHADE)), (lash, LASH_COLOUR)):
+            drawn[..., :3] = drawn[..., :3] * (1 - alpha[..., None]) + colour * alpha[..., None]
 
     def move(self, eye: Points, shut: float) -> Points:
         eye[1, 1] += shut * max(0.0, eye[5, 1] - eye[1, 1])
@@ -357,7 +374,7 @@ def render(puppet: Puppet, motion: Motion, scene: Scene, rng: np.random.Generato
         drawn, landmarks = puppet.draw(motion, frame)
         drawn = cv2.LUT(drawn, puppet_table)
         room = cv2.cvtColor(255 - drawn[..., 3], cv2.COLOR_GRAY2RGB)
-        picture = cv2.add(np.ascontiguousarray(drawn[..., :3]), cv2.multiply(background, room, scale=1 / 255))
+        picture = cv2.add(cv2.cvtColor(drawn, cv2.COLOR_RGBA2RGB), cv2.multiply(background, room, scale=1 / 255))
         top, left = rng.integers(0, NOISE_TILE_PX, 2)
         grain = noise[top : top + height, left : left + width]
         yield cv2.addWeighted(picture, float(motion.light[frame]), grain, 1.0, -128.0), landmarks

@@ -113,7 +113,7 @@ def _make(job: Job) -> dict[str, dict[str, Any]]:
     size = SIZES[int(rng.integers(len(SIZES)))]
     fps = float(rng.choice(RATES_HZ, p=RATE_WEIGHTS))
     encoder = Encoder.draw(rng)
-    original = record(job.person, job.name, size=size, fps=fps, duration_s=float(rng.uniform(3.0, 4.0)), rng=rng)
+    original = record(job.person, job.name, size=size, fps=fps, duration_s=float(rng.uniform(3.3, 4.0)), rng=rng)
     write_clip(original, job.folder / job.name, encoder)
     common = {"split": "train", "encoder": encoder.as_dict()}
     made: dict[str, dict[str, Any]] = {job.name: {"label": "REAL", "original": None, **common}}

@@ -113,14 +113,15 @@ def _spline(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float6
 
 def match_colour(image: Image, target: Image, mask: F32, *, strength: float = 1.0) -> Image:
     """``image`` with the mean and spread of ``target``'s Lab channels inside ``mask`` (Reinhard et al. 2001)."""
-    inside = mask > 0.5
+    inside = (mask > 0.5).astype(np.uint8)
     if not inside.any() or strength <= 0:
         return image
-    a, b = (cv2.cvtColor(one, cv2.COLOR_RGB2LAB).astype(np.float32) for one in (image, target))
-    mean_a, mean_b = a[inside].mean(0), b[inside].mean(0)
-    ratio = np.clip(b[inside].std(0) / (a[inside].std(0) + 1e-3), 0.5, 2.0)
-    matched = (a - mean_a) * (1 + strength * (ratio - 1)) + mean_a + strength * (mean_b - mean_a)
-    return cv2.cvtColor(np.clip(np.round(matched), 0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB)
+    a, b = (cv2.cvtColor(one, cv2.COLOR_RGB2LAB) for one in (image, target))
+    (mean_a, spread_a), (mean_b, spread_b) = (cv2.meanStdDev(one, mask=inside) for one in (a, b))
+    slope = 1 + strength * (np.clip(spread_b / (spread_a + 1e-3), 0.5, 2.0) - 1)
+    start = mean_a + strength * (mean_b - mean_a) - slope * mean_a
+    table = np.clip(np.round(np.arange(256) * slope + start), 0, 255).astype(np.uint8)  # [3, 256]
+    return cv2.cvtColor(cv2.LUT(a, table.T.reshape(1, 256, 3).copy()), cv2.COLOR_LAB2RGB)
 
 
 def blend(image: Image, target: Image, mask: F32, way: str) -> Image:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 
 from forge.clip import RATE_HZ, Clip
@@ -27,7 +28,7 @@ class Encoder:
     """
 
     crf: int = 23
-    preset: str = "veryfast"
+    preset: str = "superfast"
     gop: int = 60
     audio_bps: int = 96_000
 
@@ -55,8 +56,8 @@ def write_clip(clip: Clip, path: Path, encoder: Encoder) -> None:
             if video is None:
                 video = _video_stream(container, frame.shape, encoder)
                 sound = _sound_stream(container, encoder) if clip.sound is not None else None
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-            picture = picture.reformat(format="yuv420p", dst_colorspace="ITU601")
+            planes = cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)  # BT.601, 16-235
+            picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
             picture.pts = round(float(clip.times_s[number]) / CLOCK)
             picture.time_base = CLOCK
             container.mux(video.encode(picture))
