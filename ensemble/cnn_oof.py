@@ -1,0 +1,137 @@
+"""Replace the forensic columns of a table by those of networks that never saw the clip's method or people.
+
+    python -m ensemble.cnn oof --table T.parquet --observations DIR --folds clip_folds.csv --weights DIR --out O.parquet
+
+A stack fitted on columns from a network that was trained on the same clips would trust them far too much. Each
+clip of ``--folds`` is measured anew, from its observation, with ``fold<N>.safetensors``; other clips keep
+their columns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features import forensic_cnn, observation, spec, table
+from features.errors import DatasetError, InputError, ModelError
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; 0 done, 2 the user's input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ensemble.cnn oof", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--table", type=Path, required=True, help="feature table")
+    parser.add_argument(
+        "--observations", type=Path, required=True, help="folder that extract_all.py --observations wrote"
+    )
+    parser.add_argument("--folds", type=Path, required=True, help="CSV of filename,fold that the training wrote")
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="folder with fold0.safetensors, fold1.safetensors, ..."
+    )
+    parser.add_argument("--out", type=Path, required=True, help="table to write")
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        source = table.read_table(options.table)
+        replaced = out_of_fold(source, options.observations, read_folds(options.folds), options.weights)
+        table.write_table(replaced, options.out)
+        print(json.dumps(scores(replaced, read_folds(options.folds))))
+    except InputError as error:
+        logger.error("%s", error)
+        return 2
+    return 0
+
+
+def read_folds(file: Path) -> dict[str, int]:
+    """Fold of each filename.
+
+    Raises
+    ------
+    DatasetError
+        The file is missing or is no CSV of ``filename,fold``.
+    """
+    try:
+        with file.open(newline="") as opened:
+            return {row["filename"]: int(row["fold"]) for row in csv.DictReader(opened)}
+    except (OSError, KeyError, ValueError) as error:
+        raise DatasetError(
+            f"{file} is no CSV of filename,fold; give the clip_folds.csv that the training wrote"
+        ) from error
+
+
+def observation_file(folder: Path, filename: str) -> Path:
+    """Where the observation of a clip is kept."""
+    try:
+        from extract.journal import observation_name  # type: ignore[attr-defined,unused-ignore]
+    except ImportError:
+        return folder / f"{filename.replace('/', '__')}.npz"
+    return folder / str(observation_name(filename))
+
+
+def out_of_fold(
+    source: pa.Table,
+    observations: Path,
+    fold_of: dict[str, int],
+    weights: Path,
+    *,
+    find: Callable[[Path, str], Path] = observation_file,
+) -> pa.Table:
+    """The table with the forensic columns of every clip of ``fold_of`` measured by the network of its fold.
+
+    ``find`` gives the observation's file from the folder and the filename; a clip without one gets NaN, never
+    the columns of a network that saw it.
+
+    Raises
+    ------
+    ModelError
+        A fold's weights are missing.
+    """
+    from tqdm import tqdm
+
+    family = spec.families([forensic_cnn.__name__.rsplit(".", 1)[1]])[0]
+    names = [column.name for column in family.table_columns if column.name in source.column_names]
+    values: dict[str, NDArray[np.float32]] = {name: source[name].to_numpy().copy() for name in names}
+    for fold in set(fold_of.values()):
+        if not (weights / f"fold{fold}.safetensors").is_file():
+            raise ModelError(f"{weights} lacks fold{fold}.safetensors; train it with make cnn")
+    for row, filename in enumerate(tqdm(source["filename"].to_pylist(), desc="out of fold", unit="clip")):
+        if filename not in fold_of:
+            continue
+        measured: dict[str, Any] = {}
+        file = find(observations, filename)
+        if file.is_file():
+            with forensic_cnn.use_weights(weights / f"fold{fold_of[filename]}.safetensors"):
+                measured, _ = spec.measure_clip(observation.load(str(file)), [family])
+        for name in names:
+            values[name][row] = measured.get(name, np.nan)
+    for name in names:
+        place = source.column_names.index(name)
+        source = source.set_column(
+            place, source.schema.field(name), pa.array(values[name], pa.float32(), from_pandas=False)
+        )
+    return source
+
+
+def scores(measured: pa.Table, fold_of: dict[str, int]) -> dict[str, Any]:
+    """How well the mean logit alone does on the clips of ``fold_of``, per source and in pairs."""
+    from ensemble.cnn_scores import summary
+
+    logits = measured["forensic_cnn.logit_mean"].to_numpy()
+    label, source, group = (np.array(measured[name].to_pylist(), dtype=object) for name in ("label", "source", "group"))
+    in_fold = np.array([name in fold_of for name in measured["filename"].to_pylist()], dtype=bool)
+    known = np.isfinite(logits) & in_fold & np.isin(label.astype(str), table.LABELS)
+    source = np.array([one or "" for one in source], dtype=object)
+    return summary(logits[known], label[known] == "FAKE", source[known], group[known])

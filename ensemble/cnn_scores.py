@@ -1,0 +1,111 @@
+"""Scores of the forensic network on what it never saw: stills by people, clips by method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble import cnn_data
+
+FRAMES = 16  # faces a clip, as observations keep them
+SURE = 0.9
+
+
+def binary_scores(logits: NDArray[np.float32], fake: NDArray[np.bool_]) -> tuple[float, float]:
+    """AUC and log loss; NaN for an AUC of one class."""
+    from sklearn.metrics import roc_auc_score
+
+    auc = float(roc_auc_score(fake, logits)) if fake.any() and not fake.all() else float("nan")
+    return auc, log_loss(logits, fake)
+
+
+def log_loss(logits: NDArray[np.float32], fake: NDArray[np.bool_]) -> float:
+    """Mean of log(1 + exp(-s z)), s = +1 for a fake and -1 for a real."""
+    return float(np.mean(np.logaddexp(0.0, -np.where(fake, 1.0, -1.0) * logits)))
+
+
+def best_scale(logits: NDArray[np.float32], fake: NDArray[np.bool_]) -> tuple[float, float]:
+    """The factor on the logits that gives the smallest log loss, and that loss (in hindsight)."""
+    from scipy.optimize import minimize_scalar
+
+    found = minimize_scalar(lambda factor: log_loss(factor * logits, fake), bounds=(0.0, 5.0), method="bounded")
+    return float(found.x), float(found.fun)
+
+
+def evaluate(
+    predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    data: Any,
+    *,
+    left_out: int | None,
+    size: int,
+    with_clips: bool,
+) -> dict[str, Any]:
+    """Held-out stills, and the clips of fold ``left_out`` (None: all).
+
+    ``predict`` takes crops [n, 3, s, s] and gives logits [n]; ``data`` has ``stills``, ``clips``, ``fold_of``
+    and ``holdout_rows()``.
+    """
+    rows = data.holdout_rows()
+    logits = predict(cnn_data.crops_of(data.stills, rows, size))
+    fake = data.stills.fake[rows]
+    scores: dict[str, Any] = {"stills": rounded(logits, fake) | {"paired": _stills_paired(data.stills, rows, logits)}}
+    if with_clips:
+        keys = [key for key in sorted(set(data.clips.key)) if left_out is None or data.fold_of[key] == left_out]
+        scores["clips"] = clip_scores(data.clips, keys, predict, size)
+    return scores
+
+
+def rounded(logits: NDArray[np.float32], fake: NDArray[np.bool_]) -> dict[str, float]:
+    """AUC, log loss as it is and with the best factor, share of REAL that would be called a sure fake."""
+    auc, loss = binary_scores(logits, fake)
+    factor, scaled = best_scale(logits, fake)
+    alarms = float(np.mean(1 / (1 + np.exp(-logits[~fake])) > SURE)) if (~fake).any() else float("nan")
+    values = {
+        "n": len(fake),
+        "auc": auc,
+        "log_loss": loss,
+        "log_loss_scaled": scaled,
+        "factor": factor,
+        "false_alarms": alarms,
+    }
+    return {name: round(value, 4) for name, value in values.items()}
+
+
+def clip_scores(pool: Any, keys: list[str], predict: Any, size: int) -> dict[str, Any]:
+    """Mean logit of each clip, then :func:`summary`."""
+    rows = [cnn_data.spread_rows(pool, key, FRAMES) for key in keys]
+    logits = np.array(
+        [float(np.mean(np.clip(predict(cnn_data.crops_of(pool, some, size)), -12, 12))) for some in rows], np.float32
+    )
+    first = [some[0] for some in rows]
+    return summary(logits, pool.fake[first], pool.source[first], pool.group[first]) | {
+        "logit": dict(zip(keys, logits.round(3).tolist(), strict=True))
+    }
+
+
+def summary(
+    logits: NDArray[np.float32], fake: NDArray[np.bool_], source: NDArray[Any], group: NDArray[Any]
+) -> dict[str, Any]:
+    """Scores of all clips, AUC of each method against all REAL, median logit of each source, paired accuracy."""
+    scores: dict[str, Any] = {"all": rounded(logits, fake)} if fake.any() and not fake.all() else {}
+    scores["auc"] = {
+        f"{name} ({(source == name).sum()})": round(
+            binary_scores(logits[(source == name) | ~fake], fake[(source == name) | ~fake])[0], 3
+        )
+        for name in sorted(set(source[fake]))
+    }
+    scores["median"] = {str(name): round(float(np.median(logits[source == name])), 2) for name in sorted(set(source))}
+    right = [
+        float(logits[(group == one) & fake].mean() > logits[(group == one) & ~fake].mean())
+        for one in sorted(set(group[fake]) & set(group[~fake]))
+    ]
+    return scores | {"paired": [sum(right), len(right)]}
+
+
+def _stills_paired(pool: Any, rows: NDArray[np.int64], logits: NDArray[np.float32]) -> float:
+    of = dict(zip(pool.key[rows], logits, strict=True))
+    right = [of[pool.key[row]] > of[pool.original[row]] for row in rows if pool.fake[row] and pool.original[row] in of]
+    return round(float(np.mean(right)), 4)
