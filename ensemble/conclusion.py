@@ -77,7 +77,7 @@ def _synthetic(summary: Mapping[str, Any]) -> list[Finding]:
 
 
 def _against_constant(gain: Score) -> Finding:
-    told = f"{abs(gain.value):.3f} (95 % interval of the difference {gain.low:.3f} to {gain.high:.3f})"
+    told = f"{abs(gain.value):.3f} (95 % interval of the difference {gain.low:.3f} to {gain.high:.3f})"
     if gain.low > 0:
         return Finding("good", f"The model knows something: its log loss is {told} below that of the constant.")
     if gain.high < 0:
@@ -122,7 +122,7 @@ def _calibration(stack: Mapping[str, Any]) -> list[Finding]:
     if error is None:
         return []
     text = f"Predicted probabilities are off by {error:.3f} on average (ECE; even perfect ones give more than 0)."
-    return [Finding("bad" if error > POOR_ECE else "good", text)]
+    return [Finding("bad" if error > POOR_ECE else "note", text)]
 
 
 def _families(ablation: Mapping[str, Any]) -> list[Finding]:
@@ -154,7 +154,8 @@ def _cautions(summary: Mapping[str, Any], one_sided: float) -> list[Finding]:
         )
         said.append(Finding("note", text))
     if unmeasured := summary.get("n_unmeasured", 0):
-        said.append(Finding("note", f"In {unmeasured} clips nothing could be measured: they count with the prior."))
+        clips = "1 clip" if unmeasured == 1 else f"{unmeasured} clips"
+        said.append(Finding("note", f"In {clips} nothing could be measured: the prior stands in."))
     said.append(
         Finding("note", "Learners, stack and calibration were judged on groups that none of them was fitted on.")
     )

@@ -44,6 +44,7 @@ STYLE: Any = {
     "ytick.labelcolor": INK,
     "grid.color": "#e4e7eb",
     "legend.frameon": False,
+    "hatch.linewidth": 0.6,
     "svg.hashsalt": "deepfake",  # equal figures give equal bytes
     "svg.fonttype": "path",
 }
@@ -124,7 +125,7 @@ def reliability(bins: Bins) -> Picture:
         _svg(figure),
         f"Reliability diagram with {len(bins.count)} bins; the largest gap is in the bin predicted "
         f"{bins.mean_p[worst]:.2f}, of which {bins.rate[worst]:.2f} were FAKE.",
-        f"Reliability. Each point is a bin of about {int(np.median(bins.count))} clips; bars are 95 % intervals over "
+        f"Reliability. Each point is a bin of about {int(np.median(bins.count))} clips; bars are 95 % intervals over "
         "groups. Points under the diagonal: the model says FAKE too readily.",
     )
 
@@ -161,17 +162,17 @@ def score_distribution(y: Int, p: Array) -> Picture:
     edges = np.linspace(0, 1, 21)
     for label, name, colour, hatch in ((0, "REAL", REAL_COLOUR, ""), (1, "FAKE", FAKE_COLOUR, "////")):
         of = p[y == label]
-        _, _, shapes = axes.hist(
-            of,
+        share = np.histogram(of, edges)[0] / max(len(of), 1)
+        axes.stairs(
+            share,
             edges,
-            weights=np.full(len(of), 1 / max(len(of), 1)),
-            histtype="stepfilled",
+            fill=True,
             facecolor=(colour, 0.25),
             edgecolor=colour,
+            hatch=hatch,
             linewidth=1.4,
             label=f"{name} ({len(of)})",
         )
-        shapes[0].set_hatch(hatch)  # not by colour alone
     axes.set(xlabel="P(FAKE), out of fold", ylabel="share of the class", xlim=(0, 1))
     axes.legend(loc="upper right", bbox_to_anchor=(1, 1.12), ncols=2)
     medians = {name: float(np.median(p[y == label])) for label, name in ((0, "REAL"), (1, "FAKE"))}

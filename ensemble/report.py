@@ -119,7 +119,7 @@ def pictures(model: Model, table: pa.Table, oof: OutOfFold, worth: Sequence[Mapp
             {row["name"]: (row["score"].value, row["score"].low, row["score"].high) for row in worth},
             label="rise of log loss when the family is left out",
             caption="What each family is worth beside the others: rise of the out-of-fold log loss when its columns "
-            "are left out, with 95 % intervals over groups. An interval across 0 is no evidence of worth.",
+            "are left out, with 95 % intervals over groups. An interval across 0 is no evidence of worth.",
         )
     if shares := held_out_importance(model, table, oof):
         drawn["importance"] = plots.family_bars(
@@ -222,12 +222,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
+    return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}".replace("-", "−")
 
 
 def _interval(score: Mapping[str, Any] | Score | None, digits: int = 3) -> str:
     low, high = (score.low, score.high) if isinstance(score, Score) else ((score or {}).get(k) for k in ("low", "high"))
-    return "" if low is None or high is None or not np.isfinite(low) else f"{low:.{digits}f} to {high:.{digits}f}"
+    if low is None or high is None or not np.isfinite([low, high]).all():
+        return ""
+    return f"{_number(low, digits)} to {_number(high, digits)}"
 
 
 def _write(out: Path, text: str) -> None:

@@ -14,6 +14,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,7 @@ def check_agreement(sample: Sequence[str], clips: Iterable[str], sample_file: st
 
 def number(probability: float) -> str:
     """Decimal notation with :data:`DIGITS` significant digits, no exponent."""
-    import numpy as np
-
-    return np.format_float_positional(probability, precision=DIGITS, unique=False, fractional=False, trim="k")
+    return f"{Decimal(f'{probability:.{DIGITS - 1}e}'):f}"
 
 
 def write_submission(file: Path, sample: Sequence[str], probability: Mapping[str, float], default: float) -> None:

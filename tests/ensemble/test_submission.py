@@ -1,0 +1,186 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from toy_model import FAMILIES, toy_model, toy_table
+
+from ensemble import submission
+from ensemble.store import load_model
+from features.errors import DatasetError
+from features.table import write_table
+
+
+def write_sample(file, names, header="filename,label"):
+    file.write_text("\n".join([header, *(f"{name},0.5" for name in names)]) + "\n", encoding="utf-8")
+    return file
+
+
+def read_rows(file):
+    with file.open(newline="") as stream:
+        return list(csv.reader(stream))
+
+
+def test_the_sample_keeps_its_order(tmp_path):
+    assert submission.read_sample(write_sample(tmp_path / "s.csv", ["b.mp4", "a.mp4"])) == ["b.mp4", "a.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "first line"),
+        ("name,p\na.mp4,0.5\n", "first line"),
+        ("filename,label\n", "names no clip"),
+        ("filename,label\na.mp4,1\na.mp4,0\n", "a.mp4 more than once"),
+        ("filename,label\n,0.5\n", "row 1 has no filename"),
+    ],
+    ids=["empty", "header", "no_rows", "twice", "blank"],
+)
+def test_a_bad_sample_is_one_sentence_that_names_the_file(tmp_path, text, told):
+    file = tmp_path / "sample.csv"
+    file.write_text(text)
+    with pytest.raises(DatasetError, match=told) as caught:
+        submission.read_sample(file)
+    assert str(file) in str(caught.value)
+
+
+def test_a_sample_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "s.csv").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(DatasetError, match="not a CSV file"):
+        submission.read_sample(tmp_path / "s.csv")
+    with pytest.raises(DatasetError, match="no such file"):
+        submission.read_sample(tmp_path / "gone.csv")
+
+
+def test_a_byte_order_mark_and_windows_lines_are_read(tmp_path):
+    (tmp_path / "s.csv").write_bytes(b"\xef\xbb\xbffilename,label\r\na.mp4,0.5\r\n")
+    assert submission.read_sample(tmp_path / "s.csv") == ["a.mp4"]
+
+
+def test_disagreement_names_files_count_examples_and_remedy():
+    wanted, present = [f"{n}.mp4" for n in "abcdef"], ["a.mp4", "z.mp4"]
+    with pytest.raises(DatasetError) as caught:
+        submission.check_agreement(wanted, present, "sample.csv", "test_videos")
+    told = str(caught.value)
+    for part in ("sample.csv", "test_videos", "5 of 6", "b.mp4, c.mp4, d.mp4, ...", "--allow-missing"):
+        assert part in told
+    with pytest.raises(DatasetError, match=r"1 of 2 clips .* \(z.mp4\)"):
+        submission.check_agreement(["a.mp4"], present, "sample.csv", "test_videos")
+    submission.check_agreement(["z.mp4", "a.mp4"], present, "sample.csv", "test_videos")
+
+
+@pytest.mark.parametrize("p", [0.5, 1 / 3, 1e-6, 0.999999, 0.0123456789])
+def test_numbers_keep_six_significant_digits_and_no_exponent(p):
+    text = submission.number(p)
+    assert float(text) == pytest.approx(p, rel=1e-7)
+    assert "e" not in text
+    assert len(text.lstrip("0.").replace(".", "")) >= 6
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("filename,label\na.mp4,nan\n", "not a probability"),
+        ("filename,label\na.mp4,1.0\n", "not a probability"),
+        ("filename,label\nb.mp4,0.5\n", "rows are not those"),
+        ("filename,label\n", "rows are not those"),
+        ("name,label\na.mp4,0.5\n", "header"),
+    ],
+)
+def test_reading_back_finds_a_wrong_file(tmp_path, text, told):
+    (tmp_path / "s.csv").write_text(text)
+    with pytest.raises(ValueError, match=told):
+        submission.check_submission(tmp_path / "s.csv", ["a.mp4"])
+
+
+def test_a_wrong_probability_leaves_the_earlier_file_alone(tmp_path):
+    out = tmp_path / "s.csv"
+    out.write_text("earlier")
+    with pytest.raises(ValueError, match="not a probability"):
+        submission.write_submission(out, ["a.mp4"], {"a.mp4": float("nan")}, 0.5)
+    assert out.read_text() == "earlier"
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("submission") / "model"
+    toy_model(toy_table(), folder)
+    return folder
+
+
+@pytest.fixture
+def prepared(tmp_path, model_folder):
+    """A table of four test clips, one unreadable, and the options that all runs share."""
+    table = toy_table(1, 4, seed=3, labelled=False, without_cues=[2])
+    write_table(table, tmp_path / "test.parquet")
+    out = tmp_path / "out" / "submission.csv"
+    options = ["--test", "unused", "--table", str(tmp_path / "test.parquet"), "--model", str(model_folder)]
+    return table, out, [*options, "--out", str(out)]
+
+
+def test_every_row_of_the_sample_gets_the_models_probability(tmp_path, prepared, model_folder, capsys):
+    table, out, options = prepared
+    names = [f"clip{row:03d}.mp4" for row in (3, 0, 2, 1)]
+    sample = write_sample(tmp_path / "sample.csv", names)
+    assert submission.main([*options, "--sample", str(sample)]) == 0
+    header, *rows = read_rows(out)
+    assert header == ["filename", "label"]
+    assert [name for name, _ in rows] == names
+    model = load_model(model_folder)
+    assert [float(p) for _, p in rows] == pytest.approx(model.predict(table)[[3, 0, 2, 1]], rel=1e-7)
+    assert float(dict(rows)["clip002.mp4"]) == pytest.approx(model.head.target_prior)
+    assert capsys.readouterr().out == f"{out}: 4 rows (3 ok, 1 unreadable)\n"
+
+
+def test_a_missing_clip_stops_the_run_unless_allowed(tmp_path, prepared, capsys):
+    _, out, options = prepared
+    sample = write_sample(tmp_path / "sample.csv", ["clip001.mp4", "gone.mp4"])
+    assert submission.main([*options, "--sample", str(sample)]) == 2
+    assert "gone.mp4" in capsys.readouterr().err
+    assert not out.exists()
+    assert submission.main([*options, "--sample", str(sample), "--allow-missing", "--json"]) == 0
+    rows = dict(read_rows(out)[1:])
+    assert list(rows) == ["clip001.mp4", "gone.mp4"]
+    assert float(rows["gone.mp4"]) == pytest.approx(0.5)
+    assert json.loads(capsys.readouterr().out)["status"] == {"missing": 1, "ok": 1}
+
+
+def test_a_clip_that_the_sample_lacks_stops_the_run(tmp_path, prepared, capsys):
+    _, _, options = prepared
+    sample = write_sample(tmp_path / "sample.csv", [f"clip{row:03d}.mp4" for row in range(3)])
+    assert submission.main([*options, "--sample", str(sample)]) == 2
+    assert "clip003.mp4" in capsys.readouterr().err
+
+
+def test_extraction_runs_beside_the_output_with_the_models_families(tmp_path, model_folder, monkeypatch):
+    calls = {}
+
+    def measure(data, out, families, *, jobs, quiet=False):
+        calls.update(data=data, out=out, families=families, jobs=jobs)
+        return toy_table(1, 2, labelled=False)
+
+    monkeypatch.setattr(submission, "measure", measure)
+    folder = tmp_path / "test_videos"
+    folder.mkdir()
+    for row in range(2):
+        (folder / f"clip{row:03d}.mp4").write_bytes(b"")
+    sample = write_sample(tmp_path / "sample.csv", ["clip000.mp4", "clip001.mp4"])
+    out = tmp_path / "submission.csv"
+    options = ["--test", str(folder), "--sample", str(sample), "--out", str(out), "--model", str(model_folder)]
+    assert submission.main([*options, "--jobs", "2"]) == 0
+    work = tmp_path / "submission.csv.work" / "features.parquet"
+    assert calls == {"data": str(folder), "out": work, "families": sorted(FAMILIES), "jobs": 2}
+    (folder / "clip001.mp4").unlink()
+    calls.clear()
+    assert submission.main(options) == 2
+    assert not calls  # refused before the work, not after it
+
+
+def test_the_order_of_the_table_does_not_matter(tmp_path, prepared):
+    table, out, options = prepared
+    sample = write_sample(tmp_path / "sample.csv", [f"clip{row:03d}.mp4" for row in range(4)])
+    submission.main([*options, "--sample", str(sample)])
+    first = out.read_bytes()
+    write_table(table.take(np.array([2, 0, 3, 1])), tmp_path / "test.parquet")
+    submission.main([*options, "--sample", str(sample)])
+    assert out.read_bytes() == first
