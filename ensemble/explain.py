@@ -7,6 +7,7 @@ one number: contributions are scaled, all alike, so that with the mapped constan
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,10 +31,11 @@ def explain(model: Model, X: Float) -> Explanation:
     parts = np.zeros((len(X), len(families)))
     measured = measured_rows(X, model.layout)
     if measured.any():
+        kept = model.ground.kept(X[measured])
         stacked = stacked_parts(model, X[measured])
-        base[measured], parts[measured] = carry(stacked, model.head.finish)
-    log_odds = model.log_odds(X)
-    return Explanation(base, {name: parts[:, number] for number, name in enumerate(families)}, log_odds)
+        base[measured], parts[measured] = carry(stacked, lambda z: model.head.finish(z, kept))
+    contributions = {name: parts[:, number] for number, name in enumerate(families)}
+    return Explanation(base, contributions, model.log_odds(X))
 
 
 def stacked_parts(model: Model, X: Float) -> Array:
@@ -47,7 +49,7 @@ def stacked_parts(model: Model, X: Float) -> Array:
     return total
 
 
-def carry(parts: Array, finish: object) -> tuple[Array, Array]:
+def carry(parts: Array, finish: Callable[[Array], Array]) -> tuple[Array, Array]:
     """Parts of a log-odds to parts of ``finish(log-odds)``.
 
     Parameters
@@ -64,7 +66,6 @@ def carry(parts: Array, finish: object) -> tuple[Array, Array]:
         With ``base + contributions.sum(axis=1) == finish(parts.sum(axis=1))``. Where the parts cancel, no
         share is defined; the map's own change, if there is one, is then spread evenly.
     """
-    assert callable(finish)
     total, constant = parts.sum(axis=1), parts[:, -1]
     base, final = finish(constant), finish(total)
     moved = total - constant

@@ -22,9 +22,9 @@ Array = NDArray[np.float64]
 PENALTIES = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015)  # per row, strongest first; at 1 no cue survives
 LARGE_ROWS = 20_000
 PENALTIES_LARGE = (0.03, 0.003, 0.0003)
-MAX_PASSES = 200  # over the data; the fit is stopped early on purpose when it is still moving by then
+MAX_PASSES = 60  # over the data; the fit is stopped early on purpose when it is still moving by then
 MAX_PASSES_LARGE = 15
-TOLERANCE = 1e-3
+TOLERANCE = 2e-3
 
 
 class Logistic:

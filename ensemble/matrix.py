@@ -134,6 +134,15 @@ def training_set(table: pa.Table, where: str) -> TrainingSet:
     )
 
 
+def rows_of_groups(data: TrainingSet, n_rows: int, seed: int) -> NDArray[np.bool_]:
+    """[n] True for the rows of random groups, at most ``n_rows`` in all; for every row of a smaller set."""
+    if len(data) <= n_rows:
+        return np.ones(len(data), dtype=bool)
+    order = np.random.default_rng(seed).permutation(data.n_groups)
+    sizes = np.bincount(data.group, minlength=data.n_groups)
+    return np.isin(data.group, order[np.cumsum(sizes[order]) <= n_rows])
+
+
 def check_layout(found: Layout, wanted: Layout) -> None:
     """Refuse a table whose families or columns are not the model's.
 

@@ -2,10 +2,11 @@
 
 ::
 
-    table ─► learners ─► stack ─► calibration ─► prior ─► clip ─► P(FAKE)
+    table ─► learners ─► stack ─► calibration ─► ground ─► prior ─► clip ─► P(FAKE)
              (mean over fold models)
 
-Every step after the learners is a monotone map of one log-odds (:class:`Head`).
+Every step after the learners is a monotone map of one log-odds (:class:`Head`); ground draws rows unlike
+the training table towards the prior.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ensemble.calibrate import Calibration, clip_logit, logit, shift_prior
+from ensemble.ground import Ground
 from ensemble.learners import Learner
 from ensemble.matrix import Float, Layout, check_layout, layout_of, matrix, measured_rows
 from ensemble.stack import Stack
@@ -36,13 +38,18 @@ class Head:
     clip: float
     """No probability below this, none above its complement."""
 
-    def calibrated(self, stacked: Array) -> Array:
-        """[n] the stack's log-odds to calibrated ones at the training prior."""
-        return self.calibration(stacked)
+    def calibrated(self, stacked: Array, kept: Array | float = 1.0) -> Array:
+        """[n] the stack's log-odds to calibrated ones at the training prior.
 
-    def finish(self, stacked: Array) -> Array:
+        ``kept`` [n] is the part of their distance to the prior's that is kept (:mod:`ensemble.ground`).
+        """
+        prior = logit(self.train_prior)
+        return prior + kept * (self.calibration(stacked) - prior)
+
+    def finish(self, stacked: Array, kept: Array | float = 1.0) -> Array:
         """[n] the stack's log-odds to the final ones: calibrated, at the target prior, clipped."""
-        return clip_logit(shift_prior(self.calibrated(stacked), self.train_prior, self.target_prior), self.clip)
+        z = shift_prior(self.calibrated(stacked, kept), self.train_prior, self.target_prior)
+        return clip_logit(z, self.clip)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -89,6 +96,7 @@ class Model:
     layout: Layout
     fold_models: dict[str, list[Learner]]
     head: Head
+    ground: Ground
     manifest: dict[str, Any] = field(default_factory=dict)
 
     def predict(self, table: pa.Table) -> Array:
@@ -116,18 +124,20 @@ class Model:
 
     def learner_logits(self, X: Float) -> Array:
         """[n, n_learners] mean over the fold models, in the stack's order."""
-        return np.stack(
-            [
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1):
+            means = [
                 np.mean([one.predict_logit(X) for one in self.fold_models[name]], axis=0)
                 for name in self.head.stack.learners
-            ],
-            axis=1,
-        )
+            ]
+        return np.stack(means, axis=1)
 
     def log_odds(self, X: Float) -> Array:
         """[n] final log-odds."""
         result = np.full(len(X), logit(self.head.target_prior))
         measured = measured_rows(X, self.layout)
         if measured.any():
-            result[measured] = self.head.finish(self.head.stack(self.learner_logits(X[measured])))
+            rows = X[measured]
+            result[measured] = self.head.finish(self.head.stack(self.learner_logits(rows)), self.ground.kept(rows))
         return result

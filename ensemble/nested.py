@@ -20,6 +20,8 @@ from ensemble.matrix import Int, TrainingSet
 
 Array = NDArray[np.float64]
 Excluded = tuple[int, ...]
+MIN_SOURCES = 4  # fewer say nothing about a source left out
+SOURCE_PARTS = 5
 
 
 @dataclass(frozen=True)
@@ -61,31 +63,93 @@ def cross_fit(
         Wraps the iterator of finished fits, given their number.
     """
     from joblib import Parallel, delayed
+    from threadpoolctl import threadpool_limits
 
     n_folds = int(fold.max()) + 1
     singles: list[Excluded] = [(one,) for one in range(n_folds)]
     pairs: list[Excluded] = list(itertools.combinations(range(n_folds), 2))
     tasks = [(name, excluded) for excluded in singles + pairs for name in settings]
-    # Threads: the boosters and saga work outside Python's lock, and the table is not copied.
-    results = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(
-        delayed(fit_without)(data, fold, name, settings[name], excluded, seed) for name, excluded in tasks
-    )
-    finished = progress(results, len(tasks)) if progress else results
     n = len(data)
     fitted = Fitted(
         {name: np.full(n, np.nan) for name in settings},
         {name: [np.full(n, np.nan) for _ in range(n_folds)] for name in settings},
         {name: [] for name in settings},
     )
-    for (name, excluded), (rows, z, learner) in zip(tasks, finished, strict=True):
-        if len(excluded) == 1:
-            fitted.outer[name][rows] = z
-            fitted.models[name].append(learner)
-        else:
-            for judged, serving in (excluded, excluded[::-1]):
-                served = fold[rows] == serving
-                fitted.inner[name][judged][rows[served]] = z[served]
+    # Threads: boosters, saga and BLAS work outside Python's lock, and the table is not copied. One thread a
+    # fit: those of OpenMP and BLAS spin when the machine is busy, at three times the CPU.
+    with threadpool_limits(1), Parallel(n_jobs=jobs, prefer="threads", return_as="generator") as parallel:
+        results = parallel(
+            delayed(fit_without)(data, fold, name, settings[name], excluded, seed) for name, excluded in tasks
+        )
+        finished = progress(results, len(tasks)) if progress else results
+        for (name, excluded), (rows, z, learner) in zip(tasks, finished, strict=True):
+            _record(fitted, fold, name, excluded, rows, z, learner)
     return fitted
+
+
+def _record(fitted: Fitted, fold: Int, name: str, excluded: Excluded, rows: Int, z: Array, learner: Learner) -> None:
+    if len(excluded) == 1:
+        fitted.outer[name][rows] = z
+        fitted.models[name].append(learner)
+        return
+    for judged, serving in (excluded, excluded[::-1]):
+        served = fold[rows] == serving
+        fitted.inner[name][judged][rows[served]] = z[served]
+
+
+def source_parts(data: TrainingSet, *, seed: int) -> Int:
+    """[n] part of each row, sources and groups whole and classes balanced; all 0 where that can't be done.
+
+    At most :data:`SOURCE_PARTS` parts; -1 for rows without a source or in which nothing was measured.
+    """
+    import warnings
+
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    known = np.array([bool(name) for name in data.source]) & data.measured
+    part = np.where(known, 0, -1)
+    names, source = np.unique(np.array(data.source)[known], return_inverse=True)
+    if len(names) < MIN_SOURCES:
+        return part
+    splitter = StratifiedGroupKFold(min(SOURCE_PARTS, len(names)), shuffle=True, random_state=seed)
+    y = data.y[known]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class may come from fewer sources than there are parts
+        for number, (_, out) in enumerate(splitter.split(np.zeros((len(y), 1)), y, source)):
+            part[np.flatnonzero(known)[out]] = number
+    return part
+
+
+def leave_sources_out(
+    data: TrainingSet, part: Int, settings: dict[str, Settings], *, seed: int, jobs: int = 1
+) -> Iterator[tuple[str, Int, Int, Array]]:
+    """Log-odds of each part's rows by models that saw none of its sources and none of its groups.
+
+    Yields
+    ------
+    name : str
+        Of the learner.
+    seen, rows : ndarray
+        The rows it was fitted on, and those that were left out.
+    z : ndarray
+        Log-odds of ``rows``.
+    """
+    from joblib import Parallel, delayed
+    from threadpoolctl import threadpool_limits
+
+    tasks: list[tuple[str, Int, Int, int]] = []
+    for number in range(int(part.max()) + 1):
+        out = part == number
+        seen = ~np.isin(data.group, data.group[out]) & (part >= 0)
+        if len(np.unique(data.y[seen])) == 2:
+            tasks += [(name, np.flatnonzero(seen), np.flatnonzero(out), number) for name in settings]
+    with threadpool_limits(1), Parallel(n_jobs=jobs, prefer="threads", return_as="generator") as parallel:
+        learners = parallel(
+            delayed(fit_rows)(data, name, settings[name], seen, task_seed(seed, (1000 + number,)))
+            for name, seen, _, number in tasks
+        )
+        for (name, fitted_on, rows, _), learner in zip(tasks, learners, strict=True):
+            yield name, fitted_on, rows, learner.predict_logit(data.X[rows])
 
 
 def fit_without(
@@ -93,13 +157,15 @@ def fit_without(
 ) -> tuple[Int, Array, Learner]:
     """Fit one learner without some folds; its log-odds of their measured rows, and those rows."""
     out = np.isin(fold, excluded)
-    fit_rows = np.flatnonzero(~out & data.measured)
+    learner = fit_rows(data, name, settings, np.flatnonzero(~out & data.measured), task_seed(seed, excluded))
     rows = np.flatnonzero(out & data.measured)
-    learner = learner_kinds()[name](data.layout, settings)
-    learner.fit(
-        data.X[fit_rows], data.y[fit_rows], data.group[fit_rows], np.ones(len(fit_rows)), task_seed(seed, excluded)
-    )
     return rows, learner.predict_logit(data.X[rows]), learner
+
+
+def fit_rows(data: TrainingSet, name: str, settings: Settings, rows: Int, seed: int) -> Learner:
+    """Fit one learner on some rows."""
+    learner = learner_kinds()[name](data.layout, settings)
+    return learner.fit(data.X[rows], data.y[rows], data.group[rows], np.ones(len(rows)), seed)
 
 
 def task_seed(seed: int, excluded: Sequence[int]) -> int:

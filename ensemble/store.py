@@ -3,7 +3,7 @@
 ::
 
     manifest.json            schema, versions, layout, checksums, training summary, metrics
-    head.json                stack, calibration, priors, clip
+    head.json                stack, calibration, priors, clip; the ranges of the training table
     <learner>_fold<k>...     each learner's own format
     folds.parquet, oof.parquet
 """
@@ -22,6 +22,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ensemble.ground import Ground
 from ensemble.learners import learner_kinds, load_learner
 from ensemble.matrix import Layout
 from ensemble.model import Head, Model
@@ -74,6 +75,7 @@ def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] 
             "calibration": model.head.calibration.as_dict(),
             "stack": model.head.stack.as_dict(),
             "clip": model.head.clip,
+            "ground": {**model.manifest.get("ground", {}), "a": model.ground.a, "b": model.ground.b},
             "checksums": {name: checksum(fresh / name) for name in sorted(names)},
         }
         (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False), encoding="utf-8")
@@ -104,14 +106,15 @@ def load_model(folder: str | Path) -> Model:
     if unknown:
         raise ModelError(f"{folder}: holds the learner {unknown[0]}, which this version does not know; update it")
     try:
-        head = Head.from_dict(json.loads((folder / HEAD).read_text(encoding="utf-8")))
+        state = json.loads((folder / HEAD).read_text(encoding="utf-8"))
+        head, ground = Head.from_dict(state["head"]), Ground.from_dict(state["ground"])
         fold_models = {
             name: [load_learner(name, folder, f"{name}_fold{fold}", layout) for fold in range(count)]
             for name, count in manifest["learners"].items()
         }
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{folder}: can't be read as a model ({error}); train the model anew") from error
-    return Model(layout, fold_models, head, manifest)
+    return Model(layout, fold_models, head, ground, manifest)
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
@@ -162,7 +165,8 @@ def package_versions() -> dict[str, str]:
 
 def _write_parts(model: Model, folder: Path, tables: Mapping[str, pa.Table]) -> list[str]:
     names = [HEAD]
-    (folder / HEAD).write_text(json.dumps(model.head.as_dict(), indent=1, allow_nan=False), encoding="utf-8")
+    state = {"head": model.head.as_dict(), "ground": model.ground.as_dict()}
+    (folder / HEAD).write_text(json.dumps(state, indent=1, allow_nan=False), encoding="utf-8")
     for kind, models in model.fold_models.items():
         for fold, learner in enumerate(models):
             names += learner.save(folder, f"{kind}_fold{fold}")
