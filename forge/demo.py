@@ -26,6 +26,8 @@ SIZES = ((320, 240), (426, 240), (480, 360), (640, 360), (360, 640))
 RATES_HZ = (15.0, 24.0, 25.0, 30.0)
 RATE_WEIGHTS = (0.1, 0.3, 0.3, 0.3)
 KINDS = ("face_swap", "desync", "resynthesis", "dub", "face_swap", "resynthesis")  # in turn
+# A stretch needs librosa, whose import takes longer than a clip; two people need no third voice.
+FIXED: dict[str, dict[str, Any]] = {"desync": {"rate": 1.0}, "dub": {"voice": "donor"}}
 REAL_SHARE = 0.4  # of the training clips
 PARTS = 3
 ROOM_NOISE = (0.0005, 0.004)  # RMS of the microphone's noise, full scale 1
@@ -125,7 +127,7 @@ def _make(job: Job) -> dict[str, dict[str, Any]]:
             other = portrait.NAMES[1 - portrait.NAMES.index(job.person)]
             donor = record(other, "donor", size=size, fps=fps, duration_s=2.0 if kind_name == "face_swap" else 4.0,
                            rng=own, picture=kind_name == "face_swap")  # fmt: skip
-        parameters = manipulation.draw(own)
+        parameters = {**manipulation.draw(own), **FIXED.get(kind_name, {})}
         forged = replace(manipulation.apply(original, parameters, own, donor), name=name)
         write_clip(forged, job.folder / name, encoder)
         made[name] = {"label": "FAKE", "original": job.name, "kind": kind_name, "parameters": parameters, **common}

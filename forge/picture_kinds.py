@@ -176,3 +176,169 @@ def _zero_inserted(small: Image) -> Image:
     spread[::2, ::2] = small
     line = np.array([0.54, 1.0, 0.54], np.float32)
     return np.clip(cv2.sepFilter2D(spread, -1, line, line), 0, 255).astype(np.uint8)
+
+
+def _draw_self_blend(rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "shift_iod": float(rng.uniform(0.0, 0.06)),
+        "scale": float(rng.uniform(0.0, 0.05)),
+        "colour": [float(v) for v in rng.uniform(-14, 14, 3)],
+        "gain": [float(v) for v in rng.uniform(-0.08, 0.08, 3)],
+        "sharpness": float(rng.uniform(-1.0, 0.6)),
+        "outline_iod": float(rng.uniform(0.02, 0.10)),
+        "grow": float(rng.uniform(-0.2, 0.1)),
+        "soft": float(rng.uniform(0.03, 0.20)),
+        "opacity": float(rng.choice([0.5, 0.75, 1.0])),
+        "pace": float(rng.uniform(0.01, 0.08)),
+    }
+
+
+@kind("self_blend", part="picture", needs={"face"}, draw=_draw_self_blend)
+def self_blend(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+    """The face, a little moved, recoloured and resharpened, blended over itself (Shiohara & Yamasaki 2022).
+
+    Mask and parameters wander smoothly through the clip, so that only the seam and the statistics tell.
+    """
+    n = len(clip.landmarks)
+    pace = parameters["pace"]
+    move = np.stack([wander(n, rng, step=pace) for _ in range(2)], axis=1) * parameters["shift_iod"]
+    zoom = 1.0 + parameters["scale"] * wander(n, rng, step=pace)
+    tone = 1.0 + 0.3 * wander(n, rng, step=pace)
+    opacity = np.clip(parameters["opacity"] * (1.0 + 0.05 * wander(n, rng, step=pace)), 0.0, 1.0)
+    shape = rng.standard_normal((27, 2)) * parameters["outline_iod"]
+    bend = np.stack([wander(n, rng, step=pace) for _ in range(27)], axis=1)[..., None] * (0.3 * shape)
+    landmarks = steadied(clip.landmarks)
+
+    def change(index: int, frame: Image) -> Image:
+        points = landmarks[index]
+        if not np.isfinite(points).all():
+            return frame
+        region = Region.around(points, frame.shape)
+        part, local = frame[region.slices], region.inside(points)
+        iod = eye_distance(points)
+        middle = local.mean(0)
+        matrix = np.array([[zoom[index], 0, 0], [0, zoom[index], 0]])
+        matrix[:, 2] = middle * (1 - zoom[index]) + move[index] * iod
+        size = (part.shape[1], part.shape[0])
+        face = cv2.warpAffine(part, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        face = _recoloured(_resharpened(face, parameters["sharpness"]), parameters, float(tone[index]))
+        outline = local.copy()
+        outline[:27] += ((shape + bend[index]) * iod).astype(np.float32)
+        mask = hull_mask(outline, part.shape, grow=parameters["grow"], soft=parameters["soft"])
+        return _pasted(frame, region, blend(face, part, mask * np.float32(opacity[index]), "feather"))
+
+    return clip.with_frames(change)
+
+
+def _resharpened(face: Image, sharpness: float) -> Image:
+    """Blurred for negative ``sharpness`` (sd in px), unsharp-masked for positive."""
+    if sharpness < 0:
+        return cv2.GaussianBlur(face, (0, 0), max(0.3, -sharpness))
+    return cv2.addWeighted(face, 1 + sharpness, cv2.GaussianBlur(face, (0, 0), 1.2), -sharpness, 0)
+
+
+def _recoloured(face: Image, parameters: Parameters, tone: float) -> Image:
+    levels = np.arange(256)[:, None] * (1 + np.array(parameters["gain"])) + tone * np.array(parameters["colour"])
+    return cv2.LUT(face, np.clip(np.round(levels), 0, 255).astype(np.uint8).reshape(1, 256, 3))
+
+
+RIGID = np.r_[27:36, 36, 39, 42, 45]  # nose and corners of the eyes: they don't move with the mouth
+MOUTH = np.r_[31:36, 48:68, 5:12]  # what a transplanted mouth must cover
+
+
+def _draw_expression(rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "source": str(rng.choice(["moment", "donor"])),
+        "offset_s": float(rng.uniform(0.6, 2.5)),
+        "blend": str(rng.choice(["poisson", "feather"])),
+        "colour": float(rng.uniform(0.7, 1.0)),
+        "grow": float(rng.uniform(-0.02, 0.06)),
+        "soft": float(rng.uniform(0.05, 0.12)),
+    }
+
+
+@kind("expression", part="picture", needs={"face"}, draw=_draw_expression)
+def expression(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+    """The mouth of another moment, or of another person, on the face: the lips say something else.
+
+    The other frame is laid on by its nose and eyes alone, so the mouth keeps its own expression.
+    """
+    other = donor if parameters["source"] == "donor" and donor is not None and donor.face_share > 0 else clip
+    faces, places = _faces(other, FULL_FACE_PX)
+    steps = np.diff(clip.times_s)
+    ahead = round(parameters["offset_s"] / float(np.median(steps))) if other is clip and steps.size else 0
+    landmarks = steadied(clip.landmarks)
+
+    def change(index: int, frame: Image) -> Image:
+        points = landmarks[index]
+        if not np.isfinite(points).all():
+            return frame
+        region = Region.around(points, frame.shape)
+        part, local = frame[region.slices], region.inside(points)
+        chosen = _to_and_fro(index + ahead, len(faces))
+        matrix = _similarity(places[chosen][RIGID], local[RIGID])
+        size = (part.shape[1], part.shape[0])
+        face = cv2.warpAffine(faces[chosen], matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        moved = places[chosen] @ matrix[:, :2].T + matrix[:, 2]
+        mask = _mouth_mask(local, moved.astype(np.float32), part.shape, parameters)
+        face = match_colour(face, part, mask, strength=parameters["colour"])
+        return _pasted(frame, region, blend(face, part, mask, parameters["blend"]))
+
+    return clip.with_frames(change)
+
+
+FULL_FACE_PX = 256  # width at which whole faces are kept
+
+
+def _to_and_fro(index: int, n: int) -> int:
+    """A place in a sequence of ``n`` that is played forwards, then backwards, without end."""
+    turn = index % max(1, 2 * n - 2)
+    return min(turn, 2 * n - 2 - turn) if n > 1 else 0
+
+
+def _similarity(source: Points, target: Points) -> np.ndarray:
+    """Least-squares shift, turn and scale [2, 3] from ``source`` to ``target`` [k, 2]."""
+    a, b = (points[:, 0] + 1j * points[:, 1] for points in (source, target))
+    turn = np.vdot(a - a.mean(), b - b.mean()) / (np.vdot(a - a.mean(), a - a.mean()).real + 1e-9)
+    shift = b.mean() - turn * a.mean()
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def _mouth_mask(here: Points, there: Points, shape: tuple[int, ...], parameters: Parameters) -> np.ndarray:
+    """Mask 0-1 that covers the mouth's surroundings of both faces, inside the jaw of both."""
+    iod = eye_distance(here)
+    masks = []
+    for points in (here, there):
+        inner = points[MOUTH].copy()
+        inner[25:] += (points[33] - inner[25:]) * np.float32(0.12)  # off the jaw's edge
+        one = np.zeros(shape[:2], np.uint8)
+        cv2.fillConvexPoly(one, cv2.convexHull(np.round(inner).astype(np.int32)), 255)
+        masks.append(one)
+    mask = cv2.bitwise_or(*masks)
+    side = 2 * round(abs(parameters["grow"]) * iod) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    mask = (cv2.dilate if parameters["grow"] > 0 else cv2.erode)(mask, kernel)
+    mask = cv2.GaussianBlur(mask, (0, 0), max(0.3, parameters["soft"] * iod))
+    mask[[0, -1]] = mask[:, [0, -1]] = 0
+    return mask.astype(np.float32) / 255.0
+
+
+def _draw_reencode(rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "scale": float(rng.choice([1.0, 0.75, 0.5])),
+        "crf": int(rng.integers(27, 37)),
+        "rounds": int(rng.integers(1, 4)),
+    }
+
+
+@kind("reencode", part="none", needs=(), draw=_draw_reencode)
+def reencode(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+    """The clip sent on: reduced, and compressed once more in each of ``rounds`` (JPEG-like, by the writer)."""
+    scale = parameters["scale"]
+
+    def change(index: int, frame: Image) -> Image:
+        height, width = frame.shape[:2]
+        size = (max(2, round(width * scale) & ~1), max(2, round(height * scale) & ~1))
+        return cv2.resize(frame, size, interpolation=cv2.INTER_AREA) if scale < 1 else frame
+
+    return clip.with_frames(change)
