@@ -144,6 +144,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
     )
     environment.filters["number"] = _number
     environment.filters["interval"] = _interval
+    environment.filters["signed"] = _signed
     return environment.get_template(template).render(context)
 
 
@@ -223,6 +224,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}".replace("-", "−")
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def _interval(score: Mapping[str, Any] | Score | None, digits: int = 3) -> str:

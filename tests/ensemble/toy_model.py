@@ -1,15 +1,14 @@
 """Small tables with a planted cue, a model trained on one, and a stand-in for a model: for the tests of outputs."""
 
+import io
+from contextlib import redirect_stdout
+
 import numpy as np
 
-from ensemble.folds import assign_folds
-from ensemble.learners import settings_for
-from ensemble.matrix import training_set
+from ensemble import train
 from ensemble.model import Explanation
-from ensemble.store import save_model
-from ensemble.train import folds_table, manifest_of, oof_table, train
 from features import spec
-from features.table import build, schema
+from features.table import build, schema, write_table
 
 FAMILIES = ("blink", "lip_sync", "quality")
 PLANTED = "blink.rate_per_min"
@@ -50,15 +49,13 @@ def toy_table(n_groups=12, per_group=4, *, seed=0, labelled=True, signal=2.5, wi
     return build(base, values, schema(families, extractor="test"))
 
 
-def toy_model(table, folder, *, synthetic=True):
-    """Train on ``table`` with the linear learner alone, and write the model folder."""
-    data = training_set(table, "toy")
-    fold = assign_folds(data.y, data.group, n_folds=3)
-    settings = {"logistic": settings_for(len(data), data.n_groups)}
-    model, evaluation = train(data, fold, settings=settings)
-    model.manifest.update(manifest_of(data, fold, evaluation, seed=0, synthetic=synthetic, table="toy.parquet"))
-    tables = {"folds.parquet": folds_table(data, fold), "oof.parquet": oof_table(data, fold, evaluation)}
-    save_model(model, folder, tables)
+def toy_model(table, folder):
+    """Train on ``table`` with the linear learner alone, by the command, into a model folder marked synthetic."""
+    file = folder.parent / "toy.parquet"
+    write_table(table, file)
+    options = ["--learners", "logistic", "--folds", "3", "--synthetic", "--quiet"]
+    with redirect_stdout(io.StringIO()):
+        assert train.main(["--table", str(file), "--out", str(folder), *options]) == 0
 
 
 class FakeModel:
