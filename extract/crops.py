@@ -12,6 +12,7 @@ from extract.squares import Square
 from features.observation import CROP_MAX_PX, CROP_SCALE, CROPS_PER_TRACK, PATCH_SIDES_PX
 
 EMPTY = np.empty((0, 0), np.uint8)
+GRID_PX = 8  # patches keep the frame's own grid of coding blocks
 GRID_STEPS = 5  # the background patch is sought on a grid of so many places a side
 
 
@@ -51,9 +52,8 @@ class CropReservoir:
         patch = next((size for size in PATCH_SIDES_PX if side >= size), 0)
         face, background = EMPTY, EMPTY
         if patch:
-            face = Square(round(float(centre[0]) - patch / 2), round(float(centre[1]) - patch / 2), patch).cut(
-                frame.luma
-            )
+            corner = [GRID_PX * round((float(middle) - patch / 2) / GRID_PX) for middle in centre]
+            face = Square(corner[0], corner[1], patch).cut(frame.luma)
             self.background = background_square(frame.luma, patch, like=face, avoid=faces)
             background = self.background.cut(frame.luma) if self.background else EMPTY
         crop = square.cut(frame.rgb(), min(square.side, CROP_MAX_PX))
@@ -83,15 +83,22 @@ def background_square(
     height, width = luma.shape
     wanted = _energy(like)
     best: tuple[float, Square] | None = None
-    for top in np.unique(np.linspace(0, height - side, GRID_STEPS).astype(int)).tolist():
-        for left in np.unique(np.linspace(0, width - side, GRID_STEPS).astype(int)).tolist():
+    for top in _places(height - side):
+        for left in _places(width - side):
             square = Square(left, top, side)
-            if left < 0 or top < 0 or any(_meet(square, face) for face in avoid):
+            if any(_meet(square, face) for face in avoid):
                 continue
             gap = abs(_energy(square.cut(luma)) - wanted)
             if best is None or gap < best[0]:
                 best = (gap, square)
     return best[1] if best else None
+
+
+def _places(last: int) -> list[int]:
+    """Some places from 0 to ``last``, on the block grid; none where the square does not fit."""
+    if last < 0:
+        return []
+    return sorted({GRID_PX * int(place // GRID_PX) for place in np.linspace(0, last, GRID_STEPS)})
 
 
 def _energy(patch: NDArray[np.uint8]) -> float:

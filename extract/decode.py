@@ -102,7 +102,7 @@ def _mean(plane: NDArray[np.uint8], box: NDArray[np.float32], frame_shape: tuple
     left, right = max(0, round(float(box[0]) * across)), round(float(box[2]) * across)
     top, bottom = max(0, round(float(box[1]) * down)), round(float(box[3]) * down)
     part = plane[top : max(top, bottom), left : max(left, right)]
-    return float(part.mean()) if part.size else float("nan")
+    return cv2.mean(np.ascontiguousarray(part))[0] if part.size else float("nan")
 
 
 def _yuv_to_rgb(yuv: NDArray[np.float32], frame: av.VideoFrame) -> NDArray[np.float32]:

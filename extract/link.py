@@ -56,7 +56,7 @@ def joined(first: Track, second: Track) -> Track:
         a, b = getattr(first, one.name), getattr(second, one.name)
         if one.name in RAGGED:
             values[one.name] = a + b
-        elif one.name in {"crop_index", "crop_box"}:
+        elif one.name in {"crop_index", "crop_box", "embedding"}:
             values[one.name] = np.concatenate([a, b])
         else:
             values[one.name] = np.concatenate([a, _filling(one.name, a, gap), b])
@@ -83,7 +83,7 @@ def _thinned(track: Track) -> Track:
         return track
     chosen = [int(position) for position in (np.arange(CROPS_PER_TRACK) + 0.5) * count / CROPS_PER_TRACK]
     values: dict[str, Any] = {name: tuple(getattr(track, name)[i] for i in chosen) for name in RAGGED}
-    values |= {"crop_index": track.crop_index[chosen], "crop_box": track.crop_box[chosen]}
+    values |= {name: getattr(track, name)[chosen] for name in ("crop_index", "crop_box", "embedding")}
     return replace(track, **values)
 
 

@@ -14,6 +14,7 @@ from extract.decode import Clip, Frame
 from extract.faces import FaceDetector
 from extract.link import linked
 from extract.tracks import TrackBuilder, Tracker
+from features.identity import DIMENSIONS, with_embeddings
 from features.observation import Observation, Track
 
 DETECT_EVERY_S = 1 / 3
@@ -76,6 +77,7 @@ class _Scene:
         self._detected_index = -RECHECK_FRAMES
         self._searches = 0
         self._luma: NDArray[np.uint8] | None = None
+        self._thumb: NDArray[np.float32] | None = None
 
     def add(self, frame: Frame) -> None:
         luma = frame.luma
@@ -84,15 +86,17 @@ class _Scene:
             frame.replace_luma(luma)
         self.size = (luma.shape[1], luma.shape[0])
         self.times.append(frame.time_s)
-        self.duplicate.append(self._luma is not None and _equal(luma, self._luma))
-        cut = self._luma is not None and _is_cut(luma, self._luma)
+        thumb, before = _thumb(luma), self._thumb
+        same = before is not None and np.array_equal(thumb, before) and np.array_equal(luma, self._luma)
+        self.duplicate.append(bool(same))
+        cut = before is not None and _is_cut(thumb, before)
         if cut:
             self.cuts.append(frame.index)
             self.tracker.cut()
         if cut or self._due(frame):
             self._detect(frame)
         self.tracker.follow(frame, self._luma)
-        self._luma = luma
+        self._luma, self._thumb = luma, thumb
 
     def _due(self, frame: Frame) -> bool:
         doubt = self.tracker.doubtful and frame.index - self._detected_index >= RECHECK_FRAMES
@@ -111,17 +115,12 @@ def _thumb(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     return luma[::step, ::step].astype(np.float32)
 
 
-def _equal(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
-    return bool(np.array_equal(_thumb(a), _thumb(b)) and np.array_equal(a, b))
-
-
-def _is_cut(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
-    one, two = _thumb(a).ravel(), _thumb(b).ravel()
-    if np.abs(one - two).mean() <= CUT_LEVELS:
+def _is_cut(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
+    if a.shape != b.shape or np.abs(a - b).mean() <= CUT_LEVELS:
         return False
-    if not (one.std() and two.std()):
+    if not (a.std() and b.std()):
         return True
-    return bool(np.corrcoef(one, two)[0, 1] < CUT_CORRELATION)
+    return bool(np.corrcoef(a.ravel(), b.ravel())[0, 1] < CUT_CORRELATION)
 
 
 def _tracks(builders: list[TrackBuilder], times: NDArray[np.float64], cuts: list[int]) -> tuple[tuple[Track, ...], int]:
@@ -136,7 +135,8 @@ def _tracks(builders: list[TrackBuilder], times: NDArray[np.float64], cuts: list
         if seen.any() and lasts >= least and np.median(sides) >= MIN_FACE_PX:
             kept.append((float(seen.sum() * np.median(sides) ** 2), track))
     kept.sort(key=lambda item: -item[0])
-    return tuple(track for _, track in kept[:MAX_TRACKS]), len(kept)
+    chosen = [track for _, track in kept[:MAX_TRACKS]]
+    return tuple(with_embeddings(track, main=track is chosen[0]) for track in chosen), len(kept)
 
 
 def _track(builder: TrackBuilder) -> Track:
@@ -158,6 +158,7 @@ def _track(builder: TrackBuilder) -> Track:
         crop_index=np.array([record.sample for record in crops], np.int32),
         crop_box=np.array([record.square for record in crops], np.float32).reshape(-1, 3),
         crops=tuple(record.crop for record in crops),
+        embedding=np.full((len(crops), DIMENSIONS), np.nan, np.float32),
         crops_next=tuple(record.next_luma for record in crops),
         patch_face=tuple(record.patch_face for record in crops),
         patch_background=tuple(record.patch_background for record in crops),

@@ -109,14 +109,15 @@ class TrackBuilder:
 
     def _sharpness(self, luma: NDArray[np.uint8], corners: Points) -> Points:
         assert self._patch is not None
-        response = np.abs(cv2.Laplacian(self._patch, cv2.CV_16S))
+        response = _sharpness_map(self._patch)
         left, top, right, bottom = np.clip(np.round(corners), 0, LANDMARK_SIDE_PX).astype(int)
         inside = response[top:bottom, left:right]
-        ring = (response.sum() - inside.sum()) / max(1, response.size - inside.size)
-        values = [float(inside.mean()) if inside.size else np.nan, float(ring), np.nan]
-        if self.crops.background is not None:
-            values[2] = float(np.abs(cv2.Laplacian(self.crops.background.cut(luma), cv2.CV_16S)).mean())
-        return np.array(values, np.float32)
+        face = cv2.mean(inside)[0] if inside.size else np.nan
+        outside = response.size - inside.size
+        ring = (cv2.mean(response)[0] * response.size - face * inside.size) / outside if outside else np.nan
+        background = self.crops.background
+        behind = cv2.mean(_sharpness_map(background.cut(luma)))[0] if background is not None else np.nan
+        return np.array([face, ring, behind], np.float32)
 
     def confirm(self, face: Face) -> None:
         """A detection met the face: it is there, and its box is pulled towards the detector's."""
@@ -127,6 +128,10 @@ class TrackBuilder:
         """A detection did not show the face; True when the track ends here."""
         self.misses += 1
         return self.misses >= MAX_MISSES
+
+
+def _sharpness_map(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return cv2.convertScaleAbs(cv2.Laplacian(image, cv2.CV_16S))
 
 
 def _regions(points: Points, background: Square | None) -> Points:

@@ -7,10 +7,12 @@ within 45 degrees and not among the most blurred tenth of the track; at 90 ms ea
 Quantiles come from these few values, below the sample counts that other families keep.
 
 Confounds: pose and blur (hence ``pose_corr`` and ``resid_med``), expression, light. Embeddings are biometric data:
-distances are kept, vectors never.
+a table holds distances, never vectors.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,9 +85,22 @@ def embed(crop: NDArray[np.uint8], points: F64) -> F64:
 
 
 def embeddings(track: Track, numbers: NDArray[np.int64]) -> F64:
-    """Embeddings [n, 128] of the numbered crops."""
-    rows = [embed(track.crops[n], crop_landmarks(track, n)) for n in numbers.tolist()]
-    return np.array(rows).reshape(-1, DIMENSIONS)
+    """Embeddings [n, 128] of the numbered crops: those that the track carries, else computed; whole float32 values."""
+    rows = np.array([_embedding(track, n) for n in numbers.tolist()], np.float32).reshape(-1, DIMENSIONS)
+    return rows.astype(np.float64)
+
+
+def _embedding(track: Track, number: int) -> NDArray[np.float32] | F64:
+    kept = track.embedding[number]
+    return kept if np.isfinite(kept).all() else embed(track.crops[number], crop_landmarks(track, number))
+
+
+def with_embeddings(track: Track, *, main: bool) -> Track:
+    """The track with the embeddings that :func:`measure` will ask for, of the ``main`` person or of another."""
+    numbers = suitable(track, most=MAX_CHIPS if main else OTHER_CHIPS)
+    filled = np.full((len(track.crops), DIMENSIONS), np.nan, np.float32)
+    filled[numbers] = embeddings(track, numbers)
+    return replace(track, embedding=filled)
 
 
 def medoid(e: F64) -> int:

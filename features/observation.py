@@ -57,6 +57,9 @@ class Track:
     """k arrays [s, s, 3], RGB; ``s`` is the square's side in whole px, at most ``CROP_MAX_PX``."""
     crops_next: tuple[Bytes, ...]
     """k arrays [s, s]: luma of the same square in the following frame; of size 0 at the clip's end."""
+    embedding: Float
+    """[k, 128] dlib's identity embedding of each crop; NaN for crops that were not chosen for it. Biometric, like the
+    crops themselves: it stays in kept observations and never reaches a table."""
     patch_face: tuple[Bytes, ...]
     """k arrays [p, p]: native luma centred on the landmarks; of size 0 where the face is under 64 px."""
     patch_background: tuple[Bytes, ...]
@@ -144,7 +147,7 @@ def load(file: BinaryIO | str, *, key: str | None = None) -> Observation:
             times_s=archive["times_s"],
             duplicate=archive["duplicate"],
             tracks=tracks,
-            audio=archive["audio"] if "audio" in archive else None,
+            audio=archive.get("audio"),
             **scalars,
         )
 

@@ -54,7 +54,8 @@ class Column:
     direction
         ``"up"`` or ``"down"``: expected in a forgery; ``"either"``; ``"covariate"``: no evidence by itself.
     invariant_to
-        Of ``mirror``, ``brightness``, ``translation``, ``scale``, ``gain``: what a test may change freely.
+        Of ``mirror``, ``brightness``, ``translation``, ``scale``, ``gain``, ``clock`` (a common shift of
+        sound and picture): what a test may change freely.
     worst
         ``"max"`` adds a column ``<name>_max``: the largest over all people of a clip with two or more.
     """

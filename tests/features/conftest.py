@@ -100,6 +100,7 @@ def build_track(landmarks, *, flow=None, rng, patch=128, region_rgb=None, sharpn
         sharpness=sharpness.astype(np.float32),
         crop_index=index.astype(np.int32),
         crop_box=np.concatenate([left_top, side[:, None]], axis=1).astype(np.float32),
+        embedding=np.full((len(pictures), 128), np.nan, np.float32),
         crops=tuple(np.repeat(p[..., None], 3, axis=2) for p in pictures),
         crops_next=tuple(pictures),
         patch_face=tuple(texture(rng, patch) if patch else np.empty((0, 0), np.uint8) for _ in index),
