@@ -96,7 +96,8 @@ class LeftOut:
     """Sources left out: what models that saw none of a row's source (and none of its group) say of it.
 
     ``rows`` [n] positions in the training set; ``z`` [n] log-odds less those of the prior; ``distances`` [n, 2]
-    to the rows that the models saw; ``part`` [n] which of the left-out parts the row is in; ``weights`` [n] the classes to the target prior.
+    to the rows that the models saw; ``part`` [n] which of the left-out parts the row is in;
+    ``weights`` [n] bring the classes to the target prior.
     """
 
     rows: Int

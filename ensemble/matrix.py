@@ -70,6 +70,21 @@ class TrainingSet:
         """Number of groups that may not be split."""
         return len(self.group_names)
 
+    def rows(self, chosen: NDArray[np.bool_]) -> TrainingSet:
+        """The rows where ``chosen`` [n] is True, their groups counted anew."""
+        kept = np.flatnonzero(chosen)
+        groups, group = np.unique(self.group[kept], return_inverse=True)
+        return TrainingSet(
+            filename=[self.filename[row] for row in kept],
+            X=self.X[kept],
+            y=self.y[kept],
+            group=group.astype(np.int64),
+            group_names=[self.group_names[one] for one in groups],
+            source=[self.source[row] for row in kept],
+            measured=self.measured[kept],
+            layout=self.layout,
+        )
+
 
 def family_of(column: str) -> str:
     """``blink`` of ``blink.rate_per_min``."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
 
-N_RESAMPLES = 1000
+N_RESAMPLES = 500
 N_RESAMPLES_LARGE = 300  # above LARGE_ROWS: the interval is narrow, its own noise does not matter
 LARGE_ROWS = 20_000
 EPS = 1e-15

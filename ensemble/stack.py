@@ -18,8 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.metrics import log_loss
-
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
 GREEDY_STEPS = 30
@@ -93,12 +91,13 @@ def _greedy_weights(Z: Array, y: Int) -> Array:
     total, best_loss, best = np.zeros(len(Z)), np.inf, np.zeros(Z.shape[1])
     times = np.zeros(Z.shape[1])
     for step in range(1, GREEDY_STEPS + 1):
-        losses = [_loss(y, (total + Z[:, number]) / step) for number in range(Z.shape[1])]
+        each = (total[:, None] + Z) / step
+        losses = np.mean(np.logaddexp(0, each) - y[:, None] * each, axis=0)
         chosen = int(np.argmin(losses))
         total = total + Z[:, chosen]
         times[chosen] += 1
         if losses[chosen] < best_loss:
-            best_loss, best = losses[chosen], times / step
+            best_loss, best = float(losses[chosen]), times / step
     return best
 
 
@@ -139,6 +138,4 @@ def held_out(
 
 
 def _loss(y: Int, z: Array) -> float:
-    from scipy.special import expit
-
-    return log_loss(y, expit(z))
+    return float(np.mean(np.logaddexp(0, z) - y * z))

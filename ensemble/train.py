@@ -138,6 +138,8 @@ def summary_lines(manifest: dict[str, Any]) -> list[str]:
             f"drawn towards the prior {ground['log_loss_with']:.3f} "
             f"(kept: {'yes' if ground['a'] or ground['b'] else 'no'})"
         )
+    if manifest.get("tuned"):
+        lines.append("settings were searched for on clips like these: the scores are a little too good")
     if s["synthetic"]:
         lines.append("SYNTHETIC DATA: these numbers say nothing about real forgeries")
     return lines
@@ -206,6 +208,7 @@ def _run(arguments: argparse.Namespace) -> None:
             table=arguments.table.name,
         )
     )
+    model.manifest["tuned"] = arguments.settings is not None
     tables = {"folds.parquet": folds_table(data, fold), "oof.parquet": oof_table(data, fold, evaluation)}
     manifest_file = save_model(model, arguments.out, tables)
     manifest = json.loads(manifest_file.read_text(encoding="utf-8"))

@@ -1,0 +1,158 @@
+"""Search the learners' settings: ``python -m ensemble.tune --table features.parquet --out artifacts/tune``.
+
+Optuna on grouped folds, resumable from its journal, within a time budget. The findings go to
+``settings.json``; ``python -m ensemble.train --settings`` uses them, and says that its scores were tuned for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ensemble.folds import N_FOLDS, assign_folds, check_folds
+from ensemble.learners import Settings, settings_for, with_settings
+from ensemble.matrix import Int, TrainingSet, rows_of_groups, training_set
+from ensemble.metrics import log_loss
+from ensemble.nested import fit_without
+from features.errors import InputError
+from features.table import read_table
+
+if TYPE_CHECKING:
+    import optuna
+
+MAX_ROWS = 20_000  # searched on a sample of groups; a setting's rank changes little beyond
+BUDGET_S = 600.0
+
+
+def boosted(trial: optuna.Trial) -> dict[str, Any]:
+    """Settings of the boosters."""
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.2, log=True),
+        "n_leaves": trial.suggest_int("n_leaves", 3, 63, log=True),
+        "min_leaf_rows": trial.suggest_int("min_leaf_rows", 2, 200, log=True),
+        "column_share": trial.suggest_float("column_share", 0.05, 1.0, log=True),
+        "row_share": trial.suggest_float("row_share", 0.5, 1.0),
+        "l2": trial.suggest_float("l2", 0.1, 100.0, log=True),
+    }
+
+
+def linear(trial: optuna.Trial) -> dict[str, Any]:
+    """Settings of the logistic regression; its penalty is chosen in each fit anyway."""
+    return {"l1_ratio": trial.suggest_float("l1_ratio", 0.0, 1.0)}
+
+
+SPACES: dict[str, Callable[[optuna.Trial], dict[str, Any]]] = {
+    "lightgbm": boosted,
+    "xgboost": boosted,
+    "logistic": linear,
+}
+
+
+def fold_losses(data: TrainingSet, fold: Int, name: str, settings: Settings, seed: int) -> list[float]:
+    """Log loss of each fold by a learner fitted on the others."""
+    from scipy.special import expit
+
+    losses = []
+    for number in range(int(fold.max()) + 1):
+        rows, z, _ = fit_without(data, fold, name, settings, (number,), seed)
+        losses.append(log_loss(data.y[rows], expit(z)))
+    return losses
+
+
+def search(
+    data: TrainingSet, fold: Int, name: str, *, journal: Path, budget_s: float, n_trials: int | None, seed: int
+) -> dict[str, Any]:
+    """Search one learner's settings, going on from the journal.
+
+    Returns
+    -------
+    dict
+        ``changes`` (empty when nothing beats the defaults), ``log_loss``, ``default_log_loss``, ``n_trials``.
+    """
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    base = settings_for(len(data), data.n_groups)
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
+    study = optuna.create_study(
+        storage=storage, study_name=name, load_if_exists=True, sampler=optuna.samplers.TPESampler(seed=seed)
+    )
+
+    def objective(trial: optuna.Trial) -> float:
+        settings = with_settings(base, SPACES[name](trial))
+        return float(np.mean(fold_losses(data, fold, name, settings, seed)))
+
+    default = float(np.mean(fold_losses(data, fold, name, base, seed)))
+    study.optimize(objective, timeout=budget_s, n_trials=n_trials, show_progress_bar=False)
+    done = [trial for trial in study.trials if trial.value is not None]
+    best = min(done, key=lambda trial: trial.value or np.inf) if done else None
+    better = best is not None and best.value is not None and best.value < default
+    return {
+        "changes": dict(best.params) if best is not None and better else {},
+        "log_loss": best.value if best is not None and better else default,
+        "default_log_loss": default,
+        "n_trials": len(done),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m ensemble.tune", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--table", required=True, type=Path)
+    parser.add_argument("--out", type=Path, default=Path("artifacts/tune"), help="folder of journal and settings.json")
+    parser.add_argument("--budget", type=float, default=BUDGET_S, help="seconds, shared by the learners (default 600)")
+    parser.add_argument("--trials", type=int, help="stop after this many trials a learner")
+    parser.add_argument("--folds", type=int, default=N_FOLDS)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args(argv)
+    try:
+        _run(arguments)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from threadpoolctl import threadpool_limits
+
+    data = training_set(read_table(arguments.table), str(arguments.table))
+    data = data.rows(rows_of_groups(data, MAX_ROWS, arguments.seed))
+    fold = assign_folds(data.y, data.group, n_folds=arguments.folds, seed=arguments.seed)
+    check_folds(data.y, fold)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    found: dict[str, Any] = {}
+    deadline = time.monotonic() + arguments.budget
+    for left, name in zip(range(len(SPACES), 0, -1), SPACES, strict=True):
+        share = max((deadline - time.monotonic()) / left, 1.0)
+        print(f"searching {name} for {share:.0f} s", file=sys.stderr)
+        with threadpool_limits(1):
+            found[name] = search(
+                data,
+                fold,
+                name,
+                journal=arguments.out / f"{name}.journal",
+                budget_s=share,
+                n_trials=arguments.trials,
+                seed=arguments.seed,
+            )
+        one = found[name]
+        print(f"{name:9} log loss {one['default_log_loss']:.4f} -> {one['log_loss']:.4f} in {one['n_trials']} trials")
+    file = arguments.out / "settings.json"
+    file.write_text(
+        json.dumps({"settings": {name: one["changes"] for name, one in found.items()}, "search": found}, indent=1),
+        encoding="utf-8",
+    )
+    print(f"settings  {file}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
