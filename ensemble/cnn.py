@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 WEIGHT_DECAY = 0.02
 LABEL_SMOOTHING = 0.05  # keeps logits within about +-3.7
+RANK_WEIGHT = 0.5  # of the order within pairs: what both share (source, light, codec) cancels there
 EMA_DECAY = 0.995
 WARM_UP_STEPS = 50
 SMALL_PX = 128  # the base starts on smaller pictures (Tan & Le 2021, EfficientNetV2): a third less work
@@ -284,7 +285,7 @@ class Run:
 
     def _learn(self, pixels: Any, targets: Any, rate: float) -> float:
         import torch
-        from torch.nn.functional import binary_cross_entropy_with_logits
+        from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
         from features.models import normalised
 
@@ -295,7 +296,8 @@ class Run:
         soft = targets.to(self.device) * (1 - LABEL_SMOOTHING) + LABEL_SMOOTHING / 2
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             logits = self.net(x)
-        loss = binary_cross_entropy_with_logits(logits.float(), soft)
+        gaps = logits.float()[1::2] - logits.float()[0::2]  # fake minus real of each pair
+        loss = binary_cross_entropy_with_logits(logits.float(), soft) + RANK_WEIGHT * softplus(-gaps).mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)

@@ -89,8 +89,8 @@ def cut_square(image: Image, x: float, y: float, side: float, size: int) -> Imag
 
 
 def sample_quality(rng: np.random.Generator) -> Quality:
-    """Colour, softness, noise and compression as clips from anywhere have them; one in ten stays clean."""
-    if rng.random() < 0.1:
+    """Colour, softness, noise and compression as clips from anywhere have them; one in seven stays clean."""
+    if rng.random() < 0.15:
         return Quality()
     some: dict[str, object] = {}
     if rng.random() < 0.7:
@@ -101,17 +101,17 @@ def sample_quality(rng: np.random.Generator) -> Quality:
             "balance": tuple(rng.uniform(0.92, 1.08, 3).tolist()),
             "saturation": float(rng.uniform(0.4, 1.4)) if rng.random() > 0.03 else 0.0,
         }
-    if rng.random() < 0.5:
-        some["reduction"] = float(rng.uniform(0.3, 0.95))
+    if rng.random() < 0.4:
+        some["reduction"] = float(rng.uniform(0.4, 0.95))
         some["interpolation"] = int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4]))
-    if rng.random() < 0.25:
-        some["blur_px"] = float(rng.uniform(0.4, 1.7))
-    if rng.random() < 0.06:
-        some["motion_px"] = int(rng.integers(2, 6))
+    if rng.random() < 0.2:
+        some["blur_px"] = float(rng.uniform(0.4, 1.3))
+    if rng.random() < 0.03:
+        some["motion_px"] = int(rng.integers(2, 5))
     if rng.random() < 0.1:
         some["sharpening"] = float(rng.uniform(0.2, 1.0))
-    if rng.random() < 0.25:
-        some["noise"] = float(rng.uniform(1.0, 9.0))
+    if rng.random() < 0.2:
+        some["noise"] = float(rng.uniform(1.0, 7.0))
     some |= _codec(rng)
     if rng.random() < 0.2:
         width, height = rng.uniform(0.1, 0.4, 2)
@@ -127,11 +127,11 @@ def sample_quality(rng: np.random.Generator) -> Quality:
 def _codec(rng: np.random.Generator) -> dict[str, object]:
     kind = rng.random()
     if kind < 0.35:
-        return {"jpeg": (int(rng.integers(35, 96)),)}
-    if kind < 0.5:
-        return {"jpeg": (int(rng.integers(60, 96)), int(rng.integers(40, 90)))}
-    if kind < 0.8:
-        return {"h264_crf": int(rng.integers(18, 40))}
+        return {"jpeg": (int(rng.integers(45, 96)),)}
+    if kind < 0.42:
+        return {"jpeg": (int(rng.integers(60, 96)), int(rng.integers(50, 90)))}
+    if kind < 0.7:
+        return {"h264_crf": int(rng.integers(18, 37))}
     return {}
 
 

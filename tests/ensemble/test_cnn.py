@@ -1,0 +1,321 @@
+"""Training of the forensic network: nothing leaks between folds, batches are pairs, a killed run goes on."""
+
+import argparse
+import dataclasses
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ensemble import cnn, cnn_data, cnn_index, cnn_oof, cnn_scores
+from ensemble.cnn_data import Batches, Mix, Pool
+from features.errors import DatasetError, InputError, ModelError
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)
+
+
+def manifest_row(filename, label, group, method, fake_part="picture"):
+    return dict(
+        filename=filename, label=label, group=group, method=method, original="",
+        fake_part=fake_part if label == "FAKE" else "", fps="25", duration_s="1",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def manifest():
+    rows = [manifest_row(f"swap_{i}", "FAKE", f"p{i}", f"ff++_{'ab'[i % 2]}") for i in range(6)]
+    rows += [manifest_row(f"real_{i}", "REAL", f"p{i}", "real_youtube") for i in range(6)]
+    rows += [manifest_row(f"more_{i}", "REAL", f"q{i}", "real_youtube") for i in range(3)]
+    rows += [manifest_row(f"head_{i}", "FAKE", f"h{i % 2}", ["loopy", "vasa1"][i % 2 if i else 1]) for i in range(5)]
+    rows += [manifest_row(f"link_{i}", "FAKE", "h0", "float") for i in range(2)]
+    rows += [manifest_row(f"dub_{i}", "FAKE", "ted", "audio_x", "voice") for i in range(4)]
+    rows += [manifest_row(f"dfdc_{i}", "FAKE", f"d{i}", "dfdc") for i in range(3)]
+    rows += [manifest_row(f"stock_{i}", "REAL", f"s{i}", "real_stock") for i in range(4)]
+    return rows
+
+
+def index_table(rng, rows):
+    """Rows of (key, fake, group, source, original) with random pictures."""
+    records = []
+    for number, (key, fake, group, source, original) in enumerate(rows):
+        image = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        image[:, :, 0] = 250 if fake else 5  # red tells the class
+        records.append(
+            dict(
+                key=key, frame=number, fake=int(fake), group=group, source=source, original=original,
+                box=[10.0, 10.0, 54.0, 54.0], landmarks=[], jpeg=cnn_index.encode_jpeg(image),
+            )
+        )  # fmt: skip
+    return pa.Table.from_pylist(records, schema=cnn_index.SCHEMA)
+
+
+@pytest.fixture
+def pools(rng, monkeypatch):
+    monkeypatch.setattr(Pool, "_points", lambda self, row, image: None)  # random pictures show no face
+    stills = [(f"r{i}", False, str(i % 5), "stills", f"r{i}") for i in range(20)]
+    stills += [(f"f{i}", True, str(i % 5), "stills", f"r{i}") for i in range(20)]
+    faces = [(f"p{i}", False, f"p{i}", ["lfw", "ffhq"][i % 2], "") for i in range(4)]
+    clips = [(f"c{i}", i % 2 == 1, f"g{i // 2}", ["real_a", "loopy"][i % 2], "") for i in range(8) for _ in range(3)]
+    return tuple(Pool(index_table(rng, rows)) for rows in (stills, faces, clips))
+
+
+def batches(pools, mix, **more):
+    settings = dict(out=frozenset(), clips_in=np.ones(len(pools[2]), bool), seed=3, size=64) | more
+    return Batches(*pools, mix=mix, **settings)
+
+
+def test_no_group_and_no_family_of_forgeries_is_in_two_folds(manifest):
+    folds = cnn_data.assign_folds(manifest)
+    assert folds.keys() == {row["filename"] for row in manifest}
+    assert set(folds.values()) == {0, 1, 2}
+    for name in ("group", "method"):
+        seen = {}
+        for row in manifest:
+            if name == "group" or row["label"] == "FAKE":
+                value = cnn_data.method_family(row[name]) if name == "method" else row[name]
+                assert seen.setdefault(value, folds[row["filename"]]) == folds[row["filename"]], value
+
+
+def test_forgeries_are_spread_and_sources_held_out_whole(manifest):
+    folds = cnn_data.assign_folds(manifest)
+    forged = [folds[row["filename"]] for row in manifest if row["fake_part"] == "picture"]
+    assert np.bincount(forged).tolist() == [7, 6, 3]  # heads linked by their groups, then swaps, then dfdc
+    for source in ("real_youtube", "real_stock"):
+        assert len({folds[row["filename"]] for row in manifest if row["method"] == source}) == 1
+
+
+def test_folds_do_not_depend_on_the_order_of_the_manifest(manifest):
+    assert cnn_data.assign_folds(manifest[::-1]) == cnn_data.assign_folds(manifest)
+
+
+def test_held_out_groups_are_whole_and_about_large_enough(rng):
+    groups = np.array([str(i) for i in rng.integers(0, 40, 5000)], dtype=object)
+    out = cnn_data.holdout_groups(groups, seed=0)
+    share = np.isin(groups, list(out)).mean()
+    assert cnn_data.HOLDOUT_SHARE <= share < 2 * cnn_data.HOLDOUT_SHARE
+    assert out == cnn_data.holdout_groups(groups[::-1], seed=0)
+    assert out != cnn_data.holdout_groups(groups, seed=1)
+
+
+def test_a_batch_is_pairs_and_depends_on_its_number_alone(pools):
+    some = batches(pools, Mix(labels=3, made=2, clips=3))
+    pixels, targets = some[7]
+    assert pixels.shape == (16, 3, 64, 64)
+    assert pixels.dtype == np.uint8
+    assert targets.tolist() == [0, 1] * 8
+    np.testing.assert_array_equal(some[7][0], pixels)
+    assert (some[8][0] != pixels).any()
+
+
+def test_targets_follow_the_labels(pools, monkeypatch):
+    from forge.crops import Quality
+
+    monkeypatch.setattr(cnn_data, "sample_quality", lambda rng: Quality())
+    pixels, targets = batches(pools, Mix(labels=8, made=0, clips=8))[0]
+    red = pixels[:, 0].mean(axis=(1, 2))
+    assert ((red > 128) == (targets == 1)).all()
+
+
+def test_what_is_left_out_is_never_drawn(pools, monkeypatch):
+    drawn = set()
+    face = Pool.face
+
+    def spy(self, row, *, with_landmarks):
+        drawn.add((self.source[row], self.group[row]))
+        return face(self, row, with_landmarks=with_landmarks)
+
+    monkeypatch.setattr(Pool, "face", spy)
+    inside = pools[2].group != "g1"
+    some = batches(pools, Mix(4, 8, 6), out=frozenset({"0", "3"}), clips_in=inside)
+    for number in range(12):
+        some[number]
+    assert {group for source, group in drawn if source == "stills"} == {"1", "2", "4"}
+    assert {group for source, group in drawn if source in {"real_a", "loopy"}} == {"g0", "g2", "g3"}
+
+
+def test_spread_rows_cover_a_clip(pools):
+    rows = cnn_data.spread_rows(pools[2], "c3", 2)
+    assert set(pools[2].key[rows]) == {"c3"}
+    assert len(rows) == 2
+    assert len(cnn_data.spread_rows(pools[2], "c3", 16)) == 3
+
+
+@pytest.fixture
+def data(pools):
+    def made(phase, size, seed):
+        return batches(pools, phase.mix, seed=seed, size=size)
+
+    return SimpleNamespace(
+        stills=pools[0], clips=pools[2], batches=made, holdout_rows=lambda: np.arange(40), fold_of={}
+    )
+
+
+@pytest.fixture
+def options(tmp_path, monkeypatch):
+    monkeypatch.setattr(cnn, "imagenet_weights", lambda net: net.state_dict())
+    return argparse.Namespace(out=tmp_path, minutes=1.0, device="cpu", workers=0, resume=False, seed=0)
+
+
+TINY = cnn.Phase("base", 1.0, 1e-3, Mix(labels=1, made=1, clips=0))
+
+
+def steps(run, numbers, size=64):
+    some = run.data.batches(run.phase, size, run.options.seed)
+    return [run._learn(*map(torch.from_numpy, some[number]), 1e-3) for number in numbers]
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_stopped(data, options):
+    run = cnn.Run(TINY, data, options)
+    steps(run, range(2))
+    run.seconds = 12.0
+    run._save()
+    options.resume = True
+    again = cnn.Run(TINY, data, options)
+    assert (again.step, again.seconds) == (2, 12.0)
+    for name, value in run.average.state_dict().items():
+        torch.testing.assert_close(again.average.state_dict()[name], value)
+    losses = []
+    for one in (run, again):
+        torch.manual_seed(4)  # dropout
+        losses.append(steps(one, [2, 3]))
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+def test_training_learns_what_tells_the_classes(data, options):
+    run = cnn.Run(TINY, data, options)
+    losses = steps(run, [0] * 12)
+    assert losses[-1] < losses[0] - 0.1
+
+
+@pytest.mark.slow
+def test_a_phase_ends_in_weights_a_log_and_scores(data, options):
+    from features.models import Detector
+
+    options.minutes = 3 / 60
+    run = cnn.Run(TINY, data, options)
+    run.go()
+    detector = Detector(options.out / "base.safetensors")
+    assert detector.card.version == "1-base"
+    assert detector.card.logit_positive == "fake"
+    assert not list(options.out.glob("*.checkpoint"))
+    assert (options.out / "base.csv").read_text().splitlines()[0] == ",".join(cnn.LOG_COLUMNS)
+    measured = run.measured()
+    assert measured["stills"]["n"] == 40
+    assert set(measured["clips"]["auc"]) == {"loopy (4)"}
+    json.dumps(measured)
+
+
+def test_fine_tuning_without_a_base_says_so(data, options):
+    with pytest.raises(ModelError, match=r"base\.safetensors is missing"):
+        cnn.Run(cnn.PHASES[1], data, options)
+
+
+def test_user_errors_end_with_status_2(tmp_path, capsys):
+    common = ["--stills", str(tmp_path), "--faces", "none", "--clips", "none", "--out", str(tmp_path / "o")]
+    assert cnn.main([*common, "--phases", "base,nonsense"]) == 2
+    assert cnn.main(common) == 2
+    with pytest.raises(InputError, match="no Parquet file"):
+        cnn_index.stills(tmp_path)
+
+
+def test_stills_get_the_central_box(tmp_path):
+    rows = dict(video=["a", "b"], label=["REAL", "FAKE"], original=["a", "a"], group=[7, 7], jpeg=[b"1", b"2"])
+    pq.write_table(pa.table(rows), tmp_path / "part.parquet")
+    table = cnn_index.stills(tmp_path)
+    assert table["fake"].to_pylist() == [0, 1]
+    assert table["group"].to_pylist() == ["7", "7"]
+    left, top, right, bottom = table["box"][0].as_py()
+    assert left + right == top + bottom == 224
+    assert (right - left) / 224 == pytest.approx(cnn_index.STILL_SHARE)
+
+
+def test_scores_of_known_logits():
+    fake = np.array([True, True, False, False])
+    assert cnn_scores.binary_scores(np.array([2.0, 1.0, -1.0, -2.0]), fake)[0] == 1
+    assert cnn_scores.log_loss(np.zeros(4), fake) == pytest.approx(np.log(2))
+    factor, loss = cnn_scores.best_scale(np.array([3.0, -3.0, -3.0, 3.0]), fake)
+    assert factor == pytest.approx(0, abs=1e-3)  # logits that say nothing are scaled away
+    assert loss == pytest.approx(np.log(2), abs=1e-4)
+
+
+def test_summary_pairs_within_groups():
+    logits = np.array([1.0, -1.0, 0.5, 2.0, 9.0])
+    fake = np.array([True, False, True, False, True])
+    source = np.array(["m", "real", "n", "real", "n"], dtype=object)
+    group = np.array(["a", "a", "b", "b", "c"], dtype=object)
+    found = cnn_scores.summary(logits, fake, source, group)
+    assert found["paired"] == [1.0, 2]
+    assert found["auc"] == {"m (1)": 0.5, "n (2)": 0.75}
+    assert found["median"]["real"] == 0.5
+
+
+@pytest.fixture
+def fold_weights(tmp_path):
+    from features.models import Card, LiteNet, save_weights
+
+    for fold in (0, 1):
+        net = LiteNet()
+        torch.nn.init.zeros_(net.logit.weight)
+        torch.nn.init.constant_(net.logit.bias, [1.5, -2.5][fold])
+        save_weights(net, tmp_path / f"fold{fold}.safetensors", Card())
+    return tmp_path
+
+
+def feature_table():
+    from features import spec, table
+
+    family = spec.families(["forensic_cnn"])
+    schema = table.schema(family, extractor="test")
+    names = ["a/x.mp4", "b.mp4", "c.mp4", "d.mp4"]
+    base = dict(
+        filename=names, label=["REAL", "FAKE", "FAKE", "REAL"], group=list("pqrs"), source=list("1122"),
+        status=["ok"] * 4, error=[""] * 4, duration_s=[1.0] * 4, n_frames=[25] * 4, n_faces=[1] * 4,
+    )  # fmt: skip
+    n_columns = len(schema.names) - len(table.BASE_COLUMNS)
+    return table.build(base, np.full((4, n_columns), 7.0, np.float32), schema)
+
+
+def small_observation(rng):
+    from features.observation import Observation, Track
+
+    crops = tuple(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(2))
+    grey = tuple(crop[:, :, 0].copy() for crop in crops)
+    values = {one.name: np.zeros((2, 4), np.float32) for one in dataclasses.fields(Track)}
+    values |= dict(frame_index=np.arange(2, dtype=np.int32), crop_index=np.arange(2, dtype=np.int32))
+    values |= dict(crops=crops, crops_next=grey, patch_face=grey, patch_background=grey)
+    return Observation(
+        times_s=np.arange(2) / 25, frame_size=(64, 64), duration_s=0.08, duplicate=np.zeros(2, bool),
+        tracks=(Track(**values),), audio=None, audio_start_s=float("nan"), n_faces=1,
+    )  # fmt: skip
+
+
+def test_out_of_fold_columns_come_from_the_network_of_the_fold(rng, fold_weights, tmp_path):
+    from features import observation
+
+    for name in ("x", "b"):
+        observation.save(small_observation(rng), str(tmp_path / f"{name}.npz"))
+    found = cnn_oof.out_of_fold(
+        feature_table(), tmp_path, {"a/x.mp4": 0, "b.mp4": 1, "c.mp4": 0}, fold_weights,
+        find=lambda folder, name: folder / f"{name.split('/')[-1].split('.')[0]}.npz",
+    )  # fmt: skip
+    logits = found["forensic_cnn.logit_mean"].to_numpy()
+    assert logits[:2] == pytest.approx([1.5, -2.5], abs=1e-3)
+    assert np.isnan(logits[2])  # no observation: rather nothing than a network that saw the clip
+    assert logits[3] == 7  # in no fold: kept
+    assert found.schema.equals(feature_table().schema, check_metadata=True)
+    assert cnn_oof.scores(found, {"a/x.mp4": 0, "b.mp4": 1})["all"]["auc"] == 0
+
+
+def test_missing_fold_weights_and_folds_are_named(tmp_path):
+    with pytest.raises(ModelError, match=r"fold5\.safetensors"):
+        cnn_oof.out_of_fold(feature_table(), tmp_path, {"b.mp4": 5}, tmp_path)
+    with pytest.raises(DatasetError, match=r"clip_folds"):
+        cnn_oof.read_folds(tmp_path / "folds.csv")
