@@ -27,7 +27,7 @@ N_FOLDS = 3
 MAX_BATCHES = 1_000_000
 DONORS = 6  # candidates of which the one with the most similar landmarks is taken
 P_SAME_GROUP = 0.6  # a FAKE clip is paired with a REAL of its group, where there is one; else any source
-KINDS, KIND_SHARES = ("self_blend", "resynthesis", "part", "swap"), (0.4, 0.35, 0.15, 0.1)
+KINDS, KIND_SHARES = ("self_blend", "resynthesis", "part", "swap"), (0.35, 0.3, 0.15, 0.2)
 
 
 class Pool:

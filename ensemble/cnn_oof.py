@@ -14,7 +14,7 @@ import csv
 import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +73,8 @@ def read_folds(file: Path) -> dict[str, int]:
 
 
 def observation_file(folder: Path, filename: str) -> Path:
-    """Where the observation of a clip is kept."""
-    try:
-        from extract.journal import observation_name  # type: ignore[attr-defined,unused-ignore]
-    except ImportError:
-        return folder / f"{filename.replace('/', '__')}.npz"
-    return folder / str(observation_name(filename))
+    """Where ``extract_all.py --observations`` keeps the observation of a clip."""
+    return folder / f"{filename}.npz"
 
 
 def out_of_fold(
@@ -86,13 +82,10 @@ def out_of_fold(
     observations: Path,
     fold_of: dict[str, int],
     weights: Path,
-    *,
-    find: Callable[[Path, str], Path] = observation_file,
 ) -> pa.Table:
     """The table with the forensic columns of every clip of ``fold_of`` measured by the network of its fold.
 
-    ``find`` gives the observation's file from the folder and the filename; a clip without one gets NaN, never
-    the columns of a network that saw it.
+    A clip without an observation gets NaN, never the columns of a network that saw it.
 
     Raises
     ------
@@ -111,7 +104,7 @@ def out_of_fold(
         if filename not in fold_of:
             continue
         measured: dict[str, Any] = {}
-        file = find(observations, filename)
+        file = observation_file(observations, filename)
         if file.is_file():
             with forensic_cnn.use_weights(weights / f"fold{fold_of[filename]}.safetensors"):
                 measured, _ = spec.measure_clip(observation.load(str(file)), [family])

@@ -300,12 +300,10 @@ def small_observation(rng):
 def test_out_of_fold_columns_come_from_the_network_of_the_fold(rng, fold_weights, tmp_path):
     from features import observation
 
-    for name in ("x", "b"):
+    (tmp_path / "a").mkdir()
+    for name in ("a/x.mp4", "b.mp4"):
         observation.save(small_observation(rng), str(tmp_path / f"{name}.npz"))
-    found = cnn_oof.out_of_fold(
-        feature_table(), tmp_path, {"a/x.mp4": 0, "b.mp4": 1, "c.mp4": 0}, fold_weights,
-        find=lambda folder, name: folder / f"{name.split('/')[-1].split('.')[0]}.npz",
-    )  # fmt: skip
+    found = cnn_oof.out_of_fold(feature_table(), tmp_path, {"a/x.mp4": 0, "b.mp4": 1, "c.mp4": 0}, fold_weights)
     logits = found["forensic_cnn.logit_mean"].to_numpy()
     assert logits[:2] == pytest.approx([1.5, -2.5], abs=1e-3)
     assert np.isnan(logits[2])  # no observation: rather nothing than a network that saw the clip
