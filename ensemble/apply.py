@@ -7,9 +7,9 @@ would.
 from __future__ import annotations
 
 import csv
+import io
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -86,7 +86,7 @@ def measure(data: str, out: Path, families: Sequence[str], *, jobs: int, quiet: 
 
     out.parent.mkdir(parents=True, exist_ok=True)
     options = ["--out", str(out), "--jobs", str(jobs), "--families", ",".join(sorted(families))]
-    with redirect_stdout(sys.stderr):  # its summary is progress here
+    with redirect_stdout(io.StringIO()):  # its summary is no result here
         status = extract_all.main([data, *options, *(["--quiet"] if quiet else [])])
     if status != 0:
         raise ExtractionError(status)
@@ -142,6 +142,15 @@ def unmeasured_families(table: pa.Table) -> list[dict[str, str]]:
     ]
 
 
+def unavailable_families() -> dict[str, str]:
+    """Families that can't measure anything in this installation, with the reason."""
+    from features import forensic_cnn
+
+    if forensic_cnn.weights_file().is_file():
+        return {}
+    return {"forensic_cnn": "the network's weights are not installed"}
+
+
 def _shares(table: pa.Table, family: str) -> list[float]:
     name = f"{family}.{VALID_SHARE}"
     return table.column(name).to_pylist() if name in table.column_names else [0.0] * table.num_rows
@@ -155,6 +164,8 @@ def _needs() -> dict[str, frozenset[str]]:
 
 def _reason(family: str, needs: frozenset[str], row: dict[str, object], share: float) -> str:
     error, status = str(row["error"] or ""), row["status"]
+    if family in unavailable_families():
+        return unavailable_families()[family]
     own = [remark for remark in error.split("; ") if remark.startswith(f"{family} failed")]
     told = {
         error or f"the clip is {status}": status in {"unreadable", "timeout", "crashed"},

@@ -26,27 +26,31 @@ class Finding:
     text: str
 
 
-def gain_over_constant(y: Int, p: Array, p_constant: Array, group: Int, *, seed: int = 0) -> Score:
-    """Log loss of the constant predictor less that of ``p``, with its interval over groups; positive is good."""
-    return with_intervals({"gain": lambda w: log_loss(y, p_constant, w) - log_loss(y, p, w)}, group, seed=seed)["gain"]
+def gain_over_constant(y: Int, p: Array, group: Int, *, seed: int = 0) -> Score:
+    """Log loss of always saying the share of FAKE, less that of ``p``, with its interval over groups.
+
+    Parameters
+    ----------
+    y, group : ndarray of shape (n,)
+        1 for FAKE; group counted from 0.
+    p : ndarray of shape (n,)
+        P(FAKE) at the training prior, out of fold. A positive gain is good.
+    """
+    constant = np.full(len(y), y.mean())
+    return with_intervals({"gain": lambda w: log_loss(y, constant, w) - log_loss(y, p, w)}, group, seed=seed)["gain"]
 
 
-def constant_predictions(y: Int, fold: Int, measured: NDArray[np.bool_]) -> Array:
-    """[n] share of FAKE among the measured clips of the other folds: all that is known without cues."""
-    p = np.empty(len(y))
-    for number in np.unique(fold):
-        out = fold == number
-        p[out] = y[~out & measured].mean()
-    return p
-
-
-def findings(manifest: Mapping[str, Any], gain: Score, one_sided: float) -> list[Finding]:
+def findings(
+    manifest: Mapping[str, Any], gain: Score, one_sided: float, worth: Mapping[str, Any] | None = None
+) -> list[Finding]:
     """The conclusion, most important first.
 
     Parameters
     ----------
     manifest
         Of a model folder.
+    worth
+        What :func:`ensemble.worth.read_worth` gives; without it families are judged by the manifest's ablation.
     gain
         See :func:`gain_over_constant`.
     one_sided
@@ -59,7 +63,8 @@ def findings(manifest: Mapping[str, Any], gain: Score, one_sided: float) -> list
         *_ranking(stack),
         *_pairs(stack),
         *_calibration(stack),
-        *_families(manifest.get("ablation", {})),
+        *_left_out_sources(manifest),
+        *(_worth(worth) if worth else _leanings(manifest.get("ablation", {}))),
         *_cautions(summary, one_sided),
     ]
 
@@ -77,16 +82,20 @@ def _synthetic(summary: Mapping[str, Any]) -> list[Finding]:
 
 
 def _against_constant(gain: Score) -> Finding:
-    told = f"{abs(gain.value):.3f} (95 % interval of the difference {gain.low:.3f} to {gain.high:.3f})"
+    low, high = (f"{bound:.3f}".replace("-", "−") for bound in (gain.low, gain.high))
+    told = f"(95 % interval {low} to {high})"
     if gain.low > 0:
-        return Finding("good", f"The model knows something: its log loss is {told} below that of the constant.")
+        text = f"The model knows something: its log loss is lower than the constant's by {gain.value:.3f} {told}."
+        return Finding("good", text)
     if gain.high < 0:
-        return Finding("bad", f"The model does harm: its log loss is {told} above that of the constant predictor.")
-    side = "below" if gain.value >= 0 else "above"
+        low, high = f"{-gain.high:.3f}", f"{-gain.low:.3f}"
+        told = f"(95 % interval {low} to {high})"
+        return Finding("bad", f"The model does harm: its log loss is above the constant's by {-gain.value:.3f} {told}.")
+    value = f"{gain.value:.3f}".replace("-", "−")
     return Finding(
         "open",
-        f"It is not shown that the model beats the constant predictor: its log loss is {told} {side}, "
-        "and the interval includes no difference at all.",
+        f"It is not shown that the model beats the constant predictor: its log loss is lower by {value} {told}, "
+        "and no difference at all lies within the interval.",
     )
 
 
@@ -125,21 +134,53 @@ def _calibration(stack: Mapping[str, Any]) -> list[Finding]:
     return [Finding("bad" if error > POOR_ECE else "note", text)]
 
 
-def _families(ablation: Mapping[str, Any]) -> list[Finding]:
-    if not ablation:
+def _left_out_sources(manifest: Mapping[str, Any]) -> list[Finding]:
+    ground = manifest.get("ground", {})
+    if "log_loss_with" not in ground:
         return []
-    known = {name: one for name, one in ablation.items() if one.get("low") is not None}
-    helps = sorted(name for name, one in known.items() if one["low"] > 0)
-    hurts = sorted(name for name, one in known.items() if one["high"] < 0)
-    rest = sorted(ablation.keys() - set(helps) - set(hurts))
+    loss, coin = ground["log_loss_with"], _entropy(manifest["target_prior"])
+    told = f"On sources that no part of the model had seen, log loss is {loss:.3f} at the target prior"
+    if loss < coin:
+        return [Finding("note", f"{told}, below the {coin:.3f} of the constant.")]
+    return [Finding("bad", f"{told}, no better than the {coin:.3f} of the constant: it does not carry over.")]
+
+
+def _entropy(prior: float) -> float:
+    """Log loss of always saying the prior, where it holds."""
+    return float(-prior * np.log(prior) - (1 - prior) * np.log1p(-prior))
+
+
+def _worth(worth: Mapping[str, Any]) -> list[Finding]:
+    helps, hurts, rest = _sorted_out(worth)
     said = []
     if helps:
-        said.append(Finding("good", f"Without these families log loss rises: {', '.join(helps)}."))
+        said.append(Finding("good", f"Trained without these families, log loss rises: {helps}."))
     if hurts:
-        said.append(Finding("bad", f"Without these families log loss falls: {', '.join(hurts)}."))
+        said.append(Finding("bad", f"Trained without these families, log loss falls: {hurts}."))
     if rest:
-        said.append(Finding("open", f"No evidence that these families matter beside the others: {', '.join(rest)}."))
+        said.append(Finding("open", f"No evidence that these families add to the others: {rest}."))
     return said
+
+
+def _leanings(ablation: Mapping[str, Any]) -> list[Finding]:
+    helps, hurts, rest = _sorted_out(ablation)
+    said = []
+    if helps:
+        said.append(Finding("good", f"The model leans, rightly, on these families: {helps}."))
+    if hurts:
+        said.append(Finding("bad", f"The model leans on these families and is misled by them: {hurts}."))
+    if rest:
+        said.append(Finding("open", f"No evidence that it gains from these families: {rest}."))
+    return said
+
+
+def _sorted_out(rises: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Names of families whose interval lies above 0, below 0, or across it; those never measured (all 0) left out."""
+    rises = {name: one for name, one in rises.items() if any((one["delta_log_loss"], one["low"], one["high"]))}
+    known = {name: one for name, one in rises.items() if one["low"] is not None}
+    helps = sorted(name for name, one in known.items() if one["low"] > 0)
+    hurts = sorted(name for name, one in known.items() if one["high"] < 0)
+    return ", ".join(helps), ", ".join(hurts), ", ".join(sorted(rises.keys() - set(helps) - set(hurts)))
 
 
 def _cautions(summary: Mapping[str, Any], one_sided: float) -> list[Finding]:

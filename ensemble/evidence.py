@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ensemble.apply import unmeasured_families
-from ensemble.matrix import family_of, layout_of, matrix, measured_rows
+from ensemble.matrix import family_of
 from ensemble.metrics import auc, log_loss
-from ensemble.model import Model
 from features.errors import ModelError
 from features.table import feature_columns
 
@@ -32,14 +31,12 @@ class OutOfFold:
     """The labelled clips with predictions by models that never saw their group.
 
     ``p`` holds [n] P(FAKE) at the training prior for each learner, the stack last; ``row`` [n] is the
-    position in the feature table; ``measured`` [n] is False where no cue was defined.
+    position in the feature table.
     """
 
     y: Int
     group: Int
-    fold: Int
     row: Int
-    measured: NDArray[np.bool_]
     p: dict[str, Array]
 
     @property
@@ -70,13 +67,10 @@ def read_oof(folder: Path, table: pa.Table) -> OutOfFold:
     _, group = np.unique(oof.column("group").to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
     learners = [name for name in oof.column_names if name not in NO_LEARNER and name != STACK]
     row = np.array([position[name] for name in names], dtype=np.int64)
-    layout = layout_of(table)
     return OutOfFold(
         y=np.array([label == "FAKE" for label in oof.column("label").to_pylist()], dtype=np.int64),
         group=group.astype(np.int64),
-        fold=oof.column("fold").to_numpy().astype(np.int64),
         row=row,
-        measured=measured_rows(matrix(table, layout.columns), layout)[row],
         p={name: oof.column(name).to_numpy().astype(np.float64) for name in [*learners, STACK]},
     )
 
@@ -134,20 +128,6 @@ def one_sided(parts: Sequence[Mapping[str, Any]]) -> float:
     total = sum(part["n_real"] + part["n_fake"] for part in parts)
     single = sum(part["n_real"] + part["n_fake"] for part in parts if not part["n_real"] * part["n_fake"])
     return single / total if total else float("nan")
-
-
-def held_out_importance(model: Model, table: pa.Table, oof: OutOfFold) -> dict[str, float]:
-    """Mean absolute log-odds of each family, every clip explained by the models that never saw its group."""
-    n_folds = int(oof.fold.max()) + 1
-    if any(len(models) != n_folds for models in model.fold_models.values()):
-        return {}
-    total = dict.fromkeys(model.layout.family_names, 0.0)
-    for number in range(n_folds):
-        rows = oof.row[oof.fold == number]
-        alone = replace(model, fold_models={name: [models[number]] for name, models in model.fold_models.items()})
-        for family, z in alone.explain(table.take(pa.array(rows))).contributions.items():
-            total[family] += float(np.abs(z).sum())
-    return {family: value / len(oof.y) for family, value in total.items()}
 
 
 def parts(table: pa.Table, oof: OutOfFold, column: str) -> list[dict[str, Any]]:

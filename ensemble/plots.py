@@ -17,12 +17,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ensemble.metrics import auc, with_intervals
+from ensemble.metrics import Score, auc, with_intervals
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
 
-REAL_COLOUR, FAKE_COLOUR, INK, SOFT = "#0072B2", "#D55E00", "#1f2933", "#7b8794"
+REAL_COLOUR, FAKE_COLOUR, REAL_LIGHT, INK, SOFT = "#0072B2", "#D55E00", "#bfdcec", "#1f2933", "#7b8794"
 LINES = (("#0072B2", "-"), ("#E69F00", "--"), ("#009E73", "-."), ("#CC79A7", ":"), ("#56B4E9", (0, (5, 1))))
 SIZE_IN = (4.6, 4.2)
 WIDE_IN = (9.4, 2.8)
@@ -160,14 +160,15 @@ def score_distribution(y: Int, p: Array) -> Picture:
     """Histogram of P(FAKE) for each class."""
     figure, axes = _figure(*WIDE_IN)
     edges = np.linspace(0, 1, 21)
-    for label, name, colour, hatch in ((0, "REAL", REAL_COLOUR, ""), (1, "FAKE", FAKE_COLOUR, "////")):
+    looks = ((0, "REAL", REAL_COLOUR, REAL_LIGHT, ""), (1, "FAKE", FAKE_COLOUR, "none", "////"))
+    for label, name, colour, inside, hatch in looks:
         of = p[y == label]
         share = np.histogram(of, edges)[0] / max(len(of), 1)
         axes.stairs(
             share,
             edges,
             fill=True,
-            facecolor=(colour, 0.25),
+            facecolor=inside,
             edgecolor=colour,
             hatch=hatch,
             linewidth=1.4,
@@ -185,10 +186,10 @@ def score_distribution(y: Int, p: Array) -> Picture:
 
 
 @mpl.rc_context(STYLE)
-def family_bars(values: Mapping[str, tuple[float, float, float]], *, label: str, caption: str) -> Picture:
+def family_bars(values: Mapping[str, Score], *, label: str, caption: str) -> Picture:
     """Horizontal bars of a value for each family, the largest on top, with intervals where they are finite."""
-    ordered = sorted(values.items(), key=lambda one: one[1][0])
-    numbers = np.array([value for _, value in ordered], dtype=np.float64)
+    ordered = sorted(values.items(), key=lambda one: one[1].value)
+    numbers = np.array([(one.value, one.low, one.high) for _, one in ordered], dtype=np.float64)
     figure, axes = _figure(WIDE_IN[0], 0.8 + BAR_HEIGHT_IN * len(ordered))
     colours = [REAL_COLOUR if value >= 0 else SOFT for value in numbers[:, 0]]
     axes.barh([name for name, _ in ordered], numbers[:, 0], color=colours, height=0.62, alpha=0.85)
@@ -209,7 +210,7 @@ def family_bars(values: Mapping[str, tuple[float, float, float]], *, label: str,
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
     axes.margins(y=0.02)
-    told = "; ".join(f"{name} {value:+.3f}" for name, (value, _, _) in reversed(ordered))
+    told = "; ".join(f"{name} {one.value:+.3f}" for name, one in reversed(ordered))
     return Picture(_svg(figure), f"Bars of {label}: {told}.", caption)
 
 

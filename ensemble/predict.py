@@ -151,7 +151,7 @@ def clip_lines(one: Verdict, *, mark: str = "█") -> list[str]:
         lines += [_bar_line(name, z, largest, mark) for name, z in pushes]
         lines.append(f"  {'starting point':<18}{one.base:>+8.2f}")
         lines.append(f"  {'sum':<18}{one.base + sum(one.contributions.values()):>+8.2f}")
-    if one.unmeasured:
+    if one.unmeasured and one.verdict != NOTHING:  # the remarks say what was wrong with the whole clip
         lines += ["", "  could not be measured"]
         lines += [f"  {name:<18}{reason}" for name, reason in one.unmeasured.items()]
     return [*lines, "", *(f"  {note}" for note in one.notes)]

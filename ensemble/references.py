@@ -46,6 +46,7 @@ CUES = {
     "Face Manipulations. WACV Workshops, 2019.",
     "Sahidullah et al. 2015": "M. Sahidullah, T. Kinnunen, C. Hanilçi: A Comparison of Features for Synthetic Speech "
     "Detection. Interspeech, 2015.",
+    "Shiohara & Yamasaki 2022": "K. Shiohara, T. Yamasaki: Detecting Deepfakes with Self-Blended Images. CVPR, 2022.",
     "Slaney & Covell 2000": "M. Slaney, M. Covell: FaceSync: A Linear Operator for Measuring Synchronization of Video "
     "Facial Images and Audio Tracks. NIPS 13, 2000.",
     "Soukupova & Cech 2016": "T. Soukupová, J. Čech: Real-Time Eye Blink Detection using Facial Landmarks. Computer "
@@ -61,12 +62,15 @@ CUES = {
 
 METHODS = {
     "Breiman 1996": "L. Breiman: Stacked regressions. Machine Learning 24, 1996.",
+    "Breiman 2001": "L. Breiman: Random Forests. Machine Learning 45, 2001.",
     "Brier 1950": "G. W. Brier: Verification of forecasts expressed in terms of probability. Monthly Weather Review "
     "78, 1950.",
     "Chen & Guestrin 2016": "T. Chen, C. Guestrin: XGBoost: A Scalable Tree Boosting System. KDD, 2016.",
     "Dolhansky et al. 2020": "B. Dolhansky, J. Bitton, B. Pflaum, J. Lu, R. Howes, M. Wang, C. Canton Ferrer: The "
     "DeepFake Detection Challenge (DFDC) Dataset. arXiv:2006.07397, 2020.",
     "Efron & Tibshirani 1993": "B. Efron, R. J. Tibshirani: An Introduction to the Bootstrap. Chapman & Hall, 1993.",
+    "Gregorutti et al. 2015": "B. Gregorutti, B. Michel, P. Saint-Pierre: Grouped variable importance with random "
+    "forests and application to multiple functional data analysis. Computational Statistics & Data Analysis 90, 2015.",
     "Ke et al. 2017": "G. Ke, Q. Meng, T. Finley, T. Wang, W. Chen, W. Ma, Q. Ye, T.-Y. Liu: LightGBM: A Highly "
     "Efficient Gradient Boosting Decision Tree. NIPS, 2017.",
     "King 2009": "D. E. King: Dlib-ml: A Machine Learning Toolkit. Journal of Machine Learning Research 10, 2009.",

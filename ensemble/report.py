@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from ensemble import references
-from ensemble.conclusion import constant_predictions, findings, gain_over_constant
-from ensemble.evidence import OutOfFold, dataset_facts, family_facts, held_out_importance, one_sided, parts, read_oof
+from ensemble.conclusion import findings, gain_over_constant
+from ensemble.evidence import OutOfFold, dataset_facts, family_facts, one_sided, parts, read_oof
 from ensemble.metrics import Score
 from ensemble.store import load_model
 from ensemble.worth import read_worth, verdict_of
@@ -42,10 +42,22 @@ SCORES = (
 )
 STACK, CONSTANT = "stack", "constant"
 WORTH = "worth.json"  # looked for in the model folder
+WORTH_CAPTION = (
+    "What each family adds to the others: rise of the out-of-fold log loss when learners are trained without it, with "
+    "95 % intervals over groups. An interval across 0 is no evidence of worth."
+)
+ABLATION_CAPTION = (
+    "What the model leans on: rise of its out-of-fold log loss when a family's columns are exchanged between clips, "
+    "with 95 % intervals over groups. Families that say the same cover for each other."
+)
+IMPORTANCE_CAPTION = (
+    "What the model listens to: each family's share of all contributions to the log-odds, every clip explained by "
+    "models that never saw its group. To be listened to is not to be right."
+)
 
 
 def model_context(
-    table: pa.Table, model: Model, oof: OutOfFold, ablation: Mapping[str, Any], about: Mapping[str, str]
+    table: pa.Table, model: Model, oof: OutOfFold, worth: Mapping[str, Any], about: Mapping[str, str]
 ) -> dict[str, Any]:
     """Everything that the template of the model's report shows.
 
@@ -53,15 +65,14 @@ def model_context(
     ----------
     table
         The model's training table.
-    ablation
-        Family to ``delta_log_loss``, ``low``, ``high``; may be empty.
+    worth
+        What :func:`ensemble.worth.read_worth` gives; may be empty.
     about
         ``table``, ``model`` and ``extractor``, in words.
     """
     manifest = model.manifest
-    gain = gain_over_constant(oof.y, oof.stack, constant_predictions(oof.y, oof.fold, oof.measured), oof.group)
+    gain = gain_over_constant(oof.y, oof.stack, oof.group)
     sources = parts(table, oof, "source")
-    worth = ablation_rows(ablation)
     return {
         "manifest": manifest,
         "summary": manifest["summary"],
@@ -69,13 +80,14 @@ def model_context(
         "gain": gain,
         "titles": score_titles(manifest["metrics"]),
         "scores": score_rows(manifest["metrics"]),
-        "pictures": pictures(model, table, oof, worth),
+        "pictures": pictures(manifest, oof, worth),
         "families": family_facts(table, model.layout.families),
-        "ablation": worth,
+        "worth": rise_rows(worth),
+        "ablation": rise_rows(manifest.get("ablation", {})),
         "dataset": dataset_facts(table, oof),
         "statuses": parts(table, oof, "status"),
         "sources": sources,
-        "findings": findings({**manifest, "ablation": ablation}, gain, one_sided(sources)),
+        "findings": findings(manifest, gain, one_sided(sources), worth),
         "cue_references": references.of_families(model.layout.families),
         "method_references": [references.METHODS[key] for key in sorted(references.METHODS)],
     }
@@ -95,17 +107,16 @@ def score_titles(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, st
     return [one for one in SCORES if one[0] in metrics.get(STACK, {})]
 
 
-def ablation_rows(ablation: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Family, rise of log loss without it, interval and verdict; the most valuable first."""
+def rise_rows(rises: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Family, rise of log loss, interval and verdict; the most valuable first."""
     rows = []
-    for name, one in ablation.items():
-        low, high = (float("nan") if one.get(key) is None else one[key] for key in ("low", "high"))
-        score = Score(one["delta_log_loss"], low, high)
+    for name, one in rises.items():
+        score = _score(one, "delta_log_loss")
         rows.append({"name": name, "score": score, "verdict": verdict_of(score)})
     return sorted(rows, key=lambda row: -row["score"].value)
 
 
-def pictures(model: Model, table: pa.Table, oof: OutOfFold, worth: Sequence[Mapping[str, Any]]) -> dict[str, Picture]:
+def pictures(manifest: Mapping[str, Any], oof: OutOfFold, worth: Mapping[str, Any]) -> dict[str, Picture]:
     """The figures of the report, by name; those without data are absent."""
     from ensemble import plots
 
@@ -114,20 +125,20 @@ def pictures(model: Model, table: pa.Table, oof: OutOfFold, worth: Sequence[Mapp
         "roc": plots.roc(oof.y, oof.p),
         "scores": plots.score_distribution(oof.y, oof.stack),
     }
-    if worth:
-        drawn["ablation"] = plots.family_bars(
-            {row["name"]: (row["score"].value, row["score"].low, row["score"].high) for row in worth},
-            label="rise of log loss when the family is left out",
-            caption="What each family is worth beside the others: rise of the out-of-fold log loss when its columns "
-            "are left out, with 95 % intervals over groups. An interval across 0 is no evidence of worth.",
-        )
-    if shares := held_out_importance(model, table, oof):
-        drawn["importance"] = plots.family_bars(
-            {name: (value, float("nan"), float("nan")) for name, value in shares.items()},
-            label="mean absolute contribution, log-odds",
-            caption="What the model listens to: how far each family moves the log-odds of a clip on average, every "
-            "clip explained by models that never saw its group. To be listened to is not to be right.",
-        )
+    of_families = {
+        "worth": (worth, "delta_log_loss", "rise of log loss, trained without the family", WORTH_CAPTION),
+        "ablation": (
+            manifest.get("ablation"),
+            "delta_log_loss",
+            "rise of log loss, family exchanged between clips",
+            ABLATION_CAPTION,
+        ),
+        "importance": (manifest.get("importance"), "share", "share of all contributions", IMPORTANCE_CAPTION),
+    }
+    for name, (values, key, label, caption) in of_families.items():
+        if values:
+            scores = {family: _score(one, key) for family, one in values.items()}
+            drawn[name] = plots.family_bars(scores, label=label, caption=caption)
     return drawn
 
 
@@ -158,7 +169,7 @@ def write_report(table_file: Path, folder: Path, out: Path, worth: Path | None =
     out
         HTML file.
     worth
-        What :mod:`ensemble.worth` wrote; by default what the manifest says, else ``worth.json`` in the folder.
+        What :mod:`ensemble.worth` wrote; by default ``worth.json`` in the model folder, where there is one.
 
     Raises
     ------
@@ -167,15 +178,15 @@ def write_report(table_file: Path, folder: Path, out: Path, worth: Path | None =
     """
     table, model = read_table(table_file), load_model(folder)
     oof = read_oof(folder, table)
-    ablation = model.manifest.get("ablation", {})
-    if worth or (not ablation and (folder / WORTH).is_file()):
-        ablation = read_worth(worth or folder / WORTH)
+    if worth is None and (folder / WORTH).is_file():
+        worth = folder / WORTH
+    told = read_worth(worth) if worth else {}
     about = {
         "table": table_file.name,
         "model": folder.name,
         "extractor": str(description(table).get("extractor", "unknown")),
     }
-    _write(out, render("report.html.j2", model_context(table, model, oof, ablation, about)))
+    _write(out, render("report.html.j2", model_context(table, model, oof, told, about)))
 
 
 def write_clip_report(out: Path, verdicts: Sequence[Verdict], manifest: Mapping[str, Any], folder: Path) -> None:
@@ -220,6 +231,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     print(f"report {arguments.out}")
     return 0
+
+
+def _score(one: Mapping[str, Any], key: str) -> Score:
+    return Score(*(float("nan") if one.get(name) is None else float(one[name]) for name in (key, "low", "high")))
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -119,7 +119,7 @@ def judge(data: TrainingSet, fold: Int, *, learners: Sequence[str] = LEARNERS, s
     z: dict[tuple[str, ...], Array] = {part: np.zeros(len(data)) for part in chosen}
     for (part, k, _), values in zip(tasks, results, strict=True):
         z[part][fold == k] += values / len(learners)
-    return _scored(data, fold, {part: _probability(values, data) for part, values in z.items()}, seed)
+    return _scored(data, {part: _probability(values, data) for part, values in z.items()}, seed)
 
 
 def only(data: TrainingSet, families: Sequence[str]) -> TrainingSet:
@@ -274,12 +274,9 @@ def _probability(z: Array, data: TrainingSet) -> Array:
     return expit(clip_logit(z, min(1 / (data.n_groups + 2), MAX_BOUND)))
 
 
-def _scored(data: TrainingSet, fold: Int, p: Mapping[tuple[str, ...], Array], seed: int) -> Judged:
+def _scored(data: TrainingSet, p: Mapping[tuple[str, ...], Array], seed: int) -> Judged:
     names, y, group = data.layout.family_names, data.y, data.group
     whole = p[tuple(names)]
-    prior = np.empty(len(y))
-    for k in range(int(fold.max()) + 1):
-        prior[fold == k] = y[fold != k].mean()
 
     def loss(values: Array):  # type: ignore[no-untyped-def]
         return lambda w: log_loss(y, values, w)
@@ -290,7 +287,7 @@ def _scored(data: TrainingSet, fold: Int, p: Mapping[tuple[str, ...], Array], se
     def rise(values: Array):  # type: ignore[no-untyped-def]
         return lambda w: log_loss(y, values, w) - log_loss(y, whole, w)
 
-    asked = {"constant": loss(prior), "all.log_loss": loss(whole), "all.auc": area(whole)}
+    asked = {"constant": loss(np.full(len(y), y.mean())), "all.log_loss": loss(whole), "all.auc": area(whole)}
     for name in names:
         alone, without = p[(name,)], p[tuple(other for other in names if other != name)]
         asked |= {f"{name}.log_loss": loss(alone), f"{name}.auc": area(alone), f"{name}.delta": rise(without)}
