@@ -16,10 +16,12 @@ def weights(tmp_path):
     from features.models import Card, LiteNet, save_weights
 
     torch.manual_seed(0)
-    net = LiteNet()
+    net = LiteNet(dropout=0.0).train()
     for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):  # statistics of an untrained network would overflow
-            module.running_var.fill_(0.02)
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0  # one batch sets the statistics, as training would in many
+    with torch.no_grad():
+        net(torch.randn(8, 3, 64, 64))
     save_weights(net, tmp_path / "net.safetensors", Card())
     return tmp_path / "net.safetensors"
 
@@ -132,6 +134,20 @@ def test_the_order_of_a_batch_does_not_matter(rng, weights):
     np.testing.assert_allclose(turned, logits[order], atol=1e-4)
     np.testing.assert_allclose(turned_embeddings, embeddings[order], atol=1e-3)
     assert np.ptp(logits) > 1e-3  # it looks at the picture
+
+
+def test_prediction_is_the_network_in_eval_mode(rng, weights):
+    """Folded batch norms and the half-precision file change nothing that matters."""
+    from safetensors.torch import load_file
+
+    from features.models import Card, Detector, LiteNet, normalised
+
+    net = LiteNet().eval()
+    net.load_state_dict(load_file(str(weights)))
+    batch = faces(rng, n=3)
+    with torch.inference_mode():
+        expected = net(normalised(torch.from_numpy(batch).permute(0, 3, 1, 2), Card())).numpy()
+    np.testing.assert_allclose(Detector(weights).predict(batch)[0], expected, atol=1e-4)
 
 
 def test_foreign_weights_are_refused(tmp_path, weights):
