@@ -82,6 +82,8 @@ class _Boosted:
         while (file := folder / f"{stem}_bag{number}{cls.suffix}").is_file():
             result.boosters.append(cls._parse(file.read_text(encoding="utf-8")))
             number += 1
+        if not number:
+            raise ValueError(f"no booster {stem}_bag0{cls.suffix}")
         return result
 
     def _start(self, X: Float, y: Int, weights: Array, rows: Int, stop: Int, seed: int) -> Any:

@@ -48,7 +48,7 @@ class RankGauss:
             distinct, where = np.unique(at, return_inverse=True)
             tied = np.bincount(where, ranks) / np.bincount(where)
             columns.append(number)
-            knots.append(distinct.astype(np.float32).astype(np.float64))  # the table's precision: shorter files
+            knots.append(_short(distinct))
             scores.append(ndtri(tied))
         return cls(np.array(columns, dtype=np.int64), tuple(knots), tuple(scores))
 
@@ -63,7 +63,7 @@ class RankGauss:
         """For JSON."""
         return {
             "columns": self.columns.tolist(),
-            "knots": [[float(str(np.float32(one))) for one in knots] for knots in self.knots],
+            "knots": [knots.tolist() for knots in self.knots],
             "scores": [scores.tolist() for scores in self.scores],
         }
 
@@ -128,3 +128,8 @@ class Inputs:
             np.array(state["indicators"], dtype=np.int64),
             np.array(state["shares"], dtype=np.float64),
         )
+
+
+def _short(values: Array) -> Array:
+    """The decimal of fewest digits that tells each value from its neighbours in float32, the table's precision."""
+    return np.array([float(str(one)) for one in values.astype(np.float32)])

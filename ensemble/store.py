@@ -101,6 +101,10 @@ def load_model(folder: str | Path) -> Model:
             raise ModelError(f"{folder}: the model's file {name} is missing; train the model anew")
         if checksum(file) != expected:
             raise ModelError(f"{file}: changed since the model was written; train the model anew or copy it again")
+    stems = tuple(f"{name}_fold" for name in manifest["learners"])
+    added = sorted(file.name for file in folder.iterdir() if file.name.startswith(stems))
+    if foreign := [name for name in added if name not in manifest["checksums"]]:
+        raise ModelError(f"{folder / foreign[0]}: is not one of the model's files; remove it")
     layout = Layout(tuple(manifest["columns"]), dict(manifest["families"]))
     unknown = sorted(manifest["learners"].keys() - learner_kinds().keys())
     if unknown:
@@ -112,7 +116,7 @@ def load_model(folder: str | Path) -> Model:
             name: [load_learner(name, folder, f"{name}_fold{fold}", layout) for fold in range(count)]
             for name, count in manifest["learners"].items()
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OSError, TypeError, ValueError) as error:
         raise ModelError(f"{folder}: can't be read as a model ({error}); train the model anew") from error
     return Model(layout, fold_models, head, ground, manifest)
 

@@ -254,6 +254,7 @@ def chosen_settings(data: TrainingSet, learners: str | None, file: Path | None, 
     names = list(defaults) if learners is None else [name.strip() for name in learners.split(",") if name.strip()]
     if unknown := [name for name in names if name not in known]:
         raise InputError(f"--learners: {unknown[0]!r} is unknown; there are {', '.join(known)}")
+    names = [name for name in known if name in names]
     if not names:
         raise InputError(f"--learners: name at least one of {', '.join(known)}")
     base = with_settings(next(iter(defaults.values())), {"device": device})

@@ -1,0 +1,118 @@
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from ensemble.folds import assign_folds, check_folds, folds_for, read_folds, write_folds
+from features.errors import InputError, TableError
+
+
+def made(n_groups=30, seed=0):
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(n_groups), rng.integers(1, 6, n_groups))
+    return (rng.random(len(group)) < 0.7).astype(np.int64), group
+
+
+def names(group):
+    return [f"clip{row}" for row in range(len(group))], [f"group{one}" for one in group]
+
+
+def test_groups_stay_whole_and_every_row_has_a_fold():
+    y, group = made()
+    fold = assign_folds(y, group, n_folds=5)
+    assert set(fold) == set(range(5))
+    assert all(len(set(fold[group == one])) == 1 for one in np.unique(group))
+
+
+def test_classes_are_balanced_over_folds():
+    y, group = made(300)
+    fold = assign_folds(y, group, n_folds=5)
+    shares = [y[fold == one].mean() for one in range(5)]
+    assert np.ptp(shares) < 0.06
+
+
+def test_same_seed_same_folds_other_seed_other_folds():
+    y, group = made()
+    assert np.array_equal(assign_folds(y, group, seed=1), assign_folds(y, group, seed=1))
+    assert not np.array_equal(assign_folds(y, group, seed=1), assign_folds(y, group, seed=2))
+
+
+def test_fewer_groups_than_folds_names_the_remedy():
+    with pytest.raises(InputError, match="4 groups, fewer than 5 folds; give --folds 4"):
+        assign_folds(np.array([0, 1, 0, 1]), np.arange(4), n_folds=5)
+
+
+def test_two_groups_ask_for_other_clips():
+    with pytest.raises(InputError, match="2 groups, fewer than 5 folds; add clips"):
+        assign_folds(np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]))
+
+
+def test_a_class_in_too_few_groups_is_named():
+    y = np.array([0, 0] + [1] * 10)
+    with pytest.raises(InputError, match="only 2 groups hold REAL"):
+        assign_folds(y, np.arange(12))
+
+
+def test_two_folds_are_too_few():
+    y, group = made()
+    with pytest.raises(InputError, match="--folds 2"):
+        assign_folds(y, group, n_folds=2)
+
+
+def test_folds_that_hold_a_class_in_two_places_are_refused():
+    with pytest.raises(InputError, match="REAL clips fall into 2 of 5"):
+        check_folds(np.array([0, 0, 1, 1, 1, 1, 1]), np.array([0, 1, 0, 1, 2, 3, 4]))
+
+
+def test_the_file_decides_once_it_is_there(tmp_path):
+    y, group = made()
+    filename, group_names = names(group)
+    file = tmp_path / "folds.parquet"
+    fold = folds_for(file, filename, group_names, y, n_folds=4, seed=7)
+    write_folds(file, filename, group_names, fold)
+    again = folds_for(file, filename, group_names, y, n_folds=None, seed=8)
+    assert np.array_equal(fold, again)
+    backwards = folds_for(file, filename[::-1], group_names[::-1], y[::-1], n_folds=None, seed=8)
+    assert np.array_equal(backwards, fold[::-1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f, g: (["stranger", *f[1:]], g), "other clips"),
+        (lambda f, g: (f[:-1], g[:-1]), "the table has"),
+        (lambda f, g: (f, ["elsewhere", *g[1:]]), "clip0 belongs to another group"),
+    ],
+)
+def test_a_file_for_another_table_is_refused(tmp_path, change, message):
+    y, group = made()
+    filename, group_names = names(group)
+    file = tmp_path / "folds.parquet"
+    write_folds(file, filename, group_names, assign_folds(y, group))
+    filename, group_names = change(filename, group_names)
+    with pytest.raises(TableError, match=message):
+        folds_for(file, filename, group_names, y[: len(filename)], n_folds=None, seed=0)
+
+
+def test_another_number_of_folds_is_refused(tmp_path):
+    y, group = made()
+    file = tmp_path / "folds.parquet"
+    write_folds(file, *names(group), assign_folds(y, group))
+    with pytest.raises(TableError, match="holds 5 folds, --folds says 4"):
+        folds_for(file, *names(group), y, n_folds=4, seed=0)
+
+
+def test_a_file_that_is_none_is_refused(tmp_path):
+    file = tmp_path / "folds.parquet"
+    with pytest.raises(TableError, match="no such fold file"):
+        read_folds(file)
+    file.write_bytes(b"not parquet")
+    with pytest.raises(TableError, match="not a fold file"):
+        read_folds(file)
+
+
+def test_equal_assignments_give_equal_bytes(tmp_path):
+    y, group = made()
+    for name in ("a", "b"):
+        write_folds(tmp_path / name, *names(group), assign_folds(y, group))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert pq.read_table(tmp_path / "a").column_names == ["filename", "group", "fold"]

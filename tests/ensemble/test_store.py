@@ -1,0 +1,131 @@
+import json
+
+import numpy as np
+import pytest
+
+from ensemble.matrix import Layout, check_layout
+from ensemble.store import checksum, load_model, save_model
+from features.errors import ModelError
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    save_model(trained[0], tmp_path / "model")
+    return tmp_path / "model"
+
+
+def edit(folder, change):
+    file = folder / "manifest.json"
+    manifest = json.loads(file.read_text())
+    change(manifest)
+    file.write_text(json.dumps(manifest))
+
+
+def test_a_loaded_model_says_the_same_bit_for_bit(trained, folder, table):
+    model, _ = trained
+    again = load_model(folder)
+    assert np.array_equal(again.predict(table), model.predict(table))
+    first, second = model.explain(table), again.explain(table)
+    assert all(np.array_equal(first.contributions[name], second.contributions[name]) for name in first.contributions)
+
+
+def test_saving_twice_gives_equal_bytes(trained, folder, tmp_path):
+    save_model(trained[0], tmp_path / "again")
+    names = sorted(file.name for file in folder.iterdir())
+    assert names == sorted(file.name for file in (tmp_path / "again").iterdir())
+    assert all((folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes() for name in names)
+
+
+def test_nothing_in_the_folder_can_be_executed(folder):
+    kinds = {file.suffix for file in folder.iterdir()}
+    assert kinds <= {".json", ".txt", ".safetensors", ".parquet"}
+    assert not any(file.read_bytes().startswith((b"\x80\x04", b"\x80\x05", b"PK")) for file in folder.iterdir())
+
+
+def test_every_file_has_its_checksum(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    files = {file.name for file in folder.iterdir()} - {"manifest.json"}
+    assert manifest["checksums"] == {name: checksum(folder / name) for name in files}
+    assert manifest["kind"] == "deepfake-ensemble"
+    assert {"lightgbm", "numpy"} <= set(manifest["created_with"])
+
+
+@pytest.mark.parametrize("name", ["head.json", "lightgbm_fold0_bag0.txt", "kernel_fold1.safetensors"])
+def test_a_changed_file_is_refused(folder, name):
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(bytes(content))
+    with pytest.raises(ModelError, match=f"{name}: changed since"):
+        load_model(folder)
+
+
+def test_a_missing_file_is_refused(folder):
+    (folder / "logistic_fold2.json").unlink()
+    with pytest.raises(ModelError, match=r"logistic_fold2.json is missing"):
+        load_model(folder)
+
+
+def test_an_added_file_that_would_be_loaded_is_refused(folder):
+    (folder / "lightgbm_fold0_bag9.txt").write_text("tree")
+    with pytest.raises(ModelError, match="not one of the model's files"):
+        load_model(folder)
+
+
+def test_a_name_that_leaves_the_folder_is_refused(folder, tmp_path):
+    (tmp_path / "outside.txt").write_text("secret")
+    digest = checksum(tmp_path / "outside.txt")
+    edit(folder, lambda manifest: manifest["checksums"].update({"../outside.txt": digest}))
+    with pytest.raises(ModelError, match="is missing"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.update(kind="something"), "not the manifest"),
+        (lambda m: m.update(schema=99), "model schema 99"),
+        (lambda m: m.pop("columns"), "lacks 'columns'"),
+        (lambda m: m["learners"].update(oracle=1), "oracle"),
+        (lambda m: m["checksums"].pop("head.json"), "no checksum"),
+        (lambda m: m["learners"].update(lightgbm=9), "can't be read"),
+    ],
+)
+def test_a_foreign_manifest_is_refused(folder, change, message):
+    edit(folder, change)
+    with pytest.raises(ModelError, match=message):
+        load_model(folder)
+
+
+def test_no_manifest_and_no_json_are_refused(tmp_path):
+    with pytest.raises(ModelError, match="no model here"):
+        load_model(tmp_path)
+    (tmp_path / "manifest.json").write_bytes(b"\xff\xfe{")
+    with pytest.raises(ModelError, match="not JSON"):
+        load_model(tmp_path)
+
+
+def test_a_file_in_the_way_is_refused(trained, tmp_path):
+    (tmp_path / "model").write_text("not a folder")
+    with pytest.raises(ModelError, match="is a file"):
+        save_model(trained[0], tmp_path / "model")
+
+
+def test_columns_are_found_by_name(trained, table):
+    model, _ = trained
+    names = table.column_names
+    turned = table.select(names[:9] + names[9:][::-1])
+    assert np.array_equal(model.predict(turned), model.predict(table))
+
+
+def test_another_family_version_is_refused_with_what_differs(trained, make_table):
+    with pytest.raises(ModelError, match="lips 2 in the table, 1 in the model"):
+        trained[0].predict(make_table(versions={"lips": 2}))
+
+
+def test_a_missing_family_or_column_is_named():
+    wanted = Layout(("a.x", "b.y"), {"a": 1, "b": 1})
+    with pytest.raises(ModelError, match="lacks the families b that"):
+        check_layout(Layout(("a.x",), {"a": 1}), wanted)
+    with pytest.raises(ModelError, match=r"among them b\.y"):
+        check_layout(Layout(("a.x",), {"a": 1, "b": 1}), wanted)
+    check_layout(Layout(("a.x", "b.y", "c.z"), {"a": 1, "b": 1, "c": 1}), wanted)

@@ -1,0 +1,221 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ensemble import train as command
+from ensemble.folds import assign_folds
+from ensemble.matrix import training_set
+from ensemble.metrics import auc
+from ensemble.nested import cross_fit
+from ensemble.store import load_model
+from ensemble.train import train
+from features.table import write_table
+
+FAST = ["--learners", "logistic,lightgbm", "--folds", "3", "--quiet"]
+
+
+def honest(table, quick, seed=0, names=("lightgbm", "logistic")):
+    data = training_set(table, "made")
+    fold = assign_folds(data.y, data.group, n_folds=3, seed=seed)
+    return data, train(data, fold, settings=quick(names), seed=seed)[1]
+
+
+def test_the_planted_cue_is_found_by_all_and_no_one_beats_the_stack_beyond_noise(trained):
+    _, evaluation = trained
+    losses = {name: scores["log_loss"].value for name, scores in evaluation.scores.items()}
+    assert losses["stack"] < losses["constant"] - 0.05
+    best = min(losses[name] for name in losses if name not in {"stack", "constant"})
+    assert losses["stack"] < best + 0.03
+
+
+def test_every_score_has_an_interval_and_the_constant_beside_it(trained):
+    _, evaluation = trained
+    assert set(evaluation.scores) == {"lightgbm", "xgboost", "logistic", "kernel", "stack", "constant"}
+    for scores in evaluation.scores.values():
+        for name in ("log_loss", "log_loss_target_prior", "auc", "brier", "ece", "eer"):
+            assert scores[name].low <= scores[name].value <= scores[name].high
+    assert evaluation.scores["constant"]["auc"].value == 0.5
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_labels_shuffled_within_groups_score_at_chance(make_table, quick, seed):
+    """A leak of a group's rows between any two stages would show here: the rows of a group are alike."""
+    table = make_table(30, 4, signal=0.0, seed=seed)
+    rng = np.random.default_rng(seed)
+    labels = np.array(table.column("label").to_pylist()).reshape(30, 4)
+    shuffled = rng.permuted(labels, axis=1).ravel().tolist()
+    table = table.set_column(1, "label", pa.array(shuffled))
+    _, evaluation = honest(table, quick, seed)
+    stack = evaluation.scores["stack"]
+    assert stack["auc"].low < 0.5  # a little under it is usual: each group holds as many of either label
+    assert stack["log_loss"].value > evaluation.scores["constant"]["log_loss"].value - 0.02
+
+
+def test_a_column_that_tells_the_group_is_worth_nothing(make_table, quick):
+    table = make_table(30, 4, signal=0.0, leak=True)
+    whole = ["FAKE" if group % 2 else "REAL" for group in range(30) for _ in range(4)]
+    table = table.set_column(1, "label", pa.array(whole))
+    data, evaluation = honest(table, quick)
+    stack = evaluation.scores["stack"]
+    assert stack["log_loss"].value > evaluation.scores["constant"]["log_loss"].value - 0.03
+    known = data.X[:, data.layout.columns.index("noise.cue0")]
+    assert auc(data.y, (known // 10 % 2).astype(float)) == 1.0  # the leak was there to be used
+
+
+def test_no_stage_of_a_score_saw_the_row(data, folds, quick):
+    """Turning round the labels of a fold leaves untouched what the models that excluded it say."""
+    settings = quick(["logistic"])
+    first = cross_fit(data, folds, settings, seed=1)
+    turned = data.rows(np.ones(len(data), bool))
+    turned.y[folds == 2] = 1 - turned.y[folds == 2]
+    second = cross_fit(turned, folds, settings, seed=1)
+    held_out = folds == 2
+    assert np.array_equal(first.outer["logistic"][held_out], second.outer["logistic"][held_out], equal_nan=True)
+    assert np.array_equal(first.inner["logistic"][2], second.inner["logistic"][2], equal_nan=True)
+    assert not np.array_equal(first.outer["logistic"], second.outer["logistic"], equal_nan=True)
+
+
+def test_inner_log_odds_cover_every_measured_row_of_the_other_folds(data, folds, quick):
+    fitted = cross_fit(data, folds, quick(["logistic"]), seed=1)
+    for number in range(4):
+        expected = (folds != number) & data.measured
+        assert np.array_equal(np.isfinite(fitted.inner["logistic"][number]), expected)
+
+
+def test_number_of_jobs_changes_nothing(data, folds, quick):
+    settings = quick()
+    one, two = (cross_fit(data, folds, settings, seed=1, jobs=jobs) for jobs in (1, 2))
+    for name in settings:
+        assert np.array_equal(one.outer[name], two.outer[name], equal_nan=True)
+
+
+def test_a_clip_with_nothing_measured_gets_exactly_the_target_prior(trained, data, table):
+    model, evaluation = trained
+    assert np.array_equal(np.flatnonzero(~data.measured), [3, 40])
+    assert (model.predict(table)[[3, 40]] == 0.5).all()
+    assert np.allclose(evaluation.target["stack"][[3, 40]], 0.0, atol=1e-12)
+
+
+def test_predictions_are_finite_and_clipped(trained, make_table):
+    model, _ = trained
+    p = model.predict(make_table(seed=5, signal=30.0))
+    assert np.isfinite(p).all()
+    assert p.min() >= model.head.clip - 1e-12
+    assert p.max() <= 1 - model.head.clip + 1e-12
+
+
+def test_target_prior_moves_the_log_odds_by_its_own(data, folds, quick, table):
+    settings = quick(["logistic"])
+    half, rare = (train(data, folds, settings=settings, target_prior=prior)[0] for prior in (0.5, 0.2))
+    inside = slice(0, 3)
+    z_half, z_rare = (model.log_odds(model.inputs(table))[inside] for model in (half, rare))
+    free = np.abs(z_half) < 1.0
+    assert free.any()
+    assert (z_half - z_rare)[free] == pytest.approx(np.log(4), abs=1e-9)
+    assert rare.predict(table)[3] == pytest.approx(0.2)
+
+
+def test_command_writes_a_model_and_prints_its_scores(make_table, tmp_path, capsys):
+    write_table(make_table(), tmp_path / "t.parquet")
+    out = tmp_path / "model"
+    arguments = ["--table", str(tmp_path / "t.parquet"), "--out", str(out), "--synthetic", *FAST]
+    assert command.main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "SYNTHETIC DATA" in printed
+    assert str(out / "oof.parquet") in printed
+    lines = {line.split()[0]: line for line in printed.splitlines() if line.startswith(("stack", "constant"))}
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert f"{manifest['metrics']['stack']['log_loss']['value']:.3f} [" in lines["stack"]
+    assert manifest["summary"]["synthetic"] is True
+    assert manifest["summary"]["n_groups"] == 24
+    assert set(manifest["importance"]) == set(manifest["ablation"]) == {"eyes", "lips", "noise"}
+    assert manifest["importance"]["eyes"]["share"] > 0.5
+    assert manifest["ablation"]["eyes"]["low"] > 0
+    oof = pq.read_table(out / "oof.parquet")
+    assert oof.column_names == [
+        "filename", "label", "group", "fold", "lightgbm", "logistic", "stack", "stack_target",
+    ]  # fmt: skip
+    folds = pq.read_table(out / "folds.parquet")
+    assert folds.column("fold").to_pylist() == oof.column("fold").to_pylist()
+
+
+def test_same_seed_same_model_bit_for_bit(make_table, tmp_path, capsys):
+    write_table(make_table(), tmp_path / "t.parquet")
+    for name, jobs in (("one", "1"), ("two", "2")):
+        out = str(tmp_path / name)
+        assert command.main(["--table", str(tmp_path / "t.parquet"), "--out", out, "--jobs", jobs, *FAST]) == 0
+    one, two = (json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("one", "two"))
+    assert one == two  # checksums of every file included
+
+
+def test_training_again_keeps_the_folds_and_leaves_no_stale_file(make_table, tmp_path, capsys):
+    write_table(make_table(), tmp_path / "t.parquet")
+    common = ["--table", str(tmp_path / "t.parquet"), "--out", str(tmp_path / "model"), "--quiet"]
+    assert command.main([*common, *FAST]) == 0
+    (tmp_path / "model" / "report.html").write_text("mine")
+    folds = (tmp_path / "model" / "folds.parquet").read_bytes()
+    assert command.main([*common, "--learners", "logistic", "--seed", "5"]) == 0
+    assert (tmp_path / "model" / "folds.parquet").read_bytes() == folds
+    assert not list((tmp_path / "model").glob("lightgbm*"))
+    assert (tmp_path / "model" / "report.html").read_text() == "mine"
+    load_model(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda t: t.set_column(1, "label", pa.nulls(len(t), pa.string())), "no clip has a label"),
+        (lambda t: t.set_column(1, "label", pa.array(["FAKE"] * len(t))), "every labelled clip is FAKE"),
+        (lambda t: t.set_column(2, "group", pa.array(["a", "b"] * (len(t) // 2))), "2 groups, fewer than"),
+        (lambda t: t.slice(0, 0), "no clip has a label"),
+    ],
+)
+def test_a_table_that_cannot_be_learnt_from_is_one_sentence_and_status_2(make_table, tmp_path, capsys, spoil, message):
+    file = tmp_path / "t.parquet"
+    write_table(spoil(make_table()), file)
+    assert command.main(["--table", str(file), "--out", str(tmp_path / "m"), *FAST]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--target-prior", "1.5"], "--target-prior 1.5"),
+        (["--target-prior", "half"], "--target-prior half"),
+        (["--learners", "oracle"], "'oracle' is unknown"),
+        (["--settings", "nowhere.json"], "nowhere.json"),
+        (["--learners", "xgboost", "--device", "cuda"], "built for the CPU"),
+    ],
+)
+def test_options_that_make_no_sense_are_one_sentence_and_status_2(make_table, tmp_path, capsys, option, message):
+    write_table(make_table(), tmp_path / "t.parquet")
+    common = ["--table", str(tmp_path / "t.parquet"), "--out", str(tmp_path / "m"), "--quiet", "--folds", "4"]
+    assert command.main([*common, *option]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_missing_table_is_status_2(tmp_path, capsys):
+    assert command.main(["--table", str(tmp_path / "no.parquet"), "--out", str(tmp_path / "m")]) == 2
+    assert "no such table" in capsys.readouterr().err
+
+
+def test_labels_may_be_missing_for_some_rows(make_table, quick):
+    table = make_table()
+    labels = table.column("label").to_pylist()
+    labels[:4] = [None] * 4
+    data = training_set(table.set_column(1, "label", pa.array(labels, pa.string())), "made")
+    assert len(data) == 92
+    assert data.n_groups == 23
+
+
+def test_base_columns_are_no_inputs(make_table, quick, data, folds):
+    table = make_table(unmeasured=(3, 40))
+    telling = pa.array([float(one == "FAKE") for one in table.column("label").to_pylist()])
+    spoilt = table.set_column(table.column_names.index("duration_s"), "duration_s", telling)
+    assert np.array_equal(training_set(spoilt, "made").X, data.X, equal_nan=True)
