@@ -69,7 +69,9 @@ def make_demo(out: Path, *, seed: int, n_clips: int = 60, n_jobs: int = 1) -> tu
     from joblib import Parallel, delayed
 
     rng = np.random.default_rng(seed)
-    train = _plan(rng, seed, n_clips, [out / f"dfdc_train_part_{number}" for number in range(PARTS)], REAL_SHARE)
+    train = _plan(
+        rng, seed, n_clips, [out / "train" / f"dfdc_train_part_{number}" for number in range(PARTS)], REAL_SHARE
+    )
     test = _plan(rng, seed + 1_000_003, n_clips // 3, [out / "test_videos"], 0.5)
     done = Parallel(n_jobs=n_jobs)(delayed(_make)(job) for job in _with_progress([*train, *test]))
     entries: dict[Path, dict[str, dict[str, Any]]] = {}
@@ -91,7 +93,7 @@ def _with_progress(jobs: list[Job]) -> Any:
 
 def _plan(rng: np.random.Generator, seed: int, n_clips: int, folders: list[Path], real_share: float) -> list[Job]:
     """Share the clips out: every original once, forgeries in turn, the last originals without one."""
-    n_real = max(2, round(n_clips * real_share))
+    n_real = max(1, round(n_clips * real_share))
     n_fake = n_clips - n_real
     forged = max(1, n_real - max(1, n_real // 8))  # originals that have forgeries
     turns: list[list[tuple[str, str]]] = [[] for _ in range(n_real)]

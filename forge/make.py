@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import json
 import logging
 import sys
@@ -23,8 +24,9 @@ import numpy as np
 
 from features.errors import ClipError, DatasetError, InputError
 from forge.clip import Clip
-from forge.kinds import Kind, kinds
+from forge.kinds import MIN_FACE_SHARE, Kind, kinds
 from forge.read import MAX_SECONDS, MAX_SIDE_PX, read_clip, read_voice
+from forge.swap import choose_frames
 from forge.write import Encoder, write_clip, write_metadata
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ logger = logging.getLogger(__name__)
 CLUB = 4  # groups that lend each other faces and voices
 PART_SIZE = 200  # originals a part
 DONOR_SECONDS = 4.0
+MAX_DONORS = 3  # tried for each swap
 BORROWERS = frozenset({"face_swap", "expression", "dub"})
 
 
@@ -181,7 +184,7 @@ def _forge(source: Source, recipe: Recipe, out: Path) -> tuple[dict[str, dict[st
         own = np.random.default_rng([recipe.seed, source.number, sorted(kinds()).index(name)])
         kind = kinds()[name]
         parameters = kind.draw(own)
-        donor, lender = _donor(kind, source, recipe, own)
+        donor, lender = _donor(kind, clip, source, recipe, own)
         if lacks := kind.missing(clip, donor):
             messages.append(f"no {name}: {lacks}")
             continue
@@ -214,25 +217,40 @@ def _turns(source: Source, recipe: Recipe) -> list[str]:
     return [names[(first + step) % len(names)] for step in range(min(recipe.per_clip, len(names)))]
 
 
-def _donor(kind: Kind, source: Source, recipe: Recipe, rng: np.random.Generator) -> tuple[Clip | None, str | None]:
-    """Another person's clip for kinds that borrow, and its file name; (None, None) when there is none."""
+def _donor(
+    kind: Kind, clip: Clip, source: Source, recipe: Recipe, rng: np.random.Generator
+) -> tuple[Clip | None, str | None]:
+    """Another person's clip for kinds that borrow, and its file name; (None, None) when there is none.
+
+    Of up to :data:`MAX_DONORS` faces, the one whose poses and expressions come nearest.
+    """
     if kind.name not in BORROWERS:
         return None, None
     if kind.name == "dub" and recipe.voices:
         file = Path(recipe.voices[int(rng.integers(len(recipe.voices)))])
         voice = read_voice(file)
         return Clip(file.name, [], np.zeros(1), np.full((1, 68, 2), np.nan, np.float32), voice), file.name
-    for place in rng.permutation(len(source.donors)):
+    found: list[tuple[float, int, Clip, str]] = []
+    for place in rng.permutation(len(source.donors))[:MAX_DONORS]:
         path = source.donors[place]
         face = kind.name != "dub"
         try:
-            donor = read_clip(path, max_seconds=DONOR_SECONDS if face else recipe.max_seconds,
-                              max_side=recipe.max_side, faces=face)  # fmt: skip
+            donor = _lent(path, DONOR_SECONDS if face else recipe.max_seconds, recipe.max_side, face)
         except ClipError:
             continue
-        if donor.face_share >= 0.5 if face else donor.sound is not None:
-            return donor, PurePosixPath(path).name
-    return None, None
+        if face and donor.face_share >= MIN_FACE_SHARE:
+            found.append((choose_frames(clip.landmarks, donor.landmarks)[1], len(found), donor, path))
+        elif not face and donor.sound is not None:
+            found.append((0.0, len(found), donor, path))
+    if not found:
+        return None, None
+    _, _, donor, path = min(found, key=lambda one: one[:2])
+    return donor, PurePosixPath(path).name
+
+
+@functools.lru_cache(maxsize=16)  # holds landmarks and sound, no frames
+def _lent(path: str, max_seconds: float, max_side: int, faces: bool) -> Clip:
+    return read_clip(path, max_seconds=max_seconds, max_side=max_side, faces=faces)
 
 
 def _sent_on(

@@ -12,11 +12,13 @@ from forge.kinds import Parameters, kind
 from forge.swap import Region, blend, choose_frames, eye_distance, hull_mask, match_colour, warp
 
 MAX_DONOR_FRAMES = 96  # faces of the donor that are kept in memory
+MIN_DONOR_SIZE = 0.6  # of the donor's largest face: after a cut the face may be far away
+MAX_DONOR_STEP = 0.03  # eye distances a frame that a donor's face may move
 SMOOTH_FRAMES = 5  # landmarks of a good forgery are averaged over so many
 
 
 def steadied(landmarks: Points, frames: int = SMOOTH_FRAMES) -> Points:
-    """Landmarks [n, 68, 2] averaged over neighbouring frames; NaN stays NaN."""
+    """Landmarks [n, 68, 2] averaged over neighbouring frames, which also bridges gaps of one or two."""
     if frames < 2 or len(landmarks) < frames:
         return landmarks
     known = np.isfinite(landmarks)
@@ -26,7 +28,7 @@ def steadied(landmarks: Points, frames: int = SMOOTH_FRAMES) -> Points:
     pad = frames // 2
     sums = [_slide(np.pad(x, ((pad, pad), (0, 0))), window) for x in (flat, weight)]
     mean = (sums[0] / np.maximum(sums[1], 1e-6)).reshape(landmarks.shape)
-    return np.where(known, mean, np.nan).astype(np.float32)
+    return np.where(sums[1].reshape(mean.shape) > 0, mean, np.nan).astype(np.float32)
 
 
 def _slide(padded: np.ndarray, window: np.ndarray) -> np.ndarray:
@@ -51,7 +53,7 @@ def _draw_swap(rng: np.random.Generator) -> dict[str, Any]:
         "quality": "good" if good else "poor",
         "blend": str(rng.choice(["poisson", "feather"])),
         "colour": float(rng.uniform(0.85, 1.0) if good else rng.uniform(0.3, 0.8)),
-        "grow": float(rng.uniform(-0.12, 0.0)),
+        "grow": float(rng.uniform(-0.15, -0.05) if good else rng.uniform(-0.10, 0.0)),
         "soft": float(rng.uniform(0.05, 0.12) if good else rng.uniform(0.02, 0.05)),
         "face_px": int(rng.integers(160, 257) if good else rng.integers(48, 97)),
         "jitter_iod": float(0.004 if good else rng.uniform(0.01, 0.025)),
@@ -65,7 +67,7 @@ def face_swap(clip: Clip, parameters: Parameters, rng: np.random.Generator, dono
     assert donor is not None
     faces, places = _faces(donor, int(parameters["face_px"]))
     landmarks = steadied(clip.landmarks, SMOOTH_FRAMES if parameters["quality"] == "good" else 1)
-    chosen = choose_frames(landmarks, places)
+    chosen, _ = choose_frames(landmarks, places)
     n = len(landmarks)
     shake = rng.standard_normal((n, 1, 2)) * parameters["jitter_iod"]
     gain = 1.0 + parameters["flicker"] * rng.standard_normal((n, 3))
@@ -96,10 +98,11 @@ def _faces(donor: Clip, face_px: int) -> tuple[list[Image], Points]:
     """Up to :data:`MAX_DONOR_FRAMES` neighbouring faces, at most ``face_px`` wide, and their landmarks [m, 68, 2]."""
     faces: list[Image] = []
     places: list[Points] = []
-    for frame, points in zip(donor.frames, donor.landmarks, strict=False):
+    steady = _steady(donor.landmarks)
+    for frame, points, still in zip(donor.frames, donor.landmarks, steady, strict=False):
         if len(faces) == MAX_DONOR_FRAMES:
             break
-        if not np.isfinite(points).all():
+        if not still:
             continue
         region = Region.around(points, frame.shape)
         local = region.inside(points)
@@ -107,6 +110,17 @@ def _faces(donor: Clip, face_px: int) -> tuple[list[Image], Points]:
         faces.append(cv2.resize(frame[region.slices], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
         places.append((local + 0.5) * np.float32(scale) - 0.5)
     return faces, np.stack(places)
+
+
+def _steady(landmarks: Points) -> np.ndarray:
+    """Which frames [n] show a large face that holds still: small and blurred ones make poor donors."""
+    iod = np.linalg.norm(landmarks[:, 36:42].mean(1) - landmarks[:, 42:48].mean(1), axis=-1)
+    step = np.linalg.norm(np.gradient(landmarks, axis=0), axis=-1).mean(-1) / iod if len(iod) > 1 else 0 * iod
+    known = np.isfinite(landmarks).all((1, 2))
+    step = np.where(known, np.where(np.isfinite(step), step, 1.0), np.inf)
+    limit = max(MAX_DONOR_STEP, float(np.median(step[known]))) if known.any() else 0.0
+    largest = float(iod[known].max()) if known.any() else 0.0
+    return (step <= limit) & (iod >= MIN_DONOR_SIZE * largest)
 
 
 def _draw_resynthesis(rng: np.random.Generator) -> dict[str, Any]:
@@ -243,7 +257,8 @@ def _recoloured(face: Image, parameters: Parameters, tone: float) -> Image:
 
 
 RIGID = np.r_[27:36, 36, 39, 42, 45]  # nose and corners of the eyes: they don't move with the mouth
-MOUTH = np.r_[31:36, 48:68, 5:12]  # what a transplanted mouth must cover
+MOUTH = np.r_[31:36, 48:68, 6:11]  # what a transplanted mouth must cover
+INSIDE_JAW = 0.10  # eye distances that it stays off the jaw's edge, where the two faces part
 
 
 def _draw_expression(rng: np.random.Generator) -> dict[str, Any]:
@@ -252,7 +267,7 @@ def _draw_expression(rng: np.random.Generator) -> dict[str, Any]:
         "offset_s": float(rng.uniform(0.6, 2.5)),
         "blend": str(rng.choice(["poisson", "feather"])),
         "colour": float(rng.uniform(0.7, 1.0)),
-        "grow": float(rng.uniform(-0.02, 0.06)),
+        "grow": float(rng.uniform(0.0, 0.06)),
         "soft": float(rng.uniform(0.05, 0.12)),
     }
 
@@ -305,22 +320,18 @@ def _similarity(source: Points, target: Points) -> np.ndarray:
 
 
 def _mouth_mask(here: Points, there: Points, shape: tuple[int, ...], parameters: Parameters) -> np.ndarray:
-    """Mask 0-1 that covers the mouth's surroundings of both faces, inside the jaw of both."""
+    """Mask 0-1 that covers the mouth's surroundings of both faces, inside the outline of both."""
     iod = eye_distance(here)
-    masks = []
+    mouths, insides = [], []
     for points in (here, there):
-        inner = points[MOUTH].copy()
-        inner[25:] += (points[33] - inner[25:]) * np.float32(0.12)  # off the jaw's edge
-        one = np.zeros(shape[:2], np.uint8)
-        cv2.fillConvexPoly(one, cv2.convexHull(np.round(inner).astype(np.int32)), 255)
-        masks.append(one)
-    mask = cv2.bitwise_or(*masks)
-    side = 2 * round(abs(parameters["grow"]) * iod) + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    mask = (cv2.dilate if parameters["grow"] > 0 else cv2.erode)(mask, kernel)
-    mask = cv2.GaussianBlur(mask, (0, 0), max(0.3, parameters["soft"] * iod))
-    mask[[0, -1]] = mask[:, [0, -1]] = 0
-    return mask.astype(np.float32) / 255.0
+        mouth = np.zeros(shape[:2], np.uint8)
+        cv2.fillConvexPoly(mouth, cv2.convexHull(np.round(points[MOUTH]).astype(np.int32)), 255)
+        mouths.append(mouth)
+        insides.append(hull_mask(points, shape, grow=-INSIDE_JAW, soft=0.0))
+    side = 2 * round(parameters["grow"] * iod) + 1
+    mask = cv2.dilate(cv2.bitwise_or(*mouths), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    mask = mask.astype(np.float32) / 255.0 * np.minimum(*insides)
+    return cv2.GaussianBlur(mask, (0, 0), max(0.3, parameters["soft"] * iod)) * (cv2.blur(mask, (3, 3)) > 0)
 
 
 def _draw_reencode(rng: np.random.Generator) -> dict[str, Any]:

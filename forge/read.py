@@ -19,6 +19,8 @@ DETECT_EVERY = 5  # frames between two detections; the last box serves in betwee
 SQUARE_PX = 256  # side of the grey square that the landmark predictor sees
 SQUARE_SCALE = 1.6  # that square's side over the face box's
 MIN_FACE_PX = 40.0
+MAX_DOUBT = 0.08  # mean distance of landmarks from two boxes, eye distances, above which they are wrong
+MAX_TILT = 0.1  # radians by which a face may tilt from one frame to the next before it is looked at again
 
 
 def read_clip(
@@ -105,6 +107,8 @@ class _Follower:
 
         self._detector = FaceDetector()
         self._box: tuple[float, float, float, float] | None = None
+        self._last_middle: Points | None = None
+        self._roll = 0.0
         self._count = 0
 
     def landmarks(self, grey: Image) -> Points:
@@ -113,11 +117,28 @@ class _Follower:
         self._count += 1
         if self._box is None:
             return _nowhere()
-        return _in_square(grey, self._box)
+        points = _in_square(grey, self._box, self._roll)
+        if abs(roll(points) - self._roll) > MAX_TILT:
+            points = _in_square(grey, self._box, roll(points))
+        self._roll = roll(points)
+        again = _in_square(grey, _other_box(self._box), self._roll)
+        iod = float(np.linalg.norm(points[36:42].mean(0) - points[42:48].mean(0)))
+        doubt = float(np.linalg.norm(points - again, axis=1).mean()) / (iod + 1e-6)
+        self._follow(points)
+        return ((points + again) / 2).astype(np.float32) if doubt < MAX_DOUBT else _nowhere()
+
+    def _follow(self, points: Points) -> None:
+        """Move the box with the face until the next detection."""
+        middle = (points.min(0) + points.max(0)) / 2
+        if self._last_middle is not None and self._box is not None:
+            dx, dy = (middle - self._last_middle).tolist()
+            self._box = (self._box[0] + dx, self._box[1] + dy, self._box[2] + dx, self._box[3] + dy)
+        self._last_middle = middle
 
     def _detect(self, grey: Image) -> None:
         from extract.faces import iou
 
+        self._last_middle = None
         found = [f for f in self._detector.detect(grey, thorough=self._count == 0) if f.side >= MIN_FACE_PX]
         if self._box is None:
             self._box = max(found, key=lambda face: face.side).box if found else None
@@ -127,17 +148,33 @@ class _Follower:
         self._box = max(near, key=lambda face: iou(face.box, last)).box if near else None
 
 
-def _in_square(grey: Image, box: tuple[float, float, float, float]) -> Points:
-    """Landmarks found at a fixed size of face, so that their jitter does not grow with the frame."""
+def _other_box(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """The box as another detector might draw it: larger and lower."""
+    side = box[2] - box[0]
+    return (box[0] - 0.10 * side, box[1] - 0.02 * side, box[2] + 0.06 * side, box[3] + 0.14 * side)
+
+
+def roll(points: Points) -> float:
+    """Tilt of a face in the picture, radians, positive clockwise: the line between the eyes."""
+    across = points[42:48].mean(0) - points[36:42].mean(0)
+    return float(np.arctan2(across[1], across[0]))
+
+
+def _in_square(grey: Image, box: tuple[float, float, float, float], tilt: float) -> Points:
+    """Landmarks of the face turned upright and to a fixed size: the predictor has seen no others."""
     from extract.faces import landmarks
 
-    side = max(box[2] - box[0], box[3] - box[1]) * SQUARE_SCALE
-    zoom = SQUARE_PX / side
-    left, top = (box[0] + box[2] - side) / 2, (box[1] + box[3] - side) / 2
-    matrix = np.array([[zoom, 0, -left * zoom], [0, zoom, -top * zoom]])
-    square = cv2.warpAffine(grey, matrix, (SQUARE_PX, SQUARE_PX), flags=cv2.INTER_LINEAR)
-    inner = tuple((v - o) * zoom for v, o in zip(box, (left, top, left, top), strict=True))
-    return landmarks(square, inner) / np.float32(zoom) + np.array([left, top], np.float32)
+    side = max(box[2] - box[0], box[3] - box[1])
+    zoom = SQUARE_PX / (side * SQUARE_SCALE)
+    cos, sin = zoom * np.cos(tilt), zoom * np.sin(tilt)
+    turn = np.array([[cos, sin], [-sin, cos]])
+    middle = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
+    shift = SQUARE_PX / 2 - turn @ middle
+    square = cv2.warpAffine(grey, np.c_[turn, shift], (SQUARE_PX, SQUARE_PX), flags=cv2.INTER_LINEAR)
+    half = side * zoom / 2
+    low, high = SQUARE_PX / 2 - half, SQUARE_PX / 2 + half
+    found = landmarks(square, (low, low, high, high))
+    return ((found - shift) @ np.linalg.inv(turn).T).astype(np.float32)
 
 
 def read_voice(path: Path) -> Sound:

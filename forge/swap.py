@@ -141,22 +141,32 @@ def mouth_gap(landmarks: Points) -> NDArray[np.float32]:
 
 
 def expression(landmarks: Points) -> NDArray[np.float32]:
-    """Mouth gap, turn of the head and opening of the eyes [n, 3], in eye distances."""
+    """Mouth gap, turn and nod of the head and opening of the eyes [n, 4], in eye distances."""
     right, left = landmarks[:, 36:42].mean(1), landmarks[:, 42:48].mean(1)
     iod = np.linalg.norm(right - left, axis=-1)
-    turn = ((landmarks[:, 30] - (right + left) / 2) * (left - right)).sum(-1) / iod**2
+    across = (left - right) / iod[:, None]
+    nose = (landmarks[:, 30] - (right + left) / 2) / iod[:, None]
+    turn = (nose * across).sum(-1)
+    nod = nose[:, 1] * across[:, 0] - nose[:, 0] * across[:, 1]
     eyes = np.linalg.norm(landmarks[:, [37, 38, 43, 44]] - landmarks[:, [41, 40, 47, 46]], axis=-1).mean(-1) / iod
-    return np.stack([mouth_gap(landmarks), turn, 2.0 * eyes], axis=-1)
+    return np.stack([mouth_gap(landmarks), turn, nod, 2.0 * eyes], axis=-1)
 
 
 JUMP_COST = 0.12  # expression distance that a cut between donor frames is worth
 
 
-def choose_frames(target: Points, donor: Points) -> NDArray[np.int64]:
-    """The donor's frame [n] for each target frame: like expressions, few cuts (Viterbi).
+def choose_frames(target: Points, donor: Points) -> tuple[NDArray[np.int64], float]:
+    """The donor's frame for each target frame: like poses and expressions, few cuts (Viterbi).
 
     ``target`` [n, 68, 2] and ``donor`` [m, 68, 2] may hold NaN: such donor frames are never chosen, such
     target frames take what comes cheapest.
+
+    Returns
+    -------
+    path : ndarray of int [n]
+        Donor frames.
+    unlikeness : float
+        Mean distance of the chosen expressions, eye distances.
     """
     unlike = np.linalg.norm(expression(target)[:, None] - expression(donor)[None], axis=-1)
     lost = ~np.isfinite(donor).all((1, 2))
@@ -176,4 +186,4 @@ def choose_frames(target: Points, donor: Points) -> NDArray[np.int64]:
     path[-1] = int(np.argmin(cost))
     for t in range(n - 1, 0, -1):
         path[t - 1] = back[t, path[t]]
-    return path
+    return path, float(unlike[np.arange(n), path].mean())
