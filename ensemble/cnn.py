@@ -4,7 +4,8 @@
 
 Phases: ``base`` sees no labelled clip; ``fold0``.. each leave one fold of the clips out (no method and no person
 of it was seen), ``final`` sees all. A killed run goes on where its last checkpoint was when started again with
-``--resume``. Progress goes to stderr and to ``<out>/<phase>.csv``.
+``--resume``. Progress goes to stderr and to ``<out>/<phase>.csv``. Two more commands use what was trained:
+``python -m ensemble.cnn oof --help`` and ``python -m ensemble.cnn scores --help``.
 """
 
 from __future__ import annotations
@@ -72,6 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from ensemble import cnn_oof
 
         return cnn_oof.main(arguments[1:])
+    if arguments[:1] == ["scores"]:
+        from ensemble import cnn_scores
+
+        return cnn_scores.main(arguments[1:])
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ensemble.cnn_index import decode_jpeg
 from forge import blend
-from forge.crops import Image, View, apply_quality, apply_view, sample_quality, sample_view
+from forge.crops import Image, Quality, View, apply_quality, apply_view, sample_quality, sample_view
 from forge.resynthesis import resynthesise
 
 Face = tuple[Image, NDArray[np.float32], NDArray[np.float32] | None]  # image, box [4], landmarks [68, 2]
@@ -272,10 +272,13 @@ def _even(methods: Mapping[str, Sized], rng: np.random.Generator) -> str:
     return str(names[rng.choice(len(names), p=weights / weights.sum())])
 
 
-def crops_of(pool: Pool, rows: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
-    """Crops [n, 3, s, s] as prediction sees them."""
+def crops_of(pool: Pool, rows: NDArray[np.int64], size: int, quality: Quality | None = None) -> NDArray[np.uint8]:
+    """Crops [n, 3, s, s] as prediction sees them, after a quality when given."""
     faces = (pool.face(int(row), with_landmarks=False) for row in rows)
-    return np.stack([apply_view(image, box, View(), size) for image, box, _ in faces]).transpose(0, 3, 1, 2)
+    crops = [apply_view(image, box, View(), size) for image, box, _ in faces]
+    if quality is not None:
+        crops = [apply_quality(crop, quality, np.random.default_rng(0)) for crop in crops]
+    return np.stack(crops).transpose(0, 3, 1, 2)
 
 
 def spread_rows(pool: Pool, key: str, n: int) -> NDArray[np.int64]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
+import csv
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ensemble import cnn_data
@@ -82,8 +87,35 @@ def clip_scores(pool: Any, keys: list[str], predict: Any, size: int) -> dict[str
     )
     first = [some[0] for some in rows]
     return summary(logits, pool.fake[first], pool.source[first], pool.group[first]) | {
-        "logit": dict(zip(keys, logits.round(3).tolist(), strict=True))
+        "logit": {key: round(float(logit), 3) for key, logit in zip(keys, logits, strict=True)}
     }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Scores of the fold networks on the clips that each left out, pooled; as they are and compressed anew."""
+    from features.models import Detector
+    from forge.crops import Quality
+
+    parser = argparse.ArgumentParser(prog="python -m ensemble.cnn scores", description=main.__doc__)
+    parser.add_argument("--out", type=Path, default=Path("artifacts/cnn"), help="folder that the training wrote")
+    parser.add_argument("--frames", type=int, default=FRAMES, help="faces a clip (default %(default)s)")
+    options = parser.parse_args(argv)
+    pool = cnn_data.Pool(pq.read_table(options.out / "cache" / "clips.parquet"))
+    with (options.out / "clip_folds.csv").open(newline="") as file:
+        fold_of = {row["filename"]: int(row["fold"]) for row in csv.DictReader(file)}
+    keys = sorted(set(pool.key) & fold_of.keys())
+    networks = {fold: Detector(options.out / f"fold{fold}.safetensors") for fold in set(fold_of.values())}
+    for name, quality in {"as it is": None, "half size, CRF 32": Quality(reduction=0.5, h264_crf=32)}.items():
+        logits = np.empty(len(keys), np.float32)
+        for number, key in enumerate(keys):
+            network = networks[fold_of[key]]
+            rows = cnn_data.spread_rows(pool, key, options.frames)
+            crops = cnn_data.crops_of(pool, rows, network.card.input_size, quality)
+            logits[number] = np.clip(network.predict(crops.transpose(0, 2, 3, 1))[0], -12, 12).mean()
+        first = [int(np.flatnonzero(pool.key == key)[0]) for key in keys]
+        found = summary(logits, pool.fake[first], pool.source[first], pool.group[first])
+        print(json.dumps({"quality": name, **found}))
+    return 0
 
 
 def summary(

@@ -317,3 +317,14 @@ def test_missing_fold_weights_and_folds_are_named(tmp_path):
         cnn_oof.out_of_fold(feature_table(), tmp_path, {"b.mp4": 5}, tmp_path)
     with pytest.raises(DatasetError, match=r"clip_folds"):
         cnn_oof.read_folds(tmp_path / "folds.csv")
+
+
+def test_scores_command_uses_the_network_that_left_the_clip_out(rng, fold_weights, pools, capsys):
+    rows = [(f"c{i}", i % 2 == 1, f"g{i}", ["real_a", "loopy"][i % 2], "") for i in range(4)]
+    cnn_index.cached(fold_weights / "cache" / "clips.parquet", iter(index_table(rng, rows).to_pylist()))
+    (fold_weights / "clip_folds.csv").write_text("filename,fold\nc0,0\nc1,1\nc2,0\nc3,1\n")
+    assert cnn.main(["scores", "--out", str(fold_weights), "--frames", "1"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["quality"] for line in lines] == ["as it is", "half size, CRF 32"]
+    assert lines[0]["logit"] == {"c0": 1.5, "c1": -2.5, "c2": 1.5, "c3": -2.5}
+    assert lines[0]["all"]["auc"] == 0
