@@ -114,7 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             logits[number] = np.clip(network.predict(crops.transpose(0, 2, 3, 1))[0], -12, 12).mean()
         first = [int(np.flatnonzero(pool.key == key)[0]) for key in keys]
         found = summary(logits, pool.fake[first], pool.source[first], pool.group[first])
-        print(json.dumps({"quality": name, **found}))
+        per_clip = {key: round(float(logit), 3) for key, logit in zip(keys, logits, strict=True)}
+        print(json.dumps({"quality": name, **found, "logit": per_clip}))
     return 0
 
 
