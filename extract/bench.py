@@ -145,12 +145,11 @@ class Stages:
         return frames
 
 
-def _decode(clip: Clip) -> None:
+def _decode(clip: Clip) -> int:
     from extract import decode
 
     with decode.Clip(clip.path, max_seconds=worker.MAX_SECONDS) as opened:
-        for _ in opened.frames():
-            pass
+        return sum(1 for _ in opened.frames())
 
 
 def _cpu(action: Callable[[], object]) -> float:

@@ -17,6 +17,7 @@ import joblib
 from extract.dataset import Clip
 from extract.sandbox import Limits, Sandbox
 from extract.worker import Result, Settings, failed
+from features.errors import InputError
 
 _local = threading.local()
 _sandboxes: list[Sandbox] = []
@@ -46,10 +47,19 @@ def _backend(scheduler: str, jobs: int) -> Iterator[joblib.Parallel]:
     if not scheduler:
         yield joblib.Parallel(n_jobs=jobs, backend="threading", pre_dispatch="2*n_jobs", **options)
         return
-    from distributed import Client
-
-    with Client(scheduler) as client, joblib.parallel_config(backend="dask", client=client):
+    with _client(scheduler) as client, joblib.parallel_config(backend="dask", client=client):
         yield joblib.Parallel(n_jobs=-1, pre_dispatch="4*n_jobs", **options)
+
+
+def _client(scheduler: str) -> Any:
+    try:
+        from distributed import Client
+
+        return Client(scheduler)
+    except ImportError as error:
+        raise InputError("--scheduler needs dask and distributed: pip install 'deepfake-detector[dask]'") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); start one") from error
 
 
 def _measure(filename: str, path: str, settings: Settings, limits: Limits, run_id: str) -> Result:

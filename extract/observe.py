@@ -87,8 +87,8 @@ class _Scene:
         self.size = (luma.shape[1], luma.shape[0])
         self.times.append(frame.time_s)
         thumb, before = _thumb(luma), self._thumb
-        same = before is not None and np.array_equal(thumb, before) and np.array_equal(luma, self._luma)
-        self.duplicate.append(bool(same))
+        same = before is not None and np.array_equal(thumb, before)
+        self.duplicate.append(bool(same and self._luma is not None and np.array_equal(luma, self._luma)))
         cut = before is not None and _is_cut(thumb, before)
         if cut:
             self.cuts.append(frame.index)
