@@ -127,7 +127,7 @@ class Damage:
     def note(self, error: Exception) -> None:
         """Count a packet that could not be decoded."""
         self.packets += 1
-        self.first = self.first or str(error)
+        self.first = self.first or _reason(error)
 
 
 class Clip:

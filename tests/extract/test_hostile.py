@@ -63,9 +63,7 @@ MUTATIONS = (flip_bits, flip_header, truncate, behead, blank, absurd_numbers, re
 @pytest.fixture
 def mutants(make_clip, tmp_path):
     rng = np.random.default_rng(0)
-    originals = {
-        name: make_clip(name, n=12, size=(160, 120), **options).read_bytes() for name, options in KINDS.items()
-    }
+    originals = {name: make_clip(name, n=12, **options).read_bytes() for name, options in KINDS.items()}
     heads = list(originals.values())
     out = []
     for name, content in originals.items():
