@@ -347,14 +347,14 @@ class Scene:
 def _room(size: tuple[int, int], rng: np.random.Generator) -> Image:
     """A blurred wall with furniture: a gradient, rectangles and texture."""
     width, height = size
-    wall = rng.uniform(60, 210, 3)
+    wall = rng.uniform(60, 200) + rng.uniform(-28, 28, 3)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     slope = rng.uniform(-45, 45, 2)
     room = wall + (slope[0] * (x / width - 0.5) + slope[1] * (y / height - 0.5))[..., None]
     for _ in range(int(rng.integers(2, 9))):
         left, top = rng.uniform(-0.1, 0.95) * width, rng.uniform(-0.1, 0.8) * height
         right, bottom = left + rng.uniform(0.08, 0.4) * width, top + rng.uniform(0.1, 0.7) * height
-        colour = np.clip(wall + rng.uniform(-90, 90, 3), 10, 245)
+        colour = np.clip(wall + rng.uniform(-70, 70) + rng.uniform(-30, 30, 3), 10, 245)
         cv2.rectangle(room, (int(left), int(top)), (int(right), int(bottom)), colour.tolist(), -1)
     coarse = rng.standard_normal((height // 6 + 2, width // 6 + 2, 1)).astype(np.float32)
     grain = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC) * rng.uniform(2, 10)

@@ -20,7 +20,7 @@ from forge.animate import Puppet, Scene, draw_motion, render
 from forge.clip import Clip
 from forge.kinds import kinds
 from forge.voice import RATE_HZ, Speaker, speak
-from forge.write import Encoder, random_name, write_clip, write_labels, write_metadata
+from forge.write import Encoder, digest, random_name, write_clip, write_labels, write_metadata
 
 SIZES = ((320, 240), (426, 240), (480, 360), (640, 360), (360, 640))
 RATES_HZ = (15.0, 24.0, 25.0, 30.0)
@@ -120,7 +120,8 @@ def _make(job: Job) -> dict[str, dict[str, Any]]:
     original = record(job.person, job.name, size=size, fps=fps, duration_s=float(rng.uniform(3.3, 4.0)), rng=rng)
     write_clip(original, job.folder / job.name, encoder)
     common = {"split": "train", "encoder": encoder.as_dict()}
-    made: dict[str, dict[str, Any]] = {job.name: {"label": "REAL", "original": None, **common}}
+    real = {"label": "REAL", "original": None, "sha256": digest(job.folder / job.name), **common}
+    made: dict[str, dict[str, Any]] = {job.name: real}
     for number, (name, kind_name) in enumerate(job.fakes):
         own = np.random.default_rng([*job.seed, number])
         manipulation = kinds()[kind_name]
@@ -132,7 +133,15 @@ def _make(job: Job) -> dict[str, dict[str, Any]]:
         parameters = {**manipulation.draw(own), **FIXED.get(kind_name, {})}
         forged = replace(manipulation.apply(original, parameters, own, donor), name=name)
         write_clip(forged, job.folder / name, encoder)
-        made[name] = {"label": "FAKE", "original": job.name, "kind": kind_name, "parameters": parameters, **common}
+        made[name] = {
+            "label": "FAKE",
+            "original": job.name,
+            "kind": kind_name,
+            "parameters": parameters,
+            "seed": [*job.seed, number],
+            "sha256": digest(job.folder / name),
+            **common,
+        }
     return made
 
 

@@ -27,7 +27,7 @@ from forge.clip import Clip
 from forge.kinds import MIN_FACE_SHARE, Kind, kinds
 from forge.read import MAX_SECONDS, MAX_SIDE_PX, read_clip, read_voice
 from forge.swap import choose_frames
-from forge.write import Encoder, write_clip, write_metadata
+from forge.write import Encoder, digest, write_clip, write_metadata
 
 logger = logging.getLogger(__name__)
 
@@ -178,7 +178,8 @@ def _forge(source: Source, recipe: Recipe, out: Path) -> tuple[dict[str, dict[st
     common = {"split": "train", "source": source.filename, "group": source.group, "encoder": encoder.as_dict()}
     real_name = f"{source.name}.mp4"
     write_clip(clip, folder / real_name, encoder)
-    entries: dict[str, dict[str, Any]] = {real_name: {"label": "REAL", "original": None, **common}}
+    real = {"label": "REAL", "original": None, "sha256": digest(folder / real_name), **common}
+    entries: dict[str, dict[str, Any]] = {real_name: real}
     messages: list[str] = []
     for name in _turns(source, recipe):
         own = np.random.default_rng([recipe.seed, source.number, sorted(kinds()).index(name)])
@@ -199,6 +200,7 @@ def _forge(source: Source, recipe: Recipe, out: Path) -> tuple[dict[str, dict[st
             "parameters": parameters,
             "donor": lender,
             "seed": [recipe.seed, source.number],
+            "sha256": digest(folder / forged_name),
             **common,
         }
     if "reencode" in recipe.kinds:
@@ -263,17 +265,27 @@ def _sent_on(
     real_name = next(iter(entries))
     for name, entry in entries.items():
         copy_name = f"{Path(name).stem}__reencode.mp4"
-        clip = kind.apply(read_clip(folder / name, faces=False), parameters, rng, None)
+        clip = kind.apply(_as_written(folder / name), parameters, rng, None)
         for turn in range(parameters["rounds"]):
             step = folder / f".{turn}-{copy_name}"
             write_clip(clip, step, encoder)
-            clip = read_clip(step, faces=False)
+            clip = _as_written(step)
         step.replace(folder / copy_name)
         for turn in range(parameters["rounds"] - 1):
             (folder / f".{turn}-{copy_name}").unlink()
-        copies[copy_name] = {**entry, "original": entry["original"] or real_name, "reencode": parameters,
-                             "encoder": encoder.as_dict()}  # fmt: skip
+        copies[copy_name] = {
+            **entry,
+            "original": entry["original"] or real_name,
+            "reencode": parameters,
+            "encoder": encoder.as_dict(),
+            "sha256": digest(folder / copy_name),
+        }
     return copies
+
+
+def _as_written(file: Path) -> Clip:
+    """A clip that was written here, whole and at its own size."""
+    return read_clip(file, max_seconds=1e6, max_side=1 << 20, faces=False)
 
 
 def _write_manifest(file: Path, rows: list[tuple[str, str, dict[str, Any]]]) -> None:

@@ -344,7 +344,7 @@ def _draw_reencode(rng: np.random.Generator) -> dict[str, Any]:
 
 @kind("reencode", part="none", needs=(), draw=_draw_reencode)
 def reencode(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
-    """The clip sent on: reduced, and compressed once more in each of ``rounds`` (JPEG-like, by the writer)."""
+    """The clip sent on: reduced, and compressed ``rounds`` times at ``crf``; the writer does the latter."""
     scale = parameters["scale"]
 
     def change(index: int, frame: Image) -> Image:

@@ -61,6 +61,7 @@ def test_every_forgery_names_kind_parameters_and_original(made):
         assert entries[entry["original"]]["label"] == "REAL"
         assert entry["parameters"]
         assert entry["seed"][0] == 4
+        assert entry["sha256"] == hashlib.sha256((made / "dfdc_train_part_0" / name).read_bytes()).hexdigest()
         if "reencode" not in name:
             assert entry["encoder"] == entries[entry["original"]]["encoder"]
 
