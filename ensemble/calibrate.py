@@ -1,8 +1,9 @@
 """From the stack's log-odds to calibrated ones: the simplest monotone map that data supports.
 
 The ladder, from simple to rich: identity, temperature, Platt (Platt 1999), beta (Kull et al. 2017), isotonic
-(Zadrozny & Elkan 2002), Venn-Abers (Vovk & Petej 2014). On folds left out, the simplest is kept whose log
-loss lies within one standard error, over groups, of the best one's.
+(Zadrozny & Elkan 2002), Venn-Abers (Vovk & Petej 2014). Of the rungs that the number of groups can carry,
+the simplest is kept whose log loss on folds left out lies within one standard error, over groups, of the
+best one's.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
+GROUPS_NEEDED = {"temperature": 20, "platt": 40, "beta": 60, "isotonic": 500, "venn_abers": 500}
+"""Twenty groups a parameter; free-form maps overfit below some hundreds (Niculescu-Mizil & Caruana 2005)."""
 LADDER = ("identity", "temperature", "platt", "beta", "isotonic", "venn_abers")
 CLIP_GRID = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2)
 MAX_STEP = 30.0  # bound of a log-odds inside the fits: expit is exactly 0 or 1 further out
@@ -67,7 +70,9 @@ def fit_calibration(z: Array, y: Int, group: Int, fold: Int) -> Calibration:
     y, group, fold : ndarray of shape (n,)
         Label (1 FAKE), group and fold of each row.
     """
-    losses = {kind: _row_losses(y, held_out(kind, z, y, fold)) for kind in LADDER}
+    n_groups = len(np.unique(group))
+    rungs = [kind for kind in LADDER if n_groups >= GROUPS_NEEDED.get(kind, 0)]
+    losses = {kind: row_losses(y, held_out(kind, z, y, fold)) for kind in rungs}
     kind = simplest(losses, group)
     return fit_kind(kind, z, y)
 
@@ -113,8 +118,9 @@ def shift_prior(z: Array, train_prior: float, target_prior: float) -> Array:
 def clip_bound(z: Array, y: Int, weights: Array, n_groups: int) -> float:
     """The probability that is never gone below (nor its complement above), by expected log loss.
 
-    What was never seen to happen in G groups has probability about 1 / (G + 2) (Laplace's rule of
-    succession); above that floor the bound is the one with the least log loss on the rows given.
+    What was never seen to happen in G groups is given the probability (0 + 1/2) / (G + 1), the estimate with
+    the least regret in log loss (Krichevsky & Trofimov 1981); above that floor the bound is the one with the
+    least log loss on the rows given.
 
     Parameters
     ----------
@@ -123,15 +129,20 @@ def clip_bound(z: Array, y: Int, weights: Array, n_groups: int) -> float:
     weights : ndarray of shape (n,)
         Weights under which the classes have the target prior.
     """
-    floor = min(1 / (n_groups + 2), CLIP_GRID[-1])
+    floor = min(0.5 / (n_groups + 1), CLIP_GRID[-1])
     bounds = [floor, *(bound for bound in CLIP_GRID if bound > floor)]
-    losses = [np.average(_row_losses(y, clip_logit(z, bound)), weights=weights) for bound in bounds]
+    losses = [np.average(row_losses(y, clip_logit(z, bound)), weights=weights) for bound in bounds]
     return float(bounds[int(np.argmin(losses))])
 
 
 def clip_logit(z: Array, bound: float) -> Array:
     """Log-odds of a probability kept within [bound, 1 - bound]."""
     return np.clip(z, logit(bound), -logit(bound))
+
+
+def row_losses(y: Int, z: Array) -> Array:
+    """[n] log loss of each row from its log-odds."""
+    return np.logaddexp(0, z) - y * z
 
 
 def logit(p: float) -> float:
@@ -240,7 +251,3 @@ def _minimise(
         return loss, np.array([g @ residual for g in gradients(theta)])
 
     return minimize(objective, np.array(start), jac=True, method="L-BFGS-B", bounds=bounds).x
-
-
-def _row_losses(y: Int, z: Array) -> Array:
-    return np.logaddexp(0, z) - y * z
