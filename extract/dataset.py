@@ -152,6 +152,7 @@ def _from_metadata(store: Store, names: list[str], tables: list[str]) -> list[Cl
                 filename,
                 store.join(filename),
                 label=_label(entry.get("label"), where),
+                group=str(entry.get("group") or ""),
                 source=str(entry.get("source") or part) or None,
                 original=posixpath.normpath(posixpath.join(part, original)) if original else "",
             )

@@ -47,6 +47,14 @@ def test_challenge_layout_gives_labels_and_connected_groups(challenge):
     assert clips["part_1/d.mp4"].source == "part_1"
 
 
+def test_metadata_may_give_groups(tmp_path):
+    entries = {"a.mp4": {"label": "REAL", "group": "club"}, "b.mp4": {"label": "FAKE", "group": "club"}}
+    (tmp_path / "metadata.json").write_text(json.dumps(entries))
+    for name in entries:
+        (tmp_path / name).write_bytes(b"x")
+    assert {clip.group for clip in find_clips(str(tmp_path))} == {"club"}
+
+
 def test_plain_folder_is_searched_to_any_depth_and_links_do_not_loop(tmp_path):
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "deep" / "er" / "Ünï cödé.MP4").write_bytes(b"x")
