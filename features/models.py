@@ -154,6 +154,7 @@ def save_weights(net: LiteNet, file: Path, card: Card) -> None:
     }
     partial = file.with_suffix(".partial")
     save_file(state, str(partial), metadata={"card": json.dumps(asdict(card))})
+    partial.chmod(0o644)  # safetensors writes files for their owner only
     partial.replace(file)
 
 

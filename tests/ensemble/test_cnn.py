@@ -328,3 +328,16 @@ def test_scores_command_uses_the_network_that_left_the_clip_out(rng, fold_weight
     assert [line["quality"] for line in lines] == ["as it is", "half size, CRF 32"]
     assert lines[0]["logit"] == {"c0": 1.5, "c1": -2.5, "c2": 1.5, "c3": -2.5}
     assert lines[0]["all"]["auc"] == 0
+
+
+def test_fine_tuned_weights_are_drawn_to_the_base(data, options):
+    from features.models import Card, LiteNet, save_weights
+
+    base = LiteNet()
+    save_weights(base, options.out / "base.safetensors", Card())
+    run = cnn.Run(dataclasses.replace(TINY, name="fold0"), data, options)
+    with torch.no_grad():
+        run.average.logit.bias += 1.0
+    run._draw_to_base()
+    gained = float((run.average.logit.bias - base.logit.bias).item())
+    assert gained == pytest.approx(cnn.FINE_SHARE, abs=1e-3)
