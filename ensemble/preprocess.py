@@ -130,6 +130,6 @@ class Inputs:
         )
 
 
-def _short(values: Array) -> Array:
+def _short(values: NDArray[np.floating]) -> Array:
     """The decimal of fewest digits that tells each value from its neighbours in float32, the table's precision."""
     return np.array([float(str(one)) for one in values.astype(np.float32)])
