@@ -50,6 +50,8 @@ def command(data, out, *options, env=None):
         stderr=subprocess.PIPE,
         text=True,
         env=env,
+        # a test run in the background ignores interrupts, and its children would inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
 
 
@@ -134,7 +136,10 @@ def test_an_interrupt_stops_within_two_seconds_and_leaves_nothing(folder, tmp_pa
     assert children
     process.send_signal(signal.SIGINT)
     started = time.monotonic()
-    _, error = process.communicate(timeout=20)
+    try:
+        _, error = process.communicate(timeout=20)
+    finally:
+        process.kill()
     assert time.monotonic() - started < 2.0
     assert process.returncode == 130
     assert "run the same command again" in error
