@@ -128,12 +128,15 @@ def kept(distances: Array, a: float, b: float) -> Array:
 
 
 def choose(left_out: LeftOut) -> tuple[float, float]:
-    """The strengths with the least log loss; (0, 0) when choosing on other sources does not pay."""
-    if len(np.unique(left_out.part)) < 2:
+    """The strengths with the least log loss; (0, 0) unless choosing on other sources pays beyond one standard error.
+
+    The error is that of the summed gain over the parts left out, which are the independent pieces of evidence.
+    """
+    parts, part = np.unique(left_out.part, return_inverse=True)
+    if len(parts) < 2:
         return 0.0, 0.0
-    without = loss(left_out, 0.0, 0.0)
-    chosen = nested_loss(left_out)
-    if not chosen.mean() < without.mean():
+    gains = np.bincount(part, loss(left_out, 0.0, 0.0) - nested_loss(left_out))
+    if not gains.sum() > np.sqrt(len(parts)) * gains.std(ddof=1):
         return 0.0, 0.0
     return best(left_out)
 
