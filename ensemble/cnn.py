@@ -104,6 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches (default 0: this one)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --out")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--start", type=Path, help="weights that the base starts from, at full size (default: those of ImageNet)"
+    )
     return parser
 
 
@@ -217,14 +220,15 @@ class Run:
 
     def _start(self) -> None:
         base = self.options.out / "base.safetensors"
-        if self.phase.name == "base":
+        weights = self.options.start if self.phase.name == "base" else base
+        if weights is None:
             self.net.load_state_dict(imagenet_weights(self.net))
-        elif base.exists():
+        elif weights.exists():
             from safetensors.torch import load_file
 
-            self.net.load_state_dict(load_file(str(base)))
+            self.net.load_state_dict(load_file(str(weights)))
         else:
-            raise ModelError(f"{base} is missing; run the phase base first")
+            raise ModelError(f"{weights} is missing; run the phase base first")
         self.average.load_state_dict(self.net.state_dict())
 
     def go(self) -> None:
@@ -273,7 +277,8 @@ class Run:
                     value.lerp_(base[name].float(), 1 - FINE_SHARE)
 
     def _size(self) -> int:
-        return SMALL_PX if self.seconds / self.budget_s < self.phase.small_until else self.card.input_size
+        small = self.options.start is None and self.seconds / self.budget_s < self.phase.small_until
+        return SMALL_PX if small else self.card.input_size
 
     def _log_row(self, losses: list[float], size: int) -> tuple[Any, ...]:
         checked = self._quick_check() if self.step % CHECK_STEPS == 0 else ("", "")

@@ -6,11 +6,14 @@ crops. Colour is touched only where a crop is taken.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Protocol
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.decode import Clip, Frame
+from extract.decode import Frame
 from extract.faces import FaceDetector
 from extract.link import linked
 from extract.tracks import TrackBuilder, Tracker
@@ -27,14 +30,42 @@ MIN_FACE_PX = 24.0
 MAX_TRACKS = 3
 
 
-class Observer:
-    """Loads the detectors once and observes clip after clip; nothing of a clip stays for the next."""
+class Footage(Protocol):
+    """What can be observed: an opened clip, or a still."""
 
-    def __init__(self) -> None:
+    @property
+    def frames_expected(self) -> int:
+        """Number of frames as announced; 0 where unknown."""
+        ...
+
+    def frames(self) -> Iterator[Frame]:
+        """Upright frames, times increasing."""
+        ...
+
+    def audio(self) -> tuple[NDArray[np.float32] | None, float]:
+        """Mono sound at 16 kHz and the time of its first sample."""
+        ...
+
+    def remarks(self) -> tuple[str, ...]:
+        """What went wrong while reading."""
+        ...
+
+
+class Observer:
+    """Loads the detectors once and observes clip after clip; nothing of a clip stays for the next.
+
+    Parameters
+    ----------
+    identities
+        Compute the face embeddings that the identity family needs, the dearest part of a short clip.
+    """
+
+    def __init__(self, *, identities: bool = True) -> None:
         cv2.setNumThreads(1)
         self._detector = FaceDetector()
+        self._identities = identities
 
-    def observe(self, clip: Clip) -> Observation:
+    def observe(self, clip: Footage) -> Observation:
         """One pass over a clip.
 
         Raises
@@ -49,7 +80,7 @@ class Observer:
         audio, audio_start_s = clip.audio()
         times = np.array(scene.times, np.float64)
         step = float(np.diff(times).mean()) if len(times) > 1 else 0.0
-        tracks, n_faces = _tracks(scene.tracker.finish(), times, scene.cuts)
+        tracks, n_faces = _tracks(scene.tracker.finish(), times, scene.cuts, identities=self._identities)
         return Observation(
             times_s=times,
             frame_size=scene.size,
@@ -123,7 +154,9 @@ def _is_cut(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
     return bool(np.corrcoef(a.ravel(), b.ravel())[0, 1] < CUT_CORRELATION)
 
 
-def _tracks(builders: list[TrackBuilder], times: NDArray[np.float64], cuts: list[int]) -> tuple[tuple[Track, ...], int]:
+def _tracks(
+    builders: list[TrackBuilder], times: NDArray[np.float64], cuts: list[int], *, identities: bool
+) -> tuple[tuple[Track, ...], int]:
     """The people that count, main person first (longest times largest), and how many there are."""
     length = float(times[-1] - times[0])
     least = min(MIN_TRACK_S, length / 2)
@@ -136,7 +169,9 @@ def _tracks(builders: list[TrackBuilder], times: NDArray[np.float64], cuts: list
             kept.append((float(seen.sum() * np.median(sides) ** 2), track))
     kept.sort(key=lambda item: -item[0])
     chosen = [track for _, track in kept[:MAX_TRACKS]]
-    return tuple(with_embeddings(track, main=track is chosen[0]) for track in chosen), len(kept)
+    if identities:
+        chosen = [with_embeddings(track, main=number == 0) for number, track in enumerate(chosen)]
+    return tuple(chosen), len(kept)
 
 
 def _track(builder: TrackBuilder) -> Track:

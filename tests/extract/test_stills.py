@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from extract import stills
+from features import table
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def parquet(portrait, tmp_path):
+    rows = {
+        "video": ["b.mp4", "a.mp4", "c.mp4"],
+        "label": ["FAKE", "REAL", "REAL"],
+        "group": [1, 1, 2],
+        "jpeg": [jpeg(portrait[20:244, 110:334]), jpeg(portrait[20:244, 110:334, ::-1]), b"no picture"],
+    }
+    file = tmp_path / "stills.parquet"
+    pq.write_table(pa.table(rows), file)
+    return file
+
+
+def test_a_still_gives_a_row_of_single_frame_cues_and_a_broken_one_gives_its_reason(parquet, tmp_path, capsys):
+    out = tmp_path / "table.parquet"
+    assert stills.main([str(parquet), "--out", str(out), "--families", "quality,spectrum"]) == 0
+    rows = table.read_table(out).to_pylist()
+    assert [(row["filename"], row["label"], row["group"], row["status"]) for row in rows] == [
+        ("a.mp4", "REAL", "1", "ok"),
+        ("b.mp4", "FAKE", "1", "ok"),
+        ("c.mp4", "REAL", "2", "unreadable"),
+    ]
+    assert np.isfinite(rows[0]["spectrum.slope"])
+    assert np.isnan(rows[2]["spectrum.slope"])
+    assert "not a JPEG" in rows[2]["error"]
+
+
+def test_a_held_still_says_of_its_frame_what_the_frame_says_and_does_not_change(portrait):
+    observed = stills.observe(jpeg(portrait[20:244, 110:334]))
+    track = observed.tracks[0]
+    assert len(observed.times_s) == len(track) == len(track.crops) == stills.HELD_FRAMES
+    assert (track.landmarks == track.landmarks[0]).all()
+    assert all((crop == track.crops[0]).all() for crop in track.crops)
+
+
+def test_a_parquet_without_pictures_is_refused(tmp_path, caplog):
+    file = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"video": ["a"]}), file)
+    assert stills.main([str(file), "--out", str(tmp_path / "out.parquet")]) == 2
+    assert "no Parquet of stills" in caplog.text
