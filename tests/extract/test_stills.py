@@ -40,8 +40,8 @@ def test_a_still_gives_a_row_of_single_frame_cues_and_a_broken_one_gives_its_rea
         ("b.mp4", "FAKE", "1", "ok"),
         ("c.mp4", "REAL", "2", "unreadable"),
     ]
-    assert np.isfinite(rows[0]["spectrum.dct_b0"])
-    assert np.isnan(rows[2]["spectrum.dct_b0"])
+    assert np.isfinite(rows[0]["quality.blur_lap_face_med"])
+    assert np.isnan(rows[2]["quality.blur_lap_face_med"])
     assert "not a JPEG" in rows[2]["error"]
 
 
