@@ -24,6 +24,7 @@ Int = NDArray[np.int64]
 STACK = "stack"
 NO_LEARNER = frozenset({"filename", "label", "group", "fold", "stack_target"})
 MIN_CLIPS = 2  # of each class, before an AUC is told for a part of the data
+FACE_SIZE, SHARPNESS = "quality.iod_px", "quality.blur_lap_face_med"
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,40 @@ def parts(table: pa.Table, oof: OutOfFold, column: str) -> list[dict[str, Any]]:
     """Scores of the clips of each value of a base column; a part of one class is ranked against all of the other."""
     values = np.array([value or "" for value in table.column(column).to_pylist()], dtype=object)[oof.row]
     return [_part(str(value), values == value, oof) for value in sorted(set(values.tolist())) if value]
+
+
+def thirds(table: pa.Table, oof: OutOfFold, column: str, unit: str = "") -> list[dict[str, Any]]:
+    """Scores of the clips in the lowest, middle and highest third of a column, and of those without a value.
+
+    Empty when the table lacks the column, or it takes too few values to tell thirds apart.
+    """
+    if column not in table.column_names:
+        return []
+    values = table.column(column).to_numpy().astype(np.float64)[oof.row]
+    known = np.isfinite(values)
+    if not known.any():
+        return []
+    low, high = np.quantile(values[known], [1 / 3, 2 / 3])
+    if not values[known].min() < low < high:
+        return []
+    named = {
+        f"up to {low:.3g}{unit}": known & (values <= low),
+        f"to {high:.3g}{unit}": known & (values > low) & (values <= high),
+        f"above {high:.3g}{unit}": known & (values > high),
+        "not measured": ~known,
+    }
+    return [_part(name, inside, oof) for name, inside in named.items() if inside.any()]
+
+
+def score_parts(table: pa.Table, oof: OutOfFold) -> dict[str, list[dict[str, Any]]]:
+    """Scores by face size, sharpness, source or method, and status; what the table can't tell apart is left out."""
+    found = {
+        "distance of the eyes": thirds(table, oof, FACE_SIZE, " px"),
+        "sharpness of the face": thirds(table, oof, SHARPNESS),
+        "source or method": parts(table, oof, "source"),
+        "status": parts(table, oof, "status"),
+    }
+    return {name: some for name, some in found.items() if len(some) > 1}
 
 
 def _part(name: str, inside: NDArray[np.bool_], oof: OutOfFold) -> dict[str, Any]:

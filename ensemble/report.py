@@ -18,7 +18,17 @@ import pyarrow as pa
 
 from ensemble import references
 from ensemble.conclusion import findings, gain_over_constant
-from ensemble.evidence import OutOfFold, dataset_facts, family_facts, one_sided, parts, read_oof
+from ensemble.evidence import (
+    FACE_SIZE,
+    SHARPNESS,
+    OutOfFold,
+    dataset_facts,
+    family_facts,
+    one_sided,
+    parts,
+    read_oof,
+    thirds,
+)
 from ensemble.metrics import Score
 from ensemble.store import load_model
 from ensemble.worth import read_worth, verdict_of
@@ -87,6 +97,8 @@ def model_context(
         "dataset": dataset_facts(table, oof),
         "statuses": parts(table, oof, "status"),
         "sources": sources,
+        "face_sizes": thirds(table, oof, FACE_SIZE, " px"),
+        "sharpness": thirds(table, oof, SHARPNESS),
         "findings": findings(manifest, gain, one_sided(sources), worth),
         "cue_references": references.of_families(model.layout.families),
         "method_references": [references.METHODS[key] for key in sorted(references.METHODS)],

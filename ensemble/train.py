@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.evaluate import Evaluation, evaluate, fit_head, folds_table, ground_without, oof_table, sources_left_out
+from ensemble.evidence import read_oof, score_parts
 from ensemble.folds import folds_for
 from ensemble.importance import family_ablation, family_importance
 from ensemble.learners import Settings, default_settings, learner_kinds, with_settings
@@ -145,6 +146,18 @@ def summary_lines(manifest: dict[str, Any]) -> list[str]:
     return lines
 
 
+def part_lines(found: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """The stack's scores by part of the data; ``*`` marks an AUC against all clips of the other class."""
+    rows = [["the stack by", "", "REAL", "FAKE", "groups", "log loss", "AUC"]]
+    for title, some in found.items():
+        for number, part in enumerate(some):
+            counts = [str(part[key]) for key in ("n_real", "n_fake", "n_groups")]
+            area = "-" if np.isnan(part["auc"]) else f"{part['auc']:.3f}{'' if part['own'] else '*'}"
+            rows.append([title if number == 0 else "", part["name"], *counts, f"{part['log_loss']:.3f}", area])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(
@@ -183,7 +196,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> None:
     target_prior = parse_prior(arguments.target_prior)
-    data = training_set(read_table(arguments.table), str(arguments.table))
+    table = read_table(arguments.table)
+    data = training_set(table, str(arguments.table))
     folds_file = arguments.folds_file or arguments.out / "folds.parquet"
     groups = [data.group_names[one] for one in data.group]
     fold = folds_for(folds_file, data.filename, groups, data.y, n_folds=arguments.folds, seed=arguments.seed)
@@ -217,6 +231,7 @@ def _run(arguments: argparse.Namespace) -> None:
         print(json.dumps({key: manifest[key] for key in shown}))
         return
     print("\n".join([*summary_lines(manifest), "", *score_lines(manifest), ""]))
+    print("\n".join([*part_lines(score_parts(table, read_oof(arguments.out, table))), ""]))
     print(f"model  {arguments.out}")
     for name in tables:
         print(f"{Path(name).stem:5}  {arguments.out / name}")

@@ -98,7 +98,7 @@ def observe(data: bytes) -> Observation:
 
 def _held(track: Track) -> Track:
     """The only sample of a track, again and again."""
-    repeated = {}
+    repeated: dict[str, Any] = {}
     for one in fields(Track):
         value = getattr(track, one.name)
         repeated[one.name] = value * HELD_FRAMES if isinstance(value, tuple) else np.repeat(value, HELD_FRAMES, axis=0)

@@ -253,3 +253,16 @@ def test_figures_stand_few_clips_and_tied_scores():
     assert plots.reliability(plots.reliability_bins(y, p, np.arange(4))).src.startswith("data:image/svg+xml")
     assert "0.500" in plots.roc(y, {"stack": p}).alt
     assert "0.50" in plots.score_distribution(y, p).alt
+
+
+def test_scores_by_thirds_of_a_column_and_of_the_clips_without_it():
+    sizes = [10.0, 12.0, 30.0, 33.0, 80.0, 90.0, float("nan"), float("nan")]
+    table = pa.table({evidence.FACE_SIZE: sizes, "source": ["s"] * 8, "status": ["ok"] * 8})
+    y, p = np.array([0, 1] * 4), np.array([0.2, 0.8, 0.6, 0.4, 0.5, 0.5, 0.5, 0.5])
+    oof = evidence.OutOfFold(y, np.arange(8), np.arange(8), {"stack": p})
+    found = evidence.score_parts(table, oof)
+    assert list(found) == ["distance of the eyes"]  # one source, one status, no sharpness: nothing to tell apart
+    losses = [round(part["log_loss"], 6) for part in found["distance of the eyes"]]
+    assert losses == [round(-np.log(v), 6) for v in (0.8, 0.4, 0.5, 0.5)]
+    assert found["distance of the eyes"][-1]["name"] == "not measured"
+    assert evidence.thirds(pa.table({"a": [1.0] * 8}), oof, "a") == []
