@@ -104,6 +104,7 @@ class Stages:
         self._wrap(tracks.TrackBuilder, "_flow", "flow")
         self._wrap(crops.CropReservoir, "take", "crops")
         self._wrap(observe, "linked", "linking")
+        self._wrap(observe, "with_embeddings", "embeddings")
         self._wrap(decode.Clip, "audio", "audio")
         self._replace(decode.Clip, "frames", self._timed_frames(decode.Clip.frames))
         self._wrap(spec, "_measure_tracks", lambda family, *_: f"family {family.name}")

@@ -13,6 +13,7 @@ from features.observation import CROP_MAX_PX, CROP_SCALE, CROPS_PER_TRACK, PATCH
 
 EMPTY = np.empty((0, 0), np.uint8)
 GRID_PX = 8  # patches keep the frame's own grid of coding blocks
+SPARE = 4  # faces kept above those wanted: some turn out to be unusable
 GRID_STEPS = 5  # the background patch is sought on a grid of so many places a side
 
 
@@ -35,7 +36,7 @@ class CropReservoir:
     """
 
     def __init__(self, frames_expected: int) -> None:
-        self._stride = max(1, frames_expected // (2 * CROPS_PER_TRACK))
+        self._stride = max(1, frames_expected // (CROPS_PER_TRACK + SPARE))
         self._records: list[CropRecord] = []
         self.background: Square | None = None
 

@@ -20,7 +20,7 @@ from extract.tracks import TrackBuilder, Tracker
 from features.identity import DIMENSIONS, with_embeddings
 from features.observation import Observation, Track
 
-DETECT_EVERY_S = 1 / 3
+DETECT_EVERY_S = 0.4
 RECHECK_FRAMES = 3  # a doubtful track is looked for again no sooner than this
 THUMB_STEP = 16  # every 16th pixel of every 16th row tells duplicates and cuts
 CUT_LEVELS = 20.0  # a cut changes the thumbnail by more grey levels than this on average ...

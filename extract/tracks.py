@@ -23,6 +23,7 @@ MAX_FACES = 3  # people followed at the same time
 DETECTION_PULL = 0.5  # share of the way from the carried box to a confirming detection
 SQUARE_SLACK = 0.05  # the square is held while the box stays within this share of its side
 FLOW_WINDOW: dict[str, Any] = {"winSize": (15, 15), "maxLevel": 2, "criteria": (3, 10, 0.03)}  # Sun et al. 2021
+FLOW_MARGIN_PX = 24  # around the landmarks: motion from frame to frame, and the window
 MAX_FLOW_GAP_PX = 2.0 * LANDMARK_SIDE_PX / 400  # forward-backward gap of a trusted point, Sun et al. 2021
 MAX_MISSES = 2  # detections in a row without the face that end its track
 MIN_FLOW_SHARE = 0.3  # share of trusted points below which the face must be looked for anew
@@ -89,12 +90,15 @@ class TrackBuilder:
             self._patch = self._square.cut(previous, LANDMARK_SIDE_PX)
         old, new = self._patch, self._square.cut(luma, LANDMARK_SIDE_PX)
         start = self._square.to_square(self.last_landmarks, LANDMARK_SIDE_PX)
-        ahead, found, _ = cv2.calcOpticalFlowPyrLK(old, new, start, None, **FLOW_WINDOW)
-        back, found_back, _ = cv2.calcOpticalFlowPyrLK(new, old, ahead, None, **FLOW_WINDOW)
+        corner, region = _around(start)
+        start, before, after = start - corner, old[region], new[region]
+        ahead, found, _ = cv2.calcOpticalFlowPyrLK(before, after, start, None, **FLOW_WINDOW)
+        back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, ahead, None, **FLOW_WINDOW)
         trusted = (found.ravel() == 1) & (found_back.ravel() == 1)
         trusted &= np.linalg.norm(back - start, axis=1) <= MAX_FLOW_GAP_PX
         self._patch = new
-        return np.where(trusted[:, None], self._square.to_frame(ahead, LANDMARK_SIDE_PX), np.nan).astype(np.float32)
+        arrived = self._square.to_frame(ahead + corner, LANDMARK_SIDE_PX)
+        return np.where(trusted[:, None], arrived, np.nan).astype(np.float32)
 
     def _add(self, frame: Frame, points: Points, flow: Points, corners: Points) -> None:
         samples = self.samples
@@ -128,6 +132,14 @@ class TrackBuilder:
         """A detection did not show the face; True when the track ends here."""
         self.misses += 1
         return self.misses >= MAX_MISSES
+
+
+def _around(points: Points) -> tuple[Points, tuple[slice, slice]]:
+    """Left and top of the part of the landmark square that optical flow has to see, and the part itself."""
+    low = np.clip(np.floor(points.min(axis=0)) - FLOW_MARGIN_PX, 0, LANDMARK_SIDE_PX - 2 * FLOW_MARGIN_PX)
+    high = np.clip(np.ceil(points.max(axis=0)) + FLOW_MARGIN_PX, low + 2 * FLOW_MARGIN_PX, LANDMARK_SIDE_PX)
+    (left, top), (right, bottom) = low.astype(int), high.astype(int)
+    return low.astype(np.float32), (slice(top, bottom), slice(left, right))
 
 
 def _sharpness_map(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
