@@ -4,8 +4,8 @@
 
 Phases: ``base`` sees no labelled clip; ``fold0``.. each leave one fold of the clips out (no method and no person
 of it was seen), ``final`` sees all. A killed run goes on where its last checkpoint was when started again with
-``--resume``. Progress goes to stderr and to ``<out>/<phase>.csv``. Two more commands use what was trained:
-``python -m ensemble.cnn oof --help`` and ``python -m ensemble.cnn scores --help``.
+``--resume``. Progress goes to stderr and to ``<out>/<phase>.csv``. Three more commands use what was trained:
+``python -m ensemble.cnn oof --help``, ``scores --help`` and ``average --help``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 WEIGHT_DECAY = 0.02
 LABEL_SMOOTHING = 0.05  # keeps logits within about +-3.7
-FINE_SHARE = 0.5  # of the fine-tuned weights: 0 is best on methods and sources left out, 1 on those seen, 0.5 near both
 RANK_WEIGHT = 0.5  # of the order within pairs: what both share (source, light, codec) cancels there
 EMA_DECAY = 0.995
 WARM_UP_STEPS = 50
@@ -59,7 +58,7 @@ class Phase:
     """Share of the phase on ``SMALL_PX``."""
 
 
-FINE = Mix(labels=5, made=4, clips=7)
+FINE = Mix(labels=4, made=4, clips=8)
 PHASES = (
     Phase("base", 0.48, 1e-3, Mix(labels=8, made=8, clips=0), small_until=0.5),
     *(Phase(f"fold{number}", 0.12, 5e-4, FINE, left_out=number) for number in range(cnn_data.N_FOLDS)),
@@ -78,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from ensemble import cnn_scores
 
         return cnn_scores.main(arguments[1:])
+    if arguments[:1] == ["average"]:
+        return average_main(arguments[1:])
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
@@ -148,6 +149,38 @@ def imagenet_weights(net: Any) -> dict[str, Any]:
     own = net.state_dict()
     trunk = [name for name in own if not name.startswith("logit.")]
     return own | dict(zip(trunk, (v for n, v in published.items() if not n.startswith("_fc.")), strict=True))
+
+
+def average_main(arguments: Sequence[str]) -> int:
+    """Average the weights of runs that started from the same base: one network, steadier than each."""
+    parser = argparse.ArgumentParser(prog="python -m ensemble.cnn average", description=average_main.__doc__)
+    parser.add_argument("weights", type=Path, nargs="+", help="files that the training wrote")
+    parser.add_argument("--out", type=Path, required=True, help="file to write")
+    options = parser.parse_args(arguments)
+    try:
+        average(options.weights, options.out)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def average(files: Sequence[Path], out: Path) -> None:
+    """Mean of networks in weight space (Wortsman et al. 2022, "Model soups"), with the first one's card.
+
+    Raises
+    ------
+    ModelError
+        A file is missing or holds no weights of the forensic network.
+    """
+    import torch
+
+    from features.models import LiteNet, read_weights, save_weights
+
+    cards, states = zip(*(read_weights(file) for file in files), strict=True)
+    net = LiteNet()
+    net.load_state_dict({name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]})
+    save_weights(net, out, cards[0])
 
 
 class Data:
@@ -260,21 +293,8 @@ class Run:
                     if self.seconds >= self.budget_s or size != self._size():
                         break
             bar.close()
-        if name != "base":
-            self._draw_to_base()
         save_weights(self.average, out / f"{name}.safetensors", replace(self.card, version=f"1-{name}"))
         self._checkpoint.unlink(missing_ok=True)
-
-    def _draw_to_base(self) -> None:
-        """Average the fine-tuned weights with the base's (Wortsman et al. 2022): steadier on what neither saw."""
-        import torch
-        from safetensors.torch import load_file
-
-        base = load_file(str(Path(self.options.out) / "base.safetensors"), device=str(self.device))
-        with torch.no_grad():
-            for name, value in self.average.state_dict().items():
-                if value.is_floating_point():
-                    value.lerp_(base[name].float(), 1 - FINE_SHARE)
 
     def _size(self) -> int:
         small = self.options.start is None and self.seconds / self.budget_s < self.phase.small_until

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ensemble.cnn_index import decode_jpeg
 from forge import blend
+from forge.alike import alike
 from forge.crops import Image, Quality, View, apply_quality, apply_view, sample_quality, sample_view
 from forge.resynthesis import resynthesise
 
@@ -27,6 +28,7 @@ N_FOLDS = 3
 MAX_BATCHES = 1_000_000
 DONORS = 6  # candidates of which the one with the most similar landmarks is taken
 P_SAME_GROUP = 0.6  # a FAKE clip is paired with a REAL of its group, where there is one; else any source
+P_ALIKE = 0.7  # of the clip pairs are made alike in colour and sharpness: it carries over to methods left out
 KINDS, KIND_SHARES = ("self_blend", "resynthesis", "part", "swap"), (0.35, 0.3, 0.15, 0.2)
 
 
@@ -260,9 +262,12 @@ class Batches:
             sources = self._by_method[False]
             of_source = sources[_even(sources, rng)]
             rows = of_source[sorted(of_source)[rng.integers(len(of_source))]]
-        return self._clips.face(int(rng.choice(rows)), with_landmarks=False), self._clips.face(
-            fake, with_landmarks=False
-        )
+        pair = (self._clips.face(row, with_landmarks=False) for row in (int(rng.choice(rows)), fake))
+        (real_image, real_box, _), (fake_image, fake_box, _) = pair
+        if rng.random() < P_ALIKE:
+            recolour_real = bool(rng.random() < 0.5)
+            real_image, fake_image = alike(real_image, real_box, fake_image, fake_box, recolour_first=recolour_real)
+        return (real_image, real_box, None), (fake_image, fake_box, None)
 
 
 def _even(methods: Mapping[str, Sized], rng: np.random.Generator) -> str:

@@ -35,6 +35,7 @@ STAGES = (
 )
 STEM_CHANNELS, EMBEDDING = 32, 1280
 BN_EPS, BN_MOMENTUM = 1e-3, 0.01  # as the published weights were trained
+NO_WEIGHTS = "no weights of the forensic network; train them with make cnn"
 DROP_PATH = 0.2  # stochastic depth of the last block, rising linearly from 0 (Huang et al. 2016)
 
 
@@ -158,6 +159,24 @@ def save_weights(net: LiteNet, file: Path, card: Card) -> None:
     partial.replace(file)
 
 
+def read_weights(file: Path) -> tuple[Card, dict[str, Tensor]]:
+    """Card and state in single precision of what :func:`save_weights` wrote.
+
+    Raises
+    ------
+    ModelError
+        The file is missing, damaged, or something else.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(file), framework="pt") as opened:
+            card = Card(**json.loads((opened.metadata() or {})["card"]))
+            return card, {name: opened.get_tensor(name).float() for name in opened.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{file}: {NO_WEIGHTS} ({error})") from error
+
+
 class Detector:
     """Weights ready to run on one thread: deterministic, whatever the batch's order.
 
@@ -173,25 +192,17 @@ class Detector:
     """
 
     def __init__(self, file: Path) -> None:
-        from safetensors import SafetensorError, safe_open
-
+        self.card, state = read_weights(file)
+        self._net = LiteNet()
         try:
-            content = file.read_bytes()
-            with safe_open(str(file), framework="pt") as opened:
-                card = json.loads((opened.metadata() or {})["card"])
-                state = {name: opened.get_tensor(name).float() for name in opened.keys()}  # noqa: SIM118
-            self.card = Card(**card)
-            self._net = LiteNet()
             self._net.load_state_dict(state)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ModelError(
-                f"{file} holds no weights of the forensic network: train them with make cnn ({error})"
-            ) from error
+        except RuntimeError as error:
+            raise ModelError(f"{file}: {NO_WEIGHTS} ({error})") from error
         if self.card.logit_positive != "fake":
             raise ModelError(
                 f"{file} counts logits as positive for {self.card.logit_positive!r}, not for a fake; retrain it"
             )
-        self.sha256 = hashlib.sha256(content).hexdigest()
+        self.sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
         self._net.eval()
         for module in [module for module in self._net.modules() if isinstance(module, ConvBN)]:
             module.fuse()

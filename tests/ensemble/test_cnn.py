@@ -119,9 +119,20 @@ def test_targets_follow_the_labels(pools, monkeypatch):
     from forge.crops import Quality
 
     monkeypatch.setattr(cnn_data, "sample_quality", lambda rng: Quality())
+    monkeypatch.setattr(cnn_data, "P_ALIKE", 0.0)  # colour is these pools' label
     pixels, targets = batches(pools, Mix(labels=8, made=0, clips=8))[0]
     red = pixels[:, 0].mean(axis=(1, 2))
     assert ((red > 128) == (targets == 1)).all()
+
+
+def test_pairs_of_clips_made_alike_keep_no_label_in_their_colour(pools, monkeypatch):
+    from forge.crops import Quality
+
+    monkeypatch.setattr(cnn_data, "sample_quality", lambda rng: Quality())
+    monkeypatch.setattr(cnn_data, "P_ALIKE", 1.0)
+    pixels, _ = batches(pools, Mix(labels=0, made=0, clips=8))[0]
+    red = pixels[:, 0].mean(axis=(1, 2))
+    assert np.abs(red[1::2] - red[0::2]).max() < 40  # 245 as they are
 
 
 def test_what_is_left_out_is_never_drawn(pools, monkeypatch):
@@ -161,7 +172,7 @@ def data(pools):
 @pytest.fixture
 def options(tmp_path, monkeypatch):
     monkeypatch.setattr(cnn, "imagenet_weights", lambda net: net.state_dict())
-    return argparse.Namespace(out=tmp_path, minutes=1.0, device="cpu", workers=0, resume=False, seed=0)
+    return argparse.Namespace(out=tmp_path, minutes=1.0, device="cpu", workers=0, resume=False, seed=0, start=None)
 
 
 TINY = cnn.Phase("base", 1.0, 1e-3, Mix(labels=1, made=1, clips=0))
@@ -330,14 +341,17 @@ def test_scores_command_uses_the_network_that_left_the_clip_out(rng, fold_weight
     assert lines[0]["all"]["auc"] == 0
 
 
-def test_fine_tuned_weights_are_drawn_to_the_base(data, options):
-    from features.models import Card, LiteNet, save_weights
+def test_averaged_weights_lie_between_those_of_the_runs(tmp_path):
+    import torch
 
-    base = LiteNet()
-    save_weights(base, options.out / "base.safetensors", Card())
-    run = cnn.Run(dataclasses.replace(TINY, name="fold0"), data, options)
-    with torch.no_grad():
-        run.average.logit.bias += 1.0
-    run._draw_to_base()
-    gained = float((run.average.logit.bias - base.logit.bias).item())
-    assert gained == pytest.approx(cnn.FINE_SHARE, abs=1e-3)
+    from features.models import Card, LiteNet, read_weights, save_weights
+
+    files = [tmp_path / f"{name}.safetensors" for name in "ab"]
+    for seed, file in enumerate(files):
+        torch.manual_seed(seed)
+        save_weights(LiteNet(), file, Card(version=f"1-{seed}"))
+    out = tmp_path / "mean.safetensors"
+    assert cnn.main(["average", *map(str, files), "--out", str(out)]) == 0
+    first, second, mean = (read_weights(file)[1]["logit.weight"] for file in (*files, out))
+    torch.testing.assert_close(mean, (first + second) / 2, atol=1e-3, rtol=1e-3)
+    assert cnn.main(["average", str(files[0]), str(tmp_path / "none.safetensors"), "--out", str(out)]) == 2
