@@ -7,6 +7,7 @@ are a grouped cross-validation, whose models are then kept and averaged.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -43,7 +44,7 @@ def grow_together(bags: list[Any], n_rounds: int, patience: int) -> int:
     return best
 
 
-class _Boosted:
+class _Boosted(ABC):
     """What both libraries share: bags, the mean of their log-odds, and files."""
 
     name = ""
@@ -86,24 +87,24 @@ class _Boosted:
             raise ValueError(f"no booster {stem}_bag0{cls.suffix}")
         return result
 
-    def _start(self, X: Float, y: Int, weights: Array, rows: Int, stop: Int, seed: int) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def _start(self, X: Float, y: Int, weights: Array, rows: Int, stop: Int, seed: int) -> Any: ...
 
-    def _finish(self, bag: Any, n_rounds: int) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def _finish(self, bag: Any, n_rounds: int) -> Any: ...
 
-    def _raw(self, booster: Any, X: Float) -> Array:
-        raise NotImplementedError
+    @abstractmethod
+    def _raw(self, booster: Any, X: Float) -> Array: ...
 
-    def _shap(self, booster: Any, X: Float) -> Array:
-        raise NotImplementedError
+    @abstractmethod
+    def _shap(self, booster: Any, X: Float) -> Array: ...
 
-    def _text(self, booster: Any) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _text(self, booster: Any) -> str: ...
 
     @classmethod
-    def _parse(cls, text: str) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def _parse(cls, text: str) -> Any: ...
 
 
 class LightGBM(_Boosted):
@@ -112,11 +113,9 @@ class LightGBM(_Boosted):
     name = "lightgbm"
     suffix = ".txt"
 
-    def _start(self, X: Float, y: Int, weights: Array, rows: Int, stop: Int, seed: int) -> Any:
-        import lightgbm
-
+    def _parameters(self, seed: int) -> dict[str, Any]:
         settings = self.settings
-        parameters = {
+        return {
             "objective": "binary",
             "metric": "binary_logloss",
             "verbosity": -1,
@@ -135,6 +134,11 @@ class LightGBM(_Boosted):
             "max_bin": settings.max_bin,
             "min_data_in_bin": 3,
         }
+
+    def _start(self, X: Float, y: Int, weights: Array, rows: Int, stop: Int, seed: int) -> Any:
+        import lightgbm
+
+        parameters = self._parameters(seed)
         data = lightgbm.Dataset(X[rows], y[rows], weight=weights[rows], params=parameters)
         held = lightgbm.Dataset(X[stop], y[stop], weight=weights[stop], reference=data, params=parameters)
         booster = lightgbm.Booster(parameters, data)

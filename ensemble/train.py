@@ -231,7 +231,8 @@ def _run(arguments: argparse.Namespace) -> None:
         print(json.dumps({key: manifest[key] for key in shown}))
         return
     print("\n".join([*summary_lines(manifest), "", *score_lines(manifest), ""]))
-    print("\n".join([*part_lines(score_parts(table, read_oof(arguments.out, table))), ""]))
+    if found := score_parts(table, read_oof(arguments.out, table)):
+        print("\n".join([*part_lines(found), ""]))
     print(f"model  {arguments.out}")
     for name in tables:
         print(f"{Path(name).stem:5}  {arguments.out / name}")

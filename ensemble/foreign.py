@@ -1,0 +1,107 @@
+"""A feature table from somebody else's numbers: ``python -m ensemble.foreign cues.csv --out cues.parquet``.
+
+The CSV has the columns ``filename`` and ``label``, and may have ``group``, ``source`` and ``fold``; every other
+column is a cue, empty where undefined. The table trains and is judged like one that was extracted; a ``fold``
+column becomes the fold file that ``ensemble.train --folds-file`` keeps to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from features.errors import InputError, TableError
+from features.table import BASE_COLUMNS, BASE_SCHEMA, METADATA_KEY, SCHEMA_VERSION, write_table
+
+FAMILY = "foreign"
+ABOUT = ("filename", "label", "group", "source", "fold")
+
+
+def read_csv(file: Path) -> pa.Table:
+    """The CSV, cues as float32.
+
+    Raises
+    ------
+    TableError
+        It is missing, lacks a column, or a cue is no number.
+    """
+    text = dict.fromkeys(("filename", "label", "group", "source"), pa.string())
+    options = pyarrow.csv.ConvertOptions(column_types=text, strings_can_be_null=True)
+    try:
+        found = pyarrow.csv.read_csv(file, convert_options=options)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise TableError(f"{file}: not a CSV that can be read ({error})") from error
+    for name in ("filename", "label"):
+        if name not in found.column_names:
+            raise TableError(f"{file}: lacks the column {name!r}; cues need {name}, label and, best, group")
+    cues = [name for name in found.column_names if name not in ABOUT]
+    for name in cues:
+        if not (pa.types.is_floating(found[name].type) or pa.types.is_integer(found[name].type)):
+            raise TableError(f"{file}: column {name!r} holds something that is no number")
+    return found
+
+
+def feature_table(cues: pa.Table) -> pa.Table:
+    """A feature table of one family; a clip without a group is a group of its own."""
+    n, names = cues.num_rows, [name for name in cues.column_names if name not in ABOUT]
+    filenames = cues["filename"].to_pylist()
+    given = cues["group"].to_pylist() if "group" in cues.column_names else [None] * n
+    base = {
+        "filename": filenames,
+        "label": cues["label"].to_pylist(),
+        "group": [group or name for group, name in zip(given, filenames, strict=True)],
+        "source": cues["source"].to_pylist() if "source" in cues.column_names else [None] * n,
+        "status": ["ok"] * n,
+        "error": [""] * n,
+        "duration_s": [0.0] * n,
+        "n_frames": [0] * n,
+        "n_faces": [0] * n,
+    }
+    columns = {f"{FAMILY}.{name}": cues[name].cast(pa.float32()).to_numpy() for name in names}
+    columns[f"{FAMILY}.valid_share"] = np.mean([np.isfinite(values) for values in columns.values()], axis=0)
+    description = {
+        "schema": SCHEMA_VERSION,
+        "extractor": FAMILY,
+        "families": {FAMILY: 1},
+        "columns": {name: {"unit": "1", "direction": "either", "family": FAMILY} for name in columns},
+    }
+    fields = [*BASE_SCHEMA, *(pa.field(name, pa.float32()) for name in columns)]
+    schema = pa.schema(fields, metadata={METADATA_KEY: json.dumps(description)})
+    arrays = [pa.array(base[name], BASE_SCHEMA.field(name).type) for name in BASE_COLUMNS]
+    arrays += [pa.array(values, pa.float32(), from_pandas=False) for values in columns.values()]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; 0 done, 2 the user's input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ensemble.foreign", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("csv", type=Path, help="file with filename, label, group and cues")
+    parser.add_argument("--out", type=Path, required=True, help="table to write")
+    options = parser.parse_args(argv)
+    try:
+        cues = read_csv(options.csv)
+        table = feature_table(cues)
+        write_table(table, options.out)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"table  {options.out}: {table.num_rows} rows, {table.num_columns - len(BASE_COLUMNS)} columns")
+    if "fold" in cues.column_names:
+        folds = options.out.with_suffix(".folds.parquet")
+        pq.write_table(pa.table({**{name: table[name] for name in ("filename", "group")}, "fold": cues["fold"]}), folds)
+        print(f"folds  {folds}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""Tables of somebody else's numbers."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from ensemble import foreign, train
+from features import table
+
+CSV = """filename,label,group,fold,sharp,"odd name"
+b.mp4,FAKE,g1,1,0.5,2
+a.mp4,REAL,g1,1,,1
+c.mp4,REAL,,0,1.5,3
+"""
+
+
+@pytest.fixture
+def csv(tmp_path):
+    file = tmp_path / "cues.csv"
+    file.write_text(CSV)
+    return file
+
+
+def test_cues_groups_and_folds_arrive(csv, tmp_path):
+    out = tmp_path / "cues.parquet"
+    assert foreign.main([str(csv), "--out", str(out)]) == 0
+    found = table.read_table(out)
+    assert found["group"].to_pylist() == ["g1", "g1", "c.mp4"]
+    assert table.feature_columns(found) == ["foreign.sharp", "foreign.odd name", "foreign.valid_share"]
+    np.testing.assert_array_equal(found["foreign.sharp"].to_numpy(), np.float32([0.5, np.nan, 1.5]))
+    np.testing.assert_array_equal(found["foreign.valid_share"].to_numpy(), np.float32([1, 0.5, 1]))
+    assert pq.read_table(tmp_path / "cues.folds.parquet")["fold"].to_pylist() == [1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("label,x\nREAL,1\n", "lacks the column 'filename'"),
+        ("filename,label,x\na,REAL,much\n", "column 'x' holds something that is no number"),
+        ("", "not a CSV"),
+    ],
+)
+def test_what_is_no_table_is_refused(tmp_path, capsys, text, said):
+    file = tmp_path / "bad.csv"
+    file.write_text(text)
+    assert foreign.main([str(file), "--out", str(tmp_path / "out.parquet")]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_such_a_table_trains(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    rows = [
+        f"{n}.mp4,{'FAKE' if n % 2 else 'REAL'},g{n // 4},{n // 4 % 3},{rng.normal() + 2 * (n % 2):.4f}"
+        for n in range(60)
+    ]
+    file, out = tmp_path / "cues.csv", tmp_path / "cues.parquet"
+    file.write_text("\n".join(["filename,label,group,fold,x", *rows]))
+    assert foreign.main([str(file), "--out", str(out)]) == 0
+    folds = tmp_path / "cues.folds.parquet"
+    options = ["--folds-file", str(folds), "--out", str(tmp_path / "m"), "--learners", "logistic", "--quiet"]
+    assert train.main(["--table", str(out), *options]) == 0
+    assert "3 folds" in capsys.readouterr().out
