@@ -13,6 +13,7 @@ import pytest
 
 from extract import extract_all
 from extract.dataset import find_clips
+from extract.keep import Keeper
 from features import table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,3 +137,14 @@ def test_clips_on_object_storage_are_found_with_their_metadata(bucket):
     fs.pipe_file("challenge/part/a.mp4", b"x")
     (clip,) = find_clips(url, {"endpoint_url": endpoint})
     assert (clip.filename, clip.label, clip.path) == ("part/a.mp4", "FAKE", "s3://challenge/part/a.mp4")
+
+
+def test_fingerprints_come_from_the_listing_and_not_from_a_request_for_each_clip(bucket):
+    import s3fs
+
+    url, endpoint, fs = bucket
+    fs.pipe({"challenge/train/a.mp4": b"123", "challenge/train/deep/b.mp4": b"1234"})
+    clips = find_clips(f"{url}/train", {"endpoint_url": endpoint})
+    s3fs.S3FileSystem(endpoint_url=endpoint, skip_instance_cache=True).rm("challenge/train", recursive=True)
+    keeper = Keeper("", {"endpoint_url": endpoint})
+    assert [keeper.key(clip.path, 9.0).split(":")[0] for clip in clips] == ["3", "4"]  # though they are gone
