@@ -92,7 +92,10 @@ def clip_scores(pool: Any, keys: list[str], predict: Any, size: int) -> dict[str
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Scores of the fold networks on the clips that each left out, pooled; as they are and compressed anew."""
+    """Scores of the fold networks on the clips that each left out, pooled; as they are and compressed anew.
+
+    Prints a table; ``OUT/scores.json`` has the logit of every clip, too.
+    """
     from features.models import Detector
     from forge.crops import Quality
 
@@ -105,6 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         fold_of = {row["filename"]: int(row["fold"]) for row in csv.DictReader(file)}
     keys = sorted(set(pool.key) & fold_of.keys())
     networks = {fold: Detector(options.out / f"fold{fold}.safetensors") for fold in set(fold_of.values())}
+    everything: dict[str, Any] = {}
     for name, quality in {"as it is": None, "half size, CRF 32": Quality(reduction=0.5, h264_crf=32)}.items():
         logits = np.empty(len(keys), np.float32)
         for number, key in enumerate(keys):
@@ -115,20 +119,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         first = [int(np.flatnonzero(pool.key == key)[0]) for key in keys]
         found = summary(logits, pool.fake[first], pool.source[first], pool.group[first])
         per_clip = {key: round(float(logit), 3) for key, logit in zip(keys, logits, strict=True)}
-        print(json.dumps({"quality": name, **found, "logit": per_clip}))
+        print("\n".join([name, *lines(found), ""]))
+        everything[name] = {**found, "logit": per_clip}
+    (options.out / "scores.json").write_text(json.dumps(everything, indent=1), encoding="utf-8")
     return 0
 
 
 def summary(
     logits: NDArray[np.float32], fake: NDArray[np.bool_], source: NDArray[Any], group: NDArray[Any]
 ) -> dict[str, Any]:
-    """Scores of all clips, AUC of each method against all REAL, median logit of each source, paired accuracy."""
+    """Scores of all clips, of each method, median logit of each source, paired accuracy.
+
+    ``methods`` holds for each method the number of clips, ``auc`` against all REAL, and ``own`` against the REAL of
+    its own groups where there are any (people and source alike); each with a 95 % interval over groups.
+    """
     scores: dict[str, Any] = {"all": rounded(logits, fake)} if fake.any() and not fake.all() else {}
-    scores["auc"] = {
-        f"{name} ({(source == name).sum()})": round(
-            binary_scores(logits[(source == name) | ~fake], fake[(source == name) | ~fake])[0], 3
-        )
-        for name in sorted(set(source[fake]))
+    scores["methods"] = {
+        str(name): _method(logits, fake, source == name, group) for name in sorted(set(source[fake].tolist()))
     }
     scores["median"] = {str(name): round(float(np.median(logits[source == name])), 2) for name in sorted(set(source))}
     right = [
@@ -136,6 +143,48 @@ def summary(
         for one in sorted(set(group[fake]) & set(group[~fake]))
     ]
     return scores | {"paired": [sum(right), len(right)]}
+
+
+def _method(
+    logits: NDArray[np.float32], fake: NDArray[np.bool_], inside: NDArray[np.bool_], group: NDArray[Any]
+) -> dict[str, Any]:
+    forged = inside & fake
+    kin = ~fake & np.isin(group.astype(str), np.unique(group[forged].astype(str)))
+    found: dict[str, Any] = {"n": int(forged.sum()), "auc": _auc_interval(logits, fake, group, forged | ~fake)}
+    if kin.any():
+        found["own"] = _auc_interval(logits, fake, group, forged | kin)
+    return found
+
+
+def _auc_interval(
+    logits: NDArray[np.float32], fake: NDArray[np.bool_], group: NDArray[Any], rows: NDArray[np.bool_]
+) -> list[float]:
+    """AUC of some rows with its interval over groups, rounded; NaN without both classes."""
+    from ensemble.metrics import auc, with_intervals
+
+    y, z = fake[rows].astype(np.int64), logits[rows].astype(np.float64)
+    number = np.unique(group[rows].astype(str), return_inverse=True)[1]
+    score = with_intervals({"auc": lambda w: auc(y, z, w)}, number)["auc"]
+    return [round(value, 3) for value in (score.value, score.low, score.high)]
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """A summary as text."""
+    whole = found.get("all")
+    told = []
+    if whole:
+        told.append(
+            f"{whole['n']} clips: AUC {whole['auc']:.3f}, log loss {whole['log_loss']:.3f} "
+            f"({whole['log_loss_scaled']:.3f} with the logits times {whole['factor']:.2f}), "
+            f"REAL called sure fakes {whole['false_alarms']:.1%}"
+        )
+    told.append(f"groups in the right order: {found['paired'][0]:.0f} of {found['paired'][1]}")
+    for name, one in found["methods"].items():
+        text = f"  {name:24s}{one['n']:4d}  {one['auc'][0]:.3f} [{one['auc'][1]:.3f}, {one['auc'][2]:.3f}]"
+        if "own" in one:
+            text += f"   own groups {one['own'][0]:.3f} [{one['own'][1]:.3f}, {one['own'][2]:.3f}]"
+        told.append(text)
+    return told
 
 
 def _stills_paired(pool: Any, rows: NDArray[np.int64], logits: NDArray[np.float32]) -> float:

@@ -220,7 +220,7 @@ def test_a_phase_ends_in_weights_a_log_and_scores(data, options):
     assert (options.out / "base.csv").read_text().splitlines()[0] == ",".join(cnn.LOG_COLUMNS)
     measured = run.measured()
     assert measured["stills"]["n"] == 40
-    assert set(measured["clips"]["auc"]) == {"loopy (4)"}
+    assert measured["clips"]["methods"]["loopy"]["n"] == 4
     json.dumps(measured)
 
 
@@ -264,7 +264,12 @@ def test_summary_pairs_within_groups():
     group = np.array(["a", "a", "b", "b", "c"], dtype=object)
     found = cnn_scores.summary(logits, fake, source, group)
     assert found["paired"] == [1.0, 2]
-    assert found["auc"] == {"m (1)": 0.5, "n (2)": 0.75}
+    assert {name: (one["n"], one["auc"][0]) for name, one in found["methods"].items()} == {
+        "m": (1, 0.5),
+        "n": (2, 0.75),
+    }
+    assert found["methods"]["m"]["own"][0] == 1.0  # against the REAL of its group alone
+    assert found["methods"]["n"]["own"][0] == 0.5  # group c has no REAL: its fake is above, the other below
     assert found["median"]["real"] == 0.5
 
 
@@ -335,10 +340,11 @@ def test_scores_command_uses_the_network_that_left_the_clip_out(rng, fold_weight
     cnn_index.cached(fold_weights / "cache" / "clips.parquet", iter(index_table(rng, rows).to_pylist()))
     (fold_weights / "clip_folds.csv").write_text("filename,fold\nc0,0\nc1,1\nc2,0\nc3,1\n")
     assert cnn.main(["scores", "--out", str(fold_weights), "--frames", "1"]) == 0
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["quality"] for line in lines] == ["as it is", "half size, CRF 32"]
-    assert lines[0]["logit"] == {"c0": 1.5, "c1": -2.5, "c2": 1.5, "c3": -2.5}
-    assert lines[0]["all"]["auc"] == 0
+    found = json.loads((fold_weights / "scores.json").read_text())
+    assert list(found) == ["as it is", "half size, CRF 32"]
+    assert found["as it is"]["logit"] == {"c0": 1.5, "c1": -2.5, "c2": 1.5, "c3": -2.5}
+    assert found["as it is"]["all"]["auc"] == 0
+    assert "4 clips: AUC 0.000" in capsys.readouterr().out
 
 
 def test_averaged_weights_lie_between_those_of_the_runs(tmp_path):
