@@ -144,11 +144,10 @@ def unmeasured_families(table: pa.Table) -> list[dict[str, str]]:
 
 def unavailable_families() -> dict[str, str]:
     """Families that can't measure anything in this installation, with the reason."""
-    from features import forensic_cnn
+    from features import forensic_base, forensic_cnn
 
-    if forensic_cnn.weights_file().is_file():
-        return {}
-    return {"forensic_cnn": "the network's weights are not installed"}
+    files = {forensic_cnn.NAME: forensic_cnn.weights_file(), forensic_base.NAME: forensic_base.WEIGHTS}
+    return {name: "the network's weights are not installed" for name, file in files.items() if not file.is_file()}
 
 
 def _shares(table: pa.Table, family: str) -> list[float]:

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ensemble.folds import assign_folds
-from ensemble.learners import default_settings
 from ensemble.matrix import Layout, TrainingSet, measured_rows
+from ensemble.registry import default_settings
 from ensemble.train import progress_bar, train
 
 N_ROWS = 119_146  # DFDC training set (Dolhansky et al. 2020)

@@ -9,7 +9,7 @@ All settings follow the number of groups, not of rows: sixty clips of ten people
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from ensemble.matrix import Float, Int, Layout
 
 Array = NDArray[np.float64]
-MAX_KERNEL_ROWS = 20_000
 MAX_LOGIT = 12.0  # p = 6e-6: further out a log-odds carries no information at any size of data met here
 
 
@@ -89,16 +88,6 @@ def settings_for(n_rows: int, n_groups: int) -> Settings:
     )
 
 
-def default_settings(n_rows: int, n_groups: int) -> dict[str, Settings]:
-    """Learner name to settings, for the learners that suit a table of this size.
-
-    The kernel machine is left out of large tables: its few hundred centres no longer cover them, and it
-    costs more than the boosters.
-    """
-    names = [name for name in learner_kinds() if name != "kernel" or n_rows <= MAX_KERNEL_ROWS]
-    return dict.fromkeys(names, settings_for(n_rows, n_groups))
-
-
 def bag_splits(y: Int, groups: Int, n_bags: int, seed: int) -> Iterator[tuple[Int, Int]]:
     """Rows to fit and rows to stop by, ``n_bags`` times, groups whole and classes balanced.
 
@@ -120,21 +109,6 @@ def bag_splits(y: Int, groups: Int, n_bags: int, seed: int) -> Iterator[tuple[In
     if not found:
         everything = np.arange(len(y))
         yield everything, everything
-
-
-def learner_kinds() -> dict[str, Callable[[Layout, Settings], Learner]]:
-    """Name to constructor of every base learner; the order is that of the printed table."""
-    from ensemble.boosters import LightGBM, XGBoost
-    from ensemble.kernel import KernelMachine
-    from ensemble.linear import Logistic
-
-    return {"lightgbm": LightGBM, "xgboost": XGBoost, "logistic": Logistic, "kernel": KernelMachine}
-
-
-def load_learner(kind: str, folder: Path, stem: str, layout: Layout) -> Learner:
-    """Read one fitted learner of a model folder."""
-    constructor: Any = learner_kinds()[kind]
-    return constructor.load(folder, stem, layout)
 
 
 def by_family(columns: Array, layout: Layout) -> Array:
@@ -174,9 +148,6 @@ __all__: Sequence[str] = (
     "bag_splits",
     "by_family",
     "clipped",
-    "default_settings",
-    "learner_kinds",
-    "load_learner",
     "settings_for",
     "with_settings",
 )

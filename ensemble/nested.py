@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.learners import Learner, Settings, learner_kinds
+from ensemble.learners import Learner, Settings
 from ensemble.matrix import Int, TrainingSet
+from ensemble.registry import learner_kinds
 
 Array = NDArray[np.float64]
 Excluded = tuple[int, ...]

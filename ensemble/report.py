@@ -38,7 +38,7 @@ from features.table import description, read_table
 if TYPE_CHECKING:
     from ensemble.model import Model
     from ensemble.plots import Picture
-    from ensemble.predict import Verdict
+    from ensemble.verdict import Verdict
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 SCORES = (
@@ -209,7 +209,7 @@ def write_clip_report(out: Path, verdicts: Sequence[Verdict], manifest: Mapping[
     InputError
         The file can't be written.
     """
-    from ensemble.predict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTHING, model_line
+    from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTHING, model_line
 
     context = {
         "verdicts": verdicts,

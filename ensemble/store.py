@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ensemble.ground import Ground
-from ensemble.learners import learner_kinds, load_learner
 from ensemble.matrix import Layout
 from ensemble.model import Head, Model
+from ensemble.registry import learner_kinds, load_learner
 from features.errors import ModelError
 
 SCHEMA_VERSION = 1

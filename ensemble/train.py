@@ -18,10 +18,11 @@ from ensemble.evaluate import Evaluation, evaluate, fit_head, folds_table, groun
 from ensemble.evidence import read_oof, score_parts
 from ensemble.folds import folds_for
 from ensemble.importance import family_ablation, family_importance
-from ensemble.learners import Settings, default_settings, learner_kinds, with_settings
+from ensemble.learners import Settings, with_settings
 from ensemble.matrix import Int, TrainingSet, training_set
 from ensemble.model import Model
 from ensemble.nested import cross_fit
+from ensemble.registry import default_settings, learner_kinds
 from ensemble.store import save_model
 from features.errors import InputError
 from features.table import read_table
@@ -58,7 +59,7 @@ def train(
     target_prior
         Share of FAKE to predict for; None keeps the training set's.
     settings
-        Learner name to settings; :func:`ensemble.learners.default_settings` by default.
+        Learner name to settings; :func:`ensemble.registry.default_settings` by default.
     seed
         Of every random draw.
     jobs

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from ensemble.calibrate import clip_logit, logit
 from ensemble.folds import assign_folds, check_folds, folds_for
-from ensemble.learners import Settings, learner_kinds, settings_for
+from ensemble.learners import Settings, settings_for
 from ensemble.matrix import Int, Layout, TrainingSet, family_of, measured_rows, training_set
 from ensemble.metrics import Score, auc, log_loss, with_intervals
 from ensemble.nested import fit_without
+from ensemble.registry import learner_kinds
 from features.errors import InputError
 from features.table import read_table
 
@@ -101,7 +102,7 @@ def judge(data: TrainingSet, fold: Int, *, learners: Sequence[str] = LEARNERS, s
     fold : ndarray of shape (n,)
         0 .. K-1; groups whole.
     learners
-        Names of :func:`ensemble.learners.learner_kinds`; the mean of their log-odds is judged.
+        Names of :func:`ensemble.registry.learner_kinds`; the mean of their log-odds is judged.
     jobs
         Fits side by side; changes no result.
     """

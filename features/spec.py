@@ -30,7 +30,19 @@ logger = logging.getLogger(__name__)
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*\.[a-zA-Z0-9_]+$")
 INFRASTRUCTURE = frozenset(
-    {"spec", "observation", "series", "errors", "geometry", "table", "models", "dlib_models", "recogniser", "speech"}
+    {
+        "spec",
+        "observation",
+        "series",
+        "errors",
+        "geometry",
+        "table",
+        "models",
+        "dlib_models",
+        "recogniser",
+        "face_network",
+        "speech",
+    }
 )  # modules that are no family
 NEEDS = frozenset({"picture", "sound", "track", "crops"})
 

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pytest
 
 from ensemble.folds import assign_folds
-from ensemble.learners import learner_kinds, settings_for
+from ensemble.learners import settings_for
 from ensemble.matrix import training_set
+from ensemble.registry import learner_kinds
 from ensemble.train import train
 from features.table import BASE_SCHEMA, METADATA_KEY, SCHEMA_VERSION
 

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from ensemble.kernel import product_shapley
-from ensemble.learners import MAX_LOGIT, bag_splits, default_settings, learner_kinds, load_learner, settings_for
+from ensemble.learners import MAX_LOGIT, bag_splits, settings_for
 from ensemble.matrix import Layout
 from ensemble.metrics import auc
 from ensemble.preprocess import Inputs, RankGauss
+from ensemble.registry import default_settings, learner_kinds, load_learner
 
 KINDS = ("lightgbm", "xgboost", "logistic", "kernel")
 

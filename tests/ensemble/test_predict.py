@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from toy_model import FAMILIES, FakeModel, toy_model, toy_table
 
-from ensemble import apply, predict
+from ensemble import apply, predict, verdict
 from ensemble.store import load_model
 from features.errors import DatasetError, ModelError
 from features.table import feature_columns
 
 
 def judged(base, contributions, **made):
-    return predict.judge(FakeModel(base, contributions), toy_table(1, len(base), **made))
+    return verdict.judge(FakeModel(base, contributions), toy_table(1, len(base), **made))
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ def judged(base, contributions, **made):
     [(0.0, "likely real"), (0.33, "likely real"), (0.34, "uncertain"), (0.66, "uncertain"), (0.67, "likely fake")],
 )
 def test_bands_follow_the_documented_thirds(probability, expected):
-    assert predict.verdict_of(probability) == expected
+    assert verdict.verdict_of(probability) == expected
 
 
 def test_the_probability_is_the_sum_of_what_pushed_it():
@@ -51,7 +51,7 @@ def test_a_silent_clip_says_that_lip_sync_lacked_sound():
 def test_an_unreadable_clip_gets_no_verdict_even_at_an_extreme_prior():
     (one,) = judged([3.0], {name: [0.0] for name in FAMILIES}, without_cues=[0])
     assert one.verdict == "nothing measured"
-    assert one.notes == [predict.NOTE_NOTHING]
+    assert one.notes == [verdict.NOTE_NOTHING]
     assert set(one.unmeasured.values()) == {"not a video"}
 
 
@@ -77,14 +77,14 @@ def test_a_failed_family_gives_its_own_message():
 def test_two_people_are_pointed_out():
     table = toy_table(1, 1)
     table = table.set_column(table.schema.get_field_index("n_faces"), "n_faces", [[2]])
-    (one,) = predict.judge(FakeModel([0.0], {name: [0.1] for name in FAMILIES}), table)
+    (one,) = verdict.judge(FakeModel([0.0], {name: [0.1] for name in FAMILIES}), table)
     assert one.notes[0].startswith("2 people")
-    assert one.notes[-1] == predict.NOTE
+    assert one.notes[-1] == verdict.NOTE
 
 
 def test_several_clips_are_sorted_by_probability_and_those_without_a_finding_come_last():
     verdicts = judged([-1.0, 2.0, 1.0], {name: [0.0] * 3 for name in FAMILIES}, without_cues=[1])
-    assert [one.filename for one in predict.ranked(verdicts)] == ["clip002.mp4", "clip000.mp4", "clip001.mp4"]
+    assert [one.filename for one in verdict.ranked(verdicts)] == ["clip002.mp4", "clip000.mp4", "clip001.mp4"]
     lines = predict.table_lines(verdicts)
     assert lines[0].startswith("P(FAKE)")
     assert [line.split()[-1] for line in lines[1:]] == ["clip002.mp4", "clip000.mp4", "clip001.mp4"]
@@ -93,7 +93,7 @@ def test_several_clips_are_sorted_by_probability_and_those_without_a_finding_com
 def test_json_holds_no_nan():
     table = toy_table(1, 1)
     table = table.set_column(table.schema.get_field_index("duration_s"), "duration_s", [[float("nan")]])
-    (one,) = predict.judge(FakeModel([0.0], {name: [0.1] for name in FAMILIES}), table)
+    (one,) = verdict.judge(FakeModel([0.0], {name: [0.1] for name in FAMILIES}), table)
     assert json.loads(json.dumps(one.as_dict(), allow_nan=False))["duration_s"] is None
 
 

@@ -10,8 +10,8 @@ from toy_model import FAMILIES, toy_model, toy_table
 
 from ensemble import conclusion, evidence, plots, report
 from ensemble.metrics import Score
-from ensemble.predict import Verdict
 from ensemble.store import load_model
+from ensemble.verdict import Verdict
 from ensemble.worth import KIND
 from features.errors import InputError, ModelError
 from features.table import write_table

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from features import forensic_cnn, spec
+from features import face_network, forensic_base, forensic_cnn, spec
 from features.errors import ModelError
 
 torch = pytest.importorskip("torch")
@@ -31,11 +31,11 @@ def faces(rng, n=4, side=64):
 
 
 def column(values, name):
-    return values[f"forensic_cnn.{name}"]
+    return values[name]
 
 
 def test_summary_of_constant_logits():
-    values = forensic_cnn.summarise(np.full(8, 1.5, np.float32), np.ones((8, 4), np.float32), n_crops=8)
+    values = face_network.summarise(np.full(8, 1.5, np.float32), np.ones((8, 4), np.float32), n_crops=8)
     for name in (
         "logit_mean",
         "logit_med",
@@ -54,7 +54,7 @@ def test_summary_of_constant_logits():
 
 def test_summary_of_known_logits():
     z = np.array([-1.0, 3.0, 1.0, 5.0, -2.0, 0.5, 0.0, 100.0], np.float32)
-    values = forensic_cnn.summarise(z, np.eye(8, dtype=np.float32), n_crops=16)
+    values = face_network.summarise(z, np.eye(8, dtype=np.float32), n_crops=16)
     assert column(values, "logit_max") == 12  # clipped
     assert column(values, "logit_top4_mean") == pytest.approx((12 + 5) / 2)
     assert column(values, "logit_step_mean") == pytest.approx(np.mean([4, 2, 4, 7, 2.5, 0.5, 12]))
@@ -65,29 +65,29 @@ def test_summary_of_known_logits():
 
 def test_an_undefined_logit_is_left_out():
     z = np.array([1.0, np.nan, 3.0], np.float32)
-    values = forensic_cnn.summarise(z, np.ones((3, 2), np.float32), n_crops=3)
+    values = face_network.summarise(z, np.ones((3, 2), np.float32), n_crops=3)
     assert column(values, "logit_mean") == pytest.approx(2)
     assert column(values, "valid_share") == pytest.approx(2 / 3)
 
 
 def test_sure_logits_weigh_more():
-    values = forensic_cnn.summarise(np.array([4.0, -0.1], np.float32), np.ones((2, 2), np.float32), n_crops=2)
+    values = face_network.summarise(np.array([4.0, -0.1], np.float32), np.ones((2, 2), np.float32), n_crops=2)
     assert column(values, "logit_conf_mean") > column(values, "logit_mean") + 1
 
 
 def test_columns_stay_in_their_range(rng):
-    values = forensic_cnn.summarise(
+    values = face_network.summarise(
         (100 * rng.standard_normal(16)).astype(np.float32), rng.standard_normal((16, 8)).astype(np.float32), n_crops=16
     )
-    assert values.keys() == {one.name for one in forensic_cnn.COLUMNS}
+    assert {f"forensic_cnn.{name}" for name in values} == {one.name for one in forensic_cnn.COLUMNS}
     for one in forensic_cnn.COLUMNS:
-        assert one.range[0] <= values[one.name] <= one.range[1]
+        assert one.range[0] <= values[one.name.split(".")[1]] <= one.range[1]
 
 
 def test_the_middle_of_the_crop_is_shown():
     crop = np.zeros((160, 160, 3), np.uint8)
     crop[18:142, 18:142] = 200  # the middle 1.25 / 1.6 = 125 px and a pixel less
-    shown = forensic_cnn.network_crops([crop], margin=1.25, size=160)
+    shown = face_network.network_crops([crop], margin=1.25, size=160)
     assert shown.shape == (1, 160, 160, 3)
     assert (shown[0, 3:-3, 3:-3] == 200).all()
     assert shown[0, 0, 0, 0] < 200
@@ -95,8 +95,8 @@ def test_the_middle_of_the_crop_is_shown():
 
 def test_tiny_and_too_many_crops(rng):
     crops = [rng.integers(0, 256, (40, 40, 3), dtype=np.uint8) for _ in range(40)]
-    assert len(forensic_cnn.network_crops(crops, margin=1.25, size=32)) == forensic_cnn.MAX_CROPS
-    assert len(forensic_cnn.network_crops([np.zeros((8, 8, 3), np.uint8)], margin=1.25, size=32)) == 0
+    assert len(face_network.network_crops(crops, margin=1.25, size=32)) == face_network.MAX_CROPS
+    assert len(face_network.network_crops([np.zeros((8, 8, 3), np.uint8)], margin=1.25, size=32)) == 0
 
 
 def test_without_weights_all_is_nan(talking_head, tmp_path):
@@ -117,6 +117,16 @@ def test_a_clip_is_measured_alike_twice(talking_head, weights):
     assert first == pytest.approx(second, nan_ok=True)
     assert np.isfinite(first["forensic_cnn.logit_mean"])
     assert first["forensic_cnn.valid_share"] == 1
+
+
+def test_the_base_network_is_a_family_of_its_own(talking_head, weights, monkeypatch):
+    monkeypatch.setattr(forensic_base, "WEIGHTS", weights)
+    with forensic_cnn.use_weights(weights):
+        values, failures = spec.measure_clip(
+            talking_head(duration_s=2.0), spec.families(["forensic_base", "forensic_cnn"])
+        )
+    assert not failures
+    assert values["forensic_base.logit_mean"] == values["forensic_cnn.logit_mean"]
 
 
 def test_environment_variable_names_the_weights(monkeypatch, weights):

@@ -1,0 +1,36 @@
+"""Which learners there are, which suit a table of a given size, and how one is read from a model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ensemble.boosters import LightGBM, XGBoost
+from ensemble.kernel import KernelMachine
+from ensemble.learners import Learner, Settings, settings_for
+from ensemble.linear import Logistic
+from ensemble.matrix import Layout
+
+MAX_KERNEL_ROWS = 20_000
+
+
+def default_settings(n_rows: int, n_groups: int) -> dict[str, Settings]:
+    """Learner name to settings, for the learners that suit a table of this size.
+
+    The kernel machine is left out of large tables: its few hundred centres no longer cover them, and it
+    costs more than the boosters.
+    """
+    names = [name for name in learner_kinds() if name != "kernel" or n_rows <= MAX_KERNEL_ROWS]
+    return dict.fromkeys(names, settings_for(n_rows, n_groups))
+
+
+def learner_kinds() -> dict[str, Callable[[Layout, Settings], Learner]]:
+    """Name to constructor of every base learner; the order is that of the printed table."""
+    return {"lightgbm": LightGBM, "xgboost": XGBoost, "logistic": Logistic, "kernel": KernelMachine}
+
+
+def load_learner(kind: str, folder: Path, stem: str, layout: Layout) -> Learner:
+    """Read one fitted learner of a model folder."""
+    constructor: Any = learner_kinds()[kind]
+    return constructor.load(folder, stem, layout)

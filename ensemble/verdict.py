@@ -1,0 +1,142 @@
+"""What is said of a clip: probability, verdict in words, what pushed it, what could not be measured, and caveats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ensemble.apply import unmeasured_families
+from ensemble.model import Model
+
+# "Likely" and "unlikely" as the IPCC's calibrated language has them (Mastrandrea et al. 2010): above 66 %,
+# below 33 %. The words are of the probability at the model's target prior.
+LIKELY_REAL_BELOW, LIKELY_FAKE_ABOVE = 1 / 3, 2 / 3
+LIKELY_REAL, UNCERTAIN, LIKELY_FAKE, NOTHING = "likely real", "uncertain", "likely fake", "nothing measured"
+NOTE = "A score is evidence, not proof: it says how clips with such cues fell out in training, nothing about intent."
+NOTE_NOTHING = "Nothing could be measured in this clip: the number is the assumed share of FAKE, no finding."
+NOTE_PEOPLE = "{n} people are in the clip and one of them may be the forged one: the cues are mainly the main person's."
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of one clip.
+
+    ``contributions`` and ``base`` are log-odds towards FAKE whose sum is the logit of ``probability``.
+    ``unmeasured`` gives a reason for each family without a defined cue.
+    """
+
+    filename: str
+    probability: float
+    verdict: str
+    status: str
+    error: str
+    n_people: int
+    duration_s: float | None
+    n_frames: int
+    base: float
+    contributions: dict[str, float] = field(default_factory=dict)
+    unmeasured: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def pushes(self) -> list[tuple[str, float]]:
+        """Family and log-odds of the measured families, those towards FAKE first."""
+        measured = [(name, z) for name, z in self.contributions.items() if name not in self.unmeasured]
+        return sorted(measured, key=lambda one: (-one[1], one[0]))
+
+    @property
+    def push_unmeasured(self) -> float:
+        """Log-odds that come from families being unmeasured."""
+        return sum(self.contributions.get(name, 0.0) for name in self.unmeasured)
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences that belong beside the number."""
+        if self.verdict == NOTHING:
+            return [NOTE_NOTHING]
+        people = [NOTE_PEOPLE.format(n=self.n_people)] if self.n_people > 1 else []
+        return [*people, NOTE]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "filename": self.filename,
+            "probability": self.probability,
+            "verdict": self.verdict,
+            "status": self.status,
+            "error": self.error,
+            "n_people": self.n_people,
+            "duration_s": self.duration_s,
+            "n_frames": self.n_frames,
+            "log_odds_base": self.base,
+            "log_odds_by_family": dict(self.pushes),
+            "log_odds_unmeasured": self.push_unmeasured,
+            "unmeasured": self.unmeasured,
+            "notes": self.notes,
+        }
+
+
+def verdict_of(probability: float) -> str:
+    """``likely real`` below one third, ``likely fake`` above two thirds, else ``uncertain``."""
+    if probability < LIKELY_REAL_BELOW:
+        return LIKELY_REAL
+    return LIKELY_FAKE if probability > LIKELY_FAKE_ABOVE else UNCERTAIN
+
+
+def judge(model: Model, table: pa.Table) -> list[Verdict]:
+    """A verdict for each row of a feature table, in its order.
+
+    Raises
+    ------
+    ModelError
+        The table's families or columns are not the model's.
+    """
+    from scipy.special import expit
+
+    told = model.explain(table)
+    probability = expit(told.log_odds)
+    unmeasured = unmeasured_families(table)
+    rows = table.select(["filename", "status", "error", "n_faces", "duration_s", "n_frames"]).to_pylist()
+    known = set(told.contributions)
+    verdicts = []
+    for number, row in enumerate(rows):
+        absent = {name: reason for name, reason in unmeasured[number].items() if name in known}
+        duration = row["duration_s"]
+        verdicts.append(
+            Verdict(
+                filename=row["filename"],
+                probability=float(probability[number]),
+                verdict=NOTHING if known <= absent.keys() else verdict_of(float(probability[number])),
+                status=row["status"],
+                error=row["error"] or "",
+                n_people=int(row["n_faces"] or 0),
+                duration_s=duration if duration is not None and math.isfinite(duration) else None,
+                n_frames=int(row["n_frames"] or 0),
+                base=float(told.base[number]),
+                contributions={name: float(z[number]) for name, z in told.contributions.items()},
+                unmeasured=absent,
+            )
+        )
+    return verdicts
+
+
+def ranked(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Sorted by probability, highest first; equal ones by name; clips without a finding last."""
+    return sorted(verdicts, key=lambda one: (one.verdict == NOTHING, -one.probability, one.filename))
+
+
+def model_line(manifest: dict[str, Any], folder: Path) -> str:
+    """Which model speaks, what it was trained on and how well it did there."""
+    summary = manifest.get("summary", {})
+    kind = "SYNTHETIC clips" if summary.get("synthetic") else "clips"
+    text = f"model {folder}: trained on {summary.get('n_clips', '?')} {kind} of {summary.get('n_groups', '?')} groups"
+    scores = manifest.get("metrics", {})
+    try:
+        stack, constant = scores["stack"]["log_loss"]["value"], scores["constant"]["log_loss"]["value"]
+        return f"{text}; log loss out of fold {stack:.3f}, of the constant predictor {constant:.3f}"
+    except (KeyError, TypeError):
+        return text
