@@ -6,6 +6,7 @@ depends on its level or polarity.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ SPEECH_GAP_S = 0.08
 LOW_PASS_HZ = 10.0
 VOICE_BAND_HZ, CLOSURE_BAND_HZ = (300.0, 1000.0), (300.0, 4000.0)
 N_MFCC, N_MELS = 13, 40
+BLOCK = 2_000  # frames, 20 s
 
 
 def voice_series(audio: NDArray[Any]) -> dict[str, F64]:
@@ -42,26 +44,39 @@ def voice_series(audio: NDArray[Any]) -> dict[str, F64]:
     size = float(np.sqrt(np.mean(y**2))) if y.size else 0.0
     if not size > 0 or y.size < AUDIO_RATE_HZ:
         return {}
-    y = y / size
-    padded = np.pad(y, N_FFT // 2)
-    window = np.zeros(N_FFT)
-    window[(N_FFT - WINDOW) // 2 : (N_FFT + WINDOW) // 2] = signal.get_window("hann", WINDOW)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP] * window
-    power = np.abs(fft.rfft(frames, axis=1)) ** 2  # [n, 257]
-    hertz = np.arange(power.shape[1]) * AUDIO_RATE_HZ / N_FFT
-    rms = _decibel((frames**2).mean(axis=1))
-    band = {
-        name: _decibel(power[:, (hertz >= low) & (hertz <= high)].sum(axis=1))
-        for name, (low, high) in (("band", VOICE_BAND_HZ), ("closure", CLOSURE_BAND_HZ))
-    }
+    parts = [_block(frames) for frames in _frames(y / size)]
+    energy, voice, closure, mel = (np.concatenate(one) for one in zip(*parts, strict=True))
+    rms = _decibel(energy)
     return {
         "rms": _low_pass(rms),
         "onset": _low_pass(np.maximum(0.0, np.diff(rms, prepend=rms[:1]))),
-        "band": _low_pass(band["band"] / 10.0),
-        "mfcc": _low_pass(_mfcc(power)),
-        "closure": band["closure"],
+        "band": _low_pass(_decibel(voice) / 10.0),
+        "mfcc": _low_pass(_mfcc(mel)),
+        "closure": _decibel(closure),
         "level": rms,
     }
+
+
+def _frames(y: F64) -> Iterator[F64]:
+    """Windowed frames [n, N_FFT] of the sound, ``BLOCK`` at a time: memory does not grow with the clip."""
+    window = np.zeros(N_FFT)
+    window[(N_FFT - WINDOW) // 2 : (N_FFT + WINDOW) // 2] = signal.get_window("hann", WINDOW)
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(y, N_FFT // 2), N_FFT)[::HOP]
+    for first in range(0, len(frames), BLOCK):
+        yield frames[first : first + BLOCK] * window
+
+
+def _block(frames: F64) -> tuple[F64, F64, F64, F64]:
+    """Mean square [n], power of the two bands [n], mel spectrum [n, N_MELS] of some frames."""
+    import librosa
+
+    power = np.abs(fft.rfft(frames, axis=1)) ** 2  # [n, 257]
+    hertz = np.arange(power.shape[1]) * AUDIO_RATE_HZ / N_FFT
+    voice, closure = (
+        power[:, (hertz >= low) & (hertz <= high)].sum(axis=1) for low, high in (VOICE_BAND_HZ, CLOSURE_BAND_HZ)
+    )
+    mel = librosa.feature.melspectrogram(S=power.T, sr=AUDIO_RATE_HZ, n_fft=N_FFT, n_mels=N_MELS)
+    return (frames**2).mean(axis=1), voice, closure, mel.T
 
 
 def _decibel(power: F64) -> F64:
@@ -74,12 +89,11 @@ def _low_pass(x: F64) -> F64:
     return signal.sosfiltfilt(sos, x, axis=0)
 
 
-def _mfcc(power: F64) -> F64:
-    """13 MFCC [n, 13] (c0 kept) of a power spectrogram [n, 257], by librosa from 40 mel bands."""
+def _mfcc(mel: F64) -> F64:
+    """13 MFCC [n, 13] (c0 kept) of a mel spectrum [n, 40], by librosa."""
     import librosa
 
-    mel = librosa.feature.melspectrogram(S=power.T, sr=AUDIO_RATE_HZ, n_fft=N_FFT, n_mels=N_MELS)
-    decibel = librosa.power_to_db(mel, ref=np.max, amin=1e-20, top_db=80.0)
+    decibel = librosa.power_to_db(mel.T, ref=np.max, amin=1e-20, top_db=80.0)
     return librosa.feature.mfcc(S=decibel, sr=AUDIO_RATE_HZ, n_mfcc=N_MFCC).T.astype(np.float64)
 
 
