@@ -3,9 +3,9 @@
     python -m ensemble.cnn --stills DIR --faces FILE --clips MANIFEST --out artifacts/cnn --minutes 90
 
 Phases: ``base`` sees no labelled clip; ``fold0``.. each leave one fold of the clips out (no method and no person
-of it was seen), ``final`` sees all. A killed run goes on where its last checkpoint was when started again with
-``--resume``. Progress goes to stderr and to ``<out>/<phase>.csv``. Three more commands use what was trained:
-``python -m ensemble.cnn oof --help``, ``scores --help`` and ``average --help``.
+of it was seen; with ``--leave-out people``, no person), ``final`` sees all. A killed run goes on where its last
+checkpoint was when started again with ``--resume``. Progress goes to stderr and to ``<out>/<phase>.csv``. Three more
+commands use what was trained: ``python -m ensemble.cnn oof --help``, ``scores --help`` and ``average --help``.
 """
 
 from __future__ import annotations
@@ -102,6 +102,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--phases", default=",".join(phase.name for phase in PHASES), help="comma-separated, of: %(default)s"
     )
+    parser.add_argument(
+        "--leave-out",
+        choices=("methods", "people"),
+        default="methods",
+        help="what no two folds share: people, or methods as well (default)",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches (default 0: this one)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --out")
@@ -195,7 +201,7 @@ class Data:
         self._options = options
         self._clips: Pool | None = None
         clips = cnn_index.read_manifest(options.clips)
-        self.fold_of = cnn_data.assign_folds(clips)
+        self.fold_of = cnn_data.assign_folds(clips, whole_methods=options.leave_out == "methods")
         with (options.out / "clip_folds.csv").open("w", newline="") as file:
             csv.writer(file).writerows([("filename", "fold"), *sorted(self.fold_of.items())])
 

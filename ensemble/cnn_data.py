@@ -104,14 +104,15 @@ def method_family(method: str) -> str:
     return method.split("_", 1)[0]
 
 
-def assign_folds(clips: list[dict[str, str]], n_folds: int = N_FOLDS) -> dict[str, int]:
-    """Fold of each clip of a manifest, such that no group and no family of forgeries is in two folds.
+def assign_folds(clips: list[dict[str, str]], n_folds: int = N_FOLDS, *, whole_methods: bool = True) -> dict[str, int]:
+    """Fold of each clip of a manifest, such that no group is in two folds.
 
-    Connected components of group and FAKE family go, largest number of forged pictures first, to the fold that
-    has fewest; then components without a forged picture to where their source already is, else to the fold with
-    fewest REAL clips, so that sources too are held out whole where the groups allow it.
+    ``whole_methods``: no family of forgeries is, either. Connected components of group and FAKE family then go, largest
+    number of forged pictures first, to the fold that has fewest; components without a forged picture to where their
+    source already is, else to the fold with fewest REAL clips, so that sources too are held out whole where the groups
+    allow it. Without it, methods and sources are spread.
     """
-    parts = _components(clips)
+    parts = _components(clips, whole_methods=whole_methods)
     forged = {name: sum(_forged(clip) for clip in part) for name, part in parts.items()}
     fold_of: dict[str, int] = {}
     n_fake, sources = [0] * n_folds, [Counter[str]() for _ in range(n_folds)]
@@ -122,7 +123,8 @@ def assign_folds(clips: list[dict[str, str]], n_folds: int = N_FOLDS) -> dict[st
             fold = int(np.argmin(n_fake))
         else:
             shared = [sum(have[source] for source in own) for have in sources]
-            fold = int(np.argmax(shared)) if max(shared) else int(np.argmin([have.total() for have in sources]))
+            together = whole_methods and max(shared) > 0
+            fold = int(np.argmax(shared)) if together else int(np.argmin([have.total() for have in sources]))
         n_fake[fold] += forged[name]
         sources[fold] += own
         fold_of |= {clip["filename"]: fold for clip in part}
@@ -133,7 +135,7 @@ def _forged(clip: dict[str, str]) -> bool:
     return clip["label"] == "FAKE" and clip.get("fake_part") != "voice"
 
 
-def _components(clips: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
+def _components(clips: list[dict[str, str]], *, whole_methods: bool) -> dict[str, list[dict[str, str]]]:
     parent: dict[str, str] = {}
 
     def root(name: str) -> str:
@@ -142,7 +144,7 @@ def _components(clips: list[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
         return name
 
     for clip in clips:
-        if clip["label"] == "FAKE":
+        if clip["label"] == "FAKE" and whole_methods:
             parent[root(f"method {method_family(clip['method'])}")] = root(f"group {clip['group']}")
     parts: dict[str, list[dict[str, str]]] = defaultdict(list)
     for clip in clips:

@@ -72,6 +72,17 @@ def batches(pools, mix, **more):
     return Batches(*pools, mix=mix, **settings)
 
 
+def test_people_alone_may_be_left_out_and_methods_spread(manifest):
+    fold_of = cnn_data.assign_folds(manifest, 3, whole_methods=False)
+    by_group, by_method = {}, {}
+    for row in manifest:
+        by_group.setdefault(row["group"], set()).add(fold_of[row["filename"]])
+        by_method.setdefault(row["method"], set()).add(fold_of[row["filename"]])
+    assert all(len(folds) == 1 for folds in by_group.values())
+    assert len(by_method["ff++_a"]) > 1
+    assert len(by_method["real_youtube"]) > 1
+
+
 def test_no_group_and_no_family_of_forgeries_is_in_two_folds(manifest):
     folds = cnn_data.assign_folds(manifest)
     assert folds.keys() == {row["filename"] for row in manifest}
@@ -172,7 +183,9 @@ def data(pools):
 @pytest.fixture
 def options(tmp_path, monkeypatch):
     monkeypatch.setattr(cnn, "imagenet_weights", lambda net: net.state_dict())
-    return argparse.Namespace(out=tmp_path, minutes=1.0, device="cpu", workers=0, resume=False, seed=0, start=None)
+    return argparse.Namespace(
+        out=tmp_path, minutes=1.0, device="cpu", workers=0, resume=False, seed=0, start=None, leave_out="methods"
+    )
 
 
 TINY = cnn.Phase("base", 1.0, 1e-3, Mix(labels=1, made=1, clips=0))
