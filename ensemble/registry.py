@@ -11,6 +11,7 @@ from ensemble.kernel import KernelMachine
 from ensemble.learners import Learner, Settings, settings_for
 from ensemble.linear import Logistic
 from ensemble.matrix import Layout
+from ensemble.networks import Networks
 
 MAX_KERNEL_ROWS = 20_000
 
@@ -19,15 +20,23 @@ def default_settings(n_rows: int, n_groups: int) -> dict[str, Settings]:
     """Learner name to settings, for the learners that suit a table of this size.
 
     The kernel machine is left out of large tables: its few hundred centres no longer cover them, and it
-    costs more than the boosters.
+    costs more than the boosters. ``networks``, for tables that hold little beside the networks' columns, is
+    taken by name only.
     """
     names = [name for name in learner_kinds() if name != "kernel" or n_rows <= MAX_KERNEL_ROWS]
+    names.remove("networks")
     return dict.fromkeys(names, settings_for(n_rows, n_groups))
 
 
 def learner_kinds() -> dict[str, Callable[[Layout, Settings], Learner]]:
     """Name to constructor of every base learner; the order is that of the printed table."""
-    return {"lightgbm": LightGBM, "xgboost": XGBoost, "logistic": Logistic, "kernel": KernelMachine}
+    return {
+        "lightgbm": LightGBM,
+        "xgboost": XGBoost,
+        "logistic": Logistic,
+        "kernel": KernelMachine,
+        "networks": Networks,
+    }
 
 
 def load_learner(kind: str, folder: Path, stem: str, layout: Layout) -> Learner:
