@@ -9,7 +9,7 @@ UV     := $(VENV)/bin/uv pip
 FIND_LINKS := $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 LINKS      := $(foreach place,$(FIND_LINKS),--find-links $(place))
 TORCH      := 2.13.0
-JOBS       ?= $(shell nproc 2>/dev/null || echo 2)
+JOBS       ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)
 
 export OMP_NUM_THREADS = 1
 export UV_EXTRA_INDEX_URL := $(PIP_EXTRA_INDEX_URL)
