@@ -9,6 +9,7 @@ family, (c) the families again from kept observations; then clips per hour with 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import json
 import resource
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle, islice
 from typing import Any
 
 from extract import engine, worker
@@ -24,6 +26,8 @@ from extract.dataset import Clip, find_clips
 from extract.sandbox import Limits
 from features import spec
 from features.errors import InputError
+
+MIN_TIMED = 8  # clips a worker, for a rate
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,12 +85,16 @@ def scaling(clips: Sequence[Clip]) -> dict[str, Any]:
 
 
 def _rate(clips: Sequence[Clip], settings: worker.Settings, limits: Limits, jobs: int) -> float:
-    stream = engine.run([*clips[:jobs], *clips], settings, limits, jobs=jobs)
-    for _ in range(jobs):
-        next(stream)
-    started = time.monotonic()
-    count = sum(1 for _ in stream)
-    return count / (time.monotonic() - started) * 3600
+    """Clips per hour while every worker is busy: those that warm up and those that end the run don't count."""
+    counted, warming = max(MIN_TIMED, len(clips)) * jobs, 2 * jobs
+    stream = engine.run(list(islice(cycle(clips), warming + counted + jobs)), settings, limits, jobs=jobs)
+    with contextlib.closing(stream):
+        for _ in islice(stream, warming):
+            pass
+        started = time.monotonic()
+        for _ in islice(stream, counted):
+            pass
+        return counted / (time.monotonic() - started) * 3600
 
 
 class Stages:
