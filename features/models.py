@@ -74,11 +74,10 @@ class ConvBN(nn.Sequential):
         """Fold batch norm and uneven padding into the convolution: the same output in eval mode in half the time."""
         position = next(number for number, layer in enumerate(self) if isinstance(layer, nn.Conv2d))
         convolution, norm = self[position], self[position + 1]
-        convolution = fuse_conv_bn_eval(convolution, norm)  # type: ignore[arg-type,type-var]
+        fused: nn.Conv2d = fuse_conv_bn_eval(convolution, norm)  # type: ignore[arg-type,type-var,assignment]
+        self[position], self[position + 1] = fused, nn.Identity()
         if position:
-            convolution = _evenly_padded(convolution)
-            self[0] = nn.Identity()
-        self[position], self[position + 1] = convolution, nn.Identity()
+            self[0], self[position] = nn.Identity(), _evenly_padded(fused)
 
 
 def _evenly_padded(convolution: nn.Conv2d) -> nn.Conv2d:

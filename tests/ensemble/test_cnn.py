@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ensemble import cnn, cnn_data, cnn_index, cnn_oof, cnn_scores
+from ensemble import cnn, cnn_data, cnn_index, cnn_oof, cnn_run, cnn_scores
 from ensemble.cnn_data import Batches, Mix, Pool
 from features.errors import DatasetError, InputError, ModelError
 
@@ -182,13 +182,13 @@ def data(pools):
 
 @pytest.fixture
 def options(tmp_path, monkeypatch):
-    monkeypatch.setattr(cnn, "imagenet_weights", lambda net: net.state_dict())
+    monkeypatch.setattr(cnn_run, "imagenet_weights", lambda net: net.state_dict())
     return argparse.Namespace(
         out=tmp_path, minutes=1.0, device="cpu", workers=0, resume=False, seed=0, start=None, leave_out="methods"
     )
 
 
-TINY = cnn.Phase("base", 1.0, 1e-3, Mix(labels=1, made=1, clips=0))
+TINY = cnn_run.Phase("base", 1.0, 1e-3, Mix(labels=1, made=1, clips=0))
 
 
 def steps(run, numbers, size=64):
@@ -197,12 +197,12 @@ def steps(run, numbers, size=64):
 
 
 def test_a_killed_run_goes_on_as_if_it_had_not_stopped(data, options):
-    run = cnn.Run(TINY, data, options)
+    run = cnn_run.Run(TINY, data, options)
     steps(run, range(2))
     run.seconds = 12.0
     run._save()
     options.resume = True
-    again = cnn.Run(TINY, data, options)
+    again = cnn_run.Run(TINY, data, options)
     assert (again.step, again.seconds) == (2, 12.0)
     for name, value in run.average.state_dict().items():
         torch.testing.assert_close(again.average.state_dict()[name], value)
@@ -214,7 +214,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_stopped(data, options):
 
 
 def test_training_learns_what_tells_the_classes(data, options):
-    run = cnn.Run(TINY, data, options)
+    run = cnn_run.Run(TINY, data, options)
     losses = steps(run, [0] * 12)
     assert losses[-1] < losses[0] - 0.1
 
@@ -224,13 +224,13 @@ def test_a_phase_ends_in_weights_a_log_and_scores(data, options):
     from features.models import Detector
 
     options.minutes = 3 / 60
-    run = cnn.Run(TINY, data, options)
+    run = cnn_run.Run(TINY, data, options)
     run.go()
     detector = Detector(options.out / "base.safetensors")
     assert detector.card.version == "1-base"
     assert detector.card.logit_positive == "fake"
     assert not list(options.out.glob("*.checkpoint"))
-    assert (options.out / "base.csv").read_text().splitlines()[0] == ",".join(cnn.LOG_COLUMNS)
+    assert (options.out / "base.csv").read_text().splitlines()[0] == ",".join(cnn_run.LOG_COLUMNS)
     measured = run.measured()
     assert measured["stills"]["n"] == 40
     assert measured["clips"]["methods"]["loopy"]["n"] == 4
@@ -239,7 +239,7 @@ def test_a_phase_ends_in_weights_a_log_and_scores(data, options):
 
 def test_fine_tuning_without_a_base_says_so(data, options):
     with pytest.raises(ModelError, match=r"base\.safetensors is missing"):
-        cnn.Run(cnn.PHASES[1], data, options)
+        cnn_run.Run(cnn.PHASES[1], data, options)
 
 
 def test_user_errors_end_with_status_2(tmp_path, capsys):

