@@ -4,7 +4,9 @@
 
 A stack fitted on columns from a network that was trained on the same clips would trust them far too much. Each
 clip of ``--folds`` is measured anew, from its observation, with ``fold<N>.safetensors``; other clips keep
-their columns.
+their columns. With several ``--folds`` and ``--weights``, for instance of runs that left out methods and of runs that
+left out people, every clip comes once for each, as ``0/name``, ``1/name``: a stack fitted on both expects as many clips
+of known methods as of new ones.
 """
 
 from __future__ import annotations
@@ -37,18 +39,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--observations", type=Path, required=True, help="folder that extract_all.py --observations wrote"
     )
-    parser.add_argument("--folds", type=Path, required=True, help="CSV of filename,fold that the training wrote")
     parser.add_argument(
-        "--weights", type=Path, required=True, help="folder with fold0.safetensors, fold1.safetensors, ..."
+        "--folds", type=Path, nargs="+", required=True, help="CSV of filename,fold that the training wrote"
+    )
+    parser.add_argument(
+        "--weights", type=Path, nargs="+", required=True, help="folder with fold0.safetensors, fold1.safetensors, ..."
     )
     parser.add_argument("--out", type=Path, required=True, help="table to write")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        source = table.read_table(options.table)
-        replaced = out_of_fold(source, options.observations, read_folds(options.folds), options.weights)
-        table.write_table(replaced, options.out)
-        print(json.dumps(scores(replaced, read_folds(options.folds))))
+        if len(options.folds) != len(options.weights):
+            raise DatasetError("give as many --weights as --folds")
+        source, parts = table.read_table(options.table), []
+        for folds, weights in zip(options.folds, options.weights, strict=True):
+            fold_of = read_folds(folds)
+            parts.append(out_of_fold(source, options.observations, fold_of, weights))
+            print(json.dumps(scores(parts[-1], fold_of)))
+        table.write_table(parts[0] if len(parts) == 1 else stacked(parts), options.out)
     except InputError as error:
         logger.error("%s", error)
         return 2
@@ -116,6 +124,18 @@ def out_of_fold(
             place, source.schema.field(name), pa.array(values[name], pa.float32(), from_pandas=False)
         )
     return source
+
+
+def stacked(parts: Sequence[pa.Table]) -> pa.Table:
+    """The tables one below the other, the number of each in front of its filenames; rows of a clip share its group."""
+    named = []
+    for number, part in enumerate(parts):
+        names = part["filename"].to_pylist()
+        groups = [group or f"clip:{name}" for group, name in zip(part["group"].to_pylist(), names, strict=True)]
+        columns = {name: part[name] for name in part.column_names}
+        columns |= {"filename": pa.array([f"{number}/{name}" for name in names]), "group": pa.array(groups)}
+        named.append(pa.table(columns, schema=part.schema))
+    return pa.concat_tables(named)
 
 
 def scores(measured: pa.Table, fold_of: dict[str, int]) -> dict[str, Any]:

@@ -341,6 +341,22 @@ def test_out_of_fold_columns_come_from_the_network_of_the_fold(rng, fold_weights
     assert cnn_oof.scores(found, {"a/x.mp4": 0, "b.mp4": 1})["all"]["auc"] == 0
 
 
+def test_tables_of_several_runs_are_stacked_and_keep_a_clip_in_one_group():
+    one = feature_table()
+    both = cnn_oof.stacked([one, one])
+    names = one["filename"].to_pylist()
+    assert both["filename"].to_pylist() == [f"0/{name}" for name in names] + [f"1/{name}" for name in names]
+    groups = both["group"].to_pylist()
+    assert groups[: len(names)] == groups[len(names) :]
+    assert all(groups)
+    assert both.schema.equals(one.schema, check_metadata=True)
+
+
+def test_as_many_weights_as_folds_are_asked_for(tmp_path, capsys):
+    places = ["--table", "t", "--observations", "o", "--folds", "f", "g", "--weights", "w", "--out", "x"]
+    assert cnn.main(["oof", *places]) == 2
+
+
 def test_missing_fold_weights_and_folds_are_named(tmp_path):
     with pytest.raises(ModelError, match=r"fold5\.safetensors"):
         cnn_oof.out_of_fold(feature_table(), tmp_path, {"b.mp4": 5}, tmp_path)
