@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 FINE = Mix(labels=4, made=4, clips=8)
 PHASES = (
-    Phase("base", 0.48, 1e-3, Mix(labels=8, made=8, clips=0), small_until=0.5),
+    Phase("base", 0.39, 1e-3, Mix(labels=8, made=8, clips=0), small_until=0.5),
     *(Phase(f"fold{number}", 0.12, 4e-4, FINE, left_out=number) for number in range(cnn_data.N_FOLDS)),
     Phase("final", 0.16, 4e-4, FINE),
 )

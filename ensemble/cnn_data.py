@@ -7,9 +7,9 @@ and its number alone, so that a resumed run goes on as if it had not stopped.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,9 @@ from forge.alike import alike
 from forge.crops import Image, Quality, View, apply_quality, apply_view, sample_quality, sample_view
 from forge.resynthesis import resynthesise
 
+if TYPE_CHECKING:
+    from forge.renderer import Autoencoder
+
 Face = tuple[Image, NDArray[np.float32], NDArray[np.float32] | None]  # image, box [4], landmarks [68, 2]
 
 HOLDOUT_SHARE = 0.055  # of the stills, in whole groups: about 1,500
@@ -29,7 +32,8 @@ MAX_BATCHES = 1_000_000
 DONORS = 6  # candidates of which the one with the most similar landmarks is taken
 P_SAME_GROUP = 0.6  # a FAKE clip is paired with a REAL of its group, where there is one; else any source
 P_ALIKE = 0.7  # of the clip pairs are made alike in colour and sharpness: it carries over to methods left out
-KINDS, KIND_SHARES = ("self_blend", "resynthesis", "part", "swap"), (0.35, 0.3, 0.15, 0.2)
+P_MADE_ALIKE = 0.5  # of the made pairs too, in sharpness above all: a decoder's traces, not its softness
+KINDS, KIND_SHARES = ("self_blend", "resynthesis", "rerender", "part", "swap"), (0.3, 0.1, 0.3, 0.12, 0.18)
 
 
 class Pool:
@@ -89,6 +93,18 @@ class Mix:
     def total(self) -> int:
         """Pairs in a batch."""
         return self.labels + self.made + self.clips
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What batches are made of."""
+
+    stills: Pool
+    faces: Pool
+    clips: Pool | None = None
+    """None when no pair of a mix is of clips."""
+    renderers: Sequence[Autoencoder] = ()
+    """They draw forgeries; without them other resynthesis takes their place."""
 
 
 def holdout_groups(groups: NDArray[Any], seed: int) -> frozenset[str]:
@@ -157,19 +173,15 @@ class Batches:
 
     Parameters
     ----------
-    stills, faces, clips
-        Pools; ``clips`` may be None when ``mix.clips`` is 0.
     out
         Groups of stills that are held out.
     clips_in
-        Mask over the rows of ``clips`` that may be learned from.
+        Mask over the rows of the clips that may be learned from.
     """
 
     def __init__(
         self,
-        stills: Pool,
-        faces: Pool,
-        clips: Pool | None,
+        sources: Sources,
         *,
         out: frozenset[str],
         clips_in: NDArray[np.bool_] | None,
@@ -177,7 +189,8 @@ class Batches:
         seed: int,
         size: int,
     ) -> None:
-        self._stills, self._faces, self._clips = stills, faces, clips
+        stills, faces, clips = sources.stills, sources.faces, sources.clips
+        self._stills, self._faces, self._clips, self._renderers = stills, faces, clips, sources.renderers
         self._mix, self._seed, self.size = mix, seed, size
         kept = np.array([group not in out for group in stills.group])
         self._fakes = np.flatnonzero(kept & stills.fake)
@@ -226,7 +239,8 @@ class Batches:
     def _made_pair(self, rng: np.random.Generator) -> tuple[Face, Face]:
         pool, rows = self._reals_of_some_pool(rng)
         real = pool.face(int(rng.choice(rows)), with_landmarks=True)
-        return real, self._forged(real, pool, rows, rng)
+        fake = self._forged(real, pool, rows, rng)
+        return _alike(real, fake, rng) if rng.random() < P_MADE_ALIKE else (real, fake)
 
     def _reals_of_some_pool(self, rng: np.random.Generator) -> tuple[Pool, NDArray[np.int64]]:
         clips = self._by_method[False]
@@ -240,7 +254,11 @@ class Batches:
     def _forged(self, real: Face, pool: Pool, rows: NDArray[np.int64], rng: np.random.Generator) -> Face:
         image, box, points = real
         kind = str(rng.choice(KINDS, p=KIND_SHARES))
-        if points is None or kind == "resynthesis":
+        if kind == "rerender" and self._renderers:
+            from forge.renderer import rerender
+
+            return rerender(image, points, self._renderers, rng), box, points
+        if points is None or kind in {"resynthesis", "rerender"}:
             return resynthesise(image, points, rng), box, points
         if kind == "self_blend":
             return blend.self_blend(image, points, rng), box, points
@@ -264,12 +282,15 @@ class Batches:
             sources = self._by_method[False]
             of_source = sources[_even(sources, rng)]
             rows = of_source[sorted(of_source)[rng.integers(len(of_source))]]
-        pair = (self._clips.face(row, with_landmarks=False) for row in (int(rng.choice(rows)), fake))
-        (real_image, real_box, _), (fake_image, fake_box, _) = pair
-        if rng.random() < P_ALIKE:
-            recolour_real = bool(rng.random() < 0.5)
-            real_image, fake_image = alike(real_image, real_box, fake_image, fake_box, recolour_first=recolour_real)
-        return (real_image, real_box, None), (fake_image, fake_box, None)
+        first, second = (self._clips.face(row, with_landmarks=False) for row in (int(rng.choice(rows)), fake))
+        return _alike(first, second, rng) if rng.random() < P_ALIKE else (first, second)
+
+
+def _alike(real: Face, fake: Face, rng: np.random.Generator) -> tuple[Face, Face]:
+    (real_image, box, points), (fake_image, fake_box, fake_points) = real, fake
+    recolour_real = bool(rng.random() < 0.5)
+    real_image, fake_image = alike(real_image, box, fake_image, fake_box, recolour_first=recolour_real)
+    return (real_image, box, points), (fake_image, fake_box, fake_points)
 
 
 def _even(methods: Mapping[str, Sized], rng: np.random.Generator) -> str:

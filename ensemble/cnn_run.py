@@ -10,13 +10,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ensemble import cnn_data, cnn_index
-from ensemble.cnn_data import Batches, Mix, Pool
+from ensemble.cnn_data import Batches, Mix, Pool, Sources
 from features.errors import ModelError
+from forge.crops import Image
+
+if TYPE_CHECKING:
+    from forge.renderer import Autoencoder
 
 WEIGHT_DECAY = 0.02
 LABEL_SMOOTHING = 0.05  # keeps logits within about +-3.7
@@ -27,6 +31,7 @@ SMALL_PX = 128  # the base starts on smaller pictures (Tan & Le 2021, EfficientN
 CHECKPOINT_S = 180.0
 LOG_STEPS, CHECK_STEPS = 20, 400
 LOG_COLUMNS = ("step", "loss", "images", "seconds", "size", "rate", "holdout_auc", "holdout_log_loss")
+RENDERER_SHARE = 0.03  # of the minutes, for each of the autoencoders that draw forgeries
 HOLDOUT_ROWS = 400  # stills measured in passing
 HOLDOUT_SEED = 0  # one choice for all runs: one that starts from another may not learn what that one held out
 CUDA_BATCHES_AHEAD = 4
@@ -48,7 +53,7 @@ class Phase:
 
 
 class Data:
-    """Pools, held-out groups and folds; clips are read when a phase first needs them."""
+    """Pools, held-out groups and folds; clips are read, and renderers trained, when a phase first needs them."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         cache = options.out / "cache"
@@ -57,6 +62,7 @@ class Data:
         self.out = cnn_data.holdout_groups(self.stills.group, HOLDOUT_SEED)
         self._options = options
         self._clips: Pool | None = None
+        self._renderers: tuple[Autoencoder, ...] = ()
         clips = cnn_index.read_manifest(options.clips)
         self.fold_of = cnn_data.assign_folds(clips, whole_methods=options.leave_out == "methods")
         with (options.out / "clip_folds.csv").open("w", newline="") as file:
@@ -70,15 +76,34 @@ class Data:
             self._clips = Pool(cnn_index.cached(self._options.out / "cache" / "clips.parquet", rows))
         return self._clips
 
+    @property
+    def renderers(self) -> tuple[Autoencoder, ...]:
+        """Autoencoders of real faces: the stills' that are not held out, and the face sets'."""
+        if not self._renderers:
+            from forge import renderer_training
+
+            kept = np.array([group not in self.out for group in self.stills.group])
+            reals = np.flatnonzero(kept & ~self.stills.fake)
+
+            def some_face(rng: np.random.Generator) -> Image:
+                if rng.random() < 0.5:
+                    return self.stills.face(int(rng.choice(reals)), with_landmarks=False)[0]
+                return self.faces.face(int(rng.integers(len(self.faces))), with_landmarks=False)[0]
+
+            minutes = RENDERER_SHARE * self._options.minutes
+            folder = self._options.out / "cache"
+            self._renderers = renderer_training.cached(folder, some_face, minutes, seed=self._options.seed)
+        return self._renderers
+
     def batches(self, phase: Phase, size: int, seed: int) -> Batches:
         """Batches of a phase at ``size`` px."""
         clips = self.clips if phase.mix.clips else None
         inside = None
         if clips is not None:
             inside = np.array([self.fold_of[key] != phase.left_out for key in clips.key])
-        return Batches(
-            self.stills, self.faces, clips, out=self.out, clips_in=inside, mix=phase.mix, seed=seed, size=size
-        )
+        renderers = self.renderers if phase.mix.made else ()
+        sources = Sources(self.stills, self.faces, clips, renderers)
+        return Batches(sources, out=self.out, clips_in=inside, mix=phase.mix, seed=seed, size=size)
 
     def holdout_rows(self) -> Any:
         """Rows of the held-out stills."""
