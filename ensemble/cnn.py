@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 FINE = Mix(labels=4, made=4, clips=8)
 PHASES = (
-    Phase("base", 0.39, 1e-3, Mix(labels=8, made=8, clips=0), small_until=0.5),
+    Phase("base", 0.39, 1e-3, Mix(labels=8, made=8, clips=0, rendered=0.3), input_size=128),
     *(Phase(f"fold{number}", 0.12, 4e-4, FINE, left_out=number) for number in range(cnn_data.N_FOLDS)),
     Phase("final", 0.16, 4e-4, FINE),
 )
@@ -77,9 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches (default 0: this one)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --out")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--start", type=Path, help="weights that the base starts from, at full size (default: those of ImageNet)"
-    )
+    parser.add_argument("--start", type=Path, help="weights that the base starts from (default: those of ImageNet)")
     return parser
 
 

@@ -33,7 +33,7 @@ DONORS = 6  # candidates of which the one with the most similar landmarks is tak
 P_SAME_GROUP = 0.6  # a FAKE clip is paired with a REAL of its group, where there is one; else any source
 P_ALIKE = 0.7  # of the clip pairs are made alike in colour and sharpness: it carries over to methods left out
 P_MADE_ALIKE = 0.5  # of the made pairs too, in sharpness above all: a decoder's traces, not its softness
-KINDS, KIND_SHARES = ("self_blend", "resynthesis", "rerender", "part", "swap"), (0.3, 0.1, 0.3, 0.12, 0.18)
+KINDS, KIND_SHARES = ("self_blend", "resynthesis", "part", "swap"), (0.43, 0.14, 0.17, 0.26)  # of what is not rendered
 
 
 class Pool:
@@ -88,6 +88,8 @@ class Mix:
     labels: int
     made: int
     clips: int
+    rendered: float = 0.0
+    """Of the made ones, the share that autoencoders draw."""
 
     @property
     def total(self) -> int:
@@ -104,7 +106,7 @@ class Sources:
     clips: Pool | None = None
     """None when no pair of a mix is of clips."""
     renderers: Sequence[Autoencoder] = ()
-    """They draw forgeries; without them other resynthesis takes their place."""
+    """They draw the rendered forgeries; none are made without them."""
 
 
 def holdout_groups(groups: NDArray[Any], seed: int) -> frozenset[str]:
@@ -253,12 +255,12 @@ class Batches:
 
     def _forged(self, real: Face, pool: Pool, rows: NDArray[np.int64], rng: np.random.Generator) -> Face:
         image, box, points = real
-        kind = str(rng.choice(KINDS, p=KIND_SHARES))
-        if kind == "rerender" and self._renderers:
+        if self._renderers and rng.random() < self._mix.rendered:
             from forge.renderer import rerender
 
             return rerender(image, points, self._renderers, rng), box, points
-        if points is None or kind in {"resynthesis", "rerender"}:
+        kind = str(rng.choice(KINDS, p=KIND_SHARES))
+        if points is None or kind == "resynthesis":
             return resynthesise(image, points, rng), box, points
         if kind == "self_blend":
             return blend.self_blend(image, points, rng), box, points

@@ -8,7 +8,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +27,9 @@ LABEL_SMOOTHING = 0.05  # keeps logits within about +-3.7
 RANK_WEIGHT = 0.5  # of the order within pairs: what both share (source, light, codec) cancels there
 EMA_DECAY = 0.995
 WARM_UP_STEPS = 50
-SMALL_PX = 128  # the base starts on smaller pictures (Tan & Le 2021, EfficientNetV2): a third less work
 CHECKPOINT_S = 180.0
 LOG_STEPS, CHECK_STEPS = 20, 400
-LOG_COLUMNS = ("step", "loss", "images", "seconds", "size", "rate", "holdout_auc", "holdout_log_loss")
+LOG_COLUMNS = ("step", "loss", "images", "seconds", "rate", "holdout_auc", "holdout_log_loss")
 RENDERER_SHARE = 0.03  # of the minutes, for each of the autoencoders that draw forgeries
 HOLDOUT_ROWS = 400  # stills measured in passing
 HOLDOUT_SEED = 0  # one choice for all runs: one that starts from another may not learn what that one held out
@@ -48,8 +47,8 @@ class Phase:
     mix: Mix
     left_out: int | None = None
     """Fold of the clips that is not learned from."""
-    small_until: float = 0.0
-    """Share of the phase on ``SMALL_PX``."""
+    input_size: int = 160
+    """Side of the crops, in pixels."""
 
 
 class Data:
@@ -95,15 +94,15 @@ class Data:
             self._renderers = renderer_training.cached(folder, some_face, minutes, seed=self._options.seed)
         return self._renderers
 
-    def batches(self, phase: Phase, size: int, seed: int) -> Batches:
-        """Batches of a phase at ``size`` px."""
+    def batches(self, phase: Phase, seed: int) -> Batches:
+        """Batches of a phase."""
         clips = self.clips if phase.mix.clips else None
         inside = None
         if clips is not None:
             inside = np.array([self.fold_of[key] != phase.left_out for key in clips.key])
-        renderers = self.renderers if phase.mix.made else ()
+        renderers = self.renderers if phase.mix.rendered else ()
         sources = Sources(self.stills, self.faces, clips, renderers)
-        return Batches(sources, out=self.out, clips_in=inside, mix=phase.mix, seed=seed, size=size)
+        return Batches(sources, out=self.out, clips_in=inside, mix=phase.mix, seed=seed, size=phase.input_size)
 
     def holdout_rows(self) -> Any:
         """Rows of the held-out stills."""
@@ -119,7 +118,7 @@ class Run:
         from features.models import Card, LiteNet
 
         self.phase, self.data, self.options = phase, data, options
-        self.card = Card()
+        self.card = Card(version=f"1-{phase.name}", input_size=phase.input_size)
         self.device = torch.device(options.device)
         self.budget_s = 60.0 * options.minutes * phase.share
         torch.manual_seed(options.seed)
@@ -166,40 +165,34 @@ class Run:
             if fresh:
                 rows.writerow(LOG_COLUMNS)
             bar = tqdm(total=round(self.budget_s), initial=round(self.seconds), desc=name, unit="s", mininterval=10)
-            while self.seconds < self.budget_s:
-                size = self._size()
-                for pixels, targets, waited in self._loader(size):
-                    began = time.perf_counter()
-                    losses.append(self._learn(pixels, targets, self._rate()))
-                    self.seconds += time.perf_counter() - began + waited
-                    bar.update(round(self.seconds) - bar.n)
-                    if self.step % LOG_STEPS == 0:
-                        rows.writerow(self._log_row(losses, size))
-                        losses = []
-                    if self.seconds - saved > CHECKPOINT_S:
-                        saved = self.seconds
-                        self._save()
-                    if self.seconds >= self.budget_s or size != self._size():
-                        break
+            for pixels, targets, waited in self._loader():
+                if self.seconds >= self.budget_s:
+                    break
+                began = time.perf_counter()
+                losses.append(self._learn(pixels, targets, self._rate()))
+                self.seconds += time.perf_counter() - began + waited
+                bar.update(round(self.seconds) - bar.n)
+                if self.step % LOG_STEPS == 0:
+                    rows.writerow(self._log_row(losses))
+                    losses = []
+                if self.seconds - saved > CHECKPOINT_S:
+                    saved = self.seconds
+                    self._save()
             bar.close()
-        save_weights(self.average, out / f"{name}.safetensors", replace(self.card, version=f"1-{name}"))
+        save_weights(self.average, out / f"{name}.safetensors", self.card)
         self._checkpoint.unlink(missing_ok=True)
 
-    def _size(self) -> int:
-        small = self.options.start is None and self.seconds / self.budget_s < self.phase.small_until
-        return SMALL_PX if small else self.card.input_size
-
-    def _log_row(self, losses: list[float], size: int) -> tuple[Any, ...]:
+    def _log_row(self, losses: list[float]) -> tuple[Any, ...]:
         checked = self._quick_check() if self.step % CHECK_STEPS == 0 else ("", "")
         images = self.step * 2 * self.phase.mix.total
         loss, rate = f"{np.mean(losses):.4f}", f"{self._rate():.2e}"
-        return (self.step, loss, images, f"{self.seconds:.0f}", size, rate, *checked)
+        return (self.step, loss, images, f"{self.seconds:.0f}", rate, *checked)
 
-    def _loader(self, size: int) -> Any:
+    def _loader(self) -> Any:
         """Pixels and targets from the present step on, and the seconds spent waiting for them."""
         from torch.utils.data import DataLoader, Subset
 
-        batches = self.data.batches(self.phase, size, self.options.seed)
+        batches = self.data.batches(self.phase, self.options.seed)
         ahead: Subset[Any] = Subset(batches, range(self.step, len(batches)))  # type: ignore[arg-type]
         workers = self.options.workers
         loader = iter(

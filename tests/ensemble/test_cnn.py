@@ -151,10 +151,10 @@ def test_renderers_draw_their_share_of_the_made_pairs(pools, monkeypatch):
 
     asked = []
     monkeypatch.setattr(renderer, "rerender", lambda image, points, nets, rng: asked.append(nets) or image)
-    some = batches(pools, Mix(labels=0, made=8, clips=0), renderers=("one", "two"))
+    some = batches(pools, Mix(labels=0, made=8, clips=0, rendered=0.3), renderers=("one", "two"))
     for number in range(10):
         some[number]
-    assert 0.15 < len(asked) / 80 < 0.45  # 0.3 of them
+    assert 0.15 < len(asked) / 80 < 0.45
     assert set(asked) == {("one", "two")}
 
 
@@ -184,8 +184,8 @@ def test_spread_rows_cover_a_clip(pools):
 
 @pytest.fixture
 def data(pools):
-    def made(phase, size, seed):
-        return batches(pools, phase.mix, seed=seed, size=size)
+    def made(phase, seed):
+        return batches(pools, phase.mix, seed=seed, size=phase.input_size)
 
     return SimpleNamespace(
         stills=pools[0], clips=pools[2], batches=made, holdout_rows=lambda: np.arange(40), fold_of={}
@@ -200,11 +200,11 @@ def options(tmp_path, monkeypatch):
     )
 
 
-TINY = cnn_run.Phase("base", 1.0, 1e-3, Mix(labels=1, made=1, clips=0))
+TINY = cnn_run.Phase("base", 1.0, 1e-3, Mix(labels=1, made=1, clips=0), input_size=64)
 
 
-def steps(run, numbers, size=64):
-    some = run.data.batches(run.phase, size, run.options.seed)
+def steps(run, numbers):
+    some = run.data.batches(run.phase, run.options.seed)
     return [run._learn(*map(torch.from_numpy, some[number]), 1e-3) for number in numbers]
 
 
