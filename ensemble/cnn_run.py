@@ -49,6 +49,8 @@ class Phase:
     """Fold of the clips that is not learned from."""
     input_size: int = 160
     """Side of the crops, in pixels."""
+    resample: float = 1.0
+    """What the card says of it; it holds for prediction, training sees crops of every sharpness."""
 
 
 class Data:
@@ -118,7 +120,7 @@ class Run:
         from features.models import Card, LiteNet
 
         self.phase, self.data, self.options = phase, data, options
-        self.card = Card(version=f"1-{phase.name}", input_size=phase.input_size)
+        self.card = Card(version=f"1-{phase.name}", input_size=phase.input_size, resample=phase.resample)
         self.device = torch.device(options.device)
         self.budget_s = 60.0 * options.minutes * phase.share
         torch.manual_seed(options.seed)
@@ -280,13 +282,13 @@ class Run:
     def _logits(self, pixels: Any) -> Any:
         import torch
 
-        from features.models import normalised
+        from features.models import normalised, resampled
 
         self.average.eval()
         with torch.inference_mode():
             parts = [
-                self.average(normalised(torch.from_numpy(part).to(self.device), self.card)).cpu().numpy()
-                for part in np.array_split(pixels, max(1, len(pixels) // 32))
+                self.average(normalised(resampled(part.to(self.device), self.card), self.card)).cpu().numpy()
+                for part in torch.from_numpy(pixels).split(32)
             ]
         return np.concatenate(parts)
 

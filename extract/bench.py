@@ -3,7 +3,8 @@
     python -m extract.bench DATA --clips 10
 
 Over the same clips, in one process after a warm-up: (a) decoding alone, (b) the whole extraction with every
-family, (c) the families again from kept observations; then clips per hour with one and with two workers.
+family, (c) the families again from kept observations; then clips per hour with one and with two workers. With
+``--plain`` also what a plain script costs, on the first clip: a minute or more.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import contextlib
 import functools
 import json
+import os
 import resource
 import sys
 import tempfile
@@ -37,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips", type=int, default=10, help="how many, evenly spread (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--no-scaling", action="store_true", help="leave out the comparison of one and two workers")
+    parser.add_argument("--plain", action="store_true", help="compare with a plain script, on the first clip")
     arguments = parser.parse_args(argv)
     try:
         found = find_clips(arguments.data)
@@ -46,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     step = max(1, len(found) // arguments.clips)
     clips = found[::step][: arguments.clips]
     figures = measure(clips)
+    if arguments.plain:
+        figures |= compare_plain(clips[0].path)
     if not arguments.no_scaling:
         figures |= scaling(clips)
     print(json.dumps(figures) if arguments.json else report(figures))
@@ -75,6 +80,33 @@ def measure(clips: Sequence[Clip]) -> dict[str, Any]:
         "stages_cpu_s": dict(stages.spent),
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+
+
+def compare_plain(path: str) -> dict[str, Any]:
+    """CPU seconds of the plain script and of the whole extraction, on one clip."""
+    settings = worker.Settings(tuple(one.name for one in spec.families()))
+    return {
+        "plain_cpu_s": _cpu(lambda: plain_script(path)),
+        "plain_whole_cpu_s": _cpu(lambda: worker.measure("plain", path, settings)),
+    }
+
+
+def plain_script(path: str) -> None:
+    """What one would write first: every frame in colour, a detector on each, landmarks, MFCC."""
+    import dlib
+    import librosa
+    from moviepy import VideoFileClip
+
+    from extract.faces import shape_predictor
+
+    detector, predictor = dlib.get_frontal_face_detector(), shape_predictor()
+    with VideoFileClip(path) as clip:
+        for frame in clip.iter_frames():
+            for face in detector(frame):
+                predictor(frame, face)
+        if clip.audio is not None:
+            sound = clip.audio.to_soundarray(fps=16_000)
+            librosa.feature.mfcc(y=sound.mean(axis=1), sr=16_000)
 
 
 def scaling(clips: Sequence[Clip]) -> dict[str, Any]:
@@ -162,9 +194,15 @@ def _decode(clip: Clip) -> int:
 
 
 def _cpu(action: Callable[[], object]) -> float:
-    started = time.process_time()
+    """CPU seconds of this process and of the children that end meanwhile (moviepy's ffmpeg)."""
+    started = _spent()
     action()
-    return time.process_time() - started
+    return _spent() - started
+
+
+def _spent() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def report(figures: dict[str, Any]) -> str:
@@ -181,6 +219,9 @@ def report(figures: dict[str, Any]) -> str:
     lines += [f"    {name:<30}{spent / n:7.3f}" for name, spent in stages]
     lines.append(f"    {'the rest':<30}{(whole - sum(spent for _, spent in stages)) / n:7.3f}")
     lines.append(f"peak memory of the process {figures['peak_memory_mb']:.0f} MB")
+    if "plain_cpu_s" in figures:
+        plain, own = figures["plain_cpu_s"], figures["plain_whole_cpu_s"]
+        lines.append(f"a plain script on the first clip: {plain:.1f} CPU s, {plain / own:.1f} times (b)'s {own:.2f}")
     if "clips_per_hour_1" in figures:
         one, two = figures["clips_per_hour_1"], figures["clips_per_hour_2"]
         lines.append(f"clips per hour: {one:.0f} with one worker, {two:.0f} with two ({two / one:.2f}x)")
