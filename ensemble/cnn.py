@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 FINE = Mix(labels=4, made=4, clips=8)
 PHASES = (
     Phase("base", 0.39, 1e-3, Mix(labels=8, made=8, clips=0, rendered=0.3), input_size=128),
-    *(Phase(f"fold{number}", 0.12, 4e-4, FINE, left_out=number, resample=0.7) for number in range(cnn_data.N_FOLDS)),
-    Phase("final", 0.16, 4e-4, FINE, resample=0.7),
+    *(Phase(f"fold{number}", 0.12, 4e-4, FINE, left_out=number) for number in range(cnn_data.N_FOLDS)),
+    Phase("final", 0.16, 4e-4, FINE),
 )
 
 

@@ -49,8 +49,6 @@ class Phase:
     """Fold of the clips that is not learned from."""
     input_size: int = 160
     """Side of the crops, in pixels."""
-    resample: float = 1.0
-    """What the card says of it; it holds for prediction, training sees crops of every sharpness."""
 
 
 class Data:
@@ -120,7 +118,7 @@ class Run:
         from features.models import Card, LiteNet
 
         self.phase, self.data, self.options = phase, data, options
-        self.card = Card(version=f"1-{phase.name}", input_size=phase.input_size, resample=phase.resample)
+        self.card = Card(version=f"1-{phase.name}", input_size=phase.input_size)
         self.device = torch.device(options.device)
         self.budget_s = 60.0 * options.minutes * phase.share
         torch.manual_seed(options.seed)
@@ -282,12 +280,12 @@ class Run:
     def _logits(self, pixels: Any) -> Any:
         import torch
 
-        from features.models import normalised, resampled
+        from features.models import normalised
 
         self.average.eval()
         with torch.inference_mode():
             parts = [
-                self.average(normalised(resampled(part.to(self.device), self.card), self.card)).cpu().numpy()
+                self.average(normalised(part.to(self.device), self.card)).cpu().numpy()
                 for part in torch.from_numpy(pixels).split(32)
             ]
         return np.concatenate(parts)

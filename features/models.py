@@ -52,9 +52,6 @@ class Card:
     std: float = 128.0
     """Pixels (0-255) enter as (x - mean) / std."""
     logit_positive: str = "fake"
-    resample: float = 1.0
-    """Crops are shrunk to this share of their side and enlarged again before the network judges them: what is finer
-    tells cameras and encoders apart more than forgeries."""
 
 
 class ConvBN(nn.Sequential):
@@ -170,15 +167,6 @@ def normalised(crops: Tensor, card: Card) -> Tensor:
     return pixels.contiguous(memory_format=torch.channels_last)
 
 
-def resampled(crops: Tensor, card: Card) -> Tensor:
-    """Pixels 0-255 [n, 3, s, s] as floats, without the detail that ``card.resample`` takes away."""
-    pixels, side = crops.float(), crops.shape[-1]
-    if card.resample >= 1:
-        return pixels
-    small = functional.interpolate(pixels, size=round(side * card.resample), mode="bilinear", antialias=True)
-    return functional.interpolate(small, size=side, mode="bilinear")
-
-
 def save_weights(net: LiteNet, file: Path, card: Card) -> None:
     """Write the weights in half precision, with the card in the header; the file appears whole or not at all."""
     from safetensors.torch import save_file
@@ -248,8 +236,7 @@ class Detector:
         torch.set_num_threads(1)
         try:
             with torch.inference_mode():
-                pixels = resampled(torch.from_numpy(crops).permute(0, 3, 1, 2), self.card)
-                embeddings = self._net.embed(normalised(pixels, self.card))
+                embeddings = self._net.embed(normalised(torch.from_numpy(crops).permute(0, 3, 1, 2), self.card))
                 return self._net.logit(embeddings)[:, 0].numpy(), embeddings.numpy()
         finally:
             torch.set_num_threads(threads)

@@ -160,24 +160,6 @@ def test_prediction_is_the_network_in_eval_mode(rng, weights):
     np.testing.assert_allclose(Detector(weights).predict(batch)[0], expected, atol=1e-4)
 
 
-def test_a_card_may_take_fine_detail_away(rng, tmp_path, weights):
-    from features.models import Card, Detector, LiteNet, read_weights, resampled, save_weights
-
-    ramp = np.tile(np.linspace(40, 200, 64, dtype=np.float32), (64, 1))
-    lines = ramp + 40 * (-1.0) ** np.arange(64, dtype=np.float32)  # every second column brighter
-    crops = torch.from_numpy(np.stack([np.stack([picture] * 3) for picture in (ramp, lines)]))
-    torch.testing.assert_close(resampled(crops, Card()), crops)
-    kept, rid = resampled(crops, Card(resample=0.5))[:, :, 8:-8, 8:-8]
-    assert (kept - crops[0, :, 8:-8, 8:-8]).abs().max() < 1  # what is coarse stays
-    assert (rid - kept).abs().max() < 4  # 40 before
-    net = LiteNet()
-    net.load_state_dict(read_weights(weights)[1])
-    save_weights(net, tmp_path / "coarse.safetensors", Card(resample=0.5))
-    batch = faces(rng, n=2)
-    plain, coarse = (Detector(file).predict(batch)[0] for file in (weights, tmp_path / "coarse.safetensors"))
-    assert np.abs(plain - coarse).min() > 1e-3
-
-
 def test_foreign_weights_are_refused(tmp_path, weights):
     from features.models import Card, Detector, LiteNet, save_weights
 
