@@ -1,8 +1,9 @@
 """What a network that never saw a generator's clip says of a person's faces: logits, positive for a forgery.
 
-The network that :mod:`features.forensic_cnn` starts from: it learned from stills of one challenge and from forgeries
-made of real faces alone (self-blended images, Shiohara & Yamasaki 2022; transplants; resynthesis). It knows less,
-but what it knows belongs to no generator, and no labelled clip can have leaked into it.
+It learned from stills of one challenge and from forgeries made of real faces alone (self-blended images, Shiohara &
+Yamasaki 2022; transplants; resynthesis; faces drawn anew by small autoencoders). :mod:`features.forensic_cnn` went on
+from an earlier stage of it. It knows less, but what it knows belongs to no generator, and no labelled clip can have
+leaked into it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ NAME = "forensic_base"
 WEIGHTS = face_network.PRETRAINED / "forensic_base.safetensors"
 
 
-@family(NAME, version=1, needs={"crops"}, columns=face_network.columns(NAME, "EfficientNet-Lite0, phase base"))
+@family(NAME, version=2, needs={"crops"}, columns=face_network.columns(NAME, "EfficientNet-Lite0, phase base"))
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Columns of one person; all NaN without weights.
 
