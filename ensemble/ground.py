@@ -1,6 +1,7 @@
 """Confidence that knows its ground: rows unlike the training table are drawn towards the prior.
 
-Two distances of a row, both 0 for a typical clip and of no use as evidence:
+Two distances of a row, each counted from what nine in ten training rows stay below, so that a clip like those of the
+training table keeps its log-odds whole; they are of no use as evidence:
 
 - **excess**: how far its cues lie outside the range (5 % to 95 %) of the training rows, in widths of that
   range, at most 3, averaged over the cues that it has;
@@ -23,6 +24,7 @@ from ensemble.matrix import Float, Int
 
 Array = NDArray[np.float64]
 EDGES = (0.05, 0.95)
+TYPICAL = 0.9  # quantile of the training rows' own distances
 MAX_EXCESS = 3.0
 STRENGTHS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)  # for both distances; 8 halves a row an eighth of a width outside
 MAX_ROWS = 20_000  # of the training table that the ranges are taken from
@@ -38,6 +40,8 @@ class Ground:
     """[n_columns] 95 % point."""
     present: Array
     """[n_columns] share of training rows that have the column."""
+    typical: Array
+    """[2] excess and missing that nine in ten training rows do not pass."""
     a: float = 0.0
     b: float = 0.0
 
@@ -52,10 +56,11 @@ class Ground:
                 edges = np.quantile(values, EDGES)
                 if edges[1] > edges[0]:
                     low[number], high[number] = edges
-        return cls(low, high, np.mean(~np.isnan(X), axis=0))
+        plain = cls(low, high, np.mean(~np.isnan(X), axis=0), np.zeros(2))
+        return replace(plain, typical=np.quantile(plain.distances(X), TYPICAL, axis=0))
 
     def distances(self, X: Float) -> Array:
-        """[n, 2] excess and missing of each row."""
+        """[n, 2] excess and missing of each row beyond the typical ones."""
         width = self.high - self.low
         outside = np.maximum(np.maximum(self.low - X, X - self.high), 0.0) / width
         defined = ~np.isnan(outside)
@@ -63,7 +68,7 @@ class Ground:
             defined.sum(axis=1), 1
         )
         missing = np.isnan(X) @ self.present / max(float(self.present.sum()), 1e-12)
-        return np.stack([excess, missing], axis=1)
+        return np.maximum(np.stack([excess, missing], axis=1) - self.typical, 0.0)
 
     def kept(self, X: Float) -> Array:
         """[n] part of the log-odds' distance to the prior that each row keeps, in (0, 1]."""
@@ -81,14 +86,16 @@ class Ground:
             None if np.isnan(low) else [low, high]
             for low, high in zip(self.low.tolist(), self.high.tolist(), strict=True)
         ]
-        return {"ranges": ranges, "present": self.present.tolist(), "a": self.a, "b": self.b}
+        kept = {"present": self.present.tolist(), "typical": self.typical.tolist(), "a": self.a, "b": self.b}
+        return {"ranges": ranges} | kept
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Ground:
         """Inverse of :meth:`as_dict`."""
         ranges = np.array([(np.nan, np.nan) if one is None else one for one in state["ranges"]], dtype=np.float64)
         ranges = ranges.reshape(-1, 2)
-        return cls(ranges[:, 0], ranges[:, 1], np.array(state["present"]), float(state["a"]), float(state["b"]))
+        present, typical = np.array(state["present"]), np.array(state["typical"])
+        return cls(ranges[:, 0], ranges[:, 1], present, typical, float(state["a"]), float(state["b"]))
 
 
 @dataclass(frozen=True)
