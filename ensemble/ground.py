@@ -86,8 +86,8 @@ class Ground:
             None if np.isnan(low) else [low, high]
             for low, high in zip(self.low.tolist(), self.high.tolist(), strict=True)
         ]
-        kept = {"present": self.present.tolist(), "typical": self.typical.tolist(), "a": self.a, "b": self.b}
-        return {"ranges": ranges} | kept
+        arrays = {"present": self.present.tolist(), "typical": self.typical.tolist()}
+        return {"ranges": ranges, **arrays, "a": self.a, "b": self.b}
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Ground:
