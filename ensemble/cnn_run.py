@@ -61,6 +61,7 @@ class Data:
         self.out = cnn_data.holdout_groups(self.stills.group, HOLDOUT_SEED)
         self._options = options
         self._clips: Pool | None = None
+        self._drawn: Pool | None = None
         self._renderers: tuple[Autoencoder, ...] = ()
         clips = cnn_index.read_manifest(options.clips)
         self.fold_of = cnn_data.assign_folds(clips, whole_methods=options.leave_out == "methods")
@@ -94,6 +95,16 @@ class Data:
             self._renderers = renderer_training.cached(folder, some_face, minutes, seed=self._options.seed)
         return self._renderers
 
+    @property
+    def drawn(self) -> Pool:
+        """Faces that published networks drew."""
+        if self._drawn is None:
+            from ensemble import cnn_drawn
+
+            rows = cnn_drawn.rows(self.stills, self.faces, out=self.out, seed=self._options.seed)
+            self._drawn = Pool(cnn_index.cached(self._options.out / "cache" / "drawn.parquet", rows))
+        return self._drawn
+
     def batches(self, phase: Phase, seed: int) -> Batches:
         """Batches of a phase."""
         clips = self.clips if phase.mix.clips else None
@@ -101,7 +112,8 @@ class Data:
         if clips is not None:
             inside = np.array([self.fold_of[key] != phase.left_out for key in clips.key])
         renderers = self.renderers if phase.mix.rendered else ()
-        sources = Sources(self.stills, self.faces, clips, renderers)
+        drawn = self.drawn if phase.mix.drawn else None
+        sources = Sources(self.stills, self.faces, clips, renderers, drawn)
         return Batches(sources, out=self.out, clips_in=inside, mix=phase.mix, seed=seed, size=phase.input_size)
 
     def holdout_rows(self) -> Any:

@@ -26,6 +26,7 @@ REGIONS = {
 }
 LEFT_EYE, RIGHT_EYE, BROWS = slice(36, 42), slice(42, 48), slice(17, 27)
 FOREHEAD = 0.35  # of the height from brows to chin: how far the face reaches above the brows
+LOW_PASS = 1 / 24  # of the width: coarser colours than this tell nothing of a forgery
 BLEND_RATIOS = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)  # Shiohara & Yamasaki 2022, section 3.1
 
 
@@ -79,6 +80,20 @@ def mix(inside: Image, outside: Image, mask: Mask) -> Image:
     """``inside`` where the mask [h, w] is 1, ``outside`` where it is 0."""
     weight = mask[:, :, None]
     return (inside * weight + outside * (1 - weight) + 0.5).astype(np.uint8)
+
+
+def with_coarse_colours(drawn: NDArray[np.float32], like: Image) -> Image:
+    """``drawn`` with the colours of ``like`` wherever they are coarser than ``LOW_PASS``; both [h, w, 3], 0-255."""
+    spread = like.shape[1] * LOW_PASS
+    moved = cv2.GaussianBlur(like.astype(np.float32), (0, 0), spread) - cv2.GaussianBlur(drawn, (0, 0), spread)
+    return np.clip(drawn + moved + 0.5, 0, 255).astype(np.uint8)
+
+
+def confined(drawn: Image, image: Image, points: Points, rng: np.random.Generator) -> Image:
+    """``drawn`` in the face of ``image`` or a part of it, the image elsewhere; both show the same, [h, w, 3]."""
+    region = str(rng.choice(["face", "inner", "lower"], p=[0.6, 0.2, 0.2]))
+    hard = region_mask(points, image.shape, region, grow=float(rng.uniform(0, 0.25)))
+    return mix(drawn, image, soft_mask(hard, eye_distance(points), rng))
 
 
 def self_blend(image: Image, points: Points, rng: np.random.Generator) -> Image:

@@ -22,12 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from features.errors import ModelError
-from forge.blend import Points, eye_distance, mix, region_mask, soft_mask
+from forge.blend import Points, confined, with_coarse_colours
 from forge.crops import Image, sharpened
 
 SCALE = (0.55, 1.05)  # of the picture when it is rendered: the decoder's own resolution
 MAX_NOISE = 0.15  # of the code, in its standard deviations: texture that is no longer the original's
-LOW_PASS = 1 / 24  # of the width: coarser colours than this stay the original's
 P_EVERYWHERE, P_SHARPENED = 0.5, 0.3
 
 
@@ -136,18 +135,14 @@ def rerender(image: Image, points: Points | None, nets: Sequence[Autoencoder], r
     net = nets[int(rng.integers(len(nets)))]
     height, width = image.shape[:2]
     small = _resized(image, float(rng.uniform(*SCALE)), 2**net.design.halvings)
-    drawn = _drawn(net, small, float(rng.uniform(0, MAX_NOISE)), rng)
-    spread = small.shape[1] * LOW_PASS
-    drawn += cv2.GaussianBlur(small.astype(np.float32), (0, 0), spread) - cv2.GaussianBlur(drawn, (0, 0), spread)
+    drawn = with_coarse_colours(_drawn(net, small, float(rng.uniform(0, MAX_NOISE)), rng), small)
     enlarging = int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC]))
-    out = cv2.resize(np.clip(drawn, 0, 255).astype(np.uint8), (width, height), interpolation=enlarging)
+    out = np.asarray(cv2.resize(drawn, (width, height), interpolation=enlarging), np.uint8)
     if rng.random() < P_SHARPENED:
         out = sharpened(out, float(rng.uniform(0.2, 0.8)))
     if points is None or rng.random() < P_EVERYWHERE:
         return out
-    region = str(rng.choice(["face", "inner", "lower"], p=[0.6, 0.2, 0.2]))
-    hard = region_mask(points, image.shape, region, grow=float(rng.uniform(0, 0.25)))
-    return mix(out, image, soft_mask(hard, eye_distance(points), rng))
+    return confined(out, image, points, rng)
 
 
 def _resized(image: Image, scale: float, multiple: int) -> Image:

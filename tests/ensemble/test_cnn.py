@@ -67,9 +67,9 @@ def pools(rng, monkeypatch):
     return tuple(Pool(index_table(rng, rows)) for rows in (stills, faces, clips))
 
 
-def batches(pools, mix, renderers=(), **more):
+def batches(pools, mix, renderers=(), drawn=None, **more):
     settings = dict(out=frozenset(), clips_in=np.ones(len(pools[2]), bool), seed=3, size=64) | more
-    return Batches(cnn_data.Sources(*pools, renderers), mix=mix, **settings)
+    return Batches(cnn_data.Sources(*pools, renderers, drawn), mix=mix, **settings)
 
 
 def test_people_alone_may_be_left_out_and_methods_spread(manifest):
@@ -173,6 +173,49 @@ def test_what_is_left_out_is_never_drawn(pools, monkeypatch):
         some[number]
     assert {group for source, group in drawn if source == "stills"} == {"1", "2", "4"}
     assert {group for source, group in drawn if source in {"real_a", "loopy"}} == {"g0", "g2", "g3"}
+
+
+@pytest.fixture
+def drawn(rng):
+    rows = [(f"d{i}", True, str(i % 5), "realesrgan", f"r{i}") for i in range(20)]
+    rows += [("d20", True, "p1", "realesrgan", "p1"), *((f"n{i}", True, f"n{i}", "nobody", "") for i in range(4))]
+    return Pool(index_table(rng, rows))
+
+
+def test_a_face_drawn_anew_is_paired_with_the_real_one(pools, drawn, monkeypatch):
+    monkeypatch.setattr(cnn_data, "P_GENERATED", 0.0)
+    seen = []
+    face = Pool.face
+
+    def spy(self, row, *, with_landmarks):
+        seen.append(self.original[row] if self is drawn else self.key[row])
+        return face(self, row, with_landmarks=with_landmarks)
+
+    monkeypatch.setattr(Pool, "face", spy)
+    some = batches(pools, Mix(labels=0, made=0, clips=0, drawn=4), drawn=drawn, out=frozenset({"0", "3"}))
+    for number in range(20):
+        pixels, targets = some[number]
+        assert targets.tolist() == [0, 1] * 4
+        assert (pixels[0::2] != pixels[1::2]).any()
+    assert seen[0::2] == seen[1::2]
+    assert set(seen) == {f"r{i}" for i in range(20) if i % 5 not in {0, 3}} | {"p1"}
+
+
+def test_people_who_do_not_exist_are_half_of_the_drawn_pairs(pools, drawn, monkeypatch):
+    asked = []
+    face = Pool.face
+
+    def spy(self, row, *, with_landmarks):
+        if self is drawn:
+            asked.append(self.original[row] == "")
+        return face(self, row, with_landmarks=with_landmarks)
+
+    monkeypatch.setattr(Pool, "face", spy)
+    some = batches(pools, Mix(labels=0, made=0, clips=0, drawn=8), drawn=drawn)
+    for number in range(12):
+        some[number]
+    assert len(asked) == 96
+    assert 0.35 < np.mean(asked) < 0.65
 
 
 def test_spread_rows_cover_a_clip(pools):
