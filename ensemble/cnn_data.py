@@ -6,6 +6,7 @@ and its number alone, so that a resumed run goes on as if it had not stopped.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
@@ -81,6 +82,11 @@ class Pool:
             (blend.shape_distance(points, p), int(r)) for r in rows if (p := self._landmarks.get(int(r))) is not None
         ]
         return min(known)[1] if known else int(rows[0])
+
+
+def picture_key(pool: Pool, row: int) -> str:
+    """Names one picture of a pool of clips; in other pools the key does."""
+    return f"{pool.key[row]} {pool.frame[row]}"
 
 
 @dataclass(frozen=True)
@@ -207,10 +213,10 @@ class Batches:
         self._sets = {str(name): np.flatnonzero(faces.source == name) for name in sorted(set(faces.source))}
         self._by_method: dict[bool, dict[str, dict[str, NDArray[np.int64]]]] = {False: {}, True: {}}
         self._by_group: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
-        if sources.drawn is not None:
-            self._index_drawn(sources.drawn, out)
         if clips is not None and clips_in is not None:
             self._index_clips(clips, clips_in)
+        if sources.drawn is not None:
+            self._index_drawn(sources.drawn)
 
     def _index_clips(self, clips: Pool, chosen: NDArray[np.bool_]) -> None:
         for key in sorted(set(clips.key[chosen])):
@@ -220,13 +226,17 @@ class Batches:
             if not fake:
                 self._by_group[clips.group[rows[0]]].append(rows)
 
-    def _index_drawn(self, drawn: Pool, out: frozenset[str]) -> None:
-        kept = np.array([group not in out for group in drawn.group])
+    def _index_drawn(self, drawn: Pool) -> None:
         self._drawn, generated = drawn, drawn.original == ""
-        self._generated, self._redrawn = np.flatnonzero(generated), np.flatnonzero(kept & ~generated)
-        self._drawn_from = {
-            pool.key[row]: (pool, row) for pool in (self._stills, self._faces) for row in range(len(pool))
+        self._drawn_from: dict[str, tuple[Pool, int]] = {
+            self._stills.key[row]: (self._stills, int(row)) for row in self._reals
         }
+        self._drawn_from |= {self._faces.key[row]: (self._faces, row) for row in range(len(self._faces))}
+        if self._clips is not None:
+            reals = itertools.chain.from_iterable(itertools.chain.from_iterable(self._by_group.values()))
+            self._drawn_from |= {picture_key(self._clips, row): (self._clips, int(row)) for row in reals}
+        self._generated = np.flatnonzero(generated)
+        self._redrawn = np.array([row for row, key in enumerate(drawn.original) if key in self._drawn_from])
 
     def __len__(self) -> int:
         return MAX_BATCHES

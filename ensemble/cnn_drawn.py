@@ -1,7 +1,7 @@
-"""Faces that published networks draw, made once and cached: half a minute for a hundred.
+"""Faces that published networks draw, made once and cached: half an hour on one core.
 
-Half of them are real faces of the stills and the face sets drawn anew (:mod:`forge.enhancers`), with the real one as
-``original``; the others are people who do not exist (:mod:`forge.face_gan`), without.
+Most are real faces of the stills, the face sets and the REAL clips drawn anew (:mod:`forge.enhancers`), with the real
+one as ``original``; the others are people who do not exist (:mod:`forge.face_gan`), without.
 """
 
 from __future__ import annotations
@@ -13,36 +13,48 @@ import cv2
 import numpy as np
 
 from ensemble import cnn_index
-from ensemble.cnn_data import Pool
+from ensemble.cnn_data import Pool, picture_key
 from forge.enhancers import WEIGHTS, Enhancer, redraw
 from forge.face_gan import FaceGenerator
 
-N_REDRAWN, N_GENERATED = 3000, 1800
-P_STILL = 0.5  # of the faces to draw anew; the others are spread evenly over the face sets
+N_REDRAWN, N_GENERATED = 4000, 1000
+POOL_SHARES = {"stills": 0.4, "faces": 0.4, "clips": 0.2}  # of the faces drawn anew
 SIDE_PX = (360, 1024)  # to which portraits are reduced
 
 
-def rows(stills: Pool, faces: Pool, *, out: frozenset[str], seed: int = 0) -> Iterator[dict[str, Any]]:
-    """Rows of :data:`ensemble.cnn_index.SCHEMA`; none is made from a still of the groups ``out``."""
+def rows(stills: Pool, faces: Pool, clips: Pool, *, out: frozenset[str], seed: int = 0) -> Iterator[dict[str, Any]]:
+    """Rows of :data:`ensemble.cnn_index.SCHEMA`; none is made from a still of the groups ``out``.
+
+    ``original`` names the real picture (:func:`ensemble.cnn_data.picture_key` for a frame of a clip), so that a batch
+    can leave out what was drawn from clips that are held out.
+    """
     rng = np.random.default_rng(seed)
-    yield from cnn_index.progress(_redrawn(stills, faces, out, rng), "faces drawn anew", N_REDRAWN)
+    reals = (
+        (stills, [np.flatnonzero([group not in out for group in stills.group] & ~stills.fake)]),
+        (faces, _by(faces.source, np.arange(len(faces)))),
+        (clips, _by(clips.key, np.flatnonzero(~clips.fake))),
+    )
+    yield from cnn_index.progress(_redrawn(reals, rng), "faces drawn anew", N_REDRAWN)
     yield from cnn_index.progress(_generated(rng), "faces of nobody", N_GENERATED)
 
 
-def _redrawn(stills: Pool, faces: Pool, out: frozenset[str], rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+def _by(names: Any, chosen: Any) -> list[Any]:
+    """The chosen rows of each name."""
+    return [chosen[names[chosen] == name] for name in sorted(set(names[chosen]))]
+
+
+def _redrawn(reals: Any, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
     enhancers = [Enhancer(name) for name in WEIGHTS]
     shares = np.array([weights.share for weights in WEIGHTS.values()])
-    reals = np.flatnonzero([group not in out for group in stills.group] & ~stills.fake)
-    sets = [np.flatnonzero(faces.source == name) for name in sorted(set(faces.source))]
     for number in range(N_REDRAWN):
-        of_stills = rng.random() < P_STILL
-        pool, choice = (stills, reals) if of_stills else (faces, sets[int(rng.integers(len(sets)))])
-        row = int(rng.choice(choice))
+        pool, parts = reals[int(rng.choice(len(reals), p=list(POOL_SHARES.values())))]
+        row = int(rng.choice(parts[int(rng.integers(len(parts)))]))
         image, box, _ = pool.face(row, with_landmarks=False)
         enhancer = enhancers[int(rng.choice(len(enhancers), p=shares / shares.sum()))]
         drawn = cnn_index.encode_jpeg(redraw(image, box, enhancer, rng))
-        key, real = f"{enhancer.name} {number}", (str(pool.group[row]), enhancer.name, str(pool.key[row]))
-        yield cnn_index.face_row(key, 0, True, *real, box, None, drawn)
+        original = picture_key(pool, row) if pool is reals[-1][0] else str(pool.key[row])
+        names = (f"{enhancer.name} {number}", 0, True, str(pool.group[row]), enhancer.name, original)
+        yield cnn_index.face_row(*names, box, None, drawn)
 
 
 def _generated(rng: np.random.Generator) -> Iterator[dict[str, Any]]:

@@ -101,7 +101,7 @@ class Data:
         if self._drawn is None:
             from ensemble import cnn_drawn
 
-            rows = cnn_drawn.rows(self.stills, self.faces, out=self.out, seed=self._options.seed)
+            rows = cnn_drawn.rows(self.stills, self.faces, self.clips, out=self.out, seed=self._options.seed)
             self._drawn = Pool(cnn_index.cached(self._options.out / "cache" / "drawn.parquet", rows))
         return self._drawn
 

@@ -178,7 +178,8 @@ def test_what_is_left_out_is_never_drawn(pools, monkeypatch):
 @pytest.fixture
 def drawn(rng):
     rows = [(f"d{i}", True, str(i % 5), "realesrgan", f"r{i}") for i in range(20)]
-    rows += [("d20", True, "p1", "realesrgan", "p1"), *((f"n{i}", True, f"n{i}", "nobody", "") for i in range(4))]
+    rows += [(f"d{20 + i}", True, f"g{i // 2}", "realesrgan", f"c{i} {3 * i}") for i in range(0, 8, 2)]
+    rows += [("d30", True, "p1", "realesrgan", "p1"), *((f"n{i}", True, f"n{i}", "nobody", "") for i in range(4))]
     return Pool(index_table(rng, rows))
 
 
@@ -188,17 +189,18 @@ def test_a_face_drawn_anew_is_paired_with_the_real_one(pools, drawn, monkeypatch
     face = Pool.face
 
     def spy(self, row, *, with_landmarks):
-        seen.append(self.original[row] if self is drawn else self.key[row])
+        seen.append(self.original[row].split(" ")[0] if self is drawn else self.key[row])
         return face(self, row, with_landmarks=with_landmarks)
 
     monkeypatch.setattr(Pool, "face", spy)
-    some = batches(pools, Mix(labels=0, made=0, clips=0, drawn=4), drawn=drawn, out=frozenset({"0", "3"}))
-    for number in range(20):
+    mix, inside = Mix(labels=0, made=0, clips=0, drawn=4), pools[2].group != "g1"
+    some = batches(pools, mix, drawn=drawn, out=frozenset({"0", "3"}), clips_in=inside)
+    for number in range(40):
         pixels, targets = some[number]
         assert targets.tolist() == [0, 1] * 4
         assert (pixels[0::2] != pixels[1::2]).any()
     assert seen[0::2] == seen[1::2]
-    assert set(seen) == {f"r{i}" for i in range(20) if i % 5 not in {0, 3}} | {"p1"}
+    assert set(seen) == {f"r{i}" for i in range(20) if i % 5 not in {0, 3}} | {"p1", "c0", "c4", "c6"}
 
 
 def test_people_who_do_not_exist_are_half_of_the_drawn_pairs(pools, drawn, monkeypatch):
