@@ -271,12 +271,12 @@ class Batches:
         fake = self._forged(real, pool, rows, rng)
         return _alike(real, fake, rng) if rng.random() < P_MADE_ALIKE else (real, fake)
 
-    def _reals_of_some_pool(self, rng: np.random.Generator) -> tuple[Pool, NDArray[np.int64]]:
+    def _reals_of_some_pool(self, rng: np.random.Generator, *, stills: float = 0.5) -> tuple[Pool, NDArray[np.int64]]:
         clips = self._by_method[False]
         if self._clips is not None and clips and rng.random() < 0.4:
             of_source = clips[_even(clips, rng)]
             return self._clips, of_source[sorted(of_source)[rng.integers(len(of_source))]]
-        if rng.random() < 0.5:
+        if rng.random() < stills:
             return self._stills, self._reals
         return self._faces, self._sets[_even(self._sets, rng)]
 
@@ -304,9 +304,10 @@ class Batches:
         return _alike(*pair, rng) if rng.random() < P_MADE_ALIKE else pair
 
     def _generated_pair(self, rng: np.random.Generator) -> tuple[Face, Face]:
-        pool, rows = self._reals_of_some_pool(rng)
-        real = image, box, points = pool.face(int(rng.choice(rows)), with_landmarks=True)
-        if points is None or rng.random() < P_WHOLE:
+        whole = rng.random() < P_WHOLE  # a portrait then: beside a still its pose and its smile would tell
+        pool, rows = self._reals_of_some_pool(rng, stills=0.0 if whole else 0.5)
+        real = image, box, points = pool.face(int(rng.choice(rows)), with_landmarks=not whole)
+        if points is None:
             return real, self._drawn.face(int(rng.choice(self._generated)), with_landmarks=False)
         row = self._drawn.nearest(points, rng.choice(self._generated, DONORS))
         donor, _, donor_points = self._drawn.face(row, with_landmarks=True)
