@@ -24,9 +24,9 @@ from features.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-FINE = Mix(labels=4, made=4, clips=8)
+FINE = Mix(labels=4, made=3, clips=7, drawn=2)
 PHASES = (
-    Phase("base", 0.39, 1e-3, Mix(labels=8, made=8, clips=0, rendered=0.3), input_size=128),
+    Phase("base", 0.48, 1e-3, Mix(labels=6, made=6, clips=0, drawn=4)),
     *(Phase(f"fold{number}", 0.12, 4e-4, FINE, left_out=number) for number in range(cnn_data.N_FOLDS)),
     Phase("final", 0.16, 4e-4, FINE),
 )

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +21,6 @@ from forge import blend
 from forge.alike import alike
 from forge.crops import Image, Quality, View, apply_quality, apply_view, sample_quality, sample_view
 from forge.resynthesis import resynthesise
-
-if TYPE_CHECKING:
-    from forge.renderer import Autoencoder
 
 Face = tuple[Image, NDArray[np.float32], NDArray[np.float32] | None]  # image, box [4], landmarks [68, 2]
 
@@ -36,7 +33,7 @@ P_ALIKE = 0.7  # of the clip pairs are made alike in colour and sharpness: it ca
 P_MADE_ALIKE = 0.5  # of the made pairs too, in sharpness above all: a decoder's traces, not its softness
 P_GENERATED = 0.5  # of the drawn pairs show a person who does not exist; the others a real face drawn anew
 P_WHOLE = 0.5  # of the drawn pictures are forged everywhere; the others in the face or a part of it
-KINDS, KIND_SHARES = ("self_blend", "resynthesis", "part", "swap"), (0.43, 0.14, 0.17, 0.26)  # of what is not rendered
+KINDS, KIND_SHARES = ("self_blend", "resynthesis", "part", "swap"), (0.43, 0.14, 0.17, 0.26)  # of the made
 
 
 class Pool:
@@ -96,8 +93,6 @@ class Mix:
     labels: int
     made: int
     clips: int
-    rendered: float = 0.0
-    """Of the made ones, the share that autoencoders draw."""
     drawn: int = 0
     """Forgeries by published networks: :mod:`ensemble.cnn_drawn`."""
 
@@ -115,8 +110,6 @@ class Sources:
     faces: Pool
     clips: Pool | None = None
     """None when no pair of a mix is of clips."""
-    renderers: Sequence[Autoencoder] = ()
-    """They draw the rendered forgeries; none are made without them."""
     drawn: Pool | None = None
     """None when no pair of a mix is drawn."""
 
@@ -204,7 +197,7 @@ class Batches:
         size: int,
     ) -> None:
         stills, faces, clips = sources.stills, sources.faces, sources.clips
-        self._stills, self._faces, self._clips, self._renderers = stills, faces, clips, sources.renderers
+        self._stills, self._faces, self._clips = stills, faces, clips
         self._mix, self._seed, self.size = mix, seed, size
         kept = np.array([group not in out for group in stills.group])
         self._fakes = np.flatnonzero(kept & stills.fake)
@@ -282,10 +275,6 @@ class Batches:
 
     def _forged(self, real: Face, pool: Pool, rows: NDArray[np.int64], rng: np.random.Generator) -> Face:
         image, box, points = real
-        if self._renderers and rng.random() < self._mix.rendered:
-            from forge.renderer import rerender
-
-            return rerender(image, points, self._renderers, rng), box, points
         kind = str(rng.choice(KINDS, p=KIND_SHARES))
         if points is None or kind == "resynthesis":
             return resynthesise(image, points, rng), box, points

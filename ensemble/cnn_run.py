@@ -10,17 +10,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ensemble import cnn_data, cnn_index
 from ensemble.cnn_data import Batches, Mix, Pool, Sources
 from features.errors import ModelError
-from forge.crops import Image
-
-if TYPE_CHECKING:
-    from forge.renderer import Autoencoder
 
 WEIGHT_DECAY = 0.02
 LABEL_SMOOTHING = 0.05  # keeps logits within about +-3.7
@@ -30,7 +26,6 @@ WARM_UP_STEPS = 50
 CHECKPOINT_S = 180.0
 LOG_STEPS, CHECK_STEPS = 20, 400
 LOG_COLUMNS = ("step", "loss", "images", "seconds", "rate", "holdout_auc", "holdout_log_loss")
-RENDERER_SHARE = 0.03  # of the minutes, for each of the autoencoders that draw forgeries
 HOLDOUT_ROWS = 400  # stills measured in passing
 HOLDOUT_SEED = 0  # one choice for all runs: one that starts from another may not learn what that one held out
 CUDA_BATCHES_AHEAD = 4
@@ -47,12 +42,12 @@ class Phase:
     mix: Mix
     left_out: int | None = None
     """Fold of the clips that is not learned from."""
-    input_size: int = 160
-    """Side of the crops, in pixels."""
+    input_size: int = 128
+    """Side of the crops, in pixels; larger ones carried over worse (docs/RESULTS.md)."""
 
 
 class Data:
-    """Pools, held-out groups and folds; clips are read, and renderers trained, when a phase first needs them."""
+    """Pools, held-out groups and folds; clips are read, and faces drawn, when a phase first needs them."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         cache = options.out / "cache"
@@ -62,7 +57,6 @@ class Data:
         self._options = options
         self._clips: Pool | None = None
         self._drawn: Pool | None = None
-        self._renderers: tuple[Autoencoder, ...] = ()
         clips = cnn_index.read_manifest(options.clips)
         self.fold_of = cnn_data.assign_folds(clips, whole_methods=options.leave_out == "methods")
         with (options.out / "clip_folds.csv").open("w", newline="") as file:
@@ -75,25 +69,6 @@ class Data:
             rows = cnn_index.clips_rows(self._options.clips)
             self._clips = Pool(cnn_index.cached(self._options.out / "cache" / "clips.parquet", rows))
         return self._clips
-
-    @property
-    def renderers(self) -> tuple[Autoencoder, ...]:
-        """Autoencoders of real faces: the stills' that are not held out, and the face sets'."""
-        if not self._renderers:
-            from forge import renderer_training
-
-            kept = np.array([group not in self.out for group in self.stills.group])
-            reals = np.flatnonzero(kept & ~self.stills.fake)
-
-            def some_face(rng: np.random.Generator) -> Image:
-                if rng.random() < 0.5:
-                    return self.stills.face(int(rng.choice(reals)), with_landmarks=False)[0]
-                return self.faces.face(int(rng.integers(len(self.faces))), with_landmarks=False)[0]
-
-            minutes = RENDERER_SHARE * self._options.minutes
-            folder = self._options.out / "cache"
-            self._renderers = renderer_training.cached(folder, some_face, minutes, seed=self._options.seed)
-        return self._renderers
 
     @property
     def drawn(self) -> Pool:
@@ -111,9 +86,8 @@ class Data:
         inside = None
         if clips is not None:
             inside = np.array([self.fold_of[key] != phase.left_out for key in clips.key])
-        renderers = self.renderers if phase.mix.rendered else ()
         drawn = self.drawn if phase.mix.drawn else None
-        sources = Sources(self.stills, self.faces, clips, renderers, drawn)
+        sources = Sources(self.stills, self.faces, clips, drawn)
         return Batches(sources, out=self.out, clips_in=inside, mix=phase.mix, seed=seed, size=phase.input_size)
 
     def holdout_rows(self) -> Any:

@@ -1,9 +1,8 @@
 """What a network that never saw a generator's clip says of a person's faces: logits, positive for a forgery.
 
 It learned from stills of one challenge and from forgeries made of real faces alone (self-blended images, Shiohara &
-Yamasaki 2022; transplants; resynthesis; faces drawn anew by small autoencoders). :mod:`features.forensic_cnn` went on
-from an earlier stage of it. It knows less, but what it knows belongs to no generator, and no labelled clip can have
-leaked into it.
+Yamasaki 2022; transplants; resynthesis; faces that published networks drew). :mod:`features.forensic_cnn` went on from
+it. It knows less, but what it knows belongs to no clip that it is judged on: no labelled clip can have leaked into it.
 """
 
 from __future__ import annotations

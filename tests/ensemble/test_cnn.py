@@ -67,9 +67,9 @@ def pools(rng, monkeypatch):
     return tuple(Pool(index_table(rng, rows)) for rows in (stills, faces, clips))
 
 
-def batches(pools, mix, renderers=(), drawn=None, **more):
+def batches(pools, mix, drawn=None, **more):
     settings = dict(out=frozenset(), clips_in=np.ones(len(pools[2]), bool), seed=3, size=64) | more
-    return Batches(cnn_data.Sources(*pools, renderers, drawn), mix=mix, **settings)
+    return Batches(cnn_data.Sources(*pools, drawn), mix=mix, **settings)
 
 
 def test_people_alone_may_be_left_out_and_methods_spread(manifest):
@@ -144,18 +144,6 @@ def test_pairs_of_clips_made_alike_keep_no_label_in_their_colour(pools, monkeypa
     pixels, _ = batches(pools, Mix(labels=0, made=0, clips=8))[0]
     red = pixels[:, 0].mean(axis=(1, 2))
     assert np.abs(red[1::2] - red[0::2]).max() < 40  # 245 as they are
-
-
-def test_renderers_draw_their_share_of_the_made_pairs(pools, monkeypatch):
-    from forge import renderer
-
-    asked = []
-    monkeypatch.setattr(renderer, "rerender", lambda image, points, nets, rng: asked.append(nets) or image)
-    some = batches(pools, Mix(labels=0, made=8, clips=0, rendered=0.3), renderers=("one", "two"))
-    for number in range(10):
-        some[number]
-    assert 0.15 < len(asked) / 80 < 0.45
-    assert set(asked) == {("one", "two")}
 
 
 def test_what_is_left_out_is_never_drawn(pools, monkeypatch):

@@ -7,7 +7,7 @@ import skimage.data
 
 from features.errors import ModelError
 from forge import enhancers, face_gan
-from forge.blend import with_coarse_colours
+from forge.blend import confined, with_coarse_colours
 from forge.enhancers import WEIGHTS, Enhancer, packaged, redraw
 
 DOUBLING = "7767517\n2 2\nInput in 0 1 data\nInterp up 1 1 data out 0=1 1=2.0 2=2.0\n"  # a network without weights
@@ -99,3 +99,23 @@ def test_the_generator_draws_faces_that_follow_from_the_seed():
         assert image.shape == (1024, 1024, 3)
         assert Finder().still(image, with_landmarks=True)[1] is not None
     assert np.abs(first.astype(float) - other).mean() > 10
+
+
+def test_a_drawn_picture_may_be_confined_to_the_face(rng):
+    image = np.full((120, 120, 3), 90, np.uint8)
+    drawn = np.full((120, 120, 3), 200, np.uint8)
+    angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    points = np.stack([60 + 25 * np.cos(angles), 60 + 30 * np.sin(angles)], axis=1).astype(np.float32)
+    for _ in range(5):
+        mixed = confined(drawn, image, points, rng)
+        assert (mixed[:10] == 90).all()
+        assert mixed.max() > 180
+
+
+def test_coarse_colours_come_from_the_original_and_detail_stays(rng):
+    image = np.full((96, 96, 3), 120, np.uint8)
+    detail = rng.normal(0, 10, (96, 96, 3)).astype(np.float32)
+    drawn = np.float32(60) + detail
+    moved = with_coarse_colours(drawn, image).astype(np.float32)
+    np.testing.assert_allclose(moved.mean(axis=(0, 1)), 120, atol=1.5)
+    assert np.corrcoef((moved - 120).ravel(), detail.ravel())[0, 1] > 0.98
