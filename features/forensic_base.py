@@ -15,7 +15,7 @@ NAME = "forensic_base"
 WEIGHTS = face_network.PRETRAINED / "forensic_base.safetensors"
 
 
-@family(NAME, version=2, needs={"crops"}, columns=face_network.columns(NAME, "EfficientNet-Lite0, phase base"))
+@family(NAME, version=3, needs={"crops"}, columns=face_network.columns(NAME, "EfficientNet-Lite0, phase base"))
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Columns of one person; all NaN without weights.
 

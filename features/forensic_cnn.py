@@ -40,7 +40,7 @@ def weights_file() -> Path:
     return _chosen[-1] if _chosen else Path(os.environ.get(WEIGHTS_VARIABLE) or WEIGHTS)
 
 
-@family(NAME, version=2, needs={"crops"}, columns=COLUMNS)
+@family(NAME, version=3, needs={"crops"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Columns of one person; all NaN without weights.
 
