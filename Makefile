@@ -88,7 +88,7 @@ tune: $(READY) $(TABLE) ## search the learners' settings
 	$(PY) -m ensemble.tune --table $(TABLE)
 
 cnn: $(READY) ## train the forensic CNN: STILLS=dir FACES=file CLIPS=manifest.csv
-	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt -e '.[train]'
+	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt -e '.[train,draw]'
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --no-deps $(DRAWING)
 	$(PY) -m ensemble.cnn --stills "$(STILLS)" --faces "$(FACES)" --clips "$(CLIPS)" --out artifacts/cnn --resume
 
