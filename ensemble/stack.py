@@ -3,12 +3,12 @@
 Two ways to find the weights:
 
 - logistic regression with non-negative weights (Breiman 1996, "Stacked regressions"), drawn towards the
-  plain mean of the learners by a penalty that fades as groups grow: a free stack of few facts loses to 50:50;
+  plain mean of the learners by a penalty that fades as groups grow: a free stack of few facts loses to the mean;
 - greedy selection with replacement (Caruana et al. 2004).
 
-The better by log loss on folds left out is kept if it is better than their mean by more than one standard
-error over groups; else the mean is, which is steadier than a choice that the data can't make. All see
-out-of-fold log-odds only, and all are linear, so that explanations carry through them exactly.
+The first, the steadier, is kept unless greedy selection is better by more than one standard error over groups, by log
+loss on folds left out. Both see out-of-fold log-odds only, and both are linear, so that explanations carry through
+them exactly.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Int = NDArray[np.int64]
 GREEDY_STEPS = 30
 GREEDY_BAGS = 10
 LARGE_GROUPS = 1000
-PULL = 0.5  # of the penalty towards the mean: a weight that is off by 1 costs half a log unit, once
+PULL = 8.0  # of the penalty towards the mean: a weight that is off by 1 costs eight log units, once
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,7 @@ def _greedy_weights(Z: Array, y: Int) -> Array:
     return best
 
 
-def fit_blend(Z: Array, y: Int, n_groups: int) -> tuple[Array, float]:
-    """The mean of both."""
-    (first, b1), (second, b2) = fit_nonnegative(Z, y, n_groups), fit_greedy(Z, y, n_groups)
-    return (first + second) / 2, (b1 + b2) / 2
-
-
 FITTERS: dict[str, Callable[[Array, Int, int], tuple[Array, float]]] = {
-    "blend": fit_blend,
     "nonnegative": fit_nonnegative,
     "greedy": fit_greedy,
 }
