@@ -144,9 +144,10 @@ def unmeasured_families(table: pa.Table) -> list[dict[str, str]]:
 
 def unavailable_families() -> dict[str, str]:
     """Families that can't measure anything in this installation, with the reason."""
-    from features import forensic_base, forensic_cnn
+    from features import forensic_base, forensic_cnn, forensic_residual
 
-    files = {forensic_cnn.NAME: forensic_cnn.weights_file(), forensic_base.NAME: forensic_base.WEIGHTS}
+    fixed = {module.NAME: module.WEIGHTS for module in (forensic_base, forensic_residual)}
+    files = {forensic_cnn.NAME: forensic_cnn.weights_file()} | fixed
     return {name: "the network's weights are not installed" for name, file in files.items() if not file.is_file()}
 
 

@@ -44,6 +44,8 @@ class Phase:
     """Fold of the clips that is not learned from."""
     input_size: int = 128
     """Side of the crops, in pixels; larger ones carried over worse (docs/RESULTS.md)."""
+    front: str = "rgb"
+    """What the network sees: :class:`features.models.Card`."""
 
 
 class Data:
@@ -104,7 +106,7 @@ class Run:
         from features.models import Card, LiteNet
 
         self.phase, self.data, self.options = phase, data, options
-        self.card = Card(version=f"1-{phase.name}", input_size=phase.input_size)
+        self.card = Card(version=f"1-{phase.name}", input_size=phase.input_size, front=phase.front)
         self.device = torch.device(options.device)
         self.budget_s = 60.0 * options.minutes * phase.share
         torch.manual_seed(options.seed)

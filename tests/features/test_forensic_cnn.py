@@ -199,3 +199,15 @@ def test_the_network_agrees_with_the_published_code():
     with torch.inference_mode():
         expected = other.extract_features(x).mean(dim=(2, 3))
         np.testing.assert_allclose(net.embed(x).numpy(), expected.numpy(), atol=1e-4)
+
+
+def test_the_residual_keeps_detail_and_drops_light_and_colour():
+    torch = pytest.importorskip("torch")
+    from features.models import RESIDUAL_GAIN, residual
+
+    flat = torch.ones(1, 3, 16, 16) * torch.tensor([0.1, 0.5, -0.3])[None, :, None, None]
+    assert residual(flat).abs().max() < 1e-5
+    dot = flat.clone()
+    dot[0, 0, 8, 8] += 0.05
+    assert float(residual(dot)[0, 0, 8, 8]) == pytest.approx(RESIDUAL_GAIN * 0.05 * (1 - 9 / 81), rel=1e-4)
+    assert float(residual(dot + 0.2)[0, 0, 8, 8]) == pytest.approx(float(residual(dot)[0, 0, 8, 8]), rel=1e-3)

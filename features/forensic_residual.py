@@ -1,0 +1,27 @@
+"""What a network that sees high-passed pictures says of a person's faces: logits, positive for a forgery.
+
+It went on from :mod:`features.forensic_base` on the same pictures, through :func:`features.models.residual`: colours,
+light and shapes are gone; noise, edges and a decoder's texture stay. No labelled clip was seen. It errs on other clips
+than the base does.
+"""
+
+from __future__ import annotations
+
+from features import face_network
+from features.observation import Observation, Track
+from features.spec import family
+
+NAME = "forensic_residual"
+WEIGHTS = face_network.PRETRAINED / "forensic_residual.safetensors"
+
+
+@family(NAME, version=1, needs={"crops"}, columns=face_network.columns(NAME, "EfficientNet-Lite0, phase residual"))
+def measure(observation: Observation, track: Track) -> dict[str, float]:
+    """Columns of one person; all NaN without weights.
+
+    Raises
+    ------
+    ModelError
+        The weights file is there but can't be used.
+    """
+    return face_network.measure(track, WEIGHTS, NAME)
