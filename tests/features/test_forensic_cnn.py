@@ -210,4 +210,5 @@ def test_the_residual_keeps_detail_and_drops_light_and_colour():
     dot = flat.clone()
     dot[0, 0, 8, 8] += 0.05
     assert float(residual(dot)[0, 0, 8, 8]) == pytest.approx(RESIDUAL_GAIN * 0.05 * (1 - 9 / 81), rel=1e-4)
+    assert float(residual(dot)[0, 0, 8, 10]) == pytest.approx(-RESIDUAL_GAIN * 0.05 * 3 / 81, rel=1e-4)
     assert float(residual(dot + 0.2)[0, 0, 8, 8]) == pytest.approx(float(residual(dot)[0, 0, 8, 8]), rel=1e-3)
