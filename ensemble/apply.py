@@ -144,11 +144,11 @@ def unmeasured_families(table: pa.Table) -> list[dict[str, str]]:
 
 def unavailable_families() -> dict[str, str]:
     """Families that can't measure anything in this installation, with the reason."""
-    from features import forensic_base, forensic_cnn, forensic_residual
+    from features import face_network, forensic_base, forensic_cnn, forensic_residual
 
-    fixed = {module.NAME: module.WEIGHTS for module in (forensic_base, forensic_residual)}
-    files = {forensic_cnn.NAME: forensic_cnn.weights_file()} | fixed
-    return {name: "the network's weights are not installed" for name, file in files.items() if not file.is_file()}
+    networks = [module.NAME for module in (forensic_base, forensic_cnn, forensic_residual)]
+    missing = [name for name in networks if not face_network.weights_file(name).is_file()]
+    return dict.fromkeys(missing, "the network's weights are not installed")
 
 
 def _shares(table: pa.Table, family: str) -> list[float]:

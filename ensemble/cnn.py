@@ -2,11 +2,11 @@
 
     python -m ensemble.cnn --stills DIR --faces FILE --clips MANIFEST --out artifacts/cnn --minutes 90
 
-Phases: ``base``, and ``residual``, which goes on from it on high-passed pictures, see no labelled clip; ``fold0``..
-each leave one fold of the clips out (no method and no person of it was seen; with ``--leave-out people``, no person),
-``final`` sees all. A killed run goes on where its last checkpoint was when started again with ``--resume``. Progress
-goes to stderr and to ``<out>/<phase>.csv``. Three more commands use what was trained: ``python -m ensemble.cnn oof
---help``, ``scores --help`` and ``average --help``.
+Phases: ``base``, and ``residual``, which goes on from it on high-passed pictures, see no labelled clip; ``fold0``.. and
+``residual_fold0``.. go on from them and each leave one fold of the clips out (no method and no person of it was seen;
+with ``--leave-out people``, no person); ``final`` and ``residual_final`` see all. A killed run goes on where its last
+checkpoint was when started again with ``--resume``. Progress goes to stderr and to ``<out>/<phase>.csv``. Three more
+commands use what was trained: ``python -m ensemble.cnn oof --help``, ``scores --help`` and ``average --help``.
 """
 
 from __future__ import annotations
@@ -27,11 +27,24 @@ logger = logging.getLogger(__name__)
 
 UNLABELLED = Mix(labels=6, made=6, clips=0, drawn=4)
 FINE = Mix(labels=4, made=3, clips=7, drawn=2)
+
+
+def _on_clips(start: str, prefix: str, share: float, front: str) -> list[Phase]:
+    """Fine-tuning of one network on frames of clips: without each fold, then on all."""
+    left_out: list[int | None] = [*range(cnn_data.N_FOLDS), None]
+    return [
+        Phase(
+            f"{prefix}{'final' if fold is None else f'fold{fold}'}", share, 4e-4, FINE, fold, front=front, start=start
+        )
+        for fold in left_out
+    ]
+
+
 PHASES = (
-    Phase("base", 0.36, 1e-3, UNLABELLED),
-    Phase("residual", 0.12, 1e-3, UNLABELLED, front="residual"),
-    *(Phase(f"fold{number}", 0.12, 4e-4, FINE, left_out=number) for number in range(cnn_data.N_FOLDS)),
-    Phase("final", 0.16, 4e-4, FINE),
+    Phase("base", 0.28, 1e-3, UNLABELLED, start=""),
+    *_on_clips("base", "", 0.08, "rgb"),
+    Phase("residual", 0.2, 1e-3, UNLABELLED, front="residual"),
+    *_on_clips("residual", "residual_", 0.05, "residual"),
 )
 
 

@@ -28,6 +28,7 @@ HOLDOUT_SHARE = 0.055  # of the stills, in whole groups: about 1,500
 N_FOLDS = 3
 MAX_BATCHES = 1_000_000
 DONORS = 6  # candidates of which the one with the most similar landmarks is taken
+P_REAL_OF_CLIPS, P_REAL_OF_STILLS = 0.4, 0.5  # made pairs start from a frame of a clip; else from a labelled still
 P_SAME_GROUP = 0.6  # a FAKE clip is paired with a REAL of its group, where there is one; else any source
 P_ALIKE = 0.7  # of the clip pairs are made alike in colour and sharpness: it carries over to methods left out
 P_MADE_ALIKE = 0.5  # of the made pairs too, in sharpness above all: a decoder's traces, not its softness
@@ -264,9 +265,11 @@ class Batches:
         fake = self._forged(real, pool, rows, rng)
         return _alike(real, fake, rng) if rng.random() < P_MADE_ALIKE else (real, fake)
 
-    def _reals_of_some_pool(self, rng: np.random.Generator, *, stills: float = 0.5) -> tuple[Pool, NDArray[np.int64]]:
+    def _reals_of_some_pool(
+        self, rng: np.random.Generator, *, stills: float = P_REAL_OF_STILLS
+    ) -> tuple[Pool, NDArray[np.int64]]:
         clips = self._by_method[False]
-        if self._clips is not None and clips and rng.random() < 0.4:
+        if self._clips is not None and clips and rng.random() < P_REAL_OF_CLIPS:
             of_source = clips[_even(clips, rng)]
             return self._clips, of_source[sorted(of_source)[rng.integers(len(of_source))]]
         if rng.random() < stills:
@@ -294,7 +297,7 @@ class Batches:
 
     def _generated_pair(self, rng: np.random.Generator) -> tuple[Face, Face]:
         whole = rng.random() < P_WHOLE  # a portrait then: beside a still its pose and its smile would tell
-        pool, rows = self._reals_of_some_pool(rng, stills=0.0 if whole else 0.5)
+        pool, rows = self._reals_of_some_pool(rng, stills=0.0 if whole else P_REAL_OF_STILLS)
         real = image, box, points = pool.face(int(rng.choice(rows)), with_landmarks=not whole)
         if points is None:
             return real, self._drawn.face(int(rng.choice(self._generated)), with_landmarks=False)

@@ -3,10 +3,11 @@
     python -m ensemble.cnn oof --table T.parquet --observations DIR --folds clip_folds.csv --weights DIR --out O.parquet
 
 A stack fitted on columns from a network that was trained on the same clips would trust them far too much. Each
-clip of ``--folds`` is measured anew, from its observation, with ``fold<N>.safetensors``; other clips keep
-their columns. With several ``--folds`` and ``--weights``, for instance of runs that left out methods and of runs that
-left out people, every clip comes once for each, as ``0/name``, ``1/name``: a stack fitted on both expects as many clips
-of known methods as of new ones.
+clip of ``--folds`` is measured anew, from its observation, with the networks of its fold; other clips keep
+their columns, and so do families that are not of ``--families``: their networks saw no labelled clip. With several
+``--folds`` and ``--weights``, for instance of runs that left out methods and of runs that left out people, every clip
+comes once for each, as ``0/name``, ``1/name``: a stack fitted on both expects as many clips of known methods as of new
+ones.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features import forensic_cnn, observation, spec, table
+from features import face_network, observation, spec, table
 from features.errors import DatasetError, InputError, ModelError
 
 logger = logging.getLogger(__name__)
+
+FOLD_FILES = {"forensic_cnn": "fold{}.safetensors", "forensic_residual": "residual_fold{}.safetensors"}
+"""By family: what the training of a network without one fold writes."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,7 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--folds", type=Path, nargs="+", required=True, help="CSV of filename,fold that the training wrote"
     )
     parser.add_argument(
-        "--weights", type=Path, nargs="+", required=True, help="folder with fold0.safetensors, fold1.safetensors, ..."
+        "--weights", type=Path, nargs="+", required=True, help="folder with the networks of each fold, by the training"
+    )
+    parser.add_argument(
+        "--families",
+        nargs="+",
+        choices=list(FOLD_FILES),
+        default=list(FOLD_FILES),
+        help="whose network learned from the clips (default: %(default)s)",
     )
     parser.add_argument("--out", type=Path, required=True, help="table to write")
     options = parser.parse_args(argv)
@@ -54,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         source, parts = table.read_table(options.table), []
         for folds, weights in zip(options.folds, options.weights, strict=True):
             fold_of = read_folds(folds)
-            parts.append(out_of_fold(source, options.observations, fold_of, weights))
+            parts.append(out_of_fold(source, options.observations, fold_of, weights, options.families))
             print(json.dumps(scores(parts[-1], fold_of)))
         table.write_table(parts[0] if len(parts) == 1 else stacked(parts), options.out)
     except InputError as error:
@@ -90,8 +101,9 @@ def out_of_fold(
     observations: Path,
     fold_of: dict[str, int],
     weights: Path,
+    families: Sequence[str],
 ) -> pa.Table:
-    """The table with the forensic columns of every clip of ``fold_of`` measured by the network of its fold.
+    """The table with the families' columns of every clip of ``fold_of`` measured by the networks of its fold.
 
     A clip without an observation gets NaN, never the columns of a network that saw it.
 
@@ -102,20 +114,25 @@ def out_of_fold(
     """
     from tqdm import tqdm
 
-    family = spec.families([forensic_cnn.__name__.rsplit(".", 1)[1]])[0]
-    names = [column.name for column in family.table_columns if column.name in source.column_names]
+    measures = spec.families(families)
+    columns = [column.name for family in measures for column in family.table_columns]
+    names = [name for name in columns if name in source.column_names]
     values: dict[str, NDArray[np.float32]] = {name: source[name].to_numpy().copy() for name in names}
-    for fold in set(fold_of.values()):
-        if not (weights / f"fold{fold}.safetensors").is_file():
-            raise ModelError(f"{weights} lacks fold{fold}.safetensors; train it with make cnn")
+    files = {
+        fold: {family: weights / FOLD_FILES[family].format(fold) for family in families}
+        for fold in sorted(set(fold_of.values()))
+    }
+    for file in (file for of_fold in files.values() for file in of_fold.values()):
+        if not file.is_file():
+            raise ModelError(f"{weights} lacks {file.name}; train it with make cnn, or leave its family out")
     for row, filename in enumerate(tqdm(source["filename"].to_pylist(), desc="out of fold", unit="clip")):
         if filename not in fold_of:
             continue
         measured: dict[str, Any] = {}
         file = observation_file(observations, filename)
         if file.is_file():
-            with forensic_cnn.use_weights(weights / f"fold{fold_of[filename]}.safetensors"):
-                measured, _ = spec.measure_clip(observation.load(str(file)), [family])
+            with face_network.use_weights(files[fold_of[filename]]):
+                measured, _ = spec.measure_clip(observation.load(str(file)), measures)
         for name in names:
             values[name][row] = measured.get(name, np.nan)
     for name in names:
@@ -139,7 +156,7 @@ def stacked(parts: Sequence[pa.Table]) -> pa.Table:
 
 
 def scores(measured: pa.Table, fold_of: dict[str, int]) -> dict[str, Any]:
-    """How well the mean logit alone does on the clips of ``fold_of``, per source and in pairs."""
+    """How well the fine-tuned network's mean logit does on the clips of ``fold_of``, per source and in pairs."""
     from ensemble.cnn_scores import summary
 
     logits = measured["forensic_cnn.logit_mean"].to_numpy()

@@ -46,6 +46,8 @@ class Phase:
     """Side of the crops, in pixels; larger ones carried over worse (docs/RESULTS.md)."""
     front: str = "rgb"
     """What the network sees: :class:`features.models.Card`."""
+    start: str = "base"
+    """The phase whose weights it goes on from; none for the first, which starts from ``--start``."""
 
 
 class Data:
@@ -128,8 +130,8 @@ class Run:
         return Path(self.options.out) / f"{self.phase.name}.checkpoint"
 
     def _start(self) -> None:
-        base = self.options.out / "base.safetensors"
-        weights = self.options.start if self.phase.name == "base" else base
+        start = self.phase.start
+        weights = self.options.out / f"{start}.safetensors" if start else self.options.start
         if weights is None:
             self.net.load_state_dict(imagenet_weights(self.net))
         elif weights.exists():
@@ -137,7 +139,7 @@ class Run:
 
             self.net.load_state_dict(load_file(str(weights)))
         else:
-            raise ModelError(f"{weights} is missing; run the phase base first")
+            raise ModelError(f"{weights} is missing; " + (f"run the phase {start} first" if start else "see --start"))
         self.average.load_state_dict(self.net.state_dict())
 
     def go(self) -> None:
@@ -295,7 +297,7 @@ class Run:
             self.data,
             left_out=self.phase.left_out,
             size=self.card.input_size,
-            with_clips=self.phase.name != "final",
+            with_clips=not self.phase.mix.clips or self.phase.left_out is not None,
         )
 
 

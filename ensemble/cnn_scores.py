@@ -101,13 +101,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(prog="python -m ensemble.cnn scores", description=main.__doc__)
     parser.add_argument("--out", type=Path, default=Path("artifacts/cnn"), help="folder that the training wrote")
+    parser.add_argument(
+        "--networks", default="fold", help="name of the phases without the number (default %(default)s)"
+    )
     parser.add_argument("--frames", type=int, default=FRAMES, help="faces a clip (default %(default)s)")
     options = parser.parse_args(argv)
     pool = cnn_data.Pool(pq.read_table(options.out / "cache" / "clips.parquet"))
     with (options.out / "clip_folds.csv").open(newline="") as file:
         fold_of = {row["filename"]: int(row["fold"]) for row in csv.DictReader(file)}
     keys = sorted(set(pool.key) & fold_of.keys())
-    networks = {fold: Detector(options.out / f"fold{fold}.safetensors") for fold in set(fold_of.values())}
+    networks = {fold: Detector(options.out / f"{options.networks}{fold}.safetensors") for fold in set(fold_of.values())}
     everything: dict[str, Any] = {}
     for name, quality in {"as it is": None, "half size, CRF 32": Quality(reduction=0.5, h264_crf=32)}.items():
         logits = np.empty(len(keys), np.float32)

@@ -5,8 +5,10 @@ A network gives a logit a face, positive for a forgery. Logits, not probabilitie
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from features.models import Detector
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "artifacts" / "pretrained"
+WEIGHTS_VARIABLE = "DEEPFAKE_WEIGHTS"  # a folder whose <family>.safetensors go before the shipped ones
 MAX_CROPS = 8  # 10 ms each
 MIN_CROP_PX = 24  # a smaller face shows nothing that a network learned
 MAX_LOGIT = 12.0
@@ -42,6 +45,8 @@ _QUANTITIES: dict[str, tuple[tuple[float, float], str, str]] = {
 }
 """Range, direction, and whether the worst of several people gets a column of its own."""
 
+_chosen: list[Mapping[str, Path]] = []
+
 
 def columns(family: str, source: str) -> tuple[Column, ...]:
     """Columns of a family; ``source`` is told in the catalogue."""
@@ -51,6 +56,26 @@ def columns(family: str, source: str) -> tuple[Column, ...]:
     )
 
 
+@contextlib.contextmanager
+def use_weights(files: Mapping[str, Path]) -> Iterator[None]:
+    """Measure the families named with other weights inside the ``with`` block, for instance those of one fold."""
+    _chosen.append(files)
+    try:
+        yield
+    finally:
+        _chosen.pop()
+
+
+def weights_file(family: str) -> Path:
+    """The weights in use: of :func:`use_weights`, else in the environment variable's folder, else the shipped ones."""
+    if _chosen and family in _chosen[-1]:
+        return _chosen[-1][family]
+    name, folder = f"{family}.safetensors", os.environ.get(WEIGHTS_VARIABLE)
+    if folder and (own := Path(folder) / name).is_file():
+        return own
+    return PRETRAINED / name
+
+
 @functools.lru_cache(maxsize=8)
 def _detector(file: Path) -> Detector:
     from features.models import Detector
@@ -58,8 +83,8 @@ def _detector(file: Path) -> Detector:
     return Detector(file)
 
 
-def measure(track: Track, weights: Path, family: str) -> dict[str, float]:
-    """Columns of one person by the network in ``weights``; all NaN where there is no such file.
+def measure(track: Track, family: str) -> dict[str, float]:
+    """Columns of one person by the network of a family; all NaN where its weights are missing.
 
     Raises
     ------
@@ -67,6 +92,7 @@ def measure(track: Track, weights: Path, family: str) -> dict[str, float]:
         The file is there but can't be used.
     """
     logits, embeddings = np.empty(0, np.float32), np.empty((0, 1), np.float32)
+    weights = weights_file(family)
     if weights.exists():
         detector = _detector(weights)
         faces = network_crops(track.crops, margin=detector.card.margin, size=detector.card.input_size)

@@ -12,7 +12,6 @@ from features.observation import Observation, Track
 from features.spec import family
 
 NAME = "forensic_base"
-WEIGHTS = face_network.PRETRAINED / "forensic_base.safetensors"
 
 
 @family(NAME, version=3, needs={"crops"}, columns=face_network.columns(NAME, "EfficientNet-Lite0, phase base"))
@@ -24,4 +23,4 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
     ModelError
         The weights file is there but can't be used.
     """
-    return face_network.measure(track, WEIGHTS, NAME)
+    return face_network.measure(track, NAME)

@@ -233,7 +233,7 @@ def options(tmp_path, monkeypatch):
     )
 
 
-TINY = cnn_run.Phase("base", 1.0, 1e-3, Mix(labels=1, made=1, clips=0), input_size=64)
+TINY = cnn_run.Phase("base", 1.0, 1e-3, Mix(labels=1, made=1, clips=0), input_size=64, start="")
 
 
 def steps(run, numbers):
@@ -287,6 +287,18 @@ def test_fine_tuning_without_a_base_says_so(data, options):
         cnn_run.Run(cnn.PHASES[1], data, options)
 
 
+def test_every_phase_goes_on_from_one_before_it_and_sees_as_it_does():
+    before = {"": None}
+    for phase in cnn.PHASES:
+        assert phase.start in before
+        if phase.mix.clips:
+            assert phase.front == before[phase.start].front
+        before[phase.name] = phase
+    assert sum(phase.share for phase in cnn.PHASES) == pytest.approx(1)
+    left_out = [phase.left_out for phase in cnn.PHASES if phase.name.startswith("residual_")]
+    assert left_out == [*range(cnn_data.N_FOLDS), None]
+
+
 def test_user_errors_end_with_status_2(tmp_path, capsys):
     common = ["--stills", str(tmp_path), "--faces", "none", "--clips", "none", "--out", str(tmp_path / "o")]
     assert cnn.main([*common, "--phases", "base,nonsense"]) == 2
@@ -335,18 +347,18 @@ def test_summary_pairs_within_groups():
 def fold_weights(tmp_path):
     from features.models import Card, LiteNet, save_weights
 
-    for fold in (0, 1):
+    for name, logit in {"fold0": 1.5, "fold1": -2.5, "residual_fold0": 0.5, "residual_fold1": -0.5}.items():
         net = LiteNet()
         torch.nn.init.zeros_(net.logit.weight)
-        torch.nn.init.constant_(net.logit.bias, [1.5, -2.5][fold])
-        save_weights(net, tmp_path / f"fold{fold}.safetensors", Card())
+        torch.nn.init.constant_(net.logit.bias, logit)
+        save_weights(net, tmp_path / f"{name}.safetensors", Card())
     return tmp_path
 
 
 def feature_table():
     from features import spec, table
 
-    family = spec.families(["forensic_cnn"])
+    family = spec.families(["forensic_cnn", "forensic_residual"])
     schema = table.schema(family, extractor="test")
     names = ["a/x.mp4", "b.mp4", "c.mp4", "d.mp4"]
     base = dict(
@@ -377,11 +389,15 @@ def test_out_of_fold_columns_come_from_the_network_of_the_fold(rng, fold_weights
     (tmp_path / "a").mkdir()
     for name in ("a/x.mp4", "b.mp4"):
         observation.save(small_observation(rng), str(tmp_path / f"{name}.npz"))
-    found = cnn_oof.out_of_fold(feature_table(), tmp_path, {"a/x.mp4": 0, "b.mp4": 1, "c.mp4": 0}, fold_weights)
+    fold_of = {"a/x.mp4": 0, "b.mp4": 1, "c.mp4": 0}
+    found = cnn_oof.out_of_fold(feature_table(), tmp_path, fold_of, fold_weights, list(cnn_oof.FOLD_FILES))
     logits = found["forensic_cnn.logit_mean"].to_numpy()
     assert logits[:2] == pytest.approx([1.5, -2.5], abs=1e-3)
     assert np.isnan(logits[2])  # no observation: rather nothing than a network that saw the clip
     assert logits[3] == 7  # in no fold: kept
+    assert found["forensic_residual.logit_mean"].to_numpy()[:2] == pytest.approx([0.5, -0.5], abs=1e-3)
+    alone = cnn_oof.out_of_fold(feature_table(), tmp_path, fold_of, fold_weights, ["forensic_cnn"])
+    assert (alone["forensic_residual.logit_mean"].to_numpy() == 7).all()
     assert found.schema.equals(feature_table().schema, check_metadata=True)
     assert cnn_oof.scores(found, {"a/x.mp4": 0, "b.mp4": 1})["all"]["auc"] == 0
 
@@ -404,7 +420,10 @@ def test_as_many_weights_as_folds_are_asked_for(tmp_path, capsys):
 
 def test_missing_fold_weights_and_folds_are_named(tmp_path):
     with pytest.raises(ModelError, match=r"fold5\.safetensors"):
-        cnn_oof.out_of_fold(feature_table(), tmp_path, {"b.mp4": 5}, tmp_path)
+        cnn_oof.out_of_fold(feature_table(), tmp_path, {"b.mp4": 5}, tmp_path, ["forensic_cnn"])
+    (tmp_path / "fold5.safetensors").touch()
+    with pytest.raises(ModelError, match=r"residual_fold5\.safetensors"):
+        cnn_oof.out_of_fold(feature_table(), tmp_path, {"b.mp4": 5}, tmp_path, list(cnn_oof.FOLD_FILES))
     with pytest.raises(DatasetError, match=r"clip_folds"):
         cnn_oof.read_folds(tmp_path / "folds.csv")
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from features import face_network, forensic_base, forensic_cnn, spec
+from features import face_network, forensic_cnn, spec
 from features.errors import ModelError
 
 torch = pytest.importorskip("torch")
@@ -101,7 +101,7 @@ def test_tiny_and_too_many_crops(rng):
 
 def test_without_weights_all_is_nan(talking_head, tmp_path):
     family = spec.families(["forensic_cnn"])
-    with forensic_cnn.use_weights(tmp_path / "none.safetensors"):
+    with face_network.use_weights({"forensic_cnn": tmp_path / "none.safetensors"}):
         values, failures = spec.measure_clip(talking_head(duration_s=2.0), family)
     assert not failures
     assert values.pop("forensic_cnn.valid_share") == 0
@@ -110,7 +110,7 @@ def test_without_weights_all_is_nan(talking_head, tmp_path):
 
 def test_a_clip_is_measured_alike_twice(talking_head, weights):
     clip, family = talking_head(duration_s=2.0), spec.families(["forensic_cnn"])
-    with forensic_cnn.use_weights(weights):
+    with face_network.use_weights({"forensic_cnn": weights}):
         first, failures = spec.measure_clip(clip, family)
         second, _ = spec.measure_clip(clip, family)
     assert not failures
@@ -119,19 +119,26 @@ def test_a_clip_is_measured_alike_twice(talking_head, weights):
     assert first["forensic_cnn.valid_share"] == 1
 
 
-def test_the_base_network_is_a_family_of_its_own(talking_head, weights, monkeypatch):
-    monkeypatch.setattr(forensic_base, "WEIGHTS", weights)
-    with forensic_cnn.use_weights(weights):
-        values, failures = spec.measure_clip(
-            talking_head(duration_s=2.0), spec.families(["forensic_base", "forensic_cnn"])
-        )
+def test_every_network_is_a_family_of_its_own(talking_head, weights):
+    names = ["forensic_base", "forensic_cnn", "forensic_residual"]
+    with face_network.use_weights(dict.fromkeys(names, weights)):
+        values, failures = spec.measure_clip(talking_head(duration_s=2.0), spec.families(names))
     assert not failures
-    assert values["forensic_base.logit_mean"] == values["forensic_cnn.logit_mean"]
+    assert len({values[f"{name}.logit_mean"] for name in names}) == 1
+    shipped, _ = spec.measure_clip(talking_head(duration_s=2.0), spec.families(names))
+    assert len({shipped[f"{name}.logit_mean"] for name in names}) == 3
 
 
-def test_environment_variable_names_the_weights(monkeypatch, weights):
-    monkeypatch.setenv(forensic_cnn.WEIGHTS_VARIABLE, str(weights))
-    assert forensic_cnn.weights_file() == weights
+def test_weights_of_the_users_folder_go_before_the_shipped_ones(monkeypatch, tmp_path):
+    shipped = face_network.PRETRAINED / "forensic_cnn.safetensors"
+    assert face_network.weights_file("forensic_cnn") == shipped
+    monkeypatch.setenv(face_network.WEIGHTS_VARIABLE, str(tmp_path))
+    assert face_network.weights_file("forensic_cnn") == shipped
+    (tmp_path / shipped.name).touch()
+    assert face_network.weights_file("forensic_cnn") == tmp_path / shipped.name
+    with face_network.use_weights({"forensic_cnn": tmp_path / "fold"}):
+        assert face_network.weights_file("forensic_cnn") == tmp_path / "fold"
+        assert face_network.weights_file("forensic_base") == face_network.PRETRAINED / "forensic_base.safetensors"
 
 
 def test_the_order_of_a_batch_does_not_matter(rng, weights):
