@@ -77,8 +77,8 @@ def fit_calibration(z: Array, y: Int, group: Int, fold: Int) -> Calibration:
     return fit_kind(kind, z, y)
 
 
-def simplest(losses: dict[str, Array], group: Int) -> str:
-    """First key whose mean loss is within one standard error of the least.
+def simplest(losses: dict[str, Array], group: Int, *, errors: float = 1.0) -> str:
+    """First key whose mean loss is within ``errors`` standard errors of the least.
 
     The standard error is that of the difference to the best, over groups: rungs see the same rows, so what
     both find hard cancels.
@@ -86,7 +86,7 @@ def simplest(losses: dict[str, Array], group: Int) -> str:
     best = min(losses, key=lambda kind: float(losses[kind].mean()))
     for kind, loss in losses.items():
         excess = loss - losses[best]
-        if excess.mean() <= group_error(excess, group):
+        if excess.mean() <= errors * group_error(excess, group):
             return kind
     return best
 

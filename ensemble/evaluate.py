@@ -18,7 +18,7 @@ from ensemble.matrix import Int, TrainingSet, rows_of_groups
 from ensemble.metrics import Score, all_scores, prior_weights
 from ensemble.model import Head
 from ensemble.nested import Fitted, leave_sources_out, source_parts
-from ensemble.stack import FITTERS, fit_stack, held_out
+from ensemble.stack import fit_stack, held_out
 
 Array = NDArray[np.float64]
 STACK, CONSTANT = "stack", "constant"
@@ -55,7 +55,7 @@ def fit_head(Z: Array, y: Int, group: Int, fold: Int, *, learners: Sequence[str]
     train_prior = float(y.mean())
     prior = train_prior if target_prior is None else target_prior
     stack = fit_stack(Z, y, group, fold, learners)
-    z = held_out(FITTERS[stack.kind], Z, y, group, fold)
+    z = held_out(stack.kind, Z, y, fold)
     calibration = fit_calibration(z, y, group, fold)
     at_target = shift_prior(calibration(z), train_prior, prior)
     bound = clip_bound(at_target, y, prior_weights(y, prior), len(np.unique(group)))

@@ -1,8 +1,9 @@
 """Why a probability is what it is: exact contributions of each cue family, in log-odds.
 
-Boosters give their own TreeSHAP values (Lundberg et al. 2020), linear models their terms. The stack is
-linear, so a weighted sum carries them through. What follows (calibration, prior, clip) is a monotone map of
-one number: contributions are scaled, all alike, so that with the mapped constant they add up to the result.
+Boosters give their own TreeSHAP values (Lundberg et al. 2020), linear models their terms. The stack is a weighted sum
+and carries them through. What comes before it, where it bounds each learner, and what follows (calibration, prior,
+clip) are monotone maps of one number: contributions are scaled, all alike, so that with the mapped constant they add up
+to the result.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def stacked_parts(model: Model, X: Float) -> Array:
     total = np.zeros((len(X), len(model.layout.family_names) + 1))
     for name, weight in zip(stack.learners, stack.weights, strict=True):
         if weight:
-            total += weight * np.mean([one.family_logits(X) for one in model.fold_models[name]], axis=0)
+            parts = np.mean([one.family_logits(X) for one in model.fold_models[name]], axis=0)
+            constant, contributions = carry(parts, stack.inputs)
+            total += weight * np.column_stack([contributions, constant])
     total[:, -1] += stack.intercept
     return total
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ensemble.metrics import log_loss
-from ensemble.stack import FITTERS, Stack, fit_stack, held_out
+from ensemble.stack import FITTERS, Stack, bounded, fit_stack, held_out
 
 
 def expit(z):
@@ -24,7 +24,7 @@ def rows():
 def test_weights_are_never_negative_and_noise_gets_little(rows, kind):
     Z, y, _, _ = rows
     Z = np.c_[Z, -Z[:, 0]]
-    few, many = (FITTERS[kind](Z, y, n_groups)[0] for n_groups in (150, 15_000))
+    few, many = (FITTERS[kind](np.tile(Z, (times, 1)), np.tile(y, times))[0] for times in (1, 25))
     assert (few >= 0).all()
     assert few[2:].sum() < 0.2
     assert many[2:].sum() < 0.1
@@ -38,7 +38,7 @@ def test_better_than_every_learner_when_their_errors_differ(kind):
     y = (rng.random(2000) < expit(truth)).astype(np.int64)
     Z = truth[:, None] + rng.normal(0, 1.5, (2000, 3))
     fold = np.arange(2000) % 5
-    stacked = log_loss(y, expit(held_out(FITTERS[kind], Z, y, np.arange(2000), fold)))
+    stacked = log_loss(y, expit(held_out(kind, Z, y, fold)))
     assert stacked < min(log_loss(y, expit(Z[:, one])) for one in range(3)) - 0.02
 
 
@@ -58,27 +58,49 @@ def test_never_worse_than_the_best_learner_beyond_noise(seed):
     assert excess.mean() < 2 * excess.std() / np.sqrt(40) + 0.02
 
 
-def test_few_groups_keep_the_weights_near_the_mean():
+@pytest.mark.parametrize("kind", ["bounded", "nonnegative"])
+def test_few_rows_keep_the_weights_near_the_mean(kind):
     rng = np.random.default_rng(0)
     Z = rng.standard_normal((12, 2))
     y = (Z[:, 0] > 0).astype(np.int64)
-    few, _ = FITTERS["nonnegative"](Z, y, 4)
-    many, _ = FITTERS["nonnegative"](Z, y, 4000)
+    few, _ = FITTERS[kind](Z, y)
+    many, _ = FITTERS[kind](np.tile(Z, (1000, 1)), np.tile(y, 1000))
     assert abs(few[0] - few[1]) < 1.0 < abs(many[0] - many[1])
 
 
-def test_the_steadier_is_kept_unless_greedy_selection_is_clearly_better(rows):
-    Z, y, group, fold = rows
-    assert fit_stack(Z, y, group, fold, list("abc")).kind == "greedy"  # one learner is true, the others are not
-    alike = Z[:, :1] + np.random.default_rng(1).normal(0, 0.5, (600, 3))
-    assert fit_stack(alike, y, group, fold, list("abc")).kind == "nonnegative"
+def test_the_steadier_is_kept_unless_a_freer_one_is_clearly_better():
+    rng = np.random.default_rng(2)
+    sure = rng.normal(0, 5, 20_000)  # bounded, its best rows would count for less than they know
+    y = (rng.random(20_000) < expit(sure)).astype(np.int64)
+    Z = sure[:, None] + rng.normal(0, 0.3, (20_000, 3))
+    group = np.arange(20_000)
+    assert fit_stack(Z, y, group, group % 5, list("abc")).kind == "nonnegative"
+    assert fit_stack(Z[:200], y[:200], group[:200], group[:200] % 5, list("abc")).kind == "bounded"
 
 
-def test_stack_is_linear_and_survives_json(rows):
+def test_false_certainty_costs_less_when_bounded():
+    rng = np.random.default_rng(3)
+    truth = rng.normal(0, 1, 300)
+    y = (rng.random(300) < expit(truth)).astype(np.int64)
+    wild = np.where(rng.random((300, 3)) < 0.1, rng.normal(0, 10, (300, 3)), 0)
+    Z = truth[:, None] + rng.normal(0, 0.5, (300, 3)) + wild
+    fold = np.arange(300) % 5
+    losses = {kind: log_loss(y, expit(held_out(kind, Z, y, fold))) for kind in ("bounded", "nonnegative")}
+    assert losses["bounded"] < losses["nonnegative"] - 0.01
+
+
+def test_bounded_log_odds_are_probabilities_on_a_scale_of_their_own():
+    z = np.linspace(-40, 40, 81)
+    assert bounded(z) == pytest.approx(4 * (expit(z) - 0.5))
+    assert bounded(np.array([1e-3])) == pytest.approx([1e-3], rel=1e-5)
+
+
+def test_stack_is_a_weighted_sum_and_survives_json(rows):
     Z, y, group, fold = rows
     stack = fit_stack(Z, y, group, fold, ["a", "b", "c"])
     assert Stack.from_dict(stack.as_dict()) == stack
-    assert stack(Z[:2] + Z[2:4]) + stack(np.zeros((2, 3))) == pytest.approx(stack(Z[:2]) + stack(Z[2:4]))
+    assert stack(Z) == pytest.approx(stack.inputs(Z) @ stack.weights + stack.intercept)
+    assert np.array_equal(stack.inputs(Z), bounded(Z)) == (stack.kind == "bounded")
 
 
 def test_one_learner_stays_itself():
@@ -86,4 +108,5 @@ def test_one_learner_stays_itself():
     z = rng.normal(0, 1.5, 400)
     y = (rng.random(400) < expit(z)).astype(np.int64)
     stack = fit_stack(z[:, None], y, np.arange(400), np.arange(400) % 5, ["only"])
+    assert stack.kind == "nonnegative"
     assert stack.weights[0] == pytest.approx(1.0, abs=0.25)
