@@ -30,7 +30,7 @@ from extract.dataset import Clip, find_clips
 from extract.journal import Journal
 from extract.keep import Keeper
 from extract.sandbox import Limits
-from features import spec, table
+from features import face_network, spec, table
 from features.errors import DatasetError, InputError
 
 TIMEOUT_S = 300.0  # CPU seconds; fifty times what a ten-second clip at 1080p takes
@@ -95,11 +95,13 @@ def extract(arguments: argparse.Namespace) -> dict[str, Any]:
         observations=_absolute(arguments.observations),
         storage_options=options,
     )
-    identity = {
+    identity: dict[str, Any] = {
         "extractor": VERSION,
         "families": {one.name: one.version for one in families},
         "max_seconds": arguments.max_seconds,
     }
+    if own := face_network.own_weights([one.name for one in families]):
+        identity["weights"] = own
     journal = Journal(_journal_file(arguments), identity, fresh=arguments.fresh)
     try:
         results = _measure(clips, settings, journal, arguments)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -74,6 +75,16 @@ def weights_file(family: str) -> Path:
     if folder and (own := Path(folder) / name).is_file():
         return own
     return PRETRAINED / name
+
+
+def own_weights(families: Sequence[str]) -> dict[str, str]:
+    """Of the families named, those measured with other than the shipped weights, and the SHA-256 of their file."""
+    files = {family: weights_file(family) for family in families}
+    return {
+        family: hashlib.sha256(file.read_bytes()).hexdigest()
+        for family, file in files.items()
+        if file.parent != PRETRAINED and file.is_file()
+    }
 
 
 @functools.lru_cache(maxsize=8)

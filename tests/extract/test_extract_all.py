@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from extract import extract_all
-from features import table
+from features import face_network, table
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = str(Path(__file__).parent / "faults")
@@ -99,6 +99,21 @@ def test_the_second_run_measures_only_what_is_new(folder, tmp_path, monkeypatch)
     assert seen == ["new.mp4"]
     assert extract_all.main([*arguments, "--fresh"]) == 0
     assert len(seen) == 11
+
+
+def test_own_weights_measure_anew(folder, tmp_path, monkeypatch):
+    out, own = tmp_path / "t.parquet", tmp_path / "own"
+    arguments = [str(folder), "--out", str(out), "--families", "forensic_base", "--quiet"]
+    assert extract_all.main(arguments) == 0
+    own.mkdir()
+    shutil.copy(face_network.PRETRAINED / "forensic_residual.safetensors", own / "forensic_base.safetensors")
+    before = table.read_table(out)["forensic_base.logit_mean"].to_pylist()
+    monkeypatch.setenv(face_network.WEIGHTS_VARIABLE, str(own))
+    assert extract_all.main(arguments) == 0
+    assert table.read_table(out)["forensic_base.logit_mean"].to_pylist() != before
+    monkeypatch.delenv(face_network.WEIGHTS_VARIABLE)
+    assert extract_all.main(arguments) == 0
+    assert table.read_table(out)["forensic_base.logit_mean"].to_pylist() == pytest.approx(before, nan_ok=True)
 
 
 @pytest.mark.slow
