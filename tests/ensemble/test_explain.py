@@ -1,11 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ensemble.explain import carry
 
 
-def test_parts_add_up_to_the_prediction(trained, table):
-    model, _ = trained
+@pytest.mark.parametrize("kind", ["bounded", "nonnegative"])
+def test_parts_add_up_to_the_prediction(trained, table, kind):
+    head = trained[0].head
+    model = replace(trained[0], head=replace(head, stack=replace(head.stack, kind=kind)))
     found = model.explain(table)
     total = found.base + sum(found.contributions.values())
     assert np.abs(total - found.log_odds).max() < 1e-6
