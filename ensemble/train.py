@@ -171,7 +171,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--target-prior", default=str(TARGET_PRIOR), help="share of FAKE to predict for, or 'train' (default 0.5)"
     )
-    result.add_argument("--folds", type=int, help="number of folds (default 5, or those of the fold file)")
+    result.add_argument(
+        "--folds", type=int, help="number of folds (default those of the fold file, else 5, or 10 for 50 to 500 groups)"
+    )
     result.add_argument("--folds-file", type=Path, help="fold assignment to keep to (default OUT/folds.parquet)")
     result.add_argument("--seed", type=int, default=0)
     result.add_argument("--jobs", type=int, default=1, help="fits side by side (default 1); changes no result")

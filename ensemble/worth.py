@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.calibrate import clip_logit, logit
-from ensemble.folds import assign_folds, check_folds, folds_for
+from ensemble.folds import N_FOLDS, assign_folds, check_folds, folds_for
 from ensemble.learners import Settings, settings_for
 from ensemble.matrix import Int, Layout, TrainingSet, family_of, measured_rows, training_set
 from ensemble.metrics import Score, auc, log_loss, with_intervals
@@ -200,7 +200,7 @@ def _run(arguments: argparse.Namespace) -> None:
             arguments.folds_file, data.filename, groups, data.y, n_folds=arguments.folds, seed=arguments.seed
         )
     else:
-        fold = assign_folds(data.y, data.group, n_folds=arguments.folds or 5, seed=arguments.seed)
+        fold = assign_folds(data.y, data.group, n_folds=arguments.folds or N_FOLDS, seed=arguments.seed)
         check_folds(data.y, fold)
     judged = judge(data, fold, learners=learners, seed=arguments.seed, jobs=arguments.jobs)
     if arguments.out:

@@ -36,6 +36,14 @@ def test_same_seed_same_folds_other_seed_other_folds():
     assert not np.array_equal(assign_folds(y, group, seed=1), assign_folds(y, group, seed=2))
 
 
+@pytest.mark.parametrize(
+    ("n_groups", "rows_each", "expected"), [(40, 1, 5), (50, 1, 10), (144, 2, 10), (499, 11, 5), (500, 1, 5)]
+)
+def test_some_hundred_groups_get_ten_folds(n_groups, rows_each, expected):
+    group = np.repeat(np.arange(n_groups), rows_each)
+    assert len(np.unique(assign_folds(group % 2, group))) == expected
+
+
 def test_fewer_groups_than_folds_names_the_remedy():
     with pytest.raises(InputError, match="4 groups, fewer than 5 folds; give --folds 4"):
         assign_folds(np.array([0, 1, 0, 1]), np.arange(4), n_folds=5)
