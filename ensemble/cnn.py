@@ -4,9 +4,10 @@
 
 Phases: ``base``, and ``residual``, which goes on from it on high-passed pictures, see no labelled clip; ``fold0``.. and
 ``residual_fold0``.. go on from them and each leave one fold of the clips out (no method and no person of it was seen;
-with ``--leave-out people``, no person); ``final`` and ``residual_final`` see all. A killed run goes on where its last
-checkpoint was when started again with ``--resume``. Progress goes to stderr and to ``<out>/<phase>.csv``. Three more
-commands use what was trained: ``python -m ensemble.cnn oof --help``, ``scores --help`` and ``average --help``.
+with ``--leave-out people``, no person); ``final`` and ``residual_final`` see all. What these write is halfway, in
+weight space, between before and after. A killed run goes on where its last checkpoint was when started again with
+``--resume``. Progress goes to stderr and to ``<out>/<phase>.csv``. Three more commands use what was trained: ``python
+-m ensemble.cnn oof --help``, ``scores --help`` and ``average --help``.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ WEIGHT_DECAY = 0.02
 LABEL_SMOOTHING = 0.05  # keeps logits within about +-3.7
 RANK_WEIGHT = 0.5  # of the order within pairs: what both share (source, light, codec) cancels there
 EMA_DECAY = 0.995
+KEPT = 0.5  # of the weights from before, in a network that learned from clips (WiSE-FT, Wortsman et al. 2022)
 WARM_UP_STEPS = 50
 CHECKPOINT_S = 180.0
 LOG_STEPS, CHECK_STEPS = 20, 400
@@ -143,7 +144,11 @@ class Run:
         self.average.load_state_dict(self.net.state_dict())
 
     def go(self) -> None:
-        """Train until the phase's minutes are used, then write the averaged weights."""
+        """Train until the phase's minutes are used, then write the averaged weights.
+
+        After clips were learned from, these are halfway back to where the phase started: what clips of few sources
+        teach does not carry over whole.
+        """
         from tqdm import tqdm
 
         from features.models import save_weights
@@ -169,8 +174,18 @@ class Run:
                     saved = self.seconds
                     self._save()
             bar.close()
+        if self.phase.mix.clips:
+            self._go_halfway_back()
         save_weights(self.average, out / f"{name}.safetensors", self.card)
         self._checkpoint.unlink(missing_ok=True)
+
+    def _go_halfway_back(self) -> None:
+        from safetensors.torch import load_file
+
+        before = load_file(str(self.options.out / f"{self.phase.start}.safetensors"), device=str(self.device))
+        for name, value in self.average.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(before[name].float(), KEPT)
 
     def _log_row(self, losses: list[float]) -> tuple[Any, ...]:
         checked = self._quick_check() if self.step % CHECK_STEPS == 0 else ("", "")

@@ -1,9 +1,9 @@
 """What a network that learned from many generators' clips says of a person's faces: logits, positive for a forgery.
 
-EfficientNet-Lite0, trained on labelled stills and clips and on forgeries made from real faces (self-blended
-images of Shiohara & Yamasaki 2022, transplants, resynthesis): see ``ensemble/cnn.py`` and docs/MODEL_CARD.md.
-Confounds: heavy compression and soft pictures look forged to it; a generator that it never saw, and that
-renders clean pictures, may look real.
+EfficientNet-Lite0, trained on labelled stills of one challenge and on forgeries made of real faces (self-blended images
+of Shiohara & Yamasaki 2022, transplants, resynthesis, faces that published networks drew), then on labelled clips; its
+weights are halfway between before and after: see ``ensemble/cnn.py`` and docs/MODEL_CARD.md. Confounds: heavy
+compression hides forgeries from it; a generator that it never saw, and that renders clean pictures, may look real.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NAME = "forensic_cnn"
 COLUMNS = face_network.columns(NAME, "EfficientNet-Lite0, trained by ensemble/cnn.py")
 
 
-@family(NAME, version=3, needs={"crops"}, columns=COLUMNS)
+@family(NAME, version=4, needs={"crops"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Columns of one person; all NaN without weights.
 

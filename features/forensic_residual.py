@@ -1,8 +1,8 @@
 """What a network that sees high-passed pictures says of a person's faces: logits, positive for a forgery.
 
-It went on from :mod:`features.forensic_base` on the same pictures, through :func:`features.models.residual`: colours,
-light and shapes are gone; noise, edges and a decoder's texture stay. No labelled clip was seen. It errs on other clips
-than the base does.
+It learned as :mod:`features.forensic_cnn` did, and from the same pictures, but through
+:func:`features.models.residual`: colours, light and shapes are gone; noise, edges and a decoder's texture stay. It errs
+on other clips.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from features.spec import family
 NAME = "forensic_residual"
 
 
-@family(NAME, version=1, needs={"crops"}, columns=face_network.columns(NAME, "EfficientNet-Lite0, phase residual"))
+@family(NAME, version=2, needs={"crops"}, columns=face_network.columns(NAME, "EfficientNet-Lite0, phase residual"))
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Columns of one person; all NaN without weights.
 

@@ -282,6 +282,23 @@ def test_a_phase_ends_in_weights_a_log_and_scores(data, options):
     json.dumps(measured)
 
 
+def test_a_network_that_learned_from_clips_goes_halfway_back(data, options):
+    from features.models import LiteNet, read_weights, save_weights
+
+    torch.manual_seed(1)
+    save_weights(LiteNet(), options.out / "base.safetensors", cnn_run.Run(TINY, data, options).card)
+    options.minutes = 1 / 600
+    run = cnn_run.Run(cnn_run.Phase("final", 1.0, 1e-3, Mix(labels=0, made=0, clips=1), input_size=64), data, options)
+    before = {name: value.clone() for name, value in run.average.state_dict().items()}
+    with torch.no_grad():
+        run.average.logit.bias += 4.0
+    run.budget_s = 0.0
+    run.go()
+    _, written = read_weights(options.out / "final.safetensors")
+    assert float(written["logit.bias"] - before["logit.bias"]) == pytest.approx(2.0, abs=1e-2)
+    torch.testing.assert_close(written["stem.1.weight"], before["stem.1.weight"], atol=1e-3, rtol=1e-2)
+
+
 def test_fine_tuning_without_a_base_says_so(data, options):
     with pytest.raises(ModelError, match=r"base\.safetensors is missing"):
         cnn_run.Run(cnn.PHASES[1], data, options)

@@ -103,17 +103,17 @@ def test_the_second_run_measures_only_what_is_new(folder, tmp_path, monkeypatch)
 
 def test_own_weights_measure_anew(folder, tmp_path, monkeypatch):
     out, own = tmp_path / "t.parquet", tmp_path / "own"
-    arguments = [str(folder), "--out", str(out), "--families", "forensic_base", "--quiet"]
+    arguments = [str(folder), "--out", str(out), "--families", "forensic_cnn", "--quiet"]
     assert extract_all.main(arguments) == 0
     own.mkdir()
-    shutil.copy(face_network.PRETRAINED / "forensic_residual.safetensors", own / "forensic_base.safetensors")
-    before = table.read_table(out)["forensic_base.logit_mean"].to_pylist()
+    shutil.copy(face_network.PRETRAINED / "forensic_residual.safetensors", own / "forensic_cnn.safetensors")
+    before = table.read_table(out)["forensic_cnn.logit_mean"].to_pylist()
     monkeypatch.setenv(face_network.WEIGHTS_VARIABLE, str(own))
     assert extract_all.main(arguments) == 0
-    assert table.read_table(out)["forensic_base.logit_mean"].to_pylist() != before
+    assert table.read_table(out)["forensic_cnn.logit_mean"].to_pylist() != before
     monkeypatch.delenv(face_network.WEIGHTS_VARIABLE)
     assert extract_all.main(arguments) == 0
-    assert table.read_table(out)["forensic_base.logit_mean"].to_pylist() == pytest.approx(before, nan_ok=True)
+    assert table.read_table(out)["forensic_cnn.logit_mean"].to_pylist() == pytest.approx(before, nan_ok=True)
 
 
 @pytest.mark.slow

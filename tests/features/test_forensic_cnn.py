@@ -120,13 +120,13 @@ def test_a_clip_is_measured_alike_twice(talking_head, weights):
 
 
 def test_every_network_is_a_family_of_its_own(talking_head, weights):
-    names = ["forensic_base", "forensic_cnn", "forensic_residual"]
+    names = ["forensic_cnn", "forensic_residual"]
     with face_network.use_weights(dict.fromkeys(names, weights)):
         values, failures = spec.measure_clip(talking_head(duration_s=2.0), spec.families(names))
     assert not failures
     assert len({values[f"{name}.logit_mean"] for name in names}) == 1
     shipped, _ = spec.measure_clip(talking_head(duration_s=2.0), spec.families(names))
-    assert len({shipped[f"{name}.logit_mean"] for name in names}) == 3
+    assert len({shipped[f"{name}.logit_mean"] for name in names}) == 2
 
 
 def test_weights_of_the_users_folder_go_before_the_shipped_ones(monkeypatch, tmp_path):
@@ -138,7 +138,9 @@ def test_weights_of_the_users_folder_go_before_the_shipped_ones(monkeypatch, tmp
     assert face_network.weights_file("forensic_cnn") == tmp_path / shipped.name
     with face_network.use_weights({"forensic_cnn": tmp_path / "fold"}):
         assert face_network.weights_file("forensic_cnn") == tmp_path / "fold"
-        assert face_network.weights_file("forensic_base") == face_network.PRETRAINED / "forensic_base.safetensors"
+        assert (
+            face_network.weights_file("forensic_residual") == face_network.PRETRAINED / "forensic_residual.safetensors"
+        )
 
 
 def test_the_order_of_a_batch_does_not_matter(rng, weights):

@@ -12,7 +12,7 @@ from features import identity, spec
 from features.geometry import MIRROR
 
 TOLERANCE = {"mirror": 1e-3, "brightness": 1e-3, "translation": 1e-3, "scale": 0.05, "gain": 1e-3, "clock": 1e-6}
-NETWORKS = {"forensic_base", "forensic_cnn", "forensic_residual"}  # tested with their weights, in their own module
+NETWORKS = {"forensic_cnn", "forensic_residual"}  # tested with their weights, in their own module
 
 
 def flipped(images):
