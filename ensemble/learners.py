@@ -79,7 +79,7 @@ def settings_for(n_rows: int, n_groups: int) -> Settings:
     large = n_groups >= 5000
     facts = n_groups * np.cbrt(n_rows / n_groups)
     return Settings(
-        n_bags=1 if large else (3 if n_groups >= 1000 else 4),
+        n_bags=1 if large else (3 if n_groups >= 1000 else 8),
         n_rounds=250 if n_groups >= 1000 else 800,  # small trees of few groups need more of them
         patience=20,
         learning_rate=0.1 if large else 0.08,

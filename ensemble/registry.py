@@ -6,24 +6,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ensemble.boosters import LightGBM, XGBoost
+from ensemble.boosters import FullLightGBM, LightGBM, XGBoost
 from ensemble.kernel import KernelMachine
 from ensemble.learners import Learner, Settings, settings_for
 from ensemble.linear import Logistic
 from ensemble.matrix import Layout
 from ensemble.networks import Networks
 
-MAX_KERNEL_ROWS = 20_000
+MAX_ROWS = {"kernel": 20_000, "lightgbm_full": 20_000}
 
 
 def default_settings(n_rows: int, n_groups: int) -> dict[str, Settings]:
     """Learner name to settings, for the learners that suit a table of this size.
 
     The kernel machine is left out of large tables: its few hundred centres no longer cover them, and it
-    costs more than the boosters. ``networks``, for tables that hold little beside the networks' columns, is
-    taken by name only.
+    costs more than the boosters. So is the booster at its library's settings: there it is one of its kin.
+    ``networks``, for tables that hold little beside the networks' columns, is taken by name only.
     """
-    names = [name for name in learner_kinds() if name != "kernel" or n_rows <= MAX_KERNEL_ROWS]
+    names = [name for name in learner_kinds() if n_rows <= MAX_ROWS.get(name, n_rows)]
     names.remove("networks")
     return dict.fromkeys(names, settings_for(n_rows, n_groups))
 
@@ -32,6 +32,7 @@ def learner_kinds() -> dict[str, Callable[[Layout, Settings], Learner]]:
     """Name to constructor of every base learner; the order is that of the printed table."""
     return {
         "lightgbm": LightGBM,
+        "lightgbm_full": FullLightGBM,
         "xgboost": XGBoost,
         "logistic": Logistic,
         "kernel": KernelMachine,

@@ -11,7 +11,7 @@ from ensemble.metrics import auc
 from ensemble.preprocess import Inputs, RankGauss
 from ensemble.registry import default_settings, learner_kinds, load_learner
 
-KINDS = ("lightgbm", "xgboost", "logistic", "kernel")
+KINDS = ("lightgbm", "lightgbm_full", "xgboost", "logistic", "kernel")
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +101,17 @@ def test_regularisation_follows_groups_not_rows():
     assert settings_for(119_146, 19_154).n_leaves == 63
 
 
-def test_the_kernel_machine_leaves_large_tables_alone():
-    assert "kernel" in default_settings(300, 100)
-    assert "kernel" not in default_settings(100_000, 20_000)
+@pytest.mark.parametrize("name", ["kernel", "lightgbm_full"])
+def test_what_suits_small_tables_leaves_large_ones_alone(name):
+    assert name in default_settings(300, 100)
+    assert name not in default_settings(100_000, 20_000)
+
+
+def test_the_full_booster_is_grown_on_every_row_without_a_stop(data, quick):
+    rows = data.measured
+    learner = learner_kinds()["lightgbm_full"](data.layout, quick()["lightgbm_full"])
+    learner.fit(data.X[rows], data.y[rows], data.group[rows], np.ones(rows.sum()), 0)
+    assert [booster.num_trees() for booster in learner.boosters] == [100]
 
 
 def test_bags_keep_groups_whole_and_both_classes():
