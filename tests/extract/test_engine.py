@@ -106,7 +106,7 @@ def test_closing_the_run_ends_its_processes(clips):
     children = psutil.Process().children(recursive=True)
     assert children
     stream.close()
-    _, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
 
 
