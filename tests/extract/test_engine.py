@@ -101,9 +101,10 @@ def test_a_damaged_observation_is_made_anew(clips, tmp_path):
 
 @pytest.mark.usefixtures("faulty")
 def test_closing_the_run_ends_its_processes(clips):
+    before = psutil.Process().children(recursive=True)  # of other tests
     stream = engine.run(clips("a.mp4", "loop1.mp4", "loop2.mp4", "b.mp4"), SETTINGS, LIMITS, jobs=2)
     next(stream)
-    children = psutil.Process().children(recursive=True)
+    children = [one for one in psutil.Process().children(recursive=True) if one not in before]
     assert children
     stream.close()
     _, alive = psutil.wait_procs(children, timeout=30)
