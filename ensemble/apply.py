@@ -144,10 +144,9 @@ def unmeasured_families(table: pa.Table) -> list[dict[str, str]]:
 
 def unavailable_families() -> dict[str, str]:
     """Families that can't measure anything in this installation, with the reason."""
-    from features import face_network, forensic_cnn, forensic_residual
+    from features.weights import weights_file
 
-    networks = [module.NAME for module in (forensic_cnn, forensic_residual)]
-    missing = [name for name in networks if not face_network.weights_file(name).is_file()]
+    missing = [name for name, needs in _needs().items() if "weights" in needs and not weights_file(name).is_file()]
     return dict.fromkeys(missing, "the network's weights are not installed")
 
 

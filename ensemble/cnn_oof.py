@@ -25,8 +25,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features import face_network, observation, spec, table
+from features import observation, spec, table
 from features.errors import DatasetError, InputError, ModelError
+from features.weights import use_weights
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ def out_of_fold(
         measured: dict[str, Any] = {}
         file = observation_file(observations, filename)
         if file.is_file():
-            with face_network.use_weights(files[fold_of[filename]]):
+            with use_weights(files[fold_of[filename]]):
                 measured, _ = spec.measure_clip(observation.load(str(file)), measures)
         for name in names:
             values[name][row] = measured.get(name, np.nan)

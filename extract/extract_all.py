@@ -30,8 +30,9 @@ from extract.dataset import Clip, find_clips
 from extract.journal import Journal
 from extract.keep import Keeper
 from extract.sandbox import Limits
-from features import face_network, spec, table
+from features import spec, table
 from features.errors import DatasetError, InputError
+from features.weights import own_weights
 
 TIMEOUT_S = 300.0  # CPU seconds; fifty times what a ten-second clip at 1080p takes
 MEMORY_MB = 2048.0
@@ -100,7 +101,7 @@ def extract(arguments: argparse.Namespace) -> dict[str, Any]:
         "families": {one.name: one.version for one in families},
         "max_seconds": arguments.max_seconds,
     }
-    if own := face_network.own_weights([one.name for one in families]):
+    if own := own_weights([one.name for one in families]):
         identity["weights"] = own
     journal = Journal(_journal_file(arguments), identity, fresh=arguments.fresh)
     try:

@@ -16,7 +16,7 @@ NAME = "forensic_cnn"
 COLUMNS = face_network.columns(NAME, "EfficientNet-Lite0, trained by ensemble/cnn.py")
 
 
-@family(NAME, version=4, needs={"crops"}, columns=COLUMNS)
+@family(NAME, version=4, needs={"crops", "weights"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Columns of one person; all NaN without weights.
 

@@ -14,7 +14,12 @@ from features.spec import family
 NAME = "forensic_residual"
 
 
-@family(NAME, version=2, needs={"crops"}, columns=face_network.columns(NAME, "EfficientNet-Lite0, phase residual"))
+@family(
+    NAME,
+    version=2,
+    needs={"crops", "weights"},
+    columns=face_network.columns(NAME, "EfficientNet-Lite0, phase residual"),
+)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Columns of one person; all NaN without weights.
 

@@ -1,16 +1,14 @@
-"""The network that the forensic family runs: EfficientNet-Lite0 with one output, and its file format.
+"""The network that the families of faces run: EfficientNet-Lite0 with one output.
 
 Tan & Le 2019, "EfficientNet: rethinking model scaling for convolutional neural networks"; the Lite variant
 (Liu 2020, TensorFlow blog) has neither squeeze-and-excitation nor swish, so it runs fast on a processor.
-Weights are safetensors with a JSON card in the header: loading executes nothing. Importing this module
-imports torch: families import it where they run it.
+Importing this module imports torch: families import it where they run it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from features.errors import ModelError
+from features.weights import foreign, read_weights
 
 # Repeats, kernel, stride, expansion, output channels of each stage: Tan & Le 2019, table 1 (B0), with the
 # Lite variant's unscaled first and last stage.
@@ -35,7 +34,6 @@ STAGES = (
 )
 STEM_CHANNELS, EMBEDDING = 32, 1280
 BN_EPS, BN_MOMENTUM = 1e-3, 0.01  # as the published weights were trained
-NO_WEIGHTS = "no weights of the forensic network; train them with make cnn"
 RESIDUAL_GAIN, RESIDUAL_LIMIT = 12.0, 3.0  # to about the spread of a picture
 DROP_PATH = 0.2  # stochastic depth of the last block, rising linearly from 0 (Huang et al. 2016)
 
@@ -184,45 +182,13 @@ def residual(x: Tensor) -> Tensor:
     return ((x - low) * RESIDUAL_GAIN).clamp(-RESIDUAL_LIMIT, RESIDUAL_LIMIT)
 
 
-def save_weights(net: LiteNet, file: Path, card: Card) -> None:
-    """Write the weights in half precision, with the card in the header; the file appears whole or not at all."""
-    from safetensors.torch import save_file
-
-    state = {
-        name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
-        for name, value in net.state_dict().items()
-    }
-    partial = file.with_suffix(".partial")
-    save_file(state, str(partial), metadata={"card": json.dumps(asdict(card))})
-    partial.chmod(0o644)  # safetensors writes files for their owner only
-    partial.replace(file)
-
-
-def read_weights(file: Path) -> tuple[Card, dict[str, Tensor]]:
-    """Card and state in single precision of what :func:`save_weights` wrote.
-
-    Raises
-    ------
-    ModelError
-        The file is missing, damaged, or something else.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(file), framework="pt") as opened:
-            card = Card(**json.loads((opened.metadata() or {})["card"]))
-            return card, {name: opened.get_tensor(name).float() for name in opened.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{file}: {NO_WEIGHTS} ({error})") from error
-
-
 class Detector:
     """Weights ready to run on one thread: deterministic, whatever the batch's order.
 
     Parameters
     ----------
     file
-        What :func:`save_weights` wrote.
+        What :func:`features.weights.save_weights` wrote.
 
     Raises
     ------
@@ -231,12 +197,12 @@ class Detector:
     """
 
     def __init__(self, file: Path) -> None:
-        self.card, state = read_weights(file)
+        self.card, state = read_weights(file, Card)
         self._net = LiteNet()
         try:
             self._net.load_state_dict(state)
         except RuntimeError as error:
-            raise ModelError(f"{file}: {NO_WEIGHTS} ({error})") from error
+            raise foreign(file, error) from error
         if self.card.logit_positive != "fake":
             raise ModelError(
                 f"{file} counts logits as positive for {self.card.logit_positive!r}, not for a fake; retrain it"

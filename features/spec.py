@@ -41,10 +41,13 @@ INFRASTRUCTURE = frozenset(
         "dlib_models",
         "recogniser",
         "face_network",
+        "logits",
+        "voice_network",
+        "weights",
         "speech",
     }
 )  # modules that are no family
-NEEDS = frozenset({"picture", "sound", "track", "crops"})
+NEEDS = frozenset({"picture", "sound", "track", "crops", "weights"})
 
 Measure = Callable[["Observation", "Track"], Mapping[str, float]]
 

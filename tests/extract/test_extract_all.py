@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from extract import extract_all
-from features import face_network, table
+from features import table
+from features.weights import PRETRAINED, WEIGHTS_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = str(Path(__file__).parent / "faults")
@@ -106,12 +107,12 @@ def test_own_weights_measure_anew(folder, tmp_path, monkeypatch):
     arguments = [str(folder), "--out", str(out), "--families", "forensic_cnn", "--quiet"]
     assert extract_all.main(arguments) == 0
     own.mkdir()
-    shutil.copy(face_network.PRETRAINED / "forensic_residual.safetensors", own / "forensic_cnn.safetensors")
+    shutil.copy(PRETRAINED / "forensic_residual.safetensors", own / "forensic_cnn.safetensors")
     before = table.read_table(out)["forensic_cnn.logit_mean"].to_pylist()
-    monkeypatch.setenv(face_network.WEIGHTS_VARIABLE, str(own))
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(own))
     assert extract_all.main(arguments) == 0
     assert table.read_table(out)["forensic_cnn.logit_mean"].to_pylist() != before
-    monkeypatch.delenv(face_network.WEIGHTS_VARIABLE)
+    monkeypatch.delenv(WEIGHTS_VARIABLE)
     assert extract_all.main(arguments) == 0
     assert table.read_table(out)["forensic_cnn.logit_mean"].to_pylist() == pytest.approx(before, nan_ok=True)
 

@@ -7,13 +7,15 @@ import pytest
 
 from features import face_network, forensic_cnn, spec
 from features.errors import ModelError
+from features.weights import PRETRAINED, WEIGHTS_VARIABLE, use_weights, weights_file
 
 torch = pytest.importorskip("torch")
 
 
 @pytest.fixture
 def weights(tmp_path):
-    from features.models import Card, LiteNet, save_weights
+    from features.models import Card, LiteNet
+    from features.weights import save_weights
 
     torch.manual_seed(0)
     net = LiteNet(dropout=0.0).train()
@@ -101,7 +103,7 @@ def test_tiny_and_too_many_crops(rng):
 
 def test_without_weights_all_is_nan(talking_head, tmp_path):
     family = spec.families(["forensic_cnn"])
-    with face_network.use_weights({"forensic_cnn": tmp_path / "none.safetensors"}):
+    with use_weights({"forensic_cnn": tmp_path / "none.safetensors"}):
         values, failures = spec.measure_clip(talking_head(duration_s=2.0), family)
     assert not failures
     assert values.pop("forensic_cnn.valid_share") == 0
@@ -110,7 +112,7 @@ def test_without_weights_all_is_nan(talking_head, tmp_path):
 
 def test_a_clip_is_measured_alike_twice(talking_head, weights):
     clip, family = talking_head(duration_s=2.0), spec.families(["forensic_cnn"])
-    with face_network.use_weights({"forensic_cnn": weights}):
+    with use_weights({"forensic_cnn": weights}):
         first, failures = spec.measure_clip(clip, family)
         second, _ = spec.measure_clip(clip, family)
     assert not failures
@@ -121,7 +123,7 @@ def test_a_clip_is_measured_alike_twice(talking_head, weights):
 
 def test_every_network_is_a_family_of_its_own(talking_head, weights):
     names = ["forensic_cnn", "forensic_residual"]
-    with face_network.use_weights(dict.fromkeys(names, weights)):
+    with use_weights(dict.fromkeys(names, weights)):
         values, failures = spec.measure_clip(talking_head(duration_s=2.0), spec.families(names))
     assert not failures
     assert len({values[f"{name}.logit_mean"] for name in names}) == 1
@@ -130,17 +132,15 @@ def test_every_network_is_a_family_of_its_own(talking_head, weights):
 
 
 def test_weights_of_the_users_folder_go_before_the_shipped_ones(monkeypatch, tmp_path):
-    shipped = face_network.PRETRAINED / "forensic_cnn.safetensors"
-    assert face_network.weights_file("forensic_cnn") == shipped
-    monkeypatch.setenv(face_network.WEIGHTS_VARIABLE, str(tmp_path))
-    assert face_network.weights_file("forensic_cnn") == shipped
+    shipped = PRETRAINED / "forensic_cnn.safetensors"
+    assert weights_file("forensic_cnn") == shipped
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
+    assert weights_file("forensic_cnn") == shipped
     (tmp_path / shipped.name).touch()
-    assert face_network.weights_file("forensic_cnn") == tmp_path / shipped.name
-    with face_network.use_weights({"forensic_cnn": tmp_path / "fold"}):
-        assert face_network.weights_file("forensic_cnn") == tmp_path / "fold"
-        assert (
-            face_network.weights_file("forensic_residual") == face_network.PRETRAINED / "forensic_residual.safetensors"
-        )
+    assert weights_file("forensic_cnn") == tmp_path / shipped.name
+    with use_weights({"forensic_cnn": tmp_path / "fold"}):
+        assert weights_file("forensic_cnn") == tmp_path / "fold"
+        assert weights_file("forensic_residual") == PRETRAINED / "forensic_residual.safetensors"
 
 
 def test_the_order_of_a_batch_does_not_matter(rng, weights):
@@ -170,7 +170,8 @@ def test_prediction_is_the_network_in_eval_mode(rng, weights):
 
 
 def test_foreign_weights_are_refused(tmp_path, weights):
-    from features.models import Card, Detector, LiteNet, save_weights
+    from features.models import Card, Detector, LiteNet
+    from features.weights import save_weights
 
     (tmp_path / "text.safetensors").write_text("no weights")
     with pytest.raises(ModelError, match=r"text\.safetensors"):

@@ -1,0 +1,94 @@
+"""Weights of the networks: which file is in use, and its format.
+
+Files are safetensors with a JSON card in the header: loading executes nothing. The shipped ones lie in
+``artifacts/pretrained``; a folder of own ones, or those of one training fold, go before them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from features.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+PRETRAINED = Path(__file__).resolve().parent.parent / "artifacts" / "pretrained"
+WEIGHTS_VARIABLE = "DEEPFAKE_WEIGHTS"  # a folder whose <family>.safetensors go before the shipped ones
+
+Described = TypeVar("Described")
+_chosen: list[Mapping[str, Path]] = []
+
+
+@contextlib.contextmanager
+def use_weights(files: Mapping[str, Path]) -> Iterator[None]:
+    """Measure the families named with other weights inside the ``with`` block, for instance those of one fold."""
+    _chosen.append(files)
+    try:
+        yield
+    finally:
+        _chosen.pop()
+
+
+def weights_file(family: str) -> Path:
+    """The weights in use: of :func:`use_weights`, else in the environment variable's folder, else the shipped ones."""
+    if _chosen and family in _chosen[-1]:
+        return _chosen[-1][family]
+    name, folder = f"{family}.safetensors", os.environ.get(WEIGHTS_VARIABLE)
+    if folder and (own := Path(folder) / name).is_file():
+        return own
+    return PRETRAINED / name
+
+
+def own_weights(families: Sequence[str]) -> dict[str, str]:
+    """Of the families named, those measured with other than the shipped weights, and the SHA-256 of their file."""
+    files = {family: weights_file(family) for family in families}
+    return {
+        family: hashlib.sha256(file.read_bytes()).hexdigest()
+        for family, file in files.items()
+        if file.parent != PRETRAINED and file.is_file()
+    }
+
+
+def save_weights(net: nn.Module, file: Path, card: Any) -> None:
+    """Write the weights in half precision, with the card, a dataclass, in the header; whole or not at all."""
+    from safetensors.torch import save_file
+
+    state = {
+        name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
+        for name, value in net.state_dict().items()
+    }
+    partial = file.with_suffix(".partial")
+    save_file(state, str(partial), metadata={"card": json.dumps(asdict(card))})
+    partial.chmod(0o644)  # safetensors writes files for their owner only
+    partial.replace(file)
+
+
+def read_weights(file: Path, card: type[Described]) -> tuple[Described, dict[str, Tensor]]:
+    """Card and state in single precision of what :func:`save_weights` wrote.
+
+    Raises
+    ------
+    ModelError
+        The file is missing, damaged, or something else.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(file), framework="pt") as opened:
+            read = card(**json.loads((opened.metadata() or {})["card"]))
+            return read, {name: opened.get_tensor(name).float() for name in opened.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise foreign(file, error) from error
+
+
+def foreign(file: Path, why: object) -> ModelError:
+    """The error of a weights file that can't be used."""
+    return ModelError(f"{file}: no weights of this network; train them anew ({why})")
