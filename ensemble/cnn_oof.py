@@ -8,6 +8,8 @@ their columns, and so do families that are not of ``--families``: their networks
 ``--folds`` and ``--weights``, for instance of runs that left out methods and of runs that left out people, every clip
 comes once for each, as ``0/name``, ``1/name``: a stack fitted on both expects as many clips of known methods as of new
 ones.
+
+The voice's network has folds of its own: ``--families forensic_voice`` with the folder that ``ensemble.voice`` wrote.
 """
 
 from __future__ import annotations
@@ -31,8 +33,13 @@ from features.weights import use_weights
 
 logger = logging.getLogger(__name__)
 
-FOLD_FILES = {"forensic_cnn": "fold{}.safetensors", "forensic_residual": "residual_fold{}.safetensors"}
+FOLD_FILES = {
+    "forensic_cnn": "fold{}.safetensors",
+    "forensic_residual": "residual_fold{}.safetensors",
+    "forensic_voice": "fold{}.safetensors",
+}
 """By family: what the training of a network without one fold writes."""
+FACES = ("forensic_cnn", "forensic_residual")  # whose folds are those of one training
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,8 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--families",
         nargs="+",
         choices=list(FOLD_FILES),
-        default=list(FOLD_FILES),
-        help="whose network learned from the clips (default: %(default)s)",
+        default=list(FACES),
+        help="whose network learned from the clips (default: %(default)s; forensic_voice by itself, with what "
+        "ensemble.voice wrote)",
     )
     parser.add_argument("--out", type=Path, required=True, help="table to write")
     options = parser.parse_args(argv)
@@ -67,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for folds, weights in zip(options.folds, options.weights, strict=True):
             fold_of = read_folds(folds)
             parts.append(out_of_fold(source, options.observations, fold_of, weights, options.families))
-            print(json.dumps(scores(parts[-1], fold_of)))
+            print(json.dumps(scores(parts[-1], fold_of, options.families[0])))
         table.write_table(parts[0] if len(parts) == 1 else stacked(parts), options.out)
     except InputError as error:
         logger.error("%s", error)
@@ -156,11 +164,11 @@ def stacked(parts: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(named)
 
 
-def scores(measured: pa.Table, fold_of: dict[str, int]) -> dict[str, Any]:
-    """How well the fine-tuned network's mean logit does on the clips of ``fold_of``, per source and in pairs."""
+def scores(measured: pa.Table, fold_of: dict[str, int], family: str) -> dict[str, Any]:
+    """How well the mean logit of a family does on the clips of ``fold_of``, per source and in pairs."""
     from ensemble.cnn_scores import summary
 
-    logits = measured["forensic_cnn.logit_mean"].to_numpy()
+    logits = measured[f"{family}.logit_mean"].to_numpy()
     label, source, group = (np.array(measured[name].to_pylist(), dtype=object) for name in ("label", "source", "group"))
     in_fold = np.array([name in fold_of for name in measured["filename"].to_pylist()], dtype=bool)
     known = np.isfinite(logits) & in_fold & np.isin(label.astype(str), table.LABELS)

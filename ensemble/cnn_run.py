@@ -151,7 +151,7 @@ class Run:
         """
         from tqdm import tqdm
 
-        from features.weights import save_weights
+        from features.models import save_weights
 
         out, name = Path(self.options.out), self.phase.name
         saved, losses, fresh = self.seconds, [], self.step == 0
@@ -348,10 +348,9 @@ def average(files: Sequence[Path], out: Path) -> None:
     """
     import torch
 
-    from features.models import Card, LiteNet
-    from features.weights import read_weights, save_weights
+    from features.models import LiteNet, read_weights, save_weights
 
-    cards, states = zip(*(read_weights(file, Card) for file in files), strict=True)
+    cards, states = zip(*(read_weights(file) for file in files), strict=True)
     net = LiteNet()
     net.load_state_dict({name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]})
     save_weights(net, out, cards[0])

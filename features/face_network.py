@@ -1,6 +1,6 @@
 """From a track's crops and a network's weights to columns: what every family of a face network shares.
 
-A network gives a logit a face, positive for a forgery.
+A network gives a logit a face, positive for a forgery. Logits, not probabilities: the stack weighs them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from features import logits
 from features.observation import CROP_SCALE, Track
 from features.spec import Column
 from features.weights import weights_file
@@ -24,14 +23,32 @@ if TYPE_CHECKING:
 
 MAX_CROPS = 8  # 10 ms each
 MIN_CROP_PX = 24  # a smaller face shows nothing that a network learned
-WORST = ("logit_mean", "logit_top4_mean")  # of several people, in columns of their own
+MAX_LOGIT = 12.0
+
+_LOGIT = (-MAX_LOGIT, MAX_LOGIT)
+_QUANTITIES: dict[str, tuple[tuple[float, float], str, str]] = {
+    "logit_mean": (_LOGIT, "up", "max"),
+    "logit_med": (_LOGIT, "up", ""),
+    "logit_q10": (_LOGIT, "up", ""),
+    "logit_q90": (_LOGIT, "up", ""),
+    "logit_std": ((0.0, MAX_LOGIT), "either", ""),
+    "logit_max": (_LOGIT, "up", ""),
+    "logit_top4_mean": (_LOGIT, "up", "max"),
+    "logit_conf_mean": (_LOGIT, "up", ""),
+    "logit_step_mean": ((0.0, 2 * MAX_LOGIT), "either", ""),
+    "share_over_0": ((0.0, 1.0), "up", ""),
+    "emb_disp": ((0.0, 2.0), "either", ""),
+    "valid_share": ((0.0, 1.0), "covariate", ""),
+}
+"""Range, direction, and whether the worst of several people gets a column of its own."""
 
 
 def columns(family: str, source: str) -> tuple[Column, ...]:
     """Columns of a family; ``source`` is told in the catalogue."""
-    dispersion = Column(f"{family}.emb_disp", range=(0.0, 2.0), reference=source, direction="either")
-    *others, valid_share = logits.columns(family, source, worst=WORST)
-    return (*others, dispersion, valid_share)
+    return tuple(
+        Column(f"{family}.{name}", range=range, reference=source, direction=direction, worst=worst)
+        for name, (range, direction, worst) in _QUANTITIES.items()
+    )
 
 
 @functools.lru_cache(maxsize=8)
@@ -49,14 +66,14 @@ def measure(track: Track, family: str) -> dict[str, float]:
     ModelError
         The file is there but can't be used.
     """
-    z, embeddings = np.empty(0, np.float32), np.empty((0, 1), np.float32)
+    logits, embeddings = np.empty(0, np.float32), np.empty((0, 1), np.float32)
     weights = weights_file(family)
     if weights.exists():
         detector = _detector(weights)
         faces = network_crops(track.crops, margin=detector.card.margin, size=detector.card.input_size)
         if len(faces):
-            z, embeddings = detector.predict(faces)
-    values = summarise(z, embeddings, n_crops=min(len(track.crops), MAX_CROPS))
+            logits, embeddings = detector.predict(faces)
+    values = summarise(logits, embeddings, n_crops=min(len(track.crops), MAX_CROPS))
     return {f"{family}.{name}": value for name, value in values.items()}
 
 
@@ -91,20 +108,37 @@ def _middle(crop: NDArray[np.uint8], share: float, size: int) -> NDArray[np.uint
     return cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if size < side else cv2.INTER_LINEAR)
 
 
-def summarise(z: NDArray[np.float32], embeddings: NDArray[np.float32], *, n_crops: int) -> dict[str, float]:
+def summarise(logits: NDArray[np.float32], embeddings: NDArray[np.float32], *, n_crops: int) -> dict[str, float]:
     """Columns from the logits [n] and embeddings [n, d] of faces in order of time; NaN logits are left out.
 
     Returns
     -------
     dict
-        Those of :func:`features.logits.summarise`, and ``emb_disp``, the mean cosine distance of the embeddings to
-        their mean (NaN for one face).
+        ``logit_conf_mean`` is the mean weighted by ``abs(sigmoid - 0.5)``; ``logit_top4_mean`` that of the
+        largest quarter; ``logit_step_mean`` that of the absolute steps between neighbours (NaN for one face);
+        ``emb_disp`` the mean cosine distance of the embeddings to their mean; ``valid_share`` the share of
+        ``n_crops`` that gave a logit.
     """
-    values = logits.summarise(z, n_pieces=n_crops)
-    finite = np.isfinite(z)
-    if finite.any():
-        values["emb_disp"] = _dispersion(embeddings[finite].astype(np.float64))
-    return values
+    finite = np.isfinite(logits)
+    z = np.clip(logits[finite].astype(np.float64), -MAX_LOGIT, MAX_LOGIT)
+    if not z.size:
+        return {"valid_share": 0.0}
+    confidence = np.abs(1 / (1 + np.exp(-z)) - 0.5) + 1e-6
+    values = {
+        "logit_mean": z.mean(),
+        "logit_med": np.median(z),
+        "logit_q10": np.quantile(z, 0.1),
+        "logit_q90": np.quantile(z, 0.9),
+        "logit_std": z.std(),
+        "logit_max": z.max(),
+        "logit_top4_mean": np.sort(z)[-max(1, z.size // 4) :].mean(),
+        "logit_conf_mean": np.average(z, weights=confidence),
+        "logit_step_mean": np.abs(np.diff(z)).mean() if z.size > 1 else np.nan,
+        "share_over_0": (z > 0).mean(),
+        "emb_disp": _dispersion(embeddings[finite].astype(np.float64)),
+        "valid_share": z.size / max(n_crops, 1),
+    }
+    return {name: float(value) for name, value in values.items()}
 
 
 def _dispersion(embeddings: NDArray[np.float64]) -> float:

@@ -1,4 +1,4 @@
-"""The network that the families of faces run: EfficientNet-Lite0 with one output.
+"""The network that the forensic family runs: EfficientNet-Lite0 with one output, and its file format.
 
 Tan & Le 2019, "EfficientNet: rethinking model scaling for convolutional neural networks"; the Lite variant
 (Liu 2020, TensorFlow blog) has neither squeeze-and-excitation nor swish, so it runs fast on a processor.
@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from features.errors import ModelError
-from features.weights import foreign, read_weights
+from features.weights import foreign, read_arrays, save_arrays
 
 # Repeats, kernel, stride, expansion, output channels of each stage: Tan & Le 2019, table 1 (B0), with the
 # Lite variant's unscaled first and last stage.
@@ -182,13 +182,32 @@ def residual(x: Tensor) -> Tensor:
     return ((x - low) * RESIDUAL_GAIN).clamp(-RESIDUAL_LIMIT, RESIDUAL_LIMIT)
 
 
+def save_weights(net: LiteNet, file: Path, card: Card) -> None:
+    """Write the weights in half precision, with the card in the header; the file appears whole or not at all."""
+    state = {name: value.detach().cpu() for name, value in net.state_dict().items()}
+    arrays = {name: (one.half() if one.is_floating_point() else one).numpy() for name, one in state.items()}
+    save_arrays(arrays, file, card)
+
+
+def read_weights(file: Path) -> tuple[Card, dict[str, Tensor]]:
+    """Card and state in single precision of what :func:`save_weights` wrote.
+
+    Raises
+    ------
+    ModelError
+        The file is missing, damaged, or something else.
+    """
+    card, arrays = read_arrays(file, Card)
+    return card, {name: torch.from_numpy(one).float() for name, one in arrays.items()}
+
+
 class Detector:
     """Weights ready to run on one thread: deterministic, whatever the batch's order.
 
     Parameters
     ----------
     file
-        What :func:`features.weights.save_weights` wrote.
+        What :func:`save_weights` wrote.
 
     Raises
     ------
@@ -197,7 +216,7 @@ class Detector:
     """
 
     def __init__(self, file: Path) -> None:
-        self.card, state = read_weights(file, Card)
+        self.card, state = read_weights(file)
         self._net = LiteNet()
         try:
             self._net.load_state_dict(state)

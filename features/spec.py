@@ -41,8 +41,6 @@ INFRASTRUCTURE = frozenset(
         "dlib_models",
         "recogniser",
         "face_network",
-        "logits",
-        "voice_network",
         "weights",
         "speech",
     }

@@ -1,4 +1,4 @@
-"""Weights of the networks: which file is in use, and its format.
+"""Weights of the trained detectors: which file is in use, and its format.
 
 Files are safetensors with a JSON card in the header: loading executes nothing. The shipped ones lie in
 ``artifacts/pretrained``; a folder of own ones, or those of one training fold, go before them.
@@ -13,12 +13,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from features.errors import ModelError
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "artifacts" / "pretrained"
 WEIGHTS_VARIABLE = "DEEPFAKE_WEIGHTS"  # a folder whose <family>.safetensors go before the shipped ones
@@ -57,22 +57,20 @@ def own_weights(families: Sequence[str]) -> dict[str, str]:
     }
 
 
-def save_weights(net: nn.Module, file: Path, card: Any) -> None:
-    """Write the weights in half precision, with the card, a dataclass, in the header; whole or not at all."""
-    from safetensors.torch import save_file
+def save_arrays(arrays: Mapping[str, NDArray[Any]], file: Path, card: Any) -> None:
+    """Write named arrays with the card, a dataclass, in the header; the file appears whole or not at all."""
+    from safetensors.numpy import save_file
 
-    state = {
-        name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
-        for name, value in net.state_dict().items()
-    }
     partial = file.with_suffix(".partial")
-    save_file(state, str(partial), metadata={"card": json.dumps(asdict(card))})
+    save_file(
+        {name: np.ascontiguousarray(one) for name, one in arrays.items()}, partial, {"card": json.dumps(asdict(card))}
+    )
     partial.chmod(0o644)  # safetensors writes files for their owner only
     partial.replace(file)
 
 
-def read_weights(file: Path, card: type[Described]) -> tuple[Described, dict[str, Tensor]]:
-    """Card and state in single precision of what :func:`save_weights` wrote.
+def read_arrays(file: Path, card: type[Described]) -> tuple[Described, dict[str, NDArray[Any]]]:
+    """Card and arrays of what :func:`save_arrays` wrote, those of half precision in single.
 
     Raises
     ------
@@ -82,13 +80,14 @@ def read_weights(file: Path, card: type[Described]) -> tuple[Described, dict[str
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(str(file), framework="pt") as opened:
+        with safe_open(str(file), framework="np") as opened:
             read = card(**json.loads((opened.metadata() or {})["card"]))
-            return read, {name: opened.get_tensor(name).float() for name in opened.keys()}  # noqa: SIM118
+            arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise foreign(file, error) from error
+    return read, {name: one.astype(np.float32) if one.dtype == np.float16 else one for name, one in arrays.items()}
 
 
 def foreign(file: Path, why: object) -> ModelError:
     """The error of a weights file that can't be used."""
-    return ModelError(f"{file}: no weights of this network; train them anew ({why})")
+    return ModelError(f"{file}: no weights of this detector; train them anew ({why})")

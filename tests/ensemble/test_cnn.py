@@ -283,8 +283,7 @@ def test_a_phase_ends_in_weights_a_log_and_scores(data, options):
 
 
 def test_a_network_that_learned_from_clips_goes_halfway_back(data, options):
-    from features.models import Card, LiteNet
-    from features.weights import read_weights, save_weights
+    from features.models import LiteNet, read_weights, save_weights
 
     torch.manual_seed(1)
     save_weights(LiteNet(), options.out / "base.safetensors", cnn_run.Run(TINY, data, options).card)
@@ -295,7 +294,7 @@ def test_a_network_that_learned_from_clips_goes_halfway_back(data, options):
         run.average.logit.bias += 4.0
     run.budget_s = 0.0
     run.go()
-    _, written = read_weights(options.out / "final.safetensors", Card)
+    _, written = read_weights(options.out / "final.safetensors")
     assert float(written["logit.bias"] - before["logit.bias"]) == pytest.approx(2.0, abs=1e-2)
     torch.testing.assert_close(written["stem.1.weight"], before["stem.1.weight"], atol=1e-3, rtol=1e-2)
 
@@ -363,8 +362,7 @@ def test_summary_pairs_within_groups():
 
 @pytest.fixture
 def fold_weights(tmp_path):
-    from features.models import Card, LiteNet
-    from features.weights import save_weights
+    from features.models import Card, LiteNet, save_weights
 
     for name, logit in {"fold0": 1.5, "fold1": -2.5, "residual_fold0": 0.5, "residual_fold1": -0.5}.items():
         net = LiteNet()
@@ -418,7 +416,7 @@ def test_out_of_fold_columns_come_from_the_network_of_the_fold(rng, fold_weights
     alone = cnn_oof.out_of_fold(feature_table(), tmp_path, fold_of, fold_weights, ["forensic_cnn"])
     assert (alone["forensic_residual.logit_mean"].to_numpy() == 7).all()
     assert found.schema.equals(feature_table().schema, check_metadata=True)
-    assert cnn_oof.scores(found, {"a/x.mp4": 0, "b.mp4": 1})["all"]["auc"] == 0
+    assert cnn_oof.scores(found, {"a/x.mp4": 0, "b.mp4": 1}, "forensic_cnn")["all"]["auc"] == 0
 
 
 def test_tables_of_several_runs_are_stacked_and_keep_a_clip_in_one_group():
@@ -462,8 +460,7 @@ def test_scores_command_uses_the_network_that_left_the_clip_out(rng, fold_weight
 def test_averaged_weights_lie_between_those_of_the_runs(tmp_path):
     import torch
 
-    from features.models import Card, LiteNet
-    from features.weights import read_weights, save_weights
+    from features.models import Card, LiteNet, read_weights, save_weights
 
     files = [tmp_path / f"{name}.safetensors" for name in "ab"]
     for seed, file in enumerate(files):
@@ -471,6 +468,6 @@ def test_averaged_weights_lie_between_those_of_the_runs(tmp_path):
         save_weights(LiteNet(), file, Card(version=f"1-{seed}"))
     out = tmp_path / "mean.safetensors"
     assert cnn.main(["average", *map(str, files), "--out", str(out)]) == 0
-    first, second, mean = (read_weights(file, Card)[1]["logit.weight"] for file in (*files, out))
+    first, second, mean = (read_weights(file)[1]["logit.weight"] for file in (*files, out))
     torch.testing.assert_close(mean, (first + second) / 2, atol=1e-3, rtol=1e-3)
     assert cnn.main(["average", str(files[0]), str(tmp_path / "none.safetensors"), "--out", str(out)]) == 2

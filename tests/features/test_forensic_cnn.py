@@ -14,8 +14,7 @@ torch = pytest.importorskip("torch")
 
 @pytest.fixture
 def weights(tmp_path):
-    from features.models import Card, LiteNet
-    from features.weights import save_weights
+    from features.models import Card, LiteNet, save_weights
 
     torch.manual_seed(0)
     net = LiteNet(dropout=0.0).train()
@@ -170,8 +169,7 @@ def test_prediction_is_the_network_in_eval_mode(rng, weights):
 
 
 def test_foreign_weights_are_refused(tmp_path, weights):
-    from features.models import Card, Detector, LiteNet
-    from features.weights import save_weights
+    from features.models import Card, Detector, LiteNet, save_weights
 
     (tmp_path / "text.safetensors").write_text("no weights")
     with pytest.raises(ModelError, match=r"text\.safetensors"):
