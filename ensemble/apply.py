@@ -162,6 +162,8 @@ def _needs() -> dict[str, frozenset[str]]:
 
 
 def _reason(family: str, needs: frozenset[str], row: dict[str, object], share: float) -> str:
+    from features.spec import SOUND_ALONE
+
     error, status = str(row["error"] or ""), row["status"]
     if family in unavailable_families():
         return unavailable_families()[family]
@@ -170,7 +172,7 @@ def _reason(family: str, needs: frozenset[str], row: dict[str, object], share: f
         error or f"the clip is {status}": status in {"unreadable", "timeout", "crashed"},
         "".join(own[:1]): bool(own),
         "the clip has no sound": "sound" in needs and (status == "no_audio" or "no sound" in error),
-        "no face was found": not row["n_faces"],
+        "no face was found": not row["n_faces"] and not needs <= SOUND_ALONE,
         "the clip is too short": status == "too_short",
         f"too little to go by: {share:.0%} of the clip was usable": share > 0,
     }

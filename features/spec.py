@@ -19,7 +19,7 @@ import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import features
 
@@ -47,7 +47,10 @@ INFRASTRUCTURE = frozenset(
 )  # modules that are no family
 NEEDS = frozenset({"picture", "sound", "track", "crops", "weights"})
 
-Measure = Callable[["Observation", "Track"], Mapping[str, float]]
+SOUND_ALONE = frozenset({"sound", "weights"})  # a family that needs no more is measured where nobody is seen, too
+
+Measure = Callable[["Observation", Any], Mapping[str, float]]
+"""Of a clip and one of its people, a ``Track``; of sound alone also with None, where nobody is seen."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,7 @@ def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[di
 def _measure_tracks(one: Family, observation: Observation) -> dict[str, float]:
     tracks = observation.tracks
     if not tracks:
-        return {}
+        return _checked(one, observation, None) if one.needs <= SOUND_ALONE else {}
     worst = [column.name for column in one.columns if column.worst == "max"]
     measured = [_checked(one, observation, track) for track in (tracks if worst else tracks[:1])]
     values = dict(measured[0])
@@ -197,7 +200,7 @@ def _measure_tracks(one: Family, observation: Observation) -> dict[str, float]:
     return values
 
 
-def _checked(one: Family, observation: Observation, track: Track) -> dict[str, float]:
+def _checked(one: Family, observation: Observation, track: Track | None) -> dict[str, float]:
     row = {name: float(value) for name, value in one.measure(observation, track).items()}
     declared = {column.name for column in one.columns}
     if strangers := sorted(row.keys() - declared):

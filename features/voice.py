@@ -71,7 +71,7 @@ CUES = tuple(column.name.split(".")[1] for column in COLUMNS if column.direction
 
 
 @family("voice", version=1, needs={"sound"}, columns=COLUMNS)
-def measure(observation: Observation, track: Track) -> dict[str, float]:
+def measure(observation: Observation, track: Track | None) -> dict[str, float]:
     """Columns of the clip's sound, whoever speaks; NaN without sound or with under 0.3 s of speech."""
     values = cues(observation.audio) if observation.audio is not None else {}
     valid = {"valid_share": float(bool(values))}

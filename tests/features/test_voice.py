@@ -95,3 +95,11 @@ def test_a_clip_without_sound_is_nan(talking_head):
     assert not failures
     assert values.pop("voice.valid_share") == 0
     assert np.isnan(list(values.values())).all()
+
+
+def test_a_voice_is_heard_where_nobody_is_seen(talking_head, speech):
+    clip = dataclasses.replace(talking_head(duration_s=2.0), audio=speech, tracks=(), n_faces=0)
+    values, failures = spec.measure_clip(clip, spec.families(["voice", "forensic_voice", "lip_sync"]))
+    assert not failures
+    assert values["voice.valid_share"] == values["forensic_voice.valid_share"] == 1
+    assert values["lip_sync.valid_share"] == 0
