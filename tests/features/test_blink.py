@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import blink_curve, pose_points
+from people import blink_curve, pose_points
 
 from features import blink
 from features.series import Segment

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import rotations
+from people import rotations
 
 from features import geometry
 from features.geometry import FACE_MODEL, MIRROR, RIGID

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import pose_points
+from people import pose_points
 
 from features import landmark_jitter, series
 from features.geometry import FACE_MODEL

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import smooth_noise
+from people import smooth_noise
 
 from features import lip_sync
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from conftest import FRAME_SIZE, texture
+from people import FRAME_SIZE, texture
 from scipy.ndimage import gaussian_filter
 
 from features import quality

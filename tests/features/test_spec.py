@@ -4,7 +4,7 @@ import importlib
 import math
 
 import pytest
-from conftest import CHEAP
+from people import CHEAP
 
 from features import spec
 from features.spec import NAME, Column, Family

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from conftest import texture
+from people import texture
 
 from features import spectrum
 
