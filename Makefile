@@ -26,7 +26,7 @@ SEED         ?= 0
 DEMO         := artifacts/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint ensemble submission predict report worth tune cnn bench bench-ensemble docs clean
+.PHONY: help setup demo test test-fast lint ensemble submission predict report worth tune cnn voice bench bench-ensemble docs clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -91,6 +91,9 @@ cnn: $(READY) ## train the forensic CNN: STILLS=dir FACES=file CLIPS=manifest.cs
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt -e '.[train,draw]'
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --no-deps $(DRAWING)
 	$(PY) -m ensemble.cnn --stills "$(STILLS)" --faces "$(FACES)" --clips "$(CLIPS)" --out artifacts/cnn --resume
+
+voice: $(READY) ## train the voice model: CLIPS=manifest.csv
+	$(PY) -m ensemble.voice --clips "$(CLIPS)" --out artifacts/voice --jobs $(JOBS)
 
 bench: $(READY) ## what extraction costs against decoding: DATA=dir
 	$(PY) -m extract.bench "$(DATA)"

@@ -39,6 +39,7 @@ FOLD_FILES = {
     "forensic_voice": "fold{}.safetensors",
 }
 """By family: what the training of a network without one fold writes."""
+LOGIT = {"forensic_voice": "logit"}  # what stands for the family in the scores; of face networks "logit_mean"
 FACES = ("forensic_cnn", "forensic_residual")  # whose folds are those of one training
 
 
@@ -168,7 +169,7 @@ def scores(measured: pa.Table, fold_of: dict[str, int], family: str) -> dict[str
     """How well the mean logit of a family does on the clips of ``fold_of``, per source and in pairs."""
     from ensemble.cnn_scores import summary
 
-    logits = measured[f"{family}.logit_mean"].to_numpy()
+    logits = measured[f"{family}.{LOGIT.get(family, 'logit_mean')}"].to_numpy()
     label, source, group = (np.array(measured[name].to_pylist(), dtype=object) for name in ("label", "source", "group"))
     in_fold = np.array([name in fold_of for name in measured["filename"].to_pylist()], dtype=bool)
     known = np.isfinite(logits) & in_fold & np.isin(label.astype(str), table.LABELS)

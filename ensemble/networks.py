@@ -26,16 +26,22 @@ SUFFIX = ".logit_mean"
 VOICE = "forensic_voice.logit"
 RARE_VOICE = -2.2  # log-odds of a made voice (1 in 10) and slope that the fit starts from and is held to
 PULL = 2.0  # log units that it costs a voice parameter to be off by 1
+LEAST_HEARD = -1.0  # no data set's habit of leaving sound out of one class may make more of it
 
 
 @dataclass
 class Parameters:
-    """Slopes and intercepts of both parts."""
+    """Slopes and intercepts of both parts, and what a voice, once heard, leaves of the picture's prior.
+
+    ``heard`` is added to the picture's log-odds of clips with a voice: of those some are FAKE by the voice, so fewer by
+    the picture.
+    """
 
     slope: float = 0.0
     intercept: float = 0.0
     voice_slope: float = 0.0
     voice_intercept: float = -MAX_LOGIT
+    heard: float = 0.0
 
 
 class Networks:
@@ -59,12 +65,13 @@ class Networks:
         prior = float(np.average(y, weights=weights))
 
         def objective(theta: Array) -> float:
-            odds = either(theta[0] * z + theta[1], theta[2] * v + theta[3])
-            off = (theta[2] - 1.0) ** 2 + (theta[3] - RARE_VOICE) ** 2
+            odds = either(theta[0] * z + theta[1] + theta[4] * np.isfinite(v), theta[2] * v + theta[3])
+            off = (theta[2] - 1.0) ** 2 + (theta[3] - RARE_VOICE) ** 2 + theta[4] ** 2
             return float(np.sum(weights * (np.logaddexp(0, odds) - y * odds)) + PULL * off)
 
-        start = np.array([0.5, np.log(prior / (1 - prior)), 1.0, RARE_VOICE])
-        bounds = [(0.0, None), (-MAX_LOGIT, MAX_LOGIT), (0.0, None), (-MAX_LOGIT, MAX_LOGIT)]
+        start = np.array([0.5, np.log(prior / (1 - prior)), 1.0, RARE_VOICE, 0.0])
+        wide = (-MAX_LOGIT, MAX_LOGIT)
+        bounds = [(0.0, None), wide, (0.0, None), wide, (LEAST_HEARD, 0.0)]
         found = minimize(objective, start, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12})
         self.parameters = Parameters(*(float(value) for value in found.x))
         return self
@@ -78,17 +85,15 @@ class Networks:
 
         What picture and voice say together is split evenly between them (Shapley values of two players).
         """
-        p, constant = self.parameters, self.parameters.intercept
+        constant, moved = self.parameters.intercept, self.parameters.slope * self._parts(X)
         picture, voice = self._both(X)
-        together = either(picture, voice)
-        alone = either(np.full(len(X), constant), voice)
-        share = (picture - constant + together - alone) / 2
-        moved = p.slope * self._parts(X)
         total = moved.sum(axis=1)
+        together, alone = either(picture, voice), either(picture - total, voice)
+        share = (total + together - alone) / 2
         scale = np.divide(share, total, out=np.zeros(len(X)), where=total != 0)
         columns = np.zeros((len(X), len(self.layout.columns) + 1))
         columns[:, self.columns] = moved * scale[:, None]
-        columns[:, self.voice_columns] = ((alone - constant + together - picture) / 2)[:, None]
+        columns[:, self.voice_columns] = ((alone + together - total) / 2 - constant)[:, None]
         columns[:, -1] = constant
         return clipped(by_family(columns, self.layout))
 
@@ -117,9 +122,10 @@ class Networks:
         return X[:, self.voice_columns[0]].astype(np.float64) if self.voice_columns else np.full(len(X), np.nan)
 
     def _both(self, X: Float) -> tuple[Array, Array]:
-        p = self.parameters
-        picture = p.slope * self._parts(X).sum(axis=1) + p.intercept
-        return picture, p.voice_slope * self._voice(X) + p.voice_intercept
+        """[n] log-odds of a forged picture, and of a made voice; the latter NaN where none was heard."""
+        p, v = self.parameters, self._voice(X)
+        picture = p.slope * self._parts(X).sum(axis=1) + p.intercept + p.heard * np.isfinite(v)
+        return picture, p.voice_slope * v + p.voice_intercept
 
 
 def either(a: Array, b: Array) -> Array:
