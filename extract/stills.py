@@ -191,4 +191,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from extract.stills import main as imported  # what goes to other processes must not be of "__main__"
+
+    sys.exit(imported())

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -43,6 +46,26 @@ def test_a_still_gives_a_row_of_single_frame_cues_and_a_broken_one_gives_its_rea
     assert np.isfinite(rows[0]["quality.blur_lap_face_med"])
     assert np.isnan(rows[2]["quality.blur_lap_face_med"])
     assert "not a JPEG" in rows[2]["error"]
+
+
+@pytest.mark.slow
+def test_processes_give_the_table_of_one(parquet, tmp_path):
+    assert stills.main([str(parquet), "--out", str(tmp_path / "one.parquet")]) == 0
+    command = [
+        sys.executable,
+        "-m",
+        "extract.stills",
+        str(parquet),
+        "--out",
+        str(tmp_path / "two.parquet"),
+        "--jobs",
+        "2",
+    ]
+    subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[2])
+    one, two = (table.read_table(tmp_path / name) for name in ("one.parquet", "two.parquet"))
+    assert one.schema.equals(two.schema, check_metadata=True)
+    for name in one.column_names:
+        np.testing.assert_array_equal(one[name].to_numpy(), two[name].to_numpy())
 
 
 def test_a_held_still_says_of_its_frame_what_the_frame_says_and_does_not_change(portrait):
