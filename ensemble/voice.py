@@ -64,22 +64,25 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     Raises
     ------
     DatasetError
-        The voices are all recorded, or all made.
+        The voices, or those that a fold may hear, are all recorded or all made.
     """
     voices = from_clips(options.clips)
-    if len({bool(voice.method) for voice in voices}) < 2:
+    if not _both_classes(voices, np.ones(len(voices), bool)):
         raise DatasetError(f"{options.clips}: to learn from, both recorded and made voices are needed")
-    data = measured(voices, jobs=options.jobs, seed=options.seed)
     by_method = options.leave_out == "methods"
     fold_of = assign_folds(voices, by_method=by_method)
+    kept = {fold: learned_from(voices, fold_of == fold, by_method=by_method) for fold in np.unique(fold_of).tolist()}
+    if not all(_both_classes(voices, one) for one in kept.values()):
+        advice = "give --leave-out people, or clips of more generators" if by_method else "give clips of more people"
+        raise DatasetError(f"{options.clips}: a fold leaves no recorded or no made voice to learn from; {advice}")
+    data = measured(voices, jobs=options.jobs, seed=options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     with (options.out / "clip_folds.csv").open("w", newline="") as file:
         names = [(voice.name, fold) for voice, fold in zip(voices, fold_of, strict=True)]
         csv.writer(file).writerows([("filename", "fold"), *sorted(names)])
-    models = {}
-    for fold in np.unique(fold_of).tolist():
-        models[fold] = fit(voices, data, learned_from(voices, fold_of == fold, by_method=by_method))
-        models[fold].save(options.out / f"fold{fold}.safetensors")
+    models = {fold: fit(voices, data, mask) for fold, mask in kept.items()}
+    for fold, model in models.items():
+        model.save(options.out / f"fold{fold}.safetensors")
     fit(voices, data, np.ones(len(voices), bool)).save(options.out / f"{NAME}.safetensors")
     scores = summary(voices, data, fold_of, models)
     (options.out / "scores.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
@@ -110,6 +113,10 @@ def learned_from(voices: Sequence[Voice], out: NDArray[np.bool_], *, by_method: 
     return np.array([voice.group not in people and voice.generator not in generators for voice in voices])
 
 
+def _both_classes(voices: Sequence[Voice], kept: NDArray[np.bool_]) -> bool:
+    return len({bool(voice.method) for voice, is_kept in zip(voices, kept, strict=True) if is_kept}) == 2
+
+
 def fit(voices: Sequence[Voice], data: Cues, kept: NDArray[np.bool_]) -> VoiceModel:
     """Logistic regression on the rows of the voices ``kept`` [n].
 
@@ -122,7 +129,8 @@ def fit(voices: Sequence[Voice], data: Cues, kept: NDArray[np.bool_]) -> VoiceMo
     made = np.array([bool(voice.method) for voice in voices])[number]
     weight = row_weights([(voices[one].method, voices[one].group) for one in number])
     known = np.isfinite(x)
-    mean = np.average(np.where(known, x, 0), axis=0, weights=weight) / np.average(known, axis=0, weights=weight)
+    share = np.maximum(np.average(known, axis=0, weights=weight), 1e-12)
+    mean = np.average(np.where(known, x, 0), axis=0, weights=weight) / share
     centred = np.where(known, x - mean, 0)
     scale = np.sqrt(np.average(centred**2, axis=0, weights=weight)) + 1e-9
     model = LogisticRegression(C=PENALTY, max_iter=5000).fit(centred / scale, made, sample_weight=weight)

@@ -116,3 +116,10 @@ def test_what_cannot_be_used_is_told_in_one_sentence(tmp_path, caplog):
     (tmp_path / "empty.csv").write_text("filename,label,group,method,fake_part,has_audio\n")
     assert voice.main(["--clips", str(tmp_path / "empty.csv"), "--out", str(tmp_path)]) == 2
     assert "both recorded and made" in caplog.text
+
+
+def test_one_generator_alone_cannot_be_left_out(tmp_path, caplog, monkeypatch, voices):
+    lips = [one for one in voices if one.method in ("", "lips_a", "lips_b")]
+    monkeypatch.setattr(voice, "from_clips", lambda manifest: lips)
+    assert voice.main(["--clips", "some.csv", "--out", str(tmp_path)]) == 2
+    assert "--leave-out people" in caplog.text
