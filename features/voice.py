@@ -37,13 +37,13 @@ SYLLABIC_HZ, FAST_HZ, VERY_FAST_HZ = 1.0, 8.0, 16.0  # speech modulates its loud
 
 _SPECTRUM, _LFCC = "librosa's spectral features", "LFCC: Sahidullah et al. 2015"
 _MODULATION = "modulation spectrum: Houtgast & Steeneken 1985"
-_GAIN = frozenset({"gain"})
+_ALL = frozenset({"mirror", "brightness", "translation", "scale", "gain", "clock"})
 _INF = float("inf")
 
 
 def _columns() -> Iterator[Column]:
     def column(name: str, low: float, high: float, direction: str, reference: str, unit: str = "1") -> Column:
-        return Column(f"voice.{name}", unit, (low, high), reference, direction, _GAIN)
+        return Column(f"voice.{name}", unit, (low, high), reference, direction, _ALL)
 
     for number in range(N_BANDS):
         if number:  # the first cepstrum's mean is the level
