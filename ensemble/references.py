@@ -31,7 +31,8 @@ CUES = {
     "Transactions on Information Forensics and Security 7(3), 2012.",
     "Hotelling 1936": "H. Hotelling: Relations between two sets of variates. Biometrika 28, 1936.",
     "Houtgast & Steeneken 1985": "T. Houtgast, H. J. M. Steeneken: A review of the MTF concept in room acoustics "
-    "and its use for estimating speech intelligibility in auditoria. Journal of the Acoustical Society of America 77(3), 1985.",
+    "and its use for estimating speech intelligibility in auditoria. Journal of the Acoustical Society of America "
+    "77(3), 1985.",
     "Hu et al. 2021": "S. Hu, Y. Li, S. Lyu: Exposing GAN-generated Faces Using Inconsistent Corneal Specular "
     "Highlights. ICASSP, 2021.",
     "Immerkaer 1996": "J. Immerkær: Fast Noise Variance Estimation. Computer Vision and Image Understanding 64(2), "
