@@ -93,7 +93,8 @@ class Networks:
         scale = np.divide(share, total, out=np.zeros(len(X)), where=total != 0)
         columns = np.zeros((len(X), len(self.layout.columns) + 1))
         columns[:, self.columns] = moved * scale[:, None]
-        columns[:, self.voice_columns] = ((alone + together - total) / 2 - constant)[:, None]
+        spoken = np.where(np.isnan(voice), 0.0, (alone + together - total) / 2 - constant)
+        columns[:, self.voice_columns] = spoken[:, None]
         columns[:, -1] = constant
         return clipped(by_family(columns, self.layout))
 

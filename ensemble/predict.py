@@ -22,6 +22,7 @@ from ensemble.verdict import NOTE, NOTHING, Verdict, judge, model_line, ranked
 from features.errors import DatasetError, InputError
 
 BAR_WIDTH = 16
+LEAST_SHOWN = 0.005  # log-odds: a smaller one is printed as 0 and has no bar
 
 
 def clip_lines(one: Verdict, *, mark: str = "█") -> list[str]:
@@ -137,6 +138,7 @@ def _strongest(one: Verdict) -> str:
 
 
 def _bar_line(name: str, z: float, largest: float, mark: str) -> str:
+    z = z if abs(z) >= LEAST_SHOWN else 0.0
     bar = mark * max(1, round(BAR_WIDTH * abs(z) / largest)) if z else ""
     left, right = (bar, "") if z < 0 else ("", bar)
     return f"  {name:<18}{z:>+8.2f} {left:>{BAR_WIDTH}} | {right}".rstrip()

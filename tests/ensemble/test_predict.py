@@ -40,6 +40,13 @@ def test_both_signs_are_drawn_on_their_own_side_of_the_axis():
     assert "#" not in lines["quality"]
 
 
+def test_rounding_of_a_sum_is_no_evidence():
+    (one,) = judged([0.0], {"blink": [2.0], "lip_sync": [0.0], "quality": [-1e-16]})
+    (line,) = [line for line in predict.clip_lines(one, mark="#") if "quality" in line]
+    assert "+0.00" in line
+    assert "#" not in line
+
+
 def test_a_silent_clip_says_that_lip_sync_lacked_sound():
     (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_sound=[0])
     assert one.unmeasured == {"lip_sync": "the clip has no sound"}
