@@ -72,6 +72,7 @@ METHODS = {
     "Dolhansky et al. 2020": "B. Dolhansky, J. Bitton, B. Pflaum, J. Lu, R. Howes, M. Wang, C. Canton Ferrer: The "
     "DeepFake Detection Challenge (DFDC) Dataset. arXiv:2006.07397, 2020.",
     "Efron & Tibshirani 1993": "B. Efron, R. J. Tibshirani: An Introduction to the Bootstrap. Chapman & Hall, 1993.",
+    "Geurts et al. 2006": "P. Geurts, D. Ernst, L. Wehenkel: Extremely randomized trees. Machine Learning 63, 2006.",
     "Gregorutti et al. 2015": "B. Gregorutti, B. Michel, P. Saint-Pierre: Grouped variable importance with random "
     "forests and application to multiple functional data analysis. Computational Statistics & Data Analysis 90, 2015.",
     "Ke et al. 2017": "G. Ke, Q. Meng, T. Finley, T. Wang, W. Chen, W. Ma, Q. Ye, T.-Y. Liu: LightGBM: A Highly "

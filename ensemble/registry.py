@@ -7,20 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.boosters import FullLightGBM, LightGBM, XGBoost
+from ensemble.forest import ExtraTrees
 from ensemble.kernel import KernelMachine
 from ensemble.learners import Learner, Settings, settings_for
 from ensemble.linear import Logistic
 from ensemble.matrix import Layout
 from ensemble.networks import Networks
 
-MAX_ROWS = {"kernel": 20_000, "lightgbm_full": 20_000}
+MAX_ROWS = {"kernel": 20_000, "lightgbm_full": 20_000, "extra_trees": 20_000}
 
 
 def default_settings(n_rows: int, n_groups: int) -> dict[str, Settings]:
     """Learner name to settings, for the learners that suit a table of this size.
 
     The kernel machine is left out of large tables: its few hundred centres no longer cover them, and it
-    costs more than the boosters. So is the booster at its library's settings: there it is one of its kin.
+    costs more than the boosters. So are the deep trees split at random, for their cost, and the booster at its
+    library's settings: there it is one of its kin.
     ``networks``, for tables that hold little beside the networks' columns, is taken by name only.
     """
     names = [name for name in learner_kinds() if n_rows <= MAX_ROWS.get(name, n_rows)]
@@ -36,6 +38,7 @@ def learner_kinds() -> dict[str, Callable[[Layout, Settings], Learner]]:
         "xgboost": XGBoost,
         "logistic": Logistic,
         "kernel": KernelMachine,
+        "extra_trees": ExtraTrees,
         "networks": Networks,
     }
 

@@ -28,7 +28,7 @@ Int = NDArray[np.int64]
 GREEDY_STEPS = 30
 GREEDY_BAGS = 10
 LARGE_ROWS = 10_000
-PULL = 8.0  # of the penalty towards the mean: a weight that is off by 1 costs eight log units, once
+PULL = 2.0  # of the penalty towards the mean: a weight that is off by 1 costs two log units, once
 ERRORS = 2.0  # standard errors by which a freer stack must be better
 
 

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+from ensemble import forest
 from ensemble.kernel import product_shapley
 from ensemble.learners import MAX_LOGIT, bag_splits, settings_for
 from ensemble.matrix import Layout
@@ -11,7 +12,7 @@ from ensemble.metrics import auc
 from ensemble.preprocess import Inputs, RankGauss
 from ensemble.registry import default_settings, learner_kinds, load_learner
 
-KINDS = ("lightgbm", "lightgbm_full", "xgboost", "logistic", "kernel")
+KINDS = ("lightgbm", "lightgbm_full", "xgboost", "logistic", "kernel", "extra_trees")
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_regularisation_follows_groups_not_rows():
     assert settings_for(119_146, 19_154).n_leaves == 63
 
 
-@pytest.mark.parametrize("name", ["kernel", "lightgbm_full"])
+@pytest.mark.parametrize("name", ["kernel", "lightgbm_full", "extra_trees"])
 def test_what_suits_small_tables_leaves_large_ones_alone(name):
     assert name in default_settings(300, 100)
     assert name not in default_settings(100_000, 20_000)
@@ -112,6 +113,35 @@ def test_the_full_booster_is_grown_on_every_row_without_a_stop(data, quick):
     learner = learner_kinds()["lightgbm_full"](data.layout, quick()["lightgbm_full"])
     learner.fit(data.X[rows], data.y[rows], data.group[rows], np.ones(rows.sum()), 0)
     assert [booster.num_trees() for booster in learner.boosters] == [100]
+
+
+def test_a_forest_says_what_scikit_learn_says_of_it():
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((90, 6)).astype(np.float32)
+    X[rng.random(X.shape) < 0.1] = np.nan
+    X[:, 5] = rng.standard_normal(90)  # missing in none of the rows that it learns from
+    y, weights = (np.nan_to_num(X[:, 0]) > 0).astype(np.int64), rng.uniform(0.5, 2, 90)
+    layout = Layout(tuple(f"a.q{number}" for number in range(6)), {"a": 1})
+    settings = default_settings(90, 30)["extra_trees"]
+    z = learner_kinds()["extra_trees"](layout, settings).fit(X, y, np.arange(90) // 3, weights, 4)
+    model = ExtraTreesClassifier(
+        forest.N_TREES, min_samples_leaf=forest.MIN_LEAF_ROWS, max_features=forest.COLUMN_SHARE, random_state=4
+    ).fit(X, y, sample_weight=weights)
+    fresh = rng.standard_normal((200, 6)).astype(np.float32)
+    fresh[rng.random(fresh.shape) < 0.2] = np.nan
+    p = np.clip(model.predict_proba(fresh)[:, 1], forest.MIN_P, 1 - forest.MIN_P)
+    np.testing.assert_allclose(z.predict_logit(fresh), np.log(p / (1 - p)), rtol=1e-9)
+
+
+def test_a_forest_of_trees_without_a_split_gives_the_prior():
+    layout = Layout(("a.q0",), {"a": 1})
+    y = np.array([0, 1, 1])
+    learner = learner_kinds()["extra_trees"](layout, default_settings(90, 30)["extra_trees"])
+    learner.fit(np.zeros((3, 1), np.float32), y, y, np.ones(3), 0)
+    assert learner.predict_logit(np.zeros((2, 1), np.float32)) == pytest.approx(np.log(2))
+    assert learner.family_logits(np.zeros((1, 1), np.float32)) == pytest.approx(np.array([[0, np.log(2)]]))
 
 
 def test_bags_keep_groups_whole_and_both_classes():
