@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sized
+from collections.abc import Container, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ MAX_BATCHES = 1_000_000
 DONORS = 6  # candidates of which the one with the most similar landmarks is taken
 P_REAL_OF_CLIPS, P_REAL_OF_STILLS = 0.4, 0.5  # a real face is a frame of a clip, if any are in; else a still
 P_SAME_GROUP = 0.6  # a FAKE clip is paired with a REAL of its group, where there is one; else any source
+P_CODED = 0.5  # of the clip pairs are of clips that were sent on, if there are any
 P_ALIKE = 0.7  # of the clip pairs are made alike in colour and sharpness: it carries over to methods left out
 P_MADE_ALIKE = 0.5  # of the made pairs too, in sharpness above all: a decoder's traces, not its softness
 P_GENERATED = 0.5  # of the drawn pairs show a person who does not exist; the others a real face drawn anew
@@ -111,6 +112,8 @@ class Sources:
     faces: Pool
     clips: Pool | None = None
     """None when no pair of a mix is of clips."""
+    coded: Pool | None = None
+    """The same clips, sent on: :mod:`ensemble.cnn_coded`."""
     drawn: Pool | None = None
     """None when no pair of a mix is drawn."""
 
@@ -176,6 +179,40 @@ def _components(clips: list[dict[str, str]], *, whole_methods: bool) -> dict[str
     return parts
 
 
+class Clips:
+    """Which rows of a pool of clips may be learned from, by source and clip.
+
+    Parameters
+    ----------
+    chosen
+        Mask over the rows of the pool.
+    """
+
+    def __init__(self, pool: Pool, chosen: NDArray[np.bool_]) -> None:
+        self.pool = pool
+        self.by_method: dict[bool, dict[str, dict[str, NDArray[np.int64]]]] = {False: {}, True: {}}
+        self.real_of_group: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
+        for key in sorted(set(pool.key[chosen])):
+            rows = np.flatnonzero(chosen & (pool.key == key))
+            fake, source = bool(pool.fake[rows[0]]), pool.source[rows[0]]
+            self.by_method[fake].setdefault(source, {})[key] = rows
+            if not fake:
+                self.real_of_group[pool.group[rows[0]]].append(rows)
+
+    def some(self, rng: np.random.Generator, *, fake: bool) -> NDArray[np.int64]:
+        """Rows of one clip of one method or source, drawn evenly."""
+        methods = self.by_method[fake]
+        of_method = methods[_even(methods, rng)]
+        return of_method[sorted(of_method)[rng.integers(len(of_method))]]
+
+    def real_beside(self, fake: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Rows of one REAL clip, often one of the group of a FAKE one's row."""
+        kin = self.real_of_group.get(self.pool.group[fake], [])
+        if kin and rng.random() < P_SAME_GROUP:
+            return kin[rng.integers(len(kin))]
+        return self.some(rng, fake=False)
+
+
 class Batches:
     """Batch number ``i`` as float32 pixels [2 n, 3, s, s] (0-255) and targets [2 n]; a map-style dataset.
 
@@ -183,8 +220,8 @@ class Batches:
     ----------
     out
         Groups of stills that are held out.
-    clips_in
-        Mask over the rows of the clips that may be learned from.
+    left_out
+        Clips (keys) that are not learned from.
     """
 
     def __init__(
@@ -192,33 +229,25 @@ class Batches:
         sources: Sources,
         *,
         out: frozenset[str],
-        clips_in: NDArray[np.bool_] | None,
+        left_out: Container[str] = frozenset(),
         mix: Mix,
         seed: int,
         size: int,
     ) -> None:
-        stills, faces, clips = sources.stills, sources.faces, sources.clips
-        self._stills, self._faces, self._clips = stills, faces, clips
+        stills, faces = sources.stills, sources.faces
+        self._stills, self._faces = stills, faces
         self._mix, self._seed, self.size = mix, seed, size
         kept = np.array([group not in out for group in stills.group])
         self._fakes = np.flatnonzero(kept & stills.fake)
         self._reals = np.flatnonzero(kept & ~stills.fake)
         self._real_of = {stills.key[row]: int(row) for row in self._reals}
         self._sets = {str(name): np.flatnonzero(faces.source == name) for name in sorted(set(faces.source))}
-        self._by_method: dict[bool, dict[str, dict[str, NDArray[np.int64]]]] = {False: {}, True: {}}
-        self._by_group: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
-        if clips is not None and clips_in is not None:
-            self._index_clips(clips, clips_in)
+        self._clips, self._coded = (
+            Clips(pool, np.array([key not in left_out for key in pool.key])) if pool is not None else None
+            for pool in (sources.clips, sources.coded)
+        )
         if sources.drawn is not None:
             self._index_drawn(sources.drawn)
-
-    def _index_clips(self, clips: Pool, chosen: NDArray[np.bool_]) -> None:
-        for key in sorted(set(clips.key[chosen])):
-            rows = np.flatnonzero(chosen & (clips.key == key))
-            fake, source = bool(clips.fake[rows[0]]), clips.source[rows[0]]
-            self._by_method[fake].setdefault(source, {})[key] = rows
-            if not fake:
-                self._by_group[clips.group[rows[0]]].append(rows)
 
     def _index_drawn(self, drawn: Pool) -> None:
         self._drawn, generated = drawn, drawn.original == ""
@@ -227,8 +256,9 @@ class Batches:
         }
         self._drawn_from |= {self._faces.key[row]: (self._faces, row) for row in range(len(self._faces))}
         if self._clips is not None:
-            reals = itertools.chain.from_iterable(itertools.chain.from_iterable(self._by_group.values()))
-            self._drawn_from |= {picture_key(self._clips, row): (self._clips, int(row)) for row in reals}
+            pool = self._clips.pool
+            reals = itertools.chain.from_iterable(itertools.chain.from_iterable(self._clips.real_of_group.values()))
+            self._drawn_from |= {picture_key(pool, row): (pool, int(row)) for row in reals}
         self._generated = np.flatnonzero(generated)
         self._redrawn = np.array([row for row, key in enumerate(drawn.original) if key in self._drawn_from])
 
@@ -268,10 +298,9 @@ class Batches:
     def _reals_of_some_pool(
         self, rng: np.random.Generator, *, stills: float = P_REAL_OF_STILLS
     ) -> tuple[Pool, NDArray[np.int64]]:
-        clips = self._by_method[False]
-        if self._clips is not None and clips and rng.random() < P_REAL_OF_CLIPS:
-            of_source = clips[_even(clips, rng)]
-            return self._clips, of_source[sorted(of_source)[rng.integers(len(of_source))]]
+        clips = self._clips
+        if clips is not None and clips.by_method[False] and rng.random() < P_REAL_OF_CLIPS:
+            return clips.pool, clips.some(rng, fake=False)
         if rng.random() < stills:
             return self._stills, self._reals
         return self._faces, self._sets[_even(self._sets, rng)]
@@ -317,18 +346,12 @@ class Batches:
         return real, (blend.confined(fake, image, points, rng) if points is not None else fake, box, points)
 
     def _clip_pair(self, rng: np.random.Generator) -> tuple[Face, Face]:
-        assert self._clips is not None
-        methods = self._by_method[True]
-        of_method = methods[_even(methods, rng)]
-        fake = int(rng.choice(of_method[sorted(of_method)[rng.integers(len(of_method))]]))
-        kin = self._by_group.get(self._clips.group[fake], [])
-        if kin and rng.random() < P_SAME_GROUP:
-            rows = kin[rng.integers(len(kin))]
-        else:
-            sources = self._by_method[False]
-            of_source = sources[_even(sources, rng)]
-            rows = of_source[sorted(of_source)[rng.integers(len(of_source))]]
-        first, second = (self._clips.face(row, with_landmarks=False) for row in (int(rng.choice(rows)), fake))
+        coded = self._coded is not None and rng.random() < P_CODED
+        clips = self._coded if coded else self._clips
+        assert clips is not None
+        fake = int(rng.choice(clips.some(rng, fake=True)))
+        real = int(rng.choice(clips.real_beside(fake, rng)))
+        first, second = (clips.pool.face(row, with_landmarks=False) for row in (real, fake))
         return _alike(first, second, rng) if rng.random() < P_ALIKE else (first, second)
 
 

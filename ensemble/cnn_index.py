@@ -18,11 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features.errors import DatasetError
+from features.errors import ClipError, DatasetError
 
 logger = logging.getLogger(__name__)
 
 FRAMES_PER_CLIP = 40
+MAX_SECONDS = 20.0  # of a clip that faces are taken from
 CROP_SCALE = 1.6  # as observations store faces, so that training and prediction cut the same square
 CROP_PX = 288
 JPEG_QUALITY = 95
@@ -112,16 +113,22 @@ def faces_rows(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def clips_rows(manifest: Path) -> Iterator[dict[str, Any]]:
-    """Faces of up to ``FRAMES_PER_CLIP`` frames of each clip of a CSV manifest, spread over the clip."""
+    """Faces of the clips of a CSV manifest: :func:`faces_of_clips`."""
+    clips = progress(read_manifest(manifest), manifest.stem)
+    yield from faces_of_clips((clip, clip_path(manifest, clip["filename"])) for clip in clips)
+
+
+def faces_of_clips(clips: Iterable[tuple[dict[str, str], Path]]) -> Iterator[dict[str, Any]]:
+    """Faces of up to ``FRAMES_PER_CLIP`` frames, spread over the clip, of rows of a manifest and their files."""
     finder = Finder()
-    for clip in progress(read_manifest(manifest), manifest.stem):
+    for clip, path in clips:
         finder.detector.reset()
         fake = clip["label"] == "FAKE" and clip["fake_part"] != REAL_PICTURE
         try:
-            for frame, image, box, points in _clip_faces(clip_path(manifest, clip["filename"]), clip, finder):
+            for frame, image, box, points in _clip_faces(path, clip, finder):
                 row = (clip["filename"], frame, fake, clip["group"], clip["method"], clip["original"])
                 yield face_row(*row, box, points, encode_jpeg(image))
-        except RuntimeError as error:  # one unreadable clip is no reason to train on none
+        except ClipError as error:  # one unreadable clip is no reason to train on none
             logger.warning("%s: %s", clip["filename"], error)
 
 
@@ -143,9 +150,9 @@ def clip_path(manifest: Path, filename: str) -> Path:
 def _clip_faces(path: Path, clip: dict[str, str], finder: Finder) -> Iterator[tuple[int, Image, Any, Any]]:
     from extract.decode import Clip
 
-    stride = max(1, int(float(clip["fps"] or 25) * min(float(clip["duration_s"] or 10), 20) / FRAMES_PER_CLIP))
+    stride = max(1, int(float(clip["fps"] or 25) * min(float(clip["duration_s"] or 10), MAX_SECONDS) / FRAMES_PER_CLIP))
     last, count = None, 0
-    with Clip(str(path), max_seconds=20.0) as opened:
+    with Clip(str(path), max_seconds=MAX_SECONDS) as opened:
         for frame in opened.frames():
             if frame.index % stride or count >= FRAMES_PER_CLIP:
                 continue

@@ -10,6 +10,8 @@ comes once for each, as ``0/name``, ``1/name``: a stack fitted on both expects a
 ones.
 
 The voice's network has folds of its own: ``--families forensic_voice`` with the folder that ``ensemble.voice`` wrote.
+A table for each run may be given, too: so those of the face networks, with the voice's folds that go with each, become
+one.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m ensemble.cnn oof", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--table", type=Path, required=True, help="feature table")
+    parser.add_argument(
+        "--table", type=Path, nargs="+", required=True, help="feature table: one, or one for each --folds"
+    )
     parser.add_argument(
         "--observations", type=Path, required=True, help="folder that extract_all.py --observations wrote"
     )
@@ -72,9 +76,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if len(options.folds) != len(options.weights):
             raise DatasetError("give as many --weights as --folds")
-        source, parts = table.read_table(options.table), []
-        for folds, weights in zip(options.folds, options.weights, strict=True):
-            fold_of = read_folds(folds)
+        tables = options.table * len(options.folds) if len(options.table) == 1 else options.table
+        if len(tables) != len(options.folds):
+            raise DatasetError("give one --table, or as many as --folds")
+        parts = []
+        for file, folds, weights in zip(tables, options.folds, options.weights, strict=True):
+            source, fold_of = table.read_table(file), read_folds(folds)
             parts.append(out_of_fold(source, options.observations, fold_of, weights, options.families))
             print(json.dumps(scores(parts[-1], fold_of, options.families[0])))
         table.write_table(parts[0] if len(parts) == 1 else stacked(parts), options.out)

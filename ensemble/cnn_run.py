@@ -61,6 +61,7 @@ class Data:
         self.out = cnn_data.holdout_groups(self.stills.group, HOLDOUT_SEED)
         self._options = options
         self._clips: Pool | None = None
+        self._coded: Pool | None = None
         self._drawn: Pool | None = None
         clips = cnn_index.read_manifest(options.clips)
         self.fold_of = cnn_data.assign_folds(clips, whole_methods=options.leave_out == "methods")
@@ -76,6 +77,16 @@ class Data:
         return self._clips
 
     @property
+    def coded(self) -> Pool:
+        """Frames of the clips after these were sent on."""
+        if self._coded is None:
+            from ensemble import cnn_coded
+
+            rows = cnn_coded.rows(self._options.clips)
+            self._coded = Pool(cnn_index.cached(self._options.out / "cache" / "coded.parquet", rows))
+        return self._coded
+
+    @property
     def drawn(self) -> Pool:
         """Faces that published networks drew."""
         if self._drawn is None:
@@ -87,13 +98,11 @@ class Data:
 
     def batches(self, phase: Phase, seed: int) -> Batches:
         """Batches of a phase."""
-        clips = self.clips if phase.mix.clips else None
-        inside = None
-        if clips is not None:
-            inside = np.array([self.fold_of[key] != phase.left_out for key in clips.key])
+        clips, coded = (self.clips, self.coded) if phase.mix.clips else (None, None)
         drawn = self.drawn if phase.mix.drawn else None
-        sources = Sources(self.stills, self.faces, clips, drawn)
-        return Batches(sources, out=self.out, clips_in=inside, mix=phase.mix, seed=seed, size=phase.input_size)
+        left_out = {key for key, fold in self.fold_of.items() if fold == phase.left_out}
+        sources = Sources(self.stills, self.faces, clips, coded, drawn)
+        return Batches(sources, out=self.out, left_out=left_out, mix=phase.mix, seed=seed, size=phase.input_size)
 
     def holdout_rows(self) -> Any:
         """Rows of the held-out stills."""

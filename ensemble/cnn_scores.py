@@ -92,7 +92,7 @@ def clip_scores(pool: Any, keys: list[str], predict: Any, size: int) -> dict[str
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Scores of the fold networks on the clips that each left out, pooled; as they are and compressed anew.
+    """Scores of the fold networks on the clips that each left out, pooled; as they are, compressed anew, and sent on.
 
     Prints a table; ``OUT/scores.json`` has the logit of every clip, too.
     """
@@ -106,21 +106,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--frames", type=int, default=FRAMES, help="faces a clip (default %(default)s)")
     options = parser.parse_args(argv)
-    pool = cnn_data.Pool(pq.read_table(options.out / "cache" / "clips.parquet"))
+    cache = options.out / "cache"
+    pool, coded = (cnn_data.Pool(pq.read_table(cache / f"{name}.parquet")) for name in ("clips", "coded"))
     with (options.out / "clip_folds.csv").open(newline="") as file:
         fold_of = {row["filename"]: int(row["fold"]) for row in csv.DictReader(file)}
-    keys = sorted(set(pool.key) & fold_of.keys())
     networks = {fold: Detector(options.out / f"{options.networks}{fold}.safetensors") for fold in set(fold_of.values())}
     everything: dict[str, Any] = {}
-    for name, quality in {"as it is": None, "half size, CRF 32": Quality(reduction=0.5, h264_crf=32)}.items():
+    for name, some, quality in (
+        ("as it is", pool, None),
+        ("half size, CRF 32", pool, Quality(reduction=0.5, h264_crf=32)),
+        ("sent on", coded, None),
+    ):
+        keys = sorted(set(some.key) & fold_of.keys())
         logits = np.empty(len(keys), np.float32)
         for number, key in enumerate(keys):
             network = networks[fold_of[key]]
-            rows = cnn_data.spread_rows(pool, key, options.frames)
-            crops = cnn_data.crops_of(pool, rows, network.card.input_size, quality)
+            rows = cnn_data.spread_rows(some, key, options.frames)
+            crops = cnn_data.crops_of(some, rows, network.card.input_size, quality)
             logits[number] = np.clip(network.predict(crops.transpose(0, 2, 3, 1))[0], -12, 12).mean()
-        first = [int(np.flatnonzero(pool.key == key)[0]) for key in keys]
-        found = summary(logits, pool.fake[first], pool.source[first], pool.group[first])
+        first = [int(np.flatnonzero(some.key == key)[0]) for key in keys]
+        found = summary(logits, some.fake[first], some.source[first], some.group[first])
         per_clip = {key: round(float(logit), 3) for key, logit in zip(keys, logits, strict=True)}
         print("\n".join([name, *lines(found), ""]))
         everything[name] = {**found, "logit": per_clip}

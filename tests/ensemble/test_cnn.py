@@ -67,9 +67,12 @@ def pools(rng, monkeypatch):
     return tuple(Pool(index_table(rng, rows)) for rows in (stills, faces, clips))
 
 
-def batches(pools, mix, drawn=None, **more):
-    settings = dict(out=frozenset(), clips_in=np.ones(len(pools[2]), bool), seed=3, size=64) | more
-    return Batches(cnn_data.Sources(*pools, drawn), mix=mix, **settings)
+OF_G1 = frozenset({"c2", "c3"})  # clips of the group g1
+
+
+def batches(pools, mix, coded=None, drawn=None, **more):
+    settings = dict(out=frozenset(), left_out=frozenset(), seed=3, size=64) | more
+    return Batches(cnn_data.Sources(*pools, coded, drawn), mix=mix, **settings)
 
 
 def test_people_alone_may_be_left_out_and_methods_spread(manifest):
@@ -155,12 +158,32 @@ def test_what_is_left_out_is_never_drawn(pools, monkeypatch):
         return face(self, row, with_landmarks=with_landmarks)
 
     monkeypatch.setattr(Pool, "face", spy)
-    inside = pools[2].group != "g1"
-    some = batches(pools, Mix(4, 8, 6), out=frozenset({"0", "3"}), clips_in=inside)
+    for coded in (None, pools[2]):
+        drawn.clear()
+        some = batches(pools, Mix(4, 8, 6), coded=coded, out=frozenset({"0", "3"}), left_out=OF_G1)
+        for number in range(12):
+            some[number]
+        assert {group for source, group in drawn if source == "stills"} == {"1", "2", "4"}
+        assert {group for source, group in drawn if source in {"real_a", "loopy"}} == {"g0", "g2", "g3"}
+
+
+def test_half_of_the_clip_pairs_are_of_clips_that_were_sent_on(rng, pools, monkeypatch):
+    coded = Pool(index_table(rng, [("c0", False, "g0", "real_a", ""), ("c1", True, "g0", "loopy", "")]))
+    asked = []
+    face = Pool.face
+
+    def spy(self, row, *, with_landmarks):
+        asked.append((self is coded, bool(self.fake[row])))
+        return face(self, row, with_landmarks=with_landmarks)
+
+    monkeypatch.setattr(Pool, "face", spy)
+    some = batches(pools, Mix(labels=0, made=0, clips=8), coded=coded)
     for number in range(12):
         some[number]
-    assert {group for source, group in drawn if source == "stills"} == {"1", "2", "4"}
-    assert {group for source, group in drawn if source in {"real_a", "loopy"}} == {"g0", "g2", "g3"}
+    sent_on, fake = np.array(asked).reshape(-1, 2, 2).transpose(2, 0, 1)
+    assert (sent_on[:, 0] == sent_on[:, 1]).all()  # both of a pair
+    assert (fake == [False, True]).all()
+    assert 0.35 < sent_on.mean() < 0.65
 
 
 @pytest.fixture
@@ -181,8 +204,8 @@ def test_a_face_drawn_anew_is_paired_with_the_real_one(pools, drawn, monkeypatch
         return face(self, row, with_landmarks=with_landmarks)
 
     monkeypatch.setattr(Pool, "face", spy)
-    mix, inside = Mix(labels=0, made=0, clips=0, drawn=4), pools[2].group != "g1"
-    some = batches(pools, mix, drawn=drawn, out=frozenset({"0", "3"}), clips_in=inside)
+    mix = Mix(labels=0, made=0, clips=0, drawn=4)
+    some = batches(pools, mix, drawn=drawn, out=frozenset({"0", "3"}), left_out=OF_G1)
     for number in range(40):
         pixels, targets = some[number]
         assert targets.tolist() == [0, 1] * 4
@@ -433,6 +456,29 @@ def test_tables_of_several_runs_are_stacked_and_keep_a_clip_in_one_group():
 def test_as_many_weights_as_folds_are_asked_for(tmp_path, capsys):
     places = ["--table", "t", "--observations", "o", "--folds", "f", "g", "--weights", "w", "--out", "x"]
     assert cnn.main(["oof", *places]) == 2
+    places = ["--table", *"tuv", "--observations", "o", "--folds", *"fg", "--weights", *"wx", "--out", "x"]
+    assert cnn.main(["oof", *places]) == 2
+
+
+def test_a_table_for_each_run_gives_its_own_rows(rng, fold_weights, tmp_path):
+    from features import observation, table
+
+    observation.save(small_observation(rng), str(tmp_path / "b.mp4.npz"))
+    (tmp_path / "folds.csv").write_text("filename,fold\nb.mp4,1\n")
+    one = feature_table()
+    place = one.column_names.index("duration_s")
+    other = one.set_column(place, one.schema.field(place), pa.array([2.0] * 4, one.schema.field(place).type))
+    table.write_table(one, tmp_path / "one.parquet")
+    table.write_table(other, tmp_path / "other.parquet")
+    command = [
+        "oof", "--table", *(str(tmp_path / f"{name}.parquet") for name in ("one", "other")),
+        "--observations", str(tmp_path), "--folds", *[str(tmp_path / "folds.csv")] * 2,
+        "--weights", *[str(fold_weights)] * 2, "--out", str(tmp_path / "both.parquet"),
+    ]  # fmt: skip
+    assert cnn.main(command) == 0
+    both = table.read_table(tmp_path / "both.parquet")
+    assert both["duration_s"].to_pylist() == [1.0] * 4 + [2.0] * 4
+    assert both["forensic_cnn.logit_mean"].to_numpy()[[1, 5]] == pytest.approx([-2.5, -2.5], abs=1e-3)
 
 
 def test_missing_fold_weights_and_folds_are_named(tmp_path):
@@ -447,11 +493,12 @@ def test_missing_fold_weights_and_folds_are_named(tmp_path):
 
 def test_scores_command_uses_the_network_that_left_the_clip_out(rng, fold_weights, pools, capsys):
     rows = [(f"c{i}", i % 2 == 1, f"g{i}", ["real_a", "loopy"][i % 2], "") for i in range(4)]
-    cnn_index.cached(fold_weights / "cache" / "clips.parquet", iter(index_table(rng, rows).to_pylist()))
+    for name in ("clips", "coded"):
+        cnn_index.cached(fold_weights / "cache" / f"{name}.parquet", iter(index_table(rng, rows).to_pylist()))
     (fold_weights / "clip_folds.csv").write_text("filename,fold\nc0,0\nc1,1\nc2,0\nc3,1\n")
     assert cnn.main(["scores", "--out", str(fold_weights), "--frames", "1"]) == 0
     found = json.loads((fold_weights / "scores.json").read_text())
-    assert list(found) == ["as it is", "half size, CRF 32"]
+    assert list(found) == ["as it is", "half size, CRF 32", "sent on"]
     assert found["as it is"]["logit"] == {"c0": 1.5, "c1": -2.5, "c2": 1.5, "c3": -2.5}
     assert found["as it is"]["all"]["auc"] == 0
     assert "4 clips: AUC 0.000" in capsys.readouterr().out
