@@ -14,15 +14,15 @@ from ensemble.linear import Logistic
 from ensemble.matrix import Layout
 from ensemble.networks import Networks
 
-MAX_ROWS = {"kernel": 20_000, "lightgbm_full": 20_000, "extra_trees": 20_000}
+MAX_ROWS = {"kernel": 20_000, "lightgbm_full": 20_000, "extra_trees": 5_000}
 
 
 def default_settings(n_rows: int, n_groups: int) -> dict[str, Settings]:
     """Learner name to settings, for the learners that suit a table of this size.
 
     The kernel machine is left out of large tables: its few hundred centres no longer cover them, and it
-    costs more than the boosters. So are the deep trees split at random, for their cost, and the booster at its
-    library's settings: there it is one of its kin.
+    costs more than the boosters. So is the booster at its library's settings: there it is one of its kin. Deep trees
+    split at random cost more still, and add nothing to 18,000 rows (docs/RESULTS.md).
     ``networks``, for tables that hold little beside the networks' columns, is taken by name only.
     """
     names = [name for name in learner_kinds() if n_rows <= MAX_ROWS.get(name, n_rows)]
