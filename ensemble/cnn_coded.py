@@ -1,14 +1,14 @@
 """Faces of clips that were sent on: the same clips compressed anew, over time, as sites and messengers do.
 
 Single pictures go through codecs while batches are made (:mod:`forge.crops`); what a codec does from one frame to the
-next, it does to whole clips only.
+next, it does to whole clips only. Made once and cached: twenty minutes for 282 clips on one core.
 """
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,13 +32,15 @@ PRESETS = ("superfast", "veryfast", "fast")
 
 def rows(manifest: Path, seed: int = 0) -> Iterator[dict[str, Any]]:
     """Rows as :func:`ensemble.cnn_index.clips_rows` gives them, of one copy of each clip."""
+    clips = cnn_index.progress(cnn_index.read_manifest(manifest), "clips sent on")
     with tempfile.TemporaryDirectory() as folder:
-        copies = _copies(manifest, Path(folder) / "copy.mp4", seed)
-        yield from cnn_index.faces_of_clips(cnn_index.progress(copies, "clips sent on"))
+        yield from cnn_index.faces_of_clips(_copies(clips, manifest, Path(folder) / "copy.mp4", seed))
 
 
-def _copies(manifest: Path, file: Path, seed: int) -> Iterator[tuple[dict[str, str], Path]]:
-    for number, clip in enumerate(cnn_index.read_manifest(manifest)):
+def _copies(
+    clips: Iterable[dict[str, str]], manifest: Path, file: Path, seed: int
+) -> Iterator[tuple[dict[str, str], Path]]:
+    for number, clip in enumerate(clips):
         try:
             send_on(cnn_index.clip_path(manifest, clip["filename"]), file, np.random.default_rng([seed, number]))
         except ClipError as error:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ensemble import cnn_data
+from forge.crops import Quality
 
 FRAMES = 16  # faces a clip, as observations keep them
 SURE = 0.9
@@ -97,7 +98,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     Prints a table; ``OUT/scores.json`` has the logit of every clip, too.
     """
     from features.models import Detector
-    from forge.crops import Quality
 
     parser = argparse.ArgumentParser(prog="python -m ensemble.cnn scores", description=main.__doc__)
     parser.add_argument("--out", type=Path, default=Path("artifacts/cnn"), help="folder that the training wrote")
@@ -117,20 +117,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("half size, CRF 32", pool, Quality(reduction=0.5, h264_crf=32)),
         ("sent on", coded, None),
     ):
-        keys = sorted(set(some.key) & fold_of.keys())
-        logits = np.empty(len(keys), np.float32)
-        for number, key in enumerate(keys):
-            network = networks[fold_of[key]]
-            rows = cnn_data.spread_rows(some, key, options.frames)
-            crops = cnn_data.crops_of(some, rows, network.card.input_size, quality)
-            logits[number] = np.clip(network.predict(crops.transpose(0, 2, 3, 1))[0], -12, 12).mean()
-        first = [int(np.flatnonzero(some.key == key)[0]) for key in keys]
-        found = summary(logits, some.fake[first], some.source[first], some.group[first])
-        per_clip = {key: round(float(logit), 3) for key, logit in zip(keys, logits, strict=True)}
+        logit = out_of_fold_logits(some, fold_of, networks, options.frames, quality)
+        first = [int(np.flatnonzero(some.key == key)[0]) for key in logit]
+        z = np.array(list(logit.values()), np.float32)
+        found = summary(z, some.fake[first], some.source[first], some.group[first])
         print("\n".join([name, *lines(found), ""]))
-        everything[name] = {**found, "logit": per_clip}
+        everything[name] = found | {"logit": {key: round(value, 3) for key, value in logit.items()}}
     (options.out / "scores.json").write_text(json.dumps(everything, indent=1), encoding="utf-8")
     return 0
+
+
+def out_of_fold_logits(
+    pool: Any, fold_of: dict[str, int], networks: dict[int, Any], frames: int, quality: Quality | None
+) -> dict[str, float]:
+    """Clip to the mean logit of at most ``frames`` faces, after a quality when given, by the network of its fold."""
+    logits: dict[str, float] = {}
+    for key in sorted(set(pool.key) & fold_of.keys()):
+        network = networks[fold_of[key]]
+        rows = cnn_data.spread_rows(pool, key, frames)
+        crops = cnn_data.crops_of(pool, rows, network.card.input_size, quality)
+        logits[key] = float(np.clip(network.predict(crops.transpose(0, 2, 3, 1))[0], -12, 12).mean())
+    return logits
 
 
 def summary(
