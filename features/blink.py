@@ -34,7 +34,7 @@ from features.geometry import (
 )
 from features.observation import Observation, Track
 from features.series import Segment
-from features.spec import Column, family
+from features.spec import EVERY_CHANGE, Column, family
 
 BASE_QUANTILE, BASE_HALF_S = 0.75, 2.5
 CLOSED, OPEN = 0.65, 0.85  # of the clip's own level
@@ -52,15 +52,14 @@ MIN_CROPS = 8
 EYE_PATCH = (48, 24)  # width, height of a warped eye, px
 EYE_PATCH_SCALE = 1.4  # its width over the distance of the eye's corners
 
-_GEOMETRY = frozenset({"mirror", "brightness", "translation", "scale", "gain", "clock"})
-_PICTURE = frozenset({"brightness", "translation", "gain", "clock"})
+_PICTURE = EVERY_CHANGE - {"mirror", "scale"}
 _INF = float("inf")
 
 
 def _column(
     name: str, unit: str, low: float, high: float, direction: str, reference: str = "Soukupova & Cech 2016"
 ) -> Column:
-    return Column(f"blink.{name}", unit, (low, high), reference, direction, _GEOMETRY)
+    return Column(f"blink.{name}", unit, (low, high), reference, direction, EVERY_CHANGE)
 
 
 COLUMNS = (

@@ -17,17 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.observation import Observation, Track
-from features.spec import Column, family
+from features.spec import EVERY_CHANGE, Column, family
 from features.voice import CUES, cues
 from features.weights import foreign, read_arrays, save_arrays, weights_file
 
 NAME = "forensic_voice"
 MAX_LOGIT = 12.0
-_ALL = frozenset({"mirror", "brightness", "translation", "scale", "gain", "clock"})
 _SOURCE = "logistic regression on the voice cues, trained by ensemble/voice.py"
 
 COLUMNS = (
-    Column(f"{NAME}.logit", range=(-MAX_LOGIT, MAX_LOGIT), reference=_SOURCE, direction="up", invariant_to=_ALL),
+    Column(
+        f"{NAME}.logit", range=(-MAX_LOGIT, MAX_LOGIT), reference=_SOURCE, direction="up", invariant_to=EVERY_CHANGE
+    ),
     Column(f"{NAME}.valid_share", range=(0.0, 1.0), direction="covariate"),
 )
 

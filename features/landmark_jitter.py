@@ -25,7 +25,7 @@ from features import series
 from features.geometry import F64, REGIONS, RIGID, align, head
 from features.observation import Observation, Track
 from features.series import Segment
-from features.spec import Column, family
+from features.spec import EVERY_CHANGE, Column, family
 
 KALMAN_Q = 0.3  # process noise of LRNet's calibrator
 STATIC_IOD_S, MOVING_IOD_S = 0.05, 0.2  # rigid-set speed
@@ -37,12 +37,11 @@ BAND, BAND_15HZ = (3.0, 12.0), (1.0, 6.0)
 MIN_BAND_FPS, MIN_LOW_FPS = 26.0, 14.5
 
 _REFERENCE = "Sun et al. 2021"
-_GEOMETRY = frozenset({"mirror", "brightness", "translation", "scale", "gain", "clock"})
 
 
 def _column(name: str, unit: str, high: float, direction: str, worst: str = "") -> Column:
     low = -high if name.startswith("jerk_over_vel") or name == "inner_outer_corr" else 0.0
-    return Column(f"landmark_jitter.{name}", unit, (low, high), _REFERENCE, direction, _GEOMETRY, worst)
+    return Column(f"landmark_jitter.{name}", unit, (low, high), _REFERENCE, direction, EVERY_CHANGE, worst)
 
 
 COLUMNS = (
@@ -67,7 +66,7 @@ COLUMNS = (
     _column("jerk_q90_15hz", "iod/s^3", np.inf, "up"),
     _column("jerk_over_vel_15hz", "1", np.inf, "up"),
     _column("inner_outer_corr", "1", 1.0, "down"),
-    Column("landmark_jitter.valid_share", range=(0, 1), direction="covariate", invariant_to=_GEOMETRY),
+    Column("landmark_jitter.valid_share", range=(0, 1), direction="covariate", invariant_to=EVERY_CHANGE),
 )
 
 

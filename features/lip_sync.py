@@ -26,7 +26,7 @@ from features import series
 from features.geometry import F64, Head, align, head
 from features.observation import Observation, Track
 from features.series import Segment
-from features.spec import Column, family
+from features.spec import EVERY_CHANGE, Column, family
 from features.speech import GRID_HZ, speech_mask, voice_series
 
 MAX_YAW_DEG = 40.0
@@ -45,14 +45,13 @@ MIN_SILENCE_S = 0.3
 PAIRS = {"open_rms": ("open", "rms"), "vel_onset": ("vel", "onset"), "area_band": ("area", "band")}
 MOUTH = ("open", "width", "vel", "area")  # the mouth's side of the canonical correlation
 
-_ALL = frozenset({"mirror", "brightness", "translation", "scale", "gain", "clock"})
 _SYNC, _LSE = "Slaney & Covell 2000", "Chung & Zisserman 2016"
 _CLOSURE = "Agarwal et al. 2020"
 _INF = float("inf")
 
 
 def _column(name: str, direction: str, low: float, high: float, unit: str = "1", reference: str = _SYNC) -> Column:
-    return Column(f"lip_sync.{name}", unit, (low, high), reference, direction, _ALL)
+    return Column(f"lip_sync.{name}", unit, (low, high), reference, direction, EVERY_CHANGE)
 
 
 COLUMNS = (

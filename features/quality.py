@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from features import series
 from features.geometry import F64, RIGID, Head, head
 from features.observation import Observation, Track
-from features.spec import Column, family
+from features.spec import EVERY_CHANGE, Column, family
 
 MIN_PATCHES = 5
 LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=np.float64)
@@ -31,8 +31,7 @@ PERIOD = 8
 BLUR_SIDE = 11
 CLIP_LOW, CLIP_HIGH = 2, 253
 
-_ALL = frozenset({"mirror", "brightness", "translation", "scale", "gain", "clock"})
-_LEVEL = _ALL - {"brightness"}
+_LEVEL = EVERY_CHANGE - {"brightness"}
 _INF = float("inf")
 
 
@@ -117,20 +116,20 @@ def contrast(luma: F64) -> float:
 
 
 MEASURES: dict[str, tuple[Callable[[F64], float], str, tuple[float, float], str, frozenset[str]]] = {
-    "blur_lap": (blur_lap, "log10", (-_INF, _INF), "variance of the Laplacian", _ALL),
-    "blur_ten": (blur_ten, "log10", (-_INF, _INF), "Tenengrad", _ALL),
-    "blur_eff": (blur_eff, "1", (0, 1), "Crete et al. 2007", _ALL - {"mirror"}),
-    "noise_imm": (noise_imm, "grey levels", (0, _INF), "Immerkaer 1996", _ALL),
-    "noise_mad": (noise_mad, "grey levels", (0, _INF), "Immerkaer 1996", _ALL),
-    "blockiness": (blockiness, "1", (0, _INF), "8 px phase of luma steps", _ALL),
+    "blur_lap": (blur_lap, "log10", (-_INF, _INF), "variance of the Laplacian", EVERY_CHANGE),
+    "blur_ten": (blur_ten, "log10", (-_INF, _INF), "Tenengrad", EVERY_CHANGE),
+    "blur_eff": (blur_eff, "1", (0, 1), "Crete et al. 2007", EVERY_CHANGE - {"mirror"}),
+    "noise_imm": (noise_imm, "grey levels", (0, _INF), "Immerkaer 1996", EVERY_CHANGE),
+    "noise_mad": (noise_mad, "grey levels", (0, _INF), "Immerkaer 1996", EVERY_CHANGE),
+    "blockiness": (blockiness, "1", (0, _INF), "8 px phase of luma steps", EVERY_CHANGE),
     "expo_med": (expo_med, "grey levels", (0, 255), "exposure", _LEVEL),
     "expo_clip_share": (expo_clip_share, "1", (0, 1), "exposure", _LEVEL),
-    "contrast": (contrast, "grey levels", (0, 255), "exposure", _ALL),
+    "contrast": (contrast, "grey levels", (0, 255), "exposure", EVERY_CHANGE),
 }
 
 COLUMNS = (
-    Column("quality.iod_px", "px", (0, _INF), "eye distance", "covariate", _ALL - {"scale"}),
-    Column("quality.face_area_share", "1", (0, 1), "hull of the landmarks", "covariate", _ALL),
+    Column("quality.iod_px", "px", (0, _INF), "eye distance", "covariate", EVERY_CHANGE - {"scale"}),
+    Column("quality.face_area_share", "1", (0, 1), "hull of the landmarks", "covariate", EVERY_CHANGE),
     *(
         Column(
             f"quality.{name}_{place}_{statistic}",
@@ -144,10 +143,10 @@ COLUMNS = (
         for place in ("face", "bg")
         for statistic in ("med", "mad")
     ),
-    Column("quality.motion_med", "iod/s", (0, _INF), "speed of nose and eye corners", "covariate", _ALL),
-    Column("quality.yaw_abs_med", "deg", (0, 90), "weak-perspective pose", "covariate", _ALL),
-    Column("quality.detector_conf_med", "1", (0, 1), "score of the face detector", "covariate", _ALL),
-    Column("quality.valid_share", "1", (0, 1), "frames with a face", "covariate", _ALL),
+    Column("quality.motion_med", "iod/s", (0, _INF), "speed of nose and eye corners", "covariate", EVERY_CHANGE),
+    Column("quality.yaw_abs_med", "deg", (0, 90), "weak-perspective pose", "covariate", EVERY_CHANGE),
+    Column("quality.detector_conf_med", "1", (0, 1), "score of the face detector", "covariate", EVERY_CHANGE),
+    Column("quality.valid_share", "1", (0, 1), "frames with a face", "covariate", EVERY_CHANGE),
 )
 
 

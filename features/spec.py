@@ -53,6 +53,10 @@ Measure = Callable[["Observation", Any], Mapping[str, float]]
 """Of a clip and one of its people, a ``Track``; of sound alone also with None, where nobody is seen."""
 
 
+EVERY_CHANGE = frozenset({"mirror", "brightness", "translation", "scale", "gain", "clock"})
+"""What a test may do to a clip: the picture mirrored, lit, moved, scaled; the sound amplified; both begun later."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One number of a clip.
@@ -70,8 +74,7 @@ class Column:
     direction
         ``"up"`` or ``"down"``: expected in a forgery; ``"either"``; ``"covariate"``: no evidence by itself.
     invariant_to
-        Of ``mirror``, ``brightness``, ``translation``, ``scale``, ``gain``, ``clock`` (a common shift of
-        sound and picture): what a test may change freely.
+        Of :data:`EVERY_CHANGE`: what a test may change freely.
     worst
         ``"max"`` adds a column ``<name>_max``: the largest over all people of a clip with two or more.
     """
@@ -89,6 +92,8 @@ class Column:
             raise ValueError(f"column name {self.name!r} is not family.quantity_statistic[_unit]")
         if self.direction not in {"up", "down", "either", "covariate"}:
             raise ValueError(f"column {self.name}: direction {self.direction!r}")
+        if unknown := self.invariant_to - EVERY_CHANGE:
+            raise ValueError(f"column {self.name}: nothing changes {sorted(unknown)[0]!r}")
 
     @property
     def family(self) -> str:

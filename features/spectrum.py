@@ -29,7 +29,7 @@ from features import series
 from features.geometry import F64, crop_landmarks, eye_distance
 from features.observation import Observation, Track
 from features.series import distinct
-from features.spec import Column, family
+from features.spec import EVERY_CHANGE, Column, family
 
 SIDE = 128  # px of every analysed square
 MIN_PATCHES = 8
@@ -43,7 +43,7 @@ FLAT = 1e-9  # power per px of a square without texture
 
 _REFERENCE = "Durall et al. 2019"
 _BENFORD = "Bonettini et al. 2020"
-_ALL = frozenset({"mirror", "brightness", "translation", "gain", "clock"})
+_ALL = EVERY_CHANGE - {"scale"}
 _SCALED = _ALL | {"scale"}
 _INF = float("inf")
 

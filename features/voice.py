@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.observation import AUDIO_RATE_HZ, Observation, Track
-from features.spec import Column, family
+from features.spec import EVERY_CHANGE, Column, family
 
 F64 = NDArray[np.float64]
 
@@ -37,13 +37,12 @@ SYLLABIC_HZ, FAST_HZ, VERY_FAST_HZ = 1.0, 8.0, 16.0  # speech modulates its loud
 
 _SPECTRUM, _LFCC = "librosa's spectral features", "LFCC: Sahidullah et al. 2015"
 _MODULATION = "modulation spectrum: Houtgast & Steeneken 1985"
-_ALL = frozenset({"mirror", "brightness", "translation", "scale", "gain", "clock"})
 _INF = float("inf")
 
 
 def _columns() -> Iterator[Column]:
     def column(name: str, low: float, high: float, direction: str, reference: str, unit: str = "1") -> Column:
-        return Column(f"voice.{name}", unit, (low, high), reference, direction, _ALL)
+        return Column(f"voice.{name}", unit, (low, high), reference, direction, EVERY_CHANGE)
 
     for number in range(N_BANDS):
         if number:  # the first cepstrum's mean is the level

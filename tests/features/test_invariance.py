@@ -76,6 +76,10 @@ CHANGES = {
 }
 
 
+def test_every_change_that_a_column_may_name_is_made():
+    assert set(CHANGES) == spec.EVERY_CHANGE
+
+
 @pytest.fixture
 def stand_in(monkeypatch):
     """In place of the recogniser: numbers that depend on picture and landmarks, and cost nothing."""
