@@ -23,7 +23,15 @@ Array = NDArray[np.float64]
 Int = NDArray[np.int64]
 
 REAL_COLOUR, FAKE_COLOUR, REAL_LIGHT, INK, SOFT = "#0072B2", "#D55E00", "#bfdcec", "#1f2933", "#7b8794"
-LINES = (("#0072B2", "-"), ("#E69F00", "--"), ("#009E73", "-."), ("#CC79A7", ":"), ("#56B4E9", (0, (5, 1))))
+MAIN_COLOUR = "#0072B2"
+LINES = (
+    ("#E69F00", "--"),
+    ("#009E73", "-."),
+    ("#CC79A7", ":"),
+    ("#56B4E9", (0, (5, 1))),
+    ("#D55E00", (0, (3, 1, 1, 1, 1, 1))),
+    (INK, (0, (1, 2))),
+)  # of the learners beside the stack
 SIZE_IN = (4.6, 4.2)
 WIDE_IN = (9.4, 2.8)
 BAR_HEIGHT_IN = 0.34
@@ -140,11 +148,11 @@ def roc(y: Int, curves: Mapping[str, Array]) -> Picture:
     areas = {name: auc(y, p) for name, p in curves.items()}
     *others, main = curves
     for number, name in enumerate(others):
-        colour, dash = LINES[1:][number % (len(LINES) - 1)]
+        colour, dash = LINES[number % len(LINES)]
         false_alarm, hit, _ = roc_curve(y, curves[name])
         axes.plot(false_alarm, hit, color=colour, linestyle=dash, linewidth=1.2, label=f"{name}  {areas[name]:.3f}")
     false_alarm, hit, _ = roc_curve(y, curves[main])
-    axes.plot(false_alarm, hit, color=LINES[0][0], linewidth=2.2, label=f"{main}  {areas[main]:.3f}")
+    axes.plot(false_alarm, hit, color=MAIN_COLOUR, linewidth=2.2, label=f"{main}  {areas[main]:.3f}")
     _unit_square(axes, "share of REAL taken for FAKE", "share of FAKE found")
     axes.legend(loc="lower right", title="AUC", alignment="left")
     told = ", ".join(f"{name} {area:.3f}" for name, area in areas.items())

@@ -248,6 +248,13 @@ def test_reliability_bins_of_a_calibrated_score_lie_on_the_diagonal():
     assert (bins.rate <= bins.high).all()
 
 
+def test_no_two_learners_share_a_line():
+    from ensemble.registry import default_settings
+
+    assert len(set(plots.LINES)) == len(plots.LINES) >= len(default_settings(300, 100))
+    assert plots.MAIN_COLOUR not in {colour for colour, _ in plots.LINES}
+
+
 def test_figures_stand_few_clips_and_tied_scores():
     y, p = np.array([0, 1, 0, 1]), np.full(4, 0.5)
     assert plots.reliability(plots.reliability_bins(y, p, np.arange(4))).src.startswith("data:image/svg+xml")
