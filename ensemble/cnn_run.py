@@ -7,8 +7,9 @@ import csv
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,46 +56,38 @@ class Data:
     """Pools, held-out groups and folds; clips are read, and faces drawn, when a phase first needs them."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        cache = options.out / "cache"
-        self.stills = Pool(cnn_index.stills(options.stills))
-        self.faces = Pool(cnn_index.cached(cache / "faces.parquet", cnn_index.faces_rows(options.faces)))
-        self.out = cnn_data.holdout_groups(self.stills.group, HOLDOUT_SEED)
         self._options = options
-        self._clips: Pool | None = None
-        self._coded: Pool | None = None
-        self._drawn: Pool | None = None
+        self.stills = Pool(cnn_index.stills(options.stills))
+        self.faces = self._cached("faces", cnn_index.faces_rows(options.faces))
+        self.out = cnn_data.holdout_groups(self.stills.group, HOLDOUT_SEED)
         clips = cnn_index.read_manifest(options.clips)
         self.fold_of = cnn_data.assign_folds(clips, whole_methods=options.leave_out == "methods")
         with (options.out / "clip_folds.csv").open("w", newline="") as file:
             csv.writer(file).writerows([("filename", "fold"), *sorted(self.fold_of.items())])
 
-    @property
+    def _cached(self, name: str, rows: Iterator[dict[str, Any]]) -> Pool:
+        return Pool(cnn_index.cached(self._options.out / "cache" / f"{name}.parquet", rows))
+
+    @cached_property
     def clips(self) -> Pool:
         """Frames of the clips."""
-        if self._clips is None:
-            rows = cnn_index.clips_rows(self._options.clips)
-            self._clips = Pool(cnn_index.cached(self._options.out / "cache" / "clips.parquet", rows))
-        return self._clips
+        return self._cached("clips", cnn_index.clips_rows(self._options.clips))
 
-    @property
+    @cached_property
     def coded(self) -> Pool:
         """Frames of the clips after these were sent on."""
-        if self._coded is None:
-            from ensemble import cnn_coded
+        from ensemble import cnn_coded
 
-            rows = cnn_coded.rows(self._options.clips)
-            self._coded = Pool(cnn_index.cached(self._options.out / "cache" / "coded.parquet", rows))
-        return self._coded
+        return self._cached("coded", cnn_coded.rows(self._options.clips))
 
-    @property
+    @cached_property
     def drawn(self) -> Pool:
         """Faces that published networks drew."""
-        if self._drawn is None:
-            from ensemble import cnn_drawn
+        from ensemble import cnn_drawn
 
-            rows = cnn_drawn.rows(self.stills, self.faces, self.clips, out=self.out, seed=self._options.seed)
-            self._drawn = Pool(cnn_index.cached(self._options.out / "cache" / "drawn.parquet", rows))
-        return self._drawn
+        return self._cached(
+            "drawn", cnn_drawn.rows(self.stills, self.faces, self.clips, out=self.out, seed=self._options.seed)
+        )
 
     def batches(self, phase: Phase, seed: int) -> Batches:
         """Batches of a phase."""
