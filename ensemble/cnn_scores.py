@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ensemble import cnn_data
+from features.face_network import MAX_LOGIT
 from forge.crops import Quality
 
 FRAMES = 16  # faces a clip, as observations keep them
 SURE = 0.9
+
+Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""Crops [n, 3, s, s] to logits [n]."""
 
 
 def binary_scores(logits: NDArray[np.float32], fake: NDArray[np.bool_]) -> tuple[float, float]:
@@ -42,7 +47,7 @@ def best_scale(logits: NDArray[np.float32], fake: NDArray[np.bool_]) -> tuple[fl
 
 
 def evaluate(
-    predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    predict: Predict,
     data: Any,
     *,
     left_out: int | None,
@@ -51,8 +56,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Held-out stills, and the clips of fold ``left_out`` (None: all).
 
-    ``predict`` takes crops [n, 3, s, s] and gives logits [n]; ``data`` has ``stills``, ``clips``, ``fold_of``
-    and ``holdout_rows()``.
+    ``data`` has ``stills``, ``clips``, ``fold_of`` and ``holdout_rows()``.
     """
     rows = data.holdout_rows()
     logits = predict(cnn_data.crops_of(data.stills, rows, size))
@@ -80,16 +84,25 @@ def rounded(logits: NDArray[np.float32], fake: NDArray[np.bool_]) -> dict[str, f
     return {name: round(value, 4) for name, value in values.items()}
 
 
-def clip_scores(pool: Any, keys: list[str], predict: Any, size: int) -> dict[str, Any]:
+def clip_scores(pool: Any, keys: Sequence[str], predict: Predict, size: int) -> dict[str, Any]:
     """Mean logit of each clip, then :func:`summary`."""
-    rows = [cnn_data.spread_rows(pool, key, FRAMES) for key in keys]
-    logits = np.array(
-        [float(np.mean(np.clip(predict(cnn_data.crops_of(pool, some, size)), -12, 12))) for some in rows], np.float32
-    )
-    first = [some[0] for some in rows]
-    return summary(logits, pool.fake[first], pool.source[first], pool.group[first]) | {
-        "logit": {key: round(float(logit), 3) for key, logit in zip(keys, logits, strict=True)}
-    }
+    logit = {key: clip_logit(pool, key, predict, size) for key in keys}
+    return _summary_of(pool, logit)
+
+
+def clip_logit(
+    pool: Any, key: str, predict: Predict, size: int, *, frames: int = FRAMES, quality: Quality | None = None
+) -> float:
+    """Mean logit of at most ``frames`` faces of a clip, spread over it, after a quality when given."""
+    crops = cnn_data.crops_of(pool, cnn_data.spread_rows(pool, key, frames), size, quality)
+    return float(np.clip(predict(crops), -MAX_LOGIT, MAX_LOGIT).mean())
+
+
+def _summary_of(pool: Any, logit: Mapping[str, float]) -> dict[str, Any]:
+    """:func:`summary` of clips of a pool, by key, and their logits."""
+    first = [int(np.flatnonzero(pool.key == key)[0]) for key in logit]
+    found = summary(np.array([*logit.values()], np.float32), pool.fake[first], pool.source[first], pool.group[first])
+    return found | {"logit": {key: round(value, 3) for key, value in logit.items()}}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,12 +130,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("half size, CRF 32", pool, Quality(reduction=0.5, h264_crf=32)),
         ("sent on", coded, None),
     ):
-        logit = out_of_fold_logits(some, fold_of, networks, options.frames, quality)
-        first = [int(np.flatnonzero(some.key == key)[0]) for key in logit]
-        z = np.array(list(logit.values()), np.float32)
-        found = summary(z, some.fake[first], some.source[first], some.group[first])
-        print("\n".join([name, *lines(found), ""]))
-        everything[name] = found | {"logit": {key: round(value, 3) for key, value in logit.items()}}
+        everything[name] = _summary_of(some, out_of_fold_logits(some, fold_of, networks, options.frames, quality))
+        print("\n".join([name, *lines(everything[name]), ""]))
     (options.out / "scores.json").write_text(json.dumps(everything, indent=1), encoding="utf-8")
     return 0
 
@@ -130,14 +139,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def out_of_fold_logits(
     pool: Any, fold_of: dict[str, int], networks: dict[int, Any], frames: int, quality: Quality | None
 ) -> dict[str, float]:
-    """Clip to the mean logit of at most ``frames`` faces, after a quality when given, by the network of its fold."""
-    logits: dict[str, float] = {}
-    for key in sorted(set(pool.key) & fold_of.keys()):
-        network = networks[fold_of[key]]
-        rows = cnn_data.spread_rows(pool, key, frames)
-        crops = cnn_data.crops_of(pool, rows, network.card.input_size, quality)
-        logits[key] = float(np.clip(network.predict(crops.transpose(0, 2, 3, 1))[0], -12, 12).mean())
-    return logits
+    """Clip to its :func:`clip_logit` by the network of its fold."""
+
+    def predict(network: Any, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = network.predict(crops.transpose(0, 2, 3, 1))[0]
+        return logits
+
+    of_fold = {fold: (partial(predict, network), network.card.input_size) for fold, network in networks.items()}
+    return {
+        key: clip_logit(pool, key, *of_fold[fold_of[key]], frames=frames, quality=quality)
+        for key in sorted(set(pool.key) & fold_of.keys())
+    }
 
 
 def summary(
