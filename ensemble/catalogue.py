@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import math
 import sys
 from collections import Counter
@@ -36,7 +35,7 @@ def page() -> str:
     """The whole page, as Markdown."""
     every = families()
     rows = [
-        [f"[{one.name}](#{one.name})", str(one.version), str(len(one.table_columns)), _needs(one), _title(one)]
+        [f"[{one.name}](#{one.name})", str(one.version), str(len(one.table_columns)), _needs(one), one.question]
         for one in every
     ]
     count = sum(len(one.table_columns) for one in every)
@@ -82,7 +81,7 @@ def _run(out: Path, *, check: bool) -> None:
 
 
 def _section(one: Family) -> str:
-    told = _documentation(one).partition("\n")
+    told = one.documentation.partition("\n")[2].strip()
     usual = Counter(column.invariant_to for column in one.table_columns).most_common(1)[0][0]
     rows = [
         [
@@ -98,21 +97,12 @@ def _section(one: Family) -> str:
     head = f"## {one.name}\n\n*Version {one.version}; needs {_needs(one)}; {len(rows)} columns.*"
     table = _table(["column", "unit", "range", "direction", "reference", "unchanged by"], rows)
     same = f"Unchanged by, unless the column says otherwise: {_list(usual)}."
-    return f"\n{head} {_capital(_title(one))}\n\n{told[2].strip()}\n\n{same}\n\n{table}"
+    return f"\n{head} {_capital(one.question)}.\n\n{told}\n\n{same}\n\n{table}"
 
 
 def _literature(every: Sequence[Family]) -> str:
     entries = references.of_families(one.name for one in every)
     return "\n## Literature\n\n" + "\n".join(f"- {entry}" for entry in entries) + "\n"
-
-
-def _documentation(one: Family) -> str:
-    return inspect.getdoc(inspect.getmodule(one.measure)) or ""
-
-
-def _title(one: Family) -> str:
-    """The question in the first line of the module's docstring."""
-    return _documentation(one).partition("\n")[0].removeprefix(f"{one.name}:").strip()
 
 
 def _needs(one: Family) -> str:

@@ -20,6 +20,7 @@ from ensemble.apply import ExtractionError, check_families, default_model, measu
 from ensemble.model import Model
 from ensemble.verdict import NOTE, NOTHING, Verdict, judge, model_line, ranked
 from features.errors import DatasetError, InputError
+from features.spec import question
 
 BAR_WIDTH = 16
 LEAST_SHOWN = 0.005  # log-odds: a smaller one is printed as 0 and has no bar
@@ -41,6 +42,8 @@ def clip_lines(one: Verdict, *, mark: str = "█") -> list[str]:
         lines += [_bar_line(name, z, largest, mark) for name, z in pushes]
         lines.append(f"  {'starting point':<18}{one.base:>+8.2f}")
         lines.append(f"  {'sum':<18}{one.base + sum(one.contributions.values()):>+8.2f}")
+        asked = {name: question(name) for name, _ in one.pushes}
+        lines += ["", "  what each asks", *(f"  {name:<18}{text}" for name, text in asked.items() if text)]
     if one.unmeasured and one.verdict != NOTHING:  # the remarks say what was wrong with the whole clip
         lines += ["", "  could not be measured"]
         lines += [f"  {name:<18}{reason}" for name, reason in one.unmeasured.items()]

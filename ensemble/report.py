@@ -33,6 +33,7 @@ from ensemble.metrics import Score
 from ensemble.store import load_model
 from ensemble.worth import read_worth, verdict_of
 from features.errors import DatasetError, InputError
+from features.spec import question
 from features.table import description, read_table
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
     environment.filters["number"] = _number
     environment.filters["interval"] = _interval
     environment.filters["signed"] = _signed
+    environment.filters["question"] = question
     return environment.get_template(template).render(context)
 
 

@@ -1,6 +1,6 @@
-"""What a network that sees high-passed pictures says of a person's faces: logits, positive for a forgery.
+"""forensic_residual: whether the faces' fine texture looks forged to a network that sees nothing else.
 
-It learned as :mod:`features.forensic_cnn` did, and from the same pictures, but through
+Logits, positive for a forgery. It learned as :mod:`features.forensic_cnn` did, and from the same pictures, but through
 :func:`features.models.residual`: colours, light and shapes are gone; noise, edges and a decoder's texture stay. It errs
 on other clips.
 """

@@ -1,9 +1,9 @@
-"""What a linear model that learned made voices from recorded ones says of a clip's sound: a logit, positive for made.
+"""forensic_voice: whether the voice sounds made to a linear model that learned made voices from recorded ones.
 
-The cues of :mod:`features.voice`, standardised and weighted by logistic regression, trained on voices that generators
-made from lips and from other languages, and on recordings, both through the same codecs, rooms and noises: see
-``ensemble/voice.py`` and docs/MODEL_CARD.md. It shares that family's confounds; voices made from text are unlike those
-it learned from, and escape it.
+A logit, positive for a made voice: the cues of :mod:`features.voice`, standardised and weighted by logistic regression,
+trained on voices that generators made from lips and from other languages, and on recordings, both through the same
+codecs, rooms and noises: see ``ensemble/voice.py`` and docs/MODEL_CARD.md. It shares that family's confounds; voices
+made from text are unlike those it learned from, and escape it.
 """
 
 from __future__ import annotations

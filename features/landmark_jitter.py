@@ -1,4 +1,4 @@
-"""landmark_jitter: frame-by-frame synthesis makes a face's geometry tremble against its head.
+"""landmark_jitter: whether the face's geometry trembles against its head, as frame-by-frame synthesis makes it.
 
 The detector's own noise hides it, so detected landmarks are first fused with optical flow by a scalar Kalman
 filter per point (LRNet: Sun et al. 2021, "Improving the Efficiency and Robustness of Deepfakes Detection through

@@ -1,4 +1,4 @@
-"""quality: how good the picture is. Covariates, never evidence.
+"""quality: how good the picture is: covariates, never evidence.
 
 Other families' columns move with size, blur, noise and compression; these say how much of each there is, from pixels
 alone: no container field (size, frame rate, codec, bit rate, duration, tags, file name) enters. Suffix ``_face``: the

@@ -1,6 +1,9 @@
 """The column and family contracts, and the registry that tables, docs and models read.
 
-A family is one module of this package with one function decorated by :func:`family`::
+A family is one module of this package with one function decorated by :func:`family`, under a docstring whose first line
+says what it asks::
+
+    "blink: how often, how far and how fast the eyes shut."
 
     COLUMNS = (Column("blink.rate_per_min", unit="1/min", range=(0, 120), reference="Bentivoglio 1997"), ...)
 
@@ -14,6 +17,7 @@ Importing :mod:`features.spec` imports no family; :func:`families` discovers the
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import pkgutil
 import re
@@ -132,6 +136,16 @@ class Family:
         )
         return (*self.columns, *twins)
 
+    @property
+    def documentation(self) -> str:
+        """The docstring of the module that measures it."""
+        return inspect.getdoc(inspect.getmodule(self.measure)) or ""
+
+    @property
+    def question(self) -> str:
+        """What it asks, in a phrase: the first line of the documentation without the family's name."""
+        return self.documentation.partition("\n")[0].removeprefix(f"{self.name}:").strip().removesuffix(".")
+
 
 _registry: dict[str, Family] = {}
 
@@ -165,6 +179,11 @@ def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
     if unknown := [name for name in wanted if name not in _registry]:
         raise KeyError(f"no family is called {unknown[0]!r}; there are {', '.join(family_modules())}")
     return tuple(_registry[name] for name in wanted)
+
+
+def question(name: str) -> str:
+    """:attr:`Family.question` of a family; empty when none is called so, as among cues that others measured."""
+    return families([name])[0].question if name in family_modules() else ""
 
 
 def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[dict[str, float], dict[str, str]]:

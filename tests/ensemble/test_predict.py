@@ -31,7 +31,7 @@ def test_the_probability_is_the_sum_of_what_pushed_it():
 
 def test_both_signs_are_drawn_on_their_own_side_of_the_axis():
     (one,) = judged([0.0], {"blink": [2.0], "lip_sync": [-1.0], "quality": [0.0]})
-    lines = {line.split()[0]: line for line in predict.clip_lines(one, mark="#") if line.strip()}
+    lines = {line.split()[0]: line for line in predict.clip_lines(one, mark="#") if "|" in line}
     fake, real = lines["blink"].split("|"), lines["lip_sync"].split("|")
     assert fake[0].count("#") == 0
     assert fake[1].count("#") == predict.BAR_WIDTH
@@ -42,9 +42,18 @@ def test_both_signs_are_drawn_on_their_own_side_of_the_axis():
 
 def test_rounding_of_a_sum_is_no_evidence():
     (one,) = judged([0.0], {"blink": [2.0], "lip_sync": [0.0], "quality": [-1e-16]})
-    (line,) = [line for line in predict.clip_lines(one, mark="#") if "quality" in line]
+    (line,) = [line for line in predict.clip_lines(one, mark="#") if "quality" in line and "|" in line]
     assert "+0.00" in line
     assert "#" not in line
+
+
+def test_each_family_that_pushed_says_what_it_asks():
+    (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "of_another": [0.5]}, without_sound=[0])
+    told = "\n".join(predict.clip_lines(one))
+    assert "how often, how far and how fast the eyes shut" in told
+    assert "whether the lips move" not in told  # nothing was measured of it
+    asked = told.split("what each asks")[1]
+    assert "of_another" not in asked
 
 
 def test_a_silent_clip_says_that_lip_sync_lacked_sound():
