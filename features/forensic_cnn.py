@@ -3,8 +3,8 @@
 Logits, positive for a forgery. EfficientNet-Lite0, trained on labelled stills of one challenge and on forgeries made of
 real faces (self-blended images of Shiohara & Yamasaki 2022, transplants, resynthesis, faces that published networks
 drew), then on labelled clips; its weights are halfway between before and after: see ``ensemble/cnn.py`` and
-docs/MODEL_CARD.md. Confounds: heavy compression hides forgeries from it; a generator that it never saw, and that renders
-clean pictures, may look real.
+docs/MODEL_CARD.md. Confounds: heavy compression hides forgeries from it; a generator that it never saw, and that
+renders clean pictures, may look real.
 """
 
 from __future__ import annotations
