@@ -6,8 +6,8 @@ Phases: ``base``, and ``residual``, which goes on from it on high-passed picture
 ``residual_fold0``.. go on from them and each leave one fold of the clips out (no method and no person of it was seen;
 with ``--leave-out people``, no person); ``final`` and ``residual_final`` see all. What these write is halfway, in
 weight space, between before and after. A killed run goes on where its last checkpoint was when started again with
-``--resume``. Progress goes to stderr and to ``<out>/<phase>.csv``. Three more commands use what was trained: ``python
--m ensemble.cnn oof --help``, ``scores --help`` and ``average --help``.
+``--resume``. Progress goes to stderr and to ``<out>/<phase>.csv``. Four more commands use what was trained: ``python -m
+ensemble.cnn oof --help``, ``scores --help``, ``stills --help`` and ``average --help``.
 """
 
 from __future__ import annotations
@@ -60,6 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from ensemble import cnn_scores
 
         return cnn_scores.main(arguments[1:])
+    if arguments[:1] == ["stills"]:
+        from ensemble import cnn_stills
+
+        return cnn_stills.main(arguments[1:])
     if arguments[:1] == ["average"]:
         return average_main(arguments[1:])
     options = _parser().parse_args(arguments)
@@ -90,12 +94,26 @@ def _parser() -> argparse.ArgumentParser:
         default="methods",
         help="what no two folds share: people, or methods as well (default)",
     )
+    parser.add_argument(
+        "--hold-out",
+        type=_part,
+        metavar="K/N",
+        help="hold out part K of N of the stills' people, not the usual few: N runs judge the recipe on all of them",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches (default 0: this one)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --out")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="weights that the base starts from (default: those of ImageNet)")
     return parser
+
+
+def _part(text: str) -> tuple[int, int]:
+    """``"1/3"`` as (1, 3)."""
+    part, _, parts = text.partition("/")
+    if not (part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts) >= 2):
+        raise argparse.ArgumentTypeError(f"{text!r} is not K/N, as 1/3")
+    return int(part), int(parts)
 
 
 def train(options: argparse.Namespace) -> None:

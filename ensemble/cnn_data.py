@@ -126,6 +126,14 @@ def holdout_groups(groups: NDArray[Any], seed: int) -> frozenset[str]:
     return frozenset(names[order[: enough + 1]].tolist())
 
 
+def part_of_groups(groups: NDArray[Any], part: int, n_parts: int) -> frozenset[str]:
+    """The groups of one of ``n_parts`` parts, counted from 1, of about as many rows each."""
+    from sklearn.model_selection import GroupKFold
+
+    splits = [*GroupKFold(n_parts).split(groups, groups=groups.astype(str))]
+    return frozenset(groups[splits[part - 1][1]].astype(str).tolist())
+
+
 def method_family(method: str) -> str:
     """What stands before the first underscore: methods that share it are one family."""
     return method.split("_", 1)[0]

@@ -59,7 +59,11 @@ class Data:
         self._options = options
         self.stills = Pool(cnn_index.stills(options.stills))
         self.faces = self._cached("faces", cnn_index.faces_rows(options.faces))
-        self.out = cnn_data.holdout_groups(self.stills.group, HOLDOUT_SEED)
+        self.out = (
+            cnn_data.part_of_groups(self.stills.group, *options.hold_out)
+            if options.hold_out
+            else cnn_data.holdout_groups(self.stills.group, HOLDOUT_SEED)
+        )
         clips = cnn_index.read_manifest(options.clips)
         self.fold_of = cnn_data.assign_folds(clips, whole_methods=options.leave_out == "methods")
         with (options.out / "clip_folds.csv").open("w", newline="") as file:
@@ -306,16 +310,21 @@ class Run:
         return f"{auc:.4f}", f"{loss:.4f}"
 
     def measured(self) -> dict[str, Any]:
-        """Scores of the averaged weights on the held-out stills and, where any are left out, clips."""
-        from ensemble import cnn_scores
+        """Scores of the averaged weights on the held-out stills and on the clips that they did not learn from, if any.
 
-        return cnn_scores.evaluate(
-            self._logits,
-            self.data,
-            left_out=self.phase.left_out,
-            size=self.card.input_size,
-            with_clips=not self.phase.mix.clips or self.phase.left_out is not None,
-        )
+        The logits of the stills are kept in ``<out>/<phase>.stills.csv``.
+        """
+        from ensemble import cnn_scores, cnn_stills
+
+        data, size, left_out = self.data, self.card.input_size, self.phase.left_out
+        file = self.options.out / f"{self.phase.name}.stills.csv"
+        scores: dict[str, Any] = {
+            "stills": cnn_stills.measure(self._logits, data.stills, data.holdout_rows(), size, file)
+        }
+        if not self.phase.mix.clips or left_out is not None:
+            keys = [key for key in sorted(set(data.clips.key)) if left_out is None or data.fold_of[key] == left_out]
+            scores["clips"] = cnn_scores.clip_scores(data.clips, keys, self._logits, size)
+        return scores
 
 
 def imagenet_weights(net: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Scores of the forensic network on what it never saw: stills by people, clips by method."""
+"""Scores of the forensic network on clips that it never saw, by method."""
 
 from __future__ import annotations
 
@@ -44,28 +44,6 @@ def best_scale(logits: NDArray[np.float32], fake: NDArray[np.bool_]) -> tuple[fl
 
     found = minimize_scalar(lambda factor: log_loss(factor * logits, fake), bounds=(0.0, 5.0), method="bounded")
     return float(found.x), float(found.fun)
-
-
-def evaluate(
-    predict: Predict,
-    data: Any,
-    *,
-    left_out: int | None,
-    size: int,
-    with_clips: bool,
-) -> dict[str, Any]:
-    """Held-out stills, and the clips of fold ``left_out`` (None: all).
-
-    ``data`` has ``stills``, ``clips``, ``fold_of`` and ``holdout_rows()``.
-    """
-    rows = data.holdout_rows()
-    logits = predict(cnn_data.crops_of(data.stills, rows, size))
-    fake = data.stills.fake[rows]
-    scores: dict[str, Any] = {"stills": rounded(logits, fake) | {"paired": _stills_paired(data.stills, rows, logits)}}
-    if with_clips:
-        keys = [key for key in sorted(set(data.clips.key)) if left_out is None or data.fold_of[key] == left_out]
-        scores["clips"] = clip_scores(data.clips, keys, predict, size)
-    return scores
 
 
 def rounded(logits: NDArray[np.float32], fake: NDArray[np.bool_]) -> dict[str, float]:
@@ -212,9 +190,3 @@ def lines(found: dict[str, Any]) -> list[str]:
             text += f"   own groups {one['own'][0]:.3f} [{one['own'][1]:.3f}, {one['own'][2]:.3f}]"
         told.append(text)
     return told
-
-
-def _stills_paired(pool: Any, rows: NDArray[np.int64], logits: NDArray[np.float32]) -> float:
-    of = dict(zip(pool.key[rows], logits, strict=True))
-    right = [of[pool.key[row]] > of[pool.original[row]] for row in rows if pool.fake[row] and pool.original[row] in of]
-    return round(float(np.mean(right)), 4)

@@ -119,6 +119,22 @@ def test_held_out_groups_are_whole_and_about_large_enough(rng):
     assert out != cnn_data.holdout_groups(groups, seed=1)
 
 
+def test_parts_hold_every_group_once(rng):
+    groups = np.array([str(i) for i in rng.integers(0, 40, 5000)], dtype=object)
+    parts = [cnn_data.part_of_groups(groups, part, 3) for part in (1, 2, 3)]
+    assert frozenset.union(*parts) == set(groups)
+    assert sum(len(part) for part in parts) == 40
+    assert all(0.3 < np.isin(groups, list(part)).mean() < 0.37 for part in parts)
+
+
+@pytest.mark.parametrize("text", ["1", "0/3", "4/3", "1/1", "a/b", "1/2/3"])
+def test_a_part_that_is_none_is_refused(text, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cnn.main(["--stills", "s", "--faces", "f", "--clips", "c", "--hold-out", text])
+    assert stopped.value.code == 2
+    assert "--hold-out" in capsys.readouterr().err
+
+
 def test_a_batch_is_pairs_and_depends_on_its_number_alone(pools):
     some = batches(pools, Mix(labels=3, made=2, clips=3))
     pixels, targets = some[7]
@@ -252,7 +268,15 @@ def data(pools):
 def options(tmp_path, monkeypatch):
     monkeypatch.setattr(cnn_run, "imagenet_weights", lambda net: net.state_dict())
     return argparse.Namespace(
-        out=tmp_path, minutes=1.0, device="cpu", workers=0, resume=False, seed=0, start=None, leave_out="methods"
+        out=tmp_path,
+        minutes=1.0,
+        device="cpu",
+        workers=0,
+        resume=False,
+        seed=0,
+        start=None,
+        leave_out="methods",
+        hold_out=None,
     )
 
 
