@@ -29,7 +29,7 @@ def measure(
         for row, logit in zip(rows, logits, strict=True):
             table.writerow((pool.key[row], pool.group[row], int(pool.fake[row]), pool.original[row], f"{logit:.4f}"))
     found = cnn_scores.rounded(logits, pool.fake[rows])
-    right = _right_order(pool.key[rows], pool.original[rows], logits)
+    right = _right_order(pool.key[rows], pool.original[rows], pool.fake[rows], logits)
     return found | {"paired": round(float(np.nanmean(right)), 4) if np.isfinite(right).any() else float("nan")}
 
 
@@ -53,7 +53,7 @@ def lines(columns: dict[str, NDArray[Any]]) -> list[str]:
     z, y = columns["logit"], columns["fake"].astype(np.int64)
     p = expit(z)
     number = np.unique(columns["group"], return_inverse=True)[1]
-    right = _right_order(columns["key"], columns["original"], z)
+    right = _right_order(columns["key"], columns["original"], columns["fake"], z)
     paired = np.isfinite(right)
     scores: dict[str, Callable[[NDArray[np.float64]], float]] = {
         "AUC": lambda w: metrics.auc(y, z, w),
@@ -85,9 +85,10 @@ def _read(files: Sequence[Path]) -> dict[str, NDArray[Any]]:
     }
 
 
-def _right_order(key: NDArray[Any], original: NDArray[Any], logits: NDArray[Any]) -> NDArray[np.float64]:
-    """[n] 1 where a forgery's logit is above its original's, else 0; NaN for what has no original here."""
+def _right_order(
+    key: NDArray[Any], original: NDArray[Any], fake: NDArray[np.bool_], logits: NDArray[Any]
+) -> NDArray[np.float64]:
+    """[n] 1 where a forgery's logit is above its original's, else 0; NaN for a REAL and where no original is here."""
     of = dict(zip(key, logits, strict=True))
-    return np.array(
-        [float(logit > of[one]) if one in of else np.nan for one, logit in zip(original, logits, strict=True)]
-    )
+    above = [float(logit > of.get(one, np.nan)) for one, logit in zip(original, logits, strict=True)]
+    return np.where(fake & np.array([one in of for one in original]), above, np.nan)

@@ -18,7 +18,7 @@ def parts(tmp_path):
     rows = []
     for group in range(10):
         rows += [
-            (f"r{group}", group, 0, "", 0.0),
+            (f"r{group}", group, 0, f"r{group}", 0.0),
             (f"a{group}", group, 1, f"r{group}", 2.0),
             (f"b{group}", group, 1, f"r{group}", -1.0),
         ]
@@ -50,6 +50,8 @@ def test_a_file_of_something_else_is_refused(tmp_path, text, capsys):
 
 
 def test_pairs_are_of_a_forgery_and_its_original():
-    key, original = np.array(["r", "a", "b", "c"], object), np.array(["", "r", "r", "gone"], object)
-    right = cnn_stills._right_order(key, original, np.array([0.5, 1.0, 0.0, 3.0]))
+    key = np.array(["r", "a", "b", "c"], object)
+    original = np.array(["r", "r", "r", "gone"], object)  # data sets name a REAL as its own original, or nothing
+    fake = np.array([False, True, True, True])
+    right = cnn_stills._right_order(key, original, fake, np.array([0.5, 1.0, 0.0, 3.0]))
     np.testing.assert_array_equal(right, [np.nan, 1.0, 0.0, np.nan])
