@@ -108,6 +108,7 @@ def measure_clip(clip: Path, work: Path, families: Sequence[str], *, quiet: bool
     folder = work / LINK_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     name = f"clip{clip.suffix if clip.suffix.isascii() else ''}"
+    (folder / name).unlink(missing_ok=True)  # of an earlier clip: a copy would be written through its link
     try:
         os.symlink(clip.resolve(), folder / name)
     except OSError:  # a file system without links

@@ -206,3 +206,22 @@ def test_measure_clip_hands_over_a_link_whatever_the_name_ends_in(tmp_path, monk
     assert table.column("filename").to_pylist() == ["noext"]
     with pytest.raises(DatasetError, match="no such file"):
         apply.measure_clip(tmp_path / "gone", tmp_path / "work2", FAMILIES)
+
+
+@pytest.mark.parametrize("with_links", [True, False])
+def test_clips_that_share_a_work_folder_stay_as_they_are(tmp_path, monkeypatch, with_links):
+    def no_link(source, target):
+        raise OSError("no links here")
+
+    if not with_links:
+        monkeypatch.setattr(apply.os, "symlink", no_link)
+    seen = []
+    handed = tmp_path / "work" / apply.LINK_FOLDER / "clip.mp4"
+    monkeypatch.setattr(apply, "measure", lambda *_, **__: seen.append(handed.read_bytes()) or toy_table(1, 1))
+    clips = {name: tmp_path / f"{name}.mp4" for name in "ab"}
+    for name, clip in clips.items():
+        clip.write_bytes(name.encode())
+    for name in "aba":
+        apply.measure_clip(clips[name], tmp_path / "work", FAMILIES)
+    assert seen == [b"a", b"b", b"a"]
+    assert {name: clip.read_bytes() for name, clip in clips.items()} == {"a": b"a", "b": b"b"}
