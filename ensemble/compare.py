@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ensemble.evidence import read_oof
-from ensemble.folds import folds_for
+from ensemble.folds import given_folds
 from ensemble.matrix import Int, TrainingSet, training_set
 from ensemble.metrics import all_scores
 from ensemble.train import score_lines
@@ -96,7 +96,7 @@ def compared(table_file: Path, folder: Path, seed: int) -> list[str]:
     data, oof = training_set(table, str(table_file)), read_oof(folder, table)
     folds = folder / "folds.parquet"
     groups = [data.group_names[one] for one in data.group]
-    fold = folds_for(folds, data.filename, groups, data.y, n_folds=None, seed=seed)
+    fold = given_folds(folds, data.filename, groups, data.y)
     started = time.process_time()
     own = dict(zip(pq.read_table(folder / "oof.parquet")["filename"].to_pylist(), range(len(oof.y)), strict=True))
     order = np.array([own[name] for name in data.filename])

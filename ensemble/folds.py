@@ -102,15 +102,32 @@ def folds_for(
     Raises
     ------
     TableError
-        The file is for other clips, other groups or another number of folds.
+        As :func:`given_folds`.
     InputError
         As :func:`assign_folds`.
     """
     if file.is_file():
-        fold = _matching(file, filename, group_names, n_folds)
-    else:
-        _, group = np.unique(np.asarray(group_names), return_inverse=True)
-        fold = assign_folds(y, group.astype(np.int64), n_folds=n_folds, seed=seed)
+        return given_folds(file, filename, group_names, y, n_folds=n_folds)
+    _, group = np.unique(np.asarray(group_names), return_inverse=True)
+    fold = assign_folds(y, group.astype(np.int64), n_folds=n_folds, seed=seed)
+    check_folds(y, fold)
+    return fold
+
+
+def given_folds(
+    file: Path, filename: Sequence[str], group_names: Sequence[str], y: Int, *, n_folds: int | None = None
+) -> Int:
+    """The assignment in ``file``, which must be there; its folds are counted from 0, whatever numbers they have.
+
+    Raises
+    ------
+    TableError
+        The file is missing, or for other clips, other groups or another number of folds; a clip has no fold in it,
+        or a group has two.
+    InputError
+        As :func:`check_folds`.
+    """
+    fold = _matching(file, filename, group_names, n_folds)
     check_folds(y, fold)
     return fold
 
@@ -155,7 +172,17 @@ def _matching(file: Path, filename: Sequence[str], group_names: Sequence[str], n
     moved = [name for name, group in zip(filename, group_names, strict=True) if known[name][0] != group]
     if moved:
         raise TableError(f"{file}: {moved[0]} belongs to another group in the table; {remedy}")
-    fold = np.array([known[name][1] for name in filename], dtype=np.int64)
+    numbers = [known[name][1] for name in filename]
+    if None in numbers:
+        raise TableError(f"{file}: {filename[numbers.index(None)]} has no fold; give it the fold of its group")
+    fold_of_group: dict[str, int] = {}
+    for group, number in zip(group_names, numbers, strict=True):
+        if fold_of_group.setdefault(group, number) != number:
+            raise TableError(
+                f"{file}: group {group} is in folds {fold_of_group[group]} and {number}; people and originals that a "
+                "learner saw must not be scored: give all clips of a group one fold"
+            )
+    fold = np.unique(np.array(numbers, dtype=np.int64), return_inverse=True)[1].astype(np.int64)
     found = int(fold.max()) + 1
     if n_folds not in (None, found):
         raise TableError(f"{file}: holds {found} folds, --folds says {n_folds}; leave --folds out, or {remedy}")

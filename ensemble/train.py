@@ -16,7 +16,7 @@ import numpy as np
 
 from ensemble.evaluate import Evaluation, evaluate, fit_head, folds_table, ground_without, oof_table, sources_left_out
 from ensemble.evidence import read_oof, score_parts
-from ensemble.folds import folds_for
+from ensemble.folds import folds_for, given_folds
 from ensemble.importance import family_ablation, family_importance
 from ensemble.learners import Settings, with_settings
 from ensemble.matrix import Int, TrainingSet, training_set
@@ -201,9 +201,11 @@ def _run(arguments: argparse.Namespace) -> None:
     target_prior = parse_prior(arguments.target_prior)
     table = read_table(arguments.table)
     data = training_set(table, str(arguments.table))
-    folds_file = arguments.folds_file or arguments.out / "folds.parquet"
-    groups = [data.group_names[one] for one in data.group]
-    fold = folds_for(folds_file, data.filename, groups, data.y, n_folds=arguments.folds, seed=arguments.seed)
+    clips = (data.filename, [data.group_names[one] for one in data.group], data.y)
+    if arguments.folds_file:
+        fold = given_folds(arguments.folds_file, *clips, n_folds=arguments.folds)
+    else:
+        fold = folds_for(arguments.out / "folds.parquet", *clips, n_folds=arguments.folds, seed=arguments.seed)
     settings = chosen_settings(data, arguments.learners, arguments.settings, arguments.device)
     model, evaluation = train(
         data,

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ensemble.calibrate import clip_logit, logit
-from ensemble.folds import N_FOLDS, assign_folds, check_folds, folds_for
+from ensemble.folds import N_FOLDS, assign_folds, check_folds, given_folds
 from ensemble.learners import Settings, settings_for
 from ensemble.matrix import Int, Layout, TrainingSet, family_of, measured_rows, training_set
 from ensemble.metrics import Score, auc, log_loss, with_intervals
@@ -196,9 +196,7 @@ def _run(arguments: argparse.Namespace) -> None:
     data = training_set(read_table(arguments.table), str(arguments.table))
     if arguments.folds_file:
         groups = [data.group_names[one] for one in data.group]
-        fold = folds_for(
-            arguments.folds_file, data.filename, groups, data.y, n_folds=arguments.folds, seed=arguments.seed
-        )
+        fold = given_folds(arguments.folds_file, data.filename, groups, data.y, n_folds=arguments.folds)
     else:
         fold = assign_folds(data.y, data.group, n_folds=arguments.folds or N_FOLDS, seed=arguments.seed)
         check_folds(data.y, fold)

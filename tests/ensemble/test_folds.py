@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from ensemble.folds import assign_folds, check_folds, folds_for, read_folds, write_folds
+from ensemble.folds import assign_folds, check_folds, folds_for, given_folds, read_folds, write_folds
 from features.errors import InputError, TableError
 
 
@@ -107,6 +107,37 @@ def test_another_number_of_folds_is_refused(tmp_path):
     write_folds(file, *names(group), assign_folds(y, group))
     with pytest.raises(TableError, match="holds 5 folds, --folds says 4"):
         folds_for(file, *names(group), y, n_folds=4, seed=0)
+
+
+def test_a_file_that_was_asked_for_must_be_there(tmp_path):
+    y, group = made()
+    with pytest.raises(TableError, match="no such fold file"):
+        given_folds(tmp_path / "typo.parquet", *names(group), y)
+
+
+def test_folds_may_be_numbered_from_anywhere(tmp_path):
+    y, group = made()
+    fold = assign_folds(y, group)
+    write_folds(tmp_path / "folds.parquet", *names(group), 10 * fold + 1)
+    assert np.array_equal(given_folds(tmp_path / "folds.parquet", *names(group), y, n_folds=5), fold)
+
+
+def test_a_group_in_two_folds_is_refused(tmp_path):
+    y, group = made()
+    fold = assign_folds(y, group)
+    row = int(np.flatnonzero(np.diff(group) == 0)[0])
+    fold[row] = (fold[row] + 1) % 5
+    write_folds(tmp_path / "folds.parquet", *names(group), fold)
+    with pytest.raises(TableError, match=f"group{group[row]} is in folds"):
+        given_folds(tmp_path / "folds.parquet", *names(group), y)
+
+
+def test_a_clip_without_a_fold_is_refused(tmp_path):
+    y, group = made()
+    fold = [None, *assign_folds(y, group)[1:].tolist()]
+    write_folds(tmp_path / "folds.parquet", *names(group), fold)
+    with pytest.raises(TableError, match="clip0 has no fold"):
+        given_folds(tmp_path / "folds.parquet", *names(group), y)
 
 
 def test_a_file_that_is_none_is_refused(tmp_path):
