@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def read_csv(file: Path) -> pa.Table:
     Raises
     ------
     TableError
-        It is missing, lacks a column, or a cue is no number.
+        It is missing, lacks a column, a clip has no name or two rows, or a cue or fold is no number.
     """
     text = dict.fromkeys(("filename", "label", "group", "source"), pa.string())
     options = pyarrow.csv.ConvertOptions(column_types=text, strings_can_be_null=True)
@@ -46,17 +47,31 @@ def read_csv(file: Path) -> pa.Table:
     for name in cues:
         if not (pa.types.is_floating(found[name].type) or pa.types.is_integer(found[name].type)):
             raise TableError(f"{file}: column {name!r} holds something that is no number")
+    if "fold" in found.column_names and (found["fold"].null_count or not pa.types.is_integer(found["fold"].type)):
+        raise TableError(f"{file}: column 'fold' holds something that is no whole number")
+    names = Counter(found["filename"].to_pylist())
+    for name, times in names.items():
+        if not name or times > 1:
+            raise TableError(f"{file}: {'a row without a filename' if not name else f'two rows of {name}'}; mend it")
     return found
 
 
 def feature_table(cues: pa.Table) -> pa.Table:
-    """A feature table of one family; a clip without a group is a group of its own."""
+    """A feature table of one family; a clip without a group is a group of its own.
+
+    Raises
+    ------
+    DatasetError
+        A label is neither REAL nor FAKE.
+    """
+    from extract.dataset import label_of
+
     n, names = cues.num_rows, [name for name in cues.column_names if name not in ABOUT]
     filenames = cues["filename"].to_pylist()
     given = cues["group"].to_pylist() if "group" in cues.column_names else [None] * n
     base = {
         "filename": filenames,
-        "label": cues["label"].to_pylist(),
+        "label": [label_of(label, name) for label, name in zip(cues["label"].to_pylist(), filenames, strict=True)],
         "group": [group or name for group, name in zip(given, filenames, strict=True)],
         "source": cues["source"].to_pylist() if "source" in cues.column_names else [None] * n,
         "status": ["ok"] * n,

@@ -6,6 +6,7 @@ source, number of faces, ...) never are.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,7 +119,7 @@ def training_set(table: pa.Table, where: str) -> TrainingSet:
     Raises
     ------
     TableError
-        No labels, one class only, or no feature column.
+        No labels, one class only, a clip that stands there twice, or no feature column.
     """
     layout = layout_of(table)
     if not layout.columns:
@@ -133,6 +134,9 @@ def training_set(table: pa.Table, where: str) -> TrainingSet:
         raise TableError(f"{where}: every labelled clip is {only}; add clips of the other class")
     table = table.filter(pa.array(keep))
     filename = _strings(table, "filename")
+    if len(set(filename)) < len(filename):
+        twice = next(name for name, times in Counter(filename).items() if times > 1)
+        raise TableError(f"{where}: {twice} stands there twice; a clip has one row")
     names = [group or f"clip:{name}" for group, name in zip(_strings(table, "group"), filename, strict=True)]
     order = list(dict.fromkeys(names))
     position = {name: number for number, name in enumerate(order)}

@@ -151,7 +151,7 @@ def _from_metadata(store: Store, names: list[str], tables: list[str]) -> list[Cl
             clips[filename] = Clip(
                 filename,
                 store.join(filename),
-                label=_label(entry.get("label"), where),
+                label=label_of(entry.get("label"), where),
                 group=str(entry.get("group") or ""),
                 source=str(entry.get("source") or part) or None,
                 original=posixpath.normpath(posixpath.join(part, original)) if original else "",
@@ -172,7 +172,14 @@ def _metadata(store: Store, table: str) -> dict[str, dict[str, Any]]:
     return content
 
 
-def _label(value: object, where: str) -> str | None:
+def label_of(value: object, where: str) -> str | None:
+    """``REAL`` or ``FAKE`` for what a data set calls them; None for nothing.
+
+    Raises
+    ------
+    DatasetError
+        It is something else; ``where`` names the place.
+    """
     text = "" if value is None else str(value).strip().lower()
     if text in {"", "nan", "none", "null"}:
         return None
@@ -204,7 +211,7 @@ def _from_manifest(data: str, storage_options: dict[str, Any] | None) -> list[Cl
         clips[filename] = Clip(
             filename,
             store.join(place),
-            label=_label(row.get("label"), where),
+            label=label_of(row.get("label"), where),
             group=(row.get("group") or "").strip(),
             source=(row.get("source") or row.get("method") or "").strip() or None,
             original=(row.get("original") or "").strip(),

@@ -38,6 +38,11 @@ def test_cues_groups_and_folds_arrive(csv, tmp_path):
         ("label,x\nREAL,1\n", "lacks the column 'filename'"),
         ("filename,label,x\na,REAL,much\n", "column 'x' holds something that is no number"),
         ("", "not a CSV"),
+        ("filename,label,x\na,REAL,1\na,FAKE,2\n", "two rows of a"),
+        ("filename,label,x\n,REAL,1\n", "a row without a filename"),
+        ("filename,label,x\na,genuine,1\n", "label 'genuine' is not REAL or FAKE"),
+        ("filename,label,fold,x\na,REAL,0,1\nb,FAKE,,1\n", "'fold' holds something that is no whole number"),
+        ("filename,label,fold,x\na,REAL,0.5,1\n", "'fold' holds something that is no whole number"),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path, capsys, text, said):
@@ -45,6 +50,13 @@ def test_what_is_no_table_is_refused(tmp_path, capsys, text, said):
     file.write_text(text)
     assert foreign.main([str(file), "--out", str(tmp_path / "out.parquet")]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_labels_are_read_as_in_a_data_set(tmp_path):
+    file, out = tmp_path / "cues.csv", tmp_path / "cues.parquet"
+    file.write_text("filename,label,x\na,fake,1\nb,Real,2\nc,1,3\nd,0,4\ne,,5\n")
+    assert foreign.main([str(file), "--out", str(out)]) == 0
+    assert table.read_table(out)["label"].to_pylist() == ["FAKE", "REAL", "FAKE", "REAL", None]
 
 
 def test_such_a_table_trains(tmp_path, capsys):
