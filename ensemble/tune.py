@@ -7,6 +7,7 @@ Optuna on grouped folds, resumable from its journal, within a time budget. The f
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import time
@@ -66,10 +67,16 @@ def fold_losses(data: TrainingSet, fold: Int, name: str, settings: Settings, see
     return losses
 
 
+def fingerprint(data: TrainingSet, fold: Int, seed: int) -> str:
+    """Of everything that a trial's loss hangs on: losses of another table say nothing about this one."""
+    about = json.dumps([data.layout.columns, data.filename, seed])
+    return hashlib.sha256(b"".join([about.encode(), *(one.tobytes() for one in (data.X, data.y, fold))])).hexdigest()
+
+
 def search(
     data: TrainingSet, fold: Int, name: str, *, journal: Path, budget_s: float, n_trials: int | None, seed: int
 ) -> dict[str, Any]:
-    """Search one learner's settings, going on from the journal.
+    """Search one learner's settings, going on from the journal where that knows the same table and folds.
 
     Returns
     -------
@@ -83,7 +90,10 @@ def search(
     base = settings_for(len(data), data.n_groups)
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
     study = optuna.create_study(
-        storage=storage, study_name=name, load_if_exists=True, sampler=optuna.samplers.TPESampler(seed=seed)
+        storage=storage,
+        study_name=f"{name} {fingerprint(data, fold, seed)}",
+        load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(seed=seed),
     )
 
     def objective(trial: optuna.Trial) -> float:
