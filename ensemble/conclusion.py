@@ -138,7 +138,8 @@ def _left_out_sources(manifest: Mapping[str, Any]) -> list[Finding]:
     ground = manifest.get("ground", {})
     if "log_loss_with" not in ground:
         return []
-    loss, coin = ground["log_loss_with"], _entropy(manifest["target_prior"])
+    pays = ground["a"] or ground["b"]  # else the model draws nothing towards the prior
+    loss, coin = ground["log_loss_with" if pays else "log_loss_without"], _entropy(manifest["target_prior"])
     told = f"On sources that no part of the model had seen, log loss is {loss:.3f} at the target prior"
     if loss < coin:
         return [Finding("note", f"{told}, below the {coin:.3f} of the constant.")]

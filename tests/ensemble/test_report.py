@@ -198,9 +198,17 @@ def test_without_worth_the_conclusion_speaks_of_what_the_model_leans_on():
     assert "gains from these families: quality." in told
 
 
-@pytest.mark.parametrize(("loss", "words"), [(0.5, "below the 0.693"), (0.8, "does not carry over")])
-def test_sources_left_out_are_compared_with_the_constant(loss, words):
-    manifest = {**manifest_with(), "ground": {"log_loss_with": loss}, "target_prior": 0.5}
+@pytest.mark.parametrize(
+    ("losses", "a", "words"),
+    [
+        ((0.5, 0.8), 0.2, "0.500 at the target prior, below the 0.693"),
+        ((0.8, 0.5), 0.2, "does not carry over"),
+        ((0.8, 0.5), 0.0, "0.500 at the target prior, below the 0.693"),  # no draw towards the prior: not in the model
+    ],
+)
+def test_sources_left_out_are_compared_with_the_constant(losses, a, words):
+    ground = {"log_loss_with": losses[0], "log_loss_without": losses[1], "a": a, "b": 0.0}
+    manifest = {**manifest_with(), "ground": ground, "target_prior": 0.5}
     assert any(words in one.text for one in conclusion.findings(manifest, Score(0.1, 0.05, 0.2), 0.0))
 
 
