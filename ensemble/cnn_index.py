@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,15 +118,19 @@ def clips_rows(manifest: Path) -> Iterator[dict[str, Any]]:
     yield from faces_of_clips((clip, clip_path(manifest, clip["filename"])) for clip in clips)
 
 
+def forged_picture(clip: Mapping[str, str]) -> bool:
+    """True for a row of a manifest whose picture is forged, be the voice made or not."""
+    return clip["label"] == "FAKE" and clip["fake_part"] != REAL_PICTURE
+
+
 def faces_of_clips(clips: Iterable[tuple[dict[str, str], Path]]) -> Iterator[dict[str, Any]]:
     """Faces of up to ``FRAMES_PER_CLIP`` frames, spread over the clip, of rows of a manifest and their files."""
     finder = Finder()
     for clip, path in clips:
         finder.detector.reset()
-        fake = clip["label"] == "FAKE" and clip["fake_part"] != REAL_PICTURE
         try:
             for frame, image, box, points in _clip_faces(path, clip, finder):
-                row = (clip["filename"], frame, fake, clip["group"], clip["method"], clip["original"])
+                row = (clip["filename"], frame, forged_picture(clip), clip["group"], clip["method"], clip["original"])
                 yield face_row(*row, box, points, encode_jpeg(image))
         except ClipError as error:  # one unreadable clip is no reason to train on none
             logger.warning("%s: %s", clip["filename"], error)

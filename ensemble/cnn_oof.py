@@ -17,7 +17,6 @@ one.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import logging
 import sys
@@ -29,6 +28,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ensemble import clip_folds
 from features import observation, spec, table
 from features.errors import DatasetError, InputError, ModelError
 from features.weights import use_weights
@@ -81,31 +81,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise DatasetError("give one --table, or as many as --folds")
         parts = []
         for file, folds, weights in zip(tables, options.folds, options.weights, strict=True):
-            source, fold_of = table.read_table(file), read_folds(folds)
+            source, places = table.read_table(file), clip_folds.read(folds)
+            fold_of = {name: place.fold for name, place in places.items()}
             parts.append(out_of_fold(source, options.observations, fold_of, weights, options.families))
-            print(json.dumps(scores(parts[-1], fold_of, options.families[0])))
+            print(json.dumps(scores(parts[-1], places, options.families[0])))
         table.write_table(parts[0] if len(parts) == 1 else stacked(parts), options.out)
     except InputError as error:
         logger.error("%s", error)
         return 2
     return 0
-
-
-def read_folds(file: Path) -> dict[str, int]:
-    """Fold of each filename.
-
-    Raises
-    ------
-    DatasetError
-        The file is missing or is no CSV of ``filename,fold``.
-    """
-    try:
-        with file.open(newline="") as opened:
-            return {row["filename"]: int(row["fold"]) for row in csv.DictReader(opened)}
-    except (OSError, KeyError, ValueError) as error:
-        raise DatasetError(
-            f"{file} is no CSV of filename,fold; give the clip_folds.csv that the training wrote"
-        ) from error
 
 
 def observation_file(folder: Path, filename: str) -> Path:
@@ -172,13 +156,26 @@ def stacked(parts: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(named)
 
 
-def scores(measured: pa.Table, fold_of: dict[str, int], family: str) -> dict[str, Any]:
-    """How well the mean logit of a family does on the clips of ``fold_of``, per source and in pairs."""
+def scores(measured: pa.Table, places: dict[str, clip_folds.Place], family: str) -> dict[str, Any]:
+    """How well the mean logit of a family does on the clips of ``places``, per source and in pairs.
+
+    A clip counts as what the networks learned it as (a made voice over a real picture is no forgery of a picture), and
+    as its label says where that is unknown.
+    """
     from ensemble.cnn_scores import summary
 
     logits = measured[f"{family}.{LOGIT.get(family, 'logit_mean')}"].to_numpy()
-    label, source, group = (np.array(measured[name].to_pylist(), dtype=object) for name in ("label", "source", "group"))
-    in_fold = np.array([name in fold_of for name in measured["filename"].to_pylist()], dtype=bool)
-    known = np.isfinite(logits) & in_fold & np.isin(label.astype(str), table.LABELS)
+    name, label, source, group = (
+        np.array(measured[column].to_pylist(), dtype=object) for column in ("filename", "label", "source", "group")
+    )
+    known = (
+        np.isfinite(logits)
+        & np.array([one in places for one in name], dtype=bool)
+        & np.isin(label.astype(str), table.LABELS)
+    )
+    learned_as = [places[one].fake for one in name[known]]
+    fake = np.array(
+        [text == "FAKE" if one is None else one for one, text in zip(learned_as, label[known], strict=True)], dtype=bool
+    )
     source = np.array([one or "" for one in source], dtype=object)
-    return summary(logits[known], label[known] == "FAKE", source[known], group[known])
+    return summary(logits[known], fake, source[known], group[known])

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ensemble import cnn_data, cnn_index
+from ensemble import clip_folds, cnn_data, cnn_index
 from ensemble.cnn_data import Batches, Mix, Pool, Sources
 from features.errors import ModelError
 
@@ -66,8 +66,9 @@ class Data:
         )
         clips = cnn_index.read_manifest(options.clips)
         self.fold_of = cnn_data.assign_folds(clips, whole_methods=options.leave_out == "methods")
-        with (options.out / "clip_folds.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([("filename", "fold"), *sorted(self.fold_of.items())])
+        fake = {clip["filename"]: cnn_index.forged_picture(clip) for clip in clips}
+        places = {name: clip_folds.Place(fold, fake[name]) for name, fold in self.fold_of.items()}
+        clip_folds.write(options.out / "clip_folds.csv", places)
 
     def _cached(self, name: str, rows: Iterator[dict[str, Any]]) -> Pool:
         return Pool(cnn_index.cached(self._options.out / "cache" / f"{name}.parquet", rows))

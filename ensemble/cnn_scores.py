@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -14,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ensemble import cnn_data
+from ensemble import clip_folds, cnn_data
 from features.face_network import MAX_LOGIT
 from forge.crops import Quality
 
@@ -99,8 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     cache = options.out / "cache"
     pool, coded = (cnn_data.Pool(pq.read_table(cache / f"{name}.parquet")) for name in ("clips", "coded"))
-    with (options.out / "clip_folds.csv").open(newline="") as file:
-        fold_of = {row["filename"]: int(row["fold"]) for row in csv.DictReader(file)}
+    fold_of = {name: place.fold for name, place in clip_folds.read(options.out / "clip_folds.csv").items()}
     networks = {fold: Detector(options.out / f"{options.networks}{fold}.safetensors") for fold in set(fold_of.values())}
     everything: dict[str, Any] = {}
     for name, some, quality in (

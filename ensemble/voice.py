@@ -10,7 +10,6 @@ The scores of the folds on what they did not hear are printed and kept in ``scor
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import json
 import logging
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble import clip_folds
 from ensemble.voice_data import Cues, Voice, from_clips, measured
 from features.errors import DatasetError, InputError
 from features.forensic_voice import NAME, VoiceModel
@@ -77,14 +77,15 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         raise DatasetError(f"{options.clips}: a fold leaves no recorded or no made voice to learn from; {advice}")
     data = measured(voices, jobs=options.jobs, seed=options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
-    with (options.out / "clip_folds.csv").open("w", newline="") as file:
-        names = [(voice.name, fold) for voice, fold in zip(voices, fold_of, strict=True)]
-        csv.writer(file).writerows([("filename", "fold"), *sorted(names)])
+    places = {
+        voice.name: clip_folds.Place(int(fold), bool(voice.method)) for voice, fold in zip(voices, fold_of, strict=True)
+    }
+    clip_folds.write(options.out / "clip_folds.csv", places)
     models = {fold: fit(voices, data, mask) for fold, mask in kept.items()}
     for fold, model in models.items():
         model.save(options.out / f"fold{fold}.safetensors")
     fit(voices, data, np.ones(len(voices), bool)).save(options.out / f"{NAME}.safetensors")
-    scores = summary(voices, data, fold_of, models)
+    scores = summary(voices, data, fold_of, models, kept, by_method=by_method)
     (options.out / "scores.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     return scores
 
@@ -161,19 +162,33 @@ def first_logits(model: VoiceModel, data: Cues, numbers: NDArray[np.int64]) -> A
 
 
 def summary(
-    voices: Sequence[Voice], data: Cues, fold_of: NDArray[np.int64], models: dict[int, VoiceModel]
+    voices: Sequence[Voice],
+    data: Cues,
+    fold_of: NDArray[np.int64],
+    models: dict[int, VoiceModel],
+    kept: dict[int, NDArray[np.bool_]],
+    *,
+    by_method: bool,
 ) -> dict[str, Any]:
     """How well the folds' models tell each generator's voices from recordings, all of people that they did not hear.
+
+    Parameters
+    ----------
+    fold_of : ndarray of shape (n,)
+        As :func:`assign_folds` gives it.
+    models, kept
+        The model of each fold, and the voices [n] that it learned from.
 
     Returns
     -------
     dict
         For each generator the number of made voices and of recordings that were judged, ``auc`` against all of them,
         ``auc_own_people`` against those of the same groups, and the shares of both with a logit above 0. By method, a
-        model judges only voices of the generator that it left out, and every recording of its part of the people.
+        model judges only voices of the generator that it left out, and the recordings of its part of the people that
+        it did not learn from.
     """
     generators = sorted({voice.generator for voice in voices if voice.method})
-    n_turns = len(models) // N_PARTS
+    n_turns = len(generators) if by_method else 1
     made = np.array([bool(voice.method) for voice in voices])
     group = np.array([voice.group for voice in voices])
     scores: dict[str, Any] = {}
@@ -181,10 +196,10 @@ def summary(
         logits = np.full(len(voices), np.nan)
         own = np.array([voice.generator == name for voice in voices])
         for part in range(N_PARTS):
-            model = models.get(part * n_turns + (number if n_turns > 1 else 0))
-            if model is not None:
-                judged = np.flatnonzero((fold_of // n_turns == part) & (own | ~made))
-                logits[judged] = first_logits(model, data, judged)
+            fold = part * n_turns + (number if by_method else 0)
+            if fold in models:
+                judged = np.flatnonzero((fold_of // n_turns == part) & (own | ~made) & ~kept[fold])
+                logits[judged] = first_logits(models[fold], data, judged)
         known = np.isfinite(logits)
         near = known & np.isin(group, group[own])
         scores[name] = {

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ensemble import cnn, cnn_data, cnn_index, cnn_oof, cnn_run, cnn_scores
+from ensemble import clip_folds, cnn, cnn_data, cnn_index, cnn_oof, cnn_run, cnn_scores
 from ensemble.cnn_data import Batches, Mix, Pool
 from features.errors import DatasetError, InputError, ModelError
 
@@ -463,7 +463,10 @@ def test_out_of_fold_columns_come_from_the_network_of_the_fold(rng, fold_weights
     alone = cnn_oof.out_of_fold(feature_table(), tmp_path, fold_of, fold_weights, ["forensic_cnn"])
     assert (alone["forensic_residual.logit_mean"].to_numpy() == 7).all()
     assert found.schema.equals(feature_table().schema, check_metadata=True)
-    assert cnn_oof.scores(found, {"a/x.mp4": 0, "b.mp4": 1}, "forensic_cnn")["all"]["auc"] == 0
+    place = clip_folds.Place
+    assert cnn_oof.scores(found, {"a/x.mp4": place(0), "b.mp4": place(1)}, "forensic_cnn")["all"]["auc"] == 0
+    learned_as = {"a/x.mp4": place(0, fake=True), "b.mp4": place(1, fake=False)}  # whatever their labels are
+    assert cnn_oof.scores(found, learned_as, "forensic_cnn")["all"]["auc"] == 1
 
 
 def test_tables_of_several_runs_are_stacked_and_keep_a_clip_in_one_group():
@@ -512,7 +515,7 @@ def test_missing_fold_weights_and_folds_are_named(tmp_path):
     with pytest.raises(ModelError, match=r"residual_fold5\.safetensors"):
         cnn_oof.out_of_fold(feature_table(), tmp_path, {"b.mp4": 5}, tmp_path, list(cnn_oof.FOLD_FILES))
     with pytest.raises(DatasetError, match=r"clip_folds"):
-        cnn_oof.read_folds(tmp_path / "folds.csv")
+        clip_folds.read(tmp_path / "folds.csv")
 
 
 def test_scores_command_uses_the_network_that_left_the_clip_out(rng, fold_weights, pools, capsys):

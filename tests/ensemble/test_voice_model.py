@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ensemble import voice, voice_data
+from ensemble import clip_folds, voice, voice_data
 from ensemble.voice_data import Cues, Voice
 from features.forensic_voice import VoiceModel
 from features.voice import CUES, cues
@@ -63,6 +63,28 @@ def test_a_model_finds_the_cue_that_differs_and_ignores_gaps(voices):
     assert logits[made].min() > logits[~made].max()
 
 
+def test_a_model_is_scored_on_what_it_did_not_hear(voices, monkeypatch):
+    """Also where no voice and no recording falls into a fold: here one of six is empty."""
+    few = [one for one in voices if one.group in ("p0", "p2", "p4") and one.name not in ("real4", "text_a4")]
+    fold_of = voice.assign_folds(few, by_method=True)
+    present = np.unique(fold_of).tolist()
+    assert len(present) == 5
+    kept = {fold: voice.learned_from(few, fold_of == fold, by_method=True) for fold in present}
+    judged_by = {fold: [] for fold in present}
+
+    def first_logits(model, data, numbers):
+        judged_by[model] += numbers.tolist()
+        return np.zeros(len(numbers))
+
+    monkeypatch.setattr(voice, "first_logits", first_logits)
+    scores = voice.summary(few, None, fold_of, {fold: fold for fold in present}, kept, by_method=True)
+    made = np.array([bool(one.method) for one in few])
+    assert not any(kept[fold][judged].any() for fold, judged in judged_by.items())
+    assert sum(one["n_made"] for one in scores.values()) == made.sum()
+    heard = [number for judged in judged_by.values() for number in judged if made[number]]
+    assert sorted(heard) == np.flatnonzero(made).tolist()
+
+
 def test_damage_keeps_a_sound_a_sound():
     rng = np.random.default_rng(0)
     one, other = sound(), rng.standard_normal(5_000).astype(np.float32)
@@ -99,15 +121,16 @@ def test_a_run_from_sounds_to_weights(tmp_path):
     assert voice.main(["--clips", str(tmp_path / "manifest.csv"), "--out", str(out), "--jobs", "1"]) == 0
     scores = json.loads((out / "scores.json").read_text())
     assert set(scores) == {"m0", "m1"}
-    assert scores["m0"]["n_recorded"] == 6
+    assert scores["m0"]["n_recorded"] == 3  # the other three were learned from
     assert scores["m0"]["auc"] > 0.9
     model = VoiceModel.load(out / "forensic_voice.safetensors")
     white = rng.standard_normal(24_000)
     made, recorded = (model.logit(cues(one.astype(np.float32))) for one in (np.cumsum(white), white))
     assert made > recorded
-    folds = dict(csv.reader((out / "clip_folds.csv").read_text().splitlines()[1:]))
+    folds = clip_folds.read(out / "clip_folds.csv")
     assert set(folds) == {row[0] for row in rows} - {"silent.wav", "broken.wav"}
-    assert all((out / f"fold{fold}.safetensors").is_file() for fold in folds.values())
+    assert all((out / f"fold{place.fold}.safetensors").is_file() for place in folds.values())
+    assert all(place.fake == name.startswith("FAKE") for name, place in folds.items())
 
 
 def test_what_cannot_be_used_is_told_in_one_sentence(tmp_path, caplog):
