@@ -25,12 +25,12 @@ def linked(pieces: list[Track], times: NDArray[np.float64], cuts: list[int]) -> 
     with no cut between, or dlib's embeddings of their middle crops are nearer than 0.5.
     """
     tracks: list[Track] = []
-    faces: dict[int, NDArray[np.float64] | None] = {}
+    faces: dict[int, tuple[Track, NDArray[np.float64] | None]] = {}  # with the track: a freed one's id is given anew
 
     def face(track: Track) -> NDArray[np.float64] | None:
         if id(track) not in faces:
-            faces[id(track)] = _face(track)
-        return faces[id(track)]
+            faces[id(track)] = (track, _face(track))
+        return faces[id(track)][1]
 
     for piece in sorted(pieces, key=lambda track: (int(track.frame_index[0]), -len(track))):
         for position, track in enumerate(tracks):

@@ -177,7 +177,9 @@ class Tracker:
         return any(builder.doubtful for builder in self.open)
 
     def cut(self) -> None:
-        """The scene changed: nobody is where he was."""
+        """The scene changed: nobody is where he was. Faces not missed since were there to the end of the scene."""
+        for builder in self.open:
+            builder.confirmed = max(builder.confirmed, len(builder) if builder.misses == 0 else 0)
         self.closed += self.open
         self.open = []
 
@@ -213,7 +215,5 @@ class Tracker:
 
     def finish(self) -> list[TrackBuilder]:
         """All tracks of the clip, in the order they ended."""
-        for builder in self.open:
-            builder.confirmed = max(builder.confirmed, len(builder) if builder.misses == 0 else 0)
         self.cut()
         return [builder for builder in self.closed if len(builder)]

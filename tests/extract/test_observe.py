@@ -111,3 +111,5 @@ def test_the_same_person_after_a_cut_stays_one_track(observer, portrait, tmp_pat
     observed = observe(observer, write_clip(tmp_path / "cut.mp4", before + after))
     assert observed.n_faces == 1
     assert len(observed.tracks[0]) == 60
+    seen = np.isfinite(observed.tracks[0].landmarks[:, 0, 0])
+    assert seen.mean() > 0.95  # to the end of the first scene, too, whose last detection is some frames before the cut
