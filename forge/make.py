@@ -229,9 +229,7 @@ def _donor(
     if kind.name not in BORROWERS:
         return None, None
     if kind.name == "dub" and recipe.voices:
-        file = Path(recipe.voices[int(rng.integers(len(recipe.voices)))])
-        voice = read_voice(file)
-        return Clip(file.name, [], np.zeros(1), np.full((1, 68, 2), np.nan, np.float32), voice), file.name
+        return _voice(recipe.voices, rng)
     found: list[tuple[float, int, Clip, str]] = []
     for place in rng.permutation(len(source.donors))[:MAX_DONORS]:
         path = source.donors[place]
@@ -248,6 +246,19 @@ def _donor(
         return None, None
     _, _, donor, path = min(found, key=lambda one: one[:2])
     return donor, PurePosixPath(path).name
+
+
+def _voice(files: Sequence[str], rng: np.random.Generator) -> tuple[Clip | None, str | None]:
+    """A voice of the folder as a clip without pictures; files that hold no sound are passed over."""
+    for number in rng.permutation(len(files)):
+        file = Path(files[number])
+        try:
+            voice = read_voice(file)
+        except DatasetError as error:
+            logger.warning("%s", error)
+            continue
+        return Clip(file.name, [], np.zeros(1), np.full((1, 68, 2), np.nan, np.float32), voice), file.name
+    return None, None
 
 
 @functools.lru_cache(maxsize=16)  # holds landmarks and sound, no frames

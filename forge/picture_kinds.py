@@ -120,7 +120,9 @@ def _steady(landmarks: Points) -> np.ndarray:
     step = np.where(known, np.where(np.isfinite(step), step, 1.0), np.inf)
     limit = max(MAX_DONOR_STEP, float(np.median(step[known]))) if known.any() else 0.0
     largest = float(iod[known].max()) if known.any() else 0.0
-    return (step <= limit) & (iod >= MIN_DONOR_SIZE * largest)
+    large = known & (iod >= MIN_DONOR_SIZE * largest)
+    good = large & (step <= limit)
+    return good if good.any() else large  # a face that is never both: rather a large one that moves
 
 
 def _draw_resynthesis(rng: np.random.Generator) -> dict[str, Any]:

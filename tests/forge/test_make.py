@@ -119,6 +119,8 @@ def test_dubs_may_take_a_voice_from_a_folder(real, tmp_path):
     voices = tmp_path / "voices"
     voices.mkdir()
     shutil.copy(real / "b.mp4", voices / "voice.mp4")
+    for name in (".DS_Store", "LICENSE.txt", "README"):  # what lies in such folders, too
+        (voices / name).write_text("no sound")
     out = tmp_path / "out"
     command = [str(real), str(out), "--kinds", "dub", "--voices", str(voices), "--limit", "1", "--seed", "1"]
     assert main(command) == 0
