@@ -24,6 +24,7 @@ from typing import IO, Any
 import numpy as np
 
 from extract.worker import Result, Settings, failed
+from features.weights import WEIGHTS_VARIABLE
 
 POLL_S = 0.05
 WALL_FACTOR = 10  # a clip may take so many times its CPU limit in wall time, as on a crowded machine
@@ -101,6 +102,8 @@ class Sandbox:
     def _start(self) -> None:
         self.close()
         environment = os.environ | SINGLE_THREAD | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+        if weights := environment.get(WEIGHTS_VARIABLE):
+            environment[WEIGHTS_VARIABLE] = os.path.abspath(weights)  # the child runs in another folder
         command = [sys.executable, "-m", "extract.sandbox", json.dumps(asdict(self._settings))]
         with self._starting:
             if self._retired:

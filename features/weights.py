@@ -38,13 +38,21 @@ def use_weights(files: Mapping[str, Path]) -> Iterator[None]:
 
 
 def weights_file(family: str) -> Path:
-    """The weights in use: of :func:`use_weights`, else in the environment variable's folder, else the shipped ones."""
+    """The weights in use: of :func:`use_weights`, else in the environment variable's folder, else the shipped ones.
+
+    Raises
+    ------
+    ModelError
+        The variable names no folder.
+    """
     if _chosen and family in _chosen[-1]:
         return _chosen[-1][family]
     name, folder = f"{family}.safetensors", os.environ.get(WEIGHTS_VARIABLE)
-    if folder and (own := Path(folder) / name).is_file():
-        return own
-    return PRETRAINED / name
+    if not folder:
+        return PRETRAINED / name
+    if not Path(folder).is_dir():
+        raise ModelError(f"{WEIGHTS_VARIABLE}={folder}: no such folder; give the one that holds your weights")
+    return own if (own := Path(folder) / name).is_file() else PRETRAINED / name
 
 
 def own_weights(families: Sequence[str]) -> dict[str, str]:
