@@ -30,17 +30,23 @@ CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,gif,h264,hevc,m4v,mxf,nut,ivf,"
     "dv,rm,swf,av1,obu,wtv,vob,apng,y4m,yuv4mpegpipe"
 )
+MIN_GAP_S, MAX_GAP_S = 0.04, 30.0  # of sound that is missing: less than a frame's time is not, more is a broken clock
+MIN_SILENCE_S = 0.2  # that is worth a remark; a clock that runs a little fast leaves less
 LUMA_FIRST = frozenset(
     {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "yuv411p", "yuv410p", "yuva420p"}
     | {"nv12", "nv21", "gray", "yuv440p", "yuvj440p"}
 )  # 8-bit formats whose first plane is the luma
 
 PLANAR = frozenset(name for name in LUMA_FIRST if name.startswith("yuv"))  # chroma in planes 1 and 2
+LIMITED_LEVELS, FULL_LEVELS = (16, 235), (0, 255)
 BT709, FULL_RANGE = 1, 2  # FFmpeg's AVCOL_SPC_BT709 and AVCOL_RANGE_JPEG
 
 
 class Frame:
-    """A decoded frame, upright. ``luma`` is a view where the format allows it; colour is made on demand."""
+    """A decoded frame, upright. ``luma`` is a view where the format allows it; colour is made on demand.
+
+    ``levels`` are the luma's black and white: 16 and 235 in ordinary video, 0 and 255 in full range.
+    """
 
     def __init__(self, frame: av.VideoFrame, *, index: int, time_s: float) -> None:
         self.index = index
@@ -49,6 +55,7 @@ class Frame:
         self._rgb: NDArray[np.uint8] | None = None
         self._turns = round(frame.rotation / 90) % 4  # counter-clockwise quarter turns to upright
         self.luma: NDArray[np.uint8] = self._upright(_luma(frame))
+        self.levels = FULL_LEVELS if _is_full_range(frame) else LIMITED_LEVELS
 
     def replace_luma(self, luma: NDArray[np.uint8]) -> None:
         """Give the frame another size, as when a stream changes its own on the way."""
@@ -90,6 +97,13 @@ def _luma(frame: av.VideoFrame) -> NDArray[np.uint8]:
     return _plane(frame, 0)
 
 
+def _is_full_range(frame: av.VideoFrame) -> bool:
+    name = frame.format.name
+    if name not in LUMA_FIRST:  # converted
+        return True
+    return name.startswith("yuvj") or frame.color_range == FULL_RANGE or (name == "gray" and not frame.color_range)
+
+
 def _plane(frame: av.VideoFrame, number: int) -> NDArray[np.uint8]:
     plane = frame.planes[number]
     rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
@@ -108,7 +122,7 @@ def _mean(plane: NDArray[np.uint8], box: NDArray[np.float32], frame_shape: tuple
 def _yuv_to_rgb(yuv: NDArray[np.float32], frame: av.VideoFrame) -> NDArray[np.float32]:
     """ITU-R BT.709 where the stream says so, else BT.601, to RGB 0-255, unclipped."""
     kr, kb = (0.2126, 0.0722) if frame.colorspace == BT709 else (0.299, 0.114)
-    full = frame.format.name.startswith("yuvj") or frame.color_range == FULL_RANGE
+    full = _is_full_range(frame)
     luma = yuv[:, 0] if full else (yuv[:, 0] - 16) * (255 / 219)
     scale = 1.0 if full else 255 / 224
     cb, cr = (yuv[:, 1] - 128) * scale, (yuv[:, 2] - 128) * scale
@@ -130,6 +144,27 @@ class Damage:
         self.first = self.first or _reason(error)
 
 
+@dataclass
+class _SoundClock:
+    """Where the sound stands by the length of its frames, to find what is missing between them."""
+
+    start_s: float = 0.0
+    silence_s: float = 0.0
+    _sound_s: float | None = None
+
+    def gap_before(self, frame: av.AudioFrame) -> float:
+        """Seconds without sound before the frame; 0 for what rounding or a broken clock would explain."""
+        gap_s = 0.0
+        if self._sound_s is None:
+            self.start_s, self._sound_s = float(frame.time or 0.0), 0.0
+        elif frame.time is not None:
+            late_s = float(frame.time) - self.start_s - self._sound_s - self.silence_s
+            gap_s = late_s if MIN_GAP_S < late_s < MAX_GAP_S else 0.0
+        self._sound_s += frame.samples / frame.sample_rate
+        self.silence_s += gap_s
+        return gap_s
+
+
 class Clip:
     """An opened clip. Use as a context manager; ``path`` is local or any URL that fsspec reads.
 
@@ -144,6 +179,7 @@ class Clip:
         self.max_seconds = max_seconds
         self.damage = Damage()
         self.truncated = False
+        self.silence_s = 0.0  # put where sound is missing
         self._source = _source(path, storage_options or {})
         with self._opened() as container:
             _check(container)
@@ -199,14 +235,13 @@ class Clip:
             return None, float("nan")
         resampler = av.AudioResampler(format="flt", layout="mono", rate=AUDIO_RATE_HZ)
         pieces: list[NDArray[np.float32]] = []
-        start_s, decoded, wanted = float("nan"), 0, int(self.max_seconds * AUDIO_RATE_HZ)
+        clock, decoded, wanted = _SoundClock(), 0, int(self.max_seconds * AUDIO_RATE_HZ)
         with self._opened() as container:
             stream = container.streams.audio[0]
             try:
                 for frame in self._decoded(container, stream):
-                    if not pieces and frame.time is not None:
-                        start_s = float(frame.time)
-                    fresh = [piece.to_ndarray()[0] for piece in resampler.resample(frame)]
+                    silence = np.zeros(round(clock.gap_before(frame) * AUDIO_RATE_HZ), np.float32)
+                    fresh = [silence, *(piece.to_ndarray()[0] for piece in resampler.resample(frame))]
                     pieces += fresh
                     decoded += sum(map(len, fresh))
                     if decoded >= wanted:
@@ -216,13 +251,16 @@ class Clip:
                 self.damage.note(error)
         if not pieces or not (sound := np.concatenate(pieces)[:wanted]).size:
             return None, float("nan")
-        return np.nan_to_num(sound.astype(np.float32), posinf=0.0, neginf=0.0), 0.0 if np.isnan(start_s) else start_s
+        self.silence_s = clock.silence_s
+        return np.nan_to_num(sound.astype(np.float32), posinf=0.0, neginf=0.0), clock.start_s
 
     def remarks(self) -> tuple[str, ...]:
         """What went wrong while reading, in words; empty for a sound clip read to its end."""
         said = []
         if self.damage.packets:
             said.append(f"{self.damage.packets} damaged packets left out ({self.damage.first})")
+        if self.silence_s >= MIN_SILENCE_S:
+            said.append(f"{self.silence_s:.2f} s of sound are missing in between")
         if self.truncated:
             said.append(f"only the first {self.max_seconds:g} s were looked at")
         return tuple(said)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.decode import Frame
+from extract.decode import FULL_LEVELS, Frame
 from extract.faces import FaceDetector
 from extract.link import linked
 from extract.tracks import TrackBuilder, Tracker
@@ -90,6 +90,7 @@ class Observer:
             audio=audio,
             audio_start_s=audio_start_s,
             n_faces=n_faces,
+            luma_levels=scene.levels,
             remarks=clip.remarks(),
         )
 
@@ -103,6 +104,7 @@ class _Scene:
         self.duplicate: list[bool] = []
         self.cuts: list[int] = []
         self.size = (0, 0)
+        self.levels = FULL_LEVELS
         self._detector = detector
         self._detect_at_s = -np.inf
         self._detected_index = -RECHECK_FRAMES
@@ -115,6 +117,7 @@ class _Scene:
         if self._luma is not None and luma.shape != self._luma.shape:  # the stream changed its size on the way
             luma = cv2.resize(luma, self.size, interpolation=cv2.INTER_AREA)
             frame.replace_luma(luma)
+        self.levels = frame.levels
         self.size = (luma.shape[1], luma.shape[0])
         self.times.append(frame.time_s)
         thumb, before = _thumb(luma), self._thumb

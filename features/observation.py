@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 AUDIO_RATE_HZ = 16_000
 CROP_SCALE = 1.6  # side of a stored crop over the longer side of the face box
 CROP_MAX_PX = 320  # larger crops are reduced by area to this side
@@ -88,6 +88,8 @@ class Observation:
     """Presentation time of ``audio[0]``, on the clock of ``times_s``; NaN without sound."""
     n_faces: int
     """Number of people seen for at least a second, kept or not."""
+    luma_levels: tuple[int, int] = (0, 255)
+    """Black and white of the luma patches, which are as the file holds them: (16, 235) in ordinary video."""
     remarks: tuple[str, ...] = ()
     """What went wrong in the pass, in words: damaged packets, a clip cut short."""
     schema_version: int = SCHEMA_VERSION
@@ -99,7 +101,7 @@ class Observation:
         return float(1.0 / np.median(steps)) if steps.size and np.median(steps) > 0 else float("nan")
 
 
-_SCALARS = ("frame_size", "duration_s", "audio_start_s", "n_faces", "remarks", "schema_version")
+_SCALARS = ("frame_size", "duration_s", "audio_start_s", "n_faces", "luma_levels", "remarks", "schema_version")
 _RAGGED = ("crops", "crops_next", "patch_face", "patch_background")
 
 
@@ -142,7 +144,8 @@ def load(file: BinaryIO | str, *, key: str | None = None) -> Observation:
         if scalars.pop("key") != key and key is not None:
             raise ValueError("the observation was made from another file or by another version")
         tracks = tuple(_load_track(archive, number) for number in range(scalars.pop("n_tracks")))
-        scalars["frame_size"], scalars["remarks"] = tuple(scalars["frame_size"]), tuple(scalars["remarks"])
+        for name in ("frame_size", "luma_levels", "remarks"):
+            scalars[name] = tuple(scalars[name])
         return Observation(
             times_s=archive["times_s"],
             duplicate=archive["duplicate"],

@@ -3,6 +3,7 @@
 Other families' columns move with size, blur, noise and compression; these say how much of each there is, from pixels
 alone: no container field (size, frame rate, codec, bit rate, duration, tags, file name) enters. Suffix ``_face``: the
 native luma patches of the face; ``_bg``: those of the background; ``med`` and ``mad`` over the patches.
+Grey levels run from 0, black, to 255, white, whatever range the video is coded in.
 For models they are for interaction only, and belong in every leak report.
 
 Sources: noise after Immerkaer 1996, "Fast noise variance estimation"; blur after Crete et al. 2007, "The blur effect".
@@ -168,8 +169,9 @@ def motion_med(face: Head) -> float:
     return series.median(np.concatenate(speeds)) if speeds else np.nan
 
 
-def _of_patches(patches: tuple[NDArray[np.uint8], ...], place: str) -> dict[str, float]:
-    lumas = [patch.astype(np.float64) for patch in patches if patch.size]
+def _of_patches(patches: tuple[NDArray[np.uint8], ...], place: str, levels: tuple[int, int]) -> dict[str, float]:
+    black, white = levels
+    lumas = [(patch.astype(np.float64) - black) * (255 / (white - black)) for patch in patches if patch.size]
     named = {}
     for name, (function, *_) in MEASURES.items():
         values = [function(luma) for luma in lumas]
@@ -178,14 +180,15 @@ def _of_patches(patches: tuple[NDArray[np.uint8], ...], place: str) -> dict[str,
     return named
 
 
-@family("quality", version=1, needs={"track", "crops"}, columns=COLUMNS)
+@family("quality", version=2, needs={"track", "crops"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure size, sharpness, noise, blocking, exposure and pose; a place without five patches is NaN."""
     face = head(observation, track)
     valid = float(face.seen.mean()) if len(face.seen) else 0.0
     named = {"valid_share": valid}
     if valid >= series.MIN_VALID_SHARE:
-        named |= _of_patches(track.patch_face, "face") | _of_patches(track.patch_background, "bg")
+        levels = observation.luma_levels
+        named |= _of_patches(track.patch_face, "face", levels) | _of_patches(track.patch_background, "bg", levels)
         named |= {
             "iod_px": face.scale_px,
             "face_area_share": face_area_share(face, observation.frame_size),

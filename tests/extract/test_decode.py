@@ -1,5 +1,7 @@
+import av
 import numpy as np
 import pytest
+from clip_maker import write_clip
 
 from extract.decode import Clip
 from features.errors import TooShortError, UnreadableError
@@ -22,6 +24,32 @@ def test_frames_come_with_their_times_and_sound_at_16_khz(make_clip):
 def test_sound_keeps_its_offset_to_the_picture(make_clip):
     _, _, (_, start_s) = read(make_clip("late.mkv", tone_s=1.0, tone_start_s=0.5))
     assert start_s == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize(("gap_s", "silence_s"), [(0.5, 0.5), (0.01, 0.0), (40.0, 0.0)])
+def test_what_sounds_after_a_gap_stays_at_its_time(tmp_path, gap_s, silence_s):
+    """A second of tone, a gap, and a second of another; a gap beyond all belief is a broken clock."""
+    rate, path = 16_000, tmp_path / "gap.mkv"
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("ffv1", rate=25)
+        picture.width, picture.height, picture.pix_fmt = 64, 64, "yuv420p"
+        sound = container.add_stream("pcm_s16le", rate=rate, layout="mono")
+        for _ in range(3):
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
+        container.mux(picture.encode(None))
+        for start_s, hertz in ((0.0, 440), (1.0 + gap_s, 1000)):
+            for piece in np.split(np.arange(rate), 10):
+                tone = (8000 * np.sin(2 * np.pi * hertz * piece / rate)).astype(np.int16)[None]
+                frame = av.AudioFrame.from_ndarray(tone, format="s16", layout="mono")
+                frame.sample_rate, frame.pts = rate, round(start_s * rate) + int(piece[0])
+                container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    clip, _, (audio, _) = read(path)
+    assert len(audio) == pytest.approx((2 + silence_s) * rate, abs=800)
+    second = audio[round((1.05 + silence_s) * rate) :][: rate // 2]
+    assert np.argmax(np.abs(np.fft.rfft(second))) == 500  # 2 Hz a bin
+    assert np.abs(audio[rate + 400 : round((0.97 + silence_s) * rate)]).max(initial=0) < 0.01
+    assert clip.remarks() == ((f"{silence_s:.2f} s of sound are missing in between",) if silence_s else ())
 
 
 def test_variable_rate_times_are_kept(make_clip):
@@ -47,6 +75,24 @@ def test_luma_is_eight_bit_whatever_the_format(make_clip, pix_fmt):
     assert frame.luma.dtype == np.uint8
     assert np.abs(frame.luma - plain).mean() < 20  # full and limited range differ, the picture does not
     assert np.corrcoef(frame.luma.ravel(), plain.ravel())[0, 1] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "codec", "levels"),
+    [
+        ("yuv420p", "libx264", (16, 235)),
+        ("yuvj420p", "mjpeg", (0, 255)),
+        ("yuv420p10le", "libx264", (0, 255)),
+        ("gray", "ffv1", (0, 255)),
+    ],
+)
+def test_black_and_white_of_the_luma_are_known(tmp_path, pix_fmt, codec, levels):
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:, 32:] = 255
+    frame = read(write_clip(tmp_path / "half.mkv", [image] * 2, codec=codec, pix_fmt=pix_fmt))[1][0]
+    assert frame.levels == levels
+    assert np.median(frame.luma[:, :28]) == pytest.approx(levels[0], abs=2)
+    assert np.median(frame.luma[:, 36:]) == pytest.approx(levels[1], abs=2)
 
 
 def test_region_means_agree_with_the_converted_picture(make_clip):
@@ -92,8 +138,6 @@ def test_a_playlist_cannot_make_other_files_be_opened(make_clip, tmp_path):
 
 
 def test_sound_alone_is_unreadable(make_clip, tmp_path):
-    import av
-
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=16000, layout="mono")

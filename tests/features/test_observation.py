@@ -86,7 +86,7 @@ def with_scalars(blob, **changes):
 
 def test_another_schema_is_refused(talking_head):
     blob = obs.dumps(talking_head(duration_s=2.0))
-    with pytest.raises(ValueError, match="observation of schema 99; this version reads 1"):
+    with pytest.raises(ValueError, match="observation of schema 99; this version reads 2"):
         obs.load(with_scalars(blob, schema_version=99))
 
 

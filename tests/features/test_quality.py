@@ -61,6 +61,18 @@ def test_exposure():
     assert quality.contrast(image) == 255.0
 
 
+def test_grey_levels_are_those_of_the_picture_not_of_its_coding(talking_head):
+    full = talking_head(sound=False)
+    track = full.tracks[0]
+    coded = tuple(np.round(16 + patch * (219 / 255)).astype(np.uint8) for patch in track.patch_face)
+    limited = replace(full, luma_levels=(16, 235))
+    expected = quality.measure(full, track)
+    found = quality.measure(limited, replace(track, patch_face=coded))
+    for measure in ("expo_med", "contrast", "blur_lap", "noise_imm"):
+        name = f"quality.{measure}_face_med"
+        assert found[name] == pytest.approx(expected[name], rel=0.03), name
+
+
 def test_size_and_motion(talking_head):
     observation = talking_head(sound=False, noise_px=0.0)
     values = quality.measure(observation, observation.tracks[0])
