@@ -124,7 +124,13 @@ def find_clips(data: str, storage_options: dict[str, Any] | None = None) -> list
     if not clips:
         suffixes = ".mp4, .mov, .avi, .mkv, .webm"
         raise DatasetError(f"{data}: no clip in it; clips are files that end in {suffixes} or the like")
+    clips = [replace(clip, filename=_utf8(clip.filename)) for clip in clips]
     return _grouped(sorted(clips, key=lambda clip: clip.filename))
+
+
+def _utf8(name: str) -> str:
+    r"""The name as a table can hold it: bytes of a file's name that are no UTF-8 become ``\xe9`` and the like."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _is_video(name: str) -> bool:
@@ -147,13 +153,13 @@ def _from_metadata(store: Store, names: list[str], tables: list[str]) -> list[Cl
                 absent += 1
                 continue
             where = f"{store.join(table)}, entry {name!r}"
-            original = str(entry.get("original") or "")
+            original = _named(entry.get("original"))
             clips[filename] = Clip(
                 filename,
                 store.join(filename),
                 label=label_of(entry.get("label"), where),
-                group=str(entry.get("group") or ""),
-                source=str(entry.get("source") or part) or None,
+                group=_named(entry.get("group")),
+                source=_named(entry.get("source")) or part or None,
                 original=posixpath.normpath(posixpath.join(part, original)) if original else "",
             )
     if absent:
@@ -172,6 +178,12 @@ def _metadata(store: Store, table: str) -> dict[str, dict[str, Any]]:
     return content
 
 
+def _named(value: object) -> str:
+    """What a cell or an entry names; empty for what programs write for nothing."""
+    text = "" if value is None else str(value).strip()
+    return "" if text.lower() in {"nan", "none", "null"} else text
+
+
 def label_of(value: object, where: str) -> str | None:
     """``REAL`` or ``FAKE`` for what a data set calls them; None for nothing.
 
@@ -180,8 +192,8 @@ def label_of(value: object, where: str) -> str | None:
     DatasetError
         It is something else; ``where`` names the place.
     """
-    text = "" if value is None else str(value).strip().lower()
-    if text in {"", "nan", "none", "null"}:
+    text = _named(value).lower()
+    if not text:
         return None
     if text not in LABELS:
         raise DatasetError(f"{where}: label {value!r} is not REAL or FAKE; mend it")
@@ -192,7 +204,9 @@ def _from_manifest(data: str, storage_options: dict[str, Any] | None) -> list[Cl
     base, _, name = data.replace(os.sep, "/").rpartition("/")
     store = Store(base or ".", storage_options)
     try:
-        rows = list(csv.DictReader(io.StringIO(store.read(name).decode("utf-8-sig"))))
+        table = csv.DictReader(io.StringIO(store.read(name).decode("utf-8-sig")))
+        table.fieldnames = [column.strip().lower() for column in table.fieldnames or ()]
+        rows = list(table)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{data}: not a CSV manifest ({error}); save it as UTF-8 text") from error
     if not rows or "filename" not in rows[0]:
@@ -212,9 +226,9 @@ def _from_manifest(data: str, storage_options: dict[str, Any] | None) -> list[Cl
             filename,
             store.join(place),
             label=label_of(row.get("label"), where),
-            group=(row.get("group") or "").strip(),
-            source=(row.get("source") or row.get("method") or "").strip() or None,
-            original=(row.get("original") or "").strip(),
+            group=_named(row.get("group")),
+            source=_named(row.get("source")) or _named(row.get("method")) or None,
+            original=_named(row.get("original")),
         )
     return list(clips.values())
 

@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,6 +90,7 @@ def extract(arguments: argparse.Namespace) -> dict[str, Any]:
     options = {"endpoint_url": arguments.endpoint_url} if arguments.endpoint_url else {}
     families = _families(arguments.families)
     _check_numbers(arguments)
+    _check_folder(arguments.observations)
     clips = find_clips(arguments.data, options)
     settings = worker.Settings(
         families=tuple(one.name for one in families),
@@ -127,6 +129,18 @@ def _check_numbers(arguments: argparse.Namespace) -> None:
         if not getattr(arguments, name) > 0:
             option = name.replace("_", "-")
             raise InputError(f"--{option} {getattr(arguments, name)}: must be above 0")
+
+
+def _check_folder(observations: str) -> None:
+    """Refuse, before hours of work, a local folder in which nothing can be kept."""
+    if not observations or "://" in observations:
+        return
+    try:
+        Path(observations).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=observations):
+            pass
+    except OSError as error:
+        raise InputError(f"--observations {observations}: nothing can be kept there ({error})") from error
 
 
 def _absolute(path: str) -> str:

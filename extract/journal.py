@@ -33,9 +33,9 @@ class Journal:
         self._done: dict[tuple[str, str], Result] = {}
         header = _line({"identity": identity})
         kept = [] if fresh else self._read(header)
-        file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.with_name(file.name + ".part")
         try:
+            file.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_bytes(header + b"".join(kept))  # without torn lines, so that appending is safe
             os.replace(temporary, file)
             self._stream = file.open("ab")

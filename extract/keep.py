@@ -42,7 +42,7 @@ class Keeper:
             fs, name = self._filesystem(self.place(filename))
             with fs.open(name, "rb") as file:
                 return observation.load(file, key=key)
-        except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None  # nothing usable is there: the clip is observed anew and this file replaced
 
     def save(self, filename: str, key: str, observed: Observation) -> None:

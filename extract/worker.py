@@ -6,7 +6,7 @@ import functools
 import logging
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -67,8 +67,10 @@ def measure(filename: str, path: str, settings: Settings) -> Result:
         return _row(filename, observation(filename, path, settings), settings.families)
     except ClipError as error:
         return failed(filename, error.status, str(error), settings.families)
-    except OSError as error:
+    except FileNotFoundError as error:
         return failed(filename, "unreadable", f"can't be read: {error}", settings.families)
+    except OSError as error:  # a disk or a network that may come back: a status that the next run tries again
+        return failed(filename, "crashed", f"can't be read: {error}", settings.families)
     except MemoryError:
         return failed(filename, "crashed", "out of memory", settings.families)
     except Exception as error:
@@ -79,7 +81,10 @@ def measure(filename: str, path: str, settings: Settings) -> Result:
 
 
 def observation(filename: str, path: str, settings: Settings) -> Observation:
-    """The clip's Observation: the kept one if it is of this very file, else from a pass over the clip."""
+    """The clip's Observation: the kept one if it is of this very file, else from a pass over the clip.
+
+    One that can't be kept says so in its remarks, and is measured all the same.
+    """
     from extract.decode import Clip
 
     keeper = Keeper(settings.observations, settings.storage_options)
@@ -88,7 +93,10 @@ def observation(filename: str, path: str, settings: Settings) -> Observation:
         return kept
     with Clip(path, max_seconds=settings.max_seconds, storage_options=dict(settings.storage_options)) as clip:
         fresh = _observer().observe(clip)
-    keeper.save(filename, key, fresh)
+    try:
+        keeper.save(filename, key, fresh)
+    except OSError as error:
+        return replace(fresh, remarks=(*fresh.remarks, f"the observation can't be kept ({error})"))
     return fresh
 
 

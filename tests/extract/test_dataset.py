@@ -47,6 +47,23 @@ def test_challenge_layout_gives_labels_and_connected_groups(challenge):
     assert clips["part_1/d.mp4"].source == "part_1"
 
 
+def test_what_programs_write_for_nothing_names_nothing(tmp_path):
+    entries = {f"{x}.mp4": {"label": "FAKE", "original": "NaN", "group": "nan", "source": "null"} for x in "ab"}
+    (tmp_path / "metadata.json").write_text(json.dumps(entries))
+    for name in entries:
+        (tmp_path / name).write_bytes(b"x")
+    clips = find_clips(str(tmp_path))
+    assert len({clip.group for clip in clips}) == 2
+    assert {clip.source for clip in clips} == {None}
+
+
+def test_headers_of_a_manifest_may_be_capitals_and_have_spaces(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    (tmp_path / "m.csv").write_text("Filename, Label , GROUP\na.mp4, fake, g\n")
+    (clip,) = find_clips(str(tmp_path / "m.csv"))
+    assert (clip.label, clip.group) == ("FAKE", "g")
+
+
 def test_metadata_may_give_groups(tmp_path):
     entries = {"a.mp4": {"label": "REAL", "group": "club"}, "b.mp4": {"label": "FAKE", "group": "club"}}
     (tmp_path / "metadata.json").write_text(json.dumps(entries))

@@ -9,6 +9,7 @@ import pytest
 
 from extract import engine, worker
 from extract.dataset import Clip
+from extract.journal import RETRIED
 from extract.sandbox import Limits, Sandbox, decode, encode
 
 SETTINGS = worker.Settings(families=("blink",))
@@ -99,6 +100,32 @@ def test_a_damaged_observation_is_made_anew(clips, tmp_path):
     again = worker.measure(clip.filename, clip.path, keeping)
     assert first.values.tobytes() == again.values.tobytes()
     assert kept.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError(36, "File name too long")])
+def test_an_observation_that_cannot_be_kept_costs_no_cue(clips, tmp_path, monkeypatch, error):
+    def full(*_):
+        raise error
+
+    (clip,) = clips("a.mp4")
+    plain = worker.measure(clip.filename, clip.path, SETTINGS)
+    monkeypatch.setattr("extract.keep.observation.dumps", lambda *_, **__: full())
+    keeping = worker.Settings(families=("blink",), observations=str(tmp_path / "kept"))
+    result = worker.measure(clip.filename, clip.path, keeping)
+    assert result.values.tobytes() == plain.values.tobytes()
+    assert result.status == "partial"
+    assert error.strerror in result.error
+
+
+def test_a_clip_that_could_not_be_fetched_is_tried_again(clips, monkeypatch):
+    def unplugged(*_, **__):
+        raise OSError("the network is down")
+
+    monkeypatch.setattr("extract.decode.Clip", unplugged)
+    (clip,) = clips("a.mp4")
+    result = worker.measure(clip.filename, clip.path, SETTINGS)
+    assert result.status in RETRIED
+    assert "the network is down" in result.error
 
 
 @pytest.mark.usefixtures("faulty")

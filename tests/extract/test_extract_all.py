@@ -1,6 +1,7 @@
 """The command as users run it: the table, resume, kill -9, interrupt, and messages."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -115,6 +116,50 @@ def test_own_weights_measure_anew(folder, tmp_path, monkeypatch):
     monkeypatch.delenv(WEIGHTS_VARIABLE)
     assert extract_all.main(arguments) == 0
     assert table.read_table(out)["forensic_cnn.logit_mean"].to_pylist() == pytest.approx(before, nan_ok=True)
+
+
+def test_own_weights_may_be_named_from_where_one_stands(folder, tmp_path, monkeypatch):
+    """The measuring processes run in another folder."""
+    (folder / "metadata.json").unlink()
+    for file in folder.iterdir():
+        if file.name != "talk.mp4":
+            file.unlink()
+    (tmp_path / "own").mkdir()
+    shutil.copy(PRETRAINED / "forensic_residual.safetensors", tmp_path / "own" / "forensic_cnn.safetensors")
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for place in ("own", ""):
+        monkeypatch.setenv(WEIGHTS_VARIABLE, place)
+        out = tmp_path / f"{len(found)}.parquet"
+        assert extract_all.main([str(folder), "--out", str(out), "--families", "forensic_cnn", "--quiet"]) == 0
+        found.append(table.read_table(out)["forensic_cnn.logit_mean"].to_pylist())
+    assert np.isfinite(found).all()
+    assert found[0] != found[1]
+
+
+def test_weights_in_a_folder_that_is_not_there_are_told_of(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path / "typo"))
+    arguments = [str(folder), "--out", str(tmp_path / "t.parquet"), "--families", "forensic_cnn", "--quiet"]
+    assert extract_all.main(arguments) == 2
+    assert "no such folder" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_utf8_gets_its_row(make_clip, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    shutil.copy(make_clip("talk.mp4", tone_s=1.2), os.fsencode(data) + b"/caf\xe9.mp4")
+    out = tmp_path / "t.parquet"
+    assert extract_all.main([str(data), "--out", str(out), "--families", "blink", "--quiet"]) == 0
+    row = table.read_table(out).to_pylist()[0]
+    assert (row["filename"], row["status"]) == ("caf\\xe9.mp4", "ok")
+
+
+@pytest.mark.parametrize("option", ["--observations", "--journal"])
+def test_places_that_cannot_be_written_are_told_of_before_the_work(folder, tmp_path, capsys, option):
+    (tmp_path / "file").write_text("")
+    out = ["--out", str(tmp_path / "t.parquet"), "--families", "blink", "--quiet"]
+    assert extract_all.main([str(folder), *out, option, str(tmp_path / "file" / "below")]) == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err
 
 
 @pytest.mark.slow
