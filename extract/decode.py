@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -148,19 +149,28 @@ class Damage:
 class _SoundClock:
     """Where the sound stands by the length of its frames, to find what is missing between them."""
 
-    start_s: float = 0.0
     silence_s: float = 0.0
-    _sound_s: float | None = None
+    _first_s: float | None = None
+    _sound_s: float = 0.0
 
-    def gap_before(self, frame: av.AudioFrame) -> float:
-        """Seconds without sound before the frame; 0 for what rounding or a broken clock would explain."""
-        gap_s = 0.0
-        if self._sound_s is None:
-            self.start_s, self._sound_s = float(frame.time or 0.0), 0.0
-        elif frame.time is not None:
+    @property
+    def start_s(self) -> float:
+        """Time of the first sample."""
+        return self._first_s or 0.0
+
+    def gap_before(self, frame: av.AudioFrame, following: av.AudioFrame | None) -> float:
+        """Seconds without sound before the frame; 0 for what rounding or a broken clock would explain.
+
+        One late frame alone may be a damaged time: the ``following`` one has to come after it.
+        """
+        gap_s, length_s = 0.0, frame.samples / frame.sample_rate
+        if frame.time is not None and self._first_s is None:
+            self._first_s = float(frame.time) - self._sound_s
+        elif frame.time is not None and following is not None and following.time is not None:
             late_s = float(frame.time) - self.start_s - self._sound_s - self.silence_s
-            gap_s = late_s if MIN_GAP_S < late_s < MAX_GAP_S else 0.0
-        self._sound_s += frame.samples / frame.sample_rate
+            in_order = following.time - frame.time > length_s - MIN_GAP_S
+            gap_s = late_s if MIN_GAP_S < late_s < MAX_GAP_S and in_order else 0.0
+        self._sound_s += length_s
         self.silence_s += gap_s
         return gap_s
 
@@ -239,8 +249,8 @@ class Clip:
         with self._opened() as container:
             stream = container.streams.audio[0]
             try:
-                for frame in self._decoded(container, stream):
-                    silence = np.zeros(round(clock.gap_before(frame) * AUDIO_RATE_HZ), np.float32)
+                for frame, following in itertools.pairwise(itertools.chain(self._decoded(container, stream), [None])):
+                    silence = np.zeros(round(clock.gap_before(frame, following) * AUDIO_RATE_HZ), np.float32)
                     fresh = [silence, *(piece.to_ndarray()[0] for piece in resampler.resample(frame))]
                     pieces += fresh
                     decoded += sum(map(len, fresh))

@@ -1,9 +1,11 @@
+import itertools
+
 import av
 import numpy as np
 import pytest
 from clip_maker import write_clip
 
-from extract.decode import Clip
+from extract.decode import Clip, _SoundClock
 from features.errors import TooShortError, UnreadableError
 
 
@@ -50,6 +52,35 @@ def test_what_sounds_after_a_gap_stays_at_its_time(tmp_path, gap_s, silence_s):
     assert np.argmax(np.abs(np.fft.rfft(second))) == 500  # 2 Hz a bin
     assert np.abs(audio[rate + 400 : round((0.97 + silence_s) * rate)]).max(initial=0) < 0.01
     assert clip.remarks() == ((f"{silence_s:.2f} s of sound are missing in between",) if silence_s else ())
+
+
+def test_a_damaged_time_moves_no_sound():
+    """The second frame is 20 s late, the third on time again; the fourth and all that follow are 0.3 s late."""
+
+    class Heard:
+        samples, sample_rate = 1600, 16_000
+
+        def __init__(self, time):
+            self.time = time
+
+    times = [0.5, 20.6, 0.7, 1.1, 1.2, None, 1.4]
+    frames = [*map(Heard, times), None]
+    clock = _SoundClock()
+    gaps = [clock.gap_before(*pair) for pair in itertools.pairwise(frames)]
+    assert gaps == pytest.approx([0, 0, 0, 0.3, 0, 0, 0], abs=1e-9)
+    assert (clock.start_s, clock.silence_s) == pytest.approx((0.5, 0.3))
+
+
+def test_sound_begins_where_its_first_time_says():
+    clock = _SoundClock()
+
+    class Heard:
+        samples, sample_rate, time = 1600, 16_000, None
+
+    late = Heard()
+    late.time = 2.1
+    assert clock.gap_before(Heard(), late) == clock.gap_before(late, None) == 0
+    assert clock.start_s == pytest.approx(2.0)
 
 
 def test_variable_rate_times_are_kept(make_clip):
