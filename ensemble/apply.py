@@ -108,17 +108,26 @@ def measure_clip(clip: Path, work: Path, families: Sequence[str], *, quiet: bool
     folder = work / LINK_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     name = f"clip{clip.suffix if clip.suffix.isascii() else ''}"
-    (folder / name).unlink(missing_ok=True)  # of an earlier clip: a copy would be written through its link
-    try:
-        os.symlink(clip.resolve(), folder / name)
-    except OSError:  # a file system without links
-        shutil.copyfile(clip, folder / name)
+    _hand_over(clip.resolve(), folder / name)
     manifest = folder / "manifest.csv"
     with manifest.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([["filename"], [name]])
     table = measure(str(manifest), work / "features.parquet", families, jobs=1, quiet=quiet)
     position = table.schema.get_field_index("filename")
     return table.set_column(position, table.schema.field(position), pa.array([clip.name]))
+
+
+def _hand_over(clip: Path, place: Path) -> None:
+    """Link the clip to ``place``, or copy it where there are no links."""
+    if place.is_symlink():  # of an earlier clip: a copy would be written through it
+        place.unlink()
+    if place.exists() and place.samefile(clip):
+        return
+    try:
+        place.unlink(missing_ok=True)
+        os.symlink(clip, place)
+    except OSError:  # a file system without links
+        shutil.copyfile(clip, place)
 
 
 def unmeasured_families(table: pa.Table) -> list[dict[str, str]]:

@@ -208,6 +208,16 @@ def test_measure_clip_hands_over_a_link_whatever_the_name_ends_in(tmp_path, monk
         apply.measure_clip(tmp_path / "gone", tmp_path / "work2", FAMILIES)
 
 
+def test_a_clip_in_the_work_folder_itself_stays(tmp_path, monkeypatch):
+    clip = tmp_path / "work" / apply.LINK_FOLDER / "clip.mp4"
+    clip.parent.mkdir(parents=True)
+    clip.write_bytes(b"mine")
+    monkeypatch.setattr(apply, "measure", lambda *_, **__: toy_table(1, 1))
+    apply.measure_clip(clip, tmp_path / "work", FAMILIES)
+    assert clip.read_bytes() == b"mine"
+    assert not clip.is_symlink()
+
+
 @pytest.mark.parametrize("with_links", [True, False])
 def test_clips_that_share_a_work_folder_stay_as_they_are(tmp_path, monkeypatch, with_links):
     def no_link(source, target):
