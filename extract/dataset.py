@@ -124,13 +124,16 @@ def find_clips(data: str, storage_options: dict[str, Any] | None = None) -> list
     if not clips:
         suffixes = ".mp4, .mov, .avi, .mkv, .webm"
         raise DatasetError(f"{data}: no clip in it; clips are files that end in {suffixes} or the like")
-    clips = [replace(clip, filename=_utf8(clip.filename)) for clip in clips]
+    clips = [_utf8(clip) for clip in clips]
     return _grouped(sorted(clips, key=lambda clip: clip.filename))
 
 
-def _utf8(name: str) -> str:
-    r"""The name as a table can hold it: bytes of a file's name that are no UTF-8 become ``\xe9`` and the like."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+def _utf8(clip: Clip) -> Clip:
+    r"""Named as a table can hold it: bytes of a file's name that are no UTF-8 become ``\xe9`` and the like."""
+    names = {name: getattr(clip, name) for name in ("filename", "group", "source", "original")}
+    return replace(
+        clip, **{name: text and os.fsencode(text).decode("utf-8", "backslashreplace") for name, text in names.items()}
+    )
 
 
 def _is_video(name: str) -> bool:

@@ -57,6 +57,21 @@ def test_what_programs_write_for_nothing_names_nothing(tmp_path):
     assert {clip.source for clip in clips} == {None}
 
 
+def test_a_folder_whose_name_is_no_utf8_keeps_a_forgery_beside_its_original(tmp_path):
+    for part in (os.fsencode(tmp_path) + b"/caf\xe9", os.fsencode(tmp_path / "part2")):
+        os.mkdir(part)
+        entries = {"a.mp4": {"label": "REAL"}, "b.mp4": {"label": "FAKE", "original": "a.mp4"}}
+        for name, content in (*((one, "x") for one in entries), ("metadata.json", json.dumps(entries))):
+            with open(part + b"/" + name.encode(), "w") as file:
+                file.write(content)
+    clips = find_clips(str(tmp_path))
+    assert [clip.filename for clip in clips] == ["caf\\xe9/a.mp4", "caf\\xe9/b.mp4", "part2/a.mp4", "part2/b.mp4"]
+    assert [clip.group for clip in clips] == ["caf\\xe9/a.mp4"] * 2 + ["part2/a.mp4"] * 2
+    for clip in clips:
+        (clip.source or "").encode()
+        assert os.path.isfile(clip.path)
+
+
 def test_headers_of_a_manifest_may_be_capitals_and_have_spaces(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"x")
     (tmp_path / "m.csv").write_text("Filename, Label , GROUP\na.mp4, fake, g\n")
