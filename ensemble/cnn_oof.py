@@ -133,7 +133,7 @@ def out_of_fold(
         file = observation_file(observations, filename)
         if file.is_file():
             with use_weights(files[fold_of[filename]]):
-                measured, _ = spec.measure_clip(observation.load(str(file)), measures)
+                measured, _ = spec.measure_clip(observation.load_kept(file), measures)
         for name in names:
             values[name][row] = measured.get(name, np.nan)
     for name in names:

@@ -113,7 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"table  {options.out}: {table.num_rows} rows, {table.num_columns - len(BASE_COLUMNS)} columns")
     if "fold" in cues.column_names:
         folds = options.out.with_suffix(".folds.parquet")
-        pq.write_table(pa.table({**{name: table[name] for name in ("filename", "group")}, "fold": cues["fold"]}), folds)
+        chosen = pa.table({**{name: table[name] for name in ("filename", "group")}, "fold": cues["fold"]})
+        pq.write_table(chosen.filter(table["label"].is_valid()), folds)  # folds are of clips that can be learned from
         print(f"folds  {folds}")
     return 0
 

@@ -51,13 +51,13 @@ def coverage(data: str, folder: Path) -> list[Coverage]:
     Raises
     ------
     DatasetError
-        No clip has one.
+        No clip has one, or one can't be used.
     """
     found = []
     for clip in find_clips(data):
         file = folder / f"{clip.filename}.npz"
         if file.is_file():
-            observed = observation.load(str(file))
+            observed = observation.load_kept(file)
             found.append(Coverage(clip, observed, share_followed(observed)))
     if not found:
         raise DatasetError(f"{folder}: no observation of these clips; make them with extract_all.py --observations")

@@ -159,7 +159,11 @@ def _measure(
 ) -> dict[str, worker.Result]:
     prints = {clip.filename: _fingerprint(clip, settings) for clip in clips}
     known = ((clip.filename, journal.get(clip.filename, prints[clip.filename])) for clip in clips)
-    results = {filename: result for filename, result in known if result is not None}
+    results = {
+        filename: result
+        for filename, result in known
+        if result is not None and not (settings.observations and worker.NOT_KEPT in result.error)
+    }
     waiting = [clip for clip in clips if clip.filename not in results]
     limits = Limits(timeout_s=arguments.timeout, memory_mb=arguments.max_memory)
     stream = engine.run(waiting, settings, limits, jobs=arguments.jobs, scheduler=arguments.scheduler)

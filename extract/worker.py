@@ -20,6 +20,7 @@ from features.observation import Observation
 logger = logging.getLogger(__name__)
 
 MAX_SECONDS = 120.0
+NOT_KEPT = "the observation can't be kept"
 MIN_FRAMES = 8  # a shorter clip has no series to speak of
 
 
@@ -96,7 +97,7 @@ def observation(filename: str, path: str, settings: Settings) -> Observation:
     try:
         keeper.save(filename, key, fresh)
     except OSError as error:
-        return replace(fresh, remarks=(*fresh.remarks, f"the observation can't be kept ({error})"))
+        return replace(fresh, remarks=(*fresh.remarks, f"{NOT_KEPT} ({error})"))
     return fresh
 
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from features.errors import DatasetError
 
 SCHEMA_VERSION = 2
 AUDIO_RATE_HZ = 16_000
@@ -153,6 +157,21 @@ def load(file: BinaryIO | str, *, key: str | None = None) -> Observation:
             audio=archive.get("audio"),
             **scalars,
         )
+
+
+def load_kept(file: Path) -> Observation:
+    """Read a file of the folder that ``extract_all.py --observations`` wrote.
+
+    Raises
+    ------
+    DatasetError
+        It can't be used, with the remedy.
+    """
+    try:
+        with file.open("rb") as opened:
+            return load(opened)
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DatasetError(f"{file}: {error}; run extract_all.py --observations again to make it anew") from error
 
 
 def dumps(observation: Observation, *, key: str = "") -> bytes:

@@ -3,7 +3,7 @@
 Other families' columns move with size, blur, noise and compression; these say how much of each there is, from pixels
 alone: no container field (size, frame rate, codec, bit rate, duration, tags, file name) enters. Suffix ``_face``: the
 native luma patches of the face; ``_bg``: those of the background; ``med`` and ``mad`` over the patches.
-Grey levels run from 0, black, to 255, white, whatever range the video is coded in.
+Grey levels count from 0, black, to 255, white, whatever range the video is coded in.
 For models they are for interaction only, and belong in every leak report.
 
 Sources: noise after Immerkaer 1996, "Fast noise variance estimation"; blur after Crete et al. 2007, "The blur effect".
@@ -102,7 +102,7 @@ def blockiness(luma: F64) -> float:
 
 def expo_med(luma: F64) -> float:
     """Median luma in grey levels."""
-    return float(np.median(luma))
+    return float(np.median(np.clip(luma, 0, 255)))
 
 
 def expo_clip_share(luma: F64) -> float:
@@ -112,7 +112,7 @@ def expo_clip_share(luma: F64) -> float:
 
 def contrast(luma: F64) -> float:
     """Grey levels between the 5 % and 95 % quantiles."""
-    low, high = np.quantile(luma, [0.05, 0.95])
+    low, high = np.quantile(np.clip(luma, 0, 255), [0.05, 0.95])
     return float(high - low)
 
 

@@ -59,6 +59,13 @@ def test_labels_are_read_as_in_a_data_set(tmp_path):
     assert table.read_table(out)["label"].to_pylist() == ["FAKE", "REAL", "FAKE", "REAL", None]
 
 
+def test_folds_are_of_the_labelled_clips(tmp_path):
+    file = tmp_path / "cues.csv"
+    file.write_text("filename,label,fold,x\na,REAL,0,1\nb,,1,2\nc,FAKE,2,3\n")
+    assert foreign.main([str(file), "--out", str(tmp_path / "cues.parquet")]) == 0
+    assert pq.read_table(tmp_path / "cues.folds.parquet")["filename"].to_pylist() == ["a", "c"]
+
+
 def test_such_a_table_trains(tmp_path, capsys):
     rng = np.random.default_rng(0)
     rows = [

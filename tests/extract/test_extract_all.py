@@ -162,6 +162,33 @@ def test_places_that_cannot_be_written_are_told_of_before_the_work(folder, tmp_p
     assert str(tmp_path / "file") in capsys.readouterr().err
 
 
+def test_an_observation_that_was_not_kept_is_made_by_the_next_run(make_clip, tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    shutil.copy(make_clip("talk.mp4", tone_s=1.2), tmp_path / "data" / "a.mp4")
+    kept = tmp_path / "kept"
+    (kept / "a.mp4.npz").mkdir(parents=True)  # in the way
+    out = tmp_path / "t.parquet"
+    arguments = [
+        str(tmp_path / "data"),
+        "--out",
+        str(out),
+        "--families",
+        "blink",
+        "--quiet",
+        "--observations",
+        str(kept),
+    ]
+    assert extract_all.main(arguments) == 0
+    row = table.read_table(out).to_pylist()[0]
+    assert row["status"] == "partial"
+    assert "can't be kept" in row["error"]
+    assert np.isfinite(row["blink.valid_share"])
+    (kept / "a.mp4.npz").rmdir()
+    assert extract_all.main(arguments) == 0
+    assert table.read_table(out)["status"].to_pylist() == ["ok"]
+    assert (kept / "a.mp4.npz").is_file()
+
+
 @pytest.mark.slow
 def test_killed_twenty_times_the_table_is_that_of_an_uninterrupted_run(folder, tmp_path):
     for number in range(4):

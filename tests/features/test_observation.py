@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from features import observation as obs
+from features.errors import DatasetError
 from features.observation import Track
 
 
@@ -82,6 +83,16 @@ def with_scalars(blob, **changes):
     file = io.BytesIO()
     np.savez(file, **arrays)
     return io.BytesIO(file.getvalue())
+
+
+def test_a_kept_file_that_cannot_be_used_names_the_remedy(talking_head, tmp_path):
+    file = tmp_path / "a.mp4.npz"
+    file.write_bytes(obs.dumps(talking_head(duration_s=2.0)))
+    assert obs.load_kept(file).n_faces == 1
+    for content in (file.read_bytes()[:1000], b"", b"text"):
+        file.write_bytes(content)
+        with pytest.raises(DatasetError, match="--observations again"):
+            obs.load_kept(file)
 
 
 def test_another_schema_is_refused(talking_head):

@@ -73,6 +73,16 @@ def test_grey_levels_are_those_of_the_picture_not_of_its_coding(talking_head):
         assert found[name] == pytest.approx(expected[name], rel=0.03), name
 
 
+def test_blacker_than_black_is_black(talking_head):
+    observation = replace(talking_head(sound=False), luma_levels=(16, 235))
+    track = observation.tracks[0]
+    ramp = np.tile(np.arange(128, dtype=np.uint8) * 2, (128, 1))
+    for patch, level, spread in ((np.full((128, 128), 3, np.uint8), 0.0, 0.0), (ramp, None, 255.0)):
+        found = quality.measure(observation, replace(track, patch_face=(patch,) * len(track.patch_face)))
+        assert level is None or found["quality.expo_med_face_med"] == level
+        assert found["quality.contrast_face_med"] == pytest.approx(spread, abs=1)
+
+
 def test_size_and_motion(talking_head):
     observation = talking_head(sound=False, noise_px=0.0)
     values = quality.measure(observation, observation.tracks[0])
