@@ -83,7 +83,7 @@ class VoiceModel:
 _model = functools.lru_cache(maxsize=8)(VoiceModel.load)
 
 
-@family(NAME, version=1, needs={"sound", "weights"}, columns=COLUMNS)
+@family(NAME, version=2, needs={"sound", "weights"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track | None) -> dict[str, float]:
     """Columns of the clip's sound, whoever speaks; NaN without sound, with under 0.3 s of speech, or without weights.
 

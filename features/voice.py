@@ -29,6 +29,7 @@ PRE_EMPHASIS = 0.97
 N_FFT, WINDOW, HOP = 512, 320, 160  # 32, 20 and 10 ms
 N_BANDS = 20  # linear, 0 to 8 kHz; as many cepstra
 SPEECH_DB = 15.0
+DIGITAL_SILENCE, MIN_SILENCE = 1e-5, 800  # of the peak, less than a recorder's own noise; 50 ms of it
 MIN_SPEECH = 30  # frames: 0.3 s
 SLOPE_FRAMES = 9
 FLOOR = 1e-10
@@ -69,7 +70,7 @@ CUES = tuple(column.name.split(".")[1] for column in COLUMNS if column.direction
 """What :func:`cues` measures of a voice, in order."""
 
 
-@family("voice", version=1, needs={"sound"}, columns=COLUMNS)
+@family("voice", version=2, needs={"sound"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track | None) -> dict[str, float]:
     """Columns of the clip's sound, whoever speaks; NaN without sound or with under 0.3 s of speech."""
     values = cues(observation.audio) if observation.audio is not None else {}
@@ -87,7 +88,8 @@ def cues(sound: NDArray[np.float32]) -> dict[str, float]:
     """
     from scipy import fft
 
-    if sound.size < MIN_SPEECH * HOP or not np.any(sound):
+    sound = without_silence(sound)
+    if sound.size < MIN_SPEECH * HOP:
         return {}
     power = spectrogram(sound)
     bands = np.log10(band_filters() @ power + FLOOR)
@@ -103,6 +105,17 @@ def cues(sound: NDArray[np.float32]) -> dict[str, float]:
         "speech_share": speech.mean(),
     }
     return {name: float(value) for name, value in values.items()}
+
+
+def without_silence(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The sound without its stretches of digital silence: a mute or a gap is no trait of the voice."""
+    loudness = np.abs(sound)
+    quiet = loudness <= DIGITAL_SILENCE * loudness.max(initial=0.0)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]])))
+    kept = np.ones(sound.size, bool)
+    for start, end in edges.reshape(-1, 2):
+        kept[start:end] = end - start < MIN_SILENCE
+    return sound[kept]
 
 
 def spectrogram(sound: NDArray[np.float32]) -> F64:
