@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 VENV   := .venv
 PY     := $(VENV)/bin/python
+RUN    := $(VENV)/bin/deepcue
 READY  := $(VENV)/.ready
 UV     := $(VENV)/bin/uv pip
 
@@ -26,7 +27,7 @@ SEED         ?= 0
 DEMO         := artifacts/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint ensemble submission predict report worth tune cnn voice bench bench-ensemble docs clean
+.PHONY: help setup demo test test-fast lint ensemble submission predict report ablate tune cnn voice bench bench-ensemble docs clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -42,13 +43,13 @@ $(READY): constraints.txt pyproject.toml
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --compile-bytecode -e '.[dev]'
 	touch $@
 
-demo: $(READY) ## the whole way on synthetic clips: forge, extract, train, submit, report
-	$(PY) -m forge.demo $(DEMO)/data --seed $(SEED) --jobs $(JOBS)
+demo: $(READY) ## the full pipeline on synthetic clips: forge, extract, train, submit, report
+	$(RUN) demo-data $(DEMO)/data --seed $(SEED) --jobs $(JOBS)
 	$(PY) extract/extract_all.py $(DEMO)/data/train --out $(DEMO)/features.parquet --jobs $(JOBS)
-	$(PY) -m ensemble.train --table $(DEMO)/features.parquet --out $(DEMO)/model --seed $(SEED) --jobs $(JOBS) --synthetic
-	$(PY) -m ensemble.submission --test $(DEMO)/data/test_videos --sample $(DEMO)/data/sample_submission.csv --model $(DEMO)/model --out $(DEMO)/submission.csv --jobs $(JOBS)
-	$(PY) -m ensemble.report --table $(DEMO)/features.parquet --model $(DEMO)/model --out $(DEMO)/report.html
-	@$(PY) -m ensemble.summary --table $(DEMO)/features.parquet --model $(DEMO)/model --submission $(DEMO)/submission.csv --report $(DEMO)/report.html
+	$(RUN) train --table $(DEMO)/features.parquet --out $(DEMO)/model --seed $(SEED) --jobs $(JOBS) --synthetic
+	$(RUN) submit --test $(DEMO)/data/test_videos --sample $(DEMO)/data/sample_submission.csv --model $(DEMO)/model --out $(DEMO)/submission.csv --jobs $(JOBS)
+	$(RUN) report --table $(DEMO)/features.parquet --model $(DEMO)/model --out $(DEMO)/report.html
+	@$(RUN) summary --table $(DEMO)/features.parquet --model $(DEMO)/model --submission $(DEMO)/submission.csv --report $(DEMO)/report.html
 
 test: $(READY) lint ## lint, types, tests: what continuous integration runs
 	$(PY) -m pytest -n $(JOBS) --dist loadfile
@@ -67,42 +68,42 @@ $(TABLE):
 	$(PY) extract/extract_all.py "$(DATA)" --out $(TABLE) --jobs $(JOBS)
 
 ensemble: $(READY) $(TABLE) ## train on a table: TABLE=features.parquet [TARGET_PRIOR=0.5]
-	$(PY) -m ensemble.train --table $(TABLE) --out $(MODEL) --target-prior $(TARGET_PRIOR) --seed $(SEED) --jobs $(JOBS)
-	$(PY) -m ensemble.report --table $(TABLE) --model $(MODEL) --out $(MODEL)/report.html
+	$(RUN) train --table $(TABLE) --out $(MODEL) --target-prior $(TARGET_PRIOR) --seed $(SEED) --jobs $(JOBS)
+	$(RUN) report --table $(TABLE) --model $(MODEL) --out $(MODEL)/report.html
 
 submission: $(READY) ## predict a test folder: TEST=dir SAMPLE=sample_submission.csv
 	@test -n "$(TEST)" || { echo "error: give TEST=folder (and SAMPLE=csv)" >&2; exit 2; }
-	$(PY) -m ensemble.submission --test "$(TEST)" --sample "$(SAMPLE)" --out artifacts/submission.csv --jobs $(JOBS) $(if $(wildcard $(MODEL)),--model $(MODEL))
+	$(RUN) submit --test "$(TEST)" --sample "$(SAMPLE)" --out artifacts/submission.csv --jobs $(JOBS) $(if $(wildcard $(MODEL)),--model $(MODEL))
 
 predict: $(READY) ## one clip or a folder: VIDEO=clip.mp4
 	@test -n "$(VIDEO)" || { echo "error: give VIDEO=clip" >&2; exit 2; }
-	$(PY) -m ensemble.predict "$(VIDEO)" $(if $(wildcard $(MODEL)),--model $(MODEL))
+	$(RUN) predict "$(VIDEO)" $(if $(wildcard $(MODEL)),--model $(MODEL))
 
 report: $(READY) ## report.html of a trained model
-	$(PY) -m ensemble.report --table $(TABLE) --model $(MODEL) --out $(MODEL)/report.html
+	$(RUN) report --table $(TABLE) --model $(MODEL) --out $(MODEL)/report.html
 
-worth: $(READY) $(TABLE) ## what each cue family is worth, on your table
-	$(PY) -m ensemble.worth --table $(TABLE)
+ablate: $(READY) $(TABLE) ## what each cue family adds, on your table
+	$(RUN) ablate --table $(TABLE)
 
 tune: $(READY) $(TABLE) ## search the learners' settings
-	$(PY) -m ensemble.tune --table $(TABLE)
+	$(RUN) tune --table $(TABLE)
 
 cnn: $(READY) ## train the forensic CNN: STILLS=dir FACES=file CLIPS=manifest.csv
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt -e '.[train,draw]'
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --no-deps $(DRAWING)
-	$(PY) -m ensemble.cnn --stills "$(STILLS)" --faces "$(FACES)" --clips "$(CLIPS)" --out artifacts/cnn --resume
+	$(RUN) train-faces --stills "$(STILLS)" --faces "$(FACES)" --clips "$(CLIPS)" --out artifacts/cnn --resume
 
 voice: $(READY) ## train the voice model: CLIPS=manifest.csv
-	$(PY) -m ensemble.voice --clips "$(CLIPS)" --out artifacts/voice --jobs $(JOBS)
+	$(RUN) train-voice --clips "$(CLIPS)" --out artifacts/voice --jobs $(JOBS)
 
 bench: $(READY) ## what extraction costs against decoding: DATA=dir
-	$(PY) -m extract.bench "$(DATA)"
+	$(PY) -m benchmarks.extraction "$(DATA)"
 
 bench-ensemble: $(READY) ## the nested run on a synthetic table of the challenge's size
-	$(PY) -m ensemble.bench
+	$(PY) -m benchmarks.training
 
-docs: $(READY) ## docs/CUES.md anew
-	$(PY) -m ensemble.catalogue
+docs: $(READY) ## generate docs/CUES.md and docs/cli-reference.md
+	$(RUN) cues
 
 clean: ## remove what the targets wrote, keep the virtual environment
 	rm -rf artifacts/demo artifacts/model artifacts/submission.csv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ensemble import ground as grounds
+from ensemble import shrinkage as grounds
 from ensemble.calibrate import clip_bound, clip_logit, fit_calibration, logit, shift_prior
-from ensemble.ground import Ground, LeftOut
-from ensemble.learners import Settings
-from ensemble.matrix import Int, TrainingSet, rows_of_groups
+from ensemble.cross_fit import Fitted, leave_sources_out, source_parts
+from ensemble.learners.base import Settings
 from ensemble.metrics import Score, all_scores, prior_weights
 from ensemble.model import Head
-from ensemble.nested import Fitted, leave_sources_out, source_parts
+from ensemble.shrinkage import LeftOut, Shrinkage
 from ensemble.stack import fit_stack, held_out
+from ensemble.training_set import Int, TrainingSet, rows_of_groups
 
 Array = NDArray[np.float64]
 STACK, CONSTANT = "stack", "constant"
@@ -117,7 +117,7 @@ def sources_left_out(
     for name, seen, rows, z in leave_sources_out(data, part, settings, seed=seed, jobs=jobs):
         Z[rows, list(settings).index(name)] = z
         if name == next(iter(settings)):
-            distances[rows] = Ground.of(data.X[seen]).distances(data.X[rows])
+            distances[rows] = Shrinkage.of(data.X[seen]).distances(data.X[rows])
     rows = np.flatnonzero(np.isfinite(Z).all(axis=1))
     part = part[rows]
     if len(np.unique(part)) < 3:
@@ -134,9 +134,9 @@ def sources_left_out(
     return LeftOut(rows, calibrated, logit(wanted), y, distances[rows], part, prior_weights(y, wanted))
 
 
-def ground_without(data: TrainingSet, rest: NDArray[np.bool_], left_out: LeftOut | None) -> Ground:
+def ground_without(data: TrainingSet, rest: NDArray[np.bool_], left_out: LeftOut | None) -> Shrinkage:
     """The ground of the rows ``rest``, with strengths chosen on those of them that are in ``left_out``."""
-    ground = Ground.of(data.X[rest & data.measured])
+    ground = Shrinkage.of(data.X[rest & data.measured])
     if left_out is None:
         return ground
     return ground.with_strengths(*grounds.choose(left_out.subset(rest[left_out.rows])))

@@ -3,7 +3,7 @@
 - **importance**: the family's mean share of the absolute contributions (:mod:`ensemble.explain`);
 - **ablation**: how much worse log loss gets when the family's columns are exchanged between clips, all of
   them together (grouped permutation importance; Breiman 2001, Gregorutti et al. 2015). It tells what the
-  trained models lean on; what a cue could add to others is :mod:`ensemble.worth`'s question.
+  trained models lean on; what a cue could add to others is :mod:`ensemble.ablation`'s matter.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.matrix import Float, Int, TrainingSet, rows_of_groups
 from ensemble.metrics import with_intervals
 from ensemble.model import Model
+from ensemble.training_set import Float, Int, TrainingSet, rows_of_groups
 
 Array = NDArray[np.float64]
 MAX_ROWS = 2_000  # explained and permuted; more rows narrow the intervals and nothing else
@@ -93,9 +93,7 @@ def _by_fold(model: Model, X: Float, fold: Int, function: Any) -> Array:
 
 
 def _parts(model: Model, X: Float) -> Array:
-    from ensemble.explain import stacked_parts
-
-    return stacked_parts(model, X)
+    return model.stacked_parts(X)
 
 
 def _stacked(model: Model, X: Float) -> Array:

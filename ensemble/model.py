@@ -19,10 +19,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ensemble.calibrate import Calibration, clip_logit, logit, shift_prior
-from ensemble.ground import Ground
-from ensemble.learners import Learner
-from ensemble.matrix import Float, Layout, check_layout, layout_of, matrix, measured_rows
+from ensemble.learners.additive import carry
+from ensemble.learners.base import Learner
+from ensemble.shrinkage import Shrinkage
 from ensemble.stack import Stack
+from ensemble.training_set import Float, Layout, check_layout, layout_of, matrix, measured_rows
 
 Array = NDArray[np.float64]
 
@@ -41,7 +42,7 @@ class Head:
     def calibrated(self, stacked: Array, kept: Array | float = 1.0) -> Array:
         """[n] the stack's log-odds to calibrated ones at the training prior.
 
-        ``kept`` [n] is the part of their distance to the prior's that is kept (:mod:`ensemble.ground`).
+        ``kept`` [n] is the part of their distance to the prior's that is kept (:mod:`ensemble.shrinkage`).
         """
         prior = logit(self.train_prior)
         return prior + kept * (self.calibration(stacked) - prior)
@@ -96,7 +97,7 @@ class Model:
     layout: Layout
     fold_models: dict[str, list[Learner]]
     head: Head
-    ground: Ground
+    ground: Shrinkage
     manifest: dict[str, Any] = field(default_factory=dict)
 
     def predict(self, table: pa.Table) -> Array:
@@ -113,9 +114,33 @@ class Model:
 
     def explain(self, table: pa.Table) -> Explanation:
         """The prediction's log-odds split exactly by cue family; raises as :meth:`predict`."""
-        from ensemble.explain import explain
+        return self.explained(self.inputs(table))
 
-        return explain(self, self.inputs(table))
+    def explained(self, X: Float) -> Explanation:
+        """As :meth:`explain`, of the model's inputs [n, n_columns]."""
+        families = self.layout.family_names
+        base = np.full(len(X), logit(self.head.target_prior))
+        parts = np.zeros((len(X), len(families)))
+        measured = measured_rows(X, self.layout)
+        if measured.any():
+            kept = self.ground.kept(X[measured])
+            base[measured], parts[measured] = carry(
+                self.stacked_parts(X[measured]), lambda z: self.head.finish(z, kept)
+            )
+        contributions = {name: parts[:, number] for number, name in enumerate(families)}
+        return Explanation(base, contributions, self.log_odds(X))
+
+    def stacked_parts(self, X: Float) -> Array:
+        """[n, n_families + 1] parts of the stack's log-odds, the constant last."""
+        stack = self.head.stack
+        total = np.zeros((len(X), len(self.layout.family_names) + 1))
+        for name, weight in zip(stack.learners, stack.weights, strict=True):
+            if weight:
+                parts = np.mean([one.family_logits(X) for one in self.fold_models[name]], axis=0)
+                constant, contributions = carry(parts, stack.inputs)
+                total += weight * np.column_stack([contributions, constant])
+        total[:, -1] += stack.intercept
+        return total
 
     def inputs(self, table: pa.Table) -> Float:
         """The model's columns of a table, after checking that they are what the model was trained on."""

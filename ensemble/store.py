@@ -22,16 +22,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ensemble.ground import Ground
-from ensemble.matrix import Layout
+from artifacts import PRETRAINED
+from ensemble.learners.registry import learner_kinds, load_learner
 from ensemble.model import Head, Model
-from ensemble.registry import learner_kinds, load_learner
+from ensemble.shrinkage import Shrinkage
+from ensemble.training_set import Layout
 from features.errors import ModelError
 
 SCHEMA_VERSION = 1
 KIND = "deepfake-ensemble"
 MANIFEST, HEAD = "manifest.json", "head.json"
-PACKAGES = ("deepfake-detector", "lightgbm", "xgboost-cpu", "scikit-learn", "numpy", "scipy", "pyarrow")
+DEFAULT_MODELS = (Path("artifacts/model"), PRETRAINED.parent / "model", PRETRAINED / "model")
+PACKAGES = ("deepcue", "lightgbm", "xgboost-cpu", "scikit-learn", "numpy", "scipy", "pyarrow")
 
 
 def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] | None = None) -> Path:
@@ -111,7 +113,7 @@ def load_model(folder: str | Path) -> Model:
         raise ModelError(f"{folder}: holds the learner {unknown[0]}, which this version does not know; update it")
     try:
         state = json.loads((folder / HEAD).read_text(encoding="utf-8"))
-        head, ground = Head.from_dict(state["head"]), Ground.from_dict(state["ground"])
+        head, ground = Head.from_dict(state["head"]), Shrinkage.from_dict(state["ground"])
         fold_models = {
             name: [load_learner(name, folder, f"{name}_fold{fold}", layout) for fold in range(count)]
             for name, count in manifest["learners"].items()
@@ -202,3 +204,41 @@ def _replace(fresh: Path, folder: Path) -> None:
     for name in sorted(new - {MANIFEST}):
         (fresh / name).replace(folder / name)
     (fresh / MANIFEST).replace(old)
+
+
+def default_model() -> Path:
+    """The model that was trained here, else the one that ships.
+
+    Raises
+    ------
+    ModelError
+        There is neither.
+    """
+    for folder in DEFAULT_MODELS:
+        if (folder / MANIFEST).is_file():
+            return folder
+    raise ModelError(
+        "no model: neither artifacts/model nor artifacts/pretrained/model is there; "
+        "train one with `make ensemble DATA=folder`, or give --model FOLDER"
+    )
+
+
+def check_families(families: dict[str, int], where: str) -> None:
+    """Refuse a model whose cues this version can't measure, before hours are spent on measuring.
+
+    Raises
+    ------
+    ModelError
+        A family is unknown, or its version is another.
+    """
+    from features import spec
+
+    known = {one.name: one.version for one in spec.families()}
+    for name, version in sorted(families.items()):
+        if name not in known:
+            raise ModelError(f"{where}: needs the cue family {name}, which this version lacks; train the model anew")
+        if known[name] != version:
+            raise ModelError(
+                f"{where}: was trained on {name} version {version}, this version measures {known[name]}; "
+                "train the model anew"
+            )

@@ -6,30 +6,21 @@ Optuna on grouped folds, resumable from its journal, within a time budget. The f
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ensemble.folds import N_FOLDS, assign_folds, check_folds
-from ensemble.learners import Settings, settings_for, with_settings
-from ensemble.matrix import Int, TrainingSet, rows_of_groups, training_set
+from ensemble.cross_fit import fit_without
+from ensemble.learners.base import Settings, settings_for, with_settings
 from ensemble.metrics import log_loss
-from ensemble.nested import fit_without
-from features.errors import InputError
-from features.table import read_table
+from ensemble.training_set import Int, TrainingSet
 
 if TYPE_CHECKING:
     import optuna
-
-MAX_ROWS = 20_000  # searched on a sample of groups; a setting's rank changes little beyond
-BUDGET_S = 600.0
 
 
 def boosted(trial: optuna.Trial) -> dict[str, Any]:
@@ -111,58 +102,3 @@ def search(
         "default_log_loss": default,
         "n_trials": len(done),
     }
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m ensemble.tune", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--table", required=True, type=Path)
-    parser.add_argument("--out", type=Path, default=Path("artifacts/tune"), help="folder of journal and settings.json")
-    parser.add_argument("--budget", type=float, default=BUDGET_S, help="seconds, shared by the learners (default 600)")
-    parser.add_argument("--trials", type=int, help="stop after this many trials a learner")
-    parser.add_argument("--folds", type=int, default=N_FOLDS)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args(argv)
-    try:
-        _run(arguments)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _run(arguments: argparse.Namespace) -> None:
-    from threadpoolctl import threadpool_limits
-
-    data = training_set(read_table(arguments.table), str(arguments.table))
-    data = data.rows(rows_of_groups(data, MAX_ROWS, arguments.seed))
-    fold = assign_folds(data.y, data.group, n_folds=arguments.folds, seed=arguments.seed)
-    check_folds(data.y, fold)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Any] = {}
-    deadline = time.monotonic() + arguments.budget
-    for left, name in zip(range(len(SPACES), 0, -1), SPACES, strict=True):
-        share = max((deadline - time.monotonic()) / left, 1.0)
-        print(f"searching {name} for {share:.0f} s", file=sys.stderr)
-        with threadpool_limits(1):
-            found[name] = search(
-                data,
-                fold,
-                name,
-                journal=arguments.out / f"{name}.journal",
-                budget_s=share,
-                n_trials=arguments.trials,
-                seed=arguments.seed,
-            )
-        one = found[name]
-        print(f"{name:9} log loss {one['default_log_loss']:.4f} -> {one['log_loss']:.4f} in {one['n_trials']} trials")
-    file = arguments.out / "settings.json"
-    file.write_text(
-        json.dumps({"settings": {name: one["changes"] for name, one in found.items()}, "search": found}, indent=1),
-        encoding="utf-8",
-    )
-    print(f"settings  {file}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ensemble.apply import unmeasured_families
+from ensemble.missingness import unmeasured_families
 from ensemble.model import Model
 
 # "Likely" and "unlikely" as the IPCC's calibrated language has them (Mastrandrea et al. 2010): above 66 %,
@@ -43,13 +43,13 @@ class Verdict:
     unmeasured: dict[str, str] = field(default_factory=dict)
 
     @property
-    def pushes(self) -> list[tuple[str, float]]:
+    def family_contributions(self) -> list[tuple[str, float]]:
         """Family and log-odds of the measured families, those towards FAKE first."""
         measured = [(name, z) for name, z in self.contributions.items() if name not in self.unmeasured]
         return sorted(measured, key=lambda one: (-one[1], one[0]))
 
     @property
-    def push_unmeasured(self) -> float:
+    def contribution_unmeasured(self) -> float:
         """Log-odds that come from families being unmeasured."""
         return sum(self.contributions.get(name, 0.0) for name in self.unmeasured)
 
@@ -73,8 +73,8 @@ class Verdict:
             "duration_s": self.duration_s,
             "n_frames": self.n_frames,
             "log_odds_base": self.base,
-            "log_odds_by_family": dict(self.pushes),
-            "log_odds_unmeasured": self.push_unmeasured,
+            "log_odds_by_family": dict(self.family_contributions),
+            "log_odds_unmeasured": self.contribution_unmeasured,
             "unmeasured": self.unmeasured,
             "notes": self.notes,
         }

@@ -8,11 +8,9 @@ on thousands of people in minutes.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import logging
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +23,9 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from extract import VERSION
-from extract.decode import Frame
+from extract.clip.decode import Frame
 from features import spec, table
-from features.errors import DatasetError, InputError, UnreadableError
+from features.errors import DatasetError, UnreadableError
 from features.observation import Observation, Track
 
 logger = logging.getLogger(__name__)
@@ -66,14 +64,14 @@ class Still:
         """No sound."""
         return None, float("nan")
 
-    def remarks(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """None."""
         return ()
 
 
 @functools.cache
 def _observer() -> Any:
-    from extract.observe import Observer
+    from extract.clip.observe import Observer
 
     return Observer(identities=False)
 
@@ -165,32 +163,3 @@ def stills_table(stills: pa.Table, families: tuple[str, ...], *, jobs: int) -> p
     }
     schema = table.schema(spec.families(families), extractor=str(VERSION))
     return table.build(base, np.stack([one[3] for one in results]), schema)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; 0 done, 2 the user's input."""
-    parser = argparse.ArgumentParser(
-        prog="python -m extract.stills", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("stills", type=Path, help="Parquet file or folder of them")
-    parser.add_argument("--out", type=Path, required=True, help="table to write")
-    parser.add_argument("--families", default=FAMILIES, help="comma-separated (default %(default)s)")
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--limit", type=int, help="only the first so many")
-    options = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        stills = read_stills(options.stills)
-        found = stills_table(stills.slice(0, options.limit), tuple(options.families.split(",")), jobs=options.jobs)
-        table.write_table(found, options.out)
-    except InputError as error:
-        logger.error("error: %s", error)
-        return 2
-    print(f"{options.out}: {found.num_rows} stills")
-    return 0
-
-
-if __name__ == "__main__":
-    from extract.stills import main as imported  # what goes to other processes must not be of "__main__"
-
-    sys.exit(imported())

@@ -94,7 +94,7 @@ class Observation:
     """Number of people seen for at least a second, kept or not."""
     luma_levels: tuple[int, int] = (0, 255)
     """Black and white of the luma patches, which are as the file holds them: (16, 235) in ordinary video."""
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """What went wrong in the pass, in words: damaged packets, a clip cut short."""
     schema_version: int = SCHEMA_VERSION
 
@@ -105,7 +105,7 @@ class Observation:
         return float(1.0 / np.median(steps)) if steps.size and np.median(steps) > 0 else float("nan")
 
 
-_SCALARS = ("frame_size", "duration_s", "audio_start_s", "n_faces", "luma_levels", "remarks", "schema_version")
+_SCALARS = ("frame_size", "duration_s", "audio_start_s", "n_faces", "luma_levels", "warnings", "schema_version")
 _RAGGED = ("crops", "crops_next", "patch_face", "patch_background")
 
 
@@ -148,7 +148,7 @@ def load(file: BinaryIO | str, *, key: str | None = None) -> Observation:
         if scalars.pop("key") != key and key is not None:
             raise ValueError("the observation was made from another file or by another version")
         tracks = tuple(_load_track(archive, number) for number in range(scalars.pop("n_tracks")))
-        for name in ("frame_size", "luma_levels", "remarks"):
+        for name in ("frame_size", "luma_levels", "warnings"):
             scalars[name] = tuple(scalars[name])
         return Observation(
             times_s=archive["times_s"],

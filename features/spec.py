@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import features
+import features.families
 
 if TYPE_CHECKING:
     from features.observation import Observation, Track
@@ -33,22 +33,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*\.[a-zA-Z0-9_]+$")
-INFRASTRUCTURE = frozenset(
-    {
-        "spec",
-        "observation",
-        "series",
-        "errors",
-        "geometry",
-        "table",
-        "models",
-        "dlib_models",
-        "recogniser",
-        "face_network",
-        "weights",
-        "speech",
-    }
-)  # modules that are no family
 NEEDS = frozenset({"picture", "sound", "track", "crops", "weights"})
 
 SOUND_ALONE = frozenset({"sound", "weights"})  # a family that needs no more is measured where nobody is seen, too
@@ -142,7 +126,7 @@ class Family:
         return inspect.getdoc(inspect.getmodule(self.measure)) or ""
 
     @property
-    def question(self) -> str:
+    def description(self) -> str:
         """What it asks, in a phrase: the first line of the documentation without the family's name."""
         return self.documentation.partition("\n")[0].removeprefix(f"{self.name}:").strip().removesuffix(".")
 
@@ -161,8 +145,8 @@ def family(name: str, *, version: int, needs: Iterable[str], columns: Iterable[C
 
 
 def family_modules() -> tuple[str, ...]:
-    """Names of the modules of this package that must each register a family, sorted."""
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(features.__path__) if m.name not in INFRASTRUCTURE))
+    """Names of the modules of :mod:`features.families`, each of which registers a family, sorted."""
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(features.families.__path__)))
 
 
 def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
@@ -175,15 +159,15 @@ def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
     """
     wanted = sorted(family_modules() if names is None else set(names))
     for name in set(wanted) & set(family_modules()):  # a family is called like its module
-        importlib.import_module(f"features.{name}")
+        importlib.import_module(f"features.families.{name}")
     if unknown := [name for name in wanted if name not in _registry]:
         raise KeyError(f"no family is called {unknown[0]!r}; there are {', '.join(family_modules())}")
     return tuple(_registry[name] for name in wanted)
 
 
-def question(name: str) -> str:
-    """:attr:`Family.question` of a family; empty when none is called so, as among cues that others measured."""
-    return families([name])[0].question if name in family_modules() else ""
+def describe(name: str) -> str:
+    """:attr:`Family.description` of a family; empty when none is called so, as among cues that others measured."""
+    return families([name])[0].description if name in family_modules() else ""
 
 
 def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[dict[str, float], dict[str, str]]:

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 
 from ensemble.folds import assign_folds
-from ensemble.learners import settings_for
-from ensemble.matrix import training_set
-from ensemble.registry import learner_kinds
+from ensemble.learners.base import settings_for
+from ensemble.learners.registry import learner_kinds
 from ensemble.train import train
+from ensemble.training_set import training_set
 from features.table import BASE_SCHEMA, METADATA_KEY, SCHEMA_VERSION
 
 FAMILIES = ("eyes", "lips", "noise")

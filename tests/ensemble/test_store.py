@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from ensemble.matrix import Layout, check_layout
 from ensemble.store import checksum, load_model, save_model
+from ensemble.training_set import Layout, check_layout
 from features.errors import ModelError
 
 

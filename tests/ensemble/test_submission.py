@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from toy_model import FAMILIES, toy_model, toy_table
 
+from deepcue.cli import submit
+from deepcue.cli.main import main as deepcue
 from ensemble import submission
 from ensemble.store import load_model
 from features.errors import DatasetError
@@ -122,7 +124,7 @@ def test_every_row_of_the_sample_gets_the_models_probability(tmp_path, prepared,
     table, out, options = prepared
     names = [f"clip{row:03d}.mp4" for row in (3, 0, 2, 1)]
     sample = write_sample(tmp_path / "sample.csv", names)
-    assert submission.main([*options, "--sample", str(sample)]) == 0
+    assert deepcue(["submit", *options, "--sample", str(sample)]) == 0
     header, *rows = read_rows(out)
     assert header == ["filename", "label"]
     assert [name for name, _ in rows] == names
@@ -135,10 +137,10 @@ def test_every_row_of_the_sample_gets_the_models_probability(tmp_path, prepared,
 def test_a_missing_clip_stops_the_run_unless_allowed(tmp_path, prepared, capsys):
     _, out, options = prepared
     sample = write_sample(tmp_path / "sample.csv", ["clip001.mp4", "gone.mp4"])
-    assert submission.main([*options, "--sample", str(sample)]) == 2
+    assert deepcue(["submit", *options, "--sample", str(sample)]) == 2
     assert "gone.mp4" in capsys.readouterr().err
     assert not out.exists()
-    assert submission.main([*options, "--sample", str(sample), "--allow-missing", "--json"]) == 0
+    assert deepcue(["submit", *options, "--sample", str(sample), "--allow-missing", "--json"]) == 0
     rows = dict(read_rows(out)[1:])
     assert list(rows) == ["clip001.mp4", "gone.mp4"]
     assert float(rows["gone.mp4"]) == pytest.approx(0.5)
@@ -148,18 +150,18 @@ def test_a_missing_clip_stops_the_run_unless_allowed(tmp_path, prepared, capsys)
 def test_a_clip_that_the_sample_lacks_stops_the_run(tmp_path, prepared, capsys):
     _, _, options = prepared
     sample = write_sample(tmp_path / "sample.csv", [f"clip{row:03d}.mp4" for row in range(3)])
-    assert submission.main([*options, "--sample", str(sample)]) == 2
+    assert deepcue(["submit", *options, "--sample", str(sample)]) == 2
     assert "clip003.mp4" in capsys.readouterr().err
 
 
 def test_extraction_runs_beside_the_output_with_the_models_families(tmp_path, model_folder, monkeypatch):
     calls = {}
 
-    def measure(data, out, families, *, jobs, quiet=False):
+    def extract(data, *, out, families, jobs, progress):
         calls.update(data=data, out=out, families=families, jobs=jobs)
         return toy_table(1, 2, labelled=False)
 
-    monkeypatch.setattr(submission, "measure", measure)
+    monkeypatch.setattr(submit, "extract", extract)
     folder = tmp_path / "test_videos"
     folder.mkdir()
     for row in range(2):
@@ -167,20 +169,20 @@ def test_extraction_runs_beside_the_output_with_the_models_families(tmp_path, mo
     sample = write_sample(tmp_path / "sample.csv", ["clip000.mp4", "clip001.mp4"])
     out = tmp_path / "submission.csv"
     options = ["--test", str(folder), "--sample", str(sample), "--out", str(out), "--model", str(model_folder)]
-    assert submission.main([*options, "--jobs", "2"]) == 0
+    assert deepcue(["submit", *options, "--jobs", "2"]) == 0
     work = tmp_path / "submission.csv.work" / "features.parquet"
     assert calls == {"data": str(folder), "out": work, "families": sorted(FAMILIES), "jobs": 2}
     (folder / "clip001.mp4").unlink()
     calls.clear()
-    assert submission.main(options) == 2
+    assert deepcue(["submit", *options]) == 2
     assert not calls  # refused before the work, not after it
 
 
 def test_the_order_of_the_table_does_not_matter(tmp_path, prepared):
     table, out, options = prepared
     sample = write_sample(tmp_path / "sample.csv", [f"clip{row:03d}.mp4" for row in range(4)])
-    submission.main([*options, "--sample", str(sample)])
+    deepcue(["submit", *options, "--sample", str(sample)])
     first = out.read_bytes()
     write_table(table.take(np.array([2, 0, 3, 1])), tmp_path / "test.parquet")
-    submission.main([*options, "--sample", str(sample)])
+    deepcue(["submit", *options, "--sample", str(sample)])
     assert out.read_bytes() == first

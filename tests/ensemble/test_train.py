@@ -5,13 +5,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ensemble import train as command
+from deepcue.cli.main import main as deepcue
+from ensemble.cross_fit import cross_fit
 from ensemble.folds import assign_folds
-from ensemble.matrix import training_set
 from ensemble.metrics import auc
-from ensemble.nested import cross_fit
 from ensemble.store import load_model
 from ensemble.train import train
+from ensemble.training_set import training_set
 from features.table import write_table
 
 FAST = ["--learners", "logistic,lightgbm", "--folds", "3", "--quiet"]
@@ -123,7 +123,7 @@ def test_command_writes_a_model_and_prints_its_scores(make_table, tmp_path, caps
     write_table(make_table(), tmp_path / "t.parquet")
     out = tmp_path / "model"
     arguments = ["--table", str(tmp_path / "t.parquet"), "--out", str(out), "--synthetic", *FAST]
-    assert command.main(arguments) == 0
+    assert deepcue(["train", *arguments]) == 0
     printed = capsys.readouterr().out
     assert "SYNTHETIC DATA" in printed
     assert str(out / "oof.parquet") in printed
@@ -147,7 +147,7 @@ def test_same_seed_same_model_bit_for_bit(make_table, tmp_path, capsys):
     write_table(make_table(), tmp_path / "t.parquet")
     for name, jobs in (("one", "1"), ("two", "2")):
         out = str(tmp_path / name)
-        assert command.main(["--table", str(tmp_path / "t.parquet"), "--out", out, "--jobs", jobs, *FAST]) == 0
+        assert deepcue(["train", "--table", str(tmp_path / "t.parquet"), "--out", out, "--jobs", jobs, *FAST]) == 0
     one, two = (json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("one", "two"))
     assert one == two  # checksums of every file included
 
@@ -155,10 +155,10 @@ def test_same_seed_same_model_bit_for_bit(make_table, tmp_path, capsys):
 def test_training_again_keeps_the_folds_and_leaves_no_stale_file(make_table, tmp_path, capsys):
     write_table(make_table(), tmp_path / "t.parquet")
     common = ["--table", str(tmp_path / "t.parquet"), "--out", str(tmp_path / "model"), "--quiet"]
-    assert command.main([*common, *FAST]) == 0
+    assert deepcue(["train", *common, *FAST]) == 0
     (tmp_path / "model" / "report.html").write_text("mine")
     folds = (tmp_path / "model" / "folds.parquet").read_bytes()
-    assert command.main([*common, "--learners", "logistic", "--seed", "5"]) == 0
+    assert deepcue(["train", *common, "--learners", "logistic", "--seed", "5"]) == 0
     assert (tmp_path / "model" / "folds.parquet").read_bytes() == folds
     assert not list((tmp_path / "model").glob("lightgbm*"))
     assert (tmp_path / "model" / "report.html").read_text() == "mine"
@@ -177,7 +177,7 @@ def test_training_again_keeps_the_folds_and_leaves_no_stale_file(make_table, tmp
 def test_a_table_that_cannot_be_learnt_from_is_one_sentence_and_status_2(make_table, tmp_path, capsys, spoil, message):
     file = tmp_path / "t.parquet"
     write_table(spoil(make_table()), file)
-    assert command.main(["--table", str(file), "--out", str(tmp_path / "m"), *FAST]) == 2
+    assert deepcue(["train", "--table", str(file), "--out", str(tmp_path / "m"), *FAST]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -197,12 +197,12 @@ def test_a_table_that_cannot_be_learnt_from_is_one_sentence_and_status_2(make_ta
 def test_options_that_make_no_sense_are_one_sentence_and_status_2(make_table, tmp_path, capsys, option, message):
     write_table(make_table(), tmp_path / "t.parquet")
     common = ["--table", str(tmp_path / "t.parquet"), "--out", str(tmp_path / "m"), "--quiet", "--folds", "4"]
-    assert command.main([*common, *option]) == 2
+    assert deepcue(["train", *common, *option]) == 2
     assert message in capsys.readouterr().err
 
 
 def test_missing_table_is_status_2(tmp_path, capsys):
-    assert command.main(["--table", str(tmp_path / "no.parquet"), "--out", str(tmp_path / "m")]) == 2
+    assert deepcue(["train", "--table", str(tmp_path / "no.parquet"), "--out", str(tmp_path / "m")]) == 2
     assert "no such table" in capsys.readouterr().err
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import psutil
 import pytest
 
-from extract import extract_all
+from deepcue.cli.main import main as deepcue
+from extract import pipeline
 from features import table
-from features.weights import PRETRAINED, WEIGHTS_VARIABLE
+from features.networks.weights import PRETRAINED, WEIGHTS_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = str(Path(__file__).parent / "faults")
@@ -59,7 +60,7 @@ def command(data, out, *options, env=None):
 
 def test_every_clip_has_a_row_whatever_it_is(folder, tmp_path, capsys):
     out = tmp_path / "t.parquet"
-    assert extract_all.main([str(folder), "--out", str(out), "--families", "blink,quality", "--quiet"]) == 0
+    assert deepcue(["extract", str(folder), "--out", str(out), "--families", "blink,quality", "--quiet"]) == 0
     assert "9 clips" in capsys.readouterr().out
     read = table.read_table(out)
     rows = {row["filename"]: row for row in read.to_pylist()}
@@ -83,38 +84,38 @@ def test_every_clip_has_a_row_whatever_it_is(folder, tmp_path, capsys):
 def test_the_second_run_measures_only_what_is_new(folder, tmp_path, monkeypatch):
     out = tmp_path / "t.parquet"
     arguments = [str(folder), "--out", str(out), "--families", "blink", "--quiet"]
-    assert extract_all.main(arguments) == 0
+    assert deepcue(["extract", *arguments]) == 0
     first = out.read_bytes()
     seen = []
-    engine_run = extract_all.engine.run
+    engine_run = pipeline.engine.run
 
     def watched(clips, *rest, **options):
         seen.extend(clip.filename for clip in clips)
         return engine_run(clips, *rest, **options)
 
-    monkeypatch.setattr(extract_all.engine, "run", watched)
-    assert extract_all.main(arguments) == 0
+    monkeypatch.setattr(pipeline.engine, "run", watched)
+    assert deepcue(["extract", *arguments]) == 0
     assert seen == []
     assert out.read_bytes() == first
     shutil.copy(folder / "talk.mp4", folder / "new.mp4")
-    assert extract_all.main(arguments) == 0
+    assert deepcue(["extract", *arguments]) == 0
     assert seen == ["new.mp4"]
-    assert extract_all.main([*arguments, "--fresh"]) == 0
+    assert deepcue(["extract", *arguments, "--fresh"]) == 0
     assert len(seen) == 11
 
 
 def test_own_weights_measure_anew(folder, tmp_path, monkeypatch):
     out, own = tmp_path / "t.parquet", tmp_path / "own"
     arguments = [str(folder), "--out", str(out), "--families", "forensic_cnn", "--quiet"]
-    assert extract_all.main(arguments) == 0
+    assert deepcue(["extract", *arguments]) == 0
     own.mkdir()
     shutil.copy(PRETRAINED / "forensic_residual.safetensors", own / "forensic_cnn.safetensors")
     before = table.read_table(out)["forensic_cnn.logit_mean"].to_pylist()
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(own))
-    assert extract_all.main(arguments) == 0
+    assert deepcue(["extract", *arguments]) == 0
     assert table.read_table(out)["forensic_cnn.logit_mean"].to_pylist() != before
     monkeypatch.delenv(WEIGHTS_VARIABLE)
-    assert extract_all.main(arguments) == 0
+    assert deepcue(["extract", *arguments]) == 0
     assert table.read_table(out)["forensic_cnn.logit_mean"].to_pylist() == pytest.approx(before, nan_ok=True)
 
 
@@ -131,7 +132,7 @@ def test_own_weights_may_be_named_from_where_one_stands(folder, tmp_path, monkey
     for place in ("own", ""):
         monkeypatch.setenv(WEIGHTS_VARIABLE, place)
         out = tmp_path / f"{len(found)}.parquet"
-        assert extract_all.main([str(folder), "--out", str(out), "--families", "forensic_cnn", "--quiet"]) == 0
+        assert deepcue(["extract", str(folder), "--out", str(out), "--families", "forensic_cnn", "--quiet"]) == 0
         found.append(table.read_table(out)["forensic_cnn.logit_mean"].to_pylist())
     assert np.isfinite(found).all()
     assert found[0] != found[1]
@@ -140,7 +141,7 @@ def test_own_weights_may_be_named_from_where_one_stands(folder, tmp_path, monkey
 def test_weights_in_a_folder_that_is_not_there_are_told_of(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path / "typo"))
     arguments = [str(folder), "--out", str(tmp_path / "t.parquet"), "--families", "forensic_cnn", "--quiet"]
-    assert extract_all.main(arguments) == 2
+    assert deepcue(["extract", *arguments]) == 2
     assert "no such folder" in capsys.readouterr().err
 
 
@@ -149,7 +150,7 @@ def test_a_name_that_is_no_utf8_gets_its_row(make_clip, tmp_path):
     data.mkdir()
     shutil.copy(make_clip("talk.mp4", tone_s=1.2), os.fsencode(data) + b"/caf\xe9.mp4")
     out = tmp_path / "t.parquet"
-    assert extract_all.main([str(data), "--out", str(out), "--families", "blink", "--quiet"]) == 0
+    assert deepcue(["extract", str(data), "--out", str(out), "--families", "blink", "--quiet"]) == 0
     row = table.read_table(out).to_pylist()[0]
     assert (row["filename"], row["status"]) == ("caf\\xe9.mp4", "ok")
 
@@ -158,7 +159,7 @@ def test_a_name_that_is_no_utf8_gets_its_row(make_clip, tmp_path):
 def test_places_that_cannot_be_written_are_told_of_before_the_work(folder, tmp_path, capsys, option):
     (tmp_path / "file").write_text("")
     out = ["--out", str(tmp_path / "t.parquet"), "--families", "blink", "--quiet"]
-    assert extract_all.main([str(folder), *out, option, str(tmp_path / "file" / "below")]) == 2
+    assert deepcue(["extract", str(folder), *out, option, str(tmp_path / "file" / "below")]) == 2
     assert str(tmp_path / "file") in capsys.readouterr().err
 
 
@@ -178,13 +179,13 @@ def test_an_observation_that_was_not_kept_is_made_by_the_next_run(make_clip, tmp
         "--observations",
         str(kept),
     ]
-    assert extract_all.main(arguments) == 0
+    assert deepcue(["extract", *arguments]) == 0
     row = table.read_table(out).to_pylist()[0]
     assert row["status"] == "partial"
     assert "can't be kept" in row["error"]
     assert np.isfinite(row["blink.valid_share"])
     (kept / "a.mp4.npz").rmdir()
-    assert extract_all.main(arguments) == 0
+    assert deepcue(["extract", *arguments]) == 0
     assert table.read_table(out)["status"].to_pylist() == ["ok"]
     assert (kept / "a.mp4.npz").is_file()
 
@@ -240,19 +241,19 @@ def test_an_interrupt_stops_within_two_seconds_and_leaves_nothing(folder, tmp_pa
     ("options", "message"),
     [
         (["--families", "nonsense"], "no family is called 'nonsense'"),
-        (["--jobs", "0"], "--jobs 0: must be above 0"),
-        (["--timeout", "-1"], "must be above 0"),
+        (["--jobs", "0"], "'0' is not a whole number above 0"),
+        (["--timeout", "-1"], "'-1' is not a number above 0"),
     ],
 )
 def test_bad_options_are_one_sentence_and_exit_2(folder, tmp_path, capsys, options, message):
-    assert extract_all.main([str(folder), "--out", str(tmp_path / "t.parquet"), *options]) == 2
+    assert deepcue(["extract", str(folder), "--out", str(tmp_path / "t.parquet"), *options]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
 
 
 def test_an_empty_folder_is_one_sentence_and_exit_2(tmp_path, capsys):
-    assert extract_all.main([str(tmp_path), "--out", str(tmp_path / "t.parquet")]) == 2
+    assert deepcue(["extract", str(tmp_path), "--out", str(tmp_path / "t.parquet")]) == 2
     assert "no clip in it" in capsys.readouterr().err
 
 
@@ -260,6 +261,6 @@ def test_an_unwritable_table_keeps_what_is_done(folder, tmp_path, capsys):
     out = tmp_path / "t.parquet"
     out.mkdir()
     arguments = [str(folder), "--out", str(out), "--families", "blink", "--quiet", "--journal", str(tmp_path / "j")]
-    assert extract_all.main(arguments) == 2
+    assert deepcue(["extract", *arguments]) == 2
     assert "what is done is kept" in capsys.readouterr().err
     assert (tmp_path / "j").read_bytes().count(b"\n") == 10

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from deepcue.cli.main import main as deepcue
 from extract import stills
 from features import table
 
@@ -36,7 +37,7 @@ def parquet(portrait, tmp_path):
 
 def test_a_still_gives_a_row_of_single_frame_cues_and_a_broken_one_gives_its_reason(parquet, tmp_path, capsys):
     out = tmp_path / "table.parquet"
-    assert stills.main([str(parquet), "--out", str(out), "--families", "quality,spectrum"]) == 0
+    assert deepcue(["stills", str(parquet), "--out", str(out), "--families", "quality,spectrum"]) == 0
     rows = table.read_table(out).to_pylist()
     assert [(row["filename"], row["label"], row["group"], row["status"]) for row in rows] == [
         ("a.mp4", "REAL", "1", "ok"),
@@ -50,7 +51,7 @@ def test_a_still_gives_a_row_of_single_frame_cues_and_a_broken_one_gives_its_rea
 
 @pytest.mark.slow
 def test_processes_give_the_table_of_one(parquet, tmp_path):
-    assert stills.main([str(parquet), "--out", str(tmp_path / "one.parquet")]) == 0
+    assert deepcue(["stills", str(parquet), "--out", str(tmp_path / "one.parquet")]) == 0
     command = [
         sys.executable,
         "-m",
@@ -76,8 +77,8 @@ def test_a_held_still_says_of_its_frame_what_the_frame_says_and_does_not_change(
     assert all((crop == track.crops[0]).all() for crop in track.crops)
 
 
-def test_a_parquet_without_pictures_is_refused(tmp_path, caplog):
+def test_a_parquet_without_pictures_is_refused(tmp_path, capsys):
     file = tmp_path / "other.parquet"
     pq.write_table(pa.table({"video": ["a"]}), file)
-    assert stills.main([str(file), "--out", str(tmp_path / "out.parquet")]) == 2
-    assert "no Parquet of stills" in caplog.text
+    assert deepcue(["stills", str(file), "--out", str(tmp_path / "out.parquet")]) == 2
+    assert "no Parquet of stills" in capsys.readouterr().err

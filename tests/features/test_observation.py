@@ -56,7 +56,7 @@ def test_save_and_load_by_path(talking_head, tmp_path):
 
 
 def test_features_of_the_loaded_equal_those_of_the_saved(talking_head):
-    from features import blink, landmark_jitter
+    from features.families import blink, landmark_jitter
 
     one = talking_head(duration_s=4.0)
     two = obs.load(io.BytesIO(obs.dumps(one)))

@@ -20,7 +20,7 @@ def made(name="made_up", columns=("a_med",), measure=None):
 
 @pytest.mark.parametrize("module", spec.family_modules())
 def test_every_module_registers_a_family_of_its_name(module):
-    importlib.import_module(f"features.{module}")
+    importlib.import_module(f"features.families.{module}")
     assert [one.name for one in spec.families([module])] == [module]
 
 

@@ -1,0 +1,1 @@
+"""What things cost; not in the wheel."""

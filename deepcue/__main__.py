@@ -1,0 +1,5 @@
+"""``python -m deepcue`` is ``deepcue``."""
+
+from deepcue.cli.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""The one command line, ``deepcue SUBCOMMAND``: a module for each subcommand."""

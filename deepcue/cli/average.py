@@ -1,0 +1,21 @@
+"""Average the weights of several networks of one kind into one."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from training.faces.trainer import average
+
+EXAMPLE = "deepcue average run0/final.safetensors run1/final.safetensors --out mean.safetensors"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("weights", type=Path, nargs="+", help="files that the training wrote")
+    parser.add_argument("--out", type=Path, required=True, help="file to write")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the subcommand; see the module."""
+    average(arguments.weights, arguments.out)

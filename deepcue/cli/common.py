@@ -1,0 +1,131 @@
+"""What subcommands share: the parser, options that mean the same everywhere, tables, the error boundary.
+
+A subcommand is a module of :mod:`deepcue.cli` with three names: ``EXAMPLE``, a call that can be pasted;
+``add_arguments(parser)``; and ``run(arguments)``, which calls the library, prints results to stdout and returns
+nothing, or an exit status. Its docstring is the help. Progress goes to stderr. What the user got wrong is raised as
+:class:`~features.errors.InputError`: :func:`guarded` turns it into one line and exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import math
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
+
+from features.errors import InputError
+
+DONE, FAULT, USER_ERROR = 0, 1, 2
+INTERRUPTED = 128 + signal.SIGINT
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, as every other error of this program."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and where the help is; exit status 2."""
+        print(f"error: {message}; see `{self.prog} --help`", file=sys.stderr)
+        raise SystemExit(USER_ERROR)
+
+
+def positive_int(text: str) -> int:
+    """An option's value that must be a whole number above 0."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return value
+
+
+def positive_number(text: str) -> float:
+    """An option's value that must be a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def names(text: str) -> list[str]:
+    """An option's value that is a comma-separated list."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """``--jobs``: how many processes; results do not depend on it."""
+    parser.add_argument(
+        "--jobs", type=positive_int, default=os.cpu_count() or 1, help="processes (default: one for each core)"
+    )
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """``--quiet``: no progress on stderr."""
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """``--json``: results as one JSON object on stdout."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """``--seed``: of every random draw."""
+    parser.add_argument("--seed", type=int, default=0, help="of every random draw (default: %(default)s)")
+
+
+@contextlib.contextmanager
+def clip_progress(*, quiet: bool) -> Iterator[Callable[[int, int, int], None]]:
+    """A bar on stderr that :func:`extract.pipeline.extract` moves: clips done, of all, failed."""
+    from tqdm import tqdm
+
+    bars: list[Any] = []  # none before the first call: what is refused before the work shows no bar
+
+    def show(done: int, total: int, failed: int) -> None:
+        if not bars:
+            bars.append(tqdm(total=total, initial=done, unit="clip", smoothing=0.05, disable=quiet))
+        bars[0].set_postfix_str(f"{failed} failed" if failed else "", refresh=False)
+        bars[0].update(done - bars[0].n)
+
+    try:
+        yield show
+    finally:
+        for bar in bars:
+            bar.close()
+
+
+def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines with columns of equal width; the first row is the header."""
+    widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def guarded(action: Callable[[], int | None]) -> int:
+    """Run a subcommand: 0 done, 2 the user's input, 130 interrupted; a reader that went away is no error."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a file name that the terminal can't print
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        status = action() or DONE
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+    except SystemExit as stop:  # of the parser: help was printed, or an option refused
+        return stop.code if isinstance(stop.code, int) else USER_ERROR
+    except KeyboardInterrupt:
+        print("\nstopped; run the same command again to go on", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `deepcue ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    return status

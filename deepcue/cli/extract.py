@@ -1,0 +1,77 @@
+"""From a data set to a feature table: one row for each clip, whatever it is.
+
+DATA is a folder in the challenge's layout (metadata.json with labels and originals), a plain folder of clips, a CSV
+manifest (filename,label,group), or a URL of one of these. Run the same command again after an interruption: only the
+missing clips are measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+
+from deepcue.cli import common
+from extract.pipeline import extract
+from extract.run import worker
+from extract.run.sandbox import Limits
+
+EXAMPLE = "deepcue extract train_videos --out artifacts/features.parquet --jobs 8"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("data", metavar="DATA", help="folder, CSV manifest, or URL (file://, s3://, ...)")
+    parser.add_argument("--out", required=True, help="feature table to write (Parquet), a path or a URL")
+    parser.add_argument("--observations", default="", help="keep observations here; later runs measure from them")
+    common.add_jobs(parser)
+    parser.add_argument("--families", default="", help="comma-separated cue families (default: all)")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--resume", action="store_true", help="measure only what is missing (the default)")
+    start.add_argument("--fresh", action="store_true", help="measure every clip again")
+    parser.add_argument(
+        "--timeout",
+        type=common.positive_number,
+        default=Limits.timeout_s,
+        help="CPU seconds a clip may take (%(default)g)",
+    )
+    parser.add_argument(
+        "--max-memory",
+        type=common.positive_number,
+        default=Limits.memory_mb,
+        help="MB a process may take (%(default)g)",
+    )
+    parser.add_argument(
+        "--max-seconds", type=common.positive_number, default=worker.MAX_SECONDS, help="of each clip (%(default)g)"
+    )
+    parser.add_argument("--scheduler", default="", help="address of a Dask scheduler, tcp://host:8786")
+    parser.add_argument("--endpoint-url", default="", help="S3 endpoint, for instance of IBM Cloud Object Storage")
+    parser.add_argument("--journal", default="", help="where finished clips are noted (default: beside --out)")
+    common.add_quiet(parser)
+    common.add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the subcommand; see the module."""
+    with common.clip_progress(quiet=arguments.quiet) as progress:
+        table = extract(
+            arguments.data,
+            out=arguments.out,
+            families=common.names(arguments.families) or None,
+            jobs=arguments.jobs,
+            observations=arguments.observations,
+            journal=arguments.journal or None,
+            fresh=arguments.fresh,
+            limits=Limits(timeout_s=arguments.timeout, memory_mb=arguments.max_memory),
+            max_seconds=arguments.max_seconds,
+            scheduler=arguments.scheduler,
+            storage_options={"endpoint_url": arguments.endpoint_url} if arguments.endpoint_url else {},
+            progress=progress,
+        )
+    counts = Counter(table.column("status").to_pylist())
+    if arguments.json:
+        summary = {"table": arguments.out, "clips": table.num_rows, "columns": table.num_columns, "status": counts}
+        print(json.dumps(summary))
+        return
+    states = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    print(f"{arguments.out}: {table.num_rows} clips, {table.num_columns} columns ({states})")

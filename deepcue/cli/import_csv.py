@@ -1,0 +1,39 @@
+"""A feature table from somebody else's numbers: ``python -m extract.from_csv cues.csv --out cues.parquet``.
+
+The CSV has the columns ``filename`` and ``label``, and may have ``group``, ``source`` and ``fold``; every other
+column is a cue, empty where undefined. The table trains and is judged like one that was extracted; a ``fold``
+column becomes the fold file that ``ensemble.train --folds-file`` keeps to.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from extract.from_csv import feature_table, read_csv
+from features.table import BASE_COLUMNS, write_table
+
+EXAMPLE = "deepcue import-csv cues.csv --out artifacts/cues.parquet"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("csv", type=Path, help="file with filename, label, group and cues")
+    parser.add_argument("--out", type=Path, required=True, help="table to write")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the subcommand; see the module."""
+    cues = read_csv(arguments.csv)
+    table = feature_table(cues)
+    write_table(table, arguments.out)
+    print(f"table  {arguments.out}: {table.num_rows} rows, {table.num_columns - len(BASE_COLUMNS)} columns")
+    if "fold" in cues.column_names:
+        folds = arguments.out.with_suffix(".folds.parquet")
+        chosen = pa.table({**{name: table[name] for name in ("filename", "group")}, "fold": cues["fold"]})
+        pq.write_table(chosen.filter(table["label"].is_valid()), folds)  # folds are of clips that can be learned from
+        print(f"folds  {folds}")

@@ -1,0 +1,142 @@
+"""How probable it is that a clip is fake, and why.
+
+Prints the probability, the contributions of the cue families in log-odds, and what could not be measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from deepcue.cli import common
+from ensemble.model import Model
+from ensemble.store import check_families, default_model, load_model
+from ensemble.verdict import NOTE, NOTHING, Verdict, judge, model_line, ranked
+from extract.dataset import Clip
+from extract.pipeline import extract
+from features.errors import DatasetError
+from features.spec import describe
+
+EXAMPLE = "deepcue predict clip.mp4 --report clip.html"
+
+BAR_WIDTH = 16
+LEAST_SHOWN = 0.005  # log-odds: a smaller one is printed as 0 and has no bar
+
+
+def clip_lines(one: Verdict, *, mark: str = "█") -> list[str]:
+    """What is printed of one clip."""
+    lines = [
+        one.filename,
+        f"  P(FAKE) = {one.probability:.3f}   {one.verdict}",
+        f"  {_facts(one)}",
+    ]
+    if one.error:
+        lines.append(f"  remarks: {one.error}")
+    if one.family_contributions:
+        lines += ["", "  what pushed it, in log-odds", f"  {'':<18}{'REAL':>{BAR_WIDTH + 9}} | FAKE"]
+        family_contributions = [
+            *one.family_contributions,
+            *([("(not measured)", one.contribution_unmeasured)] if one.unmeasured else []),
+        ]
+        largest = max([abs(z) for _, z in family_contributions]) or 1.0
+        lines += [_bar_line(name, z, largest, mark) for name, z in family_contributions]
+        lines.append(f"  {'starting point':<18}{one.base:>+8.2f}")
+        lines.append(f"  {'sum':<18}{one.base + sum(one.contributions.values()):>+8.2f}")
+        asked = {name: describe(name) for name, _ in one.family_contributions}
+        lines += ["", "  what each asks", *(f"  {name:<18}{text}" for name, text in asked.items() if text)]
+    if one.unmeasured and one.verdict != NOTHING:  # the remarks say what was wrong with the whole clip
+        lines += ["", "  could not be measured"]
+        lines += [f"  {name:<18}{reason}" for name, reason in one.unmeasured.items()]
+    return [*lines, "", *(f"  {note}" for note in one.notes)]
+
+
+def table_lines(verdicts: Sequence[Verdict]) -> list[str]:
+    """A line a clip, the most probably forged first."""
+    rows = [("P(FAKE)", "verdict", "status", "people", "strongest cue", "clip")]
+    rows += [
+        (f"{one.probability:.3f}", one.verdict, one.status, str(one.n_people), _strongest(one), one.filename)
+        for one in ranked(verdicts)
+    ]
+    widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("video", metavar="VIDEO_OR_FOLDER", help="a clip, a folder of clips, or a CSV manifest")
+    parser.add_argument("--model", type=Path, help="model folder (default: artifacts/model, else the one that ships)")
+    common.add_json(parser)
+    parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a page that opens offline, too")
+    parser.add_argument("--work", type=Path, help="keep the feature table here, so that a long run can be resumed")
+    common.add_jobs(parser)
+    common.add_quiet(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the subcommand; see the module."""
+    folder = arguments.model or default_model()
+    model = load_model(folder)
+    check_families(model.layout.families, str(folder))
+    table = measured(arguments.video, model, work=arguments.work, jobs=arguments.jobs, quiet=arguments.quiet)
+    verdicts = ranked(judge(model, table))
+    if arguments.report:
+        from reports.clip_report import write_clip_report
+
+        write_clip_report(arguments.report, verdicts, model.manifest, folder)
+    if arguments.json:
+        print(json.dumps({"model": str(folder), "clips": [one.as_dict() for one in verdicts]}, allow_nan=False))
+        return
+    single = len(verdicts) == 1
+    print("\n".join(clip_lines(verdicts[0], mark=_mark()) if single else [*table_lines(verdicts), "", NOTE]))
+    print(f"{'  ' if single else ''}{model_line(model.manifest, folder)}")
+    if arguments.report:
+        print(f"report {arguments.report}")
+
+
+def measured(video: str, model: Model, *, work: Path | None, jobs: int, quiet: bool) -> pa.Table:
+    """The model's cues of a clip, whatever its name ends in, or of a data set."""
+    path = Path(video)
+    if "://" not in video and not path.exists():
+        raise DatasetError(f"{video}: no such file or folder; give a clip or a folder of clips")
+    one_clip = "://" not in video and path.is_file() and path.suffix.lower() != ".csv"
+    with common.clip_progress(quiet=quiet) as progress:
+        return extract(
+            [Clip(path.name, str(path.resolve()))] if one_clip else video,
+            out=work / "features.parquet" if work else None,
+            families=model.layout.families,
+            jobs=jobs,
+            progress=progress,
+        )
+
+
+def _facts(one: Verdict) -> str:
+    people = "nobody" if one.n_people == 0 else f"{one.n_people} {'person' if one.n_people == 1 else 'people'}"
+    length = "length unknown" if one.duration_s is None else f"{one.duration_s:.1f} s, {one.n_frames} frames"
+    return f"{length}, {people}, status {one.status}"
+
+
+def _strongest(one: Verdict) -> str:
+    if not one.family_contributions:
+        return "-"
+    name, z = max(one.family_contributions, key=lambda push: abs(push[1]))
+    return f"{name} {z:+.2f}"
+
+
+def _bar_line(name: str, z: float, largest: float, mark: str) -> str:
+    z = z if abs(z) >= LEAST_SHOWN else 0.0
+    bar = mark * max(1, round(BAR_WIDTH * abs(z) / largest)) if z else ""
+    left, right = (bar, "") if z < 0 else ("", bar)
+    return f"  {name:<18}{z:>+8.2f} {left:>{BAR_WIDTH}} | {right}".rstrip()
+
+
+def _mark() -> str:
+    try:
+        "█".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return "#"
+    return "█"

@@ -1,0 +1,20 @@
+"""Scores of held-out stills, pooled over runs that held out different people, with 95 % intervals over groups."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from training.faces.stills_scores import _read, lines
+
+EXAMPLE = "deepcue still-scores run1/base.stills.csv run2/base.stills.csv"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("files", type=Path, nargs="+", help="PHASE.stills.csv of each run's folder")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the subcommand; see the module."""
+    print("\n".join(lines(_read(arguments.files))))

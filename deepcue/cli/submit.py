@@ -1,0 +1,103 @@
+"""Predict a test folder and write filename,label in the sample's order.
+
+One row for every row of the sample, whatever happened to the clip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from deepcue.cli import common
+from ensemble.store import check_families, default_model, load_model
+from ensemble.submission import ALLOW, check_agreement, read_sample, write_submission
+from extract.dataset import find_clips
+from extract.pipeline import extract
+from features.table import read_table
+
+EXAMPLE = "deepcue submit --test test_videos --sample sample_submission.csv --out artifacts/submission.csv"
+
+MISSING = "missing"  # a row of the sample without a clip, allowed by --allow-missing
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--test", required=True, help="folder (or URL) with the test clips")
+    parser.add_argument("--sample", required=True, type=Path, help="sample_submission.csv: filename,label")
+    parser.add_argument("--out", required=True, type=Path, help="submission.csv to write")
+    parser.add_argument("--model", type=Path, help="model folder (default: artifacts/model, else the one that ships)")
+    parser.add_argument(
+        "--table", type=Path, help="feature table of the test folder, when it has been extracted before"
+    )
+    parser.add_argument("--work", type=Path, help="where features are kept, to resume from (default: OUT.work)")
+    parser.add_argument(
+        ALLOW,
+        action="store_true",
+        help="rows without a clip get the target prior, clips without a row are left out",
+    )
+    common.add_jobs(parser)
+    common.add_json(parser)
+    common.add_quiet(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the subcommand; see the module."""
+    summary = submit(arguments)
+    if arguments.json:
+        print(json.dumps(summary))
+        return
+    states = ", ".join(f"{count} {status}" for status, count in summary["status"].items())
+    print(f"{summary['submission']}: {summary['rows']} rows ({states})")
+
+
+def submit(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Extract what is missing, predict, write; returns the summary that the command prints.
+
+    Raises
+    ------
+    InputError
+        Sample, folder, table or model can't be used, or do not agree.
+    """
+    sample = read_sample(arguments.sample)
+    folder = arguments.model or default_model()
+    model = load_model(folder)
+    if arguments.table:
+        table = read_table(arguments.table)
+        if not arguments.allow_missing:
+            check_agreement(sample, _names(table), str(arguments.sample), str(arguments.table))
+    else:
+        check_families(model.layout.families, str(folder))
+        table = _extracted(arguments, sample, sorted(model.layout.families))
+    wanted = set(sample)
+    table = table.filter(pa.array([name in wanted for name in _names(table)], type=pa.bool_()))
+    predicted = model.predict(table).tolist() if table.num_rows else []
+    probability = dict(zip(_names(table), predicted, strict=True))
+    write_submission(arguments.out, sample, probability, float(model.head.target_prior))
+    counts = Counter(table.column("status").to_pylist())
+    counts[MISSING] = len(sample) - len(probability)
+    return {
+        "submission": str(arguments.out),
+        "rows": len(sample),
+        "status": {status: count for status, count in sorted(counts.items()) if count},
+        "model": str(folder),
+    }
+
+
+def _extracted(arguments: argparse.Namespace, sample: Sequence[str], families: Sequence[str]) -> pa.Table:
+    if not arguments.allow_missing:  # before hours of work
+        clips = (clip.filename for clip in find_clips(arguments.test))
+        check_agreement(sample, clips, str(arguments.sample), arguments.test)
+    work = arguments.work or arguments.out.with_name(f"{arguments.out.name}.work")
+    out = work / "features.parquet"
+    with common.clip_progress(quiet=arguments.quiet) as progress:
+        return extract(arguments.test, out=out, families=families, jobs=arguments.jobs, progress=progress)
+
+
+def _names(table: pa.Table) -> list[str]:
+    return table.column("filename").to_pylist()

@@ -1,0 +1,174 @@
+"""Nested cross-fitting: every score from rows that no stage was fitted on, at half the usual cost.
+
+For each pair of folds (i, j) the learners are fitted without both. What they say of fold j serves the stack
+that is judged on fold i, and the other way round: K(K-1)/2 inner fits in place of K(K-1). The K fits
+without one fold give the out-of-fold log-odds that the final stack learns from, and are the final models.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.learners.base import Learner, Settings
+from ensemble.learners.registry import learner_kinds
+from ensemble.training_set import Int, TrainingSet
+
+Array = NDArray[np.float64]
+Excluded = tuple[int, ...]
+MIN_SOURCES = 4  # fewer say nothing about a source left out
+SOURCE_PARTS = 5
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What cross-fitting leaves behind.
+
+    ``outer[name]`` [n]: log-odds of each row by the model fitted without its fold. ``inner[name][i]`` [n]:
+    log-odds of each row of the other folds by a model fitted without that row's fold and without fold i;
+    NaN in fold i and where nothing was measured. ``models[name][i]``: the model fitted without fold i.
+    """
+
+    outer: dict[str, Array] = field(default_factory=dict)
+    inner: dict[str, list[Array]] = field(default_factory=dict)
+    models: dict[str, list[Learner]] = field(default_factory=dict)
+
+
+def cross_fit(
+    data: TrainingSet,
+    fold: Int,
+    settings: dict[str, Settings],
+    *,
+    seed: int,
+    jobs: int = 1,
+    progress: Callable[[Iterator[Any], int], Iterator[Any]] | None = None,
+) -> Fitted:
+    """Fit every learner without each fold and without each pair of folds.
+
+    Parameters
+    ----------
+    data
+        Rows in which nothing was measured take no part.
+    fold : ndarray of shape (n,)
+        0 .. K-1, K at least 3.
+    settings
+        Learner name to settings; the learners that are fitted.
+    jobs
+        Fits side by side, one thread each; results do not depend on it.
+    progress
+        Wraps the iterator of finished fits, given their number.
+    """
+    from joblib import Parallel, delayed
+    from threadpoolctl import threadpool_limits
+
+    n_folds = int(fold.max()) + 1
+    singles: list[Excluded] = [(one,) for one in range(n_folds)]
+    pairs: list[Excluded] = list(itertools.combinations(range(n_folds), 2))
+    tasks = [(name, excluded) for excluded in singles + pairs for name in settings]
+    n = len(data)
+    fitted = Fitted(
+        {name: np.full(n, np.nan) for name in settings},
+        {name: [np.full(n, np.nan) for _ in range(n_folds)] for name in settings},
+        {name: [] for name in settings},
+    )
+    # Threads: boosters, saga and BLAS work outside Python's lock, and the table is not copied. One thread a
+    # fit: those of OpenMP and BLAS spin when the machine is busy, at three times the CPU.
+    with threadpool_limits(1), Parallel(n_jobs=jobs, prefer="threads", return_as="generator") as parallel:
+        results = parallel(
+            delayed(fit_without)(data, fold, name, settings[name], excluded, seed) for name, excluded in tasks
+        )
+        finished = progress(results, len(tasks)) if progress else results
+        for (name, excluded), (rows, z, learner) in zip(tasks, finished, strict=True):
+            _record(fitted, fold, name, excluded, rows, z, learner)
+    return fitted
+
+
+def _record(fitted: Fitted, fold: Int, name: str, excluded: Excluded, rows: Int, z: Array, learner: Learner) -> None:
+    if len(excluded) == 1:
+        fitted.outer[name][rows] = z
+        fitted.models[name].append(learner)
+        return
+    for judged, serving in (excluded, excluded[::-1]):
+        served = fold[rows] == serving
+        fitted.inner[name][judged][rows[served]] = z[served]
+
+
+def source_parts(data: TrainingSet, *, seed: int) -> Int:
+    """[n] part of each row, sources and groups whole and classes balanced; all 0 where that can't be done.
+
+    At most :data:`SOURCE_PARTS` parts; -1 for rows without a source or in which nothing was measured.
+    """
+    import warnings
+
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    known = np.array([bool(name) for name in data.source]) & data.measured
+    part = np.where(known, 0, -1)
+    names, source = np.unique(np.array(data.source)[known], return_inverse=True)
+    if len(names) < MIN_SOURCES:
+        return part
+    splitter = StratifiedGroupKFold(min(SOURCE_PARTS, len(names)), shuffle=True, random_state=seed)
+    y = data.y[known]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class may come from fewer sources than there are parts
+        for number, (_, out) in enumerate(splitter.split(np.zeros((len(y), 1)), y, source)):
+            part[np.flatnonzero(known)[out]] = number
+    return part
+
+
+def leave_sources_out(
+    data: TrainingSet, part: Int, settings: dict[str, Settings], *, seed: int, jobs: int = 1
+) -> Iterator[tuple[str, Int, Int, Array]]:
+    """Log-odds of each part's rows by models that saw none of its sources and none of its groups.
+
+    Yields
+    ------
+    name : str
+        Of the learner.
+    seen, rows : ndarray
+        The rows it was fitted on, and those that were left out.
+    z : ndarray
+        Log-odds of ``rows``.
+    """
+    from joblib import Parallel, delayed
+    from threadpoolctl import threadpool_limits
+
+    tasks: list[tuple[str, Int, Int, int]] = []
+    for number in range(int(part.max()) + 1):
+        out = part == number
+        seen = ~np.isin(data.group, data.group[out]) & (part >= 0)
+        if len(np.unique(data.y[seen])) == 2:
+            tasks += [(name, np.flatnonzero(seen), np.flatnonzero(out), number) for name in settings]
+    with threadpool_limits(1), Parallel(n_jobs=jobs, prefer="threads", return_as="generator") as parallel:
+        learners = parallel(
+            delayed(fit_rows)(data, name, settings[name], seen, task_seed(seed, (1000 + number,)))
+            for name, seen, _, number in tasks
+        )
+        for (name, fitted_on, rows, _), learner in zip(tasks, learners, strict=True):
+            yield name, fitted_on, rows, learner.predict_logit(data.X[rows])
+
+
+def fit_without(
+    data: TrainingSet, fold: Int, name: str, settings: Settings, excluded: Excluded, seed: int
+) -> tuple[Int, Array, Learner]:
+    """Fit one learner without some folds; its log-odds of their measured rows, and those rows."""
+    out = np.isin(fold, excluded)
+    learner = fit_rows(data, name, settings, np.flatnonzero(~out & data.measured), task_seed(seed, excluded))
+    rows = np.flatnonzero(out & data.measured)
+    return rows, learner.predict_logit(data.X[rows]), learner
+
+
+def fit_rows(data: TrainingSet, name: str, settings: Settings, rows: Int, seed: int) -> Learner:
+    """Fit one learner on some rows."""
+    learner = learner_kinds()[name](data.layout, settings)
+    return learner.fit(data.X[rows], data.y[rows], data.group[rows], np.ones(len(rows)), seed)
+
+
+def task_seed(seed: int, excluded: Sequence[int]) -> int:
+    """A seed for one fit that depends on what it leaves out and on nothing else."""
+    return int(np.random.SeedSequence([seed, *(one + 1 for one in excluded)]).generate_state(1)[0] % (2**31 - 1000))

@@ -1,0 +1,271 @@
+"""Gradient-boosted trees: LightGBM (Ke et al. 2017) and XGBoost (Chen & Guestrin 2016), bagged by groups.
+
+Each bag leaves out one part of the groups; all bags grow in step, and stop where the log loss pooled over
+the rows left out is lowest. With few groups one part alone says little about where to stop; together they
+are a grouped cross-validation, whose models are then kept and averaged.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.learners.additive import MAX_LOGIT, by_family, clipped
+from ensemble.learners.base import Settings, bag_splits
+from ensemble.training_set import Float, Int, Layout
+from features.errors import InputError
+
+Array = NDArray[np.float64]
+FIXED_PARAMETERS = ("objective", "verbosity", "num_threads", "deterministic", "force_row_wise", "seed")
+"""What is not the library's default where all others are."""
+
+
+class _Growing(Protocol):
+    """A booster under construction, with the rows it is stopped by."""
+
+    n_stop: int
+
+    def grow(self) -> float:
+        """Add a round; return the log loss of the rows to stop by."""
+        ...
+
+
+def grow_together(bags: list[Any], n_rounds: int, patience: int) -> int:
+    """Grow all bags in step and return the best number of rounds, at least 1."""
+    weights = np.array([bag.n_stop for bag in bags], dtype=np.float64)
+    best, best_loss = 1, np.inf
+    for number in range(1, n_rounds + 1):
+        loss = float(np.average([bag.grow() for bag in bags], weights=weights))
+        if loss < best_loss:
+            best, best_loss = number, loss
+        elif number - best >= patience:
+            break
+    return best
+
+
+class _Boosted(ABC):
+    """What both libraries share: bags, the mean of their log-odds, and files."""
+
+    name = ""
+    suffix = ""
+
+    def __init__(self, layout: Layout, settings: Settings) -> None:
+        self.layout = layout
+        self.settings = settings
+        self.boosters: list[Any] = []
+
+    def fit(self, X: Float, y: Int, groups: Int, weights: Array, seed: int) -> Self:
+        splits = bag_splits(y, groups, self.settings.n_bags, seed)
+        bags = [self._start(X, y, weights, rows, stop, seed + number) for number, (rows, stop) in enumerate(splits)]
+        best = grow_together(bags, self.settings.n_rounds, self.settings.patience)
+        self.boosters = [self._finish(bag, best) for bag in bags]
+        return self
+
+    def predict_logit(self, X: Float) -> Array:
+        raw = np.mean([self._raw(booster, X) for booster in self.boosters], axis=0)
+        return np.clip(raw, -MAX_LOGIT, MAX_LOGIT)
+
+    def family_logits(self, X: Float) -> Array:
+        columns = np.mean([self._shap(booster, X) for booster in self.boosters], axis=0)
+        return clipped(by_family(columns, self.layout))
+
+    def save(self, folder: Path, stem: str) -> list[str]:
+        names = [f"{stem}_bag{number}{self.suffix}" for number in range(len(self.boosters))]
+        for name, booster in zip(names, self.boosters, strict=True):
+            (folder / name).write_text(self._text(booster), encoding="utf-8")
+        return names
+
+    @classmethod
+    def load(cls, folder: Path, stem: str, layout: Layout) -> Self:
+        result = cls(layout, Settings())
+        number = 0
+        while (file := folder / f"{stem}_bag{number}{cls.suffix}").is_file():
+            result.boosters.append(cls._parse(file.read_text(encoding="utf-8")))
+            number += 1
+        if not number:
+            raise ValueError(f"no booster {stem}_bag0{cls.suffix}")
+        return result
+
+    @abstractmethod
+    def _start(self, X: Float, y: Int, weights: Array, rows: Int, stop: Int, seed: int) -> Any: ...
+
+    @abstractmethod
+    def _finish(self, bag: Any, n_rounds: int) -> Any: ...
+
+    @abstractmethod
+    def _raw(self, booster: Any, X: Float) -> Array: ...
+
+    @abstractmethod
+    def _shap(self, booster: Any, X: Float) -> Array: ...
+
+    @abstractmethod
+    def _text(self, booster: Any) -> str: ...
+
+    @classmethod
+    @abstractmethod
+    def _parse(cls, text: str) -> Any: ...
+
+
+class LightGBM(_Boosted):
+    """Leaf-wise trees; files are LightGBM's own text."""
+
+    name = "lightgbm"
+    suffix = ".txt"
+
+    def _parameters(self, seed: int) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "objective": "binary",
+            "metric": "binary_logloss",
+            "verbosity": -1,
+            "num_threads": 1,
+            "deterministic": True,
+            "force_row_wise": True,
+            "seed": seed,
+            "learning_rate": settings.learning_rate,
+            "num_leaves": settings.n_leaves,
+            "min_data_in_leaf": settings.min_leaf_rows,
+            "min_sum_hessian_in_leaf": 1e-3,
+            "feature_fraction": settings.column_share,
+            "bagging_fraction": settings.row_share,
+            "bagging_freq": int(settings.row_share < 1),
+            "lambda_l2": settings.l2,
+            "max_bin": settings.max_bin,
+            "min_data_in_bin": 3,
+        }
+
+    def _start(self, X: Float, y: Int, weights: Array, rows: Int, stop: Int, seed: int) -> Any:
+        import lightgbm
+
+        parameters = self._parameters(seed)
+        data = lightgbm.Dataset(X[rows], y[rows], weight=weights[rows], params=parameters)
+        held = lightgbm.Dataset(X[stop], y[stop], weight=weights[stop], reference=data, params=parameters)
+        booster = lightgbm.Booster(parameters, data)
+        booster.add_valid(held, "stop")
+        return _GrowingLightGBM(booster, len(stop))
+
+    def _finish(self, bag: Any, n_rounds: int) -> Any:
+        return self._parse(bag.booster.model_to_string(num_iteration=n_rounds))
+
+    def _raw(self, booster: Any, X: Float) -> Array:
+        return booster.predict(X, raw_score=True, num_threads=1)
+
+    def _shap(self, booster: Any, X: Float) -> Array:
+        return booster.predict(X, pred_contrib=True, num_threads=1)
+
+    def _text(self, booster: Any) -> str:
+        return booster.model_to_string(num_iteration=-1)
+
+    @classmethod
+    def _parse(cls, text: str) -> Any:
+        import lightgbm
+
+        return lightgbm.Booster(model_str=text)
+
+
+class FullLightGBM(LightGBM):
+    """LightGBM at its library's settings, grown to the end on every row: too sure of itself, and other than its kin.
+
+    Alone it has a worse log loss than the one that stops early. A stack that bounds how far one learner may go gains
+    from it all the same: what it learned of the rows by heart cancels in the mean, the interactions that it found stay.
+    """
+
+    name = "lightgbm_full"
+
+    def fit(self, X: Float, y: Int, groups: Int, weights: Array, seed: int) -> Self:
+        """Learn from all rows; no group is left out to stop by."""
+        import lightgbm
+
+        data = lightgbm.Dataset(X, y, weight=weights)
+        fixed = {key: self._parameters(seed)[key] for key in FIXED_PARAMETERS}
+        self.boosters = [self._parse(lightgbm.train(fixed, data).model_to_string())]
+        return self
+
+
+class XGBoost(_Boosted):
+    """Depth-wise trees on histograms; files are XGBoost's own JSON."""
+
+    name = "xgboost"
+    suffix = ".json"
+
+    def _start(self, X: Float, y: Int, weights: Array, rows: Int, stop: Int, seed: int) -> Any:
+        import xgboost
+
+        settings = self.settings
+        if settings.device != "cpu" and not xgboost.build_info().get("USE_CUDA"):
+            raise InputError(f"--device {settings.device}: this XGBoost is built for the CPU; install xgboost")
+        parameters = {
+            "objective": "binary:logistic",
+            "eval_metric": "logloss",
+            "verbosity": 0,
+            "nthread": 1,
+            "device": settings.device,
+            "tree_method": "hist",
+            "seed": seed,
+            "base_score": float(np.average(y[rows], weights=weights[rows])),
+            "eta": settings.learning_rate,
+            "max_depth": max(2, round(np.log2(settings.n_leaves))),
+            "min_child_weight": settings.min_leaf_rows / 4,  # Hessian of a row is at most 1/4
+            "colsample_bytree": settings.column_share,
+            "subsample": settings.row_share,
+            "lambda": settings.l2,
+            "max_bin": settings.max_bin,
+        }
+        data = xgboost.QuantileDMatrix(X[rows], y[rows], weight=weights[rows], max_bin=settings.max_bin, nthread=1)
+        held = xgboost.DMatrix(X[stop], y[stop], weight=weights[stop], nthread=1)
+        return _GrowingXGBoost(xgboost.Booster(parameters, [data, held]), data, held, len(stop))
+
+    def _finish(self, bag: Any, n_rounds: int) -> Any:
+        return self._parse(bytes(bag.booster[:n_rounds].save_raw("json")).decode())
+
+    def _raw(self, booster: Any, X: Float) -> Array:
+        import xgboost
+
+        return booster.predict(xgboost.DMatrix(X, nthread=1), output_margin=True).astype(np.float64)
+
+    def _shap(self, booster: Any, X: Float) -> Array:
+        import xgboost
+
+        data = xgboost.DMatrix(X, nthread=1)
+        parts = booster.predict(data, pred_contribs=True).astype(np.float64)
+        parts[:, -1] += self._raw(booster, X) - parts.sum(axis=1)  # float32 sums: the constant takes the rounding
+        return parts
+
+    def _text(self, booster: Any) -> str:
+        return bytes(booster.save_raw("json")).decode()
+
+    @classmethod
+    def _parse(cls, text: str) -> Any:
+        import xgboost
+
+        booster = xgboost.Booster({"nthread": 1, "verbosity": 0})
+        booster.load_model(bytearray(text.encode()))
+        return booster
+
+
+class _GrowingLightGBM:
+    def __init__(self, booster: Any, n_stop: int) -> None:
+        self.booster = booster
+        self.n_stop = n_stop
+
+    def grow(self) -> float:
+        self.booster.update()
+        return float(self.booster.eval_valid()[0][2])
+
+
+class _GrowingXGBoost:
+    def __init__(self, booster: Any, data: Any, held: Any, n_stop: int) -> None:
+        self.booster = booster
+        self.data = data
+        self.held = held
+        self.n_stop = n_stop
+        self.round = 0
+
+    def grow(self) -> float:
+        self.booster.update(self.data, self.round)
+        self.round += 1
+        return float(self.booster.eval(self.held).rsplit(":", 1)[1])

@@ -1,0 +1,139 @@
+"""Extremely randomised trees (Geurts et al. 2006): deep trees split at random, whose mean is smooth.
+
+scikit-learn grows them. It has no file format but pickle, so they are kept as LightGBM's own text; LightGBM then
+predicts and gives TreeSHAP values as for its own trees.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.learners.additive import by_family, carry
+from ensemble.learners.base import Settings
+from ensemble.training_set import Float, Int, Layout
+
+Array = NDArray[np.float64]
+N_TREES = 200
+COLUMN_SHARE = 0.2  # of the cues that a split may choose from
+LEAF_SHARE = 1 / 500  # of the rows, at least: the time to explain a row grows with the leaves
+MIN_LEAF_ROWS = 2
+MIN_P = 1e-3  # all trees may agree; that is no certainty
+NAN_MISSING, DEFAULT_LEFT = 8, 2  # bits of LightGBM's decision types
+
+
+class ExtraTrees:
+    """One forest: the mean over trees of the share of FAKE in a row's leaf."""
+
+    name = "extra_trees"
+
+    def __init__(self, layout: Layout, settings: Settings) -> None:
+        self.layout = layout
+        self.settings = settings
+        self.forest: Any = None
+
+    def fit(self, X: Float, y: Int, groups: Int, weights: Array, seed: int) -> Self:
+        """Learn from all rows; nothing is chosen, so no group is left out."""
+        from sklearn.ensemble import ExtraTreesClassifier
+
+        model = ExtraTreesClassifier(
+            N_TREES,
+            min_samples_leaf=max(MIN_LEAF_ROWS, round(LEAF_SHARE * len(y))),
+            max_features=COLUMN_SHARE,
+            random_state=seed,
+        ).fit(X, y, sample_weight=weights)
+        self.forest = _read(_model_text([tree.tree_ for tree in model.estimators_], X.shape[1]))
+        return self
+
+    def predict_logit(self, X: Float) -> Array:
+        """[n] log-odds of FAKE."""
+        return _log_odds(self.forest.predict(X, num_threads=1))
+
+    def family_logits(self, X: Float) -> Array:
+        """[n, n_families + 1] TreeSHAP values of the probability, carried to log-odds; the constant last."""
+        shares = by_family(self.forest.predict(X, pred_contrib=True, num_threads=1), self.layout)
+        constant, parts = carry(shares, _log_odds)
+        return np.column_stack([parts, constant])
+
+    def save(self, folder: Path, stem: str) -> list[str]:
+        """Write ``<stem>.txt``."""
+        name = f"{stem}.txt"
+        (folder / name).write_text(self.forest.model_to_string(num_iteration=-1), encoding="utf-8")
+        return [name]
+
+    @classmethod
+    def load(cls, folder: Path, stem: str, layout: Layout) -> Self:
+        """Read what :meth:`save` wrote."""
+        result = cls(layout, Settings())
+        result.forest = _read((folder / f"{stem}.txt").read_text(encoding="utf-8"))
+        return result
+
+
+def _log_odds(p: Array) -> Array:
+    from scipy.special import logit
+
+    return logit(np.clip(p, MIN_P, 1 - MIN_P))
+
+
+def _read(text: str) -> Any:
+    import lightgbm
+
+    return lightgbm.Booster(model_str=text)
+
+
+def _model_text(trees: list[Any], n_columns: int) -> str:
+    """scikit-learn's trees as a LightGBM model whose sum is the mean of their shares of FAKE."""
+    names = [f"Column_{number}" for number in range(n_columns)]
+    head = {
+        "version": "v4",
+        "num_class": 1,
+        "num_tree_per_iteration": 1,
+        "label_index": 0,
+        "max_feature_idx": n_columns - 1,
+        "objective": "regression",
+        "feature_names": " ".join(names),
+        "feature_infos": " ".join(["none"] * n_columns),
+    }
+    parts = ["tree", *_lines(head), ""]
+    for number, tree in enumerate(trees):
+        parts += [f"Tree={number}", *_lines(_tree(tree, 1 / len(trees))), "", ""]
+    return "\n".join([*parts, "end of trees", ""])
+
+
+def _tree(tree: Any, weight: float) -> dict[str, Any]:
+    """The fields of one tree. Splits and leaves are numbered apart there; a leaf's reference is negative."""
+    share = weight * tree.value[:, 0, 1] / tree.value[:, 0].sum(axis=1)
+    split = np.flatnonzero(tree.children_left >= 0)
+    leaf = np.flatnonzero(tree.children_left < 0)
+    if not len(split):
+        return {"num_leaves": 1, "num_cat": 0, "leaf_value": share[0], "is_linear": 0, "shrinkage": 1}
+    number = np.empty(tree.node_count, dtype=np.int64)
+    number[split], number[leaf] = np.arange(len(split)), -np.arange(len(leaf)) - 1
+    return {
+        "num_leaves": len(leaf),
+        "num_cat": 0,
+        "split_feature": tree.feature[split],
+        "split_gain": np.zeros(len(split), dtype=np.int64),
+        "threshold": tree.threshold[split],
+        "decision_type": NAN_MISSING + DEFAULT_LEFT * tree.missing_go_to_left[split].astype(np.int64),
+        "left_child": number[tree.children_left[split]],
+        "right_child": number[tree.children_right[split]],
+        "leaf_value": share[leaf],
+        "leaf_weight": tree.weighted_n_node_samples[leaf],
+        "leaf_count": tree.n_node_samples[leaf],
+        "internal_value": share[split],
+        "internal_weight": tree.weighted_n_node_samples[split],
+        "internal_count": tree.n_node_samples[split],
+        "is_linear": 0,
+        "shrinkage": 1,
+    }
+
+
+def _lines(fields: dict[str, Any]) -> list[str]:
+    return [
+        f"{name}={' '.join(map(repr, value.tolist())) if isinstance(value, np.ndarray) else value}"
+        for name, value in fields.items()
+    ]

@@ -1,0 +1,188 @@
+"""Kernel logistic regression: smooth, non-linear in all cues at once, unlike trees of a few leaves.
+
+A Gaussian kernel on rank-Gaussian cues and missing indicators; at most :data:`MAX_CENTRES` rows are its
+centres (Nyström, Williams & Seeger 2001), all of them when there are no more. Width and penalty are chosen
+inside the fit by log loss over parts of the groups left out.
+
+The kernel is a product over families, so that the Shapley value of a family is an integral of a polynomial
+(:func:`product_shapley`), exact by Gauss-Legendre quadrature.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.learners.additive import MAX_LOGIT, clipped
+from ensemble.learners.base import Settings, bag_splits
+from ensemble.learners.preprocess import Inputs
+from ensemble.metrics import log_loss
+from ensemble.training_set import Float, Int, Layout
+
+Array = NDArray[np.float64]
+MAX_CENTRES = 600
+WIDTHS = (0.3, 1.0)  # exponent at the median squared distance between rows
+PENALTIES = (0.03, 0.01, 0.003, 0.001, 0.0003)  # per row, strongest first
+MAX_RANK = 200  # directions of the centres that are kept: the penalty leaves little of those after them
+EIGEN_FLOOR = 1e-6  # share of the largest eigenvalue below which a direction is rounding
+BLOCK_ROWS = 256  # explained at a time: memory
+
+
+class KernelMachine:
+    """One kernel logistic regression."""
+
+    name = "kernel"
+
+    def __init__(self, layout: Layout, settings: Settings) -> None:
+        self.layout = layout
+        self.settings = settings
+        self.inputs: Inputs
+        self.centres: Float
+        self.weights: Array
+        self.gamma = 1.0
+        self.intercept = 0.0
+
+    def fit(self, X: Float, y: Int, groups: Int, weights: Array, seed: int) -> Self:
+        """Choose width and penalty by groups left out, then fit all rows with them."""
+        self.inputs = Inputs.fit(X, self.layout.family_index)
+        Z = self.inputs.transform(X)
+        rng = np.random.default_rng(seed)
+        chosen = np.sort(rng.permutation(len(Z))[:MAX_CENTRES])
+        self.centres = Z[chosen]
+        squared = _squared_distances(Z, self.centres)
+        typical = float(np.median(squared[squared > 0])) if np.any(squared > 0) else 1.0
+        splits = list(bag_splits(y, groups, self.settings.n_bags, seed))
+        best_loss = np.inf
+        for width in WIDTHS:
+            kernel = np.exp(-width / typical * squared)
+            whiten = _whitening(kernel[chosen])
+            basis = kernel @ whiten
+            losses = _path_losses(basis, y, weights, splits)
+            number = int(np.argmin(losses))
+            if losses[number] < best_loss:
+                best_loss, self.gamma = losses[number], width / typical
+                coefficients, self.intercept = _path(basis, y, weights, PENALTIES[: number + 1])[-1]
+                self.weights = whiten @ coefficients
+        return self
+
+    def predict_logit(self, X: Float) -> Array:
+        """[n] log-odds of FAKE."""
+        squared = _squared_distances(self.inputs.transform(X), self.centres)
+        raw = np.exp(-self.gamma * squared) @ self.weights + self.intercept
+        return np.clip(raw, -MAX_LOGIT, MAX_LOGIT)
+
+    def family_logits(self, X: Float) -> Array:
+        """[n, n_families + 1] Shapley values against the centres as background; the constant last."""
+        family = self.layout.family_index[self.inputs.columns]
+        n_families = len(self.layout.family_names)
+        Z = self.inputs.transform(X)
+        parts = np.zeros((len(X), n_families + 1))
+        background = self._factors(self.centres, family, n_families).mean(axis=1, keepdims=True)
+        for start in range(0, len(X), BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            values = product_shapley(self._factors(Z[rows], family, n_families), background)
+            parts[rows, :-1] = (values @ self.weights).T
+        parts[:, -1] = self.intercept + float(np.prod(background, axis=0)[0] @ self.weights)
+        return clipped(parts)
+
+    def save(self, folder: Path, stem: str) -> list[str]:
+        """Write ``<stem>.json`` and the arrays to ``<stem>.safetensors``."""
+        from safetensors.numpy import save_file
+
+        state = {"inputs": self.inputs.as_dict(), "gamma": self.gamma, "intercept": self.intercept}
+        names = [f"{stem}.json", f"{stem}.safetensors"]
+        (folder / names[0]).write_text(json.dumps(state), encoding="utf-8")
+        save_file({"centres": np.ascontiguousarray(self.centres), "weights": self.weights}, folder / names[1])
+        return names
+
+    @classmethod
+    def load(cls, folder: Path, stem: str, layout: Layout) -> Self:
+        """Read what :meth:`save` wrote."""
+        from safetensors.numpy import load_file
+
+        state = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
+        arrays = load_file(folder / f"{stem}.safetensors")
+        result = cls(layout, Settings())
+        result.inputs = Inputs.from_dict(state["inputs"])
+        result.gamma, result.intercept = float(state["gamma"]), float(state["intercept"])
+        result.centres, result.weights = arrays["centres"], arrays["weights"]
+        return result
+
+    def _factors(self, Z: Float, family: Int, n_families: int) -> Array:
+        """[n_families, n, n_centres] the kernel's factor of each family."""
+        return np.stack(
+            [
+                np.exp(-self.gamma * _squared_distances(Z[:, family == one], self.centres[:, family == one]))
+                for one in range(n_families)
+            ]
+        )
+
+
+def product_shapley(present: Array, absent: Array) -> Array:
+    """Exact Shapley values of games whose worth is a product of one factor a player.
+
+    The worth of a coalition is the product of ``present`` over its members and of ``absent`` over the rest.
+    The Shapley weights are Beta integrals, so that the value of player f is ``(present_f - absent_f)`` times
+    the integral over t in [0, 1] of the product over the others of ``(1 - t) absent + t present``.
+
+    Parameters
+    ----------
+    present, absent : ndarray of shape (n_players, ...)
+        Positive; of shapes that broadcast.
+
+    Returns
+    -------
+    ndarray of shape (n_players, ...)
+        Adds up, over players, to the worth of all less the worth of none.
+    """
+    n_players = len(present)
+    points, weights = np.polynomial.legendre.leggauss((n_players + 1) // 2)  # exact to degree n_players - 1
+    total = np.zeros(np.broadcast_shapes(present.shape, absent.shape))
+    for t, weight in zip((points + 1) / 2, weights / 2, strict=True):
+        mixed = (1 - t) * absent + t * present
+        total += weight * np.prod(mixed, axis=0) / mixed
+    return (present - absent) * total
+
+
+def _squared_distances(A: Float, B: Float) -> Array:
+    """[n, m] in float64, never negative."""
+    A, B = A.astype(np.float64), B.astype(np.float64)
+    squared = (A**2).sum(axis=1)[:, None] + (B**2).sum(axis=1)[None, :] - 2 * A @ B.T
+    return np.maximum(squared, 0.0)
+
+
+def _whitening(kernel: Array) -> Array:
+    """[m, r] W such that ``kernel @ W`` has the kernel as its inner products."""
+    from scipy.linalg import eigh
+
+    values, vectors = eigh(kernel, subset_by_index=(max(len(kernel) - MAX_RANK, 0), len(kernel) - 1))
+    kept = values > EIGEN_FLOOR * values[-1]
+    return vectors[:, kept] / np.sqrt(values[kept])
+
+
+def _path_losses(basis: Array, y: Int, weights: Array, splits: list[tuple[Int, Int]]) -> Array:
+    from scipy.special import expit
+
+    losses = np.zeros(len(PENALTIES))
+    for rows, stop in splits:
+        for number, (w, b) in enumerate(_path(basis[rows], y[rows], weights[rows], PENALTIES)):
+            loss = log_loss(y[stop], expit(basis[stop] @ w + b), weights[stop])
+            losses[number] += loss * weights[stop].sum()
+    return losses
+
+
+def _path(basis: Array, y: Int, weights: Array, penalties: tuple[float, ...]) -> list[tuple[Array, float]]:
+    """Coefficients and intercept for each penalty, each fit started from the one before."""
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(solver="newton-cholesky", warm_start=True, max_iter=100)
+    result = []
+    for penalty in penalties:
+        model.C = 1 / (penalty * weights.sum())
+        model.fit(basis, y, sample_weight=weights)
+        result.append((model.coef_[0].copy(), float(model.intercept_[0])))
+    return result

@@ -1,0 +1,135 @@
+"""Cues on one scale: rank to Gaussian, missing to the median, and the pattern of what is missing.
+
+Rank-based Gaussian ("rank-gauss", van der Waerden 1952) makes a linear model or a kernel indifferent to
+units, tails and monotone distortions of a cue. Parameters are plain arrays, so that they save without pickle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.training_set import Float, Int
+
+Array = NDArray[np.float64]
+N_KNOTS = 64  # points of each empirical distribution that are kept
+MIN_VALUES = 5  # distinct values below which a there is no distribution to map
+
+
+@dataclass(frozen=True)
+class RankGauss:
+    """Monotone, piecewise linear maps of columns to a standard normal, fitted on the rows given."""
+
+    columns: Int
+    """[d] positions of the columns that vary, in the table's matrix."""
+    knots: tuple[Array, ...]
+    """d increasing arrays of values."""
+    scores: tuple[Array, ...]
+    """d arrays, the normal score of each knot."""
+
+    @classmethod
+    def fit(cls, X: Float) -> RankGauss:
+        """Learn the distribution of every column that varies; NaN is left out."""
+        from scipy.special import ndtri
+
+        columns: list[int] = []
+        knots: list[Array] = []
+        scores: list[Array] = []
+        for number in range(X.shape[1]):
+            values = X[:, number]
+            values = np.sort(values[~np.isnan(values)].astype(np.float64))
+            if len(values) < MIN_VALUES or values[0] == values[-1]:
+                continue
+            ranks = np.linspace(0.5, len(values) - 0.5, min(N_KNOTS, len(values))) / len(values)
+            at = np.quantile(values, ranks, method="hazen")
+            distinct, where = np.unique(at, return_inverse=True)
+            tied = np.bincount(where, ranks) / np.bincount(where)
+            columns.append(number)
+            knots.append(_short(distinct))
+            scores.append(ndtri(tied))
+        return cls(np.array(columns, dtype=np.int64), tuple(knots), tuple(scores))
+
+    def transform(self, X: Float) -> Float:
+        """[n, d] normal scores, constant outside the range seen; NaN stays."""
+        result = np.empty((len(X), len(self.columns)), dtype=np.float32)
+        for number, column in enumerate(self.columns):
+            result[:, number] = np.interp(X[:, column], self.knots[number], self.scores[number])
+        return result
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "columns": self.columns.tolist(),
+            "knots": [knots.tolist() for knots in self.knots],
+            "scores": [scores.tolist() for scores in self.scores],
+        }
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> RankGauss:
+        """Inverse of :meth:`as_dict`."""
+        return cls(
+            np.array(state["columns"], dtype=np.int64),
+            tuple(np.array(knots, dtype=np.float64) for knots in state["knots"]),
+            tuple(np.array(scores, dtype=np.float64) for scores in state["scores"]),
+        )
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The design matrix of the linear and kernel learners: scores (missing at 0) and missing indicators.
+
+    Columns of a family that go missing together share one indicator, which belongs to that family.
+    """
+
+    ranks: RankGauss
+    indicators: Int
+    """[k] position, in the table's matrix, of one column of each pattern of missingness."""
+    shares: Array
+    """[k] share of rows in which it was missing: what is subtracted from the indicator."""
+
+    @classmethod
+    def fit(cls, X: Float, family_index: Int, min_rows: int = MIN_VALUES) -> Inputs:
+        """Learn from training rows; a pattern counts that is missing and present in ``min_rows`` each."""
+        missing = np.isnan(X)
+        times = missing.sum(axis=0)
+        chosen: dict[tuple[int, bytes], int] = {}
+        for number in np.flatnonzero((times >= min_rows) & (times <= len(X) - min_rows)):
+            chosen.setdefault((int(family_index[number]), np.packbits(missing[:, number]).tobytes()), int(number))
+        indicators = np.array(sorted(chosen.values()), dtype=np.int64)
+        return cls(RankGauss.fit(X), indicators, times[indicators] / max(len(X), 1))
+
+    def transform(self, X: Float) -> Float:
+        """[n, d + k] float32 without NaN."""
+        scores = np.nan_to_num(self.ranks.transform(X), copy=False)
+        absent = np.isnan(X[:, self.indicators]) - self.shares
+        return np.hstack([scores, absent.astype(np.float32)])
+
+    @property
+    def columns(self) -> Int:
+        """[d + k] the table's column that each design column comes from."""
+        return np.concatenate([self.ranks.columns, self.indicators])
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "ranks": self.ranks.as_dict(),
+            "indicators": self.indicators.tolist(),
+            "shares": self.shares.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> Inputs:
+        """Inverse of :meth:`as_dict`."""
+        return cls(
+            RankGauss.from_dict(state["ranks"]),
+            np.array(state["indicators"], dtype=np.int64),
+            np.array(state["shares"], dtype=np.float64),
+        )
+
+
+def _short(values: NDArray[np.floating]) -> Array:
+    """The decimal of fewest digits that tells each value from its neighbours in float32, the table's precision."""
+    return np.array([float(str(one)) for one in values.astype(np.float32)])

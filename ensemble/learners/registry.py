@@ -1,0 +1,49 @@
+"""Which learners there are, which suit a table of a given size, and how one is read from a model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ensemble.learners.base import Learner, Settings, settings_for
+from ensemble.learners.boosting import FullLightGBM, LightGBM, XGBoost
+from ensemble.learners.extra_trees import ExtraTrees
+from ensemble.learners.kernel import KernelMachine
+from ensemble.learners.late_fusion import Networks
+from ensemble.learners.logistic import Logistic
+from ensemble.training_set import Layout
+
+MAX_ROWS = {"kernel": 20_000, "lightgbm_full": 20_000, "extra_trees": 5_000}
+
+
+def default_settings(n_rows: int, n_groups: int) -> dict[str, Settings]:
+    """Learner name to settings, for the learners that suit a table of this size.
+
+    The kernel machine is left out of large tables: its few hundred centres no longer cover them, and it
+    costs more than the boosters. So is the booster at its library's settings: there it is one of its kin. Deep trees
+    split at random cost more still, and add nothing to 18,000 rows (docs/RESULTS.md).
+    ``networks``, for tables that hold little beside the networks' columns, is taken by name only.
+    """
+    names = [name for name in learner_kinds() if n_rows <= MAX_ROWS.get(name, n_rows)]
+    names.remove("networks")
+    return dict.fromkeys(names, settings_for(n_rows, n_groups))
+
+
+def learner_kinds() -> dict[str, Callable[[Layout, Settings], Learner]]:
+    """Name to constructor of every base learner; the order is that of the printed table."""
+    return {
+        "lightgbm": LightGBM,
+        "lightgbm_full": FullLightGBM,
+        "xgboost": XGBoost,
+        "logistic": Logistic,
+        "kernel": KernelMachine,
+        "extra_trees": ExtraTrees,
+        "networks": Networks,
+    }
+
+
+def load_learner(kind: str, folder: Path, stem: str, layout: Layout) -> Learner:
+    """Read one fitted learner of a model folder."""
+    constructor: Any = learner_kinds()[kind]
+    return constructor.load(folder, stem, layout)

@@ -1,0 +1,73 @@
+"""What the report says of the data behind a model: facts of the table and out-of-fold predictions of its clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from features.errors import ModelError
+
+Array = NDArray[np.float64]
+
+
+Int = NDArray[np.int64]
+
+
+STACK = "stack"
+
+
+NO_LEARNER = frozenset({"filename", "label", "group", "fold", "stack_target"})
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """The labelled clips with predictions by models that never saw their group.
+
+    ``p`` holds [n] P(FAKE) at the training prior for each learner, the stack last; ``row`` [n] is the
+    position in the feature table.
+    """
+
+    y: Int
+    group: Int
+    row: Int
+    p: dict[str, Array]
+
+    @property
+    def stack(self) -> Array:
+        """[n] P(FAKE) of the stack."""
+        return self.p[STACK]
+
+
+def read_oof(folder: Path, table: pa.Table) -> OutOfFold:
+    """Out-of-fold predictions of a model folder, matched with the table that it was trained on.
+
+    Raises
+    ------
+    ModelError
+        The folder has none, or they are of other clips than the table.
+    """
+    file = folder / "oof.parquet"
+    if not file.is_file():
+        raise ModelError(f"{file}: no out-of-fold predictions; train the model anew with `python -m ensemble.train`")
+    oof = pq.read_table(file)
+    position = {name: number for number, name in enumerate(table.column("filename").to_pylist())}
+    names = oof.column("filename").to_pylist()
+    if strangers := [name for name in names if name not in position]:
+        raise ModelError(
+            f"{file}: {len(strangers)} of {len(names)} clips are not in the table ({strangers[0]}, ...); "
+            "give the table that the model was trained on"
+        )
+    _, group = np.unique(oof.column("group").to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
+    learners = [name for name in oof.column_names if name not in NO_LEARNER and name != STACK]
+    row = np.array([position[name] for name in names], dtype=np.int64)
+    return OutOfFold(
+        y=np.array([label == "FAKE" for label in oof.column("label").to_pylist()], dtype=np.int64),
+        group=group.astype(np.int64),
+        row=row,
+        p={name: oof.column(name).to_numpy().astype(np.float64) for name in [*learners, STACK]},
+    )

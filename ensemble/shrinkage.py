@@ -1,0 +1,171 @@
+"""Confidence that knows its ground: rows unlike the training table are drawn towards the prior.
+
+Two distances of a row, each counted from what nine in ten training rows stay below, so that a clip like those of the
+training table keeps its log-odds whole; they are of no use as evidence:
+
+- **excess**: how far its cues lie outside the range (5 % to 95 %) of the training rows, in widths of that
+  range, at most 3, averaged over the cues that it has;
+- **missing**: the share of what is usually measured that it lacks.
+
+Its calibrated log-odds keep the part ``1 / (1 + a excess + b missing)`` of their distance to the prior. The
+strengths a and b are those with the least log loss on sources left out; they are 0, and nothing is drawn,
+unless that lowers log loss on sources whose clips they were not chosen by.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble.training_set import Float, Int
+
+Array = NDArray[np.float64]
+EDGES = (0.05, 0.95)
+TYPICAL = 0.9  # quantile of the training rows' own distances
+MAX_EXCESS = 3.0
+STRENGTHS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)  # for both distances; 8 halves a row an eighth of a width outside
+MAX_ROWS = 20_000  # of the training table that the ranges are taken from
+
+
+@dataclass(frozen=True)
+class Shrinkage:
+    """The ranges of the training table, and how strongly leaving them lowers confidence."""
+
+    low: Array
+    """[n_columns] 5 % point of each column; NaN for a column that does not vary."""
+    high: Array
+    """[n_columns] 95 % point."""
+    present: Array
+    """[n_columns] share of training rows that have the column."""
+    typical: Array
+    """[2] excess and missing that nine in ten training rows do not pass."""
+    a: float = 0.0
+    b: float = 0.0
+
+    @classmethod
+    def of(cls, X: Float) -> Shrinkage:
+        """Learn the ranges of training rows; strengths 0."""
+        X = X[:: max(1, len(X) // MAX_ROWS)]
+        low, high = np.full(X.shape[1], np.nan), np.full(X.shape[1], np.nan)
+        for number in range(X.shape[1]):
+            values = X[:, number][~np.isnan(X[:, number])]
+            if len(values) and np.ptp(values) > 0:
+                edges = np.quantile(values, EDGES)
+                if edges[1] > edges[0]:
+                    low[number], high[number] = edges
+        plain = cls(low, high, np.mean(~np.isnan(X), axis=0), np.zeros(2))
+        return replace(plain, typical=np.quantile(plain.distances(X), TYPICAL, axis=0))
+
+    def distances(self, X: Float) -> Array:
+        """[n, 2] excess and missing of each row beyond the typical ones."""
+        width = self.high - self.low
+        outside = np.maximum(np.maximum(self.low - X, X - self.high), 0.0) / width
+        defined = ~np.isnan(outside)
+        excess = np.minimum(np.where(defined, outside, 0.0), MAX_EXCESS).sum(axis=1) / np.maximum(
+            defined.sum(axis=1), 1
+        )
+        missing = np.isnan(X) @ self.present / max(float(self.present.sum()), 1e-12)
+        return np.maximum(np.stack([excess, missing], axis=1) - self.typical, 0.0)
+
+    def kept(self, X: Float) -> Array:
+        """[n] part of the log-odds' distance to the prior that each row keeps, in (0, 1]."""
+        if self.a == self.b == 0:
+            return np.ones(len(X))
+        return kept(self.distances(X), self.a, self.b)
+
+    def with_strengths(self, a: float, b: float) -> Shrinkage:
+        """The same ranges with other strengths."""
+        return replace(self, a=a, b=b)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; undefined ranges become None."""
+        ranges = [
+            None if np.isnan(low) else [low, high]
+            for low, high in zip(self.low.tolist(), self.high.tolist(), strict=True)
+        ]
+        arrays = {"present": self.present.tolist(), "typical": self.typical.tolist()}
+        return {"ranges": ranges, **arrays, "a": self.a, "b": self.b}
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> Shrinkage:
+        """Inverse of :meth:`as_dict`."""
+        ranges = np.array([(np.nan, np.nan) if one is None else one for one in state["ranges"]], dtype=np.float64)
+        ranges = ranges.reshape(-1, 2)
+        present, typical = np.array(state["present"]), np.array(state["typical"])
+        return cls(ranges[:, 0], ranges[:, 1], present, typical, float(state["a"]), float(state["b"]))
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Sources left out: what models that saw none of a row's source (and none of its group) say of it.
+
+    ``rows`` [n] positions in the training set; ``z`` [n] log-odds less those of the prior; ``distances`` [n, 2]
+    to the rows that the models saw; ``part`` [n] which of the left-out parts the row is in;
+    ``weights`` [n] bring the classes to the target prior.
+    """
+
+    rows: Int
+    z: Array
+    prior: float
+    """Log-odds of the prior that ``z`` is counted from."""
+    y: Int
+    distances: Array
+    part: Int
+    weights: Array
+
+    def subset(self, rows: NDArray[np.bool_]) -> LeftOut:
+        """Some of the rows."""
+        return LeftOut(
+            self.rows[rows],
+            self.z[rows],
+            self.prior,
+            self.y[rows],
+            self.distances[rows],
+            self.part[rows],
+            self.weights[rows],
+        )
+
+
+def kept(distances: Array, a: float, b: float) -> Array:
+    """[n] ``1 / (1 + a excess + b missing)``."""
+    return 1 / (1 + distances @ np.array([a, b]))
+
+
+def choose(left_out: LeftOut) -> tuple[float, float]:
+    """The strengths with the least log loss; (0, 0) unless choosing on other sources pays beyond one standard error.
+
+    The error is that of the summed gain over the parts left out, which are the independent pieces of evidence.
+    """
+    parts, part = np.unique(left_out.part, return_inverse=True)
+    if len(parts) < 2:
+        return 0.0, 0.0
+    gains = np.bincount(part, loss(left_out, 0.0, 0.0) - nested_loss(left_out))
+    if not gains.sum() > np.sqrt(len(parts)) * gains.std(ddof=1):
+        return 0.0, 0.0
+    return best(left_out)
+
+
+def best(left_out: LeftOut) -> tuple[float, float]:
+    """The strengths with the least log loss on the rows given, the weaker of equals."""
+    grid = [(a, b) for a in STRENGTHS for b in STRENGTHS]
+    return grid[int(np.argmin([loss(left_out, a, b).mean() for a, b in grid]))]
+
+
+def nested_loss(left_out: LeftOut) -> Array:
+    """[n] weighted loss of each row, by strengths chosen on the other parts."""
+    losses = loss(left_out, 0.0, 0.0)
+    for part in np.unique(left_out.part):
+        out = left_out.part == part
+        if not out.all():
+            a, b = best(left_out.subset(~out))
+            losses[out] = loss(left_out.subset(out), a, b)
+    return losses
+
+
+def loss(left_out: LeftOut, a: float, b: float) -> Array:
+    """[n] weighted log loss of each row after drawing with these strengths."""
+    z = left_out.prior + left_out.z * kept(left_out.distances, a, b)
+    return left_out.weights * (np.logaddexp(0, z) - left_out.y * z)

@@ -1,0 +1,1 @@
+"""One clip: decoding, finding and following faces, and what is observed of them."""

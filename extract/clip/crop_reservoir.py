@@ -1,0 +1,111 @@
+"""Which faces of a track are kept as pictures: a reservoir spread evenly over a stream of unknown length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.clip.decode import Frame
+from extract.clip.square_crop import SquareCrop
+from features.observation import CROP_MAX_PX, CROP_SCALE, CROPS_PER_TRACK, PATCH_SIDES_PX
+
+EMPTY = np.empty((0, 0), np.uint8)
+GRID_PX = 8  # patches keep the frame's own grid of coding blocks
+SPARE = 4  # faces kept above those wanted: some turn out to be unusable
+GRID_STEPS = 5  # the background patch is sought on a grid of so many places a side
+
+
+@dataclass
+class CropRecord:
+    """One kept face: the crop, the same square a frame later, and native patches of face and background."""
+
+    sample: int
+    square: SquareCrop
+    crop: NDArray[np.uint8]
+    next_luma: NDArray[np.uint8]
+    patch_face: NDArray[np.uint8]
+    patch_background: NDArray[np.uint8]
+
+
+class CropReservoir:
+    """Keeps every ``stride``-th sample of a track; when twice too many are kept, every second goes.
+
+    Memory is bounded and what is kept depends on the frames alone, however long the clip turns out to be.
+    """
+
+    def __init__(self, frames_expected: int) -> None:
+        self._stride = max(1, frames_expected // (CROPS_PER_TRACK + SPARE))
+        self._records: list[CropRecord] = []
+        self.background: SquareCrop | None = None
+
+    def wants(self, sample: int) -> bool:
+        """True when the track's ``sample``-th frame should be kept."""
+        return sample % self._stride == 0
+
+    def take(
+        self, sample: int, frame: Frame, box: NDArray[np.float32], centre: NDArray[np.float32], faces: list[SquareCrop]
+    ) -> None:
+        """Keep the face in ``box`` [4]; ``centre`` [2] is its landmarks' centroid, ``faces`` all dilated faces."""
+        square = SquareCrop.around(box, CROP_SCALE)
+        side = float(max(box[2] - box[0], box[3] - box[1]))
+        patch = next((size for size in PATCH_SIDES_PX if side >= size), 0)
+        face, background = EMPTY, EMPTY
+        if patch:
+            corner = [GRID_PX * round((float(middle) - patch / 2) / GRID_PX) for middle in centre]
+            face = SquareCrop(corner[0], corner[1], patch).cut(frame.luma)
+            self.background = background_square(frame.luma, patch, like=face, avoid=faces)
+            background = self.background.cut(frame.luma) if self.background else EMPTY
+        crop = square.cut(frame.rgb(), min(square.side, CROP_MAX_PX))
+        self._records.append(CropRecord(sample, square, crop, EMPTY, face, background))
+        if len(self._records) > 2 * CROPS_PER_TRACK:
+            self._records, self._stride = self._records[::2], 2 * self._stride
+
+    def follow(self, sample: int, luma: NDArray[np.uint8]) -> None:
+        """Add the neighbouring frame's luma to a crop taken one sample before."""
+        if self._records and self._records[-1].sample == sample - 1:
+            record = self._records[-1]
+            record.next_luma = record.square.cut(luma, record.crop.shape[0])
+
+    def chosen(self, usable: NDArray[np.bool_]) -> list[CropRecord]:
+        """At most ``CROPS_PER_TRACK`` records, evenly spread over those at ``usable`` [m] samples."""
+        good = [record for record in self._records if usable[record.sample]]
+        if len(good) <= CROPS_PER_TRACK:
+            return good
+        positions = (np.arange(CROPS_PER_TRACK) + 0.5) * len(good) / CROPS_PER_TRACK
+        return [good[int(position)] for position in positions]
+
+
+def background_square(
+    luma: NDArray[np.uint8], side: int, *, like: NDArray[np.uint8], avoid: list[SquareCrop]
+) -> SquareCrop | None:
+    """The square of ``side`` px off every face whose gradient energy is nearest the face's; None without room."""
+    height, width = luma.shape
+    wanted = _energy(like)
+    best: tuple[float, SquareCrop] | None = None
+    for top in _places(height - side):
+        for left in _places(width - side):
+            square = SquareCrop(left, top, side)
+            if any(_meet(square, face) for face in avoid):
+                continue
+            gap = abs(_energy(square.cut(luma)) - wanted)
+            if best is None or gap < best[0]:
+                best = (gap, square)
+    return best[1] if best else None
+
+
+def _places(last: int) -> list[int]:
+    """Some places from 0 to ``last``, on the block grid; none where the square does not fit."""
+    if last < 0:
+        return []
+    return sorted({GRID_PX * int(place // GRID_PX) for place in np.linspace(0, last, GRID_STEPS)})
+
+
+def _energy(patch: NDArray[np.uint8]) -> float:
+    image = patch.astype(np.float32)
+    return float(np.log1p(np.abs(np.diff(image, axis=0)).mean() + np.abs(np.diff(image, axis=1)).mean()))
+
+
+def _meet(a: SquareCrop, b: SquareCrop) -> bool:
+    return a.left < b.left + b.side and b.left < a.left + a.side and a.top < b.top + b.side and b.top < a.top + a.side

@@ -1,0 +1,190 @@
+"""Where the faces are, and their 68 landmarks.
+
+Detection is BlazeFace (Bazarevsky et al. 2019, "BlazeFace: sub-millisecond neural face detection on mobile
+GPUs") as published by MediaPipe: the full-range model finds small and middling faces, the back model large
+ones, and the latter on a shrunken image those that fill the frame. A ladder tries what worked last, then the
+others, then square tiles, then dlib's frontal detector.
+Landmarks are dlib's 68-point predictor (Kazemi & Sullivan 2014), trained on iBUG 300-W.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from artifacts import PRETRAINED
+from features.networks.dlib_models import dlib_model
+
+MIN_SCORE = 0.6
+CLOSE_UP_FILL = 0.6
+MAX_OVERLAP = 0.3  # intersection over union above which the weaker of two boxes goes
+LANDMARK_SIDE_PX = 256  # side of the grey square that the landmark predictor sees
+LANDMARK_SCALE = 1.5  # that square's side over the face box's
+
+Grey = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Face:
+    """A detected face: ``box`` is left, top, right, bottom in px of the searched image."""
+
+    box: tuple[float, float, float, float]
+    score: float
+
+    @property
+    def side(self) -> float:
+        """Longer side of the box in px."""
+        return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
+
+
+def iou(a: tuple[float, ...] | NDArray[np.float32], b: tuple[float, ...] | NDArray[np.float32]) -> float:
+    """Intersection over union of two boxes (left, top, right, bottom); 0 where they do not meet."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    common = width * height
+    return float(common / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common))
+
+
+class BlazeFace:
+    """One of MediaPipe's BlazeFace models on a letterboxed grey image.
+
+    ``strides`` lists (stride, anchors per cell); anchors sit at cell centres and have unit size.
+    """
+
+    def __init__(self, file: str, *, strides: tuple[tuple[int, int], ...]) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._net = Interpreter(model_path=str(PRETRAINED / file), num_threads=1)
+        self._net.allocate_tensors()
+        self._input = self._net.get_input_details()[0]
+        self.side: int = int(self._input["shape"][1])
+        outputs = sorted(self._net.get_output_details(), key=lambda one: int(one["shape"][-1]))
+        self._scores, self._boxes = (one["index"] for one in outputs)
+        self._anchors = np.concatenate([self._grid(stride, count) for stride, count in strides])
+
+    def _grid(self, stride: int, count: int) -> NDArray[np.float32]:
+        cells = (np.arange(self.side // stride, dtype=np.float32) + 0.5) * stride / self.side
+        x, y = np.meshgrid(cells, cells)
+        return np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), count, axis=0)
+
+    def detect(self, grey: Grey, *, fill: float = 1.0) -> list[Face]:
+        """Faces of a grey image [h, w], strongest first.
+
+        ``fill`` is the share of the network's square that the image's longer side takes: with less than all of
+        it, a face that fills the image comes within the network's range.
+        """
+        height, width = grey.shape
+        scale = fill * self.side / max(height, width)
+        margin = round((1 - fill) / 2 * self.side)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        canvas = np.zeros((self.side, self.side), np.float32)
+        canvas[margin : margin + size[1], margin : margin + size[0]] = small
+        canvas = canvas / 127.5 - 1.0
+        self._net.set_tensor(self._input["index"], np.repeat(canvas[None, :, :, None], 3, axis=3))
+        self._net.invoke()
+        logits = self._net.get_tensor(self._scores)[0, :, 0]
+        scores = 1.0 / (1.0 + np.exp(-np.clip(logits, -80.0, 80.0)))
+        likely = np.flatnonzero(scores >= MIN_SCORE)
+        if not likely.size:
+            return []
+        raw = self._net.get_tensor(self._boxes)[0, likely, :4] / self.side
+        corners = raw[:, :2] + self._anchors[likely] - raw[:, 2:] / 2
+        rectangles = (np.concatenate([corners, raw[:, 2:]], axis=1) * self.side - (margin, margin, 0, 0)) / scale
+        kept = cv2.dnn.NMSBoxes(rectangles.tolist(), scores[likely].tolist(), MIN_SCORE, MAX_OVERLAP)
+        return [
+            Face((x, y, x + w, y + h), float(scores[likely[i]]))
+            for i in np.ravel(kept)
+            for x, y, w, h in [rectangles[i].tolist()]
+        ]
+
+
+class FaceDetector:
+    """A ladder of detectors that starts with the step that found a face last.
+
+    The state makes a clip cheap; :meth:`reset` between clips makes results independent of their order.
+    """
+
+    def __init__(self) -> None:
+        full_range = BlazeFace("face_detection_full_range.tflite", strides=((4, 1),))
+        self._back = BlazeFace("face_detection_back.tflite", strides=((16, 2), (32, 6)))
+        close_up = functools.partial(self._back.detect, fill=CLOSE_UP_FILL)
+        self._steps: tuple[Callable[[Grey], list[Face]], ...] = (full_range.detect, self._back.detect, close_up)
+        self._preferred = 0
+
+    def reset(self) -> None:
+        """Forget what worked last."""
+        self._preferred = 0
+
+    def detect(self, grey: Grey, *, thorough: bool) -> list[Face]:
+        """Faces of a grey image, strongest first.
+
+        ``thorough`` goes on to overlapping square tiles and dlib's frontal detector when the whole image
+        shows nothing; ten times the cost, for a clip that has shown no face yet.
+        """
+        order = [self._preferred, *(step for step in range(len(self._steps)) if step != self._preferred)]
+        for step in order:
+            if found := self._steps[step](grey):
+                self._preferred = step
+                return found
+        if not thorough:
+            return []
+        return self._tiles(grey) or _dlib_faces(grey)
+
+    def _tiles(self, grey: Grey) -> list[Face]:
+        height, width = grey.shape
+        side = min(height, width)
+        starts = np.unique(np.linspace(0, max(height, width) - side, 3).astype(int))
+        found: list[Face] = []
+        for start in starts.tolist() if height != width else []:
+            x, y = (start, 0) if width > height else (0, start)
+            for face in self._back.detect(grey[y : y + side, x : x + side]):
+                left, top, right, bottom = face.box
+                moved = Face((left + x, top + y, right + x, bottom + y), face.score)
+                if all(iou(moved.box, other.box) < MAX_OVERLAP for other in found):
+                    found.append(moved)
+        return sorted(found, key=lambda face: -face.score)
+
+
+DLIB_SEARCH_PX = 720  # longer side of the image that dlib's detector searches
+
+
+def _dlib_faces(grey: Grey) -> list[Face]:
+    scale = min(1.0, DLIB_SEARCH_PX / max(grey.shape))
+    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
+    rectangles, scores, _ = _dlib_detector().run(np.ascontiguousarray(small), 1, 0.0)
+    return [
+        Face((r.left() / scale, r.top() / scale, r.right() / scale, r.bottom() / scale), float(min(1.0, 0.6 + s / 2)))
+        for r, s in zip(rectangles, scores, strict=True)
+    ]
+
+
+@functools.cache
+def _dlib_detector():  # type: ignore[no-untyped-def]  # dlib has no type stubs
+    import dlib
+
+    return dlib.get_frontal_face_detector()
+
+
+@functools.cache
+def shape_predictor():  # type: ignore[no-untyped-def]
+    """The 68-point landmark predictor of dlib, loaded once a process."""
+    import dlib
+
+    return dlib.shape_predictor(dlib_model("shape_predictor_68_face_landmarks.dat"))
+
+
+def landmarks(square: Grey, box: NDArray[np.float32] | tuple[float, ...]) -> NDArray[np.float32]:
+    """68 landmarks [68, 2] of the face inside ``box`` (px of ``square``); whole pixels, as dlib gives them."""
+    import dlib
+
+    rectangle = dlib.rectangle(*(round(float(v)) for v in box))
+    shape = shape_predictor()(square, rectangle)
+    return np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float32)

@@ -1,0 +1,204 @@
+"""The pass itself: from a clip to its Observation.
+
+Every frame is decoded once, and its luma serves everything: duplicates, cuts, detection, landmarks, flow,
+crops. Colour is touched only where a crop is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.clip.decode import FULL_LEVELS, Frame
+from extract.clip.faces import FaceDetector
+from extract.clip.track_linking import linked
+from extract.clip.tracks import TrackBuilder, Tracker
+from features.families.identity import DIMENSIONS
+from features.networks.face_embedding import with_embeddings
+from features.observation import Observation, Track
+
+DETECT_EVERY_S = 0.4
+RECHECK_FRAMES = 3  # a doubtful track is looked for again no sooner than this
+THUMB_STEP = 16  # every 16th pixel of every 16th row tells duplicates and cuts
+CUT_LEVELS = 20.0  # a cut changes the thumbnail by more grey levels than this on average ...
+CUT_CORRELATION = 0.6  # ... and leaves less of its pattern than this
+MIN_TRACK_S = 1.0  # a person counts when seen for this long, or for half of a shorter clip
+MIN_FACE_PX = 24.0
+MAX_TRACKS = 3
+
+
+class Footage(Protocol):
+    """What can be observed: an opened clip, or a still."""
+
+    @property
+    def frames_expected(self) -> int:
+        """Number of frames as announced; 0 where unknown."""
+        ...
+
+    def frames(self) -> Iterator[Frame]:
+        """Upright frames, times increasing."""
+        ...
+
+    def audio(self) -> tuple[NDArray[np.float32] | None, float]:
+        """Mono sound at 16 kHz and the time of its first sample."""
+        ...
+
+    def warnings(self) -> tuple[str, ...]:
+        """What went wrong while reading."""
+        ...
+
+
+class Observer:
+    """Loads the detectors once and observes clip after clip; nothing of a clip stays for the next.
+
+    Parameters
+    ----------
+    identities
+        Compute the face embeddings that the identity family needs, the dearest part of a short clip.
+    """
+
+    def __init__(self, *, identities: bool = True) -> None:
+        cv2.setNumThreads(1)
+        self._detector = FaceDetector()
+        self._identities = identities
+
+    def observe(self, clip: Footage) -> Observation:
+        """One pass over a clip.
+
+        Raises
+        ------
+        ClipError
+            The clip can't be read, or holds no frame.
+        """
+        self._detector.reset()
+        scene = _Scene(self._detector, frames_expected=clip.frames_expected)
+        for frame in clip.frames():
+            scene.add(frame)
+        audio, audio_start_s = clip.audio()
+        times = np.array(scene.times, np.float64)
+        step = float(np.diff(times).mean()) if len(times) > 1 else 0.0
+        tracks, n_faces = _tracks(scene.tracker.finish(), times, scene.cuts, identities=self._identities)
+        return Observation(
+            times_s=times,
+            frame_size=scene.size,
+            duration_s=float(times[-1] - times[0] + step),
+            duplicate=np.array(scene.duplicate, bool),
+            tracks=tracks,
+            audio=audio,
+            audio_start_s=audio_start_s,
+            n_faces=n_faces,
+            luma_levels=scene.levels,
+            warnings=clip.warnings(),
+        )
+
+
+class _Scene:
+    """Goes through the frames: when to detect, where the cuts are, which frames repeat."""
+
+    def __init__(self, detector: FaceDetector, *, frames_expected: int) -> None:
+        self.tracker = Tracker(frames_expected)
+        self.times: list[float] = []
+        self.duplicate: list[bool] = []
+        self.cuts: list[int] = []
+        self.size = (0, 0)
+        self.levels = FULL_LEVELS
+        self._detector = detector
+        self._detect_at_s = -np.inf
+        self._detected_index = -RECHECK_FRAMES
+        self._searches = 0
+        self._luma: NDArray[np.uint8] | None = None
+        self._thumb: NDArray[np.float32] | None = None
+
+    def add(self, frame: Frame) -> None:
+        luma = frame.luma
+        if self._luma is not None and luma.shape != self._luma.shape:  # the stream changed its size on the way
+            luma = cv2.resize(luma, self.size, interpolation=cv2.INTER_AREA)
+            frame.replace_luma(luma)
+        self.levels = frame.levels
+        self.size = (luma.shape[1], luma.shape[0])
+        self.times.append(frame.time_s)
+        thumb, before = _thumb(luma), self._thumb
+        same = before is not None and np.array_equal(thumb, before)
+        self.duplicate.append(bool(same and self._luma is not None and np.array_equal(luma, self._luma)))
+        cut = before is not None and _is_cut(thumb, before)
+        if cut:
+            self.cuts.append(frame.index)
+            self.tracker.cut()
+        if cut or self._due(frame):
+            self._detect(frame)
+        self.tracker.follow(frame, self._luma)
+        self._luma, self._thumb = luma, thumb
+
+    def _due(self, frame: Frame) -> bool:
+        doubt = self.tracker.doubtful and frame.index - self._detected_index >= RECHECK_FRAMES
+        return doubt or frame.time_s >= self._detect_at_s
+
+    def _detect(self, frame: Frame) -> None:
+        found_before = bool(self.tracker.open or self.tracker.closed)
+        self._searches += 1
+        thorough = not found_before and self._searches & (self._searches - 1) == 0  # the 1st, 2nd, 4th, 8th, ...
+        self.tracker.detections(self._detector.detect(frame.luma, thorough=thorough))
+        self._detect_at_s, self._detected_index = frame.time_s + DETECT_EVERY_S, frame.index
+
+
+def _thumb(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
+    step = max(1, min(THUMB_STEP, min(luma.shape) // 8))
+    return luma[::step, ::step].astype(np.float32)
+
+
+def _is_cut(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
+    if a.shape != b.shape or np.abs(a - b).mean() <= CUT_LEVELS:
+        return False
+    if not (a.std() and b.std()):
+        return True
+    return bool(np.corrcoef(a.ravel(), b.ravel())[0, 1] < CUT_CORRELATION)
+
+
+def _tracks(
+    builders: list[TrackBuilder], times: NDArray[np.float64], cuts: list[int], *, identities: bool
+) -> tuple[tuple[Track, ...], int]:
+    """The people that count, main person first (longest times largest), and how many there are."""
+    length = float(times[-1] - times[0])
+    least = min(MIN_TRACK_S, length / 2)
+    kept: list[tuple[float, Track]] = []
+    for track in linked([_track(builder) for builder in builders], times, cuts):
+        seen = np.isfinite(track.landmarks[:, 0, 0])
+        lasts = float(times[track.frame_index[-1]] - times[track.frame_index[0]])
+        sides = np.maximum(track.box[:, 2] - track.box[:, 0], track.box[:, 3] - track.box[:, 1])
+        if seen.any() and lasts >= least and np.median(sides) >= MIN_FACE_PX:
+            kept.append((float(seen.sum() * np.median(sides) ** 2), track))
+    kept.sort(key=lambda item: -item[0])
+    chosen = [track for _, track in kept[:MAX_TRACKS]]
+    if identities:
+        chosen = [with_embeddings(track, main=number == 0) for number, track in enumerate(chosen)]
+    return tuple(chosen), len(kept)
+
+
+def _track(builder: TrackBuilder) -> Track:
+    """A builder's samples as arrays; what came after the last confirming detection is not believed."""
+    samples = builder.samples
+    landmarks = np.stack(samples.landmarks)
+    flow = np.stack(samples.flow)
+    landmarks[builder.confirmed :] = np.nan
+    flow[builder.confirmed :] = np.nan
+    crops = builder.crops.chosen(np.isfinite(landmarks[:, 0, 0]))
+    return Track(
+        frame_index=np.array(samples.frame_index, np.int32),
+        landmarks=landmarks,
+        flow=flow,
+        box=np.stack(samples.box),
+        detector_score=np.array(samples.detector_score, np.float32),
+        region_rgb=np.stack(samples.region_rgb),
+        sharpness=np.stack(samples.sharpness),
+        crop_index=np.array([record.sample for record in crops], np.int32),
+        crop_box=np.array([record.square for record in crops], np.float32).reshape(-1, 3),
+        crops=tuple(record.crop for record in crops),
+        embedding=np.full((len(crops), DIMENSIONS), np.nan, np.float32),
+        crops_next=tuple(record.next_luma for record in crops),
+        patch_face=tuple(record.patch_face for record in crops),
+        patch_background=tuple(record.patch_background for record in crops),
+    )

@@ -1,0 +1,97 @@
+"""Joining pieces of tracks that show one person: across short gaps and across cuts."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.clip.faces import iou
+from features.networks.face_embedding import embeddings
+from features.observation import CROPS_PER_TRACK, Track
+
+MAX_GAP_S = 1.0
+MIN_IOU = 0.3
+MAX_IDENTITY_DISTANCE = 0.5  # dlib's embedding; same person below 0.6, stricter here
+RAGGED = frozenset({"crops", "crops_next", "patch_face", "patch_background"})
+
+
+def linked(pieces: list[Track], times: NDArray[np.float64], cuts: list[int]) -> list[Track]:
+    """Tracks with the pieces of one person joined, in the order they begin.
+
+    Two pieces are joined when the second begins at most a second after the first ends, and their boxes meet
+    with no cut between, or dlib's embeddings of their middle crops are nearer than 0.5.
+    """
+    tracks: list[Track] = []
+    faces: dict[int, tuple[Track, NDArray[np.float64] | None]] = {}  # with the track: a freed one's id is given anew
+
+    def face(track: Track) -> NDArray[np.float64] | None:
+        if id(track) not in faces:
+            faces[id(track)] = (track, _face(track))
+        return faces[id(track)][1]
+
+    for piece in sorted(pieces, key=lambda track: (int(track.frame_index[0]), -len(track))):
+        for position, track in enumerate(tracks):
+            first, last = int(piece.frame_index[0]), int(track.frame_index[-1])
+            if first <= last or times[first] - times[last] > MAX_GAP_S:
+                continue
+            near = iou(track.box[-1], piece.box[0]) >= MIN_IOU and not any(last < cut <= first for cut in cuts)
+            if near or _distance(face(track), face(piece)) < MAX_IDENTITY_DISTANCE:
+                tracks[position] = joined(track, piece)
+                break
+        else:
+            tracks.append(piece)
+    return tracks
+
+
+def joined(first: Track, second: Track) -> Track:
+    """The second track after the first; the frames between count as lost, crops stay evenly spread."""
+    gap = np.arange(first.frame_index[-1] + 1, second.frame_index[0], dtype=np.int32)
+    offset = len(first) + len(gap)
+    second = replace(second, crop_index=second.crop_index + np.int32(offset), flow=_without_start(second.flow))
+    values = {}
+    for one in fields(Track):
+        a, b = getattr(first, one.name), getattr(second, one.name)
+        if one.name in RAGGED:
+            values[one.name] = a + b
+        elif one.name in {"crop_index", "crop_box", "embedding"}:
+            values[one.name] = np.concatenate([a, b])
+        else:
+            values[one.name] = np.concatenate([a, _filling(one.name, a, gap), b])
+    return _thinned(Track(**values))
+
+
+def _without_start(flow: NDArray[np.float32]) -> NDArray[np.float32]:
+    flow = flow.copy()
+    flow[0] = np.nan
+    return flow
+
+
+def _filling(name: str, like: NDArray[np.float32], gap: NDArray[np.int32]) -> NDArray[np.float32] | NDArray[np.int32]:
+    if name == "frame_index":
+        return gap
+    if name == "box":  # the face is expected where it was
+        return np.repeat(like[-1:], len(gap), axis=0)
+    return np.full((len(gap), *like.shape[1:]), 0.0 if name == "detector_score" else np.nan, like.dtype)
+
+
+def _thinned(track: Track) -> Track:
+    count = len(track.crops)
+    if count <= CROPS_PER_TRACK:
+        return track
+    chosen = [int(position) for position in (np.arange(CROPS_PER_TRACK) + 0.5) * count / CROPS_PER_TRACK]
+    values: dict[str, Any] = {name: tuple(getattr(track, name)[i] for i in chosen) for name in RAGGED}
+    values |= {name: getattr(track, name)[chosen] for name in ("crop_index", "crop_box", "embedding")}
+    return replace(track, **values)
+
+
+def _face(track: Track) -> NDArray[np.float64] | None:
+    if not track.crops:
+        return None
+    return embeddings(track, np.array([len(track.crops) // 2]))[0]
+
+
+def _distance(a: NDArray[np.float64] | None, b: NDArray[np.float64] | None) -> float:
+    return float("inf") if a is None or b is None else float(np.linalg.norm(a - b))

@@ -1,0 +1,219 @@
+"""From detections to people: one :class:`TrackBuilder` follows one face, :class:`Tracker` all of a clip.
+
+A face is detected rarely and followed in between: optical flow carries the landmarks' box on, the landmark
+predictor looks inside it, and the next detection confirms or ends the track. A cut ends every track.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.clip.crop_reservoir import CropReservoir
+from extract.clip.decode import Frame
+from extract.clip.faces import LANDMARK_SCALE, LANDMARK_SIDE_PX, Face, iou, landmarks
+from extract.clip.square_crop import SquareCrop
+
+MIN_IOU = 0.3  # a detection belongs to the track whose box it meets by at least this (RECIPES, tracks)
+MAX_FACES = 3  # people followed at the same time
+DETECTION_PULL = 0.5  # share of the way from the carried box to a confirming detection
+SQUARE_SLACK = 0.05  # the square is held while the box stays within this share of its side
+FLOW_WINDOW: dict[str, Any] = {"winSize": (15, 15), "maxLevel": 2, "criteria": (3, 10, 0.03)}  # Sun et al. 2021
+FLOW_MARGIN_PX = 24  # around the landmarks: motion from frame to frame, and the window
+MAX_FLOW_GAP_PX = 2.0 * LANDMARK_SIDE_PX / 400  # forward-backward gap of a trusted point, Sun et al. 2021
+MAX_MISSES = 2  # detections in a row without the face that end its track
+MIN_FLOW_SHARE = 0.3  # share of trusted points below which the face must be looked for anew
+
+Points = NDArray[np.float32]
+
+
+@dataclass
+class Samples:
+    """What a track gathers frame by frame."""
+
+    frame_index: list[int] = field(default_factory=list)
+    landmarks: list[Points] = field(default_factory=list)
+    flow: list[Points] = field(default_factory=list)
+    box: list[Points] = field(default_factory=list)
+    detector_score: list[float] = field(default_factory=list)
+    region_rgb: list[Points] = field(default_factory=list)
+    sharpness: list[Points] = field(default_factory=list)
+
+
+class TrackBuilder:
+    """Follows one face from the detection that found it."""
+
+    def __init__(self, face: Face, *, frames_expected: int) -> None:
+        self.box = np.array(face.box, np.float32)
+        self.score = face.score
+        self.samples = Samples()
+        self.crops = CropReservoir(frames_expected)
+        self.misses = 0
+        self.confirmed = 0  # samples up to the last detection that met the face
+        self.doubtful = False
+        self._square = SquareCrop.around(self.box, LANDMARK_SCALE)
+        self._patch: NDArray[np.uint8] | None = None
+
+    def __len__(self) -> int:
+        return len(self.samples.frame_index)
+
+    @property
+    def last_landmarks(self) -> Points:
+        """[68, 2] of the newest sample, px of the frame."""
+        return self.samples.landmarks[-1]
+
+    def follow(self, frame: Frame, previous: NDArray[np.uint8] | None) -> None:
+        """Add the frame: carry the box by optical flow from the ``previous`` luma, then find the landmarks."""
+        flow = np.full((68, 2), np.nan, np.float32)
+        if len(self) and previous is not None:
+            flow = self._flow(frame.luma, previous)
+            moved = flow - self.last_landmarks
+            trusted = np.isfinite(moved[:, 0])
+            self.doubtful = bool(trusted.mean() < MIN_FLOW_SHARE)
+            if not self.doubtful:
+                self.box = self.box + np.tile(np.median(moved[trusted], axis=0), 2).astype(np.float32)
+        if not self._square.fits(self.box, LANDMARK_SCALE, slack=SQUARE_SLACK) or self._patch is None:
+            self._square = SquareCrop.around(self.box, LANDMARK_SCALE)
+            self._patch = self._square.cut(frame.luma, LANDMARK_SIDE_PX)
+        corners = self._square.to_square(self.box.reshape(2, 2), LANDMARK_SIDE_PX).ravel()
+        points = self._square.to_frame(landmarks(self._patch, corners), LANDMARK_SIDE_PX)
+        self._add(frame, points, flow, corners)
+
+    def _flow(self, luma: NDArray[np.uint8], previous: NDArray[np.uint8]) -> Points:
+        """Where the last landmarks went; NaN where forward and backward flow disagree. Renews the patch."""
+        if not self._square.fits(self.box, LANDMARK_SCALE, slack=SQUARE_SLACK) or self._patch is None:
+            self._square = SquareCrop.around(self.box, LANDMARK_SCALE)
+            self._patch = self._square.cut(previous, LANDMARK_SIDE_PX)
+        old, new = self._patch, self._square.cut(luma, LANDMARK_SIDE_PX)
+        start = self._square.to_square(self.last_landmarks, LANDMARK_SIDE_PX)
+        corner, region = _around(start)
+        start, before, after = start - corner, old[region], new[region]
+        ahead, found, _ = cv2.calcOpticalFlowPyrLK(before, after, start, None, **FLOW_WINDOW)
+        back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, ahead, None, **FLOW_WINDOW)
+        trusted = (found.ravel() == 1) & (found_back.ravel() == 1)
+        trusted &= np.linalg.norm(back - start, axis=1) <= MAX_FLOW_GAP_PX
+        self._patch = new
+        arrived = self._square.to_frame(ahead + corner, LANDMARK_SIDE_PX)
+        return np.where(trusted[:, None], arrived, np.nan).astype(np.float32)
+
+    def _add(self, frame: Frame, points: Points, flow: Points, corners: Points) -> None:
+        samples = self.samples
+        samples.frame_index.append(frame.index)
+        samples.landmarks.append(points)
+        samples.flow.append(flow)
+        samples.box.append(self.box.copy())
+        samples.detector_score.append(self.score)
+        samples.region_rgb.append(frame.mean_rgb(_regions(points, self.crops.background)))
+        samples.sharpness.append(self._sharpness(frame.luma, corners))
+        self.crops.follow(len(self) - 1, frame.luma)
+
+    def _sharpness(self, luma: NDArray[np.uint8], corners: Points) -> Points:
+        assert self._patch is not None
+        response = _sharpness_map(self._patch)
+        left, top, right, bottom = np.clip(np.round(corners), 0, LANDMARK_SIDE_PX).astype(int)
+        inside = response[top:bottom, left:right]
+        face = cv2.mean(inside)[0] if inside.size else np.nan
+        outside = response.size - inside.size
+        ring = (cv2.mean(response)[0] * response.size - face * inside.size) / outside if outside else np.nan
+        background = self.crops.background
+        behind = cv2.mean(_sharpness_map(background.cut(luma)))[0] if background is not None else np.nan
+        return np.array([face, ring, behind], np.float32)
+
+    def confirm(self, face: Face) -> None:
+        """A detection met the face: it is there, and its box is pulled towards the detector's."""
+        self.box = self.box + DETECTION_PULL * (np.array(face.box, np.float32) - self.box)
+        self.score, self.misses, self.confirmed = face.score, 0, len(self)
+
+    def miss(self) -> bool:
+        """A detection did not show the face; True when the track ends here."""
+        self.misses += 1
+        return self.misses >= MAX_MISSES
+
+
+def _around(points: Points) -> tuple[Points, tuple[slice, slice]]:
+    """Left and top of the part of the landmark square that optical flow has to see, and the part itself."""
+    low = np.clip(np.floor(points.min(axis=0)) - FLOW_MARGIN_PX, 0, LANDMARK_SIDE_PX - 2 * FLOW_MARGIN_PX)
+    high = np.clip(np.ceil(points.max(axis=0)) + FLOW_MARGIN_PX, low + 2 * FLOW_MARGIN_PX, LANDMARK_SIDE_PX)
+    (left, top), (right, bottom) = low.astype(int), high.astype(int)
+    return low.astype(np.float32), (slice(top, bottom), slice(left, right))
+
+
+def _sharpness_map(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return cv2.convertScaleAbs(cv2.Laplacian(image, cv2.CV_16S))
+
+
+def _regions(points: Points, background: SquareCrop | None) -> Points:
+    """Boxes [4, 4] of forehead, right cheek, left cheek and background, for the skin colour series."""
+    scale = float(np.linalg.norm(points[36:42].mean(axis=0) - points[42:48].mean(axis=0)))
+    brows = points[[19, 20, 23, 24]].mean(axis=0)
+    forehead = [brows[0] - 0.4 * scale, brows[1] - 0.4 * scale, brows[0] + 0.4 * scale, brows[1] - 0.1 * scale]
+    boxes = [forehead]
+    for ring in ([2, 31, 41, 48], [14, 35, 46, 54]):
+        x, y = points[ring].mean(axis=0)
+        boxes.append([x - 0.15 * scale, y - 0.15 * scale, x + 0.15 * scale, y + 0.15 * scale])
+    if background is None:
+        boxes.append([np.nan] * 4)
+    else:
+        left, top, side = background
+        boxes.append([left, top, left + side, top + side])
+    return np.array(boxes, np.float32)
+
+
+class Tracker:
+    """All faces of a clip: feeds every frame to the open tracks, and detections to confirm or open them."""
+
+    def __init__(self, frames_expected: int) -> None:
+        self._frames_expected = frames_expected
+        self.open: list[TrackBuilder] = []
+        self.closed: list[TrackBuilder] = []
+
+    @property
+    def doubtful(self) -> bool:
+        """True when a track has lost hold of its face since the last detection."""
+        return any(builder.doubtful for builder in self.open)
+
+    def cut(self) -> None:
+        """The scene changed: nobody is where he was. Faces not missed since were there to the end of the scene."""
+        for builder in self.open:
+            builder.confirmed = max(builder.confirmed, len(builder) if builder.misses == 0 else 0)
+        self.closed += self.open
+        self.open = []
+
+    def detections(self, faces: list[Face]) -> None:
+        """Give each detection to the track it meets best; open tracks for the others, end those not met."""
+        pairs = sorted(
+            ((iou(face.box, builder.box), i, j) for i, face in enumerate(faces) for j, builder in enumerate(self.open)),
+            reverse=True,
+        )
+        taken: dict[int, int] = {}
+        for overlap, i, j in pairs:
+            if overlap >= MIN_IOU and i not in taken and j not in taken.values():
+                taken[i] = j
+                self.open[j].confirm(faces[i])
+        ended = [b for j, b in enumerate(self.open) if j not in taken.values() and b.miss()]
+        self.closed += ended
+        self.open = [builder for builder in self.open if builder not in ended]
+        new = sorted((face for i, face in enumerate(faces) if i not in taken), key=lambda face: -face.side)
+        for face in new[: MAX_FACES - len(self.open)]:
+            self.open.append(TrackBuilder(face, frames_expected=self._frames_expected))
+
+    def follow(self, frame: Frame, previous: NDArray[np.uint8] | None) -> None:
+        """Feed a frame to every open track, then keep the crops that are due."""
+        for builder in self.open:
+            builder.follow(frame, previous)
+            builder.confirmed = builder.confirmed or len(builder)
+        faces = [SquareCrop.around(builder.box, LANDMARK_SCALE) for builder in self.open]
+        for builder in self.open:
+            sample = len(builder) - 1
+            if builder.crops.wants(sample):
+                centre = builder.last_landmarks.mean(axis=0)
+                builder.crops.take(sample, frame, builder.box, centre, faces)
+
+    def finish(self) -> list[TrackBuilder]:
+        """All tracks of the clip, in the order they ended."""
+        self.cut()
+        return [builder for builder in self.closed if len(builder)]

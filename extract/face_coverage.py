@@ -1,0 +1,108 @@
+"""In how many of a clip's frames a face was followed, and pictures of the clips with the fewest.
+
+For each clip with a kept observation, the share of its frames in which the main person has landmarks. The sheet
+shows frames of the clips with the least, with what was found drawn in, so that a person can judge whether a face was
+missed or none was there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.dataset import Clip, find_clips
+from features import observation
+from features.errors import ClipError, DatasetError
+from features.observation import Observation
+
+FRAMES, CELL_PX = 6, 240  # of a row of the sheet
+GREEN, TEXT = (80, 220, 80), (235, 235, 235)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of one clip was followed; ``share`` is 0 without a person."""
+
+    clip: Clip
+    observed: Observation
+    share: float
+
+
+def share_followed(observed: Observation) -> float:
+    """Share of the frames in which any person has landmarks."""
+    followed = np.zeros(len(observed.times_s), bool)
+    for track in observed.tracks:
+        followed[track.frame_index[np.isfinite(track.landmarks[:, 0, 0])]] = True
+    return float(followed.mean()) if len(followed) else 0.0
+
+
+def coverage(data: str, folder: Path) -> list[Coverage]:
+    """Every clip of a data set that has a kept observation, the least followed first.
+
+    Raises
+    ------
+    DatasetError
+        No clip has one, or one can't be used.
+    """
+    found = []
+    for clip in find_clips(data):
+        file = folder / f"{clip.filename}.npz"
+        if file.is_file():
+            observed = observation.load_kept(file)
+            found.append(Coverage(clip, observed, share_followed(observed)))
+    if not found:
+        raise DatasetError(f"{folder}: no observation of these clips; make them with extract_all.py --observations")
+    return sorted(found, key=lambda one: (one.share, one.clip.filename))
+
+
+def sheet(rows: Sequence[Coverage]) -> NDArray[np.uint8]:
+    """Picture with a row a clip: evenly spread frames, faces boxed where they were followed."""
+    return np.vstack([_row(one) for one in rows])
+
+
+def _row(one: Coverage) -> NDArray[np.uint8]:
+    n = len(one.observed.times_s)
+    wanted = {int(position) for position in (np.arange(FRAMES) + 0.5) * n / FRAMES}
+    cells = []
+    for index, frame in _frames(one.clip, wanted):
+        for track in one.observed.tracks:
+            for row in np.flatnonzero((track.frame_index == index) & np.isfinite(track.landmarks[:, 0, 0])):
+                left, top, right, bottom = np.round(track.box[row]).astype(int).tolist()
+                width = max(2, frame.shape[1] // 200)
+                cv2.rectangle(frame, (left, top), (right, bottom), GREEN, width)
+        cells.append(_cell(frame))
+    cells += [np.zeros((CELL_PX, CELL_PX, 3), np.uint8)] * (FRAMES - len(cells))
+    strip = np.hstack(cells[:FRAMES])
+    caption = f"{one.share:.0%}  {one.clip.filename}".encode("ascii", "replace").decode()
+    cv2.putText(strip, caption, (6, CELL_PX - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, TEXT, 1, cv2.LINE_AA)
+    return strip
+
+
+def _frames(clip: Clip, wanted: set[int]) -> list[tuple[int, NDArray[np.uint8]]]:
+    from extract.clip import decode
+
+    found = []
+    try:
+        with decode.Clip(clip.path, max_seconds=float("inf")) as opened:
+            for frame in opened.frames():
+                if frame.index in wanted:
+                    found.append((frame.index, frame.rgb().copy()))
+                if len(found) == len(wanted):
+                    break
+    except ClipError:
+        pass  # what could be read is shown
+    return found
+
+
+def _cell(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A frame inside a square, edges filled with black."""
+    scale = CELL_PX / max(frame.shape[:2])
+    small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[:CELL_PX, :CELL_PX]
+    cell = np.zeros((CELL_PX, CELL_PX, 3), np.uint8)
+    cell[: small.shape[0], : small.shape[1]] = small
+    return cell

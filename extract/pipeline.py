@@ -1,0 +1,237 @@
+"""From a data set to a feature table: what is missing is measured, every clip gets its row."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from extract import VERSION
+from extract.dataset import Clip, find_clips
+from extract.run import engine, worker
+from extract.run.journal import Journal
+from extract.run.observation_store import ObservationStore
+from extract.run.sandbox import Limits
+from features import spec, table
+from features.errors import DatasetError, InputError
+from features.networks.weights import own_weights, use_weights
+
+FAILURES = frozenset({"unreadable", "crashed", "timeout"})
+
+Progress = Callable[[int, int, int], None]
+"""Called with the number of clips done, of all clips, and of those that failed."""
+
+
+def extract(
+    data: str | Path | Sequence[Clip],
+    *,
+    out: str | Path | None = None,
+    families: Iterable[str] | None = None,
+    jobs: int = 1,
+    observations: str | Path = "",
+    journal: str | Path | None = None,
+    fresh: bool = False,
+    limits: Limits | None = None,
+    max_seconds: float = worker.MAX_SECONDS,
+    scheduler: str = "",
+    storage_options: Mapping[str, Any] | None = None,
+    weights: Mapping[str, Path] | None = None,
+    progress: Progress | None = None,
+) -> pa.Table:
+    """Measure the clips of a data set that are not measured yet, and give the feature table.
+
+    Parameters
+    ----------
+    data
+        A folder in the challenge's layout, a plain folder of clips, a CSV manifest, a URL of one of these, or clips
+        that were found already.
+    out
+        Parquet file or URL to write. Beside it, ``<out>.journal`` notes every finished clip, so that an interrupted
+        run goes on; without ``out`` and ``journal`` nothing is written.
+    families
+        Names of cue families; all by default.
+    jobs
+        Measuring processes on this machine. Results do not depend on it.
+    observations
+        Folder or URL that keeps observations, from which later runs measure without decoding.
+    journal
+        Where finished clips are noted instead.
+    fresh
+        Measure every clip again.
+    limits
+        CPU seconds and memory that one clip may take.
+    max_seconds
+        What is looked at of each clip, in seconds.
+    scheduler
+        Address of a Dask scheduler whose workers measure.
+    storage_options
+        For URLs, as fsspec takes them.
+    weights
+        Family to weights file, in place of those in use.
+    progress
+        Called after every clip.
+
+    Returns
+    -------
+    pyarrow.Table
+        One row for each clip, sorted by filename; see :mod:`features.table`. What went wrong stands in the columns
+        ``status`` and ``error``.
+
+    Raises
+    ------
+    InputError
+        The data set, an option or an output can't be used.
+    """
+    options = dict(storage_options or {})
+    chosen = _families(families)
+    limits = limits or Limits()
+    _check_numbers(jobs=jobs, timeout=limits.timeout_s, max_memory=limits.memory_mb, max_seconds=max_seconds)
+    observations = os.fspath(observations)
+    _check_folder(observations)
+    clips = find_clips(os.fspath(data), options) if isinstance(data, (str, Path)) else list(data)
+    settings = worker.Settings(
+        families=tuple(one.name for one in chosen),
+        max_seconds=max_seconds,
+        observations=_absolute(observations),
+        storage_options=options,
+        weights={family: os.path.abspath(file) for family, file in (weights or {}).items()},
+    )
+    notes = _journal(journal, out, settings, fresh=fresh)
+    try:
+        results = _measure(clips, settings, notes, limits, jobs=jobs, scheduler=scheduler, progress=progress)
+    finally:
+        if notes is not None:
+            notes.close()
+    built = table.build(*_columns(clips, results), table.schema(chosen, extractor=str(VERSION)))
+    if out is not None:
+        _write(built, os.fspath(out), options)
+    return built
+
+
+def _families(names: Iterable[str] | None) -> tuple[spec.Family, ...]:
+    try:
+        return spec.families(names)
+    except KeyError as error:
+        raise InputError(f"families: {error.args[0]}") from error
+
+
+def _check_numbers(**numbers: float) -> None:
+    for name, number in numbers.items():
+        if not number > 0:
+            raise InputError(f"{name} = {number}: must be above 0")
+
+
+def _check_folder(observations: str) -> None:
+    """Refuse, before hours of work, a local folder in which nothing can be kept."""
+    if not observations or "://" in observations:
+        return
+    try:
+        Path(observations).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=observations):
+            pass
+    except OSError as error:
+        raise InputError(f"observations folder {observations}: nothing can be kept there ({error})") from error
+
+
+def _absolute(path: str) -> str:
+    return path if not path or "://" in path else os.path.abspath(path)
+
+
+def _journal(
+    file: str | Path | None, out: str | Path | None, settings: worker.Settings, *, fresh: bool
+) -> Journal | None:
+    if file is None:
+        if out is None:
+            return None
+        name = os.fspath(out)
+        file = f"{name.split('://', 1)[1].replace('/', '_') if '://' in name else name}.journal"
+    identity: dict[str, Any] = {
+        "extractor": VERSION,
+        "families": {one.name: one.version for one in spec.families(settings.families)},
+        "max_seconds": settings.max_seconds,
+    }
+    with use_weights({family: Path(one) for family, one in settings.weights.items()}):
+        if own := own_weights(settings.families):
+            identity["weights"] = own
+    return Journal(Path(file), identity, fresh=fresh)
+
+
+def _measure(
+    clips: Sequence[Clip],
+    settings: worker.Settings,
+    journal: Journal | None,
+    limits: Limits,
+    *,
+    jobs: int,
+    scheduler: str,
+    progress: Progress | None,
+) -> dict[str, worker.Result]:
+    prints = {clip.filename: _fingerprint(clip, settings) for clip in clips}
+    results = _known(journal, prints, settings) if journal is not None else {}
+    waiting = [clip for clip in clips if clip.filename not in results]
+    n_failed = 0
+    stream = engine.run(waiting, settings, limits, jobs=jobs, scheduler=scheduler)
+    if progress is not None:
+        progress(len(results), len(clips), n_failed)
+    try:
+        for result in stream:
+            results[result.filename] = result
+            if journal is not None:
+                journal.add(result, prints[result.filename])
+            n_failed += result.status in FAILURES
+            if progress is not None:
+                progress(len(results), len(clips), n_failed)
+    finally:
+        stream.close()
+    return results
+
+
+def _known(journal: Journal, prints: Mapping[str, str], settings: worker.Settings) -> dict[str, worker.Result]:
+    """Results of earlier runs, but those whose observation was to be kept and could not be."""
+    found = {filename: journal.get(filename, fingerprint) for filename, fingerprint in prints.items()}
+    return {
+        filename: result
+        for filename, result in found.items()
+        if result is not None and not (settings.observations and worker.NOT_KEPT in result.error)
+    }
+
+
+def _fingerprint(clip: Clip, settings: worker.Settings) -> str:
+    try:
+        return ObservationStore("", settings.storage_options).key(clip.path, settings.max_seconds)
+    except OSError:
+        return "absent"  # the worker's row will say so
+
+
+def _columns(clips: Sequence[Clip], results: Mapping[str, worker.Result]) -> tuple[dict[str, list[Any]], np.ndarray]:
+    """Base columns and values of every clip; labels and groups as the data set says now."""
+    ordered = [results[clip.filename] for clip in clips]
+    base: dict[str, list[Any]] = {
+        name: [getattr(clip, name) for clip in clips] for name in ("filename", "label", "group", "source")
+    }
+    base |= {
+        name: [getattr(result, name) for result in ordered]
+        for name in ("status", "error", "duration_s", "n_frames", "n_faces")
+    }
+    return base, np.stack([result.values for result in ordered])
+
+
+def _write(built: pa.Table, out: str, options: dict[str, Any]) -> None:
+    try:
+        if "://" in out:
+            import fsspec
+
+            with fsspec.open(out, "wb", **options) as file:
+                table.write_table(built, file)
+            return
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        temporary = f"{out}.part"
+        table.write_table(built, temporary)
+        os.replace(temporary, out)
+    except OSError as error:
+        raise DatasetError(f"{out}: can't be written ({error}); give another --out, what is done is kept") from error

@@ -1,0 +1,1 @@
+"""Many clips: supervised child processes, the engine that feeds them, the journal, and kept observations."""

@@ -1,0 +1,70 @@
+"""Kept observations: one ``.npz`` a clip, at a local folder or any fsspec URL, in the data set's own layout."""
+
+from __future__ import annotations
+
+import os
+import uuid
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+from extract import VERSION
+from features import observation
+from features.observation import Observation
+
+
+class ObservationStore:
+    """Loads and saves observations below ``folder``; an empty ``folder`` keeps nothing."""
+
+    def __init__(self, folder: str, storage_options: Mapping[str, Any] | None = None) -> None:
+        self._folder = folder.rstrip("/")
+        self._options = dict(storage_options or {})
+
+    def key(self, path: str, max_seconds: float) -> str:
+        """What an Observation depends on: the file's size and time of change, the extractor, the limit."""
+        if "://" not in path:
+            status = os.stat(path)
+            return f"{status.st_size}:{status.st_mtime_ns}:{VERSION}:{max_seconds:g}"
+        fs, name = self._filesystem(path)
+        info = fs.info(name)
+        mark = info.get("ETag") or info.get("LastModified") or info.get("mtime") or ""
+        return f"{info.get('size')}:{mark}:{VERSION}:{max_seconds:g}"
+
+    def place(self, filename: str) -> str:
+        """Path or URL of a clip's kept Observation."""
+        return f"{self._folder}/{filename}.npz"
+
+    def load(self, filename: str, key: str) -> Observation | None:
+        """The kept Observation; None when there is none, or it is of another file, version or limit."""
+        if not self._folder:
+            return None
+        try:
+            fs, name = self._filesystem(self.place(filename))
+            with fs.open(name, "rb") as file:
+                return observation.load(file, key=key)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None  # nothing usable is there: the clip is observed anew and this file replaced
+
+    def save(self, filename: str, key: str, observed: Observation) -> None:
+        """Write beside the final name, then rename, so that a killed run leaves no half file under it."""
+        if not self._folder:
+            return
+        fs, name = self._filesystem(self.place(filename))
+        content = observation.dumps(observed, key=key)
+        if "://" in self._folder:
+            fs.pipe_file(name, content)  # object stores put whole objects
+            return
+        os.makedirs(os.path.dirname(name), exist_ok=True)
+        temporary = f"{name}.{uuid.uuid4().hex[:8]}.part"
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+            os.replace(temporary, name)
+        finally:
+            if os.path.exists(temporary):
+                os.remove(temporary)
+
+    def _filesystem(self, url: str) -> tuple[Any, str]:
+        import fsspec
+
+        return fsspec.core.url_to_fs(url, **self._options) if "://" in url else fsspec.core.url_to_fs(url)

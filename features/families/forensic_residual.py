@@ -1,0 +1,31 @@
+"""forensic_residual: whether the faces' fine texture looks forged to a network that sees nothing else.
+
+Logits, positive for a forgery. It learned as :mod:`features.families.forensic_cnn` did, and from the same pictures, but
+through :func:`features.networks.efficientnet_lite.residual`: colours, light and shapes are gone; noise, edges and a
+decoder's texture stay. Its errors are largely complementary.
+"""
+
+from __future__ import annotations
+
+from features.networks import logit_columns
+from features.observation import Observation, Track
+from features.spec import family
+
+NAME = "forensic_residual"
+
+
+@family(
+    NAME,
+    version=2,
+    needs={"crops", "weights"},
+    columns=logit_columns.columns(NAME, "EfficientNet-Lite0, phase residual"),
+)
+def measure(observation: Observation, track: Track) -> dict[str, float]:
+    """Columns of one person; all NaN without weights.
+
+    Raises
+    ------
+    ModelError
+        The weights file is there but can't be used.
+    """
+    return logit_columns.measure(track, NAME)

@@ -1,0 +1,100 @@
+"""forensic_voice: whether the voice sounds made to a linear model that learned made voices from recorded ones.
+
+A logit, positive for a made voice: the cues of :mod:`features.families.voice`, standardised and weighted by logistic
+regression, trained on voices that generators made from lips and from other languages, and on recordings, both
+through the same codecs, rooms and noises: see :mod:`training.voice` and docs/MODEL_CARD.md. It shares that family's
+confounds; voices made from text are unlike those it learned from, and escape it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.families.voice import CUES
+from features.networks.weights import foreign, read_arrays, save_arrays, weights_file
+from features.observation import Observation, Track
+from features.spec import EVERY_CHANGE, Column, family
+from features.voice_measures import cues
+
+NAME = "forensic_voice"
+MAX_LOGIT = 12.0
+_SOURCE = "logistic regression on the voice cues, trained by ensemble/voice.py"
+
+COLUMNS = (
+    Column(
+        f"{NAME}.logit", range=(-MAX_LOGIT, MAX_LOGIT), reference=_SOURCE, direction="up", invariant_to=EVERY_CHANGE
+    ),
+    Column(f"{NAME}.valid_share", range=(0.0, 1.0), direction="covariate"),
+)
+
+
+@dataclass(frozen=True)
+class VoiceMetadata:
+    """What a weights file says about itself."""
+
+    cues: tuple[str, ...] = CUES
+    """The cues that the weights are of, in order."""
+    version: str = "1"
+    logit_positive: str = "fake"
+
+
+@dataclass(frozen=True)
+class VoiceModel:
+    """``weight @ (cues - mean) / scale + bias``; a cue that is undefined counts as its mean."""
+
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    bias: float
+
+    def logit(self, values: Mapping[str, float]) -> float:
+        """Log-odds, within +-12, that a voice with these cues was made."""
+        x = (np.array([values[name] for name in CUES]) - self.mean) / self.scale
+        return float(np.clip(np.nan_to_num(x) @ self.weight + self.bias, -MAX_LOGIT, MAX_LOGIT))
+
+    def save(self, file: Path) -> None:
+        """Write a weights file."""
+        arrays = {"mean": self.mean, "scale": self.scale, "weight": self.weight, "bias": np.array([self.bias])}
+        save_arrays(arrays, file, VoiceMetadata())
+
+    @classmethod
+    def load(cls, file: Path) -> VoiceModel:
+        """Read a weights file.
+
+        Raises
+        ------
+        ModelError
+            It is missing, damaged, of another detector, or of other cues than this version measures.
+        """
+        metadata, arrays = read_arrays(file, VoiceMetadata)
+        if tuple(metadata.cues) != CUES or metadata.logit_positive != "fake":
+            raise foreign(file, "its cues are others, or its logits are positive for a real voice")
+        try:
+            return cls(arrays["mean"], arrays["scale"], arrays["weight"], float(arrays["bias"][0]))
+        except KeyError as error:
+            raise foreign(file, f"it lacks {error}") from error
+
+
+_model = functools.lru_cache(maxsize=8)(VoiceModel.load)
+
+
+@family(NAME, version=2, needs={"sound", "weights"}, columns=COLUMNS)
+def measure(observation: Observation, track: Track | None) -> dict[str, float]:
+    """Columns of the clip's sound, whoever speaks; NaN without sound, with under 0.3 s of speech, or without weights.
+
+    Raises
+    ------
+    ModelError
+        The weights file is there but can't be used.
+    """
+    file = weights_file(NAME)
+    values = cues(observation.audio) if observation.audio is not None and file.exists() else {}
+    if not values:
+        return {f"{NAME}.valid_share": 0.0}
+    return {f"{NAME}.logit": _model(file).logit(values), f"{NAME}.valid_share": 1.0}

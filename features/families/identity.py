@@ -1,0 +1,141 @@
+"""identity: how steadily a face recogniser sees the same person.
+
+Frame-wise synthesis makes the recogniser's view of the person less steady (Liu et al. 2023, "TI2Net", there on other
+embeddings). dlib's ResNet gives 128 numbers for a face chip of 150 px (0.25 padding, aligned by the landmarks), used
+as given: Euclidean distance, under 0.6 for one person. At most ``MAX_CHIPS`` well-spread crops are embedded, frontal
+within 45 degrees and not among the most blurred tenth of the track.
+Quantiles come from these few values, below the sample counts that other families keep.
+
+Confounds: pose and blur (hence ``pose_corr`` and ``resid_med``), expression, light. Embeddings are biometric data:
+a table holds distances, never vectors.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import optimize, stats
+from scipy.spatial import distance
+
+from features import series
+from features.geometry import F64, pose
+from features.networks.face_embedding import MAX_CHIPS, MAX_OTHERS, MIN_CHIPS, OTHER_CHIPS, embeddings, suitable
+from features.observation import Observation, Track
+from features.spec import Column, family
+
+MIN_DRIFT_CHIPS = 9
+JUMP_MADS = 4.0
+DIMENSIONS = 128
+
+_REFERENCE = "Liu et al. 2023"
+_ALL = frozenset({"translation", "gain", "clock"})
+_INF = float("inf")
+
+
+def _column(name: str, direction: str, low: float = 0.0, high: float = _INF) -> Column:
+    return Column(f"identity.{name}", "1", (low, high), _REFERENCE, direction, _ALL)
+
+
+COLUMNS = (
+    _column("pair_med", "up"),
+    _column("pair_q90", "up"),
+    _column("medoid_med", "up"),
+    _column("medoid_q90", "up"),
+    _column("medoid_max", "up"),
+    _column("step_med", "up"),
+    _column("step_q90", "up"),
+    _column("step_over_pair", "up", -_INF),
+    _column("drift", "either"),
+    _column("jump_share", "up", 0, 1),
+    _column("pose_corr", "covariate", -1, 1),
+    _column("resid_med", "up"),
+    _column("tracks_dist_min", "either"),
+    Column("identity.valid_share", range=(0, 1), direction="covariate", invariant_to=_ALL | {"mirror", "scale"}),
+)
+
+
+def medoid(e: F64) -> int:
+    """Row of ``e`` [n, d] with the least sum of distances to the others."""
+    return int(distance.cdist(e, e).sum(axis=1).argmin())
+
+
+def _log_ratio(a: float, b: float) -> float:
+    return float(np.log(a / b)) if a > 0 and b > 0 else np.nan
+
+
+def distances(e: F64) -> dict[str, float]:
+    """Pairwise, medoid and consecutive distances of embeddings ``e`` [n, d] in their order of time."""
+    pairs = distance.pdist(e)
+    to_medoid = np.linalg.norm(e - e[medoid(e)], axis=1)
+    steps = np.linalg.norm(np.diff(e, axis=0), axis=1)
+    third = len(e) // 3
+    ends = np.linalg.norm(e[:third].mean(axis=0) - e[-third:].mean(axis=0)) if third else np.nan
+    pair, spread = series.median(pairs), series.mad(steps, 7)
+    whole = len(e) >= MIN_DRIFT_CHIPS and pair > 0
+    limit = np.median(steps) + JUMP_MADS * spread
+    return {
+        "pair_med": pair,
+        "pair_q90": series.quantile(pairs, 0.9),
+        "medoid_med": series.median(to_medoid),
+        "medoid_q90": series.quantile(to_medoid, 0.9, MIN_CHIPS),
+        "medoid_max": float(to_medoid.max()),
+        "step_med": series.median(steps),
+        "step_q90": series.quantile(steps, 0.9, MIN_CHIPS - 1),
+        "step_over_pair": _log_ratio(series.median(steps), pair),
+        "drift": float(ends) / pair if whole else 0.0 if len(e) >= MIN_DRIFT_CHIPS else np.nan,
+        "jump_share": float(np.mean(steps > limit)),
+    }
+
+
+def explained(e: F64, *, pose_deg: F64, sharpness: F64) -> dict[str, float]:
+    """How far pose and blur explain the distances to the medoid.
+
+    Parameters
+    ----------
+    e : ndarray of shape (n, d)
+    pose_deg : ndarray of shape (n, 3)
+    sharpness : ndarray of shape (n,)
+
+    Returns
+    -------
+    dict
+        ``pose_corr``: Spearman's correlation of medoid distance with the angle from the median pose; NaN without
+        variance. ``resid_med``: median absolute rest after isotonic fits, rising with angle, then with blur.
+    """
+    to_medoid = np.linalg.norm(e - e[medoid(e)], axis=1)
+    angle = np.linalg.norm(pose_deg - np.median(pose_deg, axis=0), axis=1)
+    varied = np.ptp(to_medoid) > 1e-9 and np.ptp(angle) > 1e-9
+    rest = to_medoid
+    for reason in (angle, -sharpness):
+        order = np.argsort(reason, kind="stable")
+        fitted = np.empty(len(rest))
+        fitted[order] = optimize.isotonic_regression(rest[order]).x
+        rest = rest - fitted
+    return {
+        "pose_corr": float(stats.spearmanr(to_medoid, angle).statistic) if varied else np.nan,
+        "resid_med": series.median(np.abs(rest)),
+    }
+
+
+def _others(observation: Observation, track: Track, centre: F64) -> float:
+    """Least distance from this person's medoid ``centre`` [128] to another's in the clip; NaN when alone."""
+    found = []
+    for other in [one for one in observation.tracks if one is not track][:MAX_OTHERS]:
+        e = embeddings(other, suitable(other, most=OTHER_CHIPS))
+        if len(e):
+            found.append(float(np.linalg.norm(e[medoid(e)] - centre)))
+    return min(found) if found else np.nan
+
+
+@family("identity", version=2, needs={"track", "crops"}, columns=COLUMNS)
+def measure(observation: Observation, track: Track) -> dict[str, float]:
+    """Measure how steadily a recogniser sees the track's person; NaN below eight suitable crops."""
+    numbers = suitable(track, most=MAX_CHIPS)
+    named = {"valid_share": min(1.0, len(numbers) / MAX_CHIPS)}
+    if len(numbers) >= MIN_CHIPS:
+        e = embeddings(track, numbers)
+        at = track.crop_index[numbers]
+        named |= distances(e)
+        named |= explained(e, pose_deg=pose(track.landmarks[at]), sharpness=track.sharpness[at, 0].astype(np.float64))
+        named["tracks_dist_min"] = _others(observation, track, e[medoid(e)])
+    missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
+    return {f"identity.{name}": value for name, value in (missing | named).items()}

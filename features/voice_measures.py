@@ -1,0 +1,171 @@
+"""voice: whether a voice sounds recorded or made.
+
+Cepstra of linear bands (LFCC, Sahidullah et al. 2015, the baseline of ASVspoof), their spread and that of their slopes;
+spectral shape; how alike bands move, and how fast. What makes speech from lips or units regresses towards a mean: its
+cepstra vary less than a recorded voice's. Concatenated and neural speech from text, clean as no recording is, may err
+the other way.
+
+Over speech frames, those within 15 dB of the loud ones: clips of a second, and noisy ones, have no silence to count
+from. Nothing depends on the level of the recording. Pitch, jitter and shimmer are no part: to follow pitch (pYIN) costs
+as much as to decode the clip.
+
+Confounds: noise (which levels cepstra as making does), noise suppression, music, a narrow codec. A real voice of
+another person is no made voice, and the challenge's swapped voices are not labelled.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.observation import AUDIO_RATE_HZ
+
+F64 = NDArray[np.float64]
+
+
+PRE_EMPHASIS = 0.97
+
+
+N_FFT, WINDOW, HOP = 512, 320, 160  # 32, 20 and 10 ms
+
+
+N_BANDS = 20  # linear, 0 to 8 kHz; as many cepstra
+
+
+SPEECH_DB = 15.0
+
+
+DIGITAL_SILENCE, MIN_SILENCE = 1e-5, 800  # of the peak, less than a recorder's own noise; 50 ms of it
+
+
+MIN_SPEECH = 30  # frames: 0.3 s
+
+
+SLOPE_FRAMES = 9
+
+
+FLOOR = 1e-10
+
+
+BAND_GROUPS = ((0, 5), (5, 10), (10, 15), (15, 20))  # bands of 0-2, 2-4, 4-6 and 6-8 kHz
+
+
+SYLLABIC_HZ, FAST_HZ, VERY_FAST_HZ = 1.0, 8.0, 16.0  # speech modulates its loudness mostly below 8 Hz
+
+
+def cues(sound: NDArray[np.float32]) -> dict[str, float]:
+    """Measures of a voice, by the names of the columns, and ``speech_share``; empty where there is too little.
+
+    Parameters
+    ----------
+    sound : ndarray of shape (k,)
+        Mono, 16 kHz, full scale 1.
+    """
+    from scipy import fft
+
+    sound = without_silence(sound)
+    if sound.size < MIN_SPEECH * HOP:
+        return {}
+    power = spectrogram(sound)
+    bands = np.log10(band_filters() @ power + FLOOR)
+    speech = speech_frames(bands)
+    if speech.sum() < MIN_SPEECH:
+        return {}
+    cepstra = fft.dct(bands, axis=0, type=2, norm="ortho")
+    values = {
+        **_cepstral(cepstra, speech),
+        **_spectral(power[:, speech]),
+        **_common_motion(bands[:, speech]),
+        **_modulation(bands),
+        "speech_share": speech.mean(),
+    }
+    return {name: float(value) for name, value in values.items()}
+
+
+def without_silence(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The sound without its stretches of digital silence: a mute or a gap is no trait of the voice."""
+    loudness = np.abs(sound)
+    quiet = loudness <= DIGITAL_SILENCE * loudness.max(initial=0.0)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]])))
+    kept = np.ones(sound.size, bool)
+    for start, end in edges.reshape(-1, 2):
+        kept[start:end] = end - start < MIN_SILENCE
+    return sound[kept]
+
+
+def spectrogram(sound: NDArray[np.float32]) -> F64:
+    """Power [N_FFT / 2 + 1, n] of frames every 10 ms of the sound at unit RMS, pre-emphasised."""
+    import librosa
+
+    y = sound.astype(np.float64)
+    y /= np.sqrt(np.mean(y**2))
+    y = np.append(y[0], y[1:] - PRE_EMPHASIS * y[:-1])
+    spectrum = librosa.stft(y, n_fft=N_FFT, win_length=WINDOW, hop_length=HOP, window="hamming")
+    return np.abs(spectrum) ** 2
+
+
+def band_filters() -> F64:
+    """[N_BANDS, N_FFT / 2 + 1] triangles of equal width, each reaching to its neighbours' middles."""
+    edges = np.linspace(0, N_FFT / 2, N_BANDS + 2)
+    bins = np.arange(N_FFT // 2 + 1)
+    low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    return np.clip(np.minimum((bins - low) / (middle - low), (high - bins) / (high - middle)), 0, None)
+
+
+def speech_frames(bands: F64) -> NDArray[np.bool_]:
+    """[n] frames of log10 band powers [N_BANDS, n] that are within 15 dB of the loud ones.
+
+    By the mean over bands, so that a vowel's few strong ones are not all; how loud is weighted by the frames' power:
+    however long the pauses, it stays.
+    """
+    level = bands.mean(axis=0)
+    loud = np.average(level, weights=np.sum(10.0**bands, axis=0))
+    return np.asarray(level > loud - SPEECH_DB / 10)
+
+
+def _cepstral(cepstra: F64, speech: NDArray[np.bool_]) -> dict[str, float]:
+    from librosa.feature import delta
+
+    slopes = delta(cepstra, width=SLOPE_FRAMES)[:, speech]
+    cepstra = cepstra[:, speech]
+    values = {f"lfcc{number:02}_mean": cepstra[number].mean() for number in range(1, N_BANDS)}
+    values |= {f"lfcc{number:02}_std": cepstra[number].std() for number in range(N_BANDS)}
+    return values | {f"dlfcc{number:02}_std": slopes[number].std() for number in range(N_BANDS)}
+
+
+def _spectral(power: F64) -> dict[str, float]:
+    """Medians over the frames of a power spectrum [bins, n]; shares of its whole energy."""
+    from librosa import feature
+
+    magnitude, total = np.sqrt(power), power.sum(axis=1)
+    hertz = np.arange(len(power)) * AUDIO_RATE_HZ / N_FFT
+    unit = magnitude / np.maximum(magnitude.sum(axis=0), FLOOR)
+    return {
+        "flatness_med": np.median(feature.spectral_flatness(S=magnitude)),
+        "centroid_med_hz": np.median(feature.spectral_centroid(S=magnitude, sr=AUDIO_RATE_HZ)),
+        "rolloff_med_hz": np.median(feature.spectral_rolloff(S=magnitude, sr=AUDIO_RATE_HZ)),
+        "flux_med": np.median(np.abs(np.diff(unit, axis=1)).sum(axis=0)),
+        "hf_share_db": 10 * np.log10(max(total[hertz > 4000].sum() / total.sum(), FLOOR)),
+        "bw99_hz": hertz[np.searchsorted(np.cumsum(total), 0.99 * total.sum())],
+    }
+
+
+def _common_motion(bands: F64) -> dict[str, float]:
+    """Correlations of the bands' levels over time; NaN where a band does not move."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = np.asarray(np.corrcoef(bands))
+    return {"bands_near_corr": np.diag(r, 1).mean(), "bands_all_corr": r[np.triu_indices(N_BANDS, 1)].mean()}
+
+
+def _modulation(bands: F64) -> dict[str, float]:
+    """Shares of fast changes among all changes of the level of groups of bands; NaN where it does not change."""
+    hertz = np.fft.rfftfreq(bands.shape[1], HOP / AUDIO_RATE_HZ)
+    values = {}
+    for number, (low, high) in enumerate(BAND_GROUPS):
+        level = bands[low:high].mean(axis=0)
+        power = np.abs(np.fft.rfft(level - level.mean())) ** 2
+        total = power[hertz > SYLLABIC_HZ].sum()
+        fast = power[(hertz > FAST_HZ) & (hertz <= VERY_FAST_HZ)].sum()
+        values[f"fast{number}_share"] = fast / total if total > 0 else np.nan
+        values[f"very_fast{number}_share"] = power[hertz > VERY_FAST_HZ].sum() / total if total > 0 else np.nan
+    return values

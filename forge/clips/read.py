@@ -1,0 +1,198 @@
+"""Files to clips: frames decoded anew each time, the main face's landmarks found once, the sound.
+
+Memory does not grow with the clip: frames are decoded again for every forgery made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from forge.clips.clip import Clip, Frames, Image, Points, Sound
+
+MAX_SIDE_PX = 960  # larger frames are reduced: forgeries are made at the size that sites show
+MAX_SECONDS = 10.0
+DETECT_EVERY = 5  # frames between two detections; the last box serves in between
+SQUARE_PX = 256  # side of the grey square that the landmark predictor sees
+SQUARE_SCALE = 1.6  # that square's side over the face box's
+MIN_FACE_PX = 40.0
+MAX_DOUBT = 0.08  # mean distance of landmarks from two boxes, eye distances, above which they are wrong
+MAX_TILT = 0.1  # radians by which a face may tilt from one frame to the next before it is looked at again
+
+
+def read_clip(
+    path: Path | str,
+    *,
+    max_seconds: float = MAX_SECONDS,
+    max_side: int = MAX_SIDE_PX,
+    faces: bool = True,
+) -> Clip:
+    """A clip of any format that PyAV reads.
+
+    Parameters
+    ----------
+    path
+        Local file.
+    max_seconds
+        What comes later is left out.
+    max_side
+        Longer side of the frames in px; larger ones are reduced.
+    faces
+        Whether to look for landmarks (else all NaN).
+
+    Raises
+    ------
+    features.errors.ClipError
+        The file is no video, or not a frame of it can be decoded.
+    """
+    from extract.clip.decode import Clip as File
+
+    times: list[float] = []
+    found: list[Points] = []
+    with File(str(path), max_seconds=max_seconds) as file:
+        follow = _Follower() if faces else None
+        for frame in file.frames():
+            times.append(frame.time_s)
+            found.append(follow.landmarks(_reduced(frame.luma, max_side)) if follow else _nowhere())
+        sound, start_s = file.audio()
+    times_s = np.array(times) - times[0]
+    clip = Clip(
+        Path(path).name,
+        Frames(lambda: _frames(str(path), max_seconds, max_side)),
+        times_s,
+        np.stack(found),
+        None,
+    )
+    return clip if sound is None else clip.with_sound(_from_zero(sound, start_s - times[0]))
+
+
+def _frames(path: str, max_seconds: float, max_side: int) -> Iterator[Image]:
+    from extract.clip.decode import Clip as File
+
+    with File(path, max_seconds=max_seconds) as file:
+        for frame in file.frames():
+            yield _reduced(frame.rgb(), max_side)
+
+
+def _reduced(image: Image, max_side: int) -> Image:
+    """The image with its longer side at most ``max_side`` and both sides even (4:2:0 needs it)."""
+    height, width = image.shape[:2]
+    scale = min(1.0, max_side / max(height, width))
+    size = (max(2, round(width * scale) & ~1), max(2, round(height * scale) & ~1))
+    if scale == 1.0:
+        return np.ascontiguousarray(image[: size[1], : size[0]])
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _from_zero(sound: Sound, late_s: float) -> Sound:
+    """Sound that starts ``late_s`` after the picture, filled or cut to start with it."""
+    from forge.clips.clip import RATE_HZ
+
+    offset = round(late_s * RATE_HZ)
+    return np.concatenate([np.zeros(offset, np.float32), sound]) if offset >= 0 else sound[-offset:]
+
+
+def _nowhere() -> Points:
+    return np.full((68, 2), np.nan, np.float32)
+
+
+class _Follower:
+    """Landmarks of one face through a clip: the largest at first, then the one nearest the last."""
+
+    def __init__(self) -> None:
+        from extract.clip.faces import FaceDetector
+
+        self._detector = FaceDetector()
+        self._box: tuple[float, float, float, float] | None = None
+        self._last_middle: Points | None = None
+        self._roll = 0.0
+        self._count = 0
+
+    def landmarks(self, grey: Image) -> Points:
+        if self._count % DETECT_EVERY == 0 or self._box is None:
+            self._detect(grey)
+        self._count += 1
+        if self._box is None:
+            return _nowhere()
+        points = _in_square(grey, self._box, self._roll)
+        if abs(roll(points) - self._roll) > MAX_TILT:
+            points = _in_square(grey, self._box, roll(points))
+        self._roll = roll(points)
+        again = _in_square(grey, _other_box(self._box), self._roll)
+        iod = float(np.linalg.norm(points[36:42].mean(0) - points[42:48].mean(0)))
+        doubt = float(np.linalg.norm(points - again, axis=1).mean()) / (iod + 1e-6)
+        self._follow(points)
+        return ((points + again) / 2).astype(np.float32) if doubt < MAX_DOUBT else _nowhere()
+
+    def _follow(self, points: Points) -> None:
+        """Move the box with the face until the next detection."""
+        middle = (points.min(0) + points.max(0)) / 2
+        if self._last_middle is not None and self._box is not None:
+            dx, dy = (middle - self._last_middle).tolist()
+            self._box = (self._box[0] + dx, self._box[1] + dy, self._box[2] + dx, self._box[3] + dy)
+        self._last_middle = middle
+
+    def _detect(self, grey: Image) -> None:
+        from extract.clip.faces import iou
+
+        self._last_middle = None
+        found = [f for f in self._detector.detect(grey, thorough=self._count == 0) if f.side >= MIN_FACE_PX]
+        if self._box is None:
+            self._box = max(found, key=lambda face: face.side).box if found else None
+            return
+        last = self._box
+        near = [face for face in found if iou(face.box, last) > 0]
+        self._box = max(near, key=lambda face: iou(face.box, last)).box if near else None
+
+
+def _other_box(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """The box as another detector might draw it: larger and lower."""
+    side = box[2] - box[0]
+    return (box[0] - 0.10 * side, box[1] - 0.02 * side, box[2] + 0.06 * side, box[3] + 0.14 * side)
+
+
+def roll(points: Points) -> float:
+    """Tilt of a face in the picture, radians, positive clockwise: the line between the eyes."""
+    across = points[42:48].mean(0) - points[36:42].mean(0)
+    return float(np.arctan2(across[1], across[0]))
+
+
+def _in_square(grey: Image, box: tuple[float, float, float, float], tilt: float) -> Points:
+    """Landmarks of the face turned upright and to a fixed size: the predictor has seen no others."""
+    from extract.clip.faces import landmarks
+
+    side = max(box[2] - box[0], box[3] - box[1])
+    zoom = SQUARE_PX / (side * SQUARE_SCALE)
+    cos, sin = zoom * np.cos(tilt), zoom * np.sin(tilt)
+    turn = np.array([[cos, sin], [-sin, cos]])
+    middle = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
+    shift = SQUARE_PX / 2 - turn @ middle
+    square = cv2.warpAffine(grey, np.c_[turn, shift], (SQUARE_PX, SQUARE_PX), flags=cv2.INTER_LINEAR)
+    half = side * zoom / 2
+    low, high = SQUARE_PX / 2 - half, SQUARE_PX / 2 + half
+    found = landmarks(square, (low, low, high, high))
+    return ((found - shift) @ np.linalg.inv(turn).T).astype(np.float32)
+
+
+def read_voice(path: Path) -> Sound:
+    """The sound of any audio or video file, mono at 16 kHz, by moviepy.
+
+    Raises
+    ------
+    features.errors.DatasetError
+        The file holds no sound that FFmpeg can read.
+    """
+    from moviepy import AudioFileClip
+
+    from features.errors import DatasetError
+    from forge.clips.clip import RATE_HZ
+
+    try:
+        with AudioFileClip(str(path), fps=RATE_HZ) as audio:
+            samples = audio.to_soundarray(fps=RATE_HZ)
+    except (OSError, KeyError, ValueError, IndexError) as error:
+        raise DatasetError(f"{path}: no sound that can be read ({type(error).__name__}); leave it out") from error
+    return np.atleast_2d(samples.T).mean(0).astype(np.float32)

@@ -1,0 +1,86 @@
+"""The registry of manipulations: functions of a clip, parameters and a random generator.
+
+A kind is registered with what it needs and how its parameters are drawn::
+
+    @kind("desync", part="sound", needs={"sound"}, draw=lambda rng: {"shift_s": float(rng.uniform(0.2, 0.6))})
+    def desync(clip, parameters, rng, donor):
+        ...
+
+``parameters`` are plain JSON: with the seed they say exactly what was done. The modules of
+:data:`MODULES` register their kinds when :func:`kinds` first looks.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from forge.clips.clip import Clip
+
+NEEDS = frozenset({"face", "sound", "donor_face", "donor_sound"})
+MODULES = ("forge.clips.picture", "forge.clips.sound")
+Parameters = Mapping[str, Any]
+Draw = Callable[[np.random.Generator], dict[str, Any]]
+
+
+class Apply(Protocol):
+    """What a manipulation looks like."""
+
+    def __call__(self, clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+        """The forged clip; ``donor`` is another person's clip for kinds that need one."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A registered manipulation. ``part`` says what it touches: picture, sound or none (both classes alike)."""
+
+    name: str
+    part: str
+    needs: frozenset[str]
+    draw: Draw = field(compare=False)
+    apply: Apply = field(compare=False)
+
+    def missing(self, clip: Clip, donor: Clip | None) -> str:
+        """What the clips lack for this kind, in words; empty when nothing does."""
+        lacks = {
+            "face": clip.face_share < MIN_FACE_SHARE,
+            "sound": clip.sound is None,
+            "donor_face": donor is None or donor.face_share < MIN_FACE_SHARE,
+            "donor_sound": donor is None or donor.sound is None,
+        }
+        words = {
+            "face": "no face in most of its frames",
+            "sound": "no sound",
+            "donor_face": "no other clip with a face to take it from",
+            "donor_sound": "no other clip with sound to take it from",
+        }
+        return "; ".join(words[need] for need in sorted(self.needs) if lacks[need])
+
+
+MIN_FACE_SHARE = 0.5  # below this a face manipulation would hardly show
+
+_registry: dict[str, Kind] = {}
+
+
+def kind(name: str, *, part: str, needs: Iterable[str], draw: Draw) -> Callable[[Apply], Apply]:
+    """Register the decorated function as a manipulation."""
+    wanted = frozenset(needs)
+    if unknown := wanted - NEEDS:
+        raise ValueError(f"kind {name} needs {sorted(unknown)}; known are {sorted(NEEDS)}")
+
+    def register(apply: Apply) -> Apply:
+        _registry[name] = Kind(name, part, wanted, draw, apply)
+        return apply
+
+    return register
+
+
+def kinds() -> dict[str, Kind]:
+    """Every kind by name, sorted."""
+    for module in MODULES:
+        importlib.import_module(module)
+    return dict(sorted(_registry.items()))

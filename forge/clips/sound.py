@@ -1,0 +1,112 @@
+"""Manipulations of the sound: shifts, foreign voices, changed voices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from forge.clips.clip import RATE_HZ, Clip, Sound
+from forge.clips.registry import Parameters, kind
+
+STRETCHED_SHARE = 0.5  # of the desyncs that drift as well
+
+
+def _draw_desync(rng: np.random.Generator) -> dict[str, Any]:
+    shift_s = float(rng.choice([-1, 1]) * rng.uniform(0.2, 0.6))
+    rate = float(rng.choice([-1, 1]) * rng.uniform(0.04, 0.12)) + 1.0
+    return {"shift_s": shift_s, "rate": rate if rng.random() < STRETCHED_SHARE else 1.0}
+
+
+@kind("desync", part="sound", needs={"sound"}, draw=_draw_desync)
+def desync(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+    """The sound moved against the picture and played at another speed.
+
+    ``shift_s`` positive is late; what leaves at one end returns at the other. ``rate`` above 1 is faster, at the
+    same pitch (phase vocoder).
+    """
+    assert clip.sound is not None
+    sound = clip.sound
+    if parameters["rate"] != 1.0:
+        from librosa.effects import time_stretch
+
+        sound = np.resize(time_stretch(sound, rate=parameters["rate"]), clip.sound.size)
+    return clip.with_sound(np.roll(sound, round(parameters["shift_s"] * RATE_HZ)))
+
+
+def _draw_dub(rng: np.random.Generator) -> dict[str, Any]:
+    return {"voice": str(rng.choice(["donor", "synthetic"], p=[0.7, 0.3])), "seed": int(rng.integers(2**31))}
+
+
+@kind("dub", part="sound", needs={"sound"}, draw=_draw_dub)
+def dub(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+    """Another voice, saying something else: the donor's, or a synthesised one (also when there is no donor)."""
+    assert clip.sound is not None
+    if donor is not None and donor.sound is not None and parameters["voice"] == "donor":
+        return clip.with_sound(matched_level(np.resize(donor.sound, clip.sound.size), clip.sound))
+    from forge.speech_synthesis import Speaker, speak
+
+    own = np.random.default_rng(parameters["seed"])
+    return clip.with_sound(matched_level(speak(clip.duration_s, Speaker.draw(own), own).sound, clip.sound))
+
+
+def matched_level(sound: Sound, model: Sound) -> Sound:
+    """``sound`` with the loudness (RMS) of ``model``."""
+    own, wanted = float(np.sqrt(np.mean(sound**2))), float(np.sqrt(np.mean(model**2)))
+    return np.clip(sound * (wanted / own if own > 0 else 0.0), -1, 1).astype(np.float32)
+
+
+def _draw_conversion(rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "pitch_semitones": float(rng.choice([-1, 1]) * rng.uniform(2.0, 6.0)),
+        "formant_ratio": float(np.exp(rng.choice([-1, 1]) * rng.uniform(0.06, 0.20))),
+    }
+
+
+@kind("voice_conversion", part="sound", needs={"sound"}, draw=_draw_conversion)
+def voice_conversion(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+    """The same words in another voice: pitch and formants moved, each by itself."""
+    assert clip.sound is not None
+    from librosa.effects import pitch_shift
+
+    # A pitch shift by resampling takes the formants along: they are brought back, then moved as asked.
+    shifted = pitch_shift(clip.sound, sr=RATE_HZ, n_steps=parameters["pitch_semitones"])
+    taken_along = 2.0 ** (parameters["pitch_semitones"] / 12)
+    moved = warp_formants(shifted, parameters["formant_ratio"] / taken_along)
+    return clip.with_sound(matched_level(moved, clip.sound))
+
+
+FRAME = 512  # 32 ms
+LIFTER_S = 0.0022  # cepstrum below this is the vocal tract, above it the voice (pitch under 450 Hz)
+MAX_GAIN = 30.0  # of the envelope's correction
+
+
+def warp_formants(sound: Sound, ratio: float) -> Sound:
+    """Spectral envelope stretched by ``ratio`` along frequency, pitch untouched.
+
+    The envelope is the cepstrum's smooth part (Oppenheim 1969); each short-time spectrum is divided by its own
+    envelope and multiplied by the stretched one.
+
+    Parameters
+    ----------
+    sound
+        Mono [k] at 16 kHz.
+    ratio
+        Above 1 moves formants up, as a shorter vocal tract does.
+    """
+    from scipy.signal import istft, stft
+
+    if sound.size < FRAME:
+        return sound
+    _, _, spectrum = stft(sound, RATE_HZ, nperseg=FRAME, noverlap=FRAME * 3 // 4)
+    cepstrum = np.fft.irfft(np.log(np.abs(spectrum) + 1e-8), axis=0)
+    keep = round(LIFTER_S * RATE_HZ)
+    cepstrum[keep : len(cepstrum) - keep + 1] = 0.0
+    envelope = np.fft.rfft(cepstrum, axis=0).real
+    bins = np.arange(len(envelope))
+    source = np.clip(bins / ratio, 0, bins[-1])
+    low, part = np.floor(source).astype(int), source % 1
+    stretched = envelope[low] * (1 - part[:, None]) + envelope[np.minimum(low + 1, bins[-1])] * part[:, None]
+    gain = np.clip(np.exp(stretched - envelope), 1 / MAX_GAIN, MAX_GAIN)
+    _, warped = istft(spectrum * gain, RATE_HZ, nperseg=FRAME, noverlap=FRAME * 3 // 4)
+    return np.resize(warped[: sound.size], sound.size).astype(np.float32)

@@ -1,0 +1,189 @@
+"""One face put in another's place by landmarks: warp, colour, seam.
+
+The classic pipeline (Kowalski's FaceSwap, FaceForensics++; Perez et al. 2003, "Poisson image editing";
+Reinhard et al. 2001, "Color transfer between images"): a thin-plate spline carries the donor's face onto the
+target's landmarks, its colours are matched, and a hull of the face is blended in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from forge.clips.clip import Image, Points
+
+F32 = NDArray[np.float32]
+
+GRID_PX = 8  # the spline is evaluated at every eighth pixel
+STIFFNESS = 0.02  # regularisation of the spline: lips that touch must not tear it
+FOREHEAD = 0.22  # eye distances that the hull rises above the brows
+BLENDS = ("poisson", "feather")
+
+
+@dataclass(frozen=True)
+class Region:
+    """A square of a frame about a face, inside the frame."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @classmethod
+    def around(cls, landmarks: Points, shape: tuple[int, ...], margin: float = 0.7) -> Region:
+        """The landmarks' box and ``margin`` eye distances about it."""
+        pad = margin * eye_distance(landmarks)
+        low, high = landmarks.min(0) - pad, landmarks.max(0) + pad
+        return cls(max(0, int(low[0])), max(0, int(low[1])), min(shape[1], int(high[0])), min(shape[0], int(high[1])))
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """To cut the region from an image [h, w, ...]."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def inside(self, landmarks: Points) -> Points:
+        """Landmarks in px of the region."""
+        return landmarks - np.array([self.left, self.top], np.float32)
+
+
+def eye_distance(landmarks: Points) -> float:
+    """Distance between the centres of the eyes, px."""
+    return float(np.linalg.norm(landmarks[36:42].mean(0) - landmarks[42:48].mean(0)))
+
+
+def hull_mask(landmarks: Points, shape: tuple[int, ...], *, grow: float, soft: float) -> F32:
+    """Mask [h, w] 0-1 of the face's hull, brows raised to the forehead.
+
+    Parameters
+    ----------
+    landmarks
+        [68, 2] px of the image.
+    shape
+        Height and width of the mask.
+    grow
+        Eye distances that the hull is dilated (negative: eroded) before it is softened.
+    soft
+        Sd of the softening in eye distances.
+    """
+    iod = eye_distance(landmarks)
+    up = landmarks[27] - landmarks[30]
+    up = up / (np.linalg.norm(up) + 1e-6) * FOREHEAD * iod
+    outline = cv2.convexHull(np.concatenate([landmarks[:27], landmarks[17:27] + up]).astype(np.float32))
+    mask = np.zeros(shape[:2], np.uint8)
+    cv2.fillConvexPoly(mask, np.round(outline).astype(np.int32), 255)
+    side = int(2 * round(abs(grow) * iod) + 1)
+    if side > 1:
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+        mask = cv2.dilate(mask, kernel) if grow > 0 else cv2.erode(mask, kernel)
+    if soft > 0:
+        mask = cv2.GaussianBlur(mask, (0, 0), max(0.3, soft * iod))
+    mask[[0, -1]] = mask[:, [0, -1]] = 0
+    return mask.astype(np.float32) / 255.0
+
+
+def warp(image: Image, source: Points, target: Points, shape: tuple[int, ...]) -> Image:
+    """``image`` bent so that its ``source`` points [k, 2] come to lie on ``target`` points of a [h, w] frame."""
+    height, width = shape[:2]
+    middle, scale = target.mean(0), float(target.std()) + 1e-6
+    nodes = ((target - middle) / scale).astype(np.float64)
+    k = len(nodes)
+    system = np.zeros((k + 3, k + 3))
+    system[:k, :k] = _spline(nodes, nodes) + STIFFNESS * np.eye(k)
+    system[:k, k:] = np.c_[np.ones(k), nodes]
+    system[k:, :k] = system[:k, k:].T
+    weights = np.linalg.solve(system, np.r_[source.astype(np.float64), np.zeros((3, 2))])
+    xs = np.arange(-(-width // GRID_PX) + 1) * GRID_PX
+    ys = np.arange(-(-height // GRID_PX) + 1) * GRID_PX
+    grid = (np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2) - middle) / scale
+    values = _spline(grid, nodes) @ weights[:k] + np.c_[np.ones(len(grid)), grid] @ weights[k:]
+    coarse = values.reshape(len(ys), len(xs), 2).astype(np.float32)
+    fine = np.meshgrid(np.arange(width, dtype=np.float32) / GRID_PX, np.arange(height, dtype=np.float32) / GRID_PX)
+    flow = cv2.remap(coarse, *fine, cv2.INTER_LINEAR)
+    return cv2.remap(image, flow[..., 0], flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def _spline(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Kernel r² log r of the thin plate."""
+    squared = ((a[:, None] - b[None]) ** 2).sum(-1)
+    return 0.5 * squared * np.log(squared + 1e-12)
+
+
+def match_colour(image: Image, target: Image, mask: F32, *, strength: float = 1.0) -> Image:
+    """``image`` with the mean and spread of ``target``'s Lab channels inside ``mask`` (Reinhard et al. 2001)."""
+    inside = (mask > 0.5).astype(np.uint8)
+    if not inside.any() or strength <= 0:
+        return image
+    a, b = (cv2.cvtColor(one, cv2.COLOR_RGB2LAB) for one in (image, target))
+    (mean_a, spread_a), (mean_b, spread_b) = (cv2.meanStdDev(one, mask=inside) for one in (a, b))
+    slope = 1 + strength * (np.clip(spread_b / (spread_a + 1e-3), 0.5, 2.0) - 1)
+    start = mean_a + strength * (mean_b - mean_a) - slope * mean_a
+    table = np.clip(np.round(np.arange(256) * slope + start), 0, 255).astype(np.uint8)  # [3, 256]
+    return cv2.cvtColor(cv2.LUT(a, table.T.reshape(1, 256, 3).copy()), cv2.COLOR_LAB2RGB)
+
+
+def blend(image: Image, target: Image, mask: F32, way: str) -> Image:
+    """``image`` over ``target`` where ``mask`` says: ``poisson`` (gradients) or ``feather`` (alpha)."""
+    if way == "poisson" and (mask > 0.5).sum() > 25:
+        binary = ((mask > 0.5) * 255).astype(np.uint8)
+        x, y, w, h = cv2.boundingRect(binary)
+        image = cv2.seamlessClone(image, target, binary, (x + w // 2, y + h // 2), cv2.NORMAL_CLONE)
+    alpha = mask[..., None]
+    return np.clip(np.round(image * alpha + target * (1 - alpha)), 0, 255).astype(np.uint8)
+
+
+def mouth_gap(landmarks: Points) -> NDArray[np.float32]:
+    """Inner lips' gap over the eyes' distance, per face [n]."""
+    iod = np.linalg.norm(landmarks[:, 36:42].mean(1) - landmarks[:, 42:48].mean(1), axis=-1)
+    return np.linalg.norm(landmarks[:, [61, 62, 63]] - landmarks[:, [67, 66, 65]], axis=-1).mean(-1) / iod
+
+
+def expression(landmarks: Points) -> NDArray[np.float32]:
+    """Mouth gap, turn and nod of the head and opening of the eyes [n, 4], in eye distances."""
+    right, left = landmarks[:, 36:42].mean(1), landmarks[:, 42:48].mean(1)
+    iod = np.linalg.norm(right - left, axis=-1)
+    across = (left - right) / iod[:, None]
+    nose = (landmarks[:, 30] - (right + left) / 2) / iod[:, None]
+    turn = (nose * across).sum(-1)
+    nod = nose[:, 1] * across[:, 0] - nose[:, 0] * across[:, 1]
+    eyes = np.linalg.norm(landmarks[:, [37, 38, 43, 44]] - landmarks[:, [41, 40, 47, 46]], axis=-1).mean(-1) / iod
+    return np.stack([mouth_gap(landmarks), turn, nod, 2.0 * eyes], axis=-1)
+
+
+JUMP_COST = 0.12  # expression distance that a cut between donor frames is worth
+
+
+def choose_frames(target: Points, donor: Points) -> tuple[NDArray[np.int64], float]:
+    """The donor's frame for each target frame: like poses and expressions, few cuts (Viterbi).
+
+    ``target`` [n, 68, 2] and ``donor`` [m, 68, 2] may hold NaN: such donor frames are never chosen, such
+    target frames take what comes cheapest.
+
+    Returns
+    -------
+    path : ndarray of int [n]
+        Donor frames.
+    unlikeness : float
+        Mean distance of the chosen expressions, eye distances.
+    """
+    unlike = np.linalg.norm(expression(target)[:, None] - expression(donor)[None], axis=-1)
+    lost = ~np.isfinite(donor).all((1, 2))
+    unlike = np.where(np.isfinite(unlike), unlike, 0.0)
+    unlike[:, lost] = 1e6
+    n, m = unlike.shape
+    back = np.zeros((n, m), np.int64)
+    cost = unlike[0].copy()
+    for t in range(1, n):
+        stay, go_on = cost, np.r_[np.inf, cost[:-1]]
+        cut = int(np.argmin(cost))
+        options = np.stack([stay, go_on, np.full(m, cost[cut] + JUMP_COST)])
+        best = options.argmin(0)
+        back[t] = np.choose(best, [np.arange(m), np.arange(m) - 1, np.full(m, cut)])
+        cost = options.min(0) + unlike[t]
+    path = np.zeros(n, np.int64)
+    path[-1] = int(np.argmin(cost))
+    for t in range(n - 1, 0, -1):
+        path[t - 1] = back[t, path[t]]
+    return path, float(unlike[np.arange(n), path].mean())

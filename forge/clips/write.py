@@ -1,0 +1,122 @@
+"""Clips to files: H.264 and AAC through PyAV, and the challenge's folder layout."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+from forge.clips.clip import RATE_HZ, Clip
+
+CLOCK = Fraction(1, 90_000)  # time base of the picture
+AAC_FRAME = 1024
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How a clip is compressed; a forgery and its original share one.
+
+    ``crf`` 0 (lossless) to 51, ``gop`` frames between key frames, ``audio_bps`` of the AAC sound.
+    """
+
+    crf: int = 23
+    preset: str = "superfast"
+    gop: int = 60
+    audio_bps: int = 96_000
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Encoder:
+        """Settings as phones and sites use them."""
+        return cls(
+            crf=int(rng.integers(18, 29)),
+            gop=int(rng.choice([12, 30, 60, 120])),
+            audio_bps=int(rng.choice([48_000, 64_000, 96_000])),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the manifest, with the versions that did it."""
+        return {**asdict(self), "codec": "libx264 aac", "av": av.__version__}
+
+
+def write_clip(clip: Clip, path: Path, encoder: Encoder) -> None:
+    """Encode ``clip`` to ``path`` (mp4). The same clip and encoder give the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", format="mp4") as container:
+        video = None
+        sound = None
+        for number, frame in enumerate(clip.frames):
+            if video is None:
+                video = _video_stream(container, frame.shape, encoder)
+                sound = _sound_stream(container, encoder) if clip.sound is not None else None
+            planes = cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)  # BT.601, 16-235
+            picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+            picture.pts = round(float(clip.times_s[number]) / CLOCK)
+            picture.time_base = CLOCK
+            container.mux(video.encode(picture))
+        if video is None:
+            raise ValueError(f"{clip.name}: a clip without frames can't be written")
+        container.mux(video.encode(None))
+        if sound is not None and clip.sound is not None:
+            _write_sound(container, sound, clip.sound)
+
+
+def _video_stream(container: Any, shape: tuple[int, ...], encoder: Encoder) -> Any:
+    stream = container.add_stream("libx264", rate=30)  # nominal: presentation times are explicit
+    stream.height, stream.width = shape[:2]
+    stream.pix_fmt = "yuv420p"
+    stream.time_base = stream.codec_context.time_base = CLOCK
+    stream.codec_context.thread_count = 1  # the same bytes on any machine
+    stream.codec_context.gop_size = encoder.gop
+    # macroblock-tree rate control is off: its vector code in PyAV's libx264 reads undefined memory on some processors,
+    # and the same frames gave other bytes from run to run
+    stream.options = {"crf": str(encoder.crf), "preset": encoder.preset, "x264-params": "mbtree=0"}
+    return stream
+
+
+def _sound_stream(container: Any, encoder: Encoder) -> Any:
+    stream = container.add_stream("aac", rate=RATE_HZ, layout="mono")
+    stream.bit_rate = encoder.audio_bps
+    return stream
+
+
+def _write_sound(container: Any, stream: Any, sound: np.ndarray) -> None:
+    for start in range(0, sound.size, AAC_FRAME):
+        block = np.ascontiguousarray(sound[None, start : start + AAC_FRAME], np.float32)
+        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = RATE_HZ, start, Fraction(1, RATE_HZ)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, for its manifest row."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_metadata(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """``metadata.json`` of one part, sorted by name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({name: dict(entries[name]) for name in sorted(entries)}, indent=1)
+    (folder / "metadata.json").write_text(text + "\n", encoding="utf-8")
+
+
+def write_labels(file: Path, rows: Sequence[tuple[str, float | str]]) -> None:
+    """A CSV ``filename,label`` as the challenge has it, sorted by name."""
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["filename", "label"])
+        writer.writerows(sorted(rows))
+
+
+def random_name(rng: np.random.Generator) -> str:
+    """Ten letters and ``.mp4``, as the challenge names its clips."""
+    return "".join(map(chr, rng.integers(ord("a"), ord("z") + 1, 10))) + ".mp4"

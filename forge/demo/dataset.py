@@ -1,0 +1,153 @@
+"""Demo data: two portraits talk, some of it is forged, all of it in the challenge's layout.
+
+Nothing is downloaded and nothing is copied: see :mod:`forge.demo.portrait`. The data is synthetic and easy; it
+shows that the whole way works, and says nothing about real forgeries.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from forge.clips.clip import Clip
+from forge.clips.registry import kinds
+from forge.clips.write import Encoder, digest, random_name, write_clip, write_labels, write_metadata
+from forge.demo import portrait
+from forge.demo.animate import Puppet, Scene, draw_motion, render
+from forge.speech_synthesis import RATE_HZ, Speaker, speak
+
+SIZES = ((320, 240), (426, 240), (480, 360), (640, 360), (360, 640))
+RATES_HZ = (15.0, 24.0, 25.0, 30.0)
+RATE_WEIGHTS = (0.1, 0.3, 0.3, 0.3)
+KINDS = ("face_swap", "desync", "resynthesis", "dub", "face_swap", "resynthesis")  # in turn
+# A stretch needs librosa, whose import takes longer than a clip; two people need no third voice.
+FIXED: dict[str, dict[str, Any]] = {"desync": {"rate": 1.0}, "dub": {"voice": "donor"}}
+REAL_SHARE = 0.4  # of the training clips
+PARTS = 3
+ROOM_NOISE = (0.0005, 0.004)  # RMS of the microphone's noise, full scale 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One original and its forgeries, made independently of all others."""
+
+    seed: tuple[int, ...]
+    person: str
+    folder: Path
+    name: str
+    fakes: tuple[tuple[str, str], ...]  # (file name, kind)
+    keep_original: bool = True
+
+
+def make_demo(out: Path, *, seed: int, n_clips: int = 60, n_jobs: int = 1) -> tuple[int, int]:
+    """Write the demo data set to ``out``; gives the numbers of training and test clips."""
+    from joblib import Parallel, delayed
+
+    rng = np.random.default_rng(seed)
+    train = _plan(
+        rng, seed, n_clips, [out / "train" / f"dfdc_train_part_{number}" for number in range(PARTS)], REAL_SHARE
+    )
+    test = _plan(rng, seed + 1_000_003, n_clips // 3, [out / "test_videos"], 0.5)
+    done = Parallel(n_jobs=n_jobs)(delayed(_make)(job) for job in _with_progress([*train, *test]))
+    entries: dict[Path, dict[str, dict[str, Any]]] = {}
+    for job, made in zip([*train, *test], done, strict=True):
+        entries.setdefault(job.folder, {}).update(made)
+    labels = entries.pop(out / "test_videos")
+    for folder, part in entries.items():
+        write_metadata(folder, part)
+    write_labels(out / "sample_submission.csv", [(name, 0.5) for name in labels])
+    write_labels(out / "test_labels.csv", [(name, entry["label"]) for name, entry in labels.items()])
+    return sum(map(len, entries.values())), len(labels)
+
+
+def _with_progress(jobs: list[Job]) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(jobs, desc="forging", unit="original", file=sys.stderr)
+
+
+def _plan(rng: np.random.Generator, seed: int, n_clips: int, folders: list[Path], real_share: float) -> list[Job]:
+    """Share the clips out: every original once, forgeries in turn, the last originals without one."""
+    n_real = max(1, round(n_clips * real_share))
+    n_fake = n_clips - n_real
+    forged = max(1, n_real - max(1, n_real // 8))  # originals that have forgeries
+    turns: list[list[tuple[str, str]]] = [[] for _ in range(n_real)]
+    for number in range(n_fake):
+        turns[number % forged].append((random_name(rng), KINDS[(number + number // len(KINDS)) % len(KINDS)]))
+    return [
+        Job(
+            seed=(seed, number),
+            person=portrait.NAMES[number % 2],
+            folder=folders[number % len(folders)],
+            name=random_name(rng),
+            fakes=tuple(turns[number]),
+        )
+        for number in range(n_real)
+    ]
+
+
+def _make(job: Job) -> dict[str, dict[str, Any]]:
+    """Write one original and its forgeries; gives their metadata."""
+    rng = np.random.default_rng(job.seed)
+    size = SIZES[int(rng.integers(len(SIZES)))]
+    fps = float(rng.choice(RATES_HZ, p=RATE_WEIGHTS))
+    encoder = Encoder.draw(rng)
+    original = record(job.person, job.name, size=size, fps=fps, duration_s=float(rng.uniform(3.3, 4.0)), rng=rng)
+    write_clip(original, job.folder / job.name, encoder)
+    common = {"split": "train", "encoder": encoder.as_dict()}
+    real = {"label": "REAL", "original": None, "sha256": digest(job.folder / job.name), **common}
+    made: dict[str, dict[str, Any]] = {job.name: real}
+    for number, (name, kind_name) in enumerate(job.fakes):
+        own = np.random.default_rng([*job.seed, number])
+        manipulation = kinds()[kind_name]
+        donor = None
+        if kind_name in ("face_swap", "dub"):
+            other = portrait.NAMES[1 - portrait.NAMES.index(job.person)]
+            donor = record(other, "donor", size=size, fps=fps, duration_s=2.0 if kind_name == "face_swap" else 4.0,
+                           rng=own, picture=kind_name == "face_swap")  # fmt: skip
+        parameters = {**manipulation.draw(own), **FIXED.get(kind_name, {})}
+        forged = replace(manipulation.apply(original, parameters, own, donor), name=name)
+        write_clip(forged, job.folder / name, encoder)
+        made[name] = {
+            "label": "FAKE",
+            "original": job.name,
+            "kind": kind_name,
+            "parameters": parameters,
+            "seed": [*job.seed, number],
+            "sha256": digest(job.folder / name),
+            **common,
+        }
+    return made
+
+
+def record(
+    person: str,
+    name: str,
+    *,
+    size: tuple[int, int],
+    fps: float,
+    duration_s: float,
+    rng: np.random.Generator,
+    picture: bool = True,
+) -> Clip:
+    """A clip of ``person`` talking, with known landmarks; ``picture=False`` makes only the sound."""
+    speech = speak(duration_s, Speaker.draw(rng), rng)
+    motion = draw_motion(speech, fps=fps, rng=rng)
+    room = rng.uniform(*ROOM_NOISE) * rng.standard_normal(speech.sound.size)
+    sound = (speech.sound * rng.uniform(0.5, 1.3) + room).astype(np.float32)
+    times = np.arange(motion.opening.size) / fps
+    empty = np.full((times.size, 68, 2), np.nan, np.float32)
+    if not picture:
+        return Clip(name, [], times, empty, sound[: int(times.size / fps * RATE_HZ)])
+    who = portrait.load(person)
+    who = who.mirrored() if rng.random() < 0.5 else who
+    width, height = size
+    eye_distance = rng.uniform(0.135, 0.175) * min(width * 1.1, height)
+    eyes = (width * rng.uniform(0.42, 0.58), height * rng.uniform(0.36, 0.42))
+    puppet = Puppet(who, size=size, eye_distance=float(eye_distance), eyes=eyes)
+    frames, landmarks = zip(*render(puppet, motion, Scene.draw(size, rng), rng), strict=True)
+    return Clip(name, frames, times, np.stack(landmarks), sound)

@@ -1,0 +1,1 @@
+"""Forged and augmented face images, to train networks on."""

@@ -1,0 +1,202 @@
+"""Views of a face crop that leave its label alone: geometry, colour, and what cameras and codecs do.
+
+A REAL and a FAKE of a pair go through the same view and the same quality, so that neither softness, size nor
+compression tells them apart. Parameters are drawn first, as plain values, and applied to both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+
+MARGIN = 1.25  # side of a network's crop over the longer side of the face box
+MAX_SHIFT, MAX_SCALE, MAX_ANGLE_DEG = 0.06, 0.12, 12.0  # about twice what the face finder's boxes vary by
+
+
+@dataclass(frozen=True)
+class GeometricAugmentation:
+    """Which square of the picture is shown: ``zoom`` over ``MARGIN``, shift in box sides, angle, mirroring."""
+
+    zoom: float = 1.0
+    shift: tuple[float, float] = (0.0, 0.0)
+    angle_deg: float = 0.0
+    mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class PhotometricAugmentation:
+    """What the picture went through, in this order; None or 0 leaves a step out."""
+
+    gain: float = 1.0
+    offset: float = 0.0
+    gamma: float = 1.0
+    balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    saturation: float = 1.0
+    reduction: float = 1.0
+    """Side over the original's before it is enlarged again."""
+    interpolation: int = cv2.INTER_LINEAR
+    blur_px: float = 0.0
+    motion_px: int = 0
+    sharpening: float = 0.0
+    noise: float = 0.0
+    """Standard deviation in grey levels."""
+    jpeg: tuple[int, ...] = ()
+    h264_crf: int | None = None
+    erased: tuple[float, float, float, float] | None = None
+    """Left, top, width, height as shares of the side."""
+
+
+def sample_geometric(rng: np.random.Generator) -> GeometricAugmentation:
+    """A slightly wrong box, as face finders give it, mirrored half the time."""
+    return GeometricAugmentation(
+        zoom=float(np.exp(rng.uniform(-MAX_SCALE, MAX_SCALE))),
+        shift=(float(rng.uniform(-MAX_SHIFT, MAX_SHIFT)), float(rng.uniform(-MAX_SHIFT, MAX_SHIFT))),
+        angle_deg=float(rng.uniform(-MAX_ANGLE_DEG, MAX_ANGLE_DEG)) if rng.random() < 0.3 else 0.0,
+        mirrored=bool(rng.random() < 0.5),
+    )
+
+
+def apply_geometric(image: Image, box: NDArray[np.float32], view: GeometricAugmentation, size: int) -> Image:
+    """The square of a view around ``box`` [4] (left, top, right, bottom in px), as [size, size, 3]."""
+    longer = float(max(box[2] - box[0], box[3] - box[1]))
+    side = max(8.0, longer * MARGIN * view.zoom)
+    x = float(box[0] + box[2]) / 2 + view.shift[0] * longer
+    y = float(box[1] + box[3]) / 2 + view.shift[1] * longer
+    if view.angle_deg:
+        turn = cv2.getRotationMatrix2D((x, y), view.angle_deg, 1.0)
+        image = cv2.warpAffine(image, turn, image.shape[1::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    square = cut_square(image, x, y, side, size)
+    return np.ascontiguousarray(square[:, ::-1]) if view.mirrored else square
+
+
+def cut_square(image: Image, x: float, y: float, side: float, size: int) -> Image:
+    """The square of ``side`` px centred on (x, y), whole pixels, resized; beyond the edge the edge repeats."""
+    left, top, whole = round(x - side / 2), round(y - side / 2), max(2, round(side))
+    height, width = image.shape[:2]
+    margins = (max(0, -top), max(0, top + whole - height), max(0, -left), max(0, left + whole - width))
+    if any(margins):
+        image = cv2.copyMakeBorder(image, *margins, cv2.BORDER_REPLICATE)
+    top, left = max(0, top), max(0, left)
+    part = image[top : top + whole, left : left + whole]
+    smaller = size < part.shape[0]
+    return cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+
+
+def sample_photometric(rng: np.random.Generator) -> PhotometricAugmentation:
+    """Colour, softness, noise and compression as clips from anywhere have them; one in seven stays clean."""
+    if rng.random() < 0.15:
+        return PhotometricAugmentation()
+    some: dict[str, object] = {}
+    if rng.random() < 0.7:
+        some |= {
+            "gain": float(rng.uniform(0.7, 1.3)),
+            "offset": float(rng.uniform(-25, 25)),
+            "gamma": float(np.exp(rng.uniform(-0.35, 0.35))),
+            "balance": tuple(rng.uniform(0.92, 1.08, 3).tolist()),
+            "saturation": float(rng.uniform(0.4, 1.4)) if rng.random() > 0.03 else 0.0,
+        }
+    if rng.random() < 0.4:
+        some["reduction"] = float(rng.uniform(0.4, 0.95))
+        some["interpolation"] = int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4]))
+    if rng.random() < 0.2:
+        some["blur_px"] = float(rng.uniform(0.4, 1.3))
+    if rng.random() < 0.03:
+        some["motion_px"] = int(rng.integers(2, 5))
+    if rng.random() < 0.1:
+        some["sharpening"] = float(rng.uniform(0.2, 1.0))
+    if rng.random() < 0.2:
+        some["noise"] = float(rng.uniform(1.0, 7.0))
+    some |= _codec(rng)
+    if rng.random() < 0.2:
+        width, height = rng.uniform(0.1, 0.4, 2)
+        some["erased"] = (
+            float(rng.uniform(0, 1 - width)),
+            float(rng.uniform(0, 1 - height)),
+            float(width),
+            float(height),
+        )
+    return PhotometricAugmentation(**some)  # type: ignore[arg-type]
+
+
+def _codec(rng: np.random.Generator) -> dict[str, object]:
+    kind = rng.random()
+    if kind < 0.35:
+        return {"jpeg": (int(rng.integers(45, 96)),)}
+    if kind < 0.42:
+        return {"jpeg": (int(rng.integers(60, 96)), int(rng.integers(50, 90)))}
+    if kind < 0.7:
+        return {"h264_crf": int(rng.integers(18, 37))}
+    return {}
+
+
+def apply_photometric(image: Image, quality: PhotometricAugmentation, rng: np.random.Generator) -> Image:
+    """An RGB crop [s, s, 3] after all steps of a quality; ``rng`` draws the noise only."""
+    image = _coloured(image, quality)
+    side = image.shape[0]
+    if quality.reduction < 1:
+        small = max(16, round(side * quality.reduction))
+        image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
+        image = cv2.resize(image, (side, side), interpolation=quality.interpolation)
+    if quality.blur_px:
+        image = cv2.GaussianBlur(image, (0, 0), quality.blur_px)
+    if quality.motion_px:
+        image = cv2.blur(image, (quality.motion_px, 1))
+    if quality.sharpening:
+        image = sharpened(image, quality.sharpening)
+    if quality.noise:
+        grain = rng.standard_normal((side, side, 1 if rng.random() < 0.5 else 3), dtype=np.float32)
+        image = np.clip(image + quality.noise * grain, 0, 255).astype(np.uint8)
+    for level in quality.jpeg:
+        image = jpeg(image, level)
+    if quality.h264_crf is not None:
+        image = h264(image, quality.h264_crf)
+    if quality.erased:
+        left, top, width, height = (round(share * side) for share in quality.erased)
+        image = image.copy()
+        image[top : top + height, left : left + width] = image.mean(axis=(0, 1)).astype(np.uint8)
+    return image
+
+
+def _coloured(image: Image, quality: PhotometricAugmentation) -> Image:
+    levels = np.arange(256) / 255.0
+    curve = 255.0 * levels**quality.gamma * quality.gain + quality.offset
+    if quality.saturation != 1.0:
+        grey = np.outer(np.ones(3), (0.299, 0.587, 0.114))
+        image = cv2.transform(image, quality.saturation * np.eye(3) + (1 - quality.saturation) * grey)
+    if np.allclose(curve, np.arange(256)) and quality.balance == (1.0, 1.0, 1.0):
+        return image
+    table = np.clip(np.outer(curve, quality.balance), 0, 255).astype(np.uint8)
+    return cv2.LUT(image, table[None])
+
+
+def sharpened(image: Image, amount: float, radius_px: float = 1.0) -> Image:
+    """Unsharp masking."""
+    return cv2.addWeighted(image, 1 + amount, cv2.GaussianBlur(image, (0, 0), radius_px), -amount, 0)
+
+
+def jpeg(image: Image, quality: int) -> Image:
+    """Through JPEG, chroma halved, as most cameras and sites do."""
+    data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return cv2.cvtColor(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
+
+
+def h264(image: Image, crf: int) -> Image:
+    """Through H.264 as a single key frame; ``crf`` 18 is hardly visible, 40 very coarse. The side must be even."""
+    import av
+
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height = image.shape[1], image.shape[0]
+    encoder.pix_fmt, encoder.time_base, encoder.thread_count = "yuv420p", Fraction(1, 25), 1
+    encoder.options = {"crf": str(crf), "preset": "superfast", "tune": "zerolatency"}
+    frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+    packets = [*encoder.encode(frame), *encoder.encode(None)]
+    decoder = av.CodecContext.create("h264", "r")
+    decoder.thread_count = 1
+    frames = [one for packet in packets for one in decoder.decode(packet)] + list(decoder.decode(None))
+    return frames[0].to_ndarray(format="rgb24")

@@ -1,0 +1,92 @@
+"""The catalogue of cues, from their own declarations: ``python -m reports.catalogue`` writes docs/CUES.md."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from features.spec import Column, Family, families
+from reports import references
+
+DIRECTIONS = {"up": "↑", "down": "↓", "either": "~", "covariate": "none"}
+HEAD = """# Cues
+
+<!-- Made by `make docs` from the declarations in features/; changes made here are lost. -->
+
+{n_columns} columns in {n_families} families. A column is one number of a clip; what can't be measured is missing
+(NaN), never 0. `<family>.valid_share` says how much of what the family needs was there. A column that ends in `_max`
+is the largest over all people of a clip with two or more, and missing with fewer.
+
+Direction is what is expected of a forgery: ↑ larger, ↓ smaller, ~ different either way, *none* for covariates, which
+say under what conditions the others were measured and are no evidence by themselves. Units: `1` pure number, `iod`
+distances between the eyes, `px` pixels of the upright frame. "Unchanged by" names what a test may do to a clip
+without moving the column: mirror it, add `brightness` or `gain` (of picture or sound, without clipping), shift
+(`translation`) or `scale` the frame, start the `clock` later.
+"""
+
+
+def page() -> str:
+    """The whole page, as Markdown."""
+    every = families()
+    rows = [
+        [f"[{one.name}](#{one.name})", str(one.version), str(len(one.table_columns)), _needs(one), one.description]
+        for one in every
+    ]
+    count = sum(len(one.table_columns) for one in every)
+    parts = [
+        HEAD.format(n_columns=count, n_families=len(every)),
+        _table(["family", "version", "columns", "needs", "what it asks"], rows),
+        *(_section(one) for one in every),
+        _literature(every),
+    ]
+    return "\n".join(parts)
+
+
+def _section(one: Family) -> str:
+    told = one.documentation.partition("\n")[2].strip()
+    usual = Counter(column.invariant_to for column in one.table_columns).most_common(1)[0][0]
+    rows = [
+        [
+            f"`{column.name.partition('.')[2]}`",
+            column.unit,
+            _range(column),
+            DIRECTIONS[column.direction],
+            column.reference or "–",
+            "" if column.invariant_to == usual else _list(column.invariant_to),
+        ]
+        for column in one.table_columns
+    ]
+    head = f"## {one.name}\n\n*Version {one.version}; needs {_needs(one)}; {len(rows)} columns.*"
+    table = _table(["column", "unit", "range", "direction", "reference", "unchanged by"], rows)
+    same = f"Unchanged by, unless the column says otherwise: {_list(usual)}."
+    return f"\n{head} {_capital(one.description)}.\n\n{told}\n\n{same}\n\n{table}"
+
+
+def _literature(every: Sequence[Family]) -> str:
+    entries = references.of_families(one.name for one in every)
+    return "\n## Literature\n\n" + "\n".join(f"- {entry}" for entry in entries) + "\n"
+
+
+def _needs(one: Family) -> str:
+    return ", ".join(sorted(one.needs)) or "nothing"
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
+
+
+def _range(column: Column) -> str:
+    low, high = column.range
+    left = "(-∞" if math.isinf(low) else f"[{low:g}"
+    right = "∞)" if math.isinf(high) else f"{high:g}]"
+    return f"{left}, {right}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"

@@ -1,0 +1,138 @@
+"""What the report says of the data behind a model: facts of the table and out-of-fold predictions of its clips."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ensemble.metrics import auc, log_loss
+from ensemble.missingness import unmeasured_families
+from ensemble.out_of_fold import OutOfFold
+from ensemble.training_set import family_of
+from features.table import feature_columns
+
+MIN_CLIPS = 2  # of each class, before an AUC is told for a part of the data
+FACE_SIZE, SHARPNESS = "quality.iod_px", "quality.blur_lap_face_med"
+
+
+def dataset_facts(table: pa.Table, oof: OutOfFold) -> list[tuple[str, str]]:
+    """Counts for the section on the data set."""
+    n_groups = int(oof.group.max()) + 1
+    fakes = np.bincount(oof.group, oof.y, n_groups)
+    sizes = np.bincount(oof.group, minlength=n_groups)
+    both = int(((fakes > 0) & (fakes < sizes)).sum())
+    durations = np.array([x for x in table.column("duration_s").to_pylist() if x is not None and np.isfinite(x)])
+    people = Counter(min(int(n or 0), 3) for n in table.column("n_faces").to_pylist())
+    n_labelled, n_fake = len(oof.y), int(oof.y.sum())
+    facts = [
+        ("Clips", f"{table.num_rows}"),
+        ("with a label", f"{n_labelled}: {n_labelled - n_fake} REAL, {n_fake} FAKE ({n_fake / n_labelled:.0%})"),
+        ("Groups that are never split", f"{n_groups}, of which {both} hold both labels"),
+        ("Clips in the largest group", f"{int(sizes.max())}"),
+    ]
+    if len(durations):
+        low, middle, high = np.quantile(durations, [0.05, 0.5, 0.95])
+        facts.append(("Length (5 %, median, 95 %)", f"{low:.1f} s, {middle:.1f} s, {high:.1f} s"))
+    names = {0: "nobody", 1: "one person", 2: "two people", 3: "three or more"}
+    facts.append(("People in a clip", ", ".join(f"{names[n]} {people[n]}" for n in sorted(people))))
+    return facts
+
+
+def family_facts(table: pa.Table, families: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Version, number of columns, and share of clips measured, by label, of each family."""
+    from features import spec
+
+    specs = {one.name: one for one in spec.families()}
+    absent = unmeasured_families(table)
+    labels = table.column("label").to_pylist()
+    columns = Counter(family_of(name) for name in feature_columns(table))
+    facts = []
+    for name, version in sorted(families.items()):
+        known = specs.get(name)
+        measured = [name not in one for one in absent]
+        facts.append(
+            {
+                "name": name,
+                "version": version,
+                "n_columns": columns[name],
+                "needs": sorted(known.needs) if known else [],
+                "real": _share([m for m, label in zip(measured, labels, strict=True) if label == "REAL"]),
+                "fake": _share([m for m, label in zip(measured, labels, strict=True) if label == "FAKE"]),
+            }
+        )
+    return facts
+
+
+def one_sided(parts: Sequence[Mapping[str, Any]]) -> float:
+    """Share of clips that are of a source with one class only; NaN when sources are unknown."""
+    total = sum(part["n_real"] + part["n_fake"] for part in parts)
+    single = sum(part["n_real"] + part["n_fake"] for part in parts if not part["n_real"] * part["n_fake"])
+    return single / total if total else float("nan")
+
+
+def parts(table: pa.Table, oof: OutOfFold, column: str) -> list[dict[str, Any]]:
+    """Scores of the clips of each value of a base column; a part of one class is ranked against all of the other."""
+    values = np.array([value or "" for value in table.column(column).to_pylist()], dtype=object)[oof.row]
+    return [_part(str(value), values == value, oof) for value in sorted(set(values.tolist())) if value]
+
+
+def thirds(table: pa.Table, oof: OutOfFold, column: str, unit: str = "") -> list[dict[str, Any]]:
+    """Scores of the clips in the lowest, middle and highest third of a column, and of those without a value.
+
+    Empty when the table lacks the column, or it takes too few values to tell thirds apart.
+    """
+    if column not in table.column_names:
+        return []
+    values = table.column(column).to_numpy().astype(np.float64)[oof.row]
+    known = np.isfinite(values)
+    if not known.any():
+        return []
+    low, high = np.quantile(values[known], [1 / 3, 2 / 3])
+    if not values[known].min() < low < high:
+        return []
+    named = {
+        f"up to {low:.3g}{unit}": known & (values <= low),
+        f"to {high:.3g}{unit}": known & (values > low) & (values <= high),
+        f"above {high:.3g}{unit}": known & (values > high),
+        "not measured": ~known,
+    }
+    return [_part(name, inside, oof) for name, inside in named.items() if inside.any()]
+
+
+def score_parts(table: pa.Table, oof: OutOfFold) -> dict[str, list[dict[str, Any]]]:
+    """Scores by face size, sharpness, source or method, and status; what the table can't tell apart is left out."""
+    found = {
+        "distance of the eyes": thirds(table, oof, FACE_SIZE, " px"),
+        "sharpness of the face": thirds(table, oof, SHARPNESS),
+        "source or method": parts(table, oof, "source"),
+        "status": parts(table, oof, "status"),
+    }
+    return {name: some for name, some in found.items() if len(some) > 1}
+
+
+def _part(name: str, inside: NDArray[np.bool_], oof: OutOfFold) -> dict[str, Any]:
+    y, p = oof.y[inside], oof.stack[inside]
+    n_fake = int(y.sum())
+    n_real = len(y) - n_fake
+    own = min(n_real, n_fake) >= MIN_CLIPS
+    against = inside if own else inside | (oof.y == int(n_fake == 0))
+    enough = own or (min(n_real, n_fake) == 0 and max(n_real, n_fake) >= MIN_CLIPS)
+    return {
+        "name": name,
+        "n_real": n_real,
+        "n_fake": n_fake,
+        "n_groups": len(np.unique(oof.group[inside])),
+        "median": float(np.median(p)),
+        "log_loss": log_loss(y, p),
+        "auc": auc(oof.y[against], oof.stack[against]) if enough else float("nan"),
+        "own": own,
+    }
+
+
+def _share(flags: Sequence[bool]) -> float:
+    return sum(flags) / len(flags) if flags else float("nan")

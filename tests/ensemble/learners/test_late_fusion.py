@@ -1,0 +1,114 @@
+"""The mean of the networks' logits with a slope and an intercept, or else the voice."""
+
+import numpy as np
+import pytest
+
+from ensemble.learners.base import Settings
+from ensemble.learners.late_fusion import Networks, Parameters, either
+from ensemble.training_set import Layout
+from features.errors import InputError
+
+LAYOUT = Layout(("a.logit_mean", "a.valid_share", "b.logit_mean", "b.logit_std"), {"a": 1, "b": 1})
+WITH_VOICE = Layout((*LAYOUT.columns, "forensic_voice.logit"), {"a": 1, "b": 1, "forensic_voice": 1})
+
+
+@pytest.fixture
+def made():
+    rng = np.random.default_rng(0)
+    y = np.arange(4000) % 2
+    z = rng.standard_normal((4000, 2)) + np.where(y == 1, 0.5, -0.5)[:, None]
+    X = np.stack([z[:, 0], np.ones(4000), z[:, 1], rng.standard_normal(4000)], axis=1).astype(np.float32)
+    return X, y
+
+
+@pytest.fixture
+def with_voices(made):
+    """Half of the FAKE have a forged picture, half a made voice; a third of all clips has no sound."""
+    X, y = made
+    rng = np.random.default_rng(1)
+    voice = (y == 1) & (rng.random(len(y)) < 0.5)
+    X = X.copy()
+    X[voice, 0:3:2] = rng.standard_normal((voice.sum(), 2)) - 0.5
+    heard = rng.standard_normal(len(y)) + np.where(voice, 2.0, -2.0)
+    heard[rng.random(len(y)) < 1 / 3] = np.nan
+    return np.column_stack([X, heard]).astype(np.float32), y
+
+
+def fitted(X, y, layout=LAYOUT):
+    return Networks(layout, Settings()).fit(X, y, np.arange(len(y)), np.ones(len(y)), 0)
+
+
+def log_loss(learner, X, y):
+    z = learner.predict_logit(X)
+    return np.mean(np.logaddexp(0, z) - y * z)
+
+
+def test_known_slope(made):
+    """Two equal Gaussians a unit apart: the log-likelihood ratio of both is their sum, twice their mean."""
+    learner = fitted(*made)
+    assert learner.parameters.slope == pytest.approx(2, rel=0.1)
+    assert learner.parameters.intercept == pytest.approx(0, abs=0.1)
+
+
+def test_parts_add_up_and_a_missing_network_leaves_the_other(made, tmp_path):
+    learner = fitted(*made)
+    X = np.array([[1, 1, 3, 0], [np.nan, 0, 3, 0], [np.nan, 0, np.nan, 0]], np.float32)
+    z = learner.predict_logit(X)
+    expected = learner.parameters.slope * np.array([2, 3, 0]) + learner.parameters.intercept
+    np.testing.assert_allclose(z, expected, rtol=1e-6)
+    np.testing.assert_allclose(learner.family_logits(X).sum(axis=1), z, rtol=1e-6)
+    learner.save(tmp_path, "one")
+    np.testing.assert_array_equal(Networks.load(tmp_path, "one", LAYOUT).predict_logit(X), z)
+
+
+def test_logits_that_mislead_are_not_followed(made):
+    X, y = made
+    learner = fitted(X, 1 - y)
+    assert learner.parameters.slope == 0
+    assert learner.predict_logit(X[:3]) == pytest.approx(0, abs=1e-3)
+
+
+def test_a_made_voice_is_found_where_the_picture_is_real(with_voices):
+    X, y = with_voices
+    silent = X.copy()
+    silent[:, -1] = np.nan
+    learner = fitted(X, y, WITH_VOICE)
+    assert learner.parameters.voice_slope > 1
+    assert log_loss(learner, X, y) < log_loss(fitted(silent, y, WITH_VOICE), silent, y) - 0.05
+
+
+def test_a_voice_that_says_nothing_changes_nothing(made):
+    X, y = made
+    noise = np.random.default_rng(2).standard_normal(len(y)).astype(np.float32)
+    learner = fitted(np.column_stack([X, noise]), y, WITH_VOICE)
+    assert log_loss(learner, np.column_stack([X, noise]), y) == pytest.approx(log_loss(fitted(X, y), X, y), abs=0.005)
+
+
+def test_parts_of_picture_and_voice_add_up(with_voices):
+    X, y = with_voices
+    learner = fitted(X, y, WITH_VOICE)
+    parts = learner.family_logits(X)
+    np.testing.assert_allclose(parts.sum(axis=1), learner.predict_logit(X), atol=1e-6)
+    np.testing.assert_array_equal(parts[np.isnan(X[:, -1]), 2], 0)
+    loud = np.argsort(np.nan_to_num(X[:, -1], nan=-9))[-50:]
+    assert (parts[loud, 2] > 1).all()
+
+
+def test_a_real_voice_is_no_alibi():
+    learner = Networks(WITH_VOICE, Settings())
+    learner.parameters = Parameters(slope=1.0, voice_slope=1.0, voice_intercept=-2.0)
+    X = np.array([[3, 1, 3, 0, -8], [3, 1, 3, 0, np.nan], [-3, 1, -3, 0, 8]], np.float32)
+    z = learner.predict_logit(X)
+    assert z[0] == pytest.approx(z[1], abs=1e-3)
+    assert z[2] == pytest.approx(6, abs=0.1)
+
+
+def test_either_of_two_independent_things():
+    p, q = 0.3, 0.6
+    odds = either(np.log([p / (1 - p)]), np.log([q / (1 - q)]))
+    assert 1 / (1 + np.exp(-odds[0])) == pytest.approx(1 - (1 - p) * (1 - q))
+
+
+def test_a_table_without_networks_is_refused():
+    with pytest.raises(InputError, match="logit_mean"):
+        Networks(Layout(("blink.rate",), {"blink": 1}), Settings())

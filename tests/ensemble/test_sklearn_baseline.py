@@ -1,0 +1,33 @@
+"""The stack beside scikit-learn's, on the same folds."""
+
+import re
+
+import pytest
+
+from deepcue.cli.main import main as deepcue
+from features.table import write_table
+
+
+@pytest.fixture
+def table_file(table, tmp_path):
+    file = tmp_path / "features.parquet"
+    write_table(table, file)
+    return file
+
+
+def test_the_reference_is_judged_on_the_folds_of_the_model(table_file, tmp_path, capsys):
+    folder = tmp_path / "model"
+    assert (
+        deepcue(["train", "--table", str(table_file), "--out", str(folder), "--learners", "logistic", "--quiet"]) == 0
+    )
+    capsys.readouterr()
+    assert deepcue(["compare", "--table", str(table_file), "--model", str(folder)]) == 0
+    told = capsys.readouterr().out
+    losses = {name: float(loss) for name, loss in re.findall(r"^(\w+) +(\d\.\d+) \[", told, re.MULTILINE)}
+    assert set(losses) == {"logistic", "stack", "sklearn", "constant"}
+    assert losses["sklearn"] < losses["constant"]
+
+
+def test_a_folder_without_predictions_is_refused(table_file, tmp_path, capsys):
+    assert deepcue(["compare", "--table", str(table_file), "--model", str(tmp_path)]) == 2
+    assert "no out-of-fold predictions" in capsys.readouterr().err

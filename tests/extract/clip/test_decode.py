@@ -1,0 +1,188 @@
+import itertools
+
+import av
+import numpy as np
+import pytest
+from clip_maker import write_clip
+
+from extract.clip.decode import Clip, _SoundClock
+from features.errors import TooShortError, UnreadableError
+
+
+def read(path, **options):
+    with Clip(str(path), **({"max_seconds": 60} | options)) as clip:
+        return clip, list(clip.frames()), clip.audio()
+
+
+def test_frames_come_with_their_times_and_sound_at_16_khz(make_clip):
+    _, frames, (audio, start_s) = read(make_clip("plain.mp4", n=30, tone_s=1.2))
+    assert [frame.time_s for frame in frames] == pytest.approx(np.arange(30) / 25, abs=1e-3)
+    assert start_s == pytest.approx(0.0, abs=0.05)
+    assert len(audio) == pytest.approx(1.2 * 16_000, rel=0.05)
+    spectrum = np.abs(np.fft.rfft(audio[2000:18000]))
+    assert np.argmax(spectrum) == 440  # 1 s at 16 kHz: one bin a hertz
+
+
+def test_sound_keeps_its_offset_to_the_picture(make_clip):
+    _, _, (_, start_s) = read(make_clip("late.mkv", tone_s=1.0, tone_start_s=0.5))
+    assert start_s == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize(("gap_s", "silence_s"), [(0.5, 0.5), (0.01, 0.0), (40.0, 0.0)])
+def test_what_sounds_after_a_gap_stays_at_its_time(tmp_path, gap_s, silence_s):
+    """A second of tone, a gap, and a second of another; a gap beyond all belief is a broken clock."""
+    rate, path = 16_000, tmp_path / "gap.mkv"
+    with av.open(str(path), "w") as container:
+        picture = container.add_stream("ffv1", rate=25)
+        picture.width, picture.height, picture.pix_fmt = 64, 64, "yuv420p"
+        sound = container.add_stream("pcm_s16le", rate=rate, layout="mono")
+        for _ in range(3):
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
+        container.mux(picture.encode(None))
+        for start_s, hertz in ((0.0, 440), (1.0 + gap_s, 1000)):
+            for piece in np.split(np.arange(rate), 10):
+                tone = (8000 * np.sin(2 * np.pi * hertz * piece / rate)).astype(np.int16)[None]
+                frame = av.AudioFrame.from_ndarray(tone, format="s16", layout="mono")
+                frame.sample_rate, frame.pts = rate, round(start_s * rate) + int(piece[0])
+                container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    clip, _, (audio, _) = read(path)
+    assert len(audio) == pytest.approx((2 + silence_s) * rate, abs=800)
+    second = audio[round((1.05 + silence_s) * rate) :][: rate // 2]
+    assert np.argmax(np.abs(np.fft.rfft(second))) == 500  # 2 Hz a bin
+    assert np.abs(audio[rate + 400 : round((0.97 + silence_s) * rate)]).max(initial=0) < 0.01
+    assert clip.warnings() == ((f"{silence_s:.2f} s of sound are missing in between",) if silence_s else ())
+
+
+def test_a_damaged_time_moves_no_sound():
+    """The second frame is 20 s late, the third on time again; the fourth and all that follow are 0.3 s late."""
+
+    class Heard:
+        samples, sample_rate = 1600, 16_000
+
+        def __init__(self, time):
+            self.time = time
+
+    times = [0.5, 20.6, 0.7, 1.1, 1.2, None, 1.4]
+    frames = [*map(Heard, times), None]
+    clock = _SoundClock()
+    gaps = [clock.gap_before(*pair) for pair in itertools.pairwise(frames)]
+    assert gaps == pytest.approx([0, 0, 0, 0.3, 0, 0, 0], abs=1e-9)
+    assert (clock.start_s, clock.silence_s) == pytest.approx((0.5, 0.3))
+
+
+def test_sound_begins_where_its_first_time_says():
+    clock = _SoundClock()
+
+    class Heard:
+        samples, sample_rate, time = 1600, 16_000, None
+
+    late = Heard()
+    late.time = 2.1
+    assert clock.gap_before(Heard(), late) == clock.gap_before(late, None) == 0
+    assert clock.start_s == pytest.approx(2.0)
+
+
+def test_variable_rate_times_are_kept(make_clip):
+    times = [0.0, 0.04, 0.08, 0.3, 0.34, 0.5, 0.9]
+    _, frames, _ = read(make_clip("vfr.mp4", n=7, times_s=times))
+    assert [frame.time_s for frame in frames] == pytest.approx(times, abs=1e-3)
+
+
+@pytest.mark.parametrize("turn", [90, -90, 180])
+def test_rotation_metadata_is_applied(make_clip, turn):
+    upright = read(make_clip("upright.mp4", n=2, size=(160, 96)))[1][0].luma.astype(float)
+    turned = read(make_clip(f"turned{turn}.mp4", n=2, size=(160, 96), rotation=turn))[1][0]
+    expected = np.rot90(upright, turn // 90)
+    assert turned.luma.shape == expected.shape
+    assert np.abs(turned.luma - expected).mean() < 1.0
+    assert turned.rgb().shape[:2] == expected.shape
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv420p10le"])
+def test_luma_is_eight_bit_whatever_the_format(make_clip, pix_fmt):
+    plain = read(make_clip("f420.mp4", n=2))[1][0].luma.astype(float)
+    frame = read(make_clip(f"{pix_fmt}.mp4", n=2, pix_fmt=pix_fmt))[1][0]
+    assert frame.luma.dtype == np.uint8
+    assert np.abs(frame.luma - plain).mean() < 20  # full and limited range differ, the picture does not
+    assert np.corrcoef(frame.luma.ravel(), plain.ravel())[0, 1] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "codec", "levels"),
+    [
+        ("yuv420p", "libx264", (16, 235)),
+        ("yuvj420p", "mjpeg", (0, 255)),
+        ("yuv420p10le", "libx264", (0, 255)),
+        ("gray", "ffv1", (0, 255)),
+    ],
+)
+def test_black_and_white_of_the_luma_are_known(tmp_path, pix_fmt, codec, levels):
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:, 32:] = 255
+    frame = read(write_clip(tmp_path / "half.mkv", [image] * 2, codec=codec, pix_fmt=pix_fmt))[1][0]
+    assert frame.levels == levels
+    assert np.median(frame.luma[:, :28]) == pytest.approx(levels[0], abs=2)
+    assert np.median(frame.luma[:, 36:]) == pytest.approx(levels[1], abs=2)
+
+
+def test_region_means_agree_with_the_converted_picture(make_clip):
+    frame = read(make_clip("colour.mp4", n=1))[1][0]
+    boxes = np.array([[40, 60, 120, 100], [200, 10, 300, 200], [-50, -50, -10, -10]], np.float32)
+    means = frame.mean_rgb(boxes)
+    for mean, (left, top, right, bottom) in zip(means[:2], boxes[:2].astype(int), strict=True):
+        np.testing.assert_allclose(mean, frame.rgb()[top:bottom, left:right].mean(axis=(0, 1)), atol=4.0)
+    assert np.isnan(means[2]).all()
+
+
+def test_reading_stops_at_the_limit_and_says_so(make_clip):
+    clip, frames, (audio, _) = read(make_clip("long.mp4", n=60, tone_s=2.4), max_seconds=1.0)
+    assert len(frames) == 26
+    assert len(audio) == 16_000
+    assert clip.warnings() == ("only the first 1 s were looked at",)
+
+
+def test_a_damaged_clip_gives_the_frames_that_are_left(make_clip, tmp_path):
+    content = bytearray(make_clip("whole.mpg", n=60, codec="mpeg2video").read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 400] = bytes(400)
+    path = tmp_path / "damaged.mpg"
+    path.write_bytes(content)
+    _, frames, _ = read(path)
+    assert 20 < len(frames) <= 62
+    assert (np.diff([frame.time_s for frame in frames]) > 0).all()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a video", b"\x00" * 5000, b"#EXTM3U\n#EXTINF:1,\n/etc/hostname\n"])
+def test_what_is_no_video_is_unreadable(tmp_path, content):
+    path = tmp_path / "odd.mp4"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableError, match="not a video"):
+        read(path)
+
+
+def test_a_playlist_cannot_make_other_files_be_opened(make_clip, tmp_path):
+    secret = make_clip("secret.mp4")
+    path = tmp_path / "list.mp4"
+    path.write_text(f"ffconcat version 1.0\nfile {secret}\n")
+    with pytest.raises(UnreadableError):
+        read(path)
+
+
+def test_sound_alone_is_unreadable(make_clip, tmp_path):
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(UnreadableError, match="no picture stream"):
+        read(path)
+
+
+def test_a_header_without_frames_is_too_short(make_clip, tmp_path):
+    content = make_clip("head.mkv", n=30).read_bytes()
+    path = tmp_path / "headonly.mkv"
+    path.write_bytes(content[: content.index(b"\x1f\x43\xb6\x75") + 40])  # into the first frame
+    with pytest.raises(TooShortError, match="no frame"):
+        read(path)

@@ -1,0 +1,115 @@
+import cv2
+import numpy as np
+import pytest
+from clip_maker import frames_of, write_clip
+
+from extract.clip.decode import Clip
+from extract.clip.observe import Observer
+from features import observation
+
+
+@pytest.fixture(scope="module")
+def observer():
+    return Observer()
+
+
+def observe(observer, path):
+    with Clip(str(path), max_seconds=60) as clip:
+        return observer.observe(clip)
+
+
+def same(a, b):
+    return observation.dumps(a) == observation.dumps(b)
+
+
+def test_one_face_gives_one_track_that_covers_every_frame(observer, make_clip):
+    observed = observe(observer, make_clip("one.mp4", n=40, tone_s=1.6))
+    (track,) = observed.tracks
+    assert observed.n_faces == 1
+    np.testing.assert_array_equal(track.frame_index, np.arange(40))
+    assert np.isfinite(track.landmarks).all()
+    eyes = track.landmarks[:, 36:48].mean(axis=1)
+    assert np.ptp(eyes[:, 0]) == pytest.approx(6, abs=3)  # the portrait sways by 3 px each way
+    assert np.ptp(eyes[:, 1]) < 2
+    assert len(track.crops) == 16
+    assert (np.diff(track.crop_index) > 0).all()
+
+
+def test_flow_follows_the_landmarks(observer, make_clip):
+    (track,) = observe(observer, make_clip("flow.mp4", n=40)).tracks
+    assert np.isnan(track.flow[0]).all()
+    moved = np.nanmedian(track.flow[1:] - track.landmarks[:-1], axis=1)
+    drift = 3 * np.sin(np.arange(40) / 5).astype(float)
+    assert np.corrcoef(moved[:, 0], np.diff(np.trunc(drift)))[0, 1] > 0.8
+
+
+def test_crops_and_landmarks_agree(observer, make_clip):
+    """A face detector run on a stored crop finds the face where the landmarks say."""
+    from extract.clip.faces import FaceDetector
+
+    (track,) = observe(observer, make_clip("crop.mp4", n=20, size=(640, 480))).tracks
+    for number in (0, len(track.crops) - 1):
+        crop, (left, top, side) = track.crops[number], track.crop_box[number]
+        points = (track.landmarks[track.crop_index[number]] - (left, top)) * crop.shape[0] / side
+        (face, *_) = FaceDetector().detect(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), thorough=False)
+        inside = (points > np.array(face.box[:2]) - 5) & (points < np.array(face.box[2:]) + 15)
+        assert inside[17:].all()
+
+
+def test_two_people_are_two_tracks_and_neither_jumps(observer, portrait, tmp_path):
+    left = frames_of(portrait[:260, 100:360], 30, (320, 320))
+    frames = [np.concatenate([a, cv2.flip(a, 1)], axis=1) for a in left]
+    observed = observe(observer, write_clip(tmp_path / "two.mp4", frames))
+    assert observed.n_faces == 2
+    for track in observed.tracks:
+        centre = track.landmarks.mean(axis=1)[:, 0]
+        assert np.ptp(centre) < 20
+    assert abs(observed.tracks[0].landmarks[0].mean() - observed.tracks[1].landmarks[0].mean()) > 50
+
+
+def test_a_face_that_leaves_is_not_believed_any_longer(observer, portrait, tmp_path):
+    frames = frames_of(portrait, 30, (320, 240)) + frames_of(None, 30, (320, 240))
+    (track,) = observe(observer, write_clip(tmp_path / "leaves.mp4", frames)).tracks
+    seen = np.isfinite(track.landmarks[:, 0, 0])
+    assert seen[:20].all()
+    assert track.frame_index[seen].max() <= 30
+
+
+def test_no_face_gives_no_track(observer, make_clip):
+    observed = observe(observer, make_clip("nobody.mp4", face=False))
+    assert observed.tracks == ()
+    assert observed.n_faces == 0
+    assert observed.audio is None
+
+
+def test_repeated_frames_are_marked(observer, portrait, tmp_path):
+    frames = [frame for frame in frames_of(portrait, 10, (320, 240)) for _ in range(2)]
+    path = write_clip(tmp_path / "twice.mkv", frames, codec="ffv1")  # lossless: a repeat is a repeat
+    np.testing.assert_array_equal(observe(observer, path).duplicate[1::2], True)
+
+
+def test_an_observation_depends_on_the_clip_alone(observer, make_clip):
+    path = make_clip("again.mp4", tone_s=1.0)
+    first = observe(observer, path)
+    observe(observer, make_clip("between.mp4", n=12, size=(240, 320)))
+    assert same(first, observe(observer, path))
+
+
+@pytest.mark.parametrize("size", [(240, 320), (322, 242), (64, 48), (16, 16), (1920, 16)])
+@pytest.mark.parametrize("n", [1, 2, 9])
+def test_any_size_and_length_is_observed(observer, make_clip, size, n):
+    observed = observe(observer, make_clip(f"s{size[0]}x{size[1]}n{n}.mp4", n=n, size=size))
+    assert observed.frame_size == size
+    assert len(observed.times_s) == n
+
+
+def test_the_same_person_after_a_cut_stays_one_track(observer, portrait, tmp_path):
+    before = frames_of(portrait, 30, (640, 240), at=(0.1, 0))
+    after = frames_of(portrait, 30, (640, 240), at=(0.9, 0))
+    for frame in after:
+        frame[:, :380] = 255 - frame[:, :380] // 3  # another scene
+    observed = observe(observer, write_clip(tmp_path / "cut.mp4", before + after))
+    assert observed.n_faces == 1
+    assert len(observed.tracks[0]) == 60
+    seen = np.isfinite(observed.tracks[0].landmarks[:, 0, 0])
+    assert seen.mean() > 0.95  # to the end of the first scene, too, whose last detection is some frames before the cut

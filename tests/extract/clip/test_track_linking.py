@@ -1,0 +1,55 @@
+"""Pieces of tracks joined into people."""
+
+import numpy as np
+import pytest
+
+from extract.clip.track_linking import linked
+from features.families.identity import DIMENSIONS
+from features.observation import Track
+
+K = 2  # crops a piece
+
+
+def piece(start, n, person, left):
+    """A face of ``person`` at ``left`` in n frames; its embedding says who it is."""
+    embedding = np.zeros((K, DIMENSIONS), np.float32)
+    embedding[:, person] = 1.0
+    grey = tuple(np.zeros((8, 8), np.uint8) for _ in range(K))
+    return Track(
+        frame_index=np.arange(start, start + n, dtype=np.int32),
+        landmarks=np.zeros((n, 68, 2), np.float32),
+        flow=np.zeros((n, 68, 2), np.float32),
+        box=np.tile(np.float32([left, 10, left + 50, 60]), (n, 1)),
+        detector_score=np.ones(n, np.float32),
+        region_rgb=np.zeros((n, 4, 3), np.float32),
+        sharpness=np.zeros((n, 3), np.float32),
+        crop_index=np.array([0, n // 2], np.int32),
+        crop_box=np.zeros((K, 3), np.float32),
+        crops=tuple(np.zeros((8, 8, 3), np.uint8) for _ in range(K)),
+        crops_next=grey,
+        patch_face=grey,
+        patch_background=grey,
+        embedding=embedding,
+    )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_in_a_clip_of_many_shots_nobody_becomes_another(seed):
+    """Sixteen shots of one or two people who change places: tracks that were joined go, and their ids with them."""
+    rng = np.random.default_rng(seed)
+    pieces, cuts, at = [], [], 0
+    for _ in range(16):
+        n = int(rng.integers(8, 16))
+        cuts.append(at)
+        pieces += [piece(at, n, person, 200 * rng.integers(6)) for person in rng.permutation(2)[: rng.integers(1, 3)]]
+        at += n
+    people = [set(track.embedding.argmax(1).tolist()) for track in linked(pieces, np.arange(at) / 25, cuts)]
+    assert all(len(one) == 1 for one in people)
+    assert {person for one in people for person in one} == {0, 1}
+
+
+def test_a_gap_of_more_than_a_second_is_not_bridged():
+    pieces = [piece(0, 10, 0, 0), piece(20, 10, 0, 0), piece(60, 10, 0, 0)]
+    tracks = linked(pieces, np.arange(70) / 25, [])
+    assert [len(track) for track in tracks] == [30, 10]
+    assert np.isnan(tracks[0].landmarks[10:20]).all()

@@ -1,0 +1,31 @@
+"""Put on PYTHONPATH by the fault tests: a measuring process that fails on clips whose names say how."""
+
+import ctypes
+import os
+import sys
+import time
+from pathlib import Path
+
+if sys.argv[0] == "-m" or "extract.run.sandbox" in " ".join(sys.orig_argv):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[4]))
+    from extract.run import worker
+
+    measure = worker.measure
+
+    def failing(filename, path, settings):
+        if "segfault" in filename:
+            ctypes.string_at(0)
+        if "exit" in filename:
+            os._exit(3)
+        if "loop" in filename:
+            while True:
+                pass
+        if "slow" in filename:
+            time.sleep(1.0)
+        if "swell" in filename:
+            held = []
+            while True:
+                held.append(bytearray(os.urandom(1 << 20) * 16))
+        return measure(filename, path, settings)
+
+    worker.measure = failing

@@ -1,0 +1,150 @@
+"""Many machines, for real on loopback: a Dask cluster that loses a worker, and an S3 server."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from deepcue.cli.main import main as deepcue
+from extract.dataset import find_clips
+from extract.run.observation_store import ObservationStore
+from features import table
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "not-to-be-seen-anywhere"
+
+
+@pytest.fixture
+def folder(make_clip, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for number in range(12):
+        shutil.copy(make_clip("cluster.mp4", n=25, tone_s=1.0), data / f"clip{number:02}.mp4")
+    (data / "broken.mp4").write_bytes(b"broken")
+    return data
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Address of a scheduler with two single-threaded workers, and the workers' processes."""
+    pytest.importorskip("distributed")
+    address = f"tcp://127.0.0.1:{free_port()}"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__ADMIN__LOG_LEVEL": "error"}
+    common = {"env": environment, "cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    port = address.rsplit(":", 1)[1]
+    scheduler = [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]
+    worker = [sys.executable, "-m", "dask", "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(subprocess.Popen(one, **common)) for one in (scheduler, worker, worker)]
+        yield address, processes[1:]
+        for process in processes:
+            process.kill()
+
+
+def extract(data, out, *options):
+    return deepcue(["extract", str(data), "--out", str(out), "--families", "blink", "--quiet", *options])
+
+
+@pytest.mark.slow
+def test_a_cluster_that_loses_a_worker_gives_the_local_table(folder, cluster, tmp_path):
+    address, workers = cluster
+    local, far = tmp_path / "local.parquet", tmp_path / "far.parquet"
+    assert extract(folder, local, "--jobs", "1") == 0
+    journal = Path(f"{far}.journal")
+    options = [str(folder), "--out", str(far), "--families", "blink", "--quiet", "--scheduler", address]
+    run = subprocess.Popen([sys.executable, str(ROOT / "extract" / "extract_all.py"), *options])
+    for _ in range(1200):
+        if journal.is_file() and journal.read_bytes().count(b"\n") >= 3:
+            break
+        time.sleep(0.1)
+    workers[0].kill()
+    assert run.wait(timeout=300) == 0
+    assert far.read_bytes() == local.read_bytes()
+
+
+def test_an_absent_scheduler_is_one_sentence_and_exit_2(folder, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
+    import dask
+
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+        assert extract(folder, tmp_path / "t.parquet", "--scheduler", f"tcp://127.0.0.1:{free_port()}") == 2
+    error = capsys.readouterr().err
+    assert "no Dask scheduler" in error
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """URL and endpoint of a bucket on a real S3 server process, credentials in the environment only."""
+    pytest.importorskip("s3fs")
+    moto_server = pytest.importorskip("moto.server")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, SECRET)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=free_port())
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    fs = s3fs.S3FileSystem(endpoint_url=endpoint)
+    if fs.exists("challenge"):  # the server's memory is the process's
+        fs.rm("challenge", recursive=True)
+    fs.mkdir("challenge")
+    yield "s3://challenge", endpoint, fs
+    server.stop()
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_clips_observations_and_table_on_object_storage(folder, bucket, tmp_path, capfd):
+    url, endpoint, fs = bucket
+    for path in sorted(folder.iterdir())[:4]:
+        fs.put_file(str(path), f"challenge/train/{path.name}")
+    options = ["--endpoint-url", endpoint, "--observations", f"{url}/observations", "--journal", str(tmp_path / "j")]
+    assert extract(f"{url}/train", f"{url}/features.parquet", "--jobs", "1", *options) == 0
+    fs.get_file("challenge/features.parquet", str(tmp_path / "got.parquet"))
+    got = table.read_table(tmp_path / "got.parquet")
+    small = tmp_path / "small"
+    small.mkdir()
+    for path in sorted(folder.iterdir())[:4]:
+        shutil.copy(path, small / path.name)
+    assert extract(small, tmp_path / "local.parquet", "--jobs", "1") == 0
+    table.write_table(got, tmp_path / "far.parquet")
+    assert (tmp_path / "far.parquet").read_bytes() == (tmp_path / "local.parquet").read_bytes()  # NaN equals NaN
+    kept = fs.find("challenge/observations")
+    assert sorted(name.rsplit("/", 1)[1] for name in kept) == ["clip00.mp4.npz", "clip01.mp4.npz", "clip02.mp4.npz"]
+    shown = "".join(capfd.readouterr()) + (tmp_path / "j").read_text()
+    assert SECRET not in shown
+    assert all(SECRET.encode() not in fs.cat_file(name) for name in fs.find("challenge"))
+
+
+def test_clips_on_object_storage_are_found_with_their_metadata(bucket):
+    url, endpoint, fs = bucket
+    fs.pipe_file("challenge/part/metadata.json", b'{"a.mp4": {"label": "FAKE"}}')
+    fs.pipe_file("challenge/part/a.mp4", b"x")
+    (clip,) = find_clips(url, {"endpoint_url": endpoint})
+    assert (clip.filename, clip.label, clip.path) == ("part/a.mp4", "FAKE", "s3://challenge/part/a.mp4")
+
+
+def test_fingerprints_come_from_the_listing_and_not_from_a_request_for_each_clip(bucket):
+    import s3fs
+
+    url, endpoint, fs = bucket
+    fs.pipe({"challenge/train/a.mp4": b"123", "challenge/train/deep/b.mp4": b"1234"})
+    clips = find_clips(f"{url}/train", {"endpoint_url": endpoint})
+    s3fs.S3FileSystem(endpoint_url=endpoint, skip_instance_cache=True).rm("challenge/train", recursive=True)
+    keeper = ObservationStore("", {"endpoint_url": endpoint})
+    assert [keeper.key(clip.path, 9.0).split(":")[0] for clip in clips] == ["3", "4"]  # though they are gone

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from extract.run.journal import Journal
+from extract.run.worker import Result
+from features.errors import DatasetError
+
+IDENTITY = {"families": {"blink": 1}}
+
+
+def result(name, status="ok"):
+    return Result(name, status, "", np.array([1.5, np.nan], np.float32), duration_s=1.0, n_frames=2, n_faces=1)
+
+
+def written(file, *results):
+    journal = Journal(file, IDENTITY)
+    for one in results:
+        journal.add(one, "print")
+    journal.close()
+
+
+def opened(file, identity=IDENTITY, **options):
+    journal = Journal(file, identity, **options)
+    journal.close()
+    return journal
+
+
+def test_what_was_added_is_known_to_the_next_run(tmp_path):
+    written(tmp_path / "j", result("a"), result("b"))
+    again = opened(tmp_path / "j")
+    assert again.get("a", "print").values.tobytes() == result("a").values.tobytes()
+    assert again.get("a", "another file") is None
+    assert again.get("c", "print") is None
+
+
+@pytest.mark.parametrize("lost", [1, 7, 60])
+def test_a_torn_line_is_dropped_and_the_rest_kept(tmp_path, lost):
+    file = tmp_path / "j"
+    written(file, result("a"), result("b"))
+    file.write_bytes(file.read_bytes()[:-lost])
+    journal = Journal(file, IDENTITY)
+    assert journal.get("a", "print") is not None
+    assert journal.get("b", "print") is None
+    journal.add(result("c"), "print")
+    journal.close()
+    assert opened(file).get("c", "print") is not None
+
+
+@pytest.mark.parametrize("status", ["crashed", "timeout"])
+def test_a_failure_of_the_machine_is_tried_again(tmp_path, status):
+    written(tmp_path / "j", result("a", status))
+    assert opened(tmp_path / "j").get("a", "print") is None
+
+
+def test_another_identity_or_a_fresh_start_forgets(tmp_path):
+    written(tmp_path / "j", result("a"))
+    assert opened(tmp_path / "j", {"families": {"blink": 2}}).get("a", "print") is None
+    written(tmp_path / "j", result("a"))
+    assert opened(tmp_path / "j", fresh=True).get("a", "print") is None
+
+
+def test_a_full_disk_is_a_sentence(tmp_path):
+    journal = Journal(tmp_path / "j", IDENTITY)
+    journal._stream.close()
+    journal._stream = open("/dev/full", "wb")  # noqa: SIM115
+    with pytest.raises(DatasetError, match=r"No space left on device.*what is done is kept"):
+        journal.add(result("a"), "print")
+    journal.close()
+
+
+def test_an_unwritable_place_is_a_sentence(tmp_path):
+    with pytest.raises(DatasetError, match="can't be written"):
+        Journal(tmp_path, IDENTITY)

@@ -1,0 +1,37 @@
+"""Where faces were followed: shares, and a sheet to look at."""
+
+import cv2
+import pytest
+
+from deepcue.cli.main import main as deepcue
+from extract import face_coverage
+
+
+@pytest.fixture
+def observed(make_clip, tmp_path):
+    """A folder of two clips, one with a face, and their observations."""
+    data = make_clip("cover/face.mp4", n=20).parent
+    make_clip("cover/none.mp4", n=20, face=False)
+    kept = tmp_path / "kept"
+    options = ["--families", "quality", "--observations", str(kept), "--quiet"]
+    assert deepcue(["extract", str(data), "--out", str(tmp_path / "t.parquet"), *options]) == 0
+    return data, kept
+
+
+def test_the_clip_without_a_face_comes_first_and_both_are_shown(observed, tmp_path, capsys):
+    data, kept = observed
+    out = tmp_path / "sheet.png"
+    assert deepcue(["coverage", str(data), "--observations", str(kept), "--sheet", str(out)]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert "2 clips: a face in 50.0% of the frames" in told[0]
+    assert [line.split() for line in told[1:3]] == [["0.0%", "none.mp4"], ["100.0%", "face.mp4"]]
+    sheet = cv2.imread(str(out))
+    assert sheet.shape == (2 * face_coverage.CELL_PX, face_coverage.FRAMES * face_coverage.CELL_PX, 3)
+    green = (abs(sheet.astype(int) - face_coverage.GREEN[::-1]).sum(axis=2) < 60).sum(axis=1)
+    assert green[: face_coverage.CELL_PX].sum() == 0  # nothing is drawn where nothing was found
+    assert green[face_coverage.CELL_PX :].sum() > 0
+
+
+def test_clips_without_observations_are_refused(observed, tmp_path, capsys):
+    assert deepcue(["coverage", str(observed[0]), "--observations", str(tmp_path / "empty")]) == 2
+    assert "no observation of these clips" in capsys.readouterr().err

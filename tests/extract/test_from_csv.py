@@ -1,0 +1,81 @@
+"""Tables of somebody else's numbers."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from deepcue.cli.main import main as deepcue
+from features import table
+
+CSV = """filename,label,group,fold,sharp,"odd name"
+b.mp4,FAKE,g1,1,0.5,2
+a.mp4,REAL,g1,1,,1
+c.mp4,REAL,,0,1.5,3
+"""
+
+
+@pytest.fixture
+def csv(tmp_path):
+    file = tmp_path / "cues.csv"
+    file.write_text(CSV)
+    return file
+
+
+def test_cues_groups_and_folds_arrive(csv, tmp_path):
+    out = tmp_path / "cues.parquet"
+    assert deepcue(["import-csv", str(csv), "--out", str(out)]) == 0
+    found = table.read_table(out)
+    assert found["group"].to_pylist() == ["g1", "g1", "c.mp4"]
+    assert table.feature_columns(found) == ["foreign.sharp", "foreign.odd name", "foreign.valid_share"]
+    np.testing.assert_array_equal(found["foreign.sharp"].to_numpy(), np.float32([0.5, np.nan, 1.5]))
+    np.testing.assert_array_equal(found["foreign.valid_share"].to_numpy(), np.float32([1, 0.5, 1]))
+    assert pq.read_table(tmp_path / "cues.folds.parquet")["fold"].to_pylist() == [1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("label,x\nREAL,1\n", "lacks the column 'filename'"),
+        ("filename,label,x\na,REAL,much\n", "column 'x' holds something that is no number"),
+        ("", "not a CSV"),
+        ("filename,label,x\na,REAL,1\na,FAKE,2\n", "two rows of a"),
+        ("filename,label,x\n,REAL,1\n", "a row without a filename"),
+        ("filename,label,x\na,genuine,1\n", "label 'genuine' is not REAL or FAKE"),
+        ("filename,label,fold,x\na,REAL,0,1\nb,FAKE,,1\n", "'fold' holds something that is no whole number"),
+        ("filename,label,fold,x\na,REAL,0.5,1\n", "'fold' holds something that is no whole number"),
+    ],
+)
+def test_what_is_no_table_is_refused(tmp_path, capsys, text, said):
+    file = tmp_path / "bad.csv"
+    file.write_text(text)
+    assert deepcue(["import-csv", str(file), "--out", str(tmp_path / "out.parquet")]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_labels_are_read_as_in_a_data_set(tmp_path):
+    file, out = tmp_path / "cues.csv", tmp_path / "cues.parquet"
+    file.write_text("filename,label,x\na,fake,1\nb,Real,2\nc,1,3\nd,0,4\ne,,5\n")
+    assert deepcue(["import-csv", str(file), "--out", str(out)]) == 0
+    assert table.read_table(out)["label"].to_pylist() == ["FAKE", "REAL", "FAKE", "REAL", None]
+
+
+def test_folds_are_of_the_labelled_clips(tmp_path):
+    file = tmp_path / "cues.csv"
+    file.write_text("filename,label,fold,x\na,REAL,0,1\nb,,1,2\nc,FAKE,2,3\n")
+    assert deepcue(["import-csv", str(file), "--out", str(tmp_path / "cues.parquet")]) == 0
+    assert pq.read_table(tmp_path / "cues.folds.parquet")["filename"].to_pylist() == ["a", "c"]
+
+
+def test_such_a_table_trains(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    rows = [
+        f"{n}.mp4,{'FAKE' if n % 2 else 'REAL'},g{n // 4},{n // 4 % 3},{rng.normal() + 2 * (n % 2):.4f}"
+        for n in range(60)
+    ]
+    file, out = tmp_path / "cues.csv", tmp_path / "cues.parquet"
+    file.write_text("\n".join(["filename,label,group,fold,x", *rows]))
+    assert deepcue(["import-csv", str(file), "--out", str(out)]) == 0
+    folds = tmp_path / "cues.folds.parquet"
+    options = ["--folds-file", str(folds), "--out", str(tmp_path / "m"), "--learners", "logistic", "--quiet"]
+    assert deepcue(["train", "--table", str(out), *options]) == 0
+    assert "3 folds" in capsys.readouterr().out

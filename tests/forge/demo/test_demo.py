@@ -1,0 +1,101 @@
+import csv
+import hashlib
+import json
+
+import pytest
+
+from deepcue.cli.main import main as deepcue
+from forge.demo.dataset import KINDS, PARTS, _plan, make_demo
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    out = tmp_path_factory.mktemp("demo")
+    make_demo(out, seed=0, n_clips=6)
+    return out
+
+
+def entries(folder):
+    return {
+        name: entry
+        for file in folder.glob("train/*/metadata.json")
+        for name, entry in json.loads(file.read_text()).items()
+    }
+
+
+def rows(file):
+    return list(csv.DictReader(file.read_text().splitlines()))
+
+
+def test_the_layout_is_the_challenges(demo):
+    train = entries(demo)
+    assert len(train) == 6
+    assert {entry["label"] for entry in train.values()} == {"REAL", "FAKE"}
+    for file in demo.glob("train/dfdc_train_part_*/metadata.json"):
+        for name, entry in json.loads(file.read_text()).items():
+            assert (file.parent / name).stat().st_size > 5_000
+            if entry["label"] == "FAKE":
+                assert (file.parent / entry["original"]).exists()
+                assert entry["kind"] in KINDS
+                assert entry["encoder"] == train[entry["original"]]["encoder"]  # compression is not the label
+
+
+def test_the_test_folder_tells_nothing(demo):
+    clips = sorted(file.name for file in (demo / "test_videos").iterdir())
+    assert len(clips) == 2
+    assert all(name.endswith(".mp4") for name in clips)
+    sample, labels = rows(demo / "sample_submission.csv"), rows(demo / "test_labels.csv")
+    assert [row["filename"] for row in sample] == [row["filename"] for row in labels] == clips
+    assert {row["label"] for row in sample} == {"0.5"}
+    assert {row["label"] for row in labels} == {"REAL", "FAKE"}
+
+
+def test_extraction_finds_the_clips_with_labels_and_groups(demo):
+    from extract.dataset import find_clips
+
+    found = find_clips(str(demo / "train"))
+    assert len(found) == 6
+    fakes = {clip.filename.split("/")[-1]: clip for clip in found if clip.label == "FAKE"}
+    originals = {clip.filename.split("/")[-1]: clip for clip in found if clip.label == "REAL"}
+    for name, entry in entries(demo).items():
+        if entry["label"] == "FAKE":
+            assert fakes[name].group == originals[entry["original"]].group
+
+
+def test_the_whole_set_has_enough_groups_and_some_without_a_fake(tmp_path):
+    import numpy as np
+
+    jobs = _plan(np.random.default_rng(0), 0, 60, [tmp_path / str(n) for n in range(PARTS)], 0.4)
+    assert 15 <= len(jobs) <= 24
+    assert len(jobs) + sum(len(job.fakes) for job in jobs) == 60
+    assert 2 <= sum(not job.fakes for job in jobs) <= 5
+    assert {kind for job in jobs for _, kind in job.fakes} == set(KINDS)
+    for folder in {job.folder for job in jobs}:
+        assert {job.person for job in jobs if job.folder == folder} == {"astronaut", "hopper"}
+
+
+def digests(folder):
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_bytes_with_any_number_of_jobs(demo, tmp_path):
+    make_demo(tmp_path / "again", seed=0, n_clips=6, n_jobs=2)
+    assert digests(tmp_path / "again") == digests(demo)
+
+
+def test_another_seed_plans_other_clips(tmp_path):
+    import numpy as np
+
+    first, second = (_plan(np.random.default_rng(seed), seed, 12, [tmp_path], 0.4) for seed in (0, 1))
+    assert not {job.name for job in first} & {job.name for job in second}
+    assert not {job.seed for job in first} & {job.seed for job in second}
+
+
+def test_too_few_clips_are_refused(tmp_path, capsys):
+    assert deepcue(["demo-data", str(tmp_path), "--clips", "2"]) == 2
+    assert "must be at least 6" in capsys.readouterr().err

@@ -1,0 +1,285 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from toy_model import FAMILIES, toy_model, toy_table
+
+from deepcue.cli.main import main as deepcue
+from ensemble import out_of_fold
+from ensemble.ablation import KIND
+from ensemble.metrics import Score
+from ensemble.store import load_model
+from ensemble.verdict import Verdict
+from features.errors import InputError, ModelError
+from features.table import write_table
+from reports import clip_report, findings, model_report, plots, subgroups
+
+
+class Page(HTMLParser):
+    """Tags, attributes that load something, images, and the text of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.loads, self.images, self.headings, self.ids, self.targets = [], [], 0, set(), set()
+        self.words = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.headings += tag in {"h2"}
+        self.ids |= {attributes["id"]} if "id" in attributes else set()
+        if tag == "img":
+            self.images.append(attributes)
+        if tag == "a":
+            self.targets.add(attributes["href"].removeprefix("#"))
+        self.loads += [attributes[name] for name in ("src", "srcset", "data") if name in attributes]
+        assert tag not in {"script", "link", "iframe"}
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return re.sub(r"\s+", " ", "".join(self.words).replace("\u00a0", " "))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Table file and model folder; one clip of the table is unreadable."""
+    folder = tmp_path_factory.mktemp("report")
+    table = toy_table(without_cues=[7], without_sound=[4, 5])
+    toy_model(table, folder / "model")
+    return folder / "toy.parquet", folder / "model"
+
+
+@pytest.fixture(scope="module")
+def text(trained, tmp_path_factory):
+    table, model = trained
+    worth = tmp_path_factory.mktemp("worth") / "worth.json"
+    deltas = {"blink": (0.3, 0.1, 0.5), "lip_sync": (0.01, -0.1, 0.1), "quality": (-0.2, -0.3, -0.1)}
+    families = {
+        name: {"delta_log_loss": dict(zip(("value", "low", "high"), numbers, strict=True))}
+        for name, numbers in deltas.items()
+    }
+    worth.write_text(json.dumps({"kind": KIND, "families": families}))
+    out = tmp_path_factory.mktemp("page") / "below" / "report.html"
+    options = ["--table", str(table), "--model", str(model), "--out", str(out), "--worth", str(worth)]
+    assert deepcue(["report", *options]) == 0
+    return out.read_text(encoding="utf-8")
+
+
+def test_the_page_needs_nothing_from_outside(text):
+    page = Page(text)
+    assert page.loads
+    assert all(one.startswith("data:image/svg+xml;base64,") for one in page.loads)
+    assert "url(" not in text
+    assert "@import" not in text
+    assert "http" not in re.sub(r"data:image[^\"]*", "", text)
+
+
+def test_every_picture_has_a_text_and_every_link_a_target(text):
+    page = Page(text)
+    assert len(page.images) == 6  # reliability, ROC, scores, worth, ablation, importance
+    assert all(len(one["alt"]) > 20 for one in page.images)
+    assert page.targets <= page.ids
+    assert page.headings == 6
+
+
+def test_the_numbers_are_those_of_the_manifest(text, trained):
+    page, manifest = Page(text).text, load_model(trained[1]).manifest
+    for name in ("logistic", "stack", "constant"):
+        for key in ("log_loss", "auc", "brier", "ece", "eer"):
+            assert f"{manifest['metrics'][name][key]['value']:.3f}" in page
+    low, high = (manifest["metrics"]["stack"]["log_loss"][key] for key in ("low", "high"))
+    assert f"{low:.3f} to {high:.3f}" in page
+    assert "48 synthetic clips (24 REAL, 24 FAKE) in 12 groups" in page
+
+
+def test_synthetic_data_is_called_so_where_numbers_stand(text):
+    page = Page(text).text
+    assert "Synthetic data. The clips were made by this project" in page
+    assert "The data is synthetic" in page
+    assert "Out of fold: 48 synthetic clips" in page
+
+
+def test_the_conclusion_names_families_by_what_their_intervals_say(text):
+    page = Page(text).text
+    assert "Trained without these families, log loss rises: blink." in page
+    assert "Trained without these families, log loss falls: quality." in page
+    assert "No evidence that these families add to the others: lip_sync." in page
+
+
+def test_references_are_those_of_the_families(text):
+    page = Page(text).text
+    assert "Spontaneous" not in page
+    assert "In Ictu Oculi" in page  # blink
+    assert "FaceSync" in page  # lip_sync
+    assert "Head Poses" not in page  # a family that this model does not have
+
+
+def test_equal_inputs_give_equal_bytes(trained, tmp_path):
+    table, model = trained
+    for name in ("a.html", "b.html"):
+        model_report.write_report(table, model, tmp_path / name)
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_names_from_outside_are_escaped(tmp_path):
+    one = Verdict("<script>x</script>.mp4", 0.5, "uncertain", "ok", "<b>", 1, 3.0, 75, 0.0, {"blink": 0.0})
+    manifest = {"summary": {"synthetic": False, "n_clips": 1, "n_groups": 1}, "target_prior": 0.5}
+    clip_report.write_clip_report(tmp_path / "page.html", [one], manifest, tmp_path)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<script>" not in text
+    assert "&lt;script&gt;x&lt;/script&gt;.mp4" in text
+
+
+def test_another_table_is_refused(trained, tmp_path):
+    table, model = trained
+    other = toy_table(n_groups=2)
+    write_table(other, tmp_path / "other.parquet")
+    with pytest.raises(ModelError, match=r"40 of 48 clips are not in the table .* the table that"):
+        model_report.write_report(tmp_path / "other.parquet", model, tmp_path / "x.html")
+    assert deepcue(["report", "--table", str(tmp_path / "gone"), "--model", str(model), "--out", "x.html"]) == 2
+    with pytest.raises(InputError, match=r"can't be written"):
+        model_report.write_report(table, model, table / "x.html")
+
+
+def test_a_foreign_worth_file_is_refused(trained, tmp_path):
+    (tmp_path / "worth.json").write_text('{"kind": "else"}')
+    with pytest.raises(InputError, match="not a table of worth"):
+        model_report.write_report(*trained, tmp_path / "x.html", tmp_path / "worth.json")
+
+
+def manifest_with(**stack):
+    scores = {"auc": {"value": 0.9, "low": 0.8, "high": 0.95}, "ece": {"value": 0.02, "low": 0.0, "high": 0.1}}
+    return {"summary": {"synthetic": False, "n_groups": 500}, "metrics": {"stack": {**scores, **stack}}}
+
+
+@pytest.mark.parametrize(
+    ("gain", "kind", "words"),
+    [
+        (Score(0.2, 0.1, 0.3), "good", "lower than the constant's by 0.200"),
+        (Score(0.2, -0.1, 0.4), "open", "not shown that the model beats the constant"),
+        (Score(-0.2, -0.4, -0.1), "bad", "above the constant's by 0.200"),
+    ],
+)
+def test_the_conclusion_follows_the_interval_of_the_difference(gain, kind, words):
+    first = findings.findings(manifest_with(), gain, float("nan"))[0]
+    assert first.kind == kind
+    assert words in first.text
+
+
+def test_chance_within_the_interval_is_said_of_auc_and_pairs():
+    chance = {"value": 0.6, "low": 0.45, "high": 0.7}
+    said = findings.findings(manifest_with(auc=chance, paired_accuracy=chance), Score(0.1, 0.05, 0.2), float("nan"))
+    told = [one.text for one in said if one.kind == "open"]
+    assert any("not shown to be better than chance" in one for one in told)
+    assert any("not shown to be better than a coin" in one for one in told)
+
+
+def test_sources_of_one_class_and_few_groups_are_cautioned_of():
+    few = manifest_with()
+    few["summary"]["n_groups"] = 12
+    told = " ".join(one.text for one in findings.findings(few, Score(0.1, 0.05, 0.2), 0.99))
+    assert "Only 12 independent groups" in told
+    assert "99%" in told.replace(" ", "")
+
+
+def test_without_worth_the_conclusion_speaks_of_what_the_model_leans_on():
+    manifest = manifest_with()
+    manifest["ablation"] = {
+        "blink": {"delta_log_loss": 0.2, "low": 0.1, "high": 0.3},
+        "quality": {"delta_log_loss": 0.2, "low": None, "high": None},
+    }
+    told = " ".join(one.text for one in findings.findings(manifest, Score(0.1, 0.05, 0.2), 0.0))
+    assert "leans, rightly, on these families: blink." in told
+    assert "gains from these families: quality." in told
+
+
+@pytest.mark.parametrize(
+    ("losses", "a", "words"),
+    [
+        ((0.5, 0.8), 0.2, "0.500 at the target prior, below the 0.693"),
+        ((0.8, 0.5), 0.2, "does not carry over"),
+        ((0.8, 0.5), 0.0, "0.500 at the target prior, below the 0.693"),  # no draw towards the prior: not in the model
+    ],
+)
+def test_sources_left_out_are_compared_with_the_constant(losses, a, words):
+    ground = {"log_loss_with": losses[0], "log_loss_without": losses[1], "a": a, "b": 0.0}
+    manifest = {**manifest_with(), "ground": ground, "target_prior": 0.5}
+    assert any(words in one.text for one in findings.findings(manifest, Score(0.1, 0.05, 0.2), 0.0))
+
+
+def test_the_gain_agrees_with_the_printed_scores(trained):
+    table_file, folder = trained
+    oof, manifest = out_of_fold.read_oof(folder, pq.read_table(table_file)), load_model(folder).manifest
+    gain = findings.gain_over_constant(oof.y, oof.stack, oof.group)
+    scores = manifest["metrics"]
+    assert gain.value == pytest.approx(scores["constant"]["log_loss"]["value"] - scores["stack"]["log_loss"]["value"])
+    assert gain.value > 0.1  # the planted cue is found
+
+
+def test_families_tell_how_many_clips_were_measured(trained):
+    table = pq.read_table(trained[0])
+    facts = {one["name"]: one for one in subgroups.family_facts(table, dict.fromkeys(FAMILIES, 1))}
+    assert facts["blink"]["real"] == 1.0
+    assert facts["blink"]["fake"] == pytest.approx(23 / 24)  # row 7 is FAKE and unreadable
+    assert facts["lip_sync"]["real"] == pytest.approx(23 / 24)
+    assert facts["lip_sync"]["fake"] == pytest.approx(22 / 24)
+    assert facts["lip_sync"]["needs"] == ["sound", "track"]
+
+
+def test_a_source_of_one_class_is_ranked_against_all_of_the_other():
+    y = np.array([1, 1, 0, 0, 1, 0])
+    p = np.array([0.9, 0.8, 0.85, 0.1, 0.2, 0.3])
+    table = pa.table({"source": ["a", "a", "b", "b", "c", "c"]})
+    oof = out_of_fold.OutOfFold(y, np.arange(6), np.arange(6), {"stack": p})
+    rows = {row["name"]: row for row in subgroups.parts(table, oof, "source")}
+    assert rows["a"]["auc"] == pytest.approx(5 / 6)  # 0.9 above all three REAL, 0.8 above two
+    assert not rows["a"]["own"]
+    assert rows["b"]["auc"] == pytest.approx((1 + 3 - 1 + 1) / 6)  # 0.85 below one of three FAKE, 0.1 below all
+    assert np.isnan(rows["c"]["auc"])  # one of each says nothing
+    assert subgroups.one_sided(list(rows.values())) == pytest.approx(4 / 6)
+
+
+def test_reliability_bins_of_a_calibrated_score_lie_on_the_diagonal():
+    rng = np.random.default_rng(0)
+    p = rng.random(6000)
+    y = (rng.random(6000) < p).astype(np.int64)
+    bins = plots.reliability_bins(y, p, np.arange(6000) // 3)
+    assert len(bins.count) == plots.MAX_BINS
+    assert bins.count.sum() == 6000
+    assert bins.rate == pytest.approx(bins.mean_p, abs=0.05)
+    assert (bins.low <= bins.rate).all()
+    assert (bins.rate <= bins.high).all()
+
+
+def test_no_two_learners_share_a_line():
+    from ensemble.learners.registry import default_settings
+
+    assert len(set(plots.LINES)) == len(plots.LINES) >= len(default_settings(300, 100))
+    assert plots.MAIN_COLOUR not in {colour for colour, _ in plots.LINES}
+
+
+def test_figures_stand_few_clips_and_tied_scores():
+    y, p = np.array([0, 1, 0, 1]), np.full(4, 0.5)
+    assert plots.reliability(plots.reliability_bins(y, p, np.arange(4))).src.startswith("data:image/svg+xml")
+    assert "0.500" in plots.roc(y, {"stack": p}).alt
+    assert "0.50" in plots.score_distribution(y, p).alt
+
+
+def test_scores_by_thirds_of_a_column_and_of_the_clips_without_it():
+    sizes = [10.0, 12.0, 30.0, 33.0, 80.0, 90.0, float("nan"), float("nan")]
+    table = pa.table({subgroups.FACE_SIZE: sizes, "source": ["s"] * 8, "status": ["ok"] * 8})
+    y, p = np.array([0, 1] * 4), np.array([0.2, 0.8, 0.6, 0.4, 0.5, 0.5, 0.5, 0.5])
+    oof = out_of_fold.OutOfFold(y, np.arange(8), np.arange(8), {"stack": p})
+    found = subgroups.score_parts(table, oof)
+    assert list(found) == ["distance of the eyes"]  # one source, one status, no sharpness: nothing to tell apart
+    losses = [round(part["log_loss"], 6) for part in found["distance of the eyes"]]
+    assert losses == [round(-np.log(v), 6) for v in (0.8, 0.4, 0.5, 0.5)]
+    assert found["distance of the eyes"][-1]["name"] == "not measured"
+    assert subgroups.thirds(pa.table({"a": [1.0] * 8}), oof, "a") == []

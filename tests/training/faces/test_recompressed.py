@@ -1,0 +1,74 @@
+"""Clips that were sent on: smaller and coarser, and otherwise the same."""
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+from skimage.data import astronaut
+
+from features.errors import ClipError
+from forge.clips.clip import Clip
+from forge.clips.read import read_clip
+from forge.clips.write import Encoder, write_clip
+from training.faces import index, recompressed
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Two clips of a portrait, one of them FAKE, and one that can't be read."""
+    face = cv2.resize(astronaut(), (360, 360), interpolation=cv2.INTER_AREA)
+    frames = [np.roll(face, shift, axis=1) for shift in range(12)]
+    clip = Clip("a.mp4", frames, np.arange(12) / 25, np.full((12, 68, 2), np.nan, np.float32), None)
+    for name in ("a.mp4", "b.mp4"):
+        write_clip(clip, tmp_path / name, Encoder(crf=18))
+    (tmp_path / "c.mp4").write_bytes(b"no clip")
+    file = tmp_path / "manifest.csv"
+    with file.open("w", newline="") as opened:
+        rows = csv.writer(opened)
+        rows.writerow(["filename", "label", "group", "method", "original", "fake_part", "fps", "duration_s"])
+        rows.writerow(["a.mp4", "REAL", "g", "real_a", "", "", "25", "0.5"])
+        rows.writerow(["b.mp4", "FAKE", "g", "loopy", "a.mp4", "picture", "25", "0.5"])
+        rows.writerow(["c.mp4", "FAKE", "g", "loopy", "", "picture", "25", "0.5"])
+    return file
+
+
+def test_rows_are_those_of_the_clips_and_an_unreadable_one_is_left_out(manifest, caplog):
+    coded, plain = (
+        {(r["key"], r["frame"]): r for r in rows(manifest)} for rows in (recompressed.rows, index.clips_rows)
+    )
+    assert coded.keys() == plain.keys()
+    assert {key for key, _ in coded} == {"a.mp4", "b.mp4"}
+    for place, row in coded.items():
+        for name in ("fake", "group", "source", "original"):
+            assert row[name] == plain[place][name]
+        assert row["jpeg"] != plain[place]["jpeg"]
+    assert "c.mp4" in caplog.text
+    again = {(row["key"], row["frame"]): row for row in recompressed.rows(manifest)}
+    assert again == coded
+
+
+def test_a_copy_keeps_its_times_and_never_grows(manifest, tmp_path):
+    source, copy = manifest.parent / "a.mp4", tmp_path / "copy.mp4"
+    before = read_clip(source, faces=False)
+    sides, sizes = set(), []
+    for seed in range(12):
+        recompressed.transcode(source, copy, np.random.default_rng(seed))
+        after = read_clip(copy, faces=False)
+        np.testing.assert_allclose(after.times_s, before.times_s, atol=1e-3)
+        sides.add(next(iter(after.frames)).shape[0])
+        sizes.append(copy.stat().st_size)
+    assert sides == {360, 270, 180}
+    assert max(sizes) < source.stat().st_size
+
+
+def test_small_pictures_are_not_made_smaller(manifest, tmp_path, monkeypatch):
+    monkeypatch.setattr(recompressed, "MIN_SIDE_PX", 400)
+    for seed in range(6):
+        recompressed.transcode(manifest.parent / "a.mp4", tmp_path / "copy.mp4", np.random.default_rng(seed))
+        assert next(iter(read_clip(tmp_path / "copy.mp4", faces=False).frames)).shape[:2] == (360, 360)
+
+
+def test_what_is_no_clip_is_refused(manifest, tmp_path):
+    with pytest.raises(ClipError):
+        recompressed.transcode(manifest.parent / "c.mp4", tmp_path / "copy.mp4", np.random.default_rng(0))

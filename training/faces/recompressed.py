@@ -1,0 +1,71 @@
+"""Faces of clips that were sent on: the same clips compressed anew, over time, as sites and messengers do.
+
+Single pictures go through codecs while batches are made (:mod:`forge.images.augment`); what a codec does from one
+frame to the next, it does to whole clips only. Made once and cached: twenty minutes for 282 clips on one core.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from features.errors import ClipError
+from forge.clips.clip import Image
+from forge.clips.read import read_clip
+from forge.clips.write import Encoder, write_clip
+from training.faces import index
+from training.manifest import clip_path, progress, read_manifest
+
+logger = logging.getLogger(__name__)
+
+SCALES, SCALE_SHARES = (1.0, 0.75, 0.5), (0.3, 0.3, 0.4)  # of the sides
+MIN_SIDE_PX = 180  # of a picture that was made smaller
+CRF = range(22, 36)
+PRESETS = ("superfast", "veryfast", "fast")
+
+
+def rows(manifest: Path, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """Rows as :func:`training.faces.index.clips_rows` gives them, of one copy of each clip."""
+    clips = progress(read_manifest(manifest), "clips sent on")
+    with tempfile.TemporaryDirectory() as folder:
+        yield from index.faces_of_clips(_copies(clips, manifest, Path(folder) / "copy.mp4", seed))
+
+
+def _copies(
+    clips: Iterable[dict[str, str]], manifest: Path, file: Path, seed: int
+) -> Iterator[tuple[dict[str, str], Path]]:
+    for number, clip in enumerate(clips):
+        try:
+            transcode(clip_path(manifest, clip["filename"]), file, np.random.default_rng([seed, number]))
+        except ClipError as error:
+            logger.warning("%s: %s", clip["filename"], error)
+            continue
+        yield clip, file
+
+
+def transcode(source: Path, file: Path, rng: np.random.Generator) -> None:
+    """Write a smaller, compressed copy of the picture of ``source`` to ``file`` (mp4).
+
+    Raises
+    ------
+    features.errors.ClipError
+        ``source`` can't be decoded.
+    """
+    clip = read_clip(source, max_seconds=index.MAX_SECONDS, faces=False)
+    encoder = Encoder(crf=int(rng.choice(CRF)), preset=str(rng.choice(PRESETS)), gop=int(rng.choice([30, 60, 250])))
+    scale = float(rng.choice(SCALES, p=SCALE_SHARES))
+
+    def smaller(_: int, frame: Image) -> Image:
+        height, width = frame.shape[:2]
+        factor = min(1.0, max(scale, MIN_SIDE_PX / min(height, width)))
+        size = (round(width * factor) & ~1, round(height * factor) & ~1)
+        return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+    write_clip(replace(clip, sound=None).with_frames(smaller), file, encoder)

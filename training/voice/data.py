@@ -1,0 +1,148 @@
+"""What the voice model learns from: sounds of labelled clips, as they are, and as codecs and rooms leave them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.families.voice import CUES
+from features.observation import AUDIO_RATE_HZ
+from features.voice_measures import cues
+from training.manifest import clip_path, method_family, progress, read_manifest
+
+logger = logging.getLogger(__name__)
+
+Sound = NDArray[np.float32]
+LONGEST_S = 10.0
+N_CODECS = 3  # that each sound goes through, too
+N_DAMAGED = 2  # times that each of these versions is damaged
+DAMAGED_S = (0.8, 6.0)  # length of what is cut out before
+SILENCE = 1e-4  # peak, of full scale 1
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One sound: ``method`` of a made voice, empty for a recording; ``group`` the people and their source."""
+
+    name: str
+    method: str
+    group: str
+    sound: Sound
+    """[k] at 16 kHz."""
+
+    @property
+    def generator(self) -> str:
+        """The family of methods that made it; empty for a recording."""
+        return method_family(self.method)
+
+
+@dataclass(frozen=True)
+class Cues:
+    """Cues of versions of voices: ``x`` [n, len(CUES)], and the position [n] of the voice that each row is of."""
+
+    x: NDArray[np.float64]
+    voice: NDArray[np.int64]
+
+
+def from_clips(manifest: Path) -> list[Voice]:
+    """Voices of a manifest's clips: REAL ones, and FAKE ones whose ``fake_part`` names the voice.
+
+    Clips with a forged picture alone are left out: some talking heads are driven by a made voice, and none says so.
+    """
+    from av import FFmpegError
+
+    from forge.clips.audio_codec import read_sound
+
+    voices = []
+    for clip in progress(read_manifest(manifest), "sound"):
+        made = clip["label"] == "FAKE"
+        if clip.get("has_audio") == "0" or (made and "voice" not in clip.get("fake_part", "")):
+            continue
+        try:
+            sound = read_sound(str(clip_path(manifest, clip["filename"])))[: int(LONGEST_S * AUDIO_RATE_HZ)]
+        except (FFmpegError, IndexError) as error:  # no sound, or none that can be read
+            logger.warning("%s: %s", clip["filename"], error)
+            continue
+        if sound.size and np.abs(sound).max() > SILENCE:
+            voices.append(Voice(clip["filename"], clip["method"] if made else "", clip["group"], sound))
+    return voices
+
+
+def measured(voices: Sequence[Voice], *, jobs: int, seed: int) -> Cues:
+    """Cues of every voice, the first row of each the sound as it is, and of what codecs and damage made of it."""
+    from joblib import Parallel, delayed
+
+    recorded = [voice.sound for voice in voices if not voice.method]
+    rng = np.random.default_rng(seed)
+    tasks = [
+        delayed(_measured)(voice, recorded[rng.integers(len(recorded))], seed + number)
+        for number, voice in enumerate(voices)
+    ]
+    done = list(progress(Parallel(jobs, return_as="generator")(tasks), "cues", len(tasks)))
+    number = np.repeat(np.arange(len(done)), [len(rows) for rows in done])
+    return Cues(np.concatenate(done), number)
+
+
+def _measured(voice: Voice, other: Sound, seed: int) -> NDArray[np.float64]:
+    rng = np.random.default_rng(seed)
+    found = [cues(one.sound) for one in versions(voice, rng)]
+    found += [cues(damaged(_cut(one.sound, rng), other, rng)) for one in versions(voice, rng) for _ in range(N_DAMAGED)]
+    return np.array([[one[name] for name in CUES] for one in found if one]).reshape(-1, len(CUES))
+
+
+def versions(voice: Voice, rng: np.random.Generator) -> Iterator[Voice]:
+    """The voice, and through some codecs."""
+    from forge.clips.audio_codec import CODECS, compressed
+
+    yield voice
+    for codec in rng.choice(len(CODECS), N_CODECS, replace=False):
+        yield replace(voice, sound=compressed(voice.sound, CODECS[codec]))
+
+
+def _cut(sound: Sound, rng: np.random.Generator) -> Sound:
+    size = min(int(rng.uniform(*DAMAGED_S) * AUDIO_RATE_HZ), sound.size)
+    start = int(rng.integers(sound.size - size + 1))
+    return sound[start : start + size]
+
+
+def damaged(sound: Sound, other: Sound, rng: np.random.Generator) -> Sound:
+    """What rooms, microphones and editors do to a sound [k], alike for both classes; ``other`` may speak behind it."""
+    from scipy import fft
+
+    size = fft.next_fast_len(sound.size, real=True)
+    spectrum = fft.rfft(sound, size)
+    share = np.linspace(0, 1, spectrum.size)  # of half the sampling rate
+    if rng.random() < 0.35:
+        spectrum = spectrum * fft.rfft(_room(rng), size)
+    if rng.random() < 0.5:
+        gain_db = np.interp(share, np.linspace(0, 1, 6), rng.normal(0, 5, 6))
+        spectrum = spectrum * 10 ** (gain_db / 20)
+    out = fft.irfft(spectrum, size)[: sound.size]
+    if rng.random() < 0.6:
+        noise = np.resize(other, sound.size) if rng.random() < 0.3 else _coloured_noise(sound.size, rng)
+        level = np.sqrt(np.mean(out**2) / max(float(np.mean(noise**2)), 1e-12)) * 10 ** (-rng.uniform(8, 50) / 20)
+        out = out + level * noise
+    if rng.random() < 0.2:
+        low_pass = 1 / (1 + (share / rng.uniform(0.43, 0.98)) ** 20)
+        out = fft.irfft(fft.rfft(out, size) * low_pass, size)[: sound.size]
+    return np.asarray(out, np.float32)
+
+
+def _room(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Impulse response of a room: the direct sound and a tail of noise that fades by 60 dB."""
+    size = int(rng.uniform(0.05, 0.4) * AUDIO_RATE_HZ)
+    tail = rng.standard_normal(size) * np.exp(-6.9 * np.arange(size) / size)
+    tail *= rng.uniform(0.1, 0.8) / np.linalg.norm(tail)
+    tail[0] = 1.0
+    return tail
+
+
+def _coloured_noise(size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Noise whose amplitude falls with frequency, from white to 1/f."""
+    spectrum = np.fft.rfft(rng.standard_normal(size))
+    return np.fft.irfft(spectrum / np.arange(1, spectrum.size + 1) ** rng.uniform(0, 1), size)
