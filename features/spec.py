@@ -22,7 +22,7 @@ import logging
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import features.families
@@ -65,6 +65,8 @@ class Column:
         Of :data:`EVERY_CHANGE`: what a test may change freely.
     worst
         ``"max"`` adds a column ``<name>_max``: the largest over all people of a clip with two or more.
+    description
+        One sentence on what the number is, for a reader who does not read code.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Column:
     direction: str = "either"
     invariant_to: frozenset[str] = frozenset()
     worst: str = ""
+    description: str = ""
 
     def __post_init__(self) -> None:
         if not NAME.match(self.name):
@@ -114,7 +117,9 @@ class Family:
     def table_columns(self) -> tuple[Column, ...]:
         """The columns that the table has: the declared ones, then the ``_max`` twins."""
         twins = (
-            Column(f"{c.name}_max", c.unit, c.range, c.reference, c.direction, c.invariant_to)
+            replace(
+                c, name=f"{c.name}_max", worst="", description=f"{c.description} The largest over all faces.".strip()
+            )
             for c in self.columns
             if c.worst == "max"
         )

@@ -54,10 +54,14 @@ def imported(file, known):
         else:
             continue
         for name in names:
-            while name and name not in known:
-                name = name.rpartition(".")[0]
-            if name:
-                yield name
+            if found := next((known_name for known_name in _prefixes(name) if known_name in known), None):
+                yield found
+
+
+def _prefixes(name):
+    """``a.b.c``, ``a.b``, ``a``."""
+    parts = name.split(".")
+    return [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
 
 
 @pytest.fixture(scope="module")
