@@ -21,6 +21,7 @@ COMMANDS = {
     "tune": "search the hyper-parameters of the learners",
     "compare": "scikit-learn's StackingClassifier on the same folds",
     "cues": "the catalogue of cues",
+    "norms": "how each cue is spread over genuine clips",
     "coverage": "clips in which no face was followed",
     "stills": "measure single-frame cues on labelled face crops",
     "import-csv": "a feature table of numbers that were measured elsewhere",

@@ -1,0 +1,140 @@
+"""Norms: how each cue is spread over genuine clips, to compare a clip with.
+
+Quantiles over the REAL clips of a feature table, every source with the same total weight, since clips of one source
+resemble each other. They say how usual a value is, and nothing about forgery: many sources differ more from each other
+than a fake from its original.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+from numpy.typing import NDArray
+
+from artifacts import PRETRAINED
+from features.errors import TableError
+from features.table import feature_columns, table_families
+
+FILE = PRETRAINED / "norms.json"
+SCHEMA_VERSION = 1
+LEVELS = (0.0, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 1.0)
+MIN_CLIPS = 20
+"""A column that fewer genuine clips have is left out: its outer quantiles would be single clips."""
+DIGITS = 6  # significant
+
+
+@dataclass(frozen=True)
+class Norm:
+    """The spread of one column over genuine clips.
+
+    ``quantiles`` are at :data:`LEVELS`; ``n_clips`` have the column, of ``n_sources`` sources.
+    """
+
+    quantiles: tuple[float, ...]
+    n_clips: int
+    n_sources: int
+
+    def position(self, value: float) -> float:
+        """Fraction of genuine clips below ``value``, 0 to 1, interpolated between the quantiles; NaN for NaN.
+
+        Where many clips share a value, the middle of their fractions.
+
+        >>> Norm(tuple(10 * level for level in LEVELS), 100, 5).position(2.5)
+        0.25
+        """
+        if math.isnan(value):
+            return math.nan
+        q = np.asarray(self.quantiles)
+        first, last = np.searchsorted(q, value, "left"), np.searchsorted(q, value, "right")
+        if first < last:
+            return float(LEVELS[first] + LEVELS[last - 1]) / 2
+        if first in {0, len(q)}:
+            return float(first > 0)
+        return float(np.interp(value, q[first - 1 : first + 1], LEVELS[first - 1 : first + 1]))
+
+
+def norms_of(table: pa.Table) -> dict[str, Norm]:
+    """The norm of every column that at least :data:`MIN_CLIPS` REAL clips of a feature table have.
+
+    Raises
+    ------
+    TableError
+        The table has no REAL clip.
+    """
+    real = table.filter(pa.compute.equal(table["label"], "REAL"))
+    if not real.num_rows:
+        raise TableError("the table has no REAL clip: norms are of genuine clips; give a table with labels")
+    source = np.array([str(name) for name in real["source"].to_pylist()])
+    norms = {}
+    for name in feature_columns(real):
+        values = np.asarray(real[name].to_numpy(), np.float64)
+        defined = np.isfinite(values)
+        if defined.sum() >= MIN_CLIPS:
+            sources = source[defined]
+            quantiles = weighted_quantiles(values[defined], _balanced(sources))
+            norms[name] = Norm(quantiles, int(defined.sum()), len(set(sources)))
+    return norms
+
+
+def _balanced(sources: NDArray[np.str_]) -> NDArray[np.float64]:
+    """[n] weights with which every source weighs the same."""
+    n = Counter(sources.tolist())
+    return np.array([1.0 / n[name] for name in sources.tolist()])
+
+
+def weighted_quantiles(values: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, ...]:
+    """Quantiles at :data:`LEVELS` of values [n] with weights [n], each value at the middle of its weight."""
+    order = np.argsort(values, kind="stable")
+    middle = np.cumsum(weights[order]) - weights[order] / 2
+    at = np.interp(LEVELS, middle / weights.sum(), values[order])
+    at[0], at[-1] = values.min(), values.max()
+    return tuple(float(f"{one:.{DIGITS}g}") for one in at)
+
+
+def write_norms(table: pa.Table, file: Path) -> dict[str, Norm]:
+    """Write the norms of a table with the versions of its families, and give them."""
+    norms = norms_of(table)
+    content = {
+        "schema": SCHEMA_VERSION,
+        "families": table_families(table),
+        "levels": LEVELS,
+        "columns": {name: asdict(norm) for name, norm in sorted(norms.items())},
+    }
+    file.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
+    return norms
+
+
+def read_norms(families: Mapping[str, int], file: Path = FILE) -> dict[str, Norm]:
+    """Norms of the columns whose family is measured in the version that the norms were made from.
+
+    Parameters
+    ----------
+    families
+        Family to version, as :func:`features.table.table_families` gives them.
+
+    Raises
+    ------
+    TableError
+        The file is missing or is not one of norms.
+    """
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if content["schema"] != SCHEMA_VERSION or tuple(content["levels"]) != LEVELS:
+            raise KeyError("schema")
+        same = {name for name, version in content["families"].items() if families.get(name) == version}
+        return {
+            name: Norm(tuple(one["quantiles"]), int(one["n_clips"]), int(one["n_sources"]))
+            for name, one in content["columns"].items()
+            if name.split(".", 1)[0] in same
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TableError(f"{file}: can't be read as norms ({error}); make them with `deepcue norms`") from error
