@@ -2,9 +2,10 @@
 
 ::
 
-    DeepfakeError
+    DeepcueError
     ├── InputError (ValueError)        the user's input: one sentence, exit status 2
     │   ├── DatasetError               a folder, manifest or metadata.json
+    │   │   └── NotFoundError          (FileNotFoundError) no such file or folder
     │   ├── TableError                 a feature table
     │   └── ModelError                 a model folder
     └── ClipError (RuntimeError)       one clip; becomes the status of its row
@@ -13,16 +14,20 @@
 """
 
 
-class DeepfakeError(Exception):
+class DeepcueError(Exception):
     """Base of every error raised on purpose."""
 
 
-class InputError(DeepfakeError, ValueError):
+class InputError(DeepcueError, ValueError):
     """The user's input can't be used; the message names the file and the remedy."""
 
 
 class DatasetError(InputError):
     """A folder, a manifest or a ``metadata.json`` can't be read as a data set."""
+
+
+class NotFoundError(DatasetError, FileNotFoundError):
+    """There is no such file or folder."""
 
 
 class TableError(InputError):
@@ -33,7 +38,7 @@ class ModelError(InputError):
     """A model folder is missing, foreign, damaged or of another version."""
 
 
-class ClipError(DeepfakeError, RuntimeError):
+class ClipError(DeepcueError, RuntimeError):
     """One clip can't be measured; ``status`` is what its row will say."""
 
     status = "crashed"
