@@ -24,7 +24,7 @@ from typing import Any
 
 from scipy.cluster.hierarchy import DisjointSet
 
-from features.errors import DatasetError
+from features.errors import DatasetError, NotFoundError
 
 logger = logging.getLogger(__name__)
 
@@ -106,17 +106,19 @@ def find_clips(data: str, storage_options: dict[str, Any] | None = None) -> list
 
     Raises
     ------
+    NotFoundError
+        Nothing is there.
     DatasetError
-        Nothing is there, no clip is in it, or a metadata or manifest file can't be read.
+        No clip is in it, or a metadata or manifest file can't be read.
     """
     store = Store(data, storage_options)
+    if not store.remote and not os.path.exists(store.url):
+        raise NotFoundError(f"{data}: no such folder or manifest; give the folder that holds the clips")
     try:
         if store.is_file():
             clips = _from_manifest(data, storage_options)
         else:
             names = store.list()
-            if not store.remote and not os.path.isdir(store.url):
-                raise DatasetError(f"{data}: no such folder or manifest; give the folder that holds the clips")
             tables = [name for name in names if posixpath.basename(name) == METADATA]
             clips = _from_metadata(store, names, tables) if tables else _from_folder(store, names)
     except OSError as error:
