@@ -20,6 +20,7 @@ from extract.run.sandbox import Limits
 from features import spec, table
 from features.errors import DatasetError, InputError
 from features.networks.weights import own_weights, use_weights
+from features.observation import Observation
 
 FAILURES = frozenset({"unreadable", "crashed", "timeout"})
 
@@ -107,10 +108,16 @@ def extract(
     finally:
         if notes is not None:
             notes.close()
-    built = table.build(*_columns(clips, results), table.schema(chosen, extractor=str(VERSION)))
+    built = _table(clips, results, settings)
     if out is not None:
         _write(built, os.fspath(out), options)
     return built
+
+
+def table_of(clip: Clip, observed: Observation, *, families: Iterable[str], weights: Mapping[str, Path]) -> pa.Table:
+    """The table of one clip that was observed in this process; the row is the one that :func:`extract` gives."""
+    settings = worker.Settings(tuple(families), weights={family: str(file) for family, file in weights.items()})
+    return _table([clip], {clip.filename: worker.row(clip.filename, observed, settings)}, settings)
 
 
 def _families(names: Iterable[str] | None) -> tuple[spec.Family, ...]:
@@ -206,6 +213,11 @@ def _fingerprint(clip: Clip, settings: worker.Settings) -> str:
         return ObservationStore("", settings.storage_options).key(clip.path, settings.max_seconds)
     except OSError:
         return "absent"  # the worker's row will say so
+
+
+def _table(clips: Sequence[Clip], results: Mapping[str, worker.Result], settings: worker.Settings) -> pa.Table:
+    schema = table.schema(spec.families(settings.families), extractor=str(VERSION))
+    return table.build(*_columns(clips, results), schema)
 
 
 def _columns(clips: Sequence[Clip], results: Mapping[str, worker.Result]) -> tuple[dict[str, list[Any]], np.ndarray]:

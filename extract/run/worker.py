@@ -69,7 +69,7 @@ def failed(filename: str, status: str, error: str, families: tuple[str, ...]) ->
 def measure(filename: str, path: str, settings: Settings) -> Result:
     """Observe a clip (or load its kept Observation) and measure every family on it."""
     try:
-        return _row(filename, observation(filename, path, settings), settings)
+        return row(filename, observation(filename, path, settings), settings)
     except ClipError as error:
         return failed(filename, error.status, str(error), settings.families)
     except FileNotFoundError as error:
@@ -112,7 +112,8 @@ def _observer():  # type: ignore[no-untyped-def]
     return Observer()
 
 
-def _row(filename: str, observed: Observation, settings: Settings) -> Result:
+def row(filename: str, observed: Observation, settings: Settings) -> Result:
+    """Every family of the settings, measured on an observation."""
     families = settings.families
     with use_weights({family: Path(file) for family, file in settings.weights.items()}):
         values, failures = spec.measure_clip(observed, spec.families(families))
