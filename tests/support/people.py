@@ -142,25 +142,28 @@ def make_observation() -> Callable[..., Observation]:
     return build_observation
 
 
+def build_talking_head(
+    rng, *, duration_s=10.0, fps=30.0, noise_px=0.4, patch=128, sound=True, blinks=(1.5, 4.2, 7.7)
+) -> Observation:
+    """A person who nods, blinks at the seconds ``blinks`` and speaks, with ``noise_px`` of landmark noise."""
+    n = round(duration_s * fps)
+    times = np.arange(n) / fps
+    pose_deg = [scale * smooth_noise(rng, n, fps, 0.8) for scale in (3.0, 6.0, 2.0)]
+    mouth = np.clip(0.12 + 0.12 * smooth_noise(rng, n, fps, 0.1), 0.0, None)
+    mouth *= np.sin(2 * np.pi * times / 3.3) > -0.7  # pauses
+    true = pose_points(times, pose_deg=pose_deg, closed=blink_curve(times, blinks), mouth_open=mouth)
+    true = true + 8.0 * np.stack([smooth_noise(rng, n, fps, 1.0), smooth_noise(rng, n, fps, 1.0)], -1)[:, None]
+    seen = true + noise_px * rng.standard_normal(true.shape)
+    flow = np.full_like(seen, np.nan)
+    flow[1:] = seen[:-1] + np.diff(true, axis=0) + 0.1 * rng.standard_normal(true[1:].shape)
+    audio = speech(rng, mouth, times, duration_s) if sound else None
+    return build_observation(build_track(seen, flow=flow, rng=rng, patch=patch), fps=fps, audio=audio)
+
+
 @pytest.fixture
 def talking_head(rng) -> Callable[..., Observation]:
-    """Factory of a person who nods, blinks at 1.5, 4.2 and 7.7 s and speaks, with landmark noise."""
-
-    def make(*, duration_s=10.0, fps=30.0, noise_px=0.4, patch=128, sound=True, blinks=(1.5, 4.2, 7.7)):
-        n = round(duration_s * fps)
-        times = np.arange(n) / fps
-        pose_deg = [scale * smooth_noise(rng, n, fps, 0.8) for scale in (3.0, 6.0, 2.0)]
-        mouth = np.clip(0.12 + 0.12 * smooth_noise(rng, n, fps, 0.1), 0.0, None)
-        mouth *= np.sin(2 * np.pi * times / 3.3) > -0.7  # pauses
-        true = pose_points(times, pose_deg=pose_deg, closed=blink_curve(times, blinks), mouth_open=mouth)
-        true = true + 8.0 * np.stack([smooth_noise(rng, n, fps, 1.0), smooth_noise(rng, n, fps, 1.0)], -1)[:, None]
-        seen = true + noise_px * rng.standard_normal(true.shape)
-        flow = np.full_like(seen, np.nan)
-        flow[1:] = seen[:-1] + np.diff(true, axis=0) + 0.1 * rng.standard_normal(true[1:].shape)
-        audio = speech(rng, mouth, times, duration_s) if sound else None
-        return build_observation(build_track(seen, flow=flow, rng=rng, patch=patch), fps=fps, audio=audio)
-
-    return make
+    """Factory: ``talking_head(duration_s=..., fps=..., ...)``, see :func:`build_talking_head`."""
+    return lambda **more: build_talking_head(rng, **more)
 
 
 CHEAP = ("blink", "landmark_jitter", "lip_sync", "quality", "spectrum")
