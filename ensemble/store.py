@@ -32,7 +32,9 @@ from features.errors import ModelError
 SCHEMA_VERSION = 1
 KIND = "deepfake-ensemble"
 MANIFEST, HEAD = "manifest.json", "head.json"
-DEFAULT_MODELS = (Path("artifacts/model"), PRETRAINED.parent / "model", PRETRAINED / "model")
+SHIPPED_MODEL = PRETRAINED / "model"
+LOCAL_MODEL = Path("artifacts/model")
+"""Where the make targets write a model, below the current folder; command lines prefer it to the shipped one."""
 PACKAGES = ("deepcue", "lightgbm", "xgboost-cpu", "scikit-learn", "numpy", "scipy", "pyarrow")
 
 
@@ -206,20 +208,26 @@ def _replace(fresh: Path, folder: Path) -> None:
     (fresh / MANIFEST).replace(old)
 
 
-def default_model() -> Path:
-    """The model that was trained here, else the one that ships.
+def default_model(local: Path | None = None) -> Path:
+    """The model to use when none is named: the shipped one, whatever the current folder is.
+
+    Parameters
+    ----------
+    local
+        A model folder that is preferred when it holds a model; command lines pass :data:`LOCAL_MODEL`.
 
     Raises
     ------
     ModelError
-        There is neither.
+        There is no model in either place.
     """
-    for folder in DEFAULT_MODELS:
+    places = [SHIPPED_MODEL] if local is None else [local, SHIPPED_MODEL]
+    for folder in places:
         if (folder / MANIFEST).is_file():
             return folder
     raise ModelError(
-        "no model: neither artifacts/model nor artifacts/pretrained/model is there; "
-        "train one with `make ensemble DATA=folder`, or give --model FOLDER"
+        f"no model in {' or '.join(map(str, places))}; train one with `make ensemble DATA=folder`, "
+        "or give --model FOLDER"
     )
 
 

@@ -35,7 +35,7 @@ class Verdict:
     verdict: str
     status: str
     error: str
-    n_people: int
+    n_faces: int
     duration_s: float | None
     n_frames: int
     base: float
@@ -58,7 +58,7 @@ class Verdict:
         """Sentences that belong beside the number."""
         if self.verdict == NOTHING:
             return [NOTE_NOTHING]
-        people = [NOTE_PEOPLE.format(n=self.n_people)] if self.n_people > 1 else []
+        people = [NOTE_PEOPLE.format(n=self.n_faces)] if self.n_faces > 1 else []
         return [*people, NOTE]
 
     def as_dict(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Verdict:
             "verdict": self.verdict,
             "status": self.status,
             "error": self.error,
-            "n_people": self.n_people,
+            "n_faces": self.n_faces,
             "duration_s": self.duration_s,
             "n_frames": self.n_frames,
             "log_odds_base": self.base,
@@ -113,7 +113,7 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
                 verdict=NOTHING if known <= absent.keys() else verdict_of(float(probability[number])),
                 status=row["status"],
                 error=row["error"] or "",
-                n_people=int(row["n_faces"] or 0),
+                n_faces=int(row["n_faces"] or 0),
                 duration_s=duration if duration is not None and math.isfinite(duration) else None,
                 n_frames=int(row["n_frames"] or 0),
                 base=float(told.base[number]),

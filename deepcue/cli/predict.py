@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from deepcue.cli import common
 from ensemble.model import Model
-from ensemble.store import check_families, default_model, load_model
+from ensemble.store import LOCAL_MODEL, check_families, default_model, load_model
 from ensemble.verdict import NOTE, NOTHING, Verdict, judge, model_line, ranked
 from extract.dataset import Clip
 from extract.pipeline import extract
@@ -59,7 +59,7 @@ def table_lines(verdicts: Sequence[Verdict]) -> list[str]:
     """A line a clip, the most probably forged first."""
     rows = [("P(FAKE)", "verdict", "status", "people", "strongest cue", "clip")]
     rows += [
-        (f"{one.probability:.3f}", one.verdict, one.status, str(one.n_people), _strongest(one), one.filename)
+        (f"{one.probability:.3f}", one.verdict, one.status, str(one.n_faces), _strongest(one), one.filename)
         for one in ranked(verdicts)
     ]
     widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    folder = arguments.model or default_model()
+    folder = arguments.model or default_model(LOCAL_MODEL)
     model = load_model(folder)
     check_families(model.layout.families, str(folder))
     table = measured(arguments.video, model, work=arguments.work, jobs=arguments.jobs, quiet=arguments.quiet)
@@ -115,7 +115,7 @@ def measured(video: str, model: Model, *, work: Path | None, jobs: int, quiet: b
 
 
 def _facts(one: Verdict) -> str:
-    people = "nobody" if one.n_people == 0 else f"{one.n_people} {'person' if one.n_people == 1 else 'people'}"
+    people = "nobody" if one.n_faces == 0 else f"{one.n_faces} {'person' if one.n_faces == 1 else 'people'}"
     length = "length unknown" if one.duration_s is None else f"{one.duration_s:.1f} s, {one.n_frames} frames"
     return f"{length}, {people}, status {one.status}"
 

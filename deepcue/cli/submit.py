@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from deepcue.cli import common
-from ensemble.store import check_families, default_model, load_model
+from ensemble.store import LOCAL_MODEL, check_families, default_model, load_model
 from ensemble.submission import ALLOW, check_agreement, read_sample, write_submission
 from extract.dataset import find_clips
 from extract.pipeline import extract
@@ -65,7 +65,7 @@ def submit(arguments: argparse.Namespace) -> dict[str, Any]:
         Sample, folder, table or model can't be used, or do not agree.
     """
     sample = read_sample(arguments.sample)
-    folder = arguments.model or default_model()
+    folder = arguments.model or default_model(LOCAL_MODEL)
     model = load_model(folder)
     if arguments.table:
         table = read_table(arguments.table)

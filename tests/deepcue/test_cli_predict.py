@@ -177,12 +177,22 @@ def test_a_missing_clip_is_one_sentence_and_status_2(tmp_path, model_folder, cap
 
 
 def test_without_any_model_the_remedy_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "DEFAULT_MODELS", (tmp_path / "a", tmp_path / "b"))
+    monkeypatch.setattr(store, "SHIPPED_MODEL", tmp_path / "b")
     with pytest.raises(ModelError, match="make ensemble"):
         store.default_model()
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "manifest.json").write_text("{}")
-    assert store.default_model() == tmp_path / "b"
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text("{}")
+    assert store.default_model(tmp_path / "a") == tmp_path / "a"
+    assert store.default_model(tmp_path / "gone") == store.default_model() == tmp_path / "b"
+
+
+def test_the_library_does_not_answer_by_where_it_is_called_from(tmp_path, monkeypatch):
+    (tmp_path / "artifacts" / "model").mkdir(parents=True)
+    (tmp_path / "artifacts" / "model" / "manifest.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert store.default_model() == store.SHIPPED_MODEL
+    assert store.default_model(store.LOCAL_MODEL) == store.LOCAL_MODEL
 
 
 def test_a_model_of_other_cues_is_refused_before_extraction():
