@@ -1,0 +1,70 @@
+"""What ships: the model loads, fits the families and their weights, and says of known cues what it said before.
+
+``shipped_model.json`` holds the cues of some clips and the probability that the model gave when it was shipped. A new
+model, or new weights, come with new families' versions and new numbers here.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from artifacts import PRETRAINED
+from ensemble.store import SHIPPED_MODEL, check_families, load_model
+from features import spec
+from features.table import build, schema
+
+KNOWN = json.loads(Path(__file__).with_name("shipped_model.json").read_text(encoding="utf-8"))
+WEIGHTS = {
+    "forensic_cnn": (4, "58b199e30fc05bcccdec8ccec5a112c101e2652a632e078160eff91c6b35ba4e"),
+    "forensic_residual": (2, "b71e2febd6ccd82d59bfefbf909d6e585cd5561625e406f398f81858837ad9d2"),
+    "forensic_voice": (2, "903d81c2200b950f572286755d4b35acf3b715477dc48b7b338fe05bf9ae7432"),
+}
+"""Family to version and SHA-256 of its weights: other weights give other values, so both change together."""
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model(SHIPPED_MODEL)
+
+
+def test_the_model_fits_the_families_as_they_are(model):
+    check_families(model.layout.families, str(SHIPPED_MODEL))
+    declared = {column.name for one in spec.families(model.layout.families) for column in one.table_columns}
+    assert set(model.layout.columns) <= declared
+
+
+@pytest.mark.parametrize("name", sorted(WEIGHTS))
+def test_weights_and_version_of_a_family_change_together(name):
+    version = spec.families([name])[0].version
+    found = hashlib.sha256((PRETRAINED / f"{name}.safetensors").read_bytes()).hexdigest()
+    assert (version, found) == WEIGHTS[name], "raise the version with new weights, then write both here"
+
+
+def test_every_family_with_weights_is_listed():
+    assert {one.name for one in spec.families() if "weights" in one.needs} == set(WEIGHTS)
+    assert {file.stem for file in PRETRAINED.glob("*.safetensors")} == set(WEIGHTS)
+
+
+@pytest.mark.parametrize("row", KNOWN["rows"], ids=lambda row: row["case"].replace(" ", "_"))
+def test_a_known_row_still_gets_its_probability(model, row):
+    assert model.layout.families == KNOWN["families"]
+    families = spec.families(KNOWN["families"])
+    names = [column.name for one in families for column in one.table_columns]
+    assert set(names) == set(row["cues"])
+    base = {
+        "filename": ["clip.mp4"],
+        "label": [None],
+        "group": [None],
+        "source": [None],
+        "status": ["ok"],
+        "error": [""],
+        "duration_s": [2.0],
+        "n_frames": [50],
+        "n_faces": [1],
+    }
+    values = np.array([[row["cues"][name] for name in names]], np.float32)  # null is NaN
+    table = build(base, values, schema(families, extractor="test"))
+    assert model.predict(table) == pytest.approx([row["probability"]], abs=1e-6)
