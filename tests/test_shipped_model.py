@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from artifacts import PRETRAINED
-from ensemble.store import SHIPPED_MODEL, check_families, load_model
+from ensemble.store import check_families, load_model
 from features import spec
 from features.table import build, schema
 
+SHIPPED_MODEL = PRETRAINED / "model"
 KNOWN = json.loads(Path(__file__).with_name("shipped_model.json").read_text(encoding="utf-8"))
 WEIGHTS = {
     "forensic_cnn": (4, "58b199e30fc05bcccdec8ccec5a112c101e2652a632e078160eff91c6b35ba4e"),
