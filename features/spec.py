@@ -11,12 +11,15 @@ says what it asks::
     def measure(observation, track):
         return {"blink.rate_per_min": 12.0, "blink.valid_share": 0.93}
 
-Importing :mod:`features.spec` imports no family; :func:`families` discovers them all.
+Importing :mod:`features.spec` imports no family; :func:`families` discovers them all. A family may be part of another
+package, which names it by an entry point: see :func:`plug_ins`.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
+import importlib.metadata
 import inspect
 import logging
 import pkgutil
@@ -26,6 +29,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import features.families
+from features.errors import InputError
+from features.reasons import RESERVED
 
 if TYPE_CHECKING:
     from features.observation import Observation, Track
@@ -138,15 +143,38 @@ class Family:
 
 _registry: dict[str, Family] = {}
 
+PLUG_INS = "deepcue.families"
+"""Entry-point group by which another package names its families: ``mycue = "my_package.mycue"``."""
+
 
 def family(name: str, *, version: int, needs: Iterable[str], columns: Iterable[Column]) -> Callable[[Measure], Measure]:
-    """Register the decorated function as the measure of a family."""
+    """Register the decorated function as the measure of a family.
+
+    A module may register its families again, as one that is reloaded in a notebook does.
+
+    Raises
+    ------
+    InputError
+        A family of another module is called so, or the name is reserved.
+    """
 
     def register(measure: Measure) -> Measure:
-        _registry[name] = Family(name, version, frozenset(needs), tuple(columns), measure)
+        made = Family(name, version, frozenset(needs), tuple(columns), measure)
+        _check_name(name, measure.__module__)
+        _registry[name] = made
         return measure
 
     return register
+
+
+def _check_name(name: str, module: str) -> None:
+    if name in RESERVED:
+        raise InputError(f"no family may be called {name!r} (module {module}); rename it")
+    earlier = f"{features.families.__name__}.{name}" if name in family_modules() else ""
+    if name in _registry:
+        earlier = _registry[name].measure.__module__
+    if earlier and earlier != module:
+        raise InputError(f"two families are called {name!r}, of the modules {earlier} and {module}; rename one of them")
 
 
 def family_modules() -> tuple[str, ...]:
@@ -154,25 +182,77 @@ def family_modules() -> tuple[str, ...]:
     return tuple(sorted(m.name for m in pkgutil.iter_modules(features.families.__path__)))
 
 
+@functools.cache
+def plug_ins() -> Mapping[str, str]:
+    """Families of other packages, loaded: the name of each to that of its package.
+
+    An entry point of the group :data:`PLUG_INS` is called like the family that its module registers. They are loaded
+    once a process.
+
+    Raises
+    ------
+    InputError
+        A name is taken twice, or a package can't be imported or registers no such family.
+    """
+    packages: dict[str, str] = {}
+    for point in sorted(importlib.metadata.entry_points(group=PLUG_INS), key=lambda point: (point.name, point.value)):
+        package = point.dist.name if point.dist is not None else point.module
+        if point.name in family_modules():
+            raise InputError(
+                f"two families are called {point.name!r}: one is built in, one of package {package}; uninstall that"
+            )
+        if point.name in packages:
+            both = f"{packages[point.name]} and {package}"
+            raise InputError(f"two families are called {point.name!r}, of packages {both}; uninstall one of them")
+        packages[point.name] = package
+        try:
+            point.load()
+        except InputError:
+            raise
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            raise InputError(f"package {package}: its family {point.name!r} can't be loaded ({why}); fix it") from error
+        if point.name not in _registry:
+            raise InputError(f"package {package}: {point.module} registers no family called {point.name!r}; fix it")
+    return packages
+
+
 def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
     """Every family, or those named, sorted by name.
+
+    There are those of :mod:`features.families`, those of other packages that :func:`plug_ins` finds, and those that
+    this process registered by importing a module or running a notebook's cell.
 
     Raises
     ------
     KeyError
         A name that no module registers.
+    InputError
+        Another package's families can't be loaded.
     """
-    wanted = sorted(family_modules() if names is None else set(names))
-    for name in set(wanted) & set(family_modules()):  # a family is called like its module
-        importlib.import_module(f"features.families.{name}")
-    if unknown := [name for name in wanted if name not in _registry]:
-        raise KeyError(f"no family is called {unknown[0]!r}; there are {', '.join(family_modules())}")
-    return tuple(_registry[name] for name in wanted)
+    built_in, others = set(family_modules()), plug_ins()
+    wanted = {*built_in, *others, *_registry} if names is None else set(names)
+    for name in wanted & built_in:  # a family is called like its module
+        importlib.import_module(f"{features.families.__name__}.{name}")
+    if unknown := sorted(wanted - _registry.keys()):
+        known = ", ".join(sorted({*built_in, *_registry}))
+        raise KeyError(f"no family is called {unknown[0]!r}; there are {known}")
+    return tuple(_registry[name] for name in sorted(wanted))
+
+
+def undiscovered_modules(chosen: Iterable[Family]) -> tuple[str, ...]:
+    """Modules that another process must import to know these families, because :func:`families` does not find them.
+
+    ``__main__`` stands for a notebook or a script.
+    """
+    found = {*family_modules(), *plug_ins()}
+    return tuple(sorted({one.measure.__module__ for one in chosen if one.name not in found}))
 
 
 def describe(name: str) -> str:
     """:attr:`Family.description` of a family; empty when none is called so, as among cues that others measured."""
-    return families([name])[0].description if name in family_modules() else ""
+    known = {*family_modules(), *plug_ins(), *_registry}
+    return families([name])[0].description if name in known else ""
 
 
 def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[dict[str, float], dict[str, str]]:

@@ -2,11 +2,14 @@
 
 import importlib
 import math
+import sys
 
 import pytest
 from people import CHEAP
+from plug_in import MODULE, write_plug_in
 
 from features import spec
+from features.errors import InputError
 from features.spec import NAME, Column, Family
 
 FAMILIES = spec.families()
@@ -26,6 +29,80 @@ def test_every_module_registers_a_family_of_its_name(module):
 
 def test_no_family_is_without_a_module():
     assert {one.name for one in FAMILIES} == set(spec.family_modules())
+
+
+@pytest.fixture
+def discovery(monkeypatch, tmp_path):
+    """Packages written to a folder on the path, as if this process had just begun."""
+    monkeypatch.setattr(spec, "_registry", dict(spec._registry))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    spec.plug_ins.cache_clear()
+    before = set(sys.modules)
+
+    def install(package, **options):
+        write_plug_in(tmp_path, package, **options)
+        importlib.invalidate_caches()
+
+    yield install
+    spec.plug_ins.cache_clear()
+    for name in set(sys.modules) - before:
+        if name.startswith("theirs"):
+            del sys.modules[name]
+
+
+def test_a_family_of_another_package_is_found_by_its_entry_point(discovery):
+    discovery("theirs")
+    assert "mycue" in [one.name for one in spec.families()]
+    assert spec.describe("mycue") == "how many frames there are"
+    (mine,) = spec.families(["mycue"])
+    assert spec.undiscovered_modules([mine]) == ()
+
+
+def test_a_family_that_this_process_registered_is_found(discovery):
+    discovery("theirs", named=False)
+    assert "mycue" not in [one.name for one in spec.families()]
+    module = importlib.import_module("theirs.cue")
+    assert spec.undiscovered_modules(one for one in spec.families() if one.name == "mycue") == ("theirs.cue",)
+    importlib.reload(module)  # a notebook's second go
+    assert spec.families(["mycue"])[0].measure is module.measure
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_name_is_taken_once_by_two_packages(discovery, named):
+    discovery("theirs")
+    discovery("theirs_too", named=named)
+    with pytest.raises(InputError, match=r"'mycue'.*theirs.*and theirs_too"):  # noqa: PT012 - found by either way
+        spec.families(["blink"])
+        importlib.import_module("theirs_too.cue")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_built_in_name_is_taken(discovery, named):
+    discovery("theirs", family="blink", named=named)
+    with pytest.raises(InputError, match=r"'blink'.*(built in.*theirs|features\.families\.blink and theirs)"):  # noqa: PT012
+        spec.families(["blink"])
+        importlib.import_module("theirs.cue")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import no_such_library", r"package theirs: .*'mycue' can't be loaded \(ModuleNotFoundError.*no_such_library"),
+        ("", r"package theirs: theirs\.cue registers no family called 'mycue'"),
+        (MODULE.replace('@family("{family}"', '@family("clip"'), "theirs: .*'mycue' can't be loaded"),
+    ],
+)
+def test_a_package_that_cannot_be_loaded_is_named(discovery, text, message):
+    discovery("theirs", text=text)
+    with pytest.raises(InputError, match=message):
+        spec.families(["mycue"])
+
+
+@pytest.mark.parametrize("name", ["clip", "observation"])
+def test_reserved_names_are_refused(name):
+    column = Column(f"{name}.valid_share")
+    with pytest.raises(InputError, match="no family may be called"):
+        spec.family(name, version=1, needs=(), columns=[column])(lambda observation, track: {})
 
 
 def test_column_names_are_unique_and_parse_back():
