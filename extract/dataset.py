@@ -4,10 +4,12 @@ Three shapes are read, from a local path or any URL that fsspec knows:
 
 - the challenge's: folders with a ``metadata.json`` (``{"a.mp4": {"label": "FAKE", "original": "b.mp4"}}``);
 - a plain folder of clips, searched to any depth; labels unknown;
-- a CSV manifest with a column ``filename`` and any of ``label``, ``group``, ``original``, ``source``, ``method``.
+- a CSV manifest with a column ``filename`` and any of ``label``, ``group``, ``original``, ``source``, ``method``,
+  ``fake_part``; or a single clip.
 
-``group`` is what a split must never part: the connected component of the ``original`` links, joined with the
-manifest's own groups.
+Both tables may say the same of a clip. ``label`` is REAL or FAKE, 0 or 1, true or false; ``method`` names what made a
+FAKE clip; ``fake_part`` says what of it is forged: picture, voice (synthetic speech), or both. ``group`` is what a split must never part:
+the connected component of the ``original`` links, joined with the given groups.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ import json
 import logging
 import os
 import posixpath
-from collections.abc import Iterable, Iterator
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,19 +38,33 @@ VIDEO_SUFFIXES = frozenset(
 )
 METADATA = "metadata.json"
 MANIFEST_FOLDERS = ("", "files", "videos", "clips")  # where a manifest's clips are looked for, beside it
-LABELS = {"real": "REAL", "fake": "FAKE", "0": "REAL", "1": "FAKE"}
+LABELS = {
+    **dict.fromkeys(("real", "0", "0.0", "false"), "REAL"),  # numbers and truth values as programs write them
+    **dict.fromkeys(("fake", "1", "1.0", "true"), "FAKE"),
+}
+PARTS = frozenset({"picture", "voice", "sound"})  # sound: moved, or exchanged for another recording
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip of a data set. ``filename`` is its path relative to the data set, with forward slashes."""
+    """One clip of a data set."""
 
     filename: str
+    """Path relative to the data set, with forward slashes."""
     path: str
+    """Path or URL of the file."""
     label: str | None = None
+    """``REAL``, ``FAKE``, or None where it is unknown."""
     group: str = ""
+    """What a split must never part."""
     source: str | None = None
+    """Data set or part that the clip is from; the method where only that is given."""
     original: str = ""
+    """The REAL clip that a FAKE one was made from."""
+    method: str = ""
+    """What made a FAKE clip; of a REAL one, where the manifest's column says where it is from."""
+    forged: frozenset[str] = frozenset()
+    """Of :data:`PARTS`, what is forged; empty for a REAL clip, and where the data set does not say it."""
 
 
 class Store:
@@ -116,7 +134,7 @@ def find_clips(data: str, storage_options: dict[str, Any] | None = None) -> list
         raise NotFoundError(f"{data}: no such folder or manifest; give the folder that holds the clips")
     try:
         if store.is_file():
-            clips = _from_manifest(data, storage_options)
+            clips = [Clip(_base(data), store.url)] if _is_video(data) else _from_manifest(data, storage_options)
         else:
             names = store.list()
             tables = [name for name in names if posixpath.basename(name) == METADATA]
@@ -132,14 +150,18 @@ def find_clips(data: str, storage_options: dict[str, Any] | None = None) -> list
 
 def _utf8(clip: Clip) -> Clip:
     r"""Named as a table can hold it: bytes of a file's name that are no UTF-8 become ``\xe9`` and the like."""
-    names = {name: getattr(clip, name) for name in ("filename", "group", "source", "original")}
+    names = {name: getattr(clip, name) for name in ("filename", "group", "source", "original", "method")}
     return replace(
         clip, **{name: text and os.fsencode(text).decode("utf-8", "backslashreplace") for name, text in names.items()}
     )
 
 
+def _base(name: str) -> str:
+    return posixpath.basename(name.replace(os.sep, "/"))
+
+
 def _is_video(name: str) -> bool:
-    base = posixpath.basename(name)
+    base = _base(name)
     return not base.startswith(".") and posixpath.splitext(base)[1].lower() in VIDEO_SUFFIXES
 
 
@@ -149,27 +171,53 @@ def _from_folder(store: Store, names: Iterable[str]) -> list[Clip]:
 
 def _from_metadata(store: Store, names: list[str], tables: list[str]) -> list[Clip]:
     clips = {clip.filename: clip for clip in _from_folder(store, names)}
-    present, absent = set(names), 0
+    present, absent = _by_form(names), 0
     for table in tables:
         part = posixpath.dirname(table)
         for name, entry in _metadata(store, table).items():
-            filename = posixpath.normpath(posixpath.join(part, name))
-            if filename not in present:
+            filename = present.get(_form(posixpath.join(part, _slashed(name))))
+            if filename is None:
                 absent += 1
                 continue
             where = f"{store.join(table)}, entry {name!r}"
-            original = _named(entry.get("original"))
+            original = _slashed(_named(entry.get("original")))
+            about = _described(entry, where)
             clips[filename] = Clip(
                 filename,
                 store.join(filename),
-                label=label_of(entry.get("label"), where),
-                group=_named(entry.get("group")),
                 source=_named(entry.get("source")) or part or None,
                 original=posixpath.normpath(posixpath.join(part, original)) if original else "",
+                **about,
             )
     if absent:
         logger.warning("%s: metadata names %d clips that are not there; they are left out", store.url, absent)
     return list(clips.values())
+
+
+def _slashed(name: str) -> str:
+    return name.replace("\\", "/")
+
+
+def _form(name: str) -> str:
+    """A path as it is compared: one spelling of each letter, for a Mac stores accents as letters of their own."""
+    return unicodedata.normalize("NFC", posixpath.normpath(name))
+
+
+def _by_form(names: Iterable[str]) -> dict[str, str]:
+    """Names of files by :func:`_form`."""
+    return {_form(name): name for name in names}
+
+
+def _described(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Label, group, method and forged parts, as an entry or a row gives them."""
+    label = label_of(entry.get("label"), where)
+    part = _named(entry.get("fake_part") or entry.get("part")).lower()
+    return {
+        "label": label,
+        "group": _named(entry.get("group")),
+        "method": _named(entry.get("method") or entry.get("kind")),
+        "forged": PARTS.intersection(re.findall("[a-z]+", part)) if label == "FAKE" else frozenset(),
+    }
 
 
 def _metadata(store: Store, table: str) -> dict[str, dict[str, Any]]:
@@ -177,9 +225,9 @@ def _metadata(store: Store, table: str) -> dict[str, dict[str, Any]]:
     try:
         content = json.loads(store.read(table))
     except ValueError as error:
-        raise DatasetError(f"{where}: not valid JSON ({error}); download it anew or remove it") from error
+        raise DatasetError(f"{where}: not valid JSON ({error}); download it again or remove it") from error
     if not isinstance(content, dict) or not all(isinstance(entry, dict) for entry in content.values()):
-        raise DatasetError(f'{where}: expected {{"clip.mp4": {{"label": ...}}}}; mend it or remove it')
+        raise DatasetError(f'{where}: expected {{"clip.mp4": {{"label": ...}}}}; fix it or remove it')
     return content
 
 
@@ -201,7 +249,7 @@ def label_of(value: object, where: str) -> str | None:
     if not text:
         return None
     if text not in LABELS:
-        raise DatasetError(f"{where}: label {value!r} is not REAL or FAKE; mend it")
+        raise DatasetError(f"{where}: label {value!r} is not REAL or FAKE; fix it")
     return LABELS[text]
 
 
@@ -214,28 +262,36 @@ def _from_manifest(data: str, storage_options: dict[str, Any] | None) -> list[Cl
         rows = list(table)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{data}: not a CSV manifest ({error}); save it as UTF-8 text") from error
-    if not rows or "filename" not in rows[0]:
+    if "filename" not in table.fieldnames:
         raise DatasetError(f"{data}: no column 'filename'; a manifest starts with filename,label,group")
-    present = set(store.list())
+    if not rows:
+        raise DatasetError(f"{data}: no clip in it, the manifest ends after its header; add a line for each clip")
+    present = _by_form(store.list())
     clips: dict[str, Clip] = {}
     for number, row in enumerate(rows, start=2):
         where = f"{data}, line {number}"
-        filename = posixpath.normpath((row["filename"] or "").strip().replace("\\", "/"))
-        if filename in {"", "."} or filename.startswith(("/", "../")):
-            raise DatasetError(f"{where}: filename {row['filename']!r} is not a path below the manifest's folder")
+        filename = _filename(row["filename"] or "", where)
         if filename in clips:
-            raise DatasetError(f"{where}: {filename} stands in the manifest twice; remove one")
-        places = [posixpath.normpath(posixpath.join(folder, filename)) for folder in MANIFEST_FOLDERS]
-        place = next((one for one in places if one in present), filename)  # a missing file gets its row, too
+            raise DatasetError(f"{where}: {filename} appears twice in the manifest; remove one")
+        places = (present.get(_form(posixpath.join(folder, filename))) for folder in MANIFEST_FOLDERS)
+        place = next(filter(None, places), filename)  # a missing file gets its row, too
+        about = _described(row, where)
         clips[filename] = Clip(
             filename,
             store.join(place),
-            label=label_of(row.get("label"), where),
-            group=_named(row.get("group")),
-            source=_named(row.get("source")) or _named(row.get("method")) or None,
-            original=_named(row.get("original")),
+            source=_named(row.get("source")) or about["method"] or None,
+            original=_slashed(_named(row.get("original"))),
+            **about,
         )
     return list(clips.values())
+
+
+def _filename(cell: str, where: str) -> str:
+    """A manifest's path of a clip, with forward slashes."""
+    filename = posixpath.normpath(_slashed(cell.strip()))
+    if filename in {"", "."} or filename.startswith(("/", "../")) or "\0" in filename:
+        raise DatasetError(f"{where}: filename {cell!r} is not a path below the manifest's folder")
+    return filename
 
 
 def _grouped(clips: list[Clip]) -> list[Clip]:

@@ -1,49 +1,96 @@
-"""Batches of REAL/FAKE pairs for the forensic network: labels, made forgeries, frames of clips.
-
-Both of a pair go through the same view and the same quality (:mod:`forge.images.augment`). A batch depends on the seed
-and its number alone, so that a resumed run goes on as if it had not stopped.
-"""
+"""The clips that networks are trained on: those of a data set, with what training needs to know of each."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from extract.dataset import Clip, find_clips
 from features.errors import DatasetError
+
+logger = logging.getLogger(__name__)
+
+NEEDED = (
+    "training needs the columns filename, label and group, and of FAKE clips method (what made it) and fake_part "
+    "(picture, voice, or picture and voice)"
+)
+
+
+def training_clips(data: str | os.PathLike[str]) -> list[Clip]:
+    """The labelled clips of a manifest or folder, sorted by filename; clips without a label are left out.
+
+    Raises
+    ------
+    DatasetError
+        There is no labelled clip, or a FAKE clip does not say what made it or which part of it is forged; the message
+        names the column.
+    """
+    found = find_clips(os.fspath(data))
+    clips = [clip for clip in found if clip.label is not None]
+    if not clips:
+        raise DatasetError(f"{data}: no clip has a label (column 'label'); {NEEDED}")
+    if len(clips) < len(found):
+        logger.warning("%s: %d clips without a label are left out", data, len(found) - len(clips))
+    fakes = [clip for clip in clips if clip.label == "FAKE"]
+    for column, missing in (
+        ("method", [clip for clip in fakes if not clip.method]),
+        ("fake_part", [clip for clip in fakes if not clip.forged]),
+    ):
+        if missing:
+            where = "is missing" if len(missing) == len(fakes) else f"says nothing of {missing[0].filename}"
+            raise DatasetError(f"{data}: the column {column!r} {where}; {NEEDED}")
+    return clips
+
+
+def forged_picture(clip: Clip) -> bool:
+    """True when the picture of a clip is forged, be its voice synthetic or not."""
+    return "picture" in clip.forged
+
+
+def origin(clip: Clip) -> str:
+    """What made a FAKE clip, or the data set that a REAL one is from; empty where nothing says it."""
+    return clip.method or clip.source or ""
 
 
 def method_family(method: str) -> str:
-    """What stands before the first underscore: methods that share it are one family."""
+    """What stands before the first underscore: methods that share it are one family.
+
+    >>> method_family("ff++_deepfakes"), method_family("loopy")
+    ('ff++', 'loopy')
+    """
     return method.split("_", 1)[0]
 
 
-REAL_PICTURE = "voice"  # value of the manifest's fake_part: only the sound is forged
+def digest(*values: Any) -> str:
+    """SHA-256 of values that JSON can hold: the identity of what was made from them."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def forged_picture(clip: Mapping[str, str]) -> bool:
-    """True for a row of a manifest whose picture is forged, be the voice made or not."""
-    return clip["label"] == "FAKE" and clip["fake_part"] != REAL_PICTURE
+def clips_digest(clips: Sequence[Clip]) -> str:
+    """Digest of what a data set says of its clips, and of the sizes of their files; not of where they lie."""
+    return digest(
+        [
+            (one.filename, one.label, one.group, one.source, one.original, one.method, sorted(one.forged))
+            for one in clips
+        ],
+        [_size(one.path) for one in clips],
+    )
 
 
-def read_manifest(manifest: Path) -> list[dict[str, str]]:
-    """Rows of a CSV manifest, sorted by filename."""
+def _size(path: str) -> int:
+    """Bytes of a local file; -1 for one that is missing or elsewhere."""
     try:
-        with manifest.open(newline="") as file:
-            return sorted(csv.DictReader(file), key=lambda row: row["filename"])
-    except (OSError, KeyError) as error:
-        raise DatasetError(f"{manifest} can't be read as a manifest of clips: {error}") from error
-
-
-def clip_path(manifest: Path, filename: str) -> Path:
-    """The clip beside its manifest, or in the folder ``files`` beside it."""
-    beside = manifest.parent / filename
-    return beside if beside.exists() else manifest.parent / "files" / filename
+        return os.path.getsize(path)
+    except OSError:
+        return -1
 
 
 def progress(items: Iterable[Any], name: str, total: int | None = None) -> Any:
-    """The items, with a bar."""
+    """The items, with a bar on stderr."""
     from tqdm import tqdm
 
     return tqdm(items, desc=name, total=total, unit="", mininterval=5.0)

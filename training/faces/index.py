@@ -1,13 +1,15 @@
-"""Face crops for training the forensic network, cut once and cached: stills, real faces, frames of clips.
+"""Face crops for training the face networks, cut once and cached: stills, real faces, frames of clips.
 
 Every source becomes rows of one table: a JPEG, the face's box and landmarks in it, a label and a group.
-The cache is a convenience: deleting it costs minutes.
+A cached table carries the identity of what it was made from and is made again when that differs; deleting it costs
+minutes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from extract.dataset import Clip
 from features.errors import ClipError, DatasetError
-from training.manifest import clip_path, forged_picture, progress, read_manifest
+from training.manifest import clips_digest, digest, forged_picture, origin, progress
 
 logger = logging.getLogger(__name__)
 
+VERSION = 2  # of the code that cuts faces: another one makes every cache again
 FRAMES_PER_CLIP = 40
 MAX_SECONDS = 20.0  # of a clip that faces are taken from
 CROP_SCALE = 1.6  # as observations store faces, so that training and prediction cut the same square
@@ -43,6 +47,7 @@ SCHEMA = pa.schema(
         ("jpeg", pa.binary()),
     ]
 )
+IDENTITY_KEY = b"identity"
 Image = NDArray[np.uint8]
 
 
@@ -58,15 +63,49 @@ def encode_jpeg(image: Image, quality: int = JPEG_QUALITY) -> bytes:
     return bytes(cv2.imencode(".jpg", image[:, :, ::-1], flags)[1])
 
 
-def cached(file: Path, rows: Iterator[dict[str, Any]]) -> pa.Table:
-    """The table in ``file``; made from ``rows`` and written when there is none."""
+def cached(file: Path, rows: Iterator[dict[str, Any]], identity: str) -> pa.Table:
+    """The table in ``file``, if it was made under the same ``identity``; else made from ``rows`` and written."""
+    found = _read_cache(file, identity)
+    if found is not None:
+        return found
+    table = pa.Table.from_pylist(list(rows), schema=SCHEMA.with_metadata({IDENTITY_KEY: identity}))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    pq.write_table(table, partial)
+    partial.replace(file)
+    return table
+
+
+def _read_cache(file: Path, identity: str) -> pa.Table | None:
     if not file.exists():
-        table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        pq.write_table(table, partial)
-        partial.replace(file)
-    return pq.read_table(file)
+        return None
+    try:
+        table = pq.read_table(file)
+    except (OSError, pa.ArrowException) as error:
+        logger.warning("%s can't be read (%s); it is made again", file, error)
+        return None
+    if (table.schema.metadata or {}).get(IDENTITY_KEY, b"").decode() == identity:
+        return table
+    logger.warning("%s was made from other data or settings; it is made again", file)
+    return None
+
+
+def faces_identity(file: Path) -> str:
+    """Identity of the rows of :func:`faces_rows`."""
+    try:
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DatasetError(f"{file} can't be read ({error}); give the Parquet file of real faces") from error
+    return digest("faces", _settings(), content)
+
+
+def clips_identity(clips: Sequence[Clip]) -> str:
+    """Identity of the rows of :func:`clips_rows`."""
+    return digest("clips", _settings(), clips_digest(clips))
+
+
+def _settings() -> list[float]:
+    return [VERSION, FRAMES_PER_CLIP, MAX_SECONDS, CROP_SCALE, CROP_PX, JPEG_QUALITY, STILL_SHARE]
 
 
 def stills(folder: Path) -> pa.Table:
@@ -102,40 +141,49 @@ def stills(folder: Path) -> pa.Table:
 
 
 def faces_rows(file: Path) -> Iterator[dict[str, Any]]:
-    """Real faces: a Parquet file with ``name, person, set, jpeg``."""
+    """Real faces: a Parquet file with ``name, person, set, jpeg``.
+
+    Raises
+    ------
+    DatasetError
+        The file can't be read, or lacks a column.
+    """
+    try:
+        table = pq.read_table(file, columns=["name", "person", "set", "jpeg"])
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"{file}: no Parquet file of faces with name, person, set, jpeg ({error})") from error
     finder = Finder()
-    for row in progress(pq.read_table(file).to_pylist(), file.stem):
+    for row in progress(table.to_pylist(), file.stem):
         image = decode_jpeg(row["jpeg"])
         box, points = finder.still(image, with_landmarks=True)
         image, box, points = cut_face(image, box, points)
         yield face_row(row["name"], 0, False, row["person"], row["set"], "", box, points, encode_jpeg(image))
 
 
-def clips_rows(manifest: Path) -> Iterator[dict[str, Any]]:
-    """Faces of the clips of a CSV manifest: :func:`faces_of_clips`."""
-    clips = progress(read_manifest(manifest), manifest.stem)
-    yield from faces_of_clips((clip, clip_path(manifest, clip["filename"])) for clip in clips)
+def clips_rows(clips: Sequence[Clip]) -> Iterator[dict[str, Any]]:
+    """Faces of clips: :func:`faces_of_clips`."""
+    yield from faces_of_clips((clip, clip.path) for clip in progress(clips, "faces of clips"))
 
 
-def faces_of_clips(clips: Iterable[tuple[dict[str, str], Path]]) -> Iterator[dict[str, Any]]:
-    """Faces of up to ``FRAMES_PER_CLIP`` frames, spread over the clip, of rows of a manifest and their files."""
+def faces_of_clips(clips: Iterable[tuple[Clip, str]]) -> Iterator[dict[str, Any]]:
+    """Faces of up to ``FRAMES_PER_CLIP`` frames, spread over the clip, of clips and the files to read them from."""
     finder = Finder()
     for clip, path in clips:
         finder.detector.reset()
         try:
-            for frame, image, box, points in _clip_faces(path, clip, finder):
-                row = (clip["filename"], frame, forged_picture(clip), clip["group"], clip["method"], clip["original"])
-                yield face_row(*row, box, points, encode_jpeg(image))
+            for frame, image, box, points in _faces_of_file(path, finder):
+                names = (clip.filename, frame, forged_picture(clip), clip.group, origin(clip), clip.original)
+                yield face_row(*names, box, points, encode_jpeg(image))
         except ClipError as error:  # one unreadable clip is no reason to train on none
-            logger.warning("%s: %s", clip["filename"], error)
+            logger.warning("%s: %s", clip.filename, error)
 
 
-def _clip_faces(path: Path, clip: dict[str, str], finder: Finder) -> Iterator[tuple[int, Image, Any, Any]]:
-    from extract.clip.decode import Clip
+def _faces_of_file(path: str, finder: Finder) -> Iterator[tuple[int, Image, Any, Any]]:
+    from extract.clip.decode import Clip as Footage
 
-    stride = max(1, int(float(clip["fps"] or 25) * min(float(clip["duration_s"] or 10), MAX_SECONDS) / FRAMES_PER_CLIP))
     last, count = None, 0
-    with Clip(str(path), max_seconds=MAX_SECONDS) as opened:
+    with Footage(path, max_seconds=MAX_SECONDS) as opened:
+        stride = max(1, opened.frames_expected // FRAMES_PER_CLIP)
         for frame in opened.frames():
             if frame.index % stride or count >= FRAMES_PER_CLIP:
                 continue

@@ -1,4 +1,4 @@
-"""Faces of clips that were sent on: the same clips compressed anew, over time, as sites and messengers do.
+"""Faces of transcoded clips: the same clips re-encoded as sites and messengers do.
 
 Single pictures go through codecs while batches are made (:mod:`forge.images.augment`); what a codec does from one
 frame to the next, it does to whole clips only. Made once and cached: twenty minutes for 282 clips on one core.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,41 +16,47 @@ from typing import Any
 import cv2
 import numpy as np
 
+from extract.dataset import Clip
 from features.errors import ClipError
 from forge.clips.clip import Image
 from forge.clips.read import read_clip
 from forge.clips.write import Encoder, write_clip
 from training.faces import index
-from training.manifest import clip_path, progress, read_manifest
+from training.manifest import digest, progress
 
 logger = logging.getLogger(__name__)
 
+VERSION = 1  # of the code that transcodes: another one makes the cache again
 SCALES, SCALE_SHARES = (1.0, 0.75, 0.5), (0.3, 0.3, 0.4)  # of the sides
-MIN_SIDE_PX = 180  # of a picture that was made smaller
+MIN_SIDE_PX = 180  # of a picture that was reduced
 CRF = range(22, 36)
 PRESETS = ("superfast", "veryfast", "fast")
+GOPS = (30, 60, 250)
 
 
-def rows(manifest: Path, seed: int = 0) -> Iterator[dict[str, Any]]:
+def rows(clips: Sequence[Clip], seed: int = 0) -> Iterator[dict[str, Any]]:
     """Rows as :func:`training.faces.index.clips_rows` gives them, of one copy of each clip."""
-    clips = progress(read_manifest(manifest), "clips sent on")
     with tempfile.TemporaryDirectory() as folder:
-        yield from index.faces_of_clips(_copies(clips, manifest, Path(folder) / "copy.mp4", seed))
+        yield from index.faces_of_clips(_copies(progress(clips, "transcoded clips"), Path(folder) / "copy.mp4", seed))
 
 
-def _copies(
-    clips: Iterable[dict[str, str]], manifest: Path, file: Path, seed: int
-) -> Iterator[tuple[dict[str, str], Path]]:
+def identity(clips: Sequence[Clip], seed: int) -> str:
+    """Identity of :func:`rows`, for :func:`training.faces.index.cached`."""
+    settings = [VERSION, SCALES, SCALE_SHARES, MIN_SIDE_PX, [*CRF], PRESETS, GOPS]
+    return digest("transcoded", settings, index.clips_identity(clips), seed)
+
+
+def _copies(clips: Iterable[Clip], file: Path, seed: int) -> Iterator[tuple[Clip, str]]:
     for number, clip in enumerate(clips):
         try:
-            transcode(clip_path(manifest, clip["filename"]), file, np.random.default_rng([seed, number]))
+            transcode(clip.path, file, np.random.default_rng([seed, number]))
         except ClipError as error:
-            logger.warning("%s: %s", clip["filename"], error)
+            logger.warning("%s: %s", clip.filename, error)
             continue
-        yield clip, file
+        yield clip, str(file)
 
 
-def transcode(source: Path, file: Path, rng: np.random.Generator) -> None:
+def transcode(source: str | Path, file: Path, rng: np.random.Generator) -> None:
     """Write a smaller, compressed copy of the picture of ``source`` to ``file`` (mp4).
 
     Raises
@@ -59,7 +65,7 @@ def transcode(source: Path, file: Path, rng: np.random.Generator) -> None:
         ``source`` can't be decoded.
     """
     clip = read_clip(source, max_seconds=index.MAX_SECONDS, faces=False)
-    encoder = Encoder(crf=int(rng.choice(CRF)), preset=str(rng.choice(PRESETS)), gop=int(rng.choice([30, 60, 250])))
+    encoder = Encoder(crf=int(rng.choice(CRF)), preset=str(rng.choice(PRESETS)), gop=int(rng.choice(GOPS)))
     scale = float(rng.choice(SCALES, p=SCALE_SHARES))
 
     def smaller(_: int, frame: Image) -> Image:

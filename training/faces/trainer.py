@@ -59,32 +59,32 @@ class Data:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self.stills = Pool(index.stills(options.stills))
-        self.faces = self._cached("faces", index.faces_rows(options.faces))
+        self.faces = self._cached("faces", index.faces_rows(options.faces), index.faces_identity(options.faces))
         self.out = (
-            folds.part_of_groups(self.stills.group, *options.hold_out)
+            folds.groups_of_fold(self.stills.group, *options.hold_out)
             if options.hold_out
             else folds.holdout_groups(self.stills.group, HOLDOUT_SEED)
         )
-        clips = manifest.read_manifest(options.clips)
+        self._found = clips = manifest.training_clips(options.clips)
         self.fold_of = folds.assign_folds(clips, whole_methods=options.leave_out == "methods")
-        fake = {clip["filename"]: manifest.forged_picture(clip) for clip in clips}
+        fake = {clip.filename: manifest.forged_picture(clip) for clip in clips}
         places = {name: folds.FoldAssignment(fold, fake[name]) for name, fold in self.fold_of.items()}
         folds.write(options.out / "clip_folds.csv", places)
 
-    def _cached(self, name: str, rows: Iterator[dict[str, Any]]) -> Pool:
-        return Pool(index.cached(self._options.out / "cache" / f"{name}.parquet", rows))
+    def _cached(self, name: str, rows: Iterator[dict[str, Any]], identity: str) -> Pool:
+        return Pool(index.cached(self._options.out / "cache" / f"{name}.parquet", rows, identity))
 
     @cached_property
     def clips(self) -> Pool:
         """Frames of the clips."""
-        return self._cached("clips", index.clips_rows(self._options.clips))
+        return self._cached("clips", index.clips_rows(self._found), index.clips_identity(self._found))
 
     @cached_property
     def coded(self) -> Pool:
         """Frames of the clips after these were sent on."""
         from training.faces import recompressed
 
-        return self._cached("coded", recompressed.rows(self._options.clips))
+        return self._cached("coded", recompressed.rows(self._found), recompressed.identity(self._found, 0))
 
     @cached_property
     def drawn(self) -> Pool:
@@ -92,7 +92,7 @@ class Data:
         from training.faces import generated
 
         return self._cached(
-            "drawn", generated.rows(self.stills, self.faces, self.clips, out=self.out, seed=self._options.seed)
+            "drawn", generated.rows(self.stills, self.faces, self.clips, out=self.out, seed=self._options.seed), ""
         )
 
     def batches(self, phase: Phase, seed: int) -> Batches:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from features.families.voice import CUES
 from features.observation import AUDIO_RATE_HZ
 from features.voice_measures import cues
-from training.manifest import clip_path, method_family, progress, read_manifest
+from training.manifest import method_family, progress, training_clips
 
 logger = logging.getLogger(__name__)
 
@@ -59,17 +59,19 @@ def from_clips(manifest: Path) -> list[Voice]:
     from forge.clips.audio_codec import read_sound
 
     voices = []
-    for clip in progress(read_manifest(manifest), "sound"):
-        made = clip["label"] == "FAKE"
-        if clip.get("has_audio") == "0" or (made and "voice" not in clip.get("fake_part", "")):
+    for clip in progress(training_clips(manifest), "sound"):
+        synthetic = "voice" in clip.forged
+        if clip.label == "FAKE" and not synthetic:
             continue
         try:
-            sound = read_sound(str(clip_path(manifest, clip["filename"])))[: int(LONGEST_S * AUDIO_RATE_HZ)]
-        except (FFmpegError, IndexError) as error:  # no sound, or none that can be read
-            logger.warning("%s: %s", clip["filename"], error)
+            sound = read_sound(clip.path)[: int(LONGEST_S * AUDIO_RATE_HZ)]
+        except IndexError:  # no sound
+            continue
+        except FFmpegError as error:
+            logger.warning("%s: %s", clip.filename, error)
             continue
         if sound.size and np.abs(sound).max() > SILENCE:
-            voices.append(Voice(clip["filename"], clip["method"] if made else "", clip["group"], sound))
+            voices.append(Voice(clip.filename, clip.method if synthetic else "", clip.group, sound))
     return voices
 
 
