@@ -72,6 +72,7 @@ def feature_table(cues: pa.Table) -> pa.Table:
         "source": cues["source"].to_pylist() if "source" in cues.column_names else [None] * n,
         "status": ["ok"] * n,
         "error": [""] * n,
+        "reasons": ["{}"] * n,
         "duration_s": [0.0] * n,
         "n_frames": [0] * n,
         "n_faces": [0] * n,

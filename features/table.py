@@ -1,7 +1,10 @@
 """The feature table: one row a clip, Parquet, with its schema inside.
 
 Nothing about the container (codec, bit rate, name, size, date) is a feature. The base columns describe the
-clip and the run; learners see only the columns that :func:`feature_columns` names.
+clip and the run; learners see only the columns that :func:`feature_columns` names. The metadata is a JSON object that
+says what made the table: ``schema``, the version of this layout; ``extractor``, that of observations; ``families``,
+name to version; ``weights``, of learned families the SHA-256 of their weights; ``max_seconds``, how much of each clip
+was looked at; and ``columns``, the unit, direction and family of each.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from numpy.typing import NDArray
 from features.errors import TableError
 from features.spec import Family
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: the column reasons; weights and max_seconds in the metadata
 METADATA_KEY = b"deepfake"
 STATUSES = ("ok", "partial", "no_face", "no_audio", "unreadable", "too_short", "timeout", "crashed")
 LABELS = ("REAL", "FAKE")
@@ -31,6 +34,7 @@ BASE_SCHEMA = pa.schema(
         ("source", pa.string()),
         ("status", pa.string()),
         ("error", pa.string()),
+        ("reasons", pa.string()),
         ("duration_s", pa.float64()),
         ("n_frames", pa.int64()),
         ("n_faces", pa.int64()),
@@ -39,14 +43,34 @@ BASE_SCHEMA = pa.schema(
 BASE_COLUMNS = tuple(BASE_SCHEMA.names)
 
 
-def schema(families: Iterable[Family], *, extractor: str) -> pa.Schema:
-    """Arrow schema of a table with these families; units, directions and versions in its metadata."""
+def schema(
+    families: Iterable[Family],
+    *,
+    extractor: str,
+    weights: Mapping[str, str] | None = None,
+    max_seconds: float | None = None,
+) -> pa.Schema:
+    """Arrow schema of a table with these families, and in its metadata what made it.
+
+    Parameters
+    ----------
+    families
+        Whose columns the table has, in this order.
+    extractor
+        Version of the observations that were measured.
+    weights
+        SHA-256 of the weights of learned families, by family.
+    max_seconds
+        How much of each clip was looked at, in seconds; None where that has no meaning.
+    """
     families = tuple(families)
     columns = [column for one in families for column in one.table_columns]
     description = {
         "schema": SCHEMA_VERSION,
         "extractor": extractor,
         "families": {one.name: one.version for one in families},
+        "weights": dict(weights or {}),
+        "max_seconds": max_seconds,
         "columns": {c.name: {"unit": c.unit, "direction": c.direction, "family": c.family} for c in columns},
     }
     fields = [pa.field(column.name, pa.float32()) for column in columns]
@@ -54,7 +78,12 @@ def schema(families: Iterable[Family], *, extractor: str) -> pa.Schema:
 
 
 def build(base: Mapping[str, Sequence[Any]], values: NDArray[np.float32], table_schema: pa.Schema) -> pa.Table:
-    """A table from base columns (each of length n) and feature values [n, columns], sorted by filename."""
+    """A table from base columns (each of length n) and feature values [n, columns], sorted by filename.
+
+    ``reasons`` is a mapping for each row (see :mod:`features.reasons`), and may be left out.
+    """
+    n = len(base["filename"])
+    base = {**base, "reasons": [json.dumps(dict(one), sort_keys=True) for one in base.get("reasons", [{}] * n)]}
     names = [name for name in table_schema.names if name not in BASE_COLUMNS]
     order = np.argsort(np.array(base["filename"], dtype=object), kind="stable")
     arrays = [pa.array([base[name][i] for i in order], type=table_schema.field(name).type) for name in BASE_COLUMNS]
@@ -73,26 +102,30 @@ def read_table(file: str | Path) -> pa.Table:
     Raises
     ------
     TableError
-        The file is missing, is not Parquet, or lacks the base columns or the description.
+        The file is missing, is not Parquet, lacks the base columns, or was made by another version.
     """
     path = Path(file)
     if not path.is_file():
-        raise TableError(f"{path}: no such table; make one with `python extract/extract_all.py DATA --out {path}`")
+        raise TableError(f"{path}: no such table; make one with `deepcue extract DATA --out {path}`")
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise TableError(f"{path}: not a Parquet file ({error}); extract it anew") from error
-    missing = [name for name in BASE_COLUMNS if name not in table.column_names]
-    if missing:
-        raise TableError(f"{path}: not a feature table, it lacks the column {missing[0]!r}; extract it anew")
-    found = description(table).get("schema")
+        raise TableError(f"{path}: not a Parquet file ({error}); make it again with `deepcue extract`") from error
+    found = description(table).get("schema", SCHEMA_VERSION)
     if found != SCHEMA_VERSION:
-        raise TableError(f"{path}: table schema {found}, this version reads {SCHEMA_VERSION}; extract it anew")
+        raise TableError(
+            f"{path}: a feature table of schema {found}, this version reads {SCHEMA_VERSION}; make it again with "
+            f"`deepcue extract DATA --out {path}` (kept observations spare the decoding)"
+        )
+    missing = [name for name in BASE_COLUMNS if name not in table.column_names]
+    if missing or not description(table):
+        what = f"the column {missing[0]!r}" if missing else "its description"
+        raise TableError(f"{path}: not a feature table, it lacks {what}; make one with `deepcue extract`")
     return table
 
 
 def description(table: pa.Table) -> dict[str, Any]:
-    """What the table's metadata says of its families, columns and extractor; empty for a foreign table."""
+    """What the table's metadata says of what made it and of its columns; empty for a Parquet file of another kind."""
     raw = (table.schema.metadata or {}).get(METADATA_KEY)
     return json.loads(raw) if raw else {}
 
@@ -100,6 +133,11 @@ def description(table: pa.Table) -> dict[str, Any]:
 def table_families(table: pa.Table) -> dict[str, int]:
     """Family name to version."""
     return dict(description(table).get("families", {}))
+
+
+def row_reasons(table: pa.Table) -> list[dict[str, str]]:
+    """For each row, by family, ``clip`` or ``observation``, a code of :class:`features.reasons.Reason`."""
+    return [json.loads(text or "{}") for text in table.column("reasons").to_pylist()]
 
 
 def feature_columns(table: pa.Table) -> list[str]:

@@ -1,0 +1,79 @@
+"""The feature table on disk: what made it, codes for what is missing, and tables that are refused."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features import spec
+from features.errors import TableError
+from features.reasons import Reason
+from features.table import METADATA_KEY, build, description, read_table, row_reasons, schema, write_table
+
+
+def small(**base):
+    families = spec.families(["blink"])
+    n_columns = len(families[0].table_columns)
+    base = {"filename": ["b.mp4", "a.mp4"], "label": ["FAKE", None], "group": ["g", "h"], "source": [None, None]} | base
+    base |= {"status": ["ok"] * 2, "error": [""] * 2, "duration_s": [1.0] * 2, "n_frames": [25] * 2, "n_faces": [1] * 2}
+    made_by = schema(families, extractor="3", weights={"forensic_cnn": "ab" * 32}, max_seconds=120.0)
+    return build(base, np.zeros((2, n_columns), np.float32), made_by)
+
+
+def test_a_table_says_what_made_it(tmp_path):
+    write_table(small(), tmp_path / "t.parquet")
+    made_by = description(read_table(tmp_path / "t.parquet"))
+    assert made_by["extractor"] == "3"
+    assert made_by["families"].keys() == {"blink"}
+    assert made_by["weights"] == {"forensic_cnn": "ab" * 32}
+    assert made_by["max_seconds"] == 120.0
+
+
+def test_reasons_keep_to_their_rows(tmp_path):
+    write_table(small(reasons=[{"blink": Reason.NO_FACE, "observation": "damaged"}, {}]), tmp_path / "t.parquet")
+    assert row_reasons(read_table(tmp_path / "t.parquet")) == [{}, {"blink": "no_face", "observation": "damaged"}]
+
+
+def test_reasons_may_be_left_out():
+    assert row_reasons(small()) == [{}, {}]
+
+
+def test_a_table_of_an_earlier_version_is_refused_with_the_remedy(tmp_path):
+    table = small().drop_columns("reasons")
+    old = json.dumps(description(table) | {"schema": 1})
+    write_table(table.replace_schema_metadata({METADATA_KEY: old}), tmp_path / "t.parquet")
+    with pytest.raises(
+        TableError, match=r"t\.parquet: a feature table of schema 1.*make it again with `deepcue extract"
+    ):
+        read_table(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (["filename", "label"], "lacks the column 'group'"),
+        (None, "lacks its description"),
+    ],
+)
+def test_a_parquet_of_another_kind_is_refused(tmp_path, columns, message):
+    table = small().replace_schema_metadata(None)
+    pq.write_table(table.select(columns or table.column_names), tmp_path / "t.parquet")
+    with pytest.raises(TableError, match=message):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_what_is_no_parquet_is_refused(tmp_path):
+    (tmp_path / "t.parquet").write_text("filename,label")
+    with pytest.raises(TableError, match="not a Parquet file"):
+        read_table(tmp_path / "t.parquet")
+    with pytest.raises(TableError, match="no such table"):
+        read_table(tmp_path / "absent.parquet")
+
+
+def test_equal_tables_give_equal_bytes(tmp_path):
+    for name in "ab":
+        write_table(small(), tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert isinstance(read_table(tmp_path / "a"), pa.Table)
