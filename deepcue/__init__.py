@@ -1,3 +1,74 @@
-"""The public API; what is not named here is not promised."""
+"""Is this clip a deepfake? Measure clips, train a calibrated ensemble on the measurements, and predict.
+
+::
+
+    import deepcue
+
+    deepcue.predict("clip.mp4").probability          # with the model that ships
+    table = deepcue.extract("folder", jobs=8)        # one row for each clip; table.to_pandas()
+
+These names are the public API; nothing else is promised to stay. Importing the package imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
+
+if TYPE_CHECKING:
+    from deepcue.api import extract, families, features, load_model, measure, observe, predict
+    from features.errors import ClipError, DatasetError, DeepcueError, InputError, ModelError, NotFoundError, TableError
+    from features.observation import Observation
+    from features.spec import Column, family
+
+_MODULES = {
+    "deepcue.api": ("extract", "families", "features", "load_model", "measure", "observe", "predict"),
+    "features.spec": ("Column", "family"),
+    "features.observation": ("Observation",),
+    "features.errors": (
+        "ClipError",
+        "DatasetError",
+        "DeepcueError",
+        "InputError",
+        "ModelError",
+        "NotFoundError",
+        "TableError",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "ClipError",
+    "Column",
+    "DatasetError",
+    "DeepcueError",
+    "InputError",
+    "ModelError",
+    "NotFoundError",
+    "Observation",
+    "TableError",
+    "__version__",
+    "extract",
+    "families",
+    "family",
+    "features",
+    "load_model",
+    "measure",
+    "observe",
+    "predict",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, from the module that defines it."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,173 @@
+import doctest
+import inspect
+import logging
+import os
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import deepcue
+from deepcue import api
+from features.table import write_table
+
+FUNCTIONS = [name for name in deepcue.__all__ if getattr(getattr(deepcue, name), "__module__", "") == api.__name__]
+HEAVY = {"torch", "sklearn", "scipy", "cv2", "librosa", "lightgbm", "pyarrow", "numpy"}
+
+
+def test_the_examples_run(clip, folder):
+    globs = {"deepcue": deepcue, "clip": str(clip), "folder": str(folder)}
+    tests = [test for test in doctest.DocTestFinder().find(api, extraglobs=globs) if test.examples]
+    assert len(tests) >= 6
+    for test in tests:
+        runner = doctest.DocTestRunner()
+        assert runner.run(test).failed == 0, test.name
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_documents_its_parameters_its_result_and_its_errors(name):
+    text = inspect.getdoc(getattr(deepcue, name))
+    for section in ("Parameters", "Returns", "Raises", "Examples"):
+        assert f"{section}\n---" in text, section
+    for parameter in inspect.signature(getattr(deepcue, name)).parameters:
+        assert parameter in text.split("Returns\n---")[0]
+
+
+def test_every_public_name_is_there_and_listed():
+    assert deepcue.__all__ == sorted(deepcue.__all__)
+    assert set(deepcue.__all__) <= set(dir(deepcue))
+    assert all(inspect.getdoc(getattr(deepcue, name)) for name in deepcue.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'feature'"):
+        _ = deepcue.feature
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import sys, deepcue; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert HEAVY.isdisjoint(loaded)
+
+
+def test_the_package_is_typed():
+    assert (api.Path(deepcue.__file__).parent / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("call", [deepcue.observe, deepcue.features, deepcue.extract, deepcue.predict])
+def test_a_misspelt_path_is_an_error(call, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"tlak\.mp4: no such") as caught:
+        call(tmp_path / "tlak.mp4")
+    assert isinstance(caught.value, deepcue.InputError)
+
+
+@pytest.mark.parametrize("call", [deepcue.observe, deepcue.features, deepcue.predict])
+def test_a_clip_that_is_no_video_is_an_error_of_its_kind(call, folder):
+    with pytest.raises(deepcue.ClipError) as caught:
+        call(folder / "broken.mp4")
+    assert caught.value.status == "unreadable"
+
+
+def test_a_folder_is_no_clip(folder):
+    with pytest.raises(deepcue.DatasetError, match=r"deepcue\.extract"):
+        deepcue.observe(folder)
+
+
+def test_an_unknown_family_is_an_error_before_the_clip_is_decoded(clip, monkeypatch):
+    monkeypatch.setattr(api, "observe", None)
+    with pytest.raises(deepcue.InputError, match="blnik"):
+        deepcue.features(clip, families=["blnik"])
+
+
+def test_other_weights_must_be_there_and_belong_to_a_family(clip, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors: no such"):
+        deepcue.features(clip, weights={"forensic_cnn": tmp_path / "none.safetensors"})
+    with pytest.raises(deepcue.InputError, match="forensic_cn'"):
+        deepcue.features(clip, weights={"forensic_cn": tmp_path / "none.safetensors"})
+
+
+def test_one_family_may_be_named_by_a_string(clip):
+    assert {name.split(".")[0] for name in deepcue.features(clip, families="quality")} == {"quality"}
+
+
+def test_features_are_what_the_table_of_a_folder_holds(clip, folder):
+    table = deepcue.extract(folder, families=["blink", "quality"])
+    assert table["status"].to_pylist() == ["unreadable", "ok"]
+    row = table.to_pylist()[1]
+    cues = deepcue.features(clip, families=["blink", "quality"])
+    assert cues.keys() <= row.keys()
+    for name, value in cues.items():
+        np.testing.assert_equal(np.float32(row[name]), np.float32(value), err_msg=name)
+
+
+def test_clips_of_a_list_are_called_by_their_names_or_by_their_paths(clip, folder):
+    assert deepcue.extract([clip], families=["quality"])["filename"].to_pylist() == ["talk.mp4"]
+    same = [str(clip), str(folder / "talk.mp4")]
+    assert deepcue.extract(same, families=["quality"])["filename"].to_pylist() == sorted(same)
+    with pytest.raises(FileNotFoundError):
+        deepcue.extract([clip, "gone.mp4"])
+
+
+def test_one_clip_gets_a_verdict_and_several_get_a_list(clip, folder, tmp_path):
+    model = deepcue.load_model()
+    one = deepcue.predict(clip, model=model)
+    broken, same = deepcue.predict(folder, model=model)
+    assert same.probability == pytest.approx(one.probability, abs=1e-9)
+    assert same.contributions == pytest.approx(one.contributions)
+    assert (same.filename, same.status, same.unmeasured) == (one.filename, one.status, one.unmeasured)
+    assert broken.status == "unreadable"
+    table = deepcue.extract(folder, families=model.layout.families)
+    write_table(table, tmp_path / "features.parquet")
+    for several in (table, tmp_path / "features.parquet"):
+        assert [verdict.probability for verdict in deepcue.predict(several, model=model)] == pytest.approx(
+            [broken.probability, same.probability]
+        )
+
+
+def test_a_file_is_a_clip_whatever_its_name_ends_in(tmp_path):
+    for name in ("noext", "a.mp4 ", "new\nline", "a.CSV.txt"):
+        (tmp_path / name).write_bytes(b"x")
+        assert api.is_clip(tmp_path / name)
+    assert not api.is_clip(tmp_path)
+    assert api.is_clip("s3://bucket/a.MP4")
+    assert not api.is_clip("s3://bucket/clips")
+
+
+def test_a_name_that_is_no_utf8_can_stand_in_a_table():
+    assert api.clip_name(os.fsdecode(b"/clips/caf\xe9.mp4")) == r"caf\xe9.mp4"
+    assert api.clip_name("/clips/café.mp4") == "café.mp4"
+
+
+def test_the_model_that_ships_is_the_default_wherever_the_notebook_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "artifacts" / "model").mkdir(parents=True)
+    assert deepcue.load_model().layout.families
+
+
+def state():
+    import cv2
+    import torch
+
+    return {
+        "cv2 threads": cv2.getNumThreads(),
+        "torch threads": torch.get_num_threads(),
+        "torch random": torch.random.get_rng_state().tolist(),
+        "numpy random": repr(np.random.get_state()),
+        "random": random.getstate(),
+        "folder": os.getcwd(),
+        "environment": dict(os.environ),
+        "loggers": (logging.getLogger().level, list(logging.getLogger().handlers)),
+        "warnings": list(__import__("warnings").filters),
+    }
+
+
+def test_a_call_changes_nothing_else_and_prints_nothing(clip, folder, capfd):
+    import cv2
+
+    cv2.setNumThreads(2)
+    before = state()
+    model = deepcue.load_model()
+    deepcue.features(clip)
+    deepcue.predict(clip, model=model)
+    deepcue.predict(folder, model=model, jobs=2)
+    assert state() == before
+    assert capfd.readouterr() == ("", "")
