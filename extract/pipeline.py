@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from extract import VERSION
 from extract.dataset import Clip, find_clips
 from extract.run import engine, worker
 from extract.run.journal import Journal
@@ -20,7 +19,7 @@ from extract.run.sandbox import Limits
 from features import spec, table
 from features.errors import DatasetError, InputError
 from features.networks.weights import own_weights, use_weights
-from features.observation import Observation
+from features.observation import OBSERVATION_VERSION, Observation
 
 FAILURES = frozenset({"unreadable", "crashed", "timeout"})
 
@@ -158,7 +157,7 @@ def _journal(
         name = os.fspath(out)
         file = f"{name.split('://', 1)[1].replace('/', '_') if '://' in name else name}.journal"
     identity: dict[str, Any] = {
-        "extractor": VERSION,
+        "extractor": OBSERVATION_VERSION,
         "families": {one.name: one.version for one in spec.families(settings.families)},
         "max_seconds": settings.max_seconds,
     }
@@ -216,7 +215,7 @@ def _fingerprint(clip: Clip, settings: worker.Settings) -> str:
 
 
 def _table(clips: Sequence[Clip], results: Mapping[str, worker.Result], settings: worker.Settings) -> pa.Table:
-    schema = table.schema(spec.families(settings.families), extractor=str(VERSION))
+    schema = table.schema(spec.families(settings.families), extractor=str(OBSERVATION_VERSION))
     return table.build(*_columns(clips, results), schema)
 
 

@@ -22,11 +22,10 @@ import pyarrow.parquet as pq
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from extract import VERSION
 from extract.clip.decode import Frame
 from features import spec, table
 from features.errors import DatasetError, UnreadableError
-from features.observation import Observation, Track
+from features.observation import OBSERVATION_VERSION, Observation, Track
 
 logger = logging.getLogger(__name__)
 
@@ -161,5 +160,5 @@ def stills_table(stills: pa.Table, families: tuple[str, ...], *, jobs: int) -> p
         "n_frames": [1] * len(rows),
         "n_faces": [one[2] for one in results],
     }
-    schema = table.schema(spec.families(families), extractor=str(VERSION))
+    schema = table.schema(spec.families(families), extractor=str(OBSERVATION_VERSION))
     return table.build(base, np.stack([one[3] for one in results]), schema)

@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 
 from features.errors import DatasetError
 
-SCHEMA_VERSION = 2
+OBSERVATION_VERSION = 4
+"""What is measured of a given clip, and how its file is laid out. One that was kept by another version is made again.
+Tables and journals note it as the version of the extractor."""
+
 AUDIO_RATE_HZ = 16_000
 CROP_SCALE = 1.6  # side of a stored crop over the longer side of the face box
 CROP_MAX_PX = 320  # larger crops are reduced by area to this side
@@ -48,8 +51,6 @@ class Track:
     """[m, 4] left, top, right, bottom in px, from the detector or carried on by the landmarks."""
     detector_score: Float
     """[m] score of the last detection that confirmed the face, in [0, 1]."""
-    region_rgb: Float
-    """[m, 4, 3] mean red, green, blue (0-255) of forehead, right cheek, left cheek and background."""
     sharpness: Float
     """[m, 3] mean absolute Laplacian of the luma (grey levels): inside the face box and in the ring around it,
     both at the scale where the face box measures 171 px; in the background patch at native scale."""
@@ -59,8 +60,6 @@ class Track:
     """[k, 3] left, top and side in px of the square that each crop shows; it may reach over the frame's edge."""
     crops: tuple[Bytes, ...]
     """k arrays [s, s, 3], RGB; ``s`` is the square's side in whole px, at most ``CROP_MAX_PX``."""
-    crops_next: tuple[Bytes, ...]
-    """k arrays [s, s]: luma of the same square in the following frame; of size 0 at the clip's end."""
     embedding: Float
     """[k, 128] dlib's identity embedding of each crop; NaN for crops that were not chosen for it. Biometric, like the
     crops themselves: it stays in kept observations and never reaches a table."""
@@ -96,23 +95,20 @@ class Observation:
     """Black and white of the luma patches, which are as the file holds them: (16, 235) in ordinary video."""
     warnings: tuple[str, ...] = ()
     """What went wrong in the pass, in words: damaged packets, a clip cut short."""
-    schema_version: int = SCHEMA_VERSION
-
-    @property
-    def fps_mean(self) -> float:
-        """Frames per second from the median step between presentation times; NaN for a single frame."""
-        steps = np.diff(self.times_s)
-        return float(1.0 / np.median(steps)) if steps.size and np.median(steps) > 0 else float("nan")
 
 
-_SCALARS = ("frame_size", "duration_s", "audio_start_s", "n_faces", "luma_levels", "warnings", "schema_version")
-_RAGGED = ("crops", "crops_next", "patch_face", "patch_background")
+RAGGED = ("crops", "patch_face", "patch_background")
+"""Fields of a :class:`Track` that hold an image a crop, each of its own size."""
+PER_CROP = (*RAGGED, "crop_index", "crop_box", "embedding")
+"""Fields of a :class:`Track` with an entry a crop; the others have one a sample."""
+
+_SCALARS = ("frame_size", "duration_s", "audio_start_s", "n_faces", "luma_levels", "warnings")
 
 
 def save(observation: Observation, file: BinaryIO | str, *, key: str = "") -> None:
     """Write to a path or binary file as compressed ``.npz``; ``key`` says what it was made from."""
     scalars = {name: getattr(observation, name) for name in _SCALARS} | {"n_tracks": len(observation.tracks)}
-    scalars["key"] = key
+    scalars |= {"version": OBSERVATION_VERSION, "key": key}
     arrays: dict[str, Any] = {
         "scalars": np.frombuffer(json.dumps(scalars).encode(), dtype=np.uint8),
         "times_s": observation.times_s,
@@ -123,11 +119,11 @@ def save(observation: Observation, file: BinaryIO | str, *, key: str = "") -> No
     for number, track in enumerate(observation.tracks):
         for one in fields(Track):
             value = getattr(track, one.name)
-            key = f"track{number}.{one.name}"
-            if one.name in _RAGGED:
-                arrays[f"{key}.shapes"] = np.array([_shape3(item) for item in value], dtype=np.int32).reshape(-1, 3)
+            entry = f"track{number}.{one.name}"
+            if one.name in RAGGED:
+                arrays[f"{entry}.shapes"] = np.array([_shape3(item) for item in value], dtype=np.int32).reshape(-1, 3)
                 value = np.concatenate([item.ravel() for item in value]) if value else np.empty(0, np.uint8)
-            arrays[key] = value
+            arrays[entry] = value
     np.savez_compressed(file, **arrays)
 
 
@@ -137,14 +133,16 @@ def load(file: BinaryIO | str, *, key: str | None = None) -> Observation:
     Raises
     ------
     ValueError
-        The file is of another schema version, is no observation, or was saved under another ``key``.
+        The file is of another version, is no observation, or was saved under another ``key``.
     """
     with np.load(file, allow_pickle=False) as archive:
         if "scalars" not in archive:
             raise ValueError("not an observation: the file has no entry 'scalars'")
         scalars = json.loads(archive["scalars"].tobytes())
-        if scalars["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"observation of schema {scalars['schema_version']}; this version reads {SCHEMA_VERSION}")
+        if (version := scalars.pop("version", None)) != OBSERVATION_VERSION:
+            raise ValueError(
+                f"observation of version {version or 'below 4'}; this program reads version {OBSERVATION_VERSION}"
+            )
         if scalars.pop("key") != key and key is not None:
             raise ValueError("the observation was made from another file or by another version")
         tracks = tuple(_load_track(archive, number) for number in range(scalars.pop("n_tracks")))
@@ -171,7 +169,7 @@ def load_kept(file: Path) -> Observation:
         with file.open("rb") as opened:
             return load(opened)
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"{file}: {error}; run extract_all.py --observations again to make it anew") from error
+        raise DatasetError(f"{file}: {error}; run extract_all.py --observations again to make it again") from error
 
 
 def dumps(observation: Observation, *, key: str = "") -> bytes:
@@ -186,7 +184,7 @@ def _load_track(archive: Any, number: int) -> Track:
     for one in fields(Track):
         key = f"track{number}.{one.name}"
         values[one.name] = archive[key]
-        if one.name in _RAGGED:
+        if one.name in RAGGED:
             values[one.name] = _split(archive[key], archive[f"{key}.shapes"])
     return Track(**values)
 

@@ -19,12 +19,11 @@ GRID_STEPS = 5  # the background patch is sought on a grid of so many places a s
 
 @dataclass
 class CropRecord:
-    """One kept face: the crop, the same square a frame later, and native patches of face and background."""
+    """One kept face: the square crop, and native patches of face and background."""
 
     sample: int
     square: SquareCrop
     crop: NDArray[np.uint8]
-    next_luma: NDArray[np.uint8]
     patch_face: NDArray[np.uint8]
     patch_background: NDArray[np.uint8]
 
@@ -58,15 +57,9 @@ class CropReservoir:
             self.background = background_square(frame.luma, patch, like=face, avoid=faces)
             background = self.background.cut(frame.luma) if self.background else EMPTY
         crop = square.cut(frame.rgb(), min(square.side, CROP_MAX_PX))
-        self._records.append(CropRecord(sample, square, crop, EMPTY, face, background))
+        self._records.append(CropRecord(sample, square, crop, face, background))
         if len(self._records) > 2 * CROPS_PER_TRACK:
             self._records, self._stride = self._records[::2], 2 * self._stride
-
-    def follow(self, sample: int, luma: NDArray[np.uint8]) -> None:
-        """Add the neighbouring frame's luma to a crop taken one sample before."""
-        if self._records and self._records[-1].sample == sample - 1:
-            record = self._records[-1]
-            record.next_luma = record.square.cut(luma, record.crop.shape[0])
 
     def chosen(self, usable: NDArray[np.bool_]) -> list[CropRecord]:
         """At most ``CROPS_PER_TRACK`` records, evenly spread over those at ``usable`` [m] samples."""

@@ -38,9 +38,8 @@ LUMA_FIRST = frozenset(
     | {"nv12", "nv21", "gray", "yuv440p", "yuvj440p"}
 )  # 8-bit formats whose first plane is the luma
 
-PLANAR = frozenset(name for name in LUMA_FIRST if name.startswith("yuv"))  # chroma in planes 1 and 2
 LIMITED_LEVELS, FULL_LEVELS = (16, 235), (0, 255)
-BT709, FULL_RANGE = 1, 2  # FFmpeg's AVCOL_SPC_BT709 and AVCOL_RANGE_JPEG
+FULL_RANGE = 2  # FFmpeg's AVCOL_RANGE_JPEG
 
 
 class Frame:
@@ -69,25 +68,6 @@ class Frame:
             self._rgb = self._upright(self._frame.to_ndarray(format="rgb24"))
         return self._rgb
 
-    def mean_rgb(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Mean red, green, blue [r, 3] inside boxes [r, 4] (left, top, right, bottom in px); NaN off the frame.
-
-        Means of the planes are converted, not the pixels: colour conversion is linear.
-        """
-        means = np.full((len(boxes), 3), np.nan, np.float32)
-        planes = self._planes()
-        for row, box in zip(means, boxes, strict=True):
-            if np.isfinite(box).all():
-                row[:] = [_mean(plane, box, self.luma.shape) for plane in planes]
-        return means if planes[0].ndim == 3 else _yuv_to_rgb(means, self._frame)
-
-    def _planes(self) -> list[NDArray[np.uint8]]:
-        """Views of luma and chroma; the three channels of the RGB frame for formats without such planes."""
-        if self._frame.format.name not in PLANAR:
-            return [self.rgb()[:, :, [channel]] for channel in range(3)]
-        chroma = [np.rot90(_plane(self._frame, number), self._turns) for number in (1, 2)]
-        return [self.luma, *chroma]
-
     def _upright(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
 
@@ -95,7 +75,9 @@ class Frame:
 def _luma(frame: av.VideoFrame) -> NDArray[np.uint8]:
     if frame.format.name not in LUMA_FIRST:
         return frame.to_ndarray(format="gray")
-    return _plane(frame, 0)
+    plane = frame.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    return rows[: plane.height, : plane.width]
 
 
 def _is_full_range(frame: av.VideoFrame) -> bool:
@@ -103,33 +85,6 @@ def _is_full_range(frame: av.VideoFrame) -> bool:
     if name not in LUMA_FIRST:  # converted
         return True
     return name.startswith("yuvj") or frame.color_range == FULL_RANGE or (name == "gray" and not frame.color_range)
-
-
-def _plane(frame: av.VideoFrame, number: int) -> NDArray[np.uint8]:
-    plane = frame.planes[number]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-    return rows[: plane.height, : plane.width]
-
-
-def _mean(plane: NDArray[np.uint8], box: NDArray[np.float32], frame_shape: tuple[int, ...]) -> float:
-    """Mean of a plane inside a box given in px of the frame."""
-    down, across = plane.shape[0] / frame_shape[0], plane.shape[1] / frame_shape[1]
-    left, right = max(0, round(float(box[0]) * across)), round(float(box[2]) * across)
-    top, bottom = max(0, round(float(box[1]) * down)), round(float(box[3]) * down)
-    part = plane[top : max(top, bottom), left : max(left, right)]
-    return cv2.mean(np.ascontiguousarray(part))[0] if part.size else float("nan")
-
-
-def _yuv_to_rgb(yuv: NDArray[np.float32], frame: av.VideoFrame) -> NDArray[np.float32]:
-    """ITU-R BT.709 where the stream says so, else BT.601, to RGB 0-255, unclipped."""
-    kr, kb = (0.2126, 0.0722) if frame.colorspace == BT709 else (0.299, 0.114)
-    full = _is_full_range(frame)
-    luma = yuv[:, 0] if full else (yuv[:, 0] - 16) * (255 / 219)
-    scale = 1.0 if full else 255 / 224
-    cb, cr = (yuv[:, 1] - 128) * scale, (yuv[:, 2] - 128) * scale
-    red, blue = luma + 2 * (1 - kr) * cr, luma + 2 * (1 - kb) * cb
-    green = (luma - kr * red - kb * blue) / (1 - kr - kb)
-    return np.stack([red, green, blue], axis=1)
 
 
 @dataclass

@@ -17,8 +17,7 @@ from extract.clip.decode import FULL_LEVELS, Frame
 from extract.clip.faces import FaceDetector
 from extract.clip.track_linking import linked
 from extract.clip.tracks import TrackBuilder, Tracker
-from features.families.identity import DIMENSIONS
-from features.networks.face_embedding import with_embeddings
+from features.networks.face_embedding import DIMENSIONS, with_embeddings
 from features.observation import Observation, Track
 
 DETECT_EVERY_S = 0.4
@@ -192,13 +191,11 @@ def _track(builder: TrackBuilder) -> Track:
         flow=flow,
         box=np.stack(samples.box),
         detector_score=np.array(samples.detector_score, np.float32),
-        region_rgb=np.stack(samples.region_rgb),
         sharpness=np.stack(samples.sharpness),
         crop_index=np.array([record.sample for record in crops], np.int32),
         crop_box=np.array([record.square for record in crops], np.float32).reshape(-1, 3),
         crops=tuple(record.crop for record in crops),
         embedding=np.full((len(crops), DIMENSIONS), np.nan, np.float32),
-        crops_next=tuple(record.next_luma for record in crops),
         patch_face=tuple(record.patch_face for record in crops),
         patch_background=tuple(record.patch_background for record in crops),
     )

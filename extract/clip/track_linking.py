@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from extract.clip.faces import iou
 from features.networks.face_embedding import embeddings
-from features.observation import CROPS_PER_TRACK, Track
+from features.observation import CROPS_PER_TRACK, PER_CROP, RAGGED, Track
 
 MAX_GAP_S = 1.0
 MIN_IOU = 0.3
 MAX_IDENTITY_DISTANCE = 0.5  # dlib's embedding; same person below 0.6, stricter here
-RAGGED = frozenset({"crops", "crops_next", "patch_face", "patch_background"})
 
 
 def linked(pieces: list[Track], times: NDArray[np.float64], cuts: list[int]) -> list[Track]:
@@ -56,7 +55,7 @@ def joined(first: Track, second: Track) -> Track:
         a, b = getattr(first, one.name), getattr(second, one.name)
         if one.name in RAGGED:
             values[one.name] = a + b
-        elif one.name in {"crop_index", "crop_box", "embedding"}:
+        elif one.name in PER_CROP:
             values[one.name] = np.concatenate([a, b])
         else:
             values[one.name] = np.concatenate([a, _filling(one.name, a, gap), b])
@@ -82,9 +81,10 @@ def _thinned(track: Track) -> Track:
     if count <= CROPS_PER_TRACK:
         return track
     chosen = [int(position) for position in (np.arange(CROPS_PER_TRACK) + 0.5) * count / CROPS_PER_TRACK]
-    values: dict[str, Any] = {name: tuple(getattr(track, name)[i] for i in chosen) for name in RAGGED}
-    values |= {name: getattr(track, name)[chosen] for name in ("crop_index", "crop_box", "embedding")}
-    return replace(track, **values)
+    values: dict[str, Any] = {name: getattr(track, name) for name in PER_CROP}
+    return replace(
+        track, **{name: tuple(v[i] for i in chosen) if name in RAGGED else v[chosen] for name, v in values.items()}
+    )
 
 
 def _face(track: Track) -> NDArray[np.float64] | None:

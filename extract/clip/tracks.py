@@ -40,7 +40,6 @@ class Samples:
     flow: list[Points] = field(default_factory=list)
     box: list[Points] = field(default_factory=list)
     detector_score: list[float] = field(default_factory=list)
-    region_rgb: list[Points] = field(default_factory=list)
     sharpness: list[Points] = field(default_factory=list)
 
 
@@ -107,9 +106,7 @@ class TrackBuilder:
         samples.flow.append(flow)
         samples.box.append(self.box.copy())
         samples.detector_score.append(self.score)
-        samples.region_rgb.append(frame.mean_rgb(_regions(points, self.crops.background)))
         samples.sharpness.append(self._sharpness(frame.luma, corners))
-        self.crops.follow(len(self) - 1, frame.luma)
 
     def _sharpness(self, luma: NDArray[np.uint8], corners: Points) -> Points:
         assert self._patch is not None
@@ -144,23 +141,6 @@ def _around(points: Points) -> tuple[Points, tuple[slice, slice]]:
 
 def _sharpness_map(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cv2.convertScaleAbs(cv2.Laplacian(image, cv2.CV_16S))
-
-
-def _regions(points: Points, background: SquareCrop | None) -> Points:
-    """Boxes [4, 4] of forehead, right cheek, left cheek and background, for the skin colour series."""
-    scale = float(np.linalg.norm(points[36:42].mean(axis=0) - points[42:48].mean(axis=0)))
-    brows = points[[19, 20, 23, 24]].mean(axis=0)
-    forehead = [brows[0] - 0.4 * scale, brows[1] - 0.4 * scale, brows[0] + 0.4 * scale, brows[1] - 0.1 * scale]
-    boxes = [forehead]
-    for ring in ([2, 31, 41, 48], [14, 35, 46, 54]):
-        x, y = points[ring].mean(axis=0)
-        boxes.append([x - 0.15 * scale, y - 0.15 * scale, x + 0.15 * scale, y + 0.15 * scale])
-    if background is None:
-        boxes.append([np.nan] * 4)
-    else:
-        left, top, side = background
-        boxes.append([left, top, left + side, top + side])
-    return np.array(boxes, np.float32)
 
 
 class Tracker:

@@ -8,9 +8,8 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any
 
-from extract import VERSION
 from features import observation
-from features.observation import Observation
+from features.observation import OBSERVATION_VERSION, Observation
 
 
 class ObservationStore:
@@ -24,11 +23,11 @@ class ObservationStore:
         """What an Observation depends on: the file's size and time of change, the extractor, the limit."""
         if "://" not in path:
             status = os.stat(path)
-            return f"{status.st_size}:{status.st_mtime_ns}:{VERSION}:{max_seconds:g}"
+            return f"{status.st_size}:{status.st_mtime_ns}:{OBSERVATION_VERSION}:{max_seconds:g}"
         fs, name = self._filesystem(path)
         info = fs.info(name)
         mark = info.get("ETag") or info.get("LastModified") or info.get("mtime") or ""
-        return f"{info.get('size')}:{mark}:{VERSION}:{max_seconds:g}"
+        return f"{info.get('size')}:{mark}:{OBSERVATION_VERSION}:{max_seconds:g}"
 
     def place(self, filename: str) -> str:
         """Path or URL of a clip's kept Observation."""

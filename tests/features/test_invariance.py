@@ -11,6 +11,7 @@ import pytest
 from features import spec
 from features.geometry import MIRROR
 from features.networks import face_embedding
+from features.observation import RAGGED
 
 TOLERANCE = {"mirror": 1e-3, "brightness": 1e-3, "translation": 1e-3, "scale": 0.05, "gain": 1e-3, "clock": 1e-6}
 NETWORKS = {"forensic_cnn", "forensic_residual"}  # tested with their weights, in their own module
@@ -31,20 +32,16 @@ def mirror(observation):
             name: (getattr(track, name)[:, MIRROR] * np.float32([-1, 1]) + np.float32([width - 1, 0]))
             for name in ("landmarks", "flow")
         }
-        pictures = {
-            name: flipped(getattr(track, name)) for name in ("crops", "crops_next", "patch_face", "patch_background")
-        }
-        rgb = track.region_rgb[:, [0, 2, 1, 3]]
-        return replace(track, box=box, crop_box=crop_box, region_rgb=rgb, **points, **pictures)
+        pictures = {name: flipped(getattr(track, name)) for name in RAGGED}
+        return replace(track, box=box, crop_box=crop_box, **points, **pictures)
 
     return replace(observation, tracks=tuple(one(track) for track in observation.tracks))
 
 
 def brightness(observation):
     def one(track):
-        names = ("crops", "crops_next", "patch_face", "patch_background")
-        pictures = {name: tuple(image + np.uint8(10) for image in getattr(track, name)) for name in names}
-        return replace(track, region_rgb=track.region_rgb + np.float32(10), **pictures)
+        pictures = {name: tuple(image + np.uint8(10) for image in getattr(track, name)) for name in RAGGED}
+        return replace(track, **pictures)
 
     return replace(observation, tracks=tuple(one(track) for track in observation.tracks))
 
@@ -131,12 +128,12 @@ def test_degenerate_tracks_give_nan_not_errors(stand_in, talking_head, family, c
         nothing = np.full_like(track.landmarks, np.nan)
         track = replace(track, landmarks=nothing, flow=nothing)
     if case == "one_frame":
-        arrays = ("frame_index", "landmarks", "flow", "box", "detector_score", "region_rgb", "sharpness")
+        arrays = ("frame_index", "landmarks", "flow", "box", "detector_score", "sharpness")
         track = replace(track, crop_index=track.crop_index[:0], **{n: getattr(track, n)[:1] for n in arrays})
     if case != "lost":
         track = replace(
             track, crop_index=track.crop_index[:0], crop_box=track.crop_box[:0],
-            crops=(), crops_next=(), patch_face=(), patch_background=(),
+            crops=(), patch_face=(), patch_background=(),
         )  # fmt: skip
     values = family.measure(replace(observation, tracks=(track,)), track)
     assert 0.0 <= values[f"{family.name}.valid_share"] <= 1.0

@@ -77,7 +77,7 @@ def boxes(landmarks):
     return np.concatenate([centre - side / 2, centre + side / 2], axis=1)
 
 
-def build_track(landmarks, *, flow=None, rng, patch=128, region_rgb=None, sharpness=None, crops=CROPS_PER_TRACK):
+def build_track(landmarks, *, flow=None, rng, patch=128, sharpness=None, crops=CROPS_PER_TRACK):
     """A Track of these landmarks [m, 68, 2]; pictures are random textures."""
     m = len(landmarks)
     box = boxes(np.where(np.isfinite(landmarks), landmarks, np.nanmedian(landmarks, axis=0)))
@@ -96,13 +96,11 @@ def build_track(landmarks, *, flow=None, rng, patch=128, region_rgb=None, sharpn
         flow=flow.astype(np.float32),
         box=box.astype(np.float32),
         detector_score=np.full(m, 0.9, np.float32),
-        region_rgb=(np.full((m, 4, 3), 120.0) if region_rgb is None else region_rgb).astype(np.float32),
         sharpness=sharpness.astype(np.float32),
         crop_index=index.astype(np.int32),
         crop_box=np.concatenate([left_top, side[:, None]], axis=1).astype(np.float32),
         embedding=np.full((len(pictures), 128), np.nan, np.float32),
         crops=tuple(np.repeat(p[..., None], 3, axis=2) for p in pictures),
-        crops_next=tuple(pictures),
         patch_face=tuple(texture(rng, patch) if patch else np.empty((0, 0), np.uint8) for _ in index),
         patch_background=tuple(texture(rng, patch) if patch else np.empty((0, 0), np.uint8) for _ in index),
     )

@@ -126,15 +126,6 @@ def test_black_and_white_of_the_luma_are_known(tmp_path, pix_fmt, codec, levels)
     assert np.median(frame.luma[:, 36:]) == pytest.approx(levels[1], abs=2)
 
 
-def test_region_means_agree_with_the_converted_picture(make_clip):
-    frame = read(make_clip("colour.mp4", n=1))[1][0]
-    boxes = np.array([[40, 60, 120, 100], [200, 10, 300, 200], [-50, -50, -10, -10]], np.float32)
-    means = frame.mean_rgb(boxes)
-    for mean, (left, top, right, bottom) in zip(means[:2], boxes[:2].astype(int), strict=True):
-        np.testing.assert_allclose(mean, frame.rgb()[top:bottom, left:right].mean(axis=(0, 1)), atol=4.0)
-    assert np.isnan(means[2]).all()
-
-
 def test_reading_stops_at_the_limit_and_says_so(make_clip):
     clip, frames, (audio, _) = read(make_clip("long.mp4", n=60, tone_s=2.4), max_seconds=1.0)
     assert len(frames) == 26

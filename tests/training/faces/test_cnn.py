@@ -441,7 +441,7 @@ def small_observation(rng):
     grey = tuple(crop[:, :, 0].copy() for crop in crops)
     values = {one.name: np.zeros((2, 4), np.float32) for one in dataclasses.fields(Track)}
     values |= dict(frame_index=np.arange(2, dtype=np.int32), crop_index=np.arange(2, dtype=np.int32))
-    values |= dict(crops=crops, crops_next=grey, patch_face=grey, patch_background=grey)
+    values |= dict(crops=crops, patch_face=grey, patch_background=grey)
     return Observation(
         times_s=np.arange(2) / 25, frame_size=(64, 64), duration_s=0.08, duplicate=np.zeros(2, bool),
         tracks=(Track(**values),), audio=None, audio_start_s=float("nan"), n_faces=1,
