@@ -3,34 +3,61 @@
 A subcommand is a module of :mod:`deepcue.cli` with three names: ``EXAMPLE``, a call that can be pasted;
 ``add_arguments(parser)``; and ``run(arguments)``, which calls the library, prints results to stdout and returns
 nothing, or an exit status. Its docstring is the help. Progress goes to stderr. What the user got wrong is raised as
-:class:`~features.errors.InputError`: :func:`guarded` turns it into one line and exit status 2.
+:class:`~features.errors.InputError`: :func:`guarded` turns it into one line and exit status 2. Anything else that is
+raised is a fault of this program: its traceback, and exit status 1.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import logging
 import math
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from features.errors import InputError
 
 DONE, FAULT, USER_ERROR = 0, 1, 2
 INTERRUPTED = 128 + signal.SIGINT
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+FAULT_NOTE = "this is a fault of deepcue, not of your input; please report the lines above with `deepcue --version`"
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, as every other error of this program."""
 
     def error(self, message: str) -> NoReturn:
-        """Print the message and where the help is; exit status 2."""
-        print(f"error: {message}; see `{self.prog} --help`", file=sys.stderr)
-        raise SystemExit(USER_ERROR)
+        """Raise the message and where the help is.
+
+        Raises
+        ------
+        InputError
+            Always; :func:`guarded` prints it.
+        """
+        raise InputError(f"{message}; see `{self.prog} --help`")
+
+    def parsed(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse the words after the subcommand; a file whose name begins with a dash gets a hint of its own.
+
+        Raises
+        ------
+        InputError
+            They can't be parsed.
+        """
+        try:
+            return self.parse_args(words)
+        except InputError as error:
+            options = words[: words.index("--")] if "--" in words else words
+            for word in options:
+                if word.startswith("-") and os.path.exists(word):
+                    raise InputError(f"{word} looks like an option; write ./{word} for the file") from error
+            raise
 
 
 def positive_int(text: str) -> int:
@@ -109,23 +136,53 @@ def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def guarded(action: Callable[[], int | None]) -> int:
-    """Run a subcommand: 0 done, 2 the user's input, 130 interrupted; a reader that went away is no error."""
+    """Run a command: 0 done, 1 a fault of this program, 2 the user's input, 130 interrupted.
+
+    A reader that went away, as of ``deepcue predict folder --json | head -1``, is no error.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a file name that the terminal can't print
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
-        status = action() or DONE
+        return _status(action)
+    except BrokenPipeError:
+        _discard(sys.stdout, sys.stderr)
+        return DONE
+
+
+def _status(action: Callable[[], int | None]) -> int:
+    try:
+        status = _exit_code(action)
         sys.stdout.flush()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
-    except SystemExit as stop:  # of the parser: help was printed, or an option refused
-        return stop.code if isinstance(stop.code, int) else USER_ERROR
     except KeyboardInterrupt:
         print("\nstopped; run the same command again to go on", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # `deepcue ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            print(f"error: {error}; make room and run the same command again", file=sys.stderr)
+            _discard(sys.stdout)
+            return USER_ERROR
+        traceback.print_exc()
+        print(FAULT_NOTE, file=sys.stderr)
+        return FAULT
     return status
+
+
+def _exit_code(action: Callable[[], int | None]) -> int:
+    try:
+        return action() or DONE
+    except SystemExit as stop:  # the parser printed help
+        return int(stop.code or DONE)
+
+
+def _discard(*streams: TextIO) -> None:
+    """Send what is still to be written to nowhere, so that the end of the process does not complain of it."""
+    for stream in streams:
+        with contextlib.suppress(OSError, ValueError):  # a stand-in of a test has no file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

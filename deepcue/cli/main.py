@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
+import difflib
 import importlib
 import inspect
+import os
+import shlex
 import sys
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from typing import Any
 
-from deepcue.cli.common import Parser, guarded
+from deepcue import __version__
+from deepcue.cli.common import DONE, USER_ERROR, Parser, guarded
+from features.errors import InputError
 
 COMMANDS = {
     "predict": "the probability that a clip is fake, and why",
@@ -43,14 +48,14 @@ def command_module(name: str) -> Any:
     return importlib.import_module(f"deepcue.cli.{name.replace('-', '_')}")
 
 
-def command_parser(name: str) -> argparse.ArgumentParser:
+def command_parser(name: str) -> Parser:
     """The parser of a subcommand, with its docstring and example as the help."""
     module = command_module(name)
     parser = Parser(
         prog=f"deepcue {name}",
         description=inspect.getdoc(module),
         epilog=f"example:\n  {module.EXAMPLE}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
     return parser
@@ -60,34 +65,38 @@ def usage() -> str:
     """The help of ``deepcue`` itself."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {line}" for name, line in COMMANDS.items()]
-    closing = "`deepcue SUBCOMMAND --help` shows the options and an example; `deepcue --version` the version."
+    closing = "`deepcue SUBCOMMAND --help` shows the options and an example, `deepcue --version` the version."
     head = ["usage: deepcue SUBCOMMAND ...", "", inspect.cleandoc(__doc__ or ""), "", "subcommands:"]
     return "\n".join([*head, *lines, "", closing])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command: 0 done, 1 a fault of this program, 2 the user's input."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] in {"-h", "--help"}:
+    words = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: _run(words))
+
+
+def _run(words: Sequence[str]) -> int | None:
+    name, *rest = words or [""]
+    if name == "help" and rest:
+        name, rest = rest[0], ["--help"]
+    if name in {"", "-h", "--help", "help"}:
         print(usage())
-        return 0 if arguments else 2
-    if arguments[0] == "--version":
-        from deepcue import __version__
-
+        return DONE if name else USER_ERROR
+    if name == "--version":
         print(f"deepcue {__version__}")
-        return 0
-    name, *rest = arguments
+        return DONE
     if name not in COMMANDS:
-        print(f"error: no subcommand is called {name!r}; `deepcue --help` lists them", file=sys.stderr)
-        return 2
-    if not hasattr(command_module(name), "run"):
-        return int(command_module(name).main(rest))
+        raise InputError(_unknown(name))
+    return command_module(name).run(command_parser(name).parsed(rest))
 
-    def run() -> int | None:
-        parser = command_parser(name)
-        return command_module(name).run(parser.parse_args(rest))
 
-    return guarded(run)
+def _unknown(name: str) -> str:
+    alike = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean `deepcue {alike[0]}`?" if alike else "`deepcue --help` lists them"
+    if os.path.exists(name):
+        hint = f"write `deepcue predict {shlex.quote(name)}` for a clip or a folder"
+    return f"no subcommand is called {name!r}; {hint}"
 
 
 if __name__ == "__main__":

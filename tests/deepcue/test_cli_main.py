@@ -1,0 +1,241 @@
+import argparse
+import os
+import pkgutil
+import shlex
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import deepcue
+import deepcue.cli
+from deepcue.cli import common, main
+from features.errors import InputError
+
+ROOT = os.path.dirname(os.path.dirname(deepcue.__file__))
+HEAVY = {"torch", "sklearn", "scipy", "cv2", "librosa", "lightgbm", "pyarrow", "numpy"}
+NO_SUBCOMMANDS = {"common", "main", "reference"}
+SHARED = {"--jobs": common.add_jobs, "--quiet": common.add_quiet, "--json": common.add_json, "--seed": common.add_seed}
+
+
+def command(*words, **options):
+    """``deepcue`` in a process of its own, on a pipe."""
+    environment = {**os.environ, **options.pop("environment", {})}
+    return subprocess.run(
+        [sys.executable, "-m", "deepcue", *words],
+        capture_output=True,
+        env=environment,
+        cwd=ROOT,
+        check=False,
+        **options,
+    )
+
+
+def actions(parser):
+    return {option: action for action in parser._actions for option in action.option_strings}
+
+
+def test_every_module_is_a_subcommand_and_every_subcommand_a_module():
+    modules = {module.name for module in pkgutil.iter_modules(deepcue.cli.__path__)} - NO_SUBCOMMANDS
+    assert {name.replace("-", "_") for name in main.COMMANDS} == modules
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_the_example_of_a_subcommand_is_one_of_it_and_can_be_parsed(name):
+    program, subcommand, *words = shlex.split(main.command_module(name).EXAMPLE)
+    assert (program, subcommand) == ("deepcue", name)
+    main.command_parser(name).parsed(words)
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_the_help_of_a_subcommand_says_what_it_does_and_shows_the_example(name):
+    module, text = main.command_module(name), main.command_parser(name).format_help()
+    assert module.__doc__.splitlines()[0] in text
+    assert module.EXAMPLE in text
+    assert "python -m" not in text
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_every_option_has_a_sentence(name):
+    silent = [action.dest for action in main.command_parser(name)._actions if not action.help]
+    assert not silent
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+@pytest.mark.parametrize("option", SHARED)
+def test_an_option_means_the_same_everywhere(name, option):
+    model = argparse.ArgumentParser()
+    SHARED[option](model)
+    wanted, found = actions(model)[option], actions(main.command_parser(name)).get(option)
+    if found is None:
+        return
+    assert type(found) is type(wanted)
+    assert (found.type, found.default, found.help) == (wanted.type, wanted.default, wanted.help)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["help"], ["-h"]])
+def test_help_lists_the_subcommands(words, capsys):
+    assert main.main(words) == 0
+    told = capsys.readouterr().out
+    assert all(f"\n  {name} " in told for name in main.COMMANDS)
+
+
+def test_help_of_a_subcommand_by_either_word_order(capsys):
+    assert main.main(["help", "cues"]) == 0
+    first = capsys.readouterr().out
+    assert main.main(["cues", "--help"]) == 0
+    assert capsys.readouterr().out == first
+    assert "deepcue cues" in first
+
+
+def test_nothing_asked_is_an_error_that_shows_the_help(capsys):
+    assert main.main([]) == 2
+    assert "subcommands:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("predcit", "did you mean `deepcue predict`?"), ("frobnicate", "`deepcue --help` lists them")],
+)
+def test_an_unknown_subcommand_suggests_a_near_one(word, hint, capsys):
+    assert main.main([word]) == 2
+    told = capsys.readouterr().err
+    assert told == f"error: no subcommand is called {word!r}; {hint}\n"
+
+
+def test_a_clip_in_place_of_a_subcommand_is_understood(tmp_path, capsys):
+    (tmp_path / "a b.mp4").write_bytes(b"x")
+    assert main.main([str(tmp_path / "a b.mp4")]) == 2
+    assert f"`deepcue predict '{tmp_path}/a b.mp4'`" in capsys.readouterr().err
+
+
+def test_an_option_that_is_refused_is_one_line(capsys):
+    assert main.main(["cues", "--chekc"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == "error: unrecognized arguments: --chekc; see `deepcue cues --help`\n"
+
+
+def test_help_starts_quickly():
+    code = "import sys; from deepcue.cli.main import main; main(['--help']); print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert HEAVY.isdisjoint(name.split(".")[0] for name in told.split())
+
+
+def test_python_dash_m_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "deepcue", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"deepcue {deepcue.__version__}\n"
+
+
+def outcome(action, capsys):
+    return common.guarded(action), capsys.readouterr()
+
+
+def test_a_fault_of_the_program_shows_its_traceback_once_and_says_so(capsys):
+    def action():
+        raise ZeroDivisionError("deep inside")
+
+    status, told = outcome(action, capsys)
+    assert status == 1
+    assert told.err.count("Traceback") == 1
+    assert told.err.count("ZeroDivisionError: deep inside") == 1
+    assert told.err.endswith(f"{common.FAULT_NOTE}\n")
+
+
+def test_the_users_error_is_one_line(capsys):
+    def action():
+        raise InputError("a.mp4: no such file; give a clip")
+
+    status, told = outcome(action, capsys)
+    assert (status, told.out, told.err) == (2, "", "error: a.mp4: no such file; give a clip\n")
+
+
+def test_an_interrupt_is_one_line(capsys):
+    def action():
+        raise KeyboardInterrupt
+
+    status, told = outcome(action, capsys)
+    assert status == 128 + signal.SIGINT
+    assert told.err.strip().count("\n") == 0
+    assert "Traceback" not in told.err
+
+
+def test_a_subcommand_may_give_an_exit_status(capsys):
+    assert outcome(lambda: 3, capsys)[0] == 3
+    assert outcome(lambda: None, capsys)[0] == 0
+
+
+PRINTS = "import sys; from deepcue.cli.common import guarded; sys.exit(guarded(lambda: print({text})))"
+BUFFERING = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+
+
+def into_a_closed_pipe(words, unbuffered):
+    """Exit status, and what is said on stderr, when nobody reads the output."""
+    child = subprocess.Popen(
+        [sys.executable, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )
+    child.stdout.close()
+    told = child.stderr.read()
+    child.stderr.close()
+    return child.wait(), told
+
+
+@BUFFERING
+@pytest.mark.parametrize("text", ["'one line'", "'x\\n' * 1_000_000"], ids=["little", "much"])
+def test_a_reader_that_goes_away_is_no_error(text, unbuffered):
+    assert into_a_closed_pipe(["-c", PRINTS.format(text=text)], unbuffered) == (0, b"")
+
+
+@BUFFERING
+@pytest.mark.parametrize("words", [["--help"], ["cues", "--help"], ["--version"]])
+def test_help_into_a_closed_pipe_is_silent(words, unbuffered):
+    assert into_a_closed_pipe(["-m", "deepcue", *words], unbuffered) == (0, b"")
+
+
+@BUFFERING
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_is_one_line(unbuffered):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "deepcue", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: [Errno 28] No space left on device")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_what_a_terminal_cant_print_is_escaped():
+    done = subprocess.run(
+        [sys.executable, "-c", PRINTS.format(text=r"'caf\xe9 \udce9'")],
+        capture_output=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=True,
+    )
+    assert done.stdout == b"caf\\xe9 \\udce9\n"
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "x"])
+def test_jobs_must_be_a_whole_number_above_0(text, capsys):
+    assert main.main(["extract", "d", "--out", "o", "--jobs", text]) == 2
+    assert f"{text!r} is not a whole number above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "x"])
+def test_limits_must_be_numbers_above_0(text, capsys):
+    assert main.main(["extract", "d", "--out", "o", f"--timeout={text}"]) == 2
+    assert f"{text!r} is not a number above 0" in capsys.readouterr().err
+
+
+def test_tables_have_columns_of_equal_width():
+    assert common.table_lines([("a", "bb"), ("ccc", "")]) == ["a    bb", "ccc"]
