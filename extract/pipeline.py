@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,8 +20,9 @@ from extract.run.observation_store import ObservationStore
 from extract.run.sandbox import Limits
 from features import spec, table
 from features.errors import DatasetError, InputError
-from features.networks.weights import own_weights, use_weights
+from features.networks.weights import use_weights, weights_file
 from features.observation import OBSERVATION_VERSION, Observation
+from features.reasons import OBSERVATION, Reason
 
 FAILURES = frozenset({"unreadable", "crashed", "timeout"})
 
@@ -56,7 +59,8 @@ def extract(
     families
         Names of cue families; all by default.
     jobs
-        Measuring processes on this machine. Results do not depend on it.
+        Measuring processes on this machine, each in one thread; one by default, as many as there are cores is the
+        quickest. Results do not depend on it. A cluster has one for each thread of its workers, whatever this says.
     observations
         Folder or URL that keeps observations, from which later runs measure without decoding.
     journal
@@ -85,7 +89,12 @@ def extract(
     Raises
     ------
     InputError
-        The data set, an option or an output can't be used.
+        The data set, an option or an output can't be used, or measuring processes can't know a family.
+
+    Notes
+    -----
+    Clips are measured in child processes; nothing of this one is changed. What goes wrong in them is logged here, with
+    tracebacks, by the loggers of the modules in which it happened.
     """
     options = dict(storage_options or {})
     chosen = _families(families)
@@ -100,6 +109,7 @@ def extract(
         observations=_absolute(observations),
         storage_options=options,
         weights={family: os.path.abspath(file) for family, file in (weights or {}).items()},
+        modules=_modules(chosen),
     )
     notes = _journal(journal, out, settings, fresh=fresh)
     try:
@@ -126,10 +136,22 @@ def _families(names: Iterable[str] | None) -> tuple[spec.Family, ...]:
         raise InputError(f"families: {error.args[0]}") from error
 
 
+def _modules(chosen: Iterable[spec.Family]) -> tuple[str, ...]:
+    """What a measuring process must import to know the families; none that it can't."""
+    modules = spec.undiscovered_modules(chosen)
+    if "__main__" in modules:
+        names = ", ".join(one.name for one in chosen if one.measure.__module__ == "__main__")
+        raise InputError(
+            f"families {names}: defined in this notebook or script, which measuring processes can't import; write them "
+            "into a module and import that, or measure clip by clip with deepcue.features"
+        )
+    return modules
+
+
 def _check_numbers(**numbers: float) -> None:
     for name, number in numbers.items():
-        if not number > 0:
-            raise InputError(f"{name} = {number}: must be above 0")
+        if not (number > 0 and math.isfinite(number)):
+            raise InputError(f"{name} = {number}: must be a finite number above 0")
 
 
 def _check_folder(observations: str) -> None:
@@ -157,14 +179,21 @@ def _journal(
         name = os.fspath(out)
         file = f"{name.split('://', 1)[1].replace('/', '_') if '://' in name else name}.journal"
     identity: dict[str, Any] = {
+        "schema": table.SCHEMA_VERSION,
         "extractor": OBSERVATION_VERSION,
         "families": {one.name: one.version for one in spec.families(settings.families)},
+        "weights": _weights_digests(settings),
         "max_seconds": settings.max_seconds,
     }
-    with use_weights({family: Path(one) for family, one in settings.weights.items()}):
-        if own := own_weights(settings.families):
-            identity["weights"] = own
     return Journal(Path(file), identity, fresh=fresh)
+
+
+def _weights_digests(settings: worker.Settings) -> dict[str, str]:
+    """SHA-256 of the weights that each learned family is measured with."""
+    learned = [one.name for one in spec.families(settings.families) if "weights" in one.needs]
+    with use_weights({family: Path(file) for family, file in settings.weights.items()}):
+        files = {name: weights_file(name) for name in learned}
+    return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items() if file.is_file()}
 
 
 def _measure(
@@ -198,12 +227,12 @@ def _measure(
 
 
 def _known(journal: Journal, prints: Mapping[str, str], settings: worker.Settings) -> dict[str, worker.Result]:
-    """Results of earlier runs, but those whose observation was to be kept and could not be."""
+    """Results of earlier runs, except those whose observation was to be kept and could not be."""
     found = {filename: journal.get(filename, fingerprint) for filename, fingerprint in prints.items()}
     return {
         filename: result
         for filename, result in found.items()
-        if result is not None and not (settings.observations and worker.NOT_KEPT in result.error)
+        if result is not None and not (settings.observations and result.reasons.get(OBSERVATION) == Reason.NOT_KEPT)
     }
 
 
@@ -215,7 +244,12 @@ def _fingerprint(clip: Clip, settings: worker.Settings) -> str:
 
 
 def _table(clips: Sequence[Clip], results: Mapping[str, worker.Result], settings: worker.Settings) -> pa.Table:
-    schema = table.schema(spec.families(settings.families), extractor=str(OBSERVATION_VERSION))
+    schema = table.schema(
+        spec.families(settings.families),
+        extractor=str(OBSERVATION_VERSION),
+        weights=_weights_digests(settings),
+        max_seconds=settings.max_seconds,
+    )
     return table.build(*_columns(clips, results), schema)
 
 
@@ -227,7 +261,7 @@ def _columns(clips: Sequence[Clip], results: Mapping[str, worker.Result]) -> tup
     }
     base |= {
         name: [getattr(result, name) for result in ordered]
-        for name in ("status", "error", "duration_s", "n_frames", "n_faces")
+        for name in ("status", "error", "reasons", "duration_s", "n_frames", "n_faces")
     }
     return base, np.stack([result.values for result in ordered])
 

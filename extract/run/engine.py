@@ -1,79 +1,139 @@
 """Many clips at once: on this machine's cores, or on a Dask cluster through joblib's Dask backend.
 
 Every thread (of this process or of a Dask worker) keeps one :class:`~extract.run.sandbox.Sandbox`, so the parallelism
-is that of processes, one clip each, one thread each. A result depends on its clip and the settings alone.
+is that of processes, one clip each, one thread each. A result depends on its clip and the settings alone. Sandboxes
+belong to a run: its end ends them, wherever they are, and no others.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import uuid
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import joblib
 
 from extract.dataset import Clip
-from extract.run.sandbox import Limits, Sandbox
-from extract.run.worker import Result, Settings, failed
+from extract.run.sandbox import STOPPED, Limits, Sandbox
+from extract.run.worker import Result, Settings, failed, load_families
 from features.errors import InputError
 
 _local = threading.local()
-_sandboxes: list[Sandbox] = []
+_lock = threading.Lock()
+_sandboxes: dict[str, set[Sandbox]] = {}  # by run
 _ended: set[str] = set()
 
 
 def run(
     clips: Sequence[Clip], settings: Settings, limits: Limits, *, jobs: int = 1, scheduler: str = ""
 ) -> Generator[Result, None, None]:
-    """Results as they come, in no fixed order; closing the iterator ends all measuring at once."""
+    """Results as they come, in no fixed order; closing the iterator ends all measuring of this run at once.
+
+    What measuring processes logged is logged again here, a text that comes again at the level DEBUG: a family that
+    fails on each of many clips shows its traceback once.
+
+    Parameters
+    ----------
+    clips
+        Each is measured once.
+    settings, limits
+        What rows depend on, and what one clip may take.
+    jobs
+        Measuring processes on this machine; without effect on a cluster, which has one for each thread of its workers.
+    scheduler
+        Address of a Dask scheduler; empty for this machine.
+
+    Raises
+    ------
+    InputError
+        No scheduler answers, or a measuring process does not find a family.
+    """
     if not clips:
         return
     run_id = uuid.uuid4().hex
-    with _backend(scheduler, jobs) as parallel:
+    with _backend(scheduler, jobs) as (parallel, everywhere):
         task = joblib.delayed(_measure)
         results = parallel(task(clip.filename, clip.path, settings, limits, run_id) for clip in clips)
+        logged: set[tuple[str, str]] = set()
         try:
-            yield from results
+            for result in results:
+                yield _log(result, logged)
         finally:
             _end(run_id)
             results.close()
+            everywhere(_end, run_id)
 
 
 @contextlib.contextmanager
-def _backend(scheduler: str, jobs: int) -> Iterator[joblib.Parallel]:
+def _backend(scheduler: str, jobs: int) -> Iterator[tuple[joblib.Parallel, Callable[..., object]]]:
+    """What runs tasks, and what runs a function once in every other process that ran some."""
     options: dict[str, Any] = {"return_as": "generator_unordered", "batch_size": 1}
     if not scheduler:
-        yield joblib.Parallel(n_jobs=jobs, backend="threading", pre_dispatch="2*n_jobs", **options)
+        parallel = joblib.Parallel(n_jobs=jobs, backend="threading", pre_dispatch="2*n_jobs", **options)
+        yield parallel, lambda *_: None
         return
     with _client(scheduler) as client, joblib.parallel_config(backend="dask", client=client):
-        yield joblib.Parallel(n_jobs=-1, pre_dispatch="4*n_jobs", **options)
+        parallel = joblib.Parallel(n_jobs=-1, pre_dispatch="4*n_jobs", **options)
+        yield parallel, lambda function, *values: client.run(function, *values, on_error="ignore")
 
 
 def _client(scheduler: str) -> Any:
     try:
         from distributed import Client
 
-        return Client(scheduler)
+        return Client(scheduler, set_as_default=False)
     except ImportError as error:
-        raise InputError("--scheduler needs dask and distributed: pip install 'deepfake-detector[dask]'") from error
+        raise InputError("--scheduler needs dask and distributed: pip install 'deepcue[dask]'") from error
     except (OSError, ValueError) as error:
         raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); start one") from error
 
 
+def _log(result: Result, logged: set[tuple[str, str]]) -> Result:
+    """Log what came with a result, and give it without that."""
+    for record in result.log:
+        known = (record.logger, record.text) in logged
+        logged.add((record.logger, record.text))
+        level = logging.DEBUG if known else record.level
+        logging.getLogger(record.logger).log(level, "%s: %s", result.filename, record.text)
+    return replace(result, log=()) if result.log else result
+
+
 def _measure(filename: str, path: str, settings: Settings, limits: Limits, run_id: str) -> Result:
-    """Measure in this thread's sandbox; every run has its own."""
-    if run_id in _ended:
-        return failed(filename, "crashed", "the run was stopped", settings.families)
-    if getattr(_local, "run_id", None) != run_id:
-        _local.run_id, _local.sandbox = run_id, Sandbox(settings, limits)
-        _sandboxes.append(_local.sandbox)
-    return _local.sandbox.measure(filename, path)
+    """Measure in this thread's sandbox of the run."""
+    sandbox = _sandbox(settings, limits, run_id)
+    if sandbox is None:
+        return failed(filename, STOPPED.status, STOPPED.message, settings.families, reason=STOPPED.reason)
+    return sandbox.measure(filename, path)
+
+
+def _sandbox(settings: Settings, limits: Limits, run_id: str) -> Sandbox | None:
+    """The sandbox that this thread measures the run in; None when the run has ended."""
+    run_before, sandbox = getattr(_local, "current", ("", None))
+    if run_before == run_id and run_id not in _ended:
+        return sandbox
+    if sandbox is not None:  # of an earlier run whose end did not reach this worker
+        sandbox.retire()
+        with _lock:
+            _sandboxes.get(run_before, set()).discard(sandbox)
+    load_families(settings)  # rows of failed clips are made in this process
+    with _lock:
+        if run_id in _ended:
+            _local.current = ("", None)
+            return None
+        sandbox = Sandbox(settings, limits)
+        _sandboxes.setdefault(run_id, set()).add(sandbox)
+    _local.current = (run_id, sandbox)
+    return sandbox
 
 
 def _end(run_id: str) -> None:
-    """Let no clip of the run start any more, and end what is being measured."""
-    _ended.add(run_id)
-    while _sandboxes:
-        _sandboxes.pop().retire()
+    """Let no clip of the run start any more in this process, and end what is being measured."""
+    with _lock:
+        _ended.add(run_id)
+        sandboxes = _sandboxes.pop(run_id, set())
+    for sandbox in sandboxes:
+        sandbox.retire()

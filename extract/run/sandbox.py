@@ -1,34 +1,46 @@
-"""A child process that measures clips, and its keeper, who outlives it.
+"""A child process that measures clips, and its parent, which outlives it.
 
-Media files crash decoders. Each clip is measured in a child that may die, hang or swell without harm: the
-keeper kills it, blames the clip that it was working on, and starts another. Requests are lines of JSON on the
-child's standard input; when that closes, the child ends at once, so none outlives its keeper.
+Media files crash decoders. Each clip is measured in a child that may die, hang or grow without harm: the parent kills
+it, blames the clip that it was working on, and starts another. Parent and child exchange lines of JSON. On the child's
+standard input: first the settings, which no list of processes shows there, then the clips; when it closes, the child
+ends at once, so none outlives its parent. On its standard output: that it is ready, or why it can't be, then results,
+each with what was logged on the way. Of its standard error the last lines are kept: they say why a child died.
 """
 
 from __future__ import annotations
 
 import base64
+import collections
 import contextlib
+import faulthandler
 import json
+import logging
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from extract.run.worker import Result, Settings, failed
+from extract.run.worker import LogRecord, Result, Settings, failed
+from features.errors import InputError
 from features.networks.weights import WEIGHTS_VARIABLE
+from features.reasons import Reason
+
+logger = logging.getLogger(__name__)
 
 POLL_S = 0.05
 WALL_FACTOR = 10  # a clip may take so many times its CPU limit in wall time, as on a crowded machine
 START_LIMIT_S = 300.0  # for the child's own start: imports, models
+LAST_LINES = 20  # of a child's standard error
+LAST_LINES_WAIT_S = 2.0  # for them to arrive from a child that has ended
 ROOT = Path(__file__).resolve().parents[2]
 SINGLE_THREAD = {
     name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -43,6 +55,26 @@ class Limits:
     memory_mb: float = 2048.0
 
 
+class Failure(NamedTuple):
+    """Why a clip has no result of its own: the row's status, a code, a sentence, and the child's last lines."""
+
+    status: str
+    reason: Reason
+    message: str
+    last_lines: tuple[str, ...] = ()
+
+
+STOPPED = Failure("crashed", Reason.STOPPED, "the run was stopped")
+
+
+class StartError(Exception):
+    """The child did not become ready."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
 def encode(result: Result) -> dict[str, Any]:
     """A Result as JSON values; the numbers as base64 of little-endian float32, exact to the bit."""
     return asdict(result) | {"values": base64.b64encode(result.values.astype("<f4").tobytes()).decode()}
@@ -51,7 +83,8 @@ def encode(result: Result) -> dict[str, Any]:
 def decode(record: dict[str, Any]) -> Result:
     """The inverse of :func:`encode`."""
     values = np.frombuffer(base64.b64decode(record["values"]), dtype="<f4")
-    return Result(**(record | {"values": values}))
+    log = tuple(LogRecord(**one) for one in record["log"])
+    return Result(**(record | {"values": values, "log": log}))
 
 
 class Sandbox:
@@ -62,6 +95,8 @@ class Sandbox:
         self._limits = limits
         self._child: subprocess.Popen[bytes] | None = None
         self._answers: queue.Queue[bytes] = queue.Queue()
+        self._last_lines: collections.deque[str] = collections.deque(maxlen=LAST_LINES)
+        self._errors = threading.Thread()
         self._starting = threading.Lock()
         self._retired = False
 
@@ -72,19 +107,22 @@ class Sandbox:
             self.close()
 
     def measure(self, filename: str, path: str) -> Result:
-        """The clip's Result; ``status`` is ``crashed`` or ``timeout`` when the child did not survive it."""
+        """The clip's Result; ``status`` is ``crashed`` or ``timeout`` when the child did not survive it.
+
+        Raises
+        ------
+        InputError
+            A family that is known here is not to be found in the child.
+        """
         if self._child is None or self._child.poll() is not None:
             try:
                 self._start()
-            except RuntimeError as error:
-                return self._failed(filename, "crashed", str(error))
+            except StartError as error:
+                return self._failed(filename, error.failure)
         child = self._child
         if child is None or child.stdin is None:
-            return self._failed(filename, "crashed", "the run was stopped")
-        request = json.dumps({"filename": filename, "path": path}) + "\n"
-        with contextlib.suppress(OSError, ValueError):  # a dead child's end is in the queue of answers
-            child.stdin.write(request.encode())
-            child.stdin.flush()
+            return self._failed(filename, STOPPED)
+        _send(child, {"filename": filename, "path": path})
         return self._wait(filename, child)
 
     def close(self) -> None:
@@ -100,34 +138,54 @@ class Sandbox:
                 child.stdin.close()
 
     def _start(self) -> None:
+        """Start a child and wait until it knows its families.
+
+        Raises
+        ------
+        StartError
+            It ended, or did not become ready in time.
+        InputError
+            It does not find a family.
+        """
         self.close()
         environment = os.environ | SINGLE_THREAD | {"TF_CPP_MIN_LOG_LEVEL": "3"}
         if weights := environment.get(WEIGHTS_VARIABLE):
             environment[WEIGHTS_VARIABLE] = os.path.abspath(weights)  # the child runs in another folder
-        command = [sys.executable, "-m", "extract.run.sandbox", json.dumps(asdict(self._settings))]
         with self._starting:
             if self._retired:
-                raise RuntimeError("the run was stopped")
+                raise StartError(STOPPED)
             child = self._child = subprocess.Popen(
-                command,
+                [sys.executable, "-m", "extract.run.sandbox"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
                 env=environment,
                 cwd=ROOT,
                 start_new_session=True,  # an interrupt at the terminal is the parent's to handle
             )
-        self._answers = queue.Queue()
-        threading.Thread(target=_read_lines, args=(child.stdout, self._answers), daemon=True).start()
+        self._answers, self._last_lines = queue.Queue(), collections.deque(maxlen=LAST_LINES)
+        threading.Thread(target=_read_answers, args=(child.stdout, self._answers), daemon=True).start()
+        self._errors = threading.Thread(target=_read_errors, args=(child.stderr, self._last_lines), daemon=True)
+        self._errors.start()
+        _send(child, {"settings": asdict(self._settings), "path": [os.path.abspath(one) for one in sys.path]})
+        self._check_ready(child)
+
+    def _check_ready(self, child: subprocess.Popen[bytes]) -> None:
         try:
-            ready = self._answers.get(timeout=START_LIMIT_S)
+            answer = json.loads(self._answers.get(timeout=START_LIMIT_S) or b"{}")
+            why = "" if answer else f"it ended with {_death(child.wait())}"
         except queue.Empty:
-            ready = b""
-        if ready.strip() != b"ready":
-            self.close()
-            raise RuntimeError(
-                "the measuring process does not start; run `python -m extract.run.sandbox '{}'` to see why"
-            )
+            answer, why = {}, f"it is not ready after {START_LIMIT_S:g} s"
+        if "ready" in answer:
+            return
+        self.close()
+        if self._retired:
+            raise StartError(STOPPED)
+        if "refused" in answer:
+            raise InputError(f"{answer['refused']} (on {socket.gethostname()})")
+        lines = self._ended_lines()
+        message = f"the measuring process does not start: {lines[-1] if lines else why}"
+        raise StartError(Failure("crashed", Reason.NOT_STARTED, message, lines))
 
     def _wait(self, filename: str, process: subprocess.Popen[bytes]) -> Result:
         import psutil
@@ -138,19 +196,21 @@ class Sandbox:
             try:
                 answer = self._answers.get(timeout=POLL_S)
             except queue.Empty:
-                complaint = self._complaint(child, started, cpu_before)
-                if complaint:
+                if failure := self._exceeded(child, started, cpu_before):
                     self.close()
-                    return self._failed(filename, *complaint)
+                    return self._failed(filename, failure)
                 continue
             if answer:
                 return decode(json.loads(answer))
             code = process.wait()
             self.close()
-            return self._failed(filename, "crashed", f"the measuring process died ({_death(code)})")
+            if self._retired:
+                return self._failed(filename, STOPPED)
+            message = f"the measuring process died ({_death(code)})"
+            return self._failed(filename, Failure("crashed", Reason.CRASHED, message, self._ended_lines()))
 
-    def _complaint(self, child: Any, started: float, cpu_before: float) -> tuple[str, str] | None:
-        """Status and message when the clip has taken more than it may."""
+    def _exceeded(self, child: Any, started: float, cpu_before: float) -> Failure | None:
+        """The failure of a clip that has taken more than it may."""
         import psutil
 
         try:
@@ -158,15 +218,36 @@ class Sandbox:
         except psutil.NoSuchProcess:
             return None  # its last answer, or its end, is in the queue
         if used_s > self._limits.timeout_s:
-            return "timeout", f"took more than {self._limits.timeout_s:g} CPU seconds"
+            message = f"took more than {self._limits.timeout_s:g} CPU seconds"
+            return Failure("timeout", Reason.TIMEOUT, message, tuple(self._last_lines))
         if time.monotonic() - started > WALL_FACTOR * self._limits.timeout_s:
-            return "timeout", f"no answer after {WALL_FACTOR * self._limits.timeout_s:g} s"
+            message = f"no answer after {WALL_FACTOR * self._limits.timeout_s:g} s"
+            return Failure("timeout", Reason.TIMEOUT, message, tuple(self._last_lines))
         if resident > self._limits.memory_mb * 2**20:
-            return "crashed", f"took more than {self._limits.memory_mb:g} MB of memory"
+            message = f"took more than {self._limits.memory_mb:g} MB of memory"
+            return Failure("crashed", Reason.OUT_OF_MEMORY, message, tuple(self._last_lines))
         return None
 
-    def _failed(self, filename: str, status: str, message: str) -> Result:
-        return failed(filename, status, message, self._settings.families)
+    def _ended_lines(self) -> tuple[str, ...]:
+        """The last lines of a child that has ended."""
+        self._errors.join(LAST_LINES_WAIT_S)
+        return tuple(self._last_lines)
+
+    def _failed(self, filename: str, failure: Failure) -> Result:
+        log: tuple[LogRecord, ...] = ()
+        if failure.last_lines:
+            text = "\n".join([f"{failure.message}; its last output:", *failure.last_lines])
+            log = (LogRecord(logger.name, logging.WARNING, text),)
+        return failed(
+            filename, failure.status, failure.message, self._settings.families, reason=failure.reason, log=log
+        )
+
+
+def _send(child: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError, ValueError):  # a dead child's end is in the queue of answers
+        assert child.stdin is not None
+        child.stdin.write(json.dumps(message).encode() + b"\n")
+        child.stdin.flush()
 
 
 def _cpu_s(child: Any) -> float:
@@ -183,37 +264,75 @@ def _death(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"exit status {code}"
 
 
-def _read_lines(stream: IO[bytes], answers: queue.Queue[bytes]) -> None:
+def _read_answers(stream: IO[bytes], answers: queue.Queue[bytes]) -> None:
     with stream:
         for line in stream:
-            answers.put(line)
+            if line.startswith(b"{"):  # not what an interpreter that starts may print
+                answers.put(line)
     answers.put(b"")
 
 
-def _serve(settings: Settings) -> None:
+def _read_errors(stream: IO[bytes], last_lines: collections.deque[str]) -> None:
+    with stream:
+        for line in stream:
+            if text := line.decode(errors="backslashreplace").rstrip():
+                last_lines.append(text)
+
+
+class _Records(logging.Handler):
+    """Keeps what is logged while a clip is measured, for its Result."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._records: list[LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._records.append(LogRecord(record.name, record.levelno, self.format(record)))
+
+    def taken(self) -> list[dict[str, Any]]:
+        records, self._records = self._records, []
+        return [asdict(one) for one in records]
+
+
+def _serve() -> None:
     """The child: answer requests until standard input closes."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not look like an answer
+    faulthandler.enable()  # a crash in a library leaves its traceback among the last lines
+    lines = iter(sys.stdin.buffer)
+    given = json.loads(next(lines))
     requests: queue.Queue[bytes] = queue.Queue()
 
     def read() -> None:
-        for line in sys.stdin.buffer:
+        for line in lines:
             requests.put(line)
-        os._exit(0)  # the keeper is gone, or wants no more
+        os._exit(0)  # the parent is gone, or wants no more
+
+    def answer(message: dict[str, Any]) -> None:
+        answers.write(json.dumps(message).encode() + b"\n")
+        answers.flush()
 
     threading.Thread(target=read, daemon=True).start()
-    from extract.run.worker import column_names, measure
+    sys.path += [folder for folder in given["path"] if folder not in sys.path]
+    settings = Settings(
+        **(given["settings"] | {name: tuple(given["settings"][name]) for name in ("families", "modules")})
+    )
+    records = _Records()
+    records.setFormatter(logging.Formatter("%(message)s"))
+    logging.basicConfig(handlers=[records, logging.StreamHandler()], level=logging.WARNING)
+    from extract.run import worker
 
-    column_names(settings.families)  # imports every family before the first clip's clock runs
-    answers.write(b"ready\n")
-    answers.flush()
+    try:
+        worker.load_families(settings)  # before the first clip's clock runs
+    except InputError as error:
+        answer({"refused": str(error)})
+        os._exit(0)
+    answer({"ready": True})
     while True:
         request = json.loads(requests.get())
-        result = measure(request["filename"], request["path"], settings)
-        answers.write(json.dumps(encode(result)).encode() + b"\n")
-        answers.flush()
+        result = worker.measure(request["filename"], request["path"], settings)
+        answer(encode(result) | {"log": records.taken()})
 
 
 if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
-    _serve(Settings(**(given | {"families": tuple(given.get("families", ()))})))
+    _serve()

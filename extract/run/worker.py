@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib
 import logging
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.run.observation_store import ObservationStore
-from features import spec
-from features.errors import ClipError
-from features.networks.weights import use_weights
+from features import reasons, spec
+from features.errors import ClipError, InputError
+from features.networks.weights import use_weights, weights_file
 from features.observation import Observation
+from features.reasons import Reason
 
 logger = logging.getLogger(__name__)
 
 MAX_SECONDS = 120.0
-NOT_KEPT = "the observation can't be kept"
 MIN_FRAMES = 8  # a shorter clip has no series to speak of
+VALID_SHARE = ".valid_share"
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,26 @@ class Settings:
     storage_options: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
     """Family to weights file, in place of those in use."""
+    modules: tuple[str, ...] = ()
+    """To be imported first: of families that no entry point names (:func:`features.spec.undiscovered_modules`)."""
+
+
+@dataclass(frozen=True)
+class LogRecord:
+    """What a measuring process logged: the logger's name, the level, and the text with its traceback."""
+
+    logger: str
+    level: int
+    text: str
 
 
 @dataclass(frozen=True)
 class Result:
     """A clip's part of the table: what happened to it, and its numbers.
 
-    ``values`` follows the table columns of the settings' families, in order; float32, NaN where undefined.
+    ``values`` follows the table columns of the settings' families, in order; float32, NaN where undefined. ``reasons``
+    are the codes of :mod:`features.reasons`; ``error`` holds the same, and more, in words. ``log`` is what the
+    measuring process logged on the way; it is no part of the table.
     """
 
     filename: str
@@ -52,6 +68,30 @@ class Result:
     duration_s: float = float("nan")
     n_frames: int = 0
     n_faces: int = 0
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    log: tuple[LogRecord, ...] = ()
+
+
+def load_families(settings: Settings) -> tuple[spec.Family, ...]:
+    """The families of the settings, found in this process.
+
+    Raises
+    ------
+    InputError
+        One is not to be found here, though it was where the run was started.
+    """
+    for module in settings.modules:
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            raise InputError(
+                f"a measuring process can't import {module}, which a family is defined in ({type(error).__name__}: "
+                f"{error}); install it there, or put it on PYTHONPATH"
+            ) from error
+    try:
+        return spec.families(settings.families)
+    except KeyError as error:
+        raise InputError(f"{error.args[0]} in a measuring process; install the family's package there") from error
 
 
 def column_names(families: tuple[str, ...]) -> list[str]:
@@ -59,50 +99,72 @@ def column_names(families: tuple[str, ...]) -> list[str]:
     return [column.name for one in spec.families(families) for column in one.table_columns]
 
 
-def failed(filename: str, status: str, error: str, families: tuple[str, ...]) -> Result:
+def failed(
+    filename: str,
+    status: str,
+    error: str,
+    families: tuple[str, ...],
+    *,
+    reason: Reason,
+    log: tuple[LogRecord, ...] = (),
+) -> Result:
     """The row of a clip of which nothing is known but what went wrong."""
     names = column_names(families)
-    values = np.array([0.0 if name.endswith(".valid_share") else np.nan for name in names], np.float32)
-    return Result(filename, status, error, values)
+    values = np.array([0.0 if name.endswith(VALID_SHARE) else np.nan for name in names], np.float32)
+    return Result(filename, status, error, values, reasons={reasons.CLIP: reason.value}, log=log)
 
 
 def measure(filename: str, path: str, settings: Settings) -> Result:
-    """Observe a clip (or load its kept Observation) and measure every family on it."""
+    """Observe a clip (or load its kept Observation) and measure every family on it.
+
+    Nothing of the process is changed: OpenCV has as many threads afterwards as before.
+    """
     try:
-        return row(filename, observation(filename, path, settings), settings)
+        with _opencv_in_one_thread():
+            observed, not_kept = _observed(filename, path, settings)
+            return row(filename, observed, settings, not_kept=not_kept)
     except ClipError as error:
-        return failed(filename, error.status, str(error), settings.families)
+        return failed(filename, error.status, str(error), settings.families, reason=Reason(error.status))
     except FileNotFoundError as error:
-        return failed(filename, "unreadable", f"can't be read: {error}", settings.families)
+        return failed(filename, "unreadable", f"can't be read: {error}", settings.families, reason=Reason.UNREADABLE)
     except OSError as error:  # a disk or a network that may come back: a status that the next run tries again
-        return failed(filename, "crashed", f"can't be read: {error}", settings.families)
+        return failed(filename, "crashed", f"can't be read: {error}", settings.families, reason=Reason.NOT_FETCHED)
     except MemoryError:
-        return failed(filename, "crashed", "out of memory", settings.families)
+        return failed(filename, "crashed", "out of memory", settings.families, reason=Reason.OUT_OF_MEMORY)
     except Exception as error:
-        logger.exception("%s", filename)
+        logger.exception("can't be measured")
         where = traceback.extract_tb(error.__traceback__)[-1]
         message = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
-        return failed(filename, "crashed", message, settings.families)
+        return failed(filename, "crashed", message, settings.families, reason=Reason.CRASHED)
 
 
 def observation(filename: str, path: str, settings: Settings) -> Observation:
     """The clip's Observation: the kept one if it is of this very file, else from a pass over the clip.
 
-    One that can't be kept says so in its warnings, and is measured all the same.
+    Raises
+    ------
+    ClipError
+        The clip can't be read, or holds no frame.
     """
+    with _opencv_in_one_thread():
+        return _observed(filename, path, settings)[0]
+
+
+def _observed(filename: str, path: str, settings: Settings) -> tuple[Observation, str]:
+    """The clip's Observation, and why it could not be kept; empty when it was, or none was to be."""
     from extract.clip.decode import Clip
 
-    keeper = ObservationStore(settings.observations, settings.storage_options)
-    key = keeper.key(path, settings.max_seconds)
-    if (kept := keeper.load(filename, key)) is not None:
-        return kept
+    store = ObservationStore(settings.observations, settings.storage_options)
+    key = store.key(path, settings.max_seconds)
+    if (kept := store.load(filename, key)) is not None:
+        return kept, ""
     with Clip(path, max_seconds=settings.max_seconds, storage_options=dict(settings.storage_options)) as clip:
         fresh = _observer().observe(clip)
     try:
-        keeper.save(filename, key, fresh)
+        store.save(filename, key, fresh)
     except OSError as error:
-        return replace(fresh, warnings=(*fresh.warnings, f"{NOT_KEPT} ({error})"))
-    return fresh
+        return fresh, str(error)
+    return fresh, ""
 
 
 @functools.cache
@@ -112,32 +174,70 @@ def _observer():  # type: ignore[no-untyped-def]
     return Observer()
 
 
-def row(filename: str, observed: Observation, settings: Settings) -> Result:
-    """Every family of the settings, measured on an observation."""
-    families = settings.families
+@contextlib.contextmanager
+def _opencv_in_one_thread() -> Iterator[None]:
+    import cv2
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def row(filename: str, observed: Observation, settings: Settings, *, not_kept: str = "") -> Result:
+    """Every family of the settings, measured on an observation; ``not_kept`` says why that could not be kept."""
+    families = spec.families(settings.families)
     with use_weights({family: Path(file) for family, file in settings.weights.items()}):
-        values, failures = spec.measure_clip(observed, spec.families(families))
-    status, warnings = _status(observed, failures)
+        values, failures = spec.measure_clip(observed, families)
+        codes = {one.name: _reason(one, observed, failures) for one in families if _is_undefined(one, values)}
+    if observed.warnings:
+        codes[reasons.OBSERVATION] = Reason.DAMAGED
+    if not_kept:
+        codes[reasons.OBSERVATION] = Reason.NOT_KEPT
+    status, error = _status(observed, failures, not_kept)
     return Result(
         filename,
         status,
-        "; ".join(warnings),
-        np.array([values[name] for name in column_names(families)], np.float32),
+        error,
+        np.array([values[name] for name in column_names(settings.families)], np.float32),
         duration_s=observed.duration_s,
         n_frames=len(observed.times_s),
         n_faces=observed.n_faces,
+        reasons={name: code.value for name, code in codes.items()},
     )
 
 
-def _status(observed: Observation, failures: Mapping[str, str]) -> tuple[str, list[str]]:
+def _is_undefined(one: spec.Family, values: Mapping[str, float]) -> bool:
+    """No cue of the family has a number."""
+    names = [column.name for column in one.table_columns if not column.name.endswith(VALID_SHARE)]
+    return bool(np.isnan([values[name] for name in names]).all())
+
+
+def _reason(one: spec.Family, observed: Observation, failures: Mapping[str, str]) -> Reason:
+    """Why a family has no number: the first that holds."""
+    holds = {
+        Reason.FAILED: one.name in failures,
+        Reason.NOT_INSTALLED: "weights" in one.needs and not weights_file(one.name).is_file(),
+        Reason.NO_SOUND: "sound" in one.needs and observed.audio is None,
+        Reason.NO_FACE: not observed.tracks and not one.needs <= spec.SOUND_ALONE,
+        Reason.TOO_SHORT: len(observed.times_s) < MIN_FRAMES,
+    }
+    return next((reason for reason, is_so in holds.items() if is_so), Reason.UNUSABLE)
+
+
+def _status(observed: Observation, failures: Mapping[str, str], not_kept: str) -> tuple[str, str]:
     """The gravest of what holds, and everything that holds in words."""
-    said: list[tuple[str, str]] = []
+    faults: list[tuple[str, str]] = []
     if len(observed.times_s) < MIN_FRAMES:
-        said.append(("too_short", f"only {len(observed.times_s)} frames"))
+        faults.append(("too_short", f"only {len(observed.times_s)} frames"))
     if not observed.tracks:
-        said.append(("no_face", "no face found"))
-    said += [("partial", f"{family} failed: {message}") for family, message in failures.items()]
-    said += [("partial", remark) for remark in observed.warnings]
+        faults.append(("no_face", "no face found"))
+    faults += [("partial", f"{family} failed: {message}") for family, message in failures.items()]
+    faults += [("partial", warning) for warning in observed.warnings]
+    if not_kept:
+        faults.append(("partial", f"the observation can't be kept ({not_kept})"))
     if observed.audio is None:
-        said.append(("no_audio", "no sound"))
-    return (said[0][0] if said else "ok"), [text for _, text in said]
+        faults.append(("no_audio", "no sound"))
+    return (faults[0][0] if faults else "ok"), "; ".join(text for _, text in faults)

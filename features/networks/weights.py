@@ -7,10 +7,9 @@ Files are safetensors with a JSON card in the header: loading executes nothing. 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import asdict
 from pathlib import Path
@@ -54,16 +53,6 @@ def weights_file(family: str) -> Path:
     if not Path(folder).is_dir():
         raise ModelError(f"{WEIGHTS_VARIABLE}={folder}: no such folder; give the one that holds your weights")
     return own if (own := Path(folder) / name).is_file() else PRETRAINED / name
-
-
-def own_weights(families: Sequence[str]) -> dict[str, str]:
-    """Of the families named, those measured with other than the shipped weights, and the SHA-256 of their file."""
-    files = {family: weights_file(family) for family in families}
-    return {
-        family: hashlib.sha256(file.read_bytes()).hexdigest()
-        for family, file in files.items()
-        if file.parent != PRETRAINED and file.is_file()
-    }
 
 
 def save_arrays(arrays: Mapping[str, NDArray[Any]], file: Path, card: Any) -> None:
