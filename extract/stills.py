@@ -1,6 +1,6 @@
-"""A table of single-frame cues from labelled stills: ``python -m extract.stills STILLS --out stills.parquet``.
+"""A table of single-frame cues from labelled stills.
 
-STILLS is a Parquet file, or a folder of them, with the columns ``video, label, group, jpeg`` (the bytes of a
+Stills come as a Parquet file, or a folder of them, with the columns ``video, label, group, jpeg`` (the bytes of a
 JPEG), as face crops of the challenge are published. A still counts as a clip that stands still: what is said of
 one frame becomes a column's median, and columns of change say nothing. So a new single-frame cue can be judged
 on thousands of people in minutes.
@@ -26,6 +26,7 @@ from extract.clip.decode import Frame
 from features import spec, table
 from features.errors import DatasetError, UnreadableError
 from features.observation import OBSERVATION_VERSION, Observation, Track
+from features.threads import opencv_on_one_thread
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +122,11 @@ def read_stills(place: Path) -> pa.Table:
 
 def measure(rows: list[dict[str, Any]], families: tuple[str, ...]) -> list[tuple[str, str, int, NDArray[np.float32]]]:
     """Status, remark, number of faces and values of each still, in the order of the table's columns."""
+    with opencv_on_one_thread():
+        return _measured(rows, families)
+
+
+def _measured(rows: list[dict[str, Any]], families: tuple[str, ...]) -> list[tuple[str, str, int, NDArray[np.float32]]]:
     known = spec.families(families)
     names = [column.name for one in known for column in one.table_columns]
     results = []

@@ -19,6 +19,7 @@ from extract.clip.track_linking import linked
 from extract.clip.tracks import TrackBuilder, Tracker
 from features.networks.face_embedding import DIMENSIONS, with_embeddings
 from features.observation import Observation, Track
+from features.threads import opencv_on_one_thread
 
 DETECT_EVERY_S = 0.4
 RECHECK_FRAMES = 3  # a doubtful track is looked for again no sooner than this
@@ -61,18 +62,21 @@ class Observer:
     """
 
     def __init__(self, *, identities: bool = True) -> None:
-        cv2.setNumThreads(1)
         self._detector = FaceDetector()
         self._identities = identities
 
     def observe(self, clip: Footage) -> Observation:
-        """One pass over a clip.
+        """One pass over a clip, on one thread.
 
         Raises
         ------
         ClipError
             The clip can't be read, or holds no frame.
         """
+        with opencv_on_one_thread():
+            return self._observe(clip)
+
+    def _observe(self, clip: Footage) -> Observation:
         self._detector.reset()
         scene = _Scene(self._detector, frames_expected=clip.frames_expected)
         for frame in clip.frames():

@@ -7,7 +7,6 @@ Importing this module imports torch: families import it where they run it.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from features.errors import ModelError
 from features.networks.weights import foreign, read_arrays, save_arrays
+from features.threads import torch_on_one_thread
 
 # Repeats, kernel, stride, expansion, output channels of each stage: Tan & Le 2019, table 1 (B0), with the
 # Lite variant's unscaled first and last stage.
@@ -226,7 +226,6 @@ class Detector:
             raise ModelError(
                 f"{file} counts logits as positive for {self.metadata.logit_positive!r}, not for a fake; retrain it"
             )
-        self.sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
         self._net.eval()
         for module in [module for module in self._net.modules() if isinstance(module, ConvBN)]:
             module.fuse()
@@ -234,11 +233,6 @@ class Detector:
 
     def predict(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Logits [n] and embeddings [n, 1280] of RGB crops [n, s, s, 3]."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with torch.inference_mode():
-                embeddings = self._net.embed(normalised(torch.from_numpy(crops).permute(0, 3, 1, 2), self.metadata))
-                return self._net.logit(embeddings)[:, 0].numpy(), embeddings.numpy()
-        finally:
-            torch.set_num_threads(threads)
+        with torch_on_one_thread(), torch.inference_mode():
+            embeddings = self._net.embed(normalised(torch.from_numpy(crops).permute(0, 3, 1, 2), self.metadata))
+            return self._net.logit(embeddings)[:, 0].numpy(), embeddings.numpy()

@@ -23,6 +23,7 @@ from features.errors import ModelError
 from features.geometry import F64, crop_landmarks, pose
 from features.networks.dlib_models import DLIB_RECOGNITION, dlib_model
 from features.observation import Track
+from features.threads import torch_on_one_thread
 
 DIMENSIONS = 128
 MEAN_RGB, SCALE = (122.782, 117.001, 104.298), 256.0  # of dlib's input layer
@@ -147,14 +148,9 @@ def recogniser() -> Recogniser:
 
 def embedding(chip: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Embed one aligned RGB chip [150, 150, 3] as [128]; Euclidean distances under 0.6 are of one person."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode():
-            pixels = torch.from_numpy(np.ascontiguousarray(chip)).permute(2, 0, 1)[None].float()
-            return recogniser()(pixels)[0].double().numpy()
-    finally:
-        torch.set_num_threads(threads)
+    with torch_on_one_thread(), torch.inference_mode():
+        pixels = torch.from_numpy(np.ascontiguousarray(chip)).permute(2, 0, 1)[None].float()
+        return recogniser()(pixels)[0].double().numpy()
 
 
 MAX_CHIPS, MIN_CHIPS = 9, 8

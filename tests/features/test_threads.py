@@ -1,0 +1,66 @@
+"""Numbers of threads are as they were after a call, in whatever order calls end."""
+
+import cv2
+import pytest
+
+from features.threads import opencv_on_one_thread, torch_on_one_thread
+
+
+@pytest.fixture(autouse=True)
+def four_threads():
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    yield
+    cv2.setNumThreads(before)
+
+
+def test_opencv_has_as_many_threads_as_before_also_after_an_error():
+    def fail():
+        with opencv_on_one_thread():
+            raise ValueError(f"{cv2.getNumThreads()} inside")
+
+    with pytest.raises(ValueError, match="1 inside"):
+        fail()
+    assert cv2.getNumThreads() == 4
+
+
+def test_blocks_that_overlap_restore_when_the_last_one_ends():
+    first, second = opencv_on_one_thread(), opencv_on_one_thread()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert cv2.getNumThreads() == 1
+    second.__exit__(None, None, None)
+    assert cv2.getNumThreads() == 4
+
+
+def test_torch_has_as_many_threads_as_before():
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with torch_on_one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_an_observer_leaves_opencv_as_it_was(monkeypatch):
+    """While it looks at a frame OpenCV has one thread; before and after, as many as the caller gave it."""
+    from extract.clip import observe
+
+    seen = []
+
+    class Empty:
+        frames_expected = 0
+
+        def frames(self):
+            seen.append(cv2.getNumThreads())
+            raise ValueError("no frame")
+
+    observer = observe.Observer(identities=False)
+    assert cv2.getNumThreads() == 4
+    with pytest.raises(ValueError, match="no frame"):
+        observer.observe(Empty())
+    assert (seen, cv2.getNumThreads()) == ([1], 4)
