@@ -1,47 +1,50 @@
-"""From clips to predictions with a trained model: what ``predict`` and ``submission`` share.
-
-``ensemble`` knows no pixel: measuring is a step of its own, run through the extraction command as a Makefile
-would.
-"""
+"""Which families of cues have no number in a clip, and why, in words for a person."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from ensemble.training_set import VALID_SHARE, family_of, matrix
-from features.table import feature_columns
+from features.reasons import CLIP, Reason
+from features.table import feature_columns, row_reasons
+
+SENTENCES = {
+    Reason.FAILED: "measuring it raised an error, which the clip's remarks quote",
+    Reason.NOT_INSTALLED: "the network's weights are not installed",
+    Reason.NO_SOUND: "the clip has no sound",
+    Reason.NO_FACE: "no face was found",
+    Reason.TOO_SHORT: "the clip is too short",
+    Reason.UNUSABLE: "nothing in the clip was usable for it",
+}
 
 
 def unmeasured_families(table: pa.Table) -> list[dict[str, str]]:
-    """For each row, the families without a single defined cue, each with the reason in words."""
-    names = feature_columns(table)
+    """For each row, the families without a single defined cue, each with the reason in words.
+
+    The reason is that of the code in the table's column ``reasons``; where the whole clip was not measured, the row's
+    ``error``.
+    """
     cues: dict[str, list[str]] = {}
-    for name in names:
+    for name in feature_columns(table):
         if not name.endswith(f".{VALID_SHARE}"):
             cues.setdefault(family_of(name), []).append(name)
     absent: dict[str, NDArray[np.bool_]] = {
         family: np.all(np.isnan(matrix(table, tuple(columns))), axis=1) for family, columns in cues.items()
     }
     shares = {family: _shares(table, family) for family in cues}
-    needs = _needs()
+    rows = zip(table.select(["status", "error"]).to_pylist(), row_reasons(table), strict=True)
     return [
         {
-            family: _reason(family, needs.get(family, frozenset()), row, shares[family][number])
+            family: _in_words(family, reasons, row, shares[family][number])
             for family in sorted(cues)
             if absent[family][number]
         }
-        for number, row in enumerate(table.select(["status", "error", "n_faces"]).to_pylist())
+        for number, (row, reasons) in enumerate(rows)
     ]
-
-
-def unavailable_families() -> dict[str, str]:
-    """Families that can't measure anything in this installation, with the reason."""
-    from features.networks.weights import weights_file
-
-    missing = [name for name, needs in _needs().items() if "weights" in needs and not weights_file(name).is_file()]
-    return dict.fromkeys(missing, "the network's weights are not installed")
 
 
 def _shares(table: pa.Table, family: str) -> list[float]:
@@ -49,25 +52,10 @@ def _shares(table: pa.Table, family: str) -> list[float]:
     return table.column(name).to_pylist() if name in table.column_names else [0.0] * table.num_rows
 
 
-def _needs() -> dict[str, frozenset[str]]:
-    from features import spec
-
-    return {one.name: one.needs for one in spec.families()}
-
-
-def _reason(family: str, needs: frozenset[str], row: dict[str, object], share: float) -> str:
-    from features.spec import SOUND_ALONE
-
-    error, status = str(row["error"] or ""), row["status"]
-    if family in unavailable_families():
-        return unavailable_families()[family]
-    own = [remark for remark in error.split("; ") if remark.startswith(f"{family} failed")]
-    told = {
-        error or f"the clip is {status}": status in {"unreadable", "timeout", "crashed"},
-        "".join(own[:1]): bool(own),
-        "the clip has no sound": "sound" in needs and (status == "no_audio" or "no sound" in error),
-        "no face was found": not row["n_faces"] and not needs <= SOUND_ALONE,
-        "the clip is too short": status == "too_short",
-        f"too little to go by: {share:.0%} of the clip was usable": share > 0,
-    }
-    return next((text for text, holds in told.items() if holds), "nothing in the clip was usable for it")
+def _in_words(family: str, reasons: Mapping[str, str], row: Mapping[str, str | None], share: float) -> str:
+    if CLIP in reasons:
+        return row["error"] or f"the clip is {row['status']}"
+    code = reasons.get(family, Reason.UNUSABLE)
+    if code == Reason.UNUSABLE and share > 0:
+        return f"too little to go by: {share:.0%} of the clip was usable"
+    return SENTENCES[Reason(code)]

@@ -6,10 +6,9 @@ from toy_model import FAMILIES, FakeModel, toy_model, toy_table
 
 from deepcue.cli import predict
 from deepcue.cli.main import main as deepcue
-from ensemble import missingness, store, verdict
+from ensemble import store, verdict
 from ensemble.store import load_model
 from features.errors import ModelError
-from features.table import feature_columns
 
 
 def judged(base, contributions, **made):
@@ -54,7 +53,7 @@ def test_each_family_that_pushed_says_what_it_asks():
     told = "\n".join(predict.clip_lines(one))
     assert "how often, how far and how fast the eyes shut" in told
     assert "whether the lips move" not in told  # nothing was measured of it
-    asked = told.split("what each asks")[1]
+    asked = told.split("what each measures")[1]
     assert "of_another" not in asked
 
 
@@ -71,25 +70,6 @@ def test_an_unreadable_clip_gets_no_verdict_even_at_an_extreme_prior():
     assert one.verdict == "nothing measured"
     assert one.notes == [verdict.NOTE_NOTHING]
     assert set(one.unmeasured.values()) == {"not a video"}
-
-
-def test_no_face_is_given_as_the_reason():
-    table = toy_table(1, 1, without_cues=[0])
-    for name, value in (("status", "no_face"), ("error", "no face found")):
-        table = table.set_column(table.schema.get_field_index(name), name, [[value]])
-    (reasons,) = missingness.unmeasured_families(table)
-    assert reasons == dict.fromkeys(FAMILIES, "no face was found")
-
-
-def test_a_failed_family_gives_its_own_message():
-    table = toy_table(1, 1)
-    at = table.schema.get_field_index("error")
-    table = table.set_column(at, "error", [["lip_sync failed: ValueError: odd; no sound"]])
-    for name in feature_columns(table):
-        if name.startswith("lip_sync."):
-            table = table.set_column(table.schema.get_field_index(name), name, [np.array([np.nan], np.float32)])
-    (reasons,) = missingness.unmeasured_families(table)
-    assert reasons == {"lip_sync": "lip_sync failed: ValueError: odd"}
 
 
 def test_two_people_are_pointed_out():

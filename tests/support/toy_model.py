@@ -25,16 +25,16 @@ def toy_table(n_groups=12, per_group=4, *, seed=0, labelled=True, signal=2.5, wi
     values[:, names.index(PLANTED)] += signal * fake
     shares = [number for number, name in enumerate(names) if name.endswith(".valid_share")]
     values[:, shares] = 1.0
-    status, error, n_faces = ["ok"] * n, [""] * n, [1] * n
+    status, error, reasons, n_faces = ["ok"] * n, [""] * n, [{}] * n, [1] * n
     for row in without_cues:
         values[row] = np.nan
         values[row, shares] = 0.0
-        status[row], error[row], n_faces[row] = "unreadable", "not a video", 0
+        status[row], error[row], reasons[row], n_faces[row] = "unreadable", "not a video", {"clip": "unreadable"}, 0
     for row in without_sound:
         silent = [number for number, name in enumerate(names) if name.startswith("lip_sync.")]
         values[row, silent] = np.nan
         values[row, names.index("lip_sync.valid_share")] = 0.0
-        status[row], error[row] = "no_audio", "no sound"
+        status[row], error[row], reasons[row] = "no_audio", "no sound", {"lip_sync": "no_sound"}
     base = {
         "filename": [f"clip{row:03d}.mp4" for row in range(n)],
         "label": [("REAL", "FAKE")[one] if labelled else None for one in fake],
@@ -42,6 +42,7 @@ def toy_table(n_groups=12, per_group=4, *, seed=0, labelled=True, signal=2.5, wi
         "source": [("studio", "street")[row // per_group % 2] for row in range(n)],
         "status": status,
         "error": error,
+        "reasons": reasons,
         "duration_s": [4.0] * n,
         "n_frames": [100] * n,
         "n_faces": n_faces,

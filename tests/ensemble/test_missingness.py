@@ -1,0 +1,67 @@
+"""Why a family has no number: from the table's codes, whatever the sentences of its error column are."""
+
+import json
+
+import numpy as np
+import pytest
+from toy_model import FAMILIES, toy_table
+
+from ensemble import missingness
+from ensemble.missingness import unmeasured_families
+from features.reasons import Reason
+from features.table import feature_columns
+
+
+def table_with(family, reasons, *, error="words, in any order", share=0.0):
+    """One row whose ``family`` has no cue."""
+    table = toy_table(1, 1)
+    columns = {name: np.nan for name in feature_columns(table) if name.startswith(f"{family}.")}
+    columns |= {f"{family}.valid_share": share}
+    for name, value in columns.items():
+        table = table.set_column(table.schema.get_field_index(name), name, [np.array([value], np.float32)])
+    for name, value in (("error", error), ("reasons", json.dumps(reasons))):
+        table = table.set_column(table.schema.get_field_index(name), name, [[value]])
+    return table
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("no_face", "no face was found"),
+        ("no_sound", "the clip has no sound"),
+        ("failed", "raised an error"),
+        ("not_installed", "weights are not installed"),
+        ("too_short", "too short"),
+        ("unusable", "nothing in the clip was usable"),
+    ],
+)
+def test_a_code_gives_the_reason(code, words):
+    (reasons,) = unmeasured_families(table_with("lip_sync", {"lip_sync": code, "observation": "damaged"}))
+    assert reasons.keys() == {"lip_sync"}
+    assert words in reasons["lip_sync"]
+
+
+def test_the_words_of_the_error_column_decide_nothing():
+    (reasons,) = unmeasured_families(table_with("lip_sync", {"lip_sync": "no_face"}, error="no sound; lip_sync failed"))
+    assert reasons == {"lip_sync": "no face was found"}
+
+
+def test_a_clip_that_was_not_measured_gives_its_error():
+    (reasons,) = unmeasured_families(toy_table(1, 1, without_cues=[0]))
+    assert reasons == dict.fromkeys(FAMILIES, "not a video")
+
+
+def test_of_little_that_was_usable_the_share_is_given():
+    (reasons,) = unmeasured_families(table_with("blink", {"blink": "unusable"}, share=0.12))
+    assert "12% of the clip" in reasons["blink"]
+
+
+def test_a_table_without_reasons_has_something_to_say():
+    (reasons,) = unmeasured_families(table_with("blink", {}))
+    assert reasons == {"blink": "nothing in the clip was usable for it"}
+
+
+def test_every_code_of_a_family_has_words():
+    of_clips = {"unreadable", "timeout", "out_of_memory", "crashed", "not_started", "stopped", "not_fetched"}
+    of_observations = {"damaged", "not_kept"}
+    assert missingness.SENTENCES.keys() == set(Reason) - of_clips - of_observations
