@@ -1,15 +1,6 @@
-"""Replace the forensic columns of a table by those of networks that never saw the clip's method or people.
+"""Out-of-fold columns: those of the trained families, by networks that never saw the clip's method or people.
 
-A stack fitted on columns from a network that was trained on the same clips would trust them far too much. Each
-clip of ``--folds`` is measured anew, from its observation, with the networks of its fold; other clips keep
-their columns, and so do families that are not of ``--families``: their networks saw no labelled clip. With several
-``--folds`` and ``--weights``, for instance of runs that left out methods and of runs that left out people, every clip
-comes once for each, as ``0/name``, ``1/name``: a stack fitted on both expects as many clips of known methods as of new
-ones.
-
-The voice's network has folds of its own: ``--families forensic_voice`` with the folder that its training wrote.
-A table for each run may be given, too: so those of the face networks, with the voice's folds that go with each, become
-one.
+A stack fitted on columns from a network that was trained on the same clips would trust them far too much.
 """
 
 from __future__ import annotations
@@ -36,12 +27,12 @@ FOLD_FILES = {
     "forensic_voice": "fold{}.safetensors",
 }
 """By family: what the training of a network without one fold writes."""
-LOGIT = {"forensic_voice": "logit"}  # what stands for the family in the scores; of face networks "logit_mean"
+LOGIT = {"forensic_voice": "logit"}  # column that is scored; of face networks "logit_mean"
 FACES = ("forensic_cnn", "forensic_residual")  # whose folds are those of one training
 
 
 def observation_file(folder: Path, filename: str) -> Path:
-    """Where ``extract_all.py --observations`` keeps the observation of a clip."""
+    """Where ``deepcue extract --observations`` keeps the observation of a clip."""
     return folder / f"{filename}.npz"
 
 
@@ -73,7 +64,7 @@ def out_of_fold(
     }
     for file in (file for of_fold in files.values() for file in of_fold.values()):
         if not file.is_file():
-            raise ModelError(f"{weights} lacks {file.name}; train it with make cnn, or leave its family out")
+            raise ModelError(f"{weights} lacks {file.name}; train it, or leave its family out")
     for row, filename in enumerate(tqdm(source["filename"].to_pylist(), desc="out of fold", unit="clip")):
         if filename not in fold_of:
             continue
@@ -105,10 +96,10 @@ def stacked(parts: Sequence[pa.Table]) -> pa.Table:
 
 
 def scores(measured: pa.Table, places: dict[str, folds.FoldAssignment], family: str) -> dict[str, Any]:
-    """How well the mean logit of a family does on the clips of ``places``, per source and in pairs.
+    """Scores of a family's mean logit on the clips of ``places``: :func:`training.faces.scores.summary`.
 
-    A clip counts as what the networks learned it as (a made voice over a real picture is no forgery of a picture), and
-    as its label says where that is unknown.
+    The truth is the training label (synthetic speech over a real picture is no forged picture), and the clip's label
+    where that is unknown.
     """
     from training.faces.scores import summary
 
@@ -118,12 +109,13 @@ def scores(measured: pa.Table, places: dict[str, folds.FoldAssignment], family: 
     )
     known = (
         np.isfinite(logits)
-        & np.array([one in places for one in name], dtype=bool)
+        & np.array([filename in places for filename in name], dtype=bool)
         & np.isin(label.astype(str), table.LABELS)
     )
-    learned_as = [places[one].fake for one in name[known]]
+    training_label = [places[filename].fake for filename in name[known]]
     fake = np.array(
-        [text == "FAKE" if one is None else one for one, text in zip(learned_as, label[known], strict=True)], dtype=bool
+        [text == "FAKE" if given is None else given for given, text in zip(training_label, label[known], strict=True)],
+        dtype=bool,
     )
-    source = np.array([one or "" for one in source], dtype=object)
+    source = np.array([text or "" for text in source], dtype=object)
     return summary(logits[known], fake, source[known], group[known])

@@ -1,11 +1,11 @@
-"""Average the weights of several networks of one kind into one."""
+"""Average several networks of one kind in weight space into one (a model soup)."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from training.faces.trainer import average
+from training.faces.weight_space import average_weights
 
 EXAMPLE = "deepcue average run0/final.safetensors run1/final.safetensors --out mean.safetensors"
 
@@ -18,4 +18,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    average(arguments.weights, arguments.out)
+    average_weights(arguments.weights, arguments.out)

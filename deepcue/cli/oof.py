@@ -1,7 +1,7 @@
-"""Replace the forensic columns of a table by those of networks that never saw the clip's method or people.
+"""Replace columns of the trained families by those of networks that never saw the clip's method or people.
 
 A stack fitted on columns from a network that was trained on the same clips would trust them far too much. Each
-clip of ``--folds`` is measured anew, from its observation, with the networks of its fold; other clips keep
+clip of ``--folds`` is measured again, from its observation, with the networks of its fold; other clips keep
 their columns, and so do families that are not of ``--families``: their networks saw no labelled clip. With several
 ``--folds`` and ``--weights``, for instance of runs that left out methods and of runs that left out people, every clip
 comes once for each, as ``0/name``, ``1/name``: a stack fitted on both expects as many clips of known methods as of new
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--table", type=Path, nargs="+", required=True, help="feature table: one, or one for each --folds"
     )
     parser.add_argument(
-        "--observations", type=Path, required=True, help="folder that extract_all.py --observations wrote"
+        "--observations", type=Path, required=True, help="folder that `deepcue extract --observations` wrote"
     )
     parser.add_argument(
         "--folds", type=Path, nargs="+", required=True, help="CSV of filename,fold that the training wrote"
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=list(FOLD_FILES),
         default=list(FACES),
         help="whose network learned from the clips (default: %(default)s; forensic_voice by itself, with what "
-        "training.voice.fit wrote)",
+        "`deepcue train-voice` wrote)",
     )
     parser.add_argument("--out", type=Path, required=True, help="table to write")
 

@@ -1,11 +1,11 @@
-"""Scores of held-out stills, pooled over runs that held out different people, with 95 % intervals over groups."""
+"""Scores of held-out stills, pooled over runs that held out different folds, with 95 % intervals over groups."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from training.faces.stills_scores import _read, lines
+from training.faces.stills_scores import read, summary_lines
 
 EXAMPLE = "deepcue still-scores run1/base.stills.csv run2/base.stills.csv"
 
@@ -17,4 +17,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    print("\n".join(lines(_read(arguments.files))))
+    print("\n".join(summary_lines(read(arguments.files))))

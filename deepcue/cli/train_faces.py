@@ -1,22 +1,29 @@
-"""Train the forensic network: a base on stills and made forgeries, then fine-tuning on frames of clips.
+"""Train the networks that judge faces: a base without labelled clips, then fine-tuning on frames of clips.
 
-    python -m training.faces.schedule --stills DIR --faces FILE --clips MANIFEST --out artifacts/cnn --minutes 90
+Phases: ``base``, and ``residual``, which goes on from it on high-pass residuals, see no labelled clip; ``fold0``.. and
+``residual_fold0``.. go on from them and each leave one fold of the clips out (unseen manipulations and identities; with
+``--leave-out people``, unseen identities); ``final`` and ``residual_final`` see all. The weights of these are
+interpolated half way with those that they started from (WiSE-FT). Each phase prints its scores on what it did not see.
 
-Phases: ``base``, and ``residual``, which goes on from it on high-passed pictures, see no labelled clip; ``fold0``.. and
-``residual_fold0``.. go on from them and each leave one fold of the clips out (no method and no person of it was seen;
-with ``--leave-out people``, no person); ``final`` and ``residual_final`` see all. What these write is halfway, in
-weight space, between before and after. A killed run goes on where its last checkpoint was when started again with
-``--resume``. Progress goes to stderr and to ``<out>/<phase>.csv``. Four more commands use what was trained: ``python -m
-training.faces.schedule oof --help``, ``scores --help``, ``stills --help`` and ``average --help``.
+The manifest of ``--clips`` needs the columns filename, label and group, and of FAKE clips method (what made it; what
+stands before its first underscore is its family) and fake_part (picture, voice, or picture and voice). Clips lie beside
+the manifest, or in a folder files, videos or clips there.
+
+``--minutes`` estimates how many steps each phase gets from a few timed ones, and says the number; ``--steps`` sets it:
+the same steps, data and seed give the same weights. An interrupted run goes on with ``--resume`` as if it had not
+stopped. Progress goes to stderr and to ``<out>/<phase>.csv``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import logging
 from pathlib import Path
 
 from deepcue.cli import common
-from training.faces.schedule import PHASES, train
+from training.faces.data import LEAVE_OUT, FaceTraining
+from training.faces.schedule import MINUTES, PHASE_NAMES, train
 
 EXAMPLE = "deepcue train-faces --stills stills/ --faces faces.parquet --clips manifest.csv --out artifacts/cnn"
 
@@ -25,23 +32,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--stills", type=Path, required=True, help="folder of Parquet files of labelled stills")
     parser.add_argument("--faces", type=Path, required=True, help="Parquet file of real faces")
-    parser.add_argument("--clips", type=Path, required=True, help="CSV manifest of labelled clips")
+    parser.add_argument("--clips", type=Path, required=True, help="CSV manifest of labelled clips; see above")
     parser.add_argument("--out", type=Path, default=Path("artifacts/cnn"), help="folder of weights, logs and cache")
-    parser.add_argument("--minutes", type=float, default=120.0, help="for all phases together (default 120)")
-    parser.add_argument(
-        "--phases", default=",".join(phase.name for phase in PHASES), help="comma-separated, of: %(default)s"
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
+        "--minutes",
+        type=common.positive_number,
+        default=MINUTES,
+        help="about how long all phases together may take (default: %(default)g)",
     )
+    length.add_argument("--steps", type=common.positive_int, help="steps of each phase, in place of --minutes")
+    parser.add_argument("--phases", default=",".join(PHASE_NAMES), help="comma-separated, of: %(default)s")
     parser.add_argument(
         "--leave-out",
-        choices=("methods", "people"),
-        default="methods",
+        choices=LEAVE_OUT,
+        default=LEAVE_OUT[0],
         help="what no two folds share: people, or methods as well (default)",
     )
     parser.add_argument(
         "--hold-out",
-        type=_part,
+        type=_fold,
         metavar="K/N",
-        help="hold out part K of N of the stills' people, not the usual few: N runs judge the recipe on all of them",
+        help="hold out fold K of N of the stills' identities, not the usual few; N runs give a cross-validated score",
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches (default 0: this one)")
@@ -52,12 +64,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    train(arguments)
+    logging.getLogger("training").setLevel(logging.INFO)  # how many steps fit into the minutes
+    settings = FaceTraining(
+        stills=arguments.stills,
+        faces=arguments.faces,
+        clips=arguments.clips,
+        out=arguments.out,
+        leave_out=arguments.leave_out,
+        hold_out=arguments.hold_out,
+        start=arguments.start,
+        seed=arguments.seed,
+        device=arguments.device,
+        workers=arguments.workers,
+        resume=arguments.resume,
+    )
+    phases = common.names(arguments.phases)
+    for result in train(settings, phases=phases, minutes=arguments.minutes, steps=arguments.steps):
+        print(json.dumps(result), flush=True)
 
 
-def _part(text: str) -> tuple[int, int]:
+def _fold(text: str) -> tuple[int, int]:
     """``"1/3"`` as (1, 3)."""
-    part, _, parts = text.partition("/")
-    if not (part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts) >= 2):
+    fold, _, folds = text.partition("/")
+    if not (fold.isdigit() and folds.isdigit() and 1 <= int(fold) <= int(folds) >= 2):
         raise argparse.ArgumentTypeError(f"{text!r} is not K/N, as 1/3")
-    return int(part), int(parts)
+    return int(fold), int(folds)

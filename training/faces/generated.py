@@ -1,4 +1,4 @@
-"""Faces that published networks draw, made once and cached: half an hour on one core.
+"""Faces that published networks generate, made once and cached: half an hour on one core.
 
 Most are real faces of the stills, the face sets and the REAL clips, regenerated
 (:mod:`forge.images.super_resolution`), with the real one as ``original``; the others are GAN-generated identities
@@ -13,22 +13,29 @@ from typing import Any
 import cv2
 import numpy as np
 
+from features.errors import DatasetError
 from forge.images.face_generator import FaceGenerator
 from forge.images.super_resolution import WEIGHTS, Enhancer, regenerate
 from training import manifest
 from training.faces import index
-from training.faces.batches import Pool, picture_key
+from training.faces.pools import Pool, picture_key
 
-N_REDRAWN, N_GENERATED = 4000, 1000
-POOL_SHARES = {"stills": 0.4, "faces": 0.4, "clips": 0.2}  # of the faces drawn anew
+VERSION = 1  # of the code that generates: another one makes the cache again
+N_REGENERATED, N_NEW_IDENTITIES = 4000, 1000
+POOL_SHARES = {"stills": 0.4, "faces": 0.4, "clips": 0.2}  # of the faces that are regenerated
 SIDE_PX = (360, 1024)  # to which portraits are reduced
 
 
 def rows(stills: Pool, faces: Pool, clips: Pool, *, out: frozenset[str], seed: int = 0) -> Iterator[dict[str, Any]]:
     """Rows of :data:`training.faces.index.SCHEMA`; none is made from a still of the groups ``out``.
 
-    ``original`` names the real picture (:func:`training.faces.batches.picture_key` for a frame of a clip), so that a
-    batch can leave out what was drawn from clips that are held out.
+    ``original`` names the real picture (:func:`training.faces.pools.picture_key` for a frame of a clip), so that a
+    batch can leave out what was regenerated from clips that are held out.
+
+    Raises
+    ------
+    DatasetError
+        One of the pools holds no real face.
     """
     rng = np.random.default_rng(seed)
     reals = (
@@ -36,8 +43,18 @@ def rows(stills: Pool, faces: Pool, clips: Pool, *, out: frozenset[str], seed: i
         (faces, _by(faces.source, np.arange(len(faces)))),
         (clips, _by(clips.key, np.flatnonzero(~clips.fake))),
     )
-    yield from manifest.progress(_redrawn(reals, rng), "faces drawn anew", N_REDRAWN)
-    yield from manifest.progress(_generated(rng), "faces of nobody", N_GENERATED)
+    for name, (_, parts) in zip(POOL_SHARES, reals, strict=True):
+        if not sum(map(len, parts)):
+            raise DatasetError(f"the {name} hold no real face that may be trained on; give REAL ones, too")
+    yield from manifest.progress(_regenerated(reals, rng), "regenerated faces", N_REGENERATED)
+    yield from manifest.progress(_new_identities(rng), "generated identities", N_NEW_IDENTITIES)
+
+
+def identity(pools: str, seed: int) -> str:
+    """Identity of :func:`rows`, for :func:`training.faces.index.cached`; ``pools`` is that of what it is made from."""
+    networks = sorted((name, weights.share) for name, weights in WEIGHTS.items())
+    settings = [VERSION, N_REGENERATED, N_NEW_IDENTITIES, POOL_SHARES, SIDE_PX, networks]
+    return manifest.digest("generated", settings, pools, seed)
 
 
 def _by(names: Any, chosen: Any) -> list[Any]:
@@ -45,25 +62,25 @@ def _by(names: Any, chosen: Any) -> list[Any]:
     return [chosen[names[chosen] == name] for name in sorted(set(names[chosen]))]
 
 
-def _redrawn(reals: Any, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+def _regenerated(reals: Any, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
     enhancers = [Enhancer(name) for name in WEIGHTS]
     shares = np.array([weights.share for weights in WEIGHTS.values()])
-    for number in range(N_REDRAWN):
+    for number in range(N_REGENERATED):
         pool, parts = reals[int(rng.choice(len(reals), p=list(POOL_SHARES.values())))]
         row = int(rng.choice(parts[int(rng.integers(len(parts)))]))
         image, box, _ = pool.face(row, with_landmarks=False)
         enhancer = enhancers[int(rng.choice(len(enhancers), p=shares / shares.sum()))]
-        drawn = index.encode_jpeg(regenerate(image, box, enhancer, rng))
+        jpeg = index.encode_jpeg(regenerate(image, box, enhancer, rng))
         original = picture_key(pool, row) if pool is reals[-1][0] else str(pool.key[row])
         names = (f"{enhancer.name} {number}", 0, True, str(pool.group[row]), enhancer.name, original)
-        yield index.face_row(*names, box, None, drawn)
+        yield index.face_row(*names, box, None, jpeg)
 
 
-def _generated(rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+def _new_identities(rng: np.random.Generator) -> Iterator[dict[str, Any]]:
     generator, finder = FaceGenerator(), index.Finder()
-    for number in range(N_GENERATED):
+    for number in range(N_NEW_IDENTITIES):
         side = int(rng.integers(*SIDE_PX))
         image = np.asarray(cv2.resize(generator(rng), (side, side), interpolation=cv2.INTER_AREA), np.uint8)
         image, box, points = index.cut_face(image, *finder.still(image, with_landmarks=True))
-        key = f"nobody {number}"
+        key = f"generated {number}"
         yield index.face_row(key, 0, True, key, "mobilestylegan", "", box, points, index.encode_jpeg(image))

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from extract.dataset import Clip
+from extract.dataset import Clip, label_of
 from features.errors import ClipError, DatasetError
 from training.manifest import clips_digest, digest, forged_picture, origin, progress
 
@@ -31,6 +31,7 @@ MAX_SECONDS = 20.0  # of a clip that faces are taken from
 CROP_SCALE = 1.6  # as observations store faces, so that training and prediction cut the same square
 CROP_PX = 288
 JPEG_QUALITY = 95
+STILLS_COLUMNS = ("video", "label", "original", "group", "jpeg")
 STILL_PX = 224
 STILL_SHARE = 0.75  # of a still's side: BlazeFace's box where it finds the face, median of 200
 
@@ -93,7 +94,7 @@ def _read_cache(file: Path, identity: str) -> pa.Table | None:
 def faces_identity(file: Path) -> str:
     """Identity of the rows of :func:`faces_rows`."""
     try:
-        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        content = _content(file)
     except OSError as error:
         raise DatasetError(f"{file} can't be read ({error}); give the Parquet file of real faces") from error
     return digest("faces", _settings(), content)
@@ -117,19 +118,23 @@ def stills(folder: Path) -> pa.Table:
     Raises
     ------
     DatasetError
-        The folder holds no Parquet file.
+        The folder holds no Parquet file, a column is missing, or a label is neither REAL nor FAKE.
     """
-    files = sorted(folder.glob("*.parquet"))
-    if not files:
-        raise DatasetError(f"{folder} holds no Parquet file of stills; give the folder of dfdc_faces with --stills")
-    table = pa.concat_tables(pq.read_table(file) for file in files)
+    files = _stills_files(folder)
+    try:
+        table = pa.concat_tables(pq.read_table(file, columns=list(STILLS_COLUMNS)) for file in files)
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"{folder}: stills need the columns {', '.join(STILLS_COLUMNS)} ({error})") from error
+    labels = [label_of(label, str(folder)) for label in table["label"].to_pylist()]
+    if None in labels:
+        raise DatasetError(f"{folder}: a still has no label; training needs REAL or FAKE for each")
     low, high = STILL_PX * (1 - STILL_SHARE) / 2, STILL_PX * (1 + STILL_SHARE) / 2
     n = table.num_rows
     return pa.table(
         {
             "key": table["video"],
             "frame": np.zeros(n, np.int32),
-            "fake": np.asarray(table["label"].to_numpy(zero_copy_only=False) == "FAKE", np.int8),
+            "fake": np.array([label == "FAKE" for label in labels], np.int8),
             "group": table["group"].cast(pa.string()),
             "source": ["stills"] * n,
             "original": table["original"],
@@ -138,6 +143,22 @@ def stills(folder: Path) -> pa.Table:
             "jpeg": table["jpeg"],
         }
     ).cast(SCHEMA)
+
+
+def stills_identity(folder: Path) -> str:
+    """Identity of the table of :func:`stills`."""
+    return digest("stills", _settings(), [_content(file) for file in _stills_files(folder)])
+
+
+def _stills_files(folder: Path) -> list[Path]:
+    files = sorted(folder.glob("*.parquet"))
+    if not files:
+        raise DatasetError(f"{folder} holds no Parquet file of stills; give the folder that holds them")
+    return files
+
+
+def _content(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def faces_rows(file: Path) -> Iterator[dict[str, Any]]:

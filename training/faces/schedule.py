@@ -1,38 +1,37 @@
-"""Train the forensic network: a base on stills and made forgeries, then fine-tuning on frames of clips.
-
-    python -m training.faces.schedule --stills DIR --faces FILE --clips MANIFEST --out artifacts/cnn --minutes 90
-
-Phases: ``base``, and ``residual``, which goes on from it on high-passed pictures, see no labelled clip; ``fold0``.. and
-``residual_fold0``.. go on from them and each leave one fold of the clips out (no method and no person of it was seen;
-with ``--leave-out people``, no person); ``final`` and ``residual_final`` see all. What these write is halfway, in
-weight space, between before and after. A killed run goes on where its last checkpoint was when started again with
-``--resume``. Progress goes to stderr and to ``<out>/<phase>.csv``. Four more commands use what was trained: ``python -m
-training.faces.schedule oof --help``, ``scores --help``, ``stills --help`` and ``average --help``.
-"""
+"""The phases of the face networks' training, and the run through them."""
 
 from __future__ import annotations
 
-import argparse
-import json
+import contextlib
 import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from features.errors import InputError
 from training import folds
 from training.faces.batches import Mix
-from training.faces.trainer import Data, Phase, Run
+from training.faces.data import Data, FaceTraining
+from training.faces.trainer import Phase, Trainer, checkpoint_file, read_checkpoint, seconds_per_step
 
 logger = logging.getLogger(__name__)
 
-UNLABELLED = Mix(labels=6, made=6, clips=0, drawn=4)
-FINE = Mix(labels=4, made=3, clips=7, drawn=2)
+UNLABELLED = Mix(stills=6, pseudo_fakes=6, clips=0, generated=4)
+FINE = Mix(stills=4, pseudo_fakes=3, clips=7, generated=2)
+MINUTES = 120.0
 
 
-def _on_clips(start: str, prefix: str, share: float, front: str) -> list[Phase]:
+def _on_clips(start: str, prefix: str, share: float, representation: str) -> list[Phase]:
     """Fine-tuning of one network on frames of clips: without each fold, then on all."""
     left_out: list[int | None] = [*range(folds.N_FOLDS), None]
     return [
         Phase(
-            f"{prefix}{'final' if fold is None else f'fold{fold}'}", share, 4e-4, FINE, fold, front=front, start=start
+            f"{prefix}{'final' if fold is None else f'fold{fold}'}",
+            share,
+            rate=4e-4,
+            mix=FINE,
+            left_out=fold,
+            input_representation=representation,
+            start=start,
         )
         for fold in left_out
     ]
@@ -41,24 +40,93 @@ def _on_clips(start: str, prefix: str, share: float, front: str) -> list[Phase]:
 PHASES = (
     Phase("base", 0.28, 1e-3, UNLABELLED, start=""),
     *_on_clips("base", "", 0.08, "rgb"),
-    Phase("residual", 0.2, 1e-3, UNLABELLED, front="residual"),
+    Phase("residual", 0.2, 1e-3, UNLABELLED, input_representation="residual"),
     *_on_clips("residual", "residual_", 0.05, "residual"),
 )
+PHASE_NAMES = tuple(phase.name for phase in PHASES)
 
 
-def train(options: argparse.Namespace) -> None:
-    """Run the phases asked for; each writes ``<phase>.safetensors``."""
+def train(
+    settings: FaceTraining,
+    *,
+    phases: Sequence[str] = PHASE_NAMES,
+    minutes: float = MINUTES,
+    steps: int | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Train phase after phase, in the order of :data:`PHASES`; each writes ``<phase>.safetensors``.
+
+    Parameters
+    ----------
+    phases
+        Names of those to train; one that goes on from another needs the weights of that one.
+    minutes
+        About how long all of :data:`PHASES` together may take: from a few steps it is estimated how many a phase
+        gets. The same number of steps repeats a run, on any machine; the same minutes do not.
+    steps
+        Steps of each phase, in place of ``minutes``.
+
+    Yields
+    ------
+    dict
+        After each phase its name, steps and scores. A phase that an interrupted run left unfinished is resumed with the
+        number of steps that its checkpoint names.
+
+    Raises
+    ------
+    InputError
+        Data, weights or a checkpoint can't be used; before the first phase where that can be known.
+    """
+    if unknown := set(phases) - set(PHASE_NAMES):
+        raise InputError(f"no phase is called {min(unknown)!r}; known are {', '.join(PHASE_NAMES)}")
+    wanted = [phase for phase in PHASES if phase.name in phases and not _is_done(phase, settings)]
+    data = Data(settings)
+    for phase in wanted:
+        if phase.mix.clips:
+            data.check_clips(phase.left_out)
+    settings.out.mkdir(parents=True, exist_ok=True)
+    folds.write(settings.out / "clip_folds.csv", data.assignments)
+    for phase in wanted:
+        with _torch_as_it_was():
+            n_steps = _number_of_steps(phase, data, settings, minutes=minutes, steps=steps)
+            trainer = Trainer(phase, data, settings, steps=n_steps)
+            trainer.go()
+            result = {"phase": phase.name, "steps": n_steps, **trainer.scores()}
+        yield result
+
+
+def _is_done(phase: Phase, settings: FaceTraining) -> bool:
+    return settings.resume and (settings.out / f"{phase.name}.safetensors").exists()
+
+
+def _number_of_steps(phase: Phase, data: Data, settings: FaceTraining, *, minutes: float, steps: int | None) -> int:
+    """As asked for; else as an interrupted run stored it; else what fits into the minutes."""
+    if steps is not None:
+        return steps
+    checkpoint = checkpoint_file(settings, phase)
+    if settings.resume and checkpoint.exists():
+        return int(read_checkpoint(checkpoint)["steps"])
+    seconds = seconds_per_step(phase, data, settings)
+    estimated = max(1, round(60 * minutes * phase.share / seconds))
+    logger.info(
+        "%s: %d steps fit into %.1f minutes (%.2f s each); --steps %d repeats this phase",
+        phase.name,
+        estimated,
+        minutes * phase.share,
+        seconds,
+        estimated,
+    )
+    return estimated
+
+
+@contextlib.contextmanager
+def _torch_as_it_was() -> Iterator[None]:
+    """One thread, so that sums are taken in one order; then threads and random numbers of the caller again."""
     import torch
 
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    options.out.mkdir(parents=True, exist_ok=True)
-    wanted = options.phases.split(",")
-    if unknown := set(wanted) - {phase.name for phase in PHASES}:
-        raise InputError(f"--phases names {sorted(unknown)[0]!r}; known are {', '.join(p.name for p in PHASES)}")
-    data = Data(options)
-    for phase in PHASES:
-        if phase.name not in wanted or (options.resume and (options.out / f"{phase.name}.safetensors").exists()):
-            continue
-        started = Run(phase, data, options)
-        started.go()
-        print(json.dumps({"phase": phase.name, **started.measured()}))
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        torch.set_num_threads(threads)

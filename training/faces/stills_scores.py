@@ -1,4 +1,4 @@
-"""Scores of the forensic network on stills of people whom it never saw; parts that several runs held out are pooled."""
+"""Scores of a face network on stills of unseen identities; folds that several runs held out are pooled."""
 
 from __future__ import annotations
 
@@ -12,48 +12,67 @@ from numpy.typing import NDArray
 
 from ensemble import metrics
 from features.errors import DatasetError
-from training.faces import batches, scores
+from training.faces import pools, scores
 
 COLUMNS = ("key", "group", "fake", "original", "logit")
 
 
 def measure(
-    predict: scores.Predict, pool: batches.Pool, rows: NDArray[np.int64], size: int, file: Path
+    predict: scores.Predict, pool: pools.Pool, rows: NDArray[np.int64], size: int, file: Path
 ) -> dict[str, float]:
-    """Scores of some stills of a pool; their logits go to a CSV file, for :func:`main`."""
-    logits = predict(batches.crops_of(pool, rows, size))
+    """Scores of some stills of a pool; their logits go to a CSV file, for :func:`read`."""
+    logits = predict(pools.crops_of(pool, rows, size))
     with file.open("w", newline="", encoding="utf-8") as out:
         table = csv.writer(out)
         table.writerow(COLUMNS)
         for row, logit in zip(rows, logits, strict=True):
             table.writerow((pool.key[row], pool.group[row], int(pool.fake[row]), pool.original[row], f"{logit:.4f}"))
     found = scores.rounded(logits, pool.fake[rows])
-    right = _right_order(pool.key[rows], pool.original[rows], pool.fake[rows], logits)
-    return found | {"paired": round(float(np.nanmean(right)), 4) if np.isfinite(right).any() else float("nan")}
+    right = forgeries_in_order(pool.key[rows], pool.original[rows], pool.fake[rows], logits)
+    return found | {
+        "forgeries_in_order": round(float(np.nanmean(right)), 4) if np.isfinite(right).any() else float("nan")
+    }
 
 
-def lines(columns: dict[str, NDArray[Any]]) -> list[str]:
-    """AUC, log loss, Brier score, ECE, and pairs in the right order: a FAKE with its original."""
-    from scipy.special import expit
+def summary_lines(columns: dict[str, NDArray[Any]]) -> list[str]:
+    """AUC, log loss, Brier score, ECE, and forgeries that score above their original, as text with 95 % intervals.
 
+    Parameters
+    ----------
+    columns
+        What :func:`read` returns.
+    """
     z, y = columns["logit"], columns["fake"].astype(np.int64)
-    p = expit(z)
+    p = scores.probabilities(z)
     number = np.unique(columns["group"], return_inverse=True)[1]
-    right = _right_order(columns["key"], columns["original"], columns["fake"], z)
+    right = forgeries_in_order(columns["key"], columns["original"], columns["fake"], z)
     paired = np.isfinite(right)
-    scores: dict[str, Callable[[NDArray[np.float64]], float]] = {
+    measures: dict[str, Callable[[NDArray[np.float64]], float]] = {
         "AUC": lambda w: metrics.auc(y, z, w),
         "log loss": lambda w: metrics.log_loss(y, p, w),
         "Brier": lambda w: metrics.brier(y, p, w),
         "ECE": lambda w: metrics.ece(y, p, w),
-        "pairs": lambda w: float(np.average(right[paired], weights=w[paired])) if w[paired].any() else float("nan"),
+        "in order": lambda w: float(np.average(right[paired], weights=w[paired])) if w[paired].any() else float("nan"),
     }
-    found = metrics.with_intervals(scores, number)
-    head = f"{len(y)} stills ({int(y.sum())} FAKE) of {number.max() + 1} groups, {int(paired.sum())} pairs"
-    return [head, *(f"{name:10s}{s.value:.3f} [{s.low:.3f}, {s.high:.3f}]" for name, s in found.items())]
+    found = metrics.with_intervals(measures, number)
+    n_pairs = int(paired.sum())
+    head = (
+        f"{len(y)} stills ({int(y.sum())} FAKE) of {number.max() + 1} groups, {n_pairs} forgeries with their original"
+    )
+    return [
+        head,
+        *(f"{name:10s}{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]" for name, score in found.items()),
+    ]
 
 
-def _read(files: Sequence[Path]) -> dict[str, NDArray[Any]]:
+def read(files: Sequence[Path]) -> dict[str, NDArray[Any]]:
+    """Columns of the files that :func:`measure` wrote, one below the other.
+
+    Raises
+    ------
+    DatasetError
+        A file is something else, or a still appears twice.
+    """
     rows: list[tuple[str, ...]] = []
     for file in files:
         try:
@@ -63,18 +82,18 @@ def _read(files: Sequence[Path]) -> dict[str, NDArray[Any]]:
             raise DatasetError(f"{file}: no logits of stills ({error}); give what a training run wrote") from error
     if not rows:
         raise DatasetError(f"{files[0]}: no stills in it; give what a training run wrote")
-    key, group, fake, original, logit = (np.array(one, dtype=object) for one in zip(*rows, strict=True))
+    key, group, fake, original, logit = (np.array(column, dtype=object) for column in zip(*rows, strict=True))
     if len(set(key)) < len(key):
-        raise DatasetError(f"{files[-1]}: some stills are in two files; give runs that held out different people")
+        raise DatasetError(f"{files[-1]}: some stills are in two files; give runs that held out different folds")
     return {"key": key, "group": group.astype(str), "fake": fake == "1", "original": original} | {
         "logit": logit.astype(np.float64)
     }
 
 
-def _right_order(
+def forgeries_in_order(
     key: NDArray[Any], original: NDArray[Any], fake: NDArray[np.bool_], logits: NDArray[Any]
 ) -> NDArray[np.float64]:
     """[n] 1 where a forgery's logit is above its original's, else 0; NaN for a REAL and where no original is here."""
-    of = dict(zip(key, logits, strict=True))
-    above = [float(logit > of.get(one, np.nan)) for one, logit in zip(original, logits, strict=True)]
-    return np.where(fake & np.array([one in of for one in original]), above, np.nan)
+    logit_of = dict(zip(key, logits, strict=True))
+    above = [float(logit > logit_of.get(name, np.nan)) for name, logit in zip(original, logits, strict=True)]
+    return np.where(fake & np.array([name in logit_of for name in original]), above, np.nan)

@@ -1,11 +1,11 @@
-"""What the voice model learns from: sounds of labelled clips, as they are, and as codecs and rooms leave them."""
+"""What the voice model is trained on: sounds of labelled clips, as they are, and as codecs and rooms leave them."""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ SILENCE = 1e-4  # peak, of full scale 1
 
 @dataclass(frozen=True)
 class Voice:
-    """One sound: ``method`` of a made voice, empty for a recording; ``group`` the people and their source."""
+    """One sound: ``method`` of synthetic speech, empty for bona fide; ``group`` the people and their source."""
 
     name: str
     method: str
@@ -36,8 +36,13 @@ class Voice:
     """[k] at 16 kHz."""
 
     @property
+    def synthetic(self) -> bool:
+        """True when a method made it."""
+        return bool(self.method)
+
+    @property
     def generator(self) -> str:
-        """The family of methods that made it; empty for a recording."""
+        """The family of methods that made it; empty for bona fide speech."""
         return method_family(self.method)
 
 
@@ -49,17 +54,22 @@ class Cues:
     voice: NDArray[np.int64]
 
 
-def from_clips(manifest: Path) -> list[Voice]:
-    """Voices of a manifest's clips: REAL ones, and FAKE ones whose ``fake_part`` names the voice.
+def voices_of(data: str | os.PathLike[str]) -> list[Voice]:
+    """Voices of a data set's clips: REAL ones, and FAKE ones whose ``fake_part`` names the voice.
 
-    Clips with a forged picture alone are left out: some talking heads are driven by a made voice, and none says so.
+    Clips with a forged picture alone are left out: some talking heads are driven by synthetic speech, and none says so.
+
+    Raises
+    ------
+    DatasetError
+        As :func:`training.manifest.training_clips`.
     """
     from av import FFmpegError
 
     from forge.clips.audio_codec import read_sound
 
-    voices = []
-    for clip in progress(training_clips(manifest), "sound"):
+    voices: list[Voice] = []
+    for clip in progress(training_clips(data), "sound"):
         synthetic = "voice" in clip.forged
         if clip.label == "FAKE" and not synthetic:
             continue
@@ -76,13 +86,13 @@ def from_clips(manifest: Path) -> list[Voice]:
 
 
 def measured(voices: Sequence[Voice], *, jobs: int, seed: int) -> Cues:
-    """Cues of every voice, the first row of each the sound as it is, and of what codecs and damage made of it."""
+    """Cues of every voice, the first row of each the sound as it is, and of it after codecs and damage."""
     from joblib import Parallel, delayed
 
-    recorded = [voice.sound for voice in voices if not voice.method]
+    bona_fide = [voice.sound for voice in voices if not voice.synthetic]
     rng = np.random.default_rng(seed)
     tasks = [
-        delayed(_measured)(voice, recorded[rng.integers(len(recorded))], seed + number)
+        delayed(_measured)(voice, bona_fide[rng.integers(len(bona_fide))], seed + number)
         for number, voice in enumerate(voices)
     ]
     done = list(progress(Parallel(jobs, return_as="generator")(tasks), "cues", len(tasks)))

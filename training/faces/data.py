@@ -1,0 +1,161 @@
+"""What a training run of the face networks is made from: settings, pools, held-out groups and folds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import DatasetError, InputError
+from training import folds, manifest
+from training.faces import index
+from training.faces.batches import Batches, Mix, Sources
+from training.faces.pools import Pool
+
+HOLDOUT_SEED = 0  # one choice for all runs: one that starts from another may not learn what that one held out
+LEAVE_OUT = ("methods", "people")
+
+
+@dataclass(frozen=True)
+class FaceTraining:
+    """Data, folder and settings of a training run.
+
+    Raises
+    ------
+    InputError
+        ``leave_out`` is something else.
+    """
+
+    stills: Path
+    """Folder of Parquet files of labelled stills: :func:`training.faces.index.stills`."""
+    faces: Path
+    """Parquet file of real faces: :func:`training.faces.index.faces_rows`."""
+    clips: Path
+    """Manifest of labelled clips: :func:`training.manifest.training_clips`."""
+    out: Path
+    """Folder of weights, logs, checkpoints and cached faces."""
+    leave_out: str = "methods"
+    """What no two folds share: ``"people"``, or ``"methods"`` as well."""
+    hold_out: tuple[int, int] | None = None
+    """(K, N): the K-th of N folds of the stills' identities is held out, counted from 1; None: a few of them."""
+    start: Path | None = None
+    """Weights that the first phase starts from; None: those of ImageNet."""
+    seed: int = 0
+    device: str = "cpu"
+    workers: int = 0
+    """Processes that make batches; results do not depend on it."""
+    resume: bool = False
+    """Go on from the checkpoints in ``out``; phases whose weights are there are done."""
+
+    def __post_init__(self) -> None:
+        if self.leave_out not in LEAVE_OUT:
+            raise InputError(f"leave_out is {self.leave_out!r}; it can be {' or '.join(LEAVE_OUT)}")
+
+
+class Data:
+    """Pools, held-out groups and folds; faces of clips are read, and faces generated, when a phase first needs them.
+
+    Attributes
+    ----------
+    stills, faces : Pool
+    out : frozenset of str
+        Groups of stills that no phase trains on.
+    fold_of : dict
+        Fold of each clip by filename.
+
+    Raises
+    ------
+    InputError
+        A file is missing, or lacks what training needs.
+    """
+
+    def __init__(self, settings: FaceTraining) -> None:
+        self._settings = settings
+        self._clips = manifest.training_clips(settings.clips)
+        self.fold_of = folds.assign_folds(self._clips, whole_methods=settings.leave_out == "methods")
+        self.stills = Pool(index.stills(settings.stills))
+        self._faces_identity = index.faces_identity(settings.faces)
+        self.faces = self._cached("faces", index.faces_rows(settings.faces), self._faces_identity)
+        self.out = (
+            folds.groups_of_fold(self.stills.group, *settings.hold_out)
+            if settings.hold_out
+            else folds.holdout_groups(self.stills.group, HOLDOUT_SEED)
+        )
+
+    def _cached(self, name: str, rows: Iterator[dict[str, Any]], identity: str) -> Pool:
+        return Pool(index.cached(self._settings.out / "cache" / f"{name}.parquet", rows, identity))
+
+    @property
+    def assignments(self) -> dict[str, folds.FoldAssignment]:
+        """Fold and training label of each clip: whether its picture is forged."""
+        return {
+            clip.filename: folds.FoldAssignment(self.fold_of[clip.filename], manifest.forged_picture(clip))
+            for clip in self._clips
+        }
+
+    @cached_property
+    def identity(self) -> str:
+        """Digest of data and settings on which a trained network depends."""
+        return manifest.digest(self._pools_identity, self._settings.leave_out, self._settings.seed)
+
+    @cached_property
+    def _pools_identity(self) -> str:
+        stills = index.stills_identity(self._settings.stills)
+        return manifest.digest(stills, self._faces_identity, index.clips_identity(self._clips), sorted(self.out))
+
+    @cached_property
+    def clips(self) -> Pool:
+        """Frames of the clips."""
+        return self._cached("clips", index.clips_rows(self._clips), index.clips_identity(self._clips))
+
+    @cached_property
+    def transcoded(self) -> Pool:
+        """Frames of the clips after re-encoding."""
+        from training.faces import recompressed
+
+        seed = self._settings.seed
+        rows = recompressed.rows(self._clips, seed)
+        return self._cached("transcoded", rows, recompressed.identity(self._clips, seed))
+
+    @cached_property
+    def generated(self) -> Pool:
+        """Faces that published networks generated or regenerated."""
+        from training.faces import generated
+
+        seed = self._settings.seed
+        rows = generated.rows(self.stills, self.faces, self.clips, out=self.out, seed=seed)
+        return self._cached("generated", rows, generated.identity(self._pools_identity, seed))
+
+    def batches(self, mix: Mix, *, left_out: int | None, size: int) -> Batches:
+        """Batches of a mix, without the clips of the fold ``left_out``."""
+        clips, transcoded = (self.clips, self.transcoded) if mix.clips else (None, None)
+        generated = self.generated if mix.generated else None
+        sources = Sources(self.stills, self.faces, clips, transcoded, generated)
+        left = frozenset(key for key, fold in self.fold_of.items() if fold == left_out)
+        return Batches(sources, out=self.out, left_out=left, mix=mix, seed=self._settings.seed, size=size)
+
+    def holdout_rows(self) -> NDArray[np.int64]:
+        """Rows of the held-out stills."""
+        return np.flatnonzero([group in self.out for group in self.stills.group])
+
+    def check_clips(self, left_out: int | None) -> None:
+        """Refuse clips of which none, or none without the fold ``left_out``, is REAL or FAKE, before hours of work.
+
+        Raises
+        ------
+        DatasetError
+            One of the classes is missing.
+        """
+        kept = {forged.fake for forged in self.assignments.values() if forged.fold != left_out}
+        if kept != {False, True}:
+            lacking = "no forged picture" if True not in kept else "no real picture"
+            where = "" if left_out is None else f" without fold {left_out}"
+            raise DatasetError(
+                f"{self._settings.clips}: {lacking} to train on{where}; give clips of more groups and methods, "
+                "or only phases that need no clips"
+            )

@@ -1,0 +1,44 @@
+"""How the weights of a face network move: optimiser, learning rate and moving average."""
+
+from __future__ import annotations
+
+from typing import Any
+
+WEIGHT_DECAY = 0.02
+EMA_DECAY = 0.995
+WARM_UP_STEPS, WARM_UP_SHARE = 50, 0.1  # steps of the warm-up, and the share of a phase that it takes at most
+LOWEST_RATE = 0.01  # of the highest, at the end of the cosine
+
+
+def optimiser(net: Any, rate: float) -> Any:
+    """AdamW with weight decay for matrices and kernels alone, not for batch norm and biases."""
+    import torch
+
+    decayed = [p for p in net.parameters() if p.ndim > 1]
+    plain = [p for p in net.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=rate)
+
+
+def learning_rates(optimiser: Any, steps: int) -> Any:
+    """Linear warm-up from near zero to the optimiser's rate, then half a cosine down to ``LOWEST_RATE`` of it."""
+    from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
+
+    warm_up = max(1, min(WARM_UP_STEPS, round(WARM_UP_SHARE * steps)))
+    rate = optimiser.param_groups[0]["lr"]
+    parts = [
+        LinearLR(optimiser, start_factor=1 / (warm_up + 1), total_iters=warm_up),
+        CosineAnnealingLR(optimiser, max(1, steps - warm_up), eta_min=LOWEST_RATE * rate),
+    ]
+    return SequentialLR(optimiser, parts, milestones=[warm_up])
+
+
+def moving_average(mean: Any, new: Any, n_averaged: Any) -> Any:
+    """Exponential moving average whose decay grows to ``EMA_DECAY``, so that the start is soon forgotten.
+
+    Torch's own ``get_ema_avg_fn`` has one decay for all steps; counts of batches are copied.
+    """
+    if not mean.is_floating_point():
+        return new
+    n = int(n_averaged)
+    return mean.lerp(new, 1 - min(EMA_DECAY, (1 + n) / (10 + n)))
