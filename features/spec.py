@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 import features.families
 from features.errors import InputError
 from features.reasons import RESERVED
+from features.threads import opencv_on_one_thread
 
 if TYPE_CHECKING:
     from features.observation import Observation, Track
@@ -256,7 +257,7 @@ def describe(name: str) -> str:
 
 
 def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[dict[str, float], dict[str, str]]:
-    """Measure families on a clip: the main person's columns, and the worst over all people where asked.
+    """Measure families on a clip, on one thread: the main person's columns, and the worst over all where asked.
 
     Returns
     -------
@@ -267,14 +268,15 @@ def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[di
     """
     values: dict[str, float] = {}
     failures: dict[str, str] = {}
-    for one in chosen:
-        values |= dict.fromkeys((column.name for column in one.table_columns), float("nan"))
-        values[f"{one.name}.valid_share"] = 0.0
-        try:
-            values |= _measure_tracks(one, observation)
-        except Exception as error:  # a cue's fault costs its own columns only
-            logger.warning("family %s failed: %s", one.name, error, exc_info=True)
-            failures[one.name] = f"{type(error).__name__}: {error}"
+    with opencv_on_one_thread():
+        for one in chosen:
+            values |= dict.fromkeys((column.name for column in one.table_columns), float("nan"))
+            values[f"{one.name}.valid_share"] = 0.0
+            try:
+                values |= _measure_tracks(one, observation)
+            except Exception as error:  # a cue's fault costs its own columns only
+                logger.warning("family %s failed: %s", one.name, error, exc_info=True)
+                failures[one.name] = f"{type(error).__name__}: {error}"
     return values, failures
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import logging
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,12 +116,11 @@ def failed(
 def measure(filename: str, path: str, settings: Settings) -> Result:
     """Observe a clip (or load its kept Observation) and measure every family on it.
 
-    Nothing of the process is changed: OpenCV has as many threads afterwards as before.
+    Nothing of the process is changed. One thread of it at a time may do this: the detectors are loaded once.
     """
     try:
-        with _opencv_in_one_thread():
-            observed, not_kept = _observed(filename, path, settings)
-            return row(filename, observed, settings, not_kept=not_kept)
+        observed, not_kept = _observed(filename, path, settings)
+        return row(filename, observed, settings, not_kept=not_kept)
     except ClipError as error:
         return failed(filename, error.status, str(error), settings.families, reason=Reason(error.status))
     except FileNotFoundError as error:
@@ -146,8 +144,7 @@ def observation(filename: str, path: str, settings: Settings) -> Observation:
     ClipError
         The clip can't be read, or holds no frame.
     """
-    with _opencv_in_one_thread():
-        return _observed(filename, path, settings)[0]
+    return _observed(filename, path, settings)[0]
 
 
 def _observed(filename: str, path: str, settings: Settings) -> tuple[Observation, str]:
@@ -172,18 +169,6 @@ def _observer():  # type: ignore[no-untyped-def]
     from extract.clip.observe import Observer
 
     return Observer()
-
-
-@contextlib.contextmanager
-def _opencv_in_one_thread() -> Iterator[None]:
-    import cv2
-
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
 
 
 def row(filename: str, observed: Observation, settings: Settings, *, not_kept: str = "") -> Result:
