@@ -9,8 +9,11 @@ Landmarks are dlib's 68-point predictor (Kazemi & Sullivan 2014), trained on iBU
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -52,6 +55,26 @@ def iou(a: tuple[float, ...] | NDArray[np.float32], b: tuple[float, ...] | NDArr
     return float(common / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common))
 
 
+_stderr_in_use = threading.Lock()
+
+
+@contextlib.contextmanager
+def _stderr_to_nowhere() -> Iterator[None]:
+    """Discard what a library writes to the file descriptor of stderr, below Python's ``sys.stderr``."""
+    with _stderr_in_use, open(os.devnull, "w") as nowhere:
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is none, as in a service
+            yield
+            return
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
 class BlazeFace:
     """One of MediaPipe's BlazeFace models on a letterboxed grey image.
 
@@ -61,8 +84,9 @@ class BlazeFace:
     def __init__(self, file: str, *, strides: tuple[tuple[int, int], ...]) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self._net = Interpreter(model_path=str(PRETRAINED / file), num_threads=1)
-        self._net.allocate_tensors()
+        with _stderr_to_nowhere():  # the runtime says there, whatever it is told, that it is at work
+            self._net = Interpreter(model_path=str(PRETRAINED / file), num_threads=1)
+            self._net.allocate_tensors()
         self._input = self._net.get_input_details()[0]
         self.side: int = int(self._input["shape"][1])
         outputs = sorted(self._net.get_output_details(), key=lambda one: int(one["shape"][-1]))
