@@ -1,7 +1,7 @@
-"""Views of a face crop that leave its label alone: geometry, colour, and what cameras and codecs do.
+"""Augmentations of a face crop that keep its label: geometry, colour, and what cameras and codecs do.
 
-A REAL and a FAKE of a pair go through the same view and the same quality, so that neither softness, size nor
-compression tells them apart. Parameters are drawn first, as plain values, and applied to both.
+A REAL and a FAKE of a pair go through the same geometric and the same photometric augmentation, so that neither
+softness, size nor compression tells them apart. Parameters are sampled first, as plain values, and applied to both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from extract.clip.square_crop import SquareCrop
+from forge.face_ops import Image, sharpened
 
 MARGIN = 1.25  # side of a network's crop over the longer side of the face box
 MAX_SHIFT, MAX_SCALE, MAX_ANGLE_DEG = 0.06, 0.12, 12.0  # about twice what the face finder's boxes vary by
@@ -21,7 +22,7 @@ MAX_SHIFT, MAX_SCALE, MAX_ANGLE_DEG = 0.06, 0.12, 12.0  # about twice what the f
 
 @dataclass(frozen=True)
 class GeometricAugmentation:
-    """Which square of the picture is shown: ``zoom`` over ``MARGIN``, shift in box sides, angle, mirroring."""
+    """Which square crop is shown: ``zoom`` over ``MARGIN``, shift in box sides, angle, mirroring."""
 
     zoom: float = 1.0
     shift: tuple[float, float] = (0.0, 0.0)
@@ -31,7 +32,7 @@ class GeometricAugmentation:
 
 @dataclass(frozen=True)
 class PhotometricAugmentation:
-    """What the picture went through, in this order; None or 0 leaves a step out."""
+    """What the image goes through, in this order; None or 0 leaves a step out."""
 
     gain: float = 1.0
     offset: float = 0.0
@@ -49,7 +50,7 @@ class PhotometricAugmentation:
     jpeg: tuple[int, ...] = ()
     h264_crf: int | None = None
     erased: tuple[float, float, float, float] | None = None
-    """Left, top, width, height as shares of the side."""
+    """Left, top, width, height as fractions of the side."""
 
 
 def sample_geometric(rng: np.random.Generator) -> GeometricAugmentation:
@@ -62,30 +63,20 @@ def sample_geometric(rng: np.random.Generator) -> GeometricAugmentation:
     )
 
 
-def apply_geometric(image: Image, box: NDArray[np.float32], view: GeometricAugmentation, size: int) -> Image:
-    """The square of a view around ``box`` [4] (left, top, right, bottom in px), as [size, size, 3]."""
+def apply_geometric(image: Image, box: NDArray[np.float32], augmentation: GeometricAugmentation, size: int) -> Image:
+    """The square crop around ``box`` [4] (left, top, right, bottom in px), as [size, size, 3].
+
+    Beyond the image's edge the edge repeats.
+    """
     longer = float(max(box[2] - box[0], box[3] - box[1]))
-    side = max(8.0, longer * MARGIN * view.zoom)
-    x = float(box[0] + box[2]) / 2 + view.shift[0] * longer
-    y = float(box[1] + box[3]) / 2 + view.shift[1] * longer
-    if view.angle_deg:
-        turn = cv2.getRotationMatrix2D((x, y), view.angle_deg, 1.0)
+    side = max(8.0, longer * MARGIN * augmentation.zoom)
+    x = float(box[0] + box[2]) / 2 + augmentation.shift[0] * longer
+    y = float(box[1] + box[3]) / 2 + augmentation.shift[1] * longer
+    if augmentation.angle_deg:
+        turn = cv2.getRotationMatrix2D((x, y), augmentation.angle_deg, 1.0)
         image = cv2.warpAffine(image, turn, image.shape[1::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    square = cut_square(image, x, y, side, size)
-    return np.ascontiguousarray(square[:, ::-1]) if view.mirrored else square
-
-
-def cut_square(image: Image, x: float, y: float, side: float, size: int) -> Image:
-    """The square of ``side`` px centred on (x, y), whole pixels, resized; beyond the edge the edge repeats."""
-    left, top, whole = round(x - side / 2), round(y - side / 2), max(2, round(side))
-    height, width = image.shape[:2]
-    margins = (max(0, -top), max(0, top + whole - height), max(0, -left), max(0, left + whole - width))
-    if any(margins):
-        image = cv2.copyMakeBorder(image, *margins, cv2.BORDER_REPLICATE)
-    top, left = max(0, top), max(0, left)
-    part = image[top : top + whole, left : left + whole]
-    smaller = size < part.shape[0]
-    return cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    crop = SquareCrop(round(x - side / 2), round(y - side / 2), round(side)).cut(image, size)
+    return np.ascontiguousarray(crop[:, ::-1]) if augmentation.mirrored else crop
 
 
 def sample_photometric(rng: np.random.Generator) -> PhotometricAugmentation:
@@ -135,49 +126,44 @@ def _codec(rng: np.random.Generator) -> dict[str, object]:
     return {}
 
 
-def apply_photometric(image: Image, quality: PhotometricAugmentation, rng: np.random.Generator) -> Image:
-    """An RGB crop [s, s, 3] after all steps of a quality; ``rng`` draws the noise only."""
-    image = _coloured(image, quality)
+def apply_photometric(image: Image, augmentation: PhotometricAugmentation, rng: np.random.Generator) -> Image:
+    """An RGB crop [s, s, 3] after all steps of an augmentation; ``rng`` samples the noise only."""
+    image = _coloured(image, augmentation)
     side = image.shape[0]
-    if quality.reduction < 1:
-        small = max(16, round(side * quality.reduction))
+    if augmentation.reduction < 1:
+        small = max(16, round(side * augmentation.reduction))
         image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
-        image = cv2.resize(image, (side, side), interpolation=quality.interpolation)
-    if quality.blur_px:
-        image = cv2.GaussianBlur(image, (0, 0), quality.blur_px)
-    if quality.motion_px:
-        image = cv2.blur(image, (quality.motion_px, 1))
-    if quality.sharpening:
-        image = sharpened(image, quality.sharpening)
-    if quality.noise:
+        image = cv2.resize(image, (side, side), interpolation=augmentation.interpolation)
+    if augmentation.blur_px:
+        image = cv2.GaussianBlur(image, (0, 0), augmentation.blur_px)
+    if augmentation.motion_px:
+        image = cv2.blur(image, (augmentation.motion_px, 1))
+    if augmentation.sharpening:
+        image = sharpened(image, augmentation.sharpening)
+    if augmentation.noise:
         grain = rng.standard_normal((side, side, 1 if rng.random() < 0.5 else 3), dtype=np.float32)
-        image = np.clip(image + quality.noise * grain, 0, 255).astype(np.uint8)
-    for level in quality.jpeg:
+        image = np.clip(image + augmentation.noise * grain, 0, 255).astype(np.uint8)
+    for level in augmentation.jpeg:
         image = jpeg(image, level)
-    if quality.h264_crf is not None:
-        image = h264(image, quality.h264_crf)
-    if quality.erased:
-        left, top, width, height = (round(share * side) for share in quality.erased)
+    if augmentation.h264_crf is not None:
+        image = h264(image, augmentation.h264_crf)
+    if augmentation.erased:
+        left, top, width, height = (round(fraction * side) for fraction in augmentation.erased)
         image = image.copy()
         image[top : top + height, left : left + width] = image.mean(axis=(0, 1)).astype(np.uint8)
     return image
 
 
-def _coloured(image: Image, quality: PhotometricAugmentation) -> Image:
+def _coloured(image: Image, augmentation: PhotometricAugmentation) -> Image:
     levels = np.arange(256) / 255.0
-    curve = 255.0 * levels**quality.gamma * quality.gain + quality.offset
-    if quality.saturation != 1.0:
+    curve = 255.0 * levels**augmentation.gamma * augmentation.gain + augmentation.offset
+    if augmentation.saturation != 1.0:
         grey = np.outer(np.ones(3), (0.299, 0.587, 0.114))
-        image = cv2.transform(image, quality.saturation * np.eye(3) + (1 - quality.saturation) * grey)
-    if np.allclose(curve, np.arange(256)) and quality.balance == (1.0, 1.0, 1.0):
+        image = cv2.transform(image, augmentation.saturation * np.eye(3) + (1 - augmentation.saturation) * grey)
+    if np.allclose(curve, np.arange(256)) and augmentation.balance == (1.0, 1.0, 1.0):
         return image
-    table = np.clip(np.outer(curve, quality.balance), 0, 255).astype(np.uint8)
+    table = np.clip(np.outer(curve, augmentation.balance), 0, 255).astype(np.uint8)
     return cv2.LUT(image, table[None])
-
-
-def sharpened(image: Image, amount: float, radius_px: float = 1.0) -> Image:
-    """Unsharp masking."""
-    return cv2.addWeighted(image, 1 + amount, cv2.GaussianBlur(image, (0, 0), radius_px), -amount, 0)
 
 
 def jpeg(image: Image, quality: int) -> Image:

@@ -1,4 +1,4 @@
-"""Faces of people who do not exist, by a published network: MobileStyleGAN.
+"""Faces of GAN-generated identities, by a published network: MobileStyleGAN.
 
 Belousov 2021, "MobileStyleGAN: a lightweight convolutional neural network for high-fidelity image synthesis", distilled
 from StyleGAN2 on FFHQ. The package ``random-face`` carries its weights for the runtime OpenVINO; nothing of it is
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from features.errors import ModelError
-from forge.images.augment import Image
+from forge.face_ops import Image
 from forge.images.super_resolution import packaged
 
 PACKAGE = "random-face"
@@ -22,7 +22,7 @@ TRUNCATION = (0.5, 0.95)  # of the distance from the mean style (Karras et al. 2
 
 
 class FaceGenerator:
-    """Draws faces, on one core.
+    """Generates faces, on one core.
 
     Raises
     ------
@@ -49,8 +49,8 @@ class FaceGenerator:
         if not self._waiting:
             self._waiting = list(self._styles(rng))
         style = self._mean + np.float32(rng.uniform(*TRUNCATION)) * (self._waiting.pop() - self._mean)
-        drawn = self._synthesis(style)[0][0].transpose(1, 2, 0)
-        return np.ascontiguousarray(np.clip(127.5 * (drawn + 1) + 0.5, 0, 255).astype(np.uint8))
+        portrait = self._synthesis(style)[0][0].transpose(1, 2, 0)
+        return np.ascontiguousarray(np.clip(127.5 * (portrait + 1) + 0.5, 0, 255).astype(np.uint8))
 
     def _styles(self, rng: np.random.Generator) -> Any:
         return self._mapping(rng.standard_normal((MEAN_OF, STYLE_SIZE), dtype=np.float32))[0]

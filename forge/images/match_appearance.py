@@ -1,4 +1,4 @@
-"""Make two faces of different clips match_appearance in colour and sharpness, so that neither can serve as the label.
+"""Match the appearance of two faces of different clips: neither colour nor sharpness can then serve as the label.
 
 A REAL and a FAKE of different sources differ in light, white balance and softness before anything is forged;
 a network that learns from a few hundred clips takes these for the forgery. One of the two is given the other's
@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from forge.images.augment import Image
+from forge.face_ops import Image, colour, transfer_colour
 
 Box = NDArray[np.float32]
 
 MEASURED_PX = 128  # faces are compared at this size
-GAIN = (0.6, 1.6)  # of the spread of a channel; more looks broken
+SPREAD_RATIO = (0.6, 1.6)  # narrower than a transplant's: the whole image is recoloured, not a masked part of it
 BLURS = (0.3, 0.45, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2)  # standard deviations in px of ``MEASURED_PX``
 TOLERANCE = 1.05  # of sharpness
 
@@ -62,12 +62,8 @@ def _inside(image: Image, box: Box) -> Image:
 
 
 def _recoloured(image: Image, box: Box, *, like: Image) -> Image:
-    own, wanted = (
-        cv2.cvtColor(part, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float32) for part in (_inside(image, box), like)
-    )
-    gain = np.clip(wanted.std(axis=0) / (own.std(axis=0) + 1.0), *GAIN)
-    moved = cv2.cvtColor(image, cv2.COLOR_RGB2LAB) * gain + (wanted.mean(axis=0) - gain * own.mean(axis=0))
-    return cv2.cvtColor(np.clip(moved, 0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB)
+    # only the face's own spread is kept from 0: the other's is the goal, and stays as measured
+    return transfer_colour(image, colour(_inside(image, box)), colour(like, flat=0.0), limits=SPREAD_RATIO)
 
 
 def _softened(image: Image, box: Box, wanted: float) -> Image:

@@ -4,19 +4,193 @@ Real pixels go through a narrow representation and back: reduced and enlarged wi
 strided deconvolution (Odena et al. 2016, "Deconvolution and checkerboard artifacts"), smoothed between edges,
 thresholded in a transform, or with their spectrum bent (Durall et al. 2020). Inside the face only, as
 reenactment does, or everywhere, as talking-head generators do.
+
+Each step is a class that samples its parameters and applies them: a training image samples new ones, a clip keeps one
+set for all its frames (:mod:`forge.clips.picture`).
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from forge.images.augment import Image, sharpened
-from forge.images.blend import Points, eye_distance, mix, region_mask, soft_mask
+from forge.face_ops import Image, Points, sharpened
+from forge.images.blend import mix, sampled_mask
 
 BLOCK = 8
-CHOICES = ("bottleneck", "smooth", "shrink", "spectrum")
+GRAIN_PX = 0.8  # standard deviation of the Gaussian that makes noise to grain
+
+
+class Step(Protocol):
+    """One way through a narrow representation."""
+
+    def apply(self, image: Image) -> Image:
+        """The image [h, w, 3] after the step."""
+
+
+@dataclass(frozen=True)
+class Bottleneck:
+    """Reduced by ``factor`` and enlarged again."""
+
+    factor: float
+    interpolation: int
+    pattern: NDArray[np.float32] | None = None
+    """[p, p, 1] gains of the enlarged image's pixels, repeated over it; None: all 1."""
+    deconvolved: bool = False
+    """Enlarged by two with :func:`zero_inserted` first."""
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator) -> Bottleneck:
+        """By 1.5 to 3.5, in six of ten cases with the gain of every second or fourth pixel a little off."""
+        factor = float(rng.uniform(1.5, 3.5))
+        way = int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4]))
+        pattern = None
+        if rng.random() < 0.6:
+            period = int(rng.choice([2, 4]))
+            pattern = rng.normal(1.0, rng.uniform(0.005, 0.03), (period, period, 1)).astype(np.float32)
+        return cls(factor, way, pattern)
+
+    def apply(self, image: Image) -> Image:
+        """The image [h, w, 3] after the step."""
+        height, width = image.shape[:2]
+        size = (max(8, round(width / self.factor)), max(8, round(height / self.factor)))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        if self.deconvolved:
+            small = zero_inserted(small)
+        large = cv2.resize(small, (width, height), interpolation=self.interpolation).astype(np.float32)
+        if self.pattern is not None:
+            period = len(self.pattern)
+            large *= np.tile(self.pattern, (height // period + 1, width // period + 1, 1))[:height, :width]
+        return np.clip(large, 0, 255).astype(np.uint8)
+
+
+def zero_inserted(small: Image) -> Image:
+    """Twice the size by a transposed convolution whose kernel does not divide by its stride.
+
+    Pixels are spread with zeros between and filtered by a 3x3 kernel: even and odd rows and columns get
+    different sums, the checkerboard of Odena et al. 2016.
+    """
+    height, width = small.shape[:2]
+    spread = np.zeros((2 * height, 2 * width, 3), np.float32)
+    spread[::2, ::2] = small
+    line = np.array([0.54, 1.0, 0.54], np.float32)
+    return np.clip(cv2.sepFilter2D(spread, -1, line, line), 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Smooth:
+    """Smoothed between edges: the waxy skin of a decoder trained on mean errors."""
+
+    median_px: int = 0
+    """Side of a median filter; 0: bilateral."""
+    colour_sd: float = 0.0
+    space_sd: float = 0.0
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator) -> Smooth:
+        """A median filter in one of four cases."""
+        if rng.random() < 0.25:
+            return cls(median_px=int(rng.choice([3, 5])))
+        return cls(0, float(rng.uniform(12, 45)), float(rng.uniform(2, 5)))
+
+    def apply(self, image: Image) -> Image:
+        """The image [h, w, 3] after the step."""
+        if self.median_px:
+            return cv2.medianBlur(image, self.median_px)
+        return cv2.bilateralFilter(image, 7, self.colour_sd, self.space_sd)
+
+
+@dataclass(frozen=True)
+class Shrink:
+    """Small coefficients of 8x8 cosine transforms set to 0 on two grids, averaged: texture that is no noise."""
+
+    threshold: float
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator) -> Shrink:
+        """A threshold of 8 to 30 grey levels."""
+        return cls(float(rng.uniform(8, 30)))
+
+    def apply(self, image: Image) -> Image:
+        """The image [h, w, 3] after the step."""
+        first = self._shrunk(image)
+        shifted = np.roll(self._shrunk(np.roll(image, (-3, -5), (0, 1))), (3, 5), (0, 1))
+        return ((first.astype(np.uint16) + shifted) // 2).astype(np.uint8)
+
+    def _shrunk(self, image: Image) -> Image:
+        from scipy.fft import dctn, idctn
+
+        height, width = (side // BLOCK * BLOCK for side in image.shape[:2])
+        blocks = image[:height, :width].astype(np.float32).reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK, 3)
+        coefficients = dctn(blocks, axes=(1, 3), norm="ortho")
+        coefficients[np.abs(coefficients) < self.threshold] = 0
+        out = image.copy()
+        back = idctn(coefficients, axes=(1, 3), norm="ortho").reshape(height, width, 3)
+        out[:height, :width] = np.clip(back, 0, 255).astype(np.uint8)
+        return out
+
+
+@dataclass(frozen=True)
+class BentSpectrum:
+    """The luma's spectrum bent above a corner: falling faster, or held up, as up-convolutions do."""
+
+    corner: float
+    """Cycles a pixel."""
+    slope: float
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator) -> BentSpectrum:
+        """From a third power down to a first power up."""
+        return cls(float(rng.uniform(0.12, 0.3)), float(rng.uniform(-3.0, 1.0)))
+
+    def apply(self, image: Image) -> Image:
+        """The image [h, w, 3] after the step."""
+        ycc = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
+        luma = ycc[:, :, 0].astype(np.float32)
+        height, width = luma.shape
+        radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+        gain = np.where(radius > self.corner, (np.maximum(radius, 1e-6) / self.corner) ** self.slope, 1.0)
+        bent: NDArray[np.float64] = np.fft.irfft2(np.fft.rfft2(luma) * gain, s=luma.shape)
+        ycc[:, :, 0] = np.clip(bent, 0, 255).astype(np.uint8)
+        return cv2.cvtColor(ycc, cv2.COLOR_YCrCb2RGB)
+
+
+STEPS: dict[str, type[Bottleneck | Smooth | Shrink | BentSpectrum]] = {
+    "bottleneck": Bottleneck,
+    "smooth": Smooth,
+    "shrink": Shrink,
+    "spectrum": BentSpectrum,
+}
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Steps that an image goes through in turn, then unsharp masking."""
+
+    steps: tuple[Step, ...]
+    sharpening: float = 0.0
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator) -> Decoder:
+        """One step, or in four of ten cases two; half of the images are sharpened."""
+        names = rng.choice(list(STEPS), size=1 + int(rng.random() < 0.4), replace=False)
+        steps = tuple(STEPS[str(name)].sample(rng) for name in names)
+        return cls(steps, sampled_sharpening(rng))
+
+    def apply(self, image: Image) -> Image:
+        """The image [h, w, 3] as the decoder renders it."""
+        for step in self.steps:
+            image = step.apply(image)
+        return sharpened(image, self.sharpening) if self.sharpening else image
+
+
+def sampled_sharpening(rng: np.random.Generator) -> float:
+    """Amount of unsharp masking, or 0: generators render crisp edges over lost texture."""
+    return float(rng.uniform(0.2, 1.0)) if rng.random() < 0.5 else 0.0
 
 
 def resynthesise(image: Image, points: Points | None, rng: np.random.Generator) -> Image:
@@ -24,76 +198,11 @@ def resynthesise(image: Image, points: Points | None, rng: np.random.Generator) 
 
     ``points`` [68, 2] confine the change to the face or mouth in two of three cases; None: everywhere.
     """
-    out = image
-    for name in rng.choice(CHOICES, size=1 + int(rng.random() < 0.4), replace=False):
-        out = _STEPS[str(name)](out, rng)
-    if rng.random() < 0.5:
-        out = sharpened(out, float(rng.uniform(0.2, 1.0)))  # generators render crisp edges over lost texture
+    out = Decoder.sample(rng).apply(image)
     if rng.random() < 0.25:
-        grain = cv2.GaussianBlur(rng.standard_normal(image.shape[:2]).astype(np.float32), (0, 0), 0.8)
+        grain = cv2.GaussianBlur(rng.standard_normal(image.shape[:2]).astype(np.float32), (0, 0), GRAIN_PX)
         out = np.clip(out + rng.uniform(1, 5) * grain[:, :, None], 0, 255).astype(np.uint8)
     if points is None or rng.random() < 0.35:
         return out
     region = str(rng.choice(["face", "inner", "lower", "mouth"], p=[0.5, 0.2, 0.15, 0.15]))
-    hard = region_mask(points, image.shape, region, grow=float(rng.uniform(0, 0.25)))
-    return mix(out, image, soft_mask(hard, eye_distance(points), rng))
-
-
-def bottleneck(image: Image, rng: np.random.Generator) -> Image:
-    """Reduced by 1.5 to 3.5 and enlarged, with the gain of every second or fourth pixel a little off."""
-    height, width = image.shape[:2]
-    factor = float(rng.uniform(1.5, 3.5))
-    small = cv2.resize(
-        image, (max(8, round(width / factor)), max(8, round(height / factor))), interpolation=cv2.INTER_AREA
-    )
-    up = int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4]))
-    large = cv2.resize(small, (width, height), interpolation=up).astype(np.float32)
-    if rng.random() < 0.6:
-        period = int(rng.choice([2, 4]))
-        tile = rng.normal(1.0, rng.uniform(0.005, 0.03), (period, period, 1)).astype(np.float32)
-        large *= np.tile(tile, (height // period + 1, width // period + 1, 1))[:height, :width]
-    return np.clip(large, 0, 255).astype(np.uint8)
-
-
-def smooth(image: Image, rng: np.random.Generator) -> Image:
-    """Smoothed between edges: the waxy skin of a decoder trained on mean errors."""
-    if rng.random() < 0.25:
-        return cv2.medianBlur(image, int(rng.choice([3, 5])))
-    return cv2.bilateralFilter(image, 7, float(rng.uniform(12, 45)), float(rng.uniform(2, 5)))
-
-
-def shrink(image: Image, rng: np.random.Generator) -> Image:
-    """Small coefficients of 8x8 cosine transforms set to 0 on two grids, averaged: texture that is no noise."""
-    threshold = float(rng.uniform(8, 30))
-    first = _shrunk(image, threshold)
-    shifted = np.roll(_shrunk(np.roll(image, (-3, -5), (0, 1)), threshold), (3, 5), (0, 1))
-    return ((first.astype(np.uint16) + shifted) // 2).astype(np.uint8)
-
-
-def _shrunk(image: Image, threshold: float) -> Image:
-    from scipy.fft import dctn, idctn
-
-    height, width = (side // BLOCK * BLOCK for side in image.shape[:2])
-    blocks = image[:height, :width].astype(np.float32).reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK, 3)
-    coefficients = dctn(blocks, axes=(1, 3), norm="ortho")
-    coefficients[np.abs(coefficients) < threshold] = 0
-    out = image.copy()
-    back = idctn(coefficients, axes=(1, 3), norm="ortho").reshape(height, width, 3)
-    out[:height, :width] = np.clip(back, 0, 255).astype(np.uint8)
-    return out
-
-
-def spectrum(image: Image, rng: np.random.Generator) -> Image:
-    """The luma's spectrum bent above a corner: falling faster, or held up, as up-convolutions do."""
-    ycc = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
-    luma = ycc[:, :, 0].astype(np.float32)
-    height, width = luma.shape
-    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-    corner, slope = float(rng.uniform(0.12, 0.3)), float(rng.uniform(-3.0, 1.0))
-    gain = np.where(radius > corner, (np.maximum(radius, 1e-6) / corner) ** slope, 1.0)
-    bent: NDArray[np.float64] = np.fft.irfft2(np.fft.rfft2(luma) * gain, s=luma.shape)
-    ycc[:, :, 0] = np.clip(bent, 0, 255).astype(np.uint8)
-    return cv2.cvtColor(ycc, cv2.COLOR_YCrCb2RGB)
-
-
-_STEPS = {"bottleneck": bottleneck, "smooth": smooth, "shrink": shrink, "spectrum": spectrum}
+    return mix(out, image, sampled_mask(points, image.shape, region, rng))

@@ -1,6 +1,6 @@
-"""Forgeries by published super-resolution networks: a real face, made small, drawn large again.
+"""Forgeries by published super-resolution networks: a real face, reduced and regenerated.
 
-What they draw is what today's generators end in: a decoder's clean skin and invented detail, sharp where a blurred or
+Their output is what today's generators end in: a decoder's clean skin and invented detail, sharp where a blurred or
 reconstructed face would be soft. A detector that learns it does not take a clean picture for a real one. The networks
 are Real-ESRGAN (Wang et al. 2021, "Real-ESRGAN: training real-world blind super-resolution with pure synthetic data"),
 SPAN (Wan et al. 2024, "Swift parameter-free attention network for efficient super-resolution") and waifu2x, as their
@@ -18,15 +18,16 @@ import cv2
 import numpy as np
 
 from features.errors import ModelError
-from forge.images.augment import Image, jpeg
+from forge.face_ops import Image
+from forge.images.augment import jpeg
 from forge.images.blend import with_coarse_colours
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FACE_PX = (100.0, 230.0)  # side of the face as drawn
-P_COMPRESSED, P_BLURRED = 0.25, 0.15  # of the small pictures
-MULTIPLE = 4  # of which the small picture's sides are
+FACE_PX = (100.0, 230.0)  # side of the regenerated face
+P_COMPRESSED, P_BLURRED = 0.25, 0.15  # of the reduced pictures
+MULTIPLE = 4  # of which the reduced picture's sides are
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Weights:
     margin: int = 0
     """Pixels on each side of the input that the network uses up."""
     share: float = 0.1
-    """Of the pictures that are drawn."""
+    """Of the pictures that are regenerated."""
 
 
 WEIGHTS = {
@@ -81,17 +82,17 @@ class Enhancer:
             raise ModelError(f"{stem} can't be loaded")
 
     def __call__(self, image: Image) -> Image:
-        """RGB [h, w, 3] drawn as [scale h, scale w, 3]."""
+        """RGB [h, w, 3] enlarged to [scale h, scale w, 3]."""
         margin = self._margin
         padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
         planes = np.ascontiguousarray(padded.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
         run = self._net.create_extractor()
         run.input(self._net.input_names()[0], self._mat(planes).clone())
-        drawn = np.array(run.extract(self._net.output_names()[0])[1]).transpose(1, 2, 0)
+        enlarged = np.array(run.extract(self._net.output_names()[0])[1]).transpose(1, 2, 0)
         height, width = (self.scale * side for side in image.shape[:2])
-        top, left = (drawn.shape[0] - height) // 2, (drawn.shape[1] - width) // 2
-        drawn = drawn[top : top + height, left : left + width]
-        return np.clip(255 * drawn + 0.5, 0, 255).astype(np.uint8)
+        top, left = (enlarged.shape[0] - height) // 2, (enlarged.shape[1] - width) // 2
+        enlarged = enlarged[top : top + height, left : left + width]
+        return np.clip(255 * enlarged + 0.5, 0, 255).astype(np.uint8)
 
 
 def packaged(package: str, file: str) -> Path:
@@ -113,10 +114,10 @@ def packaged(package: str, file: str) -> Path:
 
 
 def regenerate(image: Image, box: NDArray[np.float32], enhancer: Enhancer, rng: np.random.Generator) -> Image:
-    """The image [h, w, 3], RGB, drawn anew from a smaller copy; ``box`` [4] holds the face, in px.
+    """The image [h, w, 3], RGB, regenerated from a smaller copy; ``box`` [4] holds the face, in px.
 
-    The size at which the face is drawn, and what the small copy went through before, are random. Coarse colours stay
-    the original's: some of the networks move them.
+    The size at which the face is regenerated, and what the small copy went through before, are random. Coarse
+    colours stay the original's: some of the networks move them.
     """
     height, width = image.shape[:2]
     face = float(np.exp(rng.uniform(*np.log(FACE_PX))))
@@ -127,8 +128,8 @@ def regenerate(image: Image, box: NDArray[np.float32], enhancer: Enhancer, rng: 
         small = jpeg(small, int(rng.integers(50, 95)))
     elif kind < P_COMPRESSED + P_BLURRED:
         small = np.asarray(cv2.GaussianBlur(small, (0, 0), float(rng.uniform(0.4, 0.9))), np.uint8)
-    drawn = _resized(enhancer(small), width, height)
-    return with_coarse_colours(drawn.astype(np.float32), image)
+    generated = _resized(enhancer(small), width, height)
+    return with_coarse_colours(generated.astype(np.float32), image)
 
 
 def _resized(image: Image, width: int, height: int) -> Image:

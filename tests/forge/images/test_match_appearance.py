@@ -1,4 +1,4 @@
-"""Pairs of faces made match_appearance in colour and sharpness."""
+"""Pairs of faces matched in colour and sharpness."""
 
 import cv2
 import numpy as np
@@ -39,7 +39,7 @@ def test_only_the_sharper_one_is_blurred(face):
     np.testing.assert_array_equal(second, soft)
 
 
-def test_a_face_alike_already_stays(face):
+def test_faces_that_match_already_stay(face):
     first, second = match_appearance(face, BOX, face, BOX, recolour_first=True)
     np.testing.assert_array_equal(second, face)
     assert np.abs(first.astype(int) - face).mean() < 3

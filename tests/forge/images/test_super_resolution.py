@@ -44,17 +44,17 @@ def shift_of(image, other):
 
 
 def test_a_network_is_given_the_picture_as_it_expects_it(doubling, face):
-    drawn = doubling(face)
-    np.testing.assert_array_equal(drawn, face.repeat(2, axis=0).repeat(2, axis=1))  # channels and ranges in place
+    enlarged = doubling(face)
+    np.testing.assert_array_equal(enlarged, face.repeat(2, axis=0).repeat(2, axis=1))  # channels and ranges in place
 
 
-def test_a_face_drawn_anew_stays_where_it_was(doubling, face, rng):
+def test_a_regenerated_face_stays_where_it_was(doubling, face, rng):
     for _ in range(5):
-        drawn = regenerate(face, BOX, doubling, rng)
-        assert drawn.shape == face.shape
-        assert drawn.dtype == np.uint8
-        assert shift_of(face, drawn) < 0.6
-        assert 0 < np.abs(drawn.astype(float) - face).mean() < 8
+        generated = regenerate(face, BOX, doubling, rng)
+        assert generated.shape == face.shape
+        assert generated.dtype == np.uint8
+        assert shift_of(face, generated) < 0.6
+        assert 0 < np.abs(generated.astype(float) - face).mean() < 8
 
 
 def test_what_is_not_installed_is_named():
@@ -74,21 +74,21 @@ def installed(package):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(WEIGHTS))
-def test_every_published_network_draws_the_same_picture_in_its_place(name):
+def test_every_published_network_regenerates_the_same_picture_in_its_place(name):
     if not installed(WEIGHTS[name].package) or not installed("ncnn"):
         pytest.skip(f"{WEIGHTS[name].package} is installed for training only (make cnn)")
     face = skimage.data.astronaut()[0:180, 120:320]
     enhancer = Enhancer(name)
-    drawn = enhancer(cv2.resize(face, (64, 56), interpolation=cv2.INTER_AREA))
-    assert drawn.shape == (56 * enhancer.scale, 64 * enhancer.scale, 3)
-    drawn = cv2.resize(drawn, (200, 180), interpolation=cv2.INTER_AREA)
-    drawn = with_coarse_colours(drawn.astype(np.float32), face)
-    assert shift_of(face, drawn) < 1.0
-    assert np.abs(drawn.astype(float) - face).mean() < 8
+    generated = enhancer(cv2.resize(face, (64, 56), interpolation=cv2.INTER_AREA))
+    assert generated.shape == (56 * enhancer.scale, 64 * enhancer.scale, 3)
+    generated = cv2.resize(generated, (200, 180), interpolation=cv2.INTER_AREA)
+    generated = with_coarse_colours(generated.astype(np.float32), face)
+    assert shift_of(face, generated) < 1.0
+    assert np.abs(generated.astype(float) - face).mean() < 8
 
 
 @pytest.mark.slow
-def test_the_generator_draws_faces_that_follow_from_the_seed():
+def test_the_generator_gives_faces_that_follow_from_the_seed():
     if not installed(face_generator.PACKAGE) or not installed("openvino"):
         pytest.skip(f"{face_generator.PACKAGE} is installed for training only (make cnn)")
     from training.faces.index import Finder
@@ -101,13 +101,13 @@ def test_the_generator_draws_faces_that_follow_from_the_seed():
     assert np.abs(first.astype(float) - other).mean() > 10
 
 
-def test_a_drawn_picture_may_be_confined_to_the_face(rng):
+def test_a_generated_picture_may_be_confined_to_the_face(rng):
     image = np.full((120, 120, 3), 90, np.uint8)
-    drawn = np.full((120, 120, 3), 200, np.uint8)
+    generated = np.full((120, 120, 3), 200, np.uint8)
     angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
     points = np.stack([60 + 25 * np.cos(angles), 60 + 30 * np.sin(angles)], axis=1).astype(np.float32)
     for _ in range(5):
-        mixed = confined(drawn, image, points, rng)
+        mixed = confined(generated, image, points, rng)
         assert (mixed[:10] == 90).all()
         assert mixed.max() > 180
 
@@ -115,7 +115,7 @@ def test_a_drawn_picture_may_be_confined_to_the_face(rng):
 def test_coarse_colours_come_from_the_original_and_detail_stays(rng):
     image = np.full((96, 96, 3), 120, np.uint8)
     detail = rng.normal(0, 10, (96, 96, 3)).astype(np.float32)
-    drawn = np.float32(60) + detail
-    moved = with_coarse_colours(drawn, image).astype(np.float32)
+    generated = np.float32(60) + detail
+    moved = with_coarse_colours(generated, image).astype(np.float32)
     np.testing.assert_allclose(moved.mean(axis=(0, 1)), 120, atol=1.5)
     assert np.corrcoef((moved - 120).ravel(), detail.ravel())[0, 1] > 0.98
