@@ -288,8 +288,8 @@ def load_model(folder: str | os.PathLike[str] | None = None) -> Model:
     Examples
     --------
     >>> model = deepcue.load_model()
-    >>> "blink" in model.layout.families
-    True
+    >>> sorted(model.layout.families)
+    ['forensic_cnn', 'forensic_residual', 'forensic_voice']
     """
     from ensemble import store
 
@@ -402,6 +402,12 @@ def clip_name(path: str | os.PathLike[str]) -> str:
     return os.fsencode(os.path.basename(os.fspath(path))).decode("utf-8", "backslashreplace")
 
 
+def absolute(path: str | os.PathLike[str]) -> str:
+    """A path that holds in any folder; a URL as it is."""
+    name = os.fspath(path)
+    return name if "://" in name else os.path.abspath(name)
+
+
 def _row(path: str | os.PathLike[str], families: Iterable[str], weights: Mapping[str, Any] | None) -> pa.Table:
     """The table of one clip, measured in this process."""
     from extract.dataset import Clip
@@ -410,7 +416,7 @@ def _row(path: str | os.PathLike[str], families: Iterable[str], weights: Mapping
     observed = observe(path)
     with _one_thread():
         return table_of(
-            Clip(clip_name(path), os.fspath(path)), observed, families=sorted(families), weights=_weights(weights)
+            Clip(clip_name(path), absolute(path)), observed, families=sorted(families), weights=_weights(weights)
         )
 
 
@@ -428,13 +434,11 @@ def _clips(paths: Sequence[str | os.PathLike[str]]) -> list[Clip]:
 def _clip_path(path: str | os.PathLike[str]) -> str:
     """A clip's path or URL; a local one is absolute and exists."""
     name = os.fspath(path)
-    if "://" in name:
-        return name
-    if not os.path.exists(name):
+    if "://" not in name and not os.path.exists(name):
         raise NotFoundError(f"{name}: no such file; give a clip")
     if os.path.isdir(name):
         raise DatasetError(f"{name}: is a folder; `deepcue.extract` measures the clips of a folder")
-    return os.path.abspath(name)
+    return absolute(name)
 
 
 def _families(names: Iterable[str] | None) -> tuple[Family, ...]:

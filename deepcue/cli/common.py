@@ -135,6 +135,11 @@ def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
+def printable(name: str) -> str:
+    r"""A file name on one line: a line break becomes ``\n``, and so with all that no terminal shows."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in name)
+
+
 def guarded(action: Callable[[], int | None]) -> int:
     """Run a command: 0 done, 1 a fault of this program, 2 the user's input, 130 interrupted.
 

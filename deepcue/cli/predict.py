@@ -1,6 +1,8 @@
 """How probable it is that a clip is fake, and why.
 
-Prints the probability, the contributions of the cue families in log-odds, and what could not be measured.
+Prints the probability, the contributions of the cue families in log-odds, and what could not be measured. Of several
+clips it prints a line each, the most probable fake first. Clips are measured in child processes; a feature table
+(.parquet) is judged as it is.
 """
 
 from __future__ import annotations
@@ -13,14 +15,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from deepcue import api
 from deepcue.cli import common
 from ensemble.model import Model
 from ensemble.store import LOCAL_MODEL, check_families, default_model, load_model
 from ensemble.verdict import NOTE, NOTHING, Verdict, judge, model_line, ranked
 from extract.dataset import Clip
 from extract.pipeline import extract
-from features.errors import DatasetError
 from features.spec import describe
+from features.table import read_table
 
 EXAMPLE = "deepcue predict clip.mp4 --report clip.html"
 
@@ -31,24 +34,24 @@ LEAST_SHOWN = 0.005  # log-odds: a smaller one is printed as 0 and has no bar
 def clip_lines(one: Verdict, *, mark: str = "█") -> list[str]:
     """What is printed of one clip."""
     lines = [
-        one.filename,
+        common.printable(one.filename),
         f"  P(FAKE) = {one.probability:.3f}   {one.verdict}",
         f"  {_facts(one)}",
     ]
     if one.error:
         lines.append(f"  remarks: {one.error}")
     if one.family_contributions:
-        lines += ["", "  what pushed it, in log-odds", f"  {'':<18}{'REAL':>{BAR_WIDTH + 9}} | FAKE"]
+        lines += ["", "  contributions of the cue families, in log-odds", f"  {'':<18}{'REAL':>{BAR_WIDTH + 9}} | FAKE"]
         family_contributions = [
             *one.family_contributions,
             *([("(not measured)", one.contribution_unmeasured)] if one.unmeasured else []),
         ]
         largest = max([abs(z) for _, z in family_contributions]) or 1.0
         lines += [_bar_line(name, z, largest, mark) for name, z in family_contributions]
-        lines.append(f"  {'starting point':<18}{one.base:>+8.2f}")
+        lines.append(f"  {'base value':<18}{one.base:>+8.2f}")
         lines.append(f"  {'sum':<18}{one.base + sum(one.contributions.values()):>+8.2f}")
-        asked = {name: describe(name) for name, _ in one.family_contributions}
-        lines += ["", "  what each asks", *(f"  {name:<18}{text}" for name, text in asked.items() if text)]
+        described = {name: describe(name) for name, _ in one.family_contributions}
+        lines += ["", "  what each measures", *(f"  {name:<18}{text}" for name, text in described.items() if text)]
     if one.unmeasured and one.verdict != NOTHING:  # the remarks say what was wrong with the whole clip
         lines += ["", "  could not be measured"]
         lines += [f"  {name:<18}{reason}" for name, reason in one.unmeasured.items()]
@@ -57,18 +60,24 @@ def clip_lines(one: Verdict, *, mark: str = "█") -> list[str]:
 
 def table_lines(verdicts: Sequence[Verdict]) -> list[str]:
     """A line a clip, the most probably forged first."""
-    rows = [("P(FAKE)", "verdict", "status", "people", "strongest cue", "clip")]
+    rows = [("P(FAKE)", "verdict", "status", "faces", "strongest cue", "clip")]
     rows += [
-        (f"{one.probability:.3f}", one.verdict, one.status, str(one.n_faces), _strongest(one), one.filename)
+        (
+            f"{one.probability:.3f}",
+            one.verdict,
+            one.status,
+            str(one.n_faces),
+            _strongest(one),
+            common.printable(one.filename),
+        )
         for one in ranked(verdicts)
     ]
-    widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return common.table_lines(rows)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("video", metavar="VIDEO_OR_FOLDER", help="a clip, a folder of clips, or a CSV manifest")
+    parser.add_argument("clips", metavar="CLIPS", help="a clip, a folder of clips, a CSV manifest, or a feature table")
     parser.add_argument("--model", type=Path, help="model folder (default: artifacts/model, else the one that ships)")
     common.add_json(parser)
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a page that opens offline, too")
@@ -81,8 +90,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     folder = arguments.model or default_model(LOCAL_MODEL)
     model = load_model(folder)
-    check_families(model.layout.families, str(folder))
-    table = measured(arguments.video, model, work=arguments.work, jobs=arguments.jobs, quiet=arguments.quiet)
+    table = measured(
+        arguments.video, model, str(folder), work=arguments.work, jobs=arguments.jobs, quiet=arguments.quiet
+    )
     verdicts = ranked(judge(model, table))
     if arguments.report:
         from reports.clip_report import write_clip_report
@@ -98,15 +108,15 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"report {arguments.report}")
 
 
-def measured(video: str, model: Model, *, work: Path | None, jobs: int, quiet: bool) -> pa.Table:
-    """The model's cues of a clip, whatever its name ends in, or of a data set."""
-    path = Path(video)
-    if "://" not in video and not path.exists():
-        raise DatasetError(f"{video}: no such file or folder; give a clip or a folder of clips")
-    one_clip = "://" not in video and path.is_file() and path.suffix.lower() != ".csv"
+def measured(clips: str, model: Model, where: str, *, work: Path | None, jobs: int, quiet: bool) -> pa.Table:
+    """The model's cues of a clip, a data set or a table; ``where`` names the model in messages."""
+    if api.is_table(clips):
+        return read_table(clips)
+    one_clip = api.is_clip(clips)
+    check_families(model.layout.families, where)
     with common.clip_progress(quiet=quiet) as progress:
         return extract(
-            [Clip(path.name, str(path.resolve()))] if one_clip else video,
+            [Clip(api.clip_name(clips), api.absolute(clips))] if one_clip else clips,
             out=work / "features.parquet" if work else None,
             families=model.layout.families,
             jobs=jobs,
@@ -115,15 +125,15 @@ def measured(video: str, model: Model, *, work: Path | None, jobs: int, quiet: b
 
 
 def _facts(one: Verdict) -> str:
-    people = "nobody" if one.n_faces == 0 else f"{one.n_faces} {'person' if one.n_faces == 1 else 'people'}"
+    faces = "no face" if one.n_faces == 0 else f"{one.n_faces} {'face' if one.n_faces == 1 else 'faces'}"
     length = "length unknown" if one.duration_s is None else f"{one.duration_s:.1f} s, {one.n_frames} frames"
-    return f"{length}, {people}, status {one.status}"
+    return f"{length}, {faces}, status {one.status}"
 
 
 def _strongest(one: Verdict) -> str:
     if not one.family_contributions:
         return "-"
-    name, z = max(one.family_contributions, key=lambda push: abs(push[1]))
+    name, z = max(one.family_contributions, key=lambda pair: abs(pair[1]))
     return f"{name} {z:+.2f}"
 
 

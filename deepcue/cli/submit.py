@@ -10,13 +10,14 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from deepcue.cli import common
+from ensemble.model import Model
 from ensemble.store import LOCAL_MODEL, check_families, default_model, load_model
 from ensemble.submission import ALLOW, check_agreement, read_sample, write_submission
+from ensemble.verdict import model_line
 from extract.dataset import find_clips
 from extract.pipeline import extract
 from features.table import read_table
@@ -48,22 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    summary = submit(arguments)
-    if arguments.json:
-        print(json.dumps(summary))
-        return
-    states = ", ".join(f"{count} {status}" for status, count in summary["status"].items())
-    print(f"{summary['submission']}: {summary['rows']} rows ({states})")
-
-
-def submit(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Extract what is missing, predict, write; returns the summary that the command prints.
-
-    Raises
-    ------
-    InputError
-        Sample, folder, table or model can't be used, or do not agree.
-    """
     sample = read_sample(arguments.sample)
     folder = arguments.model or default_model(LOCAL_MODEL)
     model = load_model(folder)
@@ -74,19 +59,32 @@ def submit(arguments: argparse.Namespace) -> dict[str, Any]:
     else:
         check_families(model.layout.families, str(folder))
         table = _extracted(arguments, sample, sorted(model.layout.families))
+    status = write(model, table, sample, arguments.out)
+    if arguments.json:
+        summary = {"submission": str(arguments.out), "rows": len(sample), "status": status, "model": str(folder)}
+        print(json.dumps(summary))
+        return
+    states = ", ".join(f"{count} {name}" for name, count in status.items())
+    print(f"{arguments.out}: {len(sample)} rows ({states})")
+    print(model_line(model.manifest, folder))
+
+
+def write(model: Model, table: pa.Table, sample: Sequence[str], out: Path) -> dict[str, int]:
+    """Write the submission; rows of the sample that the table lacks get the target prior.
+
+    Returns
+    -------
+    dict
+        How many rows have each status.
+    """
     wanted = set(sample)
     table = table.filter(pa.array([name in wanted for name in _names(table)], type=pa.bool_()))
     predicted = model.predict(table).tolist() if table.num_rows else []
     probability = dict(zip(_names(table), predicted, strict=True))
-    write_submission(arguments.out, sample, probability, float(model.head.target_prior))
+    write_submission(out, sample, probability, float(model.head.target_prior))
     counts = Counter(table.column("status").to_pylist())
     counts[MISSING] = len(sample) - len(probability)
-    return {
-        "submission": str(arguments.out),
-        "rows": len(sample),
-        "status": {status: count for status, count in sorted(counts.items()) if count},
-        "model": str(folder),
-    }
+    return {status: count for status, count in sorted(counts.items()) if count}
 
 
 def _extracted(arguments: argparse.Namespace, sample: Sequence[str], families: Sequence[str]) -> pa.Table:

@@ -171,3 +171,9 @@ def test_a_call_changes_nothing_else_and_prints_nothing(clip, folder, capfd):
     deepcue.predict(folder, model=model, jobs=2)
     assert state() == before
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_first_call_of_a_process_prints_nothing_either(clip):
+    code = f"import deepcue; deepcue.observe({str(clip)!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")

@@ -131,7 +131,9 @@ def test_every_row_of_the_sample_gets_the_models_probability(tmp_path, prepared,
     model = load_model(model_folder)
     assert [float(p) for _, p in rows] == pytest.approx(model.predict(table)[[3, 0, 2, 1]], rel=1e-7)
     assert float(dict(rows)["clip002.mp4"]) == pytest.approx(model.head.target_prior)
-    assert capsys.readouterr().out == f"{out}: 4 rows (3 ok, 1 unreadable)\n"
+    told, model_line = capsys.readouterr().out.splitlines()
+    assert told == f"{out}: 4 rows (3 ok, 1 unreadable)"
+    assert model_line.startswith(f"model {model_folder}: trained on 48 SYNTHETIC clips")
 
 
 def test_a_missing_clip_stops_the_run_unless_allowed(tmp_path, prepared, capsys):

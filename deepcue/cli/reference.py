@@ -1,0 +1,107 @@
+"""Write docs/cli-reference.md and docs/api.md from the parsers and docstrings, or check that they are up to date.
+
+``python -m deepcue.cli.reference [--check]``; what ``make docs`` and ``make lint`` run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import deepcue
+from deepcue.cli.common import guarded
+from deepcue.cli.main import COMMANDS, command_parser, usage
+from features import errors
+from features.errors import DeepcueError, InputError
+
+DOCS = Path("docs")
+WIDTH = 100  # of the help, whatever the terminal
+MADE = "<!-- made by `make docs`; do not edit -->"
+
+
+def command_page() -> str:
+    """The help of ``deepcue`` and of each subcommand."""
+    parts = ["# Command line", MADE, _block(usage())]
+    for name in COMMANDS:
+        parser = command_parser(name)
+        parser.formatter_class = functools.partial(  # type: ignore[assignment]  # called like the class
+            argparse.RawDescriptionHelpFormatter, width=WIDTH
+        )
+        parts += [f"## deepcue {name}", _block(parser.format_help().rstrip())]
+    return "\n\n".join(parts) + "\n"
+
+
+def api_page() -> str:
+    """The public names of :mod:`deepcue` with their docstrings."""
+    parts = ["# Python", MADE, inspect.getdoc(deepcue) or ""]
+    parts[-1] = parts[-1].replace("::\n\n", "```python\n").replace("\n\nThese names", "\n```\n\nThese names")
+    public = {name: getattr(deepcue, name) for name in deepcue.__all__ if not name.startswith("__")}
+    for name, one in public.items():
+        if inspect.isfunction(one):
+            parts += [f"## deepcue.{name}", _block(f"{name}{_plain_signature(one)}\n\n{inspect.getdoc(one)}")]
+    for name, one in public.items():
+        if inspect.isclass(one) and not issubclass(one, DeepcueError):
+            parts += [f"## deepcue.{name}", _block(inspect.getdoc(one) or "")]
+    parts += ["## Errors", _block(inspect.getdoc(errors) or "")]
+    parts += [f"- `deepcue.{name}`: {_sentence(one)}" for name, one in public.items() if _is_error(one)]
+    return "\n\n".join(parts).replace("\n\n- `", "\n- `") + "\n"
+
+
+def pages(folder: Path) -> dict[Path, str]:
+    """File to content."""
+    return {folder / "cli-reference.md": command_page(), folder / "api.md": api_page()}
+
+
+def write(files: Mapping[Path, str]) -> None:
+    """Write the pages."""
+    for file, text in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+
+def check(files: Mapping[Path, str]) -> None:
+    """Compare the pages with what is written.
+
+    Raises
+    ------
+    InputError
+        A page is missing or differs.
+    """
+    for file, text in files.items():
+        if not file.is_file() or file.read_text(encoding="utf-8") != text:
+            raise InputError(f"{file}: is not what the parsers and docstrings say; run `make docs`")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write or check the pages below the current folder."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    action = check if words == ["--check"] else write
+    return guarded(lambda: action(pages(DOCS)))
+
+
+def _block(text: str) -> str:
+    return f"```text\n{text}\n```"
+
+
+def _plain_signature(function: Any) -> inspect.Signature:
+    """Without types, which the docstring gives in words."""
+    signature = inspect.signature(function)
+    plain = [one.replace(annotation=inspect.Parameter.empty) for one in signature.parameters.values()]
+    return signature.replace(parameters=plain, return_annotation=inspect.Signature.empty)
+
+
+def _is_error(one: Any) -> bool:
+    return inspect.isclass(one) and issubclass(one, DeepcueError)
+
+
+def _sentence(one: Any) -> str:
+    return (inspect.getdoc(one) or "").partition("\n")[0]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,51 @@
+import re
+from pathlib import Path
+
+import pytest
+
+import deepcue
+from deepcue.cli import reference
+from deepcue.cli.main import COMMANDS
+from features.errors import InputError
+
+DOCS = Path(deepcue.__file__).parents[1] / "docs"
+
+
+def test_the_pages_are_up_to_date():
+    reference.check(reference.pages(DOCS))
+
+
+def test_the_page_of_commands_has_a_section_for_each_and_their_examples():
+    page = reference.command_page()
+    assert re.findall(r"^## deepcue (.*)$", page, re.MULTILINE) == list(COMMANDS)
+    assert page.count("example:") == len(COMMANDS)
+
+
+def test_the_page_of_names_documents_every_public_name():
+    documented = re.findall(r"^(?:## |- `)deepcue\.(\w+)", reference.api_page(), re.MULTILINE)
+    assert sorted([*documented, "__version__"]) == sorted(deepcue.__all__)
+
+
+def test_pages_do_not_depend_on_the_terminal(monkeypatch):
+    page = reference.command_page()
+    monkeypatch.setenv("COLUMNS", "40")
+    assert reference.command_page() == page
+
+
+def test_a_page_that_was_edited_is_refused(tmp_path):
+    files = {tmp_path / "docs" / "a.md": "text\n"}
+    with pytest.raises(InputError, match="make docs"):
+        reference.check(files)
+    reference.write(files)
+    reference.check(files)
+    (tmp_path / "docs" / "a.md").write_text("text, edited\n")
+    with pytest.raises(InputError, match="make docs"):
+        reference.check(files)
+
+
+def test_check_is_an_exit_status(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(reference, "pages", lambda folder: {tmp_path / "a.md": "text"})
+    assert reference.main(["--check"]) == 2
+    assert "make docs" in capsys.readouterr().err
+    assert reference.main([]) == 0
+    assert reference.main(["--check"]) == 0
