@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clip_maker import frames_of, write_clip
+from people import rng, talking_head
+
+__all__ = ["make_clip", "portrait", "rng", "talking_head"]
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-if sys.argv[0] == "-m" or "extract.run.sandbox" in " ".join(sys.orig_argv):
+if "extract.run.sandbox" in sys.orig_argv:
     sys.path.insert(0, str(Path(__file__).resolve().parents[4]))
     from extract.run import worker
 
@@ -16,12 +16,15 @@ if sys.argv[0] == "-m" or "extract.run.sandbox" in " ".join(sys.orig_argv):
         if "segfault" in filename:
             ctypes.string_at(0)
         if "exit" in filename:
+            print("the reason is on standard error", file=sys.stderr, flush=True)
             os._exit(3)
         if "loop" in filename:
             while True:
                 pass
-        if "slow" in filename:
-            time.sleep(1.0)
+        if "hold" in filename:  # begun, and done when the test says so
+            Path(f"{path}.begun").touch()
+            while not Path(f"{path}.go").exists():
+                time.sleep(0.02)
         if "swell" in filename:
             held = []
             while True:

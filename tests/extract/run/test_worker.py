@@ -1,0 +1,100 @@
+"""One clip: the codes of its row, and a process that is as it was before."""
+
+import os
+import shutil
+from dataclasses import replace
+
+import pytest
+from people import CHEAP
+
+from extract.run import worker
+from features import spec
+from features.reasons import Reason
+from features.spec import Column, Family
+
+FAMILIES = ("blink", "lip_sync", "voice", "forensic_cnn")
+SETTINGS = worker.Settings(FAMILIES)
+
+
+def test_a_clip_with_everything_has_no_reasons(talking_head):
+    assert worker.row("a.mp4", talking_head(duration_s=6.0), worker.Settings(CHEAP)).reasons == {}
+
+
+def test_what_lacks_sound_and_what_lacks_a_face(talking_head):
+    silent = replace(talking_head(duration_s=4.0, sound=False), tracks=())
+    result = worker.row("a.mp4", silent, SETTINGS)
+    assert result.status == "no_face"
+    assert result.reasons == {
+        "blink": "no_face",
+        "lip_sync": "no_sound",
+        "voice": "no_sound",
+        "forensic_cnn": "no_face",
+    }
+
+
+def test_weights_that_are_not_installed(talking_head, tmp_path):
+    settings = replace(SETTINGS, weights={"forensic_cnn": str(tmp_path / "absent.safetensors")})
+    assert worker.row("a.mp4", talking_head(duration_s=4.0), settings).reasons == {"forensic_cnn": "not_installed"}
+
+
+def test_too_few_frames(talking_head):
+    result = worker.row("a.mp4", talking_head(duration_s=0.2), worker.Settings(("blink",)))
+    assert (result.status, result.reasons) == ("too_short", {"blink": "too_short"})
+
+
+def test_damage_and_an_observation_that_was_not_kept(talking_head):
+    damaged = replace(talking_head(duration_s=4.0), warnings=("2 packets are damaged",))
+    result = worker.row("a.mp4", damaged, worker.Settings(("quality",)))
+    assert (result.status, result.reasons) == ("partial", {"observation": "damaged"})
+    result = worker.row("a.mp4", damaged, worker.Settings(("quality",)), not_kept="disk full")
+    assert result.reasons == {"observation": "not_kept"}
+    assert "2 packets" in result.error
+    assert "disk full" in result.error
+
+
+@pytest.mark.parametrize(("broken", "reason"), [(True, Reason.FAILED), (False, Reason.UNUSABLE)])
+def test_a_family_that_failed_and_one_that_found_nothing(talking_head, monkeypatch, broken, reason):
+    def measure(observation, track):
+        if broken:
+            raise KeyError("x")
+        return {}
+
+    columns = (Column("made_up.a_med"), Column("made_up.valid_share"))
+    monkeypatch.setitem(spec._registry, "made_up", Family("made_up", 1, frozenset({"sound"}), columns, measure))
+    result = worker.row("a.mp4", talking_head(duration_s=2.0), worker.Settings(("made_up",)))
+    assert result.reasons == {"made_up": reason.value}
+
+
+def test_measuring_changes_nothing_of_the_process(make_clip, tmp_path):
+    import logging
+    import random
+    import warnings
+
+    import cv2
+    import numpy as np
+    import torch
+
+    def state():
+        return (
+            cv2.getNumThreads(),
+            torch.get_num_threads(),
+            dict(os.environ),
+            os.getcwd(),
+            list(logging.getLogger().handlers),
+            list(warnings.filters),
+            random.getstate(),
+            np.random.get_state()[1].tobytes(),
+            torch.get_rng_state().numpy().tobytes(),
+            torch.is_grad_enabled(),
+        )
+
+    path = shutil.copy(make_clip("talk.mp4", tone_s=1.2), tmp_path / "a.mp4")
+    threads = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(3)
+        worker.measure("first.mp4", str(path), worker.Settings(FAMILIES))  # imports
+        before = state()
+        assert worker.measure("a.mp4", str(path), worker.Settings(FAMILIES)).status == "ok"
+        assert state() == before
+    finally:
+        cv2.setNumThreads(threads)
