@@ -90,9 +90,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     folder = arguments.model or default_model(LOCAL_MODEL)
     model = load_model(folder)
-    table = measured(
-        arguments.video, model, str(folder), work=arguments.work, jobs=arguments.jobs, quiet=arguments.quiet
-    )
+    options = {"work": arguments.work, "jobs": arguments.jobs, "quiet": arguments.quiet}
+    table = measured(arguments.clips, model, str(folder), **options)
     verdicts = ranked(judge(model, table))
     if arguments.report:
         from reports.clip_report import write_clip_report

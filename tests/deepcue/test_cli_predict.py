@@ -1,4 +1,8 @@
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +13,9 @@ from deepcue.cli.main import main as deepcue
 from ensemble import store, verdict
 from ensemble.store import load_model
 from features.errors import ModelError
+from features.table import write_table
+
+ROOT = Path(predict.__file__).parents[2]
 
 
 def judged(base, contributions, **made):
@@ -194,3 +201,74 @@ def test_a_clip_is_measured_whatever_its_name_ends_in(tmp_path, monkeypatch, mod
     assert deepcue(["predict", str(tmp_path / "noext"), "--model", str(model_folder), "--quiet"]) == 0
     assert seen["clips"] == [("noext", str(tmp_path / "noext"))]
     assert seen["out"] is None
+
+
+ODD_NAMES = [b"a.mp4 ", b"two\nlines.mp4", b"-dash.mp4", b"caf\xc3\xa9.mp4", b"caf\xe9.mp4", b"noext", b"table.csv.mp4"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_an_odd_name_is_printed_on_one_line(tmp_path, monkeypatch, model_folder, extracted, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    Path(os.fsdecode(name)).write_bytes(b"x")
+    assert deepcue(["predict", "--model", str(model_folder), "--", os.fsdecode(name)]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == name.decode("utf-8", "backslashreplace").replace("\n", r"\n")
+    assert "P(FAKE)" in told[1]
+    ((clip,), _), *_ = extracted
+    assert clip.path == os.path.join(tmp_path, os.fsdecode(name))
+
+
+def test_a_clip_whose_name_begins_with_a_dash_gets_a_hint(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("-dash.mp4").write_bytes(b"x")
+    assert deepcue(["predict", "-dash.mp4"]) == 2
+    assert capsys.readouterr().err == "error: -dash.mp4 looks like an option; write ./-dash.mp4 for the file\n"
+
+
+def test_a_url_of_a_clip_is_a_clip_and_of_a_folder_a_data_set(model_folder, extracted):
+    options = ["--model", str(model_folder), "--quiet"]
+    assert deepcue(["predict", "s3://bucket/a.mp4", *options]) == 0
+    assert deepcue(["predict", "s3://bucket/clips", *options]) == 0
+    (clips, _), (url, _) = extracted
+    assert [(clip.filename, clip.path) for clip in clips] == [("a.mp4", "s3://bucket/a.mp4")]
+    assert url == "s3://bucket/clips"
+
+
+@pytest.fixture(scope="module")
+def table_file(tmp_path_factory):
+    file = tmp_path_factory.mktemp("table") / "features.parquet"
+    write_table(toy_table(25, 4, labelled=False, seed=5), file)
+    return file
+
+
+def test_a_feature_table_is_judged_as_it_is(table_file, model_folder, extracted, capsys):
+    assert deepcue(["predict", str(table_file), "--model", str(model_folder), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["clips"]) == 100
+    assert not extracted
+
+
+def run_predict(table_file, model_folder, *words, **environment):
+    words = [sys.executable, "-m", "deepcue", "predict", str(table_file), "--model", str(model_folder), *words]
+    return subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **environment}, cwd=ROOT
+    )
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize("words", [[], ["--json"]], ids=["table", "json"])
+def test_a_reader_of_the_first_line_alone_ends_it_silently(table_file, model_folder, words, unbuffered):
+    child = run_predict(table_file, model_folder, *words, PYTHONUNBUFFERED=unbuffered)
+    child.stdout.read(20)
+    child.stdout.close()
+    with child.stderr:
+        assert child.stderr.read() == b""
+    assert child.wait() == 0
+
+
+def test_a_terminal_of_ascii_gets_bars_and_names_that_it_can_show(tmp_path, model_folder):
+    table = toy_table(1, 1)
+    write_table(table.set_column(0, "filename", [["caf\xe9.mp4"]]), tmp_path / "t.parquet")
+    told, wrong = run_predict(tmp_path / "t.parquet", model_folder, PYTHONIOENCODING="ascii").communicate()
+    assert wrong == b""
+    assert told.startswith(b"caf\\xe9.mp4\n")
+    assert b" | #" in told or b"# |" in told
