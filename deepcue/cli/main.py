@@ -32,6 +32,7 @@ COMMANDS = {
     "import-csv": "a feature table of numbers that were measured elsewhere",
     "forge": "make labelled fakes from real clips",
     "demo-data": "a small synthetic data set",
+    "results": "docs/results.md from its JSON files, or a model's scores as such a file",
     "summary": "where a run's files are, and its out-of-fold log loss",
     "train-faces": "train the networks that judge faces",
     "train-voice": "train the model that judges speech",

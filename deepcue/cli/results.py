@@ -1,0 +1,79 @@
+"""Write the tables of docs/results.md from docs/results/*.json, or check that the page shows what the files say.
+
+With --from-model, first write such a file: the out-of-fold scores of a trained model, with how they were made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+from pathlib import Path
+
+from features.errors import InputError
+
+EXAMPLE = """deepcue results --check
+  deepcue results --from-model artifacts/model --name mine --protocol "unseen identities" --data-set "my clips\""""
+
+PAGE = Path("docs") / "results.md"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--page", type=Path, default=PAGE, help="page to write (default: docs/results.md)")
+    parser.add_argument("--data", type=Path, help="folder of the JSON files (default: beside the page, by its name)")
+    parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
+    parser.add_argument("--from-model", type=Path, metavar="FOLDER", help="write the scores of this model to NAME.json")
+    parser.add_argument("--name", help="name of the table to write")
+    parser.add_argument("--protocol", help="how training and test were kept apart; see docs/results.md")
+    parser.add_argument("--data-set", default="", help="what the clips are, in a few words")
+    parser.add_argument("--title", default="", help="title of the table (default: its name)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the subcommand; see the module."""
+    from reports.results_page import filled, read_results
+
+    data = arguments.data or arguments.page.with_suffix("")
+    if arguments.from_model:
+        _add_model(arguments, data)
+        return
+    try:
+        page = arguments.page.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{arguments.page}: can't be read ({error}); give --page") from error
+    text = filled(page, read_results(data))
+    if arguments.check:
+        if text != page:
+            raise InputError(f"{arguments.page}: does not show what {data} says; run `make docs`")
+        return
+    arguments.page.write_text(text, encoding="utf-8")
+    print(arguments.page)
+
+
+def _add_model(arguments: argparse.Namespace, data: Path) -> None:
+    from deepcue import __version__
+    from ensemble.store import load_model
+    from reports.results_page import of_model, write_results
+
+    if not arguments.name or not arguments.protocol:
+        raise InputError("--from-model: give --name and --protocol, too")
+    try:
+        table = of_model(
+            load_model(arguments.from_model).manifest,
+            title=arguments.title or arguments.name,
+            protocol=arguments.protocol,
+            data=arguments.data_set,
+            command=f"deepcue results --from-model {arguments.from_model}",
+            date=datetime.date.today().isoformat(),
+            version=__version__,
+            notes=[],
+        )
+    except ValueError as error:
+        raise InputError(f"--protocol: {error}") from error
+    file = data / f"{arguments.name}.json"
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        write_results(table, file)
+    except OSError as error:
+        raise InputError(f"{file}: can't be written ({error})") from error
+    print(f"{file}: show it by `<!-- table: {arguments.name} -->` and `<!-- end -->` in {arguments.page}")
