@@ -1,65 +1,61 @@
-"""voice: whether a voice sounds recorded or made.
+"""What can be measured of speech: cepstra of linear bands (LFCC), spectral shape, how bands move over time.
 
-Cepstra of linear bands (LFCC, Sahidullah et al. 2015, the baseline of ASVspoof), their spread and that of their slopes;
-spectral shape; how alike bands move, and how fast. What makes speech from lips or units regresses towards a mean: its
-cepstra vary less than a recorded voice's. Concatenated and neural speech from text, clean as no recording is, may err
-the other way.
-
-Over speech frames, those within 15 dB of the loud ones: clips of a second, and noisy ones, have no silence to count
-from. Nothing depends on the level of the recording. Pitch, jitter and shimmer are no part: to follow pitch (pYIN) costs
-as much as to decode the clip.
-
-Confounds: noise (which levels cepstra as making does), noise suppression, music, a narrow codec. A real voice of
-another person is no made voice, and the challenge's swapped voices are not labelled.
+The families :mod:`features.families.voice` and :mod:`features.families.forensic_voice` read these numbers, and the
+training of the latter does. Spectra are of frames of 20 ms, every 10 ms; nothing depends on the sound's level.
 """
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import MutableMapping
+
 import numpy as np
 from numpy.typing import NDArray
 
-from features.observation import AUDIO_RATE_HZ
+from features.observation import AUDIO_RATE_HZ, Observation
 
 F64 = NDArray[np.float64]
 
-
 PRE_EMPHASIS = 0.97
-
-
 N_FFT, WINDOW, HOP = 512, 320, 160  # 32, 20 and 10 ms
-
-
 N_BANDS = 20  # linear, 0 to 8 kHz; as many cepstra
-
-
 SPEECH_DB = 15.0
-
-
 DIGITAL_SILENCE, MIN_SILENCE = 1e-5, 800  # of the peak, less than a recorder's own noise; 50 ms of it
-
-
 MIN_SPEECH = 30  # frames: 0.3 s
-
-
 SLOPE_FRAMES = 9
-
-
 FLOOR = 1e-10
-
-
 BAND_GROUPS = ((0, 5), (5, 10), (10, 15), (15, 20))  # bands of 0-2, 2-4, 4-6 and 6-8 kHz
-
-
 SYLLABIC_HZ, FAST_HZ, VERY_FAST_HZ = 1.0, 8.0, 16.0  # speech modulates its loudness mostly below 8 Hz
+
+_measured: MutableMapping[Observation, dict[str, float]] = weakref.WeakKeyDictionary()
+
+
+def clip_cues(observation: Observation) -> dict[str, float]:
+    """:func:`cues` of a clip's sound, empty without sound; computed once for all families that ask."""
+    if (values := _measured.get(observation)) is None:
+        values = cues(observation.audio) if observation.audio is not None else {}
+        _measured[observation] = values
+    return dict(values)
 
 
 def cues(sound: NDArray[np.float32]) -> dict[str, float]:
-    """Measures of a voice, by the names of the columns, and ``speech_share``; empty where there is too little.
+    """Measure speech.
 
     Parameters
     ----------
     sound : ndarray of shape (k,)
         Mono, 16 kHz, full scale 1.
+
+    Returns
+    -------
+    dict
+        By the names of the voice family's columns, and ``speech_share``; empty with under 0.3 s of speech.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
+    >>> round(cues(noise)["speech_share"], 2), cues(noise[:4000])
+    (1.0, {})
     """
     from scipy import fft
 
@@ -83,7 +79,7 @@ def cues(sound: NDArray[np.float32]) -> dict[str, float]:
 
 
 def without_silence(sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The sound without its stretches of digital silence: a mute or a gap is no trait of the voice."""
+    """The sound without its stretches of digital silence: a mute or a gap is no trait of the speech."""
     loudness = np.abs(sound)
     quiet = loudness <= DIGITAL_SILENCE * loudness.max(initial=0.0)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]])))
@@ -134,7 +130,7 @@ def _cepstral(cepstra: F64, speech: NDArray[np.bool_]) -> dict[str, float]:
 
 
 def _spectral(power: F64) -> dict[str, float]:
-    """Medians over the frames of a power spectrum [bins, n]; shares of its whole energy."""
+    """Medians over the frames of a power spectrum [bins, n]; fractions of its whole energy."""
     from librosa import feature
 
     magnitude, total = np.sqrt(power), power.sum(axis=1)
@@ -158,7 +154,7 @@ def _common_motion(bands: F64) -> dict[str, float]:
 
 
 def _modulation(bands: F64) -> dict[str, float]:
-    """Shares of fast changes among all changes of the level of groups of bands; NaN where it does not change."""
+    """Fractions of fast changes among all changes of the level of groups of bands; NaN where it does not change."""
     hertz = np.fft.rfftfreq(bands.shape[1], HOP / AUDIO_RATE_HZ)
     values = {}
     for number, (low, high) in enumerate(BAND_GROUPS):

@@ -1,8 +1,8 @@
 """forensic_residual: whether the faces' fine texture looks forged to a network that sees nothing else.
 
-Logits, positive for a forgery. It learned as :mod:`features.families.forensic_cnn` did, and from the same pictures, but
-through :func:`features.networks.efficientnet_lite.residual`: colours, light and shapes are gone; noise, edges and a
-decoder's texture stay. Its errors are largely complementary.
+Scores are logits: log-odds that a face is fake. It was trained like :mod:`features.families.forensic_cnn`, on the same
+images, but its input is the high-pass residual (:func:`features.networks.efficientnet_lite.residual`): colours, light
+and shapes are gone; noise, edges and a decoder's texture stay. Its errors are largely complementary.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ NAME = "forensic_residual"
     NAME,
     version=2,
     needs={"crops", "weights"},
-    columns=logit_columns.columns(NAME, "EfficientNet-Lite0, phase residual"),
+    columns=logit_columns.columns(NAME, "EfficientNet-Lite0 on residuals, trained by training/faces"),
 )
 def measure(observation: Observation, track: Track) -> dict[str, float]:
-    """Columns of one person; all NaN without weights.
+    """Columns of one face track; all NaN without weights.
 
     Raises
     ------

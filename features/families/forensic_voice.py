@@ -1,14 +1,13 @@
-"""forensic_voice: whether the voice sounds made to a linear model that learned made voices from recorded ones.
+"""forensic_voice: whether the speech sounds synthetic to a linear model trained on genuine and synthetic speech.
 
-A logit, positive for a made voice: the cues of :mod:`features.families.voice`, standardised and weighted by logistic
-regression, trained on voices that generators made from lips and from other languages, and on recordings, both
+A logit, the log-odds of synthetic speech: the cues of :mod:`features.families.voice`, standardised and weighted by
+logistic regression. It was trained on lip-to-speech and speech-to-speech translation, and on genuine recordings, both
 through the same codecs, rooms and noises: see :mod:`training.voice` and docs/MODEL_CARD.md. It shares that family's
-confounds; voices made from text are unlike those it learned from, and escape it.
+confounds; text-to-speech is unlike what it was trained on, and escapes it.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,20 +16,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.families.voice import CUES
-from features.networks.weights import foreign, read_arrays, save_arrays, weights_file
+from features.networks.weights import kept_in_memory, read_arrays, save_arrays, unusable, weights_file
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, family
-from features.voice_measures import cues
+from features.voice_measures import clip_cues
 
 NAME = "forensic_voice"
 MAX_LOGIT = 12.0
-_SOURCE = "logistic regression on the voice cues, trained by ensemble/voice.py"
+_SOURCE = "logistic regression on the voice cues, trained by training/voice"
 
 COLUMNS = (
     Column(
-        f"{NAME}.logit", range=(-MAX_LOGIT, MAX_LOGIT), reference=_SOURCE, direction="up", invariant_to=EVERY_CHANGE
+        f"{NAME}.logit",
+        range=(-MAX_LOGIT, MAX_LOGIT),
+        reference=_SOURCE,
+        direction="up",
+        invariant_to=EVERY_CHANGE,
+        description="The model's log-odds that the speech is synthetic; 0 is undecided.",
     ),
-    Column(f"{NAME}.valid_share", range=(0.0, 1.0), direction="covariate"),
+    Column(
+        f"{NAME}.valid_share",
+        range=(0.0, 1.0),
+        direction="covariate",
+        description="1 where the sound holds at least 0.3 s of speech and the weights are there, else 0.",
+    ),
 )
 
 
@@ -39,14 +48,14 @@ class VoiceMetadata:
     """What a weights file says about itself."""
 
     cues: tuple[str, ...] = CUES
-    """The cues that the weights are of, in order."""
+    """The cues that the weights belong to, in order."""
     version: str = "1"
     logit_positive: str = "fake"
 
 
 @dataclass(frozen=True)
 class VoiceModel:
-    """``weight @ (cues - mean) / scale + bias``; a cue that is undefined counts as its mean."""
+    """``weight @ ((cues - mean) / scale) + bias``; a cue that is undefined counts as its mean."""
 
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
@@ -54,7 +63,7 @@ class VoiceModel:
     bias: float
 
     def logit(self, values: Mapping[str, float]) -> float:
-        """Log-odds, within +-12, that a voice with these cues was made."""
+        """Log-odds, within +-12, that speech with these cues is synthetic."""
         x = (np.array([values[name] for name in CUES]) - self.mean) / self.scale
         return float(np.clip(np.nan_to_num(x) @ self.weight + self.bias, -MAX_LOGIT, MAX_LOGIT))
 
@@ -74,14 +83,14 @@ class VoiceModel:
         """
         metadata, arrays = read_arrays(file, VoiceMetadata)
         if tuple(metadata.cues) != CUES or metadata.logit_positive != "fake":
-            raise foreign(file, "its cues are others, or its logits are positive for a real voice")
+            raise unusable(file, "its cues are others, or its logits are positive for genuine speech")
         try:
             return cls(arrays["mean"], arrays["scale"], arrays["weight"], float(arrays["bias"][0]))
         except KeyError as error:
-            raise foreign(file, f"it lacks {error}") from error
+            raise unusable(file, f"it lacks {error}") from error
 
 
-_model = functools.lru_cache(maxsize=8)(VoiceModel.load)
+_model = kept_in_memory(VoiceModel.load)
 
 
 @family(NAME, version=2, needs={"sound", "weights"}, columns=COLUMNS)
@@ -94,7 +103,7 @@ def measure(observation: Observation, track: Track | None) -> dict[str, float]:
         The weights file is there but can't be used.
     """
     file = weights_file(NAME)
-    values = cues(observation.audio) if observation.audio is not None and file.exists() else {}
+    values = clip_cues(observation) if file.exists() else {}
     if not values:
         return {f"{NAME}.valid_share": 0.0}
     return {f"{NAME}.logit": _model(file).logit(values), f"{NAME}.valid_share": 1.0}

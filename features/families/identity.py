@@ -24,32 +24,66 @@ from features.spec import Column, family
 
 MIN_DRIFT_CHIPS = 9
 JUMP_MADS = 4.0
-DIMENSIONS = 128
 
 _REFERENCE = "Liu et al. 2023"
 _ALL = frozenset({"translation", "gain", "clock"})
 _INF = float("inf")
 
 
-def _column(name: str, direction: str, low: float = 0.0, high: float = _INF) -> Column:
-    return Column(f"identity.{name}", "1", (low, high), _REFERENCE, direction, _ALL)
+def _column(name: str, direction: str, description: str, low: float = 0.0, high: float = _INF) -> Column:
+    return Column(f"identity.{name}", "1", (low, high), _REFERENCE, direction, _ALL, description=description)
 
 
 COLUMNS = (
-    _column("pair_med", "up"),
-    _column("pair_q90", "up"),
-    _column("medoid_med", "up"),
-    _column("medoid_q90", "up"),
-    _column("medoid_max", "up"),
-    _column("step_med", "up"),
-    _column("step_q90", "up"),
-    _column("step_over_pair", "up", -_INF),
-    _column("drift", "either"),
-    _column("jump_share", "up", 0, 1),
-    _column("pose_corr", "covariate", -1, 1),
-    _column("resid_med", "up"),
-    _column("tracks_dist_min", "either"),
-    Column("identity.valid_share", range=(0, 1), direction="covariate", invariant_to=_ALL | {"mirror", "scale"}),
+    _column(
+        "pair_med",
+        "up",
+        "Median distance between two face crops in the eyes of a face recogniser: between their embeddings, the 128 "
+        "numbers it describes a face by.",
+    ),
+    _column("pair_q90", "up", "Distance between two embeddings that a tenth of the pairs exceed."),
+    _column("medoid_med", "up", "Median distance of the embeddings from the most central one."),
+    _column("medoid_q90", "up", "Distance from the most central embedding that a tenth of them exceed."),
+    _column("medoid_max", "up", "Distance from the most central embedding to the one farthest from it."),
+    _column("step_med", "up", "Median distance between the embeddings of crops that follow each other in time."),
+    _column("step_q90", "up", "Distance between successive embeddings that a tenth of the steps exceed."),
+    _column(
+        "step_over_pair",
+        "up",
+        "Logarithm of the median step over the median distance of all pairs: 0 where the look changes at random, below "
+        "where it changes slowly.",
+        -_INF,
+    ),
+    _column(
+        "drift",
+        "either",
+        "Distance between the mean embeddings of the first and the last third of the crops, over the median distance "
+        "of all pairs.",
+    ),
+    _column("jump_share", "up", "Fraction of the steps between successive embeddings that stand out as large.", 0, 1),
+    _column(
+        "pose_corr",
+        "covariate",
+        "How far the distance from the most central embedding rises with the turn of the head (rank correlation).",
+        -1,
+        1,
+    ),
+    _column(
+        "resid_med", "up", "Median distance from the most central embedding that head pose and blur do not explain."
+    ),
+    _column(
+        "tracks_dist_min",
+        "either",
+        "Least distance between the most central embeddings of this face and of another in the clip; missing with one "
+        "face.",
+    ),
+    Column(
+        "identity.valid_share",
+        range=(0, 1),
+        direction="covariate",
+        invariant_to=_ALL | {"mirror", "scale"},
+        description="Number of crops sharp and frontal enough for the face recogniser, over the nine wanted.",
+    ),
 )
 
 
@@ -117,7 +151,7 @@ def explained(e: F64, *, pose_deg: F64, sharpness: F64) -> dict[str, float]:
 
 
 def _others(observation: Observation, track: Track, centre: F64) -> float:
-    """Least distance from this person's medoid ``centre`` [128] to another's in the clip; NaN when alone."""
+    """Least distance from this face track's medoid ``centre`` [128] to another's; NaN when there is one track."""
     found = []
     for other in [one for one in observation.tracks if one is not track][:MAX_OTHERS]:
         e = embeddings(other, suitable(other, most=OTHER_CHIPS))
@@ -128,7 +162,7 @@ def _others(observation: Observation, track: Track, centre: F64) -> float:
 
 @family("identity", version=2, needs={"track", "crops"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
-    """Measure how steadily a recogniser sees the track's person; NaN below eight suitable crops."""
+    """Measure how steadily a recogniser sees the face of a track; NaN below eight suitable crops."""
     numbers = suitable(track, most=MAX_CHIPS)
     named = {"valid_share": min(1.0, len(numbers) / MAX_CHIPS)}
     if len(numbers) >= MIN_CHIPS:

@@ -1,16 +1,17 @@
-"""voice: whether a voice sounds recorded or made.
+"""voice: whether the speech sounds genuine or synthetic.
 
-Cepstra of linear bands (LFCC, Sahidullah et al. 2015, the baseline of ASVspoof), their spread and that of their slopes;
-spectral shape; how alike bands move, and how fast. What makes speech from lips or units regresses towards a mean: its
-cepstra vary less than a recorded voice's. Concatenated and neural speech from text, clean as no recording is, may err
-the other way.
+Linear-frequency cepstral coefficients (LFCC, Sahidullah et al. 2015, the baseline of ASVspoof), numbers that describe
+the shape of the sound's spectrum from coarse to fine: their means, how much they vary, and how much their slopes do;
+spectral shape; how alike frequency bands move, and how fast. Speech synthesised from lips or units regresses towards a
+mean: its cepstra vary less than genuine speech's. Concatenated speech and neural text-to-speech, clean as no recording
+is, may err the other way.
 
-Over speech frames, those within 15 dB of the loud ones: clips of a second, and noisy ones, have no silence to count
-from. Nothing depends on the level of the recording. Pitch, jitter and shimmer are no part: to follow pitch (pYIN) costs
-as much as to decode the clip.
+Measured over speech frames, those within 15 dB of the loud ones: clips of a second, and noisy ones, have no silence to
+count from. Nothing depends on the level of the recording. Pitch, jitter and shimmer are not measured: to follow pitch
+(pYIN) costs as much as to decode the clip.
 
-Confounds: noise (which levels cepstra as making does), noise suppression, music, a narrow codec. A real voice of
-another person is no made voice, and the challenge's swapped voices are not labelled.
+Confounds: noise (which levels cepstra as synthesis does), noise suppression, music, a narrow codec. Another person's
+genuine voice is no synthetic speech, and the challenge's swapped voices are not labelled.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, family
-from features.voice_measures import BAND_GROUPS, N_BANDS, cues
+from features.voice_measures import BAND_GROUPS, N_BANDS, clip_cues
 
 _SPECTRUM, _LFCC = "librosa's spectral features", "LFCC: Sahidullah et al. 2015"
 _MODULATION = "modulation spectrum: Houtgast & Steeneken 1985"
@@ -27,37 +28,56 @@ _INF = float("inf")
 
 
 def _columns() -> Iterator[Column]:
-    def column(name: str, low: float, high: float, direction: str, reference: str, unit: str = "1") -> Column:
-        return Column(f"voice.{name}", unit, (low, high), reference, direction, EVERY_CHANGE)
+    def column(
+        name: str, low: float, high: float, direction: str, reference: str, description: str, unit: str = "1"
+    ) -> Column:
+        return Column(f"voice.{name}", unit, (low, high), reference, direction, EVERY_CHANGE, description=description)
 
     for number in range(N_BANDS):
         if number:  # the first cepstrum's mean is the level
-            yield column(f"lfcc{number:02}_mean", -_INF, _INF, "either", _LFCC)
-        yield column(f"lfcc{number:02}_std", 0, _INF, "down", _LFCC)
-        yield column(f"dlfcc{number:02}_std", 0, _INF, "down", _LFCC)
-    yield column("flatness_med", 0, 1, "either", _SPECTRUM)
-    yield column("centroid_med_hz", 0, 8000, "either", _SPECTRUM, "Hz")
-    yield column("rolloff_med_hz", 0, 8000, "either", _SPECTRUM, "Hz")
-    yield column("flux_med", 0, 2, "either", _SPECTRUM)
-    yield column("hf_share_db", -_INF, 0, "down", "share of energy above 4 kHz", "dB")
-    yield column("bw99_hz", 0, 8000, "down", "99 % of the energy lies below", "Hz")
-    yield column("bands_near_corr", -1, 1, "up", "correlation of neighbouring bands' levels")
-    yield column("bands_all_corr", -1, 1, "up", "mean correlation of two bands' levels")
-    for number in range(len(BAND_GROUPS)):
-        yield column(f"fast{number}_share", 0, 1, "either", _MODULATION)
-        yield column(f"very_fast{number}_share", 0, 1, "either", _MODULATION)
-    yield column("speech_share", 0, 1, "covariate", "frames within 15 dB of the loud ones")
-    yield column("valid_share", 0, 1, "covariate", "")
+            text = f"Mean of LFCC {number} over the speech; LFCCs describe the spectrum's shape, coarse to fine."
+            yield column(f"lfcc{number:02}_mean", -_INF, _INF, "either", _LFCC, text)
+        level = "" if number else " (the loudness)"
+        text = f"How much LFCC {number}{level} varies over the speech (standard deviation)."
+        yield column(f"lfcc{number:02}_std", 0, _INF, "down", _LFCC, text)
+        text = f"How much the speed of change of LFCC {number}{level} varies over the speech (standard deviation)."
+        yield column(f"dlfcc{number:02}_std", 0, _INF, "down", _LFCC, text)
+    text = "Median flatness of the speech's spectrum: 1 for noise, 0 for a pure tone."
+    yield column("flatness_med", 0, 1, "either", _SPECTRUM, text)
+    text = "Median frequency about which the speech's spectrum is centred."
+    yield column("centroid_med_hz", 0, 8000, "either", _SPECTRUM, text, "Hz")
+    text = "Median frequency below which 85 % of the speech's spectrum lies."
+    yield column("rolloff_med_hz", 0, 8000, "either", _SPECTRUM, text, "Hz")
+    text = "Median change of the spectrum's shape from a speech frame to the next, 10 ms later; 0 is none, 2 the most."
+    yield column("flux_med", 0, 2, "either", _SPECTRUM, text)
+    text = "How much of the speech's energy lies above 4 kHz, in decibels below the whole."
+    yield column("hf_share_db", -_INF, 0, "down", "energy above 4 kHz over the whole", text, "dB")
+    text = "Frequency below which 99 % of the speech's energy lies."
+    yield column("bw99_hz", 0, 8000, "down", "cumulative energy over frequency", text, "Hz")
+    text = "How alike the levels of neighbouring frequency bands move over time (mean correlation)."
+    yield column("bands_near_corr", -1, 1, "up", "correlation of neighbouring bands' levels", text)
+    text = "How alike the levels of any two frequency bands move over time (mean correlation)."
+    yield column("bands_all_corr", -1, 1, "up", "mean correlation of two bands' levels", text)
+    for number, (first, last) in enumerate(BAND_GROUPS):
+        kilohertz = f"{8 * first // N_BANDS} to {8 * last // N_BANDS} kHz"
+        text = f"Fraction of the changes in loudness from {kilohertz} that go 8 to 16 times a second."
+        yield column(f"fast{number}_share", 0, 1, "either", _MODULATION, text)
+        text = f"Fraction of the changes in loudness from {kilohertz} that go more than 16 times a second."
+        yield column(f"very_fast{number}_share", 0, 1, "either", _MODULATION, text)
+    text = "Fraction of the sound that is speech."
+    yield column("speech_share", 0, 1, "covariate", "frames within 15 dB of the loud ones", text)
+    text = "1 where the clip's sound holds at least 0.3 s of speech, else 0."
+    yield column("valid_share", 0, 1, "covariate", "", text)
 
 
 COLUMNS = tuple(_columns())
 CUES = tuple(column.name.split(".")[1] for column in COLUMNS if column.direction != "covariate")
-"""What :func:`cues` measures of a voice, in order."""
+"""What :func:`features.voice_measures.cues` measures of speech, in order."""
 
 
 @family("voice", version=2, needs={"sound"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track | None) -> dict[str, float]:
-    """Columns of the clip's sound, whoever speaks; NaN without sound or with under 0.3 s of speech."""
-    values = cues(observation.audio) if observation.audio is not None else {}
+    """Columns of the clip's sound, whoever speaks; all NaN without sound or with under 0.3 s of speech."""
+    values = clip_cues(observation)
     valid = {"valid_share": float(bool(values))}
     return {f"voice.{name}": value for name, value in (values | valid).items()}

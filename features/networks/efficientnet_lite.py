@@ -1,4 +1,4 @@
-"""The network that the forensic family runs: EfficientNet-Lite0 with one output, and its file format.
+"""The network of the forensic families of faces: EfficientNet-Lite0 with one output, and its file format.
 
 Tan & Le 2019, "EfficientNet: rethinking model scaling for convolutional neural networks"; the Lite variant
 (Liu 2020, TensorFlow blog) has neither squeeze-and-excitation nor swish, so it runs fast on a processor.
@@ -7,7 +7,7 @@ Importing this module imports torch: families import it where they run it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from features.errors import ModelError
-from features.networks.weights import foreign, read_arrays, save_arrays
+from features.networks.weights import STORED_NAME, read_arrays, save_arrays, unusable
 from features.threads import torch_on_one_thread
 
 # Repeats, kernel, stride, expansion, output channels of each stage: Tan & Le 2019, table 1 (B0), with the
@@ -34,7 +34,7 @@ STAGES = (
 )
 STEM_CHANNELS, EMBEDDING = 32, 1280
 BN_EPS, BN_MOMENTUM = 1e-3, 0.01  # as the published weights were trained
-RESIDUAL_GAIN, RESIDUAL_LIMIT = 12.0, 3.0  # to about the spread of a picture
+RESIDUAL_GAIN, RESIDUAL_LIMIT = 12.0, 3.0  # to about the spread of an image
 DROP_PATH = 0.2  # stochastic depth of the last block, rising linearly from 0 (Huang et al. 2016)
 
 
@@ -51,8 +51,9 @@ class WeightsMetadata:
     std: float = 128.0
     """Pixels (0-255) enter as (x - mean) / std."""
     logit_positive: str = "fake"
-    front: str = "rgb"
-    """``"residual"``: the network sees :func:`residual` of the pixels, no colours or shapes."""
+    input_representation: str = field(default="rgb", metadata={STORED_NAME: "front"})
+    """``"rgb"``: the network sees the pixels; ``"residual"``: their :func:`residual`, no colours or shapes. In the
+    file's header the field is called ``front``, as it was when the shipped weights were written."""
 
 
 class ConvBN(nn.Sequential):
@@ -84,7 +85,7 @@ class ConvBN(nn.Sequential):
 def _evenly_padded(convolution: nn.Conv2d) -> nn.Conv2d:
     """A convolution of stride 2 whose kernel has a row and column of zeros in front, in place of a layer that pads.
 
-    A padding layer copies the picture, which takes as long as the convolution itself.
+    A padding layer copies the image, which takes as long as the convolution itself.
     """
     assert convolution.bias is not None
     kernel = convolution.kernel_size[0]
@@ -102,7 +103,7 @@ def _evenly_padded(convolution: nn.Conv2d) -> nn.Conv2d:
 
 
 class InvertedResidual(nn.Module):
-    """Expansion, depthwise convolution, projection, and the way round them (Sandler et al. 2018)."""
+    """Expansion, depthwise convolution, projection, and the shortcut past them (Sandler et al. 2018)."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, *, stride: int, expansion: int, drop_path: float
@@ -165,13 +166,13 @@ class LiteNet(nn.Module):
 def normalised(crops: Tensor, metadata: WeightsMetadata) -> Tensor:
     """Pixels 0-255 [n, 3, s, s] of any type as the network takes them, channels last in memory."""
     pixels = (crops.float() - metadata.mean) / metadata.std
-    if metadata.front == "residual":
+    if metadata.input_representation == "residual":
         pixels = residual(pixels)
     return pixels.contiguous(memory_format=torch.channels_last)
 
 
 def residual(x: Tensor) -> Tensor:
-    """What a smooth picture lacks of ``x`` [n, 3, s, s], amplified and limited: noise, edges, a decoder's texture.
+    """What a smooth image lacks of ``x`` [n, 3, s, s], amplified and limited: noise, edges, a decoder's texture.
 
     After the fixed high passes of Fridrich & Kodovsky 2012, "Rich models for steganalysis of digital images"; here one:
     the pixel less the mean of a 3 x 3 box applied twice.
@@ -190,7 +191,7 @@ def save_weights(net: LiteNet, file: Path, metadata: WeightsMetadata) -> None:
 
 
 def read_weights(file: Path) -> tuple[WeightsMetadata, dict[str, Tensor]]:
-    """WeightsMetadata and state in single precision of what :func:`save_weights` wrote.
+    """Metadata and state in single precision of what :func:`save_weights` wrote.
 
     Raises
     ------
@@ -221,7 +222,7 @@ class Detector:
         try:
             self._net.load_state_dict(state)
         except RuntimeError as error:
-            raise foreign(file, error) from error
+            raise unusable(file, error) from error
         if self.metadata.logit_positive != "fake":
             raise ModelError(
                 f"{file} counts logits as positive for {self.metadata.logit_positive!r}, not for a fake; retrain it"

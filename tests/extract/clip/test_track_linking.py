@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from extract.clip.track_linking import linked
-from features.families.identity import DIMENSIONS
+from features.networks.face_embedding import DIMENSIONS
 from features.observation import Track
 
 K = 2  # crops a piece

@@ -1,11 +1,13 @@
 """What the voice model makes of the voice cues: known sums, missing and foreign weights, silence."""
 
 import dataclasses
+import gc
+import weakref
 
 import numpy as np
 import pytest
 
-from features import spec
+from features import spec, voice_measures
 from features.errors import ModelError
 from features.families import forensic_voice
 from features.families.forensic_voice import NAME, VoiceModel
@@ -63,6 +65,29 @@ def test_without_weights_the_logit_is_nan(talking_head, sound, tmp_path):
 
 def test_the_shipped_weights_are_of_these_cues():
     assert np.isfinite(VoiceModel.load(PRETRAINED / f"{NAME}.safetensors").weight).all()
+
+
+def test_weights_trained_into_the_same_file_are_seen(talking_head, model, sound, tmp_path):
+    file = tmp_path / "voice.safetensors"
+    clip = dataclasses.replace(talking_head(duration_s=2.0), audio=sound)
+    for bias in (-0.5, 0.5):
+        dataclasses.replace(model, weight=np.zeros(len(CUES)), bias=bias).save(file)
+        assert measured(clip, file)[f"{NAME}.logit"] == pytest.approx(bias)
+
+
+def test_the_cues_of_a_clip_are_computed_once_and_go_with_it(talking_head, sound, monkeypatch):
+    calls = []
+    monkeypatch.setattr(voice_measures, "cues", lambda sound: calls.append(len(sound)) or cues(sound))
+    one, other = (dataclasses.replace(talking_head(duration_s=2.0), audio=part) for part in (sound, sound[:-800]))
+    for clip in (one, other):
+        first, _ = spec.measure_clip(clip, spec.families(["voice", NAME]))
+        again, _ = spec.measure_clip(clip, spec.families(["voice", NAME]))
+        assert first == pytest.approx(again, nan_ok=True)
+    assert calls == [len(sound), len(sound) - 800]
+    clips = [weakref.ref(one), weakref.ref(other)]
+    del one, other, clip
+    gc.collect()
+    assert [clip() for clip in clips] == [None, None]
 
 
 def test_foreign_weights_are_refused(tmp_path, model):

@@ -1,6 +1,7 @@
 """The forensic network and its columns: known summaries, missing and foreign weights, order, format."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -33,10 +34,6 @@ def faces(rng, n=4, side=64):
     return rng.integers(0, 256, (n, side, side, 3), dtype=np.uint8)
 
 
-def column(values, name):
-    return values[name]
-
-
 def test_summary_of_constant_logits():
     values = logit_columns.summarise(np.full(8, 1.5, np.float32), np.ones((8, 4), np.float32), n_crops=8)
     for name in (
@@ -48,34 +45,34 @@ def test_summary_of_constant_logits():
         "logit_top4_mean",
         "logit_conf_mean",
     ):
-        assert column(values, name) == pytest.approx(1.5)
-    assert column(values, "logit_std") == 0
-    assert column(values, "logit_step_mean") == 0
-    assert column(values, "emb_disp") == pytest.approx(0, abs=1e-6)
-    assert column(values, "share_over_0") == column(values, "valid_share") == 1
+        assert values[name] == pytest.approx(1.5)
+    assert values["logit_std"] == 0
+    assert values["logit_step_mean"] == 0
+    assert values["emb_disp"] == pytest.approx(0, abs=1e-6)
+    assert values["share_over_0"] == values["valid_share"] == 1
 
 
 def test_summary_of_known_logits():
     z = np.array([-1.0, 3.0, 1.0, 5.0, -2.0, 0.5, 0.0, 100.0], np.float32)
     values = logit_columns.summarise(z, np.eye(8, dtype=np.float32), n_crops=16)
-    assert column(values, "logit_max") == 12  # clipped
-    assert column(values, "logit_top4_mean") == pytest.approx((12 + 5) / 2)
-    assert column(values, "logit_step_mean") == pytest.approx(np.mean([4, 2, 4, 7, 2.5, 0.5, 12]))
-    assert column(values, "share_over_0") == pytest.approx(5 / 8)
-    assert column(values, "valid_share") == pytest.approx(0.5)
-    assert column(values, "emb_disp") == pytest.approx(1 - 1 / np.sqrt(8))
+    assert values["logit_max"] == 12  # clipped
+    assert values["logit_top4_mean"] == pytest.approx((12 + 5) / 2)
+    assert values["logit_step_mean"] == pytest.approx(np.mean([4, 2, 4, 7, 2.5, 0.5, 12]))
+    assert values["share_over_0"] == pytest.approx(5 / 8)
+    assert values["valid_share"] == pytest.approx(0.5)
+    assert values["emb_disp"] == pytest.approx(1 - 1 / np.sqrt(8))
 
 
 def test_an_undefined_logit_is_left_out():
     z = np.array([1.0, np.nan, 3.0], np.float32)
     values = logit_columns.summarise(z, np.ones((3, 2), np.float32), n_crops=3)
-    assert column(values, "logit_mean") == pytest.approx(2)
-    assert column(values, "valid_share") == pytest.approx(2 / 3)
+    assert values["logit_mean"] == pytest.approx(2)
+    assert values["valid_share"] == pytest.approx(2 / 3)
 
 
 def test_sure_logits_weigh_more():
     values = logit_columns.summarise(np.array([4.0, -0.1], np.float32), np.ones((2, 2), np.float32), n_crops=2)
-    assert column(values, "logit_conf_mean") > column(values, "logit_mean") + 1
+    assert values["logit_conf_mean"] > values["logit_mean"] + 1
 
 
 def test_columns_stay_in_their_range(rng):
@@ -120,6 +117,42 @@ def test_a_clip_is_measured_alike_twice(talking_head, weights):
     assert first == pytest.approx(second, nan_ok=True)
     assert np.isfinite(first["forensic_cnn.logit_mean"])
     assert first["forensic_cnn.valid_share"] == 1
+
+
+def test_weights_trained_into_the_same_file_are_seen(talking_head, weights):
+    """As in a notebook, where the process goes on; the new file may be of the same size."""
+    from features.networks.efficientnet_lite import LiteNet, WeightsMetadata, read_weights, save_weights
+
+    clip = talking_head(duration_s=2.0)
+    with use_weights({"forensic_cnn": weights}):
+        first = forensic_cnn.measure(clip, clip.tracks[0])["forensic_cnn.logit_med"]
+        net = LiteNet()
+        net.load_state_dict(read_weights(weights)[1])
+        with torch.no_grad():
+            net.logit.bias += 1.0
+        save_weights(net, weights, WeightsMetadata())
+        assert forensic_cnn.measure(clip, clip.tracks[0])["forensic_cnn.logit_med"] == pytest.approx(
+            first + 1, abs=0.01
+        )
+
+
+def test_the_header_keeps_its_names(tmp_path):
+    """Files written before and after the field was renamed are read alike."""
+    from safetensors import safe_open
+
+    from features.networks.efficientnet_lite import LiteNet, WeightsMetadata, read_weights, save_weights
+
+    metadata = WeightsMetadata(input_representation="residual", input_size=96)
+    save_weights(LiteNet(), tmp_path / "net.safetensors", metadata)
+    with safe_open(str(tmp_path / "net.safetensors"), framework="np") as file:
+        header = json.loads(file.metadata()["card"])
+    assert (header["front"], header["input_size"]) == ("residual", 96)
+    assert "input_representation" not in header
+    assert read_weights(tmp_path / "net.safetensors")[0] == metadata
+    shipped = {
+        name: read_weights(PRETRAINED / f"{name}.safetensors")[0] for name in ("forensic_cnn", "forensic_residual")
+    }
+    assert [one.input_representation for one in shipped.values()] == ["rgb", "residual"]
 
 
 def test_every_network_is_a_family_of_its_own(talking_head, weights):
