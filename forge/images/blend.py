@@ -9,6 +9,7 @@ Landmarks are the 68 points of iBUG/dlib, in px of the image. Each step is a sma
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,8 @@ BROWS, EYES_AND_NOSE = slice(17, 27), slice(27, 48)
 FOREHEAD = 0.35  # of the height from brows to chin: how far the face reaches above the brows
 LOW_PASS = 1 / 24  # of the width: coarser colours than this tell nothing of a forgery
 BLEND_RATIOS = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)  # Shiohara & Yamasaki 2022, section 3.1
+SELF_BLENDED = {"face": 0.45, "inner": 0.25, "lower": 0.15, "mouth": 0.1, "eyes": 0.05}  # shares of the regions
+CONFINED = {"face": 0.6, "inner": 0.2, "lower": 0.2}
 BEND_IOD = 0.08  # standard deviation by which a mask's outline is bent
 
 
@@ -104,16 +107,29 @@ def with_coarse_colours(generated: NDArray[np.float32], like: Image) -> Image:
     return np.clip(generated + moved + 0.5, 0, 255).astype(np.uint8)
 
 
+@dataclass(frozen=True)
+class Area:
+    """Which part of a face is forged, and how its edge runs."""
+
+    region: str
+    """A key of :data:`REGIONS`."""
+    grow_iod: float
+    edge: Edge
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, shares: Mapping[str, float]) -> Area:
+        """A region by its share of all, dilated by up to a quarter of the IOD, with a sampled edge."""
+        region = str(rng.choice(list(shares), p=list(shares.values())))
+        return cls(region, float(rng.uniform(0, 0.25)), Edge.sample(rng))
+
+    def mask(self, points: Points, shape: tuple[int, ...]) -> Mask:
+        """The mask [h, w], 0 to 1, of a face with landmarks [68, 2]."""
+        return self.edge.apply(region_mask(points, shape, self.region, grow=self.grow_iod), iod(points))
+
+
 def confined(forged: Image, image: Image, points: Points, rng: np.random.Generator) -> Image:
     """``forged`` in the face of ``image`` or a part of it, the image elsewhere; both show the same, [h, w, 3]."""
-    region = str(rng.choice(["face", "inner", "lower"], p=[0.6, 0.2, 0.2]))
-    return mix(forged, image, sampled_mask(points, image.shape, region, rng))
-
-
-def sampled_mask(points: Points, shape: tuple[int, ...], region: str, rng: np.random.Generator) -> Mask:
-    """A region's mask [h, w], dilated by up to a quarter of the IOD, with a sampled edge."""
-    hard = region_mask(points, shape, region, grow=float(rng.uniform(0, 0.25)))
-    return Edge.sample(rng).apply(hard, iod(points))
+    return mix(forged, image, Area.sample(rng, CONFINED).mask(points, image.shape))
 
 
 @dataclass(frozen=True)
@@ -187,9 +203,7 @@ class SelfBlend:
     changes_face: bool
     """True: the changed image lies in the mask; False: around it."""
     move: Move
-    region: str
-    grow_iod: float
-    edge: Edge
+    area: Area
     ratio: float
     """Weight of the mask."""
 
@@ -197,17 +211,13 @@ class SelfBlend:
     def sample(cls, rng: np.random.Generator) -> SelfBlend:
         """Parameters of one image."""
         statistics, changes_face, move = Statistics.sample(rng), bool(rng.random() < 0.6), Move.sample(rng)
-        region = str(rng.choice(["face", "inner", "lower", "mouth", "eyes"], p=[0.45, 0.25, 0.15, 0.1, 0.05]))
-        grow, edge = float(rng.uniform(0, 0.25)), Edge.sample(rng)
-        return cls(statistics, changes_face, move, region, grow, edge, float(rng.choice(BLEND_RATIOS)))
+        return cls(statistics, changes_face, move, Area.sample(rng, SELF_BLENDED), float(rng.choice(BLEND_RATIOS)))
 
     def apply(self, image: Image, points: Points) -> Image:
         """The image [h, w, 3] blended onto itself."""
         changed = self.statistics.apply(image)
         inside, outside = (changed, image) if self.changes_face else (image, changed)
-        hard = region_mask(points, image.shape, self.region, grow=self.grow_iod)
-        mask = self.edge.apply(hard, iod(points)) * self.ratio
-        return mix(self.move.apply(inside, points), outside, mask)
+        return mix(self.move.apply(inside, points), outside, self.area.mask(points, image.shape) * self.ratio)
 
 
 def self_blend(image: Image, points: Points, rng: np.random.Generator) -> Image:

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forge.face_ops import Image, Points, sharpened
-from forge.images.blend import mix, sampled_mask
+from forge.images.blend import Area, mix
 
 BLOCK = 8
+RESYNTHESISED = {"face": 0.5, "inner": 0.2, "lower": 0.15, "mouth": 0.15}  # shares of the regions
 GRAIN_PX = 0.8  # standard deviation of the Gaussian that makes noise to grain
 
 
@@ -204,5 +205,4 @@ def resynthesise(image: Image, points: Points | None, rng: np.random.Generator) 
         out = np.clip(out + rng.uniform(1, 5) * grain[:, :, None], 0, 255).astype(np.uint8)
     if points is None or rng.random() < 0.35:
         return out
-    region = str(rng.choice(["face", "inner", "lower", "mouth"], p=[0.5, 0.2, 0.15, 0.15]))
-    return mix(out, image, sampled_mask(points, image.shape, region, rng))
+    return mix(out, image, Area.sample(rng, RESYNTHESISED).mask(points, image.shape))
