@@ -1,12 +1,13 @@
 """Geometry of the 68 landmarks: scale, mirror, alignment, pose, eye openness, regions.
 
 Indices are dlib's / iBUG-300-W's, 0-based. Left and right are the subject's, so the right eye (36-41) lies
-on the image's left. Lengths are divided by the clip's ``D`` (unit "iod"), never by a frame's own eye distance,
-which trembles. Everything is float64 and vectorised over frames; a lost frame (NaN) stays NaN.
+on the image's left. Lengths are divided by the clip's inter-ocular distance ``D`` (unit "iod"), never by a frame's own,
+which jitters. Everything is float64 and vectorised over frames; a lost frame (NaN) stays NaN.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,7 @@ MIRROR = np.r_[
     16:-1:-1, 26:16:-1, 27:31, 35:30:-1, 45:41:-1, 47, 46, 39:35:-1, 41, 40,
     54:47:-1, 59:54:-1, 64:59:-1, 67:64:-1,
 ]  # fmt: skip
-"""New index i takes old index ``MIRROR[i]`` when the picture is mirrored; an involution."""
+"""New index i takes old index ``MIRROR[i]`` when the picture is mirrored; applied twice it changes nothing."""
 FRONTAL_YAW_DEG = 25.0  # D comes from frames that look this straight at the camera
 FRONTAL_FRAMES_MIN = 10  # fewer: D comes from all frames
 
@@ -112,14 +113,18 @@ FACE_MODEL: F64 = np.array(
 
 
 def eye_distance(landmarks: F64 | Float) -> F64:
-    """Distance between the centroids of the two eyes, px, of each frame of ``landmarks`` [..., 68, 2]."""
+    """Inter-ocular distance: between the centroids of the two eyes, [...], px, of ``landmarks`` [..., 68, 2].
+
+    >>> round(float(eye_distance(90.0 * FACE_MODEL[:, :2])), 1)
+    90.0
+    """
     points = np.asarray(landmarks, dtype=np.float64)
     gap = points[..., LEFT_EYE, :].mean(axis=-2) - points[..., RIGHT_EYE, :].mean(axis=-2)
     return np.hypot(gap[..., 0], gap[..., 1])
 
 
-def clip_scale(landmarks: F64 | Float, yaw_deg: F64) -> float:
-    """``D``: median eye distance over frames with absolute yaw below 25 degrees, over all when those are under 10.
+def clip_scale(landmarks: F64 | Float, *, yaw_deg: F64) -> float:
+    """``D``: median inter-ocular distance over frames with absolute yaw below 25 degrees; over all if under 10 are.
 
     Parameters
     ----------
@@ -153,7 +158,13 @@ def pose(landmarks: F64 | Float) -> F64:
     Returns
     -------
     ndarray of shape (n, 3)
-        Pitch (+ nose down), yaw (+ nose to image left), roll (+ clockwise in the image), degrees.
+        Pitch (+ nose down), yaw (+ nose to image left), roll (+ clockwise in the image), degrees; NaN where the
+        face was lost, or its points coincide.
+
+    Examples
+    --------
+    >>> bool(np.abs(pose(90.0 * FACE_MODEL[None, :, :2])).max() < 1e-6)
+    True
     """
     model = FACE_MODEL[POSE_POINTS] - FACE_MODEL[POSE_POINTS].mean(axis=0)
     points = np.asarray(landmarks, dtype=np.float64)[:, POSE_POINTS]
@@ -171,7 +182,7 @@ def pose(landmarks: F64 | Float) -> F64:
     return angles
 
 
-def similarity(points: F64, target: F64) -> tuple[F64, F64, F64]:
+def similarity(points: F64, *, target: F64) -> tuple[F64, F64, F64]:
     """Least-squares similarities that carry point sets onto a target (Umeyama 1991, no reflection).
 
     Parameters
@@ -198,7 +209,7 @@ def similarity(points: F64, target: F64) -> tuple[F64, F64, F64]:
     return rotation, source_centre, target_centre
 
 
-def align(landmarks: F64 | Float, scale_px: float) -> F64:
+def align(landmarks: F64 | Float, *, scale_px: float) -> F64:
     """Landmarks in the head's own frame: each frame laid on the clip's median shape by its rigid points.
 
     Parameters
@@ -211,7 +222,7 @@ def align(landmarks: F64 | Float, scale_px: float) -> F64:
     Returns
     -------
     ndarray of shape (n, 68, 2)
-        In iod, eyes level, origin at the centroid of the rigid points.
+        In iod, eyes level, origin at the centroid of the rigid points; NaN where lost.
     """
     points = np.asarray(landmarks, dtype=np.float64)
     if not np.isfinite(points).any() or not np.isfinite(scale_px):
@@ -224,12 +235,24 @@ def align(landmarks: F64 | Float, scale_px: float) -> F64:
     if not seen.any():
         return np.full(points.shape, np.nan)
     median_shape = np.median((centred @ level)[seen], axis=0) / scale_px
-    rotation, source, target = similarity(points[:, RIGID], median_shape[RIGID])
+    rotation, source, target = similarity(points[:, RIGID], target=median_shape[RIGID])
     return (points - source[:, None]) @ rotation + target[:, None]
 
 
 def eye_aspect_ratio(landmarks: F64 | Float) -> F64:
-    """EAR of the right and left eye, [n, 2]: ``(|p1-p5| + |p2-p4|) / (2 |p0-p3|)`` (Soukupova & Cech 2016)."""
+    """Eye aspect ratio (EAR) of the right and left eye: ``(|p1-p5| + |p2-p4|) / (2 |p0-p3|)``.
+
+    p0 to p5 are the eye's points, p0 and p3 its corners (Soukupova & Cech 2016).
+
+    Parameters
+    ----------
+    landmarks : ndarray of shape (n, 68, 2)
+
+    Returns
+    -------
+    ndarray of shape (n, 2)
+        About 0.3 for an open eye, 0 for a shut one; NaN where lost, or for an eye without width.
+    """
     points = np.asarray(landmarks, dtype=np.float64)
     eyes = np.stack([points[:, RIGHT_EYE], points[:, LEFT_EYE]], axis=1)  # [n, 2, 6, 2]
 
@@ -251,7 +274,7 @@ def crop_landmarks(track: Track, number: int) -> F64:
 
 @dataclass(frozen=True)
 class Head:
-    """A track's landmarks without repeated frames, with what every family asks of them first."""
+    """A track's landmarks without repeated frames, with pose and scale: where every family of geometry starts."""
 
     index: NDArray[np.int64]
     """[n] positions in the track."""
@@ -275,15 +298,16 @@ class Head:
         return self.pose_deg[:, 1]
 
 
+@functools.lru_cache(maxsize=4)  # every family asks for the same few: those of the people of one clip
 def head(observation: Observation, track: Track) -> Head:
-    """Take a track's distinct frames, with pose and scale."""
+    """Take a track's distinct frames, with pose and scale.
+
+    Computed once for each pair of objects; its arrays are read-only, since every family gets the same ones.
+    """
     index = distinct(observation, track)
     landmarks = track.landmarks[index].astype(np.float64)
     pose_deg = pose(landmarks)
-    return Head(
-        index=index,
-        times_s=observation.times_s[track.frame_index[index]],
-        landmarks=landmarks,
-        pose_deg=pose_deg,
-        scale_px=clip_scale(landmarks, pose_deg[:, 1]),
-    )
+    times_s = observation.times_s[track.frame_index[index]]
+    for array in (index, landmarks, pose_deg, times_s):
+        array.flags.writeable = False
+    return Head(index, times_s, landmarks, pose_deg, scale_px=clip_scale(landmarks, yaw_deg=pose_deg[:, 1]))

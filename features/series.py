@@ -1,8 +1,8 @@
-"""Time series of a face: usable samples, uniform grids across gaps, robust summaries, band shares, null z.
+"""Time series of a face: usable samples, uniform grids across gaps, robust summaries, power in a band, null z.
 
-Times are presentation times; frame numbers never stand for time. Series come on a uniform grid in segments:
-gaps up to ``MAX_GAP_S`` are bridged by linear interpolation, longer ones split. Summaries follow the project's
-statistics catalogue: each is NaN below the number of samples that it needs. Everything is float64.
+Times are presentation times; frame numbers never stand for time. Series come on a uniform grid in segments: gaps up to
+``MAX_GAP_S`` are bridged by linear interpolation, longer ones split. Each summary is NaN below the number of samples
+that it needs. Everything is float64.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import signal, stats
+from scipy import signal
 
 from features.observation import Observation, Track
 
@@ -22,19 +22,23 @@ MAX_GAP_S = 0.12  # longer gaps split a series
 MIN_SPECTRUM_S = 2.0  # and 64 samples: shorter segments have no spectrum
 MIN_SPECTRUM_SAMPLES = 64
 WELCH_S = 4.0
-BAND_FLOOR_HZ, BAND_CEILING_HZ = 0.5, 15.0  # the whole that a band is a share of, with 0.45 of the rate
+BAND_FLOOR_HZ, BAND_CEILING_HZ = 0.5, 15.0  # the whole that a band is a fraction of, with 0.45 of the rate
 MAD_TO_SD = 1.4826  # of a normal distribution
 SMOOTH_S = 0.23  # Savitzky-Golay window of every landmark series
 SNAP = 0.3  # of a frame: times this near to a regular grid are taken as regular
 MIN_VALID_SHARE = 0.2  # below this a family reports nothing else
-SPIKE_MADS = 5.0
 POLYORDER = 2
 JERK_POLYORDER = 3  # a third derivative needs a cubic
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a series on a uniform grid: ``values`` [n, ...] at ``start_s + arange(n) / rate_hz``."""
+    """A stretch of a series on a uniform grid: ``values`` [n, ...] at ``start_s + arange(n) / rate_hz``.
+
+    >>> part = Segment(start_s=1.0, rate_hz=2.0, values=np.zeros(3))
+    >>> part.times_s.tolist(), part.length_s
+    ([1.0, 1.5, 2.0], 1.5)
+    """
 
     start_s: float
     rate_hz: float
@@ -57,7 +61,11 @@ def distinct(observation: Observation, track: Track) -> NDArray[np.int64]:
 
 
 def rate(times_s: ArrayLike) -> float:
-    """Frames per second: one over the median step; NaN below two samples."""
+    """Frames per second: one over the median step; NaN below two samples.
+
+    >>> rate([0.0, 0.04, 0.08, 0.16])
+    25.0
+    """
     steps = np.diff(np.asarray(times_s, dtype=np.float64))
     steps = steps[steps > 0]
     return float(1.0 / np.median(steps)) if steps.size else np.nan
@@ -68,27 +76,29 @@ def savgol_window(rate_hz: float, seconds: float = SMOOTH_S) -> int:
     return max(5, 2 * int(seconds * rate_hz / 2.0) + 1)
 
 
-def segments(
-    times_s: ArrayLike, values: ArrayLike, *, rate_hz: float | None = None, min_s: float = 0.0
-) -> list[Segment]:
+def segments(values: ArrayLike, *, times_s: ArrayLike, rate_hz: float | None = None) -> list[Segment]:
     """Lay a series with gaps on a uniform grid.
 
     Parameters
     ----------
-    times_s : array of shape (n,)
-        Increasing presentation times.
     values : array of shape (n, ...)
         A sample that holds any NaN counts as missing.
+    times_s : array of shape (n,)
+        Increasing presentation times.
     rate_hz : float, optional
         Grid; without it the series' own rate, where regular samples are taken as they are, so that rounded
         time stamps do not smooth them.
-    min_s : float
-        Shorter segments are left out.
 
     Returns
     -------
     list of Segment
-        Empty when fewer than two samples are usable.
+        In order of time, each of two samples or more; empty when fewer than two samples are usable.
+
+    Examples
+    --------
+    >>> times = np.arange(6) / 2.0
+    >>> [part.values.tolist() for part in segments([0, 1, 2, np.nan, np.nan, np.nan], times_s=times)]
+    [[0.0, 1.0, 2.0]]
     """
     times, array = np.asarray(times_s, dtype=np.float64), np.asarray(values, dtype=np.float64)
     native = rate(times)
@@ -97,14 +107,12 @@ def segments(
     if len(times) < 2 or not np.isfinite(native):
         return []
     breaks = np.flatnonzero(np.diff(times) > max(MAX_GAP_S, 1.5 / native)) + 1
-    found = []
-    for part_t, part_v in zip(np.split(times, breaks), np.split(array, breaks), strict=True):
-        if len(part_t) < 2:
-            continue
-        one = _own_grid(part_t, part_v, native) if rate_hz is None else _resampled(part_t, part_v, rate_hz)
-        if one.length_s >= min_s:
-            found.append(one)
-    return found
+    stretches = zip(np.split(times, breaks), np.split(array, breaks), strict=True)
+    return [
+        _own_grid(part_t, part_v, native) if rate_hz is None else _resampled(part_t, part_v, rate_hz)
+        for part_t, part_v in stretches
+        if len(part_t) >= 2
+    ]
 
 
 def _own_grid(times: F64, values: F64, native_hz: float) -> Segment:
@@ -132,8 +140,20 @@ def _interpolate(grid: NDArray, times: NDArray, values: F64) -> F64:
     return values[right - 1] * (1.0 - weight) + values[right] * weight
 
 
-def derivative(part: Segment, order: int) -> F64:
-    """Differentiate a series [n, ...] in time by Savitzky-Golay over 0.23 s, per s^order; of length 0 if too short."""
+def derivative(part: Segment, *, order: int) -> F64:
+    """Differentiate a series [n, ...] in time by Savitzky-Golay over 0.23 s (order 2, for a third derivative 3).
+
+    Parameters
+    ----------
+    part : Segment
+    order : int
+        1, 2 or 3.
+
+    Returns
+    -------
+    ndarray of shape (n, ...)
+        Per s^order; of length 0 when the segment is shorter than the window.
+    """
     window = savgol_window(part.rate_hz)
     if len(part.values) < window:
         return part.values[:0]
@@ -141,8 +161,15 @@ def derivative(part: Segment, order: int) -> F64:
     return signal.savgol_filter(part.values, window, polyorder, deriv=order, delta=1.0 / part.rate_hz, axis=0)
 
 
-def parabola(values: F64, at: int) -> tuple[float, float]:
-    """Extremum of the parabola through a sample and its neighbours: value, and position in samples."""
+def parabola(values: F64, *, at: int) -> tuple[float, float]:
+    """Extremum of the parabola through sample ``at`` and its neighbours: value, and position in samples.
+
+    At either end of the series the sample itself.
+
+    >>> value, position = parabola(np.array([0.0, 3.0, 2.0]), at=1)
+    >>> round(value, 3), position
+    (3.125, 1.25)
+    """
     if not 0 < at < len(values) - 1:
         return float(values[at]), float(at)
     left, middle, right = (float(v) for v in values[at - 1 : at + 2])
@@ -158,7 +185,11 @@ def finite(values: ArrayLike) -> F64:
 
 
 def median(values: ArrayLike, least: int = 5) -> float:
-    """Median of the finite values; NaN below ``least`` of them."""
+    """Median of the finite values; NaN below ``least`` of them.
+
+    >>> median([3.0, 1.0, np.nan, 2.0], least=3)
+    2.0
+    """
     x = finite(values)
     return float(np.median(x)) if x.size >= least else np.nan
 
@@ -170,47 +201,17 @@ def quantile(values: ArrayLike, q: float, least: int = 20) -> float:
 
 
 def mad(values: ArrayLike, least: int = 8) -> float:
-    """1.4826 times the median distance to the median, a robust standard deviation."""
+    """Robust standard deviation, 1.4826 median |x - median x|; NaN below ``least`` finite values."""
     x = finite(values)
     return float(MAD_TO_SD * np.median(np.abs(x - np.median(x)))) if x.size >= least else np.nan
 
 
-def slope(times_s: ArrayLike, values: ArrayLike) -> float:
-    """Theil-Sen slope per second; NaN below 2 s or 8 samples."""
-    t, x = np.asarray(times_s, dtype=np.float64), np.asarray(values, dtype=np.float64)
-    ok = np.isfinite(x)
-    if ok.sum() < 8 or np.ptp(t[ok]) < 2.0:
-        return np.nan
-    return float(stats.theilslopes(x[ok], t[ok])[0])
-
-
-def autocorrelation(values: ArrayLike, *, rate_hz: float, lag_s: float) -> float:
-    """Autocorrelation of a uniform series at a lag; NaN below 2 s, or without variance."""
-    x = np.asarray(values, dtype=np.float64)
-    lag = round(lag_s * rate_hz)
-    if len(x) < 2.0 * rate_hz or lag < 1 or not np.isfinite(x).all():
-        return np.nan
-    return correlation(x[:-lag], x[lag:])
-
-
-def spike_share(values: ArrayLike) -> float:
-    """Share of samples further than 5 mad from the median; NaN below 25 samples, or without spread."""
-    x = finite(values)
-    spread = mad(x)
-    if x.size < 25 or not spread > 0:
-        return np.nan
-    return float(np.mean(np.abs(x - np.median(x)) > SPIKE_MADS * spread))
-
-
-def jump(values: ArrayLike) -> float:
-    """Largest step over the mad of the steps; NaN below 25 steps, or without spread."""
-    steps = finite(np.diff(np.asarray(values, dtype=np.float64)))
-    spread = mad(steps)
-    return float(np.abs(steps).max() / spread) if steps.size >= 25 and spread > 0 else np.nan
-
-
 def correlation(a: ArrayLike, b: ArrayLike, least: int = 8) -> float:
-    """Pearson's r over pairs that are both finite; NaN below ``least`` pairs, or without variance."""
+    """Pearson's r over pairs that are both finite; NaN below ``least`` pairs, or without variance.
+
+    >>> round(correlation([1, 2, 3, np.nan], [2, 4, 7, 0], least=3), 3)
+    0.993
+    """
     x, y = np.asarray(a, dtype=np.float64).ravel(), np.asarray(b, dtype=np.float64).ravel()
     ok = np.isfinite(x) & np.isfinite(y)
     if ok.sum() < least:
@@ -220,52 +221,64 @@ def correlation(a: ArrayLike, b: ArrayLike, least: int = 8) -> float:
     return float((x * y).sum() / norm) if norm > 1e-12 * max(1.0, x.size) else np.nan
 
 
-def null_z(observed: float, null: ArrayLike) -> float:
-    """Robust z of an observed value in its null; NaN below 30 draws, or without spread."""
+def null_z(observed: float, *, null: ArrayLike) -> float:
+    """Robust z of an observed value among draws of its null, ``(observed - median) / mad``.
+
+    NaN below 30 finite draws, or when they do not vary.
+    """
     draws = finite(null)
     spread = mad(draws)
     return float((observed - np.median(draws)) / spread) if draws.size >= 30 and spread > 0 else np.nan
 
 
-def band_shares(parts: Sequence[Segment], bands: Sequence[tuple[float, float]]) -> list[float]:
-    """Share of the power of series that lies in each band.
+def band_fraction(parts: Sequence[Segment], *, band_hz: tuple[float, float]) -> float:
+    """Fraction of the power of series that lies in a band.
 
     The whole is 0.5 Hz to min(0.45 rate, 15 Hz). Welch's method: Hann, 4 s or the whole segment, half overlap,
     linear detrend; segments averaged by their length, all series of ``values`` [n, ...] pooled.
 
+    Parameters
+    ----------
+    parts : sequence of Segment
+        Of one rate.
+    band_hz : (float, float)
+        Lower and upper edge, both included.
+
     Returns
     -------
-    list of float
-        In [0, 1]; NaN when no segment has 2 s and 64 samples, when the rate is under 2.2 times a band's upper
+    float
+        In [0, 1]; NaN when no segment has 2 s and 64 samples, when the rate is under 2.2 times the band's upper
         edge, or without power.
+
+    Examples
+    --------
+    >>> t = np.arange(300) / 30.0
+    >>> round(band_fraction([Segment(0.0, 30.0, np.sin(2 * np.pi * 5 * t))], band_hz=(3.0, 12.0)), 2)
+    1.0
     """
-    total, weight = None, 0.0
-    for part in parts:
-        if part.length_s < MIN_SPECTRUM_S - 0.5 / part.rate_hz or len(part.values) < MIN_SPECTRUM_SAMPLES:
-            continue
-        flat = part.values.reshape(len(part.values), -1)
-        # one window length for all segments, so that their spectra can be added
-        power = _power_at(flat, part.rate_hz)
-        total = power * part.length_s if total is None else total + power * part.length_s
-        weight += part.length_s
-        rate_hz = part.rate_hz
-    if total is None:
-        return [np.nan] * len(bands)
-    whole = _between(total, BAND_FLOOR_HZ, min(0.45 * rate_hz, BAND_CEILING_HZ))
-    return [
-        _between(total, low, high) / whole if whole > 0 and rate_hz >= 2.2 * high - 1e-6 else np.nan
-        for low, high in bands
+    low, high = band_hz
+    long_enough = [
+        part
+        for part in parts
+        if part.length_s >= MIN_SPECTRUM_S - 0.5 / part.rate_hz and len(part.values) >= MIN_SPECTRUM_SAMPLES
     ]
+    if not long_enough:
+        return np.nan
+    rate_hz = long_enough[-1].rate_hz
+    total = np.sum([_power(part) * part.length_s for part in long_enough], axis=0)
+    whole = _between(total, BAND_FLOOR_HZ, min(0.45 * rate_hz, BAND_CEILING_HZ))
+    return _between(total, low, high) / whole if whole > 0 and rate_hz >= 2.2 * high - 1e-6 else np.nan
 
 
 _GRID_HZ = np.arange(0.0, BAND_CEILING_HZ + 1e-9, 0.05)  # spectra of segments of unlike length meet here
 
 
-def _power_at(flat: F64, rate_hz: float) -> F64:
-    """Pooled Welch power of the columns of ``flat`` [n, c] on the common frequency grid."""
-    window = min(len(flat), round(WELCH_S * rate_hz))
+def _power(part: Segment) -> F64:
+    """Welch power on the common frequency grid, pooled over all series of a segment."""
+    flat = part.values.reshape(len(part.values), -1)
+    window = min(len(flat), round(WELCH_S * part.rate_hz))
     frequency, power = signal.welch(
-        flat, rate_hz, window="hann", nperseg=window, noverlap=window // 2, detrend="linear", axis=0
+        flat, part.rate_hz, window="hann", nperseg=window, noverlap=window // 2, detrend="linear", axis=0
     )
     return np.interp(_GRID_HZ, frequency, power.sum(axis=1), right=0.0)
 

@@ -1,7 +1,10 @@
-"""The voice every 10 ms: loudness, bands, cepstrum, and where there is speech.
+"""The sound as series every 10 ms, to be laid beside the mouth's: loudness, bands, cepstrum, where there is speech.
 
 Windows of 25 ms (Hann) every 10 ms, frame k centred on 10 k ms. The sound is first scaled to unit RMS, so nothing here
 depends on its level or polarity.
+
+For *when* somebody speaks and how loudness and sound change (family ``lip_sync``). *What* a voice sounds like over a
+whole clip, whatever its timing, is another front end with other windows and bands: :mod:`features.voice_measures`.
 """
 
 from __future__ import annotations
@@ -28,17 +31,20 @@ N_MFCC, N_MELS = 13, 40
 BLOCK = 2_000  # frames, 20 s
 
 
-def voice_series(audio: NDArray[Any]) -> dict[str, F64]:
+def short_time_series(audio: NDArray[Any]) -> dict[str, F64]:
     """Loudness and spectrum of the sound every 10 ms; frame k is centred on 10 k ms.
 
-    The sound is first scaled to unit RMS, so that nothing depends on its level. Silence gives an empty dictionary.
+    Parameters
+    ----------
+    audio : ndarray of shape (s,)
+        Mono, 16 kHz, any level.
 
     Returns
     -------
     dict
         ``rms`` dB [n] (floor 60 dB under the peak), ``onset`` its positive difference, ``band`` log10 power of
         300-1000 Hz, all low-passed at 10 Hz; ``mfcc`` [n, 13], low-passed; ``closure`` dB [n] of 300-4000 Hz and
-        ``level`` dB [n], as they are.
+        ``level`` dB [n], as they are. Empty for silence, and below 1 s.
     """
     y = np.asarray(audio, dtype=np.float64)
     size = float(np.sqrt(np.mean(y**2))) if y.size else 0.0
@@ -48,10 +54,10 @@ def voice_series(audio: NDArray[Any]) -> dict[str, F64]:
     energy, voice, closure, mel = (np.concatenate(one) for one in zip(*parts, strict=True))
     rms = _decibel(energy)
     return {
-        "rms": _low_pass(rms),
-        "onset": _low_pass(np.maximum(0.0, np.diff(rms, prepend=rms[:1]))),
-        "band": _low_pass(_decibel(voice) / 10.0),
-        "mfcc": _low_pass(_mfcc(mel)),
+        "rms": low_pass(rms),
+        "onset": low_pass(np.maximum(0.0, np.diff(rms, prepend=rms[:1]))),
+        "band": low_pass(_decibel(voice) / 10.0),
+        "mfcc": low_pass(_mfcc(mel)),
         "closure": _decibel(closure),
         "level": rms,
     }
@@ -84,7 +90,8 @@ def _decibel(power: F64) -> F64:
     return 10.0 * np.log10(np.maximum(power, top * 10.0 ** (-RANGE_DB / 10.0)))
 
 
-def _low_pass(x: F64) -> F64:
+def low_pass(x: F64) -> F64:
+    """Series [n, ...] on the 100 Hz grid without what changes faster than 10 Hz (Butterworth, no delay)."""
     sos = signal.butter(2, LOW_PASS_HZ, fs=GRID_HZ, output="sos")
     return signal.sosfiltfilt(sos, x, axis=0)
 
@@ -98,7 +105,7 @@ def _mfcc(mel: F64) -> F64:
 
 
 def speech_mask(level_db: F64) -> NDArray[np.bool_]:
-    """Frames [n] louder than the 10 % quantile by 12 dB, gaps up to 80 ms closed."""
+    """Frames [n] that are louder than the 10 % quantile of ``level_db`` [n] by 12 dB, gaps up to 80 ms closed."""
     loud = level_db > np.quantile(level_db, 0.1) + SPEECH_DB
     size = round(SPEECH_GAP_S * GRID_HZ) + 1
     return ndimage.binary_closing(np.pad(loud, size), np.ones(size, bool))[size:-size]

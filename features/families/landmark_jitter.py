@@ -1,4 +1,4 @@
-"""landmark_jitter: whether the face's geometry trembles against its head, as frame-by-frame synthesis makes it.
+"""landmark_jitter: whether the face's geometry jitters against its head, as frame-by-frame synthesis makes it.
 
 The detector's own noise hides it, so detected landmarks are first fused with optical flow by a scalar Kalman
 filter per point (LRNet: Sun et al. 2021, "Improving the Efficiency and Robustness of Deepfakes Detection through
@@ -17,12 +17,14 @@ Confounds: strong compression (detector noise), frame rate (hence the ``_15hz`` 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
 from features import series
-from features.geometry import F64, REGIONS, RIGID, align, head
+from features.geometry import F64, REGIONS, RIGID, Head, align, head
 from features.observation import Observation, Track
 from features.series import Segment
 from features.spec import EVERY_CHANGE, Column, family
@@ -33,44 +35,139 @@ MIN_STATE_FRAMES = 15
 MIN_TRACK_S = 2.0
 MAX_REJECT_SHARE = 0.5
 LOW_HZ = 15.0  # the grid that every clip from 15 fps up can fill
-BAND, BAND_15HZ = (3.0, 12.0), (1.0, 6.0)
+BAND_HZ, BAND_15HZ_HZ = (3.0, 12.0), (1.0, 6.0)
 MIN_BAND_FPS, MIN_LOW_FPS = 26.0, 14.5
+INNER = np.arange(17, 68)  # all but the jaw
+CORE = np.arange(27, 68)  # without the brows, too
 
 _REFERENCE = "Sun et al. 2021"
+_WORST_OF = frozenset({"jaw", "mouth"})  # regions whose largest jitter over all people is a column of its own
+_AT_15_HZ = ", looked at 15 times a second whatever the frame rate"
 
 
-def _column(name: str, unit: str, high: float, direction: str, worst: str = "") -> Column:
-    low = -high if name.startswith("jerk_over_vel") or name == "inner_outer_corr" else 0.0
-    return Column(f"landmark_jitter.{name}", unit, (low, high), _REFERENCE, direction, EVERY_CHANGE, worst)
+def _column(
+    name: str, unit: str, high: float, description: str, *, low: float = 0.0, direction: str = "up", worst: str = ""
+) -> Column:
+    return Column(f"landmark_jitter.{name}", unit, (low, high), _REFERENCE, direction, EVERY_CHANGE, worst, description)
+
+
+def _region_columns() -> Iterator[Column]:
+    for region in REGIONS:
+        yield _column(
+            f"{region}_jitter_med_iod",
+            "iod",
+            np.inf,
+            f"How far the tracked points of the {region} typically (median) stray from their own smooth path against "
+            "the head, as a fraction of the distance between the eyes.",
+            worst="max" if region in _WORST_OF else "",
+        )
+        yield _column(
+            f"{region}_jitter_q90_iod",
+            "iod",
+            np.inf,
+            f"How far the tracked points of the {region} stray from their own smooth path against the head in the "
+            "worst tenth of the frames, as a fraction of the distance between the eyes.",
+        )
+        yield _column(
+            f"{region}_jitter_bp3_12",
+            "1",
+            1.0,
+            f"Fraction of the straying of the {region}'s tracked points that repeats 3 to 12 times a second, faster "
+            "than faces move by themselves.",
+        )
+        yield _column(
+            f"{region}_jitter_bp1_6_15hz",
+            "1",
+            1.0,
+            f"Fraction of the straying of the {region}'s tracked points that repeats 1 to 6 times a second{_AT_15_HZ}.",
+        )
 
 
 COLUMNS = (
-    *(
-        column
-        for region in REGIONS
-        for column in (
-            _column(f"{region}_jitter_med_iod", "iod", np.inf, "up", "max" if region in {"jaw", "mouth"} else ""),
-            _column(f"{region}_jitter_q90_iod", "iod", np.inf, "up"),
-            _column(f"{region}_jitter_bp3_12", "1", 1.0, "up"),
-            _column(f"{region}_jitter_bp1_6_15hz", "1", 1.0, "up"),
-        )
+    *_region_columns(),
+    _column(
+        "detres_med_iod", "iod", np.inf,
+        "How far the points that the detector finds typically (median) lie from where the motion of the picture "
+        "carries them, as a fraction of the distance between the eyes.",
+        worst="max",
     ),
-    _column("detres_med_iod", "iod", np.inf, "up", "max"),
-    _column("flow_reject_share", "1", 1.0, "up"),
-    _column("static_ratio", "1", np.inf, "up"),
-    _column("moving_ratio", "1", np.inf, "up"),
-    _column("vel_q90", "iod/s", np.inf, "up"),
-    _column("acc_q90", "iod/s^2", np.inf, "up"),
-    _column("jerk_q90", "iod/s^3", np.inf, "up"),
-    _column("jerk_over_vel", "1", np.inf, "up"),
-    _column("jerk_q90_15hz", "iod/s^3", np.inf, "up"),
-    _column("jerk_over_vel_15hz", "1", np.inf, "up"),
-    _column("inner_outer_corr", "1", 1.0, "down"),
-    Column("landmark_jitter.valid_share", range=(0, 1), direction="covariate", invariant_to=EVERY_CHANGE),
-)
+    _column(
+        "flow_reject_share", "1", 1.0,
+        "Fraction of the points whose motion from one frame to the next could not be followed reliably in the picture.",
+    ),
+    _column(
+        "static_ratio", "1", np.inf,
+        "How many times more the face jitters than the jaw line while the head is still; 1 if both do the same.",
+    ),
+    _column(
+        "moving_ratio", "1", np.inf,
+        "How many times more the face jitters than the jaw line while the head moves; 1 if both do the same.",
+    ),
+    _column(
+        "vel_q90", "iod/s", np.inf,
+        "Speed against the head that the fastest tenth of the face's tracked points exceeds, in distances between the "
+        "eyes per second.",
+    ),
+    _column(
+        "acc_q90", "iod/s^2", np.inf,
+        "Acceleration (change of speed per second) against the head that the most accelerated tenth of the face's "
+        "tracked points exceeds, in distances between the eyes.",
+    ),
+    _column(
+        "jerk_q90", "iod/s^3", np.inf,
+        "Jerk (change of acceleration per second, large in abrupt motion) that the jerkiest tenth of the face's "
+        "tracked points exceeds, in distances between the eyes.",
+    ),
+    _column(
+        "jerk_over_vel", "1", np.inf,
+        "How abrupt the motion of the face's points is for its speed: the logarithm of jerk over speed.",
+        low=-np.inf,
+    ),
+    _column(
+        "jerk_q90_15hz", "iod/s^3", np.inf,
+        "Jerk (change of acceleration per second, large in abrupt motion) that the jerkiest tenth of the face's "
+        f"tracked points exceeds, in distances between the eyes{_AT_15_HZ}.",
+    ),
+    _column(
+        "jerk_over_vel_15hz", "1", np.inf,
+        f"How abrupt the motion of the face's points is for its speed: the logarithm of jerk over speed{_AT_15_HZ}.",
+        low=-np.inf,
+    ),
+    _column(
+        "inner_outer_corr", "1", 1.0,
+        "How alike the inner face (eyes, nose, mouth) and the jaw line jitter, from -1 to 1; 1 if they move as one.",
+        low=-1.0, direction="down",
+    ),
+    Column(
+        "landmark_jitter.valid_share", range=(0, 1), direction="covariate", invariant_to=EVERY_CHANGE,
+        description="Fraction of the frames in which the face's points were found.",
+    ),
+)  # fmt: skip
 
 
-def calibrate(detected: F64, displacement: F64) -> F64:
+def flow_displacement(face: Head, *, track: Track) -> F64:
+    """How optical flow moves each point from the frame before, in px, [n, 68, 2]; NaN where untrusted."""
+    displacement = np.full(face.landmarks.shape, np.nan)
+    before = face.index[1:] - 1  # flow starts at the sample before, be it a repeated frame or not
+    displacement[1:] = track.flow[face.index[1:]].astype(np.float64) - track.landmarks[before]
+    return displacement
+
+
+def flow_reject_share(displacement: F64, *, seen: NDArray[np.bool_]) -> float:
+    """Fraction of untrusted points in the steps between two frames with a face; NaN without such a step.
+
+    Parameters
+    ----------
+    displacement : ndarray of shape (n, p, 2)
+        From :func:`flow_displacement`.
+    seen : ndarray of shape (n,)
+        True where the face was found.
+    """
+    steps = seen[1:] & seen[:-1]
+    return float(np.isnan(displacement[1:][steps]).any(axis=2).mean()) if steps.any() else np.nan
+
+
+def calibrate(detected: F64, *, displacement: F64) -> F64:
     """Fuse detected points with optical flow: one scalar Kalman filter per point.
 
     ``R = |z' - z| / |flow|`` (1 for no flow), ``P += Q``, ``K = P / (P + R)``, ``x' = p + K (z' - p)`` with
@@ -105,112 +202,182 @@ def calibrate(detected: F64, displacement: F64) -> F64:
     return calibrated
 
 
-def residual(part: Segment) -> F64:
-    """Subtract a Savitzky-Golay smooth (0.23 s, order 2) from a series [n, ...]; of length 0 when it is too short."""
+def detection_residual(*, detected: F64, calibrated: F64, scale_px: float) -> float:
+    """Median of ``|z - x| / D`` over points and frames, iod; NaN below 5 points.
+
+    Parameters
+    ----------
+    detected, calibrated : ndarray of shape (n, p, 2)
+        Before and after :func:`calibrate`, px.
+    scale_px : float
+        ``D``.
+    """
+    return series.median(np.linalg.norm(detected - calibrated, axis=2) / scale_px)
+
+
+def residual(part: Segment) -> Segment:
+    """Subtract a Savitzky-Golay smooth (0.23 s, order 2) from a series [n, ...]; empty when it is too short."""
     window = series.savgol_window(part.rate_hz)
-    if len(part.values) < window:
-        return part.values[:0]
-    return part.values - signal.savgol_filter(part.values, window, series.POLYORDER, axis=0)
+    rest = part.values[:0]
+    if len(part.values) >= window:
+        rest = part.values - signal.savgol_filter(part.values, window, series.POLYORDER, axis=0)
+    return Segment(part.start_s, part.rate_hz, rest)
 
 
-def region_rms(e: F64, points: NDArray[np.int64]) -> F64:
-    """RMS length [n] of a region's residuals ``e`` [n, 68, 2], iod."""
-    return np.sqrt((e[:, points] ** 2).sum(axis=2).mean(axis=1))
+def region_rms(residuals: Sequence[Segment], *, points: NDArray[np.int64]) -> F64:
+    """Root mean square length [n] of a region's residuals in each frame, iod.
+
+    Parameters
+    ----------
+    residuals : sequence of Segment
+        ``e``, values of shape (m, 68, 2), iod; n is the sum of their m.
+    points : ndarray of int
+        The region's landmarks.
+    """
+    return np.concatenate([np.sqrt((part.values[:, points] ** 2).sum(axis=2).mean(axis=1)) for part in residuals])
 
 
-def state_ratio(face: F64, jaw: F64, chosen: NDArray[np.bool_]) -> float:
-    """Median face jitter over median jaw jitter in the chosen frames; NaN below 15 frames, or for a still jaw."""
+def region_band(
+    residuals: Sequence[Segment], *, points: NDArray[np.int64], band_hz: tuple[float, float], least_hz: float
+) -> float:
+    """Fraction of the power of a region's residuals in a band, see :func:`features.series.band_fraction`.
+
+    Parameters
+    ----------
+    residuals : sequence of Segment
+        ``e``, values of shape (m, 68, 2).
+    points : ndarray of int
+        The region's landmarks.
+    band_hz : (float, float)
+    least_hz : float
+        Segments of a lower rate are left out.
+    """
+    parts = [Segment(p.start_s, p.rate_hz, p.values[:, points]) for p in residuals if p.rate_hz >= least_hz]
+    return series.band_fraction(parts, band_hz=band_hz)
+
+
+def state_ratio(*, face: F64, jaw: F64, chosen: NDArray[np.bool_]) -> float:
+    """Median face jitter over median jaw jitter [n] in the chosen frames [n]; NaN below 15, or for a still jaw.
+
+    >>> state_ratio(face=np.full(20, 3.0), jaw=np.full(20, 2.0), chosen=np.ones(20, bool))
+    1.5
+    """
     if chosen.sum() < MIN_STATE_FRAMES:
         return np.nan
     below = float(np.median(jaw[chosen]))
     return float(np.median(face[chosen])) / below if below > 0 else np.nan
 
 
-def inner_outer_corr(e: F64) -> float:
-    """Pearson's r of the mean residual vectors of the inner face (27-67) and the jaw, x and y pooled."""
-    return series.correlation(e[:, 27:].mean(axis=1), e[:, :17].mean(axis=1))
+def inner_outer_corr(residuals: Sequence[Segment]) -> float:
+    """Pearson's r of the mean residual vectors of the inner face (27-67) and the jaw (0-16), x and y pooled."""
+    e = np.concatenate([part.values for part in residuals])
+    return series.correlation(e[:, CORE].mean(axis=1), e[:, REGIONS["jaw"]].mean(axis=1))
 
 
-def _log_ratio(a: float, b: float) -> float:
-    return float(np.log(a / b)) if a > 0 and b > 0 else np.nan
+def motion_q90(parts: Sequence[Segment], *, order: int) -> float:
+    """90 % quantile over all points and samples of the speed (order 1), acceleration (2) or jerk (3), iod/s^order.
+
+    Parameters
+    ----------
+    parts : sequence of Segment
+        ``y``, values of shape (n, 68, 2), iod.
+    order : int
+        Of the derivative, see :func:`features.series.derivative`.
+
+    Returns
+    -------
+    float
+        NaN below 20 values.
+    """
+    lengths = [np.linalg.norm(series.derivative(part, order=order), axis=2).ravel() for part in parts]
+    return series.quantile(np.concatenate(lengths), 0.9) if lengths else np.nan
 
 
-def _dynamics(parts: list[Segment], orders: tuple[int, ...]) -> dict[int, float]:
-    """90 % quantile of point speed, acceleration, jerk over all points and samples."""
-    values: dict[int, float] = {}
-    for order in orders:
-        lengths = [np.linalg.norm(series.derivative(part, order), axis=2).ravel() for part in parts]
-        values[order] = series.quantile(np.concatenate(lengths), 0.9) if lengths else np.nan
-    return values
+def jerk_over_vel(*, jerk: float, vel: float) -> float:
+    """``log(jerk / vel)``; NaN unless both are above 0."""
+    return float(np.log(jerk / vel)) if jerk > 0 and vel > 0 else np.nan
 
 
-def _regions(parts: list[Segment], low: list[Segment]) -> dict[str, float]:
-    residuals = [Segment(p.start_s, p.rate_hz, residual(p)) for p in parts]
-    low_residuals = [Segment(p.start_s, p.rate_hz, residual(p)) for p in low]
+def region_columns(residuals: Sequence[Segment], *, low: Sequence[Segment]) -> dict[str, float]:
+    """Jitter of the five regions: size and band of :func:`region_rms` and :func:`region_band`.
+
+    Parameters
+    ----------
+    residuals, low : sequence of Segment
+        ``e`` at the clip's own rate and at 15 Hz, values of shape (n, 68, 2), iod.
+    """
     values: dict[str, float] = {}
     for region, points in REGIONS.items():
-        size = np.concatenate([region_rms(p.values, points) for p in residuals])
-        values[f"{region}_jitter_med_iod"] = series.median(size)
-        values[f"{region}_jitter_q90_iod"] = series.quantile(size, 0.9)
-        for name, chosen, band, least in (
-            ("bp3_12", residuals, BAND, MIN_BAND_FPS),
-            ("bp1_6_15hz", low_residuals, BAND_15HZ, MIN_LOW_FPS),
-        ):
-            of_region = [Segment(p.start_s, p.rate_hz, p.values[:, points]) for p in chosen if p.rate_hz >= least]
-            values[f"{region}_jitter_{name}"] = series.band_shares(of_region, [band])[0]
+        size = region_rms(residuals, points=points)
+        values |= {
+            f"{region}_jitter_med_iod": series.median(size),
+            f"{region}_jitter_q90_iod": series.quantile(size, 0.9),
+            f"{region}_jitter_bp3_12": region_band(residuals, points=points, band_hz=BAND_HZ, least_hz=MIN_BAND_FPS),
+            f"{region}_jitter_bp1_6_15hz": region_band(low, points=points, band_hz=BAND_15HZ_HZ, least_hz=MIN_LOW_FPS),
+        }
     return values
 
 
-def _states(y_parts: list[Segment], rigid_parts: list[Segment]) -> dict[str, float]:
-    """Face against jaw while the head rests, and while it moves."""
-    face, jaw, speed, errors = [], [], [], []
-    for part, rigid in zip(y_parts, rigid_parts, strict=True):
-        e = residual(part)
-        errors.append(e)
-        face.append(region_rms(e, np.arange(17, 68)))
-        jaw.append(region_rms(e, REGIONS["jaw"]))
-        speed.append(np.linalg.norm(series.derivative(rigid, 1), axis=1))
-    faces, jaws, speeds = np.concatenate(face), np.concatenate(jaw), np.concatenate(speed)
+def state_columns(residuals: Sequence[Segment], *, rigid: Sequence[Segment]) -> dict[str, float]:
+    """Face against jaw while the head rests, under 0.05 iod/s, and while it moves, over 0.2 iod/s.
+
+    Parameters
+    ----------
+    residuals : sequence of Segment
+        ``e``, values of shape (n, 68, 2), iod.
+    rigid : sequence of Segment
+        Centroid of the rigid points on the same grid, values of shape (n, 2), iod.
+    """
+    face, jaw = (region_rms(residuals, points=points) for points in (INNER, REGIONS["jaw"]))
+    speed = np.concatenate([np.linalg.norm(series.derivative(part, order=1), axis=1) for part in rigid])
     return {
-        "static_ratio": state_ratio(faces, jaws, speeds < STATIC_IOD_S),
-        "moving_ratio": state_ratio(faces, jaws, speeds > MOVING_IOD_S),
-        "inner_outer_corr": inner_outer_corr(np.concatenate(errors)),
+        "static_ratio": state_ratio(face=face, jaw=jaw, chosen=speed < STATIC_IOD_S),
+        "moving_ratio": state_ratio(face=face, jaw=jaw, chosen=speed > MOVING_IOD_S),
+    }
+
+
+def motion_columns(parts: Sequence[Segment], *, low: Sequence[Segment]) -> dict[str, float]:
+    """Speed, acceleration and jerk of ``y`` [n, 68, 2] at the clip's own rate, and what ``low``, at 15 Hz, shows."""
+    vel, acc, jerk = (motion_q90(parts, order=order) for order in (1, 2, 3))
+    low_vel, low_jerk = (motion_q90(low, order=order) for order in (1, 3))
+    return {
+        "vel_q90": vel,
+        "acc_q90": acc,
+        "jerk_q90": jerk,
+        "jerk_over_vel": jerk_over_vel(jerk=jerk, vel=vel),
+        "jerk_q90_15hz": low_jerk,
+        "jerk_over_vel_15hz": jerk_over_vel(jerk=low_jerk, vel=low_vel),
     }
 
 
 @family("landmark_jitter", version=1, needs={"track"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
-    """Measure the tremble of a track; NaN below 2 s of track, or when flow fails in over half of the steps."""
+    """Measure the jitter of a track; NaN below 2 s of track, or when flow fails in over half of the steps."""
     face = head(observation, track)
     valid = float(face.seen.mean()) if len(face.seen) else 0.0
     named = {"valid_share": valid}
-    before = face.index[1:] - 1  # flow starts at the sample before, be it a repeated frame or not
-    displacement = np.full(face.landmarks.shape, np.nan)
-    displacement[1:] = track.flow[face.index[1:]].astype(np.float64) - track.landmarks[before]
-    calibrated = calibrate(face.landmarks, displacement)
-    steps = face.seen[1:] & face.seen[:-1]
-    reject = float(np.isnan(displacement[1:][steps]).any(axis=2).mean()) if steps.any() else np.nan
-    y = align(calibrated, face.scale_px)
+    displacement = flow_displacement(face, track=track)
+    calibrated = calibrate(face.landmarks, displacement=displacement)
+    reject = flow_reject_share(displacement, seen=face.seen)
+    y = align(calibrated, scale_px=face.scale_px)
     centre = calibrated[:, RIGID].mean(axis=1) / face.scale_px
-    both = series.segments(face.times_s, np.concatenate([y, centre[:, None]], axis=1))
+    both = series.segments(np.concatenate([y, centre[:, None]], axis=1), times_s=face.times_s)
     enough = valid >= series.MIN_VALID_SHARE and sum(p.length_s for p in both) >= MIN_TRACK_S - 0.1
     if enough and reject <= MAX_REJECT_SHARE:
         parts = [Segment(p.start_s, p.rate_hz, p.values[:, :68]) for p in both]
         rigid = [Segment(p.start_s, p.rate_hz, p.values[:, 68]) for p in both]
         fast = series.rate(face.times_s) >= MIN_LOW_FPS
-        low = series.segments(face.times_s, y, rate_hz=LOW_HZ) if fast else []
-        named |= _regions(parts, low)
-        named |= _states(parts, rigid)
-        speed, slow = _dynamics(parts, (1, 2, 3)), _dynamics(low, (1, 3))
+        low = series.segments(y, times_s=face.times_s, rate_hz=LOW_HZ) if fast else []
+        residuals = [residual(part) for part in parts]
+        named |= region_columns(residuals, low=[residual(part) for part in low])
+        named |= state_columns(residuals, rigid=rigid)
+        named |= motion_columns(parts, low=low)
         named |= {
-            "detres_med_iod": series.median(np.linalg.norm(face.landmarks - calibrated, axis=2) / face.scale_px),
+            "detres_med_iod": detection_residual(
+                detected=face.landmarks, calibrated=calibrated, scale_px=face.scale_px
+            ),
             "flow_reject_share": reject,
-            "vel_q90": speed[1],
-            "acc_q90": speed[2],
-            "jerk_q90": speed[3],
-            "jerk_over_vel": _log_ratio(speed[3], speed[1]),
-            "jerk_q90_15hz": slow[3],
-            "jerk_over_vel_15hz": _log_ratio(slow[3], slow[1]),
+            "inner_outer_corr": inner_outer_corr(residuals),
         }
     missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
     return {f"landmark_jitter.{name}": value for name, value in (missing | named).items()}

@@ -11,7 +11,8 @@ Sources: noise after Immerkaer 1996, "Fast noise variance estimation"; blur afte
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -42,13 +43,13 @@ def _valid(image: F64, kernel: F64) -> F64:
 
 
 def blur_lap(luma: F64) -> float:
-    """log10 of the variance of the 3 x 3 Laplacian; NaN for a constant image."""
+    """log10 of the variance of the 3 x 3 Laplacian of grey levels [h, w]; NaN for a constant image."""
     variance = float(_valid(luma, LAPLACIAN).var())
     return float(np.log10(variance)) if variance > 0 else np.nan
 
 
 def blur_ten(luma: F64) -> float:
-    """log10 of Tenengrad, the mean squared Sobel gradient; NaN for a constant image."""
+    """log10 of Tenengrad, the mean of Gx^2 + Gy^2 of the Sobel gradient, of [h, w]; NaN for a constant image."""
     gx, gy = (cv2.Sobel(luma, cv2.CV_64F, dx, 1 - dx, ksize=3)[1:-1, 1:-1] for dx in (1, 0))
     energy = float((gx**2 + gy**2).mean())
     return float(np.log10(energy)) if energy > 0 else np.nan
@@ -62,7 +63,10 @@ def blur_eff(luma: F64) -> float:
 
 
 def noise_imm(luma: F64) -> float:
-    """Noise sd in grey levels (Immerkaer 1996): mean absolute response of the difference of two Laplacians."""
+    """Noise sd in grey levels of [h, w] (Immerkaer 1996): mean absolute response of the difference of two Laplacians.
+
+    ``sqrt(pi/2) / 6 * mean |N|``; fine texture counts as noise.
+    """
     return float(np.sqrt(np.pi / 2.0) / IMMERKAER_GAIN * np.abs(_valid(luma, IMMERKAER)).mean())
 
 
@@ -89,7 +93,10 @@ def _tiles(x: F64) -> F64:
 
 
 def blockiness(luma: F64) -> float:
-    """Grid of 8 px: step across the worst of 8 phases over the median of the others, rows and columns averaged."""
+    """Grid of 8 px: step across the worst of 8 phases over the median of the others, rows and columns averaged.
+
+    About 1 without a grid; NaN for a constant image [h, w].
+    """
     ratios = []
     for axis in (0, 1):
         steps = np.abs(np.diff(luma, axis=axis)).mean(axis=1 - axis)
@@ -101,58 +108,161 @@ def blockiness(luma: F64) -> float:
 
 
 def expo_med(luma: F64) -> float:
-    """Median luma in grey levels."""
+    """Median of grey levels [h, w], those beyond black and white counted as such."""
     return float(np.median(np.clip(luma, 0, 255)))
 
 
 def expo_clip_share(luma: F64) -> float:
-    """Share of pixels at most 2 or at least 253."""
+    """Fraction of pixels of [h, w] at most 2 or at least 253.
+
+    >>> expo_clip_share(np.array([[0.0, 100.0], [200.0, 255.0]]))
+    0.5
+    """
     return float(((luma <= CLIP_LOW) | (luma >= CLIP_HIGH)).mean())
 
 
 def contrast(luma: F64) -> float:
-    """Grey levels between the 5 % and 95 % quantiles."""
+    """Grey levels between the 5 % and 95 % quantiles of [h, w]."""
     low, high = np.quantile(np.clip(luma, 0, 255), [0.05, 0.95])
     return float(high - low)
 
 
-MEASURES: dict[str, tuple[Callable[[F64], float], str, tuple[float, float], str, frozenset[str]]] = {
-    "blur_lap": (blur_lap, "log10", (-_INF, _INF), "variance of the Laplacian", EVERY_CHANGE),
-    "blur_ten": (blur_ten, "log10", (-_INF, _INF), "Tenengrad", EVERY_CHANGE),
-    "blur_eff": (blur_eff, "1", (0, 1), "Crete et al. 2007", EVERY_CHANGE - {"mirror"}),
-    "noise_imm": (noise_imm, "grey levels", (0, _INF), "Immerkaer 1996", EVERY_CHANGE),
-    "noise_mad": (noise_mad, "grey levels", (0, _INF), "Immerkaer 1996", EVERY_CHANGE),
-    "blockiness": (blockiness, "1", (0, _INF), "8 px phase of luma steps", EVERY_CHANGE),
-    "expo_med": (expo_med, "grey levels", (0, 255), "exposure", _LEVEL),
-    "expo_clip_share": (expo_clip_share, "1", (0, 1), "exposure", _LEVEL),
-    "contrast": (contrast, "grey levels", (0, 255), "exposure", EVERY_CHANGE),
-}
+@dataclass(frozen=True)
+class PatchMeasure:
+    """A measure of one luma patch, and what its columns say; ``{}`` stands for the place, face or background."""
+
+    function: Callable[[F64], float]
+    sentence: str
+    """Of the median over the patches."""
+    noun: str
+    """What the mad over the patches is of."""
+    unit: str
+    range: tuple[float, float]
+    reference: str
+    invariant_to: frozenset[str] = EVERY_CHANGE
+
+
+MEASURES = {
+    "blur_lap": PatchMeasure(
+        blur_lap,
+        "How sharp {} is, by how unevenly neighbouring pixels differ, in powers of ten; low if blurred.",
+        "the sharpness of {} (how unevenly neighbouring pixels differ, in powers of ten)",
+        "log10", (-_INF, _INF), "variance of the Laplacian",
+    ),
+    "blur_ten": PatchMeasure(
+        blur_ten,
+        "How sharp {} is, by how steeply brightness changes from pixel to pixel, in powers of ten; low if blurred.",
+        "the sharpness of {} (how steeply brightness changes from pixel to pixel, in powers of ten)",
+        "log10", (-_INF, _INF), "Tenengrad",
+    ),
+    "blur_eff": PatchMeasure(
+        blur_eff,
+        "How blurred {} is, judged by how little further blurring changes it, from 0 (sharp) to 1 (blurred).",
+        "the blur of {} (from 0, sharp, to 1, blurred)",
+        "1", (0, 1), "Crete et al. 2007", EVERY_CHANGE - {"mirror"},
+    ),
+    "noise_imm": PatchMeasure(
+        noise_imm,
+        "Strength of the noise in {}, in grey levels (of 255); fine texture counts as noise, too.",
+        "the noise in {}, fine texture included, in grey levels,",
+        "grey levels", (0, _INF), "Immerkaer 1996",
+    ),
+    "noise_mad": PatchMeasure(
+        noise_mad,
+        "Strength of the noise in the smoother half of {}, in grey levels (of 255).",
+        "the noise in the smoother half of {}, in grey levels,",
+        "grey levels", (0, _INF), "Immerkaer 1996",
+    ),
+    "blockiness": PatchMeasure(
+        blockiness,
+        "How clearly the grid of 8 pixels that compression leaves shows in {}; 1 if it does not show.",
+        "the visibility of the grid of 8 pixels that compression leaves in {}",
+        "1", (0, _INF), "8 px phase of luma steps",
+    ),
+    "expo_med": PatchMeasure(
+        expo_med,
+        "Brightness of {}, from 0 (black) to 255 (white).",
+        "the brightness of {}, in grey levels,",
+        "grey levels", (0, 255), "exposure", _LEVEL,
+    ),
+    "expo_clip_share": PatchMeasure(
+        expo_clip_share,
+        "Fraction of {} that is entirely black or white.",
+        "the fraction of {} that is entirely black or white",
+        "1", (0, 1), "exposure", _LEVEL,
+    ),
+    "contrast": PatchMeasure(
+        contrast,
+        "Contrast of {}: the difference between its bright and its dark parts, in grey levels (of 255).",
+        "the contrast of {}, in grey levels,",
+        "grey levels", (0, 255), "exposure",
+    ),
+}  # fmt: skip
+PLACES = {"face": "the face", "bg": "the background"}
+
+
+def _covariate(
+    name: str,
+    unit: str,
+    span: tuple[float, float],
+    reference: str,
+    description: str,
+    invariant_to: frozenset[str] = EVERY_CHANGE,
+) -> Column:
+    return Column(f"quality.{name}", unit, span, reference, "covariate", invariant_to, description=description)
+
+
+def _patch_columns() -> Iterator[Column]:
+    for name, measure_of in MEASURES.items():
+        for place, words in PLACES.items():
+            for statistic, span, description in (
+                ("med", measure_of.range, measure_of.sentence.format(words)),
+                (
+                    "mad",
+                    (0.0, _INF),
+                    f"How much {measure_of.noun.format(words)} differs between the frames looked at; 0 if it stays "
+                    "the same.",
+                ),
+            ):
+                yield _covariate(
+                    f"{name}_{place}_{statistic}",
+                    measure_of.unit,
+                    span,
+                    measure_of.reference,
+                    description,
+                    measure_of.invariant_to,
+                )
+
 
 COLUMNS = (
-    Column("quality.iod_px", "px", (0, _INF), "eye distance", "covariate", EVERY_CHANGE - {"scale"}),
-    Column("quality.face_area_share", "1", (0, 1), "hull of the landmarks", "covariate", EVERY_CHANGE),
-    *(
-        Column(
-            f"quality.{name}_{place}_{statistic}",
-            unit,
-            span if statistic == "med" else (0, _INF),
-            reference,
-            "covariate",
-            invariant,
-        )
-        for name, (_, unit, span, reference, invariant) in MEASURES.items()
-        for place in ("face", "bg")
-        for statistic in ("med", "mad")
+    _covariate(
+        "iod_px", "px", (0, _INF), "eye distance",
+        "Size of the face: the distance between its eyes, in pixels.", EVERY_CHANGE - {"scale"},
     ),
-    Column("quality.motion_med", "iod/s", (0, _INF), "speed of nose and eye corners", "covariate", EVERY_CHANGE),
-    Column("quality.yaw_abs_med", "deg", (0, 90), "weak-perspective pose", "covariate", EVERY_CHANGE),
-    Column("quality.detector_conf_med", "1", (0, 1), "score of the face detector", "covariate", EVERY_CHANGE),
-    Column("quality.valid_share", "1", (0, 1), "frames with a face", "covariate", EVERY_CHANGE),
-)
+    _covariate(
+        "face_area_share", "1", (0, 1), "hull of the landmarks", "Fraction of the picture that the face covers.",
+    ),
+    *_patch_columns(),
+    _covariate(
+        "motion_med", "iod/s", (0, _INF), "speed of nose and eye corners",
+        "Typical (median) speed of the head across the picture, in distances between the eyes per second.",
+    ),
+    _covariate(
+        "yaw_abs_med", "deg", (0, 90), "weak-perspective pose",
+        "How far the head is typically (median) turned to one side, in degrees; 0 if it looks into the camera.",
+    ),
+    _covariate(
+        "detector_conf_med", "1", (0, 1), "score of the face detector",
+        "How sure the face detector typically (median) is that this is a face, from 0 to 1.",
+    ),
+    _covariate(
+        "valid_share", "1", (0, 1), "frames with a face", "Fraction of the frames in which the face was found.",
+    ),
+)  # fmt: skip
 
 
-def face_area_share(face: Head, frame_size: tuple[int, int]) -> float:
-    """Median area of the landmarks' hull over the frame's; NaN without a face."""
+def face_area_share(face: Head, *, frame_size: tuple[int, int]) -> float:
+    """Median area of the landmarks' hull over the frame's, whose width and height are in px; NaN without a face."""
     seen = face.landmarks[face.seen]
     few = seen[:: max(1, len(seen) // 32)]  # the area changes slowly
     areas = [cv2.contourArea(cv2.convexHull(points.astype(np.float32))) for points in few]
@@ -161,7 +271,7 @@ def face_area_share(face: Head, frame_size: tuple[int, int]) -> float:
 
 def motion_med(face: Head) -> float:
     """Median speed of the rigid points' centroid, iod/s, from steps over 0.2 s so that landmark noise fades."""
-    parts = series.segments(face.times_s, face.landmarks[:, RIGID].mean(axis=1) / face.scale_px)
+    parts = series.segments(face.landmarks[:, RIGID].mean(axis=1) / face.scale_px, times_s=face.times_s)
     speeds = []
     for part in parts:
         apart = max(1, round(0.2 * part.rate_hz))
@@ -169,12 +279,30 @@ def motion_med(face: Head) -> float:
     return series.median(np.concatenate(speeds)) if speeds else np.nan
 
 
-def _of_patches(patches: tuple[NDArray[np.uint8], ...], place: str, levels: tuple[int, int]) -> dict[str, float]:
-    black, white = levels
+def patch_columns(
+    patches: Sequence[NDArray[np.uint8]], *, place: str, luma_levels: tuple[int, int]
+) -> dict[str, float]:
+    """Median and mad over luma patches of every measure of :data:`MEASURES`.
+
+    Parameters
+    ----------
+    patches : sequence of ndarray of shape (p, p)
+        As the file codes them; empty ones are left out.
+    place : str
+        ``face`` or ``bg``, part of the names.
+    luma_levels : (int, int)
+        Black and white of the coding, which become 0 and 255.
+
+    Returns
+    -------
+    dict
+        A median is NaN below 5 patches, a mad below 8.
+    """
+    black, white = luma_levels
     lumas = [(patch.astype(np.float64) - black) * (255 / (white - black)) for patch in patches if patch.size]
     named = {}
-    for name, (function, *_) in MEASURES.items():
-        values = [function(luma) for luma in lumas]
+    for name, measure_of in MEASURES.items():
+        values = [measure_of.function(luma) for luma in lumas]
         named[f"{name}_{place}_med"] = series.median(values, MIN_PATCHES)
         named[f"{name}_{place}_mad"] = series.mad(values)
     return named
@@ -187,11 +315,11 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
     valid = float(face.seen.mean()) if len(face.seen) else 0.0
     named = {"valid_share": valid}
     if valid >= series.MIN_VALID_SHARE:
-        levels = observation.luma_levels
-        named |= _of_patches(track.patch_face, "face", levels) | _of_patches(track.patch_background, "bg", levels)
+        for place, patches in (("face", track.patch_face), ("bg", track.patch_background)):
+            named |= patch_columns(patches, place=place, luma_levels=observation.luma_levels)
         named |= {
             "iod_px": face.scale_px,
-            "face_area_share": face_area_share(face, observation.frame_size),
+            "face_area_share": face_area_share(face, frame_size=observation.frame_size),
             "motion_med": motion_med(face),
             "yaw_abs_med": series.median(np.abs(face.yaw_deg)),
             "detector_conf_med": series.median(track.detector_score),

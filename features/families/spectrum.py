@@ -7,9 +7,10 @@ of L over 0.02-0.1 is subtracted. ``_fmb`` is face minus background: the codec t
 face's own. A second set (``iod...``) is taken from crops reduced to D = 60 px, where a bin means a detail of the
 face whatever its size: bin f is 60 f cycles per iod.
 
-``flicker`` stands on the per-frame sharpness of the face (mean absolute Laplacian at D = 60 px), log10 and differenced
-from frame to frame, in place of spectra of three runs of frames: those are not kept. DCT and first-digit statistics
-(Bonettini et al. 2020, "On the use of Benford's law to detect GAN-generated images") use the patch's own 8 x 8 grid.
+``flicker`` is measured on the per-frame sharpness of the face (mean absolute Laplacian at D = 60 px), log10 and
+differenced from frame to frame, in place of spectra of three runs of frames: those are not kept. DCT and first-digit
+statistics (Bonettini et al. 2020, "On the use of Benford's law to detect GAN-generated images") use the patch's own
+8 x 8 grid. All the measures themselves are in :mod:`features.spectral`.
 
 Confounds, all strong: blur, noise, compression, scaling of the clip. Only beside ``quality`` do these columns mean
 anything; plain face columns of real clips differ more by camera than by forgery.
@@ -17,197 +18,252 @@ anything; plain face columns of real clips differ more by camera than by forgery
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
-from features import series
+from features import series, spectral
 from features.geometry import F64, crop_landmarks, eye_distance
 from features.observation import Observation, Track
-from features.series import distinct
 from features.spec import EVERY_CHANGE, Column, family
+from features.spectral import BINS
 
 SIDE = 128  # px of every analysed square
 MIN_PATCHES = 8
-BINS = np.linspace(0.02, 0.5, 24)  # cycles per px
-LEVEL_BAND = (0.02, 0.1)  # mean L over it is the zero of L
-SLOPE_BAND, LINE_BAND, TAIL_BAND = (0.05, 0.45), (0.05, 0.25), (0.35, 0.5)
 IOD_PX = 60.0
-BLOCK = 8
-DCT_GROUPS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 14))  # zig-zag diagonals u + v, first to last
-FLAT = 1e-9  # power per px of a square without texture
 
 _REFERENCE = "Durall et al. 2019"
 _BENFORD = "Bonettini et al. 2020"
 _ALL = EVERY_CHANGE - {"scale"}
 _SCALED = _ALL | {"scale"}
 _INF = float("inf")
+_FINENESS = ("coarsest", "second coarsest", "third coarsest", "third finest", "second finest", "finest")
+"""Of the groups of DCT coefficients."""
 
 
 def _column(
-    name: str, direction: str = "either", low: float = -_INF, high: float = _INF, reference: str = _REFERENCE
+    name: str, description: str, direction: str = "either", *, low: float = -_INF, reference: str = _REFERENCE
 ) -> Column:
     unit = "grey levels" if name.startswith("dct_b") else "bit" if name.startswith("benford") else "log10"
-    return Column(f"spectrum.{name}", unit, (low, high), reference, direction, _ALL)
+    return Column(f"spectrum.{name}", unit, (low, _INF), reference, direction, _ALL, description=description)
+
+
+def _profile_columns() -> Iterator[Column]:
+    for k, f in enumerate(BINS):
+        yield _column(
+            f"rad{k:02d}_med",
+            f"How strong the detail is that repeats every {1 / f:.1f} pixels in the face, against the face's coarse "
+            "shading, in powers of ten.",
+        )
+    for k, f in enumerate(BINS):
+        yield _column(
+            f"rad{k:02d}_fmb",
+            f"How much stronger the detail that repeats every {1 / f:.1f} pixels is in the face than in the "
+            "background, in powers of ten; above 0 if the face has more of it.",
+        )
+
+
+def _dct_columns() -> Iterator[Column]:
+    for k, fineness in enumerate(_FINENESS):
+        yield _column(
+            f"dct_b{k}",
+            f"Mean strength, in grey levels, of the {fineness} of six steps of detail in the face, looked at in blocks "
+            "of 8 by 8 pixels.",
+            low=0,
+            reference=_BENFORD,
+        )
+    for k, fineness in enumerate(_FINENESS):
+        yield _column(
+            f"dct_kurt{k}",
+            f"How unevenly the {fineness} of six steps of detail is spread over the face, looked at in blocks of 8 by "
+            "8 pixels: 3 for plain noise, more if a few strong edges stand out of smooth skin.",
+            low=0,
+            reference=_BENFORD,
+        )
+
+
+def _iod_columns() -> Iterator[Column]:
+    for k, f in enumerate(BINS):
+        yield _column(
+            f"iodrad{k:02d}_med",
+            f"How strong the detail is that repeats {IOD_PX * f:.1f} times over the distance between the eyes, against "
+            "the face's coarse shading, in powers of ten.",
+        )
+    yield _column(
+        "iodslope",
+        "How quickly detail fades from coarse to fine in the face reduced to 60 pixels between the eyes: the slope of "
+        "the logarithm of its power over that of its frequency; the lower, the softer the face.",
+    )
+    yield _column(
+        "iodtail",
+        "How much more of the very finest detail the face, reduced to 60 pixels between the eyes, has than its coarser "
+        "detail leads one to expect, in powers of ten; below 0 if blurred, above 0 if noisy or enlarged.",
+    )
 
 
 COLUMNS = (
-    *(_column(f"rad{k:02d}_{kind}") for kind in ("med", "fmb") for k in range(len(BINS))),
-    _column("slope"),
-    _column("slope_fmb"),
-    _column("tail"),
-    _column("tail_fmb", "down"),
-    _column("peak_half", "up"),
-    _column("peak_quarter", "up"),
-    *(_column(f"dct_b{k}", low=0, reference=_BENFORD) for k in range(len(DCT_GROUPS))),
-    *(_column(f"dct_kurt{k}", low=0, reference=_BENFORD) for k in range(len(DCT_GROUPS))),
-    _column("benford_kl", "up", low=0, reference=_BENFORD),
-    _column("benford_kl_fmb", "up", reference=_BENFORD),
-    _column("flicker_hf_mad", "up", low=0),
-    _column("flicker_fmb", "up"),
-    *(_column(f"iodrad{k:02d}_med") for k in range(len(BINS))),
-    _column("iodslope"),
-    _column("iodtail"),
-    Column("spectrum.valid_share", range=(0, 1), direction="covariate", invariant_to=_SCALED),
+    *_profile_columns(),
+    _column(
+        "slope",
+        "How quickly detail fades from coarse to fine in the face: the slope of the logarithm of its power over that "
+        "of its frequency; about -2 in photographs, lower in soft pictures.",
+    ),
+    _column(
+        "slope_fmb",
+        "Difference between how quickly detail fades from coarse to fine in the face and in the background; above 0 "
+        "if the face keeps more of its fine detail.",
+    ),
+    _column(
+        "tail",
+        "How much more of the very finest detail (2 to 3 pixels) the face has than its coarser detail leads one to "
+        "expect, in powers of ten; below 0 if blurred, above 0 if noisy or enlarged.",
+    ),
+    _column(
+        "tail_fmb",
+        "How much more of the very finest detail (2 to 3 pixels) is left in the face than in the background, each "
+        "against its own coarser detail, in powers of ten; below 0 if the face is the blurrier.",
+        "down",
+    ),
+    _column(
+        "peak_half",
+        "How far a pattern that repeats every 2 pixels stands out of the rest of the face, in powers of ten; networks "
+        "that enlarge pictures can leave one.",
+        "up",
+    ),
+    _column(
+        "peak_quarter",
+        "How far a pattern that repeats every 4 pixels stands out of the rest of the face, in powers of ten; networks "
+        "that enlarge pictures can leave one.",
+        "up",
+    ),
+    *_dct_columns(),
+    _column(
+        "benford_kl",
+        "How far the first digits of the strengths of the face's details depart from Benford's law, which those of "
+        "natural pictures follow, in bits; 0 is perfect agreement.",
+        "up",
+        low=0,
+        reference=_BENFORD,
+    ),
+    _column(
+        "benford_kl_fmb",
+        "How much further the first digits of the strengths of details depart from Benford's law, which those of "
+        "natural pictures follow, in the face than in the background, in bits.",
+        "up",
+        reference=_BENFORD,
+    ),
+    _column(
+        "flicker_hf_mad",
+        "How much the sharpness of the face changes from one frame to the next, in powers of ten; 0 if it never does.",
+        "up",
+        low=0,
+    ),
+    _column(
+        "flicker_fmb",
+        "How much more sharpness changes from one frame to the next in the face than in the background, in powers of "
+        "ten.",
+        "up",
+    ),
+    *_iod_columns(),
+    Column(
+        "spectrum.valid_share",
+        range=(0, 1),
+        direction="covariate",
+        invariant_to=_SCALED,
+        description="Fraction of the frames looked at in which the face is large enough for a square of 128 pixels.",
+    ),
 )
 
 
-@functools.cache
-def _radius(side: int) -> NDArray[np.int64]:
-    axis = np.fft.fftfreq(side, 1.0 / side)
-    return np.rint(np.hypot(axis[:, None], axis[None])).astype(np.int64)
+def over_squares(values: F64) -> F64:
+    """Median over those of k squares [k, ...] whose values are all finite, [...]; NaN below 8 of them.
 
-
-@functools.cache
-def _window(side: int) -> F64:
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(side) + 0.5) / side)  # symmetric: mirrors agree
-    return hann[:, None] * hann[None]
-
-
-def power(luma: NDArray) -> F64:
-    """Power spectra [..., s, s] of squares [..., s, s]: mean subtracted, Hann by Hann, unshifted.
-
-    A square without texture gives NaN.
+    >>> float(over_squares(np.array([np.nan, *range(9)])))
+    4.0
     """
-    squares = np.asarray(luma, dtype=np.float64)
-    squares = squares - squares.mean(axis=(-2, -1), keepdims=True)
-    spectrum = np.abs(fft.fft2(squares * _window(squares.shape[-1]))) ** 2
-    flat = spectrum.mean(axis=(-2, -1), keepdims=True) < FLAT * squares.shape[-1] ** 2
-    return np.where(flat, np.nan, spectrum)
+    ok = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    return np.median(values[ok], axis=0) if ok.sum() >= MIN_PATCHES else np.full(values.shape[1:], np.nan)
 
 
-def radial(spectrum: F64) -> F64:
-    """L: log10 of the mean power at integer radius 1 ... s/2, [..., s/2], of spectra [..., s, s]."""
-    side = spectrum.shape[-1]
-    radius = _radius(side).ravel()
-    order = np.argsort(radius, kind="stable")
-    starts = np.searchsorted(radius[order], np.arange(1, side // 2 + 2))
-    flat = spectrum.reshape(*spectrum.shape[:-2], -1)[..., order]
-    sums = np.add.reduceat(flat, starts, axis=-1)[..., :-1]
-    return np.log10(np.maximum(sums / np.diff(starts), np.finfo(float).tiny))
+def profile_columns(*, face: F64, background: F64) -> dict[str, float]:
+    """Columns ``rad``, ``slope`` and ``tail``, of the face and face minus background.
 
+    Medians over squares of :func:`features.spectral.levelled`, ``slope`` and ``tail``; a difference is taken within
+    each frame.
 
-def frequencies(bins: int) -> F64:
-    """Cycles per px of :func:`radial`'s bins."""
-    return np.arange(1, bins + 1) / (2.0 * bins)
-
-
-def levelled(profile: F64) -> F64:
-    """L at the 24 bins of 0.02-0.5 less its mean over 0.02-0.1, [..., 24]."""
-    f = frequencies(profile.shape[-1])
-    level = profile[..., _band(f, LEVEL_BAND)].mean(axis=-1, keepdims=True)
-    flat = profile.reshape(-1, profile.shape[-1])
-    kept = np.stack([np.interp(BINS, f, row) for row in flat])
-    return kept.reshape(*profile.shape[:-1], -1) - level
-
-
-def slope(profile: F64) -> F64:
-    """Slope of L on log10 f over 0.05-0.45, [...]: -beta for a spectrum of 1/f^beta."""
-    f = frequencies(profile.shape[-1])
-    chosen = _band(f, SLOPE_BAND)
-    return _line(np.log10(f[chosen]), profile[..., chosen])[0]
-
-
-def tail(profile: F64) -> F64:
-    """Mean of L over 0.35-0.5 less the line through 0.05-0.25, [...]: below 0 blurred, above 0 upsampled or noisy."""
-    f = frequencies(profile.shape[-1])
-    line, end = _band(f, LINE_BAND), _band(f, TAIL_BAND)
-    gradient, offset = _line(np.log10(f[line]), profile[..., line])
-    expected = gradient[..., None] * np.log10(f[end]) + offset[..., None]
-    return (profile[..., end] - expected).mean(axis=-1)
-
-
-def _band(f: F64, band: tuple[float, float]) -> NDArray[np.bool_]:
-    return (f >= band[0] - 1e-9) & (f <= band[1] + 1e-9)
-
-
-def _line(x: F64, y: F64) -> tuple[F64, F64]:
-    centred = x - x.mean()
-    gradient = (y * centred).sum(axis=-1) / (centred**2).sum()
-    return gradient, y.mean(axis=-1) - gradient * x.mean()
-
-
-def peak(spectrum: F64, part: int) -> F64:
-    """Height of the lattice peaks that upsampling leaves at 1/2 (``part`` 2) or 1/4 (``part`` 4) cycles per px.
-
-    log10 of the largest power in 3 x 3 bins less that of the median of the 17 x 17 bins around without their
-    5 x 5 centre; the largest over both axes and the diagonals. Of spectra [..., s, s], unshifted.
+    Parameters
+    ----------
+    face, background : ndarray of shape (k, s/2)
+        L of the squares of k frames; NaN where the frame has no room for a background.
     """
-    at, side = spectrum.shape[-1] // part, spectrum.shape[-1]
-    places = [(at, 0), (0, at), (at, at)] + ([(at, side - at)] if part != 2 else [])
-    ring = np.ones((17, 17), dtype=bool)
-    ring[6:11, 6:11] = False
-    heights = []
-    for row, column in places:
-        rows, columns = np.arange(row - 8, row + 9) % side, np.arange(column - 8, column + 9) % side
-        around = spectrum[..., rows[:, None], columns[None]]
-        top = around[..., 7:10, 7:10].max(axis=(-2, -1))
-        heights.append(np.log10(top) - np.log10(np.median(around[..., ring], axis=-1)))
-    return np.max(heights, axis=0)
+    level, level_b = spectral.levelled(face), spectral.levelled(background)
+    values = _numbered("rad{:02d}_med", over_squares(level))
+    values |= _numbered("rad{:02d}_fmb", over_squares(level - level_b))
+    for name, measure_of in (("slope", spectral.slope), ("tail", spectral.tail)):
+        values[name] = float(over_squares(measure_of(face)))
+        values[f"{name}_fmb"] = float(over_squares(measure_of(face) - measure_of(background)))
+    return values
 
 
-def block_dct(luma: NDArray) -> F64:
-    """Orthonormal 8 x 8 DCT of squares [..., s, s] in blocks from their corner: [..., blocks, 8, 8]."""
-    squares = np.asarray(luma, dtype=np.float64)
-    n = squares.shape[-1] // BLOCK
-    blocks = squares.reshape(*squares.shape[:-2], n, BLOCK, n, BLOCK).swapaxes(-3, -2)
-    basis = fft.dct(np.eye(BLOCK), axis=0, norm="ortho")
-    return (basis @ blocks @ basis.T).reshape(*squares.shape[:-2], n * n, BLOCK, BLOCK)
+def peak_columns(spectra: F64) -> dict[str, float]:
+    """Medians over power spectra [k, s, s] of :func:`features.spectral.peak` at 1/2 and 1/4 cycles per px."""
+    return {
+        f"peak_{name}": float(over_squares(spectral.peak(spectra, period_px=period)))
+        for name, period in (("half", 2), ("quarter", 4))
+    }
 
 
-def dct_groups(coefficients: F64) -> tuple[F64, F64]:
-    """Mean absolute value and kurtosis (about zero) of six zig-zag groups of AC coefficients, each [..., 6]."""
-    diagonal = np.add.outer(np.arange(BLOCK), np.arange(BLOCK))
-    sizes, kurtoses = [], []
-    for first, last in DCT_GROUPS:
-        group = coefficients[..., (diagonal >= first) & (diagonal <= last)]
-        squared = group**2
-        second = squared.mean(axis=(-2, -1))
-        sizes.append(np.abs(group).mean(axis=(-2, -1)))
-        fourth = (squared**2).mean(axis=(-2, -1))
-        kurtoses.append(fourth / np.where(second > FLAT, second, np.nan) ** 2)
-    return np.stack(sizes, axis=-1), np.stack(kurtoses, axis=-1)
+def dct_columns(coefficients: F64) -> dict[str, float]:
+    """Medians over squares of :func:`features.spectral.dct_groups`, of coefficients [k, blocks, 8, 8]."""
+    sizes, kurtoses = spectral.dct_groups(coefficients)
+    return _numbered("dct_b{}", over_squares(sizes)) | _numbered("dct_kurt{}", over_squares(kurtoses))
 
 
-def benford_kl(coefficients: F64) -> float:
-    """Divergence in bits of the first digits of AC coefficients >= 1 from log10(1 + 1/d); NaN below 100 of them."""
-    size = np.abs(coefficients.reshape(-1, BLOCK * BLOCK)[:, 1:]).ravel()
-    size = size[size >= 1.0]
-    if size.size < 100:
-        return np.nan
-    digits = (size / 10.0 ** np.floor(np.log10(size))).astype(int).clip(1, 9)
-    share = np.bincount(digits, minlength=10)[1:] / size.size
-    expected = np.log10(1.0 + 1.0 / np.arange(1, 10))
-    seen = share > 0
-    return float(max(0.0, (share[seen] * np.log2(share[seen] / expected[seen])).sum()))
+def benford_columns(*, face: F64, background: F64) -> dict[str, float]:
+    """Medians over squares of :func:`features.spectral.benford_kl`, of the face and face minus background.
+
+    Parameters
+    ----------
+    face, background : ndarray of shape (k, blocks, 8, 8)
+        DCT coefficients of the squares of k frames; NaN where the frame has no room for a background.
+    """
+    digits, digits_b = (np.array([spectral.benford_kl(square) for square in place]) for place in (face, background))
+    return {"benford_kl": float(over_squares(digits)), "benford_kl_fmb": float(over_squares(digits - digits_b))}
 
 
-def reduced(crop: NDArray[np.uint8], points: F64) -> NDArray[np.uint8] | None:
-    """Luma square of 128 px around the landmarks of a crop reduced to D = 60 px; None where D is smaller."""
+def flicker(sharpness: F64, *, times_s: F64) -> F64:
+    """Take the mad of the change of log10 sharpness from each frame to the next one, of every column.
+
+    Parameters
+    ----------
+    sharpness : ndarray of shape (n, c)
+        Of n frames in c places; 0 is missing.
+    times_s : ndarray of shape (n,)
+        Steps over 1.5 frames don't count.
+
+    Returns
+    -------
+    ndarray of shape (c,)
+        NaN below 25 steps.
+    """
+    logs = np.log10(np.where(sharpness > 0, sharpness, np.nan))
+    steps = np.diff(logs, axis=0)
+    steps = steps[np.diff(times_s) < 1.5 / series.rate(times_s)] if len(times_s) > 1 else steps
+    return np.array([series.mad(column, 25) for column in steps.T])
+
+
+def reduced(crop: NDArray[np.uint8], *, points: F64) -> NDArray[np.uint8] | None:
+    """Luma square of 128 px around the landmarks of a crop reduced to D = 60 px; None where D is smaller.
+
+    Parameters
+    ----------
+    crop : ndarray of shape (s, s, 3)
+        RGB.
+    points : ndarray of shape (68, 2)
+        Landmarks in px of the crop; NaN where lost.
+    """
     distance = float(eye_distance(points))
     if not distance >= IOD_PX:
         return None
@@ -222,60 +278,28 @@ def reduced(crop: NDArray[np.uint8], points: F64) -> NDArray[np.uint8] | None:
     return small[top : top + SIDE, left : left + SIDE]
 
 
-def flicker(sharpness: F64, times_s: F64) -> F64:
-    """Take the mad of the frame-to-frame change of log10 sharpness, per column of ``sharpness`` [n, c]: [c]."""
-    logs = np.log10(np.where(sharpness > 0, sharpness, np.nan))
-    steps = np.diff(logs, axis=0)
-    steps = steps[np.diff(times_s) < 1.5 / series.rate(times_s)] if len(times_s) > 1 else steps
-    return np.array([series.mad(column, 25) for column in steps.T])
+def iod_columns(profile: F64) -> dict[str, float]:
+    """Medians over profiles L [k, s/2] of squares at D = 60 px: ``iodrad``, ``iodslope``, ``iodtail``."""
+    return _numbered("iodrad{:02d}_med", over_squares(spectral.levelled(profile))) | {
+        "iodslope": float(over_squares(spectral.slope(profile))),
+        "iodtail": float(over_squares(spectral.tail(profile))),
+    }
 
 
-def _profiles(squares: Sequence[NDArray[np.uint8]]) -> tuple[F64, F64]:
-    spectra = power(np.stack(squares))
-    return spectra, radial(spectra)
+def _numbered(name: str, values: Iterable[float]) -> dict[str, float]:
+    return {name.format(k): float(value) for k, value in enumerate(values)}
 
 
-def _medians(values: F64, least: int = MIN_PATCHES) -> F64:
-    """Median over squares [k, ...] that are finite; NaN below ``least``."""
-    ok = np.isfinite(values).reshape(len(values), -1).all(axis=1) if len(values) else np.zeros(0, bool)
-    return np.median(values[ok], axis=0) if ok.sum() >= least else np.full(values.shape[1:], np.nan)
-
-
-def _native(face: list[NDArray[np.uint8]], back: list[NDArray[np.uint8] | None]) -> dict[str, float]:
-    """Columns of the native squares; ``back`` has None where the frame leaves no room."""
-    spectra, profile = _profiles(face)
-    behind = [(i, b) for i, b in enumerate(back) if b is not None]
-    rows = [i for i, _ in behind]
-    profile_b = _profiles([b for _, b in behind])[1] if behind else np.empty((0, SIDE // 2))
-    gap = levelled(profile[rows]) - levelled(profile_b) if behind else np.empty((0, len(BINS)))
-    radials, differences = _medians(levelled(profile)), _medians(gap)
-    values = {f"rad{k:02d}_med": radials[k] for k in range(len(BINS))}
-    values |= {f"rad{k:02d}_fmb": differences[k] for k in range(len(BINS))}
-    for name, function in (("slope", slope), ("tail", tail)):
-        values[name] = float(_medians(function(profile)))
-        values[f"{name}_fmb"] = float(_medians(function(profile[rows]) - function(profile_b)))
-    values |= {f"peak_{word}": float(_medians(peak(spectra, part))) for word, part in (("half", 2), ("quarter", 4))}
-    coefficients = block_dct(np.stack(face))
-    sizes, kurtoses = (_medians(one) for one in dct_groups(coefficients))
-    values |= {f"dct_b{k}": sizes[k] for k in range(len(DCT_GROUPS))}
-    values |= {f"dct_kurt{k}": kurtoses[k] for k in range(len(DCT_GROUPS))}
-    digits = np.array([benford_kl(one) for one in coefficients])
-    digits_b = np.array([benford_kl(block_dct(b)) for _, b in behind])
-    values["benford_kl"] = float(_medians(digits))
-    values["benford_kl_fmb"] = float(_medians(digits[rows] - digits_b))
-    return values
-
-
-def _of_the_face(track: Track) -> dict[str, float]:
-    """Columns of the crops reduced to D = 60 px."""
-    found = [reduced(crop, crop_landmarks(track, number)) for number, crop in enumerate(track.crops)]
-    squares = [one for one in found if one is not None]
-    if len(squares) < MIN_PATCHES:
-        return {}
-    _, profile = _profiles(squares)
-    radials = _medians(levelled(profile))
-    values = {f"iodrad{k:02d}_med": radials[k] for k in range(len(BINS))}
-    return values | {"iodslope": float(_medians(slope(profile))), "iodtail": float(_medians(tail(profile)))}
+def _native_columns(face: NDArray[np.uint8], background: F64) -> dict[str, float]:
+    """Columns of native squares [k, s, s], of the background NaN where there was no room."""
+    spectra = spectral.power(face)
+    coefficients = spectral.block_dct(face)
+    return {
+        **profile_columns(face=spectral.radial(spectra), background=spectral.radial(spectral.power(background))),
+        **peak_columns(spectra),
+        **dct_columns(coefficients),
+        **benford_columns(face=coefficients, background=spectral.block_dct(background)),
+    }
 
 
 @family("spectrum", version=1, needs={"track", "crops"}, columns=COLUMNS)
@@ -285,12 +309,19 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
     valid = len(usable) / len(track.patch_face) if track.patch_face else 0.0
     named: dict[str, float] = {"valid_share": valid}
     if len(usable) >= MIN_PATCHES and valid >= series.MIN_VALID_SHARE:
-        face = [track.patch_face[n] for n in usable]
-        back = [b if b.shape[0] == SIDE else None for b in (track.patch_background[n] for n in usable)]
-        index = distinct(observation, track)
-        sharp = track.sharpness[index].astype(np.float64)
-        trembles = flicker(sharp, observation.times_s[track.frame_index[index]])
-        named |= _native(face, back) | _of_the_face(track)
-        named |= {"flicker_hf_mad": trembles[0], "flicker_fmb": trembles[0] - trembles[2]}
+        nowhere = np.full((SIDE, SIDE), np.nan)
+        background = [track.patch_background[n] for n in usable]
+        named |= _native_columns(
+            np.stack([track.patch_face[n] for n in usable]),
+            np.stack([square if square.shape[0] == SIDE else nowhere for square in background]),
+        )
+        small = [reduced(crop, points=crop_landmarks(track, n)) for n, crop in enumerate(track.crops)]
+        squares = [square for square in small if square is not None]
+        if len(squares) >= MIN_PATCHES:
+            named |= iod_columns(spectral.radial(spectral.power(np.stack(squares))))
+        index = series.distinct(observation, track)
+        times_s = observation.times_s[track.frame_index[index]]
+        face, _, back = flicker(track.sharpness[index].astype(np.float64), times_s=times_s)
+        named |= {"flicker_hf_mad": face, "flicker_fmb": face - back}
     missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
     return {f"spectrum.{name}": float(value) for name, value in (missing | named).items()}

@@ -41,9 +41,11 @@ def test_scale_comes_from_frontal_frames():
     points = np.array([frontal] * 12 + [turned] * 20)
     yaw = np.r_[np.zeros(12), np.full(20, 40.0)]
     wide = geometry.eye_distance(frontal)
-    assert geometry.clip_scale(points, yaw) == pytest.approx(wide)
-    assert geometry.clip_scale(points[3:], yaw[3:]) == pytest.approx(0.6 * wide)  # nine frontal frames are too few
-    assert np.isnan(geometry.clip_scale(np.full((5, 68, 2), np.nan), np.full(5, np.nan)))
+    assert geometry.clip_scale(points, yaw_deg=yaw) == pytest.approx(wide)
+    assert geometry.clip_scale(points[3:], yaw_deg=yaw[3:]) == pytest.approx(
+        0.6 * wide
+    )  # nine frontal frames are too few
+    assert np.isnan(geometry.clip_scale(np.full((5, 68, 2), np.nan), yaw_deg=np.full(5, np.nan)))
 
 
 def test_similarity_undoes_rotation_scale_and_shift(rng):
@@ -51,7 +53,7 @@ def test_similarity_undoes_rotation_scale_and_shift(rng):
     angle, scale = 0.7, 2.5
     turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     moved = target @ turn + [30.0, -4.0]
-    rotation, source, centre = geometry.similarity(moved[None], target)
+    rotation, source, centre = geometry.similarity(moved[None], target=target)
     assert (moved - source[0]) @ rotation[0] + centre[0] == pytest.approx(target)
 
 
@@ -61,7 +63,7 @@ def test_similarity_is_the_least_squares_one(rng):
 
     a, b = rng.standard_normal((2, 13, 2))
     b = a @ np.array([[0.0, 2.0], [-2.0, 0.0]]) + 0.1 * b
-    rotation, source, centre = geometry.similarity(a[None], b)
+    rotation, source, centre = geometry.similarity(a[None], target=b)
     ours = (a - source[0]) @ rotation[0] + centre[0]
     assert ours == pytest.approx(estimate_transform("similarity", a, b)(a))
 
@@ -71,19 +73,19 @@ def test_rigid_motion_in_the_plane_is_aligned_away(rng):
     turn = rotations(np.zeros(50), np.zeros(50), 20 * np.sin(5 * t))
     size = (80 + 20 * t)[:, None, None]
     points = (FACE_MODEL @ np.swapaxes(turn, 1, 2))[..., :2] * size + rng.uniform(0, 500, (50, 1, 2))
-    y = geometry.align(points, 90.0)
+    y = geometry.align(points, scale_px=90.0)
     assert np.ptp(y, axis=0).max() < 1e-9
     assert y[:, RIGID].mean(axis=1) == pytest.approx(np.zeros((50, 2)), abs=1e-9)
 
 
 def test_lost_frames_stay_lost_and_harm_no_other(rng):
     points = 90.0 * FACE_MODEL[None, :, :2] + rng.standard_normal((30, 68, 2))
-    whole = geometry.align(points, 90.0)
+    whole = geometry.align(points, scale_px=90.0)
     points[4:7] = np.nan
-    y = geometry.align(points, 90.0)
+    y = geometry.align(points, scale_px=90.0)
     assert np.isnan(y[4:7]).all()
     assert np.abs(y[10:] - whole[10:]).max() < 0.02
-    assert np.isnan(geometry.align(np.full((5, 68, 2), np.nan), np.nan)).all()
+    assert np.isnan(geometry.align(np.full((5, 68, 2), np.nan), scale_px=np.nan)).all()
 
 
 def test_eye_aspect_ratio_of_the_textbook_hexagon():
@@ -118,3 +120,16 @@ def test_head_drops_repeated_frames(make_track, make_observation):
     assert len(face.times_s) == 30
     assert face.seen.all()
     assert face.scale_px == pytest.approx(90.0, rel=0.01)
+
+
+def test_a_track_has_one_head_that_nobody_can_change(monkeypatch, make_track, make_observation):
+    calls = []
+    monkeypatch.setattr(geometry, "pose", lambda landmarks, pose=geometry.pose: calls.append(1) or pose(landmarks))
+    track, other = (make_track(90.0 * FACE_MODEL[None, :, :2].repeat(20, 0) + x, crops=0) for x in (300.0, 400.0))
+    observation = make_observation(track)
+    face = geometry.head(observation, track)
+    assert geometry.head(observation, track) is face
+    assert geometry.head(observation, other) is not face
+    assert len(calls) == 2
+    with pytest.raises(ValueError, match="read-only"):
+        face.landmarks[0] = 0.0

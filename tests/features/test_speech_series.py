@@ -1,4 +1,4 @@
-"""The voice on its grid: times, cepstra, speech."""
+"""The sound on its grid: times, cepstra, speech."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_speech_mask_closes_short_gaps_only():
 def test_voice_frames_are_centred_on_their_time():
     y = 1e-4 * np.sin(np.arange(3 * AUDIO_RATE_HZ))
     y[AUDIO_RATE_HZ : AUDIO_RATE_HZ + 16] = 1.0  # a click at 1 s
-    assert np.argmax(speech_series.voice_series(y)["level"]) == 100
+    assert np.argmax(speech_series.short_time_series(y)["level"]) == 100
 
 
 def test_mfcc_are_librosas_own(rng):
@@ -29,20 +29,27 @@ def test_mfcc_are_librosas_own(rng):
     import librosa
 
     y = rng.standard_normal(AUDIO_RATE_HZ)
-    ours = speech_series.voice_series(y)["mfcc"]
+    ours = speech_series.short_time_series(y)["mfcc"]
     theirs = librosa.feature.mfcc(
         y=y, sr=AUDIO_RATE_HZ, n_mfcc=13, n_mels=40, n_fft=512, win_length=400, hop_length=160
     ).T
-    smooth = speech_series._low_pass(theirs.astype(float))
+    smooth = speech_series.low_pass(theirs.astype(float))
     assert ours[5:-5, 1:] == pytest.approx(smooth[5:-5, 1:], abs=0.05)
 
 
 @pytest.mark.parametrize("audio", [np.zeros(32_000), np.ones(100), np.empty(0)], ids=["silence", "short", "empty"])
 def test_nothing_to_hear_gives_nothing(audio):
-    assert speech_series.voice_series(audio) == {}
+    assert speech_series.short_time_series(audio) == {}
 
 
 def test_gain_and_polarity_change_nothing(rng):
     y = rng.standard_normal(2 * AUDIO_RATE_HZ)
-    a, b = speech_series.voice_series(y), speech_series.voice_series(-0.25 * y)
+    a, b = speech_series.short_time_series(y), speech_series.short_time_series(-0.25 * y)
     assert all(a[name] == pytest.approx(b[name]) for name in a)
+
+
+@pytest.mark.parametrize(("hertz", "left"), [(1.0, 1.0), (40.0, 0.0)])
+def test_low_pass_keeps_syllables_and_drops_what_is_faster(hertz, left):
+    t = np.arange(400) / speech_series.GRID_HZ
+    wave = np.sin(2 * np.pi * hertz * t)
+    assert speech_series.low_pass(wave)[50:-50] == pytest.approx(left * wave[50:-50], abs=0.01)

@@ -1,9 +1,10 @@
-"""Blinks of known number, depth and length; what must not be counted."""
+"""What is said of blinks of known length and depth; whole people who blink, and what must not be counted."""
 
 import numpy as np
 import pytest
 from people import blink_curve, pose_points
 
+from features.eyelids import Blink
 from features.families import blink
 from features.series import Segment
 
@@ -21,42 +22,61 @@ def measured(make_track, make_observation, landmarks, fps=30.0, **more):
     return blink.measure(make_observation(track, fps=fps), track)
 
 
-@pytest.mark.parametrize("fps", [30, 25, 24, 15])
-def test_three_dips_are_three_events(rng, fps):
-    t = np.arange(10 * fps) / fps
-    ear = 0.30 - 0.22 * blink_curve(t, MOMENTS, depth=1.0) + 0.005 * rng.standard_normal(len(t))
-    o = blink.openness(Segment(0.0, float(fps), ear), 0.3)
-    found = blink.find_blinks(o, start_s=0.0, rate_hz=float(fps))
-    assert [one.moment_s for one in found] == pytest.approx(MOMENTS, abs=0.03)
-    if fps >= 24:
-        assert np.median([1 - one.lowest for one in found]) == pytest.approx(0.73, abs=0.06)
-        assert all(0.12 <= one.end_s - one.start_s <= 0.17 for one in found)
-
-
-def test_a_long_closure_and_a_shallow_dip_are_no_blinks():
-    t = np.arange(300) / 30.0
-    closure = blink_curve(t, [5.0], width_s=1.5)
-    shallow = blink_curve(t, [2.0], depth=0.3)
-    assert blink.find_blinks(1.0 - closure - shallow, start_s=0.0, rate_hz=30.0) == []
-
-
-def test_a_double_dip_is_one_event():
-    t = np.arange(300) / 30.0
-    o = 1.0 - blink_curve(t, [3.0, 3.18], width_s=0.16)
-    assert len(blink.find_blinks(o, start_s=0.0, rate_hz=30.0)) == 1
-
-
-def test_events_at_the_ends_count_without_a_length():
-    t = np.arange(300) / 30.0
-    (one,) = blink.find_blinks(1.0 - blink_curve(t, [0.0], width_s=0.4), start_s=0.0, rate_hz=30.0)
-    assert not one.whole
+def event(moment_s, *, length_s=0.2, lowest=0.2, whole=True):
+    return Blink(moment_s - length_s / 2, moment_s + length_s / 2, moment_s, lowest, whole)
 
 
 def test_exposure_and_shrinkage():
-    assert blink.rates(0, 10.0)["rate_shrunk_per_min"] == pytest.approx(4.43, abs=0.01)
-    assert blink.rates(0, 10.0)["none_logp"] == pytest.approx(np.log(0.059), abs=0.01)
-    assert blink.rates(3, 10.0)["rate_shrunk_per_min"] == pytest.approx(17.7, abs=0.05)
-    assert blink.rates(3, 10.0)["none_logp"] == 0.0
+    assert blink.rate_per_min(count=3, obs_s=10.0) == pytest.approx(18.0)
+    assert blink.rate_shrunk_per_min(count=0, obs_s=10.0) == pytest.approx(4.43, abs=0.01)
+    assert blink.rate_shrunk_per_min(count=3, obs_s=10.0) == pytest.approx(17.7, abs=0.05)
+    assert np.exp(blink.none_logp(count=0, obs_s=10.0)) == pytest.approx(0.059, abs=0.001)  # 6 % of people
+    assert blink.none_logp(count=3, obs_s=10.0) == 0.0
+
+
+def test_lengths_need_whole_blinks_and_depths_do_not():
+    blinks = [event(1.0, length_s=0.1), event(2.0, length_s=0.3, lowest=0.5), event(3.0, whole=False, lowest=0.1)]
+    assert blink.durations(blinks) == pytest.approx([0.1, 0.3])
+    assert blink.amplitudes(blinks) == pytest.approx([0.8, 0.5, 0.9])
+    assert blink.complete_share(blinks) == pytest.approx(2 / 3)
+    assert np.isnan(blink.complete_share([]))
+
+
+def test_intervals_need_three_blinks():
+    even, uneven = ([event(t) for t in moments] for moments in ((1.0, 3.0, 5.0), (1.0, 2.0, 5.0)))
+    assert blink.intervals(even) == pytest.approx([2.0, 2.0])
+    assert blink.interval_cv(blink.intervals(even)) == pytest.approx(0.0)
+    assert blink.interval_cv(blink.intervals(uneven)) == pytest.approx(np.sqrt(2) / 2)
+    assert np.isnan(blink.interval_cv(blink.intervals(even[:2])))
+
+
+def test_lids_that_close_twice_as_fast_as_they_open():
+    lids = Segment(0.0, 30.0, np.interp(np.arange(90) / 30.0, [1.0, 1.2, 1.6], [1.0, 0.0, 1.0]))
+    close, reopen = blink.lid_speeds([lids], blinks=[Blink(1.0, 1.6, 1.2, 0.0, True), event(2.5)])
+    assert close == pytest.approx([5.0])
+    assert reopen == pytest.approx([2.5])  # and nothing moves at 2.5 s
+    assert blink.close_open_ratio(close=close, reopen=reopen) == pytest.approx(np.log(2))
+    assert blink.lid_speeds([lids], blinks=[Blink(1.0, 1.6, 1.2, 0.0, False)])[0].size == 0
+
+
+def test_the_spread_between_blinks_leaves_the_blinks_out():
+    openness = np.tile([0.9, 1.0, 1.1], 200)
+    openness[:300] = np.tile([0.0, 1.0, 2.0], 100)  # a blink of 3 s
+    lids = Segment(0.0, 100.0, openness)
+    assert blink.ear_base_mad([lids], blinks=[event(1.5, length_s=3.0)]) == pytest.approx(1.4826 * 0.1)
+    assert blink.ear_base_mad([Segment(0.0, 100.0, openness[:300])], blinks=[]) == pytest.approx(1.4826)
+    assert np.isnan(blink.ear_base_mad([lids], blinks=[event(3.0, length_s=6.0)]))
+
+
+def test_eyes_that_do_the_same_late_and_half():
+    t = np.arange(60) / 100.0
+    right = 1.0 - np.exp(-(((t - 0.3) / 0.05) ** 2))
+    left = 1.0 - 0.5 * np.exp(-(((t - 0.34) / 0.05) ** 2))
+    r, lag_s, gap = blink.compare_eyes(np.stack([right, left], axis=1), rate_hz=100.0)
+    assert r < 0.9
+    assert lag_s == pytest.approx(0.04, abs=0.002)
+    assert gap == pytest.approx(0.5, abs=0.01)
+    assert np.isnan(blink.compare_eyes(np.ones((60, 2)), rate_hz=100.0)).all()
 
 
 def test_a_person_who_blinks_three_times(make_track, make_observation):
@@ -126,12 +146,3 @@ def test_slow_clips_have_events_but_no_speeds(make_track, make_observation):
     values = measured(make_track, make_observation, person(MOMENTS, fps=15.0), fps=15.0)
     assert values["blink.count"] == 3.0
     assert np.isnan([values["blink.close_speed_med"], values["blink.lr_lag_s"]]).all()
-
-
-@pytest.mark.parametrize("gap", [4, 8])
-def test_lid_gap_is_read_from_the_picture(gap):
-    eye = np.full((80, 80), 180, np.uint8)
-    eye[40 - gap : 40 + gap, 20:60] = 40  # a dark opening 2 * gap high between corners 28 px apart
-    found = blink.eye_opening(eye, np.array([[26.0, 40.0], [54.0, 40.0]]))
-    assert found == pytest.approx(2 * gap / 28.0, abs=0.08)
-    assert np.isnan(blink.eye_opening(np.full((80, 80), 99, np.uint8), np.array([[26.0, 40.0], [54.0, 40.0]])))

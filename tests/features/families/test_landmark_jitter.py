@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from people import pose_points
 
-from features import series
 from features.families import landmark_jitter
 from features.geometry import FACE_MODEL
 from features.series import Segment
@@ -45,23 +44,17 @@ def test_rigid_motion_in_the_plane_leaves_no_residual(make_track, make_observati
 
 def test_white_noise_leaves_the_known_residual(rng):
     noise = Segment(0.0, FPS, rng.standard_normal((N, 68, 2)))
-    length = np.linalg.norm(landmark_jitter.residual(noise), axis=2)
+    length = np.linalg.norm(landmark_jitter.residual(noise).values, axis=2)
     assert np.median(length) == pytest.approx(0.95, abs=0.02)
-
-
-def test_derivatives_of_a_cubic_are_exact():
-    t = np.arange(60) / FPS
-    part = Segment(0.0, FPS, t**2)
-    assert series.derivative(part, 1)[10:-10] == pytest.approx(2 * t[10:-10])
-    assert series.derivative(part, 2)[10:-10] == pytest.approx(2.0)
-    assert series.derivative(Segment(0.0, FPS, t**3), 3)[10:-10] == pytest.approx(6.0, rel=1e-5)
 
 
 def test_a_five_hertz_wobble_fills_the_band():
     t = np.arange(N) / FPS
-    wobble = Segment(0.0, FPS, np.sin(2 * np.pi * 5 * t)[:, None])
-    e = Segment(0.0, FPS, landmark_jitter.residual(wobble))
-    assert series.band_shares([e], [landmark_jitter.BAND])[0] > 0.99
+    wobble = Segment(0.0, FPS, np.sin(2 * np.pi * 5 * t)[:, None, None].repeat(2, axis=2))
+    e = landmark_jitter.residual(wobble)
+    one = {"points": np.array([0]), "band_hz": landmark_jitter.BAND_HZ}
+    assert landmark_jitter.region_band([e], least_hz=26.0, **one) > 0.99
+    assert np.isnan(landmark_jitter.region_band([e], least_hz=31.0, **one))
 
 
 def test_the_filter_settles_at_the_known_gain():
@@ -73,7 +66,7 @@ def test_the_filter_settles_at_the_known_gain():
     flow[:, 0, 0] = 1.0
     z_late = z.copy()
     z_late[:, 0, 1] = np.where(np.arange(n) >= 50, 1e-6, 0.0)  # a small sideways step leaves R alone
-    x = landmark_jitter.calibrate(z_late, flow)
+    x = landmark_jitter.calibrate(z_late, displacement=flow)
     assert x[50, 0, 1] / 1e-6 == pytest.approx(0.418, abs=0.001)
 
 
@@ -81,10 +74,10 @@ def test_untrusted_points_take_the_detection(rng):
     z = rng.standard_normal((20, 68, 2))
     flow = rng.standard_normal((20, 68, 2))
     flow[5, 3] = np.nan
-    x = landmark_jitter.calibrate(z, flow)
+    x = landmark_jitter.calibrate(z, displacement=flow)
     assert np.array_equal(x[5, 3], z[5, 3])
     assert not np.array_equal(x[5, 4], z[5, 4])
-    assert np.array_equal(landmark_jitter.calibrate(z, np.full_like(z, np.nan)), z)
+    assert np.array_equal(landmark_jitter.calibrate(z, displacement=np.full_like(z, np.nan)), z)
 
 
 def test_flow_takes_detector_noise_away(rng, make_track, make_observation):
@@ -95,10 +88,10 @@ def test_flow_takes_detector_noise_away(rng, make_track, make_observation):
     fused = measured(make_track, make_observation, seen, flow=flow)
     noisy = still() + rng.standard_normal(true.shape)
     own = np.full_like(noisy, np.nan)
-    own[1:] = noisy[1:]  # flow that confirms the tremble
-    trembling = measured(make_track, make_observation, noisy, flow=own)
+    own[1:] = noisy[1:]  # flow that confirms the jitter
+    unsteady = measured(make_track, make_observation, noisy, flow=own)
     name = "landmark_jitter.eyes_jitter_med_iod"
-    assert fused[name] < 0.5 * trembling[name]
+    assert fused[name] < 0.5 * unsteady[name]
 
 
 def test_jitter_of_one_region_shows_in_that_region(rng, make_track, make_observation):
@@ -110,11 +103,54 @@ def test_jitter_of_one_region_shows_in_that_region(rng, make_track, make_observa
     assert values["landmark_jitter.jaw_jitter_med_iod"] < 0.01 * mouth
 
 
+def test_a_region_has_the_root_mean_square_of_its_points():
+    e = np.zeros((30, 68, 2))
+    e[:, 48] = 3.0, 4.0
+    parts = [Segment(0.0, FPS, e[:10]), Segment(1.0, FPS, e[10:])]
+    assert landmark_jitter.region_rms(parts, points=np.array([48, 49])) == pytest.approx(np.full(30, 5 / np.sqrt(2)))
+
+
+def test_inner_face_and_jaw_that_move_as_one_correlate(rng):
+    common, own = rng.standard_normal((2, N, 1, 2))
+    e = np.repeat(common, 68, axis=1)
+    assert landmark_jitter.inner_outer_corr([Segment(0.0, FPS, e)]) == pytest.approx(1.0)
+    e[:, :17] = own
+    assert landmark_jitter.inner_outer_corr([Segment(0.0, FPS, e)]) == pytest.approx(0.0, abs=0.15)
+
+
+def test_points_on_a_parabola_have_their_acceleration_and_no_jerk():
+    t = np.arange(60) / FPS
+    y = np.zeros((60, 68, 2))
+    y[..., 0] = 1.5 * t[:, None] ** 2
+    parts = [Segment(0.0, FPS, y)]
+    speed, acceleration, jerk = (landmark_jitter.motion_q90(parts, order=order) for order in (1, 2, 3))
+    assert speed == pytest.approx(3.0 * np.quantile(t, 0.9))
+    assert acceleration == pytest.approx(3.0)
+    assert jerk == pytest.approx(0.0, abs=1e-6)
+    assert landmark_jitter.jerk_over_vel(jerk=np.e, vel=1.0) == pytest.approx(1.0)
+    assert np.isnan(landmark_jitter.jerk_over_vel(jerk=0.0, vel=1.0))
+
+
+def test_flow_is_counted_as_lost_between_frames_with_a_face_only():
+    displacement = np.zeros((5, 4, 2))
+    displacement[0] = displacement[3] = np.nan  # the first has none, the fourth's face is lost
+    displacement[2, 1] = np.nan
+    seen = np.array([True, True, True, False, True])
+    assert landmark_jitter.flow_reject_share(displacement, seen=seen) == pytest.approx(1 / 8)
+    assert np.isnan(landmark_jitter.flow_reject_share(displacement, seen=np.zeros(5, bool)))
+
+
+def test_detections_off_the_calibrated_points_are_measured_in_eye_distances():
+    z, x = np.zeros((3, 4, 2)), np.zeros((3, 4, 2))
+    z[..., 1] = 9.0
+    assert landmark_jitter.detection_residual(detected=z, calibrated=x, scale_px=90.0) == pytest.approx(0.1)
+
+
 def test_ratios_need_fifteen_frames_of_their_state():
     ones = np.ones(40)
-    assert landmark_jitter.state_ratio(2 * ones, ones, np.arange(40) < 15) == 2.0
-    assert np.isnan(landmark_jitter.state_ratio(2 * ones, ones, np.arange(40) < 14))
-    assert np.isnan(landmark_jitter.state_ratio(ones, 0 * ones, np.arange(40) < 30))
+    assert landmark_jitter.state_ratio(face=2 * ones, jaw=ones, chosen=np.arange(40) < 15) == 2.0
+    assert np.isnan(landmark_jitter.state_ratio(face=2 * ones, jaw=ones, chosen=np.arange(40) < 14))
+    assert np.isnan(landmark_jitter.state_ratio(face=ones, jaw=0 * ones, chosen=np.arange(40) < 30))
 
 
 @pytest.mark.parametrize("fault", ["short", "untrusted", "lost"])

@@ -1,0 +1,51 @@
+"""Blinks of known number, depth and length in a series of openness; the lid gap of a drawn eye."""
+
+import numpy as np
+import pytest
+from people import blink_curve
+
+from features import eyelids
+from features.series import Segment
+
+MOMENTS = (1.5, 4.2, 7.7)
+
+
+@pytest.mark.parametrize("fps", [30, 25, 24, 15])
+def test_three_dips_are_three_events(rng, fps):
+    t = np.arange(10 * fps) / fps
+    ear = 0.30 - 0.22 * blink_curve(t, MOMENTS, depth=1.0) + 0.005 * rng.standard_normal(len(t))
+    o = eyelids.openness(Segment(0.0, float(fps), ear), level=0.3)
+    found = eyelids.find_blinks(Segment(0.0, float(fps), o))
+    assert [one.moment_s for one in found] == pytest.approx(MOMENTS, abs=0.03)
+    if fps >= 24:
+        assert np.median([1 - one.lowest for one in found]) == pytest.approx(0.73, abs=0.06)
+        assert all(0.12 <= one.end_s - one.start_s <= 0.17 for one in found)
+
+
+def test_a_long_closure_and_a_shallow_dip_are_no_blinks():
+    t = np.arange(300) / 30.0
+    closure = blink_curve(t, [5.0], width_s=1.5)
+    shallow = blink_curve(t, [2.0], depth=0.3)
+    assert eyelids.find_blinks(Segment(0.0, 30.0, 1.0 - closure - shallow)) == []
+
+
+def test_a_double_dip_is_one_event():
+    t = np.arange(300) / 30.0
+    o = 1.0 - blink_curve(t, [3.0, 3.18], width_s=0.16)
+    assert len(eyelids.find_blinks(Segment(0.0, 30.0, o))) == 1
+
+
+def test_events_at_the_ends_count_without_a_length():
+    t = np.arange(300) / 30.0
+    (one,) = eyelids.find_blinks(Segment(0.0, 30.0, 1.0 - blink_curve(t, [0.0], width_s=0.4)))
+    assert not one.whole
+
+
+@pytest.mark.parametrize("gap", [4, 8])
+def test_lid_gap_is_read_from_the_picture(gap):
+    eye = np.full((80, 80), 180, np.uint8)
+    eye[40 - gap : 40 + gap, 20:60] = 40  # a dark opening 2 * gap high between corners 28 px apart
+    found = eyelids.eye_opening(eye, corners=np.array([[26.0, 40.0], [54.0, 40.0]]))
+    assert found == pytest.approx(2 * gap / 28.0, abs=0.08)
+    flat = np.full((80, 80), 99, np.uint8)
+    assert np.isnan(eyelids.eye_opening(flat, corners=np.array([[26.0, 40.0], [54.0, 40.0]])))

@@ -1,0 +1,97 @@
+"""Lags of known size and sign, nulls that unrelated series stay inside."""
+
+import numpy as np
+import pytest
+from people import smooth_noise
+
+from features import synchrony
+
+T = 1000  # 10 s at 100 Hz
+
+
+@pytest.mark.parametrize("lag_s", [-0.2, 0.0, 0.1, 0.35])
+def test_lag_is_recovered_with_its_sign(rng, lag_s):
+    lips = smooth_noise(rng, T + 200, 100.0, 0.1)
+    shift = round(lag_s * 100)
+    voice = lips[100 - shift : 100 - shift + T]  # voice(t + lag) = lips(t)
+    values = synchrony.pair_columns(mouth=lips[100 : 100 + T], voice=40.0 + 3.0 * voice)
+    assert values["lag_s"] == pytest.approx(lag_s, abs=0.005)
+    assert values["lag_abs_s"] == pytest.approx(abs(lag_s), abs=0.005)
+    assert values["peak"] == pytest.approx(1.0, abs=1e-6)
+    assert values["z"] > 3.0
+
+
+def test_correlation_agrees_with_numpy_on_the_overlap(rng):
+    lips, voice = rng.standard_normal((2, 400))
+    lips[120:180] = np.nan
+    r = synchrony.lag_correlation(mouth=lips, voice=voice[None], max_lag=30)[0]
+    for lag in (-30, -7, 0, 19):
+        x, y = lips[max(0, -lag) : 400 - max(0, lag)], voice[max(0, lag) : 400 - max(0, -lag)]
+        ok = np.isfinite(x)
+        assert r[30 + lag] == pytest.approx(np.corrcoef(x[ok], y[ok])[0, 1])
+
+
+def test_unrelated_series_stay_inside_their_null(rng):
+    pairs = [[smooth_noise(rng, T, 100.0, 0.08) for _ in range(2)] for _ in range(12)]
+    z = [synchrony.pair_columns(mouth=lips, voice=voice)["z"] for lips, voice in pairs]
+    assert np.abs(z).max() < 4.0
+    assert np.median(np.abs(z)) < 1.5
+
+
+@pytest.mark.parametrize("still", [np.full(T, np.nan), np.ones(T)], ids=["no_face", "still"])
+def test_no_movement_has_no_lag(rng, still):
+    assert np.isnan(list(synchrony.pair_columns(mouth=still, voice=rng.standard_normal(T)).values())).all()
+
+
+def test_short_clips_have_a_peak_but_no_null(rng):
+    lips = smooth_noise(rng, 350, 100.0, 0.1)
+    values = synchrony.pair_columns(mouth=lips, voice=lips)
+    assert values["peak"] == pytest.approx(1.0)
+    assert np.isnan(values["z"])
+
+
+def test_windowed_distance_of_a_series_to_itself_and_to_another(rng):
+    lips, other = (smooth_noise(rng, T, 100.0, 0.03) for _ in range(2))
+    distance, confidence, offset = synchrony.lse(mouth=lips, voice=lips)
+    assert (distance, offset) == (pytest.approx(0.0, abs=1e-6), 0.0)
+    assert confidence == pytest.approx(1.25, abs=0.15)
+    distance, confidence, _ = synchrony.lse(mouth=lips, voice=other)
+    assert distance == pytest.approx(1.25, abs=0.1)
+    assert confidence < 0.2
+
+
+def test_windowed_offset_has_the_sign_of_the_lag(rng):
+    lips = smooth_noise(rng, T, 100.0, 0.05)
+    assert synchrony.lse(mouth=lips, voice=np.roll(lips, 12))[2] == pytest.approx(0.12)
+
+
+def test_canonical_correlation_of_equal_parts_is_one(rng):
+    x = rng.standard_normal((500, 3))
+    y = np.column_stack([x[:, 1], rng.standard_normal((500, 2))])
+    sxx, syy, sxy = x.T @ x / 500, y.T @ y / 500, x.T @ y / 500
+    assert synchrony.canonical(sxx=sxx, syy=syy, sxy=sxy) == pytest.approx(1.0, abs=0.01)
+
+
+def test_canonical_z_is_inside_the_null_for_strangers_and_out_for_company(rng):
+    def draw(share):
+        voice = np.stack([smooth_noise(rng, T, 100.0, 0.08) for _ in range(13)], axis=1)
+        mouth = np.stack([smooth_noise(rng, T, 100.0, 0.08) for _ in range(4)], axis=1)
+        mouth[:, 0] += share * voice[:, 0]
+        return synchrony.cca(mouth=mouth, voice=voice)
+
+    strangers = [draw(0.0) for _ in range(12)]
+    assert np.abs([z for z, _ in strangers]).max() < 3.5
+    assert np.median([p for _, p in strangers]) == pytest.approx(0.5, abs=0.35)
+    company = [draw(1.0) for _ in range(6)]
+    assert np.median([z for z, _ in company]) > 2.0
+    assert all(0.0 < p <= 1.0 for _, p in company)
+
+
+def test_windows_agree_on_a_steady_lag_only(rng):
+    lips, speech = smooth_noise(rng, T, 100.0, 0.06), np.ones(T, bool)
+    spread, share = synchrony.window_lags(mouth=lips, voice=np.roll(lips, 8), speech=speech)
+    assert (spread, share) == (pytest.approx(0.0), 1.0)
+    other = smooth_noise(rng, T, 100.0, 0.06)
+    _, stranger = synchrony.window_lags(mouth=lips, voice=other, speech=speech)
+    assert stranger < 0.7
+    assert np.isnan(synchrony.window_lags(mouth=lips, voice=lips, speech=~speech)).all()
