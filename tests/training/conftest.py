@@ -64,3 +64,18 @@ def clips():
     found += [clip(f"dfdc_{i}", "FAKE", f"d{i}", "dfdc") for i in range(3)]
     found += [clip(f"stock_{i}", "REAL", f"s{i}", "real_stock") for i in range(4)]
     return found
+
+
+@pytest.fixture
+def fold_weights(tmp_path):
+    """A folder of networks of two folds, each of which gives one logit whatever it sees."""
+    import torch
+
+    from features.networks.efficientnet_lite import LiteNet, WeightsMetadata, save_weights
+
+    for name, logit in {"fold0": 1.5, "fold1": -2.5, "residual_fold0": 0.5, "residual_fold1": -0.5}.items():
+        net = LiteNet()
+        torch.nn.init.zeros_(net.logit.weight)
+        torch.nn.init.constant_(net.logit.bias, logit)
+        save_weights(net, tmp_path / f"{name}.safetensors", WeightsMetadata())
+    return tmp_path

@@ -1,3 +1,5 @@
+"""Scores of held-out stills, pooled over runs."""
+
 import csv
 
 import numpy as np
@@ -26,13 +28,13 @@ def parts(tmp_path):
     return [written(tmp_path / f"{n}.csv", rows[15 * n : 15 * (n + 1)]) for n in range(2)]
 
 
-def test_parts_are_scored_together(parts, capsys):
+def test_runs_are_scored_together(parts, capsys):
     assert deepcue(["still-scores", *parts]) == 0
     told = capsys.readouterr().out.splitlines()
-    assert told[0] == "30 stills (20 FAKE) of 10 groups, 20 pairs"
+    assert told[0] == "30 stills (20 FAKE) of 10 groups, 20 forgeries with their original"
     scores = {line.split()[0]: line for line in told[1:]}
     assert "0.500 [0.500, 0.500]" in scores["AUC"]  # half above, half below
-    assert "0.500 [0.500, 0.500]" in scores["pairs"]
+    assert "0.500 [0.500, 0.500]" in scores["in"]
     expected = (np.log(2) + np.logaddexp(0, -2.0) + np.logaddexp(0, 1.0)) / 3
     assert f"{expected:.3f}" in scores["log"]
 
@@ -50,9 +52,9 @@ def test_a_file_of_something_else_is_refused(tmp_path, text, capsys):
     assert str(file) in capsys.readouterr().err
 
 
-def test_pairs_are_of_a_forgery_and_its_original():
+def test_forgeries_are_compared_with_their_original():
     key = np.array(["r", "a", "b", "c"], object)
     original = np.array(["r", "r", "r", "gone"], object)  # data sets name a REAL as its own original, or nothing
     fake = np.array([False, True, True, True])
-    right = stills_scores._right_order(key, original, fake, np.array([0.5, 1.0, 0.0, 3.0]))
+    right = stills_scores.forgeries_in_order(key, original, fake, np.array([0.5, 1.0, 0.0, 3.0]))
     np.testing.assert_array_equal(right, [np.nan, 1.0, 0.0, np.nan])

@@ -1,4 +1,4 @@
-"""Training of the voice model: what a fold may hear, equal weights, damage, and one run from sounds to weights."""
+"""Training of the voice model: what a fold is trained on, equal weights, damage, one run from sounds to weights."""
 
 import csv
 import json
@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from deepcue.cli.main import main as deepcue
+from features.errors import InputError
 from features.families.forensic_voice import VoiceModel
 from features.families.voice import CUES
 from features.voice_measures import cues
@@ -22,7 +23,7 @@ def sound(seconds=1.0):
 
 @pytest.fixture
 def voices():
-    """Nine people; every second one was made anew, from lips by two methods and from text by one."""
+    """Nine people; every second one is synthesised, too: from lips by two methods and from text by one."""
     found = [Voice(f"real{number}", "", f"p{number}", sound()) for number in range(9)]
     for number in (0, 2, 4, 6):
         found += [Voice(f"{name}{number}", name, f"p{number}", sound()) for name in ("lips_a", "lips_b", "text_a")]
@@ -30,12 +31,12 @@ def voices():
 
 
 @pytest.mark.parametrize("by_method", [False, True])
-def test_a_fold_shares_no_person_and_no_generator_with_what_it_learned_from(voices, by_method):
+def test_a_fold_shares_no_person_and_no_generator_with_what_it_was_trained_on(voices, by_method):
     fold_of = fit.assign_folds(voices, by_method=by_method)
     assert len(np.unique(fold_of)) == fit.N_PARTS * (2 if by_method else 1)
     for fold in np.unique(fold_of):
         out = [one for one, number in zip(voices, fold_of, strict=True) if number == fold]
-        mask = fit.learned_from(voices, fold_of == fold, by_method=by_method)
+        mask = fit.training_mask(voices, fold_of == fold, by_method=by_method)
         kept = [one for one, is_kept in zip(voices, mask, strict=True) if is_kept]
         assert not {one.group for one in out} & {one.group for one in kept}
         assert {bool(one.method) for one in kept} == {True, False}
@@ -66,13 +67,13 @@ def test_a_model_finds_the_cue_that_differs_and_ignores_gaps(voices):
     assert logits[made].min() > logits[~made].max()
 
 
-def test_a_model_is_scored_on_what_it_did_not_hear(voices, monkeypatch):
-    """Also where no voice and no recording falls into a fold: here one of six is empty."""
+def test_a_model_is_scored_on_what_it_was_not_trained_on(voices, monkeypatch):
+    """Also where no voice falls into a fold: here one of six is empty."""
     few = [one for one in voices if one.group in ("p0", "p2", "p4") and one.name not in ("real4", "text_a4")]
     fold_of = fit.assign_folds(few, by_method=True)
     present = np.unique(fold_of).tolist()
     assert len(present) == 5
-    kept = {fold: fit.learned_from(few, fold_of == fold, by_method=True) for fold in present}
+    kept = {fold: fit.training_mask(few, fold_of == fold, by_method=True) for fold in present}
     judged_by = {fold: [] for fold in present}
 
     def first_logits(model, data, numbers):
@@ -83,9 +84,9 @@ def test_a_model_is_scored_on_what_it_did_not_hear(voices, monkeypatch):
     scores = fit.summary(few, None, fold_of, {fold: fold for fold in present}, kept, by_method=True)
     made = np.array([bool(one.method) for one in few])
     assert not any(kept[fold][judged].any() for fold, judged in judged_by.items())
-    assert sum(one["n_made"] for one in scores.values()) == made.sum()
-    heard = [number for judged in judged_by.values() for number in judged if made[number]]
-    assert sorted(heard) == np.flatnonzero(made).tolist()
+    assert sum(one["n_synthetic"] for one in scores.values()) == made.sum()
+    judged = [number for numbers in judged_by.values() for number in numbers if made[number]]
+    assert sorted(judged) == np.flatnonzero(made).tolist()
 
 
 def test_damage_keeps_a_sound_a_sound():
@@ -105,7 +106,7 @@ def test_versions_go_through_codecs():
 
 
 def test_a_run_from_sounds_to_weights(tmp_path):
-    """White and pink noise; the picture-only fake, the silent clip and the broken file are no voices."""
+    """White and brown noise; the picture-only fake, the silent clip and the broken file are no voices."""
     rng = np.random.default_rng(0)
     rows = []
     for number in range(6):
@@ -113,25 +114,26 @@ def test_a_run_from_sounds_to_weights(tmp_path):
         for label, wave in (("REAL", white), ("FAKE", np.cumsum(white) * 0.1)):
             soundfile.write(tmp_path / f"{label}{number}.wav", 0.1 * np.clip(wave, -9, 9), 16_000)
             part, method = ("voice", f"m{number % 2}") if label == "FAKE" else ("", "real_x")
-            rows.append((f"{label}{number}.wav", label, f"p{number}", method, part, "1"))
+            rows.append((f"{label}{number}.wav", label, f"p{number}", method, part))
     soundfile.write(tmp_path / "silent.wav", np.zeros(24_000), 16_000)
     (tmp_path / "broken.wav").write_bytes(b"no sound")
-    rows += [(name, "REAL", name, "real_x", "", "1") for name in ("silent.wav", "broken.wav")]
-    rows.append(("FAKE0.wav", "FAKE", "p0", "loopy", "picture", "1"))
+    rows += [(name, "REAL", name, "real_x", "") for name in ("silent.wav", "broken.wav")]
+    soundfile.write(tmp_path / "picture.wav", 0.1 * np.clip(rng.standard_normal(24_000), -9, 9), 16_000)
+    rows.append(("picture.wav", "FAKE", "p0", "loopy", "picture"))
     with (tmp_path / "manifest.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("filename", "label", "group", "method", "fake_part", "has_audio"), *rows])
+        csv.writer(file).writerows([("filename", "label", "group", "method", "fake_part"), *rows])
     out = tmp_path / "voice"
     assert deepcue(["train-voice", "--clips", str(tmp_path / "manifest.csv"), "--out", str(out), "--jobs", "1"]) == 0
     scores = json.loads((out / "scores.json").read_text())
     assert set(scores) == {"m0", "m1"}
-    assert scores["m0"]["n_recorded"] == 3  # the other three were learned from
+    assert scores["m0"]["n_bona_fide"] == 3  # the other three were trained on
     assert scores["m0"]["auc"] > 0.9
     model = VoiceModel.load(out / "forensic_voice.safetensors")
     white = rng.standard_normal(24_000)
     made, recorded = (model.logit(cues(one.astype(np.float32))) for one in (np.cumsum(white), white))
     assert made > recorded
     places = folds.read(out / "clip_folds.csv")
-    assert set(places) == {row[0] for row in rows} - {"silent.wav", "broken.wav"}
+    assert set(places) == {row[0] for row in rows} - {"silent.wav", "broken.wav", "picture.wav"}
     assert all((out / f"fold{place.fold}.safetensors").is_file() for place in places.values())
     assert all(place.fake == name.startswith("FAKE") for name, place in places.items())
 
@@ -141,11 +143,32 @@ def test_what_cannot_be_used_is_told_in_one_sentence(tmp_path, capsys):
     assert "none.csv" in capsys.readouterr().err
     (tmp_path / "empty.csv").write_text("filename,label,group,method,fake_part,has_audio\n")
     assert deepcue(["train-voice", "--clips", str(tmp_path / "empty.csv"), "--out", str(tmp_path)]) == 2
-    assert "both recorded and made" in capsys.readouterr().err
+    assert "no clip in it" in capsys.readouterr().err
 
 
 def test_one_generator_alone_cannot_be_left_out(tmp_path, capsys, monkeypatch, voices):
     lips = [one for one in voices if one.method in ("", "lips_a", "lips_b")]
-    monkeypatch.setattr(fit, "from_clips", lambda manifest: lips)
+    monkeypatch.setattr(fit, "voices_of", lambda clips: lips)
     assert deepcue(["train-voice", "--clips", "some.csv", "--out", str(tmp_path)]) == 2
     assert "--leave-out people" in capsys.readouterr().err
+
+
+def test_speech_of_one_class_is_refused(tmp_path, capsys):
+    soundfile.write(tmp_path / "a.wav", sound() / 9, 16_000)
+    (tmp_path / "m.csv").write_text("filename,label,group\na.wav,REAL,g\n")
+    assert deepcue(["train-voice", "--clips", str(tmp_path / "m.csv"), "--out", str(tmp_path / "o")]) == 2
+    assert "both bona fide and synthetic speech are needed" in capsys.readouterr().err
+
+
+def test_leaving_out_something_else_is_refused(tmp_path):
+    with pytest.raises(InputError, match="methods or people"):
+        fit.train(tmp_path / "m.csv", tmp_path, leave_out="nothing")
+
+
+def test_missing_cues_count_as_the_mean_in_the_scale():
+    x, weight = np.array([[1.0, 0.0], [3.0, 4.0], [np.nan, 2.0]]), np.array([1.0, 1.0, 2.0])
+    mean, scale = fit.standardisation(x, weight)
+    np.testing.assert_allclose(mean, [2.0, 2.0])
+    np.testing.assert_allclose(scale, [np.sqrt(0.5), np.sqrt(2.0)], rtol=1e-8)
+    standardised = np.where(np.isfinite(x), x - mean, 0) / scale
+    np.testing.assert_allclose(np.average(standardised**2, axis=0, weights=weight), 1, rtol=1e-8)

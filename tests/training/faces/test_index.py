@@ -1,0 +1,115 @@
+"""Tables of faces, and caches that know what they were made from."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.errors import DatasetError
+from training.faces import generated, index, recompressed
+from training.faces.pools import Pool
+
+ROW = dict(
+    key="a", frame=0, fake=1, group="g", source="s", original="", box=[0.0, 0.0, 1.0, 1.0], landmarks=[], jpeg=b"x"
+)
+
+
+def stills_parquet(folder, **columns):
+    rows = dict(video=["a", "b"], label=["REAL", "FAKE"], original=["a", "a"], group=[7, 7], jpeg=[b"1", b"2"])
+    pq.write_table(pa.table(rows | columns), folder / "part.parquet")
+    return folder
+
+
+def test_stills_get_the_central_box(tmp_path):
+    table = index.stills(stills_parquet(tmp_path))
+    assert table["fake"].to_pylist() == [0, 1]
+    assert table["group"].to_pylist() == ["7", "7"]
+    left, top, right, bottom = table["box"][0].as_py()
+    assert left + right == top + bottom == 224
+    assert (right - left) / 224 == pytest.approx(index.STILL_SHARE)
+
+
+def test_labels_of_stills_are_read_as_in_a_data_set(tmp_path):
+    assert index.stills(stills_parquet(tmp_path, label=["0", "fake"]))["fake"].to_pylist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"), [({"label": ["REAL", "maybe"]}, "maybe"), ({"label": ["REAL", ""]}, "no label")]
+)
+def test_a_still_without_a_label_is_refused(tmp_path, columns, said):
+    with pytest.raises(DatasetError, match=said):
+        index.stills(stills_parquet(tmp_path, **columns))
+
+
+def test_folders_and_files_that_hold_no_faces_are_refused(tmp_path):
+    with pytest.raises(DatasetError, match="no Parquet file"):
+        index.stills(tmp_path)
+    pq.write_table(pa.table({"video": ["a"]}), tmp_path / "other.parquet")
+    with pytest.raises(DatasetError, match="need the columns"):
+        index.stills(tmp_path)
+    with pytest.raises(DatasetError, match="name, person, set, jpeg"):
+        list(index.faces_rows(tmp_path / "other.parquet"))
+    with pytest.raises(DatasetError, match=r"none\.parquet"):
+        index.faces_identity(tmp_path / "none.parquet")
+
+
+def test_a_cache_is_read_while_its_identity_is_the_same_and_made_again_when_it_differs(tmp_path, caplog):
+    """Non-regression test: faces with the labels of an older manifest were trained on."""
+    file = tmp_path / "cache" / "clips.parquet"
+    made = []
+
+    def rows(fake):
+        made.append(fake)
+        yield ROW | {"fake": fake}
+
+    first = index.cached(file, rows(1), "one")
+    again = index.cached(file, rows(0), "one")
+    assert made == [1]
+    assert again["fake"].to_pylist() == first["fake"].to_pylist() == [1]
+    assert not caplog.text
+    other = index.cached(file, rows(0), "two")
+    assert other["fake"].to_pylist() == index.cached(file, iter(()), "two")["fake"].to_pylist() == [0]
+    assert "made again" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 is no table", None])
+def test_a_cache_of_something_else_is_made_again(tmp_path, content):
+    file = tmp_path / "clips.parquet"
+    if content is None:
+        pq.write_table(pa.Table.from_pylist([ROW], schema=index.SCHEMA), file)  # of a program that kept no identity
+    else:
+        file.write_bytes(content)
+    assert index.cached(file, iter([ROW | {"key": "new"}]), "one")["key"].to_pylist() == ["new"]
+
+
+def test_identities_tell_labels_seeds_and_settings(clips, monkeypatch):
+    from dataclasses import replace
+
+    mislabelled = [replace(clips[0], label="REAL", forged=frozenset()), *clips[1:]]
+    identities = {
+        index.clips_identity(clips),
+        index.clips_identity(mislabelled),
+        recompressed.identity(clips, 0),
+        recompressed.identity(clips, 1),
+        generated.identity("pools", 0),
+        generated.identity("pools", 1),
+    }
+    assert len(identities) == 6
+    monkeypatch.setattr(index, "CROP_PX", 10)
+    assert not {index.clips_identity(clips), recompressed.identity(clips, 0)} & identities
+
+
+def test_nothing_is_regenerated_from_pools_without_real_faces(index_table):
+    fakes = Pool(index_table([("f", True, "0", "loopy", "")]))
+    with pytest.raises(DatasetError, match="the stills hold no real face"):
+        next(generated.rows(fakes, fakes, fakes, out=frozenset()))
+
+
+def test_a_pool_may_be_empty():
+    assert len(Pool(pa.Table.from_pylist([], schema=index.SCHEMA))) == 0
+
+
+def test_jpegs_keep_their_colours():
+    image = np.zeros((16, 16, 3), np.uint8)
+    image[:, :, 0] = 200
+    assert np.abs(index.decode_jpeg(index.encode_jpeg(image)).astype(int) - image).max() < 8

@@ -1,0 +1,208 @@
+"""The phases, who is held out of each, and runs from files to weights."""
+
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from skimage.data import astronaut
+
+from deepcue.cli.main import main as deepcue
+from features.errors import DatasetError, InputError
+from training import folds
+from training.faces import index, schedule, trainer
+from training.faces.batches import Mix
+from training.faces.data import Data, FaceTraining
+from training.faces.pools import Pool
+
+torch = pytest.importorskip("torch")
+
+GROUPS = range(40)
+
+
+def jpeg(shade):
+    buffer = io.BytesIO()
+    Image.fromarray(np.roll(astronaut()[20:244, 110:334], shade, axis=1)).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch, index_table):
+    """Forty groups of stills, two faces, and nine clips of three groups and methods whose faces are random."""
+    (tmp_path / "stills").mkdir()
+    names = [(f"{kind}{group}", label, group) for group in GROUPS for kind, label in (("r", "REAL"), ("f", "FAKE"))]
+    rows = {"video": [name for name, _, _ in names], "label": [label for _, label, _ in names]}
+    rows |= {"original": [f"r{group}" for *_, group in names], "group": [group for *_, group in names]}
+    pq.write_table(pa.table(rows | {"jpeg": [jpeg(group) for *_, group in names]}), tmp_path / "stills" / "a.parquet")
+    faces = {"name": ["x", "y"], "person": ["x", "y"], "set": ["lfw", "ffhq"], "jpeg": [jpeg(1), jpeg(2)]}
+    pq.write_table(pa.table(faces), tmp_path / "faces.parquet")
+    lines = ["filename,label,group,method,fake_part"]
+    lines += [f"real{i}.mp4,REAL,g{i % 3},real_a," for i in range(6)]
+    lines += [f"fake{i}.mp4,fake,g{i},method{i},picture" for i in range(3)]
+    (tmp_path / "clips.csv").write_text("\n".join(lines))
+
+    def faces_of_clips(clips):
+        found = [(c.filename, c.label == "FAKE", c.group, c.method, "") for c, _ in clips for _ in range(2)]
+        yield from index_table(found).to_pylist()
+
+    monkeypatch.setattr(index, "faces_of_clips", faces_of_clips)
+    monkeypatch.setattr("training.faces.recompressed._copies", lambda clips, file, seed: ((c, "") for c in clips))
+    monkeypatch.setattr(trainer, "imagenet_weights", lambda net: net.state_dict())
+    return FaceTraining(
+        stills=tmp_path / "stills", faces=tmp_path / "faces.parquet", clips=tmp_path / "clips.csv", out=tmp_path / "out"
+    )
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """(key, group) of each face that batches ask for."""
+    found = set()
+    face = Pool.face
+
+    def spy(self, row, *, with_landmarks):
+        found.add((self.key[row], self.group[row]))
+        return face(self, row, with_landmarks=with_landmarks)
+
+    monkeypatch.setattr(Pool, "face", spy)
+    return found
+
+
+def tiny(phases):
+    """The phases as they are, but small and without generated faces."""
+    return tuple(
+        replace(phase, input_size=64, mix=Mix(stills=1, pseudo_fakes=1, clips=min(phase.mix.clips, 1)))
+        for phase in phases
+    )
+
+
+@pytest.mark.parametrize("left_out", [0, 1, 2, None])
+def test_batches_hold_neither_the_fold_that_is_left_out_nor_the_stills_that_are_held_out(settings, asked, left_out):
+    data = Data(settings)
+    assert sorted(set(data.fold_of.values())) == [0, 1, 2]
+    some = data.batches(Mix(stills=2, pseudo_fakes=2, clips=2), left_out=left_out, size=64)
+    for number in range(40):
+        some[number]
+    seen = {key for key, _ in asked}
+    out = {name for name, fold in data.fold_of.items() if fold == left_out}
+    assert not seen & out
+    assert {name for name in data.fold_of if name not in out} <= seen
+    held_out = {data.stills.key[row] for row in data.holdout_rows()}
+    assert held_out
+    assert not seen & held_out
+    assert {data.stills.group[row] for row in data.holdout_rows()} == data.out
+
+
+def test_folds_of_the_stills_are_held_out_in_turn(settings):
+    parts = [Data(replace(settings, hold_out=(fold, 4))).out for fold in (1, 2, 3, 4)]
+    assert frozenset.union(*parts) == {str(group) for group in GROUPS}
+    assert sum(map(len, parts)) == len(GROUPS)
+
+
+def test_the_identity_tells_data_and_settings_but_not_the_processes(settings):
+    before = Data(settings).identity
+    assert Data(replace(settings, workers=3, resume=True)).identity == before
+    assert Data(replace(settings, seed=1)).identity != before
+    assert Data(replace(settings, leave_out="people")).identity != before
+    settings.clips.write_text(settings.clips.read_text().replace("method0", "method9"))
+    assert Data(settings).identity != before
+
+
+def test_faces_are_read_again_when_a_label_changes(settings):
+    before = Data(settings).clips
+    settings.clips.write_text(settings.clips.read_text().replace("real0.mp4,REAL", "real0.mp4,FAKE"))
+    settings.clips.write_text(settings.clips.read_text().replace("real_a,\n", "real_a,picture\n", 1))
+    after = Data(settings).clips
+    assert not before.fake[before.key == "real0.mp4"].any()
+    assert after.fake[after.key == "real0.mp4"].all()
+
+
+def test_every_phase_goes_on_from_one_before_it_and_sees_as_it_does():
+    before = {"": None}
+    for phase in schedule.PHASES:
+        assert phase.start in before
+        if phase.mix.clips:
+            assert phase.input_representation == before[phase.start].input_representation
+        before[phase.name] = phase
+    assert sum(phase.share for phase in schedule.PHASES) == pytest.approx(1)
+    left_out = [phase.left_out for phase in schedule.PHASES if phase.name.startswith("residual_")]
+    assert left_out == [*range(folds.N_FOLDS), None]
+
+
+def arguments(settings, *more):
+    places = ("stills", "faces", "clips", "out")
+    return ["train-faces", *(word for name in places for word in (f"--{name}", str(getattr(settings, name)))), *more]
+
+
+def test_the_command_trains_phases_of_so_many_steps(settings, monkeypatch, capsys):
+    monkeypatch.setattr(schedule, "PHASES", tiny(schedule.PHASES))
+    threads, random = torch.get_num_threads(), torch.get_rng_state()
+    assert deepcue(arguments(settings, "--phases", "base,fold1", "--steps", "2")) == 0
+    results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["phase"], one["steps"]) for one in results] == [("base", 2), ("fold1", 2)]
+    assignments = folds.read(settings.out / "clip_folds.csv")
+    assert results[1]["clips"]["logit"].keys() == {name for name, place in assignments.items() if place.fold == 1}
+    assert all(place.fake == name.startswith("fake") for name, place in assignments.items())
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_minutes_become_steps_that_are_said_and_kept(settings, monkeypatch, caplog):
+    monkeypatch.setattr(schedule, "PHASES", tiny(schedule.PHASES))
+    monkeypatch.setattr(schedule, "seconds_per_step", lambda phase, data, settings: 2.0)
+    monkeypatch.setattr(trainer.Trainer, "go", lambda self: self.save())
+    monkeypatch.setattr(trainer.Trainer, "scores", lambda self: {})
+    caplog.set_level("INFO")
+    (found,) = schedule.train(settings, phases=["base"], minutes=1.0)
+    assert found == {"phase": "base", "steps": 8}  # 28 % of 60 s
+    assert "8 steps fit" in caplog.text
+    monkeypatch.setattr(schedule, "seconds_per_step", lambda phase, data, settings: 0.1)
+    (found,) = schedule.train(replace(settings, resume=True), phases=["base"], minutes=1.0)
+    assert found["steps"] == 8
+
+
+def test_phases_that_are_done_are_not_trained_again(settings, monkeypatch):
+    settings.out.mkdir()
+    (settings.out / "base.safetensors").write_bytes(b"done")
+    assert not list(schedule.train(replace(settings, resume=True), phases=["base"], steps=1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"), [("fake,", "REAL,", "no forged picture"), ("REAL,", "fake,", "says nothing of")]
+)
+def test_clips_of_one_class_are_refused_before_anything_is_trained(settings, old, new, said):
+    settings.clips.write_text(settings.clips.read_text().replace(old, new))
+    with pytest.raises(DatasetError, match=said):
+        next(schedule.train(settings, phases=["base", "final"], steps=1))
+    assert not settings.out.exists() or not list(settings.out.glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("text", ["1", "0/3", "4/3", "1/1", "a/b", "1/2/3"])
+def test_a_fold_that_is_none_is_refused(settings, text, capsys):
+    assert deepcue(arguments(settings, "--hold-out", text)) == 2
+    assert "--hold-out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--phases", "base,nonsense"], "no phase is called 'nonsense'"),
+        (["--steps", "0"], "--steps"),
+        (["--minutes", "nan"], "--minutes"),
+        (["--steps", "3", "--minutes", "3"], "not allowed with"),
+        (["--stills", "nowhere"], "no Parquet file of stills"),
+        (["--faces", "nowhere.parquet"], "nowhere.parquet can't be read"),
+        (["--clips", "nowhere.csv"], "nowhere.csv"),
+    ],
+)
+def test_user_errors_end_with_status_2(settings, options, said, capsys):
+    assert deepcue(arguments(settings, *options)) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_leaving_out_something_else_is_refused(settings):
+    with pytest.raises(InputError, match="methods or people"):
+        replace(settings, leave_out="nothing")

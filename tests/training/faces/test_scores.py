@@ -1,0 +1,84 @@
+"""Scores of logits: per method, within groups, and of the fold networks on cached faces."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from deepcue.cli.main import main as deepcue
+from training.faces import scores
+
+
+def test_scores_of_known_logits():
+    fake = np.array([True, True, False, False])
+    assert scores.binary_scores(np.float32([2, 1, -1, -2]), fake)[0] == 1
+    assert scores.binary_scores(np.zeros(4, np.float32), fake) == (0.5, pytest.approx(np.log(2)))
+    assert np.isnan(scores.binary_scores(np.float32([1, 2]), np.array([True, True]))[0])
+    expected = (np.log1p(np.exp(-2.0)) + np.log1p(np.exp(1.0))) / 2
+    assert scores.binary_scores(np.float32([2, 1]), np.array([True, False]))[1] == pytest.approx(expected)
+
+
+def test_oracle_scaling_takes_back_logits_that_say_nothing_and_enlarges_those_that_are_right():
+    fake = np.array([True, True, False, False])
+    factor, loss = scores.oracle_scale(np.float32([3, -3, -3, 3]), fake)
+    assert factor == pytest.approx(0, abs=1e-3)
+    assert loss == pytest.approx(np.log(2), abs=1e-4)
+    factor, loss = scores.oracle_scale(np.float32([3, 3, -3, -3]), fake)
+    assert factor == pytest.approx(scores.MAX_SCALE, abs=1e-2)
+
+
+def test_confident_false_positives_are_a_share_of_the_real_ones():
+    found = scores.rounded(np.float32([9, 9, 0, -9, 9]), np.array([False, False, False, False, True]))
+    assert found["confident_false_positives"] == 0.5
+
+
+def test_summary_compares_within_groups():
+    logits = np.array([1.0, -1.0, 0.5, 2.0, 9.0])
+    fake = np.array([True, False, True, False, True])
+    source = np.array(["m", "real", "n", "real", "n"], dtype=object)
+    group = np.array(["a", "a", "b", "b", "c"], dtype=object)
+    found = scores.summary(logits, fake, source, group)
+    assert found["groups_in_order"] == [1.0, 2]
+    assert {name: (one["n"], one["auc"][0]) for name, one in found["methods"].items()} == {
+        "m": (1, 0.5),
+        "n": (2, 0.75),
+    }
+    assert found["methods"]["m"]["own"][0] == 1.0  # against the REAL of its group alone
+    assert found["methods"]["n"]["own"][0] == 0.5  # group c has no REAL: its fake is above, the other below
+    assert found["median"]["real"] == 0.5
+    lines = scores.summary_lines(found)
+    assert "groups whose FAKE clips score above their REAL ones: 1 of 2" in lines
+    assert any(line.split()[:3] == ["m", "1", "0.500"] and "own groups 1.000" in line for line in lines)
+
+
+@pytest.fixture
+def trained(fold_weights, index_table):
+    """The folder of a training whose folds each left out two clips."""
+    (fold_weights / "cache").mkdir()
+    rows = [(f"c{i}", i % 2 == 1, f"g{i}", ["real_a", "loopy"][i % 2], "") for i in range(4)]
+    for name in ("clips", "transcoded"):
+        pq.write_table(index_table(rows), fold_weights / "cache" / f"{name}.parquet")
+    (fold_weights / "clip_folds.csv").write_text("filename,fold\nc0,0\nc1,1\nc2,0\nc3,1\n")
+    return fold_weights
+
+
+def test_each_clip_is_scored_by_the_network_that_left_it_out(trained, capsys):
+    assert deepcue(["face-scores", "--out", str(trained), "--frames", "1"]) == 0
+    found = json.loads((trained / "scores.json").read_text())
+    assert list(found) == ["original", "half size, CRF 32", "transcoded"]
+    assert found["original"]["logit"] == {"c0": 1.5, "c1": -2.5, "c2": 1.5, "c3": -2.5}
+    assert found["original"]["all"]["auc"] == 0
+    assert "4 clips: AUC 0.000" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "missing", ["clip_folds.csv", "cache/clips.parquet", "cache/transcoded.parquet", "fold1.safetensors"]
+)
+def test_a_folder_without_what_training_writes_is_refused(trained, capsys, missing):
+    """Non-regression test: a folder without a cache ended in a traceback."""
+    (trained / missing).unlink()
+    assert deepcue(["face-scores", "--out", str(trained)]) == 2
+    message = capsys.readouterr().err
+    assert missing.rpartition("/")[2] in message
+    assert "Traceback" not in message

@@ -1,0 +1,42 @@
+"""Weights are averaged and interpolated number by number."""
+
+import pytest
+
+from deepcue.cli.main import main as deepcue
+from training.faces.weight_space import interpolate
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture
+def files(tmp_path):
+    from features.networks.efficientnet_lite import LiteNet, WeightsMetadata, save_weights
+
+    found = [tmp_path / f"{name}.safetensors" for name in "ab"]
+    with torch.random.fork_rng():
+        for seed, file in enumerate(found):
+            torch.manual_seed(seed)
+            save_weights(LiteNet(), file, WeightsMetadata(version=f"1-{seed}"))
+    return found
+
+
+def test_averaged_weights_lie_between_those_of_the_runs(files, tmp_path):
+    from features.networks.efficientnet_lite import read_weights
+
+    out = tmp_path / "mean.safetensors"
+    assert deepcue(["average", *map(str, files), "--out", str(out)]) == 0
+    first, second, mean = (read_weights(file)[1]["logit.weight"] for file in (*files, out))
+    torch.testing.assert_close(mean, (first + second) / 2, atol=1e-3, rtol=1e-3)
+    assert deepcue(["average", str(files[0]), str(tmp_path / "none.safetensors"), "--out", str(out)]) == 2
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_interpolation_goes_back_by_alpha(files, alpha):
+    from features.networks.efficientnet_lite import LiteNet, read_weights
+
+    net = LiteNet()
+    (_, first), (_, second) = map(read_weights, files)
+    net.load_state_dict(first)
+    interpolate(net, files[1], alpha)
+    expected = (1 - alpha) * first["logit.weight"] + alpha * second["logit.weight"]
+    torch.testing.assert_close(net.state_dict()["logit.weight"], expected)

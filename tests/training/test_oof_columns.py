@@ -1,0 +1,110 @@
+"""Out-of-fold columns come from the network that never saw the clip."""
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from deepcue.cli.main import main as deepcue
+from features.errors import ModelError
+from training import folds, oof_columns
+
+pytest.importorskip("torch")
+
+
+def feature_table():
+    from features import spec, table
+
+    family = spec.families(["forensic_cnn", "forensic_residual"])
+    schema = table.schema(family, extractor="test")
+    names = ["a/x.mp4", "b.mp4", "c.mp4", "d.mp4"]
+    base = dict(
+        filename=names, label=["REAL", "FAKE", "FAKE", "REAL"], group=list("pqrs"), source=list("1122"),
+        status=["ok"] * 4, error=[""] * 4, duration_s=[1.0] * 4, n_frames=[25] * 4, n_faces=[1] * 4,
+    )  # fmt: skip
+    n_columns = len(schema.names) - len(table.BASE_COLUMNS)
+    return table.build(base, np.full((4, n_columns), 7.0, np.float32), schema)
+
+
+def small_observation(rng):
+    from features.observation import Observation, Track
+
+    crops = tuple(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(2))
+    grey = tuple(crop[:, :, 0].copy() for crop in crops)
+    values = {one.name: np.zeros((2, 4), np.float32) for one in dataclasses.fields(Track)}
+    values |= dict(frame_index=np.arange(2, dtype=np.int32), crop_index=np.arange(2, dtype=np.int32))
+    values |= dict(crops=crops, patch_face=grey, patch_background=grey)
+    return Observation(
+        times_s=np.arange(2) / 25, frame_size=(64, 64), duration_s=0.08, duplicate=np.zeros(2, bool),
+        tracks=(Track(**values),), audio=None, audio_start_s=float("nan"), n_faces=1,
+    )  # fmt: skip
+
+
+def test_out_of_fold_columns_come_from_the_network_of_the_fold(rng, fold_weights, tmp_path):
+    from features import observation
+
+    (tmp_path / "a").mkdir()
+    for name in ("a/x.mp4", "b.mp4"):
+        observation.save(small_observation(rng), str(tmp_path / f"{name}.npz"))
+    fold_of = {"a/x.mp4": 0, "b.mp4": 1, "c.mp4": 0}
+    found = oof_columns.out_of_fold(feature_table(), tmp_path, fold_of, fold_weights, list(oof_columns.FOLD_FILES))
+    logits = found["forensic_cnn.logit_mean"].to_numpy()
+    assert logits[:2] == pytest.approx([1.5, -2.5], abs=1e-3)
+    assert np.isnan(logits[2])  # no observation: rather nothing than a network that saw the clip
+    assert logits[3] == 7  # in no fold: kept
+    assert found["forensic_residual.logit_mean"].to_numpy()[:2] == pytest.approx([0.5, -0.5], abs=1e-3)
+    alone = oof_columns.out_of_fold(feature_table(), tmp_path, fold_of, fold_weights, ["forensic_cnn"])
+    assert (alone["forensic_residual.logit_mean"].to_numpy() == 7).all()
+    assert found.schema.equals(feature_table().schema, check_metadata=True)
+    place = folds.FoldAssignment
+    assert oof_columns.scores(found, {"a/x.mp4": place(0), "b.mp4": place(1)}, "forensic_cnn")["all"]["auc"] == 0
+    learned_as = {"a/x.mp4": place(0, fake=True), "b.mp4": place(1, fake=False)}  # whatever their labels are
+    assert oof_columns.scores(found, learned_as, "forensic_cnn")["all"]["auc"] == 1
+
+
+def test_tables_of_several_runs_are_stacked_and_keep_a_clip_in_one_group():
+    one = feature_table()
+    both = oof_columns.stacked([one, one])
+    names = one["filename"].to_pylist()
+    assert both["filename"].to_pylist() == [f"0/{name}" for name in names] + [f"1/{name}" for name in names]
+    groups = both["group"].to_pylist()
+    assert groups[: len(names)] == groups[len(names) :]
+    assert all(groups)
+    assert both.schema.equals(one.schema, check_metadata=True)
+
+
+def test_as_many_weights_as_folds_are_asked_for(tmp_path, capsys):
+    places = ["--table", "t", "--observations", "o", "--folds", "f", "g", "--weights", "w", "--out", "x"]
+    assert deepcue(["oof", *places]) == 2
+    places = ["--table", *"tuv", "--observations", "o", "--folds", *"fg", "--weights", *"wx", "--out", "x"]
+    assert deepcue(["oof", *places]) == 2
+
+
+def test_a_table_for_each_run_gives_its_own_rows(rng, fold_weights, tmp_path):
+    from features import observation, table
+
+    observation.save(small_observation(rng), str(tmp_path / "b.mp4.npz"))
+    (tmp_path / "folds.csv").write_text("filename,fold\nb.mp4,1\n")
+    one = feature_table()
+    place = one.column_names.index("duration_s")
+    other = one.set_column(place, one.schema.field(place), pa.array([2.0] * 4, one.schema.field(place).type))
+    table.write_table(one, tmp_path / "one.parquet")
+    table.write_table(other, tmp_path / "other.parquet")
+    command = [
+        "oof", "--table", *(str(tmp_path / f"{name}.parquet") for name in ("one", "other")),
+        "--observations", str(tmp_path), "--folds", *[str(tmp_path / "folds.csv")] * 2,
+        "--weights", *[str(fold_weights)] * 2, "--out", str(tmp_path / "both.parquet"),
+    ]  # fmt: skip
+    assert deepcue(command) == 0
+    both = table.read_table(tmp_path / "both.parquet")
+    assert both["duration_s"].to_pylist() == [1.0] * 4 + [2.0] * 4
+    assert both["forensic_cnn.logit_mean"].to_numpy()[[1, 5]] == pytest.approx([-2.5, -2.5], abs=1e-3)
+
+
+def test_missing_fold_weights_and_folds_are_named(tmp_path):
+    with pytest.raises(ModelError, match=r"fold5\.safetensors"):
+        oof_columns.out_of_fold(feature_table(), tmp_path, {"b.mp4": 5}, tmp_path, ["forensic_cnn"])
+    (tmp_path / "fold5.safetensors").touch()
+    with pytest.raises(ModelError, match=r"residual_fold5\.safetensors"):
+        oof_columns.out_of_fold(feature_table(), tmp_path, {"b.mp4": 5}, tmp_path, list(oof_columns.FOLD_FILES))
