@@ -47,7 +47,7 @@ def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> Ma
     [[2.0, 0.0, 3.0], [0.0, 2.0, 4.0]]
     """
     points, goal = (np.asarray(one, np.float64) for one in (source, target))
-    rotation, centre, goal_centre = (one[0] for one in fit_similarities(points[None], goal))
+    rotation, centre, goal_centre = (one[0] for one in fit_similarities(points[None], target=goal))
     return np.column_stack([rotation.T, goal_centre - centre @ rotation])
 
 
