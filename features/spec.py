@@ -5,7 +5,17 @@ says what it asks::
 
     "blink: how often, how far and how fast the eyes shut."
 
-    COLUMNS = (Column("blink.rate_per_min", unit="1/min", range=(0, 120), reference="Bentivoglio 1997"), ...)
+    COLUMNS = (
+        Column(
+            "blink.rate_per_min",
+            unit="1/min",
+            range=(0, 120),
+            reference="Bentivoglio 1997",
+            direction="down",
+            description="Blinks a minute.",
+        ),
+        ...
+    )
 
     @family("blink", version=1, needs={"track"}, columns=COLUMNS)
     def measure(observation, track):
@@ -39,12 +49,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*\.[a-zA-Z0-9_]+$")
+SENTENCE = re.compile(r"^[A-Z0-9].*\.$")
 NEEDS = frozenset({"picture", "sound", "track", "crops", "weights"})
 
-SOUND_ALONE = frozenset({"sound", "weights"})  # a family that needs no more is measured where nobody is seen, too
+SOUND_ALONE = frozenset({"sound", "weights"})  # a family that needs no more is measured without a face track, too
 
 Measure = Callable[["Observation", Any], Mapping[str, float]]
-"""Of a clip and one of its people, a ``Track``; of sound alone also with None, where nobody is seen."""
+"""Of a clip and one of its face tracks; of sound alone also with None, where there is no face track."""
 
 
 EVERY_CHANGE = frozenset({"mirror", "brightness", "translation", "scale", "gain", "clock"})
@@ -70,9 +81,19 @@ class Column:
     invariant_to
         Of :data:`EVERY_CHANGE`: what a test may change freely.
     worst
-        ``"max"`` adds a column ``<name>_max``: the largest over all people of a clip with two or more.
+        ``"max"`` adds a column ``<name>_max``: the largest over all faces of a clip with two or more.
     description
-        One sentence on what the number is, for a reader who does not read code.
+        One sentence on what the number is, for a reader who does not read code; required.
+
+    Raises
+    ------
+    ValueError
+        The name, the direction or a change is unknown, or the description is no sentence.
+
+    Examples
+    --------
+    >>> Column("blink.count", description="Number of blinks.").family
+    'blink'
     """
 
     name: str
@@ -91,6 +112,11 @@ class Column:
             raise ValueError(f"column {self.name}: direction {self.direction!r}")
         if unknown := self.invariant_to - EVERY_CHANGE:
             raise ValueError(f"column {self.name}: nothing changes {sorted(unknown)[0]!r}")
+        if not SENTENCE.match(self.description):
+            raise ValueError(
+                f"column {self.name}: description {self.description!r}; say in a sentence that ends with a full stop "
+                "what the number is"
+            )
 
     @property
     def family(self) -> str:
@@ -100,7 +126,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Family:
-    """A named, versioned set of columns and the function that measures them on one person of a clip."""
+    """A named, versioned set of columns and the function that measures them on one face track of a clip."""
 
     name: str
     version: int
@@ -123,9 +149,7 @@ class Family:
     def table_columns(self) -> tuple[Column, ...]:
         """The columns that the table has: the declared ones, then the ``_max`` twins."""
         twins = (
-            replace(
-                c, name=f"{c.name}_max", worst="", description=f"{c.description} The largest over all faces.".strip()
-            )
+            replace(c, name=f"{c.name}_max", worst="", description=f"{c.description} The largest over all faces.")
             for c in self.columns
             if c.worst == "max"
         )

@@ -1,8 +1,9 @@
-"""The catalogue of cues, from their own declarations: ``python -m reports.catalogue`` writes docs/CUES.md."""
+"""The catalogue of cues, from their own declarations: ``deepcue cues`` writes it to docs/CUES.md."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -12,17 +13,18 @@ from reports import references
 DIRECTIONS = {"up": "↑", "down": "↓", "either": "~", "covariate": "none"}
 HEAD = """# Cues
 
-<!-- Made by `make docs` from the declarations in features/; changes made here are lost. -->
+<!-- Written by `deepcue cues` from the declarations in features/families/; changes made here are lost. -->
 
 {n_columns} columns in {n_families} families. A column is one number of a clip; what can't be measured is missing
-(NaN), never 0. `<family>.valid_share` says how much of what the family needs was there. A column that ends in `_max`
-is the largest over all people of a clip with two or more, and missing with fewer.
+(NaN), never 0. `<family>.valid_share` says how much of what the family needs was there. A column is measured on the
+main face of the clip, or on its sound; one that ends in `_max` is the largest over all faces of a clip with two or
+more, and missing with fewer.
 
-Direction is what is expected of a forgery: ↑ larger, ↓ smaller, ~ different either way, *none* for covariates, which
-say under what conditions the others were measured and are no evidence by themselves. Units: `1` pure number, `iod`
-distances between the eyes, `px` pixels of the upright frame. "Unchanged by" names what a test may do to a clip
-without moving the column: mirror it, add `brightness` or `gain` (of picture or sound, without clipping), shift
-(`translation`) or `scale` the frame, start the `clock` later.
+Direction is what is expected of a fake: ↑ larger, ↓ smaller, ~ different either way, *none* for covariates, which say
+under what conditions the others were measured and are no evidence by themselves. Units: `1` a pure number, `iod`
+inter-ocular distances, `px` pixels of the upright frame. "Unchanged by" names what a test may do to a clip without
+moving the column: mirror it, add `brightness` or `gain` (of image or sound, without clipping), shift (`translation`)
+or `scale` the frame, start the `clock` later.
 """
 
 
@@ -36,7 +38,7 @@ def page() -> str:
     count = sum(len(one.table_columns) for one in every)
     parts = [
         HEAD.format(n_columns=count, n_families=len(every)),
-        _table(["family", "version", "columns", "needs", "what it asks"], rows),
+        _table(["family", "version", "columns", "needs", "description"], rows),
         *(_section(one) for one in every),
         _literature(every),
     ]
@@ -44,11 +46,12 @@ def page() -> str:
 
 
 def _section(one: Family) -> str:
-    told = one.documentation.partition("\n")[2].strip()
+    background = _markdown(one.documentation.partition("\n")[2].strip())
     usual = Counter(column.invariant_to for column in one.table_columns).most_common(1)[0][0]
     rows = [
         [
             f"`{column.name.partition('.')[2]}`",
+            column.description,
             column.unit,
             _range(column),
             DIRECTIONS[column.direction],
@@ -58,14 +61,19 @@ def _section(one: Family) -> str:
         for column in one.table_columns
     ]
     head = f"## {one.name}\n\n*Version {one.version}; needs {_needs(one)}; {len(rows)} columns.*"
-    table = _table(["column", "unit", "range", "direction", "reference", "unchanged by"], rows)
+    table = _table(["column", "what it is", "unit", "range", "direction", "reference", "unchanged by"], rows)
     same = f"Unchanged by, unless the column says otherwise: {_list(usual)}."
-    return f"\n{head} {_capital(one.description)}.\n\n{told}\n\n{same}\n\n{table}"
+    return f"\n{head} {_capital(one.description)}.\n\n{background}\n\n{same}\n\n{table}"
 
 
 def _literature(every: Sequence[Family]) -> str:
     entries = references.of_families(one.name for one in every)
     return "\n## Literature\n\n" + "\n".join(f"- {entry}" for entry in entries) + "\n"
+
+
+def _markdown(docstring: str) -> str:
+    """Code that a docstring marks as reStructuredText, with roles or two backticks, as Markdown has it."""
+    return re.sub(r":\w+:`([^`]+)`", r"`\1`", docstring).replace("``", "`")
 
 
 def _needs(one: Family) -> str:

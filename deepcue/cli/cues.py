@@ -28,7 +28,7 @@ def _run(out: Path, *, check: bool) -> None:
     text = page()
     if check:
         if not out.is_file() or out.read_text(encoding="utf-8") != text:
-            raise InputError(f"{out}: does not show the cues as they are declared; run `make docs`")
+            raise InputError(f"{out}: does not show the cues as they are declared; run `deepcue cues`")
         return
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

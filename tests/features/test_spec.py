@@ -3,6 +3,7 @@
 import importlib
 import math
 import sys
+from dataclasses import replace
 
 import pytest
 from people import CHEAP
@@ -10,14 +11,14 @@ from plug_in import MODULE, write_plug_in
 
 from features import spec
 from features.errors import InputError
-from features.spec import NAME, Column, Family
+from features.spec import Column, Family
 
 FAMILIES = spec.families()
 COLUMNS = [column for family in FAMILIES for column in family.table_columns]
 
 
 def made(name="made_up", columns=("a_med",), measure=None):
-    declared = tuple(Column(f"{name}.{c}") for c in (*columns, "valid_share"))
+    declared = tuple(Column(f"{name}.{c}", description="A number.") for c in (*columns, "valid_share"))
     return Family(name, 1, frozenset({"track"}), declared, measure or (lambda observation, track: {}))
 
 
@@ -100,18 +101,37 @@ def test_a_package_that_cannot_be_loaded_is_named(discovery, text, message):
 
 @pytest.mark.parametrize("name", ["clip", "observation"])
 def test_reserved_names_are_refused(name):
-    column = Column(f"{name}.valid_share")
+    column = Column(f"{name}.valid_share", description="A number.")
     with pytest.raises(InputError, match="no family may be called"):
         spec.family(name, version=1, needs=(), columns=[column])(lambda observation, track: {})
 
 
-def test_column_names_are_unique_and_parse_back():
+def test_column_names_are_unique_and_begin_with_their_family():
     assert len({column.name for column in COLUMNS}) == len(COLUMNS)
-    for column in COLUMNS:
-        assert NAME.match(column.name)
-        head, tail = column.name.split(".")
-        assert column.family == head
-        assert f"{head}.{tail}" == column.name
+    for one in FAMILIES:
+        for column in one.table_columns:
+            assert column.name.startswith(f"{one.name}."), column.name
+            assert column.family == one.name
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda one: one.name)
+def test_no_two_columns_of_a_family_say_the_same(family):
+    said = [column.description for column in family.table_columns]
+    assert sorted(said) == sorted(set(said))
+
+
+@pytest.mark.parametrize("text", ["", "Number of blinks", "number of blinks.", "."])
+def test_a_description_must_be_a_sentence(text):
+    with pytest.raises(ValueError, match=r"column x\.a: description .* say in a sentence"):
+        Column("x.a", description=text)
+
+
+def test_the_largest_over_all_faces_says_so():
+    family = made(columns=("a_med",))
+    worst = tuple(replace(column, worst="max") for column in family.columns[:1])
+    (twin,) = Family("made_up", 1, frozenset(), (*worst, family.columns[1]), dict).table_columns[2:]
+    assert (twin.name, twin.worst) == ("made_up.a_med_max", "")
+    assert twin.description == "A number. The largest over all faces."
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda one: one.name)
@@ -120,6 +140,7 @@ def test_every_column_says_what_it_is(family):
         low, high = column.range
         assert low < high, column.name
         assert column.unit, column.name
+        assert column.description, column.name
         assert column.reference or column.name.endswith("valid_share"), column.name
 
 
@@ -159,8 +180,6 @@ def test_a_family_that_raises_costs_only_its_own_columns(talking_head):
 
 
 def test_a_clip_without_a_face_is_nan_with_no_failure(talking_head):
-    from dataclasses import replace
-
     observation = replace(talking_head(duration_s=2.0), tracks=())
     values, failures = spec.measure_clip(observation, FAMILIES)
     assert failures == {}
@@ -173,10 +192,11 @@ def test_a_clip_without_a_face_is_nan_with_no_failure(talking_head):
 
 
 def test_worst_takes_the_largest_over_people(talking_head):
-    from dataclasses import replace
-
     one, two = (talking_head(duration_s=2.0, sound=False) for _ in range(2))
-    columns = (Column("made_up.a_med", worst="max"), Column("made_up.valid_share"))
+    columns = (
+        Column("made_up.a_med", worst="max", description="A number."),
+        Column("made_up.valid_share", description="A number."),
+    )
     sizes = {id(one.tracks[0]): 1.0, id(two.tracks[0]): 5.0}
     sized = Family("made_up", 1, frozenset(), columns, lambda o, t: {"made_up.a_med": sizes[id(t)]})
     values, _ = spec.measure_clip(replace(one, tracks=(one.tracks[0], two.tracks[0])), [sized])
@@ -192,13 +212,13 @@ def test_bad_names_are_refused(name):
 
 
 def test_bad_families_are_refused():
-    share = Column("x.valid_share")
+    share = Column("x.valid_share", description="A number.")
     with pytest.raises(ValueError, match="declares a column twice"):
         Family("x", 1, frozenset(), (share, share), dict)
     with pytest.raises(ValueError, match="belongs to another"):
-        Family("x", 1, frozenset(), (share, Column("y.a")), dict)
+        Family("x", 1, frozenset(), (share, Column("y.a", description="A number.")), dict)
     with pytest.raises(ValueError, match=r"lacks x\.valid_share"):
-        Family("x", 1, frozenset(), (Column("x.a"),), dict)
+        Family("x", 1, frozenset(), (Column("x.a", description="A number."),), dict)
     with pytest.raises(ValueError, match="needs"):
         Family("x", 1, frozenset({"smell"}), (share,), dict)
     with pytest.raises(ValueError, match="direction"):

@@ -59,7 +59,7 @@ def test_a_family_that_failed_and_one_that_found_nothing(talking_head, monkeypat
             raise KeyError("x")
         return {}
 
-    columns = (Column("made_up.a_med"), Column("made_up.valid_share"))
+    columns = tuple(Column(f"made_up.{name}", description="A number.") for name in ("a_med", "valid_share"))
     monkeypatch.setitem(spec._registry, "made_up", Family("made_up", 1, frozenset({"sound"}), columns, measure))
     result = worker.row("a.mp4", talking_head(duration_s=2.0), worker.Settings(("made_up",)))
     assert result.reasons == {"made_up": reason.value}
@@ -90,9 +90,9 @@ def test_measuring_changes_nothing_of_the_process(make_clip, tmp_path):
 
     path = shutil.copy(make_clip("talk.mp4", tone_s=1.2), tmp_path / "a.mp4")
     threads = cv2.getNumThreads()
+    worker.measure("first.mp4", str(path), worker.Settings(FAMILIES))  # imports
     try:
         cv2.setNumThreads(3)
-        worker.measure("first.mp4", str(path), worker.Settings(FAMILIES))  # imports
         before = state()
         assert worker.measure("a.mp4", str(path), worker.Settings(FAMILIES)).status == "ok"
         assert state() == before
