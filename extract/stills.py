@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from extract.clip.decode import Frame
+from extract.clip.frame import Frame
 from features import spec, table
 from features.errors import DatasetError, UnreadableError
 from features.observation import OBSERVATION_VERSION, Observation, Track
@@ -65,6 +65,10 @@ class Still:
         return None, float("nan")
 
     def warnings(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def notes(self) -> tuple[str, ...]:
         """None."""
         return ()
 

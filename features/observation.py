@@ -90,11 +90,13 @@ class Observation:
     audio_start_s: float
     """Presentation time of ``audio[0]``, on the clock of ``times_s``; NaN without sound."""
     n_faces: int
-    """Number of people seen for at least a second, kept or not."""
+    """Faces seen for at least a second, or at the same time, followed or not."""
     luma_levels: tuple[int, int] = (0, 255)
     """Black and white of the luma patches, which are as the file holds them: (16, 235) in ordinary video."""
     warnings: tuple[str, ...] = ()
     """What went wrong in the pass, in words: damaged packets, a clip cut short."""
+    notes: tuple[str, ...] = ()
+    """What was decided for the user in the pass, in words: which of two sounds was used, that times were joined."""
 
 
 RAGGED = ("crops", "patch_face", "patch_background")
@@ -102,7 +104,7 @@ RAGGED = ("crops", "patch_face", "patch_background")
 PER_CROP = (*RAGGED, "crop_index", "crop_box", "embedding")
 """Fields of a :class:`Track` with an entry a crop; the others have one a sample."""
 
-_SCALARS = ("frame_size", "duration_s", "audio_start_s", "n_faces", "luma_levels", "warnings")
+_SCALARS = ("frame_size", "duration_s", "audio_start_s", "n_faces", "luma_levels", "warnings", "notes")
 
 
 def save(observation: Observation, file: BinaryIO | str, *, key: str = "") -> None:
@@ -146,7 +148,7 @@ def load(file: BinaryIO | str, *, key: str | None = None) -> Observation:
         if scalars.pop("key") != key and key is not None:
             raise ValueError("the observation was made from another file or by another version")
         tracks = tuple(_load_track(archive, number) for number in range(scalars.pop("n_tracks")))
-        for name in ("frame_size", "luma_levels", "warnings"):
+        for name in ("frame_size", "luma_levels", "warnings", "notes"):
             scalars[name] = tuple(scalars[name])
         return Observation(
             times_s=archive["times_s"],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.clip.decode import Frame
+from extract.clip.frame import Frame
 from extract.clip.square_crop import SquareCrop
 from features.observation import CROP_MAX_PX, CROP_SCALE, CROPS_PER_TRACK, PATCH_SIDES_PX
 

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.clip.decode import FULL_LEVELS, Frame
 from extract.clip.faces import FaceDetector
+from extract.clip.frame import FULL_LEVELS, Frame
 from extract.clip.track_linking import linked
 from extract.clip.tracks import TrackBuilder, Tracker
 from features.networks.face_embedding import DIMENSIONS, with_embeddings
@@ -51,6 +51,10 @@ class Footage(Protocol):
         """What went wrong while reading."""
         ...
 
+    def notes(self) -> tuple[str, ...]:
+        """What was decided for the user while reading."""
+        ...
+
 
 class Observer:
     """Loads the detectors once and observes clip after clip; nothing of a clip stays for the next.
@@ -84,7 +88,8 @@ class Observer:
         audio, audio_start_s = clip.audio()
         times = np.array(scene.times, np.float64)
         step = float(np.diff(times).mean()) if len(times) > 1 else 0.0
-        tracks, n_faces = _tracks(scene.tracker.finish(), times, scene.cuts, identities=self._identities)
+        tracks, n_tracks = _tracks(scene.tracker.finish(), times, scene.cuts, identities=self._identities)
+        n_faces = max(n_tracks, scene.n_at_once)
         return Observation(
             times_s=times,
             frame_size=scene.size,
@@ -96,6 +101,7 @@ class Observer:
             n_faces=n_faces,
             luma_levels=scene.levels,
             warnings=clip.warnings(),
+            notes=(*clip.notes(), *_notes(len(tracks), n_faces)),
         )
 
 
@@ -113,6 +119,7 @@ class _Scene:
         self._detect_at_s = -np.inf
         self._detected_index = -RECHECK_FRAMES
         self._searches = 0
+        self._counts: list[int] = []
         self._luma: NDArray[np.uint8] | None = None
         self._thumb: NDArray[np.float32] | None = None
 
@@ -136,6 +143,12 @@ class _Scene:
         self.tracker.follow(frame, self._luma)
         self._luma, self._thumb = luma, thumb
 
+    @property
+    def n_at_once(self) -> int:
+        """Faces that were seen at the same time; twice, where faces were looked for more than once."""
+        counts = sorted(self._counts, reverse=True)
+        return counts[min(1, len(counts) - 1)] if counts else 0
+
     def _due(self, frame: Frame) -> bool:
         doubt = self.tracker.doubtful and frame.index - self._detected_index >= RECHECK_FRAMES
         return doubt or frame.time_s >= self._detect_at_s
@@ -144,7 +157,9 @@ class _Scene:
         found_before = bool(self.tracker.open or self.tracker.closed)
         self._searches += 1
         thorough = not found_before and self._searches & (self._searches - 1) == 0  # the 1st, 2nd, 4th, 8th, ...
-        self.tracker.detections(self._detector.detect(frame.luma, thorough=thorough))
+        faces = self._detector.detect(frame.luma, thorough=thorough)
+        self._counts.append(sum(face.side >= MIN_FACE_PX for face in faces))
+        self.tracker.detections(faces)
         self._detect_at_s, self._detected_index = frame.time_s + DETECT_EVERY_S, frame.index
 
 
@@ -179,6 +194,10 @@ def _tracks(
     if identities:
         chosen = [with_embeddings(track, main=number == 0) for number, track in enumerate(chosen)]
     return tuple(chosen), len(kept)
+
+
+def _notes(n_followed: int, n_faces: int) -> list[str]:
+    return [f"at least {n_faces} faces, {n_followed} were followed"] if n_faces > n_followed > 0 else []
 
 
 def _track(builder: TrackBuilder) -> Track:

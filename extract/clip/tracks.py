@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.clip.crop_reservoir import CropReservoir
-from extract.clip.decode import Frame
 from extract.clip.faces import LANDMARK_SCALE, LANDMARK_SIDE_PX, Face, iou, landmarks
+from extract.clip.frame import Frame
 from extract.clip.square_crop import SquareCrop
 
 MIN_IOU = 0.3  # a detection belongs to the track whose box it meets by at least this (RECIPES, tracks)

@@ -213,7 +213,7 @@ def _reason(one: spec.Family, observed: Observation, failures: Mapping[str, str]
 
 
 def _status(observed: Observation, failures: Mapping[str, str], not_kept: str) -> tuple[str, str]:
-    """The gravest of what holds, and everything that holds in words."""
+    """The gravest of what holds, and everything that holds in words, with what was decided for the user."""
     faults: list[tuple[str, str]] = []
     if len(observed.times_s) < MIN_FRAMES:
         faults.append(("too_short", f"only {len(observed.times_s)} frames"))
@@ -225,4 +225,5 @@ def _status(observed: Observation, failures: Mapping[str, str], not_kept: str) -
         faults.append(("partial", f"the observation can't be kept ({not_kept})"))
     if observed.audio is None:
         faults.append(("no_audio", "no sound"))
-    return (faults[0][0] if faults else "ok"), "; ".join(text for _, text in faults)
+    lines = [*(text for _, text in faults), *observed.notes]
+    return (faults[0][0] if faults else "ok"), "; ".join(lines)

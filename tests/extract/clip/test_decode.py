@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from clip_maker import write_clip
 
-from extract.clip.decode import Clip, _SoundClock
-from features.errors import TooShortError, UnreadableError
+from extract.clip.clock import OffsetReader
+from extract.clip.decode import Clip
+from extract.clip.sound import SoundClock
+from features.errors import UnreadableError
 
 
 def read(path, **options):
@@ -61,21 +63,21 @@ def test_a_damaged_time_moves_no_sound():
         samples, sample_rate = 1600, 16_000
 
         def __init__(self, time):
-            self.time = time
+            self.time, self.pts = time, None
 
     times = [0.5, 20.6, 0.7, 1.1, 1.2, None, 1.4]
     frames = [*map(Heard, times), None]
-    clock = _SoundClock()
+    clock = SoundClock(OffsetReader({}))
     gaps = [clock.gap_before(*pair) for pair in itertools.pairwise(frames)]
     assert gaps == pytest.approx([0, 0, 0, 0.3, 0, 0, 0], abs=1e-9)
     assert (clock.start_s, clock.silence_s) == pytest.approx((0.5, 0.3))
 
 
 def test_sound_begins_where_its_first_time_says():
-    clock = _SoundClock()
+    clock = SoundClock(OffsetReader({}))
 
     class Heard:
-        samples, sample_rate, time = 1600, 16_000, None
+        samples, sample_rate, time, pts = 1600, 16_000, None, None
 
     late = Heard()
     late.time = 2.1
@@ -171,9 +173,9 @@ def test_sound_alone_is_unreadable(make_clip, tmp_path):
         read(path)
 
 
-def test_a_header_without_frames_is_too_short(make_clip, tmp_path):
+def test_a_header_without_frames_is_unreadable(make_clip, tmp_path):
     content = make_clip("head.mkv", n=30).read_bytes()
     path = tmp_path / "headonly.mkv"
     path.write_bytes(content[: content.index(b"\x1f\x43\xb6\x75") + 40])  # into the first frame
-    with pytest.raises(TooShortError, match="no frame"):
+    with pytest.raises(UnreadableError, match="no frame"):
         read(path)

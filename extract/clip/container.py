@@ -1,0 +1,205 @@
+"""Opening a file, and which of its streams are looked at.
+
+What a header says may be wrong or missing (a browser's recording has no duration, a cover picture may come first), so
+the packets are looked through once, without decoding: that costs a hundredth of decoding, and tells how many frames
+there are, when, and which stream carries the picture.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import av
+from av.error import FFmpegError
+
+from extract.clip.clock import Packet, Timeline
+from features.errors import UnreadableError
+
+MAX_PIXELS = 8192 * 8192  # a larger frame is refused unseen
+MAX_REMOTE_BYTES = 1 << 30  # a remote clip is read into memory
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,gif,h264,hevc,m4v,mxf,nut,ivf,"
+    "dv,rm,swf,av1,obu,wtv,vob,apng,y4m,yuv4mpegpipe"
+)
+MACHINE_ERRORS = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.EBUSY}
+    | {errno.ENODEV, errno.ENXIO, errno.ECONNRESET, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH}
+)
+"""Faults of the disk, the network or the permissions: they say nothing about the file and may be gone next time."""
+ATTACHED_PICTURE, DEFAULT = 0x0400, 0x0001  # AV_DISPOSITION_ATTACHED_PIC and _DEFAULT
+MIN_BYTES = 0.05  # a picture stream with less of the largest one's bytes is empty: a black or frozen second picture
+MAX_MISSING, MAX_MISSING_S = 0.1, 1.0  # an end that is missing: above a tenth of the length and a second
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The streams of a file that are looked at, by index, and what their packets tell.
+
+    ``picture_number`` counts the picture tracks from 1; ``sounds`` are in the order in which they are tried.
+    ``n_frames`` counts the packets of the picture within the time that is looked at; ``start_s`` is the time of its
+    first frame, ``missing_s`` how much earlier than announced it ends.
+    """
+
+    picture: int
+    picture_number: int
+    sounds: tuple[int, ...]
+    n_pictures: int
+    n_frames: int
+    timeline: Timeline
+    start_s: float
+    missing_s: float
+    length_s: float
+
+    def track_number(self, number: int) -> int:
+        """The number of the ``number``-th sound that is tried, in the file's order, from 1."""
+        return sorted(self.sounds).index(self.sounds[number]) + 1
+
+
+def source_of(path: str, storage_options: Mapping[str, Any]) -> str | bytes:
+    """What FFmpeg reads: an absolute path, or the content of a remote file."""
+    if "://" not in path:
+        return os.path.abspath(path)  # absolute, so that no name is taken for a protocol
+    import fsspec
+
+    with fsspec.open(path, "rb", **storage_options) as file:
+        content = file.read(MAX_REMOTE_BYTES + 1)
+    if len(content) > MAX_REMOTE_BYTES:
+        raise UnreadableError(f"larger than {MAX_REMOTE_BYTES >> 20} MB; copy it to a local disk first")
+    return bytes(content)
+
+
+@contextlib.contextmanager
+def opened(source: str | bytes) -> Iterator[Any]:
+    """The container of a source.
+
+    Raises
+    ------
+    UnreadableError
+        It is not a video that FFmpeg can open.
+    OSError
+        The disk, the network or the permissions prevent reading it.
+    """
+    options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS, "max_pixels": str(MAX_PIXELS)}
+    try:  # tags may be in any encoding: they are not read
+        container = av.open(
+            io.BytesIO(source) if isinstance(source, bytes) else source, options=options, metadata_errors="replace"
+        )
+    except (FFmpegError, OSError, ValueError, UnicodeError) as error:
+        if is_of_the_machine(error):
+            raise OSError(getattr(error, "errno", None), reason(error)) from error
+        raise UnreadableError(f"not a video that FFmpeg can open: {reason(error)}") from error
+    with container:
+        yield container
+
+
+def is_of_the_machine(error: Exception) -> bool:
+    """True for an error that says nothing about the file."""
+    return getattr(error, "errno", None) in MACHINE_ERRORS
+
+
+def reason(error: Exception) -> str:
+    """An error in words, without FFmpeg's numbers."""
+    return str(getattr(error, "strerror", None) or error)
+
+
+def look_through(container: Any, max_seconds: float) -> Streams:
+    """Choose the streams, and read the packets of the first ``max_seconds`` without decoding them.
+
+    The picture is the stream with frames that are not few or empty, the default one first, then the largest. Sounds
+    are tried with the default one first, then in the file's order.
+
+    Raises
+    ------
+    UnreadableError
+        There is no picture stream that can be decoded, or its frames are too large.
+    """
+    pictures = [one for one in container.streams.video if one.codec_context is not None]
+    pictures = [one for one in pictures if not one.disposition & ATTACHED_PICTURE] or pictures
+    if not pictures:
+        unknown = bool(container.streams.video)
+        known_reason = "the picture is coded in a way that this FFmpeg does not know"
+        raise UnreadableError(known_reason if unknown else "no picture stream in the file")
+    sounds = [one for one in container.streams.audio if one.codec_context is not None]
+    sounds.sort(key=lambda one: (not one.disposition & DEFAULT, one.index))
+    timeline = Timeline(max_seconds)
+    _read_packets(container, [*pictures, *sounds], timeline)
+    picture = _picture(pictures, timeline)
+    timeline.resolve(picture=picture.index, sounds=[one.index for one in sounds])
+    context = picture.codec_context
+    if context.width * context.height > MAX_PIXELS:
+        raise UnreadableError(f"frames of {context.width}x{context.height} px are above the limit of {MAX_PIXELS} px")
+    announced_s = _announced_s(picture)
+    length_s = timeline.length_s(picture.index)
+    if not announced_s:  # only the file's length is known, which is that of its longest stream
+        announced_s = _file_length_s(container)
+        length_s = max(timeline.length_s(one.index) for one in [picture, *sounds])
+    missing_s = announced_s - length_s
+    if timeline.full or timeline.n_jumps or missing_s < max(MAX_MISSING_S, MAX_MISSING * announced_s):
+        missing_s = 0.0
+    return Streams(
+        picture=picture.index,
+        picture_number=pictures.index(picture) + 1,
+        sounds=tuple(one.index for one in sounds),
+        n_pictures=len(pictures),
+        n_frames=timeline.n_within(picture.index),
+        timeline=timeline,
+        start_s=timeline.start_s(picture.index),
+        missing_s=missing_s,
+        length_s=length_s,
+    )
+
+
+def _read_packets(container: Any, streams: list[Any], timeline: Timeline) -> None:
+    """Note the packets of all streams; damage is met again, and told, when they are decoded."""
+    with contextlib.suppress(FFmpegError, ValueError):
+        for packet in container.demux(streams):
+            at = packet.pts if packet.pts is not None else packet.dts
+            if packet.size and at is not None:
+                base = float(packet.time_base)
+                timeline.add(packet.stream.index, Packet(at, at * base, (packet.duration or 0) * base, packet.size))
+            if timeline.full:
+                return
+
+
+def _picture(pictures: list[Any], timeline: Timeline) -> Any:
+    largest = max(timeline.n_bytes(one.index) for one in pictures)
+
+    def rank(one: Any) -> tuple[Any, ...]:
+        context = one.codec_context
+        return (
+            timeline.n_packets(one.index) > 1,
+            timeline.n_bytes(one.index) >= MIN_BYTES * largest,
+            bool(one.disposition & DEFAULT),
+            context.width * context.height,
+            timeline.n_packets(one.index),
+            -one.index,
+        )
+
+    return max(pictures, key=rank)
+
+
+def _announced_s(picture: Any) -> float:
+    """Length of the picture by the header, 0 where it says nothing."""
+    rate = float(picture.average_rate or 0)
+    if picture.frames and rate:
+        return float(picture.frames / rate)
+    if picture.duration:
+        return float(picture.duration * picture.time_base)
+    return 0.0
+
+
+def _file_length_s(container: Any) -> float:
+    """Length of the file by the header, 0 where it says nothing.
+
+    Some formats count it from the first time, others from 0 (Matroska): the shorter reading holds.
+    """
+    if not container.duration:
+        return 0.0
+    length, start = container.duration / av.time_base, (container.start_time or 0) / av.time_base
+    return length - start if 0 < start < length else length

@@ -1,0 +1,85 @@
+"""A decoded frame as everything after it sees it: upright, with square pixels, black and white known."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+LUMA_FIRST = frozenset(
+    {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "yuv411p", "yuv410p", "yuva420p"}
+    | {"nv12", "nv21", "gray", "yuv440p", "yuvj440p"}
+)  # 8-bit formats whose first plane is the luma
+LIMITED_LEVELS, FULL_LEVELS = (16, 235), (0, 255)
+FULL_RANGE = 2  # FFmpeg's AVCOL_RANGE_JPEG
+NEARLY_SQUARE = 0.01  # a header that rounds the size of the picture
+MAX_ASPECT = 4  # of a pixel, wide or tall: more is a damaged header
+
+
+class Frame:
+    """A decoded frame. ``luma`` is a view where the format allows it; colour is made on demand.
+
+    ``levels`` are the luma's black and white: 16 and 235 in ordinary video, 0 and 255 in full range.
+
+    Parameters
+    ----------
+    pixel_aspect
+        Width of a pixel over its height; frames of such video are scaled to square pixels, keeping their height.
+    """
+
+    def __init__(
+        self, frame: av.VideoFrame, *, index: int, time_s: float, pixel_aspect: Fraction | None = None
+    ) -> None:
+        self.index = index
+        self.time_s = time_s
+        self._frame = frame
+        self._aspect = pixel_aspect if is_stretched(pixel_aspect) else None
+        self._rgb: NDArray[np.uint8] | None = None
+        self._turns = round(frame.rotation / 90) % 4  # counter-clockwise quarter turns to upright
+        self.luma: NDArray[np.uint8] = self._shown(_luma(frame))
+        self.levels = FULL_LEVELS if _is_full_range(frame) else LIMITED_LEVELS
+
+    def replace_luma(self, luma: NDArray[np.uint8]) -> None:
+        """Give the frame another size, as when a stream changes its own on the way."""
+        self.luma = luma
+        self._rgb = cv2.resize(self.rgb(), (luma.shape[1], luma.shape[0]), interpolation=cv2.INTER_AREA)
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """The whole frame as [h, w, 3], converted once."""
+        if self._rgb is None:
+            self._rgb = self._shown(self._frame.to_ndarray(format="rgb24"))
+        return self._rgb
+
+    def _shown(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """An image of the frame's pixels as a player shows it."""
+        if self._aspect is not None:
+            height, width = image.shape[:2]
+            wide = max(1, round(width * self._aspect))
+            smaller = wide < width
+            image = cv2.resize(image, (wide, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+        return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
+
+
+def is_stretched(pixel_aspect: Fraction | None) -> bool:
+    """True for pixels that are known not to be square, by a header that can be believed."""
+    if not pixel_aspect or abs(pixel_aspect - 1) < NEARLY_SQUARE:
+        return False
+    return Fraction(1, MAX_ASPECT) <= pixel_aspect <= MAX_ASPECT
+
+
+def _luma(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    if frame.format.name not in LUMA_FIRST:
+        return frame.to_ndarray(format="gray")
+    plane = frame.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    return rows[: plane.height, : plane.width]
+
+
+def _is_full_range(frame: av.VideoFrame) -> bool:
+    name = frame.format.name
+    if name not in LUMA_FIRST:  # converted
+        return True
+    return name.startswith("yuvj") or frame.color_range == FULL_RANGE or (name == "gray" and not frame.color_range)

@@ -1,0 +1,158 @@
+"""The sound of a clip: mono at 16 kHz, at its times, whatever its channels, rate and gaps are."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.clip.clock import OffsetReader
+from features.observation import AUDIO_RATE_HZ
+
+MIN_GAP_S = 0.04  # of sound that is missing: less than a frame's time is rounding
+CANCELLED = 0.01  # of the loudest channel's energy (-20 dB): a mix with less has lost it
+PCM_PEAK = {"u8": 128.0, "s16": 2.0**15, "s32": 2.0**31}  # of integer samples; others are in units of full scale
+
+
+@dataclass
+class SoundClock:
+    """Where the sound stands by the length of its frames, to find what is missing between them."""
+
+    offsets: OffsetReader
+    silence_s: float = 0.0
+    _first_s: float | None = None
+    _sound_s: float = 0.0
+    _offset: float | None = None
+
+    @property
+    def start_s(self) -> float:
+        """Time of the first sample."""
+        return self._first_s or 0.0
+
+    def gap_before(self, frame: av.AudioFrame, following: av.AudioFrame | None) -> float:
+        """Seconds without sound before the frame; 0 for what rounding would explain.
+
+        Negative after a jump of the file's clock, for sound that comes a second time. One late frame alone may be a
+        damaged time: the ``following`` one has to come after it.
+        """
+        gap_s, length_s = 0.0, frame.samples / frame.sample_rate
+        if frame.time is not None:
+            offset = self.offsets.offset(frame.pts)
+            jumped, self._offset = offset != self._offset, offset
+            at = float(frame.time) + offset
+            if self._first_s is None:
+                self._first_s = at - self._sound_s
+            elif following is not None and following.time is not None:
+                late_s = at - self.start_s - self._sound_s - self.silence_s
+                in_order = following.time - frame.time > length_s - MIN_GAP_S
+                gap_s = late_s if late_s > MIN_GAP_S and in_order else 0.0
+                if jumped and late_s < -MIN_GAP_S:
+                    gap_s = late_s
+        self._sound_s += length_s + min(0.0, gap_s)
+        self.silence_s += max(0.0, gap_s)
+        return gap_s
+
+
+class Resampler:
+    """Frames of any layout, rate and format, which may change on the way, to 16 kHz.
+
+    Parameters
+    ----------
+    channel
+        Number of the channel to take; None mixes all.
+    """
+
+    def __init__(self, channel: int | None = None) -> None:
+        self._channel = channel
+        self._kind: tuple[str, str, int] | None = None
+        self._resampler: av.AudioResampler | None = None
+
+    def samples(self, frame: av.AudioFrame | None) -> list[NDArray[np.float32]]:
+        """What comes out for a frame; for None, what is left inside."""
+        kind = None if frame is None else (frame.format.name, frame.layout.name, frame.sample_rate)
+        done = self._run(None) if self._resampler is not None and kind != self._kind else []
+        if frame is None:
+            return done
+        if kind != self._kind:
+            mono = self._channel is None
+            self._kind = kind
+            self._resampler = av.AudioResampler(
+                format="flt" if mono else "fltp", layout="mono" if mono else frame.layout, rate=AUDIO_RATE_HZ
+            )
+        return [*done, *self._run(frame)]
+
+    def _run(self, frame: av.AudioFrame | None) -> list[NDArray[np.float32]]:
+        assert self._resampler is not None
+        pieces = [piece.to_ndarray() for piece in self._resampler.resample(frame)]
+        return [piece[min(self._channel or 0, len(piece) - 1)] for piece in pieces]
+
+
+@dataclass
+class ChannelEnergy:
+    """Energy of every channel before mixing, to notice channels that cancel each other."""
+
+    energy: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    _seconds: float = 0.0
+
+    def add(self, frame: av.AudioFrame) -> None:
+        """Add a frame of two channels or more."""
+        channels = frame.layout.nb_channels
+        if channels < 2:
+            return
+        samples = frame.to_ndarray().astype(np.float64)
+        samples = samples if frame.format.is_planar else samples.reshape(-1, channels).T
+        peak = PCM_PEAK.get(frame.format.name.removesuffix("p"), 1.0)
+        if frame.format.name.startswith("u8"):
+            samples = samples - peak
+        power = np.zeros(max(channels, len(self.energy)))
+        power[: len(self.energy)] = self.energy
+        power[:channels] += np.square(samples / peak).sum(axis=1) / frame.sample_rate
+        self.energy = power
+
+    def cancelled(self, mix: NDArray[np.float32]) -> int | None:
+        """The loudest channel, when the mix at 16 kHz has lost nearly all of it; else None."""
+        if not len(self.energy):
+            return None
+        loudest = int(np.argmax(self.energy >= 0.9 * self.energy.max()))  # the first of equals
+        mixed = float(np.square(mix, dtype=np.float64).sum()) / AUDIO_RATE_HZ
+        return loudest if mixed < CANCELLED * self.energy[loudest] else None
+
+
+def read_mono(
+    frames: Iterable[av.AudioFrame], clock: SoundClock, wanted: int, *, channel: int | None = None
+) -> tuple[NDArray[np.float32], int | None]:
+    """At most ``wanted`` samples at 16 kHz, with silence where sound is missing.
+
+    Returns
+    -------
+    samples : ndarray of shape (n,)
+        Finite; empty without any frame.
+    cancelled
+        The channel to take instead, when the channels cancel each other in the mix; else None.
+    """
+    resampler, energy = Resampler(channel), ChannelEnergy()
+    pieces: list[NDArray[np.float32]] = []
+    decoded = repeated = 0
+    following: Iterator[av.AudioFrame | None] = itertools.chain(frames, [None])
+    for frame, after in itertools.pairwise(following):
+        assert frame is not None
+        gap = round(clock.gap_before(frame, after) * AUDIO_RATE_HZ)
+        repeated += max(0, -gap)
+        fresh = [np.zeros(max(0, gap), np.float32)]
+        for piece in resampler.samples(frame):
+            fresh.append(piece[repeated:])
+            repeated = max(0, repeated - len(piece))
+        if channel is None:
+            energy.add(frame)
+        pieces += fresh
+        decoded += sum(map(len, fresh))
+        if decoded >= wanted:
+            break
+    pieces += resampler.samples(None)
+    sound = np.concatenate(pieces)[:wanted] if pieces else np.zeros(0, np.float32)
+    sound = np.nan_to_num(sound.astype(np.float32), posinf=0.0, neginf=0.0)
+    return sound, energy.cancelled(sound)

@@ -1,0 +1,317 @@
+"""One picture and one sound, in many files: what is read is what the plain file holds, and the row says what was done.
+
+Every file is made here from one plain clip, by the ffmpeg program that moviepy brings along.
+"""
+
+import subprocess
+
+import cv2
+import numpy as np
+import pytest
+from clip_maker import frames_of, write_clip
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from extract.clip.decode import Clip
+from features.errors import UnreadableError
+
+RATE = 16_000
+ENCODE = ["-c:v", "libx264", "-crf", "12", "-preset", "veryfast"]
+
+
+def ffmpeg(*arguments):
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    subprocess.run([get_ffmpeg_exe(), "-v", "error", "-y", *map(str, arguments)], check=True, stdin=subprocess.DEVNULL)
+
+
+def read(path, **options):
+    with Clip(str(path), **({"max_seconds": 120} | options)) as clip:
+        frames = [(frame.time_s, _grey(frame)) for frame in clip.frames()]
+        audio, start_s = clip.audio()
+        return Read(clip, frames, audio, start_s)
+
+
+def _grey(frame):
+    """Black 0 to white 255, whatever the coded range."""
+    black, white = frame.levels
+    return ((frame.luma.astype(np.float32) - black) * (255 / (white - black))).clip(0, 255)
+
+
+class Read:
+    """What was read of a file: times from the first frame on, small pictures, sound from the first frame on."""
+
+    def __init__(self, clip, frames, audio, start_s):
+        self.first_s = frames[0][0]
+        self.times = np.array([time for time, _ in frames]) - self.first_s
+        self.shape = frames[0][1].shape
+        self.small = np.array([cv2.resize(luma, (32, 24), interpolation=cv2.INTER_AREA) for _, luma in frames], float)
+        self.expected = clip.frames_expected
+        self.notes, self.warnings = clip.notes(), clip.warnings()
+        self.audio = None
+        if audio is not None:
+            at = round((start_s - self.first_s) * RATE)
+            self.audio = np.concatenate([np.zeros(max(0, at), np.float32), audio[max(0, -at) :]])
+
+
+def assert_same_picture(one, plain, *, n=None, levels=4.0):
+    assert len(one.times) == (n or len(plain.times))
+    assert one.expected == pytest.approx(len(one.times), abs=1)
+    np.testing.assert_allclose(one.times, np.arange(len(one.times)) * plain.times[1], atol=0.04)
+    assert np.abs(one.small[: len(plain.small)] - plain.small).mean() < levels
+    assert one.shape == pytest.approx(plain.shape, abs=2)
+
+
+def assert_same_sound(one, plain, *, correlation=0.97, lag=80):
+    """Alike but for loudness, and not shifted by more than a codec's own delay."""
+    n = min(len(one.audio), len(plain.audio))
+    assert abs(len(one.audio) - len(plain.audio)) < 0.1 * RATE
+    best = max(
+        np.corrcoef(one.audio[lag + k : n - lag + k], plain.audio[lag : n - lag])[0, 1] for k in range(-lag, lag)
+    )
+    assert best > correlation
+    power = [np.square(some.audio[:n]).mean() for some in (one, plain)]
+    assert 0.1 < power[0] / power[1] < 4
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("reading")
+
+
+@pytest.fixture(scope="module")
+def source(folder, portrait):
+    """Two seconds of a portrait at 25 frames a second, with band-limited noise in bursts, as speech is."""
+    path = folder / "source.mp4"
+    silent = write_clip(folder / "silent.mp4", frames_of(portrait, 50, (192, 144)))
+    rng = np.random.default_rng(0)
+    burst = np.repeat(rng.uniform(0.02, 0.4, 20), 4410)[: 2 * 44_100]
+    noise = np.convolve(rng.standard_normal(len(burst)), np.hanning(24) / 12, "same") * burst * 0.3
+    (folder / "noise.f32").write_bytes(noise.astype("<f4").tobytes())
+    sound = ["-f", "f32le", "-ar", "44100", "-ac", "1", "-i", folder / "noise.f32"]
+    ffmpeg("-i", silent, *sound, "-c:v", "copy", "-c:a", "aac", "-b:a", "160k", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def plain(source):
+    return read(source)
+
+
+CONTAINERS = {
+    "mp4": [*ENCODE, "-c:a", "aac"],
+    "mkv": [*ENCODE, "-c:a", "aac"],
+    "mov": ["-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p", "-c:a", "pcm_s16le"],
+    "ts": [*ENCODE, "-c:a", "aac"],
+    "avi": ["-c:v", "mpeg4", "-q:v", "2", "-c:a", "pcm_s16le"],
+    "webm": ["-c:v", "libvpx", "-b:v", "3M", "-c:a", "libopus", "-b:a", "128k"],
+    "flv": [*ENCODE, "-c:a", "aac"],
+    "mpg": ["-c:v", "mpeg2video", "-q:v", "2", "-c:a", "mp2", "-b:a", "256k"],
+}
+LAYOUTS = {
+    "mono": "anull",
+    "stereo": "pan=stereo|c0=c0|c1=c0",
+    "left only": "pan=stereo|c0=c0|c1=0*c0",
+    "opposite": "pan=stereo|c0=c0|c1=-1*c0",
+    "nearly opposite": "pan=stereo|c0=c0|c1=-0.98*c0",
+}
+
+
+@settings(max_examples=24, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    container=st.sampled_from(sorted(CONTAINERS)),
+    aspect=st.sampled_from(["1", "4/3", "3/4", "16/11"]),
+    layout=st.sampled_from(sorted(LAYOUTS)),
+    offset_s=st.sampled_from([0, 36_000]),
+    turned=st.sampled_from([0, 90, 180, 270]),
+)
+def test_any_file_of_the_clip_is_read_as_the_plain_one(
+    folder, source, plain, container, aspect, layout, offset_s, turned
+):
+    path = folder / f"any.{container}"
+    options = ["-vf", f"scale=w=trunc(iw/({aspect})/2)*2:h=ih,setsar={aspect}", "-af", LAYOUTS[layout]]
+    if container in {"mkv", "ts"}:
+        options += ["-output_ts_offset", offset_s]
+    if container in {"avi", "flv"}:  # they hold no aspect, or players ignore it
+        options[1] = "null"
+    ffmpeg("-i", source, *options, *CONTAINERS[container], path)
+    if turned and container in {"mp4", "mov"}:
+        upright, path = path, folder / f"turned.{container}"
+        ffmpeg("-display_rotation", turned, "-i", upright, "-c", "copy", path)
+    one = read(path)
+    if turned and container in {"mp4", "mov"}:
+        assert one.shape == pytest.approx(plain.shape if turned == 180 else plain.shape[::-1], abs=2)
+        assert len(one.times) == len(plain.times)
+    else:
+        assert_same_picture(one, plain, levels=5.0)
+    assert_same_sound(one, plain, correlation=0.95)
+    assert not one.warnings
+
+
+def test_a_browsers_recording_without_a_length_is_expected_to_be_as_long_as_it_is(folder, source, plain):
+    path = folder / "live.webm"
+    ffmpeg("-i", source, *CONTAINERS["webm"], "-live", "1", path)
+    one = read(path)
+    assert one.expected == 50
+    assert_same_picture(one, plain)
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "avi", "mov"])
+def test_tags_in_any_encoding_are_no_obstacle(folder, source, plain, container):
+    path = folder / f"tag.{container}"
+    ffmpeg("-i", source, "-c", "copy", "-metadata", "title=XXcafeXX", path)
+    path.write_bytes(path.read_bytes().replace(b"XXcafeXX", b"caf\xe9 \xff\xfe "))
+    assert_same_picture(read(path), plain)
+
+
+@pytest.mark.parametrize("jump_s", [3600, 60, -3600])
+def test_a_clock_that_jumps_is_joined(folder, source, plain, jump_s):
+    first, second, path = folder / "p1.ts", folder / "p2.ts", folder / "jump.ts"
+    before, after = (0, jump_s) if jump_s > 0 else (-jump_s, 0)
+    ffmpeg("-i", source, "-t", 1, *ENCODE, "-bf", 0, "-c:a", "aac", "-output_ts_offset", before, first)
+    ffmpeg("-ss", 1, "-i", source, *ENCODE, "-bf", 0, "-c:a", "aac", "-output_ts_offset", after, second)
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    one = read(path)
+    assert_same_picture(one, plain, levels=5.0)
+    assert one.notes == ("the file's clock jumps; times were joined",)
+    assert not one.warnings
+    assert len(one.audio) == pytest.approx(2 * RATE, abs=0.15 * RATE)
+
+
+def test_a_paused_recording_goes_on_at_once(folder, source, plain):
+    """Both clocks stand 200 s further after the pause."""
+    path = folder / "paused.mkv"
+    delay = "setpts=PTS+gt(T\\,0.99)*200/TB"
+    ffmpeg("-i", source, "-vf", delay, "-af", f"a{delay}", "-fps_mode", "passthrough", *ENCODE, "-c:a", "flac", path)
+    one = read(path)
+    assert_same_picture(one, plain, levels=5.0)
+    assert "the file's clock jumps" in one.notes[0]
+
+
+@pytest.mark.parametrize("gap_s", [8, 40])
+def test_sound_that_pauses_while_the_picture_goes_on_is_silence(folder, gap_s):
+    """A muted microphone: what comes after it stays at its time."""
+    path = folder / "mute.mkv"
+    ffmpeg(
+        *["-f", "lavfi", "-i", f"testsrc=s=64x64:r=5:d={gap_s + 6}"],
+        *["-f", "lavfi", "-i", f"sine=f=440:r=48000:d={gap_s + 6}"],
+        *["-filter_complex", f"[1:a]aselect='lt(t,3)+gt(t,{gap_s + 3})'[x]", "-map", "0:v", "-map", "[x]"],
+        *[*ENCODE, "-c:a", "libopus", path],
+    )
+    one = read(path)
+    assert len(one.audio) == pytest.approx((gap_s + 6) * RATE, abs=RATE // 4)
+    assert np.abs(one.audio[4 * RATE : (gap_s + 2) * RATE]).max() < 0.01
+    assert np.abs(one.audio[(gap_s + 4) * RATE :]).max() > 0.05
+    assert "s of sound are missing in between" in one.warnings[0]
+    assert not one.notes
+
+
+@pytest.mark.parametrize(
+    ("second", "name"), [(["-ac", "6"], "layout"), (["-ar", "22050"], "rate")], ids=["layout", "rate"]
+)
+def test_sound_that_changes_on_the_way_is_read_to_its_end(folder, source, plain, second, name):
+    first, last, path = folder / "c1.ts", folder / "c2.ts", folder / f"changes_{name}.ts"
+    sound = ["-c:a", "ac3", "-b:a", "96k"] if name == "layout" else ["-c:a", "mp2", "-b:a", "96k"]
+    rate = [] if name == "layout" else ["-ar", "44100"]
+    ffmpeg("-i", source, "-t", 1, *ENCODE, "-bf", 0, *sound, "-ac", 2, *rate, first)
+    ffmpeg("-ss", 1, "-i", source, *ENCODE, "-bf", 0, *sound, *second, "-output_ts_offset", 1, last)
+    path.write_bytes(first.read_bytes() + last.read_bytes())
+    one = read(path)
+    assert len(one.audio) == pytest.approx(2 * RATE, abs=0.15 * RATE)
+    assert np.square(one.audio[RATE:]).mean() > 0.3 * np.square(plain.audio[RATE:]).mean()
+
+
+def test_a_cover_picture_is_not_the_clip(folder, source, plain):
+    cover, path = folder / "cover.jpg", folder / "cover_first.mkv"
+    cv2.imwrite(str(cover), np.full((600, 600, 3), 90, np.uint8))
+    ffmpeg("-i", cover, "-i", source, "-map", 0, "-map", 1, "-c", "copy", "-disposition:v:0", "attached_pic", path)
+    assert_same_picture(read(path), plain)
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+def test_a_black_picture_first_is_passed_over(folder, source, plain, container):
+    path = folder / f"black_first.{container}"
+    black = ["-f", "lavfi", "-i", "color=black:s=192x144:r=25:d=2"]
+    ffmpeg(*black, "-i", source, "-map", "0:v", "-map", "1:v", "-map", "1:a", *ENCODE, "-c:a", "copy", path)
+    one = read(path)
+    assert_same_picture(one, plain)
+    assert one.notes == ("2 picture tracks, number 2 was used",)
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+def test_a_mute_sound_first_is_passed_over(folder, source, plain, container):
+    path = folder / f"mute_first.{container}"
+    mute = ["-f", "lavfi", "-i", "anullsrc=r=44100:cl=stereo"]
+    maps = ["-map", "1:v", "-map", "0:a", "-map", "1:a", "-disposition:a:0", "default", "-disposition:a:1", "0"]
+    ffmpeg(*mute, "-i", source, *maps, "-c:v", "copy", "-c:a", "aac", "-shortest", path)
+    one = read(path)
+    assert_same_sound(one, plain, correlation=0.95)
+    assert one.notes == ("2 sound tracks, number 2 was used, as those before it hold no sound",)
+
+
+def test_of_two_sounds_the_default_one_is_used_and_said(folder, source, plain):
+    path = folder / "two_sounds.mkv"
+    tone = ["-f", "lavfi", "-i", "sine=f=300:r=44100:d=2"]
+    maps = ["-map", "1:v", "-map", "0:a", "-map", "1:a", "-disposition:a:0", "0", "-disposition:a:1", "default"]
+    ffmpeg(*tone, "-i", source, *maps, "-c:v", "copy", "-c:a", "aac", path)
+    one = read(path)
+    assert_same_sound(one, plain, correlation=0.95)
+    assert one.notes == ("2 sound tracks, number 2 was used",)
+
+
+def test_channels_that_cancel_are_said(folder, source):
+    path = folder / "opposite.mp4"
+    ffmpeg("-i", source, "-af", LAYOUTS["opposite"], "-c:v", "copy", "-c:a", "aac", path)
+    assert read(path).notes == ("the channels cancel each other; the louder one was used",)
+
+
+@pytest.mark.parametrize("container", ["mkv", "webm", "avi", "flv"])
+def test_a_file_cut_off_says_so(folder, source, container):
+    whole, path = folder / f"whole.{container}", folder / f"cut.{container}"
+    ffmpeg("-stream_loop", 1, "-i", source, "-g", "10", *CONTAINERS[container], whole)
+    content = whole.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert not read(whole).warnings
+    assert any("the rest is missing" in line for line in read(path).warnings)
+
+
+def test_sound_that_outlasts_the_picture_is_no_damage(folder, source):
+    path = folder / "outlasts.mkv"
+    tone = ["-f", "lavfi", "-i", "sine=f=300:r=44100:d=9"]
+    ffmpeg("-i", source, *tone, "-map", "0:v", "-map", "1:a", "-c:v", "copy", "-c:a", "aac", path)
+    assert not read(path).warnings
+
+
+def test_an_encoders_run_up_is_no_sound(folder, source, plain):
+    """The same packets in a transport stream, which doesn't say that the first of them are a run-up."""
+    path = folder / "packets.ts"
+    ffmpeg("-i", source, "-c", "copy", path)
+    assert_same_sound(read(path), plain, correlation=0.97, lag=20)
+
+
+def test_a_picture_that_nothing_can_be_decoded_of_is_unreadable(folder, source):
+    """As in an encrypted file: the header is in order, the packets are noise."""
+    path = folder / "noise.mp4"
+    ffmpeg("-i", source, "-c", "copy", "-movflags", "+faststart", path)
+    content = path.read_bytes()
+    start = content.index(b"mdat") + 4
+    path.write_bytes(content[:start] + np.random.default_rng(0).bytes(len(content) - start))
+    with pytest.raises(UnreadableError, match="no frame could be decoded"):
+        read(path)
+
+
+def test_a_file_that_may_not_be_read_is_a_fault_of_the_machine(monkeypatch, source):
+    """Root may read everything, so FFmpeg's answer is played."""
+    import av
+
+    def refused(*_, **__):
+        raise av.error.PermissionError(13, "Permission denied", "clip.mp4")
+
+    monkeypatch.setattr(av, "open", refused)
+    with pytest.raises(OSError, match="Permission denied"):
+        read(source)
+
+
+def test_the_plain_clip_has_nothing_to_tell(plain):
+    assert plain.notes == plain.warnings == ()
+    assert plain.first_s == pytest.approx(0, abs=0.01)
