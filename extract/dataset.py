@@ -8,8 +8,8 @@ Three shapes are read, from a local path or any URL that fsspec knows:
   ``fake_part``; or a single clip.
 
 Both tables may say the same of a clip. ``label`` is REAL or FAKE, 0 or 1, true or false; ``method`` names what made a
-FAKE clip; ``fake_part`` says what of it is forged: picture, voice (synthetic speech), or both. ``group`` is what a split must never part:
-the connected component of the ``original`` links, joined with the given groups.
+FAKE clip; ``fake_part`` says what of it is forged: picture, voice (synthetic speech), or both. ``group`` is what a
+split must never part: the connected component of the ``original`` links, joined with the given groups.
 """
 
 from __future__ import annotations
@@ -150,10 +150,13 @@ def find_clips(data: str, storage_options: dict[str, Any] | None = None) -> list
 
 def _utf8(clip: Clip) -> Clip:
     r"""Named as a table can hold it: bytes of a file's name that are no UTF-8 become ``\xe9`` and the like."""
-    names = {name: getattr(clip, name) for name in ("filename", "group", "source", "original", "method")}
-    return replace(
-        clip, **{name: text and os.fsencode(text).decode("utf-8", "backslashreplace") for name, text in names.items()}
-    )
+    names = ("filename", "group", "source", "original", "method")
+    told: dict[str, Any] = {name: _readable(getattr(clip, name)) for name in names}
+    return replace(clip, **told)
+
+
+def _readable(text: str | None) -> str | None:
+    return text and os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def _base(name: str) -> str:
@@ -171,11 +174,11 @@ def _from_folder(store: Store, names: Iterable[str]) -> list[Clip]:
 
 def _from_metadata(store: Store, names: list[str], tables: list[str]) -> list[Clip]:
     clips = {clip.filename: clip for clip in _from_folder(store, names)}
-    present, absent = _by_form(names), 0
+    present, absent = _Names(names), 0
     for table in tables:
         part = posixpath.dirname(table)
         for name, entry in _metadata(store, table).items():
-            filename = present.get(_form(posixpath.join(part, _slashed(name))))
+            filename = present.find(posixpath.join(part, _slashed(name)))
             if filename is None:
                 absent += 1
                 continue
@@ -198,14 +201,22 @@ def _slashed(name: str) -> str:
     return name.replace("\\", "/")
 
 
-def _form(name: str) -> str:
-    """A path as it is compared: one spelling of each letter, for a Mac stores accents as letters of their own."""
-    return unicodedata.normalize("NFC", posixpath.normpath(name))
+def _form(path: str) -> str:
+    """A path with one spelling of each letter: a Mac stores accents as letters of their own."""
+    return unicodedata.normalize("NFC", posixpath.normpath(path))
 
 
-def _by_form(names: Iterable[str]) -> dict[str, str]:
-    """Names of files by :func:`_form`."""
-    return {_form(name): name for name in names}
+class _Names:
+    """File names that are found however their letters are spelled."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._exact = set(names)
+        self._by_form = {_form(name): name for name in sorted(self._exact)}
+
+    def find(self, path: str) -> str | None:
+        """The file that a path means; None when there is none."""
+        path = posixpath.normpath(path)
+        return path if path in self._exact else self._by_form.get(_form(path))
 
 
 def _described(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -266,14 +277,14 @@ def _from_manifest(data: str, storage_options: dict[str, Any] | None) -> list[Cl
         raise DatasetError(f"{data}: no column 'filename'; a manifest starts with filename,label,group")
     if not rows:
         raise DatasetError(f"{data}: no clip in it, the manifest ends after its header; add a line for each clip")
-    present = _by_form(store.list())
+    present = _Names(store.list())
     clips: dict[str, Clip] = {}
     for number, row in enumerate(rows, start=2):
         where = f"{data}, line {number}"
         filename = _filename(row["filename"] or "", where)
         if filename in clips:
             raise DatasetError(f"{where}: {filename} appears twice in the manifest; remove one")
-        places = (present.get(_form(posixpath.join(folder, filename))) for folder in MANIFEST_FOLDERS)
+        places = (present.find(posixpath.join(folder, filename)) for folder in MANIFEST_FOLDERS)
         place = next(filter(None, places), filename)  # a missing file gets its row, too
         about = _described(row, where)
         clips[filename] = Clip(
@@ -296,25 +307,27 @@ def _filename(cell: str, where: str) -> str:
 
 def _grouped(clips: list[Clip]) -> list[Clip]:
     """The clips with ``group`` set to the connected component of originals and given groups."""
-    names = {clip.filename for clip in clips}
+    filenames = {clip.filename for clip in clips}
+    names = _Names(filenames)
     by_base: dict[str, list[str]] = {}
-    for name in sorted(names):
-        by_base.setdefault(posixpath.basename(name), []).append(name)
-    links = DisjointSet([("clip", name) for name in sorted(names)])
+    for name in sorted(filenames):
+        by_base.setdefault(posixpath.basename(_form(name)), []).append(name)
+    links = DisjointSet([("clip", name) for name in sorted(filenames)])
     for clip in clips:
         me = ("clip", clip.filename)
         if clip.group:
             links.add(("group", clip.group))
             links.merge(me, ("group", clip.group))
         if clip.original:  # in the same part, else anywhere, else a real clip that is not at hand
-            elsewhere = by_base.get(posixpath.basename(clip.original), [])
-            target = clip.original if clip.original in names else (elsewhere[0] if len(elsewhere) == 1 else "")
-            node = ("clip", target) if target else ("original", clip.original)
+            original = _form(clip.original)
+            elsewhere = by_base.get(posixpath.basename(original), [])
+            target = names.find(clip.original) or (elsewhere[0] if len(elsewhere) == 1 else "")
+            node = ("clip", target) if target else ("original", original)
             links.add(node)
             links.merge(me, node)
     label: dict[Any, str] = {}
     for clip in clips:  # a component is called by its first given group, else by its first clip
         root = links[("clip", clip.filename)]
-        if root not in label or (clip.group and label[root] in names):
+        if root not in label or (clip.group and label[root] in filenames):
             label[root] = clip.group or clip.filename
     return [replace(clip, group=label[links[("clip", clip.filename)]]) for clip in clips]

@@ -1,12 +1,8 @@
-"""A feature table from somebody else's numbers: ``python -m extract.from_csv cues.csv --out cues.parquet``.
-
-The CSV has the columns ``filename`` and ``label``, and may have ``group``, ``source`` and ``fold``; every other
-column is a cue, empty where undefined. The table trains and is judged like one that was extracted; a ``fold``
-column becomes the fold file that ``ensemble.train --folds-file`` keeps to.
-"""
+"""A feature table of numbers that were measured elsewhere."""
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
 from pathlib import Path
@@ -15,69 +11,105 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from extract.dataset import label_of
 from features.errors import TableError
 from features.table import BASE_COLUMNS, BASE_SCHEMA, METADATA_KEY, SCHEMA_VERSION
 
 FAMILY = "foreign"
-ABOUT = ("filename", "label", "group", "source", "fold")
+TEXT = ("filename", "label", "group", "source")
+ABOUT = (*TEXT, "fold")
+ADVICE = "a table of cues has the columns filename and label, perhaps group, source and fold, and a column for each cue"
 
 
 def read_csv(file: Path) -> pa.Table:
-    """The CSV, cues as float32.
+    """The CSV: ``filename``, ``label``, perhaps ``group``, ``source`` and ``fold``, and a number for each cue.
+
+    Names of these columns may have capitals and spaces around them. Cues are float32, NaN where they are empty.
 
     Raises
     ------
     TableError
-        It is missing, lacks a column, a clip has no name or two rows, or a cue or fold is no number.
+        It is missing, a column lacks or has no name of its own, a clip has no name or two rows, a cue or fold is no
+        number, or there is no cue.
     """
-    text = dict.fromkeys(("filename", "label", "group", "source"), pa.string())
+    names = _column_names(file)
+    text = dict.fromkeys(TEXT, pa.string())
     options = pyarrow.csv.ConvertOptions(column_types=text, strings_can_be_null=True)
+    rows = pyarrow.csv.ReadOptions(column_names=names, skip_rows=1)
     try:
-        found = pyarrow.csv.read_csv(file, convert_options=options)
+        found = pyarrow.csv.read_csv(file, convert_options=options, read_options=rows)
     except (OSError, pa.ArrowInvalid) as error:
         raise TableError(f"{file}: not a CSV that can be read ({error})") from error
-    for name in ("filename", "label"):
-        if name not in found.column_names:
-            raise TableError(f"{file}: lacks the column {name!r}; cues need {name}, label and, best, group")
-    cues = [name for name in found.column_names if name not in ABOUT]
-    for name in cues:
-        if not (pa.types.is_floating(found[name].type) or pa.types.is_integer(found[name].type)):
-            raise TableError(f"{file}: column {name!r} holds something that is no number")
-    if "fold" in found.column_names and (found["fold"].null_count or not pa.types.is_integer(found["fold"].type)):
-        raise TableError(f"{file}: column 'fold' holds something that is no whole number")
-    names = Counter(found["filename"].to_pylist())
-    for name, times in names.items():
-        if not name or times > 1:
-            raise TableError(f"{file}: {'a row without a filename' if not name else f'two rows of {name}'}; mend it")
+    _check_rows(file, found)
+    for place, name in enumerate(names):
+        if name not in ABOUT:
+            found = found.set_column(place, name, _numbers(file, name, found[name]))
     return found
 
 
+def _column_names(file: Path) -> list[str]:
+    """Names of the columns, those that are no cues in lower case."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as opened:
+            header = next(csv.reader(opened), [])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TableError(f"{file}: not a CSV that can be read ({error})") from error
+    names = [cell.strip().lower() if cell.strip().lower() in ABOUT else cell for cell in header]
+    if not names:
+        raise TableError(f"{file}: not a CSV that can be read (it is empty); {ADVICE}")
+    for name in ("filename", "label"):
+        if name not in names:
+            raise TableError(f"{file}: lacks the column {name!r}; {ADVICE}")
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise TableError(f"{file}: two columns are called {name!r}; remove or rename one")
+        if not name.strip() or name.startswith("Unnamed:"):
+            raise TableError(
+                f"{file}: column {names.index(name) + 1} has no name, as the row numbers that pandas writes; remove it "
+                "(to_csv(index=False)), or a model learns from the order of the rows"
+            )
+        if name == "valid_share":
+            raise TableError(f"{file}: a cue can't be called 'valid_share', which is made from all of them; rename it")
+    if not set(names) - set(ABOUT):
+        raise TableError(f"{file}: no cue in it; {ADVICE}")
+    return names
+
+
+def _numbers(file: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A cue as float32; a column that is empty throughout is undefined throughout."""
+    kind = column.type
+    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+        raise TableError(f"{file}: column {name!r} holds something that is no number")
+    return column.cast(pa.float32(), safe=False)
+
+
+def _check_rows(file: Path, found: pa.Table) -> None:
+    """Folds are whole numbers; each clip has a name and one row."""
+    if "fold" in found.column_names and (found["fold"].null_count or not pa.types.is_integer(found["fold"].type)):
+        raise TableError(f"{file}: column 'fold' holds something that is no whole number")
+    if not found.num_rows:
+        raise TableError(f"{file}: no clip in it, the table ends after its header")
+    for name, times in Counter(found["filename"].to_pylist()).items():
+        if not name or times > 1:
+            raise TableError(f"{file}: {'a row without a filename' if not name else f'two rows of {name}'}; fix it")
+
+
 def feature_table(cues: pa.Table) -> pa.Table:
-    """A feature table of one family; a clip without a group is a group of its own.
+    """A feature table of one family, ``foreign``; a clip without a group is a group of its own.
+
+    Parameters
+    ----------
+    cues
+        What :func:`read_csv` returns.
 
     Raises
     ------
     DatasetError
         A label is neither REAL nor FAKE.
     """
-    from extract.dataset import label_of
-
-    n, names = cues.num_rows, [name for name in cues.column_names if name not in ABOUT]
-    filenames = cues["filename"].to_pylist()
-    given = cues["group"].to_pylist() if "group" in cues.column_names else [None] * n
-    base = {
-        "filename": filenames,
-        "label": [label_of(label, name) for label, name in zip(cues["label"].to_pylist(), filenames, strict=True)],
-        "group": [group or name for group, name in zip(given, filenames, strict=True)],
-        "source": cues["source"].to_pylist() if "source" in cues.column_names else [None] * n,
-        "status": ["ok"] * n,
-        "error": [""] * n,
-        "reasons": ["{}"] * n,
-        "duration_s": [0.0] * n,
-        "n_frames": [0] * n,
-        "n_faces": [0] * n,
+    columns = {
+        f"{FAMILY}.{name}": cues[name].to_numpy().astype(np.float32) for name in cues.column_names if name not in ABOUT
     }
-    columns = {f"{FAMILY}.{name}": cues[name].cast(pa.float32()).to_numpy() for name in names}
     columns[f"{FAMILY}.valid_share"] = np.mean([np.isfinite(values) for values in columns.values()], axis=0)
     description = {
         "schema": SCHEMA_VERSION,
@@ -87,6 +119,23 @@ def feature_table(cues: pa.Table) -> pa.Table:
     }
     fields = [*BASE_SCHEMA, *(pa.field(name, pa.float32()) for name in columns)]
     schema = pa.schema(fields, metadata={METADATA_KEY: json.dumps(description)})
+    base = _base_columns(cues)
     arrays = [pa.array(base[name], BASE_SCHEMA.field(name).type) for name in BASE_COLUMNS]
     arrays += [pa.array(values, pa.float32(), from_pandas=False) for values in columns.values()]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _base_columns(cues: pa.Table) -> dict[str, list[object]]:
+    """What a feature table says of every clip; nothing was measured here that could fail."""
+    n = cues.num_rows
+    given = {name: cues[name].to_pylist() if name in cues.column_names else [None] * n for name in TEXT}
+    filenames = given["filename"]
+    return {
+        **given,
+        "label": [label_of(label, name) for label, name in zip(given["label"], filenames, strict=True)],
+        "group": [group or name for group, name in zip(given["group"], filenames, strict=True)],
+        "status": ["ok"] * n,
+        "error": [""] * n,
+        "reasons": ["{}"] * n,
+        **{name: [0] * n for name in ("duration_s", "n_frames", "n_faces")},
+    }

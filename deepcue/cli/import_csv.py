@@ -1,8 +1,8 @@
-"""A feature table from somebody else's numbers: ``python -m extract.from_csv cues.csv --out cues.parquet``.
+"""A feature table of numbers that were measured elsewhere.
 
 The CSV has the columns ``filename`` and ``label``, and may have ``group``, ``source`` and ``fold``; every other
-column is a cue, empty where undefined. The table trains and is judged like one that was extracted; a ``fold``
-column becomes the fold file that ``ensemble.train --folds-file`` keeps to.
+column is a cue, empty where undefined. The result is used like an extracted table; a ``fold`` column becomes the
+fold file that ``deepcue train --folds-file`` keeps to.
 """
 
 from __future__ import annotations

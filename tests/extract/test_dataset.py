@@ -136,10 +136,13 @@ def test_a_folder_that_is_no_data_set_is_refused_in_one_sentence(tmp_path, files
     ("text", "match"),
     [
         ("name,label\na,REAL\n", "no column 'filename'"),
-        ("filename,label\na.mp4,REAL\na.mp4,FAKE\n", "line 3: a.mp4 stands in the manifest twice"),
+        ("filename,label\na.mp4,REAL\na.mp4,FAKE\n", "line 3: a.mp4 appears twice in the manifest"),
         ("filename,label\n../../etc/passwd,REAL\n", "not a path below"),
         ("filename,label\na.mp4,perhaps\n", "line 2: label 'perhaps'"),
         ("", "no column 'filename'"),
+        ("filename,label\n", "no clip in it, the manifest ends after its header"),
+        ("filename,label\na\0.mp4,REAL\n", "line 2: filename .* is not a path below"),
+        ("filename,label\na.mp4,2.0\n", "line 2: label '2.0'"),
     ],
 )
 def test_a_bad_manifest_is_refused_with_its_line(tmp_path, text, match):
@@ -151,3 +154,74 @@ def test_a_bad_manifest_is_refused_with_its_line(tmp_path, text, match):
 def test_a_missing_folder_is_named():
     with pytest.raises(DatasetError, match="/no/such/place"):
         find_clips("/no/such/place")
+
+
+@pytest.mark.parametrize(
+    ("written", "label"),
+    [("1", "FAKE"), ("1.0", "FAKE"), ("True", "FAKE"), ("0.0", "REAL"), ("false", "REAL"), ("nan", None), ("", None)],
+)
+def test_labels_are_read_as_programs_write_them(tmp_path, written, label):
+    """Non-regression test: pandas writes 1.0 and 0.0 as soon as one label is missing; they were refused."""
+    (tmp_path / "m.csv").write_text(f"filename,label\na.mp4,{written}\n")
+    assert find_clips(str(tmp_path / "m.csv"))[0].label == label
+
+
+@pytest.mark.parametrize(
+    ("value", "label"), [(1.0, "FAKE"), (0, "REAL"), (True, "FAKE"), (False, "REAL"), (None, None)]
+)
+def test_labels_of_metadata_may_be_numbers_and_truth_values(tmp_path, value, label):
+    (tmp_path / "metadata.json").write_text(json.dumps({"a.mp4": {"label": value}}))
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    assert find_clips(str(tmp_path))[0].label == label
+
+
+@pytest.mark.parametrize("shape", ["manifest", "metadata"])
+def test_what_made_a_clip_and_which_part_is_forged(tmp_path, shape):
+    rows = {
+        "a.mp4": {"label": "fake", "method": "lips_x", "fake_part": "Picture and voice"},
+        "b.mp4": {"label": "FAKE", "method": "dub", "fake_part": "sound"},
+        "c.mp4": {"label": "REAL", "method": "real_phone", "fake_part": "picture"},
+        "d.mp4": {"label": "FAKE", "method": "", "fake_part": ""},
+    }
+    for name in rows:
+        (tmp_path / name).write_bytes(b"x")
+    if shape == "manifest":
+        lines = ["filename,label,method,fake_part", *(",".join([name, *row.values()]) for name, row in rows.items())]
+        (tmp_path / "m.csv").write_text("\n".join(lines))
+        clips = find_clips(str(tmp_path / "m.csv"))
+    else:
+        (tmp_path / "metadata.json").write_text(json.dumps(rows))
+        clips = find_clips(str(tmp_path))
+    assert [clip.method for clip in clips] == ["lips_x", "dub", "real_phone", ""]
+    assert [clip.forged for clip in clips] == [{"picture", "voice"}, {"sound"}, frozenset(), frozenset()]
+
+
+def test_a_single_clip_is_a_data_set(tmp_path):
+    """Non-regression test: it was read as a manifest that is no UTF-8."""
+    (tmp_path / "a.MP4").write_bytes(b"\xff\xfe")
+    (clip,) = find_clips(str(tmp_path / "a.MP4"))
+    assert (clip.filename, clip.path, clip.group) == ("a.MP4", str(tmp_path / "a.MP4"), "a.MP4")
+
+
+def test_metadata_of_other_systems_names_the_clips(tmp_path, caplog):
+    """Backslashes of Windows, and accents as a Mac spells them."""
+    (tmp_path / "part").mkdir()
+    for name in ("a.mp4", "caf\u00e9.mp4"):
+        (tmp_path / "part" / name).write_bytes(b"x")
+    entries = {
+        "part\\a.mp4": {"label": "FAKE", "original": "part\\cafe\u0301.mp4"},
+        "part/cafe\u0301.mp4": {"label": "REAL"},
+    }
+    (tmp_path / "metadata.json").write_text(json.dumps(entries))
+    clips = find_clips(str(tmp_path))
+    assert [(clip.filename, clip.label) for clip in clips] == [("part/a.mp4", "FAKE"), ("part/caf\u00e9.mp4", "REAL")]
+    assert len({clip.group for clip in clips}) == 1
+    assert "not there" not in caplog.text
+
+
+def test_two_spellings_of_a_name_are_two_clips(tmp_path):
+    names = ["caf\u00e9.mp4", "cafe\u0301.mp4"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "metadata.json").write_text(json.dumps({names[0]: {"label": "REAL"}, names[1]: {"label": "FAKE"}}))
+    assert {clip.filename: clip.label for clip in find_clips(str(tmp_path))} == {names[0]: "REAL", names[1]: "FAKE"}

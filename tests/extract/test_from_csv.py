@@ -1,4 +1,4 @@
-"""Tables of somebody else's numbers."""
+"""Tables of numbers that were measured elsewhere."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -43,6 +43,13 @@ def test_cues_groups_and_folds_arrive(csv, tmp_path):
         ("filename,label,x\na,genuine,1\n", "label 'genuine' is not REAL or FAKE"),
         ("filename,label,fold,x\na,REAL,0,1\nb,FAKE,,1\n", "'fold' holds something that is no whole number"),
         ("filename,label,fold,x\na,REAL,0.5,1\n", "'fold' holds something that is no whole number"),
+        ("filename,label,x,x\na,REAL,1,2\n", "two columns are called 'x'"),
+        ("filename,Label,x,label\na,REAL,1,2\n", "two columns are called 'label'"),
+        (",filename,label,x\n0,a,REAL,1\n", "column 1 has no name"),
+        ("filename,Unnamed: 0,label,x\na,0,REAL,1\n", "column 2 has no name"),
+        ("filename,label,valid_share\na,REAL,1\n", "can't be called 'valid_share'"),
+        ("filename,label,group\na,REAL,g\n", "no cue in it"),
+        ("filename,label,x\n", "no clip in it"),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path, capsys, text, said):
@@ -54,9 +61,19 @@ def test_what_is_no_table_is_refused(tmp_path, capsys, text, said):
 
 def test_labels_are_read_as_in_a_data_set(tmp_path):
     file, out = tmp_path / "cues.csv", tmp_path / "cues.parquet"
-    file.write_text("filename,label,x\na,fake,1\nb,Real,2\nc,1,3\nd,0,4\ne,,5\n")
+    file.write_text("filename,label,x\na,fake,1\nb,Real,2\nc,1.0,3\nd,0.0,4\ne,,5\nf,True,6\n")
     assert deepcue(["import-csv", str(file), "--out", str(out)]) == 0
-    assert table.read_table(out)["label"].to_pylist() == ["FAKE", "REAL", "FAKE", "REAL", None]
+    assert table.read_table(out)["label"].to_pylist() == ["FAKE", "REAL", "FAKE", "REAL", None, "FAKE"]
+
+
+def test_headers_may_have_capitals_and_a_cue_that_is_empty_throughout_is_undefined(tmp_path):
+    file, out = tmp_path / "cues.csv", tmp_path / "cues.parquet"
+    file.write_text("\ufeffFilename, LABEL ,x,Empty\na,fake,1,\nb,real,2,\n", encoding="utf-8")
+    assert deepcue(["import-csv", str(file), "--out", str(out)]) == 0
+    found = table.read_table(out)
+    assert table.feature_columns(found) == ["foreign.x", "foreign.Empty", "foreign.valid_share"]
+    assert np.isnan(found["foreign.Empty"].to_numpy()).all()
+    np.testing.assert_array_equal(found["foreign.valid_share"].to_numpy(), np.float32([0.5, 0.5]))
 
 
 def test_folds_are_of_the_labelled_clips(tmp_path):

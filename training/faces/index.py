@@ -259,8 +259,8 @@ def cut_face(image: Image, box: NDArray[np.float32], points: NDArray[np.float32]
 
     square = SquareCrop.around(box, CROP_SCALE)
     size = min(square.side, CROP_PX)
-    box = square.to_square(box.reshape(2, 2), size).reshape(4)
-    return square.cut(image, size), box, None if points is None else square.to_square(points, size)
+    box = square.to_crop(box.reshape(2, 2), size).reshape(4)
+    return square.cut(image, size), box, None if points is None else square.to_crop(points, size)
 
 
 def face_row(key: str, frame: int, fake: bool, group: str, source: str, original: str, *rest: Any) -> dict[str, Any]:

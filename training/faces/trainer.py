@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from training.faces.data import FaceTraining
 from training.faces.optimisation import learning_rates, moving_average, optimiser
 from training.faces.weight_space import imagenet_weights, interpolate
 from training.interrupts import ignore_interrupts, interrupt_flag
+
+if TYPE_CHECKING:  # torch is imported where it is used
+    from features.networks.efficientnet_lite import LiteNet
 
 LABEL_SMOOTHING = 0.05  # keeps logits within about +-3.7
 RANK_WEIGHT = 0.5  # of the order within pairs: what both share (source, light, codec) cancels there
@@ -62,7 +65,10 @@ class TrainingData(Protocol):
 
     stills: pools.Pool
     fold_of: dict[str, int]
-    identity: str
+
+    @property
+    def identity(self) -> str:
+        """Digest of what a trained network depends on."""
 
     @property
     def clips(self) -> pools.Pool:
@@ -113,6 +119,11 @@ class Trainer:
         """File of the state of an unfinished phase."""
         return checkpoint_file(self.settings, self.phase)
 
+    @property
+    def averaged_net(self) -> LiteNet:
+        """The network of the averaged weights."""
+        return cast("LiteNet", self.average.module)
+
     def _start(self) -> None:
         start = self.phase.start
         weights = self.settings.out / f"{start}.safetensors" if start else self.settings.start
@@ -153,8 +164,8 @@ class Trainer:
 
         if self.phase.mix.clips:
             start = self.settings.out / f"{self.phase.start}.safetensors"
-            interpolate(self.average.module, start, ALPHA)
-        save_weights(self.average.module, self.settings.out / f"{self.phase.name}.safetensors", self.metadata)
+            interpolate(self.averaged_net, start, ALPHA)
+        save_weights(self.averaged_net, self.settings.out / f"{self.phase.name}.safetensors", self.metadata)
         self.checkpoint.unlink(missing_ok=True)
 
     def _bar(self) -> Any:
