@@ -1,6 +1,6 @@
-"""In how many of a clip's frames a face was followed, and pictures of the clips with the fewest.
+"""In how many of a clip's frames a face was followed, and images of the clips with the fewest.
 
-For each clip with a kept observation, the share of its frames in which the main person has landmarks. The sheet
+For each clip with a kept observation, the fraction of its frames in which any face has landmarks. The sheet
 shows frames of the clips with the least, with what was found drawn in, so that a person can judge whether a face was
 missed or none was there.
 """
@@ -26,15 +26,15 @@ GREEN, TEXT = (80, 220, 80), (235, 235, 235)
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of one clip was followed; ``share`` is 0 without a person."""
+    """How much of one clip was followed; ``fraction`` of its frames is 0 without a face track."""
 
     clip: Clip
     observed: Observation
-    share: float
+    fraction: float
 
 
-def share_followed(observed: Observation) -> float:
-    """Share of the frames in which any person has landmarks."""
+def fraction_followed(observed: Observation) -> float:
+    """Fraction of the frames in which any face has landmarks."""
     followed = np.zeros(len(observed.times_s), bool)
     for track in observed.tracks:
         followed[track.frame_index[np.isfinite(track.landmarks[:, 0, 0])]] = True
@@ -54,14 +54,14 @@ def coverage(data: str, folder: Path) -> list[Coverage]:
         file = folder / f"{clip.filename}.npz"
         if file.is_file():
             observed = observation.load_kept(file)
-            found.append(Coverage(clip, observed, share_followed(observed)))
+            found.append(Coverage(clip, observed, fraction_followed(observed)))
     if not found:
         raise DatasetError(f"{folder}: no observation of these clips; make them with extract_all.py --observations")
-    return sorted(found, key=lambda one: (one.share, one.clip.filename))
+    return sorted(found, key=lambda one: (one.fraction, one.clip.filename))
 
 
 def sheet(rows: Sequence[Coverage]) -> NDArray[np.uint8]:
-    """Picture with a row a clip: evenly spread frames, faces boxed where they were followed."""
+    """Image with a row a clip: evenly spread frames, faces boxed where they were followed."""
     return np.vstack([_row(one) for one in rows])
 
 
@@ -78,7 +78,7 @@ def _row(one: Coverage) -> NDArray[np.uint8]:
         cells.append(_cell(frame))
     cells += [np.zeros((CELL_PX, CELL_PX, 3), np.uint8)] * (FRAMES - len(cells))
     strip = np.hstack(cells[:FRAMES])
-    caption = f"{one.share:.0%}  {one.clip.filename}".encode("ascii", "replace").decode()
+    caption = f"{one.fraction:.0%}  {one.clip.filename}".encode("ascii", "replace").decode()
     cv2.putText(strip, caption, (6, CELL_PX - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, TEXT, 1, cv2.LINE_AA)
     return strip
 

@@ -1,9 +1,9 @@
 """A table of single-frame cues from labelled stills.
 
 Stills come as a Parquet file, or a folder of them, with the columns ``video, label, group, jpeg`` (the bytes of a
-JPEG), as face crops of the challenge are published. A still counts as a clip that stands still: what is said of
+JPEG), as face crops of the challenge are published. A still counts as a clip that stands still: what is measured on
 one frame becomes a column's median, and columns of change say nothing. So a new single-frame cue can be judged
-on thousands of people in minutes.
+on thousands of identities in minutes.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class Still:
         except FFmpegError as error:
             raise UnreadableError(f"not a JPEG: {error.strerror}") from error
         if not self._frames:
-            raise UnreadableError("not a JPEG: no picture in it")
+            raise UnreadableError("not a JPEG: no image in it")
 
     def frames(self) -> Iterator[Frame]:
-        """The picture, luma as it was coded."""
+        """The image, luma as it was coded."""
         yield Frame(self._frames[0], index=0, time_s=0.0)
 
     def audio(self) -> tuple[NDArray[np.float32] | None, float]:
@@ -125,7 +125,7 @@ def read_stills(place: Path) -> pa.Table:
 
 
 def measure(rows: list[dict[str, Any]], families: tuple[str, ...]) -> list[tuple[str, str, int, NDArray[np.float32]]]:
-    """Status, remark, number of faces and values of each still, in the order of the table's columns."""
+    """Status, message, number of faces and values of each still, in the order of the table's columns."""
     with opencv_on_one_thread():
         return _measured(rows, families)
 
@@ -142,8 +142,8 @@ def _measured(rows: list[dict[str, Any]], families: tuple[str, ...]) -> list[tup
             continue
         values, failures = spec.measure_clip(observed, known)
         status = "partial" if failures else ("ok" if observed.tracks else "no_face")
-        said = "; ".join(f"{name} failed: {text}" for name, text in failures.items())
-        results.append((status, said, observed.n_faces, np.array([values[name] for name in names], np.float32)))
+        message = "; ".join(f"{name} failed: {text}" for name, text in failures.items())
+        results.append((status, message, observed.n_faces, np.array([values[name] for name in names], np.float32)))
     return results
 
 

@@ -34,7 +34,7 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """One person's face through the clip.
+    """One face through the clip.
 
     ``m`` is the number of frames from the track's first to its last, ``k`` the number of crops.
     Pixels are those of the upright full frame; x right, y down.
@@ -57,9 +57,9 @@ class Track:
     crop_index: NDArray[np.int32]
     """[k] Position in this track (0..m-1) of each crop, increasing."""
     crop_box: Float
-    """[k, 3] left, top and side in px of the square that each crop shows; it may reach over the frame's edge."""
+    """[k, 3] left, top and side in px of the window that each crop shows; it may reach over the frame's edge."""
     crops: tuple[Bytes, ...]
-    """k arrays [s, s, 3], RGB; ``s`` is the square's side in whole px, at most ``CROP_MAX_PX``."""
+    """k arrays [s, s, 3], RGB; ``s`` is the window's side in whole px, at most ``CROP_MAX_PX``."""
     embedding: Float
     """[k, 128] dlib's identity embedding of each crop; NaN for crops that were not chosen for it. Biometric, like the
     crops themselves: it stays in kept observations and never reaches a table."""
@@ -74,7 +74,7 @@ class Track:
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What one pass over a clip leaves behind; ``tracks`` has the main person first."""
+    """What one pass over a clip leaves behind; ``tracks`` has the main face first."""
 
     times_s: NDArray[np.float64]
     """[n] Presentation times of the decoded frames, increasing, as in the file."""

@@ -59,7 +59,7 @@ Measure = Callable[["Observation", Any], Mapping[str, float]]
 
 
 EVERY_CHANGE = frozenset({"mirror", "brightness", "translation", "scale", "gain", "clock"})
-"""What a test may do to a clip: the picture mirrored, lit, moved, scaled; the sound amplified; both begun later."""
+"""What a test may do to a clip: the image mirrored, lit, moved, scaled; the sound amplified; both begun later."""
 
 
 @dataclass(frozen=True)
@@ -281,7 +281,7 @@ def describe(name: str) -> str:
 
 
 def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[dict[str, float], dict[str, str]]:
-    """Measure families on a clip, on one thread: the main person's columns, and the worst over all where asked.
+    """Measure families on a clip, on one thread: the main face's columns, and the worst over all faces where asked.
 
     Returns
     -------

@@ -24,12 +24,12 @@ WORST = 10
 
 def lines(found: Sequence[Coverage], worst: int) -> list[str]:
     """The printed summary."""
-    shares: Any = np.array([one.share for one in found])
-    told = [
-        f"{len(found)} clips: a face in {shares.mean():.1%} of the frames on average, "
-        f"in every frame of {np.mean(shares == 1):.1%} of the clips, in none of {np.mean(shares == 0):.1%}"
+    fractions: Any = np.array([one.fraction for one in found])
+    summary = [
+        f"{len(found)} clips: a face in {fractions.mean():.1%} of the frames on average, "
+        f"in every frame of {np.mean(fractions == 1):.1%} of the clips, in none of {np.mean(fractions == 0):.1%}"
     ]
-    return told + [f"  {one.share:6.1%}  {one.clip.filename}" for one in found[:worst]]
+    return summary + [f"  {one.fraction:6.1%}  {one.clip.filename}" for one in found[:worst]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Which faces of a track are kept as pictures: a reservoir spread evenly over a stream of unknown length."""
+"""Which faces of a track are kept as images: a reservoir spread evenly over a stream of unknown length."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CropRecord:
     """One kept face: the square crop, and native patches of face and background."""
 
     sample: int
-    square: SquareCrop
+    window: SquareCrop
     crop: NDArray[np.uint8]
     patch_face: NDArray[np.uint8]
     patch_background: NDArray[np.uint8]
@@ -47,17 +47,17 @@ class CropReservoir:
         self, sample: int, frame: Frame, box: NDArray[np.float32], centre: NDArray[np.float32], faces: list[SquareCrop]
     ) -> None:
         """Keep the face in ``box`` [4]; ``centre`` [2] is its landmarks' centroid, ``faces`` all dilated faces."""
-        square = SquareCrop.around(box, CROP_SCALE)
+        window = SquareCrop.around(box, CROP_SCALE)
         side = float(max(box[2] - box[0], box[3] - box[1]))
         patch = next((size for size in PATCH_SIDES_PX if side >= size), 0)
         face, background = EMPTY, EMPTY
         if patch:
             corner = [GRID_PX * round((float(middle) - patch / 2) / GRID_PX) for middle in centre]
             face = SquareCrop(corner[0], corner[1], patch).cut(frame.luma)
-            self.background = background_square(frame.luma, patch, like=face, avoid=faces)
+            self.background = background_window(frame.luma, patch, like=face, avoid=faces)
             background = self.background.cut(frame.luma) if self.background else EMPTY
-        crop = square.cut(frame.rgb(), min(square.side, CROP_MAX_PX))
-        self._records.append(CropRecord(sample, square, crop, face, background))
+        crop = window.cut(frame.rgb(), min(window.side, CROP_MAX_PX))
+        self._records.append(CropRecord(sample, window, crop, face, background))
         if len(self._records) > 2 * CROPS_PER_TRACK:
             self._records, self._stride = self._records[::2], 2 * self._stride
 
@@ -70,26 +70,26 @@ class CropReservoir:
         return [good[int(position)] for position in positions]
 
 
-def background_square(
+def background_window(
     luma: NDArray[np.uint8], side: int, *, like: NDArray[np.uint8], avoid: list[SquareCrop]
 ) -> SquareCrop | None:
-    """The square of ``side`` px off every face whose gradient energy is nearest the face's; None without room."""
+    """The crop window of ``side`` px off every face whose gradient energy is nearest the face's; None without room."""
     height, width = luma.shape
     wanted = _energy(like)
     best: tuple[float, SquareCrop] | None = None
     for top in _places(height - side):
         for left in _places(width - side):
-            square = SquareCrop(left, top, side)
-            if any(_meet(square, face) for face in avoid):
+            window = SquareCrop(left, top, side)
+            if any(_meet(window, face) for face in avoid):
                 continue
-            gap = abs(_energy(square.cut(luma)) - wanted)
+            gap = abs(_energy(window.cut(luma)) - wanted)
             if best is None or gap < best[0]:
-                best = (gap, square)
+                best = (gap, window)
     return best[1] if best else None
 
 
 def _places(last: int) -> list[int]:
-    """Some places from 0 to ``last``, on the block grid; none where the square does not fit."""
+    """Some places from 0 to ``last``, on the block grid; none where the window does not fit."""
     if last < 0:
         return []
     return sorted({GRID_PX * int(place // GRID_PX) for place in np.linspace(0, last, GRID_STEPS)})

@@ -26,7 +26,7 @@ RECHECK_FRAMES = 3  # a doubtful track is looked for again no sooner than this
 THUMB_STEP = 16  # every 16th pixel of every 16th row tells duplicates and cuts
 CUT_LEVELS = 20.0  # a cut changes the thumbnail by more grey levels than this on average ...
 CUT_CORRELATION = 0.6  # ... and leaves less of its pattern than this
-MIN_TRACK_S = 1.0  # a person counts when seen for this long, or for half of a shorter clip
+MIN_TRACK_S = 1.0  # a face track counts when it is this long, or half as long as a shorter clip
 MIN_FACE_PX = 24.0
 MAX_TRACKS = 3
 
@@ -179,7 +179,7 @@ def _is_cut(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
 def _tracks(
     builders: list[TrackBuilder], times: NDArray[np.float64], cuts: list[int], *, identities: bool
 ) -> tuple[tuple[Track, ...], int]:
-    """The people that count, main person first (longest times largest), and how many there are."""
+    """The face tracks that count, the main one first (longest times largest), and how many there are."""
     length = float(times[-1] - times[0])
     least = min(MIN_TRACK_S, length / 2)
     kept: list[tuple[float, Track]] = []
@@ -216,7 +216,7 @@ def _track(builder: TrackBuilder) -> Track:
         detector_score=np.array(samples.detector_score, np.float32),
         sharpness=np.stack(samples.sharpness),
         crop_index=np.array([record.sample for record in crops], np.int32),
-        crop_box=np.array([record.square for record in crops], np.float32).reshape(-1, 3),
+        crop_box=np.array([record.window for record in crops], np.float32).reshape(-1, 3),
         crops=tuple(record.crop for record in crops),
         embedding=np.full((len(crops), DIMENSIONS), np.nan, np.float32),
         patch_face=tuple(record.patch_face for record in crops),

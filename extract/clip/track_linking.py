@@ -24,7 +24,7 @@ def linked(pieces: list[Track], times: NDArray[np.float64], cuts: list[int]) -> 
     with no cut between, or dlib's embeddings of their middle crops are nearer than 0.5.
     """
     tracks: list[Track] = []
-    faces: dict[int, tuple[Track, NDArray[np.float64] | None]] = {}  # with the track: a freed one's id is given anew
+    faces: dict[int, tuple[Track, NDArray[np.float64] | None]] = {}  # with the track: a freed one's id is given again
 
     def face(track: Track) -> NDArray[np.float64] | None:
         if id(track) not in faces:

@@ -1,4 +1,4 @@
-"""From detections to people: one :class:`TrackBuilder` follows one face, :class:`Tracker` all of a clip.
+"""From detections to face tracks: one :class:`TrackBuilder` follows one face, :class:`Tracker` all of a clip.
 
 A face is detected rarely and followed in between: optical flow carries the landmarks' box on, the landmark
 predictor looks inside it, and the next detection confirms or ends the track. A cut ends every track.
@@ -19,14 +19,14 @@ from extract.clip.frame import Frame
 from extract.clip.square_crop import SquareCrop
 
 MIN_IOU = 0.3  # a detection belongs to the track whose box it meets by at least this (RECIPES, tracks)
-MAX_FACES = 3  # people followed at the same time
-DETECTION_PULL = 0.5  # share of the way from the carried box to a confirming detection
-SQUARE_SLACK = 0.05  # the square is held while the box stays within this share of its side
+MAX_FACES = 3  # followed at the same time
+DETECTION_PULL = 0.5  # fraction of the way from the carried box to a confirming detection
+WINDOW_SLACK = 0.05  # the crop window is held while the box stays within this fraction of its side
 FLOW_WINDOW: dict[str, Any] = {"winSize": (15, 15), "maxLevel": 2, "criteria": (3, 10, 0.03)}  # Sun et al. 2021
 FLOW_MARGIN_PX = 24  # around the landmarks: motion from frame to frame, and the window
 MAX_FLOW_GAP_PX = 2.0 * LANDMARK_SIDE_PX / 400  # forward-backward gap of a trusted point, Sun et al. 2021
 MAX_MISSES = 2  # detections in a row without the face that end its track
-MIN_FLOW_SHARE = 0.3  # share of trusted points below which the face must be looked for anew
+MIN_FLOW_SHARE = 0.3  # fraction of trusted points below which the face must be looked for again
 
 Points = NDArray[np.float32]
 
@@ -54,7 +54,7 @@ class TrackBuilder:
         self.misses = 0
         self.confirmed = 0  # samples up to the last detection that met the face
         self.doubtful = False
-        self._square = SquareCrop.around(self.box, LANDMARK_SCALE)
+        self._window = SquareCrop.around(self.box, LANDMARK_SCALE)
         self._patch: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
@@ -75,20 +75,20 @@ class TrackBuilder:
             self.doubtful = bool(trusted.mean() < MIN_FLOW_SHARE)
             if not self.doubtful:
                 self.box = self.box + np.tile(np.median(moved[trusted], axis=0), 2).astype(np.float32)
-        if not self._square.fits(self.box, LANDMARK_SCALE, slack=SQUARE_SLACK) or self._patch is None:
-            self._square = SquareCrop.around(self.box, LANDMARK_SCALE)
-            self._patch = self._square.cut(frame.luma, LANDMARK_SIDE_PX)
-        corners = self._square.to_square(self.box.reshape(2, 2), LANDMARK_SIDE_PX).ravel()
-        points = self._square.to_frame(landmarks(self._patch, corners), LANDMARK_SIDE_PX)
+        if not self._window.fits(self.box, LANDMARK_SCALE, slack=WINDOW_SLACK) or self._patch is None:
+            self._window = SquareCrop.around(self.box, LANDMARK_SCALE)
+            self._patch = self._window.cut(frame.luma, LANDMARK_SIDE_PX)
+        corners = self._window.to_crop(self.box.reshape(2, 2), LANDMARK_SIDE_PX).ravel()
+        points = self._window.to_frame(landmarks(self._patch, corners), LANDMARK_SIDE_PX)
         self._add(frame, points, flow, corners)
 
     def _flow(self, luma: NDArray[np.uint8], previous: NDArray[np.uint8]) -> Points:
         """Where the last landmarks went; NaN where forward and backward flow disagree. Renews the patch."""
-        if not self._square.fits(self.box, LANDMARK_SCALE, slack=SQUARE_SLACK) or self._patch is None:
-            self._square = SquareCrop.around(self.box, LANDMARK_SCALE)
-            self._patch = self._square.cut(previous, LANDMARK_SIDE_PX)
-        old, new = self._patch, self._square.cut(luma, LANDMARK_SIDE_PX)
-        start = self._square.to_square(self.last_landmarks, LANDMARK_SIDE_PX)
+        if not self._window.fits(self.box, LANDMARK_SCALE, slack=WINDOW_SLACK) or self._patch is None:
+            self._window = SquareCrop.around(self.box, LANDMARK_SCALE)
+            self._patch = self._window.cut(previous, LANDMARK_SIDE_PX)
+        old, new = self._patch, self._window.cut(luma, LANDMARK_SIDE_PX)
+        start = self._window.to_crop(self.last_landmarks, LANDMARK_SIDE_PX)
         corner, region = _around(start)
         start, before, after = start - corner, old[region], new[region]
         ahead, found, _ = cv2.calcOpticalFlowPyrLK(before, after, start, None, **FLOW_WINDOW)
@@ -96,7 +96,7 @@ class TrackBuilder:
         trusted = (found.ravel() == 1) & (found_back.ravel() == 1)
         trusted &= np.linalg.norm(back - start, axis=1) <= MAX_FLOW_GAP_PX
         self._patch = new
-        arrived = self._square.to_frame(ahead + corner, LANDMARK_SIDE_PX)
+        arrived = self._window.to_frame(ahead + corner, LANDMARK_SIDE_PX)
         return np.where(trusted[:, None], arrived, np.nan).astype(np.float32)
 
     def _add(self, frame: Frame, points: Points, flow: Points, corners: Points) -> None:
@@ -132,7 +132,7 @@ class TrackBuilder:
 
 
 def _around(points: Points) -> tuple[Points, tuple[slice, slice]]:
-    """Left and top of the part of the landmark square that optical flow has to see, and the part itself."""
+    """Left and top of the part of the landmark crop that optical flow has to see, and the part itself."""
     low = np.clip(np.floor(points.min(axis=0)) - FLOW_MARGIN_PX, 0, LANDMARK_SIDE_PX - 2 * FLOW_MARGIN_PX)
     high = np.clip(np.ceil(points.max(axis=0)) + FLOW_MARGIN_PX, low + 2 * FLOW_MARGIN_PX, LANDMARK_SIDE_PX)
     (left, top), (right, bottom) = low.astype(int), high.astype(int)
@@ -157,7 +157,7 @@ class Tracker:
         return any(builder.doubtful for builder in self.open)
 
     def cut(self) -> None:
-        """The scene changed: nobody is where he was. Faces not missed since were there to the end of the scene."""
+        """The scene changed: no face is where it was. Faces not missed since were there to the end of the scene."""
         for builder in self.open:
             builder.confirmed = max(builder.confirmed, len(builder) if builder.misses == 0 else 0)
         self.closed += self.open

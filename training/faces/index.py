@@ -78,17 +78,20 @@ def cached(file: Path, rows: Iterator[dict[str, Any]], identity: str) -> pa.Tabl
 
 
 def _read_cache(file: Path, identity: str) -> pa.Table | None:
-    if not file.exists():
-        return None
-    try:
-        table = pq.read_table(file)
-    except (OSError, pa.ArrowException) as error:
-        logger.warning("%s can't be read (%s); it is made again", file, error)
-        return None
-    if (table.schema.metadata or {}).get(IDENTITY_KEY, b"").decode() == identity:
-        return table
-    logger.warning("%s was made from other data or settings; it is made again", file)
+    if is_cached(file, identity):
+        return pq.read_table(file)
+    if file.exists():
+        logger.warning("%s is damaged, or was made from other data or settings; it is made again", file)
     return None
+
+
+def is_cached(file: Path, identity: str) -> bool:
+    """True when ``file`` is a table that was made under this identity."""
+    try:
+        metadata = pq.read_schema(file).metadata or {}
+    except (OSError, pa.ArrowException):
+        return False
+    return bool(metadata.get(IDENTITY_KEY, b"").decode() == identity)
 
 
 def faces_identity(file: Path) -> str:
