@@ -1,4 +1,4 @@
-"""A synthesised voice: glottal pulses through formants, in syllables, with the mouth that would say it.
+"""Synthetic speech: glottal pulses through formants, in syllables, with the mouth that would say it.
 
 Source-filter synthesis (Fant 1960; Klatt 1980, "Software for a cascade/parallel formant synthesizer"): a pulse
 train with a spectral slope of -12 dB an octave, aspiration noise, and formant resonances that glide from
@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-RATE_HZ = 16_000
+from features.observation import AUDIO_RATE_HZ
+
+RATE_HZ = AUDIO_RATE_HZ
 MOUTH_HZ = 100  # rate of the mouth tracks
 LEVEL_RMS = 0.08  # of the speech, full scale 1
 # Vowels: F1, F2, F3 in Hz (Peterson & Barney 1952, women), how open and how wide the mouth is.
@@ -38,7 +40,7 @@ class Speaker:
     syllables_hz: float
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> Speaker:
+    def sample(cls, rng: np.random.Generator) -> Speaker:
         """A random adult."""
         return cls(float(rng.uniform(105, 235)), float(rng.uniform(0.92, 1.15)), float(rng.uniform(3.4, 4.8)))
 

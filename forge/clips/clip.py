@@ -1,4 +1,4 @@
-"""The clip that manipulations take and give: frames that can be gone through again, faces, sound."""
+"""The clip that manipulations take and give: frames that can be iterated again, faces, sound."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
-Points = NDArray[np.float32]
+from features.observation import AUDIO_RATE_HZ
+from forge.face_ops import Image, Points
+
 Sound = NDArray[np.float32]
 
-RATE_HZ = 16_000  # of every sound here
+RATE_HZ = AUDIO_RATE_HZ  # of every sound here
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip in the making.
+    """A clip that is read, forged or written.
 
     Parameters
     ----------
@@ -46,8 +47,8 @@ class Clip:
         return float(self.times_s[-1] + (np.median(steps) if steps.size else 1 / 25))
 
     @property
-    def face_share(self) -> float:
-        """Share of the frames with a face."""
+    def face_fraction(self) -> float:
+        """Fraction of the frames with a face."""
         return float(np.isfinite(self.landmarks[:, 0, 0]).mean()) if len(self.landmarks) else 0.0
 
     def with_frames(self, change: Callable[[int, Image], Image]) -> Clip:
@@ -63,7 +64,7 @@ class Clip:
 
 
 class Frames:
-    """Frames that are made anew each time they are gone through."""
+    """Frames that are computed again each time they are iterated."""
 
     def __init__(self, start: Callable[[], Iterator[Image]]) -> None:
         self._start = start

@@ -24,7 +24,7 @@ import numpy as np
 from features.errors import ClipError, DatasetError
 from forge.clips.clip import Clip
 from forge.clips.read import read_clip, read_voice
-from forge.clips.registry import MIN_FACE_SHARE, Kind, kinds
+from forge.clips.registry import MIN_FACE_FRACTION, Kind, kinds
 from forge.clips.swap import choose_frames
 from forge.clips.write import Encoder, digest, write_clip, write_metadata
 
@@ -121,7 +121,7 @@ def _forge(source: Source, recipe: Recipe, out: Path) -> tuple[dict[str, dict[st
         clip = read_clip(source.path, max_seconds=recipe.max_seconds, max_side=recipe.max_side, faces=wants_face)
     except ClipError as error:
         return {}, [f"left out: {error}"]
-    encoder = Encoder.draw(rng)
+    encoder = Encoder.sample(rng)
     folder = out / source.part
     common = {"split": "train", "source": source.filename, "group": source.group, "encoder": encoder.as_dict()}
     real_name = f"{source.name}.mp4"
@@ -132,7 +132,7 @@ def _forge(source: Source, recipe: Recipe, out: Path) -> tuple[dict[str, dict[st
     for name in _turns(source, recipe):
         own = np.random.default_rng([recipe.seed, source.number, sorted(kinds()).index(name)])
         kind = kinds()[name]
-        parameters = kind.draw(own)
+        parameters = kind.sample(own)
         donor, lender = _donor(kind, clip, source, recipe, own)
         if lacks := kind.missing(clip, donor):
             messages.append(f"no {name}: {lacks}")
@@ -186,7 +186,7 @@ def _donor(
             donor = _lent(path, DONOR_SECONDS if face else recipe.max_seconds, recipe.max_side, face)
         except ClipError:
             continue
-        if face and donor.face_share >= MIN_FACE_SHARE:
+        if face and donor.face_fraction >= MIN_FACE_FRACTION:
             found.append((choose_frames(clip.landmarks, donor.landmarks)[1], len(found), donor, path))
         elif not face and donor.sound is not None:
             found.append((0.0, len(found), donor, path))
@@ -218,7 +218,7 @@ def _sent_on(
     entries: dict[str, dict[str, Any]], folder: Path, kind: Kind, rng: np.random.Generator
 ) -> dict[str, dict[str, Any]]:
     """A re-encoded copy of every clip written, all with the same parameters; labels stay."""
-    parameters = kind.draw(rng)
+    parameters = kind.sample(rng)
     encoder = Encoder(crf=parameters["crf"])
     copies: dict[str, dict[str, Any]] = {}
     real_name = next(iter(entries))

@@ -2,7 +2,7 @@
 
 A kind is registered with what it needs and how its parameters are drawn::
 
-    @kind("desync", part="sound", needs={"sound"}, draw=lambda rng: {"shift_s": float(rng.uniform(0.2, 0.6))})
+    @kind("desync", part="sound", needs={"sound"}, sample=lambda rng: {"shift_s": float(rng.uniform(0.2, 0.6))})
     def desync(clip, parameters, rng, donor):
         ...
 
@@ -24,7 +24,7 @@ from forge.clips.clip import Clip
 NEEDS = frozenset({"face", "sound", "donor_face", "donor_sound"})
 MODULES = ("forge.clips.picture", "forge.clips.sound")
 Parameters = Mapping[str, Any]
-Draw = Callable[[np.random.Generator], dict[str, Any]]
+Sample = Callable[[np.random.Generator], dict[str, Any]]
 
 
 class Apply(Protocol):
@@ -41,15 +41,15 @@ class Kind:
     name: str
     part: str
     needs: frozenset[str]
-    draw: Draw = field(compare=False)
+    sample: Sample = field(compare=False)
     apply: Apply = field(compare=False)
 
     def missing(self, clip: Clip, donor: Clip | None) -> str:
         """What the clips lack for this kind, in words; empty when nothing does."""
         lacks = {
-            "face": clip.face_share < MIN_FACE_SHARE,
+            "face": clip.face_fraction < MIN_FACE_FRACTION,
             "sound": clip.sound is None,
-            "donor_face": donor is None or donor.face_share < MIN_FACE_SHARE,
+            "donor_face": donor is None or donor.face_fraction < MIN_FACE_FRACTION,
             "donor_sound": donor is None or donor.sound is None,
         }
         words = {
@@ -61,19 +61,19 @@ class Kind:
         return "; ".join(words[need] for need in sorted(self.needs) if lacks[need])
 
 
-MIN_FACE_SHARE = 0.5  # below this a face manipulation would hardly show
+MIN_FACE_FRACTION = 0.5  # below this a face manipulation would hardly show
 
 _registry: dict[str, Kind] = {}
 
 
-def kind(name: str, *, part: str, needs: Iterable[str], draw: Draw) -> Callable[[Apply], Apply]:
+def kind(name: str, *, part: str, needs: Iterable[str], sample: Sample) -> Callable[[Apply], Apply]:
     """Register the decorated function as a manipulation."""
     wanted = frozenset(needs)
     if unknown := wanted - NEEDS:
         raise ValueError(f"kind {name} needs {sorted(unknown)}; known are {sorted(NEEDS)}")
 
     def register(apply: Apply) -> Apply:
-        _registry[name] = Kind(name, part, wanted, draw, apply)
+        _registry[name] = Kind(name, part, wanted, sample, apply)
         return apply
 
     return register

@@ -12,13 +12,13 @@ from forge.clips.registry import Parameters, kind
 STRETCHED_SHARE = 0.5  # of the desyncs that drift as well
 
 
-def _draw_desync(rng: np.random.Generator) -> dict[str, Any]:
+def _sample_desync(rng: np.random.Generator) -> dict[str, Any]:
     shift_s = float(rng.choice([-1, 1]) * rng.uniform(0.2, 0.6))
     rate = float(rng.choice([-1, 1]) * rng.uniform(0.04, 0.12)) + 1.0
     return {"shift_s": shift_s, "rate": rate if rng.random() < STRETCHED_SHARE else 1.0}
 
 
-@kind("desync", part="sound", needs={"sound"}, draw=_draw_desync)
+@kind("desync", part="sound", needs={"sound"}, sample=_sample_desync)
 def desync(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
     """The sound moved against the picture and played at another speed.
 
@@ -34,11 +34,11 @@ def desync(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: 
     return clip.with_sound(np.roll(sound, round(parameters["shift_s"] * RATE_HZ)))
 
 
-def _draw_dub(rng: np.random.Generator) -> dict[str, Any]:
+def _sample_dub(rng: np.random.Generator) -> dict[str, Any]:
     return {"voice": str(rng.choice(["donor", "synthetic"], p=[0.7, 0.3])), "seed": int(rng.integers(2**31))}
 
 
-@kind("dub", part="sound", needs={"sound"}, draw=_draw_dub)
+@kind("dub", part="sound", needs={"sound"}, sample=_sample_dub)
 def dub(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
     """Another voice, saying something else: the donor's, or a synthesised one (also when there is no donor)."""
     assert clip.sound is not None
@@ -47,7 +47,7 @@ def dub(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Cli
     from forge.speech_synthesis import Speaker, speak
 
     own = np.random.default_rng(parameters["seed"])
-    return clip.with_sound(matched_level(speak(clip.duration_s, Speaker.draw(own), own).sound, clip.sound))
+    return clip.with_sound(matched_level(speak(clip.duration_s, Speaker.sample(own), own).sound, clip.sound))
 
 
 def matched_level(sound: Sound, model: Sound) -> Sound:
@@ -56,14 +56,14 @@ def matched_level(sound: Sound, model: Sound) -> Sound:
     return np.clip(sound * (wanted / own if own > 0 else 0.0), -1, 1).astype(np.float32)
 
 
-def _draw_conversion(rng: np.random.Generator) -> dict[str, Any]:
+def _sample_conversion(rng: np.random.Generator) -> dict[str, Any]:
     return {
         "pitch_semitones": float(rng.choice([-1, 1]) * rng.uniform(2.0, 6.0)),
         "formant_ratio": float(np.exp(rng.choice([-1, 1]) * rng.uniform(0.06, 0.20))),
     }
 
 
-@kind("voice_conversion", part="sound", needs={"sound"}, draw=_draw_conversion)
+@kind("voice_conversion", part="sound", needs={"sound"}, sample=_sample_conversion)
 def voice_conversion(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
     """The same words in another voice: pitch and formants moved, each by itself."""
     assert clip.sound is not None

@@ -13,19 +13,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from forge.clips.clip import Image, Points
-
-F32 = NDArray[np.float32]
+from features.geometry import LEFT_EYE, RIGHT_EYE, eye_distance
+from forge.face_ops import Image, Mask, Points, iod
+from forge.images.blend import mix
 
 GRID_PX = 8  # the spline is evaluated at every eighth pixel
-STIFFNESS = 0.02  # regularisation of the spline: lips that touch must not tear it
-FOREHEAD = 0.22  # eye distances that the hull rises above the brows
-BLENDS = ("poisson", "feather")
+STIFFNESS = 0.02  # smoothing of the spline: lips that touch must not tear it
+FOREHEAD_IOD = 0.22  # that the hull rises above the brows: below the hair, which a swap must not cover
+MIN_POISSON_PX = 25  # a smaller mask is feathered
+JUMP_COST = 0.12  # expression distance that a cut between donor frames is worth
 
 
 @dataclass(frozen=True)
 class Region:
-    """A square of a frame about a face, inside the frame."""
+    """A rectangle of a frame about a face, inside the frame."""
 
     left: int
     top: int
@@ -34,8 +35,8 @@ class Region:
 
     @classmethod
     def around(cls, landmarks: Points, shape: tuple[int, ...], margin: float = 0.7) -> Region:
-        """The landmarks' box and ``margin`` eye distances about it."""
-        pad = margin * eye_distance(landmarks)
+        """The landmarks' box and ``margin`` IOD about it."""
+        pad = margin * iod(landmarks)
         low, high = landmarks.min(0) - pad, landmarks.max(0) + pad
         return cls(max(0, int(low[0])), max(0, int(low[1])), min(shape[1], int(high[0])), min(shape[0], int(high[1])))
 
@@ -49,12 +50,7 @@ class Region:
         return landmarks - np.array([self.left, self.top], np.float32)
 
 
-def eye_distance(landmarks: Points) -> float:
-    """Distance between the centres of the eyes, px."""
-    return float(np.linalg.norm(landmarks[36:42].mean(0) - landmarks[42:48].mean(0)))
-
-
-def hull_mask(landmarks: Points, shape: tuple[int, ...], *, grow: float, soft: float) -> F32:
+def hull_mask(landmarks: Points, shape: tuple[int, ...], *, grow: float, soft: float) -> Mask:
     """Mask [h, w] 0-1 of the face's hull, brows raised to the forehead.
 
     Parameters
@@ -64,95 +60,70 @@ def hull_mask(landmarks: Points, shape: tuple[int, ...], *, grow: float, soft: f
     shape
         Height and width of the mask.
     grow
-        Eye distances that the hull is dilated (negative: eroded) before it is softened.
+        IOD by which the hull is dilated (negative: eroded) before it is softened.
     soft
-        Sd of the softening in eye distances.
+        Standard deviation of the softening in IOD.
     """
-    iod = eye_distance(landmarks)
+    scale = iod(landmarks)
     up = landmarks[27] - landmarks[30]
-    up = up / (np.linalg.norm(up) + 1e-6) * FOREHEAD * iod
+    up = up / (np.linalg.norm(up) + 1e-6) * FOREHEAD_IOD * scale
     outline = cv2.convexHull(np.concatenate([landmarks[:27], landmarks[17:27] + up]).astype(np.float32))
     mask = np.zeros(shape[:2], np.uint8)
     cv2.fillConvexPoly(mask, np.round(outline).astype(np.int32), 255)
-    side = int(2 * round(abs(grow) * iod) + 1)
+    side = int(2 * round(abs(grow) * scale) + 1)
     if side > 1:
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
         mask = cv2.dilate(mask, kernel) if grow > 0 else cv2.erode(mask, kernel)
     if soft > 0:
-        mask = cv2.GaussianBlur(mask, (0, 0), max(0.3, soft * iod))
+        mask = cv2.GaussianBlur(mask, (0, 0), max(0.3, soft * scale))
     mask[[0, -1]] = mask[:, [0, -1]] = 0
     return mask.astype(np.float32) / 255.0
 
 
 def warp(image: Image, source: Points, target: Points, shape: tuple[int, ...]) -> Image:
-    """``image`` bent so that its ``source`` points [k, 2] come to lie on ``target`` points of a [h, w] frame."""
+    """``image`` bent so that its ``source`` points [k, 2] come to lie on ``target`` points of a [h, w] frame.
+
+    A thin-plate spline with :data:`STIFFNESS`, evaluated at every :data:`GRID_PX` pixels.
+    """
+    from scipy.interpolate import RBFInterpolator
+
     height, width = shape[:2]
     middle, scale = target.mean(0), float(target.std()) + 1e-6
-    nodes = ((target - middle) / scale).astype(np.float64)
-    k = len(nodes)
-    system = np.zeros((k + 3, k + 3))
-    system[:k, :k] = _spline(nodes, nodes) + STIFFNESS * np.eye(k)
-    system[:k, k:] = np.c_[np.ones(k), nodes]
-    system[k:, :k] = system[:k, k:].T
-    weights = np.linalg.solve(system, np.r_[source.astype(np.float64), np.zeros((3, 2))])
+    spline = RBFInterpolator((target - middle) / scale, source, kernel="thin_plate_spline", smoothing=STIFFNESS)
     xs = np.arange(-(-width // GRID_PX) + 1) * GRID_PX
     ys = np.arange(-(-height // GRID_PX) + 1) * GRID_PX
     grid = (np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2) - middle) / scale
-    values = _spline(grid, nodes) @ weights[:k] + np.c_[np.ones(len(grid)), grid] @ weights[k:]
-    coarse = values.reshape(len(ys), len(xs), 2).astype(np.float32)
+    coarse = spline(grid).reshape(len(ys), len(xs), 2).astype(np.float32)
     fine = np.meshgrid(np.arange(width, dtype=np.float32) / GRID_PX, np.arange(height, dtype=np.float32) / GRID_PX)
     flow = cv2.remap(coarse, *fine, cv2.INTER_LINEAR)
     return cv2.remap(image, flow[..., 0], flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
 
-def _spline(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Kernel r² log r of the thin plate."""
-    squared = ((a[:, None] - b[None]) ** 2).sum(-1)
-    return 0.5 * squared * np.log(squared + 1e-12)
-
-
-def match_colour(image: Image, target: Image, mask: F32, *, strength: float = 1.0) -> Image:
-    """``image`` with the mean and spread of ``target``'s Lab channels inside ``mask`` (Reinhard et al. 2001)."""
-    inside = (mask > 0.5).astype(np.uint8)
-    if not inside.any() or strength <= 0:
-        return image
-    a, b = (cv2.cvtColor(one, cv2.COLOR_RGB2LAB) for one in (image, target))
-    (mean_a, spread_a), (mean_b, spread_b) = (cv2.meanStdDev(one, mask=inside) for one in (a, b))
-    slope = 1 + strength * (np.clip(spread_b / (spread_a + 1e-3), 0.5, 2.0) - 1)
-    start = mean_a + strength * (mean_b - mean_a) - slope * mean_a
-    table = np.clip(np.round(np.arange(256) * slope + start), 0, 255).astype(np.uint8)  # [3, 256]
-    return cv2.cvtColor(cv2.LUT(a, table.T.reshape(1, 256, 3).copy()), cv2.COLOR_LAB2RGB)
-
-
-def blend(image: Image, target: Image, mask: F32, way: str) -> Image:
-    """``image`` over ``target`` where ``mask`` says: ``poisson`` (gradients) or ``feather`` (alpha)."""
-    if way == "poisson" and (mask > 0.5).sum() > 25:
+def blend(image: Image, target: Image, mask: Mask, way: str) -> Image:
+    """``image`` over ``target`` where ``mask`` [h, w] says: ``poisson`` (gradients) or ``feather`` (alpha)."""
+    if way == "poisson" and (mask > 0.5).sum() > MIN_POISSON_PX:
         binary = ((mask > 0.5) * 255).astype(np.uint8)
         x, y, w, h = cv2.boundingRect(binary)
         image = cv2.seamlessClone(image, target, binary, (x + w // 2, y + h // 2), cv2.NORMAL_CLONE)
-    alpha = mask[..., None]
-    return np.clip(np.round(image * alpha + target * (1 - alpha)), 0, 255).astype(np.uint8)
+    return mix(image, target, mask)
 
 
-def mouth_gap(landmarks: Points) -> NDArray[np.float32]:
-    """Inner lips' gap over the eyes' distance, per face [n]."""
-    iod = np.linalg.norm(landmarks[:, 36:42].mean(1) - landmarks[:, 42:48].mean(1), axis=-1)
-    return np.linalg.norm(landmarks[:, [61, 62, 63]] - landmarks[:, [67, 66, 65]], axis=-1).mean(-1) / iod
+def mouth_gap(landmarks: Points) -> NDArray[np.float64]:
+    """Inner lips' gap of each face [n], in IOD."""
+    gap = np.linalg.norm(landmarks[:, [61, 62, 63]] - landmarks[:, [67, 66, 65]], axis=-1).mean(-1)
+    return np.asarray(gap / eye_distance(landmarks), np.float64)
 
 
-def expression(landmarks: Points) -> NDArray[np.float32]:
-    """Mouth gap, turn and nod of the head and opening of the eyes [n, 4], in eye distances."""
-    right, left = landmarks[:, 36:42].mean(1), landmarks[:, 42:48].mean(1)
-    iod = np.linalg.norm(right - left, axis=-1)
-    across = (left - right) / iod[:, None]
-    nose = (landmarks[:, 30] - (right + left) / 2) / iod[:, None]
+def expression(landmarks: Points) -> NDArray[np.float64]:
+    """Mouth gap, turn and nod of the head and opening of the eyes [n, 4], in IOD."""
+    right, left = landmarks[:, RIGHT_EYE].mean(1), landmarks[:, LEFT_EYE].mean(1)
+    scale = eye_distance(landmarks)
+    across = (left - right) / scale[:, None]
+    nose = (landmarks[:, 30] - (right + left) / 2) / scale[:, None]
     turn = (nose * across).sum(-1)
     nod = nose[:, 1] * across[:, 0] - nose[:, 0] * across[:, 1]
-    eyes = np.linalg.norm(landmarks[:, [37, 38, 43, 44]] - landmarks[:, [41, 40, 47, 46]], axis=-1).mean(-1) / iod
+    eyes = np.linalg.norm(landmarks[:, [37, 38, 43, 44]] - landmarks[:, [41, 40, 47, 46]], axis=-1).mean(-1) / scale
     return np.stack([mouth_gap(landmarks), turn, nod, 2.0 * eyes], axis=-1)
-
-
-JUMP_COST = 0.12  # expression distance that a cut between donor frames is worth
 
 
 def choose_frames(target: Points, donor: Points) -> tuple[NDArray[np.int64], float]:
@@ -166,7 +137,7 @@ def choose_frames(target: Points, donor: Points) -> tuple[NDArray[np.int64], flo
     path : ndarray of int [n]
         Donor frames.
     unlikeness : float
-        Mean distance of the chosen expressions, eye distances.
+        Mean distance of the chosen expressions, in IOD.
     """
     unlike = np.linalg.norm(expression(target)[:, None] - expression(donor)[None], axis=-1)
     lost = ~np.isfinite(donor).all((1, 2))

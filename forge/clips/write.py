@@ -34,7 +34,7 @@ class Encoder:
     audio_bps: int = 96_000
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> Encoder:
+    def sample(cls, rng: np.random.Generator) -> Encoder:
         """Settings as phones and sites use them."""
         return cls(
             crf=int(rng.integers(18, 29)),

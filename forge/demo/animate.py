@@ -52,7 +52,7 @@ class Motion:
     light: F64
 
 
-def draw_motion(speech: Speech, *, fps: float, rng: np.random.Generator) -> Motion:
+def sample_motion(speech: Speech, *, fps: float, rng: np.random.Generator) -> Motion:
     """Motion for a speech: mouth from the voice, the rest drawn at random."""
     n = round(speech.opening.size / MOUTH_HZ * fps)
     times = np.arange(n) / fps
@@ -339,7 +339,7 @@ class Scene:
     noise: float
 
     @classmethod
-    def draw(cls, size: tuple[int, int], rng: np.random.Generator) -> Scene:
+    def sample(cls, size: tuple[int, int], rng: np.random.Generator) -> Scene:
         """A random room."""
         return cls(_room(size, rng), rng.uniform(0.93, 1.07, 3) * rng.uniform(0.75, 1.05), float(rng.uniform(0.8, 3.5)))
 

@@ -17,7 +17,7 @@ from forge.clips.clip import Clip
 from forge.clips.registry import kinds
 from forge.clips.write import Encoder, digest, random_name, write_clip, write_labels, write_metadata
 from forge.demo import portrait
-from forge.demo.animate import Puppet, Scene, draw_motion, render
+from forge.demo.animate import Puppet, Scene, render, sample_motion
 from forge.speech_synthesis import RATE_HZ, Speaker, speak
 
 SIZES = ((320, 240), (426, 240), (480, 360), (640, 360), (360, 640))
@@ -95,7 +95,7 @@ def _make(job: Job) -> dict[str, dict[str, Any]]:
     rng = np.random.default_rng(job.seed)
     size = SIZES[int(rng.integers(len(SIZES)))]
     fps = float(rng.choice(RATES_HZ, p=RATE_WEIGHTS))
-    encoder = Encoder.draw(rng)
+    encoder = Encoder.sample(rng)
     original = record(job.person, job.name, size=size, fps=fps, duration_s=float(rng.uniform(3.3, 4.0)), rng=rng)
     write_clip(original, job.folder / job.name, encoder)
     common = {"split": "train", "encoder": encoder.as_dict()}
@@ -109,7 +109,7 @@ def _make(job: Job) -> dict[str, dict[str, Any]]:
             other = portrait.NAMES[1 - portrait.NAMES.index(job.person)]
             donor = record(other, "donor", size=size, fps=fps, duration_s=2.0 if kind_name == "face_swap" else 4.0,
                            rng=own, picture=kind_name == "face_swap")  # fmt: skip
-        parameters = {**manipulation.draw(own), **FIXED.get(kind_name, {})}
+        parameters = {**manipulation.sample(own), **FIXED.get(kind_name, {})}
         forged = replace(manipulation.apply(original, parameters, own, donor), name=name)
         write_clip(forged, job.folder / name, encoder)
         made[name] = {
@@ -135,8 +135,8 @@ def record(
     picture: bool = True,
 ) -> Clip:
     """A clip of ``person`` talking, with known landmarks; ``picture=False`` makes only the sound."""
-    speech = speak(duration_s, Speaker.draw(rng), rng)
-    motion = draw_motion(speech, fps=fps, rng=rng)
+    speech = speak(duration_s, Speaker.sample(rng), rng)
+    motion = sample_motion(speech, fps=fps, rng=rng)
     room = rng.uniform(*ROOM_NOISE) * rng.standard_normal(speech.sound.size)
     sound = (speech.sound * rng.uniform(0.5, 1.3) + room).astype(np.float32)
     times = np.arange(motion.opening.size) / fps
@@ -149,5 +149,5 @@ def record(
     eye_distance = rng.uniform(0.135, 0.175) * min(width * 1.1, height)
     eyes = (width * rng.uniform(0.42, 0.58), height * rng.uniform(0.36, 0.42))
     puppet = Puppet(who, size=size, eye_distance=float(eye_distance), eyes=eyes)
-    frames, landmarks = zip(*render(puppet, motion, Scene.draw(size, rng), rng), strict=True)
+    frames, landmarks = zip(*render(puppet, motion, Scene.sample(size, rng), rng), strict=True)
     return Clip(name, frames, times, np.stack(landmarks), sound)

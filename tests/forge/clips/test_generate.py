@@ -8,9 +8,9 @@ import pytest
 
 from deepcue.cli.main import main as deepcue
 from forge.clips.read import read_clip
-from forge.clips.swap import eye_distance
 from forge.clips.write import Encoder, write_clip
 from forge.demo.dataset import record
+from forge.face_ops import iod
 
 KINDS = "face_swap,self_blend,expression,resynthesis,desync,dub,reencode"
 
@@ -47,8 +47,8 @@ def test_reader_finds_the_face_where_it_is(real):
     rng = np.random.default_rng(0)
     known = record("astronaut", "a", size=(320, 240), fps=15.0, duration_s=1.2, rng=rng).landmarks
     clip = read_clip(real / "a.mp4")
-    assert clip.face_share > 0.9
-    apart = np.linalg.norm(clip.landmarks - known, axis=-1).mean(1) / eye_distance(known[0])
+    assert clip.face_fraction > 0.9
+    apart = np.linalg.norm(clip.landmarks - known, axis=-1).mean(1) / iod(known[0])
     assert np.nanmedian(apart) < 0.08
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from forge.clips.swap import mouth_gap
 from forge.demo import portrait
-from forge.demo.animate import Motion, Puppet, Scene, blinks, draw_motion, render
+from forge.demo.animate import Motion, Puppet, Scene, blinks, render, sample_motion
 from forge.speech_synthesis import Speaker, speak
 
 
@@ -91,8 +91,8 @@ def test_blinks_come_at_the_natural_rate():
 
 def test_mouth_follows_the_speech_by_a_few_hundredths():
     rng = np.random.default_rng(0)
-    speech = speak(4.0, Speaker.draw(rng), rng)
-    motion = draw_motion(speech, fps=25.0, rng=rng)
+    speech = speak(4.0, Speaker.sample(rng), rng)
+    motion = sample_motion(speech, fps=25.0, rng=rng)
     assert motion.opening.size == 100
     told = np.interp(np.arange(100) / 25, np.arange(speech.opening.size) / 100, speech.opening)
     assert np.corrcoef(told, motion.opening)[0, 1] > 0.6
