@@ -3,20 +3,24 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import psutil
 import pytest
+from events import wait_until
+from plug_in import write_plug_in
 
 from deepcue.cli.main import main as deepcue
 from extract.dataset import find_clips
 from extract.run.observation_store import ObservationStore
 from features import table
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
+FAULTS = str(Path(__file__).parent / "faults")
 SECRET = "not-to-be-seen-anywhere"
 
 
@@ -39,22 +43,86 @@ def free_port() -> int:
 @pytest.fixture
 def cluster(tmp_path):
     """Address of a scheduler with two single-threaded workers, and the workers' processes."""
-    pytest.importorskip("distributed")
+    distributed = pytest.importorskip("distributed")
     address = f"tcp://127.0.0.1:{free_port()}"
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__ADMIN__LOG_LEVEL": "error"}
+    path = os.pathsep.join([str(ROOT), FAULTS, str(write_plug_in(tmp_path / "site", "theirs"))])
+    environment = os.environ | {"PYTHONPATH": path, "DASK_DISTRIBUTED__ADMIN__LOG_LEVEL": "error"}
     common = {"env": environment, "cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     port = address.rsplit(":", 1)[1]
     scheduler = [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]
     worker = [sys.executable, "-m", "dask", "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
     with contextlib.ExitStack() as stack:
         processes = [stack.enter_context(subprocess.Popen(one, **common)) for one in (scheduler, worker, worker)]
+        wait_until(lambda: _n_workers(distributed, address) == 2)
         yield address, processes[1:]
         for process in processes:
             process.kill()
 
 
-def extract(data, out, *options):
-    return deepcue(["extract", str(data), "--out", str(out), "--families", "blink", "--quiet", *options])
+def _n_workers(distributed, address):
+    try:
+        with distributed.Client(address, set_as_default=False) as client:
+            return len(client.scheduler_info()["workers"])
+    except OSError:  # no scheduler yet
+        return 0
+
+
+def extract(data, out, *options, families="blink"):
+    return deepcue(["extract", str(data), "--out", str(out), "--families", families, "--quiet", *options])
+
+
+def extract_apart(data, out, address, *, families="blink", path=""):
+    """The command as a process of its own, on a cluster."""
+    arguments = [str(data), "--out", str(out), "--families", families, "--quiet", "--scheduler", address]
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "extract" / "extract_all.py"), *arguments],
+        env=os.environ | {"PYTHONPATH": path},
+        stderr=subprocess.PIPE,
+        text=True,
+        # a test run in the background ignores interrupts, and its children would inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
+    )
+
+
+def children(processes):
+    return [child for process in processes for child in psutil.Process(process.pid).children(recursive=True)]
+
+
+@pytest.mark.slow
+def test_no_measuring_process_outlives_its_run_on_a_cluster(folder, cluster, tmp_path):
+    """Two runs on the same workers, one of a package's family; then one that is interrupted."""
+    address, workers = cluster
+    for name in sorted(path.name for path in folder.iterdir())[4:]:
+        (folder / name).unlink()
+    assert extract(folder, tmp_path / "one.parquet", "--scheduler", address) == 0
+    assert children(workers) == []
+    run = extract_apart(folder, tmp_path / "two.parquet", address, families="mycue", path=str(tmp_path / "site"))
+    assert run.communicate()[1] == ""
+    assert run.returncode == 0
+    assert table.read_table(tmp_path / "two.parquet")["mycue.frames_n"].to_pylist()[1:] == [25.0] * 3
+    assert children(workers) == []
+    held = [folder / f"hold{number}.mp4" for number in range(2)]
+    for path in held:
+        shutil.copy(folder / "clip00.mp4", path)
+    run = extract_apart(folder, tmp_path / "three.parquet", address)
+    wait_until(lambda: all(Path(f"{path}.begun").exists() for path in held))
+    assert len(children(workers)) == 2
+    run.send_signal(signal.SIGINT)
+    _, error = run.communicate()
+    assert run.returncode == 130, error
+    wait_until(lambda: children(workers) == [])
+
+
+@pytest.mark.slow
+def test_a_package_that_workers_lack_is_one_sentence_and_exit_2(folder, cluster, tmp_path):
+    address, _ = cluster
+    package = str(write_plug_in(tmp_path / "other_site", "theirs_too", family="yours"))
+    run = extract_apart(folder, tmp_path / "t.parquet", address, families="yours", path=package)
+    _, error = run.communicate()
+    assert run.returncode == 2, error
+    assert "no family is called 'yours'" in error
+    assert "in a measuring process; install the family's package there" in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.slow
@@ -63,14 +131,11 @@ def test_a_cluster_that_loses_a_worker_gives_the_local_table(folder, cluster, tm
     local, far = tmp_path / "local.parquet", tmp_path / "far.parquet"
     assert extract(folder, local, "--jobs", "1") == 0
     journal = Path(f"{far}.journal")
-    options = [str(folder), "--out", str(far), "--families", "blink", "--quiet", "--scheduler", address]
-    run = subprocess.Popen([sys.executable, str(ROOT / "extract" / "extract_all.py"), *options])
-    for _ in range(1200):
-        if journal.is_file() and journal.read_bytes().count(b"\n") >= 3:
-            break
-        time.sleep(0.1)
+    run = extract_apart(folder, far, address)
+    wait_until(lambda: journal.is_file() and journal.read_bytes().count(b"\n") >= 3)
     workers[0].kill()
-    assert run.wait(timeout=300) == 0
+    _, error = run.communicate()
+    assert run.returncode == 0, error
     assert far.read_bytes() == local.read_bytes()
 
 
@@ -146,5 +211,5 @@ def test_fingerprints_come_from_the_listing_and_not_from_a_request_for_each_clip
     fs.pipe({"challenge/train/a.mp4": b"123", "challenge/train/deep/b.mp4": b"1234"})
     clips = find_clips(f"{url}/train", {"endpoint_url": endpoint})
     s3fs.S3FileSystem(endpoint_url=endpoint, skip_instance_cache=True).rm("challenge/train", recursive=True)
-    keeper = ObservationStore("", {"endpoint_url": endpoint})
-    assert [keeper.key(clip.path, 9.0).split(":")[0] for clip in clips] == ["3", "4"]  # though they are gone
+    store = ObservationStore("", {"endpoint_url": endpoint})
+    assert [store.key(clip.path, 9.0).split(":")[0] for clip in clips] == ["3", "4"]  # though they are gone
