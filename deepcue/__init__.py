@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from deepcue.api import extract, families, features, load_model, measure, observe, predict
+    from deepcue.clips import extract, families, features, measure, observe
+    from deepcue.models import load_model, predict, train
     from features.errors import ClipError, DatasetError, DeepcueError, InputError, ModelError, NotFoundError, TableError
     from features.observation import Observation
     from features.spec import Column, family
 
 _MODULES = {
-    "deepcue.api": ("extract", "families", "features", "load_model", "measure", "observe", "predict"),
+    "deepcue.clips": ("extract", "families", "features", "measure", "observe"),
+    "deepcue.models": ("load_model", "predict", "train"),
     "features.spec": ("Column", "family"),
     "features.observation": ("Observation",),
     "features.errors": (
@@ -58,6 +60,7 @@ __all__ = [
     "measure",
     "observe",
     "predict",
+    "train",
 ]
 
 

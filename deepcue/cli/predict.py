@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from deepcue import api
+from deepcue import inputs
 from deepcue.cli import common
 from ensemble.model import Model
 from ensemble.store import LOCAL_MODEL, check_families, default_model, load_model
@@ -109,13 +109,13 @@ def run(arguments: argparse.Namespace) -> None:
 
 def measured(clips: str, model: Model, where: str, *, work: Path | None, jobs: int, quiet: bool) -> pa.Table:
     """The model's cues of a clip, a data set or a table; ``where`` names the model in messages."""
-    if api.is_table(clips):
+    if inputs.is_table(clips):
         return read_table(clips)
-    one_clip = api.is_clip(clips)
+    one_clip = inputs.is_clip(clips)
     check_families(model.layout.families, where)
     with common.clip_progress(quiet=quiet) as progress:
         return extract(
-            [Clip(api.clip_name(clips), api.absolute(clips))] if one_clip else clips,
+            [Clip(inputs.clip_name(clips), inputs.absolute(clips))] if one_clip else clips,
             out=work / "features.parquet" if work else None,
             families=model.layout.families,
             jobs=jobs,

@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import functools
 import inspect
+import itertools
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,17 +31,14 @@ def command_page() -> str:
     parts = ["# Command line", MADE, _block(usage())]
     for name in COMMANDS:
         parser = command_parser(name)
-        parser.formatter_class = functools.partial(  # type: ignore[assignment]  # called like the class
-            argparse.RawDescriptionHelpFormatter, width=WIDTH
-        )
+        parser.formatter_class = functools.partial(argparse.RawDescriptionHelpFormatter, width=WIDTH)
         parts += [f"## deepcue {name}", _block(parser.format_help().rstrip())]
     return "\n\n".join(parts) + "\n"
 
 
 def api_page() -> str:
     """The public names of :mod:`deepcue` with their docstrings."""
-    parts = ["# Python", MADE, inspect.getdoc(deepcue) or ""]
-    parts[-1] = parts[-1].replace("::\n\n", "```python\n").replace("\n\nThese names", "\n```\n\nThese names")
+    parts = ["# Python", MADE, *_paragraphs(deepcue)]
     public = {name: getattr(deepcue, name) for name in deepcue.__all__ if not name.startswith("__")}
     for name, one in public.items():
         if inspect.isfunction(one):
@@ -86,6 +85,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _block(text: str) -> str:
     return f"```text\n{text}\n```"
+
+
+def _paragraphs(module: Any) -> list[str]:
+    """A module's docstring in Markdown; what follows ``::`` is code."""
+    before, _, after = (inspect.getdoc(module) or "").partition("\n\n::\n\n")
+    lines = after.splitlines()
+    code = list(itertools.takewhile(lambda line: not line or line.startswith("    "), lines))
+    block = textwrap.dedent("\n".join(code)).strip()
+    return [before, f"```python\n{block}\n```", "\n".join(lines[len(code) :])]
 
 
 def _plain_signature(function: Any) -> inspect.Signature:

@@ -5,22 +5,26 @@ import os
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_model import toy_table
 
 import deepcue
-from deepcue import api
+from deepcue import clips, inputs, models
 from features.table import write_table
 
-FUNCTIONS = [name for name in deepcue.__all__ if getattr(getattr(deepcue, name), "__module__", "") == api.__name__]
+MODULES = {clips.__name__, models.__name__}
+FUNCTIONS = [name for name in deepcue.__all__ if getattr(getattr(deepcue, name), "__module__", "") in MODULES]
 HEAVY = {"torch", "sklearn", "scipy", "cv2", "librosa", "lightgbm", "pyarrow", "numpy"}
 
 
 def test_the_examples_run(clip, folder):
-    globs = {"deepcue": deepcue, "clip": str(clip), "folder": str(folder)}
-    tests = [test for test in doctest.DocTestFinder().find(api, extraglobs=globs) if test.examples]
-    assert len(tests) >= 6
+    globs = {"deepcue": deepcue, "clip": str(clip), "folder": str(folder), "table": toy_table()}
+    found = [test for module in (clips, models) for test in doctest.DocTestFinder().find(module, extraglobs=globs)]
+    tests = [test for test in found if test.examples]
+    assert {test.name.rpartition(".")[2] for test in tests} == set(FUNCTIONS)
     for test in tests:
         runner = doctest.DocTestRunner()
         assert runner.run(test).failed == 0, test.name
@@ -50,7 +54,7 @@ def test_importing_the_package_imports_nothing_heavy():
 
 
 def test_the_package_is_typed():
-    assert (api.Path(deepcue.__file__).parent / "py.typed").is_file()
+    assert (Path(deepcue.__file__).parent / "py.typed").is_file()
 
 
 @pytest.mark.parametrize("call", [deepcue.observe, deepcue.features, deepcue.extract, deepcue.predict])
@@ -73,7 +77,7 @@ def test_a_folder_is_no_clip(folder):
 
 
 def test_an_unknown_family_is_an_error_before_the_clip_is_decoded(clip, monkeypatch):
-    monkeypatch.setattr(api, "observe", None)
+    monkeypatch.setattr(clips, "observe", None)
     with pytest.raises(deepcue.InputError, match="blnik"):
         deepcue.features(clip, families=["blnik"])
 
@@ -126,21 +130,58 @@ def test_one_clip_gets_a_verdict_and_several_get_a_list(clip, folder, tmp_path):
 def test_a_file_is_a_clip_whatever_its_name_ends_in(tmp_path):
     for name in ("noext", "a.mp4 ", "new\nline", "a.CSV.txt"):
         (tmp_path / name).write_bytes(b"x")
-        assert api.is_clip(tmp_path / name)
-    assert not api.is_clip(tmp_path)
-    assert api.is_clip("s3://bucket/a.MP4")
-    assert not api.is_clip("s3://bucket/clips")
+        assert inputs.is_clip(tmp_path / name)
+    assert not inputs.is_clip(tmp_path)
+    assert inputs.is_clip("s3://bucket/a.MP4")
+    assert not inputs.is_clip("s3://bucket/clips")
 
 
 def test_a_name_that_is_no_utf8_can_stand_in_a_table():
-    assert api.clip_name(os.fsdecode(b"/clips/caf\xe9.mp4")) == r"caf\xe9.mp4"
-    assert api.clip_name("/clips/café.mp4") == "café.mp4"
+    assert inputs.clip_name(os.fsdecode(b"/clips/caf\xe9.mp4")) == r"caf\xe9.mp4"
+    assert inputs.clip_name("/clips/café.mp4") == "café.mp4"
 
 
 def test_the_model_that_ships_is_the_default_wherever_the_notebook_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "artifacts" / "model").mkdir(parents=True)
     assert deepcue.load_model().layout.families
+
+
+def test_a_model_is_the_same_in_memory_and_in_its_folder(tmp_path):
+    table = toy_table()
+    write_table(table, tmp_path / "features.parquet")
+    counts = []
+    options = {"folds": 3, "learners": ["logistic"], "seed": 1}
+    model, evaluation = deepcue.train(table, **options, progress=lambda done, total: counts.append((done, total)))
+    saved, _ = deepcue.train(tmp_path / "features.parquet", out=tmp_path / "model", **options, synthetic=True)
+    loaded = deepcue.load_model(tmp_path / "model")
+    for other in (saved, loaded):
+        np.testing.assert_array_equal(other.predict(table), model.predict(table))
+        assert other.manifest["summary"]["synthetic"]
+    assert counts == [(done, 6) for done in range(1, 7)]
+    assert {"stack", "constant", "logistic"} == evaluation.scores.keys()
+    assert (tmp_path / "model" / "oof.parquet").is_file()
+    assert len(deepcue.predict(table, model=loaded)) == table.num_rows
+
+
+def test_folds_that_were_made_are_kept_to(tmp_path):
+    table = toy_table()
+    deepcue.train(table, out=tmp_path / "a", folds=3, learners=["logistic"], seed=1)
+    one, _ = deepcue.train(table, folds=tmp_path / "a" / "folds.parquet", learners=["logistic"], seed=2)
+    same, _ = deepcue.train(table, out=tmp_path / "a", learners=["logistic"], seed=2)
+    assert one.manifest["summary"]["n_folds"] == 3
+    np.testing.assert_array_equal(one.predict(table), same.predict(table))
+
+
+def test_a_table_that_can_not_be_trained_on_is_an_error(tmp_path):
+    with pytest.raises(deepcue.TableError, match="the table: no clip has a label"):
+        deepcue.train(toy_table(labelled=False))
+    with pytest.raises(deepcue.TableError, match=r"gone\.parquet: no such table"):
+        deepcue.train(tmp_path / "gone.parquet")
+    with pytest.raises(deepcue.InputError, match="crystal_ball"):
+        deepcue.train(toy_table(), learners=["crystal_ball"])
+    with pytest.raises(deepcue.InputError, match="at least 3"):
+        deepcue.train(toy_table(), folds=2)
 
 
 def state():
@@ -169,6 +210,7 @@ def test_a_call_changes_nothing_else_and_prints_nothing(clip, folder, capfd):
     deepcue.features(clip)
     deepcue.predict(clip, model=model)
     deepcue.predict(folder, model=model, jobs=2)
+    deepcue.train(toy_table(), folds=3, learners=["logistic"])
     assert state() == before
     assert capfd.readouterr() == ("", "")
 

@@ -43,9 +43,10 @@ def test_every_module_is_a_subcommand_and_every_subcommand_a_module():
 
 @pytest.mark.parametrize("name", main.COMMANDS)
 def test_the_example_of_a_subcommand_is_one_of_it_and_can_be_parsed(name):
-    program, subcommand, *words = shlex.split(main.command_module(name).EXAMPLE)
-    assert (program, subcommand) == ("deepcue", name)
-    main.command_parser(name).parsed(words)
+    for line in main.command_module(name).EXAMPLE.splitlines():
+        program, subcommand, *words = shlex.split(line)
+        assert (program, subcommand) == ("deepcue", name)
+        main.command_parser(name).parsed(words)
 
 
 @pytest.mark.parametrize("name", main.COMMANDS)

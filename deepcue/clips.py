@@ -1,0 +1,276 @@
+"""From clips to cues: observe, measure, features; extract for a data set.
+
+:func:`observe` and :func:`features` work in this process, one call at a time: quick for clip after clip, but a file
+that crashes a decoder takes the process with it. :func:`extract` measures in child processes with limits of time and
+memory, where a damaged clip costs one row.
+
+Nothing is printed, and threads, random states, logging and the current folder are as they were after each call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from deepcue.inputs import PathLike, chosen_families, clip_path, listed_clips, weights_files
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from extract.pipeline import Progress
+    from extract.run.sandbox import Limits
+    from features.observation import Observation
+    from features.spec import Family
+
+MAX_SECONDS = 120.0  # what is looked at of a clip, as in extraction
+
+_one_at_a_time = threading.RLock()  # detectors keep the last face in mind
+
+
+def observe(path: PathLike, *, max_seconds: float = MAX_SECONDS) -> Observation:
+    """Decode a clip once, follow its faces, and keep what cue families read.
+
+    Parameters
+    ----------
+    path
+        Video file, or a URL that fsspec opens.
+    max_seconds
+        What is looked at of the clip, from its start, in seconds.
+
+    Returns
+    -------
+    Observation
+        Frame times [n_frames] in seconds, the tracked faces (landmarks [n, 68, 2] in px, crops, embeddings), mono
+        sound at 16 kHz or None; see :class:`features.observation.Observation`. It may hold no track.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such file. It is a :exc:`FileNotFoundError`, too.
+    DatasetError
+        The path is a folder.
+    UnreadableError
+        The file is not a video, is damaged, or holds no picture stream.
+    TooShortError
+        It holds no frame.
+
+    Examples
+    --------
+    >>> observation = deepcue.observe(clip)
+    >>> len(observation.times_s), len(observation.tracks)
+    (30, 1)
+    """
+    from extract.run import worker
+
+    file = clip_path(path)
+    with one_thread():
+        return worker.observation(os.path.basename(file), file, worker.Settings((), max_seconds=max_seconds))
+
+
+def measure(
+    observation: Observation,
+    *,
+    families: Iterable[str] | None = None,
+    weights: Mapping[str, PathLike] | None = None,
+) -> dict[str, float]:
+    """Measure cue families on an observation.
+
+    Parameters
+    ----------
+    observation
+        Of :func:`observe`.
+    families
+        Names of cue families; all by default.
+    weights
+        Family to weights file (safetensors), in place of the shipped one.
+
+    Returns
+    -------
+    dict
+        Column name to value in the column's unit; NaN where undefined. A family that raises has NaN in its columns
+        and 0 in its ``valid_share``, and its traceback is logged.
+
+    Raises
+    ------
+    InputError
+        No family is called so, or there is no such weights file.
+
+    Examples
+    --------
+    >>> values = deepcue.measure(deepcue.observe(clip), families=["quality"])
+    >>> 0 <= values["quality.valid_share"] <= 1
+    True
+    """
+    from features import spec
+    from features.networks.weights import use_weights
+
+    chosen = chosen_families(families)
+    with one_thread(), use_weights(weights_files(weights)):
+        values, _ = spec.measure_clip(observation, chosen)
+    return values
+
+
+def features(
+    path: PathLike,
+    *,
+    families: Iterable[str] | None = None,
+    weights: Mapping[str, PathLike] | None = None,
+) -> dict[str, float]:
+    """Measure the cues of one clip: :func:`measure` of what :func:`observe` sees.
+
+    Parameters
+    ----------
+    path
+        Video file, or a URL that fsspec opens.
+    families, weights
+        As in :func:`measure`.
+
+    Returns
+    -------
+    dict
+        Column name to value in the column's unit; NaN where undefined. The table of :func:`extract` holds the same
+        numbers in single precision.
+
+    Raises
+    ------
+    InputError, ClipError
+        As :func:`observe` and :func:`measure` do.
+
+    Examples
+    --------
+    >>> cues = deepcue.features(clip, families=["blink", "quality"])
+    >>> sorted({name.split(".")[0] for name in cues})
+    ['blink', 'quality']
+    """
+    chosen = [one.name for one in chosen_families(families)]  # a misspelt name before the clip is decoded
+    return measure(observe(path), families=chosen, weights=weights)
+
+
+def extract(  # noqa: PLR0913 -- the options of a run, all by keyword
+    data: PathLike | Sequence[PathLike],
+    *,
+    out: PathLike | None = None,
+    families: Iterable[str] | None = None,
+    jobs: int = 1,
+    observations: PathLike = "",
+    fresh: bool = False,
+    limits: Limits | None = None,
+    max_seconds: float = MAX_SECONDS,
+    scheduler: str = "",
+    storage_options: Mapping[str, Any] | None = None,
+    weights: Mapping[str, PathLike] | None = None,
+    progress: Progress | None = None,
+) -> pa.Table:
+    """Measure a data set: one row for each clip, whatever it is.
+
+    Parameters
+    ----------
+    data
+        A folder in the challenge's layout, a plain folder of clips, a CSV manifest (filename, label, group), a URL of
+        one of these, or a list of clips.
+    out
+        Parquet file or URL to write. ``<out>.journal`` beside it notes every finished clip, so that the same call
+        goes on after an interruption. Without it nothing is written.
+    families
+        Names of cue families; all by default.
+    jobs
+        Measuring processes on this machine. Results do not depend on it.
+    observations
+        Folder or URL that keeps observations, from which later calls measure without decoding.
+    fresh
+        Measure every clip again.
+    limits
+        CPU seconds and memory that one clip may take.
+    max_seconds
+        What is looked at of each clip, from its start, in seconds.
+    scheduler
+        Address of a Dask scheduler whose workers measure.
+    storage_options
+        For URLs, as fsspec takes them.
+    weights
+        Family to weights file (safetensors), in place of the shipped one.
+    progress
+        Called with the numbers of clips done, of all clips, and of failed ones, after every clip.
+
+    Returns
+    -------
+    pyarrow.Table
+        One row for each clip, sorted by filename: ``filename, label, group, source, status, error, duration_s,
+        n_frames, n_faces``, then the cues as float32, NaN where undefined. A clip that can't be measured has its
+        reason in ``status`` and ``error``.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such folder, manifest or clip.
+    InputError
+        The data set, an option or an output can't be used.
+
+    Examples
+    --------
+    >>> table = deepcue.extract(folder, families=["quality"])
+    >>> table.select(["filename", "status"]).to_pydict()
+    {'filename': ['broken.mp4', 'talk.mp4'], 'status': ['unreadable', 'ok']}
+    """
+    from extract import pipeline
+
+    return pipeline.extract(
+        os.fspath(data) if isinstance(data, (str, os.PathLike)) else listed_clips(data),
+        out=None if out is None else os.fspath(out),
+        families=[one.name for one in chosen_families(families)],
+        jobs=jobs,
+        observations=os.fspath(observations),
+        fresh=fresh,
+        limits=limits,
+        max_seconds=max_seconds,
+        scheduler=scheduler,
+        storage_options=storage_options,
+        weights=weights_files(weights),
+        progress=progress,
+    )
+
+
+def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
+    """The cue families, sorted by name: those of the package, of other packages, and of this process.
+
+    Parameters
+    ----------
+    names
+        Those wanted; all by default.
+
+    Returns
+    -------
+    tuple of Family
+        Each with ``name``, ``version``, ``description``, and ``columns``, of which each has a ``name``, a
+        ``description``, a ``unit``, a ``range`` and the ``direction`` that is expected in fakes.
+
+    Raises
+    ------
+    InputError
+        No family is called so, or another package's can't be loaded.
+
+    Examples
+    --------
+    >>> (blink,) = deepcue.families(["blink"])
+    >>> blink.columns[0].name
+    'blink.count'
+    """
+    return chosen_families(names)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """One call at a time, in one thread of OpenCV and of linear algebra; afterwards they have as many as before."""
+    import cv2
+    from threadpoolctl import threadpool_limits
+
+    with _one_at_a_time, threadpool_limits(1):
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        try:
+            yield
+        finally:
+            cv2.setNumThreads(threads)

@@ -1,0 +1,125 @@
+"""What the user gives, checked before any work: paths of clips and tables, names of families, weights files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from features.errors import DatasetError, InputError, NotFoundError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from extract.dataset import Clip
+    from features.spec import Family
+
+TABLE_SUFFIX = ".parquet"
+PathLike = str | os.PathLike[str]
+
+
+def is_clip(data: PathLike) -> bool:
+    """Whether :func:`predict` takes a path or URL as one clip; a local one must exist.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such file or folder.
+    """
+    from extract.dataset import VIDEO_SUFFIXES
+
+    name = os.fspath(data)
+    suffix = os.path.splitext(name)[1].lower()
+    if "://" in name:
+        return suffix in VIDEO_SUFFIXES
+    if not os.path.exists(name):
+        raise NotFoundError(f"{name}: no such file or folder; give a clip or a folder of clips")
+    return not os.path.isdir(name) and suffix not in {".csv", TABLE_SUFFIX}
+
+
+def is_table(data: PathLike) -> bool:
+    """Whether a path is that of a feature table."""
+    return os.path.splitext(os.fspath(data))[1].lower() == TABLE_SUFFIX and not os.path.isdir(data)
+
+
+def read_table(file: PathLike) -> pa.Table:
+    """Read a feature table that :func:`extract` wrote.
+
+    Raises
+    ------
+    TableError
+        The file is missing, or is no feature table.
+    """
+    from features import table
+
+    return table.read_table(os.fspath(file))
+
+
+def clip_name(path: PathLike) -> str:
+    r"""The name of a clip's row: that of its file; bytes that are no UTF-8 become ``\xe9`` and the like."""
+    return os.fsencode(os.path.basename(os.fspath(path))).decode("utf-8", "backslashreplace")
+
+
+def absolute(path: PathLike) -> str:
+    """A path that holds in any folder; a URL as it is."""
+    name = os.fspath(path)
+    return name if "://" in name else os.path.abspath(name)
+
+
+def clip_path(path: PathLike) -> str:
+    """A clip's path or URL; a local one is absolute and exists.
+
+    Raises
+    ------
+    DatasetError
+        There is no such file, or it is a folder.
+    """
+    name = os.fspath(path)
+    if "://" not in name and not os.path.exists(name):
+        raise NotFoundError(f"{name}: no such file; give a clip")
+    if os.path.isdir(name):
+        raise DatasetError(f"{name}: is a folder; `deepcue.extract` measures the clips of a folder")
+    return absolute(name)
+
+
+def listed_clips(paths: Sequence[PathLike]) -> list[Clip]:
+    """Clips of a list, called by their file names, or by their paths where two files have one name."""
+    from extract.dataset import Clip
+
+    files = [clip_path(path) for path in paths]
+    names = [clip_name(file) for file in files]
+    if len(set(names)) < len(names):
+        names = [os.fsencode(file).decode("utf-8", "backslashreplace") for file in files]
+    return [Clip(name, file, group=name) for name, file in dict(zip(names, files, strict=True)).items()]
+
+
+def chosen_families(names: Iterable[str] | None) -> tuple[Family, ...]:
+    """The families named (one may be a string by itself), or all.
+
+    Raises
+    ------
+    InputError
+        No family is called so.
+    """
+    from features import spec
+
+    try:
+        return spec.families([names] if isinstance(names, str) else names)
+    except KeyError as error:
+        raise InputError(f"families: {error.args[0]}") from error
+
+
+def weights_files(files: Mapping[str, PathLike] | None) -> dict[str, Path]:
+    """Family to absolute path.
+
+    Raises
+    ------
+    InputError
+        No family is called so, or there is no such file.
+    """
+    chosen = {family: Path(os.path.abspath(file)) for family, file in (files or {}).items()}
+    chosen_families(chosen)
+    if lacking := [file for file in chosen.values() if not file.is_file()]:
+        raise NotFoundError(f"{lacking[0]}: no such weights file")
+    return chosen
