@@ -64,7 +64,7 @@ def radial(spectrum: F64) -> F64:
     radius = _radius(side).ravel()
     order = np.argsort(radius, kind="stable")
     starts = np.searchsorted(radius[order], np.arange(1, side // 2 + 2))
-    flat = spectrum.reshape(*spectrum.shape[:-2], -1)[..., order]
+    flat = spectrum.reshape(*spectrum.shape[:-2], side * side)[..., order]
     sums = np.add.reduceat(flat, starts, axis=-1)[..., :-1]
     return np.log10(np.maximum(sums / np.diff(starts), np.finfo(float).tiny))
 

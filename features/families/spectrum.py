@@ -18,7 +18,7 @@ anything; plain face columns of real clips differ more by camera than by forgery
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -290,15 +290,24 @@ def _numbered(name: str, values: Iterable[float]) -> dict[str, float]:
     return {name.format(k): float(value) for k, value in enumerate(values)}
 
 
-def _native_columns(face: NDArray[np.uint8], background: F64) -> dict[str, float]:
-    """Columns of native squares [k, s, s], of the background NaN where there was no room."""
-    spectra = spectral.power(face)
-    coefficients = spectral.block_dct(face)
+def _native_columns(face: NDArray[np.uint8], background: Sequence[NDArray[np.uint8]]) -> dict[str, float]:
+    """Columns of the native squares [k, s, s] and of as many of the background, smaller where it has no room."""
+    there = np.array([square.shape == face.shape[1:] for square in background])
+    behind = np.array([square for square in background if square.shape == face.shape[1:]]).reshape(-1, SIDE, SIDE)
+
+    def by_frame(values: F64) -> F64:
+        """Values of the squares that are there, at their frames [k, ...]; NaN at the others."""
+        every = np.full((len(face), *values.shape[1:]), np.nan)
+        every[there] = values
+        return every
+
+    spectra, coefficients = spectral.power(face), spectral.block_dct(face)
+    profile_b, coefficients_b = spectral.radial(spectral.power(behind)), spectral.block_dct(behind)
     return {
-        **profile_columns(face=spectral.radial(spectra), background=spectral.radial(spectral.power(background))),
+        **profile_columns(face=spectral.radial(spectra), background=by_frame(profile_b)),
         **peak_columns(spectra),
         **dct_columns(coefficients),
-        **benford_columns(face=coefficients, background=spectral.block_dct(background)),
+        **benford_columns(face=coefficients, background=by_frame(coefficients_b)),
     }
 
 
@@ -309,19 +318,15 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
     valid = len(usable) / len(track.patch_face) if track.patch_face else 0.0
     named: dict[str, float] = {"valid_share": valid}
     if len(usable) >= MIN_PATCHES and valid >= series.MIN_VALID_SHARE:
-        nowhere = np.full((SIDE, SIDE), np.nan)
-        background = [track.patch_background[n] for n in usable]
-        named |= _native_columns(
-            np.stack([track.patch_face[n] for n in usable]),
-            np.stack([square if square.shape[0] == SIDE else nowhere for square in background]),
-        )
+        face = np.stack([track.patch_face[n] for n in usable])
+        named |= _native_columns(face, [track.patch_background[n] for n in usable])
         small = [reduced(crop, points=crop_landmarks(track, n)) for n, crop in enumerate(track.crops)]
         squares = [square for square in small if square is not None]
         if len(squares) >= MIN_PATCHES:
             named |= iod_columns(spectral.radial(spectral.power(np.stack(squares))))
         index = series.distinct(observation, track)
         times_s = observation.times_s[track.frame_index[index]]
-        face, _, back = flicker(track.sharpness[index].astype(np.float64), times_s=times_s)
-        named |= {"flicker_hf_mad": face, "flicker_fmb": face - back}
+        at_face, _, at_background = flicker(track.sharpness[index].astype(np.float64), times_s=times_s)
+        named |= {"flicker_hf_mad": at_face, "flicker_fmb": at_face - at_background}
     missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
     return {f"spectrum.{name}": float(value) for name, value in (missing | named).items()}

@@ -42,9 +42,8 @@ def test_scale_comes_from_frontal_frames():
     yaw = np.r_[np.zeros(12), np.full(20, 40.0)]
     wide = geometry.eye_distance(frontal)
     assert geometry.clip_scale(points, yaw_deg=yaw) == pytest.approx(wide)
-    assert geometry.clip_scale(points[3:], yaw_deg=yaw[3:]) == pytest.approx(
-        0.6 * wide
-    )  # nine frontal frames are too few
+    few = geometry.clip_scale(points[3:], yaw_deg=yaw[3:])  # nine frontal frames are too few
+    assert few == pytest.approx(0.6 * wide)
     assert np.isnan(geometry.clip_scale(np.full((5, 68, 2), np.nan), yaw_deg=np.full(5, np.nan)))
 
 
