@@ -87,7 +87,7 @@ def _client(scheduler: str) -> Any:
 
         return Client(scheduler, set_as_default=False)
     except ImportError as error:
-        raise InputError("--scheduler needs dask and distributed: pip install 'deepcue[dask]'") from error
+        raise InputError("--scheduler needs dask and distributed: pip install dask distributed") from error
     except (OSError, ValueError) as error:
         raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); start one") from error
 
