@@ -6,6 +6,7 @@ import csv
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -125,10 +126,12 @@ def feature_table(cues: pa.Table) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _base_columns(cues: pa.Table) -> dict[str, list[object]]:
+def _base_columns(cues: pa.Table) -> dict[str, list[Any]]:
     """What a feature table says of every clip; nothing was measured here that could fail."""
     n = cues.num_rows
-    given = {name: cues[name].to_pylist() if name in cues.column_names else [None] * n for name in TEXT}
+    given: dict[str, list[Any]] = {
+        name: cues[name].to_pylist() if name in cues.column_names else [None] * n for name in TEXT
+    }
     filenames = given["filename"]
     return {
         **given,

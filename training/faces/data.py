@@ -88,7 +88,10 @@ class Data:
         )
 
     def _cached(self, name: str, rows: Iterator[dict[str, Any]], identity: str) -> Pool:
-        return Pool(index.cached(self._settings.out / "cache" / f"{name}.parquet", rows, identity))
+        return Pool(index.cached(self._cache(name), rows, identity))
+
+    def _cache(self, name: str) -> Path:
+        return self._settings.out / "cache" / f"{name}.parquet"
 
     @property
     def assignments(self) -> dict[str, folds.FoldAssignment]:
@@ -129,7 +132,13 @@ class Data:
 
         seed = self._settings.seed
         rows = generated.rows(self.stills, self.faces, self.clips, out=self.out, seed=seed)
-        return self._cached("generated", rows, generated.identity(self._pools_identity, seed))
+        return self._cached("generated", rows, self._generated_identity)
+
+    @property
+    def _generated_identity(self) -> str:
+        from training.faces import generated
+
+        return generated.identity(self._pools_identity, self._settings.seed)
 
     def batches(self, mix: Mix, *, left_out: int | None, size: int) -> Batches:
         """Batches of a mix, without the clips of the fold ``left_out``."""
@@ -143,15 +152,25 @@ class Data:
         """Rows of the held-out stills."""
         return np.flatnonzero([group in self.out for group in self.stills.group])
 
-    def check_clips(self, left_out: int | None) -> None:
-        """Refuse clips of which none, or none without the fold ``left_out``, is REAL or FAKE, before hours of work.
+    def check(self, mix: Mix, *, left_out: int | None) -> None:
+        """Refuse what would end a phase of such a mix only after hours of work.
 
         Raises
         ------
         DatasetError
-            One of the classes is missing.
+            The clips, without the fold ``left_out``, show no real or no forged picture.
+        ModelError
+            Faces must be generated first, and a network that generates them is not installed.
         """
-        kept = {forged.fake for forged in self.assignments.values() if forged.fold != left_out}
+        if mix.clips:
+            self._check_classes(left_out)
+        if mix.generated and not index.is_cached(self._cache("generated"), self._generated_identity):
+            from training.faces import generated
+
+            generated.check_installed()
+
+    def _check_classes(self, left_out: int | None) -> None:
+        kept = {place.fake for place in self.assignments.values() if place.fold != left_out}
         if kept != {False, True}:
             lacking = "no forged picture" if True not in kept else "no real picture"
             where = "" if left_out is None else f" without fold {left_out}"

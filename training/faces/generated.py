@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from features.errors import DatasetError
-from forge.images.face_generator import FaceGenerator
-from forge.images.super_resolution import WEIGHTS, Enhancer, regenerate
+from forge.images.face_generator import PACKAGE, FaceGenerator
+from forge.images.super_resolution import WEIGHTS, Enhancer, packaged, regenerate
 from training import manifest
 from training.faces import index
 from training.faces.pools import Pool, picture_key
@@ -48,6 +48,19 @@ def rows(stills: Pool, faces: Pool, clips: Pool, *, out: frozenset[str], seed: i
             raise DatasetError(f"the {name} hold no real face that may be trained on; give REAL ones, too")
     yield from manifest.progress(_regenerated(reals, rng), "regenerated faces", N_REGENERATED)
     yield from manifest.progress(_new_identities(rng), "generated identities", N_NEW_IDENTITIES)
+
+
+def check_installed() -> None:
+    """Refuse to start without the packages that hold the networks, which is cheaper than to find out later.
+
+    Raises
+    ------
+    ModelError
+        A package is missing.
+    """
+    for weights in WEIGHTS.values():
+        packaged(weights.package, f"{weights.stem}.param")
+    packaged(PACKAGE, "data/SynthesisNetwork.xml")
 
 
 def identity(pools: str, seed: int) -> str:

@@ -81,8 +81,7 @@ def train(
     wanted = [phase for phase in PHASES if phase.name in phases and not _is_done(phase, settings)]
     data = Data(settings)
     for phase in wanted:
-        if phase.mix.clips:
-            data.check_clips(phase.left_out)
+        data.check(phase.mix, left_out=phase.left_out)
     settings.out.mkdir(parents=True, exist_ok=True)
     folds.write(settings.out / "clip_folds.csv", data.assignments)
     for phase in wanted:

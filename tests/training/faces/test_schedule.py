@@ -12,7 +12,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from deepcue.cli.main import main as deepcue
-from features.errors import DatasetError, InputError
+from features.errors import DatasetError, InputError, ModelError
 from training import folds
 from training.faces import index, schedule, trainer
 from training.faces.batches import Mix
@@ -173,11 +173,24 @@ def test_phases_that_are_done_are_not_trained_again(settings, monkeypatch):
 @pytest.mark.parametrize(
     ("old", "new", "said"), [("fake,", "REAL,", "no forged picture"), ("REAL,", "fake,", "says nothing of")]
 )
-def test_clips_of_one_class_are_refused_before_anything_is_trained(settings, old, new, said):
+def test_clips_of_one_class_are_refused_before_anything_is_trained(settings, monkeypatch, old, new, said):
+    monkeypatch.setattr(schedule, "PHASES", tiny(schedule.PHASES))
     settings.clips.write_text(settings.clips.read_text().replace(old, new))
     with pytest.raises(DatasetError, match=said):
         next(schedule.train(settings, phases=["base", "final"], steps=1))
     assert not settings.out.exists() or not list(settings.out.glob("*.safetensors"))
+
+
+def test_networks_that_generate_faces_are_missed_before_anything_is_read(settings, monkeypatch):
+    """Non-regression test: it was said after all clips were read and transcoded."""
+
+    def missing():
+        raise ModelError("the package x is missing")
+
+    monkeypatch.setattr("training.faces.generated.check_installed", missing)
+    with pytest.raises(ModelError, match="x is missing"):
+        next(schedule.train(settings, phases=["base"], steps=1))
+    assert not list(settings.out.glob("cache/clips*"))
 
 
 @pytest.mark.parametrize("text", ["1", "0/3", "4/3", "1/1", "a/b", "1/2/3"])
