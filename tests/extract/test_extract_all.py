@@ -1,25 +1,31 @@
 """The command as users run it: the table, resume, kill -9, interrupt, and messages."""
 
+import hashlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from events import wait_until
+from plug_in import MODULE, write_plug_in
 
+from artifacts import PRETRAINED
 from deepcue.cli.main import main as deepcue
 from extract import pipeline
+from extract.run.sandbox import Limits
 from features import table
-from features.networks.weights import PRETRAINED, WEIGHTS_VARIABLE
+from features.errors import InputError
+from features.networks.weights import WEIGHTS_VARIABLE
+from features.observation import OBSERVATION_VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
-FAULTS = str(Path(__file__).parent / "faults")
+FAULTS = str(Path(__file__).parent / "run" / "faults")
 
 
 @pytest.fixture
@@ -45,14 +51,15 @@ def folder(make_clip, tmp_path):
     return data
 
 
-def command(data, out, *options, env=None):
+def command(data, out, *options, families="blink", path=""):
+    """``deepcue extract`` as a process of its own; ``path`` is a folder from which it may import."""
     arguments = [sys.executable, str(ROOT / "extract" / "extract_all.py"), str(data), "--out", str(out), "--quiet"]
     return subprocess.Popen(
-        [*arguments, "--families", "blink", "--jobs", "2", *options],
+        [*arguments, "--families", families, "--jobs", "2", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=env,
+        env=os.environ | {"PYTHONPATH": path},
         # a test run in the background ignores interrupts, and its children would inherit that
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
@@ -76,6 +83,10 @@ def test_every_clip_has_a_row_whatever_it_is(folder, tmp_path, capsys):
         "truncated.mp4": "unreadable",
     }
     assert all(row["error"] for row in rows.values() if row["status"] != "ok")
+    reasons = dict(zip(read["filename"].to_pylist(), table.row_reasons(read), strict=True))
+    assert reasons["talk.mp4"] == {"blink": "unusable"}  # too short to count blinks
+    assert reasons["nobody.mp4"] == {"blink": "no_face", "quality": "no_face"}
+    assert reasons["text.mp4"] == {"clip": "unreadable"}
     assert table.table_families(read).keys() == {"blink", "quality"}
     assert all(name.startswith(("blink.", "quality.")) for name in table.feature_columns(read))
     assert np.isnan(rows["nobody.mp4"]["quality.iod_px"])
@@ -104,7 +115,7 @@ def test_the_second_run_measures_only_what_is_new(folder, tmp_path, monkeypatch)
     assert len(seen) == 11
 
 
-def test_own_weights_measure_anew(folder, tmp_path, monkeypatch):
+def test_own_weights_measure_again(folder, tmp_path, monkeypatch):
     out, own = tmp_path / "t.parquet", tmp_path / "own"
     arguments = [str(folder), "--out", str(out), "--families", "forensic_cnn", "--quiet"]
     assert deepcue(["extract", *arguments]) == 0
@@ -138,7 +149,7 @@ def test_own_weights_may_be_named_from_where_one_stands(folder, tmp_path, monkey
     assert found[0] != found[1]
 
 
-def test_weights_in_a_folder_that_is_not_there_are_told_of(folder, tmp_path, monkeypatch, capsys):
+def test_weights_in_a_folder_that_is_not_there_are_refused(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path / "typo"))
     arguments = [str(folder), "--out", str(tmp_path / "t.parquet"), "--families", "forensic_cnn", "--quiet"]
     assert deepcue(["extract", *arguments]) == 2
@@ -156,7 +167,7 @@ def test_a_name_that_is_no_utf8_gets_its_row(make_clip, tmp_path):
 
 
 @pytest.mark.parametrize("option", ["--observations", "--journal"])
-def test_places_that_cannot_be_written_are_told_of_before_the_work(folder, tmp_path, capsys, option):
+def test_places_that_cannot_be_written_are_refused_before_the_work(folder, tmp_path, capsys, option):
     (tmp_path / "file").write_text("")
     out = ["--out", str(tmp_path / "t.parquet"), "--families", "blink", "--quiet"]
     assert deepcue(["extract", str(folder), *out, option, str(tmp_path / "file" / "below")]) == 2
@@ -190,51 +201,114 @@ def test_an_observation_that_was_not_kept_is_made_by_the_next_run(make_clip, tmp
     assert (kept / "a.mp4.npz").is_file()
 
 
+def lines_of(journal):
+    """Number of finished clips in a journal; -1 before there is one."""
+    return journal.read_bytes().count(b"\n") - 1 if journal.is_file() else -1
+
+
 @pytest.mark.slow
-def test_killed_twenty_times_the_table_is_that_of_an_uninterrupted_run(folder, tmp_path):
+def test_killed_again_and_again_the_table_is_that_of_an_uninterrupted_run(folder, tmp_path):
+    """Each run is killed as soon as it has finished a clip more, while others are being measured."""
     for number in range(4):
         shutil.copy(folder / "talk.mp4", folder / f"more{number}.mp4")
+    n_clips = len(list(folder.iterdir())) - 1
     whole, torn = tmp_path / "whole.parquet", tmp_path / "torn.parquet"
     _, error = (uninterrupted := command(folder, whole)).communicate()
     assert uninterrupted.returncode == 0, error
-    rng = np.random.default_rng(0)
-    for _ in range(20):
+    journal, killed_at = Path(f"{torn}.journal"), []
+    for wanted in range(0, n_clips - 2, 2):  # with two clips left, a run could end before it is killed
         process = command(folder, torn)
-        time.sleep(float(rng.uniform(0.3, 5.0)))
+        wait_until(lambda wanted=wanted: lines_of(journal) >= wanted)
         process.kill()
         process.communicate()
-    final = command(folder, torn)
-    _, error = final.communicate()
+        assert process.returncode == -signal.SIGKILL
+        killed_at.append(lines_of(journal))
+    assert len({number for number in killed_at if 0 < number < n_clips}) >= 3  # torn in the middle, at several places
+    assert not torn.exists()
+    _, error = (final := command(folder, torn)).communicate()
     assert final.returncode == 0, error
     assert torn.read_bytes() == whole.read_bytes()
 
 
-def test_an_interrupt_stops_within_two_seconds_and_leaves_nothing(folder, tmp_path):
-    import os
-
-    shutil.copy(folder / "talk.mp4", folder / "zloop1.mp4")
-    shutil.copy(folder / "talk.mp4", folder / "zloop2.mp4")
+def test_an_interrupt_stops_before_the_clip_s_own_end_and_leaves_nothing(folder, tmp_path):
+    held = [folder / f"hold{number}.mp4" for number in range(2)]  # these would never end
+    for path in held:
+        shutil.copy(folder / "talk.mp4", path)
     out = tmp_path / "t.parquet"
-    process = command(folder, out, env=os.environ | {"PYTHONPATH": FAULTS})
-    journal = Path(f"{out}.journal")
-    for _ in range(600):
-        if journal.is_file() and journal.read_bytes().count(b"\n") > 2:
-            break
-        time.sleep(0.1)
-    children = psutil.Process(process.pid).children(recursive=True)
-    assert children
-    process.send_signal(signal.SIGINT)
-    started = time.monotonic()
+    process = command(folder, out, path=FAULTS)
     try:
-        _, error = process.communicate(timeout=20)
+        wait_until(lambda: all(Path(f"{path}.begun").exists() for path in held))
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) == 2
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate()
     finally:
         process.kill()
-    assert time.monotonic() - started < 2.0
     assert process.returncode == 130
     assert "run the same command again" in error
-    _, alive = psutil.wait_procs(children, timeout=2)
-    assert not alive
+    wait_until(lambda: not any(child.is_running() for child in children))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "t.parquet.journal"]
+
+
+@pytest.fixture
+def talk(make_clip, tmp_path):
+    """A data set of two clips."""
+    (tmp_path / "talk").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(make_clip("talk.mp4", tone_s=1.2), tmp_path / "talk" / name)
+    return tmp_path / "talk"
+
+
+def test_a_family_of_another_package_gets_its_column(talk, tmp_path):
+    package = str(write_plug_in(tmp_path / "site", "theirs"))
+    process = command(talk, tmp_path / "t.parquet", "--json", families="mycue,blink", path=package)
+    printed, error = process.communicate()
+    assert process.returncode == 0, error
+    assert json.loads(printed)["status"] == {"ok": 2}
+    read = table.read_table(tmp_path / "t.parquet")
+    assert read["mycue.frames_n"].to_pylist() == [30.0, 30.0]
+    assert table.table_families(read) == {"mycue": 1, "blink": 1}
+
+
+def test_a_package_that_cannot_be_imported_is_one_sentence_and_exit_2(talk, tmp_path):
+    package = str(write_plug_in(tmp_path / "site", "theirs", text="import no_such_library"))
+    process = command(talk, tmp_path / "t.parquet", path=package)
+    _, error = process.communicate()
+    assert process.returncode == 2
+    assert error.startswith("error: package theirs: ")
+    assert error.count("\n") == 1
+
+
+def test_the_traceback_of_a_family_that_fails_is_shown(talk, tmp_path):
+    text = MODULE.replace("len(observation.times_s)", "observation.of_its_own_making")
+    package = str(write_plug_in(tmp_path / "site", "theirs", text=text))
+    process = command(talk, tmp_path / "t.parquet", families="mycue", path=package)
+    _, error = process.communicate()
+    assert process.returncode == 0
+    assert error.count("Traceback") == 1
+    assert "AttributeError: 'Observation' object has no attribute 'of_its_own_making'" in error
+
+
+def test_the_table_says_what_made_it(talk, tmp_path):
+    own = tmp_path / "own.safetensors"
+    shutil.copy(PRETRAINED / "forensic_residual.safetensors", own)
+    made = pipeline.extract(
+        talk, families=["forensic_cnn", "forensic_residual"], weights={"forensic_cnn": own}, max_seconds=9.0
+    )
+    made_by = table.description(made)
+    digest = hashlib.sha256(own.read_bytes()).hexdigest()
+    assert made_by["weights"] == {"forensic_cnn": digest, "forensic_residual": digest}
+    assert made_by["max_seconds"] == 9.0
+    assert made_by["extractor"] == str(OBSERVATION_VERSION)
+    assert made_by["families"].keys() == {"forensic_cnn", "forensic_residual"}
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("nan"), 0.0, -1.0])
+@pytest.mark.parametrize("name", ["max_seconds", "timeout_s", "memory_mb"])
+def test_numbers_that_limit_nothing_are_refused(talk, name, number):
+    options = {"max_seconds": number} if name == "max_seconds" else {"limits": Limits(**{name: number})}
+    with pytest.raises(InputError, match="must be a finite number above 0"):
+        pipeline.extract(talk, families=["blink"], **options)
 
 
 @pytest.mark.parametrize(
