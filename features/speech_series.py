@@ -51,7 +51,7 @@ def short_time_series(audio: NDArray[Any]) -> dict[str, F64]:
     if not size > 0 or y.size < AUDIO_RATE_HZ:
         return {}
     parts = [_block(frames) for frames in _frames(y / size)]
-    energy, voice, closure, mel = (np.concatenate(one) for one in zip(*parts, strict=True))
+    energy, voice, closure, mel = (np.concatenate(blocks) for blocks in zip(*parts, strict=True))
     rms = _decibel(energy)
     return {
         "rms": low_pass(rms),

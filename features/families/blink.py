@@ -73,8 +73,8 @@ COLUMNS = (
     ),
     _column(
         "none_logp", "1", -_INF, 0, "down",
-        "How odd it is that no blink was seen: the logarithm of the chance that a person who blinks 17 times a minute "
-        "does not blink in that time; 0 if there were blinks, the further below 0 the odder.",
+        "How unlikely it is that no blink was seen: the logarithm of the chance that a person who blinks 17 times a "
+        "minute does not blink in that time; 0 if there were blinks, the further below 0 the more unlikely.",
         reference=_RATE,
     ),
     _column(

@@ -52,34 +52,33 @@ def _column(
 
 
 def _region_columns() -> Iterator[Column]:
+    stray = "how far the points tracked there stray from their own smooth path against the head"
     for region in REGIONS:
         yield _column(
             f"{region}_jitter_med_iod",
             "iod",
             np.inf,
-            f"How far the tracked points of the {region} typically (median) stray from their own smooth path against "
-            "the head, as a fraction of the distance between the eyes.",
+            f"Typical (median) jitter of the {region}: {stray}, as a fraction of the distance between the eyes.",
             worst="max" if region in _WORST_OF else "",
         )
         yield _column(
             f"{region}_jitter_q90_iod",
             "iod",
             np.inf,
-            f"How far the tracked points of the {region} stray from their own smooth path against the head in the "
-            "worst tenth of the frames, as a fraction of the distance between the eyes.",
+            f"Jitter of the {region} in the worst tenth of the frames: {stray}, as a fraction of the distance between "
+            "the eyes.",
         )
         yield _column(
             f"{region}_jitter_bp3_12",
             "1",
             1.0,
-            f"Fraction of the straying of the {region}'s tracked points that repeats 3 to 12 times a second, faster "
-            "than faces move by themselves.",
+            f"Fraction of the jitter of the {region} that repeats 3 to 12 times a second.",
         )
         yield _column(
             f"{region}_jitter_bp1_6_15hz",
             "1",
             1.0,
-            f"Fraction of the straying of the {region}'s tracked points that repeats 1 to 6 times a second{_AT_15_HZ}.",
+            f"Fraction of the jitter of the {region} that repeats 1 to 6 times a second{_AT_15_HZ}.",
         )
 
 
@@ -97,11 +96,11 @@ COLUMNS = (
     ),
     _column(
         "static_ratio", "1", np.inf,
-        "How many times more the face jitters than the jaw line while the head is still; 1 if both do the same.",
+        "Jitter of the face over that of the jaw line while the head is still; 1 if both jitter alike.",
     ),
     _column(
         "moving_ratio", "1", np.inf,
-        "How many times more the face jitters than the jaw line while the head moves; 1 if both do the same.",
+        "Jitter of the face over that of the jaw line while the head moves; 1 if both jitter alike.",
     ),
     _column(
         "vel_q90", "iod/s", np.inf,
@@ -110,13 +109,13 @@ COLUMNS = (
     ),
     _column(
         "acc_q90", "iod/s^2", np.inf,
-        "Acceleration (change of speed per second) against the head that the most accelerated tenth of the face's "
-        "tracked points exceeds, in distances between the eyes.",
+        "Acceleration against the head that the most accelerated tenth of the face's tracked points exceeds: by how "
+        "many distances between the eyes per second their speed changes in a second.",
     ),
     _column(
         "jerk_q90", "iod/s^3", np.inf,
-        "Jerk (change of acceleration per second, large in abrupt motion) that the jerkiest tenth of the face's "
-        "tracked points exceeds, in distances between the eyes.",
+        "Jerk (how much acceleration changes in a second; large if motion is abrupt) that the jerkiest tenth of the "
+        "face's tracked points exceeds, in distances between the eyes per second cubed.",
     ),
     _column(
         "jerk_over_vel", "1", np.inf,
@@ -125,8 +124,8 @@ COLUMNS = (
     ),
     _column(
         "jerk_q90_15hz", "iod/s^3", np.inf,
-        "Jerk (change of acceleration per second, large in abrupt motion) that the jerkiest tenth of the face's "
-        f"tracked points exceeds, in distances between the eyes{_AT_15_HZ}.",
+        "Jerk (how much acceleration changes in a second; large if motion is abrupt) that the jerkiest tenth of the "
+        f"face's tracked points exceeds, in distances between the eyes per second cubed{_AT_15_HZ}.",
     ),
     _column(
         "jerk_over_vel_15hz", "1", np.inf,

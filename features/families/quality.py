@@ -220,7 +220,7 @@ def _patch_columns() -> Iterator[Column]:
                 (
                     "mad",
                     (0.0, _INF),
-                    f"How much {measure_of.noun.format(words)} differs between the frames looked at; 0 if it stays "
+                    f"How much {measure_of.noun.format(words)} differs between the sampled frames; 0 if it stays "
                     "the same.",
                 ),
             ):

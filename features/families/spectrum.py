@@ -54,13 +54,13 @@ def _profile_columns() -> Iterator[Column]:
     for k, f in enumerate(BINS):
         yield _column(
             f"rad{k:02d}_med",
-            f"How strong the detail is that repeats every {1 / f:.1f} pixels in the face, against the face's coarse "
+            f"How strong the detail is that repeats every {1 / f:.3g} pixels in the face, against the face's coarse "
             "shading, in powers of ten.",
         )
     for k, f in enumerate(BINS):
         yield _column(
             f"rad{k:02d}_fmb",
-            f"How much stronger the detail that repeats every {1 / f:.1f} pixels is in the face than in the "
+            f"How much stronger the detail that repeats every {1 / f:.3g} pixels is in the face than in the "
             "background, in powers of ten; above 0 if the face has more of it.",
         )
 
@@ -88,7 +88,7 @@ def _iod_columns() -> Iterator[Column]:
     for k, f in enumerate(BINS):
         yield _column(
             f"iodrad{k:02d}_med",
-            f"How strong the detail is that repeats {IOD_PX * f:.1f} times over the distance between the eyes, against "
+            f"How strong the detail is that repeats {IOD_PX * f:.3g} times over the distance between the eyes, against "
             "the face's coarse shading, in powers of ten.",
         )
     yield _column(
@@ -172,7 +172,7 @@ COLUMNS = (
         range=(0, 1),
         direction="covariate",
         invariant_to=_SCALED,
-        description="Fraction of the frames looked at in which the face is large enough for a square of 128 pixels.",
+        description="Fraction of the sampled frames in which the face is large enough for a square of 128 pixels.",
     ),
 )
 

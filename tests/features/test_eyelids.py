@@ -16,10 +16,10 @@ def test_three_dips_are_three_events(rng, fps):
     ear = 0.30 - 0.22 * blink_curve(t, MOMENTS, depth=1.0) + 0.005 * rng.standard_normal(len(t))
     o = eyelids.openness(Segment(0.0, float(fps), ear), level=0.3)
     found = eyelids.find_blinks(Segment(0.0, float(fps), o))
-    assert [one.moment_s for one in found] == pytest.approx(MOMENTS, abs=0.03)
+    assert [blink.moment_s for blink in found] == pytest.approx(MOMENTS, abs=0.03)
     if fps >= 24:
-        assert np.median([1 - one.lowest for one in found]) == pytest.approx(0.73, abs=0.06)
-        assert all(0.12 <= one.end_s - one.start_s <= 0.17 for one in found)
+        assert np.median([1 - blink.lowest for blink in found]) == pytest.approx(0.73, abs=0.06)
+        assert all(0.12 <= blink.end_s - blink.start_s <= 0.17 for blink in found)
 
 
 def test_a_long_closure_and_a_shallow_dip_are_no_blinks():

@@ -73,10 +73,10 @@ def test_canonical_correlation_of_equal_parts_is_one(rng):
 
 
 def test_canonical_z_is_inside_the_null_for_strangers_and_out_for_company(rng):
-    def draw(share):
+    def draw(weight):
         voice = np.stack([smooth_noise(rng, T, 100.0, 0.08) for _ in range(13)], axis=1)
         mouth = np.stack([smooth_noise(rng, T, 100.0, 0.08) for _ in range(4)], axis=1)
-        mouth[:, 0] += share * voice[:, 0]
+        mouth[:, 0] += weight * voice[:, 0]
         return synchrony.cca(mouth=mouth, voice=voice)
 
     strangers = [draw(0.0) for _ in range(12)]
@@ -89,8 +89,8 @@ def test_canonical_z_is_inside_the_null_for_strangers_and_out_for_company(rng):
 
 def test_windows_agree_on_a_steady_lag_only(rng):
     lips, speech = smooth_noise(rng, T, 100.0, 0.06), np.ones(T, bool)
-    spread, share = synchrony.window_lags(mouth=lips, voice=np.roll(lips, 8), speech=speech)
-    assert (spread, share) == (pytest.approx(0.0), 1.0)
+    spread, agreeing = synchrony.window_lags(mouth=lips, voice=np.roll(lips, 8), speech=speech)
+    assert (spread, agreeing) == (pytest.approx(0.0), 1.0)
     other = smooth_noise(rng, T, 100.0, 0.06)
     _, stranger = synchrony.window_lags(mouth=lips, voice=other, speech=speech)
     assert stranger < 0.7

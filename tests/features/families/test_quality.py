@@ -9,7 +9,7 @@ from people import FRAME_SIZE, texture
 from scipy.ndimage import gaussian_filter
 
 from features.families import quality
-from features.geometry import head
+from features.geometry import FACE_MODEL, head
 
 
 def noise(rng, sigma=5.0, side=128):
@@ -76,11 +76,13 @@ def test_grey_levels_are_those_of_the_picture_not_of_its_coding(talking_head):
 def test_blacker_than_black_is_black(talking_head):
     observation = replace(talking_head(sound=False), luma_levels=(16, 235))
     track = observation.tracks[0]
-    ramp = np.tile(np.arange(128, dtype=np.uint8) * 2, (128, 1))
-    for patch, level, spread in ((np.full((128, 128), 3, np.uint8), 0.0, 0.0), (ramp, None, 255.0)):
-        found = quality.measure(observation, replace(track, patch_face=(patch,) * len(track.patch_face)))
-        assert level is None or found["quality.expo_med_face_med"] == level
-        assert found["quality.contrast_face_med"] == pytest.approx(spread, abs=1)
+    dark, ramp = np.full((128, 128), 3, np.uint8), np.tile(np.arange(128, dtype=np.uint8) * 2, (128, 1))
+    black, full = (
+        quality.measure(observation, replace(track, patch_face=(patch,) * len(track.patch_face)))
+        for patch in (dark, ramp)
+    )
+    assert black["quality.expo_med_face_med"] == black["quality.contrast_face_med"] == 0.0
+    assert full["quality.contrast_face_med"] == pytest.approx(255.0, abs=1)
 
 
 def test_size_and_motion(talking_head):
@@ -93,13 +95,20 @@ def test_size_and_motion(talking_head):
 
 
 def test_speed_of_a_moving_face(make_track, make_observation):
-    from features.geometry import FACE_MODEL
-
     t = np.arange(90) / 30.0
     points = 90.0 * FACE_MODEL[None, :, :2] + 300.0 + 45.0 * t[:, None, None] * [1.0, 0.0]
     track = make_track(points, crops=0)
     face = head(make_observation(track), track)
     assert quality.motion_med(face) == pytest.approx(45.0 / face.scale_px)
+
+
+def test_patches_are_summarised_by_place_and_empty_ones_left_out():
+    patches = [np.full((64, 64), level, np.uint8) for level in (10, 20, 30, 40, 50)]
+    found = quality.patch_columns([*patches, np.empty((0, 0), np.uint8)], place="bg", luma_levels=(0, 255))
+    assert found["expo_med_bg_med"] == 30.0
+    assert np.isnan(found["expo_med_bg_mad"])  # needs eight
+    fewer = quality.patch_columns(patches[:4], place="bg", luma_levels=(0, 255))
+    assert np.isnan(fewer["expo_med_bg_med"])
 
 
 def test_a_small_face_keeps_its_size_and_the_background(talking_head):
