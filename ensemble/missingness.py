@@ -13,7 +13,7 @@ from features.reasons import CLIP, Reason
 from features.table import feature_columns, row_reasons
 
 SENTENCES = {
-    Reason.FAILED: "measuring it raised an error, which the clip's remarks quote",
+    Reason.FAILED: "its code raised an error: see the clip's error message",
     Reason.NOT_INSTALLED: "the network's weights are not installed",
     Reason.NO_SOUND: "the clip has no sound",
     Reason.NO_FACE: "no face was found",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import numbers
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -83,8 +84,8 @@ def extract(
     Returns
     -------
     pyarrow.Table
-        One row for each clip, sorted by filename; see :mod:`features.table`. What went wrong stands in the columns
-        ``status`` and ``error``.
+        One row for each clip, sorted by filename; see :mod:`features.table`. What went wrong is in the columns
+        ``status``, ``error`` (for people) and ``reasons`` (for programs: :mod:`features.reasons`).
 
     Raises
     ------
@@ -99,10 +100,14 @@ def extract(
     options = dict(storage_options or {})
     chosen = _families(families)
     limits = limits or Limits()
-    _check_numbers(jobs=jobs, timeout=limits.timeout_s, max_memory=limits.memory_mb, max_seconds=max_seconds)
+    if not (isinstance(jobs, numbers.Integral) and jobs >= 1):
+        raise InputError(f"jobs = {jobs}: must be a whole number above 0")
+    _check_numbers(timeout=limits.timeout_s, max_memory=limits.memory_mb, max_seconds=max_seconds)
     observations = os.fspath(observations)
     _check_folder(observations)
     clips = find_clips(os.fspath(data), options) if isinstance(data, (str, Path)) else list(data)
+    if not clips:
+        raise DatasetError("no clip to measure: the list is empty")
     settings = worker.Settings(
         families=tuple(one.name for one in chosen),
         max_seconds=max_seconds,

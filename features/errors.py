@@ -31,11 +31,11 @@ class NotFoundError(DatasetError, FileNotFoundError):
 
 
 class TableError(InputError):
-    """A feature table is missing, foreign, or lacks what the step needs."""
+    """A feature table is missing, of another kind, or lacks what the step needs."""
 
 
 class ModelError(InputError):
-    """A model folder is missing, foreign, damaged or of another version."""
+    """A model folder is missing, of another kind, damaged or of another version."""
 
 
 class ClipError(DeepcueError, RuntimeError):

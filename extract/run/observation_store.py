@@ -42,7 +42,7 @@ class ObservationStore:
             with fs.open(name, "rb") as file:
                 return observation.load(file, key=key)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return None  # nothing usable is there: the clip is observed anew and this file replaced
+            return None  # nothing usable is there: the clip is observed again and this file replaced
 
     def save(self, filename: str, key: str, observed: Observation) -> None:
         """Write beside the final name, then rename, so that a killed run leaves no half file under it."""

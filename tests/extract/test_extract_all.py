@@ -36,7 +36,7 @@ def folder(make_clip, tmp_path):
     for name, options in {
         "talk.mp4": {"tone_s": 1.2},
         "silent.mp4": {},
-        "nobody.mp4": {"face": False, "tone_s": 1.2},
+        "faceless.mp4": {"face": False, "tone_s": 1.2},
         "single.mp4": {"n": 1},
         "portrait.mp4": {"size": (240, 320), "rotation": 90},
         "tenbit.mp4": {"pix_fmt": "yuv420p10le"},
@@ -74,7 +74,7 @@ def test_every_clip_has_a_row_whatever_it_is(folder, tmp_path, capsys):
     assert {name: row["status"] for name, row in rows.items()} == {
         "talk.mp4": "ok",
         "silent.mp4": "no_audio",
-        "nobody.mp4": "no_face",
+        "faceless.mp4": "no_face",
         "single.mp4": "too_short",
         "portrait.mp4": "no_audio",
         "tenbit.mp4": "no_audio",
@@ -85,11 +85,11 @@ def test_every_clip_has_a_row_whatever_it_is(folder, tmp_path, capsys):
     assert all(row["error"] for row in rows.values() if row["status"] != "ok")
     reasons = dict(zip(read["filename"].to_pylist(), table.row_reasons(read), strict=True))
     assert reasons["talk.mp4"] == {"blink": "unusable"}  # too short to count blinks
-    assert reasons["nobody.mp4"] == {"blink": "no_face", "quality": "no_face"}
+    assert reasons["faceless.mp4"] == {"blink": "no_face", "quality": "no_face"}
     assert reasons["text.mp4"] == {"clip": "unreadable"}
     assert table.table_families(read).keys() == {"blink", "quality"}
     assert all(name.startswith(("blink.", "quality.")) for name in table.feature_columns(read))
-    assert np.isnan(rows["nobody.mp4"]["quality.iod_px"])
+    assert np.isnan(rows["faceless.mp4"]["quality.iod_px"])
 
 
 def test_the_second_run_measures_only_what_is_new(folder, tmp_path, monkeypatch):
@@ -324,6 +324,17 @@ def test_bad_options_are_one_sentence_and_exit_2(folder, tmp_path, capsys, optio
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("jobs", [0, -1, 1.5, float("nan")])
+def test_jobs_are_a_whole_number(talk, jobs):
+    with pytest.raises(InputError, match=f"jobs = {jobs}: must be a whole number above 0"):
+        pipeline.extract(talk, families=["blink"], jobs=jobs)
+
+
+def test_an_empty_list_is_refused():
+    with pytest.raises(InputError, match="no clip to measure"):
+        pipeline.extract([])
 
 
 def test_an_empty_folder_is_one_sentence_and_exit_2(tmp_path, capsys):
