@@ -1,16 +1,15 @@
-"""A table of single-frame cues from labelled stills.
+"""A feature table of single-frame cues from labelled stills.
 
-Stills come as a Parquet file, or a folder of them, with the columns ``video, label, group, jpeg`` (the bytes of a
-JPEG), as face crops of the challenge are published. A still counts as a clip that stands still: what is measured on
-one frame becomes a column's median, and columns of change say nothing. So a new single-frame cue can be judged
-on thousands of identities in minutes.
+Stills are rows of Parquet files with the columns ``video, label, group, jpeg`` (the bytes of a JPEG), as face crops of
+the challenge are published. A still counts as a clip that stands still: what is said of one frame becomes a column's
+median, and columns of change say nothing. So a new single-frame cue can be judged on thousands of people in minutes.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,17 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from extract.clip.frame import Frame
+from extract.dataset import label_of
+from extract.run import worker
 from features import spec, table
-from features.errors import DatasetError, UnreadableError
+from features.errors import DatasetError, InputError, UnreadableError
 from features.observation import OBSERVATION_VERSION, Observation, Track
+from features.reasons import Reason
 from features.threads import opencv_on_one_thread
 
 logger = logging.getLogger(__name__)
 
-FAMILIES = "spectrum,quality"
+FAMILIES = ("quality", "spectrum")
 NEEDED = ("video", "label", "group", "jpeg")
 BATCH = 100  # stills a task
 HELD_FRAMES, HELD_FPS = 8, 25.0  # as many as the medians of a clip need
@@ -121,54 +123,85 @@ def read_stills(place: Path) -> pa.Table:
         stills = pa.concat_tables([pq.read_table(file, columns=list(NEEDED)) for file in files])
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{place}: no Parquet of stills with the columns {', '.join(NEEDED)} ({error})") from error
+    if not stills.num_rows:
+        raise DatasetError(f"{place}: no still in it")
     return stills
 
 
-def measure(rows: list[dict[str, Any]], families: tuple[str, ...]) -> list[tuple[str, str, int, NDArray[np.float32]]]:
-    """Status, message, number of faces and values of each still, in the order of the table's columns."""
+def measure(rows: Sequence[Mapping[str, Any]], families: tuple[str, ...]) -> list[worker.Result]:
+    """What was measured on each still, in the order of the rows."""
     with opencv_on_one_thread():
-        return _measured(rows, families)
+        return [_measured(row["video"], row["jpeg"], families) for row in rows]
 
 
-def _measured(rows: list[dict[str, Any]], families: tuple[str, ...]) -> list[tuple[str, str, int, NDArray[np.float32]]]:
+def _measured(name: str, jpeg: bytes, families: tuple[str, ...]) -> worker.Result:
+    """As :func:`extract.run.worker.row`, but no sound is no fault of a still."""
     known = spec.families(families)
-    names = [column.name for one in known for column in one.table_columns]
-    results = []
-    for row in rows:
-        try:
-            observed = observe(row["jpeg"])
-        except UnreadableError as error:
-            results.append(("unreadable", str(error), 0, np.full(len(names), np.nan, np.float32)))
-            continue
-        values, failures = spec.measure_clip(observed, known)
-        status = "partial" if failures else ("ok" if observed.tracks else "no_face")
-        message = "; ".join(f"{name} failed: {text}" for name, text in failures.items())
-        results.append((status, message, observed.n_faces, np.array([values[name] for name in names], np.float32)))
-    return results
+    try:
+        observed = observe(jpeg)
+    except UnreadableError as error:
+        return worker.failed(name, error.status, str(error), families, reason=Reason.UNREADABLE)
+    values, failures = spec.measure_clip(observed, known)
+    reasons = (
+        {} if observed.tracks else {one.name: Reason.NO_FACE for one in known if not one.needs <= spec.SOUND_ALONE}
+    )
+    reasons |= dict.fromkeys(failures, Reason.FAILED)
+    return worker.Result(
+        name,
+        "partial" if failures else ("ok" if observed.tracks else "no_face"),
+        "; ".join(f"{family} failed: {message}" for family, message in failures.items()),
+        np.array([values[column] for column in worker.column_names(families)], np.float32),
+        duration_s=0.0,
+        n_frames=1,
+        n_faces=observed.n_faces,
+        reasons={family: reason.value for family, reason in reasons.items()},
+    )
 
 
-def stills_table(stills: pa.Table, families: tuple[str, ...], *, jobs: int) -> pa.Table:
-    """Table of the cues of all stills; groups as given."""
+def stills_table(
+    stills: pa.Table,
+    families: Iterable[str] = FAMILIES,
+    *,
+    jobs: int = 1,
+    progress: Callable[[int, int, int], None] | None = None,
+) -> pa.Table:
+    """Feature table of all stills, sorted by name; labels are read as in a data set, groups are as given.
+
+    Parameters
+    ----------
+    stills
+        What :func:`read_stills` returns.
+    jobs
+        Processes; results do not depend on it.
+    progress
+        Called with the numbers of stills that are done, of all, and of those that failed.
+
+    Raises
+    ------
+    InputError
+        There is no such family, or a label is neither REAL nor FAKE.
+    """
     from joblib import Parallel, delayed
-    from tqdm import tqdm
 
+    names = tuple(sorted(set(families)))
+    try:
+        schema = table.schema(spec.families(names), extractor=str(OBSERVATION_VERSION))
+    except KeyError as error:
+        raise InputError(f"families: {error.args[0]}") from error
     rows = stills.to_pylist()
+    labels = [label_of(row["label"], f"still {row['video']}") for row in rows]
     batches = [rows[first : first + BATCH] for first in range(0, len(rows), BATCH)]
-    results: list[tuple[str, str, int, NDArray[np.float32]]] = []
-    with tqdm(total=len(rows), unit="still", mininterval=2.0) as bar:
-        for part in Parallel(n_jobs=jobs, return_as="generator")(delayed(measure)(one, families) for one in batches):
-            results += part
-            bar.update(len(part))
+    results: list[worker.Result] = []
+    for part in Parallel(n_jobs=jobs, return_as="generator")(delayed(measure)(batch, names) for batch in batches):
+        results += part
+        if progress is not None:
+            progress(len(results), len(rows), sum(result.status == "unreadable" for result in results))
     base = {
         "filename": [row["video"] for row in rows],
-        "label": [row["label"] for row in rows],
+        "label": labels,
         "group": [str(row["group"]) for row in rows],
         "source": [None] * len(rows),
-        "status": [one[0] for one in results],
-        "error": [one[1] for one in results],
-        "duration_s": [0.0] * len(rows),
-        "n_frames": [1] * len(rows),
-        "n_faces": [one[2] for one in results],
+        **{name: [getattr(result, name) for result in results] for name in ("status", "error", "reasons")},
+        **{name: [getattr(result, name) for result in results] for name in ("duration_s", "n_frames", "n_faces")},
     }
-    schema = table.schema(spec.families(families), extractor=str(OBSERVATION_VERSION))
-    return table.build(base, np.stack([one[3] for one in results]), schema)
+    return table.build(base, np.stack([result.values for result in results]), schema)

@@ -1,4 +1,4 @@
-"""A table of single-frame cues from labelled stills: ``python -m extract.stills STILLS --out stills.parquet``.
+"""A feature table of single-frame cues from labelled stills.
 
 STILLS is a Parquet file, or a folder of them, with the columns ``video, label, group, jpeg`` (the bytes of a
 JPEG), as face crops of the challenge are published. A still counts as a clip that stands still: what is said of
@@ -22,14 +22,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("stills", type=Path, help="Parquet file or folder of them")
     parser.add_argument("--out", type=Path, required=True, help="table to write")
-    parser.add_argument("--families", default=FAMILIES, help="comma-separated (default %(default)s)")
+    parser.add_argument("--families", default=",".join(FAMILIES), help="comma-separated (default: %(default)s)")
     common.add_jobs(parser)
-    parser.add_argument("--limit", type=int, help="only the first so many")
+    common.add_quiet(parser)
+    parser.add_argument("--limit", type=common.positive_int, help="only the first so many")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    stills = read_stills(arguments.stills)
-    found = stills_table(stills.slice(0, arguments.limit), tuple(arguments.families.split(",")), jobs=arguments.jobs)
+    stills = read_stills(arguments.stills).slice(0, arguments.limit)
+    families = common.names(arguments.families)
+    with common.clip_progress(quiet=arguments.quiet) as progress:
+        found = stills_table(stills, families, jobs=arguments.jobs, progress=progress)
     table.write_table(found, arguments.out)
     print(f"{arguments.out}: {found.num_rows} stills")

@@ -1,3 +1,5 @@
+"""Stills as clips of one frame."""
+
 from __future__ import annotations
 
 import io
@@ -37,7 +39,7 @@ def parquet(portrait, tmp_path):
 
 def test_a_still_gives_a_row_of_single_frame_cues_and_a_broken_one_gives_its_reason(parquet, tmp_path, capsys):
     out = tmp_path / "table.parquet"
-    assert deepcue(["stills", str(parquet), "--out", str(out), "--families", "quality,spectrum"]) == 0
+    assert deepcue(["stills", str(parquet), "--out", str(out), "--families", "quality,spectrum", "--jobs", "1"]) == 0
     rows = table.read_table(out).to_pylist()
     assert [(row["filename"], row["label"], row["group"], row["status"]) for row in rows] == [
         ("a.mp4", "REAL", "1", "ok"),
@@ -47,6 +49,7 @@ def test_a_still_gives_a_row_of_single_frame_cues_and_a_broken_one_gives_its_rea
     assert np.isfinite(rows[0]["quality.blur_lap_face_med"])
     assert np.isnan(rows[2]["quality.blur_lap_face_med"])
     assert "not a JPEG" in rows[2]["error"]
+    assert [row["reasons"] for row in rows] == ["{}", "{}", '{"clip": "unreadable"}']
 
 
 @pytest.mark.slow
@@ -75,3 +78,29 @@ def test_a_parquet_without_pictures_is_refused(tmp_path, capsys):
     pq.write_table(pa.table({"video": ["a"]}), file)
     assert deepcue(["stills", str(file), "--out", str(tmp_path / "out.parquet")]) == 2
     assert "no Parquet of stills" in capsys.readouterr().err
+
+
+def test_a_picture_without_a_face_says_so(tmp_path):
+    rows = {"video": ["a"], "label": ["1"], "group": [1], "jpeg": [jpeg(np.full((224, 224, 3), 90, np.uint8))]}
+    (row,) = stills.stills_table(pa.table(rows), ["quality"]).to_pylist()
+    assert (row["label"], row["status"], row["n_faces"]) == ("FAKE", "no_face", 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [(["--families", "nonsense"], "no family is called 'nonsense'"), (["--limit", "0"], "--limit")]
+)
+def test_options_that_mean_nothing_are_refused(parquet, tmp_path, capsys, options, said):
+    """Non-regression test: a family that does not exist ended in KeyError."""
+    assert deepcue(["stills", str(parquet), "--out", str(tmp_path / "o.parquet"), *options]) == 2
+    message = capsys.readouterr().err
+    assert said in message
+    assert "Traceback" not in message
+
+
+@pytest.mark.parametrize(("column", "values", "said"), [("label", ["maybe"], "maybe"), ("video", [], "no still")])
+def test_stills_that_cannot_be_judged_are_refused(tmp_path, capsys, column, values, said):
+    rows = {"video": ["a"], "label": ["REAL"], "group": [1], "jpeg": [b"x"]}
+    table_ = pa.table(rows | {column: values}) if values else pa.table(rows).slice(0, 0)
+    pq.write_table(table_, tmp_path / "s.parquet")
+    assert deepcue(["stills", str(tmp_path / "s.parquet"), "--out", str(tmp_path / "o"), "--jobs", "1"]) == 2
+    assert said in capsys.readouterr().err
