@@ -39,6 +39,10 @@ class Evaluation:
     left_out: dict[str, Any] = field(default_factory=dict)
     """Log loss on sources left out, without and with drawing towards the prior; empty without sources."""
 
+    def __repr__(self) -> str:
+        losses = (f"{name} {scores['log_loss'].value:.3f}" for name, scores in self.scores.items())
+        return f"<Evaluation: log loss out of fold {', '.join(losses)}>"
+
 
 def fit_head(Z: Array, y: Int, group: Int, fold: Int, *, learners: Sequence[str], target_prior: float | None) -> Head:
     """Stack, calibration and clip from out-of-fold log-odds.

@@ -100,6 +100,11 @@ class Model:
     ground: Shrinkage
     manifest: dict[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        learners = ", ".join(f"{len(models)} {name}" for name, models in self.fold_models.items())
+        families = ", ".join(self.layout.family_names)
+        return f"<Model: {learners}; {len(self.layout.columns)} columns of {families}>"
+
     def predict(self, table: pa.Table) -> Array:
         """[n] P(FAKE) at the target prior: finite, clipped, the prior itself where nothing was measured.
 

@@ -98,6 +98,13 @@ class Observation:
     notes: tuple[str, ...] = ()
     """What was decided for the user in the pass, in words: which of two sounds was used, that times were joined."""
 
+    def __repr__(self) -> str:
+        width, height = self.frame_size
+        return (
+            f"<Observation: {self.duration_s:.2f} s, {len(self.times_s)} frames of {width}x{height} px, "
+            f"tracks: {len(self.tracks)}, {'no sound' if self.audio is None else 'sound'}>"
+        )
+
 
 RAGGED = ("crops", "patch_face", "patch_background")
 """Fields of a :class:`Track` that hold an image a crop, each of its own size."""

@@ -147,6 +147,14 @@ def test_the_model_that_ships_is_the_default_wherever_the_notebook_stands(tmp_pa
     assert deepcue.load_model().layout.families
 
 
+def test_what_a_notebook_shows_of_a_result_is_one_line(clip):
+    assert repr(deepcue.observe(clip)) == "<Observation: 1.20 s, 30 frames of 320x240 px, tracks: 1, sound>"
+    model, evaluation = deepcue.train(toy_table(), folds=3, learners=["logistic"])
+    assert repr(model).startswith("<Model: 3 logistic; ")
+    assert repr(model).endswith("columns of blink, lip_sync, quality>")
+    assert repr(evaluation).startswith("<Evaluation: log loss out of fold logistic 0.")
+
+
 def test_a_model_is_the_same_in_memory_and_in_its_folder(tmp_path):
     table = toy_table()
     write_table(table, tmp_path / "features.parquet")
