@@ -10,8 +10,8 @@ stands before its first underscore is its family) and fake_part (picture, voice,
 the manifest, or in a folder files, videos or clips there.
 
 ``--minutes`` estimates how many steps each phase gets from a few timed ones, and says the number; ``--steps`` sets it:
-the same steps, data and seed give the same weights. An interrupted run goes on with ``--resume`` as if it had not
-stopped. Progress goes to stderr and to ``<out>/<phase>.csv``.
+the same steps, data and seed give the same weights. The same command again goes on with an interrupted run as if it
+had not stopped, and leaves out phases that are done. Progress goes to stderr and to ``<out>/<phase>.csv``.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches (default 0: this one)")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --out")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--resume", action="store_true", help="train only what is missing in --out (the default)")
+    start.add_argument("--fresh", action="store_true", help="train every phase again")
     common.add_seed(parser)
     parser.add_argument("--start", type=Path, help="weights that the base starts from (default: those of ImageNet)")
 
@@ -76,7 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         device=arguments.device,
         workers=arguments.workers,
-        resume=arguments.resume,
+        resume=not arguments.fresh,
     )
     phases = common.names(arguments.phases)
     for result in train(settings, phases=phases, minutes=arguments.minutes, steps=arguments.steps):

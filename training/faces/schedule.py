@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 UNLABELLED = Mix(stills=6, pseudo_fakes=6, clips=0, generated=4)
 FINE = Mix(stills=4, pseudo_fakes=3, clips=7, generated=2)
 MINUTES = 120.0
+RUN_FILE = "run.json"  # says on what data the networks of a folder were trained
 
 
 def _on_clips(start: str, prefix: str, share: float, representation: str) -> list[Phase]:
@@ -68,8 +70,8 @@ def train(
     Yields
     ------
     dict
-        After each phase its name, steps and scores. A phase that an interrupted run left unfinished is resumed with the
-        number of steps that its checkpoint names.
+        After each phase its name, steps and scores. With ``settings.resume``, phases that are done are left out, and
+        one that an interrupted run left unfinished goes on with the number of steps that its checkpoint names.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def train(
     data = Data(settings)
     for phase in wanted:
         data.check(phase.mix, left_out=phase.left_out)
-    settings.out.mkdir(parents=True, exist_ok=True)
+    _claim_folder(settings, data.identity)
     folds.write(settings.out / "clip_folds.csv", data.assignments)
     for phase in wanted:
         with _torch_as_it_was():
@@ -93,8 +95,24 @@ def train(
         yield result
 
 
+def _claim_folder(settings: FaceTraining, identity: str) -> None:
+    """Make the folder that of this run; a resumed run may not mix networks, folds and clips of two."""
+    file = settings.out / RUN_FILE
+    if settings.resume and file.exists() and json.loads(file.read_text(encoding="utf-8")) != {"identity": identity}:
+        raise InputError(
+            f"{settings.out} holds a training on other data, or with another seed or --leave-out; give the same, "
+            "another folder (--out), or start again (--fresh)"
+        )
+    settings.out.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"identity": identity}), encoding="utf-8")
+
+
 def _is_done(phase: Phase, settings: FaceTraining) -> bool:
-    return settings.resume and (settings.out / f"{phase.name}.safetensors").exists()
+    file = settings.out / f"{phase.name}.safetensors"
+    if settings.resume and file.exists():
+        logger.info("%s: trained before, in %s", phase.name, file)
+        return True
+    return False
 
 
 def _number_of_steps(phase: Phase, data: Data, settings: FaceTraining, *, minutes: float, steps: int | None) -> int:

@@ -164,6 +164,19 @@ def test_minutes_become_steps_that_are_said_and_kept(settings, monkeypatch, capl
     assert found["steps"] == 8
 
 
+def test_a_folder_is_of_one_training(settings, monkeypatch, capsys):
+    """Folds of other clips beside networks that were trained before would call clips unseen that were seen."""
+    monkeypatch.setattr(schedule, "PHASES", tiny(schedule.PHASES))
+    command = arguments(settings, "--phases", "base", "--steps", "1")
+    assert deepcue(command) == 0
+    before = (settings.out / "clip_folds.csv").read_text()
+    settings.clips.write_text(settings.clips.read_text().replace("fake0.mp4,fake,g0", "fake0.mp4,fake,g1"))
+    assert deepcue(command) == 2
+    assert "holds a training on other data" in capsys.readouterr().err
+    assert (settings.out / "clip_folds.csv").read_text() == before
+    assert deepcue([*command, "--fresh"]) == 0
+
+
 def test_phases_that_are_done_are_not_trained_again(settings, monkeypatch):
     settings.out.mkdir()
     (settings.out / "base.safetensors").write_bytes(b"done")
