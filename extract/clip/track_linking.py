@@ -82,9 +82,10 @@ def _thinned(track: Track) -> Track:
         return track
     chosen = [int(position) for position in (np.arange(CROPS_PER_TRACK) + 0.5) * count / CROPS_PER_TRACK]
     values: dict[str, Any] = {name: getattr(track, name) for name in PER_CROP}
-    return replace(
-        track, **{name: tuple(v[i] for i in chosen) if name in RAGGED else v[chosen] for name, v in values.items()}
-    )
+    kept: dict[str, Any] = {
+        name: tuple(value[i] for i in chosen) if name in RAGGED else value[chosen] for name, value in values.items()
+    }
+    return replace(track, **kept)
 
 
 def _face(track: Track) -> NDArray[np.float64] | None:

@@ -1,0 +1,25 @@
+"""The examples in docstrings of features/ and extract/clip/ run and give what they say."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import extract.clip
+import features
+
+EXAMPLES = [
+    example
+    for package in (features, extract.clip)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    for example in doctest.DocTestFinder().find(importlib.import_module(module.name))
+    if example.examples
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_examples_run(example):
+    report = []
+    result = doctest.DocTestRunner().run(example, out=report.append)
+    assert not result.failed, "".join(report)
