@@ -263,14 +263,8 @@ def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """One call at a time, in one thread of OpenCV and of linear algebra; afterwards they have as many as before."""
-    import cv2
+    """One call at a time, in one thread of linear algebra; afterwards there are as many as before."""
     from threadpoolctl import threadpool_limits
 
     with _one_at_a_time, threadpool_limits(1):
-        threads = cv2.getNumThreads()
-        cv2.setNumThreads(1)
-        try:
-            yield
-        finally:
-            cv2.setNumThreads(threads)
+        yield

@@ -177,10 +177,38 @@ def family(name: str, *, version: int, needs: Iterable[str], columns: Iterable[C
 
     A module may register its families again, as one that is reloaded in a notebook does.
 
+    Parameters
+    ----------
+    name
+        Of the family; its columns are called ``name.quantity``.
+    version
+        A whole number, raised whenever a value changes: tables and models hold it.
+    needs
+        Of ``"picture", "sound", "track", "crops", "weights"``: what there must be, for messages about what is missing.
+    columns
+        What the function returns; one is ``name.valid_share``.
+
+    Returns
+    -------
+    Callable
+        The decorator. The function takes an ``Observation`` and one of its tracks, and returns column name to value.
+
     Raises
     ------
     InputError
         A family of another module is called so, or the name is reserved.
+
+    Examples
+    --------
+    >>> from deepcue import Column, family
+    >>> COLUMNS = (
+    ...     Column("tempo.frames_per_s", unit="1/s", range=(0, 1000), description="Frames shown in a second."),
+    ...     Column("tempo.valid_share", range=(0, 1), description="1 for a clip of two frames or more."),
+    ... )
+    >>> @family("tempo", version=1, needs={"picture"}, columns=COLUMNS)
+    ... def measure(observation, track):
+    ...     n = len(observation.times_s)
+    ...     return {"tempo.frames_per_s": n / observation.duration_s, "tempo.valid_share": float(n > 1)}
     """
 
     def register(measure: Measure) -> Measure:
