@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K/N",
         help="hold out fold K of N of the stills' identities, not the usual few; N runs give a cross-validated score",
     )
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of the training (default: cpu)")
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches (default 0: this one)")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", action="store_true", help="train only what is missing in --out (the default)")

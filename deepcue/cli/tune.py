@@ -25,11 +25,11 @@ BUDGET_S = 600.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--table", required=True, type=Path)
+    parser.add_argument("--table", required=True, type=Path, help="feature table with labels")
     parser.add_argument("--out", type=Path, default=Path("artifacts/tune"), help="folder of journal and settings.json")
     parser.add_argument("--budget", type=float, default=BUDGET_S, help="seconds, shared by the learners (default 600)")
     parser.add_argument("--trials", type=int, help="stop after this many trials a learner")
-    parser.add_argument("--folds", type=int, default=N_FOLDS)
+    parser.add_argument("--folds", type=int, default=N_FOLDS, help="number of folds (default: %(default)s)")
     common.add_seed(parser)
 
 
