@@ -240,3 +240,16 @@ def test_limits_must_be_numbers_above_0(text, capsys):
 
 def test_tables_have_columns_of_equal_width():
     assert common.table_lines([("a", "bb"), ("ccc", "")]) == ["a    bb", "ccc"]
+
+
+NEEDS_NO_FILE = {"demo-data"}
+
+
+@pytest.mark.parametrize("name", [name for name in main.COMMANDS if name not in NEEDS_NO_FILE])
+def test_an_example_whose_files_are_not_there_is_one_sentence(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for line in main.command_module(name).EXAMPLE.splitlines():
+        assert main.main(shlex.split(line)[1:]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith("error: ")
+        assert told.count("\n") == 1
