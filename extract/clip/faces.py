@@ -26,8 +26,8 @@ from features.networks.dlib_models import dlib_model
 MIN_SCORE = 0.6
 CLOSE_UP_FILL = 0.6
 MAX_OVERLAP = 0.3  # intersection over union above which the weaker of two boxes goes
-LANDMARK_SIDE_PX = 256  # side of the grey square that the landmark predictor sees
-LANDMARK_SCALE = 1.5  # that square's side over the face box's
+LANDMARK_SIDE_PX = 256  # side of the grey square crop that the landmark predictor sees
+LANDMARK_SCALE = 1.5  # that crop's side over the face box's
 
 Grey = NDArray[np.uint8]
 
@@ -101,7 +101,7 @@ class BlazeFace:
     def detect(self, grey: Grey, *, fill: float = 1.0) -> list[Face]:
         """Faces of a grey image [h, w], strongest first.
 
-        ``fill`` is the share of the network's square that the image's longer side takes: with less than all of
+        ``fill`` is the fraction of the network's input that the image's longer side takes: with less than all of
         it, a face that fills the image comes within the network's range.
         """
         height, width = grey.shape
@@ -205,10 +205,10 @@ def shape_predictor():  # type: ignore[no-untyped-def]
     return dlib.shape_predictor(dlib_model("shape_predictor_68_face_landmarks.dat"))
 
 
-def landmarks(square: Grey, box: NDArray[np.float32] | tuple[float, ...]) -> NDArray[np.float32]:
-    """68 landmarks [68, 2] of the face inside ``box`` (px of ``square``); whole pixels, as dlib gives them."""
+def landmarks(image: Grey, box: NDArray[np.float32] | tuple[float, ...]) -> NDArray[np.float32]:
+    """68 landmarks [68, 2] of the face inside ``box`` (px of the grey ``image``); whole pixels, as dlib gives them."""
     import dlib
 
     rectangle = dlib.rectangle(*(round(float(v)) for v in box))
-    shape = shape_predictor()(square, rectangle)
+    shape = shape_predictor()(image, rectangle)
     return np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float32)
