@@ -1,244 +1,228 @@
-"""Forgeries made of your own real clips, in the challenge's layout with a manifest beside it.
+"""Labelled forgeries made of your own real clips, in the challenge's layout with a manifest beside it.
 
-Every clip found (any layout that extraction reads; clips labelled FAKE are left out) is written anew as REAL,
-and forged in the kinds asked for by the same encoder, so that compression is not the label. The kind
-``reencode`` sends the real clip and each of its forgeries on once more, both classes alike.
+Every clip that is not labelled FAKE is written again as REAL, and forged in each kind asked for by the same encoder,
+so that compression is not the label. The kind ``reencode`` transcodes the real clip and each of its forgeries once
+more, both classes alike::
 
-Donors of faces and voices come from a clip's own club: a few groups of people that stay together in any split.
+    from forge.clips.generate import Recipe, make
+
+    made = make("my_clips", "forged", Recipe(kinds=("face_swap", "dub"), seed=1), jobs=4)
+    print(made.n_real, made.n_fake, made.manifest)
 """
 
 from __future__ import annotations
 
 import csv
-import functools
 import json
 import logging
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from features.errors import ClipError, DatasetError
+from features.errors import ClipError, DatasetError, InputError
 from forge.clips.clip import Clip
-from forge.clips.read import read_clip, read_voice
-from forge.clips.registry import MIN_FACE_FRACTION, Kind, kinds
-from forge.clips.swap import choose_frames
-from forge.clips.write import Encoder, digest, write_clip, write_metadata
+from forge.clips.donors import choose_donor
+from forge.clips.read import MAX_SECONDS, MAX_SIDE_PX, read_clip
+from forge.clips.registry import kinds
+from forge.clips.sources import Source, check_target, find_sources
+from forge.clips.write import PARTIAL, Encoder, digest, write_clip, write_metadata
 
 logger = logging.getLogger(__name__)
 
-CLUB = 4  # groups that lend each other faces and voices
-PART_SIZE = 200  # originals a part
-DONOR_SECONDS = 4.0
-MAX_DONORS = 3  # tried for each swap
-BORROWERS = frozenset({"face_swap", "expression", "dub"})
-
-
-@dataclass(frozen=True)
-class Source:
-    """A real clip to forge from: where it is, what it will be called, its club, its possible donors."""
-
-    path: str
-    filename: str
-    name: str
-    part: str
-    group: str
-    donors: tuple[str, ...]
-    number: int
+TRANSCODING_STREAM = 99  # of random numbers, beside those of the kinds
+Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is wanted of every source."""
-
-    kinds: tuple[str, ...]
-    per_clip: int
-    seed: int
-    max_seconds: float
-    max_side: int
-    voices: tuple[str, ...]
-
-
-def make(real: str, out: Path, recipe: Recipe, *, limit: int = 0, n_jobs: int = 1) -> tuple[int, int]:
-    """Write the labelled set to ``out``; gives the numbers of REAL and FAKE clips.
+    """What is made of every real clip.
 
     Raises
     ------
-    features.errors.DatasetError
+    InputError
+        A kind that does not exist, or a number out of range.
+    """
+
+    kinds: tuple[str, ...] = ()
+    """Names of :func:`forge.clips.registry.kinds`; empty: all."""
+    per_clip: int = 0
+    """Forgeries of a clip, kinds taken in turn; 0: one of each kind."""
+    seed: int = 0
+    """The same clips, recipe and seed give the same bytes, with any number of processes."""
+    max_seconds: float = MAX_SECONDS
+    """Length kept of each clip, > 0."""
+    max_side: int = MAX_SIDE_PX
+    """Longer side in px, > 0; larger frames are reduced."""
+    voices: tuple[str, ...] = ()
+    """Sound or video files from which dubs take voices; empty: from clips of the donor pool."""
+
+    def __post_init__(self) -> None:
+        for name in self.kinds:
+            if name not in kinds():
+                raise InputError(f"{name!r} is no kind of forgery; there are {', '.join(kinds())}")
+        for name, value, least in (
+            ("per_clip", self.per_clip, 0),
+            ("seed", self.seed, 0),
+            ("max_side", self.max_side, 1),
+        ):
+            if value < least:
+                raise InputError(f"{name} {value}: must be at least {least}")
+        if not self.max_seconds > 0:
+            raise InputError(f"max_seconds {self.max_seconds}: must be above 0")
+
+    @property
+    def all_kinds(self) -> tuple[str, ...]:
+        """The kinds by name, also where none was named."""
+        return self.kinds or tuple(kinds())
+
+
+@dataclass(frozen=True)
+class Made:
+    """What :func:`make` wrote."""
+
+    n_real: int
+    n_fake: int
+    n_left_out: int
+    """Real clips that could not be read."""
+    manifest: Path
+
+
+def make(
+    real: str | Path,
+    out: str | Path,
+    recipe: Recipe | None = None,
+    *,
+    limit: int | None = None,
+    jobs: int = 1,
+    progress: Callable[[int, int, int], None] | None = None,
+) -> Made:
+    """Write a labelled data set of real clips and forgeries of them.
+
+    Parameters
+    ----------
+    real
+        Folder of clips, challenge layout or CSV manifest; clips labelled FAKE are left out.
+    out
+        Folder to write: ``dfdc_train_part_*/`` with a ``metadata.json`` each, and ``manifest.csv``.
+    recipe
+        What to make; None: one forgery of each kind.
+    limit
+        Stop after so many real clips.
+    jobs
+        Processes; what is made does not depend on it.
+    progress
+        Called with real clips done, of all, and left out.
+
+    Raises
+    ------
+    DatasetError
         ``real`` holds no clip, or none that can be read.
+    InputError
+        ``out`` can't be written, lies inside ``real`` or holds its clips; no file for voices holds sound.
     """
     from joblib import Parallel, delayed
-    from tqdm import tqdm
 
-    sources = _sources(real, recipe.seed)[: limit or None]
-    bar = tqdm(sources, desc="forging", unit="clip", file=sys.stderr)
-    done = Parallel(n_jobs=n_jobs)(delayed(_forge)(source, recipe, out) for source in bar)
-    parts: dict[str, dict[str, dict[str, Any]]] = {}
-    for source, (entries, messages) in zip(sources, done, strict=True):
-        parts.setdefault(source.part, {}).update(entries)
-        for message in messages:
-            logger.warning("%s: %s", source.filename, message)
-    rows = [(part, name, entry) for part, entries in parts.items() for name, entry in entries.items()]
+    recipe, out = recipe or Recipe(), Path(out)
+    sources = find_sources(str(real), recipe.seed)[:limit]
+    check_target(str(real), out, sources)
+    entries: dict[str, dict[str, Entry]] = {}
+    n_left_out = 0
+    try:
+        results = Parallel(n_jobs=jobs, return_as="generator")(delayed(_forge)(one, recipe, out) for one in sources)
+        for source, (made, messages) in zip(sources, results, strict=True):
+            n_left_out += not made
+            entries.setdefault(source.part, {}).update(made)
+            for message in messages:
+                logger.warning("%s: %s", source.filename, message)
+            if progress is not None:
+                progress(source.number + 1, len(sources), n_left_out)
+    except BaseException:
+        for file in out.glob(f"dfdc_train_part_*/.*{PARTIAL}"):  # of processes that were ended
+            file.unlink(missing_ok=True)
+        raise
+    rows = [(part, name, entry) for part, made in entries.items() for name, entry in made.items()]
     if not rows:
         raise DatasetError(f"{real}: none of its {len(sources)} clips could be read; see the messages above")
-    for part, entries in parts.items():
-        write_metadata(out / part, entries)
+    for part, made in entries.items():
+        write_metadata(out / part, made)
     _write_manifest(out / "manifest.csv", rows)
     n_fake = sum(entry["label"] == "FAKE" for _, _, entry in rows)
-    return len(rows) - n_fake, n_fake
+    return Made(len(rows) - n_fake, n_fake, n_left_out, out / "manifest.csv")
 
 
-def _sources(real: str, seed: int) -> list[Source]:
-    """The real clips, with clubs drawn from the seed."""
-    from extract.dataset import find_clips
-
-    clips = [clip for clip in find_clips(real) if clip.label != "FAKE"]
-    if not clips:
-        raise DatasetError(f"{real}: all of its clips are labelled FAKE; forgeries are made of real ones")
-    groups = sorted({clip.group for clip in clips})
-    order = np.random.default_rng(seed).permutation(len(groups))
-    club = {groups[place]: number // CLUB for number, place in enumerate(order)}
-    sources: list[Source] = []
-    taken: set[str] = set()
-    for number, clip in enumerate(clips):
-        stem = PurePosixPath(clip.filename).stem
-        name = stem if stem not in taken else f"{stem}-{number}"
-        taken.add(name)
-        lenders = tuple(c.path for c in clips if c.group != clip.group and club[c.group] == club[clip.group])
-        part = f"dfdc_train_part_{number // PART_SIZE}"
-        sources.append(Source(clip.path, clip.filename, name, part, f"club{club[clip.group]}", lenders, number))
-    return sources
-
-
-def _forge(source: Source, recipe: Recipe, out: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
+def _forge(source: Source, recipe: Recipe, out: Path) -> tuple[dict[str, Entry], list[str]]:
     """One real clip and its forgeries: metadata entries by file name, and what was skipped, in words."""
     rng = np.random.default_rng([recipe.seed, source.number])
-    wants_face = any("face" in kinds()[name].needs for name in recipe.kinds)
+    wants_face = any("face" in kinds()[name].needs for name in recipe.all_kinds)
     try:
         clip = read_clip(source.path, max_seconds=recipe.max_seconds, max_side=recipe.max_side, faces=wants_face)
-    except ClipError as error:
+    except (ClipError, OSError) as error:
         return {}, [f"left out: {error}"]
     encoder = Encoder.sample(rng)
-    folder = out / source.part
+    folder, real_name = out / source.part, f"{source.name}.mp4"
     common = {"split": "train", "source": source.filename, "group": source.group, "encoder": encoder.as_dict()}
-    real_name = f"{source.name}.mp4"
     write_clip(clip, folder / real_name, encoder)
     real = {"label": "REAL", "original": None, "sha256": digest(folder / real_name), **common}
-    entries: dict[str, dict[str, Any]] = {real_name: real}
+    entries: dict[str, Entry] = {real_name: real}
     messages: list[str] = []
-    for name in _turns(source, recipe):
-        own = np.random.default_rng([recipe.seed, source.number, sorted(kinds()).index(name)])
-        kind = kinds()[name]
-        parameters = kind.sample(own)
-        donor, lender = _donor(kind, clip, source, recipe, own)
-        if lacks := kind.missing(clip, donor):
+    for name in _in_turn(source, recipe):
+        made, lacks = _forgery(name, clip, source, recipe)
+        if made is None:
             messages.append(f"no {name}: {lacks}")
             continue
-        forged_name = f"{source.name}__{name}.mp4"
-        forged = replace(kind.apply(clip, parameters, own, donor), name=forged_name)
-        write_clip(forged, folder / forged_name, encoder)
-        entries[forged_name] = {
-            "label": "FAKE",
-            "original": real_name,
-            "kind": name,
-            "part": kind.part,
-            "parameters": parameters,
-            "donor": lender,
-            "seed": [recipe.seed, source.number],
-            "sha256": digest(folder / forged_name),
-            **common,
-        }
-    if "reencode" in recipe.kinds:
-        entries |= _sent_on(
-            entries, folder, kinds()["reencode"], np.random.default_rng([recipe.seed, source.number, 99])
-        )
+        forged, entry = made
+        write_clip(forged, folder / forged.name, encoder)
+        entries[forged.name] = {"label": "FAKE", "original": real_name, **entry}
+        entries[forged.name] |= {"sha256": digest(folder / forged.name), **common}
+    if "reencode" in recipe.all_kinds:
+        entries |= _transcoded(entries, folder, np.random.default_rng([recipe.seed, source.number, TRANSCODING_STREAM]))
     return entries, messages
 
 
-def _turns(source: Source, recipe: Recipe) -> list[str]:
+def _in_turn(source: Source, recipe: Recipe) -> list[str]:
     """Kinds of forgery for this clip: all of them, or ``per_clip`` in turn."""
-    names = [name for name in recipe.kinds if kinds()[name].part != "none"]
+    names = [name for name in recipe.all_kinds if kinds()[name].part != "none"]
     if not recipe.per_clip or not names:
         return names
     first = source.number * recipe.per_clip
     return [names[(first + step) % len(names)] for step in range(min(recipe.per_clip, len(names)))]
 
 
-def _donor(
-    kind: Kind, clip: Clip, source: Source, recipe: Recipe, rng: np.random.Generator
-) -> tuple[Clip | None, str | None]:
-    """Another person's clip for kinds that borrow, and its file name; (None, None) when there is none.
-
-    Of up to :data:`MAX_DONORS` faces, the one whose poses and expressions come nearest.
-    """
-    if kind.name not in BORROWERS:
-        return None, None
-    if kind.name == "dub" and recipe.voices:
-        return _voice(recipe.voices, rng)
-    found: list[tuple[float, int, Clip, str]] = []
-    for place in rng.permutation(len(source.donors))[:MAX_DONORS]:
-        path = source.donors[place]
-        face = kind.name != "dub"
-        try:
-            donor = _lent(path, DONOR_SECONDS if face else recipe.max_seconds, recipe.max_side, face)
-        except ClipError:
-            continue
-        if face and donor.face_fraction >= MIN_FACE_FRACTION:
-            found.append((choose_frames(clip.landmarks, donor.landmarks)[1], len(found), donor, path))
-        elif not face and donor.sound is not None:
-            found.append((0.0, len(found), donor, path))
-    if not found:
-        return None, None
-    _, _, donor, path = min(found, key=lambda one: one[:2])
-    return donor, PurePosixPath(path).name
+def _forgery(name: str, clip: Clip, source: Source, recipe: Recipe) -> tuple[tuple[Clip, Entry] | None, str]:
+    """A clip forged in one kind with its metadata, or None and what the clips lack for it."""
+    rng = np.random.default_rng([recipe.seed, source.number, list(kinds()).index(name)])
+    kind = kinds()[name]
+    parameters = kind.sample(rng)
+    donor = choose_donor(
+        kind, parameters, clip, source, rng,
+        voices=recipe.voices, max_seconds=recipe.max_seconds, max_side=recipe.max_side,
+    )  # fmt: skip
+    if lacks := kind.missing(clip, donor.clip):
+        return None, lacks
+    forged = replace(kind.apply(clip, parameters, rng, donor.clip), name=f"{source.name}__{name}.mp4")
+    seed = [recipe.seed, source.number]
+    entry = {"kind": name, "part": kind.part, "parameters": parameters, "donor": donor.name, "seed": seed}
+    return (forged, entry), ""
 
 
-def _voice(files: Sequence[str], rng: np.random.Generator) -> tuple[Clip | None, str | None]:
-    """A voice of the folder as a clip without pictures; files that hold no sound are passed over."""
-    for number in rng.permutation(len(files)):
-        file = Path(files[number])
-        try:
-            voice = read_voice(file)
-        except DatasetError as error:
-            logger.warning("%s", error)
-            continue
-        return Clip(file.name, [], np.zeros(1), np.full((1, 68, 2), np.nan, np.float32), voice), file.name
-    return None, None
-
-
-@functools.lru_cache(maxsize=16)  # holds landmarks and sound, no frames
-def _lent(path: str, max_seconds: float, max_side: int, faces: bool) -> Clip:
-    return read_clip(path, max_seconds=max_seconds, max_side=max_side, faces=faces)
-
-
-def _sent_on(
-    entries: dict[str, dict[str, Any]], folder: Path, kind: Kind, rng: np.random.Generator
-) -> dict[str, dict[str, Any]]:
-    """A re-encoded copy of every clip written, all with the same parameters; labels stay."""
+def _transcoded(entries: dict[str, Entry], folder: Path, rng: np.random.Generator) -> dict[str, Entry]:
+    """A transcoded copy of every clip written, all with the same parameters; labels stay."""
+    kind = kinds()["reencode"]
     parameters = kind.sample(rng)
     encoder = Encoder(crf=parameters["crf"])
-    copies: dict[str, dict[str, Any]] = {}
     real_name = next(iter(entries))
+    copies: dict[str, Entry] = {}
     for name, entry in entries.items():
-        copy_name = f"{Path(name).stem}__reencode.mp4"
-        clip = kind.apply(_as_written(folder / name), parameters, rng, None)
-        for turn in range(parameters["rounds"]):
-            step = folder / f".{turn}-{copy_name}"
-            write_clip(clip, step, encoder)
-            clip = _as_written(step)
-        step.replace(folder / copy_name)
-        for turn in range(parameters["rounds"] - 1):
-            (folder / f".{turn}-{copy_name}").unlink()
-        copies[copy_name] = {
-            **entry,
-            "original": entry["original"] or real_name,
-            "reencode": parameters,
-            "encoder": encoder.as_dict(),
-            "sha256": digest(folder / copy_name),
-        }
+        copy = folder / f"{Path(name).stem}__reencode.mp4"
+        write_clip(kind.apply(_as_written(folder / name), parameters, rng, None), copy, encoder)
+        for _ in range(parameters["rounds"] - 1):
+            write_clip(_as_written(copy), copy, encoder)  # it is replaced when the new one is complete
+        original = entry["original"] or real_name
+        changes = {"original": original, "reencode": parameters, "encoder": encoder.as_dict(), "sha256": digest(copy)}
+        copies[copy.name] = {**entry, **changes}
     return copies
 
 
@@ -247,8 +231,8 @@ def _as_written(file: Path) -> Clip:
     return read_clip(file, max_seconds=1e6, max_side=1 << 20, faces=False)
 
 
-def _write_manifest(file: Path, rows: list[tuple[str, str, dict[str, Any]]]) -> None:
-    """``manifest.csv``: what extraction needs, with the groups that donors make larger."""
+def _write_manifest(file: Path, rows: list[tuple[str, str, Entry]]) -> None:
+    """``manifest.csv``: what extraction and training need; the groups are the donor pools."""
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["filename", "label", "group", "original", "method", "parameters"])

@@ -349,9 +349,9 @@ def _sample_reencode(rng: np.random.Generator) -> dict[str, Any]:
 
 @kind("reencode", part="none", needs=(), sample=_sample_reencode)
 def reencode(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
-    """The clip transcoded: reduced, and compressed ``rounds`` times at ``crf``, REAL and FAKE alike.
+    """The clip transcoded, REAL and FAKE alike: reduced, and compressed one to three times.
 
-    The writer compresses.
+    What is left to the writer is the compressing, ``rounds`` times at ``crf``.
     """
     scale = parameters["scale"]
 

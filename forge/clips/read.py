@@ -1,4 +1,4 @@
-"""Files to clips: frames decoded anew each time, the main face's landmarks found once, the sound.
+"""Files to clips: frames decoded again each time, the main face's landmarks found once, the sound.
 
 Memory does not grow with the clip: frames are decoded again for every forgery made of them.
 """
@@ -11,15 +11,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from forge.clips.clip import Clip, Frames, Image, Points, Sound
+from features.errors import DatasetError
+from forge.clips.clip import RATE_HZ, Clip, Frames, Sound
+from forge.face_ops import Image, Points, iod
 
 MAX_SIDE_PX = 960  # larger frames are reduced: forgeries are made at the size that sites show
 MAX_SECONDS = 10.0
 DETECT_EVERY = 5  # frames between two detections; the last box serves in between
-SQUARE_PX = 256  # side of the grey square that the landmark predictor sees
-SQUARE_SCALE = 1.6  # that square's side over the face box's
+SQUARE_PX = 256  # side of the grey square crop that the landmark predictor sees
+SQUARE_SCALE = 1.6  # that crop's side over the face box's
 MIN_FACE_PX = 40.0
-MAX_DOUBT = 0.08  # mean distance of landmarks from two boxes, eye distances, above which they are wrong
+MAX_DOUBT_IOD = 0.08  # mean distance of landmarks from two boxes above which they are wrong
 MAX_TILT = 0.1  # radians by which a face may tilt from one frame to the next before it is looked at again
 
 
@@ -78,19 +80,26 @@ def _frames(path: str, max_seconds: float, max_side: int) -> Iterator[Image]:
 
 
 def _reduced(image: Image, max_side: int) -> Image:
-    """The image with its longer side at most ``max_side`` and both sides even (4:2:0 needs it)."""
+    """The image with its longer side at most ``max_side`` and both sides even."""
     height, width = image.shape[:2]
-    scale = min(1.0, max_side / max(height, width))
+    scale = max_side / max(height, width)
+    if scale >= 1.0:
+        return even(image)
     size = (max(2, round(width * scale) & ~1), max(2, round(height * scale) & ~1))
-    if scale == 1.0:
-        return np.ascontiguousarray(image[: size[1], : size[0]])
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def even(image: Image) -> Image:
+    """The image with even sides, as 4:2:0 needs them: a row or column is cut off, but repeated where it is the only."""
+    height, width = image.shape[:2]
+    if min(height, width) < 2:
+        image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    height, width = image.shape[:2]
+    return np.ascontiguousarray(image[: height & ~1, : width & ~1])
 
 
 def _from_zero(sound: Sound, late_s: float) -> Sound:
     """Sound that starts ``late_s`` after the picture, filled or cut to start with it."""
-    from forge.clips.clip import RATE_HZ
-
     offset = round(late_s * RATE_HZ)
     return np.concatenate([np.zeros(offset, np.float32), sound]) if offset >= 0 else sound[-offset:]
 
@@ -122,10 +131,9 @@ class _Follower:
             points = _in_square(grey, self._box, roll(points))
         self._roll = roll(points)
         again = _in_square(grey, _other_box(self._box), self._roll)
-        iod = float(np.linalg.norm(points[36:42].mean(0) - points[42:48].mean(0)))
-        doubt = float(np.linalg.norm(points - again, axis=1).mean()) / (iod + 1e-6)
+        doubt = float(np.linalg.norm(points - again, axis=1).mean()) / (iod(points) + 1e-6)
         self._follow(points)
-        return ((points + again) / 2).astype(np.float32) if doubt < MAX_DOUBT else _nowhere()
+        return ((points + again) / 2).astype(np.float32) if doubt < MAX_DOUBT_IOD else _nowhere()
 
     def _follow(self, points: Points) -> None:
         """Move the box with the face until the next detection."""
@@ -149,7 +157,7 @@ class _Follower:
 
 
 def _other_box(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-    """The box as another detector might draw it: larger and lower."""
+    """The box as another detector might give it: larger and lower."""
     side = box[2] - box[0]
     return (box[0] - 0.10 * side, box[1] - 0.02 * side, box[2] + 0.06 * side, box[3] + 0.14 * side)
 
@@ -186,9 +194,6 @@ def read_voice(path: Path) -> Sound:
         The file holds no sound that FFmpeg can read.
     """
     from moviepy import AudioFileClip
-
-    from features.errors import DatasetError
-    from forge.clips.clip import RATE_HZ
 
     try:
         with AudioFileClip(str(path), fps=RATE_HZ) as audio:

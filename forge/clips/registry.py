@@ -1,6 +1,6 @@
 """The registry of manipulations: functions of a clip, parameters and a random generator.
 
-A kind is registered with what it needs and how its parameters are drawn::
+A kind is registered with what it needs and how its parameters are sampled::
 
     @kind("desync", part="sound", needs={"sound"}, sample=lambda rng: {"shift_s": float(rng.uniform(0.2, 0.6))})
     def desync(clip, parameters, rng, donor):
@@ -13,6 +13,7 @@ A kind is registered with what it needs and how its parameters are drawn::
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -36,13 +37,19 @@ class Apply(Protocol):
 
 @dataclass(frozen=True)
 class Kind:
-    """A registered manipulation. ``part`` says what it touches: picture, sound or none (both classes alike)."""
+    """A registered manipulation. ``part`` says what it touches: picture, sound or none (both classes treated alike)."""
 
     name: str
     part: str
     needs: frozenset[str]
     sample: Sample = field(compare=False)
     apply: Apply = field(compare=False)
+
+    @property
+    def description(self) -> str:
+        """The first sentence of the function's docstring, in one line."""
+        text = " ".join((inspect.getdoc(self.apply) or "").split("\n\n")[0].split())
+        return text.removesuffix(".")
 
     def missing(self, clip: Clip, donor: Clip | None) -> str:
         """What the clips lack for this kind, in words; empty when nothing does."""

@@ -19,6 +19,7 @@ from forge.clips.clip import RATE_HZ, Clip
 
 CLOCK = Fraction(1, 90_000)  # time base of the picture
 AAC_FRAME = 1024
+PARTIAL = ".partial"  # suffix of a file that is being written
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,25 @@ class Encoder:
 
 
 def write_clip(clip: Clip, path: Path, encoder: Encoder) -> None:
-    """Encode ``clip`` to ``path`` (mp4). The same clip and encoder give the same bytes."""
+    """Encode ``clip`` to ``path`` (mp4). The same clip and encoder give the same bytes.
+
+    The file appears, or replaces an older one, when it is complete.
+
+    Raises
+    ------
+    ValueError
+        The clip has no frame.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}{PARTIAL}")
+    try:
+        _encode(clip, partial, encoder)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _encode(clip: Clip, path: Path, encoder: Encoder) -> None:
     with av.open(str(path), "w", format="mp4") as container:
         video = None
         sound = None

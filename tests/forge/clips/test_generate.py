@@ -1,17 +1,27 @@
 import csv
 import hashlib
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from deepcue.cli.main import main as deepcue
+from features.errors import InputError
+from forge.clips.generate import Recipe, make
 from forge.clips.read import read_clip
+from forge.clips.registry import kinds
 from forge.clips.write import Encoder, write_clip
 from forge.demo.dataset import record
 from forge.face_ops import iod
 
+ROOT = Path(__file__).resolve().parents[3]
 KINDS = "face_swap,self_blend,expression,resynthesis,desync,dub,reencode"
 
 
@@ -37,6 +47,17 @@ def made(real, tmp_path_factory):
     out = tmp_path_factory.mktemp("made")
     assert deepcue(["forge", str(real), str(out), "--kinds", KINDS, "--seed", "4"]) == 0
     return out
+
+
+def digests(folder):
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def started(*words, **more):
+    """The command as a process of its own."""
+    command = [sys.executable, "-m", "deepcue", "forge", *map(str, words)]
+    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
 
 
 def metadata(out):
@@ -66,7 +87,7 @@ def test_every_forgery_names_kind_parameters_and_original(made):
             assert entry["encoder"] == entries[entry["original"]]["encoder"]
 
 
-def test_both_classes_are_sent_on_alike(made):
+def test_both_classes_are_transcoded_alike(made):
     entries = metadata(made)
     sent = {name: entry for name, entry in entries.items() if "reencode" in entry}
     assert len(sent) == len(entries) / 2
@@ -78,10 +99,10 @@ def test_both_classes_are_sent_on_alike(made):
 
 def test_clips_that_lack_something_are_skipped_with_a_message(real, tmp_path, caplog):
     assert deepcue(["forge", str(real), str(tmp_path), "--kinds", "desync,self_blend"]) == 0
-    told = caplog.text
-    assert "dull.mp4: no desync: no sound" in told
-    assert "dull.mp4: no self_blend: no face" in told
-    assert "broken.mp4: left out" in told
+    messages = caplog.text
+    assert "dull.mp4: no desync: no sound" in messages
+    assert "dull.mp4: no self_blend: no face" in messages
+    assert "broken.mp4: left out" in messages
     assert "dull.mp4" in metadata(tmp_path)
     assert "broken.mp4" not in metadata(tmp_path)
 
@@ -94,19 +115,51 @@ def test_the_manifest_is_one_that_extraction_reads(made):
     with (made / "manifest.csv").open() as stream:
         swaps = [row for row in csv.DictReader(stream) if row["method"] == "face_swap"]
     groups = {clip.filename: clip.group for clip in clips}
-    assert len({groups[row["filename"]] for row in swaps}) == 1  # who lends a face stays in the borrower's group
+    assert len({groups[row["filename"]] for row in swaps}) == 1  # a donor stays in the forgery's group
 
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(real, made, tmp_path):
     assert deepcue(["forge", str(real), str(tmp_path), "--kinds", KINDS, "--seed", "4", "--jobs", "2"]) == 0
-
-    def digests(folder):
-        return {
-            str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(folder.rglob("*.*"))
-        }
-
     assert digests(tmp_path) == digests(made)
+
+
+def test_two_processes_write_the_files_of_one(real, tmp_path):
+    for jobs in ("1", "2"):
+        process = started(real, tmp_path / jobs, "--kinds", "self_blend", "--jobs", jobs, "--max-seconds", "0.5")
+        _, messages = process.communicate()
+        assert process.returncode == 0, messages
+    files = digests(tmp_path / "2")
+    assert files == digests(tmp_path / "1")
+    assert {Path(name).name for name in files} > {"a.mp4", "a__self_blend.mp4", "b__self_blend.mp4", "manifest.csv"}
+
+
+def test_an_interrupted_run_leaves_no_process_and_no_partial_file(real, tmp_path):
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(40):
+        shutil.copy(real / "a.mp4", many / f"{number:02}.mp4")
+    out = tmp_path / "out"
+    process = started(many, out, "--kinds", KINDS, "--jobs", "2", "--quiet", start_new_session=True)
+    while not any(out.rglob("*.mp4")):  # until the first clip is there
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the command and its children
+    _, messages = process.communicate()
+    assert process.returncode == 130
+    assert [line for line in messages.splitlines() if line.strip()] == [messages.strip()]
+    assert messages.strip().startswith("stopped")
+    assert not list(out.rglob(".*"))
+    while group_lives(process.pid):
+        time.sleep(0.05)
+
+
+def group_lives(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_kinds_are_taken_in_turn(real, tmp_path):
@@ -133,20 +186,94 @@ def test_dubs_may_take_a_voice_from_a_folder(real, tmp_path):
     [
         (["--kinds", "magic"], "'magic' is no kind of forgery"),
         (["--kinds", ","], "nothing named"),
-        (["--voices", "nowhere"], "--voices: nowhere holds no file"),
+        (["--voices", "nowhere"], "nowhere holds no file"),
+        (["--jobs", "0"], "--jobs"),
+        (["--max-seconds", "0"], "--max-seconds"),
+        (["--max-seconds", "inf"], "--max-seconds"),
+        (["--max-side", "0"], "--max-side"),
+        (["--limit", "-1"], "--limit"),
+        (["--per-clip", "-2"], "--per-clip"),
+        (["--seed", "-1"], "seed -1"),
     ],
 )
-def test_wrong_options_are_told_in_a_sentence(real, tmp_path, capsys, arguments, words):
-    assert deepcue(["forge", str(real), str(tmp_path), *arguments]) == 2
-    assert words in capsys.readouterr().err
+def test_wrong_options_are_refused_in_one_sentence(real, tmp_path, capsys, arguments, words):
+    assert deepcue(["forge", str(real), str(tmp_path / "out"), *arguments]) == 2
+    message = capsys.readouterr().err
+    assert words in message
+    assert message.startswith("error: ")
+    assert message.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
-def test_an_empty_folder_is_told_in_a_sentence(tmp_path, capsys):
+def test_a_target_that_cannot_be_written_is_refused_before_the_work(real, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for target in (tmp_path / "file", tmp_path / "file" / "out"):
+        assert deepcue(["forge", str(real), str(target)]) == 2
+        message = capsys.readouterr().err
+        assert "can't be written" in message
+        assert message.count("\n") == 1
+
+
+def test_real_clips_are_never_overwritten(real, made, tmp_path, capsys):
+    before = digests(real)
+    for data, target in ((real, real), (real, real / "forged"), (made, made), (made / "dfdc_train_part_0", made)):
+        assert deepcue(["forge", str(data), str(target), "--kinds", "desync"]) == 2
+        assert "nor hold its clips" in capsys.readouterr().err
+    assert digests(real) == before
+
+
+def test_a_clip_named_like_a_forgery_of_another_keeps_both(real, tmp_path, caplog):
+    data = tmp_path / "data"
+    data.mkdir()
+    shutil.copy(real / "a.mp4", data / "x.mp4")
+    shutil.copy(real / "b.mp4", data / "x__self_blend.mp4")
+    made = make(data, tmp_path / "out", Recipe(kinds=("self_blend",), max_seconds=0.4))
+    assert (made.n_real, made.n_fake) == (2, 2)
+    assert "x__self_blend becomes x__self_blend-1" in caplog.text
+    sources = {name: entry["source"] for name, entry in metadata(tmp_path / "out").items()}
+    assert sources == {
+        "x.mp4": "x.mp4",
+        "x__self_blend.mp4": "x.mp4",
+        "x__self_blend-1.mp4": "x__self_blend.mp4",
+        "x__self_blend-1__self_blend.mp4": "x__self_blend.mp4",
+    }
+
+
+def test_it_is_a_function_with_keywords(real, tmp_path):
+    seen = []
+    made = make(real, tmp_path, Recipe(kinds=("desync",), seed=1), limit=2, progress=lambda *now: seen.append(now))
+    assert (made.n_real, made.n_fake, made.n_left_out) == (2, 2, 0)
+    assert made.manifest.exists()
+    assert seen == [(1, 2, 0), (2, 2, 0)]
+    with pytest.raises(InputError, match="no kind of forgery"):
+        Recipe(kinds=("magic",))
+
+
+def test_voices_without_sound_are_refused_in_one_sentence(real, tmp_path, capsys):
+    voices = tmp_path / "voices"
+    voices.mkdir()
+    (voices / "LICENSE.txt").write_text("no sound")
+    command = ["forge", str(real), str(tmp_path / "out"), "--kinds", "dub", "--voices", str(voices), "--seed", "1"]
+    assert deepcue(command) == 2
+    assert "none of the 1 files for voices holds sound" in capsys.readouterr().err
+
+
+def test_the_help_lists_every_kind_with_a_line(capsys):
+    assert deepcue(["forge", "--help"]) == 0
+    text = capsys.readouterr().out
+    for name, kind in kinds().items():
+        assert kind.description
+        assert any(line.split()[:1] == [name] and kind.description in line for line in text.splitlines())
+
+
+def test_an_empty_folder_is_refused_in_one_sentence(tmp_path, capsys):
     assert deepcue(["forge", str(tmp_path), str(tmp_path / "out")]) == 2
     assert "no clip in it" in capsys.readouterr().err
 
 
-def test_a_folder_without_a_readable_clip_is_told_in_a_sentence(tmp_path, capsys):
-    (tmp_path / "a.mp4").write_bytes(b"nothing")
-    assert deepcue(["forge", str(tmp_path), str(tmp_path / "out")]) == 2
+def test_a_folder_without_a_readable_clip_is_refused_in_one_sentence(tmp_path, capsys):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "a.mp4").write_bytes(b"nothing")
+    assert deepcue(["forge", str(data), str(tmp_path / "out")]) == 2
     assert "none of its 1 clips could be read" in capsys.readouterr().err

@@ -1,12 +1,13 @@
 import hashlib
 import json
+from dataclasses import replace
 
 import av
 import numpy as np
 import pytest
 
-from forge.clips.clip import RATE_HZ, Clip
-from forge.clips.read import read_clip
+from forge.clips.clip import RATE_HZ, Clip, Frames
+from forge.clips.read import even, read_clip
 from forge.clips.write import Encoder, random_name, write_clip, write_labels, write_metadata
 
 
@@ -44,11 +45,41 @@ def test_a_clip_without_sound_has_no_sound_stream(tmp_path):
         assert [stream.codec_context.name for stream in container.streams] == ["h264"]
 
 
-def test_the_same_clip_gives_the_same_bytes(tmp_path):
-    for name in ("a.mp4", "b.mp4"):
-        write_clip(made_clip(), tmp_path / name, Encoder())
-    first, second = (hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("a.mp4", "b.mp4"))
-    assert first == second
+@pytest.mark.parametrize("side", [180, 270, 360])
+@pytest.mark.parametrize("preset", ["superfast", "veryfast", "fast"])
+def test_the_same_clip_and_encoder_give_the_same_bytes(tmp_path, preset, side):
+    rng = np.random.default_rng(1)
+    coarse = rng.integers(0, 256, (side // 9 + 2, side // 9 + 2, 3), dtype=np.uint8)
+    still = np.kron(coarse, np.ones((9, 9, 1), np.uint8))
+    frames = [np.ascontiguousarray(still[i : i + side, i // 2 : i // 2 + side]) for i in range(8)] * 3
+    clip = Clip("moving", frames, np.arange(24) / 25, np.full((24, 68, 2), np.nan, np.float32), None)
+    digests = set()
+    for turn in range(4):
+        write_clip(clip, tmp_path / f"{turn}.mp4", Encoder(preset=preset))
+        digests.add(hashlib.sha256((tmp_path / f"{turn}.mp4").read_bytes()).hexdigest())
+    assert len(digests) == 1
+
+
+def test_a_clip_that_fails_on_the_way_leaves_the_older_file_and_nothing_else(tmp_path):
+    write_clip(made_clip(), tmp_path / "a.mp4", Encoder())
+    before = (tmp_path / "a.mp4").read_bytes()
+
+    def breaks():
+        yield from list(made_clip().frames)[:5]
+        raise RuntimeError("damaged")
+
+    with pytest.raises(RuntimeError, match="damaged"):
+        write_clip(replace(made_clip(), frames=Frames(breaks)), tmp_path / "a.mp4", Encoder())
+    assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
+    assert (tmp_path / "a.mp4").read_bytes() == before
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 40)])
+def test_the_smallest_frames_are_written(tmp_path, size):
+    image = np.full((*size[::-1], 3), 90, np.uint8)
+    clip = Clip("tiny", [even(image)] * 3, np.arange(3) / 25, np.full((3, 68, 2), np.nan, np.float32), None)
+    write_clip(clip, tmp_path / "a.mp4", Encoder())
+    assert len(list(read_clip(tmp_path / "a.mp4", faces=False).frames)) == 3
 
 
 def test_a_clip_without_frames_is_refused(tmp_path):

@@ -1,0 +1,110 @@
+"""Whose face or voice a forgery gets: a clip of the donor pool, or a voice from a folder."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from features.errors import ClipError, DatasetError, InputError
+from forge.clips.clip import Clip
+from forge.clips.read import read_clip, read_voice
+from forge.clips.registry import MIN_FACE_FRACTION, Kind
+from forge.clips.sources import Source
+from forge.clips.swap import choose_frames
+
+DONOR_SECONDS = 4.0  # read of a clip that gives its face
+MAX_DONORS = 3  # read for each swap
+WITH_DONOR = frozenset({"face_swap", "expression", "dub"})
+WITHOUT = {"expression": ("source", "moment"), "dub": ("voice", "synthetic")}  # parameters that need no donor
+
+
+@dataclass(frozen=True)
+class Donor:
+    """A donor's clip and file name; both None when there is none."""
+
+    clip: Clip | None = None
+    name: str | None = None
+
+
+def voice_files(folder: Path) -> tuple[str, ...]:
+    """Paths of the files of a folder, sorted; which of them hold sound is seen when they are used.
+
+    Raises
+    ------
+    InputError
+        It is no folder, or holds no file.
+    """
+    found = tuple(sorted(str(file) for file in folder.iterdir() if file.is_file())) if folder.is_dir() else ()
+    if not found:
+        raise InputError(f"{folder} holds no file; give a folder of sound or video files")
+    return found
+
+
+def choose_donor(
+    kind: Kind,
+    parameters: Mapping[str, Any],
+    clip: Clip,
+    source: Source,
+    rng: np.random.Generator,
+    *,
+    voices: Sequence[str],
+    max_seconds: float,
+    max_side: int,
+) -> Donor:
+    """A donor for a kind that takes one; of up to :data:`MAX_DONORS` faces, the nearest in pose and expression.
+
+    Raises
+    ------
+    InputError
+        None of ``voices`` holds sound.
+    """
+    name, value = WITHOUT.get(kind.name, ("", ""))
+    if kind.name not in WITH_DONOR or parameters.get(name) == value != "":
+        return Donor()
+    if kind.name == "dub":
+        return _voice(voices, rng) if voices else _sound(source, rng, max_seconds=max_seconds, max_side=max_side)
+    return _face(clip, source, rng, max_side=max_side)
+
+
+def _face(clip: Clip, source: Source, rng: np.random.Generator, *, max_side: int) -> Donor:
+    found: list[tuple[float, int, Donor]] = []
+    for place in rng.permutation(len(source.donors))[:MAX_DONORS]:
+        donor = _read(source.donors[place], DONOR_SECONDS, max_side, faces=True)
+        if donor.clip is not None and donor.clip.face_fraction >= MIN_FACE_FRACTION:
+            found.append((choose_frames(clip.landmarks, donor.clip.landmarks)[1], len(found), donor))
+    return min(found, key=lambda candidate: candidate[:2])[2] if found else Donor()
+
+
+def _sound(source: Source, rng: np.random.Generator, *, max_seconds: float, max_side: int) -> Donor:
+    for place in rng.permutation(len(source.donors))[:MAX_DONORS]:
+        donor = _read(source.donors[place], max_seconds, max_side, faces=False)
+        if donor.clip is not None and donor.clip.sound is not None:
+            return donor
+    return Donor()
+
+
+@functools.lru_cache(maxsize=16)  # holds landmarks and sound, no frames
+def _read(path: str, max_seconds: float, max_side: int, *, faces: bool) -> Donor:
+    """A clip of the pool; none when it can't be read: that is reported when its own turn comes."""
+    try:
+        clip = read_clip(path, max_seconds=max_seconds, max_side=max_side, faces=faces)
+    except (ClipError, OSError):
+        return Donor()
+    return Donor(clip, PurePosixPath(path).name)
+
+
+def _voice(files: Sequence[str], rng: np.random.Generator) -> Donor:
+    """A voice of the folder as a clip without frames; files that hold no sound are passed over."""
+    for number in rng.permutation(len(files)):
+        file = Path(files[number])
+        try:
+            sound = read_voice(file)
+        except DatasetError:
+            continue
+        return Donor(Clip(file.name, [], np.zeros(1), np.full((1, 68, 2), np.nan, np.float32), sound), file.name)
+    raise InputError(f"none of the {len(files)} files for voices holds sound ({Path(files[0]).parent}); give others")
