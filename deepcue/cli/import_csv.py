@@ -35,5 +35,5 @@ def run(arguments: argparse.Namespace) -> None:
     if "fold" in cues.column_names:
         folds = arguments.out.with_suffix(".folds.parquet")
         chosen = pa.table({**{name: table[name] for name in ("filename", "group")}, "fold": cues["fold"]})
-        pq.write_table(chosen.filter(table["label"].is_valid()), folds)  # folds are of clips that can be learned from
+        pq.write_table(chosen.filter(table["label"].is_valid()), folds)  # folds are of clips that can be trained on
         print(f"folds  {folds}")

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=list(FOLD_FILES),
         default=list(FACES),
-        help="whose network learned from the clips (default: %(default)s; forensic_voice by itself, with what "
+        help="whose network was trained on the clips (default: %(default)s; forensic_voice by itself, with what "
         "`deepcue train-voice` wrote)",
     )
     parser.add_argument("--out", type=Path, required=True, help="table to write")

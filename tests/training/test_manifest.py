@@ -1,10 +1,12 @@
 """Training reads a data set as extraction does, and says what it lacks."""
 
+import json
+
 import pytest
 
 from deepcue.cli.main import main as deepcue
 from features.errors import DatasetError
-from training.manifest import clips_digest, forged_picture, method_family, training_clips
+from training.manifest import clips_digest, forged_picture, method_family, origin, training_clips
 
 HEADER = "filename,label,group,method,fake_part\n"
 
@@ -72,6 +74,30 @@ def test_the_help_says_which_columns_training_needs(capsys, command):
     told = " ".join(capsys.readouterr().out.split())
     assert "needs the columns filename, label and group, and of FAKE clips method" in told
     assert "fake_part (picture, voice, or picture and voice)" in told
+
+
+def test_a_folder_that_forge_wrote_can_be_trained_on(tmp_path):
+    """Its metadata call the method ``kind`` and the forged part ``part``; moved sound is neither picture nor voice."""
+    entries = {
+        "a.mp4": {"label": "REAL", "original": None, "source": "phone", "group": "g"},
+        "a__face_swap.mp4": {
+            "label": "FAKE",
+            "original": "a.mp4",
+            "kind": "face_swap",
+            "part": "picture",
+            "group": "g",
+        },
+        "a__desync.mp4": {"label": "FAKE", "original": "a.mp4", "kind": "desync", "part": "sound", "group": "g"},
+    }
+    (tmp_path / "metadata.json").write_text(json.dumps(entries))
+    for name in entries:
+        (tmp_path / name).write_bytes(b"x")
+    clips = {clip.filename: clip for clip in training_clips(tmp_path)}
+    assert {name: forged_picture(clip) for name, clip in clips.items()} == {
+        "a.mp4": False, "a__face_swap.mp4": True, "a__desync.mp4": False
+    }  # fmt: skip
+    assert [origin(clips[name]) for name in entries] == ["phone", "face_swap", "desync"]
+    assert not any("voice" in clip.forged for clip in clips.values())
 
 
 def test_clips_without_a_label_are_left_out(tmp_path, caplog):
