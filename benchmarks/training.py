@@ -1,7 +1,7 @@
 """What training costs at the challenge's size: ``python -m benchmarks.training``.
 
-A made table with the challenge's 119,146 clips, group sizes and balance, and 600 columns with missing
-blocks; the whole nested run on it. The scores say nothing: the table is made.
+The full nested training on a synthetic table with the challenge's 119,146 clips, group sizes and balance, and 600
+columns with missing blocks. The scores mean nothing: the table is synthetic.
 """
 
 from __future__ import annotations
@@ -28,15 +28,23 @@ BLOCK_MISSING = 0.1  # share of clips in which a family can't be measured (no so
 SIGNAL = 0.12  # shift of an informative column, in its standard deviations
 
 
-def made_table(n_rows: int, n_columns: int, *, seed: int = 0) -> TrainingSet:
-    """A made training set: one REAL and about five FAKE clips a group, persons that differ, missing blocks."""
+def synthetic_table(n_rows: int, n_columns: int, *, seed: int = 0) -> TrainingSet:
+    """A synthetic training set: one REAL and about five FAKE clips a group, persons that differ, missing blocks.
+
+    Parameters
+    ----------
+    n_rows, n_columns
+        Clips and cues.
+    seed
+        Of every random draw.
+    """
     rng = np.random.default_rng(seed)
     n_groups = max(int(n_rows * N_GROUPS_SHARE), 10)
     first = np.arange(n_groups)
     group = np.sort(np.concatenate([first, rng.integers(0, n_groups, n_rows - n_groups)]))
     y = np.ones(n_rows, dtype=np.int64)
     y[np.searchsorted(group, first)] = 0
-    y[rng.random(n_rows) < 0.01] = 0  # some originals are there twice
+    y[rng.random(n_rows) < 0.01] = 0  # some originals appear twice
     family = np.sort(np.arange(n_columns) % N_FAMILIES)
     informative = np.where(rng.random(n_columns) < 0.3, SIGNAL * rng.standard_normal(n_columns), 0.0)
     X = rng.standard_normal((n_rows, n_columns), dtype=np.float32)
@@ -46,14 +54,14 @@ def made_table(n_rows: int, n_columns: int, *, seed: int = 0) -> TrainingSet:
     for number in range(N_FAMILIES):
         columns = np.flatnonzero(family == number)
         X[np.ix_(rng.random(n_rows) < BLOCK_MISSING, columns)] = np.nan
-    names = [f"family{one:02d}.cue{number:03d}" for number, one in enumerate(family)]
+    names = [f"family{index:02d}.cue{number:03d}" for number, index in enumerate(family)]
     layout = Layout(tuple(names), {name.split(".")[0]: 1 for name in names})
     return TrainingSet(
         filename=[f"{row:06d}.mp4" for row in range(n_rows)],
         X=X,
         y=y,
         group=group.astype(np.int64),
-        group_names=[str(one) for one in first],
+        group_names=[str(number) for number in first],
         source=[""] * n_rows,
         measured=measured_rows(X, layout),
         layout=layout,
@@ -76,8 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def bench(n_rows: int, n_columns: int, jobs: int, seed: int, quiet: bool) -> str:
-    """Train on a made table; a line of its cost."""
-    data = made_table(n_rows, n_columns, seed=seed)
+    """Train on a synthetic table; a line of its cost."""
+    data = synthetic_table(n_rows, n_columns, seed=seed)
     fold = assign_folds(data.y, data.group, seed=seed)
     wall, cpu = time.perf_counter(), time.process_time()
     settings = default_settings(len(data), data.n_groups)

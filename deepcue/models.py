@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from ensemble.evaluate import Evaluation
     from ensemble.model import Model
-    from ensemble.training_set import TrainingSet
     from ensemble.verdict import Verdict
     from extract.pipeline import Progress
 
@@ -178,34 +177,33 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     """
     import pyarrow as pa
 
-    from ensemble import evaluate, store, training_set
-    from ensemble import train as training
+    from ensemble.folds import FOLDS_FILE
+    from ensemble.outputs import check_folder
+    from ensemble.store import save_model
+    from ensemble.train import train_table
 
-    where = "the table" if isinstance(table, pa.Table) else os.fspath(table)
-    data = training_set.training_set(table if isinstance(table, pa.Table) else read_table(table), where)
-    fold = _folds(data, folds, None if out is None else Path(out), seed)
-    settings = training.chosen_settings(data, None if learners is None else ",".join(learners), None, "cpu")
-    model, evaluation = training.train(
-        data,
-        fold,
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        check_folder(folder)
+    n_folds, file = (folds, None) if isinstance(folds, int) else (None, folds)
+    if file is None and folder is not None and (folder / FOLDS_FILE).is_file():
+        file = folder / FOLDS_FILE
+    model, evaluation = train_table(
+        table if isinstance(table, pa.Table) else read_table(table),
+        folds=None if file is None else Path(file),
+        n_folds=n_folds,
         target_prior=target_prior,
-        settings=settings,
+        learners=None if learners is None else list(learners),
         seed=seed,
         jobs=jobs,
         progress=None if progress is None else functools.partial(_counted, progress),
+        name="the table" if isinstance(table, pa.Table) else os.fspath(table),
+        synthetic=synthetic,
     )
-    name = os.path.basename(where)
-    model.manifest.update(
-        training.manifest_of(model, data, fold, evaluation, seed=seed, synthetic=synthetic, table=name)
-    )
-    if out is None:
+    if folder is None:
         return model, evaluation
-    tables = {
-        "folds.parquet": evaluate.folds_table(data, fold),
-        "oof.parquet": evaluate.oof_table(data, fold, evaluation),
-    }
-    store.save_model(model, Path(out), tables)
-    return load_model(out), evaluation
+    save_model(model, folder, evaluation.tables())
+    return load_model(folder), evaluation
 
 
 def _row(path: PathLike, families: Iterable[str], weights: Mapping[str, Any] | None) -> pa.Table:
@@ -218,23 +216,6 @@ def _row(path: PathLike, families: Iterable[str], weights: Mapping[str, Any] | N
         return table_of(
             Clip(clip_name(path), absolute(path)), observed, families=sorted(families), weights=weights_files(weights)
         )
-
-
-def _folds(data: TrainingSet, folds: int | PathLike | None, out: Path | None, seed: int) -> Any:
-    """Fold of each row [n]: of a file, of the earlier model in ``out``, or new ones."""
-    import numpy as np
-
-    from ensemble.folds import assign_folds, check_folds, folds_for, given_folds
-
-    clips = (data.filename, [data.group_names[one] for one in data.group], data.y)
-    if isinstance(folds, (str, os.PathLike)):
-        return given_folds(Path(folds), *clips)
-    if out is not None:
-        return folds_for(out / "folds.parquet", *clips, n_folds=folds, seed=seed)
-    group = np.unique(clips[1], return_inverse=True)[1]  # counted as for a folder: the folds are the same
-    fold = assign_folds(data.y, group, n_folds=folds, seed=seed)
-    check_folds(data.y, fold)
-    return fold
 
 
 def _counted(progress: Callable[[int, int], None], finished: Iterator[Any], total: int) -> Iterator[Any]:

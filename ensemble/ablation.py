@@ -1,44 +1,42 @@
-"""What each cue family is worth: ``python -m ensemble.ablation --table features.parquet``.
+"""Leave-one-family-out (drop-column) ablation: what each cue family adds to the others, and how far it gets alone.
 
-Two questions of every family, each answered out of fold by groups: how far does it get alone, and how much
-worse is everything without it? Correlated families share credit: one that gets far alone may add nothing.
+Learners are fitted again without the family, and on the family alone, out of fold by groups. Correlated families share
+credit: one that gets far alone may add nothing.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ensemble.arrays import Array, Int
 from ensemble.calibrate import clip_logit, logit
 from ensemble.cross_fit import fit_without
 from ensemble.learners.base import Settings, settings_for
+from ensemble.learners.registry import learner_kinds
 from ensemble.metrics import Score, auc, log_loss, with_intervals
-from ensemble.training_set import Int, Layout, TrainingSet, family_of, measured_rows
+from ensemble.outputs import write_text
+from ensemble.training_set import Layout, TrainingSet, family_of, measured_rows
 from features.errors import InputError
 
-logger = logging.getLogger(__name__)
-
-Array = NDArray[np.float64]
-LEARNERS = ("lightgbm", "logistic")  # one of trees, one linear: their mean log-odds is judged
+LEARNERS = ("lightgbm", "logistic")  # one of trees, one linear: the mean of their log-odds is scored
 HELPS, HURTS, NO_EVIDENCE = "helps", "hurts", "no evidence"
 MAX_BOUND = 0.2
-KIND = "deepfake-worth"
+KIND = "deepfake-ablation"
 
 
 @dataclass(frozen=True)
-class Worth:
-    """One family: alone (log loss, AUC) and beside the others (``delta_log_loss``: positive is worth)."""
+class FamilyAblation:
+    """One family: alone (log loss, AUC), and the rise of log loss without it (``delta_log_loss``)."""
 
     family: str
     n_columns: int
-    measured_share: float
+    measured_fraction: float
     log_loss: Score
     auc: Score
     delta_log_loss: Score
@@ -52,7 +50,7 @@ class Worth:
         """For JSON."""
         return {
             "n_columns": self.n_columns,
-            "measured_share": self.measured_share,
+            "measured_fraction": self.measured_fraction,
             "log_loss": self.log_loss.as_dict(),
             "auc": self.auc.as_dict(),
             "delta_log_loss": self.delta_log_loss.as_dict(),
@@ -61,11 +59,11 @@ class Worth:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The worth of every family, beside all families together and the constant predictor."""
+class Ablation:
+    """The ablation of every family, beside all families together and the constant predictor."""
 
-    families: list[Worth]
-    everything: dict[str, Score]
+    families: list[FamilyAblation]
+    all_families: dict[str, Score]
     constant: Score
     n_clips: int
     n_groups: int
@@ -76,9 +74,9 @@ class Judged:
             "kind": KIND,
             "n_clips": self.n_clips,
             "n_groups": self.n_groups,
-            "all": {name: score.as_dict() for name, score in self.everything.items()},
+            "all": {name: score.as_dict() for name, score in self.all_families.items()},
             "constant": {"log_loss": self.constant.as_dict()},
-            "families": {one.family: one.as_dict() for one in self.families},
+            "families": {family.family: family.as_dict() for family in self.families},
         }
 
 
@@ -89,47 +87,66 @@ def verdict_of(delta: Score) -> str:
     return HURTS if delta.high < 0 else NO_EVIDENCE
 
 
-def judge(data: TrainingSet, fold: Int, *, learners: Sequence[str] = LEARNERS, seed: int = 0, jobs: int = 1) -> Judged:
+def ablate(
+    data: TrainingSet, fold: Int, *, learners: Sequence[str] = LEARNERS, seed: int = 0, jobs: int = 1
+) -> Ablation:
     """Fit all families, each alone, and all but each, out of fold.
 
     Parameters
     ----------
+    data
+        Labelled rows.
     fold : ndarray of shape (n,)
         0 .. K-1; groups whole.
     learners
-        Names of :func:`ensemble.learners.registry.learner_kinds`; the mean of their log-odds is judged.
+        Names of :func:`ensemble.learners.registry.learner_kinds`; the mean of their log-odds is scored.
+    seed
+        Of every random draw.
     jobs
-        Fits side by side; changes no result.
+        Fits side by side; results do not depend on it.
+
+    Raises
+    ------
+    InputError
+        No or an unknown learner.
     """
     from joblib import Parallel, delayed
+    from threadpoolctl import threadpool_limits
 
+    known = learner_kinds()
+    if not learners or (unknown := [name for name in learners if name not in known]):
+        given = f"{unknown[0]!r} is unknown" if learners else "none is named"
+        raise InputError(f"learners: {given}; there are {', '.join(known)}")
     names = data.layout.family_names
-    chosen = [tuple(names)]
-    chosen += [(name,) for name in names]
-    chosen += [tuple(other for other in names if other != name) for name in names]
+    subsets = [tuple(names)]
+    subsets += [(name,) for name in names]
+    subsets += [tuple(other for other in names if other != name) for name in names]
     settings = settings_for(len(data), data.n_groups)
-    tasks = [(part, k, name) for part in dict.fromkeys(chosen) for name in learners for k in range(int(fold.max()) + 1)]
-    results = Parallel(n_jobs=jobs, prefer="threads")(
-        delayed(_held_out)(only(data, part), fold, name, settings, k, seed) for part, k, name in tasks
-    )
-    z: dict[tuple[str, ...], Array] = {part: np.zeros(len(data)) for part in chosen}
-    for (part, k, _), values in zip(tasks, results, strict=True):
-        z[part][fold == k] += values / len(learners)
-    return _scored(data, {part: _probability(values, data) for part, values in z.items()}, seed)
+    tasks = [
+        (subset, k, name) for subset in dict.fromkeys(subsets) for name in learners for k in range(int(fold.max()) + 1)
+    ]
+    with threadpool_limits(1):
+        results = Parallel(n_jobs=jobs, prefer="threads")(
+            delayed(_held_out)(only(data, subset), fold, name, settings, k, seed) for subset, k, name in tasks
+        )
+    z: dict[tuple[str, ...], Array] = {subset: np.zeros(len(data)) for subset in subsets}
+    for (subset, k, _), values in zip(tasks, results, strict=True):
+        z[subset][fold == k] += values / len(learners)
+    return _scored(data, {subset: _probability(values, data) for subset, values in z.items()}, seed)
 
 
 def only(data: TrainingSet, families: Sequence[str]) -> TrainingSet:
     """The training set with the columns of some families, which may be none."""
-    kept = [number for number, name in enumerate(data.layout.columns) if family_of(name) in families]
+    positions = [number for number, name in enumerate(data.layout.columns) if family_of(name) in families]
     layout = Layout(
-        tuple(data.layout.columns[number] for number in kept),
+        tuple(data.layout.columns[number] for number in positions),
         {name: version for name, version in data.layout.families.items() if name in families},
     )
-    X = np.ascontiguousarray(data.X[:, kept])
+    X = np.ascontiguousarray(data.X[:, positions])
     return replace(data, X=X, layout=layout, measured=measured_rows(X, layout))
 
 
-def write_worth(judged: Judged, out: Path) -> None:
+def write_ablation(ablation: Ablation, out: Path) -> None:
     """Write as JSON.
 
     Raises
@@ -137,33 +154,29 @@ def write_worth(judged: Judged, out: Path) -> None:
     InputError
         The file can't be written.
     """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(judged.as_dict(), indent=1, allow_nan=False), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{out}: can't be written ({error}); give another --out") from error
+    write_text(out, json.dumps(ablation.as_dict(), indent=1, allow_nan=False))
 
 
-def read_worth(file: Path) -> dict[str, dict[str, Any]]:
-    """Family to ``delta_log_loss``, ``low``, ``high`` from a file of :func:`write_worth`.
+def read_ablation(file: Path) -> dict[str, dict[str, Any]]:
+    """Family to ``delta_log_loss``, ``low``, ``high`` from a file of :func:`write_ablation`.
 
     Raises
     ------
     InputError
         Missing or another kind of file.
     """
-    remedy = "make it with `python -m ensemble.ablation --out`"
+    remedy = "make it with `deepcue ablate --out`"
     try:
         state = json.loads(file.read_text(encoding="utf-8"))
         if state["kind"] != KIND:
             raise ValueError(f"kind {state['kind']!r}")
-        deltas = {name: one["delta_log_loss"] for name, one in state["families"].items()}
+        deltas = {name: family["delta_log_loss"] for name, family in state["families"].items()}
         return {
-            name: {"delta_log_loss": one["value"], "low": one["low"], "high": one["high"]}
-            for name, one in deltas.items()
+            name: {"delta_log_loss": delta["value"], "low": delta["low"], "high": delta["high"]}
+            for name, delta in deltas.items()
         }
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{file}: not a table of worth ({error}); {remedy}") from error
+        raise InputError(f"{file}: not an ablation ({error}); {remedy}") from error
 
 
 def _held_out(data: TrainingSet, fold: Int, learner: str, settings: Settings, k: int, seed: int) -> Array:
@@ -184,27 +197,28 @@ def _probability(z: Array, data: TrainingSet) -> Array:
     return expit(clip_logit(z, min(1 / (data.n_groups + 2), MAX_BOUND)))
 
 
-def _scored(data: TrainingSet, p: Mapping[tuple[str, ...], Array], seed: int) -> Judged:
+def _scored(data: TrainingSet, p: Mapping[tuple[str, ...], Array], seed: int) -> Ablation:
     names, y, group = data.layout.family_names, data.y, data.group
-    whole = p[tuple(names)]
+    everything = p[tuple(names)]
 
-    def loss(values: Array):  # type: ignore[no-untyped-def]
+    def loss(values: Array) -> Callable[[Array], float]:
         return lambda w: log_loss(y, values, w)
 
-    def area(values: Array):  # type: ignore[no-untyped-def]
+    def area(values: Array) -> Callable[[Array], float]:
         return lambda w: auc(y, values, w)
 
-    def rise(values: Array):  # type: ignore[no-untyped-def]
-        return lambda w: log_loss(y, values, w) - log_loss(y, whole, w)
+    def rise(values: Array) -> Callable[[Array], float]:
+        return lambda w: log_loss(y, values, w) - log_loss(y, everything, w)
 
-    asked = {"constant": loss(np.full(len(y), y.mean())), "all.log_loss": loss(whole), "all.auc": area(whole)}
+    functions = {"constant": loss(np.full(len(y), y.mean())), "all.log_loss": loss(everything)}
+    functions["all.auc"] = area(everything)
     for name in names:
         alone, without = p[(name,)], p[tuple(other for other in names if other != name)]
-        asked |= {f"{name}.log_loss": loss(alone), f"{name}.auc": area(alone), f"{name}.delta": rise(without)}
-    scores = with_intervals(asked, group, seed=seed)
+        functions |= {f"{name}.log_loss": loss(alone), f"{name}.auc": area(alone), f"{name}.delta": rise(without)}
+    scores = with_intervals(functions, group, seed=seed)
     parts = {name: only(data, (name,)) for name in names}
     families = [
-        Worth(
+        FamilyAblation(
             name,
             len(parts[name].layout.columns),
             float(parts[name].measured.mean()),
@@ -214,5 +228,5 @@ def _scored(data: TrainingSet, p: Mapping[tuple[str, ...], Array], seed: int) ->
         )
         for name in names
     ]
-    everything = {"log_loss": scores["all.log_loss"], "auc": scores["all.auc"]}
-    return Judged(families, everything, scores["constant"], len(y), data.n_groups)
+    all_families = {"log_loss": scores["all.log_loss"], "auc": scores["all.auc"]}
+    return Ablation(families, all_families, scores["constant"], len(y), data.n_groups)

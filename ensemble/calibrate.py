@@ -1,9 +1,9 @@
-"""From the stack's log-odds to calibrated ones: the simplest monotone map that data supports.
+"""From the stack's log-odds to calibrated ones: the simplest monotone map that the data supports.
 
-The ladder, from simple to rich: identity, temperature, Platt (Platt 1999), beta (Kull et al. 2017), isotonic
-(Zadrozny & Elkan 2002), Venn-Abers (Vovk & Petej 2014). Of the rungs that the number of groups can carry,
-the simplest is kept whose log loss on folds left out lies within one standard error, over groups, of the
-best one's.
+The candidates, from simple to free: identity, temperature, Platt (Platt 1999), beta (Kull et al. 2017), isotonic
+(Zadrozny & Elkan 2002), Venn-Abers (Vovk & Petej 2014). Among those that have enough groups
+(:data:`GROUPS_NEEDED`) the simplest is chosen whose log loss out of fold lies within one standard error, over groups,
+of the least.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Int = NDArray[np.int64]
+from ensemble.arrays import Array, Int
+from ensemble.metrics import logit_losses
+from ensemble.selection import out_of_fold, simplest
+
 GROUPS_NEEDED = {"temperature": 20, "platt": 40, "beta": 60, "isotonic": 500, "venn_abers": 500}
-"""Twenty groups a parameter; free-form maps overfit below some hundreds (Niculescu-Mizil & Caruana 2005)."""
-LADDER = ("identity", "temperature", "platt", "beta", "isotonic", "venn_abers")
+"""Twenty groups for each parameter; free-form maps overfit below some hundreds (Niculescu-Mizil & Caruana 2005)."""
+KINDS = ("identity", "temperature", "platt", "beta", "isotonic", "venn_abers")
 CLIP_GRID = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2)
-MAX_STEP = 30.0  # bound of a log-odds inside the fits: expit is exactly 0 or 1 further out
+MAX_LOGIT = 30.0  # bound of a log-odds inside the fits: expit is exactly 0 or 1 further out
 VENN_POINTS = 200  # scores at which Venn-Abers is evaluated; in between it is interpolated
 
 
@@ -56,12 +57,18 @@ class Calibration:
 
 
 def fit_kind(kind: str, z: Array, y: Int) -> Calibration:
-    """One rung of the ladder on all rows given; both classes must be there."""
+    """One of :data:`KINDS` on all rows given, which must hold both classes.
+
+    Parameters
+    ----------
+    z, y : ndarray of shape (n,)
+        Log-odds of rows that their model was not fitted on; label (1 FAKE).
+    """
     return _FITTERS[kind](z, y)
 
 
 def fit_calibration(z: Array, y: Int, group: Int, fold: Int) -> Calibration:
-    """The simplest rung within one standard error of the best, by log loss on folds left out.
+    """The simplest kind within one standard error of the best, by log loss out of fold.
 
     Parameters
     ----------
@@ -71,56 +78,22 @@ def fit_calibration(z: Array, y: Int, group: Int, fold: Int) -> Calibration:
         Label (1 FAKE), group and fold of each row.
     """
     n_groups = len(np.unique(group))
-    rungs = [kind for kind in LADDER if n_groups >= GROUPS_NEEDED.get(kind, 0)]
-    losses = {kind: row_losses(y, held_out(kind, z, y, fold)) for kind in rungs}
-    kind = simplest(losses, group)
-    return fit_kind(kind, z, y)
-
-
-def simplest(losses: dict[str, Array], group: Int, *, errors: float = 1.0) -> str:
-    """First key whose mean loss is within ``errors`` standard errors of the least.
-
-    The standard error is that of the difference to the best, over groups: rungs see the same rows, so what
-    both find hard cancels.
-    """
-    best = min(losses, key=lambda kind: float(losses[kind].mean()))
-    for kind, loss in losses.items():
-        excess = loss - losses[best]
-        if excess.mean() <= errors * group_error(excess, group):
-            return kind
-    return best
-
-
-def group_error(values: Array, group: Int) -> float:
-    """Standard error of the mean of rows that come in groups (linearised ratio of sums)."""
-    _, where = np.unique(group, return_inverse=True)
-    n_groups = int(where.max()) + 1
-    if n_groups < 2:
-        return float("inf")
-    deviations = np.bincount(where, values - values.mean(), n_groups)
-    return float(np.sqrt(n_groups / (n_groups - 1) * np.sum(deviations**2)) / len(values))
-
-
-def held_out(kind: str, z: Array, y: Int, fold: Int) -> Array:
-    """[n] calibrated log-odds of each fold by a map fitted on the others."""
-    result = np.empty(len(z))
-    for number in np.unique(fold):
-        out = fold == number
-        result[out] = fit_kind(kind, z[~out], y[~out])(z[out])
-    return result
+    kinds = [kind for kind in KINDS if n_groups >= GROUPS_NEEDED.get(kind, 0)]
+    losses = {kind: logit_losses(y, out_of_fold(_FITTERS[kind], z, y, fold)) for kind in kinds}
+    return fit_kind(simplest(losses, group), z, y)
 
 
 def shift_prior(z: Array, train_prior: float, target_prior: float) -> Array:
-    """Log-odds at another share of FAKE, the clips of each class being alike (Saerens et al. 2002)."""
+    """Log-odds at another fraction of FAKE, each class keeping its distribution (Saerens et al. 2002)."""
     return z + logit(target_prior) - logit(train_prior)
 
 
 def clip_bound(z: Array, y: Int, weights: Array, n_groups: int) -> float:
-    """The probability that is never gone below (nor its complement above), by expected log loss.
+    """Lower bound of predicted probabilities (its complement is the upper one), by expected log loss.
 
-    What was never seen to happen in G groups is given the probability (0 + 1/2) / (G + 1), the estimate with
-    the least regret in log loss (Krichevsky & Trofimov 1981); above that floor the bound is the one with the
-    least log loss on the rows given.
+    An event that occurred in none of G groups is given the probability (0 + 1/2) / (G + 1), the estimate with the
+    least regret in log loss (Krichevsky & Trofimov 1981); above that floor the bound is the one with the least log
+    loss on the rows given.
 
     Parameters
     ----------
@@ -128,21 +101,18 @@ def clip_bound(z: Array, y: Int, weights: Array, n_groups: int) -> float:
         Held-out log-odds at the target prior.
     weights : ndarray of shape (n,)
         Weights under which the classes have the target prior.
+    n_groups
+        Number of independent groups among the rows.
     """
     floor = min(0.5 / (n_groups + 1), CLIP_GRID[-1])
     bounds = [floor, *(bound for bound in CLIP_GRID if bound > floor)]
-    losses = [np.average(row_losses(y, clip_logit(z, bound)), weights=weights) for bound in bounds]
+    losses = [np.average(logit_losses(y, clip_logit(z, bound)), weights=weights) for bound in bounds]
     return float(bounds[int(np.argmin(losses))])
 
 
 def clip_logit(z: Array, bound: float) -> Array:
     """Log-odds of a probability kept within [bound, 1 - bound]."""
     return np.clip(z, logit(bound), -logit(bound))
-
-
-def row_losses(y: Int, z: Array) -> Array:
-    """[n] log loss of each row from its log-odds."""
-    return np.logaddexp(0, z) - y * z
 
 
 def logit(p: float) -> float:
@@ -155,7 +125,7 @@ def _identity(z: Array, y: Int) -> Calibration:
 
 
 def _temperature(z: Array, y: Int) -> Calibration:
-    """Stretch about the log-odds of the prior, which stays where it is."""
+    """Scale about the log-odds of the prior, which stays fixed."""
     centre = logit((y.sum() + 0.5) / (len(y) + 1))
     (a,) = _minimise(lambda t: t[0] * (z - centre) + centre, lambda t: [z - centre], y, [1.0], [(0, None)])
     return Calibration("temperature", {"a": float(a), "b": float((1 - a) * centre)})
@@ -191,9 +161,9 @@ def _venn_abers(z: Array, y: Int) -> Calibration:
     """Inductive Venn-Abers: isotonic with the new clip as REAL and as FAKE, merged to ``p1 / (1 - p0 + p1)``."""
     from sklearn.isotonic import isotonic_regression
 
-    x, where = np.unique(z, return_inverse=True)
-    count = np.bincount(where).astype(np.float64)
-    fakes = np.bincount(where, y).astype(np.float64)
+    x, position = np.unique(z, return_inverse=True)
+    count = np.bincount(position).astype(np.float64)
+    fakes = np.bincount(position, y).astype(np.float64)
     at = np.unique(np.quantile(z, np.linspace(0, 1, min(VENN_POINTS, len(x))), method="nearest"))
     x, count, fakes = _binned(x, count, fakes, at)
     p = np.empty(len(at))
@@ -245,9 +215,8 @@ def _minimise(
     target = np.where(y == 1, (n_fake + 1) / (n_fake + 2), 1 / (n_real + 2))  # Platt 1999, section 2.2
 
     def objective(theta: Array) -> tuple[float, Array]:
-        z = np.clip(map_(theta), -MAX_STEP, MAX_STEP)
+        z = np.clip(map_(theta), -MAX_LOGIT, MAX_LOGIT)
         residual = (expit(z) - target) / len(y)
-        loss = float(np.mean(np.logaddexp(0, z) - target * z))
-        return loss, np.array([g @ residual for g in gradients(theta)])
+        return float(np.mean(logit_losses(target, z))), np.array([g @ residual for g in gradients(theta)])
 
     return minimize(objective, np.array(start), jac=True, method="L-BFGS-B", bounds=bounds).x

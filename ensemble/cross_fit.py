@@ -1,33 +1,34 @@
 """Nested cross-fitting: every score from rows that no stage was fitted on, at half the usual cost.
 
-For each pair of folds (i, j) the learners are fitted without both. What they say of fold j serves the stack
-that is judged on fold i, and the other way round: K(K-1)/2 inner fits in place of K(K-1). The K fits
-without one fold give the out-of-fold log-odds that the final stack learns from, and are the final models.
+For each pair of folds (i, j) the learners are fitted without both. Their predictions for fold j serve the stack that
+is scored on fold i, and vice versa: K(K-1)/2 inner fits in place of K(K-1). The K fits without one fold give the
+out-of-fold log-odds that the final stack learns from, and are the final models.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ensemble.arrays import Array, Int
 from ensemble.learners.base import Learner, Settings
 from ensemble.learners.registry import learner_kinds
-from ensemble.training_set import Int, TrainingSet
+from ensemble.training_set import TrainingSet
 
-Array = NDArray[np.float64]
 Excluded = tuple[int, ...]
-MIN_SOURCES = 4  # fewer say nothing about a source left out
+Progress = Callable[[Iterator[Any], int], Iterator[Any]]
+"""Wraps the iterator of finished fits, given their number: for a progress bar."""
+MIN_SOURCES = 4  # fewer do not tell how a model does on a source left out
 SOURCE_PARTS = 5
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What cross-fitting leaves behind.
+    """Log-odds out of fold, and the fitted models.
 
     ``outer[name]`` [n]: log-odds of each row by the model fitted without its fold. ``inner[name][i]`` [n]:
     log-odds of each row of the other folds by a model fitted without that row's fold and without fold i;
@@ -42,11 +43,11 @@ class Fitted:
 def cross_fit(
     data: TrainingSet,
     fold: Int,
-    settings: dict[str, Settings],
+    settings: Mapping[str, Settings],
     *,
     seed: int,
     jobs: int = 1,
-    progress: Callable[[Iterator[Any], int], Iterator[Any]] | None = None,
+    progress: Progress | None = None,
 ) -> Fitted:
     """Fit every learner without each fold and without each pair of folds.
 
@@ -58,16 +59,18 @@ def cross_fit(
         0 .. K-1, K at least 3.
     settings
         Learner name to settings; the learners that are fitted.
+    seed
+        Of every random draw.
     jobs
         Fits side by side, one thread each; results do not depend on it.
     progress
-        Wraps the iterator of finished fits, given their number.
+        See :data:`Progress`.
     """
     from joblib import Parallel, delayed
     from threadpoolctl import threadpool_limits
 
     n_folds = int(fold.max()) + 1
-    singles: list[Excluded] = [(one,) for one in range(n_folds)]
+    singles: list[Excluded] = [(number,) for number in range(n_folds)]
     pairs: list[Excluded] = list(itertools.combinations(range(n_folds), 2))
     tasks = [(name, excluded) for excluded in singles + pairs for name in settings]
     n = len(data)
@@ -93,13 +96,13 @@ def _record(fitted: Fitted, fold: Int, name: str, excluded: Excluded, rows: Int,
         fitted.outer[name][rows] = z
         fitted.models[name].append(learner)
         return
-    for judged, serving in (excluded, excluded[::-1]):
-        served = fold[rows] == serving
-        fitted.inner[name][judged][rows[served]] = z[served]
+    for scored, other in (excluded, excluded[::-1]):
+        inside = fold[rows] == other
+        fitted.inner[name][scored][rows[inside]] = z[inside]
 
 
 def source_parts(data: TrainingSet, *, seed: int) -> Int:
-    """[n] part of each row, sources and groups whole and classes balanced; all 0 where that can't be done.
+    """[n] part of each row, sources whole and classes balanced; all 0 where that can't be done.
 
     At most :data:`SOURCE_PARTS` parts; -1 for rows without a source or in which nothing was measured.
     """
@@ -122,9 +125,16 @@ def source_parts(data: TrainingSet, *, seed: int) -> Int:
 
 
 def leave_sources_out(
-    data: TrainingSet, part: Int, settings: dict[str, Settings], *, seed: int, jobs: int = 1
+    data: TrainingSet, part: Int, settings: Mapping[str, Settings], *, seed: int, jobs: int = 1
 ) -> Iterator[tuple[str, Int, Int, Array]]:
     """Log-odds of each part's rows by models that saw none of its sources and none of its groups.
+
+    Parameters
+    ----------
+    part : ndarray of shape (n,)
+        Of :func:`source_parts`; rows with -1 take no part.
+    settings, seed, jobs
+        As in :func:`cross_fit`.
 
     Yields
     ------
@@ -156,7 +166,7 @@ def leave_sources_out(
 def fit_without(
     data: TrainingSet, fold: Int, name: str, settings: Settings, excluded: Excluded, seed: int
 ) -> tuple[Int, Array, Learner]:
-    """Fit one learner without some folds; its log-odds of their measured rows, and those rows."""
+    """Fit a learner without some folds: the measured rows of those folds, its log-odds of them, and the learner."""
     out = np.isin(fold, excluded)
     learner = fit_rows(data, name, settings, np.flatnonzero(~out & data.measured), task_seed(seed, excluded))
     rows = np.flatnonzero(out & data.measured)
@@ -166,9 +176,11 @@ def fit_without(
 def fit_rows(data: TrainingSet, name: str, settings: Settings, rows: Int, seed: int) -> Learner:
     """Fit one learner on some rows."""
     learner = learner_kinds()[name](data.layout, settings)
-    return learner.fit(data.X[rows], data.y[rows], data.group[rows], np.ones(len(rows)), seed)
+    return learner.fit(data.X[rows], data.y[rows], data.group[rows], seed)
 
 
 def task_seed(seed: int, excluded: Sequence[int]) -> int:
     """A seed for one fit that depends on what it leaves out and on nothing else."""
-    return int(np.random.SeedSequence([seed, *(one + 1 for one in excluded)]).generate_state(1)[0] % (2**31 - 1000))
+    return int(
+        np.random.SeedSequence([seed, *(number + 1 for number in excluded)]).generate_state(1)[0] % (2**31 - 1000)
+    )

@@ -1,13 +1,13 @@
 """One grouped, stratified assignment of clips to folds, made once and used by every stage.
 
-A group (the connected component of ``original`` links, with person or source when known) never straddles
-two folds. The assignment is written to ``folds.parquet`` and from then on read, never remade: a network
-trained out of fold and the learners that use its scores must agree on who was held out.
+A group (the connected component of ``original`` links, with person or source when known) is never split between
+folds. The assignment is written to ``folds.parquet`` and from then on read, not made again: a network trained out of
+fold, the learners that use its scores, the ablation and the search for settings must agree on which clips are held
+out.
 """
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,15 +15,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from ensemble.arrays import Int
+from ensemble.training_set import TrainingSet
 from features.errors import InputError, TableError
 
-Int = NDArray[np.int64]
+FOLDS_FILE = "folds.parquet"  # in a model folder
 N_FOLDS = 5
-MANY_FOLDS = 10  # where data is short and fits are cheap: learners then see 90 % of it in place of 80 %
+MANY_FOLDS = 10  # where data is short and fits are cheap: learners then see 90 % of it instead of 80 %
 MANY_FOLDS_GROUPS, MANY_FOLDS_ROWS = (50, 500), 5_000
-MIN_FOLDS = 3  # nested evaluation leaves two folds out at a time, and something must stay
+MIN_FOLDS = 3  # nested evaluation leaves two folds out at a time, and at least one must remain
 
 
 def usual_folds(group: Int) -> int:
@@ -43,6 +44,8 @@ def assign_folds(y: Int, group: Int, *, n_folds: int | None = None, seed: int = 
         Rows with equal values share a fold.
     n_folds
         None takes :func:`usual_folds`.
+    seed
+        Of the assignment.
 
     Returns
     -------
@@ -67,6 +70,30 @@ def assign_folds(y: Int, group: Int, *, n_folds: int | None = None, seed: int = 
     return fold
 
 
+def new_folds(data: TrainingSet, *, n_folds: int | None = None, seed: int = 0) -> Int:
+    """A new assignment for a training set; it depends on the names of the groups, not on the order of the rows' groups.
+
+    Parameters
+    ----------
+    n_folds, seed
+        As in :func:`assign_folds`.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        0 .. K-1.
+
+    Raises
+    ------
+    InputError
+        As :func:`assign_folds` and :func:`check_folds`.
+    """
+    group = np.unique(data.names_of_groups, return_inverse=True)[1].astype(np.int64)
+    fold = assign_folds(data.y, group, n_folds=n_folds, seed=seed)
+    check_folds(data.y, fold)
+    return fold
+
+
 def check_folds(y: Int, fold: Int) -> None:
     """Refuse an assignment in which leaving two folds out leaves a single class.
 
@@ -85,39 +112,29 @@ def check_folds(y: Int, fold: Int) -> None:
             )
 
 
-def folds_for(
-    file: Path, filename: Sequence[str], group_names: Sequence[str], y: Int, *, n_folds: int | None, seed: int
+def given_folds(
+    folds: Path | pa.Table,
+    filename: Sequence[str],
+    group_names: Sequence[str],
+    y: Int,
+    *,
+    n_folds: int | None = None,
 ) -> Int:
-    """The assignment in ``file`` when there is one, else a new one (not yet written).
+    """A fold assignment that was made before; its folds are counted from 0, whatever numbers they have.
 
     Parameters
     ----------
-    file
-        ``folds.parquet``.
-    filename, group_names
-        Of each row, in the table's order.
+    folds
+        A ``folds.parquet``, which must be there, or a table with the columns filename, group and fold.
+    filename, group_names, y
+        Of each row, in the table's order: name of the clip, name of its group, 1 for FAKE.
     n_folds
-        None takes the file's number, or :func:`usual_folds` when there is no file.
+        What the assignment must have; None takes it as it is.
 
-    Raises
-    ------
-    TableError
-        As :func:`given_folds`.
-    InputError
-        As :func:`assign_folds`.
-    """
-    if file.is_file():
-        return given_folds(file, filename, group_names, y, n_folds=n_folds)
-    _, group = np.unique(np.asarray(group_names), return_inverse=True)
-    fold = assign_folds(y, group.astype(np.int64), n_folds=n_folds, seed=seed)
-    check_folds(y, fold)
-    return fold
-
-
-def given_folds(
-    file: Path, filename: Sequence[str], group_names: Sequence[str], y: Int, *, n_folds: int | None = None
-) -> Int:
-    """The assignment in ``file``, which must be there; its folds are counted from 0, whatever numbers they have.
+    Returns
+    -------
+    ndarray of shape (n,)
+        0 .. K-1.
 
     Raises
     ------
@@ -127,18 +144,61 @@ def given_folds(
     InputError
         As :func:`check_folds`.
     """
-    fold = _matching(file, filename, group_names, n_folds)
+    table, where = (folds, "the folds") if isinstance(folds, pa.Table) else (read_folds(folds), str(folds))
+    fold = _matched(table, where, filename, group_names, n_folds)
     check_folds(y, fold)
     return fold
 
 
-def write_folds(file: Path, filename: Sequence[str], group_names: Sequence[str], fold: Int) -> None:
-    """Write ``folds.parquet``; equal assignments give equal bytes."""
-    table = pa.table({"filename": list(filename), "group": list(group_names), "fold": fold})
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    pq.write_table(table, temporary, compression="zstd")
-    temporary.replace(file)
+def stage_folds(
+    data: TrainingSet,
+    *,
+    file: Path | None = None,
+    model: Path | None = None,
+    local_model: Path | None = None,
+    n_folds: int | None = None,
+    seed: int = 0,
+) -> tuple[Int, str]:
+    """The folds of a stage beside training: those of the model that was trained on the same table, where there is one.
+
+    Parameters
+    ----------
+    file
+        Fold assignment to keep to; comes first.
+    model
+        Model folder whose ``folds.parquet`` to keep to.
+    local_model
+        As ``model``, but only if its folds are of these clips and groups, and as many as ``n_folds``.
+    n_folds, seed
+        Of new folds, by the same rule as in training, when none of the above gives any.
+
+    Returns
+    -------
+    fold : ndarray of shape (n,)
+        0 .. K-1.
+    origin : str
+        Where they come from, for people.
+
+    Raises
+    ------
+    TableError
+        ``file``, or the folds of ``model``, are missing or of another table.
+    InputError
+        As :func:`new_folds`.
+    """
+    clips = (data.filename, data.names_of_groups, data.y)
+    if file is None and model is not None:
+        file = model / FOLDS_FILE
+    if file is not None:
+        return given_folds(file, *clips, n_folds=n_folds), str(file)
+    if local_model is not None and (local_model / FOLDS_FILE).is_file():
+        try:
+            return given_folds(local_model / FOLDS_FILE, *clips, n_folds=n_folds), str(local_model / FOLDS_FILE)
+        except InputError:  # of another table, or not as many as asked for
+            origin = f"new folds: those of {local_model} are not of this table"
+    else:
+        origin = "new folds"
+    return new_folds(data, n_folds=n_folds, seed=seed), origin
 
 
 def read_folds(file: Path) -> pa.Table:
@@ -150,7 +210,7 @@ def read_folds(file: Path) -> pa.Table:
         Missing, not Parquet, or without the columns ``filename, group, fold``.
     """
     if not file.is_file():
-        raise TableError(f"{file}: no such fold file; `python -m ensemble.train` makes it")
+        raise TableError(f"{file}: no such fold file; `deepcue train` makes it")
     try:
         table = pq.read_table(file)
     except (pa.ArrowInvalid, OSError) as error:
@@ -160,38 +220,39 @@ def read_folds(file: Path) -> pa.Table:
     return table
 
 
-def _matching(file: Path, filename: Sequence[str], group_names: Sequence[str], n_folds: int | None) -> Int:
-    table = read_folds(file)
+def _matched(
+    table: pa.Table, where: str, filename: Sequence[str], group_names: Sequence[str], n_folds: int | None
+) -> Int:
     names, groups = table.column("filename").to_pylist(), table.column("group").to_pylist()
     known = dict(zip(names, zip(groups, table.column("fold").to_pylist(), strict=True), strict=True))
-    remedy = "remove it (and train everything anew that used it) to make new folds"
+    remedy = "remove it (and train everything again that used it) to make new folds"
     if missing := [name for name in filename if name not in known]:
-        raise TableError(f"{file}: made for other clips, {len(missing)} are not in it ({missing[0]}, ...); {remedy}")
+        raise TableError(f"{where}: made for other clips, {len(missing)} are not in it ({missing[0]}, ...); {remedy}")
     if len(known) != len(filename):
-        raise TableError(f"{file}: made for {len(known)} clips, the table has {len(filename)} with a label; {remedy}")
+        raise TableError(f"{where}: made for {len(known)} clips, the table has {len(filename)} with a label; {remedy}")
     moved = [name for name, group in zip(filename, group_names, strict=True) if known[name][0] != group]
     if moved:
-        raise TableError(f"{file}: {moved[0]} belongs to another group in the table; {remedy}")
+        raise TableError(f"{where}: {moved[0]} belongs to another group in the table; {remedy}")
     numbers = [known[name][1] for name in filename]
     if None in numbers:
-        raise TableError(f"{file}: {filename[numbers.index(None)]} has no fold; give it the fold of its group")
+        raise TableError(f"{where}: {filename[numbers.index(None)]} has no fold; give it the fold of its group")
     fold_of_group: dict[str, int] = {}
     for group, number in zip(group_names, numbers, strict=True):
         if fold_of_group.setdefault(group, number) != number:
             raise TableError(
-                f"{file}: group {group} is in folds {fold_of_group[group]} and {number}; people and originals that a "
+                f"{where}: group {group} is in folds {fold_of_group[group]} and {number}; people and originals that a "
                 "learner saw must not be scored: give all clips of a group one fold"
             )
     fold = np.unique(np.array(numbers, dtype=np.int64), return_inverse=True)[1].astype(np.int64)
-    found = int(fold.max()) + 1
-    if n_folds not in (None, found):
-        raise TableError(f"{file}: holds {found} folds, --folds says {n_folds}; leave --folds out, or {remedy}")
+    present = int(fold.max()) + 1
+    if n_folds not in (None, present):
+        raise TableError(f"{where}: holds {present} folds, --folds says {n_folds}; leave --folds out, or {remedy}")
     return fold
 
 
 def _check_enough(y: Int, group: Int, n_folds: int) -> None:
     if n_folds < MIN_FOLDS:
-        raise InputError(f"--folds {n_folds}: at least {MIN_FOLDS} are needed, one to score, one to stack, one to fit")
+        raise InputError(f"--folds {n_folds}: at least {MIN_FOLDS} are needed to score, to stack and to fit")
     n_groups = len(np.unique(group))
     if n_groups < n_folds:
         remedy = f"give --folds {n_groups}" if n_groups >= MIN_FOLDS else "add clips of other people or originals"

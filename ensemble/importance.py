@@ -1,103 +1,121 @@
-"""What each cue family does for the ensemble as it stands, on held-out rows, with intervals over groups.
+"""What the trained ensemble does with each cue family, on held-out rows, with intervals over groups.
 
-- **importance**: the family's mean share of the absolute contributions (:mod:`ensemble.explain`);
-- **ablation**: how much worse log loss gets when the family's columns are exchanged between clips, all of
-  them together (grouped permutation importance; Breiman 2001, Gregorutti et al. 2015). It tells what the
-  trained models lean on; what a cue could add to others is :mod:`ensemble.ablation`'s matter.
+- **attribution**: the family's fraction of the mean absolute contribution (SHAP values summed by family;
+  :meth:`ensemble.model.Model.explain`);
+- **permutation importance**: how much log loss rises when the family's columns are permuted between clips, all of
+  them together (Breiman 2001; grouped as in Gregorutti et al. 2015). It measures what the trained models rely on;
+  what a family adds when models are fitted again without it is the matter of :mod:`ensemble.ablation`.
+
+Both use, for each row, the whole model (learners, stack, calibration, OOD shrinkage) that never saw the row's fold.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ensemble.metrics import with_intervals
+from ensemble.arrays import Array, Float, Int
+from ensemble.metrics import Score, logit_losses, with_intervals
 from ensemble.model import Model
-from ensemble.training_set import Float, Int, TrainingSet, rows_of_groups
+from ensemble.training_set import TrainingSet, rows_of_groups
 
-Array = NDArray[np.float64]
 MAX_ROWS = 2_000  # explained and permuted; more rows narrow the intervals and nothing else
 N_RESAMPLES = 500
 
 
-def family_importance(
-    model: Model, data: TrainingSet, fold: Int, *, seed: int = 0
+def family_attribution(
+    models: Sequence[Model], data: TrainingSet, fold: Int, *, seed: int = 0
 ) -> dict[str, dict[str, float | None]]:
-    """Family to its share of the absolute contributions: ``share, low, high``; shares add up to 1."""
-    rows = _sample(data, seed)
-    parts = np.abs(_by_fold(model, data.X[rows], fold[rows], _parts)[:, :-1])
-    group = _dense(data.group[rows])
+    """Fraction of the mean absolute contribution to the final log-odds, by family.
 
-    def share(number: int, w: Array) -> float:
+    Parameters
+    ----------
+    models
+        ``models[i]`` never saw fold i: :attr:`ensemble.evaluate.Evaluation.models`.
+    data, fold
+        Labelled rows, and the fold of each [n].
+    seed
+        Of the sample of groups and of the intervals.
+
+    Returns
+    -------
+    dict
+        Family to ``fraction``, ``low``, ``high``; fractions add up to 1, and are None when nothing contributes.
+    """
+    rows = _sample(data, seed)
+    names = data.layout.family_names
+
+    def contributions(model: Model, X: Float) -> Array:
+        explanation = model.explain_inputs(X)
+        return np.abs(np.stack([explanation.contributions[name] for name in names], axis=1))
+
+    parts = _by_fold(models, data.X[rows], fold[rows], contributions)
+
+    def fraction(number: int, w: Array) -> float:
         total = float(w @ parts.sum(axis=1))
         return float(w @ parts[:, number]) / total if total > 0 else float("nan")
 
-    names = model.layout.family_names
     scores = with_intervals(
-        {name: lambda w, n=number: share(n, w) for number, name in enumerate(names)},  # type: ignore[misc]
-        group,
+        {name: lambda w, number=number: fraction(number, w) for number, name in enumerate(names)},  # type: ignore[misc]
+        _counted(data.group[rows]),
         seed=seed,
         n_resamples=N_RESAMPLES,
     )
-    return {name: {"share": one["value"], "low": one["low"], "high": one["high"]} for name, one in _dicts(scores)}
+    return _named(scores, "fraction")
 
 
-def family_ablation(model: Model, data: TrainingSet, fold: Int, *, seed: int = 0) -> dict[str, dict[str, float | None]]:
-    """Family to the rise of log loss without it: ``delta_log_loss, low, high``."""
+def permutation_importance(
+    models: Sequence[Model], data: TrainingSet, fold: Int, *, seed: int = 0
+) -> dict[str, dict[str, float | None]]:
+    """Rise of log loss, at the training prior, when a family's columns are permuted between clips.
+
+    Parameters
+    ----------
+    models, data, fold
+        As in :func:`family_attribution`.
+    seed
+        Of the sample of groups, the permutations and the intervals.
+
+    Returns
+    -------
+    dict
+        Family to ``delta_log_loss``, ``low``, ``high``.
+    """
     rows = _sample(data, seed)
     X, y, folds = data.X[rows], data.y[rows], fold[rows]
-    family = model.layout.family_index
-    whole = _losses(model, X, y, folds)
+    family = data.layout.family_index
+    at_train_prior = [replace(model, head=replace(model.head, target_prior=model.head.train_prior)) for model in models]
+
+    def losses(X: Float) -> Array:
+        return logit_losses(y, _by_fold(at_train_prior, X, folds, Model.log_odds))
+
+    unpermuted = losses(X)
     rng = np.random.default_rng(seed)
     rises = {}
-    for number, name in enumerate(model.layout.family_names):
-        mixed = X.copy()
+    for number, name in enumerate(data.layout.family_names):
+        permuted = X.copy()
         columns = np.flatnonzero(family == number)
-        mixed[:, columns] = X[rng.permutation(len(X))][:, columns]
-        rises[name] = _losses(model, mixed, y, folds) - whole
+        permuted[:, columns] = X[rng.permutation(len(X))][:, columns]
+        rises[name] = losses(permuted) - unpermuted
     scores = with_intervals(
-        {name: lambda w, r=rise: float(np.average(r, weights=w)) for name, rise in rises.items()},  # type: ignore[misc]
-        _dense(data.group[rows]),
+        {name: lambda w, rise=rise: float(np.average(rise, weights=w)) for name, rise in rises.items()},  # type: ignore[misc]
+        _counted(data.group[rows]),
         seed=seed,
         n_resamples=N_RESAMPLES,
     )
-    return {
-        name: {"delta_log_loss": one["value"], "low": one["low"], "high": one["high"]} for name, one in _dicts(scores)
-    }
+    return _named(scores, "delta_log_loss")
 
 
-def _losses(model: Model, X: Float, y: Int, fold: Int) -> Array:
-    z = model.head.calibrated(_by_fold(model, X, fold, _stacked)[:, 0])
-    return np.logaddexp(0, z) - y * z
-
-
-def _by_fold(model: Model, X: Float, fold: Int, function: Any) -> Array:
-    """``function(model of the fold, its rows)``, so that no row meets a model that was fitted on it."""
-    result: Array | None = None
-    for number in np.unique(fold):
-        out = fold == number
-        single = Model(
-            model.layout,
-            {name: [models[number]] for name, models in model.fold_models.items()},
-            model.head,
-            model.ground,
-        )
-        values = function(single, X[out])
-        if result is None:
-            result = np.empty((len(X), values.shape[1]))
-        result[out] = values
-    assert result is not None
+def _by_fold(models: Sequence[Model], X: Float, fold: Int, function: Callable[[Model, Float], Array]) -> Array:
+    """``function(model, rows)`` of each fold's rows by the model that never saw them, in the order of ``X``."""
+    numbers = np.unique(fold)
+    values = [function(models[number], X[fold == number]) for number in numbers]
+    result = np.empty((len(X), *values[0].shape[1:]))
+    for number, part in zip(numbers, values, strict=True):
+        result[fold == number] = part
     return result
-
-
-def _parts(model: Model, X: Float) -> Array:
-    return model.stacked_parts(X)
-
-
-def _stacked(model: Model, X: Float) -> Array:
-    return model.head.stack(model.learner_logits(X))[:, None]
 
 
 def _sample(data: TrainingSet, seed: int) -> Int:
@@ -105,9 +123,10 @@ def _sample(data: TrainingSet, seed: int) -> Int:
     return np.flatnonzero(rows_of_groups(data, MAX_ROWS, seed) & data.measured)
 
 
-def _dense(group: Int) -> Int:
+def _counted(group: Int) -> Int:
     return np.unique(group, return_inverse=True)[1].astype(np.int64)
 
 
-def _dicts(scores: dict[str, Any]) -> list[tuple[str, dict[str, float | None]]]:
-    return [(name, score.as_dict()) for name, score in scores.items()]
+def _named(scores: Mapping[str, Score], key: str) -> dict[str, dict[str, float | None]]:
+    states = {name: score.as_dict() for name, score in scores.items()}
+    return {name: {key: state["value"], "low": state["low"], "high": state["high"]} for name, state in states.items()}

@@ -1,7 +1,7 @@
 """Scores of probabilities against labels, each with an interval over groups.
 
-Every score takes row weights, so that a bootstrap over groups is a change of weights and the target prior a
-re-weighting of the classes. ``y`` is 1 for FAKE, ``p`` is P(FAKE).
+Every score takes row weights, so that a bootstrap over groups (Efron & Tibshirani 1993) is a change of weights,
+and the target prior a re-weighting of the classes. ``y`` is 1 for FAKE, ``p`` is P(FAKE).
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Int = NDArray[np.int64]
+from ensemble.arrays import Array, Int
 
 N_RESAMPLES = 500
 N_RESAMPLES_LARGE = 300  # above LARGE_ROWS: the interval is narrow, its own noise does not matter
@@ -41,9 +40,14 @@ class Score:
 
 
 def log_loss(y: Int, p: Array, w: Array | None = None) -> float:
-    """Mean of ``-log p`` of what happened; NaN without rows."""
+    """Mean of ``-log p(label)``; NaN without rows."""
     p = np.clip(p, EPS, 1 - EPS)
     return _mean(-np.where(y == 1, np.log(p), np.log1p(-p)), w)
+
+
+def logit_losses(y: Int | Array, z: Array) -> Array:
+    """Log loss of each row from its log-odds ``z``; a label between 0 and 1 is a smoothed target."""
+    return np.logaddexp(0, z) - y * z
 
 
 def brier(y: Int, p: Array, w: Array | None = None) -> float:
@@ -69,8 +73,8 @@ def eer(y: Int, p: Array, w: Array | None = None) -> float:
     after = int(np.searchsorted(gap, 0.0))
     before = max(after - 1, 0)
     span = gap[after] - gap[before]
-    share = -gap[before] / span if span > 0 else 0.0
-    return float(false_alarm[before] + share * (false_alarm[after] - false_alarm[before]))
+    fraction = -gap[before] / span if span > 0 else 0.0
+    return float(false_alarm[before] + fraction * (false_alarm[after] - false_alarm[before]))
 
 
 def ece(y: Int, p: Array, w: Array | None = None) -> float:
@@ -83,7 +87,7 @@ def ece(y: Int, p: Array, w: Array | None = None) -> float:
 
 
 def reliability(y: Int, p: Array, w: Array | None = None) -> tuple[Array, Array, Array]:
-    """Mean prediction, share of FAKE, and share of weight of adaptive bins of about equal weight.
+    """Mean prediction, fraction of FAKE, and fraction of weight of adaptive bins of about equal weight.
 
     There are ``n / MIN_ECE_ROWS`` bins, at least 2 and at most 15; rows of equal prediction share a bin.
     """
@@ -92,10 +96,10 @@ def reliability(y: Int, p: Array, w: Array | None = None) -> tuple[Array, Array,
         empty = np.empty(0)
         return empty, empty, empty
     n_bins = int(np.clip(len(p) // MIN_ECE_ROWS, 2, 15))
-    values, where = np.unique(p, return_inverse=True)
-    mass = np.bincount(where, w, len(values))
+    values, position = np.unique(p, return_inverse=True)
+    mass = np.bincount(position, w, len(values))
     middle = (np.cumsum(mass) - mass / 2) / mass.sum()
-    bins = np.minimum((middle * n_bins).astype(np.int64), n_bins - 1)[where]
+    bins = np.minimum((middle * n_bins).astype(np.int64), n_bins - 1)[position]
     weight = np.bincount(bins, w, n_bins)
     used = weight > 0
     mean_p = np.bincount(bins, w * p, n_bins)[used] / weight[used]
@@ -103,17 +107,35 @@ def reliability(y: Int, p: Array, w: Array | None = None) -> tuple[Array, Array,
     return mean_p, rate, weight[used] / weight.sum()
 
 
-def paired_accuracy(y: Int, p: Array, group: Int) -> float:
-    """Share of (FAKE, REAL) pairs within a group in which the FAKE scores higher; ties half.
+def group_concordances(y: Int, p: Array, group: Int) -> Array:
+    """Fraction of (FAKE, REAL) pairs in which the FAKE scores higher, of each group that holds both labels; ties half.
 
-    Groups count equally, as a group of many fakes is one original seen again. NaN when no group holds both.
+    Their mean is the score ``within_group_concordance``: groups count equally, however many fakes were made of one
+    original, and a coin has 0.5.
+
+    Parameters
+    ----------
+    y, p, group : ndarray of shape (n,)
+        Label (1 FAKE), P(FAKE) or any other score, and group of each row.
+
+    Returns
+    -------
+    ndarray of shape (n_groups_with_both,)
+        Empty when no group holds both.
     """
-    shares = _pair_shares(y, p, group)
-    return float(shares.mean()) if len(shares) else float("nan")
+    fractions = []
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order])) + 1
+    for rows in np.split(order, starts):
+        fake, real = p[rows][y[rows] == 1], p[rows][y[rows] == 0]
+        if len(fake) and len(real):
+            difference = fake[:, None] - real[None, :]
+            fractions.append(np.mean((difference > 0) + 0.5 * (difference == 0)))
+    return np.array(fractions)
 
 
 def prior_weights(y: Int, prior: float, w: Array | None = None) -> Array:
-    """Row weights under which FAKE has the share ``prior``; sums to the sum of ``w``."""
+    """Row weights under which the fraction of FAKE is ``prior``; they sum to the sum of ``w``."""
     w = np.ones(len(y)) if w is None else w
     fake = w[y == 1].sum()
     real = w[y == 0].sum()
@@ -144,16 +166,16 @@ def with_intervals(
     """
     if n_resamples is None:
         n_resamples = N_RESAMPLES if len(group) <= LARGE_ROWS else N_RESAMPLES_LARGE
-    drawn = group_weights(group, n_resamples, seed)
+    resamples = group_weights(group, n_resamples, seed)
     result = {}
     samples = {name: np.empty(n_resamples) for name in scores}
-    for number, times in enumerate(drawn):
+    for number, times in enumerate(resamples):
         w = times[group].astype(np.float64)
         for name, score in scores.items():
             samples[name][number] = score(w)
     for name, score in scores.items():
         value = score(np.ones(len(group)))
-        # ECE of a resample is larger than that of the rows it is drawn from: its interval is moved back.
+        # ECE of a resample is larger than that of the rows it is drawn from: its interval is shifted back.
         bias = float(np.nanmean(samples[name])) - value if name in BIASED and np.isfinite(value) else 0.0
         low, high = _interval(samples[name] - bias)
         result[name] = Score(value, max(low, 0.0) if name in BIASED else low, high)
@@ -172,7 +194,7 @@ def all_scores(
     p_target : ndarray of shape (n,)
         The same at ``target_prior``; scored with the classes weighted to that prior.
     """
-    down = np.argsort(-p, kind="stable")  # once: the sorts inside the scores then find their work done
+    down = np.argsort(-p, kind="stable")  # once: the sorts inside the scores then have nothing to do
     y, p, p_target, group = y[down], p[down], p_target[down], group[down]
     scores: dict[str, Callable[[Array], float]] = {
         "log_loss": lambda w: log_loss(y, p, w),
@@ -183,23 +205,11 @@ def all_scores(
         "eer": lambda w: eer(y, p, w),
     }
     result = with_intervals(scores, group, seed=seed, n_resamples=n_resamples)
-    shares = _pair_shares(y, p, group)
-    if len(shares):
-        result["paired_accuracy"] = _mean_score(shares, seed=seed, n_resamples=n_resamples or N_RESAMPLES)
+    concordances = group_concordances(y, p, group)
+    if len(concordances):
+        mean = _mean_score(concordances, seed=seed, n_resamples=n_resamples or N_RESAMPLES)
+        result["within_group_concordance"] = mean
     return result
-
-
-def _pair_shares(y: Int, p: Array, group: Int) -> Array:
-    """Of each group that holds both labels, the share of its pairs in the right order."""
-    shares = []
-    order = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.diff(group[order])) + 1
-    for rows in np.split(order, starts):
-        fake, real = p[rows][y[rows] == 1], p[rows][y[rows] == 0]
-        if len(fake) and len(real):
-            above = fake[:, None] - real[None, :]
-            shares.append(np.mean((above > 0) + 0.5 * (above == 0)))
-    return np.array(shares)
 
 
 def _mean_score(values: Array, *, seed: int, n_resamples: int) -> Score:

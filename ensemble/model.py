@@ -2,11 +2,11 @@
 
 ::
 
-    table ─► learners ─► stack ─► calibration ─► ground ─► prior ─► clip ─► P(FAKE)
+    table ─► learners ─► stack ─► calibration ─► OOD shrinkage ─► prior ─► clip ─► P(FAKE)
              (mean over fold models)
 
-Every step after the learners is a monotone map of one log-odds (:class:`Head`); ground draws rows unlike
-the training table towards the prior.
+Every step after the learners is a monotone map of one log-odds (:class:`Head`); OOD shrinkage moves rows unlike
+the training table towards the prior (:mod:`ensemble.shrinkage`).
 """
 
 from __future__ import annotations
@@ -16,16 +16,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from ensemble.arrays import Array, Float
 from ensemble.calibrate import Calibration, clip_logit, logit, shift_prior
-from ensemble.learners.additive import carry
+from ensemble.learners.additive import map_parts
 from ensemble.learners.base import Learner
 from ensemble.shrinkage import Shrinkage
 from ensemble.stack import Stack
-from ensemble.training_set import Float, Layout, check_layout, layout_of, matrix, measured_rows
-
-Array = NDArray[np.float64]
+from ensemble.training_set import Layout, check_layout, layout_of, matrix, measured_rows
 
 
 @dataclass(frozen=True)
@@ -37,19 +35,19 @@ class Head:
     train_prior: float
     target_prior: float
     clip: float
-    """No probability below this, none above its complement."""
+    """Lower bound of predicted probabilities; its complement is the upper one."""
 
-    def calibrated(self, stacked: Array, kept: Array | float = 1.0) -> Array:
+    def calibrated(self, stacked: Array, factor: Array | float = 1.0) -> Array:
         """[n] the stack's log-odds to calibrated ones at the training prior.
 
-        ``kept`` [n] is the part of their distance to the prior's that is kept (:mod:`ensemble.shrinkage`).
+        ``factor`` [n] is the shrinkage factor: the distance to the prior's log-odds is multiplied by it.
         """
         prior = logit(self.train_prior)
-        return prior + kept * (self.calibration(stacked) - prior)
+        return prior + factor * (self.calibration(stacked) - prior)
 
-    def finish(self, stacked: Array, kept: Array | float = 1.0) -> Array:
-        """[n] the stack's log-odds to the final ones: calibrated, at the target prior, clipped."""
-        z = shift_prior(self.calibrated(stacked, kept), self.train_prior, self.target_prior)
+    def finish(self, stacked: Array, factor: Array | float = 1.0) -> Array:
+        """[n] the stack's log-odds to the final ones: calibrated, shrunk, at the target prior, clipped."""
+        z = shift_prior(self.calibrated(stacked, factor), self.train_prior, self.target_prior)
         return clip_logit(z, self.clip)
 
     def as_dict(self) -> dict[str, Any]:
@@ -76,10 +74,11 @@ class Head:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why: ``base + sum(contributions) == log_odds`` of every row, to rounding.
+    """Why: ``base + sum(contributions) == log_odds`` of every row.
 
-    ``base`` [n] is the log-odds of a clip of which nothing is known but that it was measured; ``contributions``
-    holds, for each family, [n] log-odds towards FAKE; ``log_odds`` [n] is the logit of the prediction.
+    ``base`` [n] is the base value, the log-odds before any cue has contributed; ``contributions`` holds, for each
+    family, [n] log-odds towards FAKE; ``log_odds`` [n] is the logit of the prediction, equal to that of
+    :meth:`Model.predict` to rounding.
     """
 
     base: Array
@@ -89,15 +88,15 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Model:
-    """What :func:`ensemble.store.load_model` returns.
+    """What :func:`ensemble.store.load_model` returns, and :func:`ensemble.store.save_model` writes.
 
-    ``fold_models[name]`` are the learners of each kind, one a fold; their mean predicts.
+    ``fold_models[name]`` are the learners of each kind, one for each fold; their mean predicts.
     """
 
     layout: Layout
     fold_models: dict[str, list[Learner]]
     head: Head
-    ground: Shrinkage
+    shrinkage: Shrinkage
     manifest: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -106,7 +105,17 @@ class Model:
         return f"<Model: {learners}; {len(self.layout.columns)} columns of {families}>"
 
     def predict(self, table: pa.Table) -> Array:
-        """[n] P(FAKE) at the target prior: finite, clipped, the prior itself where nothing was measured.
+        """P(FAKE) at the target prior of each row of a feature table.
+
+        Parameters
+        ----------
+        table
+            As :func:`features.table.read_table` gives it; labels are not looked at.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Finite, clipped; the target prior where nothing was measured.
 
         Raises
         ------
@@ -119,21 +128,21 @@ class Model:
 
     def explain(self, table: pa.Table) -> Explanation:
         """The prediction's log-odds split exactly by cue family; raises as :meth:`predict`."""
-        return self.explained(self.inputs(table))
+        return self.explain_inputs(self.inputs(table))
 
-    def explained(self, X: Float) -> Explanation:
-        """As :meth:`explain`, of the model's inputs [n, n_columns]."""
+    def explain_inputs(self, X: Float) -> Explanation:
+        """As :meth:`explain`, of the model's inputs ``X`` [n, n_columns]."""
         families = self.layout.family_names
         base = np.full(len(X), logit(self.head.target_prior))
         parts = np.zeros((len(X), len(families)))
         measured = measured_rows(X, self.layout)
         if measured.any():
-            kept = self.ground.kept(X[measured])
-            base[measured], parts[measured] = carry(
-                self.stacked_parts(X[measured]), lambda z: self.head.finish(z, kept)
+            factor = self.shrinkage.factor(X[measured])
+            base[measured], parts[measured] = map_parts(
+                self.stacked_parts(X[measured]), lambda z: self.head.finish(z, factor)
             )
         contributions = {name: parts[:, number] for number, name in enumerate(families)}
-        return Explanation(base, contributions, self.log_odds(X))
+        return Explanation(base, contributions, base + parts.sum(axis=1))
 
     def stacked_parts(self, X: Float) -> Array:
         """[n, n_families + 1] parts of the stack's log-odds, the constant last."""
@@ -141,14 +150,14 @@ class Model:
         total = np.zeros((len(X), len(self.layout.family_names) + 1))
         for name, weight in zip(stack.learners, stack.weights, strict=True):
             if weight:
-                parts = np.mean([one.family_logits(X) for one in self.fold_models[name]], axis=0)
-                constant, contributions = carry(parts, stack.inputs)
+                parts = np.mean([learner.family_logits(X) for learner in self.fold_models[name]], axis=0)
+                constant, contributions = map_parts(parts, stack.inputs)
                 total += weight * np.column_stack([contributions, constant])
         total[:, -1] += stack.intercept
         return total
 
     def inputs(self, table: pa.Table) -> Float:
-        """The model's columns of a table, after checking that they are what the model was trained on."""
+        """The model's columns of a table, [n, n_columns]; raises as :meth:`predict` where it lacks them."""
         check_layout(layout_of(table), self.layout)
         return matrix(table, self.layout.columns)
 
@@ -158,16 +167,17 @@ class Model:
 
         with threadpool_limits(1):
             means = [
-                np.mean([one.predict_logit(X) for one in self.fold_models[name]], axis=0)
+                np.mean([learner.predict_logit(X) for learner in self.fold_models[name]], axis=0)
                 for name in self.head.stack.learners
             ]
         return np.stack(means, axis=1)
 
     def log_odds(self, X: Float) -> Array:
-        """[n] final log-odds."""
+        """[n] final log-odds of inputs ``X`` [n, n_columns]."""
         result = np.full(len(X), logit(self.head.target_prior))
         measured = measured_rows(X, self.layout)
         if measured.any():
             rows = X[measured]
-            result[measured] = self.head.finish(self.head.stack(self.learner_logits(rows)), self.ground.kept(rows))
+            stacked = self.head.stack(self.learner_logits(rows))
+            result[measured] = self.head.finish(stacked, self.shrinkage.factor(rows))
         return result

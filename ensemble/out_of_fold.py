@@ -1,4 +1,4 @@
-"""What the report says of the data behind a model: facts of the table and out-of-fold predictions of its clips."""
+"""The out-of-fold predictions that a model folder keeps, matched with the table that it was trained on."""
 
 from __future__ import annotations
 
@@ -8,19 +8,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from ensemble.arrays import Array, Int
 from features.errors import ModelError
 
-Array = NDArray[np.float64]
-
-
-Int = NDArray[np.int64]
-
-
+OOF_FILE = "oof.parquet"  # in a model folder
 STACK = "stack"
-
-
 NO_LEARNER = frozenset({"filename", "label", "group", "fold", "stack_target"})
 
 
@@ -28,8 +21,8 @@ NO_LEARNER = frozenset({"filename", "label", "group", "fold", "stack_target"})
 class OutOfFold:
     """The labelled clips with predictions by models that never saw their group.
 
-    ``p`` holds [n] P(FAKE) at the training prior for each learner, the stack last; ``row`` [n] is the
-    position in the feature table.
+    ``y`` [n] is 1 for FAKE, ``group`` [n] counts from 0; ``p`` holds [n] P(FAKE) at the training prior for each
+    learner, the stack last; ``row`` [n] is the position in the feature table.
     """
 
     y: Int
@@ -51,15 +44,15 @@ def read_oof(folder: Path, table: pa.Table) -> OutOfFold:
     ModelError
         The folder has none, or they are of other clips than the table.
     """
-    file = folder / "oof.parquet"
+    file = folder / OOF_FILE
     if not file.is_file():
-        raise ModelError(f"{file}: no out-of-fold predictions; train the model anew with `python -m ensemble.train`")
+        raise ModelError(f"{file}: no out-of-fold predictions; train the model again with `deepcue train`")
     oof = pq.read_table(file)
     position = {name: number for number, name in enumerate(table.column("filename").to_pylist())}
     names = oof.column("filename").to_pylist()
-    if strangers := [name for name in names if name not in position]:
+    if unknown := [name for name in names if name not in position]:
         raise ModelError(
-            f"{file}: {len(strangers)} of {len(names)} clips are not in the table ({strangers[0]}, ...); "
+            f"{file}: {len(unknown)} of {len(names)} clips are not in the table ({unknown[0]}, ...); "
             "give the table that the model was trained on"
         )
     _, group = np.unique(oof.column("group").to_numpy(zero_copy_only=False).astype(str), return_inverse=True)

@@ -1,15 +1,16 @@
-"""Confidence that knows its ground: rows unlike the training table are drawn towards the prior.
+"""Out-of-distribution (OOD) shrinkage: rows outside the model's applicability domain are shrunk towards the prior.
 
-Two distances of a row, each counted from what nine in ten training rows stay below, so that a clip like those of the
-training table keeps its log-odds whole; they are of no use as evidence:
+The applicability domain is where the training rows are. Two distances of a row from it, each reduced by what nine in
+ten training rows stay below, so that a clip like those of the training table keeps its log-odds; they are not used as
+evidence:
 
 - **excess**: how far its cues lie outside the range (5 % to 95 %) of the training rows, in widths of that
   range, at most 3, averaged over the cues that it has;
-- **missing**: the share of what is usually measured that it lacks.
+- **missing**: the fraction of what is usually measured that it lacks.
 
-Its calibrated log-odds keep the part ``1 / (1 + a excess + b missing)`` of their distance to the prior. The
-strengths a and b are those with the least log loss on sources left out; they are 0, and nothing is drawn,
-unless that lowers log loss on sources whose clips they were not chosen by.
+The distance of its calibrated log-odds to the prior's is multiplied by the shrinkage factor
+``1 / (1 + a excess + b missing)``. The strengths a and b are those with the least log loss on sources left out; they
+stay 0, and nothing is shrunk, unless that lowers log loss on sources whose clips they were not chosen by.
 """
 
 from __future__ import annotations
@@ -18,11 +19,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ensemble.training_set import Float, Int
+from ensemble.arrays import Array, Bool, Float, Int
+from ensemble.metrics import logit_losses
 
-Array = NDArray[np.float64]
 EDGES = (0.05, 0.95)
 TYPICAL = 0.9  # quantile of the training rows' own distances
 MAX_EXCESS = 3.0
@@ -39,15 +39,15 @@ class Shrinkage:
     high: Array
     """[n_columns] 95 % point."""
     present: Array
-    """[n_columns] share of training rows that have the column."""
+    """[n_columns] fraction of training rows that have the column."""
     typical: Array
-    """[2] excess and missing that nine in ten training rows do not pass."""
+    """[2] excess and missing that nine in ten training rows do not exceed."""
     a: float = 0.0
     b: float = 0.0
 
     @classmethod
     def of(cls, X: Float) -> Shrinkage:
-        """Learn the ranges of training rows; strengths 0."""
+        """Learn the ranges of training rows ``X`` [n, n_columns]; strengths 0."""
         X = X[:: max(1, len(X) // MAX_ROWS)]
         low, high = np.full(X.shape[1], np.nan), np.full(X.shape[1], np.nan)
         for number in range(X.shape[1]):
@@ -56,8 +56,8 @@ class Shrinkage:
                 edges = np.quantile(values, EDGES)
                 if edges[1] > edges[0]:
                     low[number], high[number] = edges
-        plain = cls(low, high, np.mean(~np.isnan(X), axis=0), np.zeros(2))
-        return replace(plain, typical=np.quantile(plain.distances(X), TYPICAL, axis=0))
+        ranges = cls(low, high, np.mean(~np.isnan(X), axis=0), np.zeros(2))
+        return replace(ranges, typical=np.quantile(ranges.distances(X), TYPICAL, axis=0))
 
     def distances(self, X: Float) -> Array:
         """[n, 2] excess and missing of each row beyond the typical ones."""
@@ -70,11 +70,11 @@ class Shrinkage:
         missing = np.isnan(X) @ self.present / max(float(self.present.sum()), 1e-12)
         return np.maximum(np.stack([excess, missing], axis=1) - self.typical, 0.0)
 
-    def kept(self, X: Float) -> Array:
-        """[n] part of the log-odds' distance to the prior that each row keeps, in (0, 1]."""
+    def factor(self, X: Float) -> Array:
+        """[n] shrinkage factor of each row, in (0, 1]; 1 leaves its log-odds as they are."""
         if self.a == self.b == 0:
             return np.ones(len(X))
-        return kept(self.distances(X), self.a, self.b)
+        return factor(self.distances(X), self.a, self.b)
 
     def with_strengths(self, a: float, b: float) -> Shrinkage:
         """The same ranges with other strengths."""
@@ -92,7 +92,7 @@ class Shrinkage:
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Shrinkage:
         """Inverse of :meth:`as_dict`."""
-        ranges = np.array([(np.nan, np.nan) if one is None else one for one in state["ranges"]], dtype=np.float64)
+        ranges = np.array([(np.nan, np.nan) if edges is None else edges for edges in state["ranges"]], dtype=np.float64)
         ranges = ranges.reshape(-1, 2)
         present, typical = np.array(state["present"]), np.array(state["typical"])
         return cls(ranges[:, 0], ranges[:, 1], present, typical, float(state["a"]), float(state["b"]))
@@ -100,7 +100,7 @@ class Shrinkage:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Sources left out: what models that saw none of a row's source (and none of its group) say of it.
+    """Sources left out: predictions by models that saw none of a row's source (and none of its group).
 
     ``rows`` [n] positions in the training set; ``z`` [n] log-odds less those of the prior; ``distances`` [n, 2]
     to the rows that the models saw; ``part`` [n] which of the left-out parts the row is in;
@@ -116,8 +116,8 @@ class LeftOut:
     part: Int
     weights: Array
 
-    def subset(self, rows: NDArray[np.bool_]) -> LeftOut:
-        """Some of the rows."""
+    def subset(self, rows: Bool) -> LeftOut:
+        """The rows where the mask ``rows`` [n] is True."""
         return LeftOut(
             self.rows[rows],
             self.z[rows],
@@ -128,9 +128,19 @@ class LeftOut:
             self.weights[rows],
         )
 
+    def summary(self) -> dict[str, Any]:
+        """Log loss at the target prior: as it is, and shrunk by strengths chosen on the other parts."""
+        weight = self.weights.mean()
+        return {
+            "n_clips": len(self.y),
+            "n_parts": len(np.unique(self.part)),
+            "log_loss_without": float(loss(self, 0.0, 0.0).mean() / weight),
+            "log_loss_with": float(nested_loss(self).mean() / weight),
+        }
 
-def kept(distances: Array, a: float, b: float) -> Array:
-    """[n] ``1 / (1 + a excess + b missing)``."""
+
+def factor(distances: Array, a: float, b: float) -> Array:
+    """[n] ``1 / (1 + a excess + b missing)`` of ``distances`` [n, 2]."""
     return 1 / (1 + distances @ np.array([a, b]))
 
 
@@ -166,6 +176,6 @@ def nested_loss(left_out: LeftOut) -> Array:
 
 
 def loss(left_out: LeftOut, a: float, b: float) -> Array:
-    """[n] weighted log loss of each row after drawing with these strengths."""
-    z = left_out.prior + left_out.z * kept(left_out.distances, a, b)
-    return left_out.weights * (np.logaddexp(0, z) - left_out.y * z)
+    """[n] weighted log loss of each row after shrinkage with these strengths."""
+    z = left_out.prior + left_out.z * factor(left_out.distances, a, b)
+    return left_out.weights * logit_losses(left_out.y, z)

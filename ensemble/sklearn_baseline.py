@@ -1,7 +1,7 @@
 """scikit-learn's StackingClassifier on the folds of a trained model, as a reference.
 
-Both are judged on the folds that the model folder kept. The reference is what a user would write in ten lines:
-LightGBM, XGBoost, logistic regression and an SVM at their libraries' settings under a logistic stacker, its inner
+Both are scored on the folds that the model folder keeps. The reference is what a user would write in ten lines:
+LightGBM, XGBoost, logistic regression and an SVM at their libraries' defaults under a logistic stacker, its inner
 folds by group as well; missing values filled with medians where a learner needs it.
 """
 
@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ensemble.training_set import Int, TrainingSet
+from ensemble.arrays import Array, Int
+from ensemble.training_set import TrainingSet
 
 INNER_FOLDS = 4
 SVM_ROWS = 4_000  # above, an SVM's cost grows beyond all others together
@@ -42,8 +42,8 @@ def stacking(n_rows: int, inner: list[tuple[Int, Int]], seed: int) -> Any:
     return StackingClassifier(learners, LogisticRegression(), cv=inner)
 
 
-def reference(data: TrainingSet, fold: Int, *, seed: int = 0) -> NDArray[np.float64]:
-    """[n] out-of-fold P(FAKE) of scikit-learn's stack."""
+def reference(data: TrainingSet, fold: Int, *, seed: int = 0) -> Array:
+    """[n] out-of-fold P(FAKE) of scikit-learn's stack; the fraction of FAKE where nothing was measured."""
     import warnings
 
     from sklearn.model_selection import StratifiedGroupKFold

@@ -3,7 +3,7 @@
 ::
 
     manifest.json            schema, versions, layout, checksums, training summary, metrics
-    head.json                stack, calibration, priors, clip; the ranges of the training table
+    head.json                stack, calibration, priors, clip; the ranges of the training table (OOD shrinkage)
     <learner>_fold<k>...     each learner's own format
     folds.parquet, oof.parquet
 """
@@ -13,8 +13,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
-import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,12 @@ import pyarrow.parquet as pq
 from artifacts import PRETRAINED
 from ensemble.learners.registry import learner_kinds, load_learner
 from ensemble.model import Head, Model
+from ensemble.outputs import check_folder
 from ensemble.shrinkage import Shrinkage
 from ensemble.training_set import Layout
-from features.errors import ModelError
+from features.errors import InputError, ModelError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: shrinkage, attribution, permutation_importance, within_group_concordance
 KIND = "deepfake-ensemble"
 MANIFEST, HEAD = "manifest.json", "head.json"
 SHIPPED_MODEL = PRETRAINED / "model"
@@ -46,9 +46,11 @@ def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] 
     model
         Its ``manifest`` supplies the training summary, the metrics and whatever else is to be kept.
     folder
-        Other files in an existing folder are kept, unless they belonged to the earlier model.
+        Made when it is not there. Other files in an existing folder are kept, unless they belonged to the earlier
+        model.
     tables
-        File name to table, for ``folds.parquet`` and ``oof.parquet``.
+        File name to table: :meth:`ensemble.evaluate.Evaluation.tables` gives ``folds.parquet`` and ``oof.parquet``,
+        which ``deepcue report``, ``ablate`` and ``tune`` read.
 
     Returns
     -------
@@ -57,35 +59,20 @@ def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] 
 
     Raises
     ------
-    ModelError
-        ``folder`` is a file, or holds something else than a model.
+    InputError
+        ``folder`` is a file or can't be written.
     """
     folder = Path(folder)
-    _check_target(folder)
-    fresh = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    fresh.mkdir(parents=True)
+    check_folder(folder)
     try:
-        names = _write_parts(model, fresh, tables or {})
-        manifest = {
-            **model.manifest,
-            "schema": SCHEMA_VERSION,
-            "kind": KIND,
-            "created_with": package_versions(),
-            "families": model.layout.families,
-            "columns": list(model.layout.columns),
-            "learners": {name: len(models) for name, models in model.fold_models.items()},
-            "target_prior": model.head.target_prior,
-            "train_prior": model.head.train_prior,
-            "calibration": model.head.calibration.as_dict(),
-            "stack": model.head.stack.as_dict(),
-            "clip": model.head.clip,
-            "ground": {**model.manifest.get("ground", {}), "a": model.ground.a, "b": model.ground.b},
-            "checksums": {name: checksum(fresh / name) for name in sorted(names)},
-        }
-        (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False), encoding="utf-8")
-        _replace(fresh, folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as fresh:
+            _write(model, Path(fresh), tables or {})
+            _replace(Path(fresh), folder)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: the model can't be written ({error.strerror or error}); make room, or give another folder"
+        ) from error
     return folder / MANIFEST
 
 
@@ -95,34 +82,34 @@ def load_model(folder: str | Path) -> Model:
     Raises
     ------
     ModelError
-        Missing, foreign, of another schema, damaged or changed since it was written.
+        Missing, not a model, of another schema, damaged or changed since it was written.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
     for name, expected in manifest["checksums"].items():
         file = folder / name
         if Path(name).name != name or not file.is_file():
-            raise ModelError(f"{folder}: the model's file {name} is missing; train the model anew")
+            raise ModelError(f"{folder}: the model's file {name} is missing; train the model again")
         if checksum(file) != expected:
-            raise ModelError(f"{file}: changed since the model was written; train the model anew or copy it again")
+            raise ModelError(f"{file}: changed since the model was written; train the model again, or copy it again")
     stems = tuple(f"{name}_fold" for name in manifest["learners"])
     added = sorted(file.name for file in folder.iterdir() if file.name.startswith(stems))
-    if foreign := [name for name in added if name not in manifest["checksums"]]:
-        raise ModelError(f"{folder / foreign[0]}: is not one of the model's files; remove it")
+    if unlisted := [name for name in added if name not in manifest["checksums"]]:
+        raise ModelError(f"{folder / unlisted[0]}: is not one of the model's files; remove it")
     layout = Layout(tuple(manifest["columns"]), dict(manifest["families"]))
     unknown = sorted(manifest["learners"].keys() - learner_kinds().keys())
     if unknown:
         raise ModelError(f"{folder}: holds the learner {unknown[0]}, which this version does not know; update it")
     try:
         state = json.loads((folder / HEAD).read_text(encoding="utf-8"))
-        head, ground = Head.from_dict(state["head"]), Shrinkage.from_dict(state["ground"])
+        head, shrinkage = Head.from_dict(state["head"]), Shrinkage.from_dict(state["shrinkage"])
         fold_models = {
             name: [load_learner(name, folder, f"{name}_fold{fold}", layout) for fold in range(count)]
             for name, count in manifest["learners"].items()
         }
     except (KeyError, OSError, TypeError, ValueError) as error:
-        raise ModelError(f"{folder}: can't be read as a model ({error}); train the model anew") from error
-    return Model(layout, fold_models, head, ground, manifest)
+        raise ModelError(f"{folder}: can't be read as a model ({error}); train the model again") from error
+    return Model(layout, fold_models, head, shrinkage, manifest)
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
@@ -131,26 +118,27 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     Raises
     ------
     ModelError
-        Missing, not JSON, foreign, or of another schema.
+        Missing, not JSON, not a model's, or of another schema.
     """
     file = Path(folder) / MANIFEST
     if not file.is_file():
-        raise ModelError(f"{folder}: no model here (no {MANIFEST}); train one with `python -m ensemble.train`")
+        raise ModelError(f"{folder}: no model here (no {MANIFEST}); train one with `deepcue train`")
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ModelError(f"{file}: not JSON ({error}); train the model anew") from error
+        raise ModelError(f"{file}: not JSON ({error}); train the model again") from error
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
-        raise ModelError(f"{file}: not the manifest of a {KIND}; give the folder that `ensemble.train` wrote")
+        raise ModelError(f"{file}: not the manifest of a {KIND}; give the folder that `deepcue train` wrote")
     if manifest.get("schema") != SCHEMA_VERSION:
         raise ModelError(
-            f"{file}: model schema {manifest.get('schema')}, this version reads {SCHEMA_VERSION}; train the model anew"
+            f"{file}: model schema {manifest.get('schema')}, this version reads {SCHEMA_VERSION}; "
+            "train the model again with `deepcue train`, or use the version that wrote it"
         )
     lacking = [key for key in ("checksums", "columns", "families", "learners") if key not in manifest]
     if lacking:
-        raise ModelError(f"{file}: lacks {lacking[0]!r}; train the model anew")
+        raise ModelError(f"{file}: lacks {lacking[0]!r}; train the model again")
     if HEAD not in manifest["checksums"]:
-        raise ModelError(f"{file}: has no checksum of {HEAD}; train the model anew")
+        raise ModelError(f"{file}: has no checksum of {HEAD}; train the model again")
     return manifest
 
 
@@ -162,18 +150,39 @@ def checksum(file: Path) -> str:
 
 def package_versions() -> dict[str, str]:
     """Installed versions of what a model depends on."""
-    found = {}
+    versions = {}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
+
+
+def _write(model: Model, folder: Path, tables: Mapping[str, pa.Table]) -> None:
+    names = _write_parts(model, folder, tables)
+    manifest = {
+        **model.manifest,
+        "schema": SCHEMA_VERSION,
+        "kind": KIND,
+        "created_with": package_versions(),
+        "families": model.layout.families,
+        "columns": list(model.layout.columns),
+        "learners": {name: len(models) for name, models in model.fold_models.items()},
+        "target_prior": model.head.target_prior,
+        "train_prior": model.head.train_prior,
+        "calibration": model.head.calibration.as_dict(),
+        "stack": model.head.stack.as_dict(),
+        "clip": model.head.clip,
+        "shrinkage": {**model.manifest.get("shrinkage", {}), "a": model.shrinkage.a, "b": model.shrinkage.b},
+        "checksums": {name: checksum(folder / name) for name in sorted(names)},
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False), encoding="utf-8")
 
 
 def _write_parts(model: Model, folder: Path, tables: Mapping[str, pa.Table]) -> list[str]:
     names = [HEAD]
-    state = {"head": model.head.as_dict(), "ground": model.ground.as_dict()}
+    state = {"head": model.head.as_dict(), "shrinkage": model.shrinkage.as_dict()}
     (folder / HEAD).write_text(json.dumps(state, indent=1, allow_nan=False), encoding="utf-8")
     for kind, models in model.fold_models.items():
         for fold, learner in enumerate(models):
@@ -184,14 +193,8 @@ def _write_parts(model: Model, folder: Path, tables: Mapping[str, pa.Table]) -> 
     return names
 
 
-def _check_target(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise ModelError(f"{folder}: is a file; give the name of a folder")
-
-
 def _replace(fresh: Path, folder: Path) -> None:
     """Move the new files in, the manifest last, and remove what only the earlier model had."""
-    folder.mkdir(parents=True, exist_ok=True)
     earlier: set[str] = set()
     old = folder / MANIFEST
     if old.is_file():
@@ -241,12 +244,12 @@ def check_families(families: dict[str, int], where: str) -> None:
     """
     from features import spec
 
-    known = {one.name: one.version for one in spec.families()}
+    known = {family.name: family.version for family in spec.families()}
     for name, version in sorted(families.items()):
         if name not in known:
-            raise ModelError(f"{where}: needs the cue family {name}, which this version lacks; train the model anew")
+            raise ModelError(f"{where}: needs the cue family {name}, which this version lacks; train the model again")
         if known[name] != version:
             raise ModelError(
                 f"{where}: was trained on {name} version {version}, this version measures {known[name]}; "
-                "train the model anew"
+                "train the model again"
             )

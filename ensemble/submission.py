@@ -1,7 +1,4 @@
-"""A submission for a test folder: ``python -m ensemble.submission --test DIR --sample CSV --out submission.csv``.
-
-One row for every row of the sample, in its order, whatever happened to the clip.
-"""
+"""A submission file: one row for every row of the sample, in its order, whatever happened to the clip."""
 
 from __future__ import annotations
 
@@ -41,7 +38,7 @@ def read_sample(file: Path) -> list[str]:
     if not names:
         raise DatasetError(f"{file}: names no clip; a sample submission has one line for each clip of the test folder")
     if "" in names:
-        raise DatasetError(f"{file}: row {names.index('') + 1} has no filename; mend or remove it")
+        raise DatasetError(f"{file}: row {names.index('') + 1} has no filename; fix or remove it")
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if repeated:
         raise DatasetError(f"{file}: {_examples(repeated)} more than once; remove the second line")

@@ -1,26 +1,118 @@
-"""Train the ensemble: ``python -m ensemble.train --table features.parquet --out artifacts/model``.
+"""Train the ensemble: folds, learners out of fold, stack, calibration, OOD shrinkage, prior, clip.
 
-Folds, learners out of fold, stack, calibration, prior, clip; a model folder and a table of honest scores.
+:func:`train_table` does all of it on a feature table, without files::
+
+    from ensemble.store import save_model
+    from ensemble.train import train_table
+    from features.table import read_table
+
+    model, evaluation = train_table(read_table("features.parquet"))
+    evaluation.scores["stack"]["log_loss"].value
+    save_model(model, "my_model", evaluation.tables())
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from ensemble.cross_fit import cross_fit
-from ensemble.evaluate import Evaluation, evaluate, fit_head, ground_without, sources_left_out
-from ensemble.importance import family_ablation, family_importance
-from ensemble.learners.base import Settings, with_settings
+from ensemble.arrays import Int
+from ensemble.cross_fit import Progress, cross_fit
+from ensemble.evaluate import Evaluation, evaluate, fit_head, shrinkage_without, sources_left_out
+from ensemble.folds import given_folds, new_folds
+from ensemble.importance import family_attribution, permutation_importance
+from ensemble.learners.base import Settings
 from ensemble.learners.registry import default_settings, learner_kinds
 from ensemble.model import Model
-from ensemble.training_set import Int, TrainingSet
+from ensemble.training_set import TrainingSet, training_set
 from features.errors import InputError
 
 TARGET_PRIOR = 0.5  # the challenge's test sets (Dolhansky et al. 2020)
+
+
+def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
+    table: pa.Table,
+    *,
+    folds: str | Path | pa.Table | None = None,
+    n_folds: int | None = None,
+    target_prior: float | None = TARGET_PRIOR,
+    learners: Sequence[str] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    name: str = "the table",
+    synthetic: bool = False,
+) -> tuple[Model, Evaluation]:
+    """Train on the labelled rows of a feature table, without files: what ``deepcue train`` does.
+
+    Parameters
+    ----------
+    table
+        As :func:`features.table.read_table` gives it; rows without a label take no part.
+    folds
+        Fold assignment to keep to: a ``folds.parquet``, or a table with filename, group and fold such as
+        ``evaluation.tables()["folds.parquet"]`` of another training. None makes a new one from ``seed``.
+    n_folds
+        3 or more. None takes that of ``folds``, or :func:`ensemble.folds.usual_folds`.
+    target_prior
+        Fraction of FAKE to predict for, between 0 and 1; None keeps the table's.
+    learners
+        Names of :func:`ensemble.learners.registry.learner_kinds`; None takes those that suit the size of the table.
+    settings
+        Learner name to changes of its default :class:`~ensemble.learners.base.Settings`, as ``deepcue tune`` finds
+        them.
+    device
+        ``"cpu"`` or ``"cuda"``, for XGBoost.
+    seed
+        Of every random draw; equal seeds give equal models.
+    jobs
+        Fits side by side; results do not depend on it.
+    progress
+        Wraps the iterator of finished fits, given their number.
+    name
+        Of the table, in messages; the manifest keeps its last part.
+    synthetic
+        Mark the scores as those of synthetic data.
+
+    Returns
+    -------
+    model
+        With a complete manifest; :func:`ensemble.store.save_model` writes it.
+    evaluation
+        Scores on rows that no stage was fitted on, and the predictions behind them.
+
+    Raises
+    ------
+    TableError
+        No labels, one class only, a clip that appears twice, no feature column, or folds of another table.
+    InputError
+        Too few groups, an unknown learner, or an option out of range.
+    """
+    if target_prior is not None and not 0 < target_prior < 1:
+        raise InputError(f"target prior {target_prior}: give a number between 0 and 1")
+    data = training_set(table, name)
+    clips = (data.filename, data.names_of_groups, data.y)
+    if folds is None:
+        fold = new_folds(data, n_folds=n_folds, seed=seed)
+    else:
+        fold = given_folds(folds if isinstance(folds, pa.Table) else Path(folds), *clips, n_folds=n_folds)
+    chosen = choose_settings(data, learners, settings, device)
+    model, evaluation = train(
+        data, fold, target_prior=target_prior, settings=chosen, seed=seed, jobs=jobs, progress=progress
+    )
+    model.manifest.update(
+        manifest_of(model, data, fold, evaluation, seed=seed, synthetic=synthetic, table=Path(name).name),
+        tuned=settings is not None,
+    )
+    return model, evaluation
 
 
 def train(
@@ -28,25 +120,25 @@ def train(
     fold: Int,
     *,
     target_prior: float | None = TARGET_PRIOR,
-    settings: dict[str, Settings] | None = None,
+    settings: Mapping[str, Settings] | None = None,
     seed: int = 0,
     jobs: int = 1,
-    progress: Any = None,
+    progress: Progress | None = None,
 ) -> tuple[Model, Evaluation]:
     """Cross-fit, evaluate by nesting, and fit the final head on all out-of-fold log-odds.
 
     Parameters
     ----------
     data, fold
-        Labelled rows, and the fold of each (0 .. K-1, K at least 3).
+        Labelled rows, and the fold of each [n] (0 .. K-1, K at least 3).
     target_prior
-        Share of FAKE to predict for; None keeps the training set's.
+        Fraction of FAKE to predict for; None keeps the training set's.
     settings
         Learner name to settings; :func:`ensemble.learners.registry.default_settings` by default.
     seed
         Of every random draw.
     jobs
-        Fits side by side; changes no result.
+        Fits side by side; results do not depend on it.
     progress
         As in :func:`ensemble.cross_fit.cross_fit`.
 
@@ -55,7 +147,7 @@ def train(
     model
         With an empty manifest; :func:`manifest_of` describes it.
     evaluation
-        Honest scores.
+        Scores on rows that no stage was fitted on.
     """
     settings = default_settings(len(data), data.n_groups) if settings is None else settings
     fitted = cross_fit(data, fold, settings, seed=seed, jobs=jobs, progress=progress)
@@ -64,15 +156,23 @@ def train(
     rows = data.measured
     Z = np.stack([fitted.outer[name][rows] for name in fitted.outer], axis=1)
     head = fit_head(
-        Z, data.y[rows], data.group[rows], fold[rows], learners=list(fitted.outer), target_prior=target_prior
+        Z, data.y[rows], data.group[rows], fold[rows], learners=list(fitted.outer), target_prior=target_prior, seed=seed
     )
-    return Model(data.layout, fitted.models, head, ground_without(data, rows, left_out)), evaluation
+    return Model(data.layout, fitted.models, head, shrinkage_without(data, rows, left_out)), evaluation
 
 
 def manifest_of(
     model: Model, data: TrainingSet, fold: Int, evaluation: Evaluation, *, seed: int, synthetic: bool, table: str
 ) -> dict[str, Any]:
-    """Training summary, scores and what each family does, for the manifest."""
+    """Training summary, scores, and the importance of each family, for the manifest.
+
+    Parameters
+    ----------
+    model, evaluation
+        Of :func:`train` on ``data`` and ``fold``.
+    table
+        Name of the table.
+    """
     n_fake = int(data.y.sum())
     return {
         "seed": seed,
@@ -91,33 +191,59 @@ def manifest_of(
             name: {score: value.as_dict() for score, value in scores.items()}
             for name, scores in evaluation.scores.items()
         },
-        "ground": evaluation.left_out,
-        "importance": family_importance(model, data, fold, seed=seed),
-        "ablation": family_ablation(model, data, fold, seed=seed),
+        "shrinkage": {**evaluation.left_out, "a": model.shrinkage.a, "b": model.shrinkage.b},
+        "attribution": family_attribution(evaluation.models, data, fold, seed=seed),
+        "permutation_importance": permutation_importance(evaluation.models, data, fold, seed=seed),
     }
 
 
-def chosen_settings(data: TrainingSet, learners: str | None, file: Path | None, device: str) -> dict[str, Settings]:
-    """Settings of the learners named (None: the default ones), with a search's findings put over the defaults.
+def choose_settings(
+    data: TrainingSet,
+    learners: Sequence[str] | None = None,
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
+    device: str = "cpu",
+) -> dict[str, Settings]:
+    """Settings of the learners named, in the order of the registry.
+
+    Parameters
+    ----------
+    learners
+        None takes those that suit the size of the data.
+    changes
+        Learner name to changes of the default settings.
+    device
+        ``"cpu"`` or ``"cuda"``.
 
     Raises
     ------
     InputError
-        Unknown learner, or a settings file that is none.
+        Unknown or no learner, an unknown setting, or one out of range.
     """
     known = list(learner_kinds())
     defaults = default_settings(len(data), data.n_groups)
-    names = list(defaults) if learners is None else [name.strip() for name in learners.split(",") if name.strip()]
+    names = list(defaults) if learners is None else list(learners)
     if unknown := [name for name in names if name not in known]:
-        raise InputError(f"--learners: {unknown[0]!r} is unknown; there are {', '.join(known)}")
+        raise InputError(f"learners: {unknown[0]!r} is unknown; there are {', '.join(known)}")
     names = [name for name in known if name in names]
     if not names:
-        raise InputError(f"--learners: name at least one of {', '.join(known)}")
-    base = with_settings(next(iter(defaults.values())), {"device": device})
-    if file is None:
-        return dict.fromkeys(names, base)
+        raise InputError(f"learners: name at least one of {', '.join(known)}")
+    base = replace(next(iter(defaults.values())), device=device)
+    try:
+        return {name: replace(base, **(changes or {}).get(name, {})) for name in names}
+    except TypeError as error:
+        raise InputError(f"settings: {error}; `deepcue tune` writes the ones that there are") from error
+
+
+def read_settings(file: Path) -> dict[str, dict[str, Any]]:
+    """Changes of settings by learner, from the ``settings.json`` that ``deepcue tune`` writes.
+
+    Raises
+    ------
+    InputError
+        Missing, or another kind of file.
+    """
     try:
         changes = json.loads(file.read_text(encoding="utf-8"))["settings"]
-        return {name: with_settings(base, changes.get(name, {})) for name in names}
+        return {name: dict(values) for name, values in changes.items()}
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{file}: not the settings that `ensemble.tune` writes ({error})") from error
+        raise InputError(f"{file}: not the settings that `deepcue tune` writes ({error})") from error

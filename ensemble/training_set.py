@@ -12,13 +12,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from ensemble.arrays import Bool, Float, Int
 from features.errors import ModelError, TableError
 from features.table import feature_columns, table_families
 
-Float = NDArray[np.float32]
-Int = NDArray[np.int64]
 VALID_SHARE = "valid_share"  # the one quantity of a family that is a number when nothing could be measured
 
 
@@ -41,8 +39,8 @@ class Layout:
         return np.array([position[family_of(column)] for column in self.columns], dtype=np.int64)
 
     @property
-    def measures(self) -> NDArray[np.bool_]:
-        """[n_columns] False for the ``valid_share`` columns: 0 there says that nothing was measured."""
+    def measures(self) -> Bool:
+        """[n_columns] False for the ``valid_share`` columns: 0 there means that nothing was measured."""
         return np.array([not column.endswith(f".{VALID_SHARE}") for column in self.columns], dtype=bool)
 
 
@@ -50,8 +48,9 @@ class Layout:
 class TrainingSet:
     """The labelled rows of a table.
 
-    ``y`` is 1 for FAKE; ``group`` counts from 0 in the order of first appearance; ``measured`` is False for
-    a row in which no cue is defined; ``source`` is empty where unknown.
+    ``X`` [n, n_columns] holds the cues, NaN where undefined; ``y`` [n] is 1 for FAKE; ``group`` [n] counts
+    from 0 in the order of first appearance; ``measured`` [n] is False for a row in which no cue is defined; ``source``
+    is empty where unknown.
     """
 
     filename: list[str]
@@ -60,7 +59,7 @@ class TrainingSet:
     group: Int
     group_names: list[str]
     source: list[str]
-    measured: NDArray[np.bool_]
+    measured: Bool
     layout: Layout
 
     def __len__(self) -> int:
@@ -71,18 +70,23 @@ class TrainingSet:
         """Number of groups that may not be split."""
         return len(self.group_names)
 
-    def rows(self, chosen: NDArray[np.bool_]) -> TrainingSet:
-        """The rows where ``chosen`` [n] is True, their groups counted anew."""
-        kept = np.flatnonzero(chosen)
-        groups, group = np.unique(self.group[kept], return_inverse=True)
+    @property
+    def names_of_groups(self) -> list[str]:
+        """[n] name of each row's group."""
+        return [self.group_names[number] for number in self.group]
+
+    def rows(self, chosen: Bool) -> TrainingSet:
+        """The rows where ``chosen`` [n] is True, with groups counted from 0 again."""
+        positions = np.flatnonzero(chosen)
+        groups, group = np.unique(self.group[positions], return_inverse=True)
         return TrainingSet(
-            filename=[self.filename[row] for row in kept],
-            X=self.X[kept],
-            y=self.y[kept],
+            filename=[self.filename[row] for row in positions],
+            X=self.X[positions],
+            y=self.y[positions],
             group=group.astype(np.int64),
-            group_names=[self.group_names[one] for one in groups],
-            source=[self.source[row] for row in kept],
-            measured=self.measured[kept],
+            group_names=[self.group_names[number] for number in groups],
+            source=[self.source[row] for row in positions],
+            measured=self.measured[positions],
             layout=self.layout,
         )
 
@@ -106,37 +110,37 @@ def matrix(table: pa.Table, columns: tuple[str, ...]) -> Float:
     return X
 
 
-def measured_rows(X: Float, layout: Layout) -> NDArray[np.bool_]:
+def measured_rows(X: Float, layout: Layout) -> Bool:
     """[n_rows] True where at least one cue other than a ``valid_share`` is defined."""
     if not layout.measures.any():
         return np.zeros(len(X), dtype=bool)
     return np.any(~np.isnan(X[:, layout.measures]), axis=1)
 
 
-def training_set(table: pa.Table, where: str) -> TrainingSet:
+def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
     """The labelled rows of ``table``; ``where`` names the table in messages.
 
     Raises
     ------
     TableError
-        No labels, one class only, a clip that stands there twice, or no feature column.
+        No labels, one class only, a clip that appears twice, or no feature column.
     """
     layout = layout_of(table)
     if not layout.columns:
         raise TableError(f"{where}: the table has no feature column; extract it with at least one family")
     labels = _strings(table, "label")
-    keep = np.array([label in {"REAL", "FAKE"} for label in labels], dtype=bool)
+    labelled = np.array([label in {"REAL", "FAKE"} for label in labels], dtype=bool)
     present = {label for label in labels if label in {"REAL", "FAKE"}}
     if not present:
         raise TableError(f"{where}: no clip has a label; extract a folder with metadata.json or a CSV manifest")
     if len(present) == 1:
         only = present.pop()
         raise TableError(f"{where}: every labelled clip is {only}; add clips of the other class")
-    table = table.filter(pa.array(keep))
+    table = table.filter(pa.array(labelled))
     filename = _strings(table, "filename")
     if len(set(filename)) < len(filename):
-        twice = next(name for name, times in Counter(filename).items() if times > 1)
-        raise TableError(f"{where}: {twice} stands there twice; a clip has one row")
+        repeated = next(name for name, times in Counter(filename).items() if times > 1)
+        raise TableError(f"{where}: {repeated} appears twice; give each clip one row")
     names = [group or f"clip:{name}" for group, name in zip(_strings(table, "group"), filename, strict=True)]
     order = list(dict.fromkeys(names))
     position = {name: number for number, name in enumerate(order)}
@@ -153,7 +157,7 @@ def training_set(table: pa.Table, where: str) -> TrainingSet:
     )
 
 
-def rows_of_groups(data: TrainingSet, n_rows: int, seed: int) -> NDArray[np.bool_]:
+def rows_of_groups(data: TrainingSet, n_rows: int, seed: int) -> Bool:
     """[n] True for the rows of random groups, at most ``n_rows`` in all; for every row of a smaller set."""
     if len(data) <= n_rows:
         return np.ones(len(data), dtype=bool)
@@ -162,31 +166,31 @@ def rows_of_groups(data: TrainingSet, n_rows: int, seed: int) -> NDArray[np.bool
     return np.isin(data.group, order[np.cumsum(sizes[order]) <= n_rows])
 
 
-def check_layout(found: Layout, wanted: Layout) -> None:
-    """Refuse a table whose families or columns are not the model's.
+def check_layout(given: Layout, wanted: Layout) -> None:
+    """Refuse a table (``given``) whose families or columns are not the model's (``wanted``).
 
     Raises
     ------
     ModelError
         What differs, in one sentence.
     """
-    lacking = sorted(wanted.families.keys() - found.families.keys())
+    lacking = sorted(wanted.families.keys() - given.families.keys())
     if lacking:
         raise ModelError(
             f"the table lacks the families {', '.join(lacking)} that the model was trained on; extract them too"
         )
     other = {
-        name: (found.families[name], version)
+        name: (given.families[name], version)
         for name, version in wanted.families.items()
-        if found.families[name] != version
+        if given.families[name] != version
     }
     if other:
-        told = ", ".join(f"{name} {a} in the table, {b} in the model" for name, (a, b) in sorted(other.items()))
-        raise ModelError(f"family versions differ ({told}); extract the table anew or train the model anew")
-    gone = [name for name in wanted.columns if name not in set(found.columns)]
+        pairs = ", ".join(f"{name} {a} in the table, {b} in the model" for name, (a, b) in sorted(other.items()))
+        raise ModelError(f"family versions differ ({pairs}); extract the table again or train the model again")
+    gone = [name for name in wanted.columns if name not in set(given.columns)]
     if gone:
         raise ModelError(
-            f"the table lacks {len(gone)} of the model's columns, among them {gone[0]}; extract the table anew"
+            f"the table lacks {len(gone)} of the model's columns, among them {gone[0]}; extract the table again"
         )
 
 

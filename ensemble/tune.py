@@ -1,23 +1,22 @@
-"""Search the learners' settings: ``python -m ensemble.tune --table features.parquet --out artifacts/tune``.
+"""Search the learners' settings with Optuna on grouped folds, resumable from its journal, within a time budget.
 
-Optuna on grouped folds, resumable from its journal, within a time budget. The findings go to
-``settings.json``; ``python -m ensemble.train --settings`` uses them, and says that its scores were tuned for.
+The result goes to ``settings.json``; ``deepcue train --settings`` uses it and reports that scores are biased by it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ensemble.arrays import Int
 from ensemble.cross_fit import fit_without
-from ensemble.learners.base import Settings, settings_for, with_settings
-from ensemble.metrics import log_loss
-from ensemble.training_set import Int, TrainingSet
+from ensemble.learners.base import Settings, settings_for
+from ensemble.metrics import logit_losses
+from ensemble.training_set import TrainingSet
 
 if TYPE_CHECKING:
     import optuna
@@ -47,27 +46,39 @@ SPACES: dict[str, Callable[[optuna.Trial], dict[str, Any]]] = {
 }
 
 
-def fold_losses(data: TrainingSet, fold: Int, name: str, settings: Settings, seed: int) -> list[float]:
-    """Log loss of each fold by a learner fitted on the others."""
-    from scipy.special import expit
-
+def mean_loss(data: TrainingSet, fold: Int, name: str, settings: Settings, seed: int) -> float:
+    """Mean over folds of the log loss of each by a learner fitted on the others."""
     losses = []
     for number in range(int(fold.max()) + 1):
         rows, z, _ = fit_without(data, fold, name, settings, (number,), seed)
-        losses.append(log_loss(data.y[rows], expit(z)))
-    return losses
+        losses.append(np.mean(logit_losses(data.y[rows], z)))
+    return float(np.mean(losses))
 
 
 def fingerprint(data: TrainingSet, fold: Int, seed: int) -> str:
-    """Of everything that a trial's loss hangs on: losses of another table say nothing about this one."""
-    about = json.dumps([data.layout.columns, data.filename, seed])
-    return hashlib.sha256(b"".join([about.encode(), *(one.tobytes() for one in (data.X, data.y, fold))])).hexdigest()
+    """Hash of everything that a trial's loss depends on: losses of another table say nothing about this one."""
+    import joblib
+
+    return str(joblib.hash([data.layout.columns, data.filename, seed, data.X, data.y, fold]))
 
 
 def search(
     data: TrainingSet, fold: Int, name: str, *, journal: Path, budget_s: float, n_trials: int | None, seed: int
 ) -> dict[str, Any]:
-    """Search one learner's settings, going on from the journal where that knows the same table and folds.
+    """Search one learner's settings, resuming from the journal where that knows the same table and folds.
+
+    Parameters
+    ----------
+    data, fold
+        Labelled rows, and the fold of each [n].
+    name
+        Of :data:`SPACES`.
+    journal
+        Optuna's journal; made when it is not there.
+    budget_s, n_trials
+        The search ends with whichever is reached first.
+    seed
+        Of the sampler and of every fit.
 
     Returns
     -------
@@ -88,17 +99,17 @@ def search(
     )
 
     def objective(trial: optuna.Trial) -> float:
-        settings = with_settings(base, SPACES[name](trial))
-        return float(np.mean(fold_losses(data, fold, name, settings, seed)))
+        return mean_loss(data, fold, name, replace(base, **SPACES[name](trial)), seed)
 
-    default = float(np.mean(fold_losses(data, fold, name, base, seed)))
+    default = mean_loss(data, fold, name, base, seed)
     study.optimize(objective, timeout=budget_s, n_trials=n_trials, show_progress_bar=False)
     done = [trial for trial in study.trials if trial.value is not None]
     best = min(done, key=lambda trial: trial.value or np.inf) if done else None
-    better = best is not None and best.value is not None and best.value < default
+    if best is None or best.value is None or best.value >= default:
+        return {"changes": {}, "log_loss": default, "default_log_loss": default, "n_trials": len(done)}
     return {
-        "changes": dict(best.params) if best is not None and better else {},
-        "log_loss": best.value if best is not None and better else default,
+        "changes": dict(best.params),
+        "log_loss": best.value,
         "default_log_loss": default,
         "n_trials": len(done),
     }

@@ -1,4 +1,4 @@
-"""What is said of a clip: probability, verdict in words, what pushed it, what could not be measured, and caveats."""
+"""The verdict on a clip: probability, in words, contributions of families, what could not be measured, caveats."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from ensemble.model import Model
 # below 33 %. The words are of the probability at the model's target prior.
 LIKELY_REAL_BELOW, LIKELY_FAKE_ABOVE = 1 / 3, 2 / 3
 LIKELY_REAL, UNCERTAIN, LIKELY_FAKE, NOTHING = "likely real", "uncertain", "likely fake", "nothing measured"
-NOTE = "A score is evidence, not proof: it says how clips with such cues fell out in training, nothing about intent."
-NOTE_NOTHING = "Nothing could be measured in this clip: the number is the assumed share of FAKE, no finding."
-NOTE_PEOPLE = "{n} people are in the clip and one of them may be the forged one: the cues are mainly the main person's."
+NOTE = (
+    "A score is evidence, not proof: it reflects how similar training clips were labelled, and says nothing of intent."
+)
+NOTE_NOTHING = "Nothing could be measured in this clip: the number is the assumed fraction of FAKE, no finding."
+NOTE_FACES = "{n} faces were tracked, but most cues are measured on the main one: a fake of another face may be missed."
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of one clip.
+    """The verdict on one clip.
 
     ``contributions`` and ``base`` are log-odds towards FAKE whose sum is the logit of ``probability``.
     ``unmeasured`` gives a reason for each family without a defined cue.
@@ -46,7 +48,7 @@ class Verdict:
     def family_contributions(self) -> list[tuple[str, float]]:
         """Family and log-odds of the measured families, those towards FAKE first."""
         measured = [(name, z) for name, z in self.contributions.items() if name not in self.unmeasured]
-        return sorted(measured, key=lambda one: (-one[1], one[0]))
+        return sorted(measured, key=lambda pair: (-pair[1], pair[0]))
 
     @property
     def contribution_unmeasured(self) -> float:
@@ -58,8 +60,8 @@ class Verdict:
         """Sentences that belong beside the number."""
         if self.verdict == NOTHING:
             return [NOTE_NOTHING]
-        people = [NOTE_PEOPLE.format(n=self.n_faces)] if self.n_faces > 1 else []
-        return [*people, NOTE]
+        faces = [NOTE_FACES.format(n=self.n_faces)] if self.n_faces > 1 else []
+        return [*faces, NOTE]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -97,11 +99,11 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
     """
     from scipy.special import expit
 
-    told = model.explain(table)
-    probability = expit(told.log_odds)
+    explanation = model.explain(table)
+    probability = expit(explanation.log_odds)
     unmeasured = unmeasured_families(table)
     rows = table.select(["filename", "status", "error", "n_faces", "duration_s", "n_frames"]).to_pylist()
-    known = set(told.contributions)
+    known = set(explanation.contributions)
     verdicts = []
     for number, row in enumerate(rows):
         absent = {name: reason for name, reason in unmeasured[number].items() if name in known}
@@ -116,8 +118,8 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
                 n_faces=int(row["n_faces"] or 0),
                 duration_s=duration if duration is not None and math.isfinite(duration) else None,
                 n_frames=int(row["n_frames"] or 0),
-                base=float(told.base[number]),
-                contributions={name: float(z[number]) for name, z in told.contributions.items()},
+                base=float(explanation.base[number]),
+                contributions={name: float(z[number]) for name, z in explanation.contributions.items()},
                 unmeasured=absent,
             )
         )
@@ -125,12 +127,12 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
 
 
 def ranked(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Sorted by probability, highest first; equal ones by name; clips without a finding last."""
-    return sorted(verdicts, key=lambda one: (one.verdict == NOTHING, -one.probability, one.filename))
+    """Sorted by probability, highest first; equal ones by name; clips in which nothing was measured last."""
+    return sorted(verdicts, key=lambda verdict: (verdict.verdict == NOTHING, -verdict.probability, verdict.filename))
 
 
 def model_line(manifest: dict[str, Any], folder: Path) -> str:
-    """Which model speaks, what it was trained on and how well it did there."""
+    """Which model predicts, what it was trained on, and its scores there."""
     summary = manifest.get("summary", {})
     kind = "SYNTHETIC clips" if summary.get("synthetic") else "clips"
     text = f"model {folder}: trained on {summary.get('n_clips', '?')} {kind} of {summary.get('n_groups', '?')} groups"

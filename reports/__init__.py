@@ -1,1 +1,1 @@
-"""Pages: of a trained model, of a clip, of the catalogue of cues; they measure nothing."""
+"""Pages about a trained model, a clip, the catalogue of cues; nothing is measured here."""

@@ -7,11 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTHING, Verdict, model_line
-from reports.html import _write, render
+from reports.html import write_page
 
 
 def write_clip_report(out: Path, verdicts: Sequence[Verdict], manifest: Mapping[str, Any], folder: Path) -> None:
-    """Write what a model says of clips, one page for all of them.
+    """Write a model's verdicts on clips, one page for all of them.
+
+    Parameters
+    ----------
+    out
+        HTML file.
+    verdicts
+        In the order in which they are shown.
+    manifest, folder
+        Of the model.
 
     Raises
     ------
@@ -26,4 +35,4 @@ def write_clip_report(out: Path, verdicts: Sequence[Verdict], manifest: Mapping[
         "high": LIKELY_FAKE_ABOVE,
         "nothing": NOTHING,
     }
-    _write(out, render("clip.html.j2", context))
+    write_page(out, "clip.html.j2", context)

@@ -1,4 +1,4 @@
-"""What may be concluded from the scores, in sentences that follow from the numbers and from nothing else."""
+"""The conclusion of a report: sentences that follow from the scores and from nothing else."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ensemble.arrays import Array, Int
 from ensemble.metrics import Score, log_loss, with_intervals
 
-Array = NDArray[np.float64]
-Int = NDArray[np.int64]
 FEW_GROUPS = 100  # below that, intervals are wide enough to matter more than the values (own choice)
 POOR_ECE = 0.1
-LARGE_SOURCE_SHARE = 0.95  # of clips whose source holds one class only
+LARGE_SOURCE_FRACTION = 0.95  # of clips whose source holds one class only
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Finding:
 
 
 def gain_over_constant(y: Int, p: Array, group: Int, *, seed: int = 0) -> Score:
-    """Log loss of always saying the share of FAKE, less that of ``p``, with its interval over groups.
+    """Log loss of the constant predictor (the fraction of FAKE), less that of ``p``, with its interval over groups.
 
     Parameters
     ----------
@@ -35,13 +33,15 @@ def gain_over_constant(y: Int, p: Array, group: Int, *, seed: int = 0) -> Score:
         1 for FAKE; group counted from 0.
     p : ndarray of shape (n,)
         P(FAKE) at the training prior, out of fold. A positive gain is good.
+    seed
+        Of the interval.
     """
     constant = np.full(len(y), y.mean())
     return with_intervals({"gain": lambda w: log_loss(y, constant, w) - log_loss(y, p, w)}, group, seed=seed)["gain"]
 
 
 def findings(
-    manifest: Mapping[str, Any], gain: Score, one_sided: float, worth: Mapping[str, Any] | None = None
+    manifest: Mapping[str, Any], gain: Score, one_sided: float, ablation: Mapping[str, Any] | None = None
 ) -> list[Finding]:
     """The conclusion, most important first.
 
@@ -49,22 +49,23 @@ def findings(
     ----------
     manifest
         Of a model folder.
-    worth
-        What :func:`ensemble.ablation.read_worth` gives; without it families are judged by the manifest's ablation.
     gain
         See :func:`gain_over_constant`.
     one_sided
-        Share of clips whose source holds one class only; NaN when sources are unknown.
+        Fraction of clips whose source holds one class only; NaN when sources are unknown.
+    ablation
+        Of :func:`ensemble.ablation.read_ablation`; without it families are judged by the manifest's permutation
+        importance.
     """
     summary, stack = manifest["summary"], manifest["metrics"]["stack"]
     return [
         *_synthetic(summary),
         _against_constant(gain),
         *_ranking(stack),
-        *_pairs(stack),
+        *_concordance(stack),
         *_calibration(stack),
         *_left_out_sources(manifest),
-        *(_worth(worth) if worth else _leanings(manifest.get("ablation", {}))),
+        *(_ablation(ablation) if ablation else _permutation(manifest.get("permutation_importance", {}))),
         *_cautions(summary, one_sided),
     ]
 
@@ -75,27 +76,29 @@ def _synthetic(summary: Mapping[str, Any]) -> list[Finding]:
     return [
         Finding(
             "bad",
-            "The data is synthetic: clips made from two portraits show that the whole way works. "
-            "These numbers say nothing about forgeries met in the world.",
+            "The data is synthetic: clips made from two portraits show that the full pipeline works. "
+            "These numbers say nothing about real forgeries.",
         )
     ]
 
 
 def _against_constant(gain: Score) -> Finding:
     low, high = (f"{bound:.3f}".replace("-", "−") for bound in (gain.low, gain.high))
-    told = f"(95 % interval {low} to {high})"
+    interval = f"(95 % interval {low} to {high})"
     if gain.low > 0:
-        text = f"The model knows something: its log loss is lower than the constant's by {gain.value:.3f} {told}."
+        text = f"The model beats the constant predictor: its log loss is lower by {gain.value:.3f} {interval}."
         return Finding("good", text)
     if gain.high < 0:
-        low, high = f"{-gain.high:.3f}", f"{-gain.low:.3f}"
-        told = f"(95 % interval {low} to {high})"
-        return Finding("bad", f"The model does harm: its log loss is above the constant's by {-gain.value:.3f} {told}.")
+        interval = f"(95 % interval {-gain.high:.3f} to {-gain.low:.3f})"
+        text = (
+            f"The model is worse than the constant predictor: its log loss is higher by {-gain.value:.3f} {interval}."
+        )
+        return Finding("bad", text)
     value = f"{gain.value:.3f}".replace("-", "−")
     return Finding(
         "open",
-        f"It is not shown that the model beats the constant predictor: its log loss is lower by {value} {told}, "
-        "and no difference at all lies within the interval.",
+        f"It is not shown that the model beats the constant predictor: its log loss is lower by {value} {interval}, "
+        "and the interval includes 0.",
     )
 
 
@@ -103,25 +106,26 @@ def _ranking(stack: Mapping[str, Any]) -> list[Finding]:
     area = stack.get("auc") or {}
     if area.get("value") is None or area.get("low") is None:
         return []
-    told = f"AUC {area['value']:.3f} ({area['low']:.3f} to {area['high']:.3f})"
+    score = f"AUC {area['value']:.3f} ({area['low']:.3f} to {area['high']:.3f})"
     if area["low"] > 0.5:
-        share = f"in {area['value']:.0%} of random pairs the FAKE scores above the REAL"
-        return [Finding("good", f"It ranks clips better than chance: {told}; {share}.")]
-    return [Finding("open", f"Its ranking is not shown to be better than chance: {told}.")]
+        fraction = f"in {area['value']:.0%} of random pairs the FAKE scores above the REAL"
+        return [Finding("good", f"It ranks clips better than chance: {score}; {fraction}.")]
+    return [Finding("open", f"Its ranking is not shown to be better than chance: {score}.")]
 
 
-def _pairs(stack: Mapping[str, Any]) -> list[Finding]:
-    paired = stack.get("paired_accuracy") or {}
-    if paired.get("value") is None or paired.get("low") is None:
+def _concordance(stack: Mapping[str, Any]) -> list[Finding]:
+    score = stack.get("within_group_concordance") or {}
+    if score.get("value") is None or score.get("low") is None:
         return []
-    told = f"{paired['value']:.3f} ({paired['low']:.3f} to {paired['high']:.3f})"
-    if paired["low"] > 0.5:
-        return [Finding("good", f"Among clips of one original it tells FAKE from REAL: paired accuracy {told}.")]
+    text = f"{score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
+    if score["low"] > 0.5:
+        finding = f"Among clips of one original it separates FAKE from REAL: within-group concordance {text}."
+        return [Finding("good", finding)]
     return [
         Finding(
             "open",
-            f"Among clips of one original, where only the forgery differs, paired accuracy is {told}: not shown to "
-            "be better than a coin. What it knows may be of the source and not of the forgery.",
+            f"Among clips of one original, where only the forgery differs, within-group concordance is {text}: not "
+            "shown to be better than chance. The model may have learned the source and not the forgery.",
         )
     ]
 
@@ -130,75 +134,73 @@ def _calibration(stack: Mapping[str, Any]) -> list[Finding]:
     error = (stack.get("ece") or {}).get("value")
     if error is None:
         return []
-    text = f"Predicted probabilities are off by {error:.3f} on average (ECE; even perfect ones give more than 0)."
+    text = f"Predicted probabilities are off by {error:.3f} on average (ECE; above 0 even for a calibrated model)."
     return [Finding("bad" if error > POOR_ECE else "note", text)]
 
 
 def _left_out_sources(manifest: Mapping[str, Any]) -> list[Finding]:
-    ground = manifest.get("ground", {})
-    if "log_loss_with" not in ground:
+    shrinkage = manifest.get("shrinkage", {})
+    if "log_loss_with" not in shrinkage:
         return []
-    pays = ground["a"] or ground["b"]  # else the model draws nothing towards the prior
-    loss, coin = ground["log_loss_with" if pays else "log_loss_without"], _entropy(manifest["target_prior"])
-    told = f"On sources that no part of the model had seen, log loss is {loss:.3f} at the target prior"
-    if loss < coin:
-        return [Finding("note", f"{told}, below the {coin:.3f} of the constant.")]
-    return [Finding("bad", f"{told}, no better than the {coin:.3f} of the constant: it does not carry over.")]
+    used = shrinkage["a"] or shrinkage["b"]
+    loss, entropy = shrinkage["log_loss_with" if used else "log_loss_without"], _entropy(manifest["target_prior"])
+    text = f"On sources that no part of the model had seen, log loss is {loss:.3f} at the target prior"
+    if loss < entropy:
+        return [Finding("note", f"{text}, below the {entropy:.3f} of the constant.")]
+    return [Finding("bad", f"{text}, no better than the {entropy:.3f} of the constant: it does not generalise.")]
 
 
 def _entropy(prior: float) -> float:
-    """Log loss of always saying the prior, where it holds."""
+    """Log loss of predicting the prior, where it holds."""
     return float(-prior * np.log(prior) - (1 - prior) * np.log1p(-prior))
 
 
-def _worth(worth: Mapping[str, Any]) -> list[Finding]:
-    helps, hurts, rest = _sorted_out(worth)
-    said = []
-    if helps:
-        said.append(Finding("good", f"Trained without these families, log loss rises: {helps}."))
-    if hurts:
-        said.append(Finding("bad", f"Trained without these families, log loss falls: {hurts}."))
-    if rest:
-        said.append(Finding("open", f"No evidence that these families add to the others: {rest}."))
-    return said
-
-
-def _leanings(ablation: Mapping[str, Any]) -> list[Finding]:
+def _ablation(ablation: Mapping[str, Any]) -> list[Finding]:
     helps, hurts, rest = _sorted_out(ablation)
-    said = []
+    result = []
     if helps:
-        said.append(Finding("good", f"The model leans, rightly, on these families: {helps}."))
+        result.append(Finding("good", f"Trained without these families, log loss rises: {helps}."))
     if hurts:
-        said.append(Finding("bad", f"The model leans on these families and is misled by them: {hurts}."))
+        result.append(Finding("bad", f"Trained without these families, log loss falls: {hurts}."))
     if rest:
-        said.append(Finding("open", f"No evidence that it gains from these families: {rest}."))
-    return said
+        result.append(Finding("open", f"No evidence that these families add to the others: {rest}."))
+    return result
+
+
+def _permutation(importance: Mapping[str, Any]) -> list[Finding]:
+    helps, hurts, rest = _sorted_out(importance)
+    result = []
+    if helps:
+        result.append(Finding("good", f"Permuting these families raises log loss: {helps}."))
+    if hurts:
+        result.append(Finding("bad", f"Permuting these families lowers log loss; they mislead the model: {hurts}."))
+    if rest:
+        result.append(Finding("open", f"No evidence that the model gains from these families: {rest}."))
+    return result
 
 
 def _sorted_out(rises: Mapping[str, Any]) -> tuple[str, str, str]:
     """Names of families whose interval lies above 0, below 0, or across it; those never measured (all 0) left out."""
-    rises = {name: one for name, one in rises.items() if any((one["delta_log_loss"], one["low"], one["high"]))}
-    known = {name: one for name, one in rises.items() if one["low"] is not None}
-    helps = sorted(name for name, one in known.items() if one["low"] > 0)
-    hurts = sorted(name for name, one in known.items() if one["high"] < 0)
+    rises = {name: rise for name, rise in rises.items() if any((rise["delta_log_loss"], rise["low"], rise["high"]))}
+    known = {name: rise for name, rise in rises.items() if rise["low"] is not None}
+    helps = sorted(name for name, rise in known.items() if rise["low"] > 0)
+    hurts = sorted(name for name, rise in known.items() if rise["high"] < 0)
     return ", ".join(helps), ", ".join(hurts), ", ".join(sorted(rises.keys() - set(helps) - set(hurts)))
 
 
 def _cautions(summary: Mapping[str, Any], one_sided: float) -> list[Finding]:
-    said = []
+    result = []
     if summary["n_groups"] < FEW_GROUPS:
         text = f"Only {summary['n_groups']} independent groups: read the intervals before the values."
-        said.append(Finding("note", text))
-    if one_sided > LARGE_SOURCE_SHARE:
+        result.append(Finding("note", text))
+    if one_sided > LARGE_SOURCE_FRACTION:
         text = (
             f"{one_sided:.0%} of the clips come from sources that hold one class only: a score over all clips "
             "together measures the source as much as the forgery."
         )
-        said.append(Finding("note", text))
+        result.append(Finding("note", text))
     if unmeasured := summary.get("n_unmeasured", 0):
         clips = "1 clip" if unmeasured == 1 else f"{unmeasured} clips"
-        said.append(Finding("note", f"In {clips} nothing could be measured: the prior stands in."))
-    said.append(
-        Finding("note", "Learners, stack and calibration were judged on groups that none of them was fitted on.")
-    )
-    return said
+        result.append(Finding("note", f"In {clips} nothing could be measured: the prior is predicted for them."))
+    text = "Learners, stack and calibration were scored on groups that none of them was fitted on."
+    return [*result, Finding("note", text)]

@@ -9,14 +9,22 @@ from typing import Any
 import numpy as np
 
 from ensemble.metrics import Score
-from features.errors import DatasetError
+from ensemble.outputs import write_text
 from features.spec import describe
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
-    """Fill a template of this package; what is undefined is an error, and all values are escaped."""
+    """Fill a template of this package; an undefined name is an error, and all values are escaped.
+
+    Parameters
+    ----------
+    template
+        File name in ``reports/templates``.
+    context
+        Name to value.
+    """
     import jinja2
 
     environment = jinja2.Environment(
@@ -26,31 +34,37 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = _number
-    environment.filters["interval"] = _interval
-    environment.filters["signed"] = _signed
+    environment.filters["number"] = number
+    environment.filters["interval"] = interval
+    environment.filters["signed"] = signed
     environment.filters["description"] = describe
     return environment.get_template(template).render(context)
 
 
-def _number(value: float | None, digits: int = 3) -> str:
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with a true minus sign; a dash where it is undefined."""
     return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}".replace("-", "−")
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """A number with its sign and two digits."""
     return f"{value:+.2f}".replace("-", "−")
 
 
-def _interval(score: Mapping[str, Any] | Score | None, digits: int = 3) -> str:
+def interval(score: Mapping[str, Any] | Score | None, digits: int = 3) -> str:
+    """``low to high`` of a score; empty where it has no interval."""
     low, high = (score.low, score.high) if isinstance(score, Score) else ((score or {}).get(k) for k in ("low", "high"))
     if low is None or high is None or not np.isfinite([low, high]).all():
         return ""
-    return f"{_number(low, digits)} to {_number(high, digits)}"
+    return f"{number(low, digits)} to {number(high, digits)}"
 
 
-def _write(out: Path, text: str) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise DatasetError(f"{out}: can't be written ({error}); give another file") from error
+def write_page(out: Path, template: str, context: Mapping[str, Any]) -> None:
+    """Fill a template and write the page.
+
+    Raises
+    ------
+    InputError
+        The file can't be written.
+    """
+    write_text(out, render(template, context))

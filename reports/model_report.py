@@ -12,47 +12,52 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ensemble.ablation import read_worth, verdict_of
+from ensemble.ablation import read_ablation, verdict_of
 from ensemble.metrics import Score
 from ensemble.out_of_fold import OutOfFold, read_oof
+from ensemble.outputs import check_file
 from ensemble.store import load_model
 from features.table import description, read_table
 from reports import references
 from reports.findings import findings, gain_over_constant
-from reports.html import _write, render
-from reports.subgroups import FACE_SIZE, SHARPNESS, dataset_facts, family_facts, one_sided, parts, thirds
+from reports.html import write_page
+from reports.subgroups import FACE_SIZE, SHARPNESS, dataset_facts, family_facts, one_sided, parts, terciles
 
 if TYPE_CHECKING:
     from ensemble.model import Model
     from reports.plots import Picture
 
 SCORES = (
-    ("log_loss", "Log loss", "lower is better; 0.693 is a coin"),
+    ("log_loss", "Log loss", "lower is better; 0.693 is chance at even classes"),
     ("log_loss_target_prior", "Log loss at target prior", "classes weighted to the target prior"),
     ("auc", "AUC", "0.5 is chance"),
     ("brier", "Brier", "lower is better"),
     ("ece", "ECE", "expected calibration error"),
     ("eer", "EER", "equal error rate"),
-    ("paired_accuracy", "Paired accuracy", "within groups that hold both labels; 0.5 is chance"),
+    (
+        "within_group_concordance",
+        "Within-group concordance",
+        "fraction of FAKE and REAL pairs of a group ranked right, mean over groups; 0.5 is chance",
+    ),
 )
 STACK, CONSTANT = "stack", "constant"
-WORTH = "worth.json"  # looked for in the model folder
-WORTH_CAPTION = (
-    "What each family adds to the others: rise of the out-of-fold log loss when learners are trained without it, with "
-    "95 % intervals over groups. An interval across 0 is no evidence of worth."
-)
+ABLATION = "ablation.json"  # looked for in the model folder
 ABLATION_CAPTION = (
-    "What the model leans on: rise of its out-of-fold log loss when a family's columns are exchanged between clips, "
-    "with 95 % intervals over groups. Families that say the same cover for each other."
+    "Leave-one-family-out ablation: rise of the out-of-fold log loss when learners are trained without the family, "
+    "with 95 % intervals over groups. An interval across 0 is no evidence that the family adds to the others."
 )
-IMPORTANCE_CAPTION = (
-    "What the model listens to: each family's share of all contributions to the log-odds, every clip explained by "
-    "models that never saw its group. To be listened to is not to be right."
+PERMUTATION_CAPTION = (
+    "Permutation importance: rise of the model's out-of-fold log loss when a family's columns are permuted between "
+    "clips, with 95 % intervals over groups. Correlated families substitute for each other."
+)
+ATTRIBUTION_CAPTION = (
+    "Mean absolute attribution (SHAP) per family, as a fraction of all; each clip is explained by models that never "
+    "saw its group. A large value does not mean that the family is right."
 )
 
 
 def model_context(
-    table: pa.Table, model: Model, oof: OutOfFold, worth: Mapping[str, Any], about: Mapping[str, str]
+    table: pa.Table, model: Model, oof: OutOfFold, ablation: Mapping[str, Any], about: Mapping[str, str]
 ) -> dict[str, Any]:
     """Everything that the template of the model's report shows.
 
@@ -60,8 +65,10 @@ def model_context(
     ----------
     table
         The model's training table.
-    worth
-        What :func:`ensemble.ablation.read_worth` gives; may be empty.
+    oof
+        The model's out-of-fold predictions, matched with the table.
+    ablation
+        Of :func:`ensemble.ablation.read_ablation`; may be empty.
     about
         ``table``, ``model`` and ``extractor``, in words.
     """
@@ -75,16 +82,16 @@ def model_context(
         "gain": gain,
         "titles": score_titles(manifest["metrics"]),
         "scores": score_rows(manifest["metrics"]),
-        "pictures": pictures(manifest, oof, worth),
+        "pictures": pictures(manifest, oof, ablation),
         "families": family_facts(table, model.layout.families),
-        "worth": rise_rows(worth),
-        "ablation": rise_rows(manifest.get("ablation", {})),
+        "ablation": rise_rows(ablation),
+        "permutation": rise_rows(manifest.get("permutation_importance", {})),
         "dataset": dataset_facts(table, oof),
         "statuses": parts(table, oof, "status"),
         "sources": sources,
-        "face_sizes": thirds(table, oof, FACE_SIZE, " px"),
-        "sharpness": thirds(table, oof, SHARPNESS),
-        "findings": findings(manifest, gain, one_sided(sources), worth),
+        "face_sizes": terciles(table, oof, FACE_SIZE, " px"),
+        "sharpness": terciles(table, oof, SHARPNESS),
+        "findings": findings(manifest, gain, one_sided(sources), ablation),
         "cue_references": references.of_families(model.layout.families),
         "method_references": [references.METHODS[key] for key in sorted(references.METHODS)],
     }
@@ -100,46 +107,51 @@ def score_rows(metrics: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]
 
 
 def score_titles(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """Key, title and remark of the scores that the manifest has."""
-    return [one for one in SCORES if one[0] in metrics.get(STACK, {})]
+    """Key, title and explanation of the scores that the manifest has."""
+    return [score for score in SCORES if score[0] in metrics.get(STACK, {})]
 
 
 def rise_rows(rises: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Family, rise of log loss, interval and verdict; the most valuable first."""
+    """Family, rise of log loss, interval and verdict; the largest rise first."""
     rows = []
-    for name, one in rises.items():
-        score = _score(one, "delta_log_loss")
+    for name, rise in rises.items():
+        score = _score(rise, "delta_log_loss")
         rows.append({"name": name, "score": score, "verdict": verdict_of(score)})
     return sorted(rows, key=lambda row: -row["score"].value)
 
 
-def pictures(manifest: Mapping[str, Any], oof: OutOfFold, worth: Mapping[str, Any]) -> dict[str, Picture]:
+def pictures(manifest: Mapping[str, Any], oof: OutOfFold, ablation: Mapping[str, Any]) -> dict[str, Picture]:
     """The figures of the report, by name; those without data are absent."""
     from reports import plots
 
-    drawn = {
+    result = {
         "reliability": plots.reliability(plots.reliability_bins(oof.y, oof.stack, oof.group)),
         "roc": plots.roc(oof.y, oof.p),
         "scores": plots.score_distribution(oof.y, oof.stack),
     }
     of_families = {
-        "worth": (worth, "delta_log_loss", "rise of log loss, trained without the family", WORTH_CAPTION),
-        "ablation": (
-            manifest.get("ablation"),
+        "ablation": (ablation, "delta_log_loss", "rise of log loss, trained without the family", ABLATION_CAPTION),
+        "permutation": (
+            manifest.get("permutation_importance"),
             "delta_log_loss",
-            "rise of log loss, family exchanged between clips",
-            ABLATION_CAPTION,
+            "rise of log loss, family permuted between clips",
+            PERMUTATION_CAPTION,
         ),
-        "importance": (manifest.get("importance"), "share", "share of all contributions", IMPORTANCE_CAPTION),
+        "attribution": (
+            manifest.get("attribution"),
+            "fraction",
+            "fraction of the mean absolute attribution",
+            ATTRIBUTION_CAPTION,
+        ),
     }
     for name, (values, key, label, caption) in of_families.items():
         if values:
-            scores = {family: _score(one, key) for family, one in values.items()}
-            drawn[name] = plots.family_bars(scores, label=label, caption=caption)
-    return drawn
+            scores = {family: _score(value, key) for family, value in values.items()}
+            result[name] = plots.family_bars(scores, label=label, caption=caption)
+    return result
 
 
-def write_report(table_file: Path, folder: Path, out: Path, worth: Path | None = None) -> None:
+def write_report(table_file: Path, folder: Path, out: Path, ablation: Path | None = None) -> None:
     """Write the report of a model.
 
     Parameters
@@ -148,26 +160,27 @@ def write_report(table_file: Path, folder: Path, out: Path, worth: Path | None =
         The model and the table that it was trained on.
     out
         HTML file.
-    worth
-        What :mod:`ensemble.ablation` wrote; by default ``worth.json`` in the model folder, where there is one.
+    ablation
+        JSON of ``deepcue ablate --out``; by default ``ablation.json`` in the model folder, where there is one.
 
     Raises
     ------
     InputError
-        Table, model or worth can't be used, or the file can't be written.
+        Table, model or ablation can't be used, or the file can't be written.
     """
+    check_file(out)
     table, model = read_table(table_file), load_model(folder)
     oof = read_oof(folder, table)
-    if worth is None and (folder / WORTH).is_file():
-        worth = folder / WORTH
-    told = read_worth(worth) if worth else {}
+    if ablation is None and (folder / ABLATION).is_file():
+        ablation = folder / ABLATION
+    rises = read_ablation(ablation) if ablation else {}
     about = {
         "table": table_file.name,
         "model": folder.name,
         "extractor": str(description(table).get("extractor", "unknown")),
     }
-    _write(out, render("report.html.j2", model_context(table, model, oof, told, about)))
+    write_page(out, "report.html.j2", model_context(table, model, oof, rises, about))
 
 
-def _score(one: Mapping[str, Any], key: str) -> Score:
-    return Score(*(float("nan") if one.get(name) is None else float(one[name]) for name in (key, "low", "high")))
+def _score(value: Mapping[str, Any], key: str) -> Score:
+    return Score(*(float("nan") if value.get(name) is None else float(value[name]) for name in (key, "low", "high")))

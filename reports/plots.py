@@ -1,13 +1,13 @@
-"""Figures of the report, as images that stand inside the page: SVG in a data URI, text as outlines.
+"""Figures of the report, embedded in the page: SVG in a data URI, text as outlines.
 
-Colours are Okabe & Ito's, told apart by every kind of colour vision; lines also differ by dash.
+Colours are Okabe & Ito's, distinguishable with every kind of colour vision; lines also differ by dash.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from ensemble.arrays import Array, Bool, Int
 from ensemble.metrics import Score, auc, with_intervals
-
-Array = NDArray[np.float64]
-Int = NDArray[np.int64]
 
 REAL_COLOUR, FAKE_COLOUR, REAL_LIGHT, INK, SOFT = "#0072B2", "#D55E00", "#bfdcec", "#1f2933", "#7b8794"
 MAIN_COLOUR = "#0072B2"
@@ -69,7 +66,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Bins:
-    """Reliability bins: mean prediction, share of FAKE and its interval over groups, clips in each."""
+    """Reliability bins: mean prediction, fraction of FAKE and its interval over groups, clips in each."""
 
     mean_p: Array
     rate: Array
@@ -87,30 +84,32 @@ def reliability_bins(y: Int, p: Array, group: Int, *, seed: int = 0) -> Bins:
         1 for FAKE; group counted from 0.
     p : ndarray of shape (n,)
         P(FAKE).
+    seed
+        Of the intervals.
     """
     n_bins = int(np.clip(len(p) // MIN_BIN_CLIPS, 2, MAX_BINS))
     bins = [rows for rows in np.array_split(np.argsort(p, kind="stable"), n_bins) if len(rows)]
     inside = [np.isin(np.arange(len(p)), rows) for rows in bins]
 
-    def share(rows: NDArray[np.bool_]):  # type: ignore[no-untyped-def]
+    def fraction(rows: Bool) -> Callable[[Array], float]:
         return lambda w: float(np.average(y[rows], weights=w[rows])) if w[rows].any() else float("nan")
 
     scores = with_intervals(
-        {str(number): share(rows) for number, rows in enumerate(inside)}, group, seed=seed, n_resamples=N_RESAMPLES
+        {str(number): fraction(rows) for number, rows in enumerate(inside)}, group, seed=seed, n_resamples=N_RESAMPLES
     )
-    told = [scores[str(number)] for number in range(len(bins))]
+    rates = [scores[str(number)] for number in range(len(bins))]
     return Bins(
         mean_p=np.array([p[rows].mean() for rows in bins]),
-        rate=np.array([one.value for one in told]),
-        low=np.array([one.low for one in told]),
-        high=np.array([one.high for one in told]),
+        rate=np.array([rate.value for rate in rates]),
+        low=np.array([rate.low for rate in rates]),
+        high=np.array([rate.high for rate in rates]),
         count=np.array([len(rows) for rows in bins], dtype=np.int64),
     )
 
 
 @mpl.rc_context(STYLE)
 def reliability(bins: Bins) -> Picture:
-    """Predicted probability against the share that was FAKE."""
+    """Predicted probability against the fraction that was FAKE."""
     figure, axes = _figure(*SIZE_IN)
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)), label="perfectly calibrated")
     errors = np.abs(np.stack([bins.rate - bins.low, bins.high - bins.rate]))
@@ -126,7 +125,7 @@ def reliability(bins: Bins) -> Picture:
         capsize=3,
         label="stack, out of fold",
     )
-    _unit_square(axes, "mean predicted P(FAKE)", "share that was FAKE")
+    _unit_square(axes, "mean predicted P(FAKE)", "fraction that was FAKE")
     axes.legend(loc="upper left")
     worst = int(np.argmax(np.abs(bins.rate - bins.mean_p)))
     return Picture(
@@ -134,13 +133,13 @@ def reliability(bins: Bins) -> Picture:
         f"Reliability diagram with {len(bins.count)} bins; the largest gap is in the bin predicted "
         f"{bins.mean_p[worst]:.2f}, of which {bins.rate[worst]:.2f} were FAKE.",
         f"Reliability. Each point is a bin of about {int(np.median(bins.count))} clips; bars are 95 % intervals over "
-        "groups. Points under the diagonal: the model says FAKE too readily.",
+        "groups. Points below the diagonal: P(FAKE) is too high.",
     )
 
 
 @mpl.rc_context(STYLE)
 def roc(y: Int, curves: Mapping[str, Array]) -> Picture:
-    """Receiver operating characteristic of every learner; the last of ``curves`` is drawn strongest."""
+    """Receiver operating characteristic of every learner; the last of ``curves`` is the thickest line."""
     from sklearn.metrics import roc_curve
 
     figure, axes = _figure(*SIZE_IN)
@@ -153,13 +152,13 @@ def roc(y: Int, curves: Mapping[str, Array]) -> Picture:
         axes.plot(false_alarm, hit, color=colour, linestyle=dash, linewidth=1.2, label=f"{name}  {areas[name]:.3f}")
     false_alarm, hit, _ = roc_curve(y, curves[main])
     axes.plot(false_alarm, hit, color=MAIN_COLOUR, linewidth=2.2, label=f"{main}  {areas[main]:.3f}")
-    _unit_square(axes, "share of REAL taken for FAKE", "share of FAKE found")
+    _unit_square(axes, "false positive rate (REAL scored as FAKE)", "true positive rate")
     axes.legend(loc="lower right", title="AUC", alignment="left")
-    told = ", ".join(f"{name} {area:.3f}" for name, area in areas.items())
+    text = ", ".join(f"{name} {area:.3f}" for name, area in areas.items())
     return Picture(
         _svg(figure),
-        f"ROC curves; area under the curve: {told}.",
-        "ROC, out of fold: what share of forgeries is found at each rate of false alarms. The diagonal is chance.",
+        f"ROC curves; area under the curve: {text}.",
+        "ROC, out of fold: true positive rate at each false positive rate. The diagonal is chance.",
     )
 
 
@@ -170,34 +169,34 @@ def score_distribution(y: Int, p: Array) -> Picture:
     edges = np.linspace(0, 1, 21)
     looks = ((0, "REAL", REAL_COLOUR, REAL_LIGHT, ""), (1, "FAKE", FAKE_COLOUR, "none", "////"))
     for label, name, colour, inside, hatch in looks:
-        of = p[y == label]
-        share = np.histogram(of, edges)[0] / max(len(of), 1)
+        values = p[y == label]
+        fraction = np.histogram(values, edges)[0] / max(len(values), 1)
         axes.stairs(
-            share,
+            fraction,
             edges,
             fill=True,
             facecolor=inside,
             edgecolor=colour,
             hatch=hatch,
             linewidth=1.4,
-            label=f"{name} ({len(of)})",
+            label=f"{name} ({len(values)})",
         )
-    axes.set(xlabel="P(FAKE), out of fold", ylabel="share of the class", xlim=(0, 1))
+    axes.set(xlabel="P(FAKE), out of fold", ylabel="fraction of the class", xlim=(0, 1))
     axes.legend(loc="upper right", bbox_to_anchor=(1, 1.12), ncols=2)
     medians = {name: float(np.median(p[y == label])) for label, name in ((0, "REAL"), (1, "FAKE"))}
     return Picture(
         _svg(figure),
         f"Histogram of scores; the median REAL clip has {medians['REAL']:.2f}, the median FAKE clip "
         f"{medians['FAKE']:.2f}.",
-        "Scores of REAL and FAKE clips. The less they overlap, the better the two are told apart.",
+        "Scores of REAL and FAKE clips. The less they overlap, the better the two are separated.",
     )
 
 
 @mpl.rc_context(STYLE)
 def family_bars(values: Mapping[str, Score], *, label: str, caption: str) -> Picture:
     """Horizontal bars of a value for each family, the largest on top, with intervals where they are finite."""
-    ordered = sorted(values.items(), key=lambda one: one[1].value)
-    numbers = np.array([(one.value, one.low, one.high) for _, one in ordered], dtype=np.float64)
+    ordered = sorted(values.items(), key=lambda item: item[1].value)
+    numbers = np.array([(score.value, score.low, score.high) for _, score in ordered], dtype=np.float64)
     figure, axes = _figure(WIDE_IN[0], 0.8 + BAR_HEIGHT_IN * len(ordered))
     colours = [REAL_COLOUR if value >= 0 else SOFT for value in numbers[:, 0]]
     axes.barh([name for name, _ in ordered], numbers[:, 0], color=colours, height=0.62, alpha=0.85)
@@ -218,8 +217,8 @@ def family_bars(values: Mapping[str, Score], *, label: str, caption: str) -> Pic
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
     axes.margins(y=0.02)
-    told = "; ".join(f"{name} {one.value:+.3f}" for name, one in reversed(ordered))
-    return Picture(_svg(figure), f"Bars of {label}: {told}.", caption)
+    text = "; ".join(f"{name} {score.value:+.3f}" for name, score in reversed(ordered))
+    return Picture(_svg(figure), f"Bars of {label}: {text}.", caption)
 
 
 def _figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:

@@ -1,4 +1,4 @@
-"""What the report says of the data behind a model: facts of the table and out-of-fold predictions of its clips."""
+"""The data behind a model: facts of the table, and scores of subgroups by out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from ensemble.arrays import Bool
 from ensemble.metrics import auc, log_loss
 from ensemble.missingness import unmeasured_families
 from ensemble.out_of_fold import OutOfFold
 from ensemble.training_set import family_of
 from features.table import feature_columns
 
-MIN_CLIPS = 2  # of each class, before an AUC is told for a part of the data
+MIN_CLIPS = 2  # of each class, before an AUC is given for a subgroup
 FACE_SIZE, SHARPNESS = "quality.iod_px", "quality.blur_lap_face_med"
 
 
 def dataset_facts(table: pa.Table, oof: OutOfFold) -> list[tuple[str, str]]:
-    """Counts for the section on the data set."""
+    """Title and text of the facts about the data set: clips, groups, lengths, face tracks."""
     n_groups = int(oof.group.max()) + 1
     fakes = np.bincount(oof.group, oof.y, n_groups)
     sizes = np.bincount(oof.group, minlength=n_groups)
     both = int(((fakes > 0) & (fakes < sizes)).sum())
     durations = np.array([x for x in table.column("duration_s").to_pylist() if x is not None and np.isfinite(x)])
-    people = Counter(min(int(n or 0), 3) for n in table.column("n_faces").to_pylist())
+    tracks = Counter(min(int(n or 0), 3) for n in table.column("n_faces").to_pylist())
     n_labelled, n_fake = len(oof.y), int(oof.y.sum())
     facts = [
         ("Clips", f"{table.num_rows}"),
@@ -38,38 +38,38 @@ def dataset_facts(table: pa.Table, oof: OutOfFold) -> list[tuple[str, str]]:
     if len(durations):
         low, middle, high = np.quantile(durations, [0.05, 0.5, 0.95])
         facts.append(("Length (5 %, median, 95 %)", f"{low:.1f} s, {middle:.1f} s, {high:.1f} s"))
-    names = {0: "nobody", 1: "one person", 2: "two people", 3: "three or more"}
-    facts.append(("People in a clip", ", ".join(f"{names[n]} {people[n]}" for n in sorted(people))))
+    names = {0: "none", 1: "one", 2: "two", 3: "three or more"}
+    facts.append(("Face tracks in a clip", ", ".join(f"{names[n]} {tracks[n]}" for n in sorted(tracks))))
     return facts
 
 
 def family_facts(table: pa.Table, families: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Version, number of columns, and share of clips measured, by label, of each family."""
+    """Version, number of columns, and fraction of clips measured, by label, of each family."""
     from features import spec
 
-    specs = {one.name: one for one in spec.families()}
+    specs = {family.name: family for family in spec.families()}
     absent = unmeasured_families(table)
     labels = table.column("label").to_pylist()
     columns = Counter(family_of(name) for name in feature_columns(table))
     facts = []
     for name, version in sorted(families.items()):
         known = specs.get(name)
-        measured = [name not in one for one in absent]
+        measured = [name not in missing for missing in absent]
         facts.append(
             {
                 "name": name,
                 "version": version,
                 "n_columns": columns[name],
                 "needs": sorted(known.needs) if known else [],
-                "real": _share([m for m, label in zip(measured, labels, strict=True) if label == "REAL"]),
-                "fake": _share([m for m, label in zip(measured, labels, strict=True) if label == "FAKE"]),
+                "real": _fraction([m for m, label in zip(measured, labels, strict=True) if label == "REAL"]),
+                "fake": _fraction([m for m, label in zip(measured, labels, strict=True) if label == "FAKE"]),
             }
         )
     return facts
 
 
 def one_sided(parts: Sequence[Mapping[str, Any]]) -> float:
-    """Share of clips that are of a source with one class only; NaN when sources are unknown."""
+    """Fraction of clips that are of a source with one class only; NaN when sources are unknown."""
     total = sum(part["n_real"] + part["n_fake"] for part in parts)
     single = sum(part["n_real"] + part["n_fake"] for part in parts if not part["n_real"] * part["n_fake"])
     return single / total if total else float("nan")
@@ -81,10 +81,10 @@ def parts(table: pa.Table, oof: OutOfFold, column: str) -> list[dict[str, Any]]:
     return [_part(str(value), values == value, oof) for value in sorted(set(values.tolist())) if value]
 
 
-def thirds(table: pa.Table, oof: OutOfFold, column: str, unit: str = "") -> list[dict[str, Any]]:
-    """Scores of the clips in the lowest, middle and highest third of a column, and of those without a value.
+def terciles(table: pa.Table, oof: OutOfFold, column: str, unit: str = "") -> list[dict[str, Any]]:
+    """Scores of the clips in each tercile of a column, and of those without a value.
 
-    Empty when the table lacks the column, or it takes too few values to tell thirds apart.
+    Empty when the table lacks the column, or it takes too few values to have terciles.
     """
     if column not in table.column_names:
         return []
@@ -105,23 +105,23 @@ def thirds(table: pa.Table, oof: OutOfFold, column: str, unit: str = "") -> list
 
 
 def score_parts(table: pa.Table, oof: OutOfFold) -> dict[str, list[dict[str, Any]]]:
-    """Scores by face size, sharpness, source or method, and status; what the table can't tell apart is left out."""
-    found = {
-        "distance of the eyes": thirds(table, oof, FACE_SIZE, " px"),
-        "sharpness of the face": thirds(table, oof, SHARPNESS),
+    """Scores by face size, sharpness, source or method, and status; those with a single part are left out."""
+    result = {
+        "inter-ocular distance": terciles(table, oof, FACE_SIZE, " px"),
+        "sharpness of the face": terciles(table, oof, SHARPNESS),
         "source or method": parts(table, oof, "source"),
         "status": parts(table, oof, "status"),
     }
-    return {name: some for name, some in found.items() if len(some) > 1}
+    return {name: rows for name, rows in result.items() if len(rows) > 1}
 
 
-def _part(name: str, inside: NDArray[np.bool_], oof: OutOfFold) -> dict[str, Any]:
+def _part(name: str, inside: Bool, oof: OutOfFold) -> dict[str, Any]:
     y, p = oof.y[inside], oof.stack[inside]
     n_fake = int(y.sum())
     n_real = len(y) - n_fake
-    own = min(n_real, n_fake) >= MIN_CLIPS
-    against = inside if own else inside | (oof.y == int(n_fake == 0))
-    enough = own or (min(n_real, n_fake) == 0 and max(n_real, n_fake) >= MIN_CLIPS)
+    both_classes = min(n_real, n_fake) >= MIN_CLIPS
+    against = inside if both_classes else inside | (oof.y == int(n_fake == 0))
+    enough = both_classes or (min(n_real, n_fake) == 0 and max(n_real, n_fake) >= MIN_CLIPS)
     return {
         "name": name,
         "n_real": n_real,
@@ -130,9 +130,9 @@ def _part(name: str, inside: NDArray[np.bool_], oof: OutOfFold) -> dict[str, Any
         "median": float(np.median(p)),
         "log_loss": log_loss(y, p),
         "auc": auc(oof.y[against], oof.stack[against]) if enough else float("nan"),
-        "own": own,
+        "both_classes": both_classes,
     }
 
 
-def _share(flags: Sequence[bool]) -> float:
+def _fraction(flags: Sequence[bool]) -> float:
     return sum(flags) / len(flags) if flags else float("nan")

@@ -7,25 +7,24 @@ model's manifest and its out-of-fold predictions.
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 from pathlib import Path
 
-from reports.model_report import WORTH, write_report
+from reports.model_report import ABLATION, write_report
 
 EXAMPLE = "deepcue report --table artifacts/features.parquet --model artifacts/model --out report.html"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     parser.add_argument("--table", required=True, type=Path, help="feature table that the model was trained on")
     parser.add_argument("--model", required=True, type=Path, help="model folder")
     parser.add_argument("--out", required=True, type=Path, help="HTML file to write")
-    parser.add_argument("--worth", type=Path, help=f"what `ensemble.ablation --out` wrote (default: MODEL/{WORTH})")
+    parser.add_argument(
+        "--ablation", type=Path, help=f"JSON file of `deepcue ablate --out` (default: MODEL/{ABLATION}, if it is there)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    write_report(arguments.table, arguments.model, arguments.out, arguments.worth)
+    write_report(arguments.table, arguments.model, arguments.out, arguments.ablation)
     print(f"report {arguments.out}")

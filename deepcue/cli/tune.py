@@ -1,4 +1,4 @@
-"""Search the hyper-parameters of the learners on a feature table."""
+"""Search the hyper-parameters of the learners on a feature table; `deepcue train --settings` uses the result."""
 
 from __future__ import annotations
 
@@ -10,58 +10,93 @@ from pathlib import Path
 from typing import Any
 
 from deepcue.cli import common
-from ensemble.folds import N_FOLDS, assign_folds, check_folds
+from ensemble.folds import stage_folds
+from ensemble.outputs import check_folder, write_text
+from ensemble.store import LOCAL_MODEL
 from ensemble.training_set import rows_of_groups, training_set
 from ensemble.tune import SPACES, search
+from features.errors import InputError
 from features.table import read_table
 
 EXAMPLE = "deepcue tune --table artifacts/features.parquet --out artifacts/tune"
 
-MAX_ROWS = 20_000  # searched on a sample of groups; a setting's rank changes little beyond
-
-
+MAX_ROWS = 20_000  # searched on a sample of groups; the ranking of settings changes little beyond
 BUDGET_S = 600.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--table", required=True, type=Path, help="feature table with labels")
-    parser.add_argument("--out", type=Path, default=Path("artifacts/tune"), help="folder of journal and settings.json")
-    parser.add_argument("--budget", type=float, default=BUDGET_S, help="seconds, shared by the learners (default 600)")
-    parser.add_argument("--trials", type=int, help="stop after this many trials a learner")
-    parser.add_argument("--folds", type=int, default=N_FOLDS, help="number of folds (default: %(default)s)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("artifacts/tune"),
+        help="folder of journals and settings.json (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--budget",
+        type=common.positive_number,
+        default=BUDGET_S,
+        help="seconds, shared by the learners (default: %(default)s)",
+    )
+    parser.add_argument("--trials", type=common.positive_int, help="stop after this many trials for each learner")
+    add_folds(parser)
     common.add_seed(parser)
+    common.add_quiet(parser)
+
+
+def add_folds(parser: argparse.ArgumentParser) -> None:
+    """``--model``, ``--folds-file`` and ``--folds``: the folds that training used, where it did."""
+    parser.add_argument(
+        "--model",
+        type=Path,
+        help=f"model folder whose folds to use (default: {LOCAL_MODEL}, if it was trained on this table)",
+    )
+    parser.add_argument("--folds-file", type=Path, help="fold assignment to use instead")
+    parser.add_argument("--folds", type=int, help="number of folds, where new ones are made (default: as `train`)")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     from threadpoolctl import threadpool_limits
 
+    check_folder(arguments.out)
     data = training_set(read_table(arguments.table), str(arguments.table))
-    data = data.rows(rows_of_groups(data, MAX_ROWS, arguments.seed))
-    fold = assign_folds(data.y, data.group, n_folds=arguments.folds, seed=arguments.seed)
-    check_folds(data.y, fold)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Any] = {}
+    fold, origin = stage_folds(
+        data,
+        file=arguments.folds_file,
+        model=arguments.model,
+        local_model=LOCAL_MODEL,
+        n_folds=arguments.folds,
+        seed=arguments.seed,
+    )
+    print(f"{int(fold.max()) + 1} folds ({origin})")
+    chosen = rows_of_groups(data, MAX_ROWS, arguments.seed)
+    data, fold = data.rows(chosen), fold[chosen]
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{arguments.out}: can't be made ({error.strerror}); give another --out") from error
+    results: dict[str, Any] = {}
     deadline = time.monotonic() + arguments.budget
-    for left, name in zip(range(len(SPACES), 0, -1), SPACES, strict=True):
-        share = max((deadline - time.monotonic()) / left, 1.0)
-        print(f"searching {name} for {share:.0f} s", file=sys.stderr)
+    for n_left, name in zip(range(len(SPACES), 0, -1), SPACES, strict=True):
+        budget_s = max((deadline - time.monotonic()) / n_left, 1.0)
+        if not arguments.quiet:
+            print(f"searching {name} for {budget_s:.0f} s", file=sys.stderr)
         with threadpool_limits(1):
-            found[name] = search(
+            result = search(
                 data,
                 fold,
                 name,
                 journal=arguments.out / f"{name}.journal",
-                budget_s=share,
+                budget_s=budget_s,
                 n_trials=arguments.trials,
                 seed=arguments.seed,
             )
-        one = found[name]
-        print(f"{name:9} log loss {one['default_log_loss']:.4f} -> {one['log_loss']:.4f} in {one['n_trials']} trials")
+        results[name] = result
+        before, after = result["default_log_loss"], result["log_loss"]
+        print(f"{name:9} log loss {before:.4f} -> {after:.4f} in {result['n_trials']} trials")
     file = arguments.out / "settings.json"
-    file.write_text(
-        json.dumps({"settings": {name: one["changes"] for name, one in found.items()}, "search": found}, indent=1),
-        encoding="utf-8",
-    )
+    settings = {name: result["changes"] for name, result in results.items()}
+    write_text(file, json.dumps({"settings": settings, "search": results}, indent=1))
     print(f"settings  {file}")

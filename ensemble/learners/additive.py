@@ -1,8 +1,8 @@
-"""Why a probability is what it is: exact contributions of each cue family, in log-odds.
+"""Additive explanations: exact contributions of each cue family, in log-odds.
 
 Boosters give their own TreeSHAP values (Lundberg et al. 2020), linear models their terms. The stack is a weighted sum
-and carries them through. What comes before it, where it bounds each learner, and what follows (calibration, prior,
-clip) are monotone maps of one number: contributions are scaled, all alike, so that with the mapped constant they add up
+of them. The bound that it may set to each learner before, and what follows (calibration, shrinkage, prior, clip), are
+monotone maps of one number: contributions are scaled by a common factor, so that with the mapped constant they add up
 to the result.
 """
 
@@ -11,41 +11,44 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ensemble.arrays import Array
 from ensemble.training_set import Layout
 
-Array = NDArray[np.float64]
+MAX_LOGIT = 12.0  # p = 6e-6: further out a log-odds carries no information at any size of data met here
 
 
-def carry(parts: Array, finish: Callable[[Array], Array]) -> tuple[Array, Array]:
-    """Parts of a log-odds to parts of ``finish(log-odds)``.
+def map_parts(parts: Array, function: Callable[[Array], Array]) -> tuple[Array, Array]:
+    """Parts of a log-odds to parts of ``function(log-odds)``.
 
     Parameters
     ----------
     parts : ndarray of shape (n, n_families + 1)
         The constant last.
-    finish
+    function
         Monotone map of [n] log-odds.
 
     Returns
     -------
     base : ndarray of shape (n,)
     contributions : ndarray of shape (n, n_families)
-        With ``base + contributions.sum(axis=1) == finish(parts.sum(axis=1))``. Where the parts cancel, no
-        share is defined; the map's own change, if there is one, is then spread evenly.
+        With ``base + contributions.sum(axis=1) == function(parts.sum(axis=1))``. Where the parts cancel, no fraction
+        is defined; a change by the map itself is then spread evenly.
+
+    Examples
+    --------
+    >>> base, contributions = map_parts(np.array([[3.0, 1.0, 0.0]]), lambda z: z / 2)
+    >>> base.tolist(), contributions.tolist()
+    ([0.0], [[1.5, 0.5]])
     """
     total, constant = parts.sum(axis=1), parts[:, -1]
-    base, final = finish(constant), finish(total)
+    base, final = function(constant), function(total)
     moved = total - constant
-    still = np.abs(moved) < 1e-9
-    scale = np.where(still, 0.0, (final - base) / np.where(still, 1.0, moved))
+    unmoved = np.abs(moved) < 1e-9
+    scale = np.where(unmoved, 0.0, (final - base) / np.where(unmoved, 1.0, moved))
     contributions = parts[:, :-1] * scale[:, None]
     remainder = final - base - contributions.sum(axis=1)
     return base, contributions + remainder[:, None] / contributions.shape[1]
-
-
-MAX_LOGIT = 12.0  # p = 6e-6: further out a log-odds carries no information at any size of data met here
 
 
 def by_family(columns: Array, layout: Layout) -> Array:

@@ -1,8 +1,9 @@
-"""Base learners behind one small interface, and how a clip's cues become one log-odds each.
+"""Base learners behind one small interface: from a clip's cues to one log-odds.
 
-``fit(X, y, groups, weights, seed)`` learns from the rows it is given and nothing else; ``predict_logit(X)``
-gives log-odds of FAKE at the prior of those rows; ``family_logits(X)`` splits them exactly by cue family;
-``save``/``load`` use the libraries' own text formats or JSON and arrays, never pickle.
+``fit(X, y, groups, seed)`` learns from the rows that it is given and nothing else; ``predict_logit(X)`` gives log-odds
+of FAKE at the prior of those rows; ``family_logits(X)`` splits them exactly by cue family; ``save``/``load`` use the
+libraries' text formats or JSON and arrays, never pickle. A learner that was neither fitted nor loaded raises
+scikit-learn's ``NotFittedError``.
 
 All settings follow the number of groups, not of rows: sixty clips of ten people are ten facts.
 """
@@ -10,33 +11,92 @@ All settings follow the number of groups, not of rows: sixty clips of ten people
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
 
-from ensemble.learners.additive import Array
-from ensemble.training_set import Float, Int, Layout
+from ensemble.arrays import Array, Float, Int
+from ensemble.training_set import Layout
+from features.errors import InputError
+
+DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a search may change; the defaults follow the size of the data (:func:`settings_for`)."""
+    """What a search may change; the defaults follow the size of the data (:func:`settings_for`).
+
+    Each learner reads those that concern it: boosters all but ``l1_ratio``, ``logistic`` ``n_bags`` and ``l1_ratio``,
+    ``kernel`` ``n_bags``; the others none.
+
+    Raises
+    ------
+    InputError
+        A value out of range.
+    """
 
     n_bags: int = 4
-    """Fits per model, each leaving out one n-th of the groups to stop by."""
+    """Fits per model, each leaving out one n-th of the groups to stop by; 1 or more."""
     n_rounds: int = 250
+    """Most trees; 1 or more."""
     patience: int = 20
+    """Rounds without improvement after which growing stops; 1 or more."""
     learning_rate: float = 0.08
+    """Above 0, at most 1."""
     n_leaves: int = 6
+    """Of a tree; 2 or more."""
     min_leaf_rows: int = 5
+    """1 or more."""
     column_share: float = 0.3
+    """Fraction of the columns that a tree may use; above 0, at most 1."""
     row_share: float = 0.8
+    """Fraction of the rows that a tree is grown on; above 0, at most 1."""
     l2: float = 5.0
+    """Ridge penalty on leaf values; 0 or more."""
     max_bin: int = 63
+    """Histogram bins of a column; 2 or more."""
     l1_ratio: float = 0.3
+    """Of the elastic net: 0 is ridge, 1 is lasso."""
     device: str = "cpu"
+    """``cpu`` or ``cuda``, for XGBoost."""
+
+    def __post_init__(self) -> None:
+        least = {"n_bags": 1, "n_rounds": 1, "patience": 1, "n_leaves": 2, "min_leaf_rows": 1, "max_bin": 2}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
+                raise InputError(f"setting {name}={value!r}: give a whole number of {low} or more")
+        for name in ("learning_rate", "column_share", "row_share"):
+            if not 0 < _number(name, getattr(self, name)) <= 1:
+                raise InputError(f"setting {name}={getattr(self, name)!r}: give a number above 0, at most 1")
+        if not 0 <= _number("l2", self.l2) < np.inf:
+            raise InputError(f"setting l2={self.l2!r}: give a number of 0 or more")
+        if not 0 <= _number("l1_ratio", self.l1_ratio) <= 1:
+            raise InputError(f"setting l1_ratio={self.l1_ratio!r}: give a number from 0 to 1")
+        if self.device not in DEVICES:
+            raise InputError(f"device {self.device!r} is unknown; there are {' and '.join(DEVICES)}")
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise InputError(f"setting {name}={value!r}: give a number")
+    return float(value)
+
+
+def check_fitted(fitted: bool, learner: Learner) -> None:
+    """Refuse to use a learner that was neither fitted nor loaded.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        Unless ``fitted``.
+    """
+    if not fitted:
+        from sklearn.exceptions import NotFittedError
+
+        raise NotFittedError(f"this {type(learner).__name__} ({learner.name!r}) is not fitted; call fit first")
 
 
 class Learner(Protocol):
@@ -44,12 +104,22 @@ class Learner(Protocol):
 
     name: str
 
-    def fit(self, X: Float, y: Int, groups: Int, weights: Array, seed: int) -> Self:
-        """Learn from rows of both classes; rows of a group are never split between fitting and stopping."""
+    def fit(self, X: Float, y: Int, groups: Int, seed: int) -> Self:
+        """Learn from rows of both classes.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, n_columns)
+            The layout's columns; NaN where undefined.
+        y, groups : ndarray of shape (n,)
+            Label (1 FAKE); rows of a group are never split between fitting and stopping.
+        seed
+            Of every random draw.
+        """
         ...
 
     def predict_logit(self, X: Float) -> Array:
-        """[n] log-odds of FAKE, within +-:data:`MAX_LOGIT`."""
+        """[n] log-odds of FAKE, within +-:data:`ensemble.learners.additive.MAX_LOGIT`."""
         ...
 
     def family_logits(self, X: Float) -> Array:
@@ -69,9 +139,9 @@ class Learner(Protocol):
 def settings_for(n_rows: int, n_groups: int) -> Settings:
     """Regularisation that follows the independent facts in the table.
 
-    Rows of a group are neither one fact nor so many: their number to the power of a third stands for them. Leaves grow
-    with the square root of the facts (6 at 282 rows of 144 groups, 8 at 18,000 of 40, 63 at 16,000 of 16,000); bagging,
-    which costs as much as it steadies, ends where the data is large.
+    Rows of a group are neither one fact nor as many as they are: their number to the power of a third is counted.
+    Leaves grow with the square root of the facts (6 at 282 rows of 144 groups, 8 at 18,000 of 40, 63 at 16,000 of
+    16,000); bagging ends where the data is large and variance is low.
     """
     large = n_groups >= 5000
     facts = n_groups * np.cbrt(n_rows / n_groups)
@@ -96,23 +166,18 @@ def bag_splits(y: Int, groups: Int, n_bags: int, seed: int) -> Iterator[tuple[In
     from sklearn.model_selection import StratifiedGroupKFold
 
     n_splits = min(n_bags if n_bags > 1 else 10, len(np.unique(groups)))
-    found = 0
+    n_given = 0
     if n_splits > 1:
         splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
         for fitted, stopped in _quiet(splitter.split(np.zeros((len(y), 1)), y, groups)):
             if len(np.unique(y[fitted])) == 2 and len(np.unique(y[stopped])) == 2:
-                found += 1
+                n_given += 1
                 yield fitted, stopped
-            if found == n_bags:
+            if n_given == n_bags:
                 return
-    if not found:
+    if not n_given:
         everything = np.arange(len(y))
         yield everything, everything
-
-
-def with_settings(settings: Settings, changes: dict[str, Any]) -> Settings:
-    """``settings`` with some fields replaced, as a search found them."""
-    return replace(settings, **changes)
 
 
 def _quiet(splits: Iterator[Any]) -> Iterator[Any]:

@@ -1,7 +1,7 @@
 """Gradient-boosted trees: LightGBM (Ke et al. 2017) and XGBoost (Chen & Guestrin 2016), bagged by groups.
 
 Each bag leaves out one part of the groups; all bags grow in step, and stop where the log loss pooled over
-the rows left out is lowest. With few groups one part alone says little about where to stop; together they
+the rows left out is lowest. With few groups a single part is a noisy guide to where to stop; together they
 are a grouped cross-validation, whose models are then kept and averaged.
 """
 
@@ -9,33 +9,31 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import MAX_LOGIT, by_family, clipped
-from ensemble.learners.base import Settings, bag_splits
-from ensemble.training_set import Float, Int, Layout
+from ensemble.learners.base import Settings, bag_splits, check_fitted
+from ensemble.training_set import Layout
 from features.errors import InputError
 
-Array = NDArray[np.float64]
 FIXED_PARAMETERS = ("objective", "verbosity", "num_threads", "deterministic", "force_row_wise", "seed")
-"""What is not the library's default where all others are."""
-
-
-class _Growing(Protocol):
-    """A booster under construction, with the rows it is stopped by."""
-
-    n_stop: int
-
-    def grow(self) -> float:
-        """Add a round; return the log loss of the rows to stop by."""
-        ...
+"""The parameters that :class:`FullLightGBM` sets; all others are the library's defaults."""
 
 
 def grow_together(bags: list[Any], n_rounds: int, patience: int) -> int:
-    """Grow all bags in step and return the best number of rounds, at least 1."""
+    """Grow all bags in step and return the best number of rounds, at least 1.
+
+    Parameters
+    ----------
+    bags
+        Each with ``n_stop``, the number of rows to stop by, and ``grow()``, which adds a round and returns their log
+        loss.
+    n_rounds, patience
+        Most rounds; rounds without improvement after which growing ends.
+    """
     weights = np.array([bag.n_stop for bag in bags], dtype=np.float64)
     best, best_loss = 1, np.inf
     for number in range(1, n_rounds + 1):
@@ -48,7 +46,7 @@ def grow_together(bags: list[Any], n_rounds: int, patience: int) -> int:
 
 
 class _Boosted(ABC):
-    """What both libraries share: bags, the mean of their log-odds, and files."""
+    """The parts that both libraries share: bags, the mean of their log-odds, and files."""
 
     name = ""
     suffix = ""
@@ -56,24 +54,31 @@ class _Boosted(ABC):
     def __init__(self, layout: Layout, settings: Settings) -> None:
         self.layout = layout
         self.settings = settings
-        self.boosters: list[Any] = []
+        self.boosters: list[Any] = []  # none before fit or load
 
-    def fit(self, X: Float, y: Int, groups: Int, weights: Array, seed: int) -> Self:
+    def fit(self, X: Float, y: Int, groups: Int, seed: int) -> Self:
+        """Grow all bags in step; see the module."""
         splits = bag_splits(y, groups, self.settings.n_bags, seed)
-        bags = [self._start(X, y, weights, rows, stop, seed + number) for number, (rows, stop) in enumerate(splits)]
+        bags = [self._start(X, y, rows, stop, seed + number) for number, (rows, stop) in enumerate(splits)]
         best = grow_together(bags, self.settings.n_rounds, self.settings.patience)
         self.boosters = [self._finish(bag, best) for bag in bags]
         return self
 
     def predict_logit(self, X: Float) -> Array:
+        """[n] mean of the bags' log-odds of FAKE."""
+        check_fitted(bool(self.boosters), self)
         raw = np.mean([self._raw(booster, X) for booster in self.boosters], axis=0)
         return np.clip(raw, -MAX_LOGIT, MAX_LOGIT)
 
     def family_logits(self, X: Float) -> Array:
+        """[n, n_families + 1] TreeSHAP values by family, the constant last."""
+        check_fitted(bool(self.boosters), self)
         columns = np.mean([self._shap(booster, X) for booster in self.boosters], axis=0)
         return clipped(by_family(columns, self.layout))
 
     def save(self, folder: Path, stem: str) -> list[str]:
+        """Write ``<stem>_bag<k>`` in the library's text format."""
+        check_fitted(bool(self.boosters), self)
         names = [f"{stem}_bag{number}{self.suffix}" for number in range(len(self.boosters))]
         for name, booster in zip(names, self.boosters, strict=True):
             (folder / name).write_text(self._text(booster), encoding="utf-8")
@@ -81,6 +86,7 @@ class _Boosted(ABC):
 
     @classmethod
     def load(cls, folder: Path, stem: str, layout: Layout) -> Self:
+        """Read what :meth:`save` wrote."""
         result = cls(layout, Settings())
         number = 0
         while (file := folder / f"{stem}_bag{number}{cls.suffix}").is_file():
@@ -91,7 +97,7 @@ class _Boosted(ABC):
         return result
 
     @abstractmethod
-    def _start(self, X: Float, y: Int, weights: Array, rows: Int, stop: Int, seed: int) -> Any: ...
+    def _start(self, X: Float, y: Int, rows: Int, stop: Int, seed: int) -> Any: ...
 
     @abstractmethod
     def _finish(self, bag: Any, n_rounds: int) -> Any: ...
@@ -138,12 +144,12 @@ class LightGBM(_Boosted):
             "min_data_in_bin": 3,
         }
 
-    def _start(self, X: Float, y: Int, weights: Array, rows: Int, stop: Int, seed: int) -> Any:
+    def _start(self, X: Float, y: Int, rows: Int, stop: Int, seed: int) -> Any:
         import lightgbm
 
         parameters = self._parameters(seed)
-        data = lightgbm.Dataset(X[rows], y[rows], weight=weights[rows], params=parameters)
-        held = lightgbm.Dataset(X[stop], y[stop], weight=weights[stop], reference=data, params=parameters)
+        data = lightgbm.Dataset(X[rows], y[rows], params=parameters)
+        held = lightgbm.Dataset(X[stop], y[stop], reference=data, params=parameters)
         booster = lightgbm.Booster(parameters, data)
         booster.add_valid(held, "stop")
         return _GrowingLightGBM(booster, len(stop))
@@ -168,19 +174,19 @@ class LightGBM(_Boosted):
 
 
 class FullLightGBM(LightGBM):
-    """LightGBM at its library's settings, grown to the end on every row: too sure of itself, and other than its kin.
+    """LightGBM at its defaults, grown to the end on every row: overconfident, and its errors differ from the others'.
 
-    Alone it has a worse log loss than the one that stops early. A stack that bounds how far one learner may go gains
-    from it all the same: what it learned of the rows by heart cancels in the mean, the interactions that it found stay.
+    Alone it has a worse log loss than the booster that stops early. A stack that bounds each learner's contribution
+    gains from it all the same: what it overfits averages out, the interactions that it fits remain.
     """
 
     name = "lightgbm_full"
 
-    def fit(self, X: Float, y: Int, groups: Int, weights: Array, seed: int) -> Self:
+    def fit(self, X: Float, y: Int, groups: Int, seed: int) -> Self:
         """Learn from all rows; no group is left out to stop by."""
         import lightgbm
 
-        data = lightgbm.Dataset(X, y, weight=weights)
+        data = lightgbm.Dataset(X, y)
         fixed = {key: self._parameters(seed)[key] for key in FIXED_PARAMETERS}
         self.boosters = [self._parse(lightgbm.train(fixed, data).model_to_string())]
         return self
@@ -192,12 +198,14 @@ class XGBoost(_Boosted):
     name = "xgboost"
     suffix = ".json"
 
-    def _start(self, X: Float, y: Int, weights: Array, rows: Int, stop: Int, seed: int) -> Any:
+    def _start(self, X: Float, y: Int, rows: Int, stop: Int, seed: int) -> Any:
         import xgboost
 
         settings = self.settings
         if settings.device != "cpu" and not xgboost.build_info().get("USE_CUDA"):
-            raise InputError(f"--device {settings.device}: this XGBoost is built for the CPU; install xgboost")
+            raise InputError(
+                f"--device {settings.device}: this XGBoost is built for the CPU; install xgboost instead of xgboost-cpu"
+            )
         parameters = {
             "objective": "binary:logistic",
             "eval_metric": "logloss",
@@ -206,7 +214,7 @@ class XGBoost(_Boosted):
             "device": settings.device,
             "tree_method": "hist",
             "seed": seed,
-            "base_score": float(np.average(y[rows], weights=weights[rows])),
+            "base_score": float(y[rows].mean()),
             "eta": settings.learning_rate,
             "max_depth": max(2, round(np.log2(settings.n_leaves))),
             "min_child_weight": settings.min_leaf_rows / 4,  # Hessian of a row is at most 1/4
@@ -215,8 +223,8 @@ class XGBoost(_Boosted):
             "lambda": settings.l2,
             "max_bin": settings.max_bin,
         }
-        data = xgboost.QuantileDMatrix(X[rows], y[rows], weight=weights[rows], max_bin=settings.max_bin, nthread=1)
-        held = xgboost.DMatrix(X[stop], y[stop], weight=weights[stop], nthread=1)
+        data = xgboost.QuantileDMatrix(X[rows], y[rows], max_bin=settings.max_bin, nthread=1)
+        held = xgboost.DMatrix(X[stop], y[stop], nthread=1)
         return _GrowingXGBoost(xgboost.Booster(parameters, [data, held]), data, held, len(stop))
 
     def _finish(self, bag: Any, n_rounds: int) -> Any:

@@ -1,7 +1,7 @@
 """Kernel logistic regression: smooth, non-linear in all cues at once, unlike trees of a few leaves.
 
 A Gaussian kernel on rank-Gaussian cues and missing indicators; at most :data:`MAX_CENTRES` rows are its
-centres (Nyström, Williams & Seeger 2001), all of them when there are no more. Width and penalty are chosen
+centres (Nyström's method; Williams & Seeger 2001), all of them when there are no more. Width and penalty are chosen
 inside the fit by log loss over parts of the groups left out.
 
 The kernel is a product over families, so that the Shapley value of a family is an integral of a polynomial
@@ -12,18 +12,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import MAX_LOGIT, clipped
-from ensemble.learners.base import Settings, bag_splits
+from ensemble.learners.base import Settings, bag_splits, check_fitted
 from ensemble.learners.preprocess import Inputs
-from ensemble.metrics import log_loss
-from ensemble.training_set import Float, Int, Layout
+from ensemble.metrics import logit_losses
+from ensemble.training_set import Layout
 
-Array = NDArray[np.float64]
 MAX_CENTRES = 600
 WIDTHS = (0.3, 1.0)  # exponent at the median squared distance between rows
 PENALTIES = (0.03, 0.01, 0.003, 0.001, 0.0003)  # per row, strongest first
@@ -40,13 +39,13 @@ class KernelMachine:
     def __init__(self, layout: Layout, settings: Settings) -> None:
         self.layout = layout
         self.settings = settings
-        self.inputs: Inputs
-        self.centres: Float
-        self.weights: Array
+        self.inputs: Inputs | None = None  # before fit or load
+        self.centres: Float = np.empty((0, 0), dtype=np.float32)
+        self.weights: Array = np.empty(0)
         self.gamma = 1.0
         self.intercept = 0.0
 
-    def fit(self, X: Float, y: Int, groups: Int, weights: Array, seed: int) -> Self:
+    def fit(self, X: Float, y: Int, groups: Int, seed: int) -> Self:
         """Choose width and penalty by groups left out, then fit all rows with them."""
         self.inputs = Inputs.fit(X, self.layout.family_index)
         Z = self.inputs.transform(X)
@@ -61,25 +60,26 @@ class KernelMachine:
             kernel = np.exp(-width / typical * squared)
             whiten = _whitening(kernel[chosen])
             basis = kernel @ whiten
-            losses = _path_losses(basis, y, weights, splits)
+            losses = _path_losses(basis, y, splits)
             number = int(np.argmin(losses))
             if losses[number] < best_loss:
                 best_loss, self.gamma = losses[number], width / typical
-                coefficients, self.intercept = _path(basis, y, weights, PENALTIES[: number + 1])[-1]
+                coefficients, self.intercept = _path(basis, y, PENALTIES[: number + 1])[-1]
                 self.weights = whiten @ coefficients
         return self
 
     def predict_logit(self, X: Float) -> Array:
         """[n] log-odds of FAKE."""
-        squared = _squared_distances(self.inputs.transform(X), self.centres)
+        squared = _squared_distances(self._fitted().transform(X), self.centres)
         raw = np.exp(-self.gamma * squared) @ self.weights + self.intercept
         return np.clip(raw, -MAX_LOGIT, MAX_LOGIT)
 
     def family_logits(self, X: Float) -> Array:
         """[n, n_families + 1] Shapley values against the centres as background; the constant last."""
-        family = self.layout.family_index[self.inputs.columns]
+        inputs = self._fitted()
+        family = self.layout.family_index[inputs.columns]
         n_families = len(self.layout.family_names)
-        Z = self.inputs.transform(X)
+        Z = inputs.transform(X)
         parts = np.zeros((len(X), n_families + 1))
         background = self._factors(self.centres, family, n_families).mean(axis=1, keepdims=True)
         for start in range(0, len(X), BLOCK_ROWS):
@@ -91,12 +91,13 @@ class KernelMachine:
 
     def save(self, folder: Path, stem: str) -> list[str]:
         """Write ``<stem>.json`` and the arrays to ``<stem>.safetensors``."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
-        state = {"inputs": self.inputs.as_dict(), "gamma": self.gamma, "intercept": self.intercept}
+        state = {"inputs": self._fitted().as_dict(), "gamma": self.gamma, "intercept": self.intercept}
         names = [f"{stem}.json", f"{stem}.safetensors"]
         (folder / names[0]).write_text(json.dumps(state), encoding="utf-8")
-        save_file({"centres": np.ascontiguousarray(self.centres), "weights": self.weights}, folder / names[1])
+        arrays: dict[str, Any] = {"centres": np.ascontiguousarray(self.centres), "weights": self.weights}
+        (folder / names[1]).write_bytes(save(arrays))
         return names
 
     @classmethod
@@ -112,21 +113,26 @@ class KernelMachine:
         result.centres, result.weights = arrays["centres"], arrays["weights"]
         return result
 
+    def _fitted(self) -> Inputs:
+        check_fitted(self.inputs is not None, self)
+        assert self.inputs is not None
+        return self.inputs
+
     def _factors(self, Z: Float, family: Int, n_families: int) -> Array:
         """[n_families, n, n_centres] the kernel's factor of each family."""
         return np.stack(
             [
-                np.exp(-self.gamma * _squared_distances(Z[:, family == one], self.centres[:, family == one]))
-                for one in range(n_families)
+                np.exp(-self.gamma * _squared_distances(Z[:, family == number], self.centres[:, family == number]))
+                for number in range(n_families)
             ]
         )
 
 
 def product_shapley(present: Array, absent: Array) -> Array:
-    """Exact Shapley values of games whose worth is a product of one factor a player.
+    """Exact Shapley values of games whose value is a product of one factor per player.
 
-    The worth of a coalition is the product of ``present`` over its members and of ``absent`` over the rest.
-    The Shapley weights are Beta integrals, so that the value of player f is ``(present_f - absent_f)`` times
+    The value of a coalition is the product of ``present`` over its members and of ``absent`` over the rest.
+    The Shapley weights are Beta integrals, so that the Shapley value of player f is ``(present_f - absent_f)`` times
     the integral over t in [0, 1] of the product over the others of ``(1 - t) absent + t present``.
 
     Parameters
@@ -137,7 +143,7 @@ def product_shapley(present: Array, absent: Array) -> Array:
     Returns
     -------
     ndarray of shape (n_players, ...)
-        Adds up, over players, to the worth of all less the worth of none.
+        Adds up, over players, to the value of all less the value of none.
     """
     n_players = len(present)
     points, weights = np.polynomial.legendre.leggauss((n_players + 1) // 2)  # exact to degree n_players - 1
@@ -149,40 +155,44 @@ def product_shapley(present: Array, absent: Array) -> Array:
 
 
 def _squared_distances(A: Float, B: Float) -> Array:
-    """[n, m] in float64, never negative."""
-    A, B = A.astype(np.float64), B.astype(np.float64)
-    squared = (A**2).sum(axis=1)[:, None] + (B**2).sum(axis=1)[None, :] - 2 * A @ B.T
-    return np.maximum(squared, 0.0)
+    """[n, m] in float64; 0 for rows without inputs, as those of a family whose columns never vary."""
+    from sklearn.metrics.pairwise import euclidean_distances
+
+    if not A.shape[1]:
+        return np.zeros((len(A), len(B)))
+    return euclidean_distances(A.astype(np.float64), B.astype(np.float64), squared=True)
 
 
 def _whitening(kernel: Array) -> Array:
-    """[m, r] W such that ``kernel @ W`` has the kernel as its inner products."""
+    """[m, r] W such that ``kernel @ W`` has the kernel as its inner products.
+
+    scikit-learn's ``Nystroem`` keeps all m directions, those of rounding included, and chooses its centres itself;
+    here the leading :data:`MAX_RANK` are kept, a third of the cost of the fits that follow.
+    """
     from scipy.linalg import eigh
 
     values, vectors = eigh(kernel, subset_by_index=(max(len(kernel) - MAX_RANK, 0), len(kernel) - 1))
-    kept = values > EIGEN_FLOOR * values[-1]
-    return vectors[:, kept] / np.sqrt(values[kept])
+    above = values > EIGEN_FLOOR * values[-1]
+    return vectors[:, above] / np.sqrt(values[above])
 
 
-def _path_losses(basis: Array, y: Int, weights: Array, splits: list[tuple[Int, Int]]) -> Array:
-    from scipy.special import expit
-
+def _path_losses(basis: Array, y: Int, splits: list[tuple[Int, Int]]) -> Array:
+    """Log loss of each penalty, summed over the rows left out."""
     losses = np.zeros(len(PENALTIES))
     for rows, stop in splits:
-        for number, (w, b) in enumerate(_path(basis[rows], y[rows], weights[rows], PENALTIES)):
-            loss = log_loss(y[stop], expit(basis[stop] @ w + b), weights[stop])
-            losses[number] += loss * weights[stop].sum()
+        for number, (w, b) in enumerate(_path(basis[rows], y[rows], PENALTIES)):
+            losses[number] += logit_losses(y[stop], basis[stop] @ w + b).sum()
     return losses
 
 
-def _path(basis: Array, y: Int, weights: Array, penalties: tuple[float, ...]) -> list[tuple[Array, float]]:
+def _path(basis: Array, y: Int, penalties: tuple[float, ...]) -> list[tuple[Array, float]]:
     """Coefficients and intercept for each penalty, each fit started from the one before."""
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(solver="newton-cholesky", warm_start=True, max_iter=100)
     result = []
     for penalty in penalties:
-        model.C = 1 / (penalty * weights.sum())
-        model.fit(basis, y, sample_weight=weights)
+        model.C = 1 / (penalty * len(y))
+        model.fit(basis, y)
         result.append((model.coef_[0].copy(), float(model.intercept_[0])))
     return result

@@ -1,10 +1,10 @@
-"""The networks' own log-odds: a few parameters where a free model would learn the sources of its clips.
+"""Late fusion of the networks' log-odds: five parameters, where a free model would learn the sources of its clips.
 
 Every family of a face network gives the mean logit of a person's faces. Their plain mean, with a slope and an
-intercept fitted by maximum likelihood (Platt 1999), is the steadiest use of them where clips are few: weights of their
-own, and their spreads and shares beside them, did not carry over better. The voice has a detector, slope and intercept
-of its own. A clip is FAKE when its picture is forged or its voice is made, so the two meet as a noisy or (Pearl 1988):
-a real voice is no alibi for a picture, as it would be in a sum.
+intercept fitted by maximum likelihood (Platt 1999), generalises best where clips are few: separate weights, or their
+spreads and fractions as further inputs, did not generalise better. The speech detector has its own slope and
+intercept. A clip is FAKE when its picture is forged or its speech is synthetic, so the two scores are combined by a
+noisy-OR (Pearl 1988): genuine speech does not offset image evidence, as it would in a sum.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import MAX_LOGIT, by_family, clipped
-from ensemble.learners.base import Settings
-from ensemble.training_set import Float, Int, Layout
+from ensemble.learners.base import Settings, check_fitted
+from ensemble.metrics import logit_losses
+from ensemble.training_set import Layout
 from features.errors import InputError
 
-Array = NDArray[np.float64]
 SUFFIX = ".logit_mean"
 VOICE = "forensic_voice.logit"
-RARE_VOICE = -2.2  # log-odds of a made voice (1 in 10) and slope that the fit starts from and is held to
-PULL = 2.0  # log units that it costs a voice parameter to be off by 1
-LEAST_HEARD = -1.0  # no data set's habit of leaving sound out of one class may make more of it
+RARE_SPEECH = -2.2  # log-odds of synthetic speech (1 in 10), towards which the intercept is shrunk
+RIDGE = 2.0  # nats: penalty of a speech parameter's deviation of 1
+LEAST_SHIFT = -1.0  # of `heard`: a data set in which one class often lacks sound must not inflate it
 
 
 @dataclass
 class Parameters:
-    """Slopes and intercepts of both parts, and what a voice, once heard, leaves of the picture's prior.
+    """Slopes and intercepts of both parts, and the prior correction for clips with speech.
 
-    ``heard`` is added to the picture's log-odds of clips with a voice: of those some are FAKE by the voice, so fewer by
-    the picture.
+    ``heard`` is added to the picture's log-odds of clips with speech: some of those are FAKE by their speech, so fewer
+    by their picture. The names are those of the stored files.
     """
 
     slope: float = 0.0
@@ -46,7 +46,7 @@ class Parameters:
 
 
 class Networks:
-    """Slope times the mean of the face networks' logits that are defined, plus an intercept; or else the voice."""
+    """Slope times the mean of the face networks' defined logits, plus an intercept; noisy-OR the speech detector's."""
 
     name = "networks"
 
@@ -56,45 +56,46 @@ class Networks:
         self.voice_columns = [number for number, column in enumerate(layout.columns) if column == VOICE]
         if not self.columns:
             raise InputError(f"the learner {self.name!r} needs columns that end in {SUFFIX}; the table has none")
-        self.parameters = Parameters()
+        self.parameters: Parameters | None = None  # before fit or load
 
-    def fit(self, X: Float, y: Int, groups: Int, weights: Array, seed: int) -> Self:
-        """Maximum likelihood on the rows given; a slope below 0, logits that mislead, counts as 0."""
+    def fit(self, X: Float, y: Int, groups: Int, seed: int) -> Self:
+        """Maximum likelihood on the rows given; a slope below 0 counts as 0."""
         from scipy.optimize import minimize
 
         z, v = self._parts(X).sum(axis=1), self._voice(X)
-        prior = float(np.average(y, weights=weights))
+        prior = float(y.mean())
 
         def objective(theta: Array) -> float:
             odds = either(theta[0] * z + theta[1] + theta[4] * np.isfinite(v), theta[2] * v + theta[3])
-            off = (theta[2] - 1.0) ** 2 + (theta[3] - RARE_VOICE) ** 2 + theta[4] ** 2
-            return float(np.sum(weights * (np.logaddexp(0, odds) - y * odds)) + PULL * off)
+            deviation = (theta[2] - 1.0) ** 2 + (theta[3] - RARE_SPEECH) ** 2 + theta[4] ** 2
+            return float(np.sum(logit_losses(y, odds)) + RIDGE * deviation)
 
-        start = np.array([0.5, np.log(prior / (1 - prior)), 1.0, RARE_VOICE, 0.0])
+        start = np.array([0.5, np.log(prior / (1 - prior)), 1.0, RARE_SPEECH, 0.0])
         wide = (-MAX_LOGIT, MAX_LOGIT)
-        bounds = [(0.0, None), wide, (0.0, None), wide, (LEAST_HEARD, 0.0)]
-        found = minimize(objective, start, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12})
-        self.parameters = Parameters(*(float(value) for value in found.x))
+        bounds = [(0.0, None), wide, (0.0, None), wide, (LEAST_SHIFT, 0.0)]
+        theta = minimize(objective, start, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12}).x
+        self.parameters = Parameters(*(float(value) for value in theta))
         return self
 
     def predict_logit(self, X: Float) -> Array:
-        """[n] log-odds of FAKE; the picture's intercept where no network saw a face and no voice was heard."""
+        """[n] log-odds of FAKE; the picture's intercept where no network saw a face and no speech is present."""
         return np.clip(either(*self._both(X)), -MAX_LOGIT, MAX_LOGIT)
 
     def family_logits(self, X: Float) -> Array:
         """[n, n_families + 1] each network's part; the intercept of the picture last.
 
-        What picture and voice say together is split evenly between them (Shapley values of two players).
+        The joint effect of picture and speech is split evenly between them (Shapley values of two players).
         """
-        constant, moved = self.parameters.intercept, self.parameters.slope * self._parts(X)
-        picture, voice = self._both(X)
+        parameters = self._fitted()
+        constant, moved = parameters.intercept, parameters.slope * self._parts(X)
+        picture, speech = self._both(X)
         total = moved.sum(axis=1)
-        together, alone = either(picture, voice), either(picture - total, voice)
-        share = (total + together - alone) / 2
-        scale = np.divide(share, total, out=np.zeros(len(X)), where=total != 0)
+        together, alone = either(picture, speech), either(picture - total, speech)
+        value = (total + together - alone) / 2
+        scale = np.divide(value, total, out=np.zeros(len(X)), where=total != 0)
         columns = np.zeros((len(X), len(self.layout.columns) + 1))
         columns[:, self.columns] = moved * scale[:, None]
-        spoken = np.where(np.isnan(voice), 0.0, (alone + together - total) / 2 - constant)
+        spoken = np.where(np.isnan(speech), 0.0, (alone + together - total) / 2 - constant)
         columns[:, self.voice_columns] = spoken[:, None]
         columns[:, -1] = constant
         return clipped(by_family(columns, self.layout))
@@ -102,7 +103,7 @@ class Networks:
     def save(self, folder: Path, stem: str) -> list[str]:
         """Write ``<stem>.json``."""
         name = f"{stem}.json"
-        (folder / name).write_text(json.dumps(asdict(self.parameters)), encoding="utf-8")
+        (folder / name).write_text(json.dumps(asdict(self._fitted())), encoding="utf-8")
         return [name]
 
     @classmethod
@@ -120,17 +121,22 @@ class Networks:
         return np.where(known, z, 0.0) / np.maximum(known.sum(axis=1, keepdims=True), 1)
 
     def _voice(self, X: Float) -> Array:
-        """[n] logits; NaN where no voice was heard."""
+        """[n] logits of the speech detector; NaN where no speech is present."""
         return X[:, self.voice_columns[0]].astype(np.float64) if self.voice_columns else np.full(len(X), np.nan)
 
     def _both(self, X: Float) -> tuple[Array, Array]:
-        """[n] log-odds of a forged picture, and of a made voice; the latter NaN where none was heard."""
-        p, v = self.parameters, self._voice(X)
+        """[n] log-odds of a forged picture, and of synthetic speech; the latter NaN where no speech is present."""
+        p, v = self._fitted(), self._voice(X)
         picture = p.slope * self._parts(X).sum(axis=1) + p.intercept + p.heard * np.isfinite(v)
         return picture, p.voice_slope * v + p.voice_intercept
 
+    def _fitted(self) -> Parameters:
+        check_fitted(self.parameters is not None, self)
+        assert self.parameters is not None
+        return self.parameters
+
 
 def either(a: Array, b: Array) -> Array:
-    """[n] log-odds that at least one of two independent things holds, from those of each; ``a`` where ``b`` is NaN."""
+    """[n] log-odds that at least one of two independent events holds, from those of each; ``a`` where ``b`` is NaN."""
     b = np.where(np.isnan(b), -np.inf, b)
     return np.logaddexp(np.logaddexp(a, b), a + b)

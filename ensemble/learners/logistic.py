@@ -11,19 +11,18 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import MAX_LOGIT, by_family, clipped
-from ensemble.learners.base import Settings, bag_splits
+from ensemble.learners.base import Settings, bag_splits, check_fitted
 from ensemble.learners.preprocess import Inputs
-from ensemble.metrics import log_loss
-from ensemble.training_set import Float, Int, Layout
+from ensemble.metrics import logit_losses
+from ensemble.training_set import Layout
 
-Array = NDArray[np.float64]
-PENALTIES = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015)  # per row, strongest first; at 1 no cue survives
+PENALTIES = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015)  # per row, strongest first; at 1 every coefficient is 0
 LARGE_ROWS = 20_000
 PENALTIES_LARGE = (0.03, 0.003, 0.0003)
-MAX_PASSES = 60  # over the data; the fit is stopped early on purpose when it is still moving by then
+MAX_PASSES = 60  # over the data; a fit that has not converged by then is stopped early on purpose
 MAX_PASSES_LARGE = 15
 TOLERANCE = 2e-3
 
@@ -36,35 +35,34 @@ class Logistic:
     def __init__(self, layout: Layout, settings: Settings) -> None:
         self.layout = layout
         self.settings = settings
-        self.inputs: Inputs
-        self.coefficients: Array
+        self.inputs: Inputs | None = None  # before fit or load
+        self.coefficients: Array = np.empty(0)
         self.intercept = 0.0
 
-    def fit(self, X: Float, y: Int, groups: Int, weights: Array, seed: int) -> Self:
+    def fit(self, X: Float, y: Int, groups: Int, seed: int) -> Self:
         """Choose the penalty by groups left out, then fit all rows with it."""
         self.inputs = Inputs.fit(X, self.layout.family_index)
         Z = self.inputs.transform(X)
         penalties = PENALTIES_LARGE if len(y) > LARGE_ROWS else PENALTIES
         losses = np.zeros(len(penalties))
         for rows, stop in bag_splits(y, groups, self.settings.n_bags, seed):
-            path = self._path(Z[rows], y[rows], weights[rows], penalties, seed)
-            losses += [
-                log_loss(y[stop], _sigmoid(Z[stop] @ w + b), weights[stop]) * weights[stop].sum() for w, b in path
-            ]
-        kept = penalties[: int(np.argmin(losses)) + 1]
-        self.coefficients, self.intercept = self._path(Z, y, weights, kept, seed)[-1]
+            path = self._path(Z[rows], y[rows], penalties, seed)
+            losses += [logit_losses(y[stop], Z[stop] @ w + b).sum() for w, b in path]
+        down_to_best = penalties[: int(np.argmin(losses)) + 1]
+        self.coefficients, self.intercept = self._path(Z, y, down_to_best, seed)[-1]
         return self
 
     def predict_logit(self, X: Float) -> Array:
         """[n] log-odds of FAKE."""
-        raw = self.inputs.transform(X).astype(np.float64) @ self.coefficients + self.intercept
+        raw = self._fitted().transform(X).astype(np.float64) @ self.coefficients + self.intercept
         return np.clip(raw, -MAX_LOGIT, MAX_LOGIT)
 
     def family_logits(self, X: Float) -> Array:
         """[n, n_families + 1] sums of the terms of each family; the intercept last."""
-        terms = self.inputs.transform(X) * self.coefficients
+        inputs = self._fitted()
+        terms = inputs.transform(X) * self.coefficients
         columns = np.zeros((len(X), len(self.layout.columns) + 1))
-        for number, column in enumerate(self.inputs.columns):
+        for number, column in enumerate(inputs.columns):
             columns[:, column] += terms[:, number]
         columns[:, -1] = self.intercept
         return clipped(by_family(columns, self.layout))
@@ -72,7 +70,7 @@ class Logistic:
     def save(self, folder: Path, stem: str) -> list[str]:
         """Write ``<stem>.json``."""
         state = {
-            "inputs": self.inputs.as_dict(),
+            "inputs": self._fitted().as_dict(),
             "coefficients": self.coefficients.tolist(),
             "intercept": self.intercept,
         }
@@ -90,9 +88,12 @@ class Logistic:
         result.intercept = float(state["intercept"])
         return result
 
-    def _path(
-        self, Z: Float, y: Int, weights: Array, penalties: tuple[float, ...], seed: int
-    ) -> list[tuple[Array, float]]:
+    def _fitted(self) -> Inputs:
+        check_fitted(self.inputs is not None, self)
+        assert self.inputs is not None
+        return self.inputs
+
+    def _path(self, Z: Float, y: Int, penalties: tuple[float, ...], seed: int) -> list[tuple[Array, float]]:
         """Coefficients and intercept for each penalty, each fit started from the one before."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
@@ -107,15 +108,9 @@ class Logistic:
         )
         result = []
         for penalty in penalties:
-            model.C = 1 / (penalty * weights.sum())
+            model.C = 1 / (penalty * len(y))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                model.fit(Z, y, sample_weight=weights)
+                model.fit(Z, y)
             result.append((model.coef_[0].astype(np.float64), float(model.intercept_[0])))
         return result
-
-
-def _sigmoid(z: Array) -> Array:
-    from scipy.special import expit
-
-    return expit(z)

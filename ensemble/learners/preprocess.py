@@ -12,16 +12,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble.training_set import Float, Int
+from ensemble.arrays import Array, Float, Int
 
-Array = NDArray[np.float64]
 N_KNOTS = 64  # points of each empirical distribution that are kept
-MIN_VALUES = 5  # distinct values below which a there is no distribution to map
+MIN_VALUES = 5  # fewer say nothing of a distribution
 
 
 @dataclass(frozen=True)
 class RankGauss:
-    """Monotone, piecewise linear maps of columns to a standard normal, fitted on the rows given."""
+    """Monotone, piecewise linear maps of columns to a standard normal, fitted on the rows given.
+
+    Unlike scikit-learn's ``QuantileTransformer(64, output_distribution="normal")`` it maps the extremes of n values to
+    the normal scores of their mid-ranks, ``1 / (2 n)`` and its complement (-2.6 and 2.6 at 100 rows), not to -5.2 and
+    5.2: there a clip at the edge of a small table would be an outlier that a linear model leans on. Ties get their
+    middle rank, and the parameters are plain arrays.
+    """
 
     columns: Int
     """[d] positions of the columns that vary, in the table's matrix."""
@@ -88,7 +93,7 @@ class Inputs:
     indicators: Int
     """[k] position, in the table's matrix, of one column of each pattern of missingness."""
     shares: Array
-    """[k] share of rows in which it was missing: what is subtracted from the indicator."""
+    """[k] fraction of rows in which it was missing: what is subtracted from the indicator."""
 
     @classmethod
     def fit(cls, X: Float, family_index: Int, min_rows: int = MIN_VALUES) -> Inputs:
@@ -131,5 +136,5 @@ class Inputs:
 
 
 def _short(values: NDArray[np.floating]) -> Array:
-    """The decimal of fewest digits that tells each value from its neighbours in float32, the table's precision."""
-    return np.array([float(str(one)) for one in values.astype(np.float32)])
+    """The shortest decimal that distinguishes each value from its neighbours in float32, the table's precision."""
+    return np.array([float(str(value)) for value in values.astype(np.float32)])

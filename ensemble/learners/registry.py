@@ -20,10 +20,15 @@ MAX_ROWS = {"kernel": 20_000, "lightgbm_full": 20_000, "extra_trees": 5_000}
 def default_settings(n_rows: int, n_groups: int) -> dict[str, Settings]:
     """Learner name to settings, for the learners that suit a table of this size.
 
-    The kernel machine is left out of large tables: its few hundred centres no longer cover them, and it
-    costs more than the boosters. So is the booster at its library's settings: there it is one of its kin. Deep trees
-    split at random cost more still, and add nothing to 18,000 rows (docs/RESULTS.md).
-    ``networks``, for tables that hold little beside the networks' columns, is taken by name only.
+    The kernel machine is skipped on large tables: its few hundred centres no longer cover them, and it costs more than
+    the boosters. LightGBM at its defaults is skipped, too: on large tables it no longer adds diversity. Extremely
+    randomised trees cost more still, and add nothing at 18,000 rows. ``networks``, for tables that hold little beside
+    the networks' columns, is used only when it is named.
+
+    Parameters
+    ----------
+    n_rows, n_groups
+        Labelled rows, and the groups that they are in.
     """
     names = [name for name in learner_kinds() if n_rows <= MAX_ROWS.get(name, n_rows)]
     names.remove("networks")

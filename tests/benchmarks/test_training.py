@@ -1,10 +1,10 @@
 import numpy as np
 
-from benchmarks.training import made_table
+from benchmarks.training import synthetic_table
 
 
-def test_the_made_table_has_the_challenge_s_shape():
-    data = made_table(3000, 30)
+def test_the_synthetic_table_has_the_challenge_s_shape():
+    data = synthetic_table(3000, 30)
     assert data.X.shape == (3000, 30)
     assert data.y.mean() == np.clip(data.y.mean(), 0.81, 0.85)
     assert data.n_groups == 482

@@ -19,32 +19,32 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def judged(data):
-    return ablation.judge(data, assign_folds(data.y, data.group, n_folds=4), learners=["logistic"])
+def result(data):
+    return ablation.ablate(data, assign_folds(data.y, data.group, n_folds=4), learners=["logistic"])
 
 
-def test_the_planted_family_helps_and_noise_does_not(judged):
-    found = {one.family: one for one in judged.families}
-    assert set(found) == set(FAMILIES)
-    assert found["blink"].verdict == "helps"
-    assert found["blink"].auc.low > 0.7
-    assert found["blink"].delta_log_loss.value > 0.1
+def test_the_planted_family_helps_and_noise_does_not(result):
+    by_name = {family.family: family for family in result.families}
+    assert set(by_name) == set(FAMILIES)
+    assert by_name["blink"].verdict == "helps"
+    assert by_name["blink"].auc.low > 0.7
+    assert by_name["blink"].delta_log_loss.value > 0.1
     for name in ("lip_sync", "quality"):
-        assert found[name].verdict != "helps"
-        assert found[name].log_loss.value > judged.everything["log_loss"].value
+        assert by_name[name].verdict != "helps"
+        assert by_name[name].log_loss.value > result.all_families["log_loss"].value
 
 
-def test_the_constant_is_about_a_coin_and_counts_are_right(judged, data):
-    assert judged.constant.value == pytest.approx(np.log(2), abs=0.01)
-    assert (judged.n_clips, judged.n_groups) == (64, 16)
-    found = {one.family: one for one in judged.families}
-    assert found["lip_sync"].measured_share == pytest.approx(61 / 64)
-    assert sum(one.n_columns for one in judged.families) == len(data.layout.columns)
+def test_the_constant_is_at_chance_and_counts_are_right(result, data):
+    assert result.constant.value == pytest.approx(np.log(2), abs=0.01)
+    assert (result.n_clips, result.n_groups) == (64, 16)
+    by_name = {family.family: family for family in result.families}
+    assert by_name["lip_sync"].measured_fraction == pytest.approx(61 / 64)
+    assert sum(family.n_columns for family in result.families) == len(data.layout.columns)
 
 
-def test_jobs_change_nothing(data, judged):
+def test_jobs_change_nothing(data, result):
     fold = assign_folds(data.y, data.group, n_folds=4)
-    assert ablation.judge(data, fold, learners=["logistic"], jobs=2) == judged
+    assert ablation.ablate(data, fold, learners=["logistic"], jobs=2) == result
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_jobs_change_nothing(data, judged):
         (Score(0.1, float("nan"), float("nan")), "no evidence"),
     ],
 )
-def test_the_verdict_is_the_intervals(score, verdict):
+def test_the_verdict_follows_the_interval(score, verdict):
     assert ablation.verdict_of(score) == verdict
 
 
@@ -78,12 +78,12 @@ def test_a_family_never_measured_scores_as_the_constant(data):
 def test_the_command_prints_a_table_and_writes_what_the_report_reads(tmp_path, capsys):
     write_table(toy_table(8, 4), tmp_path / "toy.parquet")
     options = ["--table", str(tmp_path / "toy.parquet"), "--folds", "3", "--learners", "logistic"]
-    out = tmp_path / "below" / "worth.json"
+    out = tmp_path / "below" / "ablation.json"
     assert deepcue(["ablate", *options, "--out", str(out)]) == 0
-    told = capsys.readouterr().out
-    assert "32 clips in 8 groups" in told
-    assert [line.split()[0] for line in told.splitlines() if line.startswith(("blink", "all", "constant"))]
-    read = ablation.read_worth(out)
+    printed = capsys.readouterr().out
+    assert "32 clips in 8 groups, 3 folds (new folds)" in printed
+    assert [line.split()[0] for line in printed.splitlines() if line.startswith(("blink", "all", "constant"))]
+    read = ablation.read_ablation(out)
     assert set(read) == set(FAMILIES)
     assert (
         json.loads(out.read_text())["families"]["blink"]["delta_log_loss"]["value"] == read["blink"]["delta_log_loss"]
@@ -97,10 +97,10 @@ def test_bad_input_is_one_sentence_and_status_2(tmp_path, capsys):
     assert deepcue(["ablate", "--table", str(table), "--learners", "oracle"]) == 2
     write_table(toy_table(2, 4), table)
     assert deepcue(["ablate", "--table", str(table)]) == 2
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 3
-    assert "no such table" in told[0]
-    assert "oracle" in told[1]
-    assert "groups" in told[2]
-    with pytest.raises(InputError, match="not a table of worth"):
-        ablation.read_worth(table)
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 3
+    assert "no such table" in errors[0]
+    assert "oracle" in errors[1]
+    assert "groups" in errors[2]
+    with pytest.raises(InputError, match="not an ablation"):
+        ablation.read_ablation(table)

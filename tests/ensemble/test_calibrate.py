@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from ensemble import calibrate
-from ensemble.calibrate import LADDER, Calibration, fit_calibration, fit_kind
+from ensemble import calibrate, selection
+from ensemble.calibrate import KINDS, Calibration, fit_calibration, fit_kind
 
 GRID = np.linspace(-8, 8, 401)
 
@@ -24,30 +24,30 @@ def loss(y, z):
     return np.mean(np.logaddexp(0, z) - y * z)
 
 
-@pytest.mark.parametrize("kind", LADDER)
+@pytest.mark.parametrize("kind", KINDS)
 def test_leaves_calibrated_scores_alone(kind):
     z, y = sample()
     fresh, labels = sample(seed=1)
-    found = fit_kind(kind, z, y)
-    assert loss(labels, found(fresh)) < loss(labels, fresh) + 0.02
+    fitted = fit_kind(kind, z, y)
+    assert loss(labels, fitted(fresh)) < loss(labels, fresh) + 0.02
 
 
-@pytest.mark.parametrize("kind", LADDER[1:])
-def test_mends_overconfidence(kind):
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_corrects_overconfidence(kind):
     z, y = sample()
     fresh, labels = sample(seed=1)
-    found = fit_kind(kind, 3 * z, y)
-    assert loss(labels, found(3 * fresh)) < loss(labels, fresh) + 0.02 < loss(labels, 3 * fresh)
+    fitted = fit_kind(kind, 3 * z, y)
+    assert loss(labels, fitted(3 * fresh)) < loss(labels, fresh) + 0.02 < loss(labels, 3 * fresh)
 
 
-@pytest.mark.parametrize("kind", LADDER[2:])
-def test_mends_a_shift(kind):
+@pytest.mark.parametrize("kind", KINDS[2:])
+def test_corrects_a_shift(kind):
     z, y = sample()
-    found = fit_kind(kind, z + 1.5, y)
-    assert loss(y, found(z + 1.5)) < loss(y, z) + 0.02
+    fitted = fit_kind(kind, z + 1.5, y)
+    assert loss(y, fitted(z + 1.5)) < loss(y, z) + 0.02
 
 
-@pytest.mark.parametrize("kind", LADDER)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n", [12, 200])
 def test_is_monotone_and_finite_everywhere(kind, n):
     z, y = sample(n)
@@ -56,26 +56,26 @@ def test_is_monotone_and_finite_everywhere(kind, n):
     assert (np.diff(mapped) >= -1e-12).all()
 
 
-@pytest.mark.parametrize("kind", LADDER)
+@pytest.mark.parametrize("kind", KINDS)
 def test_separated_classes_do_not_make_it_certain(kind):
     z = np.array([-3.0, -2, -1, 1, 2, 3])
     mapped = fit_kind(kind, z, (z > 0).astype(np.int64))(np.array([-3.0, 3.0]))
     assert np.abs(mapped).max() < 12
 
 
-@pytest.mark.parametrize("kind", LADDER)
-def test_scores_upside_down_are_not_turned_round(kind):
+@pytest.mark.parametrize("kind", KINDS)
+def test_reversed_scores_are_not_reversed_back(kind):
     z, y = sample(500)
     mapped = fit_kind(kind, -z, y)(GRID)
     assert (np.diff(mapped) >= -1e-12).all()
 
 
-@pytest.mark.parametrize("kind", LADDER)
+@pytest.mark.parametrize("kind", KINDS)
 def test_survives_json(kind):
     z, y = sample(200)
-    found = fit_kind(kind, z, y)
-    again = Calibration.from_dict(json.loads(json.dumps(found.as_dict())))
-    assert np.array_equal(again(GRID), found(GRID))
+    fitted = fit_kind(kind, z, y)
+    again = Calibration.from_dict(json.loads(json.dumps(fitted.as_dict())))
+    assert np.array_equal(again(GRID), fitted(GRID))
 
 
 def test_venn_abers_is_less_sure_of_few_rows():
@@ -84,12 +84,12 @@ def test_venn_abers_is_less_sure_of_few_rows():
     assert fit_kind("venn_abers", few, labels)(GRID).max() < fit_kind("venn_abers", many, more)(GRID).max()
 
 
-def test_the_simplest_is_kept_when_nothing_is_wrong():
+def test_calibrated_scores_are_left_alone():
     z, y = sample(400)
     assert fit_calibration(z, y, np.arange(400), np.arange(400) % 5).kind == "identity"
 
 
-def test_few_groups_carry_no_rich_map():
+def test_few_groups_get_no_free_map():
     z, y = sample(2000)
     group = np.arange(2000) % 15
     assert fit_calibration(4 * z, y, group, group % 5).kind == "identity"
@@ -97,12 +97,12 @@ def test_few_groups_carry_no_rich_map():
     assert fit_calibration(4 * z, y, group, group % 5).kind == "temperature"
 
 
-def test_overconfidence_is_worth_a_step_up():
+def test_overconfidence_is_scaled_down():
     z, y = sample(2000)
     assert fit_calibration(4 * z, y, np.arange(2000), np.arange(2000) % 5).kind in {"temperature", "platt"}
 
 
-def test_a_step_is_worth_a_table():
+def test_a_step_gets_a_free_map():
     rng = np.random.default_rng(0)
     z = rng.uniform(-4, 4, 6000)
     y = (rng.random(6000) < np.where(np.abs(z) < 2, 0.5, np.where(z > 0, 0.95, 0.05))).astype(np.int64)
@@ -111,20 +111,20 @@ def test_a_step_is_worth_a_table():
 
 def test_standard_error_counts_groups():
     values = np.random.default_rng(0).standard_normal(300)
-    alone = calibrate.group_error(values, np.arange(300))
+    alone = selection.group_error(values, np.arange(300))
     assert alone == pytest.approx(values.std(ddof=1) / np.sqrt(300), rel=1e-6)
-    copied = calibrate.group_error(np.repeat(values, 4), np.repeat(np.arange(300), 4))
+    copied = selection.group_error(np.repeat(values, 4), np.repeat(np.arange(300), 4))
     assert copied == pytest.approx(alone)
-    assert calibrate.group_error(values, np.zeros(300, int)) == np.inf
+    assert selection.group_error(values, np.zeros(300, int)) == np.inf
 
 
 def test_within_one_standard_error_the_first_wins():
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 1, 100)
     losses = {"simple": noise + 0.01 * rng.standard_normal(100) + 0.0005, "rich": noise, "worse": noise + 0.5}
-    assert calibrate.simplest(losses, np.arange(100)) == "simple"
+    assert selection.simplest(losses, np.arange(100)) == "simple"
     losses["simple"] = losses["simple"] + 0.5
-    assert calibrate.simplest(losses, np.arange(100)) == "rich"
+    assert selection.simplest(losses, np.arange(100)) == "rich"
 
 
 def test_prior_shift_is_that_of_bayes():
@@ -135,14 +135,14 @@ def test_prior_shift_is_that_of_bayes():
         assert expit(calibrate.shift_prior(z, train, target))[0] == pytest.approx(expected)
 
 
-def test_clip_never_claims_more_than_groups_can_tell():
+def test_the_clip_is_bounded_by_the_number_of_groups():
     z = np.where(np.arange(100) % 2, 20.0, -20.0)
     y = np.arange(100) % 2
     assert calibrate.clip_bound(z, y, np.ones(100), 9) == pytest.approx(0.05)
     assert calibrate.clip_bound(z, y, np.ones(100), 499) == pytest.approx(1e-3)
 
 
-def test_clip_widens_when_the_sure_are_wrong():
+def test_the_clip_is_wider_when_confident_scores_are_wrong():
     z = np.where(np.arange(1000) % 2, 9.0, -9.0)
     y = np.arange(1000) % 2
     y[:100] = 1 - y[:100]

@@ -1,8 +1,10 @@
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ensemble.folds import assign_folds, check_folds, folds_for, given_folds, read_folds, write_folds
+from ensemble.folds import assign_folds, check_folds, given_folds, new_folds, read_folds, stage_folds
+from ensemble.training_set import training_set
 from features.errors import InputError, TableError
 
 
@@ -13,7 +15,12 @@ def made(n_groups=30, seed=0):
 
 
 def names(group):
-    return [f"clip{row}" for row in range(len(group))], [f"group{one}" for one in group]
+    return [f"clip{row}" for row in range(len(group))], [f"group{number}" for number in group]
+
+
+def write_folds(file, filename, group_names, fold):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"filename": filename, "group": group_names, "fold": fold}), file)
 
 
 def test_groups_stay_whole_and_every_row_has_a_fold():
@@ -71,16 +78,16 @@ def test_folds_that_hold_a_class_in_two_places_are_refused():
         check_folds(np.array([0, 0, 1, 1, 1, 1, 1]), np.array([0, 1, 0, 1, 2, 3, 4]))
 
 
-def test_the_file_decides_once_it_is_there(tmp_path):
+def test_folds_are_read_by_name_from_a_file_or_a_table(tmp_path):
     y, group = made()
     filename, group_names = names(group)
     file = tmp_path / "folds.parquet"
-    fold = folds_for(file, filename, group_names, y, n_folds=4, seed=7)
+    fold = assign_folds(y, group, n_folds=4, seed=7)
     write_folds(file, filename, group_names, fold)
-    again = folds_for(file, filename, group_names, y, n_folds=None, seed=8)
-    assert np.array_equal(fold, again)
-    backwards = folds_for(file, filename[::-1], group_names[::-1], y[::-1], n_folds=None, seed=8)
+    assert np.array_equal(given_folds(file, filename, group_names, y), fold)
+    backwards = given_folds(file, filename[::-1], group_names[::-1], y[::-1])
     assert np.array_equal(backwards, fold[::-1])
+    assert np.array_equal(given_folds(pq.read_table(file), filename, group_names, y), fold)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +105,7 @@ def test_a_file_for_another_table_is_refused(tmp_path, change, message):
     write_folds(file, filename, group_names, assign_folds(y, group))
     filename, group_names = change(filename, group_names)
     with pytest.raises(TableError, match=message):
-        folds_for(file, filename, group_names, y[: len(filename)], n_folds=None, seed=0)
+        given_folds(file, filename, group_names, y[: len(filename)])
 
 
 def test_another_number_of_folds_is_refused(tmp_path):
@@ -106,7 +113,7 @@ def test_another_number_of_folds_is_refused(tmp_path):
     file = tmp_path / "folds.parquet"
     write_folds(file, *names(group), assign_folds(y, group))
     with pytest.raises(TableError, match="holds 5 folds, --folds says 4"):
-        folds_for(file, *names(group), y, n_folds=4, seed=0)
+        given_folds(file, *names(group), y, n_folds=4)
 
 
 def test_a_file_that_was_asked_for_must_be_there(tmp_path):
@@ -140,7 +147,7 @@ def test_a_clip_without_a_fold_is_refused(tmp_path):
         given_folds(tmp_path / "folds.parquet", *names(group), y)
 
 
-def test_a_file_that_is_none_is_refused(tmp_path):
+def test_another_kind_of_file_is_refused(tmp_path):
     file = tmp_path / "folds.parquet"
     with pytest.raises(TableError, match="no such fold file"):
         read_folds(file)
@@ -149,9 +156,43 @@ def test_a_file_that_is_none_is_refused(tmp_path):
         read_folds(file)
 
 
-def test_equal_assignments_give_equal_bytes(tmp_path):
-    y, group = made()
-    for name in ("a", "b"):
-        write_folds(tmp_path / name, *names(group), assign_folds(y, group))
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    assert pq.read_table(tmp_path / "a").column_names == ["filename", "group", "fold"]
+@pytest.fixture
+def stage(make_table, tmp_path):
+    """A training set, and a model folder whose folds are of its clips."""
+    data = training_set(make_table(), "made")
+    fold = assign_folds(data.y, data.group, n_folds=4, seed=9)
+    write_folds(tmp_path / "model" / "folds.parquet", data.filename, data.names_of_groups, fold)
+    return data, fold, tmp_path / "model"
+
+
+@pytest.mark.parametrize("name", ["model", "local_model"])
+def test_a_stage_beside_training_uses_the_models_folds(stage, name):
+    data, fold, model = stage
+    given, origin = stage_folds(data, **{name: model})
+    assert np.array_equal(given, fold)
+    assert origin == str(model / "folds.parquet")
+
+
+def test_a_fold_file_comes_before_the_model(stage, tmp_path):
+    data, fold, model = stage
+    write_folds(tmp_path / "mine.parquet", data.filename, data.names_of_groups, 3 - fold)
+    given, _ = stage_folds(data, file=tmp_path / "mine.parquet", model=model)
+    assert np.array_equal(given, 3 - fold)
+
+
+def test_a_model_of_another_table_is_refused_when_named_and_passed_over_when_not(stage, make_table):
+    _, _, model = stage
+    other = training_set(make_table(20, 4), "other")
+    with pytest.raises(TableError, match="made for"):
+        stage_folds(other, model=model)
+    given, origin = stage_folds(other, local_model=model, seed=3)
+    assert np.array_equal(given, new_folds(other, seed=3))
+    assert "are not of this table" in origin
+
+
+def test_without_a_model_a_stage_makes_as_many_folds_as_training(make_table, tmp_path):
+    data = training_set(make_table(60, 2), "made")
+    given, origin = stage_folds(data, local_model=tmp_path / "gone")
+    assert given.max() + 1 == 10  # 50 to 500 groups
+    assert origin == "new folds"
+    assert stage_folds(data, n_folds=4)[0].max() + 1 == 4

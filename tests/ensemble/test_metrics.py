@@ -41,12 +41,12 @@ def test_a_weight_of_two_is_a_row_twice(scored, name):
     assert score(y, p, times.astype(float)) == pytest.approx(score(np.repeat(y, times), np.repeat(p, times)))
 
 
-def test_a_coin_scores_log_two():
+def test_chance_scores_log_two():
     y = np.array([0, 1, 1, 0])
     assert metrics.log_loss(y, np.full(4, 0.5)) == pytest.approx(np.log(2))
 
 
-def test_certain_and_wrong_is_dear_and_finite():
+def test_certain_and_wrong_costs_much_and_stays_finite():
     assert 30 < metrics.log_loss(np.array([1]), np.array([0.0])) < 40
 
 
@@ -75,16 +75,26 @@ def test_pairs_count_within_groups_only():
     y = np.array([1, 0, 1, 0, 1, 1])
     group = np.array([0, 0, 1, 1, 2, 2])
     p = np.array([0.2, 0.1, 0.8, 0.9, 0.5, 0.5])
-    assert metrics.paired_accuracy(y, p, group) == 0.5
-    assert metrics.paired_accuracy(y, np.full(6, 0.3), group) == 0.5
-    assert np.isnan(metrics.paired_accuracy(np.ones(6, int), p, group))
+    assert metrics.group_concordances(y, p, group).tolist() == [1.0, 0.0]
+    assert metrics.group_concordances(y, np.full(6, 0.3), group).tolist() == [0.5, 0.5]
+    assert len(metrics.group_concordances(np.ones(6, int), p, group)) == 0
 
 
 def test_groups_count_alike_in_pairs_however_many_fakes_they_hold():
     y = np.array([0, 1, 1, 1, 1, 0, 1])
     group = np.array([0, 0, 0, 0, 0, 1, 1])
     p = np.array([0.5, 0.9, 0.9, 0.9, 0.9, 0.5, 0.1])
-    assert metrics.paired_accuracy(y, p, group) == 0.5
+    assert metrics.group_concordances(y, p, group).mean() == 0.5
+    score = metrics.all_scores(y, p, p, 0.5, group, n_resamples=5)["within_group_concordance"]
+    assert score.value == 0.5
+
+
+def test_row_losses_of_log_odds_are_those_of_probabilities(scored):
+    y, p, _ = scored
+    z = np.log(p) - np.log1p(-p)
+    assert metrics.logit_losses(y, z).mean() == pytest.approx(metrics.log_loss(y, p))
+    assert metrics.logit_losses(np.array([0.5]), np.array([0.0])) == pytest.approx(np.log(2))
+    assert np.isfinite(metrics.logit_losses(np.array([0, 1]), np.array([900.0, -900.0]))).all()
 
 
 def test_prior_weights_move_the_share_and_keep_the_sum():

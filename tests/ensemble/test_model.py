@@ -3,51 +3,62 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ensemble.learners.additive import carry
+from ensemble.learners.additive import map_parts
 
 
 @pytest.mark.parametrize("kind", ["bounded", "nonnegative"])
 def test_parts_add_up_to_the_prediction(trained, table, kind):
     head = trained[0].head
     model = replace(trained[0], head=replace(head, stack=replace(head.stack, kind=kind)))
-    found = model.explain(table)
-    total = found.base + sum(found.contributions.values())
-    assert np.abs(total - found.log_odds).max() < 1e-6
+    explanation = model.explain(table)
+    total = explanation.base + sum(explanation.contributions.values())
+    assert np.abs(total - explanation.log_odds).max() < 1e-6
     p = model.predict(table)
-    assert np.abs(found.log_odds - (np.log(p) - np.log1p(-p))).max() < 1e-6
+    assert np.abs(explanation.log_odds - (np.log(p) - np.log1p(-p))).max() < 1e-6
 
 
 def test_every_family_has_its_part(trained, table):
     assert set(trained[0].explain(table).contributions) == {"eyes", "lips", "noise"}
 
 
-def test_the_planted_family_pushes_towards_the_label(trained, make_table):
+def test_the_planted_family_contributes_towards_the_label(trained, make_table):
     table = make_table(seed=4)
-    found = trained[0].explain(table)
+    explanation = trained[0].explain(table)
     fake = np.array([one == "FAKE" for one in table.column("label").to_pylist()])
-    eyes = found.contributions["eyes"]
+    eyes = explanation.contributions["eyes"]
     assert eyes[fake].mean() > 0.3 + eyes[~fake].mean()
-    assert np.abs(eyes).mean() > 2 * np.abs(found.contributions["noise"]).mean()
+    assert np.abs(eyes).mean() > 2 * np.abs(explanation.contributions["noise"]).mean()
 
 
 def test_nothing_measured_nothing_explained(trained, table):
-    found = trained[0].explain(table)
-    assert found.log_odds[3] == 0.0
-    assert all(part[3] == 0.0 for part in found.contributions.values())
+    explanation = trained[0].explain(table)
+    assert explanation.log_odds[3] == 0.0
+    assert all(part[3] == 0.0 for part in explanation.contributions.values())
 
 
 def test_a_monotone_map_keeps_signs_and_proportions():
     parts = np.array([[2.0, 1.0, 0.5], [-2.0, 1.0, 0.5], [0.0, 0.0, 0.5]])
-    base, carried = carry(parts, np.tanh)
+    base, mapped = map_parts(parts, np.tanh)
     assert base == pytest.approx(np.tanh([0.5] * 3))
-    assert base + carried.sum(axis=1) == pytest.approx(np.tanh(parts.sum(axis=1)))
-    assert carried[0, 0] / carried[0, 1] == pytest.approx(2.0)
-    assert (np.sign(carried[:2]) == np.sign(parts[:2, :2])).all()
-    assert (carried[2] == 0).all()
+    assert base + mapped.sum(axis=1) == pytest.approx(np.tanh(parts.sum(axis=1)))
+    assert mapped[0, 0] / mapped[0, 1] == pytest.approx(2.0)
+    assert (np.sign(mapped[:2]) == np.sign(parts[:2, :2])).all()
+    assert (mapped[2] == 0).all()
 
 
 def test_parts_that_cancel_stay_finite():
     parts = np.array([[1e-13, -1e-13, 0.3], [5.0, -5.0, 0.3]])
-    base, carried = carry(parts, lambda z: 2 * z)
-    assert np.isfinite(carried).all()
-    assert base + carried.sum(axis=1) == pytest.approx(2 * parts.sum(axis=1))
+    base, mapped = map_parts(parts, lambda z: 2 * z)
+    assert np.isfinite(mapped).all()
+    assert base + mapped.sum(axis=1) == pytest.approx(2 * parts.sum(axis=1))
+
+
+def test_explaining_predicts_each_learner_once(trained, table, monkeypatch):
+    calls = []
+    for models in trained[0].fold_models.values():
+        for learner in models:
+            for name in ("predict_logit", "family_logits"):
+                method = getattr(learner, name)
+                monkeypatch.setattr(learner, name, lambda X, method=method, name=name: calls.append(name) or method(X))
+    trained[0].explain(table)
+    assert set(calls) == {"family_logits"}

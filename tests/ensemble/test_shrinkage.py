@@ -7,7 +7,7 @@ from ensemble.shrinkage import LeftOut, Shrinkage, best, choose, loss, nested_lo
 
 
 def left_out(*, overconfident, n=1200, seed=0):
-    """Three parts of rows; those at a distance are three times too sure when ``overconfident``."""
+    """Three parts of rows; those at a distance have log-odds three times too large when ``overconfident``."""
     rng = np.random.default_rng(seed)
     true = rng.normal(0, 1.5, n)
     y = (rng.random(n) < 1 / (1 + np.exp(-true))).astype(np.int64)
@@ -17,26 +17,26 @@ def left_out(*, overconfident, n=1200, seed=0):
     return LeftOut(np.arange(n), z, 0.0, y, distances, np.arange(n) % 3, np.ones(n))
 
 
-def test_rows_like_the_training_rows_keep_all():
+def test_rows_like_the_training_rows_are_not_shrunk():
     X = np.random.default_rng(0).standard_normal((500, 20)).astype(np.float32)
-    ground = Shrinkage.of(X).with_strengths(8.0, 8.0)
+    shrinkage = Shrinkage.of(X).with_strengths(8.0, 8.0)
     others = np.random.default_rng(1).standard_normal((500, 20)).astype(np.float32)
-    inside = ground.kept(others)
-    outside = ground.kept(X * 6).mean()
+    inside = shrinkage.factor(others)
+    outside = shrinkage.factor(X * 6).mean()
     lost = X.copy()
     lost[:, :15] = np.nan
     assert (inside == 1).mean() > 0.8
     assert inside.min() > 0.3
     assert outside < 0.3
-    assert ground.kept(lost).max() < 0.2
+    assert shrinkage.factor(lost).max() < 0.2
 
 
-def test_without_strengths_everything_is_kept():
+def test_without_strengths_nothing_is_shrunk():
     X = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
-    assert (Shrinkage.of(X).kept(X * 100) == 1).all()
+    assert (Shrinkage.of(X).factor(X * 100) == 1).all()
 
 
-def test_columns_without_values_or_variation_have_no_say():
+def test_columns_without_values_or_variation_do_not_count():
     X = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
     X[:, 1], X[:, 2] = np.nan, 4.0
     far = np.array([[0.0, 1e9, -1e9]], dtype=np.float32)
@@ -53,7 +53,7 @@ def test_what_is_usually_missing_is_not_missed():
 def test_strength_is_chosen_where_distance_means_overconfidence():
     rows = left_out(overconfident=True)
     a, b = choose(rows)
-    assert a == 8.0  # keeps a third at a distance of a quarter
+    assert a == 8.0  # a factor of a third at a distance of a quarter
     assert b == 0.0
     assert loss(rows, a, b).mean() < loss(rows, 0, 0).mean() - 0.05
     assert nested_loss(rows).mean() < loss(rows, 0, 0).mean() - 0.05
@@ -64,7 +64,7 @@ def test_no_strength_where_distance_means_nothing():
     assert choose(left_out(overconfident=False)) == (0.0, 0.0)
 
 
-def test_what_does_not_carry_over_to_other_parts_is_not_kept():
+def test_strengths_that_do_not_generalise_to_other_parts_are_not_used():
     rows = left_out(overconfident=True)
     only_one = LeftOut(rows.rows, rows.z, rows.prior, rows.y, rows.distances, np.zeros(1200, int), rows.weights)
     assert choose(only_one) == (0.0, 0.0)
@@ -73,9 +73,9 @@ def test_what_does_not_carry_over_to_other_parts_is_not_kept():
 def test_survives_json():
     X = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
     X[:, 1] = 4.0
-    ground = Shrinkage.of(X).with_strengths(2.0, 4.0)
-    again = Shrinkage.from_dict(json.loads(json.dumps(ground.as_dict(), allow_nan=False)))
-    assert np.array_equal(again.kept(X * 3), ground.kept(X * 3))
+    shrinkage = Shrinkage.of(X).with_strengths(2.0, 4.0)
+    again = Shrinkage.from_dict(json.loads(json.dumps(shrinkage.as_dict(), allow_nan=False)))
+    assert np.array_equal(again.factor(X * 3), shrinkage.factor(X * 3))
 
 
 def test_sources_left_out_never_share_a_group_or_source(make_table, quick, monkeypatch):

@@ -2,16 +2,25 @@ import numpy as np
 import pytest
 
 from ensemble.metrics import log_loss
-from ensemble.stack import FITTERS, Stack, bounded, fit_stack, held_out
+from ensemble.selection import out_of_fold
+from ensemble.stack import KINDS, Stack, bounded, fit_kind, fit_stack
 
 
 def expit(z):
     return 1 / (1 + np.exp(-z))
 
 
+def weights_of(kind, Z, y):
+    return np.array(fit_kind(kind, Z, y, ["x"] * Z.shape[1], seed=0).weights)
+
+
+def held_out(kind, Z, y, fold):
+    return out_of_fold(lambda Z, y: fit_kind(kind, Z, y, ["x"] * Z.shape[1], seed=0), Z, y, fold)
+
+
 @pytest.fixture
 def rows():
-    """600 rows in 150 groups and 5 folds; log-odds that are true, twice too sure, and noise."""
+    """600 rows in 150 groups and 5 folds; log-odds that are true, twice too large, and noise."""
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(150), 4)
     true = rng.normal(0, 1.5, 600)
@@ -20,18 +29,18 @@ def rows():
     return Z, y, group, group % 5
 
 
-@pytest.mark.parametrize("kind", list(FITTERS))
+@pytest.mark.parametrize("kind", KINDS)
 def test_weights_are_never_negative_and_noise_gets_little(rows, kind):
     Z, y, _, _ = rows
     Z = np.c_[Z, -Z[:, 0]]
-    few, many = (FITTERS[kind](np.tile(Z, (times, 1)), np.tile(y, times))[0] for times in (1, 25))
+    few, many = (weights_of(kind, np.tile(Z, (times, 1)), np.tile(y, times)) for times in (1, 25))
     assert (few >= 0).all()
     assert few[2:].sum() < 0.2
     assert many[2:].sum() < 0.1
     assert (many >= 0).all()
 
 
-@pytest.mark.parametrize("kind", list(FITTERS))
+@pytest.mark.parametrize("kind", KINDS)
 def test_better_than_every_learner_when_their_errors_differ(kind):
     rng = np.random.default_rng(1)
     truth = rng.normal(0, 2, 2000)
@@ -53,7 +62,7 @@ def test_never_worse_than_the_best_learner_beyond_noise(seed):
     z = np.empty(120)
     for number in range(5):
         out = fold == number
-        z[out] = fit_stack(Z[~out], y[~out], group[~out], fold[~out], list("abcd"))(Z[out])
+        z[out] = fit_stack(Z[~out], y[~out], group[~out], fold[~out], list("abcd"))[0](Z[out])
     excess = np.logaddexp(0, z) - y * z - (np.logaddexp(0, truth) - y * truth)
     assert excess.mean() < 2 * excess.std() / np.sqrt(40) + 0.02
 
@@ -63,19 +72,19 @@ def test_few_rows_keep_the_weights_near_the_mean(kind):
     rng = np.random.default_rng(0)
     Z = rng.standard_normal((12, 2))
     y = (Z[:, 0] > 0).astype(np.int64)
-    few, _ = FITTERS[kind](Z, y)
-    many, _ = FITTERS[kind](np.tile(Z, (1000, 1)), np.tile(y, 1000))
+    few = weights_of(kind, Z, y)
+    many = weights_of(kind, np.tile(Z, (1000, 1)), np.tile(y, 1000))
     assert abs(few[0] - few[1]) < 1.0 < abs(many[0] - many[1])
 
 
-def test_the_steadier_is_kept_unless_a_freer_one_is_clearly_better():
+def test_the_constrained_kind_is_kept_unless_a_freer_one_is_clearly_better():
     rng = np.random.default_rng(2)
     sure = rng.normal(0, 5, 20_000)  # bounded, its best rows would count for less than they know
     y = (rng.random(20_000) < expit(sure)).astype(np.int64)
     Z = sure[:, None] + rng.normal(0, 0.3, (20_000, 3))
     group = np.arange(20_000)
-    assert fit_stack(Z, y, group, group % 5, list("abc")).kind == "nonnegative"
-    assert fit_stack(Z[:200], y[:200], group[:200], group[:200] % 5, list("abc")).kind == "bounded"
+    assert fit_stack(Z, y, group, group % 5, list("abc"))[0].kind == "nonnegative"
+    assert fit_stack(Z[:200], y[:200], group[:200], group[:200] % 5, list("abc"))[0].kind == "bounded"
 
 
 def test_false_certainty_costs_less_when_bounded():
@@ -97,16 +106,23 @@ def test_bounded_log_odds_are_probabilities_on_a_scale_of_their_own():
 
 def test_stack_is_a_weighted_sum_and_survives_json(rows):
     Z, y, group, fold = rows
-    stack = fit_stack(Z, y, group, fold, ["a", "b", "c"])
+    stack, z = fit_stack(Z, y, group, fold, ["a", "b", "c"])
+    assert np.array_equal(z, held_out(stack.kind, Z, y, fold))
     assert Stack.from_dict(stack.as_dict()) == stack
     assert stack(Z) == pytest.approx(stack.inputs(Z) @ stack.weights + stack.intercept)
     assert np.array_equal(stack.inputs(Z), bounded(Z)) == (stack.kind == "bounded")
+
+
+def test_the_bags_of_the_greedy_kind_follow_the_seed(rows):
+    Z, y, _, _ = rows
+    first, again, other = (fit_kind("greedy", Z, y, list("abc"), seed=seed).weights for seed in (1, 1, 2))
+    assert first == again != other
 
 
 def test_one_learner_stays_itself():
     rng = np.random.default_rng(0)
     z = rng.normal(0, 1.5, 400)
     y = (rng.random(400) < expit(z)).astype(np.int64)
-    stack = fit_stack(z[:, None], y, np.arange(400), np.arange(400) % 5, ["only"])
+    stack, _ = fit_stack(z[:, None], y, np.arange(400), np.arange(400) % 5, ["only"])
     assert stack.kind == "nonnegative"
     assert stack.weights[0] == pytest.approx(1.0, abs=0.25)

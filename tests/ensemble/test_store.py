@@ -1,11 +1,14 @@
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
 
+from ensemble import store
 from ensemble.store import checksum, load_model, save_model
 from ensemble.training_set import Layout, check_layout
-from features.errors import ModelError
+from features.errors import InputError, ModelError
 
 
 @pytest.fixture
@@ -90,7 +93,7 @@ def test_a_name_that_leaves_the_folder_is_refused(folder, tmp_path):
         (lambda m: m["learners"].update(lightgbm=9), "can't be read"),
     ],
 )
-def test_a_foreign_manifest_is_refused(folder, change, message):
+def test_another_manifest_is_refused(folder, change, message):
     edit(folder, change)
     with pytest.raises(ModelError, match=message):
         load_model(folder)
@@ -104,10 +107,31 @@ def test_no_manifest_and_no_json_are_refused(tmp_path):
         load_model(tmp_path)
 
 
-def test_a_file_in_the_way_is_refused(trained, tmp_path):
+@pytest.mark.parametrize("folder", ["model", "model/below"])
+def test_a_file_in_the_way_is_refused(trained, tmp_path, folder):
     (tmp_path / "model").write_text("not a folder")
-    with pytest.raises(ModelError, match="is a file"):
-        save_model(trained[0], tmp_path / "model")
+    with pytest.raises(InputError, match="is a file"):
+        save_model(trained[0], tmp_path / folder)
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_model(trained, folder, table, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    expected = trained[0].predict(table)
+    monkeypatch.setattr(store, "_write_parts", full)
+    with pytest.raises(InputError, match=r"can't be written \(No space left on device\)"):
+        save_model(trained[0], folder)
+    monkeypatch.undo()
+    assert np.array_equal(load_model(folder).predict(table), expected)
+    assert not [file for file in folder.iterdir() if file.name.startswith(".")]
+
+
+def test_a_model_of_the_first_schema_is_refused_with_the_remedy(folder):
+    edit(folder, lambda manifest: manifest.update(schema=1))
+    with pytest.raises(ModelError, match="schema 1, this version reads 2; train the model again") as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
 
 
 def test_columns_are_found_by_name(trained, table):

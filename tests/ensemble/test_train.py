@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -6,12 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from deepcue.cli.main import main as deepcue
+from ensemble import importance, outputs
 from ensemble.cross_fit import cross_fit
 from ensemble.folds import assign_folds
 from ensemble.metrics import auc
-from ensemble.store import load_model
-from ensemble.train import train
+from ensemble.store import load_model, save_model
+from ensemble.train import choose_settings, train, train_table
 from ensemble.training_set import training_set
+from features.errors import InputError, TableError
 from features.table import write_table
 
 FAST = ["--learners", "logistic,lightgbm", "--folds", "3", "--quiet"]
@@ -23,7 +26,7 @@ def honest(table, quick, seed=0, names=("lightgbm", "logistic")):
     return data, train(data, fold, settings=quick(names), seed=seed)[1]
 
 
-def test_the_planted_cue_is_found_by_all_and_no_one_beats_the_stack_beyond_noise(trained):
+def test_the_planted_cue_is_found_and_no_learner_beats_the_stack_beyond_noise(trained):
     _, evaluation = trained
     losses = {name: scores["log_loss"].value for name, scores in evaluation.scores.items()}
     assert losses["stack"] < losses["constant"] - 0.05
@@ -55,7 +58,7 @@ def test_labels_shuffled_within_groups_score_at_chance(make_table, quick, seed):
     assert stack["log_loss"].value > evaluation.scores["constant"]["log_loss"].value - 0.02
 
 
-def test_a_column_that_tells_the_group_is_worth_nothing(make_table, quick):
+def test_a_column_that_identifies_the_group_adds_nothing(make_table, quick):
     table = make_table(30, 4, signal=0.0, leak=True)
     whole = ["FAKE" if group % 2 else "REAL" for group in range(30) for _ in range(4)]
     table = table.set_column(1, "label", pa.array(whole))
@@ -67,7 +70,7 @@ def test_a_column_that_tells_the_group_is_worth_nothing(make_table, quick):
 
 
 def test_no_stage_of_a_score_saw_the_row(data, folds, quick):
-    """Turning round the labels of a fold leaves untouched what the models that excluded it say."""
+    """Inverting the labels of a fold changes no prediction of the models that excluded it."""
     settings = quick(["logistic"])
     first = cross_fit(data, folds, settings, seed=1)
     turned = data.rows(np.ones(len(data), bool))
@@ -119,6 +122,89 @@ def test_target_prior_moves_the_log_odds_by_its_own(data, folds, quick, table):
     assert rare.predict(table)[3] == pytest.approx(0.2)
 
 
+def test_held_out_models_are_those_that_the_scores_are_of(trained, data, folds):
+    """Head and shrinkage of each fold's model included: predictions out of fold can be made from them again."""
+    _, evaluation = trained
+    assert len(evaluation.models) == 4
+    for number, model in enumerate(evaluation.models):
+        out = folds == number
+        assert model.log_odds(data.X[out]) == pytest.approx(evaluation.target["stack"][out], abs=1e-9)
+
+
+def test_importance_is_measured_with_shrinkage_by_models_that_never_saw_the_fold(trained, data, folds):
+    _, evaluation = trained
+    strong = [replace(one, shrinkage=one.shrinkage.with_strengths(1e9, 1e9)) for one in evaluation.models]
+    plain, shrunk = (importance.permutation_importance(models, data, folds) for models in (evaluation.models, strong))
+    assert shrunk["eyes"]["delta_log_loss"] != pytest.approx(plain["eyes"]["delta_log_loss"], rel=0.01)
+    turned = [evaluation.models[0]] * 4  # saw the other folds, and does better there than it may
+    assert importance.permutation_importance(turned, data, folds) != plain
+    fractions = importance.family_attribution(evaluation.models, data, folds)
+    assert sum(value["fraction"] for value in fractions.values()) == pytest.approx(1.0)
+
+
+def test_a_table_is_trained_on_without_files_as_by_the_command(make_table, tmp_path, capsys):
+    table = make_table()
+    write_table(table, tmp_path / "t.parquet")
+    assert deepcue(["train", "--table", str(tmp_path / "t.parquet"), "--out", str(tmp_path / "m"), *FAST]) == 0
+    model, evaluation = train_table(table, learners=["logistic", "lightgbm"], n_folds=3)
+    assert np.array_equal(model.predict(table), load_model(tmp_path / "m").predict(table))
+    manifest = json.loads((tmp_path / "m" / "manifest.json").read_text())
+    assert model.manifest["metrics"] == manifest["metrics"]
+    save_model(model, tmp_path / "again", evaluation.tables())
+    for name in ("folds.parquet", "oof.parquet", "head.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "m" / name).read_bytes()
+    kept, _ = train_table(table, learners=["logistic"], folds=evaluation.tables()["folds.parquet"], seed=7)
+    assert kept.manifest["summary"]["n_folds"] == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"target_prior": 1.5}, InputError, "target prior 1.5"),
+        ({"learners": ["oracle"]}, InputError, "'oracle' is unknown"),
+        ({"learners": []}, InputError, "name at least one"),
+        ({"settings": {"logistic": {"spin": 1}}, "learners": ["logistic"]}, InputError, "spin"),
+        ({"settings": {"logistic": {"n_bags": 0}}, "learners": ["logistic"]}, InputError, "n_bags=0"),
+        ({"device": "tpu"}, InputError, "'tpu' is unknown"),
+        ({"folds": "gone.parquet"}, TableError, "no such fold file"),
+        ({"n_folds": 2}, InputError, "at least 3"),
+    ],
+)
+def test_options_of_the_library_are_refused_in_one_sentence(make_table, options, error, message):
+    with pytest.raises(error, match=message) as caught:
+        train_table(make_table(), **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_search_s_changes_are_put_over_the_defaults(data):
+    chosen = choose_settings(data, ["xgboost", "logistic"], {"xgboost": {"n_leaves": 17}})
+    assert list(chosen) == ["xgboost", "logistic"]
+    assert chosen["xgboost"].n_leaves == 17 != chosen["logistic"].n_leaves
+
+
+@pytest.mark.parametrize("out", ["taken", "taken/below"])
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(make_table, tmp_path, capsys, monkeypatch, out):
+    write_table(make_table(), tmp_path / "t.parquet")
+    (tmp_path / "taken").write_text("a file")
+    monkeypatch.setattr("ensemble.train.cross_fit", lambda *_, **__: pytest.fail("the work was begun"))
+    assert deepcue(["train", "--table", str(tmp_path / "t.parquet"), "--out", str(tmp_path / out), *FAST]) == 2
+    error = capsys.readouterr().err
+    assert "is a file" in error
+    assert error.count("\n") == 1
+
+
+def test_a_read_only_folder_is_refused_before_the_work(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("ensemble.outputs.tempfile.TemporaryFile", refuse)
+    with pytest.raises(InputError, match="Permission denied"):
+        outputs.check_folder(tmp_path / "new" / "model")
+    with pytest.raises(InputError, match="Permission denied"):
+        outputs.check_file(tmp_path / "report.html")
+    assert not (tmp_path / "new").exists()
+
+
 def test_command_writes_a_model_and_prints_its_scores(make_table, tmp_path, capsys):
     write_table(make_table(), tmp_path / "t.parquet")
     out = tmp_path / "model"
@@ -132,9 +218,9 @@ def test_command_writes_a_model_and_prints_its_scores(make_table, tmp_path, caps
     assert f"{manifest['metrics']['stack']['log_loss']['value']:.3f} [" in lines["stack"]
     assert manifest["summary"]["synthetic"] is True
     assert manifest["summary"]["n_groups"] == 24
-    assert set(manifest["importance"]) == set(manifest["ablation"]) == {"eyes", "lips", "noise"}
-    assert manifest["importance"]["eyes"]["share"] > 0.5
-    assert manifest["ablation"]["eyes"]["low"] > 0
+    assert set(manifest["attribution"]) == set(manifest["permutation_importance"]) == {"eyes", "lips", "noise"}
+    assert manifest["attribution"]["eyes"]["fraction"] > 0.5
+    assert manifest["permutation_importance"]["eyes"]["low"] > 0
     oof = pq.read_table(out / "oof.parquet")
     assert oof.column_names == [
         "filename", "label", "group", "fold", "lightgbm", "logistic", "stack", "stack_target",

@@ -1,35 +1,113 @@
 import json
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
 from deepcue.cli.main import main as deepcue
+from ensemble import tune
+from ensemble.folds import assign_folds
+from ensemble.learners.base import settings_for
+from ensemble.training_set import training_set
 from features.table import write_table
 
 
-def test_search_goes_on_where_it_stopped_and_training_uses_it(make_table, tmp_path, capsys):
+def test_search_resumes_and_training_uses_its_result(make_table, tmp_path, capsys):
     table = tmp_path / "t.parquet"
     write_table(make_table(12, 4), table)
-    common = ["--table", str(table), "--out", str(tmp_path / "tune"), "--folds", "3", "--budget", "60"]
-    assert deepcue(["tune", *common, "--trials", "1"]) == 0
-    first = json.loads((tmp_path / "tune" / "settings.json").read_text())
-    assert deepcue(["tune", *common, "--trials", "1"]) == 0
-    second = json.loads((tmp_path / "tune" / "settings.json").read_text())
-    for name, one in second["search"].items():
-        assert one["n_trials"] == first["search"][name]["n_trials"] + 1 == 2
-        assert one["log_loss"] <= first["search"][name]["log_loss"] <= one["default_log_loss"]
-    settings = ["--settings", str(tmp_path / "tune" / "settings.json"), "--learners", "logistic"]
-    assert (
-        deepcue(["train", "--table", str(table), "--out", str(tmp_path / "m"), "--folds", "3", "--quiet", *settings])
-        == 0
-    )
-    assert "a little too good" in capsys.readouterr().out
+    common = ["--table", str(table), "--out", str(tmp_path / "tune"), "--folds", "3", "--budget", "60", "--quiet"]
+    results = []
+    for _ in range(2):
+        assert deepcue(["tune", *common, "--trials", "1"]) == 0
+        results.append(json.loads((tmp_path / "tune" / "settings.json").read_text())["search"])
+    for name, second in results[1].items():
+        first = results[0][name]
+        assert (first["n_trials"], second["n_trials"]) == (1, 2)
+        assert second["default_log_loss"] == first["default_log_loss"]
+        assert bool(second["changes"]) == (second["log_loss"] < second["default_log_loss"])
+    settings = ["--settings", str(tmp_path / "tune" / "settings.json"), "--learners", "logistic", "--quiet"]
+    assert deepcue(["train", "--table", str(table), "--out", str(tmp_path / "m"), "--folds", "3", *settings]) == 0
+    assert "optimistically biased" in capsys.readouterr().out
 
 
-def test_losses_of_another_table_are_not_taken_over(make_table, tmp_path, capsys):
+def test_the_best_of_the_trials_is_kept_and_only_if_it_beats_the_default(make_table, tmp_path, monkeypatch):
+    """With a loss known in advance: trials of l1_ratio r cost r, the default costs 0.5."""
+    data = training_set(make_table(12, 4), "made")
+    fold = assign_folds(data.y, data.group, n_folds=3)
+    tried = []
+
+    def loss(data, fold, name, settings, seed):
+        if settings == settings_for(len(data), data.n_groups):
+            return default
+        tried.append(settings.l1_ratio)
+        return settings.l1_ratio
+
+    monkeypatch.setattr(tune, "mean_loss", loss)
+    for default, number in ((0.5, 0), (-1.0, 1)):
+        tried.clear()
+        options = {"journal": tmp_path / f"{number}.journal", "budget_s": 60.0, "n_trials": 8, "seed": 0}
+        result = tune.search(data, fold, "logistic", **options)
+        assert len(tried) == result["n_trials"] == 8
+        if min(tried) < default:
+            assert result["changes"] == {"l1_ratio": min(tried)}
+            assert result["log_loss"] == min(tried)
+        else:
+            assert result["changes"] == {}
+            assert result["log_loss"] == default == result["default_log_loss"]
+
+
+def test_the_loss_is_the_mean_over_folds_of_a_learner_fitted_on_the_others(make_table):
+    data = training_set(make_table(12, 4), "made")
+    fold = assign_folds(data.y, data.group, n_folds=3)
+    settings = settings_for(len(data), data.n_groups)
+    losses = []
+    for number in range(3):
+        rows, z, _ = tune.fit_without(data, fold, "logistic", settings, (number,), 0)
+        p = 1 / (1 + np.exp(-z))
+        losses.append(-np.mean(np.log(np.where(data.y[rows] == 1, p, 1 - p))))
+    assert tune.mean_loss(data, fold, "logistic", settings, 0) == pytest.approx(np.mean(losses))
+
+
+@pytest.mark.parametrize("command", ["tune", "ablate"])
+def test_folds_are_those_of_the_model_of_this_table(make_table, tmp_path, capsys, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    write_table(make_table(12, 4), tmp_path / "t.parquet")
+    data = training_set(make_table(12, 4), "made")
+    fold = assign_folds(data.y, data.group, n_folds=4, seed=5)
+    folds = pa.table({"filename": data.filename, "group": data.names_of_groups, "fold": fold})
+    (tmp_path / "artifacts" / "model").mkdir(parents=True)
+    pq.write_table(folds, tmp_path / "artifacts" / "model" / "folds.parquet")
+    used = []
+    work = {
+        "tune": ("deepcue.cli.tune.search", {"changes": {}, "log_loss": 1.0, "default_log_loss": 1.0, "n_trials": 0})
+    }
+    work["ablate"] = ("deepcue.cli.ablate.ablate", None)
+
+    def stand_in(data, fold, *_, **__):
+        used.append(fold)
+        if command == "ablate":
+            raise KeyboardInterrupt
+        return work["tune"][1]
+
+    monkeypatch.setattr(work[command][0], stand_in)
+    deepcue([command, "--table", str(tmp_path / "t.parquet")])
+    assert np.array_equal(used[0], fold)
+    write_table(make_table(16, 4), tmp_path / "other.parquet")
+    deepcue([command, "--table", str(tmp_path / "other.parquet")])
+    assert len(used[-1]) == 64
+    assert used[-1].max() + 1 == 5
+    assert deepcue([command, "--table", str(tmp_path / "other.parquet"), "--model", "artifacts/model"]) == 2
+    assert "made for" in capsys.readouterr().err
+
+
+def test_losses_of_another_table_are_not_reused(make_table, tmp_path, capsys):
     common = ["--out", str(tmp_path / "tune"), "--folds", "3", "--budget", "60", "--trials", "1"]
     for seed in (0, 1):
         write_table(make_table(12, 4, seed=seed), tmp_path / f"{seed}.parquet")
         assert deepcue(["tune", "--table", str(tmp_path / f"{seed}.parquet"), *common]) == 0
-    found = json.loads((tmp_path / "tune" / "settings.json").read_text())["search"]
-    assert {one["n_trials"] for one in found.values()} == {1}
+    results = json.loads((tmp_path / "tune" / "settings.json").read_text())["search"]
+    assert {result["n_trials"] for result in results.values()} == {1}
 
 
 def test_a_table_without_labels_is_status_2(tmp_path, capsys):

@@ -60,5 +60,5 @@ def test_cited_work_is_in_the_literature():
 def test_references_are_found_within_remarks():
     (entry,) = references.entries(["picture against landmarks, after Li et al. 2018"])
     assert "In Ictu Oculi" in entry
-    assert references.unknown(["after Nobody et al. 1999, and more"]) == ["Nobody et al. 1999"]
+    assert references.unknown(["after Nobody et al. 1999, and more"]) == ["Nobody 1999"]
     assert references.of_families(["no such family"]) == []

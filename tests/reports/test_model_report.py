@@ -16,7 +16,7 @@ from ensemble.store import load_model
 from ensemble.verdict import Verdict
 from features.errors import InputError, ModelError
 from features.table import write_table
-from reports import clip_report, findings, model_report, plots, subgroups
+from reports import clip_report, findings, model_report, plots, references, subgroups
 
 
 class Page(HTMLParser):
@@ -25,12 +25,17 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.loads, self.images, self.headings, self.ids, self.targets = [], [], 0, set(), set()
-        self.words = []
+        self.words, self.rows, self.inside = [], [], False
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         attributes = dict(attrs)
         self.headings += tag in {"h2"}
+        if tag == "tr":
+            self.rows.append([])
+        if tag in {"td", "th"}:
+            self.rows[-1].append("")
+            self.inside = True
         self.ids |= {attributes["id"]} if "id" in attributes else set()
         if tag == "img":
             self.images.append(attributes)
@@ -41,6 +46,11 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.words.append(data)
+        if self.inside:
+            self.rows[-1][-1] += data
+
+    def handle_endtag(self, tag):
+        self.inside = self.inside and tag not in {"td", "th"}
 
     @property
     def text(self):
@@ -59,15 +69,15 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="module")
 def text(trained, tmp_path_factory):
     table, model = trained
-    worth = tmp_path_factory.mktemp("worth") / "worth.json"
+    ablation = tmp_path_factory.mktemp("ablation") / "ablation.json"
     deltas = {"blink": (0.3, 0.1, 0.5), "lip_sync": (0.01, -0.1, 0.1), "quality": (-0.2, -0.3, -0.1)}
     families = {
         name: {"delta_log_loss": dict(zip(("value", "low", "high"), numbers, strict=True))}
         for name, numbers in deltas.items()
     }
-    worth.write_text(json.dumps({"kind": KIND, "families": families}))
+    ablation.write_text(json.dumps({"kind": KIND, "families": families}))
     out = tmp_path_factory.mktemp("page") / "below" / "report.html"
-    options = ["--table", str(table), "--model", str(model), "--out", str(out), "--worth", str(worth)]
+    options = ["--table", str(table), "--model", str(model), "--out", str(out), "--ablation", str(ablation)]
     assert deepcue(["report", *options]) == 0
     return out.read_text(encoding="utf-8")
 
@@ -83,19 +93,39 @@ def test_the_page_needs_nothing_from_outside(text):
 
 def test_every_picture_has_a_text_and_every_link_a_target(text):
     page = Page(text)
-    assert len(page.images) == 6  # reliability, ROC, scores, worth, ablation, importance
+    assert len(page.images) == 6  # reliability, ROC, scores, ablation, permutation importance, attribution
     assert all(len(one["alt"]) > 20 for one in page.images)
     assert page.targets <= page.ids
     assert page.headings == 6
 
 
-def test_the_numbers_are_those_of_the_manifest(text, trained):
+def score_table(text):
+    """Learner to title to the text of its cell, of the table of scores."""
+    rows = [[" ".join(cell.split()) for cell in row] for row in Page(text).rows]
+    (start,) = [number for number, row in enumerate(rows) if row[:2] == ["", "Log loss"]]
+    titles = rows[start][1:]
+    table = {}
+    for name, *cells in rows[start + 1 :]:
+        if len(cells) != len(titles):
+            break
+        table[name] = dict(zip(titles, cells, strict=True))
+        if name == "constant":
+            break
+    return table
+
+
+def test_the_numbers_of_the_score_table_are_those_of_the_manifest_in_their_columns(text, trained):
     page, manifest = Page(text).text, load_model(trained[1]).manifest
-    for name in ("logistic", "stack", "constant"):
-        for key in ("log_loss", "auc", "brier", "ece", "eer"):
-            assert f"{manifest['metrics'][name][key]['value']:.3f}" in page
-    low, high = (manifest["metrics"]["stack"]["log_loss"][key] for key in ("low", "high"))
-    assert f"{low:.3f} to {high:.3f}" in page
+    table = score_table(text)
+    assert set(table) == set(manifest["metrics"]) == {"logistic", "stack", "constant"}
+    titles = {title: key for key, title, _ in model_report.SCORES}
+    for name, cells in table.items():
+        assert {titles[title] for title in cells} == set(manifest["metrics"]["stack"])
+        for title, cell in cells.items():
+            score = manifest["metrics"][name][titles[title]]
+            assert cell.startswith(f"{score['value']:.3f}"), (name, title)
+            if score["low"] is not None:
+                assert cell.endswith(f"{score['low']:.3f} to {score['high']:.3f}"), (name, title)
     assert "48 synthetic clips (24 REAL, 24 FAKE) in 12 groups" in page
 
 
@@ -115,10 +145,9 @@ def test_the_conclusion_names_families_by_what_their_intervals_say(text):
 
 def test_references_are_those_of_the_families(text):
     page = Page(text).text
-    assert "Spontaneous" not in page
     assert "In Ictu Oculi" in page  # blink
     assert "FaceSync" in page  # lip_sync
-    assert "Head Poses" not in page  # a family that this model does not have
+    assert references.CUES["Durall et al. 2019"] not in page  # of a family that this model does not have
 
 
 def test_equal_inputs_give_equal_bytes(trained, tmp_path):
@@ -144,14 +173,14 @@ def test_another_table_is_refused(trained, tmp_path):
     with pytest.raises(ModelError, match=r"40 of 48 clips are not in the table .* the table that"):
         model_report.write_report(tmp_path / "other.parquet", model, tmp_path / "x.html")
     assert deepcue(["report", "--table", str(tmp_path / "gone"), "--model", str(model), "--out", "x.html"]) == 2
-    with pytest.raises(InputError, match=r"can't be written"):
+    with pytest.raises(InputError, match="is a file"):
         model_report.write_report(table, model, table / "x.html")
 
 
-def test_a_foreign_worth_file_is_refused(trained, tmp_path):
-    (tmp_path / "worth.json").write_text('{"kind": "else"}')
-    with pytest.raises(InputError, match="not a table of worth"):
-        model_report.write_report(*trained, tmp_path / "x.html", tmp_path / "worth.json")
+def test_another_kind_of_file_is_refused_as_an_ablation(trained, tmp_path):
+    (tmp_path / "ablation.json").write_text('{"kind": "else"}')
+    with pytest.raises(InputError, match="not an ablation"):
+        model_report.write_report(*trained, tmp_path / "x.html", tmp_path / "ablation.json")
 
 
 def manifest_with(**stack):
@@ -162,9 +191,9 @@ def manifest_with(**stack):
 @pytest.mark.parametrize(
     ("gain", "kind", "words"),
     [
-        (Score(0.2, 0.1, 0.3), "good", "lower than the constant's by 0.200"),
+        (Score(0.2, 0.1, 0.3), "good", "beats the constant predictor: its log loss is lower by 0.200"),
         (Score(0.2, -0.1, 0.4), "open", "not shown that the model beats the constant"),
-        (Score(-0.2, -0.4, -0.1), "bad", "above the constant's by 0.200"),
+        (Score(-0.2, -0.4, -0.1), "bad", "worse than the constant predictor: its log loss is higher by 0.200"),
     ],
 )
 def test_the_conclusion_follows_the_interval_of_the_difference(gain, kind, words):
@@ -173,44 +202,49 @@ def test_the_conclusion_follows_the_interval_of_the_difference(gain, kind, words
     assert words in first.text
 
 
-def test_chance_within_the_interval_is_said_of_auc_and_pairs():
+def test_chance_within_the_interval_is_stated_for_auc_and_concordance():
     chance = {"value": 0.6, "low": 0.45, "high": 0.7}
-    said = findings.findings(manifest_with(auc=chance, paired_accuracy=chance), Score(0.1, 0.05, 0.2), float("nan"))
-    told = [one.text for one in said if one.kind == "open"]
-    assert any("not shown to be better than chance" in one for one in told)
-    assert any("not shown to be better than a coin" in one for one in told)
+    manifest = manifest_with(auc=chance, within_group_concordance=chance)
+    conclusion = findings.findings(manifest, Score(0.1, 0.05, 0.2), float("nan"))
+    texts = [one.text for one in conclusion if one.kind == "open"]
+    assert any(text.startswith("Its ranking is not shown to be better than chance") for text in texts)
+    assert any("within-group concordance is 0.600 (0.450 to 0.700): not shown to be better" in text for text in texts)
 
 
-def test_sources_of_one_class_and_few_groups_are_cautioned_of():
+def test_sources_of_one_class_and_few_groups_are_pointed_out():
     few = manifest_with()
     few["summary"]["n_groups"] = 12
-    told = " ".join(one.text for one in findings.findings(few, Score(0.1, 0.05, 0.2), 0.99))
-    assert "Only 12 independent groups" in told
-    assert "99%" in told.replace(" ", "")
+    text = " ".join(one.text for one in findings.findings(few, Score(0.1, 0.05, 0.2), 0.99))
+    assert "Only 12 independent groups" in text
+    assert "99% of the clips come from sources that hold one class only" in text
 
 
-def test_without_worth_the_conclusion_speaks_of_what_the_model_leans_on():
+def test_without_an_ablation_the_conclusion_is_of_permutation_importance():
     manifest = manifest_with()
-    manifest["ablation"] = {
+    manifest["permutation_importance"] = {
         "blink": {"delta_log_loss": 0.2, "low": 0.1, "high": 0.3},
         "quality": {"delta_log_loss": 0.2, "low": None, "high": None},
     }
-    told = " ".join(one.text for one in findings.findings(manifest, Score(0.1, 0.05, 0.2), 0.0))
-    assert "leans, rightly, on these families: blink." in told
-    assert "gains from these families: quality." in told
+    text = " ".join(one.text for one in findings.findings(manifest, Score(0.1, 0.05, 0.2), 0.0))
+    assert "Permuting these families raises log loss: blink." in text
+    assert "gains from these families: quality." in text
 
 
 @pytest.mark.parametrize(
     ("losses", "a", "words"),
     [
         ((0.5, 0.8), 0.2, "0.500 at the target prior, below the 0.693"),
-        ((0.8, 0.5), 0.2, "does not carry over"),
-        ((0.8, 0.5), 0.0, "0.500 at the target prior, below the 0.693"),  # no draw towards the prior: not in the model
+        ((0.8, 0.5), 0.2, "does not generalise"),
+        (
+            (0.8, 0.5),
+            0.0,
+            "0.500 at the target prior, below the 0.693",
+        ),  # shrinkage is not used: its loss is not the model's
     ],
 )
 def test_sources_left_out_are_compared_with_the_constant(losses, a, words):
-    ground = {"log_loss_with": losses[0], "log_loss_without": losses[1], "a": a, "b": 0.0}
-    manifest = {**manifest_with(), "ground": ground, "target_prior": 0.5}
+    shrinkage = {"log_loss_with": losses[0], "log_loss_without": losses[1], "a": a, "b": 0.0}
+    manifest = {**manifest_with(), "shrinkage": shrinkage, "target_prior": 0.5}
     assert any(words in one.text for one in findings.findings(manifest, Score(0.1, 0.05, 0.2), 0.0))
 
 
@@ -223,7 +257,7 @@ def test_the_gain_agrees_with_the_printed_scores(trained):
     assert gain.value > 0.1  # the planted cue is found
 
 
-def test_families_tell_how_many_clips_were_measured(trained):
+def test_family_facts_hold_the_fraction_of_clips_measured(trained):
     table = pq.read_table(trained[0])
     facts = {one["name"]: one for one in subgroups.family_facts(table, dict.fromkeys(FAMILIES, 1))}
     assert facts["blink"]["real"] == 1.0
@@ -240,9 +274,9 @@ def test_a_source_of_one_class_is_ranked_against_all_of_the_other():
     oof = out_of_fold.OutOfFold(y, np.arange(6), np.arange(6), {"stack": p})
     rows = {row["name"]: row for row in subgroups.parts(table, oof, "source")}
     assert rows["a"]["auc"] == pytest.approx(5 / 6)  # 0.9 above all three REAL, 0.8 above two
-    assert not rows["a"]["own"]
+    assert not rows["a"]["both_classes"]
     assert rows["b"]["auc"] == pytest.approx((1 + 3 - 1 + 1) / 6)  # 0.85 below one of three FAKE, 0.1 below all
-    assert np.isnan(rows["c"]["auc"])  # one of each says nothing
+    assert np.isnan(rows["c"]["auc"])  # one of each gives no AUC
     assert subgroups.one_sided(list(rows.values())) == pytest.approx(4 / 6)
 
 
@@ -272,14 +306,14 @@ def test_figures_stand_few_clips_and_tied_scores():
     assert "0.50" in plots.score_distribution(y, p).alt
 
 
-def test_scores_by_thirds_of_a_column_and_of_the_clips_without_it():
+def test_scores_by_terciles_of_a_column_and_of_the_clips_without_it():
     sizes = [10.0, 12.0, 30.0, 33.0, 80.0, 90.0, float("nan"), float("nan")]
     table = pa.table({subgroups.FACE_SIZE: sizes, "source": ["s"] * 8, "status": ["ok"] * 8})
     y, p = np.array([0, 1] * 4), np.array([0.2, 0.8, 0.6, 0.4, 0.5, 0.5, 0.5, 0.5])
     oof = out_of_fold.OutOfFold(y, np.arange(8), np.arange(8), {"stack": p})
-    found = subgroups.score_parts(table, oof)
-    assert list(found) == ["distance of the eyes"]  # one source, one status, no sharpness: nothing to tell apart
-    losses = [round(part["log_loss"], 6) for part in found["distance of the eyes"]]
+    by_title = subgroups.score_parts(table, oof)
+    assert list(by_title) == ["inter-ocular distance"]  # one source, one status, no sharpness: nothing to compare
+    losses = [round(part["log_loss"], 6) for part in by_title["inter-ocular distance"]]
     assert losses == [round(-np.log(v), 6) for v in (0.8, 0.4, 0.5, 0.5)]
-    assert found["distance of the eyes"][-1]["name"] == "not measured"
-    assert subgroups.thirds(pa.table({"a": [1.0] * 8}), oof, "a") == []
+    assert by_title["inter-ocular distance"][-1]["name"] == "not measured"
+    assert subgroups.terciles(pa.table({"a": [1.0] * 8}), oof, "a") == []

@@ -60,7 +60,7 @@ def toy_model(table, folder):
 
 
 class FakeModel:
-    """Says what it was told to, of any table."""
+    """Explains any table by the numbers that it was given."""
 
     def __init__(self, base, contributions):
         self.base = np.asarray(base, dtype=np.float64)

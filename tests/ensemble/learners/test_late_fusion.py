@@ -1,4 +1,4 @@
-"""The mean of the networks' logits with a slope and an intercept, or else the voice."""
+"""The mean of the networks' logits with a slope and an intercept, noisy-OR the speech detector's."""
 
 import numpy as np
 import pytest
@@ -22,8 +22,8 @@ def made():
 
 
 @pytest.fixture
-def with_voices(made):
-    """Half of the FAKE have a forged picture, half a made voice; a third of all clips has no sound."""
+def with_speech(made):
+    """Half of the FAKE have a forged picture, half synthetic speech; a third of all clips has no sound."""
     X, y = made
     rng = np.random.default_rng(1)
     voice = (y == 1) & (rng.random(len(y)) < 0.5)
@@ -35,7 +35,7 @@ def with_voices(made):
 
 
 def fitted(X, y, layout=LAYOUT):
-    return Networks(layout, Settings()).fit(X, y, np.arange(len(y)), np.ones(len(y)), 0)
+    return Networks(layout, Settings()).fit(X, y, np.arange(len(y)), 0)
 
 
 def log_loss(learner, X, y):
@@ -61,15 +61,15 @@ def test_parts_add_up_and_a_missing_network_leaves_the_other(made, tmp_path):
     np.testing.assert_array_equal(Networks.load(tmp_path, "one", LAYOUT).predict_logit(X), z)
 
 
-def test_logits_that_mislead_are_not_followed(made):
+def test_misleading_logits_are_ignored(made):
     X, y = made
     learner = fitted(X, 1 - y)
     assert learner.parameters.slope == 0
     assert learner.predict_logit(X[:3]) == pytest.approx(0, abs=1e-3)
 
 
-def test_a_made_voice_is_found_where_the_picture_is_real(with_voices):
-    X, y = with_voices
+def test_synthetic_speech_is_found_where_the_picture_is_real(with_speech):
+    X, y = with_speech
     silent = X.copy()
     silent[:, -1] = np.nan
     learner = fitted(X, y, WITH_VOICE)
@@ -77,15 +77,15 @@ def test_a_made_voice_is_found_where_the_picture_is_real(with_voices):
     assert log_loss(learner, X, y) < log_loss(fitted(silent, y, WITH_VOICE), silent, y) - 0.05
 
 
-def test_a_voice_that_says_nothing_changes_nothing(made):
+def test_uninformative_speech_scores_change_nothing(made):
     X, y = made
     noise = np.random.default_rng(2).standard_normal(len(y)).astype(np.float32)
     learner = fitted(np.column_stack([X, noise]), y, WITH_VOICE)
     assert log_loss(learner, np.column_stack([X, noise]), y) == pytest.approx(log_loss(fitted(X, y), X, y), abs=0.005)
 
 
-def test_parts_of_picture_and_voice_add_up(with_voices):
-    X, y = with_voices
+def test_parts_of_picture_and_speech_add_up(with_speech):
+    X, y = with_speech
     learner = fitted(X, y, WITH_VOICE)
     parts = learner.family_logits(X)
     np.testing.assert_allclose(parts.sum(axis=1), learner.predict_logit(X), atol=1e-6)
@@ -94,7 +94,7 @@ def test_parts_of_picture_and_voice_add_up(with_voices):
     assert (parts[loud, 2] > 1).all()
 
 
-def test_a_real_voice_is_no_alibi():
+def test_genuine_speech_does_not_offset_image_evidence():
     learner = Networks(WITH_VOICE, Settings())
     learner.parameters = Parameters(slope=1.0, voice_slope=1.0, voice_intercept=-2.0)
     X = np.array([[3, 1, 3, 0, -8], [3, 1, 3, 0, np.nan], [-3, 1, -3, 0, 8]], np.float32)
@@ -103,7 +103,7 @@ def test_a_real_voice_is_no_alibi():
     assert z[2] == pytest.approx(6, abs=0.1)
 
 
-def test_either_of_two_independent_things():
+def test_either_of_two_independent_events():
     p, q = 0.3, 0.6
     odds = either(np.log([p / (1 - p)]), np.log([q / (1 - q)]))
     assert 1 / (1 + np.exp(-odds[0])) == pytest.approx(1 - (1 - p) * (1 - q))

@@ -3,15 +3,17 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 
 from ensemble.learners import extra_trees
 from ensemble.learners.additive import MAX_LOGIT
-from ensemble.learners.base import bag_splits, settings_for
+from ensemble.learners.base import Settings, bag_splits, settings_for
 from ensemble.learners.kernel import product_shapley
 from ensemble.learners.preprocess import Inputs, RankGauss
 from ensemble.learners.registry import default_settings, learner_kinds, load_learner
 from ensemble.metrics import auc
 from ensemble.training_set import Layout
+from features.errors import InputError
 
 KINDS = ("lightgbm", "lightgbm_full", "xgboost", "logistic", "kernel", "extra_trees")
 
@@ -21,9 +23,7 @@ def fitted(data, quick):
     rows = data.measured
     settings = quick()
     return {
-        name: learner_kinds()[name](data.layout, settings[name]).fit(
-            data.X[rows], data.y[rows], data.group[rows], np.ones(rows.sum()), 5
-        )
+        name: learner_kinds()[name](data.layout, settings[name]).fit(data.X[rows], data.y[rows], data.group[rows], 5)
         for name in KINDS
     }
 
@@ -66,7 +66,7 @@ def test_files_give_the_same_learner_bit_for_bit(fitted, data, name, tmp_path):
 def test_same_seed_same_learner(fitted, data, quick, name):
     rows = data.measured
     again = learner_kinds()[name](data.layout, quick()[name])
-    again.fit(data.X[rows], data.y[rows], data.group[rows], np.ones(rows.sum()), 5)
+    again.fit(data.X[rows], data.y[rows], data.group[rows], 5)
     assert np.array_equal(again.predict_logit(data.X), fitted[name].predict_logit(data.X))
 
 
@@ -78,7 +78,7 @@ def test_missing_constant_and_huge_columns_do_no_harm(quick, name):
     X[:, 1], X[:, 2], X[::3, 3] = np.nan, 7.0, np.nan
     X[:, 4] *= np.float32(1e30)
     layout = Layout(tuple(f"a.q{number}" for number in range(5)), {"a": 1})
-    learner = learner_kinds()[name](layout, quick()[name]).fit(X, y, np.arange(60) // 3, np.ones(60), 0)
+    learner = learner_kinds()[name](layout, quick()[name]).fit(X, y, np.arange(60) // 3, 0)
     X[0] = np.nan
     X[1] = np.float32(3e38)
     z = learner.predict_logit(X)
@@ -87,13 +87,35 @@ def test_missing_constant_and_huge_columns_do_no_harm(quick, name):
     assert auc(y[2:], z[2:]) > 0.9
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_weights_move_the_prior(data, quick, name):
-    rows = data.measured
-    fit = (data.X[rows], data.y[rows], data.group[rows])
-    light = learner_kinds()[name](data.layout, quick()[name]).fit(*fit, np.ones(rows.sum()), 0)
-    heavy = learner_kinds()[name](data.layout, quick()[name]).fit(*fit, np.where(fit[1] == 1, 4.0, 1.0), 0)
-    assert heavy.predict_logit(fit[0]).mean() > light.predict_logit(fit[0]).mean() + 0.5
+@pytest.mark.parametrize("name", [*KINDS, "networks"])
+def test_a_learner_that_is_not_fitted_says_so(name, tmp_path):
+    layout = Layout(("a.logit_mean", "a.other"), {"a": 1})
+    learner = learner_kinds()[name](layout, Settings())
+    for use in (learner.predict_logit, learner.family_logits, lambda X: learner.save(tmp_path, "one")):
+        with pytest.raises(NotFittedError, match=f"{name}.* is not fitted"):
+            use(np.zeros((3, 2), np.float32))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n_bags": 0},
+        {"n_rounds": 2.5},
+        {"n_leaves": 1},
+        {"min_leaf_rows": True},
+        {"learning_rate": 0.0},
+        {"column_share": 1.1},
+        {"row_share": float("nan")},
+        {"l2": -1.0},
+        {"l1_ratio": "0.5"},
+        {"device": "abacus"},
+    ],
+    ids=str,
+)
+def test_a_setting_out_of_range_is_refused_by_name(change):
+    with pytest.raises(InputError, match=next(iter(change))):
+        Settings(**change)
 
 
 def test_regularisation_follows_groups_not_rows():
@@ -112,7 +134,7 @@ def test_what_suits_small_tables_leaves_large_ones_alone(name):
 def test_the_full_booster_is_grown_on_every_row_without_a_stop(data, quick):
     rows = data.measured
     learner = learner_kinds()["lightgbm_full"](data.layout, quick()["lightgbm_full"])
-    learner.fit(data.X[rows], data.y[rows], data.group[rows], np.ones(rows.sum()), 0)
+    learner.fit(data.X[rows], data.y[rows], data.group[rows], 0)
     assert [booster.num_trees() for booster in learner.boosters] == [100]
 
 
@@ -123,16 +145,16 @@ def test_a_forest_says_what_scikit_learn_says_of_it():
     X = rng.standard_normal((90, 6)).astype(np.float32)
     X[rng.random(X.shape) < 0.1] = np.nan
     X[:, 5] = rng.standard_normal(90)  # missing in none of the rows that it learns from
-    y, weights = (np.nan_to_num(X[:, 0]) > 0).astype(np.int64), rng.uniform(0.5, 2, 90)
+    y = (np.nan_to_num(X[:, 0]) > 0).astype(np.int64)
     layout = Layout(tuple(f"a.q{number}" for number in range(6)), {"a": 1})
     settings = default_settings(90, 30)["extra_trees"]
-    z = learner_kinds()["extra_trees"](layout, settings).fit(X, y, np.arange(90) // 3, weights, 4)
+    z = learner_kinds()["extra_trees"](layout, settings).fit(X, y, np.arange(90) // 3, 4)
     model = ExtraTreesClassifier(
         extra_trees.N_TREES,
         min_samples_leaf=extra_trees.MIN_LEAF_ROWS,
         max_features=extra_trees.COLUMN_SHARE,
         random_state=4,
-    ).fit(X, y, sample_weight=weights)
+    ).fit(X, y)
     fresh = rng.standard_normal((200, 6)).astype(np.float32)
     fresh[rng.random(fresh.shape) < 0.2] = np.nan
     p = np.clip(model.predict_proba(fresh)[:, 1], extra_trees.MIN_P, 1 - extra_trees.MIN_P)
@@ -143,7 +165,7 @@ def test_a_forest_of_trees_without_a_split_gives_the_prior():
     layout = Layout(("a.q0",), {"a": 1})
     y = np.array([0, 1, 1])
     learner = learner_kinds()["extra_trees"](layout, default_settings(90, 30)["extra_trees"])
-    learner.fit(np.zeros((3, 1), np.float32), y, y, np.ones(3), 0)
+    learner.fit(np.zeros((3, 1), np.float32), y, y, 0)
     assert learner.predict_logit(np.zeros((2, 1), np.float32)) == pytest.approx(np.log(2))
     assert learner.family_logits(np.zeros((1, 1), np.float32)) == pytest.approx(np.array([[0, np.log(2)]]))
 

@@ -1,0 +1,68 @@
+import json
+
+import numpy as np
+import pytest
+from toy_model import FAMILIES, FakeModel, toy_table
+
+from ensemble import verdict
+
+
+def judged(base, contributions, **options):
+    return verdict.judge(FakeModel(base, contributions), toy_table(1, len(base), **options))
+
+
+@pytest.mark.parametrize(
+    ("probability", "expected"),
+    [(0.0, "likely real"), (0.33, "likely real"), (0.34, "uncertain"), (0.66, "uncertain"), (0.67, "likely fake")],
+)
+def test_bands_end_at_one_third_and_two_thirds(probability, expected):
+    assert verdict.verdict_of(probability) == expected
+
+
+def test_the_probability_is_the_base_value_plus_the_contributions():
+    (one,) = judged([0.5], {"blink": [1.0], "lip_sync": [-2.0], "quality": [0.0]})
+    assert one.probability == pytest.approx(1 / (1 + np.exp(0.5)))
+    assert one.base + sum(z for _, z in one.family_contributions) == pytest.approx(-0.5)
+    assert [name for name, _ in one.family_contributions] == ["blink", "quality", "lip_sync"]  # towards FAKE first
+
+
+def test_an_unreadable_clip_gets_no_verdict_even_at_an_extreme_prior():
+    (one,) = judged([3.0], {name: [0.0] for name in FAMILIES}, without_cues=[0])
+    assert one.verdict == "nothing measured"
+    assert one.notes == [verdict.NOTE_NOTHING]
+    assert set(one.unmeasured.values()) == {"not a video"}
+
+
+def test_a_second_face_track_is_pointed_out():
+    table = toy_table(1, 1)
+    table = table.set_column(table.schema.get_field_index("n_faces"), "n_faces", [[2]])
+    (one,) = verdict.judge(FakeModel([0.0], {name: [0.1] for name in FAMILIES}), table)
+    assert one.notes[0].startswith("2 faces were tracked")
+    assert one.notes[-1] == verdict.NOTE
+
+
+def test_json_holds_no_nan():
+    table = toy_table(1, 1)
+    table = table.set_column(table.schema.get_field_index("duration_s"), "duration_s", [[float("nan")]])
+    (one,) = verdict.judge(FakeModel([0.0], {name: [0.1] for name in FAMILIES}), table)
+    assert json.loads(json.dumps(one.as_dict(), allow_nan=False))["duration_s"] is None
+
+
+def test_what_was_not_measured_contributes_by_being_missing():
+    (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_sound=[0])
+    assert "lip_sync" not in dict(one.family_contributions)
+    assert one.contribution_unmeasured == pytest.approx(0.25)
+
+
+def test_verdicts_are_ranked_by_probability_and_those_without_any_cue_come_last():
+    verdicts = judged([-1.0, 2.0, 1.0], {name: [0.0] * 3 for name in FAMILIES}, without_cues=[1])
+    assert [one.filename for one in verdict.ranked(verdicts)] == ["clip002.mp4", "clip000.mp4", "clip001.mp4"]
+
+
+def test_the_model_line_says_what_the_model_was_trained_on(tmp_path):
+    scores = {name: {"log_loss": {"value": value}} for name, value in (("stack", 0.5), ("constant", 0.69))}
+    summary = {"n_clips": 12, "n_groups": 3, "synthetic": True}
+    line = verdict.model_line({"summary": summary, "metrics": scores}, tmp_path)
+    assert line.startswith(f"model {tmp_path}: trained on 12 SYNTHETIC clips of 3 groups")
+    assert line.endswith("log loss out of fold 0.500, of the constant predictor 0.690")
+    assert verdict.model_line({}, tmp_path).endswith("? clips of ? groups")
