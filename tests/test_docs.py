@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from deepcue.cli.main import COMMANDS, command_parser
-from deepcue.cli.main import main as deepcue
+import deepcue
+from deepcue.cli.main import COMMANDS, command_parser, main
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("artifacts", "benchmarks", "deepcue", "ensemble", "extract", "features", "forge", "reports", "training")
@@ -92,7 +92,7 @@ def test_no_page_names_what_was_renamed(page):
 def test_results_are_short_and_show_their_files():
     text = re.sub(r"<!--.*?-->", "", text_of(ROOT / "docs" / "results.md"))
     assert len([word for word in text.split() if re.search(r"\w", word)]) <= 900
-    assert deepcue(["results", "--page", str(ROOT / "docs" / "results.md"), "--check"]) == 0
+    assert main(["results", "--page", str(ROOT / "docs" / "results.md"), "--check"]) == 0
 
 
 def test_every_experiment_is_in_the_index():
@@ -167,9 +167,13 @@ def test_the_family_of_the_readme_can_be_declared():
     assert done.stdout == "2\n", done.stderr
 
 
-def test_the_changelog_has_a_dated_section_for_the_version():
-    from deepcue import __version__
+def test_the_readme_calls_public_names():
+    named = set(re.findall(r"\bdeepcue\.([a-zA-Z]\w*)", text_of(ROOT / "README.md"))) - {"families"}
+    assert named
+    assert named <= set(deepcue.__all__)
 
+
+def test_the_changelog_has_a_dated_section_for_the_version():
     assert re.search(
-        rf"^## {re.escape(__version__)} \(\d{{4}}-\d\d-\d\d\)$", text_of(ROOT / "CHANGELOG.md"), re.MULTILINE
+        rf"^## {re.escape(deepcue.__version__)} \(\d{{4}}-\d\d-\d\d\)$", text_of(ROOT / "CHANGELOG.md"), re.MULTILINE
     )
