@@ -108,7 +108,7 @@ class Store:
 
     def _list_local(self) -> Iterator[str]:
         seen: set[tuple[int, int]] = set()
-        for folder, below, names in os.walk(self.url, followlinks=True):
+        for folder, below, names in os.walk(self.url, followlinks=True, onerror=_raise):
             status = os.stat(folder)
             if (status.st_dev, status.st_ino) in seen:  # a link that leads back
                 below.clear()
@@ -117,6 +117,11 @@ class Store:
             below[:] = sorted(name for name in below if not name.startswith("."))
             for name in names:
                 yield os.path.relpath(os.path.join(folder, name), self.url).replace(os.sep, "/")
+
+
+def _raise(error: OSError) -> None:
+    """A folder that can't be read is an error: its clips would be missing without a word."""
+    raise error
 
 
 def find_clips(data: str, storage_options: dict[str, Any] | None = None) -> list[Clip]:
@@ -132,6 +137,8 @@ def find_clips(data: str, storage_options: dict[str, Any] | None = None) -> list
     store = Store(data, storage_options)
     if not store.remote and not os.path.exists(store.url):
         raise NotFoundError(f"{data}: no such folder or manifest; give the folder that holds the clips")
+    if not store.remote and not (os.path.isdir(store.url) or os.path.isfile(store.url)):
+        raise DatasetError(f"{data}: neither a folder nor a file; a pipe can't be read twice, write it to a file first")
     try:
         if store.is_file():
             clips = [Clip(_base(data), store.url)] if _is_video(data) else _from_manifest(data, storage_options)
@@ -300,7 +307,7 @@ def _from_manifest(data: str, storage_options: dict[str, Any] | None) -> list[Cl
 def _filename(cell: str, where: str) -> str:
     """A manifest's path of a clip, with forward slashes."""
     filename = posixpath.normpath(_slashed(cell.strip()))
-    if filename in {"", "."} or filename.startswith(("/", "../")) or "\0" in filename:
+    if filename in {"", "."} or re.match(r"/|\.\./|[A-Za-z]:/", filename) or "\0" in filename:
         raise DatasetError(f"{where}: filename {cell!r} is not a path below the manifest's folder")
     return filename
 

@@ -105,6 +105,8 @@ def extract(
     _check_numbers(timeout=limits.timeout_s, max_memory=limits.memory_mb, max_seconds=max_seconds)
     observations = os.fspath(observations)
     _check_folder(observations)
+    if out is not None:
+        _check_out(os.fspath(out))
     clips = find_clips(os.fspath(data), options) if isinstance(data, (str, Path)) else list(data)
     if not clips:
         raise DatasetError("no clip to measure: the list is empty")
@@ -124,7 +126,7 @@ def extract(
             notes.close()
     built = _table(clips, results, settings)
     if out is not None:
-        _write(built, os.fspath(out), options)
+        _write(built, os.fspath(out), options, journal=str(notes.file) if notes is not None else "")
     return built
 
 
@@ -169,6 +171,21 @@ def _check_folder(observations: str) -> None:
             pass
     except OSError as error:
         raise InputError(f"observations folder {observations}: nothing can be kept there ({error})") from error
+
+
+def _check_out(out: str) -> None:
+    """Refuse, before hours of work, a local place where no table can be written."""
+    if "://" in out:
+        return
+    try:
+        if os.path.isdir(out):
+            raise IsADirectoryError("it is a folder")
+        folder = Path(out).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DatasetError(f"{out}: no table can be written there ({error}); give another --out") from error
 
 
 def _absolute(path: str) -> str:
@@ -271,7 +288,7 @@ def _columns(clips: Sequence[Clip], results: Mapping[str, worker.Result]) -> tup
     return base, np.stack([result.values for result in ordered])
 
 
-def _write(built: pa.Table, out: str, options: dict[str, Any]) -> None:
+def _write(built: pa.Table, out: str, options: dict[str, Any], *, journal: str) -> None:
     try:
         if "://" in out:
             import fsspec
@@ -281,7 +298,13 @@ def _write(built: pa.Table, out: str, options: dict[str, Any]) -> None:
             return
         Path(out).parent.mkdir(parents=True, exist_ok=True)
         temporary = f"{out}.part"
-        table.write_table(built, temporary)
-        os.replace(temporary, out)
+        try:
+            table.write_table(built, temporary)
+            os.replace(temporary, out)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
     except OSError as error:
-        raise DatasetError(f"{out}: can't be written ({error}); give another --out, what is done is kept") from error
+        raise DatasetError(
+            f"{out}: can't be written ({error}); what is measured is kept in {journal}: free space and run again, or "
+            f"give another --out with --journal {journal}"
+        ) from error

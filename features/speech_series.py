@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage, signal
 
+from features.compiled_code import import_librosa
 from features.observation import AUDIO_RATE_HZ
 
 F64 = NDArray[np.float64]
@@ -74,8 +75,7 @@ def _frames(y: F64) -> Iterator[F64]:
 
 def _block(frames: F64) -> tuple[F64, F64, F64, F64]:
     """Mean square [n], power of the two bands [n], mel spectrum [n, N_MELS] of some frames."""
-    import librosa
-
+    librosa = import_librosa()
     power = np.abs(fft.rfft(frames, axis=1)) ** 2  # [n, 257]
     hertz = np.arange(power.shape[1]) * AUDIO_RATE_HZ / N_FFT
     voice, closure = (
@@ -98,8 +98,7 @@ def low_pass(x: F64) -> F64:
 
 def _mfcc(mel: F64) -> F64:
     """13 MFCC [n, 13] (c0 kept) of a mel spectrum [n, 40], by librosa."""
-    import librosa
-
+    librosa = import_librosa()
     decibel = librosa.power_to_db(mel.T, ref=np.max, amin=1e-20, top_db=80.0)
     return librosa.feature.mfcc(S=decibel, sr=AUDIO_RATE_HZ, n_mfcc=N_MFCC).T.astype(np.float64)
 

@@ -12,6 +12,7 @@ from collections.abc import MutableMapping
 import numpy as np
 from numpy.typing import NDArray
 
+from features.compiled_code import import_librosa
 from features.observation import AUDIO_RATE_HZ, Observation
 
 F64 = NDArray[np.float64]
@@ -91,8 +92,7 @@ def without_silence(sound: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def spectrogram(sound: NDArray[np.float32]) -> F64:
     """Power [N_FFT / 2 + 1, n] of frames every 10 ms of the sound at unit RMS, pre-emphasised."""
-    import librosa
-
+    librosa = import_librosa()
     y = sound.astype(np.float64)
     y /= np.sqrt(np.mean(y**2))
     y = np.append(y[0], y[1:] - PRE_EMPHASIS * y[:-1])
@@ -120,9 +120,7 @@ def speech_frames(bands: F64) -> NDArray[np.bool_]:
 
 
 def _cepstral(cepstra: F64, speech: NDArray[np.bool_]) -> dict[str, float]:
-    from librosa.feature import delta
-
-    slopes = delta(cepstra, width=SLOPE_FRAMES)[:, speech]
+    slopes = import_librosa().feature.delta(cepstra, width=SLOPE_FRAMES)[:, speech]
     cepstra = cepstra[:, speech]
     values = {f"lfcc{number:02}_mean": cepstra[number].mean() for number in range(1, N_BANDS)}
     values |= {f"lfcc{number:02}_std": cepstra[number].std() for number in range(N_BANDS)}
@@ -131,8 +129,7 @@ def _cepstral(cepstra: F64, speech: NDArray[np.bool_]) -> dict[str, float]:
 
 def _spectral(power: F64) -> dict[str, float]:
     """Medians over the frames of a power spectrum [bins, n]; fractions of its whole energy."""
-    from librosa import feature
-
+    feature = import_librosa().feature
     magnitude, total = np.sqrt(power), power.sum(axis=1)
     hertz = np.arange(len(power)) * AUDIO_RATE_HZ / N_FFT
     unit = magnitude / np.maximum(magnitude.sum(axis=0), FLOOR)

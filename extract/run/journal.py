@@ -1,8 +1,8 @@
 """What is done already: a file of lines, one a finished clip, that survives any end of the run.
 
 The first line says what the results depend on. A line is written whole and flushed; one torn by a kill is
-dropped when the journal is read again. Failures of the machine (``crashed``, ``timeout``) are recorded but never
-taken for done: the next run tries them again.
+dropped when the journal is read again. Failures of the machine (``crashed``, ``timeout``) and families that failed are
+recorded but never taken for done: the next run tries them again, since what they lacked may be there by then.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from extract.run.sandbox import decode, encode
 from extract.run.worker import Result
 from features.errors import DatasetError
+from features.reasons import Reason
 
 RETRIED = frozenset({"crashed", "timeout"})
 
@@ -53,7 +54,7 @@ class Journal:
             if (record := _record(line)) is None:
                 continue
             result = decode(record["result"])
-            if result.status not in RETRIED:
+            if result.status not in RETRIED and Reason.FAILED not in result.reasons.values():
                 key = (result.filename, record["fingerprint"])
                 self._done[key], kept[key] = result, line
         return list(kept.values())

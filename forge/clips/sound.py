@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from features.compiled_code import import_librosa
 from forge.clips.clip import RATE_HZ, Clip, Sound
 from forge.clips.registry import Parameters, kind
 
@@ -28,7 +29,7 @@ def desync(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: 
     assert clip.sound is not None
     sound = clip.sound
     if parameters["rate"] != 1.0:
-        from librosa.effects import time_stretch
+        time_stretch = import_librosa().effects.time_stretch
 
         sound = np.resize(time_stretch(sound, rate=parameters["rate"]), clip.sound.size)
     return clip.with_sound(np.roll(sound, round(parameters["shift_s"] * RATE_HZ)))
@@ -67,7 +68,7 @@ def _sample_conversion(rng: np.random.Generator) -> dict[str, Any]:
 def voice_conversion(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
     """The same words in another voice: pitch and formants moved, each by itself."""
     assert clip.sound is not None
-    from librosa.effects import pitch_shift
+    pitch_shift = import_librosa().effects.pitch_shift
 
     # A pitch shift by resampling takes the formants along: they are brought back, then moved as asked.
     shifted = pitch_shift(clip.sound, sr=RATE_HZ, n_steps=parameters["pitch_semitones"])

@@ -225,3 +225,32 @@ def test_two_spellings_of_a_name_are_two_clips(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "metadata.json").write_text(json.dumps({names[0]: {"label": "REAL"}, names[1]: {"label": "FAKE"}}))
     assert {clip.filename: clip.label for clip in find_clips(str(tmp_path))} == {names[0]: "REAL", names[1]: "FAKE"}
+
+
+def test_a_folder_that_may_not_be_read_is_an_error_that_names_it(tmp_path, monkeypatch):
+    """Its clips would be missing without a word. Root may read everything, so the refusal is played."""
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "a.mp4").write_bytes(b"x")
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refused(folder):
+        if str(folder).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(DatasetError, match=r"Permission denied.*closed"):
+        find_clips(str(tmp_path))
+
+
+def test_a_pipe_is_neither_folder_nor_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DatasetError, match="write it to a file first"):
+        find_clips(str(tmp_path / "pipe"))
+
+
+def test_a_path_with_a_drive_letter_is_no_path_below_the_manifest(tmp_path):
+    (tmp_path / "manifest.csv").write_text("filename\nC:\\clips\\a.mp4\n")
+    with pytest.raises(DatasetError, match="not a path below the manifest's folder"):
+        find_clips(str(tmp_path / "manifest.csv"))

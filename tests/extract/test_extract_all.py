@@ -339,10 +339,30 @@ def test_an_empty_folder_is_one_sentence_and_exit_2(tmp_path, capsys):
     assert "no clip in it" in capsys.readouterr().err
 
 
-def test_an_unwritable_table_keeps_what_is_done(folder, tmp_path, capsys):
+def test_a_place_where_no_table_can_be_is_refused_before_the_work(folder, tmp_path, capsys):
     out = tmp_path / "t.parquet"
     out.mkdir()
-    arguments = [str(folder), "--out", str(out), "--families", "blink", "--quiet", "--journal", str(tmp_path / "j")]
-    assert deepcue(["extract", *arguments]) == 2
-    assert "what is done is kept" in capsys.readouterr().err
-    assert (tmp_path / "j").read_bytes().count(b"\n") == 10
+    assert deepcue(["extract", str(folder), "--out", str(out), "--families", "blink", "--quiet"]) == 2
+    assert "no table can be written there (it is a folder)" in capsys.readouterr().err
+    assert not (tmp_path / "t.parquet.journal").exists()
+
+
+def test_a_disk_that_is_full_at_the_end_keeps_what_is_done(folder, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "t.parquet"
+
+    def full(built, file):
+        Path(file).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    arguments = ["extract", str(folder), "--out", str(out), "--families", "blink", "--quiet"]
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline.table, "write_table", full)
+        assert deepcue(arguments) == 2
+    assert f"--journal {out}.journal" in capsys.readouterr().err
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["data", "t.parquet.journal"]
+    seen = []
+    engine_run = pipeline.engine.run
+    monkeypatch.setattr(pipeline.engine, "run", lambda clips, *a, **k: seen.extend(clips) or engine_run(clips, *a, **k))
+    other = ["--out", str(tmp_path / "other.parquet"), "--journal", f"{out}.journal"]
+    assert deepcue(["extract", str(folder), *other, "--families", "blink", "--quiet"]) == 0
+    assert not seen

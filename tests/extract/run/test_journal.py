@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,14 @@ def test_a_torn_line_is_dropped_and_the_rest_kept(tmp_path, lost):
 def test_a_failure_of_the_machine_is_tried_again(tmp_path, status):
     written(tmp_path / "j", result("a", status))
     assert opened(tmp_path / "j").get("a", "print") is None
+
+
+def test_a_family_that_failed_is_tried_again(tmp_path):
+    """What it lacked, as a folder that can be written to, may be there by then."""
+    written(tmp_path / "j", replace(result("a", "partial"), reasons={"voice": "failed"}))
+    assert opened(tmp_path / "j").get("a", "print") is None
+    written(tmp_path / "j", replace(result("a", "partial"), reasons={"voice": "no_sound"}))
+    assert opened(tmp_path / "j").get("a", "print") is not None
 
 
 def test_another_identity_or_a_fresh_start_forgets(tmp_path):

@@ -1,0 +1,37 @@
+"""librosa is imported also where nothing can be written beside it or at home."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MEASURE = """
+import numpy as np, json, sys
+import features.compiled_code as compiled
+compiled._is_writable = lambda folder: False
+if sys.argv[1] == "no temporary folder":
+    def refused(**_):
+        raise FileNotFoundError("no usable temporary directory")
+    compiled.tempfile.mkdtemp = refused
+from features import voice_measures
+t = np.arange(32000) / 16000
+sound = np.sin(2 * np.pi * 200 * t) + 0.1 * np.random.default_rng(0).standard_normal(32000)
+print(json.dumps({k: float(v) for k, v in voice_measures.cues(sound.astype(np.float32)).items()}))
+"""
+
+
+@pytest.mark.slow
+def test_sound_is_measured_alike_wherever_compiled_code_is_kept(tmp_path):
+    def measured(*arguments):
+        command = [sys.executable, "-c", MEASURE, *arguments]
+        environment = os.environ | {"HOME": "/nonexistent", "TMPDIR": str(tmp_path)}
+        return subprocess.run(
+            command, check=True, capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[2]
+        ).stdout
+
+    first = measured("a temporary folder")
+    assert any(tmp_path.glob("deepcue-numba-*"))
+    assert first == measured("no temporary folder")
+    assert first.count(":") > 50
