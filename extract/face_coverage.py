@@ -56,7 +56,7 @@ def coverage(data: str, folder: Path) -> list[Coverage]:
             observed = observation.load_kept(file)
             found.append(Coverage(clip, observed, fraction_followed(observed)))
     if not found:
-        raise DatasetError(f"{folder}: no observation of these clips; make them with extract_all.py --observations")
+        raise DatasetError(f"{folder}: no observation of these clips; make them with deepcue extract --observations")
     return sorted(found, key=lambda one: (one.fraction, one.clip.filename))
 
 

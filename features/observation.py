@@ -167,7 +167,7 @@ def load(file: BinaryIO | str, *, key: str | None = None) -> Observation:
 
 
 def load_kept(file: Path) -> Observation:
-    """Read a file of the folder that ``extract_all.py --observations`` wrote.
+    """Read a file of the folder that ``deepcue extract --observations`` wrote.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def load_kept(file: Path) -> Observation:
         with file.open("rb") as opened:
             return load(opened)
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"{file}: {error}; run extract_all.py --observations again to make it again") from error
+        raise DatasetError(f"{file}: {error}; run deepcue extract --observations again to make it again") from error
 
 
 def dumps(observation: Observation, *, key: str = "") -> bytes:

@@ -21,9 +21,6 @@ NEEDS = {
 }
 """Folder to the folders that its files may import."""
 
-DOORS = {"extract.extract_all"}
-"""Scripts that the challenge's README names by path and that only start the command line; nothing imports them."""
-
 INSIDE = {
     "extract/clip": {"extract/clip"},
     "extract/run": {"extract/run", "extract/clip", "extract"},
@@ -67,7 +64,7 @@ def _prefixes(name):
 @pytest.fixture(scope="module")
 def arrows():
     known = modules()
-    return {name: set(imported(file, known)) - {name} for name, file in known.items() if name not in DOORS}
+    return {name: set(imported(file, known)) - {name} for name, file in known.items()}
 
 
 def folder_of(name):

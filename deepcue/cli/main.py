@@ -100,5 +100,10 @@ def _unknown(name: str) -> str:
     return f"no subcommand is called {name!r}; {hint}"
 
 
+def extract_all() -> int:
+    """The console script ``extract-all``: ``deepcue extract``."""
+    return main(["extract", *sys.argv[1:]])
+
+
 if __name__ == "__main__":
     raise SystemExit(main())
