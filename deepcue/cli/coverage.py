@@ -35,7 +35,7 @@ def lines(found: Sequence[Coverage], worst: int) -> list[str]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("data", metavar="DATA", help="folder, manifest or URL of clips")
-    parser.add_argument("--observations", type=Path, required=True, help="folder that `deepcue extract --observations` wrote")
+    parser.add_argument("--observations", type=Path, required=True, help="folder of kept observations")
     parser.add_argument("--sheet", type=Path, help="PNG of the clips that were followed least")
     parser.add_argument("--worst", type=int, default=WORST, help="how many to list and show (default %(default)s)")
 
