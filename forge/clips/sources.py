@@ -1,4 +1,4 @@
-"""Which real clips are forged, what their files will be called, and which of them may lend faces and voices.
+"""Which real clips are forged, what their files will be called, and which of them may be donors.
 
 Donors of faces and voices come from a clip's own donor pool: a few groups that stay together in any split, so that a
 forgery is never parted from a person whom it shows.
@@ -17,6 +17,7 @@ from extract.dataset import Clip as Listed
 from extract.dataset import find_clips
 from features.errors import DatasetError, InputError
 from forge.clips.registry import kinds
+from forge.clips.write import check_writable
 
 logger = logging.getLogger(__name__)
 
@@ -125,10 +126,4 @@ def check_target(real: str, out: Path, sources: Sequence[Source]) -> None:
         inside = target.is_relative_to(Path(real).resolve())
         if inside or any(Path(source.path).resolve().is_relative_to(target) for source in sources):
             raise InputError(f"{out} must not lie inside {real}, nor hold its clips; give a folder of its own")
-    probe = out / ".write-test"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(f"{out}: can't be written ({error.strerror}); give another folder") from error
+    check_writable(out)

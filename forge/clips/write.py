@@ -15,6 +15,7 @@ import av
 import cv2
 import numpy as np
 
+from features.errors import InputError
 from forge.clips.clip import RATE_HZ, Clip
 
 CLOCK = Fraction(1, 90_000)  # time base of the picture
@@ -46,6 +47,23 @@ class Encoder:
     def as_dict(self) -> dict[str, Any]:
         """For the manifest, with the versions that did it."""
         return {**asdict(self), "codec": "libx264 aac", "av": av.__version__}
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder, if it is missing, and see that files can be written to it.
+
+    Raises
+    ------
+    InputError
+        It is a file, lies below one, or can't be written.
+    """
+    probe = folder / f".write{PARTIAL}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"{folder}: can't be written ({error.strerror}); give another folder") from error
 
 
 def write_clip(clip: Clip, path: Path, encoder: Encoder) -> None:

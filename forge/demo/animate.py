@@ -24,12 +24,12 @@ COARSE = 8  # the head's motion is smooth: its map is computed at an eighth of t
 BLINKS_PER_MIN = 17.0  # at rest (Bentivoglio et al. 1997)
 CLOSE_S, SHUT_S, OPEN_S = 0.09, 0.05, 0.15  # phases of a blink (VanderWerf et al. 2003)
 LIPS_LEAD_S = (0.0, 0.06)  # lips part before the voice is heard
-LASH = 0.02  # half the thickness of the lashes' line, eye distances
-LASHES = 0.07  # how far lashes and crease reach beyond the eye's edge, eye distances
+LASH = 0.02  # half the thickness of the lashes' line, in IOD
+LASHES = 0.07  # how far lashes and crease reach beyond the eye's edge, in IOD
 LASH_COLOUR = np.array([48.0, 32.0, 26.0], np.float32)
 LID_SHADE = 0.88  # a lid is darker than the cheek under it
 LID_STRETCH = 0.4  # px of that skin for a px of lid
-GAPE = 0.30  # gap between the lips at full opening, eye distances
+GAPE = 0.30  # gap between the lips at full opening, in IOD
 NOISE_TILE_PX = 64  # the sensor's noise pattern is cut from a larger one at a random place
 
 
@@ -38,7 +38,7 @@ class Motion:
     """What a face does, per frame: all arrays of length n.
 
     ``opening`` 0-1, ``width`` -1 to 1 (mouth), ``lids`` 0 open to 1 shut, ``shift`` [n, 2] and ``yaw``,
-    ``nod`` in eye distances, ``roll`` in radians, ``zoom`` about 1, ``light`` gain about 1.
+    ``nod`` in IOD, ``roll`` in radians, ``zoom`` about 1, ``light`` gain about 1.
     """
 
     opening: F64
@@ -53,7 +53,7 @@ class Motion:
 
 
 def sample_motion(speech: Speech, *, fps: float, rng: np.random.Generator) -> Motion:
-    """Motion for a speech: mouth from the voice, the rest drawn at random."""
+    """Motion for a speech: mouth from the voice, the rest at random."""
     n = round(speech.opening.size / MOUTH_HZ * fps)
     times = np.arange(n) / fps
     ticks = np.arange(speech.opening.size) / MOUTH_HZ
@@ -94,7 +94,7 @@ def blinks(times: F64, rng: np.random.Generator) -> F64:
 
 
 class Puppet:
-    """A portrait placed in a frame, ready to be drawn in any pose.
+    """A portrait placed in a frame, ready to be rendered in any pose.
 
     Parameters
     ----------
@@ -102,25 +102,23 @@ class Puppet:
         Who.
     size
         Width and height of the frame in px.
-    eye_distance
-        In px of the frame.
+    iod
+        Inter-ocular distance in px of the frame.
     eyes
         Where the midpoint of the eyes rests, px.
     """
 
-    def __init__(
-        self, portrait: Portrait, *, size: tuple[int, int], eye_distance: float, eyes: tuple[float, float]
-    ) -> None:
+    def __init__(self, portrait: Portrait, *, size: tuple[int, int], iod: float, eyes: tuple[float, float]) -> None:
         self.size = size
-        self.iod = eye_distance
-        scaled = portrait.scaled(eye_distance)
+        self.iod = iod
+        scaled = portrait.scaled(iod)
         offset = np.round(np.array(eyes) - scaled.landmarks[36:48].mean(0)).astype(int)
         self.points: Points = scaled.landmarks + offset.astype(np.float32)
         self._premultiplied = _premultiplied(_placed(scaled.rgba, offset, size))
         self._chin, self._nose = self.points[8], self.points[30]
-        self._neck = self._chin + np.array([0.0, 0.4 * eye_distance], np.float32)
-        self._mouth = _Mouth(self.points, eye_distance)
-        self._lids = [_Lids(self.points[36:42], eye_distance), _Lids(self.points[42:48], eye_distance)]
+        self._neck = self._chin + np.array([0.0, 0.4 * iod], np.float32)
+        self._mouth = _Mouth(self.points, iod)
+        self._lids = [_Lids(self.points[36:42], iod), _Lids(self.points[42:48], iod)]
         visible = np.ascontiguousarray(self._premultiplied[..., :3])
         self._skins = [lids.skin(visible) for lids in self._lids]
         width, height = size
@@ -130,7 +128,7 @@ class Puppet:
         fine = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         self._to_coarse = (fine[0] / COARSE, fine[1] / COARSE)
 
-    def draw(self, motion: Motion, frame: int) -> tuple[Image, Points]:
+    def frame(self, motion: Motion, frame: int) -> tuple[Image, Points]:
         """Premultiplied RGBA [h, w, 4] of one frame and the 68 landmarks [68, 2] in it."""
         coarse = self._rest(*self._coarse, motion, frame)
         x, y = (cv2.remap(c, *self._to_coarse, cv2.INTER_LINEAR) for c in coarse)
@@ -138,14 +136,14 @@ class Puppet:
         rest_x, rest_y = x[part], y[part].copy()
         gap = self._mouth.gap(motion, frame)
         x[part], y[part] = self._mouth.undo(rest_x, rest_y, gap, float(motion.width[frame]))
-        drawn = cv2.remap(self._premultiplied, x, y, cv2.INTER_LINEAR)
-        self._mouth.paint(drawn[part], rest_x, rest_y, gap)
+        rendered = cv2.remap(self._premultiplied, x, y, cv2.INTER_LINEAR)
+        self._mouth.paint(rendered[part], rest_x, rest_y, gap)
         for lids, skin in zip(self._lids, self._skins, strict=True):
             if (shut := float(motion.lids[frame])) > 0:
                 part = lids.region(self._pad, self.size)
                 grown = cv2.remap(skin, x[part], y[part], cv2.INTER_LINEAR)
-                lids.paint(drawn[part], grown, x[part], y[part], shut)
-        return drawn, self._landmarks(motion, frame, gap)
+                lids.paint(rendered[part], grown, x[part], y[part], shut)
+        return rendered, self._landmarks(motion, frame, gap)
 
     @property
     def _pad(self) -> int:
@@ -207,7 +205,7 @@ class _Mouth:
         return np.maximum(1.0 - np.square((x - self._centre) / self._half), 0.0)
 
     def _drop(self, x: F32, y: F32) -> F32:
-        """Share of the lip's displacement that a point below the cut follows."""
+        """Fraction of the lip's displacement that a point below the cut follows."""
         down = np.clip((y - self._line) / max(1.0, self._chin - self._line), 0.0, 1.0)
         broad = 0.85 * np.exp(-(((x - self._centre) / (0.85 * self._iod)) ** 2))
         fade = 1.0 - _smoothstep((y - self._chin) / (0.55 * self._iod))
@@ -229,7 +227,7 @@ class _Mouth:
         points[jaw, 0] += self._widen(points[jaw, 0], points[jaw, 1], width)
         return points
 
-    def paint(self, drawn: Image, x: F32, y: F32, gap: float) -> None:
+    def paint(self, rendered: Image, x: F32, y: F32, gap: float) -> None:
         """Dark hollow and a row of teeth between the lips, into premultiplied RGBA."""
         if gap < 0.5:
             return
@@ -241,8 +239,8 @@ class _Mouth:
             teeth = teeth * 0.0
         hollow = np.stack([58 + 60 * depth**3, 22 + 22 * depth**3, 22 + 24 * depth**3], axis=-1)
         colour = hollow * (1 - teeth[..., None]) + np.array([205.0, 195.0, 180.0]) * teeth[..., None]
-        mixed = drawn[..., :3] * (1 - inside[..., None]) + colour * inside[..., None]
-        drawn[..., :3] = np.clip(mixed, 0, 255).astype(np.uint8)
+        mixed = rendered[..., :3] * (1 - inside[..., None]) + colour * inside[..., None]
+        rendered[..., :3] = np.clip(mixed, 0, 255).astype(np.uint8)
 
 
 class _Lids:
@@ -273,7 +271,7 @@ class _Lids:
         from_below = lower + LASHES * self._iod + LID_STRETCH * (lower - y)
         return cv2.GaussianBlur(cv2.remap(image, x, from_below, cv2.INTER_LINEAR), (0, 0), 0.02 * self._iod)
 
-    def paint(self, drawn: Image, skin: Image, x: F32, y: F32, shut: float) -> None:
+    def paint(self, rendered: Image, skin: Image, x: F32, y: F32, shut: float) -> None:
         """The fallen lid and its lashes, into premultiplied RGBA; ``x``, ``y`` [h, w] at rest."""
         upper, lower = self._edges(x)
         edge = upper + shut * (lower - upper)
@@ -281,7 +279,7 @@ class _Lids:
         lid = np.clip(edge - y + 0.5, 0.0, 1.0) * np.clip(y - upper + LASHES * self._iod, 0.0, 1.0) * open_here
         lash = 0.75 * np.exp(-(((y - edge) / (LASH * self._iod)) ** 2)) * open_here
         for alpha, colour in ((lid, skin[..., :3] * np.float32(LID_SHADE)), (lash, LASH_COLOUR)):
-            drawn[..., :3] = drawn[..., :3] * (1 - alpha[..., None]) + colour * alpha[..., None]
+            rendered[..., :3] = rendered[..., :3] * (1 - alpha[..., None]) + colour * alpha[..., None]
 
     def move(self, eye: Points, shut: float) -> Points:
         eye[1, 1] += shut * max(0.0, eye[5, 1] - eye[1, 1])
@@ -371,10 +369,10 @@ def render(puppet: Puppet, motion: Motion, scene: Scene, rng: np.random.Generato
     background = cv2.LUT(scene.background, table)
     puppet_table = np.dstack([table, np.arange(256, dtype=np.uint8).reshape(1, 256, 1)])
     for frame in range(motion.opening.size):
-        drawn, landmarks = puppet.draw(motion, frame)
-        drawn = cv2.LUT(drawn, puppet_table)
-        room = cv2.cvtColor(255 - drawn[..., 3], cv2.COLOR_GRAY2RGB)
-        picture = cv2.add(cv2.cvtColor(drawn, cv2.COLOR_RGBA2RGB), cv2.multiply(background, room, scale=1 / 255))
+        rendered, landmarks = puppet.frame(motion, frame)
+        rendered = cv2.LUT(rendered, puppet_table)
+        room = cv2.cvtColor(255 - rendered[..., 3], cv2.COLOR_GRAY2RGB)
+        picture = cv2.add(cv2.cvtColor(rendered, cv2.COLOR_RGBA2RGB), cv2.multiply(background, room, scale=1 / 255))
         top, left = rng.integers(0, NOISE_TILE_PX, 2)
         grain = noise[top : top + height, left : left + width]
         yield cv2.addWeighted(picture, float(motion.light[frame]), grain, 1.0, -128.0), landmarks

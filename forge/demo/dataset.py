@@ -1,21 +1,22 @@
 """Demo data: two portraits talk, some of it is forged, all of it in the challenge's layout.
 
 Nothing is downloaded and nothing is copied: see :mod:`forge.demo.portrait`. The data is synthetic and easy; it
-shows that the whole way works, and says nothing about real forgeries.
+shows that the full pipeline works, and says nothing about real forgeries.
 """
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from features.errors import InputError
 from forge.clips.clip import Clip
 from forge.clips.registry import kinds
-from forge.clips.write import Encoder, digest, random_name, write_clip, write_labels, write_metadata
+from forge.clips.write import Encoder, check_writable, digest, random_name, write_clip, write_labels, write_metadata
 from forge.demo import portrait
 from forge.demo.animate import Puppet, Scene, render, sample_motion
 from forge.speech_synthesis import RATE_HZ, Speaker, speak
@@ -28,6 +29,7 @@ KINDS = ("face_swap", "desync", "resynthesis", "dub", "face_swap", "resynthesis"
 FIXED: dict[str, dict[str, Any]] = {"desync": {"rate": 1.0}, "dub": {"voice": "donor"}}
 REAL_SHARE = 0.4  # of the training clips
 PARTS = 3
+MIN_CLIPS = 6
 ROOM_NOISE = (0.0005, 0.004)  # RMS of the microphone's noise, full scale 1
 
 
@@ -43,31 +45,48 @@ class Job:
     keep_original: bool = True
 
 
-def make_demo(out: Path, *, seed: int, n_clips: int = 60, n_jobs: int = 1) -> tuple[int, int]:
-    """Write the demo data set to ``out``; gives the numbers of training and test clips."""
+def make_demo(
+    out: Path,
+    *,
+    seed: int,
+    n_clips: int = 60,
+    jobs: int = 1,
+    progress: Callable[[int, int, int], None] | None = None,
+) -> tuple[int, int]:
+    """Write the demo data set to ``out``; gives the numbers of training and test clips.
+
+    ``progress`` is called with originals done, of all, and failed (none).
+
+    Raises
+    ------
+    InputError
+        Fewer than :data:`MIN_CLIPS` clips or a seed below 0 is asked for, or ``out`` can't be written.
+    """
     from joblib import Parallel, delayed
 
+    if n_clips < MIN_CLIPS:
+        raise InputError(f"{n_clips} clips: must be at least {MIN_CLIPS}")
+    if seed < 0:
+        raise InputError(f"seed {seed}: must be at least 0")
+    check_writable(out)
     rng = np.random.default_rng(seed)
     train = _plan(
         rng, seed, n_clips, [out / "train" / f"dfdc_train_part_{number}" for number in range(PARTS)], REAL_SHARE
     )
     test = _plan(rng, seed + 1_000_003, n_clips // 3, [out / "test_videos"], 0.5)
-    done = Parallel(n_jobs=n_jobs)(delayed(_make)(job) for job in _with_progress([*train, *test]))
+    planned = [*train, *test]
     entries: dict[Path, dict[str, dict[str, Any]]] = {}
-    for job, made in zip([*train, *test], done, strict=True):
+    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(_make)(job) for job in planned)
+    for number, (job, made) in enumerate(zip(planned, results, strict=True), start=1):
         entries.setdefault(job.folder, {}).update(made)
+        if progress is not None:
+            progress(number, len(planned), 0)
     labels = entries.pop(out / "test_videos")
     for folder, part in entries.items():
         write_metadata(folder, part)
     write_labels(out / "sample_submission.csv", [(name, 0.5) for name in labels])
     write_labels(out / "test_labels.csv", [(name, entry["label"]) for name, entry in labels.items()])
     return sum(map(len, entries.values())), len(labels)
-
-
-def _with_progress(jobs: list[Job]) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(jobs, desc="forging", unit="original", file=sys.stderr)
 
 
 def _plan(rng: np.random.Generator, seed: int, n_clips: int, folders: list[Path], real_share: float) -> list[Job]:
@@ -146,8 +165,8 @@ def record(
     who = portrait.load(person)
     who = who.mirrored() if rng.random() < 0.5 else who
     width, height = size
-    eye_distance = rng.uniform(0.135, 0.175) * min(width * 1.1, height)
+    iod = float(rng.uniform(0.135, 0.175) * min(width * 1.1, height))
     eyes = (width * rng.uniform(0.42, 0.58), height * rng.uniform(0.36, 0.42))
-    puppet = Puppet(who, size=size, eye_distance=float(eye_distance), eyes=eyes)
+    puppet = Puppet(who, size=size, iod=iod, eyes=eyes)
     frames, landmarks = zip(*render(puppet, motion, Scene.sample(size, rng), rng), strict=True)
     return Clip(name, frames, times, np.stack(landmarks), sound)

@@ -15,16 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
-Points = NDArray[np.float32]
+from features.geometry import MIRROR
+from forge.face_ops import Image, Points, iod
 
 NAMES = ("astronaut", "hopper")
 # fmt: off
-# Landmark order after a mirror: new index i takes old index MIRROR[i] (iBUG 68 points).
-MIRROR = np.array(
-    [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46,
-     39, 38, 37, 36, 41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
-)
 LANDMARK_ZOOM = 3  # dlib gives whole pixels: three times the size gives thirds of them
 MATTE_BLUR_PX = 1.2
 # Hopper's eyelids, px of the portrait: her glasses mislead the predictor by some pixels.
@@ -65,14 +60,9 @@ class Portrait:
     rgba: Image
     landmarks: Points
 
-    @property
-    def eye_distance(self) -> float:
-        """Distance between the centres of the eyes in px."""
-        return float(np.linalg.norm(self.landmarks[36:42].mean(0) - self.landmarks[42:48].mean(0)))
-
-    def scaled(self, eye_distance: float) -> Portrait:
-        """The portrait with its eyes ``eye_distance`` px apart."""
-        scale = eye_distance / self.eye_distance
+    def scaled(self, iod_px: float) -> Portrait:
+        """The portrait with an inter-ocular distance of ``iod_px``."""
+        scale = iod_px / iod(self.landmarks)
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         rgba = cv2.resize(self.rgba, None, fx=scale, fy=scale, interpolation=way)
         return replace(self, rgba=rgba, landmarks=(self.landmarks + 0.5) * np.float32(scale) - 0.5)

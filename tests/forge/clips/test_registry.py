@@ -19,12 +19,12 @@ def recorded(person, seed):
     rng = np.random.default_rng(seed)
     speech = speak(1.2, Speaker.sample(rng), rng)
     motion = sample_motion(speech, fps=15.0, rng=rng)
-    puppet = Puppet(portrait.load(person), size=(240, 240), eye_distance=45.0, eyes=(120, 100))
+    puppet = Puppet(portrait.load(person), size=(240, 240), iod=45.0, eyes=(120, 100))
     frames, landmarks = zip(*render(puppet, motion, Scene.sample((240, 240), rng), rng), strict=True)
     return Clip(person, frames, np.arange(len(frames)) / 15, np.stack(landmarks), speech.sound)
 
 
-def test_a_donor_that_never_holds_still_while_large_lends_its_large_frames():
+def test_a_donor_that_never_holds_still_while_large_gives_its_large_frames():
     """Sixty frames: forty small and still, twenty large and moving."""
     from forge.clips import picture
 

@@ -19,10 +19,10 @@ def scene(size=(320, 240)):
 
 @pytest.fixture(scope="module", params=portrait.NAMES)
 def puppet(request):
-    return Puppet(portrait.load(request.param), size=(320, 240), eye_distance=50.0, eyes=(160, 100))
+    return Puppet(portrait.load(request.param), size=(320, 240), iod=50.0, eyes=(160, 100))
 
 
-def drawn(puppet, **changes):
+def rendered(puppet, **changes):
     return next(iter(render(puppet, pose(**changes), scene(), np.random.default_rng(0))))
 
 
@@ -52,20 +52,20 @@ def test_portrait_mirrored_twice_is_itself():
 
 
 def test_eyes_are_where_they_were_put(puppet):
-    _, points = drawn(puppet)
+    _, points = rendered(puppet)
     eyes = [points[36:42].mean(0), points[42:48].mean(0)]
     assert np.linalg.norm(eyes[0] - eyes[1]) == pytest.approx(50.0, abs=0.5)
     assert np.allclose(points[36:48].mean(0), (160, 100), atol=1.0)
 
 
 def test_head_moves_as_asked(puppet):
-    _, rest = drawn(puppet)
-    _, moved = drawn(puppet, shift=np.array([[0.1, 0.0]]))
+    _, rest = rendered(puppet)
+    _, moved = rendered(puppet, shift=np.array([[0.1, 0.0]]))
     assert np.allclose((moved - rest)[27:36], (5.0, 0.0), atol=0.7)
 
 
 def test_landmark_predictor_sees_the_mouth_open(puppet):
-    shut, wide = (drawn(puppet, opening=np.array([x])) for x in (0.0, 1.0))
+    shut, wide = (rendered(puppet, opening=np.array([x])) for x in (0.0, 1.0))
     known = mouth_gap(wide[1][None]) - mouth_gap(shut[1][None])
     seen = mouth_gap(seen_landmarks(wide[0])[None]) - mouth_gap(seen_landmarks(shut[0])[None])
     assert known > 0.2
@@ -73,7 +73,7 @@ def test_landmark_predictor_sees_the_mouth_open(puppet):
 
 
 def test_landmark_predictor_sees_the_eyes_shut(puppet):
-    opened, shut = (seen_landmarks(drawn(puppet, lids=np.array([x]))[0]) for x in (0.0, 1.0))
+    opened, shut = (seen_landmarks(rendered(puppet, lids=np.array([x]))[0]) for x in (0.0, 1.0))
     assert eye_aspect(shut) < 0.65 * eye_aspect(opened)
 
 
@@ -94,5 +94,5 @@ def test_mouth_follows_the_speech_by_a_few_hundredths():
     speech = speak(4.0, Speaker.sample(rng), rng)
     motion = sample_motion(speech, fps=25.0, rng=rng)
     assert motion.opening.size == 100
-    told = np.interp(np.arange(100) / 25, np.arange(speech.opening.size) / 100, speech.opening)
-    assert np.corrcoef(told, motion.opening)[0, 1] > 0.6
+    spoken = np.interp(np.arange(100) / 25, np.arange(speech.opening.size) / 100, speech.opening)
+    assert np.corrcoef(spoken, motion.opening)[0, 1] > 0.6

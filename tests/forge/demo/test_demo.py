@@ -84,7 +84,7 @@ def digests(folder):
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_with_any_number_of_jobs(demo, tmp_path):
-    make_demo(tmp_path / "again", seed=0, n_clips=6, n_jobs=2)
+    make_demo(tmp_path / "again", seed=0, n_clips=6, jobs=2)
     assert digests(tmp_path / "again") == digests(demo)
 
 
@@ -96,6 +96,18 @@ def test_another_seed_plans_other_clips(tmp_path):
     assert not {job.seed for job in first} & {job.seed for job in second}
 
 
-def test_too_few_clips_are_refused(tmp_path, capsys):
-    assert deepcue(["demo-data", str(tmp_path), "--clips", "2"]) == 2
-    assert "must be at least 6" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["--clips", "2"], "must be at least 6"), (["--clips", "-1"], "--clips"), (["--seed", "-1"], "seed -1")],
+)
+def test_wrong_options_are_refused_in_one_sentence(tmp_path, capsys, words, message):
+    assert deepcue(["demo-data", str(tmp_path), *words]) == 2
+    text = capsys.readouterr().err
+    assert message in text
+    assert text.count("\n") == 1
+
+
+def test_a_target_below_a_file_is_refused(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert deepcue(["demo-data", str(tmp_path / "file" / "out")]) == 2
+    assert "can't be written" in capsys.readouterr().err
