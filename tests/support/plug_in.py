@@ -6,7 +6,7 @@ from pathlib import Path
 
 MODULE = """"{family}: how many frames there are."
 
-from features.spec import Column, family
+from deepcue import Column, family
 
 COLUMNS = (
     Column("{family}.frames_n", range=(0, 1e9), reference="none", description="Number of frames."),
