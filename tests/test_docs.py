@@ -48,7 +48,7 @@ def calls(text, program):
     blocks = [code for language, code in re.findall(r"```([a-z]*)\n(.*?)```", text, re.DOTALL) if language != "python"]
     for part in [*blocks, *re.findall(r"(?<!`)`([^`\n]+)`", text)]:
         for line in part.replace("\\\n", " ").splitlines():
-            for match in re.finditer(rf"(?:^|[\s/!]){program} ([a-z][a-z-]*)([^;|]*)", line.split(" #")[0]):
+            for match in re.finditer(rf"(?:^|(?<!from)[\s/!]){program} ([a-z][a-z-]*)([^;|]*)", line.split(" #")[0]):
                 yield match[1], re.findall(r"(?<![\w-])--[a-z][a-z-]*", match[2])
 
 
