@@ -40,7 +40,7 @@ POLL_S = 0.05
 WALL_FACTOR = 10  # a clip may take so many times its CPU limit in wall time, as on a crowded machine
 START_LIMIT_S = 300.0  # for the child's own start: imports, models
 LAST_LINES = 20  # of a child's standard error
-LAST_LINES_WAIT_S = 2.0  # for them to arrive from a child that has ended
+LAST_LINES_WAIT_S = 10.0  # for them to arrive from a child that has ended
 ROOT = Path(__file__).resolve().parents[2]
 SINGLE_THREAD = {
     name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
