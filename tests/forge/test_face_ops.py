@@ -65,3 +65,10 @@ def test_sharpening_raises_contrast_of_edges_and_keeps_flat_areas():
     assert out.min() < 80
     assert out.max() > 160
     assert (out[:, :5] == 80).all()
+
+
+def test_the_examples_run():
+    import doctest
+
+    assert doctest.testmod(face_ops).attempted
+    assert not doctest.testmod(face_ops).failed
