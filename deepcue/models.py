@@ -142,9 +142,9 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     seed
         Of every random draw.
     target_prior
-        Share of FAKE to predict for; None keeps the table's.
+        Fraction of FAKE to predict for; None keeps the table's.
     learners
-        Names of base learners; by default all that suit the size of the table.
+        Names of base learners (one may be a string by itself); by default all that suit the size of the table.
     jobs
         Fits side by side. Results do not depend on it.
     synthetic
@@ -193,7 +193,7 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
         folds=None if file is None else Path(file),
         n_folds=n_folds,
         target_prior=target_prior,
-        learners=None if learners is None else list(learners),
+        learners=[learners] if isinstance(learners, str) else None if learners is None else list(learners),
         seed=seed,
         jobs=jobs,
         progress=None if progress is None else functools.partial(_counted, progress),

@@ -181,7 +181,7 @@ def test_a_model_is_the_same_in_memory_and_in_its_folder(tmp_path):
 def test_folds_that_were_made_are_kept_to(tmp_path):
     table = toy_table()
     deepcue.train(table, out=tmp_path / "a", folds=3, learners=["logistic"], seed=1)
-    one, _ = deepcue.train(table, folds=tmp_path / "a" / "folds.parquet", learners=["logistic"], seed=2)
+    one, _ = deepcue.train(table, folds=tmp_path / "a" / "folds.parquet", learners="logistic", seed=2)
     same, _ = deepcue.train(table, out=tmp_path / "a", learners=["logistic"], seed=2)
     assert one.manifest["summary"]["n_folds"] == 3
     np.testing.assert_array_equal(one.predict(table), same.predict(table))
