@@ -1,9 +1,10 @@
-"""The bench: its figures are of what it says, and its rate counts clips while every worker is busy."""
+"""The benchmark: its figures are of what it says, and its rate counts clips while every worker is busy."""
 
 import json
-import shutil
 
 import pytest
+from clip_maker import frames_of, write_clip
+from skimage.data import astronaut
 
 from benchmarks import extraction
 from extract.dataset import Clip
@@ -12,8 +13,8 @@ from extract.run.sandbox import Limits
 
 
 @pytest.mark.slow
-def test_figures_of_a_clip(make_clip, tmp_path, capsys):
-    shutil.copy(make_clip("spoken.mp4", n=40, tone_s=1.6), tmp_path / "spoken.mp4")
+def test_figures_of_a_clip(tmp_path, capsys):
+    write_clip(tmp_path / "spoken.mp4", frames_of(astronaut(), 40, (320, 240)), tone_s=1.6)
     assert extraction.main([str(tmp_path), "--no-scaling", "--plain", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["clips"] == 1
