@@ -51,12 +51,14 @@ def shipped_files():
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     source, out = tmp_path_factory.mktemp("source") / "deepcue", tmp_path_factory.mktemp("dist")
-    source.mkdir()  # a copy: a build leaves folders behind, and reads those that an earlier one left
+    source.mkdir()  # a copy: a build leaves folders behind
     for name in (*PACKAGES, "benchmarks"):
         shutil.copytree(ROOT / name, source / name, ignore=NOT_COPIED)
     for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, source)
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source, cwd=out)
+    run(
+        sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source, cwd=out
+    )  # by way of the source archive
     (found,) = out.glob("*.whl")
     return found
 
