@@ -95,8 +95,8 @@ def stacked(parts: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(named)
 
 
-def scores(measured: pa.Table, places: dict[str, folds.FoldAssignment], family: str) -> dict[str, Any]:
-    """Scores of a family's mean logit on the clips of ``places``: :func:`training.faces.scores.summary`.
+def scores(measured: pa.Table, assignments: dict[str, folds.FoldAssignment], family: str) -> dict[str, Any]:
+    """Scores of a family's mean logit on the clips of ``assignments``: :func:`training.faces.scores.summary`.
 
     The truth is the training label (synthetic speech over a real picture is no forged picture), and the clip's label
     where that is unknown.
@@ -109,10 +109,10 @@ def scores(measured: pa.Table, places: dict[str, folds.FoldAssignment], family: 
     )
     known = (
         np.isfinite(logits)
-        & np.array([filename in places for filename in name], dtype=bool)
+        & np.array([filename in assignments for filename in name], dtype=bool)
         & np.isin(label.astype(str), table.LABELS)
     )
-    training_label = [places[filename].fake for filename in name[known]]
+    training_label = [assignments[filename].fake for filename in name[known]]
     fake = np.array(
         [text == "FAKE" if given is None else given for given, text in zip(training_label, label[known], strict=True)],
         dtype=bool,

@@ -63,8 +63,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise DatasetError("give one --table, or as many as --folds")
     parts = []
     for file, folds_file, weights in zip(tables, arguments.folds, arguments.weights, strict=True):
-        source, places = table.read_table(file), folds.read(folds_file)
-        fold_of = {name: place.fold for name, place in places.items()}
+        source, assignments = table.read_table(file), folds.read(folds_file)
+        fold_of = {name: place.fold for name, place in assignments.items()}
         parts.append(out_of_fold(source, arguments.observations, fold_of, weights, arguments.families))
-        print(json.dumps(scores(parts[-1], places, arguments.families[0])))
+        print(json.dumps(scores(parts[-1], assignments, arguments.families[0])))
     table.write_table(parts[0] if len(parts) == 1 else stacked(parts), arguments.out)

@@ -180,7 +180,7 @@ class Trainer:
         rows: list[list[str]] = []
         if self.step and file.exists():
             with file.open(newline="", encoding="utf-8") as written:
-                rows = [row for row in csv.reader(written) if row[0].isdigit() and int(row[0]) <= self.step]
+                rows = [row for row in csv.reader(written) if row and row[0].isdigit() and int(row[0]) <= self.step]
         with file.open("w", newline="", buffering=1, encoding="utf-8") as log:
             csv.writer(log).writerows([LOG_COLUMNS, *rows])
             yield log
