@@ -84,7 +84,20 @@ def fit_calibration(z: Array, y: Int, group: Int, fold: Int) -> Calibration:
 
 
 def shift_prior(z: Array, train_prior: float, target_prior: float) -> Array:
-    """Log-odds at another fraction of FAKE, each class keeping its distribution (Saerens et al. 2002)."""
+    """Log-odds at another fraction of FAKE, each class keeping its distribution (Saerens et al. 2002).
+
+    Parameters
+    ----------
+    z : ndarray of shape (n,)
+        Log-odds at ``train_prior``.
+    train_prior, target_prior
+        Fractions of FAKE, between 0 and 1.
+
+    Examples
+    --------
+    >>> shift_prior(np.array([0.0, 1.0]), 0.8, 0.8).tolist()
+    [0.0, 1.0]
+    """
     return z + logit(target_prior) - logit(train_prior)
 
 

@@ -166,7 +166,27 @@ def leave_sources_out(
 def fit_without(
     data: TrainingSet, fold: Int, name: str, settings: Settings, excluded: Excluded, seed: int
 ) -> tuple[Int, Array, Learner]:
-    """Fit a learner without some folds: the measured rows of those folds, its log-odds of them, and the learner."""
+    """Fit a learner without some folds.
+
+    Parameters
+    ----------
+    data, fold
+        Labelled rows, and the fold of each [n].
+    name, settings
+        Of :func:`ensemble.learners.registry.learner_kinds`, and what it is fitted with.
+    excluded
+        The folds left out, at least one.
+    seed
+        The fit draws from :func:`task_seed` of it.
+
+    Returns
+    -------
+    rows : ndarray
+        Positions of the measured rows of the folds left out.
+    z : ndarray
+        Log-odds of ``rows``.
+    learner : Learner
+    """
     out = np.isin(fold, excluded)
     learner = fit_rows(data, name, settings, np.flatnonzero(~out & data.measured), task_seed(seed, excluded))
     rows = np.flatnonzero(out & data.measured)
@@ -174,7 +194,7 @@ def fit_without(
 
 
 def fit_rows(data: TrainingSet, name: str, settings: Settings, rows: Int, seed: int) -> Learner:
-    """Fit one learner on some rows."""
+    """Fit one learner on the rows at the positions ``rows``."""
     learner = learner_kinds()[name](data.layout, settings)
     return learner.fit(data.X[rows], data.y[rows], data.group[rows], seed)
 

@@ -1,7 +1,8 @@
 """Scores of probabilities against labels, each with an interval over groups.
 
 Every score takes row weights, so that a bootstrap over groups (Efron & Tibshirani 1993) is a change of weights,
-and the target prior a re-weighting of the classes. ``y`` is 1 for FAKE, ``p`` is P(FAKE).
+and the target prior a re-weighting of the classes. Everywhere ``y`` [n] is 1 for FAKE, ``p`` [n] is P(FAKE), ``w`` [n]
+are row weights of 0 or more (None: all 1).
 """
 
 from __future__ import annotations
@@ -163,6 +164,10 @@ def with_intervals(
         Name to a function of row weights.
     group : ndarray of shape (n,)
         Group of each row, counted from 0.
+    seed
+        Of the bootstrap.
+    n_resamples
+        None takes :data:`N_RESAMPLES`, or fewer for large tables.
     """
     if n_resamples is None:
         n_resamples = N_RESAMPLES if len(group) <= LARGE_ROWS else N_RESAMPLES_LARGE
@@ -193,6 +198,8 @@ def all_scores(
         P(FAKE) at the training prior.
     p_target : ndarray of shape (n,)
         The same at ``target_prior``; scored with the classes weighted to that prior.
+    group, seed, n_resamples
+        As in :func:`with_intervals`.
     """
     down = np.argsort(-p, kind="stable")  # once: the sorts inside the scores then have nothing to do
     y, p, p_target, group = y[down], p[down], p_target[down], group[down]

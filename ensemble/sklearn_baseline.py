@@ -19,7 +19,17 @@ SVM_ROWS = 4_000  # above, an SVM's cost grows beyond all others together
 
 
 def stacking(n_rows: int, inner: list[tuple[Int, Int]], seed: int) -> Any:
-    """scikit-learn's stack with the usual learners; ``inner`` are its folds."""
+    """scikit-learn's stack with the usual learners.
+
+    Parameters
+    ----------
+    n_rows
+        That it will be fitted on; an SVM is left out of large tables.
+    inner
+        Rows to fit and rows to predict of each of its folds.
+    seed
+        Of the learners.
+    """
     from lightgbm import LGBMClassifier
     from sklearn.ensemble import StackingClassifier
     from sklearn.impute import SimpleImputer
@@ -43,7 +53,20 @@ def stacking(n_rows: int, inner: list[tuple[Int, Int]], seed: int) -> Any:
 
 
 def reference(data: TrainingSet, fold: Int, *, seed: int = 0) -> Array:
-    """[n] out-of-fold P(FAKE) of scikit-learn's stack; the fraction of FAKE where nothing was measured."""
+    """Out-of-fold P(FAKE) of scikit-learn's stack.
+
+    Parameters
+    ----------
+    data, fold
+        Labelled rows, and the fold of each [n].
+    seed
+        Of the learners and of the inner folds.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        The fraction of FAKE where nothing was measured.
+    """
     import warnings
 
     from sklearn.model_selection import StratifiedGroupKFold

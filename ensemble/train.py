@@ -170,8 +170,8 @@ def manifest_of(
     ----------
     model, evaluation
         Of :func:`train` on ``data`` and ``fold``.
-    table
-        Name of the table.
+    seed, synthetic, table
+        Of the training; whether the clips are synthetic; name of the table.
     """
     n_fake = int(data.y.sum())
     return {

@@ -158,7 +158,7 @@ def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
 
 
 def rows_of_groups(data: TrainingSet, n_rows: int, seed: int) -> Bool:
-    """[n] True for the rows of random groups, at most ``n_rows`` in all; for every row of a smaller set."""
+    """[n] True for the rows of random groups (by ``seed``), at most ``n_rows``; for all rows of a smaller set."""
     if len(data) <= n_rows:
         return np.ones(len(data), dtype=bool)
     order = np.random.default_rng(seed).permutation(data.n_groups)

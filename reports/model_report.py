@@ -93,7 +93,7 @@ def model_context(
         "sharpness": terciles(table, oof, SHARPNESS),
         "findings": findings(manifest, gain, one_sided(sources), ablation),
         "cue_references": references.of_families(model.layout.families),
-        "method_references": [references.METHODS[key] for key in sorted(references.METHODS)],
+        "method_references": [references.METHODS[key] for key in sorted(references.METHODS, key=str.lower)],
     }
 
 
@@ -121,7 +121,13 @@ def rise_rows(rises: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def pictures(manifest: Mapping[str, Any], oof: OutOfFold, ablation: Mapping[str, Any]) -> dict[str, Picture]:
-    """The figures of the report, by name; those without data are absent."""
+    """The figures of the report, by name; those without data are absent.
+
+    Parameters
+    ----------
+    manifest, oof, ablation
+        As in :func:`model_context`.
+    """
     from reports import plots
 
     result = {

@@ -194,7 +194,15 @@ def score_distribution(y: Int, p: Array) -> Picture:
 
 @mpl.rc_context(STYLE)
 def family_bars(values: Mapping[str, Score], *, label: str, caption: str) -> Picture:
-    """Horizontal bars of a value for each family, the largest on top, with intervals where they are finite."""
+    """Horizontal bars of a value for each family, the largest on top, with intervals where they are finite.
+
+    Parameters
+    ----------
+    values
+        Family to score.
+    label, caption
+        Of the axis, and the sentence below the figure.
+    """
     ordered = sorted(values.items(), key=lambda item: item[1].value)
     numbers = np.array([(score.value, score.low, score.high) for _, score in ordered], dtype=np.float64)
     figure, axes = _figure(WIDE_IN[0], 0.8 + BAR_HEIGHT_IN * len(ordered))

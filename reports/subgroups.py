@@ -76,7 +76,21 @@ def one_sided(parts: Sequence[Mapping[str, Any]]) -> float:
 
 
 def parts(table: pa.Table, oof: OutOfFold, column: str) -> list[dict[str, Any]]:
-    """Scores of the clips of each value of a base column; a part of one class is ranked against all of the other."""
+    """Scores of the clips of each value of a base column.
+
+    Parameters
+    ----------
+    table, oof
+        The model's training table, and the out-of-fold predictions matched with it.
+    column
+        Of text, as ``source`` or ``status``.
+
+    Returns
+    -------
+    list of dict
+        ``name, n_real, n_fake, n_groups, median, log_loss, auc, both_classes``. The AUC of a part of one class is
+        against all clips of the other class (``both_classes`` is False); NaN with too few clips.
+    """
     values = np.array([value or "" for value in table.column(column).to_pylist()], dtype=object)[oof.row]
     return [_part(str(value), values == value, oof) for value in sorted(set(values.tolist())) if value]
 
@@ -84,7 +98,17 @@ def parts(table: pa.Table, oof: OutOfFold, column: str) -> list[dict[str, Any]]:
 def terciles(table: pa.Table, oof: OutOfFold, column: str, unit: str = "") -> list[dict[str, Any]]:
     """Scores of the clips in each tercile of a column, and of those without a value.
 
-    Empty when the table lacks the column, or it takes too few values to have terciles.
+    Parameters
+    ----------
+    table, oof
+        As in :func:`parts`.
+    column, unit
+        Numeric column, and what follows its values in the names of the parts.
+
+    Returns
+    -------
+    list of dict
+        As :func:`parts`. Empty when the table lacks the column, or it takes too few values to have terciles.
     """
     if column not in table.column_names:
         return []

@@ -158,7 +158,7 @@ def settings_for(n_rows: int, n_groups: int) -> Settings:
 
 
 def bag_splits(y: Int, groups: Int, n_bags: int, seed: int) -> Iterator[tuple[Int, Int]]:
-    """Rows to fit and rows to stop by, ``n_bags`` times, groups whole and classes balanced.
+    """Rows to fit and rows to stop by, ``n_bags`` times, groups whole and classes balanced; ``seed`` deals the groups.
 
     One bag stops by a tenth of the groups. Splits that would leave a part with one class are left out; when
     none remains, the rows are fitted and stopped by themselves.

@@ -167,7 +167,7 @@ def _whitening(kernel: Array) -> Array:
     """[m, r] W such that ``kernel @ W`` has the kernel as its inner products.
 
     scikit-learn's ``Nystroem`` keeps all m directions, those of rounding included, and chooses its centres itself;
-    here the leading :data:`MAX_RANK` are kept, a third of the cost of the fits that follow.
+    here the leading :data:`MAX_RANK` stay, which bounds the cost of the fits that follow.
     """
     from scipy.linalg import eigh
 

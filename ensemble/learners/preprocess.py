@@ -24,7 +24,7 @@ class RankGauss:
 
     Unlike scikit-learn's ``QuantileTransformer(64, output_distribution="normal")`` it maps the extremes of n values to
     the normal scores of their mid-ranks, ``1 / (2 n)`` and its complement (-2.6 and 2.6 at 100 rows), not to -5.2 and
-    5.2: there a clip at the edge of a small table would be an outlier that a linear model leans on. Ties get their
+    5.2: there a clip at the edge of a small table would be an outlier that dominates a linear model. Ties get their
     middle rank, and the parameters are plain arrays.
     """
 
@@ -97,7 +97,17 @@ class Inputs:
 
     @classmethod
     def fit(cls, X: Float, family_index: Int, min_rows: int = MIN_VALUES) -> Inputs:
-        """Learn from training rows; a pattern counts that is missing and present in ``min_rows`` each."""
+        """Learn from training rows.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, n_columns)
+            NaN where undefined.
+        family_index : ndarray of shape (n_columns,)
+            Family of each column.
+        min_rows
+            A pattern of missingness gets an indicator when this many rows have it, and this many have it not.
+        """
         missing = np.isnan(X)
         times = missing.sum(axis=0)
         chosen: dict[tuple[int, bytes], int] = {}

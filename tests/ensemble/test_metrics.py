@@ -128,8 +128,8 @@ def test_interval_is_wider_when_rows_come_in_groups(scored):
 
 def test_interval_of_a_mean_is_that_of_theory(rng):
     values = rng.standard_normal(500)
-    found = metrics.with_intervals({"mean": lambda w: float(np.average(values, weights=w))}, np.arange(500))["mean"]
-    assert found.high - found.low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(500), rel=0.12)
+    score = metrics.with_intervals({"mean": lambda w: float(np.average(values, weights=w))}, np.arange(500))["mean"]
+    assert score.high - score.low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(500), rel=0.12)
 
 
 def test_all_scores_do_not_depend_on_the_order_of_rows(scored, rng):
@@ -145,6 +145,6 @@ def test_all_scores_do_not_depend_on_the_order_of_rows(scored, rng):
 
 def test_target_prior_reweights_the_classes(scored):
     y, p, _ = scored
-    found = metrics.all_scores(y, p, p, 0.5, np.arange(400), n_resamples=5)["log_loss_target_prior"].value
+    loss = metrics.all_scores(y, p, p, 0.5, np.arange(400), n_resamples=5)["log_loss_target_prior"].value
     by_class = [metrics.log_loss(y[y == one], p[y == one]) for one in (0, 1)]
-    assert found == pytest.approx(np.mean(by_class))
+    assert loss == pytest.approx(np.mean(by_class))

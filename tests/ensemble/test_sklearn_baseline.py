@@ -22,8 +22,8 @@ def test_the_reference_is_judged_on_the_folds_of_the_model(table_file, tmp_path,
     )
     capsys.readouterr()
     assert deepcue(["compare", "--table", str(table_file), "--model", str(folder)]) == 0
-    told = capsys.readouterr().out
-    losses = {name: float(loss) for name, loss in re.findall(r"^(\w+) +(\d\.\d+) \[", told, re.MULTILINE)}
+    printed = capsys.readouterr().out
+    losses = {name: float(loss) for name, loss in re.findall(r"^(\w+) +(\d\.\d+) \[", printed, re.MULTILINE)}
     assert set(losses) == {"logistic", "stack", "sklearn", "constant"}
     assert losses["sklearn"] < losses["constant"]
 

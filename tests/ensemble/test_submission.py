@@ -28,7 +28,7 @@ def test_the_sample_keeps_its_order(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "first line"),
         ("name,p\na.mp4,0.5\n", "first line"),
@@ -38,10 +38,10 @@ def test_the_sample_keeps_its_order(tmp_path):
     ],
     ids=["empty", "header", "no_rows", "twice", "blank"],
 )
-def test_a_bad_sample_is_one_sentence_that_names_the_file(tmp_path, text, told):
+def test_a_bad_sample_is_one_sentence_that_names_the_file(tmp_path, text, message):
     file = tmp_path / "sample.csv"
     file.write_text(text)
-    with pytest.raises(DatasetError, match=told) as caught:
+    with pytest.raises(DatasetError, match=message) as caught:
         submission.read_sample(file)
     assert str(file) in str(caught.value)
 
@@ -63,9 +63,9 @@ def test_disagreement_names_files_count_examples_and_remedy():
     wanted, present = [f"{n}.mp4" for n in "abcdef"], ["a.mp4", "z.mp4"]
     with pytest.raises(DatasetError) as caught:
         submission.check_agreement(wanted, present, "sample.csv", "test_videos")
-    told = str(caught.value)
+    message = str(caught.value)
     for part in ("sample.csv", "test_videos", "5 of 6", "b.mp4, c.mp4, d.mp4, ...", "--allow-missing"):
-        assert part in told
+        assert part in message
     with pytest.raises(DatasetError, match=r"1 of 2 clips .* \(z.mp4\)"):
         submission.check_agreement(["a.mp4"], present, "sample.csv", "test_videos")
     submission.check_agreement(["z.mp4", "a.mp4"], present, "sample.csv", "test_videos")
@@ -80,7 +80,7 @@ def test_numbers_keep_six_significant_digits_and_no_exponent(p):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("filename,label\na.mp4,nan\n", "not a probability"),
         ("filename,label\na.mp4,1.0\n", "not a probability"),
@@ -89,9 +89,9 @@ def test_numbers_keep_six_significant_digits_and_no_exponent(p):
         ("name,label\na.mp4,0.5\n", "header"),
     ],
 )
-def test_reading_back_finds_a_wrong_file(tmp_path, text, told):
+def test_reading_back_finds_a_wrong_file(tmp_path, text, message):
     (tmp_path / "s.csv").write_text(text)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         submission.check_submission(tmp_path / "s.csv", ["a.mp4"])
 
 
@@ -131,8 +131,8 @@ def test_every_row_of_the_sample_gets_the_models_probability(tmp_path, prepared,
     model = load_model(model_folder)
     assert [float(p) for _, p in rows] == pytest.approx(model.predict(table)[[3, 0, 2, 1]], rel=1e-7)
     assert float(dict(rows)["clip002.mp4"]) == pytest.approx(model.head.target_prior)
-    told, model_line = capsys.readouterr().out.splitlines()
-    assert told == f"{out}: 4 rows (3 ok, 1 unreadable)"
+    line, model_line = capsys.readouterr().out.splitlines()
+    assert line == f"{out}: 4 rows (3 ok, 1 unreadable)"
     assert model_line.startswith(f"model {model_folder}: trained on 48 SYNTHETIC clips")
 
 
