@@ -96,20 +96,38 @@ def write_table(table: pa.Table, file: str | Path | BinaryIO) -> None:
     pq.write_table(table, file, compression="zstd")
 
 
+def _location(file: str | Path) -> str | Path:
+    """A path, or the URL that was given: ``Path("s3://bucket/x")`` has lost a slash."""
+    protocol, colon, rest = str(file).partition(":/")
+    if not colon or not protocol.isalnum() or len(protocol) < 2:
+        return Path(file)
+    rest = rest.lstrip("/")
+    return f"{protocol}://{'/' if protocol in {'file', 'local'} else ''}{rest}"
+
+
+def _parquet(place: str | Path) -> pa.Table:
+    if isinstance(place, Path):
+        return pq.read_table(place)
+    import fsspec
+
+    with fsspec.open(place, "rb") as stream:
+        return pq.read_table(stream)
+
+
 def read_table(file: str | Path) -> pa.Table:
-    """Read a feature table and check that it is one.
+    """Read a feature table, from a path or a URL that fsspec knows, and check that it is one.
 
     Raises
     ------
     TableError
         The file is missing, is not Parquet, lacks the base columns, or was made by another version.
     """
-    path = Path(file)
-    if not path.is_file():
+    path = _location(file)
+    if isinstance(path, Path) and not path.is_file():
         raise TableError(f"{path}: no such table; make one with `deepcue extract DATA --out {path}`")
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        table = _parquet(path)
+    except (pa.ArrowInvalid, OSError, ValueError, ImportError) as error:
         raise TableError(f"{path}: not a Parquet file ({error}); make it again with `deepcue extract`") from error
     found = description(table).get("schema", SCHEMA_VERSION)
     if found != SCHEMA_VERSION:

@@ -1,6 +1,7 @@
 """The feature table on disk: what made it, codes for what is missing, and tables that are refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pytest
 from features import spec
 from features.errors import TableError
 from features.reasons import Reason
-from features.table import METADATA_KEY, build, description, read_table, row_reasons, schema, write_table
+from features.table import METADATA_KEY, _location, build, description, read_table, row_reasons, schema, write_table
 
 
 def small(**base):
@@ -77,3 +78,20 @@ def test_equal_tables_give_equal_bytes(tmp_path):
         write_table(small(), tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert isinstance(read_table(tmp_path / "a"), pa.Table)
+
+
+def test_a_table_may_lie_at_a_url_also_when_it_went_through_a_path(tmp_path):
+    write_table(small(), tmp_path / "t.parquet")
+    url = (tmp_path / "t.parquet").as_uri()
+    assert read_table(url).num_rows == 2
+    assert read_table(Path(url)).num_rows == 2
+    with pytest.raises(TableError, match="file:///"):
+        read_table(Path((tmp_path / "none.parquet").as_uri()))
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [("s3://bucket/a.parquet", "s3://bucket/a.parquet"), ("a:/b", Path("a:/b")), ("x y/z", Path("x y/z"))],
+)
+def test_only_what_names_a_protocol_is_a_url(given, place):
+    assert _location(given) == _location(Path(given)) == place
