@@ -12,6 +12,7 @@ import os
 import tempfile
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -23,12 +24,13 @@ def import_librosa() -> ModuleType:
     """
     import numba
 
-    if not numba.config.CACHE_DIR and not any(map(_is_writable, _usual_places())):
+    config: Any = numba.config  # its settings are set by name when it is imported
+    if not config.CACHE_DIR and not any(map(_is_writable, _usual_places())):
         try:
-            numba.config.CACHE_DIR = tempfile.mkdtemp(prefix="deepcue-numba-")
+            config.CACHE_DIR = tempfile.mkdtemp(prefix="deepcue-numba-")
         except OSError as error:  # no temporary folder either
             logger.warning("librosa's functions run uncompiled: no folder can be written to (%s)", error)
-            numba.config.DISABLE_JIT = 1
+            config.DISABLE_JIT = 1
     import librosa
 
     return librosa
