@@ -154,6 +154,16 @@ def test_an_interrupted_run_leaves_no_process_and_no_partial_file(real, tmp_path
         time.sleep(0.05)
 
 
+def test_what_ended_processes_left_is_removed(real, tmp_path):
+    def interrupt(*_):
+        (tmp_path / "dfdc_train_part_0" / ".b.mp4.partial").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(real, tmp_path, Recipe(kinds=("desync",)), progress=interrupt)
+    assert {file.name for file in tmp_path.rglob("*.*")} == {"a.mp4", "a__desync.mp4"}
+
+
 def group_lives(group):
     try:
         os.killpg(group, 0)
