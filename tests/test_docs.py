@@ -1,6 +1,7 @@
 """Documents name what exists: commands, targets, files, dependencies, numbers."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -59,6 +60,16 @@ def test_every_subcommand_and_option_exists(page):
         known = command_parser(name).format_help()
         for option in options:
             assert re.search(rf"{option}\b", known), f"deepcue {name} {option}"
+
+
+def test_results_name_commands_that_exist():
+    for file in sorted((ROOT / "docs" / "results").glob("*.json")):
+        command = json.loads(text_of(file))["command"]
+        named = [*calls(f"`{command}`", "deepcue"), *calls(f"`{command}`", "make")]
+        assert named, file
+        for name, options in named:
+            known = command_parser(name).format_help() if name in COMMANDS else text_of(ROOT / "Makefile")
+            assert all(option in known for option in options), f"{file}: {name} {options}"
 
 
 @pages
