@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -235,3 +236,11 @@ def test_the_first_call_of_a_process_prints_nothing_either(clip):
     code = f"import deepcue; deepcue.observe({str(clip)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert (done.stdout, done.stderr) == (b"", b"")
+
+
+@pytest.mark.slow
+def test_calls_of_several_threads_do_not_disturb_each_other(clip):
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda path: deepcue.features(path, families=["blink", "quality"]), [clip, clip])
+    np.testing.assert_equal(first, second)
+    np.testing.assert_equal(first, deepcue.features(clip, families=["blink", "quality"]))
