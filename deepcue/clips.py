@@ -198,9 +198,9 @@ def extract(  # noqa: PLR0913 -- the options of a run, all by keyword
     Returns
     -------
     pyarrow.Table
-        One row for each clip, sorted by filename: ``filename, label, group, source, status, error, duration_s,
-        n_frames, n_faces``, then the cues as float32, NaN where undefined. A clip that can't be measured has its
-        reason in ``status`` and ``error``.
+        One row for each clip, sorted by filename: ``filename, label, group, source, status, error, reasons,
+        duration_s, n_frames, n_faces``, then the cues as float32, NaN where undefined. Why a clip or a family could
+        not be measured is in ``error`` for people, in ``status`` and ``reasons`` for programs.
 
     Raises
     ------
