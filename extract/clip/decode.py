@@ -25,7 +25,8 @@ from features.observation import AUDIO_RATE_HZ
 
 MAX_DAMAGED_PACKETS = 1_000  # in a row, without a single frame in between
 NO_TIMES = frozenset({"avi"})  # formats that number frames in the order of decoding and don't say when they are shown
-MAX_PRIMING_S = 0.1  # sound that begins so little before the picture is an encoder's run-up, which some formats hide
+PRIMED = frozenset({"aac", "mp3", "mp3float"})  # codecs whose run-up only some formats tell from sound
+MAX_PRIMING_S = 0.1  # sound of theirs that begins so little before the picture is that run-up
 MIN_SILENCE_S = 0.2  # that is worth a warning; a clock that runs a little fast leaves less
 
 
@@ -151,10 +152,12 @@ class Clip:
         damage, clock = Damage(), SoundClock(self._streams.timeline.reader(index))
         wanted = int(self.max_seconds * AUDIO_RATE_HZ)
         with containers.opened(self._source) as container:
-            frames = self._decoded(container, container.streams[index], damage)
+            stream = container.streams[index]
+            primed = stream.codec_context.name in PRIMED
+            frames = self._decoded(container, stream, damage)
             samples, cancelled = read_mono(frames, clock, wanted, channel=channel)
         start_s, lead_s = clock.start_s, self._streams.start_s - clock.start_s
-        if 0 < lead_s <= MAX_PRIMING_S:
+        if primed and 0 < lead_s <= MAX_PRIMING_S:
             samples, start_s = samples[round(lead_s * AUDIO_RATE_HZ) :], self._streams.start_s
         return _Sound(samples, start_s, clock.silence_s, damage, mixed=channel is None), cancelled
 
