@@ -83,9 +83,9 @@ def sample_photometric(rng: np.random.Generator) -> PhotometricAugmentation:
     """Colour, softness, noise and compression as clips from anywhere have them; one in seven stays clean."""
     if rng.random() < 0.15:
         return PhotometricAugmentation()
-    some: dict[str, object] = {}
+    steps: dict[str, object] = {}
     if rng.random() < 0.7:
-        some |= {
+        steps |= {
             "gain": float(rng.uniform(0.7, 1.3)),
             "offset": float(rng.uniform(-25, 25)),
             "gamma": float(np.exp(rng.uniform(-0.35, 0.35))),
@@ -93,26 +93,26 @@ def sample_photometric(rng: np.random.Generator) -> PhotometricAugmentation:
             "saturation": float(rng.uniform(0.4, 1.4)) if rng.random() > 0.03 else 0.0,
         }
     if rng.random() < 0.4:
-        some["reduction"] = float(rng.uniform(0.4, 0.95))
-        some["interpolation"] = int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4]))
+        steps["reduction"] = float(rng.uniform(0.4, 0.95))
+        steps["interpolation"] = int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4]))
     if rng.random() < 0.2:
-        some["blur_px"] = float(rng.uniform(0.4, 1.3))
+        steps["blur_px"] = float(rng.uniform(0.4, 1.3))
     if rng.random() < 0.03:
-        some["motion_px"] = int(rng.integers(2, 5))
+        steps["motion_px"] = int(rng.integers(2, 5))
     if rng.random() < 0.1:
-        some["sharpening"] = float(rng.uniform(0.2, 1.0))
+        steps["sharpening"] = float(rng.uniform(0.2, 1.0))
     if rng.random() < 0.2:
-        some["noise"] = float(rng.uniform(1.0, 7.0))
-    some |= _codec(rng)
+        steps["noise"] = float(rng.uniform(1.0, 7.0))
+    steps |= _codec(rng)
     if rng.random() < 0.2:
         width, height = rng.uniform(0.1, 0.4, 2)
-        some["erased"] = (
+        steps["erased"] = (
             float(rng.uniform(0, 1 - width)),
             float(rng.uniform(0, 1 - height)),
             float(width),
             float(height),
         )
-    return PhotometricAugmentation(**some)  # type: ignore[arg-type]
+    return PhotometricAugmentation(**steps)  # type: ignore[arg-type]
 
 
 def _codec(rng: np.random.Generator) -> dict[str, object]:
@@ -184,5 +184,5 @@ def h264(image: Image, crf: int) -> Image:
     packets = [*encoder.encode(frame), *encoder.encode(None)]
     decoder = av.CodecContext.create("h264", "r")
     decoder.thread_count = 1
-    frames = [one for packet in packets for one in decoder.decode(packet)] + list(decoder.decode(None))
+    frames = [frame for packet in packets for frame in decoder.decode(packet)] + list(decoder.decode(None))
     return frames[0].to_ndarray(format="rgb24")
