@@ -15,6 +15,7 @@ from artifacts import PRETRAINED
 from ensemble.store import check_families, load_model
 from features import spec
 from features.table import build, schema
+from reports.norms import read_norms
 
 SHIPPED_MODEL = PRETRAINED / "model"
 KNOWN = json.loads(Path(__file__).with_name("shipped_model.json").read_text(encoding="utf-8"))
@@ -69,3 +70,15 @@ def test_a_known_row_still_gets_its_probability(model, row):
     values = np.array([[row["cues"][name] for name in names]], np.float32)  # null is NaN
     table = build(base, values, schema(families, extractor="test"))
     assert model.predict(table) == pytest.approx([row["probability"]], abs=1e-6)
+
+
+def test_norms_are_of_the_families_as_they_are():
+    """A family that was measured anew has no norms until `deepcue norms` made them again."""
+    norms = read_norms({one.name: one.version for one in spec.families()})
+    assert {name.split(".")[0] for name in norms} == {one.name for one in spec.families()}
+    columns = {column.name: column for one in spec.families() for column in one.table_columns}
+    for name, norm in norms.items():
+        low, high = columns[name].range
+        assert list(norm.quantiles) == sorted(norm.quantiles)
+        assert low <= norm.quantiles[0]
+        assert norm.quantiles[-1] <= high
