@@ -235,9 +235,10 @@ def _write_manifest(file: Path, rows: list[tuple[str, str, Entry]]) -> None:
     """``manifest.csv``: what extraction and training need; the groups are the donor pools."""
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["filename", "label", "group", "original", "method", "parameters"])
+        writer.writerow(["filename", "label", "group", "original", "method", "fake_part", "parameters"])
         for part, name, entry in sorted(rows, key=lambda row: (row[0], row[1])):
             original = f"{part}/{entry['original']}" if entry["original"] else ""
             method = entry.get("kind", "real") + ("+reencode" if "reencode" in entry else "")
             parameters = json.dumps(entry.get("parameters", {}))
-            writer.writerow([f"{part}/{name}", entry["label"], entry["group"], original, method, parameters])
+            forged = entry.get("part", "") if entry["label"] == "FAKE" else ""
+            writer.writerow([f"{part}/{name}", entry["label"], entry["group"], original, method, forged, parameters])

@@ -20,6 +20,7 @@ from forge.clips.registry import kinds
 from forge.clips.write import Encoder, write_clip
 from forge.demo.dataset import record
 from forge.face_ops import iod
+from training.manifest import training_clips
 
 ROOT = Path(__file__).resolve().parents[3]
 KINDS = "face_swap,self_blend,expression,resynthesis,desync,dub,reencode"
@@ -85,6 +86,16 @@ def test_every_forgery_names_kind_parameters_and_original(made):
         assert entry["sha256"] == hashlib.sha256((made / "dfdc_train_part_0" / name).read_bytes()).hexdigest()
         if "reencode" not in name:
             assert entry["encoder"] == entries[entry["original"]]["encoder"]
+
+
+def test_the_manifest_says_what_is_forged_as_training_reads_it(made):
+    clips = training_clips(made / "manifest.csv")
+    entries = metadata(made)
+    assert len(clips) == len(entries)
+    for clip in clips:
+        entry = entries[clip.filename.rpartition("/")[2]]
+        parts = set(entry["part"].replace(" and ", " ").split()) if entry["label"] == "FAKE" else set()
+        assert clip.forged == parts
 
 
 def test_both_classes_are_transcoded_alike(made):
