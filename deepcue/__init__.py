@@ -4,8 +4,8 @@
 
     import deepcue
 
-    deepcue.predict("clip.mp4").probability          # with the model that ships
-    table = deepcue.extract("folder", jobs=8)        # pyarrow.Table, one row for each clip
+    deepcue.predict("clip.mp4").probability  # with the model that ships
+    table = deepcue.extract("folder", jobs=8)  # pyarrow.Table, one row for each clip
 
 These names are the public API; nothing else is promised to stay. Importing the package imports nothing heavy.
 """
