@@ -158,8 +158,8 @@ def find_clips(data: str, storage_options: dict[str, Any] | None = None) -> list
 def _utf8(clip: Clip) -> Clip:
     r"""Named as a table can hold it: bytes of a file's name that are no UTF-8 become ``\xe9`` and the like."""
     names = ("filename", "group", "source", "original", "method")
-    told: dict[str, Any] = {name: _readable(getattr(clip, name)) for name in names}
-    return replace(clip, **told)
+    readable: dict[str, Any] = {name: _readable(getattr(clip, name)) for name in names}
+    return replace(clip, **readable)
 
 
 def _readable(text: str | None) -> str | None:

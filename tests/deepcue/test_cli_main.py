@@ -78,8 +78,8 @@ def test_an_option_means_the_same_everywhere(name, option):
 @pytest.mark.parametrize("words", [["--help"], ["help"], ["-h"]])
 def test_help_lists_the_subcommands(words, capsys):
     assert main.main(words) == 0
-    told = capsys.readouterr().out
-    assert all(f"\n  {name} " in told for name in main.COMMANDS)
+    printed = capsys.readouterr().out
+    assert all(f"\n  {name} " in printed for name in main.COMMANDS)
 
 
 def test_help_of_a_subcommand_by_either_word_order(capsys):
@@ -101,8 +101,8 @@ def test_nothing_asked_is_an_error_that_shows_the_help(capsys):
 )
 def test_an_unknown_subcommand_suggests_a_near_one(word, hint, capsys):
     assert main.main([word]) == 2
-    told = capsys.readouterr().err
-    assert told == f"error: no subcommand is called {word!r}; {hint}\n"
+    printed = capsys.readouterr().err
+    assert printed == f"error: no subcommand is called {word!r}; {hint}\n"
 
 
 def test_a_clip_in_place_of_a_subcommand_is_understood(tmp_path, capsys):
@@ -113,15 +113,15 @@ def test_a_clip_in_place_of_a_subcommand_is_understood(tmp_path, capsys):
 
 def test_an_option_that_is_refused_is_one_line(capsys):
     assert main.main(["cues", "--chekc"]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err == "error: unrecognized arguments: --chekc; see `deepcue cues --help`\n"
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "error: unrecognized arguments: --chekc; see `deepcue cues --help`\n"
 
 
 def test_help_starts_quickly():
     code = "import sys; from deepcue.cli.main import main; main(['--help']); print(*sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    assert HEAVY.isdisjoint(name.split(".")[0] for name in told.split())
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert HEAVY.isdisjoint(name.split(".")[0] for name in printed.split())
 
 
 def test_python_dash_m_is_the_command():
@@ -137,29 +137,29 @@ def test_a_fault_of_the_program_shows_its_traceback_once_and_says_so(capsys):
     def action():
         raise ZeroDivisionError("deep inside")
 
-    status, told = outcome(action, capsys)
+    status, printed = outcome(action, capsys)
     assert status == 1
-    assert told.err.count("Traceback") == 1
-    assert told.err.count("ZeroDivisionError: deep inside") == 1
-    assert told.err.endswith(f"{common.FAULT_NOTE}\n")
+    assert printed.err.count("Traceback") == 1
+    assert printed.err.count("ZeroDivisionError: deep inside") == 1
+    assert printed.err.endswith(f"{common.FAULT_NOTE}\n")
 
 
 def test_the_users_error_is_one_line(capsys):
     def action():
         raise InputError("a.mp4: no such file; give a clip")
 
-    status, told = outcome(action, capsys)
-    assert (status, told.out, told.err) == (2, "", "error: a.mp4: no such file; give a clip\n")
+    status, printed = outcome(action, capsys)
+    assert (status, printed.out, printed.err) == (2, "", "error: a.mp4: no such file; give a clip\n")
 
 
 def test_an_interrupt_is_one_line(capsys):
     def action():
         raise KeyboardInterrupt
 
-    status, told = outcome(action, capsys)
+    status, printed = outcome(action, capsys)
     assert status == 128 + signal.SIGINT
-    assert told.err.strip().count("\n") == 0
-    assert "Traceback" not in told.err
+    assert printed.err.strip().count("\n") == 0
+    assert "Traceback" not in printed.err
 
 
 def test_a_subcommand_may_give_an_exit_status(capsys):
@@ -181,9 +181,9 @@ def into_a_closed_pipe(words, unbuffered):
         env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
     )
     child.stdout.close()
-    told = child.stderr.read()
+    printed = child.stderr.read()
     child.stderr.close()
-    return child.wait(), told
+    return child.wait(), printed
 
 
 @BUFFERING
@@ -250,6 +250,6 @@ def test_an_example_whose_files_are_not_there_is_one_sentence(name, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     for line in main.command_module(name).EXAMPLE.splitlines():
         assert main.main(shlex.split(line)[1:]) == 2
-        told = capsys.readouterr().err
-        assert told.startswith("error: ")
-        assert told.count("\n") == 1
+        printed = capsys.readouterr().err
+        assert printed.startswith("error: ")
+        assert printed.count("\n") == 1

@@ -42,10 +42,10 @@ def test_rounding_of_a_sum_is_no_evidence():
 
 def test_each_contributing_family_shows_its_description():
     (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "of_another": [0.5]}, without_sound=[0])
-    told = "\n".join(predict.clip_lines(one))
-    assert "how often, how far and how fast the eyes shut" in told
-    assert "whether the lips move" not in told  # nothing was measured of it
-    asked = told.split("what each measures")[1]
+    output = "\n".join(predict.clip_lines(one))
+    assert "how often, how far and how fast the eyes shut" in output
+    assert "whether the lips move" not in output  # nothing was measured of it
+    asked = output.split("what each measures")[1]
     assert "of_another" not in asked
 
 
@@ -92,19 +92,19 @@ def test_a_clip_is_judged_under_its_own_name(tmp_path, model_folder, extracted, 
     clip = tmp_path / "holiday (1).mp4"
     clip.write_bytes(b"x")
     assert deepcue(["predict", str(clip), "--model", str(model_folder)]) == 0
-    told = capsys.readouterr().out
-    assert told.startswith("holiday (1).mp4\n")
-    assert "evidence, not proof" in told
-    assert "SYNTHETIC" in told
+    output = capsys.readouterr().out
+    assert output.startswith("holiday (1).mp4\n")
+    assert "evidence, not proof" in output
+    assert "SYNTHETIC" in output
     assert sorted(extracted[0][1]) == sorted(FAMILIES)
 
 
 def test_json_of_a_folder_agrees_with_the_model(tmp_path, model_folder, extracted, capsys):
     assert deepcue(["predict", str(tmp_path), "--model", str(model_folder), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
+    output = json.loads(capsys.readouterr().out)
     expected = sorted(load_model(model_folder).predict(toy_table(1, 3, labelled=False, seed=5)), reverse=True)
-    assert [one["probability"] for one in told["clips"]] == pytest.approx(expected)
-    for one in told["clips"]:
+    assert [one["probability"] for one in output["clips"]] == pytest.approx(expected)
+    for one in output["clips"]:
         total = one["log_odds_base"] + sum(one["log_odds_by_family"].values()) + one["log_odds_unmeasured"]
         assert 1 / (1 + np.exp(-total)) == pytest.approx(one["probability"])
 
@@ -121,9 +121,9 @@ def test_a_report_of_clips_stands_alone(tmp_path, model_folder, extracted):
 
 def test_a_missing_clip_is_one_sentence_and_status_2(tmp_path, model_folder, capsys):
     assert deepcue(["predict", str(tmp_path / "gone.mp4"), "--model", str(model_folder)]) == 2
-    told = capsys.readouterr().err
-    assert "gone.mp4: no such file" in told
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert "gone.mp4: no such file" in output
+    assert output.count("\n") == 1
 
 
 def test_without_any_model_the_remedy_is_named(tmp_path, monkeypatch):
@@ -174,9 +174,9 @@ def test_an_odd_name_is_printed_on_one_line(tmp_path, monkeypatch, model_folder,
     monkeypatch.chdir(tmp_path)
     Path(os.fsdecode(name)).write_bytes(b"x")
     assert deepcue(["predict", "--model", str(model_folder), "--", os.fsdecode(name)]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told[0] == name.decode("utf-8", "backslashreplace").replace("\n", r"\n")
-    assert "P(FAKE)" in told[1]
+    output = capsys.readouterr().out.splitlines()
+    assert output[0] == name.decode("utf-8", "backslashreplace").replace("\n", r"\n")
+    assert "P(FAKE)" in output[1]
     ((clip,), _), *_ = extracted
     assert clip.path == os.path.join(tmp_path, os.fsdecode(name))
 
@@ -231,7 +231,7 @@ def test_a_reader_of_the_first_line_alone_ends_it_silently(table_file, model_fol
 def test_a_terminal_of_ascii_gets_bars_and_names_that_it_can_show(tmp_path, model_folder):
     table = toy_table(1, 1)
     write_table(table.set_column(0, "filename", [["caf\xe9.mp4"]]), tmp_path / "t.parquet")
-    told, wrong = run_predict(tmp_path / "t.parquet", model_folder, PYTHONIOENCODING="ascii").communicate()
+    output, wrong = run_predict(tmp_path / "t.parquet", model_folder, PYTHONIOENCODING="ascii").communicate()
     assert wrong == b""
-    assert told.startswith(b"caf\\xe9.mp4\n")
-    assert b" | #" in told or b"# |" in told
+    assert output.startswith(b"caf\\xe9.mp4\n")
+    assert b" | #" in output or b"# |" in output

@@ -22,9 +22,9 @@ def test_the_clip_without_a_face_comes_first_and_both_are_shown(observed, tmp_pa
     data, kept = observed
     out = tmp_path / "sheet.png"
     assert deepcue(["coverage", str(data), "--observations", str(kept), "--sheet", str(out)]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert "2 clips: a face in 50.0% of the frames" in told[0]
-    assert [line.split() for line in told[1:3]] == [["0.0%", "none.mp4"], ["100.0%", "face.mp4"]]
+    output = capsys.readouterr().out.splitlines()
+    assert "2 clips: a face in 50.0% of the frames" in output[0]
+    assert [line.split() for line in output[1:3]] == [["0.0%", "none.mp4"], ["100.0%", "face.mp4"]]
     sheet = cv2.imread(str(out))
     assert sheet.shape == (2 * face_coverage.CELL_PX, face_coverage.FRAMES * face_coverage.CELL_PX, 3)
     green = (abs(sheet.astype(int) - face_coverage.GREEN[::-1]).sum(axis=2) < 60).sum(axis=1)

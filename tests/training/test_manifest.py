@@ -71,9 +71,9 @@ def test_the_commands_refuse_the_readmes_manifest_in_one_sentence(tmp_path, caps
 @pytest.mark.parametrize("command", ["train-faces", "train-voice"])
 def test_the_help_says_which_columns_training_needs(capsys, command):
     assert deepcue([command, "--help"]) == 0
-    told = " ".join(capsys.readouterr().out.split())
-    assert "needs the columns filename, label and group, and of FAKE clips method" in told
-    assert "fake_part (picture, voice, or picture and voice)" in told
+    output = " ".join(capsys.readouterr().out.split())
+    assert "needs the columns filename, label and group, and of FAKE clips method" in output
+    assert "fake_part (picture, voice, or picture and voice)" in output
 
 
 def test_a_folder_that_forge_wrote_can_be_trained_on(tmp_path):

@@ -14,8 +14,8 @@ def around(rng, n, spread=0.05):
 
 
 @pytest.fixture
-def told(monkeypatch):
-    """Replace the network: ``told(rows)`` makes the n-th asked crop give row n."""
+def embedded(monkeypatch):
+    """Replace the network: ``embedded(rows)`` makes the n-th asked crop give row n."""
 
     def give(rows):
         queue = iter(rows)
@@ -24,8 +24,8 @@ def told(monkeypatch):
     return give
 
 
-def test_one_unchanging_person_has_no_distance(rng, told, talking_head):
-    told(np.ones((9, 128)))
+def test_one_unchanging_person_has_no_distance(rng, embedded, talking_head):
+    embedded(np.ones((9, 128)))
     observation = talking_head(sound=False)
     values = identity.measure(observation, observation.tracks[0])
     for name in ("pair_med", "pair_q90", "medoid_max", "step_q90", "drift", "jump_share", "resid_med"):
@@ -82,8 +82,8 @@ def test_turned_and_blurred_crops_are_not_asked(rng, talking_head):
     assert len(face_embedding.suitable(track, most=face_embedding.MAX_CHIPS)) == face_embedding.MAX_CHIPS
 
 
-def test_too_few_crops_are_nan(rng, told, talking_head):
-    told([])
+def test_too_few_crops_are_nan(rng, embedded, talking_head):
+    embedded([])
     observation = talking_head(sound=False)
     track = observation.tracks[0]
     few = replace(track, crop_index=track.crop_index[:7], crops=track.crops[:7], crop_box=track.crop_box[:7])
@@ -92,10 +92,10 @@ def test_too_few_crops_are_nan(rng, told, talking_head):
     assert np.isnan(list(values.values())).all()
 
 
-def test_the_same_face_on_two_people_is_close(rng, told, talking_head):
+def test_the_same_face_on_two_people_is_close(rng, embedded, talking_head):
     one, two = talking_head(sound=False), talking_head(sound=False)
     observation = replace(one, tracks=(one.tracks[0], two.tracks[0]))
-    told(np.concatenate([np.ones((9, 128)), np.full((3, 128), 1.1)]))
+    embedded(np.concatenate([np.ones((9, 128)), np.full((3, 128), 1.1)]))
     values = identity.measure(observation, observation.tracks[0])
     assert values["identity.tracks_dist_min"] == pytest.approx(0.1 * np.sqrt(128))
 

@@ -30,9 +30,9 @@ def parts(tmp_path):
 
 def test_runs_are_scored_together(parts, capsys):
     assert deepcue(["still-scores", *parts]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told[0] == "30 stills (20 FAKE) of 10 groups, 20 forgeries with their original"
-    scores = {line.split()[0]: line for line in told[1:]}
+    output = capsys.readouterr().out.splitlines()
+    assert output[0] == "30 stills (20 FAKE) of 10 groups, 20 forgeries with their original"
+    scores = {line.split()[0]: line for line in output[1:]}
     assert "0.500 [0.500, 0.500]" in scores["AUC"]  # half above, half below
     assert "0.500 [0.500, 0.500]" in scores["in"]
     expected = (np.log(2) + np.logaddexp(0, -2.0) + np.logaddexp(0, 1.0)) / 3
