@@ -112,10 +112,10 @@ FACE_MODEL: F64 = np.array(
 )
 
 
-def eye_distance(landmarks: F64 | Float) -> F64:
+def inter_ocular_distance(landmarks: F64 | Float) -> F64:
     """Inter-ocular distance: between the centroids of the two eyes, [...], px, of ``landmarks`` [..., 68, 2].
 
-    >>> round(float(eye_distance(90.0 * FACE_MODEL[:, :2])), 1)
+    >>> round(float(inter_ocular_distance(90.0 * FACE_MODEL[:, :2])), 1)
     90.0
     """
     points = np.asarray(landmarks, dtype=np.float64)
@@ -138,7 +138,7 @@ def clip_scale(landmarks: F64 | Float, *, yaw_deg: F64) -> float:
     float
         Pixels; NaN without a face, or when the eyes coincide.
     """
-    distance = eye_distance(landmarks)
+    distance = inter_ocular_distance(landmarks)
     frontal = np.isfinite(distance) & (np.abs(yaw_deg) < FRONTAL_YAW_DEG)
     chosen = distance[frontal if frontal.sum() >= FRONTAL_FRAMES_MIN else np.isfinite(distance)]
     scale = float(np.median(chosen)) if chosen.size else np.nan
@@ -229,7 +229,7 @@ def align(landmarks: F64 | Float, *, scale_px: float) -> F64:
         return np.full(points.shape, np.nan)
     centred = points - points[:, RIGID].mean(axis=1, keepdims=True)
     gap = points[:, LEFT_EYE].mean(axis=1) - points[:, RIGHT_EYE].mean(axis=1)
-    c, s = (gap / np.where(eye_distance(points) > 0, eye_distance(points), np.nan)[:, None]).T
+    c, s = (gap / np.where(inter_ocular_distance(points) > 0, inter_ocular_distance(points), np.nan)[:, None]).T
     level = np.stack([np.stack([c, -s], axis=1), np.stack([s, c], axis=1)], axis=1)
     seen = np.isfinite(points).all(axis=(1, 2)) & np.isfinite(c)
     if not seen.any():

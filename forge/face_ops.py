@@ -26,8 +26,8 @@ FLAT = 1.0  # added to standard deviations, grey levels: a flat region must not 
 def iod(points: Points) -> float:
     """Inter-ocular distance in px: between the centroids of the two eyes of one face [68, 2].
 
-    In the landmarks' own float32, where :func:`features.geometry.eye_distance` (for whole tracks) computes in float64:
-    masks are scaled by it, and the last bit decides about pixels. A training batch repeats bit for bit.
+    In the landmarks' own float32, where :func:`features.geometry.inter_ocular_distance` (for whole tracks) computes in
+    float64: masks are scaled by it, and the last bit decides about pixels. A training batch repeats bit for bit.
     """
     return float(np.linalg.norm(points[RIGHT_EYE].mean(axis=0) - points[LEFT_EYE].mean(axis=0)))
 

@@ -236,7 +236,7 @@ def _patch_columns() -> Iterator[Column]:
 
 COLUMNS = (
     _covariate(
-        "iod_px", "px", (0, _INF), "eye distance",
+        "iod_px", "px", (0, _INF), "inter-ocular distance",
         "Size of the face: the distance between its eyes, in pixels.", EVERY_CHANGE - {"scale"},
     ),
     _covariate(

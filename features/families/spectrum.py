@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import series, spectral
-from features.geometry import F64, crop_landmarks, eye_distance
+from features.geometry import F64, crop_landmarks, inter_ocular_distance
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, family
 from features.spectral import BINS
@@ -264,7 +264,7 @@ def reduced(crop: NDArray[np.uint8], *, points: F64) -> NDArray[np.uint8] | None
     points : ndarray of shape (68, 2)
         Landmarks in px of the crop; NaN where lost.
     """
-    distance = float(eye_distance(points))
+    distance = float(inter_ocular_distance(points))
     if not distance >= IOD_PX:
         return None
     grey = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2GRAY)

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from features.geometry import RIGID, eye_distance
+from features.geometry import RIGID, inter_ocular_distance
 from forge.clips.clip import Clip
 from forge.clips.registry import Parameters, kind
 from forge.clips.swap import Region, blend, choose_frames, hull_mask, warp
@@ -132,7 +132,7 @@ def _faces(donor: Clip, face_px: int) -> tuple[list[Image], Points]:
 
 def _steady(landmarks: Points) -> np.ndarray:
     """Which frames [n] show a large face that holds still: small and blurred ones make poor donors."""
-    size = eye_distance(landmarks)
+    size = inter_ocular_distance(landmarks)
     step = np.linalg.norm(np.gradient(landmarks, axis=0), axis=-1).mean(-1) / size if len(size) > 1 else 0 * size
     known = np.isfinite(landmarks).all((1, 2))
     step = np.where(known, np.where(np.isfinite(step), step, 1.0), np.inf)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from features.geometry import LEFT_EYE, RIGHT_EYE, eye_distance
+from features.geometry import LEFT_EYE, RIGHT_EYE, inter_ocular_distance
 from forge.face_ops import Image, Mask, Points, iod
 from forge.images.blend import mix
 
@@ -111,13 +111,13 @@ def blend(image: Image, target: Image, mask: Mask, way: str) -> Image:
 def mouth_gap(landmarks: Points) -> NDArray[np.float64]:
     """Inner lips' gap of each face [n], in IOD."""
     gap = np.linalg.norm(landmarks[:, [61, 62, 63]] - landmarks[:, [67, 66, 65]], axis=-1).mean(-1)
-    return np.asarray(gap / eye_distance(landmarks), np.float64)
+    return np.asarray(gap / inter_ocular_distance(landmarks), np.float64)
 
 
 def expression(landmarks: Points) -> NDArray[np.float64]:
     """Mouth gap, turn and nod of the head and opening of the eyes [n, 4], in IOD."""
     right, left = landmarks[:, RIGHT_EYE].mean(1), landmarks[:, LEFT_EYE].mean(1)
-    scale = eye_distance(landmarks)
+    scale = inter_ocular_distance(landmarks)
     across = (left - right) / scale[:, None]
     nose = (landmarks[:, 30] - (right + left) / 2) / scale[:, None]
     turn = (nose * across).sum(-1)

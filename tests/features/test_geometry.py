@@ -15,7 +15,7 @@ def test_mirror_is_an_involution_that_swaps_the_eyes():
 
 def test_the_mean_face_is_its_own_mirror():
     assert FACE_MODEL[MIRROR] * [-1, 1, 1] == pytest.approx(FACE_MODEL)
-    assert geometry.eye_distance(FACE_MODEL[:, :2]) == pytest.approx(1.0, abs=0.01)
+    assert geometry.inter_ocular_distance(FACE_MODEL[:, :2]) == pytest.approx(1.0, abs=0.01)
 
 
 @pytest.mark.parametrize("angles", [(0, 0, 0), (10, 25, -15), (-20, -40, 30)])
@@ -40,7 +40,7 @@ def test_scale_comes_from_frontal_frames():
     frontal, turned = 100.0 * FACE_MODEL[:, :2], 60.0 * FACE_MODEL[:, :2]
     points = np.array([frontal] * 12 + [turned] * 20)
     yaw = np.r_[np.zeros(12), np.full(20, 40.0)]
-    wide = geometry.eye_distance(frontal)
+    wide = geometry.inter_ocular_distance(frontal)
     assert geometry.clip_scale(points, yaw_deg=yaw) == pytest.approx(wide)
     few = geometry.clip_scale(points[3:], yaw_deg=yaw[3:])  # nine frontal frames are too few
     assert few == pytest.approx(0.6 * wide)

@@ -18,7 +18,7 @@ def textured(rng, mean, spread):
 
 def test_the_iod_is_that_of_the_features(rng):
     points = rng.uniform(0, 300, (68, 2)).astype(np.float32)
-    assert face_ops.iod(points) == pytest.approx(float(geometry.eye_distance(points)), rel=1e-6)
+    assert face_ops.iod(points) == pytest.approx(float(geometry.inter_ocular_distance(points)), rel=1e-6)
 
 
 def test_a_similarity_recovers_turn_scale_and_shift(rng):

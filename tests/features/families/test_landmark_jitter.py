@@ -140,7 +140,7 @@ def test_flow_is_counted_as_lost_between_frames_with_a_face_only():
     assert np.isnan(landmark_jitter.flow_reject_share(displacement, seen=np.zeros(5, bool)))
 
 
-def test_detections_off_the_calibrated_points_are_measured_in_eye_distances():
+def test_detections_off_the_calibrated_points_are_measured_in_inter_ocular_distances():
     z, x = np.zeros((3, 4, 2)), np.zeros((3, 4, 2))
     z[..., 1] = 9.0
     assert landmark_jitter.detection_residual(detected=z, calibrated=x, scale_px=90.0) == pytest.approx(0.1)

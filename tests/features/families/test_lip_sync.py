@@ -12,7 +12,7 @@ from features.geometry import head
 T = 1000  # 10 s at 100 Hz
 
 
-def test_the_mouth_is_measured_in_eye_distances_and_not_from_the_side(make_track, make_observation):
+def test_the_mouth_is_measured_in_inter_ocular_distances_and_not_from_the_side(make_track, make_observation):
     n = 60
     still, opened = np.zeros(n), np.linspace(0.1, 0.3, n)
     yaw = np.where(np.arange(n) < 50, 0.0, 45.0)
