@@ -1,9 +1,10 @@
 """The clip's clock: when each frame comes, whatever the file's own times do.
 
 Recordings are paused, joined and cut, so the times of a file may jump: an hour ahead, or back to 0. Picture and sound
-were still recorded together. One rule for both: a step of the picture of more than :data:`MAX_STEP_S` is a jump, unless
-sound fills it; after a jump the picture goes on one frame later, and the sound moves by as much. A pause of one stream
-while the other runs on is a pause of the clip, as a muted microphone is.
+were still recorded together. One rule for both: a step of the picture is a jump where it goes back, where no sound
+fills it though there is sound before and after, or where it is longer than :data:`MAX_STEP_S` and no sound fills it;
+after a jump the picture goes on one frame later, and the sound moves by as much. A pause of one stream while the other
+runs on is a pause of the clip, as a muted microphone is.
 """
 
 from __future__ import annotations
@@ -11,22 +12,29 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
+import statistics
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 MAX_STEP_S = 5.0
 """A longer step between packets of one stream is a jump, unless another stream's packets fill it."""
-FILLED = 0.5  # of a pause that the other stream must fill for it to be one
+MIN_JUMP_S = 1.0  # a shorter step, ahead or back, is what rates and orders of frames explain
+FILLED = 0.5  # of a pause, and MAX_STEP_S: the longest that the other stream may have nothing in it
+USUAL_STEP_S = 1 / 25  # where a single packet tells nothing
 
 
 class Packet(NamedTuple):
-    """When a packet comes, by the file: in the stream's own units, and in seconds; and how long and large it is."""
+    """When a packet comes, by the file: in the stream's own units, and in seconds; and how long and large it is.
+
+    ``decode_s`` is when it is decoded, which is in the file's order, where times of showing are not.
+    """
 
     pts: int
     time_s: float
     duration_s: float
     size: int
+    decode_s: float | None = None
 
 
 class Timeline:
@@ -57,51 +65,91 @@ class Timeline:
         self.full = False
         """True when a stream has gone on for longer than is looked at: later packets are not known."""
         self._packets: dict[int, list[Packet]] = defaultdict(list)
-        self._progress_s: Counter[int] = Counter()
+        self._runs: dict[int, list[list[int]]] = defaultdict(list)
+        self._latest_s: dict[int, float] = {}
+        self._progress_s: dict[int, float] = defaultdict(float)
+        self._n_untimed: Counter[int] = Counter()
+        self._untimed_s: dict[int, float] = {}
         self._offsets: dict[int, list[float]] = {}
 
     def add(self, stream: int, packet: Packet) -> None:
         """Note a packet, in the file's order."""
-        packets = self._packets[stream]
-        step = packet.duration_s or (abs(packet.time_s - packets[-1].time_s) if packets else 0.0)
-        self._progress_s[stream] += min(step, MAX_STEP_S)  # type: ignore[assignment]  # seconds
-        self.full = self.full or self._progress_s[stream] > self.max_seconds + MAX_STEP_S
+        packets, latest_s = self._packets[stream], self._latest_s.get(stream)
+        at, tolerance = packet.decode_s, MIN_JUMP_S
+        if at is None:  # frames are shown in another order than that of the file
+            at, tolerance = packet.time_s, MAX_STEP_S
+        if latest_s is None or at < latest_s - tolerance:  # the clock went back
+            self._runs[stream].append([])
+            step = packet.duration_s
+        else:
+            step = max(0.0, at - latest_s)
+            at = max(at, latest_s)
+        self._latest_s[stream] = at
+        self._go_on(stream, step)
+        self._runs[stream][-1].append(len(packets))
         packets.append(packet)
+
+    def add_untimed(self, stream: int, duration_s: float) -> None:
+        """Note a packet that says nothing of its time, as in a raw stream."""
+        self._go_on(stream, duration_s)
+        self._n_untimed[stream] += self._progress_s[stream] <= self.max_seconds
+        self._untimed_s[stream] = duration_s
+
+    def _go_on(self, stream: int, step_s: float) -> None:
+        self._progress_s[stream] += min(step_s, MAX_STEP_S)
+        self.full = self.full or self._progress_s[stream] > self.max_seconds + MAX_STEP_S
 
     def resolve(self, *, picture: int, sounds: Sequence[int]) -> None:
         """Find the jumps, by the picture first, and put every packet on one clock."""
         known = [0.0]
-        fillers = sorted((one.time_s, one.duration_s) for stream in sounds for one in self._packets[stream])
-        self._place(picture, known, fillers)
-        shown = sorted(
-            (one.time_s, one.duration_s or 1 / 25) for one in self._packets[picture]
-        )  # a header without a rate: 25 a second
+        heard = _Fillers(self._spans(stream) for stream in sounds)
+        self._place(picture, known, heard, leads=True)
+        shown = _Fillers([self._spans(picture)])
         for stream in sounds:
-            self._place(stream, known, shown)
+            self._place(stream, known, shown, leads=False)
         self.n_jumps = len(known) - 1
 
-    def _place(self, stream: int, known: list[float], fillers: list[tuple[float, float]]) -> None:
-        """Choose each packet's offset among those known, or add one after a jump."""
-        end_s, offsets = math.nan, []
-        for packet in self._packets[stream]:
-            offset = _offset(packet.time_s, end_s, known, fillers)
-            if offset not in known:
-                known.append(offset)
-            offsets.append(offset)
-            end = packet.time_s + offset + packet.duration_s
-            end_s = end if math.isnan(end_s) or abs(end - end_s) > MAX_STEP_S else max(end_s, end)
+    def _spans(self, stream: int) -> list[tuple[float, float]]:
+        """Start and length of every packet; a length that holds a pause is none."""
+        usual_s = self._usual_step_s(stream)
+        return [
+            (one.time_s, one.duration_s if 0 < one.duration_s <= MIN_JUMP_S else usual_s)
+            for one in self._packets[stream]
+        ]
+
+    def _usual_step_s(self, stream: int) -> float:
+        times = sorted(one.time_s for one in self._packets[stream])
+        steps = [after - before for before, after in itertools.pairwise(times)]
+        return statistics.median([step for step in steps if 0 < step <= MAX_STEP_S] or [USUAL_STEP_S])
+
+    def _place(self, stream: int, known: list[float], fillers: _Fillers, *, leads: bool) -> None:
+        """Choose each packet's offset among those known, or add one after a jump; in the order of showing."""
+        spans = self._spans(stream)
+        end_s, offsets = math.nan, [0.0] * len(spans)
+        for run in self._runs[stream]:
+            for number in sorted(run, key=lambda number: spans[number]):
+                time_s, length_s = spans[number]
+                offset = offsets[number] = _offset(time_s, end_s, known, fillers, leads=leads)
+                if offset not in known:
+                    known.append(offset)
+                end = time_s + offset + length_s
+                end_s = end if math.isnan(end_s) or abs(end - end_s) > MIN_JUMP_S else max(end_s, end)
         self._offsets[stream] = offsets
 
     def reader(self, stream: int) -> OffsetReader:
         """For one pass over the frames of a stream: the offset of each."""
-        by_pts: dict[int, list[float]] = defaultdict(list)
-        for packet, offset in zip(self._packets[stream], self._offsets[stream], strict=True):
-            by_pts[packet.pts].append(offset)
+        by_pts: dict[int, list[tuple[int, float]]] = defaultdict(list)
+        for number, (packet, offset) in enumerate(zip(self._packets[stream], self._offsets[stream], strict=True)):
+            by_pts[packet.pts].append((number, offset))
         return OffsetReader(by_pts)
+
+    def untimed_s(self, stream: int) -> float:
+        """Seconds that a packet lasts, of a stream in which some have no time; 0 where unknown."""
+        return self._untimed_s.get(stream, 0.0)
 
     def n_packets(self, stream: int) -> int:
         """Packets of a stream."""
-        return len(self._packets[stream])
+        return len(self._packets[stream]) + self._n_untimed[stream]
 
     def n_bytes(self, stream: int) -> int:
         """Bytes of the packets of a stream."""
@@ -113,55 +161,87 @@ class Timeline:
     def n_within(self, stream: int) -> int:
         """Packets of a stream within the time that is looked at."""
         times = self._times(stream)
-        return sum(time - min(times) <= self.max_seconds for time in times)
+        start_s = min(times, default=0.0)
+        return self._n_untimed[stream] + sum(time - start_s <= self.max_seconds for time in times)
 
     def start_s(self, stream: int) -> float:
         """Time of the first packet of a stream; 0 without packets."""
         return min(self._times(stream), default=0.0)
 
-    def length_s(self, stream: int) -> float:
-        """Seconds from the first to the end of the last packet of a stream."""
-        times = self._times(stream)
-        ends = [time + packet.duration_s for time, packet in zip(times, self._packets[stream], strict=True)]
+    def length_s(self, *streams: int) -> float:
+        """Seconds from the first to the end of the last packet of the streams."""
+        times = [time for stream in streams for time in self._times(stream)]
+        packets = [packet for stream in streams for packet in self._packets[stream]]
+        ends = [time + packet.duration_s for time, packet in zip(times, packets, strict=True)]
         return max(ends) - min(times) if times else 0.0
 
 
-def _offset(time_s: float, end_s: float, known: Sequence[float], fillers: Sequence[tuple[float, float]]) -> float:
-    """Seconds to add to a packet's time, when its stream has gone on until ``end_s``; the latest offset that fits."""
+class _Fillers:
+    """When other streams have packets, by the file's times."""
+
+    def __init__(self, spans: Iterable[list[tuple[float, float]]]) -> None:
+        self._spans = sorted(span for stream in spans for span in stream)
+
+    def fill(self, start_s: float, end_s: float) -> bool:
+        """True when the time in between has packets, up to pauses of the other stream that are much shorter."""
+        reached_s, longest_s = start_s, 0.0
+        for at_s, length_s in self._spans[bisect.bisect_left(self._spans, (start_s, -math.inf)) :]:
+            if at_s >= end_s:
+                break
+            longest_s = max(longest_s, at_s - reached_s)
+            reached_s = max(reached_s, at_s + length_s)
+        return max(longest_s, end_s - reached_s) <= min(FILLED * (end_s - start_s), MAX_STEP_S)
+
+    def surround(self, start_s: float, end_s: float) -> bool:
+        """True when there are packets both before and after."""
+        return bool(self._spans) and self._spans[0][0] < start_s and self._spans[-1][0] >= end_s - MIN_JUMP_S
+
+
+def _offset(time_s: float, end_s: float, known: Sequence[float], fillers: _Fillers, *, leads: bool) -> float:
+    """Seconds to add to a packet's time, when its stream has gone on until ``end_s``; the latest offset that fits.
+
+    ``leads`` is True for the stream whose jumps are found first: the picture.
+    """
     if math.isnan(end_s):
         return known[0]
     nearest = min(reversed(known), key=lambda offset: abs(time_s + offset - end_s))
-    if abs(time_s + nearest - end_s) <= MAX_STEP_S:
+    step_s = time_s + nearest - end_s
+    if abs(step_s) <= MIN_JUMP_S:
+        return nearest
+    if abs(step_s) <= MAX_STEP_S and not (leads and _is_jump(end_s - nearest, time_s, fillers)):
         return nearest
     for offset in reversed(known):
-        if time_s + offset > end_s and _filled(end_s - offset, time_s, fillers):
+        if time_s + offset > end_s and fillers.fill(end_s - offset, time_s):
             return offset
     return end_s - time_s
 
 
-def _filled(start_s: float, end_s: float, fillers: Sequence[tuple[float, float]]) -> bool:
-    """True when another stream's packets, sorted, last for much of the time from ``start_s`` to ``end_s``."""
-    first = bisect.bisect_left(fillers, (start_s, -math.inf))
-    there = itertools.takewhile(lambda one: one[0] < end_s, itertools.islice(fillers, first, None))
-    return sum(duration for _, duration in there) >= FILLED * (end_s - start_s)
+def _is_jump(start_s: float, end_s: float, fillers: _Fillers) -> bool:
+    """Whether a step that is not long is one of the clock: it goes back, or no stream went on meanwhile."""
+    return end_s < start_s or (fillers.surround(start_s, end_s) and not fillers.fill(start_s, end_s))
 
 
 class OffsetReader:
     """Offsets of the frames of one stream, asked for in their order.
 
-    A time that comes twice, as after a clock that was set back, has the offset of its turn.
+    A time that comes twice, as after a clock that was set back, has the offset of its place in the file.
+
+    Parameters
+    ----------
+    offsets
+        Time in the stream's units to number in the file's order and offset, of each packet.
     """
 
-    def __init__(self, offsets: Mapping[int, list[float]]) -> None:
+    def __init__(self, offsets: Mapping[int, list[tuple[int, float]]]) -> None:
         self._offsets = offsets
-        self._asked: Counter[int] = Counter()
-        self._last = next(iter(offsets.values()))[0] if offsets else 0.0
+        self._next = 0
+        self._last = next(iter(offsets.values()))[0][1] if offsets else 0.0
 
     def offset(self, pts: int | None) -> float:
         """Seconds to add to the file's time of a frame; for a time that no packet had, as for the frame before."""
         if pts is not None and (known := self._offsets.get(pts)):
-            self._last = known[min(self._asked[pts], len(known) - 1)]
-            self._asked[pts] += 1
+            number, self._last = min(known, key=lambda one: abs(one[0] - self._next))
+            self._next = number + 1
         return self._last
 
 

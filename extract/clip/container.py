@@ -11,7 +11,8 @@ import contextlib
 import errno
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,25 +121,23 @@ def look_through(container: Any, max_seconds: float) -> Streams:
         There is no picture stream that can be decoded, or its frames are too large.
     """
     pictures = [one for one in container.streams.video if one.codec_context is not None]
-    pictures = [one for one in pictures if not one.disposition & ATTACHED_PICTURE] or pictures
+    pictures = [one for one in pictures if not one.disposition & ATTACHED_PICTURE]
     if not pictures:
-        unknown = bool(container.streams.video)
-        known_reason = "the picture is coded in a way that this FFmpeg does not know"
-        raise UnreadableError(known_reason if unknown else "no picture stream in the file")
+        raise UnreadableError(_why_no_picture(container.streams.video))
     sounds = [one for one in container.streams.audio if one.codec_context is not None]
     sounds.sort(key=lambda one: (not one.disposition & DEFAULT, one.index))
     timeline = Timeline(max_seconds)
-    _read_packets(container, [*pictures, *sounds], timeline)
+    n_cut = _read_packets(container, [*pictures, *sounds], timeline)
     picture = _picture(pictures, timeline)
     timeline.resolve(picture=picture.index, sounds=[one.index for one in sounds])
     context = picture.codec_context
     if context.width * context.height > MAX_PIXELS:
         raise UnreadableError(f"frames of {context.width}x{context.height} px are above the limit of {MAX_PIXELS} px")
-    announced_s = _announced_s(picture)
+    announced_s = _announced_s(picture, n_cut[picture.index])
     length_s = timeline.length_s(picture.index)
-    if not announced_s:  # only the file's length is known, which is that of its longest stream
+    if not announced_s:  # only the file's length is known: from the first start of its streams to the last end
         announced_s = _file_length_s(container)
-        length_s = max(timeline.length_s(one.index) for one in [picture, *sounds])
+        length_s = timeline.length_s(picture.index, *(one.index for one in sounds))
     missing_s = announced_s - length_s
     if timeline.full or timeline.n_jumps or missing_s < max(MAX_MISSING_S, MAX_MISSING * announced_s):
         missing_s = 0.0
@@ -155,16 +154,38 @@ def look_through(container: Any, max_seconds: float) -> Streams:
     )
 
 
-def _read_packets(container: Any, streams: list[Any], timeline: Timeline) -> None:
-    """Note the packets of all streams; damage is met again, and told, when they are decoded."""
+def _why_no_picture(streams: Sequence[Any]) -> str:
+    if not streams:
+        return "no picture stream in the file"
+    if all(one.disposition & ATTACHED_PICTURE for one in streams):
+        return "no picture stream in the file but a cover"
+    return "the picture is coded in a way that this FFmpeg does not know"
+
+
+def _read_packets(container: Any, streams: list[Any], timeline: Timeline) -> Counter[int]:
+    """Note the packets of all streams; damage is met again, and told, when they are decoded.
+
+    Returns
+    -------
+    Counter
+        Packets of each stream that are there but not shown, by an edit list.
+    """
+    n_cut: Counter[int] = Counter()
     with contextlib.suppress(FFmpegError, ValueError):
         for packet in container.demux(streams):
+            stream, base = packet.stream.index, float(packet.time_base)
             at = packet.pts if packet.pts is not None else packet.dts
-            if packet.size and at is not None:
-                base = float(packet.time_base)
-                timeline.add(packet.stream.index, Packet(at, at * base, (packet.duration or 0) * base, packet.size))
+            length_s = (packet.duration or 0) * base
+            if packet.is_discard:
+                n_cut[stream] += 1
+            elif packet.size and at is None:
+                timeline.add_untimed(stream, length_s)
+            elif packet.size:
+                decode_s = None if packet.dts is None else packet.dts * base
+                timeline.add(stream, Packet(at, at * base, length_s, packet.size, decode_s))
             if timeline.full:
-                return
+                break
+    return n_cut
 
 
 def _picture(pictures: list[Any], timeline: Timeline) -> Any:
@@ -184,11 +205,11 @@ def _picture(pictures: list[Any], timeline: Timeline) -> Any:
     return max(pictures, key=rank)
 
 
-def _announced_s(picture: Any) -> float:
-    """Length of the picture by the header, 0 where it says nothing."""
+def _announced_s(picture: Any, n_cut: int) -> float:
+    """Length of the picture by the header, 0 where it says nothing; ``n_cut`` of its frames are not shown."""
     rate = float(picture.average_rate or 0)
     if picture.frames and rate:
-        return float(picture.frames / rate)
+        return float((picture.frames - n_cut) / rate)
     if picture.duration:
         return float(picture.duration * picture.time_base)
     return 0.0

@@ -82,8 +82,9 @@ class Clip:
             self._notes.append(
                 f"{self._streams.n_pictures} picture tracks, number {self._streams.picture_number} was used"
             )
-        if is_stretched(self.pixel_aspect):
-            self._notes.append(f"pixels of {str(self.pixel_aspect).replace('/', ':')} were made square")
+        if self.pixel_aspect is not None and is_stretched(self.pixel_aspect):
+            width, height = self.pixel_aspect.as_integer_ratio()
+            self._notes.append(f"pixels of {width}:{height} were made square")
         if self._streams.timeline.n_jumps:
             self._notes.append("the file's clock jumps; times were joined")
 
@@ -106,10 +107,12 @@ class Clip:
             stream = container.streams[self._streams.picture]
             stream.thread_type = "NONE"
             stream.codec_context.thread_count = 1
-            step_s = float(1 / stream.average_rate) if stream.average_rate else 1 / 30
+            step_s = self._streams.timeline.untimed_s(stream.index)  # truer than the rate, of a raw stream a default
+            step_s = step_s or (float(1 / stream.average_rate) if stream.average_rate else 1 / 30)
             clock = PictureClock(self._streams.timeline.reader(stream.index), step_s)
             untimed = container.format.name in NO_TIMES
             shown_s = _OrderOfDecoding(self._streams.start_s) if untimed else _time_of_showing
+            aspect = _PixelAspect(self.pixel_aspect)
             for frame in self._decoded(container, stream, self.damage):
                 time_s = clock.time_s(frame.pts, shown_s(frame))
                 first = time_s if index < 0 else first
@@ -117,7 +120,9 @@ class Clip:
                     self.truncated = True
                     break
                 index += 1
-                yield Frame(frame, index=index, time_s=time_s, pixel_aspect=self.pixel_aspect)
+                yield Frame(frame, index=index, time_s=time_s, pixel_aspect=aspect.of(frame, stream.codec_context))
+            if aspect.changed:
+                self._notes.append("the shape of its pixels changes on the way; they were made square")
         if index < 0:
             why = f": {self.damage.first}" if self.damage.first else ""
             raise UnreadableError(f"no frame could be decoded{why}")
@@ -194,6 +199,7 @@ class Clip:
         bad_in_a_row = 0
         packets = container.demux(stream)
         while True:
+            packet = None
             try:
                 packet = next(packets)
                 frames = packet.decode()
@@ -201,7 +207,7 @@ class Clip:
             except StopIteration:
                 return
             except (FFmpegError, ValueError) as error:
-                if containers.is_of_the_machine(error):
+                if packet is None and containers.is_of_the_machine(error):  # reading failed; decoders use these, too
                     raise OSError(getattr(error, "errno", None), containers.reason(error)) from error
                 damage.note(error)
                 bad_in_a_row += 1
@@ -213,6 +219,24 @@ class Clip:
 
 def _time_of_showing(frame: Any) -> float | None:
     return None if frame.time is None else float(frame.time)
+
+
+class _PixelAspect:
+    """What pixels of each frame are like: as the file says, until the stream itself says otherwise on the way."""
+
+    def __init__(self, aspect: Fraction | None) -> None:
+        self._aspect = aspect
+        self._coded: Fraction | None = None
+        self._started = self.changed = False
+
+    def of(self, frame: Any, context: Any) -> Fraction | None:
+        coded = context.sample_aspect_ratio or Fraction(1)
+        if not self._started:
+            self._coded, self._started = coded, True
+        elif coded != self._coded and (frame.width, frame.height) == (context.width, context.height):
+            self._coded = self._aspect = coded  # a frame of another size is one from before
+            self.changed = True
+        return self._aspect
 
 
 class _OrderOfDecoding:

@@ -156,6 +156,14 @@ def test_a_browsers_recording_without_a_length_is_expected_to_be_as_long_as_it_i
     assert_same_picture(one, plain)
 
 
+def test_frames_of_a_raw_stream_are_counted_and_come_at_its_own_rate(folder, source):
+    path = folder / "raw.h264"
+    ffmpeg("-i", source, "-r", 30, *ENCODE, "-an", path)
+    one = read(path)
+    assert one.expected == len(one.times) == 60
+    np.testing.assert_allclose(one.times, np.arange(60) / 30, atol=0.001)
+
+
 @pytest.mark.parametrize("container", ["mp4", "mkv", "avi", "mov"])
 def test_tags_in_any_encoding_are_no_obstacle(folder, source, plain, container):
     path = folder / f"tag.{container}"
@@ -186,6 +194,88 @@ def test_a_paused_recording_goes_on_at_once(folder, source, plain):
     one = read(path)
     assert_same_picture(one, plain, levels=5.0)
     assert "the file's clock jumps" in one.notes[0]
+
+
+@pytest.mark.parametrize(("container", "pause_s"), [("mp4", 3), ("mp4", 200), ("mkv", 3), ("webm", 30)])
+def test_a_pause_between_reordered_frames_is_joined(folder, source, plain, container, pause_s):
+    """Frames are coded in another order than they are shown in; MP4 counts the pause to the frame before it."""
+    path = folder / f"reordered.{container}"
+    delay = f"setpts=PTS+gt(T\\,0.99)*{pause_s}/TB"
+    coding = [*ENCODE, "-bf", 3, "-c:a", "aac"] if container != "webm" else CONTAINERS["webm"]
+    ffmpeg("-i", source, "-vf", delay, "-af", f"a{delay}", "-fps_mode", "passthrough", *coding, path)
+    one = read(path)
+    assert_same_picture(one, plain, levels=5.0)
+    assert_same_sound(one, plain, correlation=0.9)
+    assert one.notes == ("the file's clock jumps; times were joined",)
+    assert not one.warnings
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "ts"])
+def test_a_picture_that_stands_still_while_sound_goes_on_keeps_its_times(folder, source, plain, container):
+    """As in a recording of a screen."""
+    path = folder / f"still.{container}"
+    tone = ["-f", "lavfi", "-i", "sine=f=300:r=44100:d=12"]
+    delay = ["-vf", "setpts=PTS+gt(T\\,0.99)*10/TB", "-fps_mode", "passthrough"]
+    ffmpeg("-i", source, *tone, "-map", "0:v", "-map", "1:a", *delay, *ENCODE, "-bf", 3, "-c:a", "aac", path)
+    one = read(path)
+    expected = np.arange(50) * plain.times[1]
+    np.testing.assert_allclose(one.times, expected + np.where(expected > 0.99, 10, 0), atol=0.05)
+    assert len(one.audio) == pytest.approx(12 * RATE, abs=0.15 * RATE)
+    assert one.notes == one.warnings == ()
+
+
+def test_a_clock_that_returns_to_times_it_showed_before_is_joined(folder, source):
+    """Three parts of a second each; the third has the times of the first."""
+    path, parts = folder / "returns.ts", []
+    for number, offset_s in enumerate((0, 100, 0)):
+        parts.append(folder / f"part{number}.ts")
+        sound = ["-c:a", "aac", "-output_ts_offset", offset_s]
+        ffmpeg("-i", source, "-t", 1, *ENCODE, "-bf", 0, *sound, parts[-1])
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    one = read(path)
+    np.testing.assert_allclose(one.times, np.arange(75) / 25, atol=0.04)
+    assert len(one.audio) == pytest.approx(3 * RATE, abs=0.15 * RATE)
+
+
+def test_what_an_edit_list_cuts_is_not_expected(folder, source):
+    path = folder / "cut.mp4"
+    ffmpeg("-ss", 1.02, "-i", source, "-c", "copy", path)
+    one = read(path)
+    assert one.expected == len(one.times) < 30
+    assert not one.warnings
+
+
+@pytest.mark.parametrize("late", ["sound", "picture"])
+def test_streams_that_start_at_different_times_miss_nothing(folder, source, late):
+    """Matroska says how long the file is, and of no stream how long that is."""
+    path = folder / "apart.mkv"
+    offsets = [["-itsoffset", 5], []]
+    first, second = offsets if late == "picture" else reversed(offsets)
+    ffmpeg(*first, "-i", source, *second, "-i", source, "-map", "0:v", "-map", "1:a", "-c", "copy", path)
+    assert not read(path).warnings
+
+
+def test_a_damaged_sound_first_is_passed_over(folder, source, plain):
+    """Its decoder answers with the number of a permission that is lacking: no fault of the machine."""
+    path = folder / "damaged_first.mkv"
+    maps = ["-map", "0:v", "-map", "0:a", "-map", "0:a"]
+    ffmpeg("-i", source, *maps, "-c:v", "copy", "-c:a", "aac", "-bsf:a:0", "noise=amount=1", path)
+    one = read(path)
+    assert_same_sound(one, plain, correlation=0.95)
+    assert one.notes == ("2 sound tracks, number 2 was used, as those before it hold no sound",)
+
+
+def test_pixels_that_change_their_shape_on_the_way_are_made_square(folder, source, plain):
+    first, second, path = folder / "s1.ts", folder / "s2.ts", folder / "shapes.ts"
+    coding = [*ENCODE, "-bf", 0, "-c:a", "aac"]
+    ffmpeg("-i", source, "-t", 1, *coding, first)
+    squeezed = ["-vf", "scale=iw*3/4:ih,setsar=4/3", "-output_ts_offset", 1]
+    ffmpeg("-ss", 1, "-i", source, *squeezed, *coding, second)
+    path.write_bytes(second.read_bytes() + first.read_bytes())
+    with Clip(str(path), max_seconds=120) as clip:
+        shapes = {frame.luma.shape for frame in clip.frames()}
+    assert shapes == {plain.shape}
+    assert "the shape of its pixels changes on the way; they were made square" in clip.notes()
 
 
 @pytest.mark.parametrize("gap_s", [8, 40])
@@ -297,6 +387,15 @@ def test_a_picture_that_nothing_can_be_decoded_of_is_unreadable(folder, source):
     start = content.index(b"mdat") + 4
     path.write_bytes(content[:start] + np.random.default_rng(0).bytes(len(content) - start))
     with pytest.raises(UnreadableError, match="no frame could be decoded"):
+        read(path)
+
+
+def test_music_with_a_cover_is_no_video(folder, source):
+    cover, path = folder / "cover.png", folder / "music.m4a"
+    cv2.imwrite(str(cover), np.full((60, 60, 3), 90, np.uint8))
+    maps = ["-map", "0", "-map", "1:a", "-disposition:v:0", "attached_pic"]
+    ffmpeg("-i", cover, "-i", source, *maps, "-c", "copy", path)
+    with pytest.raises(UnreadableError, match="no picture stream in the file but a cover"):
         read(path)
 
 
