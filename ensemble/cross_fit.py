@@ -113,10 +113,11 @@ def source_parts(data: TrainingSet, *, seed: int) -> Int:
     known = np.array([bool(name) for name in data.source]) & data.measured
     part = np.where(known, 0, -1)
     names, source = np.unique(np.array(data.source)[known], return_inverse=True)
-    if len(names) < MIN_SOURCES:
-        return part
-    splitter = StratifiedGroupKFold(min(SOURCE_PARTS, len(names)), shuffle=True, random_state=seed)
     y = data.y[known]
+    n_parts = min(SOURCE_PARTS, len(names), int(np.bincount(y, minlength=1).max()))
+    if len(names) < MIN_SOURCES or n_parts < 2:
+        return part
+    splitter = StratifiedGroupKFold(n_parts, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class may come from fewer sources than there are parts
         for number, (_, out) in enumerate(splitter.split(np.zeros((len(y), 1)), y, source)):

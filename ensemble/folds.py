@@ -55,7 +55,7 @@ def assign_folds(y: Int, group: Int, *, n_folds: int | None = None, seed: int = 
     Raises
     ------
     InputError
-        Too few groups, or too few groups that hold one of the classes.
+        Too few groups, too few groups that hold one of the classes, or fewer clips of either class than folds.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -264,3 +264,8 @@ def _check_enough(y: Int, group: Int, n_folds: int) -> None:
                 f"only {holding} groups hold {name} clips, at least {MIN_FOLDS} are needed; "
                 f"add {name} clips of other people or originals"
             )
+    largest = int(np.bincount(y).max())
+    if largest < n_folds:
+        raise InputError(
+            f"neither class has {n_folds} clips, one for each fold; give --folds {largest}, or add clips of each"
+        )

@@ -76,7 +76,8 @@ def reference(data: TrainingSet, fold: Int, *, seed: int = 0) -> Array:
     for number in range(int(fold.max()) + 1):
         out, fitted = fold == number, np.flatnonzero((fold != number) & data.measured)
         X, y = data.X[fitted], data.y[fitted]
-        splitter = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=seed)
+        n_inner = min(INNER_FOLDS, int(np.bincount(y).max()))
+        splitter = StratifiedGroupKFold(n_inner, shuffle=True, random_state=seed)
         with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore")
             model = stacking(len(y), list(splitter.split(X, y, data.group[fitted])), seed).fit(X, y)

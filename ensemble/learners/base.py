@@ -5,7 +5,7 @@ of FAKE at the prior of those rows; ``family_logits(X)`` splits them exactly by 
 libraries' text formats or JSON and arrays, never pickle. A learner that was neither fitted nor loaded raises
 scikit-learn's ``NotFittedError``.
 
-All settings follow the number of groups, not of rows: sixty clips of ten people are ten facts.
+All settings follow the number of groups, not of rows: sixty clips of ten people say little more than ten.
 """
 
 from __future__ import annotations
@@ -137,35 +137,36 @@ class Learner(Protocol):
 
 
 def settings_for(n_rows: int, n_groups: int) -> Settings:
-    """Regularisation that follows the independent facts in the table.
+    """Regularisation that follows the effective sample size of the table.
 
-    Rows of a group are neither one fact nor as many as they are: their number to the power of a third is counted.
-    Leaves grow with the square root of the facts (6 at 282 rows of 144 groups, 8 at 18,000 of 40, 63 at 16,000 of
-    16,000); bagging ends where the data is large and variance is low.
+    Rows of a group are neither one observation nor independent: their number to the power of a third is counted.
+    Leaves grow with the square root of that effective size (6 at 282 rows of 144 groups, 8 at 18,000 of 40, 63 at
+    16,000 of 16,000); bagging ends where the data is large and variance is low.
     """
     large = n_groups >= 5000
-    facts = n_groups * np.cbrt(n_rows / n_groups)
+    effective = n_groups * np.cbrt(n_rows / n_groups)
     return Settings(
         n_bags=1 if large else (3 if n_groups >= 1000 else 8),
         n_rounds=250 if n_groups >= 1000 else 800,  # small trees of few groups need more of them
         patience=20,
         learning_rate=0.1 if large else 0.08,
-        n_leaves=int(np.clip(np.sqrt(facts) / 2, 4, 63)),
+        n_leaves=int(np.clip(np.sqrt(effective) / 2, 4, 63)),
         min_leaf_rows=int(np.clip(n_rows / 50, 3, 100)),
         row_share=1.0 if large else 0.8,
-        l2=float(np.clip(100 / np.sqrt(facts), 1, 10)),
+        l2=float(np.clip(100 / np.sqrt(effective), 1, 10)),
     )
 
 
 def bag_splits(y: Int, groups: Int, n_bags: int, seed: int) -> Iterator[tuple[Int, Int]]:
-    """Rows to fit and rows to stop by, ``n_bags`` times, groups whole and classes balanced; ``seed`` deals the groups.
+    """Rows to fit and rows to stop by, ``n_bags`` times, groups whole and classes balanced; ``seed`` shuffles them.
 
-    One bag stops by a tenth of the groups. Splits that would leave a part with one class are left out; when
-    none remains, the rows are fitted and stopped by themselves.
+    One bag stops by a tenth of the groups. There are no more bags than groups, nor than rows of the larger class.
+    Splits that would leave a part with one class are left out; when none remains, the rows are fitted and stopped by
+    themselves.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    n_splits = min(n_bags if n_bags > 1 else 10, len(np.unique(groups)))
+    n_splits = min(n_bags if n_bags > 1 else 10, len(np.unique(groups)), int(np.bincount(y).max()))
     n_given = 0
     if n_splits > 1:
         splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)

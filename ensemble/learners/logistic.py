@@ -94,10 +94,15 @@ class Logistic:
         return self.inputs
 
     def _path(self, Z: Float, y: Int, penalties: tuple[float, ...], seed: int) -> list[tuple[Array, float]]:
-        """Coefficients and intercept for each penalty, each fit started from the one before."""
+        """Coefficients and intercept for each penalty, each fit started from the one before.
+
+        Without an input, as where a handful of rows is too few to rank any column, the intercept is that of the prior.
+        """
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
 
+        if not Z.shape[1]:
+            return [(np.empty(0), float(np.log(y.mean() / (1 - y.mean()))))] * len(penalties)
         model: Any = LogisticRegression(
             solver="saga",
             l1_ratio=self.settings.l1_ratio,

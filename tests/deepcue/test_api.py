@@ -188,6 +188,15 @@ def test_folds_that_were_made_are_kept_to(tmp_path):
     np.testing.assert_array_equal(one.predict(table), same.predict(table))
 
 
+@pytest.mark.parametrize(("n_each", "folds"), [(6, None), (3, 3)])
+def test_a_few_clips_of_each_class_can_be_trained_on(n_each, folds):
+    table = toy_table(2 * n_each, 1)
+    model, _ = deepcue.train(table, folds=folds, learners=["lightgbm", "logistic"])
+    probability = model.predict(table)
+    assert probability.shape == (2 * n_each,)
+    assert np.isfinite(probability).all()
+
+
 def test_a_table_that_can_not_be_trained_on_is_an_error(tmp_path):
     with pytest.raises(deepcue.TableError, match="the table: no clip has a label"):
         deepcue.train(toy_table(labelled=False))

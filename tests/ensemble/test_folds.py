@@ -67,6 +67,13 @@ def test_a_class_in_too_few_groups_is_named():
         assign_folds(y, np.arange(12))
 
 
+def test_fewer_clips_of_each_class_than_folds_names_the_remedy():
+    y, group = np.array([0, 0, 0, 1, 1, 1]), np.arange(6)
+    with pytest.raises(InputError, match="neither class has 5 clips, one for each fold; give --folds 3"):
+        assign_folds(y, group, n_folds=5)
+    assert set(assign_folds(y, group, n_folds=3)) == {0, 1, 2}
+
+
 def test_two_folds_are_too_few():
     y, group = made()
     with pytest.raises(InputError, match="--folds 2"):

@@ -100,3 +100,11 @@ def test_few_or_no_sources_leave_nothing_out(make_table, n_sources):
 
     data = training_set(make_table(n_sources=n_sources), "made")
     assert cross_fit.source_parts(data, seed=0).max() <= 0
+
+
+def test_sources_of_few_clips_of_each_class_make_fewer_parts(make_table):
+    from ensemble import cross_fit
+    from ensemble.training_set import training_set
+
+    data = training_set(make_table(6, 1, n_sources=6), "made")  # 3 of each class
+    assert set(cross_fit.source_parts(data, seed=0)) == {0, 1, 2}

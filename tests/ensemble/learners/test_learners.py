@@ -181,6 +181,13 @@ def test_bags_keep_groups_whole_and_both_classes():
     assert sorted(seen) == list(range(60))
 
 
+def test_a_table_with_fewer_clips_of_each_class_than_bags_has_fewer_bags():
+    y, groups = np.array([0, 0, 0, 0, 1, 1, 1, 1]), np.arange(8)
+    splits = list(bag_splits(y, groups, 8, 0))
+    assert len(splits) == 4
+    assert all(set(y[rows]) == {0, 1} for split in splits for rows in split)
+
+
 def test_bags_of_a_single_group_fall_back_to_all_rows():
     ((fitted_rows, stop),) = bag_splits(np.array([0, 1, 0, 1]), np.zeros(4, int), 4, 0)
     assert np.array_equal(fitted_rows, stop)
