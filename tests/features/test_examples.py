@@ -8,6 +8,7 @@ import pytest
 
 import extract.clip
 import features
+from features import spec
 
 EXAMPLES = [
     example
@@ -16,6 +17,12 @@ EXAMPLES = [
     for example in doctest.DocTestFinder().find(importlib.import_module(module.name))
     if example.examples
 ]
+
+
+@pytest.fixture(autouse=True)
+def families_stay(monkeypatch):
+    """A family that an example declares is forgotten with it."""
+    monkeypatch.setattr(spec, "_registry", dict(spec._registry))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
