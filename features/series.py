@@ -56,7 +56,7 @@ class Segment:
 
 
 def distinct(observation: Observation, track: Track) -> NDArray[np.int64]:
-    """Positions 0..m-1 of the track's samples that do not repeat the frame before (rate conversion)."""
+    """Positions [k], of 0 to m - 1, of the track's samples that do not repeat the frame before (rate conversion)."""
     return np.flatnonzero(~observation.duplicate[track.frame_index])
 
 
@@ -179,13 +179,17 @@ def parabola(values: F64, *, at: int) -> tuple[float, float]:
 
 
 def finite(values: ArrayLike) -> F64:
-    """Keep the finite values, flat."""
+    """Keep the finite ones of ``values`` of any shape, flat: [k].
+
+    >>> finite([[1.0, np.nan], [np.inf, 2.0]]).tolist()
+    [1.0, 2.0]
+    """
     flat = np.asarray(values, dtype=np.float64).ravel()
     return flat[np.isfinite(flat)]
 
 
 def median(values: ArrayLike, least: int = 5) -> float:
-    """Median of the finite values; NaN below ``least`` of them.
+    """Median of the finite ones of ``values`` of any shape, in their unit; NaN below ``least`` of them.
 
     >>> median([3.0, 1.0, np.nan, 2.0], least=3)
     2.0
@@ -195,19 +199,44 @@ def median(values: ArrayLike, least: int = 5) -> float:
 
 
 def quantile(values: ArrayLike, q: float, least: int = 20) -> float:
-    """Quantile by linear interpolation; NaN below ``least`` finite values."""
+    """Quantile of the finite ones of ``values`` of any shape, by linear interpolation, in their unit.
+
+    NaN below ``least`` of them.
+
+    Parameters
+    ----------
+    values : array_like
+        NaN and infinite values are left out.
+    q : float
+        0 to 1.
+    least : int
+        Finite values that are needed.
+
+    Examples
+    --------
+    >>> quantile([0.0, 10.0, np.nan], 0.25, least=2)
+    2.5
+    """
     x = finite(values)
     return float(np.quantile(x, q)) if x.size >= least else np.nan
 
 
 def mad(values: ArrayLike, least: int = 8) -> float:
-    """Robust standard deviation, 1.4826 median |x - median x|; NaN below ``least`` finite values."""
+    """Robust standard deviation of the finite ones of ``values`` of any shape: 1.4826 median |x - median x|.
+
+    In their unit, 0 or above; NaN below ``least`` of them.
+
+    >>> round(mad([1.0, 2.0, 3.0, 100.0], least=4), 4)
+    1.4826
+    """
     x = finite(values)
     return float(MAD_TO_SD * np.median(np.abs(x - np.median(x)))) if x.size >= least else np.nan
 
 
 def correlation(a: ArrayLike, b: ArrayLike, least: int = 8) -> float:
-    """Pearson's r over pairs that are both finite; NaN below ``least`` pairs, or without variance.
+    """Pearson's r, -1 to 1, of two series of the same size [n], over the places where both are finite.
+
+    NaN below ``least`` such places, or without variance.
 
     >>> round(correlation([1, 2, 3, np.nan], [2, 4, 7, 0], least=3), 3)
     0.993
@@ -222,9 +251,12 @@ def correlation(a: ArrayLike, b: ArrayLike, least: int = 8) -> float:
 
 
 def null_z(observed: float, *, null: ArrayLike) -> float:
-    """Robust z of an observed value among draws of its null, ``(observed - median) / mad``.
+    """Robust z of an observed value among draws of its null [k], ``(observed - median) / mad``, without a unit.
 
     NaN below 30 finite draws, or when they do not vary.
+
+    >>> round(null_z(5.0, null=np.linspace(-1.0, 1.0, 31)), 2)
+    6.32
     """
     draws = finite(null)
     spread = mad(draws)

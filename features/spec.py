@@ -1,7 +1,7 @@
 """The column and family contracts, and the registry that tables, docs and models read.
 
 A family is one module of this package with one function decorated by :func:`family`, under a docstring whose first line
-says what it asks::
+describes it in a phrase::
 
     "blink: how often, how far and how fast the eyes shut."
 
@@ -162,7 +162,7 @@ class Family:
 
     @property
     def description(self) -> str:
-        """What it asks, in a phrase: the first line of the documentation without the family's name."""
+        """Describes it in a phrase: the first line of the documentation without the family's name."""
         return self.documentation.partition("\n")[0].removeprefix(f"{self.name}:").strip().removesuffix(".")
 
 

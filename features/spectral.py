@@ -1,7 +1,7 @@
-"""Spatial frequencies of square luma images: power spectra, their radial profile, block transforms.
+"""Spatial frequencies of square luma patches: power spectra, their radial profile, block transforms.
 
 ``L(f)`` is the log10 of the power at f cycles per px, averaged over all directions (azimuthal mean: Durall et al.
-2019). Everything is float64 and takes stacks of squares at once; what is undefined is NaN.
+2019). Everything is float64 and takes stacks of patches at once; what is undefined is NaN.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SLOPE_BAND, LINE_BAND, TAIL_BAND = (0.05, 0.45), (0.05, 0.25), (0.35, 0.5)
 BLOCK = 8
 DCT_GROUPS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 14))  # zig-zag diagonals u + v, first to last
 MIN_DIGITS = 100  # coefficients behind a distribution of first digits
-FLAT = 1e-9  # power per px of a square without texture
+FLAT = 1e-9  # power per px of a patch without texture
 
 
 @functools.cache
@@ -36,7 +36,7 @@ def _window(side: int) -> F64:
 
 
 def power(luma: NDArray) -> F64:
-    """Power spectra of squares: mean subtracted, Hann by Hann, ``|FFT|^2``, unshifted.
+    """Power spectra of patches: mean subtracted, Hann by Hann, ``|FFT|^2``, unshifted.
 
     Parameters
     ----------
@@ -46,12 +46,12 @@ def power(luma: NDArray) -> F64:
     Returns
     -------
     ndarray of shape (..., s, s)
-        NaN for a square without texture, or with a NaN.
+        NaN for a patch without texture, or with a NaN.
     """
-    squares = np.asarray(luma, dtype=np.float64)
-    squares = squares - squares.mean(axis=(-2, -1), keepdims=True)
-    spectrum = np.abs(fft.fft2(squares * _window(squares.shape[-1]))) ** 2
-    flat = spectrum.mean(axis=(-2, -1), keepdims=True) < FLAT * squares.shape[-1] ** 2
+    patches = np.asarray(luma, dtype=np.float64)
+    patches = patches - patches.mean(axis=(-2, -1), keepdims=True)
+    spectrum = np.abs(fft.fft2(patches * _window(patches.shape[-1]))) ** 2
+    flat = spectrum.mean(axis=(-2, -1), keepdims=True) < FLAT * patches.shape[-1] ** 2
     return np.where(flat, np.nan, spectrum)
 
 
@@ -156,12 +156,12 @@ def peak(spectrum: F64, *, period_px: int) -> F64:
 
 
 def block_dct(luma: NDArray) -> F64:
-    """Orthonormal 8 x 8 DCT of squares [..., s, s] in blocks from their corner: [..., blocks, 8, 8]."""
-    squares = np.asarray(luma, dtype=np.float64)
-    n = squares.shape[-1] // BLOCK
-    blocks = squares.reshape(*squares.shape[:-2], n, BLOCK, n, BLOCK).swapaxes(-3, -2)
+    """Orthonormal 8 x 8 DCT of patches [..., s, s] in blocks from their corner: [..., blocks, 8, 8]."""
+    patches = np.asarray(luma, dtype=np.float64)
+    n = patches.shape[-1] // BLOCK
+    blocks = patches.reshape(*patches.shape[:-2], n, BLOCK, n, BLOCK).swapaxes(-3, -2)
     basis = fft.dct(np.eye(BLOCK), axis=0, norm="ortho")
-    return (basis @ blocks @ basis.T).reshape(*squares.shape[:-2], n * n, BLOCK, BLOCK)
+    return (basis @ blocks @ basis.T).reshape(*patches.shape[:-2], n * n, BLOCK, BLOCK)
 
 
 def dct_groups(coefficients: F64) -> tuple[F64, F64]:

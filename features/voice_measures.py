@@ -80,7 +80,7 @@ def cues(sound: NDArray[np.float32]) -> dict[str, float]:
 
 
 def without_silence(sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The sound without its stretches of digital silence: a mute or a gap is no trait of the speech."""
+    """The sound [n] without its stretches of digital silence, [k]: a mute or a gap is no trait of the speech."""
     loudness = np.abs(sound)
     quiet = loudness <= DIGITAL_SILENCE * loudness.max(initial=0.0)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]])))

@@ -67,7 +67,7 @@ COLUMNS = (
     ),
     _column(
         "rate_shrunk_per_min", "1/min", 0, 1200, "down",
-        "Blinks per minute, pulled towards the usual 17 the more, the shorter the eyes were seen, so that a short clip "
+        "Blinks per minute, shrunk towards the usual 17 the more, the shorter the eyes were seen, so that a short clip "
         "gives no extreme rate.",
         reference=_RATE,
     ),
@@ -202,7 +202,13 @@ def lid_speeds(parts: Sequence[Segment], *, blinks: Sequence[Blink]) -> tuple[F6
 
 
 def close_open_ratio(*, close: F64, reopen: F64) -> float:
-    """Median over blinks of ``log(closing speed / opening speed)`` of :func:`lid_speeds`; NaN without a blink."""
+    """Median of ``log(closing speed / opening speed)`` over k blinks, of speeds [k] as :func:`lid_speeds` gives them.
+
+    Above 0 if the lids close faster than they open; NaN without a blink.
+
+    >>> round(close_open_ratio(close=np.array([2.0, 4.0]), reopen=np.array([1.0, 2.0])), 3)
+    0.693
+    """
     return series.median(np.log(close / reopen), 1)
 
 

@@ -1,7 +1,7 @@
 """forensic_voice: whether the speech sounds synthetic to a linear model trained on genuine and synthetic speech.
 
 A logit, the log-odds of synthetic speech: the cues of :mod:`features.families.voice`, standardised and weighted by
-logistic regression. It was trained on lip-to-speech and speech-to-speech translation, and on genuine recordings, both
+logistic regression. It was trained on lip-to-speech and speech-to-speech translation, and on bona fide speech, both
 through the same codecs, rooms and noises: see :mod:`training.voice` and docs/MODEL_CARD.md. It shares that family's
 confounds; text-to-speech is unlike what it was trained on, and escapes it.
 """

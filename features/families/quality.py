@@ -56,7 +56,7 @@ def blur_ten(luma: F64) -> float:
 
 
 def blur_eff(luma: F64) -> float:
-    """Blur by blurring again (Crete et al. 2007), 0 sharp to 1 blurred; NaN for a constant image."""
+    """Blur of [h, w] by blurring again (Crete et al. 2007), 0 sharp to 1 blurred; NaN for a constant image."""
     from skimage.measure import blur_effect
 
     return float(blur_effect(luma, h_size=BLUR_SIDE)) if np.ptp(luma) > 0 else np.nan
@@ -71,7 +71,7 @@ def noise_imm(luma: F64) -> float:
 
 
 def noise_mad(luma: F64) -> float:
-    """Noise sd in grey levels that edges do not raise: median of Immerkaer's estimate over the flattest half of tiles.
+    """Noise sd in grey levels of [h, w] that edges do not raise: median of Immerkaer's over the flattest half of tiles.
 
     Tiles are 16 x 16 px. A median over the pixels themselves would come in steps of 0.25, since 8-bit luma gives whole
     responses.

@@ -1,7 +1,7 @@
 """spectrum: what synthesis and resampling leave in a face's spatial frequencies.
 
 After Durall et al. 2019, "Unmasking DeepFakes with simple Features": the azimuthal mean of the power spectrum,
-here of native luma squares of 128 px in the face and in the background, Hann-windowed, as log10 power L(f) over
+here of native luma patches of 128 x 128 px in the face and in the background, Hann-windowed, as log10 power L(f) over
 f in cycles per px. The published form divides a log spectrum by its first bin, which depends on gain; here the mean
 of L over 0.02-0.1 is subtracted. ``_fmb`` is face minus background: the codec treats both, so what differs is the
 face's own. A second set (``iod...``) is taken from crops reduced to D = 60 px, where a bin means a detail of the
@@ -30,7 +30,7 @@ from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, family
 from features.spectral import BINS
 
-SIDE = 128  # px of every analysed square
+SIDE = 128  # side of every analysed patch in px
 MIN_PATCHES = 8
 IOD_PX = 60.0
 
@@ -172,15 +172,15 @@ COLUMNS = (
         range=(0, 1),
         direction="covariate",
         invariant_to=_SCALED,
-        description="Fraction of the sampled frames in which the face is large enough for a square of 128 pixels.",
+        description="Fraction of the sampled frames with a face large enough for a patch of 128 by 128 pixels.",
     ),
 )
 
 
-def over_squares(values: F64) -> F64:
-    """Median over those of k squares [k, ...] whose values are all finite, [...]; NaN below 8 of them.
+def over_patches(values: F64) -> F64:
+    """Median over those of k patches [k, ...] whose values are all finite, [...]; NaN below 8 of them.
 
-    >>> float(over_squares(np.array([np.nan, *range(9)])))
+    >>> float(over_patches(np.array([np.nan, *range(9)])))
     4.0
     """
     ok = np.isfinite(values).reshape(len(values), -1).all(axis=1)
@@ -190,47 +190,47 @@ def over_squares(values: F64) -> F64:
 def profile_columns(*, face: F64, background: F64) -> dict[str, float]:
     """Columns ``rad``, ``slope`` and ``tail``, of the face and face minus background.
 
-    Medians over squares of :func:`features.spectral.levelled`, ``slope`` and ``tail``; a difference is taken within
+    Medians over patches of :func:`features.spectral.levelled`, ``slope`` and ``tail``; a difference is taken within
     each frame.
 
     Parameters
     ----------
     face, background : ndarray of shape (k, s/2)
-        L of the squares of k frames; NaN where the frame has no room for a background.
+        L of the patches of k frames; NaN where the frame has no room for a background.
     """
     level, level_b = spectral.levelled(face), spectral.levelled(background)
-    values = _numbered("rad{:02d}_med", over_squares(level))
-    values |= _numbered("rad{:02d}_fmb", over_squares(level - level_b))
+    values = _numbered("rad{:02d}_med", over_patches(level))
+    values |= _numbered("rad{:02d}_fmb", over_patches(level - level_b))
     for name, measure_of in (("slope", spectral.slope), ("tail", spectral.tail)):
-        values[name] = float(over_squares(measure_of(face)))
-        values[f"{name}_fmb"] = float(over_squares(measure_of(face) - measure_of(background)))
+        values[name] = float(over_patches(measure_of(face)))
+        values[f"{name}_fmb"] = float(over_patches(measure_of(face) - measure_of(background)))
     return values
 
 
 def peak_columns(spectra: F64) -> dict[str, float]:
     """Medians over power spectra [k, s, s] of :func:`features.spectral.peak` at 1/2 and 1/4 cycles per px."""
     return {
-        f"peak_{name}": float(over_squares(spectral.peak(spectra, period_px=period)))
+        f"peak_{name}": float(over_patches(spectral.peak(spectra, period_px=period)))
         for name, period in (("half", 2), ("quarter", 4))
     }
 
 
 def dct_columns(coefficients: F64) -> dict[str, float]:
-    """Medians over squares of :func:`features.spectral.dct_groups`, of coefficients [k, blocks, 8, 8]."""
+    """Medians over patches of :func:`features.spectral.dct_groups`, of coefficients [k, blocks, 8, 8]."""
     sizes, kurtoses = spectral.dct_groups(coefficients)
-    return _numbered("dct_b{}", over_squares(sizes)) | _numbered("dct_kurt{}", over_squares(kurtoses))
+    return _numbered("dct_b{}", over_patches(sizes)) | _numbered("dct_kurt{}", over_patches(kurtoses))
 
 
 def benford_columns(*, face: F64, background: F64) -> dict[str, float]:
-    """Medians over squares of :func:`features.spectral.benford_kl`, of the face and face minus background.
+    """Medians over patches of :func:`features.spectral.benford_kl`, of the face and face minus background.
 
     Parameters
     ----------
     face, background : ndarray of shape (k, blocks, 8, 8)
-        DCT coefficients of the squares of k frames; NaN where the frame has no room for a background.
+        DCT coefficients of the patches of k frames; NaN where the frame has no room for a background.
     """
-    digits, digits_b = (np.array([spectral.benford_kl(square) for square in place]) for place in (face, background))
-    return {"benford_kl": float(over_squares(digits)), "benford_kl_fmb": float(over_squares(digits - digits_b))}
+    digits, digits_b = (np.array([spectral.benford_kl(patch) for patch in place]) for place in (face, background))
+    return {"benford_kl": float(over_patches(digits)), "benford_kl_fmb": float(over_patches(digits - digits_b))}
 
 
 def flicker(sharpness: F64, *, times_s: F64) -> F64:
@@ -255,7 +255,7 @@ def flicker(sharpness: F64, *, times_s: F64) -> F64:
 
 
 def reduced(crop: NDArray[np.uint8], *, points: F64) -> NDArray[np.uint8] | None:
-    """Luma square of 128 px around the landmarks of a crop reduced to D = 60 px; None where D is smaller.
+    """Luma patch of 128 x 128 px around the landmarks of a crop reduced to D = 60 px; None where D is smaller.
 
     Parameters
     ----------
@@ -279,10 +279,10 @@ def reduced(crop: NDArray[np.uint8], *, points: F64) -> NDArray[np.uint8] | None
 
 
 def iod_columns(profile: F64) -> dict[str, float]:
-    """Medians over profiles L [k, s/2] of squares at D = 60 px: ``iodrad``, ``iodslope``, ``iodtail``."""
-    return _numbered("iodrad{:02d}_med", over_squares(spectral.levelled(profile))) | {
-        "iodslope": float(over_squares(spectral.slope(profile))),
-        "iodtail": float(over_squares(spectral.tail(profile))),
+    """Medians over profiles L [k, s/2] of patches at D = 60 px: ``iodrad``, ``iodslope``, ``iodtail``."""
+    return _numbered("iodrad{:02d}_med", over_patches(spectral.levelled(profile))) | {
+        "iodslope": float(over_patches(spectral.slope(profile))),
+        "iodtail": float(over_patches(spectral.tail(profile))),
     }
 
 
@@ -291,12 +291,12 @@ def _numbered(name: str, values: Iterable[float]) -> dict[str, float]:
 
 
 def _native_columns(face: NDArray[np.uint8], background: Sequence[NDArray[np.uint8]]) -> dict[str, float]:
-    """Columns of the native squares [k, s, s] and of as many of the background, smaller where it has no room."""
-    there = np.array([square.shape == face.shape[1:] for square in background])
-    behind = np.array([square for square in background if square.shape == face.shape[1:]]).reshape(-1, SIDE, SIDE)
+    """Columns of the native patches [k, s, s] and of as many of the background, smaller where it has no room."""
+    there = np.array([patch.shape == face.shape[1:] for patch in background])
+    behind = np.array([patch for patch in background if patch.shape == face.shape[1:]]).reshape(-1, SIDE, SIDE)
 
     def by_frame(values: F64) -> F64:
-        """Values of the squares that are there, at their frames [k, ...]; NaN at the others."""
+        """Values of the patches that are there, at their frames [k, ...]; NaN at the others."""
         every = np.full((len(face), *values.shape[1:]), np.nan)
         every[there] = values
         return every
@@ -313,7 +313,7 @@ def _native_columns(face: NDArray[np.uint8], background: Sequence[NDArray[np.uin
 
 @family("spectrum", version=1, needs={"track", "crops"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
-    """Measure the spectra of a track's patches and crops; NaN below 8 squares of 128 px."""
+    """Measure the spectra of a track's patches and crops; NaN below 8 patches of 128 x 128 px."""
     usable = [n for n, patch in enumerate(track.patch_face) if patch.shape[0] == SIDE]
     valid = len(usable) / len(track.patch_face) if track.patch_face else 0.0
     named: dict[str, float] = {"valid_share": valid}
@@ -321,9 +321,9 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
         face = np.stack([track.patch_face[n] for n in usable])
         named |= _native_columns(face, [track.patch_background[n] for n in usable])
         small = [reduced(crop, points=crop_landmarks(track, n)) for n, crop in enumerate(track.crops)]
-        squares = [square for square in small if square is not None]
-        if len(squares) >= MIN_PATCHES:
-            named |= iod_columns(spectral.radial(spectral.power(np.stack(squares))))
+        patches = [patch for patch in small if patch is not None]
+        if len(patches) >= MIN_PATCHES:
+            named |= iod_columns(spectral.radial(spectral.power(np.stack(patches))))
         index = series.distinct(observation, track)
         times_s = observation.times_s[track.frame_index[index]]
         at_face, _, at_background = flicker(track.sharpness[index].astype(np.float64), times_s=times_s)

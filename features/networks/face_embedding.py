@@ -159,7 +159,7 @@ def embedding(chip: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def suitable(track: Track, *, most: int) -> NDArray[np.int64]:
-    """Numbers of up to ``most`` well-spread crops that are frontal within 45 degrees and reasonably sharp."""
+    """Numbers [k] of up to ``most`` well-spread crops that are frontal within 45 degrees and reasonably sharp."""
     points = track.landmarks[track.crop_index]
     sharp = track.sharpness[:, 0].astype(np.float64)
     floor = series.quantile(sharp, BLUR_QUANTILE, least=1)

@@ -89,7 +89,22 @@ def kept_in_memory(load: Callable[[Path], Loaded]) -> Callable[[Path], Loaded]:
 
 
 def save_arrays(arrays: Mapping[str, NDArray[Any]], file: Path, metadata: Any) -> None:
-    """Write named arrays with ``metadata``, a dataclass, in the header; the file appears whole or not at all."""
+    """Write named arrays with ``metadata``, a dataclass, in the header; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+        Of any shape and type that safetensors knows.
+    file : Path
+        In a folder that exists; what is there is replaced.
+    metadata : dataclass instance
+        Its fields are stored as JSON.
+
+    Raises
+    ------
+    OSError
+        It can't be written.
+    """
     from safetensors.numpy import save_file
 
     partial = file.with_suffix(".partial")
@@ -102,7 +117,9 @@ def save_arrays(arrays: Mapping[str, NDArray[Any]], file: Path, metadata: Any) -
 
 
 def read_arrays(file: Path, kind: type[Described]) -> tuple[Described, dict[str, NDArray[Any]]]:
-    """Metadata, of the dataclass ``kind``, and arrays of what :func:`save_arrays` wrote; half precision as single.
+    """Metadata, of the dataclass ``kind``, and arrays by name, in the shapes in which :func:`save_arrays` got them.
+
+    Half precision comes back as single.
 
     Raises
     ------

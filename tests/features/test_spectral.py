@@ -71,7 +71,7 @@ def test_levelled_profile_ignores_gain_and_offset(rng):
         assert function(a) == pytest.approx(function(b), abs=1e-6)
 
 
-def test_many_squares_are_as_one_by_one(rng):
+def test_many_patches_are_as_one_by_one(rng):
     images = np.stack([power_law(rng, 2) for _ in range(3)])
     profile = spectral.radial(spectral.power(images))
     assert profile[1] == pytest.approx(spectral.radial(spectral.power(images[1])))

@@ -1,4 +1,4 @@
-"""What is said of a face's spectra: medians over squares, face against background, what is too small."""
+"""What is said of a face's spectra: medians over patches, face against background, what is too small."""
 
 from dataclasses import replace
 
@@ -11,12 +11,12 @@ from features.families import spectrum
 from features.geometry import crop_landmarks
 
 
-def test_a_median_needs_eight_squares_that_are_whole(rng):
+def test_a_median_needs_eight_patches_that_are_whole(rng):
     values = rng.standard_normal((10, 3))
     values[0, 1] = values[4, 2] = np.nan
-    assert spectrum.over_squares(values) == pytest.approx(np.median(np.delete(values, [0, 4], axis=0), axis=0))
+    assert spectrum.over_patches(values) == pytest.approx(np.median(np.delete(values, [0, 4], axis=0), axis=0))
     values[7] = np.nan
-    assert np.isnan(spectrum.over_squares(values)).all()
+    assert np.isnan(spectrum.over_patches(values)).all()
 
 
 def test_a_steeper_profile_shows_in_slope_and_bins_of_face_minus_background():
@@ -48,8 +48,8 @@ def test_flicker_is_the_spread_of_steps(rng):
 def test_a_large_face_is_reduced_to_sixty_pixels(rng, talking_head):
     observation = talking_head(sound=False)
     track = observation.tracks[0]
-    square = spectrum.reduced(track.crops[0], points=crop_landmarks(track, 0))
-    assert square.shape == (128, 128)
+    patch = spectrum.reduced(track.crops[0], points=crop_landmarks(track, 0))
+    assert patch.shape == (128, 128)
     assert spectrum.reduced(track.crops[0], points=0.5 * crop_landmarks(track, 0)) is None
 
 
@@ -80,7 +80,7 @@ def test_small_faces_have_no_spectrum(talking_head, patch):
     assert np.isnan(list(values.values())).all()
 
 
-def test_flat_squares_are_undefined_not_infinite(talking_head):
+def test_flat_patches_are_undefined_not_infinite(talking_head):
     observation = talking_head(sound=False)
     flat = tuple(np.full((128, 128), 90, np.uint8) for _ in range(16))
     track = replace(observation.tracks[0], patch_face=flat)
