@@ -83,12 +83,19 @@ def transfer_colour(
 
     Parameters
     ----------
+    image : ndarray of shape (h, w, 3)
+        RGB, 0-255.
     own, wanted
         Statistics before and after, of :func:`colour`.
     strength
         0 leaves the image, 1 goes all the way.
     limits
         Of the ratio of spreads.
+
+    Returns
+    -------
+    ndarray of shape (h, w, 3)
+        RGB, 0-255.
     """
     levels = np.arange(256, dtype=np.float32)[:, None]
     moved = (levels - own.mean) * np.clip(wanted.spread / own.spread, *limits) + wanted.mean
@@ -97,5 +104,8 @@ def transfer_colour(
 
 
 def sharpened(image: Image, amount: float, radius_px: float = 1.0) -> Image:
-    """Unsharp masking: ``amount`` times what a Gaussian of standard deviation ``radius_px`` takes away is added."""
+    """Unsharp masking of an image [h, w, 3]: ``amount`` times what a Gaussian blur takes away is added.
+
+    ``radius_px`` is the blur's standard deviation. Levels are rounded and clipped to 0-255.
+    """
     return cv2.addWeighted(image, 1 + amount, cv2.GaussianBlur(image, (0, 0), radius_px), -amount, 0)

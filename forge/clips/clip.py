@@ -52,11 +52,11 @@ class Clip:
         return float(np.isfinite(self.landmarks[:, 0, 0]).mean()) if len(self.landmarks) else 0.0
 
     def with_frames(self, change: Callable[[int, Image], Image]) -> Clip:
-        """The clip with every frame sent through ``change(index, frame)`` when it is asked for."""
+        """The clip with each frame [h, w, 3] sent through ``change(index, frame)`` when it is asked for."""
         return replace(self, frames=Frames(lambda: (change(i, f) for i, f in enumerate(self.frames))))
 
     def with_sound(self, sound: Sound) -> Clip:
-        """The clip with another sound, cut or filled with silence to the picture's length."""
+        """The clip with another sound [k], cut or filled with silence to the picture's length."""
         wanted = round(self.duration_s * RATE_HZ)
         fitted = np.zeros(wanted, np.float32)
         fitted[: min(wanted, sound.size)] = sound[:wanted]

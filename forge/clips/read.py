@@ -18,8 +18,8 @@ from forge.face_ops import Image, Points, iod
 MAX_SIDE_PX = 960  # larger frames are reduced: forgeries are made at the size that sites show
 MAX_SECONDS = 10.0
 DETECT_EVERY = 5  # frames between two detections; the last box serves in between
-SQUARE_PX = 256  # side of the grey square crop that the landmark predictor sees
-SQUARE_SCALE = 1.6  # that crop's side over the face box's
+CROP_PX = 256  # side of the grey square crop that the landmark predictor sees
+CROP_SCALE = 1.6  # that crop's side over the face box's
 MIN_FACE_PX = 40.0
 MAX_DOUBT_IOD = 0.08  # mean distance of landmarks from two boxes above which they are wrong
 MAX_TILT = 0.1  # radians by which a face may tilt from one frame to the next before it is looked at again
@@ -90,7 +90,10 @@ def _reduced(image: Image, max_side: int) -> Image:
 
 
 def even(image: Image) -> Image:
-    """The image with even sides, as 4:2:0 needs them: a row or column is cut off, but repeated where it is the only."""
+    """The image [h, w, 3] with even sides, as 4:2:0 needs them.
+
+    A row or column is cut off, but repeated where it is the only.
+    """
     height, width = image.shape[:2]
     if min(height, width) < 2:
         image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
@@ -126,11 +129,11 @@ class _Follower:
         self._count += 1
         if self._box is None:
             return _nowhere()
-        points = _in_square(grey, self._box, self._roll)
+        points = _in_upright_crop(grey, self._box, self._roll)
         if abs(roll(points) - self._roll) > MAX_TILT:
-            points = _in_square(grey, self._box, roll(points))
+            points = _in_upright_crop(grey, self._box, roll(points))
         self._roll = roll(points)
-        again = _in_square(grey, _other_box(self._box), self._roll)
+        again = _in_upright_crop(grey, _other_box(self._box), self._roll)
         doubt = float(np.linalg.norm(points - again, axis=1).mean()) / (iod(points) + 1e-6)
         self._follow(points)
         return ((points + again) / 2).astype(np.float32) if doubt < MAX_DOUBT_IOD else _nowhere()
@@ -163,30 +166,30 @@ def _other_box(box: tuple[float, float, float, float]) -> tuple[float, float, fl
 
 
 def roll(points: Points) -> float:
-    """Tilt of a face in the picture, radians, positive clockwise: the line between the eyes."""
+    """Tilt of a face [68, 2] in the picture, radians, positive clockwise: the line between the eyes."""
     across = points[42:48].mean(0) - points[36:42].mean(0)
     return float(np.arctan2(across[1], across[0]))
 
 
-def _in_square(grey: Image, box: tuple[float, float, float, float], tilt: float) -> Points:
+def _in_upright_crop(grey: Image, box: tuple[float, float, float, float], tilt: float) -> Points:
     """Landmarks of the face turned upright and to a fixed size: the predictor has seen no others."""
     from extract.clip.faces import landmarks
 
     side = max(box[2] - box[0], box[3] - box[1])
-    zoom = SQUARE_PX / (side * SQUARE_SCALE)
+    zoom = CROP_PX / (side * CROP_SCALE)
     cos, sin = zoom * np.cos(tilt), zoom * np.sin(tilt)
     turn = np.array([[cos, sin], [-sin, cos]])
     middle = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
-    shift = SQUARE_PX / 2 - turn @ middle
-    square = cv2.warpAffine(grey, np.c_[turn, shift], (SQUARE_PX, SQUARE_PX), flags=cv2.INTER_LINEAR)
+    shift = CROP_PX / 2 - turn @ middle
+    crop = cv2.warpAffine(grey, np.c_[turn, shift], (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR)
     half = side * zoom / 2
-    low, high = SQUARE_PX / 2 - half, SQUARE_PX / 2 + half
-    found = landmarks(square, (low, low, high, high))
+    low, high = CROP_PX / 2 - half, CROP_PX / 2 + half
+    found = landmarks(crop, (low, low, high, high))
     return ((found - shift) @ np.linalg.inv(turn).T).astype(np.float32)
 
 
 def read_voice(path: Path) -> Sound:
-    """The sound of any audio or video file, mono at 16 kHz, by moviepy.
+    """The sound [n] of any audio or video file, -1 to 1, mono at 16 kHz, by moviepy.
 
     Raises
     ------

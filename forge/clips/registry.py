@@ -74,7 +74,24 @@ _registry: dict[str, Kind] = {}
 
 
 def kind(name: str, *, part: str, needs: Iterable[str], sample: Sample) -> Callable[[Apply], Apply]:
-    """Register the decorated function as a manipulation."""
+    """Register the decorated function as a manipulation.
+
+    Parameters
+    ----------
+    name
+        As ``--kinds`` and the manifest name it; a kind of that name is replaced.
+    part
+        What it touches: ``picture``, ``sound`` or ``none``.
+    needs
+        Some of :data:`NEEDS`.
+    sample
+        Draws parameters, plain JSON, from a random generator.
+
+    Raises
+    ------
+    ValueError
+        ``needs`` holds something unknown.
+    """
     wanted = frozenset(needs)
     if unknown := wanted - NEEDS:
         raise ValueError(f"kind {name} needs {sorted(unknown)}; known are {sorted(NEEDS)}")

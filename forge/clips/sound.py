@@ -1,4 +1,4 @@
-"""Manipulations of the sound: shifts, foreign voices, changed voices."""
+"""Manipulations of the sound: shifts, other voices, changed voices."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def dub(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Cli
 
 
 def matched_level(sound: Sound, model: Sound) -> Sound:
-    """``sound`` with the loudness (RMS) of ``model``."""
+    """``sound`` [n] with the loudness (RMS) of ``model`` [k], clipped to -1 to 1; silence stays silence."""
     own, wanted = float(np.sqrt(np.mean(sound**2))), float(np.sqrt(np.mean(model**2)))
     return np.clip(sound * (wanted / own if own > 0 else 0.0), -1, 1).astype(np.float32)
 

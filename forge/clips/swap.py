@@ -35,7 +35,10 @@ class Region:
 
     @classmethod
     def around(cls, landmarks: Points, shape: tuple[int, ...], margin: float = 0.7) -> Region:
-        """The landmarks' box and ``margin`` IOD about it."""
+        """The box of landmarks [68, 2] and ``margin`` IOD about it, inside a frame of ``shape`` (height, width, ...).
+
+        Landmarks are in px of the frame and finite.
+        """
         pad = margin * iod(landmarks)
         low, high = landmarks.min(0) - pad, landmarks.max(0) + pad
         return cls(max(0, int(low[0])), max(0, int(low[1])), min(shape[1], int(high[0])), min(shape[0], int(high[1])))
@@ -46,7 +49,7 @@ class Region:
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def inside(self, landmarks: Points) -> Points:
-        """Landmarks in px of the region."""
+        """Landmarks [..., 2] in px of the frame as px of the region; NaN stays NaN."""
         return landmarks - np.array([self.left, self.top], np.float32)
 
 
@@ -81,9 +84,10 @@ def hull_mask(landmarks: Points, shape: tuple[int, ...], *, grow: float, soft: f
 
 
 def warp(image: Image, source: Points, target: Points, shape: tuple[int, ...]) -> Image:
-    """``image`` bent so that its ``source`` points [k, 2] come to lie on ``target`` points of a [h, w] frame.
+    """``image`` bent so that its ``source`` points [k, 2] come to lie on ``target`` points [k, 2].
 
-    A thin-plate spline with :data:`STIFFNESS`, evaluated at every :data:`GRID_PX` pixels.
+    A thin-plate spline with :data:`STIFFNESS`, evaluated at every :data:`GRID_PX` pixels. The result is as large as the
+    frame, whose ``shape`` begins with height and width; beyond the image's edges it is mirrored.
     """
     from scipy.interpolate import RBFInterpolator
 
@@ -100,7 +104,10 @@ def warp(image: Image, source: Points, target: Points, shape: tuple[int, ...]) -
 
 
 def blend(image: Image, target: Image, mask: Mask, way: str) -> Image:
-    """``image`` over ``target`` where ``mask`` [h, w] says: ``poisson`` (gradients) or ``feather`` (alpha)."""
+    """``image`` over ``target``, both [h, w, 3], where ``mask`` [h, w] 0-1 says.
+
+    ``way`` is ``poisson`` (gradients) or ``feather`` (alpha).
+    """
     if way == "poisson" and (mask > 0.5).sum() > MIN_POISSON_PX:
         binary = ((mask > 0.5) * 255).astype(np.uint8)
         x, y, w, h = cv2.boundingRect(binary)
@@ -109,13 +116,13 @@ def blend(image: Image, target: Image, mask: Mask, way: str) -> Image:
 
 
 def mouth_gap(landmarks: Points) -> NDArray[np.float64]:
-    """Inner lips' gap of each face [n], in IOD."""
+    """Inner lips' gap [n] in IOD of faces [n, 68, 2]; NaN for a face that has NaN."""
     gap = np.linalg.norm(landmarks[:, [61, 62, 63]] - landmarks[:, [67, 66, 65]], axis=-1).mean(-1)
     return np.asarray(gap / inter_ocular_distance(landmarks), np.float64)
 
 
 def expression(landmarks: Points) -> NDArray[np.float64]:
-    """Mouth gap, turn and nod of the head and opening of the eyes [n, 4], in IOD."""
+    """Mouth gap, turn and nod of the head and opening of the eyes [n, 4], in IOD, of faces [n, 68, 2] that may hold NaN."""
     right, left = landmarks[:, RIGHT_EYE].mean(1), landmarks[:, LEFT_EYE].mean(1)
     scale = inter_ocular_distance(landmarks)
     across = (left - right) / scale[:, None]

@@ -81,7 +81,7 @@ def _wander(times: F64, rng: np.random.Generator, low: float = 0.1, high: float 
 
 
 def blinks(times: F64, rng: np.random.Generator) -> F64:
-    """Closure 0-1 of the lids at ``times`` (s): blinks at :data:`BLINKS_PER_MIN`, gaps gamma distributed."""
+    """Closure 0-1 of the lids [n] at ``times`` [n] (s): blinks at :data:`BLINKS_PER_MIN`, gaps gamma distributed."""
     lids = np.zeros(times.size)
     mean_s = 60.0 / BLINKS_PER_MIN
     at = times[0] + rng.uniform(0.0, 1.0) * mean_s if times.size else 0.0

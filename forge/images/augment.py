@@ -167,13 +167,16 @@ def _coloured(image: Image, augmentation: PhotometricAugmentation) -> Image:
 
 
 def jpeg(image: Image, quality: int) -> Image:
-    """Through JPEG, chroma halved, as most cameras and sites do."""
+    """The image [h, w, 3] through JPEG of ``quality`` 1-100, chroma halved, as most cameras and sites do."""
     data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return cv2.cvtColor(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
 
 
 def h264(image: Image, crf: int) -> Image:
-    """Through H.264 as a single key frame; ``crf`` 18 is hardly visible, 40 very coarse. The side must be even."""
+    """The image [h, w, 3] through H.264 as a single key frame; ``crf`` 18 is hardly visible, 40 very coarse.
+
+    Its sides must be even.
+    """
     import av
 
     encoder = av.CodecContext.create("libx264", "w")

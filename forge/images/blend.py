@@ -239,7 +239,7 @@ def self_blend(image: Image, points: Points, rng: np.random.Generator) -> Image:
 
 
 def shape_distance(a: Points, b: Points) -> float:
-    """How differently two faces are shaped and turned: RMS gap of landmarks in IOD, after aligning."""
+    """How differently two faces [68, 2] are shaped and turned: RMS gap of landmarks in IOD, after aligning."""
     first, second = ((p - p.mean(axis=0)) / max(iod(p), 1e-3) for p in (a, b))
     return float(np.sqrt(np.mean((first - second) ** 2)))
 
@@ -249,7 +249,19 @@ def transplant(
 ) -> Image:
     """A region of the donor's face, fitted to the target's by its landmarks, in the target's colours, blended in.
 
-    ``region`` is a key of ``REGIONS``; ``"face"`` gives a face swap.
+    Parameters
+    ----------
+    target, donor
+        RGB [h, w, 3] and [k, l, 3].
+    points, donor_points
+        Their faces' landmarks [68, 2], px.
+    region
+        A key of ``REGIONS``; ``"face"`` gives a face swap.
+
+    Returns
+    -------
+    ndarray
+        RGB [h, w, 3].
     """
     chosen = REGIONS[region]
     fit = (

@@ -49,7 +49,10 @@ def match_appearance(
 
 
 def sharpness(image: Image, box: Box) -> float:
-    """Spread of the Laplacian over the spread of the grey levels of a face, at ``MEASURED_PX``."""
+    """Spread of the Laplacian over the spread of the grey levels of a face, at ``MEASURED_PX``; 0 where all are equal.
+
+    ``box`` [4] is left, top, right, bottom in px of the image [h, w, 3].
+    """
     grey = cv2.cvtColor(_inside(image, box), cv2.COLOR_RGB2GRAY)
     grey = cv2.resize(grey, (MEASURED_PX, MEASURED_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
     return float(cv2.Laplacian(grey, cv2.CV_32F).std() / (grey.std() + 5.0))

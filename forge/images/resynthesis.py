@@ -70,7 +70,7 @@ class Bottleneck:
 
 
 def zero_inserted(small: Image) -> Image:
-    """Twice the size by a transposed convolution whose kernel does not divide by its stride.
+    """An image [h, w, 3] at twice the size by a transposed convolution whose kernel does not divide by its stride.
 
     Pixels are spread with zeros between and filtered by a 3x3 kernel: even and odd rows and columns get
     different sums, the checkerboard of Odena et al. 2016.
