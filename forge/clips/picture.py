@@ -1,11 +1,12 @@
 """Manipulations of the picture: swaps, transplants, self-blending, resynthesis, transcoding.
 
 Self-blending and resynthesis are those that the face networks are trained on (:mod:`forge.images`), with one set of
-parameters for all frames of a clip, wandering slowly as a tracker's errors do.
+parameters for all frames of a clip, which drift slowly as a tracker's errors do.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -14,10 +15,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from features.geometry import RIGID, inter_ocular_distance
+from features.geometry import RIGID
 from forge.clips.clip import Clip
 from forge.clips.registry import Parameters, kind
 from forge.clips.swap import Region, blend, choose_frames, hull_mask, warp
+from forge.clips.temporal import SMOOTH_FRAMES, smoothed_landmarks, stationary_ar1, usable_frames
 from forge.face_ops import Image, Mask, Points, iod, similarity
 from forge.images.blend import SELF_BLENDED, Area, Edge, Move, SelfBlend, Statistics, mix, recoloured
 from forge.images.resynthesis import (
@@ -29,40 +31,15 @@ from forge.images.resynthesis import (
 )
 
 MAX_DONOR_FRAMES = 96  # faces of the donor that are kept in memory
-MIN_DONOR_SIZE = 0.6  # of the donor's largest face: after a cut the face may be far away
-MAX_DONOR_STEP_IOD = 0.03  # a frame that a donor's face may move
-SMOOTH_FRAMES = 5  # landmarks of a good forgery are averaged over so many
 WIDE_MARGIN_IOD = 1.5  # about the landmarks: no mask of :mod:`forge.images.blend` reaches further
-
-
-def steadied(landmarks: Points, frames: int = SMOOTH_FRAMES) -> Points:
-    """Landmarks [n, 68, 2] averaged over neighbouring frames, which also bridges gaps of one or two."""
-    if frames < 2 or len(landmarks) < frames:
-        return landmarks
-    known = np.isfinite(landmarks)
-    window = np.hanning(frames + 2)[1:-1].astype(np.float32)
-    flat = np.where(known, landmarks, 0).reshape(len(landmarks), -1)
-    weight = known.reshape(flat.shape).astype(np.float32)
-    pad = frames // 2
-    sums = [_slide(np.pad(x, ((pad, pad), (0, 0))), window) for x in (flat, weight)]
-    mean = (sums[0] / np.maximum(sums[1], 1e-6)).reshape(landmarks.shape)
-    return np.where(sums[1].reshape(mean.shape) > 0, mean, np.nan).astype(np.float32)
-
-
-def _slide(padded: np.ndarray, window: np.ndarray) -> np.ndarray:
-    n = len(padded) - len(window) + 1
-    return sum(w * padded[i : i + n] for i, w in enumerate(window))
-
-
-def wander(n: int, rng: np.random.Generator, *, step: float) -> np.ndarray:
-    """A slow random walk [n] of unit spread that returns to 0; ``step`` is how fast it forgets (0-1)."""
-    noise = rng.standard_normal(n) * np.sqrt(2 * step - step**2)
-    values = np.empty(n)
-    last = rng.standard_normal()
-    for i in range(n):
-        last = (1 - step) * last + noise[i]
-        values[i] = last
-    return values
+FORGETTING = (0.01, 0.08)  # of the processes by which parameters drift, a frame
+BEND_DRIFT = 0.3  # of a mask's bends, in their standard deviations
+SHIFT_DRIFT_IOD, ZOOM_DRIFT, RATIO_DRIFT = 0.02, 0.01, 0.05  # of a blended face's place, size and opacity
+MIN_REDUCTION = 1.25  # of a face that is hardly larger than the generator's
+FACE_WIDTH_IOD = 3.2  # of a generator's image: the face with its margins
+MOUTH = np.r_[31:36, 48:68, 6:11]  # what a transplanted mouth must cover
+INSIDE_JAW_IOD = 0.10  # that it stays off the jaw's edge, where the two faces part
+FULL_FACE_PX = 256  # width at which whole faces are kept
 
 
 def _sample_swap(rng: np.random.Generator) -> dict[str, Any]:
@@ -84,7 +61,7 @@ def face_swap(clip: Clip, parameters: Parameters, rng: np.random.Generator, dono
     """The donor's face on the clip's head, its expression chosen frame by frame to fit."""
     assert donor is not None
     faces, places = _faces(donor, int(parameters["face_px"]))
-    landmarks = steadied(clip.landmarks, SMOOTH_FRAMES if parameters["quality"] == "good" else 1)
+    landmarks = smoothed_landmarks(clip.landmarks, SMOOTH_FRAMES if parameters["quality"] == "good" else 1)
     chosen, _ = choose_frames(landmarks, places)
     n = len(landmarks)
     shake = rng.standard_normal((n, 1, 2)) * parameters["jitter_iod"]
@@ -113,14 +90,14 @@ def _pasted(frame: Image, region: Region, part: Image) -> Image:
 
 
 def _faces(donor: Clip, face_px: int) -> tuple[list[Image], Points]:
-    """Up to :data:`MAX_DONOR_FRAMES` neighbouring faces, at most ``face_px`` wide, and their landmarks [m, 68, 2]."""
+    """The first :data:`MAX_DONOR_FRAMES` usable faces, at most ``face_px`` wide, and their landmarks [m, 68, 2]."""
     faces: list[Image] = []
     places: list[Points] = []
-    steady = _steady(donor.landmarks)
-    for frame, points, still in zip(donor.frames, donor.landmarks, steady, strict=False):
+    usable = usable_frames(donor.landmarks)
+    for frame, points, fit in zip(donor.frames, donor.landmarks, usable, strict=False):
         if len(faces) == MAX_DONOR_FRAMES:
             break
-        if not still:
+        if not fit:
             continue
         region = Region.around(points, frame.shape)
         local = region.inside(points)
@@ -128,19 +105,6 @@ def _faces(donor: Clip, face_px: int) -> tuple[list[Image], Points]:
         faces.append(cv2.resize(frame[region.slices], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
         places.append((local + 0.5) * np.float32(scale) - 0.5)
     return faces, np.stack(places)
-
-
-def _steady(landmarks: Points) -> np.ndarray:
-    """Which frames [n] show a large face that holds still: small and blurred ones make poor donors."""
-    size = inter_ocular_distance(landmarks)
-    step = np.linalg.norm(np.gradient(landmarks, axis=0), axis=-1).mean(-1) / size if len(size) > 1 else 0 * size
-    known = np.isfinite(landmarks).all((1, 2))
-    step = np.where(known, np.where(np.isfinite(step), step, 1.0), np.inf)
-    limit = max(MAX_DONOR_STEP_IOD, float(np.median(step[known]))) if known.any() else 0.0
-    largest = float(size[known].max()) if known.any() else 0.0
-    large = known & (size >= MIN_DONOR_SIZE * largest)
-    good = large & (step <= limit)
-    return good if good.any() else large  # a face that is never both: rather a large one that moves
 
 
 def _plain(parameters: Any) -> dict[str, Any]:
@@ -156,17 +120,13 @@ def _sample_area(rng: np.random.Generator, shares: dict[str, float]) -> dict[str
 
 
 def _areas(parameters: Parameters, n: int, rng: np.random.Generator, *, pace: float) -> Callable[[int], Area]:
-    """The area in each of ``n`` frames: one outline, its bends wandering about their first places."""
+    """The area in each of ``n`` frames: one outline, its bends drifting about their first places."""
     bend = rng.standard_normal((2, 5, 5))
-    walks = np.stack([wander(n, rng, step=pace) for _ in range(bend.size)], axis=1).reshape(n, *bend.shape)
-    bends = (bend + BEND_WANDER * walks).astype(np.float32)
+    drifts = np.stack([stationary_ar1(n, rng, forgetting=pace) for _ in range(bend.size)], axis=1)
+    bends = (bend + BEND_DRIFT * drifts.reshape(n, *bend.shape)).astype(np.float32)
     edge = Edge(bends[0], parameters["kernel_iod"], parameters["core"])
     area = Area(parameters["region"], parameters["grow_iod"], edge)
     return lambda index: replace(area, edge=replace(edge, bend=bends[index]))
-
-
-BEND_WANDER = 0.3  # of a mask's bends, in their standard deviations
-PACES = (0.01, 0.08)  # fraction of its distance from 0 that a walk forgets in a frame
 
 
 def _sample_resynthesis(rng: np.random.Generator) -> dict[str, Any]:
@@ -180,7 +140,7 @@ def _sample_resynthesis(rng: np.random.Generator) -> dict[str, Any]:
         "sharpening": sampled_sharpening(rng),
         "flicker": float(rng.uniform(0.005, 0.03)),
         "wobble_iod": float(rng.uniform(0.0, 0.015)),
-        "pace": float(rng.uniform(*PACES)),
+        "pace": float(rng.uniform(*FORGETTING)),
         **_sample_area(rng, RESYNTHESISED),
     }
 
@@ -206,10 +166,6 @@ def resynthesis(clip: Clip, parameters: Parameters, rng: np.random.Generator, do
         return np.clip(face * gain[index], 0, 255).astype(np.uint8), area(index).mask(local, part.shape)
 
     return _in_the_face(clip, clip.landmarks, change)
-
-
-MIN_REDUCTION = 1.25  # of a face that is hardly larger than the generator's
-FACE_WIDTH_IOD = 3.2  # of a generator's image: the face with its margins
 
 
 def _decoder(parameters: Parameters, factor: float) -> Decoder:
@@ -242,12 +198,9 @@ def _sample_self_blend(rng: np.random.Generator) -> dict[str, Any]:
         "statistics": _plain(blended.statistics),
         "move": _plain(blended.move),
         "ratio": blended.ratio,
-        "pace": float(rng.uniform(*PACES)),
+        "pace": float(rng.uniform(*FORGETTING)),
         **_sample_area(rng, SELF_BLENDED),
     }
-
-
-SHIFT_WANDER_IOD, ZOOM_WANDER, RATIO_WANDER = 0.02, 0.01, 0.05
 
 
 @kind("self_blend", part="picture", needs={"face"}, sample=_sample_self_blend)
@@ -259,9 +212,10 @@ def self_blend(clip: Clip, parameters: Parameters, rng: np.random.Generator, don
     """
     n, pace = len(clip.landmarks), parameters["pace"]
     statistics, move = Statistics(**parameters["statistics"]), Move(**parameters["move"])
-    shift = np.array(move.shift_iod) + SHIFT_WANDER_IOD * np.stack([wander(n, rng, step=pace) for _ in "xy"], axis=1)
-    zoom = move.zoom + ZOOM_WANDER * wander(n, rng, step=pace)
-    ratio = np.clip(parameters["ratio"] * (1.0 + RATIO_WANDER * wander(n, rng, step=pace)), 0.0, 1.0)
+    drift = functools.partial(stationary_ar1, n, rng, forgetting=pace)
+    shift = np.array(move.shift_iod) + SHIFT_DRIFT_IOD * np.stack([drift(), drift()], axis=1)
+    zoom = move.zoom + ZOOM_DRIFT * drift()
+    ratio = np.clip(parameters["ratio"] * (1.0 + RATIO_DRIFT * drift()), 0.0, 1.0)
     area = _areas(parameters, n, rng, pace=pace)
 
     def change(part: Image, local: Points, index: int) -> tuple[Image, Mask]:
@@ -269,12 +223,7 @@ def self_blend(clip: Clip, parameters: Parameters, rng: np.random.Generator, don
         mask = area(index).mask(local, part.shape) * np.float32(ratio[index])
         return moved.apply(statistics.apply(part), local), mask
 
-    return _in_the_face(clip, steadied(clip.landmarks), change)
-
-
-MOUTH = np.r_[31:36, 48:68, 6:11]  # what a transplanted mouth must cover
-INSIDE_JAW_IOD = 0.10  # that it stays off the jaw's edge, where the two faces part
-FULL_FACE_PX = 256  # width at which whole faces are kept
+    return _in_the_face(clip, smoothed_landmarks(clip.landmarks), change)
 
 
 def _sample_expression(rng: np.random.Generator) -> dict[str, Any]:
@@ -298,7 +247,7 @@ def expression(clip: Clip, parameters: Parameters, rng: np.random.Generator, don
     faces, places = _faces(other, FULL_FACE_PX)
     steps = np.diff(clip.times_s)
     ahead = round(parameters["offset_s"] / float(np.median(steps))) if other is clip and steps.size else 0
-    landmarks = steadied(clip.landmarks)
+    landmarks = smoothed_landmarks(clip.landmarks)
 
     def change(index: int, frame: Image) -> Image:
         points = landmarks[index]

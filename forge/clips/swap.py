@@ -122,7 +122,7 @@ def mouth_gap(landmarks: Points) -> NDArray[np.float64]:
 
 
 def expression(landmarks: Points) -> NDArray[np.float64]:
-    """Mouth gap, turn and nod of the head and opening of the eyes [n, 4], in IOD, of faces [n, 68, 2] that may hold NaN."""
+    """Mouth gap, turn and nod of the head and opening of the eyes [n, 4], in IOD, of faces [n, 68, 2]; NaN as there."""
     right, left = landmarks[:, RIGHT_EYE].mean(1), landmarks[:, LEFT_EYE].mean(1)
     scale = inter_ocular_distance(landmarks)
     across = (left - right) / scale[:, None]

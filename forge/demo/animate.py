@@ -58,8 +58,8 @@ def sample_motion(speech: Speech, *, fps: float, rng: np.random.Generator) -> Mo
     times = np.arange(n) / fps
     ticks = np.arange(speech.opening.size) / MOUTH_HZ
     lead_s = rng.uniform(*LIPS_LEAD_S)
-    opening = np.interp(times + lead_s, ticks, speech.opening) * (1 + 0.3 * _wander(times, rng, low=0.5, high=3.0))
-    sway = [_wander(times, rng) for _ in range(7)]
+    opening = np.interp(times + lead_s, ticks, speech.opening) * (1 + 0.3 * _drift(times, rng, low=0.5, high=3.0))
+    sway = [_drift(times, rng) for _ in range(7)]
     beat = np.interp(times, ticks, np.convolve(speech.opening, np.hanning(31) / 15, "same"))
     return Motion(
         opening=np.clip(opening * rng.uniform(0.8, 1.1) + 0.03 * (1 + sway[6]), 0.0, 1.2),
@@ -70,11 +70,11 @@ def sample_motion(speech: Speech, *, fps: float, rng: np.random.Generator) -> Mo
         nod=0.05 * sway[3] + 0.03 * beat,
         roll=0.04 * sway[4],
         zoom=1.0 + 0.015 * sway[5],
-        light=1.0 + rng.uniform(0.0, 0.06) * _wander(times, rng),
+        light=1.0 + rng.uniform(0.0, 0.06) * _drift(times, rng),
     )
 
 
-def _wander(times: F64, rng: np.random.Generator, low: float = 0.1, high: float = 0.8) -> F64:
+def _drift(times: F64, rng: np.random.Generator, low: float = 0.1, high: float = 0.8) -> F64:
     """Slow drift with unit amplitude: a few sines between ``low`` and ``high`` Hz."""
     hertz, phase, size = rng.uniform(low, high, 4), rng.uniform(0, 2 * np.pi, 4), rng.uniform(0.3, 1.0, 4)
     return (size / size.sum()) @ np.sin(2 * np.pi * hertz[:, None] * times + phase[:, None])

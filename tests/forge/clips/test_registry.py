@@ -24,18 +24,6 @@ def recorded(person, seed):
     return Clip(person, frames, np.arange(len(frames)) / 15, np.stack(landmarks), speech.sound)
 
 
-def test_a_donor_that_never_holds_still_while_large_gives_its_large_frames():
-    """Sixty frames: forty small and still, twenty large and moving."""
-    from forge.clips import picture
-
-    points = np.random.default_rng(0).uniform(0, 1, (68, 2)).astype(np.float32)
-    points[36:42], points[42:48] = (0.0, 0.0), (1.0, 0.0)
-    size = np.r_[np.full(40, 40.0), np.full(20, 75.0)][:, None, None]
-    drift = np.r_[np.zeros(40), 12 * np.arange(20.0)][:, None, None]
-    chosen = picture._steady((points * size + drift).astype(np.float32))
-    assert np.flatnonzero(chosen).tolist() == list(range(40, 60))
-
-
 @pytest.fixture(scope="module")
 def clip():
     return recorded("astronaut", 0)
