@@ -10,11 +10,11 @@ import argparse
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from deepcue.cli.train import progress_bar
 from ensemble.folds import assign_folds
 from ensemble.learners.registry import default_settings
 from ensemble.train import train
@@ -89,7 +89,9 @@ def bench(n_rows: int, n_columns: int, jobs: int, seed: int, quiet: bool) -> str
     fold = assign_folds(data.y, data.group, seed=seed)
     wall, cpu = time.perf_counter(), time.process_time()
     settings = default_settings(len(data), data.n_groups)
-    _, evaluation = train(data, fold, settings=settings, seed=seed, jobs=jobs, progress=None if quiet else progress_bar)
+    _, evaluation = train(
+        data, fold, settings=settings, seed=seed, jobs=jobs, progress=None if quiet else _progress_bar
+    )
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     loss = evaluation.scores["stack"]["log_loss"].value
@@ -97,6 +99,12 @@ def bench(n_rows: int, n_columns: int, jobs: int, seed: int, quiet: bool) -> str
         f"{n_rows:8d}{data.n_groups:8d}{wall:8.0f}{cpu:7.0f}{1000 * cpu / n_rows:12.2f}{peak:10.0f}"
         f"{loss:10.4f} (constant {evaluation.scores['constant']['log_loss'].value:.4f})"
     )
+
+
+def _progress_bar(finished: Iterator[Any], total: int) -> Iterator[Any]:
+    from tqdm import tqdm
+
+    return iter(tqdm(finished, total=total, desc="fits", unit="fit", file=sys.stderr))
 
 
 if __name__ == "__main__":

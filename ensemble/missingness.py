@@ -57,5 +57,12 @@ def _in_words(family: str, reasons: Mapping[str, str], row: Mapping[str, str | N
         return row["error"] or f"the clip is {row['status']}"
     code = reasons.get(family, Reason.UNUSABLE)
     if code == Reason.UNUSABLE and share > 0:
-        return f"too little to go by: {share:.0%} of the clip was usable"
+        return _of_the_share(share)
     return SENTENCES[Reason(code)]
+
+
+def _of_the_share(share: float) -> str:
+    text = f"{share:.0%}"
+    if text == "100%":
+        return "the clip is too short for this family, although all of it was usable"
+    return f"too little of the clip was usable for it: {text}"

@@ -17,7 +17,7 @@ NEEDS = {
     "reports": {"artifacts", "features", "ensemble"},
     "training": {"artifacts", "features", "extract", "ensemble", "forge"},
     "deepcue": {"artifacts", "features", "extract", "ensemble", "forge", "reports", "training"},
-    "benchmarks": {"artifacts", "features", "extract", "ensemble", "deepcue"},
+    "benchmarks": {"artifacts", "features", "extract", "ensemble"},
 }
 """Folder to the folders that its files may import."""
 

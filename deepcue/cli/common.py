@@ -19,8 +19,10 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+from ensemble.outputs import write_text
 from features.errors import InputError
 
 DONE, FAULT, USER_ERROR = 0, 1, 2
@@ -82,6 +84,31 @@ def positive_number(text: str) -> float:
     return value
 
 
+def output_file(text: str) -> Path:
+    """An option's value that is a file to write: refused before the work when it can't be."""
+    return _checked(Path(text), "check_file")
+
+
+def output_folder(text: str) -> Path:
+    """An option's value that is a folder to write into: refused before the work when it can't be."""
+    return _checked(Path(text), "check_folder")
+
+
+def _checked(place: Path, check: str) -> Path:
+    from ensemble import outputs
+
+    try:
+        getattr(outputs, check)(place)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return place
+
+
+def make_parent(file: Path) -> None:
+    """Make the folders above a file that is about to be written."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+
+
 def names(text: str) -> list[str]:
     """An option's value that is a comma-separated list."""
     return [name.strip() for name in text.split(",") if name.strip()]
@@ -133,6 +160,30 @@ def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows of cells as lines with columns of equal width; the first row is the header."""
     widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def write_or_check(file: Path, text: str, *, check: bool, command: str) -> None:
+    """Write a generated page and print its name; with ``check``, only compare it with what is there.
+
+    Parameters
+    ----------
+    file, text
+        The page, and what it must hold.
+    check
+        Write nothing.
+    command
+        What makes the page, for the message.
+
+    Raises
+    ------
+    InputError
+        The page is missing, differs or can't be written.
+    """
+    if not check:
+        write_text(file, text)
+        print(file)
+    elif not file.is_file() or file.read_text(encoding="utf-8") != text:
+        raise InputError(f"{file}: is not up to date; run `{command}`")
 
 
 def printable(name: str) -> str:

@@ -1,4 +1,4 @@
-"""In which clips a face was followed, and in how many of their frames.
+"""How much of each clip has a tracked face.
 
 For each clip with a kept observation: the fraction of its frames in which any face has landmarks. The sheet shows
 frames of the clips with the least, with what was found drawn in, so that a person can judge whether a face was missed
@@ -15,35 +15,51 @@ from typing import Any
 import cv2
 import numpy as np
 
+from deepcue.cli import common
 from extract.face_coverage import Coverage, coverage, sheet
+from features.errors import InputError
 
 EXAMPLE = "deepcue coverage train_videos --observations kept --sheet worst.png"
 
 WORST = 10
 
 
-def lines(found: Sequence[Coverage], worst: int) -> list[str]:
-    """The printed summary."""
-    fractions: Any = np.array([one.fraction for one in found])
+def summary_lines(clips: Sequence[Coverage], worst: int) -> list[str]:
+    """The printed summary: of all clips, and a line for each of the first ``worst``."""
+    fractions: Any = np.array([clip.fraction for clip in clips])
     summary = [
-        f"{len(found)} clips: a face in {fractions.mean():.1%} of the frames on average, "
+        f"{len(clips)} clips: a face in {fractions.mean():.1%} of the frames on average, "
         f"in every frame of {np.mean(fractions == 1):.1%} of the clips, in none of {np.mean(fractions == 0):.1%}"
     ]
-    return summary + [f"  {one.fraction:6.1%}  {one.clip.filename}" for one in found[:worst]]
+    return summary + [f"  {clip.fraction:6.1%}  {common.printable(clip.clip.filename)}" for clip in clips[:worst]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("data", metavar="DATA", help="folder, manifest or URL of clips")
     parser.add_argument("--observations", type=Path, required=True, help="folder of kept observations")
-    parser.add_argument("--sheet", type=Path, help="PNG of the clips that were followed least")
-    parser.add_argument("--worst", type=int, default=WORST, help="how many to list and show (default %(default)s)")
+    parser.add_argument("--sheet", type=common.output_file, help="PNG of the clips that were followed least")
+    parser.add_argument(
+        "--worst", type=common.positive_int, default=WORST, help="how many to list and show (default: %(default)s)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    found = coverage(arguments.data, arguments.observations)
-    print("\n".join(lines(found, arguments.worst)))
     if arguments.sheet:
-        cv2.imwrite(str(arguments.sheet), sheet(found[: arguments.worst])[:, :, ::-1])
+        if arguments.sheet.suffix.lower() != ".png":
+            raise InputError(f"--sheet {arguments.sheet}: give a name that ends in .png")
+    clips = coverage(arguments.data, arguments.observations)
+    print("\n".join(summary_lines(clips, arguments.worst)))
+    if arguments.sheet:
+        _write_sheet(arguments.sheet, clips[: arguments.worst])
         print(f"sheet {arguments.sheet}")
+
+
+def _write_sheet(file: Path, clips: Sequence[Coverage]) -> None:
+    _, image = cv2.imencode(".png", sheet(clips)[:, :, ::-1])
+    try:
+        common.make_parent(file)
+        file.write_bytes(image.tobytes())
+    except OSError as error:
+        raise InputError(f"{file}: can't be written ({error.strerror}); give another --sheet") from error

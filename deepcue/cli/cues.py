@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from features.errors import InputError
+from deepcue.cli import common
 from reports.catalogue import page
 
 EXAMPLE = "deepcue cues --check"
@@ -21,18 +21,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    _run(arguments.out, check=arguments.check)
-
-
-def _run(out: Path, *, check: bool) -> None:
-    text = page()
-    if check:
-        if not out.is_file() or out.read_text(encoding="utf-8") != text:
-            raise InputError(f"{out}: does not show the cues as they are declared; run `deepcue cues`")
-        return
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{out}: can't be written ({error}); give another --out") from error
-    print(out)
+    common.write_or_check(arguments.out, page(), check=arguments.check, command="deepcue cues")

@@ -27,7 +27,7 @@ COMMANDS = {
     "compare": "scikit-learn's StackingClassifier on the same folds",
     "cues": "the catalogue of cues",
     "norms": "how each cue is spread over genuine clips",
-    "coverage": "clips in which no face was followed",
+    "coverage": "how much of each clip has a tracked face",
     "stills": "measure single-frame cues on labelled face crops",
     "import-csv": "a feature table of numbers that were measured elsewhere",
     "forge": "make labelled fakes from real clips",

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import deepcue
-from deepcue.cli.common import guarded
+from deepcue.cli import common
 from deepcue.cli.main import COMMANDS, command_parser, usage
 from features import errors
-from features.errors import DeepcueError, InputError
+from features.errors import DeepcueError
 
 DOCS = Path("docs")
 WIDTH = 100  # of the help, whatever the terminal
@@ -56,31 +56,16 @@ def pages(folder: Path) -> dict[Path, str]:
     return {folder / "cli-reference.md": command_page(), folder / "api.md": api_page()}
 
 
-def write(files: Mapping[Path, str]) -> None:
-    """Write the pages."""
+def write_or_check(files: Mapping[Path, str], *, check: bool) -> None:
+    """Write the pages, or compare them; see :func:`deepcue.cli.common.write_or_check`."""
     for file, text in files.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
-
-
-def check(files: Mapping[Path, str]) -> None:
-    """Compare the pages with what is written.
-
-    Raises
-    ------
-    InputError
-        A page is missing or differs.
-    """
-    for file, text in files.items():
-        if not file.is_file() or file.read_text(encoding="utf-8") != text:
-            raise InputError(f"{file}: is not what the parsers and docstrings say; run `make docs`")
+        common.write_or_check(file, text, check=check, command="make docs")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write or check the pages below the current folder."""
     words = sys.argv[1:] if argv is None else list(argv)
-    action = check if words == ["--check"] else write
-    return guarded(lambda: action(pages(DOCS)))
+    return common.guarded(lambda: write_or_check(pages(DOCS), check=words == ["--check"]))
 
 
 def _block(text: str) -> str:

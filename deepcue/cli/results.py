@@ -9,6 +9,7 @@ import argparse
 import datetime
 from pathlib import Path
 
+from deepcue.cli import common
 from features.errors import InputError
 
 EXAMPLE = """deepcue results --check
@@ -42,12 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     except OSError as error:
         raise InputError(f"{arguments.page}: can't be read ({error}); give --page") from error
     text = filled(page, read_results(data))
-    if arguments.check:
-        if text != page:
-            raise InputError(f"{arguments.page}: does not show what {data} says; run `make docs`")
-        return
-    arguments.page.write_text(text, encoding="utf-8")
-    print(arguments.page)
+    common.write_or_check(arguments.page, text, check=arguments.check, command="make docs")
 
 
 def _add_model(arguments: argparse.Namespace, data: Path) -> None:

@@ -86,7 +86,13 @@ class _Boosted(ABC):
 
     @classmethod
     def load(cls, folder: Path, stem: str, layout: Layout) -> Self:
-        """Read what :meth:`save` wrote."""
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        ValueError
+            The folder holds no booster of that stem, or a file that the library can't read.
+        """
         result = cls(layout, Settings())
         number = 0
         while (file := folder / f"{stem}_bag{number}{cls.suffix}").is_file():

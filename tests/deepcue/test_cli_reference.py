@@ -6,13 +6,14 @@ import pytest
 import deepcue
 from deepcue.cli import reference
 from deepcue.cli.main import COMMANDS
+from deepcue.cli.main import main as deepcue_command
 from features.errors import InputError
 
 DOCS = Path(deepcue.__file__).parents[1] / "docs"
 
 
 def test_the_pages_are_up_to_date():
-    reference.check(reference.pages(DOCS))
+    reference.write_or_check(reference.pages(DOCS), check=True)
 
 
 def test_the_page_of_commands_has_a_section_for_each_and_their_examples():
@@ -35,12 +36,27 @@ def test_pages_do_not_depend_on_the_terminal(monkeypatch):
 def test_a_page_that_was_edited_is_refused(tmp_path):
     files = {tmp_path / "docs" / "a.md": "text\n"}
     with pytest.raises(InputError, match="make docs"):
-        reference.check(files)
-    reference.write(files)
-    reference.check(files)
+        reference.write_or_check(files, check=True)
+    reference.write_or_check(files, check=False)
+    reference.write_or_check(files, check=True)
     (tmp_path / "docs" / "a.md").write_text("text, edited\n")
     with pytest.raises(InputError, match="make docs"):
-        reference.check(files)
+        reference.write_or_check(files, check=True)
+
+
+@pytest.mark.parametrize("command", ["cues", "results", "reference"])
+def test_a_page_that_can_not_be_written_is_one_sentence(tmp_path, monkeypatch, capsys, command):
+    page = tmp_path / "page.md"
+    page.write_text((DOCS / "results.md").read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
+    if command == "reference":
+        monkeypatch.setattr(reference, "pages", lambda folder: {page: "text"})
+        status = reference.main([])
+    else:
+        options = {"cues": ["--out", str(page)], "results": ["--data", str(DOCS / "results"), "--page", str(page)]}
+        status = deepcue_command([command, *options[command]])
+    assert status == 2
+    assert "can't be written (Read-only file system)" in capsys.readouterr().err
 
 
 def test_check_is_an_exit_status(tmp_path, monkeypatch, capsys):

@@ -53,7 +53,12 @@ def test_a_clip_that_was_not_measured_gives_its_error():
 
 def test_of_little_that_was_usable_the_share_is_given():
     (reasons,) = unmeasured_families(table_with("blink", {"blink": "unusable"}, share=0.12))
-    assert "12% of the clip" in reasons["blink"]
+    assert reasons["blink"] == "too little of the clip was usable for it: 12%"
+
+
+def test_a_clip_of_which_all_was_usable_was_too_short():
+    (reasons,) = unmeasured_families(table_with("blink", {"blink": "unusable"}, share=1.0))
+    assert reasons["blink"] == "the clip is too short for this family, although all of it was usable"
 
 
 def test_a_table_without_reasons_has_something_to_say():

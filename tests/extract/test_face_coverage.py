@@ -32,6 +32,28 @@ def test_the_clip_without_a_face_comes_first_and_both_are_shown(observed, tmp_pa
     assert green[face_coverage.CELL_PX :].sum() > 0
 
 
+def test_a_sheet_is_written_into_a_new_folder(observed, tmp_path):
+    data, kept = observed
+    out = tmp_path / "new" / "sheet.png"
+    assert deepcue(["coverage", str(data), "--observations", str(kept), "--sheet", str(out), "--worst", "1"]) == 0
+    assert cv2.imread(str(out)).shape[0] == face_coverage.CELL_PX
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--sheet", "x.foo"], "ends in .png"), (["--sheet", "file/x.png"], "is a file"), (["--worst", "0"], "above 0")],
+)
+def test_a_sheet_that_can_not_be_written_is_refused(observed, tmp_path, capsys, monkeypatch, options, message):
+    data, kept = observed
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    capsys.readouterr()
+    assert deepcue(["coverage", str(data), "--observations", str(kept), *options]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.out == ""
+
+
 def test_clips_without_observations_are_refused(observed, tmp_path, capsys):
     assert deepcue(["coverage", str(observed[0]), "--observations", str(tmp_path / "empty")]) == 2
     assert "no observation of these clips" in capsys.readouterr().err

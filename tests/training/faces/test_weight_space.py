@@ -20,11 +20,12 @@ def files(tmp_path):
     return found
 
 
-def test_averaged_weights_lie_between_those_of_the_runs(files, tmp_path):
+def test_averaged_weights_lie_between_those_of_the_runs(files, tmp_path, capsys):
     from features.networks.efficientnet_lite import read_weights
 
     out = tmp_path / "mean.safetensors"
     assert deepcue(["average", *map(str, files), "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"weights {out}: mean of 2 networks\n"
     first, second, mean = (read_weights(file)[1]["logit.weight"] for file in (*files, out))
     torch.testing.assert_close(mean, (first + second) / 2, atol=1e-3, rtol=1e-3)
     assert deepcue(["average", str(files[0]), str(tmp_path / "none.safetensors"), "--out", str(out)]) == 2
