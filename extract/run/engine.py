@@ -76,9 +76,28 @@ def _backend(scheduler: str, jobs: int) -> Iterator[tuple[joblib.Parallel, Calla
         parallel = joblib.Parallel(n_jobs=jobs, backend="threading", pre_dispatch="2*n_jobs", **options)
         yield parallel, lambda *_: None
         return
-    with _client(scheduler) as client, joblib.parallel_config(backend="dask", client=client):
+    with (
+        _discarded_futures_unreported(),
+        _client(scheduler) as client,
+        joblib.parallel_config(backend="dask", client=client),
+    ):
         parallel = joblib.Parallel(n_jobs=-1, pre_dispatch="4*n_jobs", **options)
         yield parallel, lambda function, *values: client.run(function, *values, on_error="ignore")
+
+
+@contextlib.contextmanager
+def _discarded_futures_unreported() -> Iterator[None]:
+    """Don't log errors of tasks that nobody waits for any more: the first error of the run was raised already."""
+    logger = logging.getLogger("tornado.application")
+
+    def is_wanted(record: logging.LogRecord) -> bool:
+        return "_discard_future_result" not in record.getMessage()
+
+    logger.addFilter(is_wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_wanted)
 
 
 def _client(scheduler: str) -> Any:
