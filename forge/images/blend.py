@@ -118,7 +118,7 @@ class Area:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, shares: Mapping[str, float]) -> Area:
-        """A region by its share of all, dilated by up to a quarter of the IOD, with a sampled edge."""
+        """A region sampled by the weights of ``shares``, dilated by up to a quarter of the IOD, with a sampled edge."""
         region = str(rng.choice(list(shares), p=list(shares.values())))
         return cls(region, float(rng.uniform(0, 0.25)), Edge.sample(rng))
 
