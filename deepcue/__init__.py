@@ -20,13 +20,31 @@ __version__ = "0.2.0"
 if TYPE_CHECKING:
     from deepcue.clips import extract, families, features, measure, observe
     from deepcue.models import load_model, predict, train
-    from features.errors import ClipError, DatasetError, DeepcueError, InputError, ModelError, NotFoundError, TableError
+    from ensemble.evaluate import Evaluation
+    from ensemble.model import Model
+    from ensemble.verdict import Verdict
+    from extract.run.sandbox import Limits
+    from features.errors import (
+        ClipError,
+        DatasetError,
+        DeepcueError,
+        InputError,
+        ModelError,
+        NotFoundError,
+        TableError,
+        TooShortError,
+        UnreadableError,
+    )
     from features.observation import Observation
     from features.spec import Column, family
 
 _MODULES = {
     "deepcue.clips": ("extract", "families", "features", "measure", "observe"),
     "deepcue.models": ("load_model", "predict", "train"),
+    "ensemble.evaluate": ("Evaluation",),
+    "ensemble.model": ("Model",),
+    "ensemble.verdict": ("Verdict",),
+    "extract.run.sandbox": ("Limits",),
     "features.spec": ("Column", "family"),
     "features.observation": ("Observation",),
     "features.errors": (
@@ -37,6 +55,8 @@ _MODULES = {
         "ModelError",
         "NotFoundError",
         "TableError",
+        "TooShortError",
+        "UnreadableError",
     ),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
@@ -46,11 +66,17 @@ __all__ = [
     "Column",
     "DatasetError",
     "DeepcueError",
+    "Evaluation",
     "InputError",
+    "Limits",
+    "Model",
     "ModelError",
     "NotFoundError",
     "Observation",
     "TableError",
+    "TooShortError",
+    "UnreadableError",
+    "Verdict",
     "__version__",
     "extract",
     "families",

@@ -164,7 +164,7 @@ def extract(  # noqa: PLR0913 -- the options of a run, all by keyword
     weights: Mapping[str, PathLike] | None = None,
     progress: Progress | None = None,
 ) -> pa.Table:
-    """Measure a data set: one row for each clip, whatever it is.
+    """Measure a data set: one row for each clip, even if it cannot be decoded.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def extract(  # noqa: PLR0913 -- the options of a run, all by keyword
     fresh
         Measure every clip again.
     limits
-        CPU seconds and memory that one clip may take.
+        CPU seconds and memory that one clip may take: ``deepcue.Limits(timeout_s=300, memory_mb=2048)`` by default.
     max_seconds
         What is looked at of each clip, from its start, in seconds.
     scheduler

@@ -28,9 +28,19 @@ MAX_SOURCE_ROWS = 20_000  # of a large table, by whole groups: two numbers are l
 class Evaluation:
     """Predictions out of fold of every labelled row, and their scores.
 
-    ``train`` holds [n] log-odds at the training prior, ``target`` at the target prior, of each learner and of ``stack``
-    and ``constant``; ``scores`` the scores of each, by name. ``models[i]`` is a whole model (learners, head,
-    shrinkage) that never saw fold i, neither to fit nor to choose.
+    Attributes
+    ----------
+    train, target
+        Learner, ``stack`` and ``constant`` to log-odds of FAKE [n], at the training and at the target prior.
+    scores
+        The same names to scores: ``log_loss``, ``auc``, ...; each has a ``value``, and ``low`` and ``high`` of its 95 %
+        interval over groups.
+    models
+        For each fold a whole model (learners, head, shrinkage) that never saw it, neither to fit nor to choose.
+    clips
+        Of each row: filename, label, group, fold.
+    left_out
+        Log loss on sources left out, without and with OOD shrinkage; empty without sources.
     """
 
     train: dict[str, Array]
@@ -38,9 +48,7 @@ class Evaluation:
     scores: dict[str, dict[str, Score]]
     models: list[Model]
     clips: pa.Table
-    """Of each row: filename, label, group, fold."""
     left_out: dict[str, Any] = field(default_factory=dict)
-    """Log loss on sources left out, without and with OOD shrinkage; empty without sources."""
 
     def __repr__(self) -> str:
         losses = (f"{name} {scores['log_loss'].value:.3f}" for name, scores in self.scores.items())

@@ -88,9 +88,20 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Model:
-    """What :func:`ensemble.store.load_model` returns, and :func:`ensemble.store.save_model` writes.
+    """A trained ensemble: what ``deepcue.train`` and ``deepcue.load_model`` return, and a model folder holds.
 
-    ``fold_models[name]`` are the learners of each kind, one for each fold; their mean predicts.
+    ``predict(table)`` gives P(FAKE) [n] of the rows of a feature table, ``explain(table)`` their log-odds by cue family.
+
+    Attributes
+    ----------
+    layout
+        The feature columns that it reads, and the families with their versions.
+    fold_models
+        Learner to its models, one for each fold; their mean predicts.
+    head, shrinkage
+        What turns the learners' log-odds into the final one.
+    manifest
+        What it was trained on, and its scores; as in ``manifest.json``.
     """
 
     layout: Layout

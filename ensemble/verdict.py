@@ -28,8 +28,26 @@ NOTE_FACES = "{n} faces were tracked, but most cues are measured on the main one
 class Verdict:
     """The verdict on one clip.
 
-    ``contributions`` and ``base`` are log-odds towards FAKE whose sum is the logit of ``probability``.
-    ``unmeasured`` gives a reason for each family without a defined cue.
+    Attributes
+    ----------
+    filename
+        As in the feature table.
+    probability
+        P(FAKE) at the model's target prior.
+    verdict
+        ``likely real`` below one third, ``likely fake`` above two thirds, else ``uncertain``; or ``nothing measured``.
+    status, error
+        Of the measurement, as in the feature table; ``error`` is empty when all went well.
+    n_faces, duration_s, n_frames
+        Face tracks, seconds (None where unknown) and frames of the clip.
+    base
+        Log-odds of FAKE before any cue has contributed.
+    contributions
+        Family to log-odds towards FAKE, for every family of the model. With ``base`` they sum to the logit of
+        ``probability``. A family that was not measured contributes as well, where the model knows what its absence is
+        worth; JSON has these in one sum (``log_odds_unmeasured``), and only measured ones in ``log_odds_by_family``.
+    unmeasured
+        Family without a defined cue to the reason.
     """
 
     filename: str

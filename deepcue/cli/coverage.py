@@ -46,9 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    if arguments.sheet:
-        if arguments.sheet.suffix.lower() != ".png":
-            raise InputError(f"--sheet {arguments.sheet}: give a name that ends in .png")
+    if arguments.sheet and arguments.sheet.suffix.lower() != ".png":
+        raise InputError(f"--sheet {arguments.sheet}: give a name that ends in .png")
     clips = coverage(arguments.data, arguments.observations)
     print("\n".join(summary_lines(clips, arguments.worst)))
     if arguments.sheet:

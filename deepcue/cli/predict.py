@@ -28,49 +28,50 @@ from features.table import read_table
 EXAMPLE = "deepcue predict clip.mp4 --report clip.html"
 
 BAR_WIDTH = 16
+SAID_BY_STATUS = {"no_face", "no_audio"}  # the first message, the status and the families' reasons are one fact
 LEAST_SHOWN = 0.005  # log-odds: a smaller one is printed as 0 and has no bar
 
 
-def clip_lines(one: Verdict, *, mark: str = "█") -> list[str]:
+def clip_lines(verdict: Verdict, *, mark: str = "█") -> list[str]:
     """What is printed of one clip."""
     lines = [
-        common.printable(one.filename),
-        f"  P(FAKE) = {one.probability:.3f}   {one.verdict}",
-        f"  {_facts(one)}",
+        common.printable(verdict.filename),
+        f"  P(FAKE) = {verdict.probability:.3f}   {verdict.verdict}",
+        f"  {_summary(verdict)}",
     ]
-    if one.error:
-        lines.append(f"  remarks: {one.error}")
-    if one.family_contributions:
+    if warnings := _warnings(verdict):
+        lines.append(f"  warnings: {warnings}")
+    if verdict.family_contributions:
         lines += ["", "  contributions of the cue families, in log-odds", f"  {'':<18}{'REAL':>{BAR_WIDTH + 9}} | FAKE"]
         family_contributions = [
-            *one.family_contributions,
-            *([("(not measured)", one.contribution_unmeasured)] if one.unmeasured else []),
+            *verdict.family_contributions,
+            *([("(not measured)", verdict.contribution_unmeasured)] if verdict.unmeasured else []),
         ]
         largest = max([abs(z) for _, z in family_contributions]) or 1.0
         lines += [_bar_line(name, z, largest, mark) for name, z in family_contributions]
-        lines.append(f"  {'base value':<18}{one.base:>+8.2f}")
-        lines.append(f"  {'sum':<18}{one.base + sum(one.contributions.values()):>+8.2f}")
-        described = {name: describe(name) for name, _ in one.family_contributions}
+        lines.append(f"  {'base value':<18}{verdict.base:>+8.2f}")
+        lines.append(f"  {'sum':<18}{verdict.base + sum(verdict.contributions.values()):>+8.2f}")
+        described = {name: describe(name) for name, _ in verdict.family_contributions}
         lines += ["", "  what each measures", *(f"  {name:<18}{text}" for name, text in described.items() if text)]
-    if one.unmeasured and one.verdict != NOTHING:  # the remarks say what was wrong with the whole clip
+    if verdict.unmeasured and verdict.verdict != NOTHING:  # the warnings say what was wrong with the whole clip
         lines += ["", "  could not be measured"]
-        lines += [f"  {name:<18}{reason}" for name, reason in one.unmeasured.items()]
-    return [*lines, "", *(f"  {note}" for note in one.notes)]
+        lines += [f"  {name:<18}{reason}" for name, reason in verdict.unmeasured.items()]
+    return [*lines, "", *(f"  {note}" for note in verdict.notes)]
 
 
 def table_lines(verdicts: Sequence[Verdict]) -> list[str]:
-    """A line a clip, the most probably forged first."""
+    """A line a clip, the most probably FAKE first."""
     rows = [("P(FAKE)", "verdict", "status", "faces", "strongest cue", "clip")]
     rows += [
         (
-            f"{one.probability:.3f}",
-            one.verdict,
-            one.status,
-            str(one.n_faces),
-            _strongest(one),
-            common.printable(one.filename),
+            f"{verdict.probability:.3f}",
+            verdict.verdict,
+            verdict.status,
+            str(verdict.n_faces),
+            _strongest(verdict),
+            common.printable(verdict.filename),
         )
-        for one in ranked(verdicts)
+        for verdict in ranked(verdicts)
     ]
     return common.table_lines(rows)
 
@@ -80,10 +81,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clips", metavar="CLIPS", help="a clip, a folder of clips, a CSV manifest, or a feature table")
     parser.add_argument("--model", type=Path, help="model folder (default: artifacts/model, else the one that ships)")
     common.add_json(parser)
-    parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a page that opens offline, too")
-    parser.add_argument("--work", type=Path, help="keep the feature table here, so that a long run can be resumed")
+    parser.add_argument(
+        "--report", type=common.output_file, metavar="FILE.html", help="write a page that opens offline, too"
+    )
+    parser.add_argument(
+        "--work", type=common.output_folder, help="keep the feature table here, so that a long run can be resumed"
+    )
     common.add_jobs(parser)
     common.add_quiet(parser)
+
+
+def stopped(arguments: argparse.Namespace) -> str:
+    """What is kept of a run that is stopped."""
+    return common.goes_on(arguments.work) if arguments.work else "nothing is kept; with --work DIR it would be"
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -98,7 +108,7 @@ def run(arguments: argparse.Namespace) -> None:
 
         write_clip_report(arguments.report, verdicts, model.manifest, folder)
     if arguments.json:
-        print(json.dumps({"model": str(folder), "clips": [one.as_dict() for one in verdicts]}, allow_nan=False))
+        print(json.dumps({"model": str(folder), "clips": [verdict.as_dict() for verdict in verdicts]}, allow_nan=False))
         return
     single = len(verdicts) == 1
     print("\n".join(clip_lines(verdicts[0], mark=_mark()) if single else [*table_lines(verdicts), "", NOTE]))
@@ -111,11 +121,11 @@ def measured(clips: str, model: Model, where: str, *, work: Path | None, jobs: i
     """The model's cues of a clip, a data set or a table; ``where`` names the model in messages."""
     if inputs.is_table(clips):
         return read_table(clips)
-    one_clip = inputs.is_clip(clips)
+    single = inputs.is_clip(clips)
     check_families(model.layout.families, where)
     with common.clip_progress(quiet=quiet) as progress:
         return extract(
-            [Clip(inputs.clip_name(clips), inputs.absolute(clips))] if one_clip else clips,
+            [Clip(inputs.clip_name(clips), inputs.absolute(clips))] if single else clips,
             out=work / "features.parquet" if work else None,
             families=model.layout.families,
             jobs=jobs,
@@ -123,16 +133,24 @@ def measured(clips: str, model: Model, where: str, *, work: Path | None, jobs: i
         )
 
 
-def _facts(one: Verdict) -> str:
-    faces = "no face" if one.n_faces == 0 else f"{one.n_faces} {'face' if one.n_faces == 1 else 'faces'}"
-    length = "length unknown" if one.duration_s is None else f"{one.duration_s:.1f} s, {one.n_frames} frames"
-    return f"{length}, {faces}, status {one.status}"
+def _warnings(verdict: Verdict) -> str:
+    """The messages of the measurement, less the first where the status says the same."""
+    messages = verdict.error.split("; ")
+    return "; ".join(messages[1:] if verdict.status in SAID_BY_STATUS else messages)
 
 
-def _strongest(one: Verdict) -> str:
-    if not one.family_contributions:
+def _summary(verdict: Verdict) -> str:
+    faces = "no face" if verdict.n_faces == 0 else f"{verdict.n_faces} {'face' if verdict.n_faces == 1 else 'faces'}"
+    length = (
+        "length unknown" if verdict.duration_s is None else f"{verdict.duration_s:.1f} s, {verdict.n_frames} frames"
+    )
+    return f"{length}, {faces}, status {verdict.status}"
+
+
+def _strongest(verdict: Verdict) -> str:
+    if not verdict.family_contributions:
         return "-"
-    name, z = max(one.family_contributions, key=lambda pair: abs(pair[1]))
+    name, z = max(verdict.family_contributions, key=lambda pair: abs(pair[1]))
     return f"{name} {z:+.2f}"
 
 

@@ -32,8 +32,8 @@ def map_parts(parts: Array, function: Callable[[Array], Array]) -> tuple[Array, 
     -------
     base : ndarray of shape (n,)
     contributions : ndarray of shape (n, n_families)
-        With ``base + contributions.sum(axis=1) == function(parts.sum(axis=1))``. Where the parts cancel, no fraction
-        is defined; a change by the map itself is then spread evenly.
+        With ``base + contributions.sum(axis=1) == function(parts.sum(axis=1))``. What rounding leaves, and where the
+        parts cancel a change by the map itself, is spread evenly over the parts that are not 0; a part of 0 stays 0.
 
     Examples
     --------
@@ -48,7 +48,9 @@ def map_parts(parts: Array, function: Callable[[Array], Array]) -> tuple[Array, 
     scale = np.where(unmoved, 0.0, (final - base) / np.where(unmoved, 1.0, moved))
     contributions = parts[:, :-1] * scale[:, None]
     remainder = final - base - contributions.sum(axis=1)
-    return base, contributions + remainder[:, None] / contributions.shape[1]
+    taking = parts[:, :-1] != 0
+    each = remainder / np.maximum(taking.sum(axis=1), 1)
+    return base, contributions + np.where(taking, each[:, None], 0.0)
 
 
 def by_family(columns: Array, layout: Layout) -> Array:

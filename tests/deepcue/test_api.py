@@ -1,8 +1,10 @@
+import builtins
 import doctest
 import inspect
 import logging
 import os
 import random
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -50,6 +52,18 @@ def test_every_public_name_is_there_and_listed():
     assert all(inspect.getdoc(getattr(deepcue, name)) for name in deepcue.__all__)
     with pytest.raises(AttributeError, match="no attribute 'feature'"):
         _ = deepcue.feature
+
+
+def test_what_the_functions_take_return_and_raise_is_public():
+    named = set()
+    for name in FUNCTIONS:
+        function = getattr(deepcue, name)
+        text = " ".join(
+            [inspect.getdoc(function).partition("Raises\n")[2], *map(str, function.__annotations__.values())]
+        )
+        named |= set(re.findall(r"\b(?:[A-Z]\w*Error|Evaluation|Limits|Model|Observation|Verdict)\b", text))
+    assert {"Evaluation", "Limits", "Model", "UnreadableError", "Verdict"} <= named
+    assert named - set(dir(builtins)) <= set(deepcue.__all__)
 
 
 def test_importing_the_package_imports_nothing_heavy():

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import subprocess
@@ -55,6 +56,17 @@ def test_a_silent_clip_says_that_lip_sync_lacked_sound():
     assert "lip_sync" not in dict(one.family_contributions)
     assert one.contribution_unmeasured == pytest.approx(0.25)
     assert any("lip_sync" in line and "no sound" in line for line in predict.clip_lines(one))
+
+
+def test_that_a_clip_is_silent_is_said_by_its_status_and_its_families_alone():
+    (silent,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_sound=[0])
+    lines = predict.clip_lines(silent)
+    assert [line for line in lines if "no_audio" in line or "no sound" in line] == [
+        "  4.0 s, 100 frames, 1 face, status no_audio",
+        f"  {'lip_sync':<18}the clip has no sound",
+    ]
+    cut = predict.clip_lines(dataclasses.replace(silent, error="no sound; only the first 60 s were looked at"))
+    assert "  warnings: only the first 60 s were looked at" in cut
 
 
 def test_several_clips_are_sorted_by_probability_and_those_without_a_finding_come_last():

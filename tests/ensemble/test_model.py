@@ -46,6 +46,15 @@ def test_a_monotone_map_keeps_signs_and_proportions():
     assert (mapped[2] == 0).all()
 
 
+def test_a_part_of_zero_stays_zero_whatever_is_rounded():
+    parts = np.random.default_rng(0).standard_normal((500, 4))
+    parts[:, 1] = 0.0
+    base, mapped = map_parts(parts, lambda z: -0.3 * z + 0.1)
+    assert base + mapped.sum(axis=1) == pytest.approx(-0.3 * parts.sum(axis=1) + 0.1, abs=1e-12)
+    assert (mapped[:, 1] == 0).all()
+    assert not np.signbit(mapped[:, 1]).any()
+
+
 def test_parts_that_cancel_stay_finite():
     parts = np.array([[1e-13, -1e-13, 0.3], [5.0, -5.0, 0.3]])
     base, mapped = map_parts(parts, lambda z: 2 * z)
