@@ -5,6 +5,7 @@ import json
 import pytest
 
 from deepcue.cli.main import main as deepcue
+from features.errors import InputError
 from forge.demo.dataset import KINDS, PARTS, _plan, make_demo
 
 
@@ -109,5 +110,10 @@ def test_wrong_options_are_refused_in_one_sentence(tmp_path, capsys, words, mess
 
 def test_a_target_below_a_file_is_refused(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert deepcue(["demo-data", str(tmp_path / "file" / "out")]) == 2
-    assert "can't be written" in capsys.readouterr().err
+    out = tmp_path / "file" / "out"
+    with pytest.raises(InputError, match="can't be written"):
+        make_demo(out, seed=0, n_clips=6)
+    assert deepcue(["demo-data", str(out)]) == 2
+    text = capsys.readouterr().err
+    assert str(tmp_path / "file") in text
+    assert text.count("\n") == 1
