@@ -90,7 +90,7 @@ class Explanation:
 class Model:
     """A trained ensemble: what ``deepcue.train`` and ``deepcue.load_model`` return, and a model folder holds.
 
-    ``predict(table)`` gives P(FAKE) [n] of the rows of a feature table, ``explain(table)`` their log-odds by cue family.
+    ``predict(table)`` gives P(FAKE) [n] of a feature table's rows, ``explain(table)`` their log-odds by cue family.
 
     Attributes
     ----------

@@ -48,10 +48,22 @@ class Voice:
 
 @dataclass(frozen=True)
 class Cues:
-    """Cues of versions of voices: ``x`` [n, len(CUES)], and the position [n] of the voice that each row is of."""
+    """Cues of versions of voices.
+
+    Attributes
+    ----------
+    x : ndarray of shape (n, len(CUES))
+        NaN where a cue is undefined.
+    voice : ndarray of shape (n,)
+        Position of the voice that a row is of.
+    is_original : ndarray of shape (n,)
+        True for the sound as it is. A sound in which nothing can be measured has no such row, though its versions may
+        have theirs.
+    """
 
     x: NDArray[np.float64]
     voice: NDArray[np.int64]
+    is_original: NDArray[np.bool_]
 
 
 def voices_of(data: str | os.PathLike[str]) -> list[Voice]:
@@ -86,7 +98,22 @@ def voices_of(data: str | os.PathLike[str]) -> list[Voice]:
 
 
 def measured(voices: Sequence[Voice], *, jobs: int, seed: int) -> Cues:
-    """Cues of every voice, the first row of each the sound as it is, and of it after codecs and damage."""
+    """Cues of every voice: of the sound as it is, after codecs, and after damage.
+
+    Parameters
+    ----------
+    voices
+        At least one of them bona fide: their sounds are what may speak behind a damaged one.
+    jobs
+        Processes; results do not depend on it.
+    seed
+        Of codecs and damage.
+
+    Returns
+    -------
+    Cues
+        In the voices' order; without the versions in which nothing could be measured.
+    """
     from joblib import Parallel, delayed
 
     bona_fide = [voice.sound for voice in voices if not voice.synthetic]
@@ -96,19 +123,26 @@ def measured(voices: Sequence[Voice], *, jobs: int, seed: int) -> Cues:
         for number, voice in enumerate(voices)
     ]
     done = list(progress(Parallel(jobs, return_as="generator")(tasks), "cues", len(tasks)))
-    number = np.repeat(np.arange(len(done)), [len(rows) for rows in done])
-    return Cues(np.concatenate(done), number)
+    number = np.repeat(np.arange(len(done)), [len(rows) for rows, _ in done])
+    return Cues(np.concatenate([rows for rows, _ in done]), number, np.concatenate([first for _, first in done]))
 
 
-def _measured(voice: Voice, other: Sound, seed: int) -> NDArray[np.float64]:
+def _measured(voice: Voice, other: Sound, seed: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Cues [k, len(CUES)] of a voice's versions in which something could be measured, and which [k] is the original."""
     rng = np.random.default_rng(seed)
-    found = [cues(one.sound) for one in versions(voice, rng)]
-    found += [cues(damaged(_cut(one.sound, rng), other, rng)) for one in versions(voice, rng) for _ in range(N_DAMAGED)]
-    return np.array([[one[name] for name in CUES] for one in found if one]).reshape(-1, len(CUES))
+    values = [cues(version.sound) for version in versions(voice, rng)]
+    values += [
+        cues(damaged(_cut(version.sound, rng), other, rng))
+        for version in versions(voice, rng)
+        for _ in range(N_DAMAGED)
+    ]
+    kept = np.flatnonzero([bool(of_version) for of_version in values])
+    rows = np.array([[values[position][name] for name in CUES] for position in kept]).reshape(-1, len(CUES))
+    return rows, kept == 0
 
 
 def versions(voice: Voice, rng: np.random.Generator) -> Iterator[Voice]:
-    """The voice, and through some codecs."""
+    """The voice as it is first, then through :data:`N_CODECS` codecs."""
     from forge.clips.audio_codec import CODECS, compressed
 
     yield voice

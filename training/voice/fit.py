@@ -131,7 +131,7 @@ def _both_classes(voices: Sequence[Voice], kept: NDArray[np.bool_]) -> bool:
 
 
 def fit(voices: Sequence[Voice], data: Cues, kept: NDArray[np.bool_]) -> VoiceModel:
-    """Logistic regression on the rows of the voices ``kept`` [n].
+    """Logistic regression on the rows of the voices ``kept`` [n_voices].
 
     Classes weigh alike; of synthetic speech every method, in it every group, in it every row; of bona fide every group.
     """
@@ -173,14 +173,25 @@ def row_weights(keys: Sequence[tuple[str, str]]) -> Array:
     return weight * len(keys)
 
 
-def first_logits(model: VoiceModel, data: Cues, numbers: NDArray[np.int64]) -> Array:
-    """[n] logit of each voice by its number, as it is; NaN where nothing of it could be measured."""
-    found = np.full(len(numbers), np.nan)
+def original_logits(model: VoiceModel, data: Cues, numbers: NDArray[np.int64]) -> Array:
+    """Logits of voices as they are, without codec and damage.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n,)
+        Positions of the voices.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        NaN where nothing of the original sound could be measured, even if its versions have cues.
+    """
+    logits = np.full(len(numbers), np.nan)
     for position, number in enumerate(numbers):
-        rows = np.flatnonzero(data.voice == number)
+        rows = np.flatnonzero((data.voice == number) & data.is_original)
         if rows.size:
-            found[position] = model.logit(dict(zip(CUES, data.x[rows[0]], strict=True)))
-    return found
+            logits[position] = model.logit(dict(zip(CUES, data.x[rows[0]], strict=True)))
+    return logits
 
 
 def summary(
@@ -221,7 +232,7 @@ def summary(
             fold = part * n_turns + (number if by_method else 0)
             if fold in models:
                 judged = np.flatnonzero((fold_of // n_turns == part) & (own | ~synthetic) & ~kept[fold])
-                logits[judged] = first_logits(models[fold], data, judged)
+                logits[judged] = original_logits(models[fold], data, judged)
         known = np.isfinite(logits)
         near = known & np.isin(group, group[own])
         scores[name] = {

@@ -60,11 +60,24 @@ def test_a_model_finds_the_cue_that_differs_and_ignores_gaps(voices):
     x = rng.standard_normal((number.size, len(CUES)))
     x[:, 3] = 50 + 8 * np.array([bool(voices[one].method) for one in number]) + x[:, 3]
     x[::7, 5] = np.nan
-    model = fit.fit(voices, Cues(x, number), np.ones(len(voices), bool))
+    measured = Cues(x, number, np.diff(number, prepend=-1) > 0)
+    model = fit.fit(voices, measured, np.ones(len(voices), bool))
     assert np.argmax(np.abs(model.weight)) == 3
     made = np.array([bool(one.method) for one in voices])
-    logits = fit.first_logits(model, Cues(x, number), np.arange(len(voices)))
+    logits = fit.original_logits(model, measured, np.arange(len(voices)))
     assert logits[made].min() > logits[~made].max()
+
+
+def test_a_codec_copy_does_not_stand_in_for_an_original_without_cues(voices, monkeypatch):
+    pair, silent = voices[:2], np.zeros(16_000, np.float32)
+    voice = Voice("silent", "", "p9", silent)
+    monkeypatch.setattr(data, "cues", lambda sound: {} if sound is silent else dict.fromkeys(CUES, 1.0))
+    cues_of = data.measured([*pair, voice], jobs=1, seed=0)
+    assert np.bincount(cues_of.voice).tolist() == [12, 12, 11]
+    assert np.bincount(cues_of.voice[cues_of.is_original], minlength=3).tolist() == [1, 1, 0]
+    model = VoiceModel(np.zeros(len(CUES)), np.ones(len(CUES)), np.ones(len(CUES)), 0.0)
+    logits = fit.original_logits(model, cues_of, np.arange(3))
+    assert np.isnan(logits).tolist() == [False, False, True]
 
 
 def test_a_model_is_scored_on_what_it_was_not_trained_on(voices, monkeypatch):
@@ -76,11 +89,11 @@ def test_a_model_is_scored_on_what_it_was_not_trained_on(voices, monkeypatch):
     kept = {fold: fit.training_mask(few, fold_of == fold, by_method=True) for fold in present}
     judged_by = {fold: [] for fold in present}
 
-    def first_logits(model, data, numbers):
+    def original_logits(model, data, numbers):
         judged_by[model] += numbers.tolist()
         return np.zeros(len(numbers))
 
-    monkeypatch.setattr(fit, "first_logits", first_logits)
+    monkeypatch.setattr(fit, "original_logits", original_logits)
     scores = fit.summary(few, None, fold_of, {fold: fold for fold in present}, kept, by_method=True)
     made = np.array([bool(one.method) for one in few])
     assert not any(kept[fold][judged].any() for fold, judged in judged_by.items())
