@@ -4,7 +4,8 @@ A subcommand is a module of :mod:`deepcue.cli` with three names: ``EXAMPLE``, a 
 ``add_arguments(parser)``; and ``run(arguments)``, which calls the library, prints results to stdout and returns
 nothing, or an exit status. Its docstring is the help. Progress goes to stderr. What the user got wrong is raised as
 :class:`~features.errors.InputError`: :func:`guarded` turns it into one line and exit status 2. Anything else that is
-raised is a fault of this program: its traceback, and exit status 1.
+raised is a fault of this program: its traceback, and exit status 1. A subcommand of which something is kept when
+it is stopped has a fourth name, ``stopped(arguments)``, which says what.
 """
 
 from __future__ import annotations
@@ -191,6 +192,11 @@ def printable(name: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in name)
 
 
+def goes_on(kept: object, *, fresh: bool = False) -> str:
+    """What a run that was stopped says, when the next one goes on with what is kept."""
+    return f"what is done is kept in {kept}; run the same command again{' without --fresh' if fresh else ''} to go on"
+
+
 def guarded(action: Callable[[], int | None]) -> int:
     """Run a command: 0 done, 1 a fault of this program, 2 the user's input, 130 interrupted.
 
@@ -214,8 +220,8 @@ def _status(action: Callable[[], int | None]) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
-    except KeyboardInterrupt:
-        print("\nstopped; run the same command again to go on", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print("\n" + "; ".join(["stopped", *map(str, stop.args)]), file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         raise

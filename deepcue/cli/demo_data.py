@@ -7,7 +7,6 @@ shows that the full pipeline works, and says nothing about real forgeries.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from deepcue.cli import common
 from forge.demo.dataset import make_demo
@@ -17,7 +16,7 @@ EXAMPLE = "deepcue demo-data artifacts/demo/data --seed 0"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("out", type=Path, help="folder to write; made if missing")
+    parser.add_argument("out", type=common.output_folder, help="folder to write; made if missing")
     common.add_seed(parser)
     parser.add_argument(
         "--clips", type=common.positive_int, default=60,
@@ -25,6 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     common.add_jobs(parser)
     common.add_quiet(parser)
+
+
+def stopped(arguments: argparse.Namespace) -> str:
+    """What is kept of a run that is stopped."""
+    return f"clips that are done stay in {arguments.out}; the same command makes all again"
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -51,6 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_json(parser)
 
 
+def stopped(arguments: argparse.Namespace) -> str:
+    """What is kept of a run that is stopped."""
+    return common.goes_on(arguments.journal or f"{arguments.out}.journal", fresh=arguments.fresh)
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     with common.clip_progress(quiet=arguments.quiet) as progress:

@@ -17,7 +17,9 @@ EXAMPLE = "deepcue face-scores --out artifacts/cnn"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--out", type=Path, default=Path("artifacts/cnn"), help="folder that the training wrote")
+    parser.add_argument(
+        "--out", type=common.output_folder, default=Path("artifacts/cnn"), help="folder that the training wrote"
+    )
     parser.add_argument(
         "--networks", default="fold", help="name of the phases without the number (default: %(default)s)"
     )

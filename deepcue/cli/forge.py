@@ -50,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_json(parser)
 
 
+def stopped(arguments: argparse.Namespace) -> str:
+    """What is kept of a run that is stopped."""
+    return f"clips that are done stay in {arguments.out}; the same command makes all again"
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     chosen = () if arguments.kinds == "all" else tuple(common.names(arguments.kinds))

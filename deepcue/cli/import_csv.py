@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from deepcue.cli import common
 from extract.from_csv import feature_table, read_csv
 from features.table import BASE_COLUMNS, write_table
 
@@ -23,13 +24,14 @@ EXAMPLE = "deepcue import-csv cues.csv --out artifacts/cues.parquet"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("csv", type=Path, help="file with filename, label, group and cues")
-    parser.add_argument("--out", type=Path, required=True, help="table to write")
+    parser.add_argument("--out", type=common.output_file, required=True, help="table to write")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     cues = read_csv(arguments.csv)
     table = feature_table(cues)
+    common.make_parent(arguments.out)
     write_table(table, arguments.out)
     print(f"table  {arguments.out}: {table.num_rows} rows, {table.num_columns - len(BASE_COLUMNS)} columns")
     if "fold" in cues.column_names:

@@ -89,7 +89,12 @@ def _run(words: Sequence[str]) -> int | None:
         return DONE
     if name not in COMMANDS:
         raise InputError(_unknown(name))
-    return command_module(name).run(command_parser(name).parsed(rest))
+    module, arguments = command_module(name), command_parser(name).parsed(rest)
+    try:
+        return module.run(arguments)
+    except KeyboardInterrupt as stop:
+        kept = module.stopped(arguments) if hasattr(module, "stopped") else "nothing is kept"
+        raise KeyboardInterrupt(kept) from stop
 
 
 def _unknown(name: str) -> str:

@@ -18,6 +18,7 @@ import argparse
 import json
 from pathlib import Path
 
+from deepcue.cli import common
 from features import table
 from features.errors import DatasetError
 from training import folds
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="whose network was trained on the clips (default: %(default)s; forensic_voice by itself, with what "
         "`deepcue train-voice` wrote)",
     )
-    parser.add_argument("--out", type=Path, required=True, help="table to write")
+    parser.add_argument("--out", type=common.output_file, required=True, help="table to write")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -67,4 +68,5 @@ def run(arguments: argparse.Namespace) -> None:
         fold_of = {name: place.fold for name, place in assignments.items()}
         parts.append(out_of_fold(source, arguments.observations, fold_of, weights, arguments.families))
         print(json.dumps(scores(parts[-1], assignments, arguments.families[0])))
+    common.make_parent(arguments.out)
     table.write_table(parts[0] if len(parts) == 1 else stacked(parts), arguments.out)

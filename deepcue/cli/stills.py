@@ -21,7 +21,7 @@ EXAMPLE = "deepcue stills faces/ --out artifacts/stills.parquet --jobs 2"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("stills", type=Path, help="Parquet file or folder of them")
-    parser.add_argument("--out", type=Path, required=True, help="table to write")
+    parser.add_argument("--out", type=common.output_file, required=True, help="table to write")
     parser.add_argument("--families", default=",".join(FAMILIES), help="comma-separated (default: %(default)s)")
     common.add_jobs(parser)
     common.add_quiet(parser)
@@ -34,5 +34,6 @@ def run(arguments: argparse.Namespace) -> None:
     families = common.names(arguments.families)
     with common.clip_progress(quiet=arguments.quiet) as progress:
         found = stills_table(stills, families, jobs=arguments.jobs, progress=progress)
+    common.make_parent(arguments.out)
     table.write_table(found, arguments.out)
     print(f"{arguments.out}: {found.num_rows} stills")

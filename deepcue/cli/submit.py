@@ -31,12 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--test", required=True, help="folder (or URL) with the test clips")
     parser.add_argument("--sample", required=True, type=Path, help="sample_submission.csv: filename,label")
-    parser.add_argument("--out", required=True, type=Path, help="submission.csv to write")
+    parser.add_argument("--out", required=True, type=common.output_file, help="submission.csv to write")
     parser.add_argument("--model", type=Path, help="model folder (default: artifacts/model, else the one that ships)")
     parser.add_argument(
         "--table", type=Path, help="feature table of the test folder, when it has been extracted before"
     )
-    parser.add_argument("--work", type=Path, help="where features are kept, to resume from (default: OUT.work)")
+    parser.add_argument(
+        "--work", type=common.output_folder, help="where features are kept, to resume from (default: OUT.work)"
+    )
     parser.add_argument(
         ALLOW,
         action="store_true",
@@ -45,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_jobs(parser)
     common.add_json(parser)
     common.add_quiet(parser)
+
+
+def stopped(arguments: argparse.Namespace) -> str:
+    """What is kept of a run that is stopped."""
+    return "nothing is kept" if arguments.table else common.goes_on(_work(arguments))
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -91,10 +98,13 @@ def _extracted(arguments: argparse.Namespace, sample: Sequence[str], families: S
     if not arguments.allow_missing:  # before hours of work
         clips = (clip.filename for clip in find_clips(arguments.test))
         check_agreement(sample, clips, str(arguments.sample), arguments.test)
-    work = arguments.work or arguments.out.with_name(f"{arguments.out.name}.work")
-    out = work / "features.parquet"
+    out = _work(arguments) / "features.parquet"
     with common.clip_progress(quiet=arguments.quiet) as progress:
         return extract(arguments.test, out=out, families=families, jobs=arguments.jobs, progress=progress)
+
+
+def _work(arguments: argparse.Namespace) -> Path:
+    return Path(arguments.work or arguments.out.with_name(f"{arguments.out.name}.work"))
 
 
 def _names(table: pa.Table) -> list[str]:

@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stills", type=Path, required=True, help="folder of Parquet files of labelled stills")
     parser.add_argument("--faces", type=Path, required=True, help="Parquet file of real faces")
     parser.add_argument("--clips", type=Path, required=True, help="CSV manifest of labelled clips; see above")
-    parser.add_argument("--out", type=Path, default=Path("artifacts/cnn"), help="folder of weights, logs and cache")
+    parser.add_argument(
+        "--out", type=common.output_folder, default=Path("artifacts/cnn"), help="folder of weights, logs and cache"
+    )
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
         "--minutes",
@@ -62,6 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument("--fresh", action="store_true", help="train every phase again")
     common.add_seed(parser)
     parser.add_argument("--start", type=Path, help="weights that the base starts from (default: those of ImageNet)")
+
+
+def stopped(arguments: argparse.Namespace) -> str:
+    """What is kept of a run that is stopped."""
+    return common.goes_on(arguments.out, fresh=arguments.fresh)
 
 
 def run(arguments: argparse.Namespace) -> None:

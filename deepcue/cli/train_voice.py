@@ -24,7 +24,9 @@ EXAMPLE = "deepcue train-voice --clips manifest.csv --out artifacts/voice"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--clips", type=Path, required=True, help="CSV manifest of labelled clips; see above")
-    parser.add_argument("--out", type=Path, default=Path("artifacts/voice"), help="folder of weights and scores")
+    parser.add_argument(
+        "--out", type=common.output_folder, default=Path("artifacts/voice"), help="folder of weights and scores"
+    )
     parser.add_argument(
         "--leave-out", choices=LEAVE_OUT, default=LEAVE_OUT[0], help="what a fold leaves out (default: %(default)s)"
     )

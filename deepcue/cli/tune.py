@@ -56,6 +56,11 @@ def add_folds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folds", type=int, help="number of folds, where new ones are made (default: as `train`)")
 
 
+def stopped(arguments: argparse.Namespace) -> str:
+    """What is kept of a run that is stopped."""
+    return common.goes_on(arguments.out)
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     from threadpoolctl import threadpool_limits

@@ -41,7 +41,9 @@ class Journal:
             os.replace(temporary, file)
             self._stream = file.open("ab")
         except OSError as error:
-            raise DatasetError(f"{file}: can't be written ({error}); free space or give another --out") from error
+            raise DatasetError(
+                f"{file}: can't be written ({error}); free space or give another --out or --journal"
+            ) from error
 
     def _read(self, header: bytes) -> list[bytes]:
         if not self.file.is_file():

@@ -1,0 +1,73 @@
+"""Habits at the command line: what can't be written is refused before the work, an interrupt says what is kept."""
+
+import shlex
+import signal
+
+import pytest
+
+from deepcue.cli import main
+
+OUTPUTS = {
+    "predict": [("clip.mp4", "--report", "file"), ("clip.mp4", "--work", "folder")],
+    "submit": [("--test d --sample s.csv", "--out", "file"), ("--test d --sample s.csv --out o", "--work", "folder")],
+    "import-csv": [("cues.csv", "--out", "file")],
+    "norms": [("--table t.parquet", "--out", "file")],
+    "stills": [("faces", "--out", "file")],
+    "oof": [("--table t --observations o --folds f --weights w", "--out", "file")],
+    "average": [("a.safetensors", "--out", "file")],
+    "coverage": [("d --observations o", "--sheet", "file")],
+    "train-faces": [("--stills s --faces f --clips c", "--out", "folder")],
+    "train-voice": [("--clips c", "--out", "folder")],
+    "face-scores": [("", "--out", "folder")],
+    "demo-data": [("", "", "folder")],
+    "train": [("--table t.parquet", "--out", "folder")],
+    "tune": [("--table t.parquet", "--out", "folder")],
+    "ablate": [("--table t.parquet", "--out", "file")],
+    "report": [("--table t.parquet --model m", "--out", "file")],
+}
+CASES = [(name, *case) for name, cases in OUTPUTS.items() for case in cases]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """The current folder, with a file and a folder in it."""
+    (tmp_path / "a_file").touch()
+    (tmp_path / "a_folder.png").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("name", "words", "option", "kind"), CASES)
+def test_an_output_that_cant_be_written_is_refused_before_the_work(name, words, option, kind, here, capsys):
+    for bad in ("a_file/x.png", "a_folder.png" if kind == "file" else "a_file"):
+        assert main.main([name, *shlex.split(words), *([option] if option else []), bad]) == 2
+        printed = capsys.readouterr().err
+        assert printed.count("\n") == 1
+        assert "is a file" in printed or "is a folder" in printed
+    assert {path.name for path in here.iterdir()} == {"a_file", "a_folder.png"}
+
+
+GOES_ON = "what is done is kept in {}; run the same command again to go on"
+STOPPED = {
+    "predict clip.mp4": "nothing is kept; with --work DIR it would be",
+    "predict clip.mp4 --work w": GOES_ON.format("w"),
+    "extract d --out t.parquet": GOES_ON.format("t.parquet.journal"),
+    "extract d --out t.parquet --journal j": GOES_ON.format("j"),
+    "extract d --out t.parquet --fresh": GOES_ON.format("t.parquet.journal").replace("again", "again without --fresh"),
+    "submit --test d --sample s.csv --out s": GOES_ON.format("s.work"),
+    "submit --test d --sample s.csv --out s --table t": "nothing is kept",
+    "tune --table t --out t": GOES_ON.format("t"),
+    "train --table t --out m": "nothing is kept",
+    "forge d out": "clips that are done stay in out; the same command makes all again",
+}
+
+
+@pytest.mark.parametrize("words", STOPPED)
+def test_an_interrupt_says_in_one_line_what_is_kept(words, here, monkeypatch, capsys):
+    def stop(_):
+        raise KeyboardInterrupt
+
+    name, *rest = shlex.split(words)
+    monkeypatch.setattr(main.command_module(name), "run", stop)
+    assert main.main([name, *rest]) == 128 + signal.SIGINT
+    assert capsys.readouterr().err == f"\nstopped; {STOPPED[words]}\n"
