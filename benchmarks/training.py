@@ -24,7 +24,7 @@ N_ROWS = 119_146  # DFDC training set (Dolhansky et al. 2020)
 N_GROUPS_SHARE = 19_154 / N_ROWS  # its REAL clips, each the original of a group
 FAKE_SHARE = 0.83
 N_COLUMNS, N_FAMILIES = 600, 15
-BLOCK_MISSING = 0.1  # share of clips in which a family can't be measured (no sound, face too small)
+BLOCK_MISSING = 0.1  # fraction of clips in which a family can't be measured (no sound, face too small)
 SIGNAL = 0.12  # shift of an informative column, in its standard deviations
 
 

@@ -162,15 +162,15 @@ def citations(text: str) -> set[tuple[str, str]]:
     return set(CITATION.findall(" ".join(text.split())))
 
 
-def entries(remarks: Iterable[str]) -> list[str]:
+def entries(texts: Iterable[str]) -> list[str]:
     """Entries of :data:`CUES` that texts cite, sorted."""
-    cited = set().union(*map(citations, remarks))
+    cited = set().union(*map(citations, texts))
     return [text for key, text in sorted(CUES.items()) if citations(key) & cited]
 
 
-def unknown(remarks: Iterable[str]) -> list[str]:
+def unknown(texts: Iterable[str]) -> list[str]:
     """Citations of texts that no entry of :data:`ALL` answers, as "author year", sorted."""
-    cited = set().union(*map(citations, remarks))
+    cited = set().union(*map(citations, texts))
     return sorted(" ".join(work) for work in cited - set().union(*map(citations, ALL)))
 
 
@@ -180,5 +180,5 @@ def of_families(names: Iterable[str]) -> list[str]:
 
     chosen = set(names)
     known = [family for family in spec.families() if family.name in chosen]
-    remarks = [column.reference for family in known for column in family.columns]
-    return entries([*remarks, *(inspect.getdoc(inspect.getmodule(family.measure)) or "" for family in known)])
+    texts = [column.reference for family in known for column in family.columns]
+    return entries([*texts, *(inspect.getdoc(inspect.getmodule(family.measure)) or "" for family in known)])

@@ -76,9 +76,9 @@ def out_of_fold(
         for name in names:
             values[name][row] = measured.get(name, np.nan)
     for name in names:
-        place = source.column_names.index(name)
+        position = source.column_names.index(name)
         source = source.set_column(
-            place, source.schema.field(name), pa.array(values[name], pa.float32(), from_pandas=False)
+            position, source.schema.field(name), pa.array(values[name], pa.float32(), from_pandas=False)
         )
     return source
 

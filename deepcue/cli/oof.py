@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
     parts = []
     for file, folds_file, weights in zip(tables, arguments.folds, arguments.weights, strict=True):
         source, assignments = table.read_table(file), folds.read(folds_file)
-        fold_of = {name: place.fold for name, place in assignments.items()}
+        fold_of = {name: assignment.fold for name, assignment in assignments.items()}
         parts.append(out_of_fold(source, arguments.observations, fold_of, weights, arguments.families))
         print(json.dumps(scores(parts[-1], assignments, arguments.families[0])))
     common.make_parent(arguments.out)

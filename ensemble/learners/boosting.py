@@ -57,7 +57,10 @@ class _Boosted(ABC):
         self.boosters: list[Any] = []  # none before fit or load
 
     def fit(self, X: Float, y: Int, groups: Int, seed: int) -> Self:
-        """Grow all bags in step; see the module."""
+        """Grow all bags in step; see the module.
+
+        Parameters and shapes as in :meth:`ensemble.learners.base.Learner.fit`.
+        """
         splits = bag_splits(y, groups, self.settings.n_bags, seed)
         bags = [self._start(X, y, rows, stop, seed + number) for number, (rows, stop) in enumerate(splits)]
         best = grow_together(bags, self.settings.n_rounds, self.settings.patience)
@@ -189,7 +192,10 @@ class FullLightGBM(LightGBM):
     name = "lightgbm_full"
 
     def fit(self, X: Float, y: Int, groups: Int, seed: int) -> Self:
-        """Learn from all rows; no group is left out to stop by."""
+        """Learn from all rows; no group is left out to stop by.
+
+        Parameters and shapes as in :meth:`ensemble.learners.base.Learner.fit`.
+        """
         import lightgbm
 
         data = lightgbm.Dataset(X, y)

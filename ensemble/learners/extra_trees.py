@@ -35,7 +35,10 @@ class ExtraTrees:
         self.forest: Any = None  # before fit or load
 
     def fit(self, X: Float, y: Int, groups: Int, seed: int) -> Self:
-        """Learn from all rows; nothing is chosen by held-out loss, so no group is left out."""
+        """Learn from all rows; nothing is chosen by held-out loss, so no group is left out.
+
+        Parameters and shapes as in :meth:`ensemble.learners.base.Learner.fit`.
+        """
         from sklearn.ensemble import ExtraTreesClassifier
 
         model = ExtraTreesClassifier(

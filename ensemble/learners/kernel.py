@@ -46,7 +46,10 @@ class KernelMachine:
         self.intercept = 0.0
 
     def fit(self, X: Float, y: Int, groups: Int, seed: int) -> Self:
-        """Choose width and penalty by groups left out, then fit all rows with them."""
+        """Choose width and penalty by groups left out, then fit all rows with them.
+
+        Parameters and shapes as in :meth:`ensemble.learners.base.Learner.fit`.
+        """
         self.inputs = Inputs.fit(X, self.layout.family_index)
         Z = self.inputs.transform(X)
         rng = np.random.default_rng(seed)

@@ -1,10 +1,10 @@
 """Late fusion of the networks' log-odds: five parameters, where a free model would learn the sources of its clips.
 
 Every family of a face network gives the mean logit of a person's faces. Their plain mean, with a slope and an
-intercept fitted by maximum likelihood (Platt 1999), generalises best where clips are few: separate weights, or their
-spreads and fractions as further inputs, did not generalise better. The speech detector has its own slope and
-intercept. A clip is FAKE when its picture is forged or its speech is synthetic, so the two scores are combined by a
-noisy-OR (Pearl 1988): genuine speech does not offset image evidence, as it would in a sum.
+intercept fitted by penalised maximum likelihood (after Platt 1999), generalises best where clips are few: separate
+weights, or their spreads and fractions as further inputs, did not generalise better. The speech detector has its own
+slope and intercept. A clip is FAKE when its picture is forged or its speech is synthetic, so the two scores are
+combined by a noisy-OR (Pearl 1988): genuine speech does not offset image evidence, as it would in a sum.
 """
 
 from __future__ import annotations
@@ -59,14 +59,17 @@ class Networks:
         self.parameters: Parameters | None = None  # before fit or load
 
     def fit(self, X: Float, y: Int, groups: Int, seed: int) -> Self:
-        """Maximum likelihood on the rows given; a slope below 0 counts as 0."""
+        """Penalised maximum likelihood (ridge on the speech parameters); slopes are bounded below by 0.
+
+        Parameters and shapes as in :meth:`ensemble.learners.base.Learner.fit`.
+        """
         from scipy.optimize import minimize
 
         z, v = self._parts(X).sum(axis=1), self._voice(X)
         prior = float(y.mean())
 
         def objective(theta: Array) -> float:
-            odds = either(theta[0] * z + theta[1] + theta[4] * np.isfinite(v), theta[2] * v + theta[3])
+            odds = noisy_or(theta[0] * z + theta[1] + theta[4] * np.isfinite(v), theta[2] * v + theta[3])
             deviation = (theta[2] - 1.0) ** 2 + (theta[3] - RARE_SPEECH) ** 2 + theta[4] ** 2
             return float(np.sum(logit_losses(y, odds)) + RIDGE * deviation)
 
@@ -79,7 +82,7 @@ class Networks:
 
     def predict_logit(self, X: Float) -> Array:
         """[n] log-odds of FAKE; the picture's intercept where no network saw a face and no speech is present."""
-        return np.clip(either(*self._both(X)), -MAX_LOGIT, MAX_LOGIT)
+        return np.clip(noisy_or(*self._both(X)), -MAX_LOGIT, MAX_LOGIT)
 
     def family_logits(self, X: Float) -> Array:
         """[n, n_families + 1] each network's part; the intercept of the picture last.
@@ -90,7 +93,7 @@ class Networks:
         constant, moved = parameters.intercept, parameters.slope * self._parts(X)
         picture, speech = self._both(X)
         total = moved.sum(axis=1)
-        together, alone = either(picture, speech), either(picture - total, speech)
+        together, alone = noisy_or(picture, speech), noisy_or(picture - total, speech)
         value = (total + together - alone) / 2
         scale = np.divide(value, total, out=np.zeros(len(X)), where=total != 0)
         columns = np.zeros((len(X), len(self.layout.columns) + 1))
@@ -136,7 +139,22 @@ class Networks:
         return self.parameters
 
 
-def either(a: Array, b: Array) -> Array:
-    """[n] log-odds that at least one of two independent events holds, from those of each; ``a`` where ``b`` is NaN."""
+def noisy_or(a: Array, b: Array) -> Array:
+    """Log-odds that at least one of two independent events holds (Pearl 1988).
+
+    Parameters
+    ----------
+    a, b : ndarray of shape (n,)
+        Log-odds of each event; NaN in ``b`` leaves ``a``.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+
+    Examples
+    --------
+    >>> noisy_or(np.array([0.0, 0.0]), np.array([0.0, np.nan])).round(3).tolist()  # odds of 3 in 4, of 1 in 2
+    [1.099, 0.0]
+    """
     b = np.where(np.isnan(b), -np.inf, b)
     return np.logaddexp(np.logaddexp(a, b), a + b)

@@ -40,7 +40,10 @@ class Logistic:
         self.intercept = 0.0
 
     def fit(self, X: Float, y: Int, groups: Int, seed: int) -> Self:
-        """Choose the penalty by groups left out, then fit all rows with it."""
+        """Choose the penalty by groups left out, then fit all rows with it.
+
+        Parameters and shapes as in :meth:`ensemble.learners.base.Learner.fit`.
+        """
         self.inputs = Inputs.fit(X, self.layout.family_index)
         Z = self.inputs.transform(X)
         penalties = PENALTIES_LARGE if len(y) > LARGE_ROWS else PENALTIES

@@ -6,7 +6,9 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["ensemble.calibrate", "ensemble.learners.additive", "reports.references"])
+@pytest.mark.parametrize(
+    "name", ["ensemble.calibrate", "ensemble.learners.additive", "ensemble.learners.late_fusion", "reports.references"]
+)
 def test_examples_give_what_they_show(name):
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted

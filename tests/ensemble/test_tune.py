@@ -25,7 +25,6 @@ def test_search_resumes_and_training_uses_its_result(make_table, tmp_path, capsy
         first = results[0][name]
         assert (first["n_trials"], second["n_trials"]) == (1, 2)
         assert second["default_log_loss"] == first["default_log_loss"]
-        assert bool(second["changes"]) == (second["log_loss"] < second["default_log_loss"])
     settings = ["--settings", str(tmp_path / "tune" / "settings.json"), "--learners", "logistic", "--quiet"]
     assert deepcue(["train", "--table", str(table), "--out", str(tmp_path / "m"), "--folds", "3", *settings]) == 0
     assert "optimistically biased" in capsys.readouterr().out
@@ -57,16 +56,19 @@ def test_the_best_of_the_trials_is_kept_and_only_if_it_beats_the_default(make_ta
             assert result["log_loss"] == default == result["default_log_loss"]
 
 
-def test_the_loss_is_the_mean_over_folds_of_a_learner_fitted_on_the_others(make_table):
+def test_the_loss_is_the_mean_over_folds_of_a_learner_fitted_on_the_others(make_table, monkeypatch):
+    """Known log-odds: P(label) is 1/2 in fold 0, 1/4 in fold 1 and 9/10 in fold 2, which has half the rows."""
     data = training_set(make_table(12, 4), "made")
-    fold = assign_folds(data.y, data.group, n_folds=3)
-    settings = settings_for(len(data), data.n_groups)
-    losses = []
-    for number in range(3):
-        rows, z, _ = tune.fit_without(data, fold, "logistic", settings, (number,), 0)
-        p = 1 / (1 + np.exp(-z))
-        losses.append(-np.mean(np.log(np.where(data.y[rows] == 1, p, 1 - p))))
-    assert tune.mean_loss(data, fold, "logistic", settings, 0) == pytest.approx(np.mean(losses))
+    fold = np.repeat([0, 1, 2], [12, 12, 24])
+    odds_of_label = {0: 1.0, 1: 1 / 3, 2: 9.0}
+
+    def fit_without(data, fold, name, settings, excluded, seed):
+        rows = np.flatnonzero(np.isin(fold, excluded))
+        return rows, np.where(data.y[rows] == 1, 1, -1) * np.log(odds_of_label[excluded[0]]), None
+
+    monkeypatch.setattr(tune, "fit_without", fit_without)
+    loss = tune.mean_loss(data, fold, "logistic", settings_for(len(data), data.n_groups), 0)
+    assert loss == pytest.approx((np.log(2) + np.log(4) + np.log(10 / 9)) / 3)
 
 
 @pytest.mark.parametrize("command", ["tune", "ablate"])
@@ -110,6 +112,15 @@ def test_losses_of_another_table_are_not_reused(make_table, tmp_path, capsys):
     assert {result["n_trials"] for result in results.values()} == {1}
 
 
-def test_a_table_without_labels_is_status_2(tmp_path, capsys):
+def test_a_missing_table_is_status_2(tmp_path, capsys):
     assert deepcue(["tune", "--table", str(tmp_path / "no.parquet"), "--out", str(tmp_path)]) == 2
     assert "no such table" in capsys.readouterr().err
+
+
+def test_a_table_without_labels_is_status_2(make_table, tmp_path, capsys):
+    table = make_table(12, 4)
+    position = table.column_names.index("label")
+    nothing = pa.array([None] * table.num_rows, table.schema.field(position).type)
+    write_table(table.set_column(position, table.schema.field(position), nothing), tmp_path / "t.parquet")
+    assert deepcue(["tune", "--table", str(tmp_path / "t.parquet"), "--out", str(tmp_path)]) == 2
+    assert "no clip has a label" in capsys.readouterr().err

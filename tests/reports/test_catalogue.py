@@ -57,7 +57,7 @@ def test_cited_work_is_in_the_literature():
     assert references.unknown(column.reference for one in families() for column in one.table_columns) == []
 
 
-def test_references_are_found_within_remarks():
+def test_references_are_found_within_texts():
     (entry,) = references.entries(["picture against landmarks, after Li et al. 2018"])
     assert "In Ictu Oculi" in entry
     assert references.unknown(["after Nobody et al. 1999, and more"]) == ["Nobody 1999"]

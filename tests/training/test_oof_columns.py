@@ -57,10 +57,10 @@ def test_out_of_fold_columns_come_from_the_network_of_the_fold(rng, fold_weights
     alone = oof_columns.out_of_fold(feature_table(), tmp_path, fold_of, fold_weights, ["forensic_cnn"])
     assert (alone["forensic_residual.logit_mean"].to_numpy() == 7).all()
     assert found.schema.equals(feature_table().schema, check_metadata=True)
-    place = folds.FoldAssignment
-    assert oof_columns.scores(found, {"a/x.mp4": place(0), "b.mp4": place(1)}, "forensic_cnn")["all"]["auc"] == 0
-    learned_as = {"a/x.mp4": place(0, fake=True), "b.mp4": place(1, fake=False)}  # whatever their labels are
-    assert oof_columns.scores(found, learned_as, "forensic_cnn")["all"]["auc"] == 1
+    assigned = folds.FoldAssignment
+    assert oof_columns.scores(found, {"a/x.mp4": assigned(0), "b.mp4": assigned(1)}, "forensic_cnn")["all"]["auc"] == 0
+    training_label = {"a/x.mp4": assigned(0, fake=True), "b.mp4": assigned(1, fake=False)}  # whatever their labels are
+    assert oof_columns.scores(found, training_label, "forensic_cnn")["all"]["auc"] == 1
 
 
 def test_tables_of_several_runs_are_stacked_and_keep_a_clip_in_one_group():
@@ -74,11 +74,18 @@ def test_tables_of_several_runs_are_stacked_and_keep_a_clip_in_one_group():
     assert both.schema.equals(one.schema, check_metadata=True)
 
 
-def test_as_many_weights_as_folds_are_asked_for(tmp_path, capsys):
-    places = ["--table", "t", "--observations", "o", "--folds", "f", "g", "--weights", "w", "--out", "x"]
-    assert deepcue(["oof", *places]) == 2
-    places = ["--table", *"tuv", "--observations", "o", "--folds", *"fg", "--weights", *"wx", "--out", "x"]
-    assert deepcue(["oof", *places]) == 2
+@pytest.mark.parametrize(
+    ("tables", "all_folds", "weights", "message"),
+    [
+        ("t", "fg", "w", "give as many --weights as --folds"),
+        ("tuv", "fg", "wx", "give one --table, or as many as --folds"),
+    ],
+)
+def test_as_many_weights_as_folds_are_asked_for(tmp_path, monkeypatch, capsys, tables, all_folds, weights, message):
+    monkeypatch.chdir(tmp_path)
+    files = ["--table", *tables, "--observations", "o", "--folds", *all_folds, "--weights", *weights, "--out", "x"]
+    assert deepcue(["oof", *files]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_table_for_each_run_gives_its_own_rows(rng, fold_weights, tmp_path):
@@ -87,8 +94,8 @@ def test_a_table_for_each_run_gives_its_own_rows(rng, fold_weights, tmp_path):
     observation.save(small_observation(rng), str(tmp_path / "b.mp4.npz"))
     (tmp_path / "folds.csv").write_text("filename,fold\nb.mp4,1\n")
     one = feature_table()
-    place = one.column_names.index("duration_s")
-    other = one.set_column(place, one.schema.field(place), pa.array([2.0] * 4, one.schema.field(place).type))
+    field = one.schema.field("duration_s")
+    other = one.set_column(one.column_names.index(field.name), field, pa.array([2.0] * 4, field.type))
     table.write_table(one, tmp_path / "one.parquet")
     table.write_table(other, tmp_path / "other.parquet")
     command = [

@@ -170,7 +170,7 @@ class Data:
             generated.check_installed()
 
     def _check_classes(self, left_out: int | None) -> None:
-        kept = {place.fake for place in self.assignments.values() if place.fold != left_out}
+        kept = {assignment.fake for assignment in self.assignments.values() if assignment.fold != left_out}
         if kept != {False, True}:
             lacking = "no forged picture" if True not in kept else "no real picture"
             where = "" if left_out is None else f" without fold {left_out}"

@@ -36,13 +36,13 @@ Predict = Callable[[NDArray[np.uint8]], Logits]
 
 
 def binary_scores(logits: Logits, fake: NDArray[np.bool_]) -> tuple[float, float]:
-    """AUC and log loss; NaN for an AUC of one class."""
+    """AUC and log loss (in nats) of logits [n] against ``fake`` [n]; NaN for an AUC of one class."""
     y = fake.astype(np.int64)
     return metrics.auc(y, logits.astype(np.float64)), metrics.log_loss(y, probabilities(logits))
 
 
 def probabilities(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """P(FAKE) of logits."""
+    """P(FAKE), from 0 to 1, of logits; an array of the same shape."""
     return np.asarray(expit(logits.astype(np.float64)))
 
 
@@ -50,18 +50,33 @@ def oracle_scale(logits: Logits, fake: NDArray[np.bool_]) -> tuple[float, float]
     """The factor on the logits that gives the smallest log loss on these labels, and that loss.
 
     Oracle temperature scaling: how much of the loss is scale alone. No score of a model, for the labels chose it.
+
+    Parameters
+    ----------
+    logits, fake : ndarray of shape (n,)
+        Log-odds of FAKE, and whether a row is.
+
+    Returns
+    -------
+    factor : float
+        From 0 to :data:`MAX_SCALE`.
+    loss : float
+        Log loss with it, in nats.
     """
     from scipy.optimize import minimize_scalar
 
     y = fake.astype(np.int64)
-    found = minimize_scalar(
+    result = minimize_scalar(
         lambda factor: metrics.log_loss(y, probabilities(factor * logits)), bounds=(0.0, MAX_SCALE), method="bounded"
     )
-    return float(found.x), float(found.fun)
+    return float(result.x), float(result.fun)
 
 
 def rounded(logits: Logits, fake: NDArray[np.bool_]) -> dict[str, float]:
-    """AUC, log loss as it is and after oracle temperature scaling, share of REAL that are confident false positives."""
+    """AUC, log loss as it is and after oracle temperature scaling, fraction of REAL that are confident false positives.
+
+    Of logits [n] against ``fake`` [n]; NaN where a class that a score needs has no row.
+    """
     auc, loss = binary_scores(logits, fake)
     factor, scaled = oracle_scale(logits, fake)
     real = probabilities(logits[~fake])
@@ -98,8 +113,8 @@ def clip_logit(
 def summary_of_pool(pool: pools.Pool, logit: Mapping[str, float]) -> dict[str, Any]:
     """:func:`summary` of clips of a pool, by key, and their logits."""
     first = [int(np.flatnonzero(pool.key == key)[0]) for key in logit]
-    found = summary(np.array([*logit.values()], np.float32), pool.fake[first], pool.source[first], pool.group[first])
-    return found | {"logit": {key: round(value, 3) for key, value in logit.items()}}
+    result = summary(np.array([*logit.values()], np.float32), pool.fake[first], pool.source[first], pool.group[first])
+    return result | {"logit": {key: round(value, 3) for key, value in logit.items()}}
 
 
 def out_of_fold_logits(
@@ -141,7 +156,7 @@ def scores_of_folds(out: Path, networks: str = "fold", frames: int = FRAMES) -> 
     """
     from features.networks.efficientnet_lite import Detector
 
-    fold_of = {name: place.fold for name, place in folds.read(out / "clip_folds.csv").items()}
+    fold_of = {name: assignment.fold for name, assignment in folds.read(out / "clip_folds.csv").items()}
     cached = {name: _cached(out, name) for name, _ in CONDITIONS.values()}
     detectors = {fold: Detector(out / f"{networks}{fold}.safetensors") for fold in sorted(set(fold_of.values()))}
     return {
@@ -163,35 +178,41 @@ def _cached(out: Path, name: str) -> pools.Pool:
 
 
 def summary(logits: Logits, fake: NDArray[np.bool_], source: NDArray[Any], group: NDArray[Any]) -> dict[str, Any]:
-    """Scores of all clips, of each method, median logit of each source, groups in the right order.
+    """Scores of all clips, of each method, median logit of each source, groups ranked correctly.
+
+    Parameters
+    ----------
+    logits, fake, source, group : ndarray of shape (n,)
+        Log-odds of FAKE, label, and the names of the method or source and of the group of each clip.
 
     Returns
     -------
     dict
         ``all``: :func:`rounded`, where there are both classes. ``methods``: for each method the number of clips,
         ``auc`` against all REAL, and ``own`` against the REAL of its own groups where there are any (people and source
-        alike); each with a 95 % interval over groups. ``median``: logit of each source. ``groups_in_order``: in how
-        many groups the mean logit of FAKE clips is above that of REAL ones, and the number of groups that hold both.
+        alike); each with a 95 % interval over groups. ``median``: logit of each source. ``groups_ranked_correctly``:
+        in how many groups the mean logit of FAKE clips is above that of REAL ones, and the number of groups that hold
+        both.
     """
     scores: dict[str, Any] = {"all": rounded(logits, fake)} if fake.any() and not fake.all() else {}
     scores["methods"] = {
         str(name): _method(logits, fake, source == name, group) for name in sorted(set(source[fake].tolist()))
     }
     scores["median"] = {str(name): round(float(np.median(logits[source == name])), 2) for name in sorted(set(source))}
-    right = [
+    ranked = [
         float(logits[(group == name) & fake].mean() > logits[(group == name) & ~fake].mean())
         for name in sorted(set(group[fake]) & set(group[~fake]))
     ]
-    return scores | {"groups_in_order": [sum(right), len(right)]}
+    return scores | {"groups_ranked_correctly": [sum(ranked), len(ranked)]}
 
 
 def _method(logits: Logits, fake: NDArray[np.bool_], inside: NDArray[np.bool_], group: NDArray[Any]) -> dict[str, Any]:
     forged = inside & fake
     kin = ~fake & np.isin(group.astype(str), np.unique(group[forged].astype(str)))
-    found: dict[str, Any] = {"n": int(forged.sum()), "auc": _auc_interval(logits, fake, group, forged | ~fake)}
+    result: dict[str, Any] = {"n": int(forged.sum()), "auc": _auc_interval(logits, fake, group, forged | ~fake)}
     if kin.any():
-        found["own"] = _auc_interval(logits, fake, group, forged | kin)
-    return found
+        result["own"] = _auc_interval(logits, fake, group, forged | kin)
+    return result
 
 
 def _auc_interval(logits: Logits, fake: NDArray[np.bool_], group: NDArray[Any], rows: NDArray[np.bool_]) -> list[float]:
@@ -202,18 +223,18 @@ def _auc_interval(logits: Logits, fake: NDArray[np.bool_], group: NDArray[Any], 
     return [round(value, 3) for value in (score.value, score.low, score.high)]
 
 
-def summary_lines(found: Mapping[str, Any]) -> list[str]:
+def summary_lines(result: Mapping[str, Any]) -> list[str]:
     """A summary as text."""
     lines = []
-    if overall := found.get("all"):
+    if overall := result.get("all"):
         lines.append(
             f"{overall['n']} clips: AUC {overall['auc']:.3f}, log loss {overall['log_loss']:.3f} "
             f"({overall['log_loss_oracle']:.3f} after oracle temperature scaling by {overall['oracle_scale']:.2f}), "
             f"confident false positives (P > {CONFIDENT}) {overall['confident_false_positives']:.1%} of REAL"
         )
-    in_order, n_groups = found["groups_in_order"]
-    lines.append(f"groups whose FAKE clips score above their REAL ones: {in_order:.0f} of {n_groups}")
-    for name, method in found["methods"].items():
+    n_ranked, n_groups = result["groups_ranked_correctly"]
+    lines.append(f"groups whose FAKE clips score above their REAL ones: {n_ranked:.0f} of {n_groups}")
+    for name, method in result["methods"].items():
         text = f"  {name:24s}{method['n']:4d}  {_interval(method['auc'])}"
         lines.append(text + (f"   own groups {_interval(method['own'])}" if "own" in method else ""))
     return lines

@@ -27,10 +27,10 @@ def measure(
         table.writerow(COLUMNS)
         for row, logit in zip(rows, logits, strict=True):
             table.writerow((pool.key[row], pool.group[row], int(pool.fake[row]), pool.original[row], f"{logit:.4f}"))
-    found = scores.rounded(logits, pool.fake[rows])
-    right = forgeries_in_order(pool.key[rows], pool.original[rows], pool.fake[rows], logits)
-    return found | {
-        "forgeries_in_order": round(float(np.nanmean(right)), 4) if np.isfinite(right).any() else float("nan")
+    result = scores.rounded(logits, pool.fake[rows])
+    ranked = forgeries_ranked_correctly(pool.key[rows], pool.original[rows], pool.fake[rows], logits)
+    return result | {
+        "forgeries_ranked_correctly": round(float(np.nanmean(ranked)), 4) if np.isfinite(ranked).any() else float("nan")
     }
 
 
@@ -45,23 +45,25 @@ def summary_lines(columns: dict[str, NDArray[Any]]) -> list[str]:
     z, y = columns["logit"], columns["fake"].astype(np.int64)
     p = scores.probabilities(z)
     number = np.unique(columns["group"], return_inverse=True)[1]
-    right = forgeries_in_order(columns["key"], columns["original"], columns["fake"], z)
-    paired = np.isfinite(right)
+    ranked = forgeries_ranked_correctly(columns["key"], columns["original"], columns["fake"], z)
+    paired = np.isfinite(ranked)
     measures: dict[str, Callable[[NDArray[np.float64]], float]] = {
         "AUC": lambda w: metrics.auc(y, z, w),
         "log loss": lambda w: metrics.log_loss(y, p, w),
         "Brier": lambda w: metrics.brier(y, p, w),
         "ECE": lambda w: metrics.ece(y, p, w),
-        "in order": lambda w: float(np.average(right[paired], weights=w[paired])) if w[paired].any() else float("nan"),
+        "ranked correctly": lambda w: (
+            float(np.average(ranked[paired], weights=w[paired])) if w[paired].any() else float("nan")
+        ),
     }
-    found = metrics.with_intervals(measures, number)
+    result = metrics.with_intervals(measures, number)
     n_pairs = int(paired.sum())
     head = (
         f"{len(y)} stills ({int(y.sum())} FAKE) of {number.max() + 1} groups, {n_pairs} forgeries with their original"
     )
     return [
         head,
-        *(f"{name:10s}{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]" for name, score in found.items()),
+        *(f"{name:18s}{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]" for name, score in result.items()),
     ]
 
 
@@ -90,7 +92,7 @@ def read(files: Sequence[Path]) -> dict[str, NDArray[Any]]:
     }
 
 
-def forgeries_in_order(
+def forgeries_ranked_correctly(
     key: NDArray[Any], original: NDArray[Any], fake: NDArray[np.bool_], logits: NDArray[Any]
 ) -> NDArray[np.float64]:
     """[n] 1 where a forgery's logit is above its original's, else 0; NaN for a REAL and where no original is here."""

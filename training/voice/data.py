@@ -162,11 +162,11 @@ def damaged(sound: Sound, other: Sound, rng: np.random.Generator) -> Sound:
 
     size = fft.next_fast_len(sound.size, real=True)
     spectrum = fft.rfft(sound, size)
-    share = np.linspace(0, 1, spectrum.size)  # of half the sampling rate
+    frequency = np.linspace(0, 1, spectrum.size)  # as a fraction of half the sampling rate
     if rng.random() < 0.35:
         spectrum = spectrum * fft.rfft(_room(rng), size)
     if rng.random() < 0.5:
-        gain_db = np.interp(share, np.linspace(0, 1, 6), rng.normal(0, 5, 6))
+        gain_db = np.interp(frequency, np.linspace(0, 1, 6), rng.normal(0, 5, 6))
         spectrum = spectrum * 10 ** (gain_db / 20)
     out = fft.irfft(spectrum, size)[: sound.size]
     if rng.random() < 0.6:
@@ -174,7 +174,7 @@ def damaged(sound: Sound, other: Sound, rng: np.random.Generator) -> Sound:
         level = np.sqrt(np.mean(out**2) / max(float(np.mean(noise**2)), 1e-12)) * 10 ** (-rng.uniform(8, 50) / 20)
         out = out + level * noise
     if rng.random() < 0.2:
-        low_pass = 1 / (1 + (share / rng.uniform(0.43, 0.98)) ** 20)
+        low_pass = 1 / (1 + (frequency / rng.uniform(0.43, 0.98)) ** 20)
         out = fft.irfft(fft.rfft(out, size) * low_pass, size)[: sound.size]
     return np.asarray(out, np.float32)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ensemble.learners.base import Settings
-from ensemble.learners.late_fusion import Networks, Parameters, either
+from ensemble.learners.late_fusion import Networks, Parameters, noisy_or
 from ensemble.training_set import Layout
 from features.errors import InputError
 
@@ -105,7 +105,7 @@ def test_genuine_speech_does_not_offset_image_evidence():
 
 def test_either_of_two_independent_events():
     p, q = 0.3, 0.6
-    odds = either(np.log([p / (1 - p)]), np.log([q / (1 - q)]))
+    odds = noisy_or(np.log([p / (1 - p)]), np.log([q / (1 - q)]))
     assert 1 / (1 + np.exp(-odds[0])) == pytest.approx(1 - (1 - p) * (1 - q))
 
 

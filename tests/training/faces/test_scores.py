@@ -28,7 +28,7 @@ def test_oracle_scaling_takes_back_logits_that_say_nothing_and_enlarges_those_th
     assert factor == pytest.approx(scores.MAX_SCALE, abs=1e-2)
 
 
-def test_confident_false_positives_are_a_share_of_the_real_ones():
+def test_confident_false_positives_are_a_fraction_of_the_real_ones():
     found = scores.rounded(np.float32([9, 9, 0, -9, 9]), np.array([False, False, False, False, True]))
     assert found["confident_false_positives"] == 0.5
 
@@ -39,7 +39,7 @@ def test_summary_compares_within_groups():
     source = np.array(["m", "real", "n", "real", "n"], dtype=object)
     group = np.array(["a", "a", "b", "b", "c"], dtype=object)
     found = scores.summary(logits, fake, source, group)
-    assert found["groups_in_order"] == [1.0, 2]
+    assert found["groups_ranked_correctly"] == [1.0, 2]
     assert {name: (one["n"], one["auc"][0]) for name, one in found["methods"].items()} == {
         "m": (1, 0.5),
         "n": (2, 0.75),

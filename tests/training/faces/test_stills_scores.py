@@ -34,7 +34,7 @@ def test_runs_are_scored_together(parts, capsys):
     assert output[0] == "30 stills (20 FAKE) of 10 groups, 20 forgeries with their original"
     scores = {line.split()[0]: line for line in output[1:]}
     assert "0.500 [0.500, 0.500]" in scores["AUC"]  # half above, half below
-    assert "0.500 [0.500, 0.500]" in scores["in"]
+    assert "0.500 [0.500, 0.500]" in scores["ranked"]
     expected = (np.log(2) + np.logaddexp(0, -2.0) + np.logaddexp(0, 1.0)) / 3
     assert f"{expected:.3f}" in scores["log"]
 
@@ -56,5 +56,5 @@ def test_forgeries_are_compared_with_their_original():
     key = np.array(["r", "a", "b", "c"], object)
     original = np.array(["r", "r", "r", "gone"], object)  # data sets name a REAL as its own original, or nothing
     fake = np.array([False, True, True, True])
-    right = stills_scores.forgeries_in_order(key, original, fake, np.array([0.5, 1.0, 0.0, 3.0]))
+    right = stills_scores.forgeries_ranked_correctly(key, original, fake, np.array([0.5, 1.0, 0.0, 3.0]))
     np.testing.assert_array_equal(right, [np.nan, 1.0, 0.0, np.nan])

@@ -145,10 +145,10 @@ def test_a_run_from_sounds_to_weights(tmp_path):
     white = rng.standard_normal(24_000)
     made, recorded = (model.logit(cues(one.astype(np.float32))) for one in (np.cumsum(white), white))
     assert made > recorded
-    places = folds.read(out / "clip_folds.csv")
-    assert set(places) == {row[0] for row in rows} - {"silent.wav", "broken.wav", "picture.wav"}
-    assert all((out / f"fold{place.fold}.safetensors").is_file() for place in places.values())
-    assert all(place.fake == name.startswith("FAKE") for name, place in places.items())
+    assignments = folds.read(out / "clip_folds.csv")
+    assert set(assignments) == {row[0] for row in rows} - {"silent.wav", "broken.wav", "picture.wav"}
+    assert all((out / f"fold{assignment.fold}.safetensors").is_file() for assignment in assignments.values())
+    assert all(assignment.fake == name.startswith("FAKE") for name, assignment in assignments.items())
 
 
 def test_what_cannot_be_used_is_told_in_one_sentence(tmp_path, capsys):
