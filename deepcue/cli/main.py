@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import inspect
@@ -9,13 +10,14 @@ import os
 import shlex
 import sys
 from argparse import RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from deepcue import __version__
 from deepcue.cli.common import DONE, USER_ERROR, Parser, guarded
 from features.errors import InputError
 
+SAFE_PATH = "PYTHONSAFEPATH"
 COMMANDS = {
     "predict": "the probability that a clip is fake, and why",
     "extract": "measure a data set: one row for each clip",
@@ -74,7 +76,22 @@ def usage() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command: 0 done, 1 a fault of this program, 2 the user's input."""
     words = list(sys.argv[1:] if argv is None else argv)
-    return guarded(lambda: _run(words))
+    with _safe_path():
+        return guarded(lambda: _run(words))
+
+
+@contextlib.contextmanager
+def _safe_path() -> Iterator[None]:
+    """Keep processes that are started from importing a ``features.py`` that lies in the current folder."""
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SAFE_PATH]
+        else:
+            os.environ[SAFE_PATH] = before
 
 
 def _run(words: Sequence[str]) -> int | None:

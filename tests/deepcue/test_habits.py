@@ -1,11 +1,16 @@
 """Habits at the command line: what can't be written is refused before the work, an interrupt says what is kept."""
 
+import os
 import shlex
 import signal
+import subprocess
+import sys
 
 import pytest
 
 from deepcue.cli import main
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(main.__file__)))
 
 OUTPUTS = {
     "predict": [("clip.mp4", "--report", "file"), ("clip.mp4", "--work", "folder")],
@@ -71,3 +76,20 @@ def test_an_interrupt_says_in_one_line_what_is_kept(words, here, monkeypatch, ca
     monkeypatch.setattr(main.command_module(name), "run", stop)
     assert main.main([name, *rest]) == 128 + signal.SIGINT
     assert capsys.readouterr().err == f"\nstopped; {STOPPED[words]}\n"
+
+
+def test_processes_that_are_started_import_nothing_from_the_current_folder(here, monkeypatch):
+    """Those of ``--jobs 2``, for instance."""
+    (here / "features.py").write_text("raise SystemExit('of the current folder')")
+    started = []
+
+    def start(_):
+        code = "import features.errors"
+        started.append(subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, check=False))
+
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    monkeypatch.setenv("PYTHONPATH", ROOT)
+    monkeypatch.setattr(main.command_module("cues"), "run", start)
+    assert main.main(["cues"]) == 0
+    assert started[0].returncode == 0
+    assert "PYTHONSAFEPATH" not in os.environ
