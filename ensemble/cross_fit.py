@@ -195,7 +195,7 @@ def fit_without(
 
 
 def fit_rows(data: TrainingSet, name: str, settings: Settings, rows: Int, seed: int) -> Learner:
-    """Fit one learner on the rows at the positions ``rows``."""
+    """Fit one learner on the rows at the positions ``rows`` [k]."""
     learner = learner_kinds()[name](data.layout, settings)
     return learner.fit(data.X[rows], data.y[rows], data.group[rows], seed)
 

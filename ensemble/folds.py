@@ -28,7 +28,7 @@ MIN_FOLDS = 3  # nested evaluation leaves two folds out at a time, and at least 
 
 
 def usual_folds(group: Int) -> int:
-    """Number of folds for a table: ten where groups are some hundred, else five."""
+    """Number of folds for a table: ten where groups are some hundred, else five; ``group`` [n] of each row."""
     low, high = MANY_FOLDS_GROUPS
     return MANY_FOLDS if low <= len(np.unique(group)) < high and len(group) <= MANY_FOLDS_ROWS else N_FOLDS
 
@@ -96,6 +96,11 @@ def new_folds(data: TrainingSet, *, n_folds: int | None = None, seed: int = 0) -
 
 def check_folds(y: Int, fold: Int) -> None:
     """Refuse an assignment in which leaving two folds out leaves a single class.
+
+    Parameters
+    ----------
+    y, fold : ndarray of shape (n,)
+        1 for FAKE, and the fold of each row, counted from 0.
 
     Raises
     ------

@@ -41,23 +41,49 @@ class Score:
 
 
 def log_loss(y: Int, p: Array, w: Array | None = None) -> float:
-    """Mean of ``-log p(label)``; NaN without rows."""
+    """Mean of ``-log p(label)``, in nats; NaN without rows or weight.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        1 for FAKE, 0 for REAL.
+    p : ndarray of shape (n,)
+        P(FAKE), from 0 to 1; clipped to 1e-15 from both ends.
+    w : ndarray of shape (n,), optional
+        Weight of each row in the mean, 0 or more, on any scale; all 1 by default.
+
+    Examples
+    --------
+    >>> round(log_loss(np.array([1, 0]), np.array([0.5, 0.75])), 4)  # (log 2 + log 4) / 2
+    1.0397
+    """
     p = np.clip(p, EPS, 1 - EPS)
     return _mean(-np.where(y == 1, np.log(p), np.log1p(-p)), w)
 
 
 def logit_losses(y: Int | Array, z: Array) -> Array:
-    """Log loss of each row from its log-odds ``z``; a label between 0 and 1 is a smoothed target."""
+    """[n] log loss, in nats, of each row from its label ``y`` [n] and log-odds of FAKE ``z`` [n].
+
+    A label between 0 and 1 is a smoothed target.
+    """
     return np.logaddexp(0, z) - y * z
 
 
 def brier(y: Int, p: Array, w: Array | None = None) -> float:
-    """Mean squared difference (Brier 1950); NaN without rows."""
+    """Mean squared difference, from 0 to 1 (Brier 1950); ``y, p, w`` [n] and NaN as in :func:`log_loss`."""
     return _mean((p - y) ** 2, w)
 
 
 def auc(y: Int, p: Array, w: Array | None = None) -> float:
-    """Area under the ROC, ties counted half; NaN with one class."""
+    """Area under the ROC, from 0 to 1, ties counted half; NaN with one class.
+
+    Parameters
+    ----------
+    y, w : ndarray of shape (n,)
+        As in :func:`log_loss`.
+    p : ndarray of shape (n,)
+        P(FAKE), or any other score that is higher for FAKE.
+    """
     fake, real = _cumulated(y, p, w)
     if fake[-1] == 0 or real[-1] == 0:
         return float("nan")
@@ -65,7 +91,10 @@ def auc(y: Int, p: Array, w: Array | None = None) -> float:
 
 
 def eer(y: Int, p: Array, w: Array | None = None) -> float:
-    """Equal error rate: where the ROC meets the line of equal false alarms and misses; NaN with one class."""
+    """Equal error rate, from 0 to 1: where false alarms equal misses; NaN with one class.
+
+    Between two points of the ROC it is interpolated linearly; ``y, p, w`` [n] as in :func:`auc`.
+    """
     fake, real = _cumulated(y, p, w)
     if fake[-1] == 0 or real[-1] == 0:
         return float("nan")
@@ -81,7 +110,7 @@ def eer(y: Int, p: Array, w: Array | None = None) -> float:
 def ece(y: Int, p: Array, w: Array | None = None) -> float:
     """Expected calibration error over bins of equal weight (adaptive bins, Nixon et al. 2019).
 
-    The number of bins is that of :func:`reliability`; NaN without rows.
+    From 0 to 1; NaN without rows. ``y, p, w`` [n] as in :func:`log_loss`; the bins are those of :func:`reliability`.
     """
     mean_p, rate, weight = reliability(y, p, w)
     return float(np.sum(weight * np.abs(mean_p - rate))) if len(weight) else float("nan")
@@ -91,6 +120,16 @@ def reliability(y: Int, p: Array, w: Array | None = None) -> tuple[Array, Array,
     """Mean prediction, fraction of FAKE, and fraction of weight of adaptive bins of about equal weight.
 
     There are ``n / MIN_ECE_ROWS`` bins, at least 2 and at most 15; rows of equal prediction share a bin.
+
+    Parameters
+    ----------
+    y, p, w : ndarray of shape (n,)
+        As in :func:`log_loss`.
+
+    Returns
+    -------
+    mean_p, rate, weight : ndarray of shape (n_bins,)
+        Of the bins with weight, in rising order of ``p``; the last sums to 1. Empty without rows.
     """
     w = np.ones(len(p)) if w is None else w
     if len(p) == 0 or w.sum() == 0:
@@ -136,7 +175,10 @@ def group_concordances(y: Int, p: Array, group: Int) -> Array:
 
 
 def prior_weights(y: Int, prior: float, w: Array | None = None) -> Array:
-    """Row weights under which the fraction of FAKE is ``prior``; they sum to the sum of ``w``."""
+    """[n] row weights under which the fraction of FAKE is ``prior``; they sum to the sum of ``w``.
+
+    ``y, w`` [n] as in :func:`log_loss`; with one class alone, ``w`` as it is.
+    """
     w = np.ones(len(y)) if w is None else w
     fake = w[y == 1].sum()
     real = w[y == 0].sum()

@@ -57,7 +57,10 @@ def simplest(losses: Mapping[str, Array], group: Int, *, errors: float = 1.0) ->
 
 
 def group_error(values: Array, group: Int) -> float:
-    """Standard error of the mean of rows that come in groups (linearised ratio of sums); infinite for one group."""
+    """Standard error of the mean of ``values`` [n] whose rows come in groups (linearised ratio of sums).
+
+    Infinite for one group; ``group`` [n] may hold any numbers.
+    """
     _, position = np.unique(group, return_inverse=True)
     n_groups = int(position.max()) + 1
     if n_groups < 2:

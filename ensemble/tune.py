@@ -47,7 +47,10 @@ SPACES: dict[str, Callable[[optuna.Trial], dict[str, Any]]] = {
 
 
 def mean_loss(data: TrainingSet, fold: Int, name: str, settings: Settings, seed: int) -> float:
-    """Mean over folds of the log loss of each by a learner fitted on the others; see :func:`fit_without`."""
+    """Mean over folds of the log loss of each by a learner fitted on the others.
+
+    ``fold`` [n] counts from 0; the rest as in :func:`ensemble.cross_fit.fit_without`.
+    """
     losses = []
     for number in range(int(fold.max()) + 1):
         rows, z, _ = fit_without(data, fold, name, settings, (number,), seed)

@@ -139,7 +139,7 @@ def reliability(bins: Bins) -> Picture:
 
 @mpl.rc_context(STYLE)
 def roc(y: Int, curves: Mapping[str, Array]) -> Picture:
-    """Receiver operating characteristic of every learner; the last of ``curves`` is the thickest line."""
+    """Receiver operating characteristic of every learner's P(FAKE) [n]; the last of ``curves`` is the thickest line."""
     from sklearn.metrics import roc_curve
 
     figure, axes = _figure(*SIZE_IN)
@@ -164,7 +164,7 @@ def roc(y: Int, curves: Mapping[str, Array]) -> Picture:
 
 @mpl.rc_context(STYLE)
 def score_distribution(y: Int, p: Array) -> Picture:
-    """Histogram of P(FAKE) for each class."""
+    """Histogram of P(FAKE) ``p`` [n] for each class of ``y`` [n]."""
     figure, axes = _figure(*WIDE_IN)
     edges = np.linspace(0, 1, 21)
     looks = ((0, "REAL", REAL_COLOUR, REAL_LIGHT, ""), (1, "FAKE", FAKE_COLOUR, "none", "////"))

@@ -62,7 +62,7 @@ def read(file: Path) -> dict[str, FoldAssignment]:
 
 
 def holdout_groups(groups: NDArray[Any], seed: int) -> frozenset[str]:
-    """Groups, chosen at random, that together hold ``HOLDOUT_SHARE`` of the rows."""
+    """Groups, chosen at random, that together hold ``HOLDOUT_SHARE`` of the rows; ``groups`` [n] are names."""
     names, counts = np.unique(groups.astype(str), return_counts=True)
     order = np.random.default_rng(seed).permutation(len(names))
     enough = int(np.searchsorted(np.cumsum(counts[order]), HOLDOUT_SHARE * len(groups)))
@@ -70,7 +70,17 @@ def holdout_groups(groups: NDArray[Any], seed: int) -> frozenset[str]:
 
 
 def groups_of_fold(groups: NDArray[Any], fold: int, n_folds: int) -> frozenset[str]:
-    """The groups of one of ``n_folds`` folds, counted from 1, of about as many rows each."""
+    """The groups of one of ``n_folds`` folds of about as many rows each.
+
+    Parameters
+    ----------
+    groups : ndarray of shape (n,)
+        Name of the group of each row.
+    fold
+        Counted from 1.
+    n_folds
+        2 or more, and at most the number of groups.
+    """
     from sklearn.model_selection import GroupKFold
 
     splits = [*GroupKFold(n_folds).split(groups, groups=groups.astype(str))]
@@ -78,7 +88,7 @@ def groups_of_fold(groups: NDArray[Any], fold: int, n_folds: int) -> frozenset[s
 
 
 def assign_folds(clips: Sequence[Clip], n_folds: int = N_FOLDS, *, whole_methods: bool = True) -> dict[str, int]:
-    """Fold of each clip, such that no group is in two folds.
+    """Fold of each clip, counted from 0, by filename, such that no group is in two folds.
 
     ``whole_methods``: no family of manipulations is, either. Connected components of group and FAKE family then go,
     largest number of forged pictures first, to the fold that has fewest; components without a forged picture to where

@@ -64,7 +64,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def positive_int(text: str) -> int:
-    """An option's value that must be a whole number above 0."""
+    """An option's value that must be a whole number above 0; anything else is an ``ArgumentTypeError``."""
     try:
         value = int(text)
     except ValueError:
@@ -75,7 +75,7 @@ def positive_int(text: str) -> int:
 
 
 def positive_number(text: str) -> float:
-    """An option's value that must be a finite number above 0."""
+    """An option's value that must be a finite number above 0; anything else is an ``ArgumentTypeError``."""
     try:
         value = float(text)
     except ValueError:

@@ -83,6 +83,13 @@ def write(model: Model, table: pa.Table, sample: Sequence[str], out: Path) -> di
     -------
     dict
         How many rows have each status.
+
+    Raises
+    ------
+    ModelError
+        The table's families or columns are not the model's.
+    DatasetError
+        The file can't be written.
     """
     wanted = set(sample)
     table = table.filter(pa.array([name in wanted for name in _names(table)], type=pa.bool_()))

@@ -64,6 +64,6 @@ def by_family(columns: Array, layout: Layout) -> Array:
 
 
 def clipped(parts: Array) -> Array:
-    """Scale rows of additive parts so that their sum stays within +-:data:`MAX_LOGIT`."""
+    """Scale rows of additive parts [n, k] so that their sum stays within +-:data:`MAX_LOGIT`."""
     total = parts.sum(axis=1)
     return parts * (np.clip(total, -MAX_LOGIT, MAX_LOGIT) / np.where(total == 0, 1.0, total))[:, None]

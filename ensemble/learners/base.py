@@ -163,6 +163,20 @@ def bag_splits(y: Int, groups: Int, n_bags: int, seed: int) -> Iterator[tuple[In
     One bag stops by a tenth of the groups. There are no more bags than groups, nor than rows of the larger class.
     Splits that would leave a part with one class are left out; when none remains, the rows are fitted and stopped by
     themselves.
+
+    Parameters
+    ----------
+    y, groups : ndarray of shape (n,)
+        1 for FAKE, and the group of each row.
+    n_bags
+        1 or more.
+    seed
+        Of the shuffle.
+
+    Yields
+    ------
+    fitted, stopped : ndarray
+        Positions of the rows to fit and to stop by.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 

@@ -37,7 +37,7 @@ class RankGauss:
 
     @classmethod
     def fit(cls, X: Float) -> RankGauss:
-        """Learn the distribution of every column that varies; NaN is left out."""
+        """Learn the distribution of every column of ``X`` [n, n_columns] that varies; NaN is left out."""
         from scipy.special import ndtri
 
         columns: list[int] = []

@@ -7,7 +7,14 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "name", ["ensemble.calibrate", "ensemble.learners.additive", "ensemble.learners.late_fusion", "reports.references"]
+    "name",
+    [
+        "ensemble.calibrate",
+        "ensemble.learners.additive",
+        "ensemble.learners.late_fusion",
+        "ensemble.metrics",
+        "reports.references",
+    ],
 )
 def test_examples_give_what_they_show(name):
     result = doctest.testmod(importlib.import_module(name))

@@ -149,7 +149,7 @@ class Data:
         return Batches(sources, out=self.out, left_out=left, mix=mix, seed=self._settings.seed, size=size)
 
     def holdout_rows(self) -> NDArray[np.int64]:
-        """Rows of the held-out stills."""
+        """[k] rows of the held-out stills."""
         return np.flatnonzero([group in self.out for group in self.stills.group])
 
     def check(self, mix: Mix, *, left_out: int | None) -> None:

@@ -95,7 +95,13 @@ def is_cached(file: Path, identity: str) -> bool:
 
 
 def faces_identity(file: Path) -> str:
-    """Identity of the rows of :func:`faces_rows`."""
+    """Identity of the rows of :func:`faces_rows`.
+
+    Raises
+    ------
+    DatasetError
+        The file can't be read.
+    """
     try:
         content = _content(file)
     except OSError as error:
@@ -240,7 +246,7 @@ class Finder:
         return box, self.landmarks(image, box) if with_landmarks else None
 
     def follow(self, grey: Image, last: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-        """Box of the face nearest the last one; the largest when there is no last one."""
+        """Box [4] of the face that overlaps the ``last`` box [4] most; of the largest one when that is None."""
         from extract.clip.faces import iou
 
         faces = self.detector.detect(grey, thorough=last is None)
@@ -257,7 +263,7 @@ class Finder:
 
 
 def cut_face(image: Image, box: NDArray[np.float32], points: NDArray[np.float32] | None) -> tuple[Image, Any, Any]:
-    """The square around a box, at most ``CROP_PX``, with box and landmarks moved along."""
+    """The square crop [s, s, 3] around a box [4], s at most ``CROP_PX``; box and landmarks [68, 2] moved along."""
     from extract.clip.square_crop import SquareCrop
 
     square = SquareCrop.around(box, CROP_SCALE)

@@ -54,7 +54,7 @@ class Pool:
         return image, self._box[row], self._landmarks(row, image) if with_landmarks else None
 
     def nearest(self, points: Points, rows: NDArray[np.int64]) -> int:
-        """Of ``rows``, the one whose landmarks are most like ``points``; the first when none has any."""
+        """Of ``rows`` [k], the one whose landmarks are most like ``points`` [68, 2]; the first when none has any."""
         known = [
             (blend.shape_distance(points, found), int(row))
             for row in rows
@@ -116,13 +116,13 @@ class ClipSampler:
             )
 
     def clip(self, rng: np.random.Generator, *, fake: bool) -> NDArray[np.int64]:
-        """Rows of one clip of one method or source."""
+        """Rows [k] of one clip of one method or source."""
         methods = self.by_method[fake]
         of_method = methods[balanced_choice(methods, rng)]
         return of_method[sorted(of_method)[rng.integers(len(of_method))]]
 
     def real_beside(self, fake: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Rows of one REAL clip, often one of the group of a FAKE one's row."""
+        """Rows [k] of one REAL clip, often one of the group of the FAKE clip that the row ``fake`` is of."""
         kin = self.real_of_group.get(self.pool.group[fake], [])
         if kin and rng.random() < P_SAME_GROUP:
             return kin[rng.integers(len(kin))]
@@ -148,6 +148,6 @@ def crops_of(
 
 
 def spread_rows(pool: Pool, key: str, n: int) -> NDArray[np.int64]:
-    """At most ``n`` rows of a clip, evenly spread over it."""
+    """[k] at most ``n`` rows of a clip, evenly spread over it."""
     rows = np.flatnonzero(pool.key == key)
     return rows[np.unique(((np.arange(n) + 0.5) * len(rows) / n).astype(int))] if len(rows) > n else rows

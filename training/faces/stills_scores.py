@@ -20,7 +20,7 @@ COLUMNS = ("key", "group", "fake", "original", "logit")
 def measure(
     predict: scores.Predict, pool: pools.Pool, rows: NDArray[np.int64], size: int, file: Path
 ) -> dict[str, float]:
-    """Scores of some stills of a pool; their logits go to a CSV file, for :func:`read`."""
+    """Scores of the stills at ``rows`` [n] of a pool; their logits go to a CSV file, for :func:`read`."""
     logits = predict(pools.crops_of(pool, rows, size))
     with file.open("w", newline="", encoding="utf-8") as out:
         table = csv.writer(out)
@@ -68,7 +68,7 @@ def summary_lines(columns: dict[str, NDArray[Any]]) -> list[str]:
 
 
 def read(files: Sequence[Path]) -> dict[str, NDArray[Any]]:
-    """Columns of the files that :func:`measure` wrote, one below the other.
+    """Columns [n] of the files that :func:`measure` wrote, one below the other, by name.
 
     Raises
     ------

@@ -47,6 +47,8 @@ def train(
         What a fold leaves out: ``"people"``, or ``"methods"`` (a family of generators) as well.
     jobs
         Processes; results do not depend on it.
+    seed
+        Of codecs and damage.
 
     Returns
     -------
