@@ -35,17 +35,20 @@ DEMO         := artifacts/demo
 GIVEN        := DATA TABLE MODEL TARGET_PRIOR TEST SAMPLE VIDEO STILLS FACES CLIPS SEED JOBS
 unexport $(GIVEN)
 
-# $(call quoted,NAME): the value of a variable as one word of the shell
-quoted   = '$(subst ','\'',$(if $(call is_given,$1),$(value $1),$($1)))'
+# $(call quoted,NAME): the value of a variable as one word of the shell; $(call path,NAME): of one that is a path, which
+# may begin with a dash
+given    = $(if $(call is_given,$1),$(value $1),$($1))
+quoted   = '$(subst ','\'',$(given))'
+path     = '$(if $(filter -%,$(firstword $(given))),./)$(subst ','\'',$(given))'
 is_given = $(filter command line environment,$(origin $1))
 needs    = @test -n $(call quoted,$1) || { echo "error: give $1=$2" >&2; exit 2; }
 
 # Extraction resumes: it costs nothing where the table is complete, and new data is never passed over.
-extracted = $(if $(and $(call is_given,DATA),$(value DATA)),$(PY) extract/extract_all.py $(call quoted,DATA) --out $(call quoted,TABLE) --jobs $(call quoted,JOBS),$(table_exists))
+extracted = $(if $(and $(call is_given,DATA),$(value DATA)),$(PY) extract/extract_all.py $(call path,DATA) --out $(call path,TABLE) --jobs $(call quoted,JOBS),$(table_exists))
 define table_exists
-@case $(call quoted,TABLE) in *://*) ;; *) test -e $(call quoted,TABLE) || { printf 'error: no table at %s; give DATA=folder to extract it, or TABLE=file\n' $(call quoted,TABLE) >&2; exit 2; };; esac
+@case $(call path,TABLE) in *://*) ;; *) test -e $(call path,TABLE) || { printf 'error: no table at %s; give DATA=folder to extract it, or TABLE=file\n' $(call path,TABLE) >&2; exit 2; };; esac
 endef
-chosen_model = $(if $(call is_given,MODEL),--model $(call quoted,MODEL))
+chosen_model = $(if $(call is_given,MODEL),--model $(call path,MODEL))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint ensemble submission predict report ablate tune cnn voice bench bench-ensemble docs clean
@@ -88,41 +91,41 @@ lint: $(READY) ## style, types, and whether the generated pages are up to date
 
 ensemble: $(READY) ## extract DATA=folder (if given) to TABLE=file, train MODEL=folder on it [TARGET_PRIOR=0.5]
 	$(extracted)
-	$(RUN) train --table $(call quoted,TABLE) --out $(call quoted,MODEL) --target-prior $(call quoted,TARGET_PRIOR) --seed $(call quoted,SEED) --jobs $(call quoted,JOBS)
-	$(RUN) report --table $(call quoted,TABLE) --model $(call quoted,MODEL) --out $(call quoted,MODEL)/report.html
+	$(RUN) train --table $(call path,TABLE) --out $(call path,MODEL) --target-prior $(call quoted,TARGET_PRIOR) --seed $(call quoted,SEED) --jobs $(call quoted,JOBS)
+	$(RUN) report --table $(call path,TABLE) --model $(call path,MODEL) --out $(call path,MODEL)/report.html
 
 submission: $(READY) ## predict a test folder: TEST=dir SAMPLE=sample_submission.csv [MODEL=folder]
 	$(call needs,TEST,folder (and SAMPLE=csv))
-	$(RUN) submit --test $(call quoted,TEST) --sample $(call quoted,SAMPLE) --out artifacts/submission.csv --jobs $(call quoted,JOBS) $(chosen_model)
+	$(RUN) submit --test $(call path,TEST) --sample $(call path,SAMPLE) --out artifacts/submission.csv --jobs $(call quoted,JOBS) $(chosen_model)
 
 predict: $(READY) ## one clip or a folder: VIDEO=clip.mp4 [MODEL=folder]
 	$(call needs,VIDEO,clip)
-	$(RUN) predict $(call quoted,VIDEO) $(chosen_model)
+	$(RUN) predict $(call path,VIDEO) $(chosen_model)
 
 report: $(READY) ## report.html of a trained model: TABLE=file MODEL=folder
-	$(RUN) report --table $(call quoted,TABLE) --model $(call quoted,MODEL) --out $(call quoted,MODEL)/report.html
+	$(RUN) report --table $(call path,TABLE) --model $(call path,MODEL) --out $(call path,MODEL)/report.html
 
 ablate: $(READY) ## what each cue family adds: TABLE=file
 	$(extracted)
-	$(RUN) ablate --table $(call quoted,TABLE) --jobs $(call quoted,JOBS)
+	$(RUN) ablate --table $(call path,TABLE) --jobs $(call quoted,JOBS)
 
 tune: $(READY) ## search the learners' settings: TABLE=file
 	$(extracted)
-	$(RUN) tune --table $(call quoted,TABLE)
+	$(RUN) tune --table $(call path,TABLE)
 
 cnn: $(READY) ## train the face networks: STILLS=dir FACES=file CLIPS=manifest.csv
 	$(call needs,STILLS,dir FACES=file CLIPS=manifest.csv)
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt -e '.[train,draw]'
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --no-deps $(GENERATORS)
-	$(RUN) train-faces --stills $(call quoted,STILLS) --faces $(call quoted,FACES) --clips $(call quoted,CLIPS) --out artifacts/cnn --resume
+	$(RUN) train-faces --stills $(call path,STILLS) --faces $(call path,FACES) --clips $(call path,CLIPS) --out artifacts/cnn --resume
 
 voice: $(READY) ## train the model of synthetic speech: CLIPS=manifest.csv
 	$(call needs,CLIPS,manifest.csv)
-	$(RUN) train-voice --clips $(call quoted,CLIPS) --out artifacts/voice --jobs $(call quoted,JOBS)
+	$(RUN) train-voice --clips $(call path,CLIPS) --out artifacts/voice --jobs $(call quoted,JOBS)
 
 bench: $(READY) ## what extraction costs against decoding: DATA=dir
 	$(call needs,DATA,folder)
-	$(PY) -m benchmarks.extraction $(call quoted,DATA)
+	$(PY) -m benchmarks.extraction $(call path,DATA)
 
 bench-ensemble: $(READY) ## the nested run on a synthetic table of the challenge's size
 	$(PY) -m benchmarks.training

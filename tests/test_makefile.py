@@ -48,6 +48,11 @@ def test_names_arrive_as_they_were_typed(name):
     assert make("predict", VIDEO=name) == [["predict", name]]
 
 
+def test_a_name_that_begins_with_a_dash_is_no_option():
+    assert make("predict", "VIDEO=-a b.mp4", "MODEL=-m") == [["predict", "./-a b.mp4", "--model", "./-m"]]
+    assert make("report", "TABLE=a -b", "MODEL=m")[0][:3] == ["report", "--table", "a -b"]
+
+
 def test_the_sample_is_beside_the_test_clips_unless_given():
     (submitted,) = make("submission", f"TEST={AWKWARD}")
     assert submitted[1:5] == ["--test", AWKWARD, "--sample", f"{AWKWARD}/sample_submission.csv"]
