@@ -51,7 +51,7 @@ class Timeline:
 
     >>> timeline = Timeline(120)
     >>> for pts in (0, 1, 2, 63, 64):
-    ...     timeline.add(0, Packet(pts, float(pts), 1.0, 100))
+    ...     timeline.add(0, Packet(pts, float(pts), 1.0, 100, float(pts)))
     >>> timeline.resolve(picture=0, sounds=[])
     >>> timeline.n_jumps, timeline.length_s(0)
     (1, 5.0)
@@ -74,19 +74,15 @@ class Timeline:
 
     def add(self, stream: int, packet: Packet) -> None:
         """Note a packet, in the file's order."""
-        packets, latest_s = self._packets[stream], self._latest_s.get(stream)
-        at, tolerance = packet.decode_s, MIN_JUMP_S
-        if at is None:  # frames are shown in another order than that of the file
-            at, tolerance = packet.time_s, MAX_STEP_S
-        if latest_s is None or at < latest_s - tolerance:  # the clock went back
-            self._runs[stream].append([])
-            step = packet.duration_s
-        else:
-            step = max(0.0, at - latest_s)
-            at = max(at, latest_s)
-        self._latest_s[stream] = at
-        self._go_on(stream, step)
-        self._runs[stream][-1].append(len(packets))
+        packets, runs, at = self._packets[stream], self._runs[stream], packet.decode_s
+        latest_s = self._latest_s.get(stream)
+        if not runs or (at is not None and latest_s is not None and at < latest_s - MIN_JUMP_S):  # the clock went back
+            runs.append([])
+            latest_s = None
+        self._go_on(stream, packet.duration_s if at is None or latest_s is None else max(0.0, at - latest_s))
+        if at is not None:  # times of showing don't tell, as they are in another order
+            self._latest_s[stream] = at if latest_s is None else max(at, latest_s)
+        runs[-1].append(len(packets))
         packets.append(packet)
 
     def add_untimed(self, stream: int, duration_s: float) -> None:

@@ -224,6 +224,16 @@ def test_a_picture_that_stands_still_while_sound_goes_on_keeps_its_times(folder,
     assert one.notes == one.warnings == ()
 
 
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+def test_a_slow_picture_of_reordered_frames_has_no_jumps(folder, source, container):
+    path = folder / f"slow.{container}"
+    slow = ["-t", 30, "-vf", "setpts=PTS*75", "-r", "1/3"]
+    ffmpeg("-i", source, *slow, *ENCODE, "-bf", 3, "-an", path)
+    one = read(path)
+    np.testing.assert_allclose(one.times, np.arange(10) * 3, atol=0.1)
+    assert one.notes == one.warnings == ()
+
+
 def test_a_clock_that_returns_to_times_it_showed_before_is_joined(folder, source):
     """Three parts of a second each; the third has the times of the first."""
     path, parts = folder / "returns.ts", []
