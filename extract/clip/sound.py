@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
@@ -91,16 +93,19 @@ class Resampler:
         return [piece[min(self._channel or 0, len(piece) - 1)] for piece in pieces]
 
 
-@dataclass
 class ChannelEnergy:
-    """Energy of every channel before mixing, to notice channels that cancel each other."""
+    """Energy of every channel before mixing and of the mix, for each layout that a track has on its way.
 
-    energy: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    _seconds: float = 0.0
+    It tells of channels that cancel each other.
+    """
 
-    def add(self, frame: av.AudioFrame) -> None:
-        """Add a frame of two channels or more."""
-        channels = frame.layout.nb_channels
+    def __init__(self) -> None:
+        self._channels: dict[str, NDArray[np.float64]] = {}
+        self._mixed: dict[str, float] = defaultdict(float)
+
+    def add(self, frame: av.AudioFrame, mix: Sequence[NDArray[np.float32]]) -> None:
+        """Add a frame of two channels or more, and what the resampler gave for it."""
+        channels, name = frame.layout.nb_channels, frame.layout.name
         if channels < 2:
             return
         samples = frame.to_ndarray().astype(np.float64)
@@ -108,18 +113,21 @@ class ChannelEnergy:
         peak = PCM_PEAK.get(frame.format.name.removesuffix("p"), 1.0)
         if frame.format.name.startswith("u8"):
             samples = samples - peak
-        power = np.zeros(max(channels, len(self.energy)))
-        power[: len(self.energy)] = self.energy
-        power[:channels] += np.square(samples / peak).sum(axis=1) / frame.sample_rate
-        self.energy = power
+        power = _energy(samples / peak) / frame.sample_rate
+        self._channels[name] = self._channels[name] + power if name in self._channels else power
+        self._mixed[name] += sum(float(_energy(piece)) for piece in mix) / AUDIO_RATE_HZ
 
-    def cancelled(self, mix: NDArray[np.float32]) -> int | None:
-        """The loudest channel, when the mix at 16 kHz has lost nearly all of it; else None."""
-        if not len(self.energy):
-            return None
-        loudest = int(np.argmax(self.energy >= 0.9 * self.energy.max()))  # the first of equals
-        mixed = float(np.square(mix, dtype=np.float64).sum()) / AUDIO_RATE_HZ
-        return loudest if mixed < CANCELLED * self.energy[loudest] else None
+    def cancelled(self) -> int | None:
+        """The loudest channel, when a mix has lost nearly all of it; else None."""
+        for name, energy in sorted(self._channels.items(), key=lambda item: -item[1].max()):
+            loudest = int(np.argmax(energy >= 0.9 * energy.max()))  # the first of equals
+            if self._mixed[name] < CANCELLED * energy[loudest]:
+                return loudest
+        return None
+
+
+def _energy(samples: NDArray[np.floating[Any]]) -> Any:
+    return np.square(np.nan_to_num(samples, posinf=0.0, neginf=0.0), dtype=np.float64).sum(axis=-1)
 
 
 def read_mono(
@@ -143,11 +151,12 @@ def read_mono(
         gap = round(clock.gap_before(frame, after) * AUDIO_RATE_HZ)
         repeated += max(0, -gap)
         fresh = [np.zeros(max(0, gap), np.float32)]
-        for piece in resampler.samples(frame):
+        resampled = resampler.samples(frame)
+        for piece in resampled:
             fresh.append(piece[repeated:])
             repeated = max(0, repeated - len(piece))
         if channel is None:
-            energy.add(frame)
+            energy.add(frame, resampled)
         pieces += fresh
         decoded += sum(map(len, fresh))
         if decoded >= wanted:
@@ -155,4 +164,4 @@ def read_mono(
     pieces += resampler.samples(None)
     sound = np.concatenate(pieces)[:wanted] if pieces else np.zeros(0, np.float32)
     sound = np.nan_to_num(sound.astype(np.float32), posinf=0.0, neginf=0.0)
-    return sound, energy.cancelled(sound)
+    return sound, energy.cancelled()

@@ -359,6 +359,17 @@ def test_of_two_sounds_the_default_one_is_used_and_said(folder, source, plain):
     assert one.notes == ("2 sound tracks, number 2 was used",)
 
 
+def test_channels_that_cancel_in_a_part_only_are_heard_there_too(folder, source, plain):
+    first, second, path = folder / "ph1.ts", folder / "ph2.ts", folder / "phases.ts"
+    coding = [*ENCODE, "-bf", 0, "-c:a", "ac3"]
+    ffmpeg("-i", source, "-t", 1, "-af", LAYOUTS["opposite"], *coding, first)
+    ffmpeg("-ss", 1, "-i", source, "-ac", 1, *coding, "-output_ts_offset", 1, second)
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    one = read(path)
+    assert np.square(one.audio[:RATE]).mean() > 0.3 * np.square(plain.audio[:RATE]).mean()
+    assert "the channels cancel each other; the louder one was used" in one.notes
+
+
 def test_channels_that_cancel_are_said(folder, source):
     path = folder / "opposite.mp4"
     ffmpeg("-i", source, "-af", LAYOUTS["opposite"], "-c:v", "copy", "-c:a", "aac", path)
