@@ -6,7 +6,7 @@ import functools
 import importlib
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -181,7 +181,8 @@ def row(filename: str, observed: Observation, settings: Settings, *, not_kept: s
         codes[reasons.OBSERVATION] = Reason.DAMAGED
     if not_kept:
         codes[reasons.OBSERVATION] = Reason.NOT_KEPT
-    status, error = _status(observed, failures, not_kept)
+    unmeasured = _no_cue_of_the_face(families, codes)
+    status, error = _status(observed, failures, not_kept, unmeasured=unmeasured)
     return Result(
         filename,
         status,
@@ -192,6 +193,12 @@ def row(filename: str, observed: Observation, settings: Settings, *, not_kept: s
         n_faces=observed.n_faces,
         reasons={name: code.value for name, code in codes.items()},
     )
+
+
+def _no_cue_of_the_face(families: Iterable[spec.Family], codes: Mapping[str, Reason]) -> bool:
+    """A face was found, and of several families that look at it none could use it: too small, or hardly seen."""
+    looking = [one.name for one in families if one.needs & {"track", "crops"}]
+    return len(looking) > 1 and all(codes.get(name) is Reason.UNUSABLE for name in looking)
 
 
 def _is_undefined(one: spec.Family, values: Mapping[str, float]) -> bool:
@@ -212,7 +219,7 @@ def _reason(one: spec.Family, observed: Observation, failures: Mapping[str, str]
     return next((reason for reason, is_so in holds.items() if is_so), Reason.UNUSABLE)
 
 
-def _status(observed: Observation, failures: Mapping[str, str], not_kept: str) -> tuple[str, str]:
+def _status(observed: Observation, failures: Mapping[str, str], not_kept: str, *, unmeasured: bool) -> tuple[str, str]:
     """The gravest of what holds, and everything that holds in words, with what was decided for the user."""
     faults: list[tuple[str, str]] = []
     if len(observed.times_s) < MIN_FRAMES:
@@ -223,6 +230,8 @@ def _status(observed: Observation, failures: Mapping[str, str], not_kept: str) -
     faults += [("partial", warning) for warning in observed.warnings]
     if not_kept:
         faults.append(("partial", f"the observation can't be kept ({not_kept})"))
+    if unmeasured:
+        faults.append(("partial", "a face was found, but is too small or too briefly seen for any cue of it"))
     if observed.audio is None:
         faults.append(("no_audio", "no sound"))
     lines = [*(text for _, text in faults), *observed.notes]

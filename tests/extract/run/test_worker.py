@@ -4,6 +4,7 @@ import os
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from people import CHEAP
 
@@ -98,3 +99,15 @@ def test_measuring_changes_nothing_of_the_process(make_clip, tmp_path):
         assert state() == before
     finally:
         cv2.setNumThreads(threads)
+
+
+def test_a_face_that_no_family_could_use_is_said(talking_head):
+    """Non-regression test: such a clip was ok, with every cue of the face undefined."""
+    seen = talking_head(duration_s=4.0)
+    (track, *_) = seen.tracks
+    lost = replace(track, landmarks=np.full_like(track.landmarks, np.nan), crops=(), crop_index=track.crop_index[:0])
+    lost = replace(lost, crop_box=track.crop_box[:0], embedding=track.embedding[:0], patch_face=(), patch_background=())
+    result = worker.row("a.mp4", replace(seen, tracks=(lost,)), worker.Settings(("blink", "landmark_jitter", "voice")))
+    assert result.status == "partial"
+    assert "too small or too briefly seen" in result.error
+    assert "too small" not in worker.row("a.mp4", seen, worker.Settings(("blink", "landmark_jitter"))).error
