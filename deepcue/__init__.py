@@ -32,7 +32,6 @@ if TYPE_CHECKING:
         ModelError,
         NotFoundError,
         TableError,
-        TooShortError,
         UnreadableError,
     )
     from features.observation import Observation
@@ -55,7 +54,6 @@ _MODULES = {
         "ModelError",
         "NotFoundError",
         "TableError",
-        "TooShortError",
         "UnreadableError",
     ),
 }
@@ -74,7 +72,6 @@ __all__ = [
     "NotFoundError",
     "Observation",
     "TableError",
-    "TooShortError",
     "UnreadableError",
     "Verdict",
     "__version__",

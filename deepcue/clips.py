@@ -53,9 +53,7 @@ def observe(path: PathLike, *, max_seconds: float = MAX_SECONDS) -> Observation:
     DatasetError
         The path is a folder.
     UnreadableError
-        The file is not a video, is damaged, or holds no picture stream.
-    TooShortError
-        It holds no frame.
+        The file is not a video, or not a single frame of a picture stream can be decoded.
 
     Examples
     --------

@@ -9,8 +9,7 @@
     │   ├── TableError                 a feature table
     │   └── ModelError                 a model folder
     └── ClipError (RuntimeError)       one clip; becomes the status of its row
-        ├── UnreadableError            not a video, damaged, no picture stream
-        └── TooShortError              no frame, or too few to measure anything
+        └── UnreadableError            not a video, or nothing of a picture can be decoded
 """
 
 
@@ -45,12 +44,6 @@ class ClipError(DeepcueError, RuntimeError):
 
 
 class UnreadableError(ClipError):
-    """The file is not a video, is damaged, or holds no picture stream."""
+    """The file is not a video, or not a single frame of a picture stream can be decoded."""
 
     status = "unreadable"
-
-
-class TooShortError(ClipError):
-    """The clip has no frame, or too few to measure anything."""
-
-    status = "too_short"

@@ -27,7 +27,7 @@ class Reason(StrEnum):
     UNREADABLE = "unreadable"
     """``clip``: not a video, damaged, or without a picture stream."""
     TOO_SHORT = "too_short"
-    """``clip``: no frame at all. A family: too few frames for it."""
+    """A family: too few frames for it."""
     TIMEOUT = "timeout"
     """``clip``: it took more time than a clip may."""
     OUT_OF_MEMORY = "out_of_memory"
