@@ -148,8 +148,9 @@ class Timeline:
         return len(self._packets[stream]) + self._n_untimed[stream]
 
     def n_bytes(self, stream: int) -> int:
-        """Bytes of the packets of a stream."""
-        return sum(packet.size for packet in self._packets[stream])
+        """Bytes of the packets of a stream but the largest, which holds headers and a first whole frame."""
+        sizes = [packet.size for packet in self._packets[stream]]
+        return sum(sizes) - max(sizes, default=0)
 
     def _times(self, stream: int) -> list[float]:
         return [one.time_s + offset for one, offset in zip(self._packets[stream], self._offsets[stream], strict=True)]

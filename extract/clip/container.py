@@ -34,7 +34,7 @@ MACHINE_ERRORS = frozenset(
 )
 """Faults of the disk, the network or the permissions: they say nothing about the file and may be gone next time."""
 ATTACHED_PICTURE, DEFAULT = 0x0400, 0x0001  # AV_DISPOSITION_ATTACHED_PIC and _DEFAULT
-MIN_BYTES = 0.05  # a picture stream with less of the largest one's bytes is empty: a black or frozen second picture
+MIN_BYTES = 0.15  # a picture stream with less of the largest one's bytes is empty: a black or frozen second picture
 MAX_MISSING, MAX_MISSING_S = 0.1, 1.0  # an end that is missing: above a tenth of the length and a second
 
 

@@ -48,6 +48,7 @@ class Read:
         self.small = np.array([cv2.resize(luma, (32, 24), interpolation=cv2.INTER_AREA) for _, luma in frames], float)
         self.expected = clip.frames_expected
         self.notes, self.warnings = clip.notes(), clip.warnings()
+        self.lead_s = self.first_s - start_s if audio is not None else 0.0
         self.audio = None
         if audio is not None:
             at = round((start_s - self.first_s) * RATE)
@@ -353,7 +354,8 @@ def test_a_cover_picture_is_not_the_clip(folder, source, plain):
 def test_a_black_picture_first_is_passed_over(folder, source, plain, container):
     path = folder / f"black_first.{container}"
     black = ["-f", "lavfi", "-i", "color=black:s=192x144:r=25:d=2"]
-    ffmpeg(*black, "-i", source, "-map", "0:v", "-map", "1:v", "-map", "1:a", *ENCODE, "-c:a", "copy", path)
+    maps = ["-map", "0:v", "-map", "1:v", "-map", "1:a", "-disposition:v:0", "default", "-disposition:v:1", "0"]
+    ffmpeg(*black, "-i", source, *maps, *ENCODE, "-c:a", "copy", path)
     one = read(path)
     assert_same_picture(one, plain)
     assert one.notes == ("2 picture tracks, number 2 was used",)
@@ -418,7 +420,29 @@ def test_an_encoders_run_up_is_no_sound(folder, source, plain):
     """The same packets in a transport stream, which doesn't say that the first of them are a run-up."""
     path = folder / "packets.ts"
     ffmpeg("-i", source, "-c", "copy", path)
-    assert_same_sound(read(path), plain, correlation=0.97, lag=20)
+    one = read(path)
+    assert one.lead_s == pytest.approx(0, abs=1e-4)
+    assert_same_sound(one, plain, correlation=0.97, lag=20)
+
+
+def test_sound_before_the_picture_that_is_no_run_up_is_kept(folder, source):
+    """Opus says what its run-up is, and half a second is none."""
+    opus, early = folder / "early_opus.mkv", folder / "early_aac.mkv"
+    for path, delay, codec in ((opus, 0.05, "libopus"), (early, 0.5, "aac")):
+        ffmpeg(
+            "-itsoffset", delay, "-i", source, "-i", source, "-map", "0:v", "-map", "1:a", *ENCODE, "-c:a", codec, path
+        )
+        assert read(path).lead_s == pytest.approx(delay, abs=0.03)
+
+
+@pytest.mark.parametrize("jump_s", [3600, 8])
+def test_a_clock_that_jumps_is_joined_without_sound(folder, source, plain, jump_s):
+    path = folder / "silent_jump.mkv"
+    delay = f"setpts=PTS+gt(T\\,0.99)*{jump_s}/TB"
+    ffmpeg("-i", source, "-vf", delay, "-fps_mode", "passthrough", *ENCODE, "-an", path)
+    one = read(path)
+    assert_same_picture(one, plain, levels=5.0)
+    assert "the file's clock jumps" in one.notes[0]
 
 
 def test_a_picture_that_nothing_can_be_decoded_of_is_unreadable(folder, source):
