@@ -44,6 +44,7 @@ from features.reasons import RESERVED
 from features.threads import opencv_on_one_thread
 
 if TYPE_CHECKING:
+    from features.evidence import Series
     from features.observation import Observation, Track
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,9 @@ SOUND_ALONE = frozenset({"sound", "weights"})  # a family that needs no more is 
 
 Measure = Callable[["Observation", Any], Mapping[str, float]]
 """Of a clip and one of its face tracks; of sound alone also with None, where there is no face track."""
+
+SeriesOf = Callable[["Observation", Any], "Mapping[str, Series]"]
+"""Of the same: name of a series to its values over time; what can't be measured is left out."""
 
 
 EVERY_CHANGE = frozenset({"mirror", "brightness", "translation", "scale", "gain", "clock"})
@@ -133,6 +137,7 @@ class Family:
     needs: frozenset[str]
     columns: tuple[Column, ...]
     measure: Measure = field(compare=False)
+    series: SeriesOf | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
@@ -172,7 +177,9 @@ PLUG_INS = "deepcue.families"
 """Entry-point group by which another package names its families: ``mycue = "my_package.mycue"``."""
 
 
-def family(name: str, *, version: int, needs: Iterable[str], columns: Iterable[Column]) -> Callable[[Measure], Measure]:
+def family(
+    name: str, *, version: int, needs: Iterable[str], columns: Iterable[Column], series: SeriesOf | None = None
+) -> Callable[[Measure], Measure]:
     """Register the decorated function as the measure of a family.
 
     A module may register its families again, as one that is reloaded in a notebook does.
@@ -187,6 +194,9 @@ def family(name: str, *, version: int, needs: Iterable[str], columns: Iterable[C
         Of ``"picture", "sound", "track", "crops", "weights"``: what there must be, for messages about what is missing.
     columns
         What the function returns; one is ``name.valid_share``.
+    series
+        For a cue that lives in time, the function that gives its series (:class:`features.evidence.Series`) of the
+        same arguments; pages draw them, and the measure is computed from them.
 
     Returns
     -------
@@ -212,7 +222,7 @@ def family(name: str, *, version: int, needs: Iterable[str], columns: Iterable[C
     """
 
     def register(measure: Measure) -> Measure:
-        made = Family(name, version, frozenset(needs), tuple(columns), measure)
+        made = Family(name, version, frozenset(needs), tuple(columns), measure, series)
         _check_name(name, measure.__module__)
         _registry[name] = made
         return measure
