@@ -6,6 +6,7 @@ what a reader sees is what the number was made of.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,3 +94,50 @@ class Series:
             ("evidence", evidence),
         ):
             object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True)
+class JudgedFace:
+    """One face that the networks looked at."""
+
+    time_s: float
+    box: tuple[float, float, float, float]
+    """Left, top, right, bottom of the face as fractions of the picture's width and height."""
+    jpeg: bytes
+    """Square crop around it, at most 160 px; empty when faces are not to be shown."""
+    logits: Mapping[str, float]
+    """Family of a face network to its log-odds that this face is fake."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """One tracked face: where it is, what its cues show over time, and the faces that were judged."""
+
+    boxes_times_s: NDArray[np.float64]
+    """[n] times at which its box is known."""
+    boxes: NDArray[np.float32]
+    """[n, 4] left, top, right, bottom as fractions of the picture's width and height."""
+    faces: tuple[JudgedFace, ...]
+    """In order of time."""
+    series: Mapping[str, Series]
+    """``family.name`` to series."""
+    face_map_jpeg: bytes = b""
+    """The face with the regions that move the networks' logit marked; empty where none was made."""
+
+
+@dataclass(frozen=True)
+class ClipEvidence:
+    """What a page shows of one clip beside its verdict. Pure data: no model, no norms."""
+
+    filename: str
+    duration_s: float
+    width: int
+    height: int
+    people: tuple[Person, ...]
+    """The main person first, as in the table."""
+    n_faces_detected: int
+    """Most faces seen at once; larger than the number of people when not all were followed."""
+    sound: Mapping[str, Series]
+    """Series of the sound alone: ``family.name`` to series; empty without sound."""
+    filmstrip: tuple[tuple[float, bytes], ...]
+    """Time and JPEG (at most 160 px wide) of frames spread over the clip; no bytes when faces are not to be shown."""
