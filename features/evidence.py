@@ -7,7 +7,7 @@ what a reader sees is what the number was made of.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -102,9 +102,9 @@ class JudgedFace:
 
     time_s: float
     box: tuple[float, float, float, float]
-    """Left, top, right, bottom of the face as fractions of the picture's width and height."""
+    """Left, top, right, bottom of the face as fractions of the picture's width and height, in [0, 1]."""
     jpeg: bytes
-    """Square crop around it, at most 160 px; empty when faces are not to be shown."""
+    """Square crop around it, at most 160 px; empty when faces are not to be shown, or to keep a long clip small."""
     logits: Mapping[str, float]
     """Family of a face network to its log-odds that this face is fake."""
 
@@ -136,8 +136,11 @@ class ClipEvidence:
     people: tuple[Person, ...]
     """The main person first, as in the table."""
     n_faces_detected: int
-    """Most faces seen at once; larger than the number of people when not all were followed."""
+    """Faces seen for at least a second, or at the same time; larger than the number of people when not all were
+    followed."""
     sound: Mapping[str, Series]
     """Series of the sound alone: ``family.name`` to series; empty without sound."""
     filmstrip: tuple[tuple[float, bytes], ...]
     """Time and JPEG (at most 160 px wide) of frames spread over the clip; no bytes when faces are not to be shown."""
+    cues: Mapping[str, float] = field(default_factory=dict)
+    """Every column of every family, also of those that the model does not use; NaN where undefined."""

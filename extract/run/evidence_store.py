@@ -1,0 +1,178 @@
+"""Evidence of a clip in one file: an uncompressed ``.npz`` of numbers and JPEG pictures, described by JSON.
+
+No pickle: loading executes nothing. What is loaded equals what was saved.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import DatasetError
+from features.evidence import ClipEvidence, Event, JudgedFace, Person, Series
+
+EVIDENCE_VERSION = 1
+"""How the file is laid out; one of another version is refused."""
+
+
+class _Pictures:
+    """JPEG files in a row, each known by its length."""
+
+    def __init__(self, content: bytes = b"") -> None:
+        self._content, self._at, self._added = content, 0, [content]
+
+    def add(self, jpeg: bytes) -> int:
+        self._added.append(jpeg)
+        return len(jpeg)
+
+    def next(self, length: int) -> bytes:
+        self._at += length
+        return self._content[self._at - length : self._at]
+
+    def array(self) -> NDArray[np.uint8]:
+        return np.frombuffer(b"".join(self._added), np.uint8)
+
+
+def save(evidence: ClipEvidence, file: Path) -> None:
+    """Write a clip's evidence; the file appears whole or not at all.
+
+    Raises
+    ------
+    OSError
+        It can't be written.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    pictures = _Pictures()
+    about = {
+        "version": EVIDENCE_VERSION,
+        "filename": evidence.filename,
+        "duration_s": evidence.duration_s,
+        "width": evidence.width,
+        "height": evidence.height,
+        "n_faces_detected": evidence.n_faces_detected,
+        "people": [_of_person(one, f"person{n}", arrays, pictures) for n, one in enumerate(evidence.people)],
+        "sound": _of_series(evidence.sound, "sound", arrays),
+        "filmstrip": [(time_s, pictures.add(jpeg)) for time_s, jpeg in evidence.filmstrip],
+        "cues": list(evidence.cues),
+    }
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    arrays["cues"] = np.array(list(evidence.cues.values()), np.float64)
+    arrays["pictures"] = pictures.array()
+    temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with temporary.open("wb") as opened:
+            np.savez(opened, **arrays)  # type: ignore[arg-type]  # its stub takes them for options
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(file: Path) -> ClipEvidence:
+    """Read what :func:`save` wrote.
+
+    Raises
+    ------
+    DatasetError
+        The file is missing, damaged, of another version, or something else.
+
+    Examples
+    --------
+    >>> load(Path("absent.evidence"))
+    Traceback (most recent call last):
+    features.errors.DatasetError: absent.evidence: no evidence of a clip (FileNotFoundError); measure the clip again
+    """
+    try:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
+            return _loaded(archive)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        why = str(error) if isinstance(error, _VersionError) else type(error).__name__
+        raise DatasetError(f"{file}: no evidence of a clip ({why}); measure the clip again") from error
+
+
+class _VersionError(ValueError):
+    pass
+
+
+def _loaded(archive: Any) -> ClipEvidence:
+    about = json.loads(archive["about"].tobytes())
+    if about["version"] != EVIDENCE_VERSION:
+        raise _VersionError(f"of version {about['version']}; this program reads version {EVIDENCE_VERSION}")
+    pictures = _Pictures(archive["pictures"].tobytes())
+    return ClipEvidence(
+        filename=about["filename"],
+        duration_s=about["duration_s"],
+        width=about["width"],
+        height=about["height"],
+        people=tuple(_person(one, f"person{n}", archive, pictures) for n, one in enumerate(about["people"])),
+        n_faces_detected=about["n_faces_detected"],
+        sound=_series(about["sound"], "sound", archive),
+        filmstrip=tuple((time_s, pictures.next(length)) for time_s, length in about["filmstrip"]),
+        cues=dict(zip(about["cues"], archive["cues"].tolist(), strict=True)),
+    )
+
+
+def _of_person(one: Person, place: str, arrays: dict[str, NDArray[Any]], pictures: _Pictures) -> dict[str, Any]:
+    arrays[f"{place}.boxes_times_s"], arrays[f"{place}.boxes"] = one.boxes_times_s, one.boxes
+    return {
+        "faces": [
+            {"time_s": face.time_s, "box": face.box, "jpeg": pictures.add(face.jpeg), "logits": dict(face.logits)}
+            for face in one.faces
+        ],
+        "face_map_jpeg": pictures.add(one.face_map_jpeg),
+        "series": _of_series(one.series, place, arrays),
+    }
+
+
+def _person(about: Mapping[str, Any], place: str, archive: Any, pictures: _Pictures) -> Person:
+    faces = tuple(
+        JudgedFace(one["time_s"], tuple(one["box"]), pictures.next(one["jpeg"]), one["logits"])
+        for one in about["faces"]
+    )
+    return Person(
+        boxes_times_s=archive[f"{place}.boxes_times_s"],
+        boxes=archive[f"{place}.boxes"],
+        faces=faces,
+        face_map_jpeg=pictures.next(about["face_map_jpeg"]),
+        series=_series(about["series"], place, archive),
+    )
+
+
+def _of_series(every: Mapping[str, Series], place: str, arrays: dict[str, NDArray[Any]]) -> list[dict[str, Any]]:
+    for name, one in every.items():
+        arrays[f"{place}.{name}.times_s"], arrays[f"{place}.{name}.values"] = one.times_s, one.values
+    return [
+        {
+            "name": name,
+            "unit": one.unit,
+            "title": one.title,
+            "events": [(event.start_s, event.end_s, event.name) for event in one.events],
+            "evidence": one.evidence,
+        }
+        for name, one in every.items()
+    ]
+
+
+def _series(about: Iterable[Mapping[str, Any]], place: str, archive: Any) -> dict[str, Series]:
+    return {
+        one["name"]: Series(
+            archive[f"{place}.{one['name']}.times_s"],
+            archive[f"{place}.{one['name']}.values"],
+            unit=one["unit"],
+            title=one["title"],
+            events=_events(one["events"]),
+            evidence=one["evidence"],
+        )
+        for one in about
+    }
+
+
+def _events(rows: Iterable[Sequence[Any]]) -> tuple[Event, ...]:
+    return tuple(Event(*row) for row in rows)

@@ -1,0 +1,91 @@
+"""Evidence in a file: what is loaded equals what was saved, and anything else is refused in one sentence."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from extract.run import evidence_store
+from features.errors import DatasetError
+from features.evidence import ClipEvidence, Event, JudgedFace, Person, Series
+
+
+def evidence(**changes):
+    lids = Series(
+        [0.0, 0.1, 0.2], [1.0, np.nan, 0.9], unit="1", title="Eye openness", events=(Event(0.05, 0.15, "blink"),)
+    )
+    light = Series([0.5], [120.0], unit="grey levels", title="Light", evidence=False)
+    face = JudgedFace(0.5, (0.1, 0.2, 0.3, 0.4), b"\xff\xd8face", {"forensic_cnn": -1.25})
+    hidden = JudgedFace(1.0, (0.1, 0.2, 0.3, 0.4), b"", {})
+    person = Person(
+        np.array([0.0, 0.04]),
+        np.array([[0.1, 0.2, 0.3, 0.4]] * 2, np.float32),
+        (face, hidden),
+        {"blink.openness": lids, "quality.light": light},
+        b"\xff\xd8map",
+    )
+    other = Person(np.empty(0), np.empty((0, 4), np.float32), (), {})
+    values = {
+        "filename": "dir/ä.mp4", "duration_s": 10.0 / 3.0, "width": 640, "height": 360, "people": (person, other),
+        "n_faces_detected": 3, "sound": {"forensic_voice.logit": light}, "filmstrip": ((0.25, b"a"), (5.1, b"bb")),
+        "cues": {"blink.count": 3.0, "blink.dur_med_s": float("nan")},
+    }  # fmt: skip
+    return ClipEvidence(**(values | changes))
+
+
+def same(a, b):
+    """Equal to the bit, NaN included."""
+    if dataclasses.is_dataclass(a):
+        assert type(a) is type(b)
+        for field in dataclasses.fields(a):
+            same(getattr(a, field.name), getattr(b, field.name))
+    elif isinstance(a, np.ndarray):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+    elif isinstance(a, dict):
+        assert list(a) == list(b)
+        same(tuple(a.values()), tuple(b.values()))
+    elif isinstance(a, tuple):
+        assert len(a) == len(b)
+        for one, other in zip(a, b, strict=True):
+            same(one, other)
+    else:
+        assert a == b or np.isnan([a, b]).all()
+
+
+@pytest.mark.parametrize("changes", [{}, {"people": (), "sound": {}, "filmstrip": (), "cues": {}}])
+def test_what_is_loaded_equals_what_was_saved(tmp_path, changes):
+    file = tmp_path / "clip.evidence"
+    evidence_store.save(evidence(**changes), file)
+    same(evidence_store.load(file), evidence(**changes))
+    assert [one.name for one in tmp_path.iterdir()] == ["clip.evidence"]
+
+
+def test_another_version_is_refused(tmp_path, monkeypatch):
+    file = tmp_path / "clip.evidence"
+    evidence_store.save(evidence(), file)
+    monkeypatch.setattr(evidence_store, "EVIDENCE_VERSION", 2)
+    with pytest.raises(DatasetError, match=r"of version 1; this program reads version 2\); measure the clip again"):
+        evidence_store.load(file)
+
+
+def test_what_is_no_evidence_is_refused_in_one_sentence(tmp_path):
+    file = tmp_path / "clip.evidence"
+    for content in (b"", b"text", b"PK\x03\x04"):
+        file.write_bytes(content)
+        with pytest.raises(DatasetError, match=r"clip\.evidence: no evidence of a clip") as caught:
+            evidence_store.load(file)
+        assert "\n" not in str(caught.value)
+    evidence_store.save(evidence(), file)
+    file.write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(DatasetError):
+        evidence_store.load(file)
+    np.savez(tmp_path / "other.npz", x=np.zeros(2))
+    with pytest.raises(DatasetError):
+        evidence_store.load(tmp_path / "other.npz")
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        evidence_store.save(evidence(), tmp_path / "absent" / "clip.evidence")
+    assert not list(tmp_path.iterdir())
