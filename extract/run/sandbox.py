@@ -23,6 +23,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.05
 WALL_FACTOR = 10  # a clip may take so many times its CPU limit in wall time, as on a crowded machine
 START_LIMIT_S = 300.0  # for the child's own start: imports, models
+TOLD = "told"  # what a child says on the way to an answer
 LAST_LINES = 20  # of a child's standard error
 LAST_LINES_WAIT_S = 10.0  # for them to arrive from a child that has ended
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +55,10 @@ class Limits:
 
     timeout_s: float = 300.0  # fifty times what a ten-second clip at 1080p takes
     memory_mb: float = 2048.0
+
+
+Tell = Callable[[dict[str, Any]], None]
+"""Takes what a child tells on the way to an answer: JSON values."""
 
 
 class Failure(NamedTuple):
@@ -88,11 +94,30 @@ def decode(record: dict[str, Any]) -> Result:
 
 
 class Sandbox:
-    """Measures one clip after the other in a child process, which is started when first needed."""
+    """Measures one clip after the other in a child process, which is started when first needed.
 
-    def __init__(self, settings: Settings, limits: Limits) -> None:
+    Parameters
+    ----------
+    settings, limits
+        What results depend on, and what one clip may take.
+    program
+        Module that the child runs, and its arguments; it calls :func:`serve`.
+    tell
+        Takes what the child tells while it measures, as how far it is.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        limits: Limits,
+        *,
+        program: Sequence[str] = ("extract.run.sandbox",),
+        tell: Tell | None = None,
+    ) -> None:
         self._settings = settings
         self._limits = limits
+        self._program = tuple(program)
+        self._tell = tell
         self._child: subprocess.Popen[bytes] | None = None
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._last_lines: collections.deque[str] = collections.deque(maxlen=LAST_LINES)
@@ -155,7 +180,7 @@ class Sandbox:
             if self._retired:
                 raise StartError(STOPPED)
             child = self._child = subprocess.Popen(
-                [sys.executable, "-m", "extract.run.sandbox"],
+                [sys.executable, "-m", *self._program],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -193,21 +218,29 @@ class Sandbox:
         child = psutil.Process(process.pid) if process.poll() is None else None
         started, cpu_before = time.monotonic(), _cpu_s(child)
         while True:
-            try:
-                answer = self._answers.get(timeout=POLL_S)
-            except queue.Empty:
+            heard = self._message()
+            if heard is None or TOLD in heard:
+                if heard is not None and self._tell is not None:
+                    self._tell(heard[TOLD])
                 if failure := self._exceeded(child, started, cpu_before):
                     self.close()
                     return self._failed(filename, failure)
                 continue
-            if answer:
-                return decode(json.loads(answer))
+            if heard:
+                return decode(heard)
             code = process.wait()
             self.close()
             if self._retired:
                 return self._failed(filename, STOPPED)
             message = f"the measuring process died ({_death(code)})"
             return self._failed(filename, Failure("crashed", Reason.CRASHED, message, self._ended_lines()))
+
+    def _message(self) -> dict[str, Any] | None:
+        """What the child says next: an answer, something on the way, nothing as it has ended; None: not yet."""
+        try:
+            return dict(json.loads(self._answers.get(timeout=POLL_S) or b"{}"))
+        except queue.Empty:
+            return None
 
     def _exceeded(self, child: Any, started: float, cpu_before: float) -> Failure | None:
         """The failure of a clip that has taken more than it may."""
@@ -294,8 +327,23 @@ class _Records(logging.Handler):
         return [asdict(one) for one in records]
 
 
-def _serve() -> None:
-    """The child: answer requests until standard input closes."""
+def plain(settings: Settings, _tell: Tell) -> Callable[[str, str], Result]:
+    """What measures clips by their families alone: the row of a clip, by its name and path."""
+    from extract.run import worker
+
+    worker.load_families(settings)  # before the first clip's clock runs
+    return lambda filename, path: worker.measure(filename, path, settings)
+
+
+def serve(prepare: Callable[[Settings, Tell], Callable[[str, str], Result]] = plain) -> None:
+    """The child: answer requests until standard input closes.
+
+    Parameters
+    ----------
+    prepare
+        Called once, with the settings and a function that tells the parent something on the way; gives the function
+        that measures a clip by its name and path. An ``InputError`` of it is what the parent's run ends with.
+    """
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not look like an answer
     faulthandler.enable()  # a crash in a library leaves its traceback among the last lines
@@ -320,19 +368,17 @@ def _serve() -> None:
     records = _Records()
     records.setFormatter(logging.Formatter("%(message)s"))
     logging.basicConfig(handlers=[records, logging.StreamHandler()], level=logging.WARNING)
-    from extract.run import worker
-
     try:
-        worker.load_families(settings)  # before the first clip's clock runs
+        measure = prepare(settings, lambda told: answer({TOLD: told}))
     except InputError as error:
         answer({"refused": str(error)})
         os._exit(0)
     answer({"ready": True})
     while True:
         request = json.loads(requests.get())
-        result = worker.measure(request["filename"], request["path"], settings)
+        result = measure(request["filename"], request["path"])
         answer(encode(result) | {"log": records.taken()})
 
 
 if __name__ == "__main__":
-    _serve()
+    serve()
