@@ -47,16 +47,11 @@ class CropReservoir:
         self, sample: int, frame: Frame, box: NDArray[np.float32], centre: NDArray[np.float32], faces: list[SquareCrop]
     ) -> None:
         """Keep the face in ``box`` [4]; ``centre`` [2] is its landmarks' centroid, ``faces`` all dilated faces."""
-        window = SquareCrop.around(box, CROP_SCALE)
-        side = float(max(box[2] - box[0], box[3] - box[1]))
-        patch = next((size for size in PATCH_SIDES_PX if side >= size), 0)
-        face, background = EMPTY, EMPTY
-        if patch:
-            corner = [GRID_PX * round((float(middle) - patch / 2) / GRID_PX) for middle in centre]
-            face = SquareCrop(corner[0], corner[1], patch).cut(frame.luma)
-            self.background = background_window(frame.luma, patch, like=face, avoid=faces)
+        window, crop = face_crop(frame, box)
+        face, background = face_patch(frame.luma, box, centre), EMPTY
+        if face.size:
+            self.background = background_window(frame.luma, face.shape[0], like=face, avoid=faces)
             background = self.background.cut(frame.luma) if self.background else EMPTY
-        crop = window.cut(frame.rgb(), min(window.side, CROP_MAX_PX))
         self._records.append(CropRecord(sample, window, crop, face, background))
         if len(self._records) > 2 * CROPS_PER_TRACK:
             self._records, self._stride = self._records[::2], 2 * self._stride
@@ -68,6 +63,22 @@ class CropReservoir:
             return good
         positions = (np.arange(CROPS_PER_TRACK) + 0.5) * len(good) / CROPS_PER_TRACK
         return [good[int(position)] for position in positions]
+
+
+def face_crop(frame: Frame, box: NDArray[np.float32]) -> tuple[SquareCrop, NDArray[np.uint8]]:
+    """The crop window around a face box [4], and its RGB pixels [s, s, 3], reduced where it is large."""
+    window = SquareCrop.around(box, CROP_SCALE)
+    return window, window.cut(frame.rgb(), min(window.side, CROP_MAX_PX))
+
+
+def face_patch(luma: NDArray[np.uint8], box: NDArray[np.float32], centre: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Native luma [p, p] about the landmarks' ``centre`` [2]; empty where the face's ``box`` [4] is too small."""
+    side = float(max(box[2] - box[0], box[3] - box[1]))
+    patch = next((size for size in PATCH_SIDES_PX if side >= size), 0)
+    if not patch:
+        return EMPTY
+    corner = [GRID_PX * round((float(middle) - patch / 2) / GRID_PX) for middle in centre]
+    return SquareCrop(corner[0], corner[1], patch).cut(luma)
 
 
 def background_window(

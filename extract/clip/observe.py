@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.clip.face_recorder import FaceRecorder
 from extract.clip.faces import FaceDetector
 from extract.clip.frame import FULL_LEVELS, Frame
 from extract.clip.track_linking import linked
@@ -69,8 +70,8 @@ class Observer:
         self._detector = FaceDetector()
         self._identities = identities
 
-    def observe(self, clip: Footage) -> Observation:
-        """One pass over a clip, on one thread.
+    def observe(self, clip: Footage, recorder: FaceRecorder | None = None) -> Observation:
+        """One pass over a clip, on one thread; a recorder sees every frame with the faces that are followed.
 
         Raises
         ------
@@ -78,13 +79,15 @@ class Observer:
             The clip can't be read, or holds no frame.
         """
         with opencv_on_one_thread():
-            return self._observe(clip)
+            return self._observe(clip, recorder)
 
-    def _observe(self, clip: Footage) -> Observation:
+    def _observe(self, clip: Footage, recorder: FaceRecorder | None) -> Observation:
         self._detector.reset()
         scene = _Scene(self._detector, frames_expected=clip.frames_expected)
         for frame in clip.frames():
             scene.add(frame)
+            if recorder is not None:
+                recorder.see(frame, scene.tracker.open)
         audio, audio_start_s = clip.audio()
         times = np.array(scene.times, np.float64)
         step = float(np.diff(times).mean()) if len(times) > 1 else 0.0
