@@ -1,17 +1,100 @@
-"""The page of one clip or of several: verdict, contributions, and what could not be measured."""
+"""The page of one clip, and the list of several.
+
+The page of a clip holds the verdict and what it means, when and on whom the evidence lies, the cues beside genuine
+clips, what could not be measured, and what made it. One file opens offline: style, script and pictures are in it.
+
+A server shows the same page with ``assets``, under a Content-Security-Policy without inline script or style (pictures
+are ``data:`` URIs: ``img-src 'self' data:``), and puts a player into it. Script beside the page speaks with the
+timeline through two events on ``document`` and one object, see ``static/clip.js``.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from ensemble.missingness import SENTENCES, unmeasured_families
 from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTHING, Verdict, model_line
-from reports.html import write_page
+from features.evidence import ClipEvidence, Person
+from features.reasons import Reason
+from features.spec import families
+from features.table import description, feature_columns, table_families
+from reports import norms
+from reports.base_rates import base_rates, odds_in_words
+from reports.cue_positions import FamilyPositions, positions
+from reports.faces import data_uri, people
+from reports.html import render as render_template
+from reports.html import static_text, write_page
+from reports.timeline import timeline
 
 
-def write_clip_report(out: Path, verdicts: Sequence[Verdict], manifest: Mapping[str, Any], folder: Path) -> None:
-    """Write a model's verdicts on clips, one page for all of them.
+@dataclass(frozen=True)
+class ClipFacts:
+    """What a page says of a clip beside its verdict and its evidence."""
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Column to value, of every family that was measured; undefined ones may be left out."""
+    versions: Mapping[str, int] = field(default_factory=dict)
+    """Family to version."""
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """Family to the SHA-256 of its weights."""
+    unmeasured: Mapping[str, str] = field(default_factory=dict)
+    """Family without a defined cue to the reason, also of families that the model does not use."""
+    sha256: str = ""
+    """Of the clip's file; empty where unknown."""
+    command: str = ""
+    """What made the page, as it can be pasted."""
+    made: str = ""
+    """When, in words."""
+    version: str = ""
+    """Of deepcue."""
+
+    @classmethod
+    def of_row(cls, table: pa.Table, row: int = 0, **facts: str) -> ClipFacts:
+        """The facts of one row of a feature table; ``facts`` are the fields that no table knows."""
+        values = {name: table.column(name)[row].as_py() for name in feature_columns(table)}
+        return cls(
+            values={name: value for name, value in values.items() if value is not None and math.isfinite(value)},
+            versions=table_families(table),
+            weights=description(table).get("weights", {}),
+            unmeasured=unmeasured_families(table)[row],
+            **facts,
+        )
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a server puts around the page of a clip."""
+
+    assets: str = ""
+    """URL under which ``clip.css`` and ``clip.js`` of ``reports/static`` are served, with a slash at its end; when
+    empty they are written into the page."""
+    styles: Sequence[str] = ()
+    """URLs of further style sheets."""
+    scripts: Sequence[str] = ()
+    """URLs of further scripts; they run after ``clip.js``."""
+    player: str = ""
+    """Trusted HTML above the timeline."""
+    navigation: str = ""
+    """Trusted HTML above the title."""
+
+
+def write_clip_report(
+    out: Path,
+    verdicts: Sequence[Verdict],
+    manifest: Mapping[str, Any],
+    folder: Path,
+    *,
+    facts: ClipFacts | None = None,
+    evidence: ClipEvidence | None = None,
+    faces: bool = True,
+) -> None:
+    """Write the page of one clip, or the list of several.
 
     Parameters
     ----------
@@ -21,18 +104,148 @@ def write_clip_report(out: Path, verdicts: Sequence[Verdict], manifest: Mapping[
         In the order in which they are shown.
     manifest, folder
         Of the model.
+    facts, evidence, faces
+        Of a single clip, as :func:`clip_page` takes them.
 
     Raises
     ------
     InputError
         The file can't be written.
     """
-    context = {
-        "verdicts": verdicts,
+    if len(verdicts) == 1:
+        context = clip_context(verdicts[0], manifest, folder, facts=facts, evidence=evidence, faces=faces)
+        write_page(out, "clip.html.j2", context)
+        return
+    context = {"verdicts": verdicts, "manifest": manifest, **_of_model(manifest, folder)}
+    write_page(out, "clips.html.j2", context)
+
+
+def clip_page(verdict: Verdict, manifest: Mapping[str, Any], folder: Path, **options: Any) -> str:
+    """The page of one clip, as :func:`clip_context` takes it: for a server that shows it."""
+    return render_template("clip.html.j2", clip_context(verdict, manifest, folder, **options))
+
+
+def clip_context(
+    verdict: Verdict,
+    manifest: Mapping[str, Any],
+    folder: Path,
+    *,
+    facts: ClipFacts | None = None,
+    evidence: ClipEvidence | None = None,
+    faces: bool = True,
+    served: Served | None = None,
+) -> dict[str, Any]:
+    """What the template ``clip.html.j2`` is filled with.
+
+    Parameters
+    ----------
+    verdict
+        On the clip.
+    manifest, folder
+        Of the model.
+    facts
+        Of the measurement; without them nothing is said of norms, versions and checksums of weights.
+    evidence
+        Of the clip over time; without it the page has no timeline and no faces.
+    faces
+        False leaves every picture out: frames, faces, maps.
+    served
+        What a server puts around it; by default the page is one file that opens offline.
+    """
+    served = served or Served()
+    facts = facts or ClipFacts(unmeasured=verdict.unmeasured)
+    if evidence is not None and not faces:
+        evidence = without_pictures(evidence)
+    used = list(manifest.get("families", {}) or verdict.contributions)
+    return {
+        "one": verdict,
         "manifest": manifest,
+        "facts": facts,
+        "faces": faces,
+        "evidence": evidence,
+        "odds": odds_in_words(verdict.probability),
+        "rates": base_rates(verdict.probability, manifest),
+        "clip": float(manifest.get("clip", 0.0)),
+        "timeline": timeline(evidence, used) if evidence is not None else None,
+        "people": people(evidence) if evidence is not None else [],
+        "filmstrip": [(t, data_uri(jpeg)) for t, jpeg in evidence.filmstrip if jpeg] if evidence is not None else [],
+        "positions": _positions(facts, evidence, used),
+        "unmeasured": _unmeasured(facts, verdict, evidence, used),
+        "checksums": _checksums(folder, facts),
+        "served": served,
+        "css": "" if served.assets else static_text("clip.css"),
+        "js": "" if served.assets else static_text("clip.js"),
+        **_of_model(manifest, folder),
+    }
+
+
+def without_pictures(evidence: ClipEvidence) -> ClipEvidence:
+    """The same evidence without a frame or a face in it."""
+    return replace(
+        evidence,
+        filmstrip=tuple((t, b"") for t, _ in evidence.filmstrip),
+        people=tuple(_without_pictures(person) for person in evidence.people),
+    )
+
+
+def _without_pictures(person: Person) -> Person:
+    return replace(person, faces=tuple(replace(face, jpeg=b"") for face in person.faces), face_map_jpeg=b"")
+
+
+def _of_model(manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    return {
         "model_line": model_line(dict(manifest), folder),
+        "folder": str(folder),
         "low": LIKELY_REAL_BELOW,
         "high": LIKELY_FAKE_ABOVE,
         "nothing": NOTHING,
     }
-    write_page(out, "clip.html.j2", context)
+
+
+def _positions(facts: ClipFacts, evidence: ClipEvidence | None, used: Sequence[str]) -> list[FamilyPositions]:
+    values = {**(evidence.cues if evidence else {}), **facts.values}
+    if not values or not norms.FILE.is_file():
+        return []
+    versions = {one.name: one.version for one in families()} | dict(facts.versions)
+    return positions(values, norms.read_norms(versions), used, versions)
+
+
+def _unmeasured(
+    facts: ClipFacts, verdict: Verdict, evidence: ClipEvidence | None, used: Sequence[str]
+) -> list[tuple[str, str, bool]]:
+    """Family, reason, and whether the model uses it; those it uses first."""
+    reasons = {**facts.unmeasured, **verdict.unmeasured}
+    if evidence is not None:
+        silent = SENTENCES[Reason.NO_SOUND] in reasons.values()
+        reasons = _of_other_families(evidence, silent=silent) | reasons
+    return sorted(((name, why, name in used) for name, why in reasons.items()), key=lambda one: (not one[2], one[0]))
+
+
+def _of_other_families(evidence: ClipEvidence, *, silent: bool) -> dict[str, str]:
+    """Why families have no cue in this clip, from what they need; a table says it of the model's families only."""
+    reasons = {}
+    for one in families():
+        cues = [evidence.cues.get(column.name, math.nan) for column in one.columns if not _is_share(column.name)]
+        if f"{one.name}.valid_share" not in evidence.cues or any(map(math.isfinite, cues)):
+            continue
+        if "sound" in one.needs and silent:
+            reasons[one.name] = SENTENCES[Reason.NO_SOUND]
+        elif "track" in one.needs and not evidence.people:
+            reasons[one.name] = SENTENCES[Reason.NO_FACE]
+        else:
+            reasons[one.name] = SENTENCES[Reason.UNUSABLE]
+    return reasons
+
+
+def _is_share(column: str) -> bool:
+    return column.endswith(".valid_share")
+
+
+def _checksums(folder: Path, facts: ClipFacts) -> list[tuple[str, str]]:
+    """What each SHA-256 is of, and the sum."""
+    import hashlib
+
+    files = [("manifest of the model", folder / "manifest.json"), ("norms", norms.FILE)]
+    sums = [(name, hashlib.sha256(file.read_bytes()).hexdigest()) for name, file in files if file.is_file()]
+    weights = [(f"weights of {family}", digest) for family, digest in sorted(facts.weights.items())]
+    return [*([("clip", facts.sha256)] if facts.sha256 else []), *sums, *weights]

@@ -11,8 +11,11 @@ import numpy as np
 from ensemble.metrics import Score
 from ensemble.outputs import write_text
 from features.spec import describe
+from reports.cue_titles import family_title
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
+STATIC = Path(__file__).resolve().parent / "static"
+"""Style and script of the page of a clip: written into a page that opens offline, linked by one that a server shows."""
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
@@ -38,7 +41,14 @@ def render(template: str, context: Mapping[str, Any]) -> str:
     environment.filters["interval"] = interval
     environment.filters["signed"] = signed
     environment.filters["description"] = describe
+    environment.filters["title_of"] = family_title
+    environment.filters["short"] = short
     return environment.get_template(template).render(context)
+
+
+def static_text(name: str) -> str:
+    """A file of :data:`STATIC`, to be written into a page as it is."""
+    return (STATIC / name).read_text(encoding="utf-8")
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -49,6 +59,15 @@ def number(value: float | None, digits: int = 3) -> str:
 def signed(value: float) -> str:
     """A number with its sign and two digits."""
     return f"{value:+.2f}".replace("-", "−")
+
+
+def short(value: float) -> str:
+    """A number with its sign and one digit.
+
+    >>> short(-1.26), short(0.02)
+    ('−1.3', '0.0')
+    """
+    return f"{value:+.1f}".replace("-", "−") if abs(value) >= 0.05 else "0.0"
 
 
 def interval(score: Mapping[str, Any] | Score | None, digits: int = 3) -> str:

@@ -1,0 +1,91 @@
+"""What a probability means at other base rates than the model's: in counts of 100 clips, and in odds.
+
+A score moves the odds that a clip is fake; where they start is not the model's to know. From one prior to another the
+log-odds move by the difference of the priors' log-odds (Bayes' rule).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scipy.special import expit, logit
+
+OTHERS = (0.01, 0.1, 0.5, 0.9)
+"""Fractions of FAKE among one's clips for which a page says what a score means."""
+AT_BOUND = 1e-6
+
+
+@dataclass(frozen=True)
+class BaseRate:
+    """How many of 100 clips with this score are fake where a fraction ``prior`` of all clips is."""
+
+    prior: float
+    probability: float
+    bound: str
+    """``or more``, ``or fewer`` where the model's bounds hide the rest; else empty."""
+
+    @property
+    def of_all(self) -> str:
+        """The prior in words.
+
+        >>> BaseRate(0.1, 0.5, "").of_all
+        '10 of 100'
+        """
+        return f"{100 * self.prior:.0f} of 100"
+
+    @property
+    def of_these(self) -> str:
+        """How many of 100 such clips are fake.
+
+        >>> BaseRate(0.1, 0.43, "or more").of_these, BaseRate(0.01, 0.001, "").of_these
+        ('about 43 or more', 'fewer than 1')
+        """
+        if 100 * self.probability < 1:
+            return "fewer than 1"
+        if 100 * self.probability > 99:
+            return "more than 99"
+        return f"about {100 * self.probability:.0f} {self.bound}".strip()
+
+
+def at_prior(probability: float, given: float, wanted: float) -> float:
+    """P(FAKE) at the prior ``wanted`` of a clip that has ``probability`` at the prior ``given``.
+
+    >>> round(at_prior(0.9, 0.5, 0.1), 6)
+    0.5
+    """
+    return float(expit(logit(probability) - logit(given) + logit(wanted)))
+
+
+def odds_in_words(probability: float) -> str:
+    """The odds on the more probable side.
+
+    >>> odds_in_words(0.8), odds_in_words(0.2), odds_in_words(0.51)
+    ('4 to 1 for FAKE', '4 to 1 for REAL', 'even')
+    """
+    odds = max(probability, 1 - probability) / max(min(probability, 1 - probability), 1e-9)
+    if odds < 1.05:
+        return "even"
+    return f"{odds:.2g} to 1 for {'FAKE' if probability > 0.5 else 'REAL'}"
+
+
+def base_rates(probability: float, manifest: Mapping[str, Any]) -> list[BaseRate]:
+    """What a model's score of a clip means at each of :data:`OTHERS` and at the model's own prior, sorted.
+
+    Parameters
+    ----------
+    probability
+        At the model's target prior.
+    manifest
+        Of the model: its ``target_prior``, and the bound ``clip`` of its probabilities.
+    """
+    target = float(manifest["target_prior"])
+    bound = _bound(probability, float(manifest.get("clip", 0.0)))
+    return [BaseRate(prior, at_prior(probability, target, prior), bound) for prior in sorted({*OTHERS, target})]
+
+
+def _bound(probability: float, clip: float) -> str:
+    if clip and probability >= 1 - clip - AT_BOUND:
+        return "or more"
+    return "or fewer" if clip and probability <= clip + AT_BOUND else ""

@@ -1,0 +1,88 @@
+"""What pages call cue families, and the few columns of each that they show first: written for readers, by hand.
+
+A family of another package is called by its own name, and its first declared columns stand for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+FAMILIES = {
+    "blink": "Blinks",
+    "forensic_cnn": "Face network: picture",
+    "forensic_residual": "Face network: fine texture",
+    "forensic_voice": "Synthetic speech",
+    "identity": "Identity over time",
+    "landmark_jitter": "Landmark jitter",
+    "lip_sync": "Lip sync",
+    "quality": "Picture quality",
+    "spectrum": "Spatial spectrum",
+    "voice": "Voice",
+}
+
+COLUMNS = {
+    "blink.rate_per_min": "Blink rate",
+    "blink.dur_med_s": "Length of a blink",
+    "blink.amp_med": "How far the lids close, 1 is shut",
+    "blink.ear_base_mad": "Unsteadiness of the eyes between blinks",
+    "forensic_cnn.logit_mean": "Mean score of the faces, log-odds",
+    "forensic_cnn.logit_max": "Highest score of a face, log-odds",
+    "forensic_residual.logit_mean": "Mean score of the faces, log-odds",
+    "forensic_residual.logit_max": "Highest score of a face, log-odds",
+    "forensic_voice.logit": "Score of the speech, log-odds",
+    "identity.pair_med": "Distance between two of its faces",
+    "identity.medoid_max": "Distance of the face least like the others",
+    "identity.drift": "Drift from the beginning to the end",
+    "landmark_jitter.mouth_jitter_med_iod": "Jitter of the mouth",
+    "landmark_jitter.jaw_jitter_med_iod": "Jitter of the jaw",
+    "landmark_jitter.eyes_jitter_med_iod": "Jitter of the eyes",
+    "lip_sync.open_rms_peak": "Agreement of mouth and loudness, 1 is full",
+    "lip_sync.open_rms_lag_s": "Sound behind the lips",
+    "lip_sync.winlag_mad_s": "Change of that delay over the clip",
+    "quality.iod_px": "Distance between the eyes",
+    "quality.blur_lap_face_med": "Sharpness of the face, powers of ten",
+    "quality.expo_med_face_med": "Brightness of the face",
+    "quality.blockiness_face_med": "Visibility of compression blocks, 1 is none",
+    "spectrum.slope": "Fading of detail from coarse to fine",
+    "spectrum.tail": "Excess of the finest detail, powers of ten",
+    "spectrum.flicker_hf_mad": "Flicker of the sharpness, powers of ten",
+    "voice.centroid_med_hz": "Centre of the speech's spectrum",
+    "voice.bw99_hz": "Bandwidth of the speech",
+    "voice.flatness_med": "Flatness of the spectrum, 1 is noise",
+    "voice.flux_med": "Change of the spectrum in 10 ms",
+}
+"""Column to its title; of each family in the order in which they are shown."""
+
+UNITS = {"1": "", "1/min": " per minute", "1/s": " per second", "deg": "°", "log10": ""}
+OF_A_STRANGER = 3  # columns shown of a family that has none above
+
+
+def family_title(name: str) -> str:
+    """What pages call a family.
+
+    >>> family_title("lip_sync"), family_title("my_cue")
+    ('Lip sync', 'my_cue')
+    """
+    return FAMILIES.get(name, name)
+
+
+def headlines(family: str, columns: Sequence[str]) -> list[tuple[str, str]]:
+    """Name and title of the columns that stand for a family, of those in ``columns``.
+
+    >>> headlines("my_cue", ["my_cue.tempo", "my_cue.valid_share"])
+    [('my_cue.tempo', 'tempo')]
+    """
+    known = [(name, title) for name, title in COLUMNS.items() if name.split(".")[0] == family]
+    if known:
+        return [pair for pair in known if pair[0] in columns]
+    others = [name for name in columns if not name.endswith(".valid_share")]
+    return [(name, name.partition(".")[2]) for name in others[:OF_A_STRANGER]]
+
+
+def with_unit(text: str, unit: str) -> str:
+    """A printed number and its unit.
+
+    >>> with_unit("2", "1/min"), with_unit("0.2", "s"), with_unit("0.2", "1")
+    ('2 per minute', '0.2 s', '0.2')
+    """
+    return text + UNITS.get(unit, f" {unit}")

@@ -1,0 +1,122 @@
+"""Which judged faces of a person a page shows, and in which order."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from features.evidence import ClipEvidence, JudgedFace, Person
+from reports.cue_titles import family_title
+from reports.timeline import person_name
+
+STRONGEST = 6
+MAX_FACES = 60  # on a page, over all people
+MAX_BYTES = 1_500_000  # of their pictures; base64 makes them a third larger
+
+
+@dataclass(frozen=True)
+class FaceView:
+    """One judged face on a page."""
+
+    time_s: float
+    picture: str
+    """A ``data:`` URI; empty when faces are not shown."""
+    scores: tuple[tuple[str, float], ...]
+    """Title of a network, and its log-odds that this face is fake."""
+    mean: float
+    """Of the scores."""
+
+
+@dataclass(frozen=True)
+class PersonView:
+    """One tracked person on a page."""
+
+    key: str
+    name: str
+    main: bool
+    picture: str
+    """A ``data:`` URI of the judged face in the middle of the clip; empty when faces are not shown."""
+    seen: tuple[float, float] | None
+    """First and last second at which he is followed."""
+    n_judged: int
+    means: tuple[tuple[str, float, float, float], ...]
+    """Title of a network, and the lowest, the mean and the highest of its scores."""
+    strongest: tuple[FaceView, ...]
+    """The faces most like a fake to the networks, the highest mean score first."""
+    others: tuple[FaceView, ...]
+    """Further ones, spread over the clip, in order of time."""
+    face_map: str
+    """A ``data:`` URI; empty without one."""
+
+
+def people(evidence: ClipEvidence) -> list[PersonView]:
+    """The people of a clip as a page shows them, the main one first."""
+    left, views = MAX_BYTES, []
+    share = MAX_FACES // max(1, len(evidence.people))
+    for number, person in enumerate(evidence.people):
+        view, used = _person(person, number, len(evidence.people), most=share, max_bytes=left)
+        views.append(view)
+        left -= used
+    return views
+
+
+def data_uri(jpeg: bytes) -> str:
+    """A picture inside a page; empty for no picture."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii") if jpeg else ""
+
+
+def _person(person: Person, number: int, total: int, *, most: int, max_bytes: int) -> tuple[PersonView, int]:
+    ranked = sorted(person.faces, key=lambda face: (-_mean(face), face.time_s))
+    strongest = ranked[:STRONGEST]
+    pictured = [face for face in person.faces if face.jpeg]
+    rest = [face for face in (pictured or person.faces) if face not in strongest]
+    chosen = within(_spread(rest, max(0, most - len(strongest))), max_bytes - sum(len(one.jpeg) for one in strongest))
+    middle = pictured[len(pictured) // 2].jpeg if pictured else b""
+    times = person.boxes_times_s
+    view = PersonView(
+        key=f"p{number}",
+        name=person_name(number, total),
+        main=number == 0 and total > 1,
+        picture=data_uri(middle),
+        seen=(float(times[0]), float(times[-1])) if len(times) else None,
+        n_judged=len(person.faces),
+        means=_means(person.faces),
+        strongest=tuple(map(_view, strongest)),
+        others=tuple(map(_view, chosen)),
+        face_map=data_uri(person.face_map_jpeg),
+    )
+    shown = (*strongest, *chosen)
+    return view, sum(len(face.jpeg) for face in shown) + len(middle) + len(person.face_map_jpeg)
+
+
+def within(faces: Sequence[JudgedFace], max_bytes: int) -> list[JudgedFace]:
+    """As many faces as the pictures' bytes allow, spread evenly over those given."""
+    faces = list(faces)
+    while faces and sum(len(face.jpeg) for face in faces) > max_bytes:
+        faces = _spread(faces, len(faces) // 2)
+    return faces
+
+
+def _spread(faces: Sequence[JudgedFace], most: int) -> list[JudgedFace]:
+    """At most so many, evenly chosen."""
+    if len(faces) <= most:
+        return list(faces)
+    return [faces[(2 * k + 1) * len(faces) // (2 * most)] for k in range(most)]
+
+
+def _mean(face: JudgedFace) -> float:
+    return sum(face.logits.values()) / len(face.logits) if face.logits else float("-inf")
+
+
+def _view(face: JudgedFace) -> FaceView:
+    scores = tuple((family_title(name), z) for name, z in sorted(face.logits.items()))
+    return FaceView(face.time_s, data_uri(face.jpeg), scores, _mean(face))
+
+
+def _means(faces: Sequence[JudgedFace]) -> tuple[tuple[str, float, float, float], ...]:
+    result = []
+    for name in sorted({name for face in faces for name in face.logits}):
+        scores = [face.logits[name] for face in faces if name in face.logits]
+        result.append((family_title(name), min(scores), sum(scores) / len(scores), max(scores)))
+    return tuple(result)
