@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from deepcue.clips import extract, families, features, measure, observe
+    from deepcue.clips import evidence, extract, families, features, measure, observe
     from deepcue.models import load_model, predict, train
     from ensemble.evaluate import Evaluation
     from ensemble.model import Model
@@ -34,11 +34,12 @@ if TYPE_CHECKING:
         TableError,
         UnreadableError,
     )
+    from features.evidence import ClipEvidence
     from features.observation import Observation
     from features.spec import Column, family
 
 _MODULES = {
-    "deepcue.clips": ("extract", "families", "features", "measure", "observe"),
+    "deepcue.clips": ("evidence", "extract", "families", "features", "measure", "observe"),
     "deepcue.models": ("load_model", "predict", "train"),
     "ensemble.evaluate": ("Evaluation",),
     "ensemble.model": ("Model",),
@@ -46,6 +47,7 @@ _MODULES = {
     "extract.run.sandbox": ("Limits",),
     "features.spec": ("Column", "family"),
     "features.observation": ("Observation",),
+    "features.evidence": ("ClipEvidence",),
     "features.errors": (
         "ClipError",
         "DatasetError",
@@ -61,6 +63,7 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 
 __all__ = [
     "ClipError",
+    "ClipEvidence",
     "Column",
     "DatasetError",
     "DeepcueError",
@@ -75,6 +78,7 @@ __all__ = [
     "UnreadableError",
     "Verdict",
     "__version__",
+    "evidence",
     "extract",
     "families",
     "family",

@@ -15,13 +15,15 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deepcue.inputs import PathLike, chosen_families, clip_path, listed_clips, weights_files
+from deepcue.inputs import PathLike, chosen_families, clip_name, clip_path, listed_clips, weights_files
+from features.evidence import FACES_PER_SECOND
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from extract.pipeline import Progress
     from extract.run.sandbox import Limits
+    from features.evidence import ClipEvidence
     from features.observation import Observation
     from features.spec import Family
 
@@ -229,6 +231,78 @@ def extract(  # noqa: PLR0913 -- the options of a run, all by keyword
         weights=weights_files(weights),
         progress=progress,
     )
+
+
+def evidence(
+    path: PathLike,
+    *,
+    faces_per_second: float = FACES_PER_SECOND,
+    show_faces: bool = True,
+    limits: Limits | None = None,
+    max_seconds: float = MAX_SECONDS,
+    weights: Mapping[str, PathLike] | None = None,
+) -> ClipEvidence:
+    """What can be looked at of one clip: judged faces, series over time, a filmstrip, and every cue.
+
+    The clip is measured in a child process, with limits of time and memory.
+
+    Parameters
+    ----------
+    path
+        Video file, or a URL that fsspec opens.
+    faces_per_second
+        How many faces of each person the face networks judge.
+    show_faces
+        Whether the evidence has pictures; without, not a pixel of the clip is kept.
+    limits
+        CPU seconds and memory that the clip may take: ``deepcue.Limits(timeout_s=300, memory_mb=2048)`` by default.
+    max_seconds
+        What is looked at of the clip, from its start, in seconds.
+    weights
+        Family to weights file (safetensors), in place of the shipped one.
+
+    Returns
+    -------
+    ClipEvidence
+        ``people``, the main one first, each with ``faces`` (time in seconds, box in fractions of the picture, JPEG,
+        log-odds by network) and ``series``; series of the ``sound``; ``cues``, every column of every family, NaN where
+        undefined. A clip without a face has no people.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such file.
+    DatasetError
+        The path is a folder.
+    UnreadableError
+        The file is not a video, or not a single frame of a picture stream can be decoded.
+    ClipError
+        The clip took more time or memory than it may, or crashed a decoder.
+
+    Examples
+    --------
+    >>> found = deepcue.evidence(clip, faces_per_second=4)
+    >>> len(found.people), [face.time_s for face in found.people[0].faces]
+    (1, [0.16, 0.4, 0.64, 0.88, 1.16])
+    """
+    from extract.dataset import Clip
+    from extract.pipeline import examine
+    from features.errors import ClipError, UnreadableError
+
+    file = clip_path(path)
+    table, found = examine(
+        Clip(clip_name(path), file),
+        families=(),
+        faces_per_second=faces_per_second,
+        show_faces=show_faces,
+        limits=limits,
+        max_seconds=max_seconds,
+        weights=weights_files(weights),
+    )
+    if found is None:
+        kind = UnreadableError if table["status"][0].as_py() == UnreadableError.status else ClipError
+        raise kind(f"{os.fspath(path)}: {table['error'][0].as_py()}")
+    return found
 
 
 def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:

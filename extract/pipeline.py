@@ -16,11 +16,13 @@ import pyarrow as pa
 
 from extract.dataset import Clip, find_clips
 from extract.run import engine, worker
+from extract.run.examiner import Examiner
 from extract.run.journal import Journal
 from extract.run.observation_store import ObservationStore
 from extract.run.sandbox import Limits
 from features import spec, table
 from features.errors import DatasetError, InputError
+from features.evidence import FACES_PER_SECOND, ClipEvidence
 from features.networks.weights import use_weights, weights_file
 from features.observation import OBSERVATION_VERSION, Observation
 from features.reasons import OBSERVATION, Reason
@@ -128,6 +130,68 @@ def extract(
     if out is not None:
         _write(built, os.fspath(out), options, journal=str(notes.file) if notes is not None else "")
     return built
+
+
+def examine(
+    clip: Clip,
+    *,
+    families: Iterable[str] | None = None,
+    faces_per_second: float = FACES_PER_SECOND,
+    show_faces: bool = True,
+    limits: Limits | None = None,
+    max_seconds: float = worker.MAX_SECONDS,
+    weights: Mapping[str, Path] | None = None,
+) -> tuple[pa.Table, ClipEvidence | None]:
+    """Measure one clip with its evidence, in a child process: what a page shows beside the verdict.
+
+    Parameters
+    ----------
+    clip
+        Its name and path.
+    families
+        Of the table; all by default. The evidence has the cues and series of every family.
+    faces_per_second
+        How many faces of each person the networks judge for the evidence.
+    show_faces
+        Whether the evidence has pictures; without, not a pixel of the clip is kept.
+    limits
+        CPU seconds and memory for row and evidence together.
+    max_seconds
+        What is looked at of the clip, in seconds.
+    weights
+        Family to weights file, in place of those in use.
+
+    Returns
+    -------
+    table : pyarrow.Table
+        One row, the one that :func:`extract` gives.
+    evidence : ClipEvidence or None
+        None where it could not be made; the row's ``status`` and ``error`` say why.
+
+    Raises
+    ------
+    InputError
+        A family or a number can't be used.
+    """
+    limits = limits or Limits()
+    _check_numbers(
+        timeout=limits.timeout_s,
+        max_memory=limits.memory_mb,
+        max_seconds=max_seconds,
+        faces_per_second=faces_per_second,
+    )
+    settings = worker.Settings(
+        families=tuple(one.name for one in _families(families)),
+        max_seconds=max_seconds,
+        weights={family: os.path.abspath(file) for family, file in (weights or {}).items()},
+        modules=_modules(spec.families()),
+    )
+    examiner = Examiner(settings, limits, faces_per_second=faces_per_second, show_faces=show_faces)
+    try:
+        result, evidence = examiner.measure(clip.filename, clip.path)
+    finally:
+        examiner.close()
+    return _table([clip], {clip.filename: engine.logged(result)}, settings), evidence
 
 
 def table_of(clip: Clip, observed: Observation, *, families: Iterable[str], weights: Mapping[str, Path]) -> pa.Table:

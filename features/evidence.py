@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+FACES_PER_SECOND = 2.0
+"""How many faces of each person the networks judge for a page; a batch run judges eight, however long the clip."""
+
 
 @dataclass(frozen=True)
 class Event:

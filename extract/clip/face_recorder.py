@@ -18,10 +18,10 @@ from extract.clip.crop_reservoir import EMPTY, face_crop, face_patch
 from extract.clip.frame import Frame
 from extract.clip.square_crop import SquareCrop
 from extract.clip.tracks import TrackBuilder
+from features.evidence import FACES_PER_SECOND
 from features.networks.face_embedding import DIMENSIONS
 from features.observation import Track
 
-FACES_PER_SECOND = 2.0
 MAX_FACES = 720  # a minute of three people at four a second; beyond it every second moment goes, for memory's sake
 STRIP_STEP_S, STRIP_FRAMES = 0.5, 20  # frames of the filmstrip: first kept so often, in the end so many
 STRIP_WIDTH_PX = 160

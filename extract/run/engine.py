@@ -58,10 +58,10 @@ def run(
     with _backend(scheduler, jobs) as (parallel, everywhere):
         task = joblib.delayed(_measure)
         results = parallel(task(clip.filename, clip.path, settings, limits, run_id) for clip in clips)
-        logged: set[tuple[str, str]] = set()
+        texts: set[tuple[str, str]] = set()
         try:
             for result in results:
-                yield _log(result, logged)
+                yield logged(result, texts)
         finally:
             _end(run_id)
             results.close()
@@ -111,11 +111,12 @@ def _client(scheduler: str) -> Any:
         raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); start one") from error
 
 
-def _log(result: Result, logged: set[tuple[str, str]]) -> Result:
-    """Log what came with a result, and give it without that."""
+def logged(result: Result, known_texts: set[tuple[str, str]] | None = None) -> Result:
+    """Log what came with a result, and give it without that; a text that is known already at the level DEBUG."""
+    known_texts = set() if known_texts is None else known_texts
     for record in result.log:
-        known = (record.logger, record.text) in logged
-        logged.add((record.logger, record.text))
+        known = (record.logger, record.text) in known_texts
+        known_texts.add((record.logger, record.text))
         level = logging.DEBUG if known else record.level
         logging.getLogger(record.logger).log(level, "%s: %s", result.filename, record.text)
     return replace(result, log=()) if result.log else result

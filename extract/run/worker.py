@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from features.errors import ClipError, InputError
 from features.networks.weights import use_weights, weights_file
 from features.observation import Observation
 from features.reasons import Reason
+
+if TYPE_CHECKING:
+    from extract.clip.face_recorder import FaceRecorder
 
 logger = logging.getLogger(__name__)
 
@@ -118,22 +121,41 @@ def measure(filename: str, path: str, settings: Settings) -> Result:
 
     Nothing of the process is changed. One thread of it at a time may do this: the detectors are loaded once.
     """
+    return measured(filename, path, settings)[0]
+
+
+def measured(
+    filename: str, path: str, settings: Settings, recorder: FaceRecorder | None = None
+) -> tuple[Result, Observation | None]:
+    """:func:`measure`, with the Observation that the row is of; None where the clip could not be measured.
+
+    A recorder sees the pass, so that none is spared by a kept Observation; the row is the same.
+    """
     try:
-        observed, not_kept = _observed(filename, path, settings)
-        return row(filename, observed, settings, not_kept=not_kept)
-    except ClipError as error:
-        return failed(filename, error.status, str(error), settings.families, reason=Reason(error.status))
-    except FileNotFoundError as error:
-        return failed(filename, "unreadable", f"can't be read: {error}", settings.families, reason=Reason.UNREADABLE)
-    except OSError as error:  # a disk or a network that may come back: a status that the next run tries again
-        return failed(filename, "crashed", f"can't be read: {error}", settings.families, reason=Reason.NOT_FETCHED)
-    except MemoryError:
-        return failed(filename, "crashed", "out of memory", settings.families, reason=Reason.OUT_OF_MEMORY)
+        observed, not_kept = _observed(filename, path, settings, recorder)
+        return row(filename, observed, settings, not_kept=not_kept), observed
     except Exception as error:
-        logger.exception("can't be measured")
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        message = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
-        return failed(filename, "crashed", message, settings.families, reason=Reason.CRASHED)
+        return _failed(filename, error, settings), None
+
+
+def _failed(filename: str, error: Exception, settings: Settings) -> Result:
+    """The row of a clip whose measurement raised."""
+    unreadable = f"can't be read: {error}"
+    match error:
+        case ClipError():
+            status, words, reason = error.status, str(error), Reason(error.status)
+        case FileNotFoundError():
+            status, words, reason = "unreadable", unreadable, Reason.UNREADABLE
+        case OSError():  # a disk or a network that may come back: a status that the next run tries again
+            status, words, reason = "crashed", unreadable, Reason.NOT_FETCHED
+        case MemoryError():
+            status, words, reason = "crashed", "out of memory", Reason.OUT_OF_MEMORY
+        case _:
+            logger.error("can't be measured", exc_info=error)
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            words = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
+            status, reason = "crashed", Reason.CRASHED
+    return failed(filename, status, words, settings.families, reason=reason)
 
 
 def observation(filename: str, path: str, settings: Settings) -> Observation:
@@ -147,16 +169,18 @@ def observation(filename: str, path: str, settings: Settings) -> Observation:
     return _observed(filename, path, settings)[0]
 
 
-def _observed(filename: str, path: str, settings: Settings) -> tuple[Observation, str]:
+def _observed(
+    filename: str, path: str, settings: Settings, recorder: FaceRecorder | None = None
+) -> tuple[Observation, str]:
     """The clip's Observation, and why it could not be kept; empty when it was, or none was to be."""
     from extract.clip.decode import Clip
 
     store = ObservationStore(settings.observations, settings.storage_options)
     key = store.key(path, settings.max_seconds)
-    if (kept := store.load(filename, key)) is not None:
+    if recorder is None and (kept := store.load(filename, key)) is not None:
         return kept, ""
     with Clip(path, max_seconds=settings.max_seconds, storage_options=dict(settings.storage_options)) as clip:
-        fresh = _observer().observe(clip)
+        fresh = _observer().observe(clip, recorder)
     try:
         store.save(filename, key, fresh)
     except OSError as error:

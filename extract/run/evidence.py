@@ -1,0 +1,188 @@
+"""What a page shows of one clip beside its verdict: judged faces, series, a filmstrip, every cue.
+
+Made in the measuring process, after the row and from the same Observation: the row is what it is without. Pictures are
+thinned out until all of them together are small enough for one page.
+
+As a program it is the child of an :class:`~extract.run.examiner.Examiner`, with a :class:`Request` in JSON as its
+argument. It tells the row as soon as that is measured, so that the row outlives whatever goes wrong with the evidence.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.clip.face_recorder import FaceRecorder
+from extract.run import evidence_store, worker
+from extract.run.examiner import ROW, Request, without_evidence
+from extract.run.sandbox import Tell, encode, serve
+from extract.run.worker import Result, Settings
+from features import spec
+from features.clip_series import person_series, sound_series
+from features.evidence import ClipEvidence, JudgedFace, Person, Series
+from features.networks.weights import use_weights
+from features.observation import Observation, Track
+from features.threads import opencv_on_one_thread
+
+logger = logging.getLogger(__name__)
+
+FACE_PX = 160
+JPEG_QUALITY = 80
+MAX_JPEG_BYTES = 1_800_000  # of a clip: 2.4 MB in the Base64 of a page
+NETWORKS = frozenset({"crops", "weights"})  # what a face network needs
+
+
+def measured(filename: str, path: str, settings: Settings, request: Request) -> Iterator[Result]:
+    """A clip's row as soon as it is known; then, when the evidence is written or can't be, the row that says so."""
+    recorder = FaceRecorder(faces_per_second=request.faces_per_second, filmstrip=request.show_faces)
+    result, observed = worker.measured(filename, path, settings, recorder)
+    yield result
+    if observed is None:
+        return
+    try:
+        found = collect(observed, recorder, result, settings, show_faces=request.show_faces)
+        evidence_store.save(found, Path(request.file))
+        yield result
+    except MemoryError:
+        yield without_evidence(result, "out of memory")
+    except OSError as error:
+        yield without_evidence(result, f"it can't be written ({error})")
+    except Exception as error:
+        logger.exception("the evidence could not be made")
+        yield without_evidence(result, f"{type(error).__name__}: {error}")
+
+
+def collect(
+    observed: Observation, recorder: FaceRecorder, result: Result, settings: Settings, *, show_faces: bool
+) -> ClipEvidence:
+    """Evidence of a clip that was observed while the recorder looked on.
+
+    Parameters
+    ----------
+    observed, recorder
+        Of one pass.
+    result
+        The clip's row.
+    settings
+        Of the row; families that are not among its own are measured here.
+    show_faces
+        Whether pictures are kept.
+    """
+    families = spec.families()
+    width, height = observed.frame_size
+    with use_weights({family: Path(file) for family, file in settings.weights.items()}), opencv_on_one_thread():
+        people = [_person(observed, recorder.with_faces(one), families, show_faces) for one in observed.tracks]
+        sound = sound_series(observed, families)
+        cues = _cues(observed, result, settings, families)
+    strip = [(time_s, _jpeg(image)) for time_s, image in recorder.filmstrip()] if show_faces else []
+    return ClipEvidence(
+        filename=result.filename,
+        duration_s=observed.duration_s,
+        width=width,
+        height=height,
+        people=_thinned(people, MAX_JPEG_BYTES - sum(len(jpeg) for _, jpeg in strip)),
+        n_faces_detected=observed.n_faces,
+        sound=sound,
+        filmstrip=tuple(strip),
+        cues=cues,
+    )
+
+
+def _person(observed: Observation, track: Track, families: Sequence[spec.Family], show_faces: bool) -> Person:
+    series = person_series(observed, track, families)
+    networks = [one.name for one in families if one.needs >= NETWORKS]
+    logits = {name: series[f"{name}.logit"] for name in networks if f"{name}.logit" in series}
+    seen = np.isfinite(track.landmarks).all(axis=(1, 2))
+    boxes = _fractions(track.box, observed.frame_size)
+    times_s = observed.times_s[track.frame_index]
+    faces = [
+        JudgedFace(
+            float(times_s[sample]),
+            (*boxes[sample].tolist(),),
+            _jpeg(crop) if show_faces else b"",
+            _at(logits, float(times_s[sample])),
+        )
+        for sample, crop in zip(track.crop_index.tolist(), track.crops, strict=True)
+    ]
+    return Person(times_s[seen], boxes[seen], tuple(faces), series)
+
+
+def _at(logits: dict[str, Series], time_s: float) -> dict[str, float]:
+    """The finite values of the series at a time at which a face was judged."""
+    found = {name: one.values[one.times_s == time_s] for name, one in logits.items()}
+    return {name: float(values[0]) for name, values in found.items() if np.isfinite(values).any()}
+
+
+def _fractions(box: NDArray[np.float32], frame_size: tuple[int, int]) -> NDArray[np.float32]:
+    return np.clip(box / np.array([*frame_size, *frame_size], np.float32), 0.0, 1.0).astype(np.float32)
+
+
+def _cues(
+    observed: Observation, result: Result, settings: Settings, families: Sequence[spec.Family]
+) -> dict[str, float]:
+    """Every column as the table has it: those of the row, and those of the other families."""
+    others = [one for one in families if one.name not in settings.families]
+    values, _ = spec.measure_clip(observed, others)
+    row = dict(zip(worker.column_names(settings.families), result.values.tolist(), strict=True))
+    every = row | {name: float(np.float32(value)) for name, value in values.items()}
+    return {column.name: every[column.name] for one in families for column in one.table_columns}
+
+
+def _jpeg(image: NDArray[np.uint8]) -> bytes:
+    """An RGB image as JPEG, at most ``FACE_PX`` wide."""
+    if image.shape[1] > FACE_PX:
+        size = (FACE_PX, max(1, round(image.shape[0] * FACE_PX / image.shape[1])))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return encoded.tobytes()
+
+
+def _thinned(people: Sequence[Person], budget: int) -> tuple[Person, ...]:
+    """The people with pictures of at most ``budget`` bytes: of every second, third, ... face, and of the peaks."""
+    step = 1
+    while True:
+        fewer = [_with_every(step, one) for one in people]
+        size = sum(len(face.jpeg) for one in fewer for face in one.faces)
+        if size <= budget or step > max(len(one.faces) for one in people):
+            return tuple(fewer)
+        step += 1
+
+
+def _with_every(step: int, person: Person) -> Person:
+    names = {name for face in person.faces for name in face.logits}
+    peaks = {_peak(person.faces, name) for name in names}
+    faces = [
+        face if number % step == 0 or number in peaks else replace(face, jpeg=b"")
+        for number, face in enumerate(person.faces)
+    ]
+    return replace(person, faces=tuple(faces))
+
+
+def _peak(faces: Sequence[JudgedFace], name: str) -> int:
+    """Number of the face that looks most like a fake to a network."""
+    return int(np.argmax([face.logits.get(name, -np.inf) for face in faces]))
+
+
+def _prepare(settings: Settings, tell: Tell) -> Callable[[str, str], Result]:
+    worker.load_families(settings)
+    request = Request(**json.loads(sys.argv[1]))
+
+    def measure(filename: str, path: str) -> Result:
+        rows = measured(filename, path, settings, request)
+        row = next(rows)
+        tell({ROW: encode(row)})
+        return next(rows, row)
+
+    return measure
+
+
+if __name__ == "__main__":
+    serve(_prepare)
