@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import DisjointSet
 
 from extract.dataset import Clip
 from features.errors import DatasetError
@@ -88,44 +87,72 @@ def groups_of_fold(groups: NDArray[Any], fold: int, n_folds: int) -> frozenset[s
 
 
 def assign_folds(clips: Sequence[Clip], n_folds: int = N_FOLDS, *, whole_methods: bool = True) -> dict[str, int]:
-    """Fold of each clip, counted from 0, by filename, such that no group is in two folds.
+    """Fold of each clip, counted from 0, by filename.
 
-    ``whole_methods``: no family of manipulations is, either. Connected components of group and FAKE family then go,
-    largest number of forged pictures first, to the fold that has fewest; components without a forged picture to where
-    their source already is, else to the fold with fewest REAL clips, so that sources too are held out whole where the
-    groups allow it. Without it, methods and sources are spread.
+    ``whole_methods``: a FAKE clip is in the fold of its family of manipulations, families in order of their number of
+    forged pictures in the fold that has fewest; single pictures and clips are spread each by themselves. REAL clips
+    follow the FAKE ones of their group, else their source, so that sources too are held out whole where groups allow
+    it. Without it, whole groups are spread, methods and sources with them.
+
+    What a network of a fold may not be trained on is more than the fold: :func:`held_out`.
     """
-    components = _components(clips, whole_methods=whole_methods)
-    n_forged = {name: sum(map(forged_picture, members)) for name, members in components.items()}
+    fold_of = _folds_of_methods(clips, n_folds) if whole_methods else {}
+    left = [clip for clip in clips if clip.filename not in fold_of]
+    return fold_of | _folds_of_groups(left, clips, fold_of, n_folds, whole_sources=whole_methods)
+
+
+def held_out(clips: Sequence[Clip], fold_of: Mapping[str, int], fold: int | None) -> frozenset[str]:
+    """What the network of a fold is not trained on: clips of the fold, and all others of the groups of these.
+
+    Groups link methods (one face given to many generators): to keep both whole in one fold would leave a single fold.
+    """
+    groups = {clip.group for clip in clips if fold_of[clip.filename] == fold}
+    return frozenset(clip.filename for clip in clips if clip.group in groups)
+
+
+def _folds_of_methods(clips: Sequence[Clip], n_folds: int) -> dict[str, int]:
+    """Folds of the FAKE clips, by whole families; files and single pictures apart."""
     fold_of: dict[str, int] = {}
-    n_fake, sources = [0] * n_folds, [Counter[str]() for _ in range(n_folds)]
-    for name in sorted(components, key=lambda key: (-n_forged[key], -len(components[key]), key)):
-        members = components[name]
-        own = Counter(origin(clip) for clip in members if clip.label == "REAL")
-        if n_forged[name]:
-            fold = int(np.argmin(n_fake))
-        else:
-            shared = [sum(have[source] for source in own) for have in sources]
-            together = whole_methods and max(shared) > 0
-            fold = int(np.argmax(shared)) if together else int(np.argmin([have.total() for have in sources]))
-        n_fake[fold] += n_forged[name]
-        sources[fold] += own
-        fold_of |= {clip.filename: fold for clip in members}
+    fold_of_family: dict[str, int] = {}
+    for with_file in (True, False):
+        families: dict[str, list[Clip]] = defaultdict(list)
+        for clip in clips:
+            if clip.label == "FAKE" and bool(clip.path) == with_file:
+                families[method_family(clip.method)].append(clip)
+        n_fake = [0] * n_folds
+        for name, members in sorted(families.items(), key=lambda one: (-sum(map(forged_picture, one[1])), one[0])):
+            fold = fold_of_family.setdefault(name, int(np.argmin(n_fake)))
+            n_fake[fold] += sum(map(forged_picture, members))
+            fold_of |= {clip.filename: fold for clip in members}
     return fold_of
 
 
-def _components(clips: Sequence[Clip], *, whole_methods: bool) -> dict[str, list[Clip]]:
-    """Clips by the first name of their component of groups and, if asked, families of manipulations."""
-    links = DisjointSet()
+def _folds_of_groups(
+    left: Sequence[Clip], clips: Sequence[Clip], fold_of: Mapping[str, int], n_folds: int, *, whole_sources: bool
+) -> dict[str, int]:
+    """Folds of the clips that are ``left``, by whole groups."""
+    beside: dict[str, Counter[int]] = defaultdict(Counter)
     for clip in clips:
-        group = f"group {clip.group}"
-        links.add(group)
-        if whole_methods and clip.label == "FAKE":
-            family = f"method {method_family(clip.method)}"
-            links.add(family)
-            links.merge(group, family)
-    name_of = {member: min(subset) for subset in links.subsets() for member in subset}
-    components: dict[str, list[Clip]] = defaultdict(list)
-    for clip in clips:
-        components[name_of[f"group {clip.group}"]].append(clip)
-    return components
+        if clip.filename in fold_of:
+            beside[clip.group][fold_of[clip.filename]] += 1
+    groups: dict[str, list[Clip]] = defaultdict(list)
+    for clip in left:
+        groups[clip.group].append(clip)
+    n_forged = {name: sum(map(forged_picture, members)) for name, members in groups.items()}
+    n_fake, sources = [0] * n_folds, [Counter[str]() for _ in range(n_folds)]
+    result: dict[str, int] = {}
+    for name in sorted(groups, key=lambda key: (key not in beside, -n_forged[key], -len(groups[key]), key)):
+        own = Counter(origin(clip) for clip in groups[name] if clip.label == "REAL")
+        shared = [sum(have[source] for source in own) for have in sources]
+        if name in beside:
+            fold = max(beside[name].items(), key=lambda one: (one[1], -one[0]))[0]
+        elif n_forged[name]:
+            fold = int(np.argmin(n_fake))
+        elif whole_sources and max(shared) > 0:
+            fold = int(np.argmax(shared))
+        else:
+            fold = int(np.argmin([have.total() for have in sources]))
+        n_fake[fold] += n_forged[name]
+        sources[fold] += own
+        result |= {clip.filename: fold for clip in groups[name]}
+    return result

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -57,12 +58,16 @@ def origin(clip: Clip) -> str:
 
 
 def method_family(method: str) -> str:
-    """What stands before the first underscore: methods that share it are one family.
+    """What stands before the first underscore or the plus between two names: methods that share it are one family.
 
-    >>> method_family("ff++_deepfakes"), method_family("loopy")
-    ('ff++', 'loopy')
+    Capitals, other signs and what stands in brackets make no difference, for data sets spell a method differently.
+
+    >>> [method_family(method) for method in ("ff++_deepfakes", "VASA-1", "vasa1", "Loopy (Jimeng)", "A+B")]
+    ['ff++', 'vasa1', 'vasa1', 'loopy', 'a']
     """
-    return method.split("_", 1)[0]
+    plain = re.sub(r"\(.*?\)", "", method.lower())
+    first = re.split(r"_|(?<=[a-z0-9])\+(?=[a-z0-9])", plain, maxsplit=1)[0]
+    return re.sub(r"[^a-z0-9+]", "", first) or plain
 
 
 def digest(*values: Any) -> str:

@@ -7,7 +7,9 @@ interpolated half way with those that they started from (WiSE-FT). Each phase pr
 
 The manifest of ``--clips`` needs the columns filename, label and group, and of FAKE clips method (what made it; what
 stands before its first underscore is its family) and fake_part (picture, voice, or picture and voice). Clips lie beside
-the manifest, or in a folder files, videos or clips there.
+the manifest, or in a folder files, videos or clips there. ``--crops`` adds face crops of further clips and single
+pictures: ``clips.parquet`` and ``images.parquet``, with the columns key, frame, label, method, source, group, original,
+box, recut and image. A group's name means the same group in both.
 
 ``--minutes`` estimates how many steps each phase gets from a few timed ones, and says the number; ``--steps`` sets it:
 the same steps, data and seed give the same weights. The same command again goes on with an interrupted run as if it
@@ -33,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stills", type=Path, required=True, help="folder of Parquet files of labelled stills")
     parser.add_argument("--faces", type=Path, required=True, help="Parquet file of real faces")
     parser.add_argument("--clips", type=Path, required=True, help="CSV manifest of labelled clips; see above")
+    parser.add_argument("--crops", type=Path, help="folder of labelled face crops of further clips and of pictures")
     parser.add_argument(
         "--out", type=common.output_folder, default=Path("artifacts/cnn"), help="folder of weights, logs and cache"
     )
@@ -78,6 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
         stills=arguments.stills,
         faces=arguments.faces,
         clips=arguments.clips,
+        crops=arguments.crops,
         out=arguments.out,
         leave_out=arguments.leave_out,
         hold_out=arguments.hold_out,

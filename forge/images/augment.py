@@ -48,6 +48,7 @@ class PhotometricAugmentation:
     noise: float = 0.0
     """Standard deviation in grey levels."""
     jpeg: tuple[int, ...] = ()
+    webp: int | None = None
     h264_crf: int | None = None
     erased: tuple[float, float, float, float] | None = None
     """Left, top, width, height as fractions of the side."""
@@ -121,7 +122,9 @@ def _codec(rng: np.random.Generator) -> dict[str, object]:
         return {"jpeg": (int(rng.integers(45, 96)),)}
     if kind < 0.42:
         return {"jpeg": (int(rng.integers(60, 96)), int(rng.integers(50, 90)))}
-    if kind < 0.7:
+    if kind < 0.48:
+        return {"webp": int(rng.integers(50, 96))}
+    if kind < 0.74:
         return {"h264_crf": int(rng.integers(18, 37))}
     return {}
 
@@ -145,6 +148,8 @@ def apply_photometric(image: Image, augmentation: PhotometricAugmentation, rng: 
         image = np.clip(image + augmentation.noise * grain, 0, 255).astype(np.uint8)
     for level in augmentation.jpeg:
         image = jpeg(image, level)
+    if augmentation.webp is not None:
+        image = webp(image, augmentation.webp)
     if augmentation.h264_crf is not None:
         image = h264(image, augmentation.h264_crf)
     if augmentation.erased:
@@ -169,6 +174,12 @@ def _coloured(image: Image, augmentation: PhotometricAugmentation) -> Image:
 def jpeg(image: Image, quality: int) -> Image:
     """The image [h, w, 3] through JPEG of ``quality`` 1-100, chroma halved, as most cameras and sites do."""
     data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return cv2.cvtColor(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
+
+
+def webp(image: Image, quality: int) -> Image:
+    """The image [h, w, 3] through lossy WebP of ``quality`` 1-100, as sites that convert pictures do."""
+    data = cv2.imencode(".webp", image[:, :, ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])[1]
     return cv2.cvtColor(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
 
 

@@ -38,6 +38,12 @@ CLIP_ROWS = [(f"c{i}", i % 2 == 1, f"g{i // 2}", ["real_a", "loopy"][i % 2], "")
 
 
 @pytest.fixture
+def clip_rows():
+    """Rows of clips of four groups, each with a REAL and a FAKE one, three frames each."""
+    return list(CLIP_ROWS)
+
+
+@pytest.fixture
 def pools(index_table, monkeypatch):
     """Stills of five groups, faces of two sets, clips of four groups: none with landmarks."""
     monkeypatch.setattr(Pool, "_landmarks", lambda self, row, image=None: None)  # random pictures show no face

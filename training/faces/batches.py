@@ -18,12 +18,12 @@ from forge.images import blend
 from forge.images.augment import Image, apply_geometric, apply_photometric, sample_geometric, sample_photometric
 from forge.images.match_appearance import match_appearance
 from forge.images.resynthesis import resynthesise
-from training.faces.pools import ClipSampler, Face, Pool, balanced_choice, picture_key
+from training.faces.pools import ClipSampler, Face, Pool, balanced_choice, picture_key, rows_by_key
 
 MAX_BATCHES = 1_000_000
 DONORS = 6  # candidates of which the one with the most similar landmarks is taken
 P_REAL_OF_CLIPS, P_REAL_OF_STILLS = 0.4, 0.5  # a real face is a frame of a clip, if any are in; else a still
-P_TRANSCODED = 0.5  # of the clip pairs are of transcoded clips, if there are any
+P_TRANSCODED = 0.5  # of the clip pairs show both clips after re-encoding, where there are such copies
 P_MATCHED = 0.7  # of the clip pairs are matched in colour and sharpness: generalises better to methods left out
 P_PSEUDO_MATCHED = 0.5  # of the pseudo-fakes too, in sharpness above all: a decoder's traces, not its softness
 P_NEW_IDENTITY = 0.5  # of the generated pairs show a GAN-generated identity; the others a real face regenerated
@@ -61,7 +61,7 @@ class Sources:
     stills: Pool
     faces: Pool
     clips: Pool | None = None
-    """None when no pair of a mix is of clips."""
+    """Frames of clips, and pictures; None when no pair of a mix is of clips."""
     transcoded: Pool | None = None
     """The same clips, re-encoded: :mod:`training.faces.recompressed`."""
     generated: Pool | None = None
@@ -76,7 +76,7 @@ class Batches:
     out
         Groups of stills that are held out.
     left_out
-        Clips (keys) that are not trained on.
+        Clips and pictures (keys) that are not trained on.
     size
         Side of the crops, in pixels.
 
@@ -105,11 +105,17 @@ class Batches:
         if not len(self._reals) or (mix.stills and not len(self._fakes)):
             raise DatasetError("of the stills that are not held out, none is REAL or none is FAKE; give more of them")
         self._real_of = {stills.key[row]: int(row) for row in self._reals}
-        self._sets = {str(name): np.flatnonzero(faces.source == name) for name in sorted(set(faces.source))}
-        self._clips, self._transcoded = (
-            ClipSampler(pool, np.array([key not in left_out for key in pool.key])) if pool is not None else None
-            for pool in (sources.clips, sources.transcoded)
+        seen = np.array([key not in left_out for key in faces.key], dtype=bool)
+        self._sets = {
+            str(name): np.flatnonzero(seen & (faces.source == name)) for name in sorted(set(faces.source[seen]))
+        }
+        self._clips = (
+            ClipSampler(sources.clips, np.array([key not in left_out for key in sources.clips.key]))
+            if sources.clips is not None
+            else None
         )
+        self._transcoded = sources.transcoded
+        self._transcoded_rows = rows_by_key(sources.transcoded) if sources.transcoded is not None else {}
         self._makers = self._pair_makers()
         if sources.generated is not None:
             self._index_generated(sources.generated)
@@ -205,12 +211,15 @@ class Batches:
 
     def _clip_pair(self, rng: Rng) -> tuple[Face, Face]:
         """Frames of a FAKE clip and of a REAL one."""
-        transcoded = self._transcoded is not None and rng.random() < P_TRANSCODED
-        clips = self._transcoded if transcoded else self._clips
-        assert clips is not None
-        fake = int(rng.choice(clips.clip(rng, fake=True)))
-        real = int(rng.choice(clips.real_beside(fake, rng)))
-        first, second = (clips.pool.face(row, with_landmarks=False) for row in (real, fake))
+        assert self._clips is not None
+        pool = self._clips.pool
+        fake = int(rng.choice(self._clips.clip(rng, fake=True)))
+        real = int(rng.choice(self._clips.real_beside(fake, rng)))
+        copied = all(pool.key[row] in self._transcoded_rows for row in (real, fake))
+        if self._transcoded is not None and copied and rng.random() < P_TRANSCODED:
+            real, fake = (int(rng.choice(self._transcoded_rows[pool.key[row]])) for row in (real, fake))
+            pool = self._transcoded
+        first, second = (pool.face(row, with_landmarks=False) for row in (real, fake))
         return _matched(first, second, rng) if rng.random() < P_MATCHED else (first, second)
 
 

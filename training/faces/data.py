@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.errors import DatasetError, InputError
@@ -39,6 +41,8 @@ class FaceTraining:
     """Manifest of labelled clips: :func:`training.manifest.training_clips`."""
     out: Path
     """Folder of weights, logs, checkpoints and cached faces."""
+    crops: Path | None = None
+    """Folder of labelled face crops of further clips and pictures: :func:`training.faces.index.crops`."""
     leave_out: str = "methods"
     """What no two folds share: ``"people"``, or ``"methods"`` as well."""
     hold_out: tuple[int, int] | None = None
@@ -66,7 +70,7 @@ class Data:
     out : frozenset of str
         Groups of stills that no phase trains on.
     fold_of : dict
-        Fold of each clip by filename.
+        Fold of each clip and picture by its name.
 
     Raises
     ------
@@ -77,34 +81,42 @@ class Data:
     def __init__(self, settings: FaceTraining) -> None:
         self._settings = settings
         self._clips = manifest.training_clips(settings.clips)
-        self.fold_of = folds.assign_folds(self._clips, whole_methods=settings.leave_out == "methods")
+        self._crops = index.crops(settings.crops) if settings.crops is not None else None
+        self._labelled = [*self._clips, *(index.clips_of_crops(self._crops) if self._crops is not None else ())]
+        self.fold_of = folds.assign_folds(self._labelled, whole_methods=settings.leave_out == "methods")
         self.stills = Pool(index.stills(settings.stills))
         self._faces_identity = index.faces_identity(settings.faces)
-        self.faces = self._cached("faces", index.faces_rows(settings.faces), self._faces_identity)
+        self._faces = self._cached("faces", index.faces_rows(settings.faces), self._faces_identity)
+        self.faces = Pool(self._faces)
         self.out = (
             folds.groups_of_fold(self.stills.group, *settings.hold_out)
             if settings.hold_out
             else folds.holdout_groups(self.stills.group, HOLDOUT_SEED)
         )
 
-    def _cached(self, name: str, rows: Iterator[dict[str, Any]], identity: str) -> Pool:
-        return Pool(index.cached(self._cache(name), rows, identity))
+    def _cached(self, name: str, rows: Iterator[dict[str, Any]], identity: str) -> pa.Table:
+        return index.cached(self._cache(name), rows, identity)
 
     def _cache(self, name: str) -> Path:
         return self._settings.out / "cache" / f"{name}.parquet"
 
     @property
     def assignments(self) -> dict[str, folds.FoldAssignment]:
-        """Fold and training label of each clip: whether its picture is forged."""
+        """Fold and training label of each clip and picture: whether what is seen is forged."""
         return {
             clip.filename: folds.FoldAssignment(self.fold_of[clip.filename], manifest.forged_picture(clip))
-            for clip in self._clips
+            for clip in self._labelled
         }
 
     @cached_property
     def identity(self) -> str:
         """Digest of data and settings on which a trained network depends."""
-        return manifest.digest(self._pools_identity, self._settings.leave_out, self._settings.seed)
+        settings = self._settings
+        return manifest.digest(self._pools_identity, self._crops_identity, settings.leave_out, settings.seed)
+
+    @cached_property
+    def _crops_identity(self) -> str:
+        return index.crops_identity(self._settings.crops) if self._settings.crops is not None else ""
 
     @cached_property
     def _pools_identity(self) -> str:
@@ -112,9 +124,32 @@ class Data:
         return manifest.digest(stills, self._faces_identity, index.clips_identity(self._clips), sorted(self.out))
 
     @cached_property
+    def _clip_frames(self) -> pa.Table:
+        return self._cached("clips", index.clips_rows(self._clips), index.clips_identity(self._clips))
+
+    @cached_property
     def clips(self) -> Pool:
         """Frames of the clips."""
-        return self._cached("clips", index.clips_rows(self._clips), index.clips_identity(self._clips))
+        return Pool(self._clip_frames)
+
+    @cached_property
+    def labelled(self) -> Pool:
+        """Frames of the clips, and the labelled crops of further clips and pictures."""
+        if self._crops is None:
+            return self.clips
+        rows = iter(self._crops.to_pylist())
+        crops = self._cached("crops", rows, self._crops_identity)
+        return Pool(pa.concat_tables([self._clip_frames, crops], promote_options="default"))
+
+    @cached_property
+    def real_faces(self) -> Pool:
+        """The real faces, and the REAL pictures among the labelled crops."""
+        if self._crops is None:
+            return self.faces
+        keys, counts = np.unique(self._crops["key"].to_numpy(zero_copy_only=False), return_counts=True)
+        single = pc.is_in(self._crops["key"], pa.array(keys[counts == 1], pa.string()))
+        pictures = self._crops.filter(pc.and_(single, pc.equal(self._crops["fake"], 0)))
+        return Pool(pa.concat_tables([self._faces, pictures], promote_options="default"))
 
     @cached_property
     def transcoded(self) -> Pool:
@@ -123,7 +158,7 @@ class Data:
 
         seed = self._settings.seed
         rows = recompressed.rows(self._clips, seed)
-        return self._cached("transcoded", rows, recompressed.identity(self._clips, seed))
+        return Pool(self._cached("transcoded", rows, recompressed.identity(self._clips, seed)))
 
     @cached_property
     def generated(self) -> Pool:
@@ -132,7 +167,7 @@ class Data:
 
         seed = self._settings.seed
         rows = generated.rows(self.stills, self.faces, self.clips, out=self.out, seed=seed)
-        return self._cached("generated", rows, self._generated_identity)
+        return Pool(self._cached("generated", rows, self._generated_identity))
 
     @property
     def _generated_identity(self) -> str:
@@ -141,11 +176,11 @@ class Data:
         return generated.identity(self._pools_identity, self._settings.seed)
 
     def batches(self, mix: Mix, *, left_out: int | None, size: int) -> Batches:
-        """Batches of a mix, without the clips of the fold ``left_out``."""
-        clips, transcoded = (self.clips, self.transcoded) if mix.clips else (None, None)
+        """Batches of a mix, without what the network of the fold ``left_out`` may not see."""
+        clips, transcoded = (self.labelled, self.transcoded) if mix.clips else (None, None)
         generated = self.generated if mix.generated else None
-        sources = Sources(self.stills, self.faces, clips, transcoded, generated)
-        left = frozenset(key for key, fold in self.fold_of.items() if fold == left_out)
+        sources = Sources(self.stills, self.real_faces, clips, transcoded, generated)
+        left = folds.held_out(self._labelled, self.fold_of, left_out)
         return Batches(sources, out=self.out, left_out=left, mix=mix, seed=self._settings.seed, size=size)
 
     def holdout_rows(self) -> NDArray[np.int64]:
@@ -170,7 +205,8 @@ class Data:
             generated.check_installed()
 
     def _check_classes(self, left_out: int | None) -> None:
-        kept = {assignment.fake for assignment in self.assignments.values() if assignment.fold != left_out}
+        left = folds.held_out(self._labelled, self.fold_of, left_out)
+        kept = {assignment.fake for name, assignment in self.assignments.items() if name not in left}
         if kept != {False, True}:
             lacking = "no forged picture" if True not in kept else "no real picture"
             where = "" if left_out is None else f" without fold {left_out}"

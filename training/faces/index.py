@@ -1,6 +1,6 @@
 """Face crops for training the face networks, cut once and cached: stills, real faces, frames of clips.
 
-Every source becomes rows of one table: a JPEG, the face's box and landmarks in it, a label and a group.
+Every source becomes rows of one table: an encoded image, the face's box and landmarks in it, a label and a group.
 A cached table carries the identity of what it was made from and is made again when that differs; deleting it costs
 minutes.
 """
@@ -34,6 +34,8 @@ JPEG_QUALITY = 95
 STILLS_COLUMNS = ("video", "label", "original", "group", "jpeg")
 STILL_PX = 224
 STILL_SHARE = 0.75  # of a still's side: BlazeFace's box where it finds the face, median of 200
+CROPS_FILES = ("clips.parquet", "images.parquet")
+CROPS_COLUMNS = ("key", "frame", "label", "method", "source", "group", "original", "box", "recut", "image")
 
 SCHEMA = pa.schema(
     [
@@ -45,15 +47,16 @@ SCHEMA = pa.schema(
         ("original", pa.string()),
         ("box", pa.list_(pa.float32(), 4)),
         ("landmarks", pa.list_(pa.float32())),  # 136 numbers, or none
-        ("jpeg", pa.binary()),
+        ("jpeg", pa.binary()),  # or another format that OpenCV reads
+        ("recut", pa.bool_()),  # encoded once more by a page that shows several clips side by side; none: unknown
     ]
 )
 IDENTITY_KEY = b"identity"
 Image = NDArray[np.uint8]
 
 
-def decode_jpeg(data: bytes) -> Image:
-    """RGB image [h, w, 3] of JPEG bytes."""
+def decode_image(data: bytes) -> Image:
+    """RGB image [h, w, 3] of JPEG, PNG or WebP bytes."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     return cv2.cvtColor(np.asarray(image), cv2.COLOR_BGR2RGB)
 
@@ -150,6 +153,7 @@ def stills(folder: Path) -> pa.Table:
             "box": pa.array([[low, low, high, high]] * n, pa.list_(pa.float32(), 4)),
             "landmarks": pa.array([[]] * n, pa.list_(pa.float32())),
             "jpeg": table["jpeg"],
+            "recut": pa.nulls(n, pa.bool_()),
         }
     ).cast(SCHEMA)
 
@@ -170,6 +174,75 @@ def _content(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
+def crops(folder: Path) -> pa.Table:
+    """Labelled face crops of clips and of pictures: ``clips.parquet`` and ``images.parquet``, either or both.
+
+    Columns: ``key`` (clip or picture), ``frame``, ``label``, ``method`` (of a FAKE), ``source``, ``group``,
+    ``original``, ``box`` (the face in the crop), ``recut`` and ``image`` (encoded).
+
+    Raises
+    ------
+    DatasetError
+        The folder holds neither file, a column is missing, or a label is neither REAL nor FAKE.
+    """
+    try:
+        table = pa.concat_tables(
+            pq.read_table(file, columns=list(CROPS_COLUMNS)).select(CROPS_COLUMNS) for file in _crops_files(folder)
+        )
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"{folder}: crops need the columns {', '.join(CROPS_COLUMNS)} ({error})") from error
+    labels = [label_of(label, str(folder)) for label in table["label"].to_pylist()]
+    if None in labels:
+        raise DatasetError(f"{folder}: a crop has no label; training needs REAL or FAKE for each")
+    methods, sources = table["method"].to_pylist(), table["source"].to_pylist()
+    n = table.num_rows
+    return pa.table(
+        {
+            "key": table["key"],
+            "frame": table["frame"],
+            "fake": np.array([label == "FAKE" for label in labels], np.int8),
+            "group": table["group"],
+            "source": [method or source for method, source in zip(methods, sources, strict=True)],
+            "original": table["original"],
+            "box": table["box"].cast(pa.list_(pa.float32(), 4)),
+            "landmarks": pa.array([[]] * n, pa.list_(pa.float32())),
+            "jpeg": table["image"],
+            "recut": table["recut"],
+        }
+    ).cast(SCHEMA)
+
+
+def crops_identity(folder: Path) -> str:
+    """Identity of the table of :func:`crops`."""
+    return digest("crops", _settings(), [_content(file) for file in _crops_files(folder)])
+
+
+def _crops_files(folder: Path) -> list[Path]:
+    files = [file for name in CROPS_FILES if (file := folder / name).is_file()]
+    if not files:
+        raise DatasetError(f"{folder} holds neither {' nor '.join(CROPS_FILES)}; give the folder of face crops")
+    return files
+
+
+def clips_of_crops(table: pa.Table) -> list[Clip]:
+    """What folds must know of the clips and pictures of a table of :func:`crops`; there are no files of them."""
+    rows = table.select(["key", "fake", "group", "source", "original"]).to_pylist()
+    first = {row["key"]: row for row in reversed(rows)}
+    return [
+        Clip(
+            key,
+            "",
+            label="FAKE" if row["fake"] else "REAL",
+            group=row["group"],
+            source=row["source"],
+            original=row["original"],
+            method=row["source"] if row["fake"] else "",
+            forged=frozenset({"picture"} if row["fake"] else ()),
+        )
+        for key, row in sorted(first.items())
+    ]
+
+
 def faces_rows(file: Path) -> Iterator[dict[str, Any]]:
     """Real faces: a Parquet file with ``name, person, set, jpeg``.
 
@@ -184,7 +257,7 @@ def faces_rows(file: Path) -> Iterator[dict[str, Any]]:
         raise DatasetError(f"{file}: no Parquet file of faces with name, person, set, jpeg ({error})") from error
     finder = Finder()
     for row in progress(table.to_pylist(), file.stem):
-        image = decode_jpeg(row["jpeg"])
+        image = decode_image(row["jpeg"])
         box, points = finder.still(image, with_landmarks=True)
         image, box, points = cut_face(image, box, points)
         yield face_row(row["name"], 0, False, row["person"], row["set"], "", box, points, encode_jpeg(image))
@@ -276,4 +349,5 @@ def face_row(key: str, frame: int, fake: bool, group: str, source: str, original
     """One row of :data:`SCHEMA`; ``rest`` is the box [4], the landmarks [68, 2] or None, and the JPEG."""
     box, points, jpeg = rest
     values = (key, frame, int(fake), group, source, original, box.tolist())
-    return dict(zip(SCHEMA.names, (*values, [] if points is None else points.ravel().tolist(), jpeg), strict=True))
+    numbers = [] if points is None else points.ravel().tolist()
+    return dict(zip(SCHEMA.names, (*values, numbers, jpeg, None), strict=True))

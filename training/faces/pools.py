@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sized
+from collections.abc import Iterator, Mapping, Sized
 
 import numpy as np
 import pyarrow as pa
@@ -18,13 +18,16 @@ from forge.images.augment import (
     apply_geometric,
     apply_photometric,
 )
-from training.faces.index import decode_jpeg
+from training.faces.index import decode_image
 
 Points = NDArray[np.float32]
 Face = tuple[Image, NDArray[np.float32], Points | None]
 """Image [h, w, 3], box [4], landmarks [68, 2] in pixels of the image."""
 
 P_SAME_GROUP = 0.6  # a FAKE clip is paired with a REAL of its group, where there is one; else any source
+P_SAME_RECUT = 0.5  # else a clip that a page encoded once more with a REAL one that was, too: most of these are FAKE
+P_SAME_STILL = 0.7  # else a single picture with a REAL single picture
+MOST_DRAWN = 3.5  # a method of many clips is drawn at most so often as a single clip: hundreds may not outvote tens
 
 
 class Pool:
@@ -40,6 +43,8 @@ class Pool:
         self.key, self.group, self.source, self.original = (
             np.array(table[name].to_pylist(), dtype=object) for name in ("key", "group", "source", "original")
         )
+        recut = table["recut"].to_pylist() if "recut" in table.column_names else [None] * len(self.fake)
+        self.recut: NDArray[np.bool_] = np.array([bool(value) for value in recut], dtype=bool)
         self._box = np.array(table["box"].to_pylist(), np.float32).reshape(-1, 4)
         self._given = table["landmarks"].combine_chunks()
         self._found: dict[int, Points | None] = {}
@@ -50,7 +55,7 @@ class Pool:
 
     def face(self, row: int, *, with_landmarks: bool) -> Face:
         """Image, box and, when asked and found, landmarks."""
-        image = decode_jpeg(self._jpeg[row].as_py())
+        image = decode_image(self._jpeg[row].as_py())
         return image, self._box[row], self._landmarks(row, image) if with_landmarks else None
 
     def nearest(self, points: Points, rows: NDArray[np.int64]) -> int:
@@ -76,7 +81,7 @@ class Pool:
         from extract.clip.faces import landmarks
 
         if image is None:
-            image = decode_jpeg(self._jpeg[row].as_py())
+            image = decode_image(self._jpeg[row].as_py())
         return landmarks(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), self._box[row])
 
 
@@ -86,7 +91,7 @@ def picture_key(pool: Pool, row: int) -> str:
 
 
 class ClipSampler:
-    """Random clips of a pool of clips, even over sources and methods.
+    """Random clips and pictures of a pool, even over sources and methods.
 
     Parameters
     ----------
@@ -101,38 +106,80 @@ class ClipSampler:
 
     def __init__(self, pool: Pool, chosen: NDArray[np.bool_]) -> None:
         self.pool = pool
-        self.by_method: dict[bool, dict[str, dict[str, NDArray[np.int64]]]] = {False: {}, True: {}}
+        self._fakes: dict[str, list[NDArray[np.int64]]] = {}
+        self._reals: dict[str, list[NDArray[np.int64]]] = {}
+        self._recut_reals: dict[str, list[NDArray[np.int64]]] = {}
+        self._still_reals: dict[str, list[NDArray[np.int64]]] = {}
         self.real_of_group: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
-        for key in sorted(set(pool.key[chosen])):
-            rows = np.flatnonzero(chosen & (pool.key == key))
-            fake, source = bool(pool.fake[rows[0]]), pool.source[rows[0]]
-            self.by_method[fake].setdefault(source, {})[key] = rows
-            if not fake:
-                self.real_of_group[pool.group[rows[0]]].append(rows)
-        if not all(self.by_method.values()):
+        self._is_still = np.zeros(len(pool), dtype=bool)
+        for rows in _rows_of_keys(pool, np.flatnonzero(chosen)):
+            self._add(rows)
+        if not (self._fakes and self._reals):
             raise DatasetError(
                 "of the clips that a phase may train on, none shows a "
-                f"{'forged' if self.by_method[False] else 'real'} face; give clips of more groups or methods"
+                f"{'forged' if self._reals else 'real'} face; give clips of more groups or methods"
             )
+
+    def _add(self, rows: NDArray[np.int64]) -> None:
+        """File one clip, or one picture, where it is looked for."""
+        pool, first = self.pool, int(rows[0])
+        source, still = str(pool.source[first]), len(rows) == 1
+        self._is_still[rows] = still
+        if pool.fake[first]:
+            self._fakes.setdefault(source, []).append(rows)
+            return
+        self.real_of_group[pool.group[first]].append(rows)
+        for wanted, reals in (
+            (True, self._reals),
+            (pool.recut[first], self._recut_reals),
+            (still, self._still_reals),
+        ):
+            if wanted:
+                reals.setdefault(source, []).append(rows)
 
     def clip(self, rng: np.random.Generator, *, fake: bool) -> NDArray[np.int64]:
         """Rows [k] of one clip of one method or source."""
-        methods = self.by_method[fake]
-        of_method = methods[balanced_choice(methods, rng)]
-        return of_method[sorted(of_method)[rng.integers(len(of_method))]]
+        return _balanced(self._fakes if fake else self._reals, rng)
 
     def real_beside(self, fake: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Rows [k] of one REAL clip, often one of the group of the FAKE clip that the row ``fake`` is of."""
+        """Rows [k] of one REAL clip, often one with which the FAKE clip of the row ``fake`` shares a trait.
+
+        That is its group, that a page encoded it once more, or that it is a single picture: none of them may tell the
+        label.
+        """
         kin = self.real_of_group.get(self.pool.group[fake], [])
         if kin and rng.random() < P_SAME_GROUP:
             return kin[rng.integers(len(kin))]
-        return self.clip(rng, fake=False)
+        if self.pool.recut[fake] and self._recut_reals and rng.random() < P_SAME_RECUT:
+            return _balanced(self._recut_reals, rng)
+        if self._is_still[fake] and self._still_reals and rng.random() < P_SAME_STILL:
+            return _balanced(self._still_reals, rng)
+        return _balanced(self._reals, rng)
+
+
+def rows_by_key(pool: Pool) -> dict[str, NDArray[np.int64]]:
+    """Rows [k] of each clip or picture of a pool."""
+    return {str(pool.key[rows[0]]): rows for rows in _rows_of_keys(pool, np.arange(len(pool)))}
+
+
+def _rows_of_keys(pool: Pool, rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Of ``rows`` [k], those of each clip or picture, by name."""
+    by_key: dict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        by_key[pool.key[row]].append(int(row))
+    for key in sorted(by_key):
+        yield np.array(by_key[key], np.int64)
+
+
+def _balanced(clips: Mapping[str, list[NDArray[np.int64]]], rng: np.random.Generator) -> NDArray[np.int64]:
+    of_source = clips[balanced_choice(clips, rng)]
+    return of_source[rng.integers(len(of_source))]
 
 
 def balanced_choice(methods: Mapping[str, Sized], rng: np.random.Generator) -> str:
-    """A method or source, by the root of its number of clips: neither one clip nor one method may dominate."""
+    """A method or source, by the root of its number of clips up to :data:`MOST_DRAWN`: none may dominate."""
     names = sorted(methods)
-    weights = np.sqrt([len(methods[name]) for name in names])
+    weights = np.minimum(np.sqrt([len(methods[name]) for name in names]), MOST_DRAWN)
     return str(names[rng.choice(len(names), p=weights / weights.sum())])
 
 

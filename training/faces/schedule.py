@@ -16,8 +16,8 @@ from training.faces.trainer import Phase, Trainer, checkpoint_file, read_checkpo
 
 logger = logging.getLogger(__name__)
 
-UNLABELLED = Mix(stills=6, pseudo_fakes=6, clips=0, generated=4)
-FINE = Mix(stills=4, pseudo_fakes=3, clips=7, generated=2)
+UNLABELLED = Mix(stills=5, pseudo_fakes=8, clips=0, generated=3)
+FINE = Mix(stills=3, pseudo_fakes=3, clips=9, generated=1)
 MINUTES = 120.0
 RUN_FILE = "run.json"  # says on what data the networks of a folder were trained
 

@@ -58,6 +58,8 @@ class Phase:
     """What the network sees: :class:`features.networks.efficientnet_lite.WeightsMetadata`."""
     start: str = "base"
     """The phase whose weights it goes on from; none for the first."""
+    n_frozen: int = 0
+    """Blocks of the network, counted from the image, that stay as they are, with the stem before them."""
 
 
 class TrainingData(Protocol):
@@ -71,8 +73,8 @@ class TrainingData(Protocol):
         """Digest of what a trained network depends on."""
 
     @property
-    def clips(self) -> pools.Pool:
-        """Frames of the clips."""
+    def labelled(self) -> pools.Pool:
+        """Frames of the clips, and other labelled crops."""
 
     def batches(self, mix: Mix, *, left_out: int | None, size: int) -> Batches:
         """Batches of a mix."""
@@ -108,6 +110,9 @@ class Trainer:
         self.net = LiteNet()
         self._start()
         self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._frozen = [self.net.stem, *list(self.net.blocks)[: phase.n_frozen]] if phase.n_frozen else []
+        for layer in self._frozen:
+            layer.requires_grad_(False)
         self.average = AveragedModel(self.net, avg_fn=moving_average, use_buffers=True)
         self.optimiser = optimiser(self.net, phase.rate)
         self.schedule = learning_rates(self.optimiser, steps)
@@ -142,7 +147,8 @@ class Trainer:
 
         After training on clips, these are interpolated in weight space with the weights that the phase started from
         (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"): what clips of few sources teach does not
-        generalise whole. An interrupt (Ctrl-C) is taken after the step at hand, with a checkpoint.
+        generalise whole. As they were before, they are kept as ``<phase>.alpha0.safetensors``, for another share. An
+        interrupt (Ctrl-C) is taken after the step at hand, with a checkpoint.
         """
         with interrupt_flag() as interrupted, self._log() as log, self._bar() as bar:
             began, saved = time.monotonic() - self.seconds, time.monotonic()
@@ -164,6 +170,7 @@ class Trainer:
 
         if self.phase.mix.clips:
             start = self.settings.out / f"{self.phase.start}.safetensors"
+            save_weights(self.averaged_net, self.settings.out / f"{self.phase.name}.alpha0.safetensors", self.metadata)
             interpolate(self.averaged_net, start, ALPHA)
         save_weights(self.averaged_net, self.settings.out / f"{self.phase.name}.safetensors", self.metadata)
         self.checkpoint.unlink(missing_ok=True)
@@ -219,6 +226,8 @@ class Trainer:
         from features.networks.efficientnet_lite import normalised
 
         self.net.train()
+        for layer in self._frozen:
+            layer.eval()  # the statistics of its batch norm stay, too
         x = normalised(pixels.to(self.device), self.metadata)
         soft = targets.to(self.device) * (1 - LABEL_SMOOTHING) + LABEL_SMOOTHING / 2
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
@@ -312,8 +321,15 @@ class Trainer:
             "stills": stills_scores.measure(self.logits, data.stills, data.holdout_rows(), size, file)
         }
         if not self.phase.mix.clips or left_out is not None:
-            keys = [key for key in sorted(set(data.clips.key)) if left_out is None or data.fold_of[key] == left_out]
-            found["clips"] = clip_scores.clip_scores(data.clips, keys, self.logits, size)
+            rows = pools.rows_by_key(data.labelled)
+            for name, single in (("clips", False), ("pictures", True)):
+                keys = [
+                    key
+                    for key, of_key in rows.items()
+                    if (len(of_key) == 1) == single and (left_out is None or data.fold_of[key] == left_out)
+                ]
+                if keys:
+                    found[name] = clip_scores.clip_scores(data.labelled, keys, self.logits, size)
         return found
 
 

@@ -1,6 +1,7 @@
 """Batches are pairs that depend on their number alone; what is held out or left out is never in them."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from features.errors import DatasetError
@@ -8,7 +9,7 @@ from forge.images.augment import PhotometricAugmentation
 from training.faces import batches
 from training.faces import pools as pool_module
 from training.faces.batches import Batches, Mix
-from training.faces.pools import Pool, spread_rows
+from training.faces.pools import ClipSampler, Pool, spread_rows
 
 OF_G1 = frozenset({"c2", "c3"})  # clips of the group g1
 
@@ -73,8 +74,8 @@ def test_what_is_held_out_or_left_out_is_never_asked_for(pools, asked, with_tran
     assert {group for source, group in seen if source in {"real_a", "loopy"}} == {"g0", "g2", "g3"}
 
 
-def test_half_of_the_clip_pairs_are_of_transcoded_clips(index_table, pools, asked):
-    transcoded = Pool(index_table([("c0", False, "g0", "real_a", ""), ("c1", True, "g0", "loopy", "")]))
+def test_half_of_the_clip_pairs_are_of_transcoded_clips(index_table, clip_rows, pools, asked):
+    transcoded = Pool(index_table(clip_rows))
     some = batches_of(pools, Mix(stills=0, pseudo_fakes=0, clips=8), transcoded)
     for number in range(12):
         some[number]
@@ -83,6 +84,51 @@ def test_half_of_the_clip_pairs_are_of_transcoded_clips(index_table, pools, aske
     assert (is_transcoded[:, 0] == is_transcoded[:, 1]).all()  # both of a pair
     assert (fake == [False, True]).all()
     assert 0.35 < is_transcoded.mean() < 0.65
+
+
+def test_re_encoding_is_no_sign_of_the_label(index_table, clip_rows, pools, asked):
+    """Of the pairs, none shows one re-encoded clip beside one that was not: here no REAL clip has a copy."""
+    fakes = [row for row in clip_rows if row[1]]
+    some = batches_of(pools, Mix(stills=0, pseudo_fakes=0, clips=8), Pool(index_table(fakes)))
+    for number in range(12):
+        some[number]
+    assert len(asked) == 12 * 16
+    assert all(pool is pools[2] for pool, _ in asked)
+
+
+def sampler_of(index_table, rows):
+    """Of rows (key, fake, group, source, frames, recut)."""
+    table = index_table([(key, fake, group, source, "") for key, fake, group, source, n, _ in rows for _ in range(n)])
+    recut = pa.array([recut for *_, n, recut in rows for _ in range(n)])
+    pool = Pool(table.set_column(table.column_names.index("recut"), "recut", recut))
+    return ClipSampler(pool, np.ones(len(pool), dtype=bool))
+
+
+def test_a_method_of_hundreds_is_drawn_little_more_than_one_of_tens(index_table, rng):
+    sizes = {"page": 200, "ten": 10, "one": 1}
+    rows = [(f"{name} {i}", True, f"{name} {i}", name, 1, False) for name, n in sizes.items() for i in range(n)]
+    sampler = sampler_of(index_table, [*rows, ("r", False, "r", "real", 1, False)])
+    drawn = [sampler.pool.source[sampler.clip(rng, fake=True)[0]] for _ in range(3000)]
+    share = {name: drawn.count(name) / 3000 for name in sizes}
+    total = 3.5 + np.sqrt(10) + 1
+    assert share == {
+        "page": pytest.approx(3.5 / total, abs=0.04),
+        "ten": pytest.approx(np.sqrt(10) / total, abs=0.04),
+        "one": pytest.approx(1 / total, abs=0.04),
+    }
+
+
+@pytest.mark.parametrize(
+    ("fake", "trait", "share"),
+    [(("f", True, "f", "page", 3, True), "recut", 0.5), (("f", True, "f", "gan", 1, False), "picture", 0.7)],
+)
+def test_a_forgery_stands_beside_a_real_one_of_its_kind(index_table, rng, fake, trait, share):
+    """Half of the recut ones beside recut ones, whatever the many others are; pictures beside pictures."""
+    rows = [fake, ("recut", False, "a", "page", 3, True), ("picture", False, "b", "portraits", 1, False)]
+    rows += [(f"other {i}", False, f"o{i}", f"o{i}", 3, False) for i in range(60)]
+    sampler = sampler_of(index_table, rows)
+    drawn = [sampler.pool.key[sampler.real_beside(0, rng)[0]] for _ in range(1500)]
+    assert drawn.count(trait) / 1500 == pytest.approx(share + (1 - share) / 62, abs=0.05)
 
 
 @pytest.fixture

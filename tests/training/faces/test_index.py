@@ -1,5 +1,6 @@
 """Tables of faces, and caches that know what they were made from."""
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,6 +32,65 @@ def test_stills_get_the_central_box(tmp_path):
 
 def test_labels_of_stills_are_read_as_in_a_data_set(tmp_path):
     assert index.stills(stills_parquet(tmp_path, label=["0", "fake"]))["fake"].to_pylist() == [0, 1]
+
+
+CROPS = dict(
+    key=["a", "a", "b"], frame=[0, 9, 0], label=["FAKE", "FAKE", "REAL"], method=["gan", "gan", ""],
+    source=["page", "page", "set"], group=["g", "g", "h"], original=["", "", ""],
+    box=[[1.0, 2.0, 30.0, 40.0]] * 3, recut=[True, True, False], image=[b"1", b"2", b"3"],
+)  # fmt: skip
+
+
+def crops_parquet(folder, file="clips.parquet", **columns):
+    pq.write_table(pa.table(CROPS | columns), folder / file)
+    return folder
+
+
+def test_crops_are_clips_and_pictures_of_a_method_or_a_source(tmp_path):
+    crops_parquet(tmp_path)
+    crops_parquet(tmp_path, "images.parquet", key=["c", "d", "e"])
+    table = index.crops(tmp_path)
+    assert table.schema == index.SCHEMA
+    assert table["source"].to_pylist() == ["gan", "gan", "set"] * 2
+    assert table["recut"].to_pylist() == [True, True, False] * 2
+    clips = {clip.filename: clip for clip in index.clips_of_crops(table)}
+    assert sorted(clips) == ["a", "b", "c", "d", "e"]
+    assert (clips["a"].label, clips["a"].method, clips["a"].group, clips["a"].forged) == (
+        "FAKE",
+        "gan",
+        "g",
+        {"picture"},
+    )
+    assert (clips["b"].label, clips["b"].source, clips["b"].method, clips["b"].forged) == (
+        "REAL",
+        "set",
+        "",
+        frozenset(),
+    )
+
+
+def test_crops_may_be_of_clips_alone_and_other_content_is_another_identity(tmp_path):
+    assert index.crops(crops_parquet(tmp_path)).num_rows == 3
+    before = index.crops_identity(tmp_path)
+    crops_parquet(tmp_path, image=[b"1", b"2", b"4"])
+    assert index.crops_identity(tmp_path) != before
+
+
+def test_crops_that_training_cannot_use_are_refused(tmp_path):
+    with pytest.raises(DatasetError, match=r"neither clips\.parquet nor images\.parquet"):
+        index.crops(tmp_path)
+    with pytest.raises(DatasetError, match="no label"):
+        index.crops(crops_parquet(tmp_path, label=["FAKE", "FAKE", ""]))
+    pq.write_table(pa.table({"key": ["a"]}), tmp_path / "clips.parquet")
+    with pytest.raises(DatasetError, match="crops need the columns"):
+        index.crops(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".png", ".jpg"])
+def test_an_image_of_any_format_is_read(suffix):
+    image = np.full((32, 32, 3), (200, 120, 40), np.uint8)
+    data = cv2.imencode(suffix, image[:, :, ::-1])[1].tobytes()
+    assert np.abs(index.decode_image(data).astype(int) - image).max() < 8
 
 
 @pytest.mark.parametrize(
@@ -112,4 +172,4 @@ def test_a_pool_may_be_empty():
 def test_jpegs_keep_their_colours():
     image = np.zeros((16, 16, 3), np.uint8)
     image[:, :, 0] = 200
-    assert np.abs(index.decode_jpeg(index.encode_jpeg(image)).astype(int) - image).max() < 8
+    assert np.abs(index.decode_image(index.encode_jpeg(image)).astype(int) - image).max() < 8

@@ -41,7 +41,7 @@ def data(pools):
 
     return SimpleNamespace(
         stills=pools[0],
-        clips=pools[2],
+        labelled=pools[2],
         batches=batches,
         holdout_rows=lambda: np.arange(40),
         fold_of={},
@@ -212,6 +212,28 @@ def test_a_network_trained_on_clips_is_interpolated_with_its_start(data, setting
     _, written = read_weights(settings.out / "final.safetensors")
     assert float(written["logit.bias"] - before["logit.bias"]) == pytest.approx(2.0, abs=1e-2)
     torch.testing.assert_close(written["stem.1.weight"], before["stem.1.weight"], atol=1e-3, rtol=1e-2)
+
+
+def test_blocks_that_are_frozen_stay_as_they_are_and_the_others_learn(data, settings):
+    run = Trainer(replace(TINY, n_frozen=4), data, settings, steps=2)
+    before = {name: value.clone() for name, value in run.net.state_dict().items()}
+    go(run, 2)
+    changed = {name for name, value in run.net.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert not [name for name in changed if name.startswith(("stem.", *(f"blocks.{i}." for i in range(4))))]
+    assert any(name.startswith("blocks.4.") for name in changed)
+
+
+def test_the_weights_before_interpolation_are_kept_for_another_share(data, settings):
+    from features.networks.efficientnet_lite import LiteNet, WeightsMetadata, read_weights, save_weights
+
+    save_weights(LiteNet(), settings.out / "base.safetensors", WeightsMetadata())
+    fine = Phase("final", 1.0, 1e-3, Mix(stills=0, pseudo_fakes=0, clips=1), input_size=64)
+    run = Trainer(fine, data, settings, steps=0)
+    with torch.no_grad():
+        run.average.module.logit.bias.fill_(7.0)
+    run.go()
+    assert float(read_weights(settings.out / "final.alpha0.safetensors")[1]["logit.bias"]) == pytest.approx(7.0)
 
 
 def test_fine_tuning_without_a_base_says_so(data, settings):
