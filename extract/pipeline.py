@@ -200,6 +200,11 @@ def table_of(clip: Clip, observed: Observation, *, families: Iterable[str], weig
     return _table([clip], {clip.filename: worker.row(clip.filename, observed, settings)}, settings)
 
 
+def table_of_result(clip: Clip, result: worker.Result, settings: worker.Settings) -> pa.Table:
+    """The table of one clip that was measured already, by those settings."""
+    return _table([clip], {clip.filename: result}, settings)
+
+
 def _families(names: Iterable[str] | None) -> tuple[spec.Family, ...]:
     try:
         return spec.families(names)

@@ -7,7 +7,7 @@ of them would not show.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -70,16 +70,27 @@ class FaceRecorder:
         How many of each person.
     filmstrip
         Whether to keep small frames, too.
+    told
+        Called after every frame with the share of the frames that are seen; not where their number is unknown.
     """
 
-    def __init__(self, *, faces_per_second: float = FACES_PER_SECOND, filmstrip: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        faces_per_second: float = FACES_PER_SECOND,
+        filmstrip: bool = True,
+        told: Callable[[float], None] | None = None,
+    ) -> None:
+        self._told = told
         self._faces_due = _Clockwork(1.0 / faces_per_second)
         self._strip_due = _Clockwork(STRIP_STEP_S) if filmstrip else None
         self._moments: list[_Moment] = []
         self._strip: list[tuple[float, NDArray[np.uint8]]] = []
 
-    def see(self, frame: Frame, builders: Sequence[TrackBuilder]) -> None:
-        """Look at a frame, after ``builders`` have followed their faces into it."""
+    def see(self, frame: Frame, builders: Sequence[TrackBuilder], *, of: int = 0) -> None:
+        """Look at a frame, ``of`` so many where that is known, after ``builders`` have followed their faces into it."""
+        if self._told is not None and of:
+            self._told(min(1.0, (frame.index + 1) / of))
         if self._strip_due is not None and self._strip_due.due(frame.time_s):
             self._strip.append((frame.time_s, _small(frame.rgb())))
             if len(self._strip) > 2 * STRIP_FRAMES:

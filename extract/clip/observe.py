@@ -87,7 +87,7 @@ class Observer:
         for frame in clip.frames():
             scene.add(frame)
             if recorder is not None:
-                recorder.see(frame, scene.tracker.open)
+                recorder.see(frame, scene.tracker.open, of=clip.frames_expected)
         audio, audio_start_s = clip.audio()
         times = np.array(scene.times, np.float64)
         step = float(np.diff(times).mean()) if len(times) > 1 else 0.0

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,12 +39,20 @@ logger = logging.getLogger(__name__)
 FACE_PX = 160
 JPEG_QUALITY = 80
 MAX_JPEG_BYTES = 1_800_000  # of a clip: 2.4 MB in the Base64 of a page
+TELL_EVERY_S = 0.5
+PASS_SHARE = 0.6  # of the time of a clip of ten seconds, on one core
+REST = {"stage": "judging more faces", "share": 0.75}
 NETWORKS = frozenset({"crops", "weights"})  # what a face network needs
 
 
-def measured(filename: str, path: str, settings: Settings, request: Request) -> Iterator[Result]:
-    """A clip's row as soon as it is known; then, when the evidence is written or can't be, the row that says so."""
-    recorder = FaceRecorder(faces_per_second=request.faces_per_second, filmstrip=request.show_faces)
+def measured(
+    filename: str, path: str, settings: Settings, request: Request, told: Callable[[float], None] | None = None
+) -> Iterator[Result]:
+    """A clip's row as soon as it is known; then, when the evidence is written or can't be, the row that says so.
+
+    ``told`` takes the share of the clip's frames that are seen.
+    """
+    recorder = FaceRecorder(faces_per_second=request.faces_per_second, filmstrip=request.show_faces, told=told)
     result, observed = worker.measured(filename, path, settings, recorder)
     yield result
     if observed is None:
@@ -171,14 +181,27 @@ def _peak(faces: Sequence[JudgedFace], name: str) -> int:
     return int(np.argmax([face.logits.get(name, -np.inf) for face in faces]))
 
 
+class _Reporter:
+    """Tells how far the pass over the frames is, now and then."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell, self._told_at = tell, -math.inf
+
+    def __call__(self, share: float) -> None:
+        now = time.monotonic()
+        if now - self._told_at >= TELL_EVERY_S or share == 1.0:
+            self._told_at = now
+            self._tell({"stage": "following faces" if share < 1.0 else "measuring", "share": PASS_SHARE * share})
+
+
 def _prepare(settings: Settings, tell: Tell) -> Callable[[str, str], Result]:
     worker.load_families(settings)
     request = Request(**json.loads(sys.argv[1]))
 
     def measure(filename: str, path: str) -> Result:
-        rows = measured(filename, path, settings, request)
+        rows = measured(filename, path, settings, request, _Reporter(tell))
         row = next(rows)
-        tell({ROW: encode(row)})
+        tell({ROW: encode(row), **REST})
         return next(rows, row)
 
     return measure

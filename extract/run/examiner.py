@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from extract.run import evidence_store
-from extract.run.sandbox import Limits, Sandbox, decode
+from extract.run.sandbox import Limits, Sandbox, Tell, decode
 from extract.run.worker import Result, Settings
 from features import reasons
 from features.errors import DatasetError
@@ -57,9 +57,20 @@ class Examiner:
         What one clip may take, row and evidence together.
     faces_per_second, show_faces
         Of the :class:`Request`.
+    tell
+        Takes how far a clip is: its ``stage`` in words, and the ``share`` that is done, from 0 to 1.
     """
 
-    def __init__(self, settings: Settings, limits: Limits, *, faces_per_second: float, show_faces: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        limits: Limits,
+        *,
+        faces_per_second: float,
+        show_faces: bool,
+        tell: Tell | None = None,
+    ) -> None:
+        self._tell = tell
         self._folder = tempfile.TemporaryDirectory(prefix="deepcue-")
         self._file = Path(self._folder.name) / "evidence"
         request = Request(str(self._file), faces_per_second, show_faces)
@@ -106,3 +117,5 @@ class Examiner:
     def _told(self, told: Mapping[str, Any]) -> None:
         if ROW in told:
             self._row = decode(told[ROW])
+        if self._tell is not None and "stage" in told:
+            self._tell({"stage": told["stage"], "share": told["share"]})
