@@ -170,6 +170,7 @@ def clip_context(
         "people": people(evidence) if evidence is not None else [],
         "filmstrip": [(t, data_uri(jpeg)) for t, jpeg in evidence.filmstrip if jpeg] if evidence is not None else [],
         "positions": _positions(facts, evidence, used),
+        "versions": _versions(facts, evidence),
         "unmeasured": _unmeasured(facts, verdict, evidence, used),
         "checksums": _checksums(folder, facts),
         "served": served,
@@ -206,8 +207,14 @@ def _positions(facts: ClipFacts, evidence: ClipEvidence | None, used: Sequence[s
     values = {**(evidence.cues if evidence else {}), **facts.values}
     if not values or not norms.FILE.is_file():
         return []
-    versions = {one.name: one.version for one in families()} | dict(facts.versions)
+    versions = _versions(facts, evidence)
     return positions(values, norms.read_norms(versions), used, versions)
+
+
+def _versions(facts: ClipFacts, evidence: ClipEvidence | None) -> dict[str, int]:
+    """Of every family that was measured."""
+    cues = evidence.cues if evidence else {}
+    return {one.name: one.version for one in families() if f"{one.name}.valid_share" in cues} | dict(facts.versions)
 
 
 def _unmeasured(

@@ -101,7 +101,7 @@ def _position(column: Column, title: str, value: float, norm: Norm) -> CuePositi
 
 
 def among(norm: Norm, value: float) -> str:
-    """Where a value lies among genuine clips, in words; percentages are rounded down.
+    """Where a value lies among genuine clips, in words; percentages are rounded down to what so many clips can tell.
 
     >>> norm = Norm(tuple(10 * level for level in LEVELS), 116, 6)
     >>> among(norm, 0.25)
@@ -116,7 +116,7 @@ def among(norm: Norm, value: float) -> str:
     if abs(position - 0.5) <= MIDDLE:
         return f"in the middle of {clips}"
     side, fraction = ("lower", 1 - position) if position < 0.5 else ("higher", position)
-    return f"{side} than {'all' if fraction == 1 else _percent(fraction)} of {clips}"
+    return f"{side} than {'all' if fraction == 1 else _percent(min(fraction, 1 - 1 / norm.n_clips))} of {clips}"
 
 
 def _tied(norm: Norm, value: float) -> float:

@@ -68,7 +68,7 @@ def data_uri(jpeg: bytes) -> str:
 
 def _person(person: Person, number: int, total: int, *, most: int, max_bytes: int) -> tuple[PersonView, int]:
     ranked = sorted(person.faces, key=lambda face: (-_mean(face), face.time_s))
-    strongest = ranked[:STRONGEST]
+    strongest = [face for face in ranked[:STRONGEST] if face.logits]
     pictured = [face for face in person.faces if face.jpeg]
     rest = [face for face in (pictured or person.faces) if face not in strongest]
     chosen = within(_spread(rest, max(0, most - len(strongest))), max_bytes - sum(len(one.jpeg) for one in strongest))

@@ -26,6 +26,7 @@ MAX_POINTS = 1200  # two for each pixel of the widest lane that a page has
 MAX_BOXES = 900  # of a person: 15 a second over a minute
 MAX_NAMED_EVENTS = 8
 DOTS_BELOW = 160  # points; a denser line is drawn without dots
+MOST_STEPS = 3  # between the ticks of an axis of values
 MARGIN = 8.0  # per cent of a lane's height that are free above and below
 BREAK_STEPS, BREAK_S = 2.5, 0.25  # a line breaks where a step is longer than both: so many median steps, and seconds
 
@@ -65,11 +66,13 @@ class Lane:
     """Per cent from the top, of log-odds."""
     path: str
     """Of a line, in a square of 1,000 by 100; broken where values are missing."""
+    area: str
+    """Of log-odds, the same as a surface down to 0: what lies above 0 is filled."""
     dots: tuple[tuple[float, float], ...]
     """Per cent from left and top of the points of a sparse series."""
     bands: tuple[Band, ...]
     events: str
-    """The events in words; empty without any."""
+    """In words the events, and of log-odds when they are above 0."""
     summary: str
     """The lane in a sentence, for those who don't see it."""
     times: list[float]
@@ -89,7 +92,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Timeline:
-    """All lanes of a clip."""
+    """All lanes of a clip; a person without a lane has no group."""
 
     duration_s: float
     groups: tuple[Group, ...]
@@ -100,7 +103,7 @@ class Timeline:
     @property
     def has_lanes(self) -> bool:
         """Whether there is anything to draw."""
-        return any(group.evidence or group.context for group in self.groups)
+        return bool(self.groups)
 
     def as_json(self) -> dict[str, Any]:
         """What the page's script and a player read: seconds, the values as drawn, and where people are."""
@@ -123,6 +126,7 @@ def timeline(evidence: ClipEvidence, used: Iterable[str]) -> Timeline:
         Families of the model; series of others are context.
     """
     used = set(used)
+    duration_s = evidence.duration_s if evidence.duration_s > 0 else 1.0
     owners = [
         (f"p{number}", person_name(number, len(evidence.people)), person.series)
         for number, person in enumerate(evidence.people)
@@ -131,14 +135,14 @@ def timeline(evidence: ClipEvidence, used: Iterable[str]) -> Timeline:
         owners.append(("sound", "Sound", evidence.sound))
     scales = _scales(series for _, _, series in owners)
     groups = tuple(
-        _group(key, title, series, used=used, scales=scales, duration_s=evidence.duration_s)
-        for key, title, series in owners
+        _group(key, title, series, used=used, scales=scales, duration_s=duration_s) for key, title, series in owners
     )
+    groups = tuple(group for group in groups if group.evidence or group.context)
     people = tuple(
         {"name": person_name(number, len(evidence.people)), **_boxes(one.boxes_times_s, one.boxes)}
         for number, one in enumerate(evidence.people)
     )
-    return Timeline(evidence.duration_s, groups, time_ticks(evidence.duration_s), people)
+    return Timeline(duration_s, groups, time_ticks(duration_s), people)
 
 
 def person_name(number: int, total: int) -> str:
@@ -190,6 +194,7 @@ def lane(
     times, values = thinned(series.times_s, series.values)
     x = np.clip(100 * times / duration_s, 0, 100)
     y = MARGIN + (100 - 2 * MARGIN) * (high - values) / (high - low)
+    zero = round(MARGIN + (100 - 2 * MARGIN) * high / (high - low), 2) if series.unit == LOG_ODDS else None
     return Lane(
         name=name,
         family=family,
@@ -200,11 +205,12 @@ def lane(
             Tick(round(MARGIN + (100 - 2 * MARGIN) * (high - v) / (high - low), 2), number(v))
             for v in np.arange(low, high + step / 2, step)
         ),
-        zero=round(MARGIN + (100 - 2 * MARGIN) * high / (high - low), 2) if series.unit == LOG_ODDS else None,
+        zero=zero,
         path=_path(x, y),
+        area=_path(x, y, zero) if zero is not None else "",
         dots=_dots(x, y),
         bands=tuple(_band(one, duration_s) for one in series.events),
-        events=events_in_words(series.events),
+        events="; ".join(filter(None, [above_zero(series), events_in_words(series.events)])),
         summary=_summary(series),
         times=[round(float(t), 3) for t in times],
         values=[_rounded(v) for v in values],
@@ -244,7 +250,7 @@ def scale_of(values: Floats, unit: str) -> tuple[float, float, float]:
     low, high = min(0.0, float(finite.min())), max(0.0, float(finite.max()))
     if low < 0 and float(finite.max()) < 0:
         high = float(finite.max())
-    step = nice_step((high - low) / 2 or abs(low) or 1.0)
+    step = nice_step((high - low) / MOST_STEPS or abs(low) or 1.0)
     low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
     return low, (high if high > low else low + step), step
 
@@ -263,7 +269,7 @@ def time_ticks(duration_s: float, most: int = 7) -> tuple[Tick, ...]:
     """Ticks of the axis of time, at most ``most``, the first at 0.
 
     >>> [tick.label for tick in time_ticks(6.7)]
-    ['0 s', '2', '4', '6']
+    ['0 s', '1', '2', '3', '4', '5', '6']
     """
     if not duration_s > 0:
         return ()
@@ -301,11 +307,15 @@ def thinned(times: Floats, values: Floats, most: int = MAX_POINTS) -> tuple[Floa
     return np.array(out_t), np.array(out_v)
 
 
-def unbroken(times: Floats, values: Floats) -> list[tuple[int, int]]:
-    """Half-open index ranges in which a line is drawn without a break."""
+def unbroken(times: Floats, values: Floats, *, of_time: bool = True) -> list[tuple[int, int]]:
+    """Half-open index ranges in which a line does not break; with ``of_time`` it breaks at long steps, too."""
     finite = np.isfinite(values)
+    if not len(finite):
+        return []
     step = np.diff(times)
-    gap = step > max(BREAK_STEPS * float(np.median(step)), BREAK_S) if len(step) else np.zeros(0, bool)
+    gap = np.zeros(len(step), bool)
+    if of_time and len(step):
+        gap = step > max(BREAK_STEPS * float(np.median(step)), BREAK_S)
     starts = finite & np.concatenate([[True], ~finite[:-1] | gap])
     ends = finite & np.concatenate([~finite[1:] | gap, [True]])
     return [(int(a), int(b) + 1) for a, b in zip(np.flatnonzero(starts), np.flatnonzero(ends), strict=True)]
@@ -320,14 +330,13 @@ def _extremes(values: Floats, buckets: int) -> NDArray[np.int64]:
     return np.array(sorted(chosen))
 
 
-def _path(x: Floats, y: Floats) -> str:
-    words, pen = [], "M"
-    for a, b in zip(x, y, strict=True):
-        if not math.isfinite(b):
-            pen = "M"
-            continue
-        words.append(f"{pen}{10 * a:.1f} {b:.1f}")
-        pen = "L"
+def _path(x: Floats, y: Floats, base: float | None = None) -> str:
+    """A line for each unbroken piece; with ``base``, the surface between the line and that height."""
+    words = []
+    for a, b in unbroken(x, y, of_time=False):
+        line = "L".join(f"{10 * u:.1f} {v:.1f}" for u, v in zip(x[a:b], y[a:b], strict=True))
+        surface = "" if base is None else f"V{base:g}H{10 * x[a]:.1f}Z"
+        words.append(f"M{line}{surface}")
     return "".join(words)
 
 
@@ -348,18 +357,39 @@ def events_in_words(events: Sequence[Event]) -> str:
     """How many of each kind, and when.
 
     >>> events_in_words([Event(1.0, 1.2, "blink"), Event(4.31, 4.5, "blink")])
-    'blink (2): at 1.0 and 4.3 s'
+    'blink (2) at 1.0 and 4.3 s'
     """
     kinds: dict[str, list[float]] = {}
     for one in events:
         kinds.setdefault(one.name, []).append(one.start_s)
-    return "; ".join(f"{kind} ({len(starts)}): at {_moments(starts)} s" for kind, starts in kinds.items())
+    return "; ".join(f"{kind} ({len(starts)}) {_moments(starts)} s" for kind, starts in kinds.items())
+
+
+def above_zero(series: Series) -> str:
+    """When log-odds are towards FAKE; empty for other series.
+
+    >>> above_zero(Series([0.5, 1.0, 1.5, 2.0], [-1.0, 0.4, 2.1, -0.2], unit="log-odds", title="Network"))
+    'above 0 from 1.0 to 1.5 s'
+    """
+    if series.unit != LOG_ODDS or not np.isfinite(series.values).any():
+        return ""
+    above = np.where(series.values > 0, 1.0, np.nan)
+    stretches = [(series.times_s[a], series.times_s[b - 1]) for a, b in unbroken(series.times_s, above)]
+    if not stretches:
+        return "never above 0"
+    words = [f"from {a:.1f} to {b:.1f}" if f"{a:.1f}" != f"{b:.1f}" else f"at {a:.1f}" for a, b in stretches]
+    return f"above 0 {_listed(words)} s"
 
 
 def _moments(seconds: Sequence[float]) -> str:
-    words = [f"{s:.1f}" for s in seconds[:MAX_NAMED_EVENTS]]
-    if more := len(seconds) - len(words):
-        return f"{', '.join(words)} and {more} more moments"
+    return f"at {_listed([f'{s:.1f}' for s in seconds])}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    """``a, b and c``; of many the first, and how many more there are."""
+    more = len(words) - MAX_NAMED_EVENTS
+    if more > 0:
+        return f"{', '.join(words[:MAX_NAMED_EVENTS])} and {more} more"
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
@@ -374,7 +404,8 @@ def _summary(series: Series) -> str:
         f"{series.title}: {len(v)} values; median {number(float(np.median(v)))}{unit}, lowest {number(v[low])} "
         f"at {t[low]:.1f} s, highest {number(v[high])} at {t[high]:.1f} s."
     )
-    return f"{text} Events: {events_in_words(series.events)}." if series.events else text
+    more = "; ".join(filter(None, [above_zero(series), events_in_words(series.events)]))
+    return f"{text} {more[0].upper()}{more[1:]}." if more else text
 
 
 def number(value: float) -> str:

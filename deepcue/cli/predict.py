@@ -2,13 +2,17 @@
 
 Prints the probability, the contributions of the cue families in log-odds, and what could not be measured. Of several
 clips it prints a line each, the most probable fake first. Clips are measured in child processes; a feature table
-(.parquet) is judged as it is.
+(.parquet) is judged as it is. The page of a single clip (--report) shows when and on whom the evidence lies, and every
+cue beside genuine clips.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
+import hashlib
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,9 +25,10 @@ from ensemble.model import Model
 from ensemble.store import LOCAL_MODEL, check_families, default_model, load_model
 from ensemble.verdict import NOTE, NOTHING, Verdict, judge, model_line, ranked
 from extract.dataset import Clip
-from extract.pipeline import extract
+from extract.pipeline import examine, extract
+from features.evidence import FACES_PER_SECOND, ClipEvidence
 from features.spec import describe
-from features.table import read_table
+from features.table import read_table, write_table
 
 EXAMPLE = "deepcue predict clip.mp4 --report clip.html"
 
@@ -85,6 +90,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--report", type=common.output_file, metavar="FILE.html", help="write a page that opens offline, too"
     )
     parser.add_argument(
+        "--faces-per-second",
+        type=common.positive_number,
+        default=FACES_PER_SECOND,
+        metavar="N",
+        help="faces of each person that the networks judge for the page of a clip (default: %(default)g)",
+    )
+    parser.add_argument("--no-faces", action="store_true", help="leave every picture out of the page")
+    parser.add_argument(
         "--work", type=common.output_folder, help="keep the feature table here, so that a long run can be resumed"
     )
     common.add_jobs(parser)
@@ -100,13 +113,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     folder = arguments.model or default_model(LOCAL_MODEL)
     model = load_model(folder)
-    options = {"work": arguments.work, "jobs": arguments.jobs, "quiet": arguments.quiet}
-    table = measured(arguments.clips, model, str(folder), **options)
+    table, evidence = measured(arguments, model, str(folder))
     verdicts = ranked(judge(model, table))
     if arguments.report:
-        from reports.clip_report import write_clip_report
-
-        write_clip_report(arguments.report, verdicts, model.manifest, folder)
+        _write_report(arguments, verdicts, table, evidence, model, folder)
     if arguments.json:
         print(json.dumps({"model": str(folder), "clips": [verdict.as_dict() for verdict in verdicts]}, allow_nan=False))
         return
@@ -117,20 +127,77 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"report {arguments.report}")
 
 
-def measured(clips: str, model: Model, where: str, *, work: Path | None, jobs: int, quiet: bool) -> pa.Table:
-    """The model's cues of a clip, a data set or a table; ``where`` names the model in messages."""
+def measured(arguments: argparse.Namespace, model: Model, where: str) -> tuple[pa.Table, ClipEvidence | None]:
+    """The model's cues of a clip, a data set or a table, and of a single clip that gets a page its evidence.
+
+    ``where`` names the model in messages.
+    """
+    clips, work = arguments.clips, arguments.work
     if inputs.is_table(clips):
-        return read_table(clips)
-    single = inputs.is_clip(clips)
+        return read_table(clips), None
     check_families(model.layout.families, where)
-    with common.clip_progress(quiet=quiet) as progress:
-        return extract(
-            [Clip(inputs.clip_name(clips), inputs.absolute(clips))] if single else clips,
-            out=work / "features.parquet" if work else None,
+    single = Clip(inputs.clip_name(clips), inputs.absolute(clips)) if inputs.is_clip(clips) else None
+    out = work / "features.parquet" if work else None
+    with common.clip_progress(quiet=arguments.quiet) as progress:
+        if single is None or not arguments.report:
+            data = clips if single is None else [single]
+            families = model.layout.families
+            return extract(data, out=out, families=families, jobs=arguments.jobs, progress=progress), None
+        progress(0, 1, 0)
+        table, evidence = examine(
+            single,
             families=model.layout.families,
-            jobs=jobs,
-            progress=progress,
+            faces_per_second=arguments.faces_per_second,
+            show_faces=not arguments.no_faces,
         )
+        progress(1, 1, int(evidence is None))
+    if out is not None:
+        common.make_parent(out)
+        write_table(table, out)
+    return table, evidence
+
+
+def _write_report(
+    arguments: argparse.Namespace,
+    verdicts: Sequence[Verdict],
+    table: pa.Table,
+    evidence: ClipEvidence | None,
+    model: Model,
+    folder: Path,
+) -> None:
+    from deepcue import __version__
+    from reports.clip_report import ClipFacts, write_clip_report
+
+    facts = None
+    if len(verdicts) == 1:
+        facts = ClipFacts.of_row(
+            table,
+            sha256=_sha256(arguments.clips),
+            command=command(arguments),
+            made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            version=__version__,
+        )
+    write_clip_report(
+        arguments.report, verdicts, model.manifest, folder, facts=facts, evidence=evidence, faces=not arguments.no_faces
+    )
+
+
+def command(arguments: argparse.Namespace) -> str:
+    """The call that makes the same page, as it can be pasted into a shell."""
+    words = ["deepcue", "predict", arguments.clips, "--report", str(arguments.report)]
+    words += ["--model", str(arguments.model)] if arguments.model else []
+    words += ["--no-faces"] if arguments.no_faces else []
+    if arguments.faces_per_second != FACES_PER_SECOND:
+        words += ["--faces-per-second", f"{arguments.faces_per_second:g}"]
+    return shlex.join(words)
+
+
+def _sha256(clip: str) -> str:
+    """Of a clip on this machine; empty for a URL or a table."""
+    if inputs.is_table(clip) or not Path(clip).is_file():
+        return ""
+    with Path(clip).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _warnings(verdict: Verdict) -> str:

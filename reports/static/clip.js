@@ -56,7 +56,7 @@
   }
 
   function show(seconds) {
-    const text = `${seconds.toFixed(2)} s`;
+    const text = `${seconds.toFixed(1)} s`;
     document.getElementById("moment-text").textContent = text;
     for (const plot of plots) {
       const line = plot.querySelector(".cursor");
