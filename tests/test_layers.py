@@ -16,8 +16,9 @@ NEEDS = {
     "forge": {"artifacts", "features", "extract"},
     "reports": {"artifacts", "features", "ensemble"},
     "training": {"artifacts", "features", "extract", "ensemble", "forge"},
-    "deepcue": {"artifacts", "features", "extract", "ensemble", "forge", "reports", "training"},
-    "benchmarks": {"artifacts", "features", "extract", "ensemble"},
+    "serve": {"artifacts", "features", "extract", "ensemble", "reports"},
+    "deepcue": {"artifacts", "features", "extract", "ensemble", "forge", "reports", "serve", "training"},
+    "benchmarks": {"artifacts", "features", "extract", "ensemble", "forge"},
 }
 """Folder to the folders that its files may import."""
 

@@ -20,6 +20,7 @@ from features.errors import InputError
 SAFE_PATH = "PYTHONSAFEPATH"
 COMMANDS = {
     "predict": "the probability that a clip is fake, and why",
+    "serve": "a page on this machine: drop clips on it, and see when, where and why",
     "extract": "measure a data set: one row for each clip",
     "train": "train the calibrated ensemble on a feature table",
     "submit": "predict a test folder and write a submission file",

@@ -1,0 +1,120 @@
+"""A page on this machine: drop clips on it, and see for each when, where and why it looks fake.
+
+Prints the address of the page. Clips, the list and their pages are kept in the work folder; clips that were queued are
+measured when the server is started again. CLIPS, files or folders, are queued at the start, unless they are in the list
+already. Only this machine reaches the page: `--host` opens it to others, who then need the token in the printed
+address.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import re
+import signal
+from pathlib import Path
+
+from deepcue import __version__
+from deepcue.cli import common
+from ensemble.store import LOCAL_MODEL, default_model
+from extract.dataset import Clip, find_clips
+from extract.run.sandbox import Limits
+from features.errors import InputError
+
+EXAMPLE = "deepcue serve my_clips --work artifacts/serve"
+NEEDS = ("starlette", "uvicorn")
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+def n_bytes(text: str) -> int:
+    """An option's value that is a size: ``500M``, ``2G``, ``1.5 GB``; anything else is an ``ArgumentTypeError``."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.strip().lower())
+    size = int(float(found[1]) * UNITS[found[2]]) if found else 0
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 500M or 2G")
+    return size
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("clips", metavar="CLIPS", nargs="*", help="clips or folders of clips to queue at the start")
+    parser.add_argument("--port", type=int, default=8765, help="port, 0 for any that is free (default: %(default)s)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)"
+    )
+    parser.add_argument("--token", action="store_true", help="ask for a token also on this machine, shared by others")
+    parser.add_argument(
+        "--work",
+        type=common.output_folder,
+        default=Path("artifacts/serve"),
+        help="folder for clips, list and pages (default: %(default)s)",
+    )
+    parser.add_argument("--model", type=Path, help="model folder (default: artifacts/model, else the one that ships)")
+    parser.add_argument("--max-upload", type=n_bytes, default="2G", help="size of one clip (default: %(default)s)")
+    parser.add_argument("--max-disk", type=n_bytes, default="20G", help="size of all of them (default: %(default)s)")
+    parser.add_argument("--jobs", type=common.positive_int, default=1, help="clips at a time (default: %(default)s)")
+    parser.add_argument(
+        "--timeout",
+        type=common.positive_number,
+        default=Limits.timeout_s,
+        help="CPU seconds a clip may take (%(default)g)",
+    )
+    parser.add_argument(
+        "--max-memory",
+        type=common.positive_number,
+        default=Limits.memory_mb,
+        help="MB a process may take (%(default)g)",
+    )
+    common.add_quiet(parser)
+
+
+def stopped(arguments: argparse.Namespace) -> str:
+    """What is kept of a server that is stopped."""
+    return f"clips and results are kept in {arguments.work}; the same command goes on with what is queued"
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the subcommand; see the module.
+
+    Raises
+    ------
+    InputError
+        The packages for it are not installed, or what was given can't be used.
+    """
+    if lacking := [name for name in NEEDS if importlib.util.find_spec(name) is None]:
+        raise InputError(f"the page needs {' and '.join(lacking)}; install them with: pip install 'deepcue[serve]'")
+    from serve.server import Options, Server
+
+    given = [clip for path in arguments.clips for clip in _clips(path)]
+    server = Server(
+        Options(
+            work=arguments.work,
+            model=arguments.model or default_model(LOCAL_MODEL),
+            host=arguments.host,
+            port=arguments.port,
+            token=arguments.token,
+            max_upload=arguments.max_upload,
+            max_disk=arguments.max_disk,
+            jobs=arguments.jobs,
+            limits=Limits(timeout_s=arguments.timeout, memory_mb=arguments.max_memory),
+            version=__version__,
+        )
+    )
+    try:
+        n_queued = server.queue(given)
+    except BaseException:
+        server.close()
+        raise
+    print(server.url, flush=True)
+    if not arguments.quiet and given:
+        print(f"{n_queued} of {len(given)} clips queued; the others are in the list already", flush=True)
+    if server.run() == signal.SIGINT:
+        raise KeyboardInterrupt
+
+
+def _clips(path: str) -> list[Clip]:
+    """A file, whatever it is called, or the clips of a folder or manifest."""
+    file = Path(path)
+    if file.is_file() and file.suffix.lower() != ".csv":
+        return [Clip(file.name, str(file))]
+    return find_clips(path)

@@ -1,0 +1,127 @@
+"""Who is let in: requests to this server by its own name, from its own pages, with the token where one is asked for.
+
+A page of another site can make a browser on this machine send requests here. Those name another site in ``Origin``, or
+a name that was pointed here in ``Host`` (DNS rebinding): both are refused. Every answer forbids scripts and styles that
+are not files of this server, and being shown in a page of another.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
+        "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+}
+LOCAL_NAMES = frozenset({"localhost"})
+COOKIE = "deepcue_token"
+YEAR_S = 365 * 24 * 3600
+# From a link in a chat, a strict cookie is not sent along a redirect; it is when the page itself goes on.
+WELCOME = """<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/">
+<title>deepcue</title><p><a href="/">Go on</a></p></html>"""
+NO_TOKEN = "This page asks for its token: open the address that `deepcue serve` printed."
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address; a name is believed to be what it says."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host in LOCAL_NAMES
+
+
+class Guard:
+    """Lets requests through to an application, or refuses them.
+
+    Parameters
+    ----------
+    app
+        What is guarded.
+    host
+        The address that the server listens on.
+    token
+        What a request must carry, in a cookie, which the address ``/?token=...`` sets; empty: nothing.
+    """
+
+    def __init__(self, app: ASGIApp, *, host: str, token: str = "") -> None:
+        self._app = app
+        self._host = host
+        self._local = is_loopback(host)
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+            await send(message)
+
+        answer = self._refusal(scope) or self._app
+        await answer(scope, receive, send_guarded)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        """What a request is answered that is not let through."""
+        headers = Headers(scope=scope)
+        if len(headers.getlist("host")) != 1 or not self._is_own(headers["host"]):
+            return PlainTextResponse("This server does not answer to that name.", 421)
+        if any(origin != f"http://{headers['host']}" for origin in headers.getlist("origin")):
+            return PlainTextResponse("Requests from pages of other sites are refused.", 403)
+        site = headers.get("sec-fetch-site", "none")
+        arrives = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
+        if site not in {"none", "same-origin"} and not arrives:
+            return PlainTextResponse("Requests from pages of other sites are refused.", 403)
+        return self._without_token(scope, headers) if self._token else None
+
+    def _is_own(self, host: str) -> bool:
+        """Whether a ``Host`` is a name of this server: an address, which no other site can have, or ours."""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+            _ = urlsplit(f"//{host}").port
+        except ValueError:
+            return False
+        if "@" in host or "/" in host:
+            return False
+        if name in LOCAL_NAMES or name == self._host.lower():
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return address.is_loopback or not self._local
+
+    def _without_token(self, scope: Scope, headers: Headers) -> Response | None:
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        if scope["path"] == "/" and self._is_token(given):
+            answer = HTMLResponse(WELCOME)
+            answer.set_cookie(COOKIE, self._token, max_age=YEAR_S, httponly=True, samesite="strict")
+            return answer
+        try:
+            cookies = SimpleCookie(headers.get("cookie", ""))
+        except CookieError:
+            cookies = SimpleCookie()
+        carried = cookies[COOKIE].value if COOKIE in cookies else ""
+        return None if self._is_token(carried) else PlainTextResponse(NO_TOKEN, 401)
+
+    def _is_token(self, text: str) -> bool:
+        return hmac.compare_digest(text.encode(), self._token.encode())

@@ -1,0 +1,113 @@
+"""From a clip's measurement to what the list says of it, and to its pages: the one with a player, the one to keep."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ensemble import store
+from ensemble.model import Model
+from ensemble.outputs import write_text
+from ensemble.verdict import NOTHING, judge
+from extract.dataset import Clip
+from extract.pipeline import table_of_result
+from extract.run.worker import Result, Settings
+from features.evidence import ClipEvidence
+from reports.clip_report import ClipFacts, clip_page
+from serve.clips import NEEDS_PREVIEW, PLAYS_NOT, Row
+from serve.folder import PAGE, REPORT, WorkFolder
+
+ASSETS = "/static/"
+NAVIGATION = """<nav class="serve-nav"><a href="/">← All clips</a> <a id="keep" href="/clips/{id}/report" download>Keep
+this page as one file</a></nav>"""
+PLAYER = """<div id="player" class="player" data-clip="{id}"><p class="player-note" role="status">The player is being
+prepared.</p></div>"""
+
+
+class Judging:
+    """Judges measured clips by a model and writes their pages; may be called from several threads.
+
+    Parameters
+    ----------
+    folder
+        Of the model, which is loaded when the first clip is judged.
+    work
+        Where pages go.
+    version
+        Of the program, for the page.
+    """
+
+    def __init__(self, folder: Path, work: WorkFolder, *, version: str = "") -> None:
+        self._folder, self._work, self._version = folder, work, version
+
+    @functools.cached_property
+    def model(self) -> Model:
+        """The model.
+
+        Raises
+        ------
+        ModelError
+            The folder holds none that can be used.
+        """
+        model = store.load_model(self._folder)
+        store.check_families(model.layout.families, str(self._folder))
+        return model
+
+    @property
+    def settings(self) -> Settings:
+        """What is measured of every clip: the families of the model."""
+        return Settings(tuple(sorted(self.model.layout.families)))
+
+    def __call__(self, row: Row, result: Result, evidence: ClipEvidence | None) -> Mapping[str, Any]:
+        """Judge a clip by its measurement, and write its pages.
+
+        Returns
+        -------
+        dict
+            What the list says of the clip, by the names of :mod:`serve.clips`.
+
+        Raises
+        ------
+        ModelError
+            The model can't be loaded.
+        InputError
+            A page can't be written.
+        """
+        clip = self._work.clip(row["id"])
+        table = table_of_result(Clip(row["name"], str(clip)), result, self.settings)
+        (verdict,) = judge(self.model, table)
+        facts = ClipFacts.of_row(table, sha256=_sha256(clip), made=_now(), version=self._version)
+        options: dict[str, Any] = {"facts": facts, "evidence": evidence}
+        manifest = self.model.manifest
+        write_text(self._work.of(row["id"]) / REPORT, clip_page(verdict, manifest, self._folder, **options))
+        options |= {
+            "assets": ASSETS,
+            "scripts": [f"{ASSETS}player.js"],
+            "styles": [f"{ASSETS}serve.css"],
+            "navigation": NAVIGATION.format(id=row["id"]),
+            "player": PLAYER.format(id=row["id"]),
+        }
+        write_text(self._work.of(row["id"]) / PAGE, clip_page(verdict, manifest, self._folder, **options))
+        return {
+            "status": verdict.status,
+            "error": verdict.error,
+            "verdict": verdict.verdict,
+            "probability": None if verdict.verdict == NOTHING else verdict.probability,
+            "duration_s": verdict.duration_s,
+            "n_faces": verdict.n_faces,
+            "has_page": 1,
+            "player": PLAYS_NOT if verdict.duration_s is None else NEEDS_PREVIEW,
+        }
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _now() -> str:
+    return f"{datetime.datetime.now():%Y-%m-%d %H:%M}"

@@ -1,0 +1,232 @@
+"""The threads that take clips from the queue.
+
+Each thread feeds child processes, which may crash, hang or grow without harm to anything but the clip at hand.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from extract.run import engine
+from extract.run.examiner import Examiner
+from extract.run.sandbox import Limits, Sandbox, Tell
+from extract.run.worker import Result, Settings
+from features.errors import DeepcueError
+from features.evidence import FACES_PER_SECOND, ClipEvidence
+from serve.clips import DONE, NEEDS_PREVIEW, PLAYS_FILE, PLAYS_NOT, PLAYS_PREVIEW, ClipList, Row
+from serve.folder import PREVIEW, WorkFolder
+
+logger = logging.getLogger(__name__)
+
+IDLE_S = 5.0
+RETRY_S = 2.0  # until the list is written again, when the disk is full
+KNOWN_SHARE = 0.1  # of a clip, from which on the rest can be told
+
+
+class Examining(Protocol):
+    """What measures clips in a process of its own: a :class:`~extract.run.examiner.Examiner`."""
+
+    def measure(self, filename: str, path: str) -> tuple[Result, ClipEvidence | None]:
+        """A clip's result and evidence, also where the process does not survive it."""
+        ...
+
+    def close(self) -> None:
+        """End for good, also while a clip is measured."""
+        ...
+
+
+class Playing(Protocol):
+    """What prepares players in a process of its own: a :class:`~extract.run.sandbox.Sandbox`."""
+
+    def measure(self, filename: str, path: str) -> Result:
+        """What came out; see :mod:`serve.preview`."""
+        ...
+
+    def close(self) -> None:
+        """End what is being done; the next clip starts anew."""
+        ...
+
+    def retire(self) -> None:
+        """End for good."""
+        ...
+
+
+Judge = Callable[[Row, Result, ClipEvidence | None], Mapping[str, Any]]
+"""From a clip's row in the list and its measurement to what the list says of it; writes its pages on the way."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """What clips are measured with: what makes the processes of a thread, and what judges."""
+
+    examiner: Callable[[Tell], Examining]
+    player: Callable[[Tell], Playing]
+    judge: Judge
+
+
+def processes(settings: Settings, limits: Limits, judge: Judge) -> Means:
+    """The means that measure in child processes."""
+
+    def examiner(tell: Tell) -> Examiner:
+        return Examiner(settings, limits, faces_per_second=FACES_PER_SECOND, show_faces=True, tell=tell)
+
+    def player(tell: Tell) -> Sandbox:
+        return Sandbox(Settings(()), limits, program=("serve.preview",), tell=tell)
+
+    return Means(examiner, player, judge)
+
+
+class Measuring:
+    """Measures what is queued until it is stopped.
+
+    Parameters
+    ----------
+    clips, work
+        The list and its files.
+    means
+        What clips are measured with.
+    jobs
+        Clips at a time.
+    """
+
+    def __init__(self, clips: ClipList, work: WorkFolder, means: Means, *, jobs: int = 1) -> None:
+        self._stopping = threading.Event()
+        self._threads = [_Thread(clips, work, means, self._stopping) for _ in range(jobs)]
+
+    def start(self) -> None:
+        """Begin with what is queued."""
+        for one in self._threads:
+            one.start()
+
+    def stop(self) -> None:
+        """End all measuring at once; what was being measured stays in the queue."""
+        self._stopping.set()
+        for one in self._threads:
+            one.end()
+
+    def cancel(self, clip_id: str) -> None:
+        """End what is being done with a clip."""
+        for one in self._threads:
+            one.cancel(clip_id)
+
+
+class _Thread(threading.Thread):
+    """Works on one clip after the other. ``_busy`` guards what ``end`` and ``cancel`` touch from outside."""
+
+    def __init__(self, clips: ClipList, work: WorkFolder, means: Means, stopping: threading.Event) -> None:
+        super().__init__(name="measuring", daemon=True)
+        self._clips, self._work, self._means, self._stopping = clips, work, means, stopping
+        self._player = means.player(self._told)
+        self._examiner: Examining | None = None
+        self._busy = threading.Lock()
+        self._current = ""
+        self._cancelled = False
+        self._began = 0.0
+        self._media: dict[str, Any] = {}
+
+    def run(self) -> None:
+        """Until the server stops."""
+        while not self._stopping.is_set():
+            try:
+                row = self._clips.take(IDLE_S)
+            except sqlite3.Error as error:
+                self._wait_for_the_disk(error)
+                continue
+            if row is not None:
+                self._work_on(row)
+
+    def end(self) -> None:
+        """End the processes for good."""
+        with self._busy:
+            if self._examiner is not None:
+                self._examiner.close()
+            self._player.retire()
+
+    def cancel(self, clip_id: str) -> None:
+        """End the processes if they work on a clip."""
+        with self._busy:
+            if self._current == clip_id:
+                self._cancelled = True
+                self._player.close()
+                if self._examiner is not None:
+                    self._examiner.close()
+                    self._examiner = None
+
+    def _work_on(self, row: Row) -> None:
+        with self._busy:
+            self._current, self._cancelled, self._began = row["id"], False, time.monotonic()
+        player = row["player"]
+        if row["state"] != DONE:
+            found = self._measured(row)
+            player = found.get("player")
+            self._write(row["id"], found)
+        if player == NEEDS_PREVIEW and not (self._cancelled or self._stopping.is_set()):
+            self._write(row["id"], self._playable(row))
+        with self._busy:
+            self._current = ""
+        if self._stopping.is_set():
+            return
+        self._clips.let_go(row["id"])
+        if self._cancelled:
+            self._work.remove(row["id"])  # what was written since it was deleted
+
+    def _measured(self, row: Row) -> dict[str, Any]:
+        try:
+            with self._busy:
+                if self._stopping.is_set() or self._cancelled:
+                    return {}
+                self._examiner = examiner = self._examiner or self._means.examiner(self._told)
+            result, evidence = examiner.measure(row["name"], str(self._work.clip(row["id"])))
+            found = dict(self._means.judge(row, engine.logged(result), evidence))
+        except (DeepcueError, OSError) as error:
+            logger.warning("%s: %s", row["name"], error)
+            found = {"status": "crashed", "error": str(error)}
+        return found | {"took_s": time.monotonic() - self._began}
+
+    def _playable(self, row: Row) -> dict[str, Any]:
+        """How browsers play a clip: as it is, or after a copy was made that they play."""
+        self._media = {}
+        try:
+            made = self._player.measure(row["name"], str(self._work.clip(row["id"])))
+        except DeepcueError as error:
+            logger.warning("%s: %s", row["name"], error)
+            return {"player": PLAYS_NOT}
+        if made.error:
+            logger.warning("%s: no preview could be made: %s", row["name"], made.error)
+        if self._media.get("media_type"):
+            return {"player": PLAYS_FILE, **self._media}
+        is_made = made.status == "ok" and (self._work.of(row["id"]) / PREVIEW).is_file()
+        return {"player": PLAYS_PREVIEW if is_made else PLAYS_NOT, **self._media}
+
+    def _write(self, clip_id: str, found: Mapping[str, Any]) -> None:
+        """Write to the list what came out, however long the disk is full; nothing of what was interrupted."""
+        self._work.weigh(clip_id)
+        while not (self._stopping.is_set() or self._cancelled):
+            try:
+                self._clips.finish(clip_id, found)
+                return
+            except sqlite3.Error as error:
+                self._wait_for_the_disk(error)
+
+    def _wait_for_the_disk(self, error: Exception) -> None:
+        if not self._stopping.is_set():
+            logger.warning("the list of clips can't be written (%s); make room", error)
+        self._stopping.wait(RETRY_S)
+
+    def _told(self, told: Mapping[str, Any]) -> None:
+        if "media_type" in told:
+            self._media = {name: told[name] for name in ("media_type", "start_s")}
+            return
+        share = float(told["share"])
+        spent_s = time.monotonic() - self._began
+        left_s = spent_s / share - spent_s if share >= KNOWN_SHARE else None
+        try:
+            self._clips.tell(self._current, str(told["stage"]), share, left_s)
+        except sqlite3.Error:  # it was closed
+            return

@@ -1,0 +1,169 @@
+"""Clips that browsers can't play: which those are, and a small H.264 copy of one, made in a child process.
+
+python -m serve.preview        # a child of serve.measuring
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.clip import container as containers
+from extract.clip.decode import Clip
+from extract.clip.frame import Frame
+from extract.run import sandbox
+from extract.run.worker import MAX_SECONDS, Result, Settings
+from features.errors import ClipError
+from features.observation import AUDIO_RATE_HZ
+from serve.folder import PREVIEW
+
+MP4, WEBM = "video/mp4", "video/webm"
+PLAYED = {
+    MP4: ({"h264", "av1", "vp9"}, {"aac", "mp3", "mp3float", "opus"}),
+    WEBM: ({"vp8", "vp9", "av1", "libdav1d"}, {"opus", "vorbis"}),
+}
+"""Media type to the codecs of pictures and of sounds that every current browser plays in it."""
+FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2": MP4, "matroska,webm": WEBM}
+PIXELS = {"yuv420p", "yuvj420p"}
+MAX_START_S = 0.1  # a player counts from the start of the file, series from that of the picture
+LONGEST_PX, MAX_FPS = 720, 31
+TICK = Fraction(1, 90_000)
+TELL_EVERY_S = 0.5
+PICTURE = {"preset": "veryfast", "crf": "28", "threads": "1"}
+STAGE = "making a preview that browsers play"
+
+
+def media_type(path: str) -> tuple[str, float]:
+    """The media type under which browsers play a file as it was measured, and what series count at its start.
+
+    The type is empty where browsers don't play it; then the time is that of the first frame, at which a preview starts.
+
+    Raises
+    ------
+    UnreadableError
+        It is no video.
+    """
+    with containers.opened(containers.source_of(path, {})) as container:
+        streams = containers.look_through(container, MAX_SECONDS)
+        kind = FORMATS.get(container.format.name, "")
+        pictures, sounds = PLAYED.get(kind, (set(), set()))
+        picture = container.streams[streams.picture]
+        plays = (
+            picture.codec_context.name in pictures
+            and picture.codec_context.pix_fmt in PIXELS
+            and all(container.streams[one].codec_context.name in sounds for one in streams.sounds)
+            and streams.n_pictures == 1
+            and not streams.timeline.n_jumps
+            and abs(streams.start_s) <= MAX_START_S
+        )
+    return (kind, 0.0) if plays else ("", streams.start_s)
+
+
+def make(path: str, out: Path, told: Callable[[float], None] = lambda _: None) -> None:
+    """Write what was measured of a clip as a small MP4 that begins with the first frame.
+
+    Parameters
+    ----------
+    path, out
+        The clip, and the file to write; it appears whole or not at all.
+    told
+        Called with the share that is done.
+
+    Raises
+    ------
+    ClipError
+        The clip can't be read.
+    """
+    import av
+
+    temporary = out.with_name(f"{out.name}.part")
+    try:
+        with (
+            Clip(path, max_seconds=MAX_SECONDS) as clip,
+            av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as target,
+        ):
+            _write(clip, target, told)
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write(clip: Clip, target: Any, told: Callable[[float], None]) -> None:
+    picture = target.add_stream("libx264", rate=MAX_FPS, options=PICTURE)
+    picture.pix_fmt, picture.time_base, picture.codec_context.time_base = "yuv420p", TICK, TICK
+    sound = target.add_stream("aac", rate=AUDIO_RATE_HZ, layout="mono") if clip.has_audio else None
+    first_s = last_s = None
+    for frame in clip.frames():
+        if last_s is not None and frame.time_s - last_s < 1 / MAX_FPS:
+            continue
+        if first_s is None:
+            first_s = frame.time_s
+            picture.width, picture.height = _size(frame)
+        last_s = frame.time_s
+        target.mux(picture.encode(_shown(frame, (picture.width, picture.height), frame.time_s - first_s)))
+        told(min(1.0, frame.index / max(clip.frames_expected, 1)))
+    target.mux(picture.encode(None))
+    samples, start_s = clip.audio() if sound is not None else (None, 0.0)
+    if sound is not None and samples is not None:
+        target.mux(sound.encode(_heard(samples, start_s - (first_s or 0.0))))
+        target.mux(sound.encode(None))
+
+
+def _size(frame: Frame) -> tuple[int, int]:
+    """Width and height of the preview: even, the longer one at most ``LONGEST_PX``."""
+    height, width = frame.luma.shape
+    scale = min(1.0, LONGEST_PX / max(width, height))
+    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+
+
+def _shown(frame: Frame, size: tuple[int, int], time_s: float) -> Any:
+    import av
+    import cv2
+
+    image = av.VideoFrame.from_ndarray(cv2.resize(frame.rgb(), size, interpolation=cv2.INTER_AREA), format="rgb24")
+    image.pts, image.time_base = round(time_s / TICK), TICK
+    return image
+
+
+def _heard(samples: NDArray[np.float32], start_s: float) -> Any:
+    """Sound as one frame; what lies before the picture is left out."""
+    import av
+
+    early = max(0, round(-start_s * AUDIO_RATE_HZ))
+    frame = av.AudioFrame.from_ndarray(np.clip(samples[early:], -1, 1)[None], format="fltp", layout="mono")
+    frame.sample_rate, frame.pts = AUDIO_RATE_HZ, max(0, round(start_s * AUDIO_RATE_HZ))
+    frame.time_base = Fraction(1, AUDIO_RATE_HZ)
+    return frame
+
+
+def _prepared(_settings: Settings, tell: sandbox.Tell) -> Callable[[str, str], Result]:
+    """What answers for a clip: its media type, told on the way, and the preview written where it has none."""
+    last = [0.0]
+
+    def told(share: float) -> None:
+        if time.monotonic() - last[0] > TELL_EVERY_S:
+            last[0] = time.monotonic()
+            tell({"stage": STAGE, "share": share})
+
+    def answer(filename: str, path: str) -> Result:
+        nothing = np.empty(0, np.float32)
+        try:
+            kind, start_s = media_type(path)
+            tell({"media_type": kind, "start_s": start_s})
+            if not kind:
+                make(path, Path(path).with_name(PREVIEW), told)
+        except (ClipError, OSError, ValueError) as error:
+            return Result(filename, "unreadable", str(error), nothing)
+        return Result(filename, "ok", "", nothing)
+
+    return answer
+
+
+if __name__ == "__main__":
+    sandbox.serve(_prepared)

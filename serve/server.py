@@ -1,0 +1,207 @@
+"""The server itself: its address, its start, and its end within two seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from extract.dataset import Clip
+from extract.run.sandbox import Limits
+from features.errors import InputError
+from serve.app import Parts, application
+from serve.clips import ClipList
+from serve.folder import FullError, WorkFolder
+from serve.guard import Guard, is_loopback
+from serve.judging import Judging
+from serve.measuring import Means, Measuring, processes
+from serve.uploads import Uploads, shown_name
+
+LOOPBACK = "127.0.0.1"
+END_S = 1  # for answers that are under way when the server is stopped
+MAX_CONNECTIONS = 200
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the server works."""
+
+    work: Path
+    """Folder for clips, the list and pages."""
+    model: Path
+    """Folder of the model."""
+    host: str = LOOPBACK
+    port: int = 8765
+    """0 for any that is free."""
+    token: bool = False
+    """Whether a token is asked for also on this machine; beyond it, always."""
+    max_upload: int = 2 * 10**9
+    """Bytes of one clip."""
+    max_disk: int = 20 * 10**9
+    """Bytes of all clips and their pages."""
+    jobs: int = 1
+    limits: Limits = field(default_factory=Limits)
+    version: str = ""
+
+
+class Server:
+    """A server that is ready to run; :meth:`run` returns when it was told to stop.
+
+    Parameters
+    ----------
+    options
+        How it works.
+    means
+        What clips are measured with; by default child processes and the model.
+
+    Raises
+    ------
+    InputError
+        The model, the work folder or the address can't be used.
+    """
+
+    def __init__(self, options: Options, *, means: Means | None = None) -> None:
+        with contextlib.ExitStack() as undo:
+            work = WorkFolder(options.work, max_bytes=options.max_disk)
+            undo.callback(work.close)
+            clips = ClipList(work.root / "clips.sqlite3")
+            undo.callback(clips.close)
+            work.tidy({row["id"] for row in clips.rows()})
+            if means is None:
+                judging = Judging(options.model, work, version=options.version)
+                means = processes(judging.settings, options.limits, judging)
+            measuring = Measuring(clips, work, means, jobs=options.jobs)
+            self._socket = _listening(options.host, options.port)
+            undo.callback(self._socket.close)
+            undo.pop_all()
+        self._options = options
+        self.parts = Parts(clips, work, measuring, Uploads(clips, work, max_bytes=options.max_upload))
+        self.token = secrets.token_urlsafe(32) if options.token or not is_loopback(options.host) else ""
+        self._uvicorn = _Uvicorn(
+            uvicorn.Config(
+                Guard(application(self.parts), host=options.host, token=self.token),
+                lifespan="off",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                limit_concurrency=MAX_CONNECTIONS,
+                timeout_graceful_shutdown=END_S,
+            )
+        )
+
+    @property
+    def url(self) -> str:
+        """Where the page is, with the token where one is asked for."""
+        host, port = self._options.host, self._socket.getsockname()[1]
+        name = f"[{host}]" if ":" in host else host
+        return f"http://{name}:{port}/" + (f"?token={self.token}" if self.token else "")
+
+    def queue(self, given: Sequence[Clip]) -> int:
+        """Queue files of this machine that are not in the list yet; how many there were.
+
+        A file is linked into the work folder where that is possible, and copied where it is not: what the page shows is
+        there, whatever happens to the file.
+
+        Raises
+        ------
+        InputError
+            One can't be read, or there is no room for it.
+        """
+        return sum(_queued(one, self.parts) for one in given)
+
+    def run(self) -> int:
+        """Answer until SIGTERM (0) or an interrupt at the terminal (the number of that signal)."""
+        self.parts.measuring.start()
+        try:
+            with self._uvicorn.signals_caught() as caught:
+                self._uvicorn.run(sockets=[self._socket])
+        finally:
+            self.close()
+        return signal.SIGINT if signal.SIGINT in caught else 0
+
+    def stop(self) -> None:
+        """Let :meth:`run` return; from any thread."""
+        self._uvicorn.should_exit = True
+
+    def close(self) -> None:
+        """End all measuring, and let another server work in the folder."""
+        self.parts.measuring.stop()
+        self.parts.clips.close()
+        self.parts.work.close()
+        self._socket.close()
+
+
+class _Uvicorn(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing: signals are caught by :meth:`signals_caught`, and not raised again when the server has ended."""
+        yield
+
+    @contextlib.contextmanager
+    def signals_caught(self) -> Iterator[list[int]]:
+        """The signals that told the server to stop; a second one ends it at once. In other threads, none."""
+        caught: list[int] = []
+
+        def catch(number: int, _: FrameType | None) -> None:
+            self.force_exit = bool(caught)
+            self.should_exit = True
+            caught.append(number)
+
+        if threading.current_thread() is not threading.main_thread():
+            yield caught
+            return
+        before = {number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield caught
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family)
+    except OSError as error:
+        raise InputError(f"--host {host}: no address of this machine ({error.strerror}); give 127.0.0.1") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(MAX_CONNECTIONS)
+    except OSError as error:
+        listener.close()
+        raise InputError(f"{host}:{port}: can't be listened on ({error.strerror}); give another --port") from error
+    return listener
+
+
+def _queued(clip: Clip, parts: Parts) -> bool:
+    try:
+        path = os.path.realpath(clip.path)
+        status = os.stat(path)
+        origin = f"{os.fsencode(path).decode('utf-8', 'backslashreplace')}:{status.st_size}:{status.st_mtime_ns}"
+        if parts.clips.knows(origin):
+            return False
+        with parts.work.arriving() as arrival:
+            try:
+                os.link(path, arrival.file)
+            except OSError:  # another file system, or a file of somebody else
+                arrival.reserve(status.st_size)
+                shutil.copyfile(path, arrival.file)
+            arrival.settle()
+            parts.clips.add(arrival.clip_id, shown_name(clip.filename), size=status.st_size, origin=origin)
+            arrival.kept = True
+    except (OSError, FullError, sqlite3.Error) as error:
+        raise InputError(f"{clip.path}: can't be queued ({error})") from error
+    return True
