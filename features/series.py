@@ -140,6 +140,24 @@ def _interpolate(grid: NDArray, times: NDArray, values: F64) -> F64:
     return values[right - 1] * (1.0 - weight) + values[right] * weight
 
 
+def with_gaps(parts: Sequence[Segment]) -> tuple[F64, F64]:
+    """Times and values [n] of segments in a row, with a NaN in the middle of each gap, where a drawn line breaks.
+
+    >>> times, values = with_gaps([Segment(0.0, 2.0, np.ones(2)), Segment(4.0, 2.0, np.ones(1))])
+    >>> times.tolist(), values.tolist()
+    ([0.0, 0.5, 2.25, 4.0], [1.0, 1.0, nan, 1.0])
+    """
+    times_s: list[F64] = []
+    values: list[F64] = []
+    for part in parts:
+        if times_s:
+            times_s.append(np.array([(times_s[-1][-1] + part.times_s[0]) / 2]))
+            values.append(np.array([np.nan]))
+        times_s.append(part.times_s)
+        values.append(part.values)
+    return (np.concatenate(times_s), np.concatenate(values)) if times_s else (np.empty(0), np.empty(0))
+
+
 def derivative(part: Segment, *, order: int) -> F64:
     """Differentiate a series [n, ...] in time by Savitzky-Golay over 0.23 s (order 2, for a third derivative 3).
 

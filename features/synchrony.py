@@ -195,23 +195,24 @@ def _standard(x: F64, ok: NDArray[np.bool_]) -> F64:
     return np.where(ok[:, None], centred / np.where(spread > 1e-12, spread, np.nan), 0.0)
 
 
-def window_lags(*, mouth: F64, voice: F64, speech: NDArray[np.bool_]) -> tuple[float, float]:
-    """Whether the best lags, within +-0.5 s, of windows of 2 s every 0.5 s that are half speech agree.
+def window_lags(*, mouth: F64, voice: F64, speech: NDArray[np.bool_]) -> tuple[F64, F64, F64]:
+    """The lag at which mouth and voice agree best in each window of 2 s, every 0.5 s, that is half speech.
 
     Parameters
     ----------
     mouth, voice : ndarray of shape (n,)
+        The mouth's with NaN where missing.
     speech : ndarray of shape (n,)
         True where somebody speaks.
 
     Returns
     -------
-    mad_s, ok_share : float
-        Mad of the lags; fraction of windows whose r is above 0.3 and whose lag lies within 0.15 s of the median. Both
-        NaN below four windows.
+    middles_s, lags_s, peaks : ndarray of shape (w,)
+        Middle of each window from the start of the series, its lag within +-0.5 s, and r there. A window that meets a
+        gap of the mouth, or that does not move, is left out.
     """
     size, hop, reach = (round(s * GRID_HZ) for s in (WIN_S, WIN_HOP_S, MAX_LAG_S))
-    lags, peaks = [], []
+    rows = []
     for start in range(reach, len(mouth) - size - reach + 1, hop):
         lips = mouth[start : start + size]
         if np.isnan(lips).any() or speech[start : start + size].mean() < WIN_SPEECH:
@@ -221,9 +222,21 @@ def window_lags(*, mouth: F64, voice: F64, speech: NDArray[np.bool_]) -> tuple[f
         norm = np.sqrt((lips**2).sum() * (sound**2).sum(axis=1))
         if norm.min() > 1e-9:
             r = sound @ lips / norm
-            lags.append((int(r.argmax()) - reach) / GRID_HZ)
-            peaks.append(float(r.max()))
-    if len(lags) < 4:
+            rows.append(((start + size / 2) / GRID_HZ, (int(r.argmax()) - reach) / GRID_HZ, float(r.max())))
+    middles_s, lags_s, peaks = np.array(rows, np.float64).reshape(-1, 3).T
+    return middles_s, lags_s, peaks
+
+
+def lag_agreement(*, lags_s: F64, peaks: F64) -> tuple[float, float]:
+    """Whether the lags of windows agree, of lags and peaks [w] as :func:`window_lags` gives them.
+
+    Returns
+    -------
+    mad_s, ok_share : float
+        Mad of the lags; fraction of windows whose r is above 0.3 and whose lag lies within 0.15 s of the median. Both
+        NaN below four windows.
+    """
+    if len(lags_s) < 4:
         return np.nan, np.nan
-    near = np.abs(np.array(lags) - np.median(lags)) <= WIN_NEAR_S
-    return series.mad(lags, 4), float(np.mean(near & (np.array(peaks) > WIN_PEAK)))
+    near = np.abs(lags_s - np.median(lags_s)) <= WIN_NEAR_S
+    return series.mad(lags_s, 4), float(np.mean(near & (peaks > WIN_PEAK)))

@@ -15,11 +15,13 @@ Confounds: frame rate (speeds), reading or talking, glasses, downward gaze, comp
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from features import series
+from features.evidence import Event, Series
 from features.eyelids import (
     BASE_QUANTILE,
     LONGEST_S,
@@ -32,7 +34,7 @@ from features.eyelids import (
     openness,
     usable_ear,
 )
-from features.geometry import F64, LEFT_EYE, RIGHT_EYE, crop_landmarks, eye_aspect_ratio, head
+from features.geometry import F64, LEFT_EYE, RIGHT_EYE, Head, crop_landmarks, eye_aspect_ratio, head
 from features.observation import Observation, Track
 from features.series import Segment
 from features.spec import EVERY_CHANGE, Column, family
@@ -330,30 +332,76 @@ def _of_blinks(parts: Sequence[Segment], blinks: Sequence[Blink], *, obs_s: floa
     }
 
 
-@family("blink", version=1, needs={"track", "crops"}, columns=COLUMNS)
-def measure(observation: Observation, track: Track) -> dict[str, float]:
-    """Measure a track's blinks; NaN below 3 s of eyes seen or 12 frames a second."""
+@dataclass(frozen=True)
+class Lids:
+    """The eyes of a track over time: what series and columns are both made of."""
+
+    face: Head
+    ear: F64
+    """[n, 2] EAR of the right and left eye in each frame."""
+    valid_share: float
+    """Fraction of the frames in which an eye could be seen."""
+    obs_s: float
+    """Seconds seen."""
+    fps: float
+    opened: tuple[Segment, ...]
+    """Openness of the eyes, values of shape (m,)."""
+    every: tuple[Blink, ...]
+    """Blinks of ``opened``."""
+    blinks: tuple[Blink, ...]
+    """Those that no fast head and no blur disturbs."""
+
+    @property
+    def enough(self) -> bool:
+        """Whether blinks can be told: 3 s of eyes seen, 12 frames a second."""
+        return self.valid_share >= series.MIN_VALID_SHARE and self.obs_s >= MIN_OBS_S and self.fps >= MIN_FPS
+
+
+def lids(observation: Observation, track: Track) -> Lids:
+    """The openness of a track's eyes and its blinks; neither where the eyes are not seen for long enough."""
     face = head(observation, track)
     ear = usable_ear(face)
     both = np.where(np.isnan(ear), ear[:, ::-1], ear).mean(axis=1)
-    named = {"valid_share": float(np.isfinite(both).mean()) if len(both) else 0.0}
+    valid_share = float(np.isfinite(both).mean()) if len(both) else 0.0
     parts = series.segments(both, times_s=face.times_s)
     obs_s, fps = sum(part.length_s for part in parts), series.rate(face.times_s)
-    if named["valid_share"] >= series.MIN_VALID_SHARE and obs_s >= MIN_OBS_S and fps >= MIN_FPS:
-        level = float(np.quantile(np.concatenate([part.values for part in parts]), BASE_QUANTILE))
-        opened = [Segment(part.start_s, part.rate_hz, openness(part, level=level)) for part in parts]
-        every = [blink for part in opened for blink in find_blinks(part)]
-        disturbed = disturbed_times(face, sharpness=track.sharpness[face.index, 0].astype(np.float64))
-        blinks = [blink for blink in every if not (np.abs(disturbed - blink.moment_s) < 0.5 / fps).any()]
+    seen = Lids(face, ear, valid_share, obs_s, fps, (), (), ())
+    if not seen.enough:
+        return seen
+    level = float(np.quantile(np.concatenate([part.values for part in parts]), BASE_QUANTILE))
+    opened = tuple(Segment(part.start_s, part.rate_hz, openness(part, level=level)) for part in parts)
+    every = tuple(blink for part in opened for blink in find_blinks(part))
+    disturbed = disturbed_times(face, sharpness=track.sharpness[face.index, 0].astype(np.float64))
+    blinks = tuple(blink for blink in every if not (np.abs(disturbed - blink.moment_s) < 0.5 / fps).any())
+    return replace(seen, opened=opened, every=every, blinks=blinks)
+
+
+def lid_series(observation: Observation, track: Track) -> dict[str, Series]:
+    """``blink.openness``, about 1 for open eyes, with the blinks as events; empty where blinks can't be told."""
+    seen = lids(observation, track)
+    if not seen.enough:
+        return {}
+    events = tuple(Event(blink.start_s, blink.end_s, "blink") for blink in seen.blinks)
+    times_s, values = series.with_gaps(seen.opened)
+    return {"blink.openness": Series(times_s, values, unit="1", title="Eye openness", events=events)}
+
+
+@family("blink", version=1, needs={"track", "crops"}, columns=COLUMNS, series=lid_series)
+def measure(observation: Observation, track: Track) -> dict[str, float]:
+    """Measure a track's blinks; NaN below 3 s of eyes seen or 12 frames a second."""
+    seen = lids(observation, track)
+    named = {"valid_share": seen.valid_share}
+    if seen.enough:
+        ear, times_s, blinks, fast = seen.ear, seen.face.times_s, seen.blinks, seen.fps >= MEDIAN_FPS
         levels = np.nanquantile(ear, BASE_QUANTILE, axis=0) if np.isfinite(ear).any(axis=0).all() else np.ones(2)
-        corr, lag_s, gap = eyes_together(series.segments(ear / levels, times_s=face.times_s), blinks=blinks)
-        named |= _of_blinks(opened, blinks, obs_s=obs_s, fast=fps >= MEDIAN_FPS)
+        corr, lag_s, gap = eyes_together(series.segments(ear / levels, times_s=times_s), blinks=blinks)
+        named |= _of_blinks(seen.opened, blinks, obs_s=seen.obs_s, fast=fast)
         named |= {
             "lr_corr": corr,
-            "lr_lag_s": lag_s if fps >= MEDIAN_FPS else np.nan,
+            "lr_lag_s": lag_s if fast else np.nan,
             "lr_amp_gap": gap,
             "patch_ear_corr": patch_ear_corr(track),
-            "ear_base_mad": ear_base_mad(opened, blinks=every),
+            "ear_base_mad": ear_base_mad(seen.opened, blinks=seen.every),
         }
     missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
     return {f"blink.{name}": value for name, value in (missing | named).items()}

@@ -9,6 +9,7 @@ hides forgeries from it; a generator that it never saw, and that renders clean i
 
 from __future__ import annotations
 
+from features.evidence import Series
 from features.networks import logit_columns
 from features.observation import Observation, Track
 from features.spec import family
@@ -17,7 +18,12 @@ NAME = "forensic_cnn"
 COLUMNS = logit_columns.columns(NAME, "EfficientNet-Lite0, trained by training/faces")
 
 
-@family(NAME, version=4, needs={"crops", "weights"}, columns=COLUMNS)
+def series(observation: Observation, track: Track) -> dict[str, Series]:
+    """``forensic_cnn.logit``, the score of every crop of a face track; empty without weights."""
+    return logit_columns.series(observation, track, NAME, title="Face network")
+
+
+@family(NAME, version=4, needs={"crops", "weights"}, columns=COLUMNS, series=series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Columns of one face track; all NaN without weights.
 

@@ -7,6 +7,7 @@ and shapes are gone; noise, edges and a decoder's texture stay. Its errors are l
 
 from __future__ import annotations
 
+from features.evidence import Series
 from features.networks import logit_columns
 from features.observation import Observation, Track
 from features.spec import family
@@ -14,11 +15,17 @@ from features.spec import family
 NAME = "forensic_residual"
 
 
+def series(observation: Observation, track: Track) -> dict[str, Series]:
+    """``forensic_residual.logit``, the score of every crop of a face track; empty without weights."""
+    return logit_columns.series(observation, track, NAME, title="Texture network")
+
+
 @family(
     NAME,
     version=2,
     needs={"crops", "weights"},
     columns=logit_columns.columns(NAME, "EfficientNet-Lite0 on residuals, trained by training/faces"),
+    series=series,
 )
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Columns of one face track; all NaN without weights.

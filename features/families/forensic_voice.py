@@ -15,14 +15,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from features.evidence import Series
 from features.families.voice import CUES
 from features.networks.weights import kept_in_memory, read_arrays, save_arrays, unusable, weights_file
-from features.observation import Observation, Track
+from features.observation import AUDIO_RATE_HZ, Observation, Track
 from features.spec import EVERY_CHANGE, Column, family
-from features.voice_measures import clip_cues
+from features.voice_measures import clip_cues, cues
 
 NAME = "forensic_voice"
 MAX_LOGIT = 12.0
+WINDOW_S, HOP_S = 3.0, 1.0  # of the series; the cues of shorter sound say little
 _SOURCE = "logistic regression on the voice cues, trained by training/voice"
 
 COLUMNS = (
@@ -93,7 +95,32 @@ class VoiceModel:
 _model = kept_in_memory(VoiceModel.load)
 
 
-@family(NAME, version=2, needs={"sound", "weights"}, columns=COLUMNS)
+def window_series(observation: Observation, track: Track | None) -> dict[str, Series]:
+    """``forensic_voice.logit`` of windows of 3 s, every second; of the whole sound where that is shorter.
+
+    NaN for a window with under 0.3 s of speech; empty where no window has more, and without weights. The column is the
+    logit of the whole sound by the same model: one window as long as the sound.
+
+    Raises
+    ------
+    ModelError
+        The weights file is there but can't be used.
+    """
+    file, sound = weights_file(NAME), observation.audio
+    if sound is None or not sound.size or not file.exists():
+        return {}
+    size, hop = round(WINDOW_S * AUDIO_RATE_HZ), round(HOP_S * AUDIO_RATE_HZ)
+    starts = np.arange(0, max(len(sound) - size, 0) + 1, hop)
+    windows = [sound[start : start + size] for start in starts]
+    values = [_model(file).logit(found) if (found := cues(window)) else np.nan for window in windows]
+    if not np.isfinite(values).any():
+        return {}
+    middles_s = (starts + np.array([len(window) for window in windows]) / 2) / AUDIO_RATE_HZ
+    times_s = observation.audio_start_s + middles_s
+    return {f"{NAME}.logit": Series(times_s, values, unit="log-odds", title="Speech model")}
+
+
+@family(NAME, version=2, needs={"sound", "weights"}, columns=COLUMNS, series=window_series)
 def measure(observation: Observation, track: Track | None) -> dict[str, float]:
     """Columns of the clip's sound, whoever speaks; NaN without sound, with under 0.3 s of speech, or without weights.
 

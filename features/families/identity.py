@@ -17,6 +17,7 @@ from scipy import optimize, stats
 from scipy.spatial import distance
 
 from features import series
+from features.evidence import Series
 from features.geometry import F64, pose
 from features.networks.face_embedding import MAX_CHIPS, MAX_OTHERS, MIN_CHIPS, OTHER_CHIPS, embeddings, suitable
 from features.observation import Observation, Track
@@ -92,6 +93,15 @@ def medoid(e: F64) -> int:
     return int(distance.cdist(e, e).sum(axis=1).argmin())
 
 
+def to_medoid(e: F64) -> F64:
+    """Distances [n] of embeddings ``e`` [n, d] to the most central one.
+
+    >>> to_medoid(np.array([[0.0], [1.0], [3.0]])).tolist()
+    [1.0, 0.0, 2.0]
+    """
+    return np.linalg.norm(e - e[medoid(e)], axis=1)
+
+
 def _log_ratio(a: float, b: float) -> float:
     return float(np.log(a / b)) if a > 0 and b > 0 else np.nan
 
@@ -99,7 +109,7 @@ def _log_ratio(a: float, b: float) -> float:
 def distances(e: F64) -> dict[str, float]:
     """Pairwise, medoid and consecutive distances of embeddings ``e`` [n, d] in their order of time."""
     pairs = distance.pdist(e)
-    to_medoid = np.linalg.norm(e - e[medoid(e)], axis=1)
+    central = to_medoid(e)
     steps = np.linalg.norm(np.diff(e, axis=0), axis=1)
     third = len(e) // 3
     ends = np.linalg.norm(e[:third].mean(axis=0) - e[-third:].mean(axis=0)) if third else np.nan
@@ -109,9 +119,9 @@ def distances(e: F64) -> dict[str, float]:
     return {
         "pair_med": pair,
         "pair_q90": series.quantile(pairs, 0.9),
-        "medoid_med": series.median(to_medoid),
-        "medoid_q90": series.quantile(to_medoid, 0.9, MIN_CHIPS),
-        "medoid_max": float(to_medoid.max()),
+        "medoid_med": series.median(central),
+        "medoid_q90": series.quantile(central, 0.9, MIN_CHIPS),
+        "medoid_max": float(central.max()),
         "step_med": series.median(steps),
         "step_q90": series.quantile(steps, 0.9, MIN_CHIPS - 1),
         "step_over_pair": _log_ratio(series.median(steps), pair),
@@ -135,17 +145,17 @@ def explained(e: F64, *, pose_deg: F64, sharpness: F64) -> dict[str, float]:
         ``pose_corr``: Spearman's correlation of medoid distance with the angle from the median pose; NaN without
         variance. ``resid_med``: median absolute rest after isotonic fits, rising with angle, then with blur.
     """
-    to_medoid = np.linalg.norm(e - e[medoid(e)], axis=1)
+    central = to_medoid(e)
     angle = np.linalg.norm(pose_deg - np.median(pose_deg, axis=0), axis=1)
-    varied = np.ptp(to_medoid) > 1e-9 and np.ptp(angle) > 1e-9
-    rest = to_medoid
+    varied = np.ptp(central) > 1e-9 and np.ptp(angle) > 1e-9
+    rest = central
     for reason in (angle, -sharpness):
         order = np.argsort(reason, kind="stable")
         fitted = np.empty(len(rest))
         fitted[order] = optimize.isotonic_regression(rest[order]).x
         rest = rest - fitted
     return {
-        "pose_corr": float(stats.spearmanr(to_medoid, angle).statistic) if varied else np.nan,
+        "pose_corr": float(stats.spearmanr(central, angle).statistic) if varied else np.nan,
         "resid_med": series.median(np.abs(rest)),
     }
 
@@ -160,7 +170,21 @@ def _others(observation: Observation, track: Track, centre: F64) -> float:
     return min(found) if found else np.nan
 
 
-@family("identity", version=2, needs={"track", "crops"}, columns=COLUMNS)
+def medoid_series(observation: Observation, track: Track) -> dict[str, Series]:
+    """``identity.distance``: how far each crop is from the person's most central one; empty below eight suitable crops.
+
+    NaN for a crop that is turned away or blurred. The columns are of ``MAX_CHIPS`` of these crops.
+    """
+    numbers = suitable(track, most=len(track.crops))
+    if len(numbers) < MIN_CHIPS:
+        return {}
+    values = np.full(len(track.crops), np.nan)
+    values[numbers] = to_medoid(embeddings(track, numbers))
+    times_s = observation.times_s[track.frame_index[track.crop_index]]
+    return {"identity.distance": Series(times_s, values, unit="1", title="Distance from the person's usual face")}
+
+
+@family("identity", version=2, needs={"track", "crops"}, columns=COLUMNS, series=medoid_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure how steadily a recogniser sees the face of a track; NaN below eight suitable crops."""
     numbers = suitable(track, most=MAX_CHIPS)

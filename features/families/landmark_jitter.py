@@ -18,12 +18,14 @@ Confounds: strong compression (detector noise), frame rate (hence the ``_15hz`` 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
 from features import series
+from features.evidence import Series
 from features.geometry import F64, REGIONS, RIGID, Head, align, head
 from features.observation import Observation, Track
 from features.series import Segment
@@ -39,6 +41,7 @@ BAND_HZ, BAND_15HZ_HZ = (3.0, 12.0), (1.0, 6.0)
 MIN_BAND_FPS, MIN_LOW_FPS = 26.0, 14.5
 INNER = np.arange(17, 68)  # all but the jaw
 CORE = np.arange(27, 68)  # without the brows, too
+SHOWN = ("mouth", "jaw")  # regions with a series: the most often forged one, and where a pasted face ends
 
 _REFERENCE = "Sun et al. 2021"
 _WORST_OF = frozenset({"jaw", "mouth"})  # regions whose largest jitter over all people is a column of its own
@@ -349,33 +352,74 @@ def motion_columns(parts: Sequence[Segment], *, low: Sequence[Segment]) -> dict[
     }
 
 
-@family("landmark_jitter", version=1, needs={"track"}, columns=COLUMNS)
-def measure(observation: Observation, track: Track) -> dict[str, float]:
-    """Measure the jitter of a track; NaN below 2 s of track, or when flow fails in over half of the steps."""
+@dataclass(frozen=True)
+class Motion:
+    """The points of a track over time: what series and columns are both made of."""
+
+    face: Head
+    calibrated: F64
+    """[n, 68, 2] px."""
+    aligned: F64
+    """[n, 68, 2] ``y``, iod."""
+    reject_share: float
+    parts: tuple[Segment, ...]
+    """``y``, values of shape (m, 68, 2); none where the face is not followed for long enough."""
+    rigid: tuple[Segment, ...]
+    """Centroid of the rigid points, values of shape (m, 2), iod."""
+    residuals: tuple[Segment, ...]
+    """``e``, values of shape (m, 68, 2); empty where a part is too short."""
+
+    @property
+    def valid_share(self) -> float:
+        """Fraction of the frames with a face."""
+        return float(self.face.seen.mean()) if len(self.face.seen) else 0.0
+
+
+def motion(observation: Observation, track: Track) -> Motion:
+    """Follow a track's points; no parts below 2 s of track, or when flow fails in over half of the steps."""
     face = head(observation, track)
-    valid = float(face.seen.mean()) if len(face.seen) else 0.0
-    named = {"valid_share": valid}
     displacement = flow_displacement(face, track=track)
     calibrated = calibrate(face.landmarks, displacement=displacement)
-    reject = flow_reject_share(displacement, seen=face.seen)
     y = align(calibrated, scale_px=face.scale_px)
+    found = Motion(face, calibrated, y, flow_reject_share(displacement, seen=face.seen), (), (), ())
     centre = calibrated[:, RIGID].mean(axis=1) / face.scale_px
     both = series.segments(np.concatenate([y, centre[:, None]], axis=1), times_s=face.times_s)
-    enough = valid >= series.MIN_VALID_SHARE and sum(p.length_s for p in both) >= MIN_TRACK_S - 0.1
-    if enough and reject <= MAX_REJECT_SHARE:
-        parts = [Segment(p.start_s, p.rate_hz, p.values[:, :68]) for p in both]
-        rigid = [Segment(p.start_s, p.rate_hz, p.values[:, 68]) for p in both]
+    enough = found.valid_share >= series.MIN_VALID_SHARE and sum(p.length_s for p in both) >= MIN_TRACK_S - 0.1
+    if not (enough and found.reject_share <= MAX_REJECT_SHARE):
+        return found
+    parts = tuple(Segment(p.start_s, p.rate_hz, p.values[:, :68]) for p in both)
+    rigid = tuple(Segment(p.start_s, p.rate_hz, p.values[:, 68]) for p in both)
+    return replace(found, parts=parts, rigid=rigid, residuals=tuple(residual(part) for part in parts))
+
+
+def jitter_series(observation: Observation, track: Track) -> dict[str, Series]:
+    """``landmark_jitter.mouth`` and ``.jaw``: :func:`region_rms` in each frame; empty where there are no columns."""
+    usable = [part for part in motion(observation, track).residuals if len(part.values)]
+    named = {}
+    for region in SHOWN if usable else ():
+        sizes = [Segment(p.start_s, p.rate_hz, region_rms([p], points=REGIONS[region])) for p in usable]
+        times_s, values = series.with_gaps(sizes)
+        named[f"landmark_jitter.{region}"] = Series(times_s, values, unit="iod", title=f"Jitter of the {region}")
+    return named
+
+
+@family("landmark_jitter", version=1, needs={"track"}, columns=COLUMNS, series=jitter_series)
+def measure(observation: Observation, track: Track) -> dict[str, float]:
+    """Measure the jitter of a track; NaN below 2 s of track, or when flow fails in over half of the steps."""
+    found = motion(observation, track)
+    face, residuals = found.face, found.residuals
+    named = {"valid_share": found.valid_share}
+    if found.parts:
         fast = series.rate(face.times_s) >= MIN_LOW_FPS
-        low = series.segments(y, times_s=face.times_s, rate_hz=LOW_HZ) if fast else []
-        residuals = [residual(part) for part in parts]
+        low = series.segments(found.aligned, times_s=face.times_s, rate_hz=LOW_HZ) if fast else []
         named |= region_columns(residuals, low=[residual(part) for part in low])
-        named |= state_columns(residuals, rigid=rigid)
-        named |= motion_columns(parts, low=low)
+        named |= state_columns(residuals, rigid=found.rigid)
+        named |= motion_columns(found.parts, low=low)
         named |= {
             "detres_med_iod": detection_residual(
-                detected=face.landmarks, calibrated=calibrated, scale_px=face.scale_px
+                detected=face.landmarks, calibrated=found.calibrated, scale_px=face.scale_px
             ),
-            "flow_reject_share": reject,
+            "flow_reject_share": found.reject_share,
             "inner_outer_corr": inner_outer_corr(residuals),
         }
     missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}

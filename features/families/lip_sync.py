@@ -25,12 +25,24 @@ from numpy.typing import NDArray
 from scipy import ndimage, signal
 
 from features import series
+from features.evidence import Series
 from features.geometry import F64, Head, align, head
 from features.observation import Observation, Track
 from features.series import Segment
 from features.spec import EVERY_CHANGE, Column, family
 from features.speech_series import GRID_HZ, short_time_series, speech_mask
-from features.synchrony import LSE_LAG_S, MAX_LAG_S, MIN_JOINT_S, cca, lse, pair_columns, shifts, window_lags
+from features.synchrony import (
+    LSE_LAG_S,
+    MAX_LAG_S,
+    MIN_JOINT_S,
+    WIN_PEAK,
+    cca,
+    lag_agreement,
+    lse,
+    pair_columns,
+    shifts,
+    window_lags,
+)
 
 MAX_YAW_DEG = 40.0
 MIN_SPEECH_SHARE, MIN_MOUTH_IOD = 0.15, 0.03
@@ -181,6 +193,8 @@ class Joint:
     """The series of :func:`features.speech_series.short_time_series`, each [n] or, ``mfcc``, [n, 13]."""
     speech: NDArray[np.bool_]
     """[n]."""
+    start_s: float
+    """Time of the grid's first sample."""
 
 
 def mouth_series(face: Head) -> F64:
@@ -239,7 +253,8 @@ def joint(face: Head, *, observation: Observation) -> Joint | None:
         return None
     speech = speech_mask(voice["level"])[first : last + 1]
     mouth = on_grid(mouth_series(face), times_s=times_s, grid_s=np.arange(first, last + 1) / GRID_HZ)
-    return Joint(mouth, {name: x[first : last + 1] for name, x in voice.items()}, speech)
+    start_s = observation.audio_start_s + first / GRID_HZ
+    return Joint(mouth, {name: x[first : last + 1] for name, x in voice.items()}, speech, start_s)
 
 
 def voiced_closed_share(mouth_open: F64, *, speech: NDArray[np.bool_]) -> float:
@@ -315,7 +330,8 @@ def _columns(both: Joint) -> dict[str, float]:
     opened, rms = both.mouth["open"], both.voice["rms"]
     distance, confidence, offset_s = lse(mouth=opened, voice=rms)
     z, p = cca(mouth=np.stack([both.mouth[name] for name in MOUTH], axis=1), voice=both.voice["mfcc"])
-    spread_s, agreeing = window_lags(mouth=opened, voice=rms, speech=both.speech)
+    _, lags_s, peaks = window_lags(mouth=opened, voice=rms, speech=both.speech)
+    spread_s, agreeing = lag_agreement(lags_s=lags_s, peaks=peaks)
     return named | {
         "lsd": distance,
         "lsc": confidence,
@@ -330,21 +346,65 @@ def _columns(both: Joint) -> dict[str, float]:
     }
 
 
-@family("lip_sync", version=1, needs={"track", "sound"}, columns=COLUMNS)
+def lip_series(observation: Observation, track: Track | None) -> dict[str, Series]:
+    """Series of a face: ``lip_sync.opening`` of the mouth, ``lip_sync.lag`` and ``lip_sync.agreement`` with the voice.
+
+    The lag is that of windows of 2 s; NaN where lips and voice agree so little (r up to 0.3) that it means nothing.
+    Without a face track, ``lip_sync.loudness`` of the voice. Columns are of the opening and the loudness.
+    """
+    if track is None:
+        return _loudness(observation)
+    face = head(observation, track)
+    opening = mouth_series(face)[:, 0]
+    if not np.isfinite(opening).any():
+        return {}
+    named = {"lip_sync.opening": Series(face.times_s, opening, unit="iod", title="Mouth opening")}
+    both = joint(face, observation=observation)
+    if both is None or not moves(both):
+        return named
+    middles_s, lags_s, peaks = window_lags(mouth=both.mouth["open"], voice=both.voice["rms"], speech=both.speech)
+    if not middles_s.size:
+        return named
+    times_s, clear = both.start_s + middles_s, np.where(peaks > WIN_PEAK, lags_s, np.nan)
+    return named | {
+        "lip_sync.lag": Series(times_s, clear, unit="s", title="Delay of the voice behind the lips"),
+        "lip_sync.agreement": Series(times_s, peaks, unit="1", title="Agreement of lips and voice"),
+    }
+
+
+def _loudness(observation: Observation) -> dict[str, Series]:
+    voice = {} if observation.audio is None else short_time_series(observation.audio)
+    if not voice:
+        return {}
+    times_s = observation.audio_start_s + np.arange(len(voice["rms"])) / GRID_HZ
+    return {"lip_sync.loudness": Series(times_s, voice["rms"], unit="dB", title="Loudness of the voice")}
+
+
+def mouth_range(both: Joint) -> float:
+    """Range of the mouth's opening, from its 5 % to its 95 % quantile, iod; NaN where it is never seen."""
+    seen = np.isfinite(both.mouth["open"])
+    low, high = np.quantile(both.mouth["open"][seen], [0.05, WIDE_QUANTILE]) if seen.any() else (np.nan, np.nan)
+    return float(high - low)
+
+
+def moves(both: Joint) -> bool:
+    """Whether somebody speaks and the lips move, so that they can be compared."""
+    return bool(both.speech.mean() >= MIN_SPEECH_SHARE and mouth_range(both) >= MIN_MOUTH_IOD)
+
+
+@family("lip_sync", version=1, needs={"track", "sound"}, columns=COLUMNS, series=lip_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure lips against voice; NaN below 3 s of both, with little speech, or with lips that do not move."""
     face = head(observation, track)
     both = joint(face, observation=observation)
     named: dict[str, float] = {"valid_share": 0.0}
     if both is not None:
-        opened = both.mouth["open"]
-        seen = np.isfinite(opened)
+        seen = np.isfinite(both.mouth["open"])
         expected = max((face.times_s[-1] - face.times_s[0]) * GRID_HZ, 1.0)
         named["valid_share"] = float(min(1.0, seen.sum() / expected))
         if named["valid_share"] >= series.MIN_VALID_SHARE and seen.sum() >= MIN_JOINT_S * GRID_HZ - 0.5:
-            low, high = np.quantile(opened[seen], [0.05, WIDE_QUANTILE])
-            named |= {"mouth_range_iod": float(high - low), "speech_share": float(both.speech.mean())}
-            if both.speech.mean() >= MIN_SPEECH_SHARE and high - low >= MIN_MOUTH_IOD:
+            named |= {"mouth_range_iod": mouth_range(both), "speech_share": float(both.speech.mean())}
+            if moves(both):
                 named |= _columns(both)
     missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
     return {f"lip_sync.{name}": value for name, value in (missing | named).items()}

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import series
+from features.evidence import Series
 from features.geometry import F64, RIGID, Head, head
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, family
@@ -198,6 +199,8 @@ MEASURES = {
         "grey levels", (0, 255), "exposure",
     ),
 }  # fmt: skip
+SHOWN = (("sharpness", "blur_lap", "Sharpness of the face"), ("light", "expo_med", "Light on the face"))
+"""Series, the measure that it shows, title."""
 PLACES = {"face": "the face", "bg": "the background"}
 
 
@@ -279,6 +282,12 @@ def motion_med(face: Head) -> float:
     return series.median(np.concatenate(speeds)) if speeds else np.nan
 
 
+def grey_levels(patches: Sequence[NDArray[np.uint8]], *, luma_levels: tuple[int, int]) -> list[F64]:
+    """Luma patches [p, p] from black, 0, to white, 255, whose coded values are ``luma_levels``; empty ones stay so."""
+    black, white = luma_levels
+    return [(patch.astype(np.float64) - black) * (255 / (white - black)) for patch in patches]
+
+
 def patch_columns(
     patches: Sequence[NDArray[np.uint8]], *, place: str, luma_levels: tuple[int, int]
 ) -> dict[str, float]:
@@ -298,8 +307,7 @@ def patch_columns(
     dict
         A median is NaN below 5 patches, a mad below 8.
     """
-    black, white = luma_levels
-    lumas = [(patch.astype(np.float64) - black) * (255 / (white - black)) for patch in patches if patch.size]
+    lumas = grey_levels([patch for patch in patches if patch.size], luma_levels=luma_levels)
     named = {}
     for name, measure_of in MEASURES.items():
         values = [measure_of.function(luma) for luma in lumas]
@@ -308,7 +316,28 @@ def patch_columns(
     return named
 
 
-@family("quality", version=2, needs={"track", "crops"}, columns=COLUMNS)
+def patch_series(observation: Observation, track: Track) -> dict[str, Series]:
+    """``quality.sharpness`` and ``quality.light`` of the face in each of its patches; NaN where it is too small.
+
+    The medians of these values are the columns ``blur_lap_face_med`` and ``expo_med_face_med``. Empty without a patch.
+    """
+    if not any(patch.size for patch in track.patch_face):
+        return {}
+    times_s = observation.times_s[track.frame_index[track.crop_index]]
+    lumas = grey_levels(track.patch_face, luma_levels=observation.luma_levels)
+    return {
+        f"quality.{name}": Series(
+            times_s,
+            [MEASURES[measure_of].function(luma) if luma.size else np.nan for luma in lumas],
+            unit=MEASURES[measure_of].unit,
+            title=title,
+            evidence=False,
+        )
+        for name, measure_of, title in SHOWN
+    }
+
+
+@family("quality", version=2, needs={"track", "crops"}, columns=COLUMNS, series=patch_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure size, sharpness, noise, blocking, exposure and pose; a place without five patches is NaN."""
     face = head(observation, track)

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from features.evidence import Series
 from features.networks.weights import kept_in_memory, weights_file
-from features.observation import CROP_SCALE, Track
+from features.observation import CROP_SCALE, Observation, Track
 from features.spec import Column
 
 if TYPE_CHECKING:
@@ -107,6 +108,84 @@ def _detector(file: Path) -> Detector:
     return Detector(file)
 
 
+def ready_detector(family: str) -> Detector | None:
+    """The network of a family with the weights in use, kept in memory; None where they are missing.
+
+    Raises
+    ------
+    ModelError
+        The weights file is there but can't be used.
+    """
+    weights = weights_file(family)
+    return _detector(weights) if weights.exists() else None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Scores of the crops of a face track that a network judged, in order of time."""
+
+    crops: NDArray[np.int64]
+    """[n] numbers of the crops; those too small are left out."""
+    logits: NDArray[np.float32]
+    """[n]."""
+    embeddings: NDArray[np.float32]
+    """[n, d] the network's last layer before the logit."""
+
+
+def judge(track: Track, family: str, numbers: Sequence[int]) -> Judged:
+    """Judge the numbered crops of a face track by the network of a family; none where its weights are missing.
+
+    Each is seen as the network was trained to see it: its middle, at the network's input size.
+
+    Raises
+    ------
+    ModelError
+        The weights file is there but can't be used.
+    """
+    usable = [number for number in numbers if min(track.crops[number].shape[:2]) >= MIN_CROP_PX]
+    detector = ready_detector(family)
+    if detector is None or not usable:
+        return Judged(np.empty(0, np.int64), np.empty(0, np.float32), np.empty((0, 1), np.float32))
+    margin, size = detector.metadata.margin, detector.metadata.input_size
+    parts = []
+    for first in range(0, len(usable), MAX_CROPS):  # memory does not grow with the clip
+        few = [track.crops[number] for number in usable[first : first + MAX_CROPS]]
+        parts.append(detector.predict(np.stack([middle(crop, margin=margin, size=size) for crop in few])))
+    logits, embeddings = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return Judged(np.array(usable), logits, embeddings)
+
+
+def chosen(n_crops: int) -> list[int]:
+    """Numbers of the crops that a batch run judges: at most ``MAX_CROPS``, evenly spread.
+
+    >>> chosen(3), chosen(16)
+    ([0, 1, 2], [1, 3, 5, 7, 9, 11, 13, 15])
+    """
+    if n_crops <= MAX_CROPS:
+        return list(range(n_crops))
+    return [int(position) for position in (np.arange(MAX_CROPS) + 0.5) * n_crops / MAX_CROPS]
+
+
+def series(observation: Observation, track: Track, family: str, *, title: str) -> dict[str, Series]:
+    """``family.logit``: the network's score of every crop of a face track; NaN for a crop too small for it.
+
+    :func:`measure` summarises the scores of the same crops, or of ``MAX_CROPS`` of them where there are more. Empty
+    without weights, or where every crop is too small.
+
+    Raises
+    ------
+    ModelError
+        The weights file is there but can't be used.
+    """
+    judged = judge(track, family, range(len(track.crops)))
+    if not judged.crops.size:
+        return {}
+    values = np.full(len(track.crops), np.nan)
+    values[judged.crops] = np.clip(judged.logits.astype(np.float64), -MAX_LOGIT, MAX_LOGIT)
+    times_s = observation.times_s[track.frame_index[track.crop_index]]
+    return {f"{family}.logit": Series(times_s, values, unit="log-odds", title=title)}
+
+
 def measure(track: Track, family: str) -> dict[str, float]:
     """Columns of one face track by the network of a family; all NaN where its weights are missing.
 
@@ -115,24 +194,19 @@ def measure(track: Track, family: str) -> dict[str, float]:
     ModelError
         The weights file is there but can't be used.
     """
-    logits, embeddings = np.empty(0, np.float32), np.empty((0, 1), np.float32)
-    weights = weights_file(family)
-    if weights.exists():
-        detector = _detector(weights)
-        faces = network_crops(track.crops, margin=detector.metadata.margin, size=detector.metadata.input_size)
-        if len(faces):
-            logits, embeddings = detector.predict(faces)
-    values = summarise(logits, embeddings, n_crops=min(len(track.crops), MAX_CROPS))
+    numbers = chosen(len(track.crops))
+    judged = judge(track, family, numbers)
+    values = summarise(judged.logits, judged.embeddings, n_crops=len(numbers))
     return {f"{family}.{name}": value for name, value in values.items()}
 
 
-def network_crops(crops: Sequence[NDArray[np.uint8]], *, margin: float, size: int) -> NDArray[np.uint8]:
-    """The middle of each observed crop, as the network was trained to see it.
+def middle(crop: NDArray[np.uint8], *, margin: float, size: int) -> NDArray[np.uint8]:
+    """The middle of one observed crop, as a network was trained to see it.
 
     Parameters
     ----------
-    crops
-        RGB square crops [s, s, 3], each ``CROP_SCALE`` times as wide as the face box.
+    crop
+        RGB [s, s, 3], ``CROP_SCALE`` times as wide as the face box.
     margin
         Wanted side over the longer side of the face box, at most ``CROP_SCALE``.
     size
@@ -141,20 +215,27 @@ def network_crops(crops: Sequence[NDArray[np.uint8]], *, margin: float, size: in
     Returns
     -------
     ndarray
-        [n, size, size, 3], n at most ``MAX_CROPS``, evenly spread; crops under ``MIN_CROP_PX`` are left out.
+        [size, size, 3].
     """
-    chosen = crops
-    if len(crops) > MAX_CROPS:
-        chosen = [crops[int(position)] for position in (np.arange(MAX_CROPS) + 0.5) * len(crops) / MAX_CROPS]
-    cut = [_middle(crop, margin / CROP_SCALE, size) for crop in chosen if min(crop.shape[:2]) >= MIN_CROP_PX]
-    return np.stack(cut) if cut else np.empty((0, size, size, 3), np.uint8)
-
-
-def _middle(crop: NDArray[np.uint8], fraction: float, size: int) -> NDArray[np.uint8]:
-    side = round(crop.shape[0] * fraction)
-    start = (crop.shape[0] - side) // 2
+    start, side = _middle_of(crop.shape[0], margin)
     part = crop[start : start + side, start : start + side]
     return cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if size < side else cv2.INTER_LINEAR)
+
+
+def middle_points(points: NDArray[np.floating], crop_side: int, *, margin: float, size: int) -> NDArray[np.float64]:
+    """Where points [n, 2] in px of an observed crop lie in its :func:`middle`; pixel centres map to centres.
+
+    >>> middle_points(np.array([[31.5, 31.5]]), 64, margin=1.25, size=128).tolist()
+    [[63.5, 63.5]]
+    """
+    start, side = _middle_of(crop_side, margin)
+    return (np.asarray(points, np.float64) - start + 0.5) * (size / side) - 0.5
+
+
+def _middle_of(crop_side: int, margin: float) -> tuple[int, int]:
+    """First pixel and side of the middle of a crop."""
+    side = round(crop_side * (margin / CROP_SCALE))
+    return (crop_side - side) // 2, side
 
 
 def summarise(logits: NDArray[np.float32], embeddings: NDArray[np.float32], *, n_crops: int) -> dict[str, float]:

@@ -89,9 +89,31 @@ def test_canonical_z_is_inside_the_null_for_strangers_and_out_for_company(rng):
 
 def test_windows_agree_on_a_steady_lag_only(rng):
     lips, speech = smooth_noise(rng, T, 100.0, 0.06), np.ones(T, bool)
-    spread, agreeing = synchrony.window_lags(mouth=lips, voice=np.roll(lips, 8), speech=speech)
-    assert (spread, agreeing) == (pytest.approx(0.0), 1.0)
+    middles_s, lags_s, peaks = synchrony.window_lags(mouth=lips, voice=np.roll(lips, 8), speech=speech)
+    assert middles_s[:3].tolist() == [1.5, 2.0, 2.5]
+    assert lags_s == pytest.approx(0.08)
+    assert synchrony.lag_agreement(lags_s=lags_s, peaks=peaks) == (pytest.approx(0.0), 1.0)
     other = smooth_noise(rng, T, 100.0, 0.06)
-    _, stranger = synchrony.window_lags(mouth=lips, voice=other, speech=speech)
-    assert stranger < 0.7
-    assert np.isnan(synchrony.window_lags(mouth=lips, voice=lips, speech=~speech)).all()
+    _, lags_s, peaks = synchrony.window_lags(mouth=lips, voice=other, speech=speech)
+    assert synchrony.lag_agreement(lags_s=lags_s, peaks=peaks)[1] < 0.7
+    _, lags_s, peaks = synchrony.window_lags(mouth=lips, voice=lips, speech=~speech)
+    assert lags_s.size == 0
+    assert np.isnan(synchrony.lag_agreement(lags_s=lags_s, peaks=peaks)).all()
+
+
+def test_a_lag_that_changes_on_the_way_shows_where_it_does(rng):
+    lips, speech = smooth_noise(rng, T, 100.0, 0.06), np.ones(T, bool)
+    voice = np.concatenate([lips[: T // 2], np.roll(lips, 30)[T // 2 :]])
+    middles_s, lags_s, _ = synchrony.window_lags(mouth=lips, voice=voice, speech=speech)
+    half_s = T / 2 / 100.0
+    assert lags_s[middles_s < half_s - 1.5] == pytest.approx(0.0)
+    assert lags_s[middles_s > half_s + 1.5] == pytest.approx(0.3)
+
+
+def test_a_window_over_a_gap_of_the_mouth_is_left_out(rng):
+    lips, speech = smooth_noise(rng, T, 100.0, 0.06), np.ones(T, bool)
+    whole, _, _ = synchrony.window_lags(mouth=lips, voice=lips, speech=speech)
+    holed = lips.copy()
+    holed[400] = np.nan
+    middles_s, _, _ = synchrony.window_lags(mouth=holed, voice=lips, speech=speech)
+    assert set(whole) - set(middles_s) == {t for t in whole if t - 1.0 <= 4.0 < t + 1.0}

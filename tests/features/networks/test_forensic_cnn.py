@@ -87,16 +87,24 @@ def test_columns_stay_in_their_range(rng):
 def test_the_middle_of_the_crop_is_shown():
     crop = np.zeros((160, 160, 3), np.uint8)
     crop[18:142, 18:142] = 200  # the middle 1.25 / 1.6 = 125 px and a pixel less
-    shown = logit_columns.network_crops([crop], margin=1.25, size=160)
-    assert shown.shape == (1, 160, 160, 3)
-    assert (shown[0, 3:-3, 3:-3] == 200).all()
-    assert shown[0, 0, 0, 0] < 200
+    shown = logit_columns.middle(crop, margin=1.25, size=160)
+    assert shown.shape == (160, 160, 3)
+    assert (shown[3:-3, 3:-3] == 200).all()
+    assert shown[0, 0, 0] < 200
 
 
-def test_tiny_and_too_many_crops(rng):
-    crops = [rng.integers(0, 256, (40, 40, 3), dtype=np.uint8) for _ in range(40)]
-    assert len(logit_columns.network_crops(crops, margin=1.25, size=32)) == logit_columns.MAX_CROPS
-    assert len(logit_columns.network_crops([np.zeros((8, 8, 3), np.uint8)], margin=1.25, size=32)) == 0
+def test_tiny_and_too_many_crops(talking_head, weights):
+    clip = talking_head(duration_s=2.0)
+    track = clip.tracks[0]
+    assert len(logit_columns.chosen(40)) == logit_columns.MAX_CROPS
+    assert np.diff(logit_columns.chosen(40)).tolist() == [5] * 7
+    tiny = dataclasses.replace(track, crops=(track.crops[0][:8, :8], *track.crops[1:]))
+    with use_weights({"forensic_cnn": weights}):
+        judged = logit_columns.judge(tiny, "forensic_cnn", range(len(track.crops)))
+        (found,) = forensic_cnn.series(clip, tiny).values()
+    assert judged.crops.tolist() == list(range(1, len(track.crops)))
+    assert np.isnan(found.values[0])
+    assert np.isfinite(found.values[1:]).all()
 
 
 def test_without_weights_all_is_nan(talking_head, tmp_path):
