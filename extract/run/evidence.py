@@ -88,11 +88,13 @@ def collect(
     """
     families = spec.families()
     width, height = observed.frame_size
+    start_s = float(observed.times_s[0])  # not 0 in broadcast streams; what is shown counts from the first frame
+    shown = replace(observed, times_s=observed.times_s - start_s, audio_start_s=observed.audio_start_s - start_s)
     with use_weights({family: Path(file) for family, file in settings.weights.items()}), opencv_on_one_thread():
-        people = [_person(observed, recorder.with_faces(one), families, show_faces) for one in observed.tracks]
-        sound = sound_series(observed, families)
+        people = [_person(shown, recorder.with_faces(one), families, show_faces) for one in shown.tracks]
+        sound = sound_series(shown, families)
         cues = _cues(observed, result, settings, families)
-    strip = [(time_s, _jpeg(image)) for time_s, image in recorder.filmstrip()] if show_faces else []
+    strip = [(time_s - start_s, _jpeg(image)) for time_s, image in recorder.filmstrip()] if show_faces else []
     return ClipEvidence(
         filename=result.filename,
         duration_s=observed.duration_s,
