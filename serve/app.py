@@ -16,6 +16,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 import reports
+from reports.clip_report import STATUS_WORDS
 from serve.clips import DONE, PLAYS_FILE, PLAYS_PREVIEW, ClipList, Row
 from serve.folder import CLIP, PAGE, PREVIEW, REPORT, WorkFolder
 from serve.measuring import Measuring
@@ -138,15 +139,18 @@ def _changes(request: Request) -> Response:
     changes = _parts(request).clips.changes(
         int(since) if since.isdecimal() else 0, request.query_params.get("boot", "")
     )
-    return JSONResponse(changes | {"room": _room(_parts(request))})
+    work = _parts(request).work
+    rows = [_said(row) for row in changes["rows"]]
+    return JSONResponse(changes | {"rows": rows, "room": {"used": work.used, "most": work.max_bytes}})
 
 
-def _room(parts: Parts) -> dict[str, int]:
-    return {"used": parts.work.used, "most": parts.work.max_bytes}
+def _said(row: Row) -> Row:
+    """A row with its status in words."""
+    return row | {"said": STATUS_WORDS.get(row["status"], row["status"])}
 
 
 def _one(request: Request) -> Response:
-    return JSONResponse(_row(request))
+    return JSONResponse(_said(_row(request)))
 
 
 async def _upload(request: Request) -> Response:

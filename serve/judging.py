@@ -17,7 +17,7 @@ from extract.dataset import Clip
 from extract.pipeline import table_of_result
 from extract.run.worker import Result, Settings
 from features.evidence import ClipEvidence
-from reports.clip_report import ClipFacts, clip_page
+from reports.clip_report import ClipFacts, Served, clip_page
 from serve.clips import NEEDS_PREVIEW, PLAYS_NOT, Row
 from serve.folder import PAGE, REPORT, WorkFolder
 
@@ -81,17 +81,17 @@ class Judging:
         table = table_of_result(Clip(row["name"], str(clip)), result, self.settings)
         (verdict,) = judge(self.model, table)
         facts = ClipFacts.of_row(table, sha256=_sha256(clip), made=_now(), version=self._version)
-        options: dict[str, Any] = {"facts": facts, "evidence": evidence}
-        manifest = self.model.manifest
-        write_text(self._work.of(row["id"]) / REPORT, clip_page(verdict, manifest, self._folder, **options))
-        options |= {
-            "assets": ASSETS,
-            "scripts": [f"{ASSETS}player.js"],
-            "styles": [f"{ASSETS}serve.css"],
-            "navigation": NAVIGATION.format(id=row["id"]),
-            "player": PLAYER.format(id=row["id"]),
-        }
-        write_text(self._work.of(row["id"]) / PAGE, clip_page(verdict, manifest, self._folder, **options))
+        plays = verdict.duration_s is not None
+        served = Served(
+            assets=ASSETS,
+            scripts=(f"{ASSETS}player.js",),
+            styles=(f"{ASSETS}serve.css",),
+            player=PLAYER.format(id=row["id"]) if plays else "",
+            navigation=NAVIGATION.format(id=row["id"]),
+        )
+        for name, around in ((REPORT, None), (PAGE, served)):
+            page = clip_page(verdict, self.model.manifest, self._folder, facts=facts, evidence=evidence, served=around)
+            write_text(self._work.of(row["id"]) / name, page)
         return {
             "status": verdict.status,
             "error": verdict.error,
@@ -100,7 +100,7 @@ class Judging:
             "duration_s": verdict.duration_s,
             "n_faces": verdict.n_faces,
             "has_page": 1,
-            "player": PLAYS_NOT if verdict.duration_s is None else NEEDS_PREVIEW,
+            "player": NEEDS_PREVIEW if plays else PLAYS_NOT,
         }
 
 

@@ -187,6 +187,9 @@ class _Thread(threading.Thread):
         except (DeepcueError, OSError) as error:
             logger.warning("%s: %s", row["name"], error)
             found = {"status": "crashed", "error": str(error)}
+        except Exception as error:  # a fault of this program costs the clip, never the queue
+            logger.exception("%s: can't be judged", row["name"])
+            found = {"status": "crashed", "error": f"{type(error).__name__}: {error}"}
         return found | {"took_s": time.monotonic() - self._began}
 
     def _playable(self, row: Row) -> dict[str, Any]:

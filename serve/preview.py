@@ -40,9 +40,9 @@ STAGE = "making a preview that browsers play"
 
 
 def media_type(path: str) -> tuple[str, float]:
-    """The media type under which browsers play a file as it was measured, and what series count at its start.
+    """The media type under which browsers play a file as it was measured, and what the timeline counts at its start.
 
-    The type is empty where browsers don't play it; then the time is that of the first frame, at which a preview starts.
+    The type is empty where browsers don't play it. A timeline counts from the first frame, and so does a preview.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def media_type(path: str) -> tuple[str, float]:
             and not streams.timeline.n_jumps
             and abs(streams.start_s) <= MAX_START_S
         )
-    return (kind, 0.0) if plays else ("", streams.start_s)
+    return (kind, -streams.start_s) if plays else ("", 0.0)
 
 
 def make(path: str, out: Path, told: Callable[[float], None] = lambda _: None) -> None:

@@ -17,7 +17,7 @@
     return made;
   }
 
-  const size = (n) => (n >= 1e9 ? `${(n / 1e9).toFixed(1)} GB` : n >= 1e6 ? `${Math.round(n / 1e6)} MB` : `${Math.round(n / 1e3)} kB`);
+  const size = (n) => (n >= 1e9 ? `${(n / 1e9).toFixed(1)} GB` : n >= 1e6 ? `${Math.round(n / 1e6)} MB` : n >= 1e3 ? `${Math.round(n / 1e3)} kB` : `${n} bytes`);
   const length = (s) => (s >= 60 ? `${Math.floor(s / 60)} min ${Math.round(s % 60)} s` : `${s.toFixed(1)} s`);
   const say = (text) => { $("notice").textContent = text; $("notice").hidden = !text; };
 
@@ -85,8 +85,8 @@
   function verdict(row) {
     const cell = element("td", { className: "verdict-cell" });
     if (row.state === "done") {
-      cell.append(row.verdict || "not measured");
-      if (row.status !== "ok") cell.append(element("small", { textContent: row.status }));
+      cell.append(row.verdict || "nothing measured");
+      if (row.status !== "ok") cell.append(element("small", { textContent: row.said }));
     } else if (row.progress) {
       const { stage, share, left_s } = row.progress;
       const bar = element("progress", { max: 1, value: share });
@@ -105,8 +105,9 @@
     const remove = action("delete", "Delete", row, () => {
       if (remove.classList.contains("sure")) return fetch(`/api/clips/${row.id}`, { method: "DELETE" });
       remove.classList.add("sure");
-      remove.textContent = "Really delete";
-      setTimeout(() => { remove.classList.remove("sure"); remove.textContent = "Delete"; }, SURE_MS);
+      const label = (word) => { remove.textContent = word; remove.setAttribute("aria-label", `${word} ${row.name}`); };
+      label("Really delete");
+      setTimeout(() => { remove.classList.remove("sure"); label("Delete"); }, SURE_MS);
       return null;
     });
     return [...buttons, remove];
@@ -115,7 +116,7 @@
   function action(does, text, row, done) {
     const button = element("button", { type: "button", textContent: text });
     button.dataset.does = does;
-    button.setAttribute("aria-describedby", `name-${row.id}`);
+    button.setAttribute("aria-label", `${text} ${row.name}`);
     button.addEventListener("click", async () => {
       const asked = done();
       if (!asked) return;
@@ -127,7 +128,7 @@
 
   function arrange() {
     const words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = [...rows.values()].filter((row) => words.every((word) => `${row.name} ${row.verdict} ${row.status}`.toLowerCase().includes(word)));
+    const found = [...rows.values()].filter((row) => words.every((word) => `${row.name} ${row.verdict} ${row.status} ${row.said}`.toLowerCase().includes(word)));
     const rank = (row) => (row[key] === null || row[key] === "" ? null : row[key]);
     found.sort((a, b) => {
       const [one, other] = [rank(a), rank(b)];
