@@ -33,6 +33,19 @@ from reports.html import static_text, write_page
 from reports.timeline import timeline
 
 
+STATUS_WORDS = {
+    "ok": "measured completely",
+    "partial": "measured in part",
+    "no_face": "no face was found",
+    "no_audio": "without sound",
+    "unreadable": "could not be read",
+    "too_short": "too short to be measured",
+    "timeout": "took too long to measure",
+    "crashed": "could not be measured",
+}
+SAID_BY_STATUS = {"no_face", "no_audio"}  # the first message says the same
+
+
 @dataclass(frozen=True)
 class ClipFacts:
     """What a page says of a clip beside its verdict and its evidence."""
@@ -162,6 +175,7 @@ def clip_context(
         "manifest": manifest,
         "facts": facts,
         "faces": faces,
+        "what_happened": what_happened(verdict),
         "evidence": evidence,
         "odds": odds_in_words(verdict.probability),
         "rates": base_rates(verdict.probability, manifest),
@@ -178,6 +192,13 @@ def clip_context(
         "js": "" if served.assets else static_text("clip.js"),
         **_of_model(manifest, folder),
     }
+
+
+def what_happened(verdict: Verdict) -> str:
+    """The status of the measurement in words, with what went wrong."""
+    messages = verdict.error.split("; ")
+    more = "; ".join(messages[1:] if verdict.status in SAID_BY_STATUS else messages)
+    return ": ".join(filter(None, [STATUS_WORDS.get(verdict.status, verdict.status), more]))
 
 
 def without_pictures(evidence: ClipEvidence) -> ClipEvidence:
@@ -220,7 +241,9 @@ def _versions(facts: ClipFacts, evidence: ClipEvidence | None) -> dict[str, int]
 def _unmeasured(
     facts: ClipFacts, verdict: Verdict, evidence: ClipEvidence | None, used: Sequence[str]
 ) -> list[tuple[str, str, bool]]:
-    """Family, reason, and whether the model uses it; those it uses first."""
+    """Family, reason, and whether the model uses it; those it uses first. Empty where nothing at all was measured."""
+    if evidence is None and verdict.verdict == NOTHING:
+        return []
     reasons = {**facts.unmeasured, **verdict.unmeasured}
     if evidence is not None:
         silent = SENTENCES[Reason.NO_SOUND] in reasons.values()

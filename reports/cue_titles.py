@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 FAMILIES = {
     "blink": "Blinks",
-    "forensic_cnn": "Face network: picture",
-    "forensic_residual": "Face network: fine texture",
+    "forensic_cnn": "Face network",
+    "forensic_residual": "Texture network",
     "forensic_voice": "Synthetic speech",
     "identity": "Identity over time",
     "landmark_jitter": "Landmark jitter",

@@ -1,5 +1,6 @@
 """Evidence of an invented clip: people who blink and speak, a swap that the networks find, sound, and no real face."""
 
+import functools
 import io
 
 import numpy as np
@@ -17,6 +18,7 @@ MANIFEST = {
 }
 
 
+@functools.cache
 def picture(width, height, tint, text=""):
     """A JPEG of a drawn face."""
     image = Image.new("RGB", (width, height), (60 + tint % 120, 90, 110))
@@ -50,9 +52,9 @@ def person(rng, duration_s, *, swap=None, per_second=2.0, fps=25.0, shift=0.0):
     openness[(t > 0.6 * duration_s) & (t < 0.68 * duration_s)] = np.nan
     boxes = np.stack([0.35 + shift + 0.02 * np.sin(t), 0.2 + 0 * t, 0.6 + shift + 0.02 * np.sin(t), 0.8 + 0 * t], 1)
     series = {
-        "forensic_cnn.logit": Series(judged, scores["forensic_cnn"], unit="log-odds", title="Face network: picture"),
+        "forensic_cnn.logit": Series(judged, scores["forensic_cnn"], unit="log-odds", title="Face network"),
         "forensic_residual.logit": Series(
-            judged, scores["forensic_residual"], unit="log-odds", title="Face network: fine texture"
+            judged, scores["forensic_residual"], unit="log-odds", title="Texture network"
         ),
         "blink.openness": Series(t, openness, unit="1", title="Eye openness", events=tuple(blinks)),
         "landmark_jitter.jitter": Series(

@@ -1,0 +1,331 @@
+"""The page of one clip: what it says, that nothing of it comes from outside, and that names can't break out."""
+
+import base64
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from clip_evidence import MANIFEST, clip_evidence, picture, verdict
+
+from ensemble.verdict import NOTHING
+from reports import base_rates, cue_positions, faces, norms
+from reports.clip_report import ClipFacts, Served, clip_page, write_clip_report
+from reports.html import STATIC
+from reports.norms import LEVELS, Norm
+
+HOSTILE = "\"><img src=x onerror=alert(1)></title></script><script>alert(1)</script>{{7*7}} '&.mp4"
+
+
+class Page(HTMLParser):
+    """Text, tags and attributes of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words, self.json, self.headings = [], [], "", []
+        self.silent, self.data, self.heading = False, False, 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
+        self.silent = tag in {"script", "style"}
+        self.data = attributes.get("type") == "application/json"
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+
+    def handle_endtag(self, tag):
+        self.silent = self.data = False
+
+    def handle_data(self, data):
+        if self.data:
+            self.json += data
+        elif not self.silent:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return re.sub(r"\s+", " ", "".join(self.words))
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def page_of(tmp_path, *, one=None, evidence=None, **options):
+    facts = options.pop("facts", ClipFacts(versions={"forensic_cnn": 4}))
+    return clip_page(one or verdict(), MANIFEST, tmp_path, facts=facts, evidence=evidence, **options)
+
+
+def test_nothing_comes_from_outside_and_no_style_or_handler_stands_in_a_tag(tmp_path):
+    text = page_of(tmp_path, evidence=clip_evidence())
+    page = Page(text)
+    assert not page.all("link")
+    assert not re.search(r"https?:", re.sub(r"data:image[^\"]*", "", text))
+    assert "url(" not in text.replace("url(#unsaid)", "")
+    for tag, attributes in page.tags:
+        assert "style" not in attributes, tag
+        assert not [name for name in attributes if name.startswith("on")], tag
+        assert attributes.get("src", "data:").startswith("data:"), tag
+
+
+def test_style_and_script_can_be_written_into_a_page():
+    assert "</style" not in (STATIC / "clip.css").read_text(encoding="utf-8").lower()
+    script = (STATIC / "clip.js").read_text(encoding="utf-8")
+    assert "</script" not in script.lower()
+    assert len(script.splitlines()) <= 200
+
+
+def test_a_server_links_what_the_offline_page_holds(tmp_path):
+    served = Served("/assets/", ("/more.css",), ("/player.js",), "<video id=v></video>", "<nav id=n></nav>")
+    page = Page(page_of(tmp_path, evidence=clip_evidence(), served=served))
+    assert [one["href"] for one in page.all("link")] == ["/assets/clip.css", "/more.css"]
+    assert [one.get("src") for one in page.all("script")] == [None, "/assets/clip.js", "/player.js"]
+    assert page.all("script")[0]["type"] == "application/json"
+    assert not page.all("style")
+    assert page.all("video") == [{"id": "v"}]
+    assert page.all("nav") == [{"id": "n"}]
+
+
+def test_a_server_shows_a_player_also_without_a_timeline(tmp_path):
+    served = Served("/assets/", player="<video id=v></video>")
+    assert Page(page_of(tmp_path, served=served)).all("video") == [{"id": "v"}]
+
+
+def test_names_and_messages_from_outside_are_text(tmp_path):
+    one = verdict(filename=HOSTILE, error=HOSTILE, status="partial", unmeasured={"forensic_voice": HOSTILE})
+    facts = ClipFacts(command=HOSTILE, made=HOSTILE, unmeasured={"voice": HOSTILE})
+    evidence = replace(clip_evidence(), filename=HOSTILE)
+    series = dict(evidence.people[0].series)
+    series["blink.openness"] = replace_title(series["blink.openness"], HOSTILE)
+    evidence = replace(evidence, people=(replace(evidence.people[0], series=series),))
+    text = page_of(tmp_path, one=one, evidence=evidence, facts=facts)
+    page = Page(text)
+    assert len(page.all("script")) == 2
+    assert not [attributes for _, attributes in page.tags if "onerror" in attributes]
+    assert page.text.count("{{7*7}}") >= 6
+    assert json.loads(page.json)["duration_s"] == 10.0
+
+
+def replace_title(series, title):
+    return type(series)(series.times_s, series.values, unit=series.unit, title=title, events=series.events)
+
+
+def test_the_json_cannot_end_its_script(tmp_path):
+    evidence = clip_evidence()
+    series = {"x.</script><b>": evidence.sound["voice.loudness"]}
+    text = page_of(tmp_path, evidence=replace(evidence, sound=series))
+    assert "x.</script><b>" not in text
+    assert "sound.x.</script><b>" in json.loads(Page(text).json)["lanes"]
+
+
+def test_without_faces_there_is_no_picture_at_all(tmp_path):
+    evidence = clip_evidence(n_people=2)
+    evidence = replace(
+        evidence, people=tuple(replace(one, face_map_jpeg=picture(90, 90, 3)) for one in evidence.people)
+    )
+    with_pictures = Page(page_of(tmp_path, evidence=evidence))
+    assert len(with_pictures.all("img")) > 40
+    text = page_of(tmp_path, evidence=evidence, faces=False)
+    assert not Page(text).all("img")
+    assert "data:image" not in text
+    assert base64.b64encode(evidence.filmstrip[0][1][:30]).decode() not in text
+    assert "Pictures were left out" in Page(text).text
+
+
+def test_every_picture_has_a_text_and_headings_do_not_skip_a_level(tmp_path):
+    page = Page(page_of(tmp_path, evidence=clip_evidence(n_people=2)))
+    assert all(len(one["alt"]) > 8 for one in page.all("img"))
+    assert page.headings[0] == 1
+    assert page.headings.count(1) == 1
+    assert all(after - before <= 1 for before, after in zip(page.headings, page.headings[1:], strict=False))
+    plots = [one for one in page.all("svg") if one.get("class") == "plot"]
+    assert len(plots) == 12
+    assert all(one["role"] == "img" and len(one["aria-label"]) > 20 for one in plots)
+
+
+def test_links_within_the_page_have_targets_and_labels_exist(tmp_path):
+    page = Page(page_of(tmp_path, evidence=clip_evidence()))
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {one["href"].removeprefix("#") for one in page.all("a")} <= set(ids)
+    assert {one["aria-labelledby"] for _, one in page.tags if "aria-labelledby" in one} <= set(ids)
+
+
+def test_more_faces_than_people_followed_is_said(tmp_path):
+    text = Page(page_of(tmp_path, evidence=clip_evidence(n_people=2, detected=5))).text
+    assert "5 faces were seen, 2 were followed: a fake of another face would be missed." in text
+    assert "were followed" not in Page(page_of(tmp_path, evidence=clip_evidence(n_people=2))).text
+
+
+def test_the_faces_most_like_a_fake_are_those_of_the_swap(tmp_path):
+    (view,) = faces.people(clip_evidence(swap=(4.0, 6.0)))
+    fake = [one for one in view.strongest if 4.0 < one.time_s < 6.0]
+    assert len(fake) == 4  # of two a second, all before any other
+    assert list(view.strongest[:4]) == fake
+    assert [one.time_s for one in view.others] == sorted(one.time_s for one in view.others)
+    assert len(view.strongest) + len(view.others) == view.n_judged == 20
+
+
+def test_faces_without_scores_are_shown_without_a_ranking(tmp_path):
+    evidence = clip_evidence()
+    person = evidence.people[0]
+    bare = tuple(replace(face, logits={}) for face in person.faces)
+    text = Page(page_of(tmp_path, evidence=replace(evidence, people=(replace(person, faces=bare),)))).text
+    assert "Most like a fake" not in text
+    assert "20 judged faces" in text
+
+
+def test_a_page_of_a_minute_with_four_people_stays_below_3_mb(tmp_path):
+    rng = np.random.default_rng(0)
+    evidence = clip_evidence(60, n_people=4)
+    noise = tuple(rng.integers(0, 256, 12_000, dtype=np.uint8).tobytes() for _ in range(120))
+    people = tuple(
+        replace(one, faces=tuple(replace(f, jpeg=noise[k]) for k, f in enumerate(one.faces))) for one in evidence.people
+    )
+    text = page_of(tmp_path, evidence=replace(evidence, people=people))
+    assert len(text.encode()) < 3_000_000
+    assert text.count("data:image") > 60
+
+
+def test_the_number_is_explained_at_other_base_rates(tmp_path):
+    text = Page(page_of(tmp_path, one=verdict(0.8))).text
+    assert "P(FAKE) = 0.80" in text
+    assert "Of 100 clips with this score, about 80 would be fake, if 50 of 100 clips were fake" in text
+    assert "odds of 4 to 1 for FAKE" in text
+    assert "10 of 100about 31" in text.replace("> <", "")
+    assert "never says less than 0.08 or more than 0.92 (hatched): it was fitted on 234 clips" in text
+
+
+@pytest.mark.parametrize(("p", "words"), [(0.92, "about 92 or more"), (0.08, "about 8 or fewer"), (0.5, "about 50")])
+def test_a_number_at_the_models_bound_says_that_more_may_be_hidden(p, words):
+    rates = {rate.prior: rate for rate in base_rates.base_rates(p, MANIFEST)}
+    assert rates[0.5].of_these == words
+
+
+def test_priors_follow_bayes_rule():
+    rng = np.random.default_rng(0)
+    for p, a, b in rng.uniform(0.02, 0.98, (50, 3)):
+        likelihood_ratio = p / (1 - p) * (1 - a) / a
+        assert base_rates.at_prior(p, a, b) == pytest.approx(likelihood_ratio * b / (likelihood_ratio * b + 1 - b))
+
+
+def test_the_models_own_prior_is_among_those_shown():
+    rates = base_rates.base_rates(0.3, MANIFEST | {"target_prior": 0.83})
+    assert [(rate.prior, round(rate.probability, 6)) for rate in rates if rate.prior == 0.83] == [(0.83, 0.3)]
+
+
+def test_a_file_that_could_not_be_read_has_no_finding(tmp_path):
+    one = replace(
+        verdict(0.5, n_faces=0, status="unreadable", error="not a video", duration_s=None, n_frames=0),
+        verdict=NOTHING,
+        unmeasured=dict.fromkeys(MANIFEST["families"], "not a video"),
+    )
+    text = Page(page_of(tmp_path, one=one)).text
+    assert "could not be read: not a video" in text
+    assert "there is no finding" in text
+    assert "P(FAKE)" not in text
+    assert "What could not be measured" not in text  # it is said once
+
+
+def test_what_could_not_be_measured_is_said_also_of_families_that_the_model_does_not_read(tmp_path):
+    cues = {"lip_sync.valid_share": 0.0, "blink.valid_share": 0.0, "identity.valid_share": 1.0, "identity.drift": 0.8}
+    one = verdict(status="no_audio", error="no sound", unmeasured={"forensic_voice": "the clip has no sound"})
+    page = Page(page_of(tmp_path, one=one, evidence=clip_evidence(n_people=0, sound=False, cues=cues)))
+    assert "Synthetic speechthe clip has no sound" in page.text
+    assert "Lip sync not read by the modelthe clip has no sound" in page.text
+    assert "Blinks not read by the modelno face was found" in page.text
+    assert "Identity over time not read by the modelno" not in page.text
+
+
+def test_a_page_says_what_made_it(tmp_path):
+    (tmp_path / "manifest.json").write_text("{}")
+    facts = ClipFacts(
+        versions={"blink": 1},
+        weights={"forensic_cnn": "cafe" * 16},
+        sha256="beef" * 16,
+        command="deepcue predict a.mp4",
+        made="2026-11-28 21:00 UTC",
+        version="9.9",
+    )
+    text = Page(page_of(tmp_path, facts=facts)).text
+    assert "SHA-256, clip" in text
+    assert "beef" * 16 in text
+    assert "cafe" * 16 in text
+    assert "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a" in text  # of "{}"
+    assert "deepcue predict a.mp4" in text
+    assert "2026-11-28 21:00 UTC, by deepcue 9.9" in text
+
+
+def test_equal_inputs_give_equal_bytes(tmp_path):
+    for name in ("a.html", "b.html"):
+        write_clip_report(tmp_path / name, [verdict()], MANIFEST, tmp_path, evidence=clip_evidence())
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_several_clips_have_a_list(tmp_path):
+    many = [verdict(0.9, filename="a.mp4"), verdict(0.1, filename="b.mp4")]
+    write_clip_report(tmp_path / "p.html", many, MANIFEST, tmp_path)
+    text = Page((tmp_path / "p.html").read_text(encoding="utf-8")).text
+    assert "2 clips, highest P(FAKE) first" in text
+    assert text.index("a.mp4") < text.index("b.mp4")
+
+
+SPREAD = Norm(tuple(10 * level for level in LEVELS), 116, 6)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (-1.0, "lower than all of"),
+        (0.25, "lower than 97 % of"),
+        (4.1, "in the middle of"),
+        (9.0, "higher than 90 % of"),
+        (10.5, "higher than all of"),
+    ],
+)
+def test_a_value_is_placed_among_real_clips_in_words(value, words):
+    assert cue_positions.among(SPREAD, value) == f"{words} 116 real clips of 6 sources"
+
+
+def test_few_clips_never_give_a_finer_percentage_than_they_can():
+    few = replace(SPREAD, n_clips=20, n_sources=1)
+    assert cue_positions.among(few, 9.95) == "higher than 95 % of 20 real clips of 1 source"
+
+
+def test_a_value_that_many_share_is_called_the_same():
+    tied = Norm((0.0,) * 7 + (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), 50, 3)
+    assert cue_positions.among(tied, 0.0) == "the same as 50 % of 50 real clips of 3 sources"
+
+
+def test_positions_are_of_families_with_norms_and_say_which_the_model_reads(tmp_path):
+    norm_of = {"blink.rate_per_min": SPREAD, "forensic_cnn.logit_mean": SPREAD, "quality.iod_px": SPREAD}
+    values = {"blink.rate_per_min": 9.9, "forensic_cnn.logit_mean": 5.0, "quality.iod_px": 1.0, "voice.flux_med": 0.5}
+    versions = dict.fromkeys(("blink", "forensic_cnn", "quality", "voice"), 1)
+    found = cue_positions.positions(values, norm_of, ["forensic_cnn"], versions)
+    assert [(one.family, one.used, one.covariates, one.n_outside) for one in found] == [
+        ("forensic_cnn", True, False, 0),
+        ("blink", False, False, 1),
+        ("quality", False, True, 0),
+    ]
+    assert found[1].shown[0].title == "Blink rate"
+    assert found[1].shown[0].value == "9.9 per minute"
+
+
+def test_headline_columns_exist_and_shipped_norms_cover_them():
+    from features.spec import families
+    from reports.cue_titles import COLUMNS
+
+    declared = {column.name for one in families() for column in one.table_columns}
+    assert set(COLUMNS) <= declared
+    assert set(COLUMNS) <= set(norms.read_norms({one.name: one.version for one in families()}))
+
+
+def test_the_page_shows_positions_from_the_shipped_norms(tmp_path):
+    cues = {"blink.valid_share": 1.0, "blink.rate_per_min": 500.0}
+    page = Page(page_of(tmp_path, evidence=clip_evidence(cues=cues)))
+    assert re.search(
+        r"Blink rate500 per minutehigher than all of \d+ real clips of \d+ sources", page.text.replace("> <", "")
+    )
+    assert "context: not read by the model" in page.text

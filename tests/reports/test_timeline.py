@@ -1,0 +1,149 @@
+"""Lanes of a timeline: scales, thinning, breaks, words."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+from clip_evidence import clip_evidence
+
+from features.evidence import Event, Series
+from reports import timeline
+from reports.timeline import MARGIN, MAX_POINTS, thinned, unbroken
+
+USED = ("forensic_cnn", "forensic_residual", "forensic_voice")
+
+
+def lane_of(times, values, *, unit="1", duration_s=10.0, used=USED, events=(), family="forensic_cnn", evidence=True):
+    series = Series(times, values, unit=unit, title="T", events=events, evidence=evidence)
+    scale = timeline.scale_of(series.values, unit)
+    return timeline.lane(f"p0.{family}.x", series, duration_s=duration_s, scale=scale, used=used)
+
+
+def points(path):
+    return [(float(x), float(y)) for x, y in re.findall(r"(-?[\d.]+) (-?[\d.]+)", path)]
+
+
+def test_a_line_goes_through_its_values_in_a_square_of_1000_by_100():
+    lane = lane_of([0.0, 5.0, 10.0], [0.0, 1.0, 0.5])
+    assert points(lane.path) == [(0, 100 - MARGIN), (500, MARGIN), (1000, 50)]
+    assert [(tick.label, tick.at) for tick in lane.ticks] == [("0", 92.0), ("0.5", 50.0), ("1", 8.0)]
+
+
+def test_log_odds_have_a_marked_zero_in_the_middle_and_never_a_short_scale():
+    lane = lane_of([0.0, 5.0, 10.0], [-0.1, 0.1, 0.0], unit="log-odds")
+    assert lane.zero == 50.0
+    assert [tick.label for tick in lane.ticks] == ["3", "0", "−3"][::-1]
+    ys = [y for _, y in points(lane.path)]
+    assert max(ys) - min(ys) < 4  # a calm clip looks calm
+    assert lane.area.count("V50H") == 1
+
+
+def test_missing_values_and_long_gaps_break_the_line_and_lone_points_are_dots():
+    times = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 3.0, 3.1, 3.2, 5.0, 7.0, 7.1]
+    values = [1.0, 1.0, np.nan, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    assert unbroken(np.array(times), np.array(values)) == [(0, 2), (3, 6), (6, 9), (9, 10), (10, 12)]
+    lane = lane_of(times, values)
+    assert lane.path.count("M") == 5
+    assert len(lane.dots) == 11
+    assert lane.values.count(None) == 4
+    assert lane.times == sorted(lane.times)
+
+
+def test_thinning_keeps_extremes_ends_and_breaks():
+    rng = np.random.default_rng(0)
+    times = np.arange(20_000) / 100
+    values = np.sin(times) + 0.1 * rng.standard_normal(len(times))
+    values[7000], values[12_345] = 9.0, -9.0
+    values[3000:3100] = np.nan
+    t, v = thinned(times, values)
+    assert len(t) <= 1.1 * MAX_POINTS
+    assert np.nanmax(v) == 9.0
+    assert np.nanmin(v) == -9.0
+    assert t[np.nanargmax(v)] == 70.0
+    assert (t[0], t[-1]) == (times[0], times[-1])
+    assert np.isnan(v).sum() == 1
+    assert (np.diff(t) > 0).all()
+    kept = np.isfinite(v)
+    assert np.isin(v[kept], values).all()
+
+
+def test_few_values_are_not_thinned():
+    t, v = thinned(np.arange(5.0), np.array([1.0, 2.0, 3.0, 2.0, 1.0]))
+    assert (t.tolist(), v.tolist()) == ([0, 1, 2, 3, 4], [1, 2, 3, 2, 1])
+
+
+@pytest.mark.parametrize("values", [[], [np.nan, np.nan]], ids=["none", "undefined"])
+def test_a_lane_without_a_value_is_empty_and_says_so(values):
+    lane = lane_of(np.arange(len(values), dtype=float), values, unit="log-odds")
+    assert (lane.path, lane.dots, lane.area) == ("", (), "")
+    assert lane.summary == "T: no value."
+
+
+def test_events_are_bands_at_their_time_and_words_below():
+    events = (Event(1.0, 1.5, "blink"), Event(9.5, 12.0, "blink"), Event(4.0, 4.0, "cut"))
+    lane = lane_of([0.0, 10.0], [0.0, 1.0], events=events)
+    assert [(one.at, one.width) for one in lane.bands] == [(10, 5), (95, 5), (40, 0)]
+    assert lane.events == "blink (2) at 1.0 and 9.5 s; cut (1) at 4.0 s"
+    assert "Blink (2)" in lane.summary
+
+
+def test_of_many_events_the_first_are_named_and_the_rest_counted():
+    events = [Event(float(s), s + 0.1, "blink") for s in range(20)]
+    assert timeline.events_in_words(events).endswith("6.0, 7.0 and 12 more s")
+
+
+def test_when_log_odds_are_above_0_is_said_in_words():
+    series = Series([0, 1, 2, 3, 4], [1.0, 0.5, -1.0, np.nan, 2.0], unit="log-odds", title="T")
+    assert timeline.above_zero(series) == "above 0 from 0.0 to 1.0 and at 4.0 s"
+    assert timeline.above_zero(Series([0, 1], [-1, -1], unit="log-odds", title="T")) == "never above 0"
+    assert timeline.above_zero(Series([0, 1], [1, 1], unit="s", title="T")) == ""
+
+
+def test_series_of_families_that_the_model_does_not_read_are_context():
+    assert lane_of([0, 1], [0, 1]).context == ""
+    assert lane_of([0, 1], [0, 1], used=()).context == "context: not used by the model"
+    assert lane_of([0, 1], [0, 1], evidence=False).context == "context"
+    drawn = timeline.timeline(clip_evidence(), USED)
+    (person, sound) = drawn.groups
+    assert [one.family for one in person.evidence] == ["forensic_cnn", "forensic_residual"]
+    assert {one.family for one in person.context} == {"blink", "landmark_jitter", "quality"}
+    assert [one.name for one in sound.context] == ["sound.voice.loudness"]
+
+
+def test_lanes_of_all_people_have_one_scale():
+    drawn = timeline.timeline(clip_evidence(n_people=2), USED)
+    first, second = ({one.family: one.ticks for one in group.context} for group in drawn.groups[:2])
+    assert first == second
+    assert [group.title for group in drawn.groups] == ["Person 1", "Person 2", "Sound"]
+
+
+def test_the_json_holds_what_is_drawn_and_where_people_are():
+    evidence = clip_evidence(60, n_people=2)
+    state = timeline.timeline(evidence, USED).as_json()
+    assert state["duration_s"] == 60
+    openness = state["lanes"]["p0.blink.openness"]
+    assert len(openness["times"]) == len(openness["values"]) <= 1.1 * MAX_POINTS
+    assert not any(isinstance(one, float) and math.isnan(one) for one in openness["values"])
+    (first, second) = state["people"]
+    assert (first["name"], second["name"]) == ("Person 1", "Person 2")
+    assert len(first["times"]) == len(first["boxes"]) == timeline.MAX_BOXES
+    assert first["boxes"][0] == pytest.approx(evidence.people[0].boxes[0].tolist(), abs=1e-4)
+    assert first["times"][-1] == pytest.approx(evidence.people[0].boxes_times_s[-1], abs=1e-3)
+
+
+@pytest.mark.parametrize("duration", [0.04, 0.9, 10.0, 61.0, 3600.0])
+def test_an_axis_of_time_has_a_few_round_ticks(duration):
+    ticks = timeline.time_ticks(duration)
+    assert 2 <= len(ticks) <= 8
+    assert ticks[0].label == "0 s"
+    assert all(0 <= tick.at <= 100 for tick in ticks)
+
+
+@pytest.mark.parametrize("values", [[0.0], [5.0, 5.0], [-3.0, -1.0], [1e-9, 2e-9], [-1e6, 3.0], [0.1, 1.09]])
+def test_every_scale_holds_its_values_and_has_few_ticks(values):
+    low, high, step = timeline.scale_of(np.array(values), "px")
+    assert low <= min(values)
+    assert high >= max(values)
+    assert low < high
+    assert 1 <= round((high - low) / step) <= 5
