@@ -35,6 +35,7 @@ STAGES = (
 STEM_CHANNELS, EMBEDDING = 32, 1280
 BN_EPS, BN_MOMENTUM = 1e-3, 0.01  # as the published weights were trained
 RESIDUAL_GAIN, RESIDUAL_LIMIT = 12.0, 3.0  # to about the spread of an image
+BLOCKS_BEFORE_CELLS = 11  # the last blocks that tell an eye from a mouth: 8 x 8 cells of 128 px, then 4 x 4
 DROP_PATH = 0.2  # stochastic depth of the last block, rising linearly from 0 (Huang et al. 2016)
 
 
@@ -237,3 +238,22 @@ class Detector:
         with torch_on_one_thread(), torch.inference_mode():
             embeddings = self._net.embed(normalised(torch.from_numpy(crops).permute(0, 3, 1, 2), self.metadata))
             return self._net.logit(embeddings)[:, 0].numpy(), embeddings.numpy()
+
+    def logits_without(
+        self, crops: NDArray[np.uint8], masks: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits [n] of RGB crops [n, s, s, 3], and [n, r] of each without each of its regions [n, r, s, s].
+
+        Without a region: its features, after ``BLOCKS_BEFORE_CELLS`` blocks, are their mean over the crop.
+        """
+        net = self._net
+        with torch_on_one_thread(), torch.inference_mode():
+            pixels = normalised(torch.from_numpy(crops).permute(0, 3, 1, 2), self.metadata)
+            features = net.blocks[:BLOCKS_BEFORE_CELLS](net.stem(pixels))
+            cells = functional.adaptive_avg_pool2d(torch.from_numpy(masks).float(), features.shape[-2:])[:, :, None]
+            mean = features.mean(dim=(2, 3), keepdim=True)
+            without = features[:, None] + cells * (mean - features)[:, None]
+            every = torch.cat([features, without.flatten(0, 1)]).contiguous(memory_format=torch.channels_last)
+            top = net.head(net.blocks[BLOCKS_BEFORE_CELLS:](every))
+            logits = net.logit(functional.adaptive_avg_pool2d(top, 1).flatten(1))[:, 0].numpy()
+        return logits[: len(crops)], logits[len(crops) :].reshape(masks.shape[:2])

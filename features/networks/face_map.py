@@ -1,0 +1,244 @@
+"""Where in a face its forensic networks see a fake: how far the log-odds fall without each region.
+
+Occlusion (Zeiler & Fergus 2014, "Visualizing and understanding convolutional networks"), but of features and not of
+pixels: halfway through the network the region's features are replaced by their mean over the crop. Pixels that are
+blurred, inpainted or greyed are themselves a trace of forging to these networks, and their maps hardly found a swapped
+region. The features of a crop of 128 px are 8 x 8 cells, so regions are coarse: one for both eyes and brows, one for
+both cheeks. ``python -m benchmarks.face_map`` measures how often the map finds what was swapped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from features.geometry import REGIONS as POINTS
+from features.geometry import crop_landmarks, inter_ocular_distance
+from features.networks.logit_columns import middle, middle_points, ready_detector
+from features.observation import Track
+
+if TYPE_CHECKING:
+    from features.networks.efficientnet_lite import Detector
+
+REGIONS = ("eyes", "nose", "mouth", "cheeks", "chin", "forehead", "surroundings")
+"""Eyes with the brows; chin with the jaw; surroundings are all that is not face."""
+MAX_FACES = 6  # of a person: 25 ms each
+MIN_AREA = 0.01  # of the crop: a region that shows less is not measured
+BRIDGE, NOSE_BASE, CHIN = 27, 33, 8
+FOREHEAD = 0.35  # of the way from chin to brows: how far a face reaches above the brows
+GROWN_IOD = 0.1  # regions of eyes, nose and mouth reach this far around their landmarks
+
+PICTURE_PX = 320
+FOR_FAKE, FOR_REAL = (230, 110, 0), (0, 90, 200)
+SHADE, HATCH_FROM = 0.3, 0.25  # opacity of the strongest region; weaker ones than this fraction of it stay unhatched
+CALM = 0.5  # log-odds: a face whose regions all move less is drawn in weaker shades
+HATCH_PX, DARK, LIGHT = 9, 0.35, 0.8  # dark and light beside each other show on any skin, and on paper without colour
+
+Image = NDArray[np.uint8]
+Masks = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class FaceMap:
+    """What a person's face networks see where."""
+
+    scores: Mapping[str, float]
+    """Region to log-odds that the face loses without it, mean over networks and faces: positive where the region
+    speaks for a fake. NaN for a region outside every crop."""
+    picture: Image
+    """RGB [320, 320, 3]: the face that looks most like a fake with its regions outlined, those that speak for a fake
+    in slanting lines, those for a real face in dots, and each with its score."""
+
+    @property
+    def strongest(self) -> str:
+        """The region that speaks most for a fake."""
+        return max(REGIONS, key=lambda region: np.nan_to_num(self.scores[region], nan=-np.inf))
+
+
+def of_track(track: Track, logits: Sequence[float], families: Sequence[str]) -> FaceMap | None:
+    """The map of a track's crops that look most like fakes.
+
+    Parameters
+    ----------
+    track
+        Of an observation, with k crops.
+    logits
+        [k] of each crop, mean over the networks; NaN where it was not judged.
+    families
+        Face networks; those whose weights are missing are left out.
+
+    Returns
+    -------
+    FaceMap or None
+        None where no crop was judged, or there is no network.
+
+    Raises
+    ------
+    ModelError
+        A weights file is there but can't be used.
+    """
+    landmarks = [crop_landmarks(track, number) for number in range(len(track.crops))]
+    usable = [n for n, points in enumerate(landmarks) if np.isfinite(points).all() and np.isfinite(logits[n])]
+    chosen = sorted(usable, key=lambda number: -logits[number])[:MAX_FACES]
+    detectors = [detector for family in families if (detector := ready_detector(family)) is not None]
+    if not chosen or not detectors:
+        return None
+    return face_map([track.crops[n] for n in chosen], [landmarks[n] for n in chosen], detectors)
+
+
+def face_map(
+    crops: Sequence[Image], landmarks: Sequence[NDArray[np.floating]], detectors: Sequence[Detector]
+) -> FaceMap:
+    """Measure the regions of one person's faces, and draw them on the first.
+
+    Parameters
+    ----------
+    crops
+        RGB square crops [s, s, 3] as an observation keeps them; at least one.
+    landmarks
+        [68, 2] of each, in px of the crop, finite.
+    detectors
+        The networks; at least one.
+    """
+    _, scores_of_faces = region_scores(crops, landmarks, detectors)
+    scores = dict(zip(REGIONS, _mean(scores_of_faces).tolist(), strict=True))
+    margin = detectors[0].metadata.margin
+    points = middle_points(landmarks[0], crops[0].shape[0], margin=margin, size=PICTURE_PX)
+    return FaceMap(scores, draw(middle(crops[0], margin=margin, size=PICTURE_PX), points, scores))
+
+
+def region_scores(
+    crops: Sequence[Image], landmarks: Sequence[NDArray[np.floating]], detectors: Sequence[Detector]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What each face's logit is, and how far it falls without each region; parameters as of :func:`face_map`.
+
+    Returns
+    -------
+    logits : ndarray of shape (n,)
+        Mean over the networks.
+    scores : ndarray of shape (n, 7)
+        In the order of ``REGIONS``, mean over the networks; NaN for a region that hardly shows in the crop.
+    """
+    logits, scores = zip(*(_scores_of(detector, crops, landmarks) for detector in detectors), strict=True)
+    return np.mean(logits, axis=0), np.mean(scores, axis=0)
+
+
+def _scores_of(
+    detector: Detector, crops: Sequence[Image], landmarks: Sequence[NDArray[np.floating]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    margin, size = detector.metadata.margin, detector.metadata.input_size
+    faces = np.stack([middle(crop, margin=margin, size=size) for crop in crops])
+    points = [
+        middle_points(one, crop.shape[0], margin=margin, size=size) for one, crop in zip(landmarks, crops, strict=True)
+    ]
+    masks = np.stack([region_masks(one, size) for one in points])
+    logits, without = (one.astype(np.float64) for one in detector.logits_without(faces, masks))
+    return logits, np.where(masks.mean(axis=(2, 3)) < MIN_AREA, np.nan, logits[:, None] - without)
+
+
+def _mean(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Over the faces [n, 7] in which a region was measured; NaN where it was in none."""
+    count = np.isfinite(scores).sum(axis=0)
+    return np.where(count > 0, np.nansum(scores, axis=0) / np.maximum(count, 1), np.nan)
+
+
+def region_masks(points: NDArray[np.floating], size: int) -> Masks:
+    """Which pixels of a square crop belong to which region: [7, size, size]; every pixel to exactly one.
+
+    Parameters
+    ----------
+    points
+        Landmarks [68, 2] in px of the crop; they may lie outside.
+    size
+        Its side.
+    """
+    grown = GROWN_IOD * float(inter_ocular_distance(points))
+    brows = points[POINTS["brows"]]
+    up = FOREHEAD * (brows.mean(axis=0) - points[CHIN])
+    face = _hull(np.concatenate([points, brows + up]), size)
+    nose = _hull(points[POINTS["nose"]], size, grown)
+    mouth = _hull(points[POINTS["mouth"]], size, grown) & ~nose
+    eyes = _hull(np.concatenate([brows, points[POINTS["eyes"]]]), size, grown) & ~nose & ~mouth
+    skin = face & ~(nose | mouth | eyes)
+    down = points[CHIN] - points[BRIDGE]
+    y, x = np.mgrid[:size, :size]
+    height = ((x - points[BRIDGE, 0]) * down[0] + (y - points[BRIDGE, 1]) * down[1]) / max(float(down @ down), 1e-9)
+    lower = float((points[NOSE_BASE] - points[BRIDGE]) @ down) / max(float(down @ down), 1e-9)
+    cheeks, chin, forehead = skin & (height >= 0) & (height < lower), skin & (height >= lower), skin & (height < 0)
+    return np.stack([eyes, nose, mouth, cheeks, chin, forehead, ~(eyes | nose | mouth | skin)])
+
+
+def _hull(points: NDArray[np.floating], size: int, grown: float = 0.0) -> NDArray[np.bool_]:
+    mask = np.zeros((size, size), np.uint8)
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.asarray(points, np.float32)).round().astype(np.int32), 1)
+    if radius := round(grown):
+        mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)))
+    return mask.astype(bool)
+
+
+def draw(face: Image, points: NDArray[np.floating], scores: Mapping[str, float]) -> Image:
+    """The regions on a face, legible without colour: :attr:`FaceMap.picture`.
+
+    Parameters
+    ----------
+    face
+        RGB [s, s, 3].
+    points
+        Landmarks [68, 2] in its px.
+    scores
+        Of ``REGIONS``; those that are NaN are outlined only.
+    """
+    masks = region_masks(points, face.shape[0])
+    values = np.nan_to_num([scores[region] for region in REGIONS])
+    picture = face.astype(np.float32)
+    for mask, strength in zip(masks, values / max(float(np.abs(values).max()), CALM), strict=True):
+        colour = np.array(FOR_FAKE if strength > 0 else FOR_REAL, np.float32)
+        picture[mask] += SHADE * abs(strength) * (colour - picture[mask])
+        if abs(strength) >= HATCH_FROM:
+            dark, light = (_lines if strength > 0 else _dots)(face.shape[0])
+            picture[mask & dark] = DARK * colour
+            picture[mask & light] = LIGHT * 255 + (1 - LIGHT) * colour
+    drawn = picture.round().astype(np.uint8)
+    for mask in masks[:-1]:
+        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(drawn, contours, -1, (255, 255, 255), 1)
+    for region, mask in zip(REGIONS, masks, strict=True):
+        if np.isfinite(scores[region]) and mask.mean() >= MIN_AREA:
+            _write(drawn, f"{round(scores[region], 1) + 0.0:+.1f}", _inside(mask))
+    return drawn
+
+
+def _lines(size: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Slanting lines: their dark pixels [size, size] and their light ones."""
+    y, x = np.mgrid[:size, :size]
+    return (x + y) % HATCH_PX < 2, (x + y) % HATCH_PX == 2
+
+
+def _dots(size: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Dots: their dark pixels [size, size] and their light ones."""
+    column, row = np.meshgrid(*[np.arange(size) % HATCH_PX] * 2)
+    dark = (column < 2) & (row < 2)
+    return dark, (column < 3) & (row < 3) & ~dark
+
+
+def _inside(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """The pixel (x, y) of a mask that lies deepest in it."""
+    distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(distance.argmax()), mask.shape)
+    return int(x), int(y)
+
+
+def _write(picture: Image, text: str, centre: tuple[int, int]) -> None:
+    """White on black, centred, kept inside the picture."""
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.5
+    (width, height), _ = cv2.getTextSize(text, font, scale, 1)
+    limit = picture.shape[0] - 2
+    x = min(max(centre[0] - width // 2, 2), limit - width)
+    y = min(max(centre[1] + height // 2, height + 2), limit)
+    cv2.putText(picture, text, (x, y), font, scale, (0, 0, 0), 4, cv2.LINE_AA)
+    cv2.putText(picture, text, (x, y), font, scale, (255, 255, 255), 1, cv2.LINE_AA)
