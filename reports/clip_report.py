@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from ensemble.missingness import SENTENCES, unmeasured_families
-from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTHING, Verdict, model_line
+from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTE_FACES, NOTHING, Verdict, model_line
 from features.evidence import ClipEvidence, Person
 from features.reasons import Reason
 from features.spec import families
@@ -43,6 +43,9 @@ STATUS_WORDS = {
     "timeout": "took too long to measure",
     "crashed": "could not be measured",
 }
+NOTE_MAIN = (
+    "Several people are in the clip. The number rests mainly on Person 1, the main face; look at the others, too."
+)
 SAID_BY_STATUS = {"no_face", "no_audio"}  # the first message says the same
 
 
@@ -176,6 +179,7 @@ def clip_context(
         "facts": facts,
         "faces": faces,
         "what_happened": what_happened(verdict),
+        "notes": notes(verdict, evidence),
         "evidence": evidence,
         "odds": odds_in_words(verdict.probability),
         "rates": base_rates(verdict.probability, manifest),
@@ -199,6 +203,13 @@ def what_happened(verdict: Verdict) -> str:
     messages = verdict.error.split("; ")
     more = "; ".join(messages[1:] if verdict.status in SAID_BY_STATUS else messages)
     return ": ".join(filter(None, [STATUS_WORDS.get(verdict.status, verdict.status), more]))
+
+
+def notes(verdict: Verdict, evidence: ClipEvidence | None) -> list[str]:
+    """Sentences beside the number; where every person has lanes, what it says of several faces is said for them."""
+    if evidence is None or len(evidence.people) < 2:
+        return verdict.notes
+    return [NOTE_MAIN, *(one for one in verdict.notes if one != NOTE_FACES.format(n=verdict.n_faces))]
 
 
 def without_pictures(evidence: ClipEvidence) -> ClipEvidence:

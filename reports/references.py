@@ -114,6 +114,7 @@ METHODS = {
     "Probability Estimates. KDD, 2002.",
     "Zou & Hastie 2005": "H. Zou, T. Hastie: Regularization and variable selection via the elastic net. Journal of "
     "the Royal Statistical Society B 67(2), 2005.",
+    "Zeiler & Fergus 2014": "M. D. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks. ECCV, 2014.",
 }
 """Behind decoding, geometry, networks, learners, stack and scores."""
 

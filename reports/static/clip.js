@@ -17,6 +17,7 @@
   const plots = [...document.querySelectorAll(".timeline .plot")];
   const readings = [...document.querySelectorAll(".timeline .reading")];
   const STEP_S = 0.1, LARGE_STEP_S = 1;
+  const NONE = "not measured";
   const SPOKEN = 4; // lanes whose values a screen reader hears with the time
   let kept = 0; // the moment that stays when the pointer leaves
 
@@ -45,7 +46,7 @@
     const lane = evidence.lanes[name];
     const at = nearest(lane.times, seconds);
     const value = at < 0 ? null : lane.values[at];
-    return value === null ? "not measured" : Number(value.toPrecision(3)).toString().replace("-", "\u2212");
+    return value === null ? NONE : Number(value.toPrecision(3)).toString().replace("-", "\u2212");
   }
 
   function boxesAt(seconds) {
@@ -67,6 +68,7 @@
     for (const output of readings) {
       const value = valueAt(output.dataset.lane, seconds);
       output.textContent = value;
+      output.classList.toggle("none", value === NONE);
       if (said.length <= SPOKEN) said.push(`${output.parentElement.querySelector("h4").textContent} ${value}`);
     }
     slider.value = seconds;
