@@ -32,7 +32,6 @@ from reports.html import render as render_template
 from reports.html import static_text, write_page
 from reports.timeline import timeline
 
-
 STATUS_WORDS = {
     "ok": "measured completely",
     "partial": "measured in part",

@@ -51,6 +51,8 @@ CUES = {
 """Behind the cue families: the literature of docs/CUES.md, and of a report the part that its families cite."""
 
 METHODS = {
+    "Adebayo et al. 2018": "J. Adebayo, J. Gilmer, M. Muelly, I. Goodfellow, M. Hardt, B. Kim: Sanity Checks for "
+    "Saliency Maps. NeurIPS, 2018.",
     "Bazarevsky et al. 2019": "V. Bazarevsky, Y. Kartynnik, A. Vakunov, K. Raveendran, M. Grundmann: BlazeFace: "
     "Sub-millisecond Neural Face Detection on Mobile GPUs. arXiv:1907.05047, 2019.",
     "Breiman 1996": "L. Breiman: Stacked regressions. Machine Learning 24, 1996.",
@@ -112,9 +114,10 @@ METHODS = {
     "CVPR, 2022.",
     "Zadrozny & Elkan 2002": "B. Zadrozny, C. Elkan: Transforming Classifier Scores into Accurate Multiclass "
     "Probability Estimates. KDD, 2002.",
+    "Zeiler & Fergus 2014": "M. D. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks. ECCV, "
+    "2014.",
     "Zou & Hastie 2005": "H. Zou, T. Hastie: Regularization and variable selection via the elastic net. Journal of "
     "the Royal Statistical Society B 67(2), 2005.",
-    "Zeiler & Fergus 2014": "M. D. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks. ECCV, 2014.",
 }
 """Behind decoding, geometry, networks, learners, stack and scores."""
 
