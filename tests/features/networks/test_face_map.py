@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from features.geometry import FACE_MODEL
+from features.geometry import FACE_MODEL, MIRROR, crop_landmarks
 from features.networks import face_map
 from features.networks.face_map import REGIONS
-from features.networks.logit_columns import middle, middle_points
+from features.networks.logit_columns import middle, middle_points, ready_detector
 from features.networks.weights import use_weights, weights_file
 
 torch = pytest.importorskip("torch")
@@ -119,8 +119,6 @@ def test_every_pixel_belongs_to_one_region(size):
 
 
 def test_regions_of_a_mirrored_face_are_mirrored():
-    from features.geometry import MIRROR
-
     points = upright_face(127)
     mirrored = (points * (-1, 1) + (126, 0))[MIRROR]
     wrong = face_map.region_masks(mirrored, 127) != face_map.region_masks(points, 127)[:, :, ::-1]
@@ -163,20 +161,21 @@ def test_only_what_moves_the_logit_is_marked():
 
 
 def test_a_track_s_most_fake_faces_are_measured(make_track, rng):
-    track = make_track(upright_face(400)[None].repeat(12, 0) + np.array([400, 100]))
+    track = make_track(upright_face(400)[None].repeat(30, 0) + np.array([400, 100]))
     k = len(track.crops)
     logits = rng.standard_normal(k)
-    with use_weights({family: weights_file(family) for family in FAMILIES}):
-        found = face_map.of_track(track, logits, FAMILIES)
-        chosen = np.argsort(-logits)[: face_map.MAX_FACES]
-        logits[chosen] += 5
-        assert face_map.of_track(track, logits, FAMILIES).scores == found.scores
-        logits[np.argsort(logits)[0]] = 9
-        assert face_map.of_track(track, logits, FAMILIES).scores != found.scores
-        assert face_map.of_track(track, np.full(k, np.nan), FAMILIES) is None
-        lost = dataclasses.replace(track, landmarks=np.full_like(track.landmarks, np.nan))
-        assert face_map.of_track(lost, logits, FAMILIES) is None
+    logits[3] = np.nan
+    found = face_map.of_track(track, logits, FAMILIES)
+    chosen = [int(number) for number in np.argsort(-logits)[: face_map.MAX_FACES]]  # NaN comes last
+    landmarks = [crop_landmarks(track, number) for number in chosen]
+    detectors = [ready_detector(family) for family in FAMILIES]
+    expected = face_map.face_map([track.crops[number] for number in chosen], landmarks, detectors)
+    assert found.scores == pytest.approx(expected.scores)
+    assert (found.picture == expected.picture).all()
     assert found.picture.shape == (320, 320, 3)
+    assert face_map.of_track(track, np.full(k, np.nan), FAMILIES) is None
+    lost = dataclasses.replace(track, landmarks=np.full_like(track.landmarks, np.nan))
+    assert face_map.of_track(lost, logits, FAMILIES) is None
 
 
 def test_without_weights_there_is_no_map(make_track, tmp_path):
@@ -215,6 +214,23 @@ def test_without_no_region_the_logit_is_the_network_s(real_face):
     assert without[0, 1] == pytest.approx(logits[0], abs=1e-4)
     again = detector.logits_without(crops[::-1].copy(), masks[::-1].copy())
     np.testing.assert_allclose(again[1][::-1], without, atol=1e-4)
+
+
+def test_without_everything_each_feature_is_its_mean(real_face):
+    from features.networks.efficientnet_lite import BLOCKS_BEFORE_CELLS, Detector, LiteNet, normalised, read_weights
+
+    file = weights_file("forensic_residual")
+    metadata, state = read_weights(file)
+    net = LiteNet().eval()
+    net.load_state_dict(state)
+    crops = middle(real_face[0], margin=1.25, size=metadata.input_size)[None]
+    with torch.inference_mode():
+        features = net.stem(normalised(torch.from_numpy(crops).permute(0, 3, 1, 2), metadata))
+        features = net.blocks[:BLOCKS_BEFORE_CELLS](features)
+        flat = features.mean(dim=(2, 3), keepdim=True).expand_as(features)
+        expected = net.logit(net.head(net.blocks[BLOCKS_BEFORE_CELLS:](flat)).mean(dim=(2, 3)))
+    _, without = Detector(file).logits_without(crops, np.ones((1, 1, *crops.shape[1:3]), bool))
+    assert without.item() == pytest.approx(expected.item(), abs=1e-3)
 
 
 def test_shuffled_weights_give_another_map(real_face, tmp_path):
