@@ -1,6 +1,7 @@
-"""Scores of the fold networks on the clips that each left out, pooled: as they are, re-encoded, and transcoded.
+"""Scores of the fold networks on the clips and pictures that each left out: as they are, re-encoded, and transcoded.
 
-Prints a table; OUT/scores.json has the logit of every clip, too.
+Prints tables; OUT/scores.json has the logit of every clip, too. Of several networks (``--networks
+fold,residual_fold``) the mean of the logits is scored.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import json
 from pathlib import Path
 
 from deepcue.cli import common
-from training.faces.scores import FRAMES, scores_of_folds, summary_lines
+from training.faces.fold_scores import scores_of_folds
+from training.faces.scores import FRAMES, summary_lines
+from training.faces.trainer import UNINTERPOLATED
 
 EXAMPLE = "deepcue face-scores --out artifacts/cnn"
 
@@ -21,7 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=common.output_folder, default=Path("artifacts/cnn"), help="folder that the training wrote"
     )
     parser.add_argument(
-        "--networks", default="fold", help="name of the phases without the number (default: %(default)s)"
+        "--networks", default="fold", help="names of the phases without the number, by comma (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--before-interpolation", action="store_true", help="score the weights as training left them (alpha = 0)"
     )
     parser.add_argument(
         "--frames", type=common.positive_int, default=FRAMES, help="faces a clip (default: %(default)s)"
@@ -30,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    scores = scores_of_folds(arguments.out, arguments.networks, arguments.frames)
-    for condition, summary in scores.items():
-        print("\n".join([condition, *summary_lines(summary), ""]))
+    suffix = UNINTERPOLATED if arguments.before_interpolation else ""
+    scores = scores_of_folds(arguments.out, common.names(arguments.networks), arguments.frames, suffix=suffix)
+    for condition, subsets in scores.items():
+        for subset, summary in subsets.items():
+            print("\n".join([f"{condition}: {subset}", *summary_lines(summary), ""]))
     (arguments.out / "scores.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")

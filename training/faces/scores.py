@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.special import expit
 
 from ensemble import metrics
-from features.errors import DatasetError
 from features.networks.logit_columns import MAX_LOGIT
 from forge.images.augment import PhotometricAugmentation
-from training import folds
 from training.faces import pools
+from training.faces.kinds import kind_of
 
 FRAMES = 16  # faces a clip, as observations keep them
 CONFIDENT = 0.9  # P(FAKE) above which a REAL is a confident false positive
 MAX_SCALE = 5.0  # of logits, in the search for the best one
-CONDITIONS: dict[str, tuple[str, PhotometricAugmentation | None]] = {
-    "original": ("clips", None),
-    "half size, CRF 32": ("clips", PhotometricAugmentation(reduction=0.5, h264_crf=32)),
-    "transcoded": ("transcoded", None),
-}
-"""Under which clips are scored: the cached faces, and what each face goes through."""
-
 Logits = NDArray[np.float32]
 Predict = Callable[[NDArray[np.uint8]], Logits]
 """Crops [n, 3, s, s] to logits [n]."""
@@ -117,66 +105,6 @@ def summary_of_pool(pool: pools.Pool, logit: Mapping[str, float]) -> dict[str, A
     return result | {"logit": {key: round(value, 3) for key, value in logit.items()}}
 
 
-def out_of_fold_logits(
-    pool: pools.Pool,
-    fold_of: Mapping[str, int],
-    networks: Mapping[int, Any],
-    frames: int = FRAMES,
-    augmentation: PhotometricAugmentation | None = None,
-) -> dict[str, float]:
-    """Clip to its :func:`clip_logit` by the network of its fold."""
-
-    def predict(network: Any, crops: NDArray[np.uint8]) -> Logits:
-        logits: Logits = network.predict(crops.transpose(0, 2, 3, 1))[0]
-        return logits
-
-    of_fold = {fold: (partial(predict, network), network.metadata.input_size) for fold, network in networks.items()}
-    return {
-        key: clip_logit(pool, key, *of_fold[fold_of[key]], frames=frames, augmentation=augmentation)
-        for key in sorted(set(pool.key) & fold_of.keys())
-    }
-
-
-def scores_of_folds(out: Path, networks: str = "fold", frames: int = FRAMES) -> dict[str, dict[str, Any]]:
-    """Scores of a training's fold networks on the clips that each left out, pooled, under each of ``CONDITIONS``.
-
-    Parameters
-    ----------
-    out
-        Folder that the training wrote.
-    networks
-        Name of the phases without the number of the fold: ``fold`` or ``residual_fold``.
-
-    Raises
-    ------
-    DatasetError
-        The folder lacks the cached faces or the folds.
-    ModelError
-        It lacks the weights of a fold.
-    """
-    from features.networks.efficientnet_lite import Detector
-
-    fold_of = {name: assignment.fold for name, assignment in folds.read(out / "clip_folds.csv").items()}
-    cached = {name: _cached(out, name) for name, _ in CONDITIONS.values()}
-    detectors = {fold: Detector(out / f"{networks}{fold}.safetensors") for fold in sorted(set(fold_of.values()))}
-    return {
-        condition: summary_of_pool(
-            cached[name], out_of_fold_logits(cached[name], fold_of, detectors, frames, augmentation)
-        )
-        for condition, (name, augmentation) in CONDITIONS.items()
-    }
-
-
-def _cached(out: Path, name: str) -> pools.Pool:
-    file = out / "cache" / f"{name}.parquet"
-    try:
-        return pools.Pool(pq.read_table(file))
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise DatasetError(
-            f"{file} can't be read ({error}); give the folder of a training that went through its folds"
-        ) from error
-
-
 def summary(logits: Logits, fake: NDArray[np.bool_], source: NDArray[Any], group: NDArray[Any]) -> dict[str, Any]:
     """Scores of all clips, of each method, median logit of each source, groups ranked correctly.
 
@@ -190,13 +118,21 @@ def summary(logits: Logits, fake: NDArray[np.bool_], source: NDArray[Any], group
     dict
         ``all``: :func:`rounded`, where there are both classes. ``methods``: for each method the number of clips,
         ``auc`` against all REAL, and ``own`` against the REAL of its own groups where there are any (people and source
-        alike); each with a 95 % interval over groups. ``median``: logit of each source. ``groups_ranked_correctly``:
-        in how many groups the mean logit of FAKE clips is above that of REAL ones, and the number of groups that hold
-        both.
+        alike); each with a 95 % interval over groups. ``kinds``: the same of each kind of manipulation
+        (:mod:`training.faces.kinds`). ``median``: logit of each source. ``false_positives``: of each REAL source the
+        number of clips and the fractions with P above 0.5 and above ``CONFIDENT``. ``groups_ranked_correctly``: in how
+        many groups the mean logit of FAKE clips is above that of REAL ones, and the number of groups that hold both.
     """
     scores: dict[str, Any] = {"all": rounded(logits, fake)} if fake.any() and not fake.all() else {}
     scores["methods"] = {
         str(name): _method(logits, fake, source == name, group) for name in sorted(set(source[fake].tolist()))
+    }
+    kind = np.array([kind_of(name) if forged else "" for name, forged in zip(source, fake, strict=True)], dtype=object)
+    scores["kinds"] = {
+        name: _method(logits, fake, fake & (kind == name), group) for name in sorted(set(kind[fake].tolist()))
+    }
+    scores["false_positives"] = {
+        str(name): _false_positives(logits[~fake & (source == name)]) for name in sorted(set(source[~fake].tolist()))
     }
     scores["median"] = {str(name): round(float(np.median(logits[source == name])), 2) for name in sorted(set(source))}
     ranked = [
@@ -204,6 +140,11 @@ def summary(logits: Logits, fake: NDArray[np.bool_], source: NDArray[Any], group
         for name in sorted(set(group[fake]) & set(group[~fake]))
     ]
     return scores | {"groups_ranked_correctly": [sum(ranked), len(ranked)]}
+
+
+def _false_positives(logits: Logits) -> list[float]:
+    p = probabilities(logits)
+    return [len(p), round(float(np.mean(p > 0.5)), 3), round(float(np.mean(p > CONFIDENT)), 3)]
 
 
 def _method(logits: Logits, fake: NDArray[np.bool_], inside: NDArray[np.bool_], group: NDArray[Any]) -> dict[str, Any]:
@@ -234,9 +175,12 @@ def summary_lines(result: Mapping[str, Any]) -> list[str]:
         )
     n_ranked, n_groups = result["groups_ranked_correctly"]
     lines.append(f"groups whose FAKE clips score above their REAL ones: {n_ranked:.0f} of {n_groups}")
-    for name, method in result["methods"].items():
-        text = f"  {name:24s}{method['n']:4d}  {_interval(method['auc'])}"
-        lines.append(text + (f"   own groups {_interval(method['own'])}" if "own" in method else ""))
+    for part in ("kinds", "methods"):
+        for name, method in result[part].items():
+            text = f"  {name:40s}{method['n']:4d}  {_interval(method['auc'])}"
+            lines.append(text + (f"   own groups {_interval(method['own'])}" if "own" in method else ""))
+    for name, (n, half, confident) in result["false_positives"].items():
+        lines.append(f"  {name:40s}{n:4.0f}  P > 0.5: {half:.1%}, P > {CONFIDENT}: {confident:.1%} (REAL)")
     return lines
 
 

@@ -32,6 +32,7 @@ LABEL_SMOOTHING = 0.05  # keeps logits within about +-3.7
 RANK_WEIGHT = 0.5  # of the order within pairs: what both share (source, light, codec) cancels there
 MAX_GRADIENT_NORM = 5.0
 ALPHA = 0.5  # interpolation in weight space: the part of the start, after training on clips (WiSE-FT)
+UNINTERPOLATED = ".alpha0"  # in the name of the weights as training on clips left them
 CHECKPOINT_S = 180.0  # between two; where they fall changes nothing
 LOG_STEPS, CHECK_STEPS = 20, 400
 LOG_COLUMNS = ("step", "loss", "images", "seconds", "rate", "holdout_auc", "holdout_log_loss")
@@ -170,7 +171,9 @@ class Trainer:
 
         if self.phase.mix.clips:
             start = self.settings.out / f"{self.phase.start}.safetensors"
-            save_weights(self.averaged_net, self.settings.out / f"{self.phase.name}.alpha0.safetensors", self.metadata)
+            save_weights(
+                self.averaged_net, self.settings.out / f"{self.phase.name}{UNINTERPOLATED}.safetensors", self.metadata
+            )
             interpolate(self.averaged_net, start, ALPHA)
         save_weights(self.averaged_net, self.settings.out / f"{self.phase.name}.safetensors", self.metadata)
         self.checkpoint.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -56,7 +57,7 @@ def test_summary_compares_within_groups():
 def trained(fold_weights, index_table):
     """The folder of a training whose folds each left out two clips."""
     (fold_weights / "cache").mkdir()
-    rows = [(f"c{i}", i % 2 == 1, f"g{i}", ["real_a", "loopy"][i % 2], "") for i in range(4)]
+    rows = [(f"c{i}", i % 2 == 1, f"g{i}", ["real_a", "loopy"][i % 2], "") for i in range(4) for _ in range(2)]
     for name in ("clips", "transcoded"):
         pq.write_table(index_table(rows), fold_weights / "cache" / f"{name}.parquet")
     (fold_weights / "clip_folds.csv").write_text("filename,fold\nc0,0\nc1,1\nc2,0\nc3,1\n")
@@ -67,9 +68,31 @@ def test_each_clip_is_scored_by_the_network_that_left_it_out(trained, capsys):
     assert deepcue(["face-scores", "--out", str(trained), "--frames", "1"]) == 0
     found = json.loads((trained / "scores.json").read_text())
     assert list(found) == ["original", "half size, CRF 32", "transcoded"]
-    assert found["original"]["logit"] == {"c0": 1.5, "c1": -2.5, "c2": 1.5, "c3": -2.5}
-    assert found["original"]["all"]["auc"] == 0
+    assert list(found["original"]) == ["clips"]
+    original = found["original"]["clips"]
+    assert original["logit"] == {"c0": 1.5, "c1": -2.5, "c2": 1.5, "c3": -2.5}
+    assert original["all"]["auc"] == 0
+    assert original["kinds"]["talking head"]["auc"][0] == 0
+    assert original["false_positives"] == {"real_a": [2, 1.0, 0.0]}
     assert "4 clips: AUC 0.000" in capsys.readouterr().out
+
+
+def test_networks_are_scored_by_their_mean_and_pictures_apart_from_clips(trained, index_table, capsys):
+    rows = [("p0", False, "p0", "portraits", ""), ("p1", True, "p1", "stylegan2", "")]
+    rows += [("k", True, "k", "EMO", "")] * 2
+    table = index_table(rows)
+    recut = pa.array([False, False, True, True])
+    table = table.set_column(table.column_names.index("recut"), "recut", recut)
+    pq.write_table(table, trained / "cache" / "crops.parquet")
+    with (trained / "clip_folds.csv").open("a") as file:
+        file.write("p0,0\np1,0\nk,1\n")
+    assert deepcue(["face-scores", "--out", str(trained), "--networks", "fold,residual_fold"]) == 0
+    found = json.loads((trained / "scores.json").read_text())["original"]
+    assert found["pictures"]["logit"] == {"p0": 1.0, "p1": 1.0}
+    assert found["clips"]["logit"] == {"c0": 1.0, "c1": -1.5, "c2": 1.0, "c3": -1.5, "k": -1.5}
+    assert found["clips not recut"]["logit"].keys() == {"c0", "c1", "c2", "c3"}
+    assert found["pictures"]["kinds"] == {"whole-picture generation": found["pictures"]["methods"]["stylegan2"]}
+    assert "original: pictures" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

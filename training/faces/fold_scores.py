@@ -1,0 +1,137 @@
+"""Scores of the fold networks of a training on the clips and pictures that each left out, pooled over folds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from features.errors import DatasetError
+from forge.images.augment import PhotometricAugmentation
+from training import folds
+from training.faces import pools
+from training.faces.scores import FRAMES, Logits, clip_logit, summary_of_pool
+
+CONDITIONS: dict[str, tuple[tuple[str, ...], PhotometricAugmentation | None]] = {
+    "original": (("clips", "crops"), None),
+    "half size, CRF 32": (("clips", "crops"), PhotometricAugmentation(reduction=0.5, h264_crf=32)),
+    "transcoded": (("transcoded",), None),
+}
+"""Under which clips are scored: the caches of faces, and what each face goes through."""
+OPTIONAL = "crops"  # the cache that only a training with further crops has
+SUBSETS = ("clips", "pictures", "clips not recut")
+
+
+def scores_of_folds(
+    out: Path, networks: Sequence[str] = ("fold",), frames: int = FRAMES, *, suffix: str = ""
+) -> dict[str, dict[str, Any]]:
+    """Scores by the mean logit of the networks of each fold, under each of :data:`CONDITIONS`.
+
+    Parameters
+    ----------
+    out
+        Folder that the training wrote.
+    networks
+        Names of the phases without the number of the fold: ``fold``, ``residual_fold``.
+    frames
+        Faces a clip, at most.
+    suffix
+        Of the weights' names: ``.alpha0`` for those before interpolation.
+
+    Returns
+    -------
+    dict
+        Condition to one of :data:`SUBSETS` to :func:`training.faces.scores.summary` with the logit of each clip.
+
+    Raises
+    ------
+    DatasetError
+        The folder lacks the cached faces or the folds.
+    ModelError
+        It lacks the weights of a fold.
+    """
+    from features.networks.efficientnet_lite import Detector
+
+    fold_of = {name: assignment.fold for name, assignment in folds.read(out / "clip_folds.csv").items()}
+    cached = {names: _cached(out, names) for names, _ in CONDITIONS.values()}
+    detectors = {
+        fold: [Detector(out / f"{name}{fold}{suffix}.safetensors") for name in networks]
+        for fold in sorted(set(fold_of.values()))
+    }
+    result: dict[str, dict[str, Any]] = {}
+    for condition, (names, augmentation) in CONDITIONS.items():
+        pool = cached[names]
+        logit = out_of_fold_logits(pool, fold_of, detectors, frames, augmentation)
+        result[condition] = {
+            subset: summary_of_pool(pool, {key: logit[key] for key in keys})
+            for subset, keys in _subsets(pool, logit).items()
+            if keys
+        }
+    return result
+
+
+def out_of_fold_logits(
+    pool: pools.Pool,
+    fold_of: Mapping[str, int],
+    networks: Mapping[int, Sequence[Any]],
+    frames: int = FRAMES,
+    augmentation: PhotometricAugmentation | None = None,
+) -> dict[str, float]:
+    """Clip to the mean of its :func:`training.faces.scores.clip_logit` by the networks of its fold."""
+    return {
+        key: float(
+            np.mean(
+                [
+                    clip_logit(
+                        pool, key, _Predict(one), one.metadata.input_size, frames=frames, augmentation=augmentation
+                    )
+                    for one in networks[fold_of[key]]
+                ]
+            )
+        )
+        for key in sorted(set(pool.key) & fold_of.keys())
+    }
+
+
+class _Predict:
+    """A network as the scores call it: crops [n, 3, s, s] to logits [n]."""
+
+    def __init__(self, network: Any) -> None:
+        self._network = network
+
+    def __call__(self, crops: NDArray[np.uint8]) -> Logits:
+        logits: Logits = self._network.predict(crops.transpose(0, 2, 3, 1))[0]
+        return logits
+
+
+def _subsets(pool: pools.Pool, logit: Mapping[str, float]) -> dict[str, list[str]]:
+    """Clips, single pictures, and clips that no page encoded once more, where some were."""
+    rows = {key: of_key for key, of_key in pools.rows_by_key(pool).items() if key in logit}
+    clips = [key for key, of_key in rows.items() if len(of_key) > 1]
+    not_recut = [key for key in clips if not pool.recut[rows[key][0]]]
+    pictures = sorted(rows.keys() - set(clips))
+    return dict(zip(SUBSETS, (clips, pictures, not_recut if len(not_recut) < len(clips) else []), strict=True))
+
+
+def _cached(out: Path, names: Sequence[str]) -> pools.Pool:
+    """The caches of these names as one pool; of :data:`OPTIONAL` only where there is one."""
+    files = [out / "cache" / f"{name}.parquet" for name in names]
+    tables = []
+    for file in files:
+        if file.stem == OPTIONAL and not file.exists():
+            continue
+        try:
+            tables.append(pq.read_table(file))
+        except (OSError, pa.ArrowException) as error:
+            raise DatasetError(
+                f"{file} can't be read ({error}); give the folder of a training that went through its folds"
+            ) from error
+    try:
+        return pools.Pool(pa.concat_tables(tables, promote_options="default"))
+    except KeyError as error:
+        raise DatasetError(f"{files[0]} lacks the column {error}; give the folder of a training") from error
