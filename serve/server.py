@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import shutil
@@ -124,16 +125,23 @@ class Server:
     def run(self) -> int:
         """Answer until SIGTERM (0) or an interrupt at the terminal (the number of that signal)."""
         self.parts.measuring.start()
+        log = logging.getLogger("uvicorn.error")
+        log.addFilter(self._is_news)
         try:
             with self._uvicorn.signals_caught() as caught:
                 self._uvicorn.run(sockets=[self._socket])
         finally:
             self.close()
+            log.removeFilter(self._is_news)
         return signal.SIGINT if signal.SIGINT in caught else 0
 
     def stop(self) -> None:
         """Let :meth:`run` return; from any thread."""
         self._uvicorn.should_exit = True
+
+    def _is_news(self, _: logging.LogRecord) -> bool:
+        """Answers that the end of the server breaks off are none."""
+        return not self._uvicorn.should_exit
 
     def close(self) -> None:
         """End all measuring, and let another server work in the folder."""

@@ -1,0 +1,164 @@
+"""Nobody else gets in: names, origins, tokens, headers, and nothing beyond the work folder."""
+
+import socket
+
+import pytest
+from page_server import running
+
+from serve.guard import HEADERS, Guard, is_loopback
+
+FOREIGN = [
+    "evil.example",
+    "evil.example:80",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "a@127.0.0.1",
+    "[",
+]
+
+
+def raw(port, request):
+    """What comes back for bytes."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(request)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    return answer
+
+
+@pytest.mark.parametrize("host", FOREIGN)
+def test_a_foreign_name_is_refused(server, host):
+    assert server.ask("GET", "/", Host=host)[0] == 421
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "LOCALHOST:9", "127.8.9.1:1"])
+def test_names_of_this_machine_are_answered_whatever_the_port(server, host):
+    assert server.ask("GET", "/", Host=host)[0] == 200
+
+
+def test_another_address_is_no_name_of_a_server_on_the_loopback(server):
+    assert server.ask("GET", "/", Host="192.168.1.7:8765")[0] == 421
+
+
+def test_two_names_are_refused(server):
+    answer = raw(server.port, b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+    assert answer.split(b" ", 2)[1] in {b"400", b"421"}
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1", "http://127.0.0.1:1"])
+def test_requests_from_pages_of_other_sites_are_refused_and_change_nothing(server, origin):
+    clip_id = server.upload(b"fine 0.5")[1]["id"]
+    server.settled(1)
+    assert server.ask("GET", "/api/clips", Origin=origin)[0] == 403
+    assert server.ask("POST", "/api/clips?name=b", b"fine 1", Origin=origin)[0] == 403
+    assert server.ask("DELETE", f"/api/clips/{clip_id}", Origin=origin)[0] == 403
+    assert [row["id"] for row in server.rows()] == [clip_id]
+
+
+def test_a_page_of_its_own_may_do_everything(server):
+    own = f"http://127.0.0.1:{server.port}"
+    status, told = server.upload(b"fine 0.5", Origin=own)
+    assert status == 201
+    assert server.ask("DELETE", f"/api/clips/{told['id']}", Origin=own, Sec_Fetch_Site="same-origin")[0] == 204
+
+
+def test_pictures_and_scripts_of_other_pages_get_nothing_but_a_link_does(server):
+    assert server.ask("GET", "/clips.json", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors")[0] == 403
+    assert server.ask("GET", "/", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")[0] == 200
+    assert server.ask("POST", "/api/clips", b"x", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")[0] == 403
+
+
+def test_every_answer_forbids_inline_scripts_and_styles_and_frames(server):
+    for path in ("/", "/static/list.js", "/api/clips", "/nothing", "/clips/x"):
+        headers = server.ask("GET", path)[1]
+        assert {name: headers[name] for name in HEADERS} == HEADERS
+    policy = HEADERS["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    assert policy.startswith("default-src 'none'")
+
+
+def test_pages_have_neither_inline_scripts_nor_styles(server):
+    page = server.ask("GET", "/")[2].decode()
+    assert "<style" not in page
+    assert " style=" not in page
+    assert "onclick" not in page
+    assert page.count("<script") == page.count('<script src="/static/')
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../app.py",
+        "/static/..%2fapp.py",
+        "/static/%2e%2e/app.py",
+        "/static//etc/passwd",
+        "/static/clip.css/../../app.py",
+        "/clips/../../etc/passwd/video",
+        "/clips/..%2f..%2fclips.sqlite3/video",
+        "/clips/..%5c..%5cclips/report",
+        "/clips/{id}/../../../clips.sqlite3",
+        "/clips/{id}/clip",
+        "/clips/%00/video",
+        "//etc/passwd",
+        "/clips.sqlite3",
+        "/lock",
+    ],
+)
+def test_no_path_leads_out_of_what_is_served(server, path):
+    clip_id = server.upload(b"fine 0.5")[1]["id"]
+    server.settled(1)
+    status, _, body = server.ask("GET", path.format(id=clip_id))
+    assert status in {404, 405}
+    assert b"SQLite" not in body
+    assert b"root:" not in body
+
+
+def test_a_link_out_of_the_work_folder_is_no_clip(server, tmp_path):
+    clip_id = server.upload(b"fine 0.5")[1]["id"]
+    server.settled(1)
+    for made_up in ("0" * 32, clip_id.upper(), clip_id[:-1], f"{clip_id}x"):
+        if made_up != clip_id:
+            assert server.ask("GET", f"/clips/{made_up}/video")[0] == 404
+            assert server.ask("DELETE", f"/api/clips/{made_up}")[0] == 404
+
+
+def test_beyond_this_machine_a_token_is_asked_for(tmp_path):
+    with running(tmp_path, host="0.0.0.0") as one:
+        token = one.server.token
+        assert len(token) > 30
+        assert token in one.server.url
+        for path in ("/", "/api/clips", "/static/list.js", "/?token=wrong", "/?token=", "/api/clips?token=" + token):
+            assert one.ask("GET", path)[0] == 401
+        assert one.ask("POST", "/api/clips?name=a", b"fine 1", Cookie="deepcue_token=wrong")[0] == 401
+        status, headers, body = one.ask("GET", f"/?token={token}")
+        cookie = headers["Set-Cookie"]
+        assert status == 200
+        assert "HttpOnly" in cookie
+        assert "samesite=strict" in cookie.lower()
+        assert token not in body.decode()
+        assert one.ask("GET", "/api/clips", Cookie=cookie.split(";")[0])[0] == 200
+        assert one.ask("GET", "/", Host="192.168.1.7:8765", Cookie=cookie.split(";")[0])[0] == 200
+        assert one.ask("GET", "/", Host="evil.example", Cookie=cookie.split(";")[0])[0] == 421
+
+
+def test_a_token_may_be_asked_for_on_a_machine_with_other_users(tmp_path):
+    with running(tmp_path, token=True) as one:
+        assert one.ask("GET", "/")[0] == 401
+
+
+def test_which_addresses_only_this_machine_reaches():
+    assert all(map(is_loopback, ["127.0.0.1", "127.9.9.9", "::1", "localhost"]))
+    assert not any(map(is_loopback, ["0.0.0.0", "::", "192.168.0.1", "example.org", "localhost.example.org"]))
+
+
+def test_another_protocol_is_not_answered():
+    import asyncio
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(Guard(None, host="127.0.0.1")({"type": "websocket"}, None, send))
+    assert sent == []

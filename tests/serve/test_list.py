@@ -1,0 +1,247 @@
+"""The list: what a second window sees, ranges of a video, exports, deletion, restarts, a full disk."""
+
+import csv
+import io
+import json
+import sqlite3
+import threading
+
+import pytest
+from events import wait_until
+from page_server import Running, running
+
+from extract.dataset import Clip
+from features.errors import InputError
+from serve import measuring
+from serve.clips import DONE, MAX_ATTEMPTS, MEASURING, QUEUED, ClipList
+from serve.folder import WorkFolder
+
+
+def changes(one, since, boot):
+    return json.loads(one.ask("GET", f"/api/clips?since={since}&boot={boot}")[2])
+
+
+def test_a_window_hears_what_changed_since_it_last_asked(server):
+    first = changes(server, 0, "")
+    assert first["all"]
+    _, told = server.upload(b"fine 0.25", "a.mp4")
+    server.settled(1)
+    second = changes(server, first["version"], first["boot"])
+    assert not second["all"]
+    assert [(row["name"], row["probability"], row["state"]) for row in second["rows"]] == [("a.mp4", 0.25, DONE)]
+    assert changes(server, second["version"], second["boot"])["rows"] == []
+    server.ask("DELETE", f"/api/clips/{told['id']}")
+    third = changes(server, second["version"], second["boot"])
+    assert third["deleted"] == [told["id"]]
+    assert third["rows"] == []
+    assert changes(server, third["version"], "another")["all"]
+
+
+def test_progress_is_seen_while_a_clip_is_measured(server):
+    server.upload(b"wait")
+    server.upload(b"fine 0.5")
+    wait_until(lambda: any(row["progress"] and row["progress"]["share"] == 0.5 for row in server.rows()))
+    waiting, measured = server.rows()
+    assert (waiting["state"], waiting["progress"]) == (QUEUED, None)
+    assert measured["state"] == MEASURING
+    assert measured["progress"]["stage"] == "following faces"
+    assert measured["progress"]["left_s"] >= 0
+
+
+def test_a_clip_that_is_being_measured_can_be_deleted_and_the_next_goes_on(server):
+    _, told = server.upload(b"wait")
+    server.upload(b"fine 0.5", "next.mp4")
+    wait_until(lambda: server.rows()[-1]["state"] == MEASURING)
+    assert server.ask("DELETE", f"/api/clips/{told['id']}")[0] == 204
+    (row,) = server.settled(1)
+    assert row["name"] == "next.mp4"
+    wait_until(lambda: not server.server.parts.work.of(told["id"]).exists())
+
+
+def test_a_video_is_given_in_ranges(server):
+    content = b"fine 0.5 " + bytes(range(256)) * 40
+    _, told = server.upload(content)
+    server.settled(1)
+    where = f"/clips/{told['id']}/video"
+    status, headers, body = server.ask("GET", where)
+    assert (status, body, headers["Content-Type"], headers["Accept-Ranges"]) == (200, content, "video/mp4", "bytes")
+    status, headers, body = server.ask("GET", where, Range="bytes=100-199")
+    assert (status, body) == (206, content[100:200])
+    assert headers["Content-Range"] == f"bytes 100-199/{len(content)}"
+    assert server.ask("GET", where, Range="bytes=-5")[2] == content[-5:]
+    assert server.ask("GET", where, Range=f"bytes={len(content)}-")[0] == 416
+
+
+def test_a_clip_that_does_not_play_has_no_video(server):
+    _, told = server.upload(b"broken")
+    (row,) = server.settled(1)
+    assert (row["status"], row["said"], row["probability"]) == ("unreadable", "could not be read", None)
+    assert server.ask("GET", f"/clips/{told['id']}/video")[0] == 404
+    assert server.ask("GET", f"/clips/{told['id']}")[2] == b"<p>page of 1</p>"
+
+
+def test_exports_hold_every_judged_clip_the_most_probably_fake_first_and_no_formulas(server):
+    for content, name in ((b"fine 0.25", "a,b.mp4"), (b"fine 0.75", "=1+1.mp4"), (b"broken", '"c".mp4')):
+        server.upload(content, name)
+    server.settled(3)
+    rows = list(csv.DictReader(io.StringIO(server.ask("GET", "/clips.csv")[2].decode())))
+    assert [(row["name"], row["probability"]) for row in rows] == [
+        ("'=1+1.mp4", "0.75"),
+        ("a,b.mp4", "0.25"),
+        ('"c".mp4', ""),
+    ]
+    clips = json.loads(server.ask("GET", "/clips.json")[2])["clips"]
+    assert [clip["name"] for clip in clips] == ["=1+1.mp4", "a,b.mp4", '"c".mp4']
+    assert clips[2]["error"] == "not a video"
+
+
+def test_a_restart_finishes_what_was_queued_and_keeps_what_was_done(tmp_path):
+    with running(tmp_path) as one:
+        one.upload(b"fine 0.5", "done.mp4")
+        one.settled(1)
+        _, held = one.upload(b"wait", "measuring.mp4")
+        one.upload(b"fine 0.75", "queued.mp4")
+        wait_until(lambda: one.rows()[1]["state"] == MEASURING)
+        held_file = one.server.parts.work.clip(held["id"])
+    held_file.write_bytes(b"fine 0.25")
+    with running(tmp_path) as one:
+        rows = one.settled(3)
+        assert [(row["name"], row["probability"]) for row in rows] == [
+            ("queued.mp4", 0.75),
+            ("measuring.mp4", 0.25),
+            ("done.mp4", 0.5),
+        ]
+
+
+def test_a_restart_clears_halves_of_uploads_and_folders_without_a_clip(tmp_path):
+    with running(tmp_path) as one:
+        one.upload(b"fine 0.5")
+        one.settled(1)
+    (tmp_path / "incoming" / "x.part").write_bytes(b"half")
+    (tmp_path / "clips" / ("0" * 32)).mkdir()
+    with running(tmp_path) as one:
+        assert list((tmp_path / "incoming").iterdir()) == []
+        assert [path.name for path in (tmp_path / "clips").iterdir()] == [one.rows()[0]["id"]]
+        assert one.server.parts.work.used > 0
+
+
+def test_a_clip_that_saw_the_end_of_too_many_servers_is_not_tried_again(tmp_path):
+    for number in range(MAX_ATTEMPTS):
+        clips = ClipList(tmp_path / "list")
+        if not number:
+            clips.add("a" * 32, "a", size=1)
+        assert clips.take(0)["state"] == MEASURING
+        clips.close()
+    clips = ClipList(tmp_path / "list")
+    assert clips.take(0) is None
+    assert clips.rows()[0]["status"] == "crashed"
+    clips.again("a" * 32)
+    assert clips.take(0)["state"] == MEASURING
+
+
+def test_a_failed_clip_can_be_tried_again_and_one_that_is_queued_can_not(server):
+    _, told = server.upload(b"broken")
+    server.settled(1)
+    server.server.parts.work.clip(told["id"]).write_bytes(b"fine 0.5")
+    assert server.ask("POST", f"/api/clips/{told['id']}/again")[0] == 204
+    (row,) = server.settled(1)
+    assert (row["status"], row["probability"]) == ("ok", 0.5)
+    assert server.ask("POST", f"/api/clips/{'0' * 32}/again")[0] == 404
+
+
+def test_a_fault_while_judging_costs_its_clip_only(server, caplog):
+    server.upload(b"fine not_a_number", "odd.mp4")
+    server.upload(b"fine 0.5", "next.mp4")
+    after, odd = server.settled(2)
+    assert (odd["status"], after["probability"]) == ("crashed", 0.5)
+    assert "ValueError" in odd["error"]
+    page = server.ask("GET", f"/clips/{odd['id']}")[2].decode()
+    assert "Not measured" in page
+    assert "ValueError" in page
+
+
+def test_a_result_is_written_when_there_is_room_again(server, monkeypatch):
+    monkeypatch.setattr(measuring, "RETRY_S", 0.01)
+    clips, tries = server.server.parts.clips, []
+    finish = clips.finish
+
+    def full_at_first(clip_id, found):
+        tries.append(clip_id)
+        if len(tries) < 4:
+            raise sqlite3.OperationalError("database or disk is full")
+        finish(clip_id, found)
+
+    monkeypatch.setattr(clips, "finish", full_at_first)
+    server.upload(b"fine 0.5")
+    (row,) = server.settled(1)
+    assert row["probability"] == 0.5
+    assert len(tries) >= 4
+
+
+def test_an_upload_that_the_list_can_not_take_leaves_nothing(server, monkeypatch):
+    def full(*_, **__):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(server.server.parts.clips, "add", full)
+    status, told = server.upload(b"fine 0.5")
+    assert status == 507
+    assert "make room" in told["error"]
+    assert list((server.server.parts.work.root / "clips").iterdir()) == []
+
+
+def test_files_of_this_machine_are_queued_once_and_their_deletion_costs_no_original(tmp_path):
+    one = Running(tmp_path / "work")
+    try:
+        files = [tmp_path / name for name in ("a.mp4", "b.mp4")]
+        for file in files:
+            file.write_bytes(b"fine 0.5")
+        given = [Clip(file.name, str(file)) for file in files]
+        assert one.server.queue(given) == 2
+        assert one.server.queue(given) == 0
+        rows = one.settled(2)
+        assert {row["name"] for row in rows} == {"a.mp4", "b.mp4"}
+        for row in rows:
+            one.ask("DELETE", f"/api/clips/{row['id']}")
+        assert all(file.read_bytes() == b"fine 0.5" for file in files)
+        with pytest.raises(InputError, match="can't be queued"):
+            one.server.queue([Clip("c", str(tmp_path / "c.mp4"))])
+    finally:
+        one.stop()
+
+
+def test_one_server_at_a_time_works_in_a_folder(server):
+    with pytest.raises(InputError, match="another server works in this folder"):
+        WorkFolder(server.server.parts.work.root, max_bytes=1)
+
+
+def test_a_list_that_is_none_is_refused(tmp_path):
+    (tmp_path / "list").write_bytes(b"no database" * 100)
+    with pytest.raises(InputError, match="can't be used as the list of clips"):
+        ClipList(tmp_path / "list")
+
+
+def test_several_threads_never_take_the_same_clip(tmp_path):
+    clips, taken = ClipList(tmp_path / "list"), []
+    for number in range(40):
+        clips.add(f"{number:032x}", "a", size=1)
+
+    def take():
+        while (row := clips.take(0)) is not None:
+            taken.append(row["id"])
+            clips.finish(row["id"], {"status": "ok"})
+            clips.let_go(row["id"])
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert sorted(taken) == [f"{number:032x}" for number in range(40)]
+
+
+def test_the_work_folder_is_its_owners_alone(server):
+    root = server.server.parts.work.root
+    server.upload(b"fine 0.5")
+    (row,) = server.settled(1)
+    assert root.stat().st_mode & 0o077 == 0
+    assert (server.server.parts.work.clip(row["id"])).stat().st_mode & 0o077 == 0

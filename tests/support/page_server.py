@@ -1,0 +1,122 @@
+"""A server in this process whose clips say themselves what comes out: the list, the queue and the guard are real."""
+
+import contextlib
+import http.client
+import json
+import threading
+import urllib.parse
+
+import numpy as np
+from events import wait_until
+
+from extract.run.worker import Result
+from serve.folder import PAGE, REPORT
+from serve.measuring import Means
+from serve.server import Options, Server
+
+NOTHING = np.empty(0, np.float32)
+
+
+class Examiner:
+    """Reads a clip as what shall happen: ``fine 0.7``, ``broken``, ``wait`` (until it is closed)."""
+
+    def __init__(self, tell):
+        self._tell, self._closed = tell, threading.Event()
+
+    def measure(self, filename, path):
+        with open(path, encoding="latin-1") as file:
+            what, *_ = [*file.read(100).split(), "nothing"]
+        self._tell({"stage": "following faces", "share": 0.5})
+        if what == "wait":
+            self._closed.wait()
+        died = {"wait": ("crashed", "the run was stopped"), "broken": ("unreadable", "not a video")}
+        status, error = died.get(what, ("ok", ""))
+        return Result(filename, status, error, NOTHING), None
+
+    def close(self):
+        self._closed.set()
+
+
+class Player:
+    """Says of every clip that browsers play it."""
+
+    def __init__(self, tell):
+        self._tell = tell
+
+    def measure(self, filename, path):
+        self._tell({"media_type": "video/mp4", "start_s": 0.0})
+        return Result(filename, "ok", "", NOTHING)
+
+    def close(self):
+        """Nothing runs."""
+
+    retire = close
+
+
+def told_by_the_clips(work):
+    """The means to which the number in a clip's file is its probability."""
+
+    def judge(row, result, _evidence):
+        folder = work / "clips" / row["id"]
+        for name in (PAGE, REPORT):
+            (folder / name).write_text(f"<p>page of {row['number']}</p>")
+        fine = result.status == "ok"
+        return {
+            "status": result.status,
+            "error": result.error,
+            "verdict": "uncertain" if fine else "nothing measured",
+            "probability": float((folder / "clip").read_text("latin-1").split()[1]) if fine else None,
+            "has_page": 1,
+            "player": "wanted" if fine else "none",
+        }
+
+    return Means(Examiner, Player, judge)
+
+
+class Running:
+    """A server that runs in a thread, and requests to it."""
+
+    def __init__(self, work, *, means=None, **options):
+        self.server = Server(Options(work=work, model=work, port=0, **options), means=means or told_by_the_clips(work))
+        self.port = int(urllib.parse.urlsplit(self.server.url).port)
+        self._thread = threading.Thread(target=self.server.run)
+        self._thread.start()
+
+    def stop(self):
+        """End it as SIGTERM does."""
+        self.server.stop()
+        self._thread.join()
+
+    def ask(self, method, path, body=None, **headers):
+        """An answer: its status, headers and body. ``Content_Type`` stands for ``Content-Type``."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        try:
+            connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            connection.close()
+
+    def upload(self, content, name="a.mp4", **headers):
+        """Status and JSON of an upload."""
+        status, _, body = self.ask("POST", f"/api/clips?name={urllib.parse.quote(name)}", content, **headers)
+        return status, json.loads(body)
+
+    def rows(self):
+        """The list, newest first."""
+        return json.loads(self.ask("GET", "/api/clips")[2])["rows"]
+
+    def settled(self, n):
+        """The list when ``n`` clips are done."""
+        wait_until(lambda: sum(row["state"] == "done" and row["progress"] is None for row in self.rows()) == n)
+        return self.rows()
+
+
+@contextlib.contextmanager
+def running(work, **options):
+    """A server for a while."""
+    one = Running(work, **options)
+    try:
+        yield one
+    finally:
+        one.stop()
