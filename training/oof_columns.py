@@ -6,7 +6,8 @@ A stack fitted on columns from a network that was trained on the same clips woul
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from features import observation, spec, table
 from features.errors import ModelError
+from features.networks.logit_columns import measure
 from features.networks.weights import use_weights
 from training import folds
 
@@ -58,13 +60,7 @@ def out_of_fold(
     columns = [column.name for family in measures for column in family.table_columns]
     names = [name for name in columns if name in source.column_names]
     values: dict[str, NDArray[np.float32]] = {name: source[name].to_numpy().copy() for name in names}
-    files = {
-        fold: {family: weights / FOLD_FILES[family].format(fold) for family in families}
-        for fold in sorted(set(fold_of.values()))
-    }
-    for file in (file for of_fold in files.values() for file in of_fold.values()):
-        if not file.is_file():
-            raise ModelError(f"{weights} lacks {file.name}; train it, or leave its family out")
+    files = {fold: _fold_files(weights, fold, families) for fold in sorted(set(fold_of.values()))}
     for row, filename in enumerate(tqdm(source["filename"].to_pylist(), desc="out of fold", unit="clip")):
         if filename not in fold_of:
             continue
@@ -81,6 +77,68 @@ def out_of_fold(
             position, source.schema.field(name), pa.array(values[name], pa.float32(), from_pandas=False)
         )
     return source
+
+
+def of_crops(
+    source: pa.Table, crops: pa.Table, fold_of: Mapping[str, int], weights: Path, families: Sequence[str] = FACES
+) -> pa.Table:
+    """Rows, in the layout of the table ``source``, of clips of which there are face crops alone.
+
+    Parameters
+    ----------
+    source
+        A feature table; the rows have its columns, NaN but for those of ``families``.
+    crops
+        Of :func:`training.faces.index.crops`. Single pictures are left out: they are no clips.
+    fold_of
+        Fold of each clip.
+    weights
+        Folder of the networks of each fold.
+    families
+        Of :data:`FACES`.
+
+    Raises
+    ------
+    ModelError
+        A fold's weights are missing.
+    """
+    from training.faces.index import decode_image
+
+    names = [column for column in source.column_names if column not in table.BASE_COLUMNS]
+    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in crops.select(["key", "fake", "group", "source", "jpeg"]).to_pylist():
+        rows[row["key"]].append(row)
+    base: dict[str, list[Any]] = {name: [] for name in table.BASE_COLUMNS}
+    values = []
+    for key, frames in sorted(rows.items()):
+        if len(frames) == 1:
+            continue
+        images = [decode_image(row["jpeg"]) for row in frames]
+        files = _fold_files(weights, fold_of[key], families)
+        with use_weights(files):
+            measured = {name: value for family in families for name, value in measure(images, family).items()}
+        values.append([measured.get(name, np.nan) for name in names])
+        row = frames[0]
+        known = {"filename": key, "label": table.LABELS[row["fake"]], "group": row["group"], "source": row["source"]}
+        counts = {
+            "status": "ok",
+            "error": "",
+            "reasons": {},
+            "duration_s": np.nan,
+            "n_frames": len(frames),
+            "n_faces": 1,
+        }
+        for name, value in (known | counts).items():
+            base[name].append(value)
+    return table.build(base, np.array(values, np.float32).reshape(-1, len(names)), source.schema)
+
+
+def _fold_files(weights: Path, fold: int, families: Sequence[str]) -> dict[str, Path]:
+    files = {family: weights / FOLD_FILES[family].format(fold) for family in families}
+    for file in files.values():
+        if not file.is_file():
+            raise ModelError(f"{weights} lacks {file.name}; train it, or leave its family out")
+    return files
 
 
 def stacked(parts: Sequence[pa.Table]) -> pa.Table:

@@ -10,6 +10,9 @@ ones.
 The voice's network has folds of its own: ``--families forensic_voice`` with the folder that its training wrote.
 A table for each run may be given, too: so those of the face networks, with the voice's folds that go with each, become
 one.
+
+``--crops`` appends clips of which there are face crops alone (as `deepcue train-faces --crops` reads them): what they
+lack is empty.
 """
 
 from __future__ import annotations
@@ -18,11 +21,14 @@ import argparse
 import json
 from pathlib import Path
 
+import pyarrow as pa
+
 from deepcue.cli import common
 from features import table
 from features.errors import DatasetError
 from training import folds
-from training.oof_columns import FACES, FOLD_FILES, out_of_fold, scores, stacked
+from training.faces import index
+from training.oof_columns import FACES, FOLD_FILES, of_crops, out_of_fold, scores, stacked
 
 EXAMPLE = (
     "deepcue oof --table features.parquet --observations kept --folds cnn/clip_folds.csv --weights cnn "
@@ -52,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="whose network was trained on the clips (default: %(default)s; forensic_voice by itself, with what "
         "`deepcue train-voice` wrote)",
     )
+    parser.add_argument("--crops", type=Path, help="folder of face crops of further clips, of the same training")
     parser.add_argument("--out", type=common.output_file, required=True, help="table to write")
 
 
@@ -66,7 +73,11 @@ def run(arguments: argparse.Namespace) -> None:
     for file, folds_file, weights in zip(tables, arguments.folds, arguments.weights, strict=True):
         source, assignments = table.read_table(file), folds.read(folds_file)
         fold_of = {name: assignment.fold for name, assignment in assignments.items()}
-        parts.append(out_of_fold(source, arguments.observations, fold_of, weights, arguments.families))
-        print(json.dumps(scores(parts[-1], assignments, arguments.families[0])))
+        part = out_of_fold(source, arguments.observations, fold_of, weights, arguments.families)
+        if arguments.crops:
+            crops = index.crops(arguments.crops)
+            part = pa.concat_tables([part, of_crops(part, crops, fold_of, weights, arguments.families)])
+        parts.append(part)
+        print(json.dumps(scores(part, assignments, arguments.families[0])))
     common.make_parent(arguments.out)
     table.write_table(parts[0] if len(parts) == 1 else stacked(parts), arguments.out)

@@ -132,8 +132,10 @@ class Judged:
     """[n, d] the network's last layer before the logit."""
 
 
-def judge(track: Track, family: str, numbers: Sequence[int]) -> Judged:
-    """Judge the numbered crops of a face track by the network of a family; none where its weights are missing.
+def judge(crops: Sequence[NDArray[np.uint8]], family: str, numbers: Sequence[int]) -> Judged:
+    """Judge the numbered crops of a face by the network of a family; none where its weights are missing.
+
+    They are RGB square crops [s, s, 3], each ``CROP_SCALE`` times as wide as the face box.
 
     Each is seen as the network was trained to see it: its middle, at the network's input size.
 
@@ -142,14 +144,14 @@ def judge(track: Track, family: str, numbers: Sequence[int]) -> Judged:
     ModelError
         The weights file is there but can't be used.
     """
-    usable = [number for number in numbers if min(track.crops[number].shape[:2]) >= MIN_CROP_PX]
+    usable = [number for number in numbers if min(crops[number].shape[:2]) >= MIN_CROP_PX]
     detector = ready_detector(family)
     if detector is None or not usable:
         return Judged(np.empty(0, np.int64), np.empty(0, np.float32), np.empty((0, 1), np.float32))
     margin, size = detector.metadata.margin, detector.metadata.input_size
     parts = []
     for first in range(0, len(usable), MAX_CROPS):  # memory does not grow with the clip
-        few = [track.crops[number] for number in usable[first : first + MAX_CROPS]]
+        few = [crops[number] for number in usable[first : first + MAX_CROPS]]
         parts.append(detector.predict(np.stack([middle(crop, margin=margin, size=size) for crop in few])))
     logits, embeddings = (np.concatenate(values) for values in zip(*parts, strict=True))
     return Judged(np.array(usable), logits, embeddings)
@@ -177,7 +179,7 @@ def series(observation: Observation, track: Track, family: str, *, title: str) -
     ModelError
         The weights file is there but can't be used.
     """
-    judged = judge(track, family, range(len(track.crops)))
+    judged = judge(track.crops, family, range(len(track.crops)))
     if not judged.crops.size:
         return {}
     values = np.full(len(track.crops), np.nan)
@@ -186,16 +188,16 @@ def series(observation: Observation, track: Track, family: str, *, title: str) -
     return {f"{family}.logit": Series(times_s, values, unit="log-odds", title=title)}
 
 
-def measure(track: Track, family: str) -> dict[str, float]:
-    """Columns of one face track by the network of a family; all NaN where its weights are missing.
+def measure(crops: Sequence[NDArray[np.uint8]], family: str) -> dict[str, float]:
+    """Columns of the crops of one face track by the network of a family; all NaN where its weights are missing.
 
     Raises
     ------
     ModelError
         The weights file is there but can't be used.
     """
-    numbers = chosen(len(track.crops))
-    judged = judge(track, family, numbers)
+    numbers = chosen(len(crops))
+    judged = judge(crops, family, numbers)
     values = summarise(judged.logits, judged.embeddings, n_crops=len(numbers))
     return {f"{family}.{name}": value for name, value in values.items()}
 

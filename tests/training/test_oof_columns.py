@@ -41,6 +41,32 @@ def small_observation(rng):
     )  # fmt: skip
 
 
+def test_clips_of_which_there_are_crops_alone_get_the_columns_of_their_fold(rng, fold_weights):
+    import cv2
+
+    from training.faces import index
+
+    def crop(key, fake, side=64):
+        image = cv2.imencode(".webp", rng.integers(0, 256, (side, side, 3), dtype=np.uint8))[1].tobytes()
+        row = dict(key=key, frame=0, fake=fake, group=f"g {key}", source="page", original="", landmarks=[])
+        return row | dict(box=[1.0, 1.0, 9.0, 9.0], jpeg=image, recut=False)
+
+    rows = [crop("u", 1), crop("u", 1, side=200), crop("v", 0), crop("v", 0), crop("picture", 1)]
+    crops = pa.Table.from_pylist(rows, schema=index.SCHEMA)
+    source = feature_table()
+    found = oof_columns.of_crops(source, crops, {"u": 0, "v": 1}, fold_weights)
+    assert found.schema.equals(source.schema, check_metadata=True)
+    assert found["filename"].to_pylist() == ["u", "v"]  # a picture is no clip
+    assert found["label"].to_pylist() == ["FAKE", "REAL"]
+    assert found["group"].to_pylist() == ["g u", "g v"]
+    assert found["forensic_cnn.logit_mean"].to_numpy() == pytest.approx([1.5, -2.5], abs=1e-3)
+    assert found["forensic_residual.logit_mean"].to_numpy() == pytest.approx([0.5, -0.5], abs=1e-3)
+    assert found["forensic_cnn.valid_share"].to_pylist() == [1.0, 1.0]
+    (fold_weights / "residual_fold1.safetensors").unlink()
+    with pytest.raises(ModelError, match="lacks residual_fold1"):
+        oof_columns.of_crops(source, crops, {"u": 0, "v": 1}, fold_weights)
+
+
 def test_out_of_fold_columns_come_from_the_network_of_the_fold(rng, fold_weights, tmp_path):
     from features import observation
 

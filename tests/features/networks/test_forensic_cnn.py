@@ -100,7 +100,7 @@ def test_tiny_and_too_many_crops(talking_head, weights):
     assert np.diff(logit_columns.chosen(40)).tolist() == [5] * 7
     tiny = dataclasses.replace(track, crops=(track.crops[0][:8, :8], *track.crops[1:]))
     with use_weights({"forensic_cnn": weights}):
-        judged = logit_columns.judge(tiny, "forensic_cnn", range(len(track.crops)))
+        judged = logit_columns.judge(tiny.crops, "forensic_cnn", range(len(track.crops)))
         (found,) = forensic_cnn.series(clip, tiny).values()
     assert judged.crops.tolist() == list(range(1, len(track.crops)))
     assert np.isnan(found.values[0])
