@@ -126,6 +126,9 @@ class Person:
     """``family.name`` to series."""
     face_map_jpeg: bytes = b""
     """The face with the regions that move the networks' logit marked; empty where none was made."""
+    face_regions: Mapping[str, float] = field(default_factory=dict)
+    """Region of the face to log-odds that the faces most like a fake lose without it, see
+    :mod:`features.networks.face_map`; empty where no network judged one."""
 
 
 @dataclass(frozen=True)

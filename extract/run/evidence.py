@@ -30,6 +30,7 @@ from extract.run.worker import Result, Settings
 from features import spec
 from features.clip_series import person_series, sound_series
 from features.evidence import ClipEvidence, JudgedFace, Person, Series
+from features.networks import face_map
 from features.networks.weights import use_weights
 from features.observation import Observation, Track
 from features.threads import opencv_on_one_thread
@@ -124,7 +125,20 @@ def _person(observed: Observation, track: Track, families: Sequence[spec.Family]
         )
         for sample, crop in zip(track.crop_index.tolist(), track.crops, strict=True)
     ]
-    return Person(times_s[seen], boxes[seen], tuple(faces), series)
+    face_map_jpeg, regions = _face_map(track, faces, list(logits), show_faces)
+    return Person(times_s[seen], boxes[seen], tuple(faces), series, face_map_jpeg, regions)
+
+
+def _face_map(
+    track: Track, faces: Sequence[JudgedFace], networks: Sequence[str], show_faces: bool
+) -> tuple[bytes, dict[str, float]]:
+    """The picture of a person's face map, and the regions that were measured; empty where no face was judged."""
+    scores = [float(np.mean(list(face.logits.values()))) if face.logits else math.nan for face in faces]
+    found = face_map.of_track(track, scores, networks)
+    if found is None:
+        return b"", {}
+    picture = _jpeg(found.picture, side_px=face_map.PICTURE_PX) if show_faces else b""
+    return picture, {region: score for region, score in found.scores.items() if math.isfinite(score)}
 
 
 def _at(logits: dict[str, Series], time_s: float) -> dict[str, float]:
@@ -148,10 +162,10 @@ def _cues(
     return {column.name: every[column.name] for one in families for column in one.table_columns}
 
 
-def _jpeg(image: NDArray[np.uint8]) -> bytes:
-    """An RGB image as JPEG, at most ``FACE_PX`` wide."""
-    if image.shape[1] > FACE_PX:
-        size = (FACE_PX, max(1, round(image.shape[0] * FACE_PX / image.shape[1])))
+def _jpeg(image: NDArray[np.uint8], *, side_px: int = FACE_PX) -> bytes:
+    """An RGB image as JPEG, at most ``side_px`` wide."""
+    if image.shape[1] > side_px:
+        size = (side_px, max(1, round(image.shape[0] * side_px / image.shape[1])))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return encoded.tobytes()
@@ -162,7 +176,7 @@ def _thinned(people: Sequence[Person], budget: int) -> tuple[Person, ...]:
     step = 1
     while True:
         fewer = [_with_every(step, one) for one in people]
-        size = sum(len(face.jpeg) for one in fewer for face in one.faces)
+        size = sum(len(one.face_map_jpeg) + sum(len(face.jpeg) for face in one.faces) for one in fewer)
         if size <= budget or step > max(len(one.faces) for one in people):
             return tuple(fewer)
         step += 1

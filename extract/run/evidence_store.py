@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from features.errors import DatasetError
 from features.evidence import ClipEvidence, Event, JudgedFace, Person, Series
 
-EVIDENCE_VERSION = 1
+EVIDENCE_VERSION = 2
 """How the file is laid out; one of another version is refused."""
 
 
@@ -127,6 +127,7 @@ def _of_person(one: Person, place: str, arrays: dict[str, NDArray[Any]], picture
             for face in one.faces
         ],
         "face_map_jpeg": pictures.add(one.face_map_jpeg),
+        "face_regions": dict(one.face_regions),
         "series": _of_series(one.series, place, arrays),
     }
 
@@ -141,6 +142,7 @@ def _person(about: Mapping[str, Any], place: str, archive: Any, pictures: _Pictu
         boxes=archive[f"{place}.boxes"],
         faces=faces,
         face_map_jpeg=pictures.next(about["face_map_jpeg"]),
+        face_regions=about["face_regions"],
         series=_series(about["series"], place, archive),
     )
 

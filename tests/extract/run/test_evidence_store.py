@@ -23,6 +23,7 @@ def evidence(**changes):
         (face, hidden),
         {"blink.openness": lids, "quality.light": light},
         b"\xff\xd8map",
+        {"eyes": 0.25, "mouth": -1.5},
     )
     other = Person(np.empty(0), np.empty((0, 4), np.float32), (), {})
     values = {
@@ -64,8 +65,8 @@ def test_what_is_loaded_equals_what_was_saved(tmp_path, changes):
 def test_another_version_is_refused(tmp_path, monkeypatch):
     file = tmp_path / "clip.evidence"
     evidence_store.save(evidence(), file)
-    monkeypatch.setattr(evidence_store, "EVIDENCE_VERSION", 2)
-    with pytest.raises(DatasetError, match=r"of version 1; this program reads version 2\); measure the clip again"):
+    monkeypatch.setattr(evidence_store, "EVIDENCE_VERSION", 3)
+    with pytest.raises(DatasetError, match=r"of version 2; this program reads version 3\); measure the clip again"):
         evidence_store.load(file)
 
 
