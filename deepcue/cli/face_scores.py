@@ -1,7 +1,8 @@
 """Scores of the fold networks on the clips and pictures that each left out: as they are, re-encoded, and transcoded.
 
-Prints tables; OUT/scores.json has the logit of every clip, too. Of several networks (``--networks
-fold,residual_fold``) the mean of the logits is scored.
+Prints tables; OUT/scores.json (of the probe, OUT/probe_scores.json) has the logit of every clip, too. Of several
+networks (``--networks fold,residual_fold``) the mean of the logits is scored. ``--probe`` scores a linear model of
+32-px thumbnails in place of networks: what it reaches is what light, colour and framing give away.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from deepcue.cli import common
 from training.faces.fold_scores import scores_of_folds
 from training.faces.scores import FRAMES, summary_lines
+from training.faces.thumbnail_probe import probe_scores
 from training.faces.trainer import UNINTERPOLATED
 
 EXAMPLE = "deepcue face-scores --out artifacts/cnn"
@@ -29,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--before-interpolation", action="store_true", help="score the weights as training left them (alpha = 0)"
     )
+    parser.add_argument("--probe", action="store_true", help="score a probe of thumbnails in place of the networks")
     parser.add_argument(
         "--frames", type=common.positive_int, default=FRAMES, help="faces a clip (default: %(default)s)"
     )
@@ -37,8 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     suffix = UNINTERPOLATED if arguments.before_interpolation else ""
-    scores = scores_of_folds(arguments.out, common.names(arguments.networks), arguments.frames, suffix=suffix)
+    scores = (
+        {"thumbnails": probe_scores(arguments.out)}
+        if arguments.probe
+        else scores_of_folds(arguments.out, common.names(arguments.networks), arguments.frames, suffix=suffix)
+    )
     for condition, subsets in scores.items():
         for subset, summary in subsets.items():
             print("\n".join([f"{condition}: {subset}", *summary_lines(summary), ""]))
-    (arguments.out / "scores.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")
+    name = "probe_scores.json" if arguments.probe else "scores.json"
+    (arguments.out / name).write_text(json.dumps(scores, indent=1), encoding="utf-8")

@@ -58,7 +58,7 @@ def scores_of_folds(
     from features.networks.efficientnet_lite import Detector
 
     fold_of = {name: assignment.fold for name, assignment in folds.read(out / "clip_folds.csv").items()}
-    cached = {names: _cached(out, names) for names, _ in CONDITIONS.values()}
+    cached = {names: cached_faces(out, names) for names, _ in CONDITIONS.values()}
     detectors = {
         fold: [Detector(out / f"{name}{fold}{suffix}.safetensors") for name in networks]
         for fold in sorted(set(fold_of.values()))
@@ -69,7 +69,7 @@ def scores_of_folds(
         logit = out_of_fold_logits(pool, fold_of, detectors, frames, augmentation)
         result[condition] = {
             subset: summary_of_pool(pool, {key: logit[key] for key in keys})
-            for subset, keys in _subsets(pool, logit).items()
+            for subset, keys in subsets(pool, logit).items()
             if keys
         }
     return result
@@ -109,7 +109,7 @@ class _Predict:
         return logits
 
 
-def _subsets(pool: pools.Pool, logit: Mapping[str, float]) -> dict[str, list[str]]:
+def subsets(pool: pools.Pool, logit: Mapping[str, float]) -> dict[str, list[str]]:
     """Clips, single pictures, and clips that no page encoded once more, where some were."""
     rows = {key: of_key for key, of_key in pools.rows_by_key(pool).items() if key in logit}
     clips = [key for key, of_key in rows.items() if len(of_key) > 1]
@@ -118,8 +118,14 @@ def _subsets(pool: pools.Pool, logit: Mapping[str, float]) -> dict[str, list[str
     return dict(zip(SUBSETS, (clips, pictures, not_recut if len(not_recut) < len(clips) else []), strict=True))
 
 
-def _cached(out: Path, names: Sequence[str]) -> pools.Pool:
-    """The caches of these names as one pool; of :data:`OPTIONAL` only where there is one."""
+def cached_faces(out: Path, names: Sequence[str]) -> pools.Pool:
+    """The caches of a training of these names as one pool; of :data:`OPTIONAL` only where there is one.
+
+    Raises
+    ------
+    DatasetError
+        A cache is missing or is none.
+    """
     files = [out / "cache" / f"{name}.parquet" for name in names]
     tables = []
     for file in files:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from deepcue.cli.main import main as deepcue
-from training.faces import scores
+from training.faces import index, scores, thumbnail_probe
 
 
 def test_scores_of_known_logits():
@@ -93,6 +93,25 @@ def test_networks_are_scored_by_their_mean_and_pictures_apart_from_clips(trained
     assert found["clips not recut"]["logit"].keys() == {"c0", "c1", "c2", "c3"}
     assert found["pictures"]["kinds"] == {"whole-picture generation": found["pictures"]["methods"]["stylegan2"]}
     assert "original: pictures" in capsys.readouterr().out
+
+
+def test_a_probe_of_thumbnails_finds_what_colour_gives_away_and_nothing_else(index_table, trained, capsys):
+    """Red is the label of these pools; grey faces give nothing away."""
+    rows = [(f"k{i}", i % 2 == 1, f"k{i}", ["real", "gan"][i % 2], "") for i in range(60)]
+    table = index_table(rows)
+    pq.write_table(table, trained / "cache" / "crops.parquet")
+    with (trained / "clip_folds.csv").open("a") as file:
+        file.writelines(f"k{i},{i % 3}\n" for i in range(60))
+    assert deepcue(["face-scores", "--out", str(trained), "--probe"]) == 0
+    found = json.loads((trained / "probe_scores.json").read_text())["thumbnails"]
+    assert found["pictures"]["all"]["auc"] > 0.99
+    assert "thumbnails: pictures" in capsys.readouterr().out
+    grey = np.random.default_rng(0).integers(0, 256, (60, 64, 64), dtype=np.uint8)
+    jpegs = [index.encode_jpeg(np.repeat(image[:, :, None], 3, axis=2)) for image in grey]
+    table = table.set_column(table.column_names.index("jpeg"), "jpeg", pa.array(jpegs, pa.binary()))
+    pq.write_table(table, trained / "cache" / "crops.parquet")
+    nothing = thumbnail_probe.probe_scores(trained)["pictures"]["all"]["auc"]
+    assert 0.25 < nothing < 0.75
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,75 @@
+"""What the data set gives away: a linear probe that sees nothing but thumbnails of the faces.
+
+At 32 px no trace of a forgery is left; light, colour, framing and pose are. What the probe reaches on folds that it did
+not see is therefore the leak that any score on these clips contains (a look at pictures as in Torralba & Efros 2011,
+"Unbiased look at dataset bias").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training import folds
+from training.faces import fold_scores, pools
+from training.faces.scores import summary_of_pool
+
+SIDE_PX = 32
+FRAMES = 6  # thumbnails a clip, averaged
+COMPONENTS = 64  # of a principal component analysis
+
+
+def probe_scores(out: Path) -> dict[str, dict[str, Any]]:
+    """Scores of the probe on the cached faces of a training, by subset: as :func:`fold_scores.scores_of_folds`.
+
+    Raises
+    ------
+    DatasetError
+        The folder lacks the cached faces or the folds.
+    """
+    pool = fold_scores.cached_faces(out, ("clips", "crops"))
+    fold_of = {name: assignment.fold for name, assignment in folds.read(out / "clip_folds.csv").items()}
+    logit = out_of_fold_logits(pool, {key: fold_of[key] for key in sorted(set(pool.key) & fold_of.keys())})
+    return {
+        subset: summary_of_pool(pool, {key: logit[key] for key in keys})
+        for subset, keys in fold_scores.subsets(pool, logit).items()
+        if keys
+    }
+
+
+def out_of_fold_logits(pool: pools.Pool, fold_of: Mapping[str, int]) -> dict[str, float]:
+    """Clip to the probe's logit, by a probe that saw neither the clip's fold nor its group."""
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    keys = sorted(fold_of)
+    rows = pools.rows_by_key(pool)
+    first = np.array([rows[key][0] for key in keys])
+    X = np.stack([thumbnail(pool, key) for key in keys])
+    y, group = pool.fake[first].astype(int), pool.group[first]
+    fold = np.array([fold_of[key] for key in keys])
+    logits = np.zeros(len(keys))
+    for number in np.unique(fold):
+        tested = fold == number
+        taught = ~np.isin(group.astype(str), np.unique(group[tested].astype(str)))
+        n_components = min(COMPONENTS, int(taught.sum()))
+        probe = make_pipeline(
+            StandardScaler(),
+            PCA(n_components, random_state=0),
+            StandardScaler(),
+            LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000),
+        )
+        logits[tested] = probe.fit(X[taught], y[taught]).decision_function(X[tested])
+    return dict(zip(keys, logits.tolist(), strict=True))
+
+
+def thumbnail(pool: pools.Pool, key: str) -> NDArray[np.float64]:
+    """[3 * 32 * 32] grey levels of the mean of a clip's thumbnails."""
+    crops = pools.crops_of(pool, pools.spread_rows(pool, key, FRAMES), SIDE_PX)
+    return np.asarray(crops.mean(axis=0).ravel(), np.float64)
