@@ -48,6 +48,8 @@ class PersonView:
     """Further ones, spread over the clip, in order of time."""
     face_map: str
     """A ``data:`` URI; empty without one."""
+    regions: tuple[tuple[str, float], ...]
+    """Regions of the face and the log-odds that it loses without each, the largest first; empty without a map."""
 
 
 def people(evidence: ClipEvidence) -> list[PersonView]:
@@ -85,6 +87,7 @@ def _person(person: Person, number: int, total: int, *, most: int, max_bytes: in
         strongest=tuple(map(_view, strongest)),
         others=tuple(map(_view, chosen)),
         face_map=data_uri(person.face_map_jpeg),
+        regions=tuple(sorted(person.face_regions.items(), key=lambda region: -region[1])),
     )
     shown = (*strongest, *chosen)
     return view, sum(len(face.jpeg) for face in shown) + len(middle) + len(person.face_map_jpeg)
