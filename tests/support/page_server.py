@@ -76,8 +76,9 @@ def told_by_the_clips(work):
 class Running:
     """A server that runs in a thread, and requests to it."""
 
-    def __init__(self, work, *, means=None, **options):
-        self.server = Server(Options(work=work, model=work, port=0, **options), means=means or told_by_the_clips(work))
+    def __init__(self, work, *, server=None, **options):
+        told = {"work": work, "model": work, "port": 0} | options
+        self.server = server or Server(Options(**told), means=told_by_the_clips(work))
         self.port = int(urllib.parse.urlsplit(self.server.url).port)
         self._thread = threading.Thread(target=self.server.run)
         self._thread.start()
@@ -105,6 +106,10 @@ class Running:
     def rows(self):
         """The list, newest first."""
         return json.loads(self.ask("GET", "/api/clips")[2])["rows"]
+
+    def row(self, clip_id):
+        """One clip of the list."""
+        return json.loads(self.ask("GET", f"/api/clips/{clip_id}")[2])
 
     def settled(self, n):
         """The list when ``n`` clips are done."""
