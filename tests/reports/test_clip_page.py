@@ -122,16 +122,19 @@ def test_the_json_cannot_end_its_script(tmp_path):
 
 def test_without_faces_there_is_no_picture_at_all(tmp_path):
     evidence = clip_evidence(n_people=2)
-    evidence = replace(
-        evidence, people=tuple(replace(one, face_map_jpeg=picture(90, 90, 3)) for one in evidence.people)
-    )
+    mapped = {"face_map_jpeg": picture(90, 90, 3), "face_regions": {"eyes": -0.25, "mouth": 1.5}}
+    evidence = replace(evidence, people=tuple(replace(one, **mapped) for one in evidence.people))
     with_pictures = Page(page_of(tmp_path, evidence=evidence))
     assert len(with_pictures.all("img")) > 40
+    assert sum("each region" in one["alt"] for one in with_pictures.all("img")) == 2
+    assert "Slanting lines" in with_pictures.text
     text = page_of(tmp_path, evidence=evidence, faces=False)
     assert not Page(text).all("img")
     assert "data:image" not in text
     assert base64.b64encode(evidence.filmstrip[0][1][:30]).decode() not in text
     assert "Pictures were left out" in Page(text).text
+    assert "most like a fake: mouth +1.5, eyes \N{MINUS SIGN}0.2" in Page(text).text  # the numbers tell nobody's face
+    assert "Slanting lines" not in Page(text).text
 
 
 def test_every_picture_has_a_text_and_headings_do_not_skip_a_level(tmp_path):

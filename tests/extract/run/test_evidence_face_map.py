@@ -1,0 +1,53 @@
+"""A person's evidence has the face map: of the faces that were judged, and without a pixel when faces stay hidden."""
+
+import cv2
+import numpy as np
+import pytest
+from people import build_talking_head
+
+from extract.run import evidence
+from features import spec
+from features.networks.face_map import PICTURE_PX, REGIONS
+from features.networks.weights import use_weights
+
+pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def observed():
+    return build_talking_head(np.random.default_rng(0), duration_s=2.0)
+
+
+def person(observed, *, show_faces=True):
+    families = spec.families(("forensic_cnn", "forensic_residual"))
+    return evidence._person(observed, observed.tracks[0], families, show_faces)
+
+
+def test_regions_and_their_picture(observed):
+    found = person(observed)
+    assert set(found.face_regions) == set(REGIONS)
+    assert max(map(abs, found.face_regions.values())) > 0.01
+    picture = cv2.imdecode(np.frombuffer(found.face_map_jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == (PICTURE_PX, PICTURE_PX, 3)
+
+
+def test_no_picture_when_faces_are_not_shown(observed):
+    found = person(observed, show_faces=False)
+    assert found.face_map_jpeg == b""
+    assert found.face_regions == person(observed).face_regions
+
+
+def test_no_map_without_weights(observed, tmp_path):
+    with use_weights({name: tmp_path / name for name in ("forensic_cnn", "forensic_residual")}):
+        found = person(observed)
+    assert found.face_map_jpeg == b""
+    assert found.face_regions == {}
+
+
+def test_maps_count_among_the_pictures_of_a_page(observed):
+    found = person(observed)
+    faces = sum(len(face.jpeg) for face in found.faces)
+    (whole,) = evidence._thinned([found], faces + len(found.face_map_jpeg))
+    assert all(face.jpeg for face in whole.faces)
+    (fewer,) = evidence._thinned([found], faces + len(found.face_map_jpeg) - 1)
+    assert not all(face.jpeg for face in fewer.faces)
