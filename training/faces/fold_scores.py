@@ -24,13 +24,14 @@ CONDITIONS: dict[str, tuple[tuple[str, ...], PhotometricAugmentation | None]] = 
 }
 """Under which clips are scored: the caches of faces, and what each face goes through."""
 OPTIONAL = "crops"  # the cache that only a training with further crops has
+MEAN = "mean of the networks"
 SUBSETS = ("clips", "pictures", "clips not recut")
 
 
 def scores_of_folds(
     out: Path, networks: Sequence[str] = ("fold",), frames: int = FRAMES, *, suffix: str = ""
-) -> dict[str, dict[str, Any]]:
-    """Scores by the mean logit of the networks of each fold, under each of :data:`CONDITIONS`.
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Scores of networks and of the mean of their logits, under each of :data:`CONDITIONS`.
 
     Parameters
     ----------
@@ -46,7 +47,8 @@ def scores_of_folds(
     Returns
     -------
     dict
-        Condition to one of :data:`SUBSETS` to :func:`training.faces.scores.summary` with the logit of each clip.
+        Network, and :data:`MEAN` last where there are several, to condition to one of :data:`SUBSETS` to
+        :func:`training.faces.scores.summary` with the logit of each clip.
 
     Raises
     ------
@@ -59,41 +61,40 @@ def scores_of_folds(
 
     fold_of = {name: assignment.fold for name, assignment in folds.read(out / "clip_folds.csv").items()}
     cached = {names: cached_faces(out, names) for names, _ in CONDITIONS.values()}
+    numbers = sorted(set(fold_of.values()))
     detectors = {
-        fold: [Detector(out / f"{name}{fold}{suffix}.safetensors") for name in networks]
-        for fold in sorted(set(fold_of.values()))
+        name: {fold: Detector(out / f"{name}{fold}{suffix}.safetensors") for fold in numbers} for name in networks
     }
-    result: dict[str, dict[str, Any]] = {}
+    result: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in networks}
     for condition, (names, augmentation) in CONDITIONS.items():
         pool = cached[names]
-        logit = out_of_fold_logits(pool, fold_of, detectors, frames, augmentation)
-        result[condition] = {
-            subset: summary_of_pool(pool, {key: logit[key] for key in keys})
-            for subset, keys in subsets(pool, logit).items()
-            if keys
+        logits = {
+            name: out_of_fold_logits(pool, fold_of, of_fold, frames, augmentation)
+            for name, of_fold in detectors.items()
         }
+        if len(networks) > 1:
+            first = logits[networks[0]]
+            logits[MEAN] = {key: float(np.mean([one[key] for one in logits.values()])) for key in first}
+        for name, logit in logits.items():
+            result.setdefault(name, {})[condition] = {
+                subset: summary_of_pool(pool, {key: logit[key] for key in keys})
+                for subset, keys in subsets(pool, logit).items()
+                if keys
+            }
     return result
 
 
 def out_of_fold_logits(
     pool: pools.Pool,
     fold_of: Mapping[str, int],
-    networks: Mapping[int, Sequence[Any]],
+    networks: Mapping[int, Any],
     frames: int = FRAMES,
     augmentation: PhotometricAugmentation | None = None,
 ) -> dict[str, float]:
-    """Clip to the mean of its :func:`training.faces.scores.clip_logit` by the networks of its fold."""
+    """Clip to its :func:`training.faces.scores.clip_logit` by the network of its fold."""
+    of_fold = {fold: (_Predict(network), network.metadata.input_size) for fold, network in networks.items()}
     return {
-        key: float(
-            np.mean(
-                [
-                    clip_logit(
-                        pool, key, _Predict(one), one.metadata.input_size, frames=frames, augmentation=augmentation
-                    )
-                    for one in networks[fold_of[key]]
-                ]
-            )
-        )
+        key: clip_logit(pool, key, *of_fold[fold_of[key]], frames=frames, augmentation=augmentation)
         for key in sorted(set(pool.key) & fold_of.keys())
     }
 

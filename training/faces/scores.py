@@ -60,7 +60,7 @@ def oracle_scale(logits: Logits, fake: NDArray[np.bool_]) -> tuple[float, float]
     return float(result.x), float(result.fun)
 
 
-def rounded(logits: Logits, fake: NDArray[np.bool_]) -> dict[str, float]:
+def rounded(logits: Logits, fake: NDArray[np.bool_]) -> dict[str, Any]:
     """AUC, log loss as it is and after oracle temperature scaling, fraction of REAL that are confident false positives.
 
     Of logits [n] against ``fake`` [n]; NaN where a class that a score needs has no row.
@@ -116,14 +116,18 @@ def summary(logits: Logits, fake: NDArray[np.bool_], source: NDArray[Any], group
     Returns
     -------
     dict
-        ``all``: :func:`rounded`, where there are both classes. ``methods``: for each method the number of clips,
-        ``auc`` against all REAL, and ``own`` against the REAL of its own groups where there are any (people and source
-        alike); each with a 95 % interval over groups. ``kinds``: the same of each kind of manipulation
-        (:mod:`training.faces.kinds`). ``median``: logit of each source. ``false_positives``: of each REAL source the
-        number of clips and the fractions with P above 0.5 and above ``CONFIDENT``. ``groups_ranked_correctly``: in how
-        many groups the mean logit of FAKE clips is above that of REAL ones, and the number of groups that hold both.
+        ``n_groups``. ``all``: :func:`rounded` and the AUC's interval, where there are both classes. ``methods``: for
+        each method the number of clips, ``auc`` against all REAL, and ``own`` against the REAL of its own groups where
+        there are any (people and source alike); each with a 95 % interval over groups. ``kinds``: the same of each
+        kind of manipulation (:mod:`training.faces.kinds`). ``median``: logit of each source. ``false_positives``: of
+        each REAL source the number of clips and the fractions with P above 0.5 and above ``CONFIDENT``.
+        ``groups_ranked_correctly``: in how many groups the mean logit of FAKE clips is above that of REAL ones, and the
+        number of groups that hold both.
     """
-    scores: dict[str, Any] = {"all": rounded(logits, fake)} if fake.any() and not fake.all() else {}
+    scores: dict[str, Any] = {"n_groups": len(set(group))}
+    if fake.any() and not fake.all():
+        everything = np.ones(len(fake), dtype=bool)
+        scores["all"] = rounded(logits, fake) | {"auc_interval": _auc_interval(logits, fake, group, everything)}
     scores["methods"] = {
         str(name): _method(logits, fake, source == name, group) for name in sorted(set(source[fake].tolist()))
     }

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from deepcue.cli.main import main as deepcue
+from reports.results_page import read_results
 from training.faces import index, scores, thumbnail_probe
 
 
@@ -67,9 +68,10 @@ def trained(fold_weights, index_table):
 def test_each_clip_is_scored_by_the_network_that_left_it_out(trained, capsys):
     assert deepcue(["face-scores", "--out", str(trained), "--frames", "1"]) == 0
     found = json.loads((trained / "scores.json").read_text())
-    assert list(found) == ["original", "half size, CRF 32", "transcoded"]
-    assert list(found["original"]) == ["clips"]
-    original = found["original"]["clips"]
+    assert list(found) == ["fold"]
+    assert list(found["fold"]) == ["original", "half size, CRF 32", "transcoded"]
+    assert list(found["fold"]["original"]) == ["clips"]
+    original = found["fold"]["original"]["clips"]
     assert original["logit"] == {"c0": 1.5, "c1": -2.5, "c2": 1.5, "c3": -2.5}
     assert original["all"]["auc"] == 0
     assert original["kinds"]["talking head"]["auc"][0] == 0
@@ -87,12 +89,14 @@ def test_networks_are_scored_by_their_mean_and_pictures_apart_from_clips(trained
     with (trained / "clip_folds.csv").open("a") as file:
         file.write("p0,0\np1,0\nk,1\n")
     assert deepcue(["face-scores", "--out", str(trained), "--networks", "fold,residual_fold"]) == 0
-    found = json.loads((trained / "scores.json").read_text())["original"]
+    scores = json.loads((trained / "scores.json").read_text())
+    assert scores["residual_fold"]["original"]["pictures"]["logit"] == {"p0": 0.5, "p1": 0.5}
+    found = scores["mean of the networks"]["original"]
     assert found["pictures"]["logit"] == {"p0": 1.0, "p1": 1.0}
     assert found["clips"]["logit"] == {"c0": 1.0, "c1": -1.5, "c2": 1.0, "c3": -1.5, "k": -1.5}
     assert found["clips not recut"]["logit"].keys() == {"c0", "c1", "c2", "c3"}
     assert found["pictures"]["kinds"] == {"whole-picture generation": found["pictures"]["methods"]["stylegan2"]}
-    assert "original: pictures" in capsys.readouterr().out
+    assert "mean of the networks, original: pictures" in capsys.readouterr().out
 
 
 def test_a_probe_of_thumbnails_finds_what_colour_gives_away_and_nothing_else(index_table, trained, capsys):
@@ -103,15 +107,29 @@ def test_a_probe_of_thumbnails_finds_what_colour_gives_away_and_nothing_else(ind
     with (trained / "clip_folds.csv").open("a") as file:
         file.writelines(f"k{i},{i % 3}\n" for i in range(60))
     assert deepcue(["face-scores", "--out", str(trained), "--probe"]) == 0
-    found = json.loads((trained / "probe_scores.json").read_text())["thumbnails"]
+    found = json.loads((trained / "probe_scores.json").read_text())["thumbnails"]["original"]
     assert found["pictures"]["all"]["auc"] > 0.99
-    assert "thumbnails: pictures" in capsys.readouterr().out
+    assert "thumbnails, original: pictures" in capsys.readouterr().out
     grey = np.random.default_rng(0).integers(0, 256, (60, 64, 64), dtype=np.uint8)
     jpegs = [index.encode_jpeg(np.repeat(image[:, :, None], 3, axis=2)) for image in grey]
     table = table.set_column(table.column_names.index("jpeg"), "jpeg", pa.array(jpegs, pa.binary()))
     pq.write_table(table, trained / "cache" / "crops.parquet")
     nothing = thumbnail_probe.probe_scores(trained)["pictures"]["all"]["auc"]
     assert 0.25 < nothing < 0.75
+
+
+def test_scores_become_tables_of_the_page_of_results(trained, tmp_path):
+    folder = tmp_path / "results"
+    options = ["--networks", "fold,residual_fold", "--results", str(folder), "--data-set", "four clips"]
+    assert deepcue(["face-scores", "--out", str(trained), *options]) == 0
+    tables = read_results(folder)
+    assert sorted(tables) == ["face_networks", "kinds", "real_sources"]
+    assert {row[0] for row in tables["face_networks"].rows} == {"fold", "residual_fold", "mean of the networks"}
+    (row,) = tables["kinds"].rows
+    assert row[:3] == ["talking head, clips", "2", [0.0, 0.0, 0.0]]
+    assert tables["kinds"].data == "four clips"
+    assert (tables["kinds"].n_clips, tables["kinds"].n_groups) == (4, 4)
+    assert tables["real_sources"].rows == []  # two clips of a source say nothing
 
 
 @pytest.mark.parametrize(
