@@ -27,12 +27,13 @@ TARGET_PRIOR ?= 0.5
 TEST         ?=
 SAMPLE       ?= $(value TEST)/sample_submission.csv
 VIDEO        ?=
+PORT         ?= 8765
 STILLS       ?=
 FACES        ?=
 CLIPS        ?=
 SEED         ?= 0
 DEMO         := artifacts/demo
-GIVEN        := DATA TABLE MODEL TARGET_PRIOR TEST SAMPLE VIDEO STILLS FACES CLIPS SEED JOBS
+GIVEN        := DATA TABLE MODEL TARGET_PRIOR TEST SAMPLE VIDEO PORT STILLS FACES CLIPS SEED JOBS
 unexport $(GIVEN)
 
 # $(call quoted,NAME): the value of a variable as one word of the shell; $(call path,NAME): of one that is a path, which
@@ -51,7 +52,7 @@ endef
 chosen_model = $(if $(call is_given,MODEL),--model $(call path,MODEL))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint ensemble submission predict report ablate tune cnn voice bench bench-ensemble docs clean
+.PHONY: help setup demo test test-fast lint ensemble submission predict serve report ablate tune cnn voice bench bench-ensemble docs clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -102,6 +103,9 @@ predict: $(READY) ## one clip or a folder: VIDEO=clip.mp4 [MODEL=folder]
 	$(call needs,VIDEO,clip)
 	$(RUN) predict $(call path,VIDEO) $(chosen_model)
 
+serve: $(READY) ## a page on this machine: drop clips on it [VIDEO=clip or folder] [PORT=8765] [MODEL=folder]
+	$(RUN) serve $(if $(value VIDEO),$(call path,VIDEO)) --port $(call quoted,PORT) --work artifacts/serve $(chosen_model)
+
 report: $(READY) ## report.html of a trained model: TABLE=file MODEL=folder
 	$(RUN) report --table $(call path,TABLE) --model $(call path,MODEL) --out $(call path,MODEL)/report.html
 
@@ -123,9 +127,10 @@ voice: $(READY) ## train the model of synthetic speech: CLIPS=manifest.csv
 	$(call needs,CLIPS,manifest.csv)
 	$(RUN) train-voice --clips $(call path,CLIPS) --out artifacts/voice --jobs $(call quoted,JOBS)
 
-bench: $(READY) ## what extraction costs against decoding: DATA=dir
+bench: $(READY) ## what extraction costs against decoding, and the page against predict: DATA=dir
 	$(call needs,DATA,folder)
 	$(PY) -m benchmarks.extraction $(call path,DATA)
+	$(PY) -m benchmarks.page $(call path,DATA)
 
 bench-ensemble: $(READY) ## the nested run on a synthetic table of the challenge's size
 	$(PY) -m benchmarks.training

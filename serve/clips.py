@@ -176,10 +176,14 @@ class ClipList:
 
     def finish(self, clip_id: str, result: Mapping[str, Any]) -> None:
         """Note what came out of a clip, by the names of :data:`RESULT` and :data:`PLAYER`; a deleted one stays so."""
-        assert set(result) <= {*RESULT, *PLAYER}, result
+        self.foretell(clip_id, {**result, "state": DONE})
+
+    def foretell(self, clip_id: str, result: Mapping[str, Any]) -> None:
+        """Note what is known of a clip while it is still being measured; as :meth:`finish`, which ends that."""
+        assert set(result) <= {"state", *RESULT, *PLAYER}, result
         with self._news:
-            names = "".join(f", {name} = ?" for name in result)
-            self._db.execute(f"UPDATE clips SET state = ?{names} WHERE id = ?", (DONE, *result.values(), clip_id))
+            names = ", ".join(f"{name} = ?" for name in result)
+            self._db.execute(f"UPDATE clips SET {names} WHERE id = ?", (*result.values(), clip_id))
             if clip_id not in self._deleted:
                 self._note(clip_id)
 

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from ensemble import store
 from ensemble.model import Model
 from ensemble.outputs import write_text
-from ensemble.verdict import NOTHING, judge
+from ensemble.verdict import NOTHING, Verdict, judge
 from extract.dataset import Clip
 from extract.pipeline import table_of_result
 from extract.run.worker import Result, Settings
@@ -62,8 +64,8 @@ class Judging:
         """What is measured of every clip: the families of the model."""
         return Settings(tuple(sorted(self.model.layout.families)))
 
-    def __call__(self, row: Row, result: Result, evidence: ClipEvidence | None) -> Mapping[str, Any]:
-        """Judge a clip by its measurement, and write its pages.
+    def verdict(self, row: Row, result: Result) -> Mapping[str, Any]:
+        """Judge a clip by its measurement.
 
         Returns
         -------
@@ -74,12 +76,32 @@ class Judging:
         ------
         ModelError
             The model can't be loaded.
+        """
+        return _listed(self._judged(row, result)[0])
+
+    def _judged(self, row: Row, result: Result) -> tuple[Verdict, pa.Table]:
+        clip = Clip(row["name"], str(self._work.clip(row["id"])))
+        table = table_of_result(clip, result, self.settings)
+        (verdict,) = judge(self.model, table)
+        return verdict, table
+
+    def pages(self, row: Row, result: Result, evidence: ClipEvidence | None) -> Mapping[str, Any]:
+        """Judge a clip by its measurement, and write its pages.
+
+        Returns
+        -------
+        dict
+            What the list says of the clip, and how it is to be played.
+
+        Raises
+        ------
+        ModelError
+            The model can't be loaded.
         InputError
             A page can't be written.
         """
         clip = self._work.clip(row["id"])
-        table = table_of_result(Clip(row["name"], str(clip)), result, self.settings)
-        (verdict,) = judge(self.model, table)
+        verdict, table = self._judged(row, result)
         facts = ClipFacts.of_row(table, sha256=_sha256(clip), made=_now(), version=self._version)
         plays = verdict.duration_s is not None
         served = Served(
@@ -92,16 +114,18 @@ class Judging:
         for name, around in ((REPORT, None), (PAGE, served)):
             page = clip_page(verdict, self.model.manifest, self._folder, facts=facts, evidence=evidence, served=around)
             write_text(self._work.of(row["id"]) / name, page)
-        return {
-            "status": verdict.status,
-            "error": verdict.error,
-            "verdict": verdict.verdict,
-            "probability": None if verdict.verdict == NOTHING else verdict.probability,
-            "duration_s": verdict.duration_s,
-            "n_faces": verdict.n_faces,
-            "has_page": 1,
-            "player": NEEDS_PREVIEW if plays else PLAYS_NOT,
-        }
+        return {**_listed(verdict), "has_page": 1, "player": NEEDS_PREVIEW if plays else PLAYS_NOT}
+
+
+def _listed(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "status": verdict.status,
+        "error": verdict.error,
+        "verdict": verdict.verdict,
+        "probability": None if verdict.verdict == NOTHING else verdict.probability,
+        "duration_s": verdict.duration_s,
+        "n_faces": verdict.n_faces,
+    }
 
 
 def _sha256(file: Path) -> str:

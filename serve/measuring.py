@@ -5,12 +5,13 @@ Each thread feeds child processes, which may crash, hang or grow without harm to
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from extract.run import engine
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 IDLE_S = 5.0
 RETRY_S = 2.0  # until the list is written again, when the disk is full
+FORETOLD = ("status", "error", "verdict", "probability", "duration_s", "n_faces")
 KNOWN_SHARE = 0.1  # of a clip, from which on the rest can be told
 
 
@@ -57,8 +59,16 @@ class Playing(Protocol):
         ...
 
 
-Judge = Callable[[Row, Result, ClipEvidence | None], Mapping[str, Any]]
-"""From a clip's row in the list and its measurement to what the list says of it; writes its pages on the way."""
+class Judge(Protocol):
+    """What judges measured clips: a :class:`serve.judging.Judging`."""
+
+    def verdict(self, row: Row, result: Result) -> Mapping[str, Any]:
+        """What the list says of a clip."""
+        ...
+
+    def pages(self, row: Row, result: Result, evidence: ClipEvidence | None) -> Mapping[str, Any]:
+        """Write the pages of a clip; what the list says of it then."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -129,6 +139,7 @@ class _Thread(threading.Thread):
         self._cancelled = False
         self._began = 0.0
         self._media: dict[str, Any] = {}
+        self._row: Row = {}
 
     def run(self) -> None:
         """Until the server stops."""
@@ -160,7 +171,7 @@ class _Thread(threading.Thread):
 
     def _work_on(self, row: Row) -> None:
         with self._busy:
-            self._current, self._cancelled, self._began = row["id"], False, time.monotonic()
+            self._current, self._cancelled, self._began, self._row = row["id"], False, time.monotonic(), row
         player = row["player"]
         if row["state"] != DONE:
             found = self._measured(row)
@@ -183,7 +194,7 @@ class _Thread(threading.Thread):
                     return {}
                 self._examiner = examiner = self._examiner or self._means.examiner(self._told)
             result, evidence = examiner.measure(row["name"], str(self._work.clip(row["id"])))
-            found = dict(self._means.judge(row, engine.logged(result), evidence))
+            found = dict(self._means.judge.pages(row, engine.logged(result), evidence))
         except (DeepcueError, OSError) as error:
             logger.warning("%s: %s", row["name"], error)
             found = {"status": "crashed", "error": str(error)}
@@ -229,7 +240,15 @@ class _Thread(threading.Thread):
         share = float(told["share"])
         spent_s = time.monotonic() - self._began
         left_s = spent_s / share - spent_s if share >= KNOWN_SHARE else None
-        try:
+        with contextlib.suppress(sqlite3.Error):  # the disk is full, or the server ends
             self._clips.tell(self._current, str(told["stage"]), share, left_s)
-        except sqlite3.Error:  # it was closed
+            if "row" in told and not self._cancelled:
+                self._foretell(told["row"])
+
+    def _foretell(self, result: Result) -> None:
+        """Say what the verdict is, before the evidence for the page is collected."""
+        try:
+            found = dict(self._means.judge.verdict(self._row, replace(result, log=())))
+        except Exception:  # it comes again when the pages are written, and is told then
             return
+        self._clips.foretell(self._current, {name: found[name] for name in FORETOLD if name in found})

@@ -18,7 +18,7 @@ NEEDS = {
     "training": {"artifacts", "features", "extract", "ensemble", "forge"},
     "serve": {"artifacts", "features", "extract", "ensemble", "reports"},
     "deepcue": {"artifacts", "features", "extract", "ensemble", "forge", "reports", "serve", "training"},
-    "benchmarks": {"artifacts", "features", "extract", "ensemble", "forge"},
+    "benchmarks": {"artifacts", "features", "extract", "ensemble", "forge", "reports", "serve"},
 }
 """Folder to the folders that its files may import."""
 

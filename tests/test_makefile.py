@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SHOW = f"{sys.executable} -c 'import json, sys; print(json.dumps(sys.argv[1:]))'"
-NAMES = {"DATA", "TABLE", "MODEL", "TEST", "SAMPLE", "VIDEO", "JOBS", "SEED", "MFLAGS"}
+NAMES = {"DATA", "TABLE", "MODEL", "TEST", "SAMPLE", "VIDEO", "PORT", "JOBS", "SEED", "MFLAGS"}
 AWKWARD = 'it\'s $HOME, $(b and "c" `d`; e.mp4'
 
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
@@ -36,6 +36,12 @@ def test_a_model_that_was_given_is_passed_whether_it_exists_or_not(model):
 
 def test_without_a_model_the_program_chooses():
     assert make("predict", "VIDEO=clip.mp4") == [["predict", "clip.mp4"]]
+
+
+def test_the_page_takes_clips_a_port_and_a_model_or_none_of_them():
+    assert make("serve") == [["serve", "--port", "8765", "--work", "artifacts/serve"]]
+    (served,) = make("serve", f"VIDEO={AWKWARD}", "PORT=0", "MODEL=my model")
+    assert served == ["serve", AWKWARD, "--port", "0", "--work", "artifacts/serve", "--model", "my model"]
 
 
 def test_a_model_in_the_environment_counts_as_given():

@@ -58,7 +58,8 @@ class Examiner:
     faces_per_second, show_faces
         Of the :class:`Request`.
     tell
-        Takes how far a clip is: its ``stage`` in words, and the ``share`` that is done, from 0 to 1.
+        Takes how far a clip is: its ``stage`` in words, the ``share`` that is done, from 0 to 1, and its ``row``, a
+        :class:`~extract.run.worker.Result`, as soon as that is known, before the evidence.
     """
 
     def __init__(
@@ -118,4 +119,5 @@ class Examiner:
         if ROW in told:
             self._row = decode(told[ROW])
         if self._tell is not None and "stage" in told:
-            self._tell({"stage": told["stage"], "share": told["share"]})
+            row = {ROW: self._row} if ROW in told else {}
+            self._tell({"stage": told["stage"], "share": told["share"], **row})

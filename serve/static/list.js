@@ -84,10 +84,12 @@
 
   function verdict(row) {
     const cell = element("td", { className: "verdict-cell" });
-    if (row.state === "done") {
+    if (row.state === "done" || row.verdict) {
       cell.append(row.verdict || "nothing measured");
       if (row.status !== "ok") cell.append(element("small", { textContent: row.said }));
-    } else if (row.progress) {
+    }
+    if (row.state === "done") return cell;
+    if (row.progress) {
       const { stage, share, left_s } = row.progress;
       const bar = element("progress", { max: 1, value: share });
       bar.setAttribute("aria-label", `Progress of ${row.name}`);

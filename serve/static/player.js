@@ -29,10 +29,10 @@
 
   async function wait() {
     const text = waiting.querySelector("p"), bar = waiting.querySelector("progress");
-    const row = await until(waiting.dataset.clip, (words) => { text.textContent = words; }, ({ state, progress }) => {
+    const row = await until(waiting.dataset.clip, (words) => { text.textContent = words; }, ({ state, progress, verdict, probability }) => {
       if (progress) {
         const left = progress.left_s === null ? "" : `, about ${Math.max(1, Math.round(progress.left_s))} s left`;
-        text.textContent = `${progress.stage}, ${Math.round(100 * progress.share)} %${left}`;
+        text.textContent = `${verdict && probability !== null ? `${verdict}, P(FAKE) = ${probability.toFixed(2)}; ` : ""}${progress.stage}, ${Math.round(100 * progress.share)} %${left}`;
         bar.value = progress.share;
       } else text.textContent = "In the queue.";
       return state === "done";
@@ -98,6 +98,10 @@
 
     video.addEventListener("play", follow);
     for (const name of ["seeked", "pause", "ended"]) video.addEventListener(name, moved);
+    video.addEventListener("loadedmetadata", () => {
+      stage.style.setProperty("--ratio", video.videoWidth / video.videoHeight);
+      stage.style.setProperty("--width", video.videoWidth);
+    });
     video.addEventListener("loadeddata", draw);
     video.addEventListener("error", () => { note.textContent = "This browser can't play the clip."; place.prepend(note); });
     boxes.addEventListener("change", draw);

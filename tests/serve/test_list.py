@@ -48,6 +48,13 @@ def test_progress_is_seen_while_a_clip_is_measured(server):
     assert measured["progress"]["left_s"] >= 0
 
 
+def test_the_verdict_is_told_before_the_evidence_is_collected(server):
+    server.upload(b"early 0.75")
+    wait_until(lambda: server.rows()[0]["probability"] == 0.75)
+    (row,) = server.rows()
+    assert (row["state"], row["verdict"], row["progress"]["share"]) == (MEASURING, "uncertain", 0.75)
+
+
 def test_a_clip_that_is_being_measured_can_be_deleted_and_the_next_goes_on(server):
     _, told = server.upload(b"wait")
     server.upload(b"fine 0.5", "next.mp4")

@@ -18,7 +18,7 @@ NOTHING = np.empty(0, np.float32)
 
 
 class Examiner:
-    """Reads a clip as what shall happen: ``fine 0.7``, ``broken``, ``wait`` (until it is closed)."""
+    """Reads a clip as what shall happen: ``fine 0.7``, ``broken``, ``wait`` or ``early 0.7`` (until it is closed)."""
 
     def __init__(self, tell):
         self._tell, self._closed = tell, threading.Event()
@@ -29,7 +29,14 @@ class Examiner:
         self._tell({"stage": "following faces", "share": 0.5})
         if what == "wait":
             self._closed.wait()
-        died = {"wait": ("crashed", "the run was stopped"), "broken": ("unreadable", "not a video")}
+        if what == "early":
+            self._tell({"stage": "judging more faces", "share": 0.75, "row": Result(filename, "ok", "", NOTHING)})
+            self._closed.wait()
+        died = {
+            "early": ("crashed", "the run was stopped"),
+            "wait": ("crashed", "the run was stopped"),
+            "broken": ("unreadable", "not a video"),
+        }
         status, error = died.get(what, ("ok", ""))
         return Result(filename, status, error, NOTHING), None
 
@@ -53,24 +60,26 @@ class Player:
     retire = close
 
 
-def told_by_the_clips(work):
-    """The means to which the number in a clip's file is its probability."""
+class Judge:
+    """To whom the number in a clip's file is its probability."""
 
-    def judge(row, result, _evidence):
-        folder = work / "clips" / row["id"]
-        for name in (PAGE, REPORT):
-            (folder / name).write_text(f"<p>page of {row['number']}</p>")
+    def __init__(self, work):
+        self._work = work
+
+    def verdict(self, row, result):
         fine = result.status == "ok"
+        content = (self._work / "clips" / row["id"] / "clip").read_text("latin-1")
         return {
             "status": result.status,
             "error": result.error,
             "verdict": "uncertain" if fine else "nothing measured",
-            "probability": float((folder / "clip").read_text("latin-1").split()[1]) if fine else None,
-            "has_page": 1,
-            "player": "wanted" if fine else "none",
+            "probability": float(content.split()[1]) if fine else None,
         }
 
-    return Means(Examiner, Player, judge)
+    def pages(self, row, result, _evidence):
+        for name in (PAGE, REPORT):
+            (self._work / "clips" / row["id"] / name).write_text(f"<p>page of {row['number']}</p>")
+        return self.verdict(row, result) | {"has_page": 1, "player": "wanted" if result.status == "ok" else "none"}
 
 
 class Running:
@@ -78,7 +87,7 @@ class Running:
 
     def __init__(self, work, *, server=None, **options):
         told = {"work": work, "model": work, "port": 0} | options
-        self.server = server or Server(Options(**told), means=told_by_the_clips(work))
+        self.server = server or Server(Options(**told), means=Means(Examiner, Player, Judge(work)))
         self.port = int(urllib.parse.urlsplit(self.server.url).port)
         self._thread = threading.Thread(target=self.server.run)
         self._thread.start()
