@@ -13,6 +13,7 @@ networks notice: scores inside at least one log-odd above those of the clip as i
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
@@ -44,7 +45,7 @@ LOGITS = {f"{network}.logit" for network in NETWORKS}
 FAMILIES = (*NETWORKS, "identity", "landmark_jitter")
 """Those whose series are looked at."""
 MIN_S, MARGIN_S = 6.0, 1.0  # of a clip; between the forged part and its ends
-DONORS, DONOR_S = 3, 4.0  # clips read for each swap, and how much of them
+DONORS, DONOR_S = 2, 4.0  # clips read for each swap, and how much of them
 NOTICED = 1.0  # log-odds, as in benchmarks.face_map
 RESAMPLES = 2000
 
@@ -104,29 +105,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     outcomes = []
-    for case in cases(found, n=arguments.clips, seconds=arguments.seconds, seed=arguments.seed):
-        if (outcome := judged(case)) is not None:
-            outcomes.append(outcome)
-            print(f"{outcome.filename} {outcome.kind}: {'inside' if outcome.inside else 'outside'}", file=sys.stderr)
+    try:
+        for case in cases(found, n=arguments.clips, seconds=arguments.seconds, seed=arguments.seed):
+            if (outcome := judged(case)) is not None:
+                outcomes.append(outcome)
+                where = "inside" if outcome.inside else "outside"
+                print(f"{outcome.filename} {outcome.kind}: {where}, rise {outcome.rise:+.2f}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("stopped early: the figures are of what was done", file=sys.stderr)
     print(json.dumps(summary(outcomes) | {"clips": [asdict(one) for one in outcomes]}))
     return 0
 
 
 def cases(found: Sequence[Listed], *, n: int, seconds: float, seed: int) -> Iterator[Case]:
-    """At most ``n`` cases of each kind, a group's second clip only when every group has had its first."""
+    """At most ``n`` cases of each kind, by turns; a group's second clip only when every group has had its first."""
     genuine = {one.filename: one for one in found if one.label == "REAL"}
-    spliced = [(genuine[one.original], one) for one in found if one.label == "FAKE" and one.original in genuine]
-    swapped = [(one, None) for one in genuine.values()]
-    for kind, pairs in (("face_swap", swapped), ("spliced", spliced)):
-        made = 0
-        for number, (real, fake) in enumerate(_in_turn(pairs, np.random.default_rng(seed))):
-            if made == n:
-                break
-            rng = np.random.default_rng([seed, number])
-            case = _case(kind, real, fake, list(genuine.values()), rng, seconds)
-            made += case is not None
-            if case is not None:
-                yield case
+    pairs: dict[str, list[tuple[Listed, Listed | None]]] = {
+        "face_swap": [(one, None) for one in genuine.values()],
+        "spliced": [(genuine[one.original], one) for one in found if one.label == "FAKE" and one.original in genuine],
+    }
+    every = list(genuine.values())
+    streams = [itertools.islice(_cases(kind, pairs[kind], every, seconds, seed), n) for kind in pairs]
+    for turn in itertools.zip_longest(*streams):
+        yield from (case for case in turn if case is not None)
+
+
+def _cases(
+    kind: str, pairs: Sequence[tuple[Listed, Listed | None]], every: Sequence[Listed], seconds: float, seed: int
+) -> Iterator[Case]:
+    for number, (real, fake) in enumerate(_in_turn(pairs, np.random.default_rng(seed))):
+        case = _case(kind, real, fake, every, np.random.default_rng([seed, number]), seconds)
+        if case is not None:
+            yield case
 
 
 def _in_turn(

@@ -1,0 +1,281 @@
+"""What families show over time: planted moments are found there, and the columns are made of the same values."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from people import build_talking_head, speech
+
+from features import spec, speech_series
+from features.clip_series import person_series, sound_series
+from features.families import blink, forensic_cnn, forensic_voice, identity, landmark_jitter, lip_sync, quality
+from features.networks import logit_columns
+from features.networks.face_embedding import MAX_CHIPS, suitable
+from features.networks.weights import use_weights
+from features.series import median
+
+BLINKS = (1.5, 4.2, 7.7)
+CHANGED = (6, 7)  # crops whose picture a test replaces
+
+
+@pytest.fixture
+def person(talking_head):
+    observation = talking_head()
+    return observation, observation.tracks[0]
+
+
+def without_face(track, first, last):
+    """The track with the face lost from sample ``first`` to before ``last``."""
+    landmarks, flow = track.landmarks.copy(), track.flow.copy()
+    landmarks[first:last] = flow[first : last + 1] = np.nan
+    return dataclasses.replace(track, landmarks=landmarks, flow=flow)
+
+
+def crop_times(observation, track):
+    return observation.times_s[track.frame_index[track.crop_index]]
+
+
+def test_planted_blinks_are_events_and_openness_is_low_there(person):
+    found = blink.lid_series(*person)["blink.openness"]
+    assert [(event.start_s + event.end_s) / 2 for event in found.events] == pytest.approx(BLINKS, abs=0.05)
+    assert {event.name for event in found.events} == {"blink"}
+    shut = np.min(np.abs(found.times_s[:, None] - np.array(BLINKS)), axis=1) < 0.03
+    assert found.values[shut].max() < 0.5
+    assert np.median(found.values[~shut]) == pytest.approx(1.0, abs=0.15)
+
+
+def test_blink_columns_are_those_of_the_events(person):
+    events = blink.lid_series(*person)["blink.openness"].events
+    values = blink.measure(*person)
+    assert values["blink.count"] == len(events)
+    assert values["blink.rate_per_min"] == pytest.approx(len(events) / 10 * 60)
+    assert values["blink.dur_med_s"] == pytest.approx(np.median([event.length_s for event in events]), abs=1e-6)
+
+
+def test_series_break_where_the_face_is_lost(person):
+    observation, track = person
+    holed = without_face(track, 60, 90)
+    for name, found in person_series(
+        observation, holed, spec.families(["blink", "landmark_jitter", "lip_sync"])
+    ).items():
+        lost = (found.times_s > 60 / 30) & (found.times_s < 89 / 30)
+        assert not np.isfinite(found.values[lost]).any(), name
+        if name not in {"lip_sync.lag", "lip_sync.agreement"}:  # windows that meet the gap are left out
+            assert lost.any(), name
+
+
+def test_a_face_that_is_never_seen_has_no_series(person):
+    observation, track = person
+    nowhere = without_face(track, 0, len(track))
+    assert not person_series(observation, nowhere, spec.families(["blink", "landmark_jitter", "lip_sync"]))
+
+
+@pytest.mark.parametrize("late_s", [-0.2, 0.0, 0.2])
+def test_the_lag_over_windows_is_that_of_the_sound(person, late_s):
+    observation, track = person
+    later = dataclasses.replace(observation, audio_start_s=observation.audio_start_s + late_s)
+    series = lip_sync.lip_series(later, track)
+    lags = series["lip_sync.lag"].values
+    assert np.nanmedian(lags) == pytest.approx(late_s, abs=0.03)
+    assert np.isfinite(lags).mean() > 0.7
+    np.testing.assert_array_equal(np.isfinite(lags), series["lip_sync.agreement"].values > 0.3)
+
+
+def test_lip_sync_columns_follow_from_the_shown_opening_and_loudness(person):
+    observation, track = person
+    opening = lip_sync.lip_series(observation, track)["lip_sync.opening"]
+    loudness = lip_sync.lip_series(observation, None)["lip_sync.loudness"]
+    grid_s = loudness.times_s[loudness.times_s <= opening.times_s[-1]]
+    opened = np.interp(grid_s, opening.times_s, opening.values)
+    speaking = speech_series.speech_mask(speech_series.short_time_series(observation.audio)["level"])[: len(grid_s)]
+    values = lip_sync.measure(observation, track)
+    low, high = np.quantile(opened, [0.05, 0.95])
+    assert values["lip_sync.mouth_range_iod"] == pytest.approx(high - low, rel=1e-9)
+    closed = lip_sync.voiced_closed_share(opened, speech=speaking)
+    assert values["lip_sync.voiced_closed_share"] == pytest.approx(closed, rel=1e-9)
+    pair = lip_sync.pair_columns(mouth=opened, voice=loudness.values[: len(grid_s)])
+    for name, value in pair.items():
+        assert values[f"lip_sync.open_rms_{name}"] == pytest.approx(value, rel=1e-6), name
+
+
+def test_jitter_columns_are_summaries_of_the_series(person):
+    series, values = landmark_jitter.jitter_series(*person), landmark_jitter.measure(*person)
+    for region in ("mouth", "jaw"):
+        found = series[f"landmark_jitter.{region}"].values
+        assert values[f"landmark_jitter.{region}_jitter_med_iod"] == np.median(found)
+        assert values[f"landmark_jitter.{region}_jitter_q90_iod"] == np.quantile(found, 0.9)
+
+
+def test_jitter_is_high_where_the_mouth_shakes(person, rng):
+    observation, track = person
+    landmarks = track.landmarks.copy()
+    landmarks[150:180, 48:] += rng.normal(0, 4.0, (30, 20, 2)).astype(np.float32)
+    shaken = dataclasses.replace(track, landmarks=landmarks)
+    series = landmark_jitter.jitter_series(observation, shaken)
+    for name, least in (("landmark_jitter.mouth", 2.0), ("landmark_jitter.jaw", 0.0)):
+        found = series[name]
+        inside = (found.times_s >= 5.0) & (found.times_s < 6.0)
+        rise = np.median(found.values[inside]) / np.median(found.values[~inside])
+        assert (rise > 2.0) == (least > 0), name
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A network with random weights, whose batch statistics are those of noise."""
+    torch = pytest.importorskip("torch")
+    from features.networks.efficientnet_lite import LiteNet, WeightsMetadata, save_weights
+
+    torch.manual_seed(0)
+    net = LiteNet(dropout=0.0).train()
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        net(torch.randn(8, 3, 64, 64))
+    save_weights(net, tmp_path / "net.safetensors", WeightsMetadata())
+    return tmp_path / "net.safetensors"
+
+
+def test_logits_peak_at_the_faces_whose_pictures_are_replaced(person, weights):
+    observation, track = person
+    with use_weights({"forensic_cnn": weights}):
+        scores = logit_columns.judge(track.crops, "forensic_cnn", range(16)).logits
+        low, high = track.crops[int(scores.argmin())], track.crops[int(scores.argmax())]
+        crops = tuple(high if number in CHANGED else low for number in range(16))
+        found = forensic_cnn.series(observation, dataclasses.replace(track, crops=crops))["forensic_cnn.logit"]
+    assert found.times_s.tolist() == crop_times(observation, track).tolist()
+    above = found.values > (scores.min() + scores.max()) / 2
+    assert np.flatnonzero(above).tolist() == list(CHANGED)
+    assert found.values[above] == pytest.approx(float(scores.max()), abs=1e-4)
+
+
+def test_logit_columns_are_summaries_of_the_series_of_the_crops_that_a_batch_run_judges(person, weights):
+    observation, track = person
+    with use_weights({"forensic_cnn": weights}):
+        found = forensic_cnn.series(observation, track)["forensic_cnn.logit"].values
+        values = forensic_cnn.measure(observation, track)
+    judged = found[logit_columns.chosen(16)]
+    assert len(found) == 16 > len(judged) == 8
+    assert values["forensic_cnn.logit_mean"] == pytest.approx(judged.mean(), abs=1e-5)
+    assert values["forensic_cnn.logit_max"] == pytest.approx(judged.max(), abs=1e-5)
+    assert values["forensic_cnn.logit_step_mean"] == pytest.approx(np.abs(np.diff(judged)).mean(), abs=1e-5)
+
+
+def test_without_weights_there_is_no_series(person, tmp_path):
+    with use_weights({name: tmp_path / "none" for name in ("forensic_cnn", "forensic_voice")}):
+        assert forensic_cnn.series(*person) == {}
+        assert forensic_voice.window_series(person[0], None) == {}
+
+
+def with_embeddings(track, rows):
+    return dataclasses.replace(track, embedding=np.asarray(rows, np.float32))
+
+
+def test_identity_stands_out_where_another_face_is_seen(person, rng):
+    observation, track = person
+    rows = 0.02 * rng.standard_normal((16, 128))
+    rows[list(CHANGED)] += 0.1
+    found = identity.medoid_series(observation, with_embeddings(track, rows))["identity.distance"]
+    assert np.flatnonzero(found.values > 0.6).tolist() == list(CHANGED)
+    assert found.times_s.tolist() == crop_times(observation, track).tolist()
+
+
+def test_identity_columns_are_summaries_of_the_series(person, rng):
+    observation, track = person
+    numbers = suitable(track, most=MAX_CHIPS)
+    names = ("crop_index", "crop_box", "embedding")
+    few = {name: getattr(track, name)[numbers] for name in names}
+    few |= {
+        name: tuple(getattr(track, name)[n] for n in numbers) for name in ("crops", "patch_face", "patch_background")
+    }
+    few["embedding"] = rng.standard_normal((len(numbers), 128)).astype(np.float32)
+    fewer = dataclasses.replace(track, **few)
+    found = identity.medoid_series(observation, fewer)["identity.distance"].values
+    values = identity.measure(observation, fewer)
+    assert values["identity.medoid_med"] == np.median(found)
+    assert values["identity.medoid_max"] == found.max()
+
+
+def test_sharpness_and_light_are_context_and_their_medians_are_columns(person):
+    observation, track = person
+    series, values = quality.patch_series(observation, track), quality.measure(observation, track)
+    assert not any(one.evidence for one in series.values())
+    assert values["quality.blur_lap_face_med"] == median(series["quality.sharpness"].values)
+    assert values["quality.expo_med_face_med"] == median(series["quality.light"].values)
+
+
+def test_a_face_that_is_dark_for_a_moment_is_dark_there(person):
+    observation, track = person
+    patches = tuple(patch // 4 if n in CHANGED else patch for n, patch in enumerate(track.patch_face))
+    patches = (*patches[:-1], np.empty((0, 0), np.uint8))  # too small for a patch
+    light = quality.patch_series(observation, dataclasses.replace(track, patch_face=patches))["quality.light"].values
+    assert np.flatnonzero(light < 60).tolist() == list(CHANGED)
+    assert np.isnan(light[-1])
+
+
+def a_voice(rng, seconds):
+    times = np.arange(int(seconds * 30)) / 30.0
+    mouth = 0.5 + 0.4 * np.sin(2 * np.pi * 3 * times)
+    return speech(rng, mouth, times, seconds).astype(np.float32)
+
+
+def test_the_speech_models_score_of_a_short_sound_is_the_column(person, rng):
+    clip = dataclasses.replace(person[0], audio=a_voice(rng, 2.5))
+    (found,) = forensic_voice.window_series(clip, None).values()
+    assert found.times_s == pytest.approx([1.25])
+    assert found.values[0] == forensic_voice.measure(clip, None)["forensic_voice.logit"]
+
+
+def test_each_window_of_the_sound_has_the_score_of_its_own_sound(person, rng):
+    sound = a_voice(rng, 8.0)
+    sound[4 * 16_000 :] = 0.0
+    sound[0] = sound[-1] = 0.01  # what follows is silence, not a sound that ends
+    clip = dataclasses.replace(person[0], audio=sound, audio_start_s=0.5)
+    (found,) = forensic_voice.window_series(clip, None).values()
+    assert found.times_s == pytest.approx(0.5 + 1.5 + np.arange(6))
+    first = dataclasses.replace(clip, audio=sound[: 3 * 16_000])
+    assert found.values[0] == forensic_voice.measure(first, None)["forensic_voice.logit"]
+    assert np.isfinite(found.values[:4]).all()
+    assert np.isnan(found.values[4:]).all()
+
+
+def test_without_a_face_the_sound_alone_has_series(person):
+    chosen = spec.families(["blink", "forensic_voice", "lip_sync", "quality"])
+    clip = dataclasses.replace(person[0], tracks=())
+    assert sorted(sound_series(clip, chosen)) == ["forensic_voice.logit", "lip_sync.loudness"]
+    assert not sound_series(dataclasses.replace(clip, audio=None), chosen)
+
+
+def test_a_face_has_no_series_of_the_sound_and_the_sound_none_of_a_face(person):
+    chosen = spec.families()
+    of_face, of_sound = person_series(*person, chosen), sound_series(person[0], chosen)
+    assert not of_face.keys() & of_sound.keys()
+    assert all(name.split(".")[0] in {one.name for one in chosen} for name in [*of_face, *of_sound])
+    assert all(one.title and one.unit for one in [*of_face.values(), *of_sound.values()])
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    monkeypatch.setattr(spec, "_registry", dict(spec._registry))
+
+
+@pytest.mark.parametrize("gives", ["raises", "a stranger"])
+def test_a_family_whose_series_fail_loses_its_own_only(person, registry, caplog, gives):
+    def series(observation, track):
+        return 1 / 0 if gives == "raises" else {"blink.more": None}
+
+    columns = [spec.Column("theirs.valid_share", description="Share.")]
+    spec.family("theirs", version=1, needs={"track"}, columns=columns, series=series)(lambda *_: {})
+    found = person_series(*person, spec.families(["blink", "theirs"]))
+    assert list(found) == ["blink.openness"]
+    assert "series of family theirs failed" in caplog.text
+
+
+def test_series_do_not_depend_on_when_the_clocks_begin(rng):
+    observation = build_talking_head(rng)
+    later = dataclasses.replace(observation, times_s=observation.times_s + 7.0, audio_start_s=7.0)
+    chosen = spec.families(["blink", "landmark_jitter", "lip_sync", "quality"])
+    for name, one in person_series(observation, observation.tracks[0], chosen).items():
+        other = person_series(later, later.tracks[0], chosen)[name]
+        np.testing.assert_allclose(other.times_s - 7.0, one.times_s, atol=1e-9)
+        np.testing.assert_allclose(other.values, one.values, atol=1e-6)
