@@ -117,11 +117,11 @@ tune: $(READY) ## search the learners' settings: TABLE=file
 	$(extracted)
 	$(RUN) tune --table $(call path,TABLE)
 
-cnn: $(READY) ## train the face networks: STILLS=dir FACES=file CLIPS=manifest.csv
+cnn: $(READY) ## train the face networks: STILLS=dir FACES=file CLIPS=manifest.csv [CROPS=dir]
 	$(call needs,STILLS,dir FACES=file CLIPS=manifest.csv)
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt -e '.[train,draw]'
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --no-deps $(GENERATORS)
-	$(RUN) train-faces --stills $(call path,STILLS) --faces $(call path,FACES) --clips $(call path,CLIPS) --out artifacts/cnn --resume
+	$(RUN) train-faces --stills $(call path,STILLS) --faces $(call path,FACES) --clips $(call path,CLIPS) $(if $(CROPS),--crops $(call path,CROPS)) --out artifacts/cnn
 
 voice: $(READY) ## train the model of synthetic speech: CLIPS=manifest.csv
 	$(call needs,CLIPS,manifest.csv)
