@@ -7,8 +7,10 @@ of them would not show.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -26,6 +28,9 @@ MAX_FACES = 720  # a minute of three people at four a second; beyond it every se
 STRIP_STEP_S, STRIP_FRAMES = 0.5, 20  # frames of the filmstrip: first kept so often, in the end so many
 STRIP_WIDTH_PX = 160
 
+Image = NDArray[np.uint8]
+Kept = TypeVar("Kept")
+
 
 @dataclass(frozen=True)
 class _Face:
@@ -33,8 +38,8 @@ class _Face:
 
     box: NDArray[np.float32]
     window: SquareCrop
-    crop: NDArray[np.uint8]
-    patch: NDArray[np.uint8]
+    crop: Image
+    patch: Image
 
 
 @dataclass(frozen=True)
@@ -45,20 +50,41 @@ class _Moment:
     faces: tuple[_Face, ...]
 
 
-class _Clockwork:
-    """Says when the next moment is due: half a step after the first frame, then every step."""
+class _Paced(Generic[Kept]):
+    """Keeps something of every step of the clip's time, from half a step after the first frame; at most ``most``.
 
-    def __init__(self, step_s: float) -> None:
-        self.step_s = step_s
-        self._next_s: float | None = None
+    Where there would be more, the steps become twice as long, and of two the first stays: what is kept is evenly spread
+    however long the clip turns out to be.
+    """
+
+    def __init__(self, step_s: float, most: int) -> None:
+        self._step_s, self._most = step_s, most
+        self._first_s: float | None = None
+        self._offset = 0.5  # of the steps from the first frame, in steps
+        self._now = -1
+        self._kept: dict[int, tuple[Kept, int]] = {}
 
     def due(self, time_s: float) -> bool:
-        if self._next_s is None:
-            self._next_s = time_s + self.step_s / 2
-        if time_s < self._next_s - 1e-6:
-            return False
-        self._next_s += self.step_s * (1 + np.floor((time_s - self._next_s + 1e-6) / self.step_s))
-        return True
+        """Whether the frame at this time begins a step."""
+        if self._first_s is None:
+            self._first_s = time_s
+        step = math.floor((time_s - self._first_s) / self._step_s + 1e-6 - self._offset)
+        is_new, self._now = step > self._now, max(step, self._now)
+        return is_new
+
+    def keep(self, item: Kept, weight: int = 1) -> None:
+        """Keep the item of the step that has begun; ``weight`` counts against ``most``."""
+        self._kept[self._now] = (item, weight)
+        while sum(weight for _, weight in self._kept.values()) > self._most and len(self._kept) > 1:
+            self._step_s, self._offset, self._now = 2 * self._step_s, self._offset / 2, self._now // 2
+            halved: dict[int, tuple[Kept, int]] = {}
+            for step, entry in self._kept.items():
+                halved.setdefault(step // 2, entry)
+            self._kept = halved
+
+    def all(self) -> list[Kept]:
+        """What is kept, in order of time."""
+        return [item for item, _ in self._kept.values()]
 
 
 class FaceRecorder:
@@ -82,32 +108,28 @@ class FaceRecorder:
         told: Callable[[float], None] | None = None,
     ) -> None:
         self._told = told
-        self._faces_due = _Clockwork(1.0 / faces_per_second)
-        self._strip_due = _Clockwork(STRIP_STEP_S) if filmstrip else None
-        self._moments: list[_Moment] = []
-        self._strip: list[tuple[float, NDArray[np.uint8]]] = []
+        self._moments = _Paced[_Moment](1.0 / faces_per_second, MAX_FACES)
+        self._strip = _Paced[tuple[float, Image]](STRIP_STEP_S, 2 * STRIP_FRAMES) if filmstrip else None
 
     def see(self, frame: Frame, builders: Sequence[TrackBuilder], *, of: int = 0) -> None:
         """Look at a frame, ``of`` so many where that is known, after ``builders`` have followed their faces into it."""
         if self._told is not None and of:
             self._told(min(1.0, (frame.index + 1) / of))
-        if self._strip_due is not None and self._strip_due.due(frame.time_s):
-            self._strip.append((frame.time_s, _small(frame.rgb())))
-            if len(self._strip) > 2 * STRIP_FRAMES:
-                self._strip, self._strip_due.step_s = self._strip[::2], 2 * self._strip_due.step_s
-        if self._faces_due.due(frame.time_s) and builders:
-            self._moments.append(_Moment(frame.index, tuple(_face(frame, builder) for builder in builders)))
-            if sum(len(moment.faces) for moment in self._moments) > MAX_FACES:
-                self._moments, self._faces_due.step_s = self._moments[::2], 2 * self._faces_due.step_s
+        if self._strip is not None and self._strip.due(frame.time_s):
+            self._strip.keep((frame.time_s, _small(frame.rgb())))
+        if self._moments.due(frame.time_s) and builders:
+            moment = _Moment(frame.index, tuple(_face(frame, builder) for builder in builders))
+            self._moments.keep(moment, len(moment.faces))
 
-    def filmstrip(self) -> list[tuple[float, NDArray[np.uint8]]]:
+    def filmstrip(self) -> list[tuple[float, Image]]:
         """At most ``STRIP_FRAMES`` times and RGB frames [h, w, 3], evenly spread; ``w`` at most ``STRIP_WIDTH_PX``."""
-        count = min(STRIP_FRAMES, len(self._strip))
-        return [self._strip[int((n + 0.5) * len(self._strip) / count)] for n in range(count)]
+        kept = self._strip.all() if self._strip is not None else []
+        count = min(STRIP_FRAMES, len(kept))
+        return [kept[int((n + 0.5) * len(kept) / count)] for n in range(count)]
 
     def with_faces(self, track: Track) -> Track:
         """The track with the recorded crops in place of its own; the background patches and embeddings are missing."""
-        kept = [(sample, face) for moment in self._moments for sample, face in _of_track(moment, track)]
+        kept = [(sample, face) for moment in self._moments.all() for sample, face in _of_track(moment, track)]
         faces = [face for _, face in kept]
         return replace(
             track,
@@ -139,7 +161,7 @@ def _of_track(moment: _Moment, track: Track) -> list[tuple[int, _Face]]:
     return [(sample, face) for face in moment.faces if np.array_equal(face.box, track.box[sample])][:1]
 
 
-def _small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _small(image: Image) -> Image:
     height, width = image.shape[:2]
     scale = min(1.0, STRIP_WIDTH_PX / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
