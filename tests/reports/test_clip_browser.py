@@ -205,6 +205,8 @@ def test_printing_gives_a_pdf_of_a_few_pages_with_the_lanes(open_page, tmp_path)
     page.emulate_media(media="print")
     assert page.locator(".plot").first.is_visible()
     assert not page.locator("#moment").is_visible()
+    ticks, plot = page.locator(".ticks").bounding_box(), page.locator(".plot").first.bounding_box()
+    assert (ticks["x"], ticks["width"]) == pytest.approx((plot["x"], plot["width"]), abs=1)
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
 
 
