@@ -43,7 +43,8 @@ def render(template: str, context: Mapping[str, Any]) -> str:
     environment.filters["description"] = describe
     environment.filters["title_of"] = family_title
     environment.filters["short"] = short
-    return environment.get_template(template).render(context)
+    text = environment.get_template(template).render(context)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")  # bytes of a file name that are no UTF-8
 
 
 def static_text(name: str) -> str:
