@@ -3,7 +3,8 @@
 Phases: ``base``, and ``residual``, which goes on from it on high-pass residuals, see no labelled clip; ``fold0``.. and
 ``residual_fold0``.. go on from them and each leave one fold of the clips out (unseen manipulations and identities; with
 ``--leave-out people``, unseen identities); ``final`` and ``residual_final`` see all. The weights of these are
-interpolated half way with those that they started from (WiSE-FT). Each phase prints its scores on what it did not see.
+interpolated half way with those that they started from (WiSE-FT). Each phase prints its scores on what it did not see;
+``<out>/<phase>.scores.json`` has them by method, source and clip.
 
 The manifest of ``--clips`` needs the columns filename, label and group, and of FAKE clips method (what made it; what
 stands before its first underscore is its family) and fake_part (picture, voice, or picture and voice). Clips lie beside
@@ -22,6 +23,7 @@ import argparse
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 from deepcue.cli import common
 from training.faces.data import LEAVE_OUT, FaceTraining
@@ -93,7 +95,13 @@ def run(arguments: argparse.Namespace) -> None:
     )
     phases = common.names(arguments.phases)
     for result in train(settings, phases=phases, minutes=arguments.minutes, steps=arguments.steps):
-        print(json.dumps(result), flush=True)
+        (settings.out / f"{result['phase']}.scores.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+        print(json.dumps({name: _overall(value) for name, value in result.items()}), flush=True)
+
+
+def _overall(value: Any) -> Any:
+    """Of scores by clip and method, those over all."""
+    return value.get("all", value) if isinstance(value, dict) else value
 
 
 def _fold(text: str) -> tuple[int, int]:
