@@ -6,6 +6,7 @@ so that a page asks for what changed since it last asked.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 import time
@@ -19,7 +20,7 @@ from features.errors import InputError
 QUEUED, MEASURING, DONE = "queued", "measuring", "done"
 PLAYS_FILE, PLAYS_PREVIEW, NEEDS_PREVIEW, PLAYS_NOT = "file", "preview", "wanted", "none"
 MAX_ATTEMPTS = 3
-"""A clip that was being measured at the end of so many servers is not tried again."""
+"""A clip that was being measured when so many servers died is not tried again."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS clips (
   number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -91,8 +92,12 @@ class ClipList:
         self._db.execute("UPDATE clips SET state = ? WHERE state = ?", (QUEUED, MEASURING))
 
     def close(self) -> None:
-        """Close the file; the list stays."""
+        """Close the file; the list stays. That a clip was being measured does not count against it: nothing died."""
         with self._news:
+            with contextlib.suppress(sqlite3.Error):  # a full disk
+                self._db.execute(
+                    "UPDATE clips SET state = ?, attempts = attempts - 1 WHERE state = ?", (QUEUED, MEASURING)
+                )
             self._db.close()
 
     def add(self, clip_id: str, name: str, *, size: int, origin: str | None = None) -> None:

@@ -123,7 +123,7 @@ class Server:
         return sum(_queued(one, self.parts) for one in given)
 
     def run(self) -> int:
-        """Answer until SIGTERM (0) or an interrupt at the terminal (the number of that signal)."""
+        """Answer until a signal (its number) or :meth:`stop` (0)."""
         self.parts.measuring.start()
         log = logging.getLogger("uvicorn.error")
         log.addFilter(self._is_news)
@@ -133,7 +133,7 @@ class Server:
         finally:
             self.close()
             log.removeFilter(self._is_news)
-        return signal.SIGINT if signal.SIGINT in caught else 0
+        return caught[0] if caught else 0
 
     def stop(self) -> None:
         """Let :meth:`run` return; from any thread."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 from deepcue import __version__
@@ -108,8 +110,12 @@ def run(arguments: argparse.Namespace) -> None:
     print(server.url, flush=True)
     if not arguments.quiet and given:
         print(f"{n_queued} of {len(given)} clips queued; the others are in the list already", flush=True)
-    if server.run() == signal.SIGINT:
+    ended_by = server.run()
+    if ended_by == signal.SIGINT:
         raise KeyboardInterrupt
+    if ended_by == signal.SIGTERM:
+        sys.stdout.flush()
+        os._exit(common.DONE)  # all is closed; to take the libraries down in order would take seconds more
 
 
 def _clips(path: str) -> list[Clip]:
