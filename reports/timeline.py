@@ -72,7 +72,7 @@ class Lane:
     """Per cent from left and top of the points of a sparse series."""
     bands: tuple[Band, ...]
     events: str
-    """In words the events, and of log-odds when they are above 0."""
+    """In words the events, and of log-odds when they are highest and above 0."""
     summary: str
     """The lane in a sentence, for those who don't see it."""
     times: list[float]
@@ -210,7 +210,7 @@ def lane(
         area=_path(x, y, zero) if zero is not None else "",
         dots=_dots(x, y),
         bands=tuple(_band(one, duration_s) for one in series.events),
-        events="; ".join(filter(None, [above_zero(series), events_in_words(series.events)])),
+        events="; ".join(filter(None, [peak(series), events_in_words(series.events)])),
         summary=_summary(series),
         times=[round(float(t), 3) for t in times],
         values=[_rounded(v) for v in values],
@@ -365,20 +365,20 @@ def events_in_words(events: Sequence[Event]) -> str:
     return "; ".join(f"{kind} ({len(starts)}) {_moments(starts)} s" for kind, starts in kinds.items())
 
 
-def above_zero(series: Series) -> str:
-    """When log-odds are towards FAKE; empty for other series.
+def peak(series: Series) -> str:
+    """When log-odds are highest and when they are above 0, towards FAKE; empty for other series.
 
-    >>> above_zero(Series([0.5, 1.0, 1.5, 2.0], [-1.0, 0.4, 2.1, -0.2], unit="log-odds", title="Network"))
-    'above 0 from 1.0 to 1.5 s'
+    >>> peak(Series([0.5, 1.0, 1.5, 2.0], [-1.0, 0.4, 2.1, -0.2], unit="log-odds", title="Network"))
+    'highest (2.1) at 1.5 s; above 0 from 1.0 to 1.5 s'
     """
     if series.unit != LOG_ODDS or not np.isfinite(series.values).any():
         return ""
+    top = int(np.nanargmax(series.values))
     above = np.where(series.values > 0, 1.0, np.nan)
     stretches = [(series.times_s[a], series.times_s[b - 1]) for a, b in unbroken(series.times_s, above)]
-    if not stretches:
-        return "never above 0"
     words = [f"from {a:.1f} to {b:.1f}" if f"{a:.1f}" != f"{b:.1f}" else f"at {a:.1f}" for a, b in stretches]
-    return f"above 0 {_listed(words)} s"
+    when = f"above 0 {_listed(words)} s" if words else "never above 0"
+    return f"highest ({number(series.values[top])}) at {series.times_s[top]:.1f} s; {when}"
 
 
 def _moments(seconds: Sequence[float]) -> str:
@@ -404,7 +404,7 @@ def _summary(series: Series) -> str:
         f"{series.title}: {len(v)} values; median {number(float(np.median(v)))}{unit}, lowest {number(v[low])} "
         f"at {t[low]:.1f} s, highest {number(v[high])} at {t[high]:.1f} s."
     )
-    more = "; ".join(filter(None, [above_zero(series), events_in_words(series.events)]))
+    more = "; ".join(filter(None, [peak(series), events_in_words(series.events)]))
     return f"{text} {more[0].upper()}{more[1:]}." if more else text
 
 

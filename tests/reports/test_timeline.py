@@ -93,11 +93,12 @@ def test_of_many_events_the_first_are_named_and_the_rest_counted():
     assert timeline.events_in_words(events).endswith("6.0, 7.0 and 12 more s")
 
 
-def test_when_log_odds_are_above_0_is_said_in_words():
+def test_when_log_odds_are_highest_and_above_0_is_said_in_words():
     series = Series([0, 1, 2, 3, 4], [1.0, 0.5, -1.0, np.nan, 2.0], unit="log-odds", title="T")
-    assert timeline.above_zero(series) == "above 0 from 0.0 to 1.0 and at 4.0 s"
-    assert timeline.above_zero(Series([0, 1], [-1, -1], unit="log-odds", title="T")) == "never above 0"
-    assert timeline.above_zero(Series([0, 1], [1, 1], unit="s", title="T")) == ""
+    assert timeline.peak(series) == "highest (2) at 4.0 s; above 0 from 0.0 to 1.0 and at 4.0 s"
+    calm = Series([0, 1], [-1.5, -1], unit="log-odds", title="T")
+    assert timeline.peak(calm) == "highest (−1) at 1.0 s; never above 0"
+    assert timeline.peak(Series([0, 1], [1, 1], unit="s", title="T")) == ""
 
 
 def test_series_of_families_that_the_model_does_not_read_are_context():
