@@ -6,7 +6,8 @@ import shutil
 import pytest
 from clip_evidence import MANIFEST, clip_evidence, verdict
 
-from reports.clip_report import ClipFacts, write_clip_report
+from reports.clip_report import ClipFacts, Served, clip_page, write_clip_report
+from reports.html import STATIC
 
 CHROMIUM = shutil.which("chromium") or ""
 NEEDS = [
@@ -214,3 +215,23 @@ def test_dark_pages_print_on_white(open_page):
     page = open_page(color_scheme="dark")
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+POLICY = "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'"
+
+
+def test_a_server_can_show_it_under_a_policy_without_inline_script_or_style(browser, tmp_path):
+    text = clip_page(verdict(), MANIFEST, tmp_path, evidence=clip_evidence(), served=Served("/assets/"))
+    page, wrong = browser.new_page(viewport={"width": 1200, "height": 900}), []
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    html = {"body": text, "content_type": "text/html", "headers": {"Content-Security-Policy": POLICY}}
+    page.route("**/clip", lambda route: route.fulfill(**html))
+    page.route("**/assets/*", lambda route: route.fulfill(path=STATIC / route.request.url.rsplit("/", 1)[1]))
+    page.goto("http://127.0.0.1/clip")  # answered by the two lines above
+    page.locator("#moment").press("End")
+    assert page.locator("#moment-text").inner_text() == "10.0 s"
+    assert page.locator(".plot .cursor").first.get_attribute("x1") == "100%"
+    assert page.locator("rect[fill='url(#unsaid)']").count() == 2
+    assert page.evaluate("getComputedStyle(document.querySelector('.plot .line')).fill") == "none"
+    assert not wrong
+    page.close()
