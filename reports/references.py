@@ -114,6 +114,7 @@ METHODS = {
     "CVPR, 2022.",
     "Zadrozny & Elkan 2002": "B. Zadrozny, C. Elkan: Transforming Classifier Scores into Accurate Multiclass "
     "Probability Estimates. KDD, 2002.",
+    "Torralba & Efros 2011": "A. Torralba, A. A. Efros: Unbiased Look at Dataset Bias. CVPR, 2011.",
     "Zeiler & Fergus 2014": "M. D. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks. ECCV, "
     "2014.",
     "Zou & Hastie 2005": "H. Zou, T. Hastie: Regularization and variable selection via the elastic net. Journal of "
