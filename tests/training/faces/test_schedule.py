@@ -144,7 +144,9 @@ def test_the_command_trains_phases_of_so_many_steps(settings, monkeypatch, capsy
     results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(one["phase"], one["steps"]) for one in results] == [("base", 2), ("fold1", 2)]
     assignments = folds.read(settings.out / "clip_folds.csv")
-    assert results[1]["clips"]["logit"].keys() == {name for name, place in assignments.items() if place.fold == 1}
+    scores = json.loads((settings.out / "fold1.scores.json").read_text())
+    assert scores["clips"]["logit"].keys() == {name for name, place in assignments.items() if place.fold == 1}
+    assert results[1]["clips"] == scores["clips"]["all"]
     assert all(place.fake == name.startswith("fake") for name, place in assignments.items())
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), random)
