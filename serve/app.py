@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ STATIC = {
 }
 """Every file that is served as it is, by name: no other can be asked for."""
 EXPORTED = ("name", "verdict", "probability", "status", "error", "duration_s", "n_faces", "size", "added_s")
+NUMBER = re.compile("[0-9]{1,18}")
 FORMULA = ("=", "+", "-", "@")  # a spreadsheet computes a cell that begins so, whoever named the file
 
 
@@ -137,7 +139,7 @@ def _report(request: Request) -> Response:
 def _changes(request: Request) -> Response:
     since = request.query_params.get("since", "0")
     changes = _parts(request).clips.changes(
-        int(since) if since.isdecimal() else 0, request.query_params.get("boot", "")
+        int(since) if NUMBER.fullmatch(since) else 0, request.query_params.get("boot", "")
     )
     work = _parts(request).work
     rows = [_said(row) for row in changes["rows"]]

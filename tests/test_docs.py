@@ -15,7 +15,9 @@ import deepcue
 from deepcue.cli.main import COMMANDS, command_parser, main
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("artifacts", "benchmarks", "deepcue", "ensemble", "extract", "features", "forge", "reports", "training")
+PACKAGES = (
+    *("artifacts", "benchmarks", "deepcue", "ensemble", "extract", "features", "forge", "reports", "serve", "training"),
+)
 PAGES = [ROOT / "README.md", ROOT / "NOTICE", *sorted((ROOT / "docs").rglob("*.md"))]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 IMPORTED_AS = {

@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "tests", "docs")
-PACKAGES = ("artifacts", "deepcue", "ensemble", "extract", "features", "forge", "reports", "training")
+PACKAGES = ("artifacts", "deepcue", "ensemble", "extract", "features", "forge", "reports", "serve", "training")
 
 pytestmark = pytest.mark.slow
 

@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
         The packages for it are not installed, or what was given can't be used.
     """
     if lacking := [name for name in NEEDS if importlib.util.find_spec(name) is None]:
-        raise InputError(f"the page needs {' and '.join(lacking)}; install them with: pip install 'deepcue[serve]'")
+        raise InputError(f"the page needs {' and '.join(lacking)}: pip install {' '.join(NEEDS)}")
     from serve.server import Options, Server
 
     given = [clip for path in arguments.clips for clip in _clips(path)]

@@ -2,8 +2,8 @@
 
 import pytest
 
-pytest.importorskip("starlette", reason="the page's packages are not installed: pip install 'deepcue[serve]'")
-pytest.importorskip("uvicorn", reason="the page's packages are not installed: pip install 'deepcue[serve]'")
+pytest.importorskip("starlette", reason="the page's packages are not installed: pip install starlette uvicorn")
+pytest.importorskip("uvicorn", reason="the page's packages are not installed: pip install starlette uvicorn")
 
 from page_server import running
 

@@ -13,7 +13,7 @@ from ensemble.store import default_model
 from serve.server import Options, Server
 from serve.uploads import MAX_AT_ONCE
 
-pytest.importorskip("playwright", reason="playwright is not installed: pip install 'deepcue[dev]'")
+pytest.importorskip("playwright", reason="playwright is not installed: pip install playwright")
 import browser as browsers
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not browsers.PROGRAM, reason=browsers.WHY_NOT)]

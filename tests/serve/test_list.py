@@ -37,6 +37,14 @@ def test_a_window_hears_what_changed_since_it_last_asked(server):
     assert changes(server, third["version"], "another")["all"]
 
 
+@pytest.mark.parametrize("since", ["-1", "x", "", "9" * 5000, "%D9%A3"])
+def test_a_number_that_is_none_is_taken_for_the_start(server, since):
+    server.upload(b"fine 0.5")
+    server.settled(1)
+    boot = server.server.parts.clips.boot
+    assert len(changes(server, since, boot)["rows"]) == 1
+
+
 def test_progress_is_seen_while_a_clip_is_measured(server):
     server.upload(b"wait")
     server.upload(b"fine 0.5")
@@ -245,6 +253,17 @@ def test_several_threads_never_take_the_same_clip(tmp_path):
     for one in threads:
         one.join()
     assert sorted(taken) == [f"{number:032x}" for number in range(40)]
+
+
+def test_a_player_is_prepared_once(tmp_path):
+    clips = ClipList(tmp_path / "list")
+    clips.add("a" * 32, "a", size=1)
+    clips.finish("a" * 32, {"player": "wanted"})
+    assert clips.take(0)["player"] == "wanted"
+    assert clips.take(0) is None  # in a second thread
+    clips.finish("a" * 32, {"player": "none"})
+    clips.let_go("a" * 32)
+    assert clips.take(0) is None
 
 
 def test_the_work_folder_is_its_owners_alone(server):
