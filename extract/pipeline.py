@@ -149,7 +149,8 @@ def examine(
     clip
         Its name and path.
     families
-        Of the table; all by default. The evidence has the cues and series of every family.
+        Of the table; all by default. The evidence has the cues and series of every family, those that a notebook
+        defines left out.
     faces_per_second
         How many faces of each person the networks judge for the evidence.
     show_faces
@@ -180,11 +181,13 @@ def examine(
         max_seconds=max_seconds,
         faces_per_second=faces_per_second,
     )
+    chosen = _families(families)
+    others = [one for one in spec.families() if one.measure.__module__ != "__main__"]  # a notebook's has no evidence
     settings = worker.Settings(
-        families=tuple(one.name for one in _families(families)),
+        families=tuple(one.name for one in chosen),
         max_seconds=max_seconds,
         weights={family: os.path.abspath(file) for family, file in (weights or {}).items()},
-        modules=_modules(spec.families()),
+        modules=tuple(sorted({*_modules(chosen), *_modules(others)})),
     )
     examiner = Examiner(settings, limits, faces_per_second=faces_per_second, show_faces=show_faces)
     try:

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 from plug_in import MODULE, write_plug_in
 
+from extract import pipeline
+from extract.dataset import Clip
 from extract.run import evidence, evidence_store, worker
 from extract.run.examiner import Examiner, Request
 from extract.run.sandbox import Limits
 from features import spec
+from features.errors import InputError
 from features.evidence import JudgedFace, Person
+from features.reasons import Reason
 
 SETTINGS = worker.Settings(families=("forensic_cnn", "quality"))
 JPEG = b"\xff\xd8\xff"  # what a JPEG file begins with
@@ -182,3 +186,29 @@ def test_a_child_that_dies_over_the_evidence_costs_the_evidence_alone(clip, tmp_
     assert row.status == "partial"
     assert row.error == f"the evidence could not be made: the measuring process died (exit status {death})"
     assert dict(zip(worker.column_names(("mycue",)), row.values.tolist(), strict=True))["mycue.frames_n"] == 30
+
+
+def test_a_family_of_a_notebook_keeps_nobody_from_the_evidence_of_the_others(clip, monkeypatch):
+    monkeypatch.setattr(spec, "_registry", dict(spec._registry))
+    exec(MODULE.format(family="mycue"), {"__name__": "__main__"})
+    asked = {}
+
+    class Child:
+        def __init__(self, settings, limits, **options):
+            asked.update(settings=settings, **options)
+
+        def measure(self, filename, path):
+            return worker.failed(filename, "unreadable", "no video", (), reason=Reason.UNREADABLE), None
+
+        def close(self):
+            asked["closed"] = True
+
+    monkeypatch.setattr(pipeline, "Examiner", Child)
+    table, none = pipeline.examine(Clip("page.mp4", clip), families=(), faces_per_second=3, show_faces=False)
+    assert (table["status"].to_pylist(), none) == (["unreadable"], None)
+    assert asked["settings"].modules == ()
+    assert (asked["faces_per_second"], asked["show_faces"], asked["closed"]) == (3, False, True)
+    with pytest.raises(InputError, match="families mycue: defined in this notebook"):
+        pipeline.examine(Clip("page.mp4", clip), families=["mycue"])
+    with pytest.raises(InputError, match="faces_per_second = 0: must be a finite number above 0"):
+        pipeline.examine(Clip("page.mp4", clip), faces_per_second=0)
