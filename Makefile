@@ -123,9 +123,9 @@ cnn: $(READY) ## train the face networks: STILLS=dir FACES=file CLIPS=manifest.c
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --no-deps $(GENERATORS)
 	$(RUN) train-faces --stills $(call path,STILLS) --faces $(call path,FACES) --clips $(call path,CLIPS) $(if $(CROPS),--crops $(call path,CROPS)) --out artifacts/cnn
 
-voice: $(READY) ## train the model of synthetic speech: CLIPS=manifest.csv
+voice: $(READY) ## train the detector of synthetic speech: CLIPS=manifest.csv [VOICES=file]
 	$(call needs,CLIPS,manifest.csv)
-	$(RUN) train-voice --clips $(call path,CLIPS) --out artifacts/voice --jobs $(call quoted,JOBS)
+	$(RUN) train-voice --clips $(call path,CLIPS) $(if $(VOICES),--voices $(call path,VOICES)) --out artifacts/voice --jobs $(call quoted,JOBS)
 
 bench: $(READY) ## what extraction costs against decoding, and the page against predict: DATA=dir
 	$(call needs,DATA,folder)

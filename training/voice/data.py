@@ -1,28 +1,36 @@
-"""What the voice model is trained on: sounds of labelled clips, as they are, and as codecs and rooms leave them."""
+"""The sounds that the speech detector is trained on, and what is measured of them and of their damaged versions."""
 
 from __future__ import annotations
 
+import io
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import re
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.families.voice import CUES
+from features.errors import DatasetError
 from features.observation import AUDIO_RATE_HZ
-from features.voice_measures import cues
-from training.manifest import method_family, progress, training_clips
+from features.speech_model import INPUTS, speech_inputs
+from training.manifest import digest, method_family, progress, training_clips
+from training.voice import augment
 
 logger = logging.getLogger(__name__)
 
 Sound = NDArray[np.float32]
 LONGEST_S = 10.0
-N_CODECS = 3  # that each sound goes through, too
-N_DAMAGED = 2  # times that each of these versions is damaged
-DAMAGED_S = (0.8, 6.0)  # length of what is cut out before
 SILENCE = 1e-4  # peak, of full scale 1
+N_VERSIONS = 8  # of each sound, beside the sound as it is
+PREFIX = "voice:"  # of the methods in a table of voices
+LEAST_NAME = 4  # letters of a system's name that may be the end of a longer name of the same system
+TABLE_COLUMNS = ("key", "label", "method", "source", "group", "flac")
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,10 @@ class Voice:
     group: str
     sound: Sound
     """[k] at 16 kHz."""
+    source: str = ""
+    """Page or data set, where it is known."""
+    in_manifest: bool = True
+    """False for a sound of a table of voices: no clip is named so."""
 
     @property
     def synthetic(self) -> bool:
@@ -41,19 +53,21 @@ class Voice:
         return bool(self.method)
 
     @property
-    def generator(self) -> str:
-        """The family of methods that made it; empty for bona fide speech."""
-        return method_family(self.method)
+    def page(self) -> str:
+        """Where synthetic speech was published, else the family of methods; empty for bona fide speech."""
+        return (self.source or method_family(self.method)) if self.method else ""
 
 
 @dataclass(frozen=True)
-class Cues:
-    """Cues of versions of voices.
+class Samples:
+    """What is measured of voices and of their versions, in the voices' order; a voice's original comes first.
 
     Attributes
     ----------
-    x : ndarray of shape (n, len(CUES))
-        NaN where a cue is undefined.
+    x : ndarray of shape (n, len(INPUTS))
+        Inputs of the linear model; NaN where a cue is undefined.
+    mel : list of n ndarrays of shape (64, frames)
+        Inputs of the network, in half precision.
     voice : ndarray of shape (n,)
         Position of the voice that a row is of.
     is_original : ndarray of shape (n,)
@@ -62,6 +76,7 @@ class Cues:
     """
 
     x: NDArray[np.float64]
+    mel: list[NDArray[np.float16]]
     voice: NDArray[np.int64]
     is_original: NDArray[np.bool_]
 
@@ -92,13 +107,83 @@ def voices_of(data: str | os.PathLike[str]) -> list[Voice]:
         except FFmpegError as error:
             logger.warning("%s: %s", clip.filename, error)
             continue
-        if sound.size and np.abs(sound).max() > SILENCE:
+        if _is_sound(sound):
             voices.append(Voice(clip.filename, clip.method if synthetic else "", clip.group, sound))
     return voices
 
 
-def measured(voices: Sequence[Voice], *, jobs: int, seed: int) -> Cues:
-    """Cues of every voice: of the sound as it is, after codecs, and after damage.
+def voices_of_table(file: str | os.PathLike[str]) -> list[Voice]:
+    """Voices of a Parquet file with a sound a row: columns ``key, label, method, source, group, flac``.
+
+    ``label`` is REAL or FAKE and is of the sound; ``flac`` holds a sound file at 16 kHz; a group's name means the same
+    group as in a manifest of clips.
+
+    Raises
+    ------
+    DatasetError
+        It can't be read as such a table, a FAKE row names no method, or a sound can't be decoded; the message names the
+        column or the key.
+    """
+    try:
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(file)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DatasetError(f"{file}: can't be read as a Parquet file of voices; give another ({error})") from error
+    if missing := [name for name in TABLE_COLUMNS if name not in table.column_names]:
+        raise DatasetError(f"{file}: lacks the column {missing[0]!r}; voices need {', '.join(TABLE_COLUMNS)}")
+    voices = [_row_voice(row, file) for row in table.select(TABLE_COLUMNS).to_pylist()]
+    return [voice for voice in voices if _is_sound(voice.sound)]
+
+
+def _row_voice(row: dict[str, Any], file: str | os.PathLike[str]) -> Voice:
+    import soundfile
+
+    label, method = row["label"], str(row["method"]).removeprefix(PREFIX)
+    if label not in ("REAL", "FAKE") or (label == "FAKE" and not method):
+        raise DatasetError(f"{file}: {row['key']} has the label {label!r} and the method {method!r}; correct the row")
+    try:
+        sound, rate = soundfile.read(io.BytesIO(row["flac"]), dtype="float32")
+    except (soundfile.SoundFileError, TypeError) as error:
+        raise DatasetError(f"{file}: the sound of {row['key']} can't be decoded; replace it ({error})") from error
+    if rate != AUDIO_RATE_HZ or sound.ndim != 1:
+        raise DatasetError(f"{file}: the sound of {row['key']} is not mono at {AUDIO_RATE_HZ} Hz; convert it")
+    group, source = str(row["group"]), str(row["source"])
+    return Voice(str(row["key"]), method if label == "FAKE" else "", group, sound, source, in_manifest=False)
+
+
+def _is_sound(sound: Sound) -> bool:
+    return bool(sound.size) and bool(np.abs(sound).max() > SILENCE)
+
+
+def systems(voices: Sequence[Voice]) -> NDArray[np.str_]:
+    """[n] name of the system that made each voice, letters and digits alone; empty for bona fide speech.
+
+    A name that ends in another one of four letters or more is of the same system: ``audio_lip2speech_vcagan`` and
+    ``VCA-GAN`` are both ``vcagan``.
+    """
+    names = [re.sub("[^a-z0-9]", "", voice.method.lower()) for voice in voices]
+    known: list[str] = []
+    for name in sorted({*names} - {""}, key=lambda one: (len(one), one)):
+        if not any(name.endswith(other) and len(other) >= LEAST_NAME for other in known):
+            known.append(name)
+    return np.array(
+        [next((one for one in known if name.endswith(one) and (len(one) >= LEAST_NAME or name == one)), name)
+         for name in names], dtype=str
+    )  # fmt: skip
+
+
+def identity(voices: Sequence[Voice], *extra: object) -> str:
+    """Digest of the voices, their sounds and ``extra``."""
+    return digest(
+        [(voice.name, voice.method, voice.group, voice.source, len(voice.sound)) for voice in voices],
+        [float(np.abs(voice.sound).sum()) for voice in voices],
+        [str(one) for one in (N_VERSIONS, augment.CODECS, INPUTS, *extra)],
+    )
+
+
+def measured(voices: Sequence[Voice], *, jobs: int, seed: int) -> Samples:
+    """What the models read of every voice: of the sound as it is, and of :data:`N_VERSIONS` versions.
 
     Parameters
     ----------
@@ -107,11 +192,11 @@ def measured(voices: Sequence[Voice], *, jobs: int, seed: int) -> Cues:
     jobs
         Processes; results do not depend on it.
     seed
-        Of codecs and damage.
+        Of the versions.
 
     Returns
     -------
-    Cues
+    Samples
         In the voices' order; without the versions in which nothing could be measured.
     """
     from joblib import Parallel, delayed
@@ -119,76 +204,51 @@ def measured(voices: Sequence[Voice], *, jobs: int, seed: int) -> Cues:
     bona_fide = [voice.sound for voice in voices if not voice.synthetic]
     rng = np.random.default_rng(seed)
     tasks = [
-        delayed(_measured)(voice, bona_fide[rng.integers(len(bona_fide))], seed + number)
+        delayed(_measured)(voice.sound, bona_fide[rng.integers(len(bona_fide))], [seed, number])
         for number, voice in enumerate(voices)
     ]
-    done = list(progress(Parallel(jobs, return_as="generator")(tasks), "cues", len(tasks)))
-    number = np.repeat(np.arange(len(done)), [len(rows) for rows, _ in done])
-    return Cues(np.concatenate([rows for rows, _ in done]), number, np.concatenate([first for _, first in done]))
+    done = list(progress(Parallel(jobs, return_as="generator")(tasks), "versions", len(tasks)))
+    number = np.repeat(np.arange(len(done)), [len(mel) for _, mel, _ in done])
+    return Samples(
+        np.concatenate([x for x, _, _ in done]),
+        [one for _, mel, _ in done for one in mel],
+        number,
+        np.concatenate([first for _, _, first in done]),
+    )
 
 
-def _measured(voice: Voice, other: Sound, seed: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Cues [k, len(CUES)] of a voice's versions in which something could be measured, and which [k] is the original."""
+def cached(file: Path, voices: Sequence[Voice], *, jobs: int, seed: int) -> Samples:
+    """:func:`measured`, or what an earlier run measured of the same voices and kept in the file."""
+    key = identity(voices, seed)
+    try:
+        with np.load(file) as kept:
+            if str(kept["identity"]) == key:
+                mel = np.split(kept["mel"], np.cumsum(kept["frames"])[:-1], axis=1)
+                return Samples(kept["x"], mel, kept["voice"], kept["is_original"])
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        pass  # none yet, or a damaged one
+    found = measured(voices, jobs=jobs, seed=seed)
+    partial = file.with_suffix(".partial.npz")
+    np.savez(
+        partial,
+        identity=key,
+        mel=np.concatenate(found.mel, axis=1),
+        frames=np.array([one.shape[1] for one in found.mel]),
+        x=found.x,
+        voice=found.voice,
+        is_original=found.is_original,
+    )
+    partial.replace(file)
+    return found
+
+
+def _measured(
+    sound: Sound, other: Sound, seed: list[int]
+) -> tuple[NDArray[np.float64], list[NDArray[np.float16]], NDArray[np.bool_]]:
+    """Of a sound and its versions in which something could be measured: x [k, i], mel, which [k] is the original."""
     rng = np.random.default_rng(seed)
-    values = [cues(version.sound) for version in versions(voice, rng)]
-    values += [
-        cues(damaged(_cut(version.sound, rng), other, rng))
-        for version in versions(voice, rng)
-        for _ in range(N_DAMAGED)
-    ]
-    kept = np.flatnonzero([bool(of_version) for of_version in values])
-    rows = np.array([[values[position][name] for name in CUES] for position in kept]).reshape(-1, len(CUES))
-    return rows, kept == 0
-
-
-def versions(voice: Voice, rng: np.random.Generator) -> Iterator[Voice]:
-    """The voice as it is first, then through :data:`N_CODECS` codecs."""
-    from forge.clips.audio_codec import CODECS, compressed
-
-    yield voice
-    for codec in rng.choice(len(CODECS), N_CODECS, replace=False):
-        yield replace(voice, sound=compressed(voice.sound, CODECS[codec]))
-
-
-def _cut(sound: Sound, rng: np.random.Generator) -> Sound:
-    size = min(int(rng.uniform(*DAMAGED_S) * AUDIO_RATE_HZ), sound.size)
-    start = int(rng.integers(sound.size - size + 1))
-    return sound[start : start + size]
-
-
-def damaged(sound: Sound, other: Sound, rng: np.random.Generator) -> Sound:
-    """What rooms, microphones and editors do to a sound [k], alike for both classes; ``other`` may speak behind it."""
-    from scipy import fft
-
-    size = fft.next_fast_len(sound.size, real=True)
-    spectrum = fft.rfft(sound, size)
-    frequency = np.linspace(0, 1, spectrum.size)  # as a fraction of half the sampling rate
-    if rng.random() < 0.35:
-        spectrum = spectrum * fft.rfft(_room(rng), size)
-    if rng.random() < 0.5:
-        gain_db = np.interp(frequency, np.linspace(0, 1, 6), rng.normal(0, 5, 6))
-        spectrum = spectrum * 10 ** (gain_db / 20)
-    out = fft.irfft(spectrum, size)[: sound.size]
-    if rng.random() < 0.6:
-        noise = np.resize(other, sound.size) if rng.random() < 0.3 else _coloured_noise(sound.size, rng)
-        level = np.sqrt(np.mean(out**2) / max(float(np.mean(noise**2)), 1e-12)) * 10 ** (-rng.uniform(8, 50) / 20)
-        out = out + level * noise
-    if rng.random() < 0.2:
-        low_pass = 1 / (1 + (frequency / rng.uniform(0.43, 0.98)) ** 20)
-        out = fft.irfft(fft.rfft(out, size) * low_pass, size)[: sound.size]
-    return np.asarray(out, np.float32)
-
-
-def _room(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Impulse response of a room: the direct sound and a tail of noise that fades by 60 dB."""
-    size = int(rng.uniform(0.05, 0.4) * AUDIO_RATE_HZ)
-    tail = rng.standard_normal(size) * np.exp(-6.9 * np.arange(size) / size)
-    tail *= rng.uniform(0.1, 0.8) / np.linalg.norm(tail)
-    tail[0] = 1.0
-    return tail
-
-
-def _coloured_noise(size: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Noise whose amplitude falls with frequency, from white to 1/f."""
-    spectrum = np.fft.rfft(rng.standard_normal(size))
-    return np.fft.irfft(spectrum / np.arange(1, spectrum.size + 1) ** rng.uniform(0, 1), size)
+    found = [speech_inputs(sound), *(speech_inputs(augment.version(sound, other, rng)) for _ in range(N_VERSIONS))]
+    kept = [number for number, inputs in enumerate(found) if inputs is not None]
+    some = [inputs for inputs in found if inputs is not None]
+    x = np.array([inputs.x for inputs in some]).reshape(len(some), len(INPUTS))
+    return x, [inputs.mel.astype(np.float16) for inputs in some], np.array(kept, int) == 0

@@ -1,11 +1,9 @@
-"""The voice model: a logistic regression on voice cues, its folds, and how well these tell synthetic speech."""
+"""The speech detector's training: voices, folds, a linear model and a network for each, and how well these tell."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ensemble import metrics
-from features.errors import DatasetError, InputError
-from features.families.forensic_voice import NAME, VoiceModel
-from features.families.voice import CUES
+from features.errors import DatasetError, InputError, ModelError
+from features.families.forensic_voice import NAME
+from features.speech_model import LinearModel, SpeechInputs, VoiceModel
 from training import folds
-from training.voice.data import Cues, Voice, measured, voices_of
+from training.voice.data import Samples, Voice, cached, identity, systems, voices_of, voices_of_table
+from training.voice.scores import summary
+from training.voice.splits import Fold, by_pages, by_people
 
 LEAVE_OUT = ("methods", "people")
-N_PARTS = 3  # of the people
-PENALTY = 0.01  # C of the logistic regression over rows of mean weight 1: 0.001 to 0.03 generalise alike
+STEPS = 600  # of the network
+PENALTY = 0.01  # C of the logistic regression over rows of mean weight 1: 0.001 to 0.1 generalise alike
+ORIGINAL_WEIGHT = 8.0  # of a sound as it is, over that of a version, in the linear model
+IDENTITY = "identity.json"  # of the run in a folder
+SAMPLES = "samples.npz"  # what was measured; it may be deleted when the run is done
 
 Array = NDArray[np.float64]
 
@@ -31,126 +33,156 @@ def train(
     clips: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
+    voices: Sequence[str | os.PathLike[str]] = (),
     leave_out: str = LEAVE_OUT[0],
+    steps: int = STEPS,
     jobs: int = 1,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Train and judge the voice model: measure, fit every fold and all clips together, write everything.
+    """Train and judge the speech detector: measure, fit every fold and all voices together, write everything.
+
+    A folder that holds models of the same voices, steps and seed goes on with those that are missing.
 
     Parameters
     ----------
     clips
         Manifest or folder of labelled clips: :func:`training.manifest.training_clips`.
     out
-        Folder for ``fold<n>.safetensors``, ``forensic_voice.safetensors``, ``clip_folds.csv`` and ``scores.json``.
+        Folder for ``fold<n>.safetensors``, ``forensic_voice.safetensors``, ``clip_folds.csv``, ``logits.json`` and
+        ``scores.json``.
+    voices
+        Parquet files of further sounds: :func:`training.voice.data.voices_of_table`.
     leave_out
-        What a fold leaves out: ``"people"``, or ``"methods"`` (a family of generators) as well.
+        What a fold leaves out: ``"people"``, or ``"methods"``, a page of synthetic speech with its systems and people.
+    steps
+        Of the network, 1 or more.
     jobs
-        Processes; results do not depend on it.
+        Processes that measure; results do not depend on it.
     seed
-        Of codecs and damage.
+        Of the versions of sounds, the network, and which bona fide people go to which fold.
 
     Returns
     -------
     dict
-        Scores of the folds: :func:`summary`.
+        Scores of the folds, of the detector and of both its parts: :func:`training.voice.scores.summary`.
 
     Raises
     ------
     InputError
-        ``leave_out`` is something else; or the clips, or those that a fold may train on, have no bona fide or no
+        ``leave_out`` is something else; or the voices, or those that a fold may train on, have no bona fide or no
         synthetic speech.
     """
     if leave_out not in LEAVE_OUT:
         raise InputError(f"leave_out is {leave_out!r}; it can be {' or '.join(LEAVE_OUT)}")
     by_method = leave_out == "methods"
-    voices = voices_of(clips)
-    fold_of, kept = _folds(voices, clips, by_method=by_method)
-    data = measured(voices, jobs=jobs, seed=seed)
+    found = [*voices_of(clips), *(voice for file in voices for voice in voices_of_table(file))]
+    split = _split(found, str(clips), by_method=by_method, seed=seed)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    folds.write(folder / "clip_folds.csv", _assignments(voices, fold_of))
-    models = {fold: fit(voices, data, mask) for fold, mask in kept.items()}
-    for fold, model in models.items():
-        model.save(folder / f"fold{fold}.safetensors")
-    fit(voices, data, np.ones(len(voices), bool)).save(folder / f"{NAME}.safetensors")
-    scores = summary(voices, data, fold_of, models, kept, by_method=by_method)
+    _claim(folder, identity(found, leave_out, steps, seed, ORIGINAL_WEIGHT, PENALTY))
+    samples = cached(folder / SAMPLES, found, jobs=jobs, seed=seed)
+    folds.write(folder / "clip_folds.csv", _assignments(found, split))
+    models = [
+        _model(folder / f"fold{number}.safetensors", found, samples, one.trained, steps=steps, seed=seed)
+        for number, one in enumerate(split)
+    ]
+    _model(folder / f"{NAME}.safetensors", found, samples, np.ones(len(found), bool), steps=steps, seed=seed)
+    logits = fold_logits(samples, split, models)
+    _write_logits(folder / "logits.json", found, split, logits)
+    scores = summary(found, split, logits)
     (folder / "scores.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     return scores
 
 
-def _folds(
-    voices: Sequence[Voice], clips: str | os.PathLike[str], *, by_method: bool
-) -> tuple[NDArray[np.int64], dict[int, NDArray[np.bool_]]]:
-    """[n] fold of each voice, and by fold the voices [n] that its model is trained on, of both classes."""
+def _split(voices: Sequence[Voice], clips: str, *, by_method: bool, seed: int) -> list[Fold]:
+    """The folds, each with both classes to train on."""
     if not _both_classes(voices, np.ones(len(voices), bool)):
         raise DatasetError(f"{clips}: to train on, both bona fide and synthetic speech are needed")
-    fold_of = assign_folds(voices, by_method=by_method)
-    kept = {fold: training_mask(voices, fold_of == fold, by_method=by_method) for fold in np.unique(fold_of).tolist()}
-    if not all(_both_classes(voices, mask) for mask in kept.values()):
+    split = (by_pages if by_method else by_people)(voices, seed)
+    if not all(_both_classes(voices, one.trained) for one in split):
         advice = "leave out people alone (--leave-out people), or give " if by_method else "give "
-        more = "clips of more generators" if by_method else "clips of more people"
+        more = "speech of more generators" if by_method else "speech of more people"
         raise DatasetError(f"{clips}: a fold leaves no bona fide or no synthetic speech to train on; {advice}{more}")
-    return fold_of, kept
-
-
-def _assignments(voices: Sequence[Voice], fold_of: NDArray[np.int64]) -> dict[str, folds.FoldAssignment]:
-    return {
-        voice.name: folds.FoldAssignment(int(fold), voice.synthetic)
-        for voice, fold in zip(voices, fold_of, strict=True)
-    }
-
-
-def assign_folds(voices: Sequence[Voice], *, by_method: bool) -> NDArray[np.int64]:
-    """[n] fold of each voice: its part of the people and, by method, its generator.
-
-    Bona fide voices go to the generators in turn.
-    """
-    size = Counter(voice.group for voice in voices)
-    filled, part_of = [0] * N_PARTS, {}
-    for group in sorted(size, key=lambda name: (-size[name], name)):
-        part_of[group] = int(np.argmin(filled))
-        filled[part_of[group]] += size[group]
-    part = np.array([part_of[voice.group] for voice in voices])
-    if not by_method:
-        return part
-    generators = sorted({voice.generator for voice in voices if voice.synthetic})
-    turn = itertools.cycle(range(len(generators)))
-    chosen = [generators.index(voice.generator) if voice.synthetic else next(turn) for voice in voices]
-    return part * len(generators) + np.array(chosen)
-
-
-def training_mask(voices: Sequence[Voice], out: NDArray[np.bool_], *, by_method: bool) -> NDArray[np.bool_]:
-    """[n] True for the voices of a fold's model: no person of those ``out`` [n], and by method no generator of them."""
-    left = [voice for voice, is_out in zip(voices, out, strict=True) if is_out]
-    people = {voice.group for voice in left}
-    generators = {voice.generator for voice in left} - {""} if by_method else set()
-    return np.array([voice.group not in people and voice.generator not in generators for voice in voices])
+    return split
 
 
 def _both_classes(voices: Sequence[Voice], kept: NDArray[np.bool_]) -> bool:
     return len({voice.synthetic for voice, is_kept in zip(voices, kept, strict=True) if is_kept}) == 2
 
 
-def fit(voices: Sequence[Voice], data: Cues, kept: NDArray[np.bool_]) -> VoiceModel:
-    """Logistic regression on the rows of the voices ``kept`` [n_voices].
+def _claim(folder: Path, digest: str) -> None:
+    """Remove models and checkpoints of another run from a folder, and say whose it is now."""
+    file = folder / IDENTITY
+    if not file.is_file() or json.loads(file.read_text(encoding="utf-8")) != digest:
+        for pattern in ("*.checkpoint", "fold*.safetensors", f"{NAME}.safetensors"):
+            for old in folder.glob(pattern):
+                old.unlink()
+        file.write_text(json.dumps(digest), encoding="utf-8")
 
-    Classes weigh alike; of synthetic speech every method, in it every group, in it every row; of bona fide every group.
+
+def _assignments(voices: Sequence[Voice], split: Sequence[Fold]) -> dict[str, folds.FoldAssignment]:
+    """Fold of each clip of the manifest."""
+    return {
+        voice.name: folds.FoldAssignment(number, voice.synthetic)
+        for number, fold in enumerate(split)
+        for voice, is_judged in zip(voices, fold.judged, strict=True)
+        if is_judged and voice.in_manifest
+    }
+
+
+def _model(
+    file: Path, voices: Sequence[Voice], samples: Samples, kept: NDArray[np.bool_], *, steps: int, seed: int
+) -> VoiceModel:
+    """The model of the voices ``kept`` [n_voices]: the one in the file, else trained and written there."""
+    try:
+        return VoiceModel.load(file)
+    except ModelError:
+        checkpoint = file.with_suffix(".checkpoint")
+        model = fit(voices, samples, kept, steps=steps, seed=seed, checkpoint=checkpoint)
+        model.save(file)
+        checkpoint.unlink(missing_ok=True)
+        return model
+
+
+def fit(
+    voices: Sequence[Voice],
+    samples: Samples,
+    kept: NDArray[np.bool_],
+    *,
+    steps: int,
+    seed: int,
+    checkpoint: Path | None = None,
+) -> VoiceModel:
+    """Linear model and network of the rows of the voices ``kept`` [n_voices]; a run goes on from the ``checkpoint``.
+
+    Classes weigh alike; of synthetic speech every system, in it every group, in it every row; of bona fide every group.
+    In the linear model alone, a sound as it is weighs :data:`ORIGINAL_WEIGHT` times as much as a version.
     """
+    from training.voice.network import NetworkTraining
+
+    rows = np.flatnonzero(kept[samples.voice])
+    number = samples.voice[rows]
+    synthetic = np.array([voice.synthetic for voice in voices])[number]
+    system = systems(voices)[number].tolist()
+    weight = row_weights([(name, voices[at].group) for name, at in zip(system, number, strict=True)])
+    training = NetworkTraining([samples.mel[row] for row in rows], synthetic, weight, steps=steps, seed=seed)
+    network = training.run(checkpoint)
+    weight = weight * np.where(samples.is_original[rows], ORIGINAL_WEIGHT, 1.0)
+    return VoiceModel(fit_linear(samples.x[rows], synthetic, weight / weight.mean()), network)
+
+
+def fit_linear(x: Array, synthetic: NDArray[np.bool_], weight: Array) -> LinearModel:
+    """Logistic regression of inputs [n, k], with NaN for undefined, on ``synthetic`` [n], with weights [n]."""
     from sklearn.linear_model import LogisticRegression
 
-    rows = kept[data.voice]
-    x, number = data.x[rows], data.voice[rows]
-    synthetic = np.array([voice.synthetic for voice in voices])[number]
-    weight = row_weights([(voices[position].method, voices[position].group) for position in number])
     mean, scale = standardisation(x, weight)
     standardised = np.where(np.isfinite(x), x - mean, 0) / scale
     model = LogisticRegression(C=PENALTY, max_iter=5000).fit(standardised, synthetic, sample_weight=weight)
-    return VoiceModel(mean, scale, model.coef_[0], float(model.intercept_[0]))
+    return LinearModel(mean, scale, model.coef_[0], float(model.intercept_[0]))
 
 
 def standardisation(x: Array, weight: Array) -> tuple[Array, Array]:
-    """Weighted mean [k] and scale [k] of cues [n, k]; the scale is that of the column with NaN replaced by the mean.
+    """Weighted mean [k] and scale [k] of inputs [n, k]; the scale is that of the column with NaN replaced by the mean.
 
     scikit-learn's ``StandardScaler`` leaves NaN out of the scale. Here, as in a prediction, a missing value counts as
     the mean, so that columns have unit variance as the regression's penalty sees them, however much of them is missing.
@@ -163,95 +195,45 @@ def standardisation(x: Array, weight: Array) -> tuple[Array, Array]:
 
 
 def row_weights(keys: Sequence[tuple[str, str]]) -> Array:
-    """[n] weights of mean 1 for rows of (method, group): classes alike, then methods, then groups, then rows."""
+    """[n] weights of mean 1 for rows of (system, group): classes alike, then systems, then groups, then rows."""
     weight = np.zeros(len(keys))
     tree: dict[bool, dict[str, dict[str, list[int]]]] = {}
-    for row, (method, group) in enumerate(keys):
-        tree.setdefault(bool(method), {}).setdefault(method, {}).setdefault(group, []).append(row)
-    for methods in tree.values():
-        for groups in methods.values():
+    for row, (system, group) in enumerate(keys):
+        tree.setdefault(bool(system), {}).setdefault(system, {}).setdefault(group, []).append(row)
+    for members in tree.values():
+        for groups in members.values():
             for rows in groups.values():
-                weight[rows] = 1 / (len(tree) * len(methods) * len(groups) * len(rows))
+                weight[rows] = 1 / (len(tree) * len(members) * len(groups) * len(rows))
     return weight * len(keys)
 
 
-def original_logits(model: VoiceModel, data: Cues, numbers: NDArray[np.int64]) -> Array:
-    """Logits of voices as they are, without codec and damage.
+def fold_logits(samples: Samples, split: Sequence[Fold], models: Sequence[VoiceModel]) -> dict[str, Array]:
+    """Logits [n_voices] of voices as they are, each by the model of the fold that judges it, and of both parts of it.
 
-    Parameters
-    ----------
-    numbers : ndarray of shape (n,)
-        Positions of the voices.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        NaN where nothing of the original sound could be measured, even if its versions have cues.
+    NaN where nothing of the original sound could be measured, even if its versions have cues.
     """
-    logits = np.full(len(numbers), np.nan)
-    for position, number in enumerate(numbers):
-        rows = np.flatnonzero((data.voice == number) & data.is_original)
-        if rows.size:
-            logits[position] = model.logit(dict(zip(CUES, data.x[rows[0]], strict=True)))
+    logits = {name: np.full(len(split[0].judged), np.nan) for name in ("detector", "linear", "network")}
+    for fold, model in zip(split, models, strict=True):
+        for row in np.flatnonzero(fold.judged[samples.voice] & samples.is_original):
+            at = samples.voice[row]
+            linear, network = model.parts(SpeechInputs(samples.x[row], samples.mel[row].astype(np.float32)))
+            logits["detector"][at], logits["linear"][at], logits["network"][at] = (
+                (linear + network) / 2,
+                linear,
+                network,
+            )
     return logits
 
 
-def summary(
-    voices: Sequence[Voice],
-    data: Cues,
-    fold_of: NDArray[np.int64],
-    models: Mapping[int, VoiceModel],
-    kept: Mapping[int, NDArray[np.bool_]],
-    *,
-    by_method: bool,
-) -> dict[str, Any]:
-    """How well the folds' models tell each generator's speech from bona fide, of people that they were not trained on.
-
-    Parameters
-    ----------
-    fold_of : ndarray of shape (n,)
-        As :func:`assign_folds` gives it.
-    models, kept
-        The model of each fold, and the voices [n] that it was trained on.
-
-    Returns
-    -------
-    dict
-        For each generator the number of synthetic and of bona fide voices that were judged, ``auc`` against all of
-        these, ``auc_own_people`` against those of the same groups (None without both classes), and the fractions of
-        both with a logit above 0. By method, a model judges only voices of the generator that it left out, and the
-        bona fide ones of its part of the people that it was not trained on.
-    """
-    generators = sorted({voice.generator for voice in voices if voice.synthetic})
-    n_turns = len(generators) if by_method else 1
-    synthetic = np.array([voice.synthetic for voice in voices])
-    group = np.array([voice.group for voice in voices])
-    scores: dict[str, Any] = {}
-    for number, name in enumerate(generators):
-        logits = np.full(len(voices), np.nan)
-        own = np.array([voice.generator == name for voice in voices])
-        for part in range(N_PARTS):
-            fold = part * n_turns + (number if by_method else 0)
-            if fold in models:
-                judged = np.flatnonzero((fold_of // n_turns == part) & (own | ~synthetic) & ~kept[fold])
-                logits[judged] = original_logits(models[fold], data, judged)
-        known = np.isfinite(logits)
-        near = known & np.isin(group, group[own])
-        scores[name] = {
-            "n_synthetic": int((own & known).sum()),
-            "n_bona_fide": int((~synthetic & known).sum()),
-            "auc": _auc(synthetic[known], logits[known]),
-            "auc_own_people": _auc(synthetic[near], logits[near]),
-            "synthetic_over_0": _over_zero(logits[known & own]),
-            "bona_fide_over_0": _over_zero(logits[known & ~synthetic]),
+def _write_logits(file: Path, voices: Sequence[Voice], split: Sequence[Fold], logits: Mapping[str, Array]) -> None:
+    """JSON of each voice's logit (None where undefined), fold and label, by name."""
+    fold_of = {at: number for number, fold in enumerate(split) for at in np.flatnonzero(fold.judged).tolist()}
+    rows = {
+        voice.name: {
+            "logit": round(float(logits["detector"][at]), 4) if np.isfinite(logits["detector"][at]) else None,
+            "fold": fold_of[at],
+            "label": "FAKE" if voice.synthetic else "REAL",
         }
-    return scores
-
-
-def _auc(synthetic: NDArray[np.bool_], logits: Array) -> float | None:
-    value = metrics.auc(synthetic.astype(np.int64), logits)
-    return round(value, 3) if np.isfinite(value) else None
-
-
-def _over_zero(logits: Array) -> float | None:
-    return round(float(np.mean(logits > 0)), 3) if logits.size else None
+        for at, voice in enumerate(voices)
+    }
+    file.write_text(json.dumps(rows, indent=0) + "\n", encoding="utf-8")

@@ -1,20 +1,22 @@
-"""Training of the voice model: what a fold is trained on, equal weights, damage, one run from sounds to weights."""
+"""Training of the speech detector: equal weights, the linear part, one run from sounds to weights, and faults."""
 
 import csv
+import io
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
 from deepcue.cli.main import main as deepcue
-from features.errors import InputError
-from features.families.forensic_voice import VoiceModel
-from features.families.voice import CUES
-from features.voice_measures import cues
+from features.errors import DatasetError, InputError
+from features.speech_model import INPUTS, SpeechInputs, VoiceModel, speech_inputs
 from training import folds
 from training.voice import data, fit
-from training.voice.data import Cues, Voice
+from training.voice.data import Samples, Voice
+from training.voice.splits import Fold
 
 
 def sound(seconds=1.0):
@@ -30,21 +32,12 @@ def voices():
     return found
 
 
-@pytest.mark.parametrize("by_method", [False, True])
-def test_a_fold_shares_no_person_and_no_generator_with_what_it_was_trained_on(voices, by_method):
-    fold_of = fit.assign_folds(voices, by_method=by_method)
-    assert len(np.unique(fold_of)) == fit.N_PARTS * (2 if by_method else 1)
-    for fold in np.unique(fold_of):
-        out = [one for one, number in zip(voices, fold_of, strict=True) if number == fold]
-        mask = fit.training_mask(voices, fold_of == fold, by_method=by_method)
-        kept = [one for one, is_kept in zip(voices, mask, strict=True) if is_kept]
-        assert not {one.group for one in out} & {one.group for one in kept}
-        assert {bool(one.method) for one in kept} == {True, False}
-        if by_method:
-            assert not ({one.generator for one in out} - {""}) & {one.generator for one in kept}
+@pytest.fixture
+def few_versions(monkeypatch):
+    monkeypatch.setattr(data, "N_VERSIONS", 1)
 
 
-def test_classes_methods_and_groups_weigh_alike():
+def test_classes_systems_and_groups_weigh_alike():
     keys = [("", "p0")] * 6 + [("", "p1")] * 2 + [("a", "p0")] * 3 + [("b", "p0")] + [("b", "p1")]
     weight = fit.row_weights(keys)
     assert weight.mean() == pytest.approx(1)
@@ -54,71 +47,77 @@ def test_classes_methods_and_groups_weigh_alike():
     assert weight[:6].sum() == pytest.approx(weight[6:8].sum())
 
 
-def test_a_model_finds_the_cue_that_differs_and_ignores_gaps(voices):
+def test_the_linear_model_finds_the_input_that_differs_and_ignores_gaps():
     rng = np.random.default_rng(1)
-    number = np.repeat(np.arange(len(voices)), 20)
-    x = rng.standard_normal((number.size, len(CUES)))
-    x[:, 3] = 50 + 8 * np.array([bool(voices[one].method) for one in number]) + x[:, 3]
+    synthetic = np.arange(400) % 2 == 1
+    x = rng.standard_normal((400, len(INPUTS)))
+    x[:, 3] = 50 + 8 * synthetic + x[:, 3]
     x[::7, 5] = np.nan
-    measured = Cues(x, number, np.diff(number, prepend=-1) > 0)
-    model = fit.fit(voices, measured, np.ones(len(voices), bool))
+    model = fit.fit_linear(x, synthetic, np.ones(400))
     assert np.argmax(np.abs(model.weight)) == 3
-    made = np.array([bool(one.method) for one in voices])
-    logits = fit.original_logits(model, measured, np.arange(len(voices)))
-    assert logits[made].min() > logits[~made].max()
+    logits = np.array([model.logit(row) for row in x])
+    assert logits[synthetic].min() > logits[~synthetic].max()
 
 
-def test_a_codec_copy_does_not_stand_in_for_an_original_without_cues(voices, monkeypatch):
-    pair, silent = voices[:2], np.zeros(16_000, np.float32)
-    voice = Voice("silent", "", "p9", silent)
-    monkeypatch.setattr(data, "cues", lambda sound: {} if sound is silent else dict.fromkeys(CUES, 1.0))
-    cues_of = data.measured([*pair, voice], jobs=1, seed=0)
-    assert np.bincount(cues_of.voice).tolist() == [12, 12, 11]
-    assert np.bincount(cues_of.voice[cues_of.is_original], minlength=3).tolist() == [1, 1, 0]
-    model = VoiceModel(np.zeros(len(CUES)), np.ones(len(CUES)), np.ones(len(CUES)), 0.0)
-    logits = fit.original_logits(model, cues_of, np.arange(3))
-    assert np.isnan(logits).tolist() == [False, False, True]
+def test_missing_inputs_count_as_the_mean_in_the_scale():
+    x, weight = np.array([[1.0, 0.0], [3.0, 4.0], [np.nan, 2.0]]), np.array([1.0, 1.0, 2.0])
+    mean, scale = fit.standardisation(x, weight)
+    np.testing.assert_allclose(mean, [2.0, 2.0])
+    np.testing.assert_allclose(scale, [np.sqrt(0.5), np.sqrt(2.0)], rtol=1e-8)
+    standardised = np.where(np.isfinite(x), x - mean, 0) / scale
+    np.testing.assert_allclose(np.average(standardised**2, axis=0, weights=weight), 1, rtol=1e-8)
 
 
-def test_a_model_is_scored_on_what_it_was_not_trained_on(voices, monkeypatch):
-    """Also where no voice falls into a fold: here one of six is empty."""
-    few = [one for one in voices if one.group in ("p0", "p2", "p4") and one.name not in ("real4", "text_a4")]
-    fold_of = fit.assign_folds(few, by_method=True)
-    present = np.unique(fold_of).tolist()
-    assert len(present) == 5
-    kept = {fold: fit.training_mask(few, fold_of == fold, by_method=True) for fold in present}
-    judged_by = {fold: [] for fold in present}
-
-    def original_logits(model, data, numbers):
-        judged_by[model] += numbers.tolist()
-        return np.zeros(len(numbers))
-
-    monkeypatch.setattr(fit, "original_logits", original_logits)
-    scores = fit.summary(few, None, fold_of, {fold: fold for fold in present}, kept, by_method=True)
-    made = np.array([bool(one.method) for one in few])
-    assert not any(kept[fold][judged].any() for fold, judged in judged_by.items())
-    assert sum(one["n_synthetic"] for one in scores.values()) == made.sum()
-    judged = [number for numbers in judged_by.values() for number in numbers if made[number]]
-    assert sorted(judged) == np.flatnonzero(made).tolist()
+def test_a_version_does_not_stand_in_for_an_original_without_speech(voices, monkeypatch):
+    silent = np.zeros(16_000, np.float32)
+    inputs = SpeechInputs(np.ones(len(INPUTS)), np.ones((64, 40), np.float32))
+    monkeypatch.setattr(data, "speech_inputs", lambda sound: None if sound is silent else inputs)
+    samples = data.measured([*voices[:2], Voice("silent", "", "p9", silent)], jobs=1, seed=0)
+    n = data.N_VERSIONS
+    assert np.bincount(samples.voice).tolist() == [n + 1, n + 1, n]
+    assert np.bincount(samples.voice[samples.is_original], minlength=3).tolist() == [1, 1, 0]
 
 
-def test_damage_keeps_a_sound_a_sound():
-    rng = np.random.default_rng(0)
-    one, other = sound(), rng.standard_normal(5_000).astype(np.float32)
-    found = [data.damaged(one, other, rng) for _ in range(40)]
-    assert all(each.shape == one.shape and np.isfinite(each).all() for each in found)
-    correlation = [np.corrcoef(each, one)[0, 1] for each in found]
-    assert min(correlation) > 0.2
-    assert min(correlation) < 0.95
+class Judge:
+    """A model whose logits say who judged."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def parts(self, inputs):
+        return self.value, inputs.x[0]
 
 
-def test_versions_go_through_codecs():
-    found = list(data.versions(Voice("a", "", "p", 0.1 * sound()), np.random.default_rng(0)))
-    assert len(found) == 1 + data.N_CODECS
-    assert not any(np.array_equal(one.sound[:1000], found[0].sound[:1000]) for one in found[1:])
+def test_each_voice_gets_the_logit_of_its_own_fold_by_its_original():
+    x = np.array([[1.0], [9.0], [2.0], [9.0], [3.0]])
+    voice, is_original = np.array([0, 0, 1, 1, 2]), np.array([True, False, True, False, False])
+    samples = Samples(x, [np.zeros((64, 40), np.float16)] * 5, voice, is_original)
+    first = np.array([True, False, True])
+    logits = fit.fold_logits(samples, [Fold("a", ~first, first), Fold("b", first, ~first)], [Judge(10.0), Judge(20.0)])
+    np.testing.assert_array_equal(logits["linear"], [10, 20, np.nan])
+    np.testing.assert_array_equal(logits["network"], [1, 2, np.nan])
+    np.testing.assert_array_equal(logits["detector"], [5.5, 11, np.nan])
 
 
-def test_a_run_from_sounds_to_weights(tmp_path):
+def test_what_was_measured_is_kept_for_the_same_voices_and_seed(voices, tmp_path, monkeypatch, few_versions):
+    calls = []
+    inputs = SpeechInputs(np.ones(len(INPUTS)), np.ones((64, 40), np.float32))
+    monkeypatch.setattr(data, "speech_inputs", lambda sound: calls.append(sound) or inputs)
+    file = tmp_path / "samples.npz"
+    one = data.cached(file, voices[:3], jobs=1, seed=0)
+    n = len(calls)
+    again = data.cached(file, voices[:3], jobs=1, seed=0)
+    assert len(calls) == n == 6
+    np.testing.assert_array_equal(one.x, again.x)
+    assert [mel.shape for mel in again.mel] == [(64, 40)] * 6
+    data.cached(file, voices[:3], jobs=1, seed=1)
+    file.write_bytes(b"damaged")
+    data.cached(file, voices[:3], jobs=1, seed=1)
+    assert len(calls) == 3 * n
+
+
+@pytest.fixture
+def folder(tmp_path):
     """White and brown noise; the picture-only fake, the silent clip and the broken file are no voices."""
     rng = np.random.default_rng(0)
     rows = []
@@ -135,20 +134,105 @@ def test_a_run_from_sounds_to_weights(tmp_path):
     rows.append(("picture.wav", "FAKE", "p0", "loopy", "picture"))
     with (tmp_path / "manifest.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("filename", "label", "group", "method", "fake_part"), *rows])
-    out = tmp_path / "voice"
-    assert deepcue(["train-voice", "--clips", str(tmp_path / "manifest.csv"), "--out", str(out), "--jobs", "1"]) == 0
+    write_table(tmp_path / "voices.parquet", rng)
+    return tmp_path
+
+
+def flac(wave, rate=16_000):
+    file = io.BytesIO()
+    soundfile.write(file, wave, rate, format="FLAC")
+    return file.getvalue()
+
+
+def write_table(file, rng, **changed):
+    """Two sounds of a person of the manifest, bona fide and by a third system."""
+    white = 0.1 * np.clip(rng.standard_normal(24_000), -9, 9)
+    rows = {
+        "key": ["v0", "v1"],
+        "label": ["REAL", "FAKE"],
+        "method": ["real_x", "voice:Third"],
+        "source": ["page", "page"],
+        "group": ["p0", "p0"],
+        "flac": [flac(white), flac(0.1 * np.clip(np.cumsum(white), -9, 9))],
+    }
+    pq.write_table(pa.table({name: values for name, values in (rows | changed).items() if values}), file)
+
+
+def run(folder, *more):
+    out = folder / "voice"
+    arguments = ["--clips", str(folder / "manifest.csv"), "--out", str(out), "--jobs", "1", "--steps", "4", *more]
+    return deepcue(["train-voice", *arguments]), out
+
+
+def test_a_run_from_sounds_to_weights(folder, few_versions, capsys):
+    status, out = run(folder, "--voices", str(folder / "voices.parquet"))
+    assert status == 0
     scores = json.loads((out / "scores.json").read_text())
-    assert set(scores) == {"m0", "m1"}
-    assert scores["m0"]["n_bona_fide"] == 3  # the other three were trained on
-    assert scores["m0"]["auc"] > 0.9
+    assert json.loads(capsys.readouterr().out) == scores
+    assert set(scores) == {"detector", "linear", "network"}
+    assert set(scores["linear"]["systems"]) == {"m0", "m1", "third"}
+    assert scores["linear"]["auc"]["value"] > 0.9
+    assert (scores["linear"]["n_synthetic"], scores["linear"]["n_bona_fide"]) == (7, 7)
     model = VoiceModel.load(out / "forensic_voice.safetensors")
-    white = rng.standard_normal(24_000)
-    made, recorded = (model.logit(cues(one.astype(np.float32))) for one in (np.cumsum(white), white))
+    white = np.random.default_rng(1).standard_normal(24_000)
+    made, recorded = (model.linear.logit(speech_inputs(one.astype(np.float32)).x) for one in (np.cumsum(white), white))
     assert made > recorded
     assignments = folds.read(out / "clip_folds.csv")
-    assert set(assignments) == {row[0] for row in rows} - {"silent.wav", "broken.wav", "picture.wav"}
+    clips = {f"{label}{number}.wav" for label in ("REAL", "FAKE") for number in range(6)}
+    assert set(assignments) == clips
     assert all((out / f"fold{assignment.fold}.safetensors").is_file() for assignment in assignments.values())
     assert all(assignment.fake == name.startswith("FAKE") for name, assignment in assignments.items())
+    logits = json.loads((out / "logits.json").read_text())
+    assert set(logits) == clips | {"v0", "v1"}
+    assert all(logits[name]["fold"] == assignment.fold for name, assignment in assignments.items())
+    assert logits["v1"]["label"] == "FAKE"
+
+
+def test_a_run_goes_on_with_what_is_missing_and_another_one_starts_again(folder, few_versions):
+    _, out = run(folder)
+    made = {file.name: file.read_bytes() for file in out.glob("*.safetensors")}
+    assert set(made) == {"fold0.safetensors", "fold1.safetensors", "forensic_voice.safetensors"}
+    kept = (out / "fold0.safetensors").stat().st_mtime_ns
+    (out / "fold1.safetensors").unlink()
+    run(folder)
+    assert (out / "fold0.safetensors").stat().st_mtime_ns == kept
+    assert {file.name: file.read_bytes() for file in out.glob("*.safetensors")} == made
+    run(folder, "--leave-out", "people")
+    assert (out / "fold0.safetensors").read_bytes() != made["fold0.safetensors"]
+    assert (out / "fold3.safetensors").is_file()
+    assert (out / "forensic_voice.safetensors").read_bytes() == made["forensic_voice.safetensors"]
+    assert not [*out.glob("*.checkpoint")]
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"flac": None}, "'flac'"),
+        ({"label": ["REAL", "fake"]}, "v1"),
+        ({"method": ["real_x", ""]}, "v1"),
+        ({"flac": [flac(np.zeros(800)), b"none"]}, "v1"),
+        ({"flac": [flac(np.zeros(800), 8_000), b"none"]}, "v0"),
+        ({"flac": [flac(np.zeros((800, 2))), b"none"]}, "v0"),
+    ],
+)
+def test_a_table_of_voices_that_cannot_be_used_is_refused(tmp_path, changed, what):
+    write_table(tmp_path / "voices.parquet", np.random.default_rng(0), **changed)
+    with pytest.raises(DatasetError, match=what):
+        data.voices_of_table(tmp_path / "voices.parquet")
+
+
+def test_what_is_no_table_is_refused(tmp_path):
+    (tmp_path / "voices.parquet").write_bytes(b"no table")
+    for name in ("voices.parquet", "missing.parquet"):
+        with pytest.raises(DatasetError, match=name):
+            data.voices_of_table(tmp_path / name)
+
+
+def test_the_silent_rows_of_a_table_are_left_out(tmp_path):
+    write_table(
+        tmp_path / "v.parquet", np.random.default_rng(0), flac=[flac(np.zeros(9_000)), flac(0.1 * np.ones(9_000))]
+    )
+    assert [voice.name for voice in data.voices_of_table(tmp_path / "v.parquet")] == ["v1"]
 
 
 def test_what_cannot_be_used_is_told_in_one_sentence(tmp_path, capsys):
@@ -176,12 +260,3 @@ def test_speech_of_one_class_is_refused(tmp_path, capsys):
 def test_leaving_out_something_else_is_refused(tmp_path):
     with pytest.raises(InputError, match="methods or people"):
         fit.train(tmp_path / "m.csv", tmp_path, leave_out="nothing")
-
-
-def test_missing_cues_count_as_the_mean_in_the_scale():
-    x, weight = np.array([[1.0, 0.0], [3.0, 4.0], [np.nan, 2.0]]), np.array([1.0, 1.0, 2.0])
-    mean, scale = fit.standardisation(x, weight)
-    np.testing.assert_allclose(mean, [2.0, 2.0])
-    np.testing.assert_allclose(scale, [np.sqrt(0.5), np.sqrt(2.0)], rtol=1e-8)
-    standardised = np.where(np.isfinite(x), x - mean, 0) / scale
-    np.testing.assert_allclose(np.average(standardised**2, axis=0, weights=weight), 1, rtol=1e-8)

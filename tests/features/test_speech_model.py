@@ -1,0 +1,105 @@
+"""The speech detector: known sums, both parts, files of others, and how windows cover a sound."""
+
+import numpy as np
+import pytest
+import torch
+
+from features.errors import ModelError
+from features.families.voice import CUES
+from features.networks.speech_net import WINDOW, SpeechNet, SpeechScorer, windows
+from features.networks.weights import save_arrays
+from features.speech_bands import STATISTICS, bands
+from features.speech_model import INPUTS, LinearModel, SpeechMetadata, VoiceModel, speech_inputs
+from features.voice_measures import cues
+
+
+@pytest.fixture
+def network():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return SpeechScorer({name: one.numpy() for name, one in SpeechNet().state_dict().items()})
+
+
+@pytest.fixture
+def model(rng, network):
+    n = len(INPUTS)
+    linear = LinearModel(rng.standard_normal(n), rng.uniform(0.5, 2, n), 0.05 * rng.standard_normal(n), -0.5)
+    return VoiceModel(linear, network)
+
+
+@pytest.fixture
+def sound(rng):
+    return (0.1 * rng.standard_normal(3 * 16_000)).astype(np.float32)
+
+
+def test_the_linear_logit_is_the_weighted_sum_of_standardised_inputs(model):
+    linear = model.linear
+    x = linear.mean + 2 * linear.scale
+    assert linear.logit(x) == pytest.approx(2 * linear.weight.sum() - 0.5)
+    x[0] = np.nan
+    assert linear.logit(x) == pytest.approx(2 * linear.weight[1:].sum() - 0.5)
+    assert linear.logit(np.full(len(INPUTS), 1e9)) in (-12, 12)
+
+
+def test_inputs_are_the_cues_and_the_statistics_in_order(sound):
+    inputs = speech_inputs(sound)
+    assert len(INPUTS) == len(CUES) + len(STATISTICS) == len(inputs.x)
+    values = cues(sound)
+    np.testing.assert_array_equal(inputs.x[: len(CUES)], [values[name] for name in CUES])
+    np.testing.assert_array_equal(inputs.x[len(CUES) :], bands(sound).statistics)
+    np.testing.assert_array_equal(speech_inputs(sound, values).x, inputs.x)
+    assert speech_inputs(sound[:800]) is None
+    assert speech_inputs(sound, {}) is None
+
+
+def test_the_logit_is_the_mean_of_both_parts(model, sound):
+    inputs = speech_inputs(sound)
+    parts = model.linear.logit(inputs.x), model.network.logit(inputs.mel)
+    assert model.parts(inputs) == pytest.approx(parts)
+    assert model.logit(inputs) == pytest.approx(sum(parts) / 2)
+
+
+def test_a_model_is_read_as_it_was_written(model, sound, tmp_path):
+    file = tmp_path / "voice.safetensors"
+    model.save(file)
+    assert file.stat().st_size < 1_000_000
+    assert VoiceModel.load(file).logit(speech_inputs(sound)) == model.logit(speech_inputs(sound))
+
+
+def test_the_weights_of_others_are_refused(model, tmp_path):
+    file = tmp_path / "voice.safetensors"
+    with pytest.raises(ModelError, match="voice"):
+        VoiceModel.load(file)
+    file.write_bytes(b"no weights")
+    with pytest.raises(ModelError, match="voice"):
+        VoiceModel.load(file)
+    arrays = {"mean": model.linear.mean, "scale": model.linear.scale, "weight": model.linear.weight}
+    for metadata in (SpeechMetadata(inputs=("f0",)), SpeechMetadata(logit_positive="real")):
+        save_arrays(arrays, file, metadata)
+        with pytest.raises(ModelError, match="others"):
+            VoiceModel.load(file)
+    save_arrays(arrays, file, SpeechMetadata())
+    with pytest.raises(ModelError, match="lacks 'bias'"):
+        VoiceModel.load(file)
+    save_arrays({**arrays, "bias": np.zeros(1)}, file, SpeechMetadata())
+    with pytest.raises(ModelError, match="voice"):  # no network in it
+        VoiceModel.load(file)
+
+
+@pytest.mark.parametrize("n", [30, WINDOW - 1, WINDOW, WINDOW + 1, 500])
+def test_windows_cover_a_sound_from_start_to_end(n):
+    mel = np.tile(np.arange(n, dtype=np.float32), (64, 1))
+    found = windows(mel)
+    assert found.shape[1:] == (64, WINDOW)
+    assert set(found[:, 0].ravel().tolist()) == set(range(n))
+    assert found[0, 0, 0] == 0
+    if n >= WINDOW:
+        assert found[-1, 0, -1] == n - 1
+        assert np.diff(found[:, 0, 0]).max(initial=0) <= WINDOW / 2 + 1
+
+
+def test_the_network_is_small_and_its_logit_that_of_its_windows(network, rng):
+    assert sum(one.numel() for one in network.net.parameters()) < 200_000
+    mel = rng.standard_normal((64, 300)).astype(np.float32)
+    each = [network.logit(window) for window in windows(mel)]
+    assert network.logit(mel) == pytest.approx(np.mean(each), abs=1e-5)

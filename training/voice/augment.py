@@ -1,0 +1,154 @@
+"""What happens to a sound on its way: speed, joints, rooms, microphones, noise, level, band limits and codecs.
+
+Bona fide and synthetic speech go through the same: what tells a codec, a room or a page must not tell the class.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.observation import AUDIO_RATE_HZ
+from forge.clips.audio_codec import Codec, compressed
+
+Sound = NDArray[np.float32]
+
+SHORTEST_S, LONGEST_S = 0.8, 4.0  # of what is cut out of a sound before anything else
+SPEED = 0.08  # how much faster or slower at most: another vocal tract and pitch
+FADE = 80  # samples, 5 ms, of a joint or a level's change
+TELEPHONE_HZ = (300.0, 3400.0)
+
+KBPS = 1000
+CODECS = (
+    *(Codec("libmp3lame", "mp3", 16_000, rate * KBPS) for rate in (16, 24, 32, 48, 64)),
+    *(Codec("libmp3lame", "mp3", 22_050, rate * KBPS) for rate in (24, 32, 48, 64)),
+    *(Codec("libmp3lame", "mp3", 44_100, rate * KBPS) for rate in (48, 64, 96, 128)),
+    *(Codec("aac", "adts", 16_000, rate * KBPS) for rate in (16, 24, 32)),
+    *(Codec("aac", "adts", 44_100, rate * KBPS) for rate in (32, 64, 96)),
+    Codec("aac", "adts", 48_000, 128 * KBPS),
+    *(Codec("libopus", "ogg", 48_000, rate * KBPS) for rate in (12, 16, 24, 32, 64)),
+    Codec("mp2", "mp2", 44_100, 128 * KBPS),
+    Codec("pcm_mulaw", "wav", 8_000, 64 * KBPS),
+)
+"""By encoder; an encoder is drawn first, each as likely, then one of its lines."""
+
+
+def version(sound: Sound, other: Sound, rng: np.random.Generator) -> Sound:
+    """A piece of a sound [k] as rooms, editors and codecs leave it; ``other`` may speak behind it."""
+    out = cut(sound, rng)
+    if rng.random() < 0.3:
+        out = at_speed(out, 1 + rng.uniform(-SPEED, SPEED))
+    if rng.random() < 0.2:
+        out = joined(out, rng)
+    if rng.random() < 0.25:
+        out = through_codec(out, rng)
+    if rng.random() < 0.8:
+        out = damaged(out, other, rng)
+    if rng.random() < 0.2:
+        out = levelled(out, rng)
+    if rng.random() < 0.7:
+        out = through_codec(out, rng)
+    return out
+
+
+def cut(sound: Sound, rng: np.random.Generator) -> Sound:
+    """A piece of 0.8 to 4 s of the sound [k], or all of a shorter one."""
+    size = min(int(rng.uniform(SHORTEST_S, LONGEST_S) * AUDIO_RATE_HZ), sound.size)
+    start = int(rng.integers(sound.size - size + 1))
+    return sound[start : start + size]
+
+
+def at_speed(sound: Sound, factor: float) -> Sound:
+    """The sound [k] played ``factor`` times as fast, pitch and formants with it; about ``k / factor`` samples."""
+    from scipy import fft
+
+    size = fft.next_fast_len(sound.size, real=True)
+    spectrum = fft.rfft(np.pad(sound, (0, size - sound.size)))
+    n = round(size / factor)
+    out = fft.irfft(spectrum[: n // 2 + 1], n) * (n / size)
+    return np.asarray(out[: round(sound.size / factor)], np.float32)
+
+
+def joined(sound: Sound, rng: np.random.Generator) -> Sound:
+    """The sound [k] cut in two to four pieces that are put together in another order, with short fades or none."""
+    at = np.sort(rng.integers(1, max(sound.size, 2), rng.integers(1, 4)))
+    pieces = [piece.copy() for piece in np.split(sound, at)]
+    if rng.random() < 0.5:
+        for piece in pieces:
+            n = min(FADE, piece.size // 2)
+            ramp = np.linspace(0, 1, n, dtype=np.float32)
+            piece[:n] *= ramp
+            piece[piece.size - n :] *= ramp[::-1]
+    return np.concatenate([pieces[number] for number in rng.permutation(len(pieces))])
+
+
+def levelled(sound: Sound, rng: np.random.Generator) -> Sound:
+    """The sound [k] clipped at the top, compressed in its loudness, or louder from some moment on."""
+    kind = rng.integers(3)
+    peak = float(np.abs(sound).max(initial=1e-9))
+    if kind == 0:
+        return np.clip(sound, -peak * rng.uniform(0.3, 0.9), peak * rng.uniform(0.3, 0.9)).astype(np.float32)
+    if kind == 1:
+        smooth = np.convolve(np.abs(sound), np.ones(FADE * 2) / (FADE * 2), "same") + 0.01 * peak
+        return np.asarray(sound * (smooth / peak) ** -rng.uniform(0.1, 0.5), np.float32)
+    gain = np.interp(np.arange(sound.size), np.sort(rng.uniform(0, sound.size, 2)), [1, 10 ** rng.uniform(-0.6, 0.6)])
+    return np.asarray(sound * gain, np.float32)
+
+
+def through_codec(sound: Sound, rng: np.random.Generator) -> Sound:
+    """The sound [k] encoded and decoded by one of :data:`CODECS`, at one of several levels; a few samples more or less.
+
+    Returned as it is where nothing comes back.
+    """
+    encoders = sorted({codec.encoder for codec in CODECS})
+    encoder = encoders[rng.integers(len(encoders))]
+    fitting = [codec for codec in CODECS if codec.encoder == encoder]
+    codec = fitting[rng.integers(len(fitting))]
+    level = float(rng.uniform(0.1, 0.95)) / max(float(np.abs(sound).max(initial=0.0)), 1e-6)
+    out = compressed(np.asarray(sound * level, np.float32), codec)
+    return out if out.size > AUDIO_RATE_HZ // 4 else sound
+
+
+def damaged(sound: Sound, other: Sound, rng: np.random.Generator) -> Sound:
+    """What rooms, microphones, noise and band limits do to a sound [k]; ``other`` may speak behind it."""
+    from scipy import fft
+
+    size = fft.next_fast_len(sound.size, real=True)
+    spectrum = fft.rfft(sound, size)
+    frequency = np.linspace(0, 1, spectrum.size)  # as a fraction of half the sampling rate
+    if rng.random() < 0.35:
+        spectrum = spectrum * fft.rfft(_room(rng), size)
+    if rng.random() < 0.5:
+        gain_db = np.interp(frequency, np.linspace(0, 1, 6), rng.normal(0, 5, 6))
+        spectrum = spectrum * 10 ** (gain_db / 20)
+    out = fft.irfft(spectrum, size)[: sound.size]
+    if rng.random() < 0.6:
+        noise = np.resize(other, sound.size) if rng.random() < 0.3 else _coloured_noise(sound.size, rng)
+        level = np.sqrt(np.mean(out**2) / max(float(np.mean(noise**2)), 1e-12)) * 10 ** (-rng.uniform(8, 50) / 20)
+        out = out + level * noise
+    if rng.random() < 0.3:
+        out = fft.irfft(fft.rfft(out, size) * _band(frequency, rng), size)[: sound.size]
+    return np.asarray(out, np.float32)
+
+
+def _band(frequency: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Gain at frequencies (fractions of half the sampling rate): a low-pass, or in a third of cases the telephone's."""
+    if rng.random() > 1 / 3:
+        return 1 / (1 + (frequency / rng.uniform(0.43, 0.98)) ** 20)
+    low, high = (2 * hertz / AUDIO_RATE_HZ for hertz in TELEPHONE_HZ)
+    return 1 / (1 + (frequency / high) ** 20) / (1 + (low / np.maximum(frequency, 1e-6)) ** 6)
+
+
+def _room(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Impulse response of a room: the direct sound and a tail of noise that fades by 60 dB."""
+    size = int(rng.uniform(0.05, 0.4) * AUDIO_RATE_HZ)
+    tail = rng.standard_normal(size) * np.exp(-6.9 * np.arange(size) / size)
+    tail *= rng.uniform(0.1, 0.8) / np.linalg.norm(tail)
+    tail[0] = 1.0
+    return tail
+
+
+def _coloured_noise(size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Noise whose amplitude falls with frequency, from white to 1/f."""
+    spectrum = np.fft.rfft(rng.standard_normal(size))
+    return np.fft.irfft(spectrum / np.arange(1, spectrum.size + 1) ** rng.uniform(0, 1), size)

@@ -1,0 +1,97 @@
+"""How well the speech detector's folds tell what they were not trained on, with intervals over groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble import metrics
+from training.voice.data import Voice, systems
+from training.voice.splits import Fold
+
+Array = NDArray[np.float64]
+
+SURE = 2.1972  # logit of P = 0.9
+
+
+def summary(voices: Sequence[Voice], folds: Sequence[Fold], logits: Mapping[str, Array]) -> dict[str, Any]:
+    """Scores of logits that each fold's model gave to the voices that it is judged by.
+
+    Parameters
+    ----------
+    folds
+        As :mod:`training.voice.splits` gives them.
+    logits
+        Name of a model or a part of it to its logits [n], NaN where nothing could be measured.
+
+    Returns
+    -------
+    dict
+        By name: ``n_synthetic``, ``n_bona_fide`` and ``n_groups`` that were judged; ``auc`` of all, across folds, and
+        ``auc_within_folds``, the mean over folds that hold both classes, each with its 95 % interval over groups;
+        fractions of ``bona_fide_over_half`` (P above 0.5), ``bona_fide_over_0.9`` and ``synthetic_over_half``; and by
+        system ``n`` and ``auc`` against the bona fide voices of the same folds, with its interval.
+    """
+    return {name: _scores(voices, folds, values) for name, values in logits.items()}
+
+
+def _scores(voices: Sequence[Voice], folds: Sequence[Fold], logits: Array) -> dict[str, Any]:
+    synthetic, system = np.array([voice.synthetic for voice in voices]), systems(voices)
+    group = np.unique([voice.group for voice in voices], return_inverse=True)[1]
+    known = np.isfinite(logits)
+    fold = np.full(len(voices), -1)
+    for number, one in enumerate(folds):
+        fold[one.judged] = number
+    y, scores, group, fold, system = (
+        synthetic[known].astype(int),
+        logits[known],
+        group[known],
+        fold[known],
+        system[known],
+    )
+    real, fake = y == 0, y == 1
+    whole = {
+        "auc": lambda w: metrics.auc(y, scores, w),
+        "auc_within_folds": lambda w: within_folds(y, scores, fold, w),
+    }
+    found = {name: score.as_dict() for name, score in metrics.with_intervals(whole, group).items()}
+    return {
+        "n_synthetic": int(fake.sum()),
+        "n_bona_fide": int(real.sum()),
+        "n_groups": len(np.unique(group)),
+        **{name: _rounded(score) for name, score in found.items()},
+        "bona_fide_over_half": _share(scores[real] > 0),
+        "bona_fide_over_0.9": _share(scores[real] > SURE),
+        "synthetic_over_half": _share(scores[fake] > 0),
+        "systems": {
+            name: _system(y, scores, group, fold, system == name) for name in sorted(set(system[fake].tolist()))
+        },
+    }
+
+
+def within_folds(y: NDArray[np.int64], scores: Array, fold: NDArray[np.int64], w: Array) -> float:
+    """Mean of the AUCs of the folds that hold both classes: of ``y`` and ``scores`` [n], in ``fold`` [n], weighted."""
+    values = [metrics.auc(y[own], scores[own], w[own]) for own in (fold == number for number in np.unique(fold))]
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) if finite else float("nan")
+
+
+def _system(
+    y: NDArray[np.int64], scores: Array, group: NDArray[np.int64], fold: NDArray[np.int64], own: NDArray[np.bool_]
+) -> dict[str, Any]:
+    judged = own | ((y == 0) & np.isin(fold, fold[own]))
+    y, scores, fold = y[judged], scores[judged], fold[judged]
+    group = np.unique(group[judged], return_inverse=True)[1]
+    found = metrics.with_intervals({"auc": lambda w: within_folds(y, scores, fold, w)}, group)
+    return {"n": int(own.sum()), "auc": _rounded(found["auc"].as_dict())}
+
+
+def _rounded(score: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: None if value is None else round(value, 3) for name, value in score.items()}
+
+
+def _share(found: NDArray[np.bool_]) -> float | None:
+    return round(float(found.mean()), 3) if found.size else None
