@@ -59,7 +59,9 @@ Measure = Callable[["Observation", Any], Mapping[str, float]]
 """Of a clip and one of its face tracks; of sound alone also with None, where there is no face track."""
 
 SeriesOf = Callable[["Observation", Any], "Mapping[str, Series]"]
-"""Of the same: name of a series to its values over time; what can't be measured is left out."""
+"""Of a clip and one of its face tracks, or, where the family needs sound, None, for what is heard whoever is seen.
+
+``family.name`` of each series to its values over time; what can't be measured is left out."""
 
 
 EVERY_CHANGE = frozenset({"mirror", "brightness", "translation", "scale", "gain", "clock"})
@@ -195,8 +197,9 @@ def family(
     columns
         What the function returns; one is ``name.valid_share``.
     series
-        For a cue that lives in time, the function that gives its series (:class:`features.evidence.Series`) of the
-        same arguments; pages draw them, and the measure is computed from them.
+        For a cue that lives in time, the function that gives its series (:class:`features.evidence.Series`), by
+        ``name.quantity``, of the same arguments; pages draw them, and the measure is computed from them. Where the
+        family needs sound, it is called without a track (None), too, for the series of the sound alone.
 
     Returns
     -------
