@@ -140,6 +140,7 @@ class _Thread(threading.Thread):
         self._began = 0.0
         self._media: dict[str, Any] = {}
         self._row: Row = {}
+        self._foretold: dict[str, Any] = {}
 
     def run(self) -> None:
         """Until the server stops."""
@@ -172,6 +173,7 @@ class _Thread(threading.Thread):
     def _work_on(self, row: Row) -> None:
         with self._busy:
             self._current, self._cancelled, self._began, self._row = row["id"], False, time.monotonic(), row
+        self._foretold = {}
         player = row["player"]
         if row["state"] != DONE:
             found = self._measured(row)
@@ -197,11 +199,17 @@ class _Thread(threading.Thread):
             found = dict(self._means.judge.pages(row, engine.logged(result), evidence))
         except (DeepcueError, OSError) as error:
             logger.warning("%s: %s", row["name"], error)
-            found = {"status": "crashed", "error": str(error)}
+            found = self._without_page(str(error))
         except Exception as error:  # a fault of this program costs the clip, never the queue
             logger.exception("%s: can't be judged", row["name"])
-            found = {"status": "crashed", "error": f"{type(error).__name__}: {error}"}
+            found = self._without_page(f"{type(error).__name__}: {error}")
         return found | {"took_s": time.monotonic() - self._began}
+
+    def _without_page(self, why: str) -> dict[str, Any]:
+        """What is known of a clip whose pages could not be written: the verdict, where there is one."""
+        if not self._foretold:
+            return {"status": "crashed", "error": why}
+        return {**self._foretold, "status": "partial", "error": f"its page could not be made: {why}"}
 
     def _playable(self, row: Row) -> dict[str, Any]:
         """How browsers play a clip: as it is, or after a copy was made that they play."""
@@ -251,4 +259,5 @@ class _Thread(threading.Thread):
             found = dict(self._means.judge.verdict(self._row, replace(result, log=())))
         except Exception:  # it comes again when the pages are written, and is told then
             return
-        self._clips.foretell(self._current, {name: found[name] for name in FORETOLD if name in found})
+        self._foretold = {name: found[name] for name in FORETOLD if name in found}
+        self._clips.foretell(self._current, self._foretold)

@@ -101,7 +101,7 @@
 
   function actions(row) {
     const buttons = [];
-    if (["crashed", "timeout"].includes(row.status)) {
+    if (row.state === "done" && (["crashed", "timeout"].includes(row.status) || !row.has_page)) {
       buttons.push(action("again", "Try again", row, () => fetch(`/api/clips/${row.id}/again`, { method: "POST" })));
     }
     const remove = action("delete", "Delete", row, () => {

@@ -60,9 +60,10 @@
     };
     const video = make("video", { src: `/clips/${row.id}/video`, controls: true, preload: "auto", playsInline: true });
     const boxes = make("input", { type: "checkbox", checked: true });
+    const kept = make("input", { type: "checkbox", checked: true });
     const speed = make("select", {}, ...[0.25, 0.5, 1, 2].map((rate) => make("option", { value: rate, textContent: `${rate} ×`, selected: rate === 1 })));
     const stage = make("div", { className: "stage" }, video);
-    const controls = make("div", { className: "controls" }, make("label", {}, boxes, " Boxes of the people"), make("label", {}, "Speed ", speed));
+    const controls = make("div", { className: "controls" }, make("label", {}, boxes, " Boxes of the people"), make("label", {}, kept, " Keep in view"), make("label", {}, "Speed ", speed));
     if (row.player === "preview") controls.append("A small copy: browsers can't play the clip itself.");
     place.replaceChildren(stage, controls);
 
@@ -110,7 +111,7 @@
       video.currentTime = Math.max(0, event.detail.seconds - row.start_s);
     });
     new IntersectionObserver(([entry]) => {
-      const away = !entry.isIntersecting && entry.boundingClientRect.top < 0;
+      const away = kept.checked && !entry.isIntersecting && entry.boundingClientRect.top < 0;
       place.style.minHeight = away ? `${entry.boundingClientRect.height}px` : "";
       place.classList.toggle("away", away);
     }).observe(place);

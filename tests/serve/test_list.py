@@ -176,6 +176,16 @@ def test_a_fault_while_judging_costs_its_clip_only(server, caplog):
     assert "ValueError" in page
 
 
+def test_a_verdict_is_kept_when_the_disk_is_full_for_its_page(server):
+    _, told = server.upload(b"pageless 0.75")
+    (row,) = server.settled(1)
+    assert (row["probability"], row["verdict"], row["status"], row["has_page"]) == (0.75, "uncertain", "partial", 0)
+    assert "No space left" in row["error"]
+    page = server.ask("GET", f"/clips/{told['id']}")[2].decode()
+    assert "P(FAKE) = 0.75" in page
+    assert server.ask("GET", f"/clips/{told['id']}/report")[0] == 404
+
+
 def test_a_result_is_written_when_there_is_room_again(server, monkeypatch):
     monkeypatch.setattr(measuring, "RETRY_S", 0.01)
     clips, tries = server.server.parts.clips, []

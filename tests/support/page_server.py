@@ -1,6 +1,7 @@
 """A server in this process whose clips say themselves what comes out: the list, the queue and the guard are real."""
 
 import contextlib
+import errno
 import http.client
 import json
 import threading
@@ -18,7 +19,10 @@ NOTHING = np.empty(0, np.float32)
 
 
 class Examiner:
-    """Reads a clip as what shall happen: ``fine 0.7``, ``broken``, ``wait`` or ``early 0.7`` (until it is closed)."""
+    """Reads a clip as what shall happen: ``fine 0.7``, ``broken``, ``pageless 0.7`` (the disk is full), ``wait``.
+
+    ``early 0.7`` waits, too, after it has told what came out. Both wait until they are closed.
+    """
 
     def __init__(self, tell):
         self._tell, self._closed = tell, threading.Event()
@@ -29,8 +33,9 @@ class Examiner:
         self._tell({"stage": "following faces", "share": 0.5})
         if what == "wait":
             self._closed.wait()
-        if what == "early":
+        if what in {"early", "pageless"}:
             self._tell({"stage": "judging more faces", "share": 0.75, "row": Result(filename, "ok", "", NOTHING)})
+        if what == "early":
             self._closed.wait()
         died = {
             "early": ("crashed", "the run was stopped"),
@@ -77,6 +82,8 @@ class Judge:
         }
 
     def pages(self, row, result, _evidence):
+        if (self._work / "clips" / row["id"] / "clip").read_bytes().startswith(b"pageless"):
+            raise OSError(errno.ENOSPC, "No space left on device")
         for name in (PAGE, REPORT):
             (self._work / "clips" / row["id"] / name).write_text(f"<p>page of {row['number']}</p>")
         return self.verdict(row, result) | {"has_page": 1, "player": "wanted" if result.status == "ok" else "none"}
