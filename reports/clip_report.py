@@ -27,7 +27,7 @@ from features.table import description, feature_columns, table_families
 from reports import norms
 from reports.base_rates import base_rates, odds_in_words
 from reports.cue_positions import FamilyPositions, positions
-from reports.faces import data_uri, people
+from reports.faces import covered_s, data_uri, people
 from reports.html import render as render_template
 from reports.html import static_text, write_page
 from reports.timeline import timeline
@@ -45,6 +45,7 @@ STATUS_WORDS = {
 NOTE_MAIN = (
     "Several people are in the clip. The number rests mainly on Person 1, the main face; look at the others, too."
 )
+MUCH = 0.8  # of the clip: where followed faces are seen for less, the page says so
 SAID_BY_STATUS = {"no_face", "no_audio"}  # the first message says the same
 
 
@@ -185,6 +186,7 @@ def clip_context(
         "clip": float(manifest.get("clip", 0.0)),
         "timeline": timeline(evidence, used) if evidence is not None else None,
         "people": people(evidence) if evidence is not None else [],
+        "not_covered": not_covered(evidence) if evidence is not None else "",
         "filmstrip": [(t, data_uri(jpeg)) for t, jpeg in evidence.filmstrip if jpeg] if evidence is not None else [],
         "positions": _positions(facts, evidence, used),
         "versions": _versions(facts, evidence),
@@ -202,6 +204,26 @@ def what_happened(verdict: Verdict) -> str:
     messages = verdict.error.split("; ")
     more = "; ".join(messages[1:] if verdict.status in SAID_BY_STATUS else messages)
     return ": ".join(filter(None, [STATUS_WORDS.get(verdict.status, verdict.status), more]))
+
+
+def not_covered(evidence: ClipEvidence) -> str:
+    """What was not judged: faces that were not followed, and time without a followed face; empty when neither is much.
+
+    >>> not_covered(ClipEvidence("a.mp4", 10.0, 640, 360, (), 2, {}, ()))
+    '2 faces were seen and none was followed.'
+    """
+    n, seen = len(evidence.people), evidence.n_faces_detected
+    sentences = []
+    if seen > n:
+        followed = {0: "none was", 1: "one was"}.get(n, f"{n} were")
+        again = " (a person counts again after a cut)" if seen > 2 * n > 0 else ""
+        sentences.append(f"{seen} faces were seen{again} and {followed} followed.")
+    covered = covered_s(evidence)
+    if n and covered < MUCH * evidence.duration_s:
+        sentences.append(f"Those followed are seen in {covered:.0f} of {evidence.duration_s:.0f} s.")
+    if n and sentences:
+        sentences.append("A fake elsewhere would be missed.")
+    return " ".join(sentences)
 
 
 def notes(verdict: Verdict, evidence: ClipEvidence | None) -> list[str]:

@@ -6,12 +6,15 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from features.evidence import ClipEvidence, JudgedFace, Person
 from reports.cue_titles import family_title
 from reports.timeline import person_name
 
 STRONGEST = 6
 MAX_FACES = 60  # on a page, over all people
+SEEN_GAP_S = 1.0  # between two boxes of people who are taken to be seen all the time
 MAX_BYTES = 1_500_000  # of their pictures; base64 makes them a third larger
 
 
@@ -61,6 +64,13 @@ def people(evidence: ClipEvidence) -> list[PersonView]:
         views.append(view)
         left -= used
     return views
+
+
+def covered_s(evidence: ClipEvidence) -> float:
+    """Seconds of the clip in which at least one followed person is seen; gaps of up to :data:`SEEN_GAP_S` count."""
+    times = np.unique(np.concatenate([[], *(one.boxes_times_s for one in evidence.people)]))
+    steps = np.diff(times)
+    return float(steps[steps <= SEEN_GAP_S].sum())
 
 
 def data_uri(jpeg: bytes) -> str:

@@ -156,10 +156,23 @@ def test_links_within_the_page_have_targets_and_labels_exist(tmp_path):
     assert {one["aria-labelledby"] for _, one in page.tags if "aria-labelledby" in one} <= set(ids)
 
 
-def test_more_faces_than_people_followed_is_said(tmp_path):
-    text = Page(page_of(tmp_path, evidence=clip_evidence(n_people=2, detected=5))).text
-    assert "5 faces were seen, 2 were followed: a fake of another face would be missed." in text
+def test_faces_that_were_not_followed_are_counted(tmp_path):
+    text = Page(page_of(tmp_path, evidence=clip_evidence(n_people=2, detected=3))).text
+    assert "3 faces were seen and 2 were followed. A fake elsewhere would be missed." in text
+    many = Page(page_of(tmp_path, evidence=clip_evidence(n_people=1, detected=9))).text
+    assert "9 faces were seen (a person counts again after a cut) and one was followed." in many
     assert "were followed" not in Page(page_of(tmp_path, evidence=clip_evidence(n_people=2))).text
+
+
+def test_time_without_a_followed_face_is_said(tmp_path):
+    evidence = clip_evidence(10.0)
+    person = evidence.people[0]
+    t = person.boxes_times_s
+    seen = (t < 2.0) | (t > 8.5)
+    cut = replace(person, boxes_times_s=t[seen], boxes=person.boxes[seen])
+    assert faces.covered_s(replace(evidence, people=(cut,))) == pytest.approx(3.4, abs=0.1)
+    text = Page(page_of(tmp_path, evidence=replace(evidence, people=(cut,)))).text
+    assert "Those followed are seen in 3 of 10 s. A fake elsewhere would be missed." in text
 
 
 def test_the_faces_most_like_a_fake_are_those_of_the_swap(tmp_path):

@@ -5,7 +5,7 @@ import importlib
 
 import pytest
 
-MODULES = ("base_rates", "cue_positions", "cue_titles", "html", "norms", "timeline")
+MODULES = ("base_rates", "clip_report", "cue_positions", "cue_titles", "html", "norms", "timeline")
 
 
 @pytest.mark.parametrize("name", MODULES)
