@@ -44,7 +44,6 @@
     ({ boot, version } = changes);
     for (const id of changes.deleted) {
       rows.delete(id);
-      shown.get(id)?.remove();
       shown.delete(id);
     }
     for (const row of changes.rows) {

@@ -5,8 +5,6 @@ import json
 import pytest
 from clip_maker import frames_of, write_clip
 
-pytest.importorskip("starlette", reason="the page's packages are not installed: pip install starlette uvicorn")
-
 from benchmarks import page
 
 

@@ -1,10 +1,6 @@
-"""Servers for the tests of the page; without its packages they are skipped."""
+"""A server for the tests of the page."""
 
 import pytest
-
-pytest.importorskip("starlette", reason="the page's packages are not installed: pip install starlette uvicorn")
-pytest.importorskip("uvicorn", reason="the page's packages are not installed: pip install starlette uvicorn")
-
 from page_server import running
 
 
