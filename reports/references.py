@@ -91,6 +91,8 @@ METHODS = {
     "Learning. ICML, 2005.",
     "Nixon et al. 2019": "J. Nixon, M. W. Dusenberry, L. Zhang, G. Jerfel, D. Tran: Measuring Calibration in Deep "
     "Learning. CVPR Workshops, 2019.",
+    "Park et al. 2019": "D. S. Park, W. Chan, Y. Zhang, C.-C. Chiu, B. Zoph, E. D. Cubuk, Q. V. Le: SpecAugment: A "
+    "Simple Data Augmentation Method for Automatic Speech Recognition. Interspeech, 2019.",
     "Pearl 1988": "J. Pearl: Probabilistic Reasoning in Intelligent Systems. Morgan Kaufmann, 1988.",
     "Platt 1999": "J. C. Platt: Probabilistic Outputs for Support Vector Machines and Comparisons to Regularized "
     "Likelihood Methods. In: Advances in Large Margin Classifiers. MIT Press, 1999.",
@@ -117,6 +119,8 @@ METHODS = {
     "Torralba & Efros 2011": "A. Torralba, A. A. Efros: Unbiased Look at Dataset Bias. CVPR, 2011.",
     "Zeiler & Fergus 2014": "M. D. Zeiler, R. Fergus: Visualizing and Understanding Convolutional Networks. ECCV, "
     "2014.",
+    "Zhang et al. 2018": "H. Zhang, M. Cisse, Y. N. Dauphin, D. Lopez-Paz: mixup: Beyond Empirical Risk Minimization. "
+    "ICLR, 2018.",
     "Zou & Hastie 2005": "H. Zou, T. Hastie: Regularization and variable selection via the elastic net. Journal of "
     "the Royal Statistical Society B 67(2), 2005.",
 }
