@@ -264,7 +264,8 @@ def _scores(series: Mapping[str, Series]) -> tuple[F64, F64]:
 
 
 def _by_series(series: Mapping[str, Series], case: Case) -> dict[str, bool]:
-    peaks = {name: one.times_s[np.nanargmax(one.values)] for name, one in series.items() if len(one.values)}
+    known = {name: one for name, one in series.items() if np.isfinite(one.values).any()}
+    peaks = {name: one.times_s[np.nanargmax(one.values)] for name, one in known.items()}
     return {name: bool(case.start_s <= peak_s < case.end_s) for name, peak_s in peaks.items()}
 
 
