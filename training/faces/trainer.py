@@ -31,7 +31,6 @@ if TYPE_CHECKING:  # torch is imported where it is used
 LABEL_SMOOTHING = 0.05  # keeps logits within about +-3.7
 RANK_WEIGHT = 0.5  # of the order within pairs: what both share (source, light, codec) cancels there
 MAX_GRADIENT_NORM = 5.0
-ALPHA = 0.5  # interpolation in weight space: the part of the start, after training on clips (WiSE-FT)
 UNINTERPOLATED = ".alpha0"  # in the name of the weights as training on clips left them
 CHECKPOINT_S = 180.0  # between two; where they fall changes nothing
 LOG_STEPS, CHECK_STEPS = 20, 400
@@ -59,6 +58,8 @@ class Phase:
     """What the network sees: :class:`features.networks.efficientnet_lite.WeightsMetadata`."""
     start: str = "base"
     """The phase whose weights it goes on from; none for the first."""
+    alpha: float = 0.5
+    """Interpolation in weight space after training on clips: the part of the weights that it started from (WiSE-FT)."""
     n_frozen: int = 0
     """Blocks of the network, counted from the image, that stay as they are, with the stem before them."""
 
@@ -174,7 +175,7 @@ class Trainer:
             save_weights(
                 self.averaged_net, self.settings.out / f"{self.phase.name}{UNINTERPOLATED}.safetensors", self.metadata
             )
-            interpolate(self.averaged_net, start, ALPHA)
+            interpolate(self.averaged_net, start, self.phase.alpha)
         save_weights(self.averaged_net, self.settings.out / f"{self.phase.name}.safetensors", self.metadata)
         self.checkpoint.unlink(missing_ok=True)
 
