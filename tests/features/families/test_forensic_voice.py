@@ -1,4 +1,4 @@
-"""What the voice model makes of the voice cues: known sums, missing and foreign weights, silence."""
+"""What the family makes of a sound: the detector's logit, missing weights, silence, and what must not raise it."""
 
 import dataclasses
 import gc
@@ -6,20 +6,29 @@ import weakref
 
 import numpy as np
 import pytest
+import torch
 
 from features import spec, voice_measures
-from features.errors import ModelError
-from features.families import forensic_voice
-from features.families.forensic_voice import NAME, VoiceModel
-from features.families.voice import CUES
-from features.networks.weights import PRETRAINED, save_arrays, use_weights
+from features.families.forensic_voice import NAME
+from features.networks.speech_net import SpeechNet, SpeechScorer
+from features.networks.weights import PRETRAINED, use_weights
+from features.speech_model import INPUTS, LinearModel, VoiceModel, speech_inputs
 from features.voice_measures import cues
+from forge.speech_synthesis import Speaker, speak
+
+
+@pytest.fixture(scope="module")
+def network():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return SpeechScorer({name: one.numpy() for name, one in SpeechNet().state_dict().items()})
 
 
 @pytest.fixture
-def model(rng):
-    n = len(CUES)
-    return VoiceModel(rng.standard_normal(n), rng.uniform(0.5, 2, n), 0.05 * rng.standard_normal(n), -0.5)
+def model(rng, network):
+    n = len(INPUTS)
+    linear = LinearModel(rng.standard_normal(n), rng.uniform(0.5, 2, n), 0.05 * rng.standard_normal(n), -0.5)
+    return VoiceModel(linear, network)
 
 
 @pytest.fixture
@@ -34,18 +43,11 @@ def measured(clip, file):
     return values
 
 
-def test_a_logit_is_the_weighted_sum_of_standardised_cues(model):
-    values = dict(zip(CUES, model.mean + 2 * model.scale, strict=True))
-    assert model.logit(values) == pytest.approx(2 * model.weight.sum() - 0.5)
-    assert model.logit(values | {CUES[0]: np.nan}) == pytest.approx(2 * model.weight[1:].sum() - 0.5)
-    assert model.logit(dict.fromkeys(CUES, 1e9)) in (-12, 12)
-
-
 def test_a_clip_gets_the_logit_of_its_sound(talking_head, model, sound, tmp_path):
     model.save(tmp_path / "voice.safetensors")
     clip = dataclasses.replace(talking_head(duration_s=2.0), audio=sound)
     values = measured(clip, tmp_path / "voice.safetensors")
-    assert values == {f"{NAME}.logit": pytest.approx(model.logit(cues(sound))), f"{NAME}.valid_share": 1.0}
+    assert values == {f"{NAME}.logit": pytest.approx(model.logit(speech_inputs(sound))), f"{NAME}.valid_share": 1.0}
     assert values == measured(clip, tmp_path / "voice.safetensors")
 
 
@@ -63,16 +65,38 @@ def test_without_weights_the_logit_is_nan(talking_head, sound, tmp_path):
     assert np.isnan(values[f"{NAME}.logit"])
 
 
-def test_the_shipped_weights_are_of_these_cues():
-    assert np.isfinite(VoiceModel.load(PRETRAINED / f"{NAME}.safetensors").weight).all()
+def test_the_shipped_weights_are_of_these_inputs():
+    model = VoiceModel.load(PRETRAINED / f"{NAME}.safetensors")
+    assert np.isfinite(model.linear.weight).all()
+    assert sum(one.size for one in model.network.arrays().values()) > 40_000
 
 
 def test_weights_trained_into_the_same_file_are_seen(talking_head, model, sound, tmp_path):
     file = tmp_path / "voice.safetensors"
     clip = dataclasses.replace(talking_head(duration_s=2.0), audio=sound)
+    found = []
     for bias in (-0.5, 0.5):
-        dataclasses.replace(model, weight=np.zeros(len(CUES)), bias=bias).save(file)
-        assert measured(clip, file)[f"{NAME}.logit"] == pytest.approx(bias)
+        linear = dataclasses.replace(model.linear, weight=np.zeros(len(INPUTS)), bias=bias)
+        dataclasses.replace(model, linear=linear).save(file)
+        found.append(measured(clip, file)[f"{NAME}.logit"])
+    assert found[1] - found[0] == pytest.approx(0.5)
+
+
+@pytest.fixture(scope="module")
+def babble():
+    rng = np.random.default_rng(4)
+    speech = speak(3.0, Speaker.sample(rng), rng).sound
+    return (speech + 1e-4 * rng.standard_normal(speech.size)).astype(np.float32)
+
+
+def test_level_polarity_and_digital_silence_do_not_move_the_shipped_logit(talking_head, babble):
+    clip, file = talking_head(duration_s=2.0), PRETRAINED / f"{NAME}.safetensors"
+    gap = np.zeros(16_000, np.float32)
+    logits = [
+        measured(dataclasses.replace(clip, audio=one), file)[f"{NAME}.logit"]
+        for one in (babble, 0.1 * babble, -babble, np.concatenate([gap, babble, gap]))
+    ]
+    np.testing.assert_allclose(logits, logits[0], atol=0.05)
 
 
 def test_the_cues_of_a_clip_are_computed_once_and_go_with_it(talking_head, sound, monkeypatch):
@@ -88,20 +112,3 @@ def test_the_cues_of_a_clip_are_computed_once_and_go_with_it(talking_head, sound
     del one, other, clip
     gc.collect()
     assert [clip() for clip in clips] == [None, None]
-
-
-def test_foreign_weights_are_refused(tmp_path, model):
-    file = tmp_path / "voice.safetensors"
-    with pytest.raises(ModelError, match="voice"):
-        VoiceModel.load(file)
-    file.write_bytes(b"no weights")
-    with pytest.raises(ModelError, match="voice"):
-        VoiceModel.load(file)
-    arrays = {"mean": model.mean, "scale": model.scale, "weight": model.weight, "bias": np.zeros(1)}
-    for metadata in (forensic_voice.VoiceMetadata(cues=("f0",)), forensic_voice.VoiceMetadata(logit_positive="real")):
-        save_arrays(arrays, file, metadata)
-        with pytest.raises(ModelError, match="others"):
-            VoiceModel.load(file)
-    save_arrays({"mean": model.mean}, file, forensic_voice.VoiceMetadata())
-    with pytest.raises(ModelError, match="lacks"):
-        VoiceModel.load(file)
