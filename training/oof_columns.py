@@ -89,7 +89,8 @@ def of_crops(
     source
         A feature table; the rows have its columns, NaN but for those of ``families``.
     crops
-        Of :func:`training.faces.index.crops`. Single pictures are left out: they are no clips.
+        Of :func:`training.faces.index.crops`. Left out are single pictures, which are no clips, and what a page encoded
+        once more beside others: no user has a clip like that.
     fold_of
         Fold of each clip.
     weights
@@ -106,12 +107,12 @@ def of_crops(
 
     names = [column for column in source.column_names if column not in table.BASE_COLUMNS]
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in crops.select(["key", "fake", "group", "source", "jpeg"]).to_pylist():
+    for row in crops.select(["key", "fake", "group", "source", "jpeg", "recut"]).to_pylist():
         rows[row["key"]].append(row)
     base: dict[str, list[Any]] = {name: [] for name in table.BASE_COLUMNS}
     values = []
     for key, frames in sorted(rows.items()):
-        if len(frames) == 1:
+        if len(frames) == 1 or any(frame["recut"] for frame in frames):
             continue
         images = [decode_image(row["jpeg"]) for row in frames]
         files = _fold_files(weights, fold_of[key], families)

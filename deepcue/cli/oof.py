@@ -11,8 +11,8 @@ The voice's network has folds of its own: ``--families forensic_voice`` with the
 A table for each run may be given, too: so those of the face networks, with the voice's folds that go with each, become
 one.
 
-``--crops`` appends clips of which there are face crops alone (as `deepcue train-faces --crops` reads them): what they
-lack is empty.
+``--crops`` appends clips of which there are face crops alone (as `deepcue train-faces --crops` reads them), but for
+single pictures and recut panels: what they lack is empty.
 """
 
 from __future__ import annotations

@@ -52,6 +52,7 @@ def test_clips_of_which_there_are_crops_alone_get_the_columns_of_their_fold(rng,
         return row | dict(box=[1.0, 1.0, 9.0, 9.0], jpeg=image, recut=False)
 
     rows = [crop("u", 1), crop("u", 1, side=200), crop("v", 0), crop("v", 0), crop("picture", 1)]
+    rows += [crop("panel", 1) | dict(recut=True), crop("panel", 1) | dict(recut=True)]
     crops = pa.Table.from_pylist(rows, schema=index.SCHEMA)
     source = feature_table()
     found = oof_columns.of_crops(source, crops, {"u": 0, "v": 1}, fold_weights)

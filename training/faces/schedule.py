@@ -18,12 +18,11 @@ logger = logging.getLogger(__name__)
 
 UNLABELLED = Mix(stills=5, pseudo_fakes=8, clips=0, generated=3)
 FINE = Mix(stills=3, pseudo_fakes=3, clips=9, generated=1)
-RGB_ALPHA, RESIDUAL_ALPHA = 0.25, 0.5  # by log loss on unseen manipulations: docs/experiments/023-breadth.md
 MINUTES = 120.0
 RUN_FILE = "run.json"  # says on what data the networks of a folder were trained
 
 
-def _on_clips(start: str, prefix: str, share: float, representation: str, alpha: float) -> list[Phase]:
+def _on_clips(start: str, prefix: str, share: float, representation: str) -> list[Phase]:
     """Fine-tuning of one network on frames of clips: without each fold, then on all."""
     left_out: list[int | None] = [*range(folds.N_FOLDS), None]
     return [
@@ -35,7 +34,6 @@ def _on_clips(start: str, prefix: str, share: float, representation: str, alpha:
             left_out=fold,
             input_representation=representation,
             start=start,
-            alpha=alpha,
         )
         for fold in left_out
     ]
@@ -43,9 +41,9 @@ def _on_clips(start: str, prefix: str, share: float, representation: str, alpha:
 
 PHASES = (
     Phase("base", 0.28, 1e-3, UNLABELLED, start=""),
-    *_on_clips("base", "", 0.08, "rgb", RGB_ALPHA),
+    *_on_clips("base", "", 0.08, "rgb"),
     Phase("residual", 0.2, 1e-3, UNLABELLED, input_representation="residual"),
-    *_on_clips("residual", "residual_", 0.05, "residual", RESIDUAL_ALPHA),
+    *_on_clips("residual", "residual_", 0.05, "residual"),
 )
 PHASE_NAMES = tuple(phase.name for phase in PHASES)
 
