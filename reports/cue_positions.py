@@ -65,9 +65,6 @@ def positions(
 ) -> list[FamilyPositions]:
     """Compare a clip with genuine ones, family by family: those of the model first.
 
-    Families with weights are left out: their networks were trained on these very clips among others, and give them
-    lower scores than genuine clips that they never saw, beside which every new clip would look like a fake.
-
     Parameters
     ----------
     values
@@ -80,7 +77,7 @@ def positions(
         Families that were measured; one that this process does not know is left out.
     """
     used = set(used)
-    known = [one for one in families() if one.name in versions and "weights" not in one.needs]
+    known = [one for one in families() if one.name in versions]
     result = []
     for one in known:
         columns = {column.name: column for column in one.table_columns if not column.name.endswith(".valid_share")}

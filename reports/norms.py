@@ -2,7 +2,8 @@
 
 Quantiles over the REAL clips of a feature table, every source with the same total weight, since clips of one source
 resemble each other. They say how usual a value is, and nothing about forgery: many sources differ more from each other
-than a fake from its original.
+than a fake from its original. Columns of trained families must be out of fold (``deepcue oof``): a network gives the
+clips that it learned from lower scores than genuine clips that it never saw.
 """
 
 from __future__ import annotations

@@ -321,12 +321,13 @@ def test_positions_are_of_families_with_norms_and_say_which_the_model_reads():
     versions = dict.fromkeys(("blink", "lip_sync", "quality", "voice", "forensic_cnn"), 1)
     found = cue_positions.positions(values | {"voice.flux_med": 0.5}, norm_of, ["lip_sync", "forensic_cnn"], versions)
     assert [(one.family, one.used, one.covariates, one.n_outside) for one in found] == [
+        ("forensic_cnn", True, False, 0),
         ("lip_sync", True, False, 0),
         ("blink", False, False, 1),
         ("quality", False, True, 0),
-    ]  # not the network, which was trained on the clips of the norms
-    assert found[1].shown[0].title == "Blink rate"
-    assert found[1].shown[0].value == "9.9 per minute"
+    ]
+    assert found[2].shown[0].title == "Blink rate"
+    assert found[2].shown[0].value == "9.9 per minute"
 
 
 def test_headline_columns_exist_and_shipped_norms_cover_them():
