@@ -25,7 +25,7 @@ from features.errors import InputError
 
 SUFFIX = ".logit_mean"
 VOICE = "forensic_voice.logit"
-SPEECH_SLOPE, SPEECH_INTERCEPT = 1.2, -1.9  # of the speech detector on 329 sounds, at a prior of 1 in 10: shrunk towards
+SPEECH_SLOPE, SPEECH_INTERCEPT = 1.2, -1.9  # those on 329 sounds, at a prior of 1 in 10: shrunk towards these
 RIDGE = 20.0  # nats: penalty of a speech parameter's deviation of 1; few clips of a table have synthetic speech
 LEAST_SHIFT = -1.0  # of `heard`: a data set in which one class often lacks sound must not inflate it
 
