@@ -110,9 +110,12 @@ def test_an_inner_face_that_shakes_alone_raises_the_ratio_of_jerks(measured, rng
     assert shake > rest + 0.5
 
 
-def test_a_jaw_out_of_the_picture_has_no_ratio(measured):
+def test_a_jaw_out_of_the_picture_has_no_ratio(measured, rng):
     points = shown(still(60))
-    points[..., 1] += FRAME_SIZE[1] - points[0, 8, 1] + 60.0
+    points += rng.normal(0.0, 0.3, points.shape)
+    points[..., 1] += FRAME_SIZE[1] - points[0, 8, 1] - 20.0
+    assert np.isfinite(measured(points)["head_pose.jerk_inner_over_outer"])
+    points[..., 1] += 80.0
     values = measured(points)
     assert np.isnan(values["head_pose.jerk_inner_over_outer"])
     assert np.isfinite(values["head_pose.jerk_q90_deg_s3"])
