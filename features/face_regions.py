@@ -197,13 +197,14 @@ def _visible(observation: Observation, track: Track, number: int) -> Mask:
     left, top, right, bottom = _in_crop(track, number, np.array([-0.5, -0.5, width - 0.5, height - 0.5]))
     m = KERNEL_MARGIN_PX
     visible[_rows(top + m, bottom - m, m, side), _rows(left + m, right - m, m, side)] = True
-    frame = track.frame_index[track.crop_index[number]]
+    sample = track.crop_index[number]
     for other in observation.tracks:
-        sample = int(np.searchsorted(other.frame_index, frame))
-        if other is track or sample == len(other) or other.frame_index[sample] != frame:
+        there = int(np.searchsorted(other.frame_index, track.frame_index[sample]))
+        if there == len(other) or other.frame_index[there] != track.frame_index[sample]:
             continue
-        if np.isfinite(other.landmarks[sample]).all():
-            left, top, right, bottom = _in_crop(track, number, other.box[sample].astype(np.float64))
+        itself = np.array_equal(other.box[there], track.box[sample])  # maybe with other crops, as for a page
+        if not itself and np.isfinite(other.landmarks[there]).all():
+            left, top, right, bottom = _in_crop(track, number, other.box[there].astype(np.float64))
             visible[_rows(top, bottom, 0, side), _rows(left, right, 0, side)] = False
     return visible
 

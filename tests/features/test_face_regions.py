@@ -91,6 +91,8 @@ def test_what_lies_beyond_the_frame_or_on_another_face_is_not_seen(talking_head)
     (crop,) = face_regions.face_crops(replace(observation, tracks=(track, other)), track, range(1))
     assert not crop.visible[62:88, 52:78].any()
     assert crop.visible[95, 52:78].all()
+    (crop,) = face_regions.face_crops(observation, replace(track, embedding=track.embedding + 1), range(1))
+    assert crop.visible[62:88, 52:78].all()  # the same face in another guise hides nothing of itself
     gone = replace(other, landmarks=np.full_like(other.landmarks, np.nan))
     (crop,) = face_regions.face_crops(replace(observation, tracks=(track, gone)), track, range(1))
     assert crop.visible[62:88, 52:78].all()
