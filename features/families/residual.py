@@ -46,6 +46,7 @@ ERODED_IOD = 0.1
 TRUNCATION = 2  # of rounded residuals in co-occurrences
 ORDER = 4  # residuals in a row
 JPEG_QUALITY = 90
+GREY = 0.01
 MIN_GRID = 1.05  # contrast from which a grid is believed
 
 _SECOND = np.array([[1.0, -2.0, 1.0]]) / 2
@@ -64,6 +65,7 @@ KERNELS = {
 _SRM, _ELA, _GRID = "Fridrich & Kodovsky 2012", "Krawetz 2007", "8 px phase of luma steps"
 _ENLARGED = "Popescu & Farid 2005"
 _INF = float("inf")
+_SAME = EVERY_CHANGE - {"scale"}  # landmarks that move by half a pixel take the regions with them
 _WORDS = {"kb": "3 by 3 square filter", "kv": "5 by 5 square filter", "h2": "second difference"}
 
 
@@ -115,12 +117,12 @@ def _kernel_columns(kernel: str) -> Iterator[Column]:
     yield _column(
         f"{kernel}_fo_std_med",
         f"How much stronger the {detail} is inside the face than just around it (natural logarithm of the ratio).",
-        "down",
+        "down", invariant_to=_SAME,
     )  # fmt: skip
     yield _column(
         f"{kernel}_fo_ac1_med",
         f"How much more alike the {detail} of neighbouring pixels is inside the face than just around it.",
-        "up", low=-2, high=2, reference=_ENLARGED,
+        "up", low=-2, high=2, reference=_ENLARGED, invariant_to=_SAME,
     )  # fmt: skip
     yield _column(
         f"{kernel}_cooc_ent", f"How varied runs of four values of the {detail} of the face are: entropy in bits.",
@@ -145,18 +147,18 @@ COLUMNS = (
     _column(
         "chroma_noise_fo_med",
         "How much noisier the colour is inside the face than just around it (natural logarithm of the ratio).",
-        "down", reference="Immerkaer 1996",
+        "down", reference="Immerkaer 1996", invariant_to=_SAME,
     ),
     _column(
         "ela_fb_med",
         "How much more JPEG compression changes the face than the background (natural logarithm of the ratio).",
-        "either", reference=_ELA, invariant_to=EVERY_CHANGE - {"mirror", "brightness"},
+        "either", reference=_ELA, invariant_to=_SAME - {"mirror", "brightness"},
     ),
     _column(
         "ela_fo_med",
         "How much more JPEG compression changes the inside of the face than what lies just around it (natural "
         "logarithm of the ratio).",
-        "either", reference=_ELA, invariant_to=EVERY_CHANGE - {"mirror", "brightness"},
+        "either", reference=_ELA, invariant_to=_SAME - {"mirror", "brightness"},
     ),
     _column(
         "grid8_same_share",
@@ -421,8 +423,13 @@ def of_crop(crop: FaceCrop | None) -> dict[str, float]:
     noise = _within(_chroma_noise(crop.rgb[wide]))
     level = _within(error_level(np.rint(crop.luma[wide]).astype(np.uint8)))
     for name, image in (("chroma_noise_fo", noise), ("ela_fo", level)):
-        values[name] = _log_ratio(float(image[inside].mean()), float(image[around].mean()))
+        values[name] = _log_ratio(*(_or_zero(float(image[region].mean())) for region in (inside, around)))
     return values
+
+
+def _or_zero(strength: float) -> float:
+    """A strength in grey levels, 0 where it is no more than the rounding errors of a grey or flat picture."""
+    return strength if strength > GREY else 0.0
 
 
 def _extent(region: Mask, axis: int) -> slice:
