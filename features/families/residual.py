@@ -3,7 +3,7 @@
 What a camera's noise, a codec and an enlargement leave is not the picture itself but what high-pass filters let
 through, the residual. Three filters are those of the spatial rich model (Fridrich & Kodovsky 2012, "Rich Models for
 Steganalysis of Digital Images"), each divided by its largest weight: ``kb``, the 3 x 3 square; ``kv``, the 5 x 5
-square; ``h2``, the second difference along rows and along columns. Of each: standard deviation and ``mad``, ``kurt``
+square; ``h2``, the second difference along rows and along columns. Of each: standard deviation, ``kurt``
 (logarithm of the kurtosis), ``ac1`` (correlation of neighbouring residuals, which enlarging raises), the fraction of
 zeros after rounding, and the co-occurrences of four residuals in a row, rounded and cut at 2: their entropy, and how
 far they are from those of the background. The 625 co-occurrences are 169 once mirrored and negated ones are one.
@@ -88,11 +88,6 @@ def _kernel_columns(kernel: str) -> Iterator[Column]:
     yield _column(
         f"{kernel}_std_med", f"Strength of the {detail} of the face: its standard deviation in grey levels.", "down",
         low=0, unit="grey levels",
-    )  # fmt: skip
-    yield _column(
-        f"{kernel}_mad_med",
-        f"Strength of the {detail} of the face without its strong edges: its robust standard deviation in grey levels.",
-        "down", low=0, unit="grey levels",
     )  # fmt: skip
     yield _column(
         f"{kernel}_kurt_med",
@@ -210,7 +205,7 @@ def standard_deviation(residuals: Float, region: Mask) -> float:
 
 
 def moments(residuals: Float, region: Mask) -> dict[str, float]:
-    """``std``, ``mad``, ``kurt`` and ``zero_share`` of residuals [filters, h, w] in a region [h, w].
+    """``std``, ``kurt`` and ``zero_share`` of residuals [filters, h, w] in a region [h, w].
 
     ``kurt`` is the natural logarithm of ``mean(r^4) / mean(r^2)^2``; NaN without power.
     """
@@ -218,12 +213,10 @@ def moments(residuals: Float, region: Mask) -> dict[str, float]:
     squared = np.square(values)
     second = float(squared.mean(dtype=np.float64))
     fourth = float(np.square(squared).mean(dtype=np.float64))
-    size = np.abs(values)
     return {
         "std": float(np.sqrt(second)),
-        "mad": series.MAD_TO_SD * float(np.median(size)),
         "kurt": float(np.log(fourth / second**2)) if second > 0 else np.nan,
-        "zero_share": float((size < 0.5).mean()),
+        "zero_share": float((np.abs(values) < 0.5).mean()),
     }
 
 

@@ -7,7 +7,7 @@ classes: bright dots (0), edges (about 4), dark dots and flat places (8), and wh
 not depend on light or contrast. Grey-level co-occurrences (GLCM: Haralick et al. 1973, "Textural features for image
 classification") say which of 32 levels lie beside which, at distances of 1, 2 and 4 px, averaged over four directions.
 
-The face is looked at in crops reduced to D = 32 px (LBP) and 64 px (GLCM), where a pixel is the same detail of any
+The face is looked at in crops reduced to D = 32 px (LBP) and 48 px (GLCM), where a pixel is the same detail of any
 face; ``fb`` compares the native luma patches of face and background of one frame. ``step`` compares the face with
 itself in the next of the sampled frames. Of the published dynamic patterns (LBP-TOP: Zhao & Pietikainen 2007) only the
 plane of the picture is here, since runs of neighbouring frames are not kept.
@@ -34,7 +34,7 @@ from features.spec import EVERY_CHANGE, Column, family
 MIN_FRAMES = 5
 MAX_CLIPPED = 0.3
 LBP_IOD_PX, LBP_SIDE = 32.0, 64
-GLCM_IOD_PX, GLCM_SIDE = 64.0, 128
+GLCM_IOD_PX, GLCM_SIDE = 48.0, 96  # half of all clips have faces of less than D = 64 px
 NEIGHBOURS, RADIUS = 8, 1
 CLASSES = NEIGHBOURS + 2
 LEVELS = 32
@@ -101,7 +101,7 @@ def _glcm_columns() -> Iterator[Column]:
         for distance in DISTANCES:
             yield _column(
                 f"glcm_{name}_d{distance}_med",
-                f"Texture of the face reduced to 64 px between the eyes: {words}, of pixels {distance} px apart.",
+                f"Texture of the face reduced to 48 px between the eyes: {words}, of pixels {distance} px apart.",
                 direction, span, _GLCM, invariant_to=_LIT,
             )  # fmt: skip
     for name, (words, direction, _) in PROPERTIES.items():
