@@ -24,9 +24,6 @@ FAMILIES = {
 }
 
 COLUMNS = {
-    "blending.ten_inside_around_med": "Sharpness of the face against just around it, logarithm",
-    "blending.lab_inside_around_med": "Difference in colour to just around it",
-    "blending.seam_z": "How far a seam inside the edge stands out",
     "blink.rate_per_min": "Blink rate",
     "blink.dur_med_s": "Length of a blink",
     "blink.amp_med": "How far the lids close, 1 is shut",
@@ -44,13 +41,9 @@ COLUMNS = {
     "quality.blur_lap_face_med": "Sharpness of the face, powers of ten",
     "quality.expo_med_face_med": "Brightness of the face",
     "quality.blockiness_face_med": "Visibility of compression blocks, 1 is none",
-    "residual.kb_fo_std_med": "Fine detail of the face against just around it, logarithm",
-    "residual.kb_ac1_med": "Likeness of neighbouring fine detail",
     "spectrum.slope": "Fading of detail from coarse to fine",
     "spectrum.tail": "Excess of the finest detail, powers of ten",
     "spectrum.flicker_hf_mad": "Flicker of the sharpness, powers of ten",
-    "texture.lbp_ent_med": "Variety of local patterns, 1 is noise",
-    "texture.glcm_contrast_d1_med": "Contrast of neighbouring pixels of the skin",
     "voice.centroid_med_hz": "Centre of the speech's spectrum",
     "voice.bw99_hz": "Bandwidth of the speech",
     "voice.flatness_med": "Flatness of the spectrum, 1 is noise",
