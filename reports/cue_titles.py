@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 FAMILIES = {
+    "behaviour": "Expression and head",
     "blending": "Face against surroundings",
     "blink": "Blinks",
+    "eyes_teeth": "Eyes and teeth",
     "forensic_cnn": "Face network",
     "forensic_residual": "Texture network",
     "forensic_voice": "Speech model",
+    "head_pose": "Head pose",
     "identity": "Identity over time",
     "landmark_jitter": "Landmark jitter",
     "lip_sync": "Lip sync",
