@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 FAMILIES = {
-    "behaviour": "Expression and head",
     "blending": "Face against surroundings",
     "blink": "Blinks",
     "eyes_teeth": "Eyes and teeth",
