@@ -1,13 +1,17 @@
-"""Where in a kept crop the face ends: its inside, the rims on both sides of its contour, and what lies around it.
+"""Where in a kept crop the face is: its inside, what lies around it, its core and the rest of its skin.
 
-The contour is the convex hull of jaw and brows, the brows raised by 0.25 iod to take in the forehead. Every pixel has
-its signed distance to it in iod, negative inside, so a region is a span of distances:
+The contour is the convex hull of jaw and brows, the brows raised by 0.25 iod to take in the forehead; the core is the
+hull of brows, eyes, nose and mouth, which most forgeries replace. Every pixel has its signed distances to both in iod,
+negative inside. Regions are bare skin: eyes, brows and mouth belong to none, nor does what is not seen:
 
->>> sorted(SPANS)
-['around', 'background', 'inside', 'rim']
+=========  ======================================================
+inside     0.15 iod or more inside the contour
+around     up to 0.15 iod outside it: skin, hair, neck, background
+core       0.05 iod or more inside the core's outline
+rest       the rest of the face: cheeks, jaw, forehead
+=========  ======================================================
 
-Inside the contour, eyes, brows and mouth are no skin and belong to no region. Several families look at these regions;
-they are computed once for a track.
+Several families look at them; they are computed once for a track.
 """
 
 from __future__ import annotations
@@ -31,8 +35,7 @@ Value = TypeVar("Value")
 FOREHEAD_IOD = 0.25  # how far the brows are raised
 FEATURE_MARGIN_IOD = 0.05  # eyes, brows and mouth are widened by it
 FEATURES = (np.r_[17:22], np.r_[22:27], np.r_[36:42], np.r_[42:48], np.r_[48:60])  # brows, eyes, outer lips
-SPANS = {"inside": (-np.inf, -0.15), "rim": (-0.15, 0.0), "around": (0.0, 0.15), "background": (0.5, 1.2)}
-"""Region to its signed distances from the contour in iod, from the first up to, not including, the second."""
+CORE = np.arange(17, 68)
 COARSE = 40  # distances are computed on a grid of about so many points a side: they change linearly between
 ENOUGH = 8  # crops of a track that its regions are measured in: twice as many cost twice as much and say little more
 KERNEL_MARGIN_PX = 3  # pixels this near to the crop's or the frame's edge are no measurements of any 5 x 5 filter
@@ -73,7 +76,7 @@ def signed_distance(points: F64, *, x: F64, y: F64) -> Float:
     --------
     >>> square = np.array([[2.0, 2.0], [2.0, 6.0], [6.0, 6.0], [6.0, 2.0]])
     >>> signed_distance(square, x=np.arange(9.0), y=np.array([4.0])).tolist()
-    [[2.0, 1.0, -0.0, -1.0, -2.0, -1.0, -0.0, 1.0, 2.0]]
+    [[2.0, 1.0, 0.0, -1.0, -2.0, -1.0, 0.0, 1.0, 2.0]]
     """
     corners = cv2.convexHull(points.astype(np.float32))[:, 0].astype(np.float64)
     edges = np.roll(corners, -1, axis=0) - corners
@@ -104,16 +107,16 @@ def distance_map(points: F64, *, side: int) -> Float:
     return coarse if count == side else cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
 
 
-def _skin(points: F64, side: int, margin_px: float) -> Mask:
+def _bare(points: F64, side: int, margin_px: float) -> Mask:
     """False on eyes, brows and mouth and within a margin of them."""
-    skin = np.ones((side, side), dtype=np.bool_)
+    bare = np.ones((side, side), dtype=np.bool_)
     for feature in FEATURES:
         low = np.clip(np.floor(points[feature].min(axis=0) - margin_px), 0, side).astype(int)
         high = np.clip(np.ceil(points[feature].max(axis=0) + margin_px) + 1, 0, side).astype(int)
         x, y = (np.arange(first, last, dtype=np.float64) for first, last in zip(low, high, strict=True))
         near = signed_distance(points[feature], x=x, y=y) < margin_px
-        skin[low[1] : low[1] + len(y), low[0] : low[0] + len(x)] &= ~near
-    return skin
+        bare[low[1] : low[1] + len(y), low[0] : low[0] + len(x)] &= ~near
+    return bare
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +131,9 @@ class FaceCrop:
     """The clip's ``D`` in px of the crop."""
     distance_iod: Float
     """[s, s] signed distance to the contour, negative inside."""
-    skin: Mask
+    core_iod: Float
+    """[s, s] signed distance to the outline of brows, eyes, nose and mouth, negative inside."""
+    bare: Mask
     """[s, s] False on eyes, brows and mouth, which are widened a little."""
     visible: Mask
     """[s, s] False beyond the frame's edge, on the boxes of other tracks, and within 3 px of the crop's edge."""
@@ -146,11 +151,14 @@ class FaceCrop:
         return lab
 
     def region(self, name: str) -> Mask:
-        """Pixels [s, s] of one of :data:`SPANS`."""
-        low, high = SPANS[name]
-        return np.asarray(
-            (self.distance_iod >= low) & (self.distance_iod < high) & self.skin & self.visible, dtype=np.bool_
-        )
+        """Pixels [s, s] of ``inside``, ``around``, ``core`` or ``rest``, see the module."""
+        where = {
+            "inside": lambda: self.distance_iod < -0.15,
+            "around": lambda: (self.distance_iod >= 0) & (self.distance_iod < 0.15),
+            "core": lambda: self.core_iod < -0.05,
+            "rest": lambda: (self.core_iod > 0.03) & (self.distance_iod < -0.05),
+        }[name]()
+        return np.asarray(where & self.bare & self.visible, dtype=np.bool_)
 
 
 def sampled(track: Track) -> range:
@@ -182,12 +190,12 @@ def _face_crop(observation: Observation, track: Track, number: int, scale_px: fl
     iod_px = scale_px * side / float(track.crop_box[number, 2])
     if not np.isfinite(points).all() or not iod_px > 0:
         return None
-    distance_iod = distance_map(contour(points), side=side) / np.float32(iod_px)
-    skin = _skin(points, side, FEATURE_MARGIN_IOD * iod_px)
+    distance_iod, core_iod = (distance_map(p, side=side) / np.float32(iod_px) for p in (contour(points), points[CORE]))
+    bare = _bare(points, side, FEATURE_MARGIN_IOD * iod_px)
     visible = _visible(observation, track, number)
-    for array in (distance_iod, skin, visible):
+    for array in (distance_iod, core_iod, bare, visible):
         array.flags.writeable = False
-    return FaceCrop(rgb, points, iod_px, distance_iod, skin, visible)
+    return FaceCrop(rgb, points, iod_px, distance_iod, core_iod, bare, visible)
 
 
 def _visible(observation: Observation, track: Track, number: int) -> Mask:

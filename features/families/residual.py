@@ -369,7 +369,7 @@ def of_patches(patches: Patches) -> PatchValues | None:
         background[kernel] = np.zeros(N_CLASSES)
         if patches.background is not None:
             behind = responses(patches.background, kernel)
-            measured["fb_std"] = _log_ratio(measured["std"], standard_deviation(behind, everywhere))
+            measured["fb_std"] = log_ratio(measured["std"], standard_deviation(behind, everywhere))
             background[kernel] = co_occurrences(behind, everywhere)
         values |= {f"{kernel}_{name}": value for name, value in measured.items()}
     if patches.background is not None:
@@ -383,13 +383,18 @@ def _face_to_background(patches: Patches, background: Bytes) -> dict[str, float]
         noise_mad(luma) for luma in grey_levels([patches.face, background], luma_levels=patches.luma_levels)
     )
     return {
-        "ela_fb": _log_ratio(float(inner.mean()), float(error_level(background).mean())),
-        "noise_fb": _log_ratio(noise, noise_behind),
+        "ela_fb": log_ratio(float(inner.mean()), float(error_level(background).mean())),
+        "noise_fb": log_ratio(noise, noise_behind),
         "grid8_same": same_grid(patches.face, background),
     }
 
 
-def _log_ratio(a: float, b: float) -> float:
+def log_ratio(a: float, b: float) -> float:
+    """Natural logarithm of a / b; NaN unless both are above 0.
+
+    >>> log_ratio(1.0, 0.0), log_ratio(2.0, 2.0)
+    (nan, 0.0)
+    """
     return float(np.log(a / b)) if a > 0 and b > 0 else np.nan
 
 
@@ -409,14 +414,14 @@ def of_crop(crop: FaceCrop | None) -> dict[str, float]:
     values = {}
     for kernel in KERNELS:
         residuals = responses(crop.luma[wide], kernel)
-        values[f"{kernel}_fo_std"] = _log_ratio(
+        values[f"{kernel}_fo_std"] = log_ratio(
             standard_deviation(residuals, inside), standard_deviation(residuals, around)
         )
         values[f"{kernel}_fo_ac1"] = neighbour_correlation(residuals, inside) - neighbour_correlation(residuals, around)
     noise = _within(_chroma_noise(crop.rgb[wide]))
     level = _within(error_level(np.rint(crop.luma[wide]).astype(np.uint8)))
     for name, image in (("chroma_noise_fo", noise), ("ela_fo", level)):
-        values[name] = _log_ratio(*(_or_zero(float(image[region].mean())) for region in (inside, around)))
+        values[name] = log_ratio(*(_or_zero(float(image[region].mean())) for region in (inside, around)))
     return values
 
 

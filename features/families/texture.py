@@ -25,7 +25,7 @@ import numpy as np
 
 from features import series
 from features.face_regions import each_distinct, sampled
-from features.families.residual import entropy, js_distance
+from features.families.residual import entropy, js_distance, log_ratio
 from features.families.spectrum import reduced
 from features.geometry import F64, crop_landmarks
 from features.observation import Bytes, Observation, Track
@@ -187,8 +187,7 @@ def of_patches(face: Bytes, background: Bytes) -> dict[str, float]:
     here, there = (co_occurrence_properties(luma, (1,)) for luma in (face, background))
     for name in PROPERTIES:
         a, b = float(here[name][0]), float(there[name][0])
-        ratio = float(np.log(a / b)) if a > 0 and b > 0 else np.nan
-        values[f"glcm_fb_{name}_d1"] = a - b if name == "correlation" else ratio
+        values[f"glcm_fb_{name}_d1"] = a - b if name == "correlation" else log_ratio(a, b)
     return values
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from features import face_regions
-from features.face_regions import SPANS
 from features.geometry import FACE_MODEL
 
 
@@ -66,15 +65,23 @@ def test_distances_on_the_coarse_grid_are_those_of_the_pixels(crop):
 
 
 def test_regions_are_apart_and_where_they_should_be(crop):
-    regions = {name: crop.region(name) for name in SPANS}
-    assert np.sum(list(regions.values()), axis=0).max() == 1
-    assert all(region.sum() > 5000 for region in regions.values())
+    inside, around, core, rest = (crop.region(name) for name in ("inside", "around", "core", "rest"))
+    assert not (inside & around).any()
+    assert not (core & rest).any()
+    assert min(region.sum() for region in (inside, around, core, rest)) > 5000
     x, y = np.rint(crop.landmarks).astype(int).T
-    assert regions["inside"][y[29], x[29]]  # the ridge of the nose
+    assert inside[y[29], x[29]]  # the ridge of the nose
+    assert core[y[29], x[29]]
+    cheek = np.rint((crop.landmarks[3] + crop.landmarks[31]) / 2).astype(int)
+    chin = np.rint(0.7 * crop.landmarks[8] + 0.3 * crop.landmarks[57]).astype(int)
+    for column, row in (cheek, chin):
+        assert rest[row, column]
+        assert not core[row, column]
     eyes = [np.rint(crop.landmarks[eye].mean(axis=0)).astype(int) for eye in (range(36, 42), range(42, 48))]
-    assert not any(crop.skin[row, column] for column, row in eyes)
-    assert not crop.skin[y[62], x[62]]  # the mouth
+    assert not any(crop.bare[row, column] for column, row in eyes)
+    assert not crop.bare[y[62], x[62]]  # the mouth
     assert np.abs(crop.distance_iod[y[:17], x[:17]]).max() < 0.06  # the jaw is the contour
+    assert not any(region[y[62], x[62]] for region in (inside, core, rest))
 
 
 def test_what_lies_beyond_the_frame_or_on_another_face_is_not_seen(talking_head):
