@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 FAMILIES = {
-    "blending": "Face against surroundings",
+    "blending": "Core against rest of the face",
     "blink": "Blinks",
     "eyes_teeth": "Eyes and teeth",
     "forensic_cnn": "Face network",

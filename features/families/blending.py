@@ -164,7 +164,10 @@ def frames(observation: Observation, track: Track, numbers: range) -> list[dict[
     return each_distinct(usable, lambda crop: None if crop is None else compared(crop))
 
 
-SHOWN = {"detail": ("lap", "Detail of the face's core"), "colour": ("lab", "Colour of the face's core")}
+SHOWN = {
+    "detail": ("lap", "Detail, core against rest of the face"),
+    "colour": ("lab", "Colour, core against rest of the face"),
+}
 """Series, what it shows of a frame, title."""
 
 
