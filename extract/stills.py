@@ -32,7 +32,7 @@ from features.threads import opencv_on_one_thread
 
 logger = logging.getLogger(__name__)
 
-FAMILIES = ("quality", "spectrum")
+FAMILIES = ("quality", "spectrum", "blending", "residual", "texture", "eyes_teeth")
 NEEDED = ("video", "label", "group", "jpeg")
 BATCH = 100  # stills a task
 HELD_FRAMES, HELD_FPS = 8, 25.0  # as many as the medians of a clip need

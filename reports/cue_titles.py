@@ -8,15 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 FAMILIES = {
+    "blending": "Core against rest of the face",
     "blink": "Blinks",
+    "eyes_teeth": "Eyes and teeth",
     "forensic_cnn": "Face network",
     "forensic_residual": "Texture network",
     "forensic_voice": "Speech model",
+    "head_pose": "Head pose",
     "identity": "Identity over time",
     "landmark_jitter": "Landmark jitter",
     "lip_sync": "Lip sync",
     "quality": "Picture quality",
+    "residual": "Noise and fine detail",
     "spectrum": "Spatial spectrum",
+    "texture": "Skin texture",
     "voice": "Voice",
 }
 

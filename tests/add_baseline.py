@@ -1,7 +1,8 @@
 """Write the committed numbers of cue families: ``python tests/add_baseline.py [FAMILY ...]``, all without a name.
 
 ``tests/baselines/FAMILY.json`` holds what a family measures on four synthetic clips: a talking head, two people, no
-sound, a low frame rate. ``tests/test_baselines.py`` compares. Where a value moved, raise the family's version first
+sound, a low frame rate; one that looks for things in the picture has cases of its own. ``tests/test_baselines.py``
+compares. Where a value moved, raise the family's version first
 (``@family(..., version=...)``): models and tables that hold the old numbers are then refused rather than misread.
 """
 
@@ -22,7 +23,8 @@ TESTS = Path(__file__).resolve().parent
 BASELINES = TESTS / "baselines"
 sys.path[:0] = [str(TESTS.parent), str(TESTS / "support")]  # as pytest does it; this is run as a script as well
 
-from people import build_talking_head  # noqa: E402
+from drawn_faces import Look, person  # noqa: E402
+from people import build_observation, build_talking_head  # noqa: E402
 
 from features import spec  # noqa: E402
 from features.observation import Observation, Track  # noqa: E402
@@ -55,6 +57,21 @@ def low_frame_rate() -> Observation:
 CASES: dict[str, Callable[[], Observation]] = {
     case.__name__: case for case in (talking_head, two_people, no_sound, low_frame_rate)
 }
+
+
+def drawn_face() -> Observation:
+    """Four seconds of a still face with eyes, highlights and teeth, where the others have random textures."""
+    look = Look(
+        irises=((70.0, 95.0, 120.0), (80.0, 95.0, 110.0)),
+        lights=((0.3, -0.2), (0.2, -0.2)),
+        teeth=(215.0, 210.0, 200.0),
+        teeth_noise=12.0,
+    )
+    return build_observation(person(look, np.random.default_rng(SEED + 4)))
+
+
+OWN_CASES: dict[str, dict[str, Callable[[], Observation]]] = {"eyes_teeth": {"drawn_face": drawn_face}}
+"""Further cases of single families."""
 
 NETWORKS = frozenset({"forensic_cnn", "forensic_residual", "identity"})
 
@@ -117,7 +134,8 @@ def _content(value: Any) -> bytes:
 
 
 def baseline(one: spec.Family, clips: Mapping[str, Observation]) -> dict[str, Any]:
-    """What is written for a family."""
+    """What is written for a family, of these clips and those of its own cases."""
+    clips = {**clips, **{case: make() for case, make in OWN_CASES.get(one.name, {}).items()}}
     return {
         "family": one.name,
         "version": one.version,

@@ -254,8 +254,10 @@ def flicker(sharpness: F64, *, times_s: F64) -> F64:
     return np.array([series.mad(column, 25) for column in steps.T])
 
 
-def reduced(crop: NDArray[np.uint8], *, points: F64) -> NDArray[np.uint8] | None:
-    """Luma patch of 128 x 128 px around the landmarks of a crop reduced to D = 60 px; None where D is smaller.
+def reduced(
+    crop: NDArray[np.uint8], *, points: F64, iod_px: float = IOD_PX, patch_px: int = SIDE
+) -> NDArray[np.uint8] | None:
+    """Luma patch around the landmarks of a crop reduced to D = 60 px; None where D is smaller.
 
     Parameters
     ----------
@@ -263,19 +265,23 @@ def reduced(crop: NDArray[np.uint8], *, points: F64) -> NDArray[np.uint8] | None
         RGB.
     points : ndarray of shape (68, 2)
         Landmarks in px of the crop; NaN where lost.
+    iod_px : float
+        D that the crop is reduced to.
+    patch_px : int
+        Side of the patch.
     """
     distance = float(inter_ocular_distance(points))
-    if not distance >= IOD_PX:
+    if not distance >= iod_px:
         return None
     grey = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2GRAY)
-    scale = IOD_PX / distance
+    scale = iod_px / distance
     side = round(grey.shape[0] * scale)
-    if side < SIDE:
+    if side < patch_px:
         return None
     small = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
     centre = (points.mean(axis=0) + 0.5) * (side / grey.shape[0])  # from the crop's edge, so that mirrors agree
-    left, top = np.clip(np.rint(centre - SIDE / 2).astype(int), 0, side - SIDE)
-    return small[top : top + SIDE, left : left + SIDE]
+    left, top = np.clip(np.rint(centre - patch_px / 2).astype(int), 0, side - patch_px)
+    return small[top : top + patch_px, left : left + patch_px]
 
 
 def iod_columns(profile: F64) -> dict[str, float]:

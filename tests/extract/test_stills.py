@@ -73,6 +73,20 @@ def test_a_held_still_says_of_its_frame_what_the_frame_says_and_does_not_change(
     assert all((crop == track.crops[0]).all() for crop in track.crops)
 
 
+@pytest.mark.parametrize("family", stills.FAMILIES)
+def test_every_family_of_stills_says_something_of_one(portrait, family):
+    close = portrait[20:244, 110:334].repeat(2, axis=0).repeat(2, axis=1)
+    rows = {"video": ["a"], "label": ["REAL"], "group": [1], "jpeg": [jpeg(close)]}
+    (row,) = stills.stills_table(pa.table(rows), [family]).to_pylist()
+    values = {name: value for name, value in row.items() if name.startswith(f"{family}.")}
+    assert row["status"] == "ok"
+    assert values[f"{family}.valid_share"] == 1.0
+    unchanging = [value for name, value in values.items() if name.endswith(("_mad", "_step_js_med"))]
+    assert not np.nan_to_num(unchanging).any()
+    against_background = [name for name in values if "_fb_" in name or name.endswith(("_fmb", "_bg_med", "_bg_mad"))]
+    assert np.isfinite([values[name] for name in values.keys() - against_background]).mean() > 0.8
+
+
 def test_a_parquet_without_pictures_is_refused(tmp_path, capsys):
     file = tmp_path / "other.parquet"
     pq.write_table(pa.table({"video": ["a"]}), file)

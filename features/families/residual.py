@@ -1,0 +1,491 @@
+"""residual: noise and fine texture of the face against those of its surroundings and of the background.
+
+What a camera's noise, a codec and an enlargement leave is not the picture itself but what high-pass filters let
+through, the residual. Three filters are those of the spatial rich model (Fridrich & Kodovsky 2012, "Rich Models for
+Steganalysis of Digital Images"), each divided by its largest weight: ``kb``, the 3 x 3 square; ``kv``, the 5 x 5
+square; ``h2``, the second difference along rows and along columns. Of each: standard deviation, ``kurt``
+(logarithm of the kurtosis), ``ac1`` (correlation of neighbouring residuals, which enlarging raises), the fraction of
+zeros after rounding, and the co-occurrences of four residuals in a row, rounded and cut at 2: their entropy, and how
+far they are from those of the background. The 625 co-occurrences are 169 once mirrored and negated ones are one.
+
+``face`` is the native luma patch, as the file codes it, within the landmarks' hull; ``fb`` compares it with the native
+background patch of the same frame; ``fo`` compares inside and outside of the face's contour in the colour crop
+(:mod:`features.face_regions`), which is reduced where the face is large. Ratios are natural logarithms.
+
+``ela`` is error level analysis: how much a JPEG of quality 90 changes the picture. It sees mostly the last encoder, so
+only ratios within a frame are kept. ``grid8_same_share`` asks whether face and background lie on the same grid of 8 px
+blocks; how visible the grids are is ``quality.blockiness``. Noise inside the face against around it, in luma, is
+``blending.noise_inside_around``.
+
+Confounds, all strong: the camera's noise reduction, compression (deblocking, which hides grids), focus, make-up and
+age; a codec spends more bits on faces. Face columns of real clips differ more by source than by forgery: only the
+ratios are about the face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from features import series
+from features.face_regions import FaceCrop, Mask, contour, distance_map, each_distinct, face_crops, sampled
+from features.families.quality import IMMERKAER, PERIOD, grey_levels, noise_mad
+from features.geometry import F64, head
+from features.observation import Bytes, Float, Observation, Track
+from features.spec import EVERY_CHANGE, Column, family
+
+MIN_FRAMES = 5
+MIN_PIXELS = 2000  # of a region
+MAX_CLIPPED = 0.3
+BORDER_PX = 2  # where a 5 x 5 filter sees beyond the patch
+ERODED_IOD = 0.1
+TRUNCATION = 2  # of rounded residuals in co-occurrences
+ORDER = 4  # residuals in a row
+JPEG_QUALITY = 90
+GREY = 0.01
+MIN_GRID = 1.05  # contrast from which a grid is believed
+
+_SECOND = np.array([[1.0, -2.0, 1.0]]) / 2
+KERNELS = {
+    "kb": (np.array([[-1, 2, -1], [2, -4, 2], [-1, 2, -1]]) / 4,),
+    "kv": (
+        np.array(
+            [[-1, 2, -2, 2, -1], [2, -6, 8, -6, 2], [-2, 8, -12, 8, -2], [2, -6, 8, -6, 2], [-1, 2, -2, 2, -1]],
+        )
+        / 12,
+    ),
+    "h2": (_SECOND, _SECOND.T),
+}
+"""Filters of the spatial rich model; a kernel of two filters has the statistics of both together."""
+
+_SRM, _ELA, _GRID = "Fridrich & Kodovsky 2012", "Krawetz 2007", "8 px phase of luma steps"
+_ENLARGED = "Popescu & Farid 2005"
+_INF = float("inf")
+_SAME = EVERY_CHANGE - {"scale"}  # landmarks that move by half a pixel take the regions with them
+_WORDS = {"kb": "3 by 3 square filter", "kv": "5 by 5 square filter", "h2": "second difference"}
+
+
+def _column(
+    name: str,
+    description: str,
+    direction: str,
+    *,
+    low: float = -_INF,
+    high: float = _INF,
+    unit: str = "1",
+    reference: str = _SRM,
+    invariant_to: frozenset[str] = EVERY_CHANGE,
+) -> Column:
+    return Column(f"residual.{name}", unit, (low, high), reference, direction, invariant_to, description=description)
+
+
+def _kernel_columns(kernel: str) -> Iterator[Column]:
+    detail = f"fine detail (what a {_WORDS[kernel]} lets through)"
+    yield _column(
+        f"{kernel}_std_med", f"Strength of the {detail} of the face: its standard deviation in grey levels.", "down",
+        low=0, unit="grey levels",
+    )  # fmt: skip
+    yield _column(
+        f"{kernel}_kurt_med",
+        f"How much a few strong edges stand out of the {detail} of the face: logarithm of the kurtosis, 1.1 for plain "
+        "noise.",
+        "either", low=0,
+    )  # fmt: skip
+    yield _column(
+        f"{kernel}_ac1_med",
+        f"How alike the {detail} of neighbouring pixels of the face is, from -1 to 1; enlarged pictures have more.",
+        "up", low=-1, high=1, reference=_ENLARGED,
+    )  # fmt: skip
+    yield _column(
+        f"{kernel}_zero_share_med", f"Fraction of the face in which the {detail} is below half a grey level.", "up",
+        low=0, high=1,
+    )  # fmt: skip
+    yield _column(
+        f"{kernel}_fb_std_med",
+        f"How much stronger the {detail} is in the face than in the background (natural logarithm of the ratio).",
+        "down",
+    )  # fmt: skip
+    yield _column(
+        f"{kernel}_fo_std_med",
+        f"How much stronger the {detail} is inside the face than just around it (natural logarithm of the ratio).",
+        "down", invariant_to=_SAME,
+    )  # fmt: skip
+    yield _column(
+        f"{kernel}_fo_ac1_med",
+        f"How much more alike the {detail} of neighbouring pixels is inside the face than just around it.",
+        "up", low=-2, high=2, reference=_ENLARGED, invariant_to=_SAME,
+    )  # fmt: skip
+    yield _column(
+        f"{kernel}_cooc_ent", f"How varied runs of four values of the {detail} of the face are: entropy in bits.",
+        "down", low=0, high=np.log2(169), unit="bit",
+    )  # fmt: skip
+    yield _column(
+        f"{kernel}_cooc_fb_js",
+        f"How differently runs of four values of the {detail} are distributed in the face and in the background, from "
+        "0 (alike) to 1.",
+        "up", low=0, high=1,
+    )  # fmt: skip
+
+
+COLUMNS = (
+    *(column for kernel in KERNELS for column in _kernel_columns(kernel)),
+    _column(
+        "noise_fb_med",
+        "How much noisier the smoother half of the face is than that of the background (natural logarithm of the "
+        "ratio).",
+        "down", reference="Immerkaer 1996",
+    ),
+    _column(
+        "chroma_noise_fo_med",
+        "How much noisier the colour is inside the face than just around it (natural logarithm of the ratio).",
+        "down", reference="Immerkaer 1996", invariant_to=_SAME,
+    ),
+    _column(
+        "ela_fb_med",
+        "How much more JPEG compression changes the face than the background (natural logarithm of the ratio).",
+        "either", reference=_ELA, invariant_to=_SAME - {"mirror", "brightness"},
+    ),
+    _column(
+        "ela_fo_med",
+        "How much more JPEG compression changes the inside of the face than what lies just around it (natural "
+        "logarithm of the ratio).",
+        "either", reference=_ELA, invariant_to=_SAME - {"mirror", "brightness"},
+    ),
+    _column(
+        "grid8_same_share",
+        "Fraction of the frames with a visible grid of compression blocks in which face and background have the same "
+        "grid; below 1 if the face was compressed on another one.",
+        "down", low=0, high=1, reference=_GRID,
+    ),
+    _column(
+        "valid_share", "Fraction of the sampled frames with a face large enough for a patch.", "covariate",
+        low=0, high=1, reference="",
+    ),
+)  # fmt: skip
+
+
+def responses(luma: NDArray, kernel: str) -> Float:
+    """Residuals of a picture [h, w] by the filters of one of :data:`KERNELS`: [filters, h - 4, w - 4]."""
+    image = luma.astype(np.float32)
+    return np.stack([_within(cv2.filter2D(image, cv2.CV_32F, weights)) for weights in KERNELS[kernel]])
+
+
+def _within(image: NDArray) -> NDArray:
+    """A picture without the border in which a 5 x 5 filter sees beyond it."""
+    return image[BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX]
+
+
+def neighbour_correlation(residuals: Float, region: Mask) -> float:
+    """Correlation of residuals with those beside and below them, without their mean: -1 to 1; NaN without power.
+
+    Parameters
+    ----------
+    residuals : ndarray of shape (filters, h, w)
+    region : ndarray of shape (h, w)
+        Both neighbours lie in it.
+    """
+    found = []
+    for a, b in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+        both = np.flatnonzero(region[a] & region[b])
+        for one in residuals:
+            x, y = one[a].ravel()[both], one[b].ravel()[both]
+            power = float(np.sqrt(np.dot(x, x) * np.dot(y, y)))
+            found.append(float(np.dot(x, y)) / power if power > 0 else np.nan)
+    return float(np.clip(np.mean(found), -1.0, 1.0))
+
+
+def standard_deviation(residuals: Float, region: Mask) -> float:
+    """Root mean square of residuals [filters, h, w] in a region [h, w]; they have no mean worth the name."""
+    pixels = np.flatnonzero(region)
+    return float(np.sqrt(np.mean([np.square(one.ravel()[pixels]).mean(dtype=np.float64) for one in residuals])))
+
+
+def moments(residuals: Float, region: Mask) -> dict[str, float]:
+    """``std``, ``kurt`` and ``zero_share`` of residuals [filters, h, w] in a region [h, w].
+
+    ``kurt`` is the natural logarithm of ``mean(r^4) / mean(r^2)^2``; NaN without power.
+    """
+    values = np.concatenate([one[region] for one in residuals])
+    squared = np.square(values)
+    second = float(squared.mean(dtype=np.float64))
+    fourth = float(np.square(squared).mean(dtype=np.float64))
+    return {
+        "std": float(np.sqrt(second)),
+        "kurt": float(np.log(fourth / second**2)) if second > 0 else np.nan,
+        "zero_share": float((np.abs(values) < 0.5).mean()),
+    }
+
+
+def _classes() -> NDArray[np.int64]:
+    """Class of each of the 625 runs of four values from -2 to 2: mirrored and negated ones are in one."""
+    base = 2 * TRUNCATION + 1
+    runs = np.stack(np.unravel_index(np.arange(base**ORDER), (base,) * ORDER), axis=1) - TRUNCATION
+    weights = base ** np.arange(ORDER - 1, -1, -1)
+    alike = np.stack([(each + TRUNCATION) @ weights for each in (runs, runs[:, ::-1], -runs, -runs[:, ::-1])])
+    return np.unique(alike.min(axis=0), return_inverse=True)[1]
+
+
+CLASSES = _classes()
+N_CLASSES = int(CLASSES.max()) + 1
+
+
+def co_occurrences(residuals: Float, region: Mask) -> F64:
+    """Counts [169] of four rounded residuals in a row or a column, cut at 2, that lie in a region.
+
+    Parameters
+    ----------
+    residuals : ndarray of shape (filters, h, w)
+    region : ndarray of shape (h, w)
+    """
+    base = 2 * TRUNCATION + 1
+    weights = base ** np.arange(ORDER)
+    counts = np.zeros(base**ORDER, np.int64)
+    for one in residuals:
+        whole = (np.clip(np.rint(one), -TRUNCATION, TRUNCATION) + TRUNCATION).astype(np.int16)
+        for values, inside in ((whole, region), (whole.T, region.T)):
+            width = values.shape[1] - ORDER + 1
+            runs = sum(int(weights[k]) * values[:, k : k + width] for k in range(ORDER))
+            all_in = np.logical_and.reduce([inside[:, k : k + width] for k in range(ORDER)])
+            counts += np.bincount(runs[all_in], minlength=base**ORDER)
+    return np.bincount(CLASSES, counts, N_CLASSES).astype(np.float64)
+
+
+def entropy(counts: F64) -> float:
+    """Entropy of counts [k] in bits; NaN for none.
+
+    >>> entropy(np.array([3.0, 3.0, 0.0]))
+    1.0
+    """
+    total = counts.sum()
+    share = counts[counts > 0] / total
+    return float(max(0.0, -(share * np.log2(share)).sum())) if total else np.nan
+
+
+def js_distance(a: F64, b: F64) -> float:
+    """Jensen-Shannon distance of two histograms of counts [k], from 0 to 1 (base 2); NaN if one is empty.
+
+    >>> js_distance(np.array([1.0, 0.0]), np.array([0.0, 5.0]))
+    1.0
+    """
+    if not a.sum() or not b.sum():
+        return np.nan
+    p, q = a / a.sum(), b / b.sum()
+    return float(np.sqrt(max(0.0, entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2)))
+
+
+def error_level(luma: Bytes) -> Float:
+    """How much a JPEG of quality 90 changes each pixel of a picture [h, w], in grey levels."""
+    data = cv2.imencode(".jpg", luma, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), dtype=np.float32)
+    return np.abs(decoded - luma)
+
+
+def grid(luma: NDArray) -> tuple[tuple[int, int], float]:
+    """Where a grid of 8 px lies in a picture [h, w], and how far it stands out.
+
+    Returns
+    -------
+    phase : (int, int)
+        Of the rows and the columns: a block begins behind each pixel ``phase``, ``phase + 8``, ...
+    contrast : float
+        Mean step there over the median of the other seven phases, the smaller of rows and columns; NaN if flat.
+    """
+    phases, contrasts = [], []
+    for axis in (0, 1):
+        steps = np.abs(np.diff(luma.astype(np.float32), axis=axis)).mean(axis=1 - axis)
+        each = np.array([steps[k::PERIOD].mean() for k in range(PERIOD)])
+        phases.append(int(each.argmax()))
+        rest = float(np.median(np.delete(each, phases[-1])))
+        contrasts.append(float(each.max()) / rest if rest > 0 else np.nan)
+    return (phases[0], phases[1]), float(np.min(contrasts))
+
+
+def same_grid(face: NDArray, background: NDArray) -> float:
+    """1 if two pictures of one grid of coordinates show the same blocks, 0 if others; NaN unless both show some."""
+    (a, a_contrast), (b, b_contrast) = grid(face), grid(background)
+    return float(a == b) if a_contrast > MIN_GRID and b_contrast > MIN_GRID else np.nan
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Native luma of one frame, with the part of it that is the face."""
+
+    face: Bytes
+    """[p, p]."""
+    background: Bytes | None
+    """[p, p]; None where there is no room."""
+    region: Mask
+    """[p - 4, p - 4] within the landmarks' hull, of the pixels that have residuals."""
+    luma_levels: tuple[int, int]
+
+    def clipped(self) -> float:
+        """Fraction of the face that is black or white."""
+        black, white = self.luma_levels
+        inside = _within(self.face)[self.region]
+        return float(((inside <= black + 2) | (inside >= white - 2)).mean())
+
+
+def face_part(landmarks: F64, *, side: int, iod_px: float) -> Mask:
+    """Pixels [s - 4, s - 4] of a native patch [s, s] that lie 0.1 iod or more inside the face's contour.
+
+    Parameters
+    ----------
+    landmarks : ndarray of shape (68, 2)
+        Px of the frame; their mean is where the patch's middle is, to the 4 px by which patches follow coding blocks.
+    side : int
+    iod_px : float
+    """
+    points = contour(landmarks) - landmarks.mean(axis=0) + (side - 1) / 2
+    return np.asarray(_within(distance_map(points, side=side)) < -ERODED_IOD * iod_px, dtype=np.bool_)
+
+
+@dataclass(frozen=True)
+class PatchValues:
+    """What the patches of a frame say."""
+
+    values: dict[str, float]
+    """Column without ``_med`` to value."""
+    face: dict[str, F64]
+    """Kernel to co-occurrences [169]."""
+    background: dict[str, F64]
+    """The same; zeros without a background."""
+
+
+def of_patches(patches: Patches) -> PatchValues | None:
+    """Measure a frame's patches; None for a face of under 2,000 px, or of which 30 % are black or white."""
+    if patches.region.sum() < MIN_PIXELS or patches.clipped() > MAX_CLIPPED:
+        return None
+    values: dict[str, float] = {}
+    face, background = {}, {}
+    everywhere = np.ones_like(patches.region)
+    for kernel in KERNELS:
+        inside = responses(patches.face, kernel)
+        measured = moments(inside, patches.region) | {"ac1": neighbour_correlation(inside, patches.region)}
+        face[kernel] = co_occurrences(inside, patches.region)
+        background[kernel] = np.zeros(N_CLASSES)
+        if patches.background is not None:
+            behind = responses(patches.background, kernel)
+            measured["fb_std"] = log_ratio(measured["std"], standard_deviation(behind, everywhere))
+            background[kernel] = co_occurrences(behind, everywhere)
+        values |= {f"{kernel}_{name}": value for name, value in measured.items()}
+    if patches.background is not None:
+        values |= _face_to_background(patches, patches.background)
+    return PatchValues(values, face, background)
+
+
+def _face_to_background(patches: Patches, background: Bytes) -> dict[str, float]:
+    inner = _within(error_level(patches.face))[patches.region]
+    noise, noise_behind = (
+        noise_mad(luma) for luma in grey_levels([patches.face, background], luma_levels=patches.luma_levels)
+    )
+    return {
+        "ela_fb": log_ratio(float(inner.mean()), float(error_level(background).mean())),
+        "noise_fb": log_ratio(noise, noise_behind),
+        "grid8_same": same_grid(patches.face, background),
+    }
+
+
+def log_ratio(a: float, b: float) -> float:
+    """Natural logarithm of a / b; NaN unless both are above 0.
+
+    >>> log_ratio(1.0, 0.0), log_ratio(2.0, 2.0)
+    (nan, 0.0)
+    """
+    return float(np.log(a / b)) if a > 0 and b > 0 else np.nan
+
+
+def of_crop(crop: FaceCrop | None) -> dict[str, float]:
+    """Columns ``fo`` of a frame, without ``_med``; none where the face was lost, or a region is under 2,000 px.
+
+    A face's outer rim is small: it needs a fifth of that.
+    """
+    if crop is None:
+        return {}
+    inside, around = crop.region("inside"), crop.region("around")
+    if inside.sum() < MIN_PIXELS or around.sum() < MIN_PIXELS / 5:
+        return {}
+    rows, columns = (_extent(inside | around, axis) for axis in (1, 0))
+    inside, around = inside[rows, columns], around[rows, columns]
+    wide = tuple(slice(part.start - BORDER_PX, part.stop + BORDER_PX) for part in (rows, columns))
+    values = {}
+    for kernel in KERNELS:
+        residuals = responses(crop.luma[wide], kernel)
+        values[f"{kernel}_fo_std"] = log_ratio(
+            standard_deviation(residuals, inside), standard_deviation(residuals, around)
+        )
+        values[f"{kernel}_fo_ac1"] = neighbour_correlation(residuals, inside) - neighbour_correlation(residuals, around)
+    noise = _within(_chroma_noise(crop.rgb[wide]))
+    level = _within(error_level(np.rint(crop.luma[wide]).astype(np.uint8)))
+    for name, image in (("chroma_noise_fo", noise), ("ela_fo", level)):
+        values[name] = log_ratio(*(_or_zero(float(image[region].mean())) for region in (inside, around)))
+    return values
+
+
+def _or_zero(strength: float) -> float:
+    """A strength in grey levels, 0 where it is no more than the rounding errors of a grey or flat picture."""
+    return strength if strength > GREY else 0.0
+
+
+def _extent(region: Mask, axis: int) -> slice:
+    where = np.flatnonzero(region.any(axis=axis))
+    return slice(int(where[0]), int(where[-1]) + 1)
+
+
+def _chroma_noise(rgb: Bytes) -> Float:
+    """Absolute response of Immerkaer's operator to Cb and Cr of a picture [h, w, 3], summed: [h, w]."""
+    chroma = cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2YCrCb)[..., 1:]
+    found: Float = np.abs(cv2.filter2D(chroma, cv2.CV_32F, IMMERKAER)).sum(axis=2)
+    return found
+
+
+def _patches(observation: Observation, track: Track, number: int, iod_px: float) -> Patches | None:
+    """The patches of a crop; None where the face is too small or lost."""
+    face, background = track.patch_face[number], track.patch_background[number]
+    landmarks = track.landmarks[track.crop_index[number]].astype(np.float64)
+    if not face.size or not np.isfinite(landmarks).all() or not iod_px > 0:
+        return None
+    return Patches(
+        face,
+        background if background.shape == face.shape else None,
+        face_part(landmarks, side=face.shape[0], iod_px=iod_px),
+        observation.luma_levels,
+    )
+
+
+def _pooled(found: Sequence[PatchValues], of: Callable[[PatchValues], dict[str, F64]], kernel: str) -> F64:
+    return np.sum([of(one)[kernel] for one in found], axis=0)
+
+
+@family("residual", version=1, needs={"track", "crops"}, columns=COLUMNS)
+def measure(observation: Observation, track: Track) -> dict[str, float]:
+    """Measure the residuals of a track's patches and crops; NaN below 5 usable patches, or a fifth of those seen."""
+    numbers = sampled(track)
+    iod_px = head(observation, track).scale_px
+
+    def measured(number: int) -> PatchValues | None:
+        patches = _patches(observation, track, number, iod_px)
+        return None if patches is None else of_patches(patches)
+
+    every = each_distinct(numbers, measured, key=lambda number: id(track.patch_face[number]))
+    found = [one for one in every if one is not None]
+    valid = len(found) / len(numbers) if numbers else 0.0
+    named: dict[str, float] = {"valid_share": valid}
+    if valid >= series.MIN_VALID_SHARE and len(found) >= MIN_FRAMES:
+        rows = [one.values for one in found]
+        around = each_distinct(face_crops(observation, track, numbers), of_crop)
+        for column in COLUMNS:
+            name = column.name.split(".")[1].removesuffix("_med")
+            if column.name.endswith("_med"):
+                source = around if "_fo" in name else rows
+                named[f"{name}_med"] = series.median([row.get(name, np.nan) for row in source], MIN_FRAMES)
+        for kernel in KERNELS:
+            face, background = (_pooled(found, of, kernel) for of in (lambda one: one.face, lambda one: one.background))
+            named |= {f"{kernel}_cooc_ent": entropy(face), f"{kernel}_cooc_fb_js": js_distance(face, background)}
+        grids = series.finite([row.get("grid8_same", np.nan) for row in rows])
+        named["grid8_same_share"] = float(grids.mean()) if grids.size >= MIN_FRAMES else np.nan
+    missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
+    return {f"residual.{name}": value for name, value in (missing | named).items()}
