@@ -34,7 +34,7 @@ class Look:
 def draw(side, points, look, rng):
     """An RGB crop [side, side, 3] with a face at landmarks [68, 2]."""
     rows, columns = np.mgrid[:side, :side].astype(float)
-    image = np.empty((side, side, 3)) + SKIN + rng.normal(0.0, look.skin_noise, (side, side, 1))
+    image = np.zeros((side, side, 3)) + SKIN + rng.normal(0.0, look.skin_noise, (side, side, 1))
     iod = np.hypot(*(points[LEFT_EYE].mean(axis=0) - points[RIGHT_EYE].mean(axis=0)))
     for k, eye in enumerate((RIGHT_EYE, LEFT_EYE)):
         lids = inside_convex(points[eye], size=(side, side))
