@@ -12,8 +12,9 @@ import argparse
 import json
 from pathlib import Path
 
+import deepcue
 from deepcue.cli import common
-from deepcue.cli.face_tables import write_tables
+from reports.face_tables import write_tables
 from training.faces.fold_scores import scores_of_folds
 from training.faces.scores import FRAMES, summary_lines
 from training.faces.thumbnail_probe import probe_scores
@@ -57,5 +58,11 @@ def run(arguments: argparse.Namespace) -> None:
     file = "probe_scores.json" if arguments.probe else "scores.json"
     (arguments.out / file).write_text(json.dumps(scores, indent=1), encoding="utf-8")
     if arguments.results and not arguments.probe:
-        command = f"deepcue face-scores --networks {arguments.networks} --frames {arguments.frames}"
-        write_tables(arguments.results, scores, command + f" --out {arguments.out.name}", arguments.data_set)
+        options = f"--out {arguments.out.name} --networks {arguments.networks} --frames {arguments.frames}"
+        write_tables(
+            arguments.results,
+            scores,
+            command=f"deepcue face-scores {options} --results {arguments.results.name}",
+            data=arguments.data_set,
+            version=deepcue.__version__,
+        )

@@ -54,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, help="model folder (default: artifacts/model, else the one that ships)")
     parser.add_argument("--max-upload", type=n_bytes, default="2G", help="size of one clip (default: %(default)s)")
     parser.add_argument("--max-disk", type=n_bytes, default="20G", help="size of all of them (default: %(default)s)")
-    parser.add_argument("--jobs", type=common.positive_int, default=1, help="clips at a time (default: %(default)s)")
+    parser.add_argument(
+        "--at-once", type=common.positive_int, default=1, help="clips measured at once (default: %(default)s)"
+    )
     parser.add_argument(
         "--timeout",
         type=common.positive_number,
@@ -97,7 +99,7 @@ def run(arguments: argparse.Namespace) -> None:
             token=arguments.token,
             max_upload=arguments.max_upload,
             max_disk=arguments.max_disk,
-            jobs=arguments.jobs,
+            jobs=arguments.at_once,
             limits=Limits(timeout_s=arguments.timeout, memory_mb=arguments.max_memory),
             version=__version__,
         )

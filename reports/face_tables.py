@@ -16,7 +16,7 @@ REAL_SOURCES_SHOWN = 10  # clips a source must have to be a row
 Scores = Mapping[str, Mapping[str, Any]]
 
 
-def write_tables(folder: Path, scores: Mapping[str, Scores], command: str, data: str) -> list[Path]:
+def write_tables(folder: Path, scores: Mapping[str, Scores], *, command: str, data: str, version: str) -> list[Path]:
     """Write the tables of the networks' scores; the files.
 
     Parameters
@@ -26,11 +26,9 @@ def write_tables(folder: Path, scores: Mapping[str, Scores], command: str, data:
     scores
         Name of a network to what :func:`training.faces.fold_scores.scores_of_folds` gave for it; the last one is the
         mean of all, of which kinds and sources are shown.
-    command, data
-        What measured them, and on what.
+    command, data, version
+        What measured them, on what, and the release.
     """
-    from deepcue import __version__
-
     _, mean = list(scores.items())[-1]
     clips = mean["original"]["clips"]
     common = {
@@ -39,7 +37,7 @@ def write_tables(folder: Path, scores: Mapping[str, Scores], command: str, data:
         "n_groups": clips["n_groups"],
         "command": command,
         "date": datetime.date.today().isoformat(),
-        "version": __version__,
+        "version": version,
     }
     tables = {
         "face_networks": _networks(scores, common),
