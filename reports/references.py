@@ -28,18 +28,34 @@ CUES = {
     "with a new no-reference perceptual blur metric. SPIE Human Vision and Electronic Imaging XII, 2007.",
     "Durall et al. 2019": "R. Durall, M. Keuper, F.-J. Pfreundt, J. Keuper: Unmasking DeepFakes with simple "
     "Features. arXiv:1911.00686, 2019.",
+    "Haralick et al. 1973": "R. M. Haralick, K. Shanmugam, I. Dinstein: Textural Features for Image Classification. "
+    "IEEE Transactions on Systems, Man, and Cybernetics 3(6), 1973.",
     "Hotelling 1936": "H. Hotelling: Relations between two sets of variates. Biometrika 28, 1936.",
     "Houtgast & Steeneken 1985": "T. Houtgast, H. J. M. Steeneken: A review of the MTF concept in room acoustics and "
-    "its use for estimating speech intelligibility in auditoria. Journal of the Acoustical Society of America "
-    "77(3), 1985.",
+    "its use for estimating speech intelligibility in auditoria. Journal of the Acoustical Society of America 77(3), "
+    "1985.",
+    "Hu et al. 2021": "S. Hu, Y. Li, S. Lyu: Exposing GAN-Generated Faces Using Inconsistent Corneal Specular "
+    "Highlights. ICASSP, 2021.",
     "Immerkaer 1996": "J. Immerkær: Fast Noise Variance Estimation. Computer Vision and Image Understanding 64(2), "
     "1996.",
+    "Krawetz 2007": "N. Krawetz: A Picture's Worth: Digital Image Analysis and Forensics. Black Hat Briefings, 2007.",
+    "Laws 1980": "K. I. Laws: Rapid Texture Identification. SPIE Image Processing for Missile Guidance, 1980.",
+    "Li & Lyu 2019": "Y. Li, S. Lyu: Exposing DeepFake Videos By Detecting Face Warping Artifacts. CVPR Workshops, "
+    "2019.",
     "Li et al. 2018": "Y. Li, M.-C. Chang, S. Lyu: In Ictu Oculi: Exposing AI Created Fake Videos by Detecting Eye "
     "Blinking. IEEE WIFS, 2018.",
     "Liu et al. 2023": "B. Liu, B. Liu, M. Ding, T. Zhu, X. Yu: TI2Net: Temporal Identity Inconsistency Network for "
     "Deepfake Detection. WACV, 2023.",
+    "Matern et al. 2019": "F. Matern, C. Riess, M. Stamminger: Exploiting Visual Artifacts to Expose Deepfakes and "
+    "Face Manipulations. IEEE WACV Workshops, 2019.",
+    "Ojala et al. 2002": "T. Ojala, M. Pietikäinen, T. Mäenpää: Multiresolution Gray-Scale and Rotation Invariant "
+    "Texture Classification with Local Binary Patterns. IEEE Transactions on Pattern Analysis and Machine "
+    "Intelligence 24(7), 2002.",
+    "Popescu & Farid 2005": "A. C. Popescu, H. Farid: Exposing Digital Forgeries in Color Filter Array Interpolated "
+    "Images. IEEE Transactions on Signal Processing 53(10), 2005.",
     "Sahidullah et al. 2015": "M. Sahidullah, T. Kinnunen, C. Hanilçi: A Comparison of Features for Synthetic Speech "
     "Detection. Interspeech, 2015.",
+    "Shannon 1948": "C. E. Shannon: A Mathematical Theory of Communication. Bell System Technical Journal 27, 1948.",
     "Shiohara & Yamasaki 2022": "K. Shiohara, T. Yamasaki: Detecting Deepfakes with Self-Blended Images. CVPR, 2022.",
     "Slaney & Covell 2000": "M. Slaney, M. Covell: FaceSync: A Linear Operator for Measuring Synchronization of "
     "Video Facial Images and Audio Tracks. NIPS 13, 2000.",
@@ -47,6 +63,10 @@ CUES = {
     "Vision Winter Workshop, 2016.",
     "Sun et al. 2021": "Z. Sun, Y. Han, Z. Hua, N. Ruan, W. Jia: Improving the Efficiency and Robustness of "
     "Deepfakes Detection through Precise Geometric Features. CVPR, 2021.",
+    "Yang et al. 2019": "X. Yang, Y. Li, S. Lyu: Exposing Deep Fakes Using Inconsistent Head Poses. ICASSP, 2019.",
+    "Zhao & Pietikainen 2007": "G. Zhao, M. Pietikäinen: Dynamic Texture Recognition Using Local Binary Patterns "
+    "with an Application to Facial Expressions. IEEE Transactions on Pattern Analysis and Machine Intelligence "
+    "29(6), 2007.",
 }
 """Behind the cue families: the literature of docs/CUES.md, and of a report the part that its families cite."""
 
