@@ -27,10 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import series
+from features.comparison import log_ratio
 from features.evidence import Series
 from features.face_regions import FaceCrop, Mask, each_distinct, face_crops, sampled
 from features.families.quality import IMMERKAER
-from features.families.residual import log_ratio
 from features.geometry import pose
 from features.observation import Float, Observation, Track
 from features.spec import EVERY_CHANGE, Column, family

@@ -32,35 +32,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import series
+from features.comparison import entropy, js_distance, log_ratio
 from features.face_regions import FaceCrop, Mask, contour, distance_map, each_distinct, face_crops, sampled
 from features.families.quality import IMMERKAER, PERIOD, grey_levels, noise_mad
 from features.geometry import F64, head
 from features.observation import Bytes, Float, Observation, Track
+from features.rich_model import (
+    BORDER_PX,
+    KERNELS,
+    N_CLASSES,
+    co_occurrences,
+    moments,
+    neighbour_correlation,
+    responses,
+    standard_deviation,
+    within,
+)
 from features.spec import EVERY_CHANGE, Column, family
 
 MIN_FRAMES = 5
 MIN_PIXELS = 2000  # of a region
 MAX_CLIPPED = 0.3
-BORDER_PX = 2  # where a 5 x 5 filter sees beyond the patch
 ERODED_IOD = 0.1
-TRUNCATION = 2  # of rounded residuals in co-occurrences
-ORDER = 4  # residuals in a row
 JPEG_QUALITY = 90
 GREY = 0.01
 MIN_GRID = 1.05  # contrast from which a grid is believed
-
-_SECOND = np.array([[1.0, -2.0, 1.0]]) / 2
-KERNELS = {
-    "kb": (np.array([[-1, 2, -1], [2, -4, 2], [-1, 2, -1]]) / 4,),
-    "kv": (
-        np.array(
-            [[-1, 2, -2, 2, -1], [2, -6, 8, -6, 2], [-2, 8, -12, 8, -2], [2, -6, 8, -6, 2], [-1, 2, -2, 2, -1]],
-        )
-        / 12,
-    ),
-    "h2": (_SECOND, _SECOND.T),
-}
-"""Filters of the spatial rich model; a kernel of two filters has the statistics of both together."""
 
 _SRM, _ELA, _GRID = "Fridrich & Kodovsky 2012", "Krawetz 2007", "8 px phase of luma steps"
 _ENLARGED = "Popescu & Farid 2005"
@@ -168,115 +164,6 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def responses(luma: NDArray, kernel: str) -> Float:
-    """Residuals of a picture [h, w] by the filters of one of :data:`KERNELS`: [filters, h - 4, w - 4]."""
-    image = luma.astype(np.float32)
-    return np.stack([_within(cv2.filter2D(image, cv2.CV_32F, weights)) for weights in KERNELS[kernel]])
-
-
-def _within(image: NDArray) -> NDArray:
-    """A picture without the border in which a 5 x 5 filter sees beyond it."""
-    return image[BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX]
-
-
-def neighbour_correlation(residuals: Float, region: Mask) -> float:
-    """Correlation of residuals with those beside and below them, without their mean: -1 to 1; NaN without power.
-
-    Parameters
-    ----------
-    residuals : ndarray of shape (filters, h, w)
-    region : ndarray of shape (h, w)
-        Both neighbours lie in it.
-    """
-    found = []
-    for a, b in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
-        both = np.flatnonzero(region[a] & region[b])
-        for one in residuals:
-            x, y = one[a].ravel()[both], one[b].ravel()[both]
-            power = float(np.sqrt(np.dot(x, x) * np.dot(y, y)))
-            found.append(float(np.dot(x, y)) / power if power > 0 else np.nan)
-    return float(np.clip(np.mean(found), -1.0, 1.0))
-
-
-def standard_deviation(residuals: Float, region: Mask) -> float:
-    """Root mean square of residuals [filters, h, w] in a region [h, w]; they have no mean worth the name."""
-    pixels = np.flatnonzero(region)
-    return float(np.sqrt(np.mean([np.square(one.ravel()[pixels]).mean(dtype=np.float64) for one in residuals])))
-
-
-def moments(residuals: Float, region: Mask) -> dict[str, float]:
-    """``std``, ``kurt`` and ``zero_share`` of residuals [filters, h, w] in a region [h, w].
-
-    ``kurt`` is the natural logarithm of ``mean(r^4) / mean(r^2)^2``; NaN without power.
-    """
-    values = np.concatenate([one[region] for one in residuals])
-    squared = np.square(values)
-    second = float(squared.mean(dtype=np.float64))
-    fourth = float(np.square(squared).mean(dtype=np.float64))
-    return {
-        "std": float(np.sqrt(second)),
-        "kurt": float(np.log(fourth / second**2)) if second > 0 else np.nan,
-        "zero_share": float((np.abs(values) < 0.5).mean()),
-    }
-
-
-def _classes() -> NDArray[np.int64]:
-    """Class of each of the 625 runs of four values from -2 to 2: mirrored and negated ones are in one."""
-    base = 2 * TRUNCATION + 1
-    runs = np.stack(np.unravel_index(np.arange(base**ORDER), (base,) * ORDER), axis=1) - TRUNCATION
-    weights = base ** np.arange(ORDER - 1, -1, -1)
-    alike = np.stack([(each + TRUNCATION) @ weights for each in (runs, runs[:, ::-1], -runs, -runs[:, ::-1])])
-    return np.unique(alike.min(axis=0), return_inverse=True)[1]
-
-
-CLASSES = _classes()
-N_CLASSES = int(CLASSES.max()) + 1
-
-
-def co_occurrences(residuals: Float, region: Mask) -> F64:
-    """Counts [169] of four rounded residuals in a row or a column, cut at 2, that lie in a region.
-
-    Parameters
-    ----------
-    residuals : ndarray of shape (filters, h, w)
-    region : ndarray of shape (h, w)
-    """
-    base = 2 * TRUNCATION + 1
-    weights = base ** np.arange(ORDER)
-    counts = np.zeros(base**ORDER, np.int64)
-    for one in residuals:
-        whole = (np.clip(np.rint(one), -TRUNCATION, TRUNCATION) + TRUNCATION).astype(np.int16)
-        for values, inside in ((whole, region), (whole.T, region.T)):
-            width = values.shape[1] - ORDER + 1
-            runs = sum(int(weights[k]) * values[:, k : k + width] for k in range(ORDER))
-            all_in = np.logical_and.reduce([inside[:, k : k + width] for k in range(ORDER)])
-            counts += np.bincount(runs[all_in], minlength=base**ORDER)
-    return np.bincount(CLASSES, counts, N_CLASSES).astype(np.float64)
-
-
-def entropy(counts: F64) -> float:
-    """Entropy of counts [k] in bits; NaN for none.
-
-    >>> entropy(np.array([3.0, 3.0, 0.0]))
-    1.0
-    """
-    total = counts.sum()
-    share = counts[counts > 0] / total
-    return float(max(0.0, -(share * np.log2(share)).sum())) if total else np.nan
-
-
-def js_distance(a: F64, b: F64) -> float:
-    """Jensen-Shannon distance of two histograms of counts [k], from 0 to 1 (base 2); NaN if one is empty.
-
-    >>> js_distance(np.array([1.0, 0.0]), np.array([0.0, 5.0]))
-    1.0
-    """
-    if not a.sum() or not b.sum():
-        return np.nan
-    p, q = a / a.sum(), b / b.sum()
-    return float(np.sqrt(max(0.0, entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2)))
-
-
 def error_level(luma: Bytes) -> Float:
     """How much a JPEG of quality 90 changes each pixel of a picture [h, w], in grey levels."""
     data = cv2.imencode(".jpg", luma, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
@@ -325,7 +212,7 @@ class Patches:
     def clipped(self) -> float:
         """Fraction of the face that is black or white."""
         black, white = self.luma_levels
-        inside = _within(self.face)[self.region]
+        inside = within(self.face)[self.region]
         return float(((inside <= black + 2) | (inside >= white - 2)).mean())
 
 
@@ -340,7 +227,7 @@ def face_part(landmarks: F64, *, side: int, iod_px: float) -> Mask:
     iod_px : float
     """
     points = contour(landmarks) - landmarks.mean(axis=0) + (side - 1) / 2
-    return np.asarray(_within(distance_map(points, side=side)) < -ERODED_IOD * iod_px, dtype=np.bool_)
+    return np.asarray(within(distance_map(points, side=side)) < -ERODED_IOD * iod_px, dtype=np.bool_)
 
 
 @dataclass(frozen=True)
@@ -378,7 +265,7 @@ def of_patches(patches: Patches) -> PatchValues | None:
 
 
 def _face_to_background(patches: Patches, background: Bytes) -> dict[str, float]:
-    inner = _within(error_level(patches.face))[patches.region]
+    inner = within(error_level(patches.face))[patches.region]
     noise, noise_behind = (
         noise_mad(luma) for luma in grey_levels([patches.face, background], luma_levels=patches.luma_levels)
     )
@@ -387,15 +274,6 @@ def _face_to_background(patches: Patches, background: Bytes) -> dict[str, float]
         "noise_fb": log_ratio(noise, noise_behind),
         "grid8_same": same_grid(patches.face, background),
     }
-
-
-def log_ratio(a: float, b: float) -> float:
-    """Natural logarithm of a / b; NaN unless both are above 0.
-
-    >>> log_ratio(1.0, 0.0), log_ratio(2.0, 2.0)
-    (nan, 0.0)
-    """
-    return float(np.log(a / b)) if a > 0 and b > 0 else np.nan
 
 
 def of_crop(crop: FaceCrop | None) -> dict[str, float]:
@@ -418,8 +296,8 @@ def of_crop(crop: FaceCrop | None) -> dict[str, float]:
             standard_deviation(residuals, inside), standard_deviation(residuals, around)
         )
         values[f"{kernel}_fo_ac1"] = neighbour_correlation(residuals, inside) - neighbour_correlation(residuals, around)
-    noise = _within(_chroma_noise(crop.rgb[wide]))
-    level = _within(error_level(np.rint(crop.luma[wide]).astype(np.uint8)))
+    noise = within(_chroma_noise(crop.rgb[wide]))
+    level = within(error_level(np.rint(crop.luma[wide]).astype(np.uint8)))
     for name, image in (("chroma_noise_fo", noise), ("ela_fo", level)):
         values[name] = log_ratio(*(_or_zero(float(image[region].mean())) for region in (inside, around)))
     return values

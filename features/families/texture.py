@@ -26,8 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from features import series
+from features.comparison import entropy, js_distance, log_ratio
 from features.face_regions import each_distinct, sampled
-from features.families.residual import entropy, js_distance, log_ratio
 from features.families.spectrum import reduced
 from features.geometry import F64, crop_landmarks
 from features.observation import Bytes, Observation, Track

@@ -7,32 +7,33 @@ import numpy as np
 import pytest
 from people import texture
 
+from features import comparison, rich_model
 from features.families import residual
 from features.geometry import FACE_MODEL
 
 
 @pytest.mark.parametrize(("kernel", "gain"), [("kb", 2.25), ("kv", 4.14), ("h2", 1.5)])
 def test_white_noise_comes_through_with_the_filters_power(rng, kernel, gain):
-    residuals = residual.responses(5.0 * rng.standard_normal((300, 300)), kernel)
+    residuals = rich_model.responses(5.0 * rng.standard_normal((300, 300)), kernel)
     everywhere = np.ones(residuals.shape[1:], bool)
-    assert residual.standard_deviation(residuals, everywhere) ** 2 == pytest.approx(25 * gain, rel=0.03)
-    found = residual.moments(residuals, everywhere)
+    assert rich_model.standard_deviation(residuals, everywhere) ** 2 == pytest.approx(25 * gain, rel=0.03)
+    found = rich_model.moments(residuals, everywhere)
     assert found["std"] == pytest.approx(5 * np.sqrt(gain), rel=0.02)
     assert found["kurt"] == pytest.approx(np.log(3), abs=0.03)
 
 
-@pytest.mark.parametrize("kernel", residual.KERNELS)
+@pytest.mark.parametrize("kernel", rich_model.KERNELS)
 def test_a_ramp_has_no_residual(kernel):
     x, y = np.meshgrid(np.arange(40.0), np.arange(30.0))
-    residuals = residual.responses(3 * x + 2 * y + 7, kernel)
+    residuals = rich_model.responses(3 * x + 2 * y + 7, kernel)
     assert residuals.shape[1:] == (26, 36)
     assert np.abs(residuals).max() < 1e-3
-    assert residual.moments(residuals, np.ones((26, 36), bool))["zero_share"] == 1.0
+    assert rich_model.moments(residuals, np.ones((26, 36), bool))["zero_share"] == 1.0
 
 
 def test_the_rich_models_squares_are_symmetric_and_end_in_one():
     for kernel in ("kb", "kv"):
-        (weights,) = residual.KERNELS[kernel]
+        (weights,) = rich_model.KERNELS[kernel]
         assert np.array_equal(weights, weights.T)
         assert np.array_equal(weights, weights[::-1])
         assert weights.sum() == pytest.approx(0)
@@ -40,12 +41,12 @@ def test_the_rich_models_squares_are_symmetric_and_end_in_one():
 
 
 def test_correlation_of_neighbours_of_filtered_noise_is_the_filters_own(rng):
-    residuals = residual.responses(rng.standard_normal((400, 400)), "h2")
+    residuals = rich_model.responses(rng.standard_normal((400, 400)), "h2")
     second = np.array([1.0, -2.0, 1.0])
     along = np.dot(second[1:], second[:-1]) / np.dot(second, second)  # -4/6 along the difference, 0 across
-    found = residual.neighbour_correlation(residuals, np.ones(residuals.shape[1:], bool))
+    found = rich_model.neighbour_correlation(residuals, np.ones(residuals.shape[1:], bool))
     assert found == pytest.approx(along / 2, abs=0.01)
-    assert np.isnan(residual.neighbour_correlation(np.zeros((1, 20, 20), np.float32), np.ones((20, 20), bool)))
+    assert np.isnan(rich_model.neighbour_correlation(np.zeros((1, 20, 20), np.float32), np.ones((20, 20), bool)))
 
 
 def test_only_the_region_counts(rng):
@@ -53,25 +54,25 @@ def test_only_the_region_counts(rng):
     residuals[:, :50] *= 10
     lower = np.zeros((100, 100), bool)
     lower[50:] = True
-    assert residual.standard_deviation(residuals, lower) == pytest.approx(1.0, rel=0.05)
-    assert residual.moments(residuals, lower)["std"] == pytest.approx(1.0, rel=0.05)
-    counts = residual.co_occurrences(residuals, lower)
+    assert rich_model.standard_deviation(residuals, lower) == pytest.approx(1.0, rel=0.05)
+    assert rich_model.moments(residuals, lower)["std"] == pytest.approx(1.0, rel=0.05)
+    counts = rich_model.co_occurrences(residuals, lower)
     assert counts.sum() == 97 * 50 + 47 * 100
     smooth = residuals.copy()
     smooth[:, 50:] = np.cumsum(smooth[:, 50:], axis=2)
-    assert residual.neighbour_correlation(smooth, lower) > 0.4 > residual.neighbour_correlation(smooth, ~lower)
+    assert rich_model.neighbour_correlation(smooth, lower) > 0.4 > rich_model.neighbour_correlation(smooth, ~lower)
 
 
 def test_runs_of_four_fall_into_169_classes_that_mirror_and_sign_do_not_change():
-    assert residual.N_CLASSES == 169
+    assert rich_model.N_CLASSES == 169
     one, ramp = np.zeros((1, 1, 4), np.float32), np.float32([[[-2, -1, 0, 1]]])
     region = np.ones((1, 4), bool)
-    alike = [residual.co_occurrences(r, region).argmax() for r in (ramp, -ramp, ramp[..., ::-1], -ramp[..., ::-1])]
+    alike = [rich_model.co_occurrences(r, region).argmax() for r in (ramp, -ramp, ramp[..., ::-1], -ramp[..., ::-1])]
     assert len(set(alike)) == 1
-    assert residual.co_occurrences(one, region).argmax() != alike[0]
+    assert rich_model.co_occurrences(one, region).argmax() != alike[0]
     assert (
-        residual.co_occurrences(9 * ramp, region).argmax()
-        == residual.co_occurrences(np.float32([[[-2, -2, 0, 2]]]), region).argmax()
+        rich_model.co_occurrences(9 * ramp, region).argmax()
+        == rich_model.co_occurrences(np.float32([[[-2, -2, 0, 2]]]), region).argmax()
     )  # cut at 2
 
 
@@ -79,16 +80,16 @@ def test_runs_down_count_like_runs_across(rng):
     residuals = 2 * rng.standard_normal((1, 30, 40)).astype(np.float32)
     region = rng.random((30, 40)) > 0.1
     turned = np.ascontiguousarray(np.swapaxes(residuals, 1, 2))
-    assert np.array_equal(residual.co_occurrences(residuals, region), residual.co_occurrences(turned, region.T))
+    assert np.array_equal(rich_model.co_occurrences(residuals, region), rich_model.co_occurrences(turned, region.T))
 
 
 def test_distances_of_histograms():
     a, b = np.array([3.0, 1.0, 0.0]), np.array([1.0, 3.0, 0.0])
     mixed = -0.5 * np.log2(0.5) * 2
     own = -(0.75 * np.log2(0.75) + 0.25 * np.log2(0.25))
-    assert residual.js_distance(a, 10 * b) == pytest.approx(np.sqrt(mixed - own))
-    assert residual.js_distance(a, 2 * a) == 0.0
-    assert np.isnan(residual.js_distance(a, np.zeros(3)))
+    assert comparison.js_distance(a, 10 * b) == pytest.approx(np.sqrt(mixed - own))
+    assert comparison.js_distance(a, 2 * a) == 0.0
+    assert np.isnan(comparison.js_distance(a, np.zeros(3)))
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (3, 5)])
@@ -139,7 +140,7 @@ def test_an_enlarged_face_has_weak_and_correlated_residuals(with_patches, rng):
         return cv2.resize(texture(rng, 64), (128, 128), interpolation=cv2.INTER_LINEAR)
 
     values, plain = with_patches(enlarged), with_patches(lambda: texture(rng, 128))
-    for kernel in residual.KERNELS:
+    for kernel in rich_model.KERNELS:
         assert plain[f"residual.{kernel}_fb_std_med"] == pytest.approx(0.0, abs=0.1)
         assert plain[f"residual.{kernel}_cooc_fb_js"] < 0.1 < values[f"residual.{kernel}_cooc_fb_js"]
         assert values[f"residual.{kernel}_ac1_med"] > plain[f"residual.{kernel}_ac1_med"] + 0.15
@@ -184,7 +185,7 @@ def test_a_softened_face_within_its_crop(talking_head):
         for crop in crops
     )
     values = residual.measure(observation, replace(track, crops=soft))
-    for kernel in residual.KERNELS:
+    for kernel in rich_model.KERNELS:
         assert plain[f"residual.{kernel}_fo_std_med"] == pytest.approx(0.0, abs=0.05)
         assert values[f"residual.{kernel}_fo_std_med"] < -0.7
         assert values[f"residual.{kernel}_fo_ac1_med"] > 0.1
