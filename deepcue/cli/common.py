@@ -122,6 +122,18 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--timeout`` and ``--max-memory``, the limits of a child process that measures a clip."""
+    from extract.run.sandbox import Limits
+
+    parser.add_argument(
+        "--timeout", type=positive_number, default=Limits.timeout_s, help="CPU seconds a clip may take (%(default)g)"
+    )
+    parser.add_argument(
+        "--max-memory", type=positive_number, default=Limits.memory_mb, help="MB a process may take (%(default)g)"
+    )
+
+
 def add_quiet(parser: argparse.ArgumentParser) -> None:
     """``--quiet``: no progress on stderr."""
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")

@@ -29,18 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", action="store_true", help="measure only what is missing (the default)")
     start.add_argument("--fresh", action="store_true", help="measure every clip again")
-    parser.add_argument(
-        "--timeout",
-        type=common.positive_number,
-        default=Limits.timeout_s,
-        help="CPU seconds a clip may take (%(default)g)",
-    )
-    parser.add_argument(
-        "--max-memory",
-        type=common.positive_number,
-        default=Limits.memory_mb,
-        help="MB a process may take (%(default)g)",
-    )
+    common.add_limits(parser)
     parser.add_argument(
         "--max-seconds", type=common.positive_number, default=worker.MAX_SECONDS, help="of each clip (%(default)g)"
     )

@@ -57,18 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--at-once", type=common.positive_int, default=1, help="clips measured at once (default: %(default)s)"
     )
-    parser.add_argument(
-        "--timeout",
-        type=common.positive_number,
-        default=Limits.timeout_s,
-        help="CPU seconds a clip may take (%(default)g)",
-    )
-    parser.add_argument(
-        "--max-memory",
-        type=common.positive_number,
-        default=Limits.memory_mb,
-        help="MB a process may take (%(default)g)",
-    )
+    common.add_limits(parser)
     common.add_quiet(parser)
 
 
