@@ -1,5 +1,35 @@
-"""The fixtures of :mod:`people`, for every test of this folder."""
+"""The fixtures of :mod:`people`, and a small untrained speech detector, for every test of this folder."""
 
+import numpy as np
+import pytest
 from people import make_observation, make_track, rng, talking_head
 
 __all__ = ["make_observation", "make_track", "rng", "talking_head"]
+
+
+@pytest.fixture
+def speech_network():
+    """The network of the speech detector with random weights, the same each time."""
+    import torch
+
+    from features.networks.speech_net import SpeechNet, SpeechScorer
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return SpeechScorer({name: one.numpy() for name, one in SpeechNet().state_dict().items()})
+
+
+@pytest.fixture
+def speech_model(rng, speech_network):
+    """A speech detector of random weights."""
+    from features.speech_model import INPUTS, LinearModel, VoiceModel
+
+    n = len(INPUTS)
+    linear = LinearModel(rng.standard_normal(n), rng.uniform(0.5, 2, n), 0.05 * rng.standard_normal(n), -0.5)
+    return VoiceModel(linear, speech_network)
+
+
+@pytest.fixture
+def noise(rng):
+    """Three seconds of white noise at 16 kHz."""
+    return (0.1 * rng.standard_normal(3 * 16_000)).astype(np.float32)

@@ -2,38 +2,18 @@
 
 import numpy as np
 import pytest
-import torch
 
 from features.errors import ModelError
 from features.families.voice import CUES
-from features.networks.speech_net import WINDOW, SpeechNet, SpeechScorer, windows
+from features.networks.speech_net import WINDOW, windows
 from features.networks.weights import save_arrays
 from features.speech_bands import STATISTICS, bands
-from features.speech_model import INPUTS, LinearModel, SpeechMetadata, VoiceModel, speech_inputs
+from features.speech_model import INPUTS, SpeechMetadata, VoiceModel, speech_inputs
 from features.voice_measures import cues
 
 
-@pytest.fixture
-def network():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return SpeechScorer({name: one.numpy() for name, one in SpeechNet().state_dict().items()})
-
-
-@pytest.fixture
-def model(rng, network):
-    n = len(INPUTS)
-    linear = LinearModel(rng.standard_normal(n), rng.uniform(0.5, 2, n), 0.05 * rng.standard_normal(n), -0.5)
-    return VoiceModel(linear, network)
-
-
-@pytest.fixture
-def sound(rng):
-    return (0.1 * rng.standard_normal(3 * 16_000)).astype(np.float32)
-
-
-def test_the_linear_logit_is_the_weighted_sum_of_standardised_inputs(model):
-    linear = model.linear
+def test_the_linear_logit_is_the_weighted_sum_of_standardised_inputs(speech_model):
+    linear = speech_model.linear
     x = linear.mean + 2 * linear.scale
     assert linear.logit(x) == pytest.approx(2 * linear.weight.sum() - 0.5)
     x[0] = np.nan
@@ -41,39 +21,43 @@ def test_the_linear_logit_is_the_weighted_sum_of_standardised_inputs(model):
     assert linear.logit(np.full(len(INPUTS), 1e9)) in (-12, 12)
 
 
-def test_inputs_are_the_cues_and_the_statistics_in_order(sound):
-    inputs = speech_inputs(sound)
+def test_inputs_are_the_cues_and_the_statistics_in_order(noise):
+    inputs = speech_inputs(noise)
     assert len(INPUTS) == len(CUES) + len(STATISTICS) == len(inputs.x)
-    values = cues(sound)
+    values = cues(noise)
     np.testing.assert_array_equal(inputs.x[: len(CUES)], [values[name] for name in CUES])
-    np.testing.assert_array_equal(inputs.x[len(CUES) :], bands(sound).statistics)
-    np.testing.assert_array_equal(speech_inputs(sound, values).x, inputs.x)
-    assert speech_inputs(sound[:800]) is None
-    assert speech_inputs(sound, {}) is None
+    np.testing.assert_array_equal(inputs.x[len(CUES) :], bands(noise).statistics)
+    np.testing.assert_array_equal(speech_inputs(noise, values).x, inputs.x)
+    assert speech_inputs(noise[:800]) is None
+    assert speech_inputs(noise, {}) is None
 
 
-def test_the_logit_is_the_mean_of_both_parts(model, sound):
-    inputs = speech_inputs(sound)
-    parts = model.linear.logit(inputs.x), model.network.logit(inputs.mel)
-    assert model.parts(inputs) == pytest.approx(parts)
-    assert model.logit(inputs) == pytest.approx(sum(parts) / 2)
+def test_the_logit_is_the_mean_of_both_parts(speech_model, noise):
+    inputs = speech_inputs(noise)
+    parts = speech_model.linear.logit(inputs.x), speech_model.network.logit(inputs.mel)
+    assert speech_model.parts(inputs) == pytest.approx(parts)
+    assert speech_model.logit(inputs) == pytest.approx(sum(parts) / 2)
 
 
-def test_a_model_is_read_as_it_was_written(model, sound, tmp_path):
+def test_a_model_is_read_as_it_was_written(speech_model, noise, tmp_path):
     file = tmp_path / "voice.safetensors"
-    model.save(file)
+    speech_model.save(file)
     assert file.stat().st_size < 1_000_000
-    assert VoiceModel.load(file).logit(speech_inputs(sound)) == model.logit(speech_inputs(sound))
+    assert VoiceModel.load(file).logit(speech_inputs(noise)) == speech_model.logit(speech_inputs(noise))
 
 
-def test_the_weights_of_others_are_refused(model, tmp_path):
+def test_the_weights_of_others_are_refused(speech_model, tmp_path):
     file = tmp_path / "voice.safetensors"
     with pytest.raises(ModelError, match="voice"):
         VoiceModel.load(file)
     file.write_bytes(b"no weights")
     with pytest.raises(ModelError, match="voice"):
         VoiceModel.load(file)
-    arrays = {"mean": model.linear.mean, "scale": model.linear.scale, "weight": model.linear.weight}
+    arrays = {
+        "mean": speech_model.linear.mean,
+        "scale": speech_model.linear.scale,
+        "weight": speech_model.linear.weight,
+    }
     for metadata in (SpeechMetadata(inputs=("f0",)), SpeechMetadata(logit_positive="real")):
         save_arrays(arrays, file, metadata)
         with pytest.raises(ModelError, match="others"):
@@ -98,8 +82,8 @@ def test_windows_cover_a_sound_from_start_to_end(n):
         assert np.diff(found[:, 0, 0]).max(initial=0) <= WINDOW / 2 + 1
 
 
-def test_the_network_is_small_and_its_logit_that_of_its_windows(network, rng):
-    assert sum(one.numel() for one in network.net.parameters()) < 200_000
+def test_the_network_is_small_and_its_logit_that_of_its_windows(speech_network, rng):
+    assert sum(one.numel() for one in speech_network.net.parameters()) < 200_000
     mel = rng.standard_normal((64, 300)).astype(np.float32)
-    each = [network.logit(window) for window in windows(mel)]
-    assert network.logit(mel) == pytest.approx(np.mean(each), abs=1e-5)
+    each = [speech_network.logit(window) for window in windows(mel)]
+    assert speech_network.logit(mel) == pytest.approx(np.mean(each), abs=1e-5)

@@ -6,34 +6,13 @@ import weakref
 
 import numpy as np
 import pytest
-import torch
 
 from features import spec, voice_measures
 from features.families.forensic_voice import NAME
-from features.networks.speech_net import SpeechNet, SpeechScorer
 from features.networks.weights import PRETRAINED, use_weights
-from features.speech_model import INPUTS, LinearModel, VoiceModel, speech_inputs
+from features.speech_model import INPUTS, VoiceModel, speech_inputs
 from features.voice_measures import cues
 from forge.speech_synthesis import Speaker, speak
-
-
-@pytest.fixture(scope="module")
-def network():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return SpeechScorer({name: one.numpy() for name, one in SpeechNet().state_dict().items()})
-
-
-@pytest.fixture
-def model(rng, network):
-    n = len(INPUTS)
-    linear = LinearModel(rng.standard_normal(n), rng.uniform(0.5, 2, n), 0.05 * rng.standard_normal(n), -0.5)
-    return VoiceModel(linear, network)
-
-
-@pytest.fixture
-def sound(rng):
-    return (0.1 * rng.standard_normal(3 * 16_000)).astype(np.float32)
 
 
 def measured(clip, file):
@@ -43,11 +22,14 @@ def measured(clip, file):
     return values
 
 
-def test_a_clip_gets_the_logit_of_its_sound(talking_head, model, sound, tmp_path):
-    model.save(tmp_path / "voice.safetensors")
-    clip = dataclasses.replace(talking_head(duration_s=2.0), audio=sound)
+def test_a_clip_gets_the_logit_of_its_sound(talking_head, speech_model, noise, tmp_path):
+    speech_model.save(tmp_path / "voice.safetensors")
+    clip = dataclasses.replace(talking_head(duration_s=2.0), audio=noise)
     values = measured(clip, tmp_path / "voice.safetensors")
-    assert values == {f"{NAME}.logit": pytest.approx(model.logit(speech_inputs(sound))), f"{NAME}.valid_share": 1.0}
+    assert values == {
+        f"{NAME}.logit": pytest.approx(speech_model.logit(speech_inputs(noise))),
+        f"{NAME}.valid_share": 1.0,
+    }
     assert values == measured(clip, tmp_path / "voice.safetensors")
 
 
@@ -60,24 +42,24 @@ def test_without_a_voice_the_logit_is_nan(talking_head, audio):
     assert values[f"{NAME}.valid_share"] == 0
 
 
-def test_without_weights_the_logit_is_nan(talking_head, sound, tmp_path):
-    values = measured(dataclasses.replace(talking_head(duration_s=2.0), audio=sound), tmp_path / "none.safetensors")
+def test_without_weights_the_logit_is_nan(talking_head, noise, tmp_path):
+    values = measured(dataclasses.replace(talking_head(duration_s=2.0), audio=noise), tmp_path / "none.safetensors")
     assert np.isnan(values[f"{NAME}.logit"])
 
 
 def test_the_shipped_weights_are_of_these_inputs():
-    model = VoiceModel.load(PRETRAINED / f"{NAME}.safetensors")
-    assert np.isfinite(model.linear.weight).all()
-    assert sum(one.size for one in model.network.arrays().values()) > 40_000
+    speech_model = VoiceModel.load(PRETRAINED / f"{NAME}.safetensors")
+    assert np.isfinite(speech_model.linear.weight).all()
+    assert sum(one.size for one in speech_model.network.arrays().values()) > 40_000
 
 
-def test_weights_trained_into_the_same_file_are_seen(talking_head, model, sound, tmp_path):
+def test_weights_trained_into_the_same_file_are_seen(talking_head, speech_model, noise, tmp_path):
     file = tmp_path / "voice.safetensors"
-    clip = dataclasses.replace(talking_head(duration_s=2.0), audio=sound)
+    clip = dataclasses.replace(talking_head(duration_s=2.0), audio=noise)
     found = []
     for bias in (-0.5, 0.5):
-        linear = dataclasses.replace(model.linear, weight=np.zeros(len(INPUTS)), bias=bias)
-        dataclasses.replace(model, linear=linear).save(file)
+        linear = dataclasses.replace(speech_model.linear, weight=np.zeros(len(INPUTS)), bias=bias)
+        dataclasses.replace(speech_model, linear=linear).save(file)
         found.append(measured(clip, file)[f"{NAME}.logit"])
     assert found[1] - found[0] == pytest.approx(0.5)
 
@@ -99,15 +81,15 @@ def test_level_polarity_and_digital_silence_do_not_move_the_shipped_logit(talkin
     np.testing.assert_allclose(logits, logits[0], atol=0.05)
 
 
-def test_the_cues_of_a_clip_are_computed_once_and_go_with_it(talking_head, sound, monkeypatch):
+def test_the_cues_of_a_clip_are_computed_once_and_go_with_it(talking_head, noise, monkeypatch):
     calls = []
     monkeypatch.setattr(voice_measures, "cues", lambda sound: calls.append(len(sound)) or cues(sound))
-    one, other = (dataclasses.replace(talking_head(duration_s=2.0), audio=part) for part in (sound, sound[:-800]))
+    one, other = (dataclasses.replace(talking_head(duration_s=2.0), audio=part) for part in (noise, noise[:-800]))
     for clip in (one, other):
         first, _ = spec.measure_clip(clip, spec.families(["voice", NAME]))
         again, _ = spec.measure_clip(clip, spec.families(["voice", NAME]))
         assert first == pytest.approx(again, nan_ok=True)
-    assert calls == [len(sound), len(sound) - 800]
+    assert calls == [len(noise), len(noise) - 800]
     clips = [weakref.ref(one), weakref.ref(other)]
     del one, other, clip
     gc.collect()
