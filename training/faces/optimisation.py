@@ -6,7 +6,7 @@ from typing import Any
 
 WEIGHT_DECAY = 0.02
 EMA_DECAY = 0.995
-WARM_UP_STEPS, WARM_UP_SHARE = 50, 0.1  # steps of the warm-up, and the fraction of a phase that it takes at most
+WARM_UP_STEPS, WARM_UP_SHARE = 50, 0.1  # steps of the warm-up, and the share of a phase that it takes at most
 LOWEST_RATE = 0.01  # of the highest, at the end of the cosine
 
 
@@ -14,8 +14,8 @@ def optimiser(net: Any, rate: float) -> Any:
     """AdamW with weight decay for matrices and kernels alone, not for batch norm and biases."""
     import torch
 
-    decayed = [p for p in net.parameters() if p.requires_grad and p.ndim > 1]
-    plain = [p for p in net.parameters() if p.requires_grad and p.ndim <= 1]
+    decayed = [p for p in net.parameters() if p.ndim > 1]
+    plain = [p for p in net.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": plain, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=rate)
 

@@ -60,8 +60,6 @@ class Phase:
     """The phase whose weights it goes on from; none for the first."""
     alpha: float = 0.5
     """Interpolation in weight space after training on clips: the part of the weights that it started from (WiSE-FT)."""
-    n_frozen: int = 0
-    """Blocks of the network, counted from the image, that stay as they are, with the stem before them."""
 
 
 class TrainingData(Protocol):
@@ -112,9 +110,6 @@ class Trainer:
         self.net = LiteNet()
         self._start()
         self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._frozen = [self.net.stem, *list(self.net.blocks)[: phase.n_frozen]] if phase.n_frozen else []
-        for layer in self._frozen:
-            layer.requires_grad_(False)
         self.average = AveragedModel(self.net, avg_fn=moving_average, use_buffers=True)
         self.optimiser = optimiser(self.net, phase.rate)
         self.schedule = learning_rates(self.optimiser, steps)
@@ -230,8 +225,6 @@ class Trainer:
         from features.networks.efficientnet_lite import normalised
 
         self.net.train()
-        for layer in self._frozen:
-            layer.eval()  # the statistics of its batch norm stay, too
         x = normalised(pixels.to(self.device), self.metadata)
         soft = targets.to(self.device) * (1 - LABEL_SMOOTHING) + LABEL_SMOOTHING / 2
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
