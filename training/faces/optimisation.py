@@ -6,7 +6,7 @@ from typing import Any
 
 WEIGHT_DECAY = 0.02
 EMA_DECAY = 0.995
-WARM_UP_STEPS, WARM_UP_SHARE = 50, 0.1  # steps of the warm-up, and the share of a phase that it takes at most
+WARM_UP_STEPS, WARM_UP_SHARE = 50, 0.1  # steps of the warm-up, and the fraction of a phase that it takes at most
 LOWEST_RATE = 0.01  # of the highest, at the end of the cosine
 
 
