@@ -74,6 +74,13 @@ def test_what_is_held_out_or_left_out_is_never_asked_for(pools, asked, with_tran
     assert {group for source, group in seen if source in {"real_a", "loopy"}} == {"g0", "g2", "g3"}
 
 
+def test_a_real_picture_that_is_left_out_is_no_face_to_forge_either(pools, asked):
+    some = batches_of(pools, Mix(stills=0, pseudo_fakes=8, clips=0), left_out=frozenset({"p0", "p2"}))
+    for number in range(12):
+        some[number]
+    assert {pool.key[row] for pool, row in asked if pool is pools[1]} == {"p1", "p3"}
+
+
 def test_half_of_the_clip_pairs_are_of_transcoded_clips(index_table, clip_rows, pools, asked):
     transcoded = Pool(index_table(clip_rows))
     some = batches_of(pools, Mix(stills=0, pseudo_fakes=0, clips=8), transcoded)

@@ -71,6 +71,48 @@ def asked(monkeypatch):
     return found
 
 
+@pytest.fixture
+def with_crops(settings, tmp_path):
+    """The same with crops: a clip of each label, two single pictures; the FAKE clip shares a group with the clips."""
+    keys = ["video a", "video a", "video b", "video b", "picture a", "picture b"]
+    columns = dict(
+        key=keys,
+        frame=[0, 1] * 3,
+        label=["FAKE", "FAKE", "REAL", "REAL", "FAKE", "REAL"],
+        method=["emo", "emo", "", "", "gan", ""],
+        source=["page"] * 6,
+        group=["g0", "g0", "h", "h", "i", "j"],
+        original=[""] * 6,
+        box=[[40.0, 40.0, 180.0, 180.0]] * 6,
+        recut=[False] * 6,
+        image=[jpeg(number) for number in range(6)],
+    )
+    (tmp_path / "crops").mkdir()
+    pq.write_table(pa.table(columns), tmp_path / "crops" / "clips.parquet")
+    return replace(settings, crops=tmp_path / "crops")
+
+
+def test_crops_are_labelled_beside_the_clips_and_real_pictures_are_faces_too(settings, with_crops):
+    data = Data(with_crops)
+    added = set(data.labelled.key) - set(data.clips.key)
+    assert added == {"video a", "video b", "picture a", "picture b"}
+    assert set(data.real_faces.key) == {"x", "y", "picture b"}  # no frame of a clip, no fake
+    assert data.fold_of.keys() == set(data.labelled.key)
+    assert data.identity != Data(settings).identity
+    assert Data(settings).labelled.key.tolist() == data.clips.key.tolist()
+
+
+def test_a_groups_crops_are_held_out_with_its_clips(with_crops, asked):
+    data = Data(with_crops)
+    fold = data.fold_of["fake0.mp4"]  # of the group g0
+    some = data.batches(Mix(stills=0, pseudo_fakes=2, clips=4), left_out=fold, size=64)
+    for number in range(20):
+        some[number]
+    groups = {group for _, group in asked}
+    assert "g0" not in groups
+    assert groups & {"h", "i", "j"}
+
+
 def tiny(phases):
     """The phases as they are, but small and without generated faces."""
     return tuple(
