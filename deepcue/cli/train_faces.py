@@ -3,7 +3,8 @@
 Phases: ``base``, and ``residual``, which goes on from it on high-pass residuals, see no labelled clip; ``fold0``.. and
 ``residual_fold0``.. go on from them and each leave one fold of the clips out (unseen manipulations and identities; with
 ``--leave-out people``, unseen identities); ``final`` and ``residual_final`` see all. The weights of these are
-interpolated with those that they started from (WiSE-FT). Each phase prints its scores on what it did not see;
+interpolated with those that they started from (WiSE-FT). ``labels`` learns mostly from the labelled stills, at 160 px:
+a specialist of the data set that they are from. Each phase prints its scores on what it did not see;
 ``<out>/<phase>.scores.json`` has them by method, source and clip.
 
 The manifest of ``--clips`` needs the columns filename, label and group, and of FAKE clips method (what made it; what

@@ -16,6 +16,7 @@ from training.faces.trainer import Phase, Trainer, checkpoint_file, read_checkpo
 
 logger = logging.getLogger(__name__)
 
+LABELLED_STILLS = Mix(stills=12, pseudo_fakes=4, clips=0)
 UNLABELLED = Mix(stills=5, pseudo_fakes=8, clips=0, generated=3)
 FINE = Mix(stills=3, pseudo_fakes=3, clips=9, generated=1)
 MINUTES = 120.0
@@ -40,10 +41,11 @@ def _on_clips(start: str, prefix: str, share: float, representation: str) -> lis
 
 
 PHASES = (
-    Phase("base", 0.28, 1e-3, UNLABELLED, start=""),
-    *_on_clips("base", "", 0.08, "rgb"),
-    Phase("residual", 0.2, 1e-3, UNLABELLED, input_representation="residual"),
-    *_on_clips("residual", "residual_", 0.05, "residual"),
+    Phase("base", 0.22, 1e-3, UNLABELLED, start=""),
+    *_on_clips("base", "", 0.07, "rgb"),
+    Phase("residual", 0.16, 1e-3, UNLABELLED, input_representation="residual"),
+    *_on_clips("residual", "residual_", 0.04, "residual"),
+    Phase("labels", 0.18, 1e-3, LABELLED_STILLS, input_size=160, start=""),
 )
 PHASE_NAMES = tuple(phase.name for phase in PHASES)
 
