@@ -162,3 +162,36 @@ def feature_columns(table: pa.Table) -> list[str]:
     """Names of the columns that learners may see, in the table's order."""
     declared = description(table).get("columns", {})
     return [name for name in table.column_names if name in declared]
+
+
+def with_columns(source: pa.Table, other: pa.Table) -> pa.Table:
+    """The clips of ``source`` that ``other`` has, too, with the feature columns of both.
+
+    A family that is in both is ``other``'s. What else is said of a clip (label, group, status) is ``source``'s.
+
+    Raises
+    ------
+    TableError
+        A clip is twice in a table, or there is no clip in common.
+    """
+    names, place = source["filename"].to_pylist(), {name: row for row, name in enumerate(other["filename"].to_pylist())}
+    kept = [row for row, name in enumerate(names) if name in place]
+    if not kept or len(place) < other.num_rows or len(set(names)) < len(names):
+        raise TableError("two tables can be joined where each has a clip once and some clips are in both")
+    source, other = source.take(kept), other.take([place[names[row]] for row in kept])
+    merged = _merged(description(source), description(other))
+    arrays = {name: source[name] for name in BASE_COLUMNS}
+    newer = set(feature_columns(other))
+    arrays |= {name: (other if name in newer else source)[name] for name in merged["columns"]}
+    return pa.table(arrays).replace_schema_metadata({METADATA_KEY: json.dumps(merged)})
+
+
+def _merged(older: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:
+    """One description of two tables' families, those of ``newer`` in place of ``older``'s."""
+    replaced = newer["families"]
+    columns = {name: column for name, column in older["columns"].items() if column["family"] not in replaced}
+    of_families = {
+        key: {family: one for family, one in older[key].items() if family not in replaced} | newer[key]
+        for key in ("families", "weights")
+    }
+    return {**older, **of_families, "columns": columns | newer["columns"]}

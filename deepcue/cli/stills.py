@@ -4,6 +4,10 @@ STILLS is a Parquet file, or a folder of them, with the columns ``video, label, 
 JPEG), as face crops of the challenge are published. A still counts as a clip that stands still: what is said of
 one frame becomes a column's median, and columns of change say nothing. So a new single-frame cue can be judged
 on thousands of people in minutes.
+
+``--networks`` gives folders of `deepcue train-faces` runs that held out different folds of the stills' identities
+(``--hold-out 1/2`` and ``2/2``): families of face networks are then measured on each still by the network that did not
+see its people, so that a model may be fitted on them. ``--into`` puts the columns into a table of the same stills.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from pathlib import Path
 from deepcue.cli import common
 from extract.stills import FAMILIES, read_stills, stills_table
 from features import table
+from training.stills_columns import out_of_fold
 
 EXAMPLE = "deepcue stills faces/ --out artifacts/stills.parquet --jobs 2"
 
@@ -25,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--families", default=",".join(FAMILIES), help="comma-separated (default: %(default)s)")
     common.add_jobs(parser)
     common.add_quiet(parser)
+    parser.add_argument(
+        "--networks", type=Path, nargs="+", help="training runs, each of which held out another fold of the stills"
+    )
+    parser.add_argument("--phase", default="labels", help="whose network of each run judges (default: %(default)s)")
+    parser.add_argument("--into", type=Path, help="table of these stills that the columns are put into")
     parser.add_argument("--limit", type=common.positive_int, help="only the first so many")
 
 
@@ -33,7 +43,12 @@ def run(arguments: argparse.Namespace) -> None:
     stills = read_stills(arguments.stills).slice(0, arguments.limit)
     families = common.names(arguments.families)
     with common.clip_progress(quiet=arguments.quiet) as progress:
-        found = stills_table(stills, families, jobs=arguments.jobs, progress=progress)
+        if arguments.networks:
+            found = out_of_fold(stills, arguments.networks, arguments.phase, families, progress=progress)
+        else:
+            found = stills_table(stills, families, jobs=arguments.jobs, progress=progress)
+    if arguments.into:
+        found = table.with_columns(table.read_table(arguments.into), found)
     common.make_parent(arguments.out)
     table.write_table(found, arguments.out)
     print(f"{arguments.out}: {found.num_rows} stills")

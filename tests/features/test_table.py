@@ -11,7 +11,18 @@ import pytest
 from features import spec
 from features.errors import TableError
 from features.reasons import Reason
-from features.table import METADATA_KEY, _location, build, description, read_table, row_reasons, schema, write_table
+from features.table import (
+    METADATA_KEY,
+    _location,
+    build,
+    description,
+    feature_columns,
+    read_table,
+    row_reasons,
+    schema,
+    with_columns,
+    write_table,
+)
 
 
 def small(**base):
@@ -95,3 +106,39 @@ def test_a_table_may_lie_at_a_url_also_when_it_went_through_a_path(tmp_path):
 )
 def test_only_what_names_a_protocol_is_a_url(given, place):
     assert _location(given) == _location(Path(given)) == place
+
+
+def of_family(name, filenames, value, **base):
+    families = spec.families([name])
+    rows = {"filename": filenames, "label": ["FAKE"] * len(filenames), "group": ["g"] * len(filenames)} | base
+    rows |= {"source": [None] * len(filenames), "status": ["ok"] * len(filenames), "error": [""] * len(filenames)}
+    rows |= {"duration_s": [1.0] * len(filenames), "n_frames": [25] * len(filenames), "n_faces": [1] * len(filenames)}
+    values = np.full((len(filenames), len(families[0].table_columns)), value, np.float32)
+    return build(rows, values, schema(families, extractor="3", weights={name: f"of {value}"}))
+
+
+def test_two_tables_become_one_of_the_clips_in_both():
+    left = of_family("blink", ["c", "a", "b"], 1.0, group=["x", "y", "z"])
+    right = of_family("forensic_cnn", ["d", "c", "b"], 2.0)
+    joined = with_columns(left, right)
+    assert joined["filename"].to_pylist() == ["b", "c"]
+    assert joined["group"].to_pylist() == ["z", "x"]
+    assert set(feature_columns(joined)) == {*feature_columns(left), *feature_columns(right)}
+    assert joined["blink.valid_share"].to_pylist() == [1.0, 1.0]
+    assert joined["forensic_cnn.logit_mean"].to_pylist() == [2.0, 2.0]
+    assert description(joined)["families"].keys() == {"blink", "forensic_cnn"}
+    assert description(joined)["weights"] == {"blink": "of 1.0", "forensic_cnn": "of 2.0"}
+
+
+def test_of_a_family_in_both_tables_the_second_is_kept():
+    older, newer = (of_family("blink", ["a", "b"], value) for value in (1.0, 2.0))
+    joined = with_columns(older, newer)
+    assert joined.schema.names == older.schema.names
+    assert joined["blink.valid_share"].to_pylist() == [2.0, 2.0]
+    assert description(joined)["weights"] == {"blink": "of 2.0"}
+
+
+@pytest.mark.parametrize(("left", "right"), [(["a"], ["b"]), (["a", "a"], ["a"]), (["a"], ["a", "a"])])
+def test_tables_with_no_clip_in_common_or_one_twice_are_not_joined(left, right):
+    with pytest.raises(TableError, match="can be joined where each has a clip once"):
+        with_columns(of_family("blink", left, 1.0), of_family("blink", right, 1.0))

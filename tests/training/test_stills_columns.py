@@ -1,0 +1,90 @@
+"""Columns of face networks for stills, by the network that did not see the people."""
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from skimage.data import astronaut
+
+from deepcue.cli.main import main as deepcue
+from features import table
+from training.faces.stills_scores import COLUMNS
+
+pytest.importorskip("torch")
+
+
+@pytest.fixture
+def stills(tmp_path):
+    """Four stills of a public-domain portrait, and a fifth that no run held out."""
+    portrait = astronaut()[20:244, 110:334]
+    rows = []
+    for number in range(5):
+        buffer = io.BytesIO()
+        Image.fromarray(np.roll(portrait, number, axis=1)).save(buffer, "JPEG", quality=95)
+        rows.append(
+            dict(video=f"{number}.mp4", label=("REAL", "FAKE")[number % 2], group=number, jpeg=buffer.getvalue())
+        )
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "stills.parquet")
+    return tmp_path / "stills.parquet"
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two runs: the first held out stills 0 and 2, the second 1 and 3; their networks differ in the bias alone."""
+    import torch
+
+    from features.networks.efficientnet_lite import LiteNet, WeightsMetadata, save_weights
+
+    folders = []
+    for number, held in enumerate(((0, 2), (1, 3))):
+        folder = tmp_path / f"run{number}"
+        folder.mkdir()
+        torch.manual_seed(0)
+        net = LiteNet()
+        with torch.no_grad():
+            net.logit.weight.zero_()
+            net.logit.bias.fill_(number + 1.0)
+        save_weights(net, folder / "labels.safetensors", WeightsMetadata(version="test", input_size=64))
+        lines = [",".join(COLUMNS), *(f"{key}.mp4,{key},{key % 2},{key}.mp4,0.0" for key in held)]
+        (folder / "labels.stills.csv").write_text("\n".join(lines) + "\n")
+        folders.append(folder)
+    return folders
+
+
+def measured(stills, runs, out, *more):
+    command = ["stills", str(stills), "--families", "forensic_cnn", "--networks", *map(str, runs), *more]
+    return deepcue([*command, "--out", str(out), "--quiet"])
+
+
+def test_each_still_is_judged_by_the_network_that_held_it_out(stills, runs, tmp_path):
+    assert measured(stills, runs, tmp_path / "t.parquet") == 0
+    found = table.read_table(tmp_path / "t.parquet")
+    assert found["filename"].to_pylist() == ["0.mp4", "1.mp4", "2.mp4", "3.mp4"]
+    assert found["forensic_cnn.logit_mean"].to_pylist() == pytest.approx([1, 2, 1, 2], abs=1e-3)
+
+
+def test_the_columns_join_a_table_of_the_same_stills(stills, runs, tmp_path):
+    cues = tmp_path / "cues.parquet"
+    assert deepcue(["stills", str(stills), "--families", "quality", "--jobs", "1", "--out", str(cues), "--quiet"]) == 0
+    assert measured(stills, runs, tmp_path / "t.parquet", "--into", str(cues)) == 0
+    found = table.read_table(tmp_path / "t.parquet")
+    assert found.num_rows == 4
+    assert table.table_families(found).keys() == {"quality", "forensic_cnn"}
+    assert np.isfinite(found["quality.blur_lap_face_med"].to_numpy()).all()
+
+
+def test_runs_that_held_out_the_same_still_are_refused(stills, runs, tmp_path, capsys):
+    assert measured(stills, [runs[0], runs[0]], tmp_path / "t.parquet") == 2
+    assert "two files" in capsys.readouterr().err
+
+
+def test_a_run_without_the_weights_or_without_these_stills_is_named(stills, runs, tmp_path, capsys):
+    (runs[1] / "labels.stills.csv").write_text(",".join(COLUMNS) + "\nother.mp4,o,0,other.mp4,0.0\n")
+    assert measured(stills, runs, tmp_path / "t.parquet") == 2
+    assert f"{runs[1]}: none of these stills was held out" in capsys.readouterr().err
+    (runs[0] / "labels.safetensors").unlink()
+    assert measured(stills, runs, tmp_path / "t.parquet") == 2
+    assert f"{runs[0]} lacks labels.safetensors" in capsys.readouterr().err

@@ -1,0 +1,86 @@
+"""Columns of face networks for labelled stills, out of fold by people: those of the network that held a still out.
+
+Several runs of training, each with another fold of the stills' identities held out (``deepcue train-faces --hold-out
+K/N``), judge all stills so that no network saw the people it judges: columns that a stack can be fitted on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from extract.stills import stills_table
+from features.errors import DatasetError, ModelError
+from features.networks.weights import use_weights
+from training.faces import stills_scores
+
+
+def out_of_fold(
+    stills: pa.Table,
+    runs: Sequence[Path],
+    phase: str,
+    families: Sequence[str],
+    *,
+    progress: Callable[[int, int, int], None] | None = None,
+) -> pa.Table:
+    """Feature table of the stills that the runs held out, by the families named; others are left out.
+
+    Parameters
+    ----------
+    stills
+        Of :func:`extract.stills.read_stills`.
+    runs
+        Folders that training wrote, each with another fold held out.
+    phase
+        Whose network of each run judges: ``<phase>.safetensors``, and ``<phase>.stills.csv`` for what was held out.
+    families
+        Measured with these weights in place of the shipped ones.
+    progress
+        Called with the numbers of stills that are done, of all, and of those that failed.
+
+    Raises
+    ------
+    DatasetError
+        A run held out no still of these, or two held out the same.
+    ModelError
+        A run lacks the weights of the phase.
+    """
+    names = stills["video"]
+    held = [*_held_out(runs, phase)]
+    parts: list[pa.Table] = []
+    n_all = int(np.isin(names.to_numpy(zero_copy_only=False), np.concatenate(held)).sum())
+    for run, keys in zip(runs, held, strict=True):
+        own = stills.filter(pc.is_in(names, pa.array(keys, pa.string())))
+        if not own.num_rows:
+            raise DatasetError(f"{run}: none of these stills was held out; give the stills that it was trained with")
+        with use_weights(dict.fromkeys(families, _weights(run, phase))):
+            parts.append(stills_table(own, families, progress=_after(parts, n_all, progress)))
+    return pa.concat_tables(parts).sort_by("filename")
+
+
+def _held_out(runs: Sequence[Path], phase: str) -> Iterator[np.ndarray]:
+    """Names of the stills that each run held out; none is in two."""
+    stills_scores.read([run / f"{phase}.stills.csv" for run in runs])  # which refuses doubles
+    for run in runs:
+        yield stills_scores.read([run / f"{phase}.stills.csv"])["key"].astype(str)
+
+
+def _weights(run: Path, phase: str) -> Path:
+    file = run / f"{phase}.safetensors"
+    if not file.is_file():
+        raise ModelError(f"{run} lacks {file.name}; train its phase {phase} first")
+    return file
+
+
+def _after(
+    parts: Sequence[pa.Table], n_all: int, progress: Callable[[int, int, int], None] | None
+) -> Callable[[int, int, int], None] | None:
+    """Progress over all runs, of one that starts after the ``parts``."""
+    if progress is None:
+        return None
+    before = sum(part.num_rows for part in parts)
+    return lambda done, _, failed: progress(before + done, n_all, failed)
