@@ -10,11 +10,12 @@ from ensemble.learners.base import Learner, Settings, settings_for
 from ensemble.learners.boosting import FullLightGBM, LightGBM, XGBoost
 from ensemble.learners.extra_trees import ExtraTrees
 from ensemble.learners.kernel import KernelMachine
-from ensemble.learners.late_fusion import Networks
+from ensemble.learners.late_fusion import Networks, NetworksAndCues
 from ensemble.learners.logistic import Logistic
 from ensemble.training_set import Layout
 
 MAX_ROWS = {"kernel": 20_000, "lightgbm_full": 20_000, "extra_trees": 5_000}
+NAMED_ALONE = ("networks", "networks_and_cues")
 
 
 def default_settings(n_rows: int, n_groups: int) -> dict[str, Settings]:
@@ -22,8 +23,8 @@ def default_settings(n_rows: int, n_groups: int) -> dict[str, Settings]:
 
     The kernel machine is skipped on large tables: its few hundred centres no longer cover them, and it costs more than
     the boosters. LightGBM at its defaults is skipped, too: on large tables it no longer adds diversity. Extremely
-    randomised trees cost more still, and add nothing at 18,000 rows. ``networks``, for tables that hold little beside
-    the networks' columns, is used only when it is named.
+    randomised trees cost more still, and add nothing at 18,000 rows. ``networks`` and ``networks_and_cues``, for few
+    clips of many sources, are used only when they are named.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ def default_settings(n_rows: int, n_groups: int) -> dict[str, Settings]:
         Labelled rows, and the groups that they are in.
     """
     names = [name for name in learner_kinds() if n_rows <= MAX_ROWS.get(name, n_rows)]
-    names.remove("networks")
+    names = [name for name in names if name not in NAMED_ALONE]
     return dict.fromkeys(names, settings_for(n_rows, n_groups))
 
 
@@ -45,6 +46,7 @@ def learner_kinds() -> dict[str, Callable[[Layout, Settings], Learner]]:
         "kernel": KernelMachine,
         "extra_trees": ExtraTrees,
         "networks": Networks,
+        "networks_and_cues": NetworksAndCues,
     }
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from ensemble.learners import late_fusion
 from ensemble.learners.base import Settings
-from ensemble.learners.late_fusion import Networks, Parameters, noisy_or
+from ensemble.learners.late_fusion import Networks, NetworksAndCues, Parameters, noisy_or
 from ensemble.training_set import Layout
 from features.errors import InputError
 
@@ -112,3 +113,81 @@ def test_either_of_two_independent_events():
 def test_a_table_without_networks_is_refused():
     with pytest.raises(InputError, match="logit_mean"):
         Networks(Layout(("blink.rate",), {"blink": 1}), Settings())
+
+
+CUES = Layout(
+    ("a.logit_mean", "blending.ten_core_rest_med", "blending.valid_share", "spectrum.rad03_med", "voice.hf_share_db"),
+    {"a": 1, "blending": 1, "spectrum": 1, "voice": 1},
+)
+
+
+@pytest.fixture
+def with_cues():
+    """A network that knows a little, a cue that knows something, and three columns that tell the label outright."""
+    rng = np.random.default_rng(3)
+    y = np.arange(3000) % 2
+    z = rng.standard_normal((3000, 2)) + np.where(y == 1, 0.4, -0.4)[:, None]
+    X = np.column_stack([z[:, 0], 100 * z[:, 1] + 50, y, rng.standard_normal(3000), y]).astype(np.float32)
+    return X, y
+
+
+def fused(X, y, kind=NetworksAndCues):
+    return kind(CUES, Settings()).fit(X, y, np.arange(len(y)), 0)
+
+
+def test_cues_of_single_frames_help_and_covariates_and_other_families_are_not_read(with_cues):
+    X, y = with_cues
+    learner = fused(X, y)
+    assert log_loss(learner, X, y) < log_loss(fused(X, y, Networks), X, y) - 0.02
+    assert {CUES.columns[number] for number in learner.cues.columns} == {
+        "blending.ten_core_rest_med",
+        "spectrum.rad03_med",
+    }
+    assert abs(learner.cues.coefficients[0]) > 5 * abs(learner.cues.coefficients[1])
+
+
+def test_few_clips_say_little_of_cues(with_cues):
+    X, y = with_cues
+    assert fused(X[:60], y[:60]).cues.coefficients[0] < 0.2 * fused(X, y).cues.coefficients[0]
+
+
+def test_the_gradient_is_that_of_the_penalised_loss(with_speech):
+    X, y = with_speech
+    rng = np.random.default_rng(5)
+    rows = slice(0, 200)
+    inputs = (X[rows, 0].astype(float), X[rows, -1].astype(float), rng.standard_normal((200, 3)), y[rows])
+    theta = rng.standard_normal(8) * 0.3
+    gradient = late_fusion._penalised_loss(theta, *inputs)[1]
+    for number in range(len(theta)):
+        step = np.zeros(8)
+        step[number] = 1e-5
+        ahead, behind = (late_fusion._penalised_loss(theta + sign * step, *inputs)[0] for sign in (1, -1))
+        assert gradient[number] == pytest.approx((ahead - behind) / 2e-5, rel=1e-4, abs=1e-4)
+
+
+def test_cues_move_a_clip_by_a_bounded_amount_and_missing_ones_by_nothing(with_cues):
+    X, y = with_cues
+    learner = fused(X, y)
+    usual = np.float32([[0, np.nan, 0, np.nan, 0], [0, 1e9, 0, 0, 0], [0, -1e9, 0, 0, 0]])
+    moved = learner.predict_logit(usual) - learner.parameters.intercept
+    assert moved[0] == 0
+    assert 0 < moved[1] <= late_fusion.MAX_CUES + 1e-6
+    assert -late_fusion.MAX_CUES - 1e-6 <= moved[2] < 0
+
+
+def test_parts_of_networks_and_cues_add_up_and_are_kept(with_cues, tmp_path):
+    X, y = with_cues
+    learner = fused(X, y)
+    parts = learner.family_logits(X)
+    np.testing.assert_allclose(parts.sum(axis=1), learner.predict_logit(X), atol=1e-6)
+    assert (np.abs(parts[:, 1]) > 0).any()
+    np.testing.assert_array_equal(parts[:, 3], 0)  # the voice's cues are no single frames'
+    learner.save(tmp_path, "one")
+    again = NetworksAndCues.load(tmp_path, "one", CUES)
+    np.testing.assert_array_equal(again.predict_logit(X), learner.predict_logit(X))
+
+
+def test_a_table_without_cues_gives_the_networks_alone(made):
+    X, y = made
+    learner = NetworksAndCues(LAYOUT, Settings()).fit(X, y, np.arange(len(y)), 0)
+    np.testing.assert_allclose(learner.predict_logit(X), fitted(X, y).predict_logit(X), atol=1e-6)

@@ -1,0 +1,76 @@
+"""Scores of learners on manipulations and identities that neither networks nor learners were fitted on.
+
+The table has network columns out of fold (`deepcue oof`); --folds is what the networks' training wrote. The learner
+that judges a fold sees no clip of it, nor any of the groups that the fold touches. Scores are at a prior of 0.5, with
+95 % intervals over groups, and the log loss is compared with that of the first learner. With --subset, clips of some
+sources or files alone are scored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from deepcue.cli import common
+from ensemble.metrics import Score
+from ensemble.training_set import training_set
+from features.errors import InputError
+from features.table import read_table
+from training import folds
+from training.unseen_scores import UnseenScores, scores
+
+EXAMPLE = "deepcue unseen-scores --table joint.parquet --folds cnn/clip_folds.csv --learners networks,networks_and_cues"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--table", type=Path, required=True, help="feature table with out-of-fold network columns")
+    parser.add_argument("--folds", type=Path, required=True, help="CSV of filename,fold that the training wrote")
+    parser.add_argument(
+        "--learners", type=common.names, default=["networks"], help="comma-separated (default: networks)"
+    )
+    parser.add_argument("--subset", type=Path, help="table or manifest whose filenames alone are scored")
+    common.add_seed(parser)
+    common.add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the subcommand; see the module."""
+    data = training_set(read_table(arguments.table), str(arguments.table))
+    fold_of = {name: assignment.fold for name, assignment in folds.read(arguments.folds).items()}
+    rows = None
+    if arguments.subset:
+        wanted = _names(arguments.subset)
+        rows = np.array([name in wanted for name in data.filename])
+        if not rows.any():
+            raise InputError(f"{arguments.subset}: none of its clips is in {arguments.table}")
+    found = scores(data, fold_of, arguments.learners, seed=arguments.seed, rows=rows)
+    if arguments.json:
+        print(json.dumps({name: _as_dict(one) for name, one in found.items()}, indent=1))
+        return
+    for name, one in found.items():
+        print(f"{name:20s} log loss {_text(one.log_loss)}  AUC {_text(one.auc)}  difference {_text(one.difference)}")
+
+
+def _text(score: Score) -> str:
+    return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
+
+
+def _as_dict(one: UnseenScores) -> dict[str, dict[str, float]]:
+    return {name: getattr(one, name).as_dict() for name in ("log_loss", "auc", "difference")}
+
+
+def _names(file: Path) -> set[str]:
+    """Filenames of a feature table or a CSV manifest."""
+    if file.suffix == ".parquet":
+        return set(read_table(file)["filename"].to_pylist())
+    import csv
+
+    try:
+        with file.open(newline="", encoding="utf-8") as text:
+            return {row["filename"] for row in csv.DictReader(text)}
+    except (OSError, KeyError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: no list of filenames ({error}); give a table, or a CSV with the column") from error

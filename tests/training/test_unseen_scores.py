@@ -1,0 +1,114 @@
+"""Learners scored on folds of the networks' training, without any row of the groups that a fold touches."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from deepcue.cli.main import main as deepcue
+from ensemble.training_set import training_set
+from features import spec, table
+from features.errors import InputError
+from training import unseen_scores
+
+
+def made(n=120, seed=0):
+    """A network that knows something; clips 0 and 60 share a group over two folds. Folds to read, by filename."""
+    rng = np.random.default_rng(seed)
+    fake = np.arange(n) % 2
+    families = spec.families(["forensic_cnn", "blending"])
+    schema = table.schema(families, extractor="test")
+    names = [name for name in schema.names if name not in table.BASE_COLUMNS]
+    values = rng.standard_normal((n, len(names))).astype(np.float32)
+    values[:, names.index("forensic_cnn.logit_mean")] += 2 * fake
+    clips = [f"{number:03}.mp4" for number in range(n)]
+    group = [f"g{0 if number == 60 else number}" for number in range(n)]
+    base = dict(filename=clips, label=[table.LABELS[one] for one in fake], group=group, source=[None] * n)
+    base |= dict(status=["ok"] * n, error=[""] * n, duration_s=[1.0] * n, n_frames=[9] * n, n_faces=[1] * n)
+    return table.build(base, values, schema), {name: number * 3 // n for number, name in enumerate(clips)}
+
+
+def test_no_learner_sees_a_group_that_its_fold_touches(monkeypatch):
+    source, fold_of = made()
+    seen = []
+
+    class Spy:
+        def __init__(self, layout, settings):
+            pass
+
+        def fit(self, X, y, groups, seed):
+            seen.append(X)
+            return self
+
+        def predict_logit(self, X):
+            return np.zeros(len(X))
+
+    monkeypatch.setattr(unseen_scores, "learner_kinds", lambda: {"spy": Spy})
+    data = training_set(source)
+    fold = np.array([fold_of[name] for name in data.filename])
+    unseen_scores.predictions(data, fold, "spy")
+    assert [len(X) for X in seen] == [79, 79, 80]  # without the other clip of the shared group
+    assert not (seen[0] == data.X[60]).all(axis=1).any()
+    assert not (seen[1] == data.X[0]).all(axis=1).any()
+
+
+def test_a_known_score_and_no_difference_to_itself():
+    source, fold_of = made(n=600)
+    found = unseen_scores.scores(training_set(source), fold_of, ["networks", "networks_and_cues"])
+    assert found["networks"].auc.value == pytest.approx(0.921, abs=0.03)  # of two normals, two apart
+    assert found["networks"].auc.low < found["networks"].auc.value < found["networks"].auc.high
+    assert (found["networks"].difference.low, found["networks"].difference.high) == (0, 0)
+    less = found["networks_and_cues"]
+    assert less.difference.value == pytest.approx(less.log_loss.value - found["networks"].log_loss.value)
+
+
+def test_probabilities_are_bounded_as_a_user_gets_them():
+    source, fold_of = made()
+    data = training_set(source)
+    z = unseen_scores.predictions(data, np.array([fold_of[name] for name in data.filename]), "networks")
+    assert np.abs(z).max() <= np.log((1 - unseen_scores.BOUND) / unseen_scores.BOUND) + 1e-9
+
+
+def test_only_rows_of_the_folds_take_part_and_a_subset_is_scored():
+    source, fold_of = made()
+    data = training_set(source)
+    part = {name: fold for name, fold in fold_of.items() if int(name[:3]) < 90}
+    whole = unseen_scores.scores(data, part, ["networks"])["networks"]
+    some = unseen_scores.scores(data, part, ["networks"], rows=np.arange(len(data)) < 45)["networks"]
+    assert some.log_loss.value != whole.log_loss.value
+    with pytest.raises(InputError, match="no clip of the table is in the folds"):
+        unseen_scores.scores(data, {"other.mp4": 0}, ["networks"])
+
+
+@pytest.fixture
+def files(tmp_path):
+    source, fold_of = made()
+    table.write_table(source, tmp_path / "t.parquet")
+    lines = ["filename,fold,fake", *(f"{name},{fold},{int(name[:3]) % 2}" for name, fold in fold_of.items())]
+    (tmp_path / "folds.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def test_the_command_prints_scores_of_a_subset(files, capsys):
+    with (files / "some.csv").open("w", newline="") as text:
+        csv.writer(text).writerows([["filename"], *[[f"{number:03}.mp4"] for number in range(50)]])
+    command = ["unseen-scores", "--table", str(files / "t.parquet"), "--folds", str(files / "folds.csv")]
+    assert deepcue([*command, "--learners", "networks,networks_and_cues", "--subset", str(files / "some.csv")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["networks", "networks_and_cues"]
+    assert deepcue([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["networks"]["auc"]["value"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--learners", "wizard"], "no learner is called 'wizard'"),
+        (["--subset", "none.csv"], "no list of filenames"),
+    ],
+)
+def test_what_is_wrong_is_said(files, capsys, monkeypatch, more, message):
+    monkeypatch.chdir(files)
+    assert deepcue(["unseen-scores", "--table", "t.parquet", "--folds", "folds.csv", *more]) == 2
+    assert message in capsys.readouterr().err

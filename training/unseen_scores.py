@@ -1,0 +1,120 @@
+"""Scores of learners on manipulations and identities that no stage was fitted on, neither networks nor fusion.
+
+The folds are those of the networks' training: the table's network columns are out of fold already
+(:mod:`training.oof_columns`), and the learner that judges a fold sees no row of it, nor of any group that it touches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ensemble import metrics
+from ensemble.arrays import Array, Bool, Int
+from ensemble.calibrate import clip_logit, shift_prior
+from ensemble.learners.base import settings_for
+from ensemble.learners.registry import learner_kinds
+from ensemble.metrics import Score
+from ensemble.training_set import TrainingSet
+from features.errors import InputError
+
+PRIOR = 0.5
+BOUND = 0.03  # that of the shipped model: probabilities are scored as a user gets them
+
+
+@dataclass(frozen=True)
+class UnseenScores:
+    """Of one learner: log loss and AUC at a prior of 0.5, and the difference of log loss to the first learner."""
+
+    log_loss: Score
+    auc: Score
+    difference: Score
+
+
+def predictions(data: TrainingSet, fold: Int, learner: str, *, seed: int = 0) -> Array:
+    """[n] log-odds at a prior of 0.5, bounded, of each row by a learner that saw nothing of its fold.
+
+    Parameters
+    ----------
+    data
+        Rows in which something was measured are fitted on.
+    fold : ndarray of shape (n,)
+        Counted from 0; a group may be in several.
+    learner
+        Of :func:`ensemble.learners.registry.learner_kinds`.
+
+    Raises
+    ------
+    InputError
+        No such learner, or without a fold and its groups a class is missing.
+    """
+    kinds = learner_kinds()
+    if learner not in kinds:
+        raise InputError(f"no learner is called {learner!r}; known are {', '.join(kinds)}")
+    z = np.full(len(data), np.nan)
+    for number in np.unique(fold):
+        judged = fold == number
+        fitted_on = data.measured & ~np.isin(data.group, data.group[judged])
+        y, group = data.y[fitted_on], np.unique(data.group[fitted_on], return_inverse=True)[1]
+        if len(np.unique(y)) < 2:
+            raise InputError(f"without fold {number} and its groups, one of the classes is missing; give more groups")
+        fitted = kinds[learner](data.layout, settings_for(len(y), int(group.max()) + 1))
+        fitted.fit(data.X[fitted_on], y, group.astype(np.int64), seed)
+        z[judged] = shift_prior(fitted.predict_logit(data.X[judged]), float(y.mean()), PRIOR)
+    return clip_logit(z, BOUND)
+
+
+def scores(
+    data: TrainingSet, fold_of: Mapping[str, int], learners: Sequence[str], *, seed: int = 0, rows: Bool | None = None
+) -> dict[str, UnseenScores]:
+    """Scores with 95 % intervals over groups, by learner.
+
+    Parameters
+    ----------
+    data
+        Rows that ``fold_of`` lacks take no part.
+    fold_of
+        Filename to fold, as training wrote it.
+    learners
+        The first is what the others are compared with.
+    rows : ndarray of shape (n,), optional
+        Rows that are scored; all are fitted on.
+    """
+    known = np.array([name in fold_of for name in data.filename])
+    scored = np.ones(len(data), bool) if rows is None else rows
+    data, scored = _only(data, known), scored[known]
+    if not len(data):
+        raise InputError("no clip of the table is in the folds; give the folds of the networks' training")
+    fold = np.array([fold_of[name] for name in data.filename], dtype=np.int64)
+    z = {learner: predictions(data, fold, learner, seed=seed)[scored] for learner in learners}
+    y, group = data.y[scored], np.unique(data.group[scored], return_inverse=True)[1]
+    return {learner: _scores(y, z[learner], z[learners[0]], group, seed) for learner in learners}
+
+
+def _scores(y: Int, z: Array, first: Array, group: Int, seed: int) -> UnseenScores:
+    losses, less = metrics.logit_losses(y, z), metrics.logit_losses(y, z) - metrics.logit_losses(y, first)
+
+    def mean(values: Array, w: Array) -> float:
+        return float(np.average(values, weights=metrics.prior_weights(y, PRIOR, w)))
+
+    found = metrics.with_intervals(
+        {"log_loss": lambda w: mean(losses, w), "auc": lambda w: metrics.auc(y, z, w), "less": lambda w: mean(less, w)},
+        group,
+        seed=seed,
+    )
+    return UnseenScores(found["log_loss"], found["auc"], found["less"])
+
+
+def _only(data: TrainingSet, rows: Bool) -> TrainingSet:
+    kept = np.flatnonzero(rows)
+    return replace(
+        data,
+        filename=[data.filename[row] for row in kept],
+        X=data.X[kept],
+        y=data.y[kept],
+        group=data.group[kept],
+        source=[data.source[row] for row in kept],
+        measured=data.measured[kept],
+    )
