@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ensemble.learners.base import Settings, settings_for
 from ensemble.learners.registry import learner_kinds
 from ensemble.metrics import Score, auc, log_loss, with_intervals
 from ensemble.outputs import write_text
-from ensemble.training_set import Layout, TrainingSet, family_of, measured_rows
+from ensemble.training_set import TrainingSet, only
 from features.errors import InputError
 
 LEARNERS = ("lightgbm", "logistic")  # one of trees, one linear: the mean of their log-odds is scored
@@ -133,17 +133,6 @@ def ablate(
     for (subset, k, _), values in zip(tasks, results, strict=True):
         z[subset][fold == k] += values / len(learners)
     return _scored(data, {subset: _probability(values, data) for subset, values in z.items()}, seed)
-
-
-def only(data: TrainingSet, families: Sequence[str]) -> TrainingSet:
-    """The training set with the columns of some families, which may be none."""
-    positions = [number for number, name in enumerate(data.layout.columns) if family_of(name) in families]
-    layout = Layout(
-        tuple(data.layout.columns[number] for number in positions),
-        {name: version for name, version in data.layout.families.items() if name in families},
-    )
-    X = np.ascontiguousarray(data.X[:, positions])
-    return replace(data, X=X, layout=layout, measured=measured_rows(X, layout))
 
 
 def write_ablation(ablation: Ablation, out: Path) -> None:

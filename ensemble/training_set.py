@@ -7,7 +7,8 @@ source, number of faces, ...) never are.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -164,6 +165,17 @@ def rows_of_groups(data: TrainingSet, n_rows: int, seed: int) -> Bool:
     order = np.random.default_rng(seed).permutation(data.n_groups)
     sizes = np.bincount(data.group, minlength=data.n_groups)
     return np.isin(data.group, order[np.cumsum(sizes[order]) <= n_rows])
+
+
+def only(data: TrainingSet, families: Sequence[str]) -> TrainingSet:
+    """The training set with the columns of some families, which may be none."""
+    positions = [number for number, name in enumerate(data.layout.columns) if family_of(name) in families]
+    layout = Layout(
+        tuple(data.layout.columns[number] for number in positions),
+        {name: version for name, version in data.layout.families.items() if name in families},
+    )
+    X = np.ascontiguousarray(data.X[:, positions])
+    return replace(data, X=X, layout=layout, measured=measured_rows(X, layout))
 
 
 def check_layout(given: Layout, wanted: Layout) -> None:

@@ -23,6 +23,7 @@ from extract.run.sandbox import Limits
 from features import spec, table
 from features.errors import DatasetError, InputError
 from features.evidence import FACES_PER_SECOND, ClipEvidence
+from features.networks import projection
 from features.networks.weights import use_weights, weights_file
 from features.observation import OBSERVATION_VERSION, Observation
 from features.reasons import OBSERVATION, Reason
@@ -283,10 +284,18 @@ def _journal(
 
 
 def _weights_digests(settings: worker.Settings) -> dict[str, str]:
-    """SHA-256 of the weights that each learned family is measured with."""
+    """SHA-256 of the weights that each learned family is measured with.
+
+    Raises
+    ------
+    ModelError
+        A projection of embeddings was fitted for other weights than those of its network.
+    """
     learned = [one.name for one in spec.families(settings.families) if "weights" in one.needs]
     with use_weights({family: Path(file) for family, file in settings.weights.items()}):
         files = {name: weights_file(name) for name in learned}
+        if projection.FAMILY in learned:
+            projection.known_networks()  # other weights than it was fitted for are refused before hours of work
     return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items() if file.is_file()}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 FAMILIES = {
     "blending": "Core against rest of the face",
     "blink": "Blinks",
+    "cnn_embedding": "Descriptions of the networks",
     "eyes_teeth": "Eyes and teeth",
     "forensic_cnn": "Face network",
     "forensic_residual": "Texture network",
@@ -30,6 +31,10 @@ COLUMNS = {
     "blink.dur_med_s": "Length of a blink",
     "blink.amp_med": "How far the lids close, 1 is shut",
     "blink.ear_base_mad": "Unsteadiness of the eyes between blinks",
+    "cnn_embedding.cnn_real_dist_mean": "Distance from genuine faces, face network",
+    "cnn_embedding.residual_real_dist_mean": "Distance from genuine faces, texture network",
+    "cnn_embedding.cnn_step_mean": "Change from face to face, face network",
+    "cnn_embedding.residual_step_mean": "Change from face to face, texture network",
     "forensic_cnn.logit_mean": "Mean score, log-odds of FAKE",
     "forensic_residual.logit_mean": "Mean score, log-odds of FAKE",
     "forensic_voice.logit": "Score, log-odds of synthetic speech",

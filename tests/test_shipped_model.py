@@ -14,12 +14,15 @@ import pytest
 from artifacts import PRETRAINED
 from ensemble.store import check_families, load_model
 from features import spec
+from features.networks import projection
+from features.networks.weights import WEIGHTS_VARIABLE
 from features.table import build, schema
 from reports.norms import read_norms
 
 SHIPPED_MODEL = PRETRAINED / "model"
 KNOWN = json.loads(Path(__file__).with_name("shipped_model.json").read_text(encoding="utf-8"))
 WEIGHTS = {
+    "cnn_embedding": (1, "2d65813c0362d48ef50e6377f31f1171a013d86c5b52a26ac44ca7905ff9f966"),
     "forensic_cnn": (5, "85dc43e534d14b60de0e75437a69583c032c6c6f4fbcc42dcf61f36437788af4"),
     "forensic_residual": (3, "4539c063d14568ec25d9c35d52b92790e85749621d027a984e27803fc7120d8b"),
     "forensic_voice": (3, "40a0b05142216883775f34b770cca6adebe5e5b2a218c92dc0d0593db5753471"),
@@ -48,6 +51,15 @@ def test_weights_and_version_of_a_family_change_together(name):
 def test_every_family_with_weights_is_listed():
     assert {one.name for one in spec.families() if "weights" in one.needs} == set(WEIGHTS)
     assert {file.stem for file in PRETRAINED.glob("*.safetensors")} == set(WEIGHTS)
+
+
+def test_the_projections_are_of_the_shipped_networks(monkeypatch):
+    monkeypatch.delenv(WEIGHTS_VARIABLE, raising=False)
+    assert projection.known_networks() == ["forensic_cnn", "forensic_residual"]  # raises for other weights
+    _, projections = projection.read_projections(PRETRAINED / "cnn_embedding.safetensors")
+    for one in projections.values():
+        np.testing.assert_allclose(one.axes.T @ one.axes, np.eye(projection.DIMENSIONS), atol=1e-5)
+    assert (PRETRAINED / "cnn_embedding.safetensors").stat().st_size < 400_000
 
 
 @pytest.mark.parametrize("row", KNOWN["rows"], ids=lambda row: row["case"].replace(" ", "_"))

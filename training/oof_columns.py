@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from features import observation, spec, table
 from features.errors import ModelError
-from features.networks.logit_columns import measure
+from features.families import cnn_embedding
+from features.networks import logit_columns, projection
 from features.networks.weights import use_weights
 from training import folds
 
@@ -27,8 +28,9 @@ FOLD_FILES = {
     "forensic_cnn": "fold{}.safetensors",
     "forensic_residual": "residual_fold{}.safetensors",
     "forensic_voice": "fold{}.safetensors",
+    "cnn_embedding": "embedding_fold{}.safetensors",
 }
-"""By family: what the training of a network without one fold writes."""
+"""By family: what the training of a network without one fold writes, and ``deepcue fit-projection`` beside it."""
 LOGIT = {"forensic_voice": "logit"}  # column that is scored; of face networks "logit_mean"
 FACES = ("forensic_cnn", "forensic_residual")  # whose folds are those of one training
 
@@ -96,7 +98,7 @@ def of_crops(
     weights
         Folder of the networks of each fold.
     families
-        Of :data:`FACES`.
+        Of :data:`FACES`, and ``cnn_embedding``.
 
     Raises
     ------
@@ -115,9 +117,8 @@ def of_crops(
         if len(frames) == 1 or any(frame["recut"] for frame in frames):
             continue
         images = [decode_image(row["jpeg"]) for row in frames]
-        files = _fold_files(weights, fold_of[key], families)
-        with use_weights(files):
-            measured = {name: value for family in families for name, value in measure(images, family).items()}
+        with use_weights(_fold_files(weights, fold_of[key], families)):
+            measured = _of_images(images, families)
         values.append([measured.get(name, np.nan) for name in names])
         row = frames[0]
         known = {"filename": key, "label": table.LABELS[row["fake"]], "group": row["group"], "source": row["source"]}
@@ -134,8 +135,26 @@ def of_crops(
     return table.build(base, np.array(values, np.float32).reshape(-1, len(names)), source.schema)
 
 
+def _of_images(images: Sequence[NDArray[np.uint8]], families: Sequence[str]) -> dict[str, float]:
+    """Columns of the face crops of a clip; each network judges them once."""
+    numbers = logit_columns.chosen(len(images))
+    judged = {name: logit_columns.judge(images, name, numbers) for name in _with_networks(families) if name in FACES}
+    measured: dict[str, float] = {}
+    for family in families:
+        if family == projection.FAMILY:
+            measured |= cnn_embedding.of_judged(judged, n_crops=len(numbers))
+        else:
+            measured |= logit_columns.of_judged(judged[family], family, n_crops=len(numbers))
+    return measured
+
+
+def _with_networks(families: Sequence[str]) -> list[str]:
+    """The families, and the networks that they read."""
+    return list(dict.fromkeys([*families, *(projection.NETWORKS if projection.FAMILY in families else ())]))
+
+
 def _fold_files(weights: Path, fold: int, families: Sequence[str]) -> dict[str, Path]:
-    files = {family: weights / FOLD_FILES[family].format(fold) for family in families}
+    files = {family: weights / FOLD_FILES[family].format(fold) for family in _with_networks(families)}
     for file in files.values():
         if not file.is_file():
             raise ModelError(f"{weights} lacks {file.name}; train it, or leave its family out")

@@ -15,8 +15,10 @@ import pyarrow.compute as pc
 
 from extract.stills import stills_table
 from features.errors import DatasetError, ModelError
+from features.networks.projection import FAMILY
 from features.networks.weights import use_weights
 from training.faces import stills_scores
+from training.faces.projections import PHASE_PROJECTION
 
 
 def out_of_fold(
@@ -57,7 +59,7 @@ def out_of_fold(
         own = stills.filter(pc.is_in(names, pa.array(keys, pa.string())))
         if not own.num_rows:
             raise DatasetError(f"{run}: none of these stills was held out; give the stills that it was trained with")
-        with use_weights(dict.fromkeys(families, _weights(run, phase))):
+        with use_weights(_weights(run, phase, families)):
             parts.append(stills_table(own, families, progress=_after(parts, n_all, progress)))
     return pa.concat_tables(parts).sort_by("filename")
 
@@ -69,11 +71,17 @@ def _held_out(runs: Sequence[Path], phase: str) -> Iterator[np.ndarray]:
         yield stills_scores.read([run / f"{phase}.stills.csv"])["key"].astype(str)
 
 
-def _weights(run: Path, phase: str) -> Path:
-    file = run / f"{phase}.safetensors"
-    if not file.is_file():
-        raise ModelError(f"{run} lacks {file.name}; train its phase {phase} first")
-    return file
+def _weights(run: Path, phase: str, families: Sequence[str]) -> dict[str, Path]:
+    """Files that the families are measured with: the network's, and for ``cnn_embedding`` that of its projection."""
+    network, embedding = run / f"{phase}.safetensors", run / PHASE_PROJECTION.format(phase)
+    if not network.is_file():
+        raise ModelError(f"{run} lacks {network.name}; train its phase {phase} first")
+    files = dict.fromkeys(families, network)
+    if FAMILY not in families:
+        return files
+    if not embedding.is_file():
+        raise ModelError(f"{run} lacks {embedding.name}; make it with `deepcue fit-projection --phase {phase}`")
+    return files | {"forensic_cnn": network, FAMILY: embedding}
 
 
 def _after(

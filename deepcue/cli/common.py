@@ -134,6 +134,36 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_face_data(parser: argparse.ArgumentParser) -> None:
+    """Declare the data that face networks are trained on, and what of it they do not see."""
+    from training.faces.data import LEAVE_OUT
+
+    parser.add_argument("--stills", type=Path, required=True, help="folder of Parquet files of labelled stills")
+    parser.add_argument("--faces", type=Path, required=True, help="Parquet file of real faces")
+    parser.add_argument("--clips", type=Path, required=True, help="CSV manifest of labelled clips; see above")
+    parser.add_argument("--crops", type=Path, help="folder of labelled face crops of further clips and of pictures")
+    parser.add_argument(
+        "--leave-out",
+        choices=LEAVE_OUT,
+        default=LEAVE_OUT[0],
+        help="what no two folds share: people, or methods as well (default)",
+    )
+    parser.add_argument(
+        "--hold-out",
+        type=_fold,
+        metavar="K/N",
+        help="hold out fold K of N of the stills' identities, not the usual few; N runs give a cross-validated score",
+    )
+
+
+def _fold(text: str) -> tuple[int, int]:
+    """``"1/3"`` as (1, 3)."""
+    fold, _, folds = text.partition("/")
+    if not (fold.isdigit() and folds.isdigit() and 1 <= int(fold) <= int(folds) >= 2):
+        raise argparse.ArgumentTypeError(f"{text!r} is not K/N, as 1/3")
+    return int(fold), int(folds)
+
+
 def add_quiet(parser: argparse.ArgumentParser) -> None:
     """``--quiet``: no progress on stderr."""
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")

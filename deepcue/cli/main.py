@@ -39,6 +39,8 @@ COMMANDS = {
     "summary": "where a run's files are, and its out-of-fold log loss",
     "train-faces": "train the networks that judge faces",
     "train-voice": "train the model that judges speech",
+    "fit-projection": "fit the projection of the face networks' embeddings",
+    "unseen-scores": "score learners on manipulations and identities never seen",
     "oof": "replace network columns by out-of-fold ones",
     "face-scores": "score face networks on clips",
     "still-scores": "score face networks on labelled stills",

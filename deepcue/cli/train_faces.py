@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from deepcue.cli import common
-from training.faces.data import LEAVE_OUT, FaceTraining
+from training.faces.data import FaceTraining
 from training.faces.schedule import MINUTES, PHASE_NAMES, train
 
 EXAMPLE = "deepcue train-faces --stills stills/ --faces faces.parquet --clips manifest.csv --out artifacts/cnn"
@@ -35,10 +35,7 @@ EXAMPLE = "deepcue train-faces --stills stills/ --faces faces.parquet --clips ma
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--stills", type=Path, required=True, help="folder of Parquet files of labelled stills")
-    parser.add_argument("--faces", type=Path, required=True, help="Parquet file of real faces")
-    parser.add_argument("--clips", type=Path, required=True, help="CSV manifest of labelled clips; see above")
-    parser.add_argument("--crops", type=Path, help="folder of labelled face crops of further clips and of pictures")
+    common.add_face_data(parser)
     parser.add_argument(
         "--out", type=common.output_folder, default=Path("artifacts/cnn"), help="folder of weights, logs and cache"
     )
@@ -51,18 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     length.add_argument("--steps", type=common.positive_int, help="steps of each phase, in place of --minutes")
     parser.add_argument("--phases", default=",".join(PHASE_NAMES), help="comma-separated, of: %(default)s")
-    parser.add_argument(
-        "--leave-out",
-        choices=LEAVE_OUT,
-        default=LEAVE_OUT[0],
-        help="what no two folds share: people, or methods as well (default)",
-    )
-    parser.add_argument(
-        "--hold-out",
-        type=_fold,
-        metavar="K/N",
-        help="hold out fold K of N of the stills' identities, not the usual few; N runs give a cross-validated score",
-    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of the training (default: cpu)")
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches (default 0: this one)")
     start = parser.add_mutually_exclusive_group()
@@ -103,11 +88,3 @@ def run(arguments: argparse.Namespace) -> None:
 def _overall(value: Any) -> Any:
     """Of scores by clip and method, those over all."""
     return value.get("all", value) if isinstance(value, dict) else value
-
-
-def _fold(text: str) -> tuple[int, int]:
-    """``"1/3"`` as (1, 3)."""
-    fold, _, folds = text.partition("/")
-    if not (fold.isdigit() and folds.isdigit() and 1 <= int(fold) <= int(folds) >= 2):
-        raise argparse.ArgumentTypeError(f"{text!r} is not K/N, as 1/3")
-    return int(fold), int(folds)

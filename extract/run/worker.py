@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from extract.run.observation_store import ObservationStore
 from features import reasons, spec
 from features.errors import ClipError, InputError
+from features.networks import projection
 from features.networks.weights import use_weights, weights_file
 from features.observation import Observation
 from features.reasons import Reason
@@ -235,12 +236,17 @@ def _reason(one: spec.Family, observed: Observation, failures: Mapping[str, str]
     """Why a family has no number: the first that holds."""
     holds = {
         Reason.FAILED: one.name in failures,
-        Reason.NOT_INSTALLED: "weights" in one.needs and not weights_file(one.name).is_file(),
+        Reason.NOT_INSTALLED: "weights" in one.needs and one.name not in failures and not _installed(one.name),
         Reason.NO_SOUND: "sound" in one.needs and observed.audio is None,
         Reason.NO_FACE: not observed.tracks and not one.needs <= spec.SOUND_ALONE,
         Reason.TOO_SHORT: len(observed.times_s) < MIN_FRAMES,
     }
     return next((reason for reason, is_so in holds.items() if is_so), Reason.UNUSABLE)
+
+
+def _installed(family: str) -> bool:
+    """Whether a learned family has its weights, and its projections those of a network in use."""
+    return weights_file(family).is_file() and (family != projection.FAMILY or bool(projection.known_networks()))
 
 
 def _status(observed: Observation, failures: Mapping[str, str], not_kept: str, *, unmeasured: bool) -> tuple[str, str]:

@@ -35,4 +35,4 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
     ModelError
         The weights file is there but can't be used.
     """
-    return logit_columns.measure(track.crops, NAME)
+    return logit_columns.measure(track, NAME)

@@ -2,7 +2,8 @@
 
 A network gives each face crop a logit, its log-odds that the face is fake: 0 is undecided, positive speaks for a fake.
 Logits and not probabilities, because learners weigh and add them. A family is a name, a weights file of that name and
-:func:`columns`; :func:`measure` does the rest.
+:func:`columns`; :func:`measure` does the rest. What a network says of a track is computed once, whichever families
+look at it: :func:`judge_track`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -132,6 +134,32 @@ class Judged:
     """[n, d] the network's last layer before the logit."""
 
 
+_judged: WeakKeyDictionary[Track, WeakKeyDictionary[Detector, Judged]] = WeakKeyDictionary()
+
+
+def judge_track(track: Track, family: str) -> Judged:
+    """:func:`judge` of the crops of a track that a batch run judges, once for a track and the weights in use.
+
+    Families that read the same network share its one pass. What it said is forgotten with the track, and with the
+    network; the arrays are read-only.
+
+    Raises
+    ------
+    ModelError
+        The weights file is there but can't be used.
+    """
+    detector = ready_detector(family)
+    if detector is None:
+        return judge((), family, ())
+    known = _judged.setdefault(track, WeakKeyDictionary())
+    if detector not in known:
+        judged = judge(track.crops, family, chosen(len(track.crops)))
+        for array in (judged.crops, judged.logits, judged.embeddings):
+            array.flags.writeable = False
+        known[detector] = judged
+    return known[detector]
+
+
 def judge(crops: Sequence[NDArray[np.uint8]], family: str, numbers: Sequence[int]) -> Judged:
     """Judge the numbered crops of a face by the network of a family; none where its weights are missing.
 
@@ -149,12 +177,15 @@ def judge(crops: Sequence[NDArray[np.uint8]], family: str, numbers: Sequence[int
     if detector is None or not usable:
         return Judged(np.empty(0, np.int64), np.empty(0, np.float32), np.empty((0, 1), np.float32))
     margin, size = detector.metadata.margin, detector.metadata.input_size
+    keys = [id(crops[number]) for number in usable]  # a still that is held has the same crop again and again
+    distinct = list(dict.fromkeys(keys))
+    images = [middle(crops[usable[keys.index(key)]], margin=margin, size=size) for key in distinct]
     parts = []
-    for first in range(0, len(usable), MAX_CROPS):  # memory does not grow with the clip
-        few = [crops[number] for number in usable[first : first + MAX_CROPS]]
-        parts.append(detector.predict(np.stack([middle(crop, margin=margin, size=size) for crop in few])))
+    for first in range(0, len(images), MAX_CROPS):  # memory does not grow with the clip
+        parts.append(detector.predict(np.stack(images[first : first + MAX_CROPS])))
     logits, embeddings = (np.concatenate(values) for values in zip(*parts, strict=True))
-    return Judged(np.array(usable), logits, embeddings)
+    rows = [distinct.index(key) for key in keys]
+    return Judged(np.array(usable), logits[rows], embeddings[rows])
 
 
 def chosen(n_crops: int) -> list[int]:
@@ -188,17 +219,20 @@ def series(observation: Observation, track: Track, family: str, *, title: str) -
     return {f"{family}.logit": Series(times_s, values, unit="log-odds", title=title)}
 
 
-def measure(crops: Sequence[NDArray[np.uint8]], family: str) -> dict[str, float]:
-    """Columns of the crops of one face track by the network of a family; all NaN where its weights are missing.
+def measure(track: Track, family: str) -> dict[str, float]:
+    """Columns of one face track by the network of a family; all NaN where its weights are missing.
 
     Raises
     ------
     ModelError
         The weights file is there but can't be used.
     """
-    numbers = chosen(len(crops))
-    judged = judge(crops, family, numbers)
-    values = summarise(judged.logits, judged.embeddings, n_crops=len(numbers))
+    return of_judged(judge_track(track, family), family, n_crops=len(chosen(len(track.crops))))
+
+
+def of_judged(judged: Judged, family: str, *, n_crops: int) -> dict[str, float]:
+    """Columns of a family from what its network said of some of ``n_crops`` crops: :func:`summarise`."""
+    values = summarise(judged.logits, judged.embeddings, n_crops=n_crops)
     return {f"{family}.{name}": value for name, value in values.items()}
 
 

@@ -88,6 +88,12 @@ def kept_in_memory(load: Callable[[Path], Loaded]) -> Callable[[Path], Loaded]:
     return current
 
 
+@kept_in_memory
+def digest(file: Path) -> str:
+    """SHA-256 of a file, in hexadecimal; read once as long as it stays as it is."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
 def save_arrays(arrays: Mapping[str, NDArray[Any]], file: Path, metadata: Any) -> None:
     """Write named arrays with ``metadata``, a dataclass, in the header; the file appears whole or not at all.
 

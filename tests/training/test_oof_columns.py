@@ -8,15 +8,16 @@ import pytest
 
 from deepcue.cli.main import main as deepcue
 from features.errors import ModelError
+from features.networks import projection
 from training import folds, oof_columns
 
 pytest.importorskip("torch")
 
 
-def feature_table():
+def feature_table(families=("forensic_cnn", "forensic_residual")):
     from features import spec, table
 
-    family = spec.families(["forensic_cnn", "forensic_residual"])
+    family = spec.families(families)
     schema = table.schema(family, extractor="test")
     names = ["a/x.mp4", "b.mp4", "c.mp4", "d.mp4"]
     base = dict(
@@ -75,7 +76,7 @@ def test_out_of_fold_columns_come_from_the_network_of_the_fold(rng, fold_weights
     for name in ("a/x.mp4", "b.mp4"):
         observation.save(small_observation(rng), str(tmp_path / f"{name}.npz"))
     fold_of = {"a/x.mp4": 0, "b.mp4": 1, "c.mp4": 0}
-    found = oof_columns.out_of_fold(feature_table(), tmp_path, fold_of, fold_weights, list(oof_columns.FOLD_FILES))
+    found = oof_columns.out_of_fold(feature_table(), tmp_path, fold_of, fold_weights, oof_columns.FACES)
     logits = found["forensic_cnn.logit_mean"].to_numpy()
     assert logits[:2] == pytest.approx([1.5, -2.5], abs=1e-3)
     assert np.isnan(logits[2])  # no observation: rather nothing than a network that saw the clip
@@ -88,6 +89,59 @@ def test_out_of_fold_columns_come_from_the_network_of_the_fold(rng, fold_weights
     assert oof_columns.scores(found, {"a/x.mp4": assigned(0), "b.mp4": assigned(1)}, "forensic_cnn")["all"]["auc"] == 0
     training_label = {"a/x.mp4": assigned(0, fake=True), "b.mp4": assigned(1, fake=False)}  # whatever their labels are
     assert oof_columns.scores(found, training_label, "forensic_cnn")["all"]["auc"] == 1
+
+
+ALL_FACES = (*oof_columns.FACES, "cnn_embedding")
+
+
+@pytest.fixture
+def fold_projections(fold_weights):
+    """Projections beside the networks of each fold that give their first 32 numbers, in fold 1 less 100."""
+    for fold in range(2):
+        files = {family: fold_weights / oof_columns.FOLD_FILES[family].format(fold) for family in projection.NETWORKS}
+        plane = projection.Projection(np.full(1280, 100.0 * fold), np.eye(1280, 32), np.zeros((1, 32)))
+        projection.save_projections(
+            dict.fromkeys(files, plane), files, fold_weights / f"embedding_fold{fold}.safetensors"
+        )
+    return fold_weights
+
+
+def test_embeddings_out_of_fold_are_those_of_the_folds_networks_and_axes(rng, fold_projections, tmp_path):
+    from features import observation
+
+    for name in ("b.mp4", "c.mp4"):
+        observation.save(small_observation(rng), str(tmp_path / f"{name}.npz"))
+    source, fold_of = feature_table(ALL_FACES), {"b.mp4": 0, "c.mp4": 1}
+    found = oof_columns.out_of_fold(source, tmp_path, fold_of, fold_projections, ALL_FACES)
+    assert found["forensic_cnn.logit_mean"].to_pylist()[1:3] == pytest.approx([1.5, -2.5], abs=1e-3)
+    for network in ("cnn", "residual"):
+        first = found[f"cnn_embedding.{network}_c01_mean"].to_pylist()
+        assert 0 <= first[1] <= 6
+        assert -100 <= first[2] <= -94
+        assert first[0] == first[3] == 7  # in no fold: kept
+    assert found["cnn_embedding.valid_share"].to_pylist()[1:3] == [1.0, 1.0]
+    alone = oof_columns.out_of_fold(source, tmp_path, fold_of, fold_projections, ["cnn_embedding"])
+    assert alone["cnn_embedding.cnn_c01_mean"].to_pylist() == found["cnn_embedding.cnn_c01_mean"].to_pylist()
+    assert (alone["forensic_cnn.logit_mean"].to_numpy() == 7).all()
+    (fold_projections / "embedding_fold1.safetensors").unlink()
+    with pytest.raises(ModelError, match="lacks embedding_fold1"):
+        oof_columns.out_of_fold(source, tmp_path, fold_of, fold_projections, ["cnn_embedding"])
+
+
+def test_embeddings_of_crops_alone_take_one_pass_of_each_network(rng, fold_projections, monkeypatch):
+    from features.networks.efficientnet_lite import Detector
+    from training.faces import index
+
+    passes, predict = [], Detector.predict
+    monkeypatch.setattr(Detector, "predict", lambda self, crops: passes.append(len(crops)) or predict(self, crops))
+    row = dict(key="u", frame=0, fake=1, group="g", source="page", original="", landmarks=[], box=[1.0, 1.0, 9.0, 9.0])
+    images = [index.encode_jpeg(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for _ in range(3)]
+    crops = pa.Table.from_pylist([row | dict(jpeg=image, recut=False) for image in images], schema=index.SCHEMA)
+    found = oof_columns.of_crops(feature_table(ALL_FACES), crops, {"u": 1}, fold_projections, ALL_FACES)
+    assert passes == [3, 3]
+    assert found["forensic_residual.logit_mean"].to_pylist() == pytest.approx([-0.5], abs=1e-3)
+    assert -100 <= found["cnn_embedding.residual_c32_mean"][0].as_py() <= -94
+    assert found["cnn_embedding.valid_share"].to_pylist() == [1.0]
 
 
 def test_tables_of_several_runs_are_stacked_and_keep_a_clip_in_one_group():

@@ -11,6 +11,7 @@ from skimage.data import astronaut
 
 from deepcue.cli.main import main as deepcue
 from features import table
+from features.networks import projection
 from training.faces.stills_scores import COLUMNS
 
 pytest.importorskip("torch")
@@ -88,3 +89,21 @@ def test_a_run_without_the_weights_or_without_these_stills_is_named(stills, runs
     (runs[0] / "labels.safetensors").unlink()
     assert measured(stills, runs, tmp_path / "t.parquet") == 2
     assert f"{runs[0]} lacks labels.safetensors" in capsys.readouterr().err
+
+
+def test_embeddings_of_stills_need_the_projection_of_their_run(stills, runs, tmp_path, capsys):
+    for number, run in enumerate(runs):
+        plane = projection.Projection(np.full(1280, 100.0 * number), np.eye(1280, 32), np.zeros((1, 32)))
+        weights = {"forensic_cnn": run / "labels.safetensors"}
+        projection.save_projections({"forensic_cnn": plane}, weights, run / "embedding_labels.safetensors")
+    out = tmp_path / "t.parquet"
+    assert measured(stills, runs, out, "--families", "forensic_cnn,cnn_embedding") == 0
+    found = table.read_table(out)
+    assert found["forensic_cnn.logit_mean"].to_pylist() == pytest.approx([1.0, 2.0, 1.0, 2.0], abs=1e-3)
+    first = found["cnn_embedding.cnn_c01_mean"].to_numpy()
+    assert (first[[0, 2]] >= 0).all()
+    assert (first[[1, 3]] <= -94).all()
+    assert np.isnan(found["cnn_embedding.residual_c01_mean"].to_numpy()).all()  # the run has no such network
+    (runs[1] / "embedding_labels.safetensors").unlink()
+    assert measured(stills, runs, out, "--families", "cnn_embedding") == 2
+    assert "deepcue fit-projection --phase labels" in capsys.readouterr().err

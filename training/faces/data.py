@@ -180,8 +180,12 @@ class Data:
         clips, transcoded = (self.labelled, self.transcoded) if mix.clips else (None, None)
         generated = self.generated if mix.generated else None
         sources = Sources(self.stills, self.real_faces, clips, transcoded, generated)
-        left = folds.held_out(self._labelled, self.fold_of, left_out)
+        left = self.held_out(left_out)
         return Batches(sources, out=self.out, left_out=left, mix=mix, seed=self._settings.seed, size=size)
+
+    def held_out(self, fold: int | None) -> frozenset[str]:
+        """Clips and pictures that the network of a fold may not see: :func:`training.folds.held_out`."""
+        return folds.held_out(self._labelled, self.fold_of, fold)
 
     def holdout_rows(self) -> NDArray[np.int64]:
         """[k] rows of the held-out stills."""
@@ -205,7 +209,7 @@ class Data:
             generated.check_installed()
 
     def _check_classes(self, left_out: int | None) -> None:
-        left = folds.held_out(self._labelled, self.fold_of, left_out)
+        left = self.held_out(left_out)
         kept = {assignment.fake for name, assignment in self.assignments.items() if name not in left}
         if kept != {False, True}:
             lacking = "no forged picture" if True not in kept else "no real picture"

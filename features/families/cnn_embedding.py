@@ -1,0 +1,139 @@
+"""cnn_embedding: where the face networks' inner descriptions of the faces lie, and how far from genuine ones.
+
+A network's last layer before its logit (1,280 numbers a face) says more than the logit does: kinds of forgery, but also
+of cameras, light and compression. A fixed linear projection with orthonormal axes reduces it to 32 numbers, for
+``forensic_cnn`` and for ``forensic_residual``: principal components of development crops, found without labels
+(:mod:`training.faces.projections`; networks of training folds have axes of their own that agree with these, by the
+orthogonal Procrustes problem: Schonemann 1966). ``c01`` .. ``c32`` are in order of the variance that they explained.
+``real_dist`` is the distance to the nearest of some genuine faces: centres of clusters of REAL development crops.
+
+The networks run once for this family and for their own. Columns of a clip that a network learned from must be out of
+fold, as its logits (``deepcue oof``).
+
+Confounds: components describe the source (camera, compression, pose) at least as much as a forgery. Learners read them
+where a table is large enough to tell, else where they help out of fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from features.networks.logit_columns import Judged, chosen, judge_track
+from features.networks.projection import DIMENSIONS, FAMILY, NETWORKS, Projection, known_networks, projection_of
+from features.observation import Observation, Track
+from features.spec import Column, family
+
+LARGEST = 6.0 * np.sqrt(1280)  # length of the longest embedding: 1,280 numbers from 0 to 6
+TITLES = {"forensic_cnn": "face network", "forensic_residual": "texture network"}
+_SOURCE = "training/faces; Schonemann 1966"
+
+
+def _columns() -> Iterator[Column]:
+    for network, prefix in NETWORKS.items():
+        whose = f"the {TITLES[network]}'s description of the faces"
+        for k in range(1, DIMENSIONS + 1):
+            yield Column(
+                f"{FAMILY}.{prefix}_c{k:02}_mean",
+                range=(-LARGEST, LARGEST),
+                reference=_SOURCE,
+                description=f"Component {k} of {whose}, mean over the face crops.",
+            )
+            yield Column(
+                f"{FAMILY}.{prefix}_c{k:02}_std",
+                range=(0.0, LARGEST),
+                reference=_SOURCE,
+                description=f"Component {k} of {whose}, standard deviation over the face crops.",
+            )
+        yield Column(
+            f"{FAMILY}.{prefix}_step_mean",
+            range=(0.0, LARGEST),
+            reference=_SOURCE,
+            description=f"How far {whose} moves from one face crop to the next in time: mean length of the step.",
+        )
+        yield Column(
+            f"{FAMILY}.{prefix}_real_dist_mean",
+            range=(0.0, LARGEST),
+            reference=_SOURCE,
+            description=f"Distance of {whose} to the nearest genuine development faces, mean over the face crops.",
+        )
+    yield Column(
+        f"{FAMILY}.valid_share",
+        range=(0.0, 1.0),
+        direction="covariate",
+        description="Fraction of the face crops looked at that were large enough for the networks.",
+    )
+
+
+COLUMNS = tuple(_columns())
+
+
+def summarise(embeddings: np.ndarray, projection: Projection) -> dict[str, float]:
+    """Summarise the embeddings of a face track's crops.
+
+    Parameters
+    ----------
+    embeddings : ndarray of shape (n, d)
+        In order of time; rows that are not finite are left out.
+    projection
+        Of the network that gave them.
+
+    Returns
+    -------
+    dict
+        Column names without family and network; nothing without a finite row. ``std`` and ``step_mean`` are NaN for
+        one crop.
+
+    Examples
+    --------
+    >>> axes = np.eye(40)[:, :32]
+    >>> values = summarise(3.0 * np.eye(40)[:2], Projection(np.zeros(40), axes, np.zeros((1, 32))))
+    >>> values["c01_mean"], values["c01_std"], round(values["step_mean"], 3), values["real_dist_mean"]
+    (1.5, 1.5, 4.243, 3.0)
+    """
+    z = projection.project(embeddings[np.isfinite(embeddings).all(axis=1)])
+    if not len(z):
+        return {}
+    several = len(z) > 1
+    spread = z.std(axis=0) if several else np.full(z.shape[1], np.nan)
+    values = {f"c{k:02}_mean": value for k, value in enumerate(z.mean(axis=0), 1)}
+    values |= {f"c{k:02}_std": value for k, value in enumerate(spread, 1)}
+    values["step_mean"] = np.linalg.norm(np.diff(z, axis=0), axis=1).mean() if several else np.nan
+    values["real_dist_mean"] = projection.distance(z).mean()
+    return {name: float(value) for name, value in values.items()}
+
+
+def of_judged(judged: Mapping[str, Judged], *, n_crops: int) -> dict[str, float]:
+    """Columns from what the networks, by family, said of some of ``n_crops`` crops, with the projections in use.
+
+    All NaN for a network whose weights or projection are missing, or that judged no crop.
+
+    Raises
+    ------
+    ModelError
+        The projections are there but can't be used, or were fitted for other weights.
+    """
+    row = {column.name: float("nan") for column in COLUMNS}
+    share = 0.0
+    for network, found in judged.items():
+        projection = projection_of(network)
+        if projection is None or not len(found.logits):
+            continue
+        values = summarise(found.embeddings, projection)
+        row |= {f"{FAMILY}.{NETWORKS[network]}_{name}": value for name, value in values.items()}
+        share = max(share, len(found.logits) / n_crops) if values else share
+    return row | {f"{FAMILY}.valid_share": share}
+
+
+@family(FAMILY, version=1, needs={"crops", "weights"}, columns=COLUMNS)
+def measure(observation: Observation, track: Track) -> dict[str, float]:
+    """Columns of one face track; all NaN without weights or projections.
+
+    Raises
+    ------
+    ModelError
+        A file is there but can't be used, or the projections were fitted for other weights.
+    """
+    judged = {network: judge_track(track, network) for network in known_networks()}
+    return of_judged(judged, n_crops=len(chosen(len(track.crops))))

@@ -1,0 +1,137 @@
+"""A fixed linear projection of the face networks' embeddings, and genuine faces in it: its file format, and its use.
+
+A network's last layer before the logit has 1,280 numbers. ``cnn_embedding.safetensors`` lies beside the weights and
+holds, for each network, a centre and orthonormal axes [1280, 32] that reduce them to 32, and prototypes of genuine
+faces among these. It names the SHA-256 of the weights that it belongs to: other weights have other axes.
+:mod:`training.faces.projections` fits it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artifacts import PRETRAINED
+from features.errors import ModelError
+from features.networks.weights import digest, kept_in_memory, read_arrays, save_arrays, unusable, weights_file
+
+F64 = NDArray[np.float64]
+
+FAMILY = "cnn_embedding"  # whose file it is
+NETWORKS = {"forensic_cnn": "cnn", "forensic_residual": "residual"}
+"""Family of each network to what its columns and arrays begin with."""
+DIMENSIONS = 32
+REMEDY = "fit it again with `deepcue fit-projection`"
+
+
+@dataclass(frozen=True)
+class ProjectionMetadata:
+    """What a file of projections says about itself."""
+
+    name: str = FAMILY
+    version: str = "1"
+    networks: Mapping[str, str] = field(default_factory=dict)
+    """Family of each network to the SHA-256 of the weights that its projection belongs to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """The projection of one network's embeddings.
+
+    Examples
+    --------
+    >>> flat = Projection(np.zeros(3), np.eye(3)[:, :2], np.array([[0.0, 0.0], [3.0, 0.0]]))
+    >>> flat.project(np.array([[3.0, 4.0, 5.0]])).tolist()
+    [[3.0, 4.0]]
+    >>> flat.distance(np.array([[3.0, 4.0]])).tolist()
+    [4.0]
+    """
+
+    centre: F64
+    """[d] what is subtracted first."""
+    axes: F64
+    """[d, 32] orthonormal columns."""
+    prototypes: F64
+    """[k, 32] where genuine faces lie: centres of their clusters."""
+
+    def project(self, embeddings: NDArray[np.floating]) -> F64:
+        """Embeddings [n, d] to [n, 32]."""
+        return (embeddings.astype(np.float64) - self.centre) @ self.axes
+
+    def distance(self, projected: F64) -> F64:
+        """[n] Euclidean distance of projected embeddings [n, 32] to the nearest prototype."""
+        return np.linalg.norm(projected[:, None] - self.prototypes, axis=2).min(axis=1)
+
+
+def save_projections(projections: Mapping[str, Projection], weights: Mapping[str, Path], file: Path) -> None:
+    """Write the projections of some networks; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    projections, weights
+        Family of each network to its projection, and to the weights file that it belongs to.
+    """
+    arrays = {
+        f"{NETWORKS[family]}.{name}": getattr(projection, name).astype(np.float32)
+        for family, projection in projections.items()
+        for name in ("centre", "axes", "prototypes")
+    }
+    save_arrays(arrays, file, ProjectionMetadata(networks={family: digest(weights[family]) for family in projections}))
+
+
+@kept_in_memory
+def read_projections(file: Path) -> tuple[ProjectionMetadata, dict[str, Projection]]:
+    """What :func:`save_projections` wrote, by the family of the network.
+
+    Raises
+    ------
+    ModelError
+        The file is missing, damaged, or something else.
+    """
+    metadata, arrays = read_arrays(file, ProjectionMetadata)
+    try:
+        return metadata, {family: _of_network(arrays, NETWORKS[family]) for family in metadata.networks}
+    except (KeyError, ValueError) as error:
+        raise unusable(file, error) from error
+
+
+def _of_network(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Projection:
+    centre, axes, prototypes = (
+        arrays[f"{prefix}.{name}"].astype(np.float64) for name in ("centre", "axes", "prototypes")
+    )
+    if axes.shape != (len(centre), DIMENSIONS) or prototypes.shape[1:] != (DIMENSIONS,) or not len(prototypes):
+        raise ValueError(f"arrays of {prefix} have the shapes {centre.shape}, {axes.shape}, {prototypes.shape}")
+    return Projection(centre, axes, prototypes)
+
+
+def projection_of(family: str) -> Projection | None:
+    """The projection in use of a network, whose weights must be those in use; None where either is missing.
+
+    The shipped projections say nothing of a network of one's own: then one's own projection is missing.
+
+    Raises
+    ------
+    ModelError
+        The file is there but can't be used, or was fitted for other weights.
+    """
+    file, weights = weights_file(FAMILY), weights_file(family)
+    if not (file.exists() and weights.exists()):
+        return None
+    metadata, projections = read_projections(file)
+    if family not in projections:
+        return None
+    if metadata.networks[family] == digest(weights):
+        return projections[family]
+    if file.parent == PRETRAINED != weights.parent:
+        return None
+    raise ModelError(f"{file}: fitted for other weights of {family} than {weights}; {REMEDY}")
+
+
+def known_networks() -> list[str]:
+    """Networks whose weights and projections are there; raises as :func:`projection_of`."""
+    return [family for family in NETWORKS if projection_of(family) is not None]
