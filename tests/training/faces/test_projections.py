@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from deepcue.cli import fit_projection
+from deepcue.cli.main import main as deepcue
 from features.errors import DatasetError, ModelError
 from features.networks import projection
 from features.networks.projection import DIMENSIONS, Projection
@@ -149,14 +151,16 @@ def test_fold_networks_are_aligned_without_what_their_fold_held_out(data, folder
     n_real = [int(real.sum()), *(int(real[np.array(fold) != number].sum()) for number in range(2))]
     assert seen == [(one.n_crops, count) for one, count in zip(fits, n_real, strict=True) for _ in range(2)]
     assert all(r > 0.9 for one in fits[1:] for r in one.agreement.values())
-    metadata, planes = projection.read_projections(fits[1].file)
+    metadata, _ = projection.read_projections(fits[1].file)
     assert metadata.networks == {
         "forensic_cnn": projections.digest(folder / "fold0.safetensors"),
         "forensic_residual": projections.digest(folder / "residual_fold0.safetensors"),
     }
-    again = projections.fit_projections(data, folder, fold_weights=folder, n_crops=120)
-    same = projection.read_projections(again[1].file)[1]
+    planes = projection.read_projections(fits[0].file)[1]
+    (again,) = projections.fit_projections(data, folder, n_crops=120)
+    same = projection.read_projections(again.file)[1]
     assert (planes["forensic_cnn"].axes == same["forensic_cnn"].axes).all()
+    assert (planes["forensic_cnn"].prototypes == same["forensic_cnn"].prototypes).all()
 
 
 def test_a_phase_of_a_run_agrees_with_the_reference(data, folder, tmp_path):
@@ -168,6 +172,20 @@ def test_a_phase_of_a_run_agrees_with_the_reference(data, folder, tmp_path):
     assert fit.file == run / "embedding_labels.safetensors"
     assert fit.agreement.keys() == {"forensic_cnn"}
     assert fit.agreement["forensic_cnn"] > 0.9
+
+
+def test_the_command_takes_the_data_of_the_training(data, folder, monkeypatch, capsys):
+    given = []
+    monkeypatch.setattr(fit_projection, "Data", lambda settings: given.append(settings) or data)
+    words = ["--stills", "s", "--faces", "f", "--clips", "c", "--crops", "d", "--cache", str(folder)]
+    words += ["--leave-out", "people", "--hold-out", "1/2", "--weights", str(folder), "--n-crops", "90"]
+    assert deepcue(["fit-projection", *words]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{folder / 'cnn_embedding.safetensors'}: 74 crops; forensic_cnn ")
+    (settings,) = given
+    assert (settings.leave_out, settings.hold_out, settings.out, str(settings.crops)) == ("people", (1, 2), folder, "d")
+    assert deepcue(["fit-projection", *words, "--phase", "labels"]) == 2
+    assert "holds no labels.safetensors" in capsys.readouterr().err
 
 
 def test_what_is_missing_or_does_not_belong_is_said(data, folder, tmp_path):
