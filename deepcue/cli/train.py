@@ -115,7 +115,9 @@ def summary_lines(manifest: Mapping[str, Any]) -> list[str]:
         )
     for family in manifest.get("left_out_families", ()):
         least = LEAST_ROWS[family]
-        lines.append(f"{family} is not used: of fewer than {least:,} clips only where it helps out of fold; it did not")
+        lines.append(
+            f"{family} is not used: of fewer than {least:,} clips only where it helps on what is left out; it did not"
+        )
     if manifest.get("tuned"):
         lines.append("hyper-parameters were tuned on this table: scores are optimistically biased")
     if summary["synthetic"]:

@@ -1,5 +1,7 @@
 """Families that a small table does not carry are left out of it, unless they help; large tables keep them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,21 @@ def test_a_small_table_goes_without_a_family_that_tells_only_groups(seed):
 def test_a_small_table_keeps_a_family_that_clearly_helps():
     data = data_of(40, 6, embedded_signal=2.5)
     assert suited(data) is data
+
+
+def test_a_family_that_tells_known_sources_is_left_out():
+    """Each source is of one class mostly: by folds of groups the embedding helps, on sources left out it does not."""
+    data = data_of(60, 4, cue_signal=1.5)
+    source = np.arange(60)[data.group] % 12
+    rng = np.random.default_rng(5)
+    y = (rng.random(len(data)) < np.where(source % 2, 0.95, 0.05)).astype(np.int64)
+    data.X[:, 0] += 1.5 * (y - data.y)
+    codes = rng.standard_normal((12, N_EMBEDDING))
+    data.X[:, 1:] = codes[source] + 0.1 * rng.standard_normal((len(data), N_EMBEDDING))
+    told = dataclasses.replace(data, y=y)
+    assert suited(told) is told
+    named = dataclasses.replace(told, source=[f"s{one}" for one in source])
+    assert families(suited(named)) == ("eyes",)
 
 
 def test_a_large_table_keeps_it_whatever_it_says():
