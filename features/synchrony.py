@@ -22,6 +22,7 @@ MIN_JOINT_S = 3.0
 MIN_OVERLAP_S = 1.0  # of usable pairs behind a correlation
 LSE_WINDOW_S, LSE_HOP_S, LSE_LAG_S = 0.2, 0.04, 0.4
 CCA_SHRINK, CCA_LAG_S, CCA_STEP_S = 0.1, 0.2, 0.04
+IN_SYNC_S = (-0.09, 0.185)  # lags that broadcast tolerates (EBU R37)
 WIN_S, WIN_HOP_S, WIN_SPEECH, WIN_PEAK, WIN_NEAR_S = 2.0, 0.5, 0.5, 0.3, 0.15
 
 
@@ -156,23 +157,69 @@ def cca(*, mouth: F64, voice: F64) -> tuple[float, float]:
         Robust z in the null; fraction of the null, the observed one included, that reaches it. NaN below 3 s of mouth
         or 4 s of voice, or for a series that does not move.
     """
-    ok = np.asarray(np.isfinite(mouth).all(axis=1), dtype=np.bool_)
-    n, null_shifts = len(mouth), shifts(len(mouth))
-    if ok.sum() < MIN_JOINT_S * GRID_HZ or not null_shifts.size:
+    null_shifts = shifts(len(mouth))
+    if not null_shifts.size:
         return np.nan, np.nan
-    x, y = _standard(mouth, ok), _standard(voice, np.ones(n, bool))
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+    r = _canonical_over_lags(mouth, voice, lags=_lags(CCA_LAG_S)[None] - np.r_[0, null_shifts][:, None])
+    if r is None:
         return np.nan, np.nan
-    reach, step = round(CCA_LAG_S * GRID_HZ), round(CCA_STEP_S * GRID_HZ)
-    lags = np.arange(-reach, reach + 1, step)
-    # sum over t of x[t] y[t + lag], for every circular lag at once
-    product = np.conj(fft.rfft(x, axis=0))[:, :, None] * fft.rfft(y, axis=0)[:, None, :]
-    every = fft.irfft(product, n, axis=0) / n  # [n, p, q]
-    wanted = (lags[None] - np.r_[0, null_shifts][:, None]) % n
-    r = canonical(sxx=x.T @ x / n, syy=y.T @ y / n, sxy=every[wanted])
     best = r.max(axis=1)
     fraction = (1.0 + np.sum(best[1:] >= best[0])) / len(best)
     return series.null_z(float(best[0]), null=best[1:]), float(fraction)
+
+
+def cca_lag(*, mouth: F64, voice: F64) -> tuple[float, float]:
+    """Lag at which all of the mouth agrees best with all of the voice, and how much better it is in sync.
+
+    The first canonical correlation, shrunk as in :func:`cca`, for lags of 40 ms. Its size means nothing, since its
+    weights are fitted to each lag; which lag wins does.
+
+    Parameters
+    ----------
+    mouth : ndarray of shape (n, p)
+        NaN where missing.
+    voice : ndarray of shape (n, q)
+
+    Returns
+    -------
+    lag_s : float
+        Of the largest correlation within +-0.5 s, refined by a parabola; positive when the sound is late.
+    in_sync : float
+        Largest correlation of lags from -0.09 to 0.185 s less the largest of the others within +-1 s, in [-1, 1]; above
+        0 in sync. Both NaN below 3 s of mouth, or for a series that does not move.
+    """
+    lags = _lags(WIDE_LAG_S)
+    r = _canonical_over_lags(mouth, voice, lags=lags)
+    if r is None:
+        return np.nan, np.nan
+    lags_s = lags / GRID_HZ
+    near = np.abs(lags_s) <= MAX_LAG_S
+    _, at = series.parabola(r[near], at=int(r[near].argmax()))
+    lag_s = lags_s[near][0] + at * CCA_STEP_S
+    in_sync = (lags_s >= IN_SYNC_S[0]) & (lags_s <= IN_SYNC_S[1])
+    return float(np.clip(lag_s, -MAX_LAG_S, MAX_LAG_S)), float(r[in_sync].max() - r[~in_sync].max())
+
+
+def _lags(reach_s: float) -> NDArray[np.int64]:
+    """Lags in samples, every 40 ms, 0 among them, to ``reach_s`` either way."""
+    step = round(CCA_STEP_S * GRID_HZ)
+    reach = int(reach_s * GRID_HZ / step)
+    return step * np.arange(-reach, reach + 1, dtype=np.int64)
+
+
+def _canonical_over_lags(mouth: F64, voice: F64, *, lags: NDArray[np.int64]) -> F64 | None:
+    """First canonical correlations [...] of mouth and voice at circular lags [...]; None where there is too little."""
+    ok = np.asarray(np.isfinite(mouth).all(axis=1), dtype=np.bool_)
+    n = len(mouth)
+    if ok.sum() < MIN_JOINT_S * GRID_HZ - 0.5:
+        return None
+    x, y = _standard(mouth, ok), _standard(voice, np.ones(n, bool))
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return None
+    # sum over t of x[t] y[t + lag], for every circular lag at once
+    product = np.conj(fft.rfft(x, axis=0))[:, :, None] * fft.rfft(y, axis=0)[:, None, :]
+    every = fft.irfft(product, n, axis=0) / n  # [n, p, q]
+    return canonical(sxx=x.T @ x / n, syy=y.T @ y / n, sxy=every[lags % n])
 
 
 def canonical(*, sxx: F64, syy: F64, sxy: F64) -> F64:

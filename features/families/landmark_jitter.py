@@ -6,6 +6,9 @@ Precise Geometric Features", there read by an RNN: AUC 0.999 on FaceForensics++,
 Unlike LRNet, nothing is rounded. The observation's flow starts at the previous frame's *detected* points, so the
 filter adds the flow's displacement to its calibrated state; flow that fails its forward-backward test is NaN.
 
+``jaw_inner_flow_ratio`` looks at the flow alone, without the detector: each step less the similarity that carries the
+rigid points along, less its own smooth, so that what remains is how unsteadily the picture itself moves there.
+
 Lengths are in iod (``D``); ``z`` are detected, ``x`` calibrated points, ``y`` the calibrated points in the head's
 frame (:func:`features.geometry.align`), ``e`` the residual of ``y`` against a Savitzky-Golay smooth over 0.23 s.
 
@@ -26,7 +29,7 @@ from scipy import signal
 
 from features import series
 from features.evidence import Series
-from features.geometry import F64, REGIONS, RIGID, Head, align, head
+from features.geometry import F64, REGIONS, RIGID, Head, align, head, similarity
 from features.observation import Observation, Track
 from features.series import Segment
 from features.spec import EVERY_CHANGE, Column, family
@@ -140,6 +143,12 @@ COLUMNS = (
         "How alike the inner face (eyes, nose, mouth) and the jaw line jitter, from -1 to 1; 1 if they move as one.",
         low=-1.0, direction="down",
     ),
+    _column(
+        "jaw_inner_flow_ratio", "1", np.inf,
+        "How much less steadily the picture moves along the jaw line than at eyes and nose: the logarithm of the "
+        "ratio; low if the inner face is the unsteady part.",
+        low=-np.inf, direction="down",
+    ),
     Column(
         "landmark_jitter.valid_share", range=(0, 1), direction="covariate", invariant_to=EVERY_CHANGE,
         description="Fraction of the frames in which the face's points were found.",
@@ -153,6 +162,61 @@ def flow_displacement(face: Head, *, track: Track) -> F64:
     before = face.index[1:] - 1  # flow starts at the sample before, be it a repeated frame or not
     displacement[1:] = track.flow[face.index[1:]].astype(np.float64) - track.landmarks[before]
     return displacement
+
+
+def flow_steps(face: Head, *, track: Track, displacement: F64) -> F64:
+    """How optical flow moves each point against the head from one frame to the next, iod, [n, 68, 2].
+
+    The similarity that carries the rigid points along is taken away; gaps of a point are interpolated in time.
+    NaN where the face is lost, or was in the frame before.
+
+    Parameters
+    ----------
+    face : Head
+        Of n frames.
+    track : Track
+        That ``face`` is of.
+    displacement : ndarray of shape (n, 68, 2)
+        From :func:`flow_displacement`.
+    """
+    before = np.full(face.landmarks.shape, np.nan)
+    before[1:] = track.landmarks[face.index[1:] - 1]
+    after = before + _bridged(displacement)
+    rotation, source, target = similarity(before[:, RIGID], target=after[:, RIGID])
+    steps = (after - (before - source[:, None]) @ rotation - target[:, None]) / face.scale_px
+    steps[~face.seen] = np.nan
+    return steps
+
+
+def _bridged(values: F64) -> F64:
+    """Values [n, p, 2] whose gaps are interpolated in time, for each point; NaN for a point that has none."""
+    flat = values.reshape(len(values), -1).copy()
+    at = np.arange(len(flat))
+    for column in flat.T:
+        ok = np.isfinite(column)
+        if ok.any():
+            column[~ok] = np.interp(at[~ok], at[ok], column[ok])
+    return flat.reshape(values.shape)
+
+
+def jaw_inner_flow_ratio(residuals: Sequence[Segment]) -> float:
+    """Log of the jaw's jitter over the mean of those of nose and eyes; NaN below 5 frames, or where one is 0.
+
+    Parameters
+    ----------
+    residuals : sequence of Segment
+        Of :func:`flow_steps`, less their smooth, values of shape (m, 68, 2).
+    """
+    if not residuals:
+        return np.nan
+    jaw, nose, eyes = (
+        series.median(region_rms(residuals, points=REGIONS[region])) for region in ("jaw", "nose", "eyes")
+    )
+    return _log_ratio(jaw, (nose + eyes) / 2)
+
+
+def _log_ratio(a: float, b: float) -> float:
+    return float(np.log(a / b)) if a > 0 and b > 0 else np.nan
 
 
 def flow_reject_share(displacement: F64, *, seen: NDArray[np.bool_]) -> float:
@@ -297,7 +361,7 @@ def motion_q90(parts: Sequence[Segment], *, order: int) -> float:
 
 def jerk_over_vel(*, jerk: float, vel: float) -> float:
     """``log(jerk / vel)``; NaN unless both are above 0."""
-    return float(np.log(jerk / vel)) if jerk > 0 and vel > 0 else np.nan
+    return _log_ratio(jerk, vel)
 
 
 def region_columns(residuals: Sequence[Segment], *, low: Sequence[Segment]) -> dict[str, float]:
@@ -362,6 +426,8 @@ class Motion:
     aligned: F64
     """[n, 68, 2] ``y``, iod."""
     reject_share: float
+    flow: tuple[Segment, ...]
+    """:func:`flow_steps` less their smooth, values of shape (m, 68, 2), iod."""
     parts: tuple[Segment, ...]
     """``y``, values of shape (m, 68, 2); none where the face is not followed for long enough."""
     rigid: tuple[Segment, ...]
@@ -381,7 +447,7 @@ def motion(observation: Observation, track: Track) -> Motion:
     displacement = flow_displacement(face, track=track)
     calibrated = calibrate(face.landmarks, displacement=displacement)
     y = align(calibrated, scale_px=face.scale_px)
-    found = Motion(face, calibrated, y, flow_reject_share(displacement, seen=face.seen), (), (), ())
+    found = Motion(face, calibrated, y, flow_reject_share(displacement, seen=face.seen), (), (), (), ())
     centre = calibrated[:, RIGID].mean(axis=1) / face.scale_px
     both = series.segments(np.concatenate([y, centre[:, None]], axis=1), times_s=face.times_s)
     enough = found.valid_share >= series.MIN_VALID_SHARE and sum(p.length_s for p in both) >= MIN_TRACK_S - 0.1
@@ -389,7 +455,9 @@ def motion(observation: Observation, track: Track) -> Motion:
         return found
     parts = tuple(Segment(p.start_s, p.rate_hz, p.values[:, :68]) for p in both)
     rigid = tuple(Segment(p.start_s, p.rate_hz, p.values[:, 68]) for p in both)
-    return replace(found, parts=parts, rigid=rigid, residuals=tuple(residual(part) for part in parts))
+    steps = series.segments(flow_steps(face, track=track, displacement=displacement), times_s=face.times_s)
+    flow, residuals = (tuple(residual(part) for part in some) for some in (steps, parts))
+    return replace(found, flow=flow, parts=parts, rigid=rigid, residuals=residuals)
 
 
 def jitter_series(observation: Observation, track: Track) -> dict[str, Series]:
@@ -403,7 +471,7 @@ def jitter_series(observation: Observation, track: Track) -> dict[str, Series]:
     return named
 
 
-@family("landmark_jitter", version=1, needs={"track"}, columns=COLUMNS, series=jitter_series)
+@family("landmark_jitter", version=2, needs={"track"}, columns=COLUMNS, series=jitter_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the jitter of a track; NaN below 2 s of track, or when flow fails in over half of the steps."""
     found = motion(observation, track)
@@ -421,6 +489,7 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
             ),
             "flow_reject_share": found.reject_share,
             "inner_outer_corr": inner_outer_corr(residuals),
+            "jaw_inner_flow_ratio": jaw_inner_flow_ratio(found.flow),
         }
     missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
     return {f"landmark_jitter.{name}": value for name, value in (missing | named).items()}

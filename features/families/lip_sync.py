@@ -4,7 +4,8 @@ Mouth series come from landmarks in the head's frame (iod), voice series from :m
 on the voice's grid of 100 Hz, the file's own offset between picture and sound kept. Correlation over
 lags after Slaney & Covell, "FaceSync", NIPS 2000; windowed distances in the manner of SyncNet's LSE (Chung &
 Zisserman 2016), not comparable with it; mouth closures after Agarwal et al. 2020. How two series are compared is in
-:mod:`features.synchrony`.
+:mod:`features.synchrony`. Of all these, the lag of the canonical correlation of the whole mouth and the whole voice
+tells shifted and foreign sound best (docs/experiments/028-jitter-lip-sync-flicker.md).
 
 Two unrelated smooth series of 10 s correlate by chance (sd of r 0.2-0.3), so every measure that matters comes as a
 robust z against 50 circular shifts of the voice, the same maximum over lags being taken for each. A lag is positive
@@ -37,6 +38,7 @@ from features.synchrony import (
     MIN_JOINT_S,
     WIN_PEAK,
     cca,
+    cca_lag,
     lag_agreement,
     lse,
     pair_columns,
@@ -46,6 +48,7 @@ from features.synchrony import (
 
 MAX_YAW_DEG = 40.0
 MIN_SPEECH_SHARE, MIN_MOUTH_IOD = 0.15, 0.03
+CLOSURE_LAG_S = 0.4  # how far around a dip the lips are looked at
 DIP_S, DIP_DB, DIP_SHOULDER_S, MIN_DIPS = (0.04, 0.16), 10.0, 0.25, 5
 WIDE_QUANTILE = 0.95  # of the opening: the mouth at its widest
 CLOSED_FRACTION, HIT_FRACTION, HIT_S = 0.1, 0.2, 0.08  # of it
@@ -147,6 +150,24 @@ COLUMNS = (
         reference=_CCA,
     ),
     _column(
+        "cca_lag_s", "either", -MAX_LAG_S, MAX_LAG_S,
+        "Delay in seconds at which all of the mouth's motion agrees best with all of the voice's sound; above 0 if the "
+        "sound is late.",
+        unit="s", reference=_CCA,
+    ),
+    _column(
+        "cca_lag_abs_s", "up", 0, MAX_LAG_S,
+        "Size of the delay in seconds, be the sound early or late, at which all of the mouth's motion agrees best with "
+        "all of the voice's sound.",
+        unit="s", reference=_CCA,
+    ),
+    _column(
+        "cca_in_sync", "down", -1, 1,
+        "How much better all of the mouth's motion agrees with all of the voice's sound at delays that broadcast "
+        "tolerates (90 ms early to 185 ms late) than at others; above 0 if they are in sync.",
+        reference=_CCA,
+    ),
+    _column(
         "winlag_mad_s", "up", 0, 2 * MAX_LAG_S,
         "How much the delay between lips and voice differs from one 2-second piece of the clip to another, in seconds.",
         unit="s",
@@ -169,6 +190,12 @@ COLUMNS = (
         "How much more often than at other moments the lips are shut when the voice breaks off for an instant, as in "
         "p, b and m, in standard deviations.",
         reference=_CLOSURE,
+    ),
+    _column(
+        "closure_lag_abs_s", "up", 0, CLOSURE_LAG_S,
+        "Time in seconds from the instants at which the voice breaks off, as in p, b and m, to when the lips are on "
+        "average most shut, be it before or after.",
+        unit="s", reference=_CLOSURE,
     ),
     _column(
         "mouth_range_iod", "covariate", 0, _INF,
@@ -322,6 +349,31 @@ def closure_z(mouth_open: F64, *, places: NDArray[np.int64]) -> float:
     return series.null_z(float(hit[places].mean()), null=null)
 
 
+def closure_lag_abs_s(mouth_open: F64, *, places: NDArray[np.int64]) -> float:
+    """Time from the dips of the voice to when the lips, averaged over the dips, are most shut within 0.4 s.
+
+    Parameters
+    ----------
+    mouth_open : ndarray of shape (n,)
+        NaN where missing.
+    places : ndarray of int
+        Samples of the dips; NaN is returned below five around which the whole 0.4 s is seen.
+
+    Returns
+    -------
+    float
+        Seconds, 0 or above.
+    """
+    reach = round(CLOSURE_LAG_S * GRID_HZ)
+    window = np.arange(-reach, reach + 1)
+    inside = places[(places >= reach) & (places < len(mouth_open) - reach)]
+    around = mouth_open[inside[:, None] + window]
+    around = around[np.isfinite(around).all(axis=1)]
+    if len(around) < MIN_DIPS:
+        return np.nan
+    return float(abs(window[around.mean(axis=0).argmin()]) / GRID_HZ)
+
+
 def _columns(both: Joint) -> dict[str, float]:
     named: dict[str, float] = {}
     for pair, (lips, sound) in PAIRS.items():
@@ -329,20 +381,27 @@ def _columns(both: Joint) -> dict[str, float]:
         named |= {f"{pair}_{name}": value for name, value in values.items()}
     opened, rms = both.mouth["open"], both.voice["rms"]
     distance, confidence, offset_s = lse(mouth=opened, voice=rms)
-    z, p = cca(mouth=np.stack([both.mouth[name] for name in MOUTH], axis=1), voice=both.voice["mfcc"])
+    mouth = np.stack([both.mouth[name] for name in MOUTH], axis=1)
+    z, p = cca(mouth=mouth, voice=both.voice["mfcc"])
+    lag_s, in_sync = cca_lag(mouth=mouth, voice=both.voice["mfcc"])
     _, lags_s, peaks = window_lags(mouth=opened, voice=rms, speech=both.speech)
     spread_s, agreeing = lag_agreement(lags_s=lags_s, peaks=peaks)
+    places = dips(both.voice["closure"], speech=both.speech)
     return named | {
         "lsd": distance,
         "lsc": confidence,
         "ls_offset_s": offset_s,
         "cca1_z": z,
         "cca1_p": p,
+        "cca_lag_s": lag_s,
+        "cca_lag_abs_s": abs(lag_s),
+        "cca_in_sync": in_sync,
         "winlag_mad_s": spread_s,
         "winlag_ok_share": agreeing,
         "voiced_closed_share": voiced_closed_share(opened, speech=both.speech),
         "silent_moving_share": silent_moving_share(np.abs(both.mouth["vel"]), speech=both.speech),
-        "closure_hit_z": closure_z(opened, places=dips(both.voice["closure"], speech=both.speech)),
+        "closure_hit_z": closure_z(opened, places=places),
+        "closure_lag_abs_s": closure_lag_abs_s(opened, places=places),
     }
 
 
@@ -392,7 +451,7 @@ def moves(both: Joint) -> bool:
     return bool(both.speech.mean() >= MIN_SPEECH_SHARE and mouth_range(both) >= MIN_MOUTH_IOD)
 
 
-@family("lip_sync", version=1, needs={"track", "sound"}, columns=COLUMNS, series=lip_series)
+@family("lip_sync", version=2, needs={"track", "sound"}, columns=COLUMNS, series=lip_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure lips against voice; NaN below 3 s of both, with little speech, or with lips that do not move."""
     face = head(observation, track)

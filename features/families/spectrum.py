@@ -8,7 +8,9 @@ face's own. A second set (``iod...``) is taken from crops reduced to D = 60 px, 
 face whatever its size: bin f is 60 f cycles per iod.
 
 ``flicker`` is measured on the per-frame sharpness of the face (mean absolute Laplacian at D = 60 px), log10 and
-differenced from frame to frame, in place of spectra of three runs of frames: those are not kept. DCT and first-digit
+differenced from frame to frame, in place of spectra of three runs of frames: those are not kept. Motion blur changes
+sharpness, too: ``flicker_still`` is of steps in which the head is still, ``flicker_still_own`` of what then changes in
+the face and not in the ring around it, which the codec treats alike. DCT and first-digit
 statistics (Bonettini et al. 2020, "On the use of Benford's law to detect GAN-generated images") use the patch's own
 8 x 8 grid. All the measures themselves are in :mod:`features.spectral`.
 
@@ -25,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import series, spectral
-from features.geometry import F64, crop_landmarks, inter_ocular_distance
+from features.evidence import Series
+from features.geometry import F64, RIGID, crop_landmarks, head, inter_ocular_distance
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, family
 from features.spectral import BINS
@@ -33,6 +36,10 @@ from features.spectral import BINS
 SIDE = 128  # side of every analysed patch in px
 MIN_PATCHES = 8
 IOD_PX = 60.0
+STILL_IOD_S = 0.2  # speed of the rigid points
+MIN_STEPS = 25
+FLICKER_HZ = (4.0, 10.0)
+MIN_FLICKER_FPS = 22.0
 
 _REFERENCE = "Durall et al. 2019"
 _BENFORD = "Bonettini et al. 2020"
@@ -166,6 +173,26 @@ COLUMNS = (
         "ten.",
         "up",
     ),
+    _column(
+        "flicker_still_mad",
+        "How much the sharpness of the face changes from one frame to the next while the head is still, in powers of "
+        "ten.",
+        "up",
+        low=0,
+    ),
+    _column(
+        "flicker_still_own_mad",
+        "How much the sharpness of the face changes from one frame to the next, while the head is still, beyond that "
+        "of what lies around it, in powers of ten.",
+        "up",
+        low=0,
+    ),
+    _column(
+        "flicker_bp4_10",
+        "Fraction of the changes of the face's sharpness that repeats 4 to 10 times a second.",
+        "up",
+        low=0,
+    ),
     *_iod_columns(),
     Column(
         "spectrum.valid_share",
@@ -233,25 +260,76 @@ def benford_columns(*, face: F64, background: F64) -> dict[str, float]:
     return {"benford_kl": float(over_patches(digits)), "benford_kl_fmb": float(over_patches(digits - digits_b))}
 
 
-def flicker(sharpness: F64, *, times_s: F64) -> F64:
+def log_sharpness(track: Track, index: NDArray[np.int64]) -> F64:
+    """log10 of the sharpness [n, 3] of the samples ``index`` [n]: face, ring around it, background; NaN if missing."""
+    sharpness = track.sharpness[index].astype(np.float64)
+    return np.log10(np.where(sharpness > 0, sharpness, np.nan))
+
+
+def sharpness_steps(logs: F64, *, times_s: F64) -> F64:
+    """Change of log10 sharpness [n, c] from each frame to the next one, [n - 1, c]; NaN over 1.5 frames and more.
+
+    >>> sharpness_steps(np.array([[0.0], [0.5], [0.7]]), times_s=np.array([0.0, 0.1, 0.2])).round(3).tolist()
+    [[0.5], [0.2]]
+    """
+    steps = np.diff(logs, axis=0)
+    if len(steps):
+        steps[np.diff(times_s) >= 1.5 / series.rate(times_s)] = np.nan
+    return steps
+
+
+def flicker(steps: F64) -> F64:
     """Take the mad of the change of log10 sharpness from each frame to the next one, of every column.
 
     Parameters
     ----------
-    sharpness : ndarray of shape (n, c)
-        Of n frames in c places; 0 is missing.
-    times_s : ndarray of shape (n,)
-        Steps over 1.5 frames don't count.
+    steps : ndarray of shape (m, c)
+        In c places, see :func:`sharpness_steps`; NaN is missing.
 
     Returns
     -------
     ndarray of shape (c,)
         NaN below 25 steps.
     """
-    logs = np.log10(np.where(sharpness > 0, sharpness, np.nan))
-    steps = np.diff(logs, axis=0)
-    steps = steps[np.diff(times_s) < 1.5 / series.rate(times_s)] if len(times_s) > 1 else steps
-    return np.array([series.mad(column, 25) for column in steps.T])
+    return np.array([series.mad(column, MIN_STEPS) for column in steps.T])
+
+
+def still_steps(observation: Observation, track: Track) -> NDArray[np.bool_]:
+    """Between which of the track's n distinct frames the head moves by under 0.2 iod/s, [n - 1]."""
+    face = head(observation, track)
+    centre = face.landmarks[:, RIGID].mean(axis=1) / face.scale_px
+    speed = np.linalg.norm(np.diff(centre, axis=0), axis=1) / np.diff(face.times_s)
+    return np.asarray(speed < STILL_IOD_S, dtype=np.bool_)
+
+
+def flicker_columns(observation: Observation, track: Track) -> dict[str, float]:
+    """Columns ``flicker``: of all steps, of those of a still head, and the fraction that is fast."""
+    index = series.distinct(observation, track)
+    times_s, logs = observation.times_s[track.frame_index[index]], log_sharpness(track, index)
+    steps = sharpness_steps(logs, times_s=times_s)
+    still = steps[still_steps(observation, track)]
+    at_face, _, at_background = flicker(steps)
+    parts = [p for p in series.segments(logs[:, 0], times_s=times_s) if p.rate_hz >= MIN_FLICKER_FPS]
+    return {
+        "flicker_hf_mad": at_face,
+        "flicker_fmb": at_face - at_background,
+        "flicker_still_mad": flicker(still)[0],
+        "flicker_still_own_mad": flicker(still[:, :1] - still[:, 1:2])[0],
+        "flicker_bp4_10": series.band_fraction(parts, band_hz=FLICKER_HZ),
+    }
+
+
+def flicker_series(observation: Observation, track: Track) -> dict[str, Series]:
+    """``spectrum.flicker``: how the face's sharpness changes from the frame before; empty where it never can.
+
+    The spread of its values is ``flicker_hf_mad``.
+    """
+    index = series.distinct(observation, track)
+    times_s = observation.times_s[track.frame_index[index]]
+    steps = sharpness_steps(log_sharpness(track, index), times_s=times_s)[:, 0]
+    if not np.isfinite(steps).any():
+        return {}
+    return {"spectrum.flicker": Series(times_s[1:], steps, unit="log10", title="Flicker of the face's sharpness")}
 
 
 def reduced(
@@ -317,7 +395,7 @@ def _native_columns(face: NDArray[np.uint8], background: Sequence[NDArray[np.uin
     }
 
 
-@family("spectrum", version=1, needs={"track", "crops"}, columns=COLUMNS)
+@family("spectrum", version=2, needs={"track", "crops"}, columns=COLUMNS, series=flicker_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the spectra of a track's patches and crops; NaN below 8 patches of 128 x 128 px."""
     usable = [n for n, patch in enumerate(track.patch_face) if patch.shape[0] == SIDE]
@@ -330,9 +408,6 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
         patches = [patch for patch in small if patch is not None]
         if len(patches) >= MIN_PATCHES:
             named |= iod_columns(spectral.radial(spectral.power(np.stack(patches))))
-        index = series.distinct(observation, track)
-        times_s = observation.times_s[track.frame_index[index]]
-        at_face, _, at_background = flicker(track.sharpness[index].astype(np.float64), times_s=times_s)
-        named |= {"flicker_hf_mad": at_face, "flicker_fmb": at_face - at_background}
+        named |= flicker_columns(observation, track)
     missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
     return {f"spectrum.{name}": float(value) for name, value in (missing | named).items()}

@@ -117,3 +117,36 @@ def test_a_window_over_a_gap_of_the_mouth_is_left_out(rng):
     holed[400] = np.nan
     middles_s, _, _ = synchrony.window_lags(mouth=holed, voice=lips, speech=speech)
     assert set(whole) - set(middles_s) == {t for t in whole if t - 1.0 <= 4.0 < t + 1.0}
+
+
+def mouth_and_voice(rng, lag_s):
+    """Four series of a mouth and thirteen of a voice that share one course, the voice ``lag_s`` late; noise in each."""
+    shift = round(lag_s * 100)
+    course = smooth_noise(rng, T + 200, 100.0, 0.06)
+    heard = course[100 - shift : 100 - shift + T]  # voice(t + lag) = mouth(t)
+    own = np.stack([smooth_noise(rng, T, 100.0, 0.06) for _ in range(17)], axis=1)
+    mouth = own[:, :4] + np.outer(course[100 : 100 + T], [1.0, 0.5, 0.0, 1.0])
+    return mouth, own[:, 4:] + np.outer(heard, np.linspace(-1.0, 1.0, 13))
+
+
+@pytest.mark.parametrize("lag_s", [-0.3, 0.0, 0.1, 0.35])
+def test_the_lag_of_the_canonical_correlation_has_its_sign(rng, lag_s):
+    mouth, voice = mouth_and_voice(rng, lag_s)
+    mouth[300:340] = np.nan
+    found, in_sync = synchrony.cca_lag(mouth=mouth, voice=5.0 - 3.0 * voice)
+    assert found == pytest.approx(lag_s, abs=0.02)
+    assert (in_sync > 0) == (-0.09 <= lag_s <= 0.185)
+
+
+def test_no_delay_of_unrelated_series_stands_out(rng):
+    mouth, voice = mouth_and_voice(rng, 0.0)
+    _, together = synchrony.cca_lag(mouth=mouth, voice=voice)
+    _, apart = synchrony.cca_lag(mouth=mouth, voice=mouth_and_voice(rng, 0.0)[1])
+    assert together > 0.1 > abs(apart)
+
+
+def test_without_three_seconds_of_a_moving_mouth_there_is_no_lag(rng):
+    mouth, voice = mouth_and_voice(rng, 0.0)
+    assert np.isfinite(synchrony.cca_lag(mouth=mouth[:300], voice=voice[:300])).all()
+    assert np.isnan(synchrony.cca_lag(mouth=mouth[:299], voice=voice[:299])).all()
+    assert np.isnan(synchrony.cca_lag(mouth=np.ones((T, 4)), voice=voice)).all()

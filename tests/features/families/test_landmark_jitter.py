@@ -94,6 +94,54 @@ def test_flow_takes_detector_noise_away(rng, make_track, make_observation):
     assert fused[name] < 0.5 * unsteady[name]
 
 
+def test_the_filter_leaves_the_known_fraction_of_white_noise(rng):
+    """With flow of the detected points' own true motion and R = 1 the filter is x' = x + K (z' - x), K = 0.418.
+
+    Its output has the variance K / (2 - K) of the noise that goes in: 0.514 of its standard deviation.
+    """
+    n, gain = 4000, (np.sqrt(0.3**2 + 4 * 0.3) + 0.3) / 2  # K of P' = P + Q, R = 1, in the steady state
+    gain = gain / (1.0 + gain)
+    noise = 1e-4 * rng.standard_normal((n, 4, 2))
+    true = np.cumsum(np.ones((n, 1, 1)), axis=0) * np.array([1.0, 0.0])
+    x = landmark_jitter.calibrate(true + noise, displacement=np.broadcast_to([1.0, 0.0], noise.shape))
+    left = (x - true)[50:].std() / noise.std()
+    assert left == pytest.approx(np.sqrt(gain / (2.0 - gain)), rel=0.03)
+    assert gain == pytest.approx(0.418, abs=0.001)
+
+
+def test_flow_that_trembles_in_one_region_shows_in_the_ratio(rng, make_track, make_observation):
+    t = np.arange(N) / FPS
+    points = still() + 40 * np.stack([np.cos(3 * t), np.sin(5 * t)], axis=1)[:, None]
+    noise = 0.1 * rng.standard_normal(points.shape)
+    ratio = {}
+    for unsteady in ("none", "jaw", "eyes"):
+        tremble = noise.copy()
+        if unsteady != "none":
+            tremble[:, landmark_jitter.REGIONS[unsteady]] *= 10.0
+        flow = points + tremble
+        flow[0] = np.nan
+        flow[rng.random((N, 68)) < 0.1] = np.nan  # untrusted here and there
+        values = measured(make_track, make_observation, points, flow=flow)
+        ratio[unsteady] = values["landmark_jitter.jaw_inner_flow_ratio"]
+        assert values["landmark_jitter.mouth_jitter_med_iod"] < 0.005
+    assert ratio["eyes"] < ratio["none"] - 0.05  # the jaw, far from the eyes, turns with them
+    assert ratio["jaw"] == pytest.approx(ratio["none"] + np.log(10.0), abs=0.3)
+
+
+def test_flow_of_a_rigid_head_takes_no_step_against_it(make_track, make_observation):
+    t = np.arange(N) / FPS
+    points = pose_points(t, pose_deg=(STILL, STILL, 15 * np.sin(2 * np.pi * t)), closed=STILL, mouth_open=STILL)
+    points[50] = np.nan
+    flow = points.copy()
+    flow[[0, 51]] = np.nan
+    track = make_track(points, crops=0, flow=flow)
+    face = landmark_jitter.head(make_observation(track), track)
+    displacement = landmark_jitter.flow_displacement(face, track=track)
+    steps = landmark_jitter.flow_steps(face, track=track, displacement=displacement)
+    assert np.isnan(steps[[0, 50, 51]]).all()
+    assert np.abs(np.delete(steps, [0, 50, 51], axis=0)).max() < 1e-5
+
+
 def test_jitter_of_one_region_shows_in_that_region(rng, make_track, make_observation):
     points = still()
     points[:, 48:68] += 1.5 * rng.standard_normal((N, 20, 2))

@@ -61,20 +61,38 @@ def test_lips_that_shut_at_the_dips_score_above_the_null(rng):
     assert np.isnan(lip_sync.closure_z(lips, places=places[:4]))
 
 
+@pytest.mark.parametrize("late", [-15, 0, 12])
+def test_the_lips_shut_as_late_as_they_do(rng, late):
+    places = np.cumsum(rng.integers(90, 140, 8))
+    lips = 0.3 + 0.02 * rng.standard_normal(T + 200)
+    for place in places:
+        lips[place + late - 3 : place + late + 4] = 0.15 + 0.01 * np.abs(np.arange(-3, 4))
+    assert lip_sync.closure_lag_abs_s(lips, places=places) == pytest.approx(abs(late) / 100.0, abs=0.02)
+    assert np.isnan(lip_sync.closure_lag_abs_s(lips, places=places[:4]))
+    lips[places[3:] + 30] = np.nan
+    assert np.isnan(lip_sync.closure_lag_abs_s(lips, places=places))
+
+
 def test_a_speaking_person_is_in_sync(talking_head):
     observation = talking_head()
     values = lip_sync.measure(observation, observation.tracks[0])
     assert values["lip_sync.open_rms_lag_s"] == pytest.approx(0.0, abs=0.02)
     assert values["lip_sync.cca1_z"] > 2.0
+    assert values["lip_sync.cca_in_sync"] > 0.0
+    assert values["lip_sync.cca_lag_abs_s"] < 0.05
     assert values["lip_sync.valid_share"] == pytest.approx(1.0, abs=0.01)
 
 
 def test_late_sound_is_late(talking_head):
     observation = talking_head()
     late = replace(observation, audio_start_s=0.18)
+    later = replace(observation, audio_start_s=0.3)
     values = lip_sync.measure(late, late.tracks[0])
     assert values["lip_sync.open_rms_lag_s"] == pytest.approx(0.18, abs=0.02)
     assert values["lip_sync.ls_offset_s"] == pytest.approx(0.18, abs=0.03)
+    out_of_sync = lip_sync.measure(later, later.tracks[0])
+    assert out_of_sync["lip_sync.cca_lag_s"] == pytest.approx(0.3, abs=0.03)
+    assert out_of_sync["lip_sync.cca_in_sync"] < 0.0
 
 
 @pytest.mark.parametrize("case", ["none", "silence", "late", "mute_lips"])

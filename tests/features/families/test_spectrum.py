@@ -8,7 +8,8 @@ import pytest
 
 from features import spectral
 from features.families import spectrum
-from features.geometry import crop_landmarks
+from features.geometry import FACE_MODEL, crop_landmarks
+from features.series import mad
 
 
 def test_a_median_needs_eight_patches_that_are_whole(rng):
@@ -40,9 +41,62 @@ def test_first_digits_are_compared_with_the_background_of_the_same_frame(rng):
 
 
 def test_flicker_is_the_spread_of_steps(rng):
-    steady, unsteady = np.full(300, 5.0), 5.0 * 10.0 ** (0.1 * rng.standard_normal(300))
-    found = spectrum.flicker(np.stack([steady, unsteady], axis=1), times_s=np.arange(300) / 30.0)
-    assert found == pytest.approx([0.0, 0.1 * np.sqrt(2)], abs=0.02)
+    logs = np.stack([np.full(300, 0.7), 0.1 * rng.standard_normal(300)], axis=1)
+    steps = spectrum.sharpness_steps(logs, times_s=np.arange(300) / 30.0)
+    assert spectrum.flicker(steps) == pytest.approx([0.0, 0.1 * np.sqrt(2)], abs=0.02)
+    assert np.isnan(spectrum.flicker(steps[:24])).all()
+
+
+def test_steps_over_missing_frames_do_not_count():
+    times = np.array([0.0, 0.04, 0.12, 0.16, 0.2])
+    steps = spectrum.sharpness_steps(np.array([[0.0], [1.0], [3.0], [4.0], [5.0]]), times_s=times)
+    assert steps[:, 0] == pytest.approx([1.0, np.nan, 1.0, 1.0], nan_ok=True)
+
+
+@pytest.fixture
+def flickering(make_track, make_observation):
+    """Factory: ten seconds of a face whose log10 sharpness is given [n, 3]; the head rests, then moves at 1 iod/s."""
+
+    def make(logs, *, still=300):
+        x = np.maximum(0.0, np.arange(300) - still) / 30.0
+        points = 90.0 * (FACE_MODEL[None, :, :2] + x[:, None, None] * np.array([1.0, 0.0])) + 300.0
+        track = make_track(points, sharpness=10.0**logs)
+        return make_observation(track), track
+
+    return make
+
+
+def test_flicker_of_a_still_head_leaves_out_the_blur_of_motion(rng, flickering):
+    logs = np.full((300, 3), 0.7)
+    logs[:150] += 0.02 * rng.standard_normal((150, 3))
+    logs[150:] += 0.5 * rng.standard_normal((150, 1))
+    values = spectrum.flicker_columns(*flickering(logs, still=150))
+    assert values["flicker_still_mad"] == pytest.approx(0.02 * np.sqrt(2), rel=0.25)
+    assert values["flicker_hf_mad"] > 3 * values["flicker_still_mad"]
+
+
+def test_what_flickers_around_the_face_as_well_is_not_its_own(rng, flickering):
+    logs = 0.7 + 0.05 * rng.standard_normal((300, 1)) + np.zeros((300, 3))
+    logs[:, 0] += 0.01 * rng.standard_normal(300)
+    values = spectrum.flicker_columns(*flickering(logs))
+    assert values["flicker_still_mad"] == pytest.approx(0.05 * np.sqrt(2), rel=0.25)
+    assert values["flicker_still_own_mad"] == pytest.approx(0.01 * np.sqrt(2), rel=0.25)
+
+
+@pytest.mark.parametrize(("hertz", "fraction"), [(6.0, 1.0), (1.5, 0.0)])
+def test_fast_flicker_is_told_from_slow(flickering, hertz, fraction):
+    logs = np.tile(0.7 + 0.1 * np.sin(2 * np.pi * hertz * np.arange(300) / 30.0)[:, None], 3)
+    assert spectrum.flicker_columns(*flickering(logs))["flicker_bp4_10"] == pytest.approx(fraction, abs=0.02)
+
+
+def test_the_lane_of_flicker_is_what_its_column_is_the_spread_of(talking_head):
+    observation = talking_head(sound=False)
+    track = observation.tracks[0]
+    lane = spectrum.flicker_series(observation, track)["spectrum.flicker"]
+    assert len(lane.values) == len(track) - 1
+    spread = spectrum.measure(observation, track)["spectrum.flicker_hf_mad"]
+    assert spread == pytest.approx(mad(lane.values))
+    assert spectrum.flicker_series(observation, replace(track, sharpness=0 * track.sharpness)) == {}
 
 
 def test_a_large_face_is_reduced_to_sixty_pixels(rng, talking_head):
