@@ -28,6 +28,7 @@ from extract.run import engine, worker
 from extract.run.sandbox import Limits
 from features import spec
 from features.errors import InputError
+from features.networks.dlib_models import DLIB_LANDMARKS, dlib_model
 
 MIN_TIMED = 8  # clips a worker, for a rate
 
@@ -97,9 +98,8 @@ def plain_script(path: str) -> None:
     import librosa
     from moviepy import VideoFileClip
 
-    from extract.clip.faces import shape_predictor
-
-    detector, predictor = dlib.get_frontal_face_detector(), shape_predictor()
+    detector = dlib.get_frontal_face_detector()
+    predictor = dlib.shape_predictor(dlib_model(DLIB_LANDMARKS))
     with VideoFileClip(path) as clip:
         for frame in clip.iter_frames():
             for face in detector(frame):

@@ -1,7 +1,8 @@
-"""librosa, also where its compiled code can't be kept beside it.
+"""Functions that numba compiles, librosa's and our own, also where the compiled code can't be kept beside them.
 
 librosa has numba compile some functions when it is imported, and keep the code in its own folder or below the home
 folder. In a container without a home, or a shared installation, neither can be written to, and the import fails.
+Our own functions are compiled again by each process there.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import importlib.util
 import logging
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar, cast
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,27 @@ def import_librosa() -> ModuleType:
     import librosa
 
     return librosa
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F) -> F:
+    """Decorate a function to be compiled at its first call; the code is kept for other processes if it can be.
+
+    Results are those of the function as it is written: no reordered sums, no fused operations. Positions in arrays are
+    not checked.
+    """
+    import numba
+
+    config: Any = numba.config
+    uncompiled, config.DISABLE_JIT = config.DISABLE_JIT, 0  # it is set for librosa's sake alone
+    try:
+        return cast(F, numba.njit(cache=True, error_model="numpy")(function))
+    except RuntimeError:  # numba found no place for it
+        return cast(F, numba.njit(error_model="numpy")(function))
+    finally:
+        config.DISABLE_JIT = uncompiled
 
 
 def _usual_places() -> list[Path]:

@@ -68,7 +68,13 @@ class CropReservoir:
 def face_crop(frame: Frame, box: NDArray[np.float32]) -> tuple[SquareCrop, NDArray[np.uint8]]:
     """The crop window around a face box [4], and its RGB pixels [s, s, 3], reduced where it is large."""
     window = SquareCrop.around(box, CROP_SCALE)
-    return window, window.cut(frame.rgb(), min(window.side, CROP_MAX_PX))
+    height, width = frame.luma.shape
+    left, top = (min(max(0, start), most) for start, most in ((window.left, width), (window.top, height)))
+    right, bottom = min(max(left, window.left + window.side), width), min(max(top, window.top + window.side), height)
+    if left == right or top == bottom:  # nothing of it is in the frame
+        return window, window.cut(frame.rgb(), min(window.side, CROP_MAX_PX))
+    part = SquareCrop(window.left - left, window.top - top, window.side)
+    return window, part.cut(frame.rgb_within(left, top, right, bottom), min(window.side, CROP_MAX_PX))
 
 
 def face_patch(luma: NDArray[np.uint8], box: NDArray[np.float32], centre: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -15,13 +15,17 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from artifacts import PRETRAINED
-from features.networks.dlib_models import dlib_model
+from features.networks.dlib_models import DLIB_LANDMARKS, dlib_model
+
+if TYPE_CHECKING:
+    from extract.clip.shape_predictor import ShapePredictor
 
 MIN_SCORE = 0.6
 CLOSE_UP_FILL = 0.6
@@ -198,17 +202,14 @@ def _dlib_detector():  # type: ignore[no-untyped-def]  # dlib has no type stubs
 
 
 @functools.cache
-def shape_predictor():  # type: ignore[no-untyped-def]
+def _shape_predictor() -> ShapePredictor:
     """The 68-point landmark predictor of dlib, loaded once a process."""
-    import dlib
+    from extract.clip import shape_predictor
 
-    return dlib.shape_predictor(dlib_model("shape_predictor_68_face_landmarks.dat"))
+    return shape_predictor.read(dlib_model(DLIB_LANDMARKS))
 
 
 def landmarks(image: Grey, box: NDArray[np.float32] | tuple[float, ...]) -> NDArray[np.float32]:
     """68 landmarks [68, 2] of the face inside ``box`` (px of the grey ``image``); whole pixels, as dlib gives them."""
-    import dlib
-
-    rectangle = dlib.rectangle(*(round(float(v)) for v in box))
-    shape = shape_predictor()(image, rectangle)
-    return np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float32)
+    left, top, right, bottom = (round(float(v)) for v in box)
+    return _shape_predictor()(image, (left, top, right, bottom))

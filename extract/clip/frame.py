@@ -13,6 +13,7 @@ LUMA_FIRST = frozenset(
     {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "yuv411p", "yuv410p", "yuva420p"}
     | {"nv12", "nv21", "gray", "yuv440p", "yuvj440p"}
 )  # 8-bit formats whose first plane is the luma
+QUARTERED_CHROMA = frozenset({"yuv420p", "yuvj420p"})  # planes of luma and, at half the sides, of two chromas
 LIMITED_LEVELS, FULL_LEVELS = (16, 235), (0, 255)
 FULL_RANGE = 2  # FFmpeg's AVCOL_RANGE_JPEG
 NEARLY_SQUARE = 0.01  # a header that rounds the size of the picture
@@ -53,6 +54,18 @@ class Frame:
             self._rgb = self._shown(self._frame.to_ndarray(format="rgb24"))
         return self._rgb
 
+    def rgb_within(self, left: int, top: int, right: int, bottom: int) -> NDArray[np.uint8]:
+        """A part of :meth:`rgb` inside the frame, [bottom - top, right - left, 3].
+
+        Where the format allows it, that part alone is converted.
+        """
+        as_coded = self._aspect is None and not self._turns and self._frame.format.name in QUARTERED_CHROMA
+        if self._rgb is not None or not as_coded or self._frame.width % 2 or self._frame.height % 2:
+            return self.rgb()[top:bottom, left:right]
+        x, y = left - left % 2, top - top % 2  # four pixels share a colour
+        part = _part(self._frame, x, y, right + right % 2, bottom + bottom % 2).to_ndarray(format="rgb24")
+        return part[top - y : bottom - y, left - x : right - x]
+
     def _shown(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """An image of the frame's pixels as a player shows it."""
         if self._aspect is not None:
@@ -76,6 +89,20 @@ def _luma(frame: av.VideoFrame) -> NDArray[np.uint8]:
     plane = frame.planes[0]
     rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
     return rows[: plane.height, : plane.width]
+
+
+def _part(frame: av.VideoFrame, left: int, top: int, right: int, bottom: int) -> av.VideoFrame:
+    """A frame of some of a frame's pixels, all sides even, of which the format has quartered chroma."""
+    part = av.VideoFrame(right - left, bottom - top, frame.format.name)
+    for name in ("colorspace", "color_range", "color_trc", "color_primaries"):
+        setattr(part, name, getattr(frame, name))
+    for number, (source, target) in enumerate(zip(frame.planes, part.planes, strict=True)):
+        step = 2 if number else 1
+        rows, columns = slice(top // step, bottom // step), slice(left // step, right // step)
+        pixels = np.frombuffer(source, np.uint8).reshape(-1, source.line_size)[rows, columns]
+        height, width = pixels.shape
+        np.frombuffer(target, np.uint8).reshape(-1, target.line_size)[:height, :width] = pixels
+    return part
 
 
 def _is_full_range(frame: av.VideoFrame) -> bool:

@@ -44,6 +44,10 @@ class SquareCrop(NamedTuple):
         if size is None or part.shape[:2] == (size, size):
             return np.ascontiguousarray(part)
         smaller = size < part.shape[0]
+        if smaller and part.ndim == 2 and part.shape[0] == part.shape[1] and part.shape[0] % size:
+            from extract.clip.area import reduced  # compiles
+
+            return reduced(np.ascontiguousarray(part), size)
         return cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
     def to_crop(self, points: NDArray[np.float32], size: int) -> NDArray[np.float32]:

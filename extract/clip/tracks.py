@@ -6,6 +6,7 @@ predictor looks inside it, and the next detection confirms or ends the track. A 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +75,7 @@ class TrackBuilder:
             trusted = np.isfinite(moved[:, 0])
             self.doubtful = bool(trusted.mean() < MIN_FLOW_SHARE)
             if not self.doubtful:
-                self.box = self.box + np.tile(np.median(moved[trusted], axis=0), 2).astype(np.float32)
+                self.box = self.box + np.tile(_median(moved[trusted]), 2)
         if not self._window.fits(self.box, LANDMARK_SCALE, slack=WINDOW_SLACK) or self._patch is None:
             self._window = SquareCrop.around(self.box, LANDMARK_SCALE)
             self._patch = self._window.cut(frame.luma, LANDMARK_SIDE_PX)
@@ -133,10 +134,19 @@ class TrackBuilder:
 
 def _around(points: Points) -> tuple[Points, tuple[slice, slice]]:
     """Left and top of the part of the landmark crop that optical flow has to see, and the part itself."""
-    low = np.clip(np.floor(points.min(axis=0)) - FLOW_MARGIN_PX, 0, LANDMARK_SIDE_PX - 2 * FLOW_MARGIN_PX)
-    high = np.clip(np.ceil(points.max(axis=0)) + FLOW_MARGIN_PX, low + 2 * FLOW_MARGIN_PX, LANDMARK_SIDE_PX)
-    (left, top), (right, bottom) = low.astype(int), high.astype(int)
-    return low.astype(np.float32), (slice(top, bottom), slice(left, right))
+    least, most = 2 * FLOW_MARGIN_PX, LANDMARK_SIDE_PX
+    low = [min(max(math.floor(v) - FLOW_MARGIN_PX, 0), most - least) for v in points.min(axis=0).tolist()]
+    high = [
+        min(max(math.ceil(v) + FLOW_MARGIN_PX, start + least), most)
+        for v, start in zip(points.max(axis=0).tolist(), low, strict=True)
+    ]
+    return np.array(low, np.float32), (slice(low[1], high[1]), slice(low[0], high[0]))
+
+
+def _median(points: Points) -> Points:
+    """The median [2] of finite points [n, 2], one at least; ``np.median`` takes ten times as long for so few."""
+    ordered = np.sort(points, axis=0)
+    return (ordered[(len(points) - 1) // 2] + ordered[len(points) // 2]) / 2
 
 
 def _sharpness_map(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

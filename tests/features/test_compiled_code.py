@@ -1,4 +1,4 @@
-"""librosa is imported also where nothing can be written beside it or at home."""
+"""Functions are compiled, and librosa is imported, also where nothing can be written beside them or at home."""
 
 import os
 import subprocess
@@ -35,3 +35,26 @@ def test_sound_is_measured_alike_wherever_compiled_code_is_kept(tmp_path):
     assert any(tmp_path.glob("deepcue-numba-*"))
     assert first == measured("no temporary folder")
     assert first.count(":") > 50
+
+
+WITHOUT_A_PLACE = """
+import numba
+from numba.core.caching import CacheImpl
+CacheImpl._locator_classes = []  # nothing can be written to
+numba.config.DISABLE_JIT = 1  # as where librosa's functions run uncompiled
+from features.compiled_code import compiled
+add = compiled(lambda a, b: a + b)
+print(add(2, 3), len(add.signatures), numba.config.DISABLE_JIT)
+"""
+
+
+@pytest.mark.slow
+def test_functions_are_compiled_also_where_the_code_cannot_be_kept():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_A_PLACE],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.stdout.split() == ["5", "1", "1"]

@@ -116,6 +116,9 @@ class Frames:
     def rgb(self):
         return cv2.cvtColor(self.luma, cv2.COLOR_GRAY2RGB)
 
+    def rgb_within(self, left, top, right, bottom):
+        return self.rgb()[top:bottom, left:right]
+
 
 class Builder:
     box = np.array([40, 20, 100, 80], np.float32)

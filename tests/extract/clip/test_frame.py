@@ -1,0 +1,86 @@
+"""A part of a frame has the pixels that the whole frame has there, whatever its format."""
+
+import av
+import numpy as np
+import pytest
+from av.video.reformatter import Colorspace
+
+from extract.clip.crop_reservoir import CROP_MAX_PX, CROP_SCALE, face_crop
+from extract.clip.frame import Frame
+from extract.clip.square_crop import SquareCrop
+
+FULL, LIMITED = 2, 1
+
+
+def coloured(rng, *, size=(322, 218), pix_fmt="yuv420p", color_range=0, colorspace=None):
+    """A frame of random luma and chroma."""
+    frame = av.VideoFrame(*size, pix_fmt)
+    for plane in frame.planes:
+        memory = np.frombuffer(plane, np.uint8)
+        memory[:] = rng.integers(0, 256, memory.size, dtype=np.uint8)
+    frame.color_range = color_range
+    if colorspace is not None:
+        frame.colorspace = colorspace
+    return frame
+
+
+def seen(frame):
+    return Frame(frame, index=0, time_s=0.0)
+
+
+KINDS = {
+    "ordinary": {},
+    "full range": {"color_range": FULL},
+    "limited range": {"color_range": LIMITED},
+    "full range by format": {"pix_fmt": "yuvj420p"},
+    "HD colours": {"colorspace": Colorspace.ITU709},
+    "SD colours": {"colorspace": Colorspace.ITU601},
+    "odd width": {"size": (321, 218)},
+    "odd height": {"size": (322, 217)},
+    "full chroma": {"pix_fmt": "yuv444p"},
+    "ten bits": {"pix_fmt": "yuv420p10le"},
+    "grey": {"pix_fmt": "gray"},
+    "RGB": {"pix_fmt": "rgb24"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_part_has_the_pixels_of_the_whole(kind):
+    rng = np.random.default_rng(3)
+    frame = coloured(rng, **KINDS[kind])
+    whole = seen(frame).rgb()
+    height, width = whole.shape[:2]
+    corners = [(0, 0, width, height), (width - 1, height - 1, width, height), (0, 0, 1, 1)]
+    for _ in range(40):
+        (left, right), (top, bottom) = (np.sort(rng.choice(n + 1, 2, replace=False)).tolist() for n in (width, height))
+        corners.append((left, top, right, bottom))
+    for left, top, right, bottom in corners:
+        part = seen(frame).rgb_within(left, top, right, bottom)
+        np.testing.assert_array_equal(part, whole[top:bottom, left:right], err_msg=f"{left, top, right, bottom}")
+
+
+def test_the_range_of_colours_matters():
+    rng = np.random.default_rng(4)
+    frame = coloured(rng, color_range=LIMITED)
+    limited = seen(frame).rgb_within(40, 60, 80, 90).copy()
+    frame.color_range = FULL
+    assert np.abs(seen(frame).rgb_within(40, 60, 80, 90).astype(int) - limited).max() > 5
+
+
+def test_a_frame_that_got_another_size_has_the_pixels_of_that():
+    frame = seen(coloured(np.random.default_rng(5)))
+    frame.replace_luma(np.zeros((109, 161), np.uint8))
+    np.testing.assert_array_equal(frame.rgb_within(10, 20, 60, 71), frame.rgb()[20:71, 10:60])
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(100, 60, 180, 150), (-40, -30, 60, 80), (250, 120, 340, 230), (0, 0, 322, 218), (400, 300, 460, 380)],
+    ids=["inside", "over the left top", "over the right bottom", "larger", "outside"],
+)
+def test_a_face_s_crop_is_that_of_the_whole_frame(box):
+    frame = coloured(np.random.default_rng(6))
+    box = np.array(box, np.float32)
+    window, crop = face_crop(seen(frame), box)
+    assert window == SquareCrop.around(box, CROP_SCALE)
+    np.testing.assert_array_equal(crop, window.cut(seen(frame).rgb(), min(window.side, CROP_MAX_PX)))
