@@ -6,8 +6,9 @@ weights, or their spreads and fractions as further inputs, did not generalise be
 slope and intercept. A clip is FAKE when its picture is forged or its speech is synthetic, so the two scores are
 combined by a noisy-OR (Pearl 1988): genuine speech does not offset image evidence, as it would in a sum.
 
-``networks_and_cues`` adds hand-crafted cues of single frames to the picture's log-odds, so strongly penalised that each
-moves little and many must agree: their common direction carries over to manipulations never seen, single ones do not.
+``networks_and_cues`` adds hand-crafted cues that compare parts of one face (its core with the rest, one iris with the
+other, teeth with skin) to the picture's log-odds. Camera and codec cancel there, so these carry over to other sources,
+where spectra and noise levels do not (experiment 030); a penalty keeps each of them small.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ VOICE = "forensic_voice.logit"
 SPEECH_SLOPE, SPEECH_INTERCEPT = 1.2, -1.9  # those on 329 sounds, at a prior of 1 in 10: shrunk towards these
 RIDGE = 20.0  # nats: penalty of a speech parameter's deviation of 1; few clips of a table have synthetic speech
 LEAST_SHIFT = -1.0  # of `heard`: a data set in which one class often lacks sound must not inflate it
-CUE_FAMILIES = ("blending", "residual", "spectrum", "texture")
-CUE_RIDGE = 250.0  # nats: penalty of a standardised cue's coefficient of 1
+CUE_FAMILIES = ("blending", "eyes_teeth")
+CUE_RIDGE = 125.0  # nats: penalty of a standardised cue's coefficient of 1
 MAX_DEVIATION = 4.0  # standard deviations of a cue from its median: further out it says no more
 MAX_CUES = 1.0  # log-odds by all cues together: a picture of an unknown kind must not be judged by them alone
 
@@ -199,7 +200,7 @@ class Networks:
 
 
 class NetworksAndCues(Networks):
-    """As :class:`Networks`, with a penalised linear score of the cues of single frames beside the networks' mean."""
+    """As :class:`Networks`, with a penalised linear score of cues beside the networks' mean."""
 
     name = "networks_and_cues"
     cue_families = CUE_FAMILIES

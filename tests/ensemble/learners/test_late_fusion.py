@@ -116,8 +116,8 @@ def test_a_table_without_networks_is_refused():
 
 
 CUES = Layout(
-    ("a.logit_mean", "blending.ten_core_rest_med", "blending.valid_share", "spectrum.rad03_med", "voice.hf_share_db"),
-    {"a": 1, "blending": 1, "spectrum": 1, "voice": 1},
+    ("a.logit_mean", "blending.ten_core_rest_med", "blending.valid_share", "eyes_teeth.teeth_ten", "voice.hf_share_db"),
+    {"a": 1, "blending": 1, "eyes_teeth": 1, "voice": 1},
 )
 
 
@@ -135,13 +135,13 @@ def fused(X, y, kind=NetworksAndCues):
     return kind(CUES, Settings()).fit(X, y, np.arange(len(y)), 0)
 
 
-def test_cues_of_single_frames_help_and_covariates_and_other_families_are_not_read(with_cues):
+def test_cues_that_compare_parts_of_a_face_help_and_covariates_and_other_families_are_not_read(with_cues):
     X, y = with_cues
     learner = fused(X, y)
     assert log_loss(learner, X, y) < log_loss(fused(X, y, Networks), X, y) - 0.02
     assert {CUES.columns[number] for number in learner.cues.columns} == {
         "blending.ten_core_rest_med",
-        "spectrum.rad03_med",
+        "eyes_teeth.teeth_ten",
     }
     assert abs(learner.cues.coefficients[0]) > 5 * abs(learner.cues.coefficients[1])
 
@@ -181,7 +181,7 @@ def test_parts_of_networks_and_cues_add_up_and_are_kept(with_cues, tmp_path):
     parts = learner.family_logits(X)
     np.testing.assert_allclose(parts.sum(axis=1), learner.predict_logit(X), atol=1e-6)
     assert (np.abs(parts[:, 1]) > 0).any()
-    np.testing.assert_array_equal(parts[:, 3], 0)  # the voice's cues are no single frames'
+    np.testing.assert_array_equal(parts[:, 3], 0)  # the voice's cues compare no parts of a face
     learner.save(tmp_path, "one")
     again = NetworksAndCues.load(tmp_path, "one", CUES)
     np.testing.assert_array_equal(again.predict_logit(X), learner.predict_logit(X))
