@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,15 +53,18 @@ def run(arguments: argparse.Namespace) -> None:
         print(json.dumps({name: _as_dict(one) for name, one in found.items()}, indent=1))
         return
     for name, one in found.items():
-        print(f"{name:20s} log loss {_text(one.log_loss)}  AUC {_text(one.auc)}  difference {_text(one.difference)}")
+        alarms = ", ".join(f"{share:.1%} above {bound:g}" for bound, share in one.false_alarms.items())
+        print(f"{name}: log loss {_text(one.log_loss)}, AUC {_text(one.auc)}; REAL: {alarms}")
+        print(f"  log loss less that of {arguments.learners[0]}: {_text(one.difference)}")
 
 
 def _text(score: Score) -> str:
     return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
 
 
-def _as_dict(one: UnseenScores) -> dict[str, dict[str, float]]:
-    return {name: getattr(one, name).as_dict() for name in ("log_loss", "auc", "difference")}
+def _as_dict(one: UnseenScores) -> dict[str, Any]:
+    scores = {name: getattr(one, name).as_dict() for name in ("log_loss", "auc", "difference")}
+    return scores | {"false_alarms": {str(bound): share for bound, share in one.false_alarms.items()}}
 
 
 def _names(file: Path) -> set[str]:

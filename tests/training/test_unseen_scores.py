@@ -60,6 +60,8 @@ def test_a_known_score_and_no_difference_to_itself():
     assert found["networks"].auc.low < found["networks"].auc.value < found["networks"].auc.high
     assert (found["networks"].difference.low, found["networks"].difference.high) == (0, 0)
     less = found["networks_and_cues"]
+    assert 0.05 < found["networks"].false_alarms[0.5] < 0.3  # of a normal a unit below the middle: 0.16
+    assert found["networks"].false_alarms[0.9] < found["networks"].false_alarms[0.5]
     assert less.difference.value == pytest.approx(less.log_loss.value - found["networks"].log_loss.value)
 
 
@@ -96,7 +98,7 @@ def test_the_command_prints_scores_of_a_subset(files, capsys):
     command = ["unseen-scores", "--table", str(files / "t.parquet"), "--folds", str(files / "folds.csv")]
     assert deepcue([*command, "--learners", "networks,networks_and_cues", "--subset", str(files / "some.csv")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["networks", "networks_and_cues"]
+    assert [line.split(":")[0] for line in lines[::2]] == ["networks", "networks_and_cues"]
     assert deepcue([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["networks"]["auc"]["value"] > 0.8
 
