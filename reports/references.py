@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Iterable
 
-_NAME = r"(?:[vd](?:an|er|en|e|on) )*[A-Z][a-zà-ž]\w*(?:-[A-Z]\w+)?"
+_NAME = r"(?:(?:[vd](?:an|er|en|e|on)|ten) )*[A-Z][a-zà-ž]\w*(?:-[A-Z]\w+)?"
 CITATION = re.compile(rf"\b({_NAME})(?:,? et al\.|(?:, {_NAME})* (?:&|and) {_NAME})?,? \(?((?:19|20)\d\d)\b")
 """First author and year of "Soukupova & Cech 2016", "Li et al. 2018" or "Platt 1999" within a longer text."""
 
@@ -59,6 +59,8 @@ CUES = {
     "Shiohara & Yamasaki 2022": "K. Shiohara, T. Yamasaki: Detecting Deepfakes with Self-Blended Images. CVPR, 2022.",
     "Slaney & Covell 2000": "M. Slaney, M. Covell: FaceSync: A Linear Operator for Measuring Synchronization of "
     "Video Facial Images and Audio Tracks. NIPS 13, 2000.",
+    "Schonemann 1966": "P. H. Schönemann: A generalized solution of the orthogonal Procrustes problem. Psychometrika "
+    "31(1), 1966.",
     "Soukupova & Cech 2016": "T. Soukupová, J. Čech: Real-Time Eye Blink Detection using Facial Landmarks. Computer "
     "Vision Winter Workshop, 2016.",
     "Sun et al. 2021": "Z. Sun, Y. Han, Z. Hua, N. Ruan, W. Jia: Improving the Efficiency and Robustness of "
@@ -113,6 +115,8 @@ METHODS = {
     "Learning. CVPR Workshops, 2019.",
     "Park et al. 2019": "D. S. Park, W. Chan, Y. Zhang, C.-C. Chiu, B. Zoph, E. D. Cubuk, Q. V. Le: SpecAugment: A "
     "Simple Data Augmentation Method for Automatic Speech Recognition. Interspeech, 2019.",
+    "Kiers & ten Berge 1992": "H. A. L. Kiers, J. M. F. ten Berge: Minimization of a class of matrix trace functions by "
+    "means of refined majorization. Psychometrika 57(3), 1992.",
     "Pearl 1988": "J. Pearl: Probabilistic Reasoning in Intelligent Systems. Morgan Kaufmann, 1988.",
     "Platt 1999": "J. C. Platt: Probabilistic Outputs for Support Vector Machines and Comparisons to Regularized "
     "Likelihood Methods. In: Advances in Large Margin Classifiers. MIT Press, 1999.",

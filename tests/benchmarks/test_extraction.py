@@ -18,7 +18,10 @@ def test_figures_of_a_clip(tmp_path, capsys):
     assert extraction.main([str(tmp_path), "--no-scaling", "--plain", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["clips"] == 1
-    assert min(found[name] for name in found if name.endswith("cpu_s") and name != "stages_cpu_s") > 0
+    spent = {name: found[name] for name in found if name.endswith("cpu_s") and name != "stages_cpu_s"}
+    assert {"decode_cpu_s", "whole_cpu_s", "again_cpu_s", "plain_cpu_s", "plain_whole_cpu_s"} <= set(spent)
+    assert spent.pop("decode_cpu_s") >= 0  # forty small frames may take less than the clock's tick
+    assert min(spent.values()) > 0
     assert {"decode", "faces", "landmarks", "flow", "crops", "audio", "family spectrum"} <= set(found["stages_cpu_s"])
     text = extraction.report(found | {"clips_per_hour_1": 100.0, "clips_per_hour_2": 190.0})
     assert "a plain script" in text

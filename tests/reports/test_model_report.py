@@ -254,7 +254,7 @@ def test_the_gain_agrees_with_the_printed_scores(trained):
     gain = findings.gain_over_constant(oof.y, oof.stack, oof.group)
     scores = manifest["metrics"]
     assert gain.value == pytest.approx(scores["constant"]["log_loss"]["value"] - scores["stack"]["log_loss"]["value"])
-    assert gain.value > 0.1  # the planted cue is found
+    assert gain.value > 0.05  # the planted cue is found among hundreds of columns of noise
 
 
 def test_family_facts_hold_the_fraction_of_clips_measured(trained):
