@@ -102,6 +102,8 @@ METHODS = {
     "King 2017": "D. E. King: High Quality Face Recognition with Deep Metric Learning. dlib blog, February 2017.",
     "Krichevsky & Trofimov 1981": "R. E. Krichevsky, V. K. Trofimov: The Performance of Universal Encoding. IEEE "
     "Transactions on Information Theory 27(2), 1981.",
+    "Kiers & ten Berge 1992": "H. A. L. Kiers, J. M. F. ten Berge: Minimization of a class of matrix trace functions "
+    "by means of refined majorization. Psychometrika 57(3), 1992.",
     "Kull et al. 2017": "M. Kull, T. M. Silva Filho, P. Flach: Beta calibration: a well-founded and easily "
     "implemented improvement on logistic calibration for binary classifiers. AISTATS, 2017.",
     "Liu 2020": "R. Liu: Higher accuracy on vision models with EfficientNet-Lite. TensorFlow Blog, March 2020.",
@@ -115,8 +117,6 @@ METHODS = {
     "Learning. CVPR Workshops, 2019.",
     "Park et al. 2019": "D. S. Park, W. Chan, Y. Zhang, C.-C. Chiu, B. Zoph, E. D. Cubuk, Q. V. Le: SpecAugment: A "
     "Simple Data Augmentation Method for Automatic Speech Recognition. Interspeech, 2019.",
-    "Kiers & ten Berge 1992": "H. A. L. Kiers, J. M. F. ten Berge: Minimization of a class of matrix trace functions by "
-    "means of refined majorization. Psychometrika 57(3), 1992.",
     "Pearl 1988": "J. Pearl: Probabilistic Reasoning in Intelligent Systems. Morgan Kaufmann, 1988.",
     "Platt 1999": "J. C. Platt: Probabilistic Outputs for Support Vector Machines and Comparisons to Regularized "
     "Likelihood Methods. In: Advances in Large Margin Classifiers. MIT Press, 1999.",
