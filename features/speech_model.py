@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.families.voice import CUES
 from features.networks.weights import read_arrays, save_arrays, unusable
 from features.speech_bands import STATISTICS, bands
-from features.voice_measures import cues
+from features.voice_measures import CUES, cues
 
 if TYPE_CHECKING:
     from features.networks.speech_net import SpeechScorer

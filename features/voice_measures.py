@@ -7,7 +7,7 @@ training of the latter does. Spectra are of frames of 20 ms, every 10 ms; nothin
 from __future__ import annotations
 
 import weakref
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,21 @@ SLOPE_FRAMES = 9
 FLOOR = 1e-10
 BAND_GROUPS = ((0, 5), (5, 10), (10, 15), (15, 20))  # bands of 0-2, 2-4, 4-6 and 6-8 kHz
 SYLLABIC_HZ, FAST_HZ, VERY_FAST_HZ = 1.0, 8.0, 16.0  # speech modulates its loudness mostly below 8 Hz
+
+
+def _names() -> Iterator[str]:
+    for number in range(N_BANDS):
+        if number:  # the first cepstrum's mean is the level
+            yield f"lfcc{number:02}_mean"
+        yield from (f"lfcc{number:02}_std", f"dlfcc{number:02}_std")
+    yield from ("flatness_med", "centroid_med_hz", "rolloff_med_hz", "flux_med", "hf_share_db", "bw99_hz")
+    yield from ("bands_near_corr", "bands_all_corr")
+    for number in range(len(BAND_GROUPS)):
+        yield from (f"fast{number}_share", f"very_fast{number}_share")
+
+
+CUES = tuple(_names())
+"""What :func:`cues` measures of speech, in the order in which weights of the speech detector name it."""
 
 _measured: MutableMapping[Observation, dict[str, float]] = weakref.WeakKeyDictionary()
 
@@ -50,7 +65,7 @@ def cues(sound: NDArray[np.float32]) -> dict[str, float]:
     Returns
     -------
     dict
-        By the names of the voice family's columns, and ``speech_share``; empty with under 0.3 s of speech.
+        By the names of :data:`CUES`, and ``speech_share``; empty with under 0.3 s of speech.
 
     Examples
     --------

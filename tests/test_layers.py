@@ -95,6 +95,17 @@ def test_sub_folders_know_only_the_neighbours_that_they_may(arrows):
     assert not wrong
 
 
+def test_no_file_of_features_imports_a_family(arrows):
+    """What two families share has a module of its own; families are found by listing their folder."""
+    wrong = [
+        f"{name} imports {other}"
+        for name, others in arrows.items()
+        for other in others
+        if name.startswith("features.") and other.startswith("features.families.")
+    ]
+    assert not wrong
+
+
 def test_no_circle_of_files(arrows):
     graph = {name: {other for other in others if not other.startswith(name + ".")} for name, others in arrows.items()}
     state = defaultdict(int)  # 1 on the path, 2 done

@@ -30,15 +30,14 @@ from features import series
 from features.comparison import log_ratio
 from features.evidence import Series
 from features.face_regions import FaceCrop, Mask, each_distinct, face_crops, sampled
-from features.families.quality import IMMERKAER
 from features.geometry import pose
+from features.luma import FLAT_SIGMA_PX, IMMERKAER
 from features.observation import Float, Observation, Track
 from features.spec import EVERY_CHANGE, Column, family
 
 MIN_PIXELS = 300  # of a region
 MIN_FRAMES = 5
 MAX_YAW_DEG = 35.0
-FLAT_SIGMA_PX = 2.0  # smoothing before the smoother half of a region is chosen, as in quality.noise_mad
 STRENGTHS = ("ten", "lap", "noise")
 
 _FWA, _XRAY = "Li & Lyu 2019", "Li et al. 2020"

@@ -21,16 +21,12 @@ from numpy.typing import NDArray
 from features import series
 from features.evidence import Series
 from features.geometry import F64, RIGID, Head, head
+from features.luma import block_steps, filtered, grey_levels, noise_imm, noise_mad
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, family
 
 MIN_PATCHES = 5
 LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=np.float64)
-IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float64)
-IMMERKAER_GAIN = 6.0  # root of the sum of its squares
-TILE = 16
-FLAT_SIGMA_PX = 2.0  # smoothing before tiles are ranked, so that flatness is not smallness of the noise itself
-PERIOD = 8
 BLUR_SIDE = 11
 CLIP_LOW, CLIP_HIGH = 2, 253
 
@@ -38,14 +34,9 @@ _LEVEL = EVERY_CHANGE - {"brightness"}
 _INF = float("inf")
 
 
-def _valid(image: F64, kernel: F64) -> F64:
-    """Response of a 3 x 3 kernel where it lies inside the image."""
-    return cv2.filter2D(image, cv2.CV_64F, kernel)[1:-1, 1:-1]
-
-
 def blur_lap(luma: F64) -> float:
     """log10 of the variance of the 3 x 3 Laplacian of grey levels [h, w]; NaN for a constant image."""
-    variance = float(_valid(luma, LAPLACIAN).var())
+    variance = float(filtered(luma, LAPLACIAN).var())
     return float(np.log10(variance)) if variance > 0 else np.nan
 
 
@@ -63,36 +54,6 @@ def blur_eff(luma: F64) -> float:
     return float(blur_effect(luma, h_size=BLUR_SIDE)) if np.ptp(luma) > 0 else np.nan
 
 
-def noise_imm(luma: F64) -> float:
-    """Noise sd in grey levels of [h, w] (Immerkaer 1996): mean absolute response of the difference of two Laplacians.
-
-    ``sqrt(pi/2) / 6 * mean |N|``; fine texture counts as noise.
-    """
-    return float(np.sqrt(np.pi / 2.0) / IMMERKAER_GAIN * np.abs(_valid(luma, IMMERKAER)).mean())
-
-
-def noise_mad(luma: F64) -> float:
-    """Noise sd in grey levels of [h, w] that edges do not raise: median of Immerkaer's over the flattest half of tiles.
-
-    Tiles are 16 x 16 px. A median over the pixels themselves would come in steps of 0.25, since 8-bit luma gives whole
-    responses.
-    """
-    response = np.abs(_valid(luma, IMMERKAER))
-    smooth = cv2.GaussianBlur(luma, (0, 0), FLAT_SIGMA_PX)[1:-1, 1:-1]
-    rough, loud = (_tiles(x) for x in (smooth, response))
-    spread = rough.std(axis=1)
-    calm = loud[spread <= np.median(spread)].mean(axis=1)
-    return float(np.sqrt(np.pi / 2.0) / IMMERKAER_GAIN * np.median(calm))
-
-
-def _tiles(x: F64) -> F64:
-    """Whole 16 x 16 tiles around the middle, one a row: the same tiles in a mirrored image."""
-    rows, columns = (size // TILE for size in x.shape)
-    top, left = (x.shape[0] - rows * TILE) // 2, (x.shape[1] - columns * TILE) // 2
-    cut = x[top : top + rows * TILE, left : left + columns * TILE]
-    return cut.reshape(rows, TILE, columns, TILE).swapaxes(1, 2).reshape(-1, TILE * TILE)
-
-
 def blockiness(luma: F64) -> float:
     """Grid of 8 px: step across the worst of 8 phases over the median of the others, rows and columns averaged.
 
@@ -100,8 +61,7 @@ def blockiness(luma: F64) -> float:
     """
     ratios = []
     for axis in (0, 1):
-        steps = np.abs(np.diff(luma, axis=axis)).mean(axis=1 - axis)
-        phases = np.array([steps[k::PERIOD].mean() for k in range(PERIOD)])
+        phases = block_steps(luma, axis=axis)
         worst = int(phases.argmax())
         rest = float(np.median(np.delete(phases, worst)))
         ratios.append(phases[worst] / rest if rest > 0 else np.nan)
@@ -280,12 +240,6 @@ def motion_med(face: Head) -> float:
         apart = max(1, round(0.2 * part.rate_hz))
         speeds.append(np.linalg.norm(part.values[apart:] - part.values[:-apart], axis=1) * part.rate_hz / apart)
     return series.median(np.concatenate(speeds)) if speeds else np.nan
-
-
-def grey_levels(patches: Sequence[NDArray[np.uint8]], *, luma_levels: tuple[int, int]) -> list[F64]:
-    """Luma patches [p, p] from black, 0, to white, 255, whose coded values are ``luma_levels``; empty ones stay so."""
-    black, white = luma_levels
-    return [(patch.astype(np.float64) - black) * (255 / (white - black)) for patch in patches]
 
 
 def patch_columns(

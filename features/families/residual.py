@@ -34,8 +34,8 @@ from numpy.typing import NDArray
 from features import series
 from features.comparison import entropy, js_distance, log_ratio
 from features.face_regions import FaceCrop, Mask, contour, distance_map, each_distinct, face_crops, sampled
-from features.families.quality import IMMERKAER, PERIOD, grey_levels, noise_mad
 from features.geometry import F64, head
+from features.luma import IMMERKAER, block_steps, grey_levels, noise_mad
 from features.observation import Bytes, Float, Observation, Track
 from features.rich_model import (
     BORDER_PX,
@@ -183,8 +183,7 @@ def grid(luma: NDArray) -> tuple[tuple[int, int], float]:
     """
     phases, contrasts = [], []
     for axis in (0, 1):
-        steps = np.abs(np.diff(luma.astype(np.float32), axis=axis)).mean(axis=1 - axis)
-        each = np.array([steps[k::PERIOD].mean() for k in range(PERIOD)])
+        each = block_steps(luma.astype(np.float32), axis=axis)
         phases.append(int(each.argmax()))
         rest = float(np.median(np.delete(each, phases[-1])))
         contrasts.append(float(each.max()) / rest if rest > 0 else np.nan)

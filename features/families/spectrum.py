@@ -22,13 +22,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from features import series, spectral
 from features.evidence import Series
-from features.geometry import F64, RIGID, crop_landmarks, head, inter_ocular_distance
+from features.face_patch import face_patch
+from features.geometry import F64, RIGID, crop_landmarks, head
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, family
 from features.spectral import BINS
@@ -332,34 +332,8 @@ def flicker_series(observation: Observation, track: Track) -> dict[str, Series]:
     return {"spectrum.flicker": Series(times_s[1:], steps, unit="log10", title="Flicker of the face's sharpness")}
 
 
-def reduced(
-    crop: NDArray[np.uint8], *, points: F64, iod_px: float = IOD_PX, patch_px: int = SIDE
-) -> NDArray[np.uint8] | None:
-    """Luma patch around the landmarks of a crop reduced to D = 60 px; None where D is smaller.
-
-    Parameters
-    ----------
-    crop : ndarray of shape (s, s, 3)
-        RGB.
-    points : ndarray of shape (68, 2)
-        Landmarks in px of the crop; NaN where lost.
-    iod_px : float
-        D that the crop is reduced to.
-    patch_px : int
-        Side of the patch.
-    """
-    distance = float(inter_ocular_distance(points))
-    if not distance >= iod_px:
-        return None
-    grey = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2GRAY)
-    scale = iod_px / distance
-    side = round(grey.shape[0] * scale)
-    if side < patch_px:
-        return None
-    small = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
-    centre = (points.mean(axis=0) + 0.5) * (side / grey.shape[0])  # from the crop's edge, so that mirrors agree
-    left, top = np.clip(np.rint(centre - patch_px / 2).astype(int), 0, side - patch_px)
-    return small[top : top + patch_px, left : left + patch_px]
+def _reduced(track: Track, number: int) -> NDArray[np.uint8] | None:
+    return face_patch(track.crops[number], points=crop_landmarks(track, number), iod_px=IOD_PX, side_px=SIDE)
 
 
 def iod_columns(profile: F64) -> dict[str, float]:
@@ -404,7 +378,7 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
     if len(usable) >= MIN_PATCHES and valid >= series.MIN_VALID_SHARE:
         face = np.stack([track.patch_face[n] for n in usable])
         named |= _native_columns(face, [track.patch_background[n] for n in usable])
-        small = [reduced(crop, points=crop_landmarks(track, n)) for n, crop in enumerate(track.crops)]
+        small = [_reduced(track, n) for n in range(len(track.crops))]
         patches = [patch for patch in small if patch is not None]
         if len(patches) >= MIN_PATCHES:
             named |= iod_columns(spectral.radial(spectral.power(np.stack(patches))))

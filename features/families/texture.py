@@ -27,8 +27,8 @@ import numpy as np
 
 from features import series
 from features.comparison import entropy, js_distance, log_ratio
+from features.face_patch import face_patch
 from features.face_regions import each_distinct, sampled
-from features.families.spectrum import reduced
 from features.geometry import F64, crop_landmarks
 from features.observation import Bytes, Observation, Track
 from features.spec import EVERY_CHANGE, Column, family
@@ -167,14 +167,14 @@ class Frame:
 def of_face(track: Track, number: int) -> Frame | None:
     """Measure a crop; None where the face is lost, smaller than D = 32 px, or more than 30 % black or white."""
     points = crop_landmarks(track, number)
-    small = reduced(track.crops[number], points=points, iod_px=LBP_IOD_PX, patch_px=LBP_SIDE)
+    small = face_patch(track.crops[number], points=points, iod_px=LBP_IOD_PX, side_px=LBP_SIDE)
     if small is None or ((small <= 2) | (small >= 253)).mean() > MAX_CLIPPED:
         return None
     counts = pattern_counts(small)
     values = {f"lbp_bin{k}": float(count / counts.sum()) for k, count in enumerate(counts)}
     values["lbp_ent"] = entropy(counts) / np.log2(CLASSES)
     values["ent_luma"] = entropy(np.bincount(small.ravel() // (256 // LEVELS), minlength=LEVELS).astype(np.float64))
-    large = reduced(track.crops[number], points=points, iod_px=GLCM_IOD_PX, patch_px=GLCM_SIDE)
+    large = face_patch(track.crops[number], points=points, iod_px=GLCM_IOD_PX, side_px=GLCM_SIDE)
     if large is not None:
         for name, each in co_occurrence_properties(large, DISTANCES).items():
             values |= {f"glcm_{name}_d{distance}": float(v) for distance, v in zip(DISTANCES, each, strict=True)}

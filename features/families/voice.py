@@ -71,8 +71,6 @@ def _columns() -> Iterator[Column]:
 
 
 COLUMNS = tuple(_columns())
-CUES = tuple(column.name.split(".")[1] for column in COLUMNS if column.direction != "covariate")
-"""What :func:`features.voice_measures.cues` measures of speech, in order."""
 
 
 @family("voice", version=2, needs={"sound"}, columns=COLUMNS)

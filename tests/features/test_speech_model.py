@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 from features.errors import ModelError
-from features.families.voice import CUES
 from features.networks.speech_net import WINDOW, windows
 from features.networks.weights import save_arrays
 from features.speech_bands import STATISTICS, bands
 from features.speech_model import INPUTS, SpeechMetadata, VoiceModel, speech_inputs
-from features.voice_measures import cues
+from features.voice_measures import CUES, cues
 
 
 def test_the_linear_logit_is_the_weighted_sum_of_standardised_inputs(speech_model):

@@ -8,7 +8,7 @@ import pytest
 
 from features import spectral
 from features.families import spectrum
-from features.geometry import FACE_MODEL, crop_landmarks
+from features.geometry import FACE_MODEL
 from features.series import mad
 
 
@@ -97,14 +97,6 @@ def test_the_lane_of_flicker_is_what_its_column_is_the_spread_of(talking_head):
     spread = spectrum.measure(observation, track)["spectrum.flicker_hf_mad"]
     assert spread == pytest.approx(mad(lane.values))
     assert spectrum.flicker_series(observation, replace(track, sharpness=0 * track.sharpness)) == {}
-
-
-def test_a_large_face_is_reduced_to_sixty_pixels(rng, talking_head):
-    observation = talking_head(sound=False)
-    track = observation.tracks[0]
-    patch = spectrum.reduced(track.crops[0], points=crop_landmarks(track, 0))
-    assert patch.shape == (128, 128)
-    assert spectrum.reduced(track.crops[0], points=0.5 * crop_landmarks(track, 0)) is None
 
 
 def test_blur_of_the_face_alone_shows_against_the_background(rng, talking_head):

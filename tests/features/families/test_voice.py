@@ -7,8 +7,7 @@ import pytest
 
 from features import spec, voice_measures
 from features.families import voice
-from features.families.voice import CUES
-from features.voice_measures import cues, without_silence
+from features.voice_measures import CUES, cues, without_silence
 
 RATE = 16_000
 
@@ -28,6 +27,9 @@ def speech(rng):
 def test_every_cue_is_measured_of_speech_and_in_its_range(speech):
     values = cues(speech)
     assert set(values) == {*CUES, "speech_share"}
+    assert [column.name for column in voice.COLUMNS] == [
+        f"voice.{name}" for name in (*CUES, "speech_share", "valid_share")
+    ]
     for column in voice.COLUMNS:
         if (name := column.name.split(".")[1]) in values:
             assert column.range[0] <= values[name] <= column.range[1], name
