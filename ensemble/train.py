@@ -25,7 +25,7 @@ import pyarrow as pa
 from ensemble.arrays import Int
 from ensemble.cross_fit import Progress, cross_fit
 from ensemble.evaluate import Evaluation, evaluate, fit_head, shrinkage_without, sources_left_out
-from ensemble.family_choice import suited
+from ensemble.family_choice import choose_families
 from ensemble.folds import given_folds, new_folds
 from ensemble.importance import family_attribution, permutation_importance
 from ensemble.learners.base import Settings
@@ -105,7 +105,7 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
         fold = new_folds(data, n_folds=n_folds, seed=seed)
     else:
         fold = given_folds(folds if isinstance(folds, pa.Table) else Path(folds), *clips, n_folds=n_folds)
-    given, data = data, suited(data, fold)
+    given, data = data, choose_families(data, fold)
     chosen = choose_settings(data, learners, settings, device)
     model, evaluation = train(
         data, fold, target_prior=target_prior, settings=chosen, seed=seed, jobs=jobs, progress=progress

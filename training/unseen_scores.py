@@ -7,7 +7,7 @@ The folds are those of the networks' training: the table's network columns are o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,19 +21,20 @@ from ensemble.training_set import TrainingSet
 from features.errors import InputError
 
 PRIOR = 0.5
-BOUND = 0.03  # that of the shipped model: probabilities are scored as a user gets them
+THRESHOLDS = (0.5, 0.9)  # of probabilities that count as false positives
+BOUND = 0.03  # of probabilities, as in the shipped model: they are scored as a user gets them
 
 
 @dataclass(frozen=True)
 class UnseenScores:
-    """Of one learner, at a prior of 0.5."""
+    """Scores of one learner at a prior of 0.5, each with its 95 % interval."""
 
     log_loss: Score
     auc: Score
     difference: Score
-    """Of the log loss to that of the first learner."""
-    false_alarms: dict[float, float]
-    """Fraction of REAL clips whose probability of FAKE is above 0.5 and above 0.9."""
+    """The log loss minus that of the first learner."""
+    false_positives: dict[float, float]
+    """Threshold (0.5, 0.9) to the fraction of REAL clips whose probability of FAKE is above it; without interval."""
 
 
 def predictions(data: TrainingSet, fold: Int, learner: str, *, seed: int = 0) -> Array:
@@ -83,11 +84,16 @@ def scores(
     learners
         The first is what the others are compared with.
     rows : ndarray of shape (n,), optional
-        Rows that are scored; all are fitted on.
+        True for the rows that are scored; all are fitted on.
+
+    Raises
+    ------
+    InputError
+        No clip is in the folds, no such learner, or without a fold and its groups a class is missing.
     """
     known = np.array([name in fold_of for name in data.filename])
     scored = np.ones(len(data), bool) if rows is None else rows
-    data, scored = _only(data, known), scored[known]
+    data, scored = data.rows(known), scored[known]
     if not len(data):
         raise InputError("no clip of the table is in the folds; give the folds of the networks' training")
     fold = np.array([fold_of[name] for name in data.filename], dtype=np.int64)
@@ -97,29 +103,18 @@ def scores(
 
 
 def _scores(y: Int, z: Array, first: Array, group: Int, seed: int) -> UnseenScores:
-    losses, less = metrics.logit_losses(y, z), metrics.logit_losses(y, z) - metrics.logit_losses(y, first)
+    """Scores of log-odds ``z`` [n], and the difference to those of the ``first`` learner [n]."""
+    losses = metrics.logit_losses(y, z)
+    differences = losses - metrics.logit_losses(y, first)
 
     def mean(values: Array, w: Array) -> float:
         return float(np.average(values, weights=metrics.prior_weights(y, PRIOR, w)))
 
-    found = metrics.with_intervals(
-        {"log_loss": lambda w: mean(losses, w), "auc": lambda w: metrics.auc(y, z, w), "less": lambda w: mean(less, w)},
-        group,
-        seed=seed,
-    )
-    p = 1 / (1 + np.exp(-z[y == 0]))
-    alarms = {bound: float(np.mean(p > bound)) for bound in (0.5, 0.9)}
-    return UnseenScores(found["log_loss"], found["auc"], found["less"], alarms)
-
-
-def _only(data: TrainingSet, rows: Bool) -> TrainingSet:
-    kept = np.flatnonzero(rows)
-    return replace(
-        data,
-        filename=[data.filename[row] for row in kept],
-        X=data.X[kept],
-        y=data.y[kept],
-        group=data.group[kept],
-        source=[data.source[row] for row in kept],
-        measured=data.measured[kept],
-    )
+    measures = {
+        "log_loss": lambda w: mean(losses, w),
+        "auc": lambda w: metrics.auc(y, z, w),
+        "difference": lambda w: mean(differences, w),
+    }
+    p_real = 1 / (1 + np.exp(-z[y == 0]))
+    false_positives = {threshold: float(np.mean(p_real > threshold)) for threshold in THRESHOLDS}
+    return UnseenScores(**metrics.with_intervals(measures, group, seed=seed), false_positives=false_positives)

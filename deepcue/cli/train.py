@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from deepcue.cli import common
-from ensemble.family_choice import LEAST_ROWS
+from ensemble.family_choice import MIN_ROWS
 from ensemble.folds import FOLDS_FILE
 from ensemble.out_of_fold import read_oof
 from ensemble.outputs import check_folder
@@ -114,9 +114,9 @@ def summary_lines(manifest: Mapping[str, Any]) -> list[str]:
             f"({'used' if shrinkage['a'] or shrinkage['b'] else 'not used'})"
         )
     for family in manifest.get("left_out_families", ()):
-        least = LEAST_ROWS[family]
         lines.append(
-            f"{family} is not used: of fewer than {least:,} clips only where it helps on what is left out; it did not"
+            f"{family} is not used: in tables of fewer than {MIN_ROWS[family]:,} clips it must improve predictions of "
+            "held-out sources or folds, and here it does not"
         )
     if manifest.get("tuned"):
         lines.append("hyper-parameters were tuned on this table: scores are optimistically biased")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deepcue.cli import common
-from ensemble.family_choice import suited
+from ensemble.family_choice import choose_families
 from ensemble.folds import stage_folds
 from ensemble.outputs import check_folder, write_text
 from ensemble.store import LOCAL_MODEL
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
     )
     print(f"{int(fold.max()) + 1} folds ({origin})")
-    data = suited(data, fold)
+    data = choose_families(data, fold)
     chosen = rows_of_groups(data, MAX_ROWS, arguments.seed)
     data, fold = data.rows(chosen), fold[chosen]
     try:

@@ -2,8 +2,8 @@
 
 The table has network columns out of fold (`deepcue oof`); --folds is what the networks' training wrote. The learner
 that judges a fold sees no clip of it, nor any of the groups that the fold touches. Scores are at a prior of 0.5, with
-95 % intervals over groups, and the log loss is compared with that of the first learner. With --subset, clips of some
-sources or files alone are scored.
+95 % intervals over groups, and each log loss is compared with that of the first learner. With --subset, only the clips
+of another table or manifest are scored; all are trained on.
 """
 
 from __future__ import annotations
@@ -31,9 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", type=Path, required=True, help="feature table with out-of-fold network columns")
     parser.add_argument("--folds", type=Path, required=True, help="CSV of filename,fold that the training wrote")
     parser.add_argument(
-        "--learners", type=common.names, default=["networks"], help="comma-separated (default: networks)"
+        "--learners",
+        type=common.names,
+        default=["networks"],
+        help="comma-separated; the others are compared with the first (default: networks)",
     )
-    parser.add_argument("--subset", type=Path, help="table or manifest whose filenames alone are scored")
+    parser.add_argument("--subset", type=Path, help="table or manifest: only its clips are scored")
     common.add_seed(parser)
     common.add_json(parser)
 
@@ -53,9 +56,9 @@ def run(arguments: argparse.Namespace) -> None:
         print(json.dumps({name: _as_dict(one) for name, one in found.items()}, indent=1))
         return
     for name, one in found.items():
-        alarms = ", ".join(f"{share:.1%} above {bound:g}" for bound, share in one.false_alarms.items())
-        print(f"{name}: log loss {_text(one.log_loss)}, AUC {_text(one.auc)}; REAL: {alarms}")
-        print(f"  log loss less that of {arguments.learners[0]}: {_text(one.difference)}")
+        above = ", ".join(f"{share:.1%} above {threshold:g}" for threshold, share in one.false_positives.items())
+        print(f"{name}: log loss {_text(one.log_loss)}, AUC {_text(one.auc)}; REAL clips with P: {above}")
+        print(f"  log loss minus that of {arguments.learners[0]}: {_text(one.difference)}")
 
 
 def _text(score: Score) -> str:
@@ -64,7 +67,7 @@ def _text(score: Score) -> str:
 
 def _as_dict(one: UnseenScores) -> dict[str, Any]:
     scores = {name: getattr(one, name).as_dict() for name in ("log_loss", "auc", "difference")}
-    return scores | {"false_alarms": {str(bound): share for bound, share in one.false_alarms.items()}}
+    return scores | {"false_positives": {str(threshold): share for threshold, share in one.false_positives.items()}}
 
 
 def _names(file: Path) -> set[str]:

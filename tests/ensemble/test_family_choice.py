@@ -35,7 +35,7 @@ def data_of(n_groups, per_group, *, seed=0, embedded_signal=0.0, cue_signal=1.0)
 
 
 def suited(data):
-    return family_choice.suited(data, assign_folds(data.y, data.group, n_folds=5))
+    return family_choice.choose_families(data, assign_folds(data.y, data.group, n_folds=5))
 
 
 def families(data):
@@ -73,7 +73,7 @@ def test_a_family_that_tells_known_sources_is_left_out():
 
 
 def test_a_large_table_keeps_it_whatever_it_says():
-    least = family_choice.LEAST_ROWS["cnn_embedding"]
+    least = family_choice.MIN_ROWS["cnn_embedding"]
     data = data_of(least // 6, 6)
     assert len(data) == least
     assert suited(data) is data
@@ -95,14 +95,14 @@ def test_rows_in_which_nothing_else_was_measured_do_not_decide():
 
 
 def test_the_model_neither_reads_nor_asks_for_a_family_that_was_left_out(make_table, monkeypatch):
-    monkeypatch.setattr(family_choice, "LEAST_ROWS", {"noise": 3000})
+    monkeypatch.setattr(family_choice, "MIN_ROWS", {"noise": 3000})
     table = make_table(leak=True)
     model, _ = train_table(table, learners=["logistic"], n_folds=3)
     assert model.layout.family_names == ("eyes", "lips")
     assert set(model.layout.families) == {"eyes", "lips"}
     assert model.manifest["left_out_families"] == ["noise"]
     assert np.isfinite(model.predict(table)).all()  # of a table that has it
-    monkeypatch.setattr(family_choice, "LEAST_ROWS", {"noise": 96})
+    monkeypatch.setattr(family_choice, "MIN_ROWS", {"noise": 96})
     model, _ = train_table(table, learners=["logistic"], n_folds=3)
     assert "noise" in model.layout.families
     assert model.manifest["left_out_families"] == []

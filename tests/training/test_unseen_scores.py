@@ -60,8 +60,8 @@ def test_a_known_score_and_no_difference_to_itself():
     assert found["networks"].auc.low < found["networks"].auc.value < found["networks"].auc.high
     assert (found["networks"].difference.low, found["networks"].difference.high) == (0, 0)
     less = found["networks_and_cues"]
-    assert 0.05 < found["networks"].false_alarms[0.5] < 0.3  # of a normal a unit below the middle: 0.16
-    assert found["networks"].false_alarms[0.9] < found["networks"].false_alarms[0.5]
+    assert 0.05 < found["networks"].false_positives[0.5] < 0.3  # of a normal a unit below the middle: 0.16
+    assert found["networks"].false_positives[0.9] < found["networks"].false_positives[0.5]
     assert less.difference.value == pytest.approx(less.log_loss.value - found["networks"].log_loss.value)
 
 
