@@ -7,8 +7,8 @@ slope and intercept. A clip is FAKE when its picture is forged or its speech is 
 combined by a noisy-OR (Pearl 1988): genuine speech does not offset image evidence, as it would in a sum.
 
 ``networks_and_cues`` adds hand-crafted cues that compare parts of one face (its core with the rest, one iris with the
-other, teeth with skin) to the picture's log-odds. Camera and codec cancel there, so these carry over to other sources,
-where spectra and noise levels do not (experiment 030); a penalty keeps each of them small.
+other, teeth with skin) to the picture's log-odds. Camera and codec cancel in such a comparison, so these generalise to
+other sources, while spectra and noise levels do not (docs/experiments/030); a penalty keeps each of them small.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from ensemble.metrics import logit_losses
 from ensemble.training_set import Layout
 from features.errors import InputError
 
-SUFFIX = ".logit_mean"
+LOGIT_SUFFIX = ".logit_mean"
 VOICE = "forensic_voice.logit"
-SPEECH_SLOPE, SPEECH_INTERCEPT = 1.2, -1.9  # those on 329 sounds, at a prior of 1 in 10: shrunk towards these
+SPEECH_SLOPE, SPEECH_INTERCEPT = 1.2, -1.9  # of 329 sounds at a prior of 1 in 10: estimates are shrunk towards these
 RIDGE = 20.0  # nats: penalty of a speech parameter's deviation of 1; few clips of a table have synthetic speech
-LEAST_SHIFT = -1.0  # of `heard`: a data set in which one class often lacks sound must not inflate it
+MIN_HEARD = -1.0  # of `heard`, in log-odds: a data set in which one class often lacks sound must not inflate it
 CUE_FAMILIES = ("blending", "eyes_teeth")
-CUE_RIDGE = 125.0  # nats: penalty of a standardised cue's coefficient of 1
+CUE_RIDGE = 125.0  # nats: penalty of a standardised cue's coefficient of 1; chosen in docs/experiments/030
 MAX_DEVIATION = 4.0  # standard deviations of a cue from its median: further out it says no more
 MAX_CUES = 1.0  # log-odds by all cues together: a picture of an unknown kind must not be judged by them alone
 
@@ -59,7 +59,10 @@ N_PARAMETERS = len(fields(Parameters))
 
 @dataclass
 class Cues:
-    """A linear score of standardised cues: columns of the table, and of each its centre, scale and coefficient."""
+    """A linear score of standardised cues.
+
+    Four lists of one length: column numbers of the table, and the centre, scale and coefficient of each.
+    """
 
     columns: list[int] = field(default_factory=list)
     centre: list[float] = field(default_factory=list)
@@ -68,7 +71,7 @@ class Cues:
 
     @classmethod
     def standardised(cls, X: Float, columns: Sequence[int]) -> Cues:
-        """Of the ``columns`` that vary, median and standard deviation over the rows of ``X`` [n, n_columns]."""
+        """Centres and scales over the rows of ``X`` [n, n_columns] of the ``columns`` that vary; coefficients are 0."""
         kept = [number for number in columns if np.unique(X[np.isfinite(X[:, number]), number]).size > 1]
         values = X[:, kept].astype(np.float64)
         centre, scale = np.nanmedian(values, axis=0), np.nanstd(values, axis=0)
@@ -80,10 +83,11 @@ class Cues:
         deviations = (values - np.array(self.centre)) / np.array(self.scale)
         return np.nan_to_num(np.clip(deviations, -MAX_DEVIATION, MAX_DEVIATION))
 
-    def parts(self, X: Float) -> Array:
-        """[n, d] log-odds of each cue; their sum is within +-:data:`MAX_CUES`."""
-        parts = self.transform(X) * np.array(self.coefficients)
-        return parts * np.minimum(1.0, MAX_CUES / np.maximum(np.abs(parts.sum(axis=1, keepdims=True)), 1e-9))
+    def contributions(self, X: Float) -> Array:
+        """[n, d] log-odds of each cue; scaled down where their sum would be beyond +-:data:`MAX_CUES`."""
+        terms = self.transform(X) * np.array(self.coefficients)
+        total = np.abs(terms.sum(axis=1, keepdims=True))
+        return terms * np.minimum(1.0, MAX_CUES / np.maximum(total, 1e-9))
 
 
 class Networks:
@@ -95,10 +99,10 @@ class Networks:
 
     def __init__(self, layout: Layout, settings: Settings) -> None:
         self.layout = layout
-        self.columns = [number for number, column in enumerate(layout.columns) if column.endswith(SUFFIX)]
+        self.columns = [number for number, column in enumerate(layout.columns) if column.endswith(LOGIT_SUFFIX)]
         self.voice_columns = [number for number, column in enumerate(layout.columns) if column == VOICE]
         if not self.columns:
-            raise InputError(f"the learner {self.name!r} needs columns that end in {SUFFIX}; the table has none")
+            raise InputError(f"the learner {self.name!r} needs columns that end in {LOGIT_SUFFIX}; the table has none")
         self.parameters: Parameters | None = None  # before fit or load
         self.cues = Cues()
 
@@ -110,11 +114,11 @@ class Networks:
         from scipy.optimize import minimize
 
         self.cues = Cues.standardised(X, self._cue_columns())
-        z, v, S = self._parts(X).sum(axis=1), self._voice(X), self.cues.transform(X)
-        prior = float(y.mean())
-        start = np.array([0.5, np.log(prior / (1 - prior)), SPEECH_SLOPE, SPEECH_INTERCEPT, 0.0, *[0.0] * S.shape[1]])
-        wide = (-MAX_LOGIT, MAX_LOGIT)
-        bounds = [(0.0, None), wide, (0.0, None), wide, (LEAST_SHIFT, 0.0), *[wide] * S.shape[1]]
+        z, v, S = self._mean_terms(X).sum(axis=1), self._speech_logit(X), self.cues.transform(X)
+        prior, n_cues = float(y.mean()), S.shape[1]
+        start = np.array([0.5, np.log(prior / (1 - prior)), SPEECH_SLOPE, SPEECH_INTERCEPT, 0.0, *[0.0] * n_cues])
+        any_logit = (-MAX_LOGIT, MAX_LOGIT)
+        bounds = [(0.0, None), any_logit, (0.0, None), any_logit, (MIN_HEARD, 0.0), *[any_logit] * n_cues]
         theta = minimize(
             _penalised_loss, start, (z, v, S, y), "L-BFGS-B", jac=True, bounds=bounds, options={"ftol": 1e-12}
         ).x
@@ -124,7 +128,7 @@ class Networks:
 
     def predict_logit(self, X: Float) -> Array:
         """[n] log-odds of FAKE; the picture's intercept where no network saw a face and no speech is present."""
-        return np.clip(noisy_or(*self._both(X)), -MAX_LOGIT, MAX_LOGIT)
+        return np.clip(noisy_or(*self._picture_and_speech(X)), -MAX_LOGIT, MAX_LOGIT)
 
     def family_logits(self, X: Float) -> Array:
         """[n, n_families + 1] each family's part; the intercept of the picture last.
@@ -132,16 +136,16 @@ class Networks:
         The joint effect of picture and speech is split evenly between them (Shapley values of two players).
         """
         constant = self._fitted().intercept
-        moved = self._moved(X)
-        picture, speech = self._both(X)
-        total = moved.sum(axis=1)
-        together, alone = noisy_or(picture, speech), noisy_or(picture - total, speech)
-        value = (total + together - alone) / 2
-        scale = np.divide(value, total, out=np.zeros(len(X)), where=total != 0)
+        terms = self._picture_terms(X)
+        evidence = terms.sum(axis=1)
+        picture, speech = self._picture_and_speech(X)
+        together, speech_alone = noisy_or(picture, speech), noisy_or(picture - evidence, speech)
+        of_picture = (evidence + together - speech_alone) / 2
+        scale = np.divide(of_picture, evidence, out=np.zeros(len(X)), where=evidence != 0)
         columns = np.zeros((len(X), len(self.layout.columns) + 1))
-        columns[:, :-1] = moved * scale[:, None]
-        spoken = np.where(np.isnan(speech), 0.0, (alone + together - total) / 2 - constant)
-        columns[:, self.voice_columns] = spoken[:, None]
+        columns[:, :-1] = terms * scale[:, None]
+        of_speech = np.where(np.isnan(speech), 0.0, (speech_alone + together - evidence) / 2 - constant)
+        columns[:, self.voice_columns] = of_speech[:, None]
         columns[:, -1] = constant
         return clipped(by_family(columns, self.layout))
 
@@ -162,7 +166,7 @@ class Networks:
         return result
 
     def _cue_columns(self) -> list[int]:
-        """Numbers of the table's columns that are cues of :attr:`cue_families`: no covariates."""
+        """Numbers of the table's columns that are cues of :attr:`cue_families`, without covariates."""
         from features import spec
 
         names = set(self.cue_families) & set(self.layout.family_names)
@@ -170,27 +174,27 @@ class Networks:
         cues = {column.name for column in declared if column.direction != "covariate"}
         return [number for number, column in enumerate(self.layout.columns) if column in cues]
 
-    def _parts(self, X: Float) -> Array:
-        """[n, n_networks] logits over the number of defined ones; 0 where undefined."""
+    def _mean_terms(self, X: Float) -> Array:
+        """[n, n_networks] what each network adds to the mean of the defined logits; 0 where undefined."""
         z = X[:, self.columns].astype(np.float64)
         known = np.isfinite(z)
         return np.where(known, z, 0.0) / np.maximum(known.sum(axis=1, keepdims=True), 1)
 
-    def _voice(self, X: Float) -> Array:
+    def _speech_logit(self, X: Float) -> Array:
         """[n] logits of the speech detector; NaN where no speech is present."""
         return X[:, self.voice_columns[0]].astype(np.float64) if self.voice_columns else np.full(len(X), np.nan)
 
-    def _moved(self, X: Float) -> Array:
+    def _picture_terms(self, X: Float) -> Array:
         """[n, n_columns] what each column adds to the picture's log-odds."""
-        moved = np.zeros((len(X), len(self.layout.columns)))
-        moved[:, self.columns] = self._fitted().slope * self._parts(X)
-        moved[:, self.cues.columns] = self.cues.parts(X)
-        return moved
+        terms = np.zeros((len(X), len(self.layout.columns)))
+        terms[:, self.columns] = self._fitted().slope * self._mean_terms(X)
+        terms[:, self.cues.columns] = self.cues.contributions(X)
+        return terms
 
-    def _both(self, X: Float) -> tuple[Array, Array]:
+    def _picture_and_speech(self, X: Float) -> tuple[Array, Array]:
         """[n] log-odds of a forged picture, and of synthetic speech; the latter NaN where no speech is present."""
-        p, v = self._fitted(), self._voice(X)
-        picture = self._moved(X).sum(axis=1) + p.intercept + p.heard * np.isfinite(v)
+        p, v = self._fitted(), self._speech_logit(X)
+        picture = self._picture_terms(X).sum(axis=1) + p.intercept + p.heard * np.isfinite(v)
         return picture, p.voice_slope * v + p.voice_intercept
 
     def _fitted(self) -> Parameters:
@@ -200,7 +204,7 @@ class Networks:
 
 
 class NetworksAndCues(Networks):
-    """As :class:`Networks`, with a penalised linear score of cues beside the networks' mean."""
+    """As :class:`Networks`, with a penalised linear score of cues added to the networks' mean."""
 
     name = "networks_and_cues"
     cue_families = CUE_FAMILIES

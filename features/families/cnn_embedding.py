@@ -3,16 +3,16 @@
 A network's last layer before its logit (1,280 numbers a face) says more than the logit does: kinds of forgery, but also
 of cameras, light and compression. A fixed linear projection with orthonormal axes reduces it to 32 numbers, for
 ``forensic_cnn`` and for ``forensic_residual``: principal components of development crops, found without labels
-(:mod:`training.faces.projections`; networks of training folds have axes of their own that agree with these, by the
-orthogonal Procrustes problem: Schonemann 1966). ``c01`` .. ``c32`` are in order of the variance that they explained.
-``real_dist`` is the distance to the nearest of some genuine faces: centres of clusters of REAL development crops.
+(:mod:`training.faces.projections`). Networks of training folds have axes of their own, aligned with these by the
+orthogonal Procrustes problem (Schonemann 1966). ``c01`` to ``c32`` are in order of the variance that they explain.
+``real_dist`` is the distance to the nearest prototype of genuine faces: the centre of a cluster of REAL crops.
 
-The networks run once for this family and for their own. Columns of a clip that a network learned from must be out of
-fold, as its logits (``deepcue oof``).
+The networks run once for this family and for their own. Columns of a clip that a network was trained on must be out of
+fold, as its logits must be (``deepcue oof``).
 
 Confounds: components describe the source (camera, compression, pose) more than a forgery. On 234 clips they took
-predictions of manipulations never seen to chance (docs/experiments/026): not to be trusted on unknown sources. Learners
-read them in large tables, in small ones where they help on sources left out.
+predictions of unseen manipulations to chance (docs/experiments/026): not to be trusted on unknown sources. Learners
+read them in large tables, and in small ones where they help on held-out sources.
 """
 
 from __future__ import annotations
@@ -26,38 +26,28 @@ from features.networks.projection import DIMENSIONS, FAMILY, NETWORKS, Projectio
 from features.observation import Observation, Track
 from features.spec import Column, family
 
-LARGEST = 6.0 * np.sqrt(1280)  # length of the longest embedding: 1,280 numbers from 0 to 6
+MAX_LENGTH = 6.0 * np.sqrt(1280)  # of an embedding: 1,280 numbers from 0 to 6 (ReLU6)
 TITLES = {"forensic_cnn": "face network", "forensic_residual": "texture network"}
 _SOURCE = "training/faces; Schonemann 1966"
 
 
 def _columns() -> Iterator[Column]:
+    def column(name: str, description: str, low: float = 0.0) -> Column:
+        return Column(f"{FAMILY}.{name}", range=(low, MAX_LENGTH), reference=_SOURCE, description=description)
+
     for network, prefix in NETWORKS.items():
         whose = f"the {TITLES[network]}'s description of the faces"
         for k in range(1, DIMENSIONS + 1):
-            yield Column(
-                f"{FAMILY}.{prefix}_c{k:02}_mean",
-                range=(-LARGEST, LARGEST),
-                reference=_SOURCE,
-                description=f"Component {k} of {whose}, mean over the face crops.",
-            )
-            yield Column(
-                f"{FAMILY}.{prefix}_c{k:02}_std",
-                range=(0.0, LARGEST),
-                reference=_SOURCE,
-                description=f"Component {k} of {whose}, standard deviation over the face crops.",
-            )
-        yield Column(
-            f"{FAMILY}.{prefix}_step_mean",
-            range=(0.0, LARGEST),
-            reference=_SOURCE,
-            description=f"How far {whose} moves from one face crop to the next in time: mean length of the step.",
+            component = f"{prefix}_c{k:02}"
+            yield column(f"{component}_mean", f"Component {k} of {whose}, mean over the face crops.", low=-MAX_LENGTH)
+            yield column(f"{component}_std", f"Component {k} of {whose}, standard deviation over the face crops.")
+        yield column(
+            f"{prefix}_step_mean",
+            f"How far {whose} moves from one face crop to the next in time: mean length of the step.",
         )
-        yield Column(
-            f"{FAMILY}.{prefix}_real_dist_mean",
-            range=(0.0, LARGEST),
-            reference=_SOURCE,
-            description=f"Distance of {whose} to the nearest genuine development faces, mean over the face crops.",
+        yield column(
+            f"{prefix}_real_dist_mean",
+            f"Distance of {whose} to the nearest genuine development faces, mean over the face crops.",
         )
     yield Column(
         f"{FAMILY}.valid_share",
@@ -106,7 +96,7 @@ def summarise(embeddings: np.ndarray, projection: Projection) -> dict[str, float
 
 
 def of_judged(judged: Mapping[str, Judged], *, n_crops: int) -> dict[str, float]:
-    """Columns from what the networks, by family, said of some of ``n_crops`` crops, with the projections in use.
+    """Columns of the embeddings that each network (by its family) gave of some of ``n_crops`` crops.
 
     All NaN for a network whose weights or projection are missing, or that judged no crop.
 
