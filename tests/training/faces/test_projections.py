@@ -9,7 +9,7 @@ from features.errors import DatasetError, ModelError
 from features.networks import projection
 from features.networks.projection import DIMENSIONS, Projection
 from training import folds as clip_folds
-from training.faces import projections
+from training.faces import projection_fit, projections
 from training.faces.pools import Pool
 
 torch = pytest.importorskip("torch")
@@ -24,7 +24,7 @@ def cloud(rng):
 
 def test_principal_axes_are_those_that_were_planted(cloud):
     E, planted = cloud
-    axes = projections.principal_axes(E, 4)
+    axes = projection_fit.principal_axes(E, 4)
     np.testing.assert_allclose(axes.T @ axes, np.eye(4), atol=1e-12)
     variance = ((E - E.mean(axis=0)) @ axes).var(axis=0)
     assert (np.diff(variance) < 0).all()
@@ -35,48 +35,48 @@ def test_principal_axes_are_those_that_were_planted(cloud):
 
 def test_a_turned_network_is_turned_back(cloud, rng):
     E, _ = cloud
-    axes = projections.principal_axes(E, 8)
+    axes = projection_fit.principal_axes(E, 8)
     turn, _ = np.linalg.qr(rng.standard_normal((60, 60)))
-    found = projections.aligned_axes(E @ turn + 3.0, (E - E.mean(axis=0)) @ axes)
+    found = projection_fit.aligned_axes(E @ turn + 3.0, (E - E.mean(axis=0)) @ axes)
     np.testing.assert_allclose(found, turn.T @ axes, atol=1e-6)
 
 
 def test_alignment_is_orthonormal_and_better_than_that_of_a_square_problem(cloud, rng):
     E, _ = cloud
     noisy = E @ np.linalg.qr(rng.standard_normal((60, 60)))[0] + 0.3 * rng.standard_normal(E.shape)
-    T = (E - E.mean(axis=0)) @ projections.principal_axes(E, 8) * 0.7
+    T = (E - E.mean(axis=0)) @ projection_fit.principal_axes(E, 8) * 0.7
     centred = noisy - noisy.mean(axis=0)
-    found = projections.aligned_axes(noisy, T)
+    found = projection_fit.aligned_axes(noisy, T)
     np.testing.assert_allclose(found.T @ found, np.eye(8), atol=1e-9)
 
     def loss(R):
         return float(np.sum((centred @ R - T) ** 2))
 
-    square = projections._orthonormal(centred.T @ T)
+    square = projection_fit._orthonormal(centred.T @ T)
     assert loss(found) < 0.999 * loss(square)
     for _ in range(20):  # a minimum: a small turn in any direction is no better
-        turned = projections._orthonormal(found + 1e-3 * rng.standard_normal(found.shape))
+        turned = projection_fit._orthonormal(found + 1e-3 * rng.standard_normal(found.shape))
         assert loss(found) <= loss(turned)
 
 
 def test_prototypes_are_of_real_crops_alone_and_agree_with_a_reference(rng):
     axes, _ = np.linalg.qr(rng.standard_normal((80, DIMENSIONS)))
-    spots = 20.0 * rng.standard_normal((projections.N_PROTOTYPES, DIMENSIONS))
+    spots = 20.0 * rng.standard_normal((projection_fit.N_PROTOTYPES, DIMENSIONS))
     real = np.arange(600) < 400
     Z = np.where(real[:, None], spots[np.arange(600) % len(spots)], 500.0) + 0.01 * rng.standard_normal(
         (600, DIMENSIONS)
     )
     E = Z @ axes.T
-    one = projections.fitted(E, real)
+    one = projection_fit.fit_projection(E, real)
     planted = one.project(spots @ axes.T)
     assert one.distance(planted).max() < 0.1
     assert one.prototypes.shape == spots.shape
     turn, _ = np.linalg.qr(rng.standard_normal((80, 80)))
-    other = projections.fitted(E @ turn - 7.0, real, reference=(E, one))
+    other = projection_fit.fit_projection(E @ turn - 7.0, real, reference=(E, one))
     np.testing.assert_allclose(other.project(E @ turn - 7.0), one.project(E), atol=1e-3)
     np.testing.assert_allclose(other.prototypes, one.prototypes, atol=1e-2)  # in the same order, too
     with pytest.raises(DatasetError, match="no REAL face"):
-        projections.fitted(E, np.zeros(600, bool))
+        projection_fit.fit_projection(E, np.zeros(600, bool))
 
 
 class Crops:
@@ -136,9 +136,11 @@ def test_held_out_stills_are_in_no_sample_and_small_pools_whole(data):
 def test_fold_networks_are_aligned_without_what_their_fold_held_out(data, folder, monkeypatch):
     write_folds(folder, data.fold_of)
     seen = []
-    fitted = projections.fitted
+    fit = projections.fit_projection
     monkeypatch.setattr(
-        projections, "fitted", lambda E, real, **more: seen.append((len(E), int(real.sum()))) or fitted(E, real, **more)
+        projections,
+        "fit_projection",
+        lambda E, real, **more: seen.append((len(E), int(real.sum()))) or fit(E, real, **more),
     )
     fits = projections.fit_projections(data, folder, fold_weights=folder, n_crops=120)
     assert [one.file.name for one in fits] == [
