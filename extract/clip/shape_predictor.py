@@ -1,12 +1,13 @@
 """dlib's 68-point landmark predictor, run by compiled code of our own.
 
 It is an ensemble of regression trees (Kazemi & Sullivan, "One millisecond face alignment with an ensemble of regression
-trees", CVPR 2014): in each of 15 stages, 500 trees of depth 4 compare pixels about the present shape, and each adds one
-of its leaves to that. dlib adds the numbers of a leaf one by one; compiled for the machine's vector units, the same
-additions in the same order take a fifth of the time and give the same landmarks. The model is dlib's file as it is.
+trees", CVPR 2014): in each of 15 stages, 500 trees of depth 4 compare pixels around the present shape, and each tree
+adds one of its leaves to the shape. dlib adds the numbers of a leaf one by one; compiled for the machine's vector
+units, the same additions in the same order take a fifth of the time and give the same landmarks. The model is dlib's
+file, unchanged.
 
-dlib writes a whole number as a byte that holds the count of the bytes to follow, with 128 for a negative one, and those
-bytes, the lowest first; a real number is two whole ones, mantissa and exponent of two.
+dlib writes an integer as a byte that holds the number of bytes to follow, plus 128 if it is negative, and then those
+bytes, the lowest first; a real number is two integers, mantissa and exponent of two.
 """
 
 from __future__ import annotations
@@ -64,19 +65,23 @@ def read(path: str) -> ShapePredictor:
         np.empty((N_STAGES, N_PIXELS, 2), np.float32),
     )
     data = np.fromfile(path, np.uint8)
-    if _fill(model, data) != len(data) or not _holds(model.pairs, N_PIXELS) or not _holds(model.anchors, N_POINTS):
+    if (
+        _fill(model, data) != len(data)
+        or not _all_within(model.pairs, N_PIXELS)
+        or not _all_within(model.anchors, N_POINTS)
+    ):
         raise ValueError(f"{path} is no landmark predictor of dlib with {N_POINTS} points, or is damaged")
     return model
 
 
-def _holds(positions: NDArray[np.int16], n: int) -> bool:
-    """All are positions among ``n``: compiled code does not check them again."""
+def _all_within(positions: NDArray[np.int16], n: int) -> bool:
+    """Whether all are positions in an array of length ``n``: compiled code does not check them again."""
     return bool(positions.min() >= 0 and positions.max() < n)
 
 
 @compiled
-def _whole(data, at):  # type: ignore[no-untyped-def]  # numba finds the types, here and below
-    """The whole number at a position of the file, and the position behind it, beyond the file where that ends."""
+def _integer(data, at):  # type: ignore[no-untyped-def]  # numba finds the types, here and below
+    """The integer at a position of the file, and the position behind it: one beyond the file if it is cut off."""
     size = data[at] & 15 if at < len(data) else len(data)
     end = at + 1 + size
     if end > len(data):
@@ -89,16 +94,17 @@ def _whole(data, at):  # type: ignore[no-untyped-def]  # numba finds the types, 
 
 @compiled
 def _real(data, at):  # type: ignore[no-untyped-def]
-    mantissa, at = _whole(data, at)
-    exponent, at = _whole(data, at)
+    """The real number at a position of the file, and the position behind it."""
+    mantissa, at = _integer(data, at)
+    exponent, at = _integer(data, at)
     return np.float32(mantissa * 2.0**exponent), at
 
 
 @compiled
 def _skip(data, at, expected):  # type: ignore[no-untyped-def]
-    """The position behind whole numbers that have to be these; beyond the file where they are not."""
+    """The position behind integers that have to be the expected ones; beyond the file where they are not."""
     for number in expected:
-        found, at = _whole(data, at)
+        found, at = _integer(data, at)
         if found != number:
             return len(data) + 1
     return at
@@ -121,7 +127,7 @@ def _fill(model, data):  # type: ignore[no-untyped-def]
     for stage in range(N_STAGES):
         at = _skip(data, at, (N_PIXELS,))
         for pixel in range(N_PIXELS):
-            model.anchors[stage, pixel], at = _whole(data, at)
+            model.anchors[stage, pixel], at = _integer(data, at)
     at = _skip(data, at, (N_STAGES,))
     for stage in range(N_STAGES):
         at = _skip(data, at, (N_PIXELS,))
@@ -133,10 +139,11 @@ def _fill(model, data):  # type: ignore[no-untyped-def]
 
 @compiled
 def _fill_tree(model, data, at, stage, tree):  # type: ignore[no-untyped-def]
+    """Read one tree, splits and then leaves, into the model's arrays; the position behind it."""
     at = _skip(data, at, (N_SPLITS,))
     for split in range(N_SPLITS):
-        model.pairs[stage, tree, split, 0], at = _whole(data, at)
-        model.pairs[stage, tree, split, 1], at = _whole(data, at)
+        model.pairs[stage, tree, split, 0], at = _integer(data, at)
+        model.pairs[stage, tree, split, 1], at = _integer(data, at)
         model.thresholds[stage, tree, split], at = _real(data, at)
     at = _skip(data, at, (N_LEAVES,))
     for leaf in range(N_LEAVES):
@@ -148,18 +155,19 @@ def _fill_tree(model, data, at, stage, tree):  # type: ignore[no-untyped-def]
 
 @compiled
 def _landmarks(image, box, model):  # type: ignore[no-untyped-def]
+    """[68, 2] whole px: the mean shape, moved by every tree's leaf, stage by stage; pixels outside the image are 0."""
     left, top, right, bottom = box
-    wide, high = float(right - left), float(bottom - top)
+    width, height = float(right - left), float(bottom - top)
     shape = model.mean_shape.copy()
     levels = np.empty(N_PIXELS, np.float32)
     reached = np.empty(N_TREES, np.int64)
     for stage in range(N_STAGES):
-        cosine, sine = _turn(model.mean_shape, shape)
+        cosine, sine = _similarity(model.mean_shape, shape)
         for pixel in range(N_PIXELS):
             dx, dy = model.offsets[stage, pixel, 0], model.offsets[stage, pixel, 1]
             anchor = 2 * model.anchors[stage, pixel]
-            x = _pixel(cosine * dx - sine * dy + shape[anchor], wide, left)
-            y = _pixel(sine * dx + cosine * dy + shape[anchor + 1], high, top)
+            x = _pixel(cosine * dx - sine * dy + shape[anchor], width, left)
+            y = _pixel(sine * dx + cosine * dy + shape[anchor + 1], height, top)
             inside = 0 <= x < image.shape[1] and 0 <= y < image.shape[0]
             levels[pixel] = image[y, x] if inside else 0
         for tree in range(N_TREES):
@@ -170,20 +178,20 @@ def _landmarks(image, box, model):  # type: ignore[no-untyped-def]
                 shape[i] += leaf[i]
     points = np.empty((N_POINTS, 2), np.float32)
     for i in range(N_POINTS):
-        points[i, 0] = _pixel(shape[2 * i], wide, left)
-        points[i, 1] = _pixel(shape[2 * i + 1], high, top)
+        points[i, 0] = _pixel(shape[2 * i], width, left)
+        points[i, 1] = _pixel(shape[2 * i + 1], height, top)
     return points
 
 
 @compiled
-def _pixel(place, side, start):  # type: ignore[no-untyped-def]
-    """The whole px of a place in the box, as dlib rounds it."""
-    return int(np.floor(place * side + start + 0.5))
+def _pixel(coordinate, side, start):  # type: ignore[no-untyped-def]
+    """The whole px of a coordinate in units of the box, rounded as dlib does."""
+    return int(np.floor(coordinate * side + start + 0.5))
 
 
 @compiled
 def _leaf(levels, pairs, thresholds):  # type: ignore[no-untyped-def]
-    """The leaf of a tree that the grey levels lead to."""
+    """Number of the leaf of a tree that grey levels [pixels] lead to."""
     node = 0
     for _ in range(DEPTH):
         above = levels[pairs[node, 0]] - levels[pairs[node, 1]] > thresholds[node]
@@ -192,8 +200,8 @@ def _leaf(levels, pairs, thresholds):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _turn(start, end):  # type: ignore[no-untyped-def]
-    """The similarity that brings one shape nearest to another: cosine and sine of the turn, times the scale.
+def _similarity(start, end):  # type: ignore[no-untyped-def]
+    """Least-squares similarity of one shape to another: cosine and sine of its rotation, times its scale.
 
     The closed form in the plane of what dlib solves by singular values (Umeyama, PAMI 13, 1991).
     """
