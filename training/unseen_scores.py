@@ -1,4 +1,4 @@
-"""Scores of learners on manipulations and identities that no stage was fitted on, neither networks nor fusion.
+"""Scores of learners on unseen manipulations and identities: no stage was fitted on them, neither networks nor fusion.
 
 The folds are those of the networks' training: the table's network columns are out of fold already
 (:mod:`training.oof_columns`), and the learner that judges a fold sees no row of it, nor of any group that it touches.

@@ -9,7 +9,7 @@ network of a single phase in a training's folder, for `deepcue stills --networks
 
 The data are those of `deepcue train-faces`, with the same --leave-out and --hold-out: crops of clips that a fold held
 out take no part in its projection, held-out stills in none. Faces of clips are taken from --cache, a training's
-folder, or cut anew.
+folder, or cut again.
 """
 
 from __future__ import annotations

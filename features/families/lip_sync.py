@@ -5,7 +5,7 @@ on the voice's grid of 100 Hz, the file's own offset between picture and sound k
 lags after Slaney & Covell, "FaceSync", NIPS 2000; windowed distances in the manner of SyncNet's LSE (Chung &
 Zisserman 2016), not comparable with it; mouth closures after Agarwal et al. 2020. How two series are compared is in
 :mod:`features.synchrony`. Of all these, the lag of the canonical correlation of the whole mouth and the whole voice
-tells shifted and foreign sound best (docs/experiments/028-jitter-lip-sync-flicker.md).
+tells shifted sound and another person's best (docs/experiments/028-jitter-lip-sync-flicker.md).
 
 Two unrelated smooth series of 10 s correlate by chance (sd of r 0.2-0.3), so every measure that matters comes as a
 robust z against 50 circular shifts of the voice, the same maximum over lags being taken for each. A lag is positive
