@@ -7,6 +7,7 @@ Our own functions are compiled again by each process there.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import os
@@ -52,11 +53,35 @@ def compiled(function: F) -> F:
     config: Any = numba.config
     uncompiled, config.DISABLE_JIT = config.DISABLE_JIT, 0  # it is set for librosa's sake alone
     try:
-        return cast(F, numba.njit(cache=True, error_model="numpy")(function))
+        found = numba.njit(cache=True, error_model="numpy")(function)
     except RuntimeError:  # numba found no place for it
-        return cast(F, numba.njit(error_model="numpy")(function))
+        found = numba.njit(error_model="numpy")(function)
+    else:
+        _forgive(found._cache)
     finally:
         config.DISABLE_JIT = uncompiled
+    return cast(F, found)
+
+
+def _forgive(cache: Any) -> None:
+    """Have one of numba's caches take damaged files for missing ones, and do without where the disk is full."""
+    load, save = cache.load_overload, cache.save_overload
+
+    def load_overload(*key: Any) -> Any:
+        try:
+            return load(*key)
+        except Exception:  # what unpickling a damaged file raises is anybody's guess
+            with contextlib.suppress(OSError):
+                cache.flush()
+            return None
+
+    def save_overload(*code: Any) -> None:
+        try:
+            save(*code)
+        except (OSError, EOFError) as error:
+            logger.info("compiled code is not kept for other processes in %s: %s", cache.cache_path, error)
+
+    cache.load_overload, cache.save_overload = load_overload, save_overload
 
 
 def _usual_places() -> list[Path]:

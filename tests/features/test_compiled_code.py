@@ -58,3 +58,46 @@ def test_functions_are_compiled_also_where_the_code_cannot_be_kept():
         cwd=Path(__file__).parents[2],
     )
     assert done.stdout.split() == ["5", "1", "1"]
+
+
+KEPT = """
+from features.compiled_code import compiled
+@compiled
+def add(a, b):
+    return a + b
+print(add(2, 3), sum(add.stats.cache_hits.values()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
+def test_damaged_compiled_code_is_made_again_and_kept(tmp_path, suffix):
+    """Non-regression test: after a full disk or a power cut every later process failed."""
+    script = tmp_path / "script.py"
+    script.write_text(KEPT)
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "kept"), "PYTHONPATH": str(Path(__file__).parents[2])}
+
+    def ran():
+        command = [sys.executable, str(script)]
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.split()
+
+    assert [ran(), ran()] == [["5", "0"], ["5", "1"]]
+    for file in (tmp_path / "kept").rglob(f"*.{suffix}"):
+        file.write_bytes(file.read_bytes()[:20])
+    assert [ran(), ran()] == [["5", "0"], ["5", "1"]]
+
+
+def test_a_full_disk_costs_the_kept_code_alone(monkeypatch, tmp_path):
+    import numba
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    from features.compiled_code import compiled
+
+    add = compiled(lambda a, b: a + b)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(add._cache._impl, "reduce", full)
+    assert add(2, 3) == 5
+    assert not list(tmp_path.rglob("*.nbc"))
