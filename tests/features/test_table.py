@@ -142,3 +142,24 @@ def test_of_a_family_in_both_tables_the_second_is_kept():
 def test_tables_with_no_clip_in_common_or_one_twice_are_not_joined(left, right):
     with pytest.raises(TableError, match="can be joined where each has a clip once"):
         with_columns(of_family("blink", left, 1.0), of_family("blink", right, 1.0))
+
+
+def test_columns_and_weights_of_a_family_s_other_version_go():
+    """A family may have lost columns, and a network its weights."""
+    older, newer = of_family("blink", ["a", "b"], 1.0), of_family("blink", ["a", "b"], 2.0)
+    told = json.loads(older.schema.metadata[METADATA_KEY])
+    told["columns"]["blink.gone"] = told["columns"]["blink.valid_share"]
+    told["families"]["blink"] = 0
+    older = older.append_column("blink.gone", pa.array([1.0, 1.0], pa.float32()))
+    joined = with_columns(older.replace_schema_metadata({METADATA_KEY: json.dumps(told)}), newer)
+    assert feature_columns(joined) == feature_columns(newer)
+    assert "blink.gone" not in joined.column_names
+    assert description(joined)["families"] == description(newer)["families"]
+
+
+def test_weights_that_the_second_table_does_not_name_are_not_the_first_one_s():
+    older, newer = (of_family("blink", ["a"], value) for value in (1.0, 2.0))
+    told = json.loads(newer.schema.metadata[METADATA_KEY])
+    told["weights"] = {}
+    joined = with_columns(older, newer.replace_schema_metadata({METADATA_KEY: json.dumps(told)}))
+    assert description(joined)["weights"] == {}
