@@ -38,7 +38,7 @@ def out_of_fold(
     runs
         Folders that training wrote, each with another fold held out.
     phase
-        Whose network of each run judges: ``<phase>.safetensors``, and ``<phase>.stills.csv`` for what was held out.
+        Its network, ``<phase>.safetensors``, judges what ``<phase>.stills.csv`` says that the run held out.
     families
         Measured with these weights in place of the shipped ones.
     progress
@@ -52,7 +52,7 @@ def out_of_fold(
         A run lacks the weights of the phase.
     """
     names = stills["video"]
-    held = [*_held_out(runs, phase)]
+    held = list(_held_out(runs, phase))
     parts: list[pa.Table] = []
     n_all = int(np.isin(names.to_numpy(zero_copy_only=False), np.concatenate(held)).sum())
     for run, keys in zip(runs, held, strict=True):
@@ -60,13 +60,13 @@ def out_of_fold(
         if not own.num_rows:
             raise DatasetError(f"{run}: none of these stills was held out; give the stills that it was trained with")
         with use_weights(_weights(run, phase, families)):
-            parts.append(stills_table(own, families, progress=_after(parts, n_all, progress)))
+            parts.append(stills_table(own, families, progress=_progress_of_all(parts, n_all, progress)))
     return pa.concat_tables(parts).sort_by("filename")
 
 
 def _held_out(runs: Sequence[Path], phase: str) -> Iterator[np.ndarray]:
     """Names of the stills that each run held out; none is in two."""
-    stills_scores.read([run / f"{phase}.stills.csv" for run in runs])  # which refuses doubles
+    stills_scores.read([run / f"{phase}.stills.csv" for run in runs])  # raises where two runs held out the same still
     for run in runs:
         yield stills_scores.read([run / f"{phase}.stills.csv"])["key"].astype(str)
 
@@ -84,10 +84,10 @@ def _weights(run: Path, phase: str, families: Sequence[str]) -> dict[str, Path]:
     return files | {"forensic_cnn": network, FAMILY: embedding}
 
 
-def _after(
+def _progress_of_all(
     parts: Sequence[pa.Table], n_all: int, progress: Callable[[int, int, int], None] | None
 ) -> Callable[[int, int, int], None] | None:
-    """Progress over all runs, of one that starts after the ``parts``."""
+    """The progress of one run as part of that of all runs: ``parts`` are done already."""
     if progress is None:
         return None
     before = sum(part.num_rows for part in parts)

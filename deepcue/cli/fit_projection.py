@@ -3,9 +3,9 @@
 Writes cnn_embedding.safetensors beside the networks in --weights: 32 principal axes of each network's embeddings of
 development crops, and centres of clusters of genuine faces. It belongs to these weights: new weights, new projection.
 
---folds gives the networks of a training's folds projections whose components agree with these, so that `deepcue oof`
-can make columns out of fold. --reference makes those of --weights agree with an earlier projection. --phase is for the
-network of a single phase in a training's folder, for `deepcue stills --networks`.
+--folds fits projections for the networks of a training's folds, too, with components aligned to these, so that
+`deepcue oof` can make columns out of fold. --reference aligns those of --weights to an earlier projection. --phase is
+for the network of a single phase in a training's folder, for `deepcue stills --networks`.
 
 The data are those of `deepcue train-faces`, with the same --leave-out and --hold-out: crops of clips that a fold held
 out take no part in its projection, held-out stills in none. Faces of clips are taken from --cache, a training's
@@ -33,10 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache", type=common.output_folder, default=Path("artifacts/cnn"), help="folder of a training (%(default)s)"
     )
-    parser.add_argument("--weights", type=Path, required=True, help="folder of forensic_cnn.safetensors and the like")
-    parser.add_argument("--phase", default="", help="in place of these, <phase>.safetensors there")
-    parser.add_argument("--reference", type=Path, help="folder of networks and a projection to agree with")
-    parser.add_argument("--folds", type=Path, help="folder of fold networks and clip_folds.csv, of a training")
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="folder of forensic_cnn.safetensors, forensic_residual.safetensors"
+    )
+    parser.add_argument("--phase", default="", help="fit the network of this phase, <phase>.safetensors there, instead")
+    parser.add_argument(
+        "--reference", type=Path, help="folder of networks and their projection, to align components with"
+    )
+    parser.add_argument("--folds", type=Path, help="folder of a training: its fold networks and clip_folds.csv")
     parser.add_argument(
         "--n-crops", type=common.positive_int, default=N_CROPS, help="number of development crops (%(default)s)"
     )

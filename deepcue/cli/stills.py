@@ -1,13 +1,13 @@
 """A feature table of single-frame cues from labelled stills.
 
 STILLS is a Parquet file, or a folder of them, with the columns ``video, label, group, jpeg`` (the bytes of a
-JPEG), as face crops of the challenge are published. A still counts as a clip that stands still: what is said of
-one frame becomes a column's median, and columns of change say nothing. So a new single-frame cue can be judged
+JPEG), as face crops of the challenge are published. A still is measured as a clip without motion: what holds for
+the one frame becomes a column's median, and columns of change are undefined. So a new single-frame cue can be judged
 on thousands of people in minutes.
 
 ``--networks`` gives folders of `deepcue train-faces` runs that held out different folds of the stills' identities
 (``--hold-out 1/2`` and ``2/2``): families of face networks are then measured on each still by the network that did not
-see its people, so that a model may be fitted on them. ``--into`` puts the columns into a table of the same stills.
+see its people, so that a model may be fitted on them. ``--into`` adds the columns to a table of the same stills.
 """
 
 from __future__ import annotations
@@ -31,11 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_jobs(parser)
     common.add_quiet(parser)
     parser.add_argument(
-        "--networks", type=Path, nargs="+", help="training runs, each of which held out another fold of the stills"
+        "--networks",
+        type=Path,
+        nargs="+",
+        help="folders of training runs, each of which held out another fold of the stills",
     )
-    parser.add_argument("--phase", default="labels", help="whose network of each run judges (default: %(default)s)")
-    parser.add_argument("--into", type=Path, help="table of these stills that the columns are put into")
-    parser.add_argument("--limit", type=common.positive_int, help="only the first so many")
+    parser.add_argument(
+        "--phase", default="labels", help="phase whose network in each run is used (default: %(default)s)"
+    )
+    parser.add_argument("--into", type=Path, help="table of these stills to add the columns to")
+    parser.add_argument("--limit", type=common.positive_int, help="only the first LIMIT stills")
 
 
 def run(arguments: argparse.Namespace) -> None:
