@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ensemble.training_set import VALID_SHARE, family_of, matrix
 from features.reasons import CLIP, Reason
-from features.table import feature_columns, row_reasons
+from features.table import feature_columns, is_share, row_reasons
 
 SENTENCES = {
     Reason.FAILED: "its code raised an error: see the clip's error message",
@@ -30,7 +30,7 @@ def unmeasured_families(table: pa.Table) -> list[dict[str, str]]:
     """
     cues: dict[str, list[str]] = {}
     for name in feature_columns(table):
-        if not name.endswith(f".{VALID_SHARE}"):
+        if not is_share(name):
             cues.setdefault(family_of(name), []).append(name)
     absent: dict[str, NDArray[np.bool_]] = {
         family: np.all(np.isnan(matrix(table, tuple(columns))), axis=1) for family, columns in cues.items()
@@ -64,5 +64,5 @@ def _in_words(family: str, reasons: Mapping[str, str], row: Mapping[str, str | N
 def _of_the_share(share: float) -> str:
     text = f"{share:.0%}"
     if text == "100%":
-        return "the clip is too short for this family, although all of it was usable"
+        return "what it looks at was seen for too short a time, or too small"
     return f"too little of the clip was usable for it: {text}"

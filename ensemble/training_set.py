@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ensemble.arrays import Bool, Float, Int
 from features.errors import ModelError, TableError
-from features.table import feature_columns, table_families
+from features.table import feature_columns, is_share, table_families
 
 VALID_SHARE = "valid_share"  # the one quantity of a family that is a number when nothing could be measured
 
@@ -41,8 +41,8 @@ class Layout:
 
     @property
     def measures(self) -> Bool:
-        """[n_columns] False for the ``valid_share`` columns: 0 there means that nothing was measured."""
-        return np.array([not column.endswith(f".{VALID_SHARE}") for column in self.columns], dtype=bool)
+        """[n_columns] False for ``valid_share`` and its like: 0 there means that nothing was measured."""
+        return np.array([not is_share(column) for column in self.columns], dtype=bool)
 
 
 @dataclass(frozen=True)

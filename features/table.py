@@ -164,6 +164,16 @@ def feature_columns(table: pa.Table) -> list[str]:
     return [name for name in table.column_names if name in declared]
 
 
+def is_share(column: str) -> bool:
+    """Whether a column says only how much of what its family needs was there: no cue, and 0 where nothing was.
+
+    >>> is_share("eyes_teeth.valid_iris_share"), is_share("eyes_teeth.teeth_ten")
+    (True, False)
+    """
+    name = column.rpartition(".")[2]
+    return name.startswith("valid_") and name.endswith("share")
+
+
 def with_columns(source: pa.Table, other: pa.Table) -> pa.Table:
     """The clips of ``source`` that ``other`` has, too, with the feature columns of both.
 

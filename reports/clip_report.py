@@ -23,7 +23,7 @@ from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTE_FACES, N
 from features.evidence import ClipEvidence, Person
 from features.reasons import Reason
 from features.spec import families
-from features.table import description, feature_columns, table_families
+from features.table import description, feature_columns, is_share, table_families
 from reports import norms
 from reports.base_rates import base_rates, odds_in_words
 from reports.cue_positions import FamilyPositions, positions
@@ -287,7 +287,7 @@ def _of_other_families(evidence: ClipEvidence, *, silent: bool) -> dict[str, str
     """Why families have no cue in this clip, from what they need; a table says it of the model's families only."""
     reasons = {}
     for one in families():
-        cues = [evidence.cues.get(column.name, math.nan) for column in one.columns if not _is_share(column.name)]
+        cues = [evidence.cues.get(column.name, math.nan) for column in one.columns if not is_share(column.name)]
         if f"{one.name}.valid_share" not in evidence.cues or any(map(math.isfinite, cues)):
             continue
         if "sound" in one.needs and silent:
@@ -297,10 +297,6 @@ def _of_other_families(evidence: ClipEvidence, *, silent: bool) -> dict[str, str
         else:
             reasons[one.name] = SENTENCES[Reason.UNUSABLE]
     return reasons
-
-
-def _is_share(column: str) -> bool:
-    return column.endswith(".valid_share")
 
 
 def _checksums(folder: Path, facts: ClipFacts) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from features.networks import projection
 from features.networks.weights import use_weights, weights_file
 from features.observation import Observation
 from features.reasons import Reason
+from features.table import is_share
 
 if TYPE_CHECKING:
     from extract.clip.face_recorder import FaceRecorder
@@ -228,7 +229,7 @@ def _no_cue_of_the_face(families: Iterable[spec.Family], codes: Mapping[str, Rea
 
 def _is_undefined(one: spec.Family, values: Mapping[str, float]) -> bool:
     """No cue of the family has a number."""
-    names = [column.name for column in one.table_columns if not column.name.endswith(VALID_SHARE)]
+    names = [column.name for column in one.table_columns if not is_share(column.name)]
     return bool(np.isnan([values[name] for name in names]).all())
 
 

@@ -8,8 +8,10 @@ from toy_model import FAMILIES, toy_table
 
 from ensemble import missingness
 from ensemble.missingness import unmeasured_families
+from ensemble.training_set import layout_of, matrix, measured_rows
+from features import spec
 from features.reasons import Reason
-from features.table import feature_columns
+from features.table import build, feature_columns, schema
 
 
 def table_with(family, reasons, *, error="words, in any order", share=0.0):
@@ -58,7 +60,7 @@ def test_of_little_that_was_usable_the_share_is_given():
 
 def test_a_clip_of_which_all_was_usable_was_too_short():
     (reasons,) = unmeasured_families(table_with("blink", {"blink": "unusable"}, share=1.0))
-    assert reasons["blink"] == "the clip is too short for this family, although all of it was usable"
+    assert reasons["blink"] == "what it looks at was seen for too short a time, or too small"
 
 
 def test_a_table_without_reasons_has_something_to_say():
@@ -70,3 +72,17 @@ def test_every_code_of_a_family_has_words():
     of_clips = {"unreadable", "timeout", "out_of_memory", "crashed", "not_started", "stopped", "not_fetched"}
     of_observations = {"damaged", "not_kept"}
     assert missingness.SENTENCES.keys() == set(Reason) - of_clips - of_observations
+
+
+def test_a_family_of_which_only_shares_are_numbers_was_not_measured():
+    """Non-regression test: eyes_teeth without irises or teeth counted as measured, with a contribution of 0."""
+    families = spec.families(["eyes_teeth"])
+    names = [column.name for column in families[0].table_columns]
+    shares = {"eyes_teeth.valid_share": 1.0, "eyes_teeth.valid_iris_share": 0.0, "eyes_teeth.valid_teeth_share": 0.0}
+    base = {"filename": ["a"], "label": [None], "group": [None], "source": [None], "status": ["ok"], "error": [""]}
+    base |= {"duration_s": [2.0], "n_frames": [50], "n_faces": [1]}
+    values = np.array([[shares.get(name, np.nan) for name in names]], np.float32)
+    table = build(base, values, schema(families, extractor="test"))
+    (reasons,) = unmeasured_families(table)
+    assert reasons == {"eyes_teeth": "what it looks at was seen for too short a time, or too small"}
+    assert not measured_rows(matrix(table, tuple(names)), layout_of(table)).any()
