@@ -1,6 +1,7 @@
 """Learners scored on folds of the networks' training, without any row of the groups that a fold touches."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -114,3 +115,28 @@ def test_what_is_wrong_is_said(files, capsys, monkeypatch, more, message):
     monkeypatch.chdir(files)
     assert deepcue(["unseen-scores", "--table", "t.parquet", "--folds", "folds.csv", *more]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_scores_are_at_a_prior_of_one_half_whatever_the_table_has():
+    """Of four times as many FAKE clips: the same log loss, and no more false positives, than of as many."""
+    source, fold_of = made(n=1200)
+    few = [row for row in range(1200) if row % 2 or row % 8 == 0]
+    found = [
+        unseen_scores.scores(training_set(rows), fold_of, ["networks"])["networks"]
+        for rows in (source, source.take(few))
+    ]
+    assert found[1].log_loss.value == pytest.approx(found[0].log_loss.value, abs=0.04)
+    assert found[1].false_positives[0.5] == pytest.approx(found[0].false_positives[0.5], abs=0.08)
+
+
+def test_rows_in_which_nothing_was_measured_are_not_fitted_on():
+    source, fold_of = made()
+    data = training_set(source)
+    fold = np.array([fold_of[name] for name in data.filename])
+    empty = np.arange(len(data)) % 6 == 1  # FAKE, all of them
+    X = data.X.copy()
+    X[empty] = np.nan
+    told = dataclasses.replace(data, X=X, measured=~empty)
+    less = dataclasses.replace(told, y=np.where(empty, 0, data.y))  # what they are called says nothing
+    z = [unseen_scores.predictions(one, fold, "networks") for one in (told, less)]
+    np.testing.assert_array_equal(z[0], z[1])

@@ -191,3 +191,21 @@ def test_a_table_without_cues_gives_the_networks_alone(made):
     X, y = made
     learner = NetworksAndCues(LAYOUT, Settings()).fit(X, y, np.arange(len(y)), 0)
     np.testing.assert_allclose(learner.predict_logit(X), fitted(X, y).predict_logit(X), atol=1e-6)
+
+
+def test_a_class_that_lacks_sound_does_not_raise_clips_with_sound(made):
+    """No effect above 0, and a bounded one below: data sets in which sound is of one class would teach it."""
+    X, y = made
+    for silent in (0, 1):
+        voice = np.where(y == silent, np.nan, -8.0).astype(np.float32)
+        learner = fitted(np.column_stack([X, voice]), y, WITH_VOICE)
+        assert late_fusion.MIN_HEARD <= learner.parameters.heard <= 0
+
+
+def test_the_centre_of_a_cue_is_its_median(with_cues):
+    X, _ = with_cues
+    X = X.copy()
+    X[::10, 1] = 1e6  # what a rare failure of measuring gives
+    cues = late_fusion.Cues.standardised(X, [1])
+    assert cues.centre == pytest.approx([np.median(X[:, 1])])
+    assert abs(cues.centre[0] - 50) < 50
