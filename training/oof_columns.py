@@ -120,19 +120,26 @@ def of_crops(
         with use_weights(_fold_files(weights, fold_of[key], families)):
             measured = _of_images(images, families)
         values.append([measured.get(name, np.nan) for name in names])
-        row = frames[0]
-        known = {"filename": key, "label": table.LABELS[row["fake"]], "group": row["group"], "source": row["source"]}
-        counts = {
-            "status": "ok",
-            "error": "",
-            "reasons": {},
-            "duration_s": np.nan,
-            "n_frames": len(frames),
-            "n_faces": 1,
-        }
-        for name, value in (known | counts).items():
+        for name, value in _base_columns(key, frames).items():
             base[name].append(value)
     return table.build(base, np.array(values, np.float32).reshape(-1, len(names)), source.schema)
+
+
+def _base_columns(key: str, frames: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a table says of a clip besides its cues, from the index rows of its face crops."""
+    first = frames[0]
+    return {
+        "filename": key,
+        "label": table.LABELS[first["fake"]],
+        "group": first["group"],
+        "source": first["source"],
+        "status": "ok",
+        "error": "",
+        "reasons": {},
+        "duration_s": np.nan,
+        "n_frames": len(frames),
+        "n_faces": 1,
+    }
 
 
 def _of_images(images: Sequence[NDArray[np.uint8]], families: Sequence[str]) -> dict[str, float]:
