@@ -89,13 +89,16 @@ def scores(
     Raises
     ------
     InputError
-        No clip is in the folds, no such learner, or without a fold and its groups a class is missing.
+        No clip is in the folds, no such learner, or a class is missing: without a fold and its groups, or among the
+        rows that are scored.
     """
     known = np.array([name in fold_of for name in data.filename])
     scored = np.ones(len(data), bool) if rows is None else rows
     data, scored = data.rows(known), scored[known]
     if not len(data):
         raise InputError("no clip of the table is in the folds; give the folds of the networks' training")
+    if len(np.unique(data.y[scored])) < 2:
+        raise InputError("of the clips that are scored, one of the classes is missing; give more of those in the folds")
     fold = np.array([fold_of[name] for name in data.filename], dtype=np.int64)
     z = {learner: predictions(data, fold, learner, seed=seed)[scored] for learner in learners}
     y, group = data.y[scored], np.unique(data.group[scored], return_inverse=True)[1]

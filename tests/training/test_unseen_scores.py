@@ -82,6 +82,9 @@ def test_only_rows_of_the_folds_take_part_and_a_subset_is_scored():
     assert some.log_loss.value != whole.log_loss.value
     with pytest.raises(InputError, match="no clip of the table is in the folds"):
         unseen_scores.scores(data, {"other.mp4": 0}, ["networks"])
+    for scored in (np.arange(len(data)) >= 90, np.arange(len(data)) % 2 == 1):  # none of the folds; FAKE clips alone
+        with pytest.raises(InputError, match="that are scored, one of the classes is missing"):
+            unseen_scores.scores(data, part, ["networks"], rows=scored)
 
 
 @pytest.fixture
