@@ -32,7 +32,7 @@ from ensemble.learners.base import Settings
 from ensemble.learners.registry import default_settings, learner_kinds
 from ensemble.model import Model
 from ensemble.training_set import TrainingSet, training_set
-from features.errors import InputError
+from features.errors import InputError, TableError
 
 TARGET_PRIOR = 0.5  # the challenge's test sets (Dolhansky et al. 2020)
 
@@ -93,13 +93,18 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
     Raises
     ------
     TableError
-        No labels, one class only, a clip that appears twice, no feature column, or folds of another table.
+        No labels, one class only, a clip that appears twice, no feature column, nothing measured in a class, or folds
+        of another table.
     InputError
         Too few groups, an unknown learner, or an option out of range.
     """
     if target_prior is not None and not 0 < target_prior < 1:
         raise InputError(f"target prior {target_prior}: give a number between 0 and 1")
     data = training_set(table, name)
+    if len(np.unique(data.y[data.measured])) < 2:
+        raise TableError(
+            f"{name}: in all clips of one class nothing was measured; extract them again, see column error"
+        )
     clips = (data.filename, data.names_of_groups, data.y)
     if folds is None:
         fold = new_folds(data, n_folds=n_folds, seed=seed)

@@ -176,6 +176,12 @@ def test_options_of_the_library_are_refused_in_one_sentence(make_table, options,
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("rows", [range(96), range(0, 96, 2)], ids=["of both classes", "of one class"])
+def test_a_table_in_which_nothing_was_measured_is_refused(make_table, rows):
+    with pytest.raises(TableError, match="in all clips of one class nothing was measured"):
+        train_table(make_table(unmeasured=tuple(rows)), learners=["logistic"], n_folds=3)
+
+
 def test_a_search_s_changes_are_put_over_the_defaults(data):
     chosen = choose_settings(data, ["xgboost", "logistic"], {"xgboost": {"n_leaves": 17}})
     assert list(chosen) == ["xgboost", "logistic"]
