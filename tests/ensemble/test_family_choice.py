@@ -106,3 +106,22 @@ def test_the_model_neither_reads_nor_asks_for_a_family_that_was_left_out(make_ta
     model, _ = train_table(table, learners=["logistic"], n_folds=3)
     assert "noise" in model.layout.families
     assert model.manifest["left_out_families"] == []
+
+
+def test_no_fit_sees_a_group_that_it_judges(monkeypatch):
+    """Groups reach over two parts each, as people over two sources."""
+    data = data_of(30, 4)
+    data.X[:, 0] = data.group
+    part = (np.arange(len(data)) + 2) // 4 % 6
+    ridge, n_fits = family_choice._ridge, []
+
+    def spy(Z, y, Z_new, penalties):
+        assert not np.isin(Z[:, 0], Z_new[:, 0]).any()
+        assert len(np.unique(Z_new[:, 0])) > 5
+        n_fits.append(len(Z))
+        return ridge(Z, y, Z_new, penalties)
+
+    monkeypatch.setattr(family_choice, "_ridge", spy)
+    loss = family_choice._losses(data, part, data.measured)
+    assert np.isfinite(loss).all()
+    assert len(n_fits) == 6 * (1 + family_choice.N_INNER)

@@ -10,9 +10,11 @@ from PIL import Image
 from skimage.data import astronaut
 
 from deepcue.cli.main import main as deepcue
+from extract.stills import read_stills
 from features import table
 from features.networks import projection
 from training.faces.stills_scores import COLUMNS
+from training.stills_columns import out_of_fold
 
 pytest.importorskip("torch")
 
@@ -107,3 +109,11 @@ def test_embeddings_of_stills_need_the_projection_of_their_run(stills, runs, tmp
     (runs[1] / "embedding_labels.safetensors").unlink()
     assert measured(stills, runs, out, "--families", "cnn_embedding") == 2
     assert "deepcue fit-projection --phase labels" in capsys.readouterr().err
+
+
+def test_progress_goes_on_from_run_to_run(stills, runs):
+    calls = []
+    out_of_fold(read_stills(stills), runs, "labels", ["forensic_cnn"], progress=lambda *call: calls.append(call))
+    done = [call[0] for call in calls]
+    assert done == sorted(done)
+    assert calls[-1] == (4, 4, 0)

@@ -1,5 +1,7 @@
 """A part of a frame has the pixels that the whole frame has there, whatever its format."""
 
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
@@ -57,6 +59,18 @@ def test_a_part_has_the_pixels_of_the_whole(kind):
     for left, top, right, bottom in corners:
         part = seen(frame).rgb_within(left, top, right, bottom)
         np.testing.assert_array_equal(part, whole[top:bottom, left:right], err_msg=f"{left, top, right, bottom}")
+
+
+@pytest.mark.parametrize(("turns", "aspect"), [(1, None), (2, None), (0, Fraction(4, 3))])
+def test_a_part_of_a_turned_or_stretched_frame_is_as_a_player_shows_it(turns, aspect):
+    frame = coloured(np.random.default_rng(7))
+
+    def shown():
+        one = Frame(frame, index=0, time_s=0.0, pixel_aspect=aspect)
+        one._turns = turns  # what the frame's display matrix says
+        return one
+
+    np.testing.assert_array_equal(shown().rgb_within(30, 20, 101, 91), shown().rgb()[20:91, 30:101])
 
 
 def test_the_range_of_colours_matters():

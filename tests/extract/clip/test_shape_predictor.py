@@ -79,3 +79,30 @@ def test_a_damaged_model_is_refused(tmp_path, damage):
     data.tofile(file)
     with pytest.raises(ValueError, match=r"model\.dat is no landmark predictor of dlib"):
         shape_predictor.read(str(file))
+
+
+def place_of(data, model, what):
+    """Where the file has a split's pixel above 255, or the first landmark that a pixel moves with."""
+    at = shape_predictor._skip(data, 0, (1, -136, -1))
+    for _ in range(136):
+        _, at = shape_predictor._real(data, at)
+    at = shape_predictor._skip(data, at, (shape_predictor.N_STAGES,))
+    for stage in range(shape_predictor.N_STAGES):
+        at = shape_predictor._skip(data, at, (shape_predictor.N_TREES,))
+        for tree in range(shape_predictor.N_TREES):
+            split = shape_predictor._skip(data, at, (shape_predictor.N_SPLITS,))
+            if what == "pixel" and data[split] == 2:
+                return split + 2  # its high byte
+            at = shape_predictor._fill_tree(model, data, at, stage, tree)
+    return shape_predictor._skip(data, at, (shape_predictor.N_STAGES, shape_predictor.N_PIXELS)) + 1
+
+
+@pytest.mark.parametrize("what", ["pixel", "landmark"])
+def test_positions_beyond_the_model_s_are_refused(tmp_path, what):
+    """Compiled code would read other memory there."""
+    file = dlib_model(DLIB_LANDMARKS)
+    data = np.fromfile(file, np.uint8)
+    data[place_of(data, shape_predictor.read(file), what)] = 100
+    data.tofile(tmp_path / "model.dat")
+    with pytest.raises(ValueError, match="damaged"):
+        shape_predictor.read(str(tmp_path / "model.dat"))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from deepcue.cli.main import main as deepcue
+from extract.run import worker
 from features import spec
 from features.errors import ModelError
 from features.families import cnn_embedding
@@ -198,6 +199,20 @@ def test_a_projection_of_other_weights_is_refused(talking_head, networks):
     assert np.isfinite(values["forensic_cnn.logit_mean"])
 
 
+def test_a_row_names_projections_that_are_missing_of_other_weights_or_without_their_networks(
+    talking_head, networks, tmp_path
+):
+    absent = tmp_path / "absent.safetensors"
+    for changes, reason in (
+        ({"cnn_embedding": absent}, "not_installed"),
+        (dict.fromkeys(projection.NETWORKS, absent), "not_installed"),
+        ({"forensic_cnn": networks["forensic_residual"]}, "failed"),
+    ):
+        weights = {name: str(file) for name, file in (networks | changes).items()}
+        row = worker.row("a.mp4", talking_head(duration_s=2.0), worker.Settings(("cnn_embedding",), weights=weights))
+        assert row.reasons == {"cnn_embedding": reason}
+
+
 def test_an_extraction_with_such_a_projection_is_refused_before_the_work(networks, tmp_path, monkeypatch, capsys):
     own = tmp_path / "own"
     own.mkdir()
@@ -228,6 +243,9 @@ def test_files_that_are_no_projections_are_refused(networks, tmp_path):
     metadata = projection.ProjectionMetadata(networks={"forensic_cnn": "0" * 64})
     arrays = {"cnn.centre": np.zeros(D), "cnn.axes": np.zeros((D, 3)), "cnn.prototypes": np.zeros((2, 32))}
     save_arrays(arrays, file, metadata)
+    with pytest.raises(ModelError, match="shapes"):
+        projection.read_projections(file)
+    save_arrays(arrays | {"cnn.axes": np.zeros((D, 32)), "cnn.prototypes": np.zeros((0, 32))}, file, metadata)
     with pytest.raises(ModelError, match="shapes"):
         projection.read_projections(file)
 
