@@ -129,7 +129,7 @@ def mouth_and_voice(rng, lag_s):
     return mouth, own[:, 4:] + np.outer(heard, np.linspace(-1.0, 1.0, 13))
 
 
-@pytest.mark.parametrize("lag_s", [-0.3, 0.0, 0.1, 0.35])
+@pytest.mark.parametrize("lag_s", [-0.3, -0.16, 0.0, 0.1, 0.16, 0.35])
 def test_the_lag_of_the_canonical_correlation_has_its_sign(rng, lag_s):
     mouth, voice = mouth_and_voice(rng, lag_s)
     mouth[300:340] = np.nan

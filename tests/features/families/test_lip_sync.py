@@ -95,6 +95,13 @@ def test_late_sound_is_late(talking_head):
     assert out_of_sync["lip_sync.cca_in_sync"] < 0.0
 
 
+def test_early_sound_has_a_delay_below_0_and_a_size(talking_head):
+    early = replace(talking_head(), audio_start_s=-0.2)
+    values = lip_sync.measure(early, early.tracks[0])
+    assert values["lip_sync.cca_lag_s"] == pytest.approx(-0.2, abs=0.03)
+    assert values["lip_sync.cca_lag_abs_s"] == -values["lip_sync.cca_lag_s"]
+
+
 @pytest.mark.parametrize("case", ["none", "silence", "late", "mute_lips"])
 def test_without_voice_or_lips_the_family_is_nan(rng, talking_head, case):
     observation = talking_head(sound=case != "none")
