@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from artifacts import PRETRAINED
 from features.errors import ModelError
-from features.networks.weights import digest, kept_in_memory, read_arrays, save_arrays, unusable, weights_file
+from features.networks.weights import digest, kept_in_memory, read_arrays, save_arrays, weights_file
 
 F64 = NDArray[np.float64]
 
@@ -93,11 +93,11 @@ def read_projections(file: Path) -> tuple[ProjectionMetadata, dict[str, Projecti
     ModelError
         The file is missing, damaged, or something else.
     """
-    metadata, arrays = read_arrays(file, ProjectionMetadata)
     try:
+        metadata, arrays = read_arrays(file, ProjectionMetadata)
         return metadata, {family: _of_network(arrays, NETWORKS[family]) for family in metadata.networks}
-    except (KeyError, ValueError) as error:
-        raise unusable(file, error) from error
+    except (ModelError, KeyError, ValueError, AttributeError) as error:
+        raise ModelError(f"{file}: no projections of embeddings; {REMEDY} ({error.__cause__ or error})") from error
 
 
 def _of_network(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Projection:

@@ -238,7 +238,7 @@ def test_the_shipped_projection_says_nothing_of_ones_own_network(networks, tmp_p
 def test_files_that_are_no_projections_are_refused(networks, tmp_path):
     file = tmp_path / "cnn_embedding.safetensors"
     shutil.copy(networks["forensic_cnn"], file)
-    with pytest.raises(ModelError, match=r"cnn_embedding\.safetensors"):
+    with pytest.raises(ModelError, match=r"cnn_embedding\.safetensors: .*deepcue fit-projection"):
         projection.read_projections(file)
     metadata = projection.ProjectionMetadata(networks={"forensic_cnn": "0" * 64})
     arrays = {"cnn.centre": np.zeros(D), "cnn.axes": np.zeros((D, 3)), "cnn.prototypes": np.zeros((2, 32))}
