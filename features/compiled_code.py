@@ -53,7 +53,7 @@ def compiled(function: F) -> F:
     config: Any = numba.config
     uncompiled, config.DISABLE_JIT = config.DISABLE_JIT, 0  # it is set for librosa's sake alone
     try:
-        found = numba.njit(cache=True, error_model="numpy")(function)
+        found: Any = numba.njit(cache=True, error_model="numpy")(function)
     except RuntimeError:  # numba found no place for it
         found = numba.njit(error_model="numpy")(function)
     else:
