@@ -8,6 +8,8 @@ UV     := $(VENV)/bin/uv pip
 
 # where pip would look for wheels besides the index: uv has to be told
 FIND_LINKS := $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
+# The checkout goes on the path as a folder: a finder would lose `artifacts` to a folder of that name where a script runs.
+EDITABLE   := -C editable_mode=compat
 LINKS      := $(foreach place,$(FIND_LINKS),--find-links $(place))
 TORCH      := 2.13.0
 # networks that generate training fakes; only weights of these packages are used, and what they ask for clashes with ours
@@ -65,7 +67,7 @@ $(READY): constraints.txt pyproject.toml
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt uv 2>$(VENV)/uv.log || { cat $(VENV)/uv.log >&2; exit 2; }
 	$(UV) install --quiet --python $(PY) $(LINKS) $(if $(ALLOW_CUDA_TORCH),torch==$(TORCH),"torch==$(TORCH)+cpu") || \
 	  { echo "error: no CPU build of torch $(TORCH) found: set PIP_EXTRA_INDEX_URL to the PyTorch project's index of CPU wheels (see its install page), or ALLOW_CUDA_TORCH=1 for the build with CUDA" >&2; exit 2; }
-	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --compile-bytecode -e '.[dev]'
+	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --compile-bytecode $(EDITABLE) -e '.[dev]'
 	touch $@
 
 demo: $(READY) ## the full pipeline on synthetic clips: forge, extract, train, submit, report
@@ -119,7 +121,7 @@ tune: $(READY) ## search the learners' settings: TABLE=file
 
 cnn: $(READY) ## train the face networks: STILLS=dir FACES=file CLIPS=manifest.csv [CROPS=dir]
 	$(call needs,STILLS,dir FACES=file CLIPS=manifest.csv)
-	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt -e '.[train,draw]'
+	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt $(EDITABLE) -e '.[train,draw]'
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --no-deps $(GENERATORS)
 	$(RUN) train-faces --stills $(call path,STILLS) --faces $(call path,FACES) --clips $(call path,CLIPS) $(if $(CROPS),--crops $(call path,CROPS)) --out artifacts/cnn
 
