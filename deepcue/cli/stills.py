@@ -18,6 +18,7 @@ from pathlib import Path
 from deepcue.cli import common
 from extract.stills import FAMILIES, read_stills, stills_table
 from features import table
+from features.errors import InputError
 from training.stills_columns import out_of_fold
 
 EXAMPLE = "deepcue stills faces/ --out artifacts/stills.parquet --jobs 2"
@@ -47,13 +48,16 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     stills = read_stills(arguments.stills).slice(0, arguments.limit)
     families = common.names(arguments.families)
+    into = table.read_table(arguments.into) if arguments.into else None
+    if into is not None and not {*into["filename"].to_pylist()} & {*stills["video"].to_pylist()}:
+        raise InputError(f"{arguments.into}: none of these stills is in it; give the table of the same stills")
     with common.clip_progress(quiet=arguments.quiet) as progress:
         if arguments.networks:
             found = out_of_fold(stills, arguments.networks, arguments.phase, families, progress=progress)
         else:
             found = stills_table(stills, families, jobs=arguments.jobs, progress=progress)
-    if arguments.into:
-        found = table.with_columns(table.read_table(arguments.into), found)
+    if into is not None:
+        found = table.with_columns(into, found)
     common.make_parent(arguments.out)
     table.write_table(found, arguments.out)
     print(f"{arguments.out}: {found.num_rows} stills")

@@ -79,6 +79,20 @@ def test_the_columns_join_a_table_of_the_same_stills(stills, runs, tmp_path):
     assert np.isfinite(found["quality.blur_lap_face_med"].to_numpy()).all()
 
 
+@pytest.mark.parametrize("kept", [None, "other.mp4"], ids=["no table", "other stills"])
+def test_a_table_that_the_columns_cannot_join_is_refused_before_the_work(
+    stills, runs, tmp_path, capsys, monkeypatch, kept
+):
+    cues = tmp_path / "cues.parquet"
+    if kept:
+        assert measured(stills, runs, cues) == 0
+        other = table.read_table(cues).slice(0, 1)
+        table.write_table(other.set_column(other.schema.get_field_index("filename"), "filename", [[kept]]), cues)
+    monkeypatch.setattr("deepcue.cli.stills.out_of_fold", lambda *_, **__: pytest.fail("measured"))
+    assert measured(stills, runs, tmp_path / "t.parquet", "--into", str(cues)) == 2
+    assert ("none of these stills is in it" if kept else "no such table") in capsys.readouterr().err
+
+
 def test_runs_that_held_out_the_same_still_are_refused(stills, runs, tmp_path, capsys):
     assert measured(stills, [runs[0], runs[0]], tmp_path / "t.parquet") == 2
     assert "two files" in capsys.readouterr().err
