@@ -160,6 +160,13 @@ def test_a_still_that_is_held_is_judged_once(talking_head, networks, predicted):
     assert held.crops.tolist() == list(range(6))
 
 
+def test_each_crop_has_its_own_logit_also_where_some_are_the_same(talking_head, networks):
+    first, second = talking_head(duration_s=2.0).tracks[0].crops[0], np.zeros((160, 160, 3), np.uint8)
+    with use_weights(networks):
+        logits = logit_columns.judge([first, second, first], "forensic_cnn", [0, 1, 2]).logits
+    assert logits[0] == logits[2] != logits[1]
+
+
 def test_what_was_judged_is_forgotten_with_its_track_and_never_another_tracks(talking_head, networks, rng):
     clip = talking_head(duration_s=2.0)
     before = len(logit_columns._judged)

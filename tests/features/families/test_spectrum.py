@@ -78,6 +78,7 @@ def test_flicker_of_a_still_head_leaves_out_the_blur_of_motion(rng, flickering):
 def test_what_flickers_around_the_face_as_well_is_not_its_own(rng, flickering):
     logs = 0.7 + 0.05 * rng.standard_normal((300, 1)) + np.zeros((300, 3))
     logs[:, 0] += 0.01 * rng.standard_normal(300)
+    logs[:, 2] += 0.3 * rng.standard_normal(300)  # the background, whose sharpness is another thing
     values = spectrum.flicker_columns(*flickering(logs))
     assert values["flicker_still_mad"] == pytest.approx(0.05 * np.sqrt(2), rel=0.25)
     assert values["flicker_still_own_mad"] == pytest.approx(0.01 * np.sqrt(2), rel=0.25)
@@ -94,6 +95,7 @@ def test_the_lane_of_flicker_is_what_its_column_is_the_spread_of(talking_head):
     track = observation.tracks[0]
     lane = spectrum.flicker_series(observation, track)["spectrum.flicker"]
     assert len(lane.values) == len(track) - 1
+    np.testing.assert_array_equal(lane.times_s, observation.times_s[track.frame_index][1:])  # of the later frame
     spread = spectrum.measure(observation, track)["spectrum.flicker_hf_mad"]
     assert spread == pytest.approx(mad(lane.values))
     assert spectrum.flicker_series(observation, replace(track, sharpness=0 * track.sharpness)) == {}
