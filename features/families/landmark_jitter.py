@@ -28,13 +28,13 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from features import series
+from features.calibrated_points import calibrate, detection_residual, flow_displacement, flow_reject_share, flow_steps
 from features.evidence import Series
-from features.geometry import F64, REGIONS, RIGID, Head, align, head, similarity
+from features.geometry import F64, REGIONS, RIGID, Head, align, head
 from features.observation import Observation, Track
 from features.series import Segment
 from features.spec import EVERY_CHANGE, Column, family
 
-KALMAN_Q = 0.3  # process noise of LRNet's calibrator
 STATIC_IOD_S, MOVING_IOD_S = 0.05, 0.2  # rigid-set speed
 MIN_STATE_FRAMES = 15
 MIN_TRACK_S = 2.0
@@ -156,49 +156,6 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def flow_displacement(face: Head, *, track: Track) -> F64:
-    """How optical flow moves each point from the frame before, in px, [n, 68, 2]; NaN where untrusted."""
-    displacement = np.full(face.landmarks.shape, np.nan)
-    before = face.index[1:] - 1  # flow starts at the sample before, be it a repeated frame or not
-    displacement[1:] = track.flow[face.index[1:]].astype(np.float64) - track.landmarks[before]
-    return displacement
-
-
-def flow_steps(face: Head, *, track: Track, displacement: F64) -> F64:
-    """How optical flow moves each point against the head from one frame to the next, iod, [n, 68, 2].
-
-    The similarity that carries the rigid points along is taken away; gaps of a point are interpolated in time.
-    NaN where the face is lost, or was in the frame before.
-
-    Parameters
-    ----------
-    face : Head
-        Of n frames.
-    track : Track
-        That ``face`` is of.
-    displacement : ndarray of shape (n, 68, 2)
-        From :func:`flow_displacement`.
-    """
-    before = np.full(face.landmarks.shape, np.nan)
-    before[1:] = track.landmarks[face.index[1:] - 1]
-    after = before + _bridged(displacement)
-    rotation, source, target = similarity(before[:, RIGID], target=after[:, RIGID])
-    steps = (after - (before - source[:, None]) @ rotation - target[:, None]) / face.scale_px
-    steps[~face.seen] = np.nan
-    return steps
-
-
-def _bridged(values: F64) -> F64:
-    """Values [n, p, 2] whose gaps are interpolated in time, for each point; NaN for a point that has none."""
-    flat = values.reshape(len(values), -1).copy()
-    at = np.arange(len(flat))
-    for column in flat.T:
-        ok = np.isfinite(column)
-        if ok.any():
-            column[~ok] = np.interp(at[~ok], at[ok], column[ok])
-    return flat.reshape(values.shape)
-
-
 def jaw_inner_flow_ratio(residuals: Sequence[Segment]) -> float:
     """Log of the jaw's jitter over the mean of those of nose and eyes; NaN below 5 frames, or where one is 0.
 
@@ -217,68 +174,6 @@ def jaw_inner_flow_ratio(residuals: Sequence[Segment]) -> float:
 
 def _log_ratio(a: float, b: float) -> float:
     return float(np.log(a / b)) if a > 0 and b > 0 else np.nan
-
-
-def flow_reject_share(displacement: F64, *, seen: NDArray[np.bool_]) -> float:
-    """Fraction of untrusted points in the steps between two frames with a face; NaN without such a step.
-
-    Parameters
-    ----------
-    displacement : ndarray of shape (n, p, 2)
-        From :func:`flow_displacement`.
-    seen : ndarray of shape (n,)
-        True where the face was found.
-    """
-    steps = seen[1:] & seen[:-1]
-    return float(np.isnan(displacement[1:][steps]).any(axis=2).mean()) if steps.any() else np.nan
-
-
-def calibrate(detected: F64, *, displacement: F64) -> F64:
-    """Fuse detected points with optical flow: one scalar Kalman filter per point.
-
-    ``R = |z' - z| / |flow|`` (1 for no flow), ``P += Q``, ``K = P / (P + R)``, ``x' = p + K (z' - p)`` with
-    ``p = x + flow``, ``P = (1 - K) P`` (Sun et al. 2021, code of the calibrator).
-
-    Parameters
-    ----------
-    detected : ndarray of shape (n, p, 2)
-        Landmarks; NaN where lost.
-    displacement : ndarray of shape (n, p, 2)
-        How flow moves each point from sample t-1 to t; NaN where untrusted: the detection is taken, P stays.
-
-    Returns
-    -------
-    ndarray of shape (n, p, 2)
-        Calibrated landmarks; NaN where lost.
-    """
-    calibrated = detected.copy()
-    variance = np.zeros(detected.shape[1])
-    move = np.linalg.norm(np.diff(detected, axis=0, prepend=detected[:1]), axis=2)
-    flow = np.linalg.norm(displacement, axis=2)
-    trusted = np.isfinite(flow) & np.isfinite(move)
-    noise = np.where(flow > 0, move / np.where(flow > 0, flow, 1.0), move)
-    for t in range(1, len(detected)):
-        ok = trusted[t] & np.isfinite(calibrated[t - 1, :, 0])
-        raised = variance + KALMAN_Q
-        gain = raised / (raised + np.where(ok, noise[t], 0.0))
-        predicted = calibrated[t - 1] + displacement[t]
-        fused = predicted + gain[:, None] * (detected[t] - predicted)
-        calibrated[t] = np.where(ok[:, None], fused, detected[t])
-        variance = np.where(ok, (1.0 - gain) * raised, variance)
-    return calibrated
-
-
-def detection_residual(*, detected: F64, calibrated: F64, scale_px: float) -> float:
-    """Median of ``|z - x| / D`` over points and frames, iod; NaN below 5 points.
-
-    Parameters
-    ----------
-    detected, calibrated : ndarray of shape (n, p, 2)
-        Before and after :func:`calibrate`, px.
-    scale_px : float
-        ``D``.
-    """
-    return series.median(np.linalg.norm(detected - calibrated, axis=2) / scale_px)
 
 
 def residual(part: Segment) -> Segment:

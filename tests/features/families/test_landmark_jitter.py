@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from people import pose_points
 
+from features import calibrated_points
 from features.families import landmark_jitter
 from features.geometry import FACE_MODEL
 from features.series import Segment
@@ -66,7 +67,7 @@ def test_the_filter_settles_at_the_known_gain():
     flow[:, 0, 0] = 1.0
     z_late = z.copy()
     z_late[:, 0, 1] = np.where(np.arange(n) >= 50, 1e-6, 0.0)  # a small sideways step leaves R alone
-    x = landmark_jitter.calibrate(z_late, displacement=flow)
+    x = calibrated_points.calibrate(z_late, displacement=flow)
     assert x[50, 0, 1] / 1e-6 == pytest.approx(0.418, abs=0.001)
 
 
@@ -74,10 +75,10 @@ def test_untrusted_points_take_the_detection(rng):
     z = rng.standard_normal((20, 68, 2))
     flow = rng.standard_normal((20, 68, 2))
     flow[5, 3] = np.nan
-    x = landmark_jitter.calibrate(z, displacement=flow)
+    x = calibrated_points.calibrate(z, displacement=flow)
     assert np.array_equal(x[5, 3], z[5, 3])
     assert not np.array_equal(x[5, 4], z[5, 4])
-    assert np.array_equal(landmark_jitter.calibrate(z, displacement=np.full_like(z, np.nan)), z)
+    assert np.array_equal(calibrated_points.calibrate(z, displacement=np.full_like(z, np.nan)), z)
 
 
 def test_flow_takes_detector_noise_away(rng, make_track, make_observation):
@@ -103,7 +104,7 @@ def test_the_filter_leaves_the_known_fraction_of_white_noise(rng):
     gain = gain / (1.0 + gain)
     noise = 1e-4 * rng.standard_normal((n, 4, 2))
     true = np.cumsum(np.ones((n, 1, 1)), axis=0) * np.array([1.0, 0.0])
-    x = landmark_jitter.calibrate(true + noise, displacement=np.broadcast_to([1.0, 0.0], noise.shape))
+    x = calibrated_points.calibrate(true + noise, displacement=np.broadcast_to([1.0, 0.0], noise.shape))
     left = (x - true)[50:].std() / noise.std()
     assert left == pytest.approx(np.sqrt(gain / (2.0 - gain)), rel=0.03)
     assert gain == pytest.approx(0.418, abs=0.001)
@@ -136,8 +137,8 @@ def test_flow_of_a_rigid_head_takes_no_step_against_it(make_track, make_observat
     flow[[0, 51]] = np.nan
     track = make_track(points, crops=0, flow=flow)
     face = landmark_jitter.head(make_observation(track), track)
-    displacement = landmark_jitter.flow_displacement(face, track=track)
-    steps = landmark_jitter.flow_steps(face, track=track, displacement=displacement)
+    displacement = calibrated_points.flow_displacement(face, track=track)
+    steps = calibrated_points.flow_steps(face, track=track, displacement=displacement)
     assert np.isnan(steps[[0, 50, 51]]).all()
     assert np.abs(np.delete(steps, [0, 50, 51], axis=0)).max() < 1e-5
 
@@ -184,14 +185,14 @@ def test_flow_is_counted_as_lost_between_frames_with_a_face_only():
     displacement[0] = displacement[3] = np.nan  # the first has none, the fourth's face is lost
     displacement[2, 1] = np.nan
     seen = np.array([True, True, True, False, True])
-    assert landmark_jitter.flow_reject_share(displacement, seen=seen) == pytest.approx(1 / 8)
-    assert np.isnan(landmark_jitter.flow_reject_share(displacement, seen=np.zeros(5, bool)))
+    assert calibrated_points.flow_reject_share(displacement, seen=seen) == pytest.approx(1 / 8)
+    assert np.isnan(calibrated_points.flow_reject_share(displacement, seen=np.zeros(5, bool)))
 
 
 def test_detections_off_the_calibrated_points_are_measured_in_inter_ocular_distances():
     z, x = np.zeros((3, 4, 2)), np.zeros((3, 4, 2))
     z[..., 1] = 9.0
-    assert landmark_jitter.detection_residual(detected=z, calibrated=x, scale_px=90.0) == pytest.approx(0.1)
+    assert calibrated_points.detection_residual(detected=z, calibrated=x, scale_px=90.0) == pytest.approx(0.1)
 
 
 def test_ratios_need_fifteen_frames_of_their_state():

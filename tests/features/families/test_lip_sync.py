@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from people import pose_points
 
+from features import mouth_closures
 from features.families import lip_sync
 from features.geometry import head
 
@@ -48,7 +49,7 @@ def test_a_dip_of_the_voice_is_found_between_words(rng):
     level = np.zeros(600)
     level[200:209] = -30.0  # 90 ms
     level[400:440] = -30.0  # a pause, too long
-    assert lip_sync.dips(level, speech=np.ones(600, bool)).tolist() == [204]
+    assert mouth_closures.dips(level, speech=np.ones(600, bool)).tolist() == [204]
 
 
 def test_lips_that_shut_at_the_dips_score_above_the_null(rng):
@@ -56,9 +57,9 @@ def test_lips_that_shut_at_the_dips_score_above_the_null(rng):
     lips = np.full(T, 0.3)
     for place in places:
         lips[place - 2 : place + 3] = 0.0
-    assert lip_sync.closure_z(lips, places=places) > 2.0
-    assert lip_sync.closure_z(np.roll(lips, 20), places=places) < 2.0
-    assert np.isnan(lip_sync.closure_z(lips, places=places[:4]))
+    assert mouth_closures.closure_z(lips, places=places) > 2.0
+    assert mouth_closures.closure_z(np.roll(lips, 20), places=places) < 2.0
+    assert np.isnan(mouth_closures.closure_z(lips, places=places[:4]))
 
 
 @pytest.mark.parametrize("late", [-15, 0, 12])
@@ -67,10 +68,10 @@ def test_the_lips_shut_as_late_as_they_do(rng, late):
     lips = 0.3 + 0.02 * rng.standard_normal(T + 200)
     for place in places:
         lips[place + late - 3 : place + late + 4] = 0.15 + 0.01 * np.abs(np.arange(-3, 4))
-    assert lip_sync.closure_lag_abs_s(lips, places=places) == pytest.approx(abs(late) / 100.0, abs=0.02)
-    assert np.isnan(lip_sync.closure_lag_abs_s(lips, places=places[:4]))
+    assert mouth_closures.closure_lag_abs_s(lips, places=places) == pytest.approx(abs(late) / 100.0, abs=0.02)
+    assert np.isnan(mouth_closures.closure_lag_abs_s(lips, places=places[:4]))
     lips[places[3:] + 30] = np.nan
-    assert np.isnan(lip_sync.closure_lag_abs_s(lips, places=places))
+    assert np.isnan(mouth_closures.closure_lag_abs_s(lips, places=places))
 
 
 def test_a_speaking_person_is_in_sync(talking_head):
