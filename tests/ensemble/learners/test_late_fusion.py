@@ -171,8 +171,8 @@ def test_cues_move_a_clip_by_a_bounded_amount_and_missing_ones_by_nothing(with_c
     usual = np.float32([[0, np.nan, 0, np.nan, 0], [0, 1e9, 0, 0, 0], [0, -1e9, 0, 0, 0]])
     moved = learner.predict_logit(usual) - learner.parameters.intercept
     assert moved[0] == 0
-    assert 0 < moved[1] <= late_fusion.MAX_CUES + 1e-6
-    assert -late_fusion.MAX_CUES - 1e-6 <= moved[2] < 0
+    assert 0 < moved[1] <= 1 + 1e-6
+    assert -1 - 1e-6 <= moved[2] < 0
 
 
 def test_parts_of_networks_and_cues_add_up_and_are_kept(with_cues, tmp_path):
