@@ -11,12 +11,11 @@ number of columns gives neither side an advantage.
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
 from ensemble.arrays import Array, Bool, Int
 from ensemble.cross_fit import source_parts
+from ensemble.learners.penalty_path import PenaltyPath, fit_path, losses_left_out
 from ensemble.learners.preprocess import Inputs
 from ensemble.metrics import logit_losses
 from ensemble.selection import simplest
@@ -70,34 +69,27 @@ def _losses(data: TrainingSet, part: Int, rows: Bool) -> Array:
         held_out = part == number
         known = ~np.isin(group, group[held_out])
         penalty = _best_penalty(Z[known], y[known], group[known], part[known] % N_INNER)
-        loss[held_out] = logit_losses(y[held_out], _ridge(Z[known], y[known], Z[held_out], (penalty,))[0])
+        (w, b), *_ = _ridge(Z[known], y[known], (penalty,))
+        loss[held_out] = logit_losses(y[held_out], Z[held_out] @ w + b)
     return loss
 
 
 def _best_penalty(Z: Array, y: Int, group: Int, inner: Int) -> float:
     """The penalty with the least log loss on inner folds [n], each predicted without any group that is in it."""
-    total = np.zeros(len(PENALTIES))
+    splits = []
     for number in np.unique(inner):
         held_out = inner == number
         known = ~np.isin(group, group[held_out])
-        predicted = _ridge(Z[known], y[known], Z[held_out], PENALTIES)
-        total += [logit_losses(y[held_out], z).sum() for z in predicted]
-    return PENALTIES[int(np.argmin(total))]
+        splits.append((np.flatnonzero(known), np.flatnonzero(held_out)))
+    return PENALTIES[int(np.argmin(losses_left_out(lambda Z, y: _ridge(Z, y, PENALTIES), Z, y, splits)))]
 
 
-def _ridge(Z: Array, y: Int, Z_new: Array, penalties: tuple[float, ...]) -> list[Array]:
-    """Log-odds of new rows for each penalty; those of the prior where one class alone is known."""
+def _ridge(Z: Array, y: Int, penalties: tuple[float, ...]) -> PenaltyPath:
+    """A ridge regression on ``Z`` [n, d] at each penalty; where one class alone is known, its prior."""
     if len(np.unique(y)) < 2:
-        return [np.full(len(Z_new), float(np.log((y.sum() + 0.5) / (len(y) - y.sum() + 0.5))))] * len(penalties)
-    from sklearn.exceptions import ConvergenceWarning
+        prior = float(np.log((y.sum() + 0.5) / (len(y) - y.sum() + 0.5)))
+        return [(np.zeros(Z.shape[1]), prior)] * len(penalties)
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(solver="lbfgs", warm_start=True, max_iter=200, tol=1e-4)
-    log_odds = []
-    for penalty in penalties:
-        model.C = 1 / (penalty * len(y))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(Z, y)
-        log_odds.append(np.asarray(model.decision_function(Z_new)))
-    return log_odds
+    return fit_path(model, Z, y, penalties, stops_early=True)

@@ -19,8 +19,8 @@ import numpy as np
 from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import MAX_LOGIT, clipped
 from ensemble.learners.base import Settings, bag_splits, check_fitted
+from ensemble.learners.penalty_path import PenaltyPath, fit_path, losses_left_out
 from ensemble.learners.preprocess import Inputs
-from ensemble.metrics import logit_losses
 from ensemble.training_set import Layout
 
 MAX_CENTRES = 600
@@ -63,7 +63,7 @@ class KernelMachine:
             kernel = np.exp(-width / typical * squared)
             whiten = _whitening(kernel[chosen])
             basis = kernel @ whiten
-            losses = _path_losses(basis, y, splits)
+            losses = losses_left_out(lambda Z, y: _path(Z, y, PENALTIES), basis, y, splits)
             number = int(np.argmin(losses))
             if losses[number] < best_loss:
                 best_loss, self.gamma = losses[number], width / typical
@@ -179,23 +179,9 @@ def _whitening(kernel: Array) -> Array:
     return vectors[:, above] / np.sqrt(values[above])
 
 
-def _path_losses(basis: Array, y: Int, splits: list[tuple[Int, Int]]) -> Array:
-    """Log loss of each penalty, summed over the rows left out."""
-    losses = np.zeros(len(PENALTIES))
-    for rows, stop in splits:
-        for number, (w, b) in enumerate(_path(basis[rows], y[rows], PENALTIES)):
-            losses[number] += logit_losses(y[stop], basis[stop] @ w + b).sum()
-    return losses
-
-
-def _path(basis: Array, y: Int, penalties: tuple[float, ...]) -> list[tuple[Array, float]]:
-    """Coefficients and intercept for each penalty, each fit started from the one before."""
+def _path(basis: Array, y: Int, penalties: tuple[float, ...]) -> PenaltyPath:
+    """A ridge regression on the basis [n, r] at each penalty."""
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(solver="newton-cholesky", warm_start=True, max_iter=100)
-    result = []
-    for penalty in penalties:
-        model.C = 1 / (penalty * len(y))
-        model.fit(basis, y)
-        result.append((model.coef_[0].copy(), float(model.intercept_[0])))
-    return result
+    return fit_path(model, basis, y, penalties)

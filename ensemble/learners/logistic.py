@@ -6,17 +6,16 @@ The strength of the penalty is chosen inside the fit, by log loss over parts of 
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import MAX_LOGIT, by_family, clipped
 from ensemble.learners.base import Settings, bag_splits, check_fitted
+from ensemble.learners.penalty_path import PenaltyPath, fit_path, losses_left_out
 from ensemble.learners.preprocess import Inputs
-from ensemble.metrics import logit_losses
 from ensemble.training_set import Layout
 
 PENALTIES = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015)  # per row, strongest first; at 1 every coefficient is 0
@@ -47,10 +46,8 @@ class Logistic:
         self.inputs = Inputs.fit(X, self.layout.family_index)
         Z = self.inputs.transform(X)
         penalties = PENALTIES_LARGE if len(y) > LARGE_ROWS else PENALTIES
-        losses = np.zeros(len(penalties))
-        for rows, stop in bag_splits(y, groups, self.settings.n_bags, seed):
-            path = self._path(Z[rows], y[rows], penalties, seed)
-            losses += [logit_losses(y[stop], Z[stop] @ w + b).sum() for w, b in path]
+        splits = bag_splits(y, groups, self.settings.n_bags, seed)
+        losses = losses_left_out(lambda Z, y: self._path(Z, y, penalties, seed), Z, y, splits)
         down_to_best = penalties[: int(np.argmin(losses)) + 1]
         self.coefficients, self.intercept = self._path(Z, y, down_to_best, seed)[-1]
         return self
@@ -96,17 +93,16 @@ class Logistic:
         assert self.inputs is not None
         return self.inputs
 
-    def _path(self, Z: Float, y: Int, penalties: tuple[float, ...], seed: int) -> list[tuple[Array, float]]:
-        """Coefficients and intercept for each penalty, each fit started from the one before.
+    def _path(self, Z: Float, y: Int, penalties: tuple[float, ...], seed: int) -> PenaltyPath:
+        """The elastic net at each penalty.
 
         Without an input, as where a handful of rows is too few to rank any column, the intercept is that of the prior.
         """
-        from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
 
         if not Z.shape[1]:
             return [(np.empty(0), float(np.log(y.mean() / (1 - y.mean()))))] * len(penalties)
-        model: Any = LogisticRegression(
+        model = LogisticRegression(
             solver="saga",
             l1_ratio=self.settings.l1_ratio,
             warm_start=True,
@@ -114,11 +110,4 @@ class Logistic:
             tol=TOLERANCE,
             random_state=seed,
         )
-        result = []
-        for penalty in penalties:
-            model.C = 1 / (penalty * len(y))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                model.fit(Z, y)
-            result.append((model.coef_[0].astype(np.float64), float(model.intercept_[0])))
-        return result
+        return fit_path(model, Z, y, penalties, stops_early=True)
