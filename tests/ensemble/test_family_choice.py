@@ -7,6 +7,7 @@ import pytest
 
 from ensemble import family_choice
 from ensemble.folds import assign_folds
+from ensemble.learners.preprocess import Inputs
 from ensemble.train import train_table
 from ensemble.training_set import Layout, TrainingSet
 
@@ -113,15 +114,28 @@ def test_no_fit_sees_a_group_that_it_judges(monkeypatch):
     data = data_of(30, 4)
     data.X[:, 0] = data.group
     part = (np.arange(len(data)) + 2) // 4 % 6
-    ridge, n_fits = family_choice._ridge, []
+    number_of_group = Inputs.fit(data.X, data.layout.family_index).transform(data.X)[:, 0].astype(np.float64)
+    ridge, losses_left_out, fitted, n_inner = family_choice._ridge, family_choice.losses_left_out, [], []
 
-    def spy(Z, y, Z_new, penalties):
-        assert not np.isin(Z[:, 0], Z_new[:, 0]).any()
-        assert len(np.unique(Z_new[:, 0])) > 5
-        n_fits.append(len(Z))
-        return ridge(Z, y, Z_new, penalties)
+    def fit(Z, y, penalties):
+        if len(penalties) == 1:  # a fit whose part is judged, not one among which the penalty is chosen
+            fitted.append(Z[:, 0])
+        return ridge(Z, y, penalties)
 
-    monkeypatch.setattr(family_choice, "_ridge", spy)
+    def inner_losses(fit, Z, y, splits):
+        for rows, left_out in splits:
+            assert not np.isin(Z[rows, 0], Z[left_out, 0]).any()
+            assert len(np.unique(Z[left_out, 0])) > 5
+        n_inner.append(len(splits))
+        return losses_left_out(fit, Z, y, splits)
+
+    monkeypatch.setattr(family_choice, "_ridge", fit)
+    monkeypatch.setattr(family_choice, "losses_left_out", inner_losses)
     loss = family_choice._losses(data, part, data.measured)
     assert np.isfinite(loss).all()
-    assert len(n_fits) == 6 * (1 + family_choice.N_INNER)
+    assert n_inner == [family_choice.N_INNER] * 6
+    for number, seen in zip(range(6), fitted, strict=True):
+        judged = number_of_group[part == number]
+        assert len(np.unique(judged)) > 5
+        assert len(seen)
+        assert not np.isin(seen, judged).any()

@@ -13,7 +13,8 @@ PENALTIES = (1.0, 0.1, 0.01)
 
 
 @pytest.fixture
-def rows(rng):
+def rows():
+    rng = np.random.default_rng(0)
     Z = rng.standard_normal((80, 3))
     return Z, (Z[:, 0] + rng.standard_normal(80) > 0).astype(np.int64)
 
