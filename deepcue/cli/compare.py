@@ -1,22 +1,30 @@
-"""The trained model beside scikit-learn's StackingClassifier, on the same table and folds."""
+"""The trained model beside other tools, on the same table and folds, with the difference of log loss.
+
+By default the other is scikit-learn's StackingClassifier, fitted here. ``--against`` gives out-of-fold predictions of
+other tools instead, each as CSV ``filename,label`` (P(FAKE), as in a submission), made on the folds of
+``MODEL/folds.parquet``.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from deepcue.cli import common
 from deepcue.cli.train import score_lines
+from ensemble.arrays import Array
+from ensemble.comparison import compare, in_order, read_predictions
 from ensemble.folds import FOLDS_FILE, given_folds
-from ensemble.metrics import all_scores
-from ensemble.out_of_fold import read_oof
+from ensemble.metrics import Score
+from ensemble.out_of_fold import STACK, read_oof
 from ensemble.sklearn_baseline import reference
 from ensemble.training_set import training_set
+from features.errors import InputError
 from features.table import read_table
 
 EXAMPLE = "deepcue compare --table artifacts/features.parquet --model artifacts/model"
@@ -28,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--table", required=True, type=Path, help="features.parquet with labels")
     parser.add_argument("--model", required=True, type=Path, help="model folder that was trained on it")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="out-of-fold predictions by other tools; the name of a file is the name in the table",
+    )
     common.add_seed(parser)
     common.add_json(parser)
 
@@ -35,18 +50,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     started = time.process_time()
-    metrics = compared(arguments.table, arguments.model, arguments.seed)
+    metrics = compared(arguments.table, arguments.model, arguments.seed, against=arguments.against or ())
     if arguments.json:
-        print(json.dumps(metrics))
+        print(json.dumps({name: {key: s.as_dict() for key, s in scores.items()} for name, scores in metrics.items()}))
         return
-    print(
-        f"{REFERENCE}: StackingClassifier, on the folds of {arguments.model}; {time.process_time() - started:.0f} CPU s"
-    )
-    print("\n".join(score_lines(metrics)))
+    if not arguments.against:
+        seconds = time.process_time() - started
+        print(f"{REFERENCE}: StackingClassifier, on the folds of {arguments.model}; {seconds:.0f} CPU s")
+    print("\n".join(score_lines({name: {k: s.as_dict() for k, s in of.items()} for name, of in metrics.items()})))
+    for name, scores in metrics.items():
+        if gap := scores.get("difference"):
+            print(f"log loss of the {STACK} minus that of {name}: {gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]")
 
 
-def compared(table_file: Path, folder: Path, seed: int) -> dict[str, dict[str, Any]]:
-    """Scores at the training prior of each learner, the stack, scikit-learn's stack and the constant.
+def compared(
+    table_file: Path, folder: Path, seed: int, *, against: Sequence[Path] = ()
+) -> Mapping[str, Mapping[str, Score]]:
+    """Scores of :func:`ensemble.comparison.compare`.
 
     Parameters
     ----------
@@ -54,26 +74,25 @@ def compared(table_file: Path, folder: Path, seed: int) -> dict[str, dict[str, A
         The model and the table that it was trained on.
     seed
         Of the reference and of the intervals.
+    against
+        Predictions of other tools; none: scikit-learn's stack is fitted.
 
-    Returns
-    -------
-    dict
-        Name to score to ``value, low, high``.
+    Raises
+    ------
+    InputError
+        Two of the files have one name, or the name of a learner.
     """
     table = read_table(table_file)
-    data, oof = training_set(table, str(table_file)), read_oof(folder, table)
-    fold = given_folds(folder / FOLDS_FILE, data.filename, data.names_of_groups, data.y)
+    oof = read_oof(folder, table)
     names = np.array(table.column("filename").to_pylist(), dtype=object)[oof.row]
-    position = {name: number for number, name in enumerate(names)}
-    order = np.array([position[name] for name in data.filename])
-    p = {name: values[order] for name, values in oof.p.items()} | {REFERENCE: reference(data, fold, seed=seed)}
-    prior = float(data.y.mean())
-    p["constant"] = np.full(len(data), prior)
-    return {
-        name: {
-            key: score.as_dict()
-            for key, score in all_scores(data.y, values, values, prior, data.group, seed=seed).items()
-            if key != "log_loss_target_prior"  # the reference knows no target prior
-        }
-        for name, values in p.items()
-    }
+    others: dict[str, Array] = {}
+    for file in against:
+        if file.stem in {*others, *oof.p}:
+            raise InputError(f"{file}: something else is called {file.stem} already; rename the file")
+        others[file.stem] = in_order(read_predictions(file), names, file)
+    if not others:
+        data = training_set(table, str(table_file))
+        fold = given_folds(folder / FOLDS_FILE, data.filename, data.names_of_groups, data.y)
+        p = dict(zip(data.filename, reference(data, fold, seed=seed), strict=True))
+        others[REFERENCE] = np.array([p[name] for name in names])
+    return compare(oof, others, seed=seed)

@@ -1,0 +1,105 @@
+"""A trained model beside other tools: their out-of-fold predictions of the same clips, on the same folds."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ensemble import metrics
+from ensemble.arrays import Array
+from ensemble.out_of_fold import STACK, OutOfFold
+from ensemble.submission import HEADER
+from features.errors import DatasetError
+
+CONSTANT = "constant"
+
+
+def read_predictions(file: Path) -> dict[str, float]:
+    """P(FAKE) by filename, from a CSV file ``filename,label`` as submissions are.
+
+    Raises
+    ------
+    DatasetError
+        It can't be read, lacks the header, names a clip twice, or a value is no probability.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            header, *rows = [row for row in csv.reader(stream) if row] or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{file}: can't be read as CSV ({error}); give a file `filename,label`") from error
+    if header != HEADER:
+        raise DatasetError(f"{file}: its first line is not `filename,label`; give P(FAKE) of each clip as label")
+    found: dict[str, float] = {}
+    for row in rows:
+        name, value = row[0], _probability(row)
+        if value is None:
+            raise DatasetError(f"{file}: {name!r} has no probability from 0 to 1 in its second column; correct it")
+        if name in found:
+            raise DatasetError(f"{file}: {name!r} is named twice; remove one of the rows")
+        found[name] = value
+    return found
+
+
+def _probability(row: list[str]) -> float | None:
+    try:
+        value = float(row[1])
+    except (IndexError, ValueError):
+        return None
+    return value if 0 <= value <= 1 else None
+
+
+def in_order(predictions: Mapping[str, float], filenames: np.ndarray, file: Path) -> Array:
+    """[n] the predictions of the clips named.
+
+    Raises
+    ------
+    DatasetError
+        A clip has none: a mean over the others would not be the same comparison.
+    """
+    if lacking := [name for name in filenames if name not in predictions]:
+        raise DatasetError(
+            f"{file}: {len(lacking)} of {len(filenames)} clips of the model have no prediction ({lacking[0]}, ...); "
+            "predict every row of its folds.parquet"
+        )
+    return np.array([predictions[name] for name in filenames], dtype=np.float64)
+
+
+def compare(oof: OutOfFold, others: Mapping[str, Array], *, seed: int = 0) -> dict[str, dict[str, metrics.Score]]:
+    """Scores at the training prior of each learner, the stack, the others and the constant.
+
+    Parameters
+    ----------
+    oof
+        Out-of-fold predictions of the model.
+    others
+        Name to P(FAKE) [n] of each row of ``oof``.
+    seed
+        Of the intervals.
+
+    Returns
+    -------
+    dict
+        Name to score. ``difference`` is the log loss of the stack minus that of the named, on the same clips: below 0
+        where the stack is better; its interval is narrower than those of the two would suggest.
+    """
+    prior = float(oof.y.mean())
+    p = {**oof.p, **others, CONSTANT: np.full(len(oof.y), prior)}
+    found = {}
+    for name, values in p.items():
+        scores = metrics.all_scores(oof.y, values, values, prior, oof.group, seed=seed)
+        del scores["log_loss_target_prior"]  # the others know no target prior
+        found[name] = scores if name == STACK else scores | {"difference": _difference(oof, values, seed)}
+    return found
+
+
+def _difference(oof: OutOfFold, p: Array, seed: int) -> metrics.Score:
+    """Log loss of the stack minus that of ``p`` [n], with its interval over groups."""
+    losses = [
+        -np.log(np.clip(np.where(oof.y == 1, values, 1 - values), metrics.EPS, None)) for values in (oof.stack, p)
+    ]
+    gaps = losses[0] - losses[1]
+    scores = {"difference": lambda w: float(np.average(gaps, weights=w))}
+    return metrics.with_intervals(scores, oof.group, seed=seed)["difference"]
