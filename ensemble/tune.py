@@ -5,7 +5,8 @@ The result goes to ``settings.json``; ``deepcue train --settings`` uses it and r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,16 @@ def fingerprint(data: TrainingSet, fold: Int, seed: int) -> str:
     return str(joblib.hash([data.layout.columns, data.filename, seed, data.X, data.y, fold]))
 
 
+def shared_budget(names: Sequence[str], budget_s: float) -> Iterator[tuple[str, float]]:
+    """Each name with an equal share, in seconds, of what is then left of the budget; at least 1 s.
+
+    What one search leaves over goes to the ones after it.
+    """
+    deadline = time.monotonic() + budget_s
+    for n_done, name in enumerate(names):
+        yield name, max((deadline - time.monotonic()) / (len(names) - n_done), 1.0)
+
+
 def search(
     data: TrainingSet, fold: Int, name: str, *, journal: Path, budget_s: float, n_trials: int | None, seed: int
 ) -> dict[str, Any]:
@@ -88,31 +99,30 @@ def search(
     dict
         ``changes`` (empty when nothing beats the defaults), ``log_loss``, ``default_log_loss``, ``n_trials``.
     """
-    import optuna
-    from optuna.storages.journal import JournalFileBackend
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     base = settings_for(len(data), data.n_groups)
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
-    study = optuna.create_study(
-        storage=storage,
-        study_name=f"{name} {fingerprint(data, fold, seed)}",
-        load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=seed),
-    )
+    study = _study(f"{name} {fingerprint(data, fold, seed)}", journal, seed)
 
     def objective(trial: optuna.Trial) -> float:
         return mean_loss(data, fold, name, replace(base, **SPACES[name](trial)), seed)
 
     default = mean_loss(data, fold, name, base, seed)
     study.optimize(objective, timeout=budget_s, n_trials=n_trials, show_progress_bar=False)
-    done = [trial for trial in study.trials if trial.value is not None]
-    best = min(done, key=lambda trial: trial.value or np.inf) if done else None
-    if best is None or best.value is None or best.value >= default:
-        return {"changes": {}, "log_loss": default, "default_log_loss": default, "n_trials": len(done)}
-    return {
-        "changes": dict(best.params),
-        "log_loss": best.value,
-        "default_log_loss": default,
-        "n_trials": len(done),
-    }
+    losses = [(trial.value, trial.params) for trial in study.trials if trial.value is not None]
+    loss, changes = min(losses, key=lambda one: one[0], default=(np.inf, {}))
+    if loss >= default:
+        loss, changes = default, {}
+    return {"changes": dict(changes), "log_loss": loss, "default_log_loss": default, "n_trials": len(losses)}
+
+
+def _study(name: str, journal: Path, seed: int) -> optuna.Study:
+    """The study of this name in the journal, or a new one; its sampler draws by ``seed``."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(
+        storage=optuna.storages.JournalStorage(JournalFileBackend(str(journal))),
+        study_name=name,
+        load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(seed=seed),
+    )

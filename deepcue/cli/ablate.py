@@ -11,14 +11,10 @@ import json
 from pathlib import Path
 
 from deepcue.cli import common
-from deepcue.cli.tune import add_folds
+from deepcue.cli.tune import add_folds, table_and_folds
 from ensemble.ablation import LEARNERS, Ablation, ablate, write_ablation
-from ensemble.folds import stage_folds
 from ensemble.metrics import Score
 from ensemble.outputs import check_file
-from ensemble.store import LOCAL_MODEL
-from ensemble.training_set import training_set
-from features.table import read_table
 
 EXAMPLE = "deepcue ablate --table artifacts/features.parquet --out artifacts/model/ablation.json"
 
@@ -45,15 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     if arguments.out:
         check_file(arguments.out)
-    data = training_set(read_table(arguments.table), str(arguments.table))
-    fold, origin = stage_folds(
-        data,
-        file=arguments.folds_file,
-        model=arguments.model,
-        local_model=LOCAL_MODEL,
-        n_folds=arguments.folds,
-        seed=arguments.seed,
-    )
+    data, fold, origin = table_and_folds(arguments)
     ablation = ablate(data, fold, learners=arguments.learners, seed=arguments.seed, jobs=arguments.jobs)
     if arguments.out:
         write_ablation(ablation, arguments.out)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from deepcue.cli import common
+from ensemble.arrays import Int
 from ensemble.family_choice import choose_families
 from ensemble.folds import stage_folds
 from ensemble.outputs import check_folder, write_text
 from ensemble.store import LOCAL_MODEL
-from ensemble.training_set import rows_of_groups, training_set
-from ensemble.tune import SPACES, search
+from ensemble.training_set import TrainingSet, rows_of_groups, training_set
+from ensemble.tune import SPACES, search, shared_budget
 from features.errors import InputError
 from features.table import read_table
 
@@ -62,11 +62,8 @@ def stopped(arguments: argparse.Namespace) -> str:
     return common.goes_on(arguments.out)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Run the subcommand; see the module."""
-    from threadpoolctl import threadpool_limits
-
-    check_folder(arguments.out)
+def table_and_folds(arguments: argparse.Namespace) -> tuple[TrainingSet, Int, str]:
+    """The labelled rows of ``--table``, the fold of each [n] by the options of :func:`add_folds`, and their origin."""
     data = training_set(read_table(arguments.table), str(arguments.table))
     fold, origin = stage_folds(
         data,
@@ -76,34 +73,53 @@ def run(arguments: argparse.Namespace) -> None:
         n_folds=arguments.folds,
         seed=arguments.seed,
     )
-    print(f"{int(fold.max()) + 1} folds ({origin})")
-    data = choose_families(data, fold)
-    chosen = rows_of_groups(data, MAX_ROWS, arguments.seed)
-    data, fold = data.rows(chosen), fold[chosen]
-    try:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{arguments.out}: can't be made ({error.strerror}); give another --out") from error
-    results: dict[str, Any] = {}
-    deadline = time.monotonic() + arguments.budget
-    for n_left, name in zip(range(len(SPACES), 0, -1), SPACES, strict=True):
-        budget_s = max((deadline - time.monotonic()) / n_left, 1.0)
-        if not arguments.quiet:
-            print(f"searching {name} for {budget_s:.0f} s", file=sys.stderr)
-        with threadpool_limits(1):
-            result = search(
-                data,
-                fold,
-                name,
-                journal=arguments.out / f"{name}.journal",
-                budget_s=budget_s,
-                n_trials=arguments.trials,
-                seed=arguments.seed,
-            )
-        results[name] = result
-        before, after = result["default_log_loss"], result["log_loss"]
-        print(f"{name:9} log loss {before:.4f} -> {after:.4f} in {result['n_trials']} trials")
+    return data, fold, origin
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the subcommand; see the module."""
+    check_folder(arguments.out)
+    data, fold = _searched(arguments)
+    _make_folder(arguments.out)
+    results = {
+        name: _search_one(name, budget_s, data, fold, arguments)
+        for name, budget_s in shared_budget(list(SPACES), arguments.budget)
+    }
     file = arguments.out / "settings.json"
     settings = {name: result["changes"] for name, result in results.items()}
     write_text(file, json.dumps({"settings": settings, "search": results}, indent=1))
     print(f"settings  {file}")
+
+
+def _searched(arguments: argparse.Namespace) -> tuple[TrainingSet, Int]:
+    """The rows that settings are searched on, with the families that training would use, and the fold of each [n]."""
+    data, fold, origin = table_and_folds(arguments)
+    print(f"{int(fold.max()) + 1} folds ({origin})")
+    data = choose_families(data, fold)
+    chosen = rows_of_groups(data, MAX_ROWS, arguments.seed)
+    return data.rows(chosen), fold[chosen]
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: can't be made ({error.strerror}); give another --out") from error
+
+
+def _search_one(
+    name: str, budget_s: float, data: TrainingSet, fold: Int, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Search one learner's settings, and print how far that lowered log loss."""
+    from threadpoolctl import threadpool_limits
+
+    if not arguments.quiet:
+        print(f"searching {name} for {budget_s:.0f} s", file=sys.stderr)
+    journal = arguments.out / f"{name}.journal"
+    with threadpool_limits(1):
+        result = search(
+            data, fold, name, journal=journal, budget_s=budget_s, n_trials=arguments.trials, seed=arguments.seed
+        )
+    before, after = result["default_log_loss"], result["log_loss"]
+    print(f"{name:9} log loss {before:.4f} -> {after:.4f} in {result['n_trials']} trials")
+    return result

@@ -71,6 +71,16 @@ def test_the_loss_is_the_mean_over_folds_of_a_learner_fitted_on_the_others(make_
     assert loss == pytest.approx((np.log(2) + np.log(4) + np.log(10 / 9)) / 3)
 
 
+def test_what_one_search_leaves_over_goes_to_the_others_and_each_gets_a_second(monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr(tune.time, "monotonic", lambda: clock[0])
+    shares = []
+    for (name, budget_s), took_s in zip(tune.shared_budget(["a", "b", "c"], 60.0), (10.0, 100.0, 0.0), strict=True):
+        shares.append((name, budget_s))
+        clock[0] += took_s
+    assert shares == [("a", 20.0), ("b", 25.0), ("c", 1.0)]
+
+
 @pytest.mark.parametrize("command", ["tune", "ablate"])
 def test_folds_are_those_of_the_model_of_this_table(make_table, tmp_path, capsys, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
