@@ -140,25 +140,18 @@ def _identity(z: Array, y: Int) -> Calibration:
 def _temperature(z: Array, y: Int) -> Calibration:
     """Scale about the log-odds of the prior, which stays fixed."""
     centre = logit((y.sum() + 0.5) / (len(y) + 1))
-    (a,) = _minimise(lambda t: t[0] * (z - centre) + centre, lambda t: [z - centre], y, [1.0], [(0, None)])
+    (a,) = _fit_linear([z - centre], y, [1.0], [(0, None)], offset=centre)
     return Calibration("temperature", {"a": float(a), "b": float((1 - a) * centre)})
 
 
 def _platt(z: Array, y: Int) -> Calibration:
-    ones = np.ones(len(z))
-    a, b = _minimise(lambda t: t[0] * z + t[1], lambda t: [z, ones], y, [1.0, 0.0], [(0, None), (None, None)])
+    a, b = _fit_linear([z, np.ones(len(z))], y, [1.0, 0.0], [(0, None), (None, None)])
     return Calibration("platt", {"a": float(a), "b": float(b)})
 
 
 def _beta(z: Array, y: Int) -> Calibration:
-    log_p, log_q, ones = -np.logaddexp(0, -z), np.logaddexp(0, z), np.ones(len(z))
-    a, b, c = _minimise(
-        lambda t: t[0] * log_p + t[1] * log_q + t[2],
-        lambda t: [log_p, log_q, ones],
-        y,
-        [1.0, 1.0, 0.0],
-        [(0, None), (0, None), (None, None)],
-    )
+    terms = [-np.logaddexp(0, -z), np.logaddexp(0, z), np.ones(len(z))]
+    a, b, c = _fit_linear(terms, y, [1.0, 1.0, 0.0], [(0, None), (0, None), (None, None)])
     return Calibration("beta", {"a": float(a), "b": float(b), "c": float(c)})
 
 
@@ -213,14 +206,18 @@ def _points(x: Array, p: Array) -> dict[str, list[float]]:
     return {"x": np.asarray(x, dtype=np.float64).tolist(), "y": np.asarray(y, dtype=np.float64).tolist()}
 
 
-def _minimise(
-    map_: Callable[[Array], Array],
-    gradients: Callable[[Array], list[Array]],
+def _fit_linear(
+    terms: list[Array],
     y: Int,
     start: list[float],
     bounds: list[tuple[float | None, float | None]],
+    *,
+    offset: float = 0.0,
 ) -> Array:
-    """Parameters of a map linear in them, by log loss with Platt's smoothed targets."""
+    """Weights of the terms, [n] each, whose weighted sum and ``offset`` are the log-odds.
+
+    By log loss with Platt's smoothed targets for ``y`` [n].
+    """
     from scipy.optimize import minimize
     from scipy.special import expit
 
@@ -228,8 +225,9 @@ def _minimise(
     target = np.where(y == 1, (n_fake + 1) / (n_fake + 2), 1 / (n_real + 2))  # Platt 1999, section 2.2
 
     def objective(theta: Array) -> tuple[float, Array]:
-        z = np.clip(map_(theta), -MAX_LOGIT, MAX_LOGIT)
+        log_odds = sum(weight * term for weight, term in zip(theta, terms, strict=True)) + offset
+        z = np.clip(log_odds, -MAX_LOGIT, MAX_LOGIT)
         residual = (expit(z) - target) / len(y)
-        return float(np.mean(logit_losses(target, z))), np.array([g @ residual for g in gradients(theta)])
+        return float(np.mean(logit_losses(target, z))), np.array([term @ residual for term in terms])
 
     return minimize(objective, np.array(start), jac=True, method="L-BFGS-B", bounds=bounds).x
