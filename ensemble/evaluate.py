@@ -15,7 +15,7 @@ from ensemble.cross_fit import Fitted, leave_sources_out, source_parts
 from ensemble.learners.base import Settings
 from ensemble.metrics import Score, all_scores, prior_weights
 from ensemble.model import Head, Model
-from ensemble.shrinkage import LeftOut, Shrinkage, choose
+from ensemble.shrinkage import LeftOut, Shrinkage, chosen_strengths
 from ensemble.stack import fit_stack
 from ensemble.training_set import TrainingSet, rows_of_groups
 
@@ -193,7 +193,7 @@ def shrinkage_without(data: TrainingSet, rest: Bool, left_out: LeftOut | None) -
     shrinkage = Shrinkage.of(data.X[rest & data.measured])
     if left_out is None:
         return shrinkage
-    return shrinkage.with_strengths(*choose(left_out.subset(rest[left_out.rows])))
+    return shrinkage.with_strengths(*chosen_strengths(left_out.subset(rest[left_out.rows])))
 
 
 def _fill(

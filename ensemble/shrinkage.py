@@ -144,7 +144,7 @@ def factor(distances: Array, a: float, b: float) -> Array:
     return 1 / (1 + distances @ np.array([a, b]))
 
 
-def choose(left_out: LeftOut) -> tuple[float, float]:
+def chosen_strengths(left_out: LeftOut) -> tuple[float, float]:
     """The strengths with the least log loss; (0, 0) unless choosing on other sources pays beyond one standard error.
 
     The error is that of the summed gain over the parts left out, which are the independent pieces of evidence.
@@ -155,10 +155,10 @@ def choose(left_out: LeftOut) -> tuple[float, float]:
     gains = np.bincount(part, loss(left_out, 0.0, 0.0) - nested_loss(left_out))
     if not gains.sum() > np.sqrt(len(parts)) * gains.std(ddof=1):
         return 0.0, 0.0
-    return best(left_out)
+    return best_strengths(left_out)
 
 
-def best(left_out: LeftOut) -> tuple[float, float]:
+def best_strengths(left_out: LeftOut) -> tuple[float, float]:
     """The strengths with the least log loss on the rows given, the weaker of equals."""
     grid = [(a, b) for a in STRENGTHS for b in STRENGTHS]
     return grid[int(np.argmin([loss(left_out, a, b).mean() for a, b in grid]))]
@@ -170,7 +170,7 @@ def nested_loss(left_out: LeftOut) -> Array:
     for part in np.unique(left_out.part):
         out = left_out.part == part
         if not out.all():
-            a, b = best(left_out.subset(~out))
+            a, b = best_strengths(left_out.subset(~out))
             losses[out] = loss(left_out.subset(out), a, b)
     return losses
 

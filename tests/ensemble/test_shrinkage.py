@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from ensemble.shrinkage import LeftOut, Shrinkage, best, choose, loss, nested_loss
+from ensemble.shrinkage import LeftOut, Shrinkage, best_strengths, chosen_strengths, loss, nested_loss
 
 
 def left_out(*, overconfident, n=1200, seed=0):
@@ -52,7 +52,7 @@ def test_what_is_usually_missing_is_not_missed():
 
 def test_strength_is_chosen_where_distance_means_overconfidence():
     rows = left_out(overconfident=True)
-    a, b = choose(rows)
+    a, b = chosen_strengths(rows)
     assert a == 8.0  # a factor of a third at a distance of a quarter
     assert b == 0.0
     assert loss(rows, a, b).mean() < loss(rows, 0, 0).mean() - 0.05
@@ -60,14 +60,14 @@ def test_strength_is_chosen_where_distance_means_overconfidence():
 
 
 def test_no_strength_where_distance_means_nothing():
-    assert best(left_out(overconfident=False)) == (0.0, 0.0)
-    assert choose(left_out(overconfident=False)) == (0.0, 0.0)
+    assert best_strengths(left_out(overconfident=False)) == (0.0, 0.0)
+    assert chosen_strengths(left_out(overconfident=False)) == (0.0, 0.0)
 
 
 def test_strengths_that_do_not_generalise_to_other_parts_are_not_used():
     rows = left_out(overconfident=True)
     only_one = LeftOut(rows.rows, rows.z, rows.prior, rows.y, rows.distances, np.zeros(1200, int), rows.weights)
-    assert choose(only_one) == (0.0, 0.0)
+    assert chosen_strengths(only_one) == (0.0, 0.0)
 
 
 def test_survives_json():
