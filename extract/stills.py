@@ -7,11 +7,13 @@ median, and columns of change say nothing. So a new single-frame cue can be judg
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import av
@@ -26,6 +28,7 @@ from extract.dataset import label_of
 from extract.run import worker
 from features import spec, table
 from features.errors import DatasetError, InputError, UnreadableError
+from features.networks.weights import use_weights
 from features.observation import OBSERVATION_VERSION, Observation, Track
 from features.reasons import Reason
 from features.threads import opencv_on_one_thread
@@ -128,9 +131,11 @@ def read_stills(place: Path) -> pa.Table:
     return stills
 
 
-def measure(rows: Sequence[Mapping[str, Any]], families: tuple[str, ...]) -> list[worker.Result]:
+def measure(
+    rows: Sequence[Mapping[str, Any]], families: tuple[str, ...], weights: Mapping[str, Path]
+) -> list[worker.Result]:
     """What was measured on each still, in the order of the rows."""
-    with opencv_on_one_thread():
+    with opencv_on_one_thread(), use_weights(weights) if weights else contextlib.nullcontext():
         return [_measured(row["video"], row["jpeg"], families) for row in rows]
 
 
@@ -162,6 +167,7 @@ def stills_table(
     stills: pa.Table,
     families: Iterable[str] = FAMILIES,
     *,
+    weights: Mapping[str, Path] = MappingProxyType({}),
     jobs: int = 1,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> pa.Table:
@@ -171,6 +177,8 @@ def stills_table(
     ----------
     stills
         What :func:`read_stills` returns.
+    weights
+        Family to the weights file that it is measured with, in place of the one in use.
     jobs
         Processes; results do not depend on it.
     progress
@@ -192,7 +200,9 @@ def stills_table(
     labels = [label_of(row["label"], f"still {row['video']}") for row in rows]
     batches = [rows[first : first + BATCH] for first in range(0, len(rows), BATCH)]
     results: list[worker.Result] = []
-    for part in Parallel(n_jobs=jobs, return_as="generator")(delayed(measure)(batch, names) for batch in batches):
+    for part in Parallel(n_jobs=jobs, return_as="generator")(
+        delayed(measure)(batch, names, weights) for batch in batches
+    ):
         results += part
         if progress is not None:
             progress(len(results), len(rows), sum(result.status == "unreadable" for result in results))

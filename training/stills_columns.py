@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from extract.stills import stills_table
 from features.errors import DatasetError, ModelError
 from features.networks.projection import FAMILY
-from features.networks.weights import use_weights
 from training.faces import stills_scores
 from training.faces.projections import PHASE_PROJECTION
 
@@ -27,6 +26,7 @@ def out_of_fold(
     phase: str,
     families: Sequence[str],
     *,
+    jobs: int = 1,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> pa.Table:
     """Feature table of the stills that the runs held out, by the families named; others are left out.
@@ -41,6 +41,8 @@ def out_of_fold(
         Its network, ``<phase>.safetensors``, judges what ``<phase>.stills.csv`` says that the run held out.
     families
         Measured with these weights in place of the shipped ones.
+    jobs
+        Processes; results do not depend on it.
     progress
         Called with the numbers of stills that are done, of all, and of those that failed.
 
@@ -59,8 +61,8 @@ def out_of_fold(
         own = stills.filter(pc.is_in(names, pa.array(keys, pa.string())))
         if not own.num_rows:
             raise DatasetError(f"{run}: none of these stills was held out; give the stills that it was trained with")
-        with use_weights(_weights(run, phase, families)):
-            parts.append(stills_table(own, families, progress=_progress_of_all(parts, n_all, progress)))
+        weights, of_run = _weights(run, phase, families), _progress_of_all(parts, n_all, progress)
+        parts.append(stills_table(own, families, weights=weights, jobs=jobs, progress=of_run))
     return pa.concat_tables(parts).sort_by("filename")
 
 

@@ -53,7 +53,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"{arguments.into}: none of these stills is in it; give the table of the same stills")
     with common.clip_progress(quiet=arguments.quiet) as progress:
         if arguments.networks:
-            found = out_of_fold(stills, arguments.networks, arguments.phase, families, progress=progress)
+            found = out_of_fold(
+                stills, arguments.networks, arguments.phase, families, jobs=arguments.jobs, progress=progress
+            )
         else:
             found = stills_table(stills, families, jobs=arguments.jobs, progress=progress)
     if into is not None:
