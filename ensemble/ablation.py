@@ -29,6 +29,9 @@ HELPS, HURTS, NO_EVIDENCE = "helps", "hurts", "no evidence"
 MAX_BOUND = 0.2
 KIND = "deepfake-ablation"
 
+Subset = tuple[str, ...]
+"""Families that learners are fitted on."""
+
 
 @dataclass(frozen=True)
 class FamilyAblation:
@@ -113,14 +116,9 @@ def ablate(
     from joblib import Parallel, delayed
     from threadpoolctl import threadpool_limits
 
-    known = learner_kinds()
-    if not learners or (unknown := [name for name in learners if name not in known]):
-        given = f"{unknown[0]!r} is unknown" if learners else "none is named"
-        raise InputError(f"learners: {given}; there are {', '.join(known)}")
+    _check_known(learners)
     names = data.layout.family_names
-    subsets = [tuple(names)]
-    subsets += [(name,) for name in names]
-    subsets += [tuple(other for other in names if other != name) for name in names]
+    subsets = [names, *((name,) for name in names), *(_all_but(name, names) for name in names)]
     settings = settings_for(len(data), data.n_groups)
     tasks = [
         (subset, k, name) for subset in dict.fromkeys(subsets) for name in learners for k in range(int(fold.max()) + 1)
@@ -129,7 +127,7 @@ def ablate(
         results = Parallel(n_jobs=jobs, prefer="threads")(
             delayed(_held_out)(only(data, subset), fold, name, settings, k, seed) for subset, k, name in tasks
         )
-    z: dict[tuple[str, ...], Array] = {subset: np.zeros(len(data)) for subset in subsets}
+    z: dict[Subset, Array] = {subset: np.zeros(len(data)) for subset in subsets}
     for (subset, k, _), values in zip(tasks, results, strict=True):
         z[subset][fold == k] += values / len(learners)
     return _scored(data, {subset: _probability(values, data) for subset, values in z.items()}, seed)
@@ -168,6 +166,17 @@ def read_ablation(file: Path) -> dict[str, dict[str, Any]]:
         raise InputError(f"{file}: not an ablation ({error}); {remedy}") from error
 
 
+def _check_known(learners: Sequence[str]) -> None:
+    known = learner_kinds()
+    if not learners or (unknown := [name for name in learners if name not in known]):
+        given = f"{unknown[0]!r} is unknown" if learners else "none is named"
+        raise InputError(f"learners: {given}; there are {', '.join(known)}")
+
+
+def _all_but(family: str, families: Subset) -> Subset:
+    return tuple(other for other in families if other != family)
+
+
 def _held_out(data: TrainingSet, fold: Int, learner: str, settings: Settings, k: int, seed: int) -> Array:
     """Log-odds of the rows of fold ``k``; the prior's where nothing was measured."""
     out = fold == k
@@ -186,9 +195,29 @@ def _probability(z: Array, data: TrainingSet) -> Array:
     return expit(clip_logit(z, min(1 / (data.n_groups + 2), MAX_BOUND)))
 
 
-def _scored(data: TrainingSet, p: Mapping[tuple[str, ...], Array], seed: int) -> Ablation:
-    names, y, group = data.layout.family_names, data.y, data.group
-    everything = p[tuple(names)]
+def _scored(data: TrainingSet, p: Mapping[Subset, Array], seed: int) -> Ablation:
+    """Scores of P(FAKE) [n] by subset of the families; all of them on the same resamples of the groups."""
+    names = data.layout.family_names
+    functions = _score_functions(data, p)
+    scores = with_intervals(functions, data.group, seed=seed)
+    families = []
+    for name in names:
+        part = only(data, (name,))
+        log_loss_alone, auc_alone, rise = (scores[f"{name}.{score}"] for score in ("log_loss", "auc", "rise"))
+        n_columns, measured = len(part.layout.columns), float(part.measured.mean())
+        families.append(FamilyAblation(name, n_columns, measured, log_loss_alone, auc_alone, rise))
+    all_families = {"log_loss": scores["all.log_loss"], "auc": scores["all.auc"]}
+    return Ablation(families, all_families, scores["constant"], len(data), data.n_groups)
+
+
+def _score_functions(data: TrainingSet, p: Mapping[Subset, Array]) -> dict[str, Callable[[Array], float]]:
+    """Functions of row weights: ``constant``, ``all.log_loss``, ``all.auc``, and of each family three.
+
+    ``<family>.log_loss`` and ``<family>.auc`` are those of the family alone, ``<family>.rise`` is the rise of log loss
+    without it.
+    """
+    names, y = data.layout.family_names, data.y
+    everything = p[names]
 
     def loss(values: Array) -> Callable[[Array], float]:
         return lambda w: log_loss(y, values, w)
@@ -199,23 +228,12 @@ def _scored(data: TrainingSet, p: Mapping[tuple[str, ...], Array], seed: int) ->
     def rise(values: Array) -> Callable[[Array], float]:
         return lambda w: log_loss(y, values, w) - log_loss(y, everything, w)
 
-    functions = {"constant": loss(np.full(len(y), y.mean())), "all.log_loss": loss(everything)}
-    functions["all.auc"] = area(everything)
+    functions = {
+        "constant": loss(np.full(len(y), y.mean())),
+        "all.log_loss": loss(everything),
+        "all.auc": area(everything),
+    }
     for name in names:
-        alone, without = p[(name,)], p[tuple(other for other in names if other != name)]
-        functions |= {f"{name}.log_loss": loss(alone), f"{name}.auc": area(alone), f"{name}.delta": rise(without)}
-    scores = with_intervals(functions, group, seed=seed)
-    parts = {name: only(data, (name,)) for name in names}
-    families = [
-        FamilyAblation(
-            name,
-            len(parts[name].layout.columns),
-            float(parts[name].measured.mean()),
-            scores[f"{name}.log_loss"],
-            scores[f"{name}.auc"],
-            scores[f"{name}.delta"],
-        )
-        for name in names
-    ]
-    all_families = {"log_loss": scores["all.log_loss"], "auc": scores["all.auc"]}
-    return Ablation(families, all_families, scores["constant"], len(y), data.n_groups)
+        alone, without = p[(name,)], p[_all_but(name, names)]
+        functions |= {f"{name}.log_loss": loss(alone), f"{name}.auc": area(alone), f"{name}.rise": rise(without)}
+    return functions

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,9 +35,9 @@ class Fitted:
     NaN in fold i and where nothing was measured. ``models[name][i]``: the model fitted without fold i.
     """
 
-    outer: dict[str, Array] = field(default_factory=dict)
-    inner: dict[str, list[Array]] = field(default_factory=dict)
-    models: dict[str, list[Learner]] = field(default_factory=dict)
+    outer: dict[str, Array]
+    inner: dict[str, list[Array]]
+    models: dict[str, list[Learner]]
 
 
 def cross_fit(

@@ -24,6 +24,7 @@ FOLDS_FILE = "folds.parquet"  # in a model folder
 N_FOLDS = 5
 MANY_FOLDS = 10  # where data is short and fits are cheap: learners then see 90 % of it instead of 80 %
 MANY_FOLDS_GROUPS, MANY_FOLDS_ROWS = (50, 500), 5_000
+REMEDY = "remove it (and train everything again that used it) to make new folds"
 MIN_FOLDS = 3  # nested evaluation leaves two folds out at a time, and at least one must remain
 
 
@@ -228,19 +229,34 @@ def read_folds(file: Path) -> pa.Table:
 def _matched(
     table: pa.Table, where: str, filename: Sequence[str], group_names: Sequence[str], n_folds: int | None
 ) -> Int:
+    """[n] fold of each clip, counted from 0, from an assignment of the same clips and groups."""
+    numbers = _numbers(table, where, filename, group_names)
+    _check_groups_are_whole(where, group_names, numbers)
+    fold = np.unique(np.array(numbers, dtype=np.int64), return_inverse=True)[1].astype(np.int64)
+    present = int(fold.max()) + 1
+    if n_folds not in (None, present):
+        raise TableError(f"{where}: holds {present} folds, --folds says {n_folds}; leave --folds out, or {REMEDY}")
+    return fold
+
+
+def _numbers(table: pa.Table, where: str, filename: Sequence[str], group_names: Sequence[str]) -> list[int]:
+    """[n] number of each clip's fold as the assignment has it; refused unless clips and groups are the same."""
     names, groups = table.column("filename").to_pylist(), table.column("group").to_pylist()
     known = dict(zip(names, zip(groups, table.column("fold").to_pylist(), strict=True), strict=True))
-    remedy = "remove it (and train everything again that used it) to make new folds"
     if missing := [name for name in filename if name not in known]:
-        raise TableError(f"{where}: made for other clips, {len(missing)} are not in it ({missing[0]}, ...); {remedy}")
+        raise TableError(f"{where}: made for other clips, {len(missing)} are not in it ({missing[0]}, ...); {REMEDY}")
     if len(known) != len(filename):
-        raise TableError(f"{where}: made for {len(known)} clips, the table has {len(filename)} with a label; {remedy}")
+        raise TableError(f"{where}: made for {len(known)} clips, the table has {len(filename)} with a label; {REMEDY}")
     moved = [name for name, group in zip(filename, group_names, strict=True) if known[name][0] != group]
     if moved:
-        raise TableError(f"{where}: {moved[0]} belongs to another group in the table; {remedy}")
+        raise TableError(f"{where}: {moved[0]} belongs to another group in the table; {REMEDY}")
     numbers = [known[name][1] for name in filename]
     if None in numbers:
         raise TableError(f"{where}: {filename[numbers.index(None)]} has no fold; give it the fold of its group")
+    return numbers
+
+
+def _check_groups_are_whole(where: str, group_names: Sequence[str], numbers: Sequence[int]) -> None:
     fold_of_group: dict[str, int] = {}
     for group, number in zip(group_names, numbers, strict=True):
         if fold_of_group.setdefault(group, number) != number:
@@ -248,11 +264,6 @@ def _matched(
                 f"{where}: group {group} is in folds {fold_of_group[group]} and {number}; people and originals that a "
                 "learner saw must not be scored: give all clips of a group one fold"
             )
-    fold = np.unique(np.array(numbers, dtype=np.int64), return_inverse=True)[1].astype(np.int64)
-    present = int(fold.max()) + 1
-    if n_folds not in (None, present):
-        raise TableError(f"{where}: holds {present} folds, --folds says {n_folds}; leave --folds out, or {remedy}")
-    return fold
 
 
 def _check_enough(y: Int, group: Int, n_folds: int) -> None:

@@ -86,16 +86,7 @@ def load_model(folder: str | Path) -> Model:
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    for name, expected in manifest["checksums"].items():
-        file = folder / name
-        if Path(name).name != name or not file.is_file():
-            raise ModelError(f"{folder}: the model's file {name} is missing; train the model again")
-        if checksum(file) != expected:
-            raise ModelError(f"{file}: changed since the model was written; train the model again, or copy it again")
-    stems = tuple(f"{name}_fold" for name in manifest["learners"])
-    added = sorted(file.name for file in folder.iterdir() if file.name.startswith(stems))
-    if unlisted := [name for name in added if name not in manifest["checksums"]]:
-        raise ModelError(f"{folder / unlisted[0]}: is not one of the model's files; remove it")
+    _check_files(folder, manifest)
     layout = Layout(tuple(manifest["columns"]), dict(manifest["families"]))
     unknown = sorted(manifest["learners"].keys() - learner_kinds().keys())
     if unknown:
@@ -110,6 +101,20 @@ def load_model(folder: str | Path) -> Model:
     except (KeyError, OSError, TypeError, ValueError) as error:
         raise ModelError(f"{folder}: can't be read as a model ({error}); train the model again") from error
     return Model(layout, fold_models, head, shrinkage, manifest)
+
+
+def _check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Refuse a folder whose files are not those that were written: missing, changed, or added to a learner's."""
+    for name, expected in manifest["checksums"].items():
+        file = folder / name
+        if Path(name).name != name or not file.is_file():
+            raise ModelError(f"{folder}: the model's file {name} is missing; train the model again")
+        if checksum(file) != expected:
+            raise ModelError(f"{file}: changed since the model was written; train the model again, or copy it again")
+    stems = tuple(f"{name}_fold" for name in manifest["learners"])
+    added = sorted(file.name for file in folder.iterdir() if file.name.startswith(stems))
+    if unlisted := [name for name in added if name not in manifest["checksums"]]:
+        raise ModelError(f"{folder / unlisted[0]}: is not one of the model's files; remove it")
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ensemble.arrays import Bool, Float, Int
 from features.errors import ModelError, TableError
-from features.table import feature_columns, is_share, table_families
+from features.table import LABELS, feature_columns, is_share, table_families
 
 VALID_SHARE = "valid_share"  # the one quantity of a family that is a number when nothing could be measured
 
@@ -129,33 +129,45 @@ def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
     layout = layout_of(table)
     if not layout.columns:
         raise TableError(f"{where}: the table has no feature column; extract it with at least one family")
-    labels = _strings(table, "label")
-    labelled = np.array([label in {"REAL", "FAKE"} for label in labels], dtype=bool)
-    present = {label for label in labels if label in {"REAL", "FAKE"}}
-    if not present:
-        raise TableError(f"{where}: no clip has a label; extract a folder with metadata.json or a CSV manifest")
-    if len(present) == 1:
-        only = present.pop()
-        raise TableError(f"{where}: every labelled clip is {only}; add clips of the other class")
-    table = table.filter(pa.array(labelled))
+    table = _labelled(table, where)
     filename = _strings(table, "filename")
     if len(set(filename)) < len(filename):
         repeated = next(name for name, times in Counter(filename).items() if times > 1)
         raise TableError(f"{where}: {repeated} appears twice; give each clip one row")
-    names = [group or f"clip:{name}" for group, name in zip(_strings(table, "group"), filename, strict=True)]
-    order = list(dict.fromkeys(names))
-    position = {name: number for number, name in enumerate(order)}
+    names = groups_of_clips(_strings(table, "group"), filename)
+    group_names = list(dict.fromkeys(names))
+    position = {name: number for number, name in enumerate(group_names)}
     X = matrix(table, layout.columns)
     return TrainingSet(
         filename=filename,
         X=X,
         y=np.array([label == "FAKE" for label in _strings(table, "label")], dtype=np.int64),
         group=np.array([position[name] for name in names], dtype=np.int64),
-        group_names=order,
+        group_names=group_names,
         source=_strings(table, "source"),
         measured=measured_rows(X, layout),
         layout=layout,
     )
+
+
+def _labelled(table: pa.Table, where: str) -> pa.Table:
+    """The rows that have a label; refused unless both labels are there."""
+    labels = _strings(table, "label")
+    present = set(LABELS) & set(labels)
+    if not present:
+        raise TableError(f"{where}: no clip has a label; extract a folder with metadata.json or a CSV manifest")
+    if len(present) == 1:
+        raise TableError(f"{where}: every labelled clip is {present.pop()}; add clips of the other class")
+    return table.filter(pa.array([label in present for label in labels]))
+
+
+def groups_of_clips(groups: Sequence[str | None], filenames: Sequence[str]) -> list[str]:
+    """Name of the group of each clip; a clip whose group is not known is one by itself.
+
+    >>> groups_of_clips(["anna", ""], ["1.mp4", "2.mp4"])
+    ['anna', 'clip:2.mp4']
+    """
+    return [group or f"clip:{name}" for group, name in zip(groups, filenames, strict=True)]
 
 
 def rows_of_groups(data: TrainingSet, n_rows: int, seed: int) -> Bool:

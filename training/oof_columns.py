@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ensemble.training_set import groups_of_clips
 from features import observation, spec, table
 from features.errors import ModelError
 from features.families import cnn_embedding
@@ -173,7 +174,7 @@ def stacked(parts: Sequence[pa.Table]) -> pa.Table:
     named = []
     for number, part in enumerate(parts):
         names = part["filename"].to_pylist()
-        groups = [group or f"clip:{name}" for group, name in zip(part["group"].to_pylist(), names, strict=True)]
+        groups = groups_of_clips(part["group"].to_pylist(), names)
         columns = {name: part[name] for name in part.column_names}
         columns |= {"filename": pa.array([f"{number}/{name}" for name in names]), "group": pa.array(groups)}
         named.append(pa.table(columns, schema=part.schema))

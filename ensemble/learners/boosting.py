@@ -106,23 +106,29 @@ class _Boosted(ABC):
         return result
 
     @abstractmethod
-    def _start(self, X: Float, y: Int, rows: Int, stop: Int, seed: int) -> Any: ...
+    def _start(self, X: Float, y: Int, rows: Int, stop: Int, seed: int) -> Any:
+        """A bag for :func:`grow_together`, without a tree: fitted on ``rows`` [k], stopped by ``stop`` [m]."""
 
     @abstractmethod
-    def _finish(self, bag: Any, n_rounds: int) -> Any: ...
+    def _finish(self, bag: Any, n_rounds: int) -> Any:
+        """The library's booster of a bag's first ``n_rounds`` trees, without its data."""
 
     @abstractmethod
-    def _raw(self, booster: Any, X: Float) -> Array: ...
+    def _raw(self, booster: Any, X: Float) -> Array:
+        """[n] log-odds."""
 
     @abstractmethod
-    def _shap(self, booster: Any, X: Float) -> Array: ...
+    def _shap(self, booster: Any, X: Float) -> Array:
+        """[n, n_columns + 1] TreeSHAP values, the constant last; they add up to the log-odds."""
 
     @abstractmethod
-    def _text(self, booster: Any) -> str: ...
+    def _text(self, booster: Any) -> str:
+        """The booster in the library's own format."""
 
     @classmethod
     @abstractmethod
-    def _parse(cls, text: str) -> Any: ...
+    def _parse(cls, text: str) -> Any:
+        """Inverse of :meth:`_text`."""
 
 
 class LightGBM(_Boosted):
@@ -210,15 +216,9 @@ class XGBoost(_Boosted):
     name = "xgboost"
     suffix = ".json"
 
-    def _start(self, X: Float, y: Int, rows: Int, stop: Int, seed: int) -> Any:
-        import xgboost
-
+    def _parameters(self, prior: float, seed: int) -> dict[str, Any]:
         settings = self.settings
-        if settings.device != "cpu" and not xgboost.build_info().get("USE_CUDA"):
-            raise InputError(
-                f"--device {settings.device}: this XGBoost is built for the CPU; install xgboost instead of xgboost-cpu"
-            )
-        parameters = {
+        return {
             "objective": "binary:logistic",
             "eval_metric": "logloss",
             "verbosity": 0,
@@ -226,7 +226,7 @@ class XGBoost(_Boosted):
             "device": settings.device,
             "tree_method": "hist",
             "seed": seed,
-            "base_score": float(y[rows].mean()),
+            "base_score": prior,
             "eta": settings.learning_rate,
             "max_depth": max(2, round(np.log2(settings.n_leaves))),
             "min_child_weight": settings.min_leaf_rows / 4,  # Hessian of a row is at most 1/4
@@ -235,7 +235,17 @@ class XGBoost(_Boosted):
             "lambda": settings.l2,
             "max_bin": settings.max_bin,
         }
-        data = xgboost.QuantileDMatrix(X[rows], y[rows], max_bin=settings.max_bin, nthread=1)
+
+    def _start(self, X: Float, y: Int, rows: Int, stop: Int, seed: int) -> Any:
+        import xgboost
+
+        device = self.settings.device
+        if device != "cpu" and not xgboost.build_info().get("USE_CUDA"):
+            raise InputError(
+                f"--device {device}: this XGBoost is built for the CPU; install xgboost instead of xgboost-cpu"
+            )
+        parameters = self._parameters(float(y[rows].mean()), seed)
+        data = xgboost.QuantileDMatrix(X[rows], y[rows], max_bin=self.settings.max_bin, nthread=1)
         held = xgboost.DMatrix(X[stop], y[stop], nthread=1)
         return _GrowingXGBoost(xgboost.Booster(parameters, [data, held]), data, held, len(stop))
 
