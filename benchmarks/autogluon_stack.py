@@ -30,7 +30,7 @@ FOLD, LABEL = "fold", "label"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Fit, write the predictions, print seconds and the leaderboard's size."""
+    """Fit, write the predictions, print seconds and the number of models."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", type=Path, help="features.parquet with labels")
     parser.add_argument("folds", type=Path, help="folds.parquet of a model that was trained on it")
@@ -38,31 +38,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--preset", default="best_quality", help="of AutoGluon (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="CSV file `filename,label` to write")
     arguments = parser.parse_args(argv)
-    names, frame = training_frame(pq.read_table(arguments.table), pq.read_table(arguments.folds))
+    names, columns = training_columns(pq.read_table(arguments.table), pq.read_table(arguments.folds))
     wall, cpu = time.monotonic(), time.process_time()
-    p, models = out_of_fold(frame, minutes=arguments.minutes, preset=arguments.preset)
+    p, models = out_of_fold(columns, minutes=arguments.minutes, preset=arguments.preset)
     seconds = {"seconds": round(time.monotonic() - wall), "cpu_seconds": round(time.process_time() - cpu)}
     with arguments.out.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream, lineterminator="\n").writerows([["filename", "label"], *zip(names, p, strict=True)])
-    print(json.dumps({"rows": len(names), "columns": frame.shape[1] - 2, "models": models} | seconds))
+    print(json.dumps({"rows": len(names), "columns": len(columns) - 2, "models": models} | seconds))
     return 0
 
 
-def training_frame(table: pa.Table, folds: pa.Table) -> tuple[list[str], Any]:
-    """Names of the rows that are in the folds, and their numbers with ``label`` and ``fold`` as a pandas frame."""
+def training_columns(table: pa.Table, folds: pa.Table) -> tuple[list[str], dict[str, list[Any]]]:
+    """Names of the rows that are in the folds, and by name their cues, ``label`` (1 for FAKE) and ``fold``."""
     fold_of = dict(zip(folds["filename"].to_pylist(), folds[FOLD].to_pylist(), strict=True))
-    rows = [row for row, name in enumerate(table["filename"].to_pylist()) if name in fold_of]
-    table = table.take(rows)
+    table = table.take([row for row, name in enumerate(table["filename"].to_pylist()) if name in fold_of])
     names = table["filename"].to_pylist()
-    cues = [field.name for field in table.schema if pa.types.is_floating(field.type) and "." in field.name]
-    frame = table.select(cues).to_pandas()
-    frame[LABEL] = [int(label == "FAKE") for label in table[LABEL].to_pylist()]
-    frame[FOLD] = [fold_of[name] for name in names]
-    return names, frame
+    cues = [field.name for field in table.schema if "." in field.name]  # family.column; the rest is about the clip
+    columns: dict[str, list[Any]] = {name: table[name].to_numpy() for name in cues}
+    columns[LABEL] = [int(label == "FAKE") for label in table[LABEL].to_pylist()]
+    columns[FOLD] = [fold_of[name] for name in names]
+    return names, columns
 
 
-def out_of_fold(frame: Any, *, minutes: float, preset: str) -> tuple[list[float], int]:
+def out_of_fold(columns: dict[str, list[Any]], *, minutes: float, preset: str) -> tuple[list[float], int]:
     """P(FAKE) of each row by AutoGluon's best model, out of fold, and how many models it fitted."""
+    frame = importlib.import_module("pandas").DataFrame(columns)
     predictor_class = importlib.import_module("autogluon.tabular").TabularPredictor
     with tempfile.TemporaryDirectory() as folder:
         predictor = predictor_class(LABEL, eval_metric="log_loss", groups=FOLD, path=folder, verbosity=2)
