@@ -130,11 +130,12 @@ def _folds_of_methods(clips: Sequence[Clip], n_folds: int) -> dict[str, int]:
 def _folds_of_groups(
     left: Sequence[Clip], clips: Sequence[Clip], fold_of: Mapping[str, int], n_folds: int, *, whole_sources: bool
 ) -> dict[str, int]:
-    """Folds of the clips that are ``left``, by whole groups."""
-    beside: dict[str, Counter[int]] = defaultdict(Counter)
-    for clip in clips:
-        if clip.filename in fold_of:
-            beside[clip.group][fold_of[clip.filename]] += 1
+    """Folds of the clips that are ``left``, by whole groups.
+
+    A group goes where most of its clips are already; else one with forgeries to the fold that has fewest, and one
+    without to the fold that shares most of its sources, or has fewest sources.
+    """
+    beside = _folds_beside(clips, fold_of)
     groups: dict[str, list[Clip]] = defaultdict(list)
     for clip in left:
         groups[clip.group].append(clip)
@@ -145,7 +146,7 @@ def _folds_of_groups(
         own = Counter(origin(clip) for clip in groups[name] if clip.label == "REAL")
         shared = [sum(have[source] for source in own) for have in sources]
         if name in beside:
-            fold = max(beside[name].items(), key=lambda one: (one[1], -one[0]))[0]
+            fold = beside[name]
         elif n_forged[name]:
             fold = int(np.argmin(n_fake))
         elif whole_sources and max(shared) > 0:
@@ -156,3 +157,12 @@ def _folds_of_groups(
         sources[fold] += own
         result |= {clip.filename: fold for clip in groups[name]}
     return result
+
+
+def _folds_beside(clips: Sequence[Clip], fold_of: Mapping[str, int]) -> dict[str, int]:
+    """Group to the fold that most of its clips are in already, the first of equals; groups with such clips alone."""
+    n_in_fold: dict[str, Counter[int]] = defaultdict(Counter)
+    for clip in clips:
+        if clip.filename in fold_of:
+            n_in_fold[clip.group][fold_of[clip.filename]] += 1
+    return {name: max(counts, key=lambda fold: (counts[fold], -fold)) for name, counts in n_in_fold.items()}

@@ -63,11 +63,7 @@ def weights_file(family: str) -> Path:
 def own_weights(families: Sequence[str]) -> dict[str, str]:
     """Of the families named, those measured with other than the shipped weights, and the SHA-256 of their file."""
     files = {family: weights_file(family) for family in families}
-    return {
-        family: hashlib.sha256(file.read_bytes()).hexdigest()
-        for family, file in files.items()
-        if file.parent != PRETRAINED and file.is_file()
-    }
+    return {family: digest(file) for family, file in files.items() if file.parent != PRETRAINED and file.is_file()}
 
 
 def kept_in_memory(load: Callable[[Path], Loaded]) -> Callable[[Path], Loaded]:

@@ -73,8 +73,8 @@ class Batches:
 
     Parameters
     ----------
-    out
-        Groups of stills that are held out.
+    holdout
+        Groups of stills that are not trained on.
     left_out
         Clips and pictures (keys) that are not trained on.
     size
@@ -90,7 +90,7 @@ class Batches:
         self,
         sources: Sources,
         *,
-        out: frozenset[str],
+        holdout: frozenset[str],
         left_out: Container[str] = frozenset(),
         mix: Mix,
         seed: int,
@@ -99,7 +99,7 @@ class Batches:
         stills, faces = sources.stills, sources.faces
         self._stills, self._faces = stills, faces
         self._mix, self._seed, self.size = mix, seed, size
-        kept = np.array([group not in out for group in stills.group], dtype=bool)
+        kept = np.array([group not in holdout for group in stills.group], dtype=bool)
         self._fakes = np.flatnonzero(kept & stills.fake)
         self._reals = np.flatnonzero(kept & ~stills.fake)
         if not len(self._reals) or (mix.stills and not len(self._fakes)):

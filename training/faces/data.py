@@ -67,7 +67,7 @@ class Data:
     Attributes
     ----------
     stills, faces : Pool
-    out : frozenset of str
+    holdout_groups : frozenset of str
         Groups of stills that no phase trains on.
     fold_of : dict
         Fold of each clip and picture by its name.
@@ -88,7 +88,7 @@ class Data:
         self._faces_identity = index.faces_identity(settings.faces)
         self._faces = self._cached("faces", index.faces_rows(settings.faces), self._faces_identity)
         self.faces = Pool(self._faces)
-        self.out = (
+        self.holdout_groups = (
             folds.groups_of_fold(self.stills.group, *settings.hold_out)
             if settings.hold_out
             else folds.holdout_groups(self.stills.group, HOLDOUT_SEED)
@@ -121,7 +121,9 @@ class Data:
     @cached_property
     def _pools_identity(self) -> str:
         stills = index.stills_identity(self._settings.stills)
-        return manifest.digest(stills, self._faces_identity, index.clips_identity(self._clips), sorted(self.out))
+        return manifest.digest(
+            stills, self._faces_identity, index.clips_identity(self._clips), sorted(self.holdout_groups)
+        )
 
     @cached_property
     def _clip_frames(self) -> pa.Table:
@@ -166,7 +168,7 @@ class Data:
         from training.faces import generated
 
         seed = self._settings.seed
-        rows = generated.rows(self.stills, self.faces, self.clips, out=self.out, seed=seed)
+        rows = generated.rows(self.stills, self.faces, self.clips, holdout=self.holdout_groups, seed=seed)
         return Pool(self._cached("generated", rows, self._generated_identity))
 
     @property
@@ -180,8 +182,14 @@ class Data:
         clips, transcoded = (self.labelled, self.transcoded) if mix.clips else (None, None)
         generated = self.generated if mix.generated else None
         sources = Sources(self.stills, self.real_faces, clips, transcoded, generated)
-        left = self.held_out(left_out)
-        return Batches(sources, out=self.out, left_out=left, mix=mix, seed=self._settings.seed, size=size)
+        return Batches(
+            sources,
+            holdout=self.holdout_groups,
+            left_out=self.held_out(left_out),
+            mix=mix,
+            seed=self._settings.seed,
+            size=size,
+        )
 
     def held_out(self, fold: int | None) -> frozenset[str]:
         """Clips and pictures that the network of a fold may not see: :func:`training.folds.held_out`."""
@@ -189,7 +197,7 @@ class Data:
 
     def holdout_rows(self) -> NDArray[np.int64]:
         """[k] rows of the held-out stills."""
-        return np.flatnonzero([group in self.out for group in self.stills.group])
+        return np.flatnonzero([group in self.holdout_groups for group in self.stills.group])
 
     def check(self, mix: Mix, *, left_out: int | None) -> None:
         """Refuse what would end a phase of such a mix only after hours of work.

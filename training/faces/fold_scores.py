@@ -76,12 +76,17 @@ def scores_of_folds(
             first = logits[networks[0]]
             logits[MEAN] = {key: float(np.mean([one[key] for one in logits.values()])) for key in first}
         for name, logit in logits.items():
-            result.setdefault(name, {})[condition] = {
-                subset: summary_of_pool(pool, {key: logit[key] for key in keys})
-                for subset, keys in subsets(pool, logit).items()
-                if keys
-            }
+            result.setdefault(name, {})[condition] = summaries(pool, logit)
     return result
+
+
+def summaries(pool: pools.Pool, logit: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+    """:func:`training.faces.scores.summary` of each of :data:`SUBSETS` that has a clip with a logit."""
+    return {
+        subset: summary_of_pool(pool, {key: logit[key] for key in keys})
+        for subset, keys in subsets(pool, logit).items()
+        if keys
+    }
 
 
 def out_of_fold_logits(

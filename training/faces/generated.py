@@ -7,11 +7,12 @@ Most are real faces of the stills, the face sets and the REAL clips, regenerated
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from features.errors import DatasetError
 from forge.images.face_generator import PACKAGE, FaceGenerator
@@ -25,9 +26,11 @@ N_REGENERATED, N_NEW_IDENTITIES = 4000, 1000
 POOL_SHARES = {"stills": 0.4, "faces": 0.4, "clips": 0.2}  # of the faces that are regenerated
 SIDE_PX = (360, 1024)  # to which portraits are reduced
 
+Rows = NDArray[np.int64]
 
-def rows(stills: Pool, faces: Pool, clips: Pool, *, out: frozenset[str], seed: int = 0) -> Iterator[dict[str, Any]]:
-    """Rows of :data:`training.faces.index.SCHEMA`; none is made from a still of the groups ``out``.
+
+def rows(stills: Pool, faces: Pool, clips: Pool, *, holdout: frozenset[str], seed: int = 0) -> Iterator[dict[str, Any]]:
+    """Rows of :data:`training.faces.index.SCHEMA`; none is made from a still of the groups ``holdout``.
 
     ``original`` names the real picture (:func:`training.faces.pools.picture_key` for a frame of a clip), so that a
     batch can leave out what was regenerated from clips that are held out.
@@ -39,7 +42,7 @@ def rows(stills: Pool, faces: Pool, clips: Pool, *, out: frozenset[str], seed: i
     """
     rng = np.random.default_rng(seed)
     reals = (
-        (stills, [np.flatnonzero([group not in out for group in stills.group] & ~stills.fake)]),
+        (stills, [np.flatnonzero([group not in holdout for group in stills.group] & ~stills.fake)]),
         (faces, _by(faces.source, np.arange(len(faces)))),
         (clips, _by(clips.key, np.flatnonzero(~clips.fake))),
     )
@@ -70,12 +73,16 @@ def identity(pools: str, seed: int) -> str:
     return manifest.digest("generated", settings, pools, seed)
 
 
-def _by(names: Any, chosen: Any) -> list[Any]:
-    """The chosen rows of each name."""
+def _by(names: NDArray[Any], chosen: Rows) -> list[Rows]:
+    """Of the ``chosen`` rows [k] of a pool, those of each name; ``names`` [n] are of all its rows."""
     return [chosen[names[chosen] == name] for name in sorted(set(names[chosen]))]
 
 
-def _regenerated(reals: Any, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+def _regenerated(reals: Sequence[tuple[Pool, list[Rows]]], rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """Regenerated faces; a pool is drawn by its share, then a part of it, each as likely, then a row.
+
+    ``reals`` holds the pools in the order of ``POOL_SHARES``, frames of clips last, and the rows of each part.
+    """
     enhancers = [Enhancer(name) for name in WEIGHTS]
     shares = np.array([weights.share for weights in WEIGHTS.values()])
     for number in range(N_REGENERATED):
@@ -85,8 +92,15 @@ def _regenerated(reals: Any, rng: np.random.Generator) -> Iterator[dict[str, Any
         enhancer = enhancers[int(rng.choice(len(enhancers), p=shares / shares.sum()))]
         jpeg = index.encode_jpeg(regenerate(image, box, enhancer, rng))
         original = picture_key(pool, row) if pool is reals[-1][0] else str(pool.key[row])
-        names = (f"{enhancer.name} {number}", 0, True, str(pool.group[row]), enhancer.name, original)
-        yield index.face_row(*names, box, None, jpeg)
+        yield index.face_row(
+            f"{enhancer.name} {number}",
+            jpeg,
+            box,
+            fake=True,
+            group=str(pool.group[row]),
+            source=enhancer.name,
+            original=original,
+        )
 
 
 def _new_identities(rng: np.random.Generator) -> Iterator[dict[str, Any]]:
@@ -96,4 +110,5 @@ def _new_identities(rng: np.random.Generator) -> Iterator[dict[str, Any]]:
         image = np.asarray(cv2.resize(generator(rng), (side, side), interpolation=cv2.INTER_AREA), np.uint8)
         image, box, points = index.cut_face(image, *finder.still(image, with_landmarks=True))
         key = f"generated {number}"
-        yield index.face_row(key, 0, True, key, "mobilestylegan", "", box, points, index.encode_jpeg(image))
+        jpeg = index.encode_jpeg(image)
+        yield index.face_row(key, jpeg, box, points, fake=True, group=key, source="mobilestylegan")

@@ -137,25 +137,34 @@ def stills(folder: Path) -> pa.Table:
         table = pa.concat_tables(pq.read_table(file, columns=list(STILLS_COLUMNS)) for file in files)
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{folder}: stills need the columns {', '.join(STILLS_COLUMNS)} ({error})") from error
-    labels = [label_of(label, str(folder)) for label in table["label"].to_pylist()]
-    if None in labels:
-        raise DatasetError(f"{folder}: a still has no label; training needs REAL or FAKE for each")
+    fake = _fakes(table, folder, "still")
     low, high = STILL_PX * (1 - STILL_SHARE) / 2, STILL_PX * (1 + STILL_SHARE) / 2
     n = table.num_rows
-    return pa.table(
-        {
-            "key": table["video"],
-            "frame": np.zeros(n, np.int32),
-            "fake": np.array([label == "FAKE" for label in labels], np.int8),
-            "group": table["group"].cast(pa.string()),
-            "source": ["stills"] * n,
-            "original": table["original"],
-            "box": pa.array([[low, low, high, high]] * n, pa.list_(pa.float32(), 4)),
-            "landmarks": pa.array([[]] * n, pa.list_(pa.float32())),
-            "jpeg": table["jpeg"],
-            "recut": pa.nulls(n, pa.bool_()),
-        }
-    ).cast(SCHEMA)
+    return _without_landmarks(
+        key=table["video"],
+        frame=np.zeros(n, np.int32),
+        fake=fake,
+        group=table["group"].cast(pa.string()),
+        source=["stills"] * n,
+        original=table["original"],
+        box=pa.array([[low, low, high, high]] * n, SCHEMA.field("box").type),
+        jpeg=table["jpeg"],
+        recut=pa.nulls(n, pa.bool_()),
+    )
+
+
+def _fakes(table: pa.Table, folder: Path, what: str) -> NDArray[np.int8]:
+    """[n] 1 for a FAKE row of a table with the column ``label``; refused where a row has none."""
+    labels = [label_of(label, str(folder)) for label in table["label"].to_pylist()]
+    if None in labels:
+        raise DatasetError(f"{folder}: a {what} has no label; training needs REAL or FAKE for each")
+    return np.array([label == "FAKE" for label in labels], np.int8)
+
+
+def _without_landmarks(**columns: Any) -> pa.Table:
+    """A table of :data:`SCHEMA` from its other columns: landmarks are found when a face is first used."""
+    columns["landmarks"] = pa.array([[]] * len(columns["fake"]), SCHEMA.field("landmarks").type)
+    return pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA)
 
 
 def stills_identity(folder: Path) -> str:
@@ -191,25 +200,18 @@ def crops(folder: Path) -> pa.Table:
         )
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{folder}: crops need the columns {', '.join(CROPS_COLUMNS)} ({error})") from error
-    labels = [label_of(label, str(folder)) for label in table["label"].to_pylist()]
-    if None in labels:
-        raise DatasetError(f"{folder}: a crop has no label; training needs REAL or FAKE for each")
     methods, sources = table["method"].to_pylist(), table["source"].to_pylist()
-    n = table.num_rows
-    return pa.table(
-        {
-            "key": table["key"],
-            "frame": table["frame"],
-            "fake": np.array([label == "FAKE" for label in labels], np.int8),
-            "group": table["group"],
-            "source": [method or source for method, source in zip(methods, sources, strict=True)],
-            "original": table["original"],
-            "box": table["box"].cast(pa.list_(pa.float32(), 4)),
-            "landmarks": pa.array([[]] * n, pa.list_(pa.float32())),
-            "jpeg": table["image"],
-            "recut": table["recut"],
-        }
-    ).cast(SCHEMA)
+    return _without_landmarks(
+        key=table["key"],
+        frame=table["frame"],
+        fake=_fakes(table, folder, "crop"),
+        group=table["group"],
+        source=[method or source for method, source in zip(methods, sources, strict=True)],
+        original=table["original"],
+        box=table["box"].cast(SCHEMA.field("box").type),
+        jpeg=table["image"],
+        recut=table["recut"],
+    )
 
 
 def crops_identity(folder: Path) -> str:
@@ -260,7 +262,7 @@ def faces_rows(file: Path) -> Iterator[dict[str, Any]]:
         image = decode_image(row["jpeg"])
         box, points = finder.still(image, with_landmarks=True)
         image, box, points = cut_face(image, box, points)
-        yield face_row(row["name"], 0, False, row["person"], row["set"], "", box, points, encode_jpeg(image))
+        yield face_row(row["name"], encode_jpeg(image), box, points, fake=False, group=row["person"], source=row["set"])
 
 
 def clips_rows(clips: Sequence[Clip]) -> Iterator[dict[str, Any]]:
@@ -275,8 +277,17 @@ def faces_of_clips(clips: Iterable[tuple[Clip, str]]) -> Iterator[dict[str, Any]
         finder.detector.reset()
         try:
             for frame, image, box, points in _faces_of_file(path, finder):
-                names = (clip.filename, frame, forged_picture(clip), clip.group, origin(clip), clip.original)
-                yield face_row(*names, box, points, encode_jpeg(image))
+                yield face_row(
+                    clip.filename,
+                    encode_jpeg(image),
+                    box,
+                    points,
+                    fake=forged_picture(clip),
+                    group=clip.group,
+                    source=origin(clip),
+                    original=clip.original,
+                    frame=frame,
+                )
         except ClipError as error:  # one unreadable clip is no reason to train on none
             logger.warning("%s: %s", clip.filename, error)
 
@@ -345,9 +356,28 @@ def cut_face(image: Image, box: NDArray[np.float32], points: NDArray[np.float32]
     return square.cut(image, size), box, None if points is None else square.to_crop(points, size)
 
 
-def face_row(key: str, frame: int, fake: bool, group: str, source: str, original: str, *rest: Any) -> dict[str, Any]:
-    """One row of :data:`SCHEMA`; ``rest`` is the box [4], the landmarks [68, 2] or None, and the JPEG."""
-    box, points, jpeg = rest
-    values = (key, frame, int(fake), group, source, original, box.tolist())
-    numbers = [] if points is None else points.ravel().tolist()
-    return dict(zip(SCHEMA.names, (*values, numbers, jpeg, None), strict=True))
+def face_row(  # noqa: PLR0913 - the columns of a table, most by keyword
+    key: str,
+    jpeg: bytes,
+    box: NDArray[np.float32],
+    points: NDArray[np.float32] | None = None,
+    *,
+    fake: bool,
+    group: str,
+    source: str,
+    original: str = "",
+    frame: int = 0,
+) -> dict[str, Any]:
+    """One row of :data:`SCHEMA`; ``box`` [4] and landmarks ``points`` [68, 2] are in px of the picture."""
+    return {
+        "key": key,
+        "frame": frame,
+        "fake": int(fake),
+        "group": group,
+        "source": source,
+        "original": original,
+        "box": box.tolist(),
+        "landmarks": [] if points is None else points.ravel().tolist(),
+        "jpeg": jpeg,
+        "recut": None,
+    }

@@ -68,7 +68,7 @@ def development_sample(data: Data, n_crops: int = N_CROPS, seed: int = 0) -> Sam
         Too few crops for the axes.
     """
     rng = np.random.default_rng(seed)
-    stills = np.flatnonzero([group not in data.out for group in data.stills.group])
+    stills = np.flatnonzero([group not in data.holdout_groups for group in data.stills.group])
     sources = [(data.stills, stills)]
     sources += [(pool, np.arange(len(pool))) for pool in (data.real_faces, data.labelled)]
     chosen = [np.sort(rng.permutation(rows)[: n_crops // len(sources)]) for _, rows in sources]

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from training import folds
 from training.faces import fold_scores, pools
-from training.faces.scores import summary_of_pool
 
 SIDE_PX = 32
 FRAMES = 6  # thumbnails a clip, averaged
@@ -34,11 +33,7 @@ def probe_scores(out: Path) -> dict[str, dict[str, Any]]:
     pool = fold_scores.cached_faces(out, ("clips", "crops"))
     fold_of = {name: assignment.fold for name, assignment in folds.read(out / "clip_folds.csv").items()}
     logit = out_of_fold_logits(pool, {key: fold_of[key] for key in sorted(set(pool.key) & fold_of.keys())})
-    return {
-        subset: summary_of_pool(pool, {key: logit[key] for key in keys})
-        for subset, keys in fold_scores.subsets(pool, logit).items()
-        if keys
-    }
+    return fold_scores.summaries(pool, logit)
 
 
 def out_of_fold_logits(pool: pools.Pool, fold_of: Mapping[str, int]) -> dict[str, float]:

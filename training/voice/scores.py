@@ -39,30 +39,21 @@ def summary(voices: Sequence[Voice], folds: Sequence[Fold], logits: Mapping[str,
 
 
 def _scores(voices: Sequence[Voice], folds: Sequence[Fold], logits: Array) -> dict[str, Any]:
-    synthetic, system = np.array([voice.synthetic for voice in voices]), systems(voices)
-    group = np.unique([voice.group for voice in voices], return_inverse=True)[1]
+    """The scores of one model, on the voices whose logits [n] are known."""
     known = np.isfinite(logits)
-    fold = np.full(len(voices), -1)
-    for number, one in enumerate(folds):
-        fold[one.judged] = number
-    y, scores, group, fold, system = (
-        synthetic[known].astype(int),
-        logits[known],
-        group[known],
-        fold[known],
-        system[known],
-    )
+    y = np.array([voice.synthetic for voice in voices])[known].astype(int)
+    group = np.unique([voice.group for voice in voices], return_inverse=True)[1][known]
+    system, fold, scores = systems(voices)[known], _fold_numbers(folds, len(voices))[known], logits[known]
     real, fake = y == 0, y == 1
     whole = {
         "auc": lambda w: metrics.auc(y, scores, w),
         "auc_within_folds": lambda w: within_folds(y, scores, fold, w),
     }
-    found = {name: score.as_dict() for name, score in metrics.with_intervals(whole, group).items()}
     return {
         "n_synthetic": int(fake.sum()),
         "n_bona_fide": int(real.sum()),
         "n_groups": len(np.unique(group)),
-        **{name: _rounded(score) for name, score in found.items()},
+        **{name: _rounded(score.as_dict()) for name, score in metrics.with_intervals(whole, group).items()},
         "bona_fide_over_half": _share(scores[real] > 0),
         "bona_fide_over_0.9": _share(scores[real] > SURE),
         "synthetic_over_half": _share(scores[fake] > 0),
@@ -70,6 +61,14 @@ def _scores(voices: Sequence[Voice], folds: Sequence[Fold], logits: Array) -> di
             name: _system(y, scores, group, fold, system == name) for name in sorted(set(system[fake].tolist()))
         },
     }
+
+
+def _fold_numbers(folds: Sequence[Fold], n_voices: int) -> NDArray[np.int64]:
+    """[n_voices] number of the fold that each voice is judged in; -1 where it is in none."""
+    numbers = np.full(n_voices, -1)
+    for number, fold in enumerate(folds):
+        numbers[fold.judged] = number
+    return numbers
 
 
 def within_folds(y: NDArray[np.int64], scores: Array, fold: NDArray[np.int64], w: Array) -> float:
@@ -82,6 +81,7 @@ def within_folds(y: NDArray[np.int64], scores: Array, fold: NDArray[np.int64], w
 def _system(
     y: NDArray[np.int64], scores: Array, group: NDArray[np.int64], fold: NDArray[np.int64], own: NDArray[np.bool_]
 ) -> dict[str, Any]:
+    """Number and AUC of one system's voices, ``own`` [n], against the bona fide ones of the folds that they are in."""
     judged = own | ((y == 0) & np.isin(fold, fold[own]))
     y, scores, fold = y[judged], scores[judged], fold[judged]
     group = np.unique(group[judged], return_inverse=True)[1]

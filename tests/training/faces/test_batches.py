@@ -15,7 +15,7 @@ OF_G1 = frozenset({"c2", "c3"})  # clips of the group g1
 
 
 def batches_of(pools, mix, transcoded=None, generated=None, **more):
-    settings = dict(out=frozenset(), left_out=frozenset(), seed=3, size=64) | more
+    settings = dict(holdout=frozenset(), left_out=frozenset(), seed=3, size=64) | more
     return Batches(batches.Sources(*pools, transcoded, generated), mix=mix, **settings)
 
 
@@ -66,7 +66,7 @@ def test_matched_pairs_of_clips_keep_no_label_in_their_colour(pools, plain, monk
 @pytest.mark.parametrize("with_transcoded", [False, True])
 def test_what_is_held_out_or_left_out_is_never_asked_for(pools, asked, with_transcoded):
     transcoded = pools[2] if with_transcoded else None
-    some = batches_of(pools, Mix(4, 8, 6), transcoded, out=frozenset({"0", "3"}), left_out=OF_G1)
+    some = batches_of(pools, Mix(4, 8, 6), transcoded, holdout=frozenset({"0", "3"}), left_out=OF_G1)
     for number in range(12):
         some[number]
     seen = {(pool.source[row], pool.group[row]) for pool, row in asked}
@@ -150,7 +150,7 @@ def generated(index_table):
 def test_a_regenerated_face_is_paired_with_the_real_one(pools, generated, asked, monkeypatch):
     monkeypatch.setattr(batches, "P_NEW_IDENTITY", 0.0)
     mix = Mix(stills=0, pseudo_fakes=0, clips=0, generated=4)
-    some = batches_of(pools, mix, generated=generated, out=frozenset({"0", "3"}), left_out=OF_G1)
+    some = batches_of(pools, mix, generated=generated, holdout=frozenset({"0", "3"}), left_out=OF_G1)
     for number in range(40):
         pixels, targets = some[number]
         assert targets.tolist() == [0, 1] * 4

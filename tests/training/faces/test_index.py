@@ -162,7 +162,7 @@ def test_identities_tell_labels_seeds_and_settings(clips, monkeypatch):
 def test_nothing_is_regenerated_from_pools_without_real_faces(index_table):
     fakes = Pool(index_table([("f", True, "0", "loopy", "")]))
     with pytest.raises(DatasetError, match="the stills hold no real face"):
-        next(generated.rows(fakes, fakes, fakes, out=frozenset()))
+        next(generated.rows(fakes, fakes, fakes, holdout=frozenset()))
 
 
 def test_a_pool_may_be_empty():

@@ -84,7 +84,7 @@ class Crops:
 
     def __init__(self, stills, real_faces, labelled):
         self.stills, self.real_faces, self.labelled = stills, real_faces, labelled
-        self.out = frozenset({"4"})
+        self.holdout_groups = frozenset({"4"})
         self.fold_of = {key: int(key[1:]) % 2 for key in labelled.key}
 
     def held_out(self, fold):

@@ -135,11 +135,11 @@ def test_batches_hold_neither_the_fold_that_is_left_out_nor_the_stills_that_are_
     held_out = {data.stills.key[row] for row in data.holdout_rows()}
     assert held_out
     assert not seen & held_out
-    assert {data.stills.group[row] for row in data.holdout_rows()} == data.out
+    assert {data.stills.group[row] for row in data.holdout_rows()} == data.holdout_groups
 
 
 def test_folds_of_the_stills_are_held_out_in_turn(settings):
-    parts = [Data(replace(settings, hold_out=(fold, 4))).out for fold in (1, 2, 3, 4)]
+    parts = [Data(replace(settings, hold_out=(fold, 4))).holdout_groups for fold in (1, 2, 3, 4)]
     assert frozenset.union(*parts) == {str(group) for group in GROUPS}
     assert sum(map(len, parts)) == len(GROUPS)
 

@@ -37,7 +37,7 @@ def data(pools):
     """What a trainer asks of training data, with random pictures."""
 
     def batches(mix, *, left_out, size):
-        return Batches(Sources(*pools), out=frozenset(), mix=mix, seed=3, size=size)
+        return Batches(Sources(*pools), holdout=frozenset(), mix=mix, seed=3, size=size)
 
     return SimpleNamespace(
         stills=pools[0],
