@@ -34,7 +34,7 @@ import inspect
 import logging
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +128,26 @@ class Column:
     def family(self) -> str:
         """The part of the name before the point."""
         return self.name.split(".", 1)[0]
+
+
+def complete_row(columns: Sequence[Column], values: Mapping[str, float]) -> dict[str, float]:
+    """What a family's ``measure`` returns: every column by its full name, NaN where ``values`` has none.
+
+    Parameters
+    ----------
+    columns
+        Of one family; at least one.
+    values
+        By name without the family.
+
+    Examples
+    --------
+    >>> columns = [Column(f"mine.{name}", description="Some number.") for name in ("size", "valid_share")]
+    >>> complete_row(columns, {"valid_share": 0.5})
+    {'mine.size': nan, 'mine.valid_share': 0.5}
+    """
+    missing = {column.name: float("nan") for column in columns}
+    return missing | {f"{columns[0].family}.{name}": float(value) for name, value in values.items()}
 
 
 @dataclass(frozen=True)

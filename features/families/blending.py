@@ -33,7 +33,7 @@ from features.face_regions import FaceCrop, Mask, each_distinct, face_crops, sam
 from features.geometry import pose
 from features.luma import FLAT_SIGMA_PX, IMMERKAER
 from features.observation import Float, Observation, Track
-from features.spec import EVERY_CHANGE, Column, family
+from features.spec import EVERY_CHANGE, Column, complete_row, family
 
 MIN_PIXELS = 300  # of a region
 MIN_FRAMES = 5
@@ -191,11 +191,10 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Compare the core of a face with its rest; NaN below 5 usable crops or a fifth of those looked at."""
     found = frames(observation, track, sampled(track))
     usable = [one for one in found if one]
-    named = {column.name: np.nan for column in COLUMNS}
-    named["blending.valid_share"] = valid = len(usable) / len(found) if found else 0.0
+    valid = len(usable) / len(found) if found else 0.0
+    named = {"valid_share": valid}
     if valid >= series.MIN_VALID_SHARE and len(usable) >= MIN_FRAMES:
         named |= {
-            f"blending.{name}_core_rest_med": series.median([one[name] for one in usable], MIN_FRAMES)
-            for name in usable[0]
+            f"{name}_core_rest_med": series.median([one[name] for one in usable], MIN_FRAMES) for name in usable[0]
         }
-    return named
+    return complete_row(COLUMNS, named)

@@ -37,7 +37,7 @@ from features.eyelids import (
 from features.geometry import F64, LEFT_EYE, RIGHT_EYE, Head, crop_landmarks, eye_aspect_ratio, head
 from features.observation import Observation, Track
 from features.series import Segment
-from features.spec import EVERY_CHANGE, Column, family
+from features.spec import EVERY_CHANGE, Column, complete_row, family
 
 COMPLETE = 0.3  # of the usual opening; a lid that reaches this is shut
 RESTING_PER_MIN = 17.0  # Bentivoglio 1997
@@ -403,5 +403,4 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
             "patch_ear_corr": patch_ear_corr(track),
             "ear_base_mad": ear_base_mad(seen.opened, blinks=seen.every),
         }
-    missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
-    return {f"blink.{name}": value for name, value in (missing | named).items()}
+    return complete_row(COLUMNS, named)

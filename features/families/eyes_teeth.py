@@ -26,7 +26,7 @@ from features.evidence import Series
 from features.geometry import F64, LEFT_EYE, RIGHT_EYE, crop_landmarks, eye_aspect_ratio
 from features.laws_texture import ENERGIES
 from features.observation import Observation, Track
-from features.spec import EVERY_CHANGE, Column, family
+from features.spec import EVERY_CHANGE, Column, complete_row, family
 from features.teeth import Teeth, measure_teeth
 
 MIN_FRAMES = 5
@@ -265,5 +265,4 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
         teeth = [one for one in found if one is not None]
         named |= iris_columns(pairs) | teeth_columns(teeth)
         named |= {"valid_iris_share": len(pairs) / len(points), "valid_teeth_share": len(teeth) / len(points)}
-    missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
-    return {f"eyes_teeth.{name}": value for name, value in (missing | named).items()}
+    return complete_row(COLUMNS, named)

@@ -32,7 +32,7 @@ from features.geometry import F64, REGIONS, Head, head
 from features.observation import Observation, Track
 from features.perspective import Pose, fit, only, rotation_matrices, rotation_vectors
 from features.series import Segment
-from features.spec import EVERY_CHANGE, Column, family
+from features.spec import EVERY_CHANGE, Column, complete_row, family
 
 INNER = np.r_[17:36, 48, 54]
 WHOLE = np.r_[0:36, 48, 54]
@@ -299,5 +299,4 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
     if found.enough:
         named |= difference_columns(found)
         named |= motion_columns(found, frame_size=observation.frame_size)
-    missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
-    return {f"head_pose.{name}": value for name, value in (missing | named).items()}
+    return complete_row(COLUMNS, named)

@@ -21,7 +21,7 @@ from features.evidence import Series
 from features.geometry import F64, pose
 from features.networks.face_embedding import MAX_CHIPS, MAX_OTHERS, MIN_CHIPS, OTHER_CHIPS, embeddings, suitable
 from features.observation import Observation, Track
-from features.spec import Column, family
+from features.spec import Column, complete_row, family
 
 MIN_DRIFT_CHIPS = 9
 JUMP_MADS = 4.0
@@ -195,5 +195,4 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
         named |= distances(e)
         named |= explained(e, pose_deg=pose(track.landmarks[at]), sharpness=track.sharpness[at, 0].astype(np.float64))
         named["tracks_dist_min"] = _others(observation, track, e[medoid(e)])
-    missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
-    return {f"identity.{name}": value for name, value in (missing | named).items()}
+    return complete_row(COLUMNS, named)

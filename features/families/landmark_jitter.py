@@ -33,7 +33,7 @@ from features.evidence import Series
 from features.geometry import F64, REGIONS, RIGID, Head, align, head
 from features.observation import Observation, Track
 from features.series import Segment
-from features.spec import EVERY_CHANGE, Column, family
+from features.spec import EVERY_CHANGE, Column, complete_row, family
 
 STATIC_IOD_S, MOVING_IOD_S = 0.05, 0.2  # rigid-set speed
 MIN_STATE_FRAMES = 15
@@ -386,5 +386,4 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
             "inner_outer_corr": inner_outer_corr(residuals),
             "jaw_inner_flow_ratio": jaw_inner_flow_ratio(found.flow),
         }
-    missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
-    return {f"landmark_jitter.{name}": value for name, value in (missing | named).items()}
+    return complete_row(COLUMNS, named)

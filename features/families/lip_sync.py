@@ -29,7 +29,7 @@ from features.geometry import F64, Head, align, head
 from features.mouth_closures import CLOSURE_LAG_S, WIDE_QUANTILE, closure_lag_abs_s, closure_z, dips
 from features.observation import Observation, Track
 from features.series import Segment
-from features.spec import EVERY_CHANGE, Column, family
+from features.spec import EVERY_CHANGE, Column, complete_row, family
 from features.speech_series import GRID_HZ, short_time_series, speech_mask
 from features.synchrony import (
     LSE_LAG_S,
@@ -391,5 +391,4 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
             named |= {"mouth_range_iod": mouth_range(both), "speech_share": float(both.speech.mean())}
             if moves(both):
                 named |= _columns(both)
-    missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
-    return {f"lip_sync.{name}": value for name, value in (missing | named).items()}
+    return complete_row(COLUMNS, named)

@@ -23,7 +23,7 @@ from features.evidence import Series
 from features.geometry import F64, RIGID, Head, head
 from features.luma import block_steps, filtered, grey_levels, noise_imm, noise_mad
 from features.observation import Observation, Track
-from features.spec import EVERY_CHANGE, Column, family
+from features.spec import EVERY_CHANGE, Column, complete_row, family
 
 MIN_PATCHES = 5
 LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=np.float64)
@@ -307,5 +307,4 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
             "yaw_abs_med": series.median(np.abs(face.yaw_deg)),
             "detector_conf_med": series.median(track.detector_score),
         }
-    missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
-    return {f"quality.{name}": value for name, value in (missing | named).items()}
+    return complete_row(COLUMNS, named)

@@ -24,7 +24,7 @@ ratios are about the face.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -48,7 +48,7 @@ from features.rich_model import (
     standard_deviation,
     within,
 )
-from features.spec import EVERY_CHANGE, Column, family
+from features.spec import EVERY_CHANGE, Column, complete_row, family
 
 MIN_FRAMES = 5
 MIN_PIXELS = 2000  # of a region
@@ -333,8 +333,25 @@ def _patches(observation: Observation, track: Track, number: int, iod_px: float)
     )
 
 
-def _pooled(found: Sequence[PatchValues], of: Callable[[PatchValues], dict[str, F64]], kernel: str) -> F64:
-    return np.sum([of(one)[kernel] for one in found], axis=0)
+def _medians(rows: Sequence[Mapping[str, float]], *, around: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Columns ``_med``, over the frames' patches (``rows``) and, of columns ``fo``, over their crops (``around``)."""
+    medians = {}
+    for column in COLUMNS:
+        name = column.name.split(".")[1].removesuffix("_med")
+        if column.name.endswith("_med"):
+            source = around if "_fo" in name else rows
+            medians[f"{name}_med"] = series.median([row.get(name, np.nan) for row in source], MIN_FRAMES)
+    return medians
+
+
+def _co_occurrence_columns(found: Sequence[PatchValues]) -> dict[str, float]:
+    """Columns ``cooc``, of co-occurrences summed over the frames."""
+    named: dict[str, float] = {}
+    for kernel in KERNELS:
+        face = np.sum([one.face[kernel] for one in found], axis=0)
+        background = np.sum([one.background[kernel] for one in found], axis=0)
+        named |= {f"{kernel}_cooc_ent": entropy(face), f"{kernel}_cooc_fb_js": js_distance(face, background)}
+    return named
 
 
 @family("residual", version=1, needs={"track", "crops"}, columns=COLUMNS)
@@ -353,16 +370,8 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
     named: dict[str, float] = {"valid_share": valid}
     if valid >= series.MIN_VALID_SHARE and len(found) >= MIN_FRAMES:
         rows = [one.values for one in found]
-        around = each_distinct(face_crops(observation, track, numbers), of_crop)
-        for column in COLUMNS:
-            name = column.name.split(".")[1].removesuffix("_med")
-            if column.name.endswith("_med"):
-                source = around if "_fo" in name else rows
-                named[f"{name}_med"] = series.median([row.get(name, np.nan) for row in source], MIN_FRAMES)
-        for kernel in KERNELS:
-            face, background = (_pooled(found, of, kernel) for of in (lambda one: one.face, lambda one: one.background))
-            named |= {f"{kernel}_cooc_ent": entropy(face), f"{kernel}_cooc_fb_js": js_distance(face, background)}
+        named |= _medians(rows, around=each_distinct(face_crops(observation, track, numbers), of_crop))
+        named |= _co_occurrence_columns(found)
         grids = series.finite([row.get("grid8_same", np.nan) for row in rows])
         named["grid8_same_share"] = float(grids.mean()) if grids.size >= MIN_FRAMES else np.nan
-    missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
-    return {f"residual.{name}": value for name, value in (missing | named).items()}
+    return complete_row(COLUMNS, named)

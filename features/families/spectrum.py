@@ -30,7 +30,7 @@ from features.evidence import Series
 from features.face_patch import face_patch
 from features.geometry import F64, RIGID, crop_landmarks, head
 from features.observation import Observation, Track
-from features.spec import EVERY_CHANGE, Column, family
+from features.spec import EVERY_CHANGE, Column, complete_row, family
 from features.spectral import BINS
 
 SIDE = 128  # side of every analysed patch in px
@@ -383,5 +383,4 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
         if len(patches) >= MIN_PATCHES:
             named |= iod_columns(spectral.radial(spectral.power(np.stack(patches))))
         named |= flicker_columns(observation, track)
-    missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
-    return {f"spectrum.{name}": float(value) for name, value in (missing | named).items()}
+    return complete_row(COLUMNS, named)

@@ -20,7 +20,7 @@ chance (docs/experiments/025).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,7 @@ from features.face_patch import face_patch
 from features.face_regions import each_distinct, sampled
 from features.geometry import F64, crop_landmarks
 from features.observation import Bytes, Observation, Track
-from features.spec import EVERY_CHANGE, Column, family
+from features.spec import EVERY_CHANGE, Column, complete_row, family
 
 MIN_FRAMES = 5
 MAX_CLIPPED = 0.3
@@ -193,6 +193,17 @@ def of_patches(face: Bytes, background: Bytes) -> dict[str, float]:
     return values
 
 
+def _medians(faces: Sequence[Mapping[str, float]], *, patches: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Columns ``_med``, over the frames' reduced faces and, of columns ``fb``, over their native patches."""
+    medians = {}
+    for column in COLUMNS:
+        name = column.name.split(".")[1].removesuffix("_med")
+        if column.name.endswith("_med"):
+            rows = patches if "_fb_" in name else faces
+            medians[f"{name}_med"] = series.median([row.get(name, np.nan) for row in rows], MIN_FRAMES)
+    return medians
+
+
 @family("texture", version=1, needs={"track", "crops"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the texture of a track's crops and patches; NaN below 5 usable crops, or a fifth of those seen."""
@@ -212,11 +223,6 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
             lambda number: of_patches(track.patch_face[number], track.patch_background[number]),
             key=lambda number: (id(track.patch_face[number]), id(track.patch_background[number])),
         )
-        for column in COLUMNS:
-            name = column.name.split(".")[1].removesuffix("_med")
-            if column.name.endswith("_med"):
-                rows = patches if "_fb_" in name else [one.values for one in found]
-                named[f"{name}_med"] = series.median([row.get(name, np.nan) for row in rows], MIN_FRAMES)
+        named |= _medians([one.values for one in found], patches=patches)
         named["lbp_step_js_med"] = series.median(steps, MIN_FRAMES - 1)
-    missing = {column.name.split(".", 1)[1]: np.nan for column in COLUMNS}
-    return {f"texture.{name}": float(value) for name, value in (missing | named).items()}
+    return complete_row(COLUMNS, named)
