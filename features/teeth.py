@@ -104,7 +104,7 @@ def cheeks(points: F64, *, size: tuple[int, int]) -> NDArray[np.bool_]:
     return skin
 
 
-def reduced(crop: NDArray[np.uint8], *, points: F64) -> tuple[NDArray[np.float32], F64] | None:
+def reduced_mouth(crop: NDArray[np.uint8], *, points: F64) -> tuple[NDArray[np.float32], F64] | None:
     """RGB [h, w, 3] around mouth and cheeks, 60 px between the eyes or fewer, and the landmarks [68, 2] in it.
 
     None below 40 px, or where the window would leave the crop.
@@ -145,7 +145,7 @@ def measure_teeth(crop: NDArray[np.uint8], *, points: F64) -> Teeth | None:
     """
     if not mouth_open(points) > MIN_OPEN:
         return None
-    found = reduced(crop, points=points)
+    found = reduced_mouth(crop, points=points)
     if found is None:
         return None
     rgb, placed = found

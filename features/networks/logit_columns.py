@@ -163,9 +163,16 @@ def judge_track(track: Track, family: str) -> Judged:
 def judge(crops: Sequence[NDArray[np.uint8]], family: str, numbers: Sequence[int]) -> Judged:
     """Judge the numbered crops of a face by the network of a family; none where its weights are missing.
 
-    They are RGB square crops [s, s, 3], each ``CROP_SCALE`` times as wide as the face box.
-
     Each is seen as the network was trained to see it: its middle, at the network's input size.
+
+    Parameters
+    ----------
+    crops
+        RGB squares [s, s, 3], ``CROP_SCALE`` times as wide as the face box.
+    family
+        Whose weights are used.
+    numbers
+        Of the crops that are judged, in order of time; smaller ones than ``MIN_CROP_PX`` are left out.
 
     Raises
     ------
