@@ -7,7 +7,7 @@ that it needs. Everything is float64.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -214,6 +214,30 @@ def median(values: ArrayLike, least: int = 5) -> float:
     """
     x = finite(values)
     return float(np.median(x)) if x.size >= least else np.nan
+
+
+def medians_over_frames(
+    columns: Iterable[str], frames: Callable[[str], Sequence[Mapping[str, float]]], *, least: int = 5
+) -> dict[str, float]:
+    """Medians over the frames of a clip, for the columns that end in ``_med``, by their names without the family.
+
+    Parameters
+    ----------
+    columns
+        Full names; others than ``_med`` are passed over.
+    frames
+        From a quantity, such as ``noise`` of ``mine.noise_med``, to what each frame says, by quantity.
+    least
+        The median of fewer finite values is NaN.
+
+    Examples
+    --------
+    >>> seen = [{"noise": 1.0}, {}, {"noise": 2.0}]
+    >>> medians_over_frames(["mine.noise_med", "mine.valid_share"], lambda _: seen, least=2)
+    {'noise_med': 1.5}
+    """
+    quantities = [name.split(".")[1].removesuffix("_med") for name in columns if name.endswith("_med")]
+    return {f"{one}_med": median([row.get(one, np.nan) for row in frames(one)], least) for one in quantities}
 
 
 def quantile(values: ArrayLike, q: float, least: int = 20) -> float:

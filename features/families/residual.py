@@ -24,7 +24,7 @@ ratios are about the face.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -333,17 +333,6 @@ def _patches(observation: Observation, track: Track, number: int, iod_px: float)
     )
 
 
-def _medians(rows: Sequence[Mapping[str, float]], *, around: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Columns ``_med``, over the frames' patches (``rows``) and, of columns ``fo``, over their crops (``around``)."""
-    medians = {}
-    for column in COLUMNS:
-        name = column.name.split(".")[1].removesuffix("_med")
-        if column.name.endswith("_med"):
-            source = around if "_fo" in name else rows
-            medians[f"{name}_med"] = series.median([row.get(name, np.nan) for row in source], MIN_FRAMES)
-    return medians
-
-
 def _co_occurrence_columns(found: Sequence[PatchValues]) -> dict[str, float]:
     """Columns ``cooc``, of co-occurrences summed over the frames."""
     named: dict[str, float] = {}
@@ -370,7 +359,10 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
     named: dict[str, float] = {"valid_share": valid}
     if valid >= series.MIN_VALID_SHARE and len(found) >= MIN_FRAMES:
         rows = [one.values for one in found]
-        named |= _medians(rows, around=each_distinct(face_crops(observation, track, numbers), of_crop))
+        around = each_distinct(face_crops(observation, track, numbers), of_crop)
+        named |= series.medians_over_frames(
+            (column.name for column in COLUMNS), lambda name: around if "_fo" in name else rows, least=MIN_FRAMES
+        )
         named |= _co_occurrence_columns(found)
         grids = series.finite([row.get("grid8_same", np.nan) for row in rows])
         named["grid8_same_share"] = float(grids.mean()) if grids.size >= MIN_FRAMES else np.nan

@@ -20,7 +20,7 @@ chance (docs/experiments/025).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -193,17 +193,6 @@ def of_patches(face: Bytes, background: Bytes) -> dict[str, float]:
     return values
 
 
-def _medians(faces: Sequence[Mapping[str, float]], *, patches: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Columns ``_med``, over the frames' reduced faces and, of columns ``fb``, over their native patches."""
-    medians = {}
-    for column in COLUMNS:
-        name = column.name.split(".")[1].removesuffix("_med")
-        if column.name.endswith("_med"):
-            rows = patches if "_fb_" in name else faces
-            medians[f"{name}_med"] = series.median([row.get(name, np.nan) for row in rows], MIN_FRAMES)
-    return medians
-
-
 @family("texture", version=1, needs={"track", "crops"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the texture of a track's crops and patches; NaN below 5 usable crops, or a fifth of those seen."""
@@ -223,6 +212,9 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
             lambda number: of_patches(track.patch_face[number], track.patch_background[number]),
             key=lambda number: (id(track.patch_face[number]), id(track.patch_background[number])),
         )
-        named |= _medians([one.values for one in found], patches=patches)
+        faces = [one.values for one in found]
+        named |= series.medians_over_frames(
+            (column.name for column in COLUMNS), lambda name: patches if "_fb_" in name else faces, least=MIN_FRAMES
+        )
         named["lbp_step_js_med"] = series.median(steps, MIN_FRAMES - 1)
     return complete_row(COLUMNS, named)

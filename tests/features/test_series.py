@@ -114,3 +114,14 @@ def test_repeated_frames_are_left_out(make_track, make_observation, rng):
     duplicate = np.arange(40) % 5 == 4
     index = series.distinct(make_observation(track, duplicate=duplicate), track)
     assert np.array_equal(index, np.flatnonzero(~duplicate))
+
+
+def test_medians_are_of_the_frames_that_a_quantity_is_measured_in():
+    """Two kinds of frames; a quantity that too few of them have is NaN, and a column that is no median stays out."""
+    faces, patches = [{"noise": 1.0, "rare": 5.0}, {"noise": 3.0}, {"noise": np.nan}], [{"noise_fb": 7.0}] * 2
+    found = series.medians_over_frames(
+        ["x.noise_med", "x.noise_fb_med", "x.rare_med", "x.valid_share"],
+        lambda name: patches if name == "noise_fb" else faces,
+        least=2,
+    )
+    assert found == {"noise_med": 2.0, "noise_fb_med": 7.0, "rare_med": pytest.approx(np.nan, nan_ok=True)}

@@ -227,3 +227,12 @@ def test_bad_families_are_refused():
         Column("x.a", invariant_to=frozenset({"mirror", "colour"}))
     with pytest.raises(KeyError, match="no family is called"):
         spec.families(["unheard_of"])
+
+
+def test_a_row_has_every_column_and_what_was_not_declared_is_not_hidden():
+    columns = made(columns=("a_med", "b_med")).columns
+    row = spec.complete_row(columns, {"b_med": 2, "valid_share": 1.0, "stray": 3.0})
+    assert list(row) == ["made_up.a_med", "made_up.b_med", "made_up.valid_share", "made_up.stray"]
+    assert math.isnan(row.pop("made_up.a_med"))
+    assert row == {"made_up.b_med": 2.0, "made_up.valid_share": 1.0, "made_up.stray": 3.0}
+    assert all(type(value) is float for value in row.values())
