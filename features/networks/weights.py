@@ -11,7 +11,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import fields
 from pathlib import Path
@@ -58,12 +58,6 @@ def weights_file(family: str) -> Path:
     if not Path(folder).is_dir():
         raise ModelError(f"{WEIGHTS_VARIABLE}={folder}: no such folder; give the one that holds your weights")
     return own if (own := Path(folder) / name).is_file() else PRETRAINED / name
-
-
-def own_weights(families: Sequence[str]) -> dict[str, str]:
-    """Of the families named, those measured with other than the shipped weights, and the SHA-256 of their file."""
-    files = {family: weights_file(family) for family in families}
-    return {family: digest(file) for family, file in files.items() if file.parent != PRETRAINED and file.is_file()}
 
 
 def kept_in_memory(load: Callable[[Path], Loaded]) -> Callable[[Path], Loaded]:
