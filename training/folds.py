@@ -19,7 +19,15 @@ from extract.dataset import Clip
 from features.errors import DatasetError
 from training.manifest import forged_picture, method_family, origin
 
+FILE = "clip_folds.csv"  # in the folder of a training
 COLUMNS = ("filename", "fold", "fake")
+FOLD_FILES = {
+    "forensic_cnn": "fold{}.safetensors",
+    "forensic_residual": "residual_fold{}.safetensors",
+    "forensic_voice": "fold{}.safetensors",
+    "cnn_embedding": "embedding_fold{}.safetensors",
+}
+"""By family: what the training of a network without one fold writes, and ``deepcue fit-projection`` beside it."""
 HOLDOUT_SHARE = 0.055  # of the stills, in whole groups: about 1,500
 N_FOLDS = 3
 

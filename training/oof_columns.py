@@ -22,16 +22,10 @@ from features.families import cnn_embedding
 from features.networks import logit_columns, projection
 from features.networks.weights import use_weights
 from training import folds
+from training.folds import FOLD_FILES
 
 logger = logging.getLogger(__name__)
 
-FOLD_FILES = {
-    "forensic_cnn": "fold{}.safetensors",
-    "forensic_residual": "residual_fold{}.safetensors",
-    "forensic_voice": "fold{}.safetensors",
-    "cnn_embedding": "embedding_fold{}.safetensors",
-}
-"""By family: what the training of a network without one fold writes, and ``deepcue fit-projection`` beside it."""
 LOGIT = {"forensic_voice": "logit"}  # column that is scored; of face networks "logit_mean"
 FACES = ("forensic_cnn", "forensic_residual")  # whose folds are those of one training
 

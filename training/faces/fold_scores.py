@@ -59,7 +59,7 @@ def scores_of_folds(
     """
     from features.networks.efficientnet_lite import Detector
 
-    fold_of = {name: assignment.fold for name, assignment in folds.read(out / "clip_folds.csv").items()}
+    fold_of = {name: assignment.fold for name, assignment in folds.read(out / folds.FILE).items()}
     cached = {names: cached_faces(out, names) for names, _ in CONDITIONS.values()}
     numbers = sorted(set(fold_of.values()))
     detectors = {

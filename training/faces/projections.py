@@ -32,8 +32,6 @@ Files = Mapping[str, Path]
 N_CROPS = 3000
 MIN_CROPS = 2 * DIMENSIONS
 BATCH = 16
-FOLD_FILES = {"forensic_cnn": "fold{}.safetensors", "forensic_residual": "residual_fold{}.safetensors"}
-"""By network: what training writes for a fold."""
 PHASE_PROJECTION = "embedding_{}.safetensors"
 """The projection of the networks of a phase or a fold (``fold0``), beside them."""
 
@@ -224,11 +222,12 @@ def _reference(folder: Path, networks: Files) -> Reference:
 
 def _fold_networks(data: Data, folder: Path, networks: Files) -> dict[int, Files]:
     """Networks of each fold in a training's folder."""
-    file = folder / "clip_folds.csv"
+    file = folder / clip_folds.FILE
     if {name: one.fold for name, one in clip_folds.read(file).items()} != data.fold_of:
         raise DatasetError(f"{file} is of other clips, crops or --leave-out; give those of the training")
     found = {
-        fold: {name: folder / FOLD_FILES[name].format(fold) for name in networks} for fold in set(data.fold_of.values())
+        fold: {name: folder / clip_folds.FOLD_FILES[name].format(fold) for name in networks}
+        for fold in set(data.fold_of.values())
     }
     for one in found.values():
         for weights in one.values():

@@ -87,7 +87,7 @@ def train(
     for phase in wanted:
         data.check(phase.mix, left_out=phase.left_out)
     _claim_folder(settings, data.identity)
-    folds.write(settings.out / "clip_folds.csv", data.assignments)
+    folds.write(settings.out / folds.FILE, data.assignments)
     for phase in wanted:
         with _torch_as_it_was():
             n_steps = _number_of_steps(phase, data, settings, minutes=minutes, steps=steps)

@@ -31,7 +31,7 @@ def probe_scores(out: Path) -> dict[str, dict[str, Any]]:
         The folder lacks the cached faces or the folds.
     """
     pool = fold_scores.cached_faces(out, ("clips", "crops"))
-    fold_of = {name: assignment.fold for name, assignment in folds.read(out / "clip_folds.csv").items()}
+    fold_of = {name: assignment.fold for name, assignment in folds.read(out / folds.FILE).items()}
     logit = out_of_fold_logits(pool, {key: fold_of[key] for key in sorted(set(pool.key) & fold_of.keys())})
     return fold_scores.summaries(pool, logit)
 

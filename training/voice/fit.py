@@ -81,7 +81,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, identity(found, leave_out, steps, seed, ORIGINAL_WEIGHT, PENALTY))
     samples = cached(folder / SAMPLES, found, jobs=jobs, seed=seed)
-    folds.write(folder / "clip_folds.csv", _assignments(found, split))
+    folds.write(folder / folds.FILE, _assignments(found, split))
     models = [
         _model(folder / f"fold{number}.safetensors", found, samples, one.trained, steps=steps, seed=seed)
         for number, one in enumerate(split)
