@@ -27,12 +27,12 @@ def is_clip(data: PathLike) -> bool:
     NotFoundError
         There is no such file or folder.
     """
-    from extract.dataset import VIDEO_SUFFIXES
+    from extract.dataset import SOUND_SUFFIXES, VIDEO_SUFFIXES
 
     name = os.fspath(data)
     suffix = os.path.splitext(name)[1].lower()
     if "://" in name:
-        return suffix in VIDEO_SUFFIXES
+        return suffix in VIDEO_SUFFIXES | SOUND_SUFFIXES
     if not os.path.exists(name):
         raise NotFoundError(f"{name}: no such file or folder; give a clip or a folder of clips")
     return not os.path.isdir(name) and suffix not in {".csv", TABLE_SUFFIX}

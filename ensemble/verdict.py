@@ -21,6 +21,11 @@ NOTE = (
     "A score is evidence, not proof: it reflects how similar training clips were labelled, and says nothing of intent."
 )
 NOTE_NOTHING = "Nothing could be measured in this clip: the number is the assumed fraction of FAKE, no finding."
+NOTE_SOUND = (
+    "Only the sound was judged: the file holds no picture, which stays at its prior. How good the speech detector is "
+    "by itself is on the model card (docs/MODEL_CARD.md)."
+)
+NOTE_NO_SPEECH = "The file holds no picture, and no speech was found in its sound."
 NOTE_FACES = "{n} faces were tracked, but most cues are measured on the main one: a fake of another face may be missed."
 
 
@@ -74,10 +79,17 @@ class Verdict:
         return sum(self.contributions.get(name, 0.0) for name in self.unmeasured)
 
     @property
+    def sound_alone(self) -> bool:
+        """Whether the file holds sound and no picture."""
+        return self.n_frames == 0 and self.duration_s is not None
+
+    @property
     def notes(self) -> list[str]:
         """Sentences that belong beside the number."""
         if self.verdict == NOTHING:
-            return [NOTE_NOTHING]
+            return [NOTE_NO_SPEECH, NOTE_NOTHING] if self.sound_alone else [NOTE_NOTHING]
+        if self.sound_alone:
+            return [NOTE_SOUND, NOTE]
         faces = [NOTE_FACES.format(n=self.n_faces)] if self.n_faces > 1 else []
         return [*faces, NOTE]
 

@@ -36,6 +36,9 @@ VIDEO_SUFFIXES = frozenset(
     {".3g2", ".3gp", ".asf", ".avi", ".divx", ".flv", ".gif", ".h264", ".hevc", ".ivf", ".m2ts", ".m4v", ".mjpeg"}
     | {".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
 )
+SOUND_SUFFIXES = frozenset({".aac", ".flac", ".m4a", ".mka", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"})
+"""Of files that are clips when they are named, one by one or in a table; a folder is not searched for them, as data
+sets keep the sound of their clips beside them."""
 METADATA = "metadata.json"
 MANIFEST_FOLDERS = ("", "files", "videos", "clips")  # where a manifest's clips are looked for, beside it
 LABELS = {
@@ -141,7 +144,8 @@ def find_clips(data: str, storage_options: dict[str, Any] | None = None) -> list
         raise DatasetError(f"{data}: neither a folder nor a file; a pipe can't be read twice, write it to a file first")
     try:
         if store.is_file():
-            clips = [Clip(_base(data), store.url)] if _is_video(data) else _from_manifest(data, storage_options)
+            named = _is_video(data) or posixpath.splitext(_base(data))[1].lower() in SOUND_SUFFIXES
+            clips = [Clip(_base(data), store.url)] if named else _from_manifest(data, storage_options)
         else:
             names = store.list()
             tables = [name for name in names if posixpath.basename(name) == METADATA]

@@ -25,7 +25,7 @@ class Reason(StrEnum):
     """
 
     UNREADABLE = "unreadable"
-    """``clip``: not a video, damaged, or without a picture stream."""
+    """``clip``: neither video nor sound, damaged, or with a picture that can't be decoded."""
     TOO_SHORT = "too_short"
     """A family: too few frames for it."""
     TIMEOUT = "timeout"
@@ -47,6 +47,8 @@ class Reason(StrEnum):
     """A family: the weights of its network are not there."""
     NO_SOUND = "no_sound"
     """A family that needs sound: the clip has none."""
+    NO_PICTURE = "no_picture"
+    """A family that looks at the picture: the file holds sound alone."""
     NO_FACE = "no_face"
     """A family that needs a face: none was found."""
     UNUSABLE = "unusable"

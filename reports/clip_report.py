@@ -201,6 +201,8 @@ def clip_context(
 
 def what_happened(verdict: Verdict) -> str:
     """The status of the measurement in words, with what went wrong."""
+    if verdict.sound_alone:
+        return verdict.error
     messages = verdict.error.split("; ")
     more = "; ".join(messages[1:] if verdict.status in SAID_BY_STATUS else messages)
     return ": ".join(filter(None, [STATUS_WORDS.get(verdict.status, verdict.status), more]))
@@ -279,11 +281,11 @@ def _unmeasured(
     reasons = {**facts.unmeasured, **verdict.unmeasured}
     if evidence is not None:
         silent = SENTENCES[Reason.NO_SOUND] in reasons.values()
-        reasons = _of_other_families(evidence, silent=silent) | reasons
+        reasons = _of_other_families(evidence, silent=silent, blind=verdict.sound_alone) | reasons
     return sorted(((name, why, name in used) for name, why in reasons.items()), key=lambda one: (not one[2], one[0]))
 
 
-def _of_other_families(evidence: ClipEvidence, *, silent: bool) -> dict[str, str]:
+def _of_other_families(evidence: ClipEvidence, *, silent: bool, blind: bool) -> dict[str, str]:
     """Why families have no cue in this clip, from what they need; a table says it of the model's families only."""
     reasons = {}
     for one in families():
@@ -292,6 +294,8 @@ def _of_other_families(evidence: ClipEvidence, *, silent: bool) -> dict[str, str
             continue
         if "sound" in one.needs and silent:
             reasons[one.name] = SENTENCES[Reason.NO_SOUND]
+        elif blind and one.needs & {"picture", "track", "crops"}:
+            reasons[one.name] = SENTENCES[Reason.NO_PICTURE]
         elif "track" in one.needs and not evidence.people:
             reasons[one.name] = SENTENCES[Reason.NO_FACE]
         else:

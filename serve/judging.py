@@ -103,7 +103,7 @@ class Judging:
         clip = self._work.clip(row["id"])
         verdict, table = self._judged(row, result)
         facts = ClipFacts.of_row(table, sha256=_sha256(clip), made=_now(), version=self._version)
-        plays = verdict.duration_s is not None
+        plays = verdict.duration_s is not None and not verdict.sound_alone  # the player shows a picture
         served = Served(
             assets=ASSETS,
             scripts=(f"{ASSETS}player.js",),

@@ -51,6 +51,8 @@ def media_type(path: str) -> tuple[str, float]:
     """
     with containers.opened(containers.source_of(path, {})) as container:
         streams = containers.look_through(container, MAX_SECONDS)
+        if streams.picture is None:
+            return "", 0.0
         kind = FORMATS.get(container.format.name, "")
         pictures, sounds = PLAYED.get(kind, (set(), set()))
         picture = container.streams[streams.picture]

@@ -26,7 +26,7 @@ MAX_PIXELS = 8192 * 8192  # a larger frame is refused unseen
 MAX_REMOTE_BYTES = 1 << 30  # a remote clip is read into memory
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,gif,h264,hevc,m4v,mxf,nut,ivf,"
-    "dv,rm,swf,av1,obu,wtv,vob,apng,y4m,yuv4mpegpipe"
+    "dv,rm,swf,av1,obu,wtv,vob,apng,y4m,yuv4mpegpipe,wav,mp3,aac,flac"
 )
 MACHINE_ERRORS = frozenset(
     {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.EBUSY}
@@ -42,12 +42,13 @@ MAX_MISSING, MAX_MISSING_S = 0.1, 1.0  # an end that is missing: above a tenth o
 class Streams:
     """The streams of a file that are looked at, by index, and what their packets tell.
 
+    ``picture`` is None in a file of sound alone; what is said of the picture is then said of the first sound.
     ``picture_number`` counts the picture tracks from 1; ``sounds`` are in the order in which they are tried.
     ``n_frames`` counts the packets of the picture within the time that is looked at; ``start_s`` is the time of its
     first frame, ``missing_s`` how much earlier than announced it ends.
     """
 
-    picture: int
+    picture: int | None
     picture_number: int
     sounds: tuple[int, ...]
     n_pictures: int
@@ -113,21 +114,24 @@ def look_through(container: Any, max_seconds: float) -> Streams:
     """Choose the streams, and read the packets of the first ``max_seconds`` without decoding them.
 
     The picture is the stream with frames that are not few or empty, the default one first, then the largest. Sounds
-    are tried with the default one first, then in the file's order.
+    are tried with the default one first, then in the file's order. A file of nothing but sound has no picture; one
+    whose picture is a cover, or can't be decoded, is refused.
 
     Raises
     ------
     UnreadableError
-        There is no picture stream that can be decoded, or its frames are too large.
+        There is a picture stream that can't be decoded, neither picture nor sound, or frames that are too large.
     """
     pictures = [one for one in container.streams.video if one.codec_context is not None]
     pictures = [one for one in pictures if not one.disposition & ATTACHED_PICTURE]
-    if not pictures:
-        raise UnreadableError(_why_no_picture(container.streams.video))
     sounds = [one for one in container.streams.audio if one.codec_context is not None]
+    if not pictures and (container.streams.video or not sounds):
+        raise UnreadableError(_why_no_picture(container.streams.video))
     sounds.sort(key=lambda one: (not one.disposition & DEFAULT, one.index))
     timeline = Timeline(max_seconds)
     n_cut = _read_packets(container, [*pictures, *sounds], timeline)
+    if not pictures:
+        return _of_sound_alone(container, sounds, timeline)
     picture = _picture(pictures, timeline)
     timeline.resolve(picture=picture.index, sounds=[one.index for one in sounds])
     context = picture.codec_context
@@ -149,6 +153,28 @@ def look_through(container: Any, max_seconds: float) -> Streams:
         n_frames=timeline.n_within(picture.index),
         timeline=timeline,
         start_s=timeline.start_s(picture.index),
+        missing_s=missing_s,
+        length_s=length_s,
+    )
+
+
+def _of_sound_alone(container: Any, sounds: Sequence[Any], timeline: Timeline) -> Streams:
+    """The streams of a file without a picture: the sound that is tried first leads the clock."""
+    first, *others = sounds
+    timeline.resolve(picture=first.index, sounds=[one.index for one in others])
+    length_s = timeline.length_s(first.index)
+    announced_s = float(first.duration * first.time_base) if first.duration else _file_length_s(container)
+    missing_s = announced_s - length_s
+    if timeline.full or timeline.n_jumps or missing_s < max(MAX_MISSING_S, MAX_MISSING * announced_s):
+        missing_s = 0.0
+    return Streams(
+        picture=None,
+        picture_number=0,
+        sounds=tuple(one.index for one in sounds),
+        n_pictures=0,
+        n_frames=0,
+        timeline=timeline,
+        start_s=timeline.start_s(first.index),
         missing_s=missing_s,
         length_s=length_s,
     )

@@ -60,7 +60,7 @@ class Clip:
     Raises
     ------
     UnreadableError
-        The file can't be opened as a video, holds no picture stream, or breaks a budget.
+        The file can't be opened as a video or a sound, holds neither, or breaks a budget.
     OSError
         The disk, the network or the permissions prevent reading it.
     """
@@ -75,7 +75,10 @@ class Clip:
         self._source = containers.source_of(path, storage_options or {})
         with containers.opened(self._source) as container:
             self._streams = containers.look_through(container, max_seconds)
-            self.pixel_aspect: Fraction | None = container.streams[self._streams.picture].sample_aspect_ratio
+            self.pixel_aspect: Fraction | None = None
+            if self._streams.picture is not None:
+                self.pixel_aspect = container.streams[self._streams.picture].sample_aspect_ratio
+        self.has_picture = self._streams.picture is not None
         self.frames_expected = self._streams.n_frames
         self.has_audio = bool(self._streams.sounds)
         if self._streams.n_pictures > 1:
@@ -97,11 +100,15 @@ class Clip:
     def frames(self) -> Iterator[Frame]:
         """Upright frames in order of presentation, times increasing; at most ``max_seconds`` of them.
 
+        None in a file of sound alone.
+
         Raises
         ------
         UnreadableError
             Not a single frame could be decoded.
         """
+        if self._streams.picture is None:
+            return
         index, first = -1, float("nan")
         with containers.opened(self._source) as container:
             stream = container.streams[self._streams.picture]
@@ -128,7 +135,23 @@ class Clip:
             raise UnreadableError(f"no frame could be decoded{why}")
 
     def audio(self) -> tuple[NDArray[np.float32] | None, float]:
-        """Mono sound at 16 kHz and the time of its first sample; (None, NaN) without sound."""
+        """Mono sound at 16 kHz and the time of its first sample; (None, NaN) without sound.
+
+        Raises
+        ------
+        UnreadableError
+            The file holds nothing but sound, and none of it could be decoded.
+        """
+        samples, start_s = self._first_sound()
+        if not self.has_picture:
+            if samples is None:
+                why = f": {self.damage.first}" if self.damage.first else ""
+                raise UnreadableError(f"no picture stream in the file, and no sound could be decoded{why}")
+            self.truncated = self._streams.length_s > self.max_seconds
+        return samples, start_s
+
+    def _first_sound(self) -> tuple[NDArray[np.float32] | None, float]:
+        """Of the sounds that are tried, the first that is not silent throughout."""
         read = [(number, self._read(index)) for number, index in enumerate(self._streams.sounds[:1])]
         for number, index in list(enumerate(self._streams.sounds))[1:]:
             if read[-1][1].samples.any():

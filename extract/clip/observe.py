@@ -19,7 +19,7 @@ from extract.clip.frame import FULL_LEVELS, Frame
 from extract.clip.track_linking import linked
 from extract.clip.tracks import TrackBuilder, Tracker
 from features.networks.face_embedding import DIMENSIONS, with_embeddings
-from features.observation import Observation, Track
+from features.observation import AUDIO_RATE_HZ, Observation, Track
 from features.threads import opencv_on_one_thread
 
 DETECT_EVERY_S = 0.4
@@ -90,6 +90,8 @@ class Observer:
                 recorder.see(frame, scene.tracker.open, of=clip.frames_expected)
         audio, audio_start_s = clip.audio()
         times = np.array(scene.times, np.float64)
+        if not len(times) and audio is not None:
+            return _of_sound_alone(clip, audio, audio_start_s)
         step = float(np.diff(times).mean()) if len(times) > 1 else 0.0
         tracks, n_tracks = _tracks(scene.tracker.finish(), times, scene.cuts, identities=self._identities)
         n_faces = max(n_tracks, scene.n_at_once)
@@ -106,6 +108,22 @@ class Observer:
             warnings=clip.warnings(),
             notes=(*clip.notes(), *_notes(len(tracks), n_faces)),
         )
+
+
+def _of_sound_alone(clip: Footage, audio: NDArray[np.float32], audio_start_s: float) -> Observation:
+    """The Observation of a file without a picture: no frame, no face, and its sound."""
+    return Observation(
+        times_s=np.zeros(0, np.float64),
+        frame_size=(0, 0),
+        duration_s=len(audio) / AUDIO_RATE_HZ,
+        duplicate=np.zeros(0, bool),
+        tracks=(),
+        audio=audio,
+        audio_start_s=audio_start_s,
+        n_faces=0,
+        warnings=clip.warnings(),
+        notes=clip.notes(),
+    )
 
 
 class _Scene:

@@ -89,7 +89,8 @@ def collect(
     """
     families = spec.families()
     width, height = observed.frame_size
-    start_s = float(observed.times_s[0])  # not 0 in broadcast streams; what is shown counts from the first frame
+    # not 0 in broadcast streams; what is shown counts from the first frame, or from where the sound begins
+    start_s = float(observed.times_s[0]) if len(observed.times_s) else observed.audio_start_s
     shown = replace(observed, times_s=observed.times_s - start_s, audio_start_s=observed.audio_start_s - start_s)
     with use_weights({family: Path(file) for family, file in settings.weights.items()}), opencv_on_one_thread():
         people = [_person(shown, recorder.with_faces(one), families, show_faces) for one in shown.tracks]

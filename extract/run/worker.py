@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 MAX_SECONDS = 120.0
 MIN_FRAMES = 8  # a shorter clip has no series to speak of
 VALID_SHARE = ".valid_share"
+NO_PICTURE = "no picture in the file, only its sound was measured"
 
 
 @dataclass(frozen=True)
@@ -239,8 +240,9 @@ def _reason(one: spec.Family, observed: Observation, failures: Mapping[str, str]
         Reason.FAILED: one.name in failures,
         Reason.NOT_INSTALLED: "weights" in one.needs and one.name not in failures and not _installed(one.name),
         Reason.NO_SOUND: "sound" in one.needs and observed.audio is None,
+        Reason.NO_PICTURE: not len(observed.times_s) and not one.needs <= spec.SOUND_ALONE,
         Reason.NO_FACE: not observed.tracks and not one.needs <= spec.SOUND_ALONE,
-        Reason.TOO_SHORT: len(observed.times_s) < MIN_FRAMES,
+        Reason.TOO_SHORT: 0 < len(observed.times_s) < MIN_FRAMES,
     }
     return next((reason for reason, is_so in holds.items() if is_so), Reason.UNUSABLE)
 
@@ -253,9 +255,11 @@ def _installed(family: str) -> bool:
 def _status(observed: Observation, failures: Mapping[str, str], not_kept: str, *, unmeasured: bool) -> tuple[str, str]:
     """The gravest of what holds, and everything that holds in words, with what was decided for the user."""
     faults: list[tuple[str, str]] = []
-    if len(observed.times_s) < MIN_FRAMES:
+    if not len(observed.times_s):
+        faults.append(("no_face", NO_PICTURE))
+    elif len(observed.times_s) < MIN_FRAMES:
         faults.append(("too_short", f"only {len(observed.times_s)} frames"))
-    if not observed.tracks:
+    if len(observed.times_s) and not observed.tracks:
         faults.append(("no_face", "no face found"))
     faults += [("partial", f"{family} failed: {message}") for family, message in failures.items()]
     faults += [("partial", warning) for warning in observed.warnings]

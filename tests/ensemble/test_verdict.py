@@ -41,6 +41,14 @@ def test_a_second_face_track_is_pointed_out():
     assert one.notes[-1] == verdict.NOTE
 
 
+def test_a_file_of_sound_alone_says_that_only_its_sound_was_judged():
+    table = toy_table(1, 1)
+    table = table.set_column(table.schema.get_field_index("n_frames"), "n_frames", [[0]])
+    (one,) = verdict.judge(FakeModel([0.0], {name: [0.1] for name in FAMILIES}), table)
+    assert one.sound_alone
+    assert one.notes == [verdict.NOTE_SOUND, verdict.NOTE]
+
+
 def test_json_holds_no_nan():
     table = toy_table(1, 1)
     table = table.set_column(table.schema.get_field_index("duration_s"), "duration_s", [[float("nan")]])

@@ -161,16 +161,56 @@ def test_a_playlist_cannot_make_other_files_be_opened(make_clip, tmp_path):
         read(path)
 
 
-def test_sound_alone_is_unreadable(make_clip, tmp_path):
-    path = tmp_path / "sound.mp4"
+def write_sound(path, samples, codec="aac"):
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=16000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 16000
+        stream = container.add_stream(codec, rate=16000, layout="mono")
+        wave = (samples * 32767).astype(np.int16) if codec.startswith("pcm") else samples
+        kind = "s16" if codec.startswith("pcm") else "fltp"
+        frame = av.AudioFrame.from_ndarray(wave[None], format=kind, layout="mono")
+        frame.sample_rate, frame.pts = 16000, 0
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with pytest.raises(UnreadableError, match="no picture stream"):
-        read(path)
+    return path
+
+
+@pytest.mark.parametrize(("name", "codec"), [("sound.wav", "pcm_s16le"), ("sound.m4a", "aac"), ("sound.flac", "flac")])
+def test_a_file_of_sound_alone_has_its_sound_and_no_frame(tmp_path, name, codec):
+    if codec == "flac":
+        pytest.importorskip("soundfile").write(tmp_path / name, 0.5 * np.sin(np.arange(32000) / 9), 16000)
+    else:
+        write_sound(tmp_path / name, 0.5 * np.sin(np.arange(32000) / 9).astype(np.float32), codec)
+    with Clip(str(tmp_path / name), max_seconds=120) as clip:
+        assert not clip.has_picture
+        assert list(clip.frames()) == []
+        samples, start_s = clip.audio()
+    assert len(samples) == pytest.approx(32000, abs=2100)  # AAC pads a frame or two
+    assert start_s == pytest.approx(0.0, abs=0.1)
+    assert np.abs(samples).max() == pytest.approx(0.5, abs=0.1)
+    assert clip.warnings() == ()
+
+
+def test_sound_that_is_longer_than_is_looked_at_is_cut_and_says_so(tmp_path):
+    path = write_sound(tmp_path / "long.wav", np.full(48000, 0.1, np.float32), "pcm_s16le")
+    with Clip(str(path), max_seconds=2) as clip:
+        samples, _ = clip.audio()
+    assert len(samples) == 32000
+    assert clip.warnings() == ("only the first 2 s were looked at",)
+
+
+def test_a_sound_of_a_header_alone_is_unreadable(tmp_path):
+    path = write_sound(tmp_path / "head.wav", np.full(16000, 0.1, np.float32), "pcm_s16le")
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"data") + 8])
+    with Clip(str(path), max_seconds=2) as clip, pytest.raises(UnreadableError, match="no sound could be decoded"):
+        clip.audio()
+
+
+@pytest.mark.parametrize("name", ["text.wav", "text.mp3", "text.aac", "text.flac"])
+def test_text_that_is_called_a_sound_is_unreadable(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("hello\n" * 500)
+    with pytest.raises(UnreadableError, match=r"not a video|no picture stream"), Clip(str(path), max_seconds=2) as clip:
+        clip.audio()
 
 
 def test_a_header_without_frames_is_unreadable(make_clip, tmp_path):
