@@ -101,7 +101,7 @@ def predict(
     import pyarrow as pa
 
     from ensemble.store import check_families
-    from ensemble.verdict import judge
+    from ensemble.verdict import CONTEXT_FAMILIES, judge
 
     model = load_model() if model is None else model
     if isinstance(data, pa.Table):
@@ -109,9 +109,10 @@ def predict(
     if isinstance(data, (str, os.PathLike)) and is_table(data):
         return judge(model, read_table(data))
     check_families(model.layout.families, "the model")
+    families = sorted({*model.layout.families, *CONTEXT_FAMILIES})
     if isinstance(data, (str, os.PathLike)) and is_clip(data):
-        return judge(model, _row(data, model.layout.families, weights))[0]
-    return judge(model, extract(data, families=model.layout.families, jobs=jobs, weights=weights, progress=progress))
+        return judge(model, _row(data, families, weights))[0]
+    return judge(model, extract(data, families=families, jobs=jobs, weights=weights, progress=progress))
 
 
 def train(  # noqa: PLR0913 -- the options of a run, all by keyword

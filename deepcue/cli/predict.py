@@ -23,7 +23,7 @@ from deepcue import inputs
 from deepcue.cli import common
 from ensemble.model import Model
 from ensemble.store import LOCAL_MODEL, check_families, default_model, load_model
-from ensemble.verdict import NOTE, NOTHING, Verdict, judge, model_line, ranked
+from ensemble.verdict import CONTEXT_FAMILIES, NOTE, NOTHING, Verdict, judge, model_line, ranked
 from extract.dataset import Clip
 from extract.pipeline import examine, extract
 from features.evidence import FACES_PER_SECOND, ClipEvidence
@@ -137,16 +137,16 @@ def measured(arguments: argparse.Namespace, model: Model, where: str) -> tuple[p
         return read_table(clips), None
     check_families(model.layout.families, where)
     single = Clip(inputs.clip_name(clips), inputs.absolute(clips)) if inputs.is_clip(clips) else None
+    families = sorted({*model.layout.families, *CONTEXT_FAMILIES})
     out = work / "features.parquet" if work else None
     with common.clip_progress(quiet=arguments.quiet) as progress:
         if single is None or not arguments.report:
             data = clips if single is None else [single]
-            families = model.layout.families
             return extract(data, out=out, families=families, jobs=arguments.jobs, progress=progress), None
         progress(0, 1, 0)
         table, evidence = examine(
             single,
-            families=model.layout.families,
+            families=families,
             faces_per_second=arguments.faces_per_second,
             show_faces=not arguments.no_faces,
         )

@@ -224,7 +224,11 @@ def row(filename: str, observed: Observation, settings: Settings, *, not_kept: s
 
 def _no_cue_of_the_face(families: Iterable[spec.Family], codes: Mapping[str, Reason]) -> bool:
     """A face was found, and of several families that look at it none could use it: too small, or hardly seen."""
-    looking = [one.name for one in families if one.needs & {"track", "crops"}]
+    looking = [
+        one.name
+        for one in families
+        if one.needs & {"track", "crops"} and any(column.direction != "covariate" for column in one.columns)
+    ]
     return len(looking) > 1 and all(codes.get(name) is Reason.UNUSABLE for name in looking)
 
 

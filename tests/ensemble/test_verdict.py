@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from toy_model import FAMILIES, FakeModel, toy_table
 
@@ -47,6 +48,21 @@ def test_a_file_of_sound_alone_says_that_only_its_sound_was_judged():
     (one,) = verdict.judge(FakeModel([0.0], {name: [0.1] for name in FAMILIES}), table)
     assert one.sound_alone
     assert one.notes == [verdict.NOTE_SOUND, verdict.NOTE]
+
+
+@pytest.mark.parametrize(
+    ("eyes_px", "width", "warned"),
+    [(20.0, 46.0, True), (32.1, 73.8, True), (32.3, 74.3, False), (float("nan"), None, False), (None, None, False)],
+)
+def test_a_small_face_is_warned_of_and_its_number_stays(eyes_px, width, warned):
+    table = toy_table(1, 1)
+    eyes = pa.array([eyes_px], pa.float32())
+    table = table.set_column(table.schema.get_field_index("quality.iod_px"), "quality.iod_px", eyes)
+    (one,) = verdict.judge(FakeModel([0.5], {name: [0.0] for name in FAMILIES}), table)
+    assert one.face_width_px == (None if width is None else pytest.approx(width, abs=0.06))
+    assert any(f"about {int(width or 0)} px wide" in note for note in one.notes) == warned
+    assert one.as_dict()["notes"] == one.notes
+    assert one.probability == pytest.approx(1 / (1 + np.exp(-0.5)))
 
 
 def test_json_holds_no_nan():
