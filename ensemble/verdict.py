@@ -30,12 +30,14 @@ CONTEXT_FAMILIES = frozenset({"quality"})
 """Families that are measured for what is said beside a number, whether the model reads them or not."""
 EYES_PX = "quality.iod_px"
 FACE_WIDTH_IOD = 2.3  # from ear to ear (jaw points 0 and 16) over the distance of the eyes: median of every 24th copy
-# The mean of both face networks on the re-encoded copies of docs/experiments/032, out of fold: AUC 0.51 where the eyes
-# are under 32 px apart (101 clips, 28 of them FAKE), 0.56 above (133, 90). 32 px of eyes are a face of 74 px.
+# A convention: the mean of both face networks on the re-encoded copies of docs/experiments/032, out of fold, has AUC
+# 0.51 where the eyes are under 32 px apart (101 clips, 28 of them FAKE) and 0.56 above (133, 90), one of several cuts
+# that were looked at, and no more apart than chance would have it. 32 px between the eyes are a face of 74 px.
 SMALL_FACE_PX = 74
 NOTE_SMALL = (
-    "The face is about {width} px wide in the file: below {limit} px the face networks were measured at AUC 0.51, "
-    "which is chance, on re-encoded copies (docs/experiments/032)."
+    "The face is only about {width} px wide in the file. On re-encoded copies with faces under {limit} px the face "
+    "networks told forged from genuine pictures hardly better than chance (AUC 0.51; 0.56 with larger faces: "
+    "docs/experiments/032-reencoded-copies.md)."
 )
 NOTE_FACES = "{n} faces were tracked, but most cues are measured on the main one: a fake of another face may be missed."
 
