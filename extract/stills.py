@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 FAMILIES = ("quality", "spectrum", "blending", "residual", "texture", "eyes_teeth")
 NEEDED = ("video", "label", "group", "jpeg")
 BATCH = 100  # stills a task
+CROP_ALONE = frozenset({"crops", "weights"})  # what a face whose place is assumed has
 HELD_FRAMES, HELD_FPS = 8, 25.0  # as many as the medians of a clip need
 
 
@@ -85,21 +86,65 @@ def _observer() -> Any:
     return Observer(identities=False)
 
 
-def observe(data: bytes) -> Observation:
+def observe(data: bytes, *, face_share: float | None = None) -> Observation:
     """Observation of a still, held for :data:`HELD_FRAMES` frames.
+
+    Parameters
+    ----------
+    data
+        Of a JPEG.
+    face_share
+        As for :func:`stills_table`.
 
     Raises
     ------
     UnreadableError
         The bytes are no JPEG.
     """
-    observed: Observation = _observer().observe(Still(data))
+    still = Still(data)
+    observed: Observation = _observer().observe(still) if face_share is None else _central_face(still, face_share)
     return replace(
         observed,
         times_s=np.arange(HELD_FRAMES) / HELD_FPS,
         duration_s=HELD_FRAMES / HELD_FPS,
         duplicate=np.zeros(HELD_FRAMES, bool),
         tracks=tuple(_held(track) for track in observed.tracks),
+    )
+
+
+def _central_face(still: Still, share: float) -> Observation:
+    """Observation of the crop alone of a face in the middle, ``share`` times as wide as the still's shorter side."""
+    from extract.clip.crop_reservoir import EMPTY, face_crop
+
+    frame = next(still.frames())
+    height, width = frame.luma.shape
+    half = min(height, width) * share / 2
+    box = np.array([width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half], np.float32)
+    window, crop = face_crop(frame, box)
+    unknown = np.full((1, 68, 2), np.nan, np.float32)
+    face = Track(
+        frame_index=np.zeros(1, np.int32),
+        landmarks=unknown,
+        flow=unknown,
+        box=box[None],
+        detector_score=np.zeros(1, np.float32),
+        sharpness=np.full((1, 3), np.nan, np.float32),
+        crop_index=np.zeros(1, np.int32),
+        crop_box=np.array([window], np.float32),
+        crops=(crop,),
+        embedding=np.full((1, 128), np.nan, np.float32),
+        patch_face=(EMPTY,),
+        patch_background=(EMPTY,),
+    )
+    return Observation(
+        times_s=np.zeros(1),
+        frame_size=(width, height),
+        duration_s=0.0,
+        duplicate=np.zeros(1, bool),
+        tracks=(face,),
+        audio=None,
+        audio_start_s=float("nan"),
+        n_faces=1,
     )
 
 
@@ -132,18 +177,21 @@ def read_stills(place: Path) -> pa.Table:
 
 
 def measure(
-    rows: Sequence[Mapping[str, Any]], families: tuple[str, ...], weights: Mapping[str, Path]
+    rows: Sequence[Mapping[str, Any]],
+    families: tuple[str, ...],
+    weights: Mapping[str, Path],
+    face_share: float | None,
 ) -> list[worker.Result]:
     """What was measured on each still, in the order of the rows."""
     with opencv_on_one_thread(), use_weights(weights) if weights else contextlib.nullcontext():
-        return [_measured(row["video"], row["jpeg"], families) for row in rows]
+        return [_measured(row["video"], row["jpeg"], families, face_share) for row in rows]
 
 
-def _measured(name: str, jpeg: bytes, families: tuple[str, ...]) -> worker.Result:
+def _measured(name: str, jpeg: bytes, families: tuple[str, ...], face_share: float | None) -> worker.Result:
     """As :func:`extract.run.worker.row`, but no sound is no fault of a still."""
     known = spec.families(families)
     try:
-        observed = observe(jpeg)
+        observed = observe(jpeg, face_share=face_share)
     except UnreadableError as error:
         return worker.failed(name, error.status, str(error), families, reason=Reason.UNREADABLE)
     values, failures = spec.measure_clip(observed, known)
@@ -168,6 +216,7 @@ def stills_table(
     families: Iterable[str] = FAMILIES,
     *,
     weights: Mapping[str, Path] = MappingProxyType({}),
+    face_share: float | None = None,
     jobs: int = 1,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> pa.Table:
@@ -179,6 +228,9 @@ def stills_table(
         What :func:`read_stills` returns.
     weights
         Family to the weights file that it is measured with, in place of the one in use.
+    face_share
+        Width of the face, which is taken to lie in the middle, over the still's shorter side; None: faces are looked
+        for. For families that need no more than a crop, of networks that were trained so.
     jobs
         Processes; results do not depend on it.
     progress
@@ -187,7 +239,8 @@ def stills_table(
     Raises
     ------
     InputError
-        There is no such family, or a label is neither REAL nor FAKE.
+        There is no such family, it needs more than a crop where ``face_share`` is given, or a label is neither REAL nor
+        FAKE.
     """
     from joblib import Parallel, delayed
 
@@ -196,12 +249,14 @@ def stills_table(
         schema = table.schema(spec.families(names), extractor=str(OBSERVATION_VERSION))
     except KeyError as error:
         raise InputError(f"families: {error.args[0]}") from error
+    if face_share is not None and (more := [one.name for one in spec.families(names) if one.needs - CROP_ALONE]):
+        raise InputError(f"families: {more[0]} needs more than the crop of a face; measure it on its own")
     rows = stills.to_pylist()
     labels = [label_of(row["label"], f"still {row['video']}") for row in rows]
     batches = [rows[first : first + BATCH] for first in range(0, len(rows), BATCH)]
     results: list[worker.Result] = []
     for part in Parallel(n_jobs=jobs, return_as="generator")(
-        delayed(measure)(batch, names, weights) for batch in batches
+        delayed(measure)(batch, names, weights, face_share) for batch in batches
     ):
         results += part
         if progress is not None:

@@ -1,7 +1,8 @@
 """Columns of face networks for labelled stills, out of fold by people: those of the network that held a still out.
 
 Several runs of training, each with another fold of the stills' identities held out (``deepcue train-faces --hold-out
-K/N``), judge all stills so that no network saw the people it judges: columns that a stack can be fitted on.
+K/N``), judge all stills so that no network saw the people it judges: columns that a stack can be fitted on. They see
+the middle of a still, as in training: with the boxes of the face finder they are worse (docs/experiments/034).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from extract.stills import stills_table
 from features.errors import DatasetError, ModelError
 from features.networks.projection import FAMILY
 from training.faces import stills_scores
+from training.faces.index import STILL_SHARE
 from training.faces.projections import PHASE_PROJECTION
 
 
@@ -62,7 +64,7 @@ def out_of_fold(
         if not own.num_rows:
             raise DatasetError(f"{run}: none of these stills was held out; give the stills that it was trained with")
         weights, of_run = _weights(run, phase, families), _progress_of_all(parts, n_all, progress)
-        parts.append(stills_table(own, families, weights=weights, jobs=jobs, progress=of_run))
+        parts.append(stills_table(own, families, weights=weights, face_share=STILL_SHARE, jobs=jobs, progress=of_run))
     return pa.concat_tables(parts).sort_by("filename")
 
 

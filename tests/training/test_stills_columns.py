@@ -131,3 +131,28 @@ def test_progress_goes_on_from_run_to_run(stills, runs):
     done = [call[0] for call in calls]
     assert done == sorted(done)
     assert calls[-1] == (4, 4, 0)
+
+
+def test_a_network_sees_the_middle_of_a_still_as_in_training(stills, runs, monkeypatch):
+    """Nearly the same pixels as those that training made: the face finder is not asked."""
+    from features.networks import logit_columns
+    from training.faces import index, pools
+
+    seen, middle = [], logit_columns.middle
+    monkeypatch.setattr(logit_columns, "middle", lambda *crop, **how: seen.append(middle(*crop, **how)) or seen[-1])
+    monkeypatch.setattr("extract.stills._observer", lambda: pytest.fail("asked"))
+    out_of_fold(read_stills(stills), runs, "labels", ["forensic_cnn"])
+    folder = stills.parent / "folder"
+    folder.mkdir()
+    table_of_stills = pq.read_table(stills)
+    pq.write_table(table_of_stills.append_column("original", table_of_stills["video"]), folder / "stills.parquet")
+    trained_on = pools.crops_of(
+        pools.Pool(index.stills(folder)), np.array([0, 2, 1, 3]), 64
+    )  # as the runs held them out
+    gaps = np.abs(np.stack(seen).transpose(0, 3, 1, 2).astype(float) - trained_on)
+    assert gaps.mean(axis=(1, 2, 3)).max() < 2  # grey levels; a crop 7 % tighter has 19
+
+
+def test_families_that_need_landmarks_are_not_measured_with_the_networks(stills, runs, tmp_path, capsys):
+    assert measured(stills, runs, tmp_path / "t.parquet", "--families", "forensic_cnn,blending") == 2
+    assert "blending needs more than the crop of a face" in capsys.readouterr().err
