@@ -183,7 +183,13 @@ class Clip:
             stream = container.streams[index]
             primed = stream.codec_context.name in PRIMED
             frames = self._decoded(container, stream, damage)
-            samples, cancelled = read_mono(frames, clock, wanted, channel=channel)
+            try:
+                samples, cancelled = read_mono(frames, clock, wanted, channel=channel)
+            except (FFmpegError, ValueError) as error:
+                if containers.is_of_the_machine(error):
+                    raise
+                damage.note(error)
+                samples, cancelled = np.zeros(0, np.float32), None
         start_s, lead_s = clock.start_s, self._streams.start_s - clock.start_s
         if primed and 0 < lead_s <= MAX_PRIMING_S:
             samples, start_s = samples[round(lead_s * AUDIO_RATE_HZ) :], self._streams.start_s

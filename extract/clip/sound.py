@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from features.observation import AUDIO_RATE_HZ
 MIN_GAP_S = 0.04  # of sound that is missing: less than a frame's time is rounding
 CANCELLED = 0.01  # of the loudest channel's energy (-20 dB): a mix with less has lost it
 PCM_PEAK = {"u8": 128.0, "s16": 2.0**15, "s32": 2.0**31}  # of integer samples; others are in units of full scale
+MAX_MIXED = 7  # channels: FFmpeg mixes few layouts of more, and PyAV reads past the end of their planes
+MAX_RATE_HZ = 4_000_000  # FFmpeg's filter grows with the rate: 80 MB here, gigabytes at the largest that a header holds
 
 
 @dataclass
@@ -62,6 +65,8 @@ class SoundClock:
 class Resampler:
     """Frames of any layout, rate and format, which may change on the way, to 16 kHz.
 
+    More than :data:`MAX_MIXED` channels must be interleaved (:class:`Interleaver`); a mix of them is their mean.
+
     Parameters
     ----------
     channel
@@ -75,6 +80,8 @@ class Resampler:
 
     def samples(self, frame: av.AudioFrame | None) -> list[NDArray[np.float32]]:
         """What comes out for a frame; for None, what is left inside."""
+        if frame is not None and frame.layout.nb_channels > MAX_MIXED:
+            frame = _one_channel(frame, self._channel)
         kind = None if frame is None else (frame.format.name, frame.layout.name, frame.sample_rate)
         done = self._run(None) if self._resampler is not None and kind != self._kind else []
         if frame is None:
@@ -108,12 +115,7 @@ class ChannelEnergy:
         channels, name = frame.layout.nb_channels, frame.layout.name
         if channels < 2:
             return
-        samples = frame.to_ndarray().astype(np.float64)
-        samples = samples if frame.format.is_planar else samples.reshape(-1, channels).T
-        peak = PCM_PEAK.get(frame.format.name.removesuffix("p"), 1.0)
-        if frame.format.name.startswith("u8"):
-            samples = samples - peak
-        power = _energy(samples / peak) / frame.sample_rate
+        power = _energy(_channels(frame)) / frame.sample_rate
         self._channels[name] = self._channels[name] + power if name in self._channels else power
         self._mixed[name] += sum(float(_energy(piece)) for piece in mix) / AUDIO_RATE_HZ
 
@@ -124,6 +126,74 @@ class ChannelEnergy:
             if self._mixed[name] < CANCELLED * energy[loudest]:
                 return loudest
         return None
+
+
+class Interleaver:
+    """Makes frames such that their samples can be looked at: short enough, and interleaved where channels are many.
+
+    Parameters
+    ----------
+    wanted_s
+        Seconds that are looked at: of a longer frame, as files of absurd rates have, only so much is kept.
+    """
+
+    def __init__(self, wanted_s: float) -> None:
+        self._wanted_s = wanted_s
+        self._kind: tuple[str, str, int] | None = None
+        self._resampler: av.AudioResampler | None = None
+
+    def frames(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
+        """The frame, as it is wherever that will do.
+
+        Raises
+        ------
+        ValueError
+            Its rate is above :data:`MAX_RATE_HZ`.
+        FFmpegError
+            It has more channels than FFmpeg can interleave (64).
+        """
+        if frame.sample_rate > MAX_RATE_HZ:
+            raise ValueError(f"sound of {frame.sample_rate} samples a second, above the limit of {MAX_RATE_HZ}")
+        planar = frame.format.is_planar and frame.layout.nb_channels > MAX_MIXED
+        whole = self._interleaved(frame) if planar else [frame]
+        return [_shortened(one, math.ceil(self._wanted_s * one.sample_rate)) for one in whole]
+
+    def _interleaved(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._resampler is None or kind != self._kind:
+            self._kind = kind
+            self._resampler = av.AudioResampler(format="flt", layout=frame.layout, rate=frame.sample_rate)
+        return self._resampler.resample(frame)
+
+
+def _shortened(frame: av.AudioFrame, most: int) -> av.AudioFrame:
+    """The first ``most`` samples of every channel of a frame; the frame itself where it has no more."""
+    if frame.samples <= most:
+        return frame
+    each = 1 if frame.format.is_planar else frame.layout.nb_channels
+    first = np.ascontiguousarray(frame.to_ndarray()[:, : most * each])
+    return _frame(first, frame, format=frame.format.name, layout=frame.layout.name)
+
+
+def _one_channel(frame: av.AudioFrame, channel: int | None) -> av.AudioFrame:
+    """One channel of an interleaved frame, or the mean of all."""
+    channels = _channels(frame)
+    one = channels.mean(axis=0) if channel is None else channels[min(channel, len(channels) - 1)]
+    return _frame(one[None].astype(np.float32), frame, format="flt", layout="mono")
+
+
+def _frame(samples: NDArray[Any], like: av.AudioFrame, *, format: str, layout: str) -> av.AudioFrame:  # noqa: A002
+    frame = av.AudioFrame.from_ndarray(samples, format=format, layout=layout)
+    frame.sample_rate, frame.pts, frame.time_base = like.sample_rate, like.pts, like.time_base
+    return frame
+
+
+def _channels(frame: av.AudioFrame) -> NDArray[np.float64]:
+    """Samples of a frame by channel [channels, n], in units of full scale."""
+    samples = frame.to_ndarray().astype(np.float64)
+    samples = samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
+    peak = PCM_PEAK.get(frame.format.name.removesuffix("p"), 1.0)
+    return (samples - peak if frame.format.name.startswith("u8") else samples) / peak
 
 
 def _energy(samples: NDArray[np.floating[Any]]) -> Any:
@@ -141,8 +211,13 @@ def read_mono(
         Finite; empty without any frame.
     cancelled
         The channel to take instead, when the channels cancel each other in the mix; else None.
+
+    Raises
+    ------
+    ValueError, FFmpegError
+        The sound has more channels, or a higher rate, than can be resampled.
     """
-    resampler, energy = Resampler(channel), ChannelEnergy()
+    resampler, energy, interleaver = Resampler(channel), ChannelEnergy(), Interleaver(wanted / AUDIO_RATE_HZ)
     pieces: list[NDArray[np.float32]] = []
     decoded = repeated = 0
     following: Iterator[av.AudioFrame | None] = itertools.chain(frames, [None])
@@ -150,13 +225,14 @@ def read_mono(
         assert frame is not None
         gap = round(clock.gap_before(frame, after) * AUDIO_RATE_HZ)
         repeated += max(0, -gap)
-        fresh = [np.zeros(max(0, gap), np.float32)]
-        resampled = resampler.samples(frame)
-        for piece in resampled:
-            fresh.append(piece[repeated:])
-            repeated = max(0, repeated - len(piece))
-        if channel is None:
-            energy.add(frame, resampled)
+        fresh = [np.zeros(min(max(0, gap), wanted), np.float32)]
+        for one in interleaver.frames(frame):
+            resampled = resampler.samples(one)
+            for piece in resampled:
+                fresh.append(piece[repeated:])
+                repeated = max(0, repeated - len(piece))
+            if channel is None:
+                energy.add(one, resampled)
         pieces += fresh
         decoded += sum(map(len, fresh))
         if decoded >= wanted:
