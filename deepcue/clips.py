@@ -38,7 +38,7 @@ def observe(path: PathLike, *, max_seconds: float = MAX_SECONDS) -> Observation:
     Parameters
     ----------
     path
-        Video file, or a URL that fsspec opens.
+        Video file, or one of sound alone, or a URL that fsspec opens.
     max_seconds
         What is looked at of the clip, from its start, in seconds.
 
@@ -46,7 +46,8 @@ def observe(path: PathLike, *, max_seconds: float = MAX_SECONDS) -> Observation:
     -------
     Observation
         Frame times [n_frames] in seconds, the tracked faces (landmarks [n, 68, 2] in px, crops, embeddings), mono
-        sound at 16 kHz or None; see :class:`features.observation.Observation`. It may hold no track.
+        sound at 16 kHz or None; see :class:`features.observation.Observation`. It may hold no track, and of sound alone
+        no frame either.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def observe(path: PathLike, *, max_seconds: float = MAX_SECONDS) -> Observation:
     DatasetError
         The path is a folder.
     UnreadableError
-        The file is not a video, or not a single frame of a picture stream can be decoded.
+        The file is neither video nor sound, or nothing of its picture, or of its sound alone, can be decoded.
 
     Examples
     --------
@@ -275,7 +276,7 @@ def evidence(
     DatasetError
         The path is a folder.
     UnreadableError
-        The file is not a video, or not a single frame of a picture stream can be decoded.
+        The file is neither video nor sound, or nothing of its picture, or of its sound alone, can be decoded.
     ClipError
         The clip took more time or memory than it may, or crashed a decoder.
 

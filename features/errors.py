@@ -9,7 +9,7 @@
     │   ├── TableError                 a feature table
     │   └── ModelError                 a model folder
     └── ClipError (RuntimeError)       one clip; becomes the status of its row
-        └── UnreadableError            not a video, or nothing of a picture can be decoded
+        └── UnreadableError            neither video nor sound, or nothing of it can be decoded
 """
 
 
@@ -44,6 +44,6 @@ class ClipError(DeepcueError, RuntimeError):
 
 
 class UnreadableError(ClipError):
-    """The file is not a video, or not a single frame of a picture stream can be decoded."""
+    """The file is neither video nor sound, or nothing of its picture, or of its sound alone, can be decoded."""
 
     status = "unreadable"

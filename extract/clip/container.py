@@ -83,7 +83,7 @@ def opened(source: str | bytes) -> Iterator[Any]:
     Raises
     ------
     UnreadableError
-        It is not a video that FFmpeg can open.
+        It is no video or sound that FFmpeg can open.
     OSError
         The disk, the network or the permissions prevent reading it.
     """

@@ -186,7 +186,7 @@ class Clip:
             try:
                 samples, cancelled = read_mono(frames, clock, wanted, channel=channel)
             except (FFmpegError, ValueError) as error:
-                if containers.is_of_the_machine(error):
+                if isinstance(error, MemoryError) or containers.is_of_the_machine(error):
                     raise
                 damage.note(error)
                 samples, cancelled = np.zeros(0, np.float32), None

@@ -73,10 +73,12 @@ class Observer:
     def observe(self, clip: Footage, recorder: FaceRecorder | None = None) -> Observation:
         """One pass over a clip, on one thread; a recorder sees every frame with the faces that are followed.
 
+        A file of sound alone has an Observation without frames.
+
         Raises
         ------
         ClipError
-            The clip can't be read, or holds no frame.
+            The clip can't be read, or holds neither a frame nor sound.
         """
         with opencv_on_one_thread():
             return self._observe(clip, recorder)

@@ -182,7 +182,7 @@ def _one_channel(frame: av.AudioFrame, channel: int | None) -> av.AudioFrame:
     return _frame(one[None].astype(np.float32), frame, format="flt", layout="mono")
 
 
-def _frame(samples: NDArray[Any], like: av.AudioFrame, *, format: str, layout: str) -> av.AudioFrame:  # noqa: A002
+def _frame(samples: NDArray[Any], like: av.AudioFrame, *, format: str, layout: str) -> av.AudioFrame:
     frame = av.AudioFrame.from_ndarray(samples, format=format, layout=layout)
     frame.sample_rate, frame.pts, frame.time_base = like.sample_rate, like.pts, like.time_base
     return frame

@@ -167,7 +167,7 @@ def observation(filename: str, path: str, settings: Settings) -> Observation:
     Raises
     ------
     ClipError
-        The clip can't be read, or holds no frame.
+        The clip can't be read, or holds neither a frame nor sound.
     """
     return _observed(filename, path, settings)[0]
 
