@@ -14,7 +14,7 @@ import pyarrow as pa
 from ensemble import store
 from ensemble.model import Model
 from ensemble.outputs import write_text
-from ensemble.verdict import NOTHING, Verdict, judge
+from ensemble.verdict import CONTEXT_FAMILIES, NOTHING, Verdict, judge
 from extract.dataset import Clip
 from extract.pipeline import table_of_result
 from extract.run.worker import Result, Settings
@@ -61,8 +61,8 @@ class Judging:
 
     @property
     def settings(self) -> Settings:
-        """What is measured of every clip: the families of the model."""
-        return Settings(tuple(sorted(self.model.layout.families)))
+        """What is measured of every clip: the families of the model, and those that its notes are made of."""
+        return Settings(tuple(sorted({*self.model.layout.families, *CONTEXT_FAMILIES})))
 
     def verdict(self, row: Row, result: Result) -> Mapping[str, Any]:
         """Judge a clip by its measurement.

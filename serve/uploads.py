@@ -24,7 +24,7 @@ BLOCK = 1 << 20  # bytes that are written at a time, and at most held
 MAX_NAME = 255
 RETRY_AFTER_S = 2
 DRAINED, DRAIN_S = 4 << 20, 1.0  # of a refused body: a browser that still sends does not hear the answer
-CONTENT_TYPES = re.compile(r"video/[\w.+-]+|application/(octet-stream|mxf|ogg|vnd\.rn-realmedia)|image/gif")
+CONTENT_TYPES = re.compile(r"(video|audio)/[\w.+-]+|application/(octet-stream|mxf|ogg|vnd\.rn-realmedia)|image/gif")
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 NO_DISK = "the disk is full; make room, and drop the clip again"
 
@@ -90,7 +90,7 @@ class Uploads:
     async def _received(self, request: Request) -> str:
         content_type = request.headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
         if not CONTENT_TYPES.fullmatch(content_type):
-            raise RefusedError(415, f"{content_type} is not the type of a video")
+            raise RefusedError(415, f"{content_type} is not the type of a video or a sound")
         announced = request.headers.get("content-length", "")
         if announced.isdigit():
             self._check(int(announced))

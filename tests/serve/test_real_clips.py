@@ -8,9 +8,11 @@ import pytest
 from clip_maker import frames_of, write_clip
 from events import wait_until
 from page_server import Running
+from sound_maker import speech, write_wave
 
 import deepcue
 from ensemble.store import default_model
+from ensemble.verdict import NOTE_SOUND
 from serve.server import Options, Server
 
 pytestmark = pytest.mark.slow
@@ -82,6 +84,27 @@ def test_a_text_file_named_mp4_is_understood(real):
     page = real.ask("GET", f"/clips/{told['id']}")[2].decode()
     assert "Nothing could be measured" in page
     assert 'id="player"' not in page
+
+
+def test_a_sound_is_judged_and_has_a_page_without_a_player(real, tmp_path):
+    file = write_wave(tmp_path / "a.wav", speech(6))
+    _, told = real.upload(file.read_bytes(), "a.wav", Content_Type="audio/wav")
+    wait_until(lambda: real.row(told["id"])["state"] == "done")
+    row, verdict = real.row(told["id"]), deepcue.predict(file)
+    assert (row["status"], row["player"], row["probability"]) == ("no_face", "none", verdict.probability)
+    page = real.ask("GET", f"/clips/{told['id']}")[2].decode()
+    assert NOTE_SOUND.split(":")[0] in page
+    assert 'id="player"' not in page
+
+
+def test_a_small_face_is_warned_of_on_the_page_as_by_predict(real, tmp_path):
+    from skimage.data import astronaut
+
+    file = write_clip(tmp_path / "small.mp4", frames_of(astronaut(), 50, (200, 200)))
+    (note,) = [note for note in deepcue.predict(file).notes if note.startswith("The face is only about")]
+    _, told = real.upload(file.read_bytes(), "small.mp4")
+    wait_until(lambda: real.row(told["id"])["state"] == "done")
+    assert note.split(".")[0] in real.ask("GET", f"/clips/{told['id']}")[2].decode()
 
 
 def test_a_clip_that_browsers_can_not_play_gets_a_copy(real, tmp_path):

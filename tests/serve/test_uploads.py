@@ -110,6 +110,11 @@ def test_another_type_is_refused(server, kind):
     assert kind.split(";")[0] in told["error"]
 
 
+@pytest.mark.parametrize("kind", ["video/mp4", "audio/wav", "audio/mpeg", "application/octet-stream"])
+def test_a_video_and_a_sound_are_taken(server, kind):
+    assert server.upload(b"fine 0.5", Content_Type=kind)[0] == 201
+
+
 def test_an_empty_file_is_refused(server):
     assert server.upload(b"")[0] == 400
     assert left_over(server) == []
