@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from sound_maker import speech, write_wave
 
-from deepcue.cli.main import main as deepcue
+import deepcue
+from deepcue.cli.main import main
 from ensemble.store import default_model, load_model
 from ensemble.verdict import NOTE, NOTE_NO_SPEECH, NOTE_SOUND, judge
 from extract.dataset import Clip
@@ -177,7 +178,7 @@ def test_the_page_has_the_sound_and_no_picture(tmp_path, samples, spoken):
 
 def test_predict_says_in_json_that_only_the_sound_was_judged(tmp_path, capsys):
     path = write_wave(tmp_path / "a.wav", speech(6))
-    assert deepcue(["predict", str(path), "--json", "--quiet", "--jobs", "1"]) == 0
+    assert main(["predict", str(path), "--json", "--quiet", "--jobs", "1"]) == 0
     (one,) = json.loads(capsys.readouterr().out)["clips"]
     assert (one["status"], one["n_frames"], one["n_faces"], one["face_width_px"]) == ("no_face", 0, 0, None)
     assert list(one["log_odds_by_family"]) == ["forensic_voice"]
@@ -212,3 +213,12 @@ def test_sound_of_eight_planes_is_heard(tmp_path):
     row, _, observed = measured(path)
     assert row.status == "no_face"
     assert np.abs(observed.audio).max() == pytest.approx(0.3, abs=0.1)
+
+
+def test_evidence_of_a_sound_has_its_cues_and_nobody(tmp_path):
+    found = deepcue.evidence(write_wave(tmp_path / "a.wav", speech(6)))
+    assert (found.people, found.n_faces_detected) == ((), 0)
+    assert {name.split(".")[0] for name, value in found.cues.items() if np.isfinite(value) and value} == {
+        "forensic_voice",
+        "voice",
+    }
