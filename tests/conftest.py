@@ -1,4 +1,6 @@
-"""For every test: what it does to the global random states ends with it, so that no test depends on those before."""
+"""For every test: global random states that it changes are put back, and it can be interrupted (Ctrl-C)."""
+
+import signal
 
 import pytest
 import random_state
@@ -8,3 +10,9 @@ import random_state
 def random_states_stay():
     with random_state.restored():
         yield
+
+
+def pytest_configure():
+    """Started in the background of a script, a process ignores Ctrl-C, and so would those that tests interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
