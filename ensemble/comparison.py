@@ -97,9 +97,5 @@ def compare(oof: OutOfFold, others: Mapping[str, Array], *, seed: int = 0) -> di
 
 def _difference(oof: OutOfFold, p: Array, seed: int) -> metrics.Score:
     """Log loss of the stack minus that of ``p`` [n], with its interval over groups."""
-    losses = [
-        -np.log(np.clip(np.where(oof.y == 1, values, 1 - values), metrics.EPS, None)) for values in (oof.stack, p)
-    ]
-    gaps = losses[0] - losses[1]
-    scores = {"difference": lambda w: float(np.average(gaps, weights=w))}
+    scores = {"difference": lambda w: metrics.log_loss(oof.y, oof.stack, w) - metrics.log_loss(oof.y, p, w)}
     return metrics.with_intervals(scores, oof.group, seed=seed)["difference"]
