@@ -20,6 +20,7 @@ from training.faces.batches import Batches, Mix, Sources
 from training.faces.pools import Pool
 
 HOLDOUT_SEED = 0  # one choice for all runs: one that starts from another may not learn what that one held out
+POOLS_SEED = 0  # so that runs of two seeds differ in their draws alone, and share what takes an hour to make
 LEAVE_OUT = ("methods", "people")
 
 
@@ -50,6 +51,7 @@ class FaceTraining:
     start: Path | None = None
     """Weights that the first phase starts from; None: those of ImageNet."""
     seed: int = 0
+    """Of what a run draws. Held-out people, folds, copies and generated faces are those of every seed."""
     device: str = "cpu"
     workers: int = 0
     """Processes that make batches; results do not depend on it."""
@@ -158,24 +160,22 @@ class Data:
         """Frames of the clips after re-encoding."""
         from training.faces import recompressed
 
-        seed = self._settings.seed
-        rows = recompressed.rows(self._clips, seed)
-        return Pool(self._cached("transcoded", rows, recompressed.identity(self._clips, seed)))
+        rows = recompressed.rows(self._clips, POOLS_SEED)
+        return Pool(self._cached("transcoded", rows, recompressed.identity(self._clips, POOLS_SEED)))
 
     @cached_property
     def generated(self) -> Pool:
         """Faces that published networks generated or regenerated."""
         from training.faces import generated
 
-        seed = self._settings.seed
-        rows = generated.rows(self.stills, self.faces, self.clips, holdout=self.holdout_groups, seed=seed)
+        rows = generated.rows(self.stills, self.faces, self.clips, holdout=self.holdout_groups, seed=POOLS_SEED)
         return Pool(self._cached("generated", rows, self._generated_identity))
 
     @property
     def _generated_identity(self) -> str:
         from training.faces import generated
 
-        return generated.identity(self._pools_identity, self._settings.seed)
+        return generated.identity(self._pools_identity, POOLS_SEED)
 
     def batches(self, mix: Mix, *, left_out: int | None, size: int) -> Batches:
         """Batches of a mix, without what the network of the fold ``left_out`` may not see."""

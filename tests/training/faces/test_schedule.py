@@ -113,6 +113,16 @@ def test_a_groups_crops_are_held_out_with_its_clips(with_crops, asked):
     assert groups & {"h", "i", "j"}
 
 
+def test_runs_of_two_seeds_share_what_takes_an_hour_to_make(settings, monkeypatch):
+    """So that their networks differ in what was drawn, and can be compared and averaged."""
+    one, two = Data(settings), Data(replace(settings, seed=1))
+    copies = one.transcoded.key.tolist()
+    monkeypatch.setattr("training.faces.recompressed.transcode", lambda *_: pytest.fail("made again"))
+    assert two.transcoded.key.tolist() == copies
+    assert one.holdout_groups == two.holdout_groups
+    assert one.fold_of == two.fold_of
+
+
 def tiny(phases):
     """The phases as they are, but small and without generated faces."""
     return tuple(
