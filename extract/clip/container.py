@@ -95,7 +95,7 @@ def opened(source: str | bytes) -> Iterator[Any]:
     except (FFmpegError, OSError, ValueError, UnicodeError) as error:
         if is_of_the_machine(error):
             raise OSError(getattr(error, "errno", None), reason(error)) from error
-        raise UnreadableError(f"not a video that FFmpeg can open: {reason(error)}") from error
+        raise UnreadableError(f"no video or sound that FFmpeg can open: {reason(error)}") from error
     with container:
         yield container
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from toy_model import FAMILIES, toy_table
+from toy_model import FAMILIES, UNREADABLE, toy_table
 
 from ensemble import missingness
 from ensemble.missingness import unmeasured_families
@@ -50,7 +50,7 @@ def test_the_words_of_the_error_column_decide_nothing():
 
 def test_a_clip_that_was_not_measured_gives_its_error():
     (reasons,) = unmeasured_families(toy_table(1, 1, without_cues=[0]))
-    assert reasons == dict.fromkeys(FAMILIES, "not a video")
+    assert reasons == dict.fromkeys(FAMILIES, UNREADABLE)
 
 
 def test_of_little_that_was_usable_the_share_is_given():

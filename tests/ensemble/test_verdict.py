@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
-from toy_model import FAMILIES, FakeModel, toy_table
+from toy_model import FAMILIES, UNREADABLE, FakeModel, toy_table
 
 from ensemble import verdict
 
@@ -31,7 +31,7 @@ def test_an_unreadable_clip_gets_no_verdict_even_at_an_extreme_prior():
     (one,) = judged([3.0], {name: [0.0] for name in FAMILIES}, without_cues=[0])
     assert one.verdict == "nothing measured"
     assert one.notes == [verdict.NOTE_NOTHING]
-    assert set(one.unmeasured.values()) == {"not a video"}
+    assert set(one.unmeasured.values()) == {UNREADABLE}
 
 
 def test_a_second_face_track_is_pointed_out():

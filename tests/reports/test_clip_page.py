@@ -233,13 +233,14 @@ def test_the_models_own_prior_is_among_those_shown():
 
 
 def test_a_file_that_could_not_be_read_has_no_finding(tmp_path):
+    why = "no video or sound that FFmpeg can open"
     one = replace(
-        verdict(0.5, n_faces=0, status="unreadable", error="not a video", duration_s=None, n_frames=0),
+        verdict(0.5, n_faces=0, status="unreadable", error=why, duration_s=None, n_frames=0),
         verdict=NOTHING,
-        unmeasured=dict.fromkeys(MANIFEST["families"], "not a video"),
+        unmeasured=dict.fromkeys(MANIFEST["families"], why),
     )
     text = Page(page_of(tmp_path, one=one)).text
-    assert "could not be read: not a video" in text
+    assert f"could not be read: {why}" in text
     assert "there is no finding" in text
     assert "P(FAKE)" not in text
     assert "What could not be measured" not in text  # it is said once

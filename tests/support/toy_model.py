@@ -12,6 +12,7 @@ from features.table import build, schema, write_table
 
 FAMILIES = ("blink", "lip_sync", "quality")
 PLANTED = "blink.rate_per_min"
+UNREADABLE = "no video or sound that FFmpeg can open"
 
 
 def toy_table(n_groups=12, per_group=4, *, seed=0, labelled=True, signal=2.5, without_cues=(), without_sound=()):
@@ -29,7 +30,7 @@ def toy_table(n_groups=12, per_group=4, *, seed=0, labelled=True, signal=2.5, wi
     for row in without_cues:
         values[row] = np.nan
         values[row, shares] = 0.0
-        status[row], error[row], reasons[row], n_faces[row] = "unreadable", "not a video", {"clip": "unreadable"}, 0
+        status[row], error[row], reasons[row], n_faces[row] = "unreadable", UNREADABLE, {"clip": "unreadable"}, 0
     for row in without_sound:
         silent = [number for number, name in enumerate(names) if name.startswith("lip_sync.")]
         values[row, silent] = np.nan

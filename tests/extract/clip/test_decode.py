@@ -149,7 +149,7 @@ def test_a_damaged_clip_gives_the_frames_that_are_left(make_clip, tmp_path):
 def test_what_is_no_video_is_unreadable(tmp_path, content):
     path = tmp_path / "odd.mp4"
     path.write_bytes(content)
-    with pytest.raises(UnreadableError, match="not a video"):
+    with pytest.raises(UnreadableError, match="no video or sound that FFmpeg can open"):
         read(path)
 
 
@@ -209,7 +209,8 @@ def test_a_sound_of_a_header_alone_is_unreadable(tmp_path):
 def test_text_that_is_called_a_sound_is_unreadable(tmp_path, name):
     path = tmp_path / name
     path.write_text("hello\n" * 500)
-    with pytest.raises(UnreadableError, match=r"not a video|no picture stream"), Clip(str(path), max_seconds=2) as clip:
+    refused = pytest.raises(UnreadableError, match=r"no video or sound that FFmpeg can open|no picture stream")
+    with refused, Clip(str(path), max_seconds=2) as clip:
         clip.audio()
 
 

@@ -131,6 +131,14 @@ def test_nothing_in_a_file_is_unreadable(tmp_path, content):
     assert np.isnan(list(voice.values())).all()
 
 
+@pytest.mark.parametrize("content", [np.random.default_rng(0).bytes(200), b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0"])
+def test_a_damaged_sound_is_not_refused_as_a_video_alone(tmp_path, content):
+    (tmp_path / "a.wav").write_bytes(content)
+    row, _, _ = measured(tmp_path / "a.wav")
+    assert row.status == "unreadable"
+    assert row.error.startswith("no video or sound that FFmpeg can open: ")
+
+
 def test_a_truncated_mp3_is_judged_by_what_is_left(tmp_path, mp3):
     (tmp_path / "a.mp3").write_bytes(mp3[: len(mp3) // 2 + 7])
     row, voice, observed = measured(tmp_path / "a.mp3")
