@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import tempfile
@@ -27,6 +26,7 @@ from ensemble.model import Head, Model
 from ensemble.outputs import check_folder
 from ensemble.shrinkage import Shrinkage
 from ensemble.training_set import Layout
+from features.checksums import sha256_of
 from features.errors import InputError, ModelError
 
 SCHEMA_VERSION = 2  # 2: shrinkage, attribution, permutation_importance, within_group_concordance
@@ -109,7 +109,7 @@ def _check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
         file = folder / name
         if Path(name).name != name or not file.is_file():
             raise ModelError(f"{folder}: the model's file {name} is missing; train the model again")
-        if checksum(file) != expected:
+        if sha256_of(file) != expected:
             raise ModelError(f"{file}: changed since the model was written; train the model again, or copy it again")
     stems = tuple(f"{name}_fold" for name in manifest["learners"])
     added = sorted(file.name for file in folder.iterdir() if file.name.startswith(stems))
@@ -147,12 +147,6 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     return manifest
 
 
-def checksum(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def package_versions() -> dict[str, str]:
     """Installed versions of what a model depends on."""
     versions = {}
@@ -180,7 +174,7 @@ def _write(model: Model, folder: Path, tables: Mapping[str, pa.Table]) -> None:
         "stack": model.head.stack.as_dict(),
         "clip": model.head.clip,
         "shrinkage": {**model.manifest.get("shrinkage", {}), "a": model.shrinkage.a, "b": model.shrinkage.b},
-        "checksums": {name: checksum(folder / name) for name in sorted(names)},
+        "checksums": {name: sha256_of(folder / name) for name in sorted(names)},
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False), encoding="utf-8")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import numbers
 import os
@@ -21,6 +20,7 @@ from extract.run.journal import Journal
 from extract.run.observation_store import ObservationStore
 from extract.run.sandbox import Limits
 from features import spec, table
+from features.checksums import sha256_of
 from features.errors import DatasetError, InputError
 from features.evidence import FACES_PER_SECOND, ClipEvidence
 from features.networks import projection
@@ -296,7 +296,7 @@ def _weights_digests(settings: worker.Settings) -> dict[str, str]:
         files = {name: weights_file(name) for name in learned}
         if projection.FAMILY in learned:
             projection.known_networks()  # other weights than it was fitted for are refused before hours of work
-    return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items() if file.is_file()}
+    return {name: sha256_of(file) for name, file in files.items() if file.is_file()}
 
 
 def _measure(

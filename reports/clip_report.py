@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from ensemble.missingness import SENTENCES, unmeasured_families
 from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTE_FACES, NOTHING, Verdict, model_line
+from features.checksums import sha256_of
 from features.evidence import ClipEvidence, Person
 from features.reasons import Reason
 from features.spec import families
@@ -305,9 +306,7 @@ def _of_other_families(evidence: ClipEvidence, *, silent: bool, blind: bool) -> 
 
 def _checksums(folder: Path, facts: ClipFacts) -> list[tuple[str, str]]:
     """What each SHA-256 is of, and the sum."""
-    import hashlib
-
     files = [("manifest of the model", folder / "manifest.json"), ("norms", norms.FILE)]
-    sums = [(name, hashlib.sha256(file.read_bytes()).hexdigest()) for name, file in files if file.is_file()]
+    sums = [(name, sha256_of(file)) for name, file in files if file.is_file()]
     weights = [(f"weights of {family}", digest) for family, digest in sorted(facts.weights.items())]
     return [*([("clip", facts.sha256)] if facts.sha256 else []), *sums, *weights]

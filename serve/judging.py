@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import functools
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from ensemble.verdict import CONTEXT_FAMILIES, NOTHING, Verdict, judge
 from extract.dataset import Clip
 from extract.pipeline import table_of_result
 from extract.run.worker import Result, Settings
+from features.checksums import sha256_of
 from features.evidence import ClipEvidence
 from reports.clip_report import ClipFacts, Served, clip_page
 from serve.clips import NEEDS_PREVIEW, PLAYS_NOT, Row
@@ -102,7 +102,7 @@ class Judging:
         """
         clip = self._work.clip(row["id"])
         verdict, table = self._judged(row, result)
-        facts = ClipFacts.of_row(table, sha256=_sha256(clip), made=_now(), version=self._version)
+        facts = ClipFacts.of_row(table, sha256=sha256_of(clip), made=_now(), version=self._version)
         plays = verdict.duration_s is not None and not verdict.sound_alone  # the player shows a picture
         served = Served(
             assets=ASSETS,
@@ -127,10 +127,6 @@ def _listed(verdict: Verdict) -> dict[str, Any]:
         "n_faces": verdict.n_faces,
     }
 
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _now() -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import hashlib
 import json
 import shlex
 import sys
@@ -26,6 +25,7 @@ from ensemble.store import LOCAL_MODEL, check_families, default_model, load_mode
 from ensemble.verdict import CONTEXT_FAMILIES, NOTE, NOTHING, Verdict, judge, model_line, ranked
 from extract.dataset import Clip
 from extract.pipeline import examine, extract
+from features.checksums import sha256_of
 from features.evidence import FACES_PER_SECOND, ClipEvidence
 from features.spec import describe
 from features.table import read_table, write_table
@@ -196,8 +196,7 @@ def _sha256(clip: str) -> str:
     """Of a clip on this machine; empty for a URL or a table."""
     if inputs.is_table(clip) or not Path(clip).is_file():
         return ""
-    with Path(clip).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return sha256_of(Path(clip))
 
 
 def _warnings(verdict: Verdict) -> str:

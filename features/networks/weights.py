@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifacts import PRETRAINED
+from features.checksums import sha256_of
 from features.errors import ModelError
 
 WEIGHTS_VARIABLE = "DEEPFAKE_WEIGHTS"  # a folder whose <family>.safetensors go before the shipped ones
@@ -81,7 +81,7 @@ def kept_in_memory(load: Callable[[Path], Loaded]) -> Callable[[Path], Loaded]:
 @kept_in_memory
 def digest(file: Path) -> str:
     """SHA-256 of a file, in hexadecimal; read once as long as it stays as it is."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return sha256_of(file)
 
 
 def save_arrays(arrays: Mapping[str, NDArray[Any]], file: Path, metadata: Any) -> None:

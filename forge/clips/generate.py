@@ -22,13 +22,14 @@ from typing import Any
 
 import numpy as np
 
+from features.checksums import sha256_of
 from features.errors import ClipError, DatasetError, InputError
 from forge.clips.clip import Clip
 from forge.clips.donors import choose_donor
 from forge.clips.read import MAX_SECONDS, MAX_SIDE_PX, read_clip
 from forge.clips.registry import kinds
 from forge.clips.sources import Source, check_target, find_sources
-from forge.clips.write import PARTIAL, Encoder, digest, write_clip, write_metadata
+from forge.clips.write import PARTIAL, Encoder, write_clip, write_metadata
 
 logger = logging.getLogger(__name__)
 
@@ -165,7 +166,7 @@ def _forge(source: Source, recipe: Recipe, out: Path) -> tuple[dict[str, Entry],
     folder, real_name = out / source.part, f"{source.name}.mp4"
     common = {"split": "train", "source": source.filename, "group": source.group, "encoder": encoder.as_dict()}
     write_clip(clip, folder / real_name, encoder)
-    real = {"label": "REAL", "original": None, "sha256": digest(folder / real_name), **common}
+    real = {"label": "REAL", "original": None, "sha256": sha256_of(folder / real_name), **common}
     entries: dict[str, Entry] = {real_name: real}
     messages: list[str] = []
     for name in _in_turn(source, recipe):
@@ -176,7 +177,7 @@ def _forge(source: Source, recipe: Recipe, out: Path) -> tuple[dict[str, Entry],
         forged, entry = made
         write_clip(forged, folder / forged.name, encoder)
         entries[forged.name] = {"label": "FAKE", "original": real_name, **entry}
-        entries[forged.name] |= {"sha256": digest(folder / forged.name), **common}
+        entries[forged.name] |= {"sha256": sha256_of(folder / forged.name), **common}
     if "reencode" in recipe.all_kinds:
         entries |= _transcoded(entries, folder, np.random.default_rng([recipe.seed, source.number, TRANSCODING_STREAM]))
     return entries, messages
@@ -221,8 +222,8 @@ def _transcoded(entries: dict[str, Entry], folder: Path, rng: np.random.Generato
         for _ in range(parameters["rounds"] - 1):
             write_clip(_as_written(copy), copy, encoder)  # it is replaced when the new one is complete
         original = entry["original"] or real_name
-        changes = {"original": original, "reencode": parameters, "encoder": encoder.as_dict(), "sha256": digest(copy)}
-        copies[copy.name] = {**entry, **changes}
+        changes = {"original": original, "reencode": parameters, "encoder": encoder.as_dict()}
+        copies[copy.name] = {**entry, **changes, "sha256": sha256_of(copy)}
     return copies
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -131,11 +130,6 @@ def _write_sound(container: Any, stream: Any, sound: np.ndarray) -> None:
         frame.sample_rate, frame.pts, frame.time_base = RATE_HZ, start, Fraction(1, RATE_HZ)
         container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, for its manifest row."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write_metadata(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from features.checksums import sha256_of
 from features.errors import InputError
 from forge.clips.clip import Clip
 from forge.clips.registry import kinds
-from forge.clips.write import Encoder, check_writable, digest, random_name, write_clip, write_labels, write_metadata
+from forge.clips.write import Encoder, check_writable, random_name, write_clip, write_labels, write_metadata
 from forge.demo import portrait
 from forge.demo.animate import Puppet, Scene, render, sample_motion
 from forge.speech_synthesis import RATE_HZ, Speaker, speak
@@ -118,7 +119,7 @@ def _make(job: Job) -> dict[str, dict[str, Any]]:
     original = record(job.person, job.name, size=size, fps=fps, duration_s=float(rng.uniform(3.3, 4.0)), rng=rng)
     write_clip(original, job.folder / job.name, encoder)
     common = {"split": "train", "encoder": encoder.as_dict()}
-    real = {"label": "REAL", "original": None, "sha256": digest(job.folder / job.name), **common}
+    real = {"label": "REAL", "original": None, "sha256": sha256_of(job.folder / job.name), **common}
     made: dict[str, dict[str, Any]] = {job.name: real}
     for number, (name, kind_name) in enumerate(job.fakes):
         own = np.random.default_rng([*job.seed, number])
@@ -137,7 +138,7 @@ def _make(job: Job) -> dict[str, dict[str, Any]]:
             "kind": kind_name,
             "parameters": parameters,
             "seed": [*job.seed, number],
-            "sha256": digest(job.folder / name),
+            "sha256": sha256_of(job.folder / name),
             **common,
         }
     return made

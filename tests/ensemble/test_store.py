@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from ensemble import store
-from ensemble.store import checksum, load_model, save_model
+from ensemble.store import load_model, save_model
 from ensemble.training_set import Layout, check_layout
+from features.checksums import sha256_of
 from features.errors import InputError, ModelError
 
 
@@ -45,10 +46,10 @@ def test_nothing_in_the_folder_can_be_executed(folder):
     assert not any(file.read_bytes().startswith((b"\x80\x04", b"\x80\x05", b"PK")) for file in folder.iterdir())
 
 
-def test_every_file_has_its_checksum(folder):
+def test_every_file_has_its_sha256_of(folder):
     manifest = json.loads((folder / "manifest.json").read_text())
     files = {file.name for file in folder.iterdir()} - {"manifest.json"}
-    assert manifest["checksums"] == {name: checksum(folder / name) for name in files}
+    assert manifest["checksums"] == {name: sha256_of(folder / name) for name in files}
     assert manifest["kind"] == "deepfake-ensemble"
     assert {"lightgbm", "numpy"} <= set(manifest["created_with"])
 
@@ -76,7 +77,7 @@ def test_an_added_file_that_would_be_loaded_is_refused(folder):
 
 def test_a_name_that_leaves_the_folder_is_refused(folder, tmp_path):
     (tmp_path / "outside.txt").write_text("secret")
-    digest = checksum(tmp_path / "outside.txt")
+    digest = sha256_of(tmp_path / "outside.txt")
     edit(folder, lambda manifest: manifest["checksums"].update({"../outside.txt": digest}))
     with pytest.raises(ModelError, match="is missing"):
         load_model(folder)
