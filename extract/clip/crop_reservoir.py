@@ -48,7 +48,7 @@ class CropReservoir:
     ) -> None:
         """Keep the face in ``box`` [4]; ``centre`` [2] is its landmarks' centroid, ``faces`` all dilated faces."""
         window, crop = face_crop(frame, box)
-        face, background = face_patch(frame.luma, box, centre), EMPTY
+        face, background = native_luma_patch(frame.luma, box, centre), EMPTY
         if face.size:
             self.background = background_window(frame.luma, face.shape[0], like=face, avoid=faces)
             background = self.background.cut(frame.luma) if self.background else EMPTY
@@ -77,7 +77,9 @@ def face_crop(frame: Frame, box: NDArray[np.float32]) -> tuple[SquareCrop, NDArr
     return window, part.cut(frame.rgb_within(left, top, right, bottom), min(window.side, CROP_MAX_PX))
 
 
-def face_patch(luma: NDArray[np.uint8], box: NDArray[np.float32], centre: NDArray[np.float32]) -> NDArray[np.uint8]:
+def native_luma_patch(
+    luma: NDArray[np.uint8], box: NDArray[np.float32], centre: NDArray[np.float32]
+) -> NDArray[np.uint8]:
     """Native luma [p, p] about the landmarks' ``centre`` [2]; empty where the face's ``box`` [4] is too small."""
     side = float(max(box[2] - box[0], box[3] - box[1]))
     patch = next((size for size in PATCH_SIDES_PX if side >= size), 0)

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.clip.crop_reservoir import EMPTY, face_crop, face_patch
+from extract.clip.crop_reservoir import EMPTY, face_crop, native_luma_patch
 from extract.clip.frame import Frame
 from extract.clip.square_crop import SquareCrop
 from extract.clip.tracks import TrackBuilder
@@ -144,7 +144,7 @@ class FaceRecorder:
 
 def _face(frame: Frame, builder: TrackBuilder) -> _Face:
     box = builder.box.copy()
-    return _Face(box, *face_crop(frame, box), face_patch(frame.luma, box, builder.last_landmarks.mean(axis=0)))
+    return _Face(box, *face_crop(frame, box), native_luma_patch(frame.luma, box, builder.last_landmarks.mean(axis=0)))
 
 
 def _of_track(moment: _Moment, track: Track) -> list[tuple[int, _Face]]:
