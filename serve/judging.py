@@ -128,6 +128,5 @@ def _listed(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-
 def _now() -> str:
     return f"{datetime.datetime.now():%Y-%m-%d %H:%M}"
