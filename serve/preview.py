@@ -49,8 +49,9 @@ def media_type(path: str) -> tuple[str, float]:
     UnreadableError
         It is no video.
     """
-    with containers.opened(containers.source_of(path, {})) as container:
-        streams = containers.look_through(container, MAX_SECONDS)
+    source = containers.source_of(path, {})
+    with containers.opened(source) as container:
+        streams = containers.look_through(container, MAX_SECONDS, source)
         if streams.picture is None:
             return "", 0.0
         kind = FORMATS.get(container.format.name, "")

@@ -20,6 +20,7 @@ import av
 from av.error import FFmpegError
 
 from extract.clip.clock import Packet, Timeline
+from extract.clip.wave_header import announced_share
 from features.errors import UnreadableError
 
 MAX_PIXELS = 8192 * 8192  # a larger frame is refused unseen
@@ -110,9 +111,10 @@ def reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-def look_through(container: Any, max_seconds: float) -> Streams:
+def look_through(container: Any, max_seconds: float, source: str | bytes) -> Streams:
     """Choose the streams, and read the packets of the first ``max_seconds`` without decoding them.
 
+    ``source`` is what the container was opened from: headers that FFmpeg corrects are read there.
     The picture is the stream with frames that are not few or empty, the default one first, then the largest. Sounds
     are tried with the default one first, then in the file's order. A file of nothing but sound has no picture; one
     whose picture is a cover, or can't be decoded, is refused.
@@ -131,7 +133,7 @@ def look_through(container: Any, max_seconds: float) -> Streams:
     timeline = Timeline(max_seconds)
     n_cut = _read_packets(container, [*pictures, *sounds], timeline)
     if not pictures:
-        return _of_sound_alone(container, sounds, timeline)
+        return _of_sound_alone(container, sounds, timeline, source)
     picture = _picture(pictures, timeline)
     timeline.resolve(picture=picture.index, sounds=[one.index for one in sounds])
     context = picture.codec_context
@@ -158,12 +160,14 @@ def look_through(container: Any, max_seconds: float) -> Streams:
     )
 
 
-def _of_sound_alone(container: Any, sounds: Sequence[Any], timeline: Timeline) -> Streams:
+def _of_sound_alone(container: Any, sounds: Sequence[Any], timeline: Timeline, source: str | bytes) -> Streams:
     """The streams of a file without a picture: the sound that is tried first leads the clock."""
     first, *others = sounds
     timeline.resolve(picture=first.index, sounds=[one.index for one in others])
     length_s = timeline.length_s(first.index)
     announced_s = float(first.duration * first.time_base) if first.duration else _file_length_s(container)
+    if container.format.name == "wav":
+        announced_s = length_s * announced_share(source)
     missing_s = announced_s - length_s
     if timeline.full or timeline.n_jumps or missing_s < max(MAX_MISSING_S, MAX_MISSING * announced_s):
         missing_s = 0.0

@@ -74,7 +74,7 @@ class Clip:
         self._notes: list[str] = []
         self._source = containers.source_of(path, storage_options or {})
         with containers.opened(self._source) as container:
-            self._streams = containers.look_through(container, max_seconds)
+            self._streams = containers.look_through(container, max_seconds, self._source)
             self.pixel_aspect: Fraction | None = None
             if self._streams.picture is not None:
                 self.pixel_aspect = container.streams[self._streams.picture].sample_aspect_ratio

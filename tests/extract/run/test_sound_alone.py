@@ -149,6 +149,29 @@ def test_a_truncated_mp3_is_judged_by_what_is_left(tmp_path, mp3):
     assert np.isfinite(list(voice.values())).all()
 
 
+@pytest.mark.parametrize("kind", ["float", "16 bits"])
+def test_a_wave_file_that_was_cut_says_so(tmp_path, kind):
+    """Non-regression test: FFmpeg corrects the header by the file's length, and nothing was said."""
+    path = write_wave(tmp_path / "a.wav", speech(6).astype(np.float32 if kind == "float" else np.float64))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2 + 1])
+    row, _, observed = measured(path)
+    assert row.error == f"{ALONE}; ends at 3.00 of 6.00 s: the rest is missing"
+    assert len(observed.audio) == pytest.approx(48000, abs=20)
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFF0000, 0x80000000, 0xFFFFFFFF])
+def test_a_length_that_nobody_knew_when_it_was_written_promises_nothing(tmp_path, size):
+    path = write_wave(tmp_path / "a.wav", speech(2))
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = struct.pack("<I", size)
+    path.write_bytes(content)
+    row, _, observed = measured(path)
+    assert row.error == ALONE
+    assert len(observed.audio) == 32000
+
+
 def test_music_with_a_cover_is_told_from_a_sound(tmp_path, mp3):
     _, png = cv2.imencode(".png", np.full((64, 64, 3), 90, np.uint8))
     body = b"\0image/png\0\x03\0" + png.tobytes()
