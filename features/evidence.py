@@ -52,11 +52,13 @@ class Series:
         In order of time; may be empty.
     evidence
         False for context (light, sharpness): shown in grey, never as a reason.
+    window_s
+        Seconds over which each value was measured; 0 where it is of a moment.
 
     Raises
     ------
     ValueError
-        Times and values differ in length, or times do not increase.
+        Times and values differ in length, times do not increase, or the window is negative.
 
     Examples
     --------
@@ -72,6 +74,7 @@ class Series:
     title: str
     events: tuple[Event, ...] = ()
     evidence: bool = True
+    window_s: float = 0.0
 
     def __init__(
         self,
@@ -82,12 +85,15 @@ class Series:
         title: str,
         events: tuple[Event, ...] = (),
         evidence: bool = True,
+        window_s: float = 0.0,
     ) -> None:
         times, array = np.asarray(times_s, np.float64), np.asarray(values, np.float64)
         if times.shape != array.shape or times.ndim != 1:
             raise ValueError(f"series {title!r}: {times.shape} times and {array.shape} values")
         if (np.diff(times) <= 0).any():
             raise ValueError(f"series {title!r}: times do not increase")
+        if not window_s >= 0:
+            raise ValueError(f"series {title!r}: a window of {window_s} s")
         for name, value in (
             ("times_s", times),
             ("values", array),
@@ -95,6 +101,7 @@ class Series:
             ("title", title),
             ("events", events),
             ("evidence", evidence),
+            ("window_s", float(window_s)),
         ):
             object.__setattr__(self, name, value)
 

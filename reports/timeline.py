@@ -70,6 +70,8 @@ class Lane:
     """Of log-odds, the same as a surface down to 0: what lies above 0 is filled."""
     dots: tuple[tuple[float, float], ...]
     """Per cent from left and top of the points of a sparse series."""
+    window_s: float
+    """Seconds over which each value was measured; 0 where it is of a moment."""
     bands: tuple[Band, ...]
     events: str
     """In words the events, and of log-odds when they are highest and above 0."""
@@ -106,11 +108,13 @@ class Timeline:
         return bool(self.groups)
 
     def as_json(self) -> dict[str, Any]:
-        """What the page's script and a player read: seconds, the values as drawn, and where people are."""
+        """What the page's script and a player read: seconds, values and their windows, and where people are."""
         lanes = [lane for group in self.groups for lane in (*group.evidence, *group.context)]
         return {
             "duration_s": self.duration_s,
-            "lanes": {lane.name: {"times": lane.times, "values": lane.values} for lane in lanes},
+            "lanes": {
+                lane.name: {"times": lane.times, "values": lane.values, "window_s": lane.window_s} for lane in lanes
+            },
             "people": list(self.people),
         }
 
@@ -195,6 +199,7 @@ def lane(
     x = np.clip(100 * times / duration_s, 0, 100)
     y = MARGIN + (100 - 2 * MARGIN) * (high - values) / (high - low)
     zero = round(MARGIN + (100 - 2 * MARGIN) * high / (high - low), 2) if series.unit == LOG_ODDS else None
+    line_x, line_y = widened(x, y, 100 * series.window_s / duration_s)
     return Lane(
         name=name,
         family=family,
@@ -206,9 +211,10 @@ def lane(
             for v in np.arange(low, high + step / 2, step)
         ),
         zero=zero,
-        path=_path(x, y),
-        area=_path(x, y, zero) if zero is not None else "",
+        path=_path(line_x, line_y),
+        area=_path(line_x, line_y, zero) if zero is not None else "",
         dots=_dots(x, y),
+        window_s=series.window_s,
         bands=tuple(_band(one, duration_s) for one in series.events),
         events="; ".join(filter(None, [peak(series), events_in_words(series.events)])),
         summary=_summary(series),
@@ -321,6 +327,24 @@ def unbroken(times: Floats, values: Floats, *, of_time: bool = True) -> list[tup
     return [(int(a), int(b) + 1) for a, b in zip(np.flatnonzero(starts), np.flatnonzero(ends), strict=True)]
 
 
+def widened(x: Floats, y: Floats, window: float) -> tuple[Floats, Floats]:
+    """A line whose ends reach to where their windows end, or halfway to a missing value; unchanged without a window.
+
+    >>> widened(np.array([1.5, 2.5]), np.array([7.0, 8.0]), 3.0)
+    (array([0. , 1.5, 2.5, 4. ]), array([7., 7., 8., 8.]))
+    """
+    if not window:
+        return x, y
+    out_x: list[float] = []
+    out_y: list[float] = []
+    for a, b in unbroken(x, y, of_time=False):
+        before = x[a] - x[a - 1] if a else math.inf
+        after = x[b] - x[b - 1] if b < len(x) else math.inf
+        out_x += [x[a] - min(window, before) / 2, *x[a:b], x[b - 1] + min(window, after) / 2, x[b - 1]]
+        out_y += [y[a], *y[a:b], y[b - 1], math.nan]
+    return np.clip(out_x[:-1], 0, 100), np.array(out_y[:-1])
+
+
 def _extremes(values: Floats, buckets: int) -> NDArray[np.int64]:
     """Positions of the first and last value, and of the extremes of equal stretches."""
     parts = np.array_split(np.arange(len(values)), min(buckets, len(values)))
@@ -400,8 +424,10 @@ def _summary(series: Series) -> str:
         return f"{series.title}: no value."
     t, v = series.times_s[finite], series.values[finite]
     low, high = int(np.argmin(v)), int(np.argmax(v))
+    count = f"{len(v)} value{'s' if len(v) > 1 else ''}"
+    count += f" over {number(series.window_s)} s{' each' if len(v) > 1 else ''}" if series.window_s else ""
     text = (
-        f"{series.title}: {len(v)} values; median {number(float(np.median(v)))}{unit}, lowest {number(v[low])} "
+        f"{series.title}: {count}; median {number(float(np.median(v)))}{unit}, lowest {number(v[low])} "
         f"at {t[low]:.1f} s, highest {number(v[high])} at {t[high]:.1f} s."
     )
     more = "; ".join(filter(None, [peak(series), events_in_words(series.events)]))

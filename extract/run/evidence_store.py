@@ -157,6 +157,7 @@ def _of_series(every: Mapping[str, Series], place: str, arrays: dict[str, NDArra
             "title": one.title,
             "events": [(event.start_s, event.end_s, event.name) for event in one.events],
             "evidence": one.evidence,
+            "window_s": one.window_s,
         }
         for name, one in every.items()
     ]
@@ -171,6 +172,7 @@ def _series(about: Iterable[Mapping[str, Any]], place: str, archive: Any) -> dic
             title=one["title"],
             events=_events(one["events"]),
             evidence=one["evidence"],
+            window_s=one.get("window_s", 0.0),  # files of earlier programs lack it
         )
         for one in about
     }

@@ -65,7 +65,8 @@ def window_series(observation: Observation, track: Track | None) -> dict[str, Se
         return {}
     middles_s = (starts + np.array([len(window) for window in windows]) / 2) / AUDIO_RATE_HZ
     times_s = observation.audio_start_s + middles_s
-    return {f"{NAME}.logit": Series(times_s, values, unit="log-odds", title="Speech model")}
+    window_s = len(windows[0]) / AUDIO_RATE_HZ
+    return {f"{NAME}.logit": Series(times_s, values, unit="log-odds", title="Speech model", window_s=window_s)}
 
 
 @family(NAME, version=3, needs={"sound", "weights"}, columns=COLUMNS, series=window_series)

@@ -16,13 +16,13 @@
   const duration = evidence.duration_s;
   const plots = [...document.querySelectorAll(".timeline .plot")];
   const readings = [...document.querySelectorAll(".timeline .reading")];
-  const STEP_S = 0.1, LARGE_STEP_S = 1;
+  const STEP_S = 0.1, LARGE_STEP_S = 1, LEAST_REACH_S = 0.1;
   const NONE = "not measured";
   const SPOKEN = 4; // lanes whose values a screen reader hears with the time
   let kept = 0; // the moment that stays when the pointer leaves
 
   /* Position of the value nearest to a moment; -1 where the nearest is too far for it to speak of that moment. */
-  function nearest(times, seconds) {
+  function nearest(times, seconds, far = reach(times)) {
     let low = 0, high = times.length - 1;
     if (high < 0) return -1;
     while (high - low > 1) {
@@ -30,21 +30,21 @@
       if (times[middle] <= seconds) low = middle; else high = middle;
     }
     const at = Math.abs(times[high] - seconds) < Math.abs(times[low] - seconds) ? high : low;
-    return Math.abs(times[at] - seconds) <= reach(times) ? at : -1;
+    return Math.abs(times[at] - seconds) <= far ? at : -1;
   }
 
   const reaches = new WeakMap();
   function reach(times) {
     if (!reaches.has(times)) {
       const steps = times.slice(1).map((t, i) => t - times[i]).sort((a, b) => a - b);
-      reaches.set(times, Math.max(0.1, 1.25 * (steps[steps.length >> 1] || 0)));
+      reaches.set(times, Math.max(LEAST_REACH_S, 1.25 * (steps[steps.length >> 1] || 0)));
     }
     return reaches.get(times);
   }
 
   function valueAt(name, seconds) {
     const lane = evidence.lanes[name];
-    const at = nearest(lane.times, seconds);
+    const at = nearest(lane.times, seconds, lane.window_s ? lane.window_s / 2 + LEAST_REACH_S : reach(lane.times));
     const value = at < 0 ? null : lane.values[at];
     return value === null ? NONE : Number(value.toPrecision(3)).toString().replace("-", "\u2212");
   }

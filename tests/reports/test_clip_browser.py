@@ -133,6 +133,16 @@ def test_arrow_keys_move_the_cursor_and_the_readings(open_page):
     assert page.evaluate("window.deepcue.seconds") == 1
 
 
+def test_what_was_measured_over_a_window_reads_so_to_its_end(open_page):
+    page = open_page()
+    lane = "sound.forensic_voice.logit"
+    measured = "{times: [1.5, 2.5], values: [-1, 1], window_s: 3}"
+    page.evaluate(f"Object.assign(deepcue.evidence.lanes['{lane}'], {measured})")
+    for seconds, value in ((0, "\u22121"), (1.9, "\u22121"), (4, "1"), (4.2, "not measured")):
+        page.evaluate(f"document.dispatchEvent(new CustomEvent('deepcue:time', {{detail: {{seconds: {seconds}}}}}))")
+        assert reading(page, lane) == value
+
+
 def test_a_missing_value_reads_as_not_measured(open_page):
     page = open_page()
     page.evaluate("document.dispatchEvent(new CustomEvent('deepcue:time', { detail: { seconds: 6.4 } }))")

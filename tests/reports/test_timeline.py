@@ -14,8 +14,19 @@ from reports.timeline import MARGIN, MAX_POINTS, thinned, unbroken
 USED = ("forensic_cnn", "forensic_residual", "forensic_voice")
 
 
-def lane_of(times, values, *, unit="1", duration_s=10.0, used=USED, events=(), family="forensic_cnn", evidence=True):
-    series = Series(times, values, unit=unit, title="T", events=events, evidence=evidence)
+def lane_of(
+    times,
+    values,
+    *,
+    unit="1",
+    duration_s=10.0,
+    used=USED,
+    events=(),
+    family="forensic_cnn",
+    evidence=True,
+    window_s=0.0,
+):
+    series = Series(times, values, unit=unit, title="T", events=events, evidence=evidence, window_s=window_s)
     scale = timeline.scale_of(series.values, unit)
     return timeline.lane(f"p0.{family}.x", series, duration_s=duration_s, scale=scale, used=used)
 
@@ -78,6 +89,25 @@ def test_a_lane_without_a_value_is_empty_and_says_so(values):
     lane = lane_of(np.arange(len(values), dtype=float), values, unit="log-odds")
     assert (lane.path, lane.dots, lane.area) == ("", (), "")
     assert lane.summary == "T: no value."
+
+
+def test_values_over_windows_hold_to_the_windows_ends():
+    """Non-regression test: of sound of 4 s, with windows of 3 s, only the second between their middles was drawn."""
+    two = lane_of([1.5, 2.5], [-1.0, 1.0], unit="log-odds", duration_s=4.0, window_s=3.0)
+    assert points(two.path) == [(0, 64), (375, 64), (625, 36), (1000, 36)]
+    assert two.dots == ((37.5, 64), (62.5, 36))
+    assert two.area.count("M") == 1
+    assert (two.times, two.window_s) == ([1.5, 2.5], 3.0)
+    one = lane_of([0.75], [-1.5], unit="log-odds", duration_s=1.5, window_s=1.5)
+    assert points(one.path) == [(0, 71), (500, 71), (1000, 71)]
+    assert one.summary.startswith("T: 1 value over 1.5 s; median −1.5 log-odds")
+
+
+def test_windows_with_and_without_a_value_do_not_overlap():
+    lane = lane_of([1.5, 2.5, 3.5, 4.5, 5.5], [0.0, 0.0, np.nan, 0.0, np.nan], duration_s=10.0, window_s=3.0)
+    first, second = lane.path[1:].split("M")
+    assert [x for x, _ in points(first)] == [0, 150, 250, 300]
+    assert [x for x, _ in points(second)] == [400, 450, 600]
 
 
 def test_events_are_bands_at_their_time_and_words_below():

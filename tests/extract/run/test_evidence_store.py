@@ -14,7 +14,7 @@ def evidence(**changes):
     lids = Series(
         [0.0, 0.1, 0.2], [1.0, np.nan, 0.9], unit="1", title="Eye openness", events=(Event(0.05, 0.15, "blink"),)
     )
-    light = Series([0.5], [120.0], unit="grey levels", title="Light", evidence=False)
+    light = Series([0.5], [120.0], unit="grey levels", title="Light", evidence=False, window_s=1.0)
     face = JudgedFace(0.5, (0.1, 0.2, 0.3, 0.4), b"\xff\xd8face", {"forensic_cnn": -1.25})
     hidden = JudgedFace(1.0, (0.1, 0.2, 0.3, 0.4), b"", {})
     person = Person(
@@ -60,6 +60,16 @@ def test_what_is_loaded_equals_what_was_saved(tmp_path, changes):
     evidence_store.save(evidence(**changes), file)
     same(evidence_store.load(file), evidence(**changes))
     assert [one.name for one in tmp_path.iterdir()] == ["clip.evidence"]
+
+
+def test_a_file_of_before_there_were_windows_is_read(tmp_path, monkeypatch):
+    def without_windows(*arguments):
+        return [{k: v for k, v in one.items() if k != "window_s"} for one in described(*arguments)]
+
+    described = evidence_store._of_series
+    monkeypatch.setattr(evidence_store, "_of_series", without_windows)
+    evidence_store.save(evidence(), tmp_path / "clip.evidence")
+    assert evidence_store.load(tmp_path / "clip.evidence").sound["forensic_voice.logit"].window_s == 0.0
 
 
 def test_another_version_is_refused(tmp_path, monkeypatch):

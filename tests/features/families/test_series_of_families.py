@@ -223,6 +223,7 @@ def test_the_speech_models_score_of_a_short_sound_is_the_column(person, rng):
     clip = dataclasses.replace(person[0], audio=a_voice(rng, 2.5))
     (found,) = forensic_voice.window_series(clip, None).values()
     assert found.times_s == pytest.approx([1.25])
+    assert found.window_s == 2.5
     assert found.values[0] == forensic_voice.measure(clip, None)["forensic_voice.logit"]
 
 
@@ -233,6 +234,7 @@ def test_each_window_of_the_sound_has_the_score_of_its_own_sound(person, rng):
     clip = dataclasses.replace(person[0], audio=sound, audio_start_s=0.5)
     (found,) = forensic_voice.window_series(clip, None).values()
     assert found.times_s == pytest.approx(0.5 + 1.5 + np.arange(6))
+    assert found.window_s == forensic_voice.WINDOW_S
     first = dataclasses.replace(clip, audio=sound[: 3 * 16_000])
     assert found.values[0] == forensic_voice.measure(first, None)["forensic_voice.logit"]
     assert np.isfinite(found.values[:4]).all()
