@@ -36,6 +36,7 @@ from features.synchrony import (
     MAX_LAG_S,
     MIN_JOINT_S,
     WIN_PEAK,
+    WIN_S,
     cca,
     cca_lag,
     lag_agreement,
@@ -352,8 +353,8 @@ def lip_series(observation: Observation, track: Track | None) -> dict[str, Serie
         return named
     times_s, clear = both.start_s + middles_s, np.where(peaks > WIN_PEAK, lags_s, np.nan)
     return named | {
-        "lip_sync.lag": Series(times_s, clear, unit="s", title="Delay of the voice behind the lips"),
-        "lip_sync.agreement": Series(times_s, peaks, unit="1", title="Agreement of lips and voice"),
+        "lip_sync.lag": Series(times_s, clear, unit="s", title="Delay of the voice behind the lips", window_s=WIN_S),
+        "lip_sync.agreement": Series(times_s, peaks, unit="1", title="Agreement of lips and voice", window_s=WIN_S),
     }
 
 

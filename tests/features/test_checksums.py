@@ -7,7 +7,7 @@ from features.checksums import sha256_of
 
 ROOT = Path(__file__).resolve().parents[2]
 HASHED = re.compile(r"file_digest|sha256\(.*read_bytes")
-FOLDERS = ("features", "extract", "ensemble", "forge", "reports", "serve", "deepcue", "benchmarks")
+FOLDERS = ("features", "extract", "ensemble", "forge", "reports", "serve", "deepcue", "benchmarks", "training")
 
 
 def test_known_answers(tmp_path):

@@ -7,7 +7,6 @@ minutes.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from extract.dataset import Clip, label_of
+from features.checksums import sha256_of
 from features.errors import ClipError, DatasetError
 from training.manifest import clips_digest, digest, forged_picture, origin, progress
 
@@ -106,7 +106,7 @@ def faces_identity(file: Path) -> str:
         The file can't be read.
     """
     try:
-        content = _content(file)
+        content = sha256_of(file)
     except OSError as error:
         raise DatasetError(f"{file} can't be read ({error}); give the Parquet file of real faces") from error
     return digest("faces", _settings(), content)
@@ -169,7 +169,7 @@ def _without_landmarks(**columns: Any) -> pa.Table:
 
 def stills_identity(folder: Path) -> str:
     """Identity of the table of :func:`stills`."""
-    return digest("stills", _settings(), [_content(file) for file in _stills_files(folder)])
+    return digest("stills", _settings(), [sha256_of(file) for file in _stills_files(folder)])
 
 
 def _stills_files(folder: Path) -> list[Path]:
@@ -177,10 +177,6 @@ def _stills_files(folder: Path) -> list[Path]:
     if not files:
         raise DatasetError(f"{folder} holds no Parquet file of stills; give the folder that holds them")
     return files
-
-
-def _content(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def crops(folder: Path) -> pa.Table:
@@ -216,7 +212,7 @@ def crops(folder: Path) -> pa.Table:
 
 def crops_identity(folder: Path) -> str:
     """Identity of the table of :func:`crops`."""
-    return digest("crops", _settings(), [_content(file) for file in _crops_files(folder)])
+    return digest("crops", _settings(), [sha256_of(file) for file in _crops_files(folder)])
 
 
 def _crops_files(folder: Path) -> list[Path]:
