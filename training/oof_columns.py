@@ -140,7 +140,11 @@ def _base_columns(key: str, frames: Sequence[Mapping[str, Any]]) -> dict[str, An
 def _of_images(images: Sequence[NDArray[np.uint8]], families: Sequence[str]) -> dict[str, float]:
     """Columns of the face crops of a clip; each network judges them once."""
     numbers = logit_columns.chosen(len(images))
-    judged = {name: logit_columns.judge(images, name, numbers) for name in _with_networks(families) if name in FACES}
+    judged = {
+        name: logit_columns.judge(images, name, numbers, views=logit_columns.VIEWS)
+        for name in _with_networks(families)
+        if name in FACES
+    }
     measured: dict[str, float] = {}
     for family in families:
         if family == projection.FAMILY:

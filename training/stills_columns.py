@@ -2,7 +2,8 @@
 
 Several runs of training, each with another fold of the stills' identities held out (``deepcue train-faces --hold-out
 K/N``), judge all stills so that no network saw the people it judges: columns that a stack can be fitted on. They see
-the middle of a still, as in training: with the boxes of the face finder they are worse (docs/experiments/034).
+the middle of a still, as in training, in eight views: with the boxes of the face finder, or in a single view, they are
+worse (docs/experiments/034 and 036).
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ import pyarrow as pa
 from deepcue.cli import common
 from features import table
 from features.errors import DatasetError
+from features.networks import projection
 from training import folds
 from training.faces import index
 from training.oof_columns import FACES, FOLD_FILES, of_crops, out_of_fold, scores, stacked
@@ -78,6 +79,7 @@ def run(arguments: argparse.Namespace) -> None:
             crops = index.crops(arguments.crops)
             part = pa.concat_tables([part, of_crops(part, crops, fold_of, weights, arguments.families)])
         parts.append(part)
-        print(json.dumps(scores(part, assignments, arguments.families[0])))
+        if with_logit := [family for family in arguments.families if family != projection.FAMILY]:
+            print(json.dumps(scores(part, assignments, with_logit[0])))
     common.make_parent(arguments.out)
     table.write_table(parts[0] if len(parts) == 1 else stacked(parts), arguments.out)

@@ -7,8 +7,9 @@ on thousands of people in minutes.
 
 ``--networks`` gives folders of `deepcue train-faces` runs that held out different folds of the stills' identities
 (``--hold-out 1/2`` and ``2/2``): families of face networks are then measured on each still by the network that did not
-see its people, so that a model may be fitted on them; it sees the middle of a still, as in training. ``--into`` adds
-the columns to a table of the same stills.
+see its people, so that a model may be fitted on them; it sees the middle of a still, as in training, in eight views
+(framed wider and closer, mirrored), so that means and spreads over faces are those over views. ``--into`` adds the
+columns to a table of the same stills.
 """
 
 from __future__ import annotations

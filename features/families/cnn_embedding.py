@@ -117,7 +117,7 @@ def of_judged(judged: Mapping[str, Judged], *, n_crops: int) -> dict[str, float]
     return row | {f"{FAMILY}.valid_share": share}
 
 
-@family(FAMILY, version=1, needs={"crops", "weights"}, columns=COLUMNS)
+@family(FAMILY, version=2, needs={"crops", "weights"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Columns of one face track; all NaN without weights or projections.
 

@@ -4,6 +4,10 @@ A network gives each face crop a logit, its log-odds that the face is fake: 0 is
 Logits and not probabilities, because learners weigh and add them. A family is a name, a weights file of that name and
 :func:`columns`; :func:`measure` does the rest. What a network says of a track is computed once, whichever families
 look at it: :func:`judge_track`.
+
+A batch run shows each crop in another of :data:`VIEWS`, framed wider or closer and every second one mirrored, as
+training does: errors that depend on the framing average out over a clip, and no crop is judged twice
+(docs/experiments/036-views.md).
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -31,6 +35,20 @@ MIN_CROP_PX = 24  # a smaller face shows nothing that a network learned
 MAX_LOGIT = 12.0  # scores are clipped to this either way
 
 _LOGIT = (-MAX_LOGIT, MAX_LOGIT)
+
+
+class View(NamedTuple):
+    """How a crop is shown to a network: side of its middle over the usual one, and whether mirrored."""
+
+    zoom: float = 1.0
+    mirrored: bool = False
+
+
+VIEWS = (
+    View(0.96), View(1.04, mirrored=True), View(0.88), View(1.12, mirrored=True),
+    View(1.04), View(0.96, mirrored=True), View(1.12), View(0.88, mirrored=True),
+)  # fmt: skip
+"""Of the crops that a batch run judges, in turn; within what training varies the framing by."""
 
 
 @dataclass(frozen=True)
@@ -153,14 +171,16 @@ def judge_track(track: Track, family: str) -> Judged:
         return judge((), family, ())
     known = _judged.setdefault(track, WeakKeyDictionary())
     if detector not in known:
-        judged = judge(track.crops, family, chosen(len(track.crops)))
+        judged = judge(track.crops, family, chosen(len(track.crops)), views=VIEWS)
         for array in (judged.crops, judged.logits, judged.embeddings):
             array.flags.writeable = False
         known[detector] = judged
     return known[detector]
 
 
-def judge(crops: Sequence[NDArray[np.uint8]], family: str, numbers: Sequence[int]) -> Judged:
+def judge(
+    crops: Sequence[NDArray[np.uint8]], family: str, numbers: Sequence[int], *, views: Sequence[View] = (View(),)
+) -> Judged:
     """Judge the numbered crops of a face by the network of a family; none where its weights are missing.
 
     Each is seen as the network was trained to see it: its middle, at the network's input size.
@@ -173,6 +193,8 @@ def judge(crops: Sequence[NDArray[np.uint8]], family: str, numbers: Sequence[int
         Whose weights are used.
     numbers
         Of the crops that are judged, in order of time; smaller ones than ``MIN_CROP_PX`` are left out.
+    views
+        In which the crops are shown, one each, in turn.
 
     Raises
     ------
@@ -184,9 +206,10 @@ def judge(crops: Sequence[NDArray[np.uint8]], family: str, numbers: Sequence[int
     if detector is None or not usable:
         return Judged(np.empty(0, np.int64), np.empty(0, np.float32), np.empty((0, 1), np.float32))
     margin, size = detector.metadata.margin, detector.metadata.input_size
-    keys = [id(crops[number]) for number in usable]  # a still that is held has the same crop again and again
+    shown = [(crops[number], views[place % len(views)]) for place, number in enumerate(usable)]
+    keys = [(id(crop), view) for crop, view in shown]  # a still that is held has the same crop again and again
     distinct = list(dict.fromkeys(keys))
-    images = [middle(crops[usable[keys.index(key)]], margin=margin, size=size) for key in distinct]
+    images = [seen(*shown[keys.index(key)], margin=margin, size=size) for key in distinct]
     parts = []
     for first in range(0, len(images), MAX_CROPS):  # memory does not grow with the clip
         parts.append(detector.predict(np.stack(images[first : first + MAX_CROPS])))
@@ -209,8 +232,8 @@ def chosen(n_crops: int) -> list[int]:
 def series(observation: Observation, track: Track, family: str, *, title: str) -> dict[str, Series]:
     """``family.logit``: the network's score of every crop of a face track; NaN for a crop too small for it.
 
-    :func:`measure` summarises the scores of the same crops, or of ``MAX_CROPS`` of them where there are more. Empty
-    without weights, or where every crop is too small.
+    All are shown in the same view, so that moments can be compared; :func:`measure` summarises what the network says of
+    at most ``MAX_CROPS`` of them, each in another view. Empty without weights, or where every crop is too small.
 
     Raises
     ------
@@ -241,6 +264,12 @@ def of_judged(judged: Judged, family: str, *, n_crops: int) -> dict[str, float]:
     """Columns of a family from what its network said of some of ``n_crops`` crops: :func:`summarise`."""
     values = summarise(judged.logits, judged.embeddings, n_crops=n_crops)
     return {f"{family}.{name}": value for name, value in values.items()}
+
+
+def seen(crop: NDArray[np.uint8], view: View, *, margin: float, size: int) -> NDArray[np.uint8]:
+    """The middle of an observed crop in a view; the other parameters as of :func:`middle`."""
+    image = middle(crop, margin=margin * view.zoom, size=size)
+    return np.ascontiguousarray(image[:, ::-1]) if view.mirrored else image
 
 
 def middle(crop: NDArray[np.uint8], *, margin: float, size: int) -> NDArray[np.uint8]:

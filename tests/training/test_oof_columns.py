@@ -107,7 +107,7 @@ def fold_projections(fold_weights):
 
 
 def test_embeddings_out_of_fold_are_those_of_the_folds_networks_and_axes(rng, fold_projections, tmp_path):
-    from features import observation
+    from features import observation, table
 
     for name in ("b.mp4", "c.mp4"):
         observation.save(small_observation(rng), str(tmp_path / f"{name}.npz"))
@@ -123,6 +123,12 @@ def test_embeddings_out_of_fold_are_those_of_the_folds_networks_and_axes(rng, fo
     alone = oof_columns.out_of_fold(source, tmp_path, fold_of, fold_projections, ["cnn_embedding"])
     assert alone["cnn_embedding.cnn_c01_mean"].to_pylist() == found["cnn_embedding.cnn_c01_mean"].to_pylist()
     assert (alone["forensic_cnn.logit_mean"].to_numpy() == 7).all()
+    table.write_table(source, tmp_path / "t.parquet")
+    assignments = {name: folds.FoldAssignment(fold) for name, fold in fold_of.items()}
+    folds.write(tmp_path / "folds.csv", assignments)
+    command = ["oof", "--table", str(tmp_path / "t.parquet"), "--observations", str(tmp_path), "--families"]
+    command += ["cnn_embedding", "--folds", str(tmp_path / "folds.csv"), "--weights", str(fold_projections)]
+    assert deepcue([*command, "--out", str(tmp_path / "oof.parquet")]) == 0  # it has no logit that could be scored
     (fold_projections / "embedding_fold1.safetensors").unlink()
     with pytest.raises(ModelError, match="lacks embedding_fold1"):
         oof_columns.out_of_fold(source, tmp_path, fold_of, fold_projections, ["cnn_embedding"])

@@ -133,24 +133,42 @@ def test_progress_goes_on_from_run_to_run(stills, runs):
     assert calls[-1] == (4, 4, 0)
 
 
-def test_a_network_sees_the_middle_of_a_still_as_in_training(stills, runs, monkeypatch):
-    """Nearly the same pixels as those that training made: the face finder is not asked."""
+def test_a_network_sees_the_middle_of_a_still_in_views_of_training(stills, runs, monkeypatch):
+    """Nearly the same pixels as those that training makes: the face finder is not asked."""
     from features.networks import logit_columns
+    from forge.images.augment import GeometricAugmentation, apply_geometric
     from training.faces import index, pools
 
-    seen, middle = [], logit_columns.middle
-    monkeypatch.setattr(logit_columns, "middle", lambda *crop, **how: seen.append(middle(*crop, **how)) or seen[-1])
+    shown, seen = [], logit_columns.seen
+    monkeypatch.setattr(logit_columns, "seen", lambda *crop, **how: shown.append(seen(*crop, **how)) or shown[-1])
     monkeypatch.setattr("extract.stills._observer", lambda: pytest.fail("asked"))
     out_of_fold(read_stills(stills), runs, "labels", ["forensic_cnn"])
     folder = stills.parent / "folder"
     folder.mkdir()
     table_of_stills = pq.read_table(stills)
     pq.write_table(table_of_stills.append_column("original", table_of_stills["video"]), folder / "stills.parquet")
-    trained_on = pools.crops_of(
-        pools.Pool(index.stills(folder)), np.array([0, 2, 1, 3]), 64
-    )  # as the runs held them out
-    gaps = np.abs(np.stack(seen).transpose(0, 3, 1, 2).astype(float) - trained_on)
-    assert gaps.mean(axis=(1, 2, 3)).max() < 2  # grey levels; a crop 7 % tighter has 19
+    pool = pools.Pool(index.stills(folder))
+    expected = [
+        apply_geometric(*pool.face(row, with_landmarks=False)[:2], GeometricAugmentation(zoom, mirrored=mirrored), 64)
+        for row in (0, 2, 1, 3)  # as the runs held them out
+        for zoom, mirrored in logit_columns.VIEWS
+    ]
+    views = len(logit_columns.VIEWS)
+    for first in range(0, 4 * views, views):
+        some, others = (np.stack(images[first : first + views]).astype(float) for images in (shown, expected))
+        gaps = np.abs(some[:, None] - others[None]).mean(axis=(2, 3, 4))  # grey levels
+        assert gaps.diagonal().max() < 6
+        assert (gaps.argmin(axis=1) == np.arange(views)).all()
+
+
+def test_what_a_network_says_of_a_still_is_the_mean_over_views(stills, runs, monkeypatch):
+    from features.networks.efficientnet_lite import Detector
+
+    of_view = np.linspace(-1.0, 2.5, 8).astype(np.float32)
+    monkeypatch.setattr(Detector, "predict", lambda _, images: (of_view[: len(images)], np.ones((len(images), 1280))))
+    found = out_of_fold(read_stills(stills), runs, "labels", ["forensic_cnn"])
+    assert found["forensic_cnn.logit_mean"].to_pylist() == pytest.approx([0.75] * 4)
+    assert found["forensic_cnn.logit_std"].to_pylist() == pytest.approx([of_view.std()] * 4)
 
 
 def test_families_that_need_landmarks_are_not_measured_with_the_networks(stills, runs, tmp_path, capsys):

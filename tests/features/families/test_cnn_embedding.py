@@ -14,6 +14,7 @@ from features import spec
 from features.errors import ModelError
 from features.families import cnn_embedding
 from features.networks import logit_columns, projection
+from features.networks.logit_columns import VIEWS
 from features.networks.weights import PRETRAINED, WEIGHTS_VARIABLE, save_arrays, use_weights
 
 torch = pytest.importorskip("torch")
@@ -101,7 +102,7 @@ def test_columns_are_those_of_both_networks_and_lie_in_their_range(talking_head,
     clip = talking_head(duration_s=2.0)
     with use_weights(networks):
         values = cnn_embedding.measure(clip, clip.tracks[0])
-        judged = logit_columns.judge(clip.tracks[0].crops, "forensic_residual", logit_columns.chosen(16))
+        judged = logit_columns.judge(clip.tracks[0].crops, "forensic_residual", logit_columns.chosen(16), views=VIEWS)
         plane = projection.projection_of("forensic_residual")
     spans = {column.name: column.range for column in cnn_embedding.COLUMNS}
     assert values.keys() == spans.keys()
@@ -160,6 +161,15 @@ def test_a_still_that_is_held_is_judged_once(talking_head, networks, predicted):
     assert held.crops.tolist() == list(range(6))
 
 
+def test_a_still_that_is_held_is_judged_in_every_view(talking_head, networks, predicted):
+    track = talking_head(duration_s=2.0).tracks[0]
+    held = dataclasses.replace(track, crops=(track.crops[0],) * 8)
+    with use_weights(networks):
+        logits = logit_columns.judge_track(held, "forensic_cnn").logits
+    assert predicted == [8]
+    assert len(set(logits.tolist())) == 8
+
+
 def test_each_crop_has_its_own_logit_also_where_some_are_the_same(talking_head, networks):
     first, second = talking_head(duration_s=2.0).tracks[0].crops[0], np.zeros((160, 160, 3), np.uint8)
     with use_weights(networks):
@@ -176,7 +186,8 @@ def test_what_was_judged_is_forgotten_with_its_track_and_never_another_tracks(ta
             track = dataclasses.replace(clip.tracks[0], crops=crops)
             shared = logit_columns.judge_track(track, "forensic_cnn")
             assert logit_columns.judge_track(track, "forensic_cnn") is shared
-            assert shared.logits.tolist() == logit_columns.judge(crops, "forensic_cnn", [0, 1]).logits.tolist()
+            judged = logit_columns.judge(crops, "forensic_cnn", [0, 1], views=VIEWS)
+            assert shared.logits.tolist() == judged.logits.tolist()
             assert len(logit_columns._judged) == before + 1
             del track
             gc.collect()

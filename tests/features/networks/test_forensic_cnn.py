@@ -10,6 +10,7 @@ from features import spec
 from features.errors import ModelError
 from features.families import forensic_cnn
 from features.networks import logit_columns
+from features.networks.logit_columns import VIEWS, View
 from features.networks.weights import PRETRAINED, WEIGHTS_VARIABLE, use_weights, weights_file
 
 torch = pytest.importorskip("torch")
@@ -91,6 +92,58 @@ def test_the_middle_of_the_crop_is_shown():
     assert shown.shape == (160, 160, 3)
     assert (shown[3:-3, 3:-3] == 200).all()
     assert shown[0, 0, 0] < 200
+
+
+def test_a_view_is_framed_as_it_says_and_mirrored(rng):
+    crop = rng.integers(0, 256, (160, 160, 3), dtype=np.uint8)
+    plain = logit_columns.middle(crop, margin=1.0, size=100)
+    assert (plain == crop[30:130, 30:130]).all()
+    wide = logit_columns.seen(crop, View(1.2), margin=1.0, size=120)
+    assert (wide == crop[20:140, 20:140]).all()
+    mirrored = logit_columns.seen(crop, View(mirrored=True), margin=1.0, size=100)
+    assert (mirrored == plain[:, ::-1]).all()
+
+
+def test_views_are_within_what_training_varies_the_framing_by_and_fit_the_crop():
+    from features.networks.efficientnet_lite import WeightsMetadata
+    from features.observation import CROP_SCALE
+    from forge.images.augment import MAX_SCALE
+
+    zooms = np.array([view.zoom for view in VIEWS])
+    assert np.abs(np.log(zooms)).max() <= 1.1 * MAX_SCALE
+    assert zooms.max() * WeightsMetadata().margin <= CROP_SCALE
+    assert np.log(zooms).mean() == pytest.approx(0, abs=0.02)
+    assert len(set(VIEWS)) == len(VIEWS) == logit_columns.MAX_CROPS
+    assert sum(view.mirrored for view in VIEWS) == len(VIEWS) / 2
+
+
+def test_each_crop_of_a_batch_run_is_shown_in_another_view(talking_head, weights, monkeypatch):
+    from features.networks.efficientnet_lite import Detector, WeightsMetadata
+
+    network = WeightsMetadata()
+    shown = []
+    predict = Detector.predict
+    monkeypatch.setattr(Detector, "predict", lambda self, images: shown.extend(images) or predict(self, images))
+    clip = talking_head(duration_s=2.0)
+    track = clip.tracks[0]
+    with use_weights({"forensic_cnn": weights}):
+        logits = logit_columns.judge_track(track, "forensic_cnn").logits
+        values = logit_columns.measure(track, "forensic_cnn")
+    numbers = logit_columns.chosen(len(track.crops))
+    expected = [
+        logit_columns.seen(track.crops[number], view, margin=network.margin, size=network.input_size)
+        for number, view in zip(numbers, VIEWS, strict=True)
+    ]
+    assert (np.stack(shown) == np.stack(expected)).all()
+    assert values["forensic_cnn.logit_mean"] == pytest.approx(logits.mean(), abs=1e-5)
+
+
+def test_the_scores_over_time_are_all_of_the_same_view(talking_head, weights):
+    clip = talking_head(duration_s=2.0)
+    still = dataclasses.replace(clip.tracks[0], crops=(clip.tracks[0].crops[0],) * len(clip.tracks[0].crops))
+    with use_weights({"forensic_cnn": weights}):
+        (found,) = forensic_cnn.series(clip, still).values()
+    assert np.ptp(found.values) == 0
 
 
 def test_tiny_and_too_many_crops(talking_head, weights):
