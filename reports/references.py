@@ -93,6 +93,7 @@ METHODS = {
     "Gregorutti et al. 2015": "B. Gregorutti, B. Michel, P. Saint-Pierre: Grouped variable importance with random "
     "forests and application to multiple functional data analysis. Computational Statistics & Data Analysis 90, "
     "2015.",
+    "Hendrycks & Gimpel 2016": "D. Hendrycks, K. Gimpel: Gaussian Error Linear Units (GELUs). arXiv:1606.08415, 2016.",
     "Huang et al. 2016": "G. Huang, Y. Sun, Z. Liu, D. Sedra, K. Q. Weinberger: Deep Networks with Stochastic Depth. "
     "ECCV, 2016.",
     "Kazemi & Sullivan 2014": "V. Kazemi, J. Sullivan: One Millisecond Face Alignment with an Ensemble of Regression "
@@ -107,6 +108,7 @@ METHODS = {
     "Kull et al. 2017": "M. Kull, T. M. Silva Filho, P. Flach: Beta calibration: a well-founded and easily "
     "implemented improvement on logistic calibration for binary classifiers. AISTATS, 2017.",
     "Liu 2020": "R. Liu: Higher accuracy on vision models with EfficientNet-Lite. TensorFlow Blog, March 2020.",
+    "Loshchilov & Hutter 2019": "I. Loshchilov, F. Hutter: Decoupled Weight Decay Regularization. ICLR, 2019.",
     "Lundberg et al. 2020": "S. M. Lundberg et al.: From local explanations to global understanding with explainable "
     "AI for trees. Nature Machine Intelligence 2, 2020.",
     "Mastrandrea et al. 2010": "M. D. Mastrandrea et al.: Guidance Note for Lead Authors of the IPCC Fifth "
@@ -124,6 +126,12 @@ METHODS = {
     "Priori Probabilities. Neural Computation 14(1), 2002.",
     "Sandler et al. 2018": "M. Sandler, A. Howard, M. Zhu, A. Zhmoginov, L.-C. Chen: MobileNetV2: Inverted Residuals "
     "and Linear Bottlenecks. CVPR, 2018.",
+    "Smith & Topin 2018": "L. N. Smith, N. Topin: Super-Convergence: Very Fast Training of Neural Networks Using Large "
+    "Learning Rates. arXiv:1708.07120, 2018.",
+    "Srivastava et al. 2014": "N. Srivastava, G. Hinton, A. Krizhevsky, I. Sutskever, R. Salakhutdinov: Dropout: A "
+    "Simple Way to Prevent Neural Networks from Overfitting. Journal of Machine Learning Research 15, 2014.",
+    "Sundararajan et al. 2017": "M. Sundararajan, A. Taly, Q. Yan: Axiomatic Attribution for Deep Networks. ICML, "
+    "2017.",
     "Tan & Le 2019": "M. Tan, Q. V. Le: EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks. "
     "ICML, 2019.",
     "Tomasi & Kanade 1992": "C. Tomasi, T. Kanade: Shape and Motion from Image Streams under Orthography: a "

@@ -29,7 +29,7 @@ class Settings:
     """What a search may change; the defaults follow the size of the data (:func:`settings_for`).
 
     Each learner reads those that concern it: boosters all but ``l1_ratio``, ``logistic`` ``n_bags`` and ``l1_ratio``,
-    ``kernel`` ``n_bags``; the others none.
+    ``kernel`` and ``mlp`` ``n_bags``; the others none.
 
     Raises
     ------

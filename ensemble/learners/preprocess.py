@@ -1,13 +1,14 @@
-"""Cues on one scale: rank to Gaussian, missing to the median, and the pattern of what is missing.
+"""Cues on one scale, missing ones in its middle, and the pattern of what is missing.
 
 Rank-based Gaussian ("rank-gauss", van der Waerden 1952) makes a linear model or a kernel indifferent to
-units, tails and monotone distortions of a cue. Parameters are plain arrays, so that they save without pickle.
+units, tails and monotone distortions of a cue. A network bends each cue itself, and is better off with its shape as it
+is: standardised, without its tails. Parameters are plain arrays, so that they save without pickle.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from ensemble.arrays import Array, Float, Int
 
 N_KNOTS = 64  # points of each empirical distribution that are kept
 MIN_VALUES = 5  # fewer say nothing of a distribution
+TAIL = 0.01  # share of the values at either end that is moved to where the rest ends
+MAX_DEVIATION = 4.0  # standard deviations: what is left of a cue that is 0 in almost all rows
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class RankGauss:
     5.2: there a clip at the edge of a small table would be an outlier that dominates a linear model. Ties get their
     middle rank, and the parameters are plain arrays.
     """
+
+    key: ClassVar[str] = "ranks"  # in files
 
     columns: Int
     """[d] positions of the columns that vary, in the table's matrix."""
@@ -83,20 +88,73 @@ class RankGauss:
 
 
 @dataclass(frozen=True)
+class Standard:
+    """Columns without their tails, at mean 0 and standard deviation 1, fitted on the rows given."""
+
+    key: ClassVar[str] = "standard"  # in files
+
+    columns: Int
+    """[d] positions, in the table's matrix, of the columns that vary without their tails."""
+    low: Array
+    """[d] smaller values are moved here."""
+    high: Array
+    """[d] larger values are moved here."""
+    mean: Array
+    """[d] of the values then."""
+    deviation: Array
+    """[d] standard deviation then; above 0."""
+
+    @classmethod
+    def fit(cls, X: Float) -> Standard:
+        """Learn tails, mean and deviation of every column of ``X`` [n, n_columns] that varies; NaN is left out."""
+        columns: list[int] = []
+        parameters: list[tuple[float, ...]] = []
+        for number in range(X.shape[1]):
+            values = X[:, number]
+            values = values[~np.isnan(values)].astype(np.float64)
+            if len(values) < MIN_VALUES:
+                continue
+            low, high = np.quantile(values, (TAIL, 1 - TAIL))
+            if low < high:
+                inside = np.clip(values, low, high)
+                columns.append(number)
+                parameters.append((low, high, inside.mean(), inside.std()))
+        return cls(np.array(columns, dtype=np.int64), *np.array(parameters, dtype=np.float64).reshape(-1, 4).T)
+
+    def transform(self, X: Float) -> Float:
+        """[n, d] deviations from the mean, within +-:data:`MAX_DEVIATION`; NaN stays."""
+        values = np.clip(X[:, self.columns], self.low, self.high)
+        return np.clip((values - self.mean) / self.deviation, -MAX_DEVIATION, MAX_DEVIATION).astype(np.float32)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {name: getattr(self, name).tolist() for name in ("columns", "low", "high", "mean", "deviation")}
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> Standard:
+        """Inverse of :meth:`as_dict`."""
+        parameters = (np.array(state[name], dtype=np.float64) for name in ("low", "high", "mean", "deviation"))
+        return cls(np.array(state["columns"], dtype=np.int64), *parameters)
+
+
+Scale = RankGauss | Standard
+
+
+@dataclass(frozen=True)
 class Inputs:
-    """The design matrix of the linear and kernel learners: scores (missing at 0) and missing indicators.
+    """The design matrix of learners that are no trees: scaled cues (missing at 0) and missing indicators.
 
     Columns of a family that go missing together share one indicator, which belongs to that family.
     """
 
-    ranks: RankGauss
+    scale: Scale
     indicators: Int
     """[k] position, in the table's matrix, of one column of each pattern of missingness."""
     shares: Array
     """[k] fraction of rows in which it was missing: what is subtracted from the indicator."""
 
     @classmethod
-    def fit(cls, X: Float, family_index: Int, min_rows: int = MIN_VALUES) -> Inputs:
+    def fit(cls, X: Float, family_index: Int, min_rows: int = MIN_VALUES, kind: type[Scale] = RankGauss) -> Inputs:
         """Learn from training rows.
 
         Parameters
@@ -107,6 +165,8 @@ class Inputs:
             Family of each column.
         min_rows
             A pattern of missingness gets an indicator when this many rows have it, and this many have it not.
+        kind
+            Of the scale.
         """
         missing = np.isnan(X)
         times = missing.sum(axis=0)
@@ -114,23 +174,23 @@ class Inputs:
         for number in np.flatnonzero((times >= min_rows) & (times <= len(X) - min_rows)):
             chosen.setdefault((int(family_index[number]), np.packbits(missing[:, number]).tobytes()), int(number))
         indicators = np.array(sorted(chosen.values()), dtype=np.int64)
-        return cls(RankGauss.fit(X), indicators, times[indicators] / max(len(X), 1))
+        return cls(kind.fit(X), indicators, times[indicators] / max(len(X), 1))
 
     def transform(self, X: Float) -> Float:
         """[n, d + k] float32 without NaN."""
-        scores = np.nan_to_num(self.ranks.transform(X), copy=False)
+        scores = np.nan_to_num(self.scale.transform(X), copy=False)
         absent = np.isnan(X[:, self.indicators]) - self.shares
         return np.hstack([scores, absent.astype(np.float32)])
 
     @property
     def columns(self) -> Int:
         """[d + k] the table's column that each design column comes from."""
-        return np.concatenate([self.ranks.columns, self.indicators])
+        return np.concatenate([self.scale.columns, self.indicators])
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
-            "ranks": self.ranks.as_dict(),
+            self.scale.key: self.scale.as_dict(),
             "indicators": self.indicators.tolist(),
             "shares": self.shares.tolist(),
         }
@@ -138,8 +198,9 @@ class Inputs:
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Inputs:
         """Inverse of :meth:`as_dict`."""
+        kind: type[Scale] = Standard if Standard.key in state else RankGauss
         return cls(
-            RankGauss.from_dict(state["ranks"]),
+            kind.from_dict(state[kind.key]),
             np.array(state["indicators"], dtype=np.int64),
             np.array(state["shares"], dtype=np.float64),
         )

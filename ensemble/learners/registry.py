@@ -12,9 +12,11 @@ from ensemble.learners.extra_trees import ExtraTrees
 from ensemble.learners.kernel import KernelMachine
 from ensemble.learners.late_fusion import Networks, NetworksAndCues
 from ensemble.learners.logistic import Logistic
+from ensemble.learners.mlp import Perceptron
 from ensemble.training_set import Layout
 
 MAX_ROWS = {"kernel": 20_000, "lightgbm_full": 20_000, "extra_trees": 5_000}
+MIN_ROWS = {"mlp": 3_000}
 NAMED_ALONE = ("networks", "networks_and_cues")
 
 
@@ -23,15 +25,16 @@ def default_settings(n_rows: int, n_groups: int) -> dict[str, Settings]:
 
     The kernel machine is skipped on large tables: its few hundred centres no longer cover them, and it costs more than
     the boosters. LightGBM at its defaults is skipped, too: on large tables it no longer adds diversity. Extremely
-    randomised trees cost more still, and add nothing at 18,000 rows. ``networks`` and ``networks_and_cues``, for few
-    clips of many sources, are used only when they are named.
+    randomised trees cost more still, and add nothing at 18,000 rows. The multilayer perceptron has more weights than
+    a small table can determine. ``networks`` and ``networks_and_cues``, for few clips of many sources, are used only
+    when they are named.
 
     Parameters
     ----------
     n_rows, n_groups
         Labelled rows, and the groups that they are in.
     """
-    names = [name for name in learner_kinds() if n_rows <= MAX_ROWS.get(name, n_rows)]
+    names = [name for name in learner_kinds() if MIN_ROWS.get(name, 0) <= n_rows <= MAX_ROWS.get(name, n_rows)]
     names = [name for name in names if name not in NAMED_ALONE]
     return dict.fromkeys(names, settings_for(n_rows, n_groups))
 
@@ -45,6 +48,7 @@ def learner_kinds() -> dict[str, Callable[[Layout, Settings], Learner]]:
         "logistic": Logistic,
         "kernel": KernelMachine,
         "extra_trees": ExtraTrees,
+        "mlp": Perceptron,
         "networks": Networks,
         "networks_and_cues": NetworksAndCues,
     }

@@ -36,7 +36,7 @@ def test_the_planted_cue_is_found_and_no_learner_beats_the_stack_beyond_noise(tr
 
 def test_every_score_has_an_interval_and_the_constant_beside_it(trained):
     _, evaluation = trained
-    kinds = {"lightgbm", "lightgbm_full", "xgboost", "logistic", "kernel", "extra_trees"}
+    kinds = {"lightgbm", "lightgbm_full", "xgboost", "logistic", "kernel", "extra_trees", "mlp"}
     assert set(evaluation.scores) == {*kinds, "stack", "constant"}
     for scores in evaluation.scores.values():
         for name in ("log_loss", "log_loss_target_prior", "auc", "brier", "ece", "eer"):

@@ -9,13 +9,13 @@ from ensemble.learners import extra_trees
 from ensemble.learners.additive import MAX_LOGIT
 from ensemble.learners.base import Settings, bag_splits, settings_for
 from ensemble.learners.kernel import product_shapley
-from ensemble.learners.preprocess import Inputs, RankGauss
+from ensemble.learners.preprocess import Inputs, RankGauss, Standard
 from ensemble.learners.registry import NAMED_ALONE, default_settings, learner_kinds, load_learner
 from ensemble.metrics import auc
 from ensemble.training_set import Layout
 from features.errors import InputError
 
-KINDS = ("lightgbm", "lightgbm_full", "xgboost", "logistic", "kernel", "extra_trees")
+KINDS = ("lightgbm", "lightgbm_full", "xgboost", "logistic", "kernel", "extra_trees", "mlp")
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +129,13 @@ def test_regularisation_follows_groups_not_rows():
 def test_what_suits_small_tables_leaves_large_ones_alone(name):
     assert name in default_settings(300, 100)
     assert name not in default_settings(100_000, 20_000)
+
+
+def test_the_perceptron_waits_for_a_large_table():
+    small = ["lightgbm", "lightgbm_full", "xgboost", "logistic", "kernel", "extra_trees"]
+    assert list(default_settings(2_999, 300)) == small
+    assert list(default_settings(3_000, 300)) == [*small, "mlp"]
+    assert "mlp" in default_settings(119_146, 19_154)
 
 
 def test_the_full_booster_is_grown_on_every_row_without_a_stop(data, quick):
@@ -258,11 +265,45 @@ def test_columns_that_go_missing_together_share_an_indicator_within_their_family
     assert not np.isnan(design).any()
 
 
-def test_inputs_survive_json():
+@pytest.mark.parametrize("kind", [RankGauss, Standard])
+def test_inputs_survive_json(kind):
     import json
 
     X = np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32)
     X[:8, 1] = np.nan
-    inputs = Inputs.fit(X, np.zeros(3, int))
+    inputs = Inputs.fit(X, np.zeros(3, int), kind=kind)
     again = Inputs.from_dict(json.loads(json.dumps(inputs.as_dict())))
+    assert isinstance(again.scale, kind)
     assert np.array_equal(again.transform(X), inputs.transform(X))
+
+
+def test_standard_keeps_the_shape_and_nan_but_not_the_tails():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2000, 1)).astype(np.float32) * 7 + 3
+    plain = Standard.fit(X)
+    X[:3] = 1e30
+    tails = Standard.fit(X)
+    assert tails.mean == pytest.approx(plain.mean, abs=0.1)
+    z = tails.transform(X)[:, 0]
+    assert z.mean() == pytest.approx(0, abs=1e-6)
+    assert z.std() == pytest.approx(1, abs=1e-6)
+    inside = (X[:, 0] > tails.low) & (X[:, 0] < tails.high)
+    assert np.corrcoef(X[inside, 0], z[inside])[0, 1] == pytest.approx(1)
+    assert np.isnan(tails.transform(np.array([[np.nan]], np.float32))).all()
+
+
+def test_standard_leaves_out_columns_that_do_not_vary_without_their_tails():
+    X = np.zeros((1000, 5), np.float32)
+    X[:, 0] = np.arange(1000)
+    X[:5, 1] = 1.0  # fewer than one in a hundred
+    X[:30, 2] = 1.0
+    X[:, 3] = np.nan
+    standard = Standard.fit(X)
+    assert standard.columns.tolist() == [0, 2]
+    assert standard.transform(X)[0, 1] == pytest.approx(4.0)  # 5.7 deviations, bounded
+
+
+def test_standard_of_no_column_is_empty():
+    X = np.full((6, 2), np.nan, np.float32)
+    standard = Standard.from_dict(Standard.fit(X).as_dict())
+    assert standard.transform(X).shape == (6, 0)

@@ -1,0 +1,275 @@
+"""A multilayer perceptron: smooth like the kernel machine, with directions and interactions that it learns.
+
+An own design: two hidden layers of GELU units (Hendrycks & Gimpel 2016) on standardised cues and missing indicators.
+Dropout (Srivastava et al. 2014), noise on the inputs and smoothed labels work against overfitting. Training is short,
+by AdamW (Loshchilov & Hutter 2019) at a one-cycle learning rate (Smith & Topin 2018), so that no row is needed to stop
+by. A few such networks, each fitted without some of the groups, are averaged.
+
+torch fits them; numpy predicts, so that a stored model does not need torch.
+
+Families share a log-odds by integrated gradients (Sundararajan et al. 2017) from the mean row: the mean gradient on
+the straight line from there, times the distance. The first layer is linear on it, so that a point of the quadrature
+costs only the second.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from ensemble.arrays import Array, Float, Int
+from ensemble.learners.additive import MAX_LOGIT, by_family, clipped
+from ensemble.learners.base import Settings, bag_splits, check_fitted
+from ensemble.learners.preprocess import Inputs, Standard
+from ensemble.training_set import Layout
+from features.threads import torch_on_one_thread
+
+MAX_BAGS = 4
+WIDTHS = (192, 64)  # units of the hidden layers
+N_EPOCHS = 14
+BATCH_ROWS = 256
+MIN_BATCHES = 32  # of an epoch: a small table has smaller batches, though not below the next number
+MIN_BATCH_ROWS = 16
+WEIGHT_DECAY = 0.03
+INPUT_DROPOUT, HIDDEN_DROPOUT = 0.1, 0.35
+NOISE = 0.1  # standard deviation of what is added to an input; its own is 1
+SMOOTHING = 0.02  # the labels are 0.01 and 0.99
+FIRST_RATE, PEAK_RATE, LAST_RATE = 8e-5, 2e-3, 8e-9  # learning rates of the cycle
+RISE = 0.3  # share of the steps at which its peak is
+LOW_MOMENTUM, HIGH_MOMENTUM = 0.85, 0.95  # at the peak, and at both ends
+SECOND_MOMENT, EPSILON = 0.999, 1e-8  # of Adam
+N_POINTS = 16  # of the quadrature
+BLOCK_ROWS = 512  # predicted or explained at a time: memory
+ARRAYS = ("weights1", "bias1", "weights2", "bias2", "weights3", "bias3")
+
+
+class Perceptron:
+    """The mean log-odds of at most :data:`MAX_BAGS` networks."""
+
+    name = "mlp"
+
+    def __init__(self, layout: Layout, settings: Settings) -> None:
+        self.layout = layout
+        self.settings = settings
+        self.inputs: Inputs | None = None  # before fit or load
+        self.arrays: dict[str, Any] = {}
+        """:data:`ARRAYS`, float32: weights [b, n_in, n_out] and biases [b, 1, n_out] of the b networks' layers."""
+
+    def fit(self, X: Float, y: Int, groups: Int, seed: int) -> Self:
+        """Train one network on each of the first bags; the rows that a bag leaves out are not looked at.
+
+        Parameters and shapes as in :meth:`ensemble.learners.base.Learner.fit`.
+        """
+        inputs = Inputs.fit(X, self.layout.family_index, kind=Standard)
+        Z = inputs.transform(X)
+        bags = itertools.islice(bag_splits(y, groups, self.settings.n_bags, seed), MAX_BAGS)
+        with torch_on_one_thread():
+            networks = [_train(Z[rows], y[rows], seed + number) for number, (rows, _) in enumerate(bags)]
+        self.arrays = {name: np.stack(values) for name, values in zip(ARRAYS, zip(*networks, strict=True), strict=True)}
+        self.inputs = inputs
+        return self
+
+    def predict_logit(self, X: Float) -> Array:
+        """[n] log-odds of FAKE."""
+        inputs, layers = self._fitted(), self._layers()
+        blocks = [_log_odds(inputs.transform(X[rows]).astype(np.float64), layers) for rows in _blocks(len(X))]
+        return np.clip(np.concatenate([np.empty(0), *blocks]), -MAX_LOGIT, MAX_LOGIT)
+
+    def family_logits(self, X: Float) -> Array:
+        """[n, n_families + 1] integrated gradients from the mean row, whose log-odds is the constant, last.
+
+        What the quadrature leaves of the log-odds is shared in proportion to the parts.
+        """
+        inputs, layers = self._fitted(), self._layers()
+        constant = float(_log_odds(np.zeros((1, len(inputs.columns))), layers)[0])
+        columns = np.zeros((len(X), len(self.layout.columns) + 1))
+        columns[:, -1] = constant
+        left = np.empty(len(X))
+        for rows in _blocks(len(X)):
+            Z = inputs.transform(X[rows]).astype(np.float64)
+            terms = Z * _mean_gradient(Z, layers)
+            left[rows] = _log_odds(Z, layers) - constant - terms.sum(axis=1)
+            for number, column in enumerate(inputs.columns):
+                columns[rows, column] += terms[:, number]
+        parts = by_family(columns, self.layout)
+        size = np.abs(parts[:, :-1])
+        parts[:, :-1] += size * (left / np.maximum(size.sum(axis=1), np.finfo(np.float64).tiny))[:, None]
+        return clipped(parts)
+
+    def save(self, folder: Path, stem: str) -> list[str]:
+        """Write ``<stem>.json`` and the arrays to ``<stem>.safetensors``."""
+        from safetensors.numpy import save
+
+        names = [f"{stem}.json", f"{stem}.safetensors"]
+        (folder / names[0]).write_text(json.dumps({"inputs": self._fitted().as_dict()}), encoding="utf-8")
+        (folder / names[1]).write_bytes(save(self.arrays))
+        return names
+
+    @classmethod
+    def load(cls, folder: Path, stem: str, layout: Layout) -> Self:
+        """Read what :meth:`save` wrote."""
+        from safetensors.numpy import load_file
+
+        result = cls(layout, Settings())
+        arrays = load_file(folder / f"{stem}.safetensors")
+        result.arrays = {name: arrays[name] for name in ARRAYS}
+        result.inputs = Inputs.from_dict(json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))["inputs"])
+        return result
+
+    def _fitted(self) -> Inputs:
+        check_fitted(self.inputs is not None, self)
+        assert self.inputs is not None
+        return self.inputs
+
+    def _layers(self) -> tuple[Array, ...]:
+        """:data:`ARRAYS` in double precision: a row's log-odds must not depend on the rows beside it."""
+        return tuple(self.arrays[name].astype(np.float64) for name in ARRAYS)
+
+
+def _blocks(n_rows: int) -> Iterator[slice]:
+    for start in range(0, n_rows, BLOCK_ROWS):
+        yield slice(start, start + BLOCK_ROWS)
+
+
+def _gelu(x: Array) -> tuple[Array, Array]:
+    """The activation and its derivative."""
+    from scipy.special import ndtr
+
+    below = ndtr(x)
+    return x * below, below + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+
+
+def _log_odds(Z: Array, layers: tuple[Array, ...]) -> Array:
+    """[n] mean over the networks, of inputs [n, d]."""
+    weights1, bias1, weights2, bias2, weights3, bias3 = layers
+    hidden, _ = _gelu(Z @ weights1 + bias1)
+    hidden, _ = _gelu(hidden @ weights2 + bias2)
+    return (hidden @ weights3 + bias3)[:, :, 0].mean(axis=0)
+
+
+def _mean_gradient(Z: Array, layers: tuple[Array, ...]) -> Array:
+    """[n, d] gradient of the log-odds, its mean over the straight line from 0 to each row of inputs [n, d]."""
+    weights1, bias1, weights2, bias2, weights3, _ = layers
+    points, shares = np.polynomial.legendre.leggauss(N_POINTS)
+    reach = Z @ weights1
+    total = np.zeros_like(reach)
+    for t, share in zip((points + 1) / 2, shares / 2, strict=True):
+        hidden, slope1 = _gelu(t * reach + bias1)
+        _, slope2 = _gelu(hidden @ weights2 + bias2)
+        total += share * slope1 * ((slope2 * weights3.swapaxes(1, 2)) @ weights2.swapaxes(1, 2))
+    return (total @ weights1.swapaxes(1, 2)).mean(axis=0)
+
+
+def _train(Z: Float, y: Int, seed: int) -> list[Any]:
+    """Fit a network; its :data:`ARRAYS`, without the axis of networks.
+
+    Every draw is from a generator of its own: fits run side by side in threads, which share torch's global one.
+
+    Parameters
+    ----------
+    Z
+        [n, d] inputs, n at least 1.
+    y
+        [n] 1 for FAKE.
+    seed
+        Of weights, batches, dropout and noise.
+    """
+    import torch
+
+    draws = torch.Generator().manual_seed(seed)
+    inputs, targets = torch.from_numpy(Z), torch.from_numpy(y).float() * (1 - SMOOTHING) + SMOOTHING / 2
+    parameters = _initial(Z.shape[1], draws)
+    size = min(max(len(y) // MIN_BATCHES, MIN_BATCH_ROWS), BATCH_ROWS, len(y))
+    n_batches = len(y) // size
+    optimiser = _AdamW(parameters, N_EPOCHS * n_batches)
+    for _ in range(N_EPOCHS):
+        for rows in torch.randperm(len(y), generator=draws)[: n_batches * size].view(n_batches, size):
+            z = _noisy_forward(inputs[rows], parameters, draws)
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(z, targets[rows])
+            optimiser.step(torch.autograd.grad(loss, parameters))
+    return [value.detach().numpy() for value in parameters]
+
+
+def _initial(n_inputs: int, draws: Any) -> list[Any]:
+    """Weights and biases of each layer, uniform within the inverse root of its number of inputs."""
+    import torch
+
+    parameters = []
+    for n_in, n_out in itertools.pairwise((n_inputs, *WIDTHS, 1)):
+        bound = max(n_in, 1) ** -0.5
+        for shape in ((n_in, n_out), (1, n_out)):
+            parameters.append(torch.empty(shape).uniform_(-bound, bound, generator=draws).requires_grad_())
+    return parameters
+
+
+def _noisy_forward(x: Any, parameters: list[Any], draws: Any) -> Any:
+    """[n] log-odds of inputs [n, d] by a network with dropout and noise."""
+    import torch
+
+    def dropped(x: Any, share: float) -> Any:
+        return x * (torch.rand(x.shape, generator=draws) >= share) / (1 - share)
+
+    weights1, bias1, weights2, bias2, weights3, bias3 = parameters
+    x = dropped(x + NOISE * torch.randn(x.shape, generator=draws), INPUT_DROPOUT)
+    x = dropped(torch.nn.functional.gelu(torch.addmm(bias1, x, weights1)), HIDDEN_DROPOUT)
+    x = dropped(torch.nn.functional.gelu(torch.addmm(bias2, x, weights2)), HIDDEN_DROPOUT)
+    return torch.addmm(bias3, x, weights3)[:, 0]
+
+
+class _AdamW:
+    """AdamW at a one-cycle rate, as torch's own two classes: ``torch.optim`` takes three seconds to import."""
+
+    def __init__(self, parameters: list[Any], n_steps: int) -> None:
+        import torch
+
+        self.parameters = parameters
+        self.n_steps = n_steps
+        self.n_done = 0
+        self.first = [torch.zeros_like(value) for value in parameters]
+        self.second = [torch.zeros_like(value) for value in parameters]
+
+    def step(self, gradients: tuple[Any, ...]) -> None:
+        """Change the parameters in place."""
+        import torch
+
+        rate, momentum = one_cycle(self.n_done, self.n_steps)
+        self.n_done += 1
+        scale = rate / (1 - momentum**self.n_done)
+        correction = (1 - SECOND_MOMENT**self.n_done) ** 0.5
+        with torch.no_grad():
+            for value, slope, first, second in zip(self.parameters, gradients, self.first, self.second, strict=True):
+                value.mul_(1 - rate * WEIGHT_DECAY)
+                first.lerp_(slope, 1 - momentum)
+                second.mul_(SECOND_MOMENT).addcmul_(slope, slope, value=1 - SECOND_MOMENT)
+                value.addcdiv_(first, (second.sqrt() / correction).add_(EPSILON), value=-scale)
+
+
+def one_cycle(number: int, n_steps: int) -> tuple[float, float]:
+    """Learning rate and momentum of a step (Smith & Topin 2018), on halves of cosines.
+
+    Parameters
+    ----------
+    number, n_steps
+        Of the step, from 0; of all steps, 1 or more.
+
+    Returns
+    -------
+    rate
+        Rises to its peak in the first :data:`RISE` of the steps, then falls to almost 0.
+    momentum
+        Falls, then rises.
+    """
+    peak = max(RISE * n_steps - 1, 0)
+    if number <= peak:
+        share, start, stop = number / peak if peak else 1.0, (FIRST_RATE, HIGH_MOMENTUM), (PEAK_RATE, LOW_MOMENTUM)
+    else:
+        share = (number - peak) / (n_steps - 1 - peak)
+        start, stop = (PEAK_RATE, LOW_MOMENTUM), (LAST_RATE, HIGH_MOMENTUM)
+    near_start = (1 + np.cos(np.pi * share)) / 2
+    rate, momentum = (b + (a - b) * near_start for a, b in zip(start, stop, strict=True))
+    return float(rate), float(momentum)
