@@ -39,10 +39,7 @@ WEIGHT_DECAY = 0.03
 INPUT_DROPOUT, HIDDEN_DROPOUT = 0.1, 0.35
 NOISE = 0.1  # standard deviation of what is added to an input; its own is 1
 SMOOTHING = 0.02  # the labels are 0.01 and 0.99
-FIRST_RATE, PEAK_RATE, LAST_RATE = 8e-5, 2e-3, 8e-9  # learning rates of the cycle
-RISE = 0.3  # share of the steps at which its peak is
-LOW_MOMENTUM, HIGH_MOMENTUM = 0.85, 0.95  # at the peak, and at both ends
-SECOND_MOMENT, EPSILON = 0.999, 1e-8  # of Adam
+PEAK_RATE = 2e-3  # learning rate
 N_POINTS = 16  # of the quadrature
 BLOCK_ROWS = 512  # predicted or explained at a time: memory
 ARRAYS = ("weights1", "bias1", "weights2", "bias2", "weights3", "bias3")
@@ -186,12 +183,15 @@ def _train(Z: Float, y: Int, seed: int) -> list[Any]:
     parameters = _initial(Z.shape[1], draws)
     size = min(max(len(y) // MIN_BATCHES, MIN_BATCH_ROWS), BATCH_ROWS, len(y))
     n_batches = len(y) // size
-    optimiser = _AdamW(parameters, N_EPOCHS * n_batches)
+    optimiser = torch.optim.AdamW(parameters, weight_decay=WEIGHT_DECAY)
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=N_EPOCHS * n_batches)
     for _ in range(N_EPOCHS):
         for rows in torch.randperm(len(y), generator=draws)[: n_batches * size].view(n_batches, size):
             z = _noisy_forward(inputs[rows], parameters, draws)
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(z, targets[rows])
-            optimiser.step(torch.autograd.grad(loss, parameters))
+            optimiser.zero_grad()
+            torch.nn.functional.binary_cross_entropy_with_logits(z, targets[rows]).backward()
+            optimiser.step()
+            rates.step()
     return [value.detach().numpy() for value in parameters]
 
 
@@ -219,57 +219,3 @@ def _noisy_forward(x: Any, parameters: list[Any], draws: Any) -> Any:
     x = dropped(torch.nn.functional.gelu(torch.addmm(bias1, x, weights1)), HIDDEN_DROPOUT)
     x = dropped(torch.nn.functional.gelu(torch.addmm(bias2, x, weights2)), HIDDEN_DROPOUT)
     return torch.addmm(bias3, x, weights3)[:, 0]
-
-
-class _AdamW:
-    """AdamW at a one-cycle rate, as torch's own two classes: ``torch.optim`` takes three seconds to import."""
-
-    def __init__(self, parameters: list[Any], n_steps: int) -> None:
-        import torch
-
-        self.parameters = parameters
-        self.n_steps = n_steps
-        self.n_done = 0
-        self.first = [torch.zeros_like(value) for value in parameters]
-        self.second = [torch.zeros_like(value) for value in parameters]
-
-    def step(self, gradients: tuple[Any, ...]) -> None:
-        """Change the parameters in place."""
-        import torch
-
-        rate, momentum = one_cycle(self.n_done, self.n_steps)
-        self.n_done += 1
-        scale = rate / (1 - momentum**self.n_done)
-        correction = (1 - SECOND_MOMENT**self.n_done) ** 0.5
-        with torch.no_grad():
-            for value, slope, first, second in zip(self.parameters, gradients, self.first, self.second, strict=True):
-                value.mul_(1 - rate * WEIGHT_DECAY)
-                first.lerp_(slope, 1 - momentum)
-                second.mul_(SECOND_MOMENT).addcmul_(slope, slope, value=1 - SECOND_MOMENT)
-                value.addcdiv_(first, (second.sqrt() / correction).add_(EPSILON), value=-scale)
-
-
-def one_cycle(number: int, n_steps: int) -> tuple[float, float]:
-    """Learning rate and momentum of a step (Smith & Topin 2018), on halves of cosines.
-
-    Parameters
-    ----------
-    number, n_steps
-        Of the step, from 0; of all steps, 1 or more.
-
-    Returns
-    -------
-    rate
-        Rises to its peak in the first :data:`RISE` of the steps, then falls to almost 0.
-    momentum
-        Falls, then rises.
-    """
-    peak = max(RISE * n_steps - 1, 0)
-    if number <= peak:
-        share, start, stop = number / peak if peak else 1.0, (FIRST_RATE, HIGH_MOMENTUM), (PEAK_RATE, LOW_MOMENTUM)
-    else:
-        share = (number - peak) / (n_steps - 1 - peak)
-        start, stop = (PEAK_RATE, LOW_MOMENTUM), (LAST_RATE, HIGH_MOMENTUM)
-    near_start = (1 + np.cos(np.pi * share)) / 2
-    rate, momentum = (b + (a - b) * near_start for a, b in zip(start, stop, strict=True))
-    return float(rate), float(momentum)

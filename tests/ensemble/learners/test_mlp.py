@@ -205,35 +205,3 @@ def test_a_stored_model_is_used_without_torch(learner, tmp_path):
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_the_optimiser_takes_the_steps_of_its_paper():
-    """Algorithm 2 of Loshchilov & Hutter 2019, for one weight, in double precision."""
-    slopes = np.random.default_rng(0).standard_normal(20) + 0.5
-    value = torch.tensor([2.0])
-    optimiser = mlp._AdamW([value], len(slopes))
-    expected, m, v = 2.0, 0.0, 0.0
-    for number, slope in enumerate(slopes):
-        optimiser.step((torch.tensor([slope], dtype=torch.float32),))
-        rate, momentum = mlp.one_cycle(number, len(slopes))
-        m = momentum * m + (1 - momentum) * slope
-        v = 0.999 * v + 0.001 * slope**2
-        unbiased_m, unbiased_v = m / (1 - momentum ** (number + 1)), v / (1 - 0.999 ** (number + 1))
-        expected -= rate * (unbiased_m / (np.sqrt(unbiased_v) + 1e-8) + mlp.WEIGHT_DECAY * expected)
-        assert value.item() == pytest.approx(expected, abs=1e-6)
-    assert expected < 1.99
-
-
-def test_the_rate_rises_and_falls_and_the_momentum_falls_and_rises():
-    rates, momenta = zip(*(mlp.one_cycle(number, 100) for number in range(100)), strict=True)
-    assert np.argmax(rates) == np.argmin(momenta) == 29
-    assert (np.diff(rates[:30]) > 0).all()
-    assert (np.diff(rates[29:]) < 0).all()
-    assert rates[0] == pytest.approx(mlp.FIRST_RATE)
-    assert max(rates) == pytest.approx(mlp.PEAK_RATE)
-    assert rates[-1] == pytest.approx(mlp.LAST_RATE)
-
-
-@pytest.mark.parametrize("n_steps", [1, 2, 3, 4])
-def test_few_steps_have_a_cycle_too(n_steps):
-    assert all(0 < mlp.one_cycle(number, n_steps)[0] <= mlp.PEAK_RATE for number in range(n_steps))
