@@ -18,6 +18,7 @@ from ensemble.arrays import Array, Float, Int
 N_KNOTS = 64  # points of each empirical distribution that are kept
 MIN_VALUES = 5  # fewer say nothing of a distribution
 TAIL = 0.01  # share of the values at either end that is moved to where the rest ends
+MIN_RANGE = 1e-9  # without the tails; less is rounding of what is equal, and must not become a standard deviation
 MAX_DEVIATION = 4.0  # standard deviations: what is left of a cue that is 0 in almost all rows
 
 
@@ -115,7 +116,7 @@ class Standard:
             if len(values) < MIN_VALUES:
                 continue
             low, high = np.quantile(values, (TAIL, 1 - TAIL))
-            if low < high:
+            if high - low > MIN_RANGE:
                 inside = np.clip(values, low, high)
                 columns.append(number)
                 parameters.append((low, high, inside.mean(), inside.std()))
