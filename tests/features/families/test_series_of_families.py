@@ -149,8 +149,10 @@ def test_logits_peak_at_the_faces_whose_pictures_are_replaced(person, weights):
     assert found.values[above] == pytest.approx(float(scores.max()), abs=1e-4)
 
 
-def test_logit_columns_are_summaries_of_the_series_of_the_crops_that_a_batch_run_judges(person, weights):
+def test_logit_columns_are_summaries_of_the_series_but_for_the_views(person, weights, monkeypatch):
+    """The series shows every crop in one view; so would the columns, if there were no others."""
     observation, track = person
+    monkeypatch.setattr(logit_columns, "VIEWS", (logit_columns.View(),))
     with use_weights({"forensic_cnn": weights}):
         found = forensic_cnn.series(observation, track)["forensic_cnn.logit"].values
         values = forensic_cnn.measure(observation, track)
