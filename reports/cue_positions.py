@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from features.spec import Column, families
 from reports.cue_titles import family_title, headlines, with_unit
 from reports.norms import LEVELS, Norm
-from reports.timeline import number
+from reports.series_words import number
 
 CENTRAL = (0.025, 0.975)
 TIED = 0.1

@@ -9,7 +9,7 @@ there. Horizontal positions are per cent of the duration, so that a page of any 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,19 +18,11 @@ from numpy.typing import NDArray
 
 from features.evidence import ClipEvidence, Event, Series
 from features.spec import describe
+from reports.lines import LOG_ODDS, Floats, dots, nice_step, path, scale_of, thinned, widened
+from reports.series_words import events_in_words, number, peak, summary
 
-LOG_ODDS = "log-odds"
-LEAST_LOG_ODDS = 3.0
-"""Lanes of log-odds reach at least from -3 to 3: a clip without findings looks calm, not like noise enlarged."""
-MAX_POINTS = 1200  # two for each pixel of the widest lane that a page has
 MAX_BOXES = 900  # of a person: 15 a second over a minute
-MAX_NAMED_EVENTS = 8
-DOTS_BELOW = 64  # points; a denser line is drawn without dots
-MOST_STEPS = 3  # between the ticks of an axis of values
 MARGIN = 8.0  # per cent of a lane's height that are free above and below
-BREAK_STEPS, BREAK_S = 2.5, 0.25  # a line breaks where a step is longer than both: so many median steps, and seconds
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -211,13 +203,13 @@ def lane(
             for v in np.arange(low, high + step / 2, step)
         ),
         zero=zero,
-        path=_path(line_x, line_y),
-        area=_path(line_x, line_y, zero) if zero is not None else "",
-        dots=_dots(x, y),
+        path=path(line_x, line_y),
+        area=path(line_x, line_y, zero) if zero is not None else "",
+        dots=dots(x, y),
         window_s=series.window_s,
         bands=tuple(_band(one, duration_s) for one in series.events),
         events="; ".join(filter(None, [peak(series), events_in_words(series.events)])),
-        summary=_summary(series),
+        summary=summary(series),
         times=[round(float(t), 3) for t in times],
         values=[_rounded(v) for v in values],
     )
@@ -238,39 +230,6 @@ def _scales(owners: Iterable[Mapping[str, Series]]) -> dict[str, tuple[float, fl
     return {name: scale_of(np.concatenate([one.values for one in of]), of[0].unit) for name, of in values.items()}
 
 
-def scale_of(values: Floats, unit: str) -> tuple[float, float, float]:
-    """Round ends of an axis that holds all values, and the step of its ticks.
-
-    Log-odds are symmetric about 0 and reach at least :data:`LEAST_LOG_ODDS`; quantities that are never negative start
-    at 0.
-
-    >>> scale_of(np.array([0.2, 0.9]), "1"), scale_of(np.array([0.4, -4.2]), "log-odds")
-    ((0.0, 1.0, 0.5), (-5.0, 5.0, 5.0))
-    """
-    finite = values[np.isfinite(values)]
-    if unit == LOG_ODDS:
-        bound = max(LEAST_LOG_ODDS, float(np.ceil(np.abs(finite).max()))) if len(finite) else LEAST_LOG_ODDS
-        return -bound, bound, bound
-    if not len(finite):
-        return 0.0, 1.0, 1.0
-    low, high = min(0.0, float(finite.min())), max(0.0, float(finite.max()))
-    if low < 0 and float(finite.max()) < 0:
-        high = float(finite.max())
-    step = nice_step((high - low) / MOST_STEPS or abs(low) or 1.0)
-    low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
-    return low, (high if high > low else low + step), step
-
-
-def nice_step(length: float) -> float:
-    """The least of 1, 2, 5 times a power of ten that is not below ``length``.
-
-    >>> nice_step(0.45), nice_step(3.0), nice_step(5.1)
-    (0.5, 5.0, 10.0)
-    """
-    power = 10.0 ** math.floor(math.log10(length))
-    return float(f"{next(m for m in (1, 2, 5, 10) if m * power >= length * (1 - 1e-9)) * power:.6g}")
-
-
 def time_ticks(duration_s: float, most: int = 7) -> tuple[Tick, ...]:
     """Ticks of the axis of time, at most ``most``, the first at 0.
 
@@ -284,166 +243,9 @@ def time_ticks(duration_s: float, most: int = 7) -> tuple[Tick, ...]:
     return tuple(Tick(round(100 * s / duration_s, 3), f"{s:g}" + (" s" if s == 0 else "")) for s in seconds)
 
 
-def thinned(times: Floats, values: Floats, most: int = MAX_POINTS) -> tuple[Floats, Floats]:
-    """A line with at most about ``most`` points that looks the same: of each stretch the least and the largest value.
-
-    Parameters
-    ----------
-    times, values : ndarray of shape (n,)
-        Of a series.
-    most
-        About how many points are left.
-
-    Returns
-    -------
-    times, values : ndarray of shape (m,)
-        NaN wherever the line must break: where values are missing, or no value was taken for long.
-    """
-    pieces = [(times[a:b], values[a:b]) for a, b in unbroken(times, values)]
-    total = sum(len(t) for t, _ in pieces)
-    out_t: list[float] = []
-    out_v: list[float] = []
-    for number_, (t, v) in enumerate(pieces):
-        if number_:
-            out_t.append((out_t[-1] + float(t[0])) / 2)
-            out_v.append(math.nan)
-        keep = np.arange(len(t)) if total <= most else _extremes(v, max(1, round(len(t) / total * most / 2)))
-        out_t += t[keep].tolist()
-        out_v += v[keep].tolist()
-    return np.array(out_t), np.array(out_v)
-
-
-def unbroken(times: Floats, values: Floats, *, of_time: bool = True) -> list[tuple[int, int]]:
-    """Half-open index ranges in which a line does not break; with ``of_time`` it breaks at long steps, too."""
-    finite = np.isfinite(values)
-    if not len(finite):
-        return []
-    step = np.diff(times)
-    gap = np.zeros(len(step), bool)
-    if of_time and len(step):
-        gap = step > max(BREAK_STEPS * float(np.median(step)), BREAK_S)
-    starts = finite & np.concatenate([[True], ~finite[:-1] | gap])
-    ends = finite & np.concatenate([~finite[1:] | gap, [True]])
-    return [(int(a), int(b) + 1) for a, b in zip(np.flatnonzero(starts), np.flatnonzero(ends), strict=True)]
-
-
-def widened(x: Floats, y: Floats, window: float) -> tuple[Floats, Floats]:
-    """A line whose ends reach to where their windows end, or halfway to a missing value; unchanged without a window.
-
-    >>> widened(np.array([1.5, 2.5]), np.array([7.0, 8.0]), 3.0)
-    (array([0. , 1.5, 2.5, 4. ]), array([7., 7., 8., 8.]))
-    """
-    if not window:
-        return x, y
-    out_x: list[float] = []
-    out_y: list[float] = []
-    for a, b in unbroken(x, y, of_time=False):
-        before = x[a] - x[a - 1] if a else math.inf
-        after = x[b] - x[b - 1] if b < len(x) else math.inf
-        out_x += [x[a] - min(window, before) / 2, *x[a:b], x[b - 1] + min(window, after) / 2, x[b - 1]]
-        out_y += [y[a], *y[a:b], y[b - 1], math.nan]
-    return np.clip(out_x[:-1], 0, 100), np.array(out_y[:-1])
-
-
-def _extremes(values: Floats, buckets: int) -> NDArray[np.int64]:
-    """Positions of the first and last value, and of the extremes of equal stretches."""
-    parts = np.array_split(np.arange(len(values)), min(buckets, len(values)))
-    chosen = {0, len(values) - 1}
-    for part in parts:
-        chosen |= {int(part[np.argmin(values[part])]), int(part[np.argmax(values[part])])}
-    return np.array(sorted(chosen))
-
-
-def _path(x: Floats, y: Floats, base: float | None = None) -> str:
-    """A line for each unbroken piece; with ``base``, the surface between the line and that height."""
-    words = []
-    for a, b in unbroken(x, y, of_time=False):
-        line = "L".join(f"{10 * u:.1f} {v:.1f}" for u, v in zip(x[a:b], y[a:b], strict=True))
-        surface = "" if base is None else f"V{base:g}H{10 * x[a]:.1f}Z"
-        words.append(f"M{line}{surface}")
-    return "".join(words)
-
-
-def _dots(x: Floats, y: Floats) -> tuple[tuple[float, float], ...]:
-    """All points of a sparse series; of a dense one those that stand alone, which a line would not show."""
-    finite = np.isfinite(y)
-    alone = finite & ~np.concatenate([[False], finite[:-1]]) & ~np.concatenate([finite[1:], [False]])
-    shown = finite if finite.sum() < DOTS_BELOW else alone
-    return tuple((round(float(a), 2), round(float(b), 2)) for a, b in zip(x[shown], y[shown], strict=True))
-
-
 def _band(event: Event, duration_s: float) -> Band:
     start, end = (min(max(100 * s / duration_s, 0), 100) for s in (event.start_s, event.end_s))
     return Band(round(start, 2), round(end - start, 2), event.name)
-
-
-def events_in_words(events: Sequence[Event]) -> str:
-    """How many of each kind, and when.
-
-    >>> events_in_words([Event(1.0, 1.2, "blink"), Event(4.31, 4.5, "blink")])
-    'blink (2) at 1.0 and 4.3 s'
-    """
-    kinds: dict[str, list[float]] = {}
-    for one in events:
-        kinds.setdefault(one.name, []).append(one.start_s)
-    return "; ".join(f"{kind} ({len(starts)}) {_moments(starts)} s" for kind, starts in kinds.items())
-
-
-def peak(series: Series) -> str:
-    """When log-odds are highest and when they are above 0, towards FAKE; empty for other series.
-
-    >>> peak(Series([0.5, 1.0, 1.5, 2.0], [-1.0, 0.4, 2.1, -0.2], unit="log-odds", title="Network"))
-    'highest (2.1) at 1.5 s; above 0 from 1.0 to 1.5 s'
-    """
-    if series.unit != LOG_ODDS or not np.isfinite(series.values).any():
-        return ""
-    top = int(np.nanargmax(series.values))
-    above = np.where(series.values > 0, 1.0, np.nan)
-    stretches = [(series.times_s[a], series.times_s[b - 1]) for a, b in unbroken(series.times_s, above)]
-    words = [f"from {a:.1f} to {b:.1f}" if f"{a:.1f}" != f"{b:.1f}" else f"at {a:.1f}" for a, b in stretches]
-    when = f"above 0 {_listed(words)} s" if words else "never above 0"
-    return f"highest ({number(series.values[top])}) at {series.times_s[top]:.1f} s; {when}"
-
-
-def _moments(seconds: Sequence[float]) -> str:
-    return f"at {_listed([f'{s:.1f}' for s in seconds])}"
-
-
-def _listed(words: Sequence[str]) -> str:
-    """``a, b and c``; of many the first, and how many more there are."""
-    more = len(words) - MAX_NAMED_EVENTS
-    if more > 0:
-        return f"{', '.join(words[:MAX_NAMED_EVENTS])} and {more} more"
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-
-
-def _summary(series: Series) -> str:
-    finite = np.isfinite(series.values)
-    unit = "" if series.unit == "1" else f" {series.unit}"
-    if not finite.any():
-        return f"{series.title}: no value."
-    t, v = series.times_s[finite], series.values[finite]
-    low, high = int(np.argmin(v)), int(np.argmax(v))
-    count = f"{len(v)} value{'s' if len(v) > 1 else ''}"
-    count += f" over {number(series.window_s)} s{' each' if len(v) > 1 else ''}" if series.window_s else ""
-    text = (
-        f"{series.title}: {count}; median {number(float(np.median(v)))}{unit}, lowest {number(v[low])} "
-        f"at {t[low]:.1f} s, highest {number(v[high])} at {t[high]:.1f} s."
-    )
-    more = "; ".join(filter(None, [peak(series), events_in_words(series.events)]))
-    return f"{text} {more[0].upper()}{more[1:]}." if more else text
-
-
-def number(value: float) -> str:
-    """Three significant digits with a true minus sign; a dash where undefined.
-
-    >>> number(-0.12345), number(1234.5), number(float("nan"))
-    ('−0.123', '1230', '–')
-    """
-    if not math.isfinite(value):
-        return "–"
-    rounded = float(f"{value:.3g}") + 0.0  # no minus before 0
-    return f"{rounded:.10g}".replace("-", "−") if abs(rounded) >= 1e-4 or not rounded else f"{value:.2g}"
 
 
 def _rounded(value: float) -> float | None:

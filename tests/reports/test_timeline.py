@@ -8,8 +8,9 @@ import pytest
 from clip_evidence import clip_evidence
 
 from features.evidence import Event, Series
-from reports import timeline
-from reports.timeline import MARGIN, MAX_POINTS, thinned, unbroken
+from reports import lines, series_words, timeline
+from reports.lines import MAX_POINTS, thinned, unbroken
+from reports.timeline import MARGIN
 
 USED = ("forensic_cnn", "forensic_residual", "forensic_voice")
 
@@ -27,7 +28,7 @@ def lane_of(
     window_s=0.0,
 ):
     series = Series(times, values, unit=unit, title="T", events=events, evidence=evidence, window_s=window_s)
-    scale = timeline.scale_of(series.values, unit)
+    scale = lines.scale_of(series.values, unit)
     return timeline.lane(f"p0.{family}.x", series, duration_s=duration_s, scale=scale, used=used)
 
 
@@ -120,15 +121,15 @@ def test_events_are_bands_at_their_time_and_words_below():
 
 def test_of_many_events_the_first_are_named_and_the_rest_counted():
     events = [Event(float(s), s + 0.1, "blink") for s in range(20)]
-    assert timeline.events_in_words(events).endswith("6.0, 7.0 and 12 more s")
+    assert series_words.events_in_words(events).endswith("6.0, 7.0 and 12 more s")
 
 
 def test_when_log_odds_are_highest_and_above_0_is_said_in_words():
     series = Series([0, 1, 2, 3, 4], [1.0, 0.5, -1.0, np.nan, 2.0], unit="log-odds", title="T")
-    assert timeline.peak(series) == "highest (2) at 4.0 s; above 0 from 0.0 to 1.0 and at 4.0 s"
+    assert series_words.peak(series) == "highest (2) at 4.0 s; above 0 from 0.0 to 1.0 and at 4.0 s"
     calm = Series([0, 1], [-1.5, -1], unit="log-odds", title="T")
-    assert timeline.peak(calm) == "highest (−1) at 1.0 s; never above 0"
-    assert timeline.peak(Series([0, 1], [1, 1], unit="s", title="T")) == ""
+    assert series_words.peak(calm) == "highest (−1) at 1.0 s; never above 0"
+    assert series_words.peak(Series([0, 1], [1, 1], unit="s", title="T")) == ""
 
 
 def test_series_of_families_that_the_model_does_not_read_are_context():
@@ -173,7 +174,7 @@ def test_an_axis_of_time_has_a_few_round_ticks(duration):
 
 @pytest.mark.parametrize("values", [[0.0], [5.0, 5.0], [-3.0, -1.0], [1e-9, 2e-9], [-1e6, 3.0], [0.1, 1.09]])
 def test_every_scale_holds_its_values_and_has_few_ticks(values):
-    low, high, step = timeline.scale_of(np.array(values), "px")
+    low, high, step = lines.scale_of(np.array(values), "px")
     assert low <= min(values)
     assert high >= max(values)
     assert low < high

@@ -1,0 +1,83 @@
+"""A series and its events in words: when something stands out, and how large it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from features.evidence import Event, Series
+from reports.lines import LOG_ODDS, unbroken
+
+MAX_NAMED_EVENTS = 8
+
+
+def events_in_words(events: Sequence[Event]) -> str:
+    """How many of each kind, and when.
+
+    >>> events_in_words([Event(1.0, 1.2, "blink"), Event(4.31, 4.5, "blink")])
+    'blink (2) at 1.0 and 4.3 s'
+    """
+    kinds: dict[str, list[float]] = {}
+    for one in events:
+        kinds.setdefault(one.name, []).append(one.start_s)
+    return "; ".join(f"{kind} ({len(starts)}) {_moments(starts)} s" for kind, starts in kinds.items())
+
+
+def peak(series: Series) -> str:
+    """When log-odds are highest and when they are above 0, towards FAKE; empty for other series.
+
+    >>> peak(Series([0.5, 1.0, 1.5, 2.0], [-1.0, 0.4, 2.1, -0.2], unit="log-odds", title="Network"))
+    'highest (2.1) at 1.5 s; above 0 from 1.0 to 1.5 s'
+    """
+    if series.unit != LOG_ODDS or not np.isfinite(series.values).any():
+        return ""
+    top = int(np.nanargmax(series.values))
+    above = np.where(series.values > 0, 1.0, np.nan)
+    stretches = [(series.times_s[a], series.times_s[b - 1]) for a, b in unbroken(series.times_s, above)]
+    words = [f"from {a:.1f} to {b:.1f}" if f"{a:.1f}" != f"{b:.1f}" else f"at {a:.1f}" for a, b in stretches]
+    when = f"above 0 {_listed(words)} s" if words else "never above 0"
+    return f"highest ({number(series.values[top])}) at {series.times_s[top]:.1f} s; {when}"
+
+
+def _moments(seconds: Sequence[float]) -> str:
+    return f"at {_listed([f'{s:.1f}' for s in seconds])}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    """``a, b and c``; of many the first, and how many more there are."""
+    more = len(words) - MAX_NAMED_EVENTS
+    if more > 0:
+        return f"{', '.join(words[:MAX_NAMED_EVENTS])} and {more} more"
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def summary(series: Series) -> str:
+    """A series in a sentence or two, for who does not see its lane: how many values, the usual and the extremes."""
+    finite = np.isfinite(series.values)
+    unit = "" if series.unit == "1" else f" {series.unit}"
+    if not finite.any():
+        return f"{series.title}: no value."
+    t, v = series.times_s[finite], series.values[finite]
+    low, high = int(np.argmin(v)), int(np.argmax(v))
+    count = f"{len(v)} value{'s' if len(v) > 1 else ''}"
+    count += f" over {number(series.window_s)} s{' each' if len(v) > 1 else ''}" if series.window_s else ""
+    text = (
+        f"{series.title}: {count}; median {number(float(np.median(v)))}{unit}, lowest {number(v[low])} "
+        f"at {t[low]:.1f} s, highest {number(v[high])} at {t[high]:.1f} s."
+    )
+    more = "; ".join(filter(None, [peak(series), events_in_words(series.events)]))
+    return f"{text} {more[0].upper()}{more[1:]}." if more else text
+
+
+def number(value: float) -> str:
+    """Three significant digits with a true minus sign; a dash where undefined.
+
+    >>> number(-0.12345), number(1234.5), number(float("nan"))
+    ('−0.123', '1230', '–')
+    """
+    if not math.isfinite(value):
+        return "–"
+    rounded = float(f"{value:.3g}") + 0.0  # no minus before 0
+    return f"{rounded:.10g}".replace("-", "−") if abs(rounded) >= 1e-4 or not rounded else f"{value:.2g}"
