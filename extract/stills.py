@@ -1,7 +1,7 @@
 """A feature table of single-frame cues from labelled stills.
 
-Stills are rows of Parquet files with the columns ``video, label, group, jpeg`` (the bytes of a JPEG), as face crops of
-the challenge are published. A still counts as a clip that stands still: what is said of one frame becomes a column's
+Stills are rows of Parquet files with the columns ``video, label, group, jpeg`` (the bytes of a JPEG or WebP), as face
+crops of the challenge are published. A still counts as a clip that stands still: what is said of one frame becomes a column's
 median, and columns of change say nothing. So a new single-frame cue can be judged on thousands of people in minutes.
 """
 
@@ -43,24 +43,24 @@ HELD_FRAMES, HELD_FPS = 8, 25.0  # as many as the medians of a clip need
 
 
 class Still:
-    """One JPEG as footage of a single frame.
+    """One JPEG or WebP as footage of a single frame.
 
     Raises
     ------
     UnreadableError
-        The bytes are no JPEG.
+        The bytes are neither.
     """
 
     frames_expected = 1
 
     def __init__(self, data: bytes) -> None:
-        decoder = av.CodecContext.create("mjpeg", "r")
+        decoder = av.CodecContext.create("webp" if data[8:12] == b"WEBP" else "mjpeg", "r")
         try:
             self._frames = [*decoder.decode(av.Packet(data)), *decoder.decode(None)][:1]
         except FFmpegError as error:
-            raise UnreadableError(f"not a JPEG: {error.strerror}") from error
+            raise UnreadableError(f"neither JPEG nor WebP: {error.strerror}") from error
         if not self._frames:
-            raise UnreadableError("not a JPEG: no image in it")
+            raise UnreadableError("neither JPEG nor WebP: no image in it")
 
     def frames(self) -> Iterator[Frame]:
         """The image, luma as it was coded."""
@@ -92,14 +92,14 @@ def observe(data: bytes, *, face_share: float | None = None) -> Observation:
     Parameters
     ----------
     data
-        Of a JPEG.
+        Of a JPEG or WebP.
     face_share
         As for :func:`stills_table`.
 
     Raises
     ------
     UnreadableError
-        The bytes are no JPEG.
+        The bytes are neither.
     """
     still = Still(data)
     observed: Observation = _observer().observe(still) if face_share is None else _central_face(still, face_share)

@@ -2,6 +2,7 @@
 
 import signal
 
+import numpy as np
 import pytest
 import random_state
 
@@ -16,3 +17,11 @@ def pytest_configure():
     """Started in the background of a script, a process ignores Ctrl-C, and so would those that tests interrupt."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def portrait() -> np.ndarray:
+    """A public-domain portrait, 512x512 RGB, with one face about 110 px wide near (225, 120)."""
+    from skimage.data import astronaut
+
+    return astronaut()

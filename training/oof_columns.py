@@ -15,12 +15,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ensemble.learners import late_fusion
 from ensemble.training_set import groups_of_clips
+from extract import stills
 from features import observation, spec, table
 from features.errors import ModelError
 from features.families import cnn_embedding
 from features.networks import logit_columns, projection
 from features.networks.weights import use_weights
+from features.threads import opencv_on_one_thread
 from training import folds
 from training.folds import FOLD_FILES
 
@@ -84,7 +87,8 @@ def of_crops(
     Parameters
     ----------
     source
-        A feature table; the rows have its columns, NaN but for those of ``families``.
+        A feature table; the rows have its columns, NaN but for those of ``families`` and of the hand-crafted cues that
+        the late fusion reads, which compare parts of one face: each is the median over the crops, measured as on stills.
     crops
         Of :func:`training.faces.index.crops`. Left out are single pictures, which are no clips, and what a page encoded
         once more beside others: no user has a clip like that.
@@ -103,6 +107,7 @@ def of_crops(
     from training.faces.index import decode_image
 
     names = [column for column in source.column_names if column not in table.BASE_COLUMNS]
+    cues = sorted({name.split(".")[0] for name in names} & set(late_fusion.CUES))
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in crops.select(["key", "fake", "group", "source", "jpeg", "recut"]).to_pylist():
         rows[row["key"]].append(row)
@@ -114,6 +119,7 @@ def of_crops(
         images = [decode_image(row["jpeg"]) for row in frames]
         with use_weights(_fold_files(weights, fold_of[key], families)):
             measured = _of_images(images, families)
+        measured |= _cues_of_stills([row["jpeg"] for row in frames], cues)
         values.append([measured.get(name, np.nan) for name in names])
         for name, value in _base_columns(key, frames).items():
             base[name].append(value)
@@ -152,6 +158,15 @@ def _of_images(images: Sequence[NDArray[np.uint8]], families: Sequence[str]) -> 
         else:
             measured |= logit_columns.of_judged(judged[family], family, n_crops=len(numbers))
     return measured
+
+
+def _cues_of_stills(pictures: Sequence[bytes], families: Sequence[str]) -> dict[str, float]:
+    """Median of each column of the families over pictures; NaN where it is undefined in all."""
+    known = spec.families(families)
+    with opencv_on_one_thread():
+        measured = [spec.measure_clip(stills.observe(data), known)[0] for data in pictures]
+    columns = {name: np.array([one[name] for one in measured]) for name in measured[0]}
+    return {name: float(np.median(x[np.isfinite(x)])) if np.isfinite(x).any() else np.nan for name, x in columns.items()}
 
 
 def _with_networks(families: Sequence[str]) -> list[str]:

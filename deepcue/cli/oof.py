@@ -12,7 +12,7 @@ A table for each run may be given, too: so those of the face networks, with the 
 one.
 
 ``--crops`` appends clips of which there are face crops alone (as `deepcue train-faces --crops` reads them), but for
-single pictures and recut panels: what they lack is empty.
+single pictures and recut panels: of hand-crafted cues they have those that the late fusion reads, the rest is empty.
 """
 
 from __future__ import annotations

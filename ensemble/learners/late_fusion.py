@@ -6,17 +6,19 @@ weights, or their spreads and fractions as further inputs, did not generalise be
 slope and intercept. A clip is FAKE when its picture is forged or its speech is synthetic, so the two scores are
 combined by a noisy-OR (Pearl 1988): genuine speech does not offset image evidence, as it would in a sum.
 
-``networks_and_cues`` adds hand-crafted cues that compare parts of one face (its core with the rest, one iris with the
-other, teeth with skin) to the picture's log-odds. Camera and codec cancel in such a comparison, so these generalise to
-other sources, while spectra and noise levels do not (docs/experiments/030); a penalty keeps each of them small.
+``networks_and_cues`` adds hand-crafted cues that compare parts of one face (sharpness, noise and lightness of its core
+and of the rest, one iris and the other) to the picture's log-odds. Camera and codec cancel in such a comparison, so
+these generalise to other sources, while spectra and noise levels do not (docs/experiments/030), nor do differences of
+colour and textures of teeth (038); a penalty keeps each of them small.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 import numpy as np
@@ -33,8 +35,9 @@ VOICE = "forensic_voice.logit"
 SPEECH_SLOPE, SPEECH_INTERCEPT = 1.2, -1.9  # of 329 sounds at a prior of 1 in 10: estimates are shrunk towards these
 RIDGE = 20.0  # nats: penalty of a speech parameter's deviation of 1; few clips of a table have synthetic speech
 MIN_HEARD = -1.0  # of `heard`, in log-odds: a data set in which one class often lacks sound must not inflate it
-CUE_FAMILIES = ("blending", "eyes_teeth")
-CUE_RIDGE = 125.0  # nats: penalty of a standardised cue's coefficient of 1; chosen in docs/experiments/030
+CUES = {"blending": ("ten_", "lap_", "noise_", "lightness_"), "eyes_teeth": ("iris_", "spec_")}
+"""Family to how the names of its cues begin that join the picture's log-odds; chosen in docs/experiments/038."""
+CUE_RIDGE = 30.0  # nats: penalty of a standardised cue's coefficient of 1; chosen there, too
 MAX_DEVIATION = 4.0  # standard deviations of a cue from its median: further out it says no more
 MAX_CUES = 1.0  # log-odds by all cues together: a picture of an unknown kind must not be judged by them alone
 
@@ -94,8 +97,8 @@ class Networks:
     """Slope times the mean of the face networks' defined logits, plus an intercept; noisy-OR the speech detector's."""
 
     name = "networks"
-    cue_families: tuple[str, ...] = ()
-    """Families whose columns, but for covariates, join the picture's log-odds."""
+    cue_names: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """Family to beginnings of the names of its columns that join the picture's log-odds."""
 
     def __init__(self, layout: Layout, settings: Settings) -> None:
         self.layout = layout
@@ -152,7 +155,7 @@ class Networks:
     def save(self, folder: Path, stem: str) -> list[str]:
         """Write ``<stem>.json``."""
         name = f"{stem}.json"
-        state = asdict(self._fitted()) | ({"cues": asdict(self.cues)} if self.cue_families else {})
+        state = asdict(self._fitted()) | ({"cues": asdict(self.cues)} if self.cue_names else {})
         (folder / name).write_text(json.dumps(state), encoding="utf-8")
         return [name]
 
@@ -166,13 +169,9 @@ class Networks:
         return result
 
     def _cue_columns(self) -> list[int]:
-        """Numbers of the table's columns that are cues of :attr:`cue_families`, without covariates."""
-        from features import spec
-
-        names = set(self.cue_families) & set(self.layout.family_names)
-        declared = (column for family in spec.families(names) for column in family.table_columns)
-        cues = {column.name for column in declared if column.direction != "covariate"}
-        return [number for number, column in enumerate(self.layout.columns) if column in cues]
+        """Numbers of the table's columns that :attr:`cue_names` names."""
+        beginnings = tuple(f"{family}.{name}" for family, names in self.cue_names.items() for name in names)
+        return [number for number, column in enumerate(self.layout.columns) if column.startswith(beginnings)]
 
     def _mean_terms(self, X: Float) -> Array:
         """[n, n_networks] what each network adds to the mean of the defined logits; 0 where undefined."""
@@ -207,7 +206,7 @@ class NetworksAndCues(Networks):
     """As :class:`Networks`, with a penalised linear score of cues added to the networks' mean."""
 
     name = "networks_and_cues"
-    cue_families = CUE_FAMILIES
+    cue_names = CUES
 
 
 def _penalised_loss(theta: Array, z: Array, v: Array, S: Array, y: Int) -> tuple[float, Array]:

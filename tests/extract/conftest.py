@@ -8,15 +8,7 @@ import pytest
 from clip_maker import frames_of, write_clip
 from people import rng, talking_head
 
-__all__ = ["make_clip", "portrait", "rng", "talking_head"]
-
-
-@pytest.fixture(scope="session")
-def portrait() -> np.ndarray:
-    """A public-domain portrait, 512x512 RGB, with one face about 110 px wide near (225, 120)."""
-    from skimage.data import astronaut
-
-    return astronaut()
+__all__ = ["make_clip", "rng", "talking_head"]
 
 
 @pytest.fixture(scope="session")

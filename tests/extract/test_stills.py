@@ -48,8 +48,16 @@ def test_a_still_gives_a_row_of_single_frame_cues_and_a_broken_one_gives_its_rea
     ]
     assert np.isfinite(rows[0]["quality.blur_lap_face_med"])
     assert np.isnan(rows[2]["quality.blur_lap_face_med"])
-    assert "not a JPEG" in rows[2]["error"]
+    assert "neither JPEG nor WebP" in rows[2]["error"]
     assert [row["reasons"] for row in rows] == ["{}", "{}", '{"clip": "unreadable"}']
+
+
+def test_a_still_may_be_webp(portrait):
+    face = portrait[20:244, 110:334]
+    buffer = io.BytesIO()
+    Image.fromarray(face).save(buffer, "WEBP", quality=95)
+    ours, theirs = (stills.observe(data).tracks[0] for data in (buffer.getvalue(), jpeg(face)))
+    np.testing.assert_allclose(ours.landmarks, theirs.landmarks, atol=4)
 
 
 @pytest.mark.slow

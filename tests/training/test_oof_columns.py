@@ -69,6 +69,31 @@ def test_clips_of_which_there_are_crops_alone_get_the_columns_of_their_fold(rng,
         oof_columns.of_crops(source, crops, {"u": 0, "v": 1}, fold_weights)
 
 
+def test_clips_of_which_there_are_crops_alone_have_the_cues_that_compare_parts_of_a_face(portrait, fold_weights):
+    import cv2
+
+    from extract import stills
+    from features import spec
+    from training.faces import index
+
+    pictures = [
+        cv2.imencode(".webp", cv2.GaussianBlur(portrait[20:244, 110:334, ::-1], (0, 0), blur))[1].tobytes()
+        for blur in (0.3, 1.5, 0.6)
+    ]
+    rows = [
+        dict(key="u", frame=number, fake=1, group="g", source="page", original="", landmarks=[], jpeg=picture)
+        | dict(box=[40.0, 40.0, 180.0, 180.0], recut=False)
+        for number, picture in enumerate(pictures)
+    ]
+    source = feature_table((*oof_columns.FACES, "blending", "quality"))
+    found = oof_columns.of_crops(source, pa.Table.from_pylist(rows, schema=index.SCHEMA), {"u": 0}, fold_weights)
+    column = "blending.noise_core_rest_med"
+    each = [spec.measure_clip(stills.observe(data), spec.families(["blending"]))[0][column] for data in pictures]
+    assert found[column].to_pylist() == pytest.approx([np.median(each)])
+    assert len(set(each)) == 3
+    assert np.isnan(found["quality.iod_px"].to_pylist()).all()  # of the crop, not of a clip
+
+
 def test_out_of_fold_columns_come_from_the_network_of_the_fold(rng, fold_weights, tmp_path):
     from features import observation
 

@@ -116,18 +116,26 @@ def test_a_table_without_networks_is_refused():
 
 
 CUES = Layout(
-    ("a.logit_mean", "blending.ten_core_rest_med", "blending.valid_share", "eyes_teeth.teeth_ten", "voice.hf_share_db"),
+    (
+        "a.logit_mean",
+        "blending.ten_core_rest_med",
+        "blending.valid_share",
+        "eyes_teeth.iris_dh",
+        "voice.hf_share_db",
+        "blending.red_core_rest_med",
+        "eyes_teeth.teeth_ten",
+    ),
     {"a": 1, "blending": 1, "eyes_teeth": 1, "voice": 1},
 )
 
 
 @pytest.fixture
 def with_cues():
-    """A network that knows a little, a cue that knows something, and three columns that tell the label outright."""
+    """A network that knows a little, a cue that knows something, noise, and four columns that tell the label outright."""
     rng = np.random.default_rng(3)
     y = np.arange(3000) % 2
     z = rng.standard_normal((3000, 2)) + np.where(y == 1, 0.4, -0.4)[:, None]
-    X = np.column_stack([z[:, 0], 100 * z[:, 1] + 50, y, rng.standard_normal(3000), y]).astype(np.float32)
+    X = np.column_stack([z[:, 0], 100 * z[:, 1] + 50, y, rng.standard_normal(3000), y, y, y]).astype(np.float32)
     return X, y
 
 
@@ -135,13 +143,13 @@ def fused(X, y, kind=NetworksAndCues):
     return kind(CUES, Settings()).fit(X, y, np.arange(len(y)), 0)
 
 
-def test_cues_that_compare_parts_of_a_face_help_and_covariates_and_other_families_are_not_read(with_cues):
+def test_cues_that_compare_parts_of_a_face_help_and_no_other_is_read(with_cues):
     X, y = with_cues
     learner = fused(X, y)
     assert log_loss(learner, X, y) < log_loss(fused(X, y, Networks), X, y) - 0.02
     assert {CUES.columns[number] for number in learner.cues.columns} == {
         "blending.ten_core_rest_med",
-        "eyes_teeth.teeth_ten",
+        "eyes_teeth.iris_dh",
     }
     assert abs(learner.cues.coefficients[0]) > 5 * abs(learner.cues.coefficients[1])
 
@@ -168,7 +176,8 @@ def test_the_gradient_is_that_of_the_penalised_loss(with_speech):
 def test_cues_move_a_clip_by_a_bounded_amount_and_missing_ones_by_nothing(with_cues):
     X, y = with_cues
     learner = fused(X, y)
-    usual = np.float32([[0, np.nan, 0, np.nan, 0], [0, 1e9, 0, 0, 0], [0, -1e9, 0, 0, 0]])
+    usual = np.zeros((3, len(CUES.columns)), np.float32)
+    usual[:, 1], usual[0, 3] = (np.nan, 1e9, -1e9), np.nan
     moved = learner.predict_logit(usual) - learner.parameters.intercept
     assert moved[0] == 0
     assert 0 < moved[1] <= 1 + 1e-6
