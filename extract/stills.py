@@ -1,8 +1,9 @@
 """A feature table of single-frame cues from labelled stills.
 
 Stills are rows of Parquet files with the columns ``video, label, group, jpeg`` (the bytes of a JPEG or WebP), as face
-crops of the challenge are published. A still counts as a clip that stands still: what is said of one frame becomes a column's
-median, and columns of change say nothing. So a new single-frame cue can be judged on thousands of people in minutes.
+crops of the challenge are published. A still counts as a clip that stands still: what is said of one frame becomes a
+column's median, and columns of change say nothing. So a new single-frame cue can be judged on thousands of people in
+minutes.
 """
 
 from __future__ import annotations

@@ -87,8 +87,8 @@ def of_crops(
     Parameters
     ----------
     source
-        A feature table; the rows have its columns, NaN but for those of ``families`` and of the hand-crafted cues that
-        the late fusion reads, which compare parts of one face: each is the median over the crops, measured as on stills.
+        A feature table; the rows have its columns, NaN but for those of ``families`` and of the families of
+        hand-crafted cues that the late fusion reads: each of these is the median over the crops, measured as on stills.
     crops
         Of :func:`training.faces.index.crops`. Left out are single pictures, which are no clips, and what a page encoded
         once more beside others: no user has a clip like that.
@@ -166,7 +166,11 @@ def _cues_of_stills(pictures: Sequence[bytes], families: Sequence[str]) -> dict[
     with opencv_on_one_thread():
         measured = [spec.measure_clip(stills.observe(data), known)[0] for data in pictures]
     columns = {name: np.array([one[name] for one in measured]) for name in measured[0]}
-    return {name: float(np.median(x[np.isfinite(x)])) if np.isfinite(x).any() else np.nan for name, x in columns.items()}
+    return {name: _median(values[np.isfinite(values)]) for name, values in columns.items()}
+
+
+def _median(values: NDArray[np.floating[Any]]) -> float:
+    return float(np.median(values)) if len(values) else np.nan
 
 
 def _with_networks(families: Sequence[str]) -> list[str]:

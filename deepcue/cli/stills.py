@@ -1,7 +1,7 @@
 """A feature table of single-frame cues from labelled stills.
 
 STILLS is a Parquet file, or a folder of them, with the columns ``video, label, group, jpeg`` (the bytes of a
-JPEG), as face crops of the challenge are published. A still is measured as a clip without motion: what holds for
+JPEG or WebP), as face crops of the challenge are published. A still is measured as a clip without motion: what holds for
 the one frame becomes a column's median, and columns of change are undefined. So a new single-frame cue can be judged
 on thousands of people in minutes.
 

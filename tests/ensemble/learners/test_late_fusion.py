@@ -131,7 +131,7 @@ CUES = Layout(
 
 @pytest.fixture
 def with_cues():
-    """A network that knows a little, a cue that knows something, noise, and four columns that tell the label outright."""
+    """A network that knows a little, a cue that knows something, noise, and four columns that are the label."""
     rng = np.random.default_rng(3)
     y = np.arange(3000) % 2
     z = rng.standard_normal((3000, 2)) + np.where(y == 1, 0.4, -0.4)[:, None]
