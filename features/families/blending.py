@@ -165,16 +165,16 @@ def frames(observation: Observation, track: Track, numbers: range) -> list[dict[
 
 SHOWN = {
     "detail": ("lap", "Detail, core against rest of the face"),
-    "colour": ("lab", "Colour, core against rest of the face"),
+    "lightness": ("lightness", "Lightness, core against rest of the face"),
 }
 """Series, what it shows of a frame, title."""
 
 
 def region_series(observation: Observation, track: Track) -> dict[str, Series]:
-    """``blending.detail`` and ``blending.colour``: the core of the face against its rest in each of the crops.
+    """``blending.detail`` and ``blending.lightness``: the core of the face against its rest in each of the crops.
 
-    Medians over a sample of them are the columns ``lap_core_rest_med`` and ``lab_core_rest_med``. Empty where no frame
-    is usable.
+    Medians over a sample of them are the columns ``lap_core_rest_med`` and ``lightness_core_rest_med``. Empty where no
+    frame is usable.
     """
     found = frames(observation, track, range(len(track.crops)))
     if not any(found):
