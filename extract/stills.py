@@ -1,9 +1,9 @@
 """A feature table of single-frame cues from labelled stills.
 
-Stills are rows of Parquet files with the columns ``video, label, group, jpeg`` (the bytes of a JPEG or WebP), as face
-crops of the challenge are published. A still counts as a clip that stands still: what is said of one frame becomes a
-column's median, and columns of change say nothing. So a new single-frame cue can be judged on thousands of people in
-minutes.
+Stills are rows of Parquet files with the columns ``video, label, group, jpeg`` (the bytes of a JPEG, PNG or WebP), as
+face crops of the challenge are published. A still counts as a clip that stands still: what is said of one frame becomes
+a column's median, and columns of change are 0 or undefined, whatever they are in video. So a new single-frame cue can
+be judged on thousands of people in minutes.
 """
 
 from __future__ import annotations
@@ -43,25 +43,32 @@ CROP_ALONE = frozenset({"crops", "weights"})  # what a face whose place is assum
 HELD_FRAMES, HELD_FPS = 8, 25.0  # as many as the medians of a clip need
 
 
+def _codec(data: bytes) -> str:
+    """Name of FFmpeg's decoder."""
+    if data[8:12] == b"WEBP":
+        return "webp"
+    return "png" if data[:4] == b"\x89PNG" else "mjpeg"
+
+
 class Still:
-    """One JPEG or WebP as footage of a single frame.
+    """One JPEG, PNG or WebP as footage of a single frame.
 
     Raises
     ------
     UnreadableError
-        The bytes are neither.
+        The bytes are none of these.
     """
 
     frames_expected = 1
 
     def __init__(self, data: bytes) -> None:
-        decoder = av.CodecContext.create("webp" if data[8:12] == b"WEBP" else "mjpeg", "r")
+        decoder = av.CodecContext.create(_codec(data), "r")
         try:
             self._frames = [*decoder.decode(av.Packet(data)), *decoder.decode(None)][:1]
         except FFmpegError as error:
-            raise UnreadableError(f"neither JPEG nor WebP: {error.strerror}") from error
+            raise UnreadableError(f"no JPEG, PNG or WebP: {error.strerror}") from error
         if not self._frames:
-            raise UnreadableError("neither JPEG nor WebP: no image in it")
+            raise UnreadableError("no JPEG, PNG or WebP: no image in it")
 
     def frames(self) -> Iterator[Frame]:
         """The image, luma as it was coded."""
@@ -93,14 +100,14 @@ def observe(data: bytes, *, face_share: float | None = None) -> Observation:
     Parameters
     ----------
     data
-        Of a JPEG or WebP.
+        Of a JPEG, PNG or WebP.
     face_share
         As for :func:`stills_table`.
 
     Raises
     ------
     UnreadableError
-        The bytes are neither.
+        The bytes are none of these.
     """
     still = Still(data)
     observed: Observation = _observer().observe(still) if face_share is None else _central_face(still, face_share)
@@ -192,7 +199,7 @@ def _measured(name: str, jpeg: bytes, families: tuple[str, ...], face_share: flo
     """As :func:`extract.run.worker.row`, but no sound is no fault of a still."""
     known = spec.families(families)
     try:
-        observed = observe(jpeg, face_share=face_share)
+        observed = observe(jpeg or b"", face_share=face_share)
     except UnreadableError as error:
         return worker.failed(name, error.status, str(error), families, reason=Reason.UNREADABLE)
     values, failures = spec.measure_clip(observed, known)
@@ -265,7 +272,7 @@ def stills_table(
     base = {
         "filename": [row["video"] for row in rows],
         "label": labels,
-        "group": [str(row["group"]) for row in rows],
+        "group": [None if row["group"] is None else str(row["group"]) for row in rows],
         "source": [None] * len(rows),
         **{name: [getattr(result, name) for result in results] for name in ("status", "error", "reasons")},
         **{name: [getattr(result, name) for result in results] for name in ("duration_s", "n_frames", "n_faces")},

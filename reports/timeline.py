@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.evidence import ClipEvidence, Event, Series
-from features.spec import describe
 from reports.lines import LOG_ODDS, Floats, dots, nice_step, path, scale_of, thinned, widened
 from reports.series_words import events_in_words, number, peak, summary
 
@@ -231,7 +230,7 @@ def _scales(owners: Iterable[Mapping[str, Series]]) -> dict[str, tuple[float, fl
 
 
 def time_ticks(duration_s: float, most: int = 7) -> tuple[Tick, ...]:
-    """Ticks of the axis of time, at most ``most``, the first at 0.
+    """Ticks of the axis of time, the first at 0, at most ``most`` after it.
 
     >>> [tick.label for tick in time_ticks(6.7)]
     ['0 s', '1', '2', '3', '4', '5', '6']
@@ -259,8 +258,3 @@ def _boxes(times: Floats, boxes: NDArray[np.float32]) -> dict[str, Any]:
         "times": [round(float(t), 3) for t in times[keep]],
         "boxes": [[round(float(edge), 4) for edge in box] for box in boxes[keep]],
     }
-
-
-def families_shown(lanes: Iterable[Lane]) -> list[tuple[str, str]]:
-    """Family and its description, of those that lanes are of, sorted."""
-    return [(name, describe(name)) for name in sorted({one.family for one in lanes})]

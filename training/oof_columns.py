@@ -19,7 +19,7 @@ from ensemble.learners import late_fusion
 from ensemble.training_set import groups_of_clips
 from extract import stills
 from features import observation, spec, table
-from features.errors import ModelError
+from features.errors import DatasetError, ModelError
 from features.families import cnn_embedding
 from features.networks import logit_columns, projection
 from features.networks.weights import use_weights
@@ -87,8 +87,8 @@ def of_crops(
     Parameters
     ----------
     source
-        A feature table; the rows have its columns, NaN but for those of ``families`` and of the families of
-        hand-crafted cues that the late fusion reads: each of these is the median over the crops, measured as on stills.
+        A feature table; the rows have its columns, NaN but for those of ``families`` and for the hand-crafted cues that
+        the late fusion reads.
     crops
         Of :func:`training.faces.index.crops`. Left out are single pictures, which are no clips, and what a page encoded
         once more beside others: no user has a clip like that.
@@ -103,11 +103,16 @@ def of_crops(
     ------
     ModelError
         A fold's weights are missing.
+    DatasetError
+        The folds lack a clip, or a family is of no face network.
     """
     from training.faces.index import decode_image
 
+    if other := set(families) - {*FACES, projection.FAMILY}:
+        raise DatasetError(f"face crops have no columns of {min(other)}; leave the crops out, or that family")
+
     names = [column for column in source.column_names if column not in table.BASE_COLUMNS]
-    cues = sorted({name.split(".")[0] for name in names} & set(late_fusion.CUES))
+    cues = [name for name in late_fusion.CUES if name in names]
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in crops.select(["key", "fake", "group", "source", "jpeg", "recut"]).to_pylist():
         rows[row["key"]].append(row)
@@ -116,6 +121,8 @@ def of_crops(
     for key, frames in sorted(rows.items()):
         if len(frames) == 1 or any(frame["recut"] for frame in frames):
             continue
+        if key not in fold_of:
+            raise DatasetError(f"the folds lack {key} of the face crops; give those of a training with these crops")
         images = [decode_image(row["jpeg"]) for row in frames]
         with use_weights(_fold_files(weights, fold_of[key], families)):
             measured = _of_images(images, families)
@@ -160,17 +167,23 @@ def _of_images(images: Sequence[NDArray[np.uint8]], families: Sequence[str]) -> 
     return measured
 
 
-def _cues_of_stills(pictures: Sequence[bytes], families: Sequence[str]) -> dict[str, float]:
-    """Median of each column of the families over pictures; NaN where it is undefined in all."""
-    known = spec.families(families)
+def _cues_of_stills(pictures: Sequence[bytes], names: Sequence[str]) -> dict[str, float]:
+    """Hand-crafted cues of a clip of which there are pictures alone, each measured as a still.
+
+    A column is the median over the pictures that show it, of shares the mean; NaN where none does. One is enough, where
+    a clip needs five frames: of six pictures few show both irises (docs/experiments/038).
+    """
+    known = spec.families({name.split(".")[0] for name in names})
     with opencv_on_one_thread():
         measured = [spec.measure_clip(stills.observe(data), known)[0] for data in pictures]
-    columns = {name: np.array([one[name] for one in measured]) for name in measured[0]}
-    return {name: _median(values[np.isfinite(values)]) for name, values in columns.items()}
+    return {name: _middle(name, np.array([one[name] for one in measured])) for name in names}
 
 
-def _median(values: NDArray[np.floating[Any]]) -> float:
-    return float(np.median(values)) if len(values) else np.nan
+def _middle(name: str, values: NDArray[np.floating[Any]]) -> float:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return float("nan")
+    return float(np.mean(values) if name.endswith("_share") else np.median(values))
 
 
 def _with_networks(families: Sequence[str]) -> list[str]:

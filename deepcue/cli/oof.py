@@ -70,6 +70,8 @@ def run(arguments: argparse.Namespace) -> None:
     tables = arguments.table * len(arguments.folds) if len(arguments.table) == 1 else arguments.table
     if len(tables) != len(arguments.folds):
         raise DatasetError("give one --table, or as many as --folds")
+    if arguments.crops and "forensic_voice" in arguments.families:
+        raise DatasetError("--crops: face crops have no speech; leave them out with --families forensic_voice")
     parts = []
     for file, folds_file, weights in zip(tables, arguments.folds, arguments.weights, strict=True):
         source, assignments = table.read_table(file), folds.read(folds_file)

@@ -1,9 +1,9 @@
 """A feature table of single-frame cues from labelled stills.
 
 STILLS is a Parquet file, or a folder of them, with the columns ``video, label, group, jpeg`` (the bytes of a
-JPEG or WebP), as face crops of the challenge are published. A still is measured as a clip without motion: what holds
-for the one frame becomes a column's median, and columns of change are undefined. So a new single-frame cue can be
-judged on thousands of people in minutes.
+JPEG, PNG or WebP), as face crops of the challenge are published. A still is measured as a clip without motion: what
+holds for the one frame becomes a column's median; columns of change are 0 or undefined, so leave them out. A new
+single-frame cue can be judged on thousands of people in minutes.
 
 ``--networks`` gives folders of `deepcue train-faces` runs that held out different folds of the stills' identities
 (``--hold-out 1/2`` and ``2/2``): families of face networks are then measured on each still by the network that did not

@@ -15,10 +15,9 @@ colour and textures of teeth (038); a penalty keeps each of them small.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from types import MappingProxyType
 from typing import Self
 
 import numpy as np
@@ -26,6 +25,7 @@ import numpy as np
 from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import MAX_LOGIT, by_family, clipped
 from ensemble.learners.base import Settings, check_fitted
+from ensemble.learners.preprocess import MIN_RANGE, MIN_VALUES
 from ensemble.metrics import logit_losses
 from ensemble.training_set import Layout
 from features.errors import InputError
@@ -35,8 +35,12 @@ VOICE = "forensic_voice.logit"
 SPEECH_SLOPE, SPEECH_INTERCEPT = 1.2, -1.9  # of 329 sounds at a prior of 1 in 10: estimates are shrunk towards these
 RIDGE = 20.0  # nats: penalty of a speech parameter's deviation of 1; few clips of a table have synthetic speech
 MIN_HEARD = -1.0  # of `heard`, in log-odds: a data set in which one class often lacks sound must not inflate it
-CUES = {"blending": ("ten_", "lap_", "noise_", "lightness_"), "eyes_teeth": ("iris_", "spec_")}
-"""Family to how the names of its cues begin that join the picture's log-odds; chosen in docs/experiments/038."""
+CUES = (
+    *(f"blending.{name}_core_rest_med" for name in ("ten", "lap", "noise", "lightness")),
+    *(f"eyes_teeth.iris_{name}" for name in ("dh", "ds", "dv", "dlab", "hist_r", "hist_g", "hist_b")),
+    *(f"eyes_teeth.spec_{name}" for name in ("missing_share", "one_eye_share", "iou_med", "offset_med")),
+)
+"""The cues that join the picture's log-odds; chosen in docs/experiments/038."""
 CUE_RIDGE = 30.0  # nats: penalty of a standardised cue's coefficient of 1; chosen there, too
 MAX_DEVIATION = 4.0  # standard deviations of a cue from its median: further out it says no more
 MAX_CUES = 1.0  # log-odds by all cues together: a picture of an unknown kind must not be judged by them alone
@@ -75,7 +79,7 @@ class Cues:
     @classmethod
     def standardised(cls, X: Float, columns: Sequence[int]) -> Cues:
         """Centres and scales over the rows of ``X`` [n, n_columns] of the ``columns`` that vary; coefficients are 0."""
-        kept = [number for number in columns if np.unique(X[np.isfinite(X[:, number]), number]).size > 1]
+        kept = [number for number in columns if _varies(X[np.isfinite(X[:, number]), number])]
         values = X[:, kept].astype(np.float64)
         centre, scale = np.nanmedian(values, axis=0), np.nanstd(values, axis=0)
         return cls(kept, centre.tolist(), scale.tolist(), [0.0] * len(kept))
@@ -93,12 +97,17 @@ class Cues:
         return terms * np.minimum(1.0, MAX_CUES / np.maximum(total, 1e-9))
 
 
+def _varies(values: Float) -> bool:
+    """Whether there are enough values, and they differ by more than rounding."""
+    return len(values) >= MIN_VALUES and float(np.ptp(values.astype(np.float64))) > MIN_RANGE
+
+
 class Networks:
     """Slope times the mean of the face networks' defined logits, plus an intercept; noisy-OR the speech detector's."""
 
     name = "networks"
-    cue_names: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    """Family to beginnings of the names of its columns that join the picture's log-odds."""
+    cue_names: tuple[str, ...] = ()
+    """Columns that join the picture's log-odds."""
 
     def __init__(self, layout: Layout, settings: Settings) -> None:
         self.layout = layout
@@ -130,7 +139,7 @@ class Networks:
         return self
 
     def predict_logit(self, X: Float) -> Array:
-        """[n] log-odds of FAKE; the picture's intercept where no network saw a face and no speech is present."""
+        """[n] log-odds of FAKE; the picture's intercept where nothing that the learner reads was measured."""
         return np.clip(noisy_or(*self._picture_and_speech(X)), -MAX_LOGIT, MAX_LOGIT)
 
     def family_logits(self, X: Float) -> Array:
@@ -170,8 +179,7 @@ class Networks:
 
     def _cue_columns(self) -> list[int]:
         """Numbers of the table's columns that :attr:`cue_names` names."""
-        beginnings = tuple(f"{family}.{name}" for family, names in self.cue_names.items() for name in names)
-        return [number for number, column in enumerate(self.layout.columns) if column.startswith(beginnings)]
+        return [number for number, column in enumerate(self.layout.columns) if column in self.cue_names]
 
     def _mean_terms(self, X: Float) -> Array:
         """[n, n_networks] what each network adds to the mean of the defined logits; 0 where undefined."""

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from features import irises, series
 from features.evidence import Series
+from features.face_regions import each_distinct
 from features.geometry import F64, LEFT_EYE, RIGHT_EYE, crop_landmarks, eye_aspect_ratio
 from features.laws_texture import ENERGIES
 from features.observation import Observation, Track
@@ -234,10 +235,22 @@ def teeth_columns(seen: Sequence[Teeth]) -> dict[str, float]:
     }
 
 
+Face = tuple[NDArray[np.uint8], F64]  # a crop [s, s, 3] and its landmarks [68, 2]
+
+
+def _faces(track: Track) -> list[Face]:
+    """Each of a track's crops, with its landmarks."""
+    return [(crop, crop_landmarks(track, number)) for number, crop in enumerate(track.crops)]
+
+
+def _same(face: Face) -> object:
+    """What is equal for the crops of a still that is held, and for no others."""
+    return id(face[0]), face[1].tobytes()
+
+
 def every_iris(track: Track) -> list[Irises | None]:
     """Both irises of each of a track's crops; None where they can't be seen."""
-    points = (crop_landmarks(track, number) for number in range(len(track.crops)))
-    return [compare_irises(crop, points=at) for crop, at in zip(track.crops, points, strict=True)]
+    return each_distinct(_faces(track), lambda face: compare_irises(face[0], points=face[1]), key=_same)
 
 
 def iris_series(observation: Observation, track: Track) -> dict[str, Series]:
@@ -256,13 +269,13 @@ def iris_series(observation: Observation, track: Track) -> dict[str, Series]:
 @family("eyes_teeth", version=1, needs={"track", "crops"}, columns=COLUMNS, series=iris_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the eyes and teeth of a track's crops; each is NaN below five crops that show it."""
-    points = [crop_landmarks(track, number) for number in range(len(track.crops))]
-    valid = float(np.mean([np.isfinite(at).all() for at in points])) if points else 0.0
+    faces = _faces(track)
+    valid = float(np.mean([np.isfinite(points).all() for _, points in faces])) if faces else 0.0
     named = {"valid_share": valid}
     if valid >= series.MIN_VALID_SHARE:
         pairs = [one for one in every_iris(track) if one is not None]
-        found = (measure_teeth(crop, points=at) for crop, at in zip(track.crops, points, strict=True))
+        found = each_distinct(faces, lambda face: measure_teeth(face[0], points=face[1]), key=_same)
         teeth = [one for one in found if one is not None]
         named |= iris_columns(pairs) | teeth_columns(teeth)
-        named |= {"valid_iris_share": len(pairs) / len(points), "valid_teeth_share": len(teeth) / len(points)}
+        named |= {"valid_iris_share": len(pairs) / len(faces), "valid_teeth_share": len(teeth) / len(faces)}
     return complete_row(COLUMNS, named)

@@ -48,16 +48,25 @@ def test_a_still_gives_a_row_of_single_frame_cues_and_a_broken_one_gives_its_rea
     ]
     assert np.isfinite(rows[0]["quality.blur_lap_face_med"])
     assert np.isnan(rows[2]["quality.blur_lap_face_med"])
-    assert "neither JPEG nor WebP" in rows[2]["error"]
+    assert "no JPEG, PNG or WebP" in rows[2]["error"]
     assert [row["reasons"] for row in rows] == ["{}", "{}", '{"clip": "unreadable"}']
 
 
-def test_a_still_may_be_webp(portrait):
+@pytest.mark.parametrize("kind", ["WEBP", "PNG"])
+def test_a_still_may_be_of_another_format(portrait, kind):
     face = portrait[20:244, 110:334]
     buffer = io.BytesIO()
-    Image.fromarray(face).save(buffer, "WEBP", quality=95)
+    Image.fromarray(face).save(buffer, kind, quality=95)
     ours, theirs = (stills.observe(data).tracks[0] for data in (buffer.getvalue(), jpeg(face)))
     np.testing.assert_allclose(ours.landmarks, theirs.landmarks, atol=4)
+
+
+def test_a_still_of_no_group_or_without_bytes_does_not_join_others(portrait):
+    rows = {"video": ["a", "b"], "label": ["REAL", "FAKE"], "group": [None, None]}
+    rows["jpeg"] = [jpeg(portrait[20:244, 110:334]), None]
+    found = stills.stills_table(pa.table(rows), ["quality"])
+    assert found["group"].to_pylist() == [None, None]
+    assert found["status"].to_pylist() == ["ok", "unreadable"]
 
 
 @pytest.mark.slow

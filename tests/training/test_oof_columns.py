@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from deepcue.cli.main import main as deepcue
-from features.errors import ModelError
+from features.errors import DatasetError, ModelError
 from features.networks import projection
 from training import folds, oof_columns
 
@@ -91,7 +91,27 @@ def test_clips_of_which_there_are_crops_alone_have_the_cues_that_compare_parts_o
     each = [spec.measure_clip(stills.observe(data), spec.families(["blending"]))[0][column] for data in pictures]
     assert found[column].to_pylist() == pytest.approx([np.median(each)])
     assert len(set(each)) == 3
-    assert np.isnan(found["quality.iod_px"].to_pylist()).all()  # of the crop, not of a clip
+    for other in ("quality.iod_px", "blending.red_core_rest_med"):  # what the fusion does not read
+        assert np.isnan(found[other].to_pylist()).all()
+
+
+def test_clips_of_which_there_are_crops_alone_need_a_fold_and_a_face_network(fold_weights):
+    from training.faces import index
+
+    row = dict(key="u", frame=0, fake=1, group="g", source="page", original="", landmarks=[], jpeg=b"")
+    crops = pa.Table.from_pylist([row | dict(box=[1.0, 1.0, 9.0, 9.0], recut=False)] * 2, schema=index.SCHEMA)
+    with pytest.raises(DatasetError, match="the folds lack u"):
+        oof_columns.of_crops(feature_table(), crops, {}, fold_weights)
+    with pytest.raises(DatasetError, match="no columns of forensic_voice"):
+        oof_columns.of_crops(feature_table(), crops, {"u": 0}, fold_weights, ["forensic_voice"])
+
+
+def test_a_share_over_pictures_is_their_mean_and_one_picture_is_enough():
+    values = np.array([0.0, np.nan, 1.0, 0.0])
+    assert oof_columns._middle("eyes_teeth.spec_missing_share", values) == pytest.approx(1 / 3)
+    assert oof_columns._middle("eyes_teeth.iris_dh", values) == 0
+    assert oof_columns._middle("eyes_teeth.iris_dh", np.array([np.nan, 2.0])) == 2
+    assert np.isnan(oof_columns._middle("eyes_teeth.iris_dh", np.array([np.nan])))
 
 
 def test_out_of_fold_columns_come_from_the_network_of_the_fold(rng, fold_weights, tmp_path):
