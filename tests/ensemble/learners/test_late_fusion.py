@@ -154,6 +154,15 @@ def test_cues_that_compare_parts_of_a_face_help_and_no_other_is_read(with_cues):
     assert abs(learner.cues.coefficients[0]) > 5 * abs(learner.cues.coefficients[1])
 
 
+def test_a_cue_of_few_values_or_of_one_is_not_read(with_cues):
+    X, y = with_cues
+    X = X.copy()
+    X[4:, 3] = np.nan
+    assert fused(X, y).cues.columns == [1]
+    X[:, 1] = 1
+    assert fused(X, y).cues.columns == []
+
+
 def test_few_clips_say_little_of_cues(with_cues):
     X, y = with_cues
     assert fused(X[:60], y[:60]).cues.coefficients[0] < 0.2 * fused(X, y).cues.coefficients[0]
