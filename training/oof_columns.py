@@ -126,7 +126,8 @@ def of_crops(
         images = [decode_image(row["jpeg"]) for row in frames]
         with use_weights(_fold_files(weights, fold_of[key], families)):
             measured = _of_images(images, families)
-        measured |= _cues_of_stills([row["jpeg"] for row in frames], cues)
+        if cues:
+            measured |= _cues_of_stills([row["jpeg"] for row in frames], cues)
         values.append([measured.get(name, np.nan) for name in names])
         for name, value in _base_columns(key, frames).items():
             base[name].append(value)
