@@ -43,7 +43,7 @@ def load_model(folder: PathLike | None = None) -> Model:
     --------
     >>> model = deepcue.load_model()
     >>> sorted(model.layout.families)
-    ['blending', 'eyes_teeth', 'forensic_cnn', 'forensic_residual', 'forensic_voice']
+    ['blending', 'eyes_teeth', 'face_contrast', 'forensic_cnn', 'forensic_residual', 'forensic_voice']
     """
     from ensemble import store
 

@@ -36,7 +36,7 @@ from features.threads import opencv_on_one_thread
 
 logger = logging.getLogger(__name__)
 
-FAMILIES = ("quality", "spectrum", "blending", "residual", "texture", "eyes_teeth")
+FAMILIES = ("quality", "spectrum", "blending", "residual", "texture", "eyes_teeth", "face_contrast")
 NEEDED = ("video", "label", "group", "jpeg")
 BATCH = 100  # stills a task
 CROP_ALONE = frozenset({"crops", "weights"})  # what a face whose place is assumed has

@@ -12,6 +12,7 @@ FAMILIES = {
     "blink": "Blinks",
     "cnn_embedding": "Descriptions of the networks",
     "eyes_teeth": "Eyes and teeth",
+    "face_contrast": "Texture of centre against edge",
     "forensic_cnn": "Face network",
     "forensic_residual": "Texture network",
     "forensic_voice": "Speech model",

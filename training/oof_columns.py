@@ -20,8 +20,8 @@ from ensemble.training_set import groups_of_clips
 from extract import stills
 from features import observation, spec, table
 from features.errors import DatasetError, ModelError
-from features.families import cnn_embedding
-from features.networks import logit_columns, projection
+from features.families import cnn_embedding, face_contrast
+from features.networks import logit_columns, projection, region_contrast
 from features.networks.weights import use_weights
 from features.threads import opencv_on_one_thread
 from training import folds
@@ -127,7 +127,7 @@ def of_crops(
         with use_weights(_fold_files(weights, fold_of[key], families)):
             measured = _of_images(images, families)
         if cues:
-            measured |= _cues_of_stills([row["jpeg"] for row in frames], cues)
+            measured |= _cues_of_crops(images, [row["jpeg"] for row in frames], cues)
         values.append([measured.get(name, np.nan) for name in names])
         for name, value in _base_columns(key, frames).items():
             base[name].append(value)
@@ -166,6 +166,15 @@ def _of_images(images: Sequence[NDArray[np.uint8]], families: Sequence[str]) -> 
         else:
             measured |= logit_columns.of_judged(judged[family], family, n_crops=len(numbers))
     return measured
+
+
+def _cues_of_crops(
+    images: Sequence[NDArray[np.uint8]], pictures: Sequence[bytes], names: Sequence[str]
+) -> dict[str, float]:
+    """The columns ``names`` of a clip's crops, given decoded and not: those of whole crops, and those of landmarks."""
+    of_landmarks = [name for name in names if not name.startswith(f"{region_contrast.FAMILY}.")]
+    measured = face_contrast.of_crops(images) if len(of_landmarks) < len(names) else {}
+    return measured | (_cues_of_stills(pictures, of_landmarks) if of_landmarks else {})
 
 
 def _cues_of_stills(pictures: Sequence[bytes], names: Sequence[str]) -> dict[str, float]:

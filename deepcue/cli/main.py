@@ -40,6 +40,7 @@ COMMANDS = {
     "train-faces": "train the networks that judge faces",
     "train-voice": "train the model that judges speech",
     "fit-projection": "fit the projection of the face networks' embeddings",
+    "fit-contrast": "fit what compares the texture of a face's regions",
     "unseen-scores": "score learners on unseen manipulations and identities",
     "oof": "replace network columns by out-of-fold ones",
     "face-scores": "score face networks on clips",

@@ -39,9 +39,10 @@ CUES = (
     *(f"blending.{name}_core_rest_med" for name in ("ten", "lap", "noise", "lightness")),
     *(f"eyes_teeth.iris_{name}" for name in ("dh", "ds", "dv", "dlab", "hist_r", "hist_g", "hist_b")),
     *(f"eyes_teeth.spec_{name}" for name in ("missing_share", "one_eye_share", "iou_med", "offset_med")),
+    *(f"face_contrast.c{k:02}_mean" for k in range(1, 33)),
 )
-"""The cues that join the picture's log-odds; chosen in docs/experiments/038."""
-CUE_RIDGE = 30.0  # nats: penalty of a standardised cue's coefficient of 1; chosen there, too
+"""The cues that join the picture's log-odds; chosen in docs/experiments/038 and 041."""
+CUE_RIDGE = 50.0  # nats: penalty of a standardised cue's coefficient of 1; chosen there, too
 MAX_DEVIATION = 4.0  # standard deviations of a cue from its median: further out it says no more
 MAX_CUES = 1.0  # log-odds by all cues together: a picture of an unknown kind must not be judged by them alone
 

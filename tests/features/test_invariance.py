@@ -14,7 +14,12 @@ from features.networks import face_embedding
 from features.observation import RAGGED
 
 TOLERANCE = {"mirror": 1e-3, "brightness": 1e-3, "translation": 1e-3, "scale": 0.05, "gain": 1e-3, "clock": 1e-6}
-NETWORKS = {"cnn_embedding", "forensic_cnn", "forensic_residual"}  # tested with their weights, in their own module
+NETWORKS = {
+    "cnn_embedding",
+    "face_contrast",
+    "forensic_cnn",
+    "forensic_residual",
+}  # tested with their weights, in their own module
 
 
 def flipped(images):

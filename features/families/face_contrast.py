@@ -1,0 +1,86 @@
+"""face_contrast: the texture of the middle of a face against that of its edge, and of what lies above it.
+
+The first layers of a network that sees high-pass residuals describe texture: how much, how directed, how regular. Of
+each of their channels it is compared, within one crop, what the centre of the face has against its edge, and against
+the hair and the background above the face (:mod:`features.networks.region_contrast`). Camera, light and codec are the
+same in both, and cancel. Fixed axes, found without labels, reduce the 576 contrasts to 32 components, in order of the
+variance that they explain; what each of them means, only a model that was fitted to them can say. The layers saw no
+labelled clip, so the columns need not be out of fold.
+
+Confounds: hair, hats and glasses, depth of focus, make-up, and a plain background. Where a face touches the picture's
+upper edge, the crop repeats the last row, which has no texture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.networks.logit_columns import MIN_CROP_PX, chosen
+from features.networks.region_contrast import DIMENSIONS, FAMILY, read_contrast
+from features.networks.weights import weights_file
+from features.observation import Observation, Track
+from features.spec import Column, family
+
+LARGEST = 4.0 * np.sqrt(576.0)  # of a component: 576 contrasts, each at most 4 from its median
+_SOURCE = "after Chai et al. 2020"
+
+COLUMNS = (
+    *(
+        Column(
+            f"{FAMILY}.c{k:02}_mean",
+            range=(-LARGEST, LARGEST),
+            reference=_SOURCE,
+            description=f"Component {k} of what the texture of the face's centre has more of than its edge, and than "
+            "what lies above the face; mean over the face crops.",
+        )
+        for k in range(1, DIMENSIONS + 1)
+    ),
+    Column(
+        f"{FAMILY}.valid_share",
+        range=(0.0, 1.0),
+        direction="covariate",
+        description="Fraction of the face crops looked at that were large enough.",
+    ),
+)
+
+
+def of_crops(crops: Sequence[NDArray[np.uint8]]) -> dict[str, float]:
+    """Columns of a face from some of its crops; all NaN without weights.
+
+    Parameters
+    ----------
+    crops
+        RGB squares [s, s, 3], ``CROP_SCALE`` times as wide as the face box; smaller ones than ``MIN_CROP_PX`` are left
+        out.
+
+    Raises
+    ------
+    ModelError
+        The weights file is there but can't be used.
+    """
+    row = {column.name: float("nan") for column in COLUMNS} | {f"{FAMILY}.valid_share": 0.0}
+    file = weights_file(FAMILY)
+    numbers = chosen(len(crops))
+    usable = [crops[number] for number in numbers if min(crops[number].shape[:2]) >= MIN_CROP_PX]
+    if not usable or not file.exists():
+        return row
+    distinct = list({id(crop): crop for crop in usable}.values())  # a still that is held has one crop again and again
+    of_distinct = dict(zip(map(id, distinct), read_contrast(file).components(distinct), strict=True))
+    means = np.mean([of_distinct[id(crop)] for crop in usable], axis=0)
+    row |= {f"{FAMILY}.c{k:02}_mean": float(mean) for k, mean in enumerate(means, 1)}
+    return row | {f"{FAMILY}.valid_share": len(usable) / len(numbers)}
+
+
+@family(FAMILY, version=1, needs={"crops", "weights"}, columns=COLUMNS)
+def measure(observation: Observation, track: Track) -> dict[str, float]:
+    """Columns of one face track, from at most eight of its crops; all NaN without weights.
+
+    Raises
+    ------
+    ModelError
+        The weights file is there but can't be used.
+    """
+    return of_crops(track.crops)

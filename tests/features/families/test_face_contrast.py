@@ -1,0 +1,66 @@
+"""face_contrast: which crops count, what is missing, and that a held still is measured once."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from features import spec
+from features.families import face_contrast
+from features.networks.region_contrast import FaceContrast
+from features.networks.weights import use_weights
+
+pytest.importorskip("torch")
+
+
+def test_small_crops_are_left_out(talking_head):
+    track = talking_head(duration_s=2.0).tracks[0]
+    tiny = [crop[:10, :10] for crop in track.crops]
+    half = len(track.crops) // 2
+    some = face_contrast.of_crops([*track.crops[:half], *tiny[half:]])
+    assert 0 < some["face_contrast.valid_share"] < 1
+    assert np.isfinite(list(some.values())).all()
+    none = face_contrast.of_crops(tiny)
+    assert none.pop("face_contrast.valid_share") == 0
+    assert np.isnan(list(none.values())).all()
+
+
+def test_values_are_in_their_declared_ranges(talking_head):
+    values, failures = spec.measure_clip(talking_head(duration_s=2.0), spec.families(["face_contrast"]))
+    assert not failures
+    for column in face_contrast.COLUMNS:
+        low, high = column.range
+        assert low <= values[column.name] <= high, column.name
+    assert values["face_contrast.valid_share"] == 1
+
+
+def test_a_clip_is_the_mean_of_its_crops(talking_head):
+    crops = talking_head(duration_s=2.0).tracks[0].crops[:2]
+    both, *alone = (face_contrast.of_crops(some) for some in (crops, crops[:1], crops[1:]))
+    for name in ("face_contrast.c01_mean", "face_contrast.c32_mean"):
+        assert both[name] == pytest.approx(np.mean([one[name] for one in alone]), abs=1e-3)
+
+
+def test_a_still_that_is_held_is_looked_at_once(talking_head, monkeypatch):
+    seen, components = [], FaceContrast.components
+    monkeypatch.setattr(
+        FaceContrast, "components", lambda self, crops: seen.append(len(crops)) or components(self, crops)
+    )
+    crop = talking_head(duration_s=2.0).tracks[0].crops[0]
+    held = face_contrast.of_crops([crop] * 8)
+    assert seen == [1]
+    assert held == pytest.approx(face_contrast.of_crops([crop]))
+
+
+def test_without_weights_nothing_is_measured(talking_head, tmp_path):
+    observation = talking_head(duration_s=2.0)
+    with use_weights({"face_contrast": tmp_path / "absent.safetensors"}):
+        values = face_contrast.measure(observation, observation.tracks[0])
+    assert values.pop("face_contrast.valid_share") == 0
+    assert np.isnan(list(values.values())).all()
+
+
+def test_a_track_without_crops_has_none(talking_head):
+    observation = talking_head(duration_s=2.0)
+    track = dataclasses.replace(observation.tracks[0], crops=())
+    assert np.isnan(face_contrast.measure(observation, track)["face_contrast.c01_mean"])
