@@ -210,6 +210,8 @@ def test_a_run_goes_on_with_what_is_missing_and_another_one_starts_again(folder,
         ({"flac": None}, "'flac'"),
         ({"label": ["REAL", "fake"]}, "v1"),
         ({"method": ["real_x", ""]}, "v1"),
+        ({"method": ["real_x", None]}, "v1"),
+        ({"key": ["v0", None]}, "'key'"),
         ({"flac": [flac(np.zeros(800)), b"none"]}, "v1"),
         ({"flac": [flac(np.zeros(800), 8_000), b"none"]}, "v0"),
         ({"flac": [flac(np.zeros((800, 2))), b"none"]}, "v0"),
@@ -233,6 +235,25 @@ def test_the_silent_rows_of_a_table_are_left_out(tmp_path):
         tmp_path / "v.parquet", np.random.default_rng(0), flac=[flac(np.zeros(9_000)), flac(0.1 * np.ones(9_000))]
     )
     assert [voice.name for voice in data.voices_of_table(tmp_path / "v.parquet")] == ["v1"]
+
+
+def test_a_sound_without_a_group_is_one_by_itself_and_an_unknown_source_is_none(tmp_path):
+    rng = np.random.default_rng(0)
+    write_table(tmp_path / "v.parquet", rng, group=[None, None], source=[None, "page"], method=[None, "Third"])
+    found = data.voices_of_table(tmp_path / "v.parquet")
+    assert [(voice.method, voice.group, voice.source) for voice in found] == [
+        ("", "clip:v0", ""),
+        ("Third", "clip:v1", "page"),
+    ]
+    write_table(tmp_path / "v.parquet", rng, group=[0, 1])
+    assert [voice.group for voice in data.voices_of_table(tmp_path / "v.parquet")] == ["0", "1"]
+
+
+def test_a_sound_too_short_to_measure_is_left_out_by_name(tmp_path, caplog):
+    short = flac(0.1 * np.ones(4_799))
+    write_table(tmp_path / "v.parquet", np.random.default_rng(0), flac=[short, flac(0.1 * np.ones(4_800))])
+    assert [voice.name for voice in data.voices_of_table(tmp_path / "v.parquet")] == ["v1"]
+    assert "v0: left out, 0.30 s" in caplog.text
 
 
 def test_what_cannot_be_used_is_told_in_one_sentence(tmp_path, capsys):
