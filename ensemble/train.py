@@ -88,7 +88,7 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
     model
         With a complete manifest; :func:`ensemble.store.save_model` writes it.
     evaluation
-        Scores on rows that no stage was fitted on, and the predictions behind them.
+        Scores on rows that neither learners nor head were fitted on, and the predictions behind them.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def train(
     model
         With an empty manifest; :func:`manifest_of` describes it.
     evaluation
-        Scores on rows that no stage was fitted on.
+        Scores on rows that neither learners nor head were fitted on: :mod:`ensemble.evaluate`.
     """
     settings = default_settings(len(data), data.n_groups) if settings is None else settings
     fitted = cross_fit(data, fold, settings, seed=seed, jobs=jobs, progress=progress)
