@@ -82,6 +82,12 @@ def test_the_power_in_a_band_finds_a_tone_and_spread_noise(rng):
     assert series.band_fraction([noise], band_hz=(3, 12)) == pytest.approx(9 / 13, abs=0.02)  # of 0.5 to 13.5 Hz
 
 
+@pytest.mark.parametrize("rate_hz", [26.67, 27.0, 30.0])
+def test_the_power_in_a_band_is_never_more_than_the_whole(rate_hz):
+    tone = np.sin(2 * np.pi * 11.99 * np.arange(300) / rate_hz)  # at the band's edge, next to that of the whole
+    assert 0.5 < series.band_fraction([Segment(0.0, rate_hz, tone)], band_hz=(3, 12)) <= 1
+
+
 def test_the_power_in_a_band_pools_segments_of_unlike_length(rng):
     t = np.arange(300) / 30.0
     tone = np.sin(2 * np.pi * 5 * t)
@@ -89,7 +95,9 @@ def test_the_power_in_a_band_pools_segments_of_unlike_length(rng):
     assert series.band_fraction(parts, band_hz=(3, 12)) == pytest.approx(1.0, abs=0.01)
 
 
-@pytest.mark.parametrize(("count", "rate_hz"), [(45, 30.0), (60, 40.0), (300, 26.0)], ids=["1.5s", "60", "slow"])
+@pytest.mark.parametrize(
+    ("count", "rate_hz"), [(45, 30.0), (60, 40.0), (300, 26.0), (300, 26.5)], ids=["1.5s", "60", "slow", "beyond"]
+)
 def test_the_power_in_a_band_is_undefined_when_short_or_slow(rng, count, rate_hz):
     part = Segment(0.0, rate_hz, rng.standard_normal(count))
     assert np.isnan(series.band_fraction([part], band_hz=(3, 12)))
