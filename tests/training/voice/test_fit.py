@@ -278,6 +278,13 @@ def test_speech_of_one_class_is_refused(tmp_path, capsys):
     assert "both bona fide and synthetic speech are needed" in capsys.readouterr().err
 
 
+def test_tables_of_voices_are_named_where_the_sounds_are_of_one_class(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit, "voices_of", lambda clips: [Voice("a", "", "g", sound())])
+    monkeypatch.setattr(fit, "voices_of_table", lambda file: [Voice("b", "", "h", sound())])
+    with pytest.raises(DatasetError, match=r"m.csv, v.parquet: to train on, both"):
+        fit.train("m.csv", tmp_path, voices=["v.parquet"])
+
+
 def test_leaving_out_something_else_is_refused(tmp_path):
     with pytest.raises(InputError, match="methods or people"):
         fit.train(tmp_path / "m.csv", tmp_path, leave_out="nothing")
