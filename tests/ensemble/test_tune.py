@@ -134,6 +134,20 @@ def test_folds_are_those_of_the_model_of_this_table(make_table, tmp_path, capsys
     assert "made for" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["tune", "train"])
+def test_rows_that_only_a_family_left_out_measures_do_not_count_in_folds(
+    make_table, tmp_path, capsys, monkeypatch, command
+):
+    write_table(make_table(12, 4), tmp_path / "t.parquet")
+    module = {"tune": "deepcue.cli.tune", "train": "ensemble.train"}[command]
+    monkeypatch.setattr(
+        f"{module}.choose_families", lambda data, fold: replace(data, measured=(data.y == 1) | (fold == 0))
+    )
+    arguments = [command, "--table", str(tmp_path / "t.parquet"), "--out", str(tmp_path / "out"), "--folds", "3"]
+    assert deepcue([*arguments, "--quiet"]) == 2
+    assert "measured REAL clips fall into 1 of 3 folds" in capsys.readouterr().err
+
+
 def test_losses_of_another_table_are_not_reused(make_table, tmp_path, capsys):
     common = ["--out", str(tmp_path / "tune"), "--folds", "3", "--budget", "60", "--trials", "1"]
     for seed in (0, 1):
