@@ -139,7 +139,7 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
         folds are kept to. Without it nothing is written.
     folds
         Their number, at least 3, or a file with the columns ``filename, group, fold``; by default 5, or 10 for 50 to
-        500 groups.
+        499 groups of 5,000 clips at most.
     seed
         Of every random draw.
     target_prior

@@ -1,4 +1,4 @@
-"""Nested cross-fitting: every score from rows that no stage was fitted on, at half the usual cost.
+"""Nested cross-fitting: every score from rows that neither learners nor stack were fitted on, at half the usual cost.
 
 For each pair of folds (i, j) the learners are fitted without both. Their predictions for fold j serve the stack that
 is scored on fold i, and vice versa: K(K-1)/2 inner fits in place of K(K-1). The K fits without one fold give the

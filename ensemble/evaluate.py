@@ -1,20 +1,28 @@
-"""Scores of the learners, the stack and a constant on rows that none of their stages was fitted on."""
+"""Scores of the learners, the stack and a constant on held-out rows: neither learners nor head were fitted on them.
+
+Three things know the held-out rows, though little of them: the choice of families, which is made once with all folds
+(:mod:`ensemble.family_choice`); the two strengths of OOD shrinkage, which are chosen on the other folds' rows, but by
+predictions of models that were fitted on rows of all folds (:func:`sources_left_out`); and the constant, which is the
+fraction of FAKE among all rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from ensemble.arrays import Array, Bool, Int
-from ensemble.calibrate import clip_bound, clip_logit, fit_calibration, logit, shift_prior
+from ensemble.calibrate import clip_bound, clip_logit, fit_calibration, fit_kind, logit, shift_prior
 from ensemble.cross_fit import Fitted, leave_sources_out, source_parts
 from ensemble.learners.base import Settings
 from ensemble.metrics import Score, all_scores, prior_weights
 from ensemble.model import Head, Model
+from ensemble.selection import out_of_fold
 from ensemble.shrinkage import LeftOut, Shrinkage, chosen_strengths
 from ensemble.stack import fit_stack
 from ensemble.training_set import TrainingSet, rows_of_groups
@@ -36,7 +44,10 @@ class Evaluation:
         The same names to scores: ``log_loss``, ``auc``, ...; each has a ``value``, and ``low`` and ``high`` of its 95 %
         interval over groups.
     models
-        For each fold a whole model (learners, head, shrinkage) that never saw it, neither to fit nor to choose.
+        For each fold a whole model whose learners and head were fitted on the other folds. What was chosen with rows of
+        all folds: the families (:func:`ensemble.family_choice.choose_families`), and in part the strengths of OOD
+        shrinkage, by rows of the other folds, but by their scores of models that were fitted on rows of this one, too
+        (:func:`sources_left_out`).
     clips
         Of each row: filename, label, group, fold.
     left_out
@@ -97,7 +108,8 @@ def fit_head(
     prior = train_prior if target_prior is None else target_prior
     stack, z = fit_stack(Z, y, group, fold, learners, seed=seed)
     calibration = fit_calibration(z, y, group, fold)
-    at_target = shift_prior(calibration(z), train_prior, prior)
+    held_out = out_of_fold(partial(fit_kind, calibration.kind), z, y, fold)  # else the bound knows each row's label
+    at_target = shift_prior(held_out, train_prior, prior)
     bound = clip_bound(at_target, y, prior_weights(y, prior), len(np.unique(group)))
     return Head(stack, calibration, train_prior, prior, bound)
 
@@ -114,7 +126,8 @@ def evaluate(
     fold : ndarray of shape (n,)
         0 .. K-1.
     left_out
-        Of :func:`sources_left_out`; strengths for fold i are chosen on the rows of other folds.
+        Of :func:`sources_left_out`; strengths for fold i are chosen on the rows of other folds, whose predictions there
+        are of models that may have been fitted on rows of fold i.
     target_prior
         None keeps the training prior.
     seed

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ensemble.arrays import Int
+from ensemble.arrays import Bool, Int
 from ensemble.training_set import TrainingSet
 from features.errors import InputError, TableError
 
@@ -91,17 +91,19 @@ def new_folds(data: TrainingSet, *, n_folds: int | None = None, seed: int = 0) -
     """
     group = np.unique(data.names_of_groups, return_inverse=True)[1].astype(np.int64)
     fold = assign_folds(data.y, group, n_folds=n_folds, seed=seed)
-    check_folds(data.y, fold)
+    check_folds(data.y, fold, data.measured)
     return fold
 
 
-def check_folds(y: Int, fold: Int) -> None:
-    """Refuse an assignment in which leaving two folds out leaves a single class.
+def check_folds(y: Int, fold: Int, measured: Bool | None = None) -> None:
+    """Refuse an assignment in which leaving two folds out leaves a single class to fit on.
 
     Parameters
     ----------
     y, fold : ndarray of shape (n,)
         1 for FAKE, and the fold of each row, counted from 0.
+    measured : ndarray of shape (n,), optional
+        True for the rows that learners are fitted on; all by default.
 
     Raises
     ------
@@ -109,11 +111,12 @@ def check_folds(y: Int, fold: Int) -> None:
         With the remedy.
     """
     n_folds = int(fold.max()) + 1
+    fitted_on = np.ones(len(y), dtype=bool) if measured is None else measured
     for label, name in ((0, "REAL"), (1, "FAKE")):
-        with_class = len(np.unique(fold[y == label]))
+        with_class = len(np.unique(fold[(y == label) & fitted_on]))
         if with_class < MIN_FOLDS:
             raise InputError(
-                f"{name} clips fall into {with_class} of {n_folds} folds, at least {MIN_FOLDS} are needed; "
+                f"measured {name} clips fall into {with_class} of {n_folds} folds, at least {MIN_FOLDS} are needed; "
                 f"add {name} clips of other groups, or give another --seed or fewer --folds"
             )
 
@@ -124,6 +127,7 @@ def given_folds(
     group_names: Sequence[str],
     y: Int,
     *,
+    measured: Bool | None = None,
     n_folds: int | None = None,
 ) -> Int:
     """A fold assignment that was made before; its folds are counted from 0, whatever numbers they have.
@@ -134,6 +138,8 @@ def given_folds(
         A ``folds.parquet``, which must be there, or a table with the columns filename, group and fold.
     filename, group_names, y
         Of each row, in the table's order: name of the clip, name of its group, 1 for FAKE.
+    measured : ndarray of shape (n,), optional
+        As in :func:`check_folds`.
     n_folds
         What the assignment must have; None takes it as it is.
 
@@ -152,7 +158,7 @@ def given_folds(
     """
     table, where = (folds, "the folds") if isinstance(folds, pa.Table) else (read_folds(folds), str(folds))
     fold = _matched(table, where, filename, group_names, n_folds)
-    check_folds(y, fold)
+    check_folds(y, fold, measured)
     return fold
 
 
@@ -196,10 +202,10 @@ def stage_folds(
     if file is None and model is not None:
         file = model / FOLDS_FILE
     if file is not None:
-        return given_folds(file, *clips, n_folds=n_folds), str(file)
-    if local_model is not None and (local_model / FOLDS_FILE).is_file():
+        return given_folds(file, *clips, measured=data.measured, n_folds=n_folds), str(file)
+    if local_model is not None and (file := local_model / FOLDS_FILE).is_file():
         try:
-            return given_folds(local_model / FOLDS_FILE, *clips, n_folds=n_folds), str(local_model / FOLDS_FILE)
+            return given_folds(file, *clips, measured=data.measured, n_folds=n_folds), str(file)
         except InputError:  # of another table, or not as many as asked for
             origin = f"new folds: those of {local_model} are not of this table"
     else:

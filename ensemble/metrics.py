@@ -57,8 +57,7 @@ def log_loss(y: Int, p: Array, w: Array | None = None) -> float:
     >>> round(log_loss(np.array([1, 0]), np.array([0.5, 0.75])), 4)  # (log 2 + log 4) / 2
     1.0397
     """
-    p = np.clip(p, EPS, 1 - EPS)
-    return _mean(-np.where(y == 1, np.log(p), np.log1p(-p)), w)
+    return _mean(_losses(y, p), w)
 
 
 def logit_losses(y: Int | Array, z: Array) -> Array:
@@ -188,6 +187,24 @@ def prior_weights(y: Int, prior: float, w: Array | None = None) -> Array:
     return np.where(y == 1, w * (prior * total / fake), w * ((1 - prior) * total / real))
 
 
+def mean_at_prior(values: Array, y: Int, prior: float, w: Array | None = None) -> float:
+    """Mean of the rows' ``values`` [n] where the fraction of FAKE is ``prior``; NaN where a class has no weight.
+
+    ``y, w`` [n] as in :func:`log_loss`. One class alone says nothing of the mean at a prior: a resample without the
+    other is left out of an interval, as it is for :func:`auc`.
+
+    Examples
+    --------
+    >>> y = np.array([1, 1, 1, 0])
+    >>> mean_at_prior(np.array([0.0, 0.0, 0.0, 1.0]), y, 0.5), mean_at_prior(np.zeros(4), y, 0.5, 1.0 * y)
+    (0.5, nan)
+    """
+    w = np.ones(len(y)) if w is None else w
+    if w[y == 1].sum() == 0 or w[y == 0].sum() == 0:
+        return float("nan")
+    return _mean(values, prior_weights(y, prior, w))
+
+
 def group_weights(group: Int, n_resamples: int, seed: int) -> NDArray[np.int32]:
     """[n_resamples, n_groups] how often each group is drawn in a bootstrap over groups."""
     rng = np.random.default_rng(seed)
@@ -245,9 +262,10 @@ def all_scores(
     """
     down = np.argsort(-p, kind="stable")  # once: the sorts inside the scores then have nothing to do
     y, p, p_target, group = y[down], p[down], p_target[down], group[down]
+    losses = _losses(y, p_target)
     scores: dict[str, Callable[[Array], float]] = {
         "log_loss": lambda w: log_loss(y, p, w),
-        "log_loss_target_prior": lambda w: log_loss(y, p_target, prior_weights(y, target_prior, w)),
+        "log_loss_target_prior": lambda w: mean_at_prior(losses, y, target_prior, w),
         "auc": lambda w: auc(y, p, w),
         "brier": lambda w: brier(y, p, w),
         "ece": lambda w: ece(y, p, w),
@@ -274,6 +292,12 @@ def _interval(samples: Array) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def _losses(y: Int, p: Array) -> Array:
+    """[n] ``-log p(label)`` of each row, as in :func:`log_loss`."""
+    p = np.clip(p, EPS, 1 - EPS)
+    return -np.where(y == 1, np.log(p), np.log1p(-p))
 
 
 def _mean(values: Array, w: Array | None) -> float:

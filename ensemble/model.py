@@ -35,7 +35,7 @@ class Head:
     train_prior: float
     target_prior: float
     clip: float
-    """Lower bound of predicted probabilities; its complement is the upper one."""
+    """Lower bound of predicted probabilities, its complement the upper one, of rows in which something was measured."""
 
     def calibrated(self, stacked: Array, factor: Array | float = 1.0) -> Array:
         """[n] the stack's log-odds to calibrated ones at the training prior.
@@ -126,7 +126,7 @@ class Model:
         Returns
         -------
         ndarray of shape (n,)
-            Finite, clipped; the target prior where nothing was measured.
+            Finite; within the head's clip, but for rows in which nothing was measured: the target prior, unclipped.
 
         Raises
         ------

@@ -145,7 +145,10 @@ def _nonnegative(Z: Array, y: Int) -> tuple[Array, float]:
 
 
 def _greedy(Z: Array, y: Int, seed: int) -> tuple[Array, float]:
-    """Mean of the greedy weights over bags of rows (section 2.3 there); one bag of all rows where data is large."""
+    """Mean of the greedy weights over bags of rows; one bag of all rows where data is large.
+
+    A variant of our own: the bags of Caruana et al. 2004, section 2.3, are of models.
+    """
     if len(y) >= LARGE_ROWS:
         return _greedy_weights(Z, y), 0.0
     rng = np.random.default_rng(seed)

@@ -26,7 +26,7 @@ from ensemble.arrays import Int
 from ensemble.cross_fit import Progress, cross_fit
 from ensemble.evaluate import Evaluation, evaluate, fit_head, shrinkage_without, sources_left_out
 from ensemble.family_choice import choose_families
-from ensemble.folds import given_folds, new_folds
+from ensemble.folds import check_folds, given_folds, new_folds
 from ensemble.importance import family_attribution, permutation_importance
 from ensemble.learners.base import Settings
 from ensemble.learners.registry import default_settings, learner_kinds
@@ -88,7 +88,7 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
     model
         With a complete manifest; :func:`ensemble.store.save_model` writes it.
     evaluation
-        Scores on rows that no stage was fitted on, and the predictions behind them.
+        Scores on rows that neither learners nor head were fitted on, and the predictions behind them.
 
     Raises
     ------
@@ -105,12 +105,14 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
         raise TableError(
             f"{name}: in all clips of one class nothing was measured; extract them again, see column error"
         )
-    clips = (data.filename, data.names_of_groups, data.y)
     if folds is None:
         fold = new_folds(data, n_folds=n_folds, seed=seed)
     else:
-        fold = given_folds(folds if isinstance(folds, pa.Table) else Path(folds), *clips, n_folds=n_folds)
+        folds = folds if isinstance(folds, pa.Table) else Path(folds)
+        clips = (data.filename, data.names_of_groups, data.y)
+        fold = given_folds(folds, *clips, measured=data.measured, n_folds=n_folds)
     given, data = data, choose_families(data, fold)
+    check_folds(data.y, fold, data.measured)  # again: without a family, fewer rows may be measured
     chosen = choose_settings(data, learners, settings, device)
     model, evaluation = train(
         data, fold, target_prior=target_prior, settings=chosen, seed=seed, jobs=jobs, progress=progress
@@ -155,7 +157,7 @@ def train(
     model
         With an empty manifest; :func:`manifest_of` describes it.
     evaluation
-        Scores on rows that no stage was fitted on.
+        Scores on rows that neither learners nor head were fitted on: :mod:`ensemble.evaluate`.
     """
     settings = default_settings(len(data), data.n_groups) if settings is None else settings
     fitted = cross_fit(data, fold, settings, seed=seed, jobs=jobs, progress=progress)

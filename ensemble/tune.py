@@ -63,7 +63,7 @@ def fingerprint(data: TrainingSet, fold: Int, seed: int) -> str:
     """Hash of everything that a trial's loss depends on: losses of another table say nothing about this one."""
     import joblib
 
-    return str(joblib.hash([data.layout.columns, data.filename, seed, data.X, data.y, fold]))
+    return str(joblib.hash([data.layout.columns, data.filename, seed, data.X, data.y, data.group, fold]))
 
 
 def shared_budget(names: Sequence[str], budget_s: float) -> Iterator[tuple[str, float]]:
@@ -92,7 +92,7 @@ def search(
     budget_s, n_trials
         The search ends with whichever is reached first.
     seed
-        Of the sampler and of every fit.
+        Of the sampler, with the number of trials that the journal holds, and of every fit.
 
     Returns
     -------
@@ -115,14 +115,16 @@ def search(
 
 
 def _study(name: str, journal: Path, seed: int) -> optuna.Study:
-    """The study of this name in the journal, or a new one; its sampler draws by ``seed``."""
+    """The study of this name in the journal, or a new one.
+
+    Its sampler draws by ``seed`` and the number of trials in it: one that goes on must not try the first ones again.
+    """
     import optuna
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(
-        storage=optuna.storages.JournalStorage(JournalFileBackend(str(journal))),
-        study_name=name,
-        load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=seed),
-    )
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
+    study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
+    drawn = np.random.SeedSequence([seed, len(study.trials)]).generate_state(1)
+    study.sampler = optuna.samplers.TPESampler(seed=int(drawn[0]))
+    return study

@@ -19,6 +19,7 @@ from features.observation import Observation, Track
 F64 = NDArray[np.float64]
 
 MAX_GAP_S = 0.12  # longer gaps split a series
+TIME_ROUNDING_S = 2e-3  # of a gap between time stamps in whole milliseconds: three steps of 0.04 s are no longer gap
 MIN_SPECTRUM_S = 2.0  # and 64 samples: shorter segments have no spectrum
 MIN_SPECTRUM_SAMPLES = 64
 WELCH_S = 4.0
@@ -106,7 +107,7 @@ def segments(values: ArrayLike, *, times_s: ArrayLike, rate_hz: float | None = N
     times, array = times[ok], array[ok]
     if len(times) < 2 or not np.isfinite(native):
         return []
-    breaks = np.flatnonzero(np.diff(times) > max(MAX_GAP_S, 1.5 / native)) + 1
+    breaks = np.flatnonzero(np.diff(times) > max(MAX_GAP_S, 1.5 / native) + TIME_ROUNDING_S) + 1
     stretches = zip(np.split(times, breaks), np.split(array, breaks), strict=True)
     return [
         _own_grid(part_t, part_v, native) if rate_hz is None else _resampled(part_t, part_v, rate_hz)
@@ -321,8 +322,8 @@ def band_fraction(parts: Sequence[Segment], *, band_hz: tuple[float, float]) -> 
     Returns
     -------
     float
-        In [0, 1]; NaN when no segment has 2 s and 64 samples, when the rate is under 2.2 times the band's upper
-        edge, or without power.
+        In [0, 1]; NaN when no segment has 2 s and 64 samples, when the band reaches beyond the whole's 0.45 rate,
+        or without power.
 
     Examples
     --------
@@ -341,7 +342,7 @@ def band_fraction(parts: Sequence[Segment], *, band_hz: tuple[float, float]) -> 
     rate_hz = long_enough[-1].rate_hz
     total = np.sum([_power(part) * part.length_s for part in long_enough], axis=0)
     whole = _between(total, BAND_FLOOR_HZ, min(0.45 * rate_hz, BAND_CEILING_HZ))
-    return _between(total, low, high) / whole if whole > 0 and rate_hz >= 2.2 * high - 1e-6 else np.nan
+    return _between(total, low, high) / whole if whole > 0 and 0.45 * rate_hz >= high - 1e-6 else np.nan
 
 
 _GRID_HZ = np.arange(0.0, BAND_CEILING_HZ + 1e-9, 0.05)  # spectra of segments of unlike length meet here

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 LOGIT = {"forensic_voice": "logit"}  # column that is scored; of face networks "logit_mean"
 FACES = ("forensic_cnn", "forensic_residual")  # whose folds are those of one training
+CuesOfClips = MutableMapping[tuple[str, ...], dict[str, float]]
+"""Name of a clip, and of the cues that were measured of it, to their values."""
 
 
 def observation_file(folder: Path, filename: str) -> Path:
@@ -80,7 +82,13 @@ def out_of_fold(
 
 
 def of_crops(
-    source: pa.Table, crops: pa.Table, fold_of: Mapping[str, int], weights: Path, families: Sequence[str] = FACES
+    source: pa.Table,
+    crops: pa.Table,
+    fold_of: Mapping[str, int],
+    weights: Path,
+    families: Sequence[str] = FACES,
+    *,
+    kept: CuesOfClips | None = None,
 ) -> pa.Table:
     """Rows, in the layout of the table ``source``, of clips of which there are face crops alone.
 
@@ -98,6 +106,9 @@ def of_crops(
         Folder of the networks of each fold.
     families
         Of :data:`FACES`, and ``cnn_embedding``.
+    kept
+        Hand-crafted cues that were measured of these crops, to which those of this call are added: they do not depend
+        on the networks, so that several trainings share them.
 
     Raises
     ------
@@ -113,6 +124,7 @@ def of_crops(
 
     names = [column for column in source.column_names if column not in table.BASE_COLUMNS]
     cues = [name for name in late_fusion.CUES if name in names]
+    kept = {} if kept is None else kept
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in crops.select(["key", "fake", "group", "source", "jpeg", "recut"]).to_pylist():
         rows[row["key"]].append(row)
@@ -127,7 +139,10 @@ def of_crops(
         with use_weights(_fold_files(weights, fold_of[key], families)):
             measured = _of_images(images, families)
         if cues:
-            measured |= _cues_of_crops(images, [row["jpeg"] for row in frames], cues)
+            known = (key, *cues)
+            if known not in kept:
+                kept[known] = _cues_of_crops(images, [row["jpeg"] for row in frames], cues)
+            measured |= kept[known]
         values.append([measured.get(name, np.nan) for name in names])
         for name, value in _base_columns(key, frames).items():
             base[name].append(value)

@@ -109,14 +109,10 @@ def _scores(y: Int, z: Array, first: Array, group: Int, seed: int) -> UnseenScor
     """Scores of log-odds ``z`` [n], and the difference to those of the ``first`` learner [n]."""
     losses = metrics.logit_losses(y, z)
     differences = losses - metrics.logit_losses(y, first)
-
-    def mean(values: Array, w: Array) -> float:
-        return float(np.average(values, weights=metrics.prior_weights(y, PRIOR, w)))
-
     measures = {
-        "log_loss": lambda w: mean(losses, w),
+        "log_loss": lambda w: metrics.mean_at_prior(losses, y, PRIOR, w),
         "auc": lambda w: metrics.auc(y, z, w),
-        "difference": lambda w: mean(differences, w),
+        "difference": lambda w: metrics.mean_at_prior(differences, y, PRIOR, w),
     }
     p_real = 1 / (1 + np.exp(-z[y == 0]))
     false_positives = {threshold: float(np.mean(p_real > threshold)) for threshold in THRESHOLDS}

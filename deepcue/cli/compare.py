@@ -92,7 +92,7 @@ def compared(
         others[file.stem] = in_order(read_predictions(file), names, file)
     if not others:
         data = training_set(table, str(table_file))
-        fold = given_folds(folder / FOLDS_FILE, data.filename, data.names_of_groups, data.y)
+        fold = given_folds(folder / FOLDS_FILE, data.filename, data.names_of_groups, data.y, measured=data.measured)
         p = dict(zip(data.filename, reference(data, fold, seed=seed), strict=True))
         others[REFERENCE] = np.array([p[name] for name in names])
     return compare(oof, others, seed=seed)

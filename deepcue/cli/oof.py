@@ -29,7 +29,7 @@ from features.errors import DatasetError
 from features.networks import projection
 from training import folds
 from training.faces import index
-from training.oof_columns import FACES, FOLD_FILES, of_crops, out_of_fold, scores, stacked
+from training.oof_columns import FACES, FOLD_FILES, CuesOfClips, of_crops, out_of_fold, scores, stacked
 
 EXAMPLE = (
     "deepcue oof --table features.parquet --observations kept --folds cnn/clip_folds.csv --weights cnn "
@@ -73,13 +73,14 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.crops and "forensic_voice" in arguments.families:
         raise DatasetError("--crops: face crops have no speech; leave them out with --families forensic_voice")
     parts = []
+    kept: CuesOfClips = {}
     for file, folds_file, weights in zip(tables, arguments.folds, arguments.weights, strict=True):
         source, assignments = table.read_table(file), folds.read(folds_file)
         fold_of = {name: assignment.fold for name, assignment in assignments.items()}
         part = out_of_fold(source, arguments.observations, fold_of, weights, arguments.families)
         if arguments.crops:
             crops = index.crops(arguments.crops)
-            part = pa.concat_tables([part, of_crops(part, crops, fold_of, weights, arguments.families)])
+            part = pa.concat_tables([part, of_crops(part, crops, fold_of, weights, arguments.families, kept=kept)])
         parts.append(part)
         if with_logit := [family for family in arguments.families if family != projection.FAMILY]:
             print(json.dumps(scores(part, assignments, with_logit[0])))

@@ -48,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folds",
         type=int,
-        help="number of folds (default: those of the fold file, else 10 for 50 to 500 groups, else 5)",
+        help="number of folds (default: those of the fold file, else 10 for 50 to 499 groups of 5,000 clips at most, "
+        "else 5)",
     )
     parser.add_argument("--folds-file", type=Path, help=f"fold assignment to keep to (default: OUT/{FOLDS_FILE})")
     parser.add_argument(

@@ -11,7 +11,7 @@ from typing import Any
 from deepcue.cli import common
 from ensemble.arrays import Int
 from ensemble.family_choice import choose_families
-from ensemble.folds import stage_folds
+from ensemble.folds import check_folds, stage_folds
 from ensemble.outputs import check_folder, write_text
 from ensemble.store import LOCAL_MODEL
 from ensemble.training_set import TrainingSet, rows_of_groups, training_set
@@ -96,6 +96,7 @@ def _searched(arguments: argparse.Namespace) -> tuple[TrainingSet, Int]:
     data, fold, origin = table_and_folds(arguments)
     print(f"{int(fold.max()) + 1} folds ({origin})")
     data = choose_families(data, fold)
+    check_folds(data.y, fold, data.measured)  # again: without a family, fewer rows may be measured
     chosen = rows_of_groups(data, MAX_ROWS, arguments.seed)
     return data.rows(chosen), fold[chosen]
 

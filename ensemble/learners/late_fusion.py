@@ -4,7 +4,8 @@ Every family of a face network gives the mean logit of a person's faces. Their p
 intercept fitted by penalised maximum likelihood (after Platt 1999), generalises best where clips are few: separate
 weights, or their spreads and fractions as further inputs, did not generalise better. The speech detector has its own
 slope and intercept. A clip is FAKE when its picture is forged or its speech is synthetic, so the two scores are
-combined by a noisy-OR (Pearl 1988): genuine speech does not offset image evidence, as it would in a sum.
+combined by a noisy-OR (Pearl 1988): genuine speech does not offset image evidence, as it would in a sum. That there is
+speech at all lowers the picture's log-odds by a constant, a prior correction (:class:`Parameters`).
 
 ``networks_and_cues`` adds hand-crafted cues that compare parts of one face (sharpness, noise and lightness of its core
 and of the rest, one iris and the other) to the picture's log-odds. Camera and codec cancel in such a comparison, so

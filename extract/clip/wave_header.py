@@ -14,7 +14,9 @@ STREAMED = 0x7FFF0000  # bytes: what is written before the length is known is 0,
 
 
 def announced_share(source: str | bytes) -> float:
-    """How many times as much sound is announced as the file holds: 1 where nothing is missing, or nothing announced.
+    """How many times as much sound is announced as the file holds: 1 where nothing is missing, announced or held.
+
+    A file that holds nothing of what it announces has no sound, and is refused where it is decoded.
 
     Parameters
     ----------

@@ -386,7 +386,7 @@ def lid_series(observation: Observation, track: Track) -> dict[str, Series]:
     return {"blink.openness": Series(times_s, values, unit="1", title="Eye openness", events=events)}
 
 
-@family("blink", version=1, needs={"track", "crops"}, columns=COLUMNS, series=lid_series)
+@family("blink", version=2, needs={"track", "crops"}, columns=COLUMNS, series=lid_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure a track's blinks; NaN below 3 s of eyes seen or 12 frames a second."""
     seen = lids(observation, track)

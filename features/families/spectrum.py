@@ -369,7 +369,7 @@ def _native_columns(face: NDArray[np.uint8], background: Sequence[NDArray[np.uin
     }
 
 
-@family("spectrum", version=2, needs={"track", "crops"}, columns=COLUMNS, series=flicker_series)
+@family("spectrum", version=3, needs={"track", "crops"}, columns=COLUMNS, series=flicker_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the spectra of a track's patches and crops; NaN below 8 patches of 128 x 128 px."""
     usable = [n for n, patch in enumerate(track.patch_face) if patch.shape[0] == SIDE]

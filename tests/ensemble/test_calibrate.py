@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from ensemble import calibrate, selection
+from ensemble import calibrate, evaluate, selection
 from ensemble.calibrate import KINDS, Calibration, fit_calibration, fit_kind
+from ensemble.stack import fit_stack
 
 GRID = np.linspace(-8, 8, 401)
 
@@ -149,3 +150,15 @@ def test_the_clip_is_wider_when_confident_scores_are_wrong():
     bound = calibrate.clip_bound(z, y, np.ones(1000), 1000)
     assert bound in {0.08, 0.12}
     assert np.abs(calibrate.clip_logit(z, bound)).max() == pytest.approx(-calibrate.logit(bound))
+
+
+@pytest.mark.parametrize("kind", ["identity", "isotonic"])
+def test_the_bound_is_chosen_on_rows_that_the_calibration_was_not_fitted_on(monkeypatch, kind):
+    """Labels of noise: an isotonic map is sure, and right, of the rows it was fitted on, and would need no bound."""
+    rng = np.random.default_rng(0)
+    Z, y, group = rng.normal(size=(200, 1)), rng.integers(0, 2, 200), np.arange(200)
+    monkeypatch.setattr(evaluate, "fit_calibration", lambda z, y, group, fold: fit_kind(kind, z, y))
+    head = evaluate.fit_head(Z, y, group, group % 4, learners=["one"], target_prior=None, seed=0)
+    _, z = fit_stack(Z, y, group, group % 4, ["one"])
+    on_its_rows = calibrate.clip_bound(fit_kind(kind, z, y)(z), y, np.ones(200), 200)
+    assert head.clip == on_its_rows if kind == "identity" else head.clip > 10 * on_its_rows

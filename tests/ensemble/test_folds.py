@@ -85,6 +85,19 @@ def test_folds_that_hold_a_class_in_two_places_are_refused():
         check_folds(np.array([0, 0, 1, 1, 1, 1, 1]), np.array([0, 1, 0, 1, 2, 3, 4]))
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_clips_in_which_nothing_was_measured_do_not_count_as_a_class(make_table, given, tmp_path):
+    """REAL in three of twelve groups, two of them unreadable: learners would be fitted on a single class."""
+    table = make_table(12, 4, unmeasured=range(8))
+    label = ["REAL" if row < 12 else "FAKE" for row in range(48)]
+    data = training_set(table.set_column(1, "label", pa.array(label)), "made")
+    clips = (data.filename, data.names_of_groups, data.y)
+    write_folds(tmp_path / "folds.parquet", *clips[:2], data.group % 3)
+    with pytest.raises(InputError, match="measured REAL clips fall into 1 of 3"):
+        stage_folds(data, file=tmp_path / "folds.parquet" if given else None, n_folds=3)
+    assert np.array_equal(given_folds(tmp_path / "folds.parquet", *clips), data.group % 3)
+
+
 def test_folds_are_read_by_name_from_a_file_or_a_table(tmp_path):
     y, group = made()
     filename, group_names = names(group)

@@ -104,6 +104,15 @@ def test_prior_weights_move_the_share_and_keep_the_sum():
     assert w.sum() == pytest.approx(4)
 
 
+def test_a_resample_without_a_class_does_not_count_at_the_target_prior():
+    """One REAL group of three, judged wrongly: a third of the resamples lack it and would have no loss at all."""
+    y, p, group = np.array([0, 1, 1]), np.array([0.9, 0.9, 0.9]), np.arange(3)
+    score = metrics.all_scores(y, p, p, 0.5, group)["log_loss_target_prior"]
+    both = -(np.log(0.1) + np.log(0.9)) / 2  # in every resample that holds both classes
+    assert (score.value, score.low, score.high) == pytest.approx((both, both, both))
+    assert np.isnan(metrics.mean_at_prior(np.ones(3), y, 0.5, np.array([0.0, 1.0, 2.0])))
+
+
 @pytest.mark.parametrize("score", [metrics.auc, metrics.eer])
 def test_one_class_is_undefined(score):
     assert np.isnan(score(np.ones(3, int), np.array([0.1, 0.5, 0.9])))

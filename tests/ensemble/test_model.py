@@ -36,6 +36,14 @@ def test_nothing_measured_nothing_explained(trained, table):
     assert all(part[3] == 0.0 for part in explanation.contributions.values())
 
 
+def test_a_clip_in_which_nothing_was_measured_has_the_prior_even_beyond_the_clip(trained, table):
+    model, _ = trained
+    model = replace(model, head=replace(model.head, target_prior=0.01, clip=0.05))
+    p = model.predict(table)
+    assert p[[3, 40]] == pytest.approx([0.01, 0.01])
+    assert np.delete(p, [3, 40]).min() == pytest.approx(0.05)
+
+
 def test_a_monotone_map_keeps_signs_and_proportions():
     parts = np.array([[2.0, 1.0, 0.5], [-2.0, 1.0, 0.5], [0.0, 0.0, 0.5]])
     base, mapped = map_parts(parts, np.tanh)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -56,6 +57,26 @@ def test_the_best_of_the_trials_is_kept_and_only_if_it_beats_the_default(make_ta
             assert result["log_loss"] == default == result["default_log_loss"]
 
 
+def test_a_search_that_goes_on_tries_other_settings(make_table, tmp_path, monkeypatch):
+    data = training_set(make_table(12, 4), "made")
+    tried = []
+    monkeypatch.setattr(tune, "mean_loss", lambda *arguments: tried.append(arguments[3].l1_ratio) or 1.0)
+    options = {"budget_s": 60.0, "n_trials": 3, "seed": 0}
+    for journal in ("one", "one", "two"):
+        tune.search(data, np.arange(48) % 3, "logistic", journal=tmp_path / f"{journal}.journal", **options)
+    default, first, again, other = tried[0], tried[1:4], tried[5:8], tried[9:]
+    assert len({default, *first, *again}) == 7
+    assert other == first  # equal seeds still give equal trials
+
+
+def test_losses_of_other_groups_are_not_reused(make_table):
+    data = training_set(make_table(12, 4), "made")
+    other = replace(data, group=data.group[::-1].copy())
+    fold = np.arange(48) % 3
+    assert tune.fingerprint(data, fold, 0) == tune.fingerprint(replace(data, group=data.group.copy()), fold, 0)
+    assert tune.fingerprint(data, fold, 0) != tune.fingerprint(other, fold, 0)
+
+
 def test_the_loss_is_the_mean_over_folds_of_a_learner_fitted_on_the_others(make_table, monkeypatch):
     """Known log-odds: P(label) is 1/2 in fold 0, 1/4 in fold 1 and 9/10 in fold 2, which has half the rows."""
     data = training_set(make_table(12, 4), "made")
@@ -111,6 +132,20 @@ def test_folds_are_those_of_the_model_of_this_table(make_table, tmp_path, capsys
     assert used[-1].max() + 1 == 5
     assert deepcue([command, "--table", str(tmp_path / "other.parquet"), "--model", "artifacts/model"]) == 2
     assert "made for" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["tune", "train"])
+def test_rows_that_only_a_family_left_out_measures_do_not_count_in_folds(
+    make_table, tmp_path, capsys, monkeypatch, command
+):
+    write_table(make_table(12, 4), tmp_path / "t.parquet")
+    module = {"tune": "deepcue.cli.tune", "train": "ensemble.train"}[command]
+    monkeypatch.setattr(
+        f"{module}.choose_families", lambda data, fold: replace(data, measured=(data.y == 1) | (fold == 0))
+    )
+    arguments = [command, "--table", str(tmp_path / "t.parquet"), "--out", str(tmp_path / "out"), "--folds", "3"]
+    assert deepcue([*arguments, "--quiet"]) == 2
+    assert "measured REAL clips fall into 1 of 3 folds" in capsys.readouterr().err
 
 
 def test_losses_of_another_table_are_not_reused(make_table, tmp_path, capsys):

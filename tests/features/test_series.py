@@ -15,6 +15,17 @@ def test_regular_samples_are_taken_as_they_are(rng):
     assert part.rate_hz == pytest.approx(30.0, rel=1e-3)
 
 
+@pytest.mark.parametrize(("fps", "missing"), [(25, 2), (50, 5), (30, 2)])
+@pytest.mark.parametrize("unit", [1e-3, 1 / 12800, 1 / 90000])
+def test_a_gap_at_the_limit_is_bridged_wherever_it_lies(fps, missing, unit):
+    """Time stamps are rounded, so the same gap is now a little longer, now a little shorter than the limit."""
+    times = np.rint(np.arange(80) / fps / unit) * unit
+    for first in range(5, 70):
+        values = np.sin(times)
+        values[first : first + missing] = np.nan
+        assert len(segments(values, times_s=times)) == 1, first
+
+
 def test_a_short_gap_is_bridged_and_a_long_one_splits():
     times = np.arange(90) / 30.0
     values = 2.0 * times
@@ -82,6 +93,12 @@ def test_the_power_in_a_band_finds_a_tone_and_spread_noise(rng):
     assert series.band_fraction([noise], band_hz=(3, 12)) == pytest.approx(9 / 13, abs=0.02)  # of 0.5 to 13.5 Hz
 
 
+@pytest.mark.parametrize("rate_hz", [26.67, 27.0, 30.0])
+def test_the_power_in_a_band_is_never_more_than_the_whole(rate_hz):
+    tone = np.sin(2 * np.pi * 11.99 * np.arange(300) / rate_hz)  # at the band's edge, next to that of the whole
+    assert 0.5 < series.band_fraction([Segment(0.0, rate_hz, tone)], band_hz=(3, 12)) <= 1
+
+
 def test_the_power_in_a_band_pools_segments_of_unlike_length(rng):
     t = np.arange(300) / 30.0
     tone = np.sin(2 * np.pi * 5 * t)
@@ -89,7 +106,9 @@ def test_the_power_in_a_band_pools_segments_of_unlike_length(rng):
     assert series.band_fraction(parts, band_hz=(3, 12)) == pytest.approx(1.0, abs=0.01)
 
 
-@pytest.mark.parametrize(("count", "rate_hz"), [(45, 30.0), (60, 40.0), (300, 26.0)], ids=["1.5s", "60", "slow"])
+@pytest.mark.parametrize(
+    ("count", "rate_hz"), [(45, 30.0), (60, 40.0), (300, 26.0), (300, 26.5)], ids=["1.5s", "60", "slow", "beyond"]
+)
 def test_the_power_in_a_band_is_undefined_when_short_or_slow(rng, count, rate_hz):
     part = Segment(0.0, rate_hz, rng.standard_normal(count))
     assert np.isnan(series.band_fraction([part], band_hz=(3, 12)))

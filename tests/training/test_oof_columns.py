@@ -95,6 +95,29 @@ def test_clips_of_which_there_are_crops_alone_have_the_cues_that_compare_parts_o
         assert np.isnan(found[other].to_pylist()).all()
 
 
+def test_cues_of_crops_are_measured_once_for_several_trainings(rng, fold_weights, monkeypatch):
+    import cv2
+
+    from training.faces import index
+
+    picture = cv2.imencode(".webp", rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))[1].tobytes()
+    row = dict(key="u", frame=0, fake=1, group="g", source="page", original="", landmarks=[], jpeg=picture)
+    crops = pa.Table.from_pylist([row | dict(box=[1.0, 1.0, 9.0, 9.0], recut=False)] * 2, schema=index.SCHEMA)
+    calls = []
+    monkeypatch.setattr(
+        oof_columns, "_cues_of_stills", lambda pictures, names: calls.append(names) or dict.fromkeys(names, 5.0)
+    )
+    table, kept = feature_table((*oof_columns.FACES, "blending")), {}
+    first, second = (oof_columns.of_crops(table, crops, {"u": fold}, fold_weights, kept=kept) for fold in (0, 1))
+    assert len(calls) == 1
+    for found, logit in ((first, 1.5), (second, -2.5)):
+        assert found["blending.noise_core_rest_med"].to_pylist() == [5.0]
+        assert found["forensic_cnn.logit_mean"].to_numpy() == pytest.approx([logit], abs=1e-3)
+    other = feature_table((*oof_columns.FACES, "eyes_teeth"))
+    oof_columns.of_crops(other, crops, {"u": 0}, fold_weights, kept=kept)
+    assert len(calls) == 2  # of other cues
+
+
 def test_clips_of_which_there_are_crops_alone_need_a_fold_and_a_face_network(fold_weights):
     from training.faces import index
 

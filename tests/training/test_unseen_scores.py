@@ -54,6 +54,13 @@ def test_no_learner_sees_a_group_that_its_fold_touches(monkeypatch):
     assert not (seen[1] == data.X[0]).all(axis=1).any()
 
 
+def test_resamples_without_a_class_are_left_out_of_the_intervals():
+    y, z = np.array([0, 1, 1]), np.full(3, 2.0)  # every resample with both classes has the same mean at a prior of 0.5
+    found = unseen_scores._scores(y, z, np.zeros(3), np.arange(3), seed=0)
+    for score in (found.log_loss, found.difference):
+        assert (score.low, score.high) == pytest.approx((score.value, score.value))
+
+
 def test_a_known_score_and_no_difference_to_itself():
     source, fold_of = made(n=600)
     found = unseen_scores.scores(training_set(source), fold_of, ["networks", "networks_and_cues"])

@@ -89,7 +89,8 @@ def levelled(sound: Sound, rng: np.random.Generator) -> Sound:
     if kind == 0:
         return np.clip(sound, -peak * rng.uniform(0.3, 0.9), peak * rng.uniform(0.3, 0.9)).astype(np.float32)
     if kind == 1:
-        smooth = np.convolve(np.abs(sound), np.ones(FADE * 2) / (FADE * 2), "same") + 0.01 * peak
+        window = np.ones(FADE * 2) / (FADE * 2)
+        smooth = np.convolve(np.abs(sound), window, "same")[: sound.size] + 0.01 * peak  # "same" as the longer one
         return np.asarray(sound * (smooth / peak) ** -rng.uniform(0.1, 0.5), np.float32)
     gain = np.interp(np.arange(sound.size), np.sort(rng.uniform(0, sound.size, 2)), [1, 10 ** rng.uniform(-0.6, 0.6)])
     return np.asarray(sound * gain, np.float32)

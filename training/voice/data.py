@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +15,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ensemble.training_set import groups_of_clips
 from features.errors import DatasetError
 from features.observation import AUDIO_RATE_HZ
 from features.speech_model import INPUTS, speech_inputs
+from features.voice_measures import HOP, MIN_SPEECH
 from training.manifest import digest, method_family, progress, training_clips
 from training.voice import augment
 
@@ -85,6 +86,7 @@ def voices_of(data: str | os.PathLike[str]) -> list[Voice]:
     """Voices of a data set's clips: REAL ones, and FAKE ones whose ``fake_part`` names the voice.
 
     Clips with a forged picture alone are left out: some talking heads are driven by synthetic speech, and none says so.
+    So are sounds that are silent or under 0.3 s.
 
     Raises
     ------
@@ -107,7 +109,7 @@ def voices_of(data: str | os.PathLike[str]) -> list[Voice]:
         except FFmpegError as error:
             logger.warning("%s: %s", clip.filename, error)
             continue
-        if _is_sound(sound):
+        if _is_usable(clip.filename, sound):
             voices.append(Voice(clip.filename, clip.method if synthetic else "", clip.group, sound))
     return voices
 
@@ -116,13 +118,14 @@ def voices_of_table(file: str | os.PathLike[str]) -> list[Voice]:
     """Voices of a Parquet file with a sound a row: columns ``key, label, method, source, group, flac``.
 
     ``label`` is REAL or FAKE and is of the sound; ``flac`` holds a sound file at 16 kHz; a group's name means the same
-    group as in a manifest of clips.
+    group as in a manifest of clips, and a sound without one is a group by itself. Sounds that are silent or under 0.3 s
+    are left out.
 
     Raises
     ------
     DatasetError
-        It can't be read as such a table, a FAKE row names no method, or a sound can't be decoded; the message names the
-        column or the key.
+        It can't be read as such a table, a row has no key, a FAKE row names no method, or a sound can't be decoded; the
+        message names the column or the key.
     """
     try:
         import pyarrow.parquet as pq
@@ -133,27 +136,35 @@ def voices_of_table(file: str | os.PathLike[str]) -> list[Voice]:
     if missing := [name for name in TABLE_COLUMNS if name not in table.column_names]:
         raise DatasetError(f"{file}: lacks the column {missing[0]!r}; voices need {', '.join(TABLE_COLUMNS)}")
     voices = [_row_voice(row, file) for row in table.select(TABLE_COLUMNS).to_pylist()]
-    return [voice for voice in voices if _is_sound(voice.sound)]
+    return [voice for voice in voices if _is_usable(voice.name, voice.sound)]
 
 
 def _row_voice(row: dict[str, Any], file: str | os.PathLike[str]) -> Voice:
     import soundfile
 
-    label, method = row["label"], str(row["method"]).removeprefix(PREFIX)
+    named = (row[name] for name in ("key", "method", "group", "source"))
+    key, method, group, source = ("" if value is None else str(value) for value in named)
+    label, method = row["label"], method.removeprefix(PREFIX)
+    if not key:
+        raise DatasetError(f"{file}: a row has no 'key'; name each sound")
     if label not in ("REAL", "FAKE") or (label == "FAKE" and not method):
-        raise DatasetError(f"{file}: {row['key']} has the label {label!r} and the method {method!r}; correct the row")
+        raise DatasetError(f"{file}: {key} has the label {label!r} and the method {method!r}; correct the row")
     try:
         sound, rate = soundfile.read(io.BytesIO(row["flac"]), dtype="float32")
     except (soundfile.SoundFileError, TypeError) as error:
-        raise DatasetError(f"{file}: the sound of {row['key']} can't be decoded; replace it ({error})") from error
+        raise DatasetError(f"{file}: the sound of {key} can't be decoded; replace it ({error})") from error
     if rate != AUDIO_RATE_HZ or sound.ndim != 1:
-        raise DatasetError(f"{file}: the sound of {row['key']} is not mono at {AUDIO_RATE_HZ} Hz; convert it")
-    group, source = str(row["group"]), str(row["source"])
-    return Voice(str(row["key"]), method if label == "FAKE" else "", group, sound, source, in_manifest=False)
+        raise DatasetError(f"{file}: the sound of {key} is not mono at {AUDIO_RATE_HZ} Hz; convert it")
+    (group,) = groups_of_clips([group], [key])
+    return Voice(key, method if label == "FAKE" else "", group, sound, source, in_manifest=False)
 
 
-def _is_sound(sound: Sound) -> bool:
-    return bool(sound.size) and bool(np.abs(sound).max() > SILENCE)
+def _is_usable(name: str, sound: Sound) -> bool:
+    """False for silence, and for a sound [k] in which there can't be enough speech to measure."""
+    if sound.size < MIN_SPEECH * HOP:
+        logger.warning("%s: left out, %.2f s of sound are too short to measure", name, sound.size / AUDIO_RATE_HZ)
+        return False
+    return bool(np.abs(sound).max() > SILENCE)
 
 
 def systems(voices: Sequence[Voice]) -> NDArray[np.str_]:
@@ -162,7 +173,7 @@ def systems(voices: Sequence[Voice]) -> NDArray[np.str_]:
     A name that ends in another one of four letters or more is of the same system: ``audio_lip2speech_vcagan`` and
     ``VCA-GAN`` are both ``vcagan``.
     """
-    names = [re.sub("[^a-z0-9]", "", voice.method.lower()) for voice in voices]
+    names = [_plain(voice.method.lower()) for voice in voices]
     known: list[str] = []
     for name in sorted({*names} - {""}, key=lambda one: (len(one), one)):
         if not any(name.endswith(other) and len(other) >= LEAST_NAME for other in known):
@@ -171,6 +182,11 @@ def systems(voices: Sequence[Voice]) -> NDArray[np.str_]:
         [next((one for one in known if name.endswith(one) and (len(one) >= LEAST_NAME or name == one)), name)
          for name in names], dtype=str
     )  # fmt: skip
+
+
+def _plain(method: str) -> str:
+    """Letters, of any script, and digits of a method's name; all of a name of other signs, for empty is bona fide."""
+    return "".join(filter(str.isalnum, method)) or method
 
 
 def identity(voices: Sequence[Voice], *extra: object) -> str:

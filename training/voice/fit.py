@@ -69,14 +69,16 @@ def train(
     Raises
     ------
     InputError
-        ``leave_out`` is something else; or the voices, or those that a fold may train on, have no bona fide or no
-        synthetic speech.
+        ``leave_out`` is something else.
+    DatasetError
+        ``clips`` or a file of ``voices`` can't be used; or all of them together, or what a fold may train on, have no
+        bona fide or no synthetic speech.
     """
     if leave_out not in LEAVE_OUT:
         raise InputError(f"leave_out is {leave_out!r}; it can be {' or '.join(LEAVE_OUT)}")
     by_method = leave_out == "methods"
     found = [*voices_of(clips), *(voice for file in voices for voice in voices_of_table(file))]
-    split = _split(found, str(clips), by_method=by_method, seed=seed)
+    split = _split(found, ", ".join(map(str, [clips, *voices])), by_method=by_method, seed=seed)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, identity(found, leave_out, steps, seed, ORIGINAL_WEIGHT, PENALTY))
@@ -94,15 +96,15 @@ def train(
     return scores
 
 
-def _split(voices: Sequence[Voice], clips: str, *, by_method: bool, seed: int) -> list[Fold]:
-    """The folds, each with both classes to train on."""
+def _split(voices: Sequence[Voice], where: str, *, by_method: bool, seed: int) -> list[Fold]:
+    """The folds, each with both classes to train on; ``where`` names the files of the voices in messages."""
     if not _both_classes(voices, np.ones(len(voices), bool)):
-        raise DatasetError(f"{clips}: to train on, both bona fide and synthetic speech are needed")
+        raise DatasetError(f"{where}: to train on, both bona fide and synthetic speech are needed")
     split = (by_pages if by_method else by_people)(voices, seed)
     if not all(_both_classes(voices, one.trained) for one in split):
         advice = "leave out people alone (--leave-out people), or give " if by_method else "give "
         more = "speech of more generators" if by_method else "speech of more people"
-        raise DatasetError(f"{clips}: a fold leaves no bona fide or no synthetic speech to train on; {advice}{more}")
+        raise DatasetError(f"{where}: a fold leaves no bona fide or no synthetic speech to train on; {advice}{more}")
     return split
 
 

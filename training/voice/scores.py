@@ -42,7 +42,7 @@ def _scores(voices: Sequence[Voice], folds: Sequence[Fold], logits: Array) -> di
     """The scores of one model, on the voices whose logits [n] are known."""
     known = np.isfinite(logits)
     y = np.array([voice.synthetic for voice in voices])[known].astype(int)
-    group = np.unique([voice.group for voice in voices], return_inverse=True)[1][known]
+    group = np.unique(np.array([voice.group for voice in voices])[known], return_inverse=True)[1]
     system, fold, scores = systems(voices)[known], _fold_numbers(folds, len(voices))[known], logits[known]
     real, fake = y == 0, y == 1
     whole = {

@@ -8,6 +8,7 @@ from clip_maker import write_clip
 from extract.clip.clock import OffsetReader
 from extract.clip.decode import Clip
 from extract.clip.sound import SoundClock
+from extract.clip.wave_header import announced_share
 from features.errors import UnreadableError
 
 
@@ -201,6 +202,7 @@ def test_a_sound_of_a_header_alone_is_unreadable(tmp_path):
     path = write_sound(tmp_path / "head.wav", np.full(16000, 0.1, np.float32), "pcm_s16le")
     content = path.read_bytes()
     path.write_bytes(content[: content.index(b"data") + 8])
+    assert announced_share(path.read_bytes()) == 1.0  # of nothing held there is no share: the refusal says it
     with Clip(str(path), max_seconds=2) as clip, pytest.raises(UnreadableError, match="no sound could be decoded"):
         clip.audio()
 

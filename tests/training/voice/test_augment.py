@@ -53,6 +53,12 @@ def test_a_joined_sound_holds_the_same_samples(noise, rng):
     assert not any(np.array_equal(one, noise) for one, is_same in zip(orders, same, strict=True) if is_same)
 
 
+@pytest.mark.parametrize("size", [1, 100, 159])
+def test_a_sound_shorter_than_the_window_of_its_loudness_keeps_its_length(noise, rng, size):
+    found = [augment.levelled(noise[:size], rng) for _ in range(20)]
+    assert all(one.size == size and np.isfinite(one).all() for one in found)
+
+
 def test_levels_change_and_the_order_of_magnitude_stays(noise, rng):
     found = [augment.levelled(noise, rng) for _ in range(20)]
     assert all(one.shape == noise.shape and one.dtype == np.float32 and np.isfinite(one).all() for one in found)

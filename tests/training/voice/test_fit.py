@@ -210,6 +210,8 @@ def test_a_run_goes_on_with_what_is_missing_and_another_one_starts_again(folder,
         ({"flac": None}, "'flac'"),
         ({"label": ["REAL", "fake"]}, "v1"),
         ({"method": ["real_x", ""]}, "v1"),
+        ({"method": ["real_x", None]}, "v1"),
+        ({"key": ["v0", None]}, "'key'"),
         ({"flac": [flac(np.zeros(800)), b"none"]}, "v1"),
         ({"flac": [flac(np.zeros(800), 8_000), b"none"]}, "v0"),
         ({"flac": [flac(np.zeros((800, 2))), b"none"]}, "v0"),
@@ -235,6 +237,25 @@ def test_the_silent_rows_of_a_table_are_left_out(tmp_path):
     assert [voice.name for voice in data.voices_of_table(tmp_path / "v.parquet")] == ["v1"]
 
 
+def test_a_sound_without_a_group_is_one_by_itself_and_an_unknown_source_is_none(tmp_path):
+    rng = np.random.default_rng(0)
+    write_table(tmp_path / "v.parquet", rng, group=[None, None], source=[None, "page"], method=[None, "Third"])
+    found = data.voices_of_table(tmp_path / "v.parquet")
+    assert [(voice.method, voice.group, voice.source) for voice in found] == [
+        ("", "clip:v0", ""),
+        ("Third", "clip:v1", "page"),
+    ]
+    write_table(tmp_path / "v.parquet", rng, group=[0, 1])
+    assert [voice.group for voice in data.voices_of_table(tmp_path / "v.parquet")] == ["0", "1"]
+
+
+def test_a_sound_too_short_to_measure_is_left_out_by_name(tmp_path, caplog):
+    short = flac(0.1 * np.ones(4_799))
+    write_table(tmp_path / "v.parquet", np.random.default_rng(0), flac=[short, flac(0.1 * np.ones(4_800))])
+    assert [voice.name for voice in data.voices_of_table(tmp_path / "v.parquet")] == ["v1"]
+    assert "v0: left out, 0.30 s" in caplog.text
+
+
 def test_what_cannot_be_used_is_told_in_one_sentence(tmp_path, capsys):
     assert deepcue(["train-voice", "--clips", str(tmp_path / "none.csv"), "--out", str(tmp_path)]) == 2
     assert "none.csv" in capsys.readouterr().err
@@ -255,6 +276,13 @@ def test_speech_of_one_class_is_refused(tmp_path, capsys):
     (tmp_path / "m.csv").write_text("filename,label,group\na.wav,REAL,g\n")
     assert deepcue(["train-voice", "--clips", str(tmp_path / "m.csv"), "--out", str(tmp_path / "o")]) == 2
     assert "both bona fide and synthetic speech are needed" in capsys.readouterr().err
+
+
+def test_tables_of_voices_are_named_where_the_sounds_are_of_one_class(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit, "voices_of", lambda clips: [Voice("a", "", "g", sound())])
+    monkeypatch.setattr(fit, "voices_of_table", lambda file: [Voice("b", "", "h", sound())])
+    with pytest.raises(DatasetError, match=r"m.csv, v.parquet: to train on, both"):
+        fit.train("m.csv", tmp_path, voices=["v.parquet"])
 
 
 def test_leaving_out_something_else_is_refused(tmp_path):

@@ -37,6 +37,17 @@ def test_each_part_and_system_is_scored_on_what_its_fold_judged():
     assert low <= found["detector"]["auc"]["value"] <= high
 
 
+def test_voices_that_were_not_measured_do_not_change_the_intervals():
+    """A bootstrap draws as many groups as there are: those of no voice that counts must not be among them."""
+    voices = [Voice(str(n), "x" if n % 2 else "", f"g{n // 2}", SOUND) for n in range(24)]
+    logits = np.random.default_rng(0).standard_normal(24)
+    fold = Fold("x", np.zeros(24, bool), np.ones(24, bool))
+    alone = summary(voices, [fold], {"detector": logits})
+    silent = [Voice(f"silent{n}", "", f"a{n}", SOUND) for n in range(12)]
+    more = Fold("x", np.zeros(36, bool), np.ones(36, bool))
+    assert summary([*silent, *voices], [more], {"detector": np.r_[np.full(12, np.nan), logits]}) == alone
+
+
 def test_what_was_not_measured_is_not_counted():
     voices = [Voice("r", "", "a", SOUND), Voice("s", "x", "b", SOUND), Voice("t", "x", "c", SOUND)]
     fold = Fold("x", np.zeros(3, bool), np.ones(3, bool))

@@ -52,6 +52,12 @@ def test_systems_are_one_when_a_name_ends_in_the_other(voices):
     assert len(set(systems(short).tolist())) == 3  # one letter says nothing
 
 
+def test_a_name_without_latin_letters_is_a_system_too():
+    names = ("語音合成", "音声変換 2", "---")
+    made = [Voice(name, name, "g", SOUND) for name in names]
+    assert systems([*made, Voice("real", "", "g", SOUND)]).tolist() == ["語音合成", "音声変換2", "---", ""]
+
+
 def test_people_are_dealt_evenly_and_the_seed_changes_who_is_where(voices):
     folds = by_people(voices, 0)
     sizes = [int(fold.judged.sum()) for fold in folds]
