@@ -23,7 +23,7 @@ def test_a_gap_at_the_limit_is_bridged_wherever_it_lies(fps, missing, unit):
     for first in range(5, 70):
         values = np.sin(times)
         values[first : first + missing] = np.nan
-        assert len(segments(values, times_s=times)) == 1, first
+        assert len(series.segments(values, times_s=times)) == 1, first
 
 
 def test_a_short_gap_is_bridged_and_a_long_one_splits():
