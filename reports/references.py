@@ -22,6 +22,8 @@ CUES = {
     "Analysis of blink rate patterns in normal subjects. Movement Disorders 12(6), 1997.",
     "Bonettini et al. 2020": "N. Bonettini, P. Bestagini, S. Milani, S. Tubaro: On the use of Benford's law to "
     "detect GAN-generated images. ICPR, 2020.",
+    "Chai et al. 2020": "L. Chai, D. Bau, S.-N. Lim, P. Isola: What makes fake images detectable? Understanding "
+    "properties that generalize. ECCV 2020.",
     "Chung & Zisserman 2016": "J. S. Chung, A. Zisserman: Out of time: automated lip sync in the wild. ACCV "
     "Workshops, 2016.",
     "Crete et al. 2007": "F. Crete, T. Dolmiere, P. Ladret, M. Nicolas: The blur effect: perception and estimation "

@@ -7,10 +7,11 @@ slope and intercept. A clip is FAKE when its picture is forged or its speech is 
 combined by a noisy-OR (Pearl 1988): genuine speech does not offset image evidence, as it would in a sum. That there is
 speech at all lowers the picture's log-odds by a constant, a prior correction (:class:`Parameters`).
 
-``networks_and_cues`` adds hand-crafted cues that compare parts of one face (sharpness, noise and lightness of its core
-and of the rest, one iris and the other) to the picture's log-odds. Camera and codec cancel in such a comparison, so
-these generalise to other sources, while spectra and noise levels do not (docs/experiments/030), nor do differences of
-colour and textures of teeth (038); a penalty keeps each of them small.
+``networks_and_cues`` adds hand-crafted cues that compare parts of one face to the picture's log-odds: the texture of
+its centre against that of its edge and of what lies above it, sharpness, noise and lightness of its core and of the
+rest, one iris and the other. Camera and codec cancel in such a comparison, so these generalise to other sources
+(docs/experiments/038, 041), while spectra and noise levels do not (030), nor do differences of colour and textures of
+teeth (038); a penalty keeps each of them small.
 """
 
 from __future__ import annotations
