@@ -18,8 +18,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from features.evidence import Series
 from features.networks.logit_columns import MIN_CROP_PX, chosen
-from features.networks.region_contrast import DIMENSIONS, FAMILY, read_contrast
+from features.networks.region_contrast import DIMENSIONS, FAMILY, read_contrast, texture_ratios
 from features.networks.weights import weights_file
 from features.observation import Observation, Track
 from features.spec import Column, family
@@ -74,7 +75,34 @@ def of_crops(crops: Sequence[NDArray[np.uint8]]) -> dict[str, float]:
     return row | {f"{FAMILY}.valid_share": len(usable) / len(numbers)}
 
 
-@family(FAMILY, version=1, needs={"crops", "weights"}, columns=COLUMNS)
+def texture_series(observation: Observation, track: Track) -> dict[str, Series]:
+    """``face_contrast.edge`` and ``face_contrast.above``: texture of the centre against that of both, of every crop.
+
+    The logarithm of the ratio, mean over the channels: the plainest of what the components say. NaN for a crop too
+    small; empty without weights, or where every crop is.
+
+    Raises
+    ------
+    ModelError
+        The weights file is there but can't be used.
+    """
+    file, numbers = (
+        weights_file(FAMILY),
+        [k for k, crop in enumerate(track.crops) if min(crop.shape[:2]) >= MIN_CROP_PX],
+    )
+    if not numbers or not file.exists():
+        return {}
+    ratios = np.full((len(track.crops), 2), np.nan)
+    ratios[numbers] = texture_ratios(read_contrast(file).layers.contrasts([track.crops[k] for k in numbers]))
+    times_s = observation.times_s[track.frame_index[track.crop_index]]
+    titles = {"edge": "Texture, centre of the face against its edge", "above": "Texture, centre against above the face"}
+    return {
+        f"{FAMILY}.{name}": Series(times_s, values, unit="1", title=title)
+        for (name, title), values in zip(titles.items(), ratios.T, strict=True)
+    }
+
+
+@family(FAMILY, version=1, needs={"crops", "weights"}, columns=COLUMNS, series=texture_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Columns of one face track, from at most eight of its crops; all NaN without weights.
 

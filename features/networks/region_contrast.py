@@ -123,6 +123,17 @@ def contrasts(mean: F64, spread: F64) -> F64:
     return np.concatenate(parts, axis=1)
 
 
+def texture_ratios(found: F64) -> F64:
+    """Of contrasts [n, d] the mean over channels of each pair's logarithms [n, 2]: above 0, the centre has more texture.
+
+    >>> mean, spread = np.zeros((1, 4, 2)), np.ones((1, 4, 2))
+    >>> spread[0, 3] = np.exp([1.0, 3.0])  # above the face there is more
+    >>> texture_ratios(contrasts(mean, spread)).round(1).tolist()
+    [[0.0, -2.0]]
+    """
+    return found.reshape(len(found), len(PAIRS), 2, -1)[:, :, 1].mean(axis=2)
+
+
 class LowLayers:
     """The stem and the first :data:`N_BLOCKS` blocks of a network on high-pass residuals, ready to run on one thread.
 

@@ -60,6 +60,25 @@ def test_without_weights_nothing_is_measured(talking_head, tmp_path):
     assert np.isnan(list(values.values())).all()
 
 
+def test_a_lane_shows_where_texture_is_planted(talking_head, rng):
+    """Half of the crops get noise in their centre, some are too small."""
+    observation = talking_head(duration_s=2.0)
+    track = observation.tracks[0]
+    side = min(track.crops[0].shape[:2])
+    inside = np.zeros((side, side, 1))
+    inside[3 * side // 8 : 5 * side // 8, 3 * side // 8 : 5 * side // 8] = 1
+    flat = np.full((side, side, 3), 120.0) + rng.normal(0, 2, (side, side, 1))
+    forged = flat + inside * rng.normal(0, 12, (side, side, 1))
+    crops = [(forged if k % 2 else flat).clip(0, 255).astype(np.uint8) for k in range(len(track.crops))]
+    crops[-1] = crops[-1][:10, :10]
+    lanes = face_contrast.texture_series(observation, dataclasses.replace(track, crops=tuple(crops)))
+    assert lanes.keys() == {"face_contrast.edge", "face_contrast.above"}
+    for lane in lanes.values():
+        assert np.isnan(lane.values[-1])
+        assert lane.values[1:-1:2].min() > lane.values[0:-1:2].max() + 0.1
+    assert face_contrast.texture_series(observation, dataclasses.replace(track, crops=())) == {}
+
+
 def test_a_track_without_crops_has_none(talking_head):
     observation = talking_head(duration_s=2.0)
     track = dataclasses.replace(observation.tracks[0], crops=())
