@@ -124,7 +124,7 @@ def contrasts(mean: F64, spread: F64) -> F64:
 
 
 def texture_ratios(found: F64) -> F64:
-    """Of contrasts [n, d] the mean over channels of each pair's logarithms [n, 2]: above 0, the centre has more texture.
+    """[n, 2] mean over channels of each pair's logarithms, of contrasts [n, d]; above 0, the centre has more texture.
 
     >>> mean, spread = np.zeros((1, 4, 2)), np.ones((1, 4, 2))
     >>> spread[0, 3] = np.exp([1.0, 3.0])  # above the face there is more
