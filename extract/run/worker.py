@@ -186,8 +186,9 @@ def _observed(
         fresh = _observer().observe(clip, recorder)
     try:
         store.save(filename, key, fresh)
-    except OSError as error:
-        return fresh, str(error)
+    except Exception as error:  # of any store, also one that is none of the system's: the clip was measured
+        logger.warning("the observation can't be kept", exc_info=error)
+        return fresh, str(error) or type(error).__name__
     return fresh, ""
 
 
