@@ -151,17 +151,28 @@ class ClipList:
             return {"boot": self.boot, "version": self._version, "all": False, "rows": rows, "deleted": gone}
 
     def take(self, timeout_s: float) -> Row | None:
-        """The next clip, now being measured, or one that lacks its preview; None when there is none for so long."""
+        """The next clip, now being measured, or one that lacks its preview; None when there is none for so long.
+
+        Raises
+        ------
+        sqlite3.Error
+            The disk is full or gone; the clip can be taken again.
+        """
         with self._news:
             if (row := self._next()) is None and self._news.wait(timeout_s):
                 row = self._next()
             if row is not None and row["state"] == QUEUED:
-                self._db.execute(
-                    "UPDATE clips SET state = ?, attempts = attempts + 1 WHERE id = ?", (MEASURING, row["id"])
-                )
-                self._note(row["id"])
+                self._begin(row["id"])
                 row["state"] = MEASURING
             return row
+
+    def _begin(self, clip_id: str) -> None:
+        try:
+            self._db.execute("UPDATE clips SET state = ?, attempts = attempts + 1 WHERE id = ?", (MEASURING, clip_id))
+        except sqlite3.Error:
+            self._progress.pop(clip_id, None)  # nobody works on it
+            raise
+        self._note(clip_id)
 
     def _next(self) -> Row | None:
         for where, value in (("state = ?", QUEUED), ("player = ?", NEEDS_PREVIEW)):

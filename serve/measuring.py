@@ -151,7 +151,25 @@ class _Thread(threading.Thread):
                 self._wait_for_the_disk(error)
                 continue
             if row is not None:
-                self._work_on(row)
+                self._take_on(row)
+
+    def _take_on(self, row: Row) -> None:
+        """Work on a clip; a fault of this program costs the clip, never the thread, and so the queue."""
+        try:
+            self._work_on(row)
+        except Exception as error:
+            logger.exception("%s: can't be worked on", row["name"])
+            self._write(row["id"], {"player": PLAYS_NOT, **self._fault(row["id"], error)})
+            with self._busy:
+                self._current = ""
+            self._clips.let_go(row["id"])
+
+    def _fault(self, clip_id: str, error: Exception) -> dict[str, Any]:
+        """What is said of a clip that this program failed on; nothing where its verdict was written before."""
+        with contextlib.suppress(KeyError, sqlite3.Error):  # it was deleted, or the disk is gone
+            if self._clips.row(clip_id)["state"] == DONE:
+                return {}
+        return {"status": "crashed", "error": f"{type(error).__name__}: {error}"}
 
     def end(self) -> None:
         """End the processes for good."""
@@ -216,8 +234,8 @@ class _Thread(threading.Thread):
         self._media = {}
         try:
             made = self._player.measure(row["name"], str(self._work.clip(row["id"])))
-        except DeepcueError as error:
-            logger.warning("%s: %s", row["name"], error)
+        except Exception as error:  # also of the system, as when no process can be started: the verdict stands
+            logger.warning("%s: no preview could be made", row["name"], exc_info=error)
             return {"player": PLAYS_NOT}
         if made.error:
             logger.warning("%s: no preview could be made: %s", row["name"], made.error)
@@ -228,7 +246,10 @@ class _Thread(threading.Thread):
 
     def _write(self, clip_id: str, found: Mapping[str, Any]) -> None:
         """Write to the list what came out, however long the disk is full; nothing of what was interrupted."""
-        self._work.weigh(clip_id)
+        try:
+            self._work.weigh(clip_id)
+        except OSError as error:  # too many files are open: what the clip takes is counted at the next start
+            logger.warning("%s can't be weighed (%s)", clip_id, error)
         while not (self._stopping.is_set() or self._cancelled):
             try:
                 self._clips.finish(clip_id, found)

@@ -1,6 +1,7 @@
 """The list: what a second window sees, ranges of a video, exports, deletion, restarts, a full disk."""
 
 import csv
+import errno
 import io
 import json
 import sqlite3
@@ -282,3 +283,63 @@ def test_the_work_folder_is_its_owners_alone(server):
     (row,) = server.settled(1)
     assert root.stat().st_mode & 0o077 == 0
     assert (server.server.parts.work.clip(row["id"])).stat().st_mode & 0o077 == 0
+
+
+def test_a_clip_that_could_not_be_begun_is_taken_later(tmp_path):
+    """Non-regression test: a disk that was full for a moment left the clip to nobody, until the server ended."""
+    clips = ClipList(tmp_path / "list")
+    clips.add("a" * 32, "a", size=1)
+    with sqlite3.connect(tmp_path / "list") as other:
+        other.execute("CREATE TRIGGER full BEFORE UPDATE ON clips BEGIN SELECT RAISE(FAIL, 'disk is full'); END")
+    with pytest.raises(sqlite3.Error, match="disk is full"):
+        clips.take(0)
+    assert clips.rows()[0]["progress"] is None
+    with sqlite3.connect(tmp_path / "list") as other:
+        other.execute("DROP TRIGGER full")
+    assert clips.take(0)["state"] == MEASURING
+
+
+def test_a_player_that_can_not_be_started_costs_no_verdict_and_no_queue(server, monkeypatch):
+    """Non-regression test: an error of the system there ended the thread, and nothing more was measured."""
+
+    def refuse(*_):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    (thread,) = server.server.parts.measuring._threads
+    with monkeypatch.context() as patched:
+        patched.setattr(thread._player, "measure", refuse, raising=True)
+        server.upload(b"fine 0.5", "a.mp4")
+        server.settled(1)
+    server.upload(b"fine 0.25", "b.mp4")
+    after, before = server.settled(2)
+    assert (before["probability"], before["player"]) == (0.5, "none")
+    assert (after["probability"], after["player"]) == (0.25, "file")
+
+
+@pytest.mark.parametrize("broken", ["_measured", "_playable"])
+def test_no_fault_ends_the_queue(server, monkeypatch, broken):
+    def fail(*_):
+        raise ZeroDivisionError("division by zero")
+
+    (thread,) = server.server.parts.measuring._threads
+    with monkeypatch.context() as patched:
+        patched.setattr(thread, broken, fail)
+        server.upload(b"fine 0.5", "a.mp4")
+        (row,) = server.settled(1)
+    found = ("crashed", "ZeroDivisionError: division by zero") if broken == "_measured" else ("ok", "")
+    assert (row["status"], row["error"], row["player"]) == (*found, "none")
+    server.upload(b"fine 0.25", "b.mp4")
+    assert server.settled(2)[0]["probability"] == 0.25
+
+
+def test_a_result_is_noted_when_its_files_can_not_be_weighed(server, monkeypatch):
+    def refuse(_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    server.upload(b"wait", "a.mp4")
+    wait_until(lambda: server.rows()[0]["state"] == MEASURING)
+    (thread,) = server.server.parts.measuring._threads
+    monkeypatch.setattr(server.server.parts.work, "weigh", refuse)
+    thread._examiner._closed.set()
+    (row,) = server.settled(1)
+    assert (row["status"], row["player"]) == ("crashed", "none")
