@@ -70,7 +70,8 @@ def extract(
     journal
         Where finished clips are noted instead.
     fresh
-        Measure every clip again.
+        Measure every clip again. One run at a time holds a journal; one of other families, weights or limits is kept as
+        ``<journal>.old``.
     limits
         CPU seconds and memory that one clip may take.
     max_seconds

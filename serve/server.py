@@ -119,8 +119,9 @@ class Server:
     def queue(self, given: Sequence[Clip]) -> int:
         """Queue files of this machine that are not in the list yet; how many there were.
 
-        A file is linked into the work folder where that is possible, and copied where it is not: what the page shows is
-        there, whatever happens to the file.
+        A file is linked into the work folder where that is possible, and copied where it is not: it stays there when it
+        is deleted or replaced elsewhere. One that is linked and then written to in place changes here, too; the page
+        does not play it any more.
 
         Raises
         ------

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 from events import wait_until
-from page_server import Running, running
+from page_server import Player, Running, running
 
 from extract.dataset import Clip
 from features.errors import InputError
@@ -343,3 +343,44 @@ def test_a_result_is_noted_when_its_files_can_not_be_weighed(server, monkeypatch
     thread._examiner._closed.set()
     (row,) = server.settled(1)
     assert (row["status"], row["player"]) == ("crashed", "none")
+
+
+def test_a_file_that_was_written_to_after_it_was_measured_is_not_played(tmp_path):
+    """Non-regression test: a queued file is linked, and its new content was played under the old verdict."""
+    file = tmp_path / "a.mp4"
+    file.write_bytes(b"fine 0.5")
+    with running(tmp_path / "work") as one:
+        one.server.queue([Clip("a.mp4", str(file))])
+        (row,) = one.settled(1)
+        assert one.row(row["id"])["player"] == "file"
+        assert one.ask("GET", f"/clips/{row['id']}/video")[2] == b"fine 0.5"
+        file.write_bytes(b"fine 0.25 another clip")  # in place
+        assert one.row(row["id"])["player"] == "changed"
+        assert one.ask("GET", f"/clips/{row['id']}/video")[0] == 404
+        one.ask("POST", f"/api/clips/{row['id']}/again")
+        (row,) = one.settled(1)
+        assert (row["probability"], one.row(row["id"])["player"]) == (0.25, "file")
+
+
+def test_no_preview_shows_a_file_that_changed_after_it_was_measured(tmp_path, monkeypatch):
+    file = tmp_path / "a.mp4"
+    file.write_bytes(b"fine 0.5")
+    measure = Player.measure
+
+    def changed_before(player, *told):
+        file.write_bytes(b"fine 0.25 another clip")
+        return measure(player, *told)
+
+    monkeypatch.setattr(Player, "measure", changed_before)
+    with running(tmp_path / "work") as one:
+        one.server.queue([Clip("a.mp4", str(file))])
+        assert [row["player"] for row in one.settled(1)] == ["changed"]
+
+
+def test_a_list_of_an_earlier_version_is_read(tmp_path):
+    clips = ClipList(tmp_path / "list")
+    clips.add("a" * 32, "a", size=1)
+    clips.close()
+    with sqlite3.connect(tmp_path / "list") as other:
+        other.execute("ALTER TABLE clips DROP COLUMN mark")
+    assert ClipList(tmp_path / "list").rows()[0]["mark"] == ""
