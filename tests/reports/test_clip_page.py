@@ -11,6 +11,7 @@ import pytest
 from clip_evidence import MANIFEST, clip_evidence, picture, verdict
 
 from ensemble.verdict import NOTHING
+from features.evidence import Series
 from reports import base_rates, cue_positions, faces, norms
 from reports.clip_report import ClipFacts, Served, clip_page, write_clip_report
 from reports.html import STATIC
@@ -106,6 +107,14 @@ def test_names_and_messages_from_outside_are_text(tmp_path):
     assert not [attributes for _, attributes in page.tags if "onerror" in attributes]
     assert page.text.count("{{7*7}}") >= 6
     assert json.loads(page.json)["duration_s"] == 10.0
+
+
+def test_frames_lie_over_their_time_where_sound_outlasts_the_picture(tmp_path):
+    evidence = clip_evidence(10.0)
+    last = Series([14.0], [1.0], unit="dB", title="Loudness")
+    page = page_of(tmp_path, evidence=replace(evidence, sound={"voice.loudness": last}))
+    strip = page[page.index('class="filmstrip"') :].split("</ol>")[0]
+    assert (strip.count("<img"), strip.count('<li aria-hidden="true"></li>')) == (12, 5), "12 frames in 10 of 14 s"
 
 
 def replace_title(series, title):
