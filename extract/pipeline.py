@@ -58,7 +58,7 @@ def extract(
         A folder in the challenge's layout, a plain folder of clips, a CSV manifest, a URL of one of these, or clips
         that were found already.
     out
-        Parquet file or URL to write. Beside it, ``<out>.journal`` notes every finished clip, so that an interrupted
+        Parquet file or URL to write. A journal (:func:`journal_of`) notes every finished clip, so that an interrupted
         run goes on; without ``out`` and ``journal`` nothing is written.
     families
         Names of cue families; all by default.
@@ -266,14 +266,22 @@ def _absolute(path: str) -> str:
     return path if not path or "://" in path else os.path.abspath(path)
 
 
+def journal_of(out: str) -> str:
+    """Where finished clips are noted by default: beside the table; of a URL, in the folder in which one stands.
+
+    >>> journal_of("artifacts/t.parquet"), journal_of("s3://bucket/t.parquet")
+    ('artifacts/t.parquet.journal', 'bucket_t.parquet.journal')
+    """
+    return f"{out.split('://', 1)[1].replace('/', '_') if '://' in out else out}.journal"
+
+
 def _journal(
     file: str | Path | None, out: str | Path | None, settings: worker.Settings, *, fresh: bool
 ) -> Journal | None:
     if file is None:
         if out is None:
             return None
-        name = os.fspath(out)
-        file = f"{name.split('://', 1)[1].replace('/', '_') if '://' in name else name}.journal"
+        file = journal_of(os.fspath(out))
     identity: dict[str, Any] = {
         "schema": table.SCHEMA_VERSION,
         "extractor": OBSERVATION_VERSION,

@@ -23,7 +23,7 @@ from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTE_FACES, N
 from features.checksums import sha256_of
 from features.evidence import ClipEvidence, Person
 from features.reasons import Reason
-from features.spec import families
+from features.spec import families, lacking
 from features.table import description, feature_columns, is_share, table_families
 from reports import norms
 from reports.base_rates import base_rates, odds_in_words
@@ -296,14 +296,8 @@ def _of_other_families(evidence: ClipEvidence, *, silent: bool, blind: bool) -> 
         cues = [evidence.cues.get(column.name, math.nan) for column in one.columns if not is_share(column.name)]
         if f"{one.name}.valid_share" not in evidence.cues or any(map(math.isfinite, cues)):
             continue
-        if "sound" in one.needs and silent:
-            reasons[one.name] = SENTENCES[Reason.NO_SOUND]
-        elif blind and one.needs & {"picture", "track", "crops"}:
-            reasons[one.name] = SENTENCES[Reason.NO_PICTURE]
-        elif "track" in one.needs and not evidence.people:
-            reasons[one.name] = SENTENCES[Reason.NO_FACE]
-        else:
-            reasons[one.name] = SENTENCES[Reason.UNUSABLE]
+        lacks = lacking(one.needs, sound=not silent, picture=not blind, face=bool(evidence.people))
+        reasons[one.name] = SENTENCES[lacks or Reason.UNUSABLE]
     return reasons
 
 

@@ -257,11 +257,14 @@ def test_a_file_that_could_not_be_read_has_no_finding(tmp_path):
 
 def test_what_could_not_be_measured_is_said_also_of_families_that_the_model_does_not_read(tmp_path):
     cues = {"lip_sync.valid_share": 0.0, "blink.valid_share": 0.0, "identity.valid_share": 1.0, "identity.drift": 0.8}
+    cues |= {"cnn_embedding.valid_share": 0.0}  # needs crops, and so a face, like all that looks at the picture
     one = verdict(status="no_audio", error="no sound", unmeasured={"forensic_voice": "the clip has no sound"})
     page = Page(page_of(tmp_path, one=one, evidence=clip_evidence(n_people=0, sound=False, cues=cues)))
     assert "Speech modelthe clip has no sound" in page.text
     assert "Lip sync not read by the modelthe clip has no sound" in page.text
     assert "Blinks not read by the modelno face was found" in page.text
+    assert "nothing in the clip" not in page.text
+    assert page.text.count("not read by the modelno face was found") == 2
     assert "Identity over time not read by the modelno" not in page.text
 
 
