@@ -173,8 +173,8 @@ def extract(  # noqa: PLR0913 -- the options of a run, all by keyword
         A folder in the challenge's layout, a plain folder of clips, a CSV manifest (filename, label, group), a URL of
         one of these, or a list of clips.
     out
-        Parquet file or URL to write. ``<out>.journal`` beside it notes every finished clip, so that the same call
-        goes on after an interruption. Without it nothing is written.
+        Parquet file or URL to write. ``<out>.journal`` (of a URL, in the current folder) notes every finished clip,
+        so that the same call goes on after an interruption. Without ``out`` nothing is written.
     families
         Names of cue families; all by default.
     jobs

@@ -14,6 +14,7 @@ split must never part: the connected component of the ``original`` links, joined
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -28,7 +29,7 @@ from typing import Any
 
 from scipy.cluster.hierarchy import DisjointSet
 
-from features.errors import DatasetError, NotFoundError
+from features.errors import DatasetError, DeepcueError, NotFoundError
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +71,27 @@ class Clip:
     """Of :data:`PARTS`, what is forged; empty for a REAL clip, and where the data set does not say it."""
 
 
+@contextlib.contextmanager
+def read_errors(url: str) -> Iterator[None]:
+    """Of a path or URL that is being read: what goes wrong becomes one error that names it, with advice.
+
+    Raises
+    ------
+    DatasetError
+        The system failed, or a remote store: object stores have errors of their own, as for missing credentials.
+    """
+    try:
+        yield
+    except DeepcueError:
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and "://" not in url:
+            raise  # a fault of this program
+        raise DatasetError(f"{url}: can't be read ({error}); check the path and your credentials") from error
+
+
 class Store:
-    """Files below a local folder or an fsspec URL."""
+    """Files below a local folder or an fsspec URL; what can't be read is a ``DatasetError``."""
 
     def __init__(self, url: str, storage_options: dict[str, Any] | None = None) -> None:
         self.remote = "://" in url
@@ -84,21 +104,24 @@ class Store:
 
     def list(self) -> list[str]:
         """Names of all files below the root, relative, sorted."""
-        return sorted(self._list_remote() if self.remote else self._list_local())
+        with read_errors(self.url):
+            return sorted(self._list_remote() if self.remote else self._list_local())
 
     def read(self, name: str) -> bytes:
         """Content of a file."""
         import fsspec
 
-        with fsspec.open(self.join(name), "rb", **self._options) as file:
+        url = self.join(name)
+        with read_errors(url), fsspec.open(url, "rb", **self._options) as file:
             return bytes(file.read())
 
     def is_file(self) -> bool:
         """True when the root itself is a file."""
         if not self.remote:
             return os.path.isfile(self.url)
-        fs, path = self._filesystem()
-        return bool(fs.isfile(path))
+        with read_errors(self.url):
+            fs, path = self._filesystem()
+            return bool(fs.isfile(path))
 
     def _filesystem(self) -> tuple[Any, str]:
         import fsspec
@@ -135,23 +158,20 @@ def find_clips(data: str, storage_options: dict[str, Any] | None = None) -> list
     NotFoundError
         Nothing is there.
     DatasetError
-        No clip is in it, or a metadata or manifest file can't be read.
+        No clip is in it, or it, or a metadata or manifest file, can't be read.
     """
     store = Store(data, storage_options)
     if not store.remote and not os.path.exists(store.url):
         raise NotFoundError(f"{data}: no such folder or manifest; give the folder that holds the clips")
     if not store.remote and not (os.path.isdir(store.url) or os.path.isfile(store.url)):
         raise DatasetError(f"{data}: neither a folder nor a file; a pipe can't be read twice, write it to a file first")
-    try:
-        if store.is_file():
-            named = _is_video(data) or posixpath.splitext(_base(data))[1].lower() in SOUND_SUFFIXES
-            clips = [Clip(_base(data), store.url)] if named else _from_manifest(data, storage_options)
-        else:
-            names = store.list()
-            tables = [name for name in names if posixpath.basename(name) == METADATA]
-            clips = _from_metadata(store, names, tables) if tables else _from_folder(store, names)
-    except OSError as error:
-        raise DatasetError(f"{data}: can't be read ({error}); check the path and your credentials") from error
+    if store.is_file():
+        named = _is_video(data) or posixpath.splitext(_base(data))[1].lower() in SOUND_SUFFIXES
+        clips = [Clip(_base(data), store.url)] if named else _from_manifest(data, storage_options)
+    else:
+        names = store.list()
+        tables = [name for name in names if posixpath.basename(name) == METADATA]
+        clips = _from_metadata(store, names, tables) if tables else _from_folder(store, names)
     if not clips:
         suffixes = ".mp4, .mov, .avi, .mkv, .webm"
         raise DatasetError(f"{data}: no clip in it; clips are files that end in {suffixes} or the like")
@@ -244,8 +264,9 @@ def _described(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _metadata(store: Store, table: str) -> dict[str, dict[str, Any]]:
     where = store.join(table)
+    text = store.read(table)
     try:
-        content = json.loads(store.read(table))
+        content = json.loads(text)
     except ValueError as error:
         raise DatasetError(f"{where}: not valid JSON ({error}); download it again or remove it") from error
     if not isinstance(content, dict) or not all(isinstance(entry, dict) for entry in content.values()):
@@ -278,8 +299,9 @@ def label_of(value: object, where: str) -> str | None:
 def _from_manifest(data: str, storage_options: dict[str, Any] | None) -> list[Clip]:
     base, _, name = data.replace(os.sep, "/").rpartition("/")
     store = Store(base or ".", storage_options)
+    text = store.read(name)
     try:
-        table = csv.DictReader(io.StringIO(store.read(name).decode("utf-8-sig")))
+        table = csv.DictReader(io.StringIO(text.decode("utf-8-sig")))
         table.fieldnames = [column.strip().lower() for column in table.fieldnames or ()]
         rows = list(table)
     except (UnicodeDecodeError, csv.Error) as error:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.dataset import Clip, find_clips
+from extract.run.observation_store import kept_name
 from features import observation
 from features.errors import ClipError, DatasetError
 from features.observation import Observation
@@ -51,7 +52,7 @@ def coverage(data: str, folder: Path) -> list[Coverage]:
     """
     found = []
     for clip in find_clips(data):
-        file = folder / f"{clip.filename}.npz"
+        file = folder / kept_name(clip.filename)
         if file.is_file():
             observed = observation.load_kept(file)
             found.append(Coverage(clip, observed, fraction_followed(observed)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -140,5 +141,6 @@ def _base_columns(cues: pa.Table) -> dict[str, list[Any]]:
         "status": ["ok"] * n,
         "error": [""] * n,
         "reasons": ["{}"] * n,
-        **{name: [0] * n for name in ("duration_s", "n_frames", "n_faces")},
+        "duration_s": [math.nan] * n,  # unknown: a clip of a known length without a frame is one of sound alone
+        **{name: [0] * n for name in ("n_frames", "n_faces")},
     }

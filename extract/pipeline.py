@@ -6,18 +6,18 @@ import math
 import numbers
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from extract.dataset import Clip, find_clips
+from extract.dataset import Clip, find_clips, read_errors
 from extract.run import engine, worker
 from extract.run.examiner import Examiner
 from extract.run.journal import Journal
-from extract.run.observation_store import ObservationStore
+from extract.run.observation_store import ObservationStore, kept_name
 from extract.run.sandbox import Limits
 from features import spec, table
 from features.checksums import sha256_of
@@ -58,7 +58,7 @@ def extract(
         A folder in the challenge's layout, a plain folder of clips, a CSV manifest, a URL of one of these, or clips
         that were found already.
     out
-        Parquet file or URL to write. Beside it, ``<out>.journal`` notes every finished clip, so that an interrupted
+        Parquet file or URL to write. A journal (:func:`journal_of`) notes every finished clip, so that an interrupted
         run goes on; without ``out`` and ``journal`` nothing is written.
     families
         Names of cue families; all by default.
@@ -70,7 +70,8 @@ def extract(
     journal
         Where finished clips are noted instead.
     fresh
-        Measure every clip again.
+        Measure every clip again. One run at a time holds a journal; one of other families, weights or limits is kept as
+        ``<journal>.old``.
     limits
         CPU seconds and memory that one clip may take.
     max_seconds
@@ -265,14 +266,22 @@ def _absolute(path: str) -> str:
     return path if not path or "://" in path else os.path.abspath(path)
 
 
+def journal_of(out: str) -> str:
+    """Where finished clips are noted by default: beside the table; of a URL, in the folder in which one stands.
+
+    >>> journal_of("artifacts/t.parquet"), journal_of("s3://bucket/t.parquet")
+    ('artifacts/t.parquet.journal', 'bucket_t.parquet.journal')
+    """
+    return f"{out.split('://', 1)[1].replace('/', '_') if '://' in out else out}.journal"
+
+
 def _journal(
     file: str | Path | None, out: str | Path | None, settings: worker.Settings, *, fresh: bool
 ) -> Journal | None:
     if file is None:
         if out is None:
             return None
-        name = os.fspath(out)
-        file = f"{name.split('://', 1)[1].replace('/', '_') if '://' in name else name}.journal"
+        file = journal_of(os.fspath(out))
     identity: dict[str, Any] = {
         "schema": table.SCHEMA_VERSION,
         "extractor": OBSERVATION_VERSION,
@@ -330,20 +339,44 @@ def _measure(
 
 
 def _known(journal: Journal, prints: Mapping[str, str], settings: worker.Settings) -> dict[str, worker.Result]:
-    """Results of earlier runs, except those whose observation was to be kept and could not be."""
+    """Results of earlier runs, except those whose observation is to be kept and is not there.
+
+    Raises
+    ------
+    DatasetError
+        The store of the observations can't be listed.
+    """
     found = {filename: journal.get(filename, fingerprint) for filename, fingerprint in prints.items()}
-    return {
-        filename: result
-        for filename, result in found.items()
-        if result is not None and not (settings.observations and result.reasons.get(OBSERVATION) == Reason.NOT_KEPT)
-    }
+    known = {filename: result for filename, result in found.items() if result is not None}
+    if not (known and settings.observations):
+        return known
+    with read_errors(settings.observations):
+        kept = ObservationStore(settings.observations, settings.storage_options).kept()
+    return {filename: result for filename, result in known.items() if _has_its_observation(result, kept)}
+
+
+def _has_its_observation(result: worker.Result, kept: Container[str]) -> bool:
+    """Whether nothing is left to keep of a clip: an unreadable one has no observation."""
+    if result.reasons.get(OBSERVATION) == Reason.NOT_KEPT:
+        return False
+    return result.status == "unreadable" or kept_name(result.filename) in kept
 
 
 def _fingerprint(clip: Clip, settings: worker.Settings) -> str:
+    """What a clip's file is known by; ``absent`` where it can't be looked at, as its row will say.
+
+    Raises
+    ------
+    DatasetError
+        The store that it is in can't be used.
+    """
     try:
-        return ObservationStore("", settings.storage_options).key(clip.path, settings.max_seconds)
-    except OSError:
-        return "absent"  # the worker's row will say so
+        with read_errors(clip.path):
+            return ObservationStore("", settings.storage_options).key(clip.path, settings.max_seconds)
+    except DatasetError as error:
+        if isinstance(error.__cause__, OSError):
+            return "absent"
+        raise
 
 
 def _table(clips: Sequence[Clip], results: Mapping[str, worker.Result], settings: worker.Settings) -> pa.Table:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import tokenize
 import zipfile
+import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -111,6 +114,20 @@ RAGGED = ("crops", "patch_face", "patch_background")
 PER_CROP = (*RAGGED, "crop_index", "crop_box", "embedding")
 """Fields of a :class:`Track` with an entry a crop; the others have one a sample."""
 
+DAMAGED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What :func:`load` raises on a file that is cut or altered, or is something else: zip, zlib and NumPy have each their
+own, seen by altering single bytes of a file."""
+
 _SCALARS = ("frame_size", "duration_s", "audio_start_s", "n_faces", "luma_levels", "warnings", "notes")
 
 
@@ -142,7 +159,8 @@ def load(file: BinaryIO | str, *, key: str | None = None) -> Observation:
     Raises
     ------
     ValueError
-        The file is of another version, is no observation, or was saved under another ``key``.
+        The file is of another version, is no observation, or was saved under another ``key``. A damaged file raises
+        any of :data:`DAMAGED`.
     """
     with np.load(file, allow_pickle=False) as archive:
         if "scalars" not in archive:
@@ -177,7 +195,7 @@ def load_kept(file: Path) -> Observation:
     try:
         with file.open("rb") as opened:
             return load(opened)
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise DatasetError(f"{file}: {error}; run deepcue extract --observations again to make it again") from error
 
 

@@ -34,13 +34,13 @@ import inspect
 import logging
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import features.families
 from features.errors import InputError
-from features.reasons import RESERVED
+from features.reasons import RESERVED, Reason
 from features.threads import opencv_on_one_thread
 
 if TYPE_CHECKING:
@@ -54,6 +54,27 @@ SENTENCE = re.compile(r"^[A-Z0-9].*\.$")
 NEEDS = frozenset({"picture", "sound", "track", "crops", "weights"})
 
 SOUND_ALONE = frozenset({"sound", "weights"})  # a family that needs no more is measured without a face track, too
+
+
+def lacking(needs: Set[str], *, sound: bool, picture: bool, face: bool) -> Reason | None:
+    """The first thing that a family with these needs lacks in a clip; None where the clip has all of them.
+
+    Parameters
+    ----------
+    needs
+        Of :data:`NEEDS`. A family that needs more than sound is measured on a face.
+    sound, picture, face
+        Whether the clip has sound and a picture, and whether a face was followed in it.
+
+    >>> lacking({"sound", "track"}, sound=True, picture=True, face=False)
+    <Reason.NO_FACE: 'no_face'>
+    """
+    if "sound" in needs and not sound:
+        return Reason.NO_SOUND
+    if needs <= SOUND_ALONE or (picture and face):
+        return None
+    return Reason.NO_FACE if picture else Reason.NO_PICTURE
+
 
 Measure = Callable[["Observation", Any], Mapping[str, float]]
 """Of a clip and one of its face tracks; of sound alone also with None, where there is no face track."""

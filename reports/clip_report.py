@@ -23,7 +23,7 @@ from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTE_FACES, N
 from features.checksums import sha256_of
 from features.evidence import ClipEvidence, Person
 from features.reasons import Reason
-from features.spec import families
+from features.spec import families, lacking
 from features.table import description, feature_columns, is_share, table_families
 from reports import norms
 from reports.base_rates import base_rates, odds_in_words
@@ -31,7 +31,7 @@ from reports.cue_positions import FamilyPositions, positions
 from reports.faces import covered_s, data_uri, people
 from reports.html import render as render_template
 from reports.html import static_text, write_page
-from reports.timeline import timeline
+from reports.timeline import blanks, timeline
 
 STATUS_WORDS = {
     "ok": "measured completely",
@@ -174,6 +174,8 @@ def clip_context(
     if evidence is not None and not faces:
         evidence = without_pictures(evidence)
     used = list(manifest.get("families", {}) or verdict.contributions)
+    drawn = timeline(evidence, used) if evidence is not None else None
+    strip = [(t, data_uri(jpeg)) for t, jpeg in evidence.filmstrip if jpeg] if evidence is not None else []
     return {
         "one": verdict,
         "manifest": manifest,
@@ -185,10 +187,11 @@ def clip_context(
         "odds": odds_in_words(verdict.probability),
         "rates": base_rates(verdict.probability, manifest),
         "clip": float(manifest.get("clip", 0.0)),
-        "timeline": timeline(evidence, used) if evidence is not None else None,
+        "timeline": drawn,
         "people": people(evidence) if evidence is not None else [],
         "not_covered": not_covered(evidence) if evidence is not None else "",
-        "filmstrip": [(t, data_uri(jpeg)) for t, jpeg in evidence.filmstrip if jpeg] if evidence is not None else [],
+        "filmstrip": strip,
+        "blanks": blanks(len(strip), drawn.duration_s, evidence.duration_s) if drawn and evidence else 0,
         "positions": _positions(facts, evidence, used),
         "versions": _versions(facts, evidence),
         "unmeasured": _unmeasured(facts, verdict, evidence, used),
@@ -293,14 +296,8 @@ def _of_other_families(evidence: ClipEvidence, *, silent: bool, blind: bool) -> 
         cues = [evidence.cues.get(column.name, math.nan) for column in one.columns if not is_share(column.name)]
         if f"{one.name}.valid_share" not in evidence.cues or any(map(math.isfinite, cues)):
             continue
-        if "sound" in one.needs and silent:
-            reasons[one.name] = SENTENCES[Reason.NO_SOUND]
-        elif blind and one.needs & {"picture", "track", "crops"}:
-            reasons[one.name] = SENTENCES[Reason.NO_PICTURE]
-        elif "track" in one.needs and not evidence.people:
-            reasons[one.name] = SENTENCES[Reason.NO_FACE]
-        else:
-            reasons[one.name] = SENTENCES[Reason.UNUSABLE]
+        lacks = lacking(one.needs, sound=not silent, picture=not blind, face=bool(evidence.people))
+        reasons[one.name] = SENTENCES[lacks or Reason.UNUSABLE]
     return reasons
 
 

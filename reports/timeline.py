@@ -3,7 +3,7 @@
 SVG made here, and not a chart library's canvas: it prints as vectors, scales to any width, takes the page's colours in
 light and dark, is read by screen readers, and is complete without script. The script of the page (``static/clip.js``)
 moves a cursor and reads values from :meth:`Timeline.as_json`; a player beside the page may drive and follow it, see
-there. Horizontal positions are per cent of the duration, so that a page of any width shows the whole clip.
+there. Horizontal positions are per cent of the axis, so that a page of any width shows the whole clip.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from reports.lines import LOG_ODDS, Floats, dots, nice_step, path, scale_of, thi
 from reports.series_words import events_in_words, number, peak, summary
 
 MAX_BOXES = 900  # of a person: 15 a second over a minute
+MAX_BLANKS = 100  # a frame narrower than a hundredth of the axis shows nothing
 MARGIN = 8.0  # per cent of a lane's height that are free above and below
 
 
@@ -88,6 +89,7 @@ class Timeline:
     """All lanes of a clip; a person without a lane has no group."""
 
     duration_s: float
+    """Of the axis: to the end of the picture, or of a series where one ends later, as sound may."""
     groups: tuple[Group, ...]
     ticks: tuple[Tick, ...]
     people: tuple[dict[str, Any], ...]
@@ -121,7 +123,7 @@ def timeline(evidence: ClipEvidence, used: Iterable[str]) -> Timeline:
         Families of the model; series of others are context.
     """
     used = set(used)
-    duration_s = evidence.duration_s if evidence.duration_s > 0 else 1.0
+    duration_s = _axis_s(evidence)
     owners = [
         (f"p{number}", person_name(number, len(evidence.people)), person.series)
         for number, person in enumerate(evidence.people)
@@ -138,6 +140,23 @@ def timeline(evidence: ClipEvidence, used: Iterable[str]) -> Timeline:
         for number, one in enumerate(evidence.people)
     )
     return Timeline(duration_s, groups, time_ticks(duration_s), people)
+
+
+def _axis_s(evidence: ClipEvidence) -> float:
+    """Seconds that the axis stands for; 1 where nothing has a length."""
+    owners = [*(person.series for person in evidence.people), evidence.sound]
+    series = [one for of in owners for one in of.values() if len(one.times_s)]
+    ends = [float(one.times_s[-1]) + one.window_s / 2 for one in series]
+    return max([evidence.duration_s if evidence.duration_s > 0 else 0.0, *ends]) or 1.0
+
+
+def blanks(n_frames: int, axis_s: float, picture_s: float) -> int:
+    """How many frames of a filmstrip there is room for behind its last, where the axis goes on without a picture.
+
+    >>> blanks(12, 15.0, 10.0), blanks(12, 10.1, 10.0)
+    (6, 0)
+    """
+    return min(MAX_BLANKS, round(n_frames * (axis_s / picture_s - 1))) if picture_s > 0 else 0
 
 
 def person_name(number: int, total: int) -> str:
@@ -252,7 +271,7 @@ def _rounded(value: float) -> float | None:
 
 
 def _boxes(times: Floats, boxes: NDArray[np.float32]) -> dict[str, Any]:
-    """Evenly thinned; between two of them a player interpolates."""
+    """Evenly thinned; the page's script shows the nearest."""
     keep = np.unique(np.linspace(0, len(times) - 1, min(len(times), MAX_BOXES)).round().astype(int))
     return {
         "times": [round(float(t), 3) for t in times[keep]],

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 import reports
 from reports.clip_report import STATUS_WORDS
-from serve.clips import DONE, PLAYS_FILE, PLAYS_PREVIEW, ClipList, Row
+from serve.clips import DONE, PLAYS_CHANGED, PLAYS_FILE, PLAYS_PREVIEW, ClipList, Row
 from serve.folder import CLIP, PAGE, PREVIEW, REPORT, WorkFolder
 from serve.measuring import Measuring
 from serve.pages import list_page, waiting_page
@@ -80,14 +80,17 @@ def _parts(request: Request) -> Parts:
 
 
 def _row(request: Request) -> Row:
-    """The clip that a request is about.
+    """The clip that a request is about; its file is not played when it changed after it was measured.
 
     Raises
     ------
     KeyError
         There is none.
     """
-    return _parts(request).clips.row(request.path_params["clip_id"])
+    row = _parts(request).clips.row(request.path_params["clip_id"])
+    if row["player"] == PLAYS_FILE and row["mark"] not in {"", _parts(request).work.mark(row["id"])}:
+        row["player"] = PLAYS_CHANGED
+    return row
 
 
 def _unknown(request: Request, _: Exception) -> Response:

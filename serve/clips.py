@@ -19,6 +19,7 @@ from features.errors import InputError
 
 QUEUED, MEASURING, DONE = "queued", "measuring", "done"
 PLAYS_FILE, PLAYS_PREVIEW, NEEDS_PREVIEW, PLAYS_NOT = "file", "preview", "wanted", "none"
+PLAYS_CHANGED = "changed"  # the file is no longer the one that was measured, and so not shown under its verdict
 MAX_ATTEMPTS = 3
 """A clip that was being measured when so many servers died is not tried again."""
 SCHEMA = """
@@ -41,12 +42,14 @@ CREATE TABLE IF NOT EXISTS clips (
   player TEXT NOT NULL DEFAULT 'none',
   media_type TEXT NOT NULL DEFAULT '',
   start_s REAL NOT NULL DEFAULT 0,
-  has_page INTEGER NOT NULL DEFAULT 0
+  has_page INTEGER NOT NULL DEFAULT 0,
+  mark TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS waiting ON clips (state, number);
 """
 RESULT = ("status", "error", "verdict", "probability", "duration_s", "n_faces", "took_s", "has_page")
-PLAYER = ("player", "media_type", "start_s")
+PLAYER = ("player", "media_type", "start_s", "mark")
+"""How a clip is played; ``mark`` is that of the file that was measured, empty where it is not known."""
 SHOWN = ("id", "number", "name", "size", "added_s", "state", *RESULT, *PLAYER)
 """What a page and the exports show of a clip."""
 
@@ -79,6 +82,8 @@ class ClipList:
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.executescript(SCHEMA)
+            if "mark" not in {column["name"] for column in self._db.execute("PRAGMA table_info(clips)")}:
+                self._db.execute("ALTER TABLE clips ADD COLUMN mark TEXT NOT NULL DEFAULT ''")  # a list of 0.6.0
             self._resume()
         except sqlite3.Error as error:
             raise InputError(f"{file}: can't be used as the list of clips ({error}); give another --work") from error
@@ -151,17 +156,28 @@ class ClipList:
             return {"boot": self.boot, "version": self._version, "all": False, "rows": rows, "deleted": gone}
 
     def take(self, timeout_s: float) -> Row | None:
-        """The next clip, now being measured, or one that lacks its preview; None when there is none for so long."""
+        """The next clip, now being measured, or one that lacks its preview; None when there is none for so long.
+
+        Raises
+        ------
+        sqlite3.Error
+            The disk is full or gone; the clip can be taken again.
+        """
         with self._news:
             if (row := self._next()) is None and self._news.wait(timeout_s):
                 row = self._next()
             if row is not None and row["state"] == QUEUED:
-                self._db.execute(
-                    "UPDATE clips SET state = ?, attempts = attempts + 1 WHERE id = ?", (MEASURING, row["id"])
-                )
-                self._note(row["id"])
+                self._begin(row["id"])
                 row["state"] = MEASURING
             return row
+
+    def _begin(self, clip_id: str) -> None:
+        try:
+            self._db.execute("UPDATE clips SET state = ?, attempts = attempts + 1 WHERE id = ?", (MEASURING, clip_id))
+        except sqlite3.Error:
+            self._progress.pop(clip_id, None)  # nobody works on it
+            raise
+        self._note(clip_id)
 
     def _next(self) -> Row | None:
         for where, value in (("state = ?", QUEUED), ("player = ?", NEEDS_PREVIEW)):

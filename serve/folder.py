@@ -110,6 +110,17 @@ class WorkFolder:
         """The clip's own file."""
         return self.of(clip_id) / CLIP
 
+    def mark(self, clip_id: str) -> str:
+        """Size and time of change of a clip's file, as ``bytes:ns``; empty where it is gone.
+
+        A file that is linked elsewhere, too, changes here when it is written to there.
+        """
+        try:
+            status = os.stat(self.clip(clip_id))
+        except OSError:
+            return ""
+        return f"{status.st_size}:{status.st_mtime_ns}"
+
     def remove(self, clip_id: str) -> None:
         """Remove all files of a clip."""
         shutil.rmtree(self.of(clip_id), ignore_errors=True)

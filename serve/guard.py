@@ -1,8 +1,9 @@
 """Who is let in: requests to this server by its own name, from its own pages, with the token where one is asked for.
 
 A page of another site can make a browser on this machine send requests here. Those name another site in ``Origin``, or
-a name that was pointed here in ``Host`` (DNS rebinding): both are refused. Every answer forbids scripts and styles that
-are not files of this server, and being shown in a page of another.
+a name that was pointed here in ``Host`` (DNS rebinding): both are refused. Behind a proxy that adds TLS, the
+proxy's name is one of this server's. Every answer forbids scripts and styles that are not files of this server, and
+being shown in a page of another.
 """
 
 from __future__ import annotations
@@ -57,13 +58,18 @@ class Guard:
         The address that the server listens on.
     token
         What a request must carry, in a cookie, which the address ``/?token=...`` sets; empty: nothing.
+    origin
+        ``https://name`` or ``https://name:port``, as browsers write it: what a proxy in front is called; empty: none is
+        there. The cookie is then sent over TLS alone.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str, token: str = "") -> None:
+    def __init__(self, app: ASGIApp, *, host: str, token: str = "", origin: str = "") -> None:
         self._app = app
         self._host = host
         self._local = is_loopback(host)
         self._token = token
+        self._origin = origin
+        self._proxy = urlsplit(origin).hostname or ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -85,13 +91,20 @@ class Guard:
         headers = Headers(scope=scope)
         if len(headers.getlist("host")) != 1 or not self._is_own(headers["host"]):
             return PlainTextResponse("This server does not answer to that name.", 421)
-        if any(origin != f"http://{headers['host']}" for origin in headers.getlist("origin")):
+        if any(origin not in self._origins(headers["host"]) for origin in headers.getlist("origin")):
             return PlainTextResponse("Requests from pages of other sites are refused.", 403)
         site = headers.get("sec-fetch-site", "none")
         arrives = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
         if site not in {"none", "same-origin"} and not arrives:
             return PlainTextResponse("Requests from pages of other sites are refused.", 403)
         return self._without_token(scope, headers) if self._token else None
+
+    def _origins(self, host: str) -> set[str]:
+        """What pages of this server name as their origin; through the proxy no page comes without TLS."""
+        if not self._origin:
+            return {f"http://{host}"}
+        is_proxy = urlsplit(f"//{host}").hostname == self._proxy
+        return {self._origin} if is_proxy else {self._origin, f"http://{host}"}  # not every proxy hands on its name
 
     def _is_own(self, host: str) -> bool:
         """Whether a ``Host`` is a name of this server: an address, which no other site can have, or ours."""
@@ -102,7 +115,7 @@ class Guard:
             return False
         if "@" in host or "/" in host:
             return False
-        if name in LOCAL_NAMES or name == self._host.lower():
+        if name in LOCAL_NAMES or name == self._host.lower() or (self._proxy and name == self._proxy):
             return True
         try:
             address = ipaddress.ip_address(name)
@@ -114,7 +127,9 @@ class Guard:
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if scope["path"] == "/" and self._is_token(given):
             answer = HTMLResponse(WELCOME)
-            answer.set_cookie(COOKIE, self._token, max_age=YEAR_S, httponly=True, samesite="strict")
+            answer.set_cookie(
+                COOKIE, self._token, max_age=YEAR_S, httponly=True, samesite="strict", secure=bool(self._origin)
+            )
             return answer
         try:
             cookies = SimpleCookie(headers.get("cookie", ""))

@@ -36,7 +36,7 @@ class Judging:
     Parameters
     ----------
     folder
-        Of the model, which is loaded when the first clip is judged.
+        Of the model, which is loaded when it is first asked for: at the start of the server, by :attr:`settings`.
     work
         Where pages go.
     version

@@ -20,7 +20,7 @@ from extract.run.sandbox import Limits, Sandbox, Tell
 from extract.run.worker import Result, Settings
 from features.errors import DeepcueError
 from features.evidence import FACES_PER_SECOND, ClipEvidence
-from serve.clips import DONE, NEEDS_PREVIEW, PLAYS_FILE, PLAYS_NOT, PLAYS_PREVIEW, ClipList, Row
+from serve.clips import DONE, NEEDS_PREVIEW, PLAYS_CHANGED, PLAYS_FILE, PLAYS_NOT, PLAYS_PREVIEW, ClipList, Row
 from serve.folder import PREVIEW, WorkFolder
 
 logger = logging.getLogger(__name__)
@@ -151,7 +151,25 @@ class _Thread(threading.Thread):
                 self._wait_for_the_disk(error)
                 continue
             if row is not None:
-                self._work_on(row)
+                self._take_on(row)
+
+    def _take_on(self, row: Row) -> None:
+        """Work on a clip; a fault of this program costs the clip, never the thread, and so the queue."""
+        try:
+            self._work_on(row)
+        except Exception as error:
+            logger.exception("%s: can't be worked on", row["name"])
+            self._write(row["id"], {"player": PLAYS_NOT, **self._fault(row["id"], error)})
+            with self._busy:
+                self._current = ""
+            self._clips.let_go(row["id"])
+
+    def _fault(self, clip_id: str, error: Exception) -> dict[str, Any]:
+        """What is said of a clip that this program failed on; nothing where its verdict was written before."""
+        with contextlib.suppress(KeyError, sqlite3.Error):  # it was deleted, or the disk is gone
+            if self._clips.row(clip_id)["state"] == DONE:
+                return {}
+        return {"status": "crashed", "error": f"{type(error).__name__}: {error}"}
 
     def end(self) -> None:
         """End the processes for good."""
@@ -174,13 +192,13 @@ class _Thread(threading.Thread):
         with self._busy:
             self._current, self._cancelled, self._began, self._row = row["id"], False, time.monotonic(), row
         self._foretold = {}
-        player = row["player"]
+        player, mark = row["player"], row["mark"]
         if row["state"] != DONE:
             found = self._measured(row)
-            player = found.get("player")
+            player, mark = found.get("player"), found.get("mark", "")
             self._write(row["id"], found)
         if player == NEEDS_PREVIEW and not (self._cancelled or self._stopping.is_set()):
-            self._write(row["id"], self._playable(row))
+            self._write(row["id"], self._playable(row, mark))
         with self._busy:
             self._current = ""
         if self._stopping.is_set():
@@ -190,6 +208,7 @@ class _Thread(threading.Thread):
             self._work.remove(row["id"])  # what was written since it was deleted
 
     def _measured(self, row: Row) -> dict[str, Any]:
+        mark = self._work.mark(row["id"])
         try:
             with self._busy:
                 if self._stopping.is_set() or self._cancelled:
@@ -203,7 +222,7 @@ class _Thread(threading.Thread):
         except Exception as error:  # a fault of this program costs the clip, never the queue
             logger.exception("%s: can't be judged", row["name"])
             found = self._without_page(f"{type(error).__name__}: {error}")
-        return found | {"took_s": time.monotonic() - self._began}
+        return found | {"took_s": time.monotonic() - self._began, "mark": mark}
 
     def _without_page(self, why: str) -> dict[str, Any]:
         """What is known of a clip whose pages could not be written: the verdict, where there is one."""
@@ -211,14 +230,16 @@ class _Thread(threading.Thread):
             return {"status": "crashed", "error": why}
         return {**self._foretold, "status": "partial", "error": f"its page could not be made: {why}"}
 
-    def _playable(self, row: Row) -> dict[str, Any]:
-        """How browsers play a clip: as it is, or after a copy was made that they play."""
+    def _playable(self, row: Row, mark: str) -> dict[str, Any]:
+        """How browsers play a clip that still has the mark of what was measured: as it is, or as a copy of it."""
         self._media = {}
         try:
             made = self._player.measure(row["name"], str(self._work.clip(row["id"])))
-        except DeepcueError as error:
-            logger.warning("%s: %s", row["name"], error)
+        except Exception as error:  # also of the system, as when no process can be started: the verdict stands
+            logger.warning("%s: no preview could be made", row["name"], exc_info=error)
             return {"player": PLAYS_NOT}
+        if mark and self._work.mark(row["id"]) != mark:
+            return {"player": PLAYS_CHANGED}
         if made.error:
             logger.warning("%s: no preview could be made: %s", row["name"], made.error)
         if self._media.get("media_type"):
@@ -228,7 +249,10 @@ class _Thread(threading.Thread):
 
     def _write(self, clip_id: str, found: Mapping[str, Any]) -> None:
         """Write to the list what came out, however long the disk is full; nothing of what was interrupted."""
-        self._work.weigh(clip_id)
+        try:
+            self._work.weigh(clip_id)
+        except OSError as error:  # too many files are open: what the clip takes is counted at the next start
+            logger.warning("%s can't be weighed (%s)", clip_id, error)
         while not (self._stopping.is_set() or self._cancelled):
             try:
                 self._clips.finish(clip_id, found)

@@ -47,6 +47,8 @@ class Options:
     """0 for any that is free."""
     token: bool = False
     """Whether a token is asked for also on this machine; beyond it, always."""
+    origin: str = ""
+    """``https://name``, as browsers write it, where a proxy adds TLS: others reach it, so that a token is asked for."""
     max_upload: int = 2 * 10**9
     """Bytes of one clip."""
     max_disk: int = 20 * 10**9
@@ -88,10 +90,11 @@ class Server:
             undo.pop_all()
         self._options = options
         self.parts = Parts(clips, work, measuring, Uploads(clips, work, max_bytes=options.max_upload))
-        self.token = secrets.token_urlsafe(32) if options.token or not is_loopback(options.host) else ""
+        is_open = bool(options.origin) or not is_loopback(options.host)
+        self.token = secrets.token_urlsafe(32) if options.token or is_open else ""
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
-                Guard(application(self.parts), host=options.host, token=self.token),
+                Guard(application(self.parts), host=options.host, token=self.token, origin=options.origin),
                 lifespan="off",
                 ws="none",
                 log_config=None,
@@ -105,15 +108,20 @@ class Server:
     @property
     def url(self) -> str:
         """Where the page is, with the token where one is asked for."""
+        return f"{self._options.origin or self.local}/" + (f"?token={self.token}" if self.token else "")
+
+    @property
+    def local(self) -> str:
+        """The address that is listened on, as a proxy is told it."""
         host, port = self._options.host, self._socket.getsockname()[1]
-        name = f"[{host}]" if ":" in host else host
-        return f"http://{name}:{port}/" + (f"?token={self.token}" if self.token else "")
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def queue(self, given: Sequence[Clip]) -> int:
         """Queue files of this machine that are not in the list yet; how many there were.
 
-        A file is linked into the work folder where that is possible, and copied where it is not: what the page shows is
-        there, whatever happens to the file.
+        A file is linked into the work folder where that is possible, and copied where it is not: it stays there when it
+        is deleted or replaced elsewhere. One that is linked and then written to in place changes here, too; the page
+        does not play it any more.
 
         Raises
         ------

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ensemble.learners import late_fusion
 from ensemble.training_set import groups_of_clips
 from extract import stills
+from extract.run.observation_store import kept_name
 from features import observation, spec, table
 from features.errors import DatasetError, ModelError
 from features.families import cnn_embedding, face_contrast
@@ -37,7 +38,7 @@ CuesOfClips = MutableMapping[tuple[str, ...], dict[str, float]]
 
 def observation_file(folder: Path, filename: str) -> Path:
     """Where ``deepcue extract --observations`` keeps the observation of a clip."""
-    return folder / f"{filename}.npz"
+    return folder / kept_name(filename)
 
 
 def out_of_fold(

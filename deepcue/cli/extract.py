@@ -12,11 +12,12 @@ import json
 from collections import Counter
 
 from deepcue.cli import common
-from extract.pipeline import extract
+from extract.pipeline import extract, journal_of
 from extract.run import worker
 from extract.run.sandbox import Limits
 
 EXAMPLE = "deepcue extract train_videos --out artifacts/features.parquet --jobs 8"
+BESIDE = "OUT.journal; of a URL, in the current folder"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,14 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--scheduler", default="", help="address of a Dask scheduler, tcp://host:8786")
     parser.add_argument("--endpoint-url", default="", help="S3 endpoint, for instance of IBM Cloud Object Storage")
-    parser.add_argument("--journal", default="", help="where finished clips are noted (default: beside --out)")
+    parser.add_argument("--journal", default="", help=f"where finished clips are noted (default: {BESIDE})")
     common.add_quiet(parser)
     common.add_json(parser)
 
 
 def stopped(arguments: argparse.Namespace) -> str:
     """What is kept of a run that is stopped."""
-    return common.goes_on(arguments.journal or f"{arguments.out}.journal", fresh=arguments.fresh)
+    return common.goes_on(arguments.journal or journal_of(arguments.out), fresh=arguments.fresh)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -23,12 +24,15 @@ from deepcue.cli import common
 from ensemble.model import Model
 from ensemble.store import LOCAL_MODEL, check_families, default_model, load_model
 from ensemble.verdict import CONTEXT_FAMILIES, NOTE, NOTHING, Verdict, judge, model_line, ranked
-from extract.dataset import Clip
+from extract.dataset import Clip, find_clips
 from extract.pipeline import examine, extract
 from features.checksums import sha256_of
 from features.evidence import FACES_PER_SECOND, ClipEvidence
 from features.spec import describe
 from features.table import read_table, write_table
+
+if TYPE_CHECKING:
+    from reports.clip_report import ClipFacts
 
 EXAMPLE = "deepcue predict clip.mp4 --report clip.html"
 
@@ -113,35 +117,51 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     folder = arguments.model or default_model(LOCAL_MODEL)
     model = load_model(folder)
-    table, evidence = measured(arguments, model, str(folder))
+    if not inputs.is_table(arguments.clips):
+        check_families(model.layout.families, str(folder))
+    single = only_clip(arguments)
+    table, evidence = measured(arguments, model, single)
     verdicts = ranked(judge(model, table))
     if arguments.report:
-        _write_report(arguments, verdicts, table, evidence, model, folder)
+        facts = _facts(arguments, table, single) if len(verdicts) == 1 else None
+        _write_report(arguments, verdicts, facts, evidence, model, folder)
     if arguments.json:
         print(json.dumps({"model": str(folder), "clips": [verdict.as_dict() for verdict in verdicts]}, allow_nan=False))
         return
-    single = len(verdicts) == 1
-    print("\n".join(clip_lines(verdicts[0], mark=_mark()) if single else [*table_lines(verdicts), "", NOTE]))
-    print(f"{'  ' if single else ''}{model_line(model.manifest, folder)}")
+    is_one = len(verdicts) == 1
+    print("\n".join(clip_lines(verdicts[0], mark=_mark()) if is_one else [*table_lines(verdicts), "", NOTE]))
+    print(f"{'  ' if is_one else ''}{model_line(model.manifest, folder)}")
     if arguments.report:
         print(f"report {arguments.report}")
 
 
-def measured(arguments: argparse.Namespace, model: Model, where: str) -> tuple[pa.Table, ClipEvidence | None]:
-    """The model's cues of a clip, a data set or a table, and of a single clip that gets a page its evidence.
+def only_clip(arguments: argparse.Namespace) -> Clip | None:
+    """The clip that is given; for a page, also the one that is alone in a manifest or folder.
 
-    ``where`` names the model in messages.
+    Raises
+    ------
+    DatasetError
+        Nothing is there, or no clip is in it.
     """
-    clips, work = arguments.clips, arguments.work
-    if inputs.is_table(clips):
-        return read_table(clips), None
-    check_families(model.layout.families, where)
-    single = Clip(inputs.clip_name(clips), inputs.absolute(clips)) if inputs.is_clip(clips) else None
+    data = arguments.clips
+    if inputs.is_table(data):
+        return None
+    if inputs.is_clip(data):
+        return Clip(inputs.clip_name(data), inputs.absolute(data))
+    found = find_clips(data) if arguments.report else []
+    return found[0] if len(found) == 1 else None
+
+
+def measured(arguments: argparse.Namespace, model: Model, single: Clip | None) -> tuple[pa.Table, ClipEvidence | None]:
+    """The model's cues of a clip, a data set or a table, and of a single clip that gets a page its evidence."""
+    work = arguments.work
+    if inputs.is_table(arguments.clips):
+        return read_table(arguments.clips), None
     families = sorted({*model.layout.families, *CONTEXT_FAMILIES})
     out = work / "features.parquet" if work else None
     with common.clip_progress(quiet=arguments.quiet) as progress:
         if single is None or not arguments.report:
-            data = clips if single is None else [single]
+            data = arguments.clips if single is None else [single]
             return extract(data, out=out, families=families, jobs=arguments.jobs, progress=progress), None
         progress(0, 1, 0)
         table, evidence = examine(
@@ -157,26 +177,29 @@ def measured(arguments: argparse.Namespace, model: Model, where: str) -> tuple[p
     return table, evidence
 
 
+def _facts(arguments: argparse.Namespace, table: pa.Table, single: Clip | None) -> ClipFacts:
+    from deepcue import __version__
+    from reports.clip_report import ClipFacts
+
+    return ClipFacts.of_row(
+        table,
+        sha256=_sha256(single.path) if single else "",
+        command=command(arguments),
+        made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=__version__,
+    )
+
+
 def _write_report(
     arguments: argparse.Namespace,
     verdicts: Sequence[Verdict],
-    table: pa.Table,
+    facts: ClipFacts | None,
     evidence: ClipEvidence | None,
     model: Model,
     folder: Path,
 ) -> None:
-    from deepcue import __version__
-    from reports.clip_report import ClipFacts, write_clip_report
+    from reports.clip_report import write_clip_report
 
-    facts = None
-    if len(verdicts) == 1:
-        facts = ClipFacts.of_row(
-            table,
-            sha256=_sha256(arguments.clips),
-            command=command(arguments),
-            made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            version=__version__,
-        )
     write_clip_report(
         arguments.report, verdicts, model.manifest, folder, facts=facts, evidence=evidence, faces=not arguments.no_faces
     )
@@ -193,10 +216,8 @@ def command(arguments: argparse.Namespace) -> str:
 
 
 def _sha256(clip: str) -> str:
-    """Of a clip on this machine; empty for a URL or a table."""
-    if inputs.is_table(clip) or not Path(clip).is_file():
-        return ""
-    return sha256_of(Path(clip))
+    """Of a clip on this machine; empty for a URL, and for one that is not there."""
+    return sha256_of(Path(clip)) if Path(clip).is_file() else ""
 
 
 def _warnings(verdict: Verdict) -> str:

@@ -3,7 +3,7 @@
 Prints the address of the page. Clips, the list and their pages are kept in the work folder; clips that were queued are
 measured when the server is started again. CLIPS, files or folders, are queued at the start, unless they are in the list
 already. Only this machine reaches the page: `--host` opens it to others, who then need the token in the printed
-address.
+address. Behind a proxy that adds TLS, `--origin` says what the proxy is called, and the token is asked for.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 import signal
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from deepcue import __version__
 from deepcue.cli import common
@@ -37,12 +38,43 @@ def n_bytes(text: str) -> int:
     return size
 
 
+def port(text: str) -> int:
+    """An option's value that is a port, 0 to 65535; anything else is an ``ArgumentTypeError``."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; write 0 to {2**16 - 1}")
+    return int(text)
+
+
+def origin(text: str) -> str:
+    """An option's value that is an address without a path, with TLS, as browsers write it in ``Origin``.
+
+    Raises
+    ------
+    ArgumentTypeError
+        It is something else.
+    """
+    try:
+        parts = urlsplit(text.strip().removesuffix("/"))
+        name, number = (parts.hostname or "").encode("idna").decode(), parts.port  # as browsers write other letters
+    except ValueError:
+        parts, name, number = urlsplit(""), "", None
+    if parts.scheme != "https" or not name or "@" in parts.netloc or parts.path or parts.query or parts.fragment:
+        raise argparse.ArgumentTypeError(f"{text!r} is not what a page with TLS is called; write https://name")
+    return f"https://{name}" if number in {None, 443} else f"https://{name}:{number}"
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("clips", metavar="CLIPS", nargs="*", help="clips or folders of clips to queue at the start")
-    parser.add_argument("--port", type=int, default=8765, help="port, 0 for any that is free (default: %(default)s)")
+    parser.add_argument("--port", type=port, default=8765, help="port, 0 for any that is free (default: %(default)s)")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)"
+    )
+    parser.add_argument(
+        "--origin",
+        type=origin,
+        metavar="https://NAME",
+        help="what browsers call the page behind a proxy that adds TLS",
     )
     parser.add_argument("--token", action="store_true", help="ask for a token also on this machine, shared by others")
     parser.add_argument(
@@ -86,6 +118,7 @@ def run(arguments: argparse.Namespace) -> None:
             host=arguments.host,
             port=arguments.port,
             token=arguments.token,
+            origin=arguments.origin or "",
             max_upload=arguments.max_upload,
             max_disk=arguments.max_disk,
             jobs=arguments.at_once,
@@ -99,6 +132,8 @@ def run(arguments: argparse.Namespace) -> None:
         server.close()
         raise
     print(server.url, flush=True)
+    if not arguments.quiet and arguments.origin:
+        print(f"listening on {server.local} for the proxy", flush=True)
     if not arguments.quiet and given:
         print(f"{n_queued} of {len(given)} clips queued; the others are in the list already", flush=True)
     ended_by = server.run()

@@ -2,22 +2,29 @@
 
 The first line says what the results depend on. A line is written whole and flushed; one torn by a kill is
 dropped when the journal is read again. Failures of the machine (``crashed``, ``timeout``) and families that failed are
-recorded but never taken for done: the next run tries them again, since what they lacked may be there by then.
+recorded but never taken for done: the next run tries them again, since what they lacked may be there by then. One run
+at a time holds the file, by a lock that ends with its process.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import logging
 import os
+import shutil
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from extract.run.sandbox import decode, encode
 from extract.run.worker import Result
 from features.errors import DatasetError
 from features.reasons import Reason
+
+logger = logging.getLogger(__name__)
 
 RETRIED = frozenset({"crashed", "timeout"})
 
@@ -26,30 +33,56 @@ class Journal:
     """Results on disk, keyed by filename and the file's fingerprint.
 
     ``identity`` is what results depend on besides the clip (families and their versions, the extractor,
-    limits on length); lines written under another identity are dropped with the journal.
+    limits on length). One that was written under another identity is kept as ``<file>.old``, in place of one that is
+    there; ``fresh`` forgets what is noted.
+
+    Raises
+    ------
+    DatasetError
+        The file can't be written, is no journal, or another run notes its clips there.
     """
 
     def __init__(self, file: Path, identity: dict[str, Any], *, fresh: bool = False) -> None:
         self.file = file
         self._done: dict[tuple[str, str], Result] = {}
-        header = _line({"identity": identity})
-        kept = [] if fresh else self._read(header)
-        temporary = file.with_name(file.name + ".part")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(header + b"".join(kept))  # without torn lines, so that appending is safe
-            os.replace(temporary, file)
-            self._stream = file.open("ab")
+            with _locked(file):
+                _check_is_journal(file)
+                self._stream = self._begun(_line({"identity": identity}), fresh=fresh)
         except OSError as error:
             raise DatasetError(
                 f"{file}: can't be written ({error}); free space or give another --out or --journal"
             ) from error
 
+    def _begun(self, header: bytes, *, fresh: bool) -> BinaryIO:
+        """The file with what is kept of it, and locked, to append to."""
+        kept = [] if fresh else self._read(header)
+        temporary = self.file.with_name(self.file.name + ".part")
+        stream = temporary.open("wb")
+        try:
+            _lock(stream, self.file)  # before it takes the name, so that the name is never free
+            stream.write(header + b"".join(kept))  # without torn lines, so that appending is safe
+            stream.flush()
+            os.replace(temporary, self.file)
+        except OSError:
+            with contextlib.suppress(OSError):  # the disk is full, which is what is told
+                stream.close()
+            raise
+        return stream
+
     def _read(self, header: bytes) -> list[bytes]:
-        if not self.file.is_file():
-            return []
         lines = self.file.read_bytes().splitlines(keepends=True)
-        if not lines or lines[0] != header:
+        if not lines:
+            return []
+        if lines[0] != header:
+            old = self.file.with_name(self.file.name + ".old")
+            shutil.copyfile(self.file, old)
+            logger.warning(
+                "%s: is of other families, weights or limits; every clip is measured, what was noted is kept in %s",
+                self.file,
+                old,
+            )
             return []
         kept: dict[tuple[str, str], bytes] = {}
         for line in lines[1:]:
@@ -84,6 +117,36 @@ class Journal:
         """Close the file; the journal stays, so that a further run has nothing to do."""
         with contextlib.suppress(OSError):  # reported when it happened
             self._stream.close()
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """The file, made where it is missing, is held by this run alone."""
+    while True:
+        with file.open("ab") as held:
+            _lock(held, file)
+            if os.path.samestat(os.fstat(held.fileno()), os.stat(file)):  # else another run has just replaced it
+                yield
+                return
+
+
+def _lock(stream: BinaryIO, file: Path) -> None:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise DatasetError(
+            f"{file}: another run notes its clips here; wait for it, or give another --out or --journal"
+        ) from error
+    except OSError as error:  # not every network's file system has locks
+        logger.info("%s: can't be locked (%s)", file, error)
+
+
+def _check_is_journal(file: Path) -> None:
+    """Refuse, rather than overwrite, a file of something else; an empty one is none yet."""
+    with file.open("rb") as opened:
+        first = opened.readline()
+    if first and "identity" not in (_record(first) or {}):
+        raise DatasetError(f"{file}: is no journal of finished clips, and is left as it is; give another --journal")
 
 
 def _line(record: dict[str, Any]) -> bytes:

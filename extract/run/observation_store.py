@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import uuid
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
 from features import observation
-from features.observation import OBSERVATION_VERSION, Observation
+from features.observation import DAMAGED, OBSERVATION_VERSION, Observation
+
+
+def kept_name(filename: str) -> str:
+    """Where in the store a clip's Observation is, by the name of its row.
+
+    That may be a URL, when clips of a list have one file name: ``s3://b/a.mp4`` is kept as ``s3%3A%2F%2Fb/a.mp4.npz``.
+    """
+    escaped = filename.replace("://", "%3A%2F%2F").replace("::", "%3A%3A")  # fsspec would take it for another store
+    return f"{escaped.lstrip('/')}.npz"
 
 
 class ObservationStore:
@@ -31,7 +40,21 @@ class ObservationStore:
 
     def place(self, filename: str) -> str:
         """Path or URL of a clip's kept Observation."""
-        return f"{self._folder}/{filename}.npz"
+        return f"{self._folder}/{kept_name(filename)}"
+
+    def kept(self) -> frozenset[str]:
+        """Names (:func:`kept_name`) of all files in the store, by one listing; none where there is no store yet.
+
+        Raises
+        ------
+        OSError
+            The store can't be listed; what a remote one raises is its own.
+        """
+        fs, root = self._filesystem(self._folder)
+        try:
+            return frozenset(posixpath.relpath(path, root) for path in fs.find(root))
+        except FileNotFoundError:
+            return frozenset()
 
     def load(self, filename: str, key: str) -> Observation | None:
         """The kept Observation; None when there is none, or it is of another file, version or limit."""
@@ -41,7 +64,7 @@ class ObservationStore:
             fs, name = self._filesystem(self.place(filename))
             with fs.open(name, "rb") as file:
                 return observation.load(file, key=key)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except (OSError, *DAMAGED):
             return None  # nothing usable is there: the clip is observed again and this file replaced
 
     def save(self, filename: str, key: str, observed: Observation) -> None:

@@ -186,8 +186,9 @@ def _observed(
         fresh = _observer().observe(clip, recorder)
     try:
         store.save(filename, key, fresh)
-    except OSError as error:
-        return fresh, str(error)
+    except Exception as error:  # of any store, also one that is none of the system's: the clip was measured
+        logger.warning("the observation can't be kept", exc_info=error)
+        return fresh, str(error) or type(error).__name__
     return fresh, ""
 
 
@@ -240,15 +241,17 @@ def _is_undefined(one: spec.Family, values: Mapping[str, float]) -> bool:
 
 def _reason(one: spec.Family, observed: Observation, failures: Mapping[str, str]) -> Reason:
     """Why a family has no number: the first that holds."""
-    holds = {
-        Reason.FAILED: one.name in failures,
-        Reason.NOT_INSTALLED: "weights" in one.needs and one.name not in failures and not _installed(one.name),
-        Reason.NO_SOUND: "sound" in one.needs and observed.audio is None,
-        Reason.NO_PICTURE: not len(observed.times_s) and not one.needs <= spec.SOUND_ALONE,
-        Reason.NO_FACE: not observed.tracks and not one.needs <= spec.SOUND_ALONE,
-        Reason.TOO_SHORT: 0 < len(observed.times_s) < MIN_FRAMES,
-    }
-    return next((reason for reason, is_so in holds.items() if is_so), Reason.UNUSABLE)
+    if one.name in failures:
+        return Reason.FAILED
+    if "weights" in one.needs and not _installed(one.name):
+        return Reason.NOT_INSTALLED
+    n_frames = len(observed.times_s)
+    lacks = spec.lacking(
+        one.needs, sound=observed.audio is not None, picture=bool(n_frames), face=bool(observed.tracks)
+    )
+    if lacks is not None:
+        return lacks
+    return Reason.TOO_SHORT if 0 < n_frames < MIN_FRAMES else Reason.UNUSABLE
 
 
 def _installed(family: str) -> bool:

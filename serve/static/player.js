@@ -49,6 +49,7 @@
     });
     if (!row) return;
     if (row.player === "none") say("Browsers can't play this clip, and no preview of it could be made.");
+    else if (row.player === "changed") say("The file was changed after it was measured, and is not shown under its verdict; drop it on the list again to have it measured as it is now.");
     else build(row, note);
   }
 

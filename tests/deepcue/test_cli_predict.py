@@ -123,6 +123,8 @@ def test_json_of_a_folder_agrees_with_the_model(tmp_path, model_folder, extracte
 
 def test_a_report_of_clips_stands_alone(tmp_path, model_folder, extracted):
     page = tmp_path / "page.html"
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).touch()
     assert deepcue(["predict", str(tmp_path), "--model", str(model_folder), "--report", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
     assert "http://" not in text

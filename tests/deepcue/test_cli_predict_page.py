@@ -77,6 +77,21 @@ def test_the_table_is_kept_where_it_is_asked_for(tmp_path, model_folder, examine
     assert read_table(tmp_path / "kept" / "features.parquet")["filename"].to_pylist() == ["a clip.mp4"]
 
 
+@pytest.mark.parametrize("shape", ["manifest.csv", "."])
+def test_a_single_clip_has_its_own_hash_and_its_timeline_however_it_is_given(tmp_path, model_folder, examined, shape):
+    """Non-regression test: the page said the manifest's hash, and had no timeline."""
+    data, page = tmp_path / "data", tmp_path / "page.html"
+    data.mkdir()
+    clip, manifest = clip_file(data), data / "manifest.csv"
+    manifest.write_text("filename,label\na clip.mp4,REAL\n")
+    assert run(model_folder, data / shape, page) == 0
+    text = page.read_text(encoding="utf-8")
+    assert hashlib.sha256(b"the clip").hexdigest() in text
+    assert hashlib.sha256(manifest.read_bytes()).hexdigest() not in text
+    assert 'id="timeline"' in text
+    assert [(given.filename, given.path) for given, _ in examined] == [("a clip.mp4", str(clip))]
+
+
 @pytest.mark.parametrize("rate", ["0", "-1", "nan", "many"])
 def test_a_senseless_rate_is_refused(tmp_path, model_folder, examined, capsys, rate):
     assert run(model_folder, clip_file(tmp_path), tmp_path / "page.html", "--faces-per-second", rate) == 2

@@ -57,6 +57,7 @@ STOPPED = {
     "predict clip.mp4": "nothing is kept; with --work DIR it would be",
     "predict clip.mp4 --work w": GOES_ON.format("w"),
     "extract d --out t.parquet": GOES_ON.format("t.parquet.journal"),
+    "extract d --out s3://b/t.parquet": GOES_ON.format("b_t.parquet.journal"),
     "extract d --out t.parquet --journal j": GOES_ON.format("j"),
     "extract d --out t.parquet --fresh": GOES_ON.format("t.parquet.journal").replace("again", "again without --fresh"),
     "submit --test d --sample s.csv --out s": GOES_ON.format("s.work"),

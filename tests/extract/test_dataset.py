@@ -2,8 +2,11 @@ import json
 import os
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
-from extract.dataset import find_clips
+from extract import pipeline
+from extract.dataset import Clip, find_clips
+from extract.run.worker import Settings
 from features.errors import DatasetError
 
 
@@ -254,3 +257,29 @@ def test_a_path_with_a_drive_letter_is_no_path_below_the_manifest(tmp_path):
     (tmp_path / "manifest.csv").write_text("filename\nC:\\clips\\a.mp4\n")
     with pytest.raises(DatasetError, match="not a path below the manifest's folder"):
         find_clips(str(tmp_path / "manifest.csv"))
+
+
+@pytest.mark.parametrize("fails", ["isfile", "find"])
+def test_a_store_that_fails_in_its_own_way_is_an_error_with_advice(monkeypatch, fails):
+    """Non-regression test: missing credentials are no OSError in botocore, and ended as a fault of this program."""
+
+    class NoCredentialsError(Exception):
+        pass
+
+    def refuse(*_, **__):
+        raise NoCredentialsError("Unable to locate credentials")
+
+    monkeypatch.setattr(MemoryFileSystem, fails, refuse)
+    with pytest.raises(DatasetError, match=r"memory://x: can't be read \(Unable.*check the path and your credentials"):
+        find_clips("memory://x")
+
+
+def test_a_clip_whose_store_fails_in_its_own_way_is_an_error_with_advice(monkeypatch):
+    def refuse(*_, **__):
+        raise RuntimeError("Unable to locate credentials")
+
+    clip = Clip("a.mp4", "memory://x/a.mp4")
+    assert pipeline._fingerprint(clip, Settings(())) == "absent", "its row will say so"
+    monkeypatch.setattr(MemoryFileSystem, "info", refuse)
+    with pytest.raises(DatasetError, match=r"memory://x/a.mp4: can't be read .*credentials"):
+        pipeline._fingerprint(clip, Settings(()))

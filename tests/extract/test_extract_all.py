@@ -60,6 +60,20 @@ def talk(make_clip, tmp_path):
     return tmp_path / "talk"
 
 
+@pytest.fixture
+def measured_names(monkeypatch):
+    """Names of the clips that runs in this process measure, as they are begun."""
+    seen = []
+    engine_run = pipeline.engine.run
+
+    def watched(clips, *rest, **options):
+        seen.extend(clip.filename for clip in clips)
+        return engine_run(clips, *rest, **options)
+
+    monkeypatch.setattr(pipeline.engine, "run", watched)
+    return seen
+
+
 def command(data, out, *options, families="blink", path=""):
     """``deepcue extract`` as a process of its own; ``path`` is a folder from which it may import."""
     arguments = [sys.executable, str(ROOT / "extract" / "extract_all.py"), str(data), "--out", str(out), "--quiet"]
@@ -101,27 +115,20 @@ def test_every_clip_has_a_row_whatever_it_is(folder, tmp_path, capsys):
     assert np.isnan(rows["faceless.mp4"]["quality.iod_px"])
 
 
-def test_the_second_run_measures_only_what_is_new(folder, tmp_path, monkeypatch):
+def test_the_second_run_measures_only_what_is_new(folder, tmp_path, measured_names):
     out = tmp_path / "t.parquet"
     arguments = [str(folder), "--out", str(out), "--families", "blink", "--quiet"]
     assert deepcue(["extract", *arguments]) == 0
     first = out.read_bytes()
-    seen = []
-    engine_run = pipeline.engine.run
-
-    def watched(clips, *rest, **options):
-        seen.extend(clip.filename for clip in clips)
-        return engine_run(clips, *rest, **options)
-
-    monkeypatch.setattr(pipeline.engine, "run", watched)
+    measured_names.clear()
     assert deepcue(["extract", *arguments]) == 0
-    assert seen == []
+    assert measured_names == []
     assert out.read_bytes() == first
     shutil.copy(folder / "talk.mp4", folder / "new.mp4")
     assert deepcue(["extract", *arguments]) == 0
-    assert seen == ["new.mp4"]
+    assert measured_names == ["new.mp4"]
     assert deepcue(["extract", *arguments, "--fresh"]) == 0
-    assert len(seen) == 11
+    assert len(measured_names) == 11
 
 
 def test_own_weights_measure_again(talk, tmp_path, monkeypatch):
@@ -205,6 +212,22 @@ def test_an_observation_that_was_not_kept_is_made_by_the_next_run(make_clip, tmp
     assert deepcue(["extract", *arguments]) == 0
     assert table.read_table(out)["status"].to_pylist() == ["ok"]
     assert (kept / "a.mp4.npz").is_file()
+
+
+def test_a_store_that_is_named_later_is_filled_by_the_next_run(talk, tmp_path, measured_names):
+    """Non-regression test: results of the journal counted as done, and the folder stayed empty."""
+    (talk / "text.mp4").write_text("not a video")
+    arguments = ["extract", str(talk), "--out", str(tmp_path / "t.parquet"), "--families", "blink", "--quiet"]
+    assert deepcue(arguments) == 0
+    kept = ["--observations", str(tmp_path / "kept")]
+    measured_names.clear()
+    assert deepcue([*arguments, *kept]) == 0
+    assert measured_names == ["a.mp4", "b.mp4"], "an unreadable clip has nothing to keep"
+    assert sorted(file.name for file in (tmp_path / "kept").iterdir()) == ["a.mp4.npz", "b.mp4.npz"]
+    (tmp_path / "kept" / "b.mp4.npz").unlink()
+    measured_names.clear()
+    assert deepcue([*arguments, *kept]) == 0
+    assert measured_names == ["b.mp4"]
 
 
 def lines_of(journal):

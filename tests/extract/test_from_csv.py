@@ -1,5 +1,7 @@
 """Tables of numbers that were measured elsewhere."""
 
+import json
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -96,3 +98,8 @@ def test_such_a_table_trains(tmp_path, capsys):
     options = ["--folds-file", str(folds), "--out", str(tmp_path / "m"), "--learners", "logistic", "--quiet"]
     assert deepcue(["train", "--table", str(out), *options]) == 0
     assert "3 folds" in capsys.readouterr().out
+    capsys.readouterr()
+    assert deepcue(["predict", str(out), "--model", str(tmp_path / "m"), "--json"]) == 0
+    clips = json.loads(capsys.readouterr().out)["clips"]
+    assert {clip["duration_s"] for clip in clips} == {None}, "nobody said how long they are"
+    assert not any("sound" in note for clip in clips for note in clip["notes"]), "nor that they hold no picture"

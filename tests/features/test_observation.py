@@ -85,11 +85,20 @@ def with_scalars(blob, **changes):
     return io.BytesIO(file.getvalue())
 
 
+def damaged(blob):
+    """With an entry's compressed bytes altered, and with an entry compressed in a way that nobody knows."""
+    with zipfile.ZipFile(io.BytesIO(blob)) as archive:
+        start = archive.getinfo("scalars.npy").header_offset + 30 + len("scalars.npy") + 20
+        directory = archive.start_dir
+    yield blob[:start] + b"\xff" * 60 + blob[start + 60 :]
+    yield blob[: directory + 10] + b"\x63" + blob[directory + 11 :]
+
+
 def test_a_kept_file_that_cannot_be_used_names_the_remedy(talking_head, tmp_path):
     file = tmp_path / "a.mp4.npz"
     file.write_bytes(obs.dumps(talking_head(duration_s=2.0)))
     assert obs.load_kept(file).n_faces == 1
-    for content in (file.read_bytes()[:1000], b"", b"text"):
+    for content in (file.read_bytes()[:1000], b"", b"text", *damaged(file.read_bytes())):
         file.write_bytes(content)
         with pytest.raises(DatasetError, match="--observations again"):
             obs.load_kept(file)

@@ -236,3 +236,20 @@ def test_a_row_has_every_column_and_what_was_not_declared_is_not_hidden():
     assert math.isnan(row.pop("made_up.a_med"))
     assert row == {"made_up.b_med": 2.0, "made_up.valid_share": 1.0, "made_up.stray": 3.0}
     assert all(type(value) is float for value in row.values())
+
+
+@pytest.mark.parametrize(
+    ("needs", "has", "reason"),
+    [
+        ({"sound"}, {"sound"}, None),
+        ({"sound", "weights"}, {"picture", "face"}, "no_sound"),
+        ({"sound", "track"}, {"picture"}, "no_sound"),
+        ({"sound", "track"}, {"sound"}, "no_picture"),
+        ({"picture"}, {"sound", "picture"}, "no_face"),
+        ({"crops", "weights"}, {"picture"}, "no_face"),
+        (set(), {"sound"}, None),
+        ({"track", "crops"}, {"picture", "face"}, None),
+    ],
+)
+def test_what_a_family_lacks_in_a_clip(needs, has, reason):
+    assert spec.lacking(needs, **{name: name in has for name in ("sound", "picture", "face")}) == reason

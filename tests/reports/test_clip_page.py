@@ -11,6 +11,7 @@ import pytest
 from clip_evidence import MANIFEST, clip_evidence, picture, verdict
 
 from ensemble.verdict import NOTHING
+from features.evidence import Series
 from reports import base_rates, cue_positions, faces, norms
 from reports.clip_report import ClipFacts, Served, clip_page, write_clip_report
 from reports.html import STATIC
@@ -106,6 +107,14 @@ def test_names_and_messages_from_outside_are_text(tmp_path):
     assert not [attributes for _, attributes in page.tags if "onerror" in attributes]
     assert page.text.count("{{7*7}}") >= 6
     assert json.loads(page.json)["duration_s"] == 10.0
+
+
+def test_frames_lie_over_their_time_where_sound_outlasts_the_picture(tmp_path):
+    evidence = clip_evidence(10.0)
+    last = Series([14.0], [1.0], unit="dB", title="Loudness")
+    page = page_of(tmp_path, evidence=replace(evidence, sound={"voice.loudness": last}))
+    strip = page[page.index('class="filmstrip"') :].split("</ol>")[0]
+    assert (strip.count("<img"), strip.count('<li aria-hidden="true"></li>')) == (12, 5), "12 frames in 10 of 14 s"
 
 
 def replace_title(series, title):
@@ -248,11 +257,14 @@ def test_a_file_that_could_not_be_read_has_no_finding(tmp_path):
 
 def test_what_could_not_be_measured_is_said_also_of_families_that_the_model_does_not_read(tmp_path):
     cues = {"lip_sync.valid_share": 0.0, "blink.valid_share": 0.0, "identity.valid_share": 1.0, "identity.drift": 0.8}
+    cues |= {"cnn_embedding.valid_share": 0.0}  # needs crops, and so a face, like all that looks at the picture
     one = verdict(status="no_audio", error="no sound", unmeasured={"forensic_voice": "the clip has no sound"})
     page = Page(page_of(tmp_path, one=one, evidence=clip_evidence(n_people=0, sound=False, cues=cues)))
     assert "Speech modelthe clip has no sound" in page.text
     assert "Lip sync not read by the modelthe clip has no sound" in page.text
     assert "Blinks not read by the modelno face was found" in page.text
+    assert "nothing in the clip" not in page.text
+    assert page.text.count("not read by the modelno face was found") == 2
     assert "Identity over time not read by the modelno" not in page.text
 
 

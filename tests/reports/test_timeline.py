@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -179,3 +180,18 @@ def test_every_scale_holds_its_values_and_has_few_ticks(values):
     assert high >= max(values)
     assert low < high
     assert 1 <= round((high - low) / step) <= 5
+
+
+def test_the_axis_goes_to_the_end_of_sound_that_outlasts_the_picture():
+    """Non-regression test: all of it was drawn at the right edge."""
+    evidence = clip_evidence(10.0)
+    voice = Series([1.5, 8.5, 13.5], [-1.0, 0.0, 1.0], unit="log-odds", title="Voice", window_s=3.0)
+    drawn = timeline.timeline(replace(evidence, sound={"forensic_voice.logit": voice}), USED)
+    assert drawn.duration_s == drawn.as_json()["duration_s"] == 15.0
+    assert [tick.label for tick in drawn.ticks][-1] == "15"
+    (lane,) = drawn.groups[-1].evidence
+    assert [x for x, _ in lane.dots] == [10.0, pytest.approx(56.67), 90.0]
+    (blink,) = (one for one in drawn.groups[0].context if one.family == "blink")
+    assert max(x for x, _ in points(blink.path)) == pytest.approx(1000 * 9.96 / 15, abs=0.1)
+    assert timeline.timeline(evidence, USED).duration_s == 10.0
+    assert timeline.timeline(replace(evidence, duration_s=0.0, sound={}, people=()), USED).duration_s == 1.0

@@ -91,6 +91,21 @@ def test_sizes():
             serve.n_bytes(text)
 
 
+@pytest.mark.parametrize("text", ["70000", "65536", "-1", "x", "", "٣"])
+def test_what_is_no_port_is_refused_by_the_option(tmp_path, capsys, text):
+    assert deepcue(["serve", "--work", str(tmp_path), f"--port={text}"]) == 2
+    assert "is not a port" in capsys.readouterr().err
+
+
+def test_ports_and_names_of_a_proxy():
+    assert [serve.port(text) for text in ("0", "8765", "65535")] == [0, 8765, 65535]
+    assert serve.origin("https://Clips.Example:443/") == "https://clips.example"
+    assert serve.origin("https://bücher.example:8443") == "https://xn--bcher-kva.example:8443"
+    for text in ("http://a", "a", "https://", "https://a/b", "https://a?b", "https://u@a", "https://a:99999", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="write https://name"):
+            serve.origin(text)
+
+
 def test_a_folder_and_a_file_of_any_name_are_queued(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "a.mp4").touch()

@@ -162,3 +162,34 @@ def test_another_protocol_is_not_answered():
 
     asyncio.run(Guard(None, host="127.0.0.1")({"type": "websocket"}, None, send))
     assert sent == []
+
+
+def test_behind_a_proxy_with_tls_its_name_and_origin_are_let_in_with_the_token(tmp_path):
+    """Non-regression test: every upload through such a proxy was refused, as its Origin is https."""
+    with running(tmp_path, origin="https://clips.example") as one:
+        assert one.server.url == f"https://clips.example/?token={one.server.token}"
+        proxied = {"Host": "clips.example", "Origin": "https://clips.example"}
+        assert one.ask("POST", "/api/clips?name=a", b"fine 1", **proxied)[0] == 401, "others reach the proxy"
+        cookie = one.ask("GET", f"/?token={one.server.token}", Host="clips.example")[1]["Set-Cookie"]
+        assert "secure" in cookie.lower().split("; ")
+        carried = {"Cookie": cookie.split(";")[0]}
+        for host in (
+            "clips.example",
+            "CLIPS.example:443",
+            f"127.0.0.1:{one.port}",
+        ):  # not every proxy hands on its name
+            told = carried | proxied | {"Host": host, "Sec_Fetch_Site": "same-origin"}
+            assert one.ask("POST", "/api/clips?name=a", b"fine 1", **told)[0] == 201
+        for host, origin, status in [
+            ("clips.example", "http://clips.example", 403),
+            ("clips.example", "https://clips.example.evil.example", 403),
+            ("clips.example", "null", 403),
+            ("evil.example", "https://clips.example", 421),
+            ("x.clips.example", "https://clips.example", 421),
+        ]:
+            told = carried | {"Host": host, "Origin": origin}
+            assert one.ask("POST", "/api/clips?name=a", b"fine 1", **told)[0] == status
+
+
+def test_without_a_proxy_no_name_is_empty(server):
+    assert raw(server.port, b"GET / HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n").split(b" ", 2)[1] == b"421"

@@ -1,6 +1,7 @@
 """The list: what a second window sees, ranges of a video, exports, deletion, restarts, a full disk."""
 
 import csv
+import errno
 import io
 import json
 import sqlite3
@@ -8,7 +9,7 @@ import threading
 
 import pytest
 from events import wait_until
-from page_server import Running, running
+from page_server import Player, Running, running
 
 from extract.dataset import Clip
 from features.errors import InputError
@@ -282,3 +283,104 @@ def test_the_work_folder_is_its_owners_alone(server):
     (row,) = server.settled(1)
     assert root.stat().st_mode & 0o077 == 0
     assert (server.server.parts.work.clip(row["id"])).stat().st_mode & 0o077 == 0
+
+
+def test_a_clip_that_could_not_be_begun_is_taken_later(tmp_path):
+    """Non-regression test: a disk that was full for a moment left the clip to nobody, until the server ended."""
+    clips = ClipList(tmp_path / "list")
+    clips.add("a" * 32, "a", size=1)
+    with sqlite3.connect(tmp_path / "list") as other:
+        other.execute("CREATE TRIGGER full BEFORE UPDATE ON clips BEGIN SELECT RAISE(FAIL, 'disk is full'); END")
+    with pytest.raises(sqlite3.Error, match="disk is full"):
+        clips.take(0)
+    assert clips.rows()[0]["progress"] is None
+    with sqlite3.connect(tmp_path / "list") as other:
+        other.execute("DROP TRIGGER full")
+    assert clips.take(0)["state"] == MEASURING
+
+
+def test_a_player_that_can_not_be_started_costs_no_verdict_and_no_queue(server, monkeypatch):
+    """Non-regression test: an error of the system there ended the thread, and nothing more was measured."""
+
+    def refuse(*_):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    (thread,) = server.server.parts.measuring._threads
+    with monkeypatch.context() as patched:
+        patched.setattr(thread._player, "measure", refuse, raising=True)
+        server.upload(b"fine 0.5", "a.mp4")
+        server.settled(1)
+    server.upload(b"fine 0.25", "b.mp4")
+    after, before = server.settled(2)
+    assert (before["probability"], before["player"]) == (0.5, "none")
+    assert (after["probability"], after["player"]) == (0.25, "file")
+
+
+@pytest.mark.parametrize("broken", ["_measured", "_playable"])
+def test_no_fault_ends_the_queue(server, monkeypatch, broken):
+    def fail(*_):
+        raise ZeroDivisionError("division by zero")
+
+    (thread,) = server.server.parts.measuring._threads
+    with monkeypatch.context() as patched:
+        patched.setattr(thread, broken, fail)
+        server.upload(b"fine 0.5", "a.mp4")
+        (row,) = server.settled(1)
+    found = ("crashed", "ZeroDivisionError: division by zero") if broken == "_measured" else ("ok", "")
+    assert (row["status"], row["error"], row["player"]) == (*found, "none")
+    server.upload(b"fine 0.25", "b.mp4")
+    assert server.settled(2)[0]["probability"] == 0.25
+
+
+def test_a_result_is_noted_when_its_files_can_not_be_weighed(server, monkeypatch):
+    def refuse(_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    server.upload(b"wait", "a.mp4")
+    wait_until(lambda: server.rows()[0]["state"] == MEASURING)
+    (thread,) = server.server.parts.measuring._threads
+    monkeypatch.setattr(server.server.parts.work, "weigh", refuse)
+    thread._examiner._closed.set()
+    (row,) = server.settled(1)
+    assert (row["status"], row["player"]) == ("crashed", "none")
+
+
+def test_a_file_that_was_written_to_after_it_was_measured_is_not_played(tmp_path):
+    """Non-regression test: a queued file is linked, and its new content was played under the old verdict."""
+    file = tmp_path / "a.mp4"
+    file.write_bytes(b"fine 0.5")
+    with running(tmp_path / "work") as one:
+        one.server.queue([Clip("a.mp4", str(file))])
+        (row,) = one.settled(1)
+        assert one.row(row["id"])["player"] == "file"
+        assert one.ask("GET", f"/clips/{row['id']}/video")[2] == b"fine 0.5"
+        file.write_bytes(b"fine 0.25 another clip")  # in place
+        assert one.row(row["id"])["player"] == "changed"
+        assert one.ask("GET", f"/clips/{row['id']}/video")[0] == 404
+        one.ask("POST", f"/api/clips/{row['id']}/again")
+        (row,) = one.settled(1)
+        assert (row["probability"], one.row(row["id"])["player"]) == (0.25, "file")
+
+
+def test_no_preview_shows_a_file_that_changed_after_it_was_measured(tmp_path, monkeypatch):
+    file = tmp_path / "a.mp4"
+    file.write_bytes(b"fine 0.5")
+    measure = Player.measure
+
+    def changed_before(player, *told):
+        file.write_bytes(b"fine 0.25 another clip")
+        return measure(player, *told)
+
+    monkeypatch.setattr(Player, "measure", changed_before)
+    with running(tmp_path / "work") as one:
+        one.server.queue([Clip("a.mp4", str(file))])
+        assert [row["player"] for row in one.settled(1)] == ["changed"]
+
+
+def test_a_list_of_an_earlier_version_is_read(tmp_path):
+    clips = ClipList(tmp_path / "list")
+    clips.add("a" * 32, "a", size=1)
+    clips.close()
+    with sqlite3.connect(tmp_path / "list") as other:
+        other.execute("ALTER TABLE clips DROP COLUMN mark")
+    assert ClipList(tmp_path / "list").rows()[0]["mark"] == ""

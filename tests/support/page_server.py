@@ -95,7 +95,7 @@ class Running:
     def __init__(self, work, *, server=None, **options):
         told = {"work": work, "model": work, "port": 0} | options
         self.server = server or Server(Options(**told), means=Means(Examiner, Player, Judge(work)))
-        self.port = int(urllib.parse.urlsplit(self.server.url).port)
+        self.port = int(urllib.parse.urlsplit(self.server.local).port)
         self._thread = threading.Thread(target=self.server.run)
         self._thread.start()
 

@@ -1,8 +1,11 @@
+import errno
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from extract.run import journal
 from extract.run.journal import Journal
 from extract.run.worker import Result
 from features.errors import DatasetError
@@ -81,3 +84,48 @@ def test_a_full_disk_is_a_sentence(tmp_path):
 def test_an_unwritable_place_is_a_sentence(tmp_path):
     with pytest.raises(DatasetError, match="can't be written"):
         Journal(tmp_path, IDENTITY)
+
+
+def test_two_runs_do_not_share_a_journal(tmp_path):
+    """Non-regression test: the second run replaced the file that the first one wrote to."""
+    first = Journal(tmp_path / "j", IDENTITY)
+    first.add(result("a"), "print")
+    for options in ({}, {"fresh": True}):
+        with pytest.raises(DatasetError, match="another run notes its clips here; wait for it"):
+            Journal(tmp_path / "j", IDENTITY, **options)
+    first.add(result("b"), "print")
+    first.close()
+    again = opened(tmp_path / "j")
+    assert again.get("a", "print") is not None
+    assert again.get("b", "print") is not None
+    assert [file.name for file in tmp_path.iterdir()] == ["j"]
+
+
+def test_a_journal_that_can_not_be_locked_is_used_all_the_same(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(journal.fcntl, "flock", refuse)
+    written(tmp_path / "j", result("a"))
+    assert opened(tmp_path / "j").get("a", "print") is not None
+
+
+def test_what_another_identity_noted_is_kept_aside(tmp_path, caplog):
+    """Non-regression test: an extraction with one family less cost the results of hours."""
+    written(tmp_path / "j", result("a"))
+    before = (tmp_path / "j").read_bytes()
+    opened(tmp_path / "j", {"families": {"blink": 2}})
+    assert (tmp_path / "j.old").read_bytes() == before
+    assert "what was noted is kept in" in caplog.text
+    os.replace(tmp_path / "j.old", tmp_path / "j")
+    assert opened(tmp_path / "j").get("a", "print") is not None
+
+
+@pytest.mark.parametrize("content", [b"filename,label\na.mp4,REAL\n", b"PAR1\0\0", b"0000 {}\n", b"\n"])
+@pytest.mark.parametrize("fresh", [False, True])
+def test_another_file_is_not_overwritten(tmp_path, content, fresh):
+    """Non-regression test: `--journal train.csv` cost the manifest."""
+    (tmp_path / "j").write_bytes(content)
+    with pytest.raises(DatasetError, match="is no journal of finished clips"):
+        Journal(tmp_path / "j", IDENTITY, fresh=fresh)
+    assert (tmp_path / "j").read_bytes() == content

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from people import CHEAP
 
 from extract.run import worker
-from features import spec
+from extract.run.observation_store import ObservationStore, kept_name
+from features import observation, spec
 from features.reasons import Reason
 from features.spec import Column, Family
 
@@ -112,3 +114,39 @@ def test_a_face_that_no_family_could_use_is_said(talking_head):
     assert result.status == "partial"
     assert "too small or too briefly seen" in result.error
     assert "too small" not in worker.row("a.mp4", seen, worker.Settings(("blink", "landmark_jitter"))).error
+
+
+def test_a_damaged_observation_is_made_again(talking_head, tmp_path):
+    """Non-regression test: zlib's error ended the clip as crashed, in every run."""
+    store = ObservationStore(str(tmp_path))
+    store.save("a.mp4", "key", talking_head(duration_s=2.0))
+    assert store.load("a.mp4", "key") is not None
+    file = tmp_path / "a.mp4.npz"
+    content = bytearray(file.read_bytes())
+    content[200:260] = b"\xff" * 60  # in the first entry
+    file.write_bytes(content)
+    with pytest.raises(zlib.error):
+        observation.load(str(file))
+    assert store.load("a.mp4", "key") is None
+
+
+@pytest.mark.parametrize("name", ["s3://b/x/a.mp4", "file:///x/a.mp4", "zip://a.mp4::s3://b/x.zip", "/x/a.mp4"])
+def test_a_clip_that_is_called_by_its_url_is_kept_in_the_folder(talking_head, tmp_path, name):
+    """Non-regression test: the place was taken for one in another store, and the clip crashed."""
+    store = ObservationStore(str(tmp_path / "kept"))
+    assert store.kept() == frozenset()
+    store.save(name, "key", talking_head(duration_s=2.0))
+    assert store.load(name, "key") is not None
+    assert store.kept() == {kept_name(name)}
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_store_that_fails_in_its_own_way_costs_no_row(make_clip, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("Unable to locate credentials")
+
+    monkeypatch.setattr(ObservationStore, "save", refuse)
+    settings = worker.Settings(("blink",), observations=str(tmp_path / "kept"))
+    result = worker.measure("a.mp4", str(make_clip("talk.mp4", tone_s=1.2)), settings)
+    assert (result.status, result.reasons["observation"]) == ("partial", "not_kept")
+    assert "can't be kept (Unable to locate credentials)" in result.error
