@@ -146,12 +146,13 @@ class _Thread(threading.Thread):
         """Until the server stops."""
         while not self._stopping.is_set():
             try:
-                row = self._clips.take(IDLE_S)
+                if (row := self._clips.take(IDLE_S)) is not None:
+                    self._take_on(row)
             except sqlite3.Error as error:
                 self._wait_for_the_disk(error)
-                continue
-            if row is not None:
-                self._take_on(row)
+            except Exception:
+                logger.exception("no clip can be taken; it is tried again")
+                self._stopping.wait(RETRY_S)
 
     def _take_on(self, row: Row) -> None:
         """Work on a clip; a fault of this program costs the clip, never the thread, and so the queue."""

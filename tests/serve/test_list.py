@@ -332,6 +332,21 @@ def test_no_fault_ends_the_queue(server, monkeypatch, broken):
     assert server.settled(2)[0]["probability"] == 0.25
 
 
+def test_a_fault_of_the_queue_itself_is_survived(server, monkeypatch, caplog):
+    monkeypatch.setattr(measuring, "RETRY_S", 0.01)
+    clips, faults = server.server.parts.clips, [ZeroDivisionError("division by zero")]
+    take = clips.take
+    monkeypatch.setattr(clips, "take", lambda timeout_s: _raised(faults.pop()) if faults else take(timeout_s))
+    server.upload(b"fine 0.5", "a.mp4")
+    server.upload(b"fine 0.25", "b.mp4")
+    assert [row["probability"] for row in server.settled(2)] == [0.25, 0.5]
+    assert "it is tried again" in caplog.text
+
+
+def _raised(error):
+    raise error
+
+
 def test_a_result_is_noted_when_its_files_can_not_be_weighed(server, monkeypatch):
     def refuse(_):
         raise OSError(errno.EMFILE, "Too many open files")
