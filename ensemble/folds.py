@@ -206,7 +206,7 @@ def stage_folds(
     if local_model is not None and (file := local_model / FOLDS_FILE).is_file():
         try:
             return given_folds(file, *clips, measured=data.measured, n_folds=n_folds), str(file)
-        except InputError:  # of another table, or not as many as asked for
+        except TableError:  # of another table, or not as many as asked for
             origin = f"new folds: those of {local_model} are not of this table"
     else:
         origin = "new folds"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import numbers
 import os
@@ -27,6 +28,8 @@ from features.networks import projection
 from features.networks.weights import use_weights, weights_file
 from features.observation import OBSERVATION_VERSION, Observation
 from features.reasons import OBSERVATION, Reason
+
+logger = logging.getLogger(__name__)
 
 FAILURES = frozenset({"unreadable", "crashed", "timeout"})
 
@@ -71,7 +74,7 @@ def extract(
         Where finished clips are noted instead.
     fresh
         Measure every clip again. One run at a time holds a journal; one of other families, weights or limits is kept as
-        ``<journal>.old``.
+        ``<journal>.<digest>``, and taken up by the next run of those.
     limits
         CPU seconds and memory that one clip may take.
     max_seconds
@@ -341,25 +344,26 @@ def _measure(
 def _known(journal: Journal, prints: Mapping[str, str], settings: worker.Settings) -> dict[str, worker.Result]:
     """Results of earlier runs, except those whose observation is to be kept and is not there.
 
-    Raises
-    ------
-    DatasetError
-        The store of the observations can't be listed.
+    A store that can't be listed, for which it takes a right of its own, is said to hold what the journal says.
     """
     found = {filename: journal.get(filename, fingerprint) for filename, fingerprint in prints.items()}
     known = {filename: result for filename, result in found.items() if result is not None}
     if not (known and settings.observations):
         return known
-    with read_errors(settings.observations):
-        kept = ObservationStore(settings.observations, settings.storage_options).kept()
+    kept: Container[str] | None = None
+    try:
+        with read_errors(settings.observations):
+            kept = ObservationStore(settings.observations, settings.storage_options).kept()
+    except DatasetError as error:
+        logger.warning("%s; clips that were measured before are taken to be there", error)
     return {filename: result for filename, result in known.items() if _has_its_observation(result, kept)}
 
 
-def _has_its_observation(result: worker.Result, kept: Container[str]) -> bool:
+def _has_its_observation(result: worker.Result, kept: Container[str] | None) -> bool:
     """Whether nothing is left to keep of a clip: an unreadable one has no observation."""
     if result.reasons.get(OBSERVATION) == Reason.NOT_KEPT:
         return False
-    return result.status == "unreadable" or kept_name(result.filename) in kept
+    return kept is None or result.status == "unreadable" or kept_name(result.filename) in kept
 
 
 def _fingerprint(clip: Clip, settings: worker.Settings) -> str:

@@ -342,7 +342,7 @@ def band_fraction(parts: Sequence[Segment], *, band_hz: tuple[float, float]) -> 
     rate_hz = long_enough[-1].rate_hz
     total = np.sum([_power(part) * part.length_s for part in long_enough], axis=0)
     whole = _between(total, BAND_FLOOR_HZ, min(0.45 * rate_hz, BAND_CEILING_HZ))
-    return _between(total, low, high) / whole if whole > 0 and 0.45 * rate_hz >= high - 1e-6 else np.nan
+    return _between(total, low, high) / whole if whole > 0 and 0.45 * rate_hz >= high - 1e-9 else np.nan
 
 
 _GRID_HZ = np.arange(0.0, BAND_CEILING_HZ + 1e-9, 0.05)  # spectra of segments of unlike length meet here

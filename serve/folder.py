@@ -72,9 +72,12 @@ class WorkFolder:
             ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             os.close(self._lock)
             raise InputError(f"{root}: another server works in this folder; stop it, or give another --work") from error
+        except OSError as error:  # not every network's file system has locks
+            os.close(self._lock)
+            raise InputError(f"{root}: can't be locked ({error.strerror}); give a --work on a local disk") from error
 
     def close(self) -> None:
         """Let another server work here."""

@@ -18,7 +18,7 @@ from extract.run import engine
 from extract.run.examiner import Examiner
 from extract.run.sandbox import Limits, Sandbox, Tell
 from extract.run.worker import Result, Settings
-from features.errors import DeepcueError
+from features.errors import DeepcueError, UnreadableError
 from features.evidence import FACES_PER_SECOND, ClipEvidence
 from serve.clips import DONE, NEEDS_PREVIEW, PLAYS_CHANGED, PLAYS_FILE, PLAYS_NOT, PLAYS_PREVIEW, ClipList, Row
 from serve.folder import PREVIEW, WorkFolder
@@ -216,6 +216,8 @@ class _Thread(threading.Thread):
                     return {}
                 self._examiner = examiner = self._examiner or self._means.examiner(self._told)
             result, evidence = examiner.measure(row["name"], str(self._work.clip(row["id"])))
+            if self._work.mark(row["id"]) != mark:
+                raise UnreadableError("the file was written to while it was measured; queue it again")
             found = dict(self._means.judge.pages(row, engine.logged(result), evidence))
         except (DeepcueError, OSError) as error:
             logger.warning("%s: %s", row["name"], error)

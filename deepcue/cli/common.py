@@ -134,14 +134,19 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_face_data(parser: argparse.ArgumentParser) -> None:
-    """Declare the data that face networks are trained on, and what of it they do not see."""
-    from training.faces.data import LEAVE_OUT
-
+def add_face_files(parser: argparse.ArgumentParser) -> None:
+    """Declare the data that face networks are trained on."""
     parser.add_argument("--stills", type=Path, required=True, help="folder of Parquet files of labelled stills")
     parser.add_argument("--faces", type=Path, required=True, help="Parquet file of real faces")
     parser.add_argument("--clips", type=Path, required=True, help="CSV manifest of labelled clips; see above")
     parser.add_argument("--crops", type=Path, help="folder of labelled face crops of further clips and of pictures")
+
+
+def add_face_data(parser: argparse.ArgumentParser) -> None:
+    """Declare the data that face networks are trained on, and what of it they do not see."""
+    from training.faces.data import LEAVE_OUT
+
+    add_face_files(parser)
     parser.add_argument(
         "--leave-out",
         choices=LEAVE_OUT,

@@ -25,7 +25,7 @@ EXAMPLE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    common.add_face_data(parser)
+    common.add_face_files(parser)
     parser.add_argument(
         "--cache", type=common.output_folder, default=Path("artifacts/cnn"), help="folder of a training (%(default)s)"
     )
@@ -45,8 +45,6 @@ def run(arguments: argparse.Namespace) -> None:
             clips=arguments.clips,
             crops=arguments.crops,
             out=arguments.cache,
-            leave_out=arguments.leave_out,
-            hold_out=arguments.hold_out,
         )
     )
     fit = fit_contrast(data.labelled, arguments.base, arguments.out)

@@ -60,6 +60,7 @@ def origin(text: str) -> str:
         parts, name, number = urlsplit(""), "", None
     if parts.scheme != "https" or not name or "@" in parts.netloc or parts.path or parts.query or parts.fragment:
         raise argparse.ArgumentTypeError(f"{text!r} is not what a page with TLS is called; write https://name")
+    name = f"[{name}]" if ":" in name else name  # an address of IP version 6
     return f"https://{name}" if number in {None, 443} else f"https://{name}:{number}"
 
 

@@ -33,8 +33,8 @@ class Journal:
     """Results on disk, keyed by filename and the file's fingerprint.
 
     ``identity`` is what results depend on besides the clip (families and their versions, the extractor,
-    limits on length). One that was written under another identity is kept as ``<file>.old``, in place of one that is
-    there; ``fresh`` forgets what is noted.
+    limits on length). One that was written under another identity is kept as ``<file>.<digest of it>``, and taken up
+    again by a run of that identity; ``fresh`` forgets what is noted under this one.
 
     Raises
     ------
@@ -57,6 +57,9 @@ class Journal:
 
     def _begun(self, header: bytes, *, fresh: bool) -> BinaryIO:
         """The file with what is kept of it, and locked, to append to."""
+        self._set_aside(header)
+        if fresh:
+            self._aside(header).unlink(missing_ok=True)
         kept = [] if fresh else self._read(header)
         temporary = self.file.with_name(self.file.name + ".part")
         stream = temporary.open("wb")
@@ -72,20 +75,8 @@ class Journal:
         return stream
 
     def _read(self, header: bytes) -> list[bytes]:
-        lines = self.file.read_bytes().splitlines(keepends=True)
-        if not lines:
-            return []
-        if lines[0] != header:
-            old = self.file.with_name(self.file.name + ".old")
-            shutil.copyfile(self.file, old)
-            logger.warning(
-                "%s: is of other families, weights or limits; every clip is measured, what was noted is kept in %s",
-                self.file,
-                old,
-            )
-            return []
         kept: dict[tuple[str, str], bytes] = {}
-        for line in lines[1:]:
+        for line in self._lines(self.file, header) or self._lines(self._aside(header), header):
             if (record := _record(line)) is None:
                 continue
             result = decode(record["result"])
@@ -93,6 +84,29 @@ class Journal:
                 key = (result.filename, record["fingerprint"])
                 self._done[key], kept[key] = result, line
         return list(kept.values())
+
+    @staticmethod
+    def _lines(file: Path, header: bytes) -> list[bytes]:
+        """What follows the header; nothing where the file has another one, or is not there."""
+        lines = file.read_bytes().splitlines(keepends=True) if file.is_file() else []
+        return lines[1:] if lines[:1] == [header] else []
+
+    def _aside(self, header: bytes) -> Path:
+        """Where a journal of an identity is kept while the file is of another one."""
+        return self.file.with_name(f"{self.file.name}.{zlib.crc32(header):08x}")
+
+    def _set_aside(self, header: bytes) -> None:
+        """Copy a journal of another identity, so that a run of that one finds it."""
+        with self.file.open("rb") as opened:
+            other = opened.readline()
+        if other in {b"", header}:
+            return
+        shutil.copyfile(self.file, self._aside(other))
+        logger.warning(
+            "%s: is of other families, weights or limits; what was noted is kept in %s",
+            self.file,
+            self._aside(other),
+        )
 
     def get(self, filename: str, fingerprint: str) -> Result | None:
         """The clip's result from an earlier run, if the file is still the same."""
@@ -138,7 +152,7 @@ def _lock(stream: BinaryIO, file: Path) -> None:
             f"{file}: another run notes its clips here; wait for it, or give another --out or --journal"
         ) from error
     except OSError as error:  # not every network's file system has locks
-        logger.info("%s: can't be locked (%s)", file, error)
+        logger.warning("%s: can't be locked (%s); see to it that no other run notes its clips there", file, error)
 
 
 def _check_is_journal(file: Path) -> None:

@@ -35,6 +35,7 @@ F64 = NDArray[np.float64]
 FAMILY = "face_contrast"  # whose file it is
 DIMENSIONS = 32
 N_BLOCKS = 5  # to an eighth of the crop's side; later ones describe what is shown
+BATCH = 8  # crops at a time: memory does not grow with the clip
 LARGEST_DEVIATION = 4.0  # of a contrast from its median, in its scale: further out it says no more
 _SMALLEST_SPREAD = 1e-3  # of a channel: a region without any detail has a spread of 0
 _HALF_WIDTH, _HALF_HEIGHT = 0.34, 0.44  # of an ellipse about the face, over the longer side of its box
@@ -170,6 +171,10 @@ class LowLayers:
 
     def contrasts(self, crops: list[NDArray[np.uint8]]) -> F64:
         """[n, d] contrasts of RGB crops [s, s, 3] of any size, ``CROP_SCALE`` times as wide as the face box."""
+        batches = (crops[first : first + BATCH] for first in range(0, len(crops), BATCH))
+        return np.concatenate([self._of_batch(batch) for batch in batches])
+
+    def _of_batch(self, crops: list[NDArray[np.uint8]]) -> F64:
         import torch
 
         from features.networks.efficientnet_lite import WeightsMetadata, normalised

@@ -5,6 +5,7 @@ import socket
 import pytest
 from page_server import running
 
+from deepcue.cli.serve import origin
 from serve.guard import HEADERS, Guard, is_loopback
 
 FOREIGN = [
@@ -193,3 +194,8 @@ def test_behind_a_proxy_with_tls_its_name_and_origin_are_let_in_with_the_token(t
 
 def test_without_a_proxy_no_name_is_empty(server):
     assert raw(server.port, b"GET / HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n").split(b" ", 2)[1] == b"421"
+
+
+def test_an_origin_may_be_an_address_of_ip_version_6():
+    assert origin("https://[fd00::1]:8443") == "https://[fd00::1]:8443"
+    assert origin("https://[fd00::1]/") == "https://[fd00::1]"

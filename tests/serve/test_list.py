@@ -156,6 +156,20 @@ def test_a_clip_that_saw_the_death_of_too_many_servers_is_not_tried_again(tmp_pa
     assert clips.take(0)["state"] == MEASURING
 
 
+def test_a_clip_whose_preview_is_being_made_can_not_be_tried_again(tmp_path):
+    """Non-regression test: what the preview's thread noted at its end took the clip's verdict away."""
+    clips = ClipList(tmp_path / "list")
+    clips.add("a" * 32, "a", size=1)
+    clips.take(0)
+    clips.finish("a" * 32, {"status": "ok", "verdict": "fake", "player": "wanted"})
+    clips.take(0)
+    with pytest.raises(KeyError):
+        clips.again("a" * 32)
+    clips.finish("a" * 32, {"player": "none"})
+    clips.again("a" * 32)
+    assert clips.take(0)["state"] == MEASURING
+
+
 def test_a_failed_clip_can_be_tried_again_and_one_that_is_queued_can_not(server):
     _, told = server.upload(b"broken")
     server.settled(1)

@@ -1,5 +1,4 @@
 import errno
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -110,15 +109,30 @@ def test_a_journal_that_can_not_be_locked_is_used_all_the_same(tmp_path, monkeyp
     assert opened(tmp_path / "j").get("a", "print") is not None
 
 
-def test_what_another_identity_noted_is_kept_aside(tmp_path, caplog):
+def test_what_another_identity_noted_is_taken_up_again(tmp_path, caplog):
     """Non-regression test: an extraction with one family less cost the results of hours."""
+    other = {"families": {"blink": 2}}
     written(tmp_path / "j", result("a"))
-    before = (tmp_path / "j").read_bytes()
-    opened(tmp_path / "j", {"families": {"blink": 2}})
-    assert (tmp_path / "j.old").read_bytes() == before
+    second = Journal(tmp_path / "j", other)
     assert "what was noted is kept in" in caplog.text
-    os.replace(tmp_path / "j.old", tmp_path / "j")
+    assert second.get("a", "print") is None
+    second.add(result("b"), "print")
+    second.close()
+    third = opened(tmp_path / "j")
+    assert third.get("a", "print") is not None
+    assert third.get("b", "print") is None
+    assert opened(tmp_path / "j", other).get("b", "print") is not None
+
+
+def test_a_fresh_run_forgets_its_own_and_keeps_that_of_another_identity(tmp_path):
+    other = {"families": {"blink": 2}}
+    written(tmp_path / "j", result("a"))
+    opened(tmp_path / "j", other)
+    Journal(tmp_path / "j", other, fresh=True).close()
     assert opened(tmp_path / "j").get("a", "print") is not None
+    opened(tmp_path / "j", other)
+    Journal(tmp_path / "j", IDENTITY, fresh=True).close()
+    assert opened(tmp_path / "j").get("a", "print") is None
 
 
 @pytest.mark.parametrize("content", [b"filename,label\na.mp4,REAL\n", b"PAR1\0\0", b"0000 {}\n", b"\n"])

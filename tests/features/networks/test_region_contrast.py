@@ -86,6 +86,16 @@ def test_components_do_not_depend_on_the_other_crops(shipped, rng):
     np.testing.assert_allclose(together[2:], shipped.components(crops[2:]), atol=1e-3)
 
 
+def test_memory_does_not_grow_with_the_crops(shipped, rng, monkeypatch):
+    seen, of_batch = [], region_contrast.LowLayers._of_batch
+    monkeypatch.setattr(
+        region_contrast.LowLayers, "_of_batch", lambda self, crops: seen.append(len(crops)) or of_batch(self, crops)
+    )
+    crops = [textured(rng, 1.0)[:40, :40] for _ in range(19)]
+    assert len(shipped.components(crops)) == 19
+    assert seen == [8, 8, 3]
+
+
 def test_folded_norms_change_nothing(shipped, rng):
     """Batch norm is folded into the convolutions for speed; the features must be the network's own."""
     from features.networks.efficientnet_lite import LiteNet, WeightsMetadata, normalised
