@@ -220,15 +220,13 @@ class ClipList:
         Raises
         ------
         KeyError
-            No clip that is done has this ID; one whose preview is being made is not done yet.
+            No clip that is done has this ID; one that still lacks its preview is not done yet.
         """
         with self._news:
-            if clip_id in self._progress:
-                raise KeyError(clip_id)
             changed = self._db.execute(
                 "UPDATE clips SET state = ?, attempts = 0, status = '', error = '', verdict = '', probability = NULL, "
-                "has_page = 0, player = 'none' WHERE id = ? AND state = ?",
-                (QUEUED, clip_id, DONE),
+                "has_page = 0, player = 'none' WHERE id = ? AND state = ? AND player != ?",
+                (QUEUED, clip_id, DONE, NEEDS_PREVIEW),
             )
             if not changed.rowcount:
                 raise KeyError(clip_id)
