@@ -205,14 +205,19 @@ def _spent() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
+def _ratio(a: float, b: float) -> str:
+    """``a / b``; a clip so short that it took no measurable time has none."""
+    return f"{a / b:5.2f}" if b else "  n/a"
+
+
 def report(figures: dict[str, Any]) -> str:
     """The figures as text."""
     n, decode, whole, again = (figures[name] for name in ("clips", "decode_cpu_s", "whole_cpu_s", "again_cpu_s"))
     lines = [
         f"{n} clips; CPU seconds a clip, one thread (start-up {figures['warm_up_cpu_s']:.1f} s, once a worker)",
         f"  (a) decoding alone              {decode / n:7.2f}",
-        f"  (b) the whole extraction        {whole / n:7.2f}   b/a {whole / decode:5.2f}",
-        f"  (c) from kept observations      {again / n:7.2f}   b/c {whole / again:5.2f}",
+        f"  (b) the whole extraction        {whole / n:7.2f}   b/a {_ratio(whole, decode)}",
+        f"  (c) from kept observations      {again / n:7.2f}   b/c {_ratio(whole, again)}",
         "  of (b):",
     ]
     stages = sorted(figures["stages_cpu_s"].items(), key=lambda item: -item[1])

@@ -190,6 +190,26 @@ def only(data: TrainingSet, families: Sequence[str]) -> TrainingSet:
     return replace(data, X=X, layout=layout, measured=measured_rows(X, layout))
 
 
+def joined(first: TrainingSet, second: TrainingSet) -> TrainingSet:
+    """The rows of both, which have the same columns.
+
+    A group's name means the same group; groups of the first keep their numbers.
+    """
+    names = list(dict.fromkeys([*first.group_names, *second.group_names]))
+    position = {name: number for number, name in enumerate(names)}
+    group = np.array([position[name] for name in second.names_of_groups], dtype=np.int64)
+    return TrainingSet(
+        filename=[*first.filename, *second.filename],
+        X=np.concatenate([first.X, second.X]),
+        y=np.concatenate([first.y, second.y]),
+        group=np.concatenate([first.group, group]),
+        group_names=names,
+        source=[*first.source, *second.source],
+        measured=np.concatenate([first.measured, second.measured]),
+        layout=first.layout,
+    )
+
+
 def check_layout(given: Layout, wanted: Layout) -> None:
     """Refuse a table (``given``) whose families or columns are not the model's (``wanted``).
 

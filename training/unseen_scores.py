@@ -17,7 +17,7 @@ from ensemble.calibrate import clip_logit, shift_prior
 from ensemble.learners.base import settings_for
 from ensemble.learners.registry import learner_kinds
 from ensemble.metrics import Score
-from ensemble.training_set import TrainingSet
+from ensemble.training_set import TrainingSet, joined
 from features.errors import InputError
 
 PRIOR = 0.5
@@ -37,7 +37,9 @@ class UnseenScores:
     """Threshold (0.5, 0.9) to the fraction of REAL clips whose probability of FAKE is above it; without interval."""
 
 
-def predictions(data: TrainingSet, fold: Int, learner: str, *, seed: int = 0) -> Array:
+def predictions(
+    data: TrainingSet, fold: Int, learner: str, *, seed: int = 0, copies: TrainingSet | None = None
+) -> Array:
     """[n] log-odds at a prior of 0.5, bounded, of each row by a learner that saw nothing of its fold.
 
     Parameters
@@ -48,30 +50,42 @@ def predictions(data: TrainingSet, fold: Int, learner: str, *, seed: int = 0) ->
         Counted from 0; a group may be in several.
     learner
         Of :func:`ensemble.learners.registry.learner_kinds`.
+    copies
+        Rows of such clips in another form, as encoded once more, with the same columns and names of groups: fitted on
+        beside ``data`` where their groups may be, not judged.
 
     Raises
     ------
     InputError
-        No such learner, or without a fold and its groups a class is missing.
+        No such learner, the copies have other columns, or without a fold and its groups a class is missing.
     """
     kinds = learner_kinds()
     if learner not in kinds:
         raise InputError(f"no learner is called {learner!r}; known are {', '.join(kinds)}")
+    if copies is not None and copies.layout.columns != data.layout.columns:
+        raise InputError("the copies have other columns than the table; measure both in the same way")
+    shown = data if copies is None else joined(data, copies)
     z = np.full(len(data), np.nan)
     for number in np.unique(fold):
         judged = fold == number
-        fitted_on = data.measured & ~np.isin(data.group, data.group[judged])
-        y, group = data.y[fitted_on], np.unique(data.group[fitted_on], return_inverse=True)[1]
+        fitted_on = shown.measured & ~np.isin(shown.group, data.group[judged])
+        y, group = shown.y[fitted_on], np.unique(shown.group[fitted_on], return_inverse=True)[1]
         if len(np.unique(y)) < 2:
             raise InputError(f"without fold {number} and its groups, one of the classes is missing; give more groups")
         fitted = kinds[learner](data.layout, settings_for(len(y), int(group.max()) + 1))
-        fitted.fit(data.X[fitted_on], y, group.astype(np.int64), seed)
+        fitted.fit(shown.X[fitted_on], y, group.astype(np.int64), seed)
         z[judged] = shift_prior(fitted.predict_logit(data.X[judged]), float(y.mean()), PRIOR)
     return clip_logit(z, BOUND)
 
 
 def scores(
-    data: TrainingSet, fold_of: Mapping[str, int], learners: Sequence[str], *, seed: int = 0, rows: Bool | None = None
+    data: TrainingSet,
+    fold_of: Mapping[str, int],
+    learners: Sequence[str],
+    *,
+    seed: int = 0,
+    rows: Bool | None = None,
+    copies: TrainingSet | None = None,
 ) -> dict[str, UnseenScores]:
     """Scores with 95 % intervals over groups, by learner.
 
@@ -85,6 +99,8 @@ def scores(
         The first is what the others are compared with.
     rows : ndarray of shape (n,), optional
         True for the rows that are scored; all are fitted on.
+    copies
+        As for :func:`predictions`; those of groups that no scored or fitted row has are left out.
 
     Raises
     ------
@@ -99,8 +115,10 @@ def scores(
         raise InputError("no clip of the table is in the folds; give the folds of the networks' training")
     if len(np.unique(data.y[scored])) < 2:
         raise InputError("of the clips that are scored, one of the classes is missing; give more of those in the folds")
+    if copies is not None:  # of what no fold holds, nobody knows what its networks saw
+        copies = copies.rows(np.isin(copies.names_of_groups, data.group_names))
     fold = np.array([fold_of[name] for name in data.filename], dtype=np.int64)
-    z = {learner: predictions(data, fold, learner, seed=seed)[scored] for learner in learners}
+    z = {learner: predictions(data, fold, learner, seed=seed, copies=copies)[scored] for learner in learners}
     y, group = data.y[scored], np.unique(data.group[scored], return_inverse=True)[1]
     return {learner: _scores(y, z[learner], z[learners[0]], group, seed) for learner in learners}
 

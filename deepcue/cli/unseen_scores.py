@@ -3,7 +3,8 @@
 The table has network columns out of fold (`deepcue oof`); --folds is what the networks' training wrote. The learner
 that judges a fold sees no clip of it, nor any of the groups that the fold touches. Scores are at a prior of 0.5, with
 95 % intervals over groups, and each log loss is compared with that of the first learner. With --subset, only the clips
-of another table or manifest are scored; all are trained on.
+of another table or manifest are scored; all are trained on. With --copies, learners are trained on the rows of another
+table as well, of the same clips encoded once more, say, where the fold that they judge allows it; these are not scored.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="comma-separated; the others are compared with the first (default: networks)",
     )
     parser.add_argument("--subset", type=Path, help="table or manifest: only its clips are scored")
+    parser.add_argument("--copies", type=Path, help="table of copies of clips, in the same groups, to train on too")
     common.add_seed(parser)
     common.add_json(parser)
 
@@ -51,7 +53,8 @@ def run(arguments: argparse.Namespace) -> None:
         rows = np.array([name in wanted for name in data.filename])
         if not rows.any():
             raise InputError(f"{arguments.subset}: none of its clips is in {arguments.table}")
-    found = scores(data, fold_of, arguments.learners, seed=arguments.seed, rows=rows)
+    copies = training_set(read_table(arguments.copies), str(arguments.copies)) if arguments.copies else None
+    found = scores(data, fold_of, arguments.learners, seed=arguments.seed, rows=rows, copies=copies)
     if arguments.json:
         print(json.dumps({name: _as_dict(one) for name, one in found.items()}, indent=1))
         return

@@ -54,6 +54,38 @@ def test_no_learner_sees_a_group_that_its_fold_touches(monkeypatch):
     assert not (seen[1] == data.X[0]).all(axis=1).any()
 
 
+def test_copies_are_fitted_on_where_their_clips_may_be_and_are_not_judged(monkeypatch):
+    source, fold_of = made()
+    seen = []
+
+    class Spy:
+        def __init__(self, layout, settings):
+            pass
+
+        def fit(self, X, y, groups, seed):
+            seen.append((X, groups))
+            return self
+
+        def predict_logit(self, X):
+            return X[:, 0].astype(float)
+
+    monkeypatch.setattr(unseen_scores, "learner_kinds", lambda: {"spy": Spy})
+    data, copies = training_set(source), training_set(made(seed=1)[0].slice(20, 90))
+    fold = np.array([fold_of[name] for name in data.filename])
+    z = unseen_scores.predictions(data, fold, "spy", copies=copies)
+    assert len(z) == len(data)
+    of_copies = set(copies.X[:, 0].tolist())
+    for number, (X, groups) in enumerate(seen):
+        judged = {data.filename[row] for row in np.flatnonzero(fold == number)}
+        groups_judged = {data.names_of_groups[row] for row in np.flatnonzero(fold == number)}
+        allowed = {row for row in range(len(copies)) if copies.names_of_groups[row] not in groups_judged}
+        assert len(of_copies & set(X[:, 0].tolist())) == len(allowed)
+        assert len(np.unique(groups)) <= len(data) - len(judged)  # a clip and its copy are one group
+    other = dataclasses.replace(copies, layout=dataclasses.replace(copies.layout, columns=copies.layout.columns[1:]))
+    with pytest.raises(InputError, match="other columns"):
+        unseen_scores.predictions(data, fold, "spy", copies=other)
+
+
 def test_resamples_without_a_class_are_left_out_of_the_intervals():
     y, z = np.array([0, 1, 1]), np.full(3, 2.0)  # every resample with both classes has the same mean at a prior of 0.5
     found = unseen_scores._scores(y, z, np.zeros(3), np.arange(3), seed=0)
@@ -110,6 +142,9 @@ def test_the_command_prints_scores_of_a_subset(files, capsys):
     assert deepcue([*command, "--learners", "networks,networks_and_cues", "--subset", str(files / "some.csv")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines[::2]] == ["networks", "networks_and_cues"]
+    table.write_table(made(seed=1)[0], files / "copies.parquet")
+    assert deepcue([*command, "--copies", str(files / "copies.parquet")]) == 0
+    assert capsys.readouterr().out.splitlines()[0] != lines[0]
     assert deepcue([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["networks"]["auc"]["value"] > 0.8
 
