@@ -44,7 +44,7 @@ CUES = (
     *(f"face_contrast.c{k:02}_mean" for k in range(1, 33)),
 )
 """The cues that join the picture's log-odds; chosen in docs/experiments/038 and 041."""
-CUE_RIDGE = 50.0  # nats: penalty of a standardised cue's coefficient of 1; chosen there, too
+CUE_RIDGE = 100.0  # nats: penalty of a standardised cue's coefficient of 1; chosen for clips that count twice (042)
 MAX_DEVIATION = 4.0  # standard deviations of a cue from its median: further out it says no more
 MAX_CUES = 1.0  # log-odds by all cues together: a picture of an unknown kind must not be judged by them alone
 
