@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from artifacts import PRETRAINED
-from ensemble.learners.late_fusion import MAX_CUES
+from ensemble.learners.late_fusion import CUES, MAX_CUES
 from ensemble.store import check_families, load_model
 from features import spec
 from features.networks import projection
@@ -41,6 +41,7 @@ def test_the_model_fits_the_families_as_they_are(model):
     check_families(model.layout.families, str(SHIPPED_MODEL))
     declared = {column.name for one in spec.families(model.layout.families) for column in one.table_columns}
     assert set(model.layout.columns) <= declared
+    assert set(CUES) <= declared
 
 
 def test_the_model_card_says_how_far_speech_and_cues_move_the_log_odds(model):

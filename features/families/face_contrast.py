@@ -86,14 +86,12 @@ def texture_series(observation: Observation, track: Track) -> dict[str, Series]:
     ModelError
         The weights file is there but can't be used.
     """
-    file, numbers = (
-        weights_file(FAMILY),
-        [k for k, crop in enumerate(track.crops) if min(crop.shape[:2]) >= MIN_CROP_PX],
-    )
+    file = weights_file(FAMILY)
+    numbers = [number for number, crop in enumerate(track.crops) if min(crop.shape[:2]) >= MIN_CROP_PX]
     if not numbers or not file.exists():
         return {}
     ratios = np.full((len(track.crops), 2), np.nan)
-    ratios[numbers] = texture_ratios(read_contrast(file).layers.contrasts([track.crops[k] for k in numbers]))
+    ratios[numbers] = texture_ratios(read_contrast(file).layers.contrasts([track.crops[number] for number in numbers]))
     times_s = observation.times_s[track.frame_index[track.crop_index]]
     titles = {"edge": "Texture, centre of the face against its edge", "above": "Texture, centre against above the face"}
     return {

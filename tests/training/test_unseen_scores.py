@@ -30,46 +30,38 @@ def made(n=120, seed=0):
     return table.build(base, values, schema), {name: number * 3 // n for number, name in enumerate(clips)}
 
 
-def test_no_learner_sees_a_group_that_its_fold_touches(monkeypatch):
-    source, fold_of = made()
-    seen = []
+@pytest.fixture
+def seen(monkeypatch):
+    """Rows [n, d] and groups [n] of each fit of the learner ``spy``."""
+    fits = []
 
     class Spy:
         def __init__(self, layout, settings):
             pass
 
         def fit(self, X, y, groups, seed):
-            seen.append(X)
+            fits.append((X, groups))
             return self
 
         def predict_logit(self, X):
             return np.zeros(len(X))
 
     monkeypatch.setattr(unseen_scores, "learner_kinds", lambda: {"spy": Spy})
+    return fits
+
+
+def test_no_learner_sees_a_group_that_its_fold_touches(seen):
+    source, fold_of = made()
     data = training_set(source)
     fold = np.array([fold_of[name] for name in data.filename])
     unseen_scores.predictions(data, fold, "spy")
-    assert [len(X) for X in seen] == [79, 79, 80]  # without the other clip of the shared group
-    assert not (seen[0] == data.X[60]).all(axis=1).any()
-    assert not (seen[1] == data.X[0]).all(axis=1).any()
+    assert [len(X) for X, _ in seen] == [79, 79, 80]  # without the other clip of the shared group
+    assert not (seen[0][0] == data.X[60]).all(axis=1).any()
+    assert not (seen[1][0] == data.X[0]).all(axis=1).any()
 
 
-def test_copies_are_fitted_on_where_their_clips_may_be_and_are_not_judged(monkeypatch):
+def test_copies_are_fitted_on_where_their_clips_may_be_and_are_not_judged(seen):
     source, fold_of = made()
-    seen = []
-
-    class Spy:
-        def __init__(self, layout, settings):
-            pass
-
-        def fit(self, X, y, groups, seed):
-            seen.append((X, groups))
-            return self
-
-        def predict_logit(self, X):
-            return X[:, 0].astype(float)
-
-    monkeypatch.setattr(unseen_scores, "learner_kinds", lambda: {"spy": Spy})
     data, copies = training_set(source), training_set(made(seed=1)[0].slice(20, 90))
     fold = np.array([fold_of[name] for name in data.filename])
     z = unseen_scores.predictions(data, fold, "spy", copies=copies)
