@@ -88,21 +88,34 @@ class Still:
 
 
 @functools.cache
-def _observer() -> Any:
+def _observer(missed_share: float) -> Any:
+    """What looks for faces; with a share, one of score 0 is assumed in the middle where none is found."""
+    from extract.clip.faces import Face, FaceDetector
     from extract.clip.observe import Observer
 
-    return Observer(identities=False)
+    class Assuming(FaceDetector):
+        def detect(self, grey: NDArray[np.uint8], *, thorough: bool) -> list[Face]:
+            box = _middle(grey.shape[1], grey.shape[0], missed_share)
+            return super().detect(grey, thorough=thorough) or [Face((box[0], box[1], box[2], box[3]), 0.0)]
+
+    return Observer(identities=False, detector=Assuming() if missed_share else None)
 
 
-def observe(data: bytes, *, face_share: float | None = None) -> Observation:
+def _middle(width: int, height: int, share: float) -> list[float]:
+    """The box of a face in the middle, ``share`` times as wide as the shorter side."""
+    half = min(height, width) * share / 2
+    return [width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half]
+
+
+def observe(data: bytes, *, face_share: float | None = None, missed_share: float = 0.0) -> Observation:
     """Observation of a still, held for :data:`HELD_FRAMES` frames.
 
     Parameters
     ----------
     data
         Of a JPEG, PNG or WebP.
-    face_share
-        As for :func:`stills_table`.
+    face_share, missed_share
+        As for :func:`stills_table`. An assumed face has the detector's score 0.
 
     Raises
     ------
@@ -110,7 +123,9 @@ def observe(data: bytes, *, face_share: float | None = None) -> Observation:
         The bytes are none of these.
     """
     still = Still(data)
-    observed: Observation = _observer().observe(still) if face_share is None else _central_face(still, face_share)
+    observed: Observation = (
+        _observer(missed_share).observe(still) if face_share is None else _central_face(still, face_share)
+    )
     return replace(
         observed,
         times_s=np.arange(HELD_FRAMES) / HELD_FPS,
@@ -126,8 +141,7 @@ def _central_face(still: Still, share: float) -> Observation:
 
     frame = next(still.frames())
     height, width = frame.luma.shape
-    half = min(height, width) * share / 2
-    box = np.array([width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half], np.float32)
+    box = np.array(_middle(width, height, share), np.float32)
     window, crop = face_crop(frame, box)
     unknown = np.full((1, 68, 2), np.nan, np.float32)
     face = Track(
@@ -189,32 +203,36 @@ def measure(
     families: tuple[str, ...],
     weights: Mapping[str, Path],
     face_share: float | None,
+    missed_share: float,
 ) -> list[worker.Result]:
     """What was measured on each still, in the order of the rows."""
     with opencv_on_one_thread(), use_weights(weights) if weights else contextlib.nullcontext():
-        return [_measured(row["video"], row["jpeg"], families, face_share) for row in rows]
+        return [_measured(row["video"], row["jpeg"], families, face_share, missed_share) for row in rows]
 
 
-def _measured(name: str, jpeg: bytes, families: tuple[str, ...], face_share: float | None) -> worker.Result:
+def _measured(
+    name: str, jpeg: bytes, families: tuple[str, ...], face_share: float | None, missed_share: float
+) -> worker.Result:
     """As :func:`extract.run.worker.row`, but no sound is no fault of a still."""
     known = spec.families(families)
     try:
-        observed = observe(jpeg or b"", face_share=face_share)
+        observed = observe(jpeg or b"", face_share=face_share, missed_share=missed_share)
     except UnreadableError as error:
         return worker.failed(name, error.status, str(error), families, reason=Reason.UNREADABLE)
     values, failures = spec.measure_clip(observed, known)
+    found = face_share is not None or any(track.detector_score.any() for track in observed.tracks)
     reasons = (
         {} if observed.tracks else {one.name: Reason.NO_FACE for one in known if not one.needs <= spec.SOUND_ALONE}
     )
     reasons |= dict.fromkeys(failures, Reason.FAILED)
     return worker.Result(
         name,
-        "partial" if failures else ("ok" if observed.tracks else "no_face"),
+        "partial" if failures else ("ok" if found else "no_face"),
         "; ".join(f"{family} failed: {message}" for family, message in failures.items()),
         np.array([values[column] for column in worker.column_names(families)], np.float32),
         duration_s=0.0,
         n_frames=1,
-        n_faces=observed.n_faces,
+        n_faces=observed.n_faces if found else 0,
         reasons={family: reason.value for family, reason in reasons.items()},
     )
 
@@ -225,6 +243,7 @@ def stills_table(
     *,
     weights: Mapping[str, Path] = MappingProxyType({}),
     face_share: float | None = None,
+    missed_share: float = 0.0,
     jobs: int = 1,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> pa.Table:
@@ -239,6 +258,9 @@ def stills_table(
     face_share
         Width of the face, which is taken to lie in the middle, over the still's shorter side; None: faces are looked
         for. For families that need no more than a crop, of networks that were trained so.
+    missed_share
+        The same for stills in which no face is found: their middle is measured as one, and their status is still
+        ``no_face``. 0: nothing is measured of them.
     jobs
         Processes; results do not depend on it.
     progress
@@ -264,7 +286,7 @@ def stills_table(
     batches = [rows[first : first + BATCH] for first in range(0, len(rows), BATCH)]
     results: list[worker.Result] = []
     for part in Parallel(n_jobs=jobs, return_as="generator")(
-        delayed(measure)(batch, names, weights, face_share) for batch in batches
+        delayed(measure)(batch, names, weights, face_share, missed_share) for batch in batches
     ):
         results += part
         if progress is not None:

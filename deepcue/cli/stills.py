@@ -3,7 +3,8 @@
 STILLS is a Parquet file, or a folder of them, with the columns ``video, label, group, jpeg`` (the bytes of a
 JPEG, PNG or WebP), as face crops of the challenge are published. A still is measured as a clip without motion: what
 holds for the one frame becomes a column's median; columns of change are 0 or undefined, so leave them out. A new
-single-frame cue can be judged on thousands of people in minutes.
+single-frame cue can be judged on thousands of people in minutes. Stills are taken to be face crops: where no face is
+found, the middle of the still is measured as one.
 
 ``--networks`` gives folders of `deepcue train-faces` runs that held out different folds of the stills' identities
 (``--hold-out 1/2`` and ``2/2``): families of face networks are then measured on each still by the network that did not
@@ -21,6 +22,7 @@ from deepcue.cli import common
 from extract.stills import FAMILIES, read_stills, stills_table
 from features import table
 from features.errors import InputError
+from training.faces.index import STILL_SHARE
 from training.stills_columns import out_of_fold
 
 EXAMPLE = "deepcue stills faces/ --out artifacts/stills.parquet --jobs 2"
@@ -59,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
                 stills, arguments.networks, arguments.phase, families, jobs=arguments.jobs, progress=progress
             )
         else:
-            found = stills_table(stills, families, jobs=arguments.jobs, progress=progress)
+            found = stills_table(stills, families, missed_share=STILL_SHARE, jobs=arguments.jobs, progress=progress)
     if into is not None:
         found = table.with_columns(into, found)
     common.make_parent(arguments.out)

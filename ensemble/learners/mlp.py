@@ -1,15 +1,17 @@
 """A multilayer perceptron: smooth like the kernel machine, with directions and interactions that it learns.
 
-An own design: two hidden layers of GELU units (Hendrycks & Gimpel 2016) on standardised cues and missing indicators.
-Dropout (Srivastava et al. 2014), noise on the inputs and smoothed labels work against overfitting. Training is short,
-by AdamW (Loshchilov & Hutter 2019) at a one-cycle learning rate (Smith & Topin 2018), so that no row is needed to stop
-by. A few such networks, each fitted without some of the groups, are averaged.
+An own design: two hidden layers of GELU units (Hendrycks & Gimpel 2016) on standardised cues and missing indicators,
+each beside slow sines and cosines of it (random Fourier features: Rahimi & Recht 2007; for tables: Gorishniy et al.
+2022, "On embeddings for numerical features"), so that a cue may count by its middle or its ends. Dropout (Srivastava et
+al. 2014), noise on the inputs and smoothed labels work against overfitting. Training is short, by AdamW (Loshchilov &
+Hutter 2019) at a one-cycle learning rate (Smith & Topin 2018), so that no row is needed to stop by. A few such
+networks, each fitted on all rows from another start, are averaged.
 
 torch fits them; numpy predicts, so that a stored model does not need torch.
 
 Families share a log-odds by integrated gradients (Sundararajan et al. 2017) from the mean row: the mean gradient on
-the straight line from there, times the distance. The first layer is linear on it, so that a point of the quadrature
-costs only the second.
+the straight line from there, in the space of cues and waves, times the distance. The first layer is linear on it, so
+that a point of the quadrature costs only the second.
 """
 
 from __future__ import annotations
@@ -24,20 +26,22 @@ import numpy as np
 
 from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import MAX_LOGIT, by_family, clipped
-from ensemble.learners.base import Settings, bag_splits, check_fitted
+from ensemble.learners.base import Settings, check_fitted
 from ensemble.learners.preprocess import Inputs, Standard
 from ensemble.training_set import Layout
 from features.threads import torch_on_one_thread
 
-MAX_BAGS = 4
+MAX_NETWORKS = 3
 WIDTHS = (192, 64)  # units of the hidden layers
+N_WAVES = 4  # of each input
+FREQUENCY = 0.1  # standard deviation of a wave's, in cycles over a standard deviation of the input
 N_EPOCHS = 14
 BATCH_ROWS = 256
 MIN_BATCHES = 32  # of an epoch: a small table has smaller batches, though not below the next number
 MIN_BATCH_ROWS = 16
 WEIGHT_DECAY = 0.03
-INPUT_DROPOUT, HIDDEN_DROPOUT = 0.1, 0.35
-NOISE = 0.1  # standard deviation of what is added to an input; its own is 1
+INPUT_DROPOUT, HIDDEN_DROPOUT = 0.3, 0.6
+NOISE = 0.1  # standard deviation of what is added to an input or a wave; an input's own is 1
 SMOOTHING = 0.02  # the labels are 0.01 and 0.99
 PEAK_RATE = 2e-3  # learning rate
 N_POINTS = 16  # of the quadrature
@@ -46,7 +50,7 @@ ARRAYS = ("weights1", "bias1", "weights2", "bias2", "weights3", "bias3")
 
 
 class Perceptron:
-    """The mean log-odds of at most :data:`MAX_BAGS` networks."""
+    """The mean log-odds of at most :data:`MAX_NETWORKS` networks."""
 
     name = "mlp"
 
@@ -55,26 +59,32 @@ class Perceptron:
         self.settings = settings
         self.inputs: Inputs | None = None  # before fit or load
         self.arrays: dict[str, Any] = {}
-        """:data:`ARRAYS`, float32: weights [b, n_in, n_out] and biases [b, 1, n_out] of the b networks' layers."""
+        """:data:`ARRAYS`, float32: weights [b, n_in, n_out] and biases [b, 1, n_out] of the b networks' layers.
+
+        And ``frequencies`` [d, n_waves] of the waves of the d inputs.
+        """
 
     def fit(self, X: Float, y: Int, groups: Int, seed: int) -> Self:
-        """Train one network on each of the first bags; the rows that a bag leaves out are not looked at.
+        """Train a network for each bag, up to :data:`MAX_NETWORKS`, on all rows; groups make no difference.
 
         Parameters and shapes as in :meth:`ensemble.learners.base.Learner.fit`.
         """
         inputs = Inputs.fit(X, self.layout.family_index, kind=Standard)
         Z = inputs.transform(X)
-        bags = itertools.islice(bag_splits(y, groups, self.settings.n_bags, seed), MAX_BAGS)
+        draws = np.random.default_rng(seed)
+        frequencies = draws.normal(0.0, FREQUENCY, (Z.shape[1], N_WAVES)).astype(np.float32)
         with torch_on_one_thread():
-            networks = [_train(Z[rows], y[rows], seed + number) for number, (rows, _) in enumerate(bags)]
+            numbers = range(min(self.settings.n_bags, MAX_NETWORKS))
+            networks = [_train(Z, y, frequencies, seed + number) for number in numbers]
         self.arrays = {name: np.stack(values) for name, values in zip(ARRAYS, zip(*networks, strict=True), strict=True)}
+        self.arrays["frequencies"] = frequencies
         self.inputs = inputs
         return self
 
     def predict_logit(self, X: Float) -> Array:
         """[n] log-odds of FAKE."""
-        inputs, layers = self._fitted(), self._layers()
-        blocks = [_log_odds(inputs.transform(X[rows]).astype(np.float64), layers) for rows in _blocks(len(X))]
+        layers = self._layers()
+        blocks = [_log_odds(self._with_waves(X[rows]), layers) for rows in _blocks(len(X))]
         return np.clip(np.concatenate([np.empty(0), *blocks]), -MAX_LOGIT, MAX_LOGIT)
 
     def family_logits(self, X: Float) -> Array:
@@ -83,14 +93,15 @@ class Perceptron:
         What the quadrature leaves of the log-odds is shared in proportion to the parts.
         """
         inputs, layers = self._fitted(), self._layers()
-        constant = float(_log_odds(np.zeros((1, len(inputs.columns))), layers)[0])
+        constant = float(_log_odds(np.zeros((1, layers[0].shape[1])), layers)[0])
         columns = np.zeros((len(X), len(self.layout.columns) + 1))
         columns[:, -1] = constant
         left = np.empty(len(X))
+        shape = len(inputs.columns), 1 + 2 * self.arrays["frequencies"].shape[1]
         for rows in _blocks(len(X)):
-            Z = inputs.transform(X[rows]).astype(np.float64)
-            terms = Z * _mean_gradient(Z, layers)
-            left[rows] = _log_odds(Z, layers) - constant - terms.sum(axis=1)
+            waves = self._with_waves(X[rows])
+            terms = (waves * _mean_gradient(waves, layers)).reshape(len(waves), *shape).sum(axis=2)
+            left[rows] = _log_odds(waves, layers) - constant - terms.sum(axis=1)
             for number, column in enumerate(inputs.columns):
                 columns[rows, column] += terms[:, number]
         parts = by_family(columns, self.layout)
@@ -114,7 +125,7 @@ class Perceptron:
 
         result = cls(layout, Settings())
         arrays = load_file(folder / f"{stem}.safetensors")
-        result.arrays = {name: arrays[name] for name in ARRAYS}
+        result.arrays = {name: arrays[name] for name in (*ARRAYS, "frequencies")}
         result.inputs = Inputs.from_dict(json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))["inputs"])
         return result
 
@@ -123,14 +134,26 @@ class Perceptron:
         assert self.inputs is not None
         return self.inputs
 
+    def _with_waves(self, X: Float) -> Array:
+        """[n, d (1 + 2 n_waves)] inputs of rows of the table and their waves, in double precision."""
+        Z = self._fitted().transform(X).astype(np.float64)
+        return _waves(Z, self.arrays["frequencies"].astype(np.float64))
+
     def _layers(self) -> tuple[Array, ...]:
         """:data:`ARRAYS` in double precision: a row's log-odds must not depend on the rows beside it."""
+        self._fitted()
         return tuple(self.arrays[name].astype(np.float64) for name in ARRAYS)
 
 
 def _blocks(n_rows: int) -> Iterator[slice]:
     for start in range(0, n_rows, BLOCK_ROWS):
         yield slice(start, start + BLOCK_ROWS)
+
+
+def _waves(Z: Any, frequencies: Any) -> Any:
+    """[n, d (1 + 2 k)] of inputs [n, d]: each, k sines and k cosines less 1 of it; all 0 where the input is 0."""
+    angles = (2 * np.pi * frequencies).astype(Z.dtype) * Z[:, :, None]
+    return np.concatenate([Z[:, :, None], np.sin(angles), np.cos(angles) - 1], axis=2).reshape(len(Z), -1)
 
 
 def _gelu(x: Array) -> tuple[Array, Array]:
@@ -142,7 +165,7 @@ def _gelu(x: Array) -> tuple[Array, Array]:
 
 
 def _log_odds(Z: Array, layers: tuple[Array, ...]) -> Array:
-    """[n] mean over the networks, of inputs [n, d]."""
+    """[n] mean over the networks, of inputs and waves [n, d]."""
     weights1, bias1, weights2, bias2, weights3, bias3 = layers
     hidden, _ = _gelu(Z @ weights1 + bias1)
     hidden, _ = _gelu(hidden @ weights2 + bias2)
@@ -150,7 +173,7 @@ def _log_odds(Z: Array, layers: tuple[Array, ...]) -> Array:
 
 
 def _mean_gradient(Z: Array, layers: tuple[Array, ...]) -> Array:
-    """[n, d] gradient of the log-odds, its mean over the straight line from 0 to each row of inputs [n, d]."""
+    """[n, d] gradient of the log-odds, its mean over the line from 0 to each row [n, d] of inputs and waves."""
     weights1, bias1, weights2, bias2, weights3, _ = layers
     points, shares = np.polynomial.legendre.leggauss(N_POINTS)
     reach = Z @ weights1
@@ -162,7 +185,7 @@ def _mean_gradient(Z: Array, layers: tuple[Array, ...]) -> Array:
     return (total @ weights1.swapaxes(1, 2)).mean(axis=0)
 
 
-def _train(Z: Float, y: Int, seed: int) -> list[Any]:
+def _train(Z: Float, y: Int, frequencies: Float, seed: int) -> list[Any]:
     """Fit a network; its :data:`ARRAYS`, without the axis of networks.
 
     Every draw is from a generator of its own: fits run side by side in threads, which share torch's global one.
@@ -173,21 +196,24 @@ def _train(Z: Float, y: Int, seed: int) -> list[Any]:
         [n, d] inputs, n at least 1.
     y
         [n] 1 for FAKE.
+    frequencies
+        [d, n_waves] of the inputs' waves.
     seed
         Of weights, batches, dropout and noise.
     """
     import torch
 
     draws = torch.Generator().manual_seed(seed)
-    inputs, targets = torch.from_numpy(Z), torch.from_numpy(y).float() * (1 - SMOOTHING) + SMOOTHING / 2
-    parameters = _initial(Z.shape[1], draws)
+    targets = torch.from_numpy(y).float() * (1 - SMOOTHING) + SMOOTHING / 2
+    parameters = _initial(Z.shape[1] * (1 + 2 * frequencies.shape[1]), draws)
     size = min(max(len(y) // MIN_BATCHES, MIN_BATCH_ROWS), BATCH_ROWS, len(y))
     n_batches = len(y) // size
     optimiser = torch.optim.AdamW(parameters, weight_decay=WEIGHT_DECAY)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=N_EPOCHS * n_batches)
     for _ in range(N_EPOCHS):
         for rows in torch.randperm(len(y), generator=draws)[: n_batches * size].view(n_batches, size):
-            z = _noisy_forward(inputs[rows], parameters, draws)
+            x = torch.from_numpy(_waves(Z[rows.numpy()], frequencies))  # of all rows at once they would fill the memory
+            z = _noisy_forward(x, parameters, draws)
             optimiser.zero_grad()
             torch.nn.functional.binary_cross_entropy_with_logits(z, targets[rows]).backward()
             optimiser.step()

@@ -64,10 +64,12 @@ class Observer:
     ----------
     identities
         Compute the face embeddings that the identity family needs, the dearest part of a short clip.
+    detector
+        Finds the faces; a new :class:`extract.clip.faces.FaceDetector` by default.
     """
 
-    def __init__(self, *, identities: bool = True) -> None:
-        self._detector = FaceDetector()
+    def __init__(self, *, identities: bool = True, detector: FaceDetector | None = None) -> None:
+        self._detector = detector or FaceDetector()
         self._identities = identities
 
     def observe(self, clip: Footage, recorder: FaceRecorder | None = None) -> Observation:

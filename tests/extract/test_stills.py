@@ -117,6 +117,28 @@ def test_a_picture_without_a_face_says_so(tmp_path):
     assert (row["label"], row["status"], row["n_faces"]) == ("FAKE", "no_face", 0)
 
 
+def test_the_middle_is_measured_where_no_face_is_found():
+    """Stills of the challenge are face crops: one in thirty, in which none was found, had nothing but NaN."""
+    noise = np.random.default_rng(0).normal(128, 30, (224, 224, 3)).clip(0, 255).astype(np.uint8)
+    rows = pa.table({"video": ["a"], "label": ["FAKE"], "group": [1], "jpeg": [jpeg(noise)]})
+    without, row = (
+        stills.stills_table(rows, ["texture", "quality"], missed_share=share).to_pylist()[0] for share in (0.0, 0.6)
+    )
+    assert (without["status"], row["status"], row["n_faces"]) == ("no_face", "no_face", 0)
+    assert not np.isfinite(without["texture.lbp_bin4_med"])
+    assert np.isfinite(row["texture.lbp_bin4_med"])
+    assert row["quality.detector_conf_med"] == 0
+
+
+def test_a_face_that_is_found_is_measured_where_it_is(portrait):
+    rows = pa.table({"video": ["a"], "label": ["REAL"], "group": [1], "jpeg": [jpeg(portrait)]})
+    found, again = (
+        stills.stills_table(rows, ["quality", "texture"], missed_share=share).to_pylist()[0] for share in (0.0, 0.75)
+    )
+    assert found["status"] == "ok"
+    assert again == pytest.approx(found, nan_ok=True)
+
+
 @pytest.mark.parametrize(
     ("options", "said"), [(["--families", "nonsense"], "no family is called 'nonsense'"), (["--limit", "0"], "--limit")]
 )

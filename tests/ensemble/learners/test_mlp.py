@@ -62,10 +62,10 @@ def test_the_families_of_the_rule_share_it_and_a_constant_one_has_no_part(learne
 
 def test_the_quadrature_leaves_little_to_share_out(learner):
     X, _ = fresh()
-    Z = learner.inputs.transform(X).astype(np.float64)
+    x = learner._with_waves(X)
     layers = learner._layers()
-    terms = (Z * mlp._mean_gradient(Z, layers)).sum(axis=1)
-    moved = mlp._log_odds(Z, layers) - mlp._log_odds(np.zeros_like(Z), layers)
+    terms = (x * mlp._mean_gradient(x, layers)).sum(axis=1)
+    moved = mlp._log_odds(x, layers) - mlp._log_odds(np.zeros_like(x), layers)
     assert np.abs(terms - moved).max() < 1e-3
 
 
@@ -78,13 +78,28 @@ def test_the_derivative_of_the_activation_is_its_slope():
 
 def test_numpy_predicts_what_torch_fitted(learner):
     X, _ = fresh()
-    x = torch.from_numpy(learner.inputs.transform(X))
+    Z = learner.inputs.transform(X)
+    turns = 2 * np.pi * learner.arrays["frequencies"] * Z[:, :, None]
+    x = torch.from_numpy(np.concatenate([Z[:, :, None], np.sin(turns), np.cos(turns) - 1], axis=2).reshape(len(Z), -1))
     total = np.zeros(len(X))
     for bag in range(2):
         w1, b1, w2, b2, w3, b3 = (torch.from_numpy(learner.arrays[name][bag]) for name in mlp.ARRAYS)
         gelu = torch.nn.functional.gelu
         total += (gelu(gelu(x @ w1 + b1) @ w2 + b2) @ w3 + b3)[:, 0].double().numpy() / 2
     assert learner.predict_logit(X) == pytest.approx(total, abs=1e-4)
+
+
+def test_waves_of_nothing_are_nothing_and_of_a_quarter_of_a_cycle_one():
+    waves = mlp._waves(np.array([[0.0], [2.5]]), np.array([[0.1, 0.2]]))
+    assert waves == pytest.approx(np.array([[0, 0, 0, 0, 0], [2.5, 1, 0, -1, -2]]), abs=1e-12)
+
+
+def test_learns_that_the_middle_of_a_cue_counts():
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((2 * N, D)).astype(np.float32)
+    y = (np.abs(X[:, 0]) < 0.7).astype(np.int64)
+    learner = fitted_on(X[:N], y[:N], np.arange(N))
+    assert auc(y[N:], learner.predict_logit(X[N:])) > 0.95
 
 
 def test_equal_seeds_give_equal_files_and_others_do_not(tmp_path, monkeypatch):
@@ -143,11 +158,11 @@ def test_log_odds_stay_within_the_bound(learner, monkeypatch):
     assert learner.family_logits(X).sum(axis=1) == pytest.approx(z, abs=1e-9)
 
 
-@pytest.mark.parametrize(("n_bags", "n_networks"), [(1, 1), (3, 3), (8, mlp.MAX_BAGS)])
+@pytest.mark.parametrize(("n_bags", "n_networks"), [(1, 1), (3, 3), (8, mlp.MAX_NETWORKS)])
 def test_networks_are_as_many_as_bags_up_to_a_bound(n_bags, n_networks, monkeypatch):
     monkeypatch.setattr(mlp, "N_EPOCHS", 1)
     learner = fitted_on(*exclusive_or(0), n_bags=n_bags)
-    assert learner.arrays["weights1"].shape == (n_networks, D - 1, mlp.WIDTHS[0])
+    assert learner.arrays["weights1"].shape == (n_networks, (D - 1) * (1 + 2 * mlp.N_WAVES), mlp.WIDTHS[0])
     assert len({values.tobytes() for values in learner.arrays["weights1"]}) == n_networks
 
 
@@ -158,7 +173,7 @@ def test_a_handful_of_rows_without_a_usable_column_gives_a_constant(n_rows):
     learner = fitted_on(X, y, np.arange(n_rows))
     z = learner.predict_logit(X)
     assert np.isfinite(z).all()
-    assert len(np.unique(z)) == 1
+    assert np.ptp(z) < 1e-12
     assert learner.family_logits(X).sum(axis=1) == pytest.approx(z)
 
 
