@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy.special import entr
 
 from features.geometry import F64
 
@@ -23,7 +23,8 @@ def entropy(counts: F64) -> float:
     >>> entropy(np.array([3.0, 3.0, 0.0]))
     1.0
     """
-    return float(stats.entropy(counts, base=2)) if counts.sum() else np.nan
+    total = counts.sum()
+    return float(entr(counts / total).sum() / np.log(2)) if total else np.nan
 
 
 def js_distance(a: F64, b: F64) -> float:
