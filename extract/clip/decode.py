@@ -80,6 +80,8 @@ class Clip:
                 self.pixel_aspect = container.streams[self._streams.picture].sample_aspect_ratio
         self.has_picture = self._streams.picture is not None
         self.frames_expected = self._streams.n_frames
+        seen_s = min(self._streams.length_s, max_seconds)
+        self.frames_per_second = self.frames_expected / seen_s if seen_s > 0 else 0.0
         self.has_audio = bool(self._streams.sounds)
         if self._streams.n_pictures > 1:
             self._notes.append(

@@ -40,6 +40,11 @@ class Footage(Protocol):
         """Number of frames as announced; 0 where unknown."""
         ...
 
+    @property
+    def frames_per_second(self) -> float:
+        """Their mean rate as announced; 0 where unknown."""
+        ...
+
     def frames(self) -> Iterator[Frame]:
         """Upright frames, times increasing."""
         ...
@@ -85,7 +90,7 @@ class Observer:
 
     def _observe(self, clip: Footage, recorder: FaceRecorder | None) -> Observation:
         self._detector.reset()
-        scene = _Scene(self._detector, frames_expected=clip.frames_expected)
+        scene = _Scene(self._detector, clip)
         for frame in clip.frames():
             scene.add(frame)
             if recorder is not None:
@@ -131,8 +136,8 @@ def _of_sound_alone(clip: Footage, audio: NDArray[np.float32], audio_start_s: fl
 class _Scene:
     """Goes through the frames: when to detect, where the cuts are, which frames repeat."""
 
-    def __init__(self, detector: FaceDetector, *, frames_expected: int) -> None:
-        self.tracker = Tracker(frames_expected)
+    def __init__(self, detector: FaceDetector, clip: Footage) -> None:
+        self.tracker = Tracker(clip.frames_expected, frames_per_second=clip.frames_per_second)
         self.times: list[float] = []
         self.duplicate: list[bool] = []
         self.cuts: list[int] = []
