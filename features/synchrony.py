@@ -18,7 +18,7 @@ from features.speech_series import GRID_HZ
 
 MAX_LAG_S, WIDE_LAG_S = 0.5, 1.0
 N_SHIFTS, MIN_SHIFT_S = 50, 1.5
-MIN_NULL_S = 8.0  # below it shifts are too few apart: unrelated series of 4 to 5 s have |z| > 2.5 in 65 % of cases
+MIN_NULL_S = 8.0  # below it shifts are too few apart: half of unrelated series of 4.5 s have |z| > 2.5
 MIN_JOINT_S = 3.0
 MIN_OVERLAP_S = 1.0  # of usable pairs behind a correlation
 LSE_WINDOW_S, LSE_HOP_S, LSE_LAG_S = 0.2, 0.04, 0.4
