@@ -23,8 +23,9 @@ more, and missing with fewer.
 Direction is what is expected of a fake: ↑ larger, ↓ smaller, ~ different either way, *none* for covariates, which say
 under what conditions the others were measured and are no evidence by themselves. Units: `1` a pure number, `iod`
 inter-ocular distances, `px` pixels of the upright frame. "Unchanged by" names what a test may do to a clip without
-moving the column: mirror it, add `brightness` or `gain` (of image or sound, without clipping), shift (`translation`)
-or `scale` the frame, start the `clock` later.
+moving the column: mirror it, add `brightness` to the picture (without clipping) or `gain` to the sound, shift the face
+in the frame (`translation`), `scale` the frame to half and to twice its size (its pixels are made anew; the value stays
+within 5 %), start the `clock` later.
 """
 
 

@@ -61,7 +61,7 @@ MIN_GRID = 1.05  # contrast from which a grid is believed
 _SRM, _ELA, _GRID = "Fridrich & Kodovsky 2012", "Krawetz 2007", "8 px phase of luma steps"
 _ENLARGED = "Popescu & Farid 2005"
 _INF = float("inf")
-_SAME = EVERY_CHANGE - {"scale"}  # landmarks that move by half a pixel take the regions with them
+_SAME = EVERY_CHANGE - {"scale"}  # patches are native: the same face in more pixels has other finest details
 _WORDS = {"kb": "3 by 3 square filter", "kv": "5 by 5 square filter", "h2": "second difference"}
 
 
@@ -74,7 +74,7 @@ def _column(
     high: float = _INF,
     unit: str = "1",
     reference: str = _SRM,
-    invariant_to: frozenset[str] = EVERY_CHANGE,
+    invariant_to: frozenset[str] = _SAME,
 ) -> Column:
     return Column(f"residual.{name}", unit, (low, high), reference, direction, invariant_to, description=description)
 
@@ -108,12 +108,12 @@ def _kernel_columns(kernel: str) -> Iterator[Column]:
     yield _column(
         f"{kernel}_fo_std_med",
         f"How much stronger the {detail} is inside the face than just around it (natural logarithm of the ratio).",
-        "down", invariant_to=_SAME,
+        "down",
     )  # fmt: skip
     yield _column(
         f"{kernel}_fo_ac1_med",
         f"How much more alike the {detail} of neighbouring pixels is inside the face than just around it.",
-        "up", low=-2, high=2, reference=_ENLARGED, invariant_to=_SAME,
+        "up", low=-2, high=2, reference=_ENLARGED,
     )  # fmt: skip
     yield _column(
         f"{kernel}_cooc_ent", f"How varied runs of four values of the {detail} of the face are: entropy in bits.",
@@ -138,7 +138,7 @@ COLUMNS = (
     _column(
         "chroma_noise_fo_med",
         "How much noisier the colour is inside the face than just around it (natural logarithm of the ratio).",
-        "down", reference="Immerkaer 1996", invariant_to=_SAME,
+        "down", reference="Immerkaer 1996",
     ),
     _column(
         "ela_fb_med",

@@ -44,7 +44,6 @@ MIN_FLICKER_FPS = 22.0
 _REFERENCE = "Durall et al. 2019"
 _BENFORD = "Bonettini et al. 2020"
 _ALL = EVERY_CHANGE - {"scale"}
-_SCALED = _ALL | {"scale"}
 _INF = float("inf")
 _FINENESS = ("coarsest", "second coarsest", "third coarsest", "third finest", "second finest", "finest")
 """Of the groups of DCT coefficients."""
@@ -198,7 +197,7 @@ COLUMNS = (
         "spectrum.valid_share",
         range=(0, 1),
         direction="covariate",
-        invariant_to=_SCALED,
+        invariant_to=_ALL,
         description="Fraction of the sampled frames with a face large enough for a patch of 128 by 128 pixels.",
     ),
 )
