@@ -26,6 +26,8 @@ OBSERVATION_VERSION = 5
 Tables and journals note it as the version of the extractor."""
 
 AUDIO_RATE_HZ = 16_000
+LANDMARK_SIDE_PX = 256  # side of the grey square crop in whose whole pixels landmarks are found
+LANDMARK_SCALE = 1.5  # that crop's side over the face box's
 CROP_SCALE = 1.6  # side of a stored crop over the longer side of the face box
 CROP_MAX_PX = 320  # larger crops are reduced by area to this side
 CROPS_PER_TRACK = 16

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.clip.crop_reservoir import CropReservoir
-from extract.clip.faces import LANDMARK_SCALE, LANDMARK_SIDE_PX, Face, iou, landmarks
+from extract.clip.faces import Face, iou, landmarks
 from extract.clip.frame import Frame
 from extract.clip.square_crop import SquareCrop
+from features.observation import LANDMARK_SCALE, LANDMARK_SIDE_PX
 
 MIN_IOU = 0.3  # a detection belongs to the track whose box it meets by at least this (RECIPES, tracks)
 MAX_FACES = 3  # followed at the same time
