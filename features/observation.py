@@ -58,7 +58,8 @@ class Track:
     """[m] score of the last detection that confirmed the face, in [0, 1]."""
     sharpness: Float
     """[m, 3] mean absolute Laplacian of the luma (grey levels): inside the face box and in the ring around it,
-    both at the scale where the face box measures 171 px; in the background patch at native scale."""
+    both at the scale where the face box measures 171 px; in the background patch at native scale. NaN where the
+    face was lost."""
     crop_index: NDArray[np.int32]
     """[k] Position in this track (0..m-1) of each crop, increasing."""
     crop_box: Float

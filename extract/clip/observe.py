@@ -235,6 +235,8 @@ def _track(builder: TrackBuilder) -> Track:
     flow = np.stack(samples.flow)
     landmarks[builder.confirmed :] = np.nan
     flow[builder.confirmed :] = np.nan
+    sharpness = np.stack(samples.sharpness)
+    sharpness[builder.confirmed :] = np.nan
     crops = builder.crops.chosen(np.isfinite(landmarks[:, 0, 0]))
     return Track(
         frame_index=np.array(samples.frame_index, np.int32),
@@ -242,7 +244,7 @@ def _track(builder: TrackBuilder) -> Track:
         flow=flow,
         box=np.stack(samples.box),
         detector_score=np.array(samples.detector_score, np.float32),
-        sharpness=np.stack(samples.sharpness),
+        sharpness=sharpness,
         crop_index=np.array([record.sample for record in crops], np.int32),
         crop_box=np.array([record.window for record in crops], np.float32).reshape(-1, 3),
         crops=tuple(record.crop for record in crops),

@@ -174,8 +174,8 @@ def _others(observation: Observation, track: Track, centre: F64) -> float:
 
 def _together_s(observation: Observation, a: Track, b: Track) -> float:
     """Seconds in which two faces are both seen. Tracks that only follow each other may be one person's."""
-    seen = [track.frame_index[np.isfinite(track.landmarks[:, 0, 0])] for track in (a, b)]
-    return len(np.intersect1d(*seen)) * observation.duration_s / len(observation.times_s)
+    seen_a, seen_b = (track.frame_index[np.isfinite(track.landmarks[:, 0, 0])] for track in (a, b))
+    return len(np.intersect1d(seen_a, seen_b)) * observation.duration_s / len(observation.times_s)
 
 
 def medoid_series(observation: Observation, track: Track) -> dict[str, Series]:

@@ -160,7 +160,7 @@ COLUMNS = (
     ),
     Column(
         "landmark_jitter.valid_share", range=(0, 1), direction="covariate", invariant_to=EVERY_CHANGE,
-        description="Fraction of the frames in which the face's points were found.",
+        description="Fraction of the frames, from the face's first to its last, in which its points were found.",
     ),
 )  # fmt: skip
 
@@ -341,7 +341,7 @@ class Motion:
 
     @property
     def valid_share(self) -> float:
-        """Fraction of the frames with a face."""
+        """Fraction of the track's frames with a face."""
         return float(self.face.seen.mean()) if len(self.face.seen) else 0.0
 
 

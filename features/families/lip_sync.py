@@ -203,7 +203,8 @@ COLUMNS = (
     _column("speech_share", "covariate", 0, 1, "Fraction of the time in which the sound is as loud as speech."),
     _column(
         "valid_share", "covariate", 0, 1,
-        "Fraction of the time in which the mouth could be followed while there was sound.",
+        "Fraction of the time, from the face's first frame to its last, in which the mouth could be followed while "
+        "there was sound.",
     ),
 )  # fmt: skip
 

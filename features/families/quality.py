@@ -220,7 +220,11 @@ COLUMNS = (
         "How sure the face detector typically (median) is that this is a face, from 0 to 1.", _PIXELS,
     ),
     _covariate(
-        "valid_share", "1", (0, 1), "frames with a face", "Fraction of the frames in which the face was found.",
+        "clip_share", "1", (0, 1), "frames with a face", "Fraction of the clip's frames in which the face was found.",
+    ),
+    _covariate(
+        "valid_share", "1", (0, 1), "frames with a face",
+        "Fraction of the frames, from the face's first to its last, in which the face was found.",
     ),
 )  # fmt: skip
 
@@ -292,7 +296,7 @@ def patch_series(observation: Observation, track: Track) -> dict[str, Series]:
     }
 
 
-@family("quality", version=3, needs={"track", "crops"}, columns=COLUMNS, series=patch_series)
+@family("quality", version=4, needs={"track", "crops"}, columns=COLUMNS, series=patch_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure size, sharpness, noise, blocking, exposure and pose; a place without five patches is NaN."""
     face = head(observation, track)
@@ -306,6 +310,7 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
             "face_area_share": face_area_share(face, frame_size=observation.frame_size),
             "motion_med": motion_med(face),
             "yaw_abs_med": series.median(np.abs(face.yaw_deg)),
-            "detector_conf_med": series.median(track.detector_score),
+            "detector_conf_med": series.median(track.detector_score[face.index][face.seen]),
+            "clip_share": min(1.0, float(face.seen.sum()) / max(1, int((~observation.duplicate).sum()))),
         }
     return complete_row(COLUMNS, named)

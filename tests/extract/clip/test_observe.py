@@ -73,6 +73,8 @@ def test_a_face_that_leaves_is_not_believed_any_longer(observer, portrait, tmp_p
     seen = np.isfinite(track.landmarks[:, 0, 0])
     assert seen[:20].all()
     assert track.frame_index[seen].max() <= 30
+    assert np.isnan(track.sharpness[~seen]).all()
+    assert np.isfinite(track.sharpness[seen][:, 0]).all()
 
 
 def test_no_face_gives_no_track(observer, make_clip):
