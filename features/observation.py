@@ -96,7 +96,8 @@ class Observation:
     audio_start_s: float
     """Presentation time of ``audio[0]``, on the clock of ``times_s``; NaN without sound."""
     n_faces: int
-    """Faces seen for at least a second, or at the same time, followed or not."""
+    """Faces seen for at least a second, or at the same time, followed or not; counted anew after an absence of over
+    1 s, so that one person in three shots may be three."""
     luma_levels: tuple[int, int] = (0, 255)
     """Black and white of the luma patches, which are as the file holds them: (16, 235) in ordinary video."""
     warnings: tuple[str, ...] = ()

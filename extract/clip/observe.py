@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from extract.clip.face_recorder import FaceRecorder
 from extract.clip.faces import FaceDetector
 from extract.clip.frame import FULL_LEVELS, Frame
-from extract.clip.track_linking import linked
+from extract.clip.track_linking import MAX_GAP_S, linked
 from extract.clip.tracks import TrackBuilder, Tracker
 from features.networks.face_embedding import DIMENSIONS, with_embeddings
 from features.observation import AUDIO_RATE_HZ, Observation, Track
@@ -225,7 +225,10 @@ def _tracks(
 
 
 def _notes(n_followed: int, n_faces: int) -> list[str]:
-    return [f"at least {n_faces} faces, {n_followed} were followed"] if n_faces > n_followed > 0 else []
+    if not n_faces > n_followed > 0:
+        return []
+    anew = f"faces are counted anew after an absence of over {MAX_GAP_S:g} s"
+    return [f"{n_faces} faces, {n_followed} were followed; {anew}"]
 
 
 def _track(builder: TrackBuilder) -> Track:

@@ -98,7 +98,7 @@ def test_the_background_that_is_followed_does_not_tell_how_long_the_face_stays(m
     assert moved == [0, 20, 40, 60, 80]
 
 
-def test_a_person_who_is_there_for_2_s_of_30_has_eight_crops(portrait, tmp_path):
+def test_a_person_who_is_there_for_2_s_of_30_has_crops_of_them(portrait, tmp_path):
     frames = frames_of(portrait, 20, (320, 240)) + frames_of(None, 280, (320, 240))
     with Clip(str(write_clip(tmp_path / "brief.mp4", frames, fps=10)), max_seconds=60) as clip:
         assert clip.frames_per_second == pytest.approx(10, rel=0.01)
