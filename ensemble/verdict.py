@@ -39,7 +39,10 @@ NOTE_SMALL = (
     "networks told forged from genuine pictures hardly better than chance (AUC 0.51; 0.56 with larger faces: "
     "docs/experiments/032-reencoded-copies.md)."
 )
-NOTE_FACES = "{n} faces were tracked, but most cues are measured on the main one: a fake of another face may be missed."
+NOTE_FACES = (
+    "{n} faces were tracked (counted anew after an absence of over 1 s), but most cues are measured on the main one: "
+    "a fake of another face may be missed."
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class Verdict:
     status, error
         Of the measurement, as in the feature table; ``error`` is empty when all went well.
     n_faces, duration_s, n_frames
-        Face tracks, seconds (None where unknown) and frames of the clip.
+        Face tracks (a face is counted anew after an absence of over 1 s), seconds (None where unknown) and frames of
+        the clip.
     base
         Log-odds of FAKE before any cue has contributed.
     contributions

@@ -60,6 +60,7 @@ class Still:
     """
 
     frames_expected = 1
+    frames_per_second = 0.0
 
     def __init__(self, data: bytes) -> None:
         decoder = av.CodecContext.create(_codec(data), "r")

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from features import series
 from features.geometry import F64, RIGID, Head, similarity
-from features.observation import Track
+from features.observation import LANDMARK_SCALE, LANDMARK_SIDE_PX, Track
 
-KALMAN_Q = 0.3  # process noise of LRNet's calibrator
+KALMAN_Q = 0.3  # process noise of LRNet's calibrator, of a frame of its videos ...
+KALMAN_HZ = 30.0  # ... which have about so many a second
 
 
 def flow_displacement(face: Head, *, track: Track) -> F64:
@@ -73,11 +74,19 @@ def flow_reject_share(displacement: F64, *, seen: NDArray[np.bool_]) -> float:
     return float(np.isnan(displacement[1:][steps]).any(axis=2).mean()) if steps.any() else np.nan
 
 
-def calibrate(detected: F64, *, displacement: F64) -> F64:
+def half_grid_px(track: Track) -> float:
+    """Half a pixel of the grid on which the landmarks of a track were found, in px of the frame; NaN without a box."""
+    sides = (track.box[:, 2:] - track.box[:, :2]).max(axis=1)
+    return 0.5 * LANDMARK_SCALE / LANDMARK_SIDE_PX * series.median(sides, 1)
+
+
+def calibrate(detected: F64, *, displacement: F64, rate_hz: float = KALMAN_HZ, rounding_px: float = 0.0) -> F64:
     """Fuse detected points with optical flow: one scalar Kalman filter per point.
 
     ``R = |z' - z| / |flow|`` (1 for no flow), ``P += Q``, ``K = P / (P + R)``, ``x' = p + K (z' - p)`` with
-    ``p = x + flow``, ``P = (1 - K) P`` (Sun et al. 2021, code of the calibrator).
+    ``p = x + flow``, ``P = (1 - K) P`` (Sun et al. 2021, code of the calibrator). Two things differ, for clips of
+    many frames a second: a detection that stays on its whole pixel while the face moves by less than one is no exact
+    one, so ``|z' - z|`` counts as half a pixel at least; and ``Q`` is of a time, ``0.3 * 30 / rate_hz``.
 
     Parameters
     ----------
@@ -85,6 +94,10 @@ def calibrate(detected: F64, *, displacement: F64) -> F64:
         Landmarks; NaN where lost.
     displacement : ndarray of shape (n, p, 2)
         How flow moves each point from sample t-1 to t; NaN where untrusted: the detection is taken, P stays.
+    rate_hz : float
+        Frames per second.
+    rounding_px : float
+        From :func:`half_grid_px`; 0 for points that are not rounded.
 
     Returns
     -------
@@ -93,13 +106,14 @@ def calibrate(detected: F64, *, displacement: F64) -> F64:
     """
     calibrated = detected.copy()
     variance = np.zeros(detected.shape[1])
-    move = np.linalg.norm(np.diff(detected, axis=0, prepend=detected[:1]), axis=2)
+    process = KALMAN_Q * KALMAN_HZ / rate_hz
+    move = np.maximum(np.linalg.norm(np.diff(detected, axis=0, prepend=detected[:1]), axis=2), rounding_px)
     flow = np.linalg.norm(displacement, axis=2)
     trusted = np.isfinite(flow) & np.isfinite(move)
     noise = np.where(flow > 0, move / np.where(flow > 0, flow, 1.0), move)
     for t in range(1, len(detected)):
         ok = trusted[t] & np.isfinite(calibrated[t - 1, :, 0])
-        raised = variance + KALMAN_Q
+        raised = variance + process
         gain = raised / (raised + np.where(ok, noise[t], 0.0))
         predicted = calibrated[t - 1] + displacement[t]
         fused = predicted + gain[:, None] * (detected[t] - predicted)

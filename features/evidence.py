@@ -150,7 +150,7 @@ class ClipEvidence:
     """The main person first, as in the table."""
     n_faces_detected: int
     """Faces seen for at least a second, or at the same time; larger than the number of people when not all were
-    followed."""
+    followed. Counted anew after an absence of over 1 s."""
     sound: Mapping[str, Series]
     """Series of the sound alone: ``family.name`` to series; empty without sound."""
     filmstrip: tuple[tuple[float, bytes], ...]

@@ -33,6 +33,7 @@ MIN_RING_SHARE = 0.2  # of the ring, not hidden by lids and highlights
 HIGHLIGHT_V, HIGHLIGHT_OVER_MEDIAN = 150.0, 60.0
 HIGHLIGHT_SHARES = (0.002, 0.2)  # of the iris
 BINS = 64  # of a channel's histogram
+MIN_SATURATION = 0.02  # of 1: below it, as in a clip without colour, the hue is that of rounding
 
 
 @dataclass(frozen=True)
@@ -167,8 +168,9 @@ def colour_differences(first: F64, second: F64) -> dict[str, float]:
     Returns
     -------
     dict
-        ``dh``, ``ds``, ``dv``: of hue, saturation and brightness of the mean colours, each in [0, 1]; ``dlab``: their
-        distance in CIE L*a*b* (1976); ``hist_r``, ``_g``, ``_b``: ``(1 - r) / 2`` of the channels' histograms.
+        ``dh``, ``ds``, ``dv``: of hue, saturation and brightness of the mean colours, each in [0, 1], the hue's NaN
+        where one has too little saturation to have a hue; ``dlab``: their distance in CIE L*a*b* (1976); ``hist_r``,
+        ``_g``, ``_b``: ``(1 - r) / 2`` of the channels' histograms.
 
     Examples
     --------
@@ -184,7 +186,7 @@ def colour_differences(first: F64, second: F64) -> dict[str, float]:
         for k, name in enumerate("rgb")
     }
     return {
-        "dh": hue_distance(h1 / 2.0, h2 / 2.0),
+        "dh": hue_distance(h1 / 2.0, h2 / 2.0) if min(s1, s2) >= MIN_SATURATION else np.nan,
         "ds": float(abs(s1 - s2)),
         "dv": float(abs(v1 - v2)),
         "dlab": float(np.linalg.norm(lab[0] - lab[1])),

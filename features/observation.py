@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 
 from features.errors import DatasetError
 
-OBSERVATION_VERSION = 4
+OBSERVATION_VERSION = 5
 """What is measured of a given clip, and how its file is laid out. One that was kept by another version is made again.
 Tables and journals note it as the version of the extractor."""
 
 AUDIO_RATE_HZ = 16_000
+LANDMARK_SIDE_PX = 256  # side of the grey square crop in whose whole pixels landmarks are found
+LANDMARK_SCALE = 1.5  # that crop's side over the face box's
 CROP_SCALE = 1.6  # side of a stored crop over the longer side of the face box
 CROP_MAX_PX = 320  # larger crops are reduced by area to this side
 CROPS_PER_TRACK = 16
@@ -56,7 +58,8 @@ class Track:
     """[m] score of the last detection that confirmed the face, in [0, 1]."""
     sharpness: Float
     """[m, 3] mean absolute Laplacian of the luma (grey levels): inside the face box and in the ring around it,
-    both at the scale where the face box measures 171 px; in the background patch at native scale."""
+    both at the scale where the face box measures 171 px; in the background patch at native scale. NaN where the
+    face was lost."""
     crop_index: NDArray[np.int32]
     """[k] Position in this track (0..m-1) of each crop, increasing."""
     crop_box: Float
@@ -93,7 +96,8 @@ class Observation:
     audio_start_s: float
     """Presentation time of ``audio[0]``, on the clock of ``times_s``; NaN without sound."""
     n_faces: int
-    """Faces seen for at least a second, or at the same time, followed or not."""
+    """Faces seen for at least a second, or at the same time, followed or not; counted anew after an absence of over
+    1 s, so that one person in three shots may be three."""
     luma_levels: tuple[int, int] = (0, 255)
     """Black and white of the luma patches, which are as the file holds them: (16, 235) in ordinary video."""
     warnings: tuple[str, ...] = ()

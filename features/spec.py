@@ -106,7 +106,7 @@ class Column:
     direction
         ``"up"`` or ``"down"``: expected in a forgery; ``"either"``; ``"covariate"``: no evidence by itself.
     invariant_to
-        Of :data:`EVERY_CHANGE`: what a test may change freely.
+        Of :data:`EVERY_CHANGE`: what a test may change freely; ``brightness`` is of the picture, ``gain`` of the sound.
     worst
         ``"max"`` adds a column ``<name>_max``: the largest over all faces of a clip with two or more.
     description

@@ -25,6 +25,7 @@ GRID_HZ = 100.0
 N_FFT, WINDOW, HOP = 512, 400, 160  # 32, 25 and 10 ms at 16 kHz
 RANGE_DB = 60.0  # the floor lies so far under the clip's peak
 SPEECH_DB = 12.0  # above the 10 % quantile is speech
+DIGITAL_SILENCE_DB = 100.0  # under the loudest frame: a mute or a gap, quieter than a recorder's own noise
 SPEECH_GAP_S = 0.08
 LOW_PASS_HZ = 10.0
 VOICE_BAND_HZ, CLOSURE_BAND_HZ = (300.0, 1000.0), (300.0, 4000.0)
@@ -45,7 +46,7 @@ def short_time_series(audio: NDArray[Any]) -> dict[str, F64]:
     dict
         ``rms`` dB [n] (floor 60 dB under the peak), ``onset`` its positive difference, ``band`` log10 power of
         300-1000 Hz, all low-passed at 10 Hz; ``mfcc`` [n, 13], low-passed; ``closure`` dB [n] of 300-4000 Hz and
-        ``level`` dB [n], as they are. Empty for silence, and below 1 s.
+        ``level`` dB [n], as they are, the latter NaN in digital silence. Empty for silence, and below 1 s.
     """
     y = np.asarray(audio, dtype=np.float64)
     size = float(np.sqrt(np.mean(y**2))) if y.size else 0.0
@@ -60,7 +61,7 @@ def short_time_series(audio: NDArray[Any]) -> dict[str, F64]:
         "band": low_pass(_decibel(voice) / 10.0),
         "mfcc": low_pass(_mfcc(mel)),
         "closure": _decibel(closure),
-        "level": rms,
+        "level": np.where(energy > energy.max() * 10.0 ** (-DIGITAL_SILENCE_DB / 10.0), rms, np.nan),
     }
 
 
@@ -104,7 +105,10 @@ def _mfcc(mel: F64) -> F64:
 
 
 def speech_mask(level_db: F64) -> NDArray[np.bool_]:
-    """Frames [n] that are louder than the 10 % quantile of ``level_db`` [n] by 12 dB, gaps up to 80 ms closed."""
-    loud = level_db > np.quantile(level_db, 0.1) + SPEECH_DB
+    """Frames [n] that are louder than the 10 % quantile of ``level_db`` [n] by 12 dB, gaps up to 80 ms closed.
+
+    Digital silence, NaN in ``level_db``, is no speech and says nothing of the noise that speech is louder than.
+    """
+    loud = level_db > np.nanquantile(level_db, 0.1) + SPEECH_DB
     size = round(SPEECH_GAP_S * GRID_HZ) + 1
     return ndimage.binary_closing(np.pad(loud, size), np.ones(size, bool))[size:-size]

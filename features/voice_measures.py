@@ -143,7 +143,11 @@ def _cepstral(cepstra: F64, speech: NDArray[np.bool_]) -> dict[str, float]:
 
 
 def _spectral(power: F64) -> dict[str, float]:
-    """Medians over the frames of a power spectrum [bins, n]; fractions of its whole energy."""
+    """Medians over the frames of a power spectrum [bins, n]; fractions of its whole energy.
+
+    The spectrum is of the pre-emphasised sound, and so is all that is said of it. The frames are speech alone: those
+    on either side of a pause are neighbours.
+    """
     feature = import_librosa().feature
     magnitude, total = np.sqrt(power), power.sum(axis=1)
     hertz = np.arange(len(power)) * AUDIO_RATE_HZ / N_FFT

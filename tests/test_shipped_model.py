@@ -25,8 +25,8 @@ KNOWN = json.loads(Path(__file__).with_name("shipped_model.json").read_text(enco
 WEIGHTS = {
     "cnn_embedding": (2, "2d65813c0362d48ef50e6377f31f1171a013d86c5b52a26ac44ca7905ff9f966"),
     "face_contrast": (1, "bd38dc2353c0b4d26e3a69e3293f6efab6448c81a144cf9904935be45559c590"),
-    "forensic_cnn": (6, "85dc43e534d14b60de0e75437a69583c032c6c6f4fbcc42dcf61f36437788af4"),
-    "forensic_residual": (4, "4539c063d14568ec25d9c35d52b92790e85749621d027a984e27803fc7120d8b"),
+    "forensic_cnn": (7, "85dc43e534d14b60de0e75437a69583c032c6c6f4fbcc42dcf61f36437788af4"),
+    "forensic_residual": (5, "4539c063d14568ec25d9c35d52b92790e85749621d027a984e27803fc7120d8b"),
     "forensic_voice": (3, "40a0b05142216883775f34b770cca6adebe5e5b2a218c92dc0d0593db5753471"),
 }
 """Family to version and SHA-256 of its weights: other weights give other values, so both change together."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from features.observation import CROP_MAX_PX, CROP_SCALE, CROPS_PER_TRACK, PATCH
 EMPTY = np.empty((0, 0), np.uint8)
 GRID_PX = 8  # patches keep the frame's own grid of coding blocks
 SPARE = 4  # faces kept above those wanted: some turn out to be unusable
+FIRST_STEP_S = 0.25  # a track starts about as fine as this: nearer neighbours show the same picture
 GRID_STEPS = 5  # the background patch is sought on a grid of so many places a side
 
 
@@ -29,30 +31,54 @@ class CropRecord:
 
 
 class CropReservoir:
-    """Keeps every ``stride``-th sample of a track; when twice too many are kept, every second goes.
+    """Keeps faces of a track at even steps, which become longer as the track turns out to be longer.
 
-    Memory is bounded and what is kept depends on the frames alone, however long the clip turns out to be.
+    A face that is there throughout the clip is kept every ``S`` samples, ``S`` being the clip's frames over the faces
+    wanted. How long a face stays is not known before: a track starts with steps of ``S / m``, ``m`` a power of two.
+    When more are kept than wanted, those between steps twice as long go, down to ``m`` = 1; beyond that, where the
+    clip is longer than announced, every second goes when twice too many are kept. Memory is bounded and what is kept
+    depends on the frames alone.
+
+    Parameters
+    ----------
+    frames_expected
+        Number of frames of the clip; 0 where unknown.
+    frames_per_second
+        Their rate, which bounds how fine the steps are; 0 where unknown.
     """
 
-    def __init__(self, frames_expected: int) -> None:
-        self._stride = max(1, frames_expected // (CROPS_PER_TRACK + SPARE))
+    def __init__(self, frames_expected: int, *, frames_per_second: float = 0.0) -> None:
+        self._stride = self._whole_clip_stride = max(1, frames_expected // (CROPS_PER_TRACK + SPARE))
+        self._parts = _parts(self._stride, frames_per_second)
         self._records: list[CropRecord] = []
         self.background: SquareCrop | None = None
 
     def wants(self, sample: int) -> bool:
-        """True when the track's ``sample``-th frame should be kept."""
-        return sample % self._stride == 0
+        """True when the track's ``sample``-th frame should be kept: the first at or after a multiple of the step."""
+        return sample * self._parts % self._stride < self._parts
 
     def take(
         self, sample: int, frame: Frame, box: NDArray[np.float32], centre: NDArray[np.float32], faces: list[SquareCrop]
     ) -> None:
-        """Keep the face in ``box`` [4]; ``centre`` [2] is its landmarks' centroid, ``faces`` all dilated faces."""
+        """Keep the face in ``box`` [4]; ``centre`` [2] is its landmarks' centroid, ``faces`` all dilated faces.
+
+        ``background``, the window whose sharpness is followed from frame to frame, changes at whole steps alone: how
+        often it does so must not tell how long the face stays.
+        """
         window, crop = face_crop(frame, box)
         face, background = native_luma_patch(frame.luma, box, centre), EMPTY
         if face.size:
-            self.background = background_window(frame.luma, face.shape[0], like=face, avoid=faces)
-            background = self.background.cut(frame.luma) if self.background else EMPTY
+            place = background_window(frame.luma, face.shape[0], like=face, avoid=faces)
+            background = place.cut(frame.luma) if place else EMPTY
+            if sample % self._whole_clip_stride == 0:
+                self.background = place
         self._records.append(CropRecord(sample, window, crop, face, background))
+        self._thin()
+
+    def _thin(self) -> None:
+        while self._parts > 1 and len(self._records) > CROPS_PER_TRACK + SPARE:
+            self._parts //= 2
+            self._records = [record for record in self._records if self.wants(record.sample)]
         if len(self._records) > 2 * CROPS_PER_TRACK:
             self._records, self._stride = self._records[::2], 2 * self._stride
 
@@ -63,6 +89,13 @@ class CropReservoir:
             return good
         positions = (np.arange(CROPS_PER_TRACK) + 0.5) * len(good) / CROPS_PER_TRACK
         return [good[int(position)] for position in positions]
+
+
+def _parts(stride: int, frames_per_second: float) -> int:
+    """The power of two that divides ``stride`` frames into steps nearest to ``FIRST_STEP_S``, of a frame or more."""
+    first = max(1.0, FIRST_STEP_S * frames_per_second)
+    parts = 1 << max(0, round(math.log2(stride / first))) if frames_per_second else 1
+    return parts if parts <= stride else parts // 2
 
 
 def face_crop(frame: Frame, box: NDArray[np.float32]) -> tuple[SquareCrop, NDArray[np.uint8]]:

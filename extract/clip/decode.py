@@ -27,6 +27,7 @@ MAX_DAMAGED_PACKETS = 1_000  # in a row, without a single frame in between
 NO_TIMES = frozenset({"avi"})  # formats that number frames in the order of decoding and don't say when they are shown
 PRIMED = frozenset({"aac", "mp3", "mp3float"})  # codecs whose run-up only some formats tell from sound
 MAX_PRIMING_S = 0.1  # sound of theirs that begins so little before the picture is that run-up
+HDR_CURVES = {16: "PQ", 18: "HLG"}  # FFmpeg's AVCOL_TRC_SMPTE2084 and _ARIB_STD_B67
 MIN_SILENCE_S = 0.2  # that is worth a warning; a clock that runs a little fast leaves less
 
 
@@ -80,6 +81,8 @@ class Clip:
                 self.pixel_aspect = container.streams[self._streams.picture].sample_aspect_ratio
         self.has_picture = self._streams.picture is not None
         self.frames_expected = self._streams.n_frames
+        seen_s = min(self._streams.length_s, max_seconds)
+        self.frames_per_second = self.frames_expected / seen_s if seen_s > 0 else 0.0
         self.has_audio = bool(self._streams.sounds)
         if self._streams.n_pictures > 1:
             self._notes.append(
@@ -119,7 +122,7 @@ class Clip:
             clock = PictureClock(self._streams.timeline.reader(stream.index), step_s)
             untimed = container.format.name in NO_TIMES
             shown_s = _OrderOfDecoding(self._streams.start_s) if untimed else _time_of_showing
-            aspect = _PixelAspect(self.pixel_aspect)
+            aspect, kind = _PixelAspect(self.pixel_aspect), _KindOfPicture()
             for frame in self._decoded(container, stream, self.damage):
                 time_s = clock.time_s(frame.pts, shown_s(frame))
                 first = time_s if index < 0 else first
@@ -127,9 +130,11 @@ class Clip:
                     self.truncated = True
                     break
                 index += 1
+                kind.see(frame)
                 yield Frame(frame, index=index, time_s=time_s, pixel_aspect=aspect.of(frame, stream.codec_context))
             if aspect.changed:
                 self._notes.append("the shape of its pixels changes on the way; they were made square")
+            self._notes += kind.notes()
         if index < 0:
             why = f": {self.damage.first}" if self.damage.first else ""
             raise UnreadableError(f"no frame could be decoded{why}")
@@ -266,6 +271,28 @@ class _PixelAspect:
             self._coded = self._aspect = coded  # a frame of another size is one from before
             self.changed = True
         return self._aspect
+
+
+class _KindOfPicture:
+    """Whether frames are of a kind that is measured like any other and is not alike: HDR, or interlaced."""
+
+    def __init__(self) -> None:
+        self._n = self._n_interlaced = 0
+        self._curve = ""
+
+    def see(self, frame: Any) -> None:
+        self._n += 1
+        self._n_interlaced += bool(frame.interlaced_frame)
+        self._curve = self._curve or HDR_CURVES.get(int(frame.color_trc), "")
+
+    def notes(self) -> list[str]:
+        """Sentences; interlaced is a clip of which most frames are."""
+        found = []
+        if self._curve:
+            found.append(f"HDR video ({self._curve}): colours and contrast are not comparable with ordinary video")
+        if 2 * self._n_interlaced > self._n:
+            found.append("interlaced video: lines of two moments are mixed")
+        return found
 
 
 class _OrderOfDecoding:

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 MIN_SCORE = 0.6
 CLOSE_UP_FILL = 0.6
 MAX_OVERLAP = 0.3  # intersection over union above which the weaker of two boxes goes
-LANDMARK_SIDE_PX = 256  # side of the grey square crop that the landmark predictor sees
-LANDMARK_SCALE = 1.5  # that crop's side over the face box's
 
 Grey = NDArray[np.uint8]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from extract.clip.face_recorder import FaceRecorder
 from extract.clip.faces import FaceDetector
 from extract.clip.frame import FULL_LEVELS, Frame
-from extract.clip.track_linking import linked
+from extract.clip.track_linking import MAX_GAP_S, linked
 from extract.clip.tracks import TrackBuilder, Tracker
 from features.networks.face_embedding import DIMENSIONS, with_embeddings
 from features.observation import AUDIO_RATE_HZ, Observation, Track
@@ -38,6 +38,11 @@ class Footage(Protocol):
     @property
     def frames_expected(self) -> int:
         """Number of frames as announced; 0 where unknown."""
+        ...
+
+    @property
+    def frames_per_second(self) -> float:
+        """Their mean rate as announced; 0 where unknown."""
         ...
 
     def frames(self) -> Iterator[Frame]:
@@ -87,7 +92,7 @@ class Observer:
 
     def _observe(self, clip: Footage, recorder: FaceRecorder | None) -> Observation:
         self._detector.reset()
-        scene = _Scene(self._detector, frames_expected=clip.frames_expected)
+        scene = _Scene(self._detector, clip)
         for frame in clip.frames():
             scene.add(frame)
             if recorder is not None:
@@ -133,8 +138,8 @@ def _of_sound_alone(clip: Footage, audio: NDArray[np.float32], audio_start_s: fl
 class _Scene:
     """Goes through the frames: when to detect, where the cuts are, which frames repeat."""
 
-    def __init__(self, detector: FaceDetector, *, frames_expected: int) -> None:
-        self.tracker = Tracker(frames_expected)
+    def __init__(self, detector: FaceDetector, clip: Footage) -> None:
+        self.tracker = Tracker(clip.frames_expected, frames_per_second=clip.frames_per_second)
         self.times: list[float] = []
         self.duplicate: list[bool] = []
         self.cuts: list[int] = []
@@ -222,7 +227,10 @@ def _tracks(
 
 
 def _notes(n_followed: int, n_faces: int) -> list[str]:
-    return [f"at least {n_faces} faces, {n_followed} were followed"] if n_faces > n_followed > 0 else []
+    if not n_faces > n_followed > 0:
+        return []
+    anew = f"faces are counted anew after an absence of over {MAX_GAP_S:g} s"
+    return [f"{n_faces} faces, {n_followed} were followed; {anew}"]
 
 
 def _track(builder: TrackBuilder) -> Track:
@@ -232,6 +240,8 @@ def _track(builder: TrackBuilder) -> Track:
     flow = np.stack(samples.flow)
     landmarks[builder.confirmed :] = np.nan
     flow[builder.confirmed :] = np.nan
+    sharpness = np.stack(samples.sharpness)
+    sharpness[builder.confirmed :] = np.nan
     crops = builder.crops.chosen(np.isfinite(landmarks[:, 0, 0]))
     return Track(
         frame_index=np.array(samples.frame_index, np.int32),
@@ -239,7 +249,7 @@ def _track(builder: TrackBuilder) -> Track:
         flow=flow,
         box=np.stack(samples.box),
         detector_score=np.array(samples.detector_score, np.float32),
-        sharpness=np.stack(samples.sharpness),
+        sharpness=sharpness,
         crop_index=np.array([record.sample for record in crops], np.int32),
         crop_box=np.array([record.window for record in crops], np.float32).reshape(-1, 3),
         crops=tuple(record.crop for record in crops),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from features.observation import CROPS_PER_TRACK, PER_CROP, RAGGED, Track
 
 MAX_GAP_S = 1.0
 MIN_IOU = 0.3
+SAME_STEP = 1.5  # times another piece's step between crops: steps are rounded to frames, and else differ by 2
 MAX_IDENTITY_DISTANCE = 0.5  # dlib's embedding; same person below 0.6, stricter here
 
 
@@ -46,7 +48,12 @@ def linked(pieces: list[Track], times: NDArray[np.float64], cuts: list[int]) -> 
 
 
 def joined(first: Track, second: Track) -> Track:
-    """The second track after the first; the frames between count as lost, crops stay evenly spread."""
+    """The second track after the first; the frames between count as lost, crops stay evenly spread.
+
+    A short piece has its crops at finer steps than a long one: of the finer ones every second goes until they are
+    alike.
+    """
+    first, second = _as_coarse(first, second), _as_coarse(second, first)
     gap = np.arange(first.frame_index[-1] + 1, second.frame_index[0], dtype=np.int32)
     offset = len(first) + len(gap)
     second = replace(second, crop_index=second.crop_index + np.int32(offset), flow=_without_start(second.flow))
@@ -76,14 +83,35 @@ def _filling(name: str, like: NDArray[np.float32], gap: NDArray[np.int32]) -> ND
     return np.full((len(gap), *like.shape[1:]), 0.0 if name == "detector_score" else np.nan, like.dtype)
 
 
+def _as_coarse(track: Track, other: Track) -> Track:
+    """The track with every second of its crops left out as often as the ``other`` one's steps are twice as long.
+
+    An ``other`` of few crops has lost some of them rather than long steps.
+    """
+    is_whole = len(other.crops) > CROPS_PER_TRACK // 2
+    while is_whole and len(track.crops) > 1 and _step(other) > SAME_STEP * _step(track):
+        track = _with_crops(track, range(0, len(track.crops), 2))
+    return track
+
+
+def _step(track: Track) -> float:
+    return float(np.median(np.diff(track.crop_index)))
+
+
 def _thinned(track: Track) -> Track:
     count = len(track.crops)
     if count <= CROPS_PER_TRACK:
         return track
-    chosen = [int(position) for position in (np.arange(CROPS_PER_TRACK) + 0.5) * count / CROPS_PER_TRACK]
+    return _with_crops(
+        track, [int(position) for position in (np.arange(CROPS_PER_TRACK) + 0.5) * count / CROPS_PER_TRACK]
+    )
+
+
+def _with_crops(track: Track, chosen: Sequence[int]) -> Track:
     values: dict[str, Any] = {name: getattr(track, name) for name in PER_CROP}
     kept: dict[str, Any] = {
-        name: tuple(value[i] for i in chosen) if name in RAGGED else value[chosen] for name, value in values.items()
+        name: tuple(value[i] for i in chosen) if name in RAGGED else value[list(chosen)]
+        for name, value in values.items()
     }
     return replace(track, **kept)
 

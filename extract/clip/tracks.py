@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.clip.crop_reservoir import CropReservoir
-from extract.clip.faces import LANDMARK_SCALE, LANDMARK_SIDE_PX, Face, iou, landmarks
+from extract.clip.faces import Face, iou, landmarks
 from extract.clip.frame import Frame
 from extract.clip.square_crop import SquareCrop
+from features.observation import LANDMARK_SCALE, LANDMARK_SIDE_PX
 
 MIN_IOU = 0.3  # a detection belongs to the track whose box it meets by at least this (RECIPES, tracks)
 MAX_FACES = 3  # followed at the same time
@@ -47,11 +48,11 @@ class Samples:
 class TrackBuilder:
     """Follows one face from the detection that found it."""
 
-    def __init__(self, face: Face, *, frames_expected: int) -> None:
+    def __init__(self, face: Face, *, frames_expected: int, frames_per_second: float = 0.0) -> None:
         self.box = np.array(face.box, np.float32)
         self.score = face.score
         self.samples = Samples()
-        self.crops = CropReservoir(frames_expected)
+        self.crops = CropReservoir(frames_expected, frames_per_second=frames_per_second)
         self.misses = 0
         self.confirmed = 0  # samples up to the last detection that met the face
         self.doubtful = False
@@ -156,8 +157,8 @@ def _sharpness_map(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 class Tracker:
     """All faces of a clip: feeds every frame to the open tracks, and detections to confirm or open them."""
 
-    def __init__(self, frames_expected: int) -> None:
-        self._frames_expected = frames_expected
+    def __init__(self, frames_expected: int, *, frames_per_second: float = 0.0) -> None:
+        self._frames_expected, self._frames_per_second = frames_expected, frames_per_second
         self.open: list[TrackBuilder] = []
         self.closed: list[TrackBuilder] = []
 
@@ -189,7 +190,9 @@ class Tracker:
         self.open = [builder for builder in self.open if builder not in ended]
         new = sorted((face for i, face in enumerate(faces) if i not in taken), key=lambda face: -face.side)
         for face in new[: MAX_FACES - len(self.open)]:
-            self.open.append(TrackBuilder(face, frames_expected=self._frames_expected))
+            self.open.append(
+                TrackBuilder(face, frames_expected=self._frames_expected, frames_per_second=self._frames_per_second)
+            )
 
     def follow(self, frame: Frame, previous: NDArray[np.uint8] | None) -> None:
         """Feed a frame to every open track, then keep the crops that are due."""

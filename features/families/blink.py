@@ -134,7 +134,8 @@ COLUMNS = (
     ),
     _column(
         "valid_share", "1", 0, 1, "covariate",
-        "Fraction of the frames in which at least one eye was turned to the camera and could be followed.",
+        "Fraction of the frames, from the face's first to its last, in which at least one eye was turned to the camera "
+        "and could be followed.",
     ),
 )  # fmt: skip
 
@@ -340,7 +341,7 @@ class Lids:
     ear: F64
     """[n, 2] EAR of the right and left eye in each frame."""
     valid_share: float
-    """Fraction of the frames in which an eye could be seen."""
+    """Fraction of the track's frames in which an eye could be seen."""
     obs_s: float
     """Seconds seen."""
     fps: float

@@ -40,10 +40,14 @@ def _columns() -> Iterator[Column]:
         for k in range(1, DIMENSIONS + 1):
             component = f"{prefix}_c{k:02}"
             yield column(f"{component}_mean", f"Component {k} of {whose}, mean over the face crops.", low=-MAX_LENGTH)
-            yield column(f"{component}_std", f"Component {k} of {whose}, standard deviation over the face crops.")
+            yield column(
+                f"{component}_std",
+                f"Component {k} of {whose}, standard deviation over the face crops; missing with one crop.",
+            )
         yield column(
             f"{prefix}_step_mean",
-            f"How far {whose} moves from one face crop to the next in time: mean length of the step.",
+            f"How far {whose} moves from one face crop to the next in time: mean length of the step; missing with one "
+            "crop.",
         )
         yield column(
             f"{prefix}_real_dist_mean",

@@ -62,7 +62,11 @@ def _laws_words(pair: str) -> str:
 
 
 COLUMNS = (
-    _column("iris_dh", "Typical (median) difference of hue between the two irises, from 0 (same) to 1 (opposite)."),
+    _column(
+        "iris_dh",
+        "Typical (median) difference of hue between the two irises, from 0 (same) to 1 (opposite); missing without "
+        "colour.",
+    ),
     _column("iris_ds", "Typical (median) difference of saturation between the two irises, from 0 to 1."),
     _column("iris_dv", "Typical (median) difference of brightness between the two irises, from 0 to 1."),
     _column(
@@ -266,7 +270,7 @@ def iris_series(observation: Observation, track: Track) -> dict[str, Series]:
     return {"eyes_teeth.irises": Series(times_s, values, unit="1", title="Difference of the irises' colours")}
 
 
-@family("eyes_teeth", version=1, needs={"track", "crops"}, columns=COLUMNS, series=iris_series)
+@family("eyes_teeth", version=2, needs={"track", "crops"}, columns=COLUMNS, series=iris_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the eyes and teeth of a track's crops; each is NaN below five crops that show it."""
     faces = _faces(track)

@@ -24,7 +24,7 @@ def series(observation: Observation, track: Track) -> dict[str, Series]:
     return logit_columns.series(observation, track, NAME, title="Face network")
 
 
-@family(NAME, version=6, needs={"crops", "weights"}, columns=COLUMNS, series=series)
+@family(NAME, version=7, needs={"crops", "weights"}, columns=COLUMNS, series=series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Columns of one face track; all NaN without weights.
 

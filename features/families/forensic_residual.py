@@ -22,7 +22,7 @@ def series(observation: Observation, track: Track) -> dict[str, Series]:
 
 @family(
     NAME,
-    version=4,
+    version=5,
     needs={"crops", "weights"},
     columns=logit_columns.columns(NAME, "EfficientNet-Lite0 on residuals, trained by training/faces"),
     series=series,

@@ -131,7 +131,8 @@ COLUMNS = (
     ),
     Column(
         "head_pose.valid_share", range=(0, 1), direction="covariate", invariant_to=_ALL,
-        description="Fraction of the frames in which the pose of the inner face and of the whole head could be told.",
+        description="Fraction of the frames, from the face's first to its last, in which the pose of the inner face "
+        "and of the whole head could be told.",
     ),
 )  # fmt: skip
 

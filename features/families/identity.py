@@ -24,6 +24,7 @@ from features.observation import Observation, Track
 from features.spec import Column, complete_row, family
 
 MIN_DRIFT_CHIPS = 9
+MIN_TOGETHER_S = 1.0
 JUMP_MADS = 4.0
 
 _REFERENCE = "Liu et al. 2023"
@@ -75,8 +76,8 @@ COLUMNS = (
     _column(
         "tracks_dist_min",
         "either",
-        "Least distance between the most central embeddings of this face and of another in the clip; missing with one "
-        "face.",
+        "Least distance between the most central embeddings of this face and of another that is seen together with it "
+        "for a second or more; missing without such a face.",
     ),
     Column(
         "identity.valid_share",
@@ -161,13 +162,20 @@ def explained(e: F64, *, pose_deg: F64, sharpness: F64) -> dict[str, float]:
 
 
 def _others(observation: Observation, track: Track, centre: F64) -> float:
-    """Least distance from this face track's medoid ``centre`` [128] to another's; NaN when there is one track."""
+    """Least distance from this face track's medoid ``centre`` [128] to one on screen with it; NaN without such."""
     found = []
-    for other in [one for one in observation.tracks if one is not track][:MAX_OTHERS]:
+    others = [one for one in observation.tracks if one is not track]
+    for other in [one for one in others if _together_s(observation, track, one) >= MIN_TOGETHER_S][:MAX_OTHERS]:
         e = embeddings(other, suitable(other, most=OTHER_CHIPS))
         if len(e):
             found.append(float(np.linalg.norm(e[medoid(e)] - centre)))
     return min(found) if found else np.nan
+
+
+def _together_s(observation: Observation, a: Track, b: Track) -> float:
+    """Seconds in which two faces are both seen. Tracks that only follow each other may be one person's."""
+    seen_a, seen_b = (track.frame_index[np.isfinite(track.landmarks[:, 0, 0])] for track in (a, b))
+    return len(np.intersect1d(seen_a, seen_b)) * observation.duration_s / len(observation.times_s)
 
 
 def medoid_series(observation: Observation, track: Track) -> dict[str, Series]:
@@ -184,7 +192,7 @@ def medoid_series(observation: Observation, track: Track) -> dict[str, Series]:
     return {"identity.distance": Series(times_s, values, unit="1", title="Distance from the person's usual face")}
 
 
-@family("identity", version=2, needs={"track", "crops"}, columns=COLUMNS, series=medoid_series)
+@family("identity", version=3, needs={"track", "crops"}, columns=COLUMNS, series=medoid_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure how steadily a recogniser sees the face of a track; NaN below eight suitable crops."""
     numbers = suitable(track, most=MAX_CHIPS)

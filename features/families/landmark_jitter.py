@@ -13,7 +13,9 @@ Lengths are in iod (``D``); ``z`` are detected, ``x`` calibrated points, ``y`` t
 frame (:func:`features.geometry.align`), ``e`` the residual of ``y`` against a Savitzky-Golay smooth over 0.23 s.
 
 dlib answers in whole pixels of a square scaled to the face, so rounding adds the same iod to every face size; the
-fused points are no whole pixels, and no rounding floor is subtracted.
+filter counts half a pixel as the least move of a detection, its process noise is of a time and not of a frame, and so
+the same motion gives about the same numbers from 30 to 120 frames per second. The fused points are no whole pixels,
+and no rounding floor is subtracted.
 
 Confounds: strong compression (detector noise), frame rate (hence the ``_15hz`` twins), expression and speech (mouth).
 """
@@ -28,7 +30,14 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from features import series
-from features.calibrated_points import calibrate, detection_residual, flow_displacement, flow_reject_share, flow_steps
+from features.calibrated_points import (
+    calibrate,
+    detection_residual,
+    flow_displacement,
+    flow_reject_share,
+    flow_steps,
+    half_grid_px,
+)
 from features.evidence import Series
 from features.geometry import F64, REGIONS, RIGID, Head, align, head
 from features.observation import Observation, Track
@@ -151,7 +160,7 @@ COLUMNS = (
     ),
     Column(
         "landmark_jitter.valid_share", range=(0, 1), direction="covariate", invariant_to=EVERY_CHANGE,
-        description="Fraction of the frames in which the face's points were found.",
+        description="Fraction of the frames, from the face's first to its last, in which its points were found.",
     ),
 )  # fmt: skip
 
@@ -332,7 +341,7 @@ class Motion:
 
     @property
     def valid_share(self) -> float:
-        """Fraction of the frames with a face."""
+        """Fraction of the track's frames with a face."""
         return float(self.face.seen.mean()) if len(self.face.seen) else 0.0
 
 
@@ -340,7 +349,8 @@ def motion(observation: Observation, track: Track) -> Motion:
     """Follow a track's points; no parts below 2 s of track, or when flow fails in over half of the steps."""
     face = head(observation, track)
     displacement = flow_displacement(face, track=track)
-    calibrated = calibrate(face.landmarks, displacement=displacement)
+    rate_hz = series.rate(face.times_s)
+    calibrated = calibrate(face.landmarks, displacement=displacement, rate_hz=rate_hz, rounding_px=half_grid_px(track))
     y = align(calibrated, scale_px=face.scale_px)
     found = Motion(face, calibrated, y, flow_reject_share(displacement, seen=face.seen), (), (), (), ())
     centre = calibrated[:, RIGID].mean(axis=1) / face.scale_px
@@ -366,7 +376,7 @@ def jitter_series(observation: Observation, track: Track) -> dict[str, Series]:
     return named
 
 
-@family("landmark_jitter", version=3, needs={"track"}, columns=COLUMNS, series=jitter_series)
+@family("landmark_jitter", version=4, needs={"track"}, columns=COLUMNS, series=jitter_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the jitter of a track; NaN below 2 s of track, or when flow fails in over half of the steps."""
     found = motion(observation, track)

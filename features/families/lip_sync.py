@@ -8,8 +8,9 @@ Zisserman 2016), not comparable with it; mouth closures after Agarwal et al. 202
 tells shifted sound and another person's best (docs/experiments/028-jitter-lip-sync-flicker.md).
 
 Two unrelated smooth series of 10 s correlate by chance (sd of r 0.2-0.3), so every measure that matters comes as a
-robust z against 50 circular shifts of the voice, the same maximum over lags being taken for each. A lag is positive
-when the sound is late; broadcast tolerates 90 ms early to 185 ms late (EBU R37).
+robust z against 50 circular shifts of the voice, the same maximum over lags being taken for each; below 8 s there are
+too few moments to shift it to, and z is undefined. A lag is positive when the sound is late; broadcast tolerates 90 ms
+early to 185 ms late (EBU R37).
 
 Confounds: another speaker or music, a face turned away, low frame rate. A face swap keeps its driver's mouth, and
 the challenge's swapped voices are not labelled.
@@ -86,7 +87,7 @@ def _pair_columns() -> Iterator[Column]:
             -_INF,
             _INF,
             f"How far the correlation of {both} is above what the same voice reaches at other moments of the clip, in "
-            "standard deviations; about 0 if they have nothing to do with each other.",
+            "standard deviations; about 0 if they have nothing to do with each other. Missing below 8 s.",
         )
         yield _column(
             f"{pair}_lag_s",
@@ -136,13 +137,13 @@ COLUMNS = (
     _column(
         "cca1_z", "down", -_INF, _INF,
         "How far the agreement of all of the mouth's motion with all of the voice's sound is above what the same voice "
-        "reaches at other moments of the clip, in standard deviations.",
+        "reaches at other moments of the clip, in standard deviations. Missing below 8 s.",
         reference=_CCA,
     ),
     _column(
         "cca1_p", "up", 0, 1,
         "Fraction of other moments of the clip at which the voice would fit the mouth's motion at least as well; small "
-        "if lips and voice belong together.",
+        "if lips and voice belong together. Missing below 8 s.",
         reference=_CCA,
     ),
     _column(
@@ -179,12 +180,13 @@ COLUMNS = (
     ),
     _column(
         "silent_moving_share", "up", 0, 1,
-        "Fraction of the time without speech in which the lips move faster than they do for 60 % of the clip.",
+        "Fraction of the time without speech in which the lips move faster than they do for 60 % of the clip; muted "
+        "stretches (digital silence) are left out.",
     ),
     _column(
         "closure_hit_z", "down", -_INF, _INF,
         "How much more often than at other moments the lips are shut when the voice breaks off for an instant, as in "
-        "p, b and m, in standard deviations.",
+        "p, b and m, in standard deviations. Missing below 8 s.",
         reference=_CLOSURE,
     ),
     _column(
@@ -201,7 +203,8 @@ COLUMNS = (
     _column("speech_share", "covariate", 0, 1, "Fraction of the time in which the sound is as loud as speech."),
     _column(
         "valid_share", "covariate", 0, 1,
-        "Fraction of the time in which the mouth could be followed while there was sound.",
+        "Fraction of the time, from the face's first frame to its last, in which the mouth could be followed while "
+        "there was sound.",
     ),
 )  # fmt: skip
 
@@ -292,10 +295,13 @@ def voiced_closed_share(mouth_open: F64, *, speech: NDArray[np.bool_]) -> float:
     return float(np.mean(spoken < CLOSED_FRACTION * wide)) if spoken.size else np.nan
 
 
-def silent_moving_share(mouth_speed: F64, *, speech: NDArray[np.bool_]) -> float:
-    """Fraction of silence with a speed [n] of the lips over its 60 % quantile; NaN below 0.3 s of silence."""
+def silent_moving_share(mouth_speed: F64, *, speech: NDArray[np.bool_], level_db: F64) -> float:
+    """Fraction of silence with a speed [n] of the lips over its 60 % quantile; NaN below 0.3 s of silence.
+
+    Where ``level_db`` [n] is NaN, in digital silence, the sound is muted: whether somebody speaks is not known.
+    """
     seen = np.isfinite(mouth_speed)
-    silent = mouth_speed[seen & ~speech]
+    silent = mouth_speed[seen & ~speech & np.isfinite(level_db)]
     if silent.size < MIN_SILENCE_S * GRID_HZ:
         return np.nan
     return float(np.mean(silent > np.quantile(mouth_speed[seen], MOVING_QUANTILE)))
@@ -326,7 +332,9 @@ def _columns(both: Joint) -> dict[str, float]:
         "winlag_mad_s": spread_s,
         "winlag_ok_share": agreeing,
         "voiced_closed_share": voiced_closed_share(opened, speech=both.speech),
-        "silent_moving_share": silent_moving_share(np.abs(both.mouth["vel"]), speech=both.speech),
+        "silent_moving_share": silent_moving_share(
+            np.abs(both.mouth["vel"]), speech=both.speech, level_db=both.voice["level"]
+        ),
         "closure_hit_z": closure_z(opened, places=places),
         "closure_lag_abs_s": closure_lag_abs_s(opened, places=places),
     }
@@ -378,7 +386,7 @@ def moves(both: Joint) -> bool:
     return bool(both.speech.mean() >= MIN_SPEECH_SHARE and mouth_range(both) >= MIN_MOUTH_IOD)
 
 
-@family("lip_sync", version=3, needs={"track", "sound"}, columns=COLUMNS, series=lip_series)
+@family("lip_sync", version=4, needs={"track", "sound"}, columns=COLUMNS, series=lip_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure lips against voice; NaN below 3 s of both, with little speech, or with lips that do not move."""
     face = head(observation, track)

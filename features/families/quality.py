@@ -30,7 +30,8 @@ LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=np.float64)
 BLUR_SIDE = 11
 CLIP_LOW, CLIP_HIGH = 2, 253
 
-_LEVEL = EVERY_CHANGE - {"brightness"}
+_PIXELS = EVERY_CHANGE - {"scale"}  # patches are native: the same face in more pixels has other finest details
+_LEVEL = _PIXELS - {"brightness"}
 _INF = float("inf")
 
 
@@ -100,7 +101,7 @@ class PatchMeasure:
     unit: str
     range: tuple[float, float]
     reference: str
-    invariant_to: frozenset[str] = EVERY_CHANGE
+    invariant_to: frozenset[str] = _PIXELS
 
 
 MEASURES = {
@@ -120,7 +121,7 @@ MEASURES = {
         blur_eff,
         "How blurred {} is, judged by how little further blurring changes it, from 0 (sharp) to 1 (blurred).",
         "the blur of {} (from 0, sharp, to 1, blurred)",
-        "1", (0, 1), "Crete et al. 2007", EVERY_CHANGE - {"mirror"},
+        "1", (0, 1), "Crete et al. 2007", _PIXELS - {"mirror"},
     ),
     "noise_imm": PatchMeasure(
         noise_imm,
@@ -200,7 +201,7 @@ def _patch_columns() -> Iterator[Column]:
 COLUMNS = (
     _covariate(
         "iod_px", "px", (0, _INF), "inter-ocular distance",
-        "Size of the face: the distance between its eyes, in pixels.", EVERY_CHANGE - {"scale"},
+        "Size of the face: the distance between its eyes, in pixels.", _PIXELS,
     ),
     _covariate(
         "face_area_share", "1", (0, 1), "hull of the landmarks", "Fraction of the picture that the face covers.",
@@ -216,10 +217,14 @@ COLUMNS = (
     ),
     _covariate(
         "detector_conf_med", "1", (0, 1), "score of the face detector",
-        "How sure the face detector typically (median) is that this is a face, from 0 to 1.",
+        "How sure the face detector typically (median) is that this is a face, from 0 to 1.", _PIXELS,
     ),
     _covariate(
-        "valid_share", "1", (0, 1), "frames with a face", "Fraction of the frames in which the face was found.",
+        "clip_share", "1", (0, 1), "frames with a face", "Fraction of the clip's frames in which the face was found.",
+    ),
+    _covariate(
+        "valid_share", "1", (0, 1), "frames with a face",
+        "Fraction of the frames, from the face's first to its last, in which the face was found.",
     ),
 )  # fmt: skip
 
@@ -291,7 +296,7 @@ def patch_series(observation: Observation, track: Track) -> dict[str, Series]:
     }
 
 
-@family("quality", version=3, needs={"track", "crops"}, columns=COLUMNS, series=patch_series)
+@family("quality", version=4, needs={"track", "crops"}, columns=COLUMNS, series=patch_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure size, sharpness, noise, blocking, exposure and pose; a place without five patches is NaN."""
     face = head(observation, track)
@@ -305,6 +310,7 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
             "face_area_share": face_area_share(face, frame_size=observation.frame_size),
             "motion_med": motion_med(face),
             "yaw_abs_med": series.median(np.abs(face.yaw_deg)),
-            "detector_conf_med": series.median(track.detector_score),
+            "detector_conf_med": series.median(track.detector_score[face.index][face.seen]),
+            "clip_share": min(1.0, float(face.seen.sum()) / max(1, int((~observation.duplicate).sum()))),
         }
     return complete_row(COLUMNS, named)

@@ -8,14 +8,14 @@ square; ``h2``, the second difference along rows and along columns. Of each: sta
 zeros after rounding, and the co-occurrences of four residuals in a row, rounded and cut at 2: their entropy, and how
 far they are from those of the background. The 625 co-occurrences are 169 once mirrored and negated ones are one.
 
-``face`` is the native luma patch, as the file codes it, within the landmarks' hull; ``fb`` compares it with the native
-background patch of the same frame; ``fo`` compares inside and outside of the face's contour in the colour crop
-(:mod:`features.face_regions`), which is reduced where the face is large. Ratios are natural logarithms.
+``face`` is the native luma patch within the landmarks' hull, black 0 and white 255 however the file codes them; ``fb``
+compares it with the native background patch of the same frame; ``fo`` compares inside and outside of the face's contour
+in the colour crop (:mod:`features.face_regions`), which is reduced where the face is large. Ratios are natural
+logarithms.
 
 ``ela`` is error level analysis: how much a JPEG of quality 90 changes the picture. It sees mostly the last encoder, so
 only ratios within a frame are kept. ``grid8_same_share`` asks whether face and background lie on the same grid of 8 px
-blocks; how visible the grids are is ``quality.blockiness``. Noise inside the face against around it, in luma, is
-``blending.noise_inside_around``.
+blocks; how visible the grids are is ``quality.blockiness_face_med``.
 
 Confounds, all strong: the camera's noise reduction, compression (deblocking, which hides grids), focus, make-up and
 age; a codec spends more bits on faces. Face columns of real clips differ more by source than by forgery: only the
@@ -53,6 +53,7 @@ from features.spec import EVERY_CHANGE, Column, complete_row, family
 MIN_FRAMES = 5
 MIN_PIXELS = 2000  # of a region
 MAX_CLIPPED = 0.3
+CLIP_LOW, CLIP_HIGH = 2, 253
 ERODED_IOD = 0.1
 JPEG_QUALITY = 90
 GREY = 0.01
@@ -61,7 +62,7 @@ MIN_GRID = 1.05  # contrast from which a grid is believed
 _SRM, _ELA, _GRID = "Fridrich & Kodovsky 2012", "Krawetz 2007", "8 px phase of luma steps"
 _ENLARGED = "Popescu & Farid 2005"
 _INF = float("inf")
-_SAME = EVERY_CHANGE - {"scale"}  # landmarks that move by half a pixel take the regions with them
+_SAME = EVERY_CHANGE - {"scale"}  # patches are native: the same face in more pixels has other finest details
 _WORDS = {"kb": "3 by 3 square filter", "kv": "5 by 5 square filter", "h2": "second difference"}
 
 
@@ -74,7 +75,7 @@ def _column(
     high: float = _INF,
     unit: str = "1",
     reference: str = _SRM,
-    invariant_to: frozenset[str] = EVERY_CHANGE,
+    invariant_to: frozenset[str] = _SAME,
 ) -> Column:
     return Column(f"residual.{name}", unit, (low, high), reference, direction, invariant_to, description=description)
 
@@ -108,12 +109,12 @@ def _kernel_columns(kernel: str) -> Iterator[Column]:
     yield _column(
         f"{kernel}_fo_std_med",
         f"How much stronger the {detail} is inside the face than just around it (natural logarithm of the ratio).",
-        "down", invariant_to=_SAME,
+        "down",
     )  # fmt: skip
     yield _column(
         f"{kernel}_fo_ac1_med",
         f"How much more alike the {detail} of neighbouring pixels is inside the face than just around it.",
-        "up", low=-2, high=2, reference=_ENLARGED, invariant_to=_SAME,
+        "up", low=-2, high=2, reference=_ENLARGED,
     )  # fmt: skip
     yield _column(
         f"{kernel}_cooc_ent", f"How varied runs of four values of the {detail} of the face are: entropy in bits.",
@@ -138,7 +139,7 @@ COLUMNS = (
     _column(
         "chroma_noise_fo_med",
         "How much noisier the colour is inside the face than just around it (natural logarithm of the ratio).",
-        "down", reference="Immerkaer 1996", invariant_to=_SAME,
+        "down", reference="Immerkaer 1996",
     ),
     _column(
         "ela_fb_med",
@@ -164,11 +165,12 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def error_level(luma: Bytes) -> Float:
-    """How much a JPEG of quality 90 changes each pixel of a picture [h, w], in grey levels."""
-    data = cv2.imencode(".jpg", luma, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+def error_level(luma: NDArray) -> Float:
+    """How much a JPEG of quality 90 changes each pixel of a picture [h, w], in whole grey levels from 0 to 255."""
+    whole = np.clip(np.rint(luma), 0, 255).astype(np.uint8)
+    data = cv2.imencode(".jpg", whole, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
     decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), dtype=np.float32)
-    return np.abs(decoded - luma)
+    return np.abs(decoded - whole)
 
 
 def grid(luma: NDArray) -> tuple[tuple[int, int], float]:
@@ -200,19 +202,17 @@ def same_grid(face: NDArray, background: NDArray) -> float:
 class Patches:
     """Native luma of one frame, with the part of it that is the face."""
 
-    face: Bytes
-    """[p, p]."""
-    background: Bytes | None
+    face: F64
+    """[p, p] grey levels from black, 0, to white, 255."""
+    background: F64 | None
     """[p, p]; None where there is no room."""
     region: Mask
     """[p - 4, p - 4] within the landmarks' hull, of the pixels that have residuals."""
-    luma_levels: tuple[int, int]
 
     def clipped(self) -> float:
         """Fraction of the face that is black or white."""
-        black, white = self.luma_levels
         inside = within(self.face)[self.region]
-        return float(((inside <= black + 2) | (inside >= white - 2)).mean())
+        return float(((inside <= CLIP_LOW) | (inside >= CLIP_HIGH)).mean())
 
 
 def face_part(landmarks: F64, *, side: int, iod_px: float) -> Mask:
@@ -263,11 +263,9 @@ def of_patches(patches: Patches) -> PatchValues | None:
     return PatchValues(values, face, background)
 
 
-def _face_to_background(patches: Patches, background: Bytes) -> dict[str, float]:
+def _face_to_background(patches: Patches, background: F64) -> dict[str, float]:
     inner = within(error_level(patches.face))[patches.region]
-    noise, noise_behind = (
-        noise_mad(luma) for luma in grey_levels([patches.face, background], luma_levels=patches.luma_levels)
-    )
+    noise, noise_behind = noise_mad(patches.face), noise_mad(background)
     return {
         "ela_fb": log_ratio(float(inner.mean()), float(error_level(background).mean())),
         "noise_fb": log_ratio(noise, noise_behind),
@@ -296,7 +294,7 @@ def of_crop(crop: FaceCrop | None) -> dict[str, float]:
         )
         values[f"{kernel}_fo_ac1"] = neighbour_correlation(residuals, inside) - neighbour_correlation(residuals, around)
     noise = within(_chroma_noise(crop.rgb[wide]))
-    level = within(error_level(np.rint(crop.luma[wide]).astype(np.uint8)))
+    level = within(error_level(crop.luma[wide]))
     for name, image in (("chroma_noise_fo", noise), ("ela_fo", level)):
         values[name] = log_ratio(*(_or_zero(float(image[region].mean())) for region in (inside, around)))
     return values
@@ -325,11 +323,11 @@ def _patches(observation: Observation, track: Track, number: int, iod_px: float)
     landmarks = track.landmarks[track.crop_index[number]].astype(np.float64)
     if not face.size or not np.isfinite(landmarks).all() or not iod_px > 0:
         return None
+    luma, behind = grey_levels([face, background], luma_levels=observation.luma_levels)
     return Patches(
-        face,
-        background if background.shape == face.shape else None,
+        luma,
+        behind if behind.shape == luma.shape else None,
         face_part(landmarks, side=face.shape[0], iod_px=iod_px),
-        observation.luma_levels,
     )
 
 
@@ -343,7 +341,7 @@ def _co_occurrence_columns(found: Sequence[PatchValues]) -> dict[str, float]:
     return named
 
 
-@family("residual", version=1, needs={"track", "crops"}, columns=COLUMNS)
+@family("residual", version=2, needs={"track", "crops"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the residuals of a track's patches and crops; NaN below 5 usable patches, or a fifth of those seen."""
     numbers = sampled(track)

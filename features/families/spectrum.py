@@ -1,9 +1,10 @@
 """spectrum: what synthesis and resampling leave in a face's spatial frequencies.
 
 After Durall et al. 2019, "Unmasking DeepFakes with simple Features": the azimuthal mean of the power spectrum,
-here of native luma patches of 128 x 128 px in the face and in the background, Hann-windowed, as log10 power L(f) over
-f in cycles per px. The published form divides a log spectrum by its first bin, which depends on gain; here the mean
-of L over 0.02-0.1 is subtracted. ``_fmb`` is face minus background: the codec treats both, so what differs is the
+here of native luma patches of 128 x 128 px in the face and in the background (grey levels from black, 0, to white, 255,
+however the file codes them), Hann-windowed, as log10 power L(f) over f in cycles per px. The published form divides a
+log spectrum by its first bin, which depends on gain; here the mean of L over 0.02-0.1 is subtracted.
+``_fmb`` is face minus background: the codec treats both, so what differs is the
 face's own. A second set (``iod...``) is taken from crops reduced to D = 60 px, where a bin means a detail of the
 face whatever its size: bin f is 60 f cycles per iod.
 
@@ -29,6 +30,7 @@ from features import series, spectral
 from features.evidence import Series
 from features.face_patch import face_patch
 from features.geometry import F64, RIGID, crop_landmarks, head
+from features.luma import grey_levels
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, complete_row, family
 from features.spectral import BINS
@@ -44,7 +46,6 @@ MIN_FLICKER_FPS = 22.0
 _REFERENCE = "Durall et al. 2019"
 _BENFORD = "Bonettini et al. 2020"
 _ALL = EVERY_CHANGE - {"scale"}
-_SCALED = _ALL | {"scale"}
 _INF = float("inf")
 _FINENESS = ("coarsest", "second coarsest", "third coarsest", "third finest", "second finest", "finest")
 """Of the groups of DCT coefficients."""
@@ -198,7 +199,7 @@ COLUMNS = (
         "spectrum.valid_share",
         range=(0, 1),
         direction="covariate",
-        invariant_to=_SCALED,
+        invariant_to=_ALL,
         description="Fraction of the sampled frames with a face large enough for a patch of 128 by 128 pixels.",
     ),
 )
@@ -348,8 +349,8 @@ def _numbered(name: str, values: Iterable[float]) -> dict[str, float]:
     return {name.format(k): float(value) for k, value in enumerate(values)}
 
 
-def _native_columns(face: NDArray[np.uint8], background: Sequence[NDArray[np.uint8]]) -> dict[str, float]:
-    """Columns of the native patches [k, s, s] and of as many of the background, smaller where it has no room."""
+def _native_columns(face: F64, background: Sequence[F64]) -> dict[str, float]:
+    """Columns of the native patches [k, s, s], grey levels, and of as many of the background, smaller without room."""
     there = np.array([patch.shape == face.shape[1:] for patch in background])
     behind = np.array([patch for patch in background if patch.shape == face.shape[1:]]).reshape(-1, SIDE, SIDE)
 
@@ -369,15 +370,18 @@ def _native_columns(face: NDArray[np.uint8], background: Sequence[NDArray[np.uin
     }
 
 
-@family("spectrum", version=3, needs={"track", "crops"}, columns=COLUMNS, series=flicker_series)
+@family("spectrum", version=4, needs={"track", "crops"}, columns=COLUMNS, series=flicker_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the spectra of a track's patches and crops; NaN below 8 patches of 128 x 128 px."""
     usable = [n for n, patch in enumerate(track.patch_face) if patch.shape[0] == SIDE]
     valid = len(usable) / len(track.patch_face) if track.patch_face else 0.0
     named: dict[str, float] = {"valid_share": valid}
     if len(usable) >= MIN_PATCHES and valid >= series.MIN_VALID_SHARE:
-        face = np.stack([track.patch_face[n] for n in usable])
-        named |= _native_columns(face, [track.patch_background[n] for n in usable])
+        face, behind = (
+            grey_levels([patches[n] for n in usable], luma_levels=observation.luma_levels)
+            for patches in (track.patch_face, track.patch_background)
+        )
+        named |= _native_columns(np.stack(face), behind)
         small = [_reduced(track, n) for n in range(len(track.crops))]
         patches = [patch for patch in small if patch is not None]
         if len(patches) >= MIN_PATCHES:

@@ -44,7 +44,8 @@ DISTANCES = (1, 2, 4)
 ANGLES = (0.0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)
 
 _LBP, _GLCM, _DYNAMIC = "Ojala et al. 2002", "Haralick et al. 1973", "Zhao & Pietikainen 2007"
-_LIT = EVERY_CHANGE - {"brightness"}
+_PIXELS = EVERY_CHANGE - {"scale"}  # a face that is smaller than what it is reduced to has fewer details
+_LIT = _PIXELS - {"brightness"}
 _INF = float("inf")
 PROPERTIES = {
     "contrast": ("the squared difference of grey levels (in steps of 8)", "down", (0.0, _INF)),
@@ -74,7 +75,7 @@ def _column(
     reference: str,
     *,
     unit: str = "1",
-    invariant_to: frozenset[str] = EVERY_CHANGE,
+    invariant_to: frozenset[str] = _PIXELS,
 ) -> Column:
     return Column(f"texture.{name}", unit, span, reference, direction, invariant_to, description=description)
 

@@ -2,16 +2,21 @@
 
 Linear-frequency cepstral coefficients (LFCC, Sahidullah et al. 2015, the baseline of ASVspoof), numbers that describe
 the shape of the sound's spectrum from coarse to fine: their means, how much they vary, and how much their slopes do;
-spectral shape; how alike frequency bands move, and how fast. Speech synthesised from lips or units regresses towards a
+spectral shape; how alike frequency bands move, and how fast. All are of the sound pre-emphasised with
+``PRE_EMPHASIS``, which raises high frequencies by up to 36 dB against low ones: energies and frequencies of the columns
+are those of that sound, not of the recording as it is. Speech synthesised from lips or units regresses towards a
 mean: its cepstra vary less than genuine speech's. Concatenated speech and neural text-to-speech, clean as no recording
 is, may err the other way.
 
 Measured over speech frames, those within 15 dB of the loud ones: clips of a second, and noisy ones, have no silence to
-count from. Nothing depends on the level of the recording. Pitch, jitter and shimmer are not measured: to follow pitch
+count from. Pauses are closed up: the frame before one and the frame after it count as neighbours in ``flux_med``.
+Nothing depends on the level of the recording. Pitch, jitter and shimmer are not measured: to follow pitch
 (pYIN) costs as much as to decode the clip.
 
-Confounds: noise (which levels cepstra as synthesis does), noise suppression, music, a narrow codec. Another person's
-genuine voice is no synthetic speech, and the challenge's swapped voices are not labelled.
+Confounds: noise (which levels cepstra as synthesis does), noise suppression, music, a narrow codec. Where the file's
+sound is sampled below 16 kHz, or its codec cuts above a frequency, bands beyond that limit hold what resampling and
+coding leave there, not speech: ``bands_*``, ``fast2``, ``fast3`` and high LFCCs are then of that residue. Another
+person's genuine voice is no synthetic speech, and the challenge's swapped voices are not labelled.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, family
 from features.voice_measures import BAND_GROUPS, N_BANDS, clip_cues
 
-_SPECTRUM, _LFCC = "librosa's spectral features", "LFCC: Sahidullah et al. 2015"
+_SPECTRUM, _LFCC = "librosa's spectral features, of pre-emphasised sound", "LFCC: Sahidullah et al. 2015"
 _MODULATION = "modulation spectrum: Houtgast & Steeneken 1985"
 _INF = float("inf")
 
@@ -42,18 +47,26 @@ def _columns() -> Iterator[Column]:
         yield column(f"lfcc{number:02}_std", 0, _INF, "down", _LFCC, text)
         text = f"How much the speed of change of LFCC {number}{level} varies over the speech (standard deviation)."
         yield column(f"dlfcc{number:02}_std", 0, _INF, "down", _LFCC, text)
-    text = "Median flatness of the speech's spectrum: 1 for noise, 0 for a pure tone."
+    text = (
+        "Median flatness of the spectrum of pre-emphasised speech: 1 where all frequencies are equally strong, "
+        "0 for a pure tone."
+    )
     yield column("flatness_med", 0, 1, "either", _SPECTRUM, text)
-    text = "Median frequency about which the speech's spectrum is centred."
+    text = "Median frequency about which the magnitude spectrum of pre-emphasised speech is centred."
     yield column("centroid_med_hz", 0, 8000, "either", _SPECTRUM, text, "Hz")
-    text = "Median frequency below which 85 % of the speech's spectrum lies."
+    text = "Median frequency below which 85 % of the magnitude spectrum of pre-emphasised speech lies."
     yield column("rolloff_med_hz", 0, 8000, "either", _SPECTRUM, text, "Hz")
-    text = "Median change of the spectrum's shape from a speech frame to the next, 10 ms later; 0 is none, 2 the most."
+    text = (
+        "Median change of the spectrum's shape from a speech frame to the next, 10 ms later but across pauses; 0 is "
+        "none, 2 the most."
+    )
     yield column("flux_med", 0, 2, "either", _SPECTRUM, text)
-    text = "How much of the speech's energy lies above 4 kHz, in decibels below the whole."
-    yield column("hf_share_db", -_INF, 0, "down", "energy above 4 kHz over the whole", text, "dB")
-    text = "Frequency below which 99 % of the speech's energy lies."
-    yield column("bw99_hz", 0, 8000, "down", "cumulative energy over frequency", text, "Hz")
+    text = "How much of the energy of pre-emphasised speech lies above 4 kHz, in decibels below the whole."
+    yield column(
+        "hf_share_db", -_INF, 0, "down", "energy above 4 kHz over the whole, of pre-emphasised sound", text, "dB"
+    )
+    text = "Frequency below which 99 % of the energy of pre-emphasised speech lies."
+    yield column("bw99_hz", 0, 8000, "down", "cumulative energy over frequency, of pre-emphasised sound", text, "Hz")
     text = "How alike the levels of neighbouring frequency bands move over time (mean correlation)."
     yield column("bands_near_corr", -1, 1, "up", "correlation of neighbouring bands' levels", text)
     text = "How alike the levels of any two frequency bands move over time (mean correlation)."

@@ -66,10 +66,12 @@ _QUANTITIES = {
         _LOGIT, "up", "Mean over the face crops of the network's score, its log-odds that a face is fake.", "max"
     ),
     "logit_med": _Quantity(_LOGIT, "up", "Median of the network's score over the face crops."),
-    "logit_q10": _Quantity(_LOGIT, "up", "Score that a tenth of the face crops stay below."),
-    "logit_q90": _Quantity(_LOGIT, "up", "Score that a tenth of the face crops exceed."),
+    "logit_q10": _Quantity(_LOGIT, "up", "Score that a tenth of the face crops stay below; missing with one crop."),
+    "logit_q90": _Quantity(_LOGIT, "up", "Score that a tenth of the face crops exceed; missing with one crop."),
     "logit_std": _Quantity(
-        (0.0, MAX_LOGIT), "either", "How much the score varies over the face crops (standard deviation)."
+        (0.0, MAX_LOGIT),
+        "either",
+        "How much the score varies over the face crops (standard deviation); missing with one crop.",
     ),
     "logit_max": _Quantity(_LOGIT, "up", "Score of the face crop that looks most like a fake to the network."),
     "logit_top4_mean": _Quantity(
@@ -79,13 +81,16 @@ _QUANTITIES = {
         _LOGIT, "up", "Mean score in which a face crop weighs more the surer the network is of it."
     ),
     "logit_step_mean": _Quantity(
-        (0.0, 2 * MAX_LOGIT), "either", "Mean absolute change of the score from one face crop to the next in time."
+        (0.0, 2 * MAX_LOGIT),
+        "either",
+        "Mean absolute change of the score from one face crop to the next in time; missing with one crop.",
     ),
     "share_over_0": _Quantity((0.0, 1.0), "up", "Fraction of the face crops that look more fake than real."),
     "emb_disp": _Quantity(
         (0.0, 2.0),
         "either",
-        "How far the network's inner descriptions of the face crops scatter about their mean (mean cosine distance).",
+        "How far the network's inner descriptions of the face crops scatter about their mean (mean cosine distance); "
+        "missing with one crop.",
     ),
     "valid_share": _Quantity(
         (0.0, 1.0), "covariate", "Fraction of the face crops looked at that were large enough for the network."
@@ -327,8 +332,9 @@ def summarise(logits: NDArray[np.float32], embeddings: NDArray[np.float32], *, n
     dict
         Column names without the family. ``logit_conf_mean`` is the mean weighted by ``abs(sigmoid(z) - 0.5)``;
         ``logit_top4_mean`` that of the largest quarter; ``logit_step_mean`` that of the absolute steps between
-        neighbours (NaN for one crop); ``emb_disp`` the mean cosine distance of the embeddings to their mean;
-        ``valid_share`` the fraction of ``n_crops`` that gave a logit. ``valid_share`` alone where none did.
+        neighbours; ``emb_disp`` the mean cosine distance of the embeddings to their mean. What says how crops differ
+        (these two, ``logit_std``, ``logit_q10``, ``logit_q90``) is NaN for one crop. ``valid_share`` is the fraction of
+        ``n_crops`` that gave a logit; it stands alone where none did.
 
     Examples
     --------
@@ -341,16 +347,17 @@ def summarise(logits: NDArray[np.float32], embeddings: NDArray[np.float32], *, n
     if not z.size:
         return {"valid_share": 0.0}
     confidence = np.abs(1 / (1 + np.exp(-z)) - 0.5) + 1e-6
+    several = z if z.size > 1 else np.full(2, np.nan)
     values = {
         "logit_mean": z.mean(),
         "logit_med": np.median(z),
-        "logit_q10": np.quantile(z, 0.1),
-        "logit_q90": np.quantile(z, 0.9),
-        "logit_std": z.std(),
+        "logit_q10": np.quantile(several, 0.1),
+        "logit_q90": np.quantile(several, 0.9),
+        "logit_std": several.std(),
         "logit_max": z.max(),
         "logit_top4_mean": np.sort(z)[-max(1, z.size // 4) :].mean(),
         "logit_conf_mean": np.average(z, weights=confidence),
-        "logit_step_mean": np.abs(np.diff(z)).mean() if z.size > 1 else np.nan,
+        "logit_step_mean": np.abs(np.diff(several)).mean(),
         "share_over_0": (z > 0).mean(),
         "emb_disp": _dispersion(embeddings[finite].astype(np.float64)),
         "valid_share": z.size / max(n_crops, 1),

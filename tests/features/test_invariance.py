@@ -3,11 +3,16 @@
 Each column says in ``invariant_to`` what it is proof against; this test takes it by its word.
 """
 
+import functools
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
+from people import texture
 
+from extract.clip import crop_reservoir
+from extract.clip.square_crop import SquareCrop
 from features import spec
 from features.geometry import MIRROR
 from features.networks import face_embedding
@@ -51,26 +56,82 @@ def brightness(observation):
     return replace(observation, tracks=tuple(one(track) for track in observation.tracks))
 
 
-def moved(observation, scale, shift):
+def moved_track(track, scale, shift):
+    shift2 = np.float32(shift)
+    return replace(
+        track,
+        landmarks=track.landmarks * np.float32(scale) + shift2,
+        flow=track.flow * np.float32(scale) + shift2,
+        box=track.box * np.float32(scale) + np.tile(shift2, 2),
+        crop_box=track.crop_box * np.float32(scale) + np.append(shift2, np.float32(0)),
+    )
+
+
+def translated(observation, shift):
+    return replace(observation, tracks=tuple(moved_track(track, 1.0, shift) for track in observation.tracks))
+
+
+def filmed(observation, scale):
+    """The clip with its pictures cut out of a frame of textures that is ``scale`` times as large, as a pass cuts them.
+
+    The frame is really resized: a picture of more pixels has other finest details. Sharpness stays, which a pass
+    measures at one scale.
+    """
+    rows, columns = observation.frame_size[1], observation.frame_size[0]
+    frame = textured_frame(rows, columns)
+    size = (round(scale * columns), round(scale * rows))
+    frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    luma, image = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), Picture(frame)
+
     def one(track):
-        shift2 = np.float32(shift)
+        track = moved_track(track, scale, (0.0, 0.0))
+        boxes = [track.box[index] for index in track.crop_index]
+        centres = [track.landmarks[index].mean(axis=0) for index in track.crop_index]
+        cut = [crop_reservoir.face_crop(image, box) for box in boxes]
+        faces = [crop_reservoir.native_luma_patch(luma, box, at) for box, at in zip(boxes, centres, strict=True)]
+        behind = [SquareCrop(0, 0, face.shape[0]).cut(luma) if face.size else face for face in faces]
         return replace(
             track,
-            landmarks=track.landmarks * np.float32(scale) + shift2,
-            flow=track.flow * np.float32(scale) + shift2,
-            box=track.box * np.float32(scale) + np.tile(shift2, 2),
-            crop_box=track.crop_box * np.float32(scale) + np.append(shift2, np.float32(0)),
+            crop_box=np.array([window for window, _ in cut], np.float32),
+            crops=tuple(crop for _, crop in cut),
+            patch_face=tuple(faces),
+            patch_background=tuple(behind),
         )
 
-    size = tuple(round(scale * side) for side in observation.frame_size)
     return replace(observation, frame_size=size, tracks=tuple(one(track) for track in observation.tracks))
+
+
+@functools.cache
+def textured_frame(rows, columns):
+    """An RGB frame whose middle, where the face is, is lighter and of another texture than the rest."""
+    rng = np.random.default_rng(7)
+    side = max(rows, columns)
+    around, face = texture(rng, side, beta=2.0), texture(rng, side, beta=2.6, mean=160.0, sd=30.0)
+    y, x = np.mgrid[:rows, :columns]
+    inside = np.hypot((x - columns / 2) / 150, (y - rows / 2) / 190) < 1
+    grey = np.where(inside, face[:rows, :columns], around[:rows, :columns]).astype(np.float32)
+    frame = grey[..., None] * np.float32([1.0, 0.85, 0.75]) + rng.normal(0, 3, (rows, columns, 1))
+    return np.clip(np.rint(frame), 0, 255).astype(np.uint8)
+
+
+class Picture:
+    """What a pass needs of a frame to cut a crop."""
+
+    def __init__(self, rgb):
+        self.luma, self._rgb = rgb[..., 0], rgb
+
+    def rgb(self):
+        return self._rgb
+
+    def rgb_within(self, left, top, right, bottom):
+        return self._rgb[top:bottom, left:right]
 
 
 CHANGES = {
     "mirror": [mirror],
     "brightness": [brightness],
-    "translation": [lambda o: moved(o, 1.0, (37.0, -21.0))],
-    "scale": [lambda o: moved(o, 0.5, (0.0, 0.0)), lambda o: moved(o, 2.0, (0.0, 0.0))],
+    "translation": [lambda o: translated(o, (37.0, -21.0))],
+    "scale": [lambda o: filmed(o, 0.5), lambda o: filmed(o, 2.0)],
     "gain": [
         lambda o: replace(o, audio=o.audio * np.float32(0.5)),
         lambda o: replace(o, audio=o.audio * np.float32(-2.0)),
@@ -100,7 +161,7 @@ def test_declared_invariances_hold(stand_in, talking_head, family, change):
     names = [column.name for column in family.columns if change in column.invariant_to]
     if not names:
         pytest.skip(f"{family.name} declares nothing proof against {change}")
-    observation = talking_head()
+    observation = filmed(talking_head(), 1.0) if change == "scale" else talking_head()
     before = family.measure(observation, observation.tracks[0])
     for apply in CHANGES[change]:
         other = apply(observation)
@@ -112,6 +173,17 @@ def test_declared_invariances_hold(stand_in, talking_head, family, change):
             != pytest.approx(after[name], rel=TOLERANCE[change], abs=TOLERANCE[change] / 10, nan_ok=True)
         }
         assert not wrong
+
+
+@pytest.mark.parametrize(
+    "column", ["residual.kb_std_med", "quality.noise_imm_face_med", "texture.glcm_contrast_d1_med"]
+)
+def test_a_frame_of_other_size_has_other_finest_details(talking_head, column):
+    """What the change of scale is for: a column of native pixels moves by more than its tolerance, or is missing."""
+    (family,) = spec.families([column.partition(".")[0]])
+    clips = [filmed(talking_head(), scale) for scale in (1.0, 0.5)]
+    before, after = (family.measure(clip, clip.tracks[0])[column] for clip in clips)
+    assert after != pytest.approx(before, rel=TOLERANCE["scale"])
 
 
 @pytest.mark.parametrize("family", [f for f in spec.families() if f.name not in NETWORKS], ids=lambda f: f.name)

@@ -86,6 +86,17 @@ def test_equal_colours_do_not_differ_and_a_gain_is_brightness_alone(rng):
     assert blue["hist_r"] > 0.4 > irises.colour_differences(brown[::2], brown[1::2])["hist_r"]
 
 
+def test_irises_without_colour_have_no_hue(rng):
+    """A black and white clip: grey, or a level of a channel beside it."""
+    grey = np.repeat(rng.integers(60, 120, (400, 1)), 3, axis=1).astype(float)
+    for colour in (grey, grey + np.array([0.0, 0.0, 1.0])):
+        found = irises.colour_differences(colour, grey)
+        assert np.isnan(found.pop("dh"))
+        assert np.isfinite(list(found.values())).all()
+    tinted = grey * np.array([1.0, 0.95, 0.95])
+    assert np.isfinite(irises.colour_differences(tinted, tinted)["dh"])
+
+
 def test_masks_overlap_after_the_best_shift():
     a, b = np.zeros((20, 30), bool), np.zeros((20, 30), bool)
     a[2:6, 3:7], b[10:14, 20:24] = True, True

@@ -1,9 +1,11 @@
 """Noise of known strength, grey levels of known coding, blocks of known place."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from features import luma
+from features import luma, spec
 
 
 def noise(rng, sigma=5.0, side=128):
@@ -40,3 +42,28 @@ def test_grey_levels_reach_from_black_to_white_and_empty_patches_stay():
     full, empty = luma.grey_levels([np.array([[16, 235]], np.uint8), np.empty((0, 0), np.uint8)], luma_levels=(16, 235))
     assert full.tolist() == [[0.0, 255.0]]
     assert empty.shape == (0, 0)
+
+
+def recoded(patches, levels):
+    """Grey patches from 0 to 255 as a file holds them whose black and white are ``levels``."""
+    black, white = levels
+    return tuple(np.rint(black + patch * ((white - black) / 255)).astype(np.uint8) for patch in patches)
+
+
+@pytest.mark.parametrize("name", ["quality", "residual", "spectrum"])
+def test_a_picture_is_measured_alike_in_full_and_in_limited_range(talking_head, name):
+    """Grey levels are of black, 0, to white, 255, in every family: yuvj420p and yuv420p of one picture agree."""
+    (family,) = spec.families([name])
+    observation = talking_head(sound=False)
+    track = observation.tracks[0]
+    values = []
+    for levels in ((0, 255), (16, 235)):
+        patches = {place: recoded(getattr(track, place), levels) for place in ("patch_face", "patch_background")}
+        coded = replace(track, **patches)
+        values.append(family.measure(replace(observation, luma_levels=levels, tracks=(coded,)), coded))
+    moved = {
+        n: (a, values[1][n])
+        for n, a in values[0].items()
+        if values[1][n] != pytest.approx(a, rel=0.1, abs=0.05, nan_ok=True)
+    }
+    assert not moved

@@ -1,9 +1,12 @@
 """The registry: every module a family, every column declared, a fault costs its own columns only."""
 
+import ast
 import importlib
 import math
+import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from people import CHEAP
@@ -15,6 +18,8 @@ from features.spec import Column, Family
 
 FAMILIES = spec.families()
 COLUMNS = [column for family in FAMILIES for column in family.table_columns]
+FEATURES = Path(spec.__file__).parent
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 
 def made(name="made_up", columns=("a_med",), measure=None):
@@ -118,6 +123,23 @@ def test_column_names_are_unique_and_begin_with_their_family():
 def test_no_two_columns_of_a_family_say_the_same(family):
     said = [column.description for column in family.table_columns]
     assert sorted(said) == sorted(set(said))
+
+
+QUOTED = re.compile(rf"`((?:{'|'.join(one.name for one in FAMILIES)})\.[a-z0-9_]+)`")
+
+
+def quoted(text):
+    """What a text names as a column or a series: ```quality.iod_px``` and the like; weights files are neither."""
+    return {name for name in QUOTED.findall(text) if not name.endswith(".safetensors")}
+
+
+@pytest.mark.parametrize("file", sorted(FEATURES.rglob("*.py")), ids=lambda file: file.relative_to(FEATURES).as_posix())
+def test_every_column_that_a_docstring_names_exists(file):
+    known = {column.name for column in COLUMNS}
+    known |= {name for one in FAMILIES if one.series for name in quoted(one.series.__doc__ or "")}
+    nodes = [n for n in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(n, DOCUMENTED)]
+    named = {name for node in nodes for name in quoted(ast.get_docstring(node) or "")}
+    assert named <= known
 
 
 @pytest.mark.parametrize("text", ["", "Number of blinks", "number of blinks.", "."])

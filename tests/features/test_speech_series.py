@@ -18,6 +18,18 @@ def test_speech_mask_closes_short_gaps_only():
     assert not mask[:100].any()
 
 
+def test_digital_silence_sets_no_threshold(rng):
+    """A tenth of the clip is muted: the room's noise is not speech for that, and no frame of the mute is either."""
+    y = 0.01 * rng.standard_normal(10 * AUDIO_RATE_HZ)
+    y[4 * AUDIO_RATE_HZ : 6 * AUDIO_RATE_HZ] *= 30.0  # somebody speaks
+    muted = y.copy()
+    muted[: 2 * AUDIO_RATE_HZ] = 0.0
+    masks = [speech_series.speech_mask(speech_series.short_time_series(one)["level"]) for one in (y, muted)]
+    np.testing.assert_array_equal(*masks)
+    assert masks[0].mean() == pytest.approx(0.2, abs=0.01)
+    assert np.isnan(speech_series.short_time_series(muted)["level"][5:195]).all()
+
+
 def test_voice_frames_are_centred_on_their_time():
     y = 1e-4 * np.sin(np.arange(3 * AUDIO_RATE_HZ))
     y[AUDIO_RATE_HZ : AUDIO_RATE_HZ + 16] = 1.0  # a click at 1 s

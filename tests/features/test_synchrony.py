@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from people import smooth_noise
+from scipy import signal
 
 from features import synchrony
 
@@ -43,11 +44,32 @@ def test_no_movement_has_no_lag(rng, still):
     assert np.isnan(list(synchrony.pair_columns(mouth=still, voice=rng.standard_normal(T)).values())).all()
 
 
-def test_short_clips_have_a_peak_but_no_null(rng):
-    lips = smooth_noise(rng, 350, 100.0, 0.1)
-    values = synchrony.pair_columns(mouth=lips, voice=lips)
+def unrelated(rng, seconds):
+    """A mouth of four series and a voice of thirteen, each first-order autoregressive with a memory of 0.2 s."""
+    n, keep = round(seconds * 100), np.exp(-1 / 20)
+    series = signal.lfilter([1.0], [1.0, -keep], rng.standard_normal((n + 200, 17)), axis=0)[200:]
+    return series[:, :4], series[:, 4:]
+
+
+@pytest.mark.parametrize("seconds", [3.5, 4.5, 6.0, 7.9])
+def test_short_clips_have_a_peak_but_no_null(rng, seconds):
+    mouth, voice = unrelated(rng, seconds)
+    values = synchrony.pair_columns(mouth=mouth[:, 0], voice=mouth[:, 0])
     assert values["peak"] == pytest.approx(1.0)
     assert np.isnan(values["z"])
+    assert np.isnan(synchrony.cca(mouth=mouth, voice=voice)).all()
+
+
+@pytest.mark.parametrize("seconds", [8.0, 10.0])
+def test_unrelated_series_of_some_length_have_a_sane_null(rng, seconds):
+    z = np.array(
+        [
+            synchrony.pair_columns(mouth=mouth[:, 0], voice=voice[:, 0])["z"]
+            for mouth, voice in (unrelated(rng, seconds) for _ in range(60))
+        ]
+    )
+    assert abs(np.median(z)) < 0.6
+    assert np.mean(np.abs(z) > 2.5) < 0.2
 
 
 def test_windowed_distance_of_a_series_to_itself_and_to_another(rng):

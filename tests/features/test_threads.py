@@ -54,6 +54,7 @@ def test_an_observer_leaves_opencv_as_it_was(monkeypatch):
 
     class Empty:
         frames_expected = 0
+        frames_per_second = 0.0
 
         def frames(self):
             seen.append(cv2.getNumThreads())

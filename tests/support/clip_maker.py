@@ -46,6 +46,7 @@ def write_clip(
     times_s: list[float] | None = None,
     rotation: int = 0,
     tone_start_s: float = 0.0,
+    x264: str = "",
 ) -> Path:
     """Encode RGB frames, and a 440 Hz tone of ``tone_s`` seconds; ``times_s`` for a variable rate."""
     height, width = frames[0].shape[:2]
@@ -53,7 +54,7 @@ def write_clip(
         stream = container.add_stream(codec, rate=fractions.Fraction(fps).limit_denominator(1001))
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
         if codec == "libx264":
-            stream.options = {"preset": "veryfast", "crf": "18"}
+            stream.options = {"preset": "veryfast", "crf": "18", "x264-params": x264}
         if rotation:
             stream.set_display_rotation(rotation)
         sound = container.add_stream("aac", rate=44100, layout="mono") if tone_s else None

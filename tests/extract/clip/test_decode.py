@@ -222,3 +222,20 @@ def test_a_header_without_frames_is_unreadable(make_clip, tmp_path):
     path.write_bytes(content[: content.index(b"\x1f\x43\xb6\x75") + 40])  # into the first frame
     with pytest.raises(UnreadableError, match="no frame"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("x264", "notes"),
+    [
+        ("", ()),
+        ("transfer=bt709", ()),
+        ("transfer=arib-std-b67", ("HDR video (HLG): colours and contrast are not comparable with ordinary video",)),
+        ("transfer=smpte2084", ("HDR video (PQ): colours and contrast are not comparable with ordinary video",)),
+        ("tff=1", ("interlaced video: lines of two moments are mixed",)),
+    ],
+)
+def test_a_picture_of_another_kind_is_noted(tmp_path, x264, notes):
+    frames = [np.full((64, 64, 3), 40 * k, np.uint8) for k in range(4)]
+    clip, read_frames, _ = read(write_clip(tmp_path / "kind.mp4", frames, x264=x264))
+    assert len(read_frames) == 4
+    assert clip.notes() == notes

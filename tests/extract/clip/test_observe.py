@@ -73,6 +73,8 @@ def test_a_face_that_leaves_is_not_believed_any_longer(observer, portrait, tmp_p
     seen = np.isfinite(track.landmarks[:, 0, 0])
     assert seen[:20].all()
     assert track.frame_index[seen].max() <= 30
+    assert np.isnan(track.sharpness[~seen]).all()
+    assert np.isfinite(track.sharpness[seen][:, 0]).all()
 
 
 def test_no_face_gives_no_track(observer, make_clip):
@@ -113,3 +115,18 @@ def test_the_same_person_after_a_cut_stays_one_track(observer, portrait, tmp_pat
     assert len(observed.tracks[0]) == 60
     seen = np.isfinite(observed.tracks[0].landmarks[:, 0, 0])
     assert seen.mean() > 0.95  # to the end of the first scene, too, whose last detection is some frames before the cut
+
+
+def test_a_note_says_how_faces_are_counted():
+    from extract.clip.observe import _notes
+
+    anew = "faces are counted anew after an absence of over 1 s"
+    assert _notes(3, 5) == [f"5 faces, 3 were followed; {anew}"]
+    assert _notes(3, 3) == _notes(0, 2) == []
+
+
+def test_a_person_who_was_away_is_counted_anew(observer, portrait, tmp_path):
+    there, away = frames_of(portrait, 30, (320, 240)), frames_of(None, 40, (320, 240))
+    observed = observe(observer, write_clip(tmp_path / "returns.mp4", there + away + there))
+    assert observed.n_faces == 2
+    assert len(observed.tracks) == 2

@@ -1,5 +1,7 @@
 """Pieces of tracks joined into people."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -51,3 +53,32 @@ def test_a_gap_of_more_than_a_second_is_not_bridged():
     tracks = linked(pieces, np.arange(70) / 25, [])
     assert [len(track) for track in tracks] == [30, 10]
     assert np.isnan(tracks[0].landmarks[10:20]).all()
+
+
+def with_crops(track, at):
+    """The piece with crops at these of its samples."""
+    one = {name: getattr(track, name)[:1] for name in ("crops", "patch_face", "patch_background")}
+    return replace(
+        track,
+        crop_index=np.array(at, np.int32),
+        crop_box=np.zeros((len(at), 3), np.float32),
+        embedding=np.repeat(track.embedding[:1], len(at), axis=0),
+        **{name: value * len(at) for name, value in one.items()},
+    )
+
+
+def test_crops_of_joined_pieces_are_evenly_spread():
+    """The second piece is short and has its crops at half the steps of the first."""
+    first = with_crops(piece(0, 240, person=0, left=10), range(0, 240, 15))
+    second = with_crops(piece(240, 60, person=0, left=10), range(0, 60, 8))
+    (track,) = linked([first, second], np.arange(300) / 30, [])
+    assert len(track.crops) == len(track.crop_index) == len(track.embedding) == 16
+    assert np.sum(track.crop_index >= 240) in (3, 4)
+    assert (np.diff(track.crop_index) >= 15).all()
+
+
+def test_a_piece_that_lost_crops_costs_the_other_none():
+    first = with_crops(piece(0, 150, person=0, left=10), range(0, 150, 15))
+    second = with_crops(piece(150, 60, person=0, left=10), [0, 45])
+    (track,) = linked([first, second], np.arange(210) / 30, [])
+    assert len(track.crops) == 12

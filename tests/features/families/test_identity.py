@@ -100,6 +100,19 @@ def test_the_same_face_on_two_people_is_close(rng, embedded, talking_head):
     assert values["identity.tracks_dist_min"] == pytest.approx(0.1 * np.sqrt(128))
 
 
+def test_faces_seen_one_after_the_other_are_not_compared(rng, embedded, talking_head):
+    """They may be one person's, before and after an absence; half a second together is no proof of two."""
+    one, two = talking_head(sound=False), talking_head(sound=False)
+    first, second = one.tracks[0], two.tracks[0]
+    lost = first.landmarks.copy()
+    lost[-285:] = np.nan  # seen for the first 0.5 s of 10
+    observation = replace(one, tracks=(first, replace(second, landmarks=lost)))
+    embedded(np.ones((9, 128)))
+    values = identity.measure(observation, first)
+    assert np.isfinite(values["identity.pair_med"])
+    assert np.isnan(values["identity.tracks_dist_min"])
+
+
 def test_the_network_sees_a_face_where_the_landmarks_are(talking_head):
     """dlib's own chip and network: equal inputs give equal, finite, different-for-different-pictures numbers."""
     from features.geometry import crop_landmarks

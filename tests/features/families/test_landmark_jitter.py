@@ -71,6 +71,30 @@ def test_the_filter_settles_at_the_known_gain():
     assert x[50, 0, 1] / 1e-6 == pytest.approx(0.418, abs=0.001)
 
 
+def rounded(fps, rng, make_track, make_observation):
+    """Ten seconds of a slowly moving face whose landmarks are whole pixels of the detector's square; true flow."""
+    t = np.arange(round(10 * fps)) / fps
+    none = np.zeros_like(t)
+    sway = 12 * np.stack([np.sin(1.3 * t), np.cos(0.9 * t)], axis=1)[:, None]
+    nod = (3 * np.sin(1.1 * t), 4 * np.sin(0.7 * t), 2 * np.sin(0.5 * t))
+    true = pose_points(t, pose_deg=nod, closed=none, mouth_open=none) + sway
+    grid_px = 2 * calibrated_points.half_grid_px(make_track(true, crops=0))
+    seen = grid_px * np.rint(true / grid_px)
+    flow = np.full_like(seen, np.nan)
+    flow[1:] = seen[:-1] + np.diff(true, axis=0) + 0.02 * rng.standard_normal(true[1:].shape)
+    track = make_track(seen, crops=0, flow=flow)
+    return landmark_jitter.measure(make_observation(track, fps=fps), track)
+
+
+def test_the_same_motion_gives_the_same_noise_at_any_frame_rate(rng, make_track, make_observation):
+    """The detector's whole pixels stand still between frames at 120 a second: that is no exactness."""
+    values = {fps: rounded(fps, rng, make_track, make_observation) for fps in (30.0, 60.0, 120.0)}
+    for name in ("detres_med_iod", "jaw_jitter_med_iod"):
+        found = [one[f"landmark_jitter.{name}"] for one in values.values()]
+        assert min(found) > 0, name
+        assert max(found) < 2 * min(found), (name, found)
+
+
 def test_untrusted_points_take_the_detection(rng):
     z = rng.standard_normal((20, 68, 2))
     flow = rng.standard_normal((20, 68, 2))

@@ -40,9 +40,12 @@ def test_lips_shut_in_speech_and_moving_in_silence_are_counted():
     opened = np.where(np.arange(T) < 150, 0.0, 0.3)
     assert lip_sync.voiced_closed_share(opened, speech=speech) == pytest.approx(0.25)
     speed = np.where(np.arange(T) >= 900, 1.0, 0.0)
-    assert lip_sync.silent_moving_share(speed, speech=speech) == pytest.approx(0.25)
+    level = np.zeros(T)
+    assert lip_sync.silent_moving_share(speed, speech=speech, level_db=level) == pytest.approx(0.25)
     assert np.isnan(lip_sync.voiced_closed_share(opened, speech=np.zeros(T, bool)))
-    assert np.isnan(lip_sync.silent_moving_share(speed, speech=np.arange(T) >= 29))
+    assert np.isnan(lip_sync.silent_moving_share(speed, speech=np.arange(T) >= 29, level_db=level))
+    level[600:800] = np.nan  # muted
+    assert lip_sync.silent_moving_share(speed, speech=speech, level_db=level) == pytest.approx(0.5)
 
 
 def test_a_dip_of_the_voice_is_found_between_words(rng):

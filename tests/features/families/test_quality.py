@@ -128,3 +128,27 @@ def test_a_small_face_keeps_its_size_and_the_background(talking_head):
     values = quality.measure(observation, track)
     assert np.isnan(values["quality.noise_imm_face_med"])
     assert np.isfinite([values["quality.noise_imm_bg_med"], values["quality.iod_px"]]).all()
+
+
+def test_a_face_that_is_there_for_a_part_of_the_clip(talking_head):
+    """Two thirds of the track's frames show it, and they are a third of the clip's; their scores alone count."""
+    observation = talking_head(duration_s=10.0)
+    track = observation.tracks[0]
+    part = slice(0, 150)
+    samples = {
+        name: getattr(track, name)[part]
+        for name in ("frame_index", "landmarks", "flow", "box", "detector_score", "sharpness")
+    }
+    kept = track.crop_index < 100
+    crops = {
+        name: getattr(track, name)[: kept.sum()]
+        for name in ("crop_index", "crop_box", "crops", "embedding", "patch_face", "patch_background")
+    }
+    samples["landmarks"] = samples["landmarks"].copy()
+    samples["landmarks"][100:] = np.nan
+    samples["detector_score"] = np.where(np.arange(150) < 70, 0.9, 0.1).astype(np.float32)  # lower at the end
+    shown = replace(track, **samples, **crops)
+    values = quality.measure(replace(observation, tracks=(shown,)), shown)
+    assert values["quality.valid_share"] == pytest.approx(2 / 3)
+    assert values["quality.clip_share"] == pytest.approx(1 / 3)
+    assert values["quality.detector_conf_med"] == pytest.approx(0.9)

@@ -71,6 +71,13 @@ def test_an_undefined_logit_is_left_out():
     assert values["valid_share"] == pytest.approx(2 / 3)
 
 
+def test_one_crop_says_nothing_of_how_crops_differ():
+    values = logit_columns.summarise(np.float32([2.0]), np.ones((1, 4), np.float32), n_crops=8)
+    spread = {"logit_std", "logit_q10", "logit_q90", "logit_step_mean", "emb_disp"}
+    assert {name for name, value in values.items() if np.isnan(value)} == spread
+    assert values["logit_mean"] == values["logit_max"] == 2.0
+
+
 def test_sure_logits_weigh_more():
     values = logit_columns.summarise(np.array([4.0, -0.1], np.float32), np.ones((2, 2), np.float32), n_crops=2)
     assert values["logit_conf_mean"] > values["logit_mean"] + 1
