@@ -113,6 +113,17 @@ def test_a_groups_crops_are_held_out_with_its_clips(with_crops, asked):
     assert groups & {"h", "i", "j"}
 
 
+def test_phases_that_all_folds_go_on_from_see_no_labelled_crop(with_crops, asked):
+    """Non-regression test: REAL pictures of every fold were among their faces."""
+    data = Data(with_crops)
+    some = data.batches(Mix(stills=0, pseudo_fakes=4, clips=0), left_out=None, size=64)
+    for number in range(20):
+        some[number]
+    seen = {key for key, _ in asked}
+    assert {"x", "y"} <= seen
+    assert not seen & data.fold_of.keys()
+
+
 def test_runs_of_two_seeds_share_what_takes_an_hour_to_make(settings, monkeypatch):
     """So that their networks differ in what was drawn, and can be compared and averaged."""
     one, two = Data(settings), Data(replace(settings, seed=1))
