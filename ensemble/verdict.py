@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -194,13 +194,27 @@ def ranked(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 
 def model_line(manifest: dict[str, Any], folder: Path) -> str:
-    """Which model predicts, what it was trained on, and its scores there."""
+    """Which model predicts, what it was trained on, and how good it is.
+
+    A manifest may hold the log loss of a stricter protocol than the training's own folds, under ``reported``
+    (``protocol``, ``log_loss`` with ``value``, ``low`` and ``high``, ``constant``): that is said in place of it.
+    """
     summary = manifest.get("summary", {})
     kind = "SYNTHETIC clips" if summary.get("synthetic") else "clips"
     text = f"model {folder}: trained on {summary.get('n_clips', '?')} {kind} of {summary.get('n_groups', '?')} groups"
-    scores = manifest.get("metrics", {})
     try:
-        stack, constant = scores["stack"]["log_loss"]["value"], scores["constant"]["log_loss"]["value"]
-        return f"{text}; log loss out of fold {stack:.3f}, of the constant predictor {constant:.3f}"
+        if reported := manifest.get("reported"):
+            where, loss, constant = f"on {reported['protocol']}", reported["log_loss"], reported["constant"]
+        else:
+            scores = manifest["metrics"]
+            where, loss = "out of fold", scores["stack"]["log_loss_target_prior"]
+            constant = scores["constant"]["log_loss_target_prior"]["value"]
+        return f"{text}; log loss {where} {_with_interval(loss)}, of the constant predictor {constant:.3f}"
     except (KeyError, TypeError):
         return text
+
+
+def _with_interval(score: Mapping[str, float | None]) -> str:
+    """``0.580 [0.548, 0.611]`` of a score as JSON has it; without an interval where none is defined."""
+    value, low, high = score["value"], score.get("low"), score.get("high")
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
