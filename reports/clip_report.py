@@ -11,7 +11,7 @@ timeline through two events on ``document`` and one object, see ``static/clip.js
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from features.spec import families, lacking
 from features.table import description, feature_columns, is_share, table_families
 from reports import norms
 from reports.base_rates import base_rates, odds_in_words
-from reports.cue_positions import FamilyPositions, positions
+from reports.cue_positions import FamilyPositions, columns_read, positions
 from reports.faces import covered_s, data_uri, people
 from reports.html import render as render_template
 from reports.html import static_text, write_page
@@ -192,7 +192,7 @@ def clip_context(
         "not_covered": not_covered(evidence) if evidence is not None else "",
         "filmstrip": strip,
         "blanks": blanks(len(strip), drawn.duration_s, evidence.duration_s) if drawn and evidence else 0,
-        "positions": _positions(facts, evidence, used),
+        "positions": _positions(facts, evidence, columns_read(manifest)),
         "versions": _versions(facts, evidence),
         "unmeasured": _unmeasured(facts, verdict, evidence, used),
         "checksums": _checksums(folder, facts),
@@ -262,12 +262,12 @@ def _of_model(manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-def _positions(facts: ClipFacts, evidence: ClipEvidence | None, used: Sequence[str]) -> list[FamilyPositions]:
+def _positions(facts: ClipFacts, evidence: ClipEvidence | None, read: Container[str]) -> list[FamilyPositions]:
     values = {**(evidence.cues if evidence else {}), **facts.values}
     if not values or not norms.FILE.is_file():
         return []
     versions = _versions(facts, evidence)
-    return positions(values, norms.read_norms(versions), used, versions)
+    return positions(values, norms.read_norms(versions), read, versions)
 
 
 def _versions(facts: ClipFacts, evidence: ClipEvidence | None) -> dict[str, int]:

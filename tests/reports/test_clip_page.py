@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from clip_evidence import MANIFEST, clip_evidence, picture, verdict
 
+from ensemble.store import SHIPPED_MODEL, read_manifest
 from ensemble.verdict import NOTHING
 from features.evidence import Series
-from reports import base_rates, cue_positions, faces, norms
+from features.spec import families
+from reports import base_rates, cue_positions, cue_titles, faces, norms
 from reports.clip_report import ClipFacts, Served, clip_page, write_clip_report
 from reports.html import STATIC
 from reports.norms import LEVELS, Norm
@@ -332,7 +334,8 @@ def test_positions_are_of_families_with_norms_and_say_which_the_model_reads():
     values = {"blink.rate_per_min": 9.9, "lip_sync.lsd": 5.0, "quality.iod_px": 1.0, "forensic_cnn.logit_mean": 5.0}
     norm_of = dict.fromkeys(values, SPREAD)
     versions = dict.fromkeys(("blink", "lip_sync", "quality", "voice", "forensic_cnn"), 1)
-    found = cue_positions.positions(values | {"voice.flux_med": 0.5}, norm_of, ["lip_sync", "forensic_cnn"], versions)
+    read = {"lip_sync.lsd", "forensic_cnn.logit_mean"}
+    found = cue_positions.positions(values | {"voice.flux_med": 0.5}, norm_of, read, versions)
     assert [(one.family, one.used, one.covariates, one.n_outside) for one in found] == [
         ("forensic_cnn", True, False, 0),
         ("lip_sync", True, False, 0),
@@ -343,13 +346,46 @@ def test_positions_are_of_families_with_norms_and_say_which_the_model_reads():
     assert found[2].shown[0].value == "9.9 per minute"
 
 
-def test_headline_columns_exist_and_shipped_norms_cover_them():
-    from features.spec import families
-    from reports.cue_titles import COLUMNS
+@pytest.fixture(scope="module")
+def shipped_read():
+    return cue_positions.columns_read(read_manifest(SHIPPED_MODEL))
 
+
+def test_the_columns_that_a_model_reads_are_those_of_its_learners(shipped_read):
+    assert {"blending.lightness_core_rest_med", "forensic_cnn.logit_mean", "forensic_voice.logit"} <= shipped_read
+    assert not {"blending.lab_core_rest_med", "eyes_teeth.teeth_laws_ee", "forensic_cnn.logit_std"} & shipped_read
+    columns = ["forensic_cnn.logit_mean", "forensic_cnn.logit_std", "blink.rate_per_min"]
+    stack = {"learners": ["networks", "lightgbm"], "weights": [1.0, 0.0]}
+    manifest = {"columns": columns, "learners": dict.fromkeys(stack["learners"], 5), "stack": stack}
+    assert cue_positions.columns_read(manifest) == {"forensic_cnn.logit_mean"}
+    stack["weights"] = [0.5, 0.5]
+    assert cue_positions.columns_read(manifest) == set(columns)
+
+
+@pytest.mark.parametrize("family", ["blending", "eyes_teeth", "face_contrast", "forensic_cnn", "forensic_voice"])
+def test_what_stands_for_a_family_of_the_model_is_read_by_the_model(shipped_read, family):
+    """Non-regression test: differences of colour and of teeth stood under "read by the model"."""
+    norm_of = norms.read_norms({one.name: one.version for one in families()})
+    values = {name: 0.5 for name in norm_of if name.split(".")[0] == family}
+    (found,) = cue_positions.positions(values, norm_of, shipped_read, {family: 1})
+    assert found.used
+    assert 1 <= len(found.shown) <= 4
+    assert all(one.used and one.name in shipped_read for one in found.shown)
+    assert found.n_used == sum(name in shipped_read for name in values)
+    assert all(one.title == cue_titles.COLUMNS[one.name] for one in found.shown)
+
+
+def test_where_nothing_that_the_model_reads_could_be_measured_others_stand_for_a_family(shipped_read):
+    values = {"eyes_teeth.teeth_laws_ee": 0.5}
+    (found,) = cue_positions.positions(values, dict.fromkeys(values, SPREAD), shipped_read, {"eyes_teeth": 1})
+    assert [one.name for one in found.shown] == list(values)
+    assert not found.used
+
+
+def test_headline_columns_exist_and_shipped_norms_cover_them():
     declared = {column.name for one in families() for column in one.table_columns}
-    assert set(COLUMNS) <= declared
-    assert set(COLUMNS) <= set(norms.read_norms({one.name: one.version for one in families()}))
+    assert set(cue_titles.COLUMNS) <= declared
+    assert set(cue_titles.COLUMNS) <= set(norms.read_norms({one.name: one.version for one in families()}))
 
 
 def test_the_page_shows_positions_from_the_shipped_norms(tmp_path):
