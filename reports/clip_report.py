@@ -133,7 +133,13 @@ def write_clip_report(
         context = clip_context(verdicts[0], manifest, folder, facts=facts, evidence=evidence, faces=faces)
         write_page(out, "clip.html.j2", context)
         return
-    context = {"verdicts": verdicts, "manifest": manifest, **_of_model(manifest, folder)}
+    context = {
+        "clips": [(one, what_happened(one)) for one in verdicts],
+        "status_words": STATUS_WORDS,
+        "manifest": manifest,
+        "css": static_text("clip.css"),
+        **_of_model(manifest, folder),
+    }
     write_page(out, "clips.html.j2", context)
 
 
@@ -186,7 +192,6 @@ def clip_context(
         "evidence": evidence,
         "odds": odds_in_words(verdict.probability),
         "rates": base_rates(verdict.probability, manifest),
-        "clip": float(manifest.get("clip", 0.0)),
         "timeline": drawn,
         "people": people(evidence) if evidence is not None else [],
         "not_covered": not_covered(evidence) if evidence is not None else "",
@@ -204,12 +209,21 @@ def clip_context(
 
 
 def what_happened(verdict: Verdict) -> str:
-    """The status of the measurement in words, with what went wrong."""
+    """The status of the measurement in words, with what went wrong.
+
+    >>> error = "no face was found; 20.0 s of sound are missing in between"
+    >>> what_happened(Verdict("a.mp4", 0.5, "uncertain", "no_face", error, 0, 9.0, 225, 0.0))
+    'no face was found; 20.0 s of sound are missing in between'
+    >>> what_happened(Verdict("a.mp4", 0.5, "nothing measured", "unreadable", "no video or sound", 0, None, 0, 0.0))
+    'could not be read: no video or sound'
+    """
     if verdict.sound_alone:
         return verdict.error
-    messages = verdict.error.split("; ")
-    more = "; ".join(messages[1:] if verdict.status in SAID_BY_STATUS else messages)
-    return ": ".join(filter(None, [STATUS_WORDS.get(verdict.status, verdict.status), more]))
+    words = STATUS_WORDS.get(verdict.status, verdict.status)
+    messages = list(filter(None, verdict.error.split("; ")))
+    if verdict.status in SAID_BY_STATUS:  # the first message; others are of something else
+        return "; ".join([words, *messages[1:]])
+    return f"{words}: {'; '.join(messages)}" if messages else words
 
 
 def not_covered(evidence: ClipEvidence) -> str:
@@ -256,6 +270,7 @@ def _of_model(manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {
         "model_line": model_line(dict(manifest), folder),
         "folder": str(folder),
+        "clip": float(manifest.get("clip", 0.0)),
         "low": LIKELY_REAL_BELOW,
         "high": LIKELY_FAKE_ABOVE,
         "nothing": NOTHING,

@@ -45,7 +45,7 @@ def clip_lines(verdict: Verdict, *, mark: str = "█") -> list[str]:
     """What is printed of one clip."""
     lines = [
         common.printable(verdict.filename),
-        f"  P(FAKE) = {verdict.probability:.3f}   {verdict.verdict}",
+        f"  P(FAKE) = {_probability(verdict)}   {verdict.verdict}",
         f"  {_summary(verdict)}",
     ]
     if warnings := _warnings(verdict):
@@ -69,11 +69,11 @@ def clip_lines(verdict: Verdict, *, mark: str = "█") -> list[str]:
 
 
 def table_lines(verdicts: Sequence[Verdict]) -> list[str]:
-    """A line a clip, the most probably FAKE first."""
+    """A line a clip, the most probably FAKE first; then why of some nothing was measured."""
     rows = [("P(FAKE)", "verdict", "status", "faces", "strongest cue", "clip")]
     rows += [
         (
-            f"{verdict.probability:.3f}",
+            _probability(verdict),
             verdict.verdict,
             verdict.status,
             str(verdict.n_faces),
@@ -82,7 +82,9 @@ def table_lines(verdicts: Sequence[Verdict]) -> list[str]:
         )
         for verdict in ranked(verdicts)
     ]
-    return common.table_lines(rows)
+    silent = [verdict for verdict in verdicts if verdict.verdict == NOTHING]
+    reasons = [f"{common.printable(one.filename)}: {NOTHING} ({one.error or one.status})" for one in silent]
+    return [*common.table_lines(rows), *(["", *reasons] if reasons else [])]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -234,6 +236,11 @@ def _summary(verdict: Verdict) -> str:
         "length unknown" if verdict.duration_s is None else f"{verdict.duration_s:.1f} s, {verdict.n_frames} frames"
     )
     return f"{length}, {faces}, status {verdict.status}"
+
+
+def _probability(verdict: Verdict) -> str:
+    """With three digits; a dash where there is no finding."""
+    return "-" if verdict.verdict == NOTHING else f"{verdict.probability:.3f}"
 
 
 def _strongest(verdict: Verdict) -> str:

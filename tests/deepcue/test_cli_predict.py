@@ -74,7 +74,10 @@ def test_several_clips_are_sorted_by_probability_and_those_without_a_finding_com
     assert [one.filename for one in verdict.ranked(verdicts)] == ["clip002.mp4", "clip000.mp4", "clip001.mp4"]
     lines = predict.table_lines(verdicts)
     assert lines[0].startswith("P(FAKE)")
-    assert [line.split()[-1] for line in lines[1:]] == ["clip002.mp4", "clip000.mp4", "clip001.mp4"]
+    assert [line.split()[-1] for line in lines[1:4]] == ["clip002.mp4", "clip000.mp4", "clip001.mp4"]
+    assert [line.split()[0] for line in lines[1:4]] == ["0.731", "0.269", "-"]  # 0.5 would be a finding
+    assert lines[4:] == ["", f"clip001.mp4: nothing measured ({verdicts[1].error})"]
+    assert predict.clip_lines(verdicts[1])[1] == "  P(FAKE) = -   nothing measured"
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +132,7 @@ def test_a_report_of_clips_stands_alone(tmp_path, model_folder, extracted):
     text = page.read_text(encoding="utf-8")
     assert "http://" not in text
     assert "https://" not in text
-    assert text.count('class="clip"') == 3
+    assert text.count('<section id="clip') == 3
     assert "Synthetic training data" in text
 
 

@@ -295,12 +295,41 @@ def test_equal_inputs_give_equal_bytes(tmp_path):
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
-def test_several_clips_have_a_list(tmp_path):
-    many = [verdict(0.9, filename="a.mp4"), verdict(0.1, filename="b.mp4")]
+@pytest.fixture
+def several(tmp_path):
+    """The page of three clips; in one of them nothing was measured."""
+    why = "no video or sound that FFmpeg can open"
+    silent = verdict(0.5, filename="c.mp4", n_faces=0, status="unreadable", error=why, duration_s=None, n_frames=0)
+    silent = replace(silent, verdict=NOTHING, contributions={}, unmeasured=dict.fromkeys(MANIFEST["families"], why))
+    many = [verdict(0.9, filename="a.mp4"), verdict(0.1, filename="b.mp4"), silent]
     write_clip_report(tmp_path / "p.html", many, MANIFEST, tmp_path)
-    text = Page((tmp_path / "p.html").read_text(encoding="utf-8")).text
-    assert "2 clips, highest P(FAKE) first" in text
-    assert text.index("a.mp4") < text.index("b.mp4")
+    return Page((tmp_path / "p.html").read_text(encoding="utf-8"))
+
+
+def test_several_clips_have_a_list(several):
+    assert "3 clips Highest P(FAKE) first" in several.text
+    assert several.text.index("a.mp4") < several.text.index("b.mp4")
+    ids = [attributes["id"] for _, attributes in several.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = [one["href"].removeprefix("#") for one in several.all("a")]
+    assert targets == ["clip1", "clip2", "clip3", "list", "list", "list"]
+    assert set(targets) <= set(ids)
+    assert "Face network" in several.text  # not forensic_cnn
+    assert "forensic_cnn" not in several.text
+
+
+def test_a_list_has_no_number_for_a_clip_in_which_nothing_was_measured(several):
+    text = several.text.replace("> <", "")
+    assert "c.mp4–nothing measuredcould not be read: no video or sound that FFmpeg can open0" in text
+    assert "0.500" not in text
+    assert len([one for one in several.all("svg") if one.get("class") == "gauge"]) == 2
+
+
+def test_a_list_is_styled_as_the_page_of_a_clip_and_its_tables_scroll(several):
+    assert [one["content"] for one in several.all("meta") if one.get("name") == "color-scheme"] == ["light dark"]
+    assert not [tag for tag, attributes in several.tags if "style" in attributes]
+    n_scrolled = sum(one.get("class") == "scroll" for one in several.all("div"))
+    assert n_scrolled == len(several.all("table"))
 
 
 SPREAD = Norm(tuple(10 * level for level in LEVELS), 116, 6)
