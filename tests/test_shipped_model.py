@@ -65,6 +65,14 @@ def test_the_score_that_is_said_under_a_verdict_is_that_of_the_results(model):
     )
 
 
+def test_the_page_of_results_says_which_scale_its_scores_are_at_and_which_ships(model):
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    (scale,) = model.head.stack.weights
+    assert f"at the scale 1.0 of log-odds; at {scale:g}, which ships" in page
+    sources = json.loads((ROOT / "docs" / "results" / "real_sources.json").read_text(encoding="utf-8"))
+    assert max(float(row[2].rstrip("%")) for row in sources["rows"]) == 50  # "up to half of a REAL source's clips"
+
+
 @pytest.mark.parametrize("name", sorted(WEIGHTS))
 def test_weights_and_version_of_a_family_change_together(name):
     version = spec.families([name])[0].version

@@ -175,7 +175,7 @@ def test_equal_inputs_give_equal_bytes(trained, tmp_path):
 
 def test_what_knows_of_the_held_out_clips_is_said(text):
     assert "no part of the model had seen" not in text
-    assert "which cue families are used, how strong OOD shrinkage is, and the constant" in text
+    assert "the choice of cue families, the strength of OOD shrinkage, and the constant" in text
     assert "detected, tracked" in text
 
 
