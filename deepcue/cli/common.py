@@ -85,6 +85,17 @@ def positive_number(text: str) -> float:
     return value
 
 
+def seed(text: str) -> int:
+    """An option's value that seeds random numbers, 0 to 2**32 - 1; anything else is an ``ArgumentTypeError``."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {2**32 - 1}")
+    return value
+
+
 def output_file(text: str) -> Path:
     """An option's value that is a file to write: refused before the work when it can't be."""
     return _checked(Path(text), "check_file")
@@ -181,7 +192,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """``--seed``: of every random draw."""
-    parser.add_argument("--seed", type=int, default=0, help="of every random draw (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, help="of every random draw (default: %(default)s)")
 
 
 @contextlib.contextmanager
