@@ -245,11 +245,6 @@ def write_or_check(file: Path, text: str, *, check: bool, command: str) -> None:
         raise InputError(f"{file}: is not up to date; run `{command}`")
 
 
-def printable(name: str) -> str:
-    r"""A file name on one line: a line break becomes ``\n``, and so with all that no terminal shows."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in name)
-
-
 def goes_on(kept: object, *, fresh: bool = False) -> str:
     """What a run that was stopped says, when the next one goes on with what is kept."""
     return f"what is done is kept in {kept}; run the same command again{' without --fresh' if fresh else ''} to go on"

@@ -28,6 +28,7 @@ from extract.dataset import Clip, find_clips
 from extract.pipeline import examine, extract
 from features.checksums import sha256_of
 from features.evidence import FACES_PER_SECOND, ClipEvidence
+from features.file_names import printable
 from features.spec import describe
 from features.table import read_table, write_table
 
@@ -44,7 +45,7 @@ LEAST_SHOWN = 0.005  # log-odds: a smaller one is printed as 0 and has no bar
 def clip_lines(verdict: Verdict, *, mark: str = "█") -> list[str]:
     """What is printed of one clip."""
     lines = [
-        common.printable(verdict.filename),
+        printable(verdict.filename),
         f"  P(FAKE) = {_probability(verdict)}   {verdict.verdict}",
         f"  {_summary(verdict)}",
     ]
@@ -78,12 +79,12 @@ def table_lines(verdicts: Sequence[Verdict]) -> list[str]:
             verdict.status,
             str(verdict.n_faces),
             _strongest(verdict),
-            common.printable(verdict.filename),
+            printable(verdict.filename),
         )
         for verdict in ranked(verdicts)
     ]
     silent = [verdict for verdict in verdicts if verdict.verdict == NOTHING]
-    reasons = [f"{common.printable(one.filename)}: {NOTHING} ({one.error or one.status})" for one in silent]
+    reasons = [f"{printable(one.filename)}: {NOTHING} ({one.error or one.status})" for one in silent]
     return [*common.table_lines(rows), *(["", *reasons] if reasons else [])]
 
 
