@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from ensemble.missingness import unmeasured_families
 from ensemble.model import Model
+from features.spec import SOUND_ALONE, families
 
 # "Likely" and "unlikely" as the IPCC's calibrated language has them (Mastrandrea et al. 2010): above 66 %,
 # below 33 %. The words are of the probability at the model's target prior.
@@ -22,9 +23,10 @@ NOTE = (
 )
 NOTE_NOTHING = "Nothing could be measured in this clip: the number is the assumed fraction of FAKE, no finding."
 NOTE_SOUND = (
-    "Only the sound was judged: the file holds no picture, which stays at its prior. How good the speech detector is "
-    "by itself is on the model card (docs/MODEL_CARD.md)."
+    "Only the sound was judged: {why}, and the picture stays at its prior. How good the speech detector is by itself "
+    "is on the model card (docs/MODEL_CARD.md)."
 )
+NO_PICTURE, NO_PICTURE_CUE = "the file holds no picture", "no cue of the picture could be measured"
 NOTE_NO_SPEECH = "The file holds no picture, and no speech was found in its sound."
 CONTEXT_FAMILIES = frozenset({"quality"})
 """Families that are measured for what is said beside a number, whether the model reads them or not."""
@@ -105,9 +107,17 @@ class Verdict:
         if self.verdict == NOTHING:
             return [NOTE_NO_SPEECH, NOTE_NOTHING] if self.sound_alone else [NOTE_NOTHING]
         if self.sound_alone:
-            return [NOTE_SOUND, NOTE]
+            return [NOTE_SOUND.format(why=NO_PICTURE), NOTE]
+        sound = [NOTE_SOUND.format(why=NO_PICTURE_CUE)] if self._only_heard else []
         faces = [NOTE_FACES.format(n=self.n_faces)] if self.n_faces > 1 else []
-        return [*faces, *self._of_small_face, NOTE]
+        return [*sound, *faces, *self._of_small_face, NOTE]
+
+    @property
+    def _only_heard(self) -> bool:
+        """Whether every family that contributes needs nothing but sound."""
+        needs = {one.name: one.needs for one in families()}
+        measured = [name for name, _ in self.family_contributions]
+        return bool(measured) and all(name in needs and needs[name] <= SOUND_ALONE for name in measured)
 
     @property
     def _of_small_face(self) -> list[str]:

@@ -47,7 +47,18 @@ def test_a_file_of_sound_alone_says_that_only_its_sound_was_judged():
     table = table.set_column(table.schema.get_field_index("n_frames"), "n_frames", [[0]])
     (one,) = verdict.judge(FakeModel([0.0], {name: [0.1] for name in FAMILIES}), table)
     assert one.sound_alone
-    assert one.notes == [verdict.NOTE_SOUND, verdict.NOTE]
+    assert one.notes == [verdict.NOTE_SOUND.format(why="the file holds no picture"), verdict.NOTE]
+
+
+def test_a_clip_without_a_face_says_that_only_its_sound_was_judged():
+    """Non-regression test: its low number was no finding of the picture, and nothing said so."""
+    told = dict(verdict="likely real", status="no_face", error="no face was found", n_faces=0, duration_s=9.0)
+    told |= dict(filename="a.mp4", probability=0.2, n_frames=225, base=0.0)
+    told |= dict(contributions={"forensic_voice": -1.0, "forensic_cnn": 0.0})
+    one = verdict.Verdict(**told, unmeasured={"forensic_cnn": "no face was found"})
+    said = verdict.NOTE_SOUND.format(why="no cue of the picture could be measured")
+    assert one.notes == [said, verdict.NOTE]
+    assert said not in verdict.Verdict(**told).notes  # the face network has a number
 
 
 @pytest.mark.parametrize(
