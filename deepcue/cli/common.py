@@ -21,10 +21,13 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from ensemble.outputs import write_text
 from features.errors import InputError
+
+if TYPE_CHECKING:
+    from extract.run.sandbox import Limits
 
 DONE, FAULT, USER_ERROR = 0, 1, 2
 INTERRUPTED = 128 + signal.SIGINT
@@ -143,6 +146,20 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-memory", type=positive_number, default=Limits.memory_mb, help="MB a process may take (%(default)g)"
     )
+
+
+def limits(arguments: argparse.Namespace) -> Limits:
+    """What :func:`add_limits` declared, as extraction takes it."""
+    from extract.run.sandbox import Limits
+
+    return Limits(timeout_s=arguments.timeout, memory_mb=arguments.max_memory)
+
+
+def add_max_seconds(parser: argparse.ArgumentParser) -> None:
+    """``--max-seconds``: how much of each clip is looked at."""
+    from extract.run.worker import MAX_SECONDS
+
+    parser.add_argument("--max-seconds", type=positive_number, default=MAX_SECONDS, help="of each clip (%(default)g)")
 
 
 def add_face_files(parser: argparse.ArgumentParser) -> None:

@@ -107,6 +107,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--work", type=common.output_folder, help="keep the feature table here, so that a long run can be resumed"
     )
+    common.add_limits(parser)
+    common.add_max_seconds(parser)
     common.add_jobs(parser)
     common.add_quiet(parser)
 
@@ -165,13 +167,24 @@ def measured(arguments: argparse.Namespace, model: Model, single: Clip | None) -
     with common.clip_progress(quiet=arguments.quiet) as progress:
         if single is None or not arguments.report:
             data = arguments.clips if single is None else [single]
-            return extract(data, out=out, families=families, jobs=arguments.jobs, progress=progress), None
+            table = extract(
+                data,
+                out=out,
+                families=families,
+                jobs=arguments.jobs,
+                limits=common.limits(arguments),
+                max_seconds=arguments.max_seconds,
+                progress=progress,
+            )
+            return table, None
         progress(0, 1, 0)
         table, evidence = examine(
             single,
             families=families,
             faces_per_second=arguments.faces_per_second,
             show_faces=not arguments.no_faces,
+            limits=common.limits(arguments),
+            max_seconds=arguments.max_seconds,
         )
         progress(1, 1, int(evidence is None))
     if out is not None:
@@ -213,8 +226,11 @@ def command(arguments: argparse.Namespace) -> str:
     words = ["deepcue", "predict", arguments.clips, "--report", str(arguments.report)]
     words += ["--model", str(arguments.model)] if arguments.model else []
     words += ["--no-faces"] if arguments.no_faces else []
-    if arguments.faces_per_second != FACES_PER_SECOND:
-        words += ["--faces-per-second", f"{arguments.faces_per_second:g}"]
+    usual = common.Parser()
+    add_arguments(usual)
+    for name in ("faces_per_second", "timeout", "max_memory", "max_seconds"):
+        if (value := getattr(arguments, name)) != usual.get_default(name):
+            words += [f"--{name.replace('_', '-')}", f"{value:.12g}"]
     return shlex.join(words)
 
 

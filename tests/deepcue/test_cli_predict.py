@@ -13,6 +13,8 @@ from deepcue.cli import predict
 from deepcue.cli.main import main as deepcue
 from ensemble import store, verdict
 from ensemble.store import load_model
+from extract.run.sandbox import Limits
+from extract.run.worker import MAX_SECONDS
 from features.errors import ModelError
 from features.table import write_table
 
@@ -178,9 +180,13 @@ def test_a_clip_is_measured_whatever_its_name_ends_in(tmp_path, monkeypatch, mod
         return toy_table(1, 1)
 
     monkeypatch.setattr(predict, "extract", extract)
-    assert deepcue(["predict", str(tmp_path / "noext"), "--model", str(model_folder), "--quiet"]) == 0
+    command = ["predict", str(tmp_path / "noext"), "--model", str(model_folder), "--quiet"]
+    assert deepcue(command) == 0
     assert seen["clips"] == [("noext", str(tmp_path / "noext"))]
     assert seen["out"] is None
+    assert (seen["limits"], seen["max_seconds"]) == (Limits(), MAX_SECONDS)
+    assert deepcue([*command, "--timeout", "9", "--max-memory", "900", "--max-seconds", "5"]) == 0
+    assert (seen["limits"], seen["max_seconds"]) == (Limits(timeout_s=9, memory_mb=900), 5)
 
 
 ODD_NAMES = [b"a.mp4 ", b"two\nlines.mp4", b"-dash.mp4", b"caf\xc3\xa9.mp4", b"caf\xe9.mp4", b"noext", b"table.csv.mp4"]
