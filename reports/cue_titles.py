@@ -76,7 +76,7 @@ COLUMNS = {
 """Column to its title; of each family in the order in which they are shown."""
 
 UNITS = {"1": "", "1/min": " per minute", "1/s": " per second", "deg": "°", "log10": ""}
-OF_A_STRANGER = 3  # columns shown where none has a title above
+OF_A_STRANGER = 3  # columns shown without a title: of a family that has none above, or read by the model
 
 
 def family_title(name: str) -> str:
@@ -99,10 +99,12 @@ def headlines(family: str, columns: Sequence[str], read: Container[str] = frozen
     [('blink.dur_med_s', 'Length of a blink')]
     """
     candidates = [name for name in columns if not name.endswith(".valid_share")]
-    candidates = [name for name in candidates if name in read] or candidates
-    if known := [(name, title) for name, title in COLUMNS.items() if name in candidates]:
-        return known
-    return [(name, name.partition(".")[2]) for name in candidates[:OF_A_STRANGER]]
+    of_model = [name for name in candidates if name in read]
+    titled = [(name, title) for name, title in COLUMNS.items() if name in (of_model or candidates)]
+    is_stranger = not any(name.startswith(f"{family}.") for name in COLUMNS)
+    if titled or not (of_model or is_stranger):
+        return titled
+    return [(name, name.partition(".")[2]) for name in (of_model or candidates)[:OF_A_STRANGER]]
 
 
 def with_unit(text: str, unit: str) -> str:
