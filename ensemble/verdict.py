@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from ensemble.missingness import unmeasured_families
 from ensemble.model import Model
+from features.spec import SOUND_ALONE, families
 
 # "Likely" and "unlikely" as the IPCC's calibrated language has them (Mastrandrea et al. 2010): above 66 %,
 # below 33 %. The words are of the probability at the model's target prior.
@@ -22,9 +23,10 @@ NOTE = (
 )
 NOTE_NOTHING = "Nothing could be measured in this clip: the number is the assumed fraction of FAKE, no finding."
 NOTE_SOUND = (
-    "Only the sound was judged: the file holds no picture, which stays at its prior. How good the speech detector is "
-    "by itself is on the model card (docs/MODEL_CARD.md)."
+    "Only the sound was judged: {why}, and the picture stays at its prior. How good the speech detector is by itself "
+    "is on the model card (docs/MODEL_CARD.md)."
 )
+NO_PICTURE, NO_PICTURE_CUE = "the file holds no picture", "no cue of the picture could be measured"
 NOTE_NO_SPEECH = "The file holds no picture, and no speech was found in its sound."
 CONTEXT_FAMILIES = frozenset({"quality"})
 """Families that are measured for what is said beside a number, whether the model reads them or not."""
@@ -109,9 +111,17 @@ class Verdict:
         if self.verdict == NOTHING:
             return [NOTE_NO_SPEECH, NOTE_NOTHING] if self.sound_alone else [NOTE_NOTHING]
         if self.sound_alone:
-            return [NOTE_SOUND, NOTE]
+            return [NOTE_SOUND.format(why=NO_PICTURE), NOTE]
+        sound = [NOTE_SOUND.format(why=NO_PICTURE_CUE)] if self._only_heard else []
         faces = [NOTE_FACES.format(n=self.n_faces)] if self.n_faces > 1 else []
-        return [*faces, *self._of_small_face, NOTE]
+        return [*sound, *faces, *self._of_small_face, NOTE]
+
+    @property
+    def _only_heard(self) -> bool:
+        """Whether every family that contributes needs nothing but sound."""
+        needs = {one.name: one.needs for one in families()}
+        measured = [name for name, _ in self.family_contributions]
+        return bool(measured) and all(name in needs and needs[name] <= SOUND_ALONE for name in measured)
 
     @property
     def _of_small_face(self) -> list[str]:
@@ -198,13 +208,27 @@ def ranked(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 
 def model_line(manifest: dict[str, Any], folder: Path) -> str:
-    """Which model predicts, what it was trained on, and its scores there."""
+    """Which model predicts, what it was trained on, and how good it is.
+
+    A manifest may hold the log loss of a stricter protocol than the training's own folds, under ``reported``
+    (``protocol``, ``log_loss`` with ``value``, ``low`` and ``high``, ``constant``): that is said in place of it.
+    """
     summary = manifest.get("summary", {})
     kind = "SYNTHETIC clips" if summary.get("synthetic") else "clips"
     text = f"model {folder}: trained on {summary.get('n_clips', '?')} {kind} of {summary.get('n_groups', '?')} groups"
-    scores = manifest.get("metrics", {})
     try:
-        stack, constant = scores["stack"]["log_loss"]["value"], scores["constant"]["log_loss"]["value"]
-        return f"{text}; log loss out of fold {stack:.3f}, of the constant predictor {constant:.3f}"
+        if reported := manifest.get("reported"):
+            where, loss, constant = f"on {reported['protocol']}", reported["log_loss"], reported["constant"]
+        else:
+            scores = manifest["metrics"]
+            where, loss = "out of fold", scores["stack"]["log_loss_target_prior"]
+            constant = scores["constant"]["log_loss_target_prior"]["value"]
+        return f"{text}; log loss {where} {_with_interval(loss)}, of the constant predictor {constant:.3f}"
     except (KeyError, TypeError):
         return text
+
+
+def _with_interval(score: Mapping[str, float | None]) -> str:
+    """``0.580 [0.548, 0.611]`` of a score as JSON has it; without an interval where none is defined."""
+    value, low, high = score["value"], score.get("low"), score.get("high")
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"

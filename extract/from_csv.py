@@ -15,9 +15,9 @@ import pyarrow.csv
 
 from extract.dataset import label_of
 from features.errors import TableError
-from features.table import BASE_COLUMNS, BASE_SCHEMA, METADATA_KEY, SCHEMA_VERSION
+from features.table import BASE_COLUMNS, BASE_SCHEMA, IMPORTED, METADATA_KEY, SCHEMA_VERSION
 
-FAMILY = "foreign"
+FAMILY = IMPORTED
 TEXT = ("filename", "label", "group", "source")
 ABOUT = (*TEXT, "fold")
 ADVICE = "a table of cues has the columns filename and label, perhaps group, source and fold, and a column for each cue"

@@ -45,7 +45,7 @@ class Series:
     values : array of shape (n,)
         NaN where undefined; a drawn line breaks there.
     unit
-        As of a column: ``"1"`` for a pure number, ``s``, ``deg``, ``iod``, ``log-odds``, ...
+        As of a column: ``"1"`` for a pure number, ``s``, ``deg``, ``iod``, ``L*``, ``log-odds``, ...
     title
         A few words for the lane's head, as ``"Eye openness"``.
     events

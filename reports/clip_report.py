@@ -11,7 +11,7 @@ timeline through two events on ``document`` and one object, see ``static/clip.js
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from features.spec import families, lacking
 from features.table import description, feature_columns, is_share, table_families
 from reports import norms
 from reports.base_rates import base_rates, odds_in_words
-from reports.cue_positions import FamilyPositions, positions
+from reports.cue_positions import FamilyPositions, columns_read, positions
 from reports.faces import covered_s, data_uri, people
 from reports.html import render as render_template
 from reports.html import static_text, write_page
@@ -133,7 +133,13 @@ def write_clip_report(
         context = clip_context(verdicts[0], manifest, folder, facts=facts, evidence=evidence, faces=faces)
         write_page(out, "clip.html.j2", context)
         return
-    context = {"verdicts": verdicts, "manifest": manifest, **_of_model(manifest, folder)}
+    context = {
+        "clips": [(one, what_happened(one)) for one in verdicts],
+        "status_words": STATUS_WORDS,
+        "manifest": manifest,
+        "css": static_text("clip.css"),
+        **_of_model(manifest, folder),
+    }
     write_page(out, "clips.html.j2", context)
 
 
@@ -186,13 +192,12 @@ def clip_context(
         "evidence": evidence,
         "odds": odds_in_words(verdict.probability),
         "rates": base_rates(verdict.probability, manifest),
-        "clip": float(manifest.get("clip", 0.0)),
         "timeline": drawn,
         "people": people(evidence) if evidence is not None else [],
         "not_covered": not_covered(evidence) if evidence is not None else "",
         "filmstrip": strip,
         "blanks": blanks(len(strip), drawn.duration_s, evidence.duration_s) if drawn and evidence else 0,
-        "positions": _positions(facts, evidence, used),
+        "positions": _positions(facts, evidence, columns_read(manifest)),
         "versions": _versions(facts, evidence),
         "unmeasured": _unmeasured(facts, verdict, evidence, used),
         "checksums": _checksums(folder, facts),
@@ -204,12 +209,21 @@ def clip_context(
 
 
 def what_happened(verdict: Verdict) -> str:
-    """The status of the measurement in words, with what went wrong."""
+    """The status of the measurement in words, with what went wrong.
+
+    >>> error = "no face was found; 20.0 s of sound are missing in between"
+    >>> what_happened(Verdict("a.mp4", 0.5, "uncertain", "no_face", error, 0, 9.0, 225, 0.0))
+    'no face was found; 20.0 s of sound are missing in between'
+    >>> what_happened(Verdict("a.mp4", 0.5, "nothing measured", "unreadable", "no video or sound", 0, None, 0, 0.0))
+    'could not be read: no video or sound'
+    """
     if verdict.sound_alone:
         return verdict.error
-    messages = verdict.error.split("; ")
-    more = "; ".join(messages[1:] if verdict.status in SAID_BY_STATUS else messages)
-    return ": ".join(filter(None, [STATUS_WORDS.get(verdict.status, verdict.status), more]))
+    words = STATUS_WORDS.get(verdict.status, verdict.status)
+    messages = list(filter(None, verdict.error.split("; ")))
+    if verdict.status in SAID_BY_STATUS:  # the first message; others are of something else
+        return "; ".join([words, *messages[1:]])
+    return f"{words}: {'; '.join(messages)}" if messages else words
 
 
 def not_covered(evidence: ClipEvidence) -> str:
@@ -256,18 +270,19 @@ def _of_model(manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {
         "model_line": model_line(dict(manifest), folder),
         "folder": str(folder),
+        "clip": float(manifest.get("clip", 0.0)),
         "low": LIKELY_REAL_BELOW,
         "high": LIKELY_FAKE_ABOVE,
         "nothing": NOTHING,
     }
 
 
-def _positions(facts: ClipFacts, evidence: ClipEvidence | None, used: Sequence[str]) -> list[FamilyPositions]:
+def _positions(facts: ClipFacts, evidence: ClipEvidence | None, read: Container[str]) -> list[FamilyPositions]:
     values = {**(evidence.cues if evidence else {}), **facts.values}
     if not values or not norms.FILE.is_file():
         return []
     versions = _versions(facts, evidence)
-    return positions(values, norms.read_norms(versions), used, versions)
+    return positions(values, norms.read_norms(versions), read, versions)
 
 
 def _versions(facts: ClipFacts, evidence: ClipEvidence | None) -> dict[str, int]:

@@ -7,9 +7,11 @@ have other reasons (light, compression, a language), and good fakes have usual v
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from ensemble.learners import late_fusion
 from features.spec import Column, families
 from reports.cue_titles import family_title, headlines, with_unit
 from reports.norms import LEVELS, Norm
@@ -33,6 +35,8 @@ class CuePosition:
     """``lower than 97 % of 116 real clips of 6 sources``."""
     position: float
     """Fraction of real clips below it, 0 to 1."""
+    used: bool
+    """Whether the model reads the column."""
 
     @property
     def outside(self) -> bool:
@@ -46,13 +50,21 @@ class FamilyPositions:
 
     family: str
     title: str
-    used: bool
-    """Whether the model reads the family."""
     covariates: bool
     """Whether it holds nothing but conditions of measurement."""
     shown: tuple[CuePosition, ...]
-    """The columns that stand for it."""
+    """The columns that stand for it: of those that the model reads where it reads any, else others."""
     every: tuple[CuePosition, ...]
+
+    @property
+    def used(self) -> bool:
+        """Whether the model reads the columns that are shown."""
+        return any(one.used for one in self.shown)
+
+    @property
+    def n_used(self) -> int:
+        """How many of :attr:`every` the model reads."""
+        return sum(one.used for one in self.every)
 
     @property
     def n_outside(self) -> int:
@@ -61,9 +73,9 @@ class FamilyPositions:
 
 
 def positions(
-    values: Mapping[str, float], norms: Mapping[str, Norm], used: Iterable[str], versions: Mapping[str, int]
+    values: Mapping[str, float], norms: Mapping[str, Norm], read: Container[str], versions: Mapping[str, int]
 ) -> list[FamilyPositions]:
-    """Compare a clip with genuine ones, family by family: those of the model first.
+    """Compare a clip with genuine ones, family by family: first those of which the model reads what is shown.
 
     Parameters
     ----------
@@ -71,33 +83,46 @@ def positions(
         Column to value; what is undefined is left out.
     norms
         Column to norm; a column without one is left out.
-    used
-        Families of the model.
+    read
+        Columns that the model reads: :func:`columns_read`.
     versions
         Families that were measured; one that this process does not know is left out.
     """
-    used = set(used)
-    known = [one for one in families() if one.name in versions]
     result = []
-    for one in known:
+    for one in families():
+        if one.name not in versions:
+            continue
         columns = {column.name: column for column in one.table_columns if not column.name.endswith(".valid_share")}
-        titles = dict(headlines(one.name, list(columns)))
+        found = [name for name in columns if name in norms and math.isfinite(values.get(name, math.nan))]
+        titles = dict(headlines(one.name, found, read))
         every = {
-            name: _position(column, titles.get(name, column.description), values[name], norms[name])
-            for name, column in columns.items()
-            if name in norms and math.isfinite(values.get(name, math.nan))
+            name: _position(
+                columns[name],
+                titles.get(name, columns[name].description),
+                values[name],
+                norms[name],
+                used=name in read,
+            )
+            for name in found
         }
         if every:
-            shown = tuple(every[name] for name in titles if name in every)
             covariates = all(column.direction == "covariate" for column in columns.values())
-            title = family_title(one.name)
-            result.append(FamilyPositions(one.name, title, one.name in used, covariates, shown, tuple(every.values())))
+            shown = tuple(every[name] for name in titles)
+            result.append(FamilyPositions(one.name, family_title(one.name), covariates, shown, tuple(every.values())))
     return sorted(result, key=lambda one: (not one.used, one.covariates))
 
 
-def _position(column: Column, title: str, value: float, norm: Norm) -> CuePosition:
+def columns_read(manifest: Mapping[str, Any]) -> set[str]:
+    """The columns that the model of a manifest reads: of the learners that have a weight in its stack."""
+    learners = manifest.get("learners", {})
+    stack = manifest.get("stack", {})
+    weighed = [name for name, weight in zip(stack.get("learners", ()), stack.get("weights", ()), strict=True) if weight]
+    return late_fusion.columns_read(manifest.get("columns", ()), weighed or learners)
+
+
+def _position(column: Column, title: str, value: float, norm: Norm, *, used: bool) -> CuePosition:
     text = with_unit(number(value), column.unit)
-    return CuePosition(column.name, title, text, among(norm, value), norm.position(value))
+    return CuePosition(column.name, title, text, among(norm, value), norm.position(value), used)
 
 
 def among(norm: Norm, value: float) -> str:

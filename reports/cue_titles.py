@@ -5,7 +5,7 @@ A family of another package is called by its own name, and its first declared co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 FAMILIES = {
     "blending": "Core against rest of the face",
@@ -36,6 +36,7 @@ COLUMNS = {
     "cnn_embedding.residual_real_dist_mean": "Distance from genuine faces, texture network",
     "cnn_embedding.cnn_step_mean": "Change from face to face, face network",
     "cnn_embedding.residual_step_mean": "Change from face to face, texture network",
+    **{f"face_contrast.c{k:02}_mean": f"Contrast of the middle of the face, component {k}" for k in (1, 2, 3)},
     "forensic_cnn.logit_mean": "Mean score, log-odds of FAKE",
     "forensic_residual.logit_mean": "Mean score, log-odds of FAKE",
     "forensic_voice.logit": "Score, log-odds of synthetic speech",
@@ -50,6 +51,7 @@ COLUMNS = {
     "lip_sync.winlag_mad_s": "Change of that delay over the clip",
     "blending.noise_core_rest_med": "Noise of the core of the face against its rest, logarithm",
     "blending.lap_core_rest_med": "Detail of the core of the face against its rest, logarithm",
+    "blending.lightness_core_rest_med": "Lightness of the core of the face against its rest, of 100",
     "blending.lab_core_rest_med": "Difference in colour between core and rest",
     "eyes_teeth.iris_dlab": "Difference in colour between the irises",
     "eyes_teeth.teeth_laws_ee": "Edges within the teeth, logarithm",
@@ -74,7 +76,7 @@ COLUMNS = {
 """Column to its title; of each family in the order in which they are shown."""
 
 UNITS = {"1": "", "1/min": " per minute", "1/s": " per second", "deg": "°", "log10": ""}
-OF_A_STRANGER = 3  # columns shown of a family that has none above
+OF_A_STRANGER = 3  # columns shown without a title: of a family that has none above, or read by the model
 
 
 def family_title(name: str) -> str:
@@ -86,17 +88,23 @@ def family_title(name: str) -> str:
     return FAMILIES.get(name, name)
 
 
-def headlines(family: str, columns: Sequence[str]) -> list[tuple[str, str]]:
+def headlines(family: str, columns: Sequence[str], read: Container[str] = frozenset()) -> list[tuple[str, str]]:
     """Name and title of the columns that stand for a family, of those in ``columns``.
+
+    Where ``read``, the columns that a model reads, has any of these, it is only such columns.
 
     >>> headlines("my_cue", ["my_cue.tempo", "my_cue.valid_share"])
     [('my_cue.tempo', 'tempo')]
+    >>> headlines("blink", ["blink.rate_per_min", "blink.dur_med_s"], {"blink.dur_med_s"})
+    [('blink.dur_med_s', 'Length of a blink')]
     """
-    known = [(name, title) for name, title in COLUMNS.items() if name.split(".")[0] == family]
-    if known:
-        return [pair for pair in known if pair[0] in columns]
-    others = [name for name in columns if not name.endswith(".valid_share")]
-    return [(name, name.partition(".")[2]) for name in others[:OF_A_STRANGER]]
+    candidates = [name for name in columns if not name.endswith(".valid_share")]
+    of_model = [name for name in candidates if name in read]
+    titled = [(name, title) for name, title in COLUMNS.items() if name in (of_model or candidates)]
+    is_stranger = not any(name.startswith(f"{family}.") for name in COLUMNS)
+    if titled or not (of_model or is_stranger):
+        return titled
+    return [(name, name.partition(".")[2]) for name in (of_model or candidates)[:OF_A_STRANGER]]
 
 
 def with_unit(text: str, unit: str) -> str:

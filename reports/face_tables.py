@@ -79,7 +79,10 @@ def _networks(scores: Mapping[str, Scores], common: Mapping[str, Any]) -> Result
         columns=[*columns, "groups ranked correctly", "REAL with P > 0.9"],
         digits=[0, 0, 3, 3, 0, 0],
         rows=rows,
-        notes=["Synthetic speech over a real picture counts as REAL here: these networks see pictures alone."],
+        notes=[
+            "Synthetic speech over a real picture counts as REAL here: these networks see pictures alone.",
+            "One view of each crop; the columns of a clip are of several views (docs/experiments/036).",
+        ],
         **common,
     )
 

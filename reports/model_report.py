@@ -17,7 +17,7 @@ from ensemble.metrics import Score
 from ensemble.out_of_fold import OutOfFold, read_oof
 from ensemble.outputs import check_file
 from ensemble.store import load_model
-from features.table import description, read_table
+from features.table import IMPORTED, description, read_table
 from reports import references
 from reports.findings import findings, gain_over_constant
 from reports.html import write_page
@@ -79,6 +79,7 @@ def model_context(
         "manifest": manifest,
         "summary": manifest["summary"],
         "about": about,
+        "imported": about["extractor"] == IMPORTED,
         "gain": gain,
         "titles": score_titles(manifest["metrics"]),
         "scores": score_rows(manifest["metrics"]),

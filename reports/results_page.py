@@ -29,7 +29,8 @@ PROTOCOLS = (
 METRICS = {"log_loss": "log loss", "auc": "AUC", "brier": "Brier", "ece": "ECE"}
 """What is taken from a model folder, and how it is headed."""
 
-_BLOCK = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_NAME = r"[\w-]+"
+_BLOCK = re.compile(rf"(<!-- table: (?P<name>{_NAME}) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,18 @@ def write_results(table: ResultTable, file: Path) -> None:
     rows = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in entries.pop("rows"))
     head = json.dumps(entries, ensure_ascii=False, indent=1)
     file.write_text(f'{head[:-2]},\n "rows": [\n  {rows}\n ]\n}}\n', encoding="utf-8")
+
+
+def check_name(name: str) -> None:
+    """Refuse a name of a table that no page can show.
+
+    Raises
+    ------
+    InputError
+        It holds something else than letters, digits, underscores and hyphens.
+    """
+    if not re.fullmatch(_NAME, name):
+        raise InputError(f"{name!r} can't be shown by a page; call it by letters, digits, underscores and hyphens")
 
 
 def table_lines(table: ResultTable) -> list[str]:

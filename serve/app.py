@@ -37,7 +37,7 @@ STATIC = {
 """Every file that is served as it is, by name: no other can be asked for."""
 EXPORTED = ("name", "verdict", "probability", "status", "error", "duration_s", "n_faces", "size", "added_s")
 NUMBER = re.compile("[0-9]{1,18}")
-FORMULA = ("=", "+", "-", "@")  # a spreadsheet computes a cell that begins so, whoever named the file
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that begins so, whoever named the file
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import InputError
+from features.file_names import printable
 
 QUEUED, MEASURING, DONE = "queued", "measuring", "done"
 PLAYS_FILE, PLAYS_PREVIEW, NEEDS_PREVIEW, PLAYS_NOT = "file", "preview", "wanted", "none"
@@ -51,7 +52,7 @@ RESULT = ("status", "error", "verdict", "probability", "duration_s", "n_faces", 
 PLAYER = ("player", "media_type", "start_s", "mark")
 """How a clip is played; ``mark`` is that of the file that was measured, empty where it is not known."""
 SHOWN = ("id", "number", "name", "size", "added_s", "state", *RESULT, *PLAYER)
-"""What a page and the exports show of a clip."""
+"""What a page and the exports show of a clip; of its name, a page shows what is printable of it (``shown``)."""
 
 Row = dict[str, Any]
 
@@ -255,4 +256,4 @@ class ClipList:
 
     def _shown(self, found: sqlite3.Row) -> Row:
         row = {name: found[name] for name in SHOWN}
-        return row | {"progress": self._progress.get(row["id"])}
+        return row | {"shown": printable(row["name"]), "progress": self._progress.get(row["id"])}

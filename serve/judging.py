@@ -80,7 +80,7 @@ class Judging:
         return _listed(self._judged(row, result)[0])
 
     def _judged(self, row: Row, result: Result) -> tuple[Verdict, pa.Table]:
-        clip = Clip(row["name"], str(self._work.clip(row["id"])))
+        clip = Clip(row["shown"], str(self._work.clip(row["id"])))
         table = table_of_result(clip, result, self.settings)
         (verdict,) = judge(self.model, table)
         return verdict, table

@@ -159,7 +159,7 @@ class _Thread(threading.Thread):
         try:
             self._work_on(row)
         except Exception as error:
-            logger.exception("%s: can't be worked on", row["name"])
+            logger.exception("%s: can't be worked on", row["shown"])
             self._write(row["id"], {"player": PLAYS_NOT, **self._fault(row["id"], error)})
             with self._busy:
                 self._current = ""
@@ -205,7 +205,7 @@ class _Thread(threading.Thread):
         if self._stopping.is_set():
             return
         self._clips.let_go(row["id"])
-        if self._cancelled:
+        if self._unwanted(row["id"]):
             self._work.remove(row["id"])  # what was written since it was deleted
 
     def _measured(self, row: Row) -> dict[str, Any]:
@@ -215,17 +215,33 @@ class _Thread(threading.Thread):
                 if self._stopping.is_set() or self._cancelled:
                     return {}
                 self._examiner = examiner = self._examiner or self._means.examiner(self._told)
-            result, evidence = examiner.measure(row["name"], str(self._work.clip(row["id"])))
+            result, evidence = examiner.measure(row["shown"], str(self._work.clip(row["id"])))
+            if self._unwanted(row["id"]):
+                return {}
             if self._work.mark(row["id"]) != mark:
                 raise UnreadableError("the file was written to while it was measured; queue it again")
             found = dict(self._means.judge.pages(row, engine.logged(result), evidence))
         except (DeepcueError, OSError) as error:
-            logger.warning("%s: %s", row["name"], error)
+            if self._unwanted(row["id"]):  # its file is gone, which is no news
+                return {}
+            logger.warning("%s: %s", row["shown"], error)
             found = self._without_page(str(error))
         except Exception as error:  # a fault of this program costs the clip, never the queue
-            logger.exception("%s: can't be judged", row["name"])
+            logger.exception("%s: can't be judged", row["shown"])
             found = self._without_page(f"{type(error).__name__}: {error}")
         return found | {"took_s": time.monotonic() - self._began, "mark": mark}
+
+    def _unwanted(self, clip_id: str) -> bool:
+        """Whether nobody asks any more for what comes out of a clip: it was deleted, or the server ends."""
+        if self._cancelled or self._stopping.is_set():
+            return True
+        try:
+            self._clips.row(clip_id)
+        except KeyError:  # deleted before it was begun with
+            return True
+        except sqlite3.Error:
+            return False
+        return False
 
     def _without_page(self, why: str) -> dict[str, Any]:
         """What is known of a clip whose pages could not be written: the verdict, where there is one."""
@@ -237,14 +253,18 @@ class _Thread(threading.Thread):
         """How browsers play a clip that still has the mark of what was measured: as it is, or as a copy of it."""
         self._media = {}
         try:
-            made = self._player.measure(row["name"], str(self._work.clip(row["id"])))
+            made = self._player.measure(row["shown"], str(self._work.clip(row["id"])))
         except Exception as error:  # also of the system, as when no process can be started: the verdict stands
-            logger.warning("%s: no preview could be made", row["name"], exc_info=error)
+            if self._unwanted(row["id"]):
+                return {}
+            logger.warning("%s: no preview could be made", row["shown"], exc_info=error)
             return {"player": PLAYS_NOT}
+        if self._unwanted(row["id"]):
+            return {}
         if mark and self._work.mark(row["id"]) != mark:
             return {"player": PLAYS_CHANGED}
         if made.error:
-            logger.warning("%s: no preview could be made: %s", row["name"], made.error)
+            logger.warning("%s: no preview could be made: %s", row["shown"], made.error)
         if self._media.get("media_type"):
             return {"player": PLAYS_FILE, **self._media}
         is_made = made.status == "ok" and (self._work.of(row["id"]) / PREVIEW).is_file()

@@ -27,7 +27,7 @@ from serve.folder import FullError, WorkFolder
 from serve.guard import Guard, is_loopback
 from serve.judging import Judging
 from serve.measuring import Means, Measuring, processes
-from serve.uploads import Uploads, shown_name
+from serve.uploads import Uploads, kept_name
 
 LOOPBACK = "127.0.0.1"
 END_S = 1  # for answers that are under way when the server is stopped
@@ -216,7 +216,7 @@ def _queued(clip: Clip, parts: Parts) -> bool:
                 arrival.reserve(status.st_size)
                 shutil.copyfile(path, arrival.file)
             arrival.settle()
-            parts.clips.add(arrival.clip_id, shown_name(clip.filename), size=status.st_size, origin=origin)
+            parts.clips.add(arrival.clip_id, kept_name(clip.filename), size=status.st_size, origin=origin)
             arrival.kept = True
     except (OSError, FullError, sqlite3.Error) as error:
         raise InputError(f"{clip.path}: can't be queued ({error})") from error

@@ -37,10 +37,10 @@ class RefusedError(Exception):
         self.status = status
 
 
-def shown_name(name: str) -> str:
-    r"""What a clip is called: without folders, on one line, with all that is not printable as ``\x1b`` and the like."""
-    base = re.split(r"[/\\]", name)[-1].strip() or "clip"
-    text = "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in base)
+def kept_name(name: str) -> str:
+    """What a clip is called in the list: without folders and not too long; bytes that are no UTF-8 are escaped."""
+    base = re.split(r"[/\\]", name)[-1]
+    text = base.encode("utf-8", "backslashreplace").decode("utf-8") if base.strip() else "clip"
     return text if len(text) <= MAX_NAME else f"{text[: MAX_NAME // 2]}…{text[-MAX_NAME // 2 + 1 :]}"
 
 
@@ -99,7 +99,7 @@ class Uploads:
             size = await self._written(request, arrival)
             if not size:
                 raise RefusedError(400, "the file is empty")
-            name = shown_name(request.query_params.get("name", ""))
+            name = kept_name(request.query_params.get("name", ""))
             arrival.settle()
             self._clips.add(arrival.clip_id, name, size=size)
             arrival.kept = True

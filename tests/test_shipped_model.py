@@ -14,12 +14,14 @@ import pytest
 from artifacts import PRETRAINED
 from ensemble.learners.late_fusion import CUES, MAX_CUES
 from ensemble.store import check_families, load_model
+from ensemble.verdict import model_line
 from features import spec
 from features.networks import projection
 from features.networks.weights import WEIGHTS_VARIABLE
 from features.table import build, schema
 from reports.norms import read_norms
 
+ROOT = Path(__file__).resolve().parents[1]
 SHIPPED_MODEL = PRETRAINED / "model"
 KNOWN = json.loads(Path(__file__).with_name("shipped_model.json").read_text(encoding="utf-8"))
 WEIGHTS = {
@@ -48,6 +50,27 @@ def test_the_model_card_says_how_far_speech_and_cues_move_the_log_odds(model):
     (scale,) = model.head.stack.weights
     heard = np.mean([one.parameters.heard for one in model.fold_models["networks_and_cues"]])
     assert (round(scale * MAX_CUES, 1), round(scale * heard, 1)) == (1.1, -0.1)
+
+
+def test_the_score_that_is_said_under_a_verdict_is_that_of_the_results(model):
+    """Of unseen manipulations and people; the training's own folds share manipulations and are more favourable."""
+    results = json.loads((ROOT / "docs" / "results" / "shipped.json").read_text(encoding="utf-8"))
+    losses = {row[0]: row[1] for row in results["rows"]}
+    reported = model.manifest["reported"]
+    assert list(reported["log_loss"].values()) == losses["all"]
+    assert reported["constant"] == losses["constant"]
+    line = model_line(model.manifest, SHIPPED_MODEL)
+    assert line.endswith(
+        "log loss on unseen manipulations and people 0.580 [0.548, 0.611], of the constant predictor 0.693"
+    )
+
+
+def test_the_page_of_results_says_which_scale_its_scores_are_at_and_which_ships(model):
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    (scale,) = model.head.stack.weights
+    assert f"at the scale 1.0 of log-odds; at {scale:g}, which ships" in page
+    sources = json.loads((ROOT / "docs" / "results" / "real_sources.json").read_text(encoding="utf-8"))
+    assert max(float(row[2].rstrip("%")) for row in sources["rows"]) == 50  # "up to half of a REAL source's clips"
 
 
 @pytest.mark.parametrize("name", sorted(WEIGHTS))

@@ -50,23 +50,25 @@ def out_of_fold(
 ) -> pa.Table:
     """The table with the families' columns of every clip of ``fold_of`` measured by the networks of its fold.
 
-    A clip without an observation gets NaN, never the columns of a network that saw it.
+    A clip without an observation gets NaN, never the columns of a network that saw it; how many these are is logged.
 
     Raises
     ------
     ModelError
         A fold's weights are missing.
+    DatasetError
+        The table has no column of a family, none of its clips is in the folds, or none of those that are has an
+        observation.
     """
     from tqdm import tqdm
 
     measures = spec.families(families)
-    columns = [column.name for family in measures for column in family.table_columns]
-    names = [name for name in columns if name in source.column_names]
-    values: dict[str, NDArray[np.float32]] = {name: source[name].to_numpy().copy() for name in names}
     files = {fold: _fold_files(weights, fold, families) for fold in sorted(set(fold_of.values()))}
-    for row, filename in enumerate(tqdm(source["filename"].to_pylist(), desc="out of fold", unit="clip")):
-        if filename not in fold_of:
-            continue
+    names = _columns(source, measures)
+    values: dict[str, NDArray[np.float32]] = {name: source[name].to_numpy().copy() for name in names}
+    wanted = [(row, name) for row, name in enumerate(source["filename"].to_pylist()) if name in fold_of]
+    _check_observations([name for _, name in wanted], observations)
+    for row, filename in tqdm(wanted, desc="out of fold", unit="clip"):
         measured: dict[str, Any] = {}
         file = observation_file(observations, filename)
         if file.is_file():
@@ -80,6 +82,32 @@ def out_of_fold(
             position, source.schema.field(name), pa.array(values[name], pa.float32(), from_pandas=False)
         )
     return source
+
+
+def _columns(source: pa.Table, measures: Sequence[spec.Family]) -> list[str]:
+    """Names of the columns of the families that the table has, of each some."""
+    names = []
+    for family in measures:
+        own = [column.name for column in family.table_columns if column.name in source.column_names]
+        if not own:
+            raise DatasetError(f"the table has no column of {family.name}; measure it again, or leave the family out")
+        names += own
+    return names
+
+
+def _check_observations(filenames: Sequence[str], observations: Path) -> None:
+    """Refuse clips of which none has an observation, and say how many have none."""
+    if not filenames:
+        raise DatasetError("no clip of the table is in the folds; give those of a training on these clips")
+    n_missing = sum(not observation_file(observations, name).is_file() for name in filenames)
+    if n_missing == len(filenames):
+        raise DatasetError(
+            f"{observations}: no observation of these clips; make them with deepcue extract --observations"
+        )
+    if n_missing:
+        logger.warning(
+            "%s: %d of %d clips have no observation; their columns are empty", observations, n_missing, len(filenames)
+        )
 
 
 def of_crops(

@@ -22,7 +22,7 @@ from features.errors import InputError
 
 PRIOR = 0.5
 THRESHOLDS = (0.5, 0.9)  # of probabilities that count as false positives
-BOUND = 0.03  # of probabilities, as in the shipped model: they are scored as a user gets them
+BOUND = 0.03  # of probabilities, as in the shipped model, whose scale of log-odds is not applied here
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,21 @@ class UnseenScores:
     """The log loss minus that of the first learner."""
     false_positives: dict[float, float]
     """Threshold (0.5, 0.9) to the fraction of REAL clips whose probability of FAKE is above it; without interval."""
+
+
+@dataclass(frozen=True)
+class UnseenResult:
+    """What was scored, and the scores by learner."""
+
+    n_clips: int
+    n_groups: int
+    """Of the clips that are scored."""
+    n_copies: int
+    """Copies whose groups the clips of the folds have: these alone could be fitted on."""
+    n_copies_given: int
+    constant: float
+    """Log loss of the constant probability that is the prior."""
+    learners: dict[str, UnseenScores]
 
 
 def predictions(
@@ -86,7 +101,7 @@ def scores(
     seed: int = 0,
     rows: Bool | None = None,
     copies: TrainingSet | None = None,
-) -> dict[str, UnseenScores]:
+) -> UnseenResult:
     """Scores with 95 % intervals over groups, by learner.
 
     Parameters
@@ -96,18 +111,20 @@ def scores(
     fold_of
         Filename to fold, as training wrote it.
     learners
-        The first is what the others are compared with.
+        One or more; the first is what the others are compared with.
     rows : ndarray of shape (n,), optional
         True for the rows that are scored; all are fitted on.
     copies
-        As for :func:`predictions`; those of groups that no scored or fitted row has are left out.
+        As for :func:`predictions`; those of groups that no clip of the folds has are left out.
 
     Raises
     ------
     InputError
-        No clip is in the folds, no such learner, or a class is missing: without a fold and its groups, or among the
-        rows that are scored.
+        No clip is in the folds, no learner is named or there is none of the name, no copy is left, or a class is
+        missing: without a fold and its groups, or among the rows that are scored.
     """
+    if not learners:
+        raise InputError("no learner is named; give one or more")
     known = np.array([name in fold_of for name in data.filename])
     scored = np.ones(len(data), bool) if rows is None else rows
     data, scored = data.rows(known), scored[known]
@@ -115,12 +132,29 @@ def scores(
         raise InputError("no clip of the table is in the folds; give the folds of the networks' training")
     if len(np.unique(data.y[scored])) < 2:
         raise InputError("of the clips that are scored, one of the classes is missing; give more of those in the folds")
-    if copies is not None:  # of what no fold holds, nobody knows what its networks saw
-        copies = copies.rows(np.isin(copies.names_of_groups, data.group_names))
+    used = None if copies is None else _copies_of(copies, data)
     fold = np.array([fold_of[name] for name in data.filename], dtype=np.int64)
-    z = {learner: predictions(data, fold, learner, seed=seed, copies=copies)[scored] for learner in learners}
+    z = {learner: predictions(data, fold, learner, seed=seed, copies=used)[scored] for learner in learners}
     y, group = data.y[scored], np.unique(data.group[scored], return_inverse=True)[1]
-    return {learner: _scores(y, z[learner], z[learners[0]], group, seed) for learner in learners}
+    return UnseenResult(
+        n_clips=len(y),
+        n_groups=int(group.max()) + 1,
+        n_copies=0 if used is None else len(used),
+        n_copies_given=0 if copies is None else len(copies),
+        constant=metrics.mean_at_prior(metrics.logit_losses(y, np.zeros(len(y))), y, PRIOR),
+        learners={learner: _scores(y, z[learner], z[learners[0]], group, seed) for learner in learners},
+    )
+
+
+def _copies_of(copies: TrainingSet, data: TrainingSet) -> TrainingSet:
+    """The copies whose groups the data has: of what no fold holds, nobody knows what its networks saw."""
+    found = np.isin(copies.names_of_groups, data.group_names)
+    if not found.any():
+        raise InputError(
+            f"no copy is of a group of these clips (the copies have {copies.group_names[0]}, the clips "
+            f"{data.group_names[0]}); give the copies the groups of their clips"
+        )
+    return copies.rows(found)
 
 
 def _scores(y: Int, z: Array, first: Array, group: Int, seed: int) -> UnseenScores:

@@ -21,10 +21,13 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from ensemble.outputs import write_text
 from features.errors import InputError
+
+if TYPE_CHECKING:
+    from extract.run.sandbox import Limits
 
 DONE, FAULT, USER_ERROR = 0, 1, 2
 INTERRUPTED = 128 + signal.SIGINT
@@ -85,6 +88,17 @@ def positive_number(text: str) -> float:
     return value
 
 
+def seed(text: str) -> int:
+    """An option's value that seeds random numbers, 0 to 2**32 - 1; anything else is an ``ArgumentTypeError``."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {2**32 - 1}")
+    return value
+
+
 def output_file(text: str) -> Path:
     """An option's value that is a file to write: refused before the work when it can't be."""
     return _checked(Path(text), "check_file")
@@ -134,6 +148,20 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def limits(arguments: argparse.Namespace) -> Limits:
+    """What :func:`add_limits` declared, as extraction takes it."""
+    from extract.run.sandbox import Limits
+
+    return Limits(timeout_s=arguments.timeout, memory_mb=arguments.max_memory)
+
+
+def add_max_seconds(parser: argparse.ArgumentParser) -> None:
+    """``--max-seconds``: how much of each clip is looked at."""
+    from extract.run.worker import MAX_SECONDS
+
+    parser.add_argument("--max-seconds", type=positive_number, default=MAX_SECONDS, help="of each clip (%(default)g)")
+
+
 def add_face_files(parser: argparse.ArgumentParser) -> None:
     """Declare the data that face networks are trained on."""
     parser.add_argument("--stills", type=Path, required=True, help="folder of Parquet files of labelled stills")
@@ -181,7 +209,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """``--seed``: of every random draw."""
-    parser.add_argument("--seed", type=int, default=0, help="of every random draw (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, help="of every random draw (default: %(default)s)")
 
 
 @contextlib.contextmanager
@@ -232,11 +260,6 @@ def write_or_check(file: Path, text: str, *, check: bool, command: str) -> None:
         print(file)
     elif not file.is_file() or file.read_text(encoding="utf-8") != text:
         raise InputError(f"{file}: is not up to date; run `{command}`")
-
-
-def printable(name: str) -> str:
-    r"""A file name on one line: a line break becomes ``\n``, and so with all that no terminal shows."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in name)
 
 
 def goes_on(kept: object, *, fresh: bool = False) -> str:

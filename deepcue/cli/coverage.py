@@ -18,6 +18,7 @@ import numpy as np
 from deepcue.cli import common
 from extract.face_coverage import Coverage, coverage, sheet
 from features.errors import InputError
+from features.file_names import printable
 
 EXAMPLE = "deepcue coverage train_videos --observations kept --sheet worst.png"
 
@@ -31,7 +32,7 @@ def summary_lines(clips: Sequence[Coverage], worst: int) -> list[str]:
         f"{len(clips)} clips: a face in {fractions.mean():.1%} of the frames on average, "
         f"in every frame of {np.mean(fractions == 1):.1%} of the clips, in none of {np.mean(fractions == 0):.1%}"
     ]
-    return summary + [f"  {clip.fraction:6.1%}  {common.printable(clip.clip.filename)}" for clip in clips[:worst]]
+    return summary + [f"  {clip.fraction:6.1%}  {printable(clip.clip.filename)}" for clip in clips[:worst]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

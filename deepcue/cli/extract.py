@@ -13,8 +13,6 @@ from collections import Counter
 
 from deepcue.cli import common
 from extract.pipeline import extract, journal_of
-from extract.run import worker
-from extract.run.sandbox import Limits
 
 EXAMPLE = "deepcue extract train_videos --out artifacts/features.parquet --jobs 8"
 BESIDE = "OUT.journal; of a URL, in the current folder"
@@ -31,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument("--resume", action="store_true", help="measure only what is missing (the default)")
     start.add_argument("--fresh", action="store_true", help="measure every clip again")
     common.add_limits(parser)
-    parser.add_argument(
-        "--max-seconds", type=common.positive_number, default=worker.MAX_SECONDS, help="of each clip (%(default)g)"
-    )
+    common.add_max_seconds(parser)
     parser.add_argument("--scheduler", default="", help="address of a Dask scheduler, tcp://host:8786")
     parser.add_argument("--endpoint-url", default="", help="S3 endpoint, for instance of IBM Cloud Object Storage")
     parser.add_argument("--journal", default="", help=f"where finished clips are noted (default: {BESIDE})")
@@ -57,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
             observations=arguments.observations,
             journal=arguments.journal or None,
             fresh=arguments.fresh,
-            limits=Limits(timeout_s=arguments.timeout, memory_mb=arguments.max_memory),
+            limits=common.limits(arguments),
             max_seconds=arguments.max_seconds,
             scheduler=arguments.scheduler,
             storage_options={"endpoint_url": arguments.endpoint_url} if arguments.endpoint_url else {},

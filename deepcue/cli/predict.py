@@ -28,6 +28,7 @@ from extract.dataset import Clip, find_clips
 from extract.pipeline import examine, extract
 from features.checksums import sha256_of
 from features.evidence import FACES_PER_SECOND, ClipEvidence
+from features.file_names import printable
 from features.spec import describe
 from features.table import read_table, write_table
 
@@ -44,8 +45,8 @@ LEAST_SHOWN = 0.005  # log-odds: a smaller one is printed as 0 and has no bar
 def clip_lines(verdict: Verdict, *, mark: str = "█") -> list[str]:
     """What is printed of one clip."""
     lines = [
-        common.printable(verdict.filename),
-        f"  P(FAKE) = {verdict.probability:.3f}   {verdict.verdict}",
+        printable(verdict.filename),
+        f"  P(FAKE) = {_probability(verdict)}   {verdict.verdict}",
         f"  {_summary(verdict)}",
     ]
     if warnings := _warnings(verdict):
@@ -69,20 +70,22 @@ def clip_lines(verdict: Verdict, *, mark: str = "█") -> list[str]:
 
 
 def table_lines(verdicts: Sequence[Verdict]) -> list[str]:
-    """A line a clip, the most probably FAKE first."""
+    """A line a clip, the most probably FAKE first; then why of some nothing was measured."""
     rows = [("P(FAKE)", "verdict", "status", "faces", "strongest cue", "clip")]
     rows += [
         (
-            f"{verdict.probability:.3f}",
+            _probability(verdict),
             verdict.verdict,
             verdict.status,
             str(verdict.n_faces),
             _strongest(verdict),
-            common.printable(verdict.filename),
+            printable(verdict.filename),
         )
         for verdict in ranked(verdicts)
     ]
-    return common.table_lines(rows)
+    silent = [verdict for verdict in verdicts if verdict.verdict == NOTHING]
+    reasons = [f"{printable(one.filename)}: {NOTHING} ({one.error or one.status})" for one in silent]
+    return [*common.table_lines(rows), *(["", *reasons] if reasons else [])]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,6 +107,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--work", type=common.output_folder, help="keep the feature table here, so that a long run can be resumed"
     )
+    common.add_limits(parser)
+    common.add_max_seconds(parser)
     common.add_jobs(parser)
     common.add_quiet(parser)
 
@@ -162,13 +167,24 @@ def measured(arguments: argparse.Namespace, model: Model, single: Clip | None) -
     with common.clip_progress(quiet=arguments.quiet) as progress:
         if single is None or not arguments.report:
             data = arguments.clips if single is None else [single]
-            return extract(data, out=out, families=families, jobs=arguments.jobs, progress=progress), None
+            table = extract(
+                data,
+                out=out,
+                families=families,
+                jobs=arguments.jobs,
+                limits=common.limits(arguments),
+                max_seconds=arguments.max_seconds,
+                progress=progress,
+            )
+            return table, None
         progress(0, 1, 0)
         table, evidence = examine(
             single,
             families=families,
             faces_per_second=arguments.faces_per_second,
             show_faces=not arguments.no_faces,
+            limits=common.limits(arguments),
+            max_seconds=arguments.max_seconds,
         )
         progress(1, 1, int(evidence is None))
     if out is not None:
@@ -210,8 +226,11 @@ def command(arguments: argparse.Namespace) -> str:
     words = ["deepcue", "predict", arguments.clips, "--report", str(arguments.report)]
     words += ["--model", str(arguments.model)] if arguments.model else []
     words += ["--no-faces"] if arguments.no_faces else []
-    if arguments.faces_per_second != FACES_PER_SECOND:
-        words += ["--faces-per-second", f"{arguments.faces_per_second:g}"]
+    usual = common.Parser()
+    add_arguments(usual)
+    for name in ("faces_per_second", "timeout", "max_memory", "max_seconds"):
+        if (value := getattr(arguments, name)) != usual.get_default(name):
+            words += [f"--{name.replace('_', '-')}", f"{value:.12g}"]
     return shlex.join(words)
 
 
@@ -234,6 +253,11 @@ def _summary(verdict: Verdict) -> str:
         "length unknown" if verdict.duration_s is None else f"{verdict.duration_s:.1f} s, {verdict.n_frames} frames"
     )
     return f"{length}, {faces}, status {verdict.status}"
+
+
+def _probability(verdict: Verdict) -> str:
+    """With three digits; a dash where there is no finding."""
+    return "-" if verdict.verdict == NOTHING else f"{verdict.probability:.3f}"
 
 
 def _strongest(verdict: Verdict) -> str:

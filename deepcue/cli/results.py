@@ -49,10 +49,11 @@ def run(arguments: argparse.Namespace) -> None:
 def _add_model(arguments: argparse.Namespace, data: Path) -> None:
     from deepcue import __version__
     from ensemble.store import load_model
-    from reports.results_page import of_model, write_results
+    from reports.results_page import check_name, of_model, write_results
 
     if not arguments.name or not arguments.protocol:
         raise InputError("--from-model: give --name and --protocol, too")
+    check_name(arguments.name)
     try:
         table = of_model(
             load_model(arguments.from_model).manifest,

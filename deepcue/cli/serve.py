@@ -21,7 +21,6 @@ from deepcue import __version__
 from deepcue.cli import common
 from ensemble.store import LOCAL_MODEL, default_model
 from extract.dataset import Clip, find_clips
-from extract.run.sandbox import Limits
 from features.errors import InputError
 
 EXAMPLE = "deepcue serve my_clips --work artifacts/serve"
@@ -123,7 +122,7 @@ def run(arguments: argparse.Namespace) -> None:
             max_upload=arguments.max_upload,
             max_disk=arguments.max_disk,
             jobs=arguments.at_once,
-            limits=Limits(timeout_s=arguments.timeout, memory_mb=arguments.max_memory),
+            limits=common.limits(arguments),
             version=__version__,
         )
     )

@@ -44,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="rows without a clip get the target prior, clips without a row are left out",
     )
+    common.add_limits(parser)
+    common.add_max_seconds(parser)
     common.add_jobs(parser)
     common.add_json(parser)
     common.add_quiet(parser)
@@ -107,7 +109,15 @@ def _extracted(arguments: argparse.Namespace, sample: Sequence[str], families: S
         check_agreement(sample, clips, str(arguments.sample), arguments.test)
     out = _work(arguments) / "features.parquet"
     with common.clip_progress(quiet=arguments.quiet) as progress:
-        return extract(arguments.test, out=out, families=families, jobs=arguments.jobs, progress=progress)
+        return extract(
+            arguments.test,
+            out=out,
+            families=families,
+            jobs=arguments.jobs,
+            limits=common.limits(arguments),
+            max_seconds=arguments.max_seconds,
+            progress=progress,
+        )
 
 
 def _work(arguments: argparse.Namespace) -> Path:

@@ -15,7 +15,8 @@ box, recut and image. A group's name means the same group in both.
 
 ``--minutes`` estimates how many steps each phase gets from a few timed ones, and says the number; ``--steps`` sets it:
 the same steps, data and seed give the same weights. The same command again goes on with an interrupted run as if it
-had not stopped, and leaves out phases that are done. Progress goes to stderr and to ``<out>/<phase>.csv``.
+had not stopped, and leaves out phases that are done; weights of other data, steps or start are refused. Progress goes
+to stderr and to ``<out>/<phase>.csv``.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches (default 0: this one)")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", action="store_true", help="train only what is missing in --out (the default)")
-    start.add_argument("--fresh", action="store_true", help="train every phase again")
+    start.add_argument("--fresh", action="store_true", help="train every phase again; what is there of it is deleted")
     common.add_seed(parser)
     parser.add_argument("--start", type=Path, help="weights that the base starts from (default: those of ImageNet)")
 
@@ -81,7 +82,6 @@ def run(arguments: argparse.Namespace) -> None:
     )
     phases = common.names(arguments.phases)
     for result in train(settings, phases=phases, minutes=arguments.minutes, steps=arguments.steps):
-        (settings.out / f"{result['phase']}.scores.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
         print(json.dumps({name: _overall(value) for name, value in result.items()}), flush=True)
 
 

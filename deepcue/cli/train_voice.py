@@ -12,8 +12,8 @@ data set), group and flac (mono, 16 kHz). A group's name means the same group in
 system.
 
 Every sound is also used as codecs, rooms, noise, joints and band limits leave it. The same data, steps and seed give
-the same weights. The same command again goes on with an interrupted run: what is trained is left out. Three hundred
-sounds of 4 s take about a quarter of an hour on one core.
+the same weights. The same command again goes on with an interrupted run: what is trained is left out. A folder that
+holds weights of another training is refused. Three hundred sounds of 4 s take about a quarter of an hour on one core.
 """
 
 from __future__ import annotations
@@ -46,16 +46,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps", type=common.positive_int, default=STEPS, help="steps of each network (default: %(default)s)"
     )
+    parser.add_argument(
+        "--fresh", action="store_true", help="delete the weights that --out holds, of whatever run, and train all again"
+    )
     common.add_jobs(parser)
     common.add_seed(parser)
 
 
 def stopped(arguments: argparse.Namespace) -> str:
     """What is kept of a run that is stopped."""
-    return common.goes_on(arguments.out)
+    return common.goes_on(arguments.out, fresh=arguments.fresh)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    options = {name: getattr(arguments, name) for name in ("voices", "leave_out", "steps", "jobs", "seed")}
+    options = {name: getattr(arguments, name) for name in ("voices", "leave_out", "steps", "jobs", "seed", "fresh")}
     print(json.dumps(train(arguments.clips, arguments.out, **options)))

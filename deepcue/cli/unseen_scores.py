@@ -4,7 +4,8 @@ The table has network columns out of fold (`deepcue oof`); --folds is what the n
 that judges a fold sees no clip of it, nor any of the groups that the fold touches. Scores are at a prior of 0.5, with
 95 % intervals over groups, and each log loss is compared with that of the first learner. With --subset, only the clips
 of another table or manifest are scored; all are trained on. With --copies, learners are trained on the rows of another
-table as well, of the same clips encoded once more, say, where the fold that they judge allows it; these are not scored.
+table as well, of the same clips encoded once more, say, where the fold that they judge allows it; these are not scored,
+and those whose group no clip of the folds has are left out.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ensemble.training_set import training_set
 from features.errors import InputError
 from features.table import read_table
 from training import folds
-from training.unseen_scores import UnseenScores, scores
+from training.unseen_scores import UnseenResult, UnseenScores, scores
 
 EXAMPLE = "deepcue unseen-scores --table joint.parquet --folds cnn/clip_folds.csv --learners networks,networks_and_cues"
 
@@ -56,9 +57,12 @@ def run(arguments: argparse.Namespace) -> None:
     copies = training_set(read_table(arguments.copies), str(arguments.copies)) if arguments.copies else None
     found = scores(data, fold_of, arguments.learners, seed=arguments.seed, rows=rows, copies=copies)
     if arguments.json:
-        print(json.dumps({name: _as_dict(one) for name, one in found.items()}, indent=1))
+        print(json.dumps(_as_dict(found), indent=1))
         return
-    for name, one in found.items():
+    of_copies = f"; {found.n_copies} of {found.n_copies_given} copies are trained on" if copies is not None else ""
+    print(f"{found.n_clips} clips of {found.n_groups} groups are scored{of_copies}")
+    print(f"constant: log loss {found.constant:.3f}")
+    for name, one in found.learners.items():
         above = ", ".join(f"{share:.1%} above {threshold:g}" for threshold, share in one.false_positives.items())
         print(f"{name}: log loss {_text(one.log_loss)}, AUC {_text(one.auc)}; REAL clips with P: {above}")
         print(f"  log loss minus that of {arguments.learners[0]}: {_text(one.difference)}")
@@ -68,7 +72,17 @@ def _text(score: Score) -> str:
     return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
 
 
-def _as_dict(one: UnseenScores) -> dict[str, Any]:
+def _as_dict(found: UnseenResult) -> dict[str, Any]:
+    return {
+        "n_clips": found.n_clips,
+        "n_groups": found.n_groups,
+        "copies": {"used": found.n_copies, "given": found.n_copies_given},
+        "constant": {"log_loss": found.constant},
+        "learners": {name: _of_learner(one) for name, one in found.learners.items()},
+    }
+
+
+def _of_learner(one: UnseenScores) -> dict[str, Any]:
     scores = {name: getattr(one, name).as_dict() for name in ("log_loss", "auc", "difference")}
     return scores | {"false_positives": {str(threshold): share for threshold, share in one.false_positives.items()}}
 

@@ -17,7 +17,7 @@ teeth (038); a penalty keeps each of them small.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Self
@@ -121,6 +121,11 @@ class Networks:
         self.parameters: Parameters | None = None  # before fit or load
         self.cues = Cues()
 
+    @classmethod
+    def reads(cls, columns: Iterable[str]) -> set[str]:
+        """The columns, of those of a table, that change its predictions."""
+        return {name for name in columns if name.endswith(LOGIT_SUFFIX) or name == VOICE or name in cls.cue_names}
+
     def fit(self, X: Float, y: Int, groups: Int, seed: int) -> Self:
         """Penalised maximum likelihood (ridge on the parameters of speech and cues); slopes are bounded below by 0.
 
@@ -218,6 +223,16 @@ class NetworksAndCues(Networks):
 
     name = "networks_and_cues"
     cue_names = CUES
+
+
+def columns_read(columns: Sequence[str], learners: Iterable[str]) -> set[str]:
+    """The columns that learners of these names read; those that are no late fusion read all.
+
+    >>> sorted(columns_read(["forensic_cnn.logit_mean", "forensic_cnn.logit_std"], ["networks"]))
+    ['forensic_cnn.logit_mean']
+    """
+    fusions = {one.name: one for one in (Networks, NetworksAndCues)}
+    return {column for name in learners for column in (fusions[name].reads(columns) if name in fusions else columns)}
 
 
 def _penalised_loss(theta: Array, z: Array, v: Array, S: Array, y: Int) -> tuple[float, Array]:

@@ -164,10 +164,10 @@ def frames(observation: Observation, track: Track, numbers: range) -> list[dict[
 
 
 SHOWN = {
-    "detail": ("lap", "Detail, core against rest of the face"),
-    "lightness": ("lightness", "Lightness, core against rest of the face"),
+    "detail": ("lap", "1", "Detail, core against rest of the face"),
+    "lightness": ("lightness", "L*", "Lightness, core against rest of the face"),
 }
-"""Series, what it shows of a frame, title."""
+"""Series, what it shows of a frame, unit, title."""
 
 
 def region_series(observation: Observation, track: Track) -> dict[str, Series]:
@@ -181,8 +181,8 @@ def region_series(observation: Observation, track: Track) -> dict[str, Series]:
         return {}
     times_s = observation.times_s[track.frame_index[track.crop_index]]
     return {
-        f"blending.{name}": Series(times_s, [one[measured] if one else np.nan for one in found], unit="1", title=title)
-        for name, (measured, title) in SHOWN.items()
+        f"blending.{name}": Series(times_s, [one[measured] if one else np.nan for one in found], unit=unit, title=title)
+        for name, (measured, unit, title) in SHOWN.items()
     }
 
 

@@ -62,7 +62,7 @@
     line.dataset.text = text;
     const focused = document.activeElement && line.contains(document.activeElement) && document.activeElement.dataset.does;
     const facts = [row.duration_s === null ? "" : length(row.duration_s), size(row.size)].filter(Boolean).join(", ");
-    const name = element("th", { className: "name", scope: "row" }, element("a", { href: `/clips/${row.id}`, textContent: row.name }), element("small", { textContent: facts }));
+    const name = element("th", { className: "name", scope: "row" }, element("a", { href: `/clips/${row.id}`, textContent: row.shown }), element("small", { textContent: facts }));
     if (row.error) name.append(element("small", { textContent: row.error, className: row.verdict && row.verdict !== "nothing measured" ? "" : "failed" }));
     const score = element("td", { className: "n score-cell" });
     if (row.probability !== null) {
@@ -91,7 +91,7 @@
     if (row.progress) {
       const { stage, share, left_s } = row.progress;
       const bar = element("progress", { max: 1, value: share });
-      bar.setAttribute("aria-label", `Progress of ${row.name}`);
+      bar.setAttribute("aria-label", `Progress of ${row.shown}`);
       const left = left_s === null ? "" : `, about ${Math.max(1, Math.round(left_s))} s left`;
       cell.append(bar, element("small", { textContent: `${stage}, ${Math.round(100 * share)} %${left}` }));
     } else cell.append("in the queue");
@@ -106,7 +106,7 @@
     const remove = action("delete", "Delete", row, () => {
       if (remove.classList.contains("sure")) return fetch(`/api/clips/${row.id}`, { method: "DELETE" });
       remove.classList.add("sure");
-      const label = (word) => { remove.textContent = word; remove.setAttribute("aria-label", `${word} ${row.name}`); };
+      const label = (word) => { remove.textContent = word; remove.setAttribute("aria-label", `${word} ${row.shown}`); };
       label("Really delete");
       setTimeout(() => { remove.classList.remove("sure"); label("Delete"); }, SURE_MS);
       return null;
@@ -117,7 +117,7 @@
   function action(does, text, row, done) {
     const button = element("button", { type: "button", textContent: text });
     button.dataset.does = does;
-    button.setAttribute("aria-label", `${text} ${row.name}`);
+    button.setAttribute("aria-label", `${text} ${row.shown}`);
     button.addEventListener("click", async () => {
       const asked = done();
       if (!asked) return;

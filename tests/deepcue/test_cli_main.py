@@ -232,6 +232,21 @@ def test_jobs_must_be_a_whole_number_above_0(text, capsys):
     assert f"{text!r} is not a whole number above 0" in capsys.readouterr().err
 
 
+SEEDED = [name for name in main.COMMANDS if "--seed" in actions(main.command_parser(name))]
+
+
+@pytest.mark.parametrize("name", SEEDED)
+@pytest.mark.parametrize("text", ["-1", "4294967296", "1.5", "x"])
+def test_a_seed_that_is_none_is_refused_in_a_sentence(name, text, capsys):
+    """Non-regression test: -1 ended in a traceback."""
+    assert main.main([name, "--seed", text]) == 2
+    assert f"--seed: '{text}' is not a whole number from 0 to 4294967295" in capsys.readouterr().err
+
+
+def test_the_largest_seed_is_taken():
+    assert common.seed("4294967295") == 2**32 - 1
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "x"])
 def test_limits_must_be_numbers_above_0(text, capsys):
     assert main.main(["extract", "d", "--out", "o", f"--timeout={text}"]) == 2

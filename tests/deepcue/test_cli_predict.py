@@ -13,6 +13,8 @@ from deepcue.cli import predict
 from deepcue.cli.main import main as deepcue
 from ensemble import store, verdict
 from ensemble.store import load_model
+from extract.run.sandbox import Limits
+from extract.run.worker import MAX_SECONDS
 from features.errors import ModelError
 from features.table import write_table
 
@@ -74,7 +76,10 @@ def test_several_clips_are_sorted_by_probability_and_those_without_a_finding_com
     assert [one.filename for one in verdict.ranked(verdicts)] == ["clip002.mp4", "clip000.mp4", "clip001.mp4"]
     lines = predict.table_lines(verdicts)
     assert lines[0].startswith("P(FAKE)")
-    assert [line.split()[-1] for line in lines[1:]] == ["clip002.mp4", "clip000.mp4", "clip001.mp4"]
+    assert [line.split()[-1] for line in lines[1:4]] == ["clip002.mp4", "clip000.mp4", "clip001.mp4"]
+    assert [line.split()[0] for line in lines[1:4]] == ["0.731", "0.269", "-"]  # 0.5 would be a finding
+    assert lines[4:] == ["", f"clip001.mp4: nothing measured ({verdicts[1].error})"]
+    assert predict.clip_lines(verdicts[1])[1] == "  P(FAKE) = -   nothing measured"
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +134,7 @@ def test_a_report_of_clips_stands_alone(tmp_path, model_folder, extracted):
     text = page.read_text(encoding="utf-8")
     assert "http://" not in text
     assert "https://" not in text
-    assert text.count('class="clip"') == 3
+    assert text.count('<section id="clip') == 3
     assert "Synthetic training data" in text
 
 
@@ -175,9 +180,13 @@ def test_a_clip_is_measured_whatever_its_name_ends_in(tmp_path, monkeypatch, mod
         return toy_table(1, 1)
 
     monkeypatch.setattr(predict, "extract", extract)
-    assert deepcue(["predict", str(tmp_path / "noext"), "--model", str(model_folder), "--quiet"]) == 0
+    command = ["predict", str(tmp_path / "noext"), "--model", str(model_folder), "--quiet"]
+    assert deepcue(command) == 0
     assert seen["clips"] == [("noext", str(tmp_path / "noext"))]
     assert seen["out"] is None
+    assert (seen["limits"], seen["max_seconds"]) == (Limits(), MAX_SECONDS)
+    assert deepcue([*command, "--timeout", "9", "--max-memory", "900", "--max-seconds", "5"]) == 0
+    assert (seen["limits"], seen["max_seconds"]) == (Limits(timeout_s=9, memory_mb=900), 5)
 
 
 ODD_NAMES = [b"a.mp4 ", b"two\nlines.mp4", b"-dash.mp4", b"caf\xc3\xa9.mp4", b"caf\xe9.mp4", b"noext", b"table.csv.mp4"]

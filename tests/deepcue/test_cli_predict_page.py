@@ -13,6 +13,7 @@ from toy_model import FAMILIES, toy_model, toy_table
 
 from deepcue.cli import predict
 from deepcue.cli.main import main as deepcue
+from extract.run.sandbox import Limits
 from features.table import read_table
 
 
@@ -101,10 +102,13 @@ def test_a_senseless_rate_is_refused(tmp_path, model_folder, examined, capsys, r
 
 def test_the_command_on_the_page_makes_the_page(tmp_path, model_folder, examined, monkeypatch):
     clip, page = clip_file(tmp_path, "it's; a $(clip).mp4"), tmp_path / "page.html"
-    assert run(model_folder, clip, page, "--no-faces") == 0
+    limits = ["--timeout", "9", "--max-memory", "900", "--max-seconds", "5.25"]
+    assert run(model_folder, clip, page, "--no-faces", *limits) == 0
+    ((_, options),) = examined
+    assert (options["limits"], options["max_seconds"]) == (Limits(timeout_s=9, memory_mb=900), 5.25)
     parsed = []
     monkeypatch.setattr(predict, "run", parsed.append)
-    words = ["predict", str(clip), "--report", str(page), "--model", str(model_folder), "--no-faces"]
+    words = ["predict", str(clip), "--report", str(page), "--model", str(model_folder), "--no-faces", *limits]
     assert deepcue(words) == 0
     assert shlex.split(predict.command(parsed[0])) == ["deepcue", *words]
 

@@ -9,6 +9,7 @@ from deepcue.cli import submit
 from deepcue.cli.main import main as deepcue
 from ensemble import submission
 from ensemble.store import load_model
+from extract.run.sandbox import Limits
 from features.errors import DatasetError
 from features.table import write_table
 
@@ -159,8 +160,8 @@ def test_a_clip_that_the_sample_lacks_stops_the_run(tmp_path, prepared, capsys):
 def test_extraction_runs_beside_the_output_with_the_models_families(tmp_path, model_folder, monkeypatch):
     calls = {}
 
-    def extract(data, *, out, families, jobs, progress):
-        calls.update(data=data, out=out, families=families, jobs=jobs)
+    def extract(data, *, progress, **options):
+        calls.update(options, data=data)
         return toy_table(1, 2, labelled=False)
 
     monkeypatch.setattr(submit, "extract", extract)
@@ -171,9 +172,11 @@ def test_extraction_runs_beside_the_output_with_the_models_families(tmp_path, mo
     sample = write_sample(tmp_path / "sample.csv", ["clip000.mp4", "clip001.mp4"])
     out = tmp_path / "submission.csv"
     options = ["--test", str(folder), "--sample", str(sample), "--out", str(out), "--model", str(model_folder)]
-    assert deepcue(["submit", *options, "--jobs", "2"]) == 0
+    limits = ["--timeout", "9", "--max-memory", "900", "--max-seconds", "5"]
+    assert deepcue(["submit", *options, "--jobs", "2", *limits]) == 0
     work = tmp_path / "submission.csv.work" / "features.parquet"
-    assert calls == {"data": str(folder), "out": work, "families": sorted(FAMILIES), "jobs": 2}
+    given = {"limits": Limits(timeout_s=9, memory_mb=900), "max_seconds": 5}
+    assert calls == {"data": str(folder), "out": work, "families": sorted(FAMILIES), "jobs": 2, **given}
     (folder / "clip001.mp4").unlink()
     calls.clear()
     assert deepcue(["submit", *options]) == 2

@@ -47,7 +47,18 @@ def test_a_file_of_sound_alone_says_that_only_its_sound_was_judged():
     table = table.set_column(table.schema.get_field_index("n_frames"), "n_frames", [[0]])
     (one,) = verdict.judge(FakeModel([0.0], {name: [0.1] for name in FAMILIES}), table)
     assert one.sound_alone
-    assert one.notes == [verdict.NOTE_SOUND, verdict.NOTE]
+    assert one.notes == [verdict.NOTE_SOUND.format(why="the file holds no picture"), verdict.NOTE]
+
+
+def test_a_clip_without_a_face_says_that_only_its_sound_was_judged():
+    """Non-regression test: its low number was no finding of the picture, and nothing said so."""
+    told = dict(verdict="likely real", status="no_face", error="no face was found", n_faces=0, duration_s=9.0)
+    told |= dict(filename="a.mp4", probability=0.2, n_frames=225, base=0.0)
+    told |= dict(contributions={"forensic_voice": -1.0, "forensic_cnn": 0.0})
+    one = verdict.Verdict(**told, unmeasured={"forensic_cnn": "no face was found"})
+    said = verdict.NOTE_SOUND.format(why="no cue of the picture could be measured")
+    assert one.notes == [said, verdict.NOTE]
+    assert said not in verdict.Verdict(**told).notes  # the face network has a number
 
 
 @pytest.mark.parametrize(
@@ -83,10 +94,22 @@ def test_verdicts_are_ranked_by_probability_and_those_without_any_cue_come_last(
     assert [one.filename for one in verdict.ranked(verdicts)] == ["clip002.mp4", "clip000.mp4", "clip001.mp4"]
 
 
-def test_the_model_line_says_what_the_model_was_trained_on(tmp_path):
-    scores = {name: {"log_loss": {"value": value}} for name, value in (("stack", 0.5), ("constant", 0.69))}
+def test_the_model_line_says_what_the_model_was_trained_on_and_its_score_at_the_target_prior(tmp_path):
+    losses = {"stack": {"value": 0.5, "low": 0.41, "high": None}, "constant": {"value": 0.69}}
+    scores = {name: {"log_loss_target_prior": loss, "log_loss": {"value": 0.1}} for name, loss in losses.items()}
     summary = {"n_clips": 12, "n_groups": 3, "synthetic": True}
     line = verdict.model_line({"summary": summary, "metrics": scores}, tmp_path)
     assert line.startswith(f"model {tmp_path}: trained on 12 SYNTHETIC clips of 3 groups")
     assert line.endswith("log loss out of fold 0.500, of the constant predictor 0.690")
-    assert verdict.model_line({}, tmp_path).endswith("? clips of ? groups")
+    losses["stack"]["high"] = 0.6
+    line = verdict.model_line({"metrics": scores}, tmp_path)
+    assert line.endswith("log loss out of fold 0.500 [0.410, 0.600], of the constant predictor 0.690")
+    for older in ({}, {"metrics": {"stack": {"log_loss": {"value": 0.5}}}}):
+        assert verdict.model_line(older, tmp_path).endswith("? clips of ? groups")
+
+
+def test_the_model_line_says_the_score_of_a_stricter_protocol_in_place_of_the_own_folds(tmp_path):
+    own = {name: {"log_loss_target_prior": {"value": 0.1}} for name in ("stack", "constant")}
+    reported = {"protocol": "unseen people", "log_loss": {"value": 0.58, "low": 0.5, "high": 0.6}, "constant": 0.693}
+    line = verdict.model_line({"metrics": own, "reported": reported}, tmp_path)
+    assert line.endswith("; log loss on unseen people 0.580 [0.500, 0.600], of the constant predictor 0.693")

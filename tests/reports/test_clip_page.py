@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from clip_evidence import MANIFEST, clip_evidence, picture, verdict
 
+from ensemble.store import SHIPPED_MODEL, read_manifest
 from ensemble.verdict import NOTHING
 from features.evidence import Series
-from reports import base_rates, cue_positions, faces, norms
+from features.spec import families
+from reports import base_rates, cue_positions, cue_titles, faces, norms
 from reports.clip_report import ClipFacts, Served, clip_page, write_clip_report
 from reports.html import STATIC
 from reports.norms import LEVELS, Norm
@@ -293,12 +295,41 @@ def test_equal_inputs_give_equal_bytes(tmp_path):
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
-def test_several_clips_have_a_list(tmp_path):
-    many = [verdict(0.9, filename="a.mp4"), verdict(0.1, filename="b.mp4")]
+@pytest.fixture
+def several(tmp_path):
+    """The page of three clips; in one of them nothing was measured."""
+    why = "no video or sound that FFmpeg can open"
+    silent = verdict(0.5, filename="c.mp4", n_faces=0, status="unreadable", error=why, duration_s=None, n_frames=0)
+    silent = replace(silent, verdict=NOTHING, contributions={}, unmeasured=dict.fromkeys(MANIFEST["families"], why))
+    many = [verdict(0.9, filename="a.mp4"), verdict(0.1, filename="b.mp4"), silent]
     write_clip_report(tmp_path / "p.html", many, MANIFEST, tmp_path)
-    text = Page((tmp_path / "p.html").read_text(encoding="utf-8")).text
-    assert "2 clips, highest P(FAKE) first" in text
-    assert text.index("a.mp4") < text.index("b.mp4")
+    return Page((tmp_path / "p.html").read_text(encoding="utf-8"))
+
+
+def test_several_clips_have_a_list(several):
+    assert "3 clips Highest P(FAKE) first" in several.text
+    assert several.text.index("a.mp4") < several.text.index("b.mp4")
+    ids = [attributes["id"] for _, attributes in several.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = [one["href"].removeprefix("#") for one in several.all("a")]
+    assert targets == ["clip1", "clip2", "clip3", "list", "list", "list"]
+    assert set(targets) <= set(ids)
+    assert "Face network" in several.text  # not forensic_cnn
+    assert "forensic_cnn" not in several.text
+
+
+def test_a_list_has_no_number_for_a_clip_in_which_nothing_was_measured(several):
+    text = several.text.replace("> <", "")
+    assert "c.mp4–nothing measuredcould not be read: no video or sound that FFmpeg can open0" in text
+    assert "0.500" not in text
+    assert len([one for one in several.all("svg") if one.get("class") == "gauge"]) == 2
+
+
+def test_a_list_is_styled_as_the_page_of_a_clip_and_its_tables_scroll(several):
+    assert [one["content"] for one in several.all("meta") if one.get("name") == "color-scheme"] == ["light dark"]
+    assert not [tag for tag, attributes in several.tags if "style" in attributes]
+    n_scrolled = sum(one.get("class") == "scroll" for one in several.all("div"))
+    assert n_scrolled == len(several.all("table"))
 
 
 SPREAD = Norm(tuple(10 * level for level in LEVELS), 116, 6)
@@ -332,7 +363,8 @@ def test_positions_are_of_families_with_norms_and_say_which_the_model_reads():
     values = {"blink.rate_per_min": 9.9, "lip_sync.lsd": 5.0, "quality.iod_px": 1.0, "forensic_cnn.logit_mean": 5.0}
     norm_of = dict.fromkeys(values, SPREAD)
     versions = dict.fromkeys(("blink", "lip_sync", "quality", "voice", "forensic_cnn"), 1)
-    found = cue_positions.positions(values | {"voice.flux_med": 0.5}, norm_of, ["lip_sync", "forensic_cnn"], versions)
+    read = {"lip_sync.lsd", "forensic_cnn.logit_mean"}
+    found = cue_positions.positions(values | {"voice.flux_med": 0.5}, norm_of, read, versions)
     assert [(one.family, one.used, one.covariates, one.n_outside) for one in found] == [
         ("forensic_cnn", True, False, 0),
         ("lip_sync", True, False, 0),
@@ -343,13 +375,49 @@ def test_positions_are_of_families_with_norms_and_say_which_the_model_reads():
     assert found[2].shown[0].value == "9.9 per minute"
 
 
-def test_headline_columns_exist_and_shipped_norms_cover_them():
-    from features.spec import families
-    from reports.cue_titles import COLUMNS
+@pytest.fixture(scope="module")
+def shipped_read():
+    return cue_positions.columns_read(read_manifest(SHIPPED_MODEL))
 
+
+def test_the_columns_that_a_model_reads_are_those_of_its_learners(shipped_read):
+    assert {"blending.lightness_core_rest_med", "forensic_cnn.logit_mean", "forensic_voice.logit"} <= shipped_read
+    assert not {"blending.lab_core_rest_med", "eyes_teeth.teeth_laws_ee", "forensic_cnn.logit_std"} & shipped_read
+    columns = ["forensic_cnn.logit_mean", "forensic_cnn.logit_std", "blink.rate_per_min"]
+    stack = {"learners": ["networks", "lightgbm"], "weights": [1.0, 0.0]}
+    manifest = {"columns": columns, "learners": dict.fromkeys(stack["learners"], 5), "stack": stack}
+    assert cue_positions.columns_read(manifest) == {"forensic_cnn.logit_mean"}
+    stack["weights"] = [0.5, 0.5]
+    assert cue_positions.columns_read(manifest) == set(columns)
+
+
+@pytest.mark.parametrize("family", ["blending", "eyes_teeth", "face_contrast", "forensic_cnn", "forensic_voice"])
+def test_what_stands_for_a_family_of_the_model_is_read_by_the_model(shipped_read, family):
+    """Non-regression test: differences of colour and of teeth stood under "read by the model"."""
+    norm_of = norms.read_norms({one.name: one.version for one in families()})
+    values = {name: 0.5 for name in norm_of if name.split(".")[0] == family}
+    (found,) = cue_positions.positions(values, norm_of, shipped_read, {family: 1})
+    assert found.used
+    assert 1 <= len(found.shown) <= 4
+    assert all(one.used and one.name in shipped_read for one in found.shown)
+    assert found.n_used == sum(name in shipped_read for name in values)
+    assert all(one.title == cue_titles.COLUMNS[one.name] for one in found.shown)
+
+
+def test_where_nothing_that_the_model_reads_could_be_measured_others_stand_for_a_family(shipped_read):
+    values = {"eyes_teeth.teeth_laws_ee": 0.5}
+    (found,) = cue_positions.positions(values, dict.fromkeys(values, SPREAD), shipped_read, {"eyes_teeth": 1})
+    assert [one.name for one in found.shown] == list(values)
+    assert not found.used
+    values = {"eyes_teeth.valid_iris_share": 0.0, "eyes_teeth.valid_teeth_share": 0.1}  # has no title: says nothing
+    (found,) = cue_positions.positions(values, dict.fromkeys(values, SPREAD), shipped_read, {"eyes_teeth": 1})
+    assert not found.shown
+
+
+def test_headline_columns_exist_and_shipped_norms_cover_them():
     declared = {column.name for one in families() for column in one.table_columns}
-    assert set(COLUMNS) <= declared
-    assert set(COLUMNS) <= set(norms.read_norms({one.name: one.version for one in families()}))
+    assert set(cue_titles.COLUMNS) <= declared
+    assert set(cue_titles.COLUMNS) <= set(norms.read_norms({one.name: one.version for one in families()}))
 
 
 def test_the_page_shows_positions_from_the_shipped_norms(tmp_path):

@@ -150,11 +150,33 @@ def test_references_are_those_of_the_families(text):
     assert references.CUES["Durall et al. 2019"] not in page  # of a family that this model does not have
 
 
+def test_what_was_not_done_to_an_imported_table_is_not_claimed(tmp_path):
+    """Non-regression test: faces were said to be tracked in clips that nobody had opened."""
+    rng = np.random.default_rng(0)
+    rows = [f"{n}.mp4,{('REAL', 'FAKE')[n % 2]},g{n // 4},{rng.normal() + 2 * (n % 2):.3f}" for n in range(48)]
+    (tmp_path / "cues.csv").write_text("\n".join(["filename,label,group,sharp", *rows]))
+    table, folder, page = (tmp_path / name for name in ("t.parquet", "model", "r.html"))
+    assert deepcue(["import-csv", str(tmp_path / "cues.csv"), "--out", str(table)]) == 0
+    options = ["--learners", "logistic", "--folds", "3", "--quiet"]
+    assert deepcue(["train", "--table", str(table), "--out", str(folder), *options]) == 0
+    model_report.write_report(table, folder, page)
+    text = Page(page.read_text(encoding="utf-8")).text
+    assert "The table was imported" in text
+    assert "detected, tracked" not in text
+    assert "Extractor version" not in text
+
+
 def test_equal_inputs_give_equal_bytes(trained, tmp_path):
     table, model = trained
     for name in ("a.html", "b.html"):
         model_report.write_report(table, model, tmp_path / name)
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_what_knows_of_the_held_out_clips_is_said(text):
+    assert "no part of the model had seen" not in text
+    assert "the choice of cue families, the strength of OOD shrinkage, and the constant" in text
+    assert "detected, tracked" in text
 
 
 def test_names_from_outside_are_escaped(tmp_path):

@@ -86,6 +86,15 @@ def test_the_command_writes_and_checks_a_page(tmp_path, capsys):
     assert deepcue(["results", "--page", str(page), "--check"]) == 0
 
 
+@pytest.mark.parametrize("name", ["my table", "v0.7", "a/b", "x\n"])
+def test_a_name_that_no_page_can_show_is_refused(tmp_path, capsys, name):
+    """Non-regression test: the file was written, and no comment of the page could name it."""
+    command = ["results", "--page", str(tmp_path / "r.md"), "--from-model", "m", "--name", name]
+    assert deepcue([*command, "--protocol", "unseen identities"]) == 2
+    assert "can't be shown by a page" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_command_takes_the_shipped_model(tmp_path, capsys):
     from artifacts import PRETRAINED
 

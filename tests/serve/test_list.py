@@ -4,12 +4,14 @@ import csv
 import errno
 import io
 import json
+import logging
+import os
 import sqlite3
 import threading
 
 import pytest
 from events import wait_until
-from page_server import Player, Running, running
+from page_server import Examiner, Player, Running, running
 
 from extract.dataset import Clip
 from features.errors import InputError
@@ -72,6 +74,25 @@ def test_a_clip_that_is_being_measured_can_be_deleted_and_the_next_goes_on(serve
     (row,) = server.settled(1)
     assert row["name"] == "next.mp4"
     wait_until(lambda: not server.server.parts.work.of(told["id"]).exists())
+
+
+def test_that_a_clip_was_deleted_while_it_was_measured_is_no_warning(server, monkeypatch, caplog):
+    """Non-regression test: its file was missed, and so was it by whoever reads the log."""
+    measure = Examiner.measure
+
+    def measured(self, filename, path):
+        result, evidence = measure(self, filename, path)
+        if result.status == "crashed":  # it was stopped, for it is deleted
+            wait_until(lambda: not os.path.exists(path))
+        return result, evidence
+
+    monkeypatch.setattr(Examiner, "measure", measured)
+    _, told = server.upload(b"wait")
+    wait_until(lambda: server.rows()[0]["state"] == MEASURING)
+    assert server.ask("DELETE", f"/api/clips/{told['id']}")[0] == 204
+    server.upload(b"fine 0.5", "next.mp4")
+    server.settled(1)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_a_video_is_given_in_ranges(server):

@@ -1,6 +1,8 @@
 """Clips on their way in: limits, names, what breaks off, and how many at once."""
 
+import csv
 import errno
+import io
 import json
 import os
 import socket
@@ -11,7 +13,7 @@ from events import wait_until
 from page_server import running
 
 from serve import uploads
-from serve.uploads import MAX_AT_ONCE, shown_name
+from serve.uploads import MAX_AT_ONCE, MAX_NAME, kept_name
 
 HOSTILE = [
     "<img src=x onerror=alert(1)>.mp4",
@@ -47,19 +49,33 @@ def test_a_hostile_name_is_text_and_nothing_else(server, name):
     status, told = server.upload(b"fine 0.5", name)
     assert status == 201
     (row,) = server.settled(1)
-    assert row["name"].isprintable()
+    assert row["shown"].isprintable()
     assert 0 < len(row["name"]) <= 255
     assert "/" not in row["name"]
     assert sorted(os.listdir(server.server.parts.work.of(told["id"]))) == ["clip", "page.html", "report.html"]
     assert server.ask("GET", f"/clips/{told['id']}/report")[1]["Content-Disposition"].startswith("attachment; ")
 
 
-def test_names_without_folders_and_without_what_is_not_printable():
-    assert shown_name("/a/b/c.mp4") == "c.mp4"
-    assert shown_name("C:\\a\\b.mp4") == "b.mp4"
-    assert shown_name("a\u202eb\n.mp4") == "a\\u202eb\\n.mp4"
-    assert shown_name("  ") == "clip"
-    assert shown_name("Käse 東京.mp4") == "Käse 東京.mp4"
+def test_names_are_kept_without_folders():
+    assert kept_name("/a/b/c.mp4") == "c.mp4"
+    assert kept_name("C:\\a\\b.mp4") == "b.mp4"
+    assert kept_name("  ") == "clip"
+    assert kept_name("a\udce9.mp4") == "a\\udce9.mp4"  # a byte that is no UTF-8
+    assert len(kept_name("ä" * 400)) <= MAX_NAME
+    for name in ("Käse 東京.mp4", "Aufnahme 5.04\u202fPM.mov", "a\u202eb\n.mp4"):
+        assert kept_name(name) == name
+
+
+def test_a_name_is_exported_as_it_is_and_escaped_where_it_is_shown(server):
+    """Non-regression test: exports had the escaped name, which no file is called by."""
+    name = "Aufnahme 5.04\u202fPM \u202egpj\n.mov"
+    server.upload(b"fine 0.5", name)
+    (row,) = server.settled(1)
+    assert row["name"] == name
+    assert row["shown"] == "Aufnahme 5.04\u202fPM \\u202egpj\\n.mov"
+    assert json.loads(server.ask("GET", "/clips.json")[2])["clips"][0]["name"] == name
+    (exported,) = csv.DictReader(io.StringIO(server.ask("GET", "/clips.csv")[2].decode(), newline=""))
+    assert exported["name"] == name
 
 
 def test_waiting_page_shows_a_hostile_name_as_text(server):

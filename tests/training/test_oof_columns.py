@@ -264,6 +264,33 @@ def test_a_table_for_each_run_gives_its_own_rows(rng, fold_weights, tmp_path):
     assert both["forensic_cnn.logit_mean"].to_numpy()[[1, 5]] == pytest.approx([-2.5, -2.5], abs=1e-3)
 
 
+def test_clips_without_observations_are_counted_and_all_of_them_are_refused(
+    rng, fold_weights, tmp_path, caplog, capsys
+):
+    """Non-regression test: a folder that does not exist gave a table without a number, and status 0."""
+    from features import observation, table
+
+    table.write_table(feature_table(), tmp_path / "t.parquet")
+    (tmp_path / "folds.csv").write_text("filename,fold\nb.mp4,1\nc.mp4,0\n")
+    command = ["oof", "--table", str(tmp_path / "t.parquet"), "--folds", str(tmp_path / "folds.csv")]
+    command += ["--weights", str(fold_weights), "--out", str(tmp_path / "oof.parquet"), "--observations"]
+    assert deepcue([*command, "/nonexistent"]) == 2
+    assert "/nonexistent: no observation of these clips" in capsys.readouterr().err
+    assert not (tmp_path / "oof.parquet").exists()
+    observation.save(small_observation(rng), str(tmp_path / "b.mp4.npz"))
+    assert deepcue([*command, str(tmp_path)]) == 0
+    assert "1 of 2 clips have no observation" in caplog.text
+
+
+def test_clips_of_no_fold_and_families_of_no_column_are_refused(fold_weights, tmp_path):
+    with pytest.raises(DatasetError, match="no clip of the table is in the folds"):
+        oof_columns.out_of_fold(feature_table(), tmp_path, {"other.mp4": 0}, fold_weights, oof_columns.FACES)
+    with pytest.raises(DatasetError, match="no column of forensic_residual"):
+        oof_columns.out_of_fold(
+            feature_table(["forensic_cnn"]), tmp_path, {"b.mp4": 0}, fold_weights, oof_columns.FACES
+        )
+
+
 def test_missing_fold_weights_and_folds_are_named(tmp_path):
     with pytest.raises(ModelError, match=r"fold5\.safetensors"):
         oof_columns.out_of_fold(feature_table(), tmp_path, {"b.mp4": 5}, tmp_path, ["forensic_cnn"])

@@ -5,6 +5,7 @@ import dataclasses
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from deepcue.cli.main import main as deepcue
@@ -87,7 +88,7 @@ def test_resamples_without_a_class_are_left_out_of_the_intervals():
 
 def test_a_known_score_and_no_difference_to_itself():
     source, fold_of = made(n=600)
-    found = unseen_scores.scores(training_set(source), fold_of, ["networks", "networks_and_cues"])
+    found = unseen_scores.scores(training_set(source), fold_of, ["networks", "networks_and_cues"]).learners
     assert found["networks"].auc.value == pytest.approx(0.921, abs=0.03)  # of two normals, two apart
     assert found["networks"].auc.low < found["networks"].auc.value < found["networks"].auc.high
     assert (found["networks"].difference.low, found["networks"].difference.high) == (0, 0)
@@ -108,8 +109,8 @@ def test_only_rows_of_the_folds_take_part_and_a_subset_is_scored():
     source, fold_of = made()
     data = training_set(source)
     part = {name: fold for name, fold in fold_of.items() if int(name[:3]) < 90}
-    whole = unseen_scores.scores(data, part, ["networks"])["networks"]
-    some = unseen_scores.scores(data, part, ["networks"], rows=np.arange(len(data)) < 45)["networks"]
+    whole = unseen_scores.scores(data, part, ["networks"]).learners["networks"]
+    some = unseen_scores.scores(data, part, ["networks"], rows=np.arange(len(data)) < 45).learners["networks"]
     assert some.log_loss.value != whole.log_loss.value
     with pytest.raises(InputError, match="no clip of the table is in the folds"):
         unseen_scores.scores(data, {"other.mp4": 0}, ["networks"])
@@ -133,17 +134,40 @@ def test_the_command_prints_scores_of_a_subset(files, capsys):
     command = ["unseen-scores", "--table", str(files / "t.parquet"), "--folds", str(files / "folds.csv")]
     assert deepcue([*command, "--learners", "networks,networks_and_cues", "--subset", str(files / "some.csv")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines[::2]] == ["networks", "networks_and_cues"]
-    table.write_table(made(seed=1)[0], files / "copies.parquet")
+    assert lines[:2] == ["50 clips of 50 groups are scored", "constant: log loss 0.693"]
+    assert [line.split(":")[0] for line in lines[2::2]] == ["networks", "networks_and_cues"]
+    table.write_table(renamed(made(seed=1)[0], of_others=40), files / "copies.parquet")
     assert deepcue([*command, "--copies", str(files / "copies.parquet")]) == 0
-    assert capsys.readouterr().out.splitlines()[0] != lines[0]
+    with_copies = capsys.readouterr().out.splitlines()
+    assert with_copies[0] == "120 clips of 119 groups are scored; 80 of 120 copies are trained on"
     assert deepcue([*command, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["networks"]["auc"]["value"] > 0.8
+    found = json.loads(capsys.readouterr().out)
+    assert found["learners"]["networks"]["auc"]["value"] > 0.8
+    assert f"log loss {found['learners']['networks']['log_loss']['value']:.3f}" not in with_copies[2]
+    assert (found["n_clips"], found["n_groups"], found["copies"]) == (120, 119, {"used": 0, "given": 0})
+    assert found["constant"]["log_loss"] == pytest.approx(np.log(2))
+
+
+def renamed(source, of_others):
+    """The table, its last ``of_others`` rows in groups of other names."""
+    groups = source["group"].to_pylist()
+    groups[-of_others:] = [f"other {name}" for name in groups[-of_others:]]
+    field = source.schema.field("group")
+    return source.set_column(source.column_names.index("group"), field, pa.array(groups, field.type))
+
+
+def test_copies_of_other_groups_alone_are_refused():
+    """Non-regression test: they were left out without a word."""
+    source, fold_of = made()
+    copies = training_set(renamed(source, of_others=len(source)))
+    with pytest.raises(InputError, match=r"no copy is of a group of these clips \(the copies have other g0, the clips"):
+        unseen_scores.scores(training_set(source), fold_of, ["networks"], copies=copies)
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
+        (["--learners", ","], "no learner is named"),
         (["--learners", "wizard"], "no learner is called 'wizard'"),
         (["--subset", "none.csv"], "no list of filenames"),
     ],
@@ -159,7 +183,7 @@ def test_scores_are_at_a_prior_of_one_half_whatever_the_table_has():
     source, fold_of = made(n=1200)
     few = [row for row in range(1200) if row % 2 or row % 8 == 0]
     found = [
-        unseen_scores.scores(training_set(rows), fold_of, ["networks"])["networks"]
+        unseen_scores.scores(training_set(rows), fold_of, ["networks"]).learners["networks"]
         for rows in (source, source.take(few))
     ]
     assert found[1].log_loss.value == pytest.approx(found[0].log_loss.value, abs=0.04)

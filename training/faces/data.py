@@ -178,10 +178,14 @@ class Data:
         return generated.identity(self._pools_identity, POOLS_SEED)
 
     def batches(self, mix: Mix, *, left_out: int | None, size: int) -> Batches:
-        """Batches of a mix, without what the network of the fold ``left_out`` may not see."""
+        """Batches of a mix, without what the network of the fold ``left_out`` may not see.
+
+        A mix without clips shows no labelled crop, either: networks of all folds go on from what it trains.
+        """
         clips, transcoded = (self.labelled, self.transcoded) if mix.clips else (None, None)
+        faces = self.real_faces if mix.clips else self.faces  # phases of folds go on from one that saw no labelled crop
         generated = self.generated if mix.generated else None
-        sources = Sources(self.stills, self.real_faces, clips, transcoded, generated)
+        sources = Sources(self.stills, faces, clips, transcoded, generated)
         return Batches(
             sources,
             holdout=self.holdout_groups,

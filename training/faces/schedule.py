@@ -8,11 +8,13 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ensemble.outputs import write_text
 from features.errors import InputError
 from training import folds
+from training.faces import run_folder
 from training.faces.batches import Mix
 from training.faces.data import Data, FaceTraining
-from training.faces.trainer import Phase, Trainer, checkpoint_file, read_checkpoint, seconds_per_step
+from training.faces.trainer import Phase, Trainer, checkpoint_file, read_checkpoint, scores_file, seconds_per_step
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +22,6 @@ LABELLED_STILLS = Mix(stills=12, pseudo_fakes=4, clips=0)
 UNLABELLED = Mix(stills=5, pseudo_fakes=8, clips=0, generated=3)
 FINE = Mix(stills=3, pseudo_fakes=3, clips=9, generated=1)
 MINUTES = 120.0
-RUN_FILE = "run.json"  # says on what data the networks of a folder were trained
 
 
 def _on_clips(start: str, prefix: str, share: float, representation: str) -> list[Phase]:
@@ -57,7 +58,9 @@ def train(
     minutes: float = MINUTES,
     steps: int | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Train phase after phase, in the order of :data:`PHASES`; each writes ``<phase>.safetensors``.
+    """Train phase after phase, in the order of :data:`PHASES`.
+
+    Each writes ``<phase>.safetensors`` and ``<phase>.scores.json``.
 
     Parameters
     ----------
@@ -72,49 +75,52 @@ def train(
     Yields
     ------
     dict
-        After each phase its name, steps and scores. With ``settings.resume``, phases that are done are left out, and
-        one that an interrupted run left unfinished goes on with the number of steps that its checkpoint names.
+        After each phase its name, steps and scores. With ``settings.resume``, phases whose weights and scores are there
+        are left out, one that has its weights alone is scored, and one that an interrupted run left unfinished goes
+        on with the number of steps that its checkpoint names.
 
     Raises
     ------
     InputError
-        Data, weights or a checkpoint can't be used; before the first phase where that can be known.
+        Data, weights or a checkpoint can't be used, or are of another run, of other steps or of another start; before
+        the first phase where that can be known.
     """
     if unknown := set(phases) - set(PHASE_NAMES):
         raise InputError(f"no phase is called {min(unknown)!r}; known are {', '.join(PHASE_NAMES)}")
-    wanted = [phase for phase in PHASES if phase.name in phases and not _is_done(phase, settings)]
+    chosen = [phase for phase in PHASES if phase.name in phases]
     data = Data(settings)
-    for phase in wanted:
-        data.check(phase.mix, left_out=phase.left_out)
-    _claim_folder(settings, data.identity)
+    run_folder.check(settings, data.identity)
+    for phase in chosen:
+        if not run_folder.has_weights(settings, phase, steps):
+            data.check(phase.mix, left_out=phase.left_out)
+    run_folder.claim(settings, data.identity, chosen)
     folds.write(settings.out / folds.FILE, data.assignments)
-    for phase in wanted:
+    for phase in chosen:
+        trained = run_folder.has_weights(settings, phase, steps)
+        if trained and run_folder.has_scores(settings, phase):
+            logger.info("%s: trained and scored before, in %s", phase.name, settings.out)
+            continue
         with _torch_as_it_was():
-            n_steps = _number_of_steps(phase, data, settings, minutes=minutes, steps=steps)
-            trainer = Trainer(phase, data, settings, steps=n_steps)
-            trainer.go()
-            result = {"phase": phase.name, "steps": n_steps, **trainer.scores()}
+            if not trained:
+                _train_phase(phase, data, settings, minutes=minutes, steps=steps)
+            result = _score_phase(phase, data, settings)
         yield result
 
 
-def _claim_folder(settings: FaceTraining, identity: str) -> None:
-    """Make the folder that of this run; a resumed run may not mix networks, folds and clips of two."""
-    file = settings.out / RUN_FILE
-    if settings.resume and file.exists() and json.loads(file.read_text(encoding="utf-8")) != {"identity": identity}:
-        raise InputError(
-            f"{settings.out} holds a training on other data, or with another seed or --leave-out; give the same, "
-            "another folder (--out), or start again (--fresh)"
-        )
-    settings.out.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"identity": identity}), encoding="utf-8")
+def _train_phase(phase: Phase, data: Data, settings: FaceTraining, *, minutes: float, steps: int | None) -> None:
+    n_steps = _number_of_steps(phase, data, settings, minutes=minutes, steps=steps)
+    run_folder.begin(settings, phase, n_steps)
+    Trainer(phase, data, settings, steps=n_steps).go()
 
 
-def _is_done(phase: Phase, settings: FaceTraining) -> bool:
-    file = settings.out / f"{phase.name}.safetensors"
-    if settings.resume and file.exists():
-        logger.info("%s: trained before, in %s", phase.name, file)
-        return True
-    return False
+def _score_phase(phase: Phase, data: Data, settings: FaceTraining) -> dict[str, Any]:
+    """Scores of the weights that a phase wrote, which are written, too."""
+    n_steps = run_folder.n_steps(settings, phase)
+    trainer = Trainer(phase, data, settings, steps=n_steps)
+    trainer.load()
+    result = {"phase": phase.name, "steps": n_steps, **trainer.scores()}
+    write_text(scores_file(settings, phase), json.dumps(result, indent=1) + "\n")
+    return result
 
 
 def _number_of_steps(phase: Phase, data: Data, settings: FaceTraining, *, minutes: float, steps: int | None) -> int:

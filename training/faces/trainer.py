@@ -61,6 +61,11 @@ class Phase:
     alpha: float = 0.5
     """Interpolation in weight space after training on clips: the part of the weights that it started from (WiSE-FT)."""
 
+    @property
+    def version(self) -> str:
+        """What its weights file says of itself."""
+        return f"1-{self.name}"
+
 
 class TrainingData(Protocol):
     """What a trainer asks of :class:`training.faces.data.Data`."""
@@ -102,7 +107,7 @@ class Trainer:
 
         self.phase, self.data, self.settings, self.steps = phase, data, settings, steps
         self.metadata = WeightsMetadata(
-            version=f"1-{phase.name}", input_size=phase.input_size, input_representation=phase.input_representation
+            version=phase.version, input_size=phase.input_size, input_representation=phase.input_representation
         )
         self.device = torch.device(settings.device)
         self.step, self.seconds, self._losses = 0, 0.0, list[float]()
@@ -127,8 +132,7 @@ class Trainer:
         return cast("LiteNet", self.average.module)
 
     def _start(self) -> None:
-        start = self.phase.start
-        weights = self.settings.out / f"{start}.safetensors" if start else self.settings.start
+        start, weights = self.phase.start, start_file(self.settings, self.phase)
         if weights is None:
             self.net.load_state_dict(imagenet_weights(self.net))
         elif weights.exists():
@@ -171,8 +175,14 @@ class Trainer:
                 self.averaged_net, self.settings.out / f"{self.phase.name}{UNINTERPOLATED}.safetensors", self.metadata
             )
             interpolate(self.averaged_net, start, self.phase.alpha)
-        save_weights(self.averaged_net, self.settings.out / f"{self.phase.name}.safetensors", self.metadata)
+        save_weights(self.averaged_net, weights_file(self.settings, self.phase), self.metadata)
         self.checkpoint.unlink(missing_ok=True)
+
+    def load(self) -> None:
+        """Take the averaged weights from the file that :meth:`go` wrote, in half precision, as users get them."""
+        from features.networks.efficientnet_lite import read_weights
+
+        self.averaged_net.load_state_dict(read_weights(weights_file(self.settings, self.phase))[1])
 
     def _bar(self) -> Any:
         from tqdm import tqdm
@@ -328,6 +338,21 @@ class Trainer:
                 if keys:
                     found[name] = clip_scores.clip_scores(data.labelled, keys, self.logits, size)
         return found
+
+
+def start_file(settings: FaceTraining, phase: Phase) -> Path | None:
+    """The weights that a phase goes on from; None: those of ImageNet."""
+    return settings.out / f"{phase.start}.safetensors" if phase.start else settings.start
+
+
+def weights_file(settings: FaceTraining, phase: Phase) -> Path:
+    """Where a phase writes its weights."""
+    return settings.out / f"{phase.name}.safetensors"
+
+
+def scores_file(settings: FaceTraining, phase: Phase) -> Path:
+    """Where a phase writes its scores."""
+    return settings.out / f"{phase.name}.scores.json"
 
 
 def checkpoint_file(settings: FaceTraining, phase: Phase) -> Path:

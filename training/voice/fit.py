@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ensemble.outputs import write_text
 from features.errors import DatasetError, InputError, ModelError
 from features.families.forensic_voice import NAME
 from features.speech_model import LinearModel, SpeechInputs, VoiceModel
@@ -25,6 +26,7 @@ PENALTY = 0.01  # C of the logistic regression over rows of mean weight 1: 0.001
 ORIGINAL_WEIGHT = 8.0  # of a sound as it is, over that of a version, in the linear model
 IDENTITY = "identity.json"  # of the run in a folder
 SAMPLES = "samples.npz"  # what was measured; it may be deleted when the run is done
+WEIGHTS = ("*.checkpoint", "fold*.safetensors", f"{NAME}.safetensors")  # what a run may not take from another one
 
 Array = NDArray[np.float64]
 
@@ -38,6 +40,7 @@ def train(
     steps: int = STEPS,
     jobs: int = 1,
     seed: int = 0,
+    fresh: bool = False,
 ) -> dict[str, Any]:
     """Train and judge the speech detector: measure, fit every fold and all voices together, write everything.
 
@@ -60,6 +63,8 @@ def train(
         Processes that measure; results do not depend on it.
     seed
         Of the versions of sounds, the network, and which bona fide people go to which fold.
+    fresh
+        Delete the weights in ``out``, whoever wrote them, and train every model again.
 
     Returns
     -------
@@ -69,19 +74,21 @@ def train(
     Raises
     ------
     InputError
-        ``leave_out`` is something else.
+        ``leave_out`` is something else, ``steps`` is under 1, or ``out`` holds weights of another run; nothing is
+        written then.
     DatasetError
         ``clips`` or a file of ``voices`` can't be used; or all of them together, or what a fold may train on, have no
         bona fide or no synthetic speech.
     """
     if leave_out not in LEAVE_OUT:
         raise InputError(f"leave_out is {leave_out!r}; it can be {' or '.join(LEAVE_OUT)}")
+    if steps < 1:
+        raise InputError(f"steps is {steps}; it must be 1 or more")
     by_method = leave_out == "methods"
     found = [*voices_of(clips), *(voice for file in voices for voice in voices_of_table(file))]
     split = _split(found, ", ".join(map(str, [clips, *voices])), by_method=by_method, seed=seed)
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder, identity(found, leave_out, steps, seed, ORIGINAL_WEIGHT, PENALTY))
+    _claim(folder, identity(found, leave_out, steps, seed, ORIGINAL_WEIGHT, PENALTY), fresh=fresh)
     samples = cached(folder / SAMPLES, found, jobs=jobs, seed=seed)
     folds.write(folder / folds.FILE, _assignments(found, split))
     models = [
@@ -92,7 +99,7 @@ def train(
     logits = fold_logits(samples, split, models)
     _write_logits(folder / "logits.json", found, split, logits)
     scores = summary(found, split, logits)
-    (folder / "scores.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    write_text(folder / "scores.json", json.dumps(scores, indent=1) + "\n")
     return scores
 
 
@@ -112,14 +119,28 @@ def _both_classes(voices: Sequence[Voice], kept: NDArray[np.bool_]) -> bool:
     return len({voice.synthetic for voice, is_kept in zip(voices, kept, strict=True) if is_kept}) == 2
 
 
-def _claim(folder: Path, digest: str) -> None:
-    """Remove models and checkpoints of another run from a folder, and say whose it is now."""
+def _claim(folder: Path, digest: str, *, fresh: bool) -> None:
+    """Make the folder that of this run; weights of another one are refused, and deleted only when ``fresh``."""
     file = folder / IDENTITY
-    if not file.is_file() or json.loads(file.read_text(encoding="utf-8")) != digest:
-        for pattern in ("*.checkpoint", "fold*.safetensors", f"{NAME}.safetensors"):
-            for old in folder.glob(pattern):
-                old.unlink()
-        file.write_text(json.dumps(digest), encoding="utf-8")
+    old = [weights for pattern in WEIGHTS for weights in sorted(folder.glob(pattern))]
+    if fresh:
+        for weights in old:
+            weights.unlink()
+    elif old and _claimed_by(file) != digest:
+        raise InputError(
+            f"{folder} holds weights ({old[0].name}) of another training, or of one on other voices or with another "
+            "seed, --steps or --leave-out; give the same, another folder (--out), or delete them and start again "
+            "(--fresh)"
+        )
+    write_text(file, json.dumps(digest))
+
+
+def _claimed_by(file: Path) -> Any:
+    """The digest of the run that a folder is of; None where nothing legible says it."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _assignments(voices: Sequence[Voice], split: Sequence[Fold]) -> dict[str, folds.FoldAssignment]:
@@ -238,4 +259,4 @@ def _write_logits(file: Path, voices: Sequence[Voice], split: Sequence[Fold], lo
         }
         for at, voice in enumerate(voices)
     }
-    file.write_text(json.dumps(rows, indent=0) + "\n", encoding="utf-8")
+    write_text(file, json.dumps(rows, indent=0) + "\n")

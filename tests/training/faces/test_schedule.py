@@ -113,6 +113,17 @@ def test_a_groups_crops_are_held_out_with_its_clips(with_crops, asked):
     assert groups & {"h", "i", "j"}
 
 
+def test_phases_that_all_folds_go_on_from_see_no_labelled_crop(with_crops, asked):
+    """Non-regression test: REAL pictures of every fold were among their faces."""
+    data = Data(with_crops)
+    some = data.batches(Mix(stills=0, pseudo_fakes=4, clips=0), left_out=None, size=64)
+    for number in range(20):
+        some[number]
+    seen = {key for key, _ in asked}
+    assert {"x", "y"} <= seen
+    assert not seen & data.fold_of.keys()
+
+
 def test_runs_of_two_seeds_share_what_takes_an_hour_to_make(settings, monkeypatch):
     """So that their networks differ in what was drawn, and can be compared and averaged."""
     one, two = Data(settings), Data(replace(settings, seed=1))
@@ -208,6 +219,7 @@ def test_minutes_become_steps_that_are_said_and_kept(settings, monkeypatch, capl
     monkeypatch.setattr(schedule, "PHASES", tiny(schedule.PHASES))
     monkeypatch.setattr(schedule, "seconds_per_step", lambda phase, data, settings: 2.0)
     monkeypatch.setattr(trainer.Trainer, "go", lambda self: self.save())
+    monkeypatch.setattr(trainer.Trainer, "load", lambda self: None)
     monkeypatch.setattr(trainer.Trainer, "scores", lambda self: {})
     caplog.set_level("INFO")
     (found,) = schedule.train(settings, phases=["base"], minutes=1.0)
@@ -231,10 +243,74 @@ def test_a_folder_is_of_one_training(settings, monkeypatch, capsys):
     assert deepcue([*command, "--fresh"]) == 0
 
 
-def test_phases_that_are_done_are_not_trained_again(settings, monkeypatch):
-    settings.out.mkdir()
-    (settings.out / "base.safetensors").write_bytes(b"done")
-    assert not list(schedule.train(replace(settings, resume=True), phases=["base"], steps=1))
+@pytest.fixture
+def trained(settings, monkeypatch):
+    """Settings of a run that goes on in a folder with a base of one step."""
+    monkeypatch.setattr(schedule, "PHASES", tiny(schedule.PHASES))
+    list(schedule.train(settings, phases=["base"], steps=1))
+    return replace(settings, resume=True)
+
+
+def test_phases_that_are_done_are_not_trained_again(trained):
+    assert not list(schedule.train(trained, phases=["base"], steps=1))
+    assert not list(schedule.train(trained, phases=["base"]))  # of as many steps as fit into some minutes
+
+
+@pytest.mark.parametrize("scores", [None, '{"phase": '])
+def test_a_phase_that_was_stopped_while_it_was_scored_is_scored(trained, monkeypatch, scores):
+    """Non-regression test: its weights were there, and it was never scored."""
+    file = trained.out / "base.scores.json"
+    before, weights = json.loads(file.read_text()), (trained.out / "base.safetensors").read_bytes()
+    file.unlink()
+    if scores:
+        file.write_text(scores)
+    monkeypatch.setattr(trainer.Trainer, "go", lambda self: pytest.fail("trained again"))
+    (found,) = schedule.train(trained, phases=["base"], steps=1)
+    assert found == before == json.loads(file.read_text())
+    assert (trained.out / "base.safetensors").read_bytes() == weights
+
+
+@pytest.mark.parametrize("content", [b"", b"done"])
+def test_weights_that_are_damaged_are_trained_again(trained, caplog, content):
+    file = trained.out / "base.safetensors"
+    weights = file.read_bytes()
+    file.write_bytes(content)
+    (found,) = schedule.train(trained, phases=["base"], steps=1)
+    assert found["steps"] == 1
+    assert file.read_bytes() == weights
+    assert "the phase is trained again" in caplog.text
+
+
+def test_weights_of_other_steps_are_not_taken_for_done(trained):
+    with pytest.raises(InputError, match="is of 1 steps, not 2; give --steps 1"):
+        list(schedule.train(trained, phases=["base"], steps=2))
+    (found,) = schedule.train(replace(trained, resume=False), phases=["base"], steps=2)
+    assert found["steps"] == 2
+
+
+def test_weights_that_went_on_from_others_are_not_taken_for_done(trained, tmp_path):
+    other = tmp_path / "other.safetensors"
+    other.write_bytes((trained.out / "base.safetensors").read_bytes())
+    with pytest.raises(InputError, match=r"went on from other weights than .*other\.safetensors"):
+        list(schedule.train(replace(trained, start=other), phases=["base"], steps=1))
+
+
+def test_weights_that_nothing_tells_of_are_not_taken_for_done(trained):
+    (trained.out / "fold0.safetensors").write_bytes((trained.out / "base.safetensors").read_bytes())
+    with pytest.raises(InputError, match=r"run\.json beside it does not say how it was trained"):
+        list(schedule.train(trained, phases=["fold0"], steps=1))
+
+
+def test_starting_a_phase_again_keeps_what_is_known_of_the_others(trained):
+    list(schedule.train(replace(trained, resume=False), phases=["fold0"], steps=1))
+    assert not list(schedule.train(trained, phases=["base", "fold0"], steps=1))
+
+
+def test_a_damaged_record_of_the_run_is_told_in_a_sentence(trained, capsys):
+    (trained.out / "run.json").write_text('{"identity": "0')
+    assert deepcue(arguments(trained, "--phases", "base", "--steps", "1")) == 2
+    assert "does not say which training the folder is of" in capsys.readouterr().err
+    assert deepcue(arguments(trained, "--phases", "base", "--steps", "1", "--fresh")) == 0
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def test_a_run_from_sounds_to_weights(folder, few_versions, capsys):
     assert logits["v1"]["label"] == "FAKE"
 
 
-def test_a_run_goes_on_with_what_is_missing_and_another_one_starts_again(folder, few_versions):
+def test_a_run_goes_on_with_what_is_missing_and_another_one_starts_again_when_fresh(folder, few_versions, capsys):
     _, out = run(folder)
     made = {file.name: file.read_bytes() for file in out.glob("*.safetensors")}
     assert set(made) == {"fold0.safetensors", "fold1.safetensors", "forensic_voice.safetensors"}
@@ -197,11 +197,30 @@ def test_a_run_goes_on_with_what_is_missing_and_another_one_starts_again(folder,
     run(folder)
     assert (out / "fold0.safetensors").stat().st_mtime_ns == kept
     assert {file.name: file.read_bytes() for file in out.glob("*.safetensors")} == made
-    run(folder, "--leave-out", "people")
+    assert run(folder, "--leave-out", "people")[0] == 2
+    assert "--fresh" in capsys.readouterr().err
+    assert {file.name: file.read_bytes() for file in out.glob("*.safetensors")} == made
+    assert run(folder, "--leave-out", "people", "--fresh")[0] == 0
     assert (out / "fold0.safetensors").read_bytes() != made["fold0.safetensors"]
     assert (out / "fold3.safetensors").is_file()
     assert (out / "forensic_voice.safetensors").read_bytes() == made["forensic_voice.safetensors"]
     assert not [*out.glob("*.checkpoint")]
+
+
+@pytest.mark.parametrize("identity", [None, '"of another run"', '"cut o'])
+def test_weights_of_another_run_are_neither_deleted_nor_overwritten(folder, capsys, identity):
+    """Non-regression test: networks of faces, whose folder has no identity.json, were deleted."""
+    (folder / "voice").mkdir()
+    weights = folder / "voice" / "fold0.safetensors"
+    weights.write_bytes(b"days of work")
+    if identity is not None:
+        (folder / "voice" / "identity.json").write_text(identity)
+    before = sorted(file.name for file in (folder / "voice").iterdir())
+    status, out = run(folder)
+    assert status == 2
+    assert "holds weights (fold0.safetensors) of another training" in capsys.readouterr().err
+    assert weights.read_bytes() == b"days of work"
+    assert sorted(file.name for file in out.iterdir()) == before
 
 
 @pytest.mark.parametrize(
@@ -283,6 +302,11 @@ def test_tables_of_voices_are_named_where_the_sounds_are_of_one_class(tmp_path, 
     monkeypatch.setattr(fit, "voices_of_table", lambda file: [Voice("b", "", "h", sound())])
     with pytest.raises(DatasetError, match=r"m.csv, v.parquet: to train on, both"):
         fit.train("m.csv", tmp_path, voices=["v.parquet"])
+
+
+def test_no_step_is_refused(tmp_path):
+    with pytest.raises(InputError, match="steps is 0"):
+        fit.train(tmp_path / "m.csv", tmp_path, steps=0)
 
 
 def test_leaving_out_something_else_is_refused(tmp_path):
