@@ -23,6 +23,7 @@ COMMANDS = {
     "serve": "a page on this machine: drop clips on it, and see when, where and why",
     "extract": "measure a data set: one row for each clip",
     "train": "train the calibrated ensemble on a feature table",
+    "recalibrate": "give a model another scale and bound",
     "submit": "predict a test folder and write a submission file",
     "report": "report.html of a trained model",
     "ablate": "what each cue family adds, by leaving it out",

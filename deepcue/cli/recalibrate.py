@@ -1,0 +1,46 @@
+"""Give a model of one learner another scale and bound than its own folds asked for.
+
+Folds of a table share manipulations; predictions of manipulations that nobody has seen are less sure than these folds
+say. `deepcue unseen-scores` measures by how much. The learner's log-odds are multiplied by --scale, in place of stack
+and calibration, and probabilities stay within --bound and its complement. Scores of the stack in the model folder
+become those of the new ones; the shipped model was made so.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from deepcue.cli import common
+from deepcue.cli.train import score_lines
+from ensemble.folds import FOLDS_FILE
+from ensemble.out_of_fold import OOF_FILE
+from ensemble.recalibrate import recalibrated
+from ensemble.store import load_model, save_model
+from features.errors import ModelError
+
+EXAMPLE = "deepcue recalibrate artifacts/model --scale 1.1 --bound 0.03"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("model", type=Path, help="model folder; it is written anew")
+    parser.add_argument("--scale", type=float, required=True, help="factor of the learner's log-odds, above 0")
+    parser.add_argument("--bound", type=float, required=True, help="least probability, above 0 and under 0.5")
+    common.add_quiet(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the subcommand; see the module."""
+    folder = arguments.model
+    model = load_model(folder)
+    files = [folder / name for name in (OOF_FILE, FOLDS_FILE)]
+    if missing := [file for file in files if not file.is_file()]:
+        raise ModelError(f"{missing[0]}: a model is recalibrated on its out-of-fold predictions; train it again")
+    oof, folds = (pq.read_table(file) for file in files)
+    model, oof = recalibrated(model, oof, scale=arguments.scale, bound=arguments.bound)
+    save_model(model, folder, {OOF_FILE: oof, FOLDS_FILE: folds})
+    if not arguments.quiet:
+        print("\n".join([*score_lines({"stack": model.manifest["metrics"]["stack"]}), "", f"model  {folder}"]))

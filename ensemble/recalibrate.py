@@ -1,0 +1,71 @@
+"""Another scale and bound of a model's predictions than its own folds ask for.
+
+Folds of a table keep groups apart and share manipulations. Predictions of manipulations that no fold knew are too sure
+at the scale that these folds ask for; what a stricter protocol asks for (:mod:`training.unseen_scores`,
+docs/experiments/042) is said here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+from scipy.special import expit, logit
+
+from ensemble import metrics
+from ensemble.calibrate import Calibration, clip_logit, shift_prior
+from ensemble.model import Model
+from ensemble.stack import Stack
+from features.errors import InputError, ModelError
+
+
+def recalibrated(model: Model, oof: pa.Table, *, scale: float, bound: float) -> tuple[Model, pa.Table]:
+    """The model with its learner's log-odds times ``scale``, and probabilities within ``bound`` and its complement.
+
+    Parameters
+    ----------
+    model
+        Of one learner: several share their scale through the stack.
+    oof
+        Its out-of-fold predictions, ``oof.parquet`` of its folder.
+    scale
+        Above 0; 1 leaves the learner's log-odds as they are.
+    bound
+        Above 0 and under 0.5.
+
+    Returns
+    -------
+    Model, pyarrow.Table
+        The model, its manifest with the stack's scores anew, and the predictions with those of the stack anew.
+
+    Raises
+    ------
+    InputError
+        The model has several learners, or a number is out of its range.
+    ModelError
+        The predictions are of another model.
+    """
+    learners = model.head.stack.learners
+    if len(learners) != 1:
+        raise InputError(f"a scale can be given to a model of one learner; this one has {', '.join(learners)}")
+    if not (0 < scale < np.inf and 0 < bound < 0.5):
+        raise InputError(f"scale {scale:g}, bound {bound:g}: give a scale above 0, and a bound between 0 and 0.5")
+    if learners[0] not in oof.column_names:
+        raise ModelError(f"the out-of-fold predictions are not of {learners[0]}; train the model again")
+    unchanged = Calibration("identity", {"a": 1.0, "b": 0.0})
+    head = replace(model.head, stack=Stack("nonnegative", learners, (scale,), 0.0), calibration=unchanged, clip=bound)
+    z = scale * logit(oof[learners[0]].to_numpy())
+    p, p_target = expit(z), expit(clip_logit(shift_prior(z, head.train_prior, head.target_prior), bound))
+    y = np.array(oof["label"].to_pylist()) == "FAKE"
+    group = np.unique(np.array(oof["group"].to_pylist(), dtype=str), return_inverse=True)[1]
+    seed = int(model.manifest.get("seed", 0))
+    scores = metrics.all_scores(y.astype(np.int64), p, p_target, head.target_prior, group, seed=seed)
+    stack = {name: score.as_dict() for name, score in scores.items()}
+    changed = {
+        "metrics": model.manifest["metrics"] | {"stack": stack},
+        "recalibrated": {"scale": scale, "bound": bound},
+    }
+    for name, values in (("stack", p), ("stack_target", p_target)):
+        oof = oof.set_column(oof.column_names.index(name), name, pa.array(values))
+    return replace(model, head=head, manifest=model.manifest | changed), oof

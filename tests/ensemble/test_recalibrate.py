@@ -1,0 +1,80 @@
+"""Another scale and bound: log-odds are the learner's times the scale, and scores are those of what is kept."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from scipy.special import expit, logit
+
+from deepcue.cli.main import main as deepcue
+from ensemble import metrics
+from ensemble.recalibrate import recalibrated
+from ensemble.store import load_model, save_model
+from ensemble.train import train_table
+from features.errors import InputError, ModelError
+
+
+@pytest.fixture(scope="module")
+def one_learner(table):
+    return train_table(table, learners=["logistic"], n_folds=3)
+
+
+@pytest.fixture
+def folder(one_learner, tmp_path):
+    model, evaluation = one_learner
+    save_model(model, tmp_path / "model", evaluation.tables())
+    return tmp_path / "model"
+
+
+def test_predictions_are_the_learners_log_odds_times_the_scale_within_the_bound(folder, table, capsys):
+    before = load_model(folder)
+    assert deepcue(["recalibrate", str(folder), "--scale", "0.5", "--bound", "0.2"]) == 0
+    assert "log loss" in capsys.readouterr().out
+    after = load_model(folder)
+    z = 0.5 * before.learner_logits(before.inputs(table))[:, 0]
+    assert after.head.finish(after.head.stack(z[:, None] / 0.5)) == pytest.approx(
+        np.clip(z - logit(after.head.train_prior) + logit(0.5), logit(0.2), logit(0.8))
+    )
+    p = after.predict(table)
+    assert p.min() >= 0.2 - 1e-12
+    assert p.max() <= 0.8 + 1e-12
+    assert after.explain(table).log_odds == pytest.approx(logit(p))
+
+
+def test_the_scores_and_out_of_fold_predictions_are_those_of_the_new_scale(folder):
+    before = pq.read_table(folder / "oof.parquet")
+    assert deepcue(["recalibrate", str(folder), "--scale", "2", "--bound", "0.01", "--quiet"]) == 0
+    after = pq.read_table(folder / "oof.parquet")
+    p = expit(2 * logit(before["logistic"].to_numpy()))
+    assert after["stack"].to_numpy() == pytest.approx(p)
+    assert after.drop_columns(["stack", "stack_target"]).equals(before.drop_columns(["stack", "stack_target"]))
+    y = np.array([label == "FAKE" for label in after["label"].to_pylist()]).astype(int)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["metrics"]["stack"]["log_loss"]["value"] == pytest.approx(metrics.log_loss(y, p, np.ones(len(y))))
+    assert manifest["recalibrated"] == {"scale": 2.0, "bound": 0.01}
+    assert manifest["clip"] == 0.01
+
+
+@pytest.mark.parametrize(
+    ("scale", "bound"), [(0.0, 0.1), (-1.0, 0.1), (np.inf, 0.1), (np.nan, 0.1), (1.0, 0.0), (1.0, 0.5)]
+)
+def test_numbers_out_of_range_are_refused(one_learner, scale, bound):
+    model, evaluation = one_learner
+    with pytest.raises(InputError, match="give a scale above 0"):
+        recalibrated(model, evaluation.tables()["oof.parquet"], scale=scale, bound=bound)
+
+
+def test_a_model_of_several_learners_and_one_without_its_predictions_are_refused(trained, folder, tmp_path, capsys):
+    save_model(trained[0], tmp_path / "several")
+    (folder / "oof.parquet").unlink()
+    several, _ = trained
+    with pytest.raises(InputError, match="of one learner"):
+        recalibrated(several, pq.read_table(folder / "folds.parquet"), scale=1.0, bound=0.1)
+    assert deepcue(["recalibrate", str(folder), "--scale", "1", "--bound", "0.1"]) == 2
+    assert "oof.parquet" in capsys.readouterr().err
+
+
+def test_predictions_of_another_model_are_refused(one_learner, folder):
+    with pytest.raises(ModelError, match="not of logistic"):
+        recalibrated(one_learner[0], pq.read_table(folder / "folds.parquet"), scale=1.0, bound=0.1)
