@@ -92,6 +92,8 @@ METHODS = {
     "Fridrich & Kodovsky 2012": "J. Fridrich, J. Kodovský: Rich Models for Steganalysis of Digital Images. IEEE "
     "Transactions on Information Forensics and Security 7(3), 2012.",
     "Geurts et al. 2006": "P. Geurts, D. Ernst, L. Wehenkel: Extremely randomized trees. Machine Learning 63, 2006.",
+    "Gorishniy et al. 2022": "Y. Gorishniy, I. Rubachev, A. Babenko: On Embeddings for Numerical Features in "
+    "Tabular Deep Learning. NeurIPS, 2022.",
     "Gregorutti et al. 2015": "B. Gregorutti, B. Michel, P. Saint-Pierre: Grouped variable importance with random "
     "forests and application to multiple functional data analysis. Computational Statistics & Data Analysis 90, "
     "2015.",
@@ -124,6 +126,7 @@ METHODS = {
     "Pearl 1988": "J. Pearl: Probabilistic Reasoning in Intelligent Systems. Morgan Kaufmann, 1988.",
     "Platt 1999": "J. C. Platt: Probabilistic Outputs for Support Vector Machines and Comparisons to Regularized "
     "Likelihood Methods. In: Advances in Large Margin Classifiers. MIT Press, 1999.",
+    "Rahimi & Recht 2007": "A. Rahimi, B. Recht: Random Features for Large-Scale Kernel Machines. NIPS 20, 2007.",
     "Saerens et al. 2002": "M. Saerens, P. Latinne, C. Decaestecker: Adjusting the Outputs of a Classifier to New a "
     "Priori Probabilities. Neural Computation 14(1), 2002.",
     "Sandler et al. 2018": "M. Sandler, A. Howard, M. Zhu, A. Zhmoginov, L.-C. Chen: MobileNetV2: Inverted Residuals "
