@@ -143,14 +143,11 @@ def measured(
 
 def _failed(filename: str, error: Exception, settings: Settings) -> Result:
     """The row of a clip whose measurement raised."""
-    unreadable = f"can't be read: {error}"
     match error:
         case ClipError():
             status, words, reason = error.status, str(error), Reason(error.status)
-        case FileNotFoundError():
-            status, words, reason = "unreadable", unreadable, Reason.UNREADABLE
-        case OSError():  # a disk or a network that may come back: a status that the next run tries again
-            status, words, reason = "crashed", unreadable, Reason.NOT_FETCHED
+        case OSError():  # a file, a disk or a network that may come back: a status that the next run tries again
+            status, words, reason = "crashed", f"can't be read: {error}", Reason.NOT_FETCHED
         case MemoryError():
             status, words, reason = "crashed", "out of memory", Reason.OUT_OF_MEMORY
         case _:

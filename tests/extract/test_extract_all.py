@@ -131,6 +131,21 @@ def test_the_second_run_measures_only_what_is_new(folder, tmp_path, measured_nam
     assert len(measured_names) == 11
 
 
+def test_a_clip_that_goes_while_the_run_is_on_is_measured_by_the_next(talk, tmp_path, monkeypatch):
+    """Non-regression test: a share that was lost for a moment cost its clips for good."""
+    shutil.copy(talk / "a.mp4", talk / "vanish.mp4")
+    arguments = ["extract", str(talk), "--out", str(tmp_path / "t.parquet"), "--families", "blink", "--quiet"]
+    monkeypatch.setenv("PYTHONPATH", FAULTS)
+    assert deepcue(arguments) == 0
+    row = table.read_table(tmp_path / "t.parquet").to_pylist()[2]
+    assert (row["status"], row["reasons"]) == ("crashed", '{"clip": "not_fetched"}')
+    assert "No such file" in row["error"]
+    monkeypatch.delenv("PYTHONPATH")
+    (talk / "vanish.mp4.away").rename(talk / "vanish.mp4")
+    assert deepcue(arguments) == 0
+    assert table.read_table(tmp_path / "t.parquet")["status"].to_pylist() == ["ok"] * 3
+
+
 def test_own_weights_measure_again(talk, tmp_path, monkeypatch):
     out, own = tmp_path / "t.parquet", tmp_path / "own"
     arguments = [str(talk), "--out", str(out), "--families", "forensic_cnn", "--quiet"]
