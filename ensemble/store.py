@@ -28,6 +28,7 @@ from ensemble.shrinkage import Shrinkage
 from ensemble.training_set import Layout
 from features.checksums import sha256_of
 from features.errors import InputError, ModelError
+from features.networks.weights import WEIGHTS_VARIABLE, digest, use_weights, weights_file
 
 SCHEMA_VERSION = 2  # 2: shrinkage, attribution, permutation_importance, within_group_concordance
 KIND = "deepfake-ensemble"
@@ -87,7 +88,12 @@ def load_model(folder: str | Path) -> Model:
     folder = Path(folder)
     manifest = read_manifest(folder)
     _check_files(folder, manifest)
-    layout = Layout(tuple(manifest["columns"]), dict(manifest["families"]))
+    layout = Layout(
+        tuple(manifest["columns"]),
+        dict(manifest["families"]),
+        dict(manifest.get("weights") or {}),  # manifests of earlier versions have none
+        manifest.get("max_seconds"),
+    )
     unknown = sorted(manifest["learners"].keys() - learner_kinds().keys())
     if unknown:
         raise ModelError(f"{folder}: holds the learner {unknown[0]}, which this version does not know; update it")
@@ -166,6 +172,8 @@ def _write(model: Model, folder: Path, tables: Mapping[str, pa.Table]) -> None:
         "kind": KIND,
         "created_with": package_versions(),
         "families": model.layout.families,
+        "weights": model.layout.weights,
+        "max_seconds": model.layout.max_seconds,
         "columns": list(model.layout.columns),
         "learners": {name: len(models) for name, models in model.fold_models.items()},
         "target_prior": model.head.target_prior,
@@ -233,22 +241,40 @@ def default_model(local: Path | None = None) -> Path:
     )
 
 
-def check_families(families: dict[str, int], where: str) -> None:
-    """Refuse a model whose cues this version can't measure, before hours are spent on measuring.
+def check_families(layout: Layout, where: str, weights: Mapping[str, Path] | None = None) -> None:
+    """Refuse a model whose cues would not be measured as its table's were, before hours are spent on measuring.
+
+    Parameters
+    ----------
+    layout
+        Of the model.
+    where
+        Names it in messages.
+    weights
+        Family to weights file, in place of those in use.
 
     Raises
     ------
     ModelError
-        A family is unknown, or its version is another.
+        A family is unknown, its version is another, or it would be measured with other weights.
     """
     from features import spec
 
     known = {family.name: family.version for family in spec.families()}
-    for name, version in sorted(families.items()):
+    for name, version in sorted(layout.families.items()):
         if name not in known:
             raise ModelError(f"{where}: needs the cue family {name}, which this version lacks; train the model again")
         if known[name] != version:
             raise ModelError(
                 f"{where}: was trained on {name} version {version}, this version measures {known[name]}; "
                 "train the model again"
+            )
+    with use_weights(weights or {}):
+        files = {name: weights_file(name) for name in sorted(layout.weights.keys() & layout.families.keys())}
+    for name, file in files.items():
+        if file.is_file() and (found := digest(file)) != layout.weights[name]:
+            raise ModelError(
+                f"{where}: was trained on {name} measured with other weights (SHA-256 {layout.weights[name][:12]}...) "
+                f"than those in use ({file}, {found[:12]}...); set {WEIGHTS_VARIABLE} to the folder that holds the "
+                "model's weights, or unset it where they are the shipped ones, or train the model again"
             )

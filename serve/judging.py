@@ -56,7 +56,7 @@ class Judging:
             The folder holds none that can be used.
         """
         model = store.load_model(self._folder)
-        store.check_families(model.layout.families, str(self._folder))
+        store.check_families(model.layout, str(self._folder))
         return model
 
     @property

@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
         if not arguments.allow_missing:
             check_agreement(sample, _names(table), str(arguments.sample), str(arguments.table))
     else:
-        check_families(model.layout.families, str(folder))
+        check_families(model.layout, str(folder))
         table = _extracted(arguments, sample, sorted(model.layout.families))
     status = write(model, table, sample, arguments.out)
     if arguments.json:

@@ -13,6 +13,7 @@ from deepcue.cli import predict
 from deepcue.cli.main import main as deepcue
 from ensemble import store, verdict
 from ensemble.store import load_model
+from ensemble.training_set import Layout
 from features.errors import ModelError
 from features.table import write_table
 
@@ -161,9 +162,9 @@ def test_the_library_does_not_answer_by_where_it_is_called_from(tmp_path, monkey
 
 def test_a_model_of_other_cues_is_refused_before_extraction():
     with pytest.raises(ModelError, match="palm_reading"):
-        store.check_families({"palm_reading": 1}, "model")
+        store.check_families(Layout((), {"palm_reading": 1}), "model")
     with pytest.raises(ModelError, match="version 0"):
-        store.check_families({"blink": 0}, "model")
+        store.check_families(Layout((), {"blink": 0}), "model")
 
 
 def test_a_clip_is_measured_whatever_its_name_ends_in(tmp_path, monkeypatch, model_folder):

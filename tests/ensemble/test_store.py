@@ -1,15 +1,20 @@
 import errno
 import json
 import os
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from artifacts import PRETRAINED
 from ensemble import store
-from ensemble.store import load_model, save_model
-from ensemble.training_set import Layout, check_layout
+from ensemble.store import check_families, load_model, save_model
+from ensemble.training_set import Layout, check_layout, layout_of
+from features import spec
 from features.checksums import sha256_of
 from features.errors import InputError, ModelError
+from features.table import METADATA_KEY
 
 
 @pytest.fixture
@@ -154,3 +159,48 @@ def test_a_missing_family_or_column_is_named():
     with pytest.raises(ModelError, match=r"among them b\.y"):
         check_layout(Layout(("a.x",), {"a": 1, "b": 1}), wanted)
     check_layout(Layout(("a.x", "b.y", "c.z"), {"a": 1, "b": 1, "c": 1}), wanted)
+
+
+def test_a_model_knows_the_weights_that_its_table_was_measured_with(trained, table, folder):
+    """Non-regression test: with other weights in use its predictions changed without a word."""
+
+    def made_with(digest, seconds=120.0):
+        made = json.loads(table.schema.metadata[METADATA_KEY]) | {"weights": {"lips": digest}, "max_seconds": seconds}
+        return table.replace_schema_metadata({METADATA_KEY: json.dumps(made)})
+
+    model = replace(trained[0], layout=layout_of(made_with("ab" * 32)))
+    save_model(model, folder)
+    again = load_model(folder)
+    assert (again.layout.weights, again.layout.max_seconds) == ({"lips": "ab" * 32}, 120.0)
+    assert np.array_equal(again.predict(made_with("ab" * 32)), again.predict(table))  # which does not say it
+    with pytest.raises(ModelError, match=r"weights of lips differ .*DEEPFAKE_WEIGHTS .*train the model again"):
+        again.predict(made_with("cd" * 32))
+
+
+def test_another_length_that_was_looked_at_is_a_warning(caplog):
+    wanted = Layout(("a.x",), {"a": 1}, {}, 120.0)
+    check_layout(Layout(("a.x",), {"a": 1}), wanted)
+    check_layout(Layout(("a.x",), {"a": 1}, {}, 120.0), wanted)
+    assert not caplog.records
+    check_layout(Layout(("a.x",), {"a": 1}, {}, 30.0), wanted)
+    assert "first 30 s of each clip, the model was trained on 120 s" in caplog.text
+
+
+def test_other_weights_than_the_model_s_are_refused_before_the_work(tmp_path, monkeypatch):
+    shipped = sha256_of(PRETRAINED / "forensic_cnn.safetensors")
+    layout = Layout((), {"forensic_cnn": spec.families(["forensic_cnn"])[0].version}, {"forensic_cnn": shipped})
+    check_families(layout, "model")
+    own = tmp_path / "forensic_cnn.safetensors"
+    shutil.copy(PRETRAINED / "forensic_residual.safetensors", own)
+    with pytest.raises(ModelError, match=rf"model: was trained on forensic_cnn .*those in use .{own}"):
+        check_families(layout, "model", {"forensic_cnn": own})
+    monkeypatch.setenv("DEEPFAKE_WEIGHTS", str(tmp_path))
+    with pytest.raises(ModelError, match=r"set DEEPFAKE_WEIGHTS to the folder .* or unset it"):
+        check_families(layout, "model")
+
+
+def test_a_manifest_of_an_earlier_version_has_no_weights(folder, table):
+    edit(folder, lambda manifest: [manifest.pop(key) for key in ("weights", "max_seconds")])
+    model = load_model(folder)
+    assert model.layout.weights == {}
+    assert len(model.predict(table)) == table.num_rows
