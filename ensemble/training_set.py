@@ -269,8 +269,8 @@ def _check_weights(given: Layout, wanted: Layout) -> None:
         if mine != other:
             raise ModelError(
                 f"the weights of {name} differ (SHA-256 {other[:12]}... in the table, {mine[:12]}... in the model); "
-                f"extract the table again with {WEIGHTS_VARIABLE} set to the folder of the model's weights (unset where "
-                "they are the shipped ones), or train the model again"
+                f"extract the table again with {WEIGHTS_VARIABLE} set to the folder of the model's weights, or unset "
+                "where they are the shipped ones, or train the model again"
             )
 
 

@@ -21,11 +21,8 @@ from extract.run.journal import Journal
 from extract.run.observation_store import ObservationStore, kept_name
 from extract.run.sandbox import Limits
 from features import spec, table
-from features.checksums import sha256_of
 from features.errors import DatasetError, InputError
 from features.evidence import FACES_PER_SECOND, ClipEvidence
-from features.networks import projection
-from features.networks.weights import use_weights, weights_file
 from features.observation import OBSERVATION_VERSION, Observation
 from features.reasons import OBSERVATION, Reason
 
@@ -117,13 +114,15 @@ def extract(
     clips = find_clips(os.fspath(data), options) if isinstance(data, (str, Path)) else list(data)
     if not clips:
         raise DatasetError("no clip to measure: the list is empty")
-    settings = worker.Settings(
-        families=tuple(one.name for one in chosen),
-        max_seconds=max_seconds,
-        observations=_absolute(observations),
-        storage_options=options,
-        weights={family: os.path.abspath(file) for family, file in (weights or {}).items()},
-        modules=_modules(chosen),
+    settings = worker.with_digests(
+        worker.Settings(
+            families=tuple(one.name for one in chosen),
+            max_seconds=max_seconds,
+            observations=_absolute(observations),
+            storage_options=options,
+            weights={family: os.path.abspath(file) for family, file in (weights or {}).items()},
+            modules=_modules(chosen),
+        )
     )
     notes = _journal(journal, out, settings, fresh=fresh)
     try:
@@ -188,11 +187,13 @@ def examine(
     )
     chosen = _families(families)
     others = [one for one in spec.families() if one.measure.__module__ != "__main__"]  # a notebook's has no evidence
-    settings = worker.Settings(
-        families=tuple(one.name for one in chosen),
-        max_seconds=max_seconds,
-        weights={family: os.path.abspath(file) for family, file in (weights or {}).items()},
-        modules=tuple(sorted({*_modules(chosen), *_modules(others)})),
+    settings = worker.with_digests(
+        worker.Settings(
+            families=tuple(one.name for one in chosen),
+            max_seconds=max_seconds,
+            weights={family: os.path.abspath(file) for family, file in (weights or {}).items()},
+            modules=tuple(sorted({*_modules(chosen), *_modules(others)})),
+        )
     )
     examiner = Examiner(settings, limits, faces_per_second=faces_per_second, show_faces=show_faces)
     try:
@@ -204,7 +205,8 @@ def examine(
 
 def table_of(clip: Clip, observed: Observation, *, families: Iterable[str], weights: Mapping[str, Path]) -> pa.Table:
     """The table of one clip that was observed in this process; the row is the one that :func:`extract` gives."""
-    settings = worker.Settings(tuple(families), weights={family: str(file) for family, file in weights.items()})
+    given = worker.Settings(tuple(families), weights={family: str(file) for family, file in weights.items()})
+    settings = worker.with_digests(given)
     return _table([clip], {clip.filename: worker.row(clip.filename, observed, settings)}, settings)
 
 
@@ -289,26 +291,15 @@ def _journal(
         "schema": table.SCHEMA_VERSION,
         "extractor": OBSERVATION_VERSION,
         "families": {one.name: one.version for one in spec.families(settings.families)},
-        "weights": _weights_digests(settings),
+        "weights": _digests(settings),
         "max_seconds": settings.max_seconds,
     }
     return Journal(Path(file), identity, fresh=fresh)
 
 
-def _weights_digests(settings: worker.Settings) -> dict[str, str]:
-    """SHA-256 of the weights that each learned family is measured with.
-
-    Raises
-    ------
-    ModelError
-        A projection of embeddings was fitted for other weights than those of its network.
-    """
-    learned = [one.name for one in spec.families(settings.families) if "weights" in one.needs]
-    with use_weights({family: Path(file) for family, file in settings.weights.items()}):
-        files = {name: weights_file(name) for name in learned}
-        if projection.FAMILY in learned:
-            projection.known_networks()  # other weights than it was fitted for are refused before hours of work
-    return {name: sha256_of(file) for name, file in files.items() if file.is_file()}
+def _digests(settings: worker.Settings) -> dict[str, str]:
+    """SHA-256 of the weights that each learned family is measured with."""
+    return {name: settings.digests[name] for name in settings.families if name in settings.digests}
 
 
 def _measure(
@@ -387,7 +378,7 @@ def _table(clips: Sequence[Clip], results: Mapping[str, worker.Result], settings
     schema = table.schema(
         spec.families(settings.families),
         extractor=str(OBSERVATION_VERSION),
-        weights=_weights_digests(settings),
+        weights=_digests(settings),
         max_seconds=settings.max_seconds,
     )
     return table.build(*_columns(clips, results), schema)

@@ -13,10 +13,12 @@ import psutil
 import pytest
 from events import wait_until
 
+from artifacts import PRETRAINED
 from extract.dataset import Clip
 from extract.run import engine, worker
 from extract.run.journal import RETRIED
 from extract.run.sandbox import Limits, decode, encode
+from features.errors import InputError
 from features.reasons import Reason
 
 SETTINGS = worker.Settings(families=("blink",))
@@ -167,6 +169,22 @@ def test_a_file_that_goes_before_it_is_opened_is_tried_again(clips, monkeypatch,
     result = worker.measure(clip.filename, clip.path, SETTINGS)
     assert result.status in RETRIED
     assert result.reasons == {"clip": "not_fetched"}
+
+
+def test_a_process_with_other_weights_than_the_run_refuses_to_measure(clips, tmp_path, monkeypatch):
+    """Non-regression test: with DEEPFAKE_WEIGHTS on the client alone, the table named weights that were not used."""
+    shutil.copy(PRETRAINED / "forensic_residual.safetensors", tmp_path / "forensic_cnn.safetensors")
+    shipped = worker.with_digests(worker.Settings(families=("forensic_cnn",)))
+    monkeypatch.setenv("DEEPFAKE_WEIGHTS", str(tmp_path))
+    own = worker.with_digests(worker.Settings(families=("forensic_cnn",)))
+    assert own.digests != shipped.digests
+    (clip,) = clips("a.mp4")
+    assert run([clip], settings=own)["a.mp4"].status == "no_audio"
+    with pytest.raises(InputError, match=r"has other weights of forensic_cnn in .*; put those there, or set DEEPFAKE_"):
+        run([clip], settings=shipped)
+    monkeypatch.delenv("DEEPFAKE_WEIGHTS")
+    with pytest.raises(InputError, match="has other weights of forensic_cnn"):
+        run([clip], settings=own)
 
 
 @pytest.mark.usefixtures("faulty")
