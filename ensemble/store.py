@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from artifacts import PRETRAINED
 from ensemble.learners.registry import learner_kinds, load_learner
@@ -29,6 +28,7 @@ from ensemble.training_set import Layout
 from features.checksums import sha256_of
 from features.errors import InputError, ModelError
 from features.networks.weights import WEIGHTS_VARIABLE, digest, use_weights, weights_file
+from features.table import write_table
 
 SCHEMA_VERSION = 2  # 2: shrinkage, attribution, permutation_importance, within_group_concordance
 KIND = "deepfake-ensemble"
@@ -195,7 +195,7 @@ def _write_parts(model: Model, folder: Path, tables: Mapping[str, pa.Table]) -> 
         for fold, learner in enumerate(models):
             names += learner.save(folder, f"{kind}_fold{fold}")
     for name, table in tables.items():
-        pq.write_table(table, folder / name, compression="zstd")
+        write_table(table, folder / name)
         names.append(name)
     return names
 

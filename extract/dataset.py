@@ -14,7 +14,6 @@ split must never part: the connected component of the ``original`` links, joined
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
@@ -29,7 +28,8 @@ from typing import Any
 
 from scipy.cluster.hierarchy import DisjointSet
 
-from features.errors import DatasetError, DeepcueError, NotFoundError
+from features.errors import DatasetError, NotFoundError
+from features.places import read_errors
 
 logger = logging.getLogger(__name__)
 
@@ -69,25 +69,6 @@ class Clip:
     """What made a FAKE clip; of a REAL one, where the manifest's column says where it is from."""
     forged: frozenset[str] = frozenset()
     """Of :data:`PARTS`, what is forged; empty for a REAL clip, and where the data set does not say it."""
-
-
-@contextlib.contextmanager
-def read_errors(url: str) -> Iterator[None]:
-    """Of a path or URL that is being read: what goes wrong becomes one error that names it, with advice.
-
-    Raises
-    ------
-    DatasetError
-        The system failed, or a remote store: object stores have errors of their own, as for missing credentials.
-    """
-    try:
-        yield
-    except DeepcueError:
-        raise
-    except Exception as error:
-        if not isinstance(error, OSError) and "://" not in url:
-            raise  # a fault of this program
-        raise DatasetError(f"{url}: can't be read ({error}); check the path and your credentials") from error
 
 
 class Store:

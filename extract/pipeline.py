@@ -7,6 +7,7 @@ import math
 import numbers
 import os
 import tempfile
+import uuid
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from extract.dataset import Clip, find_clips, read_errors
+from extract.dataset import Clip, find_clips
 from extract.run import engine, worker
 from extract.run.examiner import Examiner
 from extract.run.journal import Journal
@@ -24,6 +25,7 @@ from features import spec, table
 from features.errors import DatasetError, InputError
 from features.evidence import FACES_PER_SECOND, ClipEvidence
 from features.observation import OBSERVATION_VERSION, Observation
+from features.places import check_is_path, file_to_write, is_of_the_store, read_errors, url_of
 from features.reasons import OBSERVATION, Reason
 
 logger = logging.getLogger(__name__)
@@ -108,9 +110,7 @@ def extract(
         raise InputError(f"jobs = {jobs}: must be a whole number above 0")
     _check_numbers(timeout=limits.timeout_s, max_memory=limits.memory_mb, max_seconds=max_seconds)
     observations = os.fspath(observations)
-    _check_folder(observations)
-    if out is not None:
-        _check_out(os.fspath(out))
+    _check_places(out, observations, journal, options)
     clips = find_clips(os.fspath(data), options) if isinstance(data, (str, Path)) else list(data)
     if not clips:
         raise DatasetError("no clip to measure: the list is empty")
@@ -240,31 +240,50 @@ def _check_numbers(**numbers: float) -> None:
             raise InputError(f"{name} = {number}: must be a finite number above 0")
 
 
-def _check_folder(observations: str) -> None:
-    """Refuse, before hours of work, a local folder in which nothing can be kept."""
-    if not observations or "://" in observations:
-        return
-    try:
-        Path(observations).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=observations):
-            pass
-    except OSError as error:
-        raise InputError(f"observations folder {observations}: nothing can be kept there ({error})") from error
+def _check_places(
+    out: str | Path | None, observations: str, journal: str | Path | None, options: Mapping[str, Any]
+) -> None:
+    """Refuse, before hours of work, places in which nothing can be written."""
+    if observations:
+        try:
+            _try(observations, f"{observations.rstrip('/')}/", options)
+        except OSError as error:
+            raise InputError(f"observations folder {observations}: nothing can be kept there ({error})") from error
+    if journal is not None:
+        check_is_path(journal)
+    if out is not None:
+        out = os.fspath(out)
+        try:
+            _try(out if url_of(out) else file_to_write(out).parent, out, options)
+        except OSError as error:
+            raise DatasetError(f"{out}: no table can be written there ({error}); give another --out") from error
 
 
-def _check_out(out: str) -> None:
-    """Refuse, before hours of work, a local place where no table can be written."""
-    if "://" in out:
-        return
+def _try(place: str | Path, name: str, options: Mapping[str, Any]) -> None:
+    """Write and remove a file: in a local folder, which is made, or at a URL whose name begins with ``name``.
+
+    Raises
+    ------
+    OSError
+        The system fails.
+    DatasetError
+        The remote store does.
+    """
+    if not url_of(place):
+        Path(place).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            return
     try:
-        if os.path.isdir(out):
-            raise IsADirectoryError("it is a folder")
-        folder = Path(out).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise DatasetError(f"{out}: no table can be written there ({error}); give another --out") from error
+        import fsspec
+
+        fs, path = fsspec.core.url_to_fs(f"{name}.deepcue-{uuid.uuid4().hex}", **options)
+        fs.pipe_file(path, b"")
+        fs.rm_file(path)
+    except Exception as error:  # of any kind, as stores have errors of their own
+        raise DatasetError(
+            f"{place}: nothing can be written there ({error}); check the address, the package for such stores, and "
+            "your credentials"
+        ) from error
 
 
 def _absolute(path: str) -> str:
@@ -405,14 +424,17 @@ def _write(built: pa.Table, out: str, options: dict[str, Any], *, journal: str) 
             with fsspec.open(out, "wb", **options) as file:
                 table.write_table(built, file)
             return
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        temporary = f"{out}.part"
+        file = file_to_write(out)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f"{file.name}.part")
         try:
             table.write_table(built, temporary)
-            os.replace(temporary, out)
+            temporary.replace(file)
         finally:
-            Path(temporary).unlink(missing_ok=True)
-    except OSError as error:
+            temporary.unlink(missing_ok=True)
+    except Exception as error:
+        if not is_of_the_store(error, out):
+            raise
         raise DatasetError(
             f"{out}: can't be written ({error}); what is measured is kept in {journal}: free space and run again, or "
             f"give another --out with --journal {journal}"

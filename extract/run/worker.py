@@ -102,11 +102,10 @@ def _check_weights(settings: Settings) -> None:
         files = {name: weights_file(name) for name in settings.digests}
     for name, file in files.items():
         if not file.is_file() or digest(file) != settings.digests[name]:
-            what = "other weights" if file.is_file() else "no weights"
             raise InputError(
-                f"a measuring process has {what} of {name} in {file} than the run was started with (SHA-256 "
-                f"{settings.digests[name][:12]}...); put those there, or set {WEIGHTS_VARIABLE} on every machine to the "
-                "folder that holds them, or nowhere"
+                f"a measuring process has other weights of {name} ({file}) than the run was started with (SHA-256 "
+                f"{settings.digests[name][:12]}...); put those there, or set {WEIGHTS_VARIABLE} to their folder on all "
+                "machines, or on none"
             )
 
 

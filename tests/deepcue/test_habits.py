@@ -52,6 +52,27 @@ def test_an_output_that_cant_be_written_is_refused_before_the_work(name, words, 
     assert {path.name for path in here.iterdir()} == {"a_file", "a_folder.png"}
 
 
+@pytest.mark.parametrize(("name", "words", "option", "kind"), CASES)
+def test_a_url_where_a_path_is_needed_is_refused_before_the_work(name, words, option, kind, here, capsys):
+    """Non-regression test: results went to a folder called `s3:`."""
+    assert main.main([name, *shlex.split(words), *([option] if option else []), "s3://bucket/x.png"]) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert "s3://bucket/x.png: is a URL, and only a path can be written here; give a path" in printed
+    assert {path.name for path in here.iterdir()} == {"a_file", "a_folder.png"}
+
+
+@pytest.mark.parametrize(("name", "words", "option", "kind"), [case for case in CASES if case[3] == "file"])
+def test_a_device_is_refused_and_not_replaced(name, words, option, kind, here, capsys):
+    """Non-regression test: `--out /dev/null`, as root, left a file in its place."""
+    os.mkfifo(here / "pipe.png")
+    assert main.main([name, *shlex.split(words), option, "pipe.png"]) == 2
+    assert (
+        "pipe.png: is a device or a pipe, which would be replaced; give the name of a file" in capsys.readouterr().err
+    )
+    assert (here / "pipe.png").is_fifo()
+
+
 GOES_ON = "what is done is kept in {}; run the same command again to go on"
 STOPPED = {
     "predict clip.mp4": "nothing is kept; with --work DIR it would be",

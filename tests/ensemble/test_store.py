@@ -3,12 +3,14 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from artifacts import PRETRAINED
 from ensemble import store
+from ensemble.folds import read_folds
 from ensemble.store import check_families, load_model, save_model
 from ensemble.training_set import Layout, check_layout, layout_of
 from features import spec
@@ -131,6 +133,15 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_model(trained, folde
     monkeypatch.undo()
     assert np.array_equal(load_model(folder).predict(table), expected)
     assert not [file for file in folder.iterdir() if file.name.startswith(".")]
+
+
+def test_a_folder_s_name_may_hold_a_colon(trained, tmp_path, monkeypatch):
+    """Non-regression test: Arrow took `exp` for a protocol, after all the training."""
+    model, evaluation = trained
+    monkeypatch.chdir(tmp_path)
+    save_model(model, "exp:1", evaluation.tables())
+    assert load_model("exp:1").layout == model.layout
+    assert read_folds(Path("exp:1/folds.parquet")).num_rows == evaluation.clips.num_rows
 
 
 def test_a_model_of_the_first_schema_is_refused_with_the_remedy(folder):

@@ -180,7 +180,7 @@ def test_a_process_with_other_weights_than_the_run_refuses_to_measure(clips, tmp
     assert own.digests != shipped.digests
     (clip,) = clips("a.mp4")
     assert run([clip], settings=own)["a.mp4"].status == "no_audio"
-    with pytest.raises(InputError, match=r"has other weights of forensic_cnn in .*; put those there, or set DEEPFAKE_"):
+    with pytest.raises(InputError, match=r"has other weights of forensic_cnn .*; put those there, or set DEEPFAKE_"):
         run([clip], settings=shipped)
     monkeypatch.delenv("DEEPFAKE_WEIGHTS")
     with pytest.raises(InputError, match="has other weights of forensic_cnn"):
