@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ from features.table import write_table
 SCHEMA_VERSION = 2  # 2: shrinkage, attribution, permutation_importance, within_group_concordance
 KIND = "deepfake-ensemble"
 MANIFEST, HEAD = "manifest.json", "head.json"
+WRITING = ".writing-"  # begins the name of the folder, inside a model's, in which the next one is made
 SHIPPED_MODEL = PRETRAINED / "model"
 LOCAL_MODEL = Path("artifacts/model")
 """Where the make targets write a model, below the current folder; command lines prefer it to the shipped one."""
@@ -40,7 +42,7 @@ PACKAGES = ("deepcue", "lightgbm", "xgboost-cpu", "scikit-learn", "numpy", "scip
 
 
 def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] | None = None) -> Path:
-    """Write a model folder, whole or not at all; an earlier model in ``folder`` is replaced.
+    """Write a model folder, whole or not at all, and read it back; an earlier model in ``folder`` is replaced.
 
     Parameters
     ----------
@@ -61,19 +63,22 @@ def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] 
     Raises
     ------
     InputError
-        ``folder`` is a file or can't be written.
+        ``folder`` is a URL or a file, or can't be written.
+    ModelError
+        What was written can't be read.
     """
     folder = Path(folder)
     check_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as fresh:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=WRITING) as fresh:
             _write(model, Path(fresh), tables or {})
             _replace(Path(fresh), folder)
     except OSError as error:
         raise InputError(
             f"{folder}: the model can't be written ({error.strerror or error}); make room, or give another folder"
         ) from error
+    load_model(folder)
     return folder / MANIFEST
 
 
@@ -201,7 +206,7 @@ def _write_parts(model: Model, folder: Path, tables: Mapping[str, pa.Table]) -> 
 
 
 def _replace(fresh: Path, folder: Path) -> None:
-    """Move the new files in, the manifest last, and remove what only the earlier model had."""
+    """Move the new files in, the manifest last, and remove those of earlier models, also of a run that was killed."""
     earlier: set[str] = set()
     old = folder / MANIFEST
     if old.is_file():
@@ -211,8 +216,13 @@ def _replace(fresh: Path, folder: Path) -> None:
             earlier = set()
         old.unlink()
     new = {file.name for file in fresh.iterdir()}
+    stems = tuple(f"{name}_fold" for name in learner_kinds())
+    earlier |= {file.name for file in folder.iterdir() if file.name.startswith(stems) and file.is_file()}
     for name in earlier - new:
         (folder / name).unlink(missing_ok=True)
+    for left in folder.glob(f"{WRITING}*"):
+        if left != fresh:
+            shutil.rmtree(left, ignore_errors=True)
     for name in sorted(new - {MANIFEST}):
         (fresh / name).replace(folder / name)
     (fresh / MANIFEST).replace(old)

@@ -18,7 +18,7 @@ import pyarrow as pa
 from ensemble.arrays import Bool, Float, Int
 from features.errors import ModelError, TableError
 from features.networks.weights import WEIGHTS_VARIABLE
-from features.table import LABELS, description, feature_columns, is_share, table_families
+from features.table import LABELS, check_base_columns, description, feature_columns, is_share, table_families
 
 logger = logging.getLogger(__name__)
 
@@ -137,8 +137,10 @@ def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
     Raises
     ------
     TableError
-        No labels, one class only, a clip that appears twice, or no feature column.
+        No labels, one that is neither REAL nor FAKE, one class only, a clip that appears twice, no feature column, or a
+        base column that holds something else than it should.
     """
+    check_base_columns(table, where)
     layout = layout_of(table)
     if not layout.columns:
         raise TableError(f"{where}: the table has no feature column; extract it with at least one family")
@@ -166,6 +168,12 @@ def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
 def _labelled(table: pa.Table, where: str) -> pa.Table:
     """The rows that have a label; refused unless both labels are there."""
     labels = _strings(table, "label")
+    if wrong := [row for row, label in enumerate(labels) if label and label not in LABELS]:
+        first, others = table.column("filename")[wrong[0]], len(wrong) - 1
+        raise TableError(
+            f"{where}: label {labels[wrong[0]]!r} of {first} is not REAL or FAKE, nor are those of {others} others; "
+            "fix them"
+        )
     present = set(LABELS) & set(labels)
     if not present:
         raise TableError(f"{where}: no clip has a label; extract a folder with metadata.json or a CSV manifest")

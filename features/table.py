@@ -134,7 +134,8 @@ def read_table(file: str | Path) -> pa.Table:
     Raises
     ------
     TableError
-        The file is missing, can't be read, is not Parquet, lacks the base columns, or was made by another version.
+        The file is missing, can't be read, is not Parquet, lacks the base columns or has them of another type, or was
+        made by another version.
     """
     path = _location(file)
     if isinstance(path, Path) and not path.is_file():
@@ -156,7 +157,27 @@ def read_table(file: str | Path) -> pa.Table:
     if missing or not description(table):
         what = f"the column {missing[0]!r}" if missing else "its description"
         raise TableError(f"{path}: not a feature table, it lacks {what}; make one with `deepcue extract`")
+    check_base_columns(table, str(path))
     return table
+
+
+def check_base_columns(table: pa.Table, where: str) -> None:
+    """Refuse a table whose base columns hold numbers in place of text, or text in place of numbers.
+
+    Raises
+    ------
+    TableError
+        It names the column; ``where`` names the table.
+    """
+    for wanted in BASE_SCHEMA:
+        if wanted.name not in table.column_names:
+            continue
+        found = table.schema.field(wanted.name).type
+        found = found.value_type if pa.types.is_dictionary(found) else found
+        is_text = pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found)
+        if not pa.types.is_null(found) and is_text != pa.types.is_string(wanted.type):
+            what = "text" if pa.types.is_string(wanted.type) else "numbers"
+            raise TableError(f"{where}: the column {wanted.name!r} holds {found}; write {what} into it")
 
 
 def description(table: pa.Table) -> dict[str, Any]:

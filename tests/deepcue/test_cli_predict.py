@@ -250,3 +250,10 @@ def test_a_terminal_of_ascii_gets_bars_and_names_that_it_can_show(tmp_path, mode
     assert wrong == b""
     assert output.startswith(b"caf\\xe9.mp4\n")
     assert b" | #" in output or b"# |" in output
+
+
+def test_a_clip_that_is_not_at_its_url_is_an_error(tmp_path, capsys):
+    """Non-regression test: it was P 0.500 with exit status 0."""
+    url = f"{tmp_path.as_uri()}/nope.mp4"
+    assert deepcue(["predict", url]) == 2
+    assert f"error: {url}: no such file; give a clip or a folder of clips\n" == capsys.readouterr().err

@@ -100,6 +100,26 @@ def test_an_interrupt_says_in_one_line_what_is_kept(words, here, monkeypatch, ca
     assert capsys.readouterr().err == f"\nstopped; {STOPPED[words]}\n"
 
 
+def test_an_interrupt_ends_the_program_at_once_whatever_its_threads_do():
+    """Non-regression test: `train` waited for its fits, or ended in a message of C++."""
+    code = """
+import threading, time
+from deepcue.cli import main
+def stop(_):
+    threading.Thread(target=time.sleep, args=(3600,)).start()
+    print("printed before")
+    raise KeyboardInterrupt
+main.command_module("cues").run = stop
+main.sys.argv = ["deepcue", "cues"]
+raise SystemExit(main.program())
+"""
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert run.returncode == 128 + signal.SIGINT
+    assert run.stdout == "printed before\n"
+    assert run.stderr == "\nstopped; nothing is kept\n"
+
+
 def test_processes_that_are_started_import_nothing_from_the_current_folder(here, monkeypatch):
     """Those of ``--jobs 2``, for instance."""
     (here / "features.py").write_text("raise SystemExit('of the current folder')")

@@ -135,6 +135,31 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_model(trained, folde
     assert not [file for file in folder.iterdir() if file.name.startswith(".")]
 
 
+def test_what_a_killed_run_left_is_removed_with_the_files_of_more_folds(trained, table, folder):
+    """Non-regression test: the new model could not be loaded: `lightgbm_fold3_bag0.txt` was not one of its files."""
+    (folder / "manifest.json").unlink()  # killed while the files were moved in
+    left = [folder / "lightgbm_fold9_bag0.txt", folder / "kernel_fold7.npz", folder / ".writing-x" / "head.json"]
+    left[2].parent.mkdir()
+    for file in left:
+        file.touch()
+    (folder / "notes.txt").touch()
+    save_model(trained[0], folder)
+    assert not [file for file in left if file.exists()]
+    assert not left[2].parent.exists()
+    assert (folder / "notes.txt").exists()
+    assert np.array_equal(load_model(folder).predict(table), trained[0].predict(table))
+
+
+def test_a_model_that_can_not_be_read_back_is_not_said_to_be_written(trained, folder, monkeypatch):
+    def half(model, folder, tables):
+        (folder / "head.json").write_text("{}")
+        return ["head.json"]
+
+    monkeypatch.setattr(store, "_write_parts", half)
+    with pytest.raises(ModelError, match="can't be read as a model"):
+        save_model(trained[0], folder)
+
+
 def test_a_folder_s_name_may_hold_a_colon(trained, tmp_path, monkeypatch):
     """Non-regression test: Arrow took `exp` for a protocol, after all the training."""
     model, evaluation = trained

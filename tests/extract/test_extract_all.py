@@ -148,6 +148,19 @@ def test_a_clip_that_goes_while_the_run_is_on_is_measured_by_the_next(talk, tmp_
     assert table.read_table(tmp_path / "t.parquet")["status"].to_pylist() == ["ok"] * 3
 
 
+def test_a_run_in_which_every_clip_crashed_is_no_success(talk, tmp_path, monkeypatch, capsys):
+    """Non-regression test: it ended with exit status 0, as where a share was lost at the start."""
+    for name in ("a.mp4", "b.mp4"):
+        (talk / name).rename(talk / f"vanish_{name}")
+    monkeypatch.setenv("PYTHONPATH", FAULTS)
+    arguments = ["extract", str(talk), "--out", str(tmp_path / "t.parquet"), "--families", "blink", "--quiet"]
+    assert deepcue(arguments) == 2
+    printed = capsys.readouterr()
+    assert "2 clips" in printed.out
+    assert "error: nothing was measured: all 2 clips are crashed (can't be read: " in printed.err
+    assert table.read_table(tmp_path / "t.parquet").num_rows == 2
+
+
 def test_own_weights_measure_again(talk, tmp_path, monkeypatch):
     out, own = tmp_path / "t.parquet", tmp_path / "own"
     arguments = [str(talk), "--out", str(out), "--families", "forensic_cnn", "--quiet"]

@@ -76,6 +76,30 @@ def test_a_parquet_of_another_kind_is_refused(tmp_path, columns, message):
         read_table(tmp_path / "t.parquet")
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("group", pa.array([1, 2]), "the column 'group' holds int64; write text into it"),
+        ("duration_s", pa.array(["1", "2"]), "the column 'duration_s' holds string; write numbers into it"),
+    ],
+)
+def test_a_base_column_of_another_type_is_refused(tmp_path, column, values, message):
+    """Non-regression test: groups that are numbers were a traceback."""
+    table = small()
+    table = table.set_column(table.column_names.index(column), column, values)
+    write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(TableError, match=message):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_text_may_be_stored_as_pandas_and_others_do(tmp_path):
+    table = small()
+    for column, kind in {"group": pa.large_string(), "source": pa.dictionary(pa.int8(), pa.string())}.items():
+        table = table.set_column(table.column_names.index(column), column, table[column].cast(kind))
+    write_table(table, tmp_path / "t.parquet")
+    assert read_table(tmp_path / "t.parquet")["group"].to_pylist() == small()["group"].to_pylist()
+
+
 def test_what_is_no_parquet_is_refused(tmp_path):
     (tmp_path / "t.parquet").write_text("filename,label")
     with pytest.raises(TableError, match="not a Parquet file"):
