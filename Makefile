@@ -101,9 +101,9 @@ submission: $(READY) ## predict a test folder: TEST=dir SAMPLE=sample_submission
 	$(call needs,TEST,folder (and SAMPLE=csv))
 	$(RUN) submit --test $(call path,TEST) --sample $(call path,SAMPLE) --out artifacts/submission.csv --jobs $(call quoted,JOBS) $(chosen_model)
 
-predict: $(READY) ## one clip or a folder: VIDEO=clip.mp4 [MODEL=folder]
+predict: $(READY) ## one clip or a folder: VIDEO=clip.mp4 [MODEL=folder] [JOBS=n]
 	$(call needs,VIDEO,clip)
-	$(RUN) predict $(call path,VIDEO) $(chosen_model)
+	$(RUN) predict $(call path,VIDEO) $(if $(call is_given,JOBS),--jobs $(call quoted,JOBS)) $(chosen_model)
 
 serve: $(READY) ## a page on this machine: drop clips on it [VIDEO=clip or folder] [PORT=8765] [MODEL=folder]
 	$(RUN) serve $(if $(value VIDEO),$(call path,VIDEO)) --port $(call quoted,PORT) --work artifacts/serve $(chosen_model)
@@ -111,23 +111,23 @@ serve: $(READY) ## a page on this machine: drop clips on it [VIDEO=clip or folde
 report: $(READY) ## report.html of a trained model: TABLE=file MODEL=folder
 	$(RUN) report --table $(call path,TABLE) --model $(call path,MODEL) --out $(call path,MODEL)/report.html
 
-ablate: $(READY) ## what each cue family adds: TABLE=file
+ablate: $(READY) ## what each cue family adds: TABLE=file [MODEL=folder, for its folds]
 	$(extracted)
-	$(RUN) ablate --table $(call path,TABLE) --jobs $(call quoted,JOBS)
+	$(RUN) ablate --table $(call path,TABLE) --seed $(call quoted,SEED) --jobs $(call quoted,JOBS) $(chosen_model)
 
-tune: $(READY) ## search the learners' settings: TABLE=file
+tune: $(READY) ## search the learners' settings: TABLE=file [MODEL=folder, for its folds]
 	$(extracted)
-	$(RUN) tune --table $(call path,TABLE)
+	$(RUN) tune --table $(call path,TABLE) --seed $(call quoted,SEED) $(chosen_model)
 
 cnn: $(READY) ## train the face networks: STILLS=dir FACES=file CLIPS=manifest.csv [CROPS=dir]
 	$(call needs,STILLS,dir FACES=file CLIPS=manifest.csv)
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt $(EDITABLE) -e '.[train,draw]'
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --no-deps $(GENERATORS)
-	$(RUN) train-faces --stills $(call path,STILLS) --faces $(call path,FACES) --clips $(call path,CLIPS) $(if $(CROPS),--crops $(call path,CROPS)) --out artifacts/cnn
+	$(RUN) train-faces --stills $(call path,STILLS) --faces $(call path,FACES) --clips $(call path,CLIPS) $(if $(CROPS),--crops $(call path,CROPS)) --out artifacts/cnn --seed $(call quoted,SEED)
 
 voice: $(READY) ## train the detector of synthetic speech: CLIPS=manifest.csv [VOICES=file]
 	$(call needs,CLIPS,manifest.csv)
-	$(RUN) train-voice --clips $(call path,CLIPS) $(if $(VOICES),--voices $(call path,VOICES)) --out artifacts/voice --jobs $(call quoted,JOBS)
+	$(RUN) train-voice --clips $(call path,CLIPS) $(if $(VOICES),--voices $(call path,VOICES)) --out artifacts/voice --seed $(call quoted,SEED) --jobs $(call quoted,JOBS)
 
 bench: $(READY) ## what extraction costs against decoding, and the page against predict: DATA=dir
 	$(call needs,DATA,folder)

@@ -1,5 +1,5 @@
 """``python -m deepcue`` is ``deepcue``."""
 
-from deepcue.cli.main import main
+from deepcue.cli.main import program
 
-raise SystemExit(main())
+raise SystemExit(program())

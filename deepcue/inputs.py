@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.errors import DatasetError, InputError, NotFoundError
+from features.places import read_errors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,22 +21,37 @@ PathLike = str | os.PathLike[str]
 
 
 def is_clip(data: PathLike) -> bool:
-    """Whether :func:`predict` takes a path or URL as one clip; a local one must exist.
+    """Whether :func:`predict` takes a path or URL as one clip; it must exist.
 
     Raises
     ------
     NotFoundError
         There is no such file or folder.
+    DatasetError
+        The store that it is in can't be used.
     """
     from extract.dataset import SOUND_SUFFIXES, VIDEO_SUFFIXES
 
     name = os.fspath(data)
     suffix = os.path.splitext(name)[1].lower()
     if "://" in name:
-        return suffix in VIDEO_SUFFIXES | SOUND_SUFFIXES
+        if is_named_so := suffix in VIDEO_SUFFIXES | SOUND_SUFFIXES:
+            _check_is_there(name)
+        return is_named_so
     if not os.path.exists(name):
         raise NotFoundError(f"{name}: no such file or folder; give a clip or a folder of clips")
     return not os.path.isdir(name) and suffix not in {".csv", TABLE_SUFFIX}
+
+
+def _check_is_there(url: str) -> None:
+    import fsspec
+
+    with read_errors(url):
+        fs, path = fsspec.core.url_to_fs(url)
+        try:
+            fs.info(path)
+        except FileNotFoundError as error:
+            raise NotFoundError(f"{url}: no such file; give a clip or a folder of clips") from error
 
 
 def is_table(data: PathLike) -> bool:

@@ -108,7 +108,7 @@ def predict(
         return judge(model, data)
     if isinstance(data, (str, os.PathLike)) and is_table(data):
         return judge(model, read_table(data))
-    check_families(model.layout.families, "the model")
+    check_families(model.layout, "the model", weights_files(weights))
     families = sorted({*model.layout.families, *CONTEXT_FAMILIES})
     if isinstance(data, (str, os.PathLike)) and is_clip(data):
         return judge(model, _row(data, families, weights))[0]

@@ -224,7 +224,7 @@ def read_folds(file: Path) -> pa.Table:
     if not file.is_file():
         raise TableError(f"{file}: no such fold file; `deepcue train` makes it")
     try:
-        table = pq.read_table(file)
+        table = pq.read_table(file.absolute())  # absolute: Arrow would take a colon for a protocol
     except (pa.ArrowInvalid, OSError) as error:
         raise TableError(f"{file}: not a fold file ({error}); remove it to make new folds") from error
     if not {"filename", "group", "fold"} <= set(table.column_names):

@@ -47,7 +47,7 @@ def read_oof(folder: Path, table: pa.Table) -> OutOfFold:
     file = folder / OOF_FILE
     if not file.is_file():
         raise ModelError(f"{file}: no out-of-fold predictions; train the model again with `deepcue train`")
-    oof = pq.read_table(file)
+    oof = pq.read_table(file.absolute())  # absolute: Arrow would take a colon for a protocol
     position = {name: number for number, name in enumerate(table.column("filename").to_pylist())}
     names = oof.column("filename").to_pylist()
     if unknown := [name for name in names if name not in position]:

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from features.errors import InputError
+from features.places import check_is_path, file_to_write
 
 
 def check_folder(folder: Path) -> None:
@@ -15,8 +16,9 @@ def check_folder(folder: Path) -> None:
     Raises
     ------
     InputError
-        It is a file, or it or the nearest folder above it that exists can't be written.
+        It is a URL or a file, or it or the nearest folder above it that exists can't be written.
     """
+    check_is_path(folder)
     folder = folder.absolute()
     existing = next(place for place in (folder, *folder.parents) if place.exists())
     if not existing.is_dir():
@@ -35,26 +37,25 @@ def check_file(file: Path) -> None:
     Raises
     ------
     InputError
-        It is a folder, or the folder that it lies in can't be written.
+        It is a URL, a folder or a device, or the folder that it lies in can't be written.
     """
-    if file.is_dir():
-        raise InputError(f"{file}: is a folder; give the name of a file")
-    check_folder(file.parent)
+    check_folder(file_to_write(file).parent)
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write UTF-8 text under a temporary name and move it into place; folders above are made.
+    """Write UTF-8 text under a temporary name and move it into place; folders above are made, a link is followed.
 
     Raises
     ------
     InputError
         The file can't be written.
     """
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    meant = file_to_write(file)
+    temporary = meant.with_name(f"{meant.name}.{os.getpid()}.tmp")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        meant.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="utf-8")
-        temporary.replace(file)
+        temporary.replace(meant)
     except OSError as error:
         if not isinstance(error, NotADirectoryError):
             temporary.unlink(missing_ok=True)

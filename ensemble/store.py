@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from artifacts import PRETRAINED
 from ensemble.learners.registry import learner_kinds, load_learner
@@ -28,10 +28,13 @@ from ensemble.shrinkage import Shrinkage
 from ensemble.training_set import Layout
 from features.checksums import sha256_of
 from features.errors import InputError, ModelError
+from features.networks.weights import WEIGHTS_VARIABLE, digest, use_weights, weights_file
+from features.table import write_table
 
 SCHEMA_VERSION = 2  # 2: shrinkage, attribution, permutation_importance, within_group_concordance
 KIND = "deepfake-ensemble"
 MANIFEST, HEAD = "manifest.json", "head.json"
+WRITING = ".writing-"  # begins the name of the folder, inside a model's, in which the next one is made
 SHIPPED_MODEL = PRETRAINED / "model"
 LOCAL_MODEL = Path("artifacts/model")
 """Where the make targets write a model, below the current folder; command lines prefer it to the shipped one."""
@@ -39,7 +42,7 @@ PACKAGES = ("deepcue", "lightgbm", "xgboost-cpu", "scikit-learn", "numpy", "scip
 
 
 def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] | None = None) -> Path:
-    """Write a model folder, whole or not at all; an earlier model in ``folder`` is replaced.
+    """Write a model folder, whole or not at all, and read it back; an earlier model in ``folder`` is replaced.
 
     Parameters
     ----------
@@ -60,19 +63,22 @@ def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] 
     Raises
     ------
     InputError
-        ``folder`` is a file or can't be written.
+        ``folder`` is a URL or a file, or can't be written.
+    ModelError
+        What was written can't be read.
     """
     folder = Path(folder)
     check_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as fresh:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=WRITING) as fresh:
             _write(model, Path(fresh), tables or {})
             _replace(Path(fresh), folder)
     except OSError as error:
         raise InputError(
             f"{folder}: the model can't be written ({error.strerror or error}); make room, or give another folder"
         ) from error
+    load_model(folder)
     return folder / MANIFEST
 
 
@@ -87,7 +93,12 @@ def load_model(folder: str | Path) -> Model:
     folder = Path(folder)
     manifest = read_manifest(folder)
     _check_files(folder, manifest)
-    layout = Layout(tuple(manifest["columns"]), dict(manifest["families"]))
+    layout = Layout(
+        tuple(manifest["columns"]),
+        dict(manifest["families"]),
+        dict(manifest.get("weights") or {}),  # manifests of earlier versions have none
+        manifest.get("max_seconds"),
+    )
     unknown = sorted(manifest["learners"].keys() - learner_kinds().keys())
     if unknown:
         raise ModelError(f"{folder}: holds the learner {unknown[0]}, which this version does not know; update it")
@@ -166,6 +177,8 @@ def _write(model: Model, folder: Path, tables: Mapping[str, pa.Table]) -> None:
         "kind": KIND,
         "created_with": package_versions(),
         "families": model.layout.families,
+        "weights": model.layout.weights,
+        "max_seconds": model.layout.max_seconds,
         "columns": list(model.layout.columns),
         "learners": {name: len(models) for name, models in model.fold_models.items()},
         "target_prior": model.head.target_prior,
@@ -187,13 +200,13 @@ def _write_parts(model: Model, folder: Path, tables: Mapping[str, pa.Table]) -> 
         for fold, learner in enumerate(models):
             names += learner.save(folder, f"{kind}_fold{fold}")
     for name, table in tables.items():
-        pq.write_table(table, folder / name, compression="zstd")
+        write_table(table, folder / name)
         names.append(name)
     return names
 
 
 def _replace(fresh: Path, folder: Path) -> None:
-    """Move the new files in, the manifest last, and remove what only the earlier model had."""
+    """Move the new files in, the manifest last, and remove those of earlier models, also of a run that was killed."""
     earlier: set[str] = set()
     old = folder / MANIFEST
     if old.is_file():
@@ -203,8 +216,13 @@ def _replace(fresh: Path, folder: Path) -> None:
             earlier = set()
         old.unlink()
     new = {file.name for file in fresh.iterdir()}
+    stems = tuple(f"{name}_fold" for name in learner_kinds())
+    earlier |= {file.name for file in folder.iterdir() if file.name.startswith(stems) and file.is_file()}
     for name in earlier - new:
         (folder / name).unlink(missing_ok=True)
+    for left in folder.glob(f"{WRITING}*"):
+        if left != fresh:
+            shutil.rmtree(left, ignore_errors=True)
     for name in sorted(new - {MANIFEST}):
         (fresh / name).replace(folder / name)
     (fresh / MANIFEST).replace(old)
@@ -233,22 +251,40 @@ def default_model(local: Path | None = None) -> Path:
     )
 
 
-def check_families(families: dict[str, int], where: str) -> None:
-    """Refuse a model whose cues this version can't measure, before hours are spent on measuring.
+def check_families(layout: Layout, where: str, weights: Mapping[str, Path] | None = None) -> None:
+    """Refuse a model whose cues would not be measured as its table's were, before hours are spent on measuring.
+
+    Parameters
+    ----------
+    layout
+        Of the model.
+    where
+        Names it in messages.
+    weights
+        Family to weights file, in place of those in use.
 
     Raises
     ------
     ModelError
-        A family is unknown, or its version is another.
+        A family is unknown, its version is another, or it would be measured with other weights.
     """
     from features import spec
 
     known = {family.name: family.version for family in spec.families()}
-    for name, version in sorted(families.items()):
+    for name, version in sorted(layout.families.items()):
         if name not in known:
             raise ModelError(f"{where}: needs the cue family {name}, which this version lacks; train the model again")
         if known[name] != version:
             raise ModelError(
                 f"{where}: was trained on {name} version {version}, this version measures {known[name]}; "
                 "train the model again"
+            )
+    with use_weights(weights or {}):
+        files = {name: weights_file(name) for name in sorted(layout.weights.keys() & layout.families.keys())}
+    for name, file in files.items():
+        if file.is_file() and (found := digest(file)) != layout.weights[name]:
+            raise ModelError(
+                f"{where}: was trained on {name} measured with other weights (SHA-256 {layout.weights[name][:12]}...) "
+                f"than those in use ({file}, {found[:12]}...); set {WEIGHTS_VARIABLE} to the folder that holds the "
+                "model's weights, or unset it where they are the shipped ones, or train the model again"
             )

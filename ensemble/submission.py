@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from features.errors import DatasetError
+from features.places import file_to_write
 
 HEADER = ["filename", "label"]
 DIGITS = 8  # significant
@@ -79,18 +80,21 @@ def write_submission(file: Path, sample: Sequence[str], probability: Mapping[str
     ------
     DatasetError
         The file can't be written.
+    InputError
+        It is a URL, a folder or a device.
     ValueError
         What was written is not a valid submission: a fault of this program.
     """
-    temporary = file.with_name(f"{file.name}.part")
+    meant = file_to_write(file)
+    temporary = meant.with_name(f"{meant.name}.part")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        meant.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(HEADER)
             writer.writerows([name, number(probability.get(name, default))] for name in sample)
         check_submission(temporary, sample)
-        temporary.replace(file)
+        temporary.replace(meant)
     except OSError as error:
         raise DatasetError(f"{file}: can't be written ({error}); give another --out, what is done is kept") from error
 

@@ -33,6 +33,7 @@ from ensemble.learners.registry import default_settings, learner_kinds
 from ensemble.model import Model
 from ensemble.training_set import TrainingSet, training_set
 from features.errors import InputError, TableError
+from features.table import description
 
 TARGET_PRIOR = 0.5  # the challenge's test sets (Dolhansky et al. 2020)
 
@@ -120,6 +121,7 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
     model.manifest.update(
         manifest_of(model, data, fold, evaluation, seed=seed, synthetic=synthetic, table=Path(name).name),
         tuned=settings is not None,
+        extractor=description(table).get("extractor"),
         left_out_families=sorted(given.layout.families.keys() - data.layout.families.keys()),
     )
     return model, evaluation

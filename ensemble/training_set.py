@@ -6,9 +6,10 @@ source, number of faces, ...) never are.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,26 @@ import pyarrow as pa
 
 from ensemble.arrays import Bool, Float, Int
 from features.errors import ModelError, TableError
-from features.table import LABELS, feature_columns, is_share, table_families
+from features.networks.weights import WEIGHTS_VARIABLE
+from features.table import LABELS, check_base_columns, description, feature_columns, is_share, table_families
+
+logger = logging.getLogger(__name__)
 
 VALID_SHARE = "valid_share"  # the one quantity of a family that is a number when nothing could be measured
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The columns of a table, in order, and the families that they belong to with their versions."""
+    """The columns of a table, in order, the families that they belong to with their versions, and how it was made.
+
+    ``weights`` are the SHA-256 of the weights that learned families were measured with, by family; one of which that is
+    not known has none. ``max_seconds`` is how much of each clip was looked at; None where that is not known.
+    """
 
     columns: tuple[str, ...]
     families: dict[str, int]
+    weights: dict[str, str] = field(default_factory=dict)
+    max_seconds: float | None = None
 
     @property
     def family_names(self) -> tuple[str, ...]:
@@ -99,7 +109,10 @@ def family_of(column: str) -> str:
 
 def layout_of(table: pa.Table) -> Layout:
     """The layout of a table read by :func:`features.table.read_table`."""
-    return Layout(tuple(feature_columns(table)), table_families(table))
+    made = description(table)
+    return Layout(
+        tuple(feature_columns(table)), table_families(table), dict(made.get("weights") or {}), made.get("max_seconds")
+    )
 
 
 def matrix(table: pa.Table, columns: tuple[str, ...]) -> Float:
@@ -124,8 +137,10 @@ def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
     Raises
     ------
     TableError
-        No labels, one class only, a clip that appears twice, or no feature column.
+        No labels, one that is neither REAL nor FAKE, one class only, a clip that appears twice, no feature column, or a
+        base column that holds something else than it should.
     """
+    check_base_columns(table, where)
     layout = layout_of(table)
     if not layout.columns:
         raise TableError(f"{where}: the table has no feature column; extract it with at least one family")
@@ -153,6 +168,12 @@ def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
 def _labelled(table: pa.Table, where: str) -> pa.Table:
     """The rows that have a label; refused unless both labels are there."""
     labels = _strings(table, "label")
+    if wrong := [row for row, label in enumerate(labels) if label and label not in LABELS]:
+        first, others = table.column("filename")[wrong[0]], len(wrong) - 1
+        raise TableError(
+            f"{where}: label {labels[wrong[0]]!r} of {first} is not REAL or FAKE, nor are those of {others} others; "
+            "fix them"
+        )
     present = set(LABELS) & set(labels)
     if not present:
         raise TableError(f"{where}: no clip has a label; extract a folder with metadata.json or a CSV manifest")
@@ -182,9 +203,11 @@ def rows_of_groups(data: TrainingSet, n_rows: int, seed: int) -> Bool:
 def only(data: TrainingSet, families: Sequence[str]) -> TrainingSet:
     """The training set with the columns of some families, which may be none."""
     positions = [number for number, name in enumerate(data.layout.columns) if family_of(name) in families]
-    layout = Layout(
-        tuple(data.layout.columns[number] for number in positions),
-        {name: version for name, version in data.layout.families.items() if name in families},
+    layout = replace(
+        data.layout,
+        columns=tuple(data.layout.columns[number] for number in positions),
+        families={name: version for name, version in data.layout.families.items() if name in families},
+        weights={name: digest for name, digest in data.layout.weights.items() if name in families},
     )
     X = np.ascontiguousarray(data.X[:, positions])
     return replace(data, X=X, layout=layout, measured=measured_rows(X, layout))
@@ -211,7 +234,10 @@ def joined(first: TrainingSet, second: TrainingSet) -> TrainingSet:
 
 
 def check_layout(given: Layout, wanted: Layout) -> None:
-    """Refuse a table (``given``) whose families or columns are not the model's (``wanted``).
+    """Refuse a table (``given``) whose families, their weights or columns are not the model's (``wanted``).
+
+    Where one of the two does not say with which weights it was made, these are taken to be the same. Clips of which
+    more or less was looked at are measured alike, which is logged as a warning.
 
     Raises
     ------
@@ -231,11 +257,29 @@ def check_layout(given: Layout, wanted: Layout) -> None:
     if other:
         pairs = ", ".join(f"{name} {a} in the table, {b} in the model" for name, (a, b) in sorted(other.items()))
         raise ModelError(f"family versions differ ({pairs}); extract the table again or train the model again")
+    _check_weights(given, wanted)
     gone = [name for name in wanted.columns if name not in set(given.columns)]
     if gone:
         raise ModelError(
             f"the table lacks {len(gone)} of the model's columns, among them {gone[0]}; extract the table again"
         )
+    if None not in (given.max_seconds, wanted.max_seconds) and given.max_seconds != wanted.max_seconds:
+        logger.warning(
+            "the table is of the first %g s of each clip, the model was trained on %g s; some cues depend on that",
+            given.max_seconds,
+            wanted.max_seconds,
+        )
+
+
+def _check_weights(given: Layout, wanted: Layout) -> None:
+    for name in sorted(wanted.weights.keys() & given.weights.keys() & wanted.families.keys()):
+        mine, other = wanted.weights[name], given.weights[name]
+        if mine != other:
+            raise ModelError(
+                f"the weights of {name} differ (SHA-256 {other[:12]}... in the table, {mine[:12]}... in the model); "
+                f"extract the table again with {WEIGHTS_VARIABLE} set to the folder of the model's weights, or unset "
+                "where they are the shipped ones, or train the model again"
+            )
 
 
 def _strings(table: pa.Table, name: str) -> list[str]:

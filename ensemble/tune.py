@@ -102,11 +102,22 @@ def search(
     base = settings_for(len(data), data.n_groups)
     study = _study(f"{name} {fingerprint(data, fold, seed)}", journal, seed)
 
+    interrupts: list[KeyboardInterrupt] = []
+
     def objective(trial: optuna.Trial) -> float:
-        return mean_loss(data, fold, name, replace(base, **SPACES[name](trial)), seed)
+        try:
+            return mean_loss(data, fold, name, replace(base, **SPACES[name](trial)), seed)
+        except KeyboardInterrupt as stop:  # of which Optuna would print a traceback
+            interrupts.append(stop)
+            trial.study.stop()
+            raise optuna.TrialPruned from stop
+
+    import optuna
 
     default = mean_loss(data, fold, name, base, seed)
     study.optimize(objective, timeout=budget_s, n_trials=n_trials, show_progress_bar=False)
+    if interrupts:
+        raise interrupts[0]
     losses = [(trial.value, trial.params) for trial in study.trials if trial.value is not None]
     loss, changes = min(losses, key=lambda one: one[0], default=(np.inf, {}))
     if loss >= default:

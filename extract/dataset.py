@@ -14,7 +14,6 @@ split must never part: the connected component of the ``original`` links, joined
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
@@ -23,13 +22,15 @@ import os
 import posixpath
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from scipy.cluster.hierarchy import DisjointSet
 
-from features.errors import DatasetError, DeepcueError, NotFoundError
+from features.errors import DatasetError, NotFoundError
+from features.places import read_errors
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +42,15 @@ SOUND_SUFFIXES = frozenset({".aac", ".flac", ".m4a", ".mka", ".mp3", ".oga", ".o
 """Of files that are clips when they are named, one by one or in a table; a folder is not searched for them, as data
 sets keep the sound of their clips beside them."""
 METADATA = "metadata.json"
+MANIFEST_COLUMNS = frozenset(
+    {"filename", "label", "group", "original", "source", "method", "kind", "fake_part", "part"}
+)
 MANIFEST_FOLDERS = ("", "files", "videos", "clips")  # where a manifest's clips are looked for, beside it
 LABELS = {
     **dict.fromkeys(("real", "0", "0.0", "false"), "REAL"),  # numbers and truth values as programs write them
     **dict.fromkeys(("fake", "1", "1.0", "true"), "FAKE"),
 }
+NOTHING = frozenset({"nan", "none", "null", "na", "n/a", "<na>", "#n/a"})  # as pandas, R and spreadsheets write it
 PARTS = frozenset({"picture", "voice", "sound"})  # sound: moved, or exchanged for another recording
 
 
@@ -71,25 +76,6 @@ class Clip:
     """Of :data:`PARTS`, what is forged; empty for a REAL clip, and where the data set does not say it."""
 
 
-@contextlib.contextmanager
-def read_errors(url: str) -> Iterator[None]:
-    """Of a path or URL that is being read: what goes wrong becomes one error that names it, with advice.
-
-    Raises
-    ------
-    DatasetError
-        The system failed, or a remote store: object stores have errors of their own, as for missing credentials.
-    """
-    try:
-        yield
-    except DeepcueError:
-        raise
-    except Exception as error:
-        if not isinstance(error, OSError) and "://" not in url:
-            raise  # a fault of this program
-        raise DatasetError(f"{url}: can't be read ({error}); check the path and your credentials") from error
-
-
 class Store:
     """Files below a local folder or an fsspec URL; what can't be read is a ``DatasetError``."""
 
@@ -102,8 +88,21 @@ class Store:
         """Path or URL of a file by its name relative to the root."""
         return f"{self.url}/{name}" if self.remote else os.path.join(self.url, *name.split("/"))
 
+    def names_in(self, folder: str) -> list[str]:
+        """Names of the files and folders in a folder below the root, sorted; none where there is no such folder."""
+        with read_errors(self.join(folder)):
+            try:
+                if not self.remote:
+                    return sorted(os.listdir(self.join(folder)))
+                fs, root = self._filesystem()
+                return sorted(
+                    posixpath.basename(path.rstrip("/")) for path in fs.ls(f"{root}/{folder}".rstrip("/"), detail=False)
+                )
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+
     def list(self) -> list[str]:
-        """Names of all files below the root, relative, sorted."""
+        """Names of all files below the root but for hidden folders, relative, sorted."""
         with read_errors(self.url):
             return sorted(self._list_remote() if self.remote else self._list_local())
 
@@ -130,7 +129,8 @@ class Store:
 
     def _list_remote(self) -> Iterator[str]:
         fs, root = self._filesystem()
-        yield from (posixpath.relpath(path, root) for path in fs.find(root))
+        names = (posixpath.relpath(path, root) for path in fs.find(root))
+        yield from (name for name in names if not any(part.startswith(".") for part in name.split("/")[:-1]))
 
     def _list_local(self) -> Iterator[str]:
         seen: set[tuple[int, int]] = set()
@@ -214,12 +214,12 @@ def _from_metadata(store: Store, names: list[str], tables: list[str]) -> list[Cl
                 absent += 1
                 continue
             where = f"{store.join(table)}, entry {name!r}"
-            original = _slashed(_named(entry.get("original")))
+            original = _slashed(named(entry.get("original")))
             about = _described(entry, where)
             clips[filename] = Clip(
                 filename,
                 store.join(filename),
-                source=_named(entry.get("source")) or part or None,
+                source=named(entry.get("source")) or part or None,
                 original=posixpath.normpath(posixpath.join(part, original)) if original else "",
                 **about,
             )
@@ -250,14 +250,36 @@ class _Names:
         return path if path in self._exact else self._by_form.get(_form(path))
 
 
+class _Places:
+    """Where a manifest's files are, however their letters are spelled; no folder is looked at that it does not name."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._listed: dict[str, _Names] = {}
+
+    def find(self, path: str) -> str | None:
+        """The file that a path means; None when there is none."""
+        if not self._store.remote and os.path.isfile(self._store.join(path)):
+            return path
+        found = ""
+        for part in path.split("/"):
+            if found not in self._listed:
+                self._listed[found] = _Names(self._store.names_in(found))
+            name = self._listed[found].find(part)
+            if name is None:
+                return None
+            found = posixpath.join(found, name)
+        return found
+
+
 def _described(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Label, group, method and forged parts, as an entry or a row gives them."""
     label = label_of(entry.get("label"), where)
-    part = _named(entry.get("fake_part") or entry.get("part")).lower()
+    part = named(entry.get("fake_part") or entry.get("part")).lower()
     return {
         "label": label,
-        "group": _named(entry.get("group")),
-        "method": _named(entry.get("method") or entry.get("kind")),
+        "group": named(entry.get("group")),
+        "method": named(entry.get("method") or entry.get("kind")),
         "forged": PARTS.intersection(re.findall("[a-z]+", part)) if label == "FAKE" else frozenset(),
     }
 
@@ -274,10 +296,14 @@ def _metadata(store: Store, table: str) -> dict[str, dict[str, Any]]:
     return content
 
 
-def _named(value: object) -> str:
-    """What a cell or an entry names; empty for what programs write for nothing."""
+def named(value: object) -> str:
+    """What a cell or an entry names, without blanks around it; empty for what programs write for nothing.
+
+    >>> named(" anna "), named("NA"), named(None)
+    ('anna', '', '')
+    """
     text = "" if value is None else str(value).strip()
-    return "" if text.lower() in {"nan", "none", "null"} else text
+    return "" if text.lower() in NOTHING else text
 
 
 def label_of(value: object, where: str) -> str | None:
@@ -288,7 +314,7 @@ def label_of(value: object, where: str) -> str | None:
     DatasetError
         It is something else; ``where`` names the place.
     """
-    text = _named(value).lower()
+    text = named(value).lower()
     if not text:
         return None
     if text not in LABELS:
@@ -308,9 +334,12 @@ def _from_manifest(data: str, storage_options: dict[str, Any] | None) -> list[Cl
         raise DatasetError(f"{data}: not a CSV manifest ({error}); save it as UTF-8 text") from error
     if "filename" not in table.fieldnames:
         raise DatasetError(f"{data}: no column 'filename'; a manifest starts with filename,label,group")
+    for column, times in Counter(table.fieldnames).items():
+        if times > 1 and column in MANIFEST_COLUMNS:
+            raise DatasetError(f"{data}: two columns are called {column!r}; remove or rename one")
     if not rows:
         raise DatasetError(f"{data}: no clip in it, the manifest ends after its header; add a line for each clip")
-    present = _Names(store.list())
+    present = _Places(store)
     clips: dict[str, Clip] = {}
     for number, row in enumerate(rows, start=2):
         where = f"{data}, line {number}"
@@ -323,8 +352,8 @@ def _from_manifest(data: str, storage_options: dict[str, Any] | None) -> list[Cl
         clips[filename] = Clip(
             filename,
             store.join(place),
-            source=_named(row.get("source")) or about["method"] or None,
-            original=_slashed(_named(row.get("original"))),
+            source=named(row.get("source")) or about["method"] or None,
+            original=_slashed(named(row.get("original"))),
             **about,
         )
     return list(clips.values())

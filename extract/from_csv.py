@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from extract.dataset import label_of
+from extract.dataset import label_of, named
 from features.errors import TableError
 from features.table import BASE_COLUMNS, BASE_SCHEMA, IMPORTED, METADATA_KEY, SCHEMA_VERSION
 
@@ -26,7 +26,8 @@ ADVICE = "a table of cues has the columns filename and label, perhaps group, sou
 def read_csv(file: Path) -> pa.Table:
     """The CSV: ``filename``, ``label``, perhaps ``group``, ``source`` and ``fold``, and a number for each cue.
 
-    Names of these columns may have capitals and spaces around them. Cues are float32, NaN where they are empty.
+    Names of these columns may have capitals and spaces around them. A group or source that is what programs write for
+    nothing is null, as in a manifest. Cues are float32, NaN where they are empty.
 
     Raises
     ------
@@ -36,12 +37,17 @@ def read_csv(file: Path) -> pa.Table:
     """
     names = _column_names(file)
     text = dict.fromkeys(TEXT, pa.string())
-    options = pyarrow.csv.ConvertOptions(column_types=text, strings_can_be_null=True)
+    options = pyarrow.csv.ConvertOptions(column_types=text, strings_can_be_null=False)
     rows = pyarrow.csv.ReadOptions(column_names=names, skip_rows=1)
     try:
         found = pyarrow.csv.read_csv(file, convert_options=options, read_options=rows)
     except (OSError, pa.ArrowInvalid) as error:
         raise TableError(f"{file}: not a CSV that can be read ({error})") from error
+    for name in TEXT:
+        if name in names:
+            cells = found[name].to_pylist()
+            read = [cell.strip() if name == "filename" else named(cell) or None for cell in cells]
+            found = found.set_column(names.index(name), name, pa.array(read, pa.string()))
     _check_rows(file, found)
     for place, name in enumerate(names):
         if name not in ABOUT:

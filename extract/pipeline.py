@@ -7,6 +7,7 @@ import math
 import numbers
 import os
 import tempfile
+import uuid
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from extract.dataset import Clip, find_clips, read_errors
+from extract.dataset import Clip, find_clips
 from extract.run import engine, worker
 from extract.run.examiner import Examiner
 from extract.run.journal import Journal
 from extract.run.observation_store import ObservationStore, kept_name
 from extract.run.sandbox import Limits
 from features import spec, table
-from features.checksums import sha256_of
 from features.errors import DatasetError, InputError
 from features.evidence import FACES_PER_SECOND, ClipEvidence
-from features.networks import projection
-from features.networks.weights import use_weights, weights_file
 from features.observation import OBSERVATION_VERSION, Observation
+from features.places import check_is_path, file_to_write, is_of_the_store, read_errors, url_of
 from features.reasons import OBSERVATION, Reason
 
 logger = logging.getLogger(__name__)
@@ -111,19 +110,19 @@ def extract(
         raise InputError(f"jobs = {jobs}: must be a whole number above 0")
     _check_numbers(timeout=limits.timeout_s, max_memory=limits.memory_mb, max_seconds=max_seconds)
     observations = os.fspath(observations)
-    _check_folder(observations)
-    if out is not None:
-        _check_out(os.fspath(out))
+    _check_places(out, observations, journal, options)
     clips = find_clips(os.fspath(data), options) if isinstance(data, (str, Path)) else list(data)
     if not clips:
         raise DatasetError("no clip to measure: the list is empty")
-    settings = worker.Settings(
-        families=tuple(one.name for one in chosen),
-        max_seconds=max_seconds,
-        observations=_absolute(observations),
-        storage_options=options,
-        weights={family: os.path.abspath(file) for family, file in (weights or {}).items()},
-        modules=_modules(chosen),
+    settings = worker.with_digests(
+        worker.Settings(
+            families=tuple(one.name for one in chosen),
+            max_seconds=max_seconds,
+            observations=_absolute(observations),
+            storage_options=options,
+            weights={family: os.path.abspath(file) for family, file in (weights or {}).items()},
+            modules=_modules(chosen),
+        )
     )
     notes = _journal(journal, out, settings, fresh=fresh)
     try:
@@ -188,11 +187,13 @@ def examine(
     )
     chosen = _families(families)
     others = [one for one in spec.families() if one.measure.__module__ != "__main__"]  # a notebook's has no evidence
-    settings = worker.Settings(
-        families=tuple(one.name for one in chosen),
-        max_seconds=max_seconds,
-        weights={family: os.path.abspath(file) for family, file in (weights or {}).items()},
-        modules=tuple(sorted({*_modules(chosen), *_modules(others)})),
+    settings = worker.with_digests(
+        worker.Settings(
+            families=tuple(one.name for one in chosen),
+            max_seconds=max_seconds,
+            weights={family: os.path.abspath(file) for family, file in (weights or {}).items()},
+            modules=tuple(sorted({*_modules(chosen), *_modules(others)})),
+        )
     )
     examiner = Examiner(settings, limits, faces_per_second=faces_per_second, show_faces=show_faces)
     try:
@@ -204,7 +205,8 @@ def examine(
 
 def table_of(clip: Clip, observed: Observation, *, families: Iterable[str], weights: Mapping[str, Path]) -> pa.Table:
     """The table of one clip that was observed in this process; the row is the one that :func:`extract` gives."""
-    settings = worker.Settings(tuple(families), weights={family: str(file) for family, file in weights.items()})
+    given = worker.Settings(tuple(families), weights={family: str(file) for family, file in weights.items()})
+    settings = worker.with_digests(given)
     return _table([clip], {clip.filename: worker.row(clip.filename, observed, settings)}, settings)
 
 
@@ -238,31 +240,50 @@ def _check_numbers(**numbers: float) -> None:
             raise InputError(f"{name} = {number}: must be a finite number above 0")
 
 
-def _check_folder(observations: str) -> None:
-    """Refuse, before hours of work, a local folder in which nothing can be kept."""
-    if not observations or "://" in observations:
-        return
-    try:
-        Path(observations).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=observations):
-            pass
-    except OSError as error:
-        raise InputError(f"observations folder {observations}: nothing can be kept there ({error})") from error
+def _check_places(
+    out: str | Path | None, observations: str, journal: str | Path | None, options: Mapping[str, Any]
+) -> None:
+    """Refuse, before hours of work, places in which nothing can be written."""
+    if observations:
+        try:
+            _try(observations, f"{observations.rstrip('/')}/", options)
+        except OSError as error:
+            raise InputError(f"observations folder {observations}: nothing can be kept there ({error})") from error
+    if journal is not None:
+        check_is_path(journal)
+    if out is not None:
+        out = os.fspath(out)
+        try:
+            _try(out if url_of(out) else file_to_write(out).parent, out, options)
+        except OSError as error:
+            raise DatasetError(f"{out}: no table can be written there ({error}); give another --out") from error
 
 
-def _check_out(out: str) -> None:
-    """Refuse, before hours of work, a local place where no table can be written."""
-    if "://" in out:
-        return
+def _try(place: str | Path, name: str, options: Mapping[str, Any]) -> None:
+    """Write and remove a file: in a local folder, which is made, or at a URL whose name begins with ``name``.
+
+    Raises
+    ------
+    OSError
+        The system fails.
+    DatasetError
+        The remote store does.
+    """
+    if not url_of(place):
+        Path(place).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            return
     try:
-        if os.path.isdir(out):
-            raise IsADirectoryError("it is a folder")
-        folder = Path(out).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise DatasetError(f"{out}: no table can be written there ({error}); give another --out") from error
+        import fsspec
+
+        fs, path = fsspec.core.url_to_fs(f"{name}.deepcue-{uuid.uuid4().hex}", **options)
+        fs.pipe_file(path, b"")
+        fs.rm_file(path)
+    except Exception as error:  # of any kind, as stores have errors of their own
+        raise DatasetError(
+            f"{place}: nothing can be written there ({error}); check the address, the package for such stores, and "
+            "your credentials"
+        ) from error
 
 
 def _absolute(path: str) -> str:
@@ -289,26 +310,15 @@ def _journal(
         "schema": table.SCHEMA_VERSION,
         "extractor": OBSERVATION_VERSION,
         "families": {one.name: one.version for one in spec.families(settings.families)},
-        "weights": _weights_digests(settings),
+        "weights": _digests(settings),
         "max_seconds": settings.max_seconds,
     }
     return Journal(Path(file), identity, fresh=fresh)
 
 
-def _weights_digests(settings: worker.Settings) -> dict[str, str]:
-    """SHA-256 of the weights that each learned family is measured with.
-
-    Raises
-    ------
-    ModelError
-        A projection of embeddings was fitted for other weights than those of its network.
-    """
-    learned = [one.name for one in spec.families(settings.families) if "weights" in one.needs]
-    with use_weights({family: Path(file) for family, file in settings.weights.items()}):
-        files = {name: weights_file(name) for name in learned}
-        if projection.FAMILY in learned:
-            projection.known_networks()  # other weights than it was fitted for are refused before hours of work
-    return {name: sha256_of(file) for name, file in files.items() if file.is_file()}
+def _digests(settings: worker.Settings) -> dict[str, str]:
+    """SHA-256 of the weights that each learned family is measured with."""
+    return {name: settings.digests[name] for name in settings.families if name in settings.digests}
 
 
 def _measure(
@@ -387,7 +397,7 @@ def _table(clips: Sequence[Clip], results: Mapping[str, worker.Result], settings
     schema = table.schema(
         spec.families(settings.families),
         extractor=str(OBSERVATION_VERSION),
-        weights=_weights_digests(settings),
+        weights=_digests(settings),
         max_seconds=settings.max_seconds,
     )
     return table.build(*_columns(clips, results), schema)
@@ -414,14 +424,17 @@ def _write(built: pa.Table, out: str, options: dict[str, Any], *, journal: str) 
             with fsspec.open(out, "wb", **options) as file:
                 table.write_table(built, file)
             return
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        temporary = f"{out}.part"
+        file = file_to_write(out)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f"{file.name}.part")
         try:
             table.write_table(built, temporary)
-            os.replace(temporary, out)
+            temporary.replace(file)
         finally:
-            Path(temporary).unlink(missing_ok=True)
-    except OSError as error:
+            temporary.unlink(missing_ok=True)
+    except Exception as error:
+        if not is_of_the_store(error, out):
+            raise
         raise DatasetError(
             f"{out}: can't be written ({error}); what is measured is kept in {journal}: free space and run again, or "
             f"give another --out with --journal {journal}"

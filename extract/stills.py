@@ -189,7 +189,8 @@ def read_stills(place: Path) -> pa.Table:
     DatasetError
         There is none, or a column is missing.
     """
-    files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
+    at = place.absolute()  # Arrow would take a colon in a relative name for a protocol
+    files = sorted(at.glob("*.parquet")) if at.is_dir() else [at]
     try:
         stills = pa.concat_tables([pq.read_table(file, columns=list(NEEDED)) for file in files])
     except (OSError, pa.ArrowException) as error:

@@ -39,7 +39,7 @@ class Reason(StrEnum):
     STOPPED = "stopped"
     """``clip``: the run was stopped before the clip was done."""
     NOT_FETCHED = "not_fetched"
-    """``clip``: the disk or the network failed; the next run tries again."""
+    """``clip``: the file is not there, or the disk or the network failed; the next run tries again."""
 
     FAILED = "failed"
     """A family: its code raised an error; ``error`` quotes it."""

@@ -9,6 +9,7 @@ was looked at; and ``columns``, the unit, direction and family of each.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from features.errors import TableError
+from features.places import is_of_the_store, url_of
 from features.spec import Family
 
 SCHEMA_VERSION = 2  # 2: the column reasons; weights and max_seconds in the metadata
@@ -94,25 +96,37 @@ def build(base: Mapping[str, Sequence[Any]], values: NDArray[np.float32], table_
 
 def write_table(table: pa.Table, file: str | Path | BinaryIO) -> None:
     """Write as Parquet; equal tables give equal bytes."""
-    pq.write_table(table, file, compression="zstd")
+    if isinstance(file, (str, Path)):
+        with open(file, "wb") as stream:  # Arrow would take a colon in a name for a protocol
+            write_table(table, stream)
+    else:
+        pq.write_table(table, file, compression="zstd")
 
 
 def _location(file: str | Path) -> str | Path:
-    """A path, or the URL that was given: ``Path("s3://bucket/x")`` has lost a slash."""
-    protocol, colon, rest = str(file).partition(":/")
-    if not colon or not protocol.isalnum() or len(protocol) < 2:
-        return Path(file)
-    rest = rest.lstrip("/")
-    return f"{protocol}://{'/' if protocol in {'file', 'local'} else ''}{rest}"
+    """A path, or the URL that was given."""
+    return url_of(file) or Path(file)
 
 
-def _parquet(place: str | Path) -> pa.Table:
-    if isinstance(place, Path):
-        return pq.read_table(place)
-    import fsspec
+def _opened(place: str | Path) -> BinaryIO:
+    """A file of this machine, or the content of a remote one.
 
-    with fsspec.open(place, "rb") as stream:
-        return pq.read_table(stream)
+    Raises
+    ------
+    TableError
+        It can't be read.
+    """
+    try:
+        if isinstance(place, Path):
+            return place.open("rb")
+        import fsspec
+
+        with fsspec.open(place, "rb") as stream:
+            return io.BytesIO(stream.read())
+    except Exception as error:
+        if not is_of_the_store(error, place):
+            raise
+        raise TableError(f"{place}: can't be read ({error}); check the path and your credentials") from error
 
 
 def read_table(file: str | Path) -> pa.Table:
@@ -121,15 +135,19 @@ def read_table(file: str | Path) -> pa.Table:
     Raises
     ------
     TableError
-        The file is missing, is not Parquet, lacks the base columns, or was made by another version.
+        The file is missing, can't be read, is not Parquet, lacks the base columns or has them of another type, or was
+        made by another version.
     """
     path = _location(file)
     if isinstance(path, Path) and not path.is_file():
         raise TableError(f"{path}: no such table; make one with `deepcue extract DATA --out {path}`")
-    try:
-        table = _parquet(path)
-    except (pa.ArrowInvalid, OSError, ValueError, ImportError) as error:
-        raise TableError(f"{path}: not a Parquet file ({error}); make it again with `deepcue extract`") from error
+    with _opened(path) as stream:
+        try:
+            table = pq.read_table(stream)
+        except (pa.ArrowInvalid, OSError, ValueError) as error:
+            if getattr(error, "errno", None):  # of the disk; Arrow's own have no number
+                raise TableError(f"{path}: can't be read ({error}); try again, or copy it to another disk") from error
+            raise TableError(f"{path}: not a Parquet file ({error}); make it again with `deepcue extract`") from error
     found = description(table).get("schema", SCHEMA_VERSION)
     if found != SCHEMA_VERSION:
         raise TableError(
@@ -140,7 +158,27 @@ def read_table(file: str | Path) -> pa.Table:
     if missing or not description(table):
         what = f"the column {missing[0]!r}" if missing else "its description"
         raise TableError(f"{path}: not a feature table, it lacks {what}; make one with `deepcue extract`")
+    check_base_columns(table, str(path))
     return table
+
+
+def check_base_columns(table: pa.Table, where: str) -> None:
+    """Refuse a table whose base columns hold numbers in place of text, or text in place of numbers.
+
+    Raises
+    ------
+    TableError
+        It names the column; ``where`` names the table.
+    """
+    for wanted in BASE_SCHEMA:
+        if wanted.name not in table.column_names:
+            continue
+        found = table.schema.field(wanted.name).type
+        found = found.value_type if pa.types.is_dictionary(found) else found
+        is_text = pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found)
+        if not pa.types.is_null(found) and is_text != pa.types.is_string(wanted.type):
+            what = "text" if pa.types.is_string(wanted.type) else "numbers"
+            raise TableError(f"{where}: the column {wanted.name!r} holds {found}; write {what} into it")
 
 
 def description(table: pa.Table) -> dict[str, Any]:

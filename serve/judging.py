@@ -16,7 +16,7 @@ from ensemble.outputs import write_text
 from ensemble.verdict import CONTEXT_FAMILIES, NOTHING, Verdict, judge
 from extract.dataset import Clip
 from extract.pipeline import table_of_result
-from extract.run.worker import Result, Settings
+from extract.run.worker import Result, Settings, with_digests
 from features.checksums import sha256_of
 from features.evidence import ClipEvidence
 from reports.clip_report import ClipFacts, Served, clip_page
@@ -56,13 +56,13 @@ class Judging:
             The folder holds none that can be used.
         """
         model = store.load_model(self._folder)
-        store.check_families(model.layout.families, str(self._folder))
+        store.check_families(model.layout, str(self._folder))
         return model
 
-    @property
+    @functools.cached_property
     def settings(self) -> Settings:
         """What is measured of every clip: the families of the model, and those that its notes are made of."""
-        return Settings(tuple(sorted({*self.model.layout.families, *CONTEXT_FAMILIES})))
+        return with_digests(Settings(tuple(sorted({*self.model.layout.families, *CONTEXT_FAMILIES}))))
 
     def verdict(self, row: Row, result: Result) -> Mapping[str, Any]:
         """Judge a clip by its measurement.

@@ -82,6 +82,23 @@ def test_a_table_may_be_a_url(target):
     ]
 
 
+@pytest.mark.parametrize("target", ["ablate", "tune"])
+def test_model_and_seed_are_passed_on(target):
+    """Non-regression test: they were left out."""
+    (called,) = make(target, "TABLE=s3://b/x.parquet", "MODEL=my model", "SEED=7")
+    assert called[called.index("--seed") + 1] == "7"
+    assert called[-2:] == ["--model", "my model"]
+    assert "--model" not in make(target, "TABLE=s3://b/x.parquet")[0]
+
+
+def test_training_networks_takes_the_seed_and_prediction_the_jobs():
+    assert make("predict", "VIDEO=clips", "JOBS=3") == [["predict", "clips", "--jobs", "3"]]
+    (voice,) = make("voice", "CLIPS=m.csv", "SEED=7")
+    assert voice[voice.index("--seed") + 1] == "7"
+    (cnn,) = make("cnn", "STILLS=s", "FACES=f", "CLIPS=m.csv", "SEED=7", "UV=true")
+    assert cnn[cnn.index("--seed") + 1] == "7"
+
+
 def test_a_table_that_is_not_there_is_an_error_that_says_what_to_give():
     message = make("ensemble", "TABLE=not there.parquet", rc=2)
     assert "error: no table at not there.parquet; give DATA=folder" in message

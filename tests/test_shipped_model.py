@@ -40,10 +40,11 @@ def model():
 
 
 def test_the_model_fits_the_families_as_they_are(model):
-    check_families(model.layout.families, str(SHIPPED_MODEL))
+    check_families(model.layout, str(SHIPPED_MODEL))
     declared = {column.name for one in spec.families(model.layout.families) for column in one.table_columns}
     assert set(model.layout.columns) <= declared
     assert set(CUES) <= declared
+    assert model.layout.weights == {name: WEIGHTS[name][1] for name in model.layout.families if name in WEIGHTS}
 
 
 def test_the_model_card_says_how_far_speech_and_cues_move_the_log_odds(model):

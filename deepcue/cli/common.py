@@ -132,8 +132,27 @@ def names(text: str) -> list[str]:
 def add_jobs(parser: argparse.ArgumentParser) -> None:
     """``--jobs``: how many processes; results do not depend on it."""
     parser.add_argument(
-        "--jobs", type=positive_int, default=os.cpu_count() or 1, help="processes (default: one for each core)"
+        "--jobs", type=positive_int, default=usable_cores(), help="processes (default: one for each usable core)"
     )
+
+
+def usable_cores(control_groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """The cores that this process may use: those it may run on, and no more than the quota of its control group.
+
+    Parameters
+    ----------
+    control_groups
+        Where version 2 of the control groups is mounted.
+    own
+        File that names this process's.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        name = next(line[3:] for line in own.read_text().splitlines() if line.startswith("0::"))
+        quota, period = (control_groups / name.strip("/") / "cpu.max").read_text().split()
+        return max(1, min(cores, math.ceil(int(quota) / int(period))))
+    except (OSError, StopIteration, ValueError):  # no such groups, or no quota: "max"
+        return cores
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:

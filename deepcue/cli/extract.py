@@ -13,6 +13,8 @@ from collections import Counter
 
 from deepcue.cli import common
 from extract.pipeline import extract, journal_of
+from extract.run.journal import RETRIED
+from features.errors import InputError
 
 EXAMPLE = "deepcue extract train_videos --out artifacts/features.parquet --jobs 8"
 BESIDE = "OUT.journal; of a URL, in the current folder"
@@ -63,6 +65,11 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         summary = {"table": arguments.out, "clips": table.num_rows, "columns": table.num_columns, "status": counts}
         print(json.dumps(summary))
-        return
-    states = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    print(f"{arguments.out}: {table.num_rows} clips, {table.num_columns} columns ({states})")
+    else:
+        states = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+        print(f"{arguments.out}: {table.num_rows} clips, {table.num_columns} columns ({states})")
+    if RETRIED.issuperset(counts):
+        raise InputError(
+            f"nothing was measured: all {table.num_rows} clips are {' or '.join(sorted(counts))} "
+            f"({table['error'][0].as_py()}); see to that and run the same command again"
+        )

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet as pq
 
 from deepcue.cli import common
 from extract.from_csv import feature_table, read_csv
@@ -37,5 +36,5 @@ def run(arguments: argparse.Namespace) -> None:
     if "fold" in cues.column_names:
         folds = arguments.out.with_suffix(".folds.parquet")
         chosen = pa.table({**{name: table[name] for name in ("filename", "group")}, "fold": cues["fold"]})
-        pq.write_table(chosen.filter(table["label"].is_valid()), folds)  # folds are of clips that can be trained on
+        write_table(chosen.filter(table["label"].is_valid()), folds)  # folds are of clips that can be trained on
         print(f"folds  {folds}")

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from deepcue import __version__
-from deepcue.cli.common import DONE, USER_ERROR, Parser, guarded
+from deepcue.cli.common import DONE, INTERRUPTED, USER_ERROR, Parser, guarded
 from features.errors import InputError
 
 SAFE_PATH = "PYTHONSAFEPATH"
@@ -85,6 +85,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return guarded(lambda: _run(words))
 
 
+def program() -> int:
+    """The program: :func:`main`, which an interrupt ends at once, whatever threads of libraries are doing then."""
+    status = main()
+    if status == INTERRUPTED:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        os._exit(status)  # an orderly end would wait for fits, or C++ complain of threads that still run
+    return status
+
+
 @contextlib.contextmanager
 def _safe_path() -> Iterator[None]:
     """Keep processes that are started from importing a ``features.py`` that lies in the current folder."""
@@ -129,8 +139,9 @@ def _unknown(name: str) -> str:
 
 def extract_all() -> int:
     """The console script ``extract-all``: ``deepcue extract``."""
-    return main(["extract", *sys.argv[1:]])
+    sys.argv.insert(1, "extract")
+    return program()
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(program())

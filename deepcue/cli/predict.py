@@ -123,7 +123,7 @@ def run(arguments: argparse.Namespace) -> None:
     folder = arguments.model or default_model(LOCAL_MODEL)
     model = load_model(folder)
     if not inputs.is_table(arguments.clips):
-        check_families(model.layout.families, str(folder))
+        check_families(model.layout, str(folder))
     single = only_clip(arguments)
     table, evidence = measured(arguments, model, single)
     verdicts = ranked(judge(model, table))

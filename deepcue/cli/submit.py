@@ -20,6 +20,7 @@ from ensemble.submission import ALLOW, check_agreement, read_sample, write_submi
 from ensemble.verdict import model_line
 from extract.dataset import find_clips
 from extract.pipeline import extract
+from features.errors import DatasetError, TableError
 from features.table import read_table
 
 EXAMPLE = "deepcue submit --test test_videos --sample sample_submission.csv --out artifacts/submission.csv"
@@ -63,10 +64,9 @@ def run(arguments: argparse.Namespace) -> None:
     model = load_model(folder)
     if arguments.table:
         table = read_table(arguments.table)
-        if not arguments.allow_missing:
-            check_agreement(sample, _names(table), str(arguments.sample), str(arguments.table))
+        _check(arguments, sample, _names(table), str(arguments.table))
     else:
-        check_families(model.layout.families, str(folder))
+        check_families(model.layout, str(folder))
         table = _extracted(arguments, sample, sorted(model.layout.families))
     status = write(model, table, sample, arguments.out)
     if arguments.json:
@@ -90,11 +90,15 @@ def write(model: Model, table: pa.Table, sample: Sequence[str], out: Path) -> di
     ------
     ModelError
         The table's families or columns are not the model's.
+    TableError
+        A clip of the sample appears twice in the table.
     DatasetError
         The file can't be written.
     """
     wanted = set(sample)
     table = table.filter(pa.array([name in wanted for name in _names(table)], type=pa.bool_()))
+    if repeated := [name for name, times in Counter(_names(table)).items() if times > 1]:
+        raise TableError(f"the table: {repeated[0]} appears twice; give each clip one row")
     predicted = model.predict(table).tolist() if table.num_rows else []
     probability = dict(zip(_names(table), predicted, strict=True))
     write_submission(out, sample, probability, float(model.head.target_prior))
@@ -104,19 +108,31 @@ def write(model: Model, table: pa.Table, sample: Sequence[str], out: Path) -> di
 
 
 def _extracted(arguments: argparse.Namespace, sample: Sequence[str], families: Sequence[str]) -> pa.Table:
-    if not arguments.allow_missing:  # before hours of work
-        clips = (clip.filename for clip in find_clips(arguments.test))
-        check_agreement(sample, clips, str(arguments.sample), arguments.test)
+    clips = find_clips(arguments.test)
+    _check(arguments, sample, [clip.filename for clip in clips], arguments.test)  # before hours of work
+    wanted = set(sample)
+    clips = [clip for clip in clips if clip.filename in wanted]
     out = _work(arguments) / "features.parquet"
     with common.clip_progress(quiet=arguments.quiet) as progress:
         return extract(
-            arguments.test,
+            clips,
             out=out,
             families=families,
             jobs=arguments.jobs,
             limits=common.limits(arguments),
             max_seconds=arguments.max_seconds,
             progress=progress,
+        )
+
+
+def _check(arguments: argparse.Namespace, sample: Sequence[str], names: Sequence[str], where: str) -> None:
+    """Refuse clips that are not those of the sample; with ``--allow-missing``, only such as share none with it."""
+    if not arguments.allow_missing:
+        check_agreement(sample, names, str(arguments.sample), where)
+    elif not set(sample) & set(names):
+        raise DatasetError(
+            f"{where}: none of its clips is in {arguments.sample}, which names {sample[0]}, ...; give the sample of "
+            "these clips, with their names as they are there"
         )
 
 

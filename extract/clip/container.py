@@ -32,6 +32,7 @@ CONTAINERS = (
 MACHINE_ERRORS = frozenset(
     {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.EBUSY}
     | {errno.ENODEV, errno.ENXIO, errno.ECONNRESET, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH}
+    | {errno.ENOTCONN, errno.EHOSTDOWN, errno.EREMOTEIO}
 )
 """Faults of the disk, the network or the permissions: they say nothing about the file and may be gone next time."""
 ATTACHED_PICTURE, DEFAULT = 0x0400, 0x0001  # AV_DISPOSITION_ATTACHED_PIC and _DEFAULT
@@ -94,7 +95,7 @@ def opened(source: str | bytes) -> Iterator[Any]:
             io.BytesIO(source) if isinstance(source, bytes) else source, options=options, metadata_errors="replace"
         )
     except (FFmpegError, OSError, ValueError, UnicodeError) as error:
-        if is_of_the_machine(error):
+        if is_of_the_machine(error) or isinstance(error, FileNotFoundError):  # there a moment ago
             raise OSError(getattr(error, "errno", None), reason(error)) from error
         raise UnreadableError(f"no video or sound that FFmpeg can open: {reason(error)}") from error
     with container:

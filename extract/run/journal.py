@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 from extract.run.sandbox import decode, encode
 from extract.run.worker import Result
 from features.errors import DatasetError
+from features.places import file_to_write
 from features.reasons import Reason
 
 logger = logging.getLogger(__name__)
@@ -38,12 +39,12 @@ class Journal:
 
     Raises
     ------
-    DatasetError
-        The file can't be written, is no journal, or another run notes its clips there.
+    InputError
+        The file is a URL, a folder or a device, can't be written, is no journal, or another run notes its clips there.
     """
 
     def __init__(self, file: Path, identity: dict[str, Any], *, fresh: bool = False) -> None:
-        self.file = file
+        file = self.file = file_to_write(file)
         self._done: dict[tuple[str, str], Result] = {}
         try:
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ import importlib
 import logging
 import traceback
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from extract.run.observation_store import ObservationStore
 from features import reasons, spec
 from features.errors import ClipError, InputError
 from features.networks import projection
-from features.networks.weights import use_weights, weights_file
+from features.networks.weights import WEIGHTS_VARIABLE, digest, use_weights, weights_file
 from features.observation import Observation
 from features.reasons import Reason
 from features.table import is_share
@@ -44,6 +44,9 @@ class Settings:
     storage_options: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
     """Family to weights file, in place of those in use."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Family to the SHA-256 of the weights that it is to be measured with, see :func:`with_digests`; a measuring
+    process that has others refuses to work."""
     modules: tuple[str, ...] = ()
     """To be imported first: of families that no entry point names (:func:`features.spec.undiscovered_modules`)."""
 
@@ -77,13 +80,42 @@ class Result:
     log: tuple[LogRecord, ...] = ()
 
 
+def with_digests(settings: Settings) -> Settings:
+    """The settings with the weights that are in use in this process as those that every other is to measure with.
+
+    Raises
+    ------
+    ModelError
+        A projection of embeddings was fitted for other weights than those of its network.
+    """
+    learned = {one.name for one in spec.families(settings.families) if "weights" in one.needs}
+    with use_weights({family: Path(file) for family, file in settings.weights.items()}):
+        if projection.FAMILY in learned:
+            projection.known_networks()  # other weights than it was fitted for are refused before hours of work
+            learned |= projection.NETWORKS.keys()
+        files = {name: weights_file(name) for name in sorted(learned)}
+    return replace(settings, digests={name: digest(file) for name, file in files.items() if file.is_file()})
+
+
+def _check_weights(settings: Settings) -> None:
+    with use_weights({family: Path(file) for family, file in settings.weights.items()}):
+        files = {name: weights_file(name) for name in settings.digests}
+    for name, file in files.items():
+        if not file.is_file() or digest(file) != settings.digests[name]:
+            raise InputError(
+                f"a measuring process has other weights of {name} ({file}) than the run was started with (SHA-256 "
+                f"{settings.digests[name][:12]}...); put those there, or set {WEIGHTS_VARIABLE} to their folder on all "
+                "machines, or on none"
+            )
+
+
 def load_families(settings: Settings) -> tuple[spec.Family, ...]:
     """The families of the settings, found in this process.
 
     Raises
     ------
     InputError
-        One is not to be found here, though it was where the run was started.
+        One is not to be found here, though it was where the run was started, or has other weights than there.
     """
     for module in settings.modules:
         try:
@@ -94,9 +126,11 @@ def load_families(settings: Settings) -> tuple[spec.Family, ...]:
                 f"{error}); install it there, or put it on PYTHONPATH"
             ) from error
     try:
-        return spec.families(settings.families)
+        families = spec.families(settings.families)
     except KeyError as error:
         raise InputError(f"{error.args[0]} in a measuring process; install the family's package there") from error
+    _check_weights(settings)
+    return families
 
 
 def column_names(families: tuple[str, ...]) -> list[str]:
@@ -143,14 +177,11 @@ def measured(
 
 def _failed(filename: str, error: Exception, settings: Settings) -> Result:
     """The row of a clip whose measurement raised."""
-    unreadable = f"can't be read: {error}"
     match error:
         case ClipError():
             status, words, reason = error.status, str(error), Reason(error.status)
-        case FileNotFoundError():
-            status, words, reason = "unreadable", unreadable, Reason.UNREADABLE
-        case OSError():  # a disk or a network that may come back: a status that the next run tries again
-            status, words, reason = "crashed", unreadable, Reason.NOT_FETCHED
+        case OSError():  # a file, a disk or a network that may come back: a status that the next run tries again
+            status, words, reason = "crashed", f"can't be read: {error}", Reason.NOT_FETCHED
         case MemoryError():
             status, words, reason = "crashed", "out of memory", Reason.OUT_OF_MEMORY
         case _:

@@ -103,6 +103,7 @@ def save_arrays(arrays: Mapping[str, NDArray[Any]], file: Path, metadata: Any) -
     """
     from safetensors.numpy import save_file
 
+    file = Path(os.path.realpath(file))  # a link stays one
     partial = file.with_suffix(".partial")
     header = {stored: getattr(metadata, name) for stored, name in _stored_names(metadata).items()}
     save_file(

@@ -268,3 +268,19 @@ def test_an_example_whose_files_are_not_there_is_one_sentence(name, tmp_path, mo
         printed = capsys.readouterr().err
         assert printed.startswith("error: ")
         assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("group", "quota", "cores"),
+    [("0::/", "max 100000", 8), ("0::/", "150000 100000", 2), ("0::/a/b", "50000 100000", 1), ("0::/", "x", 8)],
+)
+def test_jobs_are_as_many_as_the_process_may_use(tmp_path, monkeypatch, group, quota, cores):
+    """Non-regression test: in a container with two cores of 64 there were 64 processes."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    folder = tmp_path / group[3:].strip("/")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "cpu.max").write_text(f"{quota}\n")
+    (tmp_path / "own").write_text(f"1:name=systemd:/x\n{group}\n")
+    assert common.usable_cores(tmp_path, tmp_path / "own") == cores
+    assert common.usable_cores(tmp_path / "none", tmp_path / "own") == 8
+    assert common.usable_cores(tmp_path, tmp_path / "none") == 8

@@ -13,6 +13,7 @@ from deepcue.cli import predict
 from deepcue.cli.main import main as deepcue
 from ensemble import store, verdict
 from ensemble.store import load_model
+from ensemble.training_set import Layout
 from extract.run.sandbox import Limits
 from extract.run.worker import MAX_SECONDS
 from features.errors import ModelError
@@ -166,9 +167,9 @@ def test_the_library_does_not_answer_by_where_it_is_called_from(tmp_path, monkey
 
 def test_a_model_of_other_cues_is_refused_before_extraction():
     with pytest.raises(ModelError, match="palm_reading"):
-        store.check_families({"palm_reading": 1}, "model")
+        store.check_families(Layout((), {"palm_reading": 1}), "model")
     with pytest.raises(ModelError, match="version 0"):
-        store.check_families({"blink": 0}, "model")
+        store.check_families(Layout((), {"blink": 0}), "model")
 
 
 def test_a_clip_is_measured_whatever_its_name_ends_in(tmp_path, monkeypatch, model_folder):
@@ -258,3 +259,10 @@ def test_a_terminal_of_ascii_gets_bars_and_names_that_it_can_show(tmp_path, mode
     assert wrong == b""
     assert output.startswith(b"caf\\xe9.mp4\n")
     assert b" | #" in output or b"# |" in output
+
+
+def test_a_clip_that_is_not_at_its_url_is_an_error(tmp_path, capsys):
+    """Non-regression test: it was P 0.500 with exit status 0."""
+    url = f"{tmp_path.as_uri()}/nope.mp4"
+    assert deepcue(["predict", url]) == 2
+    assert f"error: {url}: no such file; give a clip or a folder of clips\n" == capsys.readouterr().err

@@ -52,6 +52,27 @@ def test_an_output_that_cant_be_written_is_refused_before_the_work(name, words, 
     assert {path.name for path in here.iterdir()} == {"a_file", "a_folder.png"}
 
 
+@pytest.mark.parametrize(("name", "words", "option", "kind"), CASES)
+def test_a_url_where_a_path_is_needed_is_refused_before_the_work(name, words, option, kind, here, capsys):
+    """Non-regression test: results went to a folder called `s3:`."""
+    assert main.main([name, *shlex.split(words), *([option] if option else []), "s3://bucket/x.png"]) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert "s3://bucket/x.png: is a URL, and only a path can be written here; give a path" in printed
+    assert {path.name for path in here.iterdir()} == {"a_file", "a_folder.png"}
+
+
+@pytest.mark.parametrize(("name", "words", "option", "kind"), [case for case in CASES if case[3] == "file"])
+def test_a_device_is_refused_and_not_replaced(name, words, option, kind, here, capsys):
+    """Non-regression test: `--out /dev/null`, as root, left a file in its place."""
+    os.mkfifo(here / "pipe.png")
+    assert main.main([name, *shlex.split(words), option, "pipe.png"]) == 2
+    assert (
+        "pipe.png: is a device or a pipe, which would be replaced; give the name of a file" in capsys.readouterr().err
+    )
+    assert (here / "pipe.png").is_fifo()
+
+
 GOES_ON = "what is done is kept in {}; run the same command again to go on"
 STOPPED = {
     "predict clip.mp4": "nothing is kept; with --work DIR it would be",
@@ -77,6 +98,26 @@ def test_an_interrupt_says_in_one_line_what_is_kept(words, here, monkeypatch, ca
     monkeypatch.setattr(main.command_module(name), "run", stop)
     assert main.main([name, *rest]) == 128 + signal.SIGINT
     assert capsys.readouterr().err == f"\nstopped; {STOPPED[words]}\n"
+
+
+def test_an_interrupt_ends_the_program_at_once_whatever_its_threads_do():
+    """Non-regression test: `train` waited for its fits, or ended in a message of C++."""
+    code = """
+import threading, time
+from deepcue.cli import main
+def stop(_):
+    threading.Thread(target=time.sleep, args=(3600,)).start()
+    print("printed before")
+    raise KeyboardInterrupt
+main.command_module("cues").run = stop
+main.sys.argv = ["deepcue", "cues"]
+raise SystemExit(main.program())
+"""
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert run.returncode == 128 + signal.SIGINT
+    assert run.stdout == "printed before\n"
+    assert run.stderr == "\nstopped; nothing is kept\n"
 
 
 def test_processes_that_are_started_import_nothing_from_the_current_folder(here, monkeypatch):

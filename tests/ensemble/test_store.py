@@ -1,15 +1,22 @@
 import errno
 import json
 import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from artifacts import PRETRAINED
 from ensemble import store
-from ensemble.store import load_model, save_model
-from ensemble.training_set import Layout, check_layout
+from ensemble.folds import read_folds
+from ensemble.store import check_families, load_model, save_model
+from ensemble.training_set import Layout, check_layout, layout_of
+from features import spec
 from features.checksums import sha256_of
 from features.errors import InputError, ModelError
+from features.table import METADATA_KEY
 
 
 @pytest.fixture
@@ -128,6 +135,40 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_model(trained, folde
     assert not [file for file in folder.iterdir() if file.name.startswith(".")]
 
 
+def test_what_a_killed_run_left_is_removed_with_the_files_of_more_folds(trained, table, folder):
+    """Non-regression test: the new model could not be loaded: `lightgbm_fold3_bag0.txt` was not one of its files."""
+    (folder / "manifest.json").unlink()  # killed while the files were moved in
+    left = [folder / "lightgbm_fold9_bag0.txt", folder / "kernel_fold7.npz", folder / ".writing-x" / "head.json"]
+    left[2].parent.mkdir()
+    for file in left:
+        file.touch()
+    (folder / "notes.txt").touch()
+    save_model(trained[0], folder)
+    assert not [file for file in left if file.exists()]
+    assert not left[2].parent.exists()
+    assert (folder / "notes.txt").exists()
+    assert np.array_equal(load_model(folder).predict(table), trained[0].predict(table))
+
+
+def test_a_model_that_can_not_be_read_back_is_not_said_to_be_written(trained, folder, monkeypatch):
+    def half(model, folder, tables):
+        (folder / "head.json").write_text("{}")
+        return ["head.json"]
+
+    monkeypatch.setattr(store, "_write_parts", half)
+    with pytest.raises(ModelError, match="can't be read as a model"):
+        save_model(trained[0], folder)
+
+
+def test_a_folder_s_name_may_hold_a_colon(trained, tmp_path, monkeypatch):
+    """Non-regression test: Arrow took `exp` for a protocol, after all the training."""
+    model, evaluation = trained
+    monkeypatch.chdir(tmp_path)
+    save_model(model, "exp:1", evaluation.tables())
+    assert load_model("exp:1").layout == model.layout
+    assert read_folds(Path("exp:1/folds.parquet")).num_rows == evaluation.clips.num_rows
+
+
 def test_a_model_of_the_first_schema_is_refused_with_the_remedy(folder):
     edit(folder, lambda manifest: manifest.update(schema=1))
     with pytest.raises(ModelError, match="schema 1, this version reads 2; train the model again") as caught:
@@ -154,3 +195,48 @@ def test_a_missing_family_or_column_is_named():
     with pytest.raises(ModelError, match=r"among them b\.y"):
         check_layout(Layout(("a.x",), {"a": 1, "b": 1}), wanted)
     check_layout(Layout(("a.x", "b.y", "c.z"), {"a": 1, "b": 1, "c": 1}), wanted)
+
+
+def test_a_model_knows_the_weights_that_its_table_was_measured_with(trained, table, folder):
+    """Non-regression test: with other weights in use its predictions changed without a word."""
+
+    def made_with(digest, seconds=120.0):
+        made = json.loads(table.schema.metadata[METADATA_KEY]) | {"weights": {"lips": digest}, "max_seconds": seconds}
+        return table.replace_schema_metadata({METADATA_KEY: json.dumps(made)})
+
+    model = replace(trained[0], layout=layout_of(made_with("ab" * 32)))
+    save_model(model, folder)
+    again = load_model(folder)
+    assert (again.layout.weights, again.layout.max_seconds) == ({"lips": "ab" * 32}, 120.0)
+    assert np.array_equal(again.predict(made_with("ab" * 32)), again.predict(table))  # which does not say it
+    with pytest.raises(ModelError, match=r"weights of lips differ .*DEEPFAKE_WEIGHTS .*train the model again"):
+        again.predict(made_with("cd" * 32))
+
+
+def test_another_length_that_was_looked_at_is_a_warning(caplog):
+    wanted = Layout(("a.x",), {"a": 1}, {}, 120.0)
+    check_layout(Layout(("a.x",), {"a": 1}), wanted)
+    check_layout(Layout(("a.x",), {"a": 1}, {}, 120.0), wanted)
+    assert not caplog.records
+    check_layout(Layout(("a.x",), {"a": 1}, {}, 30.0), wanted)
+    assert "first 30 s of each clip, the model was trained on 120 s" in caplog.text
+
+
+def test_other_weights_than_the_model_s_are_refused_before_the_work(tmp_path, monkeypatch):
+    shipped = sha256_of(PRETRAINED / "forensic_cnn.safetensors")
+    layout = Layout((), {"forensic_cnn": spec.families(["forensic_cnn"])[0].version}, {"forensic_cnn": shipped})
+    check_families(layout, "model")
+    own = tmp_path / "forensic_cnn.safetensors"
+    shutil.copy(PRETRAINED / "forensic_residual.safetensors", own)
+    with pytest.raises(ModelError, match=rf"model: was trained on forensic_cnn .*those in use .{own}"):
+        check_families(layout, "model", {"forensic_cnn": own})
+    monkeypatch.setenv("DEEPFAKE_WEIGHTS", str(tmp_path))
+    with pytest.raises(ModelError, match=r"set DEEPFAKE_WEIGHTS to the folder .* or unset it"):
+        check_families(layout, "model")
+
+
+def test_a_manifest_of_an_earlier_version_has_no_weights(folder, table):
+    edit(folder, lambda manifest: [manifest.pop(key) for key in ("weights", "max_seconds")])
+    model = load_model(folder)
+    assert model.layout.weights == {}
+    assert len(model.predict(table)) == table.num_rows

@@ -2,6 +2,7 @@ import csv
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from toy_model import FAMILIES, toy_model, toy_table
 
@@ -157,11 +158,11 @@ def test_a_clip_that_the_sample_lacks_stops_the_run(tmp_path, prepared, capsys):
     assert "clip003.mp4" in capsys.readouterr().err
 
 
-def test_extraction_runs_beside_the_output_with_the_models_families(tmp_path, model_folder, monkeypatch):
+def test_extraction_runs_beside_the_output_with_the_models_families(tmp_path, model_folder, monkeypatch, capsys):
     calls = {}
 
     def extract(data, *, progress, **options):
-        calls.update(options, data=data)
+        calls.update(options, data=[clip.filename for clip in data])
         return toy_table(1, 2, labelled=False)
 
     monkeypatch.setattr(submit, "extract", extract)
@@ -176,11 +177,38 @@ def test_extraction_runs_beside_the_output_with_the_models_families(tmp_path, mo
     assert deepcue(["submit", *options, "--jobs", "2", *limits]) == 0
     work = tmp_path / "submission.csv.work" / "features.parquet"
     given = {"limits": Limits(timeout_s=9, memory_mb=900), "max_seconds": 5}
-    assert calls == {"data": str(folder), "out": work, "families": sorted(FAMILIES), "jobs": 2, **given}
+    clips = ["clip000.mp4", "clip001.mp4"]
+    assert calls == {"data": clips, "out": work, "families": sorted(FAMILIES), "jobs": 2, **given}
     (folder / "clip001.mp4").unlink()
     calls.clear()
     assert deepcue(["submit", *options]) == 2
     assert not calls  # refused before the work, not after it
+    (folder / "other.mp4").write_bytes(b"")
+    assert deepcue(["submit", *options, "--allow-missing"]) == 0
+    assert calls["data"] == ["clip000.mp4"], "what the sample does not name is not measured"
+    calls.clear()
+    (folder / "clip000.mp4").unlink()
+    assert deepcue(["submit", *options, "--allow-missing"]) == 2
+    assert f"{folder}: none of its clips is in {sample}" in capsys.readouterr().err
+    assert not calls
+
+
+def test_a_clip_that_is_twice_in_the_table_is_refused(tmp_path, prepared, capsys):
+    """Non-regression test: the last row counted, without a word."""
+    table, out, options = prepared
+    sample = write_sample(tmp_path / "sample.csv", [f"clip{row:03d}.mp4" for row in range(4)])
+    write_table(pa.concat_tables([table, table.slice(1, 1)]), tmp_path / "test.parquet")
+    assert deepcue(["submit", *options, "--sample", str(sample)]) == 2
+    assert "clip001.mp4 appears twice; give each clip one row" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_table_of_other_clips_is_refused_also_where_clips_may_be_missing(tmp_path, prepared, capsys):
+    _, out, options = prepared
+    sample = write_sample(tmp_path / "sample.csv", ["videos/clip000.mp4"])
+    assert deepcue(["submit", *options, "--sample", str(sample), "--allow-missing"]) == 2
+    assert "none of its clips is in" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_the_order_of_the_table_does_not_matter(tmp_path, prepared):

@@ -312,3 +312,14 @@ def test_base_columns_are_no_inputs(make_table, quick, data, folds):
     telling = pa.array([float(one == "FAKE") for one in table.column("label").to_pylist()])
     spoilt = table.set_column(table.column_names.index("duration_s"), "duration_s", telling)
     assert np.array_equal(training_set(spoilt, "made").X, data.X, equal_nan=True)
+
+
+@pytest.mark.parametrize("label", ["fake", "FAKE ", "1"])
+def test_a_label_that_is_none_is_refused_and_not_left_out(make_table, label):
+    """Non-regression test: such rows took no part, without a word."""
+    table = make_table(12, 4)
+    labels = table["label"].to_pylist()
+    labels[3] = labels[5] = label
+    table = table.set_column(table.column_names.index("label"), "label", pa.array(labels))
+    with pytest.raises(TableError, match=f"made: label {label!r} of clip0003.mp4 is not REAL or FAKE, nor .* 1 others"):
+        training_set(table, "made")

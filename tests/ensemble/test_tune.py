@@ -69,6 +69,25 @@ def test_a_search_that_goes_on_tries_other_settings(make_table, tmp_path, monkey
     assert other == first  # equal seeds still give equal trials
 
 
+def test_an_interrupt_ends_the_search_without_a_traceback(make_table, tmp_path, monkeypatch, caplog, capsys):
+    data = training_set(make_table(12, 4), "made")
+    fold = assign_folds(data.y, data.group, n_folds=3)
+    losses = iter([0.5, 0.4])  # of the default, and of the first trial
+
+    def loss(*_):
+        if (known := next(losses, None)) is None:
+            raise KeyboardInterrupt
+        return known
+
+    monkeypatch.setattr(tune, "mean_loss", loss)
+    options = {"journal": tmp_path / "j", "budget_s": 60.0, "n_trials": 8, "seed": 0}
+    with pytest.raises(KeyboardInterrupt):
+        tune.search(data, fold, "logistic", **options)
+    assert "Traceback" not in caplog.text + capsys.readouterr().err
+    monkeypatch.setattr(tune, "mean_loss", lambda *_: 0.5)
+    assert tune.search(data, fold, "logistic", **(options | {"n_trials": 1}))["n_trials"] == 2, "the first is kept"
+
+
 def test_losses_of_other_groups_are_not_reused(make_table):
     data = training_set(make_table(12, 4), "made")
     other = replace(data, group=data.group[::-1].copy())

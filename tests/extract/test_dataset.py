@@ -6,6 +6,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from extract import pipeline
 from extract.dataset import Clip, find_clips
+from extract.from_csv import feature_table, read_csv
 from extract.run.worker import Settings
 from features.errors import DatasetError
 
@@ -143,6 +144,7 @@ def test_a_folder_that_is_no_data_set_is_refused_in_one_sentence(tmp_path, files
         ("filename,label\n../../etc/passwd,REAL\n", "not a path below"),
         ("filename,label\na.mp4,perhaps\n", "line 2: label 'perhaps'"),
         ("", "no column 'filename'"),
+        ("filename,label,Label\na.mp4,REAL,FAKE\n", "two columns are called 'label'"),
         ("filename,label\n", "no clip in it, the manifest ends after its header"),
         ("filename,label\na\0.mp4,REAL\n", "line 2: filename .* is not a path below"),
         ("filename,label\na.mp4,2.0\n", "line 2: label '2.0'"),
@@ -283,3 +285,52 @@ def test_a_clip_whose_store_fails_in_its_own_way_is_an_error_with_advice(monkeyp
     monkeypatch.setattr(MemoryFileSystem, "info", refuse)
     with pytest.raises(DatasetError, match=r"memory://x/a.mp4: can't be read .*credentials"):
         pipeline._fingerprint(clip, Settings(()))
+
+
+def test_only_the_folders_that_a_manifest_names_are_looked_at(tmp_path, monkeypatch):
+    """Non-regression test: a foreign folder beside it that can't be read failed the run. Root may read all: played."""
+    listed, listdir = [], os.listdir
+
+    def refuse(folder):
+        listed.append(str(folder))
+        if "foreign" in str(folder):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listdir(folder)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    for name in (f"videos/{decomposed}/a.mp4", "b.mp4", "foreign/c.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "m.csv").write_text(f"filename\n{composed}/a.mp4\nb.mp4\nc.mp4\n")
+    b, c, a = find_clips(str(tmp_path / "m.csv"))
+    assert a.path == str(tmp_path / "videos" / decomposed / "a.mp4")
+    assert (b.path, c.path) == (str(tmp_path / "b.mp4"), str(tmp_path / "c.mp4"))  # that is missing
+    assert not [folder for folder in listed if "foreign" in folder]
+    monkeypatch.undo()
+    remote = {clip.filename: clip.path for clip in find_clips((tmp_path / "m.csv").as_uri())}
+    assert remote[f"{composed}/a.mp4"] == f"{tmp_path.as_uri()}/videos/{decomposed}/a.mp4"
+
+
+def test_hidden_folders_hold_no_clips_wherever_they_are(tmp_path):
+    """Non-regression test: a folder by its path had one clip, by its URL two."""
+    for name in (".trash/a.mp4", "b/.c/d.mp4", "e/f.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"x")
+    for place in (str(tmp_path), tmp_path.as_uri()):
+        assert [clip.filename for clip in find_clips(place)] == ["e/f.mp4"]
+
+
+@pytest.mark.parametrize("written", ["", "NA", " n/a ", "None", "nan", "NULL", "<NA>"])
+def test_no_group_is_written_alike_in_manifests_and_in_tables_of_cues(tmp_path, written):
+    """Non-regression test: `NA` was a group in the one, `None` in the other."""
+    (tmp_path / "m.csv").write_text(f"filename,group\na.mp4,{written}\n b.mp4 , g \n")
+    assert [(clip.filename, clip.group) for clip in find_clips(str(tmp_path / "m.csv"))] == [
+        ("a.mp4", "a.mp4"),
+        ("b.mp4", "g"),
+    ]
+    (tmp_path / "cues.csv").write_text(f"filename,label,group,x\na.mp4,REAL,{written},1\n b.mp4 ,FAKE, g ,NA\n")
+    found = feature_table(read_csv(tmp_path / "cues.csv"))
+    assert found["filename"].to_pylist() == ["a.mp4", "b.mp4"]
+    assert found["group"].to_pylist() == ["a.mp4", "g"]

@@ -9,10 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import psutil
 import pytest
 from events import wait_until
+from fsspec.implementations.memory import MemoryFileSystem
 from plug_in import MODULE, write_plug_in
 
 from artifacts import PRETRAINED
@@ -129,6 +131,34 @@ def test_the_second_run_measures_only_what_is_new(folder, tmp_path, measured_nam
     assert measured_names == ["new.mp4"]
     assert deepcue(["extract", *arguments, "--fresh"]) == 0
     assert len(measured_names) == 11
+
+
+def test_a_clip_that_goes_while_the_run_is_on_is_measured_by_the_next(talk, tmp_path, monkeypatch):
+    """Non-regression test: a share that was lost for a moment cost its clips for good."""
+    shutil.copy(talk / "a.mp4", talk / "vanish.mp4")
+    arguments = ["extract", str(talk), "--out", str(tmp_path / "t.parquet"), "--families", "blink", "--quiet"]
+    monkeypatch.setenv("PYTHONPATH", FAULTS)
+    assert deepcue(arguments) == 0
+    row = table.read_table(tmp_path / "t.parquet").to_pylist()[2]
+    assert (row["status"], row["reasons"]) == ("crashed", '{"clip": "not_fetched"}')
+    assert "No such file" in row["error"]
+    monkeypatch.delenv("PYTHONPATH")
+    (talk / "vanish.mp4.away").rename(talk / "vanish.mp4")
+    assert deepcue(arguments) == 0
+    assert table.read_table(tmp_path / "t.parquet")["status"].to_pylist() == ["ok"] * 3
+
+
+def test_a_run_in_which_every_clip_crashed_is_no_success(talk, tmp_path, monkeypatch, capsys):
+    """Non-regression test: it ended with exit status 0, as where a share was lost at the start."""
+    for name in ("a.mp4", "b.mp4"):
+        (talk / name).rename(talk / f"vanish_{name}")
+    monkeypatch.setenv("PYTHONPATH", FAULTS)
+    arguments = ["extract", str(talk), "--out", str(tmp_path / "t.parquet"), "--families", "blink", "--quiet"]
+    assert deepcue(arguments) == 2
+    printed = capsys.readouterr()
+    assert "2 clips" in printed.out
+    assert "error: nothing was measured: all 2 clips are crashed (can't be read: " in printed.err
+    assert table.read_table(tmp_path / "t.parquet").num_rows == 2
 
 
 def test_own_weights_measure_again(talk, tmp_path, monkeypatch):
@@ -366,8 +396,90 @@ def test_a_place_where_no_table_can_be_is_refused_before_the_work(folder, tmp_pa
     out = tmp_path / "t.parquet"
     out.mkdir()
     assert deepcue(["extract", str(folder), "--out", str(out), "--families", "blink", "--quiet"]) == 2
-    assert "no table can be written there (it is a folder)" in capsys.readouterr().err
+    assert "is a folder; give the name of a file" in capsys.readouterr().err
     assert not (tmp_path / "t.parquet.journal").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "place", "message"),
+    [
+        (
+            "--out",
+            "s4://bucket/t.parquet",
+            "s4://bucket/t.parquet: nothing can be written there (Protocol not known: s4",
+        ),
+        (
+            "--observations",
+            "s4://bucket/kept",
+            "s4://bucket/kept: nothing can be written there (Protocol not known: s4",
+        ),
+        (
+            "--out",
+            "refusing://bucket/t.parquet",
+            "t.parquet: nothing can be written there (no credentials); check the address",
+        ),
+        (
+            "--observations",
+            "refusing://bucket/kept",
+            "kept: nothing can be written there (no credentials); check the address",
+        ),
+        ("--journal", "s3://bucket/journal", "is a URL, and only a path can be written here"),
+        ("--out", "/dev/null", "/dev/null: is a device or a pipe, which would be replaced"),
+    ],
+)
+def test_a_place_that_cannot_be_used_is_refused_before_the_work(
+    talk, tmp_path, capsys, monkeypatch, measured_names, option, place, message
+):
+    """Non-regression test: a wrong URL ended in a traceback, after every clip was measured."""
+
+    class Refusing(MemoryFileSystem):
+        protocol = "refusing"
+
+        def pipe_file(self, *_, **__):
+            raise RuntimeError("no credentials")  # as botocore's, which is no OSError
+
+    fsspec.register_implementation("refusing", Refusing, clobber=True)
+    monkeypatch.chdir(tmp_path)
+    options = {"--out": str(tmp_path / "t.parquet"), option: place}
+    words = [word for pair in options.items() for word in pair]
+    assert deepcue(["extract", str(talk), "--families", "blink", "--quiet", *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert measured_names == []
+    assert [path.name for path in tmp_path.iterdir()] == ["talk"]
+
+
+def test_a_store_that_fails_at_the_end_is_one_sentence(talk, tmp_path, capsys, monkeypatch):
+    class Failing(MemoryFileSystem):
+        protocol = "failing"
+
+        def _open(self, path, mode="rb", **options):
+            raise RuntimeError("the token has expired")
+
+        def pipe_file(self, *_, **__):
+            pass
+
+        rm_file = pipe_file
+
+    fsspec.register_implementation("failing", Failing, clobber=True)
+    monkeypatch.chdir(tmp_path)
+    assert deepcue(["extract", str(talk), "--families", "blink", "--quiet", "--out", "failing://t.parquet"]) == 2
+    error = capsys.readouterr().err
+    assert "can't be written (the token has expired); what is measured is kept in t.parquet.journal" in error
+    assert error.count("\n") == 1
+
+
+def test_links_are_followed_and_names_may_hold_a_colon(talk, tmp_path, monkeypatch):
+    """Non-regression test: a link to a larger disk was replaced; `exp:1` was taken for a protocol after all work."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "disk").mkdir()
+    for name in ("exp:1.parquet", "exp:1.parquet.journal"):
+        (tmp_path / name).symlink_to(tmp_path / "disk" / name)
+    assert deepcue(["extract", str(talk), "--families", "blink", "--quiet", "--out", "exp:1.parquet"]) == 0
+    assert table.read_table("exp:1.parquet").num_rows == 2
+    assert sorted(file.name for file in (tmp_path / "disk").iterdir()) == ["exp:1.parquet", "exp:1.parquet.journal"]
+    assert all((tmp_path / name).is_symlink() for name in ("exp:1.parquet", "exp:1.parquet.journal"))
 
 
 def test_a_disk_that_is_full_at_the_end_keeps_what_is_done(folder, tmp_path, capsys, monkeypatch):

@@ -76,12 +76,67 @@ def test_a_parquet_of_another_kind_is_refused(tmp_path, columns, message):
         read_table(tmp_path / "t.parquet")
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("group", pa.array([1, 2]), "the column 'group' holds int64; write text into it"),
+        ("duration_s", pa.array(["1", "2"]), "the column 'duration_s' holds string; write numbers into it"),
+    ],
+)
+def test_a_base_column_of_another_type_is_refused(tmp_path, column, values, message):
+    """Non-regression test: groups that are numbers were a traceback."""
+    table = small()
+    table = table.set_column(table.column_names.index(column), column, values)
+    write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(TableError, match=message):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_text_may_be_stored_as_pandas_and_others_do(tmp_path):
+    table = small()
+    for column, kind in {"group": pa.large_string(), "source": pa.dictionary(pa.int8(), pa.string())}.items():
+        table = table.set_column(table.column_names.index(column), column, table[column].cast(kind))
+    write_table(table, tmp_path / "t.parquet")
+    assert read_table(tmp_path / "t.parquet")["group"].to_pylist() == small()["group"].to_pylist()
+
+
 def test_what_is_no_parquet_is_refused(tmp_path):
     (tmp_path / "t.parquet").write_text("filename,label")
     with pytest.raises(TableError, match="not a Parquet file"):
         read_table(tmp_path / "t.parquet")
     with pytest.raises(TableError, match="no such table"):
         read_table(tmp_path / "absent.parquet")
+
+
+def test_a_name_with_a_colon_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_table(small(), Path("exp:1"))
+    write_table(small(), "exp:2")
+    assert read_table("exp:1").equals(read_table(Path("exp:2")))
+
+
+def test_what_cannot_be_read_is_not_to_be_made_again(tmp_path, monkeypatch):
+    """Non-regression test: missing credentials were a traceback, a failing disk `not a Parquet file`."""
+    write_table(small(), tmp_path / "t.parquet")
+    with pytest.raises(
+        TableError, match=r"s4://bucket/t.parquet: can't be read .*; check the path and your credentials"
+    ):
+        read_table(Path("s4://bucket/t.parquet"))
+
+    def refuse(*_, **__):
+        raise RuntimeError("no credentials")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fsspec.open", refuse)
+        with pytest.raises(TableError, match="no credentials"):
+            read_table("s3://bucket/t.parquet")
+
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("features.table.pq.read_table", fail)
+    with pytest.raises(TableError, match=r"can't be read \(.*Input/output error\); try again"):
+        read_table(tmp_path / "t.parquet")
 
 
 def test_equal_tables_give_equal_bytes(tmp_path):

@@ -130,7 +130,7 @@ def voices_of_table(file: str | os.PathLike[str]) -> list[Voice]:
     try:
         import pyarrow.parquet as pq
 
-        table = pq.read_table(file)
+        table = pq.read_table(Path(file).absolute())  # absolute: Arrow would take a colon for a protocol
     except (OSError, pa.ArrowInvalid) as error:
         raise DatasetError(f"{file}: can't be read as a Parquet file of voices; give another ({error})") from error
     if missing := [name for name in TABLE_COLUMNS if name not in table.column_names]:

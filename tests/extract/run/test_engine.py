@@ -1,7 +1,9 @@
 """The engine under real faults: a crash, an endless loop, a memory blow-up cost one clip each."""
 
+import errno
 import json
 import logging
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -11,10 +13,12 @@ import psutil
 import pytest
 from events import wait_until
 
+from artifacts import PRETRAINED
 from extract.dataset import Clip
 from extract.run import engine, worker
 from extract.run.journal import RETRIED
 from extract.run.sandbox import Limits, decode, encode
+from features.errors import InputError
 from features.reasons import Reason
 
 SETTINGS = worker.Settings(families=("blink",))
@@ -153,6 +157,36 @@ def test_a_clip_that_could_not_be_fetched_is_tried_again(clips, monkeypatch):
     assert "the network is down" in result.error
 
 
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.ENOTCONN, errno.ESTALE, errno.EIO])
+def test_a_file_that_goes_before_it_is_opened_is_tried_again(clips, monkeypatch, code):
+    """FFmpeg's errors of a share that is lost say nothing about the clip."""
+
+    def lost(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    (clip,) = clips("a.mp4")
+    monkeypatch.setattr("extract.clip.container.av.open", lost)
+    result = worker.measure(clip.filename, clip.path, SETTINGS)
+    assert result.status in RETRIED
+    assert result.reasons == {"clip": "not_fetched"}
+
+
+def test_a_process_with_other_weights_than_the_run_refuses_to_measure(clips, tmp_path, monkeypatch):
+    """Non-regression test: with DEEPFAKE_WEIGHTS on the client alone, the table named weights that were not used."""
+    shutil.copy(PRETRAINED / "forensic_residual.safetensors", tmp_path / "forensic_cnn.safetensors")
+    shipped = worker.with_digests(worker.Settings(families=("forensic_cnn",)))
+    monkeypatch.setenv("DEEPFAKE_WEIGHTS", str(tmp_path))
+    own = worker.with_digests(worker.Settings(families=("forensic_cnn",)))
+    assert own.digests != shipped.digests
+    (clip,) = clips("a.mp4")
+    assert run([clip], settings=own)["a.mp4"].status == "no_audio"
+    with pytest.raises(InputError, match=r"has other weights of forensic_cnn .*; put those there, or set DEEPFAKE_"):
+        run([clip], settings=shipped)
+    monkeypatch.delenv("DEEPFAKE_WEIGHTS")
+    with pytest.raises(InputError, match="has other weights of forensic_cnn"):
+        run([clip], settings=own)
+
+
 @pytest.mark.usefixtures("faulty")
 def test_closing_the_run_ends_its_processes(clips):
     before = children_of()  # of other tests
@@ -196,7 +230,7 @@ def test_a_thread_that_outlives_its_runs_keeps_no_process_of_an_earlier_one(clip
     assert not {"one", "two"} & engine._sandboxes.keys()
 
 
-@pytest.mark.parametrize("name", ["empty.mp4", "text.mp4", "missing.mp4"])
+@pytest.mark.parametrize("name", ["empty.mp4", "text.mp4"])
 def test_what_is_no_clip_gets_a_row(tmp_path, name):
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "text.mp4").write_text("hello")

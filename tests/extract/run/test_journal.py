@@ -7,7 +7,7 @@ import pytest
 from extract.run import journal
 from extract.run.journal import Journal
 from extract.run.worker import Result
-from features.errors import DatasetError
+from features.errors import DatasetError, InputError
 
 IDENTITY = {"families": {"blink": 1}}
 
@@ -81,8 +81,11 @@ def test_a_full_disk_is_a_sentence(tmp_path):
 
 
 def test_an_unwritable_place_is_a_sentence(tmp_path):
-    with pytest.raises(DatasetError, match="can't be written"):
+    with pytest.raises(InputError, match="is a folder"):
         Journal(tmp_path, IDENTITY)
+    (tmp_path / "file").touch()
+    with pytest.raises(DatasetError, match="can't be written"):
+        Journal(tmp_path / "file" / "j", IDENTITY)
 
 
 def test_two_runs_do_not_share_a_journal(tmp_path):

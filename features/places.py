@@ -1,0 +1,79 @@
+"""Where data lies: URLs and paths told apart, files that may be written, and what stores raise as sentences."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from features.errors import DatasetError, DeepcueError, InputError
+
+LOCAL = frozenset({"file", "local"})  # protocols of this machine, whose URLs have a third slash
+
+
+def url_of(place: str | Path) -> str:
+    """The URL that was given, also where it went through a path and lost a slash; empty for a path.
+
+    >>> url_of(Path("s3://bucket/t.parquet")), url_of("exp:1/t.parquet")
+    ('s3://bucket/t.parquet', '')
+    """
+    if "://" in str(place):
+        return str(place)
+    protocol, colon, rest = str(place).partition(":/")
+    if not colon or not protocol.isalnum() or len(protocol) < 2:
+        return ""
+    return f"{protocol}://{'/' if protocol in LOCAL else ''}{rest.lstrip('/')}"
+
+
+def check_is_path(place: str | Path) -> None:
+    """Refuse a URL where only a path can be written, before a folder of the protocol's name is made.
+
+    Raises
+    ------
+    InputError
+        It is a URL.
+    """
+    if url := url_of(place):
+        raise InputError(f"{url}: is a URL, and only a path can be written here; give a path and copy it there later")
+
+
+def file_to_write(file: str | Path) -> Path:
+    """The file that a name means: where a link leads, so that what is written does not replace the link.
+
+    Raises
+    ------
+    InputError
+        It is a URL, or what is there is no file: a folder, or a device such as ``/dev/null``.
+    """
+    check_is_path(file)
+    meant = Path(os.path.realpath(file) if os.path.islink(file) else file)
+    if meant.is_dir():
+        raise InputError(f"{file}: is a folder; give the name of a file")
+    if meant.exists() and not meant.is_file():
+        raise InputError(f"{file}: is a device or a pipe, which would be replaced; give the name of a file")
+    return meant
+
+
+@contextlib.contextmanager
+def read_errors(url: str) -> Iterator[None]:
+    """Of a path or URL that is being read: what goes wrong becomes one error that names it, with advice.
+
+    Raises
+    ------
+    DatasetError
+        The system failed, or a remote store: object stores have errors of their own, as for missing credentials.
+    """
+    try:
+        yield
+    except DeepcueError:
+        raise
+    except Exception as error:
+        if not is_of_the_store(error, url):
+            raise  # a fault of this program
+        raise DatasetError(f"{url}: can't be read ({error}); check the path and your credentials") from error
+
+
+def is_of_the_store(error: Exception, place: str | Path) -> bool:
+    """Whether an error is the system's or, at a URL, a remote store's, each of which has errors of its own."""
+    return isinstance(error, OSError) or bool(url_of(place))
