@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from extract.clip.face_recorder import FaceRecorder
 from extract.clip.faces import FaceDetector
 from extract.clip.frame import FULL_LEVELS, Frame
+from extract.clip.track_choice import one_per_person
 from extract.clip.track_linking import MAX_GAP_S, linked
 from extract.clip.tracks import TrackBuilder, Tracker
 from features.networks.face_embedding import DIMENSIONS, with_embeddings
@@ -209,7 +210,10 @@ def _is_cut(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
 def _tracks(
     builders: list[TrackBuilder], times: NDArray[np.float64], cuts: list[int], *, identities: bool
 ) -> tuple[tuple[Track, ...], int]:
-    """The face tracks that count, the main one first (longest times largest), and how many there are."""
+    """The face tracks that count, the main one first (longest times largest), and how many there are.
+
+    With identities, no second track of a person goes before the first of another.
+    """
     length = float(times[-1] - times[0])
     least = min(MIN_TRACK_S, length / 2)
     kept: list[tuple[float, Track]] = []
@@ -220,7 +224,8 @@ def _tracks(
         if seen.any() and lasts >= least and np.median(sides) >= MIN_FACE_PX:
             kept.append((float(seen.sum() * np.median(sides) ** 2), track))
     kept.sort(key=lambda item: -item[0])
-    chosen = [track for _, track in kept[:MAX_TRACKS]]
+    chosen = [track for _, track in kept]
+    chosen = one_per_person(chosen, MAX_TRACKS) if identities else chosen[:MAX_TRACKS]
     if identities:
         chosen = [with_embeddings(track, main=number == 0) for number, track in enumerate(chosen)]
     return tuple(chosen), len(kept)
