@@ -28,7 +28,8 @@ def one_per_person(tracks: Sequence[Track], most: int) -> list[Track]:
     if len(tracks) <= most:
         return list(tracks)
     people: list[F64] = []
-    first, rest = [0], []
+    first: list[int] = [0]
+    rest: list[int] = []
     for number, track in enumerate(tracks[:MAX_COMPARED]):
         found = embeddings(track, suitable(track, most=1))
         is_new = len(found) > 0 and all(float(np.linalg.norm(found[0] - one)) > SAME_PERSON for one in people)
