@@ -121,8 +121,8 @@ def _check(arguments: argparse.Namespace, sample: Sequence[str], names: Sequence
         check_agreement(sample, names, str(arguments.sample), where)
     elif not set(sample) & set(names):
         raise DatasetError(
-            f"{where}: none of its clips is in {arguments.sample}, which names {sample[0]}, ...; give the sample of these "
-            "clips, with their names as they are there"
+            f"{where}: none of its clips is in {arguments.sample}, which names {sample[0]}, ...; give the sample of "
+            "these clips, with their names as they are there"
         )
 
 
