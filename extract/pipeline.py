@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from extract.dataset import Clip, find_clips
 from extract.run import engine, worker
+from extract.run.cluster import ClusterLostError
 from extract.run.examiner import Examiner
 from extract.run.journal import Journal
 from extract.run.observation_store import ObservationStore, kept_name
@@ -346,6 +347,11 @@ def _measure(
             n_failed += result.status in FAILURES
             if progress is not None:
                 progress(len(results), len(clips), n_failed)
+    except ClusterLostError as error:
+        if journal is None:
+            raise
+        message = f"{error}; what is measured is kept in {journal.file}: run the same command again to go on"
+        raise ClusterLostError(message) from error
     finally:
         stream.close()
     return results

@@ -8,6 +8,7 @@ import importlib
 import inspect
 import os
 import shlex
+import signal
 import sys
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Iterator, Sequence
@@ -86,7 +87,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def program() -> int:
-    """The program: :func:`main`, which an interrupt ends at once, whatever threads of libraries are doing then."""
+    """The program: :func:`main`, which an interrupt ends at once, whatever threads of libraries are doing then.
+
+    SIGTERM, as a queue of jobs or a container sends, is an interrupt: what measures elsewhere is ended, too.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     status = main()
     if status == INTERRUPTED:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Many clips at once: on this machine's cores, or on a Dask cluster through joblib's Dask backend.
+"""Many clips at once: on this machine's cores, or on a Dask cluster.
 
 Every thread (of this process or of a Dask worker) keeps one :class:`~extract.run.sandbox.Sandbox`, so the parallelism
 is that of processes, one clip each, one thread each. A result depends on its clip and the settings alone. Sandboxes
@@ -7,20 +7,20 @@ belong to a run: its end ends them, wherever they are, and no others.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import joblib
 
 from extract.dataset import Clip
+from extract.run import cluster
 from extract.run.sandbox import STOPPED, Limits, Sandbox
 from extract.run.worker import Result, Settings, failed, load_families
-from features.errors import InputError
+from features.reasons import Reason
 
 _local = threading.local()
 _lock = threading.Lock()
@@ -51,64 +51,33 @@ def run(
     ------
     InputError
         No scheduler answers, or a measuring process does not find a family.
+    ClusterLostError
+        The scheduler, or every worker, went away.
     """
     if not clips:
         return
     run_id = uuid.uuid4().hex
-    with _backend(scheduler, jobs) as (parallel, everywhere):
-        task = joblib.delayed(_measure)
-        results = parallel(task(clip.filename, clip.path, settings, limits, run_id) for clip in clips)
-        texts: set[tuple[str, str]] = set()
-        try:
-            for result in results:
-                yield logged(result, texts)
-        finally:
-            _end(run_id)
-            results.close()
-            everywhere(_end, run_id)
-
-
-@contextlib.contextmanager
-def _backend(scheduler: str, jobs: int) -> Iterator[tuple[joblib.Parallel, Callable[..., object]]]:
-    """What runs tasks, and what runs a function once in every other process that ran some."""
-    options: dict[str, Any] = {"return_as": "generator_unordered", "batch_size": 1}
-    if not scheduler:
-        parallel = joblib.Parallel(n_jobs=jobs, backend="threading", pre_dispatch="2*n_jobs", **options)
-        yield parallel, lambda *_: None
-        return
-    with (
-        _discarded_futures_unreported(),
-        _client(scheduler) as client,
-        joblib.parallel_config(backend="dask", client=client),
-    ):
-        parallel = joblib.Parallel(n_jobs=-1, pre_dispatch="4*n_jobs", **options)
-        yield parallel, lambda function, *values: client.run(function, *values, on_error="ignore")
-
-
-@contextlib.contextmanager
-def _discarded_futures_unreported() -> Iterator[None]:
-    """Don't log errors of tasks that nobody waits for any more: the first error of the run was raised already."""
-    logger = logging.getLogger("tornado.application")
-
-    def is_wanted(record: logging.LogRecord) -> bool:
-        return "_discard_future_result" not in record.getMessage()
-
-    logger.addFilter(is_wanted)
+    measure = functools.partial(_measure, settings=settings, limits=limits, run_id=run_id)
+    if scheduler:
+        results = cluster.measured(
+            clips,
+            scheduler,
+            measure,
+            killed=lambda clip, why: failed(clip.filename, "crashed", why, settings.families, reason=Reason.CRASHED),
+            end=functools.partial(_end, run_id),
+        )
+    else:
+        parallel = joblib.Parallel(
+            n_jobs=jobs, backend="threading", pre_dispatch="2*n_jobs", return_as="generator_unordered", batch_size=1
+        )
+        results = parallel(joblib.delayed(measure)(clip.filename, clip.path) for clip in clips)
+    texts: set[tuple[str, str]] = set()
     try:
-        yield
+        for result in results:
+            yield logged(result, texts)
     finally:
-        logger.removeFilter(is_wanted)
-
-
-def _client(scheduler: str) -> Any:
-    try:
-        from distributed import Client
-
-        return Client(scheduler, set_as_default=False)
-    except ImportError as error:
-        raise InputError("--scheduler needs dask and distributed: pip install dask distributed") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); start one") from error
+        _end(run_id)
+        results.close()
 
 
 def logged(result: Result, known_texts: set[tuple[str, str]] | None = None) -> Result:

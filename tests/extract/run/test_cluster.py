@@ -7,7 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -15,9 +17,12 @@ from events import wait_until
 from plug_in import write_plug_in
 
 from deepcue.cli.main import main as deepcue
-from extract.dataset import find_clips
+from extract.dataset import Clip, find_clips
+from extract.run import cluster as run_cluster
+from extract.run.cluster import ClusterLostError
 from extract.run.observation_store import ObservationStore
 from features import table
+from features.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[3]
 FAULTS = str(Path(__file__).parent / "faults")
@@ -137,6 +142,126 @@ def test_a_cluster_that_loses_a_worker_gives_the_local_table(folder, cluster, tm
     _, error = run.communicate()
     assert run.returncode == 0, error
     assert far.read_bytes() == local.read_bytes()
+
+
+@pytest.fixture
+def scheduler(monkeypatch):
+    """A scheduler in this process, without a worker at first."""
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(run_cluster, "LOOK_EVERY_S", 0.05)
+    with distributed.LocalCluster(n_workers=0, threads_per_worker=1, processes=False, dashboard_address=None) as one:
+        yield one
+
+
+def clips_of(*names):
+    return [Clip(f"{name}.mp4", f"/{name}.mp4") for name in names]
+
+
+def results_on(scheduler, measure, names, killed=None):
+    stream = run_cluster.measured(
+        clips_of(*names), scheduler.scheduler_address, measure, killed=killed or (lambda clip, why: why), end=int
+    )
+    return list(stream)
+
+
+another_measures = threading.Event()
+
+
+def wait_for_another_worker(filename, _):
+    """In a worker: the first clip ends when another one does."""
+    import distributed
+
+    if filename == "a.mp4":
+        assert another_measures.wait(60)
+    else:
+        another_measures.set()
+    return distributed.get_worker().name, filename
+
+
+def test_the_first_worker_is_waited_for_and_later_ones_are_used(scheduler, caplog):
+    """Non-regression test: without a worker a traceback, with one of one thread the client measured all by itself."""
+
+    def grow():
+        wait_until(lambda: "has no worker; waiting" in caplog.text)
+        scheduler.scale(1)
+        wait_until(lambda: len(scheduler.scheduler.tasks) > 0)
+        scheduler.scale(2)
+
+    thread = threading.Thread(target=grow)
+    thread.start()
+    results = results_on(scheduler, wait_for_another_worker, "abcdefgh")
+    thread.join()
+    assert sorted(name for _, name in results) == [f"{name}.mp4" for name in "abcdefgh"]
+    assert len({worker for worker, _ in results}) == 2
+
+
+def test_without_a_worker_a_run_ends_in_a_sentence(scheduler, monkeypatch):
+    monkeypatch.setattr(run_cluster, "WORKER_WAIT_S", 0.2)
+    with pytest.raises(ClusterLostError, match=r"has had no worker for 0.2 s; start some with `dask worker"):
+        results_on(scheduler, int, "a")
+
+
+def test_a_clip_whose_workers_die_too_often_is_a_row(scheduler):
+    """Non-regression test: the run waited for it for ever."""
+    import distributed
+
+    def measure(filename, _):
+        if filename == "b.mp4":
+            raise distributed.KilledWorker("b.mp4", SimpleNamespace(address="tcp://10.0.0.9:1"), 3)
+        return filename
+
+    scheduler.scale(1)
+    results = results_on(scheduler, measure, "abc", killed=lambda clip, why: f"{clip.filename} {why}")
+    assert sorted(results)[:1] + sorted(results)[2:] == ["a.mp4", "c.mp4"]
+    assert "every Dask worker that measured it died" in sorted(results)[1]
+
+
+def test_what_a_worker_refuses_ends_the_run(scheduler):
+    def measure(*_):
+        raise InputError("no such family here")
+
+    scheduler.scale(1)
+    with pytest.raises(InputError, match="no such family here"):
+        results_on(scheduler, measure, "abc")
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_dies_is_one_sentence_that_names_the_journal(folder, cluster, tmp_path):
+    """Non-regression test: it was a traceback."""
+    address, _ = cluster
+    shutil.copy(folder / "clip00.mp4", folder / "hold.mp4")  # so that the run is not done before
+    run = extract_apart(folder, tmp_path / "t.parquet", address)
+    journal = tmp_path / "t.parquet.journal"
+    wait_until(lambda: journal.is_file() and journal.read_bytes().count(b"\n") >= 3)
+    os.kill(scheduler_of(address), signal.SIGKILL)
+    _, error = run.communicate()
+    assert run.returncode == 2, error
+    (sentence,) = [line for line in error.splitlines() if line.startswith("error: ")]
+    assert f"--scheduler {address}: the scheduler is gone" in sentence
+    assert f"what is measured is kept in {journal}: run the same command again to go on" in sentence
+    assert "Traceback" not in error
+
+
+def scheduler_of(address):
+    """Process of the scheduler of the address."""
+    port = address.rsplit(":", 1)[1]
+    (found,) = [child.pid for child in psutil.Process().children() if {"scheduler", port} <= set(child.cmdline())]
+    return found
+
+
+@pytest.mark.slow
+def test_sigterm_ends_the_measuring_of_a_run_as_an_interrupt_does(folder, cluster, tmp_path):
+    address, workers = cluster
+    held = [folder / f"hold{number}.mp4" for number in range(2)]
+    for path in held:
+        shutil.copy(folder / "clip00.mp4", path)
+    run = extract_apart(folder, tmp_path / "t.parquet", address)
+    wait_until(lambda: all(Path(f"{path}.begun").exists() for path in held))
+    run.send_signal(signal.SIGTERM)
+    _, error = run.communicate()
+    assert run.returncode == 130, error
+    assert "run the same command again to go on" in error
+    wait_until(lambda: children(workers) == [])
 
 
 def test_an_absent_scheduler_is_one_sentence_and_exit_2(folder, tmp_path, capsys, monkeypatch):

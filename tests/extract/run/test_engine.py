@@ -2,7 +2,6 @@
 
 import errno
 import json
-import logging
 import os
 import shutil
 import threading
@@ -241,16 +240,3 @@ def test_what_is_no_clip_gets_a_row(tmp_path, name):
     share = result.values[worker.column_names(("blink",)).index("blink.valid_share")]
     assert share == 0.0
     assert np.isnan(result.values).sum() == len(result.values) - 1
-
-
-def test_errors_of_tasks_that_nobody_waits_for_are_not_logged(caplog):
-    """Dask's client reports them after the error that ended the run was raised; others are reported as ever."""
-    logger = logging.getLogger("tornado.application")
-    with engine._discarded_futures_unreported():
-        logger.error("Exception in callback functools.partial(<bound method IOLoop._discard_future_result ...>)")
-        logger.error("Exception in callback of something else")
-    logger.error("_discard_future_result, after the run")
-    assert [record.getMessage() for record in caplog.records] == [
-        "Exception in callback of something else",
-        "_discard_future_result, after the run",
-    ]

@@ -1,0 +1,165 @@
+"""Clips on a Dask cluster: two at once for each thread of its workers, however many of these come and go."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
+from typing import Any
+
+from extract.dataset import Clip
+from extract.run.worker import Result
+from features.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+WORKER_WAIT_S = 300.0  # for a worker, where there is none
+LOOK_EVERY_S = 1.0  # at how many threads there are
+TASKS_PER_THREAD = 2  # one is measured, one is in line
+
+Measure = Callable[[str, str], Result]
+
+
+class ClusterLostError(InputError):
+    """The scheduler, or every worker, went away in the middle of a run."""
+
+
+def measured(
+    clips: Sequence[Clip],
+    scheduler: str,
+    measure: Measure,
+    *,
+    killed: Callable[[Clip, str], Result],
+    end: Callable[[], None],
+) -> Generator[Result, None, None]:
+    """Results as they come, in no fixed order.
+
+    Parameters
+    ----------
+    clips
+        Each is measured once, but for those whose worker is lost: these are measured again elsewhere.
+    scheduler
+        Its address.
+    measure
+        Called on workers, with a clip's name and path.
+    killed
+        The row of a clip whose workers died again and again, given why.
+    end
+        Called on every worker when the run ends, however that is.
+
+    Raises
+    ------
+    InputError
+        No scheduler answers, or what ``measure`` raises.
+    ClusterLostError
+        It does no longer, or no worker comes.
+    """
+    with _client(scheduler) as client:
+        window = _Window(client, scheduler)
+        window.wait()
+        try:
+            yield from _results(client, window, iter(clips), measure, killed)
+        finally:
+            if client.status == "running":
+                client.run(end, on_error="ignore")
+
+
+def _client(scheduler: str) -> Any:
+    try:
+        from distributed import Client
+
+        return Client(scheduler, set_as_default=False)
+    except ImportError as error:
+        raise InputError("--scheduler needs dask and distributed: pip install dask distributed") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); start one") from error
+
+
+class _Window:
+    """How many clips are on the cluster at once; it follows the number of its threads."""
+
+    def __init__(self, client: Any, scheduler: str) -> None:
+        self._client, self.scheduler = client, scheduler
+        self._looked = -LOOK_EVERY_S
+        self._alone_since: float | None = None
+        self.size = 0
+
+    def look(self) -> None:
+        """Ask for the number of threads, unless that was just done.
+
+        Raises
+        ------
+        ClusterLostError
+            The scheduler does not answer, or there has been no worker for too long.
+        """
+        now = time.monotonic()
+        if now - self._looked < LOOK_EVERY_S:
+            return
+        try:
+            threads = sum(self._client.nthreads().values())
+        except (OSError, RuntimeError) as error:  # Dask's of a connection are of the one kind, of a client of the other
+            raise lost(self.scheduler, error) from error
+        self._looked, self.size = now, TASKS_PER_THREAD * threads
+        if threads:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = now
+            logger.warning("the scheduler %s has no worker; waiting %g s for one", self.scheduler, WORKER_WAIT_S)
+        elif now - self._alone_since > WORKER_WAIT_S:
+            raise ClusterLostError(
+                f"--scheduler {self.scheduler}: has had no worker for {WORKER_WAIT_S:g} s; start some with "
+                f"`dask worker {self.scheduler} --nthreads 1`"
+            )
+
+    def wait(self) -> None:
+        """Wait for the first worker; raises as :meth:`look`."""
+        while not self.size:
+            self.look()
+            time.sleep(0.0 if self.size else LOOK_EVERY_S / 10)
+
+
+def lost(scheduler: str, error: object) -> ClusterLostError:
+    """The error of a scheduler that went away."""
+    reason = str(error).partition("\n")[0] or type(error).__name__
+    return ClusterLostError(f"--scheduler {scheduler}: the scheduler is gone ({reason}); start it again")
+
+
+def _results(
+    client: Any, window: _Window, waiting: Iterator[Clip], measure: Measure, killed: Callable[[Clip, str], Result]
+) -> Iterator[Result]:
+    running: dict[Any, Clip] = {}
+    done: queue.Queue[Any] = queue.Queue()
+    try:
+        while True:
+            for _ in range(window.size - len(running)):
+                if (clip := next(waiting, None)) is None:
+                    break
+                future = client.submit(measure, clip.filename, clip.path, pure=False)
+                running[future] = clip
+                future.add_done_callback(done.put)
+            if not running:
+                return
+            try:
+                future = done.get(timeout=LOOK_EVERY_S)
+            except queue.Empty:
+                future = None
+            if future is not None:
+                yield _result(future, running.pop(future), window, killed)
+            window.look()
+    finally:
+        if client.status == "running":
+            client.cancel(list(running))
+
+
+def _result(future: Any, clip: Clip, window: _Window, killed: Callable[[Clip, str], Result]) -> Result:
+    from distributed import KilledWorker
+
+    try:
+        result: Result = future.result()
+        return result
+    except KilledWorker:
+        return killed(clip, "every Dask worker that measured it died, of too little memory perhaps")
+    except (CancelledError, OSError) as error:
+        raise lost(window.scheduler, error) from error
