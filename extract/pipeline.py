@@ -7,7 +7,6 @@ import math
 import numbers
 import os
 import tempfile
-import uuid
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -253,15 +252,16 @@ def _check_places(
     if journal is not None:
         check_is_path(journal)
     if out is not None:
-        out = os.fspath(out)
         try:
-            _try(out if url_of(out) else file_to_write(out).parent, out, options)
+            _try(out if url_of(out) else file_to_write(out).parent, str(out), options)
         except OSError as error:
             raise DatasetError(f"{out}: no table can be written there ({error}); give another --out") from error
 
 
 def _try(place: str | Path, name: str, options: Mapping[str, Any]) -> None:
     """Write and remove a file: in a local folder, which is made, or at a URL whose name begins with ``name``.
+
+    Where it can't be removed, which takes a right of its own, it is left: the next run writes it again.
 
     Raises
     ------
@@ -277,14 +277,18 @@ def _try(place: str | Path, name: str, options: Mapping[str, Any]) -> None:
     try:
         import fsspec
 
-        fs, path = fsspec.core.url_to_fs(f"{name}.deepcue-{uuid.uuid4().hex}", **options)
-        fs.pipe_file(path, b"")
-        fs.rm_file(path)
+        opened = fsspec.open(f"{url_of(name)}.deepcue-probe", "wb", **options)
+        with opened as file:
+            file.write(b"")
     except Exception as error:  # of any kind, as stores have errors of their own
         raise DatasetError(
             f"{place}: nothing can be written there ({error}); check the address, the package for such stores, and "
             "your credentials"
         ) from error
+    try:
+        opened.fs.rm_file(opened.path)
+    except Exception as error:
+        logger.info("%s: can't be removed: %s", opened.full_name, error)
 
 
 def _absolute(path: str) -> str:
@@ -348,7 +352,7 @@ def _measure(
             if progress is not None:
                 progress(len(results), len(clips), n_failed)
     except ClusterLostError as error:
-        if journal is None:
+        if journal is None or not results:
             raise
         message = f"{error}; what is measured is kept in {journal.file}: run the same command again to go on"
         raise ClusterLostError(message) from error

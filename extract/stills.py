@@ -92,12 +92,13 @@ class Still:
 def _observer(missed_share: float) -> Any:
     """What looks for faces; with a share, one of score 0 is assumed in the middle where none is found."""
     from extract.clip.faces import Face, FaceDetector
-    from extract.clip.observe import Observer
+    from extract.clip.observe import MIN_FACE_PX, Observer
 
     class Assuming(FaceDetector):
         def detect(self, grey: NDArray[np.uint8], *, thorough: bool) -> list[Face]:
-            box = _middle(grey.shape[1], grey.shape[0], missed_share)
-            return super().detect(grey, thorough=thorough) or [Face((box[0], box[1], box[2], box[3]), 0.0)]
+            left, top, right, bottom = _middle(grey.shape[1], grey.shape[0], missed_share)
+            found = [face for face in super().detect(grey, thorough=thorough) if face.side >= MIN_FACE_PX]
+            return found or [Face((left, top, right, bottom), 0.0)]
 
     return Observer(identities=False, detector=Assuming() if missed_share else None)
 

@@ -27,6 +27,7 @@ RANGE_DB = 60.0  # the floor lies so far under the clip's peak
 SPEECH_DB = 12.0  # above the 10 % quantile is speech
 DIGITAL_SILENCE_DB = 100.0  # under the loudest frame: a mute or a gap, quieter than a recorder's own noise
 SPEECH_GAP_S = 0.08
+MIN_PAUSES, MIN_PAUSE_SHARE, LONGEST_PAUSE_S = 3, 0.02, 1.0  # of digital silence in a voice that was gated
 LOW_PASS_HZ = 10.0
 VOICE_BAND_HZ, CLOSURE_BAND_HZ = (300.0, 1000.0), (300.0, 4000.0)
 N_MFCC, N_MELS = 13, 40
@@ -107,8 +108,19 @@ def _mfcc(mel: F64) -> F64:
 def speech_mask(level_db: F64) -> NDArray[np.bool_]:
     """Frames [n] that are louder than the 10 % quantile of ``level_db`` [n] by 12 dB, gaps up to 80 ms closed.
 
-    Digital silence, NaN in ``level_db``, is no speech and says nothing of the noise that speech is louder than.
+    Digital silence, NaN in ``level_db``, is no speech and says nothing of the noise that speech is louder than. Where
+    it is in the pauses of a voice (a gate, a conference, a synthesis), there is no such noise: all that is heard is
+    speech.
     """
-    loud = level_db > np.nanquantile(level_db, 0.1) + SPEECH_DB
+    heard = np.isfinite(level_db)
+    loud = heard if _is_gated(heard) else level_db > np.nanquantile(level_db, 0.1) + SPEECH_DB
     size = round(SPEECH_GAP_S * GRID_HZ) + 1
     return ndimage.binary_closing(np.pad(loud, size), np.ones(size, bool))[size:-size]
+
+
+def _is_gated(heard: NDArray[np.bool_]) -> bool:
+    """Whether the frames [n] that are not heard are pauses of a voice, and not one or two places that were muted."""
+    runs, n_runs = ndimage.label(~heard)
+    lengths = np.bincount(runs.ravel(), minlength=n_runs + 1)[1:]
+    pauses = lengths[lengths < LONGEST_PAUSE_S * GRID_HZ]
+    return len(pauses) >= MIN_PAUSES and pauses.sum() >= MIN_PAUSE_SHARE * len(heard)

@@ -18,7 +18,9 @@ from features.speech_series import GRID_HZ
 
 MAX_LAG_S, WIDE_LAG_S = 0.5, 1.0
 N_SHIFTS, MIN_SHIFT_S = 50, 1.5
-MIN_NULL_S = 8.0  # below it shifts are too few apart: half of unrelated series of 4.5 s have |z| > 2.5
+MIN_NULL_S = (
+    7.9  # 8 s but for a last frame; below it shifts lie too close: half of unrelated series of 4.5 s have |z| > 2.5
+)
 MIN_JOINT_S = 3.0
 MIN_OVERLAP_S = 1.0  # of usable pairs behind a correlation
 LSE_WINDOW_S, LSE_HOP_S, LSE_LAG_S = 0.2, 0.04, 0.4
@@ -30,10 +32,10 @@ WIN_S, WIN_HOP_S, WIN_SPEECH, WIN_PEAK, WIN_NEAR_S = 2.0, 0.5, 0.5, 0.3, 0.15
 def shifts(n: int) -> NDArray[np.int64]:
     """Circular shifts [50] of the null, evenly over [1.5 s, T - 1.5 s], in samples; none when T is under 8 s.
 
-    >>> shifts(1000)[[0, -1]].tolist(), shifts(799).size
+    >>> shifts(1000)[[0, -1]].tolist(), shifts(789).size
     ([150, 850], 0)
     """
-    if n < MIN_NULL_S * GRID_HZ - 0.5:
+    if n < MIN_NULL_S * GRID_HZ:
         return np.empty(0, dtype=np.int64)
     least = MIN_SHIFT_S * GRID_HZ
     return np.rint(np.linspace(least, n - least, N_SHIFTS)).astype(np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
 from typing import Any
@@ -39,13 +40,13 @@ def measured(
     Parameters
     ----------
     clips
-        Each is measured once, but for those whose worker is lost: these are measured again elsewhere.
+        Each is measured once, but for those whose worker is lost: these are measured again elsewhere, at last alone.
     scheduler
         Its address.
     measure
         Called on workers, with a clip's name and path.
     killed
-        The row of a clip whose workers died again and again, given why.
+        The row of a clip that no worker can measure, given why.
     end
         Called on every worker when the run ends, however that is.
 
@@ -60,7 +61,7 @@ def measured(
         window = _Window(client, scheduler)
         window.wait()
         try:
-            yield from _results(client, window, iter(clips), measure, killed)
+            yield from _results(client, window, clips, measure, killed)
         finally:
             if client.status == "running":
                 client.run(end, on_error="ignore")
@@ -127,39 +128,58 @@ def lost(scheduler: str, error: object) -> ClusterLostError:
 
 
 def _results(
-    client: Any, window: _Window, waiting: Iterator[Clip], measure: Measure, killed: Callable[[Clip, str], Result]
+    client: Any, window: _Window, clips: Sequence[Clip], measure: Measure, killed: Callable[[Clip, str], Result]
 ) -> Iterator[Result]:
-    running: dict[Any, Clip] = {}
+    """Results as they come. A worker that dies takes all clips with it that wait there, and Dask blames each of them.
+
+    So a clip that Dask gives up is measured once more at the end, with nothing beside it.
+    """
+    waiting, suspects = deque(clips), deque[Clip]()
+    running: dict[Any, tuple[Clip, bool]] = {}
     done: queue.Queue[Any] = queue.Queue()
+
+    def submit(clip: Clip, *, alone: bool) -> None:
+        future = client.submit(measure, clip.filename, clip.path, pure=False)
+        running[future] = clip, alone
+        future.add_done_callback(done.put)
+
     try:
-        while True:
-            for _ in range(window.size - len(running)):
-                if (clip := next(waiting, None)) is None:
-                    break
-                future = client.submit(measure, clip.filename, clip.path, pure=False)
-                running[future] = clip
-                future.add_done_callback(done.put)
-            if not running:
-                return
+        while waiting or suspects or running:
+            while waiting and len(running) < window.size:
+                submit(waiting.popleft(), alone=False)
+            if suspects and window.size and not (waiting or running):
+                submit(suspects.popleft(), alone=True)
             try:
                 future = done.get(timeout=LOOK_EVERY_S)
             except queue.Empty:
                 future = None
             if future is not None:
-                yield _result(future, running.pop(future), window, killed)
+                clip, alone = running.pop(future)
+                result = _result(future, clip, window, killed)
+                if result is not None:
+                    yield result
+                elif alone:
+                    yield killed(clip, "every Dask worker that measured it died, of too little memory perhaps")
+                else:
+                    suspects.append(clip)
             window.look()
     finally:
         if client.status == "running":
             client.cancel(list(running))
 
 
-def _result(future: Any, clip: Clip, window: _Window, killed: Callable[[Clip, str], Result]) -> Result:
+def _result(future: Any, clip: Clip, window: _Window, killed: Callable[[Clip, str], Result]) -> Result | None:
+    """The result of a clip that is done; None where Dask gave it up because its workers died."""
     from distributed import KilledWorker
 
     try:
         result: Result = future.result()
         return result
     except KilledWorker:
-        return killed(clip, "every Dask worker that measured it died, of too little memory perhaps")
-    except (CancelledError, OSError) as error:
+        return None
+    except CancelledError as error:
+        raise lost(window.scheduler, error) from error
+    except OSError as error:
+        if future.status == "error":  # the worker's, who had no process or no disk for it
+            return killed(clip, f"a Dask worker could not measure it ({error})")
         raise lost(window.scheduler, error) from error

@@ -130,6 +130,15 @@ def test_the_middle_is_measured_where_no_face_is_found():
     assert row["quality.detector_conf_med"] == 0
 
 
+def test_a_face_too_small_to_follow_is_none(monkeypatch):
+    from extract.clip.faces import Face, FaceDetector
+
+    monkeypatch.setattr(FaceDetector, "detect", lambda self, grey, *, thorough: [Face((10.0, 10.0, 31.0, 31.0), 0.9)])
+    noise = np.random.default_rng(0).normal(128, 30, (224, 224, 3)).clip(0, 255).astype(np.uint8)
+    (track,) = stills.observe(jpeg(noise), missed_share=0.5).tracks
+    assert np.ptp(track.box[0, ::2]) == 112
+
+
 def test_a_face_that_is_found_is_measured_where_it_is(portrait):
     rows = pa.table({"video": ["a"], "label": ["REAL"], "group": [1], "jpeg": [jpeg(portrait)]})
     found, again = (

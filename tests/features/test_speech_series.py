@@ -30,6 +30,17 @@ def test_digital_silence_sets_no_threshold(rng):
     assert np.isnan(speech_series.short_time_series(muted)["level"][5:195]).all()
 
 
+@pytest.mark.parametrize("range_db", [25.0, 8.0])
+def test_all_that_is_heard_of_a_gated_voice_is_speech(rng, range_db):
+    """Non-regression test: with its pauses left out, quiet syllables, or all of a levelled voice, were no speech."""
+    level = -range_db * rng.random(1000)
+    pauses = (np.arange(1000) % 100) >= 70
+    level[pauses] = np.nan
+    mask = speech_series.speech_mask(level)
+    assert mask[~pauses].all()
+    assert not mask[pauses].any()
+
+
 def test_voice_frames_are_centred_on_their_time():
     y = 1e-4 * np.sin(np.arange(3 * AUDIO_RATE_HZ))
     y[AUDIO_RATE_HZ : AUDIO_RATE_HZ + 16] = 1.0  # a click at 1 s

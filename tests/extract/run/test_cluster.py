@@ -216,6 +216,39 @@ def test_a_clip_whose_workers_die_too_often_is_a_row(scheduler):
     assert "every Dask worker that measured it died" in sorted(results)[1]
 
 
+@pytest.mark.slow
+def test_a_clip_that_kills_its_worker_takes_no_other_with_it(monkeypatch):
+    """Non-regression test: clips that waited on the dead worker were `crashed`, and those in line were lost."""
+    distributed = pytest.importorskip("distributed")
+    import dask
+
+    monkeypatch.setattr(run_cluster, "LOOK_EVERY_S", 0.05)
+
+    def measure(filename, _):
+        import os
+
+        if filename == "a.mp4":
+            os._exit(9)
+        return filename
+
+    one_thread = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), distributed.LocalCluster(**one_thread) as one:
+        results = results_on(one, measure, "abcde", killed=lambda clip, why: f"killed {clip.filename}")
+    assert sorted(results) == ["b.mp4", "c.mp4", "d.mp4", "e.mp4", "killed a.mp4"]
+
+
+def test_what_fails_on_a_worker_is_not_the_schedulers(scheduler):
+    def measure(filename, _):
+        if filename == "b.mp4":
+            raise BlockingIOError("Resource temporarily unavailable")
+        return filename
+
+    scheduler.scale(1)
+    results = results_on(scheduler, measure, "abc", killed=lambda clip, why: f"{clip.filename}: {why}")
+    assert sorted(results)[::2] == ["a.mp4", "c.mp4"]
+    assert "could not measure it (Resource temporarily unavailable)" in sorted(results)[1]
+
+
 def test_what_a_worker_refuses_ends_the_run(scheduler):
     def measure(*_):
         raise InputError("no such family here")
