@@ -21,29 +21,37 @@ PathLike = str | os.PathLike[str]
 
 
 def is_clip(data: PathLike) -> bool:
-    """Whether :func:`predict` takes a path or URL as one clip; it must exist.
+    """Whether :func:`predict` takes a path or URL as one clip; a local one must exist.
 
     Raises
     ------
     NotFoundError
         There is no such file or folder.
-    DatasetError
-        The store that it is in can't be used.
     """
     from extract.dataset import SOUND_SUFFIXES, VIDEO_SUFFIXES
 
     name = os.fspath(data)
     suffix = os.path.splitext(name)[1].lower()
     if "://" in name:
-        if is_named_so := suffix in VIDEO_SUFFIXES | SOUND_SUFFIXES:
-            _check_is_there(name)
-        return is_named_so
+        return suffix in VIDEO_SUFFIXES | SOUND_SUFFIXES
     if not os.path.exists(name):
         raise NotFoundError(f"{name}: no such file or folder; give a clip or a folder of clips")
     return not os.path.isdir(name) and suffix not in {".csv", TABLE_SUFFIX}
 
 
-def _check_is_there(url: str) -> None:
+def check_is_there(clip: PathLike) -> None:
+    """Refuse a clip at a URL where there is none.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such file.
+    DatasetError
+        The store that it is in can't be used.
+    """
+    url = os.fspath(clip)
+    if "://" not in url:
+        return
     import fsspec
 
     with read_errors(url):

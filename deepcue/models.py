@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepcue.clips import extract, observe, one_thread
-from deepcue.inputs import PathLike, absolute, clip_name, is_clip, is_table, read_table, weights_files
+from deepcue.inputs import PathLike, absolute, check_is_there, clip_name, is_clip, is_table, read_table, weights_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -212,6 +212,7 @@ def _row(path: PathLike, families: Iterable[str], weights: Mapping[str, Any] | N
     from extract.dataset import Clip
     from extract.pipeline import table_of
 
+    check_is_there(path)
     observed = observe(path)
     with one_thread():
         return table_of(

@@ -152,6 +152,7 @@ def only_clip(arguments: argparse.Namespace) -> Clip | None:
     if inputs.is_table(data):
         return None
     if inputs.is_clip(data):
+        inputs.check_is_there(data)
         return Clip(inputs.clip_name(data), inputs.absolute(data))
     found = find_clips(data) if arguments.report else []
     return found[0] if len(found) == 1 else None

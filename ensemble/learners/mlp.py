@@ -33,9 +33,10 @@ from features.threads import torch_on_one_thread
 
 MAX_NETWORKS = 3
 WIDTHS = (192, 64)  # units of the hidden layers
-N_WAVES = 4  # of each input
+N_WAVES = 2  # of each input
 FREQUENCY = 0.1  # standard deviation of a wave's, in cycles over a standard deviation of the input
 N_EPOCHS = 14
+MAX_STEPS = 1_200  # 4 hours of the stack's training at the challenge's size, else
 BATCH_ROWS = 256
 MIN_BATCHES = 32  # of an epoch: a small table has smaller batches, though not below the next number
 MIN_BATCH_ROWS = 16
@@ -209,8 +210,9 @@ def _train(Z: Float, y: Int, frequencies: Float, seed: int) -> list[Any]:
     size = min(max(len(y) // MIN_BATCHES, MIN_BATCH_ROWS), BATCH_ROWS, len(y))
     n_batches = len(y) // size
     optimiser = torch.optim.AdamW(parameters, weight_decay=WEIGHT_DECAY)
-    rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=N_EPOCHS * n_batches)
-    for _ in range(N_EPOCHS):
+    n_epochs = max(1, min(N_EPOCHS, MAX_STEPS // n_batches))
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=n_epochs * n_batches)
+    for _ in range(n_epochs):
         for rows in torch.randperm(len(y), generator=draws)[: n_batches * size].view(n_batches, size):
             x = torch.from_numpy(_waves(Z[rows.numpy()], frequencies))  # of all rows at once they would fill the memory
             z = _noisy_forward(x, parameters, draws)

@@ -57,7 +57,8 @@ def measured(
     ClusterLostError
         It does no longer, or no worker comes.
     """
-    with _client(scheduler) as client:
+    client = _client(scheduler)
+    try:
         window = _Window(client, scheduler)
         window.wait()
         try:
@@ -65,6 +66,8 @@ def measured(
         finally:
             if client.status == "running":
                 client.run(end, on_error="ignore")
+    finally:
+        _close(client)
 
 
 def _client(scheduler: str) -> Any:
@@ -76,6 +79,17 @@ def _client(scheduler: str) -> Any:
         raise InputError("--scheduler needs dask and distributed: pip install dask distributed") from error
     except (OSError, ValueError) as error:
         raise InputError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); start one") from error
+
+
+def _close(client: Any) -> None:
+    """Close a client without a traceback in the log where it tries to find its scheduler again."""
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        client.close()
+    finally:
+        log.setLevel(level)
 
 
 class _Window:
@@ -101,7 +115,7 @@ class _Window:
         try:
             threads = sum(self._client.nthreads().values())
         except (OSError, RuntimeError) as error:  # Dask's of a connection are of the one kind, of a client of the other
-            raise lost(self.scheduler, error) from error
+            raise _lost(self.scheduler, error) from error
         self._looked, self.size = now, TASKS_PER_THREAD * threads
         if threads:
             self._alone_since = None
@@ -121,9 +135,8 @@ class _Window:
             time.sleep(0.0 if self.size else LOOK_EVERY_S / 10)
 
 
-def lost(scheduler: str, error: object) -> ClusterLostError:
-    """The error of a scheduler that went away."""
-    reason = str(error).partition("\n")[0] or type(error).__name__
+def _lost(scheduler: str, error: Exception) -> ClusterLostError:
+    reason = "the connection broke" if isinstance(error, CancelledError) else str(error) or type(error).__name__
     return ClusterLostError(f"--scheduler {scheduler}: the scheduler is gone ({reason}); start it again")
 
 
@@ -176,6 +189,7 @@ def _result(future: Any, clip: Clip, window: _Window, killed: Callable[[Clip, st
         result: Result = future.result()
         return result
     except KilledWorker:
+<<<<<<< HEAD
         return None
     except CancelledError as error:
         raise lost(window.scheduler, error) from error
@@ -183,3 +197,8 @@ def _result(future: Any, clip: Clip, window: _Window, killed: Callable[[Clip, st
         if future.status == "error":  # the worker's, who had no process or no disk for it
             return killed(clip, f"a Dask worker could not measure it ({error})")
         raise lost(window.scheduler, error) from error
+=======
+        return killed(clip, "every Dask worker that measured it died, of too little memory perhaps")
+    except (CancelledError, OSError) as error:
+        raise _lost(window.scheduler, error) from error
+>>>>>>> c0d07e32a6648d7241274b3128389756df6703b1

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from toy_model import FAMILIES, FakeModel, toy_model, toy_table
@@ -213,12 +214,13 @@ def test_a_clip_whose_name_begins_with_a_dash_gets_a_hint(tmp_path, monkeypatch,
 
 
 def test_a_url_of_a_clip_is_a_clip_and_of_a_folder_a_data_set(model_folder, extracted):
+    fsspec.filesystem("memory").pipe("/bucket/a.mp4", b"x")
     options = ["--model", str(model_folder), "--quiet"]
-    assert deepcue(["predict", "s3://bucket/a.mp4", *options]) == 0
-    assert deepcue(["predict", "s3://bucket/clips", *options]) == 0
+    assert deepcue(["predict", "memory://bucket/a.mp4", *options]) == 0
+    assert deepcue(["predict", "memory://bucket/clips", *options]) == 0
     (clips, _), (url, _) = extracted
-    assert [(clip.filename, clip.path) for clip in clips] == [("a.mp4", "s3://bucket/a.mp4")]
-    assert url == "s3://bucket/clips"
+    assert [(clip.filename, clip.path) for clip in clips] == [("a.mp4", "memory://bucket/a.mp4")]
+    assert url == "memory://bucket/clips"
 
 
 @pytest.fixture(scope="module")
