@@ -68,7 +68,8 @@ class Evaluation:
     def tables(self) -> dict[str, pa.Table]:
         """What a model folder keeps of the evaluation: ``folds.parquet`` and ``oof.parquet``, by name.
 
-        The second has P(FAKE) out of fold: each learner and ``stack`` at the training prior, and ``stack_target``.
+        The second has P(FAKE) out of fold: each learner and ``stack`` at the training prior, and ``stack_target``; and
+        whether anything was ``measured``.
         """
         from scipy.special import expit
 
@@ -243,5 +244,6 @@ def _clips(data: TrainingSet, fold: Int) -> pa.Table:
             "label": ["FAKE" if fake else "REAL" for fake in data.y],
             "group": data.names_of_groups,
             "fold": fold,
+            "measured": data.measured,
         }
     )

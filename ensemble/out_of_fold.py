@@ -14,7 +14,7 @@ from features.errors import ModelError
 
 OOF_FILE = "oof.parquet"  # in a model folder
 STACK = "stack"
-NO_LEARNER = frozenset({"filename", "label", "group", "fold", "stack_target"})
+NO_LEARNER = frozenset({"filename", "label", "group", "fold", "measured", "stack_target"})
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from ensemble.model import Model
 from ensemble.stack import Stack
 from features.errors import InputError, ModelError
 
+OF_EARLIER_SCALE = ("reported", "attribution", "permutation_importance", "shrinkage")  # in a manifest
+
 
 def recalibrated(model: Model, oof: pa.Table, *, scale: float, bound: float) -> tuple[Model, pa.Table]:
     """The model with its learner's log-odds times ``scale``, and probabilities within ``bound`` and its complement.
@@ -37,7 +39,8 @@ def recalibrated(model: Model, oof: pa.Table, *, scale: float, bound: float) -> 
     Returns
     -------
     Model, pyarrow.Table
-        The model, its manifest with the stack's scores anew, and the predictions with those of the stack anew.
+        The model, without OOD shrinkage, which belongs to the earlier scale, its manifest with the stack's scores anew
+        and without what was said of the earlier one; and the predictions with those of the stack anew.
 
     Raises
     ------
@@ -55,17 +58,22 @@ def recalibrated(model: Model, oof: pa.Table, *, scale: float, bound: float) -> 
         raise ModelError(f"the out-of-fold predictions are not of {learners[0]}; train the model again")
     unchanged = Calibration("identity", {"a": 1.0, "b": 0.0})
     head = replace(model.head, stack=Stack("nonnegative", learners, (scale,), 0.0), calibration=unchanged, clip=bound)
-    z = scale * logit(oof[learners[0]].to_numpy())
-    p, p_target = expit(z), expit(clip_logit(shift_prior(z, head.train_prior, head.target_prior), bound))
+    z = logit(oof[learners[0]].to_numpy())
+    measured = oof["measured"].to_numpy() if "measured" in oof.column_names else np.ones(len(z), bool)
+    z = np.where(measured, scale * z, logit(head.train_prior))
+    z_target = shift_prior(z, head.train_prior, head.target_prior)
+    p, p_target = (expit(clip_logit(one, bound)) for one in (z, z_target))
     y = np.array(oof["label"].to_pylist()) == "FAKE"
     group = np.unique(np.array(oof["group"].to_pylist(), dtype=str), return_inverse=True)[1]
     seed = int(model.manifest.get("seed", 0))
     scores = metrics.all_scores(y.astype(np.int64), p, p_target, head.target_prior, group, seed=seed)
     stack = {name: score.as_dict() for name, score in scores.items()}
+    kept = {name: value for name, value in model.manifest.items() if name not in OF_EARLIER_SCALE}
     changed = {
-        "metrics": model.manifest["metrics"] | {"stack": stack},
+        "metrics": kept["metrics"] | {"stack": stack},
         "recalibrated": {"scale": scale, "bound": bound},
     }
     for name, values in (("stack", p), ("stack_target", p_target)):
         oof = oof.set_column(oof.column_names.index(name), name, pa.array(values))
-    return replace(model, head=head, manifest=model.manifest | changed), oof
+    shrinkage = replace(model.shrinkage, a=0.0, b=0.0)
+    return replace(model, head=head, shrinkage=shrinkage, manifest=kept | changed), oof

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +123,7 @@ def _check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
             raise ModelError(f"{folder}: the model's file {name} is missing; train the model again")
         if sha256_of(file) != expected:
             raise ModelError(f"{file}: changed since the model was written; train the model again, or copy it again")
-    stems = tuple(f"{name}_fold" for name in manifest["learners"])
-    added = sorted(file.name for file in folder.iterdir() if file.name.startswith(stems))
+    added = sorted(file.name for file in _files_of(manifest["learners"], folder))
     if unlisted := [name for name in added if name not in manifest["checksums"]]:
         raise ModelError(f"{folder / unlisted[0]}: is not one of the model's files; remove it")
 
@@ -216,8 +216,7 @@ def _replace(fresh: Path, folder: Path) -> None:
             earlier = set()
         old.unlink()
     new = {file.name for file in fresh.iterdir()}
-    stems = tuple(f"{name}_fold" for name in learner_kinds())
-    earlier |= {file.name for file in folder.iterdir() if file.name.startswith(stems) and file.is_file()}
+    earlier |= {file.name for file in _files_of(learner_kinds(), folder)}
     for name in earlier - new:
         (folder / name).unlink(missing_ok=True)
     for left in folder.glob(f"{WRITING}*"):
@@ -226,6 +225,12 @@ def _replace(fresh: Path, folder: Path) -> None:
     for name in sorted(new - {MANIFEST}):
         (fresh / name).replace(folder / name)
     (fresh / MANIFEST).replace(old)
+
+
+def _files_of(learners: Iterable[str], folder: Path) -> list[Path]:
+    """Files of the learners' models of a fold, whichever model of whose they are."""
+    pattern = re.compile(rf"({'|'.join(learners)})_fold\d+(_bag\d+)?\.\w+")
+    return [file for file in folder.iterdir() if pattern.fullmatch(file.name) and file.is_file()]
 
 
 def default_model(local: Path | None = None) -> Path:

@@ -118,10 +118,11 @@ class Verdict:
 
     @property
     def _only_heard(self) -> bool:
-        """Whether every family that contributes needs nothing but sound."""
+        """Whether every family that contributes needs nothing but sound, where the model reads others as well."""
         needs = {one.name: one.needs for one in families()}
         measured = [name for name, _ in self.family_contributions]
-        return bool(measured) and all(name in needs and needs[name] <= SOUND_ALONE for name in measured)
+        all_heard = all(name in needs and needs[name] <= SOUND_ALONE for name in measured)
+        return bool(measured) and all_heard and len(measured) < len(self.contributions)
 
     @property
     def _of_small_face(self) -> list[str]:
@@ -213,7 +214,7 @@ def model_line(manifest: dict[str, Any], folder: Path) -> str:
     A manifest may hold the log loss of a stricter protocol than the training's own folds, under ``reported``
     (``protocol``, ``log_loss`` with ``value``, ``low`` and ``high``, ``constant``): that is said in place of it.
     """
-    summary = manifest.get("summary", {})
+    summary = manifest.get("summary") or {}
     kind = "SYNTHETIC clips" if summary.get("synthetic") else "clips"
     text = f"model {folder}: trained on {summary.get('n_clips', '?')} {kind} of {summary.get('n_groups', '?')} groups"
     try:
@@ -224,7 +225,7 @@ def model_line(manifest: dict[str, Any], folder: Path) -> str:
             where, loss = "out of fold", scores["stack"]["log_loss_target_prior"]
             constant = scores["constant"]["log_loss_target_prior"]["value"]
         return f"{text}; log loss {where} {_with_interval(loss)}, of the constant predictor {constant:.3f}"
-    except (KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return text
 
 

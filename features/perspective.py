@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from features.geometry import F64, FACE_MODEL
 
 MAX_ITERATIONS = 30
-STEP_TOLERANCE = 1e-6  # radians, and iod over the distance
+STEP_TOLERANCE = 1e-8  # radians, and iod over the distance
 FIRST_DAMPING, LEAST_DAMPING = 1e-3, 1e-12
 LEAST_POINTS = 4  # of a pose: three have several solutions
 

@@ -9,7 +9,6 @@ was looked at; and ``columns``, the unit, direction and family of each.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -108,8 +107,10 @@ def _location(file: str | Path) -> str | Path:
     return url_of(file) or Path(file)
 
 
-def _opened(place: str | Path) -> BinaryIO:
+def _opened(place: str | Path) -> pa.NativeFile:
     """A file of this machine, or the content of a remote one.
+
+    Arrow's own, as threads of Arrow that still hold a file of Python's when the program ends abort it.
 
     Raises
     ------
@@ -118,11 +119,11 @@ def _opened(place: str | Path) -> BinaryIO:
     """
     try:
         if isinstance(place, Path):
-            return place.open("rb")
+            return pa.OSFile(str(place.absolute()))
         import fsspec
 
         with fsspec.open(place, "rb") as stream:
-            return io.BytesIO(stream.read())
+            return pa.BufferReader(stream.read())
     except Exception as error:
         if not is_of_the_store(error, place):
             raise
@@ -233,6 +234,15 @@ def with_columns(source: pa.Table, other: pa.Table) -> pa.Table:
     newer = set(feature_columns(other))
     arrays |= {name: (other if name in newer else source)[name] for name in merged["columns"]}
     return pa.table(arrays).replace_schema_metadata({METADATA_KEY: json.dumps(merged)})
+
+
+def without_weights(table: pa.Table, families: Iterable[str]) -> pa.Table:
+    """The table, saying no longer with which weights these families were measured: with several, one for each fold."""
+    known = description(table)
+    if "weights" not in known:
+        return table
+    left = {name: digest for name, digest in known["weights"].items() if name not in set(families)}
+    return table.replace_schema_metadata({METADATA_KEY: json.dumps(known | {"weights": left})})
 
 
 def _merged(older: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:

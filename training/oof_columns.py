@@ -5,6 +5,7 @@ A stack fitted on columns from a network that was trained on the same clips woul
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, MutableMapping, Sequence
@@ -81,7 +82,7 @@ def out_of_fold(
         source = source.set_column(
             position, source.schema.field(name), pa.array(values[name], pa.float32(), from_pandas=False)
         )
-    return source
+    return table.without_weights(source, families)
 
 
 def _columns(source: pa.Table, measures: Sequence[spec.Family]) -> list[str]:
@@ -254,7 +255,13 @@ def _fold_files(weights: Path, fold: int, families: Sequence[str]) -> dict[str, 
 
 
 def stacked(parts: Sequence[pa.Table]) -> pa.Table:
-    """The tables one below the other, the number of each in front of its filenames; rows of a clip share its group."""
+    """The tables one below the other, the number of each in front of its filenames; rows of a clip share its group.
+
+    Families whose weights differ from table to table are of no one's.
+    """
+    known = [table.description(part).get("weights", {}) for part in parts]
+    differ = [name for name in {*itertools.chain(*known)} if len({one.get(name) for one in known}) > 1]
+    parts = [table.without_weights(part, differ) for part in parts]
     named = []
     for number, part in enumerate(parts):
         names = part["filename"].to_pylist()

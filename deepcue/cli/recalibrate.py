@@ -1,9 +1,9 @@
 """Give a model of one learner another scale and bound than its own folds asked for.
 
 Folds of a table share manipulations; predictions of manipulations that nobody has seen are less sure than these folds
-say. `deepcue unseen-scores` measures by how much. The learner's log-odds are multiplied by --scale, in place of stack
-and calibration, and probabilities stay within --bound and its complement. Scores of the stack in the model folder
-become those of the new ones; the shipped model was made so.
+say. `deepcue unseen-scores` measures by how much. The learner's log-odds are multiplied by --scale, in place of stack,
+calibration and OOD shrinkage, and probabilities stay within --bound and its complement. Scores of the stack in the
+model folder become those of the new ones; importances of families are left out. The shipped model was made so.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
     files = [folder / name for name in (OOF_FILE, FOLDS_FILE)]
     if missing := [file for file in files if not file.is_file()]:
         raise ModelError(f"{missing[0]}: a model is recalibrated on its out-of-fold predictions; train it again")
-    oof, folds = (pq.read_table(file) for file in files)
+    oof, folds = (pq.read_table(file.absolute()) for file in files)  # Arrow takes a colon in a name for a protocol
     model, oof = recalibrated(model, oof, scale=arguments.scale, bound=arguments.bound)
     save_model(model, folder, {OOF_FILE: oof, FOLDS_FILE: folds})
     if not arguments.quiet:

@@ -189,16 +189,10 @@ def _result(future: Any, clip: Clip, window: _Window, killed: Callable[[Clip, st
         result: Result = future.result()
         return result
     except KilledWorker:
-<<<<<<< HEAD
         return None
     except CancelledError as error:
-        raise lost(window.scheduler, error) from error
+        raise _lost(window.scheduler, error) from error
     except OSError as error:
         if future.status == "error":  # the worker's, who had no process or no disk for it
             return killed(clip, f"a Dask worker could not measure it ({error})")
-        raise lost(window.scheduler, error) from error
-=======
-        return killed(clip, "every Dask worker that measured it died, of too little memory perhaps")
-    except (CancelledError, OSError) as error:
         raise _lost(window.scheduler, error) from error
->>>>>>> c0d07e32a6648d7241274b3128389756df6703b1

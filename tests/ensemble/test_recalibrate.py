@@ -1,6 +1,7 @@
 """Another scale and bound: log-odds are the learner's times the scale, and scores are those of what is kept."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -46,14 +47,29 @@ def test_the_scores_and_out_of_fold_predictions_are_those_of_the_new_scale(folde
     before = pq.read_table(folder / "oof.parquet")
     assert deepcue(["recalibrate", str(folder), "--scale", "2", "--bound", "0.01", "--quiet"]) == 0
     after = pq.read_table(folder / "oof.parquet")
-    p = expit(2 * logit(before["logistic"].to_numpy()))
+    z = logit(before["logistic"].to_numpy())
+    prior = load_model(folder).head.train_prior
+    unmeasured = ~before["measured"].to_numpy()
+    assert unmeasured.sum() == 2
+    p = np.clip(expit(np.where(unmeasured, logit(prior), 2 * z)), 0.01, 0.99)
     assert after["stack"].to_numpy() == pytest.approx(p)
+    assert after["stack_target"].to_numpy()[unmeasured] == pytest.approx(0.5)
     assert after.drop_columns(["stack", "stack_target"]).equals(before.drop_columns(["stack", "stack_target"]))
     y = np.array([label == "FAKE" for label in after["label"].to_pylist()]).astype(int)
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["metrics"]["stack"]["log_loss"]["value"] == pytest.approx(metrics.log_loss(y, p, np.ones(len(y))))
     assert manifest["recalibrated"] == {"scale": 2.0, "bound": 0.01}
     assert manifest["clip"] == 0.01
+
+
+def test_what_belongs_to_the_earlier_scale_is_left_out(one_learner):
+    model, evaluation = one_learner
+    shrunk = replace(model, shrinkage=replace(model.shrinkage, a=4.0, b=2.0))
+    shrunk.manifest["reported"] = {"protocol": "unseen people", "log_loss": {"value": 0.1}, "constant": 0.7}
+    after, _ = recalibrated(shrunk, evaluation.tables()["oof.parquet"], scale=1.5, bound=0.1)
+    assert (after.shrinkage.a, after.shrinkage.b) == (0.0, 0.0)
+    assert not {"reported", "permutation_importance", "attribution"} & after.manifest.keys()
+    assert model.manifest["metrics"]["constant"] == after.manifest["metrics"]["constant"]
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ def test_command_writes_a_model_and_prints_its_scores(make_table, tmp_path, caps
     assert manifest["permutation_importance"]["eyes"]["low"] > 0
     oof = pq.read_table(out / "oof.parquet")
     assert oof.column_names == [
-        "filename", "label", "group", "fold", "lightgbm", "logistic", "stack", "stack_target",
+        "filename", "label", "group", "fold", "measured", "lightgbm", "logistic", "stack", "stack_target",
     ]  # fmt: skip
     folds = pq.read_table(out / "folds.parquet")
     assert folds.column("fold").to_pylist() == oof.column("fold").to_pylist()

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features import spec
+from features import spec, table
 from features.errors import TableError
 from features.reasons import Reason
 from features.table import (
@@ -41,6 +41,16 @@ def test_a_table_says_what_made_it(tmp_path):
     assert made_by["families"].keys() == {"blink"}
     assert made_by["weights"] == {"forensic_cnn": "ab" * 32}
     assert made_by["max_seconds"] == 120.0
+
+
+def test_arrow_reads_no_file_of_pythons(tmp_path):
+    """Non-regression test: its threads held the file when the program ended, and one run in ten was aborted."""
+    file = tmp_path / "any"
+    file.write_bytes(b"1")
+    for place in (file, file.as_uri()):
+        with table._opened(place) as stream:
+            assert isinstance(stream, pa.NativeFile)
+            assert stream.read() == b"1"
 
 
 def test_reasons_keep_to_their_rows(tmp_path):

@@ -1,6 +1,7 @@
 """Out-of-fold columns come from the network that never saw the clip."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pyarrow as pa
@@ -227,6 +228,27 @@ def test_tables_of_several_runs_are_stacked_and_keep_a_clip_in_one_group():
     assert groups[: len(names)] == groups[len(names) :]
     assert all(groups)
     assert both.schema.equals(one.schema, check_metadata=True)
+
+
+def with_weights(**digests):
+    from features import table
+
+    one = feature_table()
+    described = table.description(one) | {"weights": digests}
+    return one.replace_schema_metadata({table.METADATA_KEY: json.dumps(described)})
+
+
+def test_columns_of_several_networks_are_of_no_ones_weights(rng, fold_weights, tmp_path):
+    """Non-regression test: a model of such a table refused its own networks, and took those that it never saw."""
+    from features import observation, table
+
+    (tmp_path / "a").mkdir()
+    observation.save(small_observation(rng), str(tmp_path / "a/x.mp4.npz"))
+    source = with_weights(forensic_cnn="aa", forensic_residual="bb")
+    found = oof_columns.out_of_fold(source, tmp_path, {"a/x.mp4": 0}, fold_weights, ["forensic_cnn"])
+    assert table.description(found)["weights"] == {"forensic_residual": "bb"}
+    both = oof_columns.stacked([source, with_weights(forensic_cnn="aa", forensic_residual="cc")])
+    assert table.description(both)["weights"] == {"forensic_cnn": "aa"}
 
 
 @pytest.mark.parametrize(

@@ -214,7 +214,7 @@ def test_dubs_may_take_a_voice_from_a_folder(real, tmp_path):
         (["--max-side", "0"], "--max-side"),
         (["--limit", "-1"], "--limit"),
         (["--per-clip", "-2"], "--per-clip"),
-        (["--seed", "-1"], "seed -1"),
+        (["--seed", "-1"], "--seed"),
     ],
 )
 def test_wrong_options_are_refused_in_one_sentence(real, tmp_path, capsys, arguments, words):

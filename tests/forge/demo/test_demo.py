@@ -99,7 +99,7 @@ def test_another_seed_plans_other_clips(tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["--clips", "2"], "must be at least 6"), (["--clips", "-1"], "--clips"), (["--seed", "-1"], "seed -1")],
+    [(["--clips", "2"], "must be at least 6"), (["--clips", "-1"], "--clips"), (["--seed", "-1"], "--seed")],
 )
 def test_wrong_options_are_refused_in_one_sentence(tmp_path, capsys, words, message):
     assert deepcue(["demo-data", str(tmp_path), *words]) == 2
