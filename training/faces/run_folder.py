@@ -44,9 +44,19 @@ def check(settings: FaceTraining, identity: str) -> None:
 def claim(settings: FaceTraining, identity: str, phases: Sequence[Phase]) -> None:
     """Make the folder that of this run; without ``settings.resume``, what it holds of the ``phases`` is deleted.
 
-    Phases of a run on other data that are not among these stay, and later runs refuse to go on with them.
+    Phases of a run on other data that are not among these stay, and later runs refuse to go on with them. Where one of
+    these starts from such weights, which may have seen what is held out, a warning says so.
     """
     begun = _begun(settings, identity)
+    known = {*begun, *(phase.name for phase in phases)}
+    for start in sorted({phase.start for phase in phases if phase.start} - known):
+        logger.warning(
+            "%s does not say on which data and people %s was trained, which other phases go on from: they may have "
+            "seen what is held out; train it here as well (--phases %s,...)",
+            settings.out / FILE,
+            start,
+            start,
+        )
     if not settings.resume:
         for phase in phases:
             begun.pop(phase.name, None)

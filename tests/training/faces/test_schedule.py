@@ -14,7 +14,7 @@ from skimage.data import astronaut
 from deepcue.cli.main import main as deepcue
 from features.errors import DatasetError, InputError, ModelError
 from training import folds
-from training.faces import index, schedule, trainer
+from training.faces import index, run_folder, schedule, trainer
 from training.faces.batches import Mix
 from training.faces.data import Data, FaceTraining
 from training.faces.pools import Pool
@@ -304,6 +304,16 @@ def test_weights_that_nothing_tells_of_are_not_taken_for_done(trained):
 def test_starting_a_phase_again_keeps_what_is_known_of_the_others(trained):
     list(schedule.train(replace(trained, resume=False), phases=["fold0"], steps=1))
     assert not list(schedule.train(trained, phases=["base", "fold0"], steps=1))
+
+
+def test_a_phase_that_starts_from_weights_of_another_training_is_warned_of(tmp_path, caplog):
+    """They may have seen the people that this one holds out; `--fresh` with some phases took them silently."""
+    phases = [phase for phase in schedule.PHASES if phase.name in ("base", "fold0")]
+    settings = FaceTraining(stills=tmp_path, faces=tmp_path, clips=tmp_path, out=tmp_path, resume=False)
+    run_folder.claim(settings, "new", phases)
+    assert not caplog.text
+    run_folder.claim(settings, "other people", phases[1:])
+    assert "does not say on which data and people base was trained" in caplog.text
 
 
 def test_a_damaged_record_of_the_run_is_told_in_a_sentence(trained, capsys):
