@@ -93,11 +93,17 @@ def program() -> int:
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     status = main()
-    if status == INTERRUPTED:
+    if status == INTERRUPTED and not _has_processes():
         with contextlib.suppress(OSError):
             sys.stdout.flush()
         os._exit(status)  # an orderly end would wait for fits, or C++ complain of threads that still run
     return status
+
+
+def _has_processes() -> bool:
+    """Whether joblib has processes, whose locks only an orderly end removes."""
+    executors = sys.modules.get("joblib.externals.loky.reusable_executor")
+    return getattr(executors, "_executor", None) is not None
 
 
 @contextlib.contextmanager
