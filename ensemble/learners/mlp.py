@@ -33,10 +33,10 @@ from features.threads import torch_on_one_thread
 
 MAX_NETWORKS = 3
 WIDTHS = (192, 64)  # units of the hidden layers
-N_WAVES = 2  # of each input
+N_WAVES = 4  # of each input
 FREQUENCY = 0.1  # standard deviation of a wave's, in cycles over a standard deviation of the input
 N_EPOCHS = 14
-MAX_STEPS = 1_200  # 4 hours of the stack's training at the challenge's size, else
+MAX_STEPS = 1_200  # of a large table: without it the learner would take most of the time at the size of the challenge
 BATCH_ROWS = 256
 MIN_BATCHES = 32  # of an epoch: a small table has smaller batches, though not below the next number
 MIN_BATCH_ROWS = 16
