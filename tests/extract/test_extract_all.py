@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import fsspec
 import numpy as np
@@ -435,7 +436,7 @@ def test_a_place_that_cannot_be_used_is_refused_before_the_work(
     class Refusing(MemoryFileSystem):
         protocol = "refusing"
 
-        def pipe_file(self, *_, **__):
+        def _open(self, *_, **__):
             raise RuntimeError("no credentials")  # as botocore's, which is no OSError
 
     fsspec.register_implementation("refusing", Refusing, clobber=True)
@@ -455,12 +456,9 @@ def test_a_store_that_fails_at_the_end_is_one_sentence(talk, tmp_path, capsys, m
         protocol = "failing"
 
         def _open(self, path, mode="rb", **options):
+            if path.endswith(".deepcue-probe"):
+                return super()._open(path, mode, **options)
             raise RuntimeError("the token has expired")
-
-        def pipe_file(self, *_, **__):
-            pass
-
-        rm_file = pipe_file
 
     fsspec.register_implementation("failing", Failing, clobber=True)
     monkeypatch.chdir(tmp_path)
@@ -468,6 +466,22 @@ def test_a_store_that_fails_at_the_end_is_one_sentence(talk, tmp_path, capsys, m
     error = capsys.readouterr().err
     assert "can't be written (the token has expired); what is measured is kept in t.parquet.journal" in error
     assert error.count("\n") == 1
+
+
+def test_a_store_whose_files_can_be_written_and_not_removed_is_written_to(talk, tmp_path, monkeypatch):
+    """Non-regression test: the right to delete, which archives do not give, was asked for before the work."""
+
+    class Archive(MemoryFileSystem):
+        protocol = "archive"
+        store: ClassVar = {}
+
+        def rm_file(self, path):
+            raise PermissionError("DeleteObject")
+
+    fsspec.register_implementation("archive", Archive, clobber=True)
+    monkeypatch.chdir(tmp_path)
+    assert deepcue(["extract", str(talk), "--families", "blink", "--quiet", "--out", "archive://new/t.parquet"]) == 0
+    assert {name.rpartition("/")[2] for name in Archive.store} == {"t.parquet", "t.parquet.deepcue-probe"}
 
 
 def test_links_are_followed_and_names_may_hold_a_colon(talk, tmp_path, monkeypatch):
