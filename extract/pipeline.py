@@ -6,7 +6,6 @@ import logging
 import math
 import numbers
 import os
-import tempfile
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from extract.dataset import Clip, find_clips
+from extract.output_places import check_places, journal_of, write
 from extract.run import engine, worker
 from extract.run.cluster import ClusterLostError
 from extract.run.examiner import Examiner
@@ -25,7 +25,7 @@ from features import spec, table
 from features.errors import DatasetError, InputError
 from features.evidence import FACES_PER_SECOND, ClipEvidence
 from features.observation import OBSERVATION_VERSION, Observation
-from features.places import check_is_path, file_to_write, is_of_the_store, read_errors, url_of
+from features.places import read_errors, url_of
 from features.reasons import OBSERVATION, Reason
 
 logger = logging.getLogger(__name__)
@@ -60,8 +60,8 @@ def extract(
         A folder in the challenge's layout, a plain folder of clips, a CSV manifest, a URL of one of these, or clips
         that were found already.
     out
-        Parquet file or URL to write. A journal (:func:`journal_of`) notes every finished clip, so that an interrupted
-        run goes on; without ``out`` and ``journal`` nothing is written.
+        Parquet file or URL to write. A journal (:func:`extract.output_places.journal_of`) notes every finished clip, so that
+        an interrupted run goes on; without ``out`` and ``journal`` nothing is written.
     families
         Names of cue families; all by default.
     jobs
@@ -109,8 +109,9 @@ def extract(
     if not (isinstance(jobs, numbers.Integral) and jobs >= 1):
         raise InputError(f"jobs = {jobs}: must be a whole number above 0")
     _check_numbers(timeout=limits.timeout_s, max_memory=limits.memory_mb, max_seconds=max_seconds)
-    observations = os.fspath(observations)
-    _check_places(out, observations, journal, options)
+    observations = url_of(observations) or os.fspath(observations)
+    out = None if out is None else url_of(out) or os.fspath(out)
+    check_places(out, observations, journal, options)
     clips = find_clips(os.fspath(data), options) if isinstance(data, (str, Path)) else list(data)
     if not clips:
         raise DatasetError("no clip to measure: the list is empty")
@@ -132,7 +133,7 @@ def extract(
             notes.close()
     built = _table(clips, results, settings)
     if out is not None:
-        _write(built, os.fspath(out), options, journal=str(notes.file) if notes is not None else "")
+        write(built, out, options, journal=str(notes.file) if notes is not None else "")
     return built
 
 
@@ -240,68 +241,8 @@ def _check_numbers(**numbers: float) -> None:
             raise InputError(f"{name} = {number}: must be a finite number above 0")
 
 
-def _check_places(
-    out: str | Path | None, observations: str, journal: str | Path | None, options: Mapping[str, Any]
-) -> None:
-    """Refuse, before hours of work, places in which nothing can be written."""
-    if observations:
-        try:
-            _try(observations, f"{observations.rstrip('/')}/", options)
-        except OSError as error:
-            raise InputError(f"observations folder {observations}: nothing can be kept there ({error})") from error
-    if journal is not None:
-        check_is_path(journal)
-    if out is not None:
-        try:
-            _try(out if url_of(out) else file_to_write(out).parent, str(out), options)
-        except OSError as error:
-            raise DatasetError(f"{out}: no table can be written there ({error}); give another --out") from error
-
-
-def _try(place: str | Path, name: str, options: Mapping[str, Any]) -> None:
-    """Write and remove a file: in a local folder, which is made, or at a URL whose name begins with ``name``.
-
-    Where it can't be removed, which takes a right of its own, it is left: the next run writes it again.
-
-    Raises
-    ------
-    OSError
-        The system fails.
-    DatasetError
-        The remote store does.
-    """
-    if not url_of(place):
-        Path(place).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=place):
-            return
-    try:
-        import fsspec
-
-        opened = fsspec.open(f"{url_of(name)}.deepcue-probe", "wb", **options)
-        with opened as file:
-            file.write(b"")
-    except Exception as error:  # of any kind, as stores have errors of their own
-        raise DatasetError(
-            f"{place}: nothing can be written there ({error}); check the address, the package for such stores, and "
-            "your credentials"
-        ) from error
-    try:
-        opened.fs.rm_file(opened.path)
-    except Exception as error:
-        logger.info("%s: can't be removed: %s", opened.full_name, error)
-
-
 def _absolute(path: str) -> str:
     return path if not path or "://" in path else os.path.abspath(path)
-
-
-def journal_of(out: str) -> str:
-    """Where finished clips are noted by default: beside the table; of a URL, in the folder in which one stands.
-
-    >>> journal_of("artifacts/t.parquet"), journal_of("s3://bucket/t.parquet")
-    ('artifacts/t.parquet.journal', 'bucket_t.parquet.journal')
-    """
-    return f"{out.split('://', 1)[1].replace('/', '_') if '://' in out else out}.journal"
 
 
 def _journal(
@@ -424,28 +365,3 @@ def _columns(clips: Sequence[Clip], results: Mapping[str, worker.Result]) -> tup
         for name in ("status", "error", "reasons", "duration_s", "n_frames", "n_faces")
     }
     return base, np.stack([result.values for result in ordered])
-
-
-def _write(built: pa.Table, out: str, options: dict[str, Any], *, journal: str) -> None:
-    try:
-        if "://" in out:
-            import fsspec
-
-            with fsspec.open(out, "wb", **options) as file:
-                table.write_table(built, file)
-            return
-        file = file_to_write(out)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f"{file.name}.part")
-        try:
-            table.write_table(built, temporary)
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except Exception as error:
-        if not is_of_the_store(error, out):
-            raise
-        raise DatasetError(
-            f"{out}: can't be written ({error}); what is measured is kept in {journal}: free space and run again, or "
-            f"give another --out with --journal {journal}"
-        ) from error

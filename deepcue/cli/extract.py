@@ -12,7 +12,8 @@ import json
 from collections import Counter
 
 from deepcue.cli import common
-from extract.pipeline import extract, journal_of
+from extract.output_places import journal_of
+from extract.pipeline import extract
 from extract.run.journal import RETRIED
 from features.errors import InputError
 

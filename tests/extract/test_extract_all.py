@@ -468,6 +468,14 @@ def test_a_store_that_fails_at_the_end_is_one_sentence(talk, tmp_path, capsys, m
     assert error.count("\n") == 1
 
 
+def test_a_url_that_went_through_a_path_is_one(talk, tmp_path, monkeypatch):
+    """Non-regression test: `memory:/new/t.parquet` was tried as a local file, and credentials were blamed."""
+    monkeypatch.chdir(tmp_path)
+    built = pipeline.extract(talk, out=Path("memory://through/t.parquet"), families=["blink"])
+    assert table.read_table("memory://through/t.parquet")["filename"].equals(built["filename"])
+    assert not list(tmp_path.glob("memory:*"))
+
+
 def test_a_store_whose_files_can_be_written_and_not_removed_is_written_to(talk, tmp_path, monkeypatch):
     """Non-regression test: the right to delete, which archives do not give, was asked for before the work."""
 

@@ -1,0 +1,113 @@
+"""Where a run writes: its places are tried before the work, and the table goes to its own at the end."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from features import table
+from features.errors import DatasetError, InputError
+from features.places import check_is_path, file_to_write, is_of_the_store, url_of
+
+logger = logging.getLogger(__name__)
+
+
+def check_places(out: str | None, observations: str, journal: str | Path | None, options: Mapping[str, Any]) -> None:
+    """Refuse, before hours of work, places in which nothing can be written.
+
+    Raises
+    ------
+    InputError
+        It names the place, and says why.
+    """
+    if observations:
+        try:
+            _try(observations, f"{observations.rstrip('/')}/", options)
+        except OSError as error:
+            raise InputError(f"observations folder {observations}: nothing can be kept there ({error})") from error
+    if journal is not None:
+        check_is_path(journal)
+    if out is not None:
+        try:
+            _try(out if url_of(out) else file_to_write(out).parent, out, options)
+        except OSError as error:
+            raise DatasetError(f"{out}: no table can be written there ({error}); give another --out") from error
+
+
+def _try(place: str | Path, name: str, options: Mapping[str, Any]) -> None:
+    """Write and remove a file: in a local folder, which is made, or at a URL whose name begins with ``name``.
+
+    Where it can't be removed, which takes a right of its own, it is left: the next run writes it again.
+
+    Raises
+    ------
+    OSError
+        The system fails.
+    DatasetError
+        The remote store does.
+    """
+    if not url_of(place):
+        Path(place).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            return
+    try:
+        import fsspec
+
+        opened = fsspec.open(f"{url_of(name)}.deepcue-probe", "wb", **options)
+        with opened as file:
+            file.write(b"")
+    except Exception as error:  # of any kind, as stores have errors of their own
+        raise DatasetError(
+            f"{place}: nothing can be written there ({error}); check the address, the package for such stores, and "
+            "your credentials"
+        ) from error
+    try:
+        opened.fs.rm_file(opened.path)
+    except Exception as error:
+        logger.info("%s: can't be removed: %s", opened.full_name, error)
+
+
+def journal_of(out: str) -> str:
+    """Where finished clips are noted by default: beside the table; of a URL, in the folder in which one stands.
+
+    >>> journal_of("artifacts/t.parquet"), journal_of("s3://bucket/t.parquet")
+    ('artifacts/t.parquet.journal', 'bucket_t.parquet.journal')
+    """
+    return f"{out.split('://', 1)[1].replace('/', '_') if '://' in out else out}.journal"
+
+
+def write(built: pa.Table, out: str, options: dict[str, Any], *, journal: str) -> None:
+    """Write the table, whole or not at all on this machine; ``journal`` is where the work is kept, for the message.
+
+    Raises
+    ------
+    DatasetError
+        It can't be written.
+    """
+    try:
+        if "://" in out:
+            import fsspec
+
+            with fsspec.open(out, "wb", **options) as file:
+                table.write_table(built, file)
+            return
+        file = file_to_write(out)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f"{file.name}.part")
+        try:
+            table.write_table(built, temporary)
+            temporary.replace(file)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except Exception as error:
+        if not is_of_the_store(error, out):
+            raise
+        raise DatasetError(
+            f"{out}: can't be written ({error}); what is measured is kept in {journal}: free space and run again, or "
+            f"give another --out with --journal {journal}"
+        ) from error
