@@ -60,8 +60,8 @@ def extract(
         A folder in the challenge's layout, a plain folder of clips, a CSV manifest, a URL of one of these, or clips
         that were found already.
     out
-        Parquet file or URL to write. A journal (:func:`extract.output_places.journal_of`) notes every finished clip, so that
-        an interrupted run goes on; without ``out`` and ``journal`` nothing is written.
+        Parquet file or URL to write. A journal (:func:`extract.output_places.journal_of`) notes every finished clip, so
+        that an interrupted run goes on; without ``out`` and ``journal`` nothing is written.
     families
         Names of cue families; all by default.
     jobs
