@@ -1,8 +1,9 @@
-"""The speech detector: what it reads of a sound, its two parts, and its weights file.
+"""The speech detector: what it reads of a sound, its three parts, and its weights file.
 
-A linear model reads the voice cues and the statistics of bands; a small network reads the log-mel spectrogram. The
-logit is the mean of both. They err differently: the network is blind to what its window of 1.28 s does not hold, and
-the linear model to all that nobody thought of measuring.
+A linear model reads the voice cues and the statistics of bands; a small network reads the log-mel spectrogram; a second
+linear model reads how a speech recogniser's first layers respond (:mod:`features.networks.speech_encoder`). The logit
+is the mean of the three. They err differently: the network is blind to what its window of 1.28 s does not hold, the
+first linear model to all that nobody thought of measuring, the second to levels.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from features.speech_bands import STATISTICS, bands
 from features.voice_measures import CUES, cues
 
 if TYPE_CHECKING:
+    from features.networks.speech_encoder import SpeechEncoder
     from features.networks.speech_net import SpeechScorer
 
 MAX_LOGIT = 12.0
 INPUTS = (*CUES, *STATISTICS)
-"""What the linear model reads, in order."""
-NETWORK = "network."  # before the names of the network's arrays in a weights file
+"""What the first linear model reads, in order."""
+PARTS = ("linear", "network", "encoded")
+NETWORK, ENCODER, ENCODED = "network.", "encoder.", "encoded."  # before the names of a part's arrays in a weights file
 
 
 @dataclass(frozen=True)
@@ -33,26 +36,41 @@ class SpeechMetadata:
     """What a weights file says about itself."""
 
     inputs: tuple[str, ...] = INPUTS
-    """What the linear weights belong to, in order."""
-    version: str = "2"
+    """What the first linear model's weights belong to, in order."""
+    version: str = "3"
     logit_positive: str = "fake"
 
 
 @dataclass(frozen=True)
 class SpeechInputs:
-    """What the detector reads of a sound: ``x`` [len(INPUTS)], NaN where a cue is undefined; ``mel`` [64, n frames]."""
+    """What the detector reads of a sound.
+
+    Attributes
+    ----------
+    x : ndarray of shape (len(INPUTS),)
+        NaN where a cue is undefined.
+    mel : ndarray of shape (64, n)
+        Of n frames: :func:`features.speech_bands.bands`.
+    encoded : ndarray of shape (768,)
+        :meth:`features.networks.speech_encoder.SpeechEncoder.statistics`.
+    """
 
     x: NDArray[np.float64]
     mel: NDArray[np.float32]
+    encoded: NDArray[np.float32]
 
 
-def speech_inputs(sound: NDArray[np.float32], values: Mapping[str, float] | None = None) -> SpeechInputs | None:
+def speech_inputs(
+    sound: NDArray[np.float32], encoder: SpeechEncoder, values: Mapping[str, float] | None = None
+) -> SpeechInputs | None:
     """Measure a sound.
 
     Parameters
     ----------
     sound : ndarray of shape (k,)
         Mono, 16 kHz, of any level.
+    encoder
+        Of the model that judges it.
     values
         Its voice cues, where they are known: :func:`features.voice_measures.cues`.
 
@@ -65,48 +83,66 @@ def speech_inputs(sound: NDArray[np.float32], values: Mapping[str, float] | None
     found = bands(sound) if values else None
     if found is None or not values:
         return None
-    return SpeechInputs(np.concatenate([[values[name] for name in CUES], found.statistics]), found.mel)
+    x = np.concatenate([[values[name] for name in CUES], found.statistics])
+    return SpeechInputs(x, found.mel, encoder.statistics(sound))
 
 
 @dataclass(frozen=True)
 class LinearModel:
-    """``weight @ ((x - mean) / scale) + bias`` of :data:`INPUTS`; one that is undefined counts as its mean."""
+    """``weight @ ((x - mean) / scale) + bias`` of inputs [k]; one that is undefined counts as its mean."""
 
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
     weight: NDArray[np.float64]
     bias: float
 
-    def logit(self, x: NDArray[np.float64]) -> float:
-        """Log-odds, within +-12, that speech with these inputs [len(INPUTS)] is synthetic."""
+    def logit(self, x: NDArray[np.floating[Any]]) -> float:
+        """Log-odds, within +-12, that speech with these inputs [k] is synthetic."""
         return _clipped(float(np.nan_to_num((x - self.mean) / self.scale) @ self.weight) + self.bias)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Its four parameters by name, as :meth:`of_arrays` takes them."""
+        return {"mean": self.mean, "scale": self.scale, "weight": self.weight, "bias": np.array([self.bias])}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> LinearModel:
+        """The model of these parameters; KeyError for one that is missing."""
+        return cls(arrays["mean"], arrays["scale"], arrays["weight"], float(arrays["bias"][0]))
 
 
 @dataclass(frozen=True)
 class VoiceModel:
-    """Both parts of the speech detector."""
+    """The parts of the speech detector."""
 
     linear: LinearModel
+    """Of :data:`INPUTS`."""
     network: SpeechScorer
+    encoder: SpeechEncoder
+    encoded: LinearModel
+    """Of the encoder's statistics."""
+
+    def inputs(self, sound: NDArray[np.float32], values: Mapping[str, float] | None = None) -> SpeechInputs | None:
+        """:func:`speech_inputs` by the model's own encoder."""
+        return speech_inputs(sound, self.encoder, values)
 
     def logit(self, inputs: SpeechInputs) -> float:
-        """Log-odds, within +-12, that the speech is synthetic: the mean of both parts'."""
-        return sum(self.parts(inputs)) / 2
+        """Log-odds, within +-12, that the speech is synthetic: the mean of the parts'."""
+        return float(np.mean(list(self.parts(inputs).values())))
 
-    def parts(self, inputs: SpeechInputs) -> tuple[float, float]:
-        """Logit of the linear model and of the network, each within +-12."""
-        return self.linear.logit(inputs.x), _clipped(self.network.logit(inputs.mel))
+    def parts(self, inputs: SpeechInputs) -> dict[str, float]:
+        """Logit of each part by its name, each within +-12."""
+        logits = (
+            self.linear.logit(inputs.x),
+            _clipped(self.network.logit(inputs.mel)),
+            self.encoded.logit(inputs.encoded),
+        )
+        return dict(zip(PARTS, logits, strict=True))
 
     def save(self, file: Path) -> None:
         """Write a weights file."""
-        linear = self.linear
-        arrays: dict[str, NDArray[Any]] = {
-            "mean": linear.mean,
-            "scale": linear.scale,
-            "weight": linear.weight,
-            "bias": np.array([linear.bias]),
-        }
-        arrays |= {f"{NETWORK}{name}": one for name, one in self.network.arrays().items()}
+        arrays: dict[str, NDArray[Any]] = self.linear.arrays()
+        for start, part in ((NETWORK, self.network), (ENCODER, self.encoder), (ENCODED, self.encoded)):
+            arrays |= {f"{start}{name}": one for name, one in part.arrays().items()}
         save_arrays(arrays, file, SpeechMetadata())
 
     @classmethod
@@ -118,19 +154,28 @@ class VoiceModel:
         ModelError
             It is missing, damaged, of another detector, or of other inputs than this version measures.
         """
+        from features.networks.speech_encoder import SpeechEncoder
         from features.networks.speech_net import SpeechScorer
 
         metadata, arrays = read_arrays(file, SpeechMetadata)
         if tuple(metadata.inputs) != INPUTS or metadata.logit_positive != "fake":
             raise unusable(file, "its inputs are others, or its logits are positive for genuine speech")
-        state = {name.removeprefix(NETWORK): one for name, one in arrays.items() if name.startswith(NETWORK)}
         try:
-            linear = LinearModel(arrays["mean"], arrays["scale"], arrays["weight"], float(arrays["bias"][0]))
-            return cls(linear, SpeechScorer(state))
+            return cls(
+                LinearModel.of_arrays(arrays),
+                SpeechScorer(_under(NETWORK, arrays)),
+                SpeechEncoder(_under(ENCODER, arrays)),
+                LinearModel.of_arrays(_under(ENCODED, arrays)),
+            )
         except KeyError as error:
             raise unusable(file, f"it lacks {error}") from error
         except RuntimeError as error:
             raise unusable(file, error) from error
+
+
+def _under(start: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Those arrays whose names begin so, without that."""
+    return {name.removeprefix(start): one for name, one in arrays.items() if name.startswith(start)}
 
 
 def _clipped(logit: float) -> float:

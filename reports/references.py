@@ -44,6 +44,8 @@ CUES = {
     "Laws 1980": "K. I. Laws: Rapid Texture Identification. SPIE Image Processing for Missile Guidance, 1980.",
     "Li & Lyu 2019": "Y. Li, S. Lyu: Exposing DeepFake Videos By Detecting Face Warping Artifacts. CVPR Workshops, "
     "2019.",
+    "Kawa et al. 2023": "P. Kawa, M. Plata, M. Czuba, P. Szymański, P. Syga: Improved DeepFake Detection Using Whisper "
+    "Features. Interspeech, 2023.",
     "Li et al. 2018": "Y. Li, M.-C. Chang, S. Lyu: In Ictu Oculi: Exposing AI Created Fake Videos by Detecting Eye "
     "Blinking. IEEE WIFS, 2018.",
     "Liu et al. 2023": "B. Liu, B. Liu, M. Ding, T. Zhu, X. Yu: TI2Net: Temporal Identity Inconsistency Network for "
@@ -126,6 +128,8 @@ METHODS = {
     "Pearl 1988": "J. Pearl: Probabilistic Reasoning in Intelligent Systems. Morgan Kaufmann, 1988.",
     "Platt 1999": "J. C. Platt: Probabilistic Outputs for Support Vector Machines and Comparisons to Regularized "
     "Likelihood Methods. In: Advances in Large Margin Classifiers. MIT Press, 1999.",
+    "Radford et al. 2022": "A. Radford, J. W. Kim, T. Xu, G. Brockman, C. McLeavey, I. Sutskever: Robust Speech "
+    "Recognition via Large-Scale Weak Supervision. arXiv:2212.04356, 2022.",
     "Rahimi & Recht 2007": "A. Rahimi, B. Recht: Random Features for Large-Scale Kernel Machines. NIPS 20, 2007.",
     "Saerens et al. 2002": "M. Saerens, P. Latinne, C. Decaestecker: Adjusting the Outputs of a Classifier to New a "
     "Priori Probabilities. Neural Computation 14(1), 2002.",

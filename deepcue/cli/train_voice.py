@@ -1,4 +1,4 @@
-"""Train the detector of synthetic speech: a linear model of measured traits and a small network on spectrograms.
+"""Train the detector of synthetic speech: two linear models of what is measured, and a small network.
 
 ``fold0.safetensors``.. each leave out a page or family of generators with all its systems and people, or with
 ``--leave-out people`` one part of the people; ``forensic_voice.safetensors`` is trained on all. ``clip_folds.csv``
@@ -10,6 +10,10 @@ stands before its first underscore is its family) and fake_part (picture, voice,
 adds sounds from Parquet files with the columns key, label (REAL or FAKE, of the sound), method, source (its page or
 data set), group and flac (mono, 16 kHz). A group's name means the same group in all of them, a system's name the same
 system.
+
+One of the linear models reads how the first layers of a speech recogniser respond. They are those of the shipped
+detector; ``--encoder`` takes them from another detector's weights, or from Whisper's own (tiny or tiny.en,
+``model.bin`` in CTranslate2's format).
 
 Every sound is also used as codecs, rooms, noise, joints and band limits leave it. The same data, steps and seed give
 the same weights. The same command again goes on with an interrupted run: what is trained is left out. A folder that
@@ -23,7 +27,8 @@ import json
 from pathlib import Path
 
 from deepcue.cli import common
-from training.voice.fit import LEAVE_OUT, STEPS, train
+from training.voice.encoder import SHIPPED
+from training.voice.fit import LEAVE_OUT, STEPS, Recipe, train
 
 EXAMPLE = "deepcue train-voice --clips manifest.csv --voices voices.parquet --out artifacts/voice"
 
@@ -36,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out", type=common.output_folder, default=Path("artifacts/voice"), help="folder of weights and scores"
+    )
+    parser.add_argument(
+        "--encoder",
+        type=Path,
+        default=SHIPPED,
+        metavar="FILE",
+        help="where the first layers are from (default: shipped)",
     )
     parser.add_argument(
         "--leave-out",
@@ -60,5 +72,6 @@ def stopped(arguments: argparse.Namespace) -> str:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    options = {name: getattr(arguments, name) for name in ("voices", "leave_out", "steps", "jobs", "seed", "fresh")}
-    print(json.dumps(train(arguments.clips, arguments.out, **options)))
+    recipe = Recipe(arguments.leave_out, arguments.steps, arguments.seed, arguments.encoder)
+    options = {name: getattr(arguments, name) for name in ("voices", "jobs", "fresh")}
+    print(json.dumps(train(arguments.clips, arguments.out, recipe, **options)))

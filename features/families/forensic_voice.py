@@ -1,7 +1,8 @@
 """forensic_voice: whether the speech sounds synthetic to a detector trained on genuine and synthetic speech.
 
 A logit, the log-odds of synthetic speech: the mean of a linear model of the cues of :mod:`features.families.voice` and
-of statistics of bands, and of a small convolutional network on the log-mel spectrogram. It was trained on
+of statistics of bands, of a small convolutional network on the log-mel spectrogram, and of a linear model of how a
+speech recogniser's first layers respond. It was trained on
 lip-to-speech, dubbing and speech-to-speech translation, and on bona fide speech, both through the same codecs, rooms,
 noises, joints and band limits: see :mod:`training.voice` and docs/MODEL_CARD.md. Systems whose speech is as varied as
 a recording's, and text-to-speech, may escape it.
@@ -15,12 +16,12 @@ from features.evidence import Series
 from features.networks.weights import kept_in_memory, weights_file
 from features.observation import AUDIO_RATE_HZ, Observation, Track
 from features.spec import EVERY_CHANGE, Column, family
-from features.speech_model import MAX_LOGIT, VoiceModel, speech_inputs
+from features.speech_model import MAX_LOGIT, VoiceModel
 from features.voice_measures import clip_cues
 
 NAME = "forensic_voice"
 WINDOW_S, HOP_S = 3.0, 1.0  # of the series; the cues of shorter sound say little
-_SOURCE = "logistic regression and a convolutional network, trained by training/voice"
+_SOURCE = "logistic regressions and a convolutional network, trained by training/voice; after Kawa et al. 2023"
 
 COLUMNS = (
     Column(
@@ -60,7 +61,8 @@ def window_series(observation: Observation, track: Track | None) -> dict[str, Se
     size, hop = round(WINDOW_S * AUDIO_RATE_HZ), round(HOP_S * AUDIO_RATE_HZ)
     starts = np.arange(0, max(len(sound) - size, 0) + 1, hop)
     windows = [sound[start : start + size] for start in starts]
-    values = [_model(file).logit(found) if (found := speech_inputs(window)) else np.nan for window in windows]
+    model = _model(file)
+    values = [model.logit(found) if (found := model.inputs(window)) else np.nan for window in windows]
     if not np.isfinite(values).any():
         return {}
     middles_s = (starts + np.array([len(window) for window in windows]) / 2) / AUDIO_RATE_HZ
@@ -69,7 +71,7 @@ def window_series(observation: Observation, track: Track | None) -> dict[str, Se
     return {f"{NAME}.logit": Series(times_s, values, unit="log-odds", title="Speech model", window_s=window_s)}
 
 
-@family(NAME, version=3, needs={"sound", "weights"}, columns=COLUMNS, series=window_series)
+@family(NAME, version=4, needs={"sound", "weights"}, columns=COLUMNS, series=window_series)
 def measure(observation: Observation, track: Track | None) -> dict[str, float]:
     """Columns of the clip's sound, whoever speaks; NaN without sound, with under 0.3 s of speech, or without weights.
 
@@ -81,7 +83,7 @@ def measure(observation: Observation, track: Track | None) -> dict[str, float]:
     file, sound = weights_file(NAME), observation.audio
     inputs = None
     if sound is not None and file.exists():
-        inputs = speech_inputs(sound, clip_cues(observation))
+        inputs = _model(file).inputs(sound, clip_cues(observation))
     if inputs is None:
         return {f"{NAME}.valid_share": 0.0}
     return {f"{NAME}.logit": _model(file).logit(inputs), f"{NAME}.valid_share": 1.0}

@@ -20,13 +20,23 @@ def speech_network():
 
 
 @pytest.fixture
-def speech_model(rng, speech_network):
+def speech_encoder(rng):
+    """An encoder of random weights."""
+    from features.networks.speech_encoder import SHAPES, SpeechEncoder
+
+    return SpeechEncoder({name: 0.1 * rng.standard_normal(shape) for name, shape in SHAPES.items()})
+
+
+@pytest.fixture
+def speech_model(rng, speech_network, speech_encoder):
     """A speech detector of random weights."""
+    from features.networks.speech_encoder import STATISTICS
     from features.speech_model import INPUTS, LinearModel, VoiceModel
 
-    n = len(INPUTS)
-    linear = LinearModel(rng.standard_normal(n), rng.uniform(0.5, 2, n), 0.05 * rng.standard_normal(n), -0.5)
-    return VoiceModel(linear, speech_network)
+    def linear(n):
+        return LinearModel(rng.standard_normal(n), rng.uniform(0.5, 2, n), 0.05 * rng.standard_normal(n), -0.5)
+
+    return VoiceModel(linear(len(INPUTS)), speech_network, speech_encoder, linear(len(STATISTICS)))
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from ensemble.training_set import groups_of_clips
 from features.errors import DatasetError
+from features.networks.speech_encoder import STATISTICS, SpeechEncoder
 from features.observation import AUDIO_RATE_HZ
-from features.speech_model import INPUTS, speech_inputs
+from features.speech_model import INPUTS, SpeechInputs, speech_inputs
 from features.voice_measures import HOP, MIN_SPEECH
 from training.manifest import digest, method_family, progress, training_clips
 from training.voice import augment
@@ -26,6 +27,7 @@ from training.voice import augment
 logger = logging.getLogger(__name__)
 
 Sound = NDArray[np.float32]
+Int = NDArray[np.int64]
 LONGEST_S = 10.0
 SILENCE = 1e-4  # peak, of full scale 1
 N_VERSIONS = 8  # of each sound, beside the sound as it is
@@ -69,6 +71,8 @@ class Samples:
         Inputs of the linear model; NaN where a cue is undefined.
     mel : list of n ndarrays of shape (64, frames)
         Inputs of the network, in half precision.
+    encoded : ndarray of shape (n, len(STATISTICS))
+        Statistics of the encoder.
     voice : ndarray of shape (n,)
         Position of the voice that a row is of.
     is_original : ndarray of shape (n,)
@@ -78,8 +82,13 @@ class Samples:
 
     x: NDArray[np.float64]
     mel: list[NDArray[np.float16]]
+    encoded: NDArray[np.float32]
     voice: NDArray[np.int64]
     is_original: NDArray[np.bool_]
+
+    def inputs(self, row: int) -> SpeechInputs:
+        """What the detector reads of a row."""
+        return SpeechInputs(self.x[row], self.mel[row].astype(np.float32), self.encoded[row])
 
 
 def voices_of(data: str | os.PathLike[str]) -> list[Voice]:
@@ -198,13 +207,18 @@ def identity(voices: Sequence[Voice], *extra: object) -> str:
     )
 
 
-def measured(voices: Sequence[Voice], *, jobs: int, seed: int) -> Samples:
+def measured(voices: Sequence[Voice], part: Int, encoder: SpeechEncoder, *, jobs: int, seed: int) -> Samples:
     """What the models read of every voice: of the sound as it is, and of :data:`N_VERSIONS` versions.
 
     Parameters
     ----------
     voices
-        At least one of them bona fide: their sounds are what may speak behind a damaged one.
+        To measure.
+    part : ndarray of shape (n_voices,)
+        Fold that judges each. Who speaks behind a damaged sound is of the same one: no fold's model may have heard
+        anybody that it is judged by.
+    encoder
+        Of the models.
     jobs
         Processes; results do not depend on it.
     seed
@@ -217,33 +231,43 @@ def measured(voices: Sequence[Voice], *, jobs: int, seed: int) -> Samples:
     """
     from joblib import Parallel, delayed
 
-    bona_fide = [voice.sound for voice in voices if not voice.synthetic]
     rng = np.random.default_rng(seed)
     tasks = [
-        delayed(_measured)(voice.sound, bona_fide[rng.integers(len(bona_fide))], [seed, number])
-        for number, voice in enumerate(voices)
+        delayed(_measured)(voice.sound, behind, encoder, [seed, number])
+        for number, (voice, behind) in enumerate(zip(voices, _behind(voices, part, rng), strict=True))
     ]
     done = list(progress(Parallel(jobs, return_as="generator")(tasks), "versions", len(tasks)))
-    number = np.repeat(np.arange(len(done)), [len(mel) for _, mel, _ in done])
+    some = [inputs for _, found in done for inputs in found]
     return Samples(
-        np.concatenate([x for x, _, _ in done]),
-        [one for _, mel, _ in done for one in mel],
-        number,
-        np.concatenate([first for _, _, first in done]),
+        np.array([one.x for one in some]).reshape(len(some), len(INPUTS)),
+        [one.mel.astype(np.float16) for one in some],
+        np.array([one.encoded for one in some], np.float32).reshape(len(some), len(STATISTICS)),
+        np.repeat(np.arange(len(done)), [len(found) for _, found in done]),
+        np.array([first and not at for first, found in done for at in range(len(found))], bool),
     )
 
 
-def cached(file: Path, voices: Sequence[Voice], *, jobs: int, seed: int) -> Samples:
+def _behind(voices: Sequence[Voice], part: Int, rng: np.random.Generator) -> list[Sound]:
+    """For each voice the sound of a bona fide one of its part; its own where that has none."""
+    bona_fide = np.array([not voice.synthetic for voice in voices])
+    pools = {number: np.flatnonzero(bona_fide & (part == number)) for number in np.unique(part)}
+    return [
+        voices[rng.choice(pool)].sound if len(pool := pools[number]) else voice.sound
+        for voice, number in zip(voices, part, strict=True)
+    ]
+
+
+def cached(file: Path, voices: Sequence[Voice], part: Int, encoder: SpeechEncoder, *, jobs: int, seed: int) -> Samples:
     """:func:`measured`, or what an earlier run measured of the same voices and kept in the file."""
-    key = identity(voices, seed)
+    key = identity(voices, seed, encoder.digest, part.tolist())
     try:
         with np.load(file) as kept:
             if str(kept["identity"]) == key:
                 mel = np.split(kept["mel"], np.cumsum(kept["frames"])[:-1], axis=1)
-                return Samples(kept["x"], mel, kept["voice"], kept["is_original"])
+                return Samples(kept["x"], mel, kept["encoded"], kept["voice"], kept["is_original"])
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         pass  # none yet, or a damaged one
-    found = measured(voices, jobs=jobs, seed=seed)
+    found = measured(voices, part, encoder, jobs=jobs, seed=seed)
     partial = file.with_suffix(".partial.npz")
     np.savez(
         partial,
@@ -251,6 +275,7 @@ def cached(file: Path, voices: Sequence[Voice], *, jobs: int, seed: int) -> Samp
         mel=np.concatenate(found.mel, axis=1),
         frames=np.array([one.shape[1] for one in found.mel]),
         x=found.x,
+        encoded=found.encoded,
         voice=found.voice,
         is_original=found.is_original,
     )
@@ -258,13 +283,9 @@ def cached(file: Path, voices: Sequence[Voice], *, jobs: int, seed: int) -> Samp
     return found
 
 
-def _measured(
-    sound: Sound, other: Sound, seed: list[int]
-) -> tuple[NDArray[np.float64], list[NDArray[np.float16]], NDArray[np.bool_]]:
-    """Of a sound and its versions in which something could be measured: x [k, i], mel, which [k] is the original."""
+def _measured(sound: Sound, other: Sound, encoder: SpeechEncoder, seed: list[int]) -> tuple[bool, list[SpeechInputs]]:
+    """Whether something could be measured of a sound as it is, and what of it and of its versions where it could."""
     rng = np.random.default_rng(seed)
-    found = [speech_inputs(sound), *(speech_inputs(augment.version(sound, other, rng)) for _ in range(N_VERSIONS))]
-    kept = [number for number, inputs in enumerate(found) if inputs is not None]
-    some = [inputs for inputs in found if inputs is not None]
-    x = np.array([inputs.x for inputs in some]).reshape(len(some), len(INPUTS))
-    return x, [inputs.mel.astype(np.float16) for inputs in some], np.array(kept, int) == 0
+    versions = (sound, *(augment.version(sound, other, rng) for _ in range(N_VERSIONS)))
+    found = [speech_inputs(one, encoder) for one in versions]
+    return found[0] is not None, [inputs for inputs in found if inputs is not None]

@@ -1,10 +1,12 @@
-"""The speech detector's training: voices, folds, a linear model and a network for each, and how well these tell."""
+"""The speech detector's training: voices, folds, two linear models and a network for each, and how well these tell."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,19 @@ from numpy.typing import NDArray
 from ensemble.outputs import write_text
 from features.errors import DatasetError, InputError, ModelError
 from features.families.forensic_voice import NAME
-from features.speech_model import LinearModel, SpeechInputs, VoiceModel
+from features.networks.speech_encoder import SpeechEncoder
+from features.speech_model import PARTS, LinearModel, VoiceModel
 from training import folds
 from training.voice.data import Samples, Voice, cached, identity, systems, voices_of, voices_of_table
+from training.voice.encoder import SHIPPED, read_encoder
 from training.voice.scores import summary
-from training.voice.splits import Fold, by_pages, by_people
+from training.voice.splits import Fold, by_pages, by_people, fold_numbers
 
 LEAVE_OUT = ("methods", "people")
 STEPS = 600  # of the network
 PENALTY = 0.01  # C of the logistic regression over rows of mean weight 1: 0.001 to 0.1 generalise alike
-ORIGINAL_WEIGHT = 8.0  # of a sound as it is, over that of a version, in the linear model
+ENCODED_PENALTY = 0.001  # of that of the encoder's statistics: 0.0003 to 0.003 generalise alike
+ORIGINAL_WEIGHT = 8.0  # of a sound as it is, over that of a version, in the linear models
 IDENTITY = "identity.json"  # of the run in a folder
 SAMPLES = "samples.npz"  # what was measured; it may be deleted when the run is done
 WEIGHTS = ("*.checkpoint", "fold*.safetensors", f"{NAME}.safetensors")  # what a run may not take from another one
@@ -31,20 +36,44 @@ WEIGHTS = ("*.checkpoint", "fold*.safetensors", f"{NAME}.safetensors")  # what a
 Array = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What a detector depends on besides the sounds.
+
+    Raises
+    ------
+    InputError
+        ``leave_out`` is something else, or ``steps`` is under 1.
+    """
+
+    leave_out: str = LEAVE_OUT[0]
+    """What a fold leaves out: ``"people"``, or ``"methods"``, a page with its systems and people."""
+    steps: int = STEPS
+    """Of the network, 1 or more."""
+    seed: int = 0
+    """Of the versions of sounds, the network, and which bona fide people go to which fold."""
+    encoder: Path = SHIPPED
+    """Whose encoder the models have: :func:`training.voice.encoder.read_encoder`."""
+
+    def __post_init__(self) -> None:
+        if self.leave_out not in LEAVE_OUT:
+            raise InputError(f"leave_out is {self.leave_out!r}; it can be {' or '.join(LEAVE_OUT)}")
+        if self.steps < 1:
+            raise InputError(f"steps is {self.steps}; it must be 1 or more")
+
+
 def train(
     clips: str | os.PathLike[str],
     out: str | os.PathLike[str],
+    recipe: Recipe,
     *,
     voices: Sequence[str | os.PathLike[str]] = (),
-    leave_out: str = LEAVE_OUT[0],
-    steps: int = STEPS,
     jobs: int = 1,
-    seed: int = 0,
     fresh: bool = False,
 ) -> dict[str, Any]:
     """Train and judge the speech detector: measure, fit every fold and all voices together, write everything.
 
-    A folder that holds models of the same voices, steps and seed goes on with those that are missing.
+    A folder that holds models of the same voices and recipe goes on with those that are missing.
 
     Parameters
     ----------
@@ -55,47 +84,43 @@ def train(
         ``scores.json``.
     voices
         Parquet files of further sounds: :func:`training.voice.data.voices_of_table`.
-    leave_out
-        What a fold leaves out: ``"people"``, or ``"methods"``, a page of synthetic speech with its systems and people.
-    steps
-        Of the network, 1 or more.
     jobs
         Processes that measure; results do not depend on it.
-    seed
-        Of the versions of sounds, the network, and which bona fide people go to which fold.
     fresh
         Delete the weights in ``out``, whoever wrote them, and train every model again.
 
     Returns
     -------
     dict
-        Scores of the folds, of the detector and of both its parts: :func:`training.voice.scores.summary`.
+        Scores of the folds, of the detector and of its parts: :func:`training.voice.scores.summary`.
 
     Raises
     ------
     InputError
-        ``leave_out`` is something else, ``steps`` is under 1, or ``out`` holds weights of another run; nothing is
-        written then.
+        ``out`` holds weights of another run; nothing is written then.
     DatasetError
-        ``clips`` or a file of ``voices`` can't be used; or all of them together, or what a fold may train on, have no
-        bona fide or no synthetic speech.
+        ``clips`` or a file of ``voices`` can't be used, or two sounds have one name; or all of them together, or what a
+        fold may train on, have no bona fide or no synthetic speech.
+    ModelError
+        The recipe's encoder can't be used.
     """
-    if leave_out not in LEAVE_OUT:
-        raise InputError(f"leave_out is {leave_out!r}; it can be {' or '.join(LEAVE_OUT)}")
-    if steps < 1:
-        raise InputError(f"steps is {steps}; it must be 1 or more")
-    by_method = leave_out == "methods"
+    encoder = read_encoder(recipe.encoder)
     found = [*voices_of(clips), *(voice for file in voices for voice in voices_of_table(file))]
-    split = _split(found, ", ".join(map(str, [clips, *voices])), by_method=by_method, seed=seed)
+    where = ", ".join(map(str, [clips, *voices]))
+    _check_names(found, where)
+    split = _split(found, where, recipe)
     folder = Path(out)
-    _claim(folder, identity(found, leave_out, steps, seed, ORIGINAL_WEIGHT, PENALTY), fresh=fresh)
-    samples = cached(folder / SAMPLES, found, jobs=jobs, seed=seed)
+    chosen = (recipe.leave_out, recipe.steps, recipe.seed, encoder.digest)
+    _claim(folder, identity(found, *chosen, ORIGINAL_WEIGHT, PENALTY, ENCODED_PENALTY), fresh=fresh)
+    samples = cached(folder / SAMPLES, found, fold_numbers(split), encoder, jobs=jobs, seed=recipe.seed)
     folds.write(folder / folds.FILE, _assignments(found, split))
-    models = [
-        _model(folder / f"fold{number}.safetensors", found, samples, one.trained, steps=steps, seed=seed)
-        for number, one in enumerate(split)
-    ]
-    _model(folder / f"{NAME}.safetensors", found, samples, np.ones(len(found), bool), steps=steps, seed=seed)
+
+    def model(name: str, kept: NDArray[np.bool_]) -> VoiceModel:
+        file = folder / f"{name}.safetensors"
+        return _kept_or(file, lambda checkpoint: fit(found, samples, encoder, kept, recipe, checkpoint))
+
+    models = [model(f"fold{number}", one.trained) for number, one in enumerate(split)]
+    model(NAME, np.ones(len(found), bool))
     logits = fold_logits(samples, split, models)
     _write_logits(folder / "logits.json", found, split, logits)
     scores = summary(found, split, logits)
@@ -103,11 +128,18 @@ def train(
     return scores
 
 
-def _split(voices: Sequence[Voice], where: str, *, by_method: bool, seed: int) -> list[Fold]:
+def _check_names(voices: Sequence[Voice], where: str) -> None:
+    (name, times), *_ = Counter(voice.name for voice in voices).most_common(1) or [("", 0)]
+    if times > 1:
+        raise DatasetError(f"{where}: {times} sounds are called {name}; give each a name of its own")
+
+
+def _split(voices: Sequence[Voice], where: str, recipe: Recipe) -> list[Fold]:
     """The folds, each with both classes to train on; ``where`` names the files of the voices in messages."""
     if not _both_classes(voices, np.ones(len(voices), bool)):
         raise DatasetError(f"{where}: to train on, both bona fide and synthetic speech are needed")
-    split = (by_pages if by_method else by_people)(voices, seed)
+    by_method = recipe.leave_out == "methods"
+    split = (by_pages if by_method else by_people)(voices, recipe.seed)
     if not all(_both_classes(voices, one.trained) for one in split):
         advice = "leave out people alone (--leave-out people), or give " if by_method else "give "
         more = "speech of more generators" if by_method else "speech of more people"
@@ -129,8 +161,8 @@ def _claim(folder: Path, digest: str, *, fresh: bool) -> None:
     elif old and _claimed_by(file) != digest:
         raise InputError(
             f"{folder} holds weights ({old[0].name}) of another training, or of one on other voices or with another "
-            "seed, --steps or --leave-out; give the same, another folder (--out), or delete them and start again "
-            "(--fresh)"
+            "seed, encoder, --steps or --leave-out; give the same, another folder (--out), or delete them and start "
+            "again (--fresh)"
         )
     write_text(file, json.dumps(digest))
 
@@ -153,15 +185,13 @@ def _assignments(voices: Sequence[Voice], split: Sequence[Fold]) -> dict[str, fo
     }
 
 
-def _model(
-    file: Path, voices: Sequence[Voice], samples: Samples, kept: NDArray[np.bool_], *, steps: int, seed: int
-) -> VoiceModel:
-    """The model of the voices ``kept`` [n_voices]: the one in the file, else trained and written there."""
+def _kept_or(file: Path, trained: Callable[[Path], VoiceModel]) -> VoiceModel:
+    """The model in the file; else what is ``trained``, with a checkpoint beside it, and written there."""
     try:
         return VoiceModel.load(file)
     except ModelError:
         checkpoint = file.with_suffix(".checkpoint")
-        model = fit(voices, samples, kept, steps=steps, seed=seed, checkpoint=checkpoint)
+        model = trained(checkpoint)
         model.save(file)
         checkpoint.unlink(missing_ok=True)
         return model
@@ -170,16 +200,15 @@ def _model(
 def fit(
     voices: Sequence[Voice],
     samples: Samples,
+    encoder: SpeechEncoder,
     kept: NDArray[np.bool_],
-    *,
-    steps: int,
-    seed: int,
+    recipe: Recipe,
     checkpoint: Path | None = None,
 ) -> VoiceModel:
-    """Linear model and network of the rows of the voices ``kept`` [n_voices]; a run goes on from the ``checkpoint``.
+    """The parts of a detector of the rows of the voices ``kept`` [n_voices]; a run goes on from the ``checkpoint``.
 
     Classes weigh alike; of synthetic speech every system, in it every group, in it every row; of bona fide every group.
-    In the linear model alone, a sound as it is weighs :data:`ORIGINAL_WEIGHT` times as much as a version.
+    In the linear models alone, a sound as it is weighs :data:`ORIGINAL_WEIGHT` times as much as a version.
     """
     from training.voice.network import NetworkTraining
 
@@ -188,19 +217,24 @@ def fit(
     synthetic = np.array([voice.synthetic for voice in voices])[number]
     system = systems(voices)[number].tolist()
     weight = row_weights([(name, voices[at].group) for name, at in zip(system, number, strict=True)])
-    training = NetworkTraining([samples.mel[row] for row in rows], synthetic, weight, steps=steps, seed=seed)
+    training = NetworkTraining(
+        [samples.mel[row] for row in rows], synthetic, weight, steps=recipe.steps, seed=recipe.seed
+    )
     network = training.run(checkpoint)
     weight = weight * np.where(samples.is_original[rows], ORIGINAL_WEIGHT, 1.0)
-    return VoiceModel(fit_linear(samples.x[rows], synthetic, weight / weight.mean()), network)
+    weight /= weight.mean()
+    linear = fit_linear(samples.x[rows], synthetic, weight)
+    encoded = fit_linear(samples.encoded[rows].astype(np.float64), synthetic, weight, ENCODED_PENALTY)
+    return VoiceModel(linear, network, encoder, encoded)
 
 
-def fit_linear(x: Array, synthetic: NDArray[np.bool_], weight: Array) -> LinearModel:
+def fit_linear(x: Array, synthetic: NDArray[np.bool_], weight: Array, penalty: float = PENALTY) -> LinearModel:
     """Logistic regression of inputs [n, k], with NaN for undefined, on ``synthetic`` [n], with weights [n]."""
     from sklearn.linear_model import LogisticRegression
 
     mean, scale = standardisation(x, weight)
     standardised = np.where(np.isfinite(x), x - mean, 0) / scale
-    model = LogisticRegression(C=PENALTY, max_iter=5000).fit(standardised, synthetic, sample_weight=weight)
+    model = LogisticRegression(C=penalty, max_iter=5000).fit(standardised, synthetic, sample_weight=weight)
     return LinearModel(mean, scale, model.coef_[0], float(model.intercept_[0]))
 
 
@@ -231,26 +265,23 @@ def row_weights(keys: Sequence[tuple[str, str]]) -> Array:
 
 
 def fold_logits(samples: Samples, split: Sequence[Fold], models: Sequence[VoiceModel]) -> dict[str, Array]:
-    """Logits [n_voices] of voices as they are, each by the model of the fold that judges it, and of both parts of it.
+    """Logits [n_voices] of voices as they are, of the detector and its parts, each by the model of the voice's fold.
 
     NaN where nothing of the original sound could be measured, even if its versions have cues.
     """
-    logits = {name: np.full(len(split[0].judged), np.nan) for name in ("detector", "linear", "network")}
+    unknown = np.full(len(split[0].judged), np.nan)
+    logits = {name: unknown.copy() for name in ("detector", *PARTS)}
     for fold, model in zip(split, models, strict=True):
         for row in np.flatnonzero(fold.judged[samples.voice] & samples.is_original):
-            at = samples.voice[row]
-            linear, network = model.parts(SpeechInputs(samples.x[row], samples.mel[row].astype(np.float32)))
-            logits["detector"][at], logits["linear"][at], logits["network"][at] = (
-                (linear + network) / 2,
-                linear,
-                network,
-            )
+            parts = model.parts(samples.inputs(int(row)))
+            for name, logit in {"detector": np.mean([*parts.values()]), **parts}.items():
+                logits[name][samples.voice[row]] = logit
     return logits
 
 
 def _write_logits(file: Path, voices: Sequence[Voice], split: Sequence[Fold], logits: Mapping[str, Array]) -> None:
     """JSON of each voice's logit (None where undefined), fold and label, by name."""
-    fold_of = {at: number for number, fold in enumerate(split) for at in np.flatnonzero(fold.judged).tolist()}
+    fold_of = fold_numbers(split).tolist()
     rows = {
         voice.name: {
             "logit": round(float(logits["detector"][at]), 4) if np.isfinite(logits["detector"][at]) else None,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ensemble import metrics
 from training.voice.data import Voice, systems
-from training.voice.splits import Fold
+from training.voice.splits import Fold, fold_numbers
 
 Array = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def _scores(voices: Sequence[Voice], folds: Sequence[Fold], logits: Array) -> di
     known = np.isfinite(logits)
     y = np.array([voice.synthetic for voice in voices])[known].astype(int)
     group = np.unique(np.array([voice.group for voice in voices])[known], return_inverse=True)[1]
-    system, fold, scores = systems(voices)[known], _fold_numbers(folds, len(voices))[known], logits[known]
+    system, fold, scores = systems(voices)[known], fold_numbers(folds)[known], logits[known]
     real, fake = y == 0, y == 1
     whole = {
         "auc": lambda w: metrics.auc(y, scores, w),
@@ -61,14 +61,6 @@ def _scores(voices: Sequence[Voice], folds: Sequence[Fold], logits: Array) -> di
             name: _system(y, scores, group, fold, system == name) for name in sorted(set(system[fake].tolist()))
         },
     }
-
-
-def _fold_numbers(folds: Sequence[Fold], n_voices: int) -> NDArray[np.int64]:
-    """[n_voices] number of the fold that each voice is judged in; -1 where it is in none."""
-    numbers = np.full(n_voices, -1)
-    for number, fold in enumerate(folds):
-        numbers[fold.judged] = number
-    return numbers
 
 
 def within_folds(y: NDArray[np.int64], scores: Array, fold: NDArray[np.int64], w: Array) -> float:

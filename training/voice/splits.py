@@ -33,6 +33,14 @@ class Fold:
     judged: NDArray[np.bool_]
 
 
+def fold_numbers(folds: Sequence[Fold]) -> NDArray[np.int64]:
+    """[n] number of the fold that each voice is judged in; -1 where it is in none."""
+    numbers = np.full(len(folds[0].judged), -1)
+    for number, fold in enumerate(folds):
+        numbers[fold.judged] = number
+    return numbers
+
+
 def by_pages(voices: Sequence[Voice], seed: int) -> list[Fold]:
     """A fold for each page of synthetic speech: neither its systems, nor its people, nor a system of the same name.
 

@@ -1,0 +1,134 @@
+"""The first two convolutions of Whisper, and how what they see moves in speech.
+
+Whisper (Radford et al. 2022, "Robust speech recognition via large-scale weak supervision") was trained to recognise
+speech through every kind of microphone, room and codec. Its first layers are a bank of 384 small patterns of a
+spectrogram, down to 80 dB under its loudest cell: where a recording still has the air of a room, and a generator
+nothing of its own. Of each pattern two numbers are kept: how much its strength varies over the sound, and how much it
+changes from one frame to the next. Levels are not: a room and a microphone decide them. Later layers know what is said,
+and tell synthetic speech of unseen systems less well; so does a higher floor (docs/experiments/044).
+
+That Whisper's front end suits this is due to Kawa et al. 2023, "Improved DeepFake detection using Whisper features".
+The weights are those of Whisper tiny.en, in half precision, and lie in the speech detector's own file. Importing this
+module does not import torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.compiled_code import import_librosa
+from features.observation import AUDIO_RATE_HZ
+from features.voice_measures import without_silence
+
+F64 = NDArray[np.float64]
+
+N_FFT, HOP, N_MEL = 400, 160, 80  # as Whisper was trained: Hann windows of 25 ms, every 10 ms
+RANGE = 8.0  # log10 of power: the floor lies so far under the loudest cell
+PEAK = 2.5  # log10 power to which the loudest cell is set, that of loud speech: 0 to 2.5 serve alike
+CHANNELS = 384
+SHAPES = {
+    "conv1.weight": (CHANNELS, N_MEL, 3),
+    "conv1.bias": (CHANNELS,),
+    "conv2.weight": (CHANNELS, CHANNELS, 3),
+    "conv2.bias": (CHANNELS,),
+}
+"""Arrays of an encoder by name, with their shapes."""
+STATISTICS = tuple(f"{name}{channel:03}" for name in ("spread", "change") for channel in range(CHANNELS))
+"""Names of what :meth:`SpeechEncoder.statistics` gives, in order."""
+
+
+class SpeechEncoder:
+    """The two convolutions, ready to run on one thread.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+        Weights, under the names and in the shapes of :data:`SHAPES`.
+
+    Raises
+    ------
+    RuntimeError
+        One is missing, or of another shape.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[np.floating]]) -> None:
+        import torch
+
+        for name, shape in SHAPES.items():
+            if name not in arrays or arrays[name].shape != shape:
+                raise RuntimeError(f"{name} of the encoder is missing or of another shape")
+        self._weights = {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in SHAPES}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights in half precision, in hexadecimal."""
+        return hashlib.sha256(b"".join(one.tobytes() for one in self.arrays().values())).hexdigest()
+
+    def arrays(self) -> dict[str, NDArray[np.float16]]:
+        """Its weights by name, in half precision."""
+        return {name: one.numpy().astype(np.float16) for name, one in self._weights.items()}
+
+    def statistics(self, sound: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How the patterns move over a sound.
+
+        Parameters
+        ----------
+        sound : ndarray of shape (k,)
+            Mono, 16 kHz, of any level, at least 0.1 s of it not digital silence, which is cut out.
+
+        Returns
+        -------
+        ndarray of shape (len(STATISTICS),)
+            By channel the standard deviation over the frames, every 20 ms, then that of the differences of neighbouring
+            ones.
+        """
+        import torch
+        from torch.nn.functional import conv1d, gelu
+
+        from features.threads import torch_on_one_thread
+
+        weights = self._weights
+        seen = (log_mel(without_silence(sound)) + PEAK + 4.0) / 4.0
+        with torch_on_one_thread(), torch.inference_mode():
+            x = torch.from_numpy(seen.astype(np.float32))[None]
+            x = gelu(conv1d(x, weights["conv1.weight"], weights["conv1.bias"], padding=1))
+            x = gelu(conv1d(x, weights["conv2.weight"], weights["conv2.bias"], stride=2, padding=1))
+        strength = x[0].numpy()
+        return np.concatenate([strength.std(axis=1), np.diff(strength, axis=1).std(axis=1)])
+
+
+def log_mel(sound: NDArray[np.float32]) -> F64:
+    """Whisper's spectrogram of a sound, but for its level.
+
+    Parameters
+    ----------
+    sound : ndarray of shape (k,)
+        Mono, 16 kHz, longer than a window, not silent.
+
+    Returns
+    -------
+    ndarray of shape (80, n)
+        log10 power of mel bands, the loudest cell 0, the floor -8; n frames of 10 ms.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
+    >>> log_mel(noise).shape, float(log_mel(noise).max())
+    ((80, 100), 0.0)
+    """
+    spectrum = import_librosa().stft(sound.astype(np.float64), n_fft=N_FFT, hop_length=HOP, pad_mode="reflect")
+    power = mel_filters() @ (np.abs(spectrum[:, :-1]) ** 2)  # Whisper leaves the last frame out
+    return np.asarray(np.log10(np.maximum(power / power.max(), 10.0**-RANGE)))
+
+
+@functools.cache
+def mel_filters() -> F64:
+    """[80, 201] triangles of equal area on Slaney's mel scale."""
+    return np.asarray(
+        import_librosa().filters.mel(sr=AUDIO_RATE_HZ, n_fft=N_FFT, n_mels=N_MEL, dtype=np.float64), dtype=np.float64
+    )

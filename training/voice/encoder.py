@@ -1,0 +1,64 @@
+"""The encoder that a training of the speech detector starts from: that of a detector, or of Whisper's own weights."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artifacts import PRETRAINED
+from features.errors import ModelError
+from features.families.forensic_voice import NAME
+from features.networks.speech_encoder import SHAPES, SpeechEncoder
+from features.speech_model import VoiceModel
+
+SHIPPED = PRETRAINED / f"{NAME}.safetensors"
+CONVERTED = ".bin"  # Whisper's weights as CTranslate2 stores them
+_SPECIFICATION = "WhisperSpec"
+_TYPES = ("<f4", "<i1", "<i2", "<i4", "<f2")  # of arrays, by their number in the file
+
+
+def read_encoder(file: Path = SHIPPED) -> SpeechEncoder:
+    """The encoder of a speech detector (``.safetensors``), or of a Whisper model in CTranslate2's format (``.bin``).
+
+    Whisper's tiny models, in English or in every language, have an encoder of the right shape; the shipped one is of
+    tiny.en.
+
+    Raises
+    ------
+    ModelError
+        The file is missing, damaged, or something else.
+    """
+    if file.suffix != CONVERTED:
+        return VoiceModel.load(file).encoder
+    try:
+        with file.open("rb") as opened:
+            arrays = _converted(opened)
+        return SpeechEncoder({name: arrays[f"encoder/{name.replace('.', '/')}"] for name in SHAPES})
+    except (OSError, struct.error, UnicodeDecodeError, IndexError, KeyError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{file}: no weights of a Whisper tiny model in CTranslate2's format ({error})") from error
+
+
+def _converted(file: BinaryIO) -> dict[str, NDArray[Any]]:
+    """Arrays by name of a model that CTranslate2 converted: little-endian, each after its name, shape, type, length."""
+
+    def numbers(form: str) -> tuple[int, ...]:
+        return struct.unpack(f"<{form}", file.read(struct.calcsize(f"<{form}")))
+
+    def text() -> str:
+        return file.read(numbers("H")[0]).rstrip(b"\0").decode()
+
+    numbers("I")  # version of the format
+    if (specification := text()) != _SPECIFICATION:
+        raise ValueError(f"it is of a {specification or 'nameless model'}")
+    numbers("I")  # revision of the specification
+    arrays = {}
+    for _ in range(numbers("I")[0]):
+        name = text()
+        shape = numbers(f"{numbers('B')[0]}I")
+        kind, n_bytes = numbers("BI")
+        arrays[name] = np.frombuffer(file.read(n_bytes), _TYPES[kind]).reshape(shape)
+    return arrays
