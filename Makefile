@@ -142,5 +142,5 @@ docs: $(READY) ## generate docs/CUES.md, docs/cli-reference.md and docs/results.
 	$(PY) -m deepcue.cli.reference
 	$(RUN) results
 
-clean: ## remove what the targets wrote, keep the virtual environment
+clean: ## remove the demo, artifacts/model, the submission and what builds and tests left; weights, tables and served clips stay
 	rm -rf artifacts/demo artifacts/model artifacts/submission.csv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

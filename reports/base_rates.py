@@ -15,6 +15,7 @@ from scipy.special import expit, logit
 OTHERS = (0.01, 0.1, 0.5, 0.9)
 """Fractions of FAKE among one's clips for which a page says what a score means."""
 AT_BOUND = 1e-6
+ROUGH = 0.05  # by which counts of clips may be off
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,15 @@ class BaseRate:
 
     @property
     def of_all(self) -> str:
-        """The prior in words.
+        """The prior in words, of as many clips as it takes to count the rarer ones.
 
-        >>> BaseRate(0.1, 0.5, "").of_all
-        '10 of 100'
+        >>> BaseRate(0.1, 0.5, "").of_all, BaseRate(0.0025, 0.5, "").of_all, BaseRate(0.999, 0.5, "").of_all
+        ('10 of 100', '25 of 10000', '999 of 1000')
         """
-        return f"{100 * self.prior:.0f} of 100"
+        n, rarer = 100, min(self.prior, 1 - self.prior)
+        while abs(round(n * rarer) - n * rarer) > ROUGH * n * rarer:
+            n *= 10
+        return f"{round(n * self.prior)} of {n}"
 
     @property
     def of_these(self) -> str:
@@ -59,15 +63,16 @@ def at_prior(probability: float, given: float, wanted: float) -> float:
 
 
 def odds_in_words(probability: float) -> str:
-    """The odds on the more probable side.
+    """The odds on the more probable side, two digits of them.
 
-    >>> odds_in_words(0.8), odds_in_words(0.2), odds_in_words(0.51)
-    ('4 to 1 for FAKE', '4 to 1 for REAL', 'even')
+    >>> odds_in_words(0.8), odds_in_words(0.2), odds_in_words(0.51), odds_in_words(0.9985)
+    ('4 to 1 for FAKE', '4 to 1 for REAL', 'even', '670 to 1 for FAKE')
     """
     odds = max(probability, 1 - probability) / max(min(probability, 1 - probability), 1e-9)
     if odds < 1.05:
         return "even"
-    return f"{odds:.2g} to 1 for {'FAKE' if probability > 0.5 else 'REAL'}"
+    words = f"{float(f'{odds:.2g}'):.0f}" if odds >= 10 else f"{odds:.2g}"
+    return f"{words} to 1 for {'FAKE' if probability > 0.5 else 'REAL'}"
 
 
 def base_rates(probability: float, manifest: Mapping[str, Any]) -> list[BaseRate]:

@@ -27,7 +27,7 @@ from features.spec import families, lacking
 from features.table import description, feature_columns, is_share, table_families
 from reports import norms
 from reports.base_rates import base_rates, odds_in_words
-from reports.cue_positions import FamilyPositions, columns_read, positions
+from reports.cue_positions import CENTRAL, FamilyPositions, columns_read, positions
 from reports.faces import covered_s, data_uri, people
 from reports.html import render as render_template
 from reports.html import static_text, write_page
@@ -197,6 +197,7 @@ def clip_context(
         "not_covered": not_covered(evidence) if evidence is not None else "",
         "filmstrip": strip,
         "blanks": blanks(len(strip), drawn.duration_s, evidence.duration_s) if drawn and evidence else 0,
+        "central": CENTRAL,
         "positions": _positions(facts, evidence, columns_read(manifest)),
         "versions": _versions(facts, evidence),
         "unmeasured": _unmeasured(facts, verdict, evidence, used),
@@ -231,13 +232,16 @@ def not_covered(evidence: ClipEvidence) -> str:
 
     >>> not_covered(ClipEvidence("a.mp4", 10.0, 640, 360, (), 2, {}, ()))
     '2 faces were seen and none was followed.'
+    >>> not_covered(ClipEvidence("a.mp4", 10.0, 640, 360, (), 1, {}, ()))
+    '1 face was seen and none was followed.'
     """
     n, seen = len(evidence.people), evidence.n_faces_detected
     sentences = []
     if seen > n:
         followed = {0: "none was", 1: "one was"}.get(n, f"{n} were")
         again = " (a person counts again after a cut)" if seen > 2 * n > 0 else ""
-        sentences.append(f"{seen} faces were seen{again} and {followed} followed.")
+        faces = "1 face was" if seen == 1 else f"{seen} faces were"
+        sentences.append(f"{faces} seen{again} and {followed} followed.")
     covered = covered_s(evidence)
     if n and covered < MUCH * evidence.duration_s:
         sentences.append(f"Those followed are seen in {covered:.0f} of {evidence.duration_s:.0f} s.")

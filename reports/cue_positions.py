@@ -14,7 +14,7 @@ from typing import Any
 from ensemble.learners import late_fusion
 from features.spec import Column, families
 from reports.cue_titles import family_title, headlines, with_unit
-from reports.norms import LEVELS, Norm
+from reports.norms import LEVELS, Norm, rounded
 from reports.series_words import number
 
 CENTRAL = (0.025, 0.975)
@@ -133,6 +133,8 @@ def among(norm: Norm, value: float) -> str:
     'lower than 97 % of 116 real clips of 6 sources'
     >>> among(norm, 11.0), among(norm, 5.0)
     ('higher than all of 116 real clips of 6 sources', 'in the middle of 116 real clips of 6 sources')
+    >>> among(norm, 10.0)
+    'higher than 99 % of 116 real clips of 6 sources'
     """
     clips = f"{norm.n_clips} real clips of {norm.n_sources} {'source' if norm.n_sources == 1 else 'sources'}"
     if (tied := _tied(norm, value)) >= TIED:
@@ -146,7 +148,7 @@ def among(norm: Norm, value: float) -> str:
 
 def _tied(norm: Norm, value: float) -> float:
     """Fraction of the clips that have this very value, as far as the quantiles tell."""
-    levels = [level for level, quantile in zip(LEVELS, norm.quantiles, strict=True) if quantile == value]
+    levels = [level for level, quantile in zip(LEVELS, norm.quantiles, strict=True) if quantile == rounded(value)]
     return levels[-1] - levels[0] if levels else 0.0
 
 

@@ -119,12 +119,12 @@ def _concordance(stack: Mapping[str, Any]) -> list[Finding]:
         return []
     text = f"{score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
     if score["low"] > 0.5:
-        finding = f"Among clips of one original it separates FAKE from REAL: within-group concordance {text}."
+        finding = f"Among clips of one group it separates FAKE from REAL: within-group concordance {text}."
         return [Finding("good", finding)]
     return [
         Finding(
             "open",
-            f"Among clips of one original, where only the forgery differs, within-group concordance is {text}: not "
+            f"Among clips of one group, which look alike, within-group concordance is {text}: not "
             "shown to be better than chance. The model may have learned the source and not the forgery.",
         )
     ]

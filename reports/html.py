@@ -10,6 +10,7 @@ import numpy as np
 
 from ensemble.metrics import Score
 from ensemble.outputs import write_text
+from features.file_names import printable
 from features.spec import describe
 from reports.cue_titles import family_title
 
@@ -38,6 +39,9 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
+    environment.filters["probability"] = probability
+    environment.filters["percent"] = percent
+    environment.filters["printable"] = printable
     environment.filters["interval"] = interval
     environment.filters["signed"] = signed
     environment.filters["description"] = describe
@@ -55,6 +59,26 @@ def static_text(name: str) -> str:
 def number(value: float | None, digits: int = 3) -> str:
     """A number with a true minus sign; a dash where it is undefined."""
     return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}".replace("-", "−")
+
+
+def probability(value: float, digits: int = 2) -> str:
+    """A probability, with more digits than ``digits`` where it takes them to keep it off 0 and 1.
+
+    >>> probability(0.4567), probability(0.9985), probability(0.00002), probability(1.0)
+    ('0.46', '0.999', '0.00002', '1.00')
+    """
+    text = f"{value:.{digits}f}"
+    return probability(value, digits + 1) if 0 < value < 1 and float(text) in {0, 1} else text
+
+
+def percent(value: float) -> str:
+    """A probability in percent, whole where it is not next to 0 or 100.
+
+    >>> percent(0.84), percent(0.001), percent(0.9999)
+    ('84', '0.1', '99.99')
+    """
+    digits = len(probability(value)) - len("0.00")
+    return f"{100 * value:.{digits}f}"
 
 
 def signed(value: float) -> str:

@@ -47,19 +47,27 @@ class Norm:
     def position(self, value: float) -> float:
         """Fraction of genuine clips below ``value``, 0 to 1, interpolated between the quantiles; NaN for NaN.
 
-        Where many clips share a value, the middle of their fractions.
+        Where many clips share a value, the middle of their fractions. 0 and 1 are of values outside all clips: within,
+        a clip lies in the middle of its own fraction. Values are compared by the :data:`DIGITS` that quantiles have.
 
-        >>> Norm(tuple(10 * level for level in LEVELS), 100, 5).position(2.5)
-        0.25
+        >>> norm = Norm(tuple(10 * level for level in LEVELS), 100, 5)
+        >>> norm.position(2.5), norm.position(0), norm.position(-1)
+        (0.25, 0.005, 0.0)
         """
         if math.isnan(value):
             return math.nan
+        q, value = np.asarray(self.quantiles), rounded(value)
+        if not q[0] <= value <= q[-1]:
+            return float(value > q[-1])
+        half = 0.5 / self.n_clips
+        return min(max(self._level(value), half), 1 - half)
+
+    def _level(self, value: float) -> float:
+        """The level of a value within the quantiles."""
         q = np.asarray(self.quantiles)
         first, last = np.searchsorted(q, value, "left"), np.searchsorted(q, value, "right")
         if first < last:
             return float(LEVELS[first] + LEVELS[last - 1]) / 2
-        if first in {0, len(q)}:
-            return float(first > 0)
         return float(np.interp(value, q[first - 1 : first + 1], LEVELS[first - 1 : first + 1]))
 
 
@@ -98,7 +106,12 @@ def weighted_quantiles(values: NDArray[np.float64], weights: NDArray[np.float64]
     middle = np.cumsum(weights[order]) - weights[order] / 2
     at = np.interp(LEVELS, middle / weights.sum(), values[order])
     at[0], at[-1] = values.min(), values.max()
-    return tuple(float(f"{one:.{DIGITS}g}") for one in at)
+    return tuple(rounded(float(one)) for one in at)
+
+
+def rounded(value: float) -> float:
+    """A value with the digits that norms have."""
+    return float(f"{value:.{DIGITS}g}")
 
 
 def write_norms(table: pa.Table, file: Path) -> dict[str, Norm]:

@@ -106,9 +106,13 @@ def _front(request: Request) -> Response:
 def _clip(request: Request) -> Response:
     row = _row(request)
     page = _parts(request).work.of(row["id"]) / PAGE
-    if row["state"] == DONE and row["has_page"] and page.is_file():
+    if _has_page(row) and page.is_file():
         return Response(page.read_bytes(), media_type="text/html")
     return Response(waiting_page(row), media_type="text/html")
+
+
+def _has_page(row: Row) -> bool:
+    return bool(row["state"] == DONE and row["has_page"])
 
 
 def _file(path: Path, media_type: str, name: str | None = None) -> Response:
@@ -136,6 +140,8 @@ def _video(request: Request) -> Response:
 
 def _report(request: Request) -> Response:
     row = _row(request)
+    if not _has_page(row):  # the file may still be there, of an earlier try
+        raise KeyError("report")
     return _file(_parts(request).work.of(row["id"]) / REPORT, "text/html", f"{Path(row['name']).stem}.html")
 
 

@@ -7,6 +7,7 @@ so that a page asks for what changed since it last asked.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 import time
@@ -57,13 +58,21 @@ SHOWN = ("id", "number", "name", "size", "added_s", "state", *RESULT, *PLAYER)
 Row = dict[str, Any]
 
 
+def _make_private(file: Path) -> None:
+    """See that nobody but its owner reads the list, whatever the folder and the umask; SQLite's own files follow it."""
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    for one in (file, *file.parent.glob(f"{file.name}-*")):  # of earlier versions
+        with contextlib.suppress(OSError):  # of somebody else, or on a file system without permissions
+            one.chmod(0o600)
+
+
 class ClipList:
     """The clips of a work folder; every method may be called from any thread.
 
     Parameters
     ----------
     file
-        The SQLite file; made where it is missing.
+        The SQLite file; made where it is missing, for its owner alone.
 
     Raises
     ------
@@ -79,6 +88,7 @@ class ClipList:
         self._progress: dict[str, Row] = {}
         self.boot = uuid.uuid4().hex
         try:
+            _make_private(file)
             self._db = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -86,7 +96,7 @@ class ClipList:
             if "mark" not in {column["name"] for column in self._db.execute("PRAGMA table_info(clips)")}:
                 self._db.execute("ALTER TABLE clips ADD COLUMN mark TEXT NOT NULL DEFAULT ''")  # a list of 0.6.0
             self._resume()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise InputError(f"{file}: can't be used as the list of clips ({error}); give another --work") from error
 
     def _resume(self) -> None:
@@ -226,7 +236,8 @@ class ClipList:
         with self._news:
             changed = self._db.execute(
                 "UPDATE clips SET state = ?, attempts = 0, status = '', error = '', verdict = '', probability = NULL, "
-                "has_page = 0, player = 'none' WHERE id = ? AND state = ? AND player != ?",
+                "duration_s = NULL, n_faces = NULL, took_s = NULL, has_page = 0, "
+                "player = 'none' WHERE id = ? AND state = ? AND player != ?",
                 (QUEUED, clip_id, DONE, NEEDS_PREVIEW),
             )
             if not changed.rowcount:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -36,6 +35,9 @@ YEAR_S = 365 * 24 * 3600
 # From a link in a chat, a strict cookie is not sent along a redirect; it is when the page itself goes on.
 WELCOME = """<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/">
 <title>deepcue</title><p><a href="/">Go on</a></p></html>"""
+MAX_ANSWERS = 200
+"""Requests that are answered at a time; those that are refused do not count, so that they keep nobody out."""
+BUSY = f"{MAX_ANSWERS} requests are under way; try again in a moment."
 NO_TOKEN = "This page asks for its token: open the address that `deepcue serve` printed."
 
 
@@ -70,6 +72,7 @@ class Guard:
         self._token = token
         self._origin = origin
         self._proxy = urlsplit(origin).hostname or ""
+        self._n_answers = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -83,8 +86,14 @@ class Guard:
                     headers[name] = value
             await send(message)
 
-        answer = self._refusal(scope) or self._app
-        await answer(scope, receive, send_guarded)
+        if refusal := self._refusal(scope):
+            await refusal(scope, receive, send_guarded)
+            return
+        self._n_answers += 1
+        try:
+            await self._app(scope, receive, send_guarded)
+        finally:
+            self._n_answers -= 1
 
     def _refusal(self, scope: Scope) -> Response | None:
         """What a request is answered that is not let through."""
@@ -97,7 +106,10 @@ class Guard:
         arrives = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
         if site not in {"none", "same-origin"} and not arrives:
             return PlainTextResponse("Requests from pages of other sites are refused.", 403)
-        return self._without_token(scope, headers) if self._token else None
+        if self._token and (answer := self._without_token(scope, headers)):
+            return answer
+        is_busy = self._n_answers >= MAX_ANSWERS
+        return PlainTextResponse(BUSY, 503, {"Retry-After": "1"}) if is_busy else None
 
     def _origins(self, host: str) -> set[str]:
         """What pages of this server name as their origin; through the proxy no page comes without TLS."""
@@ -131,12 +143,10 @@ class Guard:
                 COOKIE, self._token, max_age=YEAR_S, httponly=True, samesite="strict", secure=bool(self._origin)
             )
             return answer
-        try:
-            cookies = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            cookies = SimpleCookie()
-        carried = cookies[COOKIE].value if COOKIE in cookies else ""
-        return None if self._is_token(carried) else PlainTextResponse(NO_TOKEN, 401)
+        # other servers of this machine set cookies, too, which http.cookies may not be able to read
+        pairs = [pair.strip().partition("=") for pair in headers.get("cookie", "").split(";")]
+        is_known = any(name == COOKIE and self._is_token(value) for name, _, value in pairs)
+        return None if is_known else PlainTextResponse(NO_TOKEN, 401)
 
     def _is_token(self, text: str) -> bool:
         return hmac.compare_digest(text.encode(), self._token.encode())

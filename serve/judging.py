@@ -129,4 +129,4 @@ def _listed(verdict: Verdict) -> dict[str, Any]:
 
 
 def _now() -> str:
-    return f"{datetime.datetime.now():%Y-%m-%d %H:%M}"
+    return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -17,10 +18,12 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from extract.dataset import Clip
 from extract.run.sandbox import Limits
 from features.errors import InputError
+from features.file_names import printable
 from serve.app import Parts, application
 from serve.clips import ClipList
 from serve.folder import FullError, WorkFolder
@@ -31,7 +34,10 @@ from serve.uploads import Uploads, kept_name
 
 LOOPBACK = "127.0.0.1"
 END_S = 1  # for answers that are under way when the server is stopped
-MAX_CONNECTIONS = 200
+BACKLOG = 200  # connections that wait to be accepted
+FIRST_REQUEST_S = 10  # until the head of a connection's first request is there
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ class Server:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                limit_concurrency=MAX_CONNECTIONS,
+                http=_Connection,  # uvicorn's own limit would count connections that never ask for anything
                 timeout_graceful_shutdown=END_S,
             )
         )
@@ -119,6 +125,9 @@ class Server:
     def queue(self, given: Sequence[Clip]) -> int:
         """Queue files of this machine that are not in the list yet; how many there were.
 
+        One that can't be read, or for which there is no room, is left out with a warning, so that it does not keep the
+        others out.
+
         A file is linked into the work folder where that is possible, and copied where it is not: it stays there when it
         is deleted or replaced elsewhere. One that is linked and then written to in place changes here, too; the page
         does not play it any more.
@@ -126,9 +135,21 @@ class Server:
         Raises
         ------
         InputError
-            One can't be read, or there is no room for it.
+            None of them can be queued, or the list can't be written.
         """
-        return sum(_queued(one, self.parts) for one in given)
+        n_queued, problems = 0, []
+        for one in given:
+            try:
+                n_queued += _queued(one, self.parts)
+            except (OSError, FullError) as error:
+                problems.append(f"{printable(one.path)}: can't be queued ({error})")
+            except sqlite3.Error as error:
+                raise InputError(f"{one.path}: can't be queued ({error})") from error
+        if problems and len(problems) == len(given):
+            raise InputError(problems[0])
+        for problem in problems:
+            logger.warning("%s", problem)
+        return n_queued
 
     def run(self) -> int:
         """Answer until a signal (its number) or :meth:`stop` (0)."""
@@ -157,6 +178,18 @@ class Server:
         self.parts.clips.close()
         self.parts.work.close()
         self._socket.close()
+
+
+class _Connection(H11Protocol):
+    """A connection that is closed when it is not used; uvicorn waits for a first request without end."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(FIRST_REQUEST_S, self._close_unused)
+
+    def _close_unused(self) -> None:
+        if self.cycle is None:  # no request has begun
+            self.timeout_keep_alive_handler()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -195,7 +228,7 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(MAX_CONNECTIONS)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise InputError(f"{host}:{port}: can't be listened on ({error.strerror}); give another --port") from error
@@ -203,21 +236,18 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _queued(clip: Clip, parts: Parts) -> bool:
-    try:
-        path = os.path.realpath(clip.path)
-        status = os.stat(path)
-        origin = f"{os.fsencode(path).decode('utf-8', 'backslashreplace')}:{status.st_size}:{status.st_mtime_ns}"
-        if parts.clips.knows(origin):
-            return False
-        with parts.work.arriving() as arrival:
-            try:
-                os.link(path, arrival.file)
-            except OSError:  # another file system, or a file of somebody else
-                arrival.reserve(status.st_size)
-                shutil.copyfile(path, arrival.file)
-            arrival.settle()
-            parts.clips.add(arrival.clip_id, kept_name(clip.filename), size=status.st_size, origin=origin)
-            arrival.kept = True
-    except (OSError, FullError, sqlite3.Error) as error:
-        raise InputError(f"{clip.path}: can't be queued ({error})") from error
+    path = os.path.realpath(clip.path)
+    status = os.stat(path)
+    origin = f"{os.fsencode(path).decode('utf-8', 'backslashreplace')}:{status.st_size}:{status.st_mtime_ns}"
+    if parts.clips.knows(origin):
+        return False
+    with parts.work.arriving() as arrival:
+        try:
+            os.link(path, arrival.file)
+        except OSError:  # another file system, or a file of somebody else
+            arrival.reserve(status.st_size)
+            shutil.copyfile(path, arrival.file)
+        arrival.settle()
+        parts.clips.add(arrival.clip_id, kept_name(clip.filename), size=status.st_size, origin=origin)
+        arrival.kept = True
     return True

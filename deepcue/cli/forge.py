@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listed = [f"  {name:<{width}}  {kind.description}" for name, kind in kinds().items()]
     parser.description = "\n".join([parser.description or "", "", "kinds:", *listed])
     parser.add_argument("real", help="folder, challenge layout or CSV manifest of real clips")
-    parser.add_argument("out", type=Path, help="folder to write, outside the real clips' own; made if missing")
+    parser.add_argument("out", type=Path, help="new folder to write, outside the real clips' own")
     parser.add_argument("--kinds", default="all", help="comma-separated kinds, listed above (default: %(default)s)")
     parser.add_argument(
         "--per-clip", type=common.positive_int, help="forgeries of a clip, kinds in turn (default: one of each kind)"
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def stopped(arguments: argparse.Namespace) -> str:
     """What is kept of a run that is stopped."""
-    return f"clips that are done stay in {arguments.out}; the same command makes all again"
+    return f"clips that are done stay in {arguments.out}, without labels; delete it before you start again"
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -31,6 +31,7 @@ from features.evidence import FACES_PER_SECOND, ClipEvidence
 from features.file_names import printable
 from features.spec import describe
 from features.table import read_table, write_table
+from reports.html import probability
 
 if TYPE_CHECKING:
     from reports.clip_report import ClipFacts
@@ -257,8 +258,8 @@ def _summary(verdict: Verdict) -> str:
 
 
 def _probability(verdict: Verdict) -> str:
-    """With three digits; a dash where there is no finding."""
-    return "-" if verdict.verdict == NOTHING else f"{verdict.probability:.3f}"
+    """With three digits or more; a dash where there is no finding."""
+    return "-" if verdict.verdict == NOTHING else probability(verdict.probability, 3)
 
 
 def _strongest(verdict: Verdict) -> str:

@@ -135,7 +135,8 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.quiet and arguments.origin:
         print(f"listening on {server.local} for the proxy", flush=True)
     if not arguments.quiet and given:
-        print(f"{n_queued} of {len(given)} clips queued; the others are in the list already", flush=True)
+        others = "the others are in the list already, or were left out with a warning"
+        print(f"{n_queued} of {len(given)} clips queued; {others}", flush=True)
     ended_by = server.run()
     if ended_by == signal.SIGINT:
         raise KeyboardInterrupt

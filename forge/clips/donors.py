@@ -71,6 +71,11 @@ def choose_donor(
     return _face(clip, source, rng, max_side=max_side)
 
 
+def as_done(kind: Kind, parameters: Mapping[str, Any], donor: Donor) -> dict[str, Any]:
+    """The parameters, as what is done: a kind that can do without a donor does so where none was found."""
+    return dict(parameters) | (dict([WITHOUT[kind.name]]) if kind.name in WITHOUT and donor.clip is None else {})
+
+
 def _face(clip: Clip, source: Source, rng: np.random.Generator, *, max_side: int) -> Donor:
     found: list[tuple[float, int, Donor]] = []
     for place in rng.permutation(len(source.donors))[:MAX_DONORS]:

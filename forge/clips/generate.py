@@ -25,7 +25,7 @@ import numpy as np
 from features.checksums import sha256_of
 from features.errors import ClipError, DatasetError, InputError
 from forge.clips.clip import Clip
-from forge.clips.donors import choose_donor
+from forge.clips.donors import as_done, choose_donor
 from forge.clips.read import MAX_SECONDS, MAX_SIDE_PX, read_clip
 from forge.clips.registry import kinds
 from forge.clips.sources import Source, check_target, find_sources
@@ -107,7 +107,8 @@ def make(
     real
         Folder of clips, challenge layout or CSV manifest; clips labelled FAKE are left out.
     out
-        Folder to write: ``dfdc_train_part_*/`` with a ``metadata.json`` each, and ``manifest.csv``.
+        Folder to write, without what an earlier forge wrote: ``dfdc_train_part_*/`` with a ``metadata.json`` each, and
+        ``manifest.csv``.
     recipe
         What to make; None: one forgery of each kind.
     limit
@@ -122,7 +123,8 @@ def make(
     DatasetError
         ``real`` holds no clip, or none that can be read.
     InputError
-        ``out`` can't be written, lies inside ``real`` or holds its clips; no file for voices holds sound.
+        ``out`` can't be written, lies inside ``real``, holds its clips or those of an earlier forge; no file for voices
+        holds sound.
     """
     from joblib import Parallel, delayed
 
@@ -203,6 +205,7 @@ def _forgery(name: str, clip: Clip, source: Source, recipe: Recipe) -> tuple[tup
     )  # fmt: skip
     if lacks := kind.missing(clip, donor.clip):
         return None, lacks
+    parameters = as_done(kind, parameters, donor)
     forged = replace(kind.apply(clip, parameters, rng, donor.clip), name=f"{source.name}__{name}.mp4")
     seed = [recipe.seed, source.number]
     entry = {"kind": name, "part": kind.part, "parameters": parameters, "donor": donor.name, "seed": seed}

@@ -7,16 +7,18 @@ parameters for all frames of a clip, which drift slowly as a tracker's errors do
 from __future__ import annotations
 
 import functools
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from features.geometry import RIGID
-from forge.clips.clip import Clip
+from forge.clips.clip import Clip, Frames
 from forge.clips.registry import Parameters, kind
 from forge.clips.swap import Region, blend, choose_frames, hull_mask, warp
 from forge.clips.temporal import SMOOTH_FRAMES, smoothed_landmarks, stationary_ar1, usable_frames
@@ -99,12 +101,19 @@ def _faces(donor: Clip, face_px: int) -> tuple[list[Image], Points]:
             break
         if not fit:
             continue
-        region = Region.around(points, frame.shape)
-        local = region.inside(points)
-        scale = min(1.0, face_px / float(np.ptp(local[:, 0]) + 1e-6))
-        faces.append(cv2.resize(frame[region.slices], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
-        places.append((local + 0.5) * np.float32(scale) - 0.5)
+        face, place = _face(frame, points, face_px)
+        faces.append(face)
+        places.append(place)
     return faces, np.stack(places)
+
+
+def _face(frame: Image, points: Points, face_px: int) -> tuple[Image, Points]:
+    """The face at landmarks [68, 2] of a frame, at most ``face_px`` wide, and its landmarks there."""
+    region = Region.around(points, frame.shape)
+    local = region.inside(points)
+    scale = min(1.0, face_px / float(np.ptp(local[:, 0]) + 1e-6))
+    face = cv2.resize(frame[region.slices], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return face, (local + 0.5) * np.float32(scale) - 0.5
 
 
 def _plain(parameters: Any) -> dict[str, Any]:
@@ -241,36 +250,70 @@ def _sample_expression(rng: np.random.Generator) -> dict[str, Any]:
 def expression(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
     """The mouth of another moment, or of another person, on the face: the lips say something else.
 
-    The other frame is laid on by its nose and eyes alone, so the mouth keeps its own expression.
+    The other frame is laid on by its nose and eyes alone, so the mouth keeps its own expression. Another moment is
+    ``offset_s`` later, by the usable face nearest to it; where the clip ends before, it is gone through backwards.
     """
-    other = donor if parameters["source"] == "donor" and donor is not None and donor.face_fraction > 0 else clip
-    faces, places = _faces(other, FULL_FACE_PX)
-    steps = np.diff(clip.times_s)
-    ahead = round(parameters["offset_s"] / float(np.median(steps))) if other is clip and steps.size else 0
+    if parameters["source"] == "donor" and donor is not None and donor.face_fraction > 0:
+        faces = functools.partial(_to_and_fro, *_faces(donor, FULL_FACE_PX))
+    else:
+        faces = functools.partial(_chosen_faces, clip, _moments(clip, parameters["offset_s"]))
     landmarks = smoothed_landmarks(clip.landmarks)
 
-    def change(index: int, frame: Image) -> Image:
-        points = landmarks[index]
+    def change(points: Points, frame: Image, face: Image, place: Points) -> Image:
         if not np.isfinite(points).all():
             return frame
         region = Region.around(points, frame.shape)
         part, local = frame[region.slices], region.inside(points)
-        chosen = _to_and_fro(index + ahead, len(faces))
-        matrix = similarity(places[chosen][RIGID], local[RIGID])
+        matrix = similarity(place[RIGID], local[RIGID])
         size = (part.shape[1], part.shape[0])
-        face = cv2.warpAffine(faces[chosen], matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-        moved = places[chosen] @ matrix[:, :2].T + matrix[:, 2]
+        face = cv2.warpAffine(face, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        moved = place @ matrix[:, :2].T + matrix[:, 2]
         mask = _mouth_mask(local, moved.astype(np.float32), part.shape, parameters)
         face = recoloured(face, part, mask, strength=parameters["colour"])
         return _pasted(frame, region, blend(face, part, mask, parameters["blend"]))
 
-    return clip.with_frames(change)
+    def frames() -> Iterator[Image]:
+        for points, frame, (face, place) in zip(landmarks, clip.frames, faces(), strict=False):
+            yield change(points, frame, face, place)
+
+    return replace(clip, frames=Frames(frames))
 
 
-def _to_and_fro(index: int, n: int) -> int:
-    """A place in a sequence of ``n`` that is played forwards, then backwards, without end."""
-    turn = index % max(1, 2 * n - 2)
-    return min(turn, 2 * n - 2 - turn) if n > 1 else 0
+def _to_and_fro(faces: Sequence[Image], places: Points) -> Iterator[tuple[Image, Points]]:
+    """Faces with their landmarks, forwards, then backwards, without end; the first and last are not repeated."""
+    order = [*range(len(faces)), *range(len(faces) - 2, 0, -1)]
+    return ((faces[number], places[number]) for number in itertools.cycle(order))
+
+
+def _moments(clip: Clip, offset_s: float) -> NDArray[np.int64]:
+    """For each frame [n] the number of the frame whose usable face is nearest to ``offset_s`` later.
+
+    Where that is after the last usable face, the time runs backwards from there, and forwards again from the first.
+    """
+    usable = np.flatnonzero(usable_frames(clip.landmarks))
+    times_s = clip.times_s[usable]
+    span = max(float(times_s[-1] - times_s[0]), 1e-9)
+    turn = np.mod(clip.times_s + offset_s - times_s[0], 2 * span)
+    wanted = times_s[0] + np.minimum(turn, 2 * span - turn)
+    return np.asarray(usable[np.abs(wanted[:, None] - times_s).argmin(1)])
+
+
+def _chosen_faces(clip: Clip, chosen: NDArray[np.int64]) -> Iterator[tuple[Image, Points]]:
+    """Faces of the frames ``chosen`` with their landmarks, in that order.
+
+    A face is kept from its frame until it is no longer wanted, which is no longer than a clip is gone through ahead.
+    """
+    last = {number: place for place, number in enumerate(chosen.tolist())}
+    kept: dict[int, tuple[Image, Points]] = {}
+    coming = enumerate(clip.frames)
+    for place, number in enumerate(chosen.tolist()):
+        while number not in kept:
+            at, frame = next(coming)
+            if at in last:
+                kept[at] = _face(frame, clip.landmarks[at], FULL_FACE_PX)
+        yield kept[number]
+        if last[number] == place:
+            del kept[number]
 
 
 def _mouth_mask(here: Points, there: Points, shape: tuple[int, ...], parameters: Parameters) -> Mask:

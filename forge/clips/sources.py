@@ -116,14 +116,20 @@ def _files(name: str) -> frozenset[str]:
 def check_target(real: str, out: Path, sources: Sequence[Source]) -> None:
     """Make the folder ``out`` and see that it can be written, and that no real clip could be overwritten.
 
+    Clips of an earlier forge would stay there without labels, since the metadata of the new one replaces theirs:
+    whoever reads the folder next would take forgeries for genuine.
+
     Raises
     ------
     InputError
-        ``out`` lies inside ``real`` or holds one of its clips, is a file or below one, or can't be written.
+        ``out`` lies inside ``real`` or holds one of its clips, holds what an earlier forge wrote, also one that was
+        stopped, is a file or below one, or can't be written.
     """
     target = out.resolve()
     if "://" not in real:
         inside = target.is_relative_to(Path(real).resolve())
         if inside or any(Path(source.path).resolve().is_relative_to(target) for source in sources):
             raise InputError(f"{out} must not lie inside {real}, nor hold its clips; give a folder of its own")
+    if out.is_dir() and any((*out.glob("manifest.csv"), *out.glob("dfdc_train_part_*/*"))):
+        raise InputError(f"{out} holds clips or the manifest of an earlier forge; delete it, or give another folder")
     check_writable(out)

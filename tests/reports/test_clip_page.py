@@ -16,7 +16,7 @@ from features.evidence import Series
 from features.spec import families
 from reports import base_rates, cue_positions, cue_titles, faces, norms
 from reports.clip_report import ClipFacts, Served, clip_page, write_clip_report
-from reports.html import STATIC
+from reports.html import STATIC, probability
 from reports.norms import LEVELS, Norm
 
 HOSTILE = "\"><img src=x onerror=alert(1)></title></script><script>alert(1)</script>{{7*7}} '&.mp4"
@@ -231,6 +231,30 @@ def test_a_number_at_the_models_bound_says_that_more_may_be_hidden(p, words):
     assert rates[0.5].of_these == words
 
 
+def test_sure_models_and_rare_fakes_have_digits_enough(tmp_path):
+    """Non-regression test: pages said P(FAKE) = 1.00, never less than 0.00, 0 of 100 and odds of 6.7e+02."""
+    sure = MANIFEST | {"clip": 0.0016, "target_prior": 0.001}
+    text = Page(clip_page(verdict(0.9984), sure, tmp_path, facts=ClipFacts())).text
+    assert "P(FAKE) = 0.998" in text
+    assert "never says less than 0.002 or more than 0.998" in text
+    assert "if 1 of 1000 clips were fake to begin with: odds of 620 to 1 for FAKE" in text
+    assert "target prior 0.1 % FAKE" in text
+    for p in (1e-9, 0.004, 0.9951, 0.99999, 1 - 1e-12):
+        assert 0 < float(probability(p)) < 1
+    write_clip_report(tmp_path / "list.html", [verdict(0.99999), verdict(0.5)], sure, tmp_path)
+    assert "0.99999" in (tmp_path / "list.html").read_text()
+
+
+def test_names_are_shown_in_the_order_of_their_letters_on_one_line(tmp_path):
+    """Non-regression test: ``gpj.mp4`` turned around by U+202E was shown as another name."""
+    name = "a\u202egpj\n\x00.mp4"
+    write_clip_report(tmp_path / "list.html", [verdict(filename=name), verdict()], MANIFEST, tmp_path)
+    for text in (page_of(tmp_path, one=verdict(filename=name)), (tmp_path / "list.html").read_text(encoding="utf-8")):
+        assert "\u202e" not in text
+        assert "\x00" not in text
+        assert Page(text).text.count(r"a\u202egpj\n\x00.mp4") == 2
+
+
 def test_priors_follow_bayes_rule():
     rng = np.random.default_rng(0)
     for p, a, b in rng.uniform(0.02, 0.98, (50, 3)):
@@ -343,10 +367,29 @@ SPREAD = Norm(tuple(10 * level for level in LEVELS), 116, 6)
         (4.1, "in the middle of"),
         (9.0, "higher than 90 % of"),
         (10.5, "higher than all of"),
+        (0.0, "lower than 99 % of"),  # the lowest itself
+        (10.0, "higher than 99 % of"),
     ],
 )
 def test_a_value_is_placed_among_real_clips_in_words(value, words):
     assert cue_positions.among(SPREAD, value) == f"{words} 116 real clips of 6 sources"
+
+
+def test_the_band_of_a_strip_holds_the_values_within_it(tmp_path):
+    """Non-regression test: dots and band were drawn on two scales, so that values outside the band lay in it."""
+    versions = {one.name: one.version for one in families()}
+    spread = norms.read_norms(versions)
+    values = {name: norm.quantiles[number % len(LEVELS)] for number, (name, norm) in enumerate(spread.items())}
+    page = Page(page_of(tmp_path, facts=ClipFacts(values=values, versions=versions)))
+    ((x, width),) = {(one["x"], one["width"]) for one in page.all("rect") if one.get("height") == "6"}
+    low, high = float(x[:-1]), float(x[:-1]) + float(width[:-1])
+    assert (low, high) == pytest.approx((2 + 96 * 0.025, 2 + 96 * 0.975))
+    dots = [float(one["cx"][:-1]) for one in page.all("circle") if one.get("r") == "4"]
+    shown = [cue for one in cue_positions.positions(values, spread, set(), versions) for cue in one.shown]
+    assert [not low <= dot <= high for dot in sorted(dots)] == [
+        cue.outside for cue in sorted(shown, key=lambda cue: cue.position)
+    ]
+    assert 0 < sum(cue.outside for cue in shown) < len(shown)
 
 
 def test_few_clips_never_give_a_finer_percentage_than_they_can():

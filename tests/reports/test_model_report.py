@@ -231,6 +231,7 @@ def test_chance_within_the_interval_is_stated_for_auc_and_concordance():
     texts = [one.text for one in conclusion if one.kind == "open"]
     assert any(text.startswith("Its ranking is not shown to be better than chance") for text in texts)
     assert any("within-group concordance is 0.600 (0.450 to 0.700): not shown to be better" in text for text in texts)
+    assert not any("one original" in text for text in texts), "a group may hold several"
 
 
 def test_sources_of_one_class_and_few_groups_are_pointed_out():

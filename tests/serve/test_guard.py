@@ -1,11 +1,15 @@
 """Nobody else gets in: names, origins, tokens, headers, and nothing beyond the work folder."""
 
+import contextlib
 import socket
 
 import pytest
+from events import wait_until
 from page_server import running
 
 from deepcue.cli.serve import origin
+from serve import guard
+from serve import server as serving
 from serve.guard import HEADERS, Guard, is_loopback
 
 FOREIGN = [
@@ -141,6 +145,64 @@ def test_beyond_this_machine_a_token_is_asked_for(tmp_path):
         assert one.ask("GET", "/api/clips", Cookie=cookie.split(";")[0])[0] == 200
         assert one.ask("GET", "/", Host="192.168.1.7:8765", Cookie=cookie.split(";")[0])[0] == 200
         assert one.ask("GET", "/", Host="evil.example", Cookie=cookie.split(";")[0])[0] == 421
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        'prefs={"a":1}; deepcue_token={token}',
+        "a[0]=x y; ,; =; deepcue_token={token};",
+        "deepcue_token=of another path; deepcue_token={token}",
+        "deepcue_token={token}; deepcue_token=",
+    ],
+)
+def test_cookies_of_other_servers_do_not_hide_the_token(tmp_path, cookie):
+    """Non-regression test: behind a cookie that Python's http.cookies can't read, a valid token was none."""
+    with running(tmp_path, token=True) as one:
+        assert one.ask("GET", "/", Cookie=cookie.replace("{token}", one.server.token))[0] == 200
+        for wrong in ("", "wrong", one.server.token[:-1], f'"{one.server.token}'):
+            assert one.ask("GET", "/", Cookie=cookie.replace("{token}", wrong))[0] == 401
+
+
+def test_connections_that_ask_for_nothing_keep_nobody_out(tmp_path):
+    """Non-regression test: 200 of them, which need no token, made every answer a 503."""
+    with running(tmp_path, token=True) as one, contextlib.ExitStack() as held:
+        for _ in range(220):
+            held.enter_context(socket.create_connection(("127.0.0.1", one.port)))
+        wait_until(lambda: len(one.server._uvicorn.server_state.connections) >= 220)
+        assert one.ask("GET", "/", Cookie=f"deepcue_token={one.server.token}")[0] == 200
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: local"])
+def test_a_connection_that_does_not_come_to_ask_is_closed(server, monkeypatch, begun):
+    monkeypatch.setattr(serving, "FIRST_REQUEST_S", 0.05)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(begun)
+        assert connection.recv(100) == b""
+
+
+def test_an_upload_may_take_longer_than_a_first_request(server, monkeypatch):
+    monkeypatch.setattr(serving, "FIRST_REQUEST_S", 0.05)
+    request = b"POST /api/clips?name=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(request)
+        wait_until(lambda: server.server.parts.uploads.under_way == 1)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as other:
+            assert other.recv(100) == b""  # so long has passed
+        connection.sendall(b"fine 0.5")
+        assert connection.recv(1000).split(b" ", 2)[1] == b"201"
+
+
+def test_too_many_answers_at_a_time_are_refused_as_all_else_is(server, monkeypatch):
+    monkeypatch.setattr(guard, "MAX_ANSWERS", 1)
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"POST /api/clips?name=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
+        wait_until(lambda: server.server.parts.uploads.under_way == 1)
+        status, headers, body = server.ask("GET", "/")
+        assert (status, b"try again" in body) == (503, True)
+        assert {name: headers[name] for name in HEADERS} == HEADERS
+        assert server.ask("GET", "/", Host="evil.example")[0] == 421
+    wait_until(lambda: server.ask("GET", "/")[0] == 200)
 
 
 def test_a_token_may_be_asked_for_on_a_machine_with_other_users(tmp_path):

@@ -203,6 +203,21 @@ def test_a_failed_clip_can_be_tried_again_and_one_that_is_queued_can_not(server)
     assert server.ask("POST", f"/api/clips/{'0' * 32}/again")[0] == 404
 
 
+def test_of_a_clip_that_is_tried_again_nothing_is_shown_of_the_first_try(server):
+    """Non-regression test: the old report was still served."""
+    _, told = server.upload(b"fine 0.5")
+    server.settled(1)
+    clips = server.server.parts.clips
+    clips.finish(told["id"], {"duration_s": 9.0, "n_faces": 2, "took_s": 3.0, "player": "none"})
+    assert server.ask("GET", f"/clips/{told['id']}/report")[0] == 200
+    server.server.parts.work.clip(told["id"]).write_bytes(b"wait")
+    assert server.ask("POST", f"/api/clips/{told['id']}/again")[0] == 204
+    wait_until(lambda: server.row(told["id"])["state"] == MEASURING)
+    assert server.ask("GET", f"/clips/{told['id']}/report")[0] == 404
+    row = clips.row(told["id"])
+    assert [row[name] for name in ("probability", "duration_s", "n_faces", "took_s")] == [None] * 4
+
+
 def test_a_fault_while_judging_costs_its_clip_only(server, caplog):
     server.upload(b"fine not_a_number", "odd.mp4")
     server.upload(b"fine 0.5", "next.mp4")
@@ -271,6 +286,37 @@ def test_files_of_this_machine_are_queued_once_and_their_deletion_costs_no_origi
             one.server.queue([Clip("c", str(tmp_path / "c.mp4"))])
     finally:
         one.stop()
+
+
+def test_a_clip_that_can_not_be_read_does_not_keep_the_others_out(server, tmp_path, caplog):
+    """Non-regression test: a dangling link in a folder ended the start of the server."""
+    (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    (tmp_path / "z.mp4").write_bytes(b"fine 0.5")
+    given = [Clip(name, str(tmp_path / name)) for name in ("gone.mp4", "z.mp4")]
+    assert server.server.queue(given) == 1
+    assert "gone.mp4: can't be queued" in caplog.text
+    assert [row["name"] for row in server.settled(1)] == ["z.mp4"]
+
+
+def test_a_clip_for_which_there_is_no_room_does_not_keep_the_others_out(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(errno.EXDEV, "another file system")))
+    for name, content in (("large.mp4", b"fine 0.5".ljust(99)), ("small.mp4", b"fine 0.5")):
+        (tmp_path / name).write_bytes(content)
+    with running(tmp_path / "work", max_disk=50) as one:
+        assert one.server.queue([Clip(name, str(tmp_path / name)) for name in ("large.mp4", "small.mp4")]) == 1
+    assert "large.mp4: can't be queued (no room" in caplog.text
+
+
+def test_a_list_is_read_by_its_owner_alone(tmp_path):
+    """Non-regression test: in a folder that was there, anybody on the machine could read it."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "list").touch(0o644)  # of an earlier version
+    clips = ClipList(tmp_path / "list")
+    clips.add("a" * 32, "a.mp4", size=1)
+    files = list(tmp_path.iterdir())
+    assert {file.name for file in files} >= {"list", "list-wal"}
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    clips.close()
 
 
 def test_one_server_at_a_time_works_in_a_folder(server):

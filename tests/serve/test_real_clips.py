@@ -55,6 +55,7 @@ def test_the_page_has_a_timeline_a_player_and_nothing_inline(real, judged):
     page = real.ask("GET", f"/clips/{judged['id']}")[2].decode()
     assert 'id="player"' in page
     assert 'class="plot"' in page
+    assert re.search(r"<dt>Made</dt><dd>[0-9-]+ [0-9:]+ UTC", page)
     assert "<b>more</b>" not in page
     assert " style=" not in page
     assert "<style" not in page

@@ -14,7 +14,8 @@ import pytest
 
 from deepcue.cli.main import main as deepcue
 from features.errors import InputError
-from forge.clips.generate import Recipe, make
+from forge.clips import sources
+from forge.clips.generate import Recipe, _forgery, make
 from forge.clips.read import read_clip
 from forge.clips.registry import kinds
 from forge.clips.write import Encoder, write_clip
@@ -243,6 +244,40 @@ def test_real_clips_are_never_overwritten(real, made, tmp_path, capsys):
     assert digests(real) == before
 
 
+def test_a_folder_with_an_earlier_forge_is_refused(real, made, tmp_path, capsys):
+    """Non-regression test: clips of the earlier forge stayed without labels, and were forged as genuine ones later."""
+    before = digests(made)
+    stopped = tmp_path / "stopped"
+    (stopped / "dfdc_train_part_0").mkdir(parents=True)
+    (stopped / "dfdc_train_part_0" / "old__dub.mp4").write_bytes(b"a forgery")
+    for target in (made, stopped):
+        assert deepcue(["forge", str(real), str(target), "--kinds", "desync"]) == 2
+        message = capsys.readouterr().err
+        assert "of an earlier forge; delete it" in message
+        assert message.count("\n") == 1
+    assert digests(made) == before
+    (tmp_path / "dfdc_train_part_0").mkdir()  # an empty one is nobody's
+    sources.check_target(str(real), tmp_path, [])
+
+
+def test_metadata_says_what_a_kind_did_without_a_donor(real, tmp_path):
+    """Non-regression test: ``voice: donor`` was said of voices that were synthesised, as no donor was there."""
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(real / "a.mp4", alone / "a.mp4")
+    asked = []
+    for seed in range(3):
+        source = sources.find_sources(str(alone), seed)[0]
+        clip = read_clip(alone / "a.mp4", max_seconds=0.5)
+        for name, parameter in (("dub", "voice"), ("expression", "source")):
+            rng = np.random.default_rng([seed, 0, list(kinds()).index(name)])
+            asked.append(kinds()[name].sample(rng)[parameter])
+            (_, entry), _ = _forgery(name, clip, source, Recipe(seed=seed))
+            assert entry["donor"] is None
+            assert entry["parameters"][parameter] == {"dub": "synthetic", "expression": "moment"}[name]
+    assert "donor" in asked
+
+
 def test_a_clip_named_like_a_forgery_of_another_keeps_both(real, tmp_path, caplog):
     data = tmp_path / "data"
     data.mkdir()
@@ -251,8 +286,8 @@ def test_a_clip_named_like_a_forgery_of_another_keeps_both(real, tmp_path, caplo
     made = make(data, tmp_path / "out", Recipe(kinds=("self_blend",), max_seconds=0.4))
     assert (made.n_real, made.n_fake) == (2, 2)
     assert "x__self_blend becomes x__self_blend-1" in caplog.text
-    sources = {name: entry["source"] for name, entry in metadata(tmp_path / "out").items()}
-    assert sources == {
+    named = {name: entry["source"] for name, entry in metadata(tmp_path / "out").items()}
+    assert named == {
         "x.mp4": "x.mp4",
         "x__self_blend.mp4": "x.mp4",
         "x__self_blend-1.mp4": "x__self_blend.mp4",

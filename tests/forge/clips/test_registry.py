@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from forge.clips import picture
 from forge.clips.clip import RATE_HZ, Clip
 from forge.clips.registry import NEEDS, kind, kinds
 from forge.clips.sound import warp_formants
@@ -97,6 +98,30 @@ def test_a_swap_looks_more_like_the_donor(clip, donor, blend):
 
     swapped = embedding(forged("face_swap", clip, donor, blend=blend, quality="good", colour=0.9, face_px=200))
     assert np.linalg.norm(swapped - embedding(donor)) < np.linalg.norm(embedding(clip) - embedding(donor))
+
+
+def test_the_mouth_of_another_moment_is_so_much_later_as_is_said():
+    """Non-regression test: the offset was counted in usable faces, so that a gap in them made it longer."""
+    times_s = np.arange(60) / 25
+    face = portrait.load("astronaut").landmarks
+    landmarks = np.repeat(face[None], 60, axis=0).astype(np.float32)
+    landmarks[10:30] = np.nan
+    still = Clip("a", [], times_s, landmarks, None)
+    chosen = picture._moments(still, 0.8)
+    later = chosen[:40] - np.arange(40)
+    assert set(later[11:]) == {20}
+    assert set(chosen[:11]) == {31}, "the nearest after the gap: a face that has just come may move"
+    assert chosen[40:].tolist() == [*range(58, 38, -1)], "backwards, where the clip ends"
+
+
+def test_faces_of_another_moment_come_in_the_order_asked_for(clip):
+    chosen = np.array([3, 4, 4, 9, 8, 3])
+    found = list(picture._chosen_faces(clip, chosen))
+    frames = list(clip.frames)
+    for number, (face, place) in zip(chosen, found, strict=True):
+        expected, points = picture._face(frames[number], clip.landmarks[number], picture.FULL_FACE_PX)
+        assert np.array_equal(face, expected)
+        assert np.array_equal(place, points)
 
 
 @pytest.mark.parametrize("shift_s", [-0.25, 0.3])
