@@ -89,7 +89,7 @@ class Observation:
     duration_s: float
     """Last time minus first, plus one mean frame."""
     duplicate: NDArray[np.bool_]
-    """[n] True for a frame equal to the one before it (rate conversion)."""
+    """[n] True for a frame equal to the one before it (rate conversion); of a repeat that was coded lossily, False."""
     tracks: tuple[Track, ...]
     audio: Float | None
     """Mono sound at ``AUDIO_RATE_HZ``, full scale 1; None without a sound stream."""
