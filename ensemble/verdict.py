@@ -62,8 +62,8 @@ class Verdict:
     status, error
         Of the measurement, as in the feature table; ``error`` is empty when all went well.
     n_faces, duration_s, n_frames
-        Face tracks (a face is counted anew after an absence of over 1 s), seconds (None where unknown) and frames of
-        the clip.
+        Faces (at least so many; one is counted anew after an absence of over 1 s), seconds (None where unknown) and
+        frames of the clip.
     base
         Log-odds of FAKE before any cue has contributed.
     contributions

@@ -149,8 +149,7 @@ class ClipEvidence:
     people: tuple[Person, ...]
     """The main person first, as in the table."""
     n_faces_detected: int
-    """Faces seen for at least a second, or at the same time; larger than the number of people when not all were
-    followed. Counted anew after an absence of over 1 s."""
+    """:attr:`features.observation.Observation.n_faces`; larger than the number of people when not all were followed."""
     sound: Mapping[str, Series]
     """Series of the sound alone: ``family.name`` to series; empty without sound."""
     filmstrip: tuple[tuple[float, bytes], ...]

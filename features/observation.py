@@ -89,15 +89,17 @@ class Observation:
     duration_s: float
     """Last time minus first, plus one mean frame."""
     duplicate: NDArray[np.bool_]
-    """[n] True for a frame equal to the one before it (rate conversion)."""
+    """[n] True for a frame equal to the one before it (rate conversion); of a repeat that was coded lossily, False."""
     tracks: tuple[Track, ...]
     audio: Float | None
     """Mono sound at ``AUDIO_RATE_HZ``, full scale 1; None without a sound stream."""
     audio_start_s: float
     """Presentation time of ``audio[0]``, on the clock of ``times_s``; NaN without sound."""
     n_faces: int
-    """Faces seen for at least a second, or at the same time, followed or not; counted anew after an absence of over
-    1 s, so that one person in three shots may be three."""
+    """Faces of 24 px or more that were followed for at least a second (half of a shorter clip), or seen at the same
+    time in two searches, whichever are more. Counted anew after an absence of over 1 s, so that one person in three
+    shots may be three. A search stops at the first detector that finds a face, so a small face beside a large one may
+    be missed: there are at least so many."""
     luma_levels: tuple[int, int] = (0, 255)
     """Black and white of the luma patches, which are as the file holds them: (16, 235) in ordinary video."""
     warnings: tuple[str, ...] = ()

@@ -26,6 +26,7 @@ WELCH_S = 4.0
 BAND_FLOOR_HZ, BAND_CEILING_HZ = 0.5, 15.0  # the whole that a band is a fraction of, with 0.45 of the rate
 MAD_TO_SD = 1.4826  # of a normal distribution
 SMOOTH_S = 0.23  # Savitzky-Golay window of every landmark series
+MAX_SMOOTH_S = 0.35  # of its five samples or more: a longer one takes motion itself for jitter
 SNAP = 0.3  # of a frame: times this near to a regular grid are taken as regular
 MIN_VALID_SHARE = 0.2  # below this a family reports nothing else
 POLYORDER = 2
@@ -117,7 +118,10 @@ def segments(values: ArrayLike, *, times_s: ArrayLike, rate_hz: float | None = N
 
 
 def _own_grid(times: F64, values: F64, native_hz: float) -> Segment:
-    """Regular samples unchanged, missing ones interpolated; irregular ones resampled at their rate."""
+    """Regular samples unchanged, missing ones interpolated; irregular ones resampled at their rate.
+
+    Linear interpolation between irregular samples smooths: fast jitter comes out smaller.
+    """
     place = np.concatenate([[0], np.cumsum(np.maximum(1, np.rint(np.diff(times) * native_hz)))]).astype(int)
     step, start = np.polyfit(place, times, 1)
     if np.abs(times - start - step * place).max() > SNAP * step:
@@ -159,6 +163,31 @@ def with_gaps(parts: Sequence[Segment]) -> tuple[F64, F64]:
     return (np.concatenate(times_s), np.concatenate(values)) if times_s else (np.empty(0), np.empty(0))
 
 
+def smoothed(part: Segment, *, order: int = 0, polyorder: int = POLYORDER) -> F64:
+    """Smooth a series [n, ...], or its derivative of an order in time, by Savitzky-Golay over 0.23 s.
+
+    Parameters
+    ----------
+    part : Segment
+    order : int
+        0 for the series itself; the derivative is per s^order.
+    polyorder : int
+        Degree of the polynomial.
+
+    Returns
+    -------
+    ndarray of shape (n, ...)
+        Of length 0 when the segment is shorter than the window; NaN when the five samples that a window must have last
+        longer than 0.35 s, below 14.3 a second: of a slower series other motion would be left.
+    """
+    window = savgol_window(part.rate_hz)
+    if len(part.values) < window:
+        return part.values[:0]
+    if window > MAX_SMOOTH_S * part.rate_hz:
+        return np.full_like(part.values, np.nan)
+    return signal.savgol_filter(part.values, window, polyorder, deriv=order, delta=1.0 / part.rate_hz, axis=0)
+
+
 def derivative(part: Segment, *, order: int) -> F64:
     """Differentiate a series [n, ...] in time by Savitzky-Golay over 0.23 s (order 2, for a third derivative 3).
 
@@ -171,13 +200,9 @@ def derivative(part: Segment, *, order: int) -> F64:
     Returns
     -------
     ndarray of shape (n, ...)
-        Per s^order; of length 0 when the segment is shorter than the window.
+        Per s^order; of length 0 or NaN where :func:`smoothed` is.
     """
-    window = savgol_window(part.rate_hz)
-    if len(part.values) < window:
-        return part.values[:0]
-    polyorder = JERK_POLYORDER if order == 3 else POLYORDER
-    return signal.savgol_filter(part.values, window, polyorder, deriv=order, delta=1.0 / part.rate_hz, axis=0)
+    return smoothed(part, order=order, polyorder=JERK_POLYORDER if order == 3 else POLYORDER)
 
 
 def parabola(values: F64, *, at: int) -> tuple[float, float]:

@@ -370,7 +370,8 @@ def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[di
     values
         A float for every table column of ``chosen``; NaN where undefined.
     failures
-        Family name to message, for families that raised. Their columns are NaN.
+        Family name to message, for families that raised. Their columns are NaN; only those over all faces, where it
+        was on another face than the main one.
     """
     values: dict[str, float] = {}
     failures: dict[str, str] = {}
@@ -378,27 +379,34 @@ def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[di
         for one in chosen:
             values |= dict.fromkeys((column.name for column in one.table_columns), float("nan"))
             values[f"{one.name}.valid_share"] = 0.0
+            where = ""
             try:
-                values |= _measure_tracks(one, observation)
+                main = _main_face(one, observation)
+                values |= main
+                where = " (on another face than the main one)"
+                values |= _largest(one, observation, main)
             except Exception as error:  # a cue's fault costs its own columns only
-                logger.warning("family %s failed: %s", one.name, error, exc_info=True)
-                failures[one.name] = f"{type(error).__name__}: {error}"
+                logger.warning("family %s failed%s: %s", one.name, where, error, exc_info=True)
+                failures[one.name] = f"{type(error).__name__}: {error}{where}"
     return values, failures
 
 
-def _measure_tracks(one: Family, observation: Observation) -> dict[str, float]:
-    tracks = observation.tracks
-    if not tracks:
-        return _checked(one, observation, None) if one.needs <= SOUND_ALONE else {}
+def _main_face(one: Family, observation: Observation) -> dict[str, float]:
+    """The family's columns of the main face; without a face those of the sound, if it needs no more."""
+    if observation.tracks:
+        return _checked(one, observation, observation.tracks[0])
+    return _checked(one, observation, None) if one.needs <= SOUND_ALONE else {}
+
+
+def _largest(one: Family, observation: Observation, main: Mapping[str, float]) -> dict[str, float]:
+    """The ``_max`` twins: the largest of the finite values of all faces; none for a clip with fewer than two."""
     worst = [column.name for column in one.columns if column.worst == "max"]
-    measured = [_checked(one, observation, track) for track in (tracks if worst else tracks[:1])]
-    values = dict(measured[0])
-    if len(measured) > 1:
-        for name in worst:
-            finite = [row[name] for row in measured if row.get(name) == row.get(name) and name in row]
-            if finite:
-                values[f"{name}_max"] = max(finite)
-    return values
+    others = observation.tracks[1:] if worst else ()
+    if not others:
+        return {}
+    measured = [main, *(_checked(one, observation, track) for track in others)]
+    finite = {name: [row[name] for row in measured if row.get(name) == row.get(name) and name in row] for name in worst}
+    return {f"{name}_max": max(some) for name, some in finite.items() if some}
 
 
 def _checked(one: Family, observation: Observation, track: Track | None) -> dict[str, float]:

@@ -26,7 +26,6 @@ from features.spec import Family
 SCHEMA_VERSION = 2  # 2: the column reasons; weights and max_seconds in the metadata
 METADATA_KEY = b"deepfake"
 IMPORTED = "foreign"  # family, and what stands for the extractor, of numbers that were measured elsewhere
-STATUSES = ("ok", "partial", "no_face", "no_audio", "unreadable", "too_short", "timeout", "crashed")
 LABELS = ("REAL", "FAKE")
 BASE_SCHEMA = pa.schema(
     [

@@ -150,8 +150,9 @@ class FaceDetector:
         self._preferred = 0
 
     def detect(self, grey: Grey, *, thorough: bool) -> list[Face]:
-        """Faces of a grey image, strongest first.
+        """Faces of a grey image, strongest first: those of the first step that finds any.
 
+        What another step alone would find is missed, such as a small face beside one that fills the image.
         ``thorough`` goes on to overlapping square tiles and dlib's frontal detector when the whole image
         shows nothing; ten times the cost, for a clip that has shown no face yet.
         """

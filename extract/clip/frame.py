@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from fractions import Fraction
 
 import av
@@ -13,6 +15,7 @@ LUMA_FIRST = frozenset(
     {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "yuv411p", "yuv410p", "yuva420p"}
     | {"nv12", "nv21", "gray", "yuv440p", "yuvj440p"}
 )  # 8-bit formats whose first plane is the luma
+DEEP_LUMA_FIRST = re.compile(r"(?:yuva?4\d\dp|gray)(9|10|12|14|16)(le|be)")  # the same with more bits, 16 a value
 QUARTERED_CHROMA = frozenset({"yuv420p", "yuvj420p"})  # planes of luma and, at half the sides, of two chromas
 LIMITED_LEVELS, FULL_LEVELS = (16, 235), (0, 255)
 FULL_RANGE = 2  # FFmpeg's AVCOL_RANGE_JPEG
@@ -39,7 +42,7 @@ class Frame:
         self._frame = frame
         self._aspect = pixel_aspect if is_stretched(pixel_aspect) else None
         self._rgb: NDArray[np.uint8] | None = None
-        self._turns = round(frame.rotation / 90) % 4  # counter-clockwise quarter turns to upright
+        self._mirrored, self._turns = _orientation(frame)
         self.luma: NDArray[np.uint8] = self._shown(_luma(frame))
         self.levels = FULL_LEVELS if _is_full_range(frame) else LIMITED_LEVELS
 
@@ -59,7 +62,8 @@ class Frame:
 
         Where the format allows it, that part alone is converted.
         """
-        as_coded = self._aspect is None and not self._turns and self._frame.format.name in QUARTERED_CHROMA
+        upright = self._aspect is None and not self._turns and not self._mirrored
+        as_coded = upright and self._frame.format.name in QUARTERED_CHROMA
         if self._rgb is not None or not as_coded or self._frame.width % 2 or self._frame.height % 2:
             return self.rgb()[top:bottom, left:right]
         x, y = left - left % 2, top - top % 2  # four pixels share a colour
@@ -73,7 +77,9 @@ class Frame:
             wide = max(1, round(width * self._aspect))
             smaller = wide < width
             image = cv2.resize(image, (wide, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
-        return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
+        if not (self._turns or self._mirrored):
+            return image
+        return np.ascontiguousarray(np.rot90(image[:, ::-1] if self._mirrored else image, self._turns))
 
 
 def is_stretched(pixel_aspect: Fraction | None) -> bool:
@@ -83,12 +89,41 @@ def is_stretched(pixel_aspect: Fraction | None) -> bool:
     return Fraction(1, MAX_ASPECT) <= pixel_aspect <= MAX_ASPECT
 
 
+def _orientation(frame: av.VideoFrame) -> tuple[bool, int]:
+    """Whether a frame is mirrored left-right, and how many counter-clockwise quarter turns then make it upright.
+
+    Its display matrix puts column x and row y at (a x + c y, b x + d y). A negative determinant is that of a mirror
+    image, which the matrix' angle alone does not tell.
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return False, 0
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    mirrored = a * d < b * c
+    angle = math.atan2(-b, -a) if mirrored else math.atan2(b, a)
+    return mirrored, round(-angle / (math.pi / 2)) % 4
+
+
 def _luma(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    if frame.format.name not in LUMA_FIRST:
-        return frame.to_ndarray(format="gray")
-    plane = frame.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-    return rows[: plane.height, : plane.width]
+    """Luma of 8 bits, rounded where the format has more: FFmpeg's own reduction dithers, in a pattern of 2 px."""
+    name, plane = frame.format.name, frame.planes[0]
+    if name in LUMA_FIRST:
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        return rows[: plane.height, : plane.width]
+    if deep := DEEP_LUMA_FIRST.fullmatch(name):
+        order = "<u2" if deep[2] == "le" else ">u2"
+        deep_rows: NDArray[np.uint16] = np.frombuffer(plane, order).reshape(-1, plane.line_size // 2)
+        return _rounded(deep_rows[: plane.height, : plane.width], bits=int(deep[1]), full_range=_is_full_range(frame))
+    if max(component.bits for component in frame.format.components) > 8:
+        return _rounded(frame.to_ndarray(format="gray16le"), bits=16, full_range=True)
+    return frame.to_ndarray(format="gray")
+
+
+def _rounded(values: NDArray[np.uint16], *, bits: int, full_range: bool) -> NDArray[np.uint8]:
+    """Values of ``bits`` bits as the nearest ones of 8, of which black and white are as the range has them."""
+    if full_range:
+        return np.rint(values * np.float32(255 / (2**bits - 1))).astype(np.uint8)
+    return np.minimum(((values >> (bits - 9)) + 1) >> 1, 255).astype(np.uint8)
 
 
 def _part(frame: av.VideoFrame, left: int, top: int, right: int, bottom: int) -> av.VideoFrame:
@@ -107,6 +142,7 @@ def _part(frame: av.VideoFrame, left: int, top: int, right: int, bottom: int) ->
 
 def _is_full_range(frame: av.VideoFrame) -> bool:
     name = frame.format.name
-    if name not in LUMA_FIRST:  # converted
+    if name not in LUMA_FIRST and not DEEP_LUMA_FIRST.fullmatch(name):  # converted
         return True
-    return name.startswith("yuvj") or frame.color_range == FULL_RANGE or (name == "gray" and not frame.color_range)
+    of_grey = name.startswith("gray") and not frame.color_range
+    return name.startswith("yuvj") or frame.color_range == FULL_RANGE or of_grey

@@ -2,6 +2,7 @@
 
 A face is detected rarely and followed in between: optical flow carries the landmarks' box on, the landmark
 predictor looks inside it, and the next detection confirms or ends the track. A cut ends every track.
+Of more faces than are followed at a time, one that comes late and is much larger takes the place of the smallest.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from features.observation import LANDMARK_SCALE, LANDMARK_SIDE_PX
 
 MIN_IOU = 0.3  # a detection belongs to the track whose box it meets by at least this (RECIPES, tracks)
 MAX_FACES = 3  # followed at the same time
+LARGER = 1.5  # times the side of the smallest face followed: a face that takes its place
 DETECTION_PULL = 0.5  # fraction of the way from the carried box to a confirming detection
 WINDOW_SLACK = 0.05  # the crop window is held while the box stays within this fraction of its side
 FLOW_WINDOW: dict[str, Any] = {"winSize": (15, 15), "maxLevel": 2, "criteria": (3, 10, 0.03)}  # Sun et al. 2021
@@ -61,6 +63,11 @@ class TrackBuilder:
 
     def __len__(self) -> int:
         return len(self.samples.frame_index)
+
+    @property
+    def side(self) -> float:
+        """Longer side of the box in px."""
+        return float(max(self.box[2] - self.box[0], self.box[3] - self.box[1]))
 
     @property
     def last_landmarks(self) -> Points:
@@ -188,11 +195,20 @@ class Tracker:
         ended = [b for j, b in enumerate(self.open) if j not in taken.values() and b.miss()]
         self.closed += ended
         self.open = [builder for builder in self.open if builder not in ended]
-        new = sorted((face for i, face in enumerate(faces) if i not in taken), key=lambda face: -face.side)
-        for face in new[: MAX_FACES - len(self.open)]:
-            self.open.append(
-                TrackBuilder(face, frames_expected=self._frames_expected, frames_per_second=self._frames_per_second)
-            )
+        for face in sorted((face for i, face in enumerate(faces) if i not in taken), key=lambda face: -face.side):
+            if len(self.open) < MAX_FACES or self._gives_way(face):
+                self.open.append(
+                    TrackBuilder(face, frames_expected=self._frames_expected, frames_per_second=self._frames_per_second)
+                )
+
+    def _gives_way(self, face: Face) -> bool:
+        """Close the smallest open track for a much larger face; not where the face may be that of a track just lost."""
+        smallest = min(self.open, key=lambda builder: builder.side)
+        if face.side <= LARGER * smallest.side or any(builder.misses for builder in self.open):
+            return False
+        self.closed.append(smallest)
+        self.open = [builder for builder in self.open if builder is not smallest]
+        return True
 
     def follow(self, frame: Frame, previous: NDArray[np.uint8] | None) -> None:
         """Feed a frame to every open track, then keep the crops that are due."""

@@ -9,7 +9,8 @@ not blink in 10 s: rates come with their exposure and a shrunk form. Early fakes
 "In Ictu Oculi"); later ones blink. Durations, amplitudes and speeds are undefined without a blink; the time to
 the clip's end is no interval between blinks.
 
-Confounds: frame rate (speeds), reading or talking, glasses, downward gaze, compression (EAR noise).
+Confounds: frame rate (speeds; a variable one smooths), reading or talking, glasses, downward gaze, compression (EAR
+noise).
 """
 
 from __future__ import annotations

@@ -12,9 +12,11 @@ Left out: frames turned by over 45 degrees, and those where a fit misses the lan
 
 Confounds: a person's own face against the mean one (a constant difference that a real face has, too), the detector's
 noise (1 px of 92 gives 0.5 degrees in one frame, hence the mean vector, in which it cancels), expression (brows), the
-unknown focal length, frame rate (speed, acceleration, jerk). Others found the published feature at chance on
-FaceForensics++ and Celeb-DF (AUC 0.47 and 0.55; doi 10.1186/s13640-023-00614-z). On unseen manipulations it tells the
-source rather than the forgery; beside its original, a swapped face jerks more inside than its jaw does.
+unknown focal length, frame rate (speed, acceleration, jerk: undefined below 14.3 frames per second, where five samples
+last longer than 0.35 s, and smaller in a clip of variable frame rate, which is resampled). Others found the published
+feature at chance on FaceForensics++ and Celeb-DF (AUC 0.47 and 0.55; doi 10.1186/s13640-023-00614-z). On unseen
+manipulations it tells the source rather than the forgery; beside its original, a swapped face jerks more inside than
+its jaw does.
 """
 
 from __future__ import annotations
@@ -24,7 +26,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 from features import series
 from features.evidence import Series
@@ -211,7 +212,7 @@ def turn_rates(pose: Pose, *, times_s: F64) -> list[Segment]:
 def turn_q90(rates: Sequence[Segment], *, order: int) -> float:
     """90 % quantile of the size of the ``order``-th derivative of angular velocities, deg/s^(order + 1).
 
-    Savitzky-Golay over 0.23 s; order 0 smooths. NaN below 20 samples.
+    Savitzky-Golay over 0.23 s; order 0 smooths. NaN below 20 samples, and below 14.3 a second.
 
     Parameters
     ----------
@@ -220,14 +221,7 @@ def turn_q90(rates: Sequence[Segment], *, order: int) -> float:
     order : int
         0 for speed, 1 for acceleration, 2 for jerk.
     """
-    sizes = []
-    for part in rates:
-        window = series.savgol_window(part.rate_hz)
-        if len(part.values) >= window:
-            changed = signal.savgol_filter(
-                part.values, window, series.POLYORDER, deriv=order, delta=1.0 / part.rate_hz, axis=0
-            )
-            sizes.append(np.linalg.norm(changed, axis=1))
+    sizes = [np.linalg.norm(series.smoothed(part, order=order), axis=1) for part in rates]
     return series.quantile(np.concatenate(sizes), 0.9) if sizes else np.nan
 
 

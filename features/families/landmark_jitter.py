@@ -17,7 +17,9 @@ filter counts half a pixel as the least move of a detection, its process noise i
 the same motion gives about the same numbers from 30 to 120 frames per second. The fused points are no whole pixels,
 and no rounding floor is subtracted.
 
-Confounds: strong compression (detector noise), frame rate (hence the ``_15hz`` twins), expression and speech (mouth).
+Confounds: strong compression (detector noise), frame rate (hence the ``_15hz`` twins), a variable one (a track is then
+resampled, which smooths: jitter of about half), expression and speech (mouth). Below 14.3 frames per second, where the
+smooth's five samples last longer than 0.35 s, residuals, derivatives and what is made of them are undefined.
 """
 
 from __future__ import annotations
@@ -27,7 +29,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 from features import series
 from features.calibrated_points import (
@@ -186,12 +187,12 @@ def _log_ratio(a: float, b: float) -> float:
 
 
 def residual(part: Segment) -> Segment:
-    """Subtract a Savitzky-Golay smooth (0.23 s, order 2) from a series [n, ...]; empty when it is too short."""
-    window = series.savgol_window(part.rate_hz)
-    rest = part.values[:0]
-    if len(part.values) >= window:
-        rest = part.values - signal.savgol_filter(part.values, window, series.POLYORDER, axis=0)
-    return Segment(part.start_s, part.rate_hz, rest)
+    """Subtract the Savitzky-Golay smooth (0.23 s, order 2) of a series [n, ...]; empty or NaN where that is.
+
+    See :func:`features.series.smoothed`.
+    """
+    smooth = series.smoothed(part)
+    return Segment(part.start_s, part.rate_hz, part.values[: len(smooth)] - smooth)
 
 
 def region_rms(residuals: Sequence[Segment], *, points: NDArray[np.int64]) -> F64:
@@ -337,7 +338,7 @@ class Motion:
     rigid: tuple[Segment, ...]
     """Centroid of the rigid points, values of shape (m, 2), iod."""
     residuals: tuple[Segment, ...]
-    """``e``, values of shape (m, 68, 2); empty where a part is too short."""
+    """``e``, values of shape (m, 68, 2); empty where a part is too short, NaN where it is too slow."""
 
     @property
     def valid_share(self) -> float:
@@ -367,7 +368,7 @@ def motion(observation: Observation, track: Track) -> Motion:
 
 def jitter_series(observation: Observation, track: Track) -> dict[str, Series]:
     """``landmark_jitter.mouth`` and ``.jaw``: :func:`region_rms` in each frame; empty where there are no columns."""
-    usable = [part for part in motion(observation, track).residuals if len(part.values)]
+    usable = [part for part in motion(observation, track).residuals if np.isfinite(part.values).any()]
     named = {}
     for region in SHOWN if usable else ():
         sizes = [Segment(p.start_s, p.rate_hz, region_rms([p], points=REGIONS[region])) for p in usable]

@@ -12,8 +12,10 @@ robust z against 50 circular shifts of the voice, the same maximum over lags bei
 too few moments to shift it to, and z is undefined. A lag is positive when the sound is late; broadcast tolerates 90 ms
 early to 185 ms late (EBU R37).
 
-Confounds: another speaker or music, a face turned away, low frame rate. A face swap keeps its driver's mouth, and
-the challenge's swapped voices are not labelled.
+Confounds: another speaker or music, a face turned away, low or variable frame rate. Below 14.3 frames per second, where
+five samples last longer than 0.35 s, the velocity of the mouth is undefined, and with it ``vel_onset`` and
+``silent_moving_share``; the canonical correlation is then of the other measures. A face swap keeps its driver's mouth,
+and the challenge's swapped voices are not labelled.
 """
 
 from __future__ import annotations
@@ -251,7 +253,8 @@ def on_grid(values: F64, *, times_s: F64, grid_s: F64) -> dict[str, F64]:
     Returns
     -------
     dict
-        ``open``, ``width``, ``area`` and ``vel``, each of shape (g,); NaN in gaps.
+        ``open``, ``width``, ``area`` and ``vel``, each of shape (g,); NaN in gaps, and ``vel`` below 14.3 frames per
+        second, too.
     """
     out = np.full((len(grid_s), 4), np.nan)
     for part in series.segments(values, times_s=times_s):
@@ -314,7 +317,8 @@ def _columns(both: Joint) -> dict[str, float]:
         named |= {f"{pair}_{name}": value for name, value in values.items()}
     opened, rms = both.mouth["open"], both.voice["rms"]
     distance, confidence, offset_s = lse(mouth=opened, voice=rms)
-    mouth = np.stack([both.mouth[name] for name in MOUTH], axis=1)
+    seen = [both.mouth[name] for name in MOUTH if np.isfinite(both.mouth[name]).any()]  # no velocity of a slow clip
+    mouth = np.stack(seen, axis=1)
     z, p = cca(mouth=mouth, voice=both.voice["mfcc"])
     lag_s, in_sync = cca_lag(mouth=mouth, voice=both.voice["mfcc"])
     _, lags_s, peaks = window_lags(mouth=opened, voice=rms, speech=both.speech)

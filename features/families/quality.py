@@ -4,6 +4,7 @@ Other families' columns move with size, blur, noise and compression; these say h
 alone: no container field (size, frame rate, codec, bit rate, duration, tags, file name) enters. Suffix ``_face``: the
 native luma patches of the face; ``_bg``: those of the background; ``med`` and ``mad`` over the patches.
 Grey levels count from 0, black, to 255, white, whatever range the video is coded in.
+``clip_share`` leaves frames out that equal the one before; repeats that lossy coding altered count.
 For models they are for interaction only, and belong in every leak report.
 
 Sources: noise after Immerkaer 1996, "Fast noise variance estimation"; blur after Crete et al. 2007, "The blur effect".

@@ -15,7 +15,9 @@ the face and not in the ring around it, which the codec treats alike. DCT and fi
 statistics (Bonettini et al. 2020, "On the use of Benford's law to detect GAN-generated images") use the patch's own
 8 x 8 grid. All the measures themselves are in :mod:`features.spectral`.
 
-Confounds, all strong: blur, noise, compression, scaling of the clip. Only beside ``quality`` do these columns mean
+Confounds, all strong: blur, noise, compression, scaling of the clip. ``flicker`` leaves out frames that equal the one
+before; where a rate was converted before lossy coding, repeats differ a little, count as steps of next to nothing, and
+make it small. Only beside ``quality`` do these columns mean
 anything; plain face columns of real clips differ more by camera than by forgery.
 """
 

@@ -123,6 +123,16 @@ def test_derivatives_of_a_cubic_are_exact():
     assert len(series.derivative(Segment(0.0, 30.0, t[:6]), order=1)) == 0  # shorter than the window
 
 
+@pytest.mark.parametrize(("rate_hz", "known"), [(15.0, True), (14.5, True), (14.0, False), (5.0, False)])
+def test_no_smooth_is_longer_than_motion(rate_hz, known):
+    """Non-regression: five samples of a slow clip are up to a second, and what they smooth away was called jitter."""
+    part = Segment(0.0, rate_hz, np.arange(40.0))
+    for values in (series.smoothed(part), series.derivative(part, order=1), series.derivative(part, order=3)):
+        assert len(values) == 40
+        assert np.isfinite(values).all() == known
+        assert np.isnan(values).all() != known
+
+
 @pytest.mark.parametrize(("rate_hz", "window"), [(15, 5), (24, 5), (25, 5), (30, 7), (60, 13)])
 def test_smoothing_window_is_odd_and_about_a_quarter_second(rate_hz, window):
     assert series.savgol_window(rate_hz) == window

@@ -227,6 +227,26 @@ def test_worst_takes_the_largest_over_people(talking_head):
     assert math.isnan(alone["made_up.a_med_max"])
 
 
+def test_a_fault_on_another_face_costs_the_columns_over_all_faces_only(talking_head):
+    """Non-regression: it cost the main face its columns."""
+    one, two = (talking_head(duration_s=2.0, sound=False) for _ in range(2))
+    columns = (
+        Column("made_up.a_med", worst="max", description="A number."),
+        Column("made_up.valid_share", description="A number."),
+    )
+
+    def odd(observation, track):
+        if track is not observation.tracks[0]:
+            raise ValueError("the second face is odd")
+        return {"made_up.a_med": 1.0, "made_up.valid_share": 1.0}
+
+    family = Family("made_up", 1, frozenset({"track"}), columns, odd)
+    values, failures = spec.measure_clip(replace(one, tracks=(one.tracks[0], two.tracks[0])), [family])
+    assert (values["made_up.a_med"], values["made_up.valid_share"]) == (1.0, 1.0)
+    assert math.isnan(values["made_up.a_med_max"])
+    assert failures == {"made_up": "ValueError: the second face is odd (on another face than the main one)"}
+
+
 @pytest.mark.parametrize("name", ["nopoint", "Upper.case", "two.points.here", "a.b c"])
 def test_bad_names_are_refused(name):
     with pytest.raises(ValueError, match="is not family"):

@@ -73,6 +73,43 @@ def test_a_part_of_a_turned_or_stretched_frame_is_as_a_player_shows_it(turns, as
     np.testing.assert_array_equal(shown().rgb_within(30, 20, 101, 91), shown().rgb()[20:91, 30:101])
 
 
+def flat(pix_fmt, *values):
+    """A frame whose planes each hold one value of more than 8 bits."""
+    frame = av.VideoFrame(64, 48, pix_fmt)
+    order = ">u2" if pix_fmt.endswith("be") else "<u2"
+    for plane, value in zip(frame.planes, values, strict=True):
+        np.frombuffer(plane, np.uint8).view(order)[:] = value
+    return frame
+
+
+DEEP = {
+    "yuv420p10le": ((502, 512, 512), 126),  # 125.5
+    "yuv422p10le": ((501, 512, 512), 125),
+    "yuv444p12be": ((2010, 2048, 2048), 126),  # 125.6
+    "yuva420p10le": ((503, 512, 512, 1023), 126),
+    "yuv420p16le": ((65535, 32768, 32768), 255),
+    "gray10le": ((1023,), 255),
+    "gray16le": ((32400,), 126),  # of 65535
+    "gbrp10le": ((512, 512, 512), 128),  # of 1023
+}
+
+
+@pytest.mark.parametrize("pix_fmt", DEEP)
+def test_a_flat_picture_of_more_than_eight_bits_has_one_grey_level(pix_fmt):
+    """Non-regression: FFmpeg reduces to 8 bits with a pattern of 2 px, which stood for noise and peaks."""
+    values, level = DEEP[pix_fmt]
+    frame = seen(flat(pix_fmt, *values))
+    assert frame.luma.dtype == np.uint8
+    assert np.unique(frame.luma).tolist() == [level]
+    assert np.ptp(frame.rgb(), axis=(0, 1)).max() == 0
+
+
+def test_a_picture_of_more_bits_has_the_range_it_says():
+    limited, full = (flat("yuv420p10le", 502, 512, 512) for _ in range(2))
+    full.color_range = FULL
+    assert (seen(limited).levels, seen(full).levels) == ((16, 235), (0, 255))
+
+
 def test_the_range_of_colours_matters():
     rng = np.random.default_rng(4)
     frame = coloured(rng, color_range=LIMITED)

@@ -5,6 +5,7 @@ unseen. Decoding is exact by the standards, and so is the comparison of luma and
 may round differently on other machines: up to 2 of 255 levels, and 1e-4 of full scale.
 """
 
+import struct
 import subprocess
 from fractions import Fraction
 
@@ -24,6 +25,17 @@ KINDS = {
     "turned.mp4": {"rotation": 90},
     "variable.mp4": {"times_s": VARIABLE_S},
 }
+
+ORIENTATIONS = {
+    "as coded": (1, 0, 0, 1),
+    "turned left": (0, -1, 1, 0),
+    "turned right": (0, 1, -1, 0),
+    "upside down": (-1, 0, 0, -1),
+    "mirrored left-right": (-1, 0, 0, 1),
+    "mirrored top-bottom": (1, 0, 0, -1),
+    "transposed": (0, 1, 1, 0),
+    "transposed about the other diagonal": (0, -1, -1, 0),
+}  # a, b, c, d of the display matrix: x, y of the file go to a x + c y, b x + d y
 
 
 def reference(path, *options):
@@ -54,6 +66,31 @@ def test_luma_and_colour_are_the_reference_s(path):
     np.testing.assert_allclose(
         np.array([frame.rgb() for frame in frames], int), colour.reshape(-1, height, width, 3).astype(int), atol=2
     )
+
+
+def oriented(path, matrix):
+    """A copy of an MP4 whose picture track has another display matrix."""
+    content = bytearray(path.read_bytes())
+    place = content.find(b"tkhd") + 44  # behind the fields of the box's version 0
+    a, b, c, d = (65536 * value for value in matrix)
+    content[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    copy = path.with_name(f"oriented{matrix}.mp4")
+    copy.write_bytes(content)
+    return copy
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_turned_or_mirrored_picture_is_shown_as_the_reference_does(make_clip, orientation):
+    """Non-regression: mirror images were read as turned by the angle of their matrix, some of them upside down."""
+    path = oriented(make_clip("reference/h264.mp4", n=12, size=(160, 96)), ORIENTATIONS[orientation])
+    frame = decoded(path)[0][0]
+    height, width = frame.luma.shape
+    coded = np.frombuffer(reference(path, "-f", "rawvideo", "-pix_fmt", "yuv420p"), np.uint8)
+    np.testing.assert_array_equal(frame.luma, coded[: height * width].reshape(height, width))
+    colour = np.frombuffer(reference(path, "-f", "rawvideo", "-pix_fmt", "rgb24"), np.uint8)
+    shown = colour[: 3 * height * width].reshape(height, width, 3)
+    for rgb in (frame.rgb(), frame.rgb_within(0, 0, width, height)):
+        np.testing.assert_allclose(rgb.astype(int), shown.astype(int), atol=2)
 
 
 def test_times_are_the_reference_s(path):

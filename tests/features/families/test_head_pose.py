@@ -89,6 +89,14 @@ def test_turn_rates_of_a_steady_and_of_a_swinging_head(measured):
     assert swinging["head_pose.acc_q90_deg_s2"] == pytest.approx(10.0 * swing**2 * high, rel=0.06)
 
 
+def test_a_slow_clip_has_no_speed_of_the_head(measured):
+    t = np.arange(60) / 10.0
+    values = measured(shown([still()[0], 10.0 * np.sin(t), still()[0]]), fps=10.0)
+    motion = [f"head_pose.{name}" for name in ("vel_q90_deg_s", "acc_q90_deg_s2", "jerk_q90_deg_s3")]
+    assert np.isnan([values[name] for name in (*motion, "head_pose.jerk_inner_over_outer")]).all()
+    assert np.isfinite([values["head_pose.yaw_range_deg"], values["head_pose.diff_angle_med_deg"]]).all()
+
+
 def test_rotations_are_differentiated_and_not_angles():
     """About a tilted axis, angles swing and the rate stands."""
     axis = np.array([1.0, 2.0, 2.0]) / 3.0

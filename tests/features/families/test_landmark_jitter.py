@@ -251,3 +251,13 @@ def test_bands_need_their_frame_rate(rng, make_track, make_observation):
     assert np.isnan(slow["landmark_jitter.mouth_jitter_bp3_12"])
     assert np.isfinite(slow["landmark_jitter.mouth_jitter_bp1_6_15hz"])
     assert np.isfinite(slow["landmark_jitter.jerk_q90_15hz"])
+
+
+def test_a_slow_clip_has_no_residuals_and_no_derivatives(rng, make_track, make_observation):
+    """Non-regression: at 5 frames per second the smooth was a second long, and jitter three times as large."""
+    track = make_track(still()[:100] + rng.standard_normal((100, 68, 2)), crops=0)
+    observation = make_observation(track, fps=10.0)
+    values = landmark_jitter.measure(observation, track)
+    finite = {name.removeprefix("landmark_jitter.") for name, value in values.items() if np.isfinite(value)}
+    assert finite == {"detres_med_iod", "flow_reject_share", "valid_share"}
+    assert landmark_jitter.jitter_series(observation, track) == {}

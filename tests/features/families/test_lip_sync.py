@@ -35,6 +35,14 @@ def test_the_mouth_on_the_voices_grid_has_its_speed_and_its_gaps():
     assert all(np.isnan(series[140:195]).all() for series in mouth.values())
 
 
+def test_a_slow_mouth_has_no_velocity():
+    times = np.arange(30) / 10.0
+    values = np.stack([0.1 * times, 0.0 * times, 0.0 * times], axis=1)
+    mouth = lip_sync.on_grid(values, times_s=times, grid_s=np.arange(290) / 100.0)
+    assert np.isfinite(mouth["open"]).all()
+    assert np.isnan(mouth["vel"]).all()
+
+
 def test_lips_shut_in_speech_and_moving_in_silence_are_counted():
     speech = np.arange(T) < 600
     opened = np.where(np.arange(T) < 150, 0.0, 0.3)
