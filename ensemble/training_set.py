@@ -22,6 +22,7 @@ from features.table import LABELS, check_base_columns, description, feature_colu
 
 logger = logging.getLogger(__name__)
 
+LEAST_GROUPS = 10  # in a sample of whole groups: of fewer, what is learnt or said would be of these few
 VALID_SHARE = "valid_share"  # the one quantity of a family that is a number when nothing could be measured
 
 
@@ -191,13 +192,25 @@ def groups_of_clips(groups: Sequence[str | None], filenames: Sequence[str]) -> l
     return [group or f"clip:{name}" for group, name in zip(groups, filenames, strict=True)]
 
 
-def rows_of_groups(data: TrainingSet, n_rows: int, seed: int) -> Bool:
-    """[n] True for the rows of random groups (by ``seed``), at most ``n_rows``; for all rows of a smaller set."""
-    if len(data) <= n_rows:
-        return np.ones(len(data), dtype=bool)
-    order = np.random.default_rng(seed).permutation(data.n_groups)
-    sizes = np.bincount(data.group, minlength=data.n_groups)
-    return np.isin(data.group, order[np.cumsum(sizes[order]) <= n_rows])
+def sampled_rows(group: Int, n_rows: int, seed: int) -> Bool:
+    """[n] True for a random sample (by ``seed``) of at most ``n_rows`` rows; for all rows where they are no more.
+
+    The sample is of whole groups, unless one is larger than a tenth of it (:data:`LEAST_GROUPS`): then it is of rows of
+    all groups, as whole ones might be few, of one class or fold, or none.
+
+    Parameters
+    ----------
+    group : ndarray of shape (n,)
+        Group of each row, 0 or more.
+    """
+    if len(group) <= n_rows:
+        return np.ones(len(group), dtype=bool)
+    rng = np.random.default_rng(seed)
+    sizes = np.bincount(group)
+    if sizes.max() * LEAST_GROUPS > n_rows:
+        return rng.permutation(len(group)) < n_rows
+    order = rng.permutation(len(sizes))
+    return np.isin(group, order[np.cumsum(sizes[order]) <= n_rows])
 
 
 def only(data: TrainingSet, families: Sequence[str]) -> TrainingSet:

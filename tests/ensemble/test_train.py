@@ -13,7 +13,7 @@ from ensemble.folds import assign_folds
 from ensemble.metrics import auc
 from ensemble.store import load_model, save_model
 from ensemble.train import choose_settings, train, train_table
-from ensemble.training_set import training_set
+from ensemble.training_set import sampled_rows, training_set
 from features.errors import InputError, TableError
 from features.table import write_table
 
@@ -140,6 +140,30 @@ def test_importance_is_measured_with_shrinkage_by_models_that_never_saw_the_fold
     assert importance.permutation_importance(turned, data, folds) != plain
     fractions = importance.family_attribution(evaluation.models, data, folds)
     assert sum(value["fraction"] for value in fractions.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("sizes", [[300] * 4, [300] * 4 + [20], [5] * 200, [300, *[5] * 200]])
+def test_a_sample_is_of_many_groups_however_large_they_are(sizes):
+    """Non-regression test: groups that were larger than the sample left it empty, or with one small group."""
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    chosen = sampled_rows(group, 250, seed=0)
+    assert 225 <= chosen.sum() <= 250
+    assert len(np.unique(group[chosen])) >= 4
+    assert np.array_equal(chosen, sampled_rows(group, 250, seed=0))
+    assert not np.array_equal(chosen, sampled_rows(group, 250, seed=1))
+    if max(sizes) == 5:
+        assert set(np.bincount(group[chosen])) <= {0, 5}, "small groups stay whole"
+
+
+def test_a_large_table_of_few_groups_has_importances(make_table, quick, monkeypatch):
+    """Non-regression test: the first group drawn was too large, nothing was sampled and the training was lost."""
+    monkeypatch.setattr(importance, "MAX_ROWS", 20)
+    data, evaluation = honest(make_table(4, 24, unmeasured=range(24)), quick)
+    fold = assign_folds(data.y, data.group, n_folds=3, seed=0)
+    fractions = importance.family_attribution(evaluation.models, data, fold)
+    assert sum(value["fraction"] for value in fractions.values()) == pytest.approx(1.0)
+    rises = importance.permutation_importance(evaluation.models, data, fold)
+    assert rises["eyes"]["delta_log_loss"] is not None
 
 
 def test_a_table_is_trained_on_without_files_as_by_the_command(make_table, tmp_path, capsys):
