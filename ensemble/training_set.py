@@ -23,6 +23,7 @@ from features.table import LABELS, check_base_columns, description, feature_colu
 logger = logging.getLogger(__name__)
 
 LEAST_GROUPS = 10  # in a sample of whole groups: of fewer, what is learnt or said would be of these few
+NUMERIC = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean, pa.types.is_decimal, pa.types.is_null)
 VALID_SHARE = "valid_share"  # the one quantity of a family that is a number when nothing could be measured
 
 
@@ -116,11 +117,23 @@ def layout_of(table: pa.Table) -> Layout:
     )
 
 
-def matrix(table: pa.Table, columns: tuple[str, ...]) -> Float:
-    """[n_rows, n_columns] float32, C order; infinities become NaN."""
+def matrix(table: pa.Table, columns: tuple[str, ...], where: str = "the table") -> Float:
+    """[n_rows, n_columns] float32, C order; infinities become NaN.
+
+    Raises
+    ------
+    TableError
+        A column is there twice, or holds something that is no number; ``where`` names the table.
+    """
+    times = Counter(table.column_names)
     X = np.empty((table.num_rows, len(columns)), dtype=np.float32)
     for number, name in enumerate(columns):
-        X[:, number] = table.column(name).to_numpy()
+        if times[name] > 1:
+            raise TableError(f"{where}: two columns are called {name!r}; remove or rename one")
+        column = table.column(name)
+        if not any(is_kind(column.type) for is_kind in NUMERIC):
+            raise TableError(f"{where}: the column {name!r} holds {column.type}; write numbers into it")
+        X[:, number] = column.cast(pa.float32(), safe=False).to_numpy()
     X[np.isinf(X)] = np.nan
     return X
 
@@ -139,7 +152,7 @@ def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
     ------
     TableError
         No labels, one that is neither REAL nor FAKE, one class only, a clip that appears twice, no feature column, or a
-        base column that holds something else than it should.
+        column that is there twice or holds something else than it should.
     """
     check_base_columns(table, where)
     layout = layout_of(table)
@@ -153,7 +166,7 @@ def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
     names = groups_of_clips(_strings(table, "group"), filename)
     group_names = list(dict.fromkeys(names))
     position = {name: number for number, name in enumerate(group_names)}
-    X = matrix(table, layout.columns)
+    X = matrix(table, layout.columns, where)
     return TrainingSet(
         filename=filename,
         X=X,
