@@ -9,7 +9,6 @@ out.
 from __future__ import annotations
 
 import math
-import numbers
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -270,7 +269,7 @@ def _whole(fold: Any, name: str, where: str) -> int:
     """The number of a clip's fold, which pandas may have stored as a float; refused where it is no whole number."""
     if fold is None or (isinstance(fold, float) and math.isnan(fold)):
         raise TableError(f"{where}: {name} has no fold; give it the fold of its group")
-    if not isinstance(fold, numbers.Real) or fold % 1:
+    if not isinstance(fold, int | float) or fold % 1:
         raise TableError(f"{where}: the fold of {name} is {fold!r}; give it a whole number")
     return int(fold)
 
