@@ -166,7 +166,7 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     TableError
         No feature table, no label, one class alone, or folds for other clips.
     InputError
-        Too few groups, or a learner that is none.
+        Too few groups, a learner that is none, or a number that is out of range.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     folder = None if out is None else Path(out)
     if folder is not None:
         check_folder(folder)
-    n_folds, file = (folds, None) if isinstance(folds, int) else (None, folds)
+    n_folds, file = (None, folds) if isinstance(folds, (str, os.PathLike)) else (folds, None)
     if file is None and folder is not None and (folder / FOLDS_FILE).is_file():
         file = folder / FOLDS_FILE
     model, evaluation = train_table(

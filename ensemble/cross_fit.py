@@ -17,7 +17,7 @@ import numpy as np
 from ensemble.arrays import Array, Int
 from ensemble.learners.base import Learner, Settings
 from ensemble.learners.registry import learner_kinds
-from ensemble.training_set import TrainingSet
+from ensemble.training_set import TrainingSet, sampled_rows
 
 Excluded = tuple[int, ...]
 Progress = Callable[[Iterator[Any], int], Iterator[Any]]
@@ -101,16 +101,19 @@ def _record(fitted: Fitted, fold: Int, name: str, excluded: Excluded, rows: Int,
         fitted.inner[name][scored][rows[inside]] = z[inside]
 
 
-def source_parts(data: TrainingSet, *, seed: int) -> Int:
+def source_parts(data: TrainingSet, *, seed: int, max_rows: int | None = None) -> Int:
     """[n] part of each row, sources whole and classes balanced; all 0 where that can't be done.
 
-    At most :data:`SOURCE_PARTS` parts; -1 for rows without a source or in which nothing was measured.
+    At most :data:`SOURCE_PARTS` parts; -1 for rows without a source or in which nothing was measured, and for those
+    that are not in a sample (:func:`ensemble.training_set.sampled_rows`) of ``max_rows`` of the others.
     """
     import warnings
 
     from sklearn.model_selection import StratifiedGroupKFold
 
     known = np.array([bool(name) for name in data.source]) & data.measured
+    if max_rows is not None:
+        known[known] = sampled_rows(data.group[known], max_rows, seed)
     part = np.where(known, 0, -1)
     names, source = np.unique(np.array(data.source)[known], return_inverse=True)
     y = data.y[known]

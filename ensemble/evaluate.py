@@ -25,11 +25,11 @@ from ensemble.model import Head, Model
 from ensemble.selection import out_of_fold
 from ensemble.shrinkage import LeftOut, Shrinkage, chosen_strengths
 from ensemble.stack import fit_stack
-from ensemble.training_set import TrainingSet, rows_of_groups
+from ensemble.training_set import TrainingSet
 
 STACK, CONSTANT = "stack", "constant"
 LEARNER_CLIP = 1e-6  # a single learner is scored as it is, short of infinity
-MAX_SOURCE_ROWS = 20_000  # of a large table, by whole groups: two numbers are learnt from them
+MAX_SOURCE_ROWS = 20_000  # of a large table: two numbers are learnt from them
 
 
 @dataclass(frozen=True)
@@ -176,8 +176,7 @@ def sources_left_out(
     target_prior
         None keeps the training prior.
     """
-    chosen = rows_of_groups(data, MAX_SOURCE_ROWS, seed)
-    part = np.where(chosen, source_parts(data, seed=seed), -1)
+    part = source_parts(data, seed=seed, max_rows=MAX_SOURCE_ROWS)
     if part.max() < 2 or any(len(np.unique(data.y[part == number])) < 2 for number in range(int(part.max()) + 1)):
         return None
     Z = np.full((len(data), len(settings)), np.nan)

@@ -8,9 +8,12 @@ out.
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -151,8 +154,8 @@ def given_folds(
     Raises
     ------
     TableError
-        The file is missing, or for other clips, other groups or another number of folds; a clip has no fold in it,
-        or a group has two.
+        The file is missing, or for other clips, other groups or another number of folds; a clip is in it twice, or
+        without a whole number as its fold; or a group has two folds.
     InputError
         As :func:`check_folds`.
     """
@@ -236,9 +239,9 @@ def _matched(
     table: pa.Table, where: str, filename: Sequence[str], group_names: Sequence[str], n_folds: int | None
 ) -> Int:
     """[n] fold of each clip, counted from 0, from an assignment of the same clips and groups."""
-    numbers = _numbers(table, where, filename, group_names)
-    _check_groups_are_whole(where, group_names, numbers)
-    fold = np.unique(np.array(numbers, dtype=np.int64), return_inverse=True)[1].astype(np.int64)
+    number = _numbers(table, where, filename, group_names)
+    _check_groups_are_whole(where, group_names, number)
+    fold = np.unique(np.array(number, dtype=np.int64), return_inverse=True)[1].astype(np.int64)
     present = int(fold.max()) + 1
     if n_folds not in (None, present):
         raise TableError(f"{where}: holds {present} folds, --folds says {n_folds}; leave --folds out, or {REMEDY}")
@@ -249,6 +252,9 @@ def _numbers(table: pa.Table, where: str, filename: Sequence[str], group_names: 
     """[n] number of each clip's fold as the assignment has it; refused unless clips and groups are the same."""
     names, groups = table.column("filename").to_pylist(), table.column("group").to_pylist()
     known = dict(zip(names, zip(groups, table.column("fold").to_pylist(), strict=True), strict=True))
+    if len(known) < len(names):
+        repeated = next(name for name, times in Counter(names).items() if times > 1)
+        raise TableError(f"{where}: {repeated} appears twice; give each clip one fold")
     if missing := [name for name in filename if name not in known]:
         raise TableError(f"{where}: made for other clips, {len(missing)} are not in it ({missing[0]}, ...); {REMEDY}")
     if len(known) != len(filename):
@@ -256,15 +262,21 @@ def _numbers(table: pa.Table, where: str, filename: Sequence[str], group_names: 
     moved = [name for name, group in zip(filename, group_names, strict=True) if known[name][0] != group]
     if moved:
         raise TableError(f"{where}: {moved[0]} belongs to another group in the table; {REMEDY}")
-    numbers = [known[name][1] for name in filename]
-    if None in numbers:
-        raise TableError(f"{where}: {filename[numbers.index(None)]} has no fold; give it the fold of its group")
-    return numbers
+    return [_whole(known[name][1], name, where) for name in filename]
 
 
-def _check_groups_are_whole(where: str, group_names: Sequence[str], numbers: Sequence[int]) -> None:
+def _whole(fold: Any, name: str, where: str) -> int:
+    """The number of a clip's fold, which pandas may have stored as a float; refused where it is no whole number."""
+    if fold is None or (isinstance(fold, float) and math.isnan(fold)):
+        raise TableError(f"{where}: {name} has no fold; give it the fold of its group")
+    if not isinstance(fold, int | float) or fold % 1:
+        raise TableError(f"{where}: the fold of {name} is {fold!r}; give it a whole number")
+    return int(fold)
+
+
+def _check_groups_are_whole(where: str, group_names: Sequence[str], fold: Sequence[int]) -> None:
     fold_of_group: dict[str, int] = {}
-    for group, number in zip(group_names, numbers, strict=True):
+    for group, number in zip(group_names, fold, strict=True):
         if fold_of_group.setdefault(group, number) != number:
             raise TableError(
                 f"{where}: group {group} is in folds {fold_of_group[group]} and {number}; people and originals that a "

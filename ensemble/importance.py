@@ -19,7 +19,7 @@ import numpy as np
 from ensemble.arrays import Array, Float, Int
 from ensemble.metrics import Score, logit_losses, with_intervals
 from ensemble.model import Model
-from ensemble.training_set import TrainingSet, rows_of_groups
+from ensemble.training_set import TrainingSet, sampled_rows
 
 MAX_ROWS = 2_000  # explained and permuted; more rows narrow the intervals and nothing else
 N_RESAMPLES = 500
@@ -37,7 +37,7 @@ def family_attribution(
     data, fold
         Labelled rows, and the fold of each [n].
     seed
-        Of the sample of groups and of the intervals.
+        Of the sample of rows and of the intervals.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def permutation_importance(
     models, data, fold
         As in :func:`family_attribution`.
     seed
-        Of the sample of groups, the permutations and the intervals.
+        Of the sample of rows, the permutations and the intervals.
 
     Returns
     -------
@@ -119,8 +119,9 @@ def _by_fold(models: Sequence[Model], X: Float, fold: Int, function: Callable[[M
 
 
 def _sample(data: TrainingSet, seed: int) -> Int:
-    """Measured rows, all of them or those of random groups."""
-    return np.flatnonzero(rows_of_groups(data, MAX_ROWS, seed) & data.measured)
+    """Measured rows, all of them or a random sample."""
+    measured = np.flatnonzero(data.measured)
+    return measured[sampled_rows(data.group[measured], MAX_ROWS, seed)]
 
 
 def _counted(group: Int) -> Int:

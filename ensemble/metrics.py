@@ -166,10 +166,8 @@ def group_concordances(y: Int, p: Array, group: Int) -> Array:
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order])) + 1
     for rows in np.split(order, starts):
-        fake, real = p[rows][y[rows] == 1], p[rows][y[rows] == 0]
-        if len(fake) and len(real):
-            difference = fake[:, None] - real[None, :]
-            fractions.append(np.mean((difference > 0) + 0.5 * (difference == 0)))
+        if 0 < np.sum(y[rows]) < len(rows):
+            fractions.append(auc(y[rows], p[rows]))
     return np.array(fractions)
 
 

@@ -19,6 +19,7 @@ from ensemble.model import Model
 from ensemble.stack import Stack
 from features.errors import InputError, ModelError
 
+LEAST_BOUND = 1e-12  # a probability's complement then has four digits or more
 OF_EARLIER_SCALE = ("reported", "attribution", "permutation_importance", "shrinkage")  # in a manifest
 
 
@@ -34,7 +35,7 @@ def recalibrated(model: Model, oof: pa.Table, *, scale: float, bound: float) -> 
     scale
         Above 0; 1 leaves the learner's log-odds as they are.
     bound
-        Above 0 and under 0.5.
+        :data:`LEAST_BOUND` or more, and under 0.5.
 
     Returns
     -------
@@ -52,8 +53,10 @@ def recalibrated(model: Model, oof: pa.Table, *, scale: float, bound: float) -> 
     learners = model.head.stack.learners
     if len(learners) != 1:
         raise InputError(f"a scale can be given to a model of one learner; this one has {', '.join(learners)}")
-    if not (0 < scale < np.inf and 0 < bound < 0.5):
-        raise InputError(f"scale {scale:g}, bound {bound:g}: give a scale above 0, and a bound between 0 and 0.5")
+    if not (0 < scale < np.inf and LEAST_BOUND <= bound < 0.5):
+        raise InputError(
+            f"scale {scale:g}, bound {bound:g}: give a scale above 0, and a bound from {LEAST_BOUND:g} to under 0.5"
+        )
     if learners[0] not in oof.column_names:
         raise ModelError(f"the out-of-fold predictions are not of {learners[0]}; train the model again")
     unchanged = Calibration("identity", {"a": 1.0, "b": 0.0})

@@ -10,12 +10,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib.metadata
 import json
+import logging
+import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +34,9 @@ from ensemble.training_set import Layout
 from features.checksums import sha256_of
 from features.errors import InputError, ModelError
 from features.networks.weights import WEIGHTS_VARIABLE, digest, use_weights, weights_file
-from features.table import write_table
+from features.table import IMPORTED, write_table
+
+logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 2  # 2: shrinkage, attribution, permutation_importance, within_group_concordance
 KIND = "deepfake-ensemble"
@@ -44,6 +50,8 @@ PACKAGES = ("deepcue", "lightgbm", "xgboost-cpu", "scikit-learn", "numpy", "scip
 
 def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] | None = None) -> Path:
     """Write a model folder, whole or not at all, and read it back; an earlier model in ``folder`` is replaced.
+
+    Of two processes that write into one folder the second waits for the first.
 
     Parameters
     ----------
@@ -72,15 +80,30 @@ def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] 
     check_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=WRITING) as fresh:
-            _write(model, Path(fresh), tables or {})
-            _replace(Path(fresh), folder)
+        with _held(folder):
+            with tempfile.TemporaryDirectory(dir=folder, prefix=WRITING) as fresh:
+                _write(model, Path(fresh), tables or {})
+                _replace(Path(fresh), folder)
+            load_model(folder)
     except OSError as error:
         raise InputError(
             f"{folder}: the model can't be written ({error.strerror or error}); make room, or give another folder"
         ) from error
-    load_model(folder)
     return folder / MANIFEST
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """The folder is written by this process alone; one that comes second waits, and replaces the first one's model."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX)
+        except OSError as error:  # not every network's file system has locks
+            logger.warning("%s: can't be locked (%s); see to it that no other training writes there", folder, error)
+        yield
+    finally:
+        os.close(held)
 
 
 def load_model(folder: str | Path) -> Model:
@@ -219,7 +242,7 @@ def _replace(fresh: Path, folder: Path) -> None:
     earlier |= {file.name for file in _files_of(learner_kinds(), folder)}
     for name in earlier - new:
         (folder / name).unlink(missing_ok=True)
-    for left in folder.glob(f"{WRITING}*"):
+    for left in folder.glob(f"{WRITING}*"):  # of runs that are gone: the folder is held
         if left != fresh:
             shutil.rmtree(left, ignore_errors=True)
     for name in sorted(new - {MANIFEST}):
@@ -271,10 +294,16 @@ def check_families(layout: Layout, where: str, weights: Mapping[str, Path] | Non
     Raises
     ------
     ModelError
-        A family is unknown, its version is another, or it would be measured with other weights.
+        A family is unknown, its version is another, it would be measured with other weights, or its cues were measured
+        elsewhere.
     """
     from features import spec
 
+    if IMPORTED in layout.families:
+        raise ModelError(
+            f"{where}: its cues were measured elsewhere (`deepcue import-csv`) and can't be measured here; give a "
+            "table of them in place of clips"
+        )
     known = {family.name: family.version for family in spec.families()}
     for name, version in sorted(layout.families.items()):
         if name not in known:

@@ -69,8 +69,13 @@ def check_agreement(sample: Sequence[str], clips: Iterable[str], sample_file: st
 
 
 def number(probability: float) -> str:
-    """Decimal notation with :data:`DIGITS` significant digits, no exponent."""
-    return f"{Decimal(f'{probability:.{DIGITS - 1}e}'):f}"
+    """Decimal notation without exponent; of the probability and its complement the smaller has :data:`DIGITS` digits.
+
+    >>> number(0.000012345678901), number(0.999999999)
+    ('0.000012345679', '0.9999999990000000')
+    """
+    smaller = Decimal(f"{min(probability, 1 - probability):.{DIGITS - 1}e}")
+    return f"{smaller if probability <= 0.5 else 1 - smaller:f}"
 
 
 def write_submission(file: Path, sample: Sequence[str], probability: Mapping[str, float], default: float) -> None:
@@ -89,12 +94,15 @@ def write_submission(file: Path, sample: Sequence[str], probability: Mapping[str
     temporary = meant.with_name(f"{meant.name}.part")
     try:
         meant.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(HEADER)
-            writer.writerows([name, number(probability.get(name, default))] for name in sample)
-        check_submission(temporary, sample)
-        temporary.replace(meant)
+        try:
+            with temporary.open("w", newline="", encoding="utf-8") as stream:
+                writer = csv.writer(stream, lineterminator="\n")
+                writer.writerow(HEADER)
+                writer.writerows([name, number(probability.get(name, default))] for name in sample)
+            check_submission(temporary, sample)
+            temporary.replace(meant)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise DatasetError(f"{file}: can't be written ({error}); give another --out, what is done is kept") from error
 

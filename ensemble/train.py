@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import json
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -99,8 +100,7 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
     InputError
         Too few groups, an unknown learner, or an option out of range.
     """
-    if target_prior is not None and not 0 < target_prior < 1:
-        raise InputError(f"target prior {target_prior}: give a number between 0 and 1")
+    _check_options(target_prior, n_folds, seed, jobs)
     data = training_set(table, name)
     if len(np.unique(data.y[data.measured])) < 2:
         raise TableError(
@@ -125,6 +125,17 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
         left_out_families=sorted(given.layout.families.keys() - data.layout.families.keys()),
     )
     return model, evaluation
+
+
+def _check_options(target_prior: float | None, n_folds: int | None, seed: int, jobs: int) -> None:
+    if target_prior is not None and not 0 < target_prior < 1:
+        raise InputError(f"target prior {target_prior}: give a number between 0 and 1")
+    if n_folds is not None and not isinstance(n_folds, numbers.Integral):
+        raise InputError(f"folds = {n_folds!r}: must be a whole number, or a file")
+    if not (isinstance(seed, numbers.Integral) and 0 <= seed < 2**32):
+        raise InputError(f"seed = {seed!r}: must be a whole number from 0 to {2**32 - 1}")
+    if not (isinstance(jobs, numbers.Integral) and jobs >= 1):
+        raise InputError(f"jobs = {jobs!r}: must be a whole number above 0")
 
 
 def train(

@@ -22,6 +22,8 @@ from features.table import LABELS, check_base_columns, description, feature_colu
 
 logger = logging.getLogger(__name__)
 
+LEAST_GROUPS = 10  # in a sample of whole groups: of fewer, what is learnt or said would be of these few
+NUMERIC = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean, pa.types.is_decimal, pa.types.is_null)
 VALID_SHARE = "valid_share"  # the one quantity of a family that is a number when nothing could be measured
 
 
@@ -115,11 +117,23 @@ def layout_of(table: pa.Table) -> Layout:
     )
 
 
-def matrix(table: pa.Table, columns: tuple[str, ...]) -> Float:
-    """[n_rows, n_columns] float32, C order; infinities become NaN."""
+def matrix(table: pa.Table, columns: tuple[str, ...], where: str = "the table") -> Float:
+    """[n_rows, n_columns] float32, C order; infinities become NaN.
+
+    Raises
+    ------
+    TableError
+        A column is there twice, or holds something that is no number; ``where`` names the table.
+    """
+    times = Counter(table.column_names)
     X = np.empty((table.num_rows, len(columns)), dtype=np.float32)
     for number, name in enumerate(columns):
-        X[:, number] = table.column(name).to_numpy()
+        if times[name] > 1:
+            raise TableError(f"{where}: two columns are called {name!r}; remove or rename one")
+        column = table.column(name)
+        if not any(is_kind(column.type) for is_kind in NUMERIC):
+            raise TableError(f"{where}: the column {name!r} holds {column.type}; write numbers into it")
+        X[:, number] = column.cast(pa.float32(), safe=False).to_numpy()
     X[np.isinf(X)] = np.nan
     return X
 
@@ -138,7 +152,7 @@ def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
     ------
     TableError
         No labels, one that is neither REAL nor FAKE, one class only, a clip that appears twice, no feature column, or a
-        base column that holds something else than it should.
+        column that is there twice or holds something else than it should.
     """
     check_base_columns(table, where)
     layout = layout_of(table)
@@ -152,7 +166,7 @@ def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
     names = groups_of_clips(_strings(table, "group"), filename)
     group_names = list(dict.fromkeys(names))
     position = {name: number for number, name in enumerate(group_names)}
-    X = matrix(table, layout.columns)
+    X = matrix(table, layout.columns, where)
     return TrainingSet(
         filename=filename,
         X=X,
@@ -191,13 +205,25 @@ def groups_of_clips(groups: Sequence[str | None], filenames: Sequence[str]) -> l
     return [group or f"clip:{name}" for group, name in zip(groups, filenames, strict=True)]
 
 
-def rows_of_groups(data: TrainingSet, n_rows: int, seed: int) -> Bool:
-    """[n] True for the rows of random groups (by ``seed``), at most ``n_rows``; for all rows of a smaller set."""
-    if len(data) <= n_rows:
-        return np.ones(len(data), dtype=bool)
-    order = np.random.default_rng(seed).permutation(data.n_groups)
-    sizes = np.bincount(data.group, minlength=data.n_groups)
-    return np.isin(data.group, order[np.cumsum(sizes[order]) <= n_rows])
+def sampled_rows(group: Int, n_rows: int, seed: int) -> Bool:
+    """[n] True for a random sample (by ``seed``) of at most ``n_rows`` rows; for all rows where they are no more.
+
+    The sample is of whole groups, unless one is larger than a tenth of it (:data:`LEAST_GROUPS`): then it is of rows of
+    all groups, as whole ones might be few, of one class or fold, or none.
+
+    Parameters
+    ----------
+    group : ndarray of shape (n,)
+        Group of each row, 0 or more.
+    """
+    if len(group) <= n_rows:
+        return np.ones(len(group), dtype=bool)
+    rng = np.random.default_rng(seed)
+    sizes = np.bincount(group)
+    if sizes.max() * LEAST_GROUPS > n_rows:
+        return rng.permutation(len(group)) < n_rows
+    order = rng.permutation(len(sizes))
+    return np.isin(group, order[np.cumsum(sizes[order]) <= n_rows])
 
 
 def only(data: TrainingSet, families: Sequence[str]) -> TrainingSet:

@@ -50,10 +50,11 @@ SPACES: dict[str, Callable[[optuna.Trial], dict[str, Any]]] = {
 def mean_loss(data: TrainingSet, fold: Int, name: str, settings: Settings, seed: int) -> float:
     """Mean over folds of the log loss of each by a learner fitted on the others.
 
-    ``fold`` [n] counts from 0; the rest as in :func:`ensemble.cross_fit.fit_without`.
+    ``fold`` [n] counts from 0, and one in which nothing was measured does not count; the rest as in
+    :func:`ensemble.cross_fit.fit_without`.
     """
     losses = []
-    for number in range(int(fold.max()) + 1):
+    for number in np.unique(fold[data.measured]).tolist():
         rows, z, _ = fit_without(data, fold, name, settings, (number,), seed)
         losses.append(np.mean(logit_losses(data.y[rows], z)))
     return float(np.mean(losses))
@@ -98,6 +99,11 @@ def search(
     -------
     dict
         ``changes`` (empty when nothing beats the defaults), ``log_loss``, ``default_log_loss``, ``n_trials``.
+
+    Raises
+    ------
+    ValueError
+        The log loss of the defaults is not finite, so that nothing could be compared with it.
     """
     base = settings_for(len(data), data.n_groups)
     study = _study(f"{name} {fingerprint(data, fold, seed)}", journal, seed)
@@ -115,6 +121,8 @@ def search(
     import optuna
 
     default = mean_loss(data, fold, name, base, seed)
+    if not np.isfinite(default):
+        raise ValueError(f"{name}: the log loss of the default settings is {default}")
     study.optimize(objective, timeout=budget_s, n_trials=n_trials, show_progress_bar=False)
     if interrupts:
         raise interrupts[0]

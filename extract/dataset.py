@@ -205,7 +205,7 @@ def _from_folder(store: Store, names: Iterable[str]) -> list[Clip]:
 
 def _from_metadata(store: Store, names: list[str], tables: list[str]) -> list[Clip]:
     clips = {clip.filename: clip for clip in _from_folder(store, names)}
-    present, absent = _Names(names), 0
+    present, absent = Names(names), 0
     for table in tables:
         part = posixpath.dirname(table)
         for name, entry in _metadata(store, table).items():
@@ -237,7 +237,7 @@ def _form(path: str) -> str:
     return unicodedata.normalize("NFC", posixpath.normpath(path))
 
 
-class _Names:
+class Names:
     """File names that are found however their letters are spelled."""
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -255,7 +255,7 @@ class _Places:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._listed: dict[str, _Names] = {}
+        self._listed: dict[str, Names] = {}
 
     def find(self, path: str) -> str | None:
         """The file that a path means; None when there is none."""
@@ -264,7 +264,7 @@ class _Places:
         found = ""
         for part in path.split("/"):
             if found not in self._listed:
-                self._listed[found] = _Names(self._store.names_in(found))
+                self._listed[found] = Names(self._store.names_in(found))
             name = self._listed[found].find(part)
             if name is None:
                 return None
@@ -370,7 +370,7 @@ def _filename(cell: str, where: str) -> str:
 def _grouped(clips: list[Clip]) -> list[Clip]:
     """The clips with ``group`` set to the connected component of originals and given groups."""
     filenames = {clip.filename for clip in clips}
-    names = _Names(filenames)
+    names = Names(filenames)
     by_base: dict[str, list[str]] = {}
     for name in sorted(filenames):
         by_base.setdefault(posixpath.basename(_form(name)), []).append(name)

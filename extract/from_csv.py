@@ -35,10 +35,10 @@ def read_csv(file: Path) -> pa.Table:
         It is missing, a column lacks or has no name of its own, a clip has no name or two rows, a cue or fold is no
         number, or there is no cue.
     """
-    names = _column_names(file)
+    names, n_lines = _header(file)
     text = dict.fromkeys(TEXT, pa.string())
     options = pyarrow.csv.ConvertOptions(column_types=text, strings_can_be_null=False)
-    rows = pyarrow.csv.ReadOptions(column_names=names, skip_rows=1)
+    rows = pyarrow.csv.ReadOptions(column_names=names, skip_rows=n_lines)
     try:
         found = pyarrow.csv.read_csv(file, convert_options=options, read_options=rows)
     except (OSError, pa.ArrowInvalid) as error:
@@ -55,16 +55,24 @@ def read_csv(file: Path) -> pa.Table:
     return found
 
 
-def _column_names(file: Path) -> list[str]:
-    """Names of the columns, those that are no cues in lower case."""
+def _header(file: Path) -> tuple[list[str], int]:
+    """Names of the columns, those that are no cues in lower case, and the number of lines to their end."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as opened:
-            header = next(csv.reader(opened), [])
+            lines = csv.reader(opened)
+            header = next(filter(None, lines), [])  # blank lines may come first
+            n_lines = lines.line_num
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TableError(f"{file}: not a CSV that can be read ({error})") from error
     names = [cell.strip().lower() if cell.strip().lower() in ABOUT else cell for cell in header]
     if not names:
         raise TableError(f"{file}: not a CSV that can be read (it is empty); {ADVICE}")
+    _check_names(file, names)
+    return names, n_lines
+
+
+def _check_names(file: Path, names: list[str]) -> None:
+    """Refuse a header that lacks a column, or has one that no table of cues can have."""
     for name in ("filename", "label"):
         if name not in names:
             raise TableError(f"{file}: lacks the column {name!r}; {ADVICE}")
@@ -76,11 +84,12 @@ def _column_names(file: Path) -> list[str]:
                 f"{file}: column {names.index(name) + 1} has no name, as the row numbers that pandas writes; remove it "
                 "(to_csv(index=False)), or a model learns from the order of the rows"
             )
+        if len(name.splitlines()) > 1:
+            raise TableError(f"{file}: the name of the column {name!r} has a line break; rename it")
         if name == "valid_share":
             raise TableError(f"{file}: a cue can't be called 'valid_share', which is made from all of them; rename it")
     if not set(names) - set(ABOUT):
         raise TableError(f"{file}: no cue in it; {ADVICE}")
-    return names
 
 
 def _numbers(file: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -98,12 +98,7 @@ def write(built: pa.Table, out: str, options: dict[str, Any], *, journal: str) -
             return
         file = file_to_write(out)
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f"{file.name}.part")
-        try:
-            table.write_table(built, temporary)
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
+        table.write_table(built, file)
     except Exception as error:
         if not is_of_the_store(error, out):
             raise

@@ -128,12 +128,12 @@ def extract(
     notes = _journal(journal, out, settings, fresh=fresh)
     try:
         results = _measure(clips, settings, notes, limits, jobs=jobs, scheduler=scheduler, progress=progress)
+        built = _table(clips, results, settings)
+        if out is not None:
+            write(built, out, options, journal=str(notes.file) if notes is not None else "")
     finally:
         if notes is not None:
-            notes.close()
-    built = _table(clips, results, settings)
-    if out is not None:
-        write(built, out, options, journal=str(notes.file) if notes is not None else "")
+            notes.close()  # not before the table is written: until then another run would write it, too
     return built
 
 

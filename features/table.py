@@ -10,6 +10,7 @@ was looked at; and ``columns``, the unit, direction and family of each.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from features.errors import TableError
-from features.places import is_of_the_store, url_of
+from features.places import file_to_write, is_of_the_store, url_of
 from features.spec import Family
 
 SCHEMA_VERSION = 2  # 2: the column reasons; weights and max_seconds in the metadata
@@ -93,12 +94,30 @@ def build(base: Mapping[str, Sequence[Any]], values: NDArray[np.float32], table_
 
 
 def write_table(table: pa.Table, file: str | Path | BinaryIO) -> None:
-    """Write as Parquet; equal tables give equal bytes."""
-    if isinstance(file, (str, Path)):
-        with open(file, "wb") as stream:  # Arrow would take a colon in a name for a protocol
-            write_table(table, stream)
-    else:
+    """Write as Parquet; equal tables give equal bytes.
+
+    The file of a path is written whole or not at all: what was there stays until the new one is complete. A link is
+    followed.
+
+    Raises
+    ------
+    InputError
+        The path is a URL, a folder or a device.
+    OSError
+        It can't be written.
+    """
+    if not isinstance(file, (str, Path)):
         pq.write_table(table, file, compression="zstd")
+        return
+    meant = file_to_write(file)
+    temporary = meant.with_name(f"{meant.name}.{uuid.uuid4().hex[:8]}.part")  # of this run alone
+    stream = temporary.open("wb")  # Arrow would take a colon in a name for a protocol
+    try:
+        with stream:
+            write_table(table, stream)
+        temporary.replace(meant)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _location(file: str | Path) -> str | Path:
@@ -163,7 +182,7 @@ def read_table(file: str | Path) -> pa.Table:
 
 
 def check_base_columns(table: pa.Table, where: str) -> None:
-    """Refuse a table whose base columns hold numbers in place of text, or text in place of numbers.
+    """Refuse a table that has a base column twice, or one with numbers in place of text, or text in place of numbers.
 
     Raises
     ------
@@ -173,6 +192,8 @@ def check_base_columns(table: pa.Table, where: str) -> None:
     for wanted in BASE_SCHEMA:
         if wanted.name not in table.column_names:
             continue
+        if table.column_names.count(wanted.name) > 1:
+            raise TableError(f"{where}: two columns are called {wanted.name!r}; remove or rename one")
         found = table.schema.field(wanted.name).type
         found = found.value_type if pa.types.is_dictionary(found) else found
         is_text = pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found)

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("model", type=Path, help="model folder; it is written anew")
     parser.add_argument("--scale", type=float, required=True, help="factor of the learner's log-odds, above 0")
-    parser.add_argument("--bound", type=float, required=True, help="least probability, above 0 and under 0.5")
+    parser.add_argument("--bound", type=float, required=True, help="least probability, 1e-12 or more and under 0.5")
     common.add_quiet(parser)
 
 

@@ -9,6 +9,7 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ from ensemble.model import Model
 from ensemble.store import LOCAL_MODEL, check_families, default_model, load_model
 from ensemble.submission import ALLOW, check_agreement, read_sample, write_submission
 from ensemble.verdict import model_line
-from extract.dataset import find_clips
+from extract.dataset import Names, find_clips
 from extract.pipeline import extract
 from features.errors import DatasetError, TableError
 from features.table import read_table
@@ -64,6 +65,8 @@ def run(arguments: argparse.Namespace) -> None:
     model = load_model(folder)
     if arguments.table:
         table = read_table(arguments.table)
+        spelled = pa.array(_as_in(sample, _names(table)), pa.string())
+        table = table.set_column(table.column_names.index("filename"), "filename", spelled)
         _check(arguments, sample, _names(table), str(arguments.table))
     else:
         check_families(model.layout, str(folder))
@@ -109,7 +112,9 @@ def write(model: Model, table: pa.Table, sample: Sequence[str], out: Path) -> di
 
 def _extracted(arguments: argparse.Namespace, sample: Sequence[str], families: Sequence[str]) -> pa.Table:
     clips = find_clips(arguments.test)
-    _check(arguments, sample, [clip.filename for clip in clips], arguments.test)  # before hours of work
+    names = _as_in(sample, [clip.filename for clip in clips])
+    _check(arguments, sample, names, arguments.test)  # before hours of work
+    clips = [replace(clip, filename=name) for clip, name in zip(clips, names, strict=True)]
     wanted = set(sample)
     clips = [clip for clip in clips if clip.filename in wanted]
     out = _work(arguments) / "features.parquet"
@@ -123,6 +128,13 @@ def _extracted(arguments: argparse.Namespace, sample: Sequence[str], families: S
             max_seconds=arguments.max_seconds,
             progress=progress,
         )
+
+
+def _as_in(sample: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The names of clips as the sample spells them: a Mac stores accents as letters of their own."""
+    spelled, present = Names(sample), set(names)
+    found = [(name, spelled.find(name)) for name in names]
+    return [other if other and other not in present else name for name, other in found]
 
 
 def _check(arguments: argparse.Namespace, sample: Sequence[str], names: Sequence[str], where: str) -> None:

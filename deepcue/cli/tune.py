@@ -8,20 +8,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from deepcue.cli import common
 from ensemble.arrays import Int
 from ensemble.family_choice import choose_families
 from ensemble.folds import check_folds, stage_folds
 from ensemble.outputs import check_folder, write_text
 from ensemble.store import LOCAL_MODEL
-from ensemble.training_set import TrainingSet, rows_of_groups, training_set
+from ensemble.training_set import TrainingSet, sampled_rows, training_set
 from ensemble.tune import SPACES, search, shared_budget
 from features.errors import InputError
 from features.table import read_table
 
 EXAMPLE = "deepcue tune --table artifacts/features.parquet --out artifacts/tune"
 
-MAX_ROWS = 20_000  # searched on a sample of groups; the ranking of settings changes little beyond
+MAX_ROWS = 20_000  # searched on a sample of the clips; the ranking of settings changes little beyond
 BUDGET_S = 600.0
 
 
@@ -87,7 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
     }
     file = arguments.out / "settings.json"
     settings = {name: result["changes"] for name, result in results.items()}
-    write_text(file, json.dumps({"settings": settings, "search": results}, indent=1))
+    write_text(file, json.dumps({"settings": settings, "search": results}, indent=1, allow_nan=False))
     print(f"settings  {file}")
 
 
@@ -96,9 +98,10 @@ def _searched(arguments: argparse.Namespace) -> tuple[TrainingSet, Int]:
     data, fold, origin = table_and_folds(arguments)
     print(f"{int(fold.max()) + 1} folds ({origin})")
     data = choose_families(data, fold)
-    check_folds(data.y, fold, data.measured)  # again: without a family, fewer rows may be measured
-    chosen = rows_of_groups(data, MAX_ROWS, arguments.seed)
-    return data.rows(chosen), fold[chosen]
+    chosen = sampled_rows(data.group, MAX_ROWS, arguments.seed)
+    data, fold = data.rows(chosen), np.unique(fold[chosen], return_inverse=True)[1].astype(np.int64)
+    check_folds(data.y, fold, data.measured)  # again: without a family, or in a sample, fewer may be measured
+    return data, fold
 
 
 def _make_folder(out: Path) -> None:

@@ -158,10 +158,10 @@ def product_shapley(present: Array, absent: Array) -> Array:
 
 
 def _squared_distances(A: Float, B: Float) -> Array:
-    """[n, m] in float64; 0 for rows without inputs, as those of a family whose columns never vary."""
+    """[n, m] in float64; 0 for rows without inputs, as those of a family whose columns never vary; n may be 0."""
     from sklearn.metrics.pairwise import euclidean_distances
 
-    if not A.shape[1]:
+    if not A.size:
         return np.zeros((len(A), len(B)))
     return euclidean_distances(A.astype(np.float64), B.astype(np.float64), squared=True)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from features import observation
 from features.observation import DAMAGED, OBSERVATION_VERSION, Observation
+
+MARKS = ("etag", "lastmodified", "mtime", "modified", "updated", "modify", "created")  # first what follows the content
 
 
 def kept_name(filename: str) -> str:
@@ -19,6 +22,16 @@ def kept_name(filename: str) -> str:
     """
     escaped = filename.replace("://", "%3A%2F%2F").replace("::", "%3A%3A")  # fsspec would take it for another store
     return f"{escaped.lstrip('/')}.npz"
+
+
+def _mark(info: Mapping[str, Any]) -> Any:
+    """What a store's listing says of a file's content or change, however it spells that; empty for nothing.
+
+    >>> _mark({"name": "a.mp4", "size": 3, "last_modified": "Monday"})
+    'Monday'
+    """
+    plain = {re.sub("[-_ ]", "", str(key)).lower(): value for key, value in info.items()}
+    return next(filter(None, map(plain.get, MARKS)), "")
 
 
 class ObservationStore:
@@ -35,7 +48,7 @@ class ObservationStore:
             return f"{status.st_size}:{status.st_mtime_ns}:{OBSERVATION_VERSION}:{max_seconds:g}"
         fs, name = self._filesystem(path)
         info = fs.info(name)
-        mark = info.get("ETag") or info.get("LastModified") or info.get("mtime") or ""
+        mark = info.get("ETag") or info.get("LastModified") or info.get("mtime") or _mark(info) or fs.ukey(name)
         return f"{info.get('size')}:{mark}:{OBSERVATION_VERSION}:{max_seconds:g}"
 
     def place(self, filename: str) -> str:

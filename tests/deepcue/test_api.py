@@ -219,7 +219,9 @@ def test_a_table_that_can_not_be_trained_on_is_an_error(tmp_path):
     with pytest.raises(deepcue.InputError, match="crystal_ball"):
         deepcue.train(toy_table(), learners=["crystal_ball"])
     with pytest.raises(deepcue.InputError, match="at least 3"):
-        deepcue.train(toy_table(), folds=2)
+        deepcue.train(toy_table(), folds=np.int64(2))
+    with pytest.raises(deepcue.InputError, match=r"folds = 3\.0: must be a whole number, or a file"):
+        deepcue.train(toy_table(), folds=3.0)
 
 
 def state():

@@ -167,6 +167,44 @@ def test_a_clip_without_a_fold_is_refused(tmp_path):
         given_folds(tmp_path / "folds.parquet", *names(group), y)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda fold: [fold[0] / 2 + 0.25, *fold[1:].tolist()], "the fold of clip0 is .*; give it a whole number"),
+        (lambda fold: [f"fold{one}" for one in fold], "the fold of clip0 is 'fold.'; give it a whole number"),
+        (lambda fold: [np.inf, *fold[1:].tolist()], "the fold of clip0 is inf; give it a whole number"),
+        (lambda fold: [np.nan, *fold[1:].tolist()], "clip0 has no fold"),
+    ],
+    ids=["half", "text", "infinite", "nan"],
+)
+def test_a_fold_that_is_no_whole_number_is_refused(change, message):
+    """Non-regression test: halves were cut off, NaN became a fold, and text ended in a traceback."""
+    y, group = made()
+    filename, group_names = names(group)
+    fold = change(assign_folds(y, group))
+    with pytest.raises(TableError, match=message):
+        given_folds(pa.table({"filename": filename, "group": group_names, "fold": fold}), filename, group_names, y)
+
+
+def test_whole_numbers_may_be_stored_as_pandas_does():
+    y, group = made()
+    filename, group_names = names(group)
+    fold = assign_folds(y, group)
+    stored = pa.table({"filename": filename, "group": group_names, "fold": fold.astype(float)})
+    assert np.array_equal(given_folds(stored, filename, group_names, y), fold)
+
+
+def test_a_clip_that_is_there_twice_is_refused():
+    """Non-regression test: the last of its folds counted."""
+    y, group = made()
+    filename, group_names = names(group)
+    fold = assign_folds(y, group)
+    table = pa.table({"filename": filename, "group": group_names, "fold": fold})
+    twice = pa.concat_tables([table.slice(0, 1).set_column(2, "fold", pa.array([(fold[0] + 1) % 5])), table])
+    with pytest.raises(TableError, match="clip0 appears twice; give each clip one fold"):
+        given_folds(twice, filename, group_names, y)
+
+
 def test_another_kind_of_file_is_refused(tmp_path):
     file = tmp_path / "folds.parquet"
     with pytest.raises(TableError, match="no such fold file"):

@@ -73,7 +73,7 @@ def test_what_belongs_to_the_earlier_scale_is_left_out(one_learner):
 
 
 @pytest.mark.parametrize(
-    ("scale", "bound"), [(0.0, 0.1), (-1.0, 0.1), (np.inf, 0.1), (np.nan, 0.1), (1.0, 0.0), (1.0, 0.5)]
+    ("scale", "bound"), [(0.0, 0.1), (-1.0, 0.1), (np.inf, 0.1), (np.nan, 0.1), (1.0, 0.0), (1.0, 1e-13), (1.0, 0.5)]
 )
 def test_numbers_out_of_range_are_refused(one_learner, scale, bound):
     model, evaluation = one_learner

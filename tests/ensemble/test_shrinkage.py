@@ -93,6 +93,19 @@ def test_sources_left_out_never_share_a_group_or_source(make_table, quick, monke
         assert not set(data.group[seen]) & set(data.group[rows])
 
 
+def test_sources_are_left_out_of_a_sample_of_a_large_table_of_few_groups(make_table, quick, monkeypatch):
+    """Non-regression test: groups larger than the sample left it empty, and no source was left out."""
+    from ensemble import evaluate
+    from ensemble.training_set import training_set
+
+    monkeypatch.setattr(evaluate, "MAX_SOURCE_ROWS", 60)
+    data = training_set(make_table(8, 30, n_sources=4), "made")
+    found = evaluate.sources_left_out(data, quick(["logistic"]), target_prior=0.5, seed=0)
+    assert found is not None
+    assert found.summary()["n_clips"] == 60
+    assert found.summary()["n_parts"] == 4
+
+
 @pytest.mark.parametrize("n_sources", [0, 2])
 def test_few_or_no_sources_leave_nothing_out(make_table, n_sources):
     from ensemble import cross_fit

@@ -2,6 +2,8 @@ import errno
 import json
 import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,6 +152,31 @@ def test_what_a_killed_run_left_is_removed_with_the_files_of_more_folds(trained,
     assert np.array_equal(load_model(folder).predict(table), trained[0].predict(table))
 
 
+def test_two_that_write_into_one_folder_do_so_one_after_the_other(trained, table, tmp_path, monkeypatch):
+    """Non-regression test: one removed the folder in which the other was still writing."""
+    write = store._write_parts
+
+    def slow(*arguments):
+        names = write(*arguments)
+        time.sleep(0.5)
+        return names
+
+    monkeypatch.setattr(store, "_write_parts", slow)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(save_model, [trained[0]] * 2, [tmp_path / "model"] * 2))
+    assert np.array_equal(load_model(tmp_path / "model").predict(table), trained[0].predict(table))
+    assert not list((tmp_path / "model").glob(".*"))
+
+
+def test_a_folder_that_can_not_be_locked_is_written_all_the_same(trained, tmp_path, monkeypatch, caplog):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(store.fcntl, "flock", no_locks)
+    save_model(trained[0], tmp_path / "model")
+    assert "can't be locked" in caplog.text
+
+
 def test_a_model_that_can_not_be_read_back_is_not_said_to_be_written(trained, folder, monkeypatch):
     def half(model, folder, tables):
         (folder / "head.json").write_text("{}")
@@ -233,6 +260,13 @@ def test_other_weights_than_the_model_s_are_refused_before_the_work(tmp_path, mo
     monkeypatch.setenv("DEEPFAKE_WEIGHTS", str(tmp_path))
     with pytest.raises(ModelError, match=r"set DEEPFAKE_WEIGHTS to the folder .* or unset it"):
         check_families(layout, "model")
+
+
+def test_a_model_of_an_imported_table_asks_for_one():
+    """Non-regression test: to train it again was advised, which changes nothing."""
+    with pytest.raises(ModelError, match=r"its cues were measured elsewhere .* give a table of them") as caught:
+        check_families(Layout(("foreign.x",), {"foreign": 1}), "model")
+    assert "train the model again" not in str(caught.value)
 
 
 def test_a_manifest_of_an_earlier_version_has_no_weights(folder, table):

@@ -1,5 +1,6 @@
 import csv
 import json
+import unicodedata
 
 import numpy as np
 import pyarrow as pa
@@ -81,6 +82,15 @@ def test_numbers_keep_six_significant_digits_and_no_exponent(p):
     assert len(text.lstrip("0.").replace(".", "")) >= 6
 
 
+@pytest.mark.parametrize("p", [0.999999999, 1 - 1e-12])
+def test_a_probability_next_to_one_stays_below_it(tmp_path, p):
+    """Non-regression test: it was written as 1.0000000, and refused as a fault of the program."""
+    submission.write_submission(tmp_path / "s.csv", ["a.mp4", "b.mp4"], {"a.mp4": p, "b.mp4": 1 - p}, 0.5)
+    (_, fake), (_, real) = read_rows(tmp_path / "s.csv")[1:]
+    assert 1 - float(fake) == pytest.approx(1 - p, rel=1e-3)
+    assert float(real) == pytest.approx(1 - p, rel=1e-7)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -103,6 +113,7 @@ def test_a_wrong_probability_leaves_the_earlier_file_alone(tmp_path):
     with pytest.raises(ValueError, match="not a probability"):
         submission.write_submission(out, ["a.mp4"], {"a.mp4": float("nan")}, 0.5)
     assert out.read_text() == "earlier"
+    assert list(tmp_path.iterdir()) == [out]
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +212,25 @@ def test_a_clip_that_is_twice_in_the_table_is_refused(tmp_path, prepared, capsys
     assert deepcue(["submit", *options, "--sample", str(sample)]) == 2
     assert "clip001.mp4 appears twice; give each clip one row" in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize(("of_table", "of_sample"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_name_is_found_however_its_letters_are_spelled(tmp_path, prepared, of_table, of_sample):
+    """Non-regression test: a Mac's spelling of accents was another clip."""
+    table, out, options = prepared
+    position = table.column_names.index("filename")
+    spelled = [unicodedata.normalize(of_table, name.replace("clip", "café")) for name in table["filename"].to_pylist()]
+    table = table.set_column(position, table.schema.field(position), pa.array(spelled))
+    write_table(table, tmp_path / "test.parquet")
+    names = [unicodedata.normalize(of_sample, name) for name in spelled[::-1]]
+    assert deepcue(["submit", *options, "--sample", str(write_sample(tmp_path / "sample.csv", names))]) == 0
+    assert [name for name, _ in read_rows(out)[1:]] == names
+
+
+def test_two_files_that_differ_in_spelling_alone_stay_two():
+    both = [unicodedata.normalize(form, "é.mp4") for form in ("NFC", "NFD")]
+    assert submit._as_in(both[:1], both) == both
+    assert submit._as_in(both[:1], both[1:]) == both[:1]
 
 
 def test_a_table_of_other_clips_is_refused_also_where_clips_may_be_missing(tmp_path, prepared, capsys):

@@ -13,7 +13,7 @@ from ensemble.folds import assign_folds
 from ensemble.metrics import auc
 from ensemble.store import load_model, save_model
 from ensemble.train import choose_settings, train, train_table
-from ensemble.training_set import training_set
+from ensemble.training_set import sampled_rows, training_set
 from features.errors import InputError, TableError
 from features.table import write_table
 
@@ -142,6 +142,30 @@ def test_importance_is_measured_with_shrinkage_by_models_that_never_saw_the_fold
     assert sum(value["fraction"] for value in fractions.values()) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("sizes", [[300] * 4, [300] * 4 + [20], [5] * 200, [300, *[5] * 200]])
+def test_a_sample_is_of_many_groups_however_large_they_are(sizes):
+    """Non-regression test: groups that were larger than the sample left it empty, or with one small group."""
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    chosen = sampled_rows(group, 250, seed=0)
+    assert 225 <= chosen.sum() <= 250
+    assert len(np.unique(group[chosen])) >= 4
+    assert np.array_equal(chosen, sampled_rows(group, 250, seed=0))
+    assert not np.array_equal(chosen, sampled_rows(group, 250, seed=1))
+    if max(sizes) == 5:
+        assert set(np.bincount(group[chosen])) <= {0, 5}, "small groups stay whole"
+
+
+def test_a_large_table_of_few_groups_has_importances(make_table, quick, monkeypatch):
+    """Non-regression test: the first group drawn was too large, nothing was sampled and the training was lost."""
+    monkeypatch.setattr(importance, "MAX_ROWS", 20)
+    data, evaluation = honest(make_table(4, 24, unmeasured=range(24)), quick)
+    fold = assign_folds(data.y, data.group, n_folds=3, seed=0)
+    fractions = importance.family_attribution(evaluation.models, data, fold)
+    assert sum(value["fraction"] for value in fractions.values()) == pytest.approx(1.0)
+    rises = importance.permutation_importance(evaluation.models, data, fold)
+    assert rises["eyes"]["delta_log_loss"] is not None
+
+
 def test_a_table_is_trained_on_without_files_as_by_the_command(make_table, tmp_path, capsys):
     table = make_table()
     write_table(table, tmp_path / "t.parquet")
@@ -168,6 +192,10 @@ def test_a_table_is_trained_on_without_files_as_by_the_command(make_table, tmp_p
         ({"device": "tpu"}, InputError, "'tpu' is unknown"),
         ({"folds": "gone.parquet"}, TableError, "no such fold file"),
         ({"n_folds": 2}, InputError, "at least 3"),
+        ({"n_folds": 3.0}, InputError, "folds = 3.0: must be a whole number, or a file"),
+        ({"seed": -1}, InputError, "seed = -1: must be a whole number from 0 to 4294967295"),
+        ({"seed": 1.5}, InputError, "seed = 1.5: must be a whole number"),
+        ({"jobs": 0}, InputError, "jobs = 0: must be a whole number above 0"),
     ],
 )
 def test_options_of_the_library_are_refused_in_one_sentence(make_table, options, error, message):
@@ -305,6 +333,27 @@ def test_labels_may_be_missing_for_some_rows(make_table, quick):
     data = training_set(table.set_column(1, "label", pa.array(labels, pa.string())), "made")
     assert len(data) == 92
     assert data.n_groups == 23
+
+
+def test_a_cue_of_text_or_twice_is_refused(make_table):
+    """Non-regression test: both ended in tracebacks."""
+    table = make_table()
+    position = table.column_names.index("eyes.cue0")
+    text = table.set_column(position, "eyes.cue0", pa.array(["much"] * table.num_rows))
+    with pytest.raises(TableError, match=r"made: the column 'eyes\.cue0' holds string; write numbers into it"):
+        training_set(text, "made")
+    with pytest.raises(TableError, match=r"made: two columns are called 'eyes\.cue0'; remove or rename one"):
+        training_set(table.append_column("eyes.cue0", table["eyes.cue0"]), "made")
+
+
+def test_cues_may_be_stored_as_other_numbers(make_table):
+    table = make_table()
+    position = table.column_names.index("eyes.cue0")
+    for kind in (pa.float64(), pa.null()):
+        values = table["eyes.cue0"].cast(kind) if kind != pa.null() else pa.nulls(table.num_rows)
+        expected = table["eyes.cue0"].to_numpy() if kind != pa.null() else np.full(table.num_rows, np.nan)
+        found = training_set(table.set_column(position, "eyes.cue0", values), "made")
+        np.testing.assert_array_equal(found.X[:, list(found.layout.columns).index("eyes.cue0")], expected)
 
 
 def test_base_columns_are_no_inputs(make_table, quick, data, folds):

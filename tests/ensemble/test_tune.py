@@ -111,6 +111,44 @@ def test_the_loss_is_the_mean_over_folds_of_a_learner_fitted_on_the_others(make_
     assert loss == pytest.approx((np.log(2) + np.log(4) + np.log(10 / 9)) / 3)
 
 
+def test_a_fold_in_which_nothing_was_measured_does_not_count(make_table, monkeypatch):
+    """Non-regression test: the loss was NaN, and the settings that were written no JSON."""
+    data = training_set(make_table(12, 4, unmeasured=tuple(range(12))), "made")
+    fold = np.repeat([0, 1, 2, 3], 12)
+
+    def fit_without(data, fold, name, settings, excluded, seed):
+        rows = np.flatnonzero(np.isin(fold, excluded) & data.measured)
+        return rows, np.zeros(len(rows)), None
+
+    monkeypatch.setattr(tune, "fit_without", fit_without)
+    loss = tune.mean_loss(data, fold, "logistic", settings_for(len(data), data.n_groups), 0)
+    assert loss == pytest.approx(np.log(2))
+
+
+def test_a_loss_that_is_not_finite_is_refused(make_table, tmp_path, monkeypatch):
+    data = training_set(make_table(12, 4), "made")
+    monkeypatch.setattr(tune, "mean_loss", lambda *_: np.nan)
+    with pytest.raises(ValueError, match="the default settings is nan"):
+        tune.search(data, np.arange(48) % 3, "logistic", journal=tmp_path / "j", budget_s=1.0, n_trials=1, seed=0)
+
+
+@pytest.mark.parametrize("n_groups", [3, 6, 48])
+def test_a_sample_keeps_every_fold_however_large_the_groups_are(make_table, tmp_path, monkeypatch, n_groups):
+    """Non-regression test: folds that the sample lost gave losses of NaN, and success was reported."""
+    write_table(make_table(n_groups, 240 // n_groups), tmp_path / "t.parquet")
+    monkeypatch.setattr("deepcue.cli.tune.MAX_ROWS", 100)
+    used = []
+
+    def search(data, fold, *_, **__):
+        used.append((len(data), np.unique(fold).tolist()))
+        return {"changes": {}, "log_loss": 1.0, "default_log_loss": 1.0, "n_trials": 0}
+
+    monkeypatch.setattr("deepcue.cli.tune.search", search)
+    arguments = ["--table", str(tmp_path / "t.parquet"), "--out", str(tmp_path / "tune"), "--folds", "3", "--quiet"]
+    assert deepcue(["tune", *arguments]) == 0
+    assert used == [(100, [0, 1, 2])] * 3
+
+
 def test_what_one_search_leaves_over_goes_to_the_others_and_each_gets_a_second(monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr(tune.time, "monotonic", lambda: clock[0])

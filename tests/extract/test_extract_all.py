@@ -21,9 +21,11 @@ from plug_in import MODULE, write_plug_in
 from artifacts import PRETRAINED
 from deepcue.cli.main import main as deepcue
 from extract import pipeline
+from extract.dataset import Clip
+from extract.run.journal import Journal
 from extract.run.sandbox import Limits
 from features import spec, table
-from features.errors import InputError
+from features.errors import DatasetError, InputError
 from features.networks.weights import WEIGHTS_VARIABLE
 from features.observation import OBSERVATION_VERSION
 
@@ -504,16 +506,33 @@ def test_links_are_followed_and_names_may_hold_a_colon(talk, tmp_path, monkeypat
     assert all((tmp_path / name).is_symlink() for name in ("exp:1.parquet", "exp:1.parquet.journal"))
 
 
+def test_another_run_can_not_begin_before_the_table_is_written(tmp_path, monkeypatch):
+    """Non-regression test: the journal was free too early, and two runs met in the table's temporary file."""
+    refused = []
+
+    def write(*_, journal):
+        with pytest.raises(DatasetError, match="another run notes its clips here") as caught:
+            Journal(Path(journal), {})
+        refused.append(caught)
+
+    monkeypatch.setattr(pipeline, "_measure", lambda *_, **__: {})
+    monkeypatch.setattr(pipeline, "_table", lambda *_: None)
+    monkeypatch.setattr(pipeline, "write", write)
+    pipeline.extract([Clip("a.mp4", "/a.mp4")], out=tmp_path / "t.parquet", families=["blink"])
+    assert refused
+    Journal(tmp_path / "t.parquet.journal", {}).close()
+
+
 def test_a_disk_that_is_full_at_the_end_keeps_what_is_done(folder, tmp_path, capsys, monkeypatch):
     out = tmp_path / "t.parquet"
 
-    def full(built, file):
-        Path(file).write_bytes(b"half")
+    def full(built, file, **_):
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     arguments = ["extract", str(folder), "--out", str(out), "--families", "blink", "--quiet"]
     with monkeypatch.context() as patched:
-        patched.setattr(pipeline.table, "write_table", full)
+        patched.setattr(table.pq, "write_table", full)
         assert deepcue(arguments) == 2
     assert f"--journal {out}.journal" in capsys.readouterr().err
     assert sorted(file.name for file in tmp_path.iterdir()) == ["data", "t.parquet.journal"]

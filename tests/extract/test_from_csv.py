@@ -52,6 +52,8 @@ def test_cues_groups_and_folds_arrive(csv, tmp_path):
         ("filename,label,valid_share\na,REAL,1\n", "can't be called 'valid_share'"),
         ("filename,label,group\na,REAL,g\n", "no cue in it"),
         ("filename,label,x\n", "no clip in it"),
+        ('filename,label,"a\nb",x\na,REAL,1,2\n', "the name of the column 'a\\nb' has a line break; rename it"),
+        ("\n\n", "it is empty"),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path, capsys, text, said):
@@ -76,6 +78,17 @@ def test_headers_may_have_capitals_and_a_cue_that_is_empty_throughout_is_undefin
     assert table.feature_columns(found) == ["foreign.x", "foreign.Empty", "foreign.valid_share"]
     assert np.isnan(found["foreign.Empty"].to_numpy()).all()
     np.testing.assert_array_equal(found["foreign.valid_share"].to_numpy(), np.float32([0.5, 0.5]))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_blank_lines_may_come_before_the_header(tmp_path, end):
+    """Non-regression test: the file was said to be empty."""
+    file, out = tmp_path / "cues.csv", tmp_path / "cues.parquet"
+    file.write_text(end.join(["", "", "filename,label,x", "a,FAKE,1", "", "b,REAL,2"]), newline="")
+    assert deepcue(["import-csv", str(file), "--out", str(out)]) == 0
+    found = table.read_table(out)
+    assert found["filename"].to_pylist() == ["a", "b"]
+    assert found["foreign.x"].to_pylist() == [1, 2]
 
 
 def test_folds_are_of_the_labelled_clips(tmp_path):

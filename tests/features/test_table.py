@@ -149,6 +149,37 @@ def test_what_cannot_be_read_is_not_to_be_made_again(tmp_path, monkeypatch):
         read_table(tmp_path / "t.parquet")
 
 
+def test_a_full_disk_leaves_the_earlier_table(tmp_path, monkeypatch):
+    """Non-regression test: the table was written in place, and a full disk destroyed the earlier one."""
+    file = tmp_path / "t.parquet"
+    write_table(small(), file)
+
+    def full(built, stream, **_):
+        stream.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(table.pq, "write_table", full)
+        with pytest.raises(OSError, match="No space left"):
+            write_table(small(), file)
+    assert read_table(file).num_rows == 2
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_table_is_written_where_a_link_leads(tmp_path):
+    (tmp_path / "link.parquet").symlink_to(tmp_path / "t.parquet")
+    write_table(small(), tmp_path / "link.parquet")
+    assert (tmp_path / "link.parquet").is_symlink()
+    assert read_table(tmp_path / "t.parquet").num_rows == 2
+
+
+def test_a_base_column_that_is_there_twice_is_refused():
+    """Non-regression test: it ended in a traceback."""
+    twice = small().append_column("label", pa.array(["FAKE", "REAL"]))
+    with pytest.raises(TableError, match="made: two columns are called 'label'; remove or rename one"):
+        table.check_base_columns(twice, "made")
+
+
 def test_equal_tables_give_equal_bytes(tmp_path):
     for name in "ab":
         write_table(small(), tmp_path / name)

@@ -48,6 +48,12 @@ def test_family_parts_add_up(fitted, data, name):
 
 
 @pytest.mark.parametrize("name", KINDS)
+def test_no_rows_have_no_log_odds(fitted, data, name):
+    """Non-regression test: where nothing was measured in a whole fold, ``kernel`` ended the training in an error."""
+    assert fitted[name].predict_logit(data.X[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_the_family_of_the_planted_cue_has_the_largest_parts(fitted, data, name):
     spread = fitted[name].family_logits(data.X[data.measured])[:, :3].std(axis=0)
     assert data.layout.family_names[int(np.argmax(spread))] == "eyes"

@@ -5,8 +5,10 @@ import shutil
 import zlib
 from dataclasses import replace
 
+import fsspec
 import numpy as np
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from people import CHEAP
 
 from extract.run import worker
@@ -139,6 +141,25 @@ def test_a_clip_that_is_called_by_its_url_is_kept_in_the_folder(talking_head, tm
     assert store.load(name, "key") is not None
     assert store.kept() == {kept_name(name)}
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("mark", ["ETag", "etag", "last_modified", "Last-Modified", "updated", "checksum"])
+def test_a_remote_file_that_changed_is_another_whatever_its_store_calls_the_mark(mark):
+    """Non-regression test: of stores that write `etag`, one of the same size was taken for the same."""
+
+    class Spelled(MemoryFileSystem):
+        protocol = "spelled"
+        version = "one"
+
+        def info(self, path, **_):
+            return {"name": path, "size": 3, "type": "file", mark: self.version}
+
+    fsspec.register_implementation("spelled", Spelled, clobber=True)
+    store = ObservationStore("")
+    before = store.key("spelled://a.mp4", 9.0)
+    assert store.key("spelled://a.mp4", 9.0) == before
+    Spelled.version = "two"
+    assert store.key("spelled://a.mp4", 9.0) != before
 
 
 def test_a_store_that_fails_in_its_own_way_costs_no_row(make_clip, tmp_path, monkeypatch):
