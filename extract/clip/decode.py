@@ -25,8 +25,7 @@ from features.observation import AUDIO_RATE_HZ
 
 MAX_DAMAGED_PACKETS = 1_000  # in a row, without a single frame in between
 NO_TIMES = frozenset({"avi"})  # formats that number frames in the order of decoding and don't say when they are shown
-PRIMED = frozenset({"aac", "mp3", "mp3float"})  # codecs whose run-up only some formats tell from sound ...
-TELLS_PRIMING = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})  # ... as these do: it was left out by then
+PRIMED = frozenset({"aac", "mp3", "mp3float"})  # codecs whose run-up only some formats tell from sound
 MAX_PRIMING_S = 0.1  # sound of theirs that begins so little before the picture is that run-up
 HDR_CURVES = {16: "PQ", 18: "HLG"}  # FFmpeg's AVCOL_TRC_SMPTE2084 and _ARIB_STD_B67
 MIN_SILENCE_S = 0.2  # that is worth a warning; a clock that runs a little fast leaves less
@@ -187,7 +186,7 @@ class Clip:
         wanted = int(self.max_seconds * AUDIO_RATE_HZ)
         with containers.opened(self._source) as container:
             stream = container.streams[index]
-            primed = stream.codec_context.name in PRIMED and container.format.name not in TELLS_PRIMING
+            primed = stream.codec_context.name in PRIMED
             frames = self._decoded(container, stream, damage)
             try:
                 samples, cancelled = read_mono(frames, clock, wanted, channel=channel)
