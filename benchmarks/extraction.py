@@ -147,7 +147,8 @@ class Stages:
         self._wrap(observe, "with_embeddings", "embeddings")
         self._wrap(decode.Clip, "audio", "audio")
         self._replace(decode.Clip, "frames", self._timed_frames(decode.Clip.frames))
-        self._wrap(spec, "_measure_tracks", lambda family, *_: f"family {family.name}")
+        for part in ("_main_face", "_largest"):
+            self._wrap(spec, part, lambda family, *_: f"family {family.name}")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -266,7 +266,9 @@ def _numbers(table: pa.Table, where: str, filename: Sequence[str], group_names: 
 
 
 def _whole(fold: Any, name: str, where: str) -> int:
-    """The number of a clip's fold, which pandas may have stored as a float; refused where it is no whole number."""
+    """The number of a clip's fold, which may be stored as a float or as text; refused where it is no whole number."""
+    if isinstance(fold, str) and fold.strip().isdecimal():
+        return int(fold)
     if fold is None or (isinstance(fold, float) and math.isnan(fold)):
         raise TableError(f"{where}: {name} has no fold; give it the fold of its group")
     if not isinstance(fold, int | float) or fold % 1:

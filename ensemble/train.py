@@ -134,8 +134,8 @@ def _check_options(target_prior: float | None, n_folds: int | None, seed: int, j
         raise InputError(f"folds = {n_folds!r}: must be a whole number, or a file")
     if not (isinstance(seed, numbers.Integral) and 0 <= seed < 2**32):
         raise InputError(f"seed = {seed!r}: must be a whole number from 0 to {2**32 - 1}")
-    if not (isinstance(jobs, numbers.Integral) and jobs >= 1):
-        raise InputError(f"jobs = {jobs!r}: must be a whole number above 0")
+    if not (isinstance(jobs, numbers.Integral) and (jobs >= 1 or jobs == -1)):
+        raise InputError(f"jobs = {jobs!r}: must be a whole number above 0, or -1 for every core")
 
 
 def train(
@@ -198,7 +198,7 @@ def manifest_of(
     """
     n_fake = int(data.y.sum())
     return {
-        "seed": seed,
+        "seed": int(seed),
         "n_groups": data.n_groups,
         "summary": {
             "n_clips": len(data),

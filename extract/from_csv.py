@@ -84,7 +84,7 @@ def _check_names(file: Path, names: list[str]) -> None:
                 f"{file}: column {names.index(name) + 1} has no name, as the row numbers that pandas writes; remove it "
                 "(to_csv(index=False)), or a model learns from the order of the rows"
             )
-        if len(name.splitlines()) > 1:
+        if name.splitlines() != [name]:
             raise TableError(f"{file}: the name of the column {name!r} has a line break; rename it")
         if name == "valid_share":
             raise TableError(f"{file}: a cue can't be called 'valid_share', which is made from all of them; rename it")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from features.errors import DatasetError
 
-OBSERVATION_VERSION = 5
+OBSERVATION_VERSION = 6
 """What is measured of a given clip, and how its file is laid out. One that was kept by another version is made again.
 Tables and journals note it as the version of the extractor."""
 

@@ -74,10 +74,12 @@ def probability(value: float, digits: int = 2) -> str:
 def percent(value: float) -> str:
     """A probability in percent, whole where it is not next to 0 or 100.
 
-    >>> percent(0.84), percent(0.001), percent(0.9999)
-    ('84', '0.1', '99.99')
+    >>> percent(0.84), percent(0.001), percent(0.005), percent(0.9999)
+    ('84', '0.1', '0.5', '99.99')
     """
-    digits = len(probability(value)) - len("0.00")
+    digits = 0
+    while 0 < value < 1 and float(f"{100 * value:.{digits}f}") in {0, 100}:
+        digits += 1
     return f"{100 * value:.{digits}f}"
 
 

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 import reports
 from reports.clip_report import STATUS_WORDS
+from reports.html import probability
 from serve.clips import DONE, PLAYS_CHANGED, PLAYS_FILE, PLAYS_PREVIEW, ClipList, Row
 from serve.folder import CLIP, PAGE, PREVIEW, REPORT, WorkFolder
 from serve.measuring import Measuring
@@ -156,8 +157,10 @@ def _changes(request: Request) -> Response:
 
 
 def _said(row: Row) -> Row:
-    """A row with its status in words."""
-    return row | {"said": STATUS_WORDS.get(row["status"], row["status"])}
+    """A row with its status in words, and its probability as it is shown."""
+    known = row["probability"]
+    score = None if known is None else probability(known)
+    return row | {"said": STATUS_WORDS.get(row["status"], row["status"]), "score": score}
 
 
 def _one(request: Request) -> Response:

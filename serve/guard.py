@@ -87,6 +87,7 @@ class Guard:
             await send(message)
 
         if refusal := self._refusal(scope):
+            refusal.headers["connection"] = "close"  # whoever is not let in holds no connection
             await refusal(scope, receive, send_guarded)
             return
         self._n_answers += 1

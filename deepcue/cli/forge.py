@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def stopped(arguments: argparse.Namespace) -> str:
     """What is kept of a run that is stopped."""
-    return f"clips that are done stay in {arguments.out}, without labels; delete it before you start again"
+    return f"clips that are done stay in {arguments.out}, without labels; give another folder to start again"
 
 
 def run(arguments: argparse.Namespace) -> None:

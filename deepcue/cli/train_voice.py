@@ -15,9 +15,10 @@ One of the linear models reads how the first layers of a speech recogniser respo
 detector; ``--encoder`` takes them from another detector's weights, or from Whisper's own (tiny or tiny.en,
 ``model.bin`` in CTranslate2's format).
 
-Every sound is also used as codecs, rooms, noise, joints and band limits leave it. The same data, steps and seed give
-the same weights. The same command again goes on with an interrupted run: what is trained is left out. A folder that
-holds weights of another training is refused. Three hundred sounds of 4 s take about a quarter of an hour on one core.
+Every sound is also used as codecs, rooms, noise, joints and band limits leave it. The same data,
+encoder, steps, seed and ``--leave-out`` give the same weights. The same command again goes on with an interrupted run:
+what is trained is left out. A folder that holds weights of another training is refused. Three hundred sounds of 4 s
+take about a quarter of an hour on one core.
 """
 
 from __future__ import annotations

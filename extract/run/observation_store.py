@@ -48,8 +48,7 @@ class ObservationStore:
             return f"{status.st_size}:{status.st_mtime_ns}:{OBSERVATION_VERSION}:{max_seconds:g}"
         fs, name = self._filesystem(path)
         info = fs.info(name)
-        mark = info.get("ETag") or info.get("LastModified") or info.get("mtime") or _mark(info) or fs.ukey(name)
-        return f"{info.get('size')}:{mark}:{OBSERVATION_VERSION}:{max_seconds:g}"
+        return f"{info.get('size')}:{_mark(info) or fs.ukey(name)}:{OBSERVATION_VERSION}:{max_seconds:g}"
 
     def place(self, filename: str) -> str:
         """Path or URL of a clip's kept Observation."""

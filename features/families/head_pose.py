@@ -286,7 +286,7 @@ def pose_series(observation: Observation, track: Track) -> dict[str, Series]:
     return {"head_pose.difference": Series(found.face.times_s, found.angle_deg, unit="deg", title=title)}
 
 
-@family("head_pose", version=2, needs={"track"}, columns=COLUMNS, series=pose_series)
+@family("head_pose", version=3, needs={"track"}, columns=COLUMNS, series=pose_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the two poses of a track; NaN below 20 frames in which both can be told."""
     found = poses(head(observation, track), frame_size=observation.frame_size)

@@ -377,7 +377,7 @@ def jitter_series(observation: Observation, track: Track) -> dict[str, Series]:
     return named
 
 
-@family("landmark_jitter", version=4, needs={"track"}, columns=COLUMNS, series=jitter_series)
+@family("landmark_jitter", version=5, needs={"track"}, columns=COLUMNS, series=jitter_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the jitter of a track; NaN below 2 s of track, or when flow fails in over half of the steps."""
     found = motion(observation, track)

@@ -288,20 +288,24 @@ def _to_and_fro(faces: Sequence[Image], places: Points) -> Iterator[tuple[Image,
 def _moments(clip: Clip, offset_s: float) -> NDArray[np.int64]:
     """For each frame [n] the number of the frame whose usable face is nearest to ``offset_s`` later.
 
-    Where that is after the last usable face, the time runs backwards from there, and forwards again from the first.
+    Where that is after the last usable face, the time runs backwards from there, and forwards again from the first. A
+    frame whose own face is not usable has that of the one before, so that no face is kept for frames that show none.
     """
-    usable = np.flatnonzero(usable_frames(clip.landmarks))
+    is_usable = usable_frames(clip.landmarks)
+    usable = np.flatnonzero(is_usable)
     times_s = clip.times_s[usable]
     span = max(float(times_s[-1] - times_s[0]), 1e-9)
     turn = np.mod(clip.times_s + offset_s - times_s[0], 2 * span)
     wanted = times_s[0] + np.minimum(turn, 2 * span - turn)
-    return np.asarray(usable[np.abs(wanted[:, None] - times_s).argmin(1)])
+    chosen = usable[np.abs(wanted[:, None] - times_s).argmin(1)]
+    asking = np.maximum.accumulate(np.where(is_usable, np.arange(len(chosen)), usable[0]))
+    return np.asarray(chosen[asking])
 
 
 def _chosen_faces(clip: Clip, chosen: NDArray[np.int64]) -> Iterator[tuple[Image, Points]]:
     """Faces of the frames ``chosen`` with their landmarks, in that order.
 
-    A face is kept from its frame until it is no longer wanted, which is no longer than a clip is gone through ahead.
+    A face is kept from its frame until it is no longer wanted.
     """
     last = {number: place for place, number in enumerate(chosen.tolist())}
     kept: dict[int, tuple[Image, Points]] = {}

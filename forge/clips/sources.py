@@ -131,5 +131,5 @@ def check_target(real: str, out: Path, sources: Sequence[Source]) -> None:
         if inside or any(Path(source.path).resolve().is_relative_to(target) for source in sources):
             raise InputError(f"{out} must not lie inside {real}, nor hold its clips; give a folder of its own")
     if out.is_dir() and any((*out.glob("manifest.csv"), *out.glob("dfdc_train_part_*/*"))):
-        raise InputError(f"{out} holds clips or the manifest of an earlier forge; delete it, or give another folder")
+        raise InputError(f"{out} already holds clips or a manifest; give a new folder")
     check_writable(out)

@@ -70,7 +70,7 @@
       needle.style.left = `${100 * row.probability}%`;
       const scale = element("span", { className: "scale" }, needle);
       scale.setAttribute("aria-hidden", "true");
-      score.append(element("span", { className: "score", textContent: row.probability.toFixed(2) }), scale);
+      score.append(element("span", { className: "score", textContent: row.score }), scale);
     }
     const added = new Date(1000 * row.added_s);
     line.replaceChildren(

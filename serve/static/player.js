@@ -29,10 +29,10 @@
 
   async function wait() {
     const text = waiting.querySelector("p"), bar = waiting.querySelector("progress");
-    const row = await until(waiting.dataset.clip, (words) => { text.textContent = words; }, ({ state, progress, verdict, probability }) => {
+    const row = await until(waiting.dataset.clip, (words) => { text.textContent = words; }, ({ state, progress, verdict, score }) => {
       if (progress) {
         const left = progress.left_s === null ? "" : `, about ${Math.max(1, Math.round(progress.left_s))} s left`;
-        text.textContent = `${verdict && probability !== null ? `${verdict}, P(FAKE) = ${probability.toFixed(2)}; ` : ""}${progress.stage}, ${Math.round(100 * progress.share)} %${left}`;
+        text.textContent = `${verdict && score !== null ? `${verdict}, P(FAKE) = ${score}; ` : ""}${progress.stage}, ${Math.round(100 * progress.share)} %${left}`;
         bar.value = progress.share;
       } else text.textContent = "In the queue.";
       return state === "done";

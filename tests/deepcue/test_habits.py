@@ -85,7 +85,7 @@ STOPPED = {
     "submit --test d --sample s.csv --out s --table t": "nothing is kept",
     "tune --table t --out t": GOES_ON.format("t"),
     "train --table t --out m": "nothing is kept",
-    "forge d out": "clips that are done stay in out; the same command makes all again",
+    "forge d out": "clips that are done stay in out, without labels; give another folder to start again",
 }
 
 

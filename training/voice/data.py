@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import zipfile
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,8 +249,14 @@ def measured(voices: Sequence[Voice], part: Int, encoder: SpeechEncoder, *, jobs
 
 
 def _behind(voices: Sequence[Voice], part: Int, rng: np.random.Generator) -> list[Sound]:
-    """For each voice the sound of a bona fide one of its part; its own where that has none."""
-    bona_fide = np.array([not voice.synthetic for voice in voices])
+    """For each voice the sound of a bona fide one of its part; its own where that has none.
+
+    Left out is who has voices in several parts: synthetic ones on two pages, say, which different folds judge.
+    """
+    parts_of = defaultdict(set)
+    for voice, number in zip(voices, part, strict=True):
+        parts_of[voice.group].add(int(number))
+    bona_fide = np.array([not voice.synthetic and len(parts_of[voice.group]) == 1 for voice in voices])
     pools = {number: np.flatnonzero(bona_fide & (part == number)) for number in np.unique(part)}
     return [
         voices[rng.choice(pool)].sound if len(pool := pools[number]) else voice.sound

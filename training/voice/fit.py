@@ -28,6 +28,7 @@ LEAVE_OUT = ("methods", "people")
 STEPS = 600  # of the network
 PENALTY = 0.01  # C of the logistic regression over rows of mean weight 1: 0.001 to 0.1 generalise alike
 ENCODED_PENALTY = 0.001  # of that of the encoder's statistics: 0.0003 to 0.003 generalise alike
+LEAST_SCALE = 1e-3  # of an encoder's statistic: some channels hardly ever respond, and their noise is no evidence
 ORIGINAL_WEIGHT = 8.0  # of a sound as it is, over that of a version, in the linear models
 IDENTITY = "identity.json"  # of the run in a folder
 SAMPLES = "samples.npz"  # what was measured; it may be deleted when the run is done
@@ -111,7 +112,7 @@ def train(
     split = _split(found, where, recipe)
     folder = Path(out)
     chosen = (recipe.leave_out, recipe.steps, recipe.seed, encoder.digest)
-    _claim(folder, identity(found, *chosen, ORIGINAL_WEIGHT, PENALTY, ENCODED_PENALTY), fresh=fresh)
+    _claim(folder, identity(found, *chosen, ORIGINAL_WEIGHT, PENALTY, ENCODED_PENALTY, LEAST_SCALE), fresh=fresh)
     samples = cached(folder / SAMPLES, found, fold_numbers(split), encoder, jobs=jobs, seed=recipe.seed)
     folds.write(folder / folds.FILE, _assignments(found, split))
 
@@ -224,15 +225,28 @@ def fit(
     weight = weight * np.where(samples.is_original[rows], ORIGINAL_WEIGHT, 1.0)
     weight /= weight.mean()
     linear = fit_linear(samples.x[rows], synthetic, weight)
-    encoded = fit_linear(samples.encoded[rows].astype(np.float64), synthetic, weight, ENCODED_PENALTY)
+    encoded = fit_linear(
+        samples.encoded[rows].astype(np.float64), synthetic, weight, ENCODED_PENALTY, least_scale=LEAST_SCALE
+    )
     return VoiceModel(linear, network, encoder, encoded)
 
 
-def fit_linear(x: Array, synthetic: NDArray[np.bool_], weight: Array, penalty: float = PENALTY) -> LinearModel:
-    """Logistic regression of inputs [n, k], with NaN for undefined, on ``synthetic`` [n], with weights [n]."""
+def fit_linear(
+    x: Array,
+    synthetic: NDArray[np.bool_],
+    weight: Array,
+    penalty: float = PENALTY,
+    *,
+    least_scale: float = 0.0,
+) -> LinearModel:
+    """Logistic regression of inputs [n, k], with NaN for undefined, on ``synthetic`` [n], with weights [n].
+
+    An input whose standard deviation is below ``least_scale`` counts as one of that.
+    """
     from sklearn.linear_model import LogisticRegression
 
     mean, scale = standardisation(x, weight)
+    scale = np.maximum(scale, least_scale)
     standardised = np.where(np.isfinite(x), x - mean, 0) / scale
     model = LogisticRegression(C=penalty, max_iter=5000).fit(standardised, synthetic, sample_weight=weight)
     return LinearModel(mean, scale, model.coef_[0], float(model.intercept_[0]))

@@ -43,6 +43,15 @@ def test_weights_of_whisper_are_read(whisper, tmp_path):
         np.testing.assert_array_equal(found[name], whisper[f"encoder/{name.replace('.', '/')}"].astype(np.float16))
 
 
+def test_quantised_weights_are_refused(whisper, tmp_path, monkeypatch):
+    """Their scales lie in arrays of their own: the numbers alone mean nothing."""
+    monkeypatch.setattr("training.voice.encoder._TYPES", ("<f4", "<i1", "<i2", "<i4", "<i2"))
+    file = tmp_path / "model.bin"
+    file.write_bytes(converted(whisper))
+    with pytest.raises(ModelError, match="is quantised"):
+        read_encoder(file)
+
+
 def test_what_is_no_such_model_is_refused_in_one_sentence(whisper, tmp_path):
     file = tmp_path / "model.bin"
     whole = converted(whisper)

@@ -95,6 +95,24 @@ def test_who_speaks_behind_a_voice_is_judged_in_the_same_fold():
     assert data._behind(voices[:1], part[:1], np.random.default_rng(0))[0] is voices[0].sound
 
 
+def test_who_is_judged_in_two_folds_speaks_behind_nobody():
+    """One person, whose synthetic speech is on two pages."""
+    one = [Voice(f"p{n}", "m" if n else "", "p", np.full(9, -1, np.float32)) for n in range(3)]
+    others = [Voice(f"v{n}", "", f"v{n}", np.full(9, n, np.float32)) for n in range(4)]
+    part = np.array([0, 0, 1, 0, 0, 1, 1])
+    for seed in range(20):
+        assert all(sound[0] >= 0 for sound in data._behind([*one, *others], part, np.random.default_rng(seed)))
+
+
+def test_an_input_that_hardly_varies_is_not_blown_up():
+    rng = np.random.default_rng(0)
+    synthetic = np.arange(200) % 2 == 1
+    x = np.stack([1e-6 * synthetic, synthetic + 0.5 * rng.standard_normal(200)], axis=1)
+    model = fit.fit_linear(x, synthetic, np.ones(200), least_scale=1e-3)
+    assert model.scale[0] == 1e-3
+    assert model.logit(x[0] + [1e-5, 0]) == pytest.approx(model.logit(x[0]), abs=0.01)
+
+
 def test_two_sounds_of_one_name_are_refused(tmp_path, monkeypatch):
     """Non-regression test: the second took the place of the first in logits.json."""
     monkeypatch.setattr(fit, "voices_of", lambda clips: [Voice("a", "", "g", sound())])
