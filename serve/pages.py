@@ -6,6 +6,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
+from reports.html import probability
 from serve.clips import DONE, Row
 from serve.folder import gigabytes
 
@@ -26,10 +27,12 @@ def waiting_page(row: Row) -> str:
 def _environment() -> Any:
     import jinja2
 
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["probability"] = probability
+    return environment

@@ -253,7 +253,7 @@ def test_a_folder_with_an_earlier_forge_is_refused(real, made, tmp_path, capsys)
     for target in (made, stopped):
         assert deepcue(["forge", str(real), str(target), "--kinds", "desync"]) == 2
         message = capsys.readouterr().err
-        assert "of an earlier forge; delete it" in message
+        assert "already holds clips or a manifest; give a new folder" in message
         assert message.count("\n") == 1
     assert digests(made) == before
     (tmp_path / "dfdc_train_part_0").mkdir()  # an empty one is nobody's

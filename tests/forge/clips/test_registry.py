@@ -109,8 +109,9 @@ def test_the_mouth_of_another_moment_is_so_much_later_as_is_said():
     still = Clip("a", [], times_s, landmarks, None)
     chosen = picture._moments(still, 0.8)
     later = chosen[:40] - np.arange(40)
-    assert set(later[11:]) == {20}
-    assert set(chosen[:11]) == {31}, "the nearest after the gap: a face that has just come may move"
+    assert set(later[31:]) == {20}
+    assert set(chosen[:10]) == {31}, "the nearest after the gap: a face that has just come may move"
+    assert set(chosen[10:31]) == {31}, "a frame without a face asks for none of its own"
     assert chosen[40:].tolist() == [*range(58, 38, -1)], "backwards, where the clip ends"
 
 
