@@ -181,6 +181,17 @@ def test_a_connection_that_does_not_come_to_ask_is_closed(server, monkeypatch, b
         assert connection.recv(100) == b""
 
 
+@pytest.mark.parametrize("rest", [b"\r\n", b"Content-Length: 9\r\n\r\nhalf"])
+def test_who_is_refused_holds_no_connection(server, rest):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(b"POST /api/clips?name=a HTTP/1.1\r\nHost: evil.example\r\n" + rest)
+        answer = b""
+        while part := connection.recv(1000):  # to the end of the connection
+            answer += part
+    assert answer.split(b" ", 2)[1] == b"421"
+    assert b"connection: close" in answer.lower()
+
+
 def test_an_upload_may_take_longer_than_a_first_request(server, monkeypatch):
     monkeypatch.setattr(serving, "FIRST_REQUEST_S", 0.05)
     request = b"POST /api/clips?name=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\nConnection: close\r\n\r\n"
