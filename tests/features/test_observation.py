@@ -106,7 +106,7 @@ def test_a_kept_file_that_cannot_be_used_names_the_remedy(talking_head, tmp_path
 
 def test_another_version_is_refused(talking_head):
     blob = obs.dumps(talking_head(duration_s=2.0))
-    with pytest.raises(ValueError, match="observation of version 99; this program reads version 5"):
+    with pytest.raises(ValueError, match="observation of version 99; this program reads version 6"):
         obs.load(with_scalars(blob, version=99))
 
 
