@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 from features import series
 from features.geometry import F64
@@ -200,6 +199,8 @@ def _histogram(values: F64) -> F64:
 
 def overlap(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     """Intersection over union of two masks [h, w] after the shift that fits best; NaN where one is empty."""
+    from scipy import signal
+
     if not (first.any() and second.any()):
         return np.nan
     a, b = (_cut(mask).astype(np.float64) for mask in (first, second))

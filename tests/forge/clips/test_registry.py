@@ -84,7 +84,7 @@ def test_frames_without_a_face_stay_as_they_are(name, clip, donor):
 @pytest.mark.parametrize("blend", ["poisson", "feather"])
 def test_a_swap_looks_more_like_the_donor(clip, donor, blend):
     """dlib's embedding of the swapped face is nearer the donor's than the face it replaced."""
-    from features.networks.face_embedding import embedding as embed
+    from features.networks.face_recogniser import embedding as embed
 
     def embedding(one, number=3):
         import dlib

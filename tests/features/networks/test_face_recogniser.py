@@ -6,7 +6,7 @@ import pytest
 from skimage.data import astronaut
 
 from features.errors import ModelError
-from features.networks import dlib_models, face_embedding
+from features.networks import dlib_models, face_recogniser
 
 
 def test_embeddings_are_those_of_dlib():
@@ -17,11 +17,11 @@ def test_embeddings_are_those_of_dlib():
     noise = np.random.default_rng(0).integers(0, 256, (150, 150, 3), np.uint8)
     for chip in (face, np.ascontiguousarray(face[:, ::-1]), noise):
         wanted = np.array(reference.compute_face_descriptor(chip))
-        np.testing.assert_allclose(face_embedding.embedding(chip), wanted, atol=2e-6)
+        np.testing.assert_allclose(face_recogniser.embedding(chip), wanted, atol=2e-6)
 
 
 def test_a_foreign_file_is_refused(tmp_path):
     file = tmp_path / "other.dat"
     file.write_bytes(bytes(1000))
     with pytest.raises(ModelError, match="is not dlib's face recogniser"):
-        face_embedding.load(file)
+        face_recogniser.load(file)
