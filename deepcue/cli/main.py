@@ -41,6 +41,7 @@ COMMANDS = {
     "summary": "where a run's files are, and its out-of-fold log loss",
     "train-faces": "train the networks that judge faces",
     "train-voice": "train the model that judges speech",
+    "speak": "make synthetic speech from text, to train on",
     "fit-projection": "fit the projection of the face networks' embeddings",
     "fit-contrast": "fit what compares the texture of a face's regions",
     "unseen-scores": "score learners on unseen manipulations and identities",

@@ -7,6 +7,10 @@ slope and intercept. A clip is FAKE when its picture is forged or its speech is 
 combined by a noisy-OR (Pearl 1988): genuine speech does not offset image evidence, as it would in a sum. That there is
 speech at all lowers the picture's log-odds by a constant, a prior correction (:class:`Parameters`).
 
+Of two faces either may be the forged one, so the likelihood ratio of the picture is the mean of both (a face that
+scores above the main one raises the log-odds by what that mean asks for). A table holds the largest mean logit over all
+faces and no cues of other faces; these count as the main face's (docs/experiments/046).
+
 ``networks_and_cues`` adds hand-crafted cues that compare parts of one face to the picture's log-odds: the texture of
 its centre against that of its edge and of what lies above it, sharpness, noise and lightness of its core and of the
 rest, one iris and the other. Camera and codec cancel in such a comparison, so these generalise to other sources
@@ -33,6 +37,7 @@ from ensemble.training_set import Layout
 from features.errors import InputError
 
 LOGIT_SUFFIX = ".logit_mean"
+ALL_FACES_SUFFIX = f"{LOGIT_SUFFIX}_max"  # the largest over all faces; undefined with fewer than two
 VOICE = "forensic_voice.logit"
 SPEECH_SLOPE, SPEECH_INTERCEPT = 1.2, -1.9  # of 329 sounds at a prior of 1 in 10: estimates are shrunk towards these
 RIDGE = 20.0  # nats: penalty of a speech parameter's deviation of 1; few clips of a table have synthetic speech
@@ -115,6 +120,9 @@ class Networks:
     def __init__(self, layout: Layout, settings: Settings) -> None:
         self.layout = layout
         self.columns = [number for number, column in enumerate(layout.columns) if column.endswith(LOGIT_SUFFIX)]
+        self.all_faces_columns = [
+            number for number, column in enumerate(layout.columns) if column.endswith(ALL_FACES_SUFFIX)
+        ]
         self.voice_columns = [number for number, column in enumerate(layout.columns) if column == VOICE]
         if not self.columns:
             raise InputError(f"the learner {self.name!r} needs columns that end in {LOGIT_SUFFIX}; the table has none")
@@ -124,17 +132,18 @@ class Networks:
     @classmethod
     def reads(cls, columns: Iterable[str]) -> set[str]:
         """The columns, of those of a table, that change its predictions."""
-        return {name for name in columns if name.endswith(LOGIT_SUFFIX) or name == VOICE or name in cls.cue_names}
+        logits = (LOGIT_SUFFIX, ALL_FACES_SUFFIX)
+        return {name for name in columns if name.endswith(logits) or name == VOICE or name in cls.cue_names}
 
     def fit(self, X: Float, y: Int, groups: Int, seed: int) -> Self:
         """Penalised maximum likelihood (ridge on the parameters of speech and cues); slopes are bounded below by 0.
 
-        Parameters and shapes as in :meth:`ensemble.learners.base.Learner.fit`.
+        The main face alone is fitted. Parameters and shapes as in :meth:`ensemble.learners.base.Learner.fit`.
         """
         from scipy.optimize import minimize
 
         self.cues = Cues.standardised(X, self._cue_columns())
-        z, v, S = self._mean_terms(X).sum(axis=1), self._speech_logit(X), self.cues.transform(X)
+        z, v, S = _mean_terms(X[:, self.columns]).sum(axis=1), self._speech_logit(X), self.cues.transform(X)
         prior, n_cues = float(y.mean()), S.shape[1]
         start = np.array([0.5, np.log(prior / (1 - prior)), SPEECH_SLOPE, SPEECH_INTERCEPT, 0.0, *[0.0] * n_cues])
         any_logit = (-MAX_LOGIT, MAX_LOGIT)
@@ -189,12 +198,6 @@ class Networks:
         """Numbers of the table's columns that :attr:`cue_names` names."""
         return [number for number, column in enumerate(self.layout.columns) if column in self.cue_names]
 
-    def _mean_terms(self, X: Float) -> Array:
-        """[n, n_networks] what each network adds to the mean of the defined logits; 0 where undefined."""
-        z = X[:, self.columns].astype(np.float64)
-        known = np.isfinite(z)
-        return np.where(known, z, 0.0) / np.maximum(known.sum(axis=1, keepdims=True), 1)
-
     def _speech_logit(self, X: Float) -> Array:
         """[n] logits of the speech detector; NaN where no speech is present."""
         return X[:, self.voice_columns[0]].astype(np.float64) if self.voice_columns else np.full(len(X), np.nan)
@@ -202,9 +205,18 @@ class Networks:
     def _picture_terms(self, X: Float) -> Array:
         """[n, n_columns] what each column adds to the picture's log-odds."""
         terms = np.zeros((len(X), len(self.layout.columns)))
-        terms[:, self.columns] = self._fitted().slope * self._mean_terms(X)
+        terms[:, self.columns] = self._fitted().slope * _mean_terms(X[:, self.columns])
         terms[:, self.cues.columns] = self.cues.contributions(X)
+        terms[:, self.all_faces_columns] = self._other_face_terms(X)
         return terms
+
+    def _other_face_terms(self, X: Float) -> Array:
+        """[n, k] what each column of all faces adds: 0 with one face, or where the main face's logits are largest."""
+        largest = X[:, self.all_faces_columns].astype(np.float64)
+        known = np.isfinite(largest)
+        gap = _mean_terms(largest).sum(axis=1) - _mean_terms(X[:, self.columns]).sum(axis=1)
+        added = np.logaddexp(0.0, self._fitted().slope * np.maximum(gap, 0.0)) - np.log(2)
+        return known * (added / np.maximum(known.sum(axis=1), 1))[:, None]
 
     def _picture_and_speech(self, X: Float) -> tuple[Array, Array]:
         """[n] log-odds of a forged picture, and of synthetic speech; the latter NaN where no speech is present."""
@@ -271,6 +283,13 @@ def _penalised_loss(theta: Array, z: Array, v: Array, S: Array, y: Int) -> tuple
     )
     loss = logit_losses(y, odds).sum() + (ridge * deviation**2).sum()
     return float(loss), gradient + 2 * ridge * deviation
+
+
+def _mean_terms(logits: Float | Array) -> Array:
+    """[n, k] what each of the logits [n, k] adds to the mean of the defined ones; 0 where undefined."""
+    z = logits.astype(np.float64)
+    known = np.isfinite(z)
+    return np.where(known, z, 0.0) / np.maximum(known.sum(axis=1, keepdims=True), 1)
 
 
 def noisy_or(a: Array, b: Array) -> Array:

@@ -95,8 +95,10 @@ class Enhancer:
         return np.clip(255 * enlarged + 0.5, 0, 255).astype(np.uint8)
 
 
-def packaged(package: str, file: str) -> Path:
+def packaged(package: str, file: str, *, installed_by: str = "make cnn") -> Path:
     """A file in the import folder of an installed package, which is not imported.
+
+    ``installed_by`` is what a user is told to run where it is not installed.
 
     Raises
     ------
@@ -106,7 +108,7 @@ def packaged(package: str, file: str) -> Path:
     try:
         root = importlib.metadata.distribution(package).locate_file(package.replace("-", "_"))
     except importlib.metadata.PackageNotFoundError as error:
-        raise ModelError(f"the package {package} is missing; `make cnn` installs it") from error
+        raise ModelError(f"the package {package} is missing; `{installed_by}` installs it") from error
     path = Path(str(root)) / file
     if not path.exists():
         raise ModelError(f"{package} has no {file}")

@@ -5,7 +5,7 @@ import pytest
 
 from ensemble.learners import late_fusion
 from ensemble.learners.base import Settings
-from ensemble.learners.late_fusion import Networks, NetworksAndCues, Parameters, noisy_or
+from ensemble.learners.late_fusion import Cues, Networks, NetworksAndCues, Parameters, noisy_or
 from ensemble.training_set import Layout
 from features.errors import InputError
 
@@ -108,6 +108,48 @@ def test_either_of_two_independent_events():
     p, q = 0.3, 0.6
     odds = noisy_or(np.log([p / (1 - p)]), np.log([q / (1 - q)]))
     assert 1 / (1 + np.exp(-odds[0])) == pytest.approx(1 - (1 - p) * (1 - q))
+
+
+FACES = Layout(
+    ("a.logit_mean", "a.logit_mean_max", "b.logit_mean", "b.logit_mean_max", "blending.ten_core_rest_med"),
+    {"a": 1, "b": 1, "blending": 1},
+)
+
+
+@pytest.fixture
+def of_faces():
+    learner = NetworksAndCues(FACES, Settings())
+    learner.parameters = Parameters(slope=0.5, intercept=0.2)
+    learner.cues = Cues(columns=[4], centre=[0.0], scale=[1.0], coefficients=[0.3])
+    return learner
+
+
+def test_the_odds_of_two_faces_are_the_mean_of_those_of_each(of_faces):
+    """Either of both may be the forged one, so the likelihood ratio is the mean; both have the main face's cues."""
+    X = np.array([[-1, 3, -3, 5, 2]], np.float32)
+    main, other = (0.5 * logit + 0.3 * 2 + 0.2 for logit in (-2, 4))
+    assert of_faces.predict_logit(X) == pytest.approx(np.log((np.exp(main) + np.exp(other)) / 2))
+
+
+def test_a_face_that_scores_lower_changes_nothing(of_faces):
+    """Its logit is not in the table: the largest is then the main face's own."""
+    alone = np.array([[4, np.nan, 2, np.nan, 3]], np.float32)
+    beside = np.array([[4, 4, 2, 2, 3]], np.float32)
+    assert of_faces.predict_logit(beside) == of_faces.predict_logit(alone) == pytest.approx(0.5 * 3 + 0.3 * 3 + 0.2)
+
+
+def test_a_higher_score_of_another_face_never_lowers_the_number(of_faces):
+    largest = np.linspace(-1, 8, 50)
+    X = np.column_stack([np.full(50, -1), largest, np.full(50, -1), largest, np.full(50, -2)]).astype(np.float32)
+    assert (np.diff(of_faces.predict_logit(X)) > 0).all()
+
+
+def test_parts_of_several_faces_add_up(of_faces):
+    X = np.random.default_rng(4).standard_normal((50, 5)).astype(np.float32)
+    X[::3, 1] = np.nan
+    X[::4, 3] = np.nan
+    parts = of_faces.family_logits(X)
+    np.testing.assert_allclose(parts.sum(axis=1), of_faces.predict_logit(X), atol=1e-6)
 
 
 def test_a_table_without_networks_is_refused():

@@ -1,0 +1,133 @@
+"""A table of synthetic speech from text, for the training of the speech detector: sentences, systems, one file."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Sequence
+from math import gcd
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.errors import InputError, ModelError
+from features.observation import AUDIO_RATE_HZ
+from features.table import write_table
+from training.manifest import progress
+from training.voice.data import PREFIX, TABLE_COLUMNS
+from training.voice.synthesisers import SYNTHESISERS, seeded
+
+logger = logging.getLogger(__name__)
+
+METHOD = "tts"  # before the system's name, so that no other system is taken for it
+SENTENCES = (
+    "The committee will publish its findings before the end of the month.",
+    "I never said that we should leave the house so early in the morning.",
+    "Please call me back when you have had time to read the report.",
+    "Our engineers are working on a better way to store the energy.",
+    "She told the reporters that nothing had been decided yet.",
+    "It was a cold evening and the streets were almost empty.",
+    "You can find the instructions on the second page of the manual.",
+    "The price of bread has doubled within less than a year.",
+    "We are grateful to everyone who helped us during the storm.",
+    "He opened the letter slowly and began to laugh.",
+    "There is no reason to believe that the numbers are wrong.",
+    "Tomorrow the president will travel to the north of the country.",
+    "My grandmother used to sing this song when we were children.",
+    "The results of the test will be known in a few hours.",
+    "Nobody noticed that the painting had been replaced.",
+    "They have promised to rebuild the bridge next summer.",
+    "If you press this button, the machine stops at once.",
+    "A small group of students stayed behind to clean the hall.",
+    "The weather on the coast changes several times a day.",
+    "I would like to thank my colleagues for their patience.",
+)
+
+
+def texts(n: int) -> list[str]:
+    """``n`` different pairs of the sentences, at most 380; the first of a pair runs through all before it repeats."""
+    return [f"{SENTENCES[k % 20]} {SENTENCES[(k % 20 + 1 + (7 * (k // 20)) % 19) % 20]}" for k in range(n)]
+
+
+def write_spoken(out: Path, systems: Sequence[str], *, n: int, seed: int) -> dict[str, int]:
+    """Let every system say ``n`` texts and write the table, as :func:`training.voice.data.voices_of_table` reads it.
+
+    A system's voices take turns. The same seed and versions of the systems give the same sounds.
+
+    Parameters
+    ----------
+    out
+        Parquet file.
+    systems
+        Names of :data:`training.voice.synthesisers.SYNTHESISERS`; those that are not installed are left out with a
+        warning.
+    n
+        Texts of each, 1 to 380.
+    seed
+        Of speeds, voices and what the networks draw.
+
+    Returns
+    -------
+    dict
+        Number of sounds by system.
+
+    Raises
+    ------
+    InputError
+        A name is unknown, ``n`` is out of range, or none of the systems is installed.
+    """
+    if unknown := sorted(set(systems) - SYNTHESISERS.keys()):
+        raise InputError(f"no synthesiser is called {unknown[0]!r}; there are {', '.join(SYNTHESISERS)}")
+    if not 1 <= n <= len(SENTENCES) * (len(SENTENCES) - 1):
+        raise InputError(f"n is {n}; it can be 1 to {len(SENTENCES) * (len(SENTENCES) - 1)}")
+    rows = [row for name in dict.fromkeys(systems) for row in _said(name, n, seed)]
+    if not rows:
+        raise InputError(f"none of the synthesisers is installed ({', '.join(systems)}); `make voice` installs two")
+    columns = {name: [row[name] for row in rows] for name in TABLE_COLUMNS}
+    write_table(pa.table(columns), out)
+    return {name: sum(row["source"] == f"{METHOD}-{name}" for row in rows) for name in dict.fromkeys(systems)}
+
+
+def _said(name: str, n: int, seed: int) -> list[dict[str, str | bytes]]:
+    """Rows of one system; none where it is not installed."""
+    system = SYNTHESISERS[name]
+    seeded(seed)
+    try:
+        speak = system.load()
+    except ModelError as error:
+        logger.warning("%s is left out: %s", name, error)
+        return []
+    rows: list[dict[str, str | bytes]] = []
+    for number, text in enumerate(progress(texts(n), name)):
+        voice, speaker = list(system.voices.items())[number % len(system.voices)]
+        sound, rate = speak(text, voice, np.random.default_rng([seed, number]))
+        rows.append(
+            {
+                "key": f"{METHOD}_{name}_{number:03d}",
+                "label": "FAKE",
+                "method": f"{PREFIX}{METHOD}{name}",
+                "source": f"{METHOD}-{name}",
+                "group": f"{METHOD}:{speaker}",
+                "flac": _flac(_resampled(sound, rate)),
+            }
+        )
+    return rows
+
+
+def _resampled(sound: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+    """The sound [k] at 16 kHz, at most full scale."""
+    from scipy.signal import resample_poly
+
+    common = gcd(rate, AUDIO_RATE_HZ)
+    found = resample_poly(sound, AUDIO_RATE_HZ // common, rate // common).astype(np.float32)
+    return found / max(1.0, float(np.abs(found).max(initial=0.0)))
+
+
+def _flac(sound: NDArray[np.float32]) -> bytes:
+    import soundfile
+
+    file = io.BytesIO()
+    soundfile.write(file, sound, AUDIO_RATE_HZ, format="FLAC", subtype="PCM_16")
+    return file.getvalue()
