@@ -166,6 +166,14 @@ def test_every_column_says_what_it_is(family):
         assert column.reference or column.name.endswith("valid_share"), column.name
 
 
+def test_a_fraction_is_a_pure_number_from_0_to_1():
+    fractions = [column for column in COLUMNS if column.description.startswith("Fraction")]
+    assert len(fractions) > 50
+    assert {(column.name, column.unit, tuple(map(float, column.range))) for column in fractions} == {
+        (column.name, "1", (0.0, 1.0)) for column in fractions
+    }
+
+
 def test_valid_share_is_a_share():
     for one in FAMILIES:
         share = next(c for c in one.columns if c.name == f"{one.name}.valid_share")
