@@ -146,7 +146,7 @@ def evaluate(
         head = fit_head(
             Z, data.y[rest], data.group[rest], fold[rest], learners=names, target_prior=target_prior, seed=seed
         )
-        shrinkage = shrinkage_without(data, rest, left_out)
+        shrinkage = shrinkage_without(data, rest, left_out, seed=seed)
         models.append(Model(data.layout, {name: [fitted.models[name][number]] for name in names}, head, shrinkage))
         stacked = head.calibrated(head.stack(learner_logits[out]), shrinkage.factor(data.X[out]))
         _fill(train, target, out, head, {**{name: fitted.outer[name][out] for name in names}, STACK: stacked}, data)
@@ -184,7 +184,7 @@ def sources_left_out(
     for name, seen, rows, z in leave_sources_out(data, part, settings, seed=seed, jobs=jobs):
         Z[rows, list(settings).index(name)] = z
         if name == next(iter(settings)):
-            distances[rows] = Shrinkage.of(data.X[seen]).distances(data.X[rows])
+            distances[rows] = Shrinkage.of(data.X[seen], seed=seed).distances(data.X[rows])
     rows = np.flatnonzero(np.isfinite(Z).all(axis=1))
     part = part[rows]
     if len(np.unique(part)) < 3:
@@ -201,9 +201,9 @@ def sources_left_out(
     return LeftOut(rows, calibrated, logit(wanted), y, distances[rows], part, prior_weights(y, wanted))
 
 
-def shrinkage_without(data: TrainingSet, rest: Bool, left_out: LeftOut | None) -> Shrinkage:
+def shrinkage_without(data: TrainingSet, rest: Bool, left_out: LeftOut | None, *, seed: int = 0) -> Shrinkage:
     """The ranges of the rows ``rest`` [n], with strengths chosen on those of them that are in ``left_out``."""
-    shrinkage = Shrinkage.of(data.X[rest & data.measured])
+    shrinkage = Shrinkage.of(data.X[rest & data.measured], seed=seed)
     if left_out is None:
         return shrinkage
     return shrinkage.with_strengths(*chosen_strengths(left_out.subset(rest[left_out.rows])))

@@ -29,7 +29,7 @@ N_INNER = 3  # inner folds, by which a penalty is chosen
 WITHOUT, WITH = "without", "with"
 
 
-def choose_families(data: TrainingSet, fold: Int) -> TrainingSet:
+def choose_families(data: TrainingSet, fold: Int, *, seed: int = 0) -> TrainingSet:
     """The rows, without the families that need a larger table and do not help in this one.
 
     Parameters
@@ -38,6 +38,8 @@ def choose_families(data: TrainingSet, fold: Int) -> TrainingSet:
         Labelled rows.
     fold : ndarray of shape (n,)
         0 .. K-1, K at least 3; groups whole. Used where the table names too few sources.
+    seed
+        Of the parts that sources are held out in.
 
     Returns
     -------
@@ -49,7 +51,7 @@ def choose_families(data: TrainingSet, fold: Int) -> TrainingSet:
         if len(data) >= min_rows or not others or family not in data.layout.family_names:
             continue
         reduced = only(data, others)
-        sources = source_parts(data, seed=0)
+        sources = source_parts(data, seed=seed)
         part = sources if sources.max() > 0 else fold
         rows = reduced.measured & (part >= 0)
         if not rows.any():

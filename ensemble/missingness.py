@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ensemble.training_set import VALID_SHARE, family_of, matrix
 from features.reasons import CLIP, Reason
-from features.table import feature_columns, is_share, row_reasons
+from features.spec import is_share
+from features.table import feature_columns, row_reasons
 
 SENTENCES = {
     Reason.FAILED: "its code raised an error: see the clip's error message",

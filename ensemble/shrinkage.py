@@ -22,6 +22,7 @@ import numpy as np
 
 from ensemble.arrays import Array, Bool, Float, Int
 from ensemble.metrics import logit_losses
+from ensemble.training_set import sampled_rows
 
 EDGES = (0.05, 0.95)
 TYPICAL = 0.9  # quantile of the training rows' own distances
@@ -46,9 +47,9 @@ class Shrinkage:
     b: float = 0.0
 
     @classmethod
-    def of(cls, X: Float) -> Shrinkage:
-        """Learn the ranges of training rows ``X`` [n, n_columns]; strengths 0."""
-        X = X[:: max(1, len(X) // MAX_ROWS)]
+    def of(cls, X: Float, *, seed: int = 0) -> Shrinkage:
+        """Learn the ranges of training rows ``X`` [n, n_columns], of a sample (by ``seed``) of many; strengths 0."""
+        X = X[sampled_rows(np.arange(len(X)), MAX_ROWS, seed)]
         low, high = np.full(X.shape[1], np.nan), np.full(X.shape[1], np.nan)
         for number in range(X.shape[1]):
             values = X[:, number][~np.isnan(X[:, number])]

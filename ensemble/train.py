@@ -112,7 +112,7 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
         folds = folds if isinstance(folds, pa.Table) else Path(folds)
         clips = (data.filename, data.names_of_groups, data.y)
         fold = given_folds(folds, *clips, measured=data.measured, n_folds=n_folds)
-    given, data = data, choose_families(data, fold)
+    given, data = data, choose_families(data, fold, seed=seed)
     check_folds(data.y, fold, data.measured)  # again: without a family, fewer rows may be measured
     chosen = choose_settings(data, learners, settings, device)
     model, evaluation = train(
@@ -181,7 +181,7 @@ def train(
     head = fit_head(
         Z, data.y[rows], data.group[rows], fold[rows], learners=list(fitted.outer), target_prior=target_prior, seed=seed
     )
-    return Model(data.layout, fitted.models, head, shrinkage_without(data, rows, left_out)), evaluation
+    return Model(data.layout, fitted.models, head, shrinkage_without(data, rows, left_out, seed=seed)), evaluation
 
 
 def manifest_of(

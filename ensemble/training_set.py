@@ -18,7 +18,8 @@ import pyarrow as pa
 from ensemble.arrays import Bool, Float, Int
 from features.errors import ModelError, TableError
 from features.networks.weights import WEIGHTS_VARIABLE
-from features.table import LABELS, check_base_columns, description, feature_columns, is_share, table_families
+from features.spec import is_share
+from features.table import LABELS, check_base_columns, description, feature_columns, table_families
 
 logger = logging.getLogger(__name__)
 

@@ -224,10 +224,7 @@ def _measured(
         return worker.failed(name, error.status, str(error), families, reason=Reason.UNREADABLE)
     values, failures = spec.measure_clip(observed, known)
     found = face_share is not None or any(track.detector_score.any() for track in observed.tracks)
-    reasons = (
-        {} if observed.tracks else {one.name: Reason.NO_FACE for one in known if not one.needs <= spec.SOUND_ALONE}
-    )
-    reasons |= dict.fromkeys(failures, Reason.FAILED)
+    reasons = worker.reasons_of(known, observed, values, failures)
     return worker.Result(
         name,
         "partial" if failures else ("ok" if found else "no_face"),
@@ -257,7 +254,8 @@ def stills_table(
     stills
         What :func:`read_stills` returns.
     weights
-        Family to the weights file that it is measured with, in place of the one in use.
+        Family to the weights file that it is measured with, in place of the one in use: of one fold of several. The
+        table says which weights it was measured with where these are the ones in use.
     face_share
         Width of the face, which is taken to lie in the middle, over the still's shorter side; None: faces are looked
         for. For families that need no more than a crop, of networks that were trained so.
@@ -274,12 +272,15 @@ def stills_table(
     InputError
         There is no such family, it needs more than a crop where ``face_share`` is given, or a label is neither REAL nor
         FAKE.
+    ModelError
+        A projection of embeddings was fitted for other weights than those of its network.
     """
     from joblib import Parallel, delayed
 
     names = tuple(sorted(set(families)))
     try:
-        schema = table.schema(spec.families(names), extractor=str(OBSERVATION_VERSION))
+        digests = {} if weights else worker.with_digests(worker.Settings(names)).digests
+        schema = table.schema(spec.families(names), extractor=str(OBSERVATION_VERSION), weights=digests)
     except KeyError as error:
         raise InputError(f"families: {error.args[0]}") from error
     if face_share is not None and (more := [one.name for one in spec.families(names) if one.needs - CROP_ALONE]):

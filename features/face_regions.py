@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.geometry import F64, crop_landmarks, head
+from features.object_cache import ObjectCache
 from features.observation import Bytes, Float, Observation, Track
 
 Mask = NDArray[np.bool_]
@@ -166,12 +167,19 @@ def sampled(track: Track) -> range:
     return range(0, len(track.crops), max(1, len(track.crops) // ENOUGH))
 
 
-@functools.lru_cache(maxsize=2)  # families of one person follow each other; crops with their masks are some megabytes
+# families of one person follow each other; crops with their masks are some megabytes
+_crops: ObjectCache[tuple[FaceCrop | None, ...]] = ObjectCache(most=2)
+
+
 def face_crops(observation: Observation, track: Track, numbers: range) -> tuple[FaceCrop | None, ...]:
     """Some of a track's crops with their regions, computed once for the same objects; None where the face was lost.
 
     Crops that are one object with the same landmarks, as those of a still that is held, share one result.
     """
+    return _crops.get(track, observation, lambda: _face_crops(observation, track, numbers), key=numbers)
+
+
+def _face_crops(observation: Observation, track: Track, numbers: range) -> tuple[FaceCrop | None, ...]:
     scale_px = head(observation, track).scale_px
     made: dict[tuple[int, bytes], FaceCrop | None] = {}
     found = []

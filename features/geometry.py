@@ -7,12 +7,12 @@ which jitters. Everything is float64 and vectorised over frames; a lost frame (N
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.object_cache import ObjectCache
 from features.observation import Float, Observation, Track
 from features.series import distinct
 
@@ -298,12 +298,18 @@ class Head:
         return self.pose_deg[:, 1]
 
 
-@functools.lru_cache(maxsize=4)  # every family asks for the same few: those of the people of one clip
+_heads: ObjectCache[Head] = ObjectCache(most=4)  # every family asks for the same few: those of the people of one clip
+
+
 def head(observation: Observation, track: Track) -> Head:
     """Take a track's distinct frames, with pose and scale.
 
     Computed once for each pair of objects; its arrays are read-only, since every family gets the same ones.
     """
+    return _heads.get(track, observation, lambda: _head(observation, track))
+
+
+def _head(observation: Observation, track: Track) -> Head:
     index = distinct(observation, track)
     landmarks = track.landmarks[index].astype(np.float64)
     pose_deg = pose(landmarks)

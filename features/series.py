@@ -22,7 +22,8 @@ TIME_ROUNDING_S = 2e-3  # of a gap between time stamps in whole milliseconds: th
 MIN_SPECTRUM_S = 2.0  # and 64 samples: shorter segments have no spectrum
 MIN_SPECTRUM_SAMPLES = 64
 WELCH_S = 4.0
-BAND_FLOOR_HZ, BAND_CEILING_HZ = 0.5, 15.0  # the whole that a band is a fraction of, with 0.45 of the rate
+BAND_FLOOR_HZ, BAND_CEILING_HZ = 0.5, 15.0  # the whole that a band is a fraction of, with BAND_LIMIT
+BAND_LIMIT = 0.45  # of a series' rate: up to there its power is told
 MAD_TO_SD = 1.4826  # of a normal distribution
 SMOOTH_S = 0.23  # Savitzky-Golay window of every landmark series
 MAX_SMOOTH_S = 0.35  # of its five samples or more: a longer one takes motion itself for jitter
@@ -367,8 +368,8 @@ def band_fraction(parts: Sequence[Segment], *, band_hz: tuple[float, float]) -> 
         return np.nan
     rate_hz = long_enough[-1].rate_hz
     total = np.sum([_power(part) * part.length_s for part in long_enough], axis=0)
-    whole = _between(total, BAND_FLOOR_HZ, min(0.45 * rate_hz, BAND_CEILING_HZ))
-    return _between(total, low, high) / whole if whole > 0 and 0.45 * rate_hz >= high - 1e-9 else np.nan
+    whole = _between(total, BAND_FLOOR_HZ, min(BAND_LIMIT * rate_hz, BAND_CEILING_HZ))
+    return _between(total, low, high) / whole if whole > 0 and BAND_LIMIT * rate_hz >= high - 1e-9 else np.nan
 
 
 _GRID_HZ = np.arange(0.0, BAND_CEILING_HZ + 1e-9, 0.05)  # spectra of segments of unlike length meet here

@@ -151,6 +151,25 @@ class Column:
         return self.name.split(".", 1)[0]
 
 
+def is_share(column: str) -> bool:
+    """Whether a column says only how much of what its family needs was there: no cue, and 0 where nothing was.
+
+    >>> is_share("eyes_teeth.valid_iris_share"), is_share("eyes_teeth.teeth_ten")
+    (True, False)
+    """
+    name = column.rpartition(".")[2]
+    return name.startswith("valid_") and name.endswith("share")
+
+
+def unmeasured(columns: Iterable[str]) -> dict[str, float]:
+    """Values of columns where nothing was there to be measured: 0 of a share, NaN of a cue.
+
+    >>> unmeasured(["eyes_teeth.teeth_ten", "eyes_teeth.valid_share"])
+    {'eyes_teeth.teeth_ten': nan, 'eyes_teeth.valid_share': 0.0}
+    """
+    return {name: 0.0 if is_share(name) else float("nan") for name in columns}
+
+
 def complete_row(columns: Sequence[Column], values: Mapping[str, float]) -> dict[str, float]:
     """What a family's ``measure`` returns: every column by its full name, NaN where ``values`` has none.
 
@@ -377,8 +396,7 @@ def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[di
     failures: dict[str, str] = {}
     with opencv_on_one_thread():
         for one in chosen:
-            values |= dict.fromkeys((column.name for column in one.table_columns), float("nan"))
-            values[f"{one.name}.valid_share"] = 0.0
+            values |= unmeasured(column.name for column in one.table_columns)
             where = ""
             try:
                 main = _main_face(one, observation)

@@ -85,7 +85,7 @@ def build(base: Mapping[str, Sequence[Any]], values: NDArray[np.float32], table_
     ``reasons`` is a mapping for each row (see :mod:`features.reasons`), and may be left out.
     """
     n = len(base["filename"])
-    base = {**base, "reasons": [json.dumps(dict(one), sort_keys=True) for one in base.get("reasons", [{}] * n)]}
+    base = {**base, "reasons": [_reasons_text(one) for one in base.get("reasons", [{}] * n)]}
     names = [name for name in table_schema.names if name not in BASE_COLUMNS]
     order = np.argsort(np.array(base["filename"], dtype=object), kind="stable")
     arrays = [pa.array([base[name][i] for i in order], type=table_schema.field(name).type) for name in BASE_COLUMNS]
@@ -218,20 +218,21 @@ def row_reasons(table: pa.Table) -> list[dict[str, str]]:
     return [json.loads(text or "{}") for text in table.column("reasons").to_pylist()]
 
 
+def with_reasons(table: pa.Table, reasons: Sequence[Mapping[str, str]]) -> pa.Table:
+    """The table with other reasons, one mapping for each row: see :func:`row_reasons`."""
+    texts = pa.array([_reasons_text(one) for one in reasons], BASE_SCHEMA.field("reasons").type)
+    position = table.column_names.index("reasons")
+    return table.set_column(position, table.schema.field("reasons"), texts)
+
+
+def _reasons_text(reasons: Mapping[str, str]) -> str:
+    return json.dumps(dict(reasons), sort_keys=True)
+
+
 def feature_columns(table: pa.Table) -> list[str]:
     """Names of the columns that learners may see, in the table's order."""
     declared = description(table).get("columns", {})
     return [name for name in table.column_names if name in declared]
-
-
-def is_share(column: str) -> bool:
-    """Whether a column says only how much of what its family needs was there: no cue, and 0 where nothing was.
-
-    >>> is_share("eyes_teeth.valid_iris_share"), is_share("eyes_teeth.teeth_ten")
-    (True, False)
-    """
-    name = column.rpartition(".")[2]
-    return name.startswith("valid_") and name.endswith("share")
 
 
 def with_columns(source: pa.Table, other: pa.Table) -> pa.Table:

@@ -23,8 +23,8 @@ from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTE_FACES, N
 from features.checksums import sha256_of
 from features.evidence import ClipEvidence, Person
 from features.reasons import Reason
-from features.spec import families, lacking
-from features.table import description, feature_columns, is_share, table_families
+from features.spec import families, is_share, lacking
+from features.table import description, feature_columns, table_families
 from reports import norms
 from reports.base_rates import base_rates, odds_in_words
 from reports.cue_positions import CENTRAL, FamilyPositions, columns_read, positions

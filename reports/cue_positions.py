@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ensemble.learners import late_fusion
-from features.spec import Column, families
+from features.spec import Column, families, is_share
 from reports.cue_titles import family_title, headlines, with_unit
 from reports.norms import LEVELS, Norm, rounded
 from reports.series_words import number
@@ -92,7 +92,7 @@ def positions(
     for one in families():
         if one.name not in versions:
             continue
-        columns = {column.name: column for column in one.table_columns if not column.name.endswith(".valid_share")}
+        columns = {column.name: column for column in one.table_columns if not is_share(column.name)}
         found = [name for name in columns if name in norms and math.isfinite(values.get(name, math.nan))]
         titles = dict(headlines(one.name, found, read))
         every = {

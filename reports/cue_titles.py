@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 
+from features.spec import is_share
+
 FAMILIES = {
     "blending": "Core against rest of the face",
     "blink": "Blinks",
@@ -98,7 +100,7 @@ def headlines(family: str, columns: Sequence[str], read: Container[str] = frozen
     >>> headlines("blink", ["blink.rate_per_min", "blink.dur_med_s"], {"blink.dur_med_s"})
     [('blink.dur_med_s', 'Length of a blink')]
     """
-    candidates = [name for name in columns if not name.endswith(".valid_share")]
+    candidates = [name for name in columns if not is_share(name)]
     of_model = [name for name in candidates if name in read]
     titled = [(name, title) for name, title in COLUMNS.items() if name in (of_model or candidates)]
     is_stranger = not any(name.startswith(f"{family}.") for name in COLUMNS)

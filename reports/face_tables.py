@@ -24,25 +24,26 @@ def write_tables(folder: Path, scores: Mapping[str, Scores], *, command: str, da
     folder
         Of the JSON files of the page of results.
     scores
-        Name of a network to what :func:`training.faces.fold_scores.scores_of_folds` gave for it; the last one is the
-        mean of all, of which kinds and sources are shown.
+        Name of a network to what :func:`training.faces.fold_scores.scores_of_folds` gave for it; of the last one, which
+        is the mean where there are several, kinds and sources are shown.
     command, data, version
         What measured them, on what, and the release.
     """
-    _, mean = list(scores.items())[-1]
-    clips = mean["original"]["clips"]
+    name, last = list(scores.items())[-1]
+    scored = "mean of the face networks" if len(scores) > 1 else f"face network {name}"
+    clips = last["original"]["clips"]
     common = {
         "data": data,
         "n_clips": clips["all"]["n"],
         "n_groups": clips["n_groups"],
         "command": command,
-        "date": datetime.date.today().isoformat(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "version": version,
     }
     tables = {
         "face_networks": _networks(scores, common),
-        "kinds": _kinds(mean, common),
-        "real_sources": _real_sources(clips, common),
+        "kinds": _kinds(last, scored, common),
+        "real_sources": _real_sources(clips, scored, common),
     }
     folder.mkdir(parents=True, exist_ok=True)
     files = []
@@ -87,8 +88,8 @@ def _networks(scores: Mapping[str, Scores], common: Mapping[str, Any]) -> Result
     )
 
 
-def _kinds(mean: Scores, common: Mapping[str, Any]) -> ResultTable:
-    original, again = mean["original"], mean.get(RE_ENCODED, {})
+def _kinds(last: Scores, scored: str, common: Mapping[str, Any]) -> ResultTable:
+    original, again = last["original"], last.get(RE_ENCODED, {})
     rows = [
         [
             f"{kind}, {subset}",
@@ -101,7 +102,7 @@ def _kinds(mean: Scores, common: Mapping[str, Any]) -> ResultTable:
         for kind, score in original.get(subset, {}).get("kinds", {}).items()
     ]
     return ResultTable(
-        title="By kind of manipulation, mean of the face networks",
+        title=f"By kind of manipulation, {scored}",
         protocol=f"{PROTOCOL}; re-encoded",
         columns=["kind", "FAKE", "AUC against all REAL", "against REAL of the same groups", f"{RE_ENCODED}: all REAL"],
         digits=[0, 3, 3, 3],
@@ -111,14 +112,14 @@ def _kinds(mean: Scores, common: Mapping[str, Any]) -> ResultTable:
     )
 
 
-def _real_sources(clips: Mapping[str, Any], common: Mapping[str, Any]) -> ResultTable:
+def _real_sources(clips: Mapping[str, Any], scored: str, common: Mapping[str, Any]) -> ResultTable:
     shown = {name: one for name, one in clips["false_positives"].items() if one[0] >= REAL_SOURCES_SHOWN}
     rows = [
         [name, str(n), f"{half:.0%}", f"{confident:.0%}"]
         for name, (n, half, confident) in sorted(shown.items(), key=lambda one: -one[1][1])
     ]
     return ResultTable(
-        title="False positives by source of REAL clips, mean of the face networks",
+        title=f"False positives by source of REAL clips, {scored}",
         protocol=PROTOCOL,
         columns=["source", "clips", "P > 0.5", "P > 0.9"],
         digits=[0, 0, 0],

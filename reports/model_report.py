@@ -73,7 +73,7 @@ def model_context(
         ``table``, ``model`` and ``extractor``, in words.
     """
     manifest = model.manifest
-    gain = gain_over_constant(oof.y, oof.stack, oof.group)
+    gain = gain_over_constant(oof.y, oof.stack, oof.group, seed=manifest.get("seed", 0))
     sources = parts(table, oof, "source")
     return {
         "manifest": manifest,

@@ -20,11 +20,14 @@ from ensemble.learners import late_fusion
 from ensemble.training_set import groups_of_clips
 from extract import stills
 from extract.run.observation_store import kept_name
+from extract.run.worker import reasons_of
 from features import observation, spec, table
 from features.errors import DatasetError, ModelError
 from features.families import cnn_embedding, face_contrast
 from features.networks import logit_columns, projection, region_contrast
-from features.networks.weights import use_weights
+from features.networks.weights import use_weights, weights_file
+from features.reasons import CLIP, OBSERVATION, Reason
+from features.speech_model import VoiceModel
 from features.threads import opencv_on_one_thread
 from training import folds
 from training.folds import FOLD_FILES
@@ -51,12 +54,14 @@ def out_of_fold(
 ) -> pa.Table:
     """The table with the families' columns of every clip of ``fold_of`` measured by the networks of its fold.
 
-    A clip without an observation gets NaN, never the columns of a network that saw it; how many these are is logged.
+    A clip without an observation gets NaN (0 of shares), never the columns of a network that saw it; how many these are
+    is logged, and its row says that the observation was not kept. Of the others the row says why a family has no number
+    by its fold's networks.
 
     Raises
     ------
     ModelError
-        A fold's weights are missing.
+        A fold's weights are missing, or can't be used.
     DatasetError
         The table has no column of a family, none of its clips is in the folds, or none of those that are has an
         observation.
@@ -65,24 +70,54 @@ def out_of_fold(
 
     measures = spec.families(families)
     files = {fold: _fold_files(weights, fold, families) for fold in sorted(set(fold_of.values()))}
+    for of_fold in files.values():
+        _check_weights(of_fold)
     names = _columns(source, measures)
+    reasons = table.row_reasons(source)
     values: dict[str, NDArray[np.float32]] = {name: source[name].to_numpy().copy() for name in names}
     wanted = [(row, name) for row, name in enumerate(source["filename"].to_pylist()) if name in fold_of]
     _check_observations([name for _, name in wanted], observations)
     for row, filename in tqdm(wanted, desc="out of fold", unit="clip"):
-        measured: dict[str, Any] = {}
+        measured = spec.unmeasured(names)
         file = observation_file(observations, filename)
         if file.is_file():
             with use_weights(files[fold_of[filename]]):
-                measured, _ = spec.measure_clip(observation.load_kept(file), measures)
+                measured, of_families = _measured(observation.load_kept(file), measures)
+            reasons[row] = {name: code for name, code in reasons[row].items() if name not in families} | of_families
+        elif CLIP not in reasons[row]:
+            reasons[row] |= {OBSERVATION: Reason.NOT_KEPT.value}
         for name in names:
-            values[name][row] = measured.get(name, np.nan)
+            values[name][row] = measured[name]
     for name in names:
         position = source.column_names.index(name)
         source = source.set_column(
             position, source.schema.field(name), pa.array(values[name], pa.float32(), from_pandas=False)
         )
-    return table.without_weights(source, families)
+    return table.without_weights(table.with_reasons(source, reasons), families)
+
+
+def _measured(
+    observed: observation.Observation, measures: Sequence[spec.Family]
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Columns of families by the weights in use, and the code of the reason of those that have no number."""
+    values, failures = spec.measure_clip(observed, measures)
+    codes = reasons_of(measures, observed, values, failures)
+    return values, {family: code.value for family, code in codes.items()}
+
+
+def _check_weights(files: Mapping[str, Path]) -> None:
+    """Load the weights of a fold's families; ModelError where some can't be used.
+
+    A family whose weights can't be read would else cost its own columns of each clip, one by one.
+    """
+    with use_weights(files):
+        for family in files:
+            if family == projection.FAMILY:
+                projection.known_networks()
+            elif family in FACES:
+                logit_columns.ready_detector(family)
+            else:
+                VoiceModel.load(weights_file(family))
 
 
 def _columns(source: pa.Table, measures: Sequence[spec.Family]) -> list[str]:
@@ -143,7 +178,7 @@ def of_crops(
     Raises
     ------
     ModelError
-        A fold's weights are missing.
+        A fold's weights are missing, or can't be used.
     DatasetError
         The folds lack a clip, or a family is of no face network.
     """

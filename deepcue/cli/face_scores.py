@@ -59,6 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
     (arguments.out / file).write_text(json.dumps(scores, indent=1), encoding="utf-8")
     if arguments.results and not arguments.probe:
         options = f"--out {arguments.out.name} --networks {arguments.networks} --frames {arguments.frames}"
+        options += " --before-interpolation" if arguments.before_interpolation else ""
         write_tables(
             arguments.results,
             scores,

@@ -61,7 +61,7 @@ def _add_model(arguments: argparse.Namespace, data: Path) -> None:
             protocol=arguments.protocol,
             data=arguments.data_set,
             command=f"deepcue results --from-model {arguments.from_model}",
-            date=datetime.date.today().isoformat(),
+            date=datetime.datetime.now(datetime.UTC).date().isoformat(),
             version=__version__,
             notes=[],
         )

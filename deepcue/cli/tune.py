@@ -97,7 +97,7 @@ def _searched(arguments: argparse.Namespace) -> tuple[TrainingSet, Int]:
     """The rows that settings are searched on, with the families that training would use, and the fold of each [n]."""
     data, fold, origin = table_and_folds(arguments)
     print(f"{int(fold.max()) + 1} folds ({origin})")
-    data = choose_families(data, fold)
+    data = choose_families(data, fold, seed=arguments.seed)
     chosen = sampled_rows(data.group, MAX_ROWS, arguments.seed)
     data, fold = data.rows(chosen), np.unique(fold[chosen], return_inverse=True)[1].astype(np.int64)
     check_folds(data.y, fold, data.measured)  # again: without a family, or in a sample, fewer may be measured

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import uuid
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from features.errors import DatasetError
 from features.evidence import ClipEvidence, Event, JudgedFace, Person, Series
+from features.observation import DAMAGED
 
 EVIDENCE_VERSION = 2
 """How the file is laid out; one of another version is refused."""
@@ -92,7 +92,7 @@ def load(file: Path) -> ClipEvidence:
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
             return _loaded(archive)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, *DAMAGED) as error:
         why = str(error) if isinstance(error, _VersionError) else type(error).__name__
         raise DatasetError(f"{file}: no evidence of a clip ({why}); measure the clip again") from error
 

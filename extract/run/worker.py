@@ -21,7 +21,6 @@ from features.networks import projection
 from features.networks.weights import WEIGHTS_VARIABLE, digest, use_weights, weights_file
 from features.observation import Observation
 from features.reasons import Reason
-from features.table import is_share
 
 if TYPE_CHECKING:
     from extract.clip.face_recorder import FaceRecorder
@@ -30,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 MAX_SECONDS = 120.0
 MIN_FRAMES = 8  # a shorter clip has no series to speak of
-VALID_SHARE = ".valid_share"
 NO_PICTURE = "no picture in the file, only its sound was measured"
 
 
@@ -148,8 +146,7 @@ def failed(
     log: tuple[LogRecord, ...] = (),
 ) -> Result:
     """The row of a clip of which nothing is known but what went wrong."""
-    names = column_names(families)
-    values = np.array([0.0 if name.endswith(VALID_SHARE) else np.nan for name in names], np.float32)
+    values = np.array(list(spec.unmeasured(column_names(families)).values()), np.float32)
     return Result(filename, status, error, values, reasons={reasons.CLIP: reason.value}, log=log)
 
 
@@ -235,7 +232,7 @@ def row(filename: str, observed: Observation, settings: Settings, *, not_kept: s
     families = spec.families(settings.families)
     with use_weights({family: Path(file) for family, file in settings.weights.items()}):
         values, failures = spec.measure_clip(observed, families)
-        codes = {one.name: _reason(one, observed, failures) for one in families if _is_undefined(one, values)}
+        codes = reasons_of(families, observed, values, failures)
     if observed.warnings:
         codes[reasons.OBSERVATION] = Reason.DAMAGED
     if not_kept:
@@ -254,6 +251,24 @@ def row(filename: str, observed: Observation, settings: Settings, *, not_kept: s
     )
 
 
+def reasons_of(
+    families: Iterable[spec.Family],
+    observed: Observation,
+    values: Mapping[str, float],
+    failures: Mapping[str, str],
+) -> dict[str, Reason]:
+    """Why those of the families that have no number in a clip have none, by family, with the weights in use.
+
+    Parameters
+    ----------
+    families, observed
+        What was measured of what.
+    values, failures
+        What :func:`features.spec.measure_clip` gave.
+    """
+    return {one.name: _reason(one, observed, failures) for one in families if _is_undefined(one, values)}
+
+
 def _no_cue_of_the_face(families: Iterable[spec.Family], codes: Mapping[str, Reason]) -> bool:
     """A face was found, and of several families that look at it none could use it: too small, or hardly seen."""
     looking = [
@@ -266,7 +281,7 @@ def _no_cue_of_the_face(families: Iterable[spec.Family], codes: Mapping[str, Rea
 
 def _is_undefined(one: spec.Family, values: Mapping[str, float]) -> bool:
     """No cue of the family has a number."""
-    names = [column.name for column in one.table_columns if not is_share(column.name)]
+    names = [column.name for column in one.table_columns if not spec.is_share(column.name)]
     return bool(np.isnan([values[name] for name in names]).all())
 
 

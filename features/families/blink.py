@@ -6,8 +6,8 @@ A blink starts where openness falls through 0.85 and ends where it comes back, p
 
 A resting person blinks 17 times a minute (26 talking, 4.5 reading: Bentivoglio 1997), so 6 % of real people do
 not blink in 10 s: rates come with their exposure and a shrunk form. Early fakes blinked too little (Li et al. 2018,
-"In Ictu Oculi"); later ones blink. Durations, amplitudes and speeds are undefined without a blink; the time to
-the clip's end is no interval between blinks.
+"In Ictu Oculi"); later ones blink. Durations, amplitudes and speeds are undefined without a blink; neither the time to
+the clip's end nor one in which the eyes could not be seen is part of an interval between blinks.
 
 Confounds: frame rate (speeds; a variable one smooths), reading or talking, glasses, downward gaze, compression (EAR
 noise).
@@ -216,9 +216,26 @@ def close_open_ratio(*, close: F64, reopen: F64) -> float:
     return series.median(np.log(close / reopen), 1)
 
 
-def intervals(blinks: Sequence[Blink]) -> F64:
-    """Times [k - 1] in s from each blink's lowest point to the next one's; empty below three blinks."""
-    return np.diff([blink.moment_s for blink in blinks]) if len(blinks) >= 3 else np.array([])
+def intervals(parts: Sequence[Segment], *, blinks: Sequence[Blink]) -> F64:
+    """Times [k] in s from each blink's lowest point to the next one's; empty where there are fewer than two.
+
+    There is none across a gap in which the eyes were not seen: they may have shut there.
+
+    Parameters
+    ----------
+    parts : sequence of Segment
+        Openness, in order of time.
+    blinks : sequence of Blink
+        Those found in ``parts``.
+
+    >>> blinks = [Blink(at, at + 0.2, at + 0.1, 0.2, True) for at in (1.0, 3.0, 33.0, 36.0)]
+    >>> intervals([Segment(0.0, 25.0, np.ones(100)), Segment(30.0, 25.0, np.ones(200))], blinks=blinks).tolist()
+    [2.0, 3.0]
+    """
+    moments_s = np.array([blink.moment_s for blink in blinks])
+    ends_s = [part.start_s + len(part.values) / part.rate_hz for part in parts]
+    gaps_s = np.diff(moments_s)[np.diff(np.searchsorted(ends_s, moments_s)) == 0]
+    return gaps_s if gaps_s.size >= 2 else np.array([])
 
 
 def interval_cv(gaps_s: F64) -> float:
@@ -314,7 +331,7 @@ def patch_ear_corr(track: Track) -> float:
 
 def _of_blinks(parts: Sequence[Segment], blinks: Sequence[Blink], *, obs_s: float, fast: bool) -> dict[str, float]:
     """Columns of the blinks alone; ``parts`` hold openness [n], ``fast`` says that speeds can be seen."""
-    lengths, gaps = durations(blinks), intervals(blinks)
+    lengths, gaps = durations(blinks), intervals(parts, blinks=blinks)
     close, reopen = lid_speeds(parts, blinks=blinks) if fast else (np.array([]), np.array([]))
     return {
         "count": float(len(blinks)),
@@ -388,7 +405,7 @@ def lid_series(observation: Observation, track: Track) -> dict[str, Series]:
     return {"blink.openness": Series(times_s, values, unit="1", title="Eye openness", events=events)}
 
 
-@family("blink", version=2, needs={"track", "crops"}, columns=COLUMNS, series=lid_series)
+@family("blink", version=3, needs={"track", "crops"}, columns=COLUMNS, series=lid_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure a track's blinks; NaN below 3 s of eyes seen or 12 frames a second."""
     seen = lids(observation, track)

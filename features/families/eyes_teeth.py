@@ -275,7 +275,7 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the eyes and teeth of a track's crops; each is NaN below five crops that show it."""
     faces = _faces(track)
     valid = float(np.mean([np.isfinite(points).all() for _, points in faces])) if faces else 0.0
-    named = {"valid_share": valid}
+    named = {"valid_share": valid, "valid_iris_share": 0.0, "valid_teeth_share": 0.0}
     if valid >= series.MIN_VALID_SHARE:
         pairs = [one for one in every_iris(track) if one is not None]
         found = each_distinct(faces, lambda face: measure_teeth(face[0], points=face[1]), key=_same)

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import series
+from features.comparison import log_ratio
 from features.evidence import Series
 from features.geometry import F64, REGIONS, Head, head
 from features.observation import Observation, Track
@@ -270,7 +271,7 @@ def motion_columns(found: Poses, *, frame_size: tuple[int, int]) -> dict[str, fl
         "vel_q90_deg_s": vel,
         "acc_q90_deg_s2": acc,
         "jerk_q90_deg_s3": jerk,
-        "jerk_inner_over_outer": float(np.log(inner / outer)) if inner > 0 and outer > 0 else np.nan,
+        "jerk_inner_over_outer": log_ratio(inner, outer),
     }
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.spatial import distance
 
 from features import series
+from features.comparison import log_ratio
 from features.evidence import Series
 from features.geometry import F64, pose
 from features.networks.face_embedding import MAX_CHIPS, MAX_OTHERS, MIN_CHIPS, OTHER_CHIPS, embeddings, suitable
@@ -102,10 +103,6 @@ def to_medoid(e: F64) -> F64:
     return np.linalg.norm(e - e[medoid(e)], axis=1)
 
 
-def _log_ratio(a: float, b: float) -> float:
-    return float(np.log(a / b)) if a > 0 and b > 0 else np.nan
-
-
 def distances(e: F64) -> dict[str, float]:
     """Pairwise, medoid and consecutive distances of embeddings ``e`` [n, d] in their order of time."""
     pairs = distance.pdist(e)
@@ -124,7 +121,7 @@ def distances(e: F64) -> dict[str, float]:
         "medoid_max": float(central.max()),
         "step_med": series.median(steps),
         "step_q90": series.quantile(steps, 0.9, MIN_CHIPS - 1),
-        "step_over_pair": _log_ratio(series.median(steps), pair),
+        "step_over_pair": log_ratio(series.median(steps), pair),
         "drift": float(ends) / pair if whole else 0.0 if len(e) >= MIN_DRIFT_CHIPS else np.nan,
         "jump_share": float(np.mean(steps > limit)),
     }

@@ -39,6 +39,7 @@ from features.calibrated_points import (
     flow_steps,
     half_grid_px,
 )
+from features.comparison import log_ratio
 from features.evidence import Series
 from features.geometry import F64, REGIONS, RIGID, Head, align, head
 from features.observation import Observation, Track
@@ -51,7 +52,7 @@ MIN_TRACK_S = 2.0
 MAX_REJECT_SHARE = 0.5
 LOW_HZ = 15.0  # the grid that every clip from 15 fps up can fill
 BAND_HZ, BAND_15HZ_HZ = (3.0, 12.0), (1.0, 6.0)
-MIN_BAND_FPS, MIN_LOW_FPS = 26.0, 14.5
+MIN_BAND_FPS, MIN_LOW_FPS = BAND_HZ[1] / series.BAND_LIMIT, 14.5  # 26.7
 INNER = np.arange(17, 68)  # all but the jaw
 CORE = np.arange(27, 68)  # without the brows, too
 SHOWN = ("mouth", "jaw")  # regions with a series: the most often forged one, and where a pasted face ends
@@ -179,11 +180,7 @@ def jaw_inner_flow_ratio(residuals: Sequence[Segment]) -> float:
     jaw, nose, eyes = (
         series.median(region_rms(residuals, points=REGIONS[region])) for region in ("jaw", "nose", "eyes")
     )
-    return _log_ratio(jaw, (nose + eyes) / 2)
-
-
-def _log_ratio(a: float, b: float) -> float:
-    return float(np.log(a / b)) if a > 0 and b > 0 else np.nan
+    return log_ratio(jaw, (nose + eyes) / 2)
 
 
 def residual(part: Segment) -> Segment:
@@ -266,7 +263,7 @@ def motion_q90(parts: Sequence[Segment], *, order: int) -> float:
 
 def jerk_over_vel(*, jerk: float, vel: float) -> float:
     """``log(jerk / vel)``; NaN unless both are above 0."""
-    return _log_ratio(jerk, vel)
+    return log_ratio(jerk, vel)
 
 
 def region_columns(residuals: Sequence[Segment], *, low: Sequence[Segment]) -> dict[str, float]:

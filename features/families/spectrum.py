@@ -43,7 +43,7 @@ IOD_PX = 60.0
 STILL_IOD_S = 0.2  # speed of the rigid points
 MIN_STEPS = 25
 FLICKER_HZ = (4.0, 10.0)
-MIN_FLICKER_FPS = 22.0
+MIN_FLICKER_FPS = FLICKER_HZ[1] / series.BAND_LIMIT  # 22.2
 
 _REFERENCE = "Durall et al. 2019"
 _BENFORD = "Bonettini et al. 2020"
@@ -54,10 +54,16 @@ _FINENESS = ("coarsest", "second coarsest", "third coarsest", "third finest", "s
 
 
 def _column(
-    name: str, description: str, direction: str = "either", *, low: float = -_INF, reference: str = _REFERENCE
+    name: str,
+    description: str,
+    direction: str = "either",
+    *,
+    unit: str = "log10",
+    low: float = -_INF,
+    high: float = _INF,
+    reference: str = _REFERENCE,
 ) -> Column:
-    unit = "grey levels" if name.startswith("dct_b") else "bit" if name.startswith("benford") else "log10"
-    return Column(f"spectrum.{name}", unit, (low, _INF), reference, direction, _ALL, description=description)
+    return Column(f"spectrum.{name}", unit, (low, high), reference, direction, _ALL, description=description)
 
 
 def _profile_columns() -> Iterator[Column]:
@@ -81,6 +87,7 @@ def _dct_columns() -> Iterator[Column]:
             f"dct_b{k}",
             f"Mean strength, in grey levels, of the {fineness} of six steps of detail in the face, looked at in blocks "
             "of 8 by 8 pixels.",
+            unit="grey levels",
             low=0,
             reference=_BENFORD,
         )
@@ -89,6 +96,7 @@ def _dct_columns() -> Iterator[Column]:
             f"dct_kurt{k}",
             f"How unevenly the {fineness} of six steps of detail is spread over the face, looked at in blocks of 8 by "
             "8 pixels: 3 for plain noise, more if a few strong edges stand out of smooth skin.",
+            unit="1",
             low=0,
             reference=_BENFORD,
         )
@@ -105,6 +113,7 @@ def _iod_columns() -> Iterator[Column]:
         "iodslope",
         "How quickly detail fades from coarse to fine in the face reduced to 60 pixels between the eyes: the slope of "
         "the logarithm of its power over that of its frequency; the lower, the softer the face.",
+        unit="1",
     )
     yield _column(
         "iodtail",
@@ -119,11 +128,13 @@ COLUMNS = (
         "slope",
         "How quickly detail fades from coarse to fine in the face: the slope of the logarithm of its power over that "
         "of its frequency; about -2 in photographs, lower in soft pictures.",
+        unit="1",
     ),
     _column(
         "slope_fmb",
         "Difference between how quickly detail fades from coarse to fine in the face and in the background; above 0 "
         "if the face keeps more of its fine detail.",
+        unit="1",
     ),
     _column(
         "tail",
@@ -154,6 +165,7 @@ COLUMNS = (
         "How far the first digits of the strengths of the face's details depart from Benford's law, which those of "
         "natural pictures follow, in bits; 0 is perfect agreement.",
         "up",
+        unit="bit",
         low=0,
         reference=_BENFORD,
     ),
@@ -162,6 +174,7 @@ COLUMNS = (
         "How much further the first digits of the strengths of details depart from Benford's law, which those of "
         "natural pictures follow, in the face than in the background, in bits.",
         "up",
+        unit="bit",
         reference=_BENFORD,
     ),
     _column(
@@ -194,7 +207,9 @@ COLUMNS = (
         "flicker_bp4_10",
         "Fraction of the changes of the face's sharpness that repeats 4 to 10 times a second.",
         "up",
+        unit="1",
         low=0,
+        high=1,
     ),
     *_iod_columns(),
     Column(

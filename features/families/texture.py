@@ -30,6 +30,7 @@ from features.comparison import entropy, js_distance, log_ratio
 from features.face_patch import face_patch
 from features.face_regions import each_distinct, sampled
 from features.geometry import F64, crop_landmarks
+from features.luma import grey_levels
 from features.observation import Bytes, Observation, Track
 from features.spec import EVERY_CHANGE, Column, complete_row, family
 
@@ -182,19 +183,25 @@ def of_face(track: Track, number: int) -> Frame | None:
     return Frame(counts, values)
 
 
-def of_patches(face: Bytes, background: Bytes) -> dict[str, float]:
-    """Columns ``fb`` of a frame, without ``_med``, of native patches [p, p]; none where one is missing."""
+def of_patches(face: Bytes, background: Bytes, *, luma_levels: tuple[int, int]) -> dict[str, float]:
+    """Columns ``fb`` of a frame, without ``_med``, of native patches [p, p]; none where one is missing.
+
+    Co-occurrences count levels of grey, so that black and white, coded as ``luma_levels``, are 0 and 255 there.
+    """
     if not face.size or face.shape != background.shape:
         return {}
     values = {"lbp_fb_js": js_distance(pattern_counts(face), pattern_counts(background))}
-    here, there = (co_occurrence_properties(luma, (1,)) for luma in (face, background))
+    here, there = (
+        co_occurrence_properties(luma.round().clip(0, 255).astype(np.uint8), (1,))
+        for luma in grey_levels([face, background], luma_levels=luma_levels)
+    )
     for name in PROPERTIES:
         a, b = float(here[name][0]), float(there[name][0])
         values[f"glcm_fb_{name}_d1"] = a - b if name == "correlation" else log_ratio(a, b)
     return values
 
 
-@family("texture", version=1, needs={"track", "crops"}, columns=COLUMNS)
+@family("texture", version=2, needs={"track", "crops"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the texture of a track's crops and patches; NaN below 5 usable crops, or a fifth of those seen."""
     numbers = sampled(track)
@@ -210,7 +217,9 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
         steps = [js_distance(a.patterns, b.patterns) for a, b in itertools.pairwise(found)]
         patches = each_distinct(
             numbers,
-            lambda number: of_patches(track.patch_face[number], track.patch_background[number]),
+            lambda number: of_patches(
+                track.patch_face[number], track.patch_background[number], luma_levels=observation.luma_levels
+            ),
             key=lambda number: (id(track.patch_face[number]), id(track.patch_background[number])),
         )
         faces = [one.values for one in found]

@@ -10,6 +10,8 @@ is, may err the other way.
 
 Measured over speech frames, those within 15 dB of the loud ones: clips of a second, and noisy ones, have no silence to
 count from. Pauses are closed up: the frame before one and the frame after it count as neighbours in ``flux_med``.
+``fast*`` and ``very_fast*`` are of every frame, since closing up pauses would make changes of its own: how long pauses
+are, and the noise in them, counts there. Digital silence of 50 ms or more is cut out before anything is measured.
 Nothing depends on the level of the recording. Pitch, jitter and shimmer are not measured: to follow pitch
 (pYIN) costs as much as to decode the clip.
 
@@ -73,9 +75,10 @@ def _columns() -> Iterator[Column]:
     yield column("bands_all_corr", -1, 1, "up", "mean correlation of two bands' levels", text)
     for number, (first, last) in enumerate(BAND_GROUPS):
         kilohertz = f"{8 * first // N_BANDS} to {8 * last // N_BANDS} kHz"
-        text = f"Fraction of the changes in loudness from {kilohertz} that go 8 to 16 times a second."
+        changes = f"Fraction of the changes in loudness from {kilohertz}, pauses included, that go"
+        text = f"{changes} 8 to 16 times a second."
         yield column(f"fast{number}_share", 0, 1, "either", _MODULATION, text)
-        text = f"Fraction of the changes in loudness from {kilohertz} that go more than 16 times a second."
+        text = f"{changes} more than 16 times a second."
         yield column(f"very_fast{number}_share", 0, 1, "either", _MODULATION, text)
     text = "Fraction of the sound that is speech."
     yield column("speech_share", 0, 1, "covariate", "frames within 15 dB of the loud ones", text)

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from features.evidence import Series
 from features.networks.weights import kept_in_memory, weights_file
+from features.object_cache import ObjectCache
 from features.observation import CROP_SCALE, Observation, Track
 from features.spec import Column
 
@@ -157,7 +157,7 @@ class Judged:
     """[n, d] the network's last layer before the logit."""
 
 
-_judged: WeakKeyDictionary[Track, WeakKeyDictionary[Detector, Judged]] = WeakKeyDictionary()
+_judged: ObjectCache[Judged] = ObjectCache()
 
 
 def judge_track(track: Track, family: str) -> Judged:
@@ -174,13 +174,14 @@ def judge_track(track: Track, family: str) -> Judged:
     detector = ready_detector(family)
     if detector is None:
         return judge((), family, ())
-    known = _judged.setdefault(track, WeakKeyDictionary())
-    if detector not in known:
-        judged = judge(track.crops, family, chosen(len(track.crops)), views=VIEWS)
-        for array in (judged.crops, judged.logits, judged.embeddings):
-            array.flags.writeable = False
-        known[detector] = judged
-    return known[detector]
+    return _judged.get(track, detector, lambda: _judge_track(track, family))
+
+
+def _judge_track(track: Track, family: str) -> Judged:
+    judged = judge(track.crops, family, chosen(len(track.crops)), views=VIEWS)
+    for array in (judged.crops, judged.logits, judged.embeddings):
+        array.flags.writeable = False
+    return judged
 
 
 def judge(

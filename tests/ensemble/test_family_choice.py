@@ -73,6 +73,18 @@ def test_a_family_that_tells_known_sources_is_left_out():
     assert families(suited(named)) == ("eyes",)
 
 
+def test_sources_are_parted_by_the_seed_of_the_training(make_table, monkeypatch):
+    monkeypatch.setattr(family_choice, "MIN_ROWS", {"noise": 3000})
+    seeds = []
+    parts = family_choice.source_parts
+    monkeypatch.setattr(
+        family_choice, "source_parts", lambda data, *, seed: seeds.append(seed) or parts(data, seed=seed)
+    )
+    for chosen in ({"seed": 3}, {}):
+        train_table(make_table(leak=True), learners=["logistic"], n_folds=3, **chosen)
+    assert seeds == [3, 0]
+
+
 def test_a_large_table_keeps_it_whatever_it_says():
     least = family_choice.MIN_ROWS["cnn_embedding"]
     data = data_of(least // 6, 6)

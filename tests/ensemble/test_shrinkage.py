@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from ensemble import shrinkage
 from ensemble.shrinkage import LeftOut, Shrinkage, best_strengths, chosen_strengths, loss, nested_loss
 
 
@@ -19,16 +20,27 @@ def left_out(*, overconfident, n=1200, seed=0):
 
 def test_rows_like_the_training_rows_are_not_shrunk():
     X = np.random.default_rng(0).standard_normal((500, 20)).astype(np.float32)
-    shrinkage = Shrinkage.of(X).with_strengths(8.0, 8.0)
+    ranges = Shrinkage.of(X).with_strengths(8.0, 8.0)
     others = np.random.default_rng(1).standard_normal((500, 20)).astype(np.float32)
-    inside = shrinkage.factor(others)
-    outside = shrinkage.factor(X * 6).mean()
+    inside = ranges.factor(others)
+    outside = ranges.factor(X * 6).mean()
     lost = X.copy()
     lost[:, :15] = np.nan
     assert (inside == 1).mean() > 0.8
     assert inside.min() > 0.3
     assert outside < 0.3
-    assert shrinkage.factor(lost).max() < 0.2
+    assert ranges.factor(lost).max() < 0.2
+
+
+@pytest.mark.parametrize("n_rows", [399, 400])
+def test_ranges_of_a_large_table_are_of_a_sample_that_does_not_go_by_the_order_of_rows(monkeypatch, n_rows):
+    """Non-regression test: of just under twice the limit all rows counted, of twice the limit every second one."""
+    monkeypatch.setattr(shrinkage, "MAX_ROWS", 200)
+    X = np.zeros((n_rows, 1), np.float32)
+    X[1::2] = np.nan
+    (present,) = Shrinkage.of(X).present
+    assert present == pytest.approx(0.5, abs=0.1)
+    assert (present * 200).is_integer()
 
 
 def test_without_strengths_nothing_is_shrunk():

@@ -198,7 +198,7 @@ def test_rows_that_only_a_family_left_out_measures_do_not_count_in_folds(
     write_table(make_table(12, 4), tmp_path / "t.parquet")
     module = {"tune": "deepcue.cli.tune", "train": "ensemble.train"}[command]
     monkeypatch.setattr(
-        f"{module}.choose_families", lambda data, fold: replace(data, measured=(data.y == 1) | (fold == 0))
+        f"{module}.choose_families", lambda data, fold, *, seed: replace(data, measured=(data.y == 1) | (fold == 0))
     )
     arguments = [command, "--table", str(tmp_path / "t.parquet"), "--out", str(tmp_path / "out"), "--folds", "3"]
     assert deepcue([*arguments, "--quiet"]) == 2

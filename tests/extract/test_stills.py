@@ -49,7 +49,7 @@ def test_a_still_gives_a_row_of_single_frame_cues_and_a_broken_one_gives_its_rea
     assert np.isfinite(rows[0]["quality.blur_lap_face_med"])
     assert np.isnan(rows[2]["quality.blur_lap_face_med"])
     assert "no JPEG, PNG or WebP" in rows[2]["error"]
-    assert [row["reasons"] for row in rows] == ["{}", "{}", '{"clip": "unreadable"}']
+    assert [row["reasons"] for row in rows] == [*['{"spectrum": "unusable"}'] * 2, '{"clip": "unreadable"}']
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "PNG"])
@@ -166,3 +166,21 @@ def test_stills_that_cannot_be_judged_are_refused(tmp_path, capsys, column, valu
     pq.write_table(table_, tmp_path / "s.parquet")
     assert deepcue(["stills", str(tmp_path / "s.parquet"), "--out", str(tmp_path / "o"), "--jobs", "1"]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_table_of_stills_says_which_weights_measured_it(portrait, tmp_path):
+    """Non-regression test: a model of such a table took other weights' numbers for those of its own."""
+    from features.networks.weights import digest, weights_file
+
+    rows = pa.table({"video": ["a"], "label": ["REAL"], "group": [1], "jpeg": [jpeg(portrait[20:244, 110:334])]})
+    found = stills.stills_table(rows, ["quality", "face_contrast"], missed_share=0.75)
+    assert table.description(found)["weights"] == {"face_contrast": digest(weights_file("face_contrast"))}
+    of_one_fold = stills.stills_table(rows, ["face_contrast"], weights={"face_contrast": weights_file("face_contrast")})
+    assert table.description(of_one_fold)["weights"] == {}
+
+
+def test_a_still_says_that_weights_are_missing_and_that_it_has_no_sound(portrait, tmp_path):
+    rows = pa.table({"video": ["a"], "label": ["REAL"], "group": [1], "jpeg": [jpeg(portrait[20:244, 110:334])]})
+    absent = {"face_contrast": tmp_path / "absent.safetensors"}
+    found = stills.stills_table(rows, ["quality", "face_contrast", "voice"], weights=absent)
+    assert table.row_reasons(found) == [{"face_contrast": "not_installed", "voice": "no_sound"}]

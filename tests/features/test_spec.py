@@ -166,6 +166,14 @@ def test_every_column_says_what_it_is(family):
         assert column.reference or column.name.endswith("valid_share"), column.name
 
 
+def test_a_fraction_is_a_pure_number_from_0_to_1():
+    fractions = [column for column in COLUMNS if column.description.startswith("Fraction")]
+    assert len(fractions) > 50
+    assert {(column.name, column.unit, tuple(map(float, column.range))) for column in fractions} == {
+        (column.name, "1", (0.0, 1.0)) for column in fractions
+    }
+
+
 def test_valid_share_is_a_share():
     for one in FAMILIES:
         share = next(c for c in one.columns if c.name == f"{one.name}.valid_share")
@@ -208,7 +216,8 @@ def test_a_clip_without_a_face_is_nan_with_no_failure(talking_head):
     assert set(values) == {column.name for column in COLUMNS}
     seen = {one.name for one in FAMILIES if not one.needs <= spec.SOUND_ALONE}
     values = {name: value for name, value in values.items() if name.split(".")[0] in seen}
-    shares = {name: value for name, value in values.items() if name.endswith(".valid_share")}
+    shares = {name: value for name, value in values.items() if name.rpartition(".")[2].startswith("valid_")}
+    assert shares.keys() >= {"eyes_teeth.valid_share", "eyes_teeth.valid_iris_share", "eyes_teeth.valid_teeth_share"}
     assert set(shares.values()) == {0.0}
     assert all(math.isnan(value) for name, value in values.items() if name not in shares)
 

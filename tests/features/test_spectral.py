@@ -56,6 +56,12 @@ def test_zero_inserted_upsampling_peaks_at_half(rng):
     assert np.median(heights, axis=0) == pytest.approx([1.9, 0.5], abs=0.25)
 
 
+def test_white_noise_has_peaks_of_chance_alone(rng):
+    spectra = spectral.power(rng.normal(128, 20, (60, 128, 128)))
+    heights = [np.median(spectral.peak(spectra, period_px=period)) for period in (2, 4)]
+    assert heights == pytest.approx([0.6, 0.75], abs=0.05)
+
+
 def test_a_four_pixel_grid_peaks_at_a_quarter(rng):
     image = power_law(rng, 2)
     image /= image.std()

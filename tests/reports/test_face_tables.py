@@ -1,6 +1,9 @@
 """Scores of face networks as tables of the page of results."""
 
 import json
+import time
+
+import pytest
 
 from reports.face_tables import write_tables
 from reports.results_page import read_results
@@ -42,3 +45,27 @@ def test_the_last_network_is_shown_whole_and_the_others_on_clips_alone(tmp_path)
     assert tables["real_sources"].rows == [["many", "12", "25%", "50%"]]
     assert json.loads(files[0].read_text())["version"] == "9.9"
     assert (tables["kinds"].n_clips, tables["kinds"].n_groups) == (9, 7)
+    assert all(tables[name].title.endswith(", mean of the face networks") for name in ("kinds", "real_sources"))
+
+
+def test_a_single_network_is_called_by_its_name(tmp_path):
+    """Non-regression test: it was called the mean of the networks."""
+    write_tables(tmp_path, {"fold": {"original": {"clips": subset(0.6)}}}, command="c", data="d", version="9.9")
+    tables = read_results(tmp_path)
+    assert tables["kinds"].title == "By kind of manipulation, face network fold"
+    assert tables["real_sources"].title == "False positives by source of REAL clips, face network fold"
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="no time zones of a process")
+def test_tables_are_of_the_day_in_utc(tmp_path, monkeypatch):
+    def date(zone):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        write_tables(tmp_path, {"fold": {"original": {"clips": subset(0.6)}}}, command="c", data="d", version="9.9")
+        return read_results(tmp_path)["kinds"].date
+
+    try:
+        assert date("UTC-14") == date("UTC+12")  # 26 hours apart: never the same day there
+    finally:
+        monkeypatch.undo()
+        time.tzset()

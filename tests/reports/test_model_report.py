@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -278,6 +279,16 @@ def test_the_gain_agrees_with_the_printed_scores(trained):
     scores = manifest["metrics"]
     assert gain.value == pytest.approx(scores["constant"]["log_loss"]["value"] - scores["stack"]["log_loss"]["value"])
     assert gain.value > 0.05  # the planted cue is found among hundreds of columns of noise
+
+
+def test_the_interval_of_the_gain_is_of_the_seed_of_the_training(trained):
+    table, model = pq.read_table(trained[0]), load_model(trained[1])
+    model = replace(model, manifest={**model.manifest, "seed": 5})
+    oof = out_of_fold.read_oof(trained[1], table)
+    about = {"table": "t", "model": "m", "extractor": "e"}
+    found = model_report.model_context(table, model, oof, {}, about)["gain"]
+    gains = [findings.gain_over_constant(oof.y, oof.stack, oof.group, seed=seed) for seed in (0, 5)]
+    assert found == gains[1] != gains[0]
 
 
 def test_family_facts_hold_the_fraction_of_clips_measured(trained):

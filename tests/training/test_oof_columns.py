@@ -319,3 +319,44 @@ def test_missing_fold_weights_and_folds_are_named(tmp_path):
     (tmp_path / "fold5.safetensors").touch()
     with pytest.raises(ModelError, match=r"residual_fold5\.safetensors"):
         oof_columns.out_of_fold(feature_table(), tmp_path, {"b.mp4": 5}, tmp_path, list(oof_columns.FOLD_FILES))
+
+
+@pytest.mark.parametrize(
+    ("family", "file"),
+    [
+        ("forensic_cnn", "fold1.safetensors"),
+        ("cnn_embedding", "embedding_fold1.safetensors"),
+        ("cnn_embedding", "residual_fold1.safetensors"),
+        ("forensic_voice", "fold1.safetensors"),
+    ],
+)
+def test_damaged_weights_of_a_fold_are_named_before_anything_is_measured(rng, fold_projections, tmp_path, family, file):
+    """Non-regression test: every clip of that fold had NaN, and the command succeeded."""
+    from features import observation
+
+    for name in ("b.mp4", "c.mp4"):
+        observation.save(small_observation(rng), str(tmp_path / f"{name}.npz"))
+    (fold_projections / file).write_bytes(b"garbage")
+    fold_of = {"b.mp4": 0, "c.mp4": 1} if family != "forensic_voice" else {"b.mp4": 1}
+    with pytest.raises(ModelError, match=file):
+        oof_columns.out_of_fold(feature_table([family]), tmp_path, fold_of, fold_projections, [family])
+
+
+def test_a_row_says_why_it_has_no_number_by_the_network_of_its_fold(rng, fold_weights, tmp_path):
+    from features import observation, table
+
+    (tmp_path / "a").mkdir()
+    observation.save(small_observation(rng), str(tmp_path / "a/x.mp4.npz"))
+    blind = dataclasses.replace(small_observation(rng), tracks=())
+    observation.save(blind, str(tmp_path / "b.mp4.npz"))
+    before = [{"forensic_cnn": "not_installed", "voice": "no_sound"}, {}, {}, {"clip": "unreadable"}]
+    source = table.with_reasons(feature_table(), before)
+    fold_of = dict.fromkeys(source["filename"].to_pylist(), 0)
+    found = oof_columns.out_of_fold(source, tmp_path, fold_of, fold_weights, ["forensic_cnn"])
+    assert table.row_reasons(found) == [
+        {"voice": "no_sound"},
+        {"forensic_cnn": "no_face"},
+        {"observation": "not_kept"},
+        {"clip": "unreadable"},
+    ]
+    assert found["forensic_cnn.valid_share"].to_pylist() == [1.0, 0.0, 0.0, 0.0]

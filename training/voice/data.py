@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ensemble.training_set import groups_of_clips
+from features import spec
 from features.errors import DatasetError
 from features.networks.speech_encoder import STATISTICS, SpeechEncoder
 from features.observation import AUDIO_RATE_HZ
@@ -33,6 +34,9 @@ LONGEST_S = 10.0
 SILENCE = 1e-4  # peak, of full scale 1
 N_VERSIONS = 8  # of each sound, beside the sound as it is
 PREFIX = "voice:"  # of the methods in a table of voices
+VERSION = 1
+"""Of how sounds are damaged and measured here. Raised whenever either changes: what was kept is then measured again."""
+MEASURED = ("voice", "forensic_voice")  # families whose versions say the same of what their modules measure
 LEAST_NAME = 4  # letters of a system's name that may be the end of a longer name of the same system
 TABLE_COLUMNS = ("key", "label", "method", "source", "group", "flac")
 
@@ -200,10 +204,11 @@ def _plain(method: str) -> str:
 
 
 def identity(voices: Sequence[Voice], *extra: object) -> str:
-    """Digest of the voices, their sounds and ``extra``."""
+    """Digest of the voices, their sounds, what is measured of these, and ``extra``."""
     return digest(
         [(voice.name, voice.method, voice.group, voice.source, len(voice.sound)) for voice in voices],
         [float(np.abs(voice.sound).sum()) for voice in voices],
+        [VERSION, *(one.version for one in spec.families(MEASURED))],
         [str(one) for one in (N_VERSIONS, augment.CODECS, INPUTS, *extra)],
     )
 

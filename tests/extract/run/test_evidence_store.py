@@ -1,5 +1,6 @@
 """Evidence in a file: what is loaded equals what was saved, and anything else is refused in one sentence."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -91,6 +92,14 @@ def test_what_is_no_evidence_is_refused_in_one_sentence(tmp_path):
     file.write_bytes(file.read_bytes()[:-200])
     with pytest.raises(DatasetError):
         evidence_store.load(file)
+    evidence_store.save(evidence(), file)
+    whole = file.read_bytes()
+    entries = [at for at in range(len(whole) - 3) if whole[at : at + 4] in (b"PK\x03\x04", b"PK\x01\x02")]
+    for at in entries:  # of zip entries the version, the flags, and how they are compressed: no two raise the same
+        for byte in range(4, 12):
+            file.write_bytes(whole[: at + byte] + bytes([whole[at + byte] ^ 33]) + whole[at + byte + 1 :])
+            with contextlib.suppress(DatasetError):
+                evidence_store.load(file)
     np.savez(tmp_path / "other.npz", x=np.zeros(2))
     with pytest.raises(DatasetError):
         evidence_store.load(tmp_path / "other.npz")

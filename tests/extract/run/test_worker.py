@@ -42,6 +42,14 @@ def test_weights_that_are_not_installed(talking_head, tmp_path):
     assert worker.row("a.mp4", talking_head(duration_s=4.0), settings).reasons == {"forensic_cnn": "not_installed"}
 
 
+def test_a_clip_of_which_nothing_is_known_has_shares_of_0():
+    result = worker.failed("a.mp4", "unreadable", "cut", ("eyes_teeth",), reason=Reason.UNREADABLE)
+    values = dict(zip(worker.column_names(("eyes_teeth",)), result.values, strict=True))
+    shares = {name for name, value in values.items() if value == 0}
+    assert shares == {"eyes_teeth.valid_share", "eyes_teeth.valid_iris_share", "eyes_teeth.valid_teeth_share"}
+    assert np.isnan([value for name, value in values.items() if name not in shares]).all()
+
+
 def test_too_few_frames(talking_head):
     result = worker.row("a.mp4", talking_head(duration_s=0.2), worker.Settings(("blink",)))
     assert (result.status, result.reasons) == ("too_short", {"blink": "too_short"})

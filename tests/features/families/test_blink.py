@@ -43,11 +43,23 @@ def test_lengths_need_whole_blinks_and_depths_do_not():
 
 
 def test_intervals_need_three_blinks():
+    lids = [Segment(0.0, 30.0, np.ones(300))]
     even, uneven = ([event(t) for t in moments] for moments in ((1.0, 3.0, 5.0), (1.0, 2.0, 5.0)))
-    assert blink.intervals(even) == pytest.approx([2.0, 2.0])
-    assert blink.interval_cv(blink.intervals(even)) == pytest.approx(0.0)
-    assert blink.interval_cv(blink.intervals(uneven)) == pytest.approx(np.sqrt(2) / 2)
-    assert np.isnan(blink.interval_cv(blink.intervals(even[:2])))
+    assert blink.intervals(lids, blinks=even) == pytest.approx([2.0, 2.0])
+    assert blink.interval_cv(blink.intervals(lids, blinks=even)) == pytest.approx(0.0)
+    assert blink.interval_cv(blink.intervals(lids, blinks=uneven)) == pytest.approx(np.sqrt(2) / 2)
+    assert np.isnan(blink.interval_cv(blink.intervals(lids, blinks=even[:2])))
+
+
+def test_time_in_which_the_eyes_are_not_seen_is_no_interval(make_track, make_observation):
+    """Non-regression test: somebody who blinks every 3 s and is away for 20 had intervals of 26 s."""
+    moments = np.array([2.0, 5.0, 8.0, 34.0, 37.0, 40.0])
+    points = person(moments, seconds=43.0)
+    points[10 * 30 : 32 * 30] = np.nan
+    values = measured(make_track, make_observation, points)
+    assert values["blink.count"] == 6.0
+    assert values["blink.ibi_med_s"] == pytest.approx(3.0, abs=0.05)
+    assert values["blink.ibi_cv"] == pytest.approx(0.0, abs=0.02)
 
 
 def test_lids_that_close_twice_as_fast_as_they_open():

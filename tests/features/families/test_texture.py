@@ -76,6 +76,18 @@ def test_farther_pixels_are_less_alike(rng):
     assert (np.diff(contrast) > 0).all()
 
 
+def test_face_against_background_does_not_depend_on_how_luma_is_coded(rng):
+    """Black and white are 16 and 235 in most clips, 0 and 255 in some."""
+    full = [natural(rng, 128, sd=sd) for sd in (12.0, 40.0)]
+    limited = [np.rint(16 + image * (219 / 255)).astype(np.uint8) for image in full]
+    values, of_limited = (
+        texture.of_patches(*patches, luma_levels=levels) for patches, levels in ((full, (0, 255)), (limited, (16, 235)))
+    )
+    glcm = [name for name in values if name.startswith("glcm_")]
+    assert len(glcm) == len(texture.PROPERTIES)
+    assert [of_limited[name] for name in glcm] == pytest.approx([values[name] for name in glcm], abs=0.02)
+
+
 @pytest.fixture
 def measured(talking_head):
     """Factory: the family's values of a talking head with other crops or patches."""

@@ -1,6 +1,7 @@
 """Scores of logits: per method, within groups, and of the fold networks on cached faces."""
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pytest
 from deepcue.cli.main import main as deepcue
 from reports.results_page import read_results
 from training.faces import index, scores, thumbnail_probe
+from training.faces.trainer import UNINTERPOLATED
 
 
 def test_scores_of_known_logits():
@@ -130,6 +132,15 @@ def test_scores_become_tables_of_the_page_of_results(trained, tmp_path):
     assert tables["kinds"].data == "four clips"
     assert (tables["kinds"].n_clips, tables["kinds"].n_groups) == (4, 4)
     assert tables["real_sources"].rows == []  # two clips of a source say nothing
+
+
+def test_tables_name_the_options_that_their_scores_depend_on(trained, tmp_path):
+    for file in trained.glob("fold?.safetensors"):
+        shutil.copy(file, file.with_name(f"{file.stem}{UNINTERPOLATED}.safetensors"))
+    options = ["--frames", "2", "--before-interpolation", "--results", str(tmp_path / "results")]
+    assert deepcue(["face-scores", "--out", str(trained), *options]) == 0
+    command = read_results(tmp_path / "results")["kinds"].command
+    assert "--networks fold --frames 2 --before-interpolation --results results" in command
 
 
 @pytest.mark.parametrize(

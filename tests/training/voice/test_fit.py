@@ -1,6 +1,7 @@
 """Training of the speech detector: equal weights, the linear part, one run from sounds to weights, and faults."""
 
 import csv
+import dataclasses
 import io
 import json
 
@@ -11,6 +12,7 @@ import pytest
 import soundfile
 
 from deepcue.cli.main import main as deepcue
+from features import spec
 from features.errors import DatasetError, InputError
 from features.networks.speech_encoder import STATISTICS
 from features.speech_model import INPUTS, SpeechInputs, VoiceModel
@@ -163,6 +165,23 @@ def test_what_was_measured_is_kept_for_the_same_voices_and_seed(voices, tmp_path
     file.write_bytes(b"damaged")
     kept(np.array([0, 0, 1]), seed=1)
     assert len(calls) == 4 * n
+
+
+@pytest.mark.parametrize("changed", ["data", "voice", "forensic_voice"])
+def test_what_another_version_measured_is_measured_again(voices, tmp_path, monkeypatch, few_versions, changed):
+    """Non-regression test: a training with other rooms or other cues went on with the numbers of the old ones."""
+    calls = []
+    monkeypatch.setattr(data, "speech_inputs", lambda sound, encoder: calls.append(sound) or INPUTS_OF_ALL)
+    file, encoder, part = tmp_path / "samples.npz", read_encoder(), np.zeros(3, int)
+    data.cached(file, voices[:3], part, encoder, jobs=1, seed=0)
+    n = len(calls)
+    if changed == "data":
+        monkeypatch.setattr(data, "VERSION", data.VERSION + 1)
+    else:
+        (one,) = spec.families([changed])
+        monkeypatch.setitem(spec._registry, changed, dataclasses.replace(one, version=one.version + 1))
+    data.cached(file, voices[:3], part, encoder, jobs=1, seed=0)
+    assert len(calls) == 2 * n > 0
 
 
 @pytest.fixture
