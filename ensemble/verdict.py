@@ -42,8 +42,8 @@ NOTE_SMALL = (
     "docs/experiments/032-reencoded-copies.md)."
 )
 NOTE_FACES = (
-    "{n} faces were tracked (counted anew after an absence of over 1 s). Most cues are measured on the main one; of the "
-    "others the face networks' highest score counts: a fake of another face may be missed."
+    "{n} faces were tracked (counted anew after an absence of over 1 s). Most cues are measured on the main one; of "
+    "the others the face networks' highest score counts: a fake of another face may be missed."
 )
 
 

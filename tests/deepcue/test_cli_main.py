@@ -264,7 +264,7 @@ def test_tables_have_columns_of_equal_width():
     assert common.table_lines([("a", "bb"), ("ccc", "")]) == ["a    bb", "ccc"]
 
 
-NEEDS_NO_FILE = {"demo-data"}
+NEEDS_NO_FILE = {"demo-data", "speak"}
 
 
 @pytest.mark.parametrize("name", [name for name in main.COMMANDS if name not in NEEDS_NO_FILE])
