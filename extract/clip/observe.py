@@ -79,10 +79,11 @@ class Observer:
         self._detector = detector or FaceDetector()
         self._identities = identities
 
-    def observe(self, clip: Footage, recorder: FaceRecorder | None = None) -> Observation:
+    def observe(self, clip: Footage, recorder: FaceRecorder | None = None, *, embedded: bool = True) -> Observation:
         """One pass over a clip, on one thread; a recorder sees every frame with the faces that are followed.
 
-        A file of sound alone has an Observation without frames.
+        A file of sound alone has an Observation without frames. Tracks that are not ``embedded`` get the embeddings
+        that a family asks for when it asks, the same ones.
 
         Raises
         ------
@@ -90,9 +91,9 @@ class Observer:
             The clip can't be read, or holds neither a frame nor sound.
         """
         with opencv_on_one_thread():
-            return self._observe(clip, recorder)
+            return self._observe(clip, recorder, embedded=embedded and self._identities)
 
-    def _observe(self, clip: Footage, recorder: FaceRecorder | None) -> Observation:
+    def _observe(self, clip: Footage, recorder: FaceRecorder | None, *, embedded: bool) -> Observation:
         self._detector.reset()
         scene = _Scene(self._detector, clip)
         for frame in clip.frames():
@@ -105,6 +106,8 @@ class Observer:
             return _of_sound_alone(clip, audio, audio_start_s)
         step = float(np.diff(times).mean()) if len(times) > 1 else 0.0
         tracks, n_tracks = _tracks(scene.tracker.finish(), times, scene.cuts, identities=self._identities)
+        if embedded:
+            tracks = tuple(with_embeddings(track, main=number == 0) for number, track in enumerate(tracks))
         n_faces = max(n_tracks, scene.n_at_once)
         return Observation(
             times_s=times,
@@ -227,8 +230,6 @@ def _tracks(
     kept.sort(key=lambda item: -item[0])
     chosen = [track for _, track in kept]
     chosen = one_per_person(chosen, MAX_TRACKS) if identities else chosen[:MAX_TRACKS]
-    if identities:
-        chosen = [with_embeddings(track, main=number == 0) for number, track in enumerate(chosen)]
     return tuple(chosen), len(kept)
 
 

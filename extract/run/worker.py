@@ -211,13 +211,19 @@ def _observed(
     if recorder is None and (kept := store.load(filename, key)) is not None:
         return kept, ""
     with Clip(path, max_seconds=settings.max_seconds, storage_options=dict(settings.storage_options)) as clip:
-        fresh = _observer().observe(clip, recorder)
+        embedded = bool(settings.observations) or recorder is not None or _reads_embeddings(settings.families)
+        fresh = _observer().observe(clip, recorder, embedded=embedded)
     try:
         store.save(filename, key, fresh)
     except Exception as error:  # of any store, also one that is none of the system's: the clip was measured
         logger.warning("the observation can't be kept", exc_info=error)
         return fresh, str(error) or type(error).__name__
     return fresh, ""
+
+
+def _reads_embeddings(families: Iterable[str]) -> bool:
+    """Whether a family reads the faces' embeddings, as one of another package may; else their network is not loaded."""
+    return any(name == "identity" or name not in spec.family_modules() for name in families)
 
 
 @functools.cache

@@ -179,3 +179,22 @@ def test_a_store_that_fails_in_its_own_way_costs_no_row(make_clip, tmp_path, mon
     result = worker.measure("a.mp4", str(make_clip("talk.mp4", tone_s=1.2)), settings)
     assert (result.status, result.reasons["observation"]) == ("partial", "not_kept")
     assert "can't be kept (Unable to locate credentials)" in result.error
+
+
+def test_embeddings_wait_for_a_family_that_reads_them(make_clip):
+    """They need a network that takes longer to load than a short clip to measure; the numbers do not depend on it."""
+    path = str(make_clip("face.mp4", n=60))
+    with_them, observed = worker.measured("a.mp4", path, worker.Settings(("blink", "identity")))
+    _, without = worker.measured("a.mp4", path, worker.Settings(("blink",)))
+    assert np.isfinite(observed.tracks[0].embedding).any()
+    assert np.isnan(without.tracks[0].embedding).all()
+    later = worker.row("a.mp4", without, worker.Settings(("blink", "identity")))
+    np.testing.assert_array_equal(later.values, with_them.values)
+    assert np.isfinite(later.values).sum() > 10
+
+
+@pytest.mark.parametrize(
+    ("families", "read"), [(("blink", "quality"), False), (("identity",), True), (("theirs",), True)]
+)
+def test_a_family_of_another_package_may_read_embeddings(families, read):
+    assert worker._reads_embeddings(families) is read
