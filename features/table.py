@@ -131,7 +131,7 @@ def _opened(place: str | Path) -> pa.NativeFile:
     """
     try:
         if isinstance(place, Path):
-            return pa.OSFile(str(place.absolute()))
+            return _local(place)
         import fsspec
 
         with fsspec.open(place, "rb") as stream:
@@ -140,6 +140,25 @@ def _opened(place: str | Path) -> pa.NativeFile:
         if not is_of_the_store(error, place):
             raise
         raise TableError(f"{place}: can't be read ({error}); check the path and your credentials") from error
+
+
+def _local(file: Path) -> pa.OSFile:
+    """A file of this machine by its bytes: Arrow refuses text of a path that is no UTF-8."""
+    return pa.OSFile(os.fsencode(file.absolute()))
+
+
+def read_parquet(file: Path) -> pa.Table:
+    """Read a Parquet file of this machine, whatever it is called: Arrow takes a colon in a path for a protocol.
+
+    Raises
+    ------
+    OSError
+        It can't be read.
+    pyarrow.ArrowInvalid
+        It is not Parquet.
+    """
+    with _local(file) as stream:
+        return pq.read_table(stream)
 
 
 def read_table(file: str | Path) -> pa.Table:
