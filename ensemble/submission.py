@@ -71,8 +71,8 @@ def check_agreement(sample: Sequence[str], clips: Iterable[str], sample_file: st
 def number(probability: float) -> str:
     """Decimal notation without exponent; of the probability and its complement the smaller has :data:`DIGITS` digits.
 
-    >>> number(0.000012345678901), number(0.999999999)
-    ('0.000012345679', '0.9999999990000000')
+    >>> number(0.000012345678901), number(0.9999999)
+    ('0.000012345679', '0.99999990000000')
     """
     smaller = Decimal(f"{min(probability, 1 - probability):.{DIGITS - 1}e}")
     return f"{smaller if probability <= 0.5 else 1 - smaller:f}"
