@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ensemble.arrays import Bool, Int
 from ensemble.training_set import TrainingSet
 from features.errors import InputError, TableError
+from features.table import read_parquet
 
 FOLDS_FILE = "folds.parquet"  # in a model folder
 N_FOLDS = 5
@@ -227,7 +227,7 @@ def read_folds(file: Path) -> pa.Table:
     if not file.is_file():
         raise TableError(f"{file}: no such fold file; `deepcue train` makes it")
     try:
-        table = pq.read_table(file.absolute())  # absolute: Arrow would take a colon for a protocol
+        table = read_parquet(file)
     except (pa.ArrowInvalid, OSError) as error:
         raise TableError(f"{file}: not a fold file ({error}); remove it to make new folds") from error
     if not {"filename", "group", "fold"} <= set(table.column_names):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ensemble.arrays import Array, Int
 from features.errors import ModelError
+from features.table import read_parquet
 
 OOF_FILE = "oof.parquet"  # in a model folder
 STACK = "stack"
@@ -47,7 +47,7 @@ def read_oof(folder: Path, table: pa.Table) -> OutOfFold:
     file = folder / OOF_FILE
     if not file.is_file():
         raise ModelError(f"{file}: no out-of-fold predictions; train the model again with `deepcue train`")
-    oof = pq.read_table(file.absolute())  # absolute: Arrow would take a colon for a protocol
+    oof = read_parquet(file)
     position = {name: number for number, name in enumerate(table.column("filename").to_pylist())}
     names = oof.column("filename").to_pylist()
     if unknown := [name for name in names if name not in position]:

@@ -78,17 +78,18 @@ def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] 
     """
     folder = Path(folder)
     check_folder(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _held(folder):
+    with contextlib.ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(_held(folder))
             with tempfile.TemporaryDirectory(dir=folder, prefix=WRITING) as fresh:
                 _write(model, Path(fresh), tables or {})
                 _replace(Path(fresh), folder)
-            load_model(folder)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: the model can't be written ({error.strerror or error}); make room, or give another folder"
-        ) from error
+        except OSError as error:
+            raise InputError(
+                f"{folder}: the model can't be written ({error.strerror or error}); make room, or give another folder"
+            ) from error
+        load_model(folder)
     return folder / MANIFEST
 
 
@@ -139,12 +140,24 @@ def load_model(folder: str | Path) -> Model:
 
 
 def _check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Refuse a folder whose files are not those that were written: missing, changed, or added to a learner's."""
+    """Refuse a folder whose files are not those that were written: missing, changed, or added to a learner's.
+
+    Raises
+    ------
+    ModelError
+        So it is, or a file can't be read.
+    """
     for name, expected in manifest["checksums"].items():
         file = folder / name
         if Path(name).name != name or not file.is_file():
             raise ModelError(f"{folder}: the model's file {name} is missing; train the model again")
-        if sha256_of(file) != expected:
+        try:
+            found = sha256_of(file)
+        except OSError as error:
+            raise ModelError(
+                f"{file}: can't be read ({error.strerror or error}); try again, or copy it again"
+            ) from error
+        if found != expected:
             raise ModelError(f"{file}: changed since the model was written; train the model again, or copy it again")
     added = sorted(file.name for file in _files_of(manifest["learners"], folder))
     if unlisted := [name for name in added if name not in manifest["checksums"]]:
@@ -252,7 +265,7 @@ def _replace(fresh: Path, folder: Path) -> None:
 
 def _files_of(learners: Iterable[str], folder: Path) -> list[Path]:
     """Files of the learners' models of a fold, whichever model of whose they are."""
-    pattern = re.compile(rf"({'|'.join(learners)})_fold\d+(_bag\d+)?\.\w+")
+    pattern = re.compile(rf"({'|'.join(map(re.escape, learners))})_fold\d+(_bag\d+)?\.\w+")
     return [file for file in folder.iterdir() if pattern.fullmatch(file.name) and file.is_file()]
 
 

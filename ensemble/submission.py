@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from features.errors import DatasetError
-from features.places import file_to_write
+from features.places import file_to_write, in_place_of
 
 HEADER = ["filename", "label"]
 DIGITS = 8  # significant
@@ -71,8 +71,8 @@ def check_agreement(sample: Sequence[str], clips: Iterable[str], sample_file: st
 def number(probability: float) -> str:
     """Decimal notation without exponent; of the probability and its complement the smaller has :data:`DIGITS` digits.
 
-    >>> number(0.000012345678901), number(0.999999999)
-    ('0.000012345679', '0.9999999990000000')
+    >>> number(0.000012345678901), number(0.9999999)
+    ('0.000012345679', '0.99999990000000')
     """
     smaller = Decimal(f"{min(probability, 1 - probability):.{DIGITS - 1}e}")
     return f"{smaller if probability <= 0.5 else 1 - smaller:f}"
@@ -91,18 +91,14 @@ def write_submission(file: Path, sample: Sequence[str], probability: Mapping[str
         What was written is not a valid submission: a fault of this program.
     """
     meant = file_to_write(file)
-    temporary = meant.with_name(f"{meant.name}.part")
     try:
         meant.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with in_place_of(meant) as temporary:
             with temporary.open("w", newline="", encoding="utf-8") as stream:
                 writer = csv.writer(stream, lineterminator="\n")
                 writer.writerow(HEADER)
                 writer.writerows([name, number(probability.get(name, default))] for name in sample)
             check_submission(temporary, sample)
-            temporary.replace(meant)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise DatasetError(f"{file}: can't be written ({error}); give another --out, what is done is kept") from error
 

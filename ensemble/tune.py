@@ -18,6 +18,7 @@ from ensemble.cross_fit import fit_without
 from ensemble.learners.base import Settings, settings_for
 from ensemble.metrics import logit_losses
 from ensemble.training_set import TrainingSet
+from features.errors import InputError
 
 if TYPE_CHECKING:
     import optuna
@@ -102,7 +103,7 @@ def search(
 
     Raises
     ------
-    ValueError
+    InputError
         The log loss of the defaults is not finite, so that nothing could be compared with it.
     """
     base = settings_for(len(data), data.n_groups)
@@ -122,7 +123,10 @@ def search(
 
     default = mean_loss(data, fold, name, base, seed)
     if not np.isfinite(default):
-        raise ValueError(f"{name}: the log loss of the default settings is {default}")
+        raise InputError(
+            f"{name}: the log loss of the default settings is {default}; look for cues that are not finite or very "
+            "large in the table, or give other folds with --folds or --folds-file"
+        )
     study.optimize(objective, timeout=budget_s, n_trials=n_trials, show_progress_bar=False)
     if interrupts:
         raise interrupts[0]

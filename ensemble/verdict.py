@@ -118,11 +118,11 @@ class Verdict:
 
     @property
     def _only_heard(self) -> bool:
-        """Whether every family that contributes needs nothing but sound, where the model reads others as well."""
-        needs = {one.name: one.needs for one in families()}
+        """Whether every family that contributes needs nothing but sound, where the model reads some of the picture."""
+        of_sound = {one.name: one.needs <= SOUND_ALONE for one in families()}
         measured = [name for name, _ in self.family_contributions]
-        all_heard = all(name in needs and needs[name] <= SOUND_ALONE for name in measured)
-        return bool(measured) and all_heard and len(measured) < len(self.contributions)
+        all_heard = all(of_sound.get(name, False) for name in measured)
+        return bool(measured) and all_heard and not all(of_sound.get(name, True) for name in self.contributions)
 
     @property
     def _of_small_face(self) -> list[str]:

@@ -52,7 +52,7 @@ def closure_z(mouth_open: F64, *, places: NDArray[np.int64]) -> float:
     mouth_open : ndarray of shape (n,)
         NaN where missing.
     places : ndarray of int
-        Samples of the dips; NaN is returned below five, and below 8 s.
+        Samples of the dips; NaN is returned below five, and below 7.9 s.
     """
     n = len(mouth_open)
     null_shifts = shifts(n)

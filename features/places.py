@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,20 @@ def file_to_write(file: str | Path) -> Path:
     if meant.exists() and not meant.is_file():
         raise InputError(f"{file}: is a device or a pipe, which would be replaced; give the name of a file")
     return meant
+
+
+@contextlib.contextmanager
+def in_place_of(meant: Path) -> Iterator[Path]:
+    """Where to write a new file, which takes the place of ``meant`` when it is complete; else nothing is left of it.
+
+    It lies beside ``meant`` under a name of this run alone, so that two runs that write one file do not meet in it.
+    """
+    temporary = meant.with_name(f"{meant.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        yield temporary
+        temporary.replace(meant)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -18,9 +18,7 @@ from features.speech_series import GRID_HZ
 
 MAX_LAG_S, WIDE_LAG_S = 0.5, 1.0
 N_SHIFTS, MIN_SHIFT_S = 50, 1.5
-MIN_NULL_S = (
-    7.9  # 8 s but for a last frame; below it shifts lie too close: half of unrelated series of 4.5 s have |z| > 2.5
-)
+MIN_NULL_S = 7.9  # 8 s less a frame; shifts of less lie too close: half of unrelated series of 4.5 s have |z| > 2.5
 MIN_JOINT_S = 3.0
 MIN_OVERLAP_S = 1.0  # of usable pairs behind a correlation
 LSE_WINDOW_S, LSE_HOP_S, LSE_LAG_S = 0.2, 0.04, 0.4
@@ -30,10 +28,10 @@ WIN_S, WIN_HOP_S, WIN_SPEECH, WIN_PEAK, WIN_NEAR_S = 2.0, 0.5, 0.5, 0.3, 0.15
 
 
 def shifts(n: int) -> NDArray[np.int64]:
-    """Circular shifts [50] of the null, evenly over [1.5 s, T - 1.5 s], in samples; none when T is under 8 s.
+    """Circular shifts [50] of the null, evenly over [1.5 s, T - 1.5 s], in samples; none when T is under 7.9 s.
 
-    >>> shifts(1000)[[0, -1]].tolist(), shifts(789).size
-    ([150, 850], 0)
+    >>> shifts(1000)[[0, -1]].tolist(), shifts(789).size, shifts(790).size
+    ([150, 850], 0, 50)
     """
     if n < MIN_NULL_S * GRID_HZ:
         return np.empty(0, dtype=np.int64)
@@ -88,7 +86,7 @@ def pair_columns(*, mouth: F64, voice: F64) -> dict[str, float]:
     dict
         ``peak``, the largest r within +-0.5 s, refined by a parabola; ``lag_s`` where it lies and ``lag_abs_s`` its
         size; ``z`` of the peak among the peaks of the shifted voices; ``sharp``, the peak less the median r of lags
-        within +-1 s over their mad. All NaN where r is undefined at a lag; ``z`` also below 8 s.
+        within +-1 s over their mad. All NaN where r is undefined at a lag; ``z`` also below 7.9 s.
     """
     names = ("peak", "z", "lag_s", "lag_abs_s", "sharp")
     wide, near = round(WIDE_LAG_S * GRID_HZ), round(MAX_LAG_S * GRID_HZ)
@@ -158,7 +156,7 @@ def cca(*, mouth: F64, voice: F64) -> tuple[float, float]:
     -------
     z, p : float
         Robust z in the null; fraction of the null, the observed one included, that reaches it. NaN below 3 s of mouth
-        or 8 s of voice, or for a series that does not move.
+        or 7.9 s of voice, or for a series that does not move.
     """
     null_shifts = shifts(len(mouth))
     if not null_shifts.size:

@@ -10,7 +10,7 @@ was looked at; and ``columns``, the unit, direction and family of each.
 from __future__ import annotations
 
 import json
-import uuid
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from features.errors import TableError
-from features.places import file_to_write, is_of_the_store, url_of
+from features.places import file_to_write, in_place_of, is_of_the_store, url_of
 from features.spec import Family
 
 SCHEMA_VERSION = 2  # 2: the column reasons; weights and max_seconds in the metadata
@@ -109,15 +109,9 @@ def write_table(table: pa.Table, file: str | Path | BinaryIO) -> None:
     if not isinstance(file, (str, Path)):
         pq.write_table(table, file, compression="zstd")
         return
-    meant = file_to_write(file)
-    temporary = meant.with_name(f"{meant.name}.{uuid.uuid4().hex[:8]}.part")  # of this run alone
-    stream = temporary.open("wb")  # Arrow would take a colon in a name for a protocol
-    try:
-        with stream:
-            write_table(table, stream)
-        temporary.replace(meant)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # a stream, as Arrow would take a colon in a name for a protocol
+    with in_place_of(file_to_write(file)) as temporary, temporary.open("wb") as stream:
+        write_table(table, stream)
 
 
 def _location(file: str | Path) -> str | Path:
@@ -137,7 +131,7 @@ def _opened(place: str | Path) -> pa.NativeFile:
     """
     try:
         if isinstance(place, Path):
-            return pa.OSFile(str(place.absolute()))
+            return _local(place)
         import fsspec
 
         with fsspec.open(place, "rb") as stream:
@@ -146,6 +140,25 @@ def _opened(place: str | Path) -> pa.NativeFile:
         if not is_of_the_store(error, place):
             raise
         raise TableError(f"{place}: can't be read ({error}); check the path and your credentials") from error
+
+
+def _local(file: Path) -> pa.OSFile:
+    """A file of this machine by its bytes: Arrow refuses text of a path that is no UTF-8."""
+    return pa.OSFile(os.fsencode(file.absolute()))
+
+
+def read_parquet(file: Path) -> pa.Table:
+    """Read a Parquet file of this machine, whatever it is called: Arrow takes a colon in a path for a protocol.
+
+    Raises
+    ------
+    OSError
+        It can't be read.
+    pyarrow.ArrowInvalid
+        It is not Parquet.
+    """
+    with _local(file) as stream:
+        return pq.read_table(stream)
 
 
 def read_table(file: str | Path) -> pa.Table:

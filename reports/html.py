@@ -12,6 +12,7 @@ from ensemble.metrics import Score
 from ensemble.outputs import write_text
 from features.file_names import printable
 from features.spec import describe
+from reports.base_rates import ROUGH
 from reports.cue_titles import family_title
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -72,15 +73,15 @@ def probability(value: float, digits: int = 2) -> str:
 
 
 def percent(value: float) -> str:
-    """A probability in percent, whole where it is not next to 0 or 100.
+    """A probability in percent, with the digits that it takes to say the rarer side within ``ROUGH``.
 
-    >>> percent(0.84), percent(0.001), percent(0.005), percent(0.9999)
-    ('84', '0.1', '0.5', '99.99')
+    >>> percent(0.84), percent(0.015), percent(0.001), percent(0.005), percent(0.9999)
+    ('84', '1.5', '0.1', '0.5', '99.99')
     """
-    digits = 0
-    while 0 < value < 1 and float(f"{100 * value:.{digits}f}") in {0, 100}:
+    digits, x = 0, 100 * value
+    while 0 < value < 1 and abs(float(f"{x:.{digits}f}") - x) > ROUGH * min(x, 100 - x):
         digits += 1
-    return f"{100 * value:.{digits}f}"
+    return f"{x:.{digits}f}"
 
 
 def signed(value: float) -> str:

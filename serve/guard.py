@@ -16,6 +16,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve.drain import drain
+
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
@@ -88,6 +90,7 @@ class Guard:
 
         if refusal := self._refusal(scope):
             refusal.headers["connection"] = "close"  # whoever is not let in holds no connection
+            await drain(receive)
             await refusal(scope, receive, send_guarded)
             return
         self._n_answers += 1

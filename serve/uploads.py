@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 from serve.clips import ClipList
+from serve.drain import drain
 from serve.folder import Arrival, FullError, WorkFolder, gigabytes
 
 MAX_AT_ONCE = 4
@@ -23,7 +24,6 @@ STALL_S = 60.0  # without a byte: whoever sent it is gone
 BLOCK = 1 << 20  # bytes that are written at a time, and at most held
 MAX_NAME = 255
 RETRY_AFTER_S = 2
-DRAINED, DRAIN_S = 4 << 20, 1.0  # of a refused body: a browser that still sends does not hear the answer
 CONTENT_TYPES = re.compile(r"(video|audio)/[\w.+-]+|application/(octet-stream|mxf|ogg|vnd\.rn-realmedia)|image/gif")
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 NO_DISK = "the disk is full; make room, and drop the clip again"
@@ -74,7 +74,7 @@ class Uploads:
         else:
             answer = await self._taken(request)
         if answer.status_code not in {201, 400, 408}:
-            await _drain(request)
+            await drain(request.receive)
         return answer
 
     async def _taken(self, request: Request) -> JSONResponse:
@@ -162,16 +162,6 @@ def _why(error: Exception) -> tuple[int, str]:
             return 507, NO_DISK if error.errno in DISK_FULL else f"can't be kept ({error.strerror})"
         case _:
             return 507, f"the list of clips can't be written ({error}); make room, and drop the clip again"
-
-
-async def _drain(request: Request) -> None:
-    """Read on for a little, and throw it away."""
-    size, more = 0, True
-    with anyio.move_on_after(DRAIN_S):
-        while more and size < DRAINED:
-            message = await request.receive()
-            size += len(message.get("body", b""))
-            more = message.get("more_body", False)
 
 
 def _refused(status: int, message: str) -> JSONResponse:

@@ -11,8 +11,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from deepcue.cli import common
 from deepcue.cli.train import score_lines
 from ensemble.folds import FOLDS_FILE
@@ -20,6 +18,7 @@ from ensemble.out_of_fold import OOF_FILE
 from ensemble.recalibrate import recalibrated
 from ensemble.store import load_model, save_model
 from features.errors import ModelError
+from features.table import read_parquet
 
 EXAMPLE = "deepcue recalibrate artifacts/model --scale 1.1 --bound 0.03"
 
@@ -39,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     files = [folder / name for name in (OOF_FILE, FOLDS_FILE)]
     if missing := [file for file in files if not file.is_file()]:
         raise ModelError(f"{missing[0]}: a model is recalibrated on its out-of-fold predictions; train it again")
-    oof, folds = (pq.read_table(file.absolute()) for file in files)  # Arrow takes a colon in a name for a protocol
+    oof, folds = (read_parquet(file) for file in files)
     model, oof = recalibrated(model, oof, scale=arguments.scale, bound=arguments.bound)
     save_model(model, folder, {OOF_FILE: oof, FOLDS_FILE: folds})
     if not arguments.quiet:

@@ -210,17 +210,25 @@ def _train(Z: Float, y: Int, frequencies: Float, seed: int) -> list[Any]:
     size = min(max(len(y) // MIN_BATCHES, MIN_BATCH_ROWS), BATCH_ROWS, len(y))
     n_batches = len(y) // size
     optimiser = torch.optim.AdamW(parameters, weight_decay=WEIGHT_DECAY)
-    n_epochs = max(1, min(N_EPOCHS, MAX_STEPS // n_batches))
-    rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=n_epochs * n_batches)
-    for _ in range(n_epochs):
-        for rows in torch.randperm(len(y), generator=draws)[: n_batches * size].view(n_batches, size):
-            x = torch.from_numpy(_waves(Z[rows.numpy()], frequencies))  # of all rows at once they would fill the memory
-            z = _noisy_forward(x, parameters, draws)
-            optimiser.zero_grad()
-            torch.nn.functional.binary_cross_entropy_with_logits(z, targets[rows]).backward()
-            optimiser.step()
-            rates.step()
+    n_steps = min(N_EPOCHS * n_batches, MAX_STEPS)
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=n_steps)
+    for rows in itertools.islice(_batches(len(y), size, draws), n_steps):
+        x = torch.from_numpy(_waves(Z[rows.numpy()], frequencies))  # of all rows at once they would fill the memory
+        z = _noisy_forward(x, parameters, draws)
+        optimiser.zero_grad()
+        torch.nn.functional.binary_cross_entropy_with_logits(z, targets[rows]).backward()
+        optimiser.step()
+        rates.step()
     return [value.detach().numpy() for value in parameters]
+
+
+def _batches(n_rows: int, size: int, draws: Any) -> Iterator[Any]:
+    """Without end, the rows [size] of a batch: epochs of all whole batches, each of another order of the rows."""
+    import torch
+
+    n_batches = n_rows // size
+    while True:
+        yield from torch.randperm(n_rows, generator=draws)[: n_batches * size].view(n_batches, size)
 
 
 def _initial(n_inputs: int, draws: Any) -> list[Any]:

@@ -8,7 +8,7 @@ Zisserman 2016), not comparable with it; mouth closures after Agarwal et al. 202
 tells shifted sound and another person's best (docs/experiments/028-jitter-lip-sync-flicker.md).
 
 Two unrelated smooth series of 10 s correlate by chance (sd of r 0.2-0.3), so every measure that matters comes as a
-robust z against 50 circular shifts of the voice, the same maximum over lags being taken for each; below 8 s there are
+robust z against 50 circular shifts of the voice, the same maximum over lags being taken for each; below 7.9 s there are
 too few moments to shift it to, and z is undefined. A lag is positive when the sound is late; broadcast tolerates 90 ms
 early to 185 ms late (EBU R37).
 
@@ -89,7 +89,7 @@ def _pair_columns() -> Iterator[Column]:
             -_INF,
             _INF,
             f"How far the correlation of {both} is above what the same voice reaches at other moments of the clip, in "
-            "standard deviations; about 0 if they have nothing to do with each other. Missing below 8 s.",
+            "standard deviations; about 0 if they have nothing to do with each other. Missing below 7.9 s.",
         )
         yield _column(
             f"{pair}_lag_s",
@@ -139,13 +139,13 @@ COLUMNS = (
     _column(
         "cca1_z", "down", -_INF, _INF,
         "How far the agreement of all of the mouth's motion with all of the voice's sound is above what the same voice "
-        "reaches at other moments of the clip, in standard deviations. Missing below 8 s.",
+        "reaches at other moments of the clip, in standard deviations. Missing below 7.9 s.",
         reference=_CCA,
     ),
     _column(
         "cca1_p", "up", 0, 1,
         "Fraction of other moments of the clip at which the voice would fit the mouth's motion at least as well; small "
-        "if lips and voice belong together. Missing below 8 s.",
+        "if lips and voice belong together. Missing below 7.9 s.",
         reference=_CCA,
     ),
     _column(
@@ -188,7 +188,7 @@ COLUMNS = (
     _column(
         "closure_hit_z", "down", -_INF, _INF,
         "How much more often than at other moments the lips are shut when the voice breaks off for an instant, as in "
-        "p, b and m, in standard deviations. Missing below 8 s.",
+        "p, b and m, in standard deviations. Missing below 7.9 s.",
         reference=_CLOSURE,
     ),
     _column(
@@ -390,7 +390,7 @@ def moves(both: Joint) -> bool:
     return bool(both.speech.mean() >= MIN_SPEECH_SHARE and mouth_range(both) >= MIN_MOUTH_IOD)
 
 
-@family("lip_sync", version=5, needs={"track", "sound"}, columns=COLUMNS, series=lip_series)
+@family("lip_sync", version=6, needs={"track", "sound"}, columns=COLUMNS, series=lip_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure lips against voice; NaN below 3 s of both, with little speech, or with lips that do not move."""
     face = head(observation, track)

@@ -1,22 +1,23 @@
-"""The examples in docstrings are run."""
+"""The examples in docstrings of ensemble/ run and give what they say."""
 
 import doctest
 import importlib
+import pkgutil
 
 import pytest
 
+import ensemble
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "ensemble.calibrate",
-        "ensemble.learners.additive",
-        "ensemble.learners.late_fusion",
-        "ensemble.metrics",
-        "reports.references",
-    ],
-)
-def test_examples_give_what_they_show(name):
-    result = doctest.testmod(importlib.import_module(name))
-    assert result.attempted
-    assert not result.failed
+EXAMPLES = [
+    example
+    for module in pkgutil.walk_packages(ensemble.__path__, "ensemble.")
+    for example in doctest.DocTestFinder().find(importlib.import_module(module.name))
+    if example.examples
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_examples_run(example):
+    report = []
+    result = doctest.DocTestRunner().run(example, out=report.append)
+    assert not result.failed, "".join(report)

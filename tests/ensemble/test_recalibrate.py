@@ -10,6 +10,7 @@ from scipy.special import expit, logit
 
 from deepcue.cli.main import main as deepcue
 from ensemble import metrics
+from ensemble.folds import read_folds
 from ensemble.recalibrate import recalibrated
 from ensemble.store import load_model, save_model
 from ensemble.train import train_table
@@ -60,6 +61,14 @@ def test_the_scores_and_out_of_fold_predictions_are_those_of_the_new_scale(folde
     assert manifest["metrics"]["stack"]["log_loss"]["value"] == pytest.approx(metrics.log_loss(y, p, np.ones(len(y))))
     assert manifest["recalibrated"] == {"scale": 2.0, "bound": 0.01}
     assert manifest["clip"] == 0.01
+
+
+def test_a_folder_whose_name_is_no_utf_8_is_recalibrated(folder):
+    """Non-regression test: its predictions ended in a traceback."""
+    other = folder.rename(folder.parent / "caf\udce9")
+    assert deepcue(["recalibrate", str(other), "--scale", "2", "--bound", "0.01", "--quiet"]) == 0
+    assert read_folds(other / "folds.parquet").num_rows
+    assert load_model(other).manifest["recalibrated"] == {"scale": 2.0, "bound": 0.01}
 
 
 def test_what_belongs_to_the_earlier_scale_is_left_out(one_learner):

@@ -99,6 +99,7 @@ def test_a_name_that_leaves_the_folder_is_refused(folder, tmp_path):
         (lambda m: m.update(schema=99), "model schema 99"),
         (lambda m: m.pop("columns"), "lacks 'columns'"),
         (lambda m: m["learners"].update(oracle=1), "oracle"),
+        (lambda m: m["learners"].update({"(oracle": 1}), r"the learner \(oracle"),
         (lambda m: m["checksums"].pop("head.json"), "no checksum"),
         (lambda m: m["learners"].update(lightgbm=9), "can't be read"),
     ],
@@ -185,6 +186,22 @@ def test_a_model_that_can_not_be_read_back_is_not_said_to_be_written(trained, fo
     monkeypatch.setattr(store, "_write_parts", half)
     with pytest.raises(ModelError, match="can't be read as a model"):
         save_model(trained[0], folder)
+
+
+def test_a_model_that_a_disk_does_not_give_back_is_not_said_to_lack_room(trained, folder, monkeypatch):
+    """Non-regression test: the advice was to make room, or to give another folder."""
+    faulty = folder / "head.json"
+
+    def read(file):
+        if file == faulty:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return sha256_of(file)
+
+    monkeypatch.setattr(store, "sha256_of", read)
+    with pytest.raises(ModelError, match=r"head.json: can't be read \(Input/output error\)"):
+        save_model(trained[0], folder)
+    monkeypatch.undo()
+    load_model(folder)
 
 
 def test_a_folder_s_name_may_hold_a_colon(trained, tmp_path, monkeypatch):

@@ -116,6 +116,21 @@ def test_a_wrong_probability_leaves_the_earlier_file_alone(tmp_path):
     assert list(tmp_path.iterdir()) == [out]
 
 
+def test_two_runs_that_write_one_submission_leave_a_whole_one(tmp_path, monkeypatch):
+    """Non-regression test: both wrote `s.csv.part`, the first to end removed the other's, and none was left."""
+    out, check = tmp_path / "s.csv", submission.check_submission
+
+    def meanwhile(file, sample):
+        monkeypatch.setattr(submission, "check_submission", check)
+        submission.write_submission(out, ["b.mp4"], {"b.mp4": 0.25}, 0.5)
+        check(file, sample)
+
+    monkeypatch.setattr(submission, "check_submission", meanwhile)
+    submission.write_submission(out, ["a.mp4"], {"a.mp4": 0.75}, 0.5)
+    assert read_rows(out)[1:] == [["a.mp4", "0.75000000"]]
+    assert list(tmp_path.iterdir()) == [out]
+
+
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("submission") / "model"

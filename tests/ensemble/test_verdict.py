@@ -61,6 +61,14 @@ def test_a_clip_without_a_face_says_that_only_its_sound_was_judged():
     assert said not in verdict.Verdict(**told).notes  # the face network has a number
 
 
+def test_a_model_that_reads_nothing_but_sound_says_nothing_of_the_picture():
+    """Non-regression test: it was said to be left at its prior, where one of two families of sound was unmeasured."""
+    told = dict(verdict="likely real", status="no_face", error="no face was found", n_faces=0, duration_s=9.0)
+    told |= dict(filename="a.mp4", probability=0.2, n_frames=225, base=0.0)
+    told |= dict(contributions={"forensic_voice": 0.0, "voice": -1.0})
+    assert verdict.Verdict(**told, unmeasured={"forensic_voice": "under 1 s of speech"}).notes == [verdict.NOTE]
+
+
 @pytest.mark.parametrize(
     ("eyes_px", "width", "warned"),
     [(20.0, 46.0, True), (32.1, 73.8, True), (32.3, 74.3, False), (float("nan"), None, False), (None, None, False)],

@@ -41,6 +41,19 @@ def test_all_that_is_heard_of_a_gated_voice_is_speech(rng, range_db):
     assert not mask[pauses].any()
 
 
+@pytest.mark.parametrize(("n_dropouts", "seconds"), [(3, 0.2), (8, 0.1), (3, 0.03), (20, 0.05)])
+def test_dropouts_of_a_noisy_sound_do_not_make_its_noise_speech(rng, n_dropouts, seconds):
+    """Non-regression test: with three of them in 20 s, noise 40 dB under the voice was speech."""
+    y = 0.003 * rng.standard_normal(20 * AUDIO_RATE_HZ)
+    spoken = (np.arange(len(y)) / AUDIO_RATE_HZ) % 2.5 < 1.5
+    y[spoken] *= 100.0
+    for start in np.linspace(1.0, 18.0, n_dropouts):
+        y[round(start * AUDIO_RATE_HZ) : round((start + seconds) * AUDIO_RATE_HZ)] = 0.0
+    mask = speech_series.speech_mask(speech_series.short_time_series(y)["level"])
+    assert mask.mean() == pytest.approx(0.6, abs=0.05)
+    assert not mask[160:240].any()
+
+
 def test_voice_frames_are_centred_on_their_time():
     y = 1e-4 * np.sin(np.arange(3 * AUDIO_RATE_HZ))
     y[AUDIO_RATE_HZ : AUDIO_RATE_HZ + 16] = 1.0  # a click at 1 s

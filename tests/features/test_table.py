@@ -125,6 +125,15 @@ def test_a_name_with_a_colon_is_no_protocol(tmp_path, monkeypatch):
     assert read_table("exp:1").equals(read_table(Path("exp:2")))
 
 
+def test_a_path_that_is_no_utf_8_is_read_as_it_was_written(tmp_path):
+    """Non-regression test: a table of such a path was written, and ended in a traceback when it was read."""
+    file = tmp_path / "caf\udce9" / "t.parquet"
+    file.parent.mkdir()
+    write_table(small(), file)
+    assert read_table(file).equals(small())
+    assert table.read_parquet(file).equals(small())
+
+
 def test_what_cannot_be_read_is_not_to_be_made_again(tmp_path, monkeypatch):
     """Non-regression test: missing credentials were a traceback, a failing disk `not a Parquet file`."""
     write_table(small(), tmp_path / "t.parquet")

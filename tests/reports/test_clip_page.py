@@ -14,7 +14,7 @@ from ensemble.store import SHIPPED_MODEL, read_manifest
 from ensemble.verdict import NOTHING
 from features.evidence import Series
 from features.spec import families
-from reports import base_rates, cue_positions, cue_titles, faces, norms
+from reports import base_rates, cue_positions, cue_titles, faces, html, norms
 from reports.clip_report import ClipFacts, Served, clip_page, write_clip_report
 from reports.html import STATIC, probability
 from reports.norms import LEVELS, Norm
@@ -214,6 +214,13 @@ def test_a_page_of_a_minute_with_four_people_stays_below_3_mb(tmp_path):
     text = page_of(tmp_path, evidence=replace(evidence, people=people))
     assert len(text.encode()) < 3_000_000
     assert text.count("data:image") > 60
+
+
+@pytest.mark.parametrize("prior", [0.001, 0.0025, 0.015, 0.0333, 0.0449, 0.065, 0.31, 0.5, 0.935, 0.985, 0.9999])
+def test_a_prior_is_rounded_alike_in_percent_and_in_counts(prior):
+    """Non-regression test: one page said 2 % and 15 of 1000."""
+    fake, clips = base_rates.BaseRate(prior, 0.5, "").of_all.split(" of ")
+    assert float(html.percent(prior)) == pytest.approx(100 * int(fake) / int(clips))
 
 
 def test_the_number_is_explained_at_other_base_rates(tmp_path):

@@ -1,15 +1,23 @@
-"""Examples in the docstrings of what pages are made from."""
+"""The examples in docstrings of reports/ run and give what they say."""
 
 import doctest
 import importlib
+import pkgutil
 
 import pytest
 
-MODULES = ("base_rates", "clip_report", "cue_positions", "cue_titles", "html", "norms", "timeline")
+import reports
+
+EXAMPLES = [
+    example
+    for module in pkgutil.walk_packages(reports.__path__, "reports.")
+    for example in doctest.DocTestFinder().find(importlib.import_module(module.name))
+    if example.examples
+]
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_examples_of_the_docstrings(name):
-    result = doctest.testmod(importlib.import_module(f"reports.{name}"))
-    assert result.attempted
-    assert not result.failed
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_examples_run(example):
+    report = []
+    result = doctest.DocTestRunner().run(example, out=report.append)
+    assert not result.failed, "".join(report)

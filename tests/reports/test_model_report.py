@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -172,6 +173,19 @@ def test_equal_inputs_give_equal_bytes(trained, tmp_path):
     for name in ("a.html", "b.html"):
         model_report.write_report(table, model, tmp_path / name)
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_a_recalibrated_model_says_what_was_given(trained, tmp_path):
+    """Non-regression test: shrinkage was said to be left out for want of sources, calibration to be chosen."""
+    table, model = trained
+    shutil.copytree(model, tmp_path / "model")
+    given = ["--scale", "0.5", "--bound", "0.02", "--quiet"]
+    assert deepcue(["recalibrate", str(tmp_path / "model"), *given]) == 0
+    model_report.write_report(table, tmp_path / "model", tmp_path / "report.html")
+    text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    assert "the scale 0.5 of the log-odds and the bound 0.02 of probabilities were given" in text
+    for untrue in ("too few sources", "chosen by log loss out of fold", "the strength of OOD shrinkage"):
+        assert untrue not in text
 
 
 def test_what_knows_of_the_held_out_clips_is_said(text):

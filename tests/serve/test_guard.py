@@ -8,7 +8,7 @@ from events import wait_until
 from page_server import running
 
 from deepcue.cli.serve import origin
-from serve import guard
+from serve import drain, guard
 from serve import server as serving
 from serve.guard import HEADERS, Guard, is_loopback
 
@@ -190,6 +190,23 @@ def test_who_is_refused_holds_no_connection(server, rest):
             answer += part
     assert answer.split(b" ", 2)[1] == b"421"
     assert b"connection: close" in answer.lower()
+
+
+def test_who_is_refused_while_a_clip_is_sent_hears_why(tmp_path):
+    """Non-regression test: the connection was reset, and the page tried the upload again."""
+    with running(tmp_path, token=True) as one:
+        clip = bytes(20 << 20)  # more than the buffers of a connection
+        assert one.ask("POST", "/api/clips?name=a", clip)[0] == 401
+        assert one.ask("POST", "/api/clips?name=a", clip, Host="evil.example")[0] == 421
+
+
+def test_who_is_refused_and_sends_on_is_read_for_a_while_alone(server, monkeypatch):
+    monkeypatch.setattr(drain, "DRAIN_S", 0.1)
+    head = b"POST /api/clips?name=a HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1000000000000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(head)
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            connection.sendall(bytes(1 << 30))
 
 
 def test_an_upload_may_take_longer_than_a_first_request(server, monkeypatch):

@@ -1,5 +1,6 @@
 """The multilayer perceptron: what a linear model can't learn, gradients against differences, torch left as it was."""
 
+import itertools
 import subprocess
 import sys
 
@@ -164,6 +165,47 @@ def test_networks_are_as_many_as_bags_up_to_a_bound(n_bags, n_networks, monkeypa
     learner = fitted_on(*exclusive_or(0), n_bags=n_bags)
     assert learner.arrays["weights1"].shape == (n_networks, (D - 1) * (1 + 2 * mlp.N_WAVES), mlp.WIDTHS[0])
     assert len({values.tobytes() for values in learner.arrays["weights1"]}) == n_networks
+
+
+@pytest.mark.parametrize(("n_rows", "n_steps"), [(64, 4 * 4), (192, 4 * 12), (208, 50), (448, 50), (960, 50)])
+def test_a_network_is_trained_for_its_epochs_or_the_most_steps_of_all(monkeypatch, n_rows, n_steps):
+    """Non-regression test: whole epochs alone were counted, 601 steps for 153,856 rows and 1,953 for 500,000."""
+    for name, value in dict(N_EPOCHS=4, MAX_STEPS=50, BATCH_ROWS=16, WIDTHS=(1, 1)).items():
+        monkeypatch.setattr(mlp, name, value)
+    seen = []
+    forward = mlp._noisy_forward
+    monkeypatch.setattr(mlp, "_noisy_forward", lambda *given: seen.append(len(given[0])) or forward(*given))
+    mlp._train(np.zeros((n_rows, 1), np.float32), np.arange(n_rows) % 2, np.ones((1, 1), np.float32), 3)
+    assert seen == [16] * n_steps
+
+
+def test_a_small_table_is_trained_in_whole_epochs(monkeypatch):
+    """Bit for bit the networks of a loop over epochs and their batches."""
+    monkeypatch.setattr(mlp, "N_EPOCHS", 3)
+    rng = np.random.default_rng(0)
+    Z, frequencies = rng.standard_normal((70, 2)).astype(np.float32), np.full((2, 1), 0.1, np.float32)
+    y = (Z[:, 0] > 0).astype(np.int64)
+    draws = torch.Generator().manual_seed(5)
+    targets = torch.from_numpy(y).float() * 0.98 + 0.01
+    parameters = mlp._initial(6, draws)
+    optimiser = torch.optim.AdamW(parameters, weight_decay=mlp.WEIGHT_DECAY)
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, mlp.PEAK_RATE, total_steps=3 * 4)
+    for _ in range(3):
+        for rows in torch.randperm(70, generator=draws)[:64].view(4, 16):
+            z = mlp._noisy_forward(torch.from_numpy(mlp._waves(Z[rows.numpy()], frequencies)), parameters, draws)
+            optimiser.zero_grad()
+            torch.nn.functional.binary_cross_entropy_with_logits(z, targets[rows]).backward()
+            optimiser.step()
+            rates.step()
+    for expected, found in zip(parameters, mlp._train(Z, y, frequencies, 5), strict=True):
+        assert np.array_equal(found, expected.detach().numpy())
+
+
+def test_every_row_is_in_an_epoch_once():
+    batches = list(itertools.islice(mlp._batches(10, 3, torch.Generator().manual_seed(0)), 6))
+    for epoch in (batches[:3], batches[3:]):
+        assert len(set(torch.cat(epoch).tolist())) == 9
+    assert not torch.equal(torch.cat(batches[:3]), torch.cat(batches[3:]))
 
 
 @pytest.mark.parametrize("n_rows", [2, 3])
