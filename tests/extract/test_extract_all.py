@@ -278,7 +278,7 @@ def test_killed_again_and_again_the_table_is_that_of_an_uninterrupted_run(folder
     _, error = (uninterrupted := command(folder, whole)).communicate()
     assert uninterrupted.returncode == 0, error
     journal, killed_at = Path(f"{torn}.journal"), []
-    for wanted in range(0, n_clips - 2, 2):  # with two clips left, a run could end before it is killed
+    for wanted in range(0, n_clips - 2, 3):  # with two clips left, a run could end before it is killed
         process = command(folder, torn)
         wait_until(lambda wanted=wanted: lines_of(journal) >= wanted)
         process.kill()

@@ -7,14 +7,15 @@ from deepcue.cli.main import main as deepcue
 from extract import face_coverage
 
 
-@pytest.fixture
-def observed(make_clip, tmp_path):
+@pytest.fixture(scope="module")
+def observed(make_clip, tmp_path_factory):
     """A folder of two clips, one with a face, and their observations."""
     data = make_clip("cover/face.mp4", n=20).parent
     make_clip("cover/none.mp4", n=20, face=False)
-    kept = tmp_path / "kept"
+    folder = tmp_path_factory.mktemp("observed")
+    kept = folder / "kept"
     options = ["--families", "quality", "--observations", str(kept), "--quiet"]
-    assert deepcue(["extract", str(data), "--out", str(tmp_path / "t.parquet"), *options]) == 0
+    assert deepcue(["extract", str(data), "--out", str(folder / "t.parquet"), *options]) == 0
     return data, kept
 
 
