@@ -157,10 +157,13 @@ def usable_cores(control_groups: Path = Path("/sys/fs/cgroup"), own: Path = Path
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
     """Declare ``--timeout`` and ``--max-memory``, the limits of a child process that measures a clip."""
-    from extract.run.sandbox import Limits
+    from extract.run.sandbox import WALL_FACTOR, Limits
 
     parser.add_argument(
-        "--timeout", type=positive_number, default=Limits.timeout_s, help="CPU seconds a clip may take (%(default)g)"
+        "--timeout",
+        type=positive_number,
+        default=Limits.timeout_s,
+        help=f"CPU seconds a clip may take (%(default)g); by the clock it may take {WALL_FACTOR} times as many",
     )
     parser.add_argument(
         "--max-memory", type=positive_number, default=Limits.memory_mb, help="MB a process may take (%(default)g)"

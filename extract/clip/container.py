@@ -22,6 +22,7 @@ from av.error import FFmpegError
 from extract.clip.clock import Packet, Timeline
 from extract.clip.wave_header import announced_share
 from features.errors import UnreadableError
+from features.places import check_is_regular
 
 MAX_PIXELS = 8192 * 8192  # a larger frame is refused unseen
 MAX_REMOTE_BYTES = 1 << 30  # a remote clip is read into memory
@@ -66,8 +67,17 @@ class Streams:
 
 
 def source_of(path: str, storage_options: Mapping[str, Any]) -> str | bytes:
-    """What FFmpeg reads: an absolute path, or the content of a remote file."""
+    """What FFmpeg reads: an absolute path, or the content of a remote file.
+
+    Raises
+    ------
+    UnreadableError
+        It is a pipe, a device or a folder, or a remote file that is too large.
+    OSError
+        Nothing is there, or it can't be looked at.
+    """
     if "://" not in path:
+        check_is_regular(path)
         return os.path.abspath(path)  # absolute, so that no name is taken for a protocol
     import fsspec
 
