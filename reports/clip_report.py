@@ -39,7 +39,7 @@ STATUS_WORDS = {
     "no_face": "no face was found",
     "no_audio": "without sound",
     "unreadable": "could not be read",
-    "too_short": "too short to be measured",
+    "too_short": "too short for cues of motion",
     "timeout": "took too long to measure",
     "crashed": "could not be measured",
 }
@@ -219,7 +219,7 @@ def what_happened(verdict: Verdict) -> str:
     'could not be read: no video or sound'
     """
     if verdict.sound_alone:
-        return verdict.error
+        return verdict.reason
     words = STATUS_WORDS.get(verdict.status, verdict.status)
     messages = list(filter(None, verdict.error.split("; ")))
     if verdict.status in SAID_BY_STATUS:  # the first message; others are of something else

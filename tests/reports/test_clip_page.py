@@ -349,6 +349,20 @@ def test_a_list_has_no_number_for_a_clip_in_which_nothing_was_measured(several):
     assert len([one for one in several.all("svg") if one.get("class") == "gauge"]) == 2
 
 
+def test_a_list_says_of_silence_what_it_lacks_and_counts_one_frame(tmp_path):
+    sound = verdict(0.5, filename="a.wav", n_faces=0, status="no_face", n_frames=0)
+    error = "no picture in the file, only its sound was measured"
+    sound = replace(sound, verdict=NOTHING, contributions={}, error=error, unmeasured={"forensic_voice": "no"})
+    short = verdict(0.5, filename="b.mp4", status="too_short", error="only 1 frame", n_frames=1)
+    write_clip_report(tmp_path / "p.html", [sound, short], MANIFEST, tmp_path)
+    text = Page((tmp_path / "p.html").read_text(encoding="utf-8")).text
+    assert "nothing measuredno picture in the file, and no speech was found in its sound" in text.replace("> <", "")
+    assert "only its sound was measured" not in text
+    assert "1 frame," in text
+    assert "too short for cues of motion: only 1 frame" in text
+    assert "1 frame, " in Page(page_of(tmp_path, one=short)).text
+
+
 def test_a_list_is_styled_as_the_page_of_a_clip_and_its_tables_scroll(several):
     assert [one["content"] for one in several.all("meta") if one.get("name") == "color-scheme"] == ["light dark"]
     assert not [tag for tag, attributes in several.tags if "style" in attributes]

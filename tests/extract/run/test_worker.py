@@ -45,6 +45,8 @@ def test_weights_that_are_not_installed(talking_head, tmp_path):
 def test_too_few_frames(talking_head):
     result = worker.row("a.mp4", talking_head(duration_s=0.2), worker.Settings(("blink",)))
     assert (result.status, result.reasons) == ("too_short", {"blink": "too_short"})
+    assert result.error == "only 6 frames"
+    assert worker.row("a.mp4", talking_head(duration_s=0.04), worker.Settings(("blink",))).error == "only 1 frame"
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
