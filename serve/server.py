@@ -129,8 +129,8 @@ class Server:
         it does not keep the others out.
 
         A file is linked into the work folder where that is possible, and copied, within the limits of an upload, where
-        it is not: it stays there when it is deleted or replaced elsewhere. One that is linked and then written to in place changes here, too; the page
-        does not play it any more.
+        it is not: it stays there when it is deleted or replaced elsewhere. One that is linked and then written to in
+        place changes here, too; the page does not play it any more.
 
         Raises
         ------
