@@ -28,7 +28,7 @@ from features.table import description, feature_columns, is_share, table_familie
 from reports import norms
 from reports.base_rates import base_rates, odds_in_words
 from reports.cue_positions import CENTRAL, FamilyPositions, columns_read, positions
-from reports.faces import covered_s, data_uri, people
+from reports.faces import covered_s, data_uri, people, seen_together
 from reports.html import render as render_template
 from reports.html import static_text, write_page
 from reports.timeline import blanks, timeline
@@ -45,6 +45,10 @@ STATUS_WORDS = {
 }
 NOTE_MAIN = (
     "Several people are in the clip. The number rests mainly on Person 1, the main face; look at the others, too."
+)
+NOTE_APART = (
+    "No two of the faces that were followed are seen at one time: they may be several people, or one person in several "
+    "shots. The number rests mainly on Person 1, the main face; look at the others, too."
 )
 MUCH = 0.8  # of the clip: where followed faces are seen for less, the page says so
 SAID_BY_STATUS = {"no_face", "no_audio"}  # the first message says the same
@@ -254,7 +258,8 @@ def notes(verdict: Verdict, evidence: ClipEvidence | None) -> list[str]:
     """Sentences beside the number; where every person has lanes, what it says of several faces is said for them."""
     if evidence is None or len(evidence.people) < 2:
         return verdict.notes
-    return [NOTE_MAIN, *(one for one in verdict.notes if one != NOTE_FACES.format(n=verdict.n_faces))]
+    first = NOTE_MAIN if seen_together(evidence) else NOTE_APART
+    return [first, *(one for one in verdict.notes if one != NOTE_FACES.format(n=verdict.n_faces))]
 
 
 def without_pictures(evidence: ClipEvidence) -> ClipEvidence:

@@ -175,6 +175,24 @@ def test_faces_that_were_not_followed_are_counted(tmp_path):
     assert "were followed" not in Page(page_of(tmp_path, evidence=clip_evidence(n_people=2))).text
 
 
+def test_faces_in_turn_are_not_called_several_people(tmp_path):
+    """Non-regression test: one person in two shots was "several people"."""
+    together = clip_evidence(n_people=2)
+    main, other = together.people
+    early, late = main.boxes_times_s < 4, other.boxes_times_s > 6
+    apart = replace(
+        together,
+        people=(
+            replace(main, boxes_times_s=main.boxes_times_s[early], boxes=main.boxes[early]),
+            replace(other, boxes_times_s=other.boxes_times_s[late], boxes=other.boxes[late]),
+        ),
+    )
+    assert "Several people are in the clip." in Page(page_of(tmp_path, evidence=together)).text
+    text = Page(page_of(tmp_path, evidence=apart)).text
+    assert "Several people are in the clip." not in text
+    assert "they may be several people, or one person in several shots" in text
+
+
 def test_time_without_a_followed_face_is_said(tmp_path):
     evidence = clip_evidence(10.0)
     person = evidence.people[0]
