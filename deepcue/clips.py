@@ -171,7 +171,7 @@ def extract(  # noqa: PLR0913 -- the options of a run, all by keyword
     ----------
     data
         A folder in the challenge's layout, a plain folder of clips, a CSV manifest (filename, label, group), a URL of
-        one of these, or a list of clips.
+        one of these, or a list of clips. One that is listed twice counts once.
     out
         Parquet file or URL to write. ``<out>.journal`` (of a URL, in the current folder) notes every finished clip,
         so that the same call goes on after an interruption. Without ``out`` nothing is written.

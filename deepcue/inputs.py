@@ -108,10 +108,10 @@ def clip_path(path: PathLike) -> str:
 
 
 def listed_clips(paths: Sequence[PathLike]) -> list[Clip]:
-    """Clips of a list, called by their file names, or by their paths where two files have one name."""
+    """Clips of a list, each once, called by their file names, or by their paths where two files have one name."""
     from extract.dataset import Clip
 
-    files = [clip_path(path) for path in paths]
+    files = list(dict.fromkeys(clip_path(path) for path in paths))
     names = [clip_name(file) for file in files]
     if len(set(names)) < len(names):
         names = [os.fsencode(file).decode("utf-8", "backslashreplace") for file in files]

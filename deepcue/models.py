@@ -63,8 +63,9 @@ def predict(
     Parameters
     ----------
     data
-        One clip, or several: a list of clips, a folder, a CSV manifest, a feature table or its Parquet file. A file is
-        one clip unless its name ends in ``.csv`` or ``.parquet``; so is a URL that ends as videos do.
+        One clip, or several: a list of clips (one that is listed twice counts once), a folder, a CSV manifest, a
+        feature table or its Parquet file. A file is one clip unless its name ends in ``.csv`` or ``.parquet``; so is a
+        URL that ends as videos do.
     model
         Of :func:`load_model`; the one that ships by default.
     jobs

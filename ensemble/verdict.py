@@ -22,11 +22,16 @@ NOTE = (
     "A score is evidence, not proof: it reflects how similar training clips were labelled, and says nothing of intent."
 )
 NOTE_NOTHING = "Nothing could be measured in this clip: the number is the assumed fraction of FAKE, no finding."
+NOTE_NO_FINDING = (
+    "Nothing could be measured in this clip, so there is no finding: neither that it is real nor that it is fake."
+)
+"""What stands in place of :data:`NOTE_NOTHING` where no number is shown."""
 NOTE_SOUND = (
     "Only the sound was judged: {why}, and the picture stays at its prior. How good the speech detector is by itself "
     "is on the model card (docs/MODEL_CARD.md)."
 )
 NO_PICTURE, NO_PICTURE_CUE = "the file holds no picture", "no cue of the picture could be measured"
+NO_SPEECH = "no picture in the file, and no speech was found in its sound"
 NOTE_NO_SPEECH = "The file holds no picture, and no speech was found in its sound."
 CONTEXT_FAMILIES = frozenset({"quality"})
 """Families that are measured for what is said beside a number, whether the model reads them or not."""
@@ -104,6 +109,14 @@ class Verdict:
     def sound_alone(self) -> bool:
         """Whether the file holds sound and no picture."""
         return self.n_frames == 0 and self.duration_s is not None
+
+    @property
+    def reason(self) -> str:
+        """``error``; of a file of sound alone in which nothing was measured, with what its sound lacks."""
+        if not (self.sound_alone and self.verdict == NOTHING):
+            return self.error
+        _, *others = self.error.split("; ")  # the first says that only the sound was measured
+        return "; ".join([NO_SPEECH, *others])
 
     @property
     def notes(self) -> list[str]:

@@ -38,7 +38,10 @@ VIDEO_SUFFIXES = frozenset(
     {".3g2", ".3gp", ".asf", ".avi", ".divx", ".flv", ".gif", ".h264", ".hevc", ".ivf", ".m2ts", ".m4v", ".mjpeg"}
     | {".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
 )
-SOUND_SUFFIXES = frozenset({".aac", ".flac", ".m4a", ".mka", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"})
+SOUND_SUFFIXES = frozenset(
+    {".aac", ".aif", ".aiff", ".amr", ".au", ".caf", ".flac", ".m4a", ".mka", ".mp3", ".oga", ".ogg", ".opus", ".wav"}
+    | {".wma"}
+)
 """Of files that are clips when they are named, one by one or in a table; a folder is not searched for them, as data
 sets keep the sound of their clips beside them."""
 METADATA = "metadata.json"
@@ -348,6 +351,8 @@ def _from_manifest(data: str, storage_options: dict[str, Any] | None) -> list[Cl
             raise DatasetError(f"{where}: {filename} appears twice in the manifest; remove one")
         places = (present.find(posixpath.join(folder, filename)) for folder in MANIFEST_FOLDERS)
         place = next(filter(None, places), filename)  # a missing file gets its row, too
+        if not store.remote and os.path.isdir(store.join(place)):
+            raise DatasetError(f"{where}: {filename} is a folder; name the clips in it")
         about = _described(row, where)
         clips[filename] = Clip(
             filename,
@@ -362,7 +367,7 @@ def _from_manifest(data: str, storage_options: dict[str, Any] | None) -> list[Cl
 def _filename(cell: str, where: str) -> str:
     """A manifest's path of a clip, with forward slashes."""
     filename = posixpath.normpath(_slashed(cell.strip()))
-    if filename in {"", "."} or re.match(r"/|\.\./|[A-Za-z]:/", filename) or "\0" in filename:
+    if filename in {"", ".", ".."} or re.match(r"/|\.\./|[A-Za-z]:/", filename) or "\0" in filename:
         raise DatasetError(f"{where}: filename {cell!r} is not a path below the manifest's folder")
     return filename
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from features.errors import DatasetError, DeepcueError, InputError
+from features.errors import DatasetError, DeepcueError, InputError, UnreadableError
 
 LOCAL = frozenset({"file", "local"})  # protocols of this machine, whose URLs have a third slash
 
@@ -54,6 +55,20 @@ def file_to_write(file: str | Path) -> Path:
     if meant.exists() and not meant.is_file():
         raise InputError(f"{file}: is a device or a pipe, which would be replaced; give the name of a file")
     return meant
+
+
+def check_is_regular(path: str) -> None:
+    """Refuse what can't be read to its end, before it is opened: a pipe waits for whoever writes, a device is endless.
+
+    Raises
+    ------
+    UnreadableError
+        What is there is a pipe, a device, a socket or a folder.
+    OSError
+        Nothing is there, or it can't be looked at.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise UnreadableError("not a regular file but a folder, a pipe or a device")
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ import importlib
 import importlib.metadata
 import inspect
 import logging
+import numbers
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -115,7 +116,8 @@ class Column:
     Raises
     ------
     ValueError
-        The name, the direction or a change is unknown, or the description is no sentence.
+        The name, the direction, a change or ``worst`` is unknown, the range is empty, or the description is no
+        sentence.
 
     Examples
     --------
@@ -139,6 +141,10 @@ class Column:
             raise ValueError(f"column {self.name}: direction {self.direction!r}")
         if unknown := self.invariant_to - EVERY_CHANGE:
             raise ValueError(f"column {self.name}: nothing changes {sorted(unknown)[0]!r}")
+        if self.worst not in {"", "max"}:
+            raise ValueError(f"column {self.name}: worst = {self.worst!r}; only 'max' adds a column")
+        if not self.range[0] <= self.range[1]:
+            raise ValueError(f"column {self.name}: range {self.range} holds nothing; give the lower bound first")
         if not SENTENCE.match(self.description):
             raise ValueError(
                 f"column {self.name}: description {self.description!r}; say in a sentence that ends with a full stop "
@@ -209,6 +215,8 @@ class Family:
             raise ValueError(f"family {self.name} declares {strangers[0]}, which belongs to another")
         if f"{self.name}.valid_share" not in names:
             raise ValueError(f"family {self.name} lacks {self.name}.valid_share")
+        if isinstance(self.version, bool) or not isinstance(self.version, numbers.Integral) or self.version < 1:
+            raise ValueError(f"family {self.name}: version {self.version!r} is not a whole number above 0")
         if unknown := self.needs - NEEDS:
             raise ValueError(f"family {self.name} needs {sorted(unknown)}; known are {sorted(NEEDS)}")
 
@@ -254,6 +262,7 @@ def family(
         A whole number, raised whenever a value changes: tables and models hold it.
     needs
         Of ``"picture", "sound", "track", "crops", "weights"``: what there must be, for messages about what is missing.
+        One may be a string by itself.
     columns
         What the function returns; one is ``name.valid_share``.
     series
@@ -285,7 +294,8 @@ def family(
     """
 
     def register(measure: Measure) -> Measure:
-        made = Family(name, version, frozenset(needs), tuple(columns), measure, series)
+        wanted = frozenset([needs] if isinstance(needs, str) else needs)
+        made = Family(name, version, wanted, tuple(columns), measure, series)
         _check_name(name, measure.__module__)
         _registry[name] = made
         return measure

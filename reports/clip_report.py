@@ -28,7 +28,7 @@ from features.table import description, feature_columns, table_families
 from reports import norms
 from reports.base_rates import base_rates, odds_in_words
 from reports.cue_positions import CENTRAL, FamilyPositions, columns_read, positions
-from reports.faces import covered_s, data_uri, people
+from reports.faces import covered_s, data_uri, people, seen_together
 from reports.html import render as render_template
 from reports.html import static_text, write_page
 from reports.timeline import blanks, timeline
@@ -39,13 +39,17 @@ STATUS_WORDS = {
     "no_face": "no face was found",
     "no_audio": "without sound",
     "unreadable": "could not be read",
-    "too_short": "too short to be measured",
+    "too_short": "too short for cues of motion",
     "timeout": "took too long to measure",
     "crashed": "could not be measured",
 }
 NOTE_MAIN = (
     "Several people are in the clip. The number rests mainly on Person 1, the main face, and is raised where the face "
     "networks score another one higher; look at all of them."
+)
+NOTE_APART = (
+    "No two of the faces that were followed are seen at one time: they may be several people, or one person in several "
+    "shots. The number rests mainly on Person 1, the main face; look at the others, too."
 )
 MUCH = 0.8  # of the clip: where followed faces are seen for less, the page says so
 SAID_BY_STATUS = {"no_face", "no_audio"}  # the first message says the same
@@ -220,7 +224,7 @@ def what_happened(verdict: Verdict) -> str:
     'could not be read: no video or sound'
     """
     if verdict.sound_alone:
-        return verdict.error
+        return verdict.reason
     words = STATUS_WORDS.get(verdict.status, verdict.status)
     messages = list(filter(None, verdict.error.split("; ")))
     if verdict.status in SAID_BY_STATUS:  # the first message; others are of something else
@@ -255,7 +259,8 @@ def notes(verdict: Verdict, evidence: ClipEvidence | None) -> list[str]:
     """Sentences beside the number; where every person has lanes, what it says of several faces is said for them."""
     if evidence is None or len(evidence.people) < 2:
         return verdict.notes
-    return [NOTE_MAIN, *(one for one in verdict.notes if one != NOTE_FACES.format(n=verdict.n_faces))]
+    first = NOTE_MAIN if seen_together(evidence) else NOTE_APART
+    return [first, *(one for one in verdict.notes if one != NOTE_FACES.format(n=verdict.n_faces))]
 
 
 def without_pictures(evidence: ClipEvidence) -> ClipEvidence:

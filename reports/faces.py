@@ -73,6 +73,13 @@ def covered_s(evidence: ClipEvidence) -> float:
     return float(steps[steps <= SEEN_GAP_S].sum())
 
 
+def seen_together(evidence: ClipEvidence) -> bool:
+    """Whether two of the followed people are seen in one frame; otherwise they may be one person in several shots."""
+    times = [np.unique(one.boxes_times_s) for one in evidence.people]  # of the frames, on one clock
+    every = np.concatenate([[], *times])
+    return len(np.unique(every)) < len(every)
+
+
 def data_uri(jpeg: bytes) -> str:
     """A picture inside a page; empty for no picture."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii") if jpeg else ""

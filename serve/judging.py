@@ -120,7 +120,7 @@ class Judging:
 def _listed(verdict: Verdict) -> dict[str, Any]:
     return {
         "status": verdict.status,
-        "error": verdict.error,
+        "error": verdict.reason,
         "verdict": verdict.verdict,
         "probability": None if verdict.verdict == NOTHING else verdict.probability,
         "duration_s": verdict.duration_s,

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 import signal
 import socket
 import sqlite3
@@ -22,15 +21,16 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from extract.dataset import Clip
 from extract.run.sandbox import Limits
-from features.errors import InputError
+from features.errors import InputError, UnreadableError
 from features.file_names import printable
+from features.places import check_is_regular
 from serve.app import Parts, application
 from serve.clips import ClipList
-from serve.folder import FullError, WorkFolder
+from serve.folder import Arrival, FullError, WorkFolder, gigabytes
 from serve.guard import Guard, is_loopback
 from serve.judging import Judging
 from serve.measuring import Means, Measuring, processes
-from serve.uploads import Uploads, kept_name
+from serve.uploads import BLOCK, Uploads, kept_name
 
 LOOPBACK = "127.0.0.1"
 END_S = 1  # for answers that are under way when the server is stopped
@@ -125,12 +125,12 @@ class Server:
     def queue(self, given: Sequence[Clip]) -> int:
         """Queue files of this machine that are not in the list yet; how many there were.
 
-        One that can't be read, or for which there is no room, is left out with a warning, so that it does not keep the
-        others out.
+        One that can't be read, is no regular file, or for which there is no room, is left out with a warning, so that
+        it does not keep the others out.
 
-        A file is linked into the work folder where that is possible, and copied where it is not: it stays there when it
-        is deleted or replaced elsewhere. One that is linked and then written to in place changes here, too; the page
-        does not play it any more.
+        A file is linked into the work folder where that is possible, and copied, within the limits of an upload, where
+        it is not: it stays there when it is deleted or replaced elsewhere. One that is linked and then written to in
+        place changes here, too; the page does not play it any more.
 
         Raises
         ------
@@ -141,7 +141,7 @@ class Server:
         for one in given:
             try:
                 n_queued += _queued(one, self.parts)
-            except (OSError, FullError) as error:
+            except (OSError, FullError, UnreadableError) as error:
                 problems.append(f"{printable(one.path)}: can't be queued ({error})")
             except sqlite3.Error as error:
                 raise InputError(f"{one.path}: can't be queued ({error})") from error
@@ -237,6 +237,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def _queued(clip: Clip, parts: Parts) -> bool:
     path = os.path.realpath(clip.path)
+    check_is_regular(path)
     status = os.stat(path)
     origin = f"{os.fsencode(path).decode('utf-8', 'backslashreplace')}:{status.st_size}:{status.st_mtime_ns}"
     if parts.clips.knows(origin):
@@ -245,9 +246,26 @@ def _queued(clip: Clip, parts: Parts) -> bool:
         try:
             os.link(path, arrival.file)
         except OSError:  # another file system, or a file of somebody else
-            arrival.reserve(status.st_size)
-            shutil.copyfile(path, arrival.file)
+            _copy(path, status.st_size, arrival, max_bytes=parts.uploads.max_bytes)
         arrival.settle()
         parts.clips.add(arrival.clip_id, kept_name(clip.filename), size=status.st_size, origin=origin)
         arrival.kept = True
     return True
+
+
+def _copy(path: str, announced: int, arrival: Arrival, *, max_bytes: int) -> None:
+    """Copy a file of ``announced`` bytes; one that is longer, since it grows, is held to the same limits."""
+
+    def hold(n_bytes: int) -> None:
+        if n_bytes > max_bytes:
+            raise FullError(f"larger than {gigabytes(max_bytes)}; start the server with a larger --max-upload")
+        arrival.reserve(n_bytes)
+
+    hold(announced)
+    size = 0
+    with open(path, "rb") as source, open(arrival.file, "xb") as copy:
+        while block := source.read(BLOCK):
+            size += len(block)
+            if size > announced:
+                hold(size)
+            copy.write(block)

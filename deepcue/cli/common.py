@@ -27,6 +27,8 @@ from ensemble.outputs import write_text
 from features.errors import InputError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from extract.run.sandbox import Limits
 
 DONE, FAULT, USER_ERROR = 0, 1, 2
@@ -157,10 +159,13 @@ def usable_cores(control_groups: Path = Path("/sys/fs/cgroup"), own: Path = Path
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
     """Declare ``--timeout`` and ``--max-memory``, the limits of a child process that measures a clip."""
-    from extract.run.sandbox import Limits
+    from extract.run.sandbox import WALL_FACTOR, Limits
 
     parser.add_argument(
-        "--timeout", type=positive_number, default=Limits.timeout_s, help="CPU seconds a clip may take (%(default)g)"
+        "--timeout",
+        type=positive_number,
+        default=Limits.timeout_s,
+        help=f"CPU seconds a clip may take (%(default)g); by the clock it may take {WALL_FACTOR} times as many",
     )
     parser.add_argument(
         "--max-memory", type=positive_number, default=Limits.memory_mb, help="MB a process may take (%(default)g)"
@@ -255,6 +260,25 @@ def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows of cells as lines with columns of equal width; the first row is the header."""
     widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def check_any_measured(table: pa.Table) -> None:
+    """Refuse to call it a success that every clip of a run crashed or ran out of time.
+
+    Raises
+    ------
+    InputError
+        The table has rows, and all are of clips that the next run tries again.
+    """
+    from extract.run.journal import RETRIED
+
+    states = set(table.column("status").to_pylist())
+    if states and states <= RETRIED:
+        clips = "the clip is" if table.num_rows == 1 else f"all {table.num_rows} clips are"
+        raise InputError(
+            f"nothing was measured: {clips} {' or '.join(sorted(states))} "
+            f"({table['error'][0].as_py()}); see to that and run the same command again"
+        )
 
 
 def write_or_check(file: Path, text: str, *, check: bool, command: str) -> None:

@@ -14,8 +14,6 @@ from collections import Counter
 from deepcue.cli import common
 from extract.output_places import journal_of
 from extract.pipeline import extract
-from extract.run.journal import RETRIED
-from features.errors import InputError
 
 EXAMPLE = "deepcue extract train_videos --out artifacts/features.parquet --jobs 8"
 BESIDE = "OUT.journal; of a URL, in the current folder"
@@ -69,8 +67,4 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         states = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         print(f"{arguments.out}: {table.num_rows} clips, {table.num_columns} columns ({states})")
-    if RETRIED.issuperset(counts):
-        raise InputError(
-            f"nothing was measured: all {table.num_rows} clips are {' or '.join(sorted(counts))} "
-            f"({table['error'][0].as_py()}); see to that and run the same command again"
-        )
+    common.check_any_measured(table)

@@ -23,7 +23,17 @@ from deepcue import inputs
 from deepcue.cli import common
 from ensemble.model import Model
 from ensemble.store import LOCAL_MODEL, check_families, default_model, load_model
-from ensemble.verdict import CONTEXT_FAMILIES, NOTE, NOTHING, Verdict, judge, model_line, ranked
+from ensemble.verdict import (
+    CONTEXT_FAMILIES,
+    NOTE,
+    NOTE_NO_FINDING,
+    NOTE_NOTHING,
+    NOTHING,
+    Verdict,
+    judge,
+    model_line,
+    ranked,
+)
 from extract.dataset import Clip, find_clips
 from extract.pipeline import examine, extract
 from features.checksums import sha256_of
@@ -67,7 +77,8 @@ def clip_lines(verdict: Verdict, *, mark: str = "█") -> list[str]:
     if verdict.unmeasured and verdict.verdict != NOTHING:  # the warnings say what was wrong with the whole clip
         lines += ["", "  could not be measured"]
         lines += [f"  {name:<18}{reason}" for name, reason in verdict.unmeasured.items()]
-    return [*lines, "", *(f"  {note}" for note in verdict.notes)]
+    notes = (NOTE_NO_FINDING if note == NOTE_NOTHING else note for note in verdict.notes)  # no number is printed
+    return [*lines, "", *(f"  {note}" for note in notes)]
 
 
 def table_lines(verdicts: Sequence[Verdict]) -> list[str]:
@@ -85,7 +96,7 @@ def table_lines(verdicts: Sequence[Verdict]) -> list[str]:
         for verdict in ranked(verdicts)
     ]
     silent = [verdict for verdict in verdicts if verdict.verdict == NOTHING]
-    reasons = [f"{printable(one.filename)}: {NOTHING} ({one.error or one.status})" for one in silent]
+    reasons = [f"{printable(one.filename)}: {NOTHING} ({one.reason or one.status})" for one in silent]
     return [*common.table_lines(rows), *(["", *reasons] if reasons else [])]
 
 
@@ -133,7 +144,13 @@ def run(arguments: argparse.Namespace) -> None:
         _write_report(arguments, verdicts, facts, evidence, model, folder)
     if arguments.json:
         print(json.dumps({"model": str(folder), "clips": [verdict.as_dict() for verdict in verdicts]}, allow_nan=False))
-        return
+    else:
+        _print(arguments, verdicts, model, folder)
+    if not inputs.is_table(arguments.clips):
+        common.check_any_measured(table)
+
+
+def _print(arguments: argparse.Namespace, verdicts: Sequence[Verdict], model: Model, folder: Path) -> None:
     is_one = len(verdicts) == 1
     print("\n".join(clip_lines(verdicts[0], mark=_mark()) if is_one else [*table_lines(verdicts), "", NOTE]))
     print(f"{'  ' if is_one else ''}{model_line(model.manifest, folder)}")
@@ -252,7 +269,9 @@ def _summary(verdict: Verdict) -> str:
         return f"{verdict.duration_s:.1f} s of sound, no picture, status {verdict.status}"
     faces = "no face" if verdict.n_faces == 0 else f"{verdict.n_faces} {'face' if verdict.n_faces == 1 else 'faces'}"
     length = (
-        "length unknown" if verdict.duration_s is None else f"{verdict.duration_s:.1f} s, {verdict.n_frames} frames"
+        "length unknown"
+        if verdict.duration_s is None
+        else f"{verdict.duration_s:.1f} s, {verdict.n_frames} {'frame' if verdict.n_frames == 1 else 'frames'}"
     )
     return f"{length}, {faces}, status {verdict.status}"
 

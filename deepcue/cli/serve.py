@@ -98,6 +98,16 @@ def stopped(arguments: argparse.Namespace) -> str:
     return f"clips and results are kept in {arguments.work}; the same command goes on with what is queued"
 
 
+def queued(n: int, of: int) -> str:
+    """What is said of the clips that were given at the start.
+
+    >>> queued(3, 3), queued(0, 1)
+    ('3 of 3 clips queued', '0 of 1 clip queued; the others are in the list already, or were left out with a warning')
+    """
+    others = "; the others are in the list already, or were left out with a warning" if n < of else ""
+    return f"{n} of {of} {'clip' if of == 1 else 'clips'} queued{others}"
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module.
 
@@ -135,8 +145,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.quiet and arguments.origin:
         print(f"listening on {server.local} for the proxy", flush=True)
     if not arguments.quiet and given:
-        others = "the others are in the list already, or were left out with a warning"
-        print(f"{n_queued} of {len(given)} clips queued; {others}", flush=True)
+        print(queued(n_queued, len(given)), flush=True)
     ended_by = server.run()
     if ended_by == signal.SIGINT:
         raise KeyboardInterrupt

@@ -21,7 +21,7 @@ from ensemble.submission import ALLOW, check_agreement, read_sample, write_submi
 from ensemble.verdict import model_line
 from extract.dataset import Names, find_clips
 from extract.pipeline import extract
-from features.errors import DatasetError, TableError
+from features.errors import DatasetError, InputError, TableError
 from features.table import read_table
 
 EXAMPLE = "deepcue submit --test test_videos --sample sample_submission.csv --out artifacts/submission.csv"
@@ -75,10 +75,12 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         summary = {"submission": str(arguments.out), "rows": len(sample), "status": status, "model": str(folder)}
         print(json.dumps(summary))
-        return
-    states = ", ".join(f"{count} {name}" for name, count in status.items())
-    print(f"{arguments.out}: {len(sample)} rows ({states})")
-    print(model_line(model.manifest, folder))
+    else:
+        states = ", ".join(f"{count} {name}" for name, count in status.items())
+        print(f"{arguments.out}: {len(sample)} rows ({states})")
+        print(model_line(model.manifest, folder))
+    if not arguments.table:
+        _check_measured(table, arguments.out)
 
 
 def write(model: Model, table: pa.Table, sample: Sequence[str], out: Path) -> dict[str, int]:
@@ -128,6 +130,13 @@ def _extracted(arguments: argparse.Namespace, sample: Sequence[str], families: S
             max_seconds=arguments.max_seconds,
             progress=progress,
         )
+
+
+def _check_measured(table: pa.Table, out: Path) -> None:
+    try:
+        common.check_any_measured(table)
+    except InputError as error:
+        raise InputError(f"{out} holds the target prior alone, {error}") from error
 
 
 def _as_in(sample: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -22,13 +22,15 @@ from av.error import FFmpegError
 from extract.clip.clock import Packet, Timeline
 from extract.clip.wave_header import announced_share
 from features.errors import UnreadableError
+from features.places import check_is_regular
 
 MAX_PIXELS = 8192 * 8192  # a larger frame is refused unseen
 MAX_REMOTE_BYTES = 1 << 30  # a remote clip is read into memory
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,gif,h264,hevc,m4v,mxf,nut,ivf,"
-    "dv,rm,swf,av1,obu,wtv,vob,apng,y4m,yuv4mpegpipe,wav,mp3,aac,flac"
+    "dv,rm,swf,av1,obu,wtv,vob,apng,y4m,yuv4mpegpipe,wav,mp3,aac,flac,caf,aiff,amr,au"
 )
+PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")  # how JPEG, PNG and TIFF begin
 MACHINE_ERRORS = frozenset(
     {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.EBUSY}
     | {errno.ENODEV, errno.ENXIO, errno.ECONNRESET, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH}
@@ -66,8 +68,17 @@ class Streams:
 
 
 def source_of(path: str, storage_options: Mapping[str, Any]) -> str | bytes:
-    """What FFmpeg reads: an absolute path, or the content of a remote file."""
+    """What FFmpeg reads: an absolute path, or the content of a remote file.
+
+    Raises
+    ------
+    UnreadableError
+        It is a pipe, a device or a folder, or a remote file that is too large.
+    OSError
+        Nothing is there, or it can't be looked at.
+    """
     if "://" not in path:
+        check_is_regular(path)
         return os.path.abspath(path)  # absolute, so that no name is taken for a protocol
     import fsspec
 
@@ -97,9 +108,30 @@ def opened(source: str | bytes) -> Iterator[Any]:
     except (FFmpegError, OSError, ValueError, UnicodeError) as error:
         if is_of_the_machine(error) or isinstance(error, FileNotFoundError):  # there a moment ago
             raise OSError(getattr(error, "errno", None), reason(error)) from error
-        raise UnreadableError(f"no video or sound that FFmpeg can open: {reason(error)}") from error
+        raise UnreadableError(f"no video or sound that FFmpeg can open: {_why_refused(source, error)}") from error
     with container:
         yield container
+
+
+def _why_refused(source: str | bytes, error: Exception) -> str:
+    """An error in words; what FFmpeg says of a format that is not among :data:`CONTAINERS` is "Invalid argument"."""
+    if _is_picture(_start(source)):
+        return "a picture, not a video"
+    is_of_other_kind = getattr(error, "errno", None) == errno.EINVAL
+    return "a kind of file that deepcue does not read" if is_of_other_kind else reason(error)
+
+
+def _start(source: str | bytes) -> bytes:
+    if isinstance(source, bytes):
+        return source[:12]
+    with open(source, "rb") as file:
+        return file.read(12)
+
+
+def _is_picture(start: bytes) -> bool:
+    is_webp = start[:4] == b"RIFF" and start[8:] == b"WEBP"
+    is_bmp = start[:2] == b"BM" and start[6:10] == bytes(4)
+    return start.startswith(PICTURES) or is_webp or is_bmp
 
 
 def is_of_the_machine(error: Exception) -> bool:

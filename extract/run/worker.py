@@ -314,11 +314,12 @@ def _installed(family: str) -> bool:
 def _status(observed: Observation, failures: Mapping[str, str], not_kept: str, *, unmeasured: bool) -> tuple[str, str]:
     """The gravest of what holds, and everything that holds in words, with what was decided for the user."""
     faults: list[tuple[str, str]] = []
-    if not len(observed.times_s):
+    n_frames = len(observed.times_s)
+    if not n_frames:
         faults.append(("no_face", NO_PICTURE))
-    elif len(observed.times_s) < MIN_FRAMES:
-        faults.append(("too_short", f"only {len(observed.times_s)} frames"))
-    if len(observed.times_s) and not observed.tracks:
+    elif n_frames < MIN_FRAMES:
+        faults.append(("too_short", f"only {n_frames} {'frame' if n_frames == 1 else 'frames'}"))
+    if n_frames and not observed.tracks:
         faults.append(("no_face", "no face found"))
     faults += [("partial", f"{family} failed: {message}") for family, message in failures.items()]
     faults += [("partial", warning) for warning in observed.warnings]

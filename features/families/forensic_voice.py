@@ -6,6 +6,9 @@ speech recogniser's first layers respond. It was trained on
 lip-to-speech, dubbing and speech-to-speech translation, and on bona fide speech, both through the same codecs, rooms,
 noises, joints and band limits: see :mod:`training.voice` and docs/MODEL_CARD.md. Systems whose speech is as varied as
 a recording's, and text-to-speech, may escape it.
+
+No detector of speech comes first: what is within 15 dB of the sound's loud parts is judged, speech or not. A tone, hum
+of the mains, music and steady noise have a logit, too; it says nothing.
 """
 
 from __future__ import annotations
@@ -30,13 +33,15 @@ COLUMNS = (
         reference=_SOURCE,
         direction="up",
         invariant_to=EVERY_CHANGE,
-        description="The model's log-odds that the speech is synthetic; 0 is undecided.",
+        description="The model's log-odds that the sound's loud parts, speech or not, are synthetic speech; 0 is "
+        "undecided.",
     ),
     Column(
         f"{NAME}.valid_share",
         range=(0.0, 1.0),
         direction="covariate",
-        description="1 where the sound holds at least 0.3 s of speech and the weights are there, else 0.",
+        description="1 where at least 0.3 s of the sound are within 15 dB of its loud parts, speech or not, and the "
+        "weights are there, else 0.",
     ),
 )
 
@@ -47,8 +52,8 @@ _model = kept_in_memory(VoiceModel.load)
 def window_series(observation: Observation, track: Track | None) -> dict[str, Series]:
     """``forensic_voice.logit`` of windows of 3 s, every second; of the whole sound where that is shorter.
 
-    NaN for a window with under 0.3 s of speech; empty where no window has more, and without weights. The column is the
-    logit of the whole sound by the same model: one window as long as the sound.
+    NaN for a window with under 0.3 s of what counts as speech; empty where no window has more, and without weights. The
+    column is the logit of the whole sound by the same model: one window as long as the sound.
 
     Raises
     ------
@@ -73,7 +78,7 @@ def window_series(observation: Observation, track: Track | None) -> dict[str, Se
 
 @family(NAME, version=4, needs={"sound", "weights"}, columns=COLUMNS, series=window_series)
 def measure(observation: Observation, track: Track | None) -> dict[str, float]:
-    """Columns of the clip's sound, whoever speaks; NaN without sound, with under 0.3 s of speech, or without weights.
+    """Columns of the clip's sound, whoever speaks; NaN without sound, with under 0.3 s of it, or without weights.
 
     Raises
     ------

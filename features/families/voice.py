@@ -82,7 +82,7 @@ def _columns() -> Iterator[Column]:
         yield column(f"very_fast{number}_share", 0, 1, "either", _MODULATION, text)
     text = "Fraction of the sound that is speech."
     yield column("speech_share", 0, 1, "covariate", "frames within 15 dB of the loud ones", text)
-    text = "1 where the clip's sound holds at least 0.3 s of speech, else 0."
+    text = "1 where at least 0.3 s of the clip's sound are within 15 dB of its loud parts, speech or not, else 0."
     yield column("valid_share", 0, 1, "covariate", "", text)
 
 

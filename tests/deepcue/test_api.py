@@ -127,6 +127,11 @@ def test_clips_of_a_list_are_called_by_their_names_or_by_their_paths(clip, folde
     assert [(one.filename, one.path) for one in inputs.listed_clips([clip])] == [("talk.mp4", str(clip))]
     same = [str(clip), str(folder / "talk.mp4")]
     assert [one.filename for one in inputs.listed_clips(same)] == same
+    other = folder / "other.mp4"
+    other.touch()
+    twice = inputs.listed_clips([clip, str(clip), other])
+    assert [one.filename for one in twice] == ["talk.mp4", "other.mp4"], "one that is listed twice renames no other"
+    other.unlink()
     with pytest.raises(FileNotFoundError):
         deepcue.extract([clip, "gone.mp4"])
 

@@ -81,7 +81,41 @@ def test_several_clips_are_sorted_by_probability_and_those_without_a_finding_com
     assert [line.split()[-1] for line in lines[1:4]] == ["clip002.mp4", "clip000.mp4", "clip001.mp4"]
     assert [line.split()[0] for line in lines[1:4]] == ["0.731", "0.269", "-"]  # 0.5 would be a finding
     assert lines[4:] == ["", f"clip001.mp4: nothing measured ({verdicts[1].error})"]
-    assert predict.clip_lines(verdicts[1])[1] == "  P(FAKE) = -   nothing measured"
+    lines = predict.clip_lines(verdicts[1])
+    assert lines[1] == "  P(FAKE) = -   nothing measured"
+    assert lines[-1] == f"  {verdict.NOTE_NO_FINDING}", "no word of a number that is not there"
+
+
+def test_of_silence_a_list_does_not_say_that_it_was_measured():
+    """Non-regression test: it said "nothing measured (no picture in the file, only its sound was measured)"."""
+    (one,) = judged([0.0], {name: [0.0] for name in FAMILIES}, without_cues=[0])
+    error = "no picture in the file, only its sound was measured; only the first 60 s were looked at"
+    silence = dataclasses.replace(one, filename="a.wav", status="no_face", error=error, n_frames=0)
+    why = "no picture in the file, and no speech was found in its sound; only the first 60 s were looked at"
+    assert predict.table_lines([silence])[-1] == f"a.wav: nothing measured ({why})"
+    assert dataclasses.replace(silence, verdict="uncertain").reason == error
+
+
+def test_one_frame_is_not_called_frames():
+    (one,) = judged([0.0], {name: [1.0] for name in FAMILIES})
+    assert predict.clip_lines(dataclasses.replace(one, n_frames=1))[2] == "  4.0 s, 1 frame, 1 face, status ok"
+
+
+@pytest.mark.parametrize(("status", "ends_with"), [("timeout", 2), ("unreadable", 0)])
+def test_a_clip_that_ran_out_of_time_is_no_success(
+    tmp_path, monkeypatch, model_folder, extracted, capsys, status, ends_with
+):
+    """That a file can't be read is an answer; that there was no time to measure it is none, as in ``extract``."""
+    clip = tmp_path / "a.mp4"
+    clip.touch()
+    table = toy_table(1, 1, labelled=False, without_cues=[0])
+    table = table.set_column(table.schema.get_field_index("status"), "status", [[status]])
+    monkeypatch.setattr(predict, "extract", lambda *_, **__: table)
+    for options in ([], ["--json"]):
+        assert deepcue(["predict", str(clip), "--model", str(model_folder), *options]) == ends_with
+        printed = capsys.readouterr()
+        assert "nothing measured" in printed.out
+        assert ("nothing was measured: the clip is timeout" in printed.err) == (ends_with == 2)
 
 
 @pytest.fixture(scope="module")

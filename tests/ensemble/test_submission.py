@@ -219,6 +219,27 @@ def test_extraction_runs_beside_the_output_with_the_models_families(tmp_path, mo
     assert not calls
 
 
+@pytest.mark.parametrize(("states", "ends_with"), [(["timeout", "crashed"], 2), (["timeout", "unreadable"], 0)])
+def test_a_submission_of_nothing_but_the_prior_is_no_success(
+    tmp_path, model_folder, monkeypatch, capsys, states, ends_with
+):
+    """Non-regression test: where every clip ran out of time, it ended with exit status 0."""
+    table = toy_table(1, 2, labelled=False, without_cues=[0, 1])
+    table = table.set_column(table.schema.get_field_index("status"), "status", [states])
+    monkeypatch.setattr(submit, "extract", lambda *_, **__: table)
+    folder, out = tmp_path / "clips", tmp_path / "s.csv"
+    folder.mkdir()
+    for row in range(2):
+        (folder / f"clip{row:03d}.mp4").touch()
+    sample = write_sample(tmp_path / "sample.csv", ["clip000.mp4", "clip001.mp4"])
+    options = ["--test", str(folder), "--sample", str(sample), "--out", str(out), "--model", str(model_folder)]
+    assert deepcue(["submit", *options]) == ends_with
+    assert [p for _, p in read_rows(out)[1:]] == ["0.50000000"] * 2, "the file is written all the same"
+    printed = capsys.readouterr()
+    assert f"{out}: 2 rows" in printed.out
+    assert ("nothing was measured: all 2 clips are crashed or timeout" in printed.err) == (ends_with == 2)
+
+
 def test_a_clip_that_is_twice_in_the_table_is_refused(tmp_path, prepared, capsys):
     """Non-regression test: the last row counted, without a word."""
     table, out, options = prepared

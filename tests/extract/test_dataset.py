@@ -255,6 +255,16 @@ def test_a_pipe_is_neither_folder_nor_file(tmp_path):
         find_clips(str(tmp_path / "pipe"))
 
 
+@pytest.mark.parametrize("name", ["..", "folder", "folder/", "x/../.."])
+def test_a_row_that_names_a_folder_is_refused(tmp_path, name):
+    """Non-regression test: its row said "Is a directory"."""
+    (tmp_path / "m" / "folder").mkdir(parents=True)
+    (tmp_path / "m" / "manifest.csv").write_text(f"filename\n{name}\n")
+    said = r"line 2: (filename .* is not a path below|folder is a folder; name the clips in it)"
+    with pytest.raises(DatasetError, match=said):
+        find_clips(str(tmp_path / "m" / "manifest.csv"))
+
+
 def test_a_path_with_a_drive_letter_is_no_path_below_the_manifest(tmp_path):
     (tmp_path / "manifest.csv").write_text("filename\nC:\\clips\\a.mp4\n")
     with pytest.raises(DatasetError, match="not a path below the manifest's folder"):

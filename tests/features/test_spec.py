@@ -256,6 +256,13 @@ def test_a_fault_on_another_face_costs_the_columns_over_all_faces_only(talking_h
     assert failures == {"made_up": "ValueError: the second face is odd (on another face than the main one)"}
 
 
+def test_a_need_may_be_a_string_by_itself(monkeypatch):
+    monkeypatch.setattr(spec, "_registry", dict(spec._registry))
+    columns = [Column("tempo.valid_share", description="A number.")]
+    spec.family("tempo", version=1, needs="track", columns=columns)(lambda observation, track: {})
+    assert spec._registry["tempo"].needs == {"track"}
+
+
 @pytest.mark.parametrize("name", ["nopoint", "Upper.case", "two.points.here", "a.b c"])
 def test_bad_names_are_refused(name):
     with pytest.raises(ValueError, match="is not family"):
@@ -272,8 +279,16 @@ def test_bad_families_are_refused():
         Family("x", 1, frozenset(), (Column("x.a", description="A number."),), dict)
     with pytest.raises(ValueError, match="needs"):
         Family("x", 1, frozenset({"smell"}), (share,), dict)
+    for version in (0, -1, 1.5, "1", True, None):
+        with pytest.raises(ValueError, match="is not a whole number above 0"):
+            Family("x", version, frozenset(), (share,), dict)
     with pytest.raises(ValueError, match="direction"):
         Column("x.a", direction="sideways")
+    with pytest.raises(ValueError, match="worst = 'maximum'; only 'max'"):
+        Column("x.a", worst="maximum", description="A number.")
+    for bounds in ((1, 0), (0, math.nan)):
+        with pytest.raises(ValueError, match="holds nothing"):
+            Column("x.a", range=bounds, description="A number.")
     with pytest.raises(ValueError, match="nothing changes 'colour'"):
         Column("x.a", invariant_to=frozenset({"mirror", "colour"}))
     with pytest.raises(KeyError, match="no family is called"):

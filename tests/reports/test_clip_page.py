@@ -175,6 +175,24 @@ def test_faces_that_were_not_followed_are_counted(tmp_path):
     assert "were followed" not in Page(page_of(tmp_path, evidence=clip_evidence(n_people=2))).text
 
 
+def test_faces_in_turn_are_not_called_several_people(tmp_path):
+    """Non-regression test: one person in two shots was "several people"."""
+    together = clip_evidence(n_people=2)
+    main, other = together.people
+    early, late = main.boxes_times_s < 4, other.boxes_times_s > 6
+    apart = replace(
+        together,
+        people=(
+            replace(main, boxes_times_s=main.boxes_times_s[early], boxes=main.boxes[early]),
+            replace(other, boxes_times_s=other.boxes_times_s[late], boxes=other.boxes[late]),
+        ),
+    )
+    assert "Several people are in the clip." in Page(page_of(tmp_path, evidence=together)).text
+    text = Page(page_of(tmp_path, evidence=apart)).text
+    assert "Several people are in the clip." not in text
+    assert "they may be several people, or one person in several shots" in text
+
+
 def test_time_without_a_followed_face_is_said(tmp_path):
     evidence = clip_evidence(10.0)
     person = evidence.people[0]
@@ -354,6 +372,20 @@ def test_a_list_has_no_number_for_a_clip_in_which_nothing_was_measured(several):
     assert "c.mp4–nothing measuredcould not be read: no video or sound that FFmpeg can open0" in text
     assert "0.500" not in text
     assert len([one for one in several.all("svg") if one.get("class") == "gauge"]) == 2
+
+
+def test_a_list_says_of_silence_what_it_lacks_and_counts_one_frame(tmp_path):
+    sound = verdict(0.5, filename="a.wav", n_faces=0, status="no_face", n_frames=0)
+    error = "no picture in the file, only its sound was measured"
+    sound = replace(sound, verdict=NOTHING, contributions={}, error=error, unmeasured={"forensic_voice": "no"})
+    short = verdict(0.5, filename="b.mp4", status="too_short", error="only 1 frame", n_frames=1)
+    write_clip_report(tmp_path / "p.html", [sound, short], MANIFEST, tmp_path)
+    text = Page((tmp_path / "p.html").read_text(encoding="utf-8")).text
+    assert "nothing measuredno picture in the file, and no speech was found in its sound" in text.replace("> <", "")
+    assert "only its sound was measured" not in text
+    assert "1 frame," in text
+    assert "too short for cues of motion: only 1 frame" in text
+    assert "1 frame, " in Page(page_of(tmp_path, one=short)).text
 
 
 def test_a_list_is_styled_as_the_page_of_a_clip_and_its_tables_scroll(several):

@@ -78,6 +78,11 @@ def test_what_it_refuses(tmp_path, capsys):
     assert "is not a size" in capsys.readouterr().err
 
 
+def test_others_are_spoken_of_where_there_are_others():
+    assert serve.queued(3, 3) == "3 of 3 clips queued"
+    assert serve.queued(1, 2).startswith("1 of 2 clips queued; the others are in the list already")
+
+
 def test_sizes():
     assert [serve.n_bytes(text) for text in ("1", "1k", "500M", "1.5 GB", "2g")] == [
         1,

@@ -307,6 +307,34 @@ def test_a_clip_for_which_there_is_no_room_does_not_keep_the_others_out(tmp_path
     assert "large.mp4: can't be queued (no room" in caplog.text
 
 
+def test_what_is_no_file_is_left_out_and_never_read(server, tmp_path, caplog):
+    """Non-regression test: a device was copied without end, and the queue waited at a named pipe."""
+    (tmp_path / "zero.mp4").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "z.mp4").write_bytes(b"fine 0.5")
+    given = [Clip(name, str(tmp_path / name)) for name in ("zero.mp4", "pipe.mp4", "z.mp4")]
+    assert server.server.queue(given) == 1
+    for name in ("zero.mp4", "pipe.mp4"):
+        assert f"{name}: can't be queued (not a regular file" in caplog.text
+    assert [row["name"] for row in server.settled(1)] == ["z.mp4"]
+
+
+def test_copies_keep_within_both_limits_also_of_a_file_that_grows(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(errno.EXDEV, "another file system")))
+    for name, size in (("grown.mp4", 80), ("large.mp4", 30), ("small.mp4", 8)):
+        (tmp_path / name).write_bytes(b"fine 0.5".ljust(size))
+    given = [Clip(name, str(tmp_path / name)) for name in ("grown.mp4", "large.mp4", "small.mp4")]
+    status = os.stat
+    grown = str(tmp_path / "grown.mp4")
+    monkeypatch.setattr(os, "stat", lambda path, **how: status(given[2].path if path == grown else path, **how))
+    with running(tmp_path / "work", max_disk=50, max_upload=20) as one:
+        assert one.server.queue(given) == 1
+        assert one.server.parts.work.used == 8
+        assert list((tmp_path / "work" / "incoming").iterdir()) == []
+    for name in ("grown.mp4", "large.mp4"):
+        assert f"{name}: can't be queued (larger than 0 kB" in caplog.text
+
+
 def test_a_list_is_read_by_its_owner_alone(tmp_path):
     """Non-regression test: in a folder that was there, anybody on the machine could read it."""
     tmp_path.chmod(0o755)

@@ -1,10 +1,12 @@
 import itertools
 
 import av
+import cv2
 import numpy as np
 import pytest
 from clip_maker import write_clip
 
+from extract.clip import container as containers
 from extract.clip.clock import OffsetReader
 from extract.clip.decode import Clip
 from extract.clip.sound import SoundClock
@@ -178,7 +180,34 @@ def write_sound(path, samples, codec="aac"):
     return path
 
 
-@pytest.mark.parametrize(("name", "codec"), [("sound.wav", "pcm_s16le"), ("sound.m4a", "aac"), ("sound.flac", "flac")])
+@pytest.mark.parametrize("kind", [".jpg", ".png", ".bmp", ".tif", ".webp"])
+def test_a_picture_is_called_one_whatever_its_name(tmp_path, kind):
+    """Non-regression test: it was "no video or sound that FFmpeg can open: Invalid argument"."""
+    assert cv2.imwrite(str(tmp_path / f"a{kind}"), np.full((64, 64, 3), 90, np.uint8))
+    path = (tmp_path / f"a{kind}").rename(tmp_path / "a.mp4")
+    for source in (str(path), path.read_bytes()):
+        refused = pytest.raises(UnreadableError, match="a picture, not a video")
+        with refused, containers.opened(source):
+            pass
+
+
+def test_a_kind_of_file_that_is_not_opened_is_called_one(tmp_path):
+    path = write_sound(tmp_path / "sound.w64", np.zeros(3200, np.float32), "pcm_s16le")
+    with pytest.raises(UnreadableError, match="a kind of file that deepcue does not read"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("sound.wav", "pcm_s16le"),
+        ("sound.m4a", "aac"),
+        ("sound.flac", "flac"),
+        ("sound.caf", "pcm_s16le"),
+        ("sound.aiff", "pcm_s16be"),
+        ("sound.au", "pcm_s16be"),
+    ],
+)
 def test_a_file_of_sound_alone_has_its_sound_and_no_frame(tmp_path, name, codec):
     if codec == "flac":
         pytest.importorskip("soundfile").write(tmp_path / name, 0.5 * np.sin(np.arange(32000) / 9), 16000)
@@ -192,6 +221,14 @@ def test_a_file_of_sound_alone_has_its_sound_and_no_frame(tmp_path, name, codec)
     assert start_s == pytest.approx(0.0, abs=0.1)
     assert np.abs(samples).max() == pytest.approx(0.5, abs=0.1)
     assert clip.warnings() == ()
+
+
+def test_speech_as_telephones_record_it_is_read(tmp_path):
+    frames = 100 * (b"\x04" + bytes(12))  # of 20 ms, at 4.75 kbit/s
+    (tmp_path / "a.amr").write_bytes(b"#!AMR\n" + frames)
+    with Clip(str(tmp_path / "a.amr"), max_seconds=120) as clip:
+        samples, _ = clip.audio()
+    assert len(samples) == pytest.approx(32_000, abs=400)
 
 
 def test_sound_that_is_longer_than_is_looked_at_is_cut_and_says_so(tmp_path):

@@ -53,6 +53,19 @@ def test_a_clip_of_which_nothing_is_known_has_shares_of_0():
 def test_too_few_frames(talking_head):
     result = worker.row("a.mp4", talking_head(duration_s=0.2), worker.Settings(("blink",)))
     assert (result.status, result.reasons) == ("too_short", {"blink": "too_short"})
+    assert result.error == "only 6 frames"
+    assert worker.row("a.mp4", talking_head(duration_s=0.04), worker.Settings(("blink",))).error == "only 1 frame"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_file_is_not_waited_for(tmp_path, kind):
+    """Non-regression test: nobody writes into a named pipe, and the run waited until its limit on wall time."""
+    clip = tmp_path / "a.mp4"
+    make = {"pipe": os.mkfifo, "device": lambda file: file.symlink_to("/dev/zero"), "folder": os.mkdir}
+    make[kind](clip)
+    result = worker.measure("a.mp4", str(clip), worker.Settings(("quality",)))
+    assert (result.status, result.reasons) == ("unreadable", {"clip": "unreadable"})
+    assert result.error.startswith("not a regular file")
 
 
 def test_damage_and_an_observation_that_was_not_kept(talking_head):
