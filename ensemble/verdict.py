@@ -46,10 +46,12 @@ NOTE_SMALL = (
     "networks told forged from genuine pictures hardly better than chance (AUC 0.51; 0.56 with larger faces: "
     "docs/experiments/032-reencoded-copies.md)."
 )
-NOTE_FACES = (
-    "{n} faces were tracked (counted anew after an absence of over 1 s). Most cues are measured on the main one; of "
-    "the others the face networks' highest score counts: a fake of another face may be missed."
+MAIN_FACE = (
+    "Most cues are measured on the main one; of the others the face networks' highest score counts: a fake of another "
+    "face may be missed."
 )
+NOTE_FACES = f"{{n}} faces were tracked (counted anew after an absence of over 1 s). {MAIN_FACE}"
+NOTE_FACES_OF_LIST = f"Some clips have several faces. {MAIN_FACE}"
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ NOTE_MAIN = (
 )
 NOTE_APART = (
     "No two of the faces that were followed are seen at one time: they may be several people, or one person in several "
-    "shots. The number rests mainly on Person 1, the main face; look at the others, too."
+    "shots. The number rests mainly on Person 1, the main face, and is raised where the face networks score another "
+    "one higher; look at all of them."
 )
 MUCH = 0.8  # of the clip: where followed faces are seen for less, the page says so
 SAID_BY_STATUS = {"no_face", "no_audio"}  # the first message says the same

@@ -26,6 +26,7 @@ from ensemble.store import LOCAL_MODEL, check_families, default_model, load_mode
 from ensemble.verdict import (
     CONTEXT_FAMILIES,
     NOTE,
+    NOTE_FACES_OF_LIST,
     NOTE_NO_FINDING,
     NOTE_NOTHING,
     NOTHING,
@@ -152,10 +153,20 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _print(arguments: argparse.Namespace, verdicts: Sequence[Verdict], model: Model, folder: Path) -> None:
     is_one = len(verdicts) == 1
-    print("\n".join(clip_lines(verdicts[0], mark=_mark()) if is_one else [*table_lines(verdicts), "", NOTE]))
+    print(
+        "\n".join(
+            clip_lines(verdicts[0], mark=_mark()) if is_one else [*table_lines(verdicts), "", *_list_notes(verdicts)]
+        )
+    )
     print(f"{'  ' if is_one else ''}{model_line(model.manifest, folder)}")
     if arguments.report:
         print(f"report {arguments.report}")
+
+
+def _list_notes(verdicts: Sequence[Verdict]) -> list[str]:
+    """Sentences below a list of clips."""
+    several = any(verdict.n_faces > 1 and verdict.verdict != NOTHING for verdict in verdicts)
+    return [NOTE_FACES_OF_LIST, NOTE] if several else [NOTE]
 
 
 def only_clip(arguments: argparse.Namespace) -> Clip | None:

@@ -302,3 +302,11 @@ def test_a_clip_that_is_not_at_its_url_is_an_error(tmp_path, capsys):
     url = f"{tmp_path.as_uri()}/nope.mp4"
     assert deepcue(["predict", url]) == 2
     assert f"error: {url}: no such file; give a clip or a folder of clips\n" == capsys.readouterr().err
+
+
+def test_a_list_says_which_face_counts_where_a_clip_has_several():
+    one, two = judged([0.0, 1.0], {name: [0.0] * 2 for name in FAMILIES})
+    of_two_people = dataclasses.replace(two, n_faces=2)
+    assert predict._list_notes([one, two]) == [verdict.NOTE]
+    assert predict._list_notes([one, of_two_people]) == [verdict.NOTE_FACES_OF_LIST, verdict.NOTE]
+    assert predict._list_notes([one, dataclasses.replace(of_two_people, verdict=verdict.NOTHING)]) == [verdict.NOTE]
