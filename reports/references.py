@@ -170,15 +170,21 @@ METHODS = {
 FORGERIES = {
     "Belousov 2021": "S. Belousov: MobileStyleGAN: A Lightweight Convolutional Neural Network for High-Fidelity "
     "Image Synthesis. arXiv:2104.04767, 2021.",
+    "Black & Lenzo 2001": "A. W. Black, K. A. Lenzo: Flite: a small fast run-time synthesis engine. 4th ISCA Workshop "
+    "on Speech Synthesis, 2001.",
     "Durall et al. 2020": "R. Durall, M. Keuper, J. Keuper: Watch your Up-Convolution: CNN Based Generative Deep "
     "Neural Networks are Failing to Reproduce Spectral Distributions. CVPR, 2020.",
     "Fant 1960": "G. Fant: Acoustic Theory of Speech Production. Mouton, 1960.",
     "Karras et al. 2019": "T. Karras, S. Laine, T. Aila: A Style-Based Generator Architecture for Generative "
     "Adversarial Networks. CVPR, 2019.",
+    "Kim et al. 2021": "J. Kim, J. Kong, J. Son: Conditional Variational Autoencoder with Adversarial Learning for "
+    "End-to-End Text-to-Speech. ICML, 2021.",
     "Klatt 1980": "D. H. Klatt: Software for a cascade/parallel formant synthesizer. Journal of the Acoustical "
     "Society of America 67(3), 1980.",
     "Li et al. 2020": "L. Li, J. Bao, T. Zhang, H. Yang, D. Chen, F. Wen, B. Guo: Face X-ray for More General Face "
     "Forgery Detection. CVPR, 2020.",
+    "Li et al. 2023": "Y. A. Li, C. Han, V. Raghavan, G. Mischler, N. Mesgarani: StyleTTS 2: Towards Human-Level "
+    "Text-to-Speech through Style Diffusion and Adversarial Training with Large Speech Language Models. NeurIPS, 2023.",
     "Odena et al. 2016": "A. Odena, V. Dumoulin, C. Olah: Deconvolution and Checkerboard Artifacts. Distill, 2016.",
     "Oppenheim 1969": "A. V. Oppenheim: Speech Analysis-Synthesis System Based on Homomorphic Filtering. Journal of "
     "the Acoustical Society of America 45(2), 1969.",
@@ -195,6 +201,8 @@ FORGERIES = {
     "Workshops, 2024.",
     "Wang et al. 2021": "X. Wang, L. Xie, C. Dong, Y. Shan: Real-ESRGAN: Training Real-World Blind Super-Resolution "
     "with Pure Synthetic Data. ICCV Workshops, 2021.",
+    "Zen et al. 2007": "H. Zen, T. Nose, J. Yamagishi, S. Sako, T. Masuko, A. W. Black, K. Tokuda: The HMM-based Speech "
+    "Synthesis System (HTS) Version 2.0. 6th ISCA Workshop on Speech Synthesis, 2007.",
 }
 """Behind the synthesis of training data."""
 
