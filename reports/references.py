@@ -201,8 +201,8 @@ FORGERIES = {
     "Workshops, 2024.",
     "Wang et al. 2021": "X. Wang, L. Xie, C. Dong, Y. Shan: Real-ESRGAN: Training Real-World Blind Super-Resolution "
     "with Pure Synthetic Data. ICCV Workshops, 2021.",
-    "Zen et al. 2007": "H. Zen, T. Nose, J. Yamagishi, S. Sako, T. Masuko, A. W. Black, K. Tokuda: The HMM-based Speech "
-    "Synthesis System (HTS) Version 2.0. 6th ISCA Workshop on Speech Synthesis, 2007.",
+    "Zen et al. 2007": "H. Zen, T. Nose, J. Yamagishi, S. Sako, T. Masuko, A. W. Black, K. Tokuda: The HMM-based "
+    "Speech Synthesis System (HTS) Version 2.0. 6th ISCA Workshop on Speech Synthesis, 2007.",
 }
 """Behind the synthesis of training data."""
 
