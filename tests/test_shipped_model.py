@@ -29,7 +29,7 @@ WEIGHTS = {
     "face_contrast": (1, "bd38dc2353c0b4d26e3a69e3293f6efab6448c81a144cf9904935be45559c590"),
     "forensic_cnn": (7, "85dc43e534d14b60de0e75437a69583c032c6c6f4fbcc42dcf61f36437788af4"),
     "forensic_residual": (5, "4539c063d14568ec25d9c35d52b92790e85749621d027a984e27803fc7120d8b"),
-    "forensic_voice": (4, "ca644fdd25e854d5b25b40f2a29dc3652f66f01d7f6559a96d8db6f57f1d4f3b"),
+    "forensic_voice": (5, "3e3e65560c9029fddc7ca5f4b7c2818641d58c83ee3aba1ead0148cb60dfab86"),
 }
 """Family to version and SHA-256 of its weights: other weights give other values, so both change together."""
 

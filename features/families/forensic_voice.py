@@ -3,9 +3,9 @@
 A logit, the log-odds of synthetic speech: the mean of a linear model of the cues of :mod:`features.families.voice` and
 of statistics of bands, of a small convolutional network on the log-mel spectrogram, and of a linear model of how a
 speech recogniser's first layers respond. It was trained on
-lip-to-speech, dubbing and speech-to-speech translation, and on bona fide speech, both through the same codecs, rooms,
-noises, joints and band limits: see :mod:`training.voice` and docs/MODEL_CARD.md. Systems whose speech is as varied as
-a recording's, and text-to-speech, may escape it.
+lip-to-speech, dubbing, speech-to-speech translation and text-to-speech, and on bona fide speech, both through the same
+codecs, rooms, noises, joints and band limits: see :mod:`training.voice` and docs/MODEL_CARD.md. Systems whose speech is
+as varied as a recording's, and speech by rules, may escape it.
 
 No detector of speech comes first: what is within 15 dB of the sound's loud parts is judged, speech or not. A tone, hum
 of the mains, music and steady noise have a logit, too; it says nothing.
@@ -76,7 +76,7 @@ def window_series(observation: Observation, track: Track | None) -> dict[str, Se
     return {f"{NAME}.logit": Series(times_s, values, unit="log-odds", title="Speech model", window_s=window_s)}
 
 
-@family(NAME, version=4, needs={"sound", "weights"}, columns=COLUMNS, series=window_series)
+@family(NAME, version=5, needs={"sound", "weights"}, columns=COLUMNS, series=window_series)
 def measure(observation: Observation, track: Track | None) -> dict[str, float]:
     """Columns of the clip's sound, whoever speaks; NaN without sound, with under 0.3 s of it, or without weights.
 
