@@ -10,9 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from ensemble.learners.late_fusion import ALL_FACES_SUFFIX
 from ensemble.missingness import unmeasured_families
 from ensemble.model import Model
-from features.spec import SOUND_ALONE, families
+from features.spec import SOUND_ALONE, families, family_modules
 
 # "Likely" and "unlikely" as the IPCC's calibrated language has them (Mastrandrea et al. 2010): above 66 %,
 # below 33 %. The words are of the probability at the model's target prior.
@@ -46,12 +47,10 @@ NOTE_SMALL = (
     "networks told forged from genuine pictures hardly better than chance (AUC 0.51; 0.56 with larger faces: "
     "docs/experiments/032-reencoded-copies.md)."
 )
-MAIN_FACE = (
-    "Most cues are measured on the main one; of the others the face networks' highest score counts: a fake of another "
-    "face may be missed."
-)
-NOTE_FACES = f"{{n}} faces were tracked (counted anew after an absence of over 1 s). {MAIN_FACE}"
-NOTE_FACES_OF_LIST = f"Some clips have several faces. {MAIN_FACE}"
+MAIN_FACE = "Most cues are measured on the main one{others}: a fake of another face may be missed."
+HIGHEST_OF_OTHERS = "; of the others the face networks' highest score counts"
+NOTE_FACES = "{n} faces were tracked (counted anew after an absence of over 1 s). {main_face}"
+NOTE_FACES_OF_LIST = "Some clips have several faces. {main_face}"
 
 
 @dataclass(frozen=True)
@@ -128,8 +127,22 @@ class Verdict:
         if self.sound_alone:
             return [NOTE_SOUND.format(why=NO_PICTURE), NOTE]
         sound = [NOTE_SOUND.format(why=NO_PICTURE_CUE)] if self._only_heard else []
-        faces = [NOTE_FACES.format(n=self.n_faces)] if self.n_faces > 1 else []
-        return [*sound, *faces, *self._of_small_face, NOTE]
+        return [*sound, *filter(None, [self.faces_note]), *self._of_small_face, NOTE]
+
+    @property
+    def main_face(self) -> str:
+        """Which of several faces the number is of."""
+        networks = any(
+            column.name.endswith(ALL_FACES_SUFFIX)
+            for one in families(self.contributions.keys() & set(family_modules()))
+            for column in one.table_columns
+        )
+        return MAIN_FACE.format(others=HIGHEST_OF_OTHERS if networks else "")
+
+    @property
+    def faces_note(self) -> str:
+        """What is said of a clip with several faces; empty for any other."""
+        return NOTE_FACES.format(n=self.n_faces, main_face=self.main_face) if self.n_faces > 1 else ""
 
     @property
     def _only_heard(self) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from ensemble.missingness import SENTENCES, unmeasured_families
-from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTE_FACES, NOTHING, Verdict, model_line
+from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTHING, Verdict, model_line
 from features.checksums import sha256_of
 from features.evidence import ClipEvidence, Person
 from features.reasons import Reason
@@ -43,14 +43,10 @@ STATUS_WORDS = {
     "timeout": "took too long to measure",
     "crashed": "could not be measured",
 }
-NOTE_MAIN = (
-    "Several people are in the clip. The number rests mainly on Person 1, the main face, and is raised where the face "
-    "networks score another one higher; look at all of them."
-)
+NOTE_MAIN = "Several people are in the clip; Person 1 is the main face. {main_face} Look at all of them."
 NOTE_APART = (
     "No two of the faces that were followed are seen at one time: they may be several people, or one person in several "
-    "shots. The number rests mainly on Person 1, the main face, and is raised where the face networks score another "
-    "one higher; look at all of them."
+    "shots. Person 1 is the main face. {main_face} Look at all of them."
 )
 MUCH = 0.8  # of the clip: where followed faces are seen for less, the page says so
 SAID_BY_STATUS = {"no_face", "no_audio"}  # the first message says the same
@@ -261,7 +257,8 @@ def notes(verdict: Verdict, evidence: ClipEvidence | None) -> list[str]:
     if evidence is None or len(evidence.people) < 2:
         return verdict.notes
     first = NOTE_MAIN if seen_together(evidence) else NOTE_APART
-    return [first, *(one for one in verdict.notes if one != NOTE_FACES.format(n=verdict.n_faces))]
+    said = first.format(main_face=verdict.main_face)
+    return [said, *(one for one in verdict.notes if one != verdict.faces_note)]
 
 
 def without_pictures(evidence: ClipEvidence) -> ClipEvidence:

@@ -165,8 +165,8 @@ def _print(arguments: argparse.Namespace, verdicts: Sequence[Verdict], model: Mo
 
 def _list_notes(verdicts: Sequence[Verdict]) -> list[str]:
     """Sentences below a list of clips."""
-    several = any(verdict.n_faces > 1 and verdict.verdict != NOTHING for verdict in verdicts)
-    return [NOTE_FACES_OF_LIST, NOTE] if several else [NOTE]
+    several = [verdict for verdict in verdicts if verdict.n_faces > 1 and verdict.verdict != NOTHING]
+    return [*(NOTE_FACES_OF_LIST.format(main_face=one.main_face) for one in several[:1]), NOTE]
 
 
 def only_clip(arguments: argparse.Namespace) -> Clip | None:

@@ -37,5 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
+    common.make_parent(arguments.out)
     counts = write_spoken(Path(arguments.out), arguments.systems, n=arguments.sounds, seed=arguments.seed)
     print(json.dumps({"sounds": counts}))

@@ -120,9 +120,13 @@ class Networks:
     def __init__(self, layout: Layout, settings: Settings) -> None:
         self.layout = layout
         self.columns = [number for number, column in enumerate(layout.columns) if column.endswith(LOGIT_SUFFIX)]
-        self.all_faces_columns = [
-            number for number, column in enumerate(layout.columns) if column.endswith(ALL_FACES_SUFFIX)
-        ]
+        numbers = {column: number for number, column in enumerate(layout.columns)}
+        self.all_faces_columns = {
+            number: numbers[all_faces]
+            for number in self.columns
+            if (all_faces := layout.columns[number].removesuffix(LOGIT_SUFFIX) + ALL_FACES_SUFFIX) in numbers
+        }
+        """Of a network's column of the main face: that of all faces."""
         self.voice_columns = [number for number, column in enumerate(layout.columns) if column == VOICE]
         if not self.columns:
             raise InputError(f"the learner {self.name!r} needs columns that end in {LOGIT_SUFFIX}; the table has none")
@@ -207,14 +211,15 @@ class Networks:
         terms = np.zeros((len(X), len(self.layout.columns)))
         terms[:, self.columns] = self._fitted().slope * _mean_terms(X[:, self.columns])
         terms[:, self.cues.columns] = self.cues.contributions(X)
-        terms[:, self.all_faces_columns] = self._other_face_terms(X)
+        terms[:, list(self.all_faces_columns.values())] = self._other_face_terms(X)
         return terms
 
     def _other_face_terms(self, X: Float) -> Array:
         """[n, k] what each column of all faces adds: 0 with one face, or where the main face's logits are largest."""
-        largest = X[:, self.all_faces_columns].astype(np.float64)
+        of_main, of_all = list(self.all_faces_columns), list(self.all_faces_columns.values())
+        main, largest = X[:, of_main].astype(np.float64), X[:, of_all].astype(np.float64)
         known = np.isfinite(largest)
-        gap = _mean_terms(largest).sum(axis=1) - _mean_terms(X[:, self.columns]).sum(axis=1)
+        gap = _mean_terms(largest - np.nan_to_num(main)).sum(axis=1)
         added = np.logaddexp(0.0, self._fitted().slope * np.maximum(gap, 0.0)) - np.log(2)
         return known * (added / np.maximum(known.sum(axis=1), 1))[:, None]
 

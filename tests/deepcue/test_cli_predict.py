@@ -308,5 +308,7 @@ def test_a_list_says_which_face_counts_where_a_clip_has_several():
     one, two = judged([0.0, 1.0], {name: [0.0] * 2 for name in FAMILIES})
     of_two_people = dataclasses.replace(two, n_faces=2)
     assert predict._list_notes([one, two]) == [verdict.NOTE]
-    assert predict._list_notes([one, of_two_people]) == [verdict.NOTE_FACES_OF_LIST, verdict.NOTE]
+    several, note = predict._list_notes([one, of_two_people])
+    assert several == f"Some clips have several faces. {of_two_people.main_face}"
+    assert note == verdict.NOTE
     assert predict._list_notes([one, dataclasses.replace(of_two_people, verdict=verdict.NOTHING)]) == [verdict.NOTE]

@@ -42,6 +42,13 @@ def test_a_second_face_track_is_pointed_out():
     assert one.notes[-1] == verdict.NOTE
 
 
+@pytest.mark.parametrize(("families", "said"), [(["blink", "voice"], False), (["blink", "forensic_cnn"], True)])
+def test_that_the_networks_score_every_face_is_said_of_models_that_have_them(families, said):
+    one = verdict.Verdict("a.mp4", 0.5, "uncertain", "ok", "", 2, 3.0, 75, 0.0, dict.fromkeys(families, 0.1))
+    assert ("face networks' highest score" in one.faces_note) is said
+    assert "a fake of another face may be missed" in one.faces_note
+
+
 def test_a_file_of_sound_alone_says_that_only_its_sound_was_judged():
     table = toy_table(1, 1)
     table = table.set_column(table.schema.get_field_index("n_frames"), "n_frames", [[0]])

@@ -187,9 +187,11 @@ def test_faces_in_turn_are_not_called_several_people(tmp_path):
             replace(other, boxes_times_s=other.boxes_times_s[late], boxes=other.boxes[late]),
         ),
     )
-    assert "Several people are in the clip." in Page(page_of(tmp_path, evidence=together)).text
+    assert (
+        "Several people are in the clip; Person 1 is the main face." in Page(page_of(tmp_path, evidence=together)).text
+    )
     text = Page(page_of(tmp_path, evidence=apart)).text
-    assert "Several people are in the clip." not in text
+    assert "Several people are in the clip; Person 1 is the main face." not in text
     assert "they may be several people, or one person in several shots" in text
 
 

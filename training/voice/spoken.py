@@ -91,14 +91,18 @@ def write_spoken(out: Path, systems: Sequence[str], *, n: int, seed: int) -> dic
 
 
 def _said(name: str, n: int, seed: int) -> list[dict[str, str | bytes]]:
-    """Rows of one system; none where it is not installed."""
-    system = SYNTHESISERS[name]
-    seeded(seed)
+    """Rows of one system; none where it, or one of its voices, is not installed."""
     try:
-        speak = system.load()
+        return _rows(name, n, seed)
     except ModelError as error:
         logger.warning("%s is left out: %s", name, error)
         return []
+
+
+def _rows(name: str, n: int, seed: int) -> list[dict[str, str | bytes]]:
+    system = SYNTHESISERS[name]
+    seeded(seed)
+    speak = system.load()
     rows: list[dict[str, str | bytes]] = []
     for number, text in enumerate(progress(texts(n), name)):
         voice, speaker = list(system.voices.items())[number % len(system.voices)]

@@ -48,7 +48,7 @@ class Synthesiser:
         Voices that it has, each with the speaker whom it was made of.
     load : callable
         Gives the function that speaks: of a text, one of the voices and a generator of random numbers, a mono sound [k]
-        and its rate in Hz. ModelError where the system is not installed.
+        and its rate in Hz. Either raises ModelError where the system, or the voice, is not installed.
     """
 
     name: str
@@ -165,7 +165,10 @@ def _program(name: str, package: str, command: Callable[[str, Path], Sequence[st
 
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "speech.wav"
-            subprocess.run([name, *command(voice, file)], input=text.encode(), check=True, capture_output=True)
+            done = subprocess.run([name, *command(voice, file)], input=text.encode(), check=False, capture_output=True)
+            if done.returncode or not file.is_file():  # Festival ends with 0 without a voice that is not installed
+                why = done.stderr.decode(errors="replace").strip().rpartition("\n")[2] or "it wrote nothing"
+                raise ModelError(f"{name} can't speak as {voice} ({why}); install it (Debian: {package})")
             sound, rate = soundfile.read(io.BytesIO(file.read_bytes()), dtype="float32", always_2d=True)
         return sound.mean(axis=1), int(rate)
 

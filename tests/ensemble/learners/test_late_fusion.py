@@ -144,6 +144,16 @@ def test_a_higher_score_of_another_face_never_lowers_the_number(of_faces):
     assert (np.diff(of_faces.predict_logit(X)) > 0).all()
 
 
+def test_a_network_that_failed_on_the_other_face_is_no_evidence_of_a_higher_score(of_faces):
+    """Non-regression test: the mean of one network's logit was compared with the mean of both."""
+    failed = np.array([[-2, -2, -6, np.nan, 0]], np.float32)
+    alone = np.array([[-2, np.nan, -6, np.nan, 0]], np.float32)
+    assert of_faces.predict_logit(failed) == of_faces.predict_logit(alone)
+    seen_by_one = np.array([[-2, 1, -6, np.nan, 0]], np.float32)
+    higher = of_faces.predict_logit(alone) + np.log((1 + np.exp(0.5 * 3)) / 2)
+    assert of_faces.predict_logit(seen_by_one) == pytest.approx(higher)
+
+
 def test_parts_of_several_faces_add_up(of_faces):
     X = np.random.default_rng(4).standard_normal((50, 5)).astype(np.float32)
     X[::3, 1] = np.nan

@@ -1,10 +1,13 @@
 """Speech from text as a table of voices: who is left out, what is in a row, and that a real synthesiser speaks."""
 
+import json
 import sys
 
 import numpy as np
 import pytest
 
+from deepcue.cli import speak
+from deepcue.cli.main import main as deepcue
 from features.errors import InputError, ModelError
 from training.voice import spoken, synthesisers
 from training.voice.data import systems, voices_of_table
@@ -96,11 +99,32 @@ def test_a_program_is_given_the_text_and_the_voice(tmp_path, monkeypatch):
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    sound, rate = synthesisers.load_flite()("four", "slt", np.random.default_rng(0))
+    said = ("four", "slt", np.random.default_rng(0))
+    sound, rate = synthesisers.load_flite()(*said)
     assert (rate, sound.tolist()) == (8000, pytest.approx([0.3] * 4, abs=1e-3))
+    with pytest.raises(ModelError, match=r"flite can't speak as slt \(Index.*install it"):
+        synthesisers._program("flite", "flite", lambda voice, file: ("-voice", voice))(*said)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ModelError, match="flite is missing; install it"):
         synthesisers.load_flite()
+
+
+def test_a_program_without_the_voice_is_left_out_and_the_others_are_kept(hummers, tmp_path, monkeypatch, caplog):
+    """Non-regression test: Festival ends with 0 then and writes nothing; the sounds of all systems were lost."""
+    (tmp_path / "text2wave").write_text("#!/bin/sh\necho 'SIOD ERROR: unbound variable' >&2\n")
+    (tmp_path / "text2wave").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setitem(spoken.SYNTHESISERS, "hts", SYNTHESISERS["hts"])
+    out = tmp_path / "new" / "t.parquet"
+    out.parent.mkdir()
+    assert spoken.write_spoken(out, ["hum", "hts"], n=1, seed=0) == {"hum": 1, "hts": 0}
+    assert "SIOD ERROR: unbound variable" in caplog.text
+
+
+def test_the_command_makes_the_folder_of_its_table(hummers, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(speak, "write_spoken", lambda out, *_, **__: {"hum": int(out.parent.is_dir())})
+    assert deepcue(["speak", "--out", str(tmp_path / "new" / "t.parquet")]) == 0
+    assert json.loads(capsys.readouterr().out) == {"sounds": {"hum": 1}}
 
 
 def test_a_network_that_is_not_installed_says_what_installs_it(monkeypatch):
