@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ensemble.training_set import VALID_SHARE, family_of, matrix
-from features.reasons import CLIP, Reason
+from features.reasons import CLIP, OBSERVATION, Reason
 from features.spec import is_share
 from features.table import feature_columns, row_reasons
 
@@ -22,6 +22,10 @@ SENTENCES = {
     Reason.TOO_SHORT: "the clip is too short",
     Reason.UNUSABLE: "nothing in the clip was usable for it",
 }
+TOO_LITTLE = "too little of the clip was usable for it"
+SEEN_BRIEFLY = "what it looks at was seen for too short a time, or too small"
+NO_OBSERVATION = "its observation was not kept"
+"""Of a family that has no code, where the row says so: it was to be measured of the kept observation."""
 
 
 def unmeasured_families(table: pa.Table) -> list[dict[str, str]]:
@@ -57,6 +61,8 @@ def _shares(table: pa.Table, family: str) -> list[float]:
 def _in_words(family: str, reasons: Mapping[str, str], row: Mapping[str, str | None], share: float) -> str:
     if CLIP in reasons:
         return row["error"] or f"the clip is {row['status']}"
+    if family not in reasons and reasons.get(OBSERVATION) == Reason.NOT_KEPT:
+        return NO_OBSERVATION
     code = reasons.get(family, Reason.UNUSABLE)
     if code == Reason.UNUSABLE and share > 0:
         return _of_the_share(share)
@@ -65,6 +71,9 @@ def _in_words(family: str, reasons: Mapping[str, str], row: Mapping[str, str | N
 
 def _of_the_share(share: float) -> str:
     text = f"{share:.0%}"
-    if text == "100%":
-        return "what it looks at was seen for too short a time, or too small"
-    return f"too little of the clip was usable for it: {text}"
+    return SEEN_BRIEFLY if text == "100%" else f"{TOO_LITTLE}: {text}"
+
+
+def is_unusable(words: str) -> bool:
+    """Whether the reason ``words`` says that a family was measured, and that the clip had too little for it."""
+    return words in {SENTENCES[Reason.UNUSABLE], SEEN_BRIEFLY} or words.startswith(TOO_LITTLE)

@@ -151,17 +151,23 @@ def _check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
         file = folder / name
         if Path(name).name != name or not file.is_file():
             raise ModelError(f"{folder}: the model's file {name} is missing; train the model again")
-        try:
+        with _readable(file):
             found = sha256_of(file)
-        except OSError as error:
-            raise ModelError(
-                f"{file}: can't be read ({error.strerror or error}); try again, or copy it again"
-            ) from error
         if found != expected:
             raise ModelError(f"{file}: changed since the model was written; train the model again, or copy it again")
-    added = sorted(file.name for file in _files_of(manifest["learners"], folder))
+    with _readable(folder):
+        added = sorted(file.name for file in _files_of(manifest["learners"], folder))
     if unlisted := [name for name in added if name not in manifest["checksums"]]:
         raise ModelError(f"{folder / unlisted[0]}: is not one of the model's files; remove it")
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """ModelError, with what to do, where the file or the folder ``path`` of a model can't be read."""
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(f"{path}: can't be read ({error.strerror or error}); try again, or copy it again") from error
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
@@ -170,13 +176,14 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     Raises
     ------
     ModelError
-        Missing, not JSON, not a model's, or of another schema.
+        Missing, can't be read, not JSON, not a model's, or of another schema.
     """
     file = Path(folder) / MANIFEST
     if not file.is_file():
         raise ModelError(f"{folder}: no model here (no {MANIFEST}); train one with `deepcue train`")
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        with _readable(file):
+            manifest = json.loads(file.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ModelError(f"{file}: not JSON ({error}); train the model again") from error
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND:

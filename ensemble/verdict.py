@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from ensemble.learners.late_fusion import ALL_FACES_SUFFIX
-from ensemble.missingness import unmeasured_families
+from ensemble.missingness import is_unusable, unmeasured_families
 from ensemble.model import Model
 from features.spec import SOUND_ALONE, families, family_modules
 
@@ -113,8 +113,8 @@ class Verdict:
 
     @property
     def reason(self) -> str:
-        """``error``; of a file of sound alone in which nothing was measured, with what its sound lacks."""
-        if not (self.sound_alone and self.verdict == NOTHING):
+        """``error``; of a file of sound alone in which no speech was found, with that in place of its first message."""
+        if not self._lacks_speech:
             return self.error
         _, *others = self.error.split("; ")  # the first says that only the sound was measured
         return "; ".join([NO_SPEECH, *others])
@@ -123,7 +123,7 @@ class Verdict:
     def notes(self) -> list[str]:
         """Sentences that belong beside the number."""
         if self.verdict == NOTHING:
-            return [NOTE_NO_SPEECH, NOTE_NOTHING] if self.sound_alone else [NOTE_NOTHING]
+            return [NOTE_NO_SPEECH, NOTE_NOTHING] if self._lacks_speech else [NOTE_NOTHING]
         if self.sound_alone:
             return [NOTE_SOUND.format(why=NO_PICTURE), NOTE]
         sound = [NOTE_SOUND.format(why=NO_PICTURE_CUE)] if self._only_heard else []
@@ -143,6 +143,15 @@ class Verdict:
     def faces_note(self) -> str:
         """What is said of a clip with several faces; empty for any other."""
         return NOTE_FACES.format(n=self.n_faces, main_face=self.main_face) if self.n_faces > 1 else ""
+
+    @property
+    def _lacks_speech(self) -> bool:
+        """Whether families looked for speech in a file of sound alone, and none found enough of it."""
+        if not (self.sound_alone and self.verdict == NOTHING):
+            return False
+        of_sound = {one.name for one in families() if one.needs <= SOUND_ALONE}
+        reasons = [why for name, why in self.unmeasured.items() if name in of_sound]
+        return bool(reasons) and all(map(is_unusable, reasons))
 
     @property
     def _only_heard(self) -> bool:

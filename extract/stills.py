@@ -20,7 +20,6 @@ from typing import Any
 import av
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
@@ -190,10 +189,9 @@ def read_stills(place: Path) -> pa.Table:
     DatasetError
         There is none, or a column is missing.
     """
-    at = place.absolute()  # Arrow would take a colon in a relative name for a protocol
-    files = sorted(at.glob("*.parquet")) if at.is_dir() else [at]
+    files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
     try:
-        stills = pa.concat_tables([pq.read_table(file, columns=list(NEEDED)) for file in files])
+        stills = pa.concat_tables([table.read_parquet(file, NEEDED) for file in files])
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{place}: no Parquet of stills with the columns {', '.join(NEEDED)} ({error})") from error
     if not stills.num_rows:

@@ -57,4 +57,5 @@ class Reason(StrEnum):
     DAMAGED = "damaged"
     """``observation``: parts of the file could not be decoded."""
     NOT_KEPT = "not_kept"
-    """``observation``: it was to be kept and could not be written."""
+    """``observation``: it was to be kept and could not be written, or ``deepcue oof``, which measures families of it,
+    did not find it; these have no code then. It says so in place of ``damaged``, of which ``error`` tells."""

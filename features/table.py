@@ -147,8 +147,10 @@ def _local(file: Path) -> pa.OSFile:
     return pa.OSFile(os.fsencode(file.absolute()))
 
 
-def read_parquet(file: Path) -> pa.Table:
+def read_parquet(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a Parquet file of this machine, whatever it is called: Arrow takes a colon in a path for a protocol.
+
+    Of ``columns`` those that the file has are read; None reads all.
 
     Raises
     ------
@@ -158,7 +160,7 @@ def read_parquet(file: Path) -> pa.Table:
         It is not Parquet.
     """
     with _local(file) as stream:
-        return pq.read_table(stream)
+        return pq.read_table(stream, columns=None if columns is None else list(columns))
 
 
 def read_table(file: str | Path) -> pa.Table:

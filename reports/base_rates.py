@@ -34,10 +34,7 @@ class BaseRate:
         >>> BaseRate(0.1, 0.5, "").of_all, BaseRate(0.0025, 0.5, "").of_all, BaseRate(0.999, 0.5, "").of_all
         ('10 of 100', '25 of 10000', '999 of 1000')
         """
-        n, rarer = 100, min(self.prior, 1 - self.prior)
-        while abs(round(n * rarer) - n * rarer) > ROUGH * n * rarer:
-            n *= 10
-        return f"{round(n * self.prior)} of {n}"
+        return "{} of {}".format(*in_counts(self.prior))
 
     @property
     def of_these(self) -> str:
@@ -51,6 +48,20 @@ class BaseRate:
         if 100 * self.probability > 99:
             return "more than 99"
         return f"about {100 * self.probability:.0f} {self.bound}".strip()
+
+
+def in_counts(fraction: float) -> tuple[int, int]:
+    """How many of how many a fraction from 0 to 1 is: of as few as it takes to say the rarer side within ``ROUGH``.
+
+    These are 100, or 100 times a power of 10.
+
+    >>> in_counts(0.1), in_counts(0.0115), in_counts(1.0)
+    ((10, 100), (12, 1000), (100, 100))
+    """
+    n, rarer = 100, min(fraction, 1 - fraction)
+    while abs(round(n * rarer) - n * rarer) > ROUGH * n * rarer:
+        n *= 10
+    return round(n * fraction), n
 
 
 def at_prior(probability: float, given: float, wanted: float) -> float:

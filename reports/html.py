@@ -12,7 +12,7 @@ from ensemble.metrics import Score
 from ensemble.outputs import write_text
 from features.file_names import printable
 from features.spec import describe
-from reports.base_rates import ROUGH
+from reports.base_rates import in_counts
 from reports.cue_titles import family_title
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -78,10 +78,8 @@ def percent(value: float) -> str:
     >>> percent(0.84), percent(0.015), percent(0.001), percent(0.005), percent(0.9999)
     ('84', '1.5', '0.1', '0.5', '99.99')
     """
-    digits, x = 0, 100 * value
-    while 0 < value < 1 and abs(float(f"{x:.{digits}f}") - x) > ROUGH * min(x, 100 - x):
-        digits += 1
-    return f"{x:.{digits}f}"
+    count, n = in_counts(value)
+    return f"{100 * count / n:.{len(str(n)) - 3}f}"
 
 
 def signed(value: float) -> str:

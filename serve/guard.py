@@ -89,8 +89,8 @@ class Guard:
             await send(message)
 
         if refusal := self._refusal(scope):
-            refusal.headers["connection"] = "close"  # whoever is not let in holds no connection
-            await drain(receive)
+            refusal.headers["connection"] = "close"  # whoever is not let in holds none for longer than the draining
+            await drain(receive, Headers(scope=scope))
             await refusal(scope, receive, send_guarded)
             return
         self._n_answers += 1

@@ -74,7 +74,7 @@ class Uploads:
         else:
             answer = await self._taken(request)
         if answer.status_code not in {201, 400, 408}:
-            await drain(request.receive)
+            await drain(request.receive, request.headers)
         return answer
 
     async def _taken(self, request: Request) -> JSONResponse:

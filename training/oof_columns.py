@@ -85,7 +85,8 @@ def out_of_fold(
                 measured, of_families = _measured(observation.load_kept(file), measures)
             reasons[row] = {name: code for name, code in reasons[row].items() if name not in families} | of_families
         elif CLIP not in reasons[row]:
-            reasons[row] |= {OBSERVATION: Reason.NOT_KEPT.value}
+            of_others = {name: code for name, code in reasons[row].items() if name not in families}
+            reasons[row] = of_others | {OBSERVATION: Reason.NOT_KEPT.value}
         for name in names:
             values[name][row] = measured[name]
     for name in names:

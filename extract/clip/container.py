@@ -28,9 +28,11 @@ MAX_PIXELS = 8192 * 8192  # a larger frame is refused unseen
 MAX_REMOTE_BYTES = 1 << 30  # a remote clip is read into memory
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,gif,h264,hevc,m4v,mxf,nut,ivf,"
-    "dv,rm,swf,av1,obu,wtv,vob,apng,y4m,yuv4mpegpipe,wav,mp3,aac,flac,caf,aiff,amr,au"
+    "dv,rm,swf,av1,obu,wtv,vob,apng,y4m,yuv4mpegpipe,wav,mp3,aac,flac,caf,aiff,amr,au,mjpeg"
 )
-PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")  # how JPEG, PNG and TIFF begin
+JPEG = b"\xff\xd8\xff"
+PICTURES = (JPEG, b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")  # how JPEG, PNG and TIFF begin
+MOTION_JPEG = (".mjpeg", ".mjpg")
 MACHINE_ERRORS = frozenset(
     {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.EBUSY}
     | {errno.ENODEV, errno.ENXIO, errno.ECONNRESET, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH}
@@ -103,7 +105,10 @@ def opened(source: str | bytes) -> Iterator[Any]:
     options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS, "max_pixels": str(MAX_PIXELS)}
     try:  # tags may be in any encoding: they are not read
         container = av.open(
-            io.BytesIO(source) if isinstance(source, bytes) else source, options=options, metadata_errors="replace"
+            io.BytesIO(source) if isinstance(source, bytes) else source,
+            format=_format_by_name(source),
+            options=options,
+            metadata_errors="replace",
         )
     except (FFmpegError, OSError, ValueError, UnicodeError) as error:
         if is_of_the_machine(error) or isinstance(error, FileNotFoundError):  # there a moment ago
@@ -113,12 +118,25 @@ def opened(source: str | bytes) -> Iterator[Any]:
         yield container
 
 
+def _format_by_name(source: str | bytes) -> str | None:
+    """``mjpeg`` of JPEGs in a row, by the file's name; else None, for FFmpeg to find out.
+
+    FFmpeg takes a row of JPEGs above some 2 kB for one picture, as photographs that hold several JPEGs are one.
+
+    Raises
+    ------
+    OSError
+        The file can't be read.
+    """
+    is_named = isinstance(source, str) and source.lower().endswith(MOTION_JPEG)
+    return "mjpeg" if is_named and _start(source).startswith(JPEG) else None
+
+
 def _why_refused(source: str | bytes, error: Exception) -> str:
     """An error in words; what FFmpeg says of a format that is not among :data:`CONTAINERS` is "Invalid argument"."""
-    if _is_picture(_start(source)):
-        return "a picture, not a video"
-    is_of_other_kind = getattr(error, "errno", None) == errno.EINVAL
-    return "a kind of file that deepcue does not read" if is_of_other_kind else reason(error)
+    if getattr(error, "errno", None) != errno.EINVAL:
+        return reason(error)
+    return "a picture, not a video" if _is_picture(_start(source)) else "a kind of file that deepcue does not read"
 
 
 def _start(source: str | bytes) -> bytes:

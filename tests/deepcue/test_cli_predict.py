@@ -13,11 +13,13 @@ from toy_model import FAMILIES, FakeModel, toy_model, toy_table
 from deepcue.cli import predict
 from deepcue.cli.main import main as deepcue
 from ensemble import store, verdict
+from ensemble.missingness import SENTENCES
 from ensemble.store import load_model
 from ensemble.training_set import Layout
 from extract.run.sandbox import Limits
 from extract.run.worker import MAX_SECONDS
 from features.errors import ModelError
+from features.reasons import Reason
 from features.table import write_table
 
 ROOT = Path(predict.__file__).parents[2]
@@ -91,6 +93,7 @@ def test_of_silence_a_list_does_not_say_that_it_was_measured():
     (one,) = judged([0.0], {name: [0.0] for name in FAMILIES}, without_cues=[0])
     error = "no picture in the file, only its sound was measured; only the first 60 s were looked at"
     silence = dataclasses.replace(one, filename="a.wav", status="no_face", error=error, n_frames=0)
+    silence = dataclasses.replace(silence, unmeasured={"forensic_voice": SENTENCES[Reason.UNUSABLE]})
     why = "no picture in the file, and no speech was found in its sound; only the first 60 s were looked at"
     assert predict.table_lines([silence])[-1] == f"a.wav: nothing measured ({why})"
     assert dataclasses.replace(silence, verdict="uncertain").reason == error

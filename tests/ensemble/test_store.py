@@ -188,20 +188,34 @@ def test_a_model_that_can_not_be_read_back_is_not_said_to_be_written(trained, fo
         save_model(trained[0], folder)
 
 
-def test_a_model_that_a_disk_does_not_give_back_is_not_said_to_lack_room(trained, folder, monkeypatch):
-    """Non-regression test: the advice was to make room, or to give another folder."""
-    faulty = folder / "head.json"
+def failing_at(path, function):
+    """The function; of ``path`` it raises what a faulty disk does."""
 
-    def read(file):
-        if file == faulty:
+    def read(file, *arguments, **options):
+        if file == path:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return sha256_of(file)
+        return function(file, *arguments, **options)
 
-    monkeypatch.setattr(store, "sha256_of", read)
-    with pytest.raises(ModelError, match=r"head.json: can't be read \(Input/output error\)"):
+    return read
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "head.json"])
+def test_a_model_that_a_disk_does_not_give_back_is_not_said_to_lack_room(trained, tmp_path, monkeypatch, name):
+    """Non-regression test: the advice was to make room; of the manifest, it was called a fault of deepcue."""
+    folder = tmp_path / "model"
+    monkeypatch.setattr(store, "sha256_of", failing_at(folder / name, sha256_of))
+    monkeypatch.setattr(Path, "read_text", failing_at(folder / name, Path.read_text))
+    with pytest.raises(ModelError, match=rf"{name}: can't be read \(Input/output error\); try again"):
         save_model(trained[0], folder)
     monkeypatch.undo()
     load_model(folder)
+
+
+def test_a_model_folder_that_can_not_be_listed_is_refused(folder, monkeypatch):
+    """Non-regression test: it was called a fault of deepcue."""
+    monkeypatch.setattr(Path, "iterdir", failing_at(folder, Path.iterdir))
+    with pytest.raises(ModelError, match=r"model: can't be read \(Input/output error\)"):
+        load_model(folder)
 
 
 def test_a_folder_s_name_may_hold_a_colon(trained, tmp_path, monkeypatch):

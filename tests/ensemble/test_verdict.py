@@ -6,6 +6,8 @@ import pytest
 from toy_model import FAMILIES, UNREADABLE, FakeModel, toy_table
 
 from ensemble import verdict
+from ensemble.missingness import SENTENCES
+from features.reasons import Reason
 
 
 def judged(base, contributions, **options):
@@ -74,6 +76,25 @@ def test_a_model_that_reads_nothing_but_sound_says_nothing_of_the_picture():
     told |= dict(filename="a.mp4", probability=0.2, n_frames=225, base=0.0)
     told |= dict(contributions={"forensic_voice": 0.0, "voice": -1.0})
     assert verdict.Verdict(**told, unmeasured={"forensic_voice": "under 1 s of speech"}).notes == [verdict.NOTE]
+
+
+@pytest.mark.parametrize(
+    ("unmeasured", "is_said"),
+    [
+        ({"forensic_voice": SENTENCES[Reason.UNUSABLE], "blink": SENTENCES[Reason.NO_PICTURE]}, True),
+        ({"forensic_voice": "too little of the clip was usable for it: 3%"}, True),
+        ({"forensic_voice": SENTENCES[Reason.NOT_INSTALLED]}, False),
+        ({"forensic_voice": SENTENCES[Reason.FAILED], "voice": SENTENCES[Reason.UNUSABLE]}, False),
+        ({"blink": SENTENCES[Reason.NO_PICTURE]}, False),
+    ],
+)
+def test_that_there_is_no_speech_is_said_where_it_was_looked_for(unmeasured, is_said):
+    """Non-regression test: it was said of every file of sound alone in which nothing was measured."""
+    told = dict(verdict="nothing measured", status="no_face", error="no picture in the file", n_faces=0, base=0.0)
+    told |= dict(filename="a.wav", probability=0.5, duration_s=9.0, n_frames=0)
+    one = verdict.Verdict(**told, unmeasured=unmeasured)
+    assert one.reason == (verdict.NO_SPEECH if is_said else one.error)
+    assert one.notes == [*([verdict.NOTE_NO_SPEECH] if is_said else []), verdict.NOTE_NOTHING]
 
 
 @pytest.mark.parametrize(

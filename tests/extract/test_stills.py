@@ -104,6 +104,14 @@ def test_every_family_of_stills_says_something_of_one(portrait, family):
     assert np.isfinite([values[name] for name in values.keys() - against_background]).mean() > 0.8
 
 
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_stills_are_read_from_a_path_that_is_no_utf_8(parquet, tmp_path, is_folder):
+    """Non-regression test: it ended in a traceback."""
+    (folder := tmp_path / "caf\udce9").mkdir()
+    file = parquet.rename(folder / "a.parquet")
+    assert stills.read_stills(folder if is_folder else file).num_rows
+
+
 def test_a_parquet_without_pictures_is_refused(tmp_path, capsys):
     file = tmp_path / "other.parquet"
     pq.write_table(pa.table({"video": ["a"]}), file)

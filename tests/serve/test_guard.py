@@ -192,6 +192,20 @@ def test_who_is_refused_holds_no_connection(server, rest):
     assert b"connection: close" in answer.lower()
 
 
+@pytest.mark.parametrize(
+    "rest", [b"\r\n", b"Expect: 100-continue\r\nContent-Length: 9\r\n\r\n"], ids=["no body", "waits to go on"]
+)
+@pytest.mark.parametrize("host", [b"evil.example", b"localhost"])
+def test_who_is_refused_and_sends_nothing_is_answered_at_once(server, monkeypatch, host, rest):
+    """Non-regression test: a client that asked whether to go on was told to, and uploaded what was refused."""
+    monkeypatch.setattr(drain, "DRAIN_S", 20.0)
+    head = b"POST /api/clips?name=a HTTP/1.1\r\nConnection: close\r\nContent-Type: text/html\r\nHost: "
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(head + host + b"\r\n" + rest)
+        answer = connection.recv(1000)
+    assert answer.split(b" ", 2)[1] == (b"415" if host == b"localhost" else b"421")
+
+
 def test_who_is_refused_while_a_clip_is_sent_hears_why(tmp_path):
     """Non-regression test: the connection was reset, and the page tried the upload again."""
     with running(tmp_path, token=True) as one:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from deepcue.cli.main import main as deepcue
+from ensemble.missingness import unmeasured_families
 from features.errors import DatasetError, ModelError
 from features.networks import projection
 from training import folds, oof_columns
@@ -349,14 +350,17 @@ def test_a_row_says_why_it_has_no_number_by_the_network_of_its_fold(rng, fold_we
     observation.save(small_observation(rng), str(tmp_path / "a/x.mp4.npz"))
     blind = dataclasses.replace(small_observation(rng), tracks=())
     observation.save(blind, str(tmp_path / "b.mp4.npz"))
-    before = [{"forensic_cnn": "not_installed", "voice": "no_sound"}, {}, {}, {"clip": "unreadable"}]
+    damaged = {"observation": "damaged", "forensic_cnn": "no_face", "voice": "no_sound"}
+    before = [{"forensic_cnn": "not_installed", "voice": "no_sound"}, {}, damaged, {"clip": "unreadable"}]
     source = table.with_reasons(feature_table(), before)
     fold_of = dict.fromkeys(source["filename"].to_pylist(), 0)
     found = oof_columns.out_of_fold(source, tmp_path, fold_of, fold_weights, ["forensic_cnn"])
     assert table.row_reasons(found) == [
         {"voice": "no_sound"},
         {"forensic_cnn": "no_face"},
-        {"observation": "not_kept"},
+        {"observation": "not_kept", "voice": "no_sound"},
         {"clip": "unreadable"},
     ]
     assert found["forensic_cnn.valid_share"].to_pylist() == [1.0, 0.0, 0.0, 0.0]
+    in_words = [reasons.get("forensic_cnn") for reasons in unmeasured_families(found)]
+    assert in_words[1:3] == ["no face was found", "its observation was not kept"]

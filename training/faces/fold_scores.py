@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from features.errors import DatasetError
+from features.table import read_parquet
 from forge.images.augment import PhotometricAugmentation
 from training import folds
 from training.faces import pools
@@ -138,7 +138,7 @@ def cached_faces(out: Path, names: Sequence[str]) -> pools.Pool:
         if file.stem == OPTIONAL and not file.exists():
             continue
         try:
-            tables.append(pq.read_table(file))
+            tables.append(read_parquet(file))
         except (OSError, pa.ArrowException) as error:
             raise DatasetError(
                 f"{file} can't be read ({error}); give the folder of a training that went through its folds"

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from extract.dataset import Clip, label_of
 from features.checksums import sha256_of
 from features.errors import ClipError, DatasetError
+from features.table import read_parquet
 from training.manifest import clips_digest, digest, forged_picture, origin, progress
 
 logger = logging.getLogger(__name__)
@@ -75,14 +76,15 @@ def cached(file: Path, rows: Iterator[dict[str, Any]], identity: str) -> pa.Tabl
     table = pa.Table.from_pylist(list(rows), schema=SCHEMA.with_metadata({IDENTITY_KEY: identity}))
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
-    pq.write_table(table, partial)
+    with partial.open("wb") as stream:  # Arrow refuses a path that is no UTF-8
+        pq.write_table(table, stream)
     partial.replace(file)
     return table
 
 
 def _read_cache(file: Path, identity: str) -> pa.Table | None:
     if is_cached(file, identity):
-        return pq.read_table(file)
+        return read_parquet(file)
     if file.exists():
         logger.warning("%s is damaged, or was made from other data or settings; it is made again", file)
     return None
@@ -91,7 +93,8 @@ def _read_cache(file: Path, identity: str) -> pa.Table | None:
 def is_cached(file: Path, identity: str) -> bool:
     """True when ``file`` is a table that was made under this identity."""
     try:
-        metadata = pq.read_schema(file).metadata or {}
+        with file.open("rb") as stream:
+            metadata = pq.read_schema(stream).metadata or {}
     except (OSError, pa.ArrowException):
         return False
     return bool(metadata.get(IDENTITY_KEY, b"").decode() == identity)
@@ -134,7 +137,7 @@ def stills(folder: Path) -> pa.Table:
     """
     files = _stills_files(folder)
     try:
-        table = pa.concat_tables(pq.read_table(file, columns=list(STILLS_COLUMNS)) for file in files)
+        table = pa.concat_tables(read_parquet(file, STILLS_COLUMNS) for file in files)
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{folder}: stills need the columns {', '.join(STILLS_COLUMNS)} ({error})") from error
     fake = _fakes(table, folder, "still")
@@ -192,7 +195,7 @@ def crops(folder: Path) -> pa.Table:
     """
     try:
         table = pa.concat_tables(
-            pq.read_table(file, columns=list(CROPS_COLUMNS)).select(CROPS_COLUMNS) for file in _crops_files(folder)
+            read_parquet(file, CROPS_COLUMNS).select(CROPS_COLUMNS) for file in _crops_files(folder)
         )
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{folder}: crops need the columns {', '.join(CROPS_COLUMNS)} ({error})") from error
@@ -250,7 +253,7 @@ def faces_rows(file: Path) -> Iterator[dict[str, Any]]:
         The file can't be read, or lacks a column.
     """
     try:
-        table = pq.read_table(file, columns=["name", "person", "set", "jpeg"])
+        table = read_parquet(file, ("name", "person", "set", "jpeg"))
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{file}: no Parquet file of faces with name, person, set, jpeg ({error})") from error
     finder = Finder()

@@ -22,6 +22,7 @@ from features.errors import DatasetError
 from features.networks.speech_encoder import STATISTICS, SpeechEncoder
 from features.observation import AUDIO_RATE_HZ
 from features.speech_model import INPUTS, SpeechInputs, speech_inputs
+from features.table import read_parquet
 from features.voice_measures import HOP, MIN_SPEECH
 from training.manifest import digest, method_family, progress, training_clips
 from training.voice import augment
@@ -142,9 +143,7 @@ def voices_of_table(file: str | os.PathLike[str]) -> list[Voice]:
         message names the column or the key.
     """
     try:
-        import pyarrow.parquet as pq
-
-        table = pq.read_table(Path(file).absolute())  # absolute: Arrow would take a colon for a protocol
+        table = read_parquet(Path(file))
     except (OSError, pa.ArrowInvalid) as error:
         raise DatasetError(f"{file}: can't be read as a Parquet file of voices; give another ({error})") from error
     if missing := [name for name in TABLE_COLUMNS if name not in table.column_names]:

@@ -191,6 +191,32 @@ def test_a_picture_is_called_one_whatever_its_name(tmp_path, kind):
             pass
 
 
+@pytest.mark.parametrize("suffix", [".mjpeg", ".MJPG"])
+@pytest.mark.parametrize("side", [64, 256])  # of noise, JPEGs of 4 and 60 kB: FFmpeg sees the first 2 kB
+def test_jpegs_in_a_row_are_a_video(rng, tmp_path, suffix, side):
+    """Non-regression test: folders are searched for these, and they were called a picture."""
+    pictures = rng.integers(0, 255, (30, side, side, 3), np.uint8)
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"".join(cv2.imencode(".jpg", picture)[1].tobytes() for picture in pictures))
+    _, frames, _ = read(path)
+    assert [frame.time_s for frame in frames] == pytest.approx(np.arange(30) / 25, abs=1e-3)
+
+
+def test_of_a_damaged_animation_ffmpeg_s_own_reason_is_given(tmp_path):
+    """Non-regression test: it was called a picture, as it begins as PNG does."""
+    path = tmp_path / "a.apng"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("apng", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "rgb24"
+        for grey in (0, 90):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), grey, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    path.write_bytes(path.read_bytes().replace(b"fcTL", b"fcTX"))  # what says how long a frame is shown
+    with pytest.raises(UnreadableError, match="Invalid data found"):
+        read(path)
+
+
 def test_a_kind_of_file_that_is_not_opened_is_called_one(tmp_path):
     path = write_sound(tmp_path / "sound.w64", np.zeros(3200, np.float32), "pcm_s16le")
     with pytest.raises(UnreadableError, match="a kind of file that deepcue does not read"):

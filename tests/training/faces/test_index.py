@@ -30,6 +30,15 @@ def test_stills_get_the_central_box(tmp_path):
     assert (right - left) / 224 == pytest.approx(index.STILL_SHARE)
 
 
+def test_tables_and_caches_are_read_from_a_path_that_is_no_utf_8(tmp_path):
+    """Non-regression test: it ended in a traceback."""
+    (folder := tmp_path / "caf\udce9").mkdir()
+    (stills_parquet(tmp_path) / "part.parquet").rename(folder / "part.parquet")
+    assert index.stills(folder).num_rows == 2
+    made = [index.cached(folder / "cache.parquet", iter(rows), "id") for rows in ([ROW], [])]
+    assert [table.num_rows for table in made] == [1, 1]  # the second is the first one, kept
+
+
 def test_labels_of_stills_are_read_as_in_a_data_set(tmp_path):
     assert index.stills(stills_parquet(tmp_path, label=["0", "fake"]))["fake"].to_pylist() == [0, 1]
 

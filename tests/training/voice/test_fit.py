@@ -316,6 +316,13 @@ def test_what_is_no_table_is_refused(tmp_path):
             data.voices_of_table(tmp_path / name)
 
 
+def test_a_table_of_voices_is_read_from_a_path_that_is_no_utf_8(tmp_path):
+    """Non-regression test: it ended in a traceback."""
+    write_table(tmp_path / "v.parquet", np.random.default_rng(0))
+    file = (tmp_path / "v.parquet").rename(tmp_path / "caf\udce9.parquet")
+    assert data.voices_of_table(file)
+
+
 def test_the_silent_rows_of_a_table_are_left_out(tmp_path):
     write_table(
         tmp_path / "v.parquet", np.random.default_rng(0), flac=[flac(np.zeros(9_000)), flac(0.1 * np.ones(9_000))]
