@@ -138,6 +138,12 @@ def test_a_face_that_scores_lower_changes_nothing(of_faces):
     assert of_faces.predict_logit(beside) == of_faces.predict_logit(alone) == pytest.approx(0.5 * 3 + 0.3 * 3 + 0.2)
 
 
+def test_a_face_beside_one_that_was_not_judged_does_not_lower_the_number(of_faces):
+    neither = np.array([[np.nan, np.nan, np.nan, np.nan, 0]], np.float32)
+    other = np.array([[np.nan, -3, np.nan, -5, 0]], np.float32)
+    assert of_faces.predict_logit(other) == of_faces.predict_logit(neither) == pytest.approx(0.2)
+
+
 def test_a_higher_score_of_another_face_never_lowers_the_number(of_faces):
     largest = np.linspace(-1, 8, 50)
     X = np.column_stack([np.full(50, -1), largest, np.full(50, -1), largest, np.full(50, -2)]).astype(np.float32)
