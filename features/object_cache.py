@@ -31,6 +31,10 @@ class ObjectCache(Generic[Value]):
         self._most = most
         self._values: WeakKeyDictionary[Any, WeakKeyDictionary[Any, dict[Hashable, Value]]] = WeakKeyDictionary()
 
+    def __len__(self) -> int:
+        """First objects whose values are kept."""
+        return len(self._values)
+
     def get(self, one: object, other: object, make: Callable[[], Value], key: Hashable = None) -> Value:
         """The value of two objects, and of a ``key`` where they have several; made where there is none yet."""
         of_one = self._values.pop(one, None) or WeakKeyDictionary()
