@@ -1,4 +1,4 @@
-"""The examples in docstrings of features/ and extract/clip/ run and give what they say."""
+"""The examples in docstrings run and give what they say; those of functions that need clips: deepcue/test_api.py."""
 
 import doctest
 import importlib
@@ -6,13 +6,21 @@ import pkgutil
 
 import pytest
 
-import extract.clip
+import deepcue.cli
+import ensemble
+import extract
 import features
+import forge
+import reports
+import serve
+import training
 from features import spec
+
+PACKAGES = (features, extract, ensemble, reports, serve, forge, training, deepcue.cli)
 
 EXAMPLES = [
     example
-    for package in (features, extract.clip)
+    for package in PACKAGES
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     for example in doctest.DocTestFinder().find(importlib.import_module(module.name))
     if example.examples
