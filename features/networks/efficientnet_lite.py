@@ -90,14 +90,15 @@ def _evenly_padded(convolution: nn.Conv2d) -> nn.Conv2d:
     """
     assert convolution.bias is not None
     kernel = convolution.kernel_size[0]
-    wider = nn.Conv2d(
-        convolution.in_channels,
-        convolution.out_channels,
-        kernel + 1,
-        stride=2,
-        padding=kernel // 2,
-        groups=convolution.groups,
-    )
+    with torch.device("meta"):
+        wider = nn.Conv2d(
+            convolution.in_channels,
+            convolution.out_channels,
+            kernel + 1,
+            stride=2,
+            padding=kernel // 2,
+            groups=convolution.groups,
+        )
     wider.weight = nn.Parameter(functional.pad(convolution.weight.detach(), (1, 0, 1, 0)), requires_grad=False)
     wider.bias = convolution.bias
     return wider.eval()
@@ -221,9 +222,10 @@ class Detector:
 
     def __init__(self, file: Path) -> None:
         self.metadata, state = read_weights(file)
-        self._net = LiteNet()
+        with torch.device("meta"):  # on no device: initial weights would draw from the caller's random numbers
+            self._net = LiteNet()
         try:
-            self._net.load_state_dict(state)
+            self._net.load_state_dict(state, assign=True)
         except RuntimeError as error:
             raise unusable(file, error) from error
         if self.metadata.logit_positive != "fake":

@@ -86,20 +86,23 @@ def load(file: Path) -> Recogniser:
     ModelError
         The file is not dlib's face recogniser.
     """
-    net, tensors = Recogniser(), _Tensors(file)
-    with torch.no_grad():
-        for layer in net.convolutions():
-            n_weights, channels = layer.weight.numel(), layer.out_channels
-            values = tensors.next(n_weights + channels)
-            gain, offset = np.split(tensors.next(2 * channels), 2)
-            weight = values[:n_weights].reshape(tuple(layer.weight.shape)) * gain[:, None, None, None]
-            layer.weight.copy_(torch.from_numpy(weight))
-            assert layer.bias is not None
-            layer.bias.copy_(torch.from_numpy(values[n_weights:] * gain + offset))
-        project = tensors.next(net.project.in_features, EMBEDDING_DIMENSIONS)
-        net.project.weight.copy_(torch.from_numpy(project.T.copy()))
+    with torch.device("meta"):  # on no device: initial weights would draw from the caller's random numbers
+        net = Recogniser()
+    tensors = _Tensors(file)
+    for layer in net.convolutions():
+        n_weights, channels = layer.weight.numel(), layer.out_channels
+        values = tensors.next(n_weights + channels)
+        gain, offset = np.split(tensors.next(2 * channels), 2)
+        weight = values[:n_weights].reshape(tuple(layer.weight.shape)) * gain[:, None, None, None]
+        layer.weight = _parameter(weight)
+        layer.bias = _parameter(values[n_weights:] * gain + offset)
+    net.project.weight = _parameter(tensors.next(net.project.in_features, EMBEDDING_DIMENSIONS).T.copy())
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from its stub
     return net.eval()
+
+
+def _parameter(values: NDArray[np.float32]) -> nn.Parameter:
+    return nn.Parameter(torch.from_numpy(values), requires_grad=False)
 
 
 class _Tensors:

@@ -158,12 +158,11 @@ class LowLayers:
         from features.networks.efficientnet_lite import ConvBN, LiteNet
 
         self.input_size = input_size
-        self._net = LiteNet()
-        del self._net.blocks[N_BLOCKS:]
+        with torch.device("meta"):  # on no device: initial weights would draw from the caller's random numbers
+            self._net = LiteNet()
+        del self._net.blocks[N_BLOCKS:], self._net.head, self._net.logit
         own = {name: torch.from_numpy(state[name]) for name in self._net.state_dict() if name in state}
-        missing = self._net.load_state_dict(own, strict=False).missing_keys
-        if needed := [name for name in missing if name.startswith(("stem", "blocks"))]:
-            raise RuntimeError(f"{needed[0]} is missing")
+        self._net.load_state_dict(own, assign=True)
         self._net.eval()
         for module in [module for module in self._net.modules() if isinstance(module, ConvBN)]:
             module.fuse()

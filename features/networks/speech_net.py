@@ -77,8 +77,10 @@ class SpeechScorer:
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
-        self.net = SpeechNet()
-        self.net.load_state_dict({name: torch.from_numpy(np.asarray(one)) for name, one in arrays.items()})
+        with torch.device("meta"):  # on no device: initial weights would draw from the caller's random numbers
+            self.net = SpeechNet()
+        state = {name: torch.from_numpy(np.asarray(one)) for name, one in arrays.items()}
+        self.net.load_state_dict(state, assign=True)
         self.net.eval()
 
     def logit(self, mel: NDArray[np.float32]) -> float:

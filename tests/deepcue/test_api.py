@@ -262,8 +262,13 @@ def test_a_call_changes_nothing_else_and_prints_nothing(clip, folder, capfd):
 
 
 @pytest.mark.slow
-def test_the_first_call_of_a_process_prints_nothing_either(clip):
-    code = f"import deepcue; deepcue.observe({str(clip)!r})"
+def test_the_first_call_of_a_process_prints_nothing_and_draws_no_random_numbers_either(clip):
+    code = (
+        "import random, deepcue, numpy, torch\n"
+        "def state():\n"
+        "    return random.getstate(), repr(numpy.random.get_state()), torch.get_rng_state().tolist()\n"
+        f"before = state(); deepcue.features({str(clip)!r}); assert state() == before"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert (done.stdout, done.stderr) == (b"", b"")
 
