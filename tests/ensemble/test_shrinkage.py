@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,13 +92,16 @@ def test_survives_json():
 
 
 def test_sources_left_out_never_share_a_group_or_source(make_table, quick, monkeypatch):
+    """A fake has another source than the real clip of its group: without its source's rows its group's are still there."""
     from ensemble import cross_fit
     from ensemble.training_set import training_set
 
-    data = training_set(make_table(40, 3, n_sources=8), "made")
+    data = training_set(make_table(40, 4, n_sources=8), "made")
+    source = np.array([f"{name}{' (forger)' if fake else ''}" for name, fake in zip(data.source, data.y, strict=True)])
+    data = replace(data, source=source.tolist())
     part = cross_fit.source_parts(data, seed=0)
-    source = np.array(data.source)
     assert part.max() >= 2
+    assert any(len(set(part[data.group == group])) > 1 for group in set(data.group))
     for name, seen, rows, z in cross_fit.leave_sources_out(data, part, quick(["logistic"]), seed=0):
         assert name == "logistic"
         assert len(z) == len(rows)
