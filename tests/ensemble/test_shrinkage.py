@@ -77,6 +77,15 @@ def test_no_strength_where_distance_means_nothing():
     assert chosen_strengths(left_out(overconfident=False)) == (0.0, 0.0)
 
 
+@pytest.mark.parametrize(("gain", "used"), [(0.25, False), (1.0, True)])
+def test_a_gain_counts_beyond_one_standard_error(monkeypatch, gain, used):
+    """Four parts that gain ``gain`` +- 1: the error of their mean is 1 / sqrt(3)."""
+    rows = replace(left_out(overconfident=True), part=np.arange(1200) % 4)
+    of_part = np.array([gain + 1.0, gain - 1.0, gain + 1.0, gain - 1.0]) / 300
+    monkeypatch.setattr(shrinkage, "nested_loss", lambda rows: loss(rows, 0.0, 0.0) - of_part[rows.part])
+    assert (chosen_strengths(rows) != (0.0, 0.0)) == used
+
+
 def test_strengths_that_do_not_generalise_to_other_parts_are_not_used():
     rows = left_out(overconfident=True)
     only_one = LeftOut(rows.rows, rows.z, rows.prior, rows.y, rows.distances, np.zeros(1200, int), rows.weights)

@@ -73,6 +73,16 @@ def test_too_few_samples_are_nan(rng, function, count):
     assert np.isfinite(function(x[: count + 1]))
 
 
+def test_segments_count_by_their_length_in_a_band():
+    """Four seconds of a tone inside the band and eight of one below it: a third of the power lies inside."""
+    inside, below = (
+        Segment(start_s, 30.0, np.sin(2 * np.pi * hz * np.arange(30 * seconds) / 30.0))
+        for start_s, hz, seconds in ((0.0, 5.0, 4), (10.0, 2.0, 8))
+    )
+    for parts in ([inside, below], [below, inside]):
+        assert series.band_fraction(parts, band_hz=(3.0, 12.0)) == pytest.approx(1 / 3, abs=0.01)
+
+
 def test_constant_series_have_no_correlation_and_no_z():
     assert np.isnan(series.correlation(np.ones(50), np.arange(50)))
     assert np.isnan(series.null_z(1.0, null=np.ones(50)))

@@ -71,6 +71,20 @@ def test_the_filter_settles_at_the_known_gain():
     assert x[50, 0, 1] / 1e-6 == pytest.approx(0.418, abs=0.001)
 
 
+def test_a_step_without_flow_leaves_the_filters_variance_as_it_is():
+    """P = 0.3 / 1.3 after the first step, and still after the second, whose flow is not trusted.
+
+    So the third one's gain is P' / (P' + 1) of P' = P + 0.3.
+    """
+    z, flow = np.zeros((4, 1, 2)), np.zeros((4, 1, 2))
+    z[:, 0, 0], flow[:, 0, 0] = np.arange(4), 1.0
+    flow[2] = np.nan
+    z[3, 0, 1] = 1e-6  # a small sideways step leaves R alone
+    x = calibrated_points.calibrate(z, displacement=flow)
+    raised = 0.3 / 1.3 + 0.3
+    assert x[3, 0, 1] / 1e-6 == pytest.approx(raised / (raised + 1.0), abs=1e-6)
+
+
 def rounded(fps, rng, make_track, make_observation):
     """Ten seconds of a slowly moving face whose landmarks are whole pixels of the detector's square; true flow."""
     t = np.arange(round(10 * fps)) / fps
