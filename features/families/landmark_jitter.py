@@ -18,7 +18,9 @@ the same motion gives about the same numbers from 30 to 120 frames per second. T
 and no rounding floor is subtracted.
 
 Confounds: strong compression (detector noise), frame rate (hence the ``_15hz`` twins), a variable one (a track is then
-resampled, which smooths: jitter of about half), expression and speech (mouth). Below 14.3 frames per second, where the
+resampled, which smooths: jitter of about half), frames that are shown at other moments than they were taken, as by a
+rate conversion whose repeats are not equal (motion against the head is then jitter), expression and speech (mouth).
+Below 14.3 frames per second, where the
 smooth's five samples last longer than 0.35 s, residuals, derivatives and what is made of them are undefined.
 """
 
@@ -374,7 +376,7 @@ def jitter_series(observation: Observation, track: Track) -> dict[str, Series]:
     return named
 
 
-@family("landmark_jitter", version=5, needs={"track"}, columns=COLUMNS, series=jitter_series)
+@family("landmark_jitter", version=6, needs={"track"}, columns=COLUMNS, series=jitter_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the jitter of a track; NaN below 2 s of track, or when flow fails in over half of the steps."""
     found = motion(observation, track)
