@@ -31,6 +31,7 @@ SNAP = 0.3  # of a frame: times this near to a regular grid are taken as regular
 # of a clip's frames: fewer are frames lost here and there, not those of a rate conversion (24 shown at 25: 0.04)
 MIN_REPEATS = 0.03
 MIN_VALID_SHARE = 0.2  # below this a family reports nothing else
+ROUNDING = 1e-9  # in a series' own unit: what is no larger is rounding
 POLYORDER = 2
 JERK_POLYORDER = 3  # a third derivative needs a cubic
 
@@ -377,7 +378,7 @@ def band_fraction(parts: Sequence[Segment], *, band_hz: tuple[float, float]) -> 
     -------
     float
         In [0, 1]; NaN when no segment has 2 s and 64 samples, when the band reaches beyond the whole's 0.45 rate,
-        or without power.
+        or without power beyond that of rounding.
 
     Examples
     --------
@@ -396,7 +397,8 @@ def band_fraction(parts: Sequence[Segment], *, band_hz: tuple[float, float]) -> 
     rate_hz = long_enough[-1].rate_hz
     total = np.sum([_power(part) * part.length_s for part in long_enough], axis=0)
     whole = _between(total, BAND_FLOOR_HZ, min(BAND_LIMIT * rate_hz, BAND_CEILING_HZ))
-    return _between(total, low, high) / whole if whole > 0 and BAND_LIMIT * rate_hz >= high - 1e-9 else np.nan
+    told = whole > ROUNDING**2 and BAND_LIMIT * rate_hz >= high - 1e-9
+    return _between(total, low, high) / whole if told else np.nan
 
 
 _GRID_HZ = np.arange(0.0, BAND_CEILING_HZ + 1e-9, 0.05)  # spectra of segments of unlike length meet here

@@ -170,7 +170,7 @@ COLUMNS = (
 
 
 def jaw_inner_flow_ratio(residuals: Sequence[Segment]) -> float:
-    """Log of the jaw's jitter over the mean of those of nose and eyes; NaN below 5 frames, or where one is 0.
+    """Log of the jaw's jitter over the mean of those of nose and eyes; NaN below 5 frames, or without either.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def jaw_inner_flow_ratio(residuals: Sequence[Segment]) -> float:
     jaw, nose, eyes = (
         series.median(region_rms(residuals, points=REGIONS[region])) for region in ("jaw", "nose", "eyes")
     )
-    return log_ratio(jaw, (nose + eyes) / 2)
+    return log_ratio(jaw, (nose + eyes) / 2, floor=series.ROUNDING)
 
 
 def residual(part: Segment) -> Segment:
@@ -235,7 +235,7 @@ def state_ratio(*, face: F64, jaw: F64, chosen: NDArray[np.bool_]) -> float:
     if chosen.sum() < MIN_STATE_FRAMES:
         return np.nan
     below = float(np.median(jaw[chosen]))
-    return float(np.median(face[chosen])) / below if below > 0 else np.nan
+    return float(np.median(face[chosen])) / below if below > series.ROUNDING else np.nan
 
 
 def inner_outer_corr(residuals: Sequence[Segment]) -> float:
@@ -264,8 +264,8 @@ def motion_q90(parts: Sequence[Segment], *, order: int) -> float:
 
 
 def jerk_over_vel(*, jerk: float, vel: float) -> float:
-    """``log(jerk / vel)``; NaN unless both are above 0."""
-    return log_ratio(jerk, vel)
+    """``log(jerk / vel)``; NaN for a face that keeps still."""
+    return log_ratio(jerk, vel, floor=series.ROUNDING)
 
 
 def region_columns(residuals: Sequence[Segment], *, low: Sequence[Segment]) -> dict[str, float]:

@@ -30,6 +30,16 @@ def test_a_frozen_face_has_no_jitter(make_track, make_observation):
     assert values["landmark_jitter.valid_share"] == 1.0
 
 
+@pytest.mark.parametrize("centre", [(640.0, 330.0), (611.3, 402.7), (97.1, 88.9)])
+def test_a_face_that_keeps_still_has_no_cues_of_rounding(make_track, make_observation, centre):
+    """Non-regression test: bands, static_ratio and jerk_over_vel were of residuals of 1e-15."""
+    values = measured(make_track, make_observation, np.rint(still(centre=centre)))
+    for name, value in values.items():
+        if "_bp" in name or name.endswith(("_ratio", "_corr")) or "over_vel" in name:
+            assert np.isnan(value), name
+    assert values["landmark_jitter.jaw_jitter_q90_iod"] == pytest.approx(0.0, abs=1e-12)
+
+
 def test_rigid_motion_in_the_plane_leaves_no_residual(make_track, make_observation):
     t = np.arange(N) / FPS
     points = pose_points(
