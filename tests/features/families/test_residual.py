@@ -257,5 +257,5 @@ def test_a_flat_face_has_zeros_and_no_ratios(with_patches):
     values = with_patches(lambda: np.full((128, 128), 90, np.uint8))
     assert values["residual.kb_zero_share_med"] == 1.0
     assert values["residual.kb_cooc_ent"] == 0.0
-    undefined = [f"{kernel}_{name}" for kernel in rich_model.KERNELS for name in ("fb_std", "fo_std", "kurt", "ac1")]
+    undefined = [f"{kernel}_{name}" for kernel in rich_model.KERNELS for name in ("fb_std", "kurt", "ac1")]
     assert np.isnan([values[f"residual.{name}_med"] for name in (*undefined, "noise_fb")]).all()
