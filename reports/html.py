@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,26 +31,34 @@ def render(template: str, context: Mapping[str, Any]) -> str:
     context
         Name to value.
     """
+    text = environment(TEMPLATES).get_template(template).render(context)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")  # bytes of a file name that are no UTF-8
+
+
+@functools.cache
+def environment(templates: Path) -> Any:
+    """The ``jinja2.Environment`` of a folder: an undefined name is an error, and all values are escaped."""
     import jinja2
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
-    environment.filters["probability"] = probability
-    environment.filters["percent"] = percent
-    environment.filters["printable"] = printable
-    environment.filters["interval"] = interval
-    environment.filters["signed"] = signed
-    environment.filters["description"] = describe
-    environment.filters["title_of"] = family_title
-    environment.filters["short"] = short
-    text = environment.get_template(template).render(context)
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")  # bytes of a file name that are no UTF-8
+    made.filters |= {
+        "number": number,
+        "probability": probability,
+        "percent": percent,
+        "printable": printable,
+        "interval": interval,
+        "signed": signed,
+        "description": describe,
+        "title_of": family_title,
+        "short": short,
+    }
+    return made
 
 
 def static_text(name: str) -> str:
