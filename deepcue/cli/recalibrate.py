@@ -27,7 +27,9 @@ EXAMPLE = "deepcue recalibrate artifacts/model --scale 1.1 --bound 0.03"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("model", type=Path, help="model folder; it is written anew")
-    parser.add_argument("--scale", type=float, required=True, help="factor of the log-odds' distance from the training prior, above 0")
+    parser.add_argument(
+        "--scale", type=float, required=True, help="factor of the log-odds' distance from the training prior, above 0"
+    )
     parser.add_argument("--bound", type=float, required=True, help="least probability, 1e-12 or more and under 0.5")
     common.add_quiet(parser)
 

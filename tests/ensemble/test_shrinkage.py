@@ -101,7 +101,7 @@ def test_survives_json():
 
 
 def test_sources_left_out_never_share_a_group_or_source(make_table, quick, monkeypatch):
-    """A fake has another source than the real clip of its group: without its source's rows its group's are still there."""
+    """A fake has another source than the real clip of its group: without its source, rows of its group are left."""
     from ensemble import cross_fit
     from ensemble.training_set import training_set
 
