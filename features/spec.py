@@ -328,7 +328,7 @@ def family_modules() -> tuple[str, ...]:
 
 @functools.cache
 def plug_ins() -> Mapping[str, tuple[importlib.metadata.EntryPoint, ...]]:
-    """Families that other packages name, without loading them: the name of each to its entry points of :data:`PLUG_INS`.
+    """Families that other packages name, not loaded: the name of each to its entry points of :data:`PLUG_INS`.
 
     An entry point is called like the family that its module registers; a name with two is taken twice.
     """
@@ -346,27 +346,28 @@ def fault(name: str) -> str:
     """
     points = plug_ins().get(name, ())
     packages = [point.dist.name if point.dist is not None else point.module for point in points]
-    if not points:
-        return ""
-    if name in family_modules():
+    if points and name in family_modules():
         return f"two families are called {name!r}: one is built in, one of package {packages[0]}; uninstall that"
     if len(points) > 1:
         return f"two families are called {name!r}, of packages {' and '.join(packages)}; uninstall one of them"
+    return _fault_in_loading(points[0], packages[0]) if points else ""
+
+
+def _fault_in_loading(point: importlib.metadata.EntryPoint, package: str) -> str:
     try:
-        points[0].load()
+        point.load()
     except InputError as error:
         return str(error)
     except Exception as error:
-        logger.debug("package %s can't be loaded", packages[0], exc_info=True)
-        return f"package {packages[0]}: its family {name!r} can't be loaded ({type(error).__name__}: {error}); fix it"
-    if name not in _registry:
-        return f"package {packages[0]}: {points[0].module} registers no family called {name!r}; fix it"
-    return ""
+        logger.debug("package %s can't be loaded", package, exc_info=True)
+        return f"package {package}: its family {point.name!r} can't be loaded ({type(error).__name__}: {error}); fix it"
+    known = point.name in _registry
+    return "" if known else f"package {package}: {point.module} registers no family called {point.name!r}; fix it"
 
 
 @functools.cache
 def _usable_plug_ins() -> frozenset[str]:
-    """Names of other packages' families that can be used; of the others a warning says, once, that they are left out."""
+    """Names of other packages' families that can be used; a warning says, once, which others are left out."""
     faults = {name: why for name in plug_ins() if (why := fault(name))}
     for why in faults.values():
         logger.warning("a cue family of another package is left out: %s", why)
