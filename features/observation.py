@@ -1,7 +1,8 @@
 """All that a cue may look at: what one pass over a clip leaves behind.
 
 An :class:`Observation` is small (a few megabytes), holds no container field, and saves to one ``.npz``
-file without pickle; what is loaded equals what was saved, bit for bit.
+file without pickle; what is loaded equals what was saved, bit for bit. Its arrays are read-only: all families of a clip
+are given the same ones.
 """
 
 from __future__ import annotations
@@ -74,6 +75,9 @@ class Track:
     patch_background: tuple[Bytes, ...]
     """k arrays [p, p]: native luma off every face, of texture like the face's; of size 0 where there is no room."""
 
+    def __post_init__(self) -> None:
+        _make_read_only(self)
+
     def __len__(self) -> int:
         return len(self.frame_index)
 
@@ -107,12 +111,27 @@ class Observation:
     notes: tuple[str, ...] = ()
     """What was decided for the user in the pass, in words: which of two sounds was used, that times were joined."""
 
+    def __post_init__(self) -> None:
+        _make_read_only(self)
+
     def __repr__(self) -> str:
         width, height = self.frame_size
         return (
             f"<Observation: {self.duration_s:.2f} s, {len(self.times_s)} frames of {width}x{height} px, "
             f"tracks: {len(self.tracks)}, {'no sound' if self.audio is None else 'sound'}>"
         )
+
+
+def _make_read_only(record: Track | Observation) -> None:
+    """Let nobody write into the arrays of a record, or what one family writes is measured by those after it.
+
+    The arrays themselves are closed, not views of them: a crop that is held is one object, which is judged once.
+    """
+    for one in fields(record):
+        value = getattr(record, one.name)
+        for array in value if isinstance(value, tuple) else (value,):
+            if isinstance(array, np.ndarray):
+                array.flags.writeable = False
 
 
 RAGGED = ("crops", "patch_face", "patch_background")

@@ -56,6 +56,14 @@ def test_each_contributing_family_shows_its_description():
     assert "of_another" not in asked
 
 
+def test_a_number_at_the_models_bound_is_no_measurement():
+    """Non-regression: it was printed like any other."""
+    model = FakeModel([np.log(0.97 / 0.03)], {name: [0.0] for name in FAMILIES}, clip=0.03)
+    (one,) = verdict.judge(model, toy_table(1, 1))
+    assert "P(FAKE) = 0.970 or more   likely fake" in predict.clip_lines(one)[1]
+    assert predict.table_lines([one])[1].startswith("0.970 or more")
+
+
 def test_a_silent_clip_says_that_lip_sync_lacked_sound():
     (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_sound=[0])
     assert one.unmeasured == {"lip_sync": "the clip has no sound"}
