@@ -28,6 +28,16 @@ def url_of(place: str | Path) -> str:
     return f"{protocol}://{'/' if protocol in LOCAL else ''}{rest.lstrip('/')}"
 
 
+def as_path(place: str) -> str:
+    """The path that a URL of this machine means; what is given, where it is none.
+
+    >>> as_path("file:///kept"), as_path("s3://bucket/kept")
+    ('/kept', 's3://bucket/kept')
+    """
+    protocol, separator, path = place.partition("://")
+    return path if separator and protocol in LOCAL else place
+
+
 def check_is_path(place: str | Path) -> None:
     """Refuse a URL where only a path can be written, before a folder of the protocol's name is made.
 
