@@ -111,8 +111,9 @@ def extract(
     _check_numbers(timeout=limits.timeout_s, max_memory=limits.memory_mb, max_seconds=max_seconds)
     observations = as_path(url_of(observations) or os.fspath(observations))
     out = None if out is None else url_of(out) or os.fspath(out)
-    check_places(out, observations, journal, options)
-    clips = find_clips(os.fspath(data), options) if isinstance(data, (str, Path)) else list(data)
+    named = [os.fspath(data)] if isinstance(data, (str, Path)) else []
+    check_places(out, observations, journal, options, inputs=named)
+    clips = find_clips(named[0], options) if isinstance(data, (str, Path)) else list(data)
     if not clips:
         raise DatasetError("no clip to measure: the list is empty")
     settings = worker.with_digests(

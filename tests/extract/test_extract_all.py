@@ -481,6 +481,28 @@ def test_a_place_that_cannot_be_used_is_refused_before_the_work(
     assert [path.name for path in tmp_path.iterdir()] == ["talk"]
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["man", "--out", "man"], "man: is read by this command"),
+        (["man", "--out", "talk/a.mp4"], "is there and is no feature table"),
+        (["man", "--out", "j", "--journal", "j"], "j: is read by this command"),
+        (["man", "--out", "t.csv"], "is written as Parquet, not as .csv"),
+    ],
+)
+def test_what_a_table_would_replace_is_refused_before_the_work(
+    talk, tmp_path, capsys, monkeypatch, measured_names, options, said
+):
+    """Non-regression test: a manifest with its labels was replaced by a table."""
+    monkeypatch.chdir(tmp_path)
+    (manifest := tmp_path / "man").write_text("filename,label\ntalk/a.mp4,REAL\n")
+    assert deepcue(["extract", *options, "--families", "blink", "--quiet"]) == 2
+    assert said in capsys.readouterr().err
+    assert measured_names == []
+    assert manifest.read_text().startswith("filename")
+    assert not (tmp_path / "j").exists()
+
+
 def test_a_store_that_fails_at_the_end_is_one_sentence(talk, tmp_path, capsys, monkeypatch):
     class Failing(MemoryFileSystem):
         protocol = "failing"
