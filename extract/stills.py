@@ -2,8 +2,8 @@
 
 Stills are rows of Parquet files with the columns ``video, label, group, jpeg`` (the bytes of a JPEG, PNG or WebP), as
 face crops of the challenge are published. Each ``video`` is there once. A still counts as a clip that stands still:
-what is said of one frame becomes a column's median, and columns of change are 0 or undefined, whatever they are in video. So a new single-frame cue can
-be judged on thousands of people in minutes.
+what is said of one frame becomes a column's median, and columns of change are 0 or undefined, whatever they are in
+video. So a new single-frame cue can be judged on thousands of people in minutes.
 """
 
 from __future__ import annotations
