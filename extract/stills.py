@@ -203,7 +203,7 @@ def read_stills(place: Path) -> pa.Table:
         raise DatasetError(f"{place}: no still in it")
     name, times = Counter(stills["video"].to_pylist()).most_common(1)[0]
     if times > 1:
-        raise DatasetError(f"{place}: the video {name!r} is there {times} times; a table has one row for each, rename")
+        raise DatasetError(f"{place}: the video {name!r} is there {times} times; give each still a name of its own")
     return stills
 
 
