@@ -281,6 +281,15 @@ def test_a_feature_table_is_judged_as_it_is(table_file, model_folder, extracted,
     assert not extracted
 
 
+@pytest.mark.parametrize("name", ["f.csv", "table"])
+def test_a_feature_table_is_known_by_how_it_begins(table_file, tmp_path, model_folder, extracted, capsys, name):
+    """Non-regression test: a table that was written as f.csv was said to be no CSV manifest."""
+    (tmp_path / name).write_bytes(table_file.read_bytes())
+    assert deepcue(["predict", str(tmp_path / name), "--model", str(model_folder), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["clips"]) == 100
+    assert not extracted
+
+
 def run_predict(table_file, model_folder, *words, **environment):
     words = [sys.executable, "-m", "deepcue", "predict", str(table_file), "--model", str(model_folder), *words]
     return subprocess.Popen(
