@@ -110,11 +110,11 @@ class Store:
             return sorted(self._list_remote() if self.remote else self._list_local())
 
     def read(self, name: str) -> bytes:
-        """Content of a file."""
+        """Content of a file; a path never goes through fsspec, which takes ``::`` in it for one store in another."""
         import fsspec
 
         url = self.join(name)
-        with read_errors(url), fsspec.open(url, "rb", **self._options) as file:
+        with read_errors(url), fsspec.open(url, "rb", **self._options) if self.remote else open(url, "rb") as file:
             return bytes(file.read())
 
     def is_file(self) -> bool:

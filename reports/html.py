@@ -11,10 +11,12 @@ import numpy as np
 
 from ensemble.metrics import Score
 from ensemble.outputs import write_text
+from ensemble.verdict import verdict_of
 from features.file_names import printable
 from features.spec import describe
 from reports.base_rates import in_counts
 from reports.cue_titles import family_title
+from reports.series_words import unit_in_words
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 STATIC = Path(__file__).resolve().parent / "static"
@@ -57,6 +59,7 @@ def environment(templates: Path) -> Any:
         "description": describe,
         "title_of": family_title,
         "short": short,
+        "unit_in_words": unit_in_words,
     }
     return made
 
@@ -72,13 +75,16 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def probability(value: float, digits: int = 2) -> str:
-    """A probability, with more digits than ``digits`` where it takes them to keep it off 0 and 1.
+    """A probability, with more than ``digits`` where it takes them to keep it off 0 and 1, and among its verdict's.
 
     >>> probability(0.4567), probability(0.9985), probability(0.00002), probability(1.0)
     ('0.46', '0.999', '0.00002', '1.00')
+    >>> probability(0.33354), probability(0.333), probability(0.6665)  # uncertain, likely real, uncertain
+    ('0.334', '0.33', '0.666')
     """
     text = f"{value:.{digits}f}"
-    return probability(value, digits + 1) if 0 < value < 1 and float(text) in {0, 1} else text
+    misleads = (0 < value < 1 and float(text) in {0, 1}) or verdict_of(float(text)) != verdict_of(value)
+    return probability(value, digits + 1) if misleads else text
 
 
 def percent(value: float) -> str:

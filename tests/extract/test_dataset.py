@@ -344,3 +344,11 @@ def test_no_group_is_written_alike_in_manifests_and_in_tables_of_cues(tmp_path, 
     found = feature_table(read_csv(tmp_path / "cues.csv"))
     assert found["filename"].to_pylist() == ["a.mp4", "b.mp4"]
     assert found["group"].to_pylist() == ["a.mp4", "g"]
+
+
+def test_a_manifest_in_a_folder_that_looks_like_a_chained_url_is_read(tmp_path):
+    """Non-regression test: fsspec took `exp::2` for one store in another."""
+    (folder := tmp_path / "exp::2").mkdir()
+    (folder / "a.mp4").touch()
+    (folder / "clips.csv").write_text("filename,label\na.mp4,REAL\n")
+    assert [clip.label for clip in find_clips(str(folder / "clips.csv"))] == ["REAL"]

@@ -34,6 +34,13 @@ def test_cues_groups_and_folds_arrive(csv, tmp_path):
     assert pq.read_table(tmp_path / "cues.folds.parquet")["fold"].to_pylist() == [1, 1, 0]
 
 
+def test_the_csv_is_not_replaced(csv, tmp_path, capsys):
+    """Non-regression test: it was, by a table."""
+    assert deepcue(["import-csv", str(csv), "--out", str(csv)]) == 2
+    assert "is read by this command" in capsys.readouterr().err
+    assert csv.read_text() == CSV
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
