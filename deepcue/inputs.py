@@ -28,7 +28,7 @@ def is_clip(data: PathLike) -> bool:
     NotFoundError
         There is no such file or folder.
     """
-    from extract.dataset import SOUND_SUFFIXES, VIDEO_SUFFIXES
+    from extract.file_names import SOUND_SUFFIXES, VIDEO_SUFFIXES
 
     name = os.fspath(data)
     suffix = os.path.splitext(name)[1].lower()
