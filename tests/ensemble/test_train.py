@@ -1,4 +1,7 @@
+import contextlib
+import io
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +21,17 @@ from features.errors import InputError, TableError
 from features.table import write_table
 
 FAST = ["--learners", "logistic,lightgbm", "--folds", "3", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def commanded(make_table, tmp_path_factory):
+    """A table, the model that the command made of it, and what it printed; tests that write to it take a copy."""
+    folder = tmp_path_factory.mktemp("commanded")
+    write_table(make_table(), folder / "t.parquet")
+    places = ["--table", str(folder / "t.parquet"), "--out", str(folder / "model")]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert deepcue(["train", *places, "--synthetic", "--jobs", "1", *FAST]) == 0
+    return folder / "t.parquet", folder / "model", printed.getvalue()
 
 
 def honest(table, quick, seed=0, names=("lightgbm", "logistic")):
@@ -166,17 +180,15 @@ def test_a_large_table_of_few_groups_has_importances(make_table, quick, monkeypa
     assert rises["eyes"]["delta_log_loss"] is not None
 
 
-def test_a_table_is_trained_on_without_files_as_by_the_command(make_table, tmp_path, capsys):
-    table = make_table()
-    write_table(table, tmp_path / "t.parquet")
-    assert deepcue(["train", "--table", str(tmp_path / "t.parquet"), "--out", str(tmp_path / "m"), *FAST]) == 0
+def test_a_table_is_trained_on_without_files_as_by_the_command(make_table, commanded, tmp_path):
+    table, (_, out, _) = make_table(), commanded
     model, evaluation = train_table(table, learners=["logistic", "lightgbm"], n_folds=3)
-    assert np.array_equal(model.predict(table), load_model(tmp_path / "m").predict(table))
-    manifest = json.loads((tmp_path / "m" / "manifest.json").read_text())
+    assert np.array_equal(model.predict(table), load_model(out).predict(table))
+    manifest = json.loads((out / "manifest.json").read_text())
     assert model.manifest["metrics"] == manifest["metrics"]
     save_model(model, tmp_path / "again", evaluation.tables())
     for name in ("folds.parquet", "oof.parquet", "head.json"):
-        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "m" / name).read_bytes()
+        assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes()
     kept, _ = train_table(table, learners=["logistic"], folds=evaluation.tables()["folds.parquet"], seed=7)
     assert kept.manifest["summary"]["n_folds"] == 3
 
@@ -239,12 +251,8 @@ def test_a_read_only_folder_is_refused_before_the_work(tmp_path, monkeypatch):
     assert not (tmp_path / "new").exists()
 
 
-def test_command_writes_a_model_and_prints_its_scores(make_table, tmp_path, capsys):
-    write_table(make_table(), tmp_path / "t.parquet")
-    out = tmp_path / "model"
-    arguments = ["--table", str(tmp_path / "t.parquet"), "--out", str(out), "--synthetic", *FAST]
-    assert deepcue(["train", *arguments]) == 0
-    printed = capsys.readouterr().out
+def test_command_writes_a_model_and_prints_its_scores(commanded):
+    _, out, printed = commanded
     assert "SYNTHETIC DATA" in printed
     assert str(out / "oof.parquet") in printed
     lines = {line.split()[0]: line for line in printed.splitlines() if line.startswith(("stack", "constant"))}
@@ -263,19 +271,19 @@ def test_command_writes_a_model_and_prints_its_scores(make_table, tmp_path, caps
     assert folds.column("fold").to_pylist() == oof.column("fold").to_pylist()
 
 
-def test_same_seed_same_model_bit_for_bit(make_table, tmp_path, capsys):
-    write_table(make_table(), tmp_path / "t.parquet")
-    for name, jobs in (("one", "1"), ("two", "2")):
-        out = str(tmp_path / name)
-        assert deepcue(["train", "--table", str(tmp_path / "t.parquet"), "--out", out, "--jobs", jobs, *FAST]) == 0
-    one, two = (json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("one", "two"))
+def test_same_seed_same_model_bit_for_bit(commanded, tmp_path, capsys):
+    table, first, _ = commanded  # of one job
+    arguments = ["--table", str(table), "--out", str(tmp_path / "again"), "--synthetic", "--jobs", "2", *FAST]
+    assert deepcue(["train", *arguments]) == 0
+    one, two = (json.loads((out / "manifest.json").read_text()) for out in (first, tmp_path / "again"))
     assert one == two  # checksums of every file included
 
 
-def test_training_again_keeps_the_folds_and_leaves_no_stale_file(make_table, tmp_path, capsys):
-    write_table(make_table(), tmp_path / "t.parquet")
-    common = ["--table", str(tmp_path / "t.parquet"), "--out", str(tmp_path / "model"), "--quiet"]
-    assert deepcue(["train", *common, *FAST]) == 0
+def test_training_again_keeps_the_folds_and_leaves_no_stale_file(commanded, tmp_path, capsys):
+    table, made, _ = commanded
+    shutil.copytree(made, tmp_path / "model")
+    assert list((tmp_path / "model").glob("lightgbm*"))
+    common = ["--table", str(table), "--out", str(tmp_path / "model"), "--quiet", "--jobs", "1"]
     (tmp_path / "model" / "report.html").write_text("mine")
     folds = (tmp_path / "model" / "folds.parquet").read_bytes()
     assert deepcue(["train", *common, "--learners", "logistic", "--seed", "5"]) == 0
