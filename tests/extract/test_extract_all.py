@@ -514,7 +514,9 @@ def test_a_store_that_fails_at_the_end_is_one_sentence(faceless, tmp_path, capsy
 
     fsspec.register_implementation("failing", Failing, clobber=True)
     monkeypatch.chdir(tmp_path)
-    assert deepcue(["extract", str(faceless), "--families", "blink", "--quiet", *ONE, "--out", "failing://t.parquet"]) == 2
+    assert (
+        deepcue(["extract", str(faceless), "--families", "blink", "--quiet", *ONE, "--out", "failing://t.parquet"]) == 2
+    )
     error = capsys.readouterr().err
     assert "can't be written (the token has expired); what is measured is kept in t.parquet.journal" in error
     assert error.count("\n") == 1
@@ -540,7 +542,10 @@ def test_a_store_whose_files_can_be_written_and_not_removed_is_written_to(facele
 
     fsspec.register_implementation("archive", Archive, clobber=True)
     monkeypatch.chdir(tmp_path)
-    assert deepcue(["extract", str(faceless), "--families", "blink", "--quiet", *ONE, "--out", "archive://new/t.parquet"]) == 0
+    assert (
+        deepcue(["extract", str(faceless), "--families", "blink", "--quiet", *ONE, "--out", "archive://new/t.parquet"])
+        == 0
+    )
     assert {name.rpartition("/")[2] for name in Archive.store} == {"t.parquet", "t.parquet.deepcue-probe"}
 
 
