@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 from events import wait_until
-from plug_in import write_plug_in
+from plug_in import MODULE, write_plug_in
 
 from deepcue.cli.main import main as deepcue
 from extract.dataset import Clip, find_clips
@@ -58,8 +58,9 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Where the workers find a package with a family."""
-    return write_plug_in(tmp_path_factory.mktemp("cluster") / "site", "theirs")
+    """Where the workers find a package with a family, which is measured without a face, too."""
+    text = MODULE.replace('"picture"', '"sound"')
+    return write_plug_in(tmp_path_factory.mktemp("cluster") / "site", "theirs", text=text)
 
 
 @pytest.fixture(scope="module")
