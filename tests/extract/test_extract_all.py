@@ -351,9 +351,9 @@ def test_a_family_of_another_package_gets_its_column(talk, tmp_path):
     assert table.table_families(read) == {"mycue": 1, "blink": spec.families(["blink"])[0].version}
 
 
-def test_a_package_that_cannot_be_imported_is_one_sentence_and_exit_2(talk, tmp_path):
+def test_a_package_that_cannot_be_imported_is_one_sentence_and_exit_2_where_it_is_asked_for(talk, tmp_path):
     package = str(write_plug_in(tmp_path / "site", "theirs", text="import no_such_library"))
-    process = command(talk, tmp_path / "t.parquet", path=package)
+    process = command(talk, tmp_path / "t.parquet", families="mycue,blink", path=package)
     _, error = process.communicate()
     assert process.returncode == 2
     assert error.startswith("error: package theirs: ")
