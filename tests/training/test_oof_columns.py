@@ -169,7 +169,7 @@ def fold_projections(fold_weights):
     """Projections beside the networks of each fold that give their first 32 numbers, in fold 1 less 100."""
     for fold in range(2):
         files = {family: fold_weights / oof_columns.FOLD_FILES[family].format(fold) for family in projection.NETWORKS}
-        plane = projection.Projection(np.full(1280, 100.0 * fold), np.eye(1280, 32), np.zeros((1, 32)))
+        plane = projection.Projection(np.full(1280, 100.0 * fold), np.eye(1280, 32), np.full((1, 32), -100.0 * fold))
         projection.save_projections(
             dict.fromkeys(files, plane), files, fold_weights / f"embedding_fold{fold}.safetensors"
         )
