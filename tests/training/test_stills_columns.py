@@ -109,7 +109,9 @@ def test_a_run_without_the_weights_or_without_these_stills_is_named(stills, runs
 
 def test_embeddings_of_stills_need_the_projection_of_their_run(stills, runs, tmp_path, capsys):
     for number, run in enumerate(runs):
-        plane = projection.Projection(np.full(1280, 100.0 * number), np.eye(1280, 32), np.zeros((1, 32)))
+        plane = projection.Projection(
+            np.full(1280, 100.0 * number), np.eye(1280, 32), np.full((1, 32), -100.0 * number)
+        )
         weights = {"forensic_cnn": run / "labels.safetensors"}
         projection.save_projections({"forensic_cnn": plane}, weights, run / "embedding_labels.safetensors")
     out = tmp_path / "t.parquet"
