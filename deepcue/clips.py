@@ -312,7 +312,7 @@ def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
     Parameters
     ----------
     names
-        Those wanted; all by default.
+        Those wanted; all by default, but for those of other packages that can't be loaded: a warning names them.
 
     Returns
     -------
@@ -323,7 +323,7 @@ def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
     Raises
     ------
     InputError
-        No family is called so, or another package's can't be loaded.
+        No family is called so, or one that is named can't be loaded.
 
     Examples
     --------

@@ -28,7 +28,7 @@ def is_clip(data: PathLike) -> bool:
     NotFoundError
         There is no such file or folder.
     """
-    from extract.dataset import SOUND_SUFFIXES, VIDEO_SUFFIXES
+    from extract.file_names import SOUND_SUFFIXES, VIDEO_SUFFIXES
 
     name = os.fspath(data)
     suffix = os.path.splitext(name)[1].lower()
@@ -36,7 +36,7 @@ def is_clip(data: PathLike) -> bool:
         return suffix in VIDEO_SUFFIXES | SOUND_SUFFIXES
     if not os.path.exists(name):
         raise NotFoundError(f"{name}: no such file or folder; give a clip or a folder of clips")
-    return not os.path.isdir(name) and suffix not in {".csv", TABLE_SUFFIX}
+    return not (os.path.isdir(name) or suffix == ".csv" or is_table(name))
 
 
 def check_is_there(clip: PathLike) -> None:
@@ -63,8 +63,11 @@ def check_is_there(clip: PathLike) -> None:
 
 
 def is_table(data: PathLike) -> bool:
-    """Whether a path is that of a feature table."""
-    return os.path.splitext(os.fspath(data))[1].lower() == TABLE_SUFFIX and not os.path.isdir(data)
+    """Whether a path is that of a table: by its name, or, of a file of this machine, by how it begins."""
+    from features.table import is_parquet
+
+    is_called_so = os.path.splitext(os.fspath(data))[1].lower() == TABLE_SUFFIX
+    return (is_called_so and not os.path.isdir(data)) or is_parquet(os.fspath(data))
 
 
 def read_table(file: PathLike) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -28,29 +28,46 @@ NO_OBSERVATION = "its observation was not kept"
 """Of a family that has no code, where the row says so: it was to be measured of the kept observation."""
 
 
-def unmeasured_families(table: pa.Table) -> list[dict[str, str]]:
+def unmeasured_families(table: pa.Table, read: Container[str] | None = None) -> list[dict[str, str]]:
     """For each row, the families without a single defined cue, each with the reason in words.
 
     The reason is that of the code in the table's column ``reasons``; where the whole clip was not measured, the row's
     ``error``.
+
+    Parameters
+    ----------
+    table
+        Of features.
+    read
+        The columns that a model reads: of a family of which it reads some, these alone are looked at.
     """
     cues: dict[str, list[str]] = {}
     for name in feature_columns(table):
         if not is_share(name):
             cues.setdefault(family_of(name), []).append(name)
-    absent: dict[str, NDArray[np.bool_]] = {
-        family: np.all(np.isnan(matrix(table, tuple(columns))), axis=1) for family, columns in cues.items()
+    looked_at = {
+        family: [name for name in names if read is None or name in read] or names for family, names in cues.items()
     }
+    absent, wholly = _undefined(table, looked_at), _undefined(table, cues)
     shares = {family: _shares(table, family) for family in cues}
     rows = zip(table.select(["status", "error"]).to_pylist(), row_reasons(table), strict=True)
     return [
         {
-            family: _in_words(family, reasons, row, shares[family][number])
+            family: (
+                _in_words(family, reasons, row, shares[family][number])
+                if wholly[family][number]
+                else _of_the_share(shares[family][number])
+            )
             for family in sorted(cues)
             if absent[family][number]
         }
         for number, (row, reasons) in enumerate(rows)
     ]
+
+
+def _undefined(table: pa.Table, columns: Mapping[str, Sequence[str]]) -> dict[str, NDArray[np.bool_]]:
+    """Family to whether none of its columns is defined, in each row."""
+    return {family: np.all(np.isnan(matrix(table, tuple(names))), axis=1) for family, names in columns.items()}
 
 
 def _shares(table: pa.Table, family: str) -> list[float]:
@@ -64,12 +81,13 @@ def _in_words(family: str, reasons: Mapping[str, str], row: Mapping[str, str | N
     if family not in reasons and reasons.get(OBSERVATION) == Reason.NOT_KEPT:
         return NO_OBSERVATION
     code = reasons.get(family, Reason.UNUSABLE)
-    if code == Reason.UNUSABLE and share > 0:
-        return _of_the_share(share)
-    return SENTENCES[Reason(code)]
+    return _of_the_share(share) if code == Reason.UNUSABLE else SENTENCES[Reason(code)]
 
 
 def _of_the_share(share: float) -> str:
+    """Why a family that was measured has no number, from its ``valid_share``."""
+    if not share > 0:
+        return SENTENCES[Reason.UNUSABLE]
     text = f"{share:.0%}"
     return SEEN_BRIEFLY if text == "100%" else f"{TOO_LITTLE}: {text}"
 

@@ -19,10 +19,11 @@ import pyarrow as pa
 
 from ensemble.arrays import Array, Float
 from ensemble.calibrate import Calibration, clip_logit, logit, shift_prior
+from ensemble.learners import late_fusion
 from ensemble.learners.additive import map_parts
 from ensemble.learners.base import Learner
 from ensemble.shrinkage import Shrinkage
-from ensemble.stack import Stack
+from ensemble.stack import Stack, weighed
 from ensemble.training_set import Layout, check_layout, layout_of, matrix, measured_rows
 
 
@@ -114,6 +115,12 @@ class Model:
         learners = ", ".join(f"{len(models)} {name}" for name, models in self.fold_models.items())
         families = ", ".join(self.layout.family_names)
         return f"<Model: {learners}; {len(self.layout.columns)} columns of {families}>"
+
+    @property
+    def columns_read(self) -> set[str]:
+        """The columns that change its predictions: those of the learners that have a weight in its stack."""
+        learners = weighed(self.head.stack.learners, self.head.stack.weights) or list(self.fold_models)
+        return late_fusion.columns_read(self.layout.columns, learners)
 
     def predict(self, table: pa.Table) -> Array:
         """P(FAKE) at the target prior of each row of a feature table.

@@ -24,7 +24,10 @@ OF_EARLIER_SCALE = ("reported", "attribution", "permutation_importance", "shrink
 
 
 def recalibrated(model: Model, oof: pa.Table, *, scale: float, bound: float) -> tuple[Model, pa.Table]:
-    """The model with its learner's log-odds times ``scale``, and probabilities within ``bound`` and its complement.
+    """The model with its learner's log-odds scaled, and probabilities within ``bound`` and its complement.
+
+    Log-odds are scaled about those of the training prior, as temperature scaling of a training does: a clip that holds
+    no evidence stays at the prior.
 
     Parameters
     ----------
@@ -33,7 +36,7 @@ def recalibrated(model: Model, oof: pa.Table, *, scale: float, bound: float) -> 
     oof
         Its out-of-fold predictions, ``oof.parquet`` of its folder.
     scale
-        Above 0; 1 leaves the learner's log-odds as they are.
+        Factor of the log-odds' distance from the training prior, above 0; 1 leaves them as they are.
     bound
         :data:`LEAST_BOUND` or more, and under 0.5.
 
@@ -60,20 +63,21 @@ def recalibrated(model: Model, oof: pa.Table, *, scale: float, bound: float) -> 
     if learners[0] not in oof.column_names:
         raise ModelError(f"the out-of-fold predictions are not of {learners[0]}; train the model again")
     unchanged = Calibration("identity", {"a": 1.0, "b": 0.0})
-    head = replace(model.head, stack=Stack("nonnegative", learners, (scale,), 0.0), calibration=unchanged, clip=bound)
-    z = logit(oof[learners[0]].to_numpy())
+    prior = logit(model.head.train_prior)
+    stack = Stack("nonnegative", learners, (scale,), float((1 - scale) * prior))
+    head = replace(model.head, stack=stack, calibration=unchanged, clip=bound)
+    z = stack(logit(oof[learners[0]].to_numpy())[:, None])
     measured = oof["measured"].to_numpy() if "measured" in oof.column_names else np.ones(len(z), bool)
-    z = np.where(measured, scale * z, logit(head.train_prior))
+    z = np.where(measured, z, prior)
     z_target = shift_prior(z, head.train_prior, head.target_prior)
     p, p_target = (expit(clip_logit(one, bound)) for one in (z, z_target))
     y = np.array(oof["label"].to_pylist()) == "FAKE"
     group = np.unique(np.array(oof["group"].to_pylist(), dtype=str), return_inverse=True)[1]
     seed = int(model.manifest.get("seed", 0))
     scores = metrics.all_scores(y.astype(np.int64), p, p_target, head.target_prior, group, seed=seed)
-    stack = {name: score.as_dict() for name, score in scores.items()}
     kept = {name: value for name, value in model.manifest.items() if name not in OF_EARLIER_SCALE}
     changed = {
-        "metrics": kept["metrics"] | {"stack": stack},
+        "metrics": kept["metrics"] | {"stack": {name: score.as_dict() for name, score in scores.items()}},
         "recalibrated": {"scale": scale, "bound": bound},
     }
     for name, values in (("stack", p), ("stack_target", p_target)):

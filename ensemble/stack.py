@@ -64,6 +64,15 @@ class Stack:
         return cls(state["kind"], tuple(state["learners"]), tuple(state["weights"]), float(state["intercept"]))
 
 
+def weighed(learners: Sequence[str], weights: Sequence[float]) -> list[str]:
+    """The learners that have a weight in a stack.
+
+    >>> weighed(["lightgbm", "logistic"], [0.0, 1.0])
+    ['logistic']
+    """
+    return [name for name, weight in zip(learners, weights, strict=True) if weight]
+
+
 def bounded(Z: Array) -> Array:
     """Probabilities on a scale that equals the log-odds near 0: ``4 (p - 1/2)``, within [-2, 2]."""
     return 2.0 * np.tanh(Z / 2)

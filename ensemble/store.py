@@ -326,6 +326,8 @@ def check_families(layout: Layout, where: str, weights: Mapping[str, Path] | Non
         )
     known = {family.name: family.version for family in spec.families()}
     for name, version in sorted(layout.families.items()):
+        if why := spec.fault(name):
+            raise ModelError(f"{where}: needs the cue family {name}; {why}")
         if name not in known:
             raise ModelError(f"{where}: needs the cue family {name}, which this version lacks; train the model again")
         if known[name] != version:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from features.errors import DatasetError
 from features.places import file_to_write, in_place_of
+from features.text_table import read_header, read_rows
 
 HEADER = ["filename", "label"]
 DIGITS = 8  # significant
@@ -30,12 +31,13 @@ def read_sample(file: Path) -> list[str]:
         raise DatasetError(f"{file}: no such file; give the challenge's sample_submission.csv with --sample")
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            rows = [row for row in csv.reader(stream) if row]
+            header = read_header(stream, HEADER[0])
+            rows = [cells for _, cells in read_rows(stream, header)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{file}: not a CSV file ({error}); save it as UTF-8 text") from error
-    if not rows or [cell.strip() for cell in rows[0]] != HEADER:
+    if [name.lower() for name in header.names] != HEADER:
         raise DatasetError(f"{file}: its first line is not `filename,label`; give the challenge's sample_submission")
-    names = [row[0].strip() for row in rows[1:]]
+    names = [row[0].strip() for row in rows]
     if not names:
         raise DatasetError(f"{file}: names no clip; a sample submission has one line for each clip of the test folder")
     if "" in names:

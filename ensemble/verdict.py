@@ -47,6 +47,20 @@ NOTE_SMALL = (
     "networks told forged from genuine pictures hardly better than chance (AUC 0.51; 0.56 with larger faces: "
     "docs/experiments/032-reencoded-copies.md)."
 )
+SEEN = "quality.clip_share"
+# A convention: of the 282 research clips one in twenty is under 1.1 s, none under 0.76 s; the face networks judge up to
+# eight faces of a clip.
+SHORT_S, FEW_FRAMES = 1.0, 8
+NOTE_SHORT = (
+    "Judged on {frames} over {seconds:.2g} s: that is little to rest a number on, and the number is not moved towards "
+    "the prior for it."
+)
+SHARPNESS_SPREAD = "quality.blur_lap_face_mad"  # 0 where most pictures of the face are the same, else 0.015 and more
+NOTE_STILL = (
+    "The picture does not move: most faces that were looked at are the same picture. The number is of one picture, and "
+    "cues of motion say nothing of it."
+)
+AT_BOUND = 1e-6  # so near to a bound of the model's probabilities a number is at it
 MAIN_FACE = "Most cues are measured on the main one{others}: a fake of another face may be missed."
 HIGHEST_OF_OTHERS = "; of the others the face networks' highest score counts"
 NOTE_FACES = "{n} faces were tracked (counted anew after an absence of over 1 s). {main_face}"
@@ -77,9 +91,15 @@ class Verdict:
         ``probability``. A family that was not measured contributes as well, where the model knows what its absence is
         worth; JSON has these in one sum (``log_odds_unmeasured``), and only measured ones in ``log_odds_by_family``.
     unmeasured
-        Family without a defined cue to the reason.
+        Family to the reason why no cue that the model reads of it is defined.
     face_width_px
         Of the main face, from ear to ear, in pixels of the file, to about a tenth; None where unknown.
+    at_bound
+        Whether ``probability`` is the lowest or the highest that the model gives: the evidence may say more.
+    seen_share
+        Fraction of the frames in which the main face was found; None where unknown.
+    still
+        Whether most pictures of the main face that were looked at are the same.
     """
 
     filename: str
@@ -94,6 +114,16 @@ class Verdict:
     contributions: dict[str, float] = field(default_factory=dict)
     unmeasured: dict[str, str] = field(default_factory=dict)
     face_width_px: float | None = None
+    at_bound: bool = False
+    seen_share: float | None = None
+    still: bool = False
+
+    @property
+    def bound(self) -> str:
+        """``or more``, ``or less`` of a probability at the model's bound; else empty."""
+        if not self.at_bound:
+            return ""
+        return "or more" if self.probability > 0.5 else "or less"
 
     @property
     def family_contributions(self) -> list[tuple[str, float]]:
@@ -127,7 +157,8 @@ class Verdict:
         if self.sound_alone:
             return [NOTE_SOUND.format(why=NO_PICTURE), NOTE]
         sound = [NOTE_SOUND.format(why=NO_PICTURE_CUE)] if self._only_heard else []
-        return [*sound, *filter(None, [self.faces_note]), *self._of_small_face, NOTE]
+        faces = [self.faces_note] if self.faces_note else []
+        return [*sound, *faces, *self._of_short_or_still, *self._of_small_face, NOTE]
 
     @property
     def main_face(self) -> str:
@@ -167,11 +198,22 @@ class Verdict:
             return []
         return [NOTE_SMALL.format(width=math.floor(self.face_width_px), limit=SMALL_FACE_PX)]
 
+    @property
+    def _of_short_or_still(self) -> list[str]:
+        if self._only_heard or self.duration_s is None:
+            return []
+        share = 1.0 if self.seen_share is None else self.seen_share
+        n, seconds = max(1, round(share * self.n_frames)), share * self.duration_s
+        if n >= FEW_FRAMES and seconds >= SHORT_S:
+            return [NOTE_STILL] if self.still else []
+        return [NOTE_SHORT.format(frames="1 frame" if n == 1 else f"{n} frames", seconds=seconds)]
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "filename": self.filename,
             "probability": self.probability,
+            "at_bound": self.at_bound,
             "verdict": self.verdict,
             "status": self.status,
             "error": self.error,
@@ -206,19 +248,20 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
 
     explanation = model.explain(table)
     probability = expit(explanation.log_odds)
-    unmeasured = unmeasured_families(table)
+    unmeasured = unmeasured_families(table, model.columns_read)
     rows = table.select(["filename", "status", "error", "n_faces", "duration_s", "n_frames"]).to_pylist()
     known = set(explanation.contributions)
-    eyes_px = table.column(EYES_PX).to_pylist() if EYES_PX in table.column_names else [None] * len(rows)
+    eyes_px, seen, spread = (_defined(table, name) for name in (EYES_PX, SEEN, SHARPNESS_SPREAD))
     verdicts = []
     for number, row in enumerate(rows):
         absent = {name: reason for name, reason in unmeasured[number].items() if name in known}
         duration = row["duration_s"]
+        in_words = NOTHING if known <= absent.keys() else verdict_of(float(probability[number]))
         verdicts.append(
             Verdict(
                 filename=row["filename"],
                 probability=float(probability[number]),
-                verdict=NOTHING if known <= absent.keys() else verdict_of(float(probability[number])),
+                verdict=in_words,
                 status=row["status"],
                 error=row["error"] or "",
                 n_faces=int(row["n_faces"] or 0),
@@ -228,16 +271,32 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
                 contributions={name: float(z[number]) for name, z in explanation.contributions.items()},
                 unmeasured=absent,
                 face_width_px=_face_width_px(eyes_px[number]),
+                at_bound=in_words != NOTHING and at_bound(float(probability[number]), model.head.clip),
+                seen_share=seen[number],
+                still=spread[number] == 0.0,
             )
         )
     return verdicts
 
 
+def at_bound(probability: float, clip: float) -> bool:
+    """Whether a probability is at a bound of a model's: at its ``clip`` (0 where it has none), or at 1 less that.
+
+    >>> at_bound(0.97, 0.03), at_bound(0.03, 0.03), at_bound(0.96, 0.03), at_bound(1.0, 0.0)
+    (True, True, False, False)
+    """
+    return clip > 0 and min(probability, 1 - probability) <= clip + AT_BOUND
+
+
+def _defined(table: pa.Table, column: str) -> list[float | None]:
+    """The values of a column; None where one is undefined, or there is no such column."""
+    values = table.column(column).to_pylist() if column in table.column_names else [None] * table.num_rows
+    return [value if value is not None and math.isfinite(value) else None for value in values]
+
+
 def _face_width_px(eyes_px: float | None) -> float | None:
     """Width of a face whose eyes are so far apart; None where that is unknown."""
-    if eyes_px is None or not (math.isfinite(eyes_px) and eyes_px > 0):
-        return None
-    return round(FACE_WIDTH_IOD * eyes_px, 1)
+    return round(FACE_WIDTH_IOD * eyes_px, 1) if eyes_px is not None and eyes_px > 0 else None
 
 
 def ranked(verdicts: Sequence[Verdict]) -> list[Verdict]:

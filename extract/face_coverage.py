@@ -7,6 +7,7 @@ missed or none was there.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.dataset import Clip, find_clips
-from extract.run.observation_store import kept_name
+from extract.run.observation_store import is_of, kept_name
 from features import observation
 from features.errors import ClipError, DatasetError
 from features.observation import Observation
+
+logger = logging.getLogger(__name__)
 
 FRAMES, CELL_PX = 6, 240  # of a row of the sheet
 GREEN, TEXT = (80, 220, 80), (235, 235, 235)
@@ -30,7 +33,8 @@ class Coverage:
     """How much of one clip was followed; ``fraction`` of its frames is 0 without a face track."""
 
     clip: Clip
-    observed: Observation
+    file: Path
+    """The kept observation: some MB, so that it is read again where it is shown."""
     fraction: float
 
 
@@ -45,17 +49,25 @@ def fraction_followed(observed: Observation) -> float:
 def coverage(data: str, folder: Path) -> list[Coverage]:
     """Every clip of a data set that has a kept observation, the least followed first.
 
+    An observation of another file, as of a clip that has the same name in another data set, is left out; how many
+    these are is logged.
+
     Raises
     ------
     DatasetError
         No clip has one, or one can't be used.
     """
-    found = []
-    for clip in find_clips(data):
-        file = folder / kept_name(clip.filename)
-        if file.is_file():
-            observed = observation.load_kept(file)
-            found.append(Coverage(clip, observed, fraction_followed(observed)))
+    there = [(clip, file) for clip in find_clips(data) if (file := folder / kept_name(clip.filename)).is_file()]
+    found = [
+        Coverage(clip, file, fraction_followed(observation.load_kept(file)))
+        for clip, file in there
+        if is_of(observation.kept_header(file).key, clip.path)
+    ]
+    if n_others := len(there) - len(found):
+        logger.warning(
+            "%s: %d of %d observations are of other files, or of these before they changed; their clips are left out",
+            *(folder, n_others, len(there)),
+        )
     if not found:
         raise DatasetError(f"{folder}: no observation of these clips; make them with deepcue extract --observations")
     return sorted(found, key=lambda one: (one.fraction, one.clip.filename))
@@ -67,11 +79,12 @@ def sheet(rows: Sequence[Coverage]) -> NDArray[np.uint8]:
 
 
 def _row(one: Coverage) -> NDArray[np.uint8]:
-    n = len(one.observed.times_s)
+    observed = observation.load_kept(one.file)
+    n = len(observed.times_s)
     wanted = {int(position) for position in (np.arange(FRAMES) + 0.5) * n / FRAMES}
     cells = []
     for index, frame in _frames(one.clip, wanted):
-        for track in one.observed.tracks:
+        for track in observed.tracks:
             for row in np.flatnonzero((track.frame_index == index) & np.isfinite(track.landmarks[:, 0, 0])):
                 left, top, right, bottom = np.round(track.box[row]).astype(int).tolist()
                 width = max(2, frame.shape[1] // 200)

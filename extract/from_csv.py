@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from extract.dataset import label_of, named
 from features.errors import TableError
 from features.table import BASE_COLUMNS, BASE_SCHEMA, IMPORTED, METADATA_KEY, SCHEMA_VERSION
+from features.text_table import Header, read_header
+
+logger = logging.getLogger(__name__)
 
 FAMILY = IMPORTED
 TEXT = ("filename", "label", "group", "source")
@@ -35,14 +41,9 @@ def read_csv(file: Path) -> pa.Table:
         It is missing, a column lacks or has no name of its own, a clip has no name or two rows, a cue or fold is no
         number, or there is no cue.
     """
-    names, n_lines = _header(file)
-    text = dict.fromkeys(TEXT, pa.string())
-    options = pyarrow.csv.ConvertOptions(column_types=text, strings_can_be_null=False)
-    rows = pyarrow.csv.ReadOptions(column_names=names, skip_rows=n_lines)
-    try:
-        found = pyarrow.csv.read_csv(file, convert_options=options, read_options=rows)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise TableError(f"{file}: not a CSV that can be read ({error})") from error
+    header = _header(file)
+    names = header.names
+    found = _without_empty_rows(_cells(file, header))
     for name in TEXT:
         if name in names:
             cells = found[name].to_pylist()
@@ -55,20 +56,56 @@ def read_csv(file: Path) -> pa.Table:
     return found
 
 
-def _header(file: Path) -> tuple[list[str], int]:
-    """Names of the columns, those that are no cues in lower case, and the number of lines to their end."""
+def _header(file: Path) -> Header:
+    """The header, with those names in lower case that are of no cues."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as opened:
-            lines = csv.reader(opened)
-            header = next(filter(None, lines), [])  # blank lines may come first
-            n_lines = lines.line_num
+            header = read_header(opened, "filename")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TableError(f"{file}: not a CSV that can be read ({error})") from error
-    names = [cell.strip().lower() if cell.strip().lower() in ABOUT else cell for cell in header]
+    names = [name.lower() if name.lower() in ABOUT else name for name in header.names]
     if not names:
         raise TableError(f"{file}: not a CSV that can be read (it is empty); {ADVICE}")
     _check_names(file, names)
-    return names, n_lines
+    return header._replace(names=names)
+
+
+def _cells(file: Path, header: Header) -> pa.Table:
+    """The rows as they are written; beside semicolons, numbers may have a decimal comma."""
+    found = _parsed(file, header, decimal_point=".")
+    if header.delimiter == ";" and any(pa.types.is_string(found[name].type) for name in _cues(found)):
+        return _parsed(file, header, decimal_point=",")
+    return found
+
+
+def _parsed(file: Path, header: Header, decimal_point: str) -> pa.Table:
+    try:
+        return pyarrow.csv.read_csv(
+            file,
+            read_options=pyarrow.csv.ReadOptions(column_names=header.names, skip_rows=header.n_lines),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=header.delimiter,
+                invalid_row_handler=lambda row: "error" if row.text.strip(f"{header.delimiter} \r\n") else "skip",
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(TEXT, pa.string()), strings_can_be_null=False, decimal_point=decimal_point
+            ),
+        )
+    except (OSError, pa.ArrowInvalid) as error:
+        raise TableError(f"{file}: not a CSV that can be read ({error})") from error
+
+
+def _cues(found: pa.Table) -> list[str]:
+    return [name for name in found.column_names if name not in ABOUT]
+
+
+def _without_empty_rows(found: pa.Table) -> pa.Table:
+    """Without the rows of delimiters alone, as spreadsheets write them."""
+    says = np.zeros(found.num_rows, dtype=bool)
+    for column in found.columns:
+        cells = pc.if_else(pc.equal(column, ""), None, column) if pa.types.is_string(column.type) else column
+        says |= cells.is_valid().to_numpy()
+    return found if says.all() else found.filter(pa.array(says))
 
 
 def _check_names(file: Path, names: list[str]) -> None:
@@ -95,6 +132,8 @@ def _check_names(file: Path, names: list[str]) -> None:
 def _numbers(file: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A cue as float32; a column that is empty throughout is undefined throughout."""
     kind = column.type
+    if pa.types.is_boolean(kind):
+        return column.cast(pa.int8()).cast(pa.float32())
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
         raise TableError(f"{file}: column {name!r} holds something that is no number")
     return column.cast(pa.float32(), safe=False)
@@ -137,6 +176,7 @@ def feature_table(cues: pa.Table) -> pa.Table:
     fields = [*BASE_SCHEMA, *(pa.field(name, pa.float32()) for name in columns)]
     schema = pa.schema(fields, metadata={METADATA_KEY: json.dumps(description)})
     base = _base_columns(cues)
+    _warn_of_labels(cues, base["label"])
     arrays = [pa.array(base[name], BASE_SCHEMA.field(name).type) for name in BASE_COLUMNS]
     arrays += [pa.array(values, pa.float32(), from_pandas=False) for values in columns.values()]
     return pa.Table.from_arrays(arrays, schema=schema)
@@ -159,3 +199,15 @@ def _base_columns(cues: pa.Table) -> dict[str, list[Any]]:
         "duration_s": [math.nan] * n,  # unknown: a clip of a known length without a frame is one of sound alone
         **{name: [0] * n for name in ("n_frames", "n_faces")},
     }
+
+
+def _warn_of_labels(cues: pa.Table, labels: Sequence[str | None]) -> None:
+    """Say which cues are the label itself, in every row that has one: a model of them learns nothing else."""
+    labelled = np.array([label is not None for label in labels], dtype=bool)
+    fake = np.array([label == "FAKE" for label in labels], dtype=np.float32)[labelled]
+    if not 0 < fake.sum() < len(fake):
+        return
+    for name in _cues(cues):
+        values = cues[name].to_numpy()[labelled]
+        if np.array_equal(values, fake) or np.array_equal(values, 1 - fake):
+            logger.warning("column %r is the label in every row; remove it, or a model learns nothing else", name)

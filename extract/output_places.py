@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,15 @@ from features.places import check_is_path, file_to_write, is_of_the_store, url_o
 logger = logging.getLogger(__name__)
 
 
-def check_places(out: str | None, observations: str, journal: str | Path | None, options: Mapping[str, Any]) -> None:
-    """Refuse, before hours of work, places in which nothing can be written.
+def check_places(
+    out: str | None,
+    observations: str,
+    journal: str | Path | None,
+    options: Mapping[str, Any],
+    *,
+    inputs: Sequence[str] = (),
+) -> None:
+    """Refuse, before hours of work, places in which nothing can be written, or where something else would be lost.
 
     Raises
     ------
@@ -34,6 +41,7 @@ def check_places(out: str | None, observations: str, journal: str | Path | None,
         check_is_path(journal)
     if out is not None:
         try:
+            table.check_place(out, inputs=[*inputs, *([journal] if journal is not None else [])])
             _try(out if url_of(out) else file_to_write(out).parent, out, options)
         except OSError as error:
             raise DatasetError(f"{out}: no table can be written there ({error}); give another --out") from error

@@ -19,13 +19,13 @@ from extract.run import engine, worker
 from extract.run.cluster import ClusterLostError
 from extract.run.examiner import Examiner
 from extract.run.journal import Journal
-from extract.run.observation_store import ObservationStore, kept_name
+from extract.run.observation_store import ObservationStore
 from extract.run.sandbox import Limits
 from features import spec, table
 from features.errors import DatasetError, InputError
 from features.evidence import FACES_PER_SECOND, ClipEvidence
 from features.observation import OBSERVATION_VERSION, Observation
-from features.places import read_errors, url_of
+from features.places import as_path, read_errors, url_of
 from features.reasons import OBSERVATION, Reason
 
 logger = logging.getLogger(__name__)
@@ -109,10 +109,11 @@ def extract(
     if not (isinstance(jobs, numbers.Integral) and jobs >= 1):
         raise InputError(f"jobs = {jobs}: must be a whole number above 0")
     _check_numbers(timeout=limits.timeout_s, max_memory=limits.memory_mb, max_seconds=max_seconds)
-    observations = url_of(observations) or os.fspath(observations)
+    observations = as_path(url_of(observations) or os.fspath(observations))
     out = None if out is None else url_of(out) or os.fspath(out)
-    check_places(out, observations, journal, options)
-    clips = find_clips(os.fspath(data), options) if isinstance(data, (str, Path)) else list(data)
+    named = [os.fspath(data)] if isinstance(data, (str, Path)) else []
+    check_places(out, observations, journal, options, inputs=named)
+    clips = find_clips(named[0], options) if isinstance(data, (str, Path)) else list(data)
     if not clips:
         raise DatasetError("no clip to measure: the list is empty")
     settings = worker.with_digests(
@@ -303,7 +304,7 @@ def _measure(
 
 
 def _known(journal: Journal, prints: Mapping[str, str], settings: worker.Settings) -> dict[str, worker.Result]:
-    """Results of earlier runs, except those whose observation is to be kept and is not there.
+    """Results of earlier runs, except those whose observation is to be kept and is not there, or is of another file.
 
     A store that can't be listed, for which it takes a right of its own, is said to hold what the journal says.
     """
@@ -311,20 +312,21 @@ def _known(journal: Journal, prints: Mapping[str, str], settings: worker.Setting
     known = {filename: result for filename, result in found.items() if result is not None}
     if not (known and settings.observations):
         return known
-    kept: Container[str] | None = None
+    held: Container[str] | None = None
     try:
         with read_errors(settings.observations):
-            kept = ObservationStore(settings.observations, settings.storage_options).kept()
+            store = ObservationStore(settings.observations, settings.storage_options)
+            held = store.held({filename: prints[filename] for filename in known})
     except DatasetError as error:
         logger.warning("%s; clips that were measured before are taken to be there", error)
-    return {filename: result for filename, result in known.items() if _has_its_observation(result, kept)}
+    return {filename: result for filename, result in known.items() if _has_its_observation(result, held)}
 
 
-def _has_its_observation(result: worker.Result, kept: Container[str] | None) -> bool:
+def _has_its_observation(result: worker.Result, held: Container[str] | None) -> bool:
     """Whether nothing is left to keep of a clip: an unreadable one has no observation."""
     if result.reasons.get(OBSERVATION) == Reason.NOT_KEPT:
         return False
-    return kept is None or result.status == "unreadable" or kept_name(result.filename) in kept
+    return held is None or result.status == "unreadable" or result.filename in held
 
 
 def _fingerprint(clip: Clip, settings: worker.Settings) -> str:

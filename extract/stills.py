@@ -1,9 +1,9 @@
 """A feature table of single-frame cues from labelled stills.
 
 Stills are rows of Parquet files with the columns ``video, label, group, jpeg`` (the bytes of a JPEG, PNG or WebP), as
-face crops of the challenge are published. A still counts as a clip that stands still: what is said of one frame becomes
-a column's median, and columns of change are 0 or undefined, whatever they are in video. So a new single-frame cue can
-be judged on thousands of people in minutes.
+face crops of the challenge are published. Each ``video`` is there once. A still counts as a clip that stands still:
+what is said of one frame becomes a column's median, and columns of change are 0 or undefined, whatever they are in
+video. So a new single-frame cue can be judged on thousands of people in minutes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 import av
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
@@ -37,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 FAMILIES = ("quality", "spectrum", "blending", "residual", "texture", "eyes_teeth", "face_contrast")
 NEEDED = ("video", "label", "group", "jpeg")
+TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
 BATCH = 100  # stills a task
 CROP_ALONE = frozenset({"crops", "weights"})  # what a face whose place is assumed has
 HELD_FRAMES, HELD_FPS = 8, 25.0  # as many as the medians of a clip need
@@ -182,21 +186,57 @@ def _held(track: Track) -> Track:
 
 
 def read_stills(place: Path) -> pa.Table:
-    """Rows of the Parquet file, or of all in the folder.
+    """Rows of the Parquet file, or of all in the folder, as :func:`with_names_and_bytes` gives them.
 
     Raises
     ------
     DatasetError
-        There is none, or a column is missing.
+        There is none, a column is missing or of a kind that can't be used, or a ``video`` is there twice.
     """
     files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
     try:
-        stills = pa.concat_tables([table.read_parquet(file, NEEDED) for file in files])
+        parts = [with_names_and_bytes(table.read_parquet(file, NEEDED), str(file)) for file in files]
+        stills = pa.concat_tables(parts)
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{place}: no Parquet of stills with the columns {', '.join(NEEDED)} ({error})") from error
     if not stills.num_rows:
         raise DatasetError(f"{place}: no still in it")
+    name, times = Counter(stills["video"].to_pylist()).most_common(1)[0]
+    if times > 1:
+        raise DatasetError(f"{place}: the video {name!r} is there {times} times; give each still a name of its own")
     return stills
+
+
+def with_names_and_bytes(stills: pa.Table, where: str) -> pa.Table:
+    """The table with ``video`` as text, which ids become, and ``jpeg`` as bytes, also of a column of images.
+
+    That is how Hugging Face's ``datasets`` write pictures: as ``{"bytes": ..., "path": ...}``.
+
+    Raises
+    ------
+    DatasetError
+        A column is missing or of another kind, or a ``video`` has no name; ``where`` says in which file.
+    """
+    if lacking := [name for name in ("video", "jpeg") if name not in stills.column_names]:
+        raise DatasetError(f"{where}: lacks the column {lacking[0]!r}; stills have {', '.join(NEEDED)}")
+    names, pictures = stills["video"], stills["jpeg"]
+    if not (_is_of(names, pa.types.is_integer) or _is_of(names, *TEXT)):
+        raise DatasetError(f"{where}: the column 'video' holds {names.type}; write names or whole numbers into it")
+    names = names.cast(pa.string())
+    if names.null_count or "" in names.to_pylist():
+        raise DatasetError(f"{where}: a still has no 'video'; give each a name of its own")
+    if pa.types.is_struct(pictures.type) and pictures.type.get_field_index("bytes") >= 0:
+        pictures = pc.struct_field(pictures, "bytes")
+    if not _is_of(pictures, *BYTES, pa.types.is_null):
+        raise DatasetError(f"{where}: the column 'jpeg' holds {pictures.type}; write the bytes of pictures into it")
+    columns = {"video": names, "jpeg": pictures.cast(pa.binary())}
+    return pa.table({name: columns.get(name, stills[name]) for name in stills.column_names})
+
+
+def _is_of(column: pa.ChunkedArray, *kinds: Callable[[pa.DataType], bool]) -> bool:
+    """Whether a column holds values of one of the kinds, each once (a dictionary) or as they come."""
+    held = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    return any(kind(held) for kind in kinds)
 
 
 def measure(

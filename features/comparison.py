@@ -8,13 +8,13 @@ from scipy.special import entr
 from features.geometry import F64
 
 
-def log_ratio(a: float, b: float) -> float:
-    """Natural logarithm of a / b; NaN unless both are above 0.
+def log_ratio(a: float, b: float, *, floor: float = 0.0) -> float:
+    """Natural logarithm of a / b; NaN unless both are above ``floor``, in their unit.
 
     >>> log_ratio(1.0, 0.0), log_ratio(2.0, 2.0)
     (nan, 0.0)
     """
-    return float(np.log(a / b)) if a > 0 and b > 0 else np.nan
+    return float(np.log(a / b)) if a > floor and b > floor else np.nan
 
 
 def entropy(counts: F64) -> float:

@@ -20,7 +20,9 @@ BASE_QUANTILE, BASE_HALF_S = 0.75, 2.5
 CLOSED, OPEN = 0.65, 0.85  # of the person's own level
 MERGE_S = 0.08
 SHORTEST_S, LONGEST_S = 0.05, 0.5  # shorter is noise, longer are closed eyes
-MEDIAN_FPS = 24.0  # slower clips lose blinks to a 3-point median, and cannot show lid speed
+# Slower clips lose blinks to a 3-point median, and cannot show lid speed. Film has 24 or 23.976, which is 23.81 where
+# time stamps are whole milliseconds.
+MEDIAN_FPS = 23.5
 ONE_EYE_YAW_DEG, MAX_YAW_DEG, MAX_PITCH_DEG = 25.0, 40.0, 30.0
 MAX_HEAD_IOD_S, HEAD_STEP_S = 1.0, 0.1  # speed over +-0.1 s; talking heads move at 0.3 most of the time
 BLUR_QUANTILE, BLUR_FRACTION = 0.05, 0.7  # sharpness in the lowest 5 % and clearly under the median: motion blur
@@ -76,13 +78,15 @@ class Blink:
     """False when the segment begins or ends inside the blink: it counts, but has no length or speed."""
 
 
-def find_blinks(part: Segment) -> list[Blink]:
+def find_blinks(part: Segment, *, fps: float | None = None) -> list[Blink]:
     """Blinks of an openness series: falls below 0.65, from and to 0.85, merged when under 80 ms apart.
 
     Parameters
     ----------
     part : Segment
-        Openness, values of shape (n,), 1 = the clip's level. From 24 Hz up a 3-point median comes first.
+        Openness, values of shape (n,), 1 = the clip's level.
+    fps : float, optional
+        Of the clip, by default the segment's rate. From 23.5 up a 3-point median comes first.
 
     Returns
     -------
@@ -97,7 +101,7 @@ def find_blinks(part: Segment) -> list[Blink]:
     [(11.0, 0.2)]
     """
     o, rate_hz = part.values, part.rate_hz
-    smooth = ndimage.median_filter(o, 3, mode="nearest") if rate_hz >= MEDIAN_FPS else o
+    smooth = ndimage.median_filter(o, 3, mode="nearest") if (fps or rate_hz) >= MEDIAN_FPS else o
     spans: list[list[int]] = []
     for low in np.flatnonzero(smooth < CLOSED).tolist():
         if spans and low <= spans[-1][1]:

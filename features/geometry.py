@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from features.object_cache import ObjectCache
 from features.observation import Float, Observation, Track
-from features.series import distinct
+from features.series import distinct, taken_times
 
 F64 = NDArray[np.float64]
 
@@ -279,7 +279,7 @@ class Head:
     index: NDArray[np.int64]
     """[n] positions in the track."""
     times_s: F64
-    """[n] presentation times."""
+    """[n] of :func:`features.series.taken_times`."""
     landmarks: F64
     """[n, 68, 2] px."""
     pose_deg: F64
@@ -313,7 +313,7 @@ def _head(observation: Observation, track: Track) -> Head:
     index = distinct(observation, track)
     landmarks = track.landmarks[index].astype(np.float64)
     pose_deg = pose(landmarks)
-    times_s = observation.times_s[track.frame_index[index]]
+    times_s = taken_times(observation)[track.frame_index[index]]
     for array in (index, landmarks, pose_deg, times_s):
         array.flags.writeable = False
     return Head(index, times_s, landmarks, pose_deg, scale_px=clip_scale(landmarks, yaw_deg=pose_deg[:, 1]))

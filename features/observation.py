@@ -1,20 +1,23 @@
 """All that a cue may look at: what one pass over a clip leaves behind.
 
 An :class:`Observation` is small (a few megabytes), holds no container field, and saves to one ``.npz``
-file without pickle; what is loaded equals what was saved, bit for bit.
+file without pickle; what is loaded equals what was saved, bit for bit. Its arrays are read-only: all families of a clip
+are given the same ones.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import struct
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +77,9 @@ class Track:
     patch_background: tuple[Bytes, ...]
     """k arrays [p, p]: native luma off every face, of texture like the face's; of size 0 where there is no room."""
 
+    def __post_init__(self) -> None:
+        _make_read_only(self)
+
     def __len__(self) -> int:
         return len(self.frame_index)
 
@@ -107,12 +113,27 @@ class Observation:
     notes: tuple[str, ...] = ()
     """What was decided for the user in the pass, in words: which of two sounds was used, that times were joined."""
 
+    def __post_init__(self) -> None:
+        _make_read_only(self)
+
     def __repr__(self) -> str:
         width, height = self.frame_size
         return (
             f"<Observation: {self.duration_s:.2f} s, {len(self.times_s)} frames of {width}x{height} px, "
             f"tracks: {len(self.tracks)}, {'no sound' if self.audio is None else 'sound'}>"
         )
+
+
+def _make_read_only(record: Track | Observation) -> None:
+    """Let nobody write into the arrays of a record, or what one family writes is measured by those after it.
+
+    The arrays themselves are closed, not views of them: a crop that is held is one object, which is judged once.
+    """
+    for one in fields(record):
+        value = getattr(record, one.name)
+        for array in value if isinstance(value, tuple) else (value,):
+            if isinstance(array, np.ndarray):
+                array.flags.writeable = False
 
 
 RAGGED = ("crops", "patch_face", "patch_background")
@@ -159,25 +180,37 @@ def save(observation: Observation, file: BinaryIO | str, *, key: str = "") -> No
     np.savez_compressed(file, **arrays)
 
 
+class Header(NamedTuple):
+    """What a kept observation says of its clip, read without its crops and sound."""
+
+    key: str
+    """What it was made from."""
+    n_frames: int
+    duration_s: float
+
+
+class OtherKeyError(ValueError):
+    """The observation was saved under another key, ``found``."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__("the observation was made from another file or by another version")
+        self.found = found
+
+
 def load(file: BinaryIO | str, *, key: str | None = None) -> Observation:
     """Read what :func:`save` wrote.
 
     Raises
     ------
+    OtherKeyError
+        It was saved under another ``key``.
     ValueError
-        The file is of another version, is no observation, or was saved under another ``key``. A damaged file raises
-        any of :data:`DAMAGED`.
+        The file is of another version, or is no observation. A damaged file raises any of :data:`DAMAGED`.
     """
     with np.load(file, allow_pickle=False) as archive:
-        if "scalars" not in archive:
-            raise ValueError("not an observation: the file has no entry 'scalars'")
-        scalars = json.loads(archive["scalars"].tobytes())
-        if (version := scalars.pop("version", None)) != OBSERVATION_VERSION:
-            raise ValueError(
-                f"observation of version {version or 'below 4'}; this program reads version {OBSERVATION_VERSION}"
-            )
-        if scalars.pop("key") != key and key is not None:
-            raise ValueError("the observation was made from another file or by another version")
+        scalars = _scalars(archive)
+        if (found := scalars.pop("key")) != key and key is not None:
+            raise OtherKeyError(found)
         tracks = tuple(_load_track(archive, number) for number in range(scalars.pop("n_tracks")))
         for name in ("frame_size", "luma_levels", "warnings", "notes"):
             scalars[name] = tuple(scalars[name])
@@ -190,6 +223,25 @@ def load(file: BinaryIO | str, *, key: str | None = None) -> Observation:
         )
 
 
+def header(file: BinaryIO | str) -> Header:
+    """What :func:`save` wrote, but for what takes long to read; raises as :func:`load`."""
+    with np.load(file, allow_pickle=False) as archive:
+        scalars = _scalars(archive)
+        return Header(scalars["key"], len(archive["times_s"]), scalars["duration_s"])
+
+
+def _scalars(archive: Any) -> dict[str, Any]:
+    """What an archive says in JSON, of this version."""
+    if "scalars" not in archive:
+        raise ValueError("not an observation: the file has no entry 'scalars'")
+    scalars: dict[str, Any] = json.loads(archive["scalars"].tobytes())
+    if (version := scalars.pop("version", None)) != OBSERVATION_VERSION:
+        raise ValueError(
+            f"observation of version {version or 'below 4'}; this program reads version {OBSERVATION_VERSION}"
+        )
+    return scalars
+
+
 def load_kept(file: Path) -> Observation:
     """Read a file of the folder that ``deepcue extract --observations`` wrote.
 
@@ -198,9 +250,27 @@ def load_kept(file: Path) -> Observation:
     DatasetError
         It can't be used, with the remedy.
     """
+    with _opened_kept(file) as opened:
+        return load(opened)
+
+
+def kept_header(file: Path) -> Header:
+    """:func:`header` of a file of that folder; raises as :func:`load_kept`.
+
+    Raises
+    ------
+    DatasetError
+        It can't be used, with the remedy.
+    """
+    with _opened_kept(file) as opened:
+        return header(opened)
+
+
+@contextlib.contextmanager
+def _opened_kept(file: Path) -> Iterator[BinaryIO]:
     try:
         with file.open("rb") as opened:
-            return load(opened)
+            yield opened
     except DAMAGED as error:
         raise DatasetError(f"{file}: {error}; run deepcue extract --observations again to make it again") from error
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from features.errors import DatasetError, DeepcueError, InputError, UnreadableError
@@ -26,6 +26,16 @@ def url_of(place: str | Path) -> str:
     if not colon or not protocol.isalnum() or len(protocol) < 2:
         return ""
     return f"{protocol}://{'/' if protocol in LOCAL else ''}{rest.lstrip('/')}"
+
+
+def as_path(place: str) -> str:
+    """The path that a URL of this machine means; what is given, where it is none.
+
+    >>> as_path("file:///kept"), as_path("s3://bucket/kept")
+    ('/kept', 's3://bucket/kept')
+    """
+    protocol, separator, path = place.partition("://")
+    return path if separator and protocol in LOCAL else place
 
 
 def check_is_path(place: str | Path) -> None:
@@ -55,6 +65,27 @@ def file_to_write(file: str | Path) -> Path:
     if meant.exists() and not meant.is_file():
         raise InputError(f"{file}: is a device or a pipe, which would be replaced; give the name of a file")
     return meant
+
+
+def check_is_no_input(out: str | Path, inputs: Iterable[str | Path]) -> None:
+    """Refuse to write where something is read: it would be lost.
+
+    Raises
+    ------
+    InputError
+        The place is one of those.
+    """
+    for one in inputs:
+        if _mean_the_same(as_path(url_of(out) or str(out)), as_path(url_of(one) or str(one))):
+            raise InputError(f"{out}: is read by this command, which would replace it; give another name to write to")
+
+
+def _mean_the_same(one: str, other: str) -> bool:
+    if url_of(one) or url_of(other):
+        return one == other
+    with contextlib.suppress(OSError):  # one is not there yet
+        return os.path.samefile(one, other)
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def check_is_regular(path: str) -> None:

@@ -58,4 +58,5 @@ class Reason(StrEnum):
     """``observation``: parts of the file could not be decoded."""
     NOT_KEPT = "not_kept"
     """``observation``: it was to be kept and could not be written, or ``deepcue oof``, which measures families of it,
-    did not find it; these have no code then. It says so in place of ``damaged``, of which ``error`` tells."""
+    did not find it, or found that of another clip; these have no code then. It says so in place of ``damaged``, of
+    which ``error`` tells."""

@@ -17,6 +17,9 @@ from features.observation import Float
 BORDER_PX = 2  # where a 5 x 5 filter sees beyond the picture
 TRUNCATION = 2  # of rounded residuals in co-occurrences
 ORDER = 4  # residuals in a row
+# RMS in grey levels: single precision leaves less than it of a flat picture; one pixel of 128 x 128 that is a level
+# brighter leaves ten times as much
+NO_POWER = 1e-3
 
 _SECOND = np.array([[1.0, -2.0, 1.0]]) / 2
 KERNELS = {
@@ -58,14 +61,22 @@ def neighbour_correlation(residuals: Float, region: Mask) -> float:
         for one in residuals:
             x, y = one[a].ravel()[both], one[b].ravel()[both]
             power = float(np.sqrt(np.dot(x, x) * np.dot(y, y)))
-            found.append(float(np.dot(x, y)) / power if power > 0 else np.nan)
+            found.append(float(np.dot(x, y)) / power if power > NO_POWER**2 * len(both) else np.nan)
     return float(np.clip(np.mean(found), -1.0, 1.0))
 
 
 def standard_deviation(residuals: Float, region: Mask) -> float:
-    """Root mean square of residuals [filters, h, w] in a region [h, w]; they have no mean worth the name."""
+    """Root mean square of residuals [filters, h, w] in a region [h, w]; they have no mean worth the name.
+
+    0 without power.
+    """
     pixels = np.flatnonzero(region)
-    return float(np.sqrt(np.mean([np.square(one.ravel()[pixels]).mean(dtype=np.float64) for one in residuals])))
+    return _root(float(np.mean([np.square(one.ravel()[pixels]).mean(dtype=np.float64) for one in residuals])))
+
+
+def _root(mean_square: float) -> float:
+    """Square root of a mean square; 0 where that is only rounding."""
+    return float(np.sqrt(mean_square)) if mean_square > NO_POWER**2 else 0.0
 
 
 def moments(residuals: Float, region: Mask) -> dict[str, float]:
@@ -77,9 +88,10 @@ def moments(residuals: Float, region: Mask) -> dict[str, float]:
     squared = np.square(values)
     second = float(squared.mean(dtype=np.float64))
     fourth = float(np.square(squared).mean(dtype=np.float64))
+    std = _root(second)
     return {
-        "std": float(np.sqrt(second)),
-        "kurt": float(np.log(fourth / second**2)) if second > 0 else np.nan,
+        "std": std,
+        "kurt": float(np.log(fourth / second**2)) if std else np.nan,
         "zero_share": float((np.abs(values) < 0.5).mean()),
     }
 

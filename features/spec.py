@@ -32,6 +32,7 @@ import importlib
 import importlib.metadata
 import inspect
 import logging
+import math
 import numbers
 import pkgutil
 import re
@@ -52,9 +53,12 @@ logger = logging.getLogger(__name__)
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*\.[a-zA-Z0-9_]+$")
 SENTENCE = re.compile(r"^[A-Z0-9].*\.$")
+MAX_VALUE = 3.4028234e38  # of single precision, which tables are in
+ROUNDING = 1e-5  # by which a value of single precision may lie beyond a bound of its range, of 1 or of the bound
 NEEDS = frozenset({"picture", "sound", "track", "crops", "weights"})
 
-SOUND_ALONE = frozenset({"sound", "weights"})  # a family that needs no more is measured without a face track, too
+OF_A_FACE = frozenset({"track", "crops"})  # a family that needs neither is measured without a face track, too
+SOUND_ALONE = frozenset({"sound", "weights"})  # a family that needs no more is measured without a picture, too
 
 
 def lacking(needs: Set[str], *, sound: bool, picture: bool, face: bool) -> Reason | None:
@@ -63,7 +67,7 @@ def lacking(needs: Set[str], *, sound: bool, picture: bool, face: bool) -> Reaso
     Parameters
     ----------
     needs
-        Of :data:`NEEDS`. A family that needs more than sound is measured on a face.
+        Of :data:`NEEDS`.
     sound, picture, face
         Whether the clip has sound and a picture, and whether a face was followed in it.
 
@@ -72,13 +76,15 @@ def lacking(needs: Set[str], *, sound: bool, picture: bool, face: bool) -> Reaso
     """
     if "sound" in needs and not sound:
         return Reason.NO_SOUND
-    if needs <= SOUND_ALONE or (picture and face):
+    if needs <= SOUND_ALONE:
         return None
-    return Reason.NO_FACE if picture else Reason.NO_PICTURE
+    if not picture:
+        return Reason.NO_PICTURE
+    return Reason.NO_FACE if needs & OF_A_FACE and not face else None
 
 
 Measure = Callable[["Observation", Any], Mapping[str, float]]
-"""Of a clip and one of its face tracks; of sound alone also with None, where there is no face track."""
+"""Of a clip and one of its face tracks; where there is none, also with None, of families that need no face."""
 
 SeriesOf = Callable[["Observation", Any], "Mapping[str, Series]"]
 """Of a clip and one of its face tracks, or, where the family needs sound, None, for what is heard whoever is seen.
@@ -101,7 +107,7 @@ class Column:
     unit
         ``"1"`` for a pure number; ``s``, ``px``, ``iod`` (inter-ocular distances), ``dB``, ``deg``, ...
     range
-        Closed interval that holds every finite value.
+        Closed interval that holds every value but NaN; one outside of it is a fault of the family, and an infinite one.
     reference
         Where the measure comes from.
     direction
@@ -261,8 +267,9 @@ def family(
     version
         A whole number, raised whenever a value changes: tables and models hold it.
     needs
-        Of ``"picture", "sound", "track", "crops", "weights"``: what there must be, for messages about what is missing.
-        One may be a string by itself.
+        Of ``"picture", "sound", "track", "crops", "weights"``: what there must be; messages name what is missing. Who
+        needs neither ``"track"`` nor ``"crops"`` is measured of a clip without a face, too, with None as the track. One
+        may be a string by itself.
     columns
         What the function returns; one is ``name.valid_share``.
     series
@@ -273,7 +280,8 @@ def family(
     Returns
     -------
     Callable
-        The decorator. The function takes an ``Observation`` and one of its tracks, and returns column name to value.
+        The decorator. The function takes an ``Observation``, whose arrays are read-only, and one of its tracks, and
+        returns column name to value.
 
     Raises
     ------
@@ -319,55 +327,74 @@ def family_modules() -> tuple[str, ...]:
 
 
 @functools.cache
-def plug_ins() -> Mapping[str, str]:
-    """Families of other packages, loaded: the name of each to that of its package.
+def plug_ins() -> Mapping[str, tuple[importlib.metadata.EntryPoint, ...]]:
+    """Families that other packages name, not loaded: the name of each to its entry points of :data:`PLUG_INS`.
 
-    An entry point of the group :data:`PLUG_INS` is called like the family that its module registers. They are loaded
-    once a process.
-
-    Raises
-    ------
-    InputError
-        A name is taken twice, or a package can't be imported or registers no such family.
+    An entry point is called like the family that its module registers; a name with two is taken twice.
     """
-    packages: dict[str, str] = {}
+    points: dict[str, tuple[importlib.metadata.EntryPoint, ...]] = {}
     for point in sorted(importlib.metadata.entry_points(group=PLUG_INS), key=lambda point: (point.name, point.value)):
-        package = point.dist.name if point.dist is not None else point.module
-        if point.name in family_modules():
-            raise InputError(
-                f"two families are called {point.name!r}: one is built in, one of package {package}; uninstall that"
-            )
-        if point.name in packages:
-            both = f"{packages[point.name]} and {package}"
-            raise InputError(f"two families are called {point.name!r}, of packages {both}; uninstall one of them")
-        packages[point.name] = package
-        try:
-            point.load()
-        except InputError:
-            raise
-        except Exception as error:
-            why = f"{type(error).__name__}: {error}"
-            raise InputError(f"package {package}: its family {point.name!r} can't be loaded ({why}); fix it") from error
-        if point.name not in _registry:
-            raise InputError(f"package {package}: {point.module} registers no family called {point.name!r}; fix it")
-    return packages
+        points[point.name] = (*points.get(point.name, ()), point)
+    return points
+
+
+@functools.cache
+def fault(name: str) -> str:
+    """Why another package's family of this name can't be used, in a sentence; empty where it can, or there is none.
+
+    It is loaded, once a process.
+    """
+    points = plug_ins().get(name, ())
+    packages = [point.dist.name if point.dist is not None else point.module for point in points]
+    if points and name in family_modules():
+        return f"two families are called {name!r}: one is built in, one of package {packages[0]}; uninstall that"
+    if len(points) > 1:
+        return f"two families are called {name!r}, of packages {' and '.join(packages)}; uninstall one of them"
+    return _fault_in_loading(points[0], packages[0]) if points else ""
+
+
+def _fault_in_loading(point: importlib.metadata.EntryPoint, package: str) -> str:
+    try:
+        point.load()
+    except InputError as error:
+        return str(error)
+    except Exception as error:
+        logger.debug("package %s can't be loaded", package, exc_info=True)
+        return f"package {package}: its family {point.name!r} can't be loaded ({type(error).__name__}: {error}); fix it"
+    known = point.name in _registry
+    return "" if known else f"package {package}: {point.module} registers no family called {point.name!r}; fix it"
+
+
+@functools.cache
+def _usable_plug_ins() -> frozenset[str]:
+    """Names of other packages' families that can be used; a warning says, once, which others are left out."""
+    faults = {name: why for name in plug_ins() if (why := fault(name))}
+    for why in faults.values():
+        logger.warning("a cue family of another package is left out: %s", why)
+    return frozenset(plug_ins().keys() - faults.keys())
 
 
 def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
     """Every family, or those named, sorted by name.
 
     There are those of :mod:`features.families`, those of other packages that :func:`plug_ins` finds, and those that
-    this process registered by importing a module or running a notebook's cell.
+    this process registered by importing a module or running a notebook's cell. Of all families, one of another package
+    that can't be loaded is left out with a warning.
 
     Raises
     ------
     KeyError
         A name that no module registers.
     InputError
-        Another package's families can't be loaded.
+        A family that is named can't be loaded, or two are called so.
     """
-    built_in, others = set(family_modules()), plug_ins()
-    wanted = {*built_in, *others, *_registry} if names is None else set(names)
+    built_in = set(family_modules())
+    if names is None:
+        wanted = {*built_in, *_usable_plug_ins(), *(_registry.keys() - plug_ins().keys())}
+    else:
+        wanted = set(names)
+        if why := next(filter(None, map(fault, sorted(wanted))), ""):
+            raise InputError(why)
     for name in wanted & built_in:  # a family is called like its module
         importlib.import_module(f"{features.families.__name__}.{name}")
     if unknown := sorted(wanted - _registry.keys()):
@@ -388,7 +415,7 @@ def undiscovered_modules(chosen: Iterable[Family]) -> tuple[str, ...]:
 def describe(name: str) -> str:
     """:attr:`Family.description` of a family; empty when none is called so, as among cues that others measured."""
     known = {*family_modules(), *plug_ins(), *_registry}
-    return families([name])[0].description if name in known else ""
+    return families([name])[0].description if name in known and not fault(name) else ""
 
 
 def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[dict[str, float], dict[str, str]]:
@@ -420,10 +447,11 @@ def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[di
 
 
 def _main_face(one: Family, observation: Observation) -> dict[str, float]:
-    """The family's columns of the main face; without a face those of the sound, if it needs no more."""
+    """The family's columns of the main face; without a face those of picture and sound, if it needs no more."""
     if observation.tracks:
         return _checked(one, observation, observation.tracks[0])
-    return _checked(one, observation, None) if one.needs <= SOUND_ALONE else {}
+    is_there = len(observation.times_s) > 0 or "picture" not in one.needs
+    return _checked(one, observation, None) if is_there and not one.needs & OF_A_FACE else {}
 
 
 def _largest(one: Family, observation: Observation, main: Mapping[str, float]) -> dict[str, float]:
@@ -439,7 +467,25 @@ def _largest(one: Family, observation: Observation, main: Mapping[str, float]) -
 
 def _checked(one: Family, observation: Observation, track: Track | None) -> dict[str, float]:
     row = {name: float(value) for name, value in one.measure(observation, track).items()}
-    declared = {column.name for column in one.columns}
-    if strangers := sorted(row.keys() - declared):
+    ranges = {column.name: column.range for column in one.columns}
+    if strangers := sorted(row.keys() - ranges.keys()):
         raise ValueError(f"{one.name} returned {strangers[0]}, which it did not declare")
+    for name, value in row.items():
+        _check_value(name, value, ranges[name])
     return row
+
+
+def _check_value(name: str, value: float, span: tuple[float, float]) -> None:
+    """Refuse a value that is infinite, in a table as well, or outside its column's range."""
+    if math.isnan(value):
+        return
+    if abs(value) > MAX_VALUE:
+        raise ValueError(f"{name} = {value:g}, which a table can't hold; return NaN where it is undefined")
+    low, high = (float(bound) for bound in span)
+    if not low - _rounding(low) <= value <= high + _rounding(high):
+        raise ValueError(f"{name} = {value:g}, which is outside its range from {low:g} to {high:g}")
+
+
+def _rounding(bound: float) -> float:
+    """How far from a bound a value may lie by rounding; nothing is beyond an infinite one."""
+    return ROUNDING * max(1.0, abs(bound)) if math.isfinite(bound) else 0.0

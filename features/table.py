@@ -20,14 +20,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features.errors import TableError
-from features.places import file_to_write, in_place_of, is_of_the_store, url_of
+from features.errors import InputError, TableError, UnreadableError
+from features.places import (
+    as_path,
+    check_is_no_input,
+    check_is_regular,
+    file_to_write,
+    in_place_of,
+    is_of_the_store,
+    url_of,
+)
 from features.spec import Family
 
 SCHEMA_VERSION = 2  # 2: the column reasons; weights and max_seconds in the metadata
 METADATA_KEY = b"deepfake"
 IMPORTED = "foreign"  # family, and what stands for the extractor, of numbers that were measured elsewhere
 LABELS = ("REAL", "FAKE")
+MAGIC = b"PAR1"  # what a Parquet file begins and ends with
+OTHER_KINDS = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".feather", ".arrow", ".html"})
+"""Suffixes that a table is not written under, since programs go by them."""
 BASE_SCHEMA = pa.schema(
     [
         ("filename", pa.string()),
@@ -91,6 +102,49 @@ def build(base: Mapping[str, Sequence[Any]], values: NDArray[np.float32], table_
     arrays = [pa.array([base[name][i] for i in order], type=table_schema.field(name).type) for name in BASE_COLUMNS]
     arrays += [pa.array(values[order, number], type=pa.float32(), from_pandas=False) for number in range(len(names))]
     return pa.Table.from_arrays(arrays, schema=table_schema)
+
+
+def check_place(file: str | Path, *, inputs: Iterable[str | Path]) -> None:
+    """Refuse, before the work, to write a table in place of something else, or under the name of another kind of file.
+
+    Parameters
+    ----------
+    file
+        Path or URL to write; what is at a URL is not looked at.
+    inputs
+        What the command reads.
+
+    Raises
+    ------
+    InputError
+        The file is one of the inputs, is there and no feature table, or is called as another kind of file.
+    """
+    check_is_no_input(file, inputs)
+    suffix = os.path.splitext(file)[1].lower()
+    if suffix in OTHER_KINDS:
+        raise InputError(f"{file}: a table is written as Parquet, not as {suffix}; give a name that ends in .parquet")
+    path = Path(as_path(url_of(file) or str(file)))
+    if path.is_file() and path.stat().st_size and not _is_described(path):
+        raise InputError(f"{file}: is there and is no feature table; remove it, or give another name to write to")
+
+
+def _is_described(file: Path) -> bool:
+    """Whether a file is a feature table, of any version; one that can't be read is none."""
+    try:
+        with _local(file) as stream:
+            return METADATA_KEY in (pq.read_schema(stream).metadata or {})
+    except (OSError, pa.ArrowException):
+        return False
+
+
+def is_parquet(file: str | Path) -> bool:
+    """Whether a file of this machine begins as Parquet does, whatever it is called."""
+    try:
+        check_is_regular(os.fspath(file))
+        with open(file, "rb") as opened:
+            return opened.read(len(MAGIC)) == MAGIC
+    except (OSError, UnreadableError):
+        return False
 
 
 def write_table(table: pa.Table, file: str | Path | BinaryIO) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 
 from scipy.special import expit, logit
 
+from ensemble.verdict import at_bound
+
 OTHERS = (0.01, 0.1, 0.5, 0.9)
 """Fractions of FAKE among one's clips for which a page says what a score means."""
-AT_BOUND = 1e-6
 ROUGH = 0.05  # by which counts of clips may be off
 
 
@@ -73,17 +74,19 @@ def at_prior(probability: float, given: float, wanted: float) -> float:
     return float(expit(logit(probability) - logit(given) + logit(wanted)))
 
 
-def odds_in_words(probability: float) -> str:
-    """The odds on the more probable side, two digits of them.
+def odds_in_words(probability: float, *, at_bound: bool = False) -> str:
+    """The odds on the more probable side, two digits of them; ``at_bound`` says that the model's bound hides the rest.
 
     >>> odds_in_words(0.8), odds_in_words(0.2), odds_in_words(0.51), odds_in_words(0.9985)
     ('4 to 1 for FAKE', '4 to 1 for REAL', 'even', '670 to 1 for FAKE')
+    >>> odds_in_words(0.2, at_bound=True)
+    '4 to 1 or more for REAL'
     """
     odds = max(probability, 1 - probability) / max(min(probability, 1 - probability), 1e-9)
     if odds < 1.05:
         return "even"
     words = f"{float(f'{odds:.2g}'):.0f}" if odds >= 10 else f"{odds:.2g}"
-    return f"{words} to 1 for {'FAKE' if probability > 0.5 else 'REAL'}"
+    return f"{words} to 1 {'or more ' if at_bound else ''}for {'FAKE' if probability > 0.5 else 'REAL'}"
 
 
 def base_rates(probability: float, manifest: Mapping[str, Any]) -> list[BaseRate]:
@@ -102,6 +105,6 @@ def base_rates(probability: float, manifest: Mapping[str, Any]) -> list[BaseRate
 
 
 def _bound(probability: float, clip: float) -> str:
-    if clip and probability >= 1 - clip - AT_BOUND:
-        return "or more"
-    return "or fewer" if clip and probability <= clip + AT_BOUND else ""
+    if not at_bound(probability, clip):
+        return ""
+    return "or more" if probability > 0.5 else "or fewer"

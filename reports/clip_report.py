@@ -34,7 +34,7 @@ from reports.html import static_text, write_page
 from reports.timeline import blanks, timeline
 
 STATUS_WORDS = {
-    "ok": "measured completely",
+    "ok": "measured without faults",
     "partial": "measured in part",
     "no_face": "no face was found",
     "no_audio": "without sound",
@@ -192,7 +192,7 @@ def clip_context(
         "what_happened": what_happened(verdict),
         "notes": notes(verdict, evidence),
         "evidence": evidence,
-        "odds": odds_in_words(verdict.probability),
+        "odds": odds_in_words(verdict.probability, at_bound=verdict.at_bound),
         "rates": base_rates(verdict.probability, manifest),
         "timeline": drawn,
         "people": people(evidence) if evidence is not None else [],
@@ -219,14 +219,25 @@ def what_happened(verdict: Verdict) -> str:
     'no face was found; 20.0 s of sound are missing in between'
     >>> what_happened(Verdict("a.mp4", 0.5, "nothing measured", "unreadable", "no video or sound", 0, None, 0, 0.0))
     'could not be read: no video or sound'
+    >>> why, of_model = {"voice": "nothing in the clip was usable for it"}, {"blink": 0.1, "voice": 0.0}
+    >>> what_happened(Verdict("a.mp4", 0.5, "uncertain", "ok", "", 1, 9.0, 225, 0.0, of_model, why))
+    'measured without faults; 1 of the 2 families that the model reads had nothing to measure'
     """
     if verdict.sound_alone:
         return verdict.reason
-    words = STATUS_WORDS.get(verdict.status, verdict.status)
+    words = f"{STATUS_WORDS.get(verdict.status, verdict.status)}{_not_there(verdict)}"
     messages = list(filter(None, verdict.error.split("; ")))
     if verdict.status in SAID_BY_STATUS:  # the first message; others are of something else
         return "; ".join([words, *messages[1:]])
     return f"{words}: {'; '.join(messages)}" if messages else words
+
+
+def _not_there(verdict: Verdict) -> str:
+    """How many of the model's families had nothing to measure, of a clip of which no status says why."""
+    n, of = len(verdict.unmeasured), len(verdict.contributions)
+    if verdict.status != "ok" or not n:
+        return ""
+    return f"; {n} of the {of} {'family' if of == 1 else 'families'} that the model reads had nothing to measure"
 
 
 def not_covered(evidence: ClipEvidence) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ensemble.learners import late_fusion
+from ensemble.stack import weighed
 from features.spec import Column, families, is_share
 from reports.cue_titles import family_title, headlines, with_unit
 from reports.norms import LEVELS, Norm, rounded
@@ -114,10 +115,9 @@ def positions(
 
 def columns_read(manifest: Mapping[str, Any]) -> set[str]:
     """The columns that the model of a manifest reads: of the learners that have a weight in its stack."""
-    learners = manifest.get("learners", {})
     stack = manifest.get("stack", {})
-    weighed = [name for name, weight in zip(stack.get("learners", ()), stack.get("weights", ()), strict=True) if weight]
-    return late_fusion.columns_read(manifest.get("columns", ()), weighed or learners)
+    learners = weighed(stack.get("learners", ()), stack.get("weights", ())) or manifest.get("learners", {})
+    return late_fusion.columns_read(manifest.get("columns", ()), learners)
 
 
 def _position(column: Column, title: str, value: float, norm: Norm, *, used: bool) -> CuePosition:

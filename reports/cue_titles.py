@@ -77,7 +77,14 @@ COLUMNS = {
 }
 """Column to its title; of each family in the order in which they are shown."""
 
-UNITS = {"1": "", "1/min": " per minute", "1/s": " per second", "deg": "°", "log10": ""}
+UNITS = {
+    "1": "",
+    "1/min": " per minute",
+    "1/s": " per second",
+    "deg": "°",
+    "log10": "",
+    "iod": " inter-ocular distances",
+}
 OF_A_STRANGER = 3  # columns shown without a title: of a family that has none above, or read by the model
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ensemble.learners.late_fusion import LOGIT_SUFFIX
 from features.evidence import ClipEvidence, JudgedFace, Person
 from reports.cue_titles import family_title
 from reports.timeline import person_name
@@ -45,6 +47,8 @@ class PersonView:
     n_judged: int
     means: tuple[tuple[str, float, float, float], ...]
     """Title of a network, and the lowest, the mean and the highest of its scores."""
+    cue_means: tuple[tuple[str, float], ...]
+    """Title of a network, and the mean logit of the person's faces that is a cue: of other views than the scores."""
     strongest: tuple[FaceView, ...]
     """The faces most like a fake to the networks, the highest mean score first."""
     others: tuple[FaceView, ...]
@@ -60,7 +64,8 @@ def people(evidence: ClipEvidence) -> list[PersonView]:
     left, views = MAX_BYTES, []
     share = MAX_FACES // max(1, len(evidence.people))
     for number, person in enumerate(evidence.people):
-        view, used = _person(person, number, len(evidence.people), most=share, max_bytes=left)
+        cues = {} if number else evidence.cues  # a table holds the main person's
+        view, used = _person(person, cues, number, len(evidence.people), most=share, max_bytes=left)
         views.append(view)
         left -= used
     return views
@@ -85,7 +90,9 @@ def data_uri(jpeg: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii") if jpeg else ""
 
 
-def _person(person: Person, number: int, total: int, *, most: int, max_bytes: int) -> tuple[PersonView, int]:
+def _person(
+    person: Person, cues: Mapping[str, float], number: int, total: int, *, most: int, max_bytes: int
+) -> tuple[PersonView, int]:
     ranked = sorted(person.faces, key=lambda face: (-_mean(face), face.time_s))
     strongest = [face for face in ranked[:STRONGEST] if face.logits]
     pictured = [face for face in person.faces if face.jpeg]
@@ -101,6 +108,7 @@ def _person(person: Person, number: int, total: int, *, most: int, max_bytes: in
         seen=(float(times[0]), float(times[-1])) if len(times) else None,
         n_judged=len(person.faces),
         means=_means(person.faces),
+        cue_means=_cue_means(person.faces, cues),
         strongest=tuple(map(_view, strongest)),
         others=tuple(map(_view, chosen)),
         face_map=data_uri(person.face_map_jpeg),
@@ -132,6 +140,13 @@ def _mean(face: JudgedFace) -> float:
 def _view(face: JudgedFace) -> FaceView:
     scores = tuple((family_title(name), z) for name, z in sorted(face.logits.items()))
     return FaceView(face.time_s, data_uri(face.jpeg), scores, _mean(face))
+
+
+def _cue_means(faces: Sequence[JudgedFace], cues: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    """Of the networks that judged faces, those whose mean logit is among the cues."""
+    names = sorted({name for face in faces for name in face.logits})
+    means = [(family_title(name), cues.get(f"{name}{LOGIT_SUFFIX}", math.nan)) for name in names]
+    return tuple((title, z) for title, z in means if math.isfinite(z))
 
 
 def _means(faces: Sequence[JudgedFace]) -> tuple[tuple[str, float, float, float], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import numpy as np
 
 from ensemble.metrics import Score
 from ensemble.outputs import write_text
+from ensemble.verdict import verdict_of
 from features.file_names import printable
 from features.spec import describe
 from reports.base_rates import in_counts
 from reports.cue_titles import family_title
+from reports.series_words import unit_in_words
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 STATIC = Path(__file__).resolve().parent / "static"
@@ -30,26 +33,35 @@ def render(template: str, context: Mapping[str, Any]) -> str:
     context
         Name to value.
     """
+    text = environment(TEMPLATES).get_template(template).render(context)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")  # bytes of a file name that are no UTF-8
+
+
+@functools.cache
+def environment(templates: Path) -> Any:
+    """The ``jinja2.Environment`` of a folder: an undefined name is an error, and all values are escaped."""
     import jinja2
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
-    environment.filters["probability"] = probability
-    environment.filters["percent"] = percent
-    environment.filters["printable"] = printable
-    environment.filters["interval"] = interval
-    environment.filters["signed"] = signed
-    environment.filters["description"] = describe
-    environment.filters["title_of"] = family_title
-    environment.filters["short"] = short
-    text = environment.get_template(template).render(context)
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")  # bytes of a file name that are no UTF-8
+    made.filters |= {
+        "number": number,
+        "probability": probability,
+        "percent": percent,
+        "printable": printable,
+        "interval": interval,
+        "signed": signed,
+        "description": describe,
+        "title_of": family_title,
+        "short": short,
+        "unit_in_words": unit_in_words,
+    }
+    return made
 
 
 def static_text(name: str) -> str:
@@ -63,13 +75,16 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def probability(value: float, digits: int = 2) -> str:
-    """A probability, with more digits than ``digits`` where it takes them to keep it off 0 and 1.
+    """A probability, with more than ``digits`` where it takes them to keep it off 0 and 1, and among its verdict's.
 
     >>> probability(0.4567), probability(0.9985), probability(0.00002), probability(1.0)
     ('0.46', '0.999', '0.00002', '1.00')
+    >>> probability(0.33354), probability(0.333), probability(0.6665)  # uncertain, likely real, uncertain
+    ('0.334', '0.33', '0.666')
     """
     text = f"{value:.{digits}f}"
-    return probability(value, digits + 1) if 0 < value < 1 and float(text) in {0, 1} else text
+    misleads = (0 < value < 1 and float(text) in {0, 1}) or verdict_of(float(text)) != verdict_of(value)
+    return probability(value, digits + 1) if misleads else text
 
 
 def percent(value: float) -> str:

@@ -11,6 +11,29 @@ from features.evidence import Event, Series
 from reports.lines import LOG_ODDS, unbroken
 
 MAX_NAMED_EVENTS = 8
+UNITS = {
+    "1": "pure number",
+    "log-odds": "log-odds, above 0 towards FAKE",
+    "L*": "L*, from 0 (black) to 100 (white)",
+    "L* difference": "difference in L* (lightness), above 0 where the first is lighter",
+    "iod": "inter-ocular distances",
+    "iod/s": "inter-ocular distances per second",
+    "log10": "powers of ten (log10)",
+}
+"""Units of a lane in words, where the unit by itself says too little; other packages' families may have others."""
+
+
+SPOKEN_UNITS = {"L* difference": "L*", "iod": "inter-ocular distances", "log10": "powers of ten"}
+"""The same behind a number, in a sentence."""
+
+
+def unit_in_words(unit: str) -> str:
+    """The unit of a lane for a reader who does not know its abbreviation.
+
+    >>> unit_in_words("iod"), unit_in_words("dB")
+    ('inter-ocular distances', 'dB')
+    """
+    return UNITS.get(unit, unit)
 
 
 def events_in_words(events: Sequence[Event]) -> str:
@@ -56,7 +79,7 @@ def _listed(words: Sequence[str]) -> str:
 def summary(series: Series) -> str:
     """A series in a sentence or two, for who does not see its lane: how many values, the usual and the extremes."""
     finite = np.isfinite(series.values)
-    unit = "" if series.unit == "1" else f" {series.unit}"
+    unit = "" if series.unit == "1" else f" {SPOKEN_UNITS.get(series.unit, series.unit)}"
     if not finite.any():
         return f"{series.title}: no value."
     t, v = series.times_s[finite], series.values[finite]

@@ -19,7 +19,7 @@ import re
 import shutil
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from features.errors import InputError
@@ -48,7 +48,7 @@ class WorkFolder:
     root
         Made where it is missing, for its owner alone.
     max_bytes
-        What all clips may take together, uploads that are under way included.
+        What all clips may take together, with their pages and previews, uploads that are under way included.
 
     Raises
     ------
@@ -130,6 +130,11 @@ class WorkFolder:
         with self._guard:
             self._held.pop(clip_id, None)
 
+    def remove_preview(self, clip_id: str) -> None:
+        """Remove a clip's preview, also one that was being made."""
+        for name in (PREVIEW, f"{PREVIEW}.part"):
+            (self.of(clip_id) / name).unlink(missing_ok=True)
+
     def weigh(self, clip_id: str) -> None:
         """Count what a clip's files take by now; a file that is linked elsewhere, too, takes nothing here."""
         held = 0
@@ -166,13 +171,47 @@ class WorkFolder:
             There is no room for it.
         """
         with self._guard:
-            others = sum(size for one, size in self._held.items() if one != clip_id)
-            if others + n_bytes > self.max_bytes:
-                raise FullError(
-                    f"no room: the work folder holds {gigabytes(others)} of at most {gigabytes(self.max_bytes)}; "
-                    "delete clips, or start the server with a larger --max-disk"
-                )
-            self._held[clip_id] = n_bytes
+            self._hold(clip_id, n_bytes)
+
+    def make_room(self, clip_id: str, sizes: Mapping[str, int]) -> None:
+        """Hold room for files of a clip that are about to be written, in place of earlier ones: name to bytes.
+
+        Raises
+        ------
+        FullError
+            There is no room for them.
+        """
+        more = sum(sizes.values()) - sum(_size(self.of(clip_id) / name) for name in sizes)
+        with self._guard:
+            self._hold(clip_id, self._held.get(clip_id, 0) + more)
+
+    def check_room(self, clip_id: str) -> None:
+        """Count what a clip's files take by now, one that is still being written included.
+
+        Raises
+        ------
+        FullError
+            There is no room for them.
+        """
+        self.weigh(clip_id)
+        self.make_room(clip_id, {})
+
+    def _hold(self, clip_id: str, n_bytes: int) -> None:
+        others = sum(size for one, size in self._held.items() if one != clip_id)
+        if others + n_bytes > self.max_bytes:
+            raise FullError(
+                f"no room: the work folder holds {gigabytes(others + self._held.get(clip_id, 0))} of at most "
+                f"{gigabytes(self.max_bytes)}; delete clips, or start the server with a larger --max-disk"
+            )
+        self._held[clip_id] = n_bytes
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file; 0 where there is none."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 class Arrival:

@@ -99,6 +99,8 @@ class Judging:
             The model can't be loaded.
         InputError
             A page can't be written.
+        FullError
+            There is no room for the pages.
         """
         clip = self._work.clip(row["id"])
         verdict, table = self._judged(row, result)
@@ -111,8 +113,12 @@ class Judging:
             player=PLAYER.format(id=row["id"]) if plays else "",
             navigation=NAVIGATION.format(id=row["id"]),
         )
-        for name, around in ((REPORT, None), (PAGE, served)):
-            page = clip_page(verdict, self.model.manifest, self._folder, facts=facts, evidence=evidence, served=around)
+        pages = {
+            name: clip_page(verdict, self.model.manifest, self._folder, facts=facts, evidence=evidence, served=around)
+            for name, around in ((REPORT, None), (PAGE, served))
+        }
+        self._work.make_room(row["id"], {name: len(page.encode()) for name, page in pages.items()})
+        for name, page in pages.items():
             write_text(self._work.of(row["id"]) / name, page)
         return {**_listed(verdict), "has_page": 1, "player": NEEDS_PREVIEW if plays else PLAYS_NOT}
 

@@ -21,7 +21,7 @@ from extract.run.worker import Result, Settings
 from features.errors import DeepcueError, UnreadableError
 from features.evidence import FACES_PER_SECOND, ClipEvidence
 from serve.clips import DONE, NEEDS_PREVIEW, PLAYS_CHANGED, PLAYS_FILE, PLAYS_NOT, PLAYS_PREVIEW, ClipList, Row
-from serve.folder import PREVIEW, WorkFolder
+from serve.folder import PREVIEW, FullError, WorkFolder
 
 logger = logging.getLogger(__name__)
 
@@ -192,7 +192,7 @@ class _Thread(threading.Thread):
     def _work_on(self, row: Row) -> None:
         with self._busy:
             self._current, self._cancelled, self._began, self._row = row["id"], False, time.monotonic(), row
-        self._foretold = {}
+        self._foretold, self._media = {}, {}
         player, mark = row["player"], row["mark"]
         if row["state"] != DONE:
             found = self._measured(row)
@@ -221,7 +221,7 @@ class _Thread(threading.Thread):
             if self._work.mark(row["id"]) != mark:
                 raise UnreadableError("the file was written to while it was measured; queue it again")
             found = dict(self._means.judge.pages(row, engine.logged(result), evidence))
-        except (DeepcueError, OSError) as error:
+        except (DeepcueError, FullError, OSError) as error:
             if self._unwanted(row["id"]):  # its file is gone, which is no news
                 return {}
             logger.warning("%s: %s", row["shown"], error)
@@ -263,12 +263,21 @@ class _Thread(threading.Thread):
             return {}
         if mark and self._work.mark(row["id"]) != mark:
             return {"player": PLAYS_CHANGED}
-        if made.error:
-            logger.warning("%s: no preview could be made: %s", row["shown"], made.error)
         if self._media.get("media_type"):
             return {"player": PLAYS_FILE, **self._media}
-        is_made = made.status == "ok" and (self._work.of(row["id"]) / PREVIEW).is_file()
-        return {"player": PLAYS_PREVIEW if is_made else PLAYS_NOT, **self._media}
+        return {"player": PLAYS_PREVIEW if self._has_preview(row, made) else PLAYS_NOT, **self._media}
+
+    def _has_preview(self, row: Row, made: Result) -> bool:
+        """Whether a copy was made for which there is room; one that does not fit is removed."""
+        try:
+            self._work.check_room(row["id"])
+        except FullError as error:
+            logger.warning("%s: no preview is kept: %s", row["shown"], error)
+            self._work.remove_preview(row["id"])
+            return False
+        if made.error:
+            logger.warning("%s: no preview could be made: %s", row["shown"], made.error)
+        return made.status == "ok" and (self._work.of(row["id"]) / PREVIEW).is_file()
 
     def _write(self, clip_id: str, found: Mapping[str, Any]) -> None:
         """Write to the list what came out, however long the disk is full; nothing of what was interrupted."""
@@ -292,6 +301,8 @@ class _Thread(threading.Thread):
         if "media_type" in told:
             self._media = {name: told[name] for name in ("media_type", "start_s")}
             return
+        if self._media and not self._media["media_type"]:
+            self._keep_to_room()
         share = float(told["share"])
         spent_s = time.monotonic() - self._began
         left_s = spent_s / share - spent_s if share >= KNOWN_SHARE else None
@@ -299,6 +310,13 @@ class _Thread(threading.Thread):
             self._clips.tell(self._current, str(told["stage"]), share, left_s)
             if "row" in told and not self._cancelled:
                 self._foretell(told["row"])
+
+    def _keep_to_room(self) -> None:
+        """End the making of a preview for which there is no room."""
+        try:
+            self._work.check_room(self._current)
+        except FullError:
+            self._player.close()
 
     def _foretell(self, result: Result) -> None:
         """Say what the verdict is, before the evidence for the page is collected."""

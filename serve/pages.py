@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
-from typing import Any
 
-from reports.html import probability
+from reports.html import environment
 from serve.clips import DONE, Row
 from serve.folder import gigabytes
 
@@ -15,24 +13,10 @@ TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 def list_page(max_upload: int) -> str:
     """The page with the list; its script fills it."""
-    return _environment().get_template("list.html.j2").render(max_upload=max_upload, max_text=gigabytes(max_upload))
+    page = environment(TEMPLATES).get_template("list.html.j2")
+    return page.render(max_upload=max_upload, max_text=gigabytes(max_upload))
 
 
 def waiting_page(row: Row) -> str:
     """The page of a clip that has no report (yet)."""
-    return _environment().get_template("waiting.html.j2").render(row=row, is_done=row["state"] == DONE)
-
-
-@functools.cache
-def _environment() -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["probability"] = probability
-    return environment
+    return environment(TEMPLATES).get_template("waiting.html.j2").render(row=row, is_done=row["state"] == DONE)

@@ -74,6 +74,24 @@ def test_data_is_extracted_even_where_a_table_exists(tmp_path):
 
 
 @pytest.mark.parametrize("target", ["ensemble", "ablate", "tune"])
+def test_data_of_the_environment_does_not_replace_the_table(target, tmp_path):
+    """Non-regression test: a DATA that was exported for something else was extracted into the given table."""
+    (table := tmp_path / "t.parquet").touch()
+    called, *_ = make(target, f"TABLE={table}", DATA="elsewhere")
+    assert called[:3] == ["train" if target == "ensemble" else target, "--table", str(table)]
+
+
+@pytest.mark.parametrize("target", ["ensemble", "submission", "ablate", "demo"])
+def test_the_number_of_processes_is_the_program_s_unless_given(target):
+    """Non-regression test: nproc does not know the quota of a control group, which the program keeps to."""
+    given = ["DATA=clips", "TABLE=s3://b/t.parquet", "TEST=videos"]
+    assert not any("--jobs" in called for called in make(target, *given))
+    for called in make(target, *given, "JOBS=3"):
+        if called[0] not in {"report", "summary"}:
+            assert called[called.index("--jobs") + 1] == "3"
+
+
+@pytest.mark.parametrize("target", ["ensemble", "ablate", "tune"])
 def test_a_table_may_be_a_url(target):
     assert make(target, "TABLE=s3://bucket/x.parquet")[0][:3] == [
         "train" if target == "ensemble" else target,

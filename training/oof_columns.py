@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
@@ -54,9 +55,9 @@ def out_of_fold(
 ) -> pa.Table:
     """The table with the families' columns of every clip of ``fold_of`` measured by the networks of its fold.
 
-    A clip without an observation gets NaN (0 of shares), never the columns of a network that saw it; how many these are
-    is logged, and its row says that the observation was not kept. Of the others the row says why a family has no number
-    by its fold's networks.
+    A clip without an observation, or with one whose length is another than its row says, gets NaN (0 of shares), never
+    the columns of a network that saw it; how many these are is logged, and its row says that the observation was not
+    kept. Of the others the row says why a family has no number by its fold's networks.
 
     Raises
     ------
@@ -76,13 +77,12 @@ def out_of_fold(
     reasons = table.row_reasons(source)
     values: dict[str, NDArray[np.float32]] = {name: source[name].to_numpy().copy() for name in names}
     wanted = [(row, name) for row, name in enumerate(source["filename"].to_pylist()) if name in fold_of]
-    _check_observations([name for _, name in wanted], observations)
+    usable = _usable(source, wanted, observations)
     for row, filename in tqdm(wanted, desc="out of fold", unit="clip"):
         measured = spec.unmeasured(names)
-        file = observation_file(observations, filename)
-        if file.is_file():
+        if row in usable:
             with use_weights(files[fold_of[filename]]):
-                measured, of_families = _measured(observation.load_kept(file), measures)
+                measured, of_families = _measured(observation.load_kept(usable[row]), measures)
             reasons[row] = {name: code for name, code in reasons[row].items() if name not in families} | of_families
         elif CLIP not in reasons[row]:
             of_others = {name: code for name, code in reasons[row].items() if name not in families}
@@ -132,19 +132,46 @@ def _columns(source: pa.Table, measures: Sequence[spec.Family]) -> list[str]:
     return names
 
 
-def _check_observations(filenames: Sequence[str], observations: Path) -> None:
-    """Refuse clips of which none has an observation, and say how many have none."""
-    if not filenames:
+def _usable(source: pa.Table, wanted: Sequence[tuple[int, str]], observations: Path) -> dict[int, Path]:
+    """The kept observation of each wanted row that has one of its own; how many have none is said.
+
+    Raises
+    ------
+    DatasetError
+        No row is wanted, or none of them has one.
+    """
+    if not wanted:
         raise DatasetError("no clip of the table is in the folds; give those of a training on these clips")
-    n_missing = sum(not observation_file(observations, name).is_file() for name in filenames)
-    if n_missing == len(filenames):
+    there = {row: file for row, name in wanted if (file := observation_file(observations, name)).is_file()}
+    if not there:
         raise DatasetError(
             f"{observations}: no observation of these clips; make them with deepcue extract --observations"
         )
-    if n_missing:
+    if n_missing := len(wanted) - len(there):
         logger.warning(
-            "%s: %d of %d clips have no observation; their columns are empty", observations, n_missing, len(filenames)
+            "%s: %d of %d clips have no observation; their columns are empty", observations, n_missing, len(wanted)
         )
+    rows = source.select(["n_frames", "duration_s"]).to_pylist()
+    usable = {row: file for row, file in there.items() if _is_of_the_row(observation.kept_header(file), rows[row])}
+    of_others = (
+        f"{observations}: {len(there) - len(usable)} of {len(there)} observations are of other clips that have the "
+        "same names, or of other lengths than the table says"
+    )
+    if not usable:
+        raise DatasetError(f"{of_others}; give the folder that was kept when this table was measured")
+    if len(usable) < len(there):
+        logger.warning("%s; their columns are empty", of_others)
+    return usable
+
+
+def _is_of_the_row(header: observation.Header, row: Mapping[str, Any]) -> bool:
+    """Whether a row says the length of an observation; one of unknown length, as of a clip that crashed, says nothing.
+
+    Clips that are equally long, as the copies of one that was coded several times, are not told apart.
+    """
+    if row["duration_s"] is None or math.isnan(row["duration_s"]):
+        return True
+    return header.n_frames == row["n_frames"] and math.isclose(header.duration_s, row["duration_s"], rel_tol=1e-6)
 
 
 def of_crops(

@@ -15,7 +15,7 @@ import pyarrow.csv
 
 from deepcue.cli import common
 from extract.from_csv import feature_table, read_csv
-from features.table import BASE_COLUMNS, write_table
+from features.table import BASE_COLUMNS, check_place, write_table
 
 EXAMPLE = "deepcue import-csv cues.csv --out artifacts/cues.parquet"
 
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
+    check_place(arguments.out, inputs=[arguments.csv])
     cues = read_csv(arguments.csv)
     table = feature_table(cues)
     common.make_parent(arguments.out)

@@ -288,8 +288,8 @@ def _summary(verdict: Verdict) -> str:
 
 
 def _probability(verdict: Verdict) -> str:
-    """With three digits or more; a dash where there is no finding."""
-    return "-" if verdict.verdict == NOTHING else probability(verdict.probability, 3)
+    """With three digits or more, and whether it is the model's bound; a dash where there is no finding."""
+    return "-" if verdict.verdict == NOTHING else f"{probability(verdict.probability, 3)} {verdict.bound}".rstrip()
 
 
 def _strongest(verdict: Verdict) -> str:

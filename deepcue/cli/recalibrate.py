@@ -1,9 +1,10 @@
 """Give a model of one learner another scale and bound than its own folds asked for.
 
 Folds of a table share manipulations; predictions of manipulations that nobody has seen are less sure than these folds
-say. `deepcue unseen-scores` measures by how much. The learner's log-odds are multiplied by --scale, in place of stack,
-calibration and OOD shrinkage, and probabilities stay within --bound and its complement. Scores of the stack in the
-model folder become those of the new ones; importances of families are left out. The shipped model was made so.
+say. `deepcue unseen-scores` measures by how much. The learner's log-odds are scaled by --scale about those of the
+training prior, where clips without evidence stay, in place of stack, calibration and OOD shrinkage, and probabilities
+stay within --bound and its complement. Scores of the stack in the model folder become those of the new ones;
+importances of families are left out. The shipped model was given its scale, 1.1, by hand, about log-odds of 0.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ EXAMPLE = "deepcue recalibrate artifacts/model --scale 1.1 --bound 0.03"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("model", type=Path, help="model folder; it is written anew")
-    parser.add_argument("--scale", type=float, required=True, help="factor of the learner's log-odds, above 0")
+    parser.add_argument(
+        "--scale", type=float, required=True, help="factor of the log-odds' distance from the training prior, above 0"
+    )
     parser.add_argument("--bound", type=float, required=True, help="least probability, 1e-12 or more and under 0.5")
     common.add_quiet(parser)
 

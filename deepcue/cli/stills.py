@@ -21,7 +21,7 @@ from pathlib import Path
 from deepcue.cli import common
 from extract.stills import FAMILIES, read_stills, stills_table
 from features import table
-from features.errors import InputError
+from features.errors import InputError, UnreadableError
 from training.faces.index import STILL_SHARE
 from training.stills_columns import out_of_fold
 
@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
+    table.check_place(arguments.out, inputs=[arguments.stills])
     stills = read_stills(arguments.stills).slice(0, arguments.limit)
     families = common.names(arguments.families)
     into = table.read_table(arguments.into) if arguments.into else None
@@ -62,6 +63,8 @@ def run(arguments: argparse.Namespace) -> None:
             )
         else:
             found = stills_table(stills, families, missed_share=STILL_SHARE, jobs=arguments.jobs, progress=progress)
+    if all(status == UnreadableError.status for status in found["status"].to_pylist()):
+        raise InputError(f"{arguments.stills}: no still can be read ({found['error'][0].as_py()}); see to its pictures")
     if into is not None:
         found = table.with_columns(into, found)
     common.make_parent(arguments.out)

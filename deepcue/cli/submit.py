@@ -19,7 +19,8 @@ from ensemble.model import Model
 from ensemble.store import LOCAL_MODEL, check_families, default_model, load_model
 from ensemble.submission import ALLOW, check_agreement, read_sample, write_submission
 from ensemble.verdict import model_line
-from extract.dataset import Names, find_clips
+from extract.dataset import find_clips
+from extract.file_names import Names
 from extract.pipeline import extract
 from features.errors import DatasetError, InputError, TableError
 from features.table import read_table
@@ -113,7 +114,7 @@ def write(model: Model, table: pa.Table, sample: Sequence[str], out: Path) -> di
 
 
 def _extracted(arguments: argparse.Namespace, sample: Sequence[str], families: Sequence[str]) -> pa.Table:
-    clips = find_clips(arguments.test)
+    clips = find_clips(arguments.test, wanted=sample)
     names = _as_in(sample, [clip.filename for clip in clips])
     _check(arguments, sample, names, arguments.test)  # before hours of work
     clips = [replace(clip, filename=name) for clip, name in zip(clips, names, strict=True)]

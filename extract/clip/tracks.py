@@ -26,7 +26,8 @@ MAX_FACES = 3  # followed at the same time
 LARGER = 1.5  # times the side of the smallest face followed: a face that takes its place
 DETECTION_PULL = 0.5  # fraction of the way from the carried box to a confirming detection
 WINDOW_SLACK = 0.05  # the crop window is held while the box stays within this fraction of its side
-FLOW_WINDOW: dict[str, Any] = {"winSize": (15, 15), "maxLevel": 2, "criteria": (3, 10, 0.03)}  # Sun et al. 2021
+# Sun et al. 2021, but for maxLevel, 3 there: of our square of 256 px that level would be 32 px, two windows wide
+FLOW_WINDOW: dict[str, Any] = {"winSize": (15, 15), "maxLevel": 2, "criteria": (3, 10, 0.03)}
 FLOW_MARGIN_PX = 24  # around the landmarks: motion from frame to frame, and the window
 MAX_FLOW_GAP_PX = 2.0 * LANDMARK_SIDE_PX / 400  # forward-backward gap of a trusted point, Sun et al. 2021
 MAX_MISSES = 2  # detections in a row without the face that end its track

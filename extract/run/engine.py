@@ -50,7 +50,7 @@ def run(
     Raises
     ------
     InputError
-        No scheduler answers, or a measuring process does not find a family.
+        No scheduler answers, a measuring process does not find a family, or this machine starts no further one.
     ClusterLostError
         The scheduler, or every worker, went away.
     """

@@ -126,7 +126,8 @@ def _person(observed: Observation, track: Track, families: Sequence[spec.Family]
         )
         for sample, crop in zip(track.crop_index.tolist(), track.crops, strict=True)
     ]
-    face_map_jpeg, regions = _face_map(track, faces, list(logits), show_faces)
+    mapped = [name for name in logits if name in spec.family_modules()]  # another package's network may be of any kind
+    face_map_jpeg, regions = _face_map(track, faces, mapped, show_faces)
     return Person(times_s[seen], boxes[seen], tuple(faces), series, face_map_jpeg, regions)
 
 
@@ -134,12 +135,16 @@ def _face_map(
     track: Track, faces: Sequence[JudgedFace], networks: Sequence[str], show_faces: bool
 ) -> tuple[bytes, dict[str, float]]:
     """The picture of a person's face map, and the regions that were measured; empty where no face was judged."""
-    scores = [float(np.mean(list(face.logits.values()))) if face.logits else math.nan for face in faces]
+    scores = [_mean([face.logits[name] for name in networks if name in face.logits]) for face in faces]
     found = face_map.of_track(track, scores, networks)
     if found is None:
         return b"", {}
     picture = _jpeg(found.picture, side_px=face_map.PICTURE_PX) if show_faces else b""
     return picture, {region: score for region, score in found.scores.items() if math.isfinite(score)}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
 
 
 def _at(logits: dict[str, Series], time_s: float) -> dict[str, float]:

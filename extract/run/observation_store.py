@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import posixpath
 import re
-import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from features import observation
-from features.observation import DAMAGED, OBSERVATION_VERSION, Observation
+from features.errors import DatasetError
+from features.observation import DAMAGED, OBSERVATION_VERSION, Observation, OtherKeyError
+from features.places import in_place_of, read_errors
+
+logger = logging.getLogger(__name__)
 
 MARKS = ("etag", "lastmodified", "mtime", "modified", "updated", "modify", "created")  # first what follows the content
+
+OF_ANOTHER_FILE = (
+    "the observation that was kept under this name is of another file, or of this one before it changed, and is "
+    "replaced; give each data set a folder of observations of its own"
+)
 
 
 def kept_name(filename: str) -> str:
@@ -34,71 +44,118 @@ def _mark(info: Mapping[str, Any]) -> Any:
     return next(filter(None, map(plain.get, MARKS)), "")
 
 
+def _file_of(key: str) -> str:
+    """Of a key, the part that tells files apart: without the version and the limit."""
+    return key.rsplit(":", 2)[0]
+
+
+def _print(path: str, options: Mapping[str, Any]) -> str:
+    """What a file is known by: its size and time of change, or what its store says of its content."""
+    if "://" not in path:
+        status = os.stat(path)
+        return f"{status.st_size}:{status.st_mtime_ns}"
+    fs, name = _filesystem(path, options)
+    info = fs.info(name)
+    return f"{info.get('size')}:{_mark(info) or fs.ukey(name)}"
+
+
+def is_of(key: str, path: str) -> bool:
+    """Whether what was kept under a key is of the file that is at a path now; one that can't be looked at may be.
+
+    Raises
+    ------
+    DatasetError
+        The store that it is in can't be used.
+    """
+    try:
+        with read_errors(path):
+            return _file_of(key) == _print(path, {})
+    except DatasetError as error:
+        if isinstance(error.__cause__, OSError):
+            return True
+        raise
+
+
 class ObservationStore:
     """Loads and saves observations below ``folder``; an empty ``folder`` keeps nothing."""
 
     def __init__(self, folder: str, storage_options: Mapping[str, Any] | None = None) -> None:
         self._folder = folder.rstrip("/")
+        self._is_remote = "://" in folder
         self._options = dict(storage_options or {})
 
     def key(self, path: str, max_seconds: float) -> str:
         """What an Observation depends on: the file's size and time of change, the extractor, the limit."""
-        if "://" not in path:
-            status = os.stat(path)
-            return f"{status.st_size}:{status.st_mtime_ns}:{OBSERVATION_VERSION}:{max_seconds:g}"
-        fs, name = self._filesystem(path)
-        info = fs.info(name)
-        return f"{info.get('size')}:{_mark(info) or fs.ukey(name)}:{OBSERVATION_VERSION}:{max_seconds:g}"
+        return f"{_print(path, self._options)}:{OBSERVATION_VERSION}:{max_seconds:g}"
 
     def place(self, filename: str) -> str:
         """Path or URL of a clip's kept Observation."""
         return f"{self._folder}/{kept_name(filename)}"
 
-    def kept(self) -> frozenset[str]:
-        """Names (:func:`kept_name`) of all files in the store, by one listing; none where there is no store yet.
+    def held(self, keys: Mapping[str, str]) -> frozenset[str]:
+        """Of clips, by name with the key of each, those whose Observation is kept.
+
+        On this machine, each file says which key it is of. At a URL, where that would cost requests for every clip, one
+        listing tells: an Observation of another file under a clip's name is found out when the clip is measured.
 
         Raises
         ------
         OSError
-            The store can't be listed; what a remote one raises is its own.
+            The remote store can't be listed; what it raises may be its own.
         """
-        fs, root = self._filesystem(self._folder)
+        if not self._is_remote:
+            return frozenset(filename for filename, key in keys.items() if self._holds(filename, key))
+        fs, root = _filesystem(self._folder, self._options)
         try:
-            return frozenset(posixpath.relpath(path, root) for path in fs.find(root))
-        except FileNotFoundError:
+            names = {posixpath.relpath(path, root) for path in fs.find(root)}
+        except FileNotFoundError:  # there is no store yet
             return frozenset()
+        return frozenset(filename for filename in keys if kept_name(filename) in names)
+
+    def _holds(self, filename: str, key: str) -> bool:
+        try:
+            with open(self.place(filename), "rb") as file:
+                return observation.header(file).key == key
+        except (OSError, *DAMAGED):
+            return False
 
     def load(self, filename: str, key: str) -> Observation | None:
         """The kept Observation; None when there is none, or it is of another file, version or limit."""
         if not self._folder:
             return None
         try:
-            fs, name = self._filesystem(self.place(filename))
-            with fs.open(name, "rb") as file:
+            with self._opened(self.place(filename)) as file:
                 return observation.load(file, key=key)
+        except OtherKeyError as error:
+            if _file_of(error.found) != _file_of(key):
+                logger.warning(OF_ANOTHER_FILE)
         except (OSError, *DAMAGED):
-            return None  # nothing usable is there: the clip is observed again and this file replaced
+            pass
+        return None  # nothing usable is there: the clip is observed again and this file replaced
 
     def save(self, filename: str, key: str, observed: Observation) -> None:
         """Write beside the final name, then rename, so that a killed run leaves no half file under it."""
         if not self._folder:
             return
-        fs, name = self._filesystem(self.place(filename))
+        place = self.place(filename)
         content = observation.dumps(observed, key=key)
-        if "://" in self._folder:
+        if self._is_remote:
+            fs, name = _filesystem(place, self._options)
             fs.pipe_file(name, content)  # object stores put whole objects
             return
-        os.makedirs(os.path.dirname(name), exist_ok=True)
-        temporary = f"{name}.{uuid.uuid4().hex[:8]}.part"
-        try:
-            with open(temporary, "wb") as file:
-                file.write(content)
-            os.replace(temporary, name)
-        finally:
-            if os.path.exists(temporary):
-                os.remove(temporary)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        with in_place_of(Path(place)) as temporary:
+            temporary.write_bytes(content)
 
-    def _filesystem(self, url: str) -> tuple[Any, str]:
-        import fsspec
+    def _opened(self, place: str) -> Any:
+        """A file of the store; a path never goes through fsspec, which takes ``::`` in it for one store in another."""
+        if not self._is_remote:
+            return open(place, "rb")
+        fs, name = _filesystem(place, self._options)
+        return fs.open(name, "rb")
 
-        return fsspec.core.url_to_fs(url, **self._options) if "://" in url else fsspec.core.url_to_fs(url)
+
+def _filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+    import fsspec
+
+    return fsspec.core.url_to_fs(url, **options)

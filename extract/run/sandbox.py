@@ -23,7 +23,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -79,6 +79,21 @@ class StartError(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
         self.failure = failure
+
+
+class NoProcessError(InputError, OSError):
+    """The system gives this program no further process, or no file for it."""
+
+
+@contextlib.contextmanager
+def _as_no_process() -> Iterator[None]:
+    """What the system refuses becomes one sentence, that ends a run: every further clip would fail alike, at once."""
+    try:
+        yield
+    except OSError as error:
+        raise NoProcessError(
+            f"no measuring process can be started ({error}); give fewer --jobs, or allow more (ulimit -n, ulimit -u)"
+        ) from error
 
 
 def encode(result: Result) -> dict[str, Any]:
@@ -138,6 +153,8 @@ class Sandbox:
         ------
         InputError
             A family that is known here is not to be found in the child.
+        NoProcessError
+            The system starts no child.
         """
         if self._child is None or self._child.poll() is not None:
             try:
@@ -171,6 +188,8 @@ class Sandbox:
             It ended, or did not become ready in time.
         InputError
             It does not find a family.
+        NoProcessError
+            The system does not start it.
         """
         self.close()
         environment = os.environ | SINGLE_THREAD | {"TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -179,15 +198,16 @@ class Sandbox:
         with self._starting:
             if self._retired:
                 raise StartError(STOPPED)
-            child = self._child = subprocess.Popen(
-                [sys.executable, "-m", *self._program],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=environment,
-                cwd=ROOT,
-                start_new_session=True,  # an interrupt at the terminal is the parent's to handle
-            )
+            with _as_no_process():
+                child = self._child = subprocess.Popen(
+                    [sys.executable, "-m", *self._program],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    env=environment,
+                    cwd=ROOT,
+                    start_new_session=True,  # an interrupt at the terminal is the parent's to handle
+                )
         self._answers, self._last_lines = queue.Queue(), collections.deque(maxlen=LAST_LINES)
         threading.Thread(target=_read_answers, args=(child.stdout, self._answers), daemon=True).start()
         self._errors = threading.Thread(target=_read_errors, args=(child.stderr, self._last_lines), daemon=True)
@@ -215,8 +235,9 @@ class Sandbox:
     def _wait(self, filename: str, process: subprocess.Popen[bytes]) -> Result:
         import psutil
 
-        child = psutil.Process(process.pid) if process.poll() is None else None
-        started, cpu_before = time.monotonic(), _cpu_s(child)
+        with _as_no_process():
+            child = psutil.Process(process.pid) if process.poll() is None else None
+            started, cpu_before = time.monotonic(), _cpu_s(child)
         while True:
             heard = self._message()
             if heard is None or TOLD in heard:
@@ -250,6 +271,8 @@ class Sandbox:
             used_s, resident = _cpu_s(child) - cpu_before, child.memory_info().rss if child else 0
         except psutil.NoSuchProcess:
             return None  # its last answer, or its end, is in the queue
+        except OSError:  # too many files are open: it is looked at again in a moment
+            return None
         if used_s > self._limits.timeout_s:
             message = f"took more than {self._limits.timeout_s:g} CPU seconds"
             return Failure("timeout", Reason.TIMEOUT, message, tuple(self._last_lines))

@@ -165,7 +165,7 @@ def frames(observation: Observation, track: Track, numbers: range) -> list[dict[
 
 SHOWN = {
     "detail": ("lap", "1", "Detail, core against rest of the face"),
-    "lightness": ("lightness", "L*", "Lightness, core against rest of the face"),
+    "lightness": ("lightness", "L* difference", "Lightness, core against rest of the face"),
 }
 """Series, what it shows of a frame, unit, title."""
 

@@ -42,7 +42,7 @@ from features.spec import EVERY_CHANGE, Column, complete_row, family
 
 COMPLETE = 0.3  # of the usual opening; a lid that reaches this is shut
 RESTING_PER_MIN = 17.0  # Bentivoglio 1997
-MIN_OBS_S, MIN_FPS = 3.0, 12.0
+MIN_OBS_S, MIN_FPS = 3.0, 11.9  # half a frame less is enough; 12 fps, also by rounded time stamps
 LID_MARGIN_S, CALM_MARGIN_S = 0.05, 0.1  # around a blink: what its speeds count, what its surroundings leave out
 AROUND_S, MAX_EYE_LAG_S = 0.3, 0.1
 MIN_CROPS = 8
@@ -373,7 +373,13 @@ class Lids:
     @property
     def enough(self) -> bool:
         """Whether blinks can be told: 3 s of eyes seen, 12 frames a second."""
-        return self.valid_share >= series.MIN_VALID_SHARE and self.obs_s >= MIN_OBS_S and self.fps >= MIN_FPS
+        long_enough = self.fps >= MIN_FPS and self.obs_s >= MIN_OBS_S - 0.5 / self.fps
+        return long_enough and self.valid_share >= series.MIN_VALID_SHARE
+
+    @property
+    def fast(self) -> bool:
+        """Whether the speed of lids can be told: 23.5 frames a second."""
+        return self.fps >= MEDIAN_FPS
 
 
 def lids(observation: Observation, track: Track) -> Lids:
@@ -389,7 +395,7 @@ def lids(observation: Observation, track: Track) -> Lids:
         return seen
     level = float(np.quantile(np.concatenate([part.values for part in parts]), BASE_QUANTILE))
     opened = tuple(Segment(part.start_s, part.rate_hz, openness(part, level=level)) for part in parts)
-    every = tuple(blink for part in opened for blink in find_blinks(part))
+    every = tuple(blink for part in opened for blink in find_blinks(part, fps=fps))
     disturbed = disturbed_times(face, sharpness=track.sharpness[face.index, 0].astype(np.float64))
     blinks = tuple(blink for blink in every if not (np.abs(disturbed - blink.moment_s) < 0.5 / fps).any())
     return replace(seen, opened=opened, every=every, blinks=blinks)
@@ -405,19 +411,19 @@ def lid_series(observation: Observation, track: Track) -> dict[str, Series]:
     return {"blink.openness": Series(times_s, values, unit="1", title="Eye openness", events=events)}
 
 
-@family("blink", version=3, needs={"track", "crops"}, columns=COLUMNS, series=lid_series)
+@family("blink", version=4, needs={"track", "crops"}, columns=COLUMNS, series=lid_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure a track's blinks; NaN below 3 s of eyes seen or 12 frames a second."""
     seen = lids(observation, track)
     named = {"valid_share": seen.valid_share}
     if seen.enough:
-        ear, times_s, blinks, fast = seen.ear, seen.face.times_s, seen.blinks, seen.fps >= MEDIAN_FPS
+        ear, times_s, blinks = seen.ear, seen.face.times_s, seen.blinks
         levels = np.nanquantile(ear, BASE_QUANTILE, axis=0) if np.isfinite(ear).any(axis=0).all() else np.ones(2)
         corr, lag_s, gap = eyes_together(series.segments(ear / levels, times_s=times_s), blinks=blinks)
-        named |= _of_blinks(seen.opened, blinks, obs_s=seen.obs_s, fast=fast)
+        named |= _of_blinks(seen.opened, blinks, obs_s=seen.obs_s, fast=seen.fast)
         named |= {
             "lr_corr": corr,
-            "lr_lag_s": lag_s if fast else np.nan,
+            "lr_lag_s": lag_s if seen.fast else np.nan,
             "lr_amp_gap": gap,
             "patch_ear_corr": patch_ear_corr(track),
             "ear_base_mad": ear_base_mad(seen.opened, blinks=seen.every),

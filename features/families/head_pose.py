@@ -13,10 +13,11 @@ Left out: frames turned by over 45 degrees, and those where a fit misses the lan
 Confounds: a person's own face against the mean one (a constant difference that a real face has, too), the detector's
 noise (1 px of 92 gives 0.5 degrees in one frame, hence the mean vector, in which it cancels), expression (brows), the
 unknown focal length, frame rate (speed, acceleration, jerk: undefined below 14.3 frames per second, where five samples
-last longer than 0.35 s, and smaller in a clip of variable frame rate, which is resampled). Others found the published
-feature at chance on FaceForensics++ and Celeb-DF (AUC 0.47 and 0.55; doi 10.1186/s13640-023-00614-z). On unseen
-manipulations it tells the source rather than the forgery; beside its original, a swapped face jerks more inside than
-its jaw does.
+last longer than 0.35 s; smaller in a clip of variable frame rate, which is resampled; several times larger where frames
+are shown at other moments than they were taken, as by a rate conversion whose repeats are not equal). Others found the
+published feature at chance on FaceForensics++ and Celeb-DF (AUC 0.47 and 0.55; doi 10.1186/s13640-023-00614-z). On
+unseen manipulations it tells the source rather than the forgery; beside its original, a swapped face jerks more inside
+than its jaw does.
 """
 
 from __future__ import annotations
@@ -287,7 +288,7 @@ def pose_series(observation: Observation, track: Track) -> dict[str, Series]:
     return {"head_pose.difference": Series(found.face.times_s, found.angle_deg, unit="deg", title=title)}
 
 
-@family("head_pose", version=3, needs={"track"}, columns=COLUMNS, series=pose_series)
+@family("head_pose", version=4, needs={"track"}, columns=COLUMNS, series=pose_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the two poses of a track; NaN below 20 frames in which both can be told."""
     found = poses(head(observation, track), frame_size=observation.frame_size)

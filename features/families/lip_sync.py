@@ -390,7 +390,7 @@ def moves(both: Joint) -> bool:
     return bool(both.speech.mean() >= MIN_SPEECH_SHARE and mouth_range(both) >= MIN_MOUTH_IOD)
 
 
-@family("lip_sync", version=6, needs={"track", "sound"}, columns=COLUMNS, series=lip_series)
+@family("lip_sync", version=7, needs={"track", "sound"}, columns=COLUMNS, series=lip_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure lips against voice; NaN below 3 s of both, with little speech, or with lips that do not move."""
     face = head(observation, track)

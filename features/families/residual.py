@@ -341,7 +341,7 @@ def _co_occurrence_columns(found: Sequence[PatchValues]) -> dict[str, float]:
     return named
 
 
-@family("residual", version=2, needs={"track", "crops"}, columns=COLUMNS)
+@family("residual", version=3, needs={"track", "crops"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the residuals of a track's patches and crops; NaN below 5 usable patches, or a fifth of those seen."""
     numbers = sampled(track)

@@ -322,8 +322,8 @@ def still_steps(observation: Observation, track: Track) -> NDArray[np.bool_]:
 
 def flicker_columns(observation: Observation, track: Track) -> dict[str, float]:
     """Columns ``flicker``: of all steps, of those of a still head, and the fraction that is fast."""
-    index = series.distinct(observation, track)
-    times_s, logs = observation.times_s[track.frame_index[index]], log_sharpness(track, index)
+    face = head(observation, track)
+    times_s, logs = face.times_s, log_sharpness(track, face.index)
     steps = sharpness_steps(logs, times_s=times_s)
     still = steps[still_steps(observation, track)]
     at_face, _, at_background = flicker(steps)
@@ -342,12 +342,11 @@ def flicker_series(observation: Observation, track: Track) -> dict[str, Series]:
 
     The spread of its values is ``flicker_hf_mad``.
     """
-    index = series.distinct(observation, track)
-    times_s = observation.times_s[track.frame_index[index]]
-    steps = sharpness_steps(log_sharpness(track, index), times_s=times_s)[:, 0]
+    face = head(observation, track)
+    steps = sharpness_steps(log_sharpness(track, face.index), times_s=face.times_s)[:, 0]
     if not np.isfinite(steps).any():
         return {}
-    return {"spectrum.flicker": Series(times_s[1:], steps, unit="log10", title="Flicker of the face's sharpness")}
+    return {"spectrum.flicker": Series(face.times_s[1:], steps, unit="log10", title="Flicker of the face's sharpness")}
 
 
 def _reduced(track: Track, number: int) -> NDArray[np.uint8] | None:
@@ -387,7 +386,7 @@ def _native_columns(face: F64, background: Sequence[F64]) -> dict[str, float]:
     }
 
 
-@family("spectrum", version=4, needs={"track", "crops"}, columns=COLUMNS, series=flicker_series)
+@family("spectrum", version=5, needs={"track", "crops"}, columns=COLUMNS, series=flicker_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the spectra of a track's patches and crops; NaN below 8 patches of 128 x 128 px."""
     usable = [n for n, patch in enumerate(track.patch_face) if patch.shape[0] == SIDE]

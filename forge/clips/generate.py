@@ -33,7 +33,7 @@ from forge.clips.write import PARTIAL, Encoder, write_clip, write_metadata
 
 logger = logging.getLogger(__name__)
 
-TRANSCODING_STREAM = 99  # of random numbers, beside those of the kinds
+ENCODING_STREAM, TRANSCODING_STREAM = 98, 99  # of random numbers, beside those of the kinds, 0 and up
 Entry = dict[str, Any]
 
 
@@ -158,13 +158,12 @@ def make(
 
 def _forge(source: Source, recipe: Recipe, out: Path) -> tuple[dict[str, Entry], list[str]]:
     """One real clip and its forgeries: metadata entries by file name, and what was skipped, in words."""
-    rng = np.random.default_rng([recipe.seed, source.number])
     wants_face = any("face" in kinds()[name].needs for name in recipe.all_kinds)
     try:
         clip = read_clip(source.path, max_seconds=recipe.max_seconds, max_side=recipe.max_side, faces=wants_face)
     except (ClipError, OSError) as error:
         return {}, [f"left out: {error}"]
-    encoder = Encoder.sample(rng)
+    encoder = Encoder.sample(_stream(source, recipe, ENCODING_STREAM))
     folder, real_name = out / source.part, f"{source.name}.mp4"
     common = {"split": "train", "source": source.filename, "group": source.group, "encoder": encoder.as_dict()}
     write_clip(clip, folder / real_name, encoder)
@@ -181,8 +180,16 @@ def _forge(source: Source, recipe: Recipe, out: Path) -> tuple[dict[str, Entry],
         entries[forged.name] = {"label": "FAKE", "original": real_name, **entry}
         entries[forged.name] |= {"sha256": sha256_of(folder / forged.name), **common}
     if "reencode" in recipe.all_kinds:
-        entries |= _transcoded(entries, folder, np.random.default_rng([recipe.seed, source.number, TRANSCODING_STREAM]))
+        entries |= _transcoded(entries, folder, _stream(source, recipe, TRANSCODING_STREAM))
     return entries, messages
+
+
+def _stream(source: Source, recipe: Recipe, number: int) -> np.random.Generator:
+    """One of the streams of random numbers of a clip, all of them unlike.
+
+    Every one has a number of its own: numpy pads seeds with zeros, so that one without a number is stream 0.
+    """
+    return np.random.default_rng([recipe.seed, source.number, number])
 
 
 def _in_turn(source: Source, recipe: Recipe) -> list[str]:
@@ -196,7 +203,7 @@ def _in_turn(source: Source, recipe: Recipe) -> list[str]:
 
 def _forgery(name: str, clip: Clip, source: Source, recipe: Recipe) -> tuple[tuple[Clip, Entry] | None, str]:
     """A clip forged in one kind with its metadata, or None and what the clips lack for it."""
-    rng = np.random.default_rng([recipe.seed, source.number, list(kinds()).index(name)])
+    rng = _stream(source, recipe, list(kinds()).index(name))
     kind = kinds()[name]
     parameters = kind.sample(rng)
     donor = choose_donor(

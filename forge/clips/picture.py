@@ -22,7 +22,7 @@ from forge.clips.clip import Clip, Frames
 from forge.clips.registry import Parameters, kind
 from forge.clips.swap import Region, blend, choose_frames, hull_mask, warp
 from forge.clips.temporal import SMOOTH_FRAMES, smoothed_landmarks, stationary_ar1, usable_frames
-from forge.face_ops import Image, Mask, Points, iod, similarity
+from forge.face_ops import Image, Mask, Points, iod, similarity, to_bytes
 from forge.images.blend import SELF_BLENDED, Area, Edge, Move, SelfBlend, Statistics, mix, recoloured
 from forge.images.resynthesis import (
     RESYNTHESISED,
@@ -79,7 +79,7 @@ def face_swap(clip: Clip, parameters: Parameters, rng: np.random.Generator, dono
         face = warp(faces[chosen[index]], places[chosen[index]], local, target.shape)
         mask = hull_mask(local, target.shape, grow=parameters["grow"], soft=parameters["soft"])
         face = recoloured(face, target, mask, strength=parameters["colour"])
-        face = np.clip(face * gain[index], 0, 255).astype(np.uint8)
+        face = to_bytes(face * gain[index])
         return _pasted(frame, region, blend(face, target, mask, parameters["blend"]))
 
     return clip.with_frames(change)
@@ -172,7 +172,7 @@ def resynthesis(clip: Clip, parameters: Parameters, rng: np.random.Generator, do
         face = _decoder(parameters, max(MIN_REDUCTION, FACE_WIDTH_IOD * iod(local) / parameters["face_px"])).apply(part)
         if parameters["wobble_iod"] > 0:
             face = warp(face, local, local + wobble[index] * iod(local), part.shape)
-        return np.clip(face * gain[index], 0, 255).astype(np.uint8), area(index).mask(local, part.shape)
+        return to_bytes(face * gain[index]), area(index).mask(local, part.shape)
 
     return _in_the_face(clip, clip.landmarks, change)
 

@@ -121,7 +121,7 @@ def _make(job: Job) -> dict[str, dict[str, Any]]:
     common = {"split": "train", "encoder": encoder.as_dict()}
     real = {"label": "REAL", "original": None, "sha256": sha256_of(job.folder / job.name), **common}
     made: dict[str, dict[str, Any]] = {job.name: real}
-    for number, (name, kind_name) in enumerate(job.fakes):
+    for number, (name, kind_name) in enumerate(job.fakes, start=1):  # a seed that ends in 0 is the original's
         own = np.random.default_rng([*job.seed, number])
         manipulation = kinds()[kind_name]
         donor = None

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from forge.face_ops import Image, Mask, Matrix, Points, affine, colour, iod, sharpened, transfer_colour
+from forge.face_ops import Image, Mask, Matrix, Points, affine, colour, iod, sharpened, to_bytes, transfer_colour
 
 REGIONS = {
     "face": list(range(68)),
@@ -163,7 +163,7 @@ class Statistics:
     def apply(self, image: Image) -> Image:
         """The image [h, w, 3] after the change."""
         curve = (np.arange(256)[:, None] - 128.0) * np.array(self.gain) + 128.0 + np.array(self.offset)
-        out = cv2.LUT(image, np.clip(curve, 0, 255).astype(np.uint8)[None])
+        out = cv2.LUT(image, to_bytes(curve)[None])
         if self.reduction > 1:
             width, height = image.shape[1], image.shape[0]
             small = (max(8, round(width / self.reduction)), max(8, round(height / self.reduction)))

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from forge.face_ops import Image, Points, sharpened
+from forge.face_ops import Image, Points, sharpened, to_bytes
 from forge.images.blend import Area, mix
 
 BLOCK = 8
@@ -66,7 +66,7 @@ class Bottleneck:
         if self.pattern is not None:
             period = len(self.pattern)
             large *= np.tile(self.pattern, (height // period + 1, width // period + 1, 1))[:height, :width]
-        return np.clip(large, 0, 255).astype(np.uint8)
+        return to_bytes(large)
 
 
 def zero_inserted(small: Image) -> Image:
@@ -79,7 +79,7 @@ def zero_inserted(small: Image) -> Image:
     spread = np.zeros((2 * height, 2 * width, 3), np.float32)
     spread[::2, ::2] = small
     line = np.array([0.54, 1.0, 0.54], np.float32)
-    return np.clip(cv2.sepFilter2D(spread, -1, line, line), 0, 255).astype(np.uint8)
+    return to_bytes(cv2.sepFilter2D(spread, -1, line, line))
 
 
 @dataclass(frozen=True)
@@ -120,18 +120,17 @@ class Shrink:
         """The image [h, w, 3] after the step."""
         first = self._shrunk(image)
         shifted = np.roll(self._shrunk(np.roll(image, (-3, -5), (0, 1))), (3, 5), (0, 1))
-        return ((first.astype(np.uint16) + shifted) // 2).astype(np.uint8)
+        return to_bytes((first + shifted) / 2)
 
-    def _shrunk(self, image: Image) -> Image:
+    def _shrunk(self, image: Image) -> NDArray[np.float32]:
         from scipy.fft import dctn, idctn
 
         height, width = (side // BLOCK * BLOCK for side in image.shape[:2])
         blocks = image[:height, :width].astype(np.float32).reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK, 3)
         coefficients = dctn(blocks, axes=(1, 3), norm="ortho")
         coefficients[np.abs(coefficients) < self.threshold] = 0
-        out = image.copy()
-        back = idctn(coefficients, axes=(1, 3), norm="ortho").reshape(height, width, 3)
-        out[:height, :width] = np.clip(back, 0, 255).astype(np.uint8)
+        out = image.astype(np.float32)
+        out[:height, :width] = idctn(coefficients, axes=(1, 3), norm="ortho").reshape(height, width, 3)
         return out
 
 
@@ -156,7 +155,7 @@ class BentSpectrum:
         radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
         gain = np.where(radius > self.corner, (np.maximum(radius, 1e-6) / self.corner) ** self.slope, 1.0)
         bent: NDArray[np.float64] = np.fft.irfft2(np.fft.rfft2(luma) * gain, s=luma.shape)
-        ycc[:, :, 0] = np.clip(bent, 0, 255).astype(np.uint8)
+        ycc[:, :, 0] = to_bytes(bent)
         return cv2.cvtColor(ycc, cv2.COLOR_YCrCb2RGB)
 
 
@@ -202,7 +201,7 @@ def resynthesise(image: Image, points: Points | None, rng: np.random.Generator) 
     out = Decoder.sample(rng).apply(image)
     if rng.random() < 0.25:
         grain = cv2.GaussianBlur(rng.standard_normal(image.shape[:2]).astype(np.float32), (0, 0), GRAIN_PX)
-        out = np.clip(out + rng.uniform(1, 5) * grain[:, :, None], 0, 255).astype(np.uint8)
+        out = to_bytes(out + rng.uniform(1, 5) * grain[:, :, None])
     if points is None or rng.random() < 0.35:
         return out
     return mix(out, image, Area.sample(rng, RESYNTHESISED).mask(points, image.shape))

@@ -56,6 +56,14 @@ def test_each_contributing_family_shows_its_description():
     assert "of_another" not in asked
 
 
+def test_a_number_at_the_models_bound_is_no_measurement():
+    """Non-regression: it was printed like any other."""
+    model = FakeModel([np.log(0.97 / 0.03)], {name: [0.0] for name in FAMILIES}, clip=0.03)
+    (one,) = verdict.judge(model, toy_table(1, 1))
+    assert "P(FAKE) = 0.970 or more   likely fake" in predict.clip_lines(one)[1]
+    assert predict.table_lines([one])[1].startswith("0.970 or more")
+
+
 def test_a_silent_clip_says_that_lip_sync_lacked_sound():
     (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_sound=[0])
     assert one.unmeasured == {"lip_sync": "the clip has no sound"}
@@ -269,6 +277,15 @@ def table_file(tmp_path_factory):
 
 def test_a_feature_table_is_judged_as_it_is(table_file, model_folder, extracted, capsys):
     assert deepcue(["predict", str(table_file), "--model", str(model_folder), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["clips"]) == 100
+    assert not extracted
+
+
+@pytest.mark.parametrize("name", ["f.csv", "table"])
+def test_a_feature_table_is_known_by_how_it_begins(table_file, tmp_path, model_folder, extracted, capsys, name):
+    """Non-regression test: a table that was written as f.csv was said to be no CSV manifest."""
+    (tmp_path / name).write_bytes(table_file.read_bytes())
+    assert deepcue(["predict", str(tmp_path / name), "--model", str(model_folder), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["clips"]) == 100
     assert not extracted
 

@@ -48,6 +48,23 @@ def test_the_words_of_the_error_column_decide_nothing():
     assert reasons == {"lip_sync": "no face was found"}
 
 
+def test_a_family_of_which_a_model_reads_nothing_that_is_defined_is_unmeasured():
+    """Non-regression: it counted as measured, with a contribution of +0.00."""
+    table, read = toy_table(1, 1), "lip_sync.lsd"
+    table = table.set_column(table.schema.get_field_index(read), read, [np.array([np.nan], np.float32)])
+    assert unmeasured_families(table) == [{}]
+    assert unmeasured_families(table, {read, "blink.count"}) == [{"lip_sync": missingness.SEEN_BRIEFLY}]
+    assert unmeasured_families(table, {read, "lip_sync.lsc"}) == [{}]
+    assert unmeasured_families(table, {"blink.count"}) == [{}]  # of a family that no model reads, all count
+
+
+def test_what_was_measured_in_part_is_not_said_to_be_of_an_observation_that_was_not_kept():
+    table, read = toy_table(1, 1), "lip_sync.lsd"
+    for name, value in ((read, np.array([np.nan], np.float32)), ("reasons", [json.dumps({"observation": "not_kept"})])):
+        table = table.set_column(table.schema.get_field_index(name), name, [value])
+    assert unmeasured_families(table, {read}) == [{"lip_sync": missingness.SEEN_BRIEFLY}]
+
+
 def test_a_clip_that_was_not_measured_gives_its_error():
     (reasons,) = unmeasured_families(toy_table(1, 1, without_cues=[0]))
     assert reasons == dict.fromkeys(FAMILIES, UNREADABLE)

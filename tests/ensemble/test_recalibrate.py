@@ -1,9 +1,10 @@
-"""Another scale and bound: log-odds are the learner's times the scale, and scores are those of what is kept."""
+"""Another scale and bound: log-odds are scaled about the training prior, and scores are those of what is kept."""
 
 import json
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scipy.special import expit, logit
@@ -29,19 +30,34 @@ def folder(one_learner, tmp_path):
     return tmp_path / "model"
 
 
-def test_predictions_are_the_learners_log_odds_times_the_scale_within_the_bound(folder, table, capsys):
+def test_predictions_are_the_learners_log_odds_scaled_about_the_prior_within_the_bound(folder, table, capsys):
     before = load_model(folder)
     assert deepcue(["recalibrate", str(folder), "--scale", "0.5", "--bound", "0.2"]) == 0
     assert "log loss" in capsys.readouterr().out
     after = load_model(folder)
-    z = 0.5 * before.learner_logits(before.inputs(table))[:, 0]
-    assert after.head.finish(after.head.stack(z[:, None] / 0.5)) == pytest.approx(
-        np.clip(z - logit(after.head.train_prior) + logit(0.5), logit(0.2), logit(0.8))
+    z = before.learner_logits(before.inputs(table))[:, 0]
+    assert after.head.finish(after.head.stack(z[:, None])) == pytest.approx(
+        np.clip(0.5 * (z - logit(after.head.train_prior)) + logit(0.5), logit(0.2), logit(0.8))
     )
     p = after.predict(table)
     assert p.min() >= 0.2 - 1e-12
     assert p.max() <= 0.8 + 1e-12
     assert after.explain(table).log_odds == pytest.approx(logit(p))
+
+
+@pytest.mark.parametrize("train_prior", [0.2, 0.83])
+@pytest.mark.parametrize("scale", [0.5, 0.75, 2.0])
+def test_a_clip_without_evidence_stays_at_the_prior_at_any_scale(one_learner, train_prior, scale):
+    """Non-regression test: with 83 % FAKE in training it was given 0.40 at scale 0.75."""
+    model, evaluation = one_learner
+    model = replace(model, head=replace(model.head, train_prior=train_prior, target_prior=0.5))
+    oof = evaluation.tables()["oof.parquet"]
+    silent = pa.array(np.full(oof.num_rows, train_prior))
+    oof = oof.set_column(oof.column_names.index("logistic"), "logistic", silent)
+    after, scored = recalibrated(model, oof, scale=scale, bound=0.001)
+    assert after.head.finish(after.head.stack(np.array([[logit(train_prior)]]))) == pytest.approx(0.0)
+    assert scored["stack"].to_numpy() == pytest.approx(train_prior)
+    assert scored["stack_target"].to_numpy() == pytest.approx(0.5)
 
 
 def test_the_scores_and_out_of_fold_predictions_are_those_of_the_new_scale(folder):
@@ -52,7 +68,7 @@ def test_the_scores_and_out_of_fold_predictions_are_those_of_the_new_scale(folde
     prior = load_model(folder).head.train_prior
     unmeasured = ~before["measured"].to_numpy()
     assert unmeasured.sum() == 2
-    p = np.clip(expit(np.where(unmeasured, logit(prior), 2 * z)), 0.01, 0.99)
+    p = np.clip(expit(np.where(unmeasured, logit(prior), 2 * z - logit(prior))), 0.01, 0.99)
     assert after["stack"].to_numpy() == pytest.approx(p)
     assert after["stack_target"].to_numpy()[unmeasured] == pytest.approx(0.5)
     assert after.drop_columns(["stack", "stack_target"]).equals(before.drop_columns(["stack", "stack_target"]))

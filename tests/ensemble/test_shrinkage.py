@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -76,6 +77,15 @@ def test_no_strength_where_distance_means_nothing():
     assert chosen_strengths(left_out(overconfident=False)) == (0.0, 0.0)
 
 
+@pytest.mark.parametrize(("gain", "used"), [(0.25, False), (1.0, True)])
+def test_a_gain_counts_beyond_one_standard_error(monkeypatch, gain, used):
+    """Four parts that gain ``gain`` +- 1: the error of their mean is 1 / sqrt(3)."""
+    rows = replace(left_out(overconfident=True), part=np.arange(1200) % 4)
+    of_part = np.array([gain + 1.0, gain - 1.0, gain + 1.0, gain - 1.0]) / 300
+    monkeypatch.setattr(shrinkage, "nested_loss", lambda rows: loss(rows, 0.0, 0.0) - of_part[rows.part])
+    assert (chosen_strengths(rows) != (0.0, 0.0)) == used
+
+
 def test_strengths_that_do_not_generalise_to_other_parts_are_not_used():
     rows = left_out(overconfident=True)
     only_one = LeftOut(rows.rows, rows.z, rows.prior, rows.y, rows.distances, np.zeros(1200, int), rows.weights)
@@ -91,13 +101,16 @@ def test_survives_json():
 
 
 def test_sources_left_out_never_share_a_group_or_source(make_table, quick, monkeypatch):
+    """A fake has another source than the real clip of its group: without its source, rows of its group are left."""
     from ensemble import cross_fit
     from ensemble.training_set import training_set
 
-    data = training_set(make_table(40, 3, n_sources=8), "made")
+    data = training_set(make_table(40, 4, n_sources=8), "made")
+    source = np.array([f"{name}{' (forger)' if fake else ''}" for name, fake in zip(data.source, data.y, strict=True)])
+    data = replace(data, source=source.tolist())
     part = cross_fit.source_parts(data, seed=0)
-    source = np.array(data.source)
     assert part.max() >= 2
+    assert any(len(set(part[data.group == group])) > 1 for group in set(data.group))
     for name, seen, rows, z in cross_fit.leave_sources_out(data, part, quick(["logistic"]), seed=0):
         assert name == "logistic"
         assert len(z) == len(rows)

@@ -62,6 +62,21 @@ def test_a_byte_order_mark_and_windows_lines_are_read(tmp_path):
     assert submission.read_sample(tmp_path / "s.csv") == ["a.mp4"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filename;label\na.mp4;0,5\nb.mp4;0,5\n",
+        "Filename\tLabel\na.mp4\t0.5\nb.mp4\t0.5\n",
+        "filename,label\ra.mp4,0.5\rb.mp4,0.5\r",
+        "\n,\nfilename,label\na.mp4,0.5\n\nb.mp4,0.5\n,\n  \n",
+    ],
+    ids=["semicolons", "tabs", "carriage_returns", "blank"],
+)
+def test_samples_are_read_as_spreadsheets_write_them(tmp_path, text):
+    (tmp_path / "s.csv").write_bytes(text.encode())
+    assert submission.read_sample(tmp_path / "s.csv") == ["a.mp4", "b.mp4"]
+
+
 def test_disagreement_names_files_count_examples_and_remedy():
     wanted, present = [f"{n}.mp4" for n in "abcdef"], ["a.mp4", "z.mp4"]
     with pytest.raises(DatasetError) as caught:
@@ -217,6 +232,17 @@ def test_extraction_runs_beside_the_output_with_the_models_families(tmp_path, mo
     assert deepcue(["submit", *options, "--allow-missing"]) == 2
     assert f"{folder}: none of its clips is in {sample}" in capsys.readouterr().err
     assert not calls
+
+
+def test_a_file_that_the_sample_names_is_a_clip_whatever_its_ending(tmp_path, model_folder, monkeypatch):
+    """Non-regression test: the folder was said to lack it."""
+    monkeypatch.setattr(submit, "extract", lambda *_, **__: toy_table(1, 1, labelled=False))
+    folder, out = tmp_path / "clips", tmp_path / "s.csv"
+    folder.mkdir()
+    (folder / "clip000.xyz").touch()
+    sample = write_sample(tmp_path / "sample.csv", ["clip000.xyz"])
+    options = ["--test", str(folder), "--sample", str(sample), "--out", str(out), "--model", str(model_folder)]
+    assert deepcue(["submit", *options]) == 0
 
 
 @pytest.mark.parametrize(("states", "ends_with"), [(["timeout", "crashed"], 2), (["timeout", "unreadable"], 0)])

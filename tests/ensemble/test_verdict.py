@@ -112,6 +112,66 @@ def test_a_small_face_is_warned_of_and_its_number_stays(eyes_px, width, warned):
     assert one.probability == pytest.approx(1 / (1 + np.exp(-0.5)))
 
 
+def with_values(**values):
+    """One row with other values in its columns, ``family__name``."""
+    table = toy_table(1, 1)
+    for name, value in values.items():
+        column = name.replace("__", ".")
+        field = table.schema.field(column)
+        table = table.set_column(table.schema.get_field_index(column), column, pa.array([value], field.type))
+    return table
+
+
+def test_a_family_of_which_nothing_that_the_model_reads_is_defined_is_not_among_the_measured():
+    """Non-regression: it was listed as measured with +0.00."""
+    model = FakeModel([0.5], {"blink": [1.0], "quality": [0.0]}, columns_read={"quality.iod_px", "blink.count"})
+    (one,) = verdict.judge(model, with_values(quality__iod_px=float("nan")))
+    assert list(dict(one.family_contributions)) == ["blink"]
+    assert list(one.unmeasured) == ["quality"]
+    (one,) = verdict.judge(model, with_values(blink__rate_per_min=float("nan")))
+    assert one.unmeasured == {}
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "duration_s", "share", "said"),
+    [
+        (3, 0.12, 1.0, "Judged on 3 frames over 0.12 s"),
+        (1, 0.04, None, "Judged on 1 frame over 0.04 s"),
+        (500, 20.0, 0.02, "Judged on 10 frames over 0.4 s"),
+        (30, 1.2, 1.0, ""),
+        (9, 3.0, 1.0, ""),
+        (7, 7.0, 1.0, "Judged on 7 frames over 7 s"),
+    ],
+)
+def test_a_number_of_little_says_so_and_stays(n_frames, duration_s, share, said):
+    """Non-regression: the least measured clip had the firmest number, without a caveat."""
+    table = with_values(n_frames=n_frames, duration_s=duration_s, quality__clip_share=share)
+    (one,) = verdict.judge(FakeModel([-0.5], {name: [0.0] for name in FAMILIES}), table)
+    found = [note for note in one.notes if note.startswith("Judged on")]
+    assert (found[0][: len(said)] == said) if said else not found
+    assert one.probability == pytest.approx(1 / (1 + np.exp(0.5)))
+
+
+@pytest.mark.parametrize(("spread", "said"), [(0.0, True), (0.015, False), (float("nan"), False)])
+def test_that_a_picture_does_not_move_is_said(spread, said):
+    table = with_values(quality__blur_lap_face_mad=spread, quality__clip_share=1.0)
+    (one,) = verdict.judge(FakeModel([-0.5], {name: [0.0] for name in FAMILIES}), table)
+    assert (verdict.NOTE_STILL in one.notes) == said
+
+
+@pytest.mark.parametrize(
+    ("z", "at_bound", "words"),
+    [(np.log(0.97 / 0.03), True, "or more"), (np.log(0.03 / 0.97), True, "or less"), (0.5, False, "")],
+)
+def test_a_number_at_the_models_bound_is_called_so(z, at_bound, words):
+    """Non-regression: it looked like a measurement in the terminal, in JSON and on the page."""
+    model = FakeModel([z], {name: [0.0] for name in FAMILIES}, clip=0.03)
+    (one,) = verdict.judge(model, toy_table(1, 1))
+    assert (one.at_bound, one.bound, one.as_dict()["at_bound"]) == (at_bound, words, at_bound)
+    (nothing,) = verdict.judge(model, toy_table(1, 1, without_cues=[0]))
+    assert not nothing.at_bound
+
+
 def test_json_holds_no_nan():
     table = toy_table(1, 1)
     table = table.set_column(table.schema.get_field_index("duration_s"), "duration_s", [[float("nan")]])

@@ -1,11 +1,14 @@
 import json
 import os
+import zipfile
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from extract import pipeline
+from extract.clip.container import source_of
 from extract.dataset import Clip, find_clips
+from extract.file_store import Store, folder_and_name
 from extract.from_csv import feature_table, read_csv
 from extract.run.worker import Settings
 from features.errors import DatasetError
@@ -344,3 +347,251 @@ def test_no_group_is_written_alike_in_manifests_and_in_tables_of_cues(tmp_path, 
     found = feature_table(read_csv(tmp_path / "cues.csv"))
     assert found["filename"].to_pylist() == ["a.mp4", "b.mp4"]
     assert found["group"].to_pylist() == ["a.mp4", "g"]
+
+
+def test_a_manifest_in_a_folder_that_looks_like_a_chained_url_is_read(tmp_path):
+    """Non-regression test: fsspec took `exp::2` for one store in another."""
+    (folder := tmp_path / "exp::2").mkdir()
+    (folder / "a.mp4").touch()
+    (folder / "clips.csv").write_text("filename,label\na.mp4,REAL\n")
+    assert [clip.label for clip in find_clips(str(folder / "clips.csv"))] == ["REAL"]
+
+
+def made(folder, names, **texts):
+    """A folder of files, and the path of its manifest ``m.csv`` where one is given."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    for name, text in texts.items():
+        (folder / f"{name}.csv").write_text(text)
+    return str(folder / "m.csv")
+
+
+@pytest.mark.parametrize(
+    "original",
+    ["000", "000.MP4", "real/000.mp4", "./c23/real/000", "/data/c23/real/000.mp4", "000.mp4,001.mp4", "1;000"],
+)
+def test_an_original_is_found_however_it_is_named(tmp_path, original, caplog):
+    """Non-regression test: a FAKE clip and its original were parted by folds, without a word."""
+    names = ["c23/real/000.mp4", "c23/fake/000.mp4", "c23/real/001.mp4"]
+    rows = f'filename,label,original\n{names[0]},REAL,\n{names[1]},FAKE,"{original}"\n{names[2]},REAL,\n'
+    clips = {clip.filename: clip for clip in find_clips(made(tmp_path, names, m=rows))}
+    assert clips[names[0]].group == clips[names[1]].group
+    assert (clips[names[2]].group == clips[names[1]].group) == ("001" in original)
+    assert not caplog.text
+
+
+def test_all_clips_that_an_original_may_be_are_kept_together(tmp_path, caplog):
+    names = ["c23/real/000.mp4", "c40/real/000.mp4", "c23/fake/000_1.mp4", "c40/real/001.mp4", "other/000.mp4"]
+    labels = ["REAL", "REAL", "FAKE", "REAL", "FAKE"]
+    rows = [f"{name},{label},{'000' if '_' in name else ''}" for name, label in zip(names, labels, strict=True)]
+    found = find_clips(made(tmp_path, names, m="\n".join(["filename,label,original", *rows])))
+    groups = {clip.filename: clip.group for clip in found}
+    assert {groups[name] for name in names[:3]} == {"000"}
+    assert len(set(groups.values())) == 3, "another FAKE clip of that name is no original"
+    assert "1 originals may be several clips each (000: 2)" in caplog.text
+
+
+def test_fakes_whose_original_is_not_there_are_counted(tmp_path, caplog):
+    rows = "filename,label,original\na.mp4,FAKE,gone\nb.mp4,FAKE,Gone.mp4\nc.mp4,REAL,\nd.mp4,FAKE,c\n"
+    groups = [clip.group for clip in find_clips(made(tmp_path, ["a.mp4"], m=rows))]
+    assert groups[0] == groups[1] == "Gone.mp4"
+    assert groups[2] == groups[3] != groups[0]
+    assert "originals of 2 of 3 FAKE clips are not among the clips (gone, ...)" in caplog.text
+
+
+@pytest.mark.parametrize("original", ["", "-", "REAL", "original", "0", "unknown", "NA", ".", "/", ";"])
+def test_what_names_no_original_joins_nothing(tmp_path, original):
+    rows = "".join(f"{n}.mp4,FAKE,{original}\n" for n in "abc")
+    found = find_clips(made(tmp_path, ["a.mp4"], m=f"filename,label,original\n{rows}"))
+    assert [clip.group for clip in found] == ["a.mp4", "b.mp4", "c.mp4"]
+
+
+def test_a_name_that_every_folder_has_means_the_nearest_file(tmp_path):
+    rows = "".join(f"{n}/video.mp4,REAL,\n{n}/fakes/video.mp4,FAKE,video.mp4\n" for n in range(30))
+    found = find_clips(made(tmp_path, [], m=f"filename,label,original\n{rows}"))
+    assert len({clip.group for clip in found}) == 30
+    assert all(clip.group.split("/")[0] == clip.filename.split("/")[0] for clip in found)
+
+
+def test_many_clips_are_grouped_in_time_that_grows_with_their_number(tmp_path):
+    """In the square of it, this would take minutes."""
+    rows = "".join(f"real/{n}/video.mp4,REAL,\nfake/{n}.mp4,FAKE,video\n" for n in range(5000))
+    (tmp_path / "m.csv").write_text(f"filename,label,original\n{rows}")
+    assert len({clip.group for clip in find_clips((tmp_path / "m.csv").as_uri())}) == 10000
+
+
+def test_a_group_has_one_name_in_every_part_of_a_manifest(tmp_path):
+    """Non-regression test: it was called after its first clip, and tables of two parts were parted by folds."""
+    names = ["o.mp4", "a.mp4", "b.mp4"]
+    parts = ["o.mp4,REAL,\na.mp4,FAKE,o.mp4\n", "b.mp4,FAKE,o.mp4\n", "o.mp4,REAL,\n"]
+    for part in parts:
+        found = find_clips(made(tmp_path, names, m=f"filename,label,original\n{part}"))
+        assert {clip.group for clip in found} == {"o.mp4"}
+
+
+def test_a_linked_folder_renames_no_clip(tmp_path, caplog):
+    """Non-regression test: `alias` was visited first, and what names `real/x.mp4` was said to be not there."""
+    made(tmp_path, ["real/x.mp4", "real/deep/y.mp4"])
+    os.symlink("real", tmp_path / "alias")
+    os.symlink("..", tmp_path / "real" / "deep" / "back")
+    (tmp_path / "metadata.json").write_text(json.dumps({"real/x.mp4": {"label": "REAL"}}))
+    found = find_clips(str(tmp_path))
+    assert [(clip.filename, clip.label) for clip in found] == [("real/deep/y.mp4", None), ("real/x.mp4", "REAL")]
+    assert not caplog.text
+
+
+def test_a_folder_that_is_only_linked_is_searched(tmp_path):
+    made(tmp_path, ["elsewhere/x.mp4"])
+    (tmp_path / "data").mkdir()
+    os.symlink("../elsewhere", tmp_path / "data" / "linked")
+    assert [clip.filename for clip in find_clips(str(tmp_path / "data"))] == ["linked/x.mp4"]
+
+
+def test_two_names_of_one_file_share_a_group(tmp_path, caplog):
+    made(tmp_path, ["all/x.mp4", "all/z.mp4"])
+    os.link(tmp_path / "all" / "x.mp4", tmp_path / "y.mp4")
+    os.symlink("all/x.mp4", tmp_path / "link.mp4")
+    groups = {clip.filename: clip.group for clip in find_clips(str(tmp_path))}
+    assert groups["all/x.mp4"] == groups["y.mp4"] == groups["link.mp4"] != groups["all/z.mp4"]
+    assert "2 clips are files of others under a second name" in caplog.text
+
+
+def test_one_metadata_file_may_name_the_clips_of_all_parts(tmp_path, caplog):
+    made(tmp_path, ["part_0/a.mp4", "part_1/b.mp4", "part_0/c.mp4", "part_1/c.mp4"])
+    entries = {"a.mp4": {"label": "REAL"}, "b": {"label": "FAKE", "original": ["a.mp4"]}, "c.mp4": {"label": "REAL"}}
+    (tmp_path / "metadata.json").write_text(json.dumps(entries))
+    clips = {clip.filename: clip for clip in find_clips(str(tmp_path))}
+    assert [clips[name].label for name in sorted(clips)] == ["REAL", None, "FAKE", None]
+    assert clips["part_0/a.mp4"].group == clips["part_1/b.mp4"].group
+    assert "metadata names 1 clips that are not there" in caplog.text, "which c.mp4, it does not say"
+
+
+def test_a_path_of_metadata_means_no_file_of_another_folder(tmp_path):
+    made(tmp_path, ["part_1/a.mp4"])
+    (tmp_path / "metadata.json").write_text(json.dumps({"part_0/a.mp4": {"label": "FAKE"}}))
+    assert find_clips(str(tmp_path))[0].label is None
+
+
+def test_metadata_that_contradicts_itself_is_refused(tmp_path):
+    """Non-regression test: the later file won, and the original was lost."""
+    made(tmp_path, ["a.mp4", "p/a.mp4"])
+    (tmp_path / "metadata.json").write_text(json.dumps({"p/a.mp4": {"label": "FAKE", "original": "a.mp4"}}))
+    (tmp_path / "p" / "metadata.json").write_text(json.dumps({"a.mp4": {"label": "REAL"}}))
+    with pytest.raises(DatasetError, match=r"p/metadata\.json, entry .*: p/a\.mp4 is REAL, and FAKE by .*fix one"):
+        find_clips(str(tmp_path))
+    (tmp_path / "p" / "metadata.json").write_text(json.dumps({"a.mp4": {"label": "FAKE", "method": "swap"}}))
+    fake = find_clips(str(tmp_path))[1]
+    assert (fake.original, fake.method, fake.group) == ("a.mp4", "swap", "a.mp4")
+
+
+def test_keys_of_metadata_may_have_capitals_and_without_labels_it_says_so(tmp_path, caplog):
+    made(tmp_path, ["a.mp4", "b.mp4"])
+    entries = {"a.mp4": {"Label": "REAL"}, "b.mp4": {" LABEL": "FAKE", "Original": "a.mp4"}}
+    (tmp_path / "metadata.json").write_text(json.dumps(entries))
+    assert [(clip.label, clip.group) for clip in find_clips(str(tmp_path))] == [("REAL", "a.mp4"), ("FAKE", "a.mp4")]
+    assert not caplog.text
+    (tmp_path / "metadata.json").write_text(json.dumps({"a.mp4": {"class": "REAL"}}))
+    find_clips(str(tmp_path))
+    assert "no entry of metadata.json has a label" in caplog.text
+
+
+def test_a_manifest_in_the_root_folder_is_read_there():
+    """Non-regression test: it was read from the current folder."""
+    assert folder_and_name("/labels.csv") == ("/", "labels.csv")
+    assert Store("file://").join("labels.csv") == "file:///labels.csv"
+
+
+def test_endings_that_ffmpeg_reads_are_those_of_clips(tmp_path):
+    names = ["a.m2t", "b.MOD", "c.dv", "d.qt", "e.f4v", "f.m2v", "g.rmvb", "h.264", "i.h265", "j.3gpp", "k.insv"]
+    made(tmp_path, names)
+    assert [clip.filename for clip in find_clips(str(tmp_path))] == names
+
+
+def test_files_that_are_passed_over_are_counted(tmp_path, caplog):
+    made(tmp_path, ["a.mp4", "a.wav", "a.json", "b.txt", "README.md", "LICENSE", ".DS_Store"])
+    find_clips(str(tmp_path))
+    assert not caplog.text
+    made(tmp_path, ["b.xyz", "c.XYZ", "d"])
+    assert [clip.filename for clip in find_clips(str(tmp_path))] == ["a.mp4"]
+    assert "3 files are passed over, since clips have other endings (.xyz: 2, no ending: 1)" in caplog.text
+    caplog.clear()
+    wanted = [clip.filename for clip in find_clips(str(tmp_path), wanted=["b.xyz", "c.XYZ", "d", "gone.mp4"])]
+    assert wanted == ["a.mp4", "b.xyz", "c.XYZ", "d"]
+    assert not caplog.text
+
+
+def test_a_url_in_a_manifest_is_refused(tmp_path):
+    """Non-regression test: its row was called `s3:/bucket/a.mp4`, and crashed for ever."""
+    with pytest.raises(DatasetError, match=r"line 2: filename 's3://bucket/a\.mp4' is a URL; put the manifest beside"):
+        find_clips(made(tmp_path, [], m="filename\ns3://bucket/a.mp4\n"))
+
+
+def test_an_absolute_path_below_the_manifest_is_a_relative_one(tmp_path):
+    (clip,) = find_clips(made(tmp_path, ["p/a.mp4"], m=f"filename\n{tmp_path}/p/./a.mp4\n"))
+    assert (clip.filename, clip.path) == ("p/a.mp4", str(tmp_path / "p" / "a.mp4"))
+    for outside in (f"{tmp_path}x/a.mp4", f"{tmp_path}/../a.mp4", str(tmp_path)):
+        with pytest.raises(DatasetError, match="not a path below the manifest's folder"):
+            find_clips(made(tmp_path, [], m=f"filename\n{outside}\n"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("clips.zip", b"PK\x03\x04\x14\x00\xff", "a packed file, not a CSV manifest; unpack it and give the folder"),
+        ("clips.tgz", b"\x1f\x8b\x08\x00", "a packed file"),
+        ("clips.tar", bytes(257) + b"ustar\x0000", "a packed file"),
+        ("labels.xlsx", b"PK\x03\x04\x14\x00\xff", "a spreadsheet, not a CSV manifest; save it as CSV"),
+        ("features.parquet", b"PAR1\x15\x04", "a Parquet table, not a CSV manifest; .*deepcue train"),
+    ],
+)
+def test_what_is_no_manifest_is_called_what_it_is(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DatasetError, match=said):
+        find_clips(str(tmp_path / name))
+
+
+def test_clips_in_an_archive_are_found_by_a_chain_of_urls(tmp_path, monkeypatch):
+    """Non-regression test: names were put behind the archive's."""
+    with zipfile.ZipFile(tmp_path / "clips.zip", "w") as archive:
+        archive.writestr("p/a.mp4", b"clip")
+        archive.writestr("m.csv", "filename,label\np/a.mp4,REAL\n")
+    monkeypatch.chdir(tmp_path)
+    for data in ("zip://::clips.zip", "zip://m.csv::clips.zip", f"zip://::{(tmp_path / 'clips.zip').as_uri()}"):
+        (clip,) = find_clips(data)
+        assert clip.filename == "p/a.mp4"
+        with monkeypatch.context() as elsewhere:  # measuring processes are in another folder
+            elsewhere.chdir("/")
+            assert source_of(clip.path, {}) == b"clip"
+    assert find_clips("zip://p/a.mp4::clips.zip")[0].filename == "a.mp4"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filename;label;group\na.mp4;REAL;g\nb.mp4;FAKE;\n",
+        "filename\tlabel\tgroup\na.mp4\tREAL\tg\nb.mp4\tFAKE\t\n",
+        "\n,,\nfilename,label,group\n\na.mp4,REAL,g\nb.mp4,FAKE\n,,\n , ,\n,,,,\n",
+        "filename,label,group\ra.mp4,REAL,g\rb.mp4,FAKE,\r",
+    ],
+    ids=["semicolons", "tabs", "blank", "carriage_returns"],
+)
+def test_manifests_are_read_as_spreadsheets_write_them(tmp_path, text):
+    (tmp_path / "m.csv").write_bytes(text.encode())
+    clips = find_clips(str(tmp_path / "m.csv"))
+    assert [(clip.filename, clip.label, clip.group) for clip in clips] == [
+        ("a.mp4", "REAL", "g"),
+        ("b.mp4", "FAKE", "b.mp4"),
+    ]
+
+
+def test_the_line_of_an_error_is_that_of_the_file(tmp_path):
+    with pytest.raises(DatasetError, match="line 5: label 'perhaps'"):
+        find_clips(made(tmp_path, [], m="\nfilename,label\n\na.mp4,REAL\nb.mp4,perhaps\n"))
+
+
+def test_a_folder_may_be_called_like_a_chain_of_urls(tmp_path):
+    """Non-regression test: its tables were looked for elsewhere."""
+    made(tmp_path, ["exp::1/a.mp4"])
+    (tmp_path / "exp::1" / "metadata.json").write_text('{"a.mp4": {"label": "REAL"}}')
+    assert find_clips(str(tmp_path / "exp::1"))[0].label == "REAL"

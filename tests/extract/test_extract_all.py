@@ -24,7 +24,7 @@ from extract import pipeline
 from extract.dataset import Clip
 from extract.run.journal import Journal
 from extract.run.sandbox import Limits
-from features import spec, table
+from features import observation, spec, table
 from features.errors import DatasetError, InputError
 from features.networks.weights import WEIGHTS_VARIABLE
 from features.observation import OBSERVATION_VERSION
@@ -263,6 +263,34 @@ def test_a_store_that_is_named_later_is_filled_by_the_next_run(faceless, tmp_pat
     assert measured_names == ["b.mp4"]
 
 
+def test_an_observation_that_another_data_set_replaced_is_made_again(talk, tmp_path, measured_names, caplog):
+    """Non-regression test: that one of its name was there counted as kept, whatever it was of."""
+    kept, options = tmp_path / "kept", ["--families", "blink", "--quiet", "--observations", str(tmp_path / "kept")]
+    first = ["extract", str(talk), "--out", str(tmp_path / "t.parquet"), *options]
+    assert deepcue(first) == 0
+    before = observation.header(str(kept / "a.mp4.npz")).key
+    (other := tmp_path / "other").mkdir()
+    shutil.copyfile(talk / "a.mp4", other / "a.mp4")  # another time of change
+    assert deepcue(["extract", str(other), "--out", str(tmp_path / "other.parquet"), *options]) == 0
+    assert "a.mp4: the observation that was kept under this name is of another file" in caplog.text
+    assert observation.header(str(kept / "a.mp4.npz")).key != before
+    measured_names.clear()
+    assert deepcue(first) == 0
+    assert measured_names == ["a.mp4"]
+    assert observation.header(str(kept / "a.mp4.npz")).key == before
+
+
+@pytest.mark.parametrize("protocol", ["file", "local"])
+def test_observations_of_clips_in_subfolders_are_kept_at_a_url_of_this_machine(talk, tmp_path, protocol):
+    """Non-regression test: no folder was made for them, and they were `partial` in every run."""
+    (talk / "below").mkdir()
+    (talk / "b.mp4").rename(talk / "below" / "b.mp4")
+    arguments = ["extract", str(talk), "--out", str(tmp_path / "t.parquet"), "--families", "blink", "--quiet"]
+    assert deepcue([*arguments, "--observations", f"{protocol}://{tmp_path}/kept"]) == 0
+    assert table.read_table(tmp_path / "t.parquet")["status"].to_pylist() == ["ok", "ok"]
+    assert (tmp_path / "kept" / "below" / "b.mp4.npz").is_file()
+
+
 def lines_of(journal):
     """Number of finished clips in a journal; -1 before there is one."""
     return journal.read_bytes().count(b"\n") - 1 if journal.is_file() else -1
@@ -454,6 +482,28 @@ def test_a_place_that_cannot_be_used_is_refused_before_the_work(
     assert [path.name for path in tmp_path.iterdir()] == ["faceless"]
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["man", "--out", "man"], "man: is read by this command"),
+        (["man", "--out", "talk/a.mp4"], "is there and is no feature table"),
+        (["man", "--out", "j", "--journal", "j"], "j: is read by this command"),
+        (["man", "--out", "t.csv"], "is written as Parquet, not as .csv"),
+    ],
+)
+def test_what_a_table_would_replace_is_refused_before_the_work(
+    talk, tmp_path, capsys, monkeypatch, measured_names, options, said
+):
+    """Non-regression test: a manifest with its labels was replaced by a table."""
+    monkeypatch.chdir(tmp_path)
+    (manifest := tmp_path / "man").write_text("filename,label\ntalk/a.mp4,REAL\n")
+    assert deepcue(["extract", *options, "--families", "blink", "--quiet"]) == 2
+    assert said in capsys.readouterr().err
+    assert measured_names == []
+    assert manifest.read_text().startswith("filename")
+    assert not (tmp_path / "j").exists()
+
+
 def test_a_store_that_fails_at_the_end_is_one_sentence(faceless, tmp_path, capsys, monkeypatch):
     class Failing(MemoryFileSystem):
         protocol = "failing"
@@ -465,7 +515,9 @@ def test_a_store_that_fails_at_the_end_is_one_sentence(faceless, tmp_path, capsy
 
     fsspec.register_implementation("failing", Failing, clobber=True)
     monkeypatch.chdir(tmp_path)
-    assert deepcue(["extract", str(faceless), "--families", "blink", "--quiet", *ONE, "--out", "failing://t.parquet"]) == 2
+    assert (
+        deepcue(["extract", str(faceless), "--families", "blink", "--quiet", *ONE, "--out", "failing://t.parquet"]) == 2
+    )
     error = capsys.readouterr().err
     assert "can't be written (the token has expired); what is measured is kept in t.parquet.journal" in error
     assert error.count("\n") == 1
@@ -491,7 +543,10 @@ def test_a_store_whose_files_can_be_written_and_not_removed_is_written_to(facele
 
     fsspec.register_implementation("archive", Archive, clobber=True)
     monkeypatch.chdir(tmp_path)
-    assert deepcue(["extract", str(faceless), "--families", "blink", "--quiet", *ONE, "--out", "archive://new/t.parquet"]) == 0
+    assert (
+        deepcue(["extract", str(faceless), "--families", "blink", "--quiet", *ONE, "--out", "archive://new/t.parquet"])
+        == 0
+    )
     assert {name.rpartition("/")[2] for name in Archive.store} == {"t.parquet", "t.parquet.deepcue-probe"}
 
 

@@ -1,10 +1,13 @@
 """Where faces were followed: shares, and a sheet to look at."""
 
+import shutil
+
 import cv2
 import pytest
 
 from deepcue.cli.main import main as deepcue
 from extract import face_coverage
+from extract.dataset import Clip
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +61,19 @@ def test_a_sheet_that_can_not_be_written_is_refused(observed, tmp_path, capsys, 
 def test_clips_without_observations_are_refused(observed, tmp_path, capsys):
     assert deepcue(["coverage", str(observed[0]), "--observations", str(tmp_path / "empty")]) == 2
     assert "no observation of these clips" in capsys.readouterr().err
+
+
+def test_the_observation_of_another_data_set_s_clip_is_left_out(observed, make_clip, tmp_path, capsys, caplog):
+    """Non-regression test: the frames of one clip were shown with what was found in another of its name."""
+    (other := tmp_path / "other").mkdir()
+    shutil.copy(make_clip("cover/none.mp4", n=20, face=False), other / "face.mp4")
+    assert deepcue(["coverage", str(other), "--observations", str(observed[1])]) == 2
+    assert "no observation of these clips" in capsys.readouterr().err
+    assert "1 of 1 observations are of other files" in caplog.text
+
+
+def test_no_more_than_one_observation_is_held_at_a_time(observed):
+    """Non-regression test: those of the whole data set were, some 5 MB a clip."""
+    data, kept = observed
+    for one in face_coverage.coverage(str(data), kept):
+        assert {type(value) for value in vars(one).values()} == {Clip, type(kept), float}

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from deepcue.cli.main import main as deepcue
+from extract.from_csv import feature_table, read_csv
 from features import table
 
 CSV = """filename,label,group,fold,sharp,"odd name"
@@ -32,6 +33,13 @@ def test_cues_groups_and_folds_arrive(csv, tmp_path):
     np.testing.assert_array_equal(found["foreign.sharp"].to_numpy(), np.float32([0.5, np.nan, 1.5]))
     np.testing.assert_array_equal(found["foreign.valid_share"].to_numpy(), np.float32([1, 0.5, 1]))
     assert pq.read_table(tmp_path / "cues.folds.parquet")["fold"].to_pylist() == [1, 1, 0]
+
+
+def test_the_csv_is_not_replaced(csv, tmp_path, capsys):
+    """Non-regression test: it was, by a table."""
+    assert deepcue(["import-csv", str(csv), "--out", str(csv)]) == 2
+    assert "is read by this command" in capsys.readouterr().err
+    assert csv.read_text() == CSV
 
 
 @pytest.mark.parametrize(
@@ -116,3 +124,35 @@ def test_such_a_table_trains(tmp_path, capsys):
     clips = json.loads(capsys.readouterr().out)["clips"]
     assert {clip["duration_s"] for clip in clips} == {None}, "nobody said how long they are"
     assert not any("sound" in note for clip in clips for note in clip["notes"]), "nor that they hold no picture"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filename;label;x\na;REAL;0,5\nb;FAKE;1,5\n",
+        "filename;label;x\na;REAL;0.5\nb;FAKE;1.5\n",
+        "filename\tlabel\tx\na\tREAL\t0.5\nb\tFAKE\t1.5\n",
+        "filename,label,x\ra,REAL,0.5\rb,FAKE,1.5\r",
+        ",,\nfilename,label,x\na,REAL,0.5\n\nb,FAKE,1.5\n,,\n,,,,\n",
+    ],
+    ids=["decimal_commas", "semicolons", "tabs", "carriage_returns", "blank"],
+)
+def test_tables_are_read_as_spreadsheets_write_them(tmp_path, text):
+    (tmp_path / "cues.csv").write_bytes(text.encode())
+    found = read_csv(tmp_path / "cues.csv")
+    assert found["filename"].to_pylist() == ["a", "b"]
+    assert found["x"].to_pylist() == [0.5, 1.5]
+
+
+def test_truth_values_are_numbers(tmp_path):
+    (tmp_path / "cues.csv").write_text("filename,label,x\na,REAL,True\nb,FAKE,false\nc,FAKE,\n")
+    assert read_csv(tmp_path / "cues.csv")["x"].to_pylist() == [1, 0, None]
+
+
+def test_a_cue_that_is_the_label_is_said_to_be_it(tmp_path, caplog):
+    """Non-regression test: a model learned it alone, and nobody was told."""
+    rows = "a,REAL,0,1,0\nb,FAKE,1,0,0\nc,,1,1,1\nd,FAKE,1,0,1\n"
+    (tmp_path / "cues.csv").write_text(f"filename,label,is_fake,genuine,x\n{rows}")
+    feature_table(read_csv(tmp_path / "cues.csv"))
+    said = [record.message.split(" is the label")[0] for record in caplog.records]
+    assert said == ["column 'is_fake'", "column 'genuine'"]

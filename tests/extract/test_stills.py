@@ -176,6 +176,61 @@ def test_stills_that_cannot_be_judged_are_refused(tmp_path, capsys, column, valu
     assert said in capsys.readouterr().err
 
 
+def in_form(form, picture):
+    """Columns of two stills as other programs write them."""
+    columns = {"video": ["a", "b"], "label": ["REAL", "FAKE"], "group": ["g", "h"], "jpeg": [picture, picture]}
+    changed = {
+        "ids": {"video": [1, 2]},
+        "categories": {"video": pa.array(["a", "b"]).dictionary_encode()},
+        "images": {"jpeg": [{"bytes": picture, "path": "a.jpg"}] * 2},
+        "large": {"jpeg": pa.array([picture] * 2, pa.large_binary())},
+        "paths": {"jpeg": ["a.jpg", "b.jpg"]},
+        "images elsewhere": {"jpeg": [{"bytes": None, "path": "a.jpg"}] * 2},
+        "no name": {"video": [None, "b"]},
+        "empty name": {"video": ["", "b"]},
+        "twice": {"video": ["a", "a"]},
+        "fractions": {"video": [0.5, 1.5]},
+        "no picture": {"jpeg": [b"", b"\x89PNG\r\n\x1a\nxx"]},
+    }[form]
+    return pa.table(columns | changed)
+
+
+@pytest.mark.parametrize(
+    ("form", "names"), [("ids", ["1", "2"]), *((form, ["a", "b"]) for form in ("categories", "images", "large"))]
+)
+def test_stills_are_read_as_other_programs_write_them(portrait, tmp_path, form, names):
+    """Non-regression test: ids and columns of images ended in a traceback."""
+    pq.write_table(in_form(form, jpeg(portrait[20:244, 110:334])), tmp_path / "s.parquet")
+    command = ["stills", str(tmp_path / "s.parquet"), "--families", "quality", "--jobs", "1"]
+    assert deepcue([*command, "--out", str(tmp_path / "t.parquet")]) == 0
+    found = table.read_table(tmp_path / "t.parquet")
+    assert found["filename"].to_pylist() == names
+    assert found["status"].to_pylist() == ["ok", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ("paths", "the column 'jpeg' holds string; write the bytes of pictures into it"),
+        ("images elsewhere", "no still can be read"),
+        ("no picture", "no still can be read"),
+        ("no name", "a still has no 'video'"),
+        ("empty name", "a still has no 'video'"),
+        ("twice", "the video 'a' is there 2 times"),
+        ("fractions", "the column 'video' holds double"),
+    ],
+)
+def test_stills_of_which_nothing_can_be_made_are_refused(tmp_path, capsys, form, said):
+    """Non-regression test: they ended in a traceback, or in a table without a number and status 0."""
+    pq.write_table(in_form(form, b"x"), tmp_path / "s.parquet")
+    command = ["stills", str(tmp_path / "s.parquet"), "--families", "quality", "--jobs", "1", "--quiet"]
+    assert deepcue([*command, "--out", str(tmp_path / "t.parquet")]) == 2
+    message = capsys.readouterr().err
+    assert said in message
+    assert message.count("\n") == 1
+    assert not (tmp_path / "t.parquet").exists()
+
+
 def test_a_table_of_stills_says_which_weights_measured_it(portrait, tmp_path):
     """Non-regression test: a model of such a table took other weights' numbers for those of its own."""
     from features.networks.weights import digest, weights_file

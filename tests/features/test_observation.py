@@ -76,6 +76,20 @@ def test_the_file_holds_no_pickle_and_no_container_field(talking_head):
     assert not {"codec", "bit_rate", "filename", "date"} & json.loads(scalars.tobytes()).keys()
 
 
+@pytest.mark.parametrize("loaded", [False, True])
+def test_no_family_can_write_into_what_the_others_are_given(talking_head, loaded):
+    """Non-regression: a family that wrote in place changed the numbers of every family after it."""
+    one = talking_head(duration_s=2.0)
+    one = obs.load(io.BytesIO(obs.dumps(one))) if loaded else one
+    values = [getattr(of, f.name) for of in (one, *one.tracks) for f in fields(of)]
+    arrays = [x for value in values for x in (value if isinstance(value, tuple) else (value,))]
+    arrays = [x for x in arrays if isinstance(x, np.ndarray)]
+    assert len(arrays) > 50
+    assert not any(array.flags.writeable for array in arrays)
+    with pytest.raises(ValueError, match="read-only"):
+        one.tracks[0].landmarks[:] -= 1.0
+
+
 def with_scalars(blob, **changes):
     arrays = dict(np.load(io.BytesIO(blob)))
     scalars = json.loads(arrays["scalars"].tobytes()) | changes

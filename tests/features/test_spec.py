@@ -8,12 +8,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from people import CHEAP
 from plug_in import MODULE, write_plug_in
 
+from ensemble.store import check_families
+from ensemble.training_set import Layout
 from features import spec
-from features.errors import InputError
+from features.errors import InputError, ModelError
 from features.spec import Column, Family
 
 FAMILIES = spec.families()
@@ -37,12 +40,18 @@ def test_no_family_is_without_a_module():
     assert {one.name for one in FAMILIES} == set(spec.family_modules())
 
 
+def forget():
+    """Nothing of other packages is known."""
+    for known in (spec.plug_ins, spec.fault, spec._usable_plug_ins):
+        known.cache_clear()
+
+
 @pytest.fixture
 def discovery(monkeypatch, tmp_path):
     """Packages written to a folder on the path, as if this process had just begun."""
     monkeypatch.setattr(spec, "_registry", dict(spec._registry))
     monkeypatch.syspath_prepend(str(tmp_path))
-    spec.plug_ins.cache_clear()
+    forget()
     before = set(sys.modules)
 
     def install(package, **options):
@@ -50,7 +59,7 @@ def discovery(monkeypatch, tmp_path):
         importlib.invalidate_caches()
 
     yield install
-    spec.plug_ins.cache_clear()
+    forget()
     for name in set(sys.modules) - before:
         if name.startswith("theirs"):
             del sys.modules[name]
@@ -78,7 +87,7 @@ def test_a_name_is_taken_once_by_two_packages(discovery, named):
     discovery("theirs")
     discovery("theirs_too", named=named)
     with pytest.raises(InputError, match=r"'mycue'.*theirs.*and theirs_too"):  # noqa: PT012 - found by either way
-        spec.families(["blink"])
+        spec.families(["mycue"])
         importlib.import_module("theirs_too.cue")
 
 
@@ -102,6 +111,29 @@ def test_a_package_that_cannot_be_loaded_is_named(discovery, text, message):
     discovery("theirs", text=text)
     with pytest.raises(InputError, match=message):
         spec.families(["mycue"])
+
+
+@pytest.mark.parametrize("text", ["import no_such_library", "", MODULE + "raise OSError('late')"])
+def test_a_package_that_cannot_be_loaded_stops_nobody_who_needs_it_not(discovery, caplog, text):
+    """Non-regression: it ended `predict` and `serve` with the shipped model, which does not read it."""
+    discovery("theirs", text=text)
+    discovery("theirs_too", family="theirs_works")
+    assert [one.name for one in spec.families(["blink", "quality"])] == ["blink", "quality"]
+    assert not caplog.records
+    names = [one.name for one in spec.families()]
+    assert names == [one.name for one in spec.families()]
+    assert set(names) == {*spec.family_modules(), "theirs_works"}
+    assert [record.levelname for record in caplog.records] == ["WARNING"]  # once
+    assert "left out: package theirs: " in caplog.text
+    assert "'mycue'" in caplog.text
+    assert spec.describe("mycue") == ""
+
+
+def test_a_model_that_reads_a_family_that_cannot_be_loaded_is_told_why(discovery):
+    layout = Layout(("mycue.frames_n",), {"mycue": 1})
+    discovery("theirs", text="import no_such_library")
+    with pytest.raises(ModelError, match=r"my_model: needs the cue family mycue; package theirs: .*no_such_library"):
+        check_families(layout, "my_model")
 
 
 @pytest.mark.parametrize("name", ["clip", "observation"])
@@ -193,6 +225,75 @@ def test_undeclared_columns_are_refused(talking_head):
     values, failures = spec.measure_clip(talking_head(duration_s=2.0, sound=False), [one])
     assert "made_up.b_med" not in values
     assert "did not declare" in failures["made_up"]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (1.5, r"made_up\.a_med = 1\.5, which is outside its range from 0 to 1"),
+        (-0.01, r"made_up\.a_med = -0\.01, which is outside"),
+        (math.inf, r"made_up\.a_med = inf, which a table can't hold"),
+        (1e300, r"made_up\.a_med = 1e\+300, which a table can't hold"),
+    ],
+)
+def test_a_value_outside_its_range_is_the_familys_failure(talking_head, value, words):
+    """Non-regression: it went into the table."""
+    columns = (Column("made_up.a_med", range=(0, 1), description="A number."), *made().columns[1:])
+    one = Family("made_up", 1, frozenset(), columns, lambda observation, track: {"made_up.a_med": value})
+    values, failures = spec.measure_clip(talking_head(duration_s=2.0, sound=False), [one])
+    assert math.isnan(values["made_up.a_med"])
+    assert re.search(words, failures["made_up"])
+
+
+@pytest.mark.parametrize("value", [0.0, float(np.float32(0.4)), 0.4 + 1e-7, -1e-7, math.nan])
+def test_rounding_at_a_bound_is_no_failure(talking_head, value):
+    columns = (Column("made_up.a_med", range=(0, 0.4), description="A number."), *made().columns[1:])
+    one = Family("made_up", 1, frozenset(), columns, lambda observation, track: {"made_up.a_med": value})
+    values, failures = spec.measure_clip(talking_head(duration_s=2.0, sound=False), [one])
+    assert failures == {}
+    assert values["made_up.a_med"] == pytest.approx(value, nan_ok=True, abs=0)
+
+
+def test_a_family_that_writes_in_place_fails_by_itself(talking_head):
+    def writes(observation, track):
+        track.landmarks[:] -= track.landmarks[:, :1]
+        return {}
+
+    def reads(observation, track):
+        return {"reads.a_med": float(track.landmarks[0, 0, 0])}
+
+    observation = talking_head(duration_s=2.0, sound=False)
+    before = float(observation.tracks[0].landmarks[0, 0, 0])
+    families = [made("writes", measure=writes), made("reads", measure=reads)]
+    values, failures = spec.measure_clip(observation, families)
+    assert "read-only" in failures["writes"]
+    assert (list(failures), values["reads.a_med"]) == (["writes"], before)
+
+
+@pytest.mark.parametrize(
+    ("needs", "n_frames", "measured"),
+    [
+        ({"picture"}, 50, True),
+        ({"picture", "sound"}, 50, True),
+        ({"picture"}, 0, False),
+        ({"picture", "track"}, 50, False),
+        ({"crops"}, 50, False),
+    ],
+)
+def test_a_family_that_needs_no_face_is_measured_without_one(talking_head, needs, n_frames, measured):
+    """Non-regression: one that needs only the picture was not."""
+    observation = replace(talking_head(duration_s=2.0), tracks=())
+    observation = replace(observation, times_s=observation.times_s[:n_frames])
+    given = []
+
+    def measure(observation, track):
+        given.append(track)
+        return {"made_up.a_med": 1.0}
+
+    family = replace(made(measure=measure), needs=frozenset(needs))
+    values, failures = spec.measure_clip(observation, [family])
+    assert failures == {}
+    assert (values["made_up.a_med"] == 1.0, given) == ((True, [None]) if measured else (False, []))
 
 
 def test_a_family_that_raises_costs_only_its_own_columns(talking_head):
@@ -311,7 +412,9 @@ def test_a_row_has_every_column_and_what_was_not_declared_is_not_hidden():
         ({"sound", "weights"}, {"picture", "face"}, "no_sound"),
         ({"sound", "track"}, {"picture"}, "no_sound"),
         ({"sound", "track"}, {"sound"}, "no_picture"),
-        ({"picture"}, {"sound", "picture"}, "no_face"),
+        ({"picture"}, {"sound", "picture"}, None),
+        ({"picture"}, {"sound"}, "no_picture"),
+        ({"picture", "track"}, {"sound", "picture"}, "no_face"),
         ({"crops", "weights"}, {"picture"}, "no_face"),
         (set(), {"sound"}, None),
         ({"track", "crops"}, {"picture", "face"}, None),

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features import spec, table
-from features.errors import TableError
+from features.errors import InputError, TableError
 from features.reasons import Reason
 from features.table import (
     METADATA_KEY,
@@ -180,6 +180,46 @@ def test_a_table_is_written_where_a_link_leads(tmp_path):
     write_table(small(), tmp_path / "link.parquet")
     assert (tmp_path / "link.parquet").is_symlink()
     assert read_table(tmp_path / "t.parquet").num_rows == 2
+
+
+@pytest.mark.parametrize("name", ["clips", "link", "./clips"])
+def test_a_table_is_not_written_over_what_is_read(tmp_path, monkeypatch, name):
+    """Non-regression test: `import-csv c.csv --out c.csv` and the like destroyed labels in silence."""
+    monkeypatch.chdir(tmp_path)
+    write_table(small(), "clips")
+    (tmp_path / "link").symlink_to("clips")
+    with pytest.raises(InputError, match="is read by this command, which would replace it"):
+        table.check_place(name, inputs=["elsewhere", Path("clips")])
+    table.check_place(name, inputs=["elsewhere"])  # an earlier table is replaced
+    with pytest.raises(InputError, match="is read by this command"):
+        table.check_place("s3://b/m", inputs=["s3://b/m"])
+
+
+def test_a_table_that_is_not_there_yet_is_not_written_over_the_journal(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="is read by this command"):
+        table.check_place("j", inputs=[tmp_path / "j"])
+
+
+def test_a_table_replaces_tables_and_empty_files_alone(tmp_path):
+    (file := tmp_path / "t").touch()
+    table.check_place(file, inputs=[])
+    pq.write_table(small().replace_schema_metadata({METADATA_KEY: b'{"schema": 1}'}), file)
+    table.check_place(file, inputs=[])
+    for content in (b"filename,label\n", b"PAR1 and more", b"PAR1"):
+        file.write_bytes(content)
+        with pytest.raises(InputError, match="is there and is no feature table; remove it"):
+            table.check_place(file, inputs=[])
+    pq.write_table(pa.table({"video": ["a"]}), file)
+    with pytest.raises(InputError, match="is there and is no feature table"):
+        table.check_place(file, inputs=[])
+
+
+@pytest.mark.parametrize("name", ["f.csv", "s3://bucket/F.JSON", Path("f.xlsx")])
+def test_a_table_is_not_called_as_another_kind_of_file(name):
+    """Non-regression test: Parquet was written under that name, and no command could read it."""
+    with pytest.raises(InputError, match=r"a table is written as Parquet, not as \..*; give a name that ends in"):
+        table.check_place(name, inputs=[])
 
 
 def test_a_base_column_that_is_there_twice_is_refused():

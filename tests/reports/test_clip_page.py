@@ -12,7 +12,7 @@ from clip_evidence import MANIFEST, clip_evidence, picture, verdict
 
 from ensemble.missingness import SENTENCES
 from ensemble.store import SHIPPED_MODEL, read_manifest
-from ensemble.verdict import NOTHING
+from ensemble.verdict import NOTHING, verdict_of
 from features.evidence import Series
 from features.reasons import Reason
 from features.spec import families
@@ -258,6 +258,70 @@ def test_the_number_is_explained_at_other_base_rates(tmp_path):
 def test_a_number_at_the_models_bound_says_that_more_may_be_hidden(p, words):
     rates = {rate.prior: rate for rate in base_rates.base_rates(p, MANIFEST)}
     assert rates[0.5].of_these == words
+
+
+def test_the_page_says_that_a_number_is_the_models_bound(tmp_path):
+    """Non-regression: it said "P(FAKE) = 0.92" and "odds of 12 to 1", as of a measurement."""
+    text = Page(page_of(tmp_path, one=verdict(0.92, at_bound=True))).text
+    assert "P(FAKE) = 0.92 or more" in text
+    assert "odds of 12 to 1 or more for FAKE" in text
+    assert "P(FAKE) = 0.08 or less" in Page(page_of(tmp_path, one=verdict(0.08, at_bound=True))).text
+    assert "0.80 or" not in Page(page_of(tmp_path, one=verdict(0.8))).text
+
+
+@pytest.mark.parametrize("p", [0.33354, 0.3333, 1 / 3, 0.66659, 2 / 3, 0.6671, 0.334, 0.33])
+@pytest.mark.parametrize("digits", [2, 3])
+def test_a_rounded_number_never_contradicts_its_verdict(p, digits):
+    """Non-regression: "Uncertain, P(FAKE) = 0.33", where likely real is what lies below a third."""
+    assert verdict_of(float(probability(p, digits))) == verdict_of(p)
+    assert len(probability(p, digits)) <= 6 or p in {1 / 3, 2 / 3}
+
+
+@pytest.mark.parametrize(
+    ("status", "unmeasured", "words"),
+    [
+        ("ok", {}, "measured without faults"),
+        ("ok", {"forensic_voice": "no speech"}, "1 of the 3 families that the model reads had nothing to measure"),
+        ("no_audio", {"forensic_voice": "the clip has no sound"}, "without sound"),
+    ],
+)
+def test_a_clip_without_faults_is_not_said_to_be_measured_completely(tmp_path, status, unmeasured, words):
+    text = Page(page_of(tmp_path, one=verdict(status=status, unmeasured=unmeasured))).text
+    assert words in text
+    assert ("had nothing to measure" in text) == (status == "ok" and bool(unmeasured))
+    assert "completely" not in text
+
+
+def test_two_averages_of_one_network_come_with_the_reason(tmp_path):
+    """Non-regression: faces and columns gave different averages of the same network, unexplained."""
+    cues = {"forensic_cnn.logit_mean": -0.44, "forensic_residual.logit_mean": np.nan}
+    text = Page(page_of(tmp_path, evidence=clip_evidence(n_people=2, cues=cues))).text
+    assert "of one plain view of each; the averages that count as cues are of up to eight faces" in text
+    assert text.count("As a cue, of up to eight faces in varied views: Face network −0.4 on average.") == 1
+    assert "As a cue" not in Page(page_of(tmp_path, evidence=clip_evidence())).text
+
+
+@pytest.mark.parametrize(
+    ("unit", "words"),
+    [
+        ("iod", "inter-ocular distances"),
+        ("log10", "powers of ten (log10)"),
+        ("L* difference", "difference in L* (lightness), above 0 where the first is lighter"),
+        ("1", "pure number"),
+        ("dB", "dB"),
+    ],
+)
+def test_a_lane_has_its_unit_in_words(tmp_path, unit, words):
+    evidence = clip_evidence()
+    lane = Series([0.5, 1.0], [-5.6, 2.0], unit=unit, title="A line")
+    person = replace(evidence.people[0], series={"blending.lightness": lane})
+    page = page_of(tmp_path, evidence=replace(evidence, people=(person,)))
+    assert f'A line</h4><span class="unit">{words}</span>' in page
+
+
+def test_log_odds_are_explained_where_they_first_stand(tmp_path):
+    text = Page(page_of(tmp_path)).text
+    assert "Log-odds: 0 is even; +1 makes FAKE 2.7 times as likely against REAL" in text
 
 
 def test_sure_models_and_rare_fakes_have_digits_enough(tmp_path):

@@ -8,16 +8,18 @@ import logging
 import os
 import sqlite3
 import threading
+from pathlib import Path
 
 import pytest
 from events import wait_until
-from page_server import Examiner, Player, Running, running
+from page_server import NOTHING, Examiner, Player, Running, running
 
 from extract.dataset import Clip
+from extract.run.worker import Result
 from features.errors import InputError
 from serve import measuring
 from serve.clips import DONE, MAX_ATTEMPTS, MEASURING, QUEUED, ClipList
-from serve.folder import WorkFolder
+from serve.folder import PREVIEW, FullError, WorkFolder
 
 
 def changes(one, since, boot):
@@ -501,6 +503,68 @@ def test_no_preview_shows_a_file_that_changed_after_it_was_measured(tmp_path, mo
     with running(tmp_path / "work") as one:
         one.server.queue([Clip("a.mp4", str(file))])
         assert [row["player"] for row in one.settled(1)] == ["changed"]
+
+
+def test_pages_for_which_there_is_no_room_cost_the_page_and_no_verdict(tmp_path, monkeypatch):
+    """Non-regression test: pages were written past --max-disk, and linked clips were said to take nothing."""
+    (file := tmp_path / "a.mp4").write_bytes(b"early 0.5")
+    with running(tmp_path / "work", max_disk=50) as one:
+        (thread,), work = one.server.parts.measuring._threads, one.server.parts.work
+        judge = thread._means.judge
+
+        def pages(row, *_):
+            work.make_room(row["id"], {"report.html": 30, "page.html": 30})
+
+        monkeypatch.setattr(judge, "pages", pages)
+        monkeypatch.setattr(Examiner, "measure", _told_early)
+        one.server.queue([Clip("a.mp4", str(file))])
+        (row,) = one.settled(1)
+        assert (row["status"], row["probability"], row["has_page"], row["player"]) == ("partial", 0.5, 0, "none")
+        assert "its page could not be made: no room: the work folder holds" in row["error"]
+        assert "--max-disk" in row["error"]
+        assert work.used == 0  # the clip is linked
+
+
+def _told_early(self, filename, _):
+    result = Result(filename, "ok", "", NOTHING)
+    self._tell({"stage": "judging more faces", "share": 0.75, "row": result})
+    return result, None
+
+
+def test_earlier_pages_make_room_for_those_that_replace_them(tmp_path):
+    work, name = WorkFolder(tmp_path / "work", max_bytes=100), "a" * 32
+    work.of(name).mkdir()
+    (work.of(name) / "page.html").write_bytes(bytes(80))
+    work.weigh(name)
+    work.make_room(name, {"page.html": 90})
+    assert work.used == 90
+    with pytest.raises(FullError, match="no room: the work folder holds 0 kB"):
+        work.make_room(name, {"report.html": 95})
+    work.close()
+
+
+@pytest.mark.parametrize("told", [[0.1], []], ids=["while it is made", "when it is made"])
+def test_a_preview_for_which_there_is_no_room_is_not_kept(tmp_path, monkeypatch, caplog, told):
+    """Non-regression test: previews were written past --max-disk."""
+    closed = []
+
+    def measure(player, filename, path):
+        player._tell({"media_type": "", "start_s": 0.0})
+        (file := Path(path).with_name(PREVIEW + (".part" if told else ""))).write_bytes(bytes(500))
+        for share in told:
+            player._tell({"stage": "making a preview", "share": share})
+        assert file.exists()
+        return Result(filename, "crashed" if closed else "ok", "", NOTHING)
+
+    monkeypatch.setattr(Player, "measure", measure)
+    monkeypatch.setattr(Player, "close", lambda _: closed.append(True))
+    with running(tmp_path / "work", max_disk=300) as one:
+        one.upload(b"fine 0.5")
+        (row,) = one.settled(1)
+        assert (row["probability"], row["has_page"], row["player"]) == (0.5, 1, "none")
+        assert len(closed) == len(told)
+        assert one.server.parts.work.used < 300
+    assert "no preview is kept: no room" in caplog.text
 
 
 def test_a_list_of_an_earlier_version_is_read(tmp_path):

@@ -18,9 +18,9 @@ from serve.server import Options, Server
 pytestmark = pytest.mark.slow
 
 
-def started(work):
+def started(work, **options):
     """A server as the command starts it."""
-    return Running(work, server=Server(Options(work=work, model=default_model(), port=0)))
+    return Running(work, server=Server(Options(work=work, model=default_model(), port=0, **options)))
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +137,21 @@ def test_a_killed_process_costs_one_clip_which_can_be_tried_again(tmp_path, clip
     finally:
         one.stop()
     wait_until(lambda: not set(psutil.Process().children()) - before)
+
+
+def test_pages_are_not_written_past_the_limit(tmp_path, clip):
+    """Non-regression test: two clips and --max-disk 1M ended in 2.4 MB."""
+    most = clip.stat().st_size + 10_000
+    one = started(tmp_path / "work", max_disk=most)
+    try:
+        _, told = one.upload(clip.read_bytes(), "a.mp4")
+        wait_until(lambda: one.row(told["id"])["state"] == "done")
+        row = one.row(told["id"])
+        assert row["probability"] is not None
+        assert "its page could not be made: no room" in row["error"]
+        assert one.server.parts.work.used <= most
+    finally:
+        one.stop()
 
 
 def test_exports_name_every_clip_as_it_was_called(real, judged):

@@ -2,6 +2,7 @@
 
 import io
 from contextlib import redirect_stdout
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -61,9 +62,10 @@ def toy_model(table, folder):
 
 
 class FakeModel:
-    """Explains any table by the numbers that it was given."""
+    """Explains any table by the numbers that it was given; reads the columns that are named, or all."""
 
-    def __init__(self, base, contributions):
+    def __init__(self, base, contributions, *, columns_read=None, clip=0.0):
+        self.columns_read, self.head = columns_read, SimpleNamespace(clip=clip)
         self.base = np.asarray(base, dtype=np.float64)
         self.contributions = {name: np.asarray(z, dtype=np.float64) for name, z in contributions.items()}
 

@@ -24,7 +24,7 @@ def feature_table(families=("forensic_cnn", "forensic_residual")):
     names = ["a/x.mp4", "b.mp4", "c.mp4", "d.mp4"]
     base = dict(
         filename=names, label=["REAL", "FAKE", "FAKE", "REAL"], group=list("pqrs"), source=list("1122"),
-        status=["ok"] * 4, error=[""] * 4, duration_s=[1.0] * 4, n_frames=[25] * 4, n_faces=[1] * 4,
+        status=["ok"] * 4, error=[""] * 4, duration_s=[0.08] * 4, n_frames=[2] * 4, n_faces=[1] * 4,
     )  # fmt: skip
     n_columns = len(schema.names) - len(table.BASE_COLUMNS)
     return table.build(base, np.full((4, n_columns), 7.0, np.float32), schema)
@@ -272,8 +272,8 @@ def test_a_table_for_each_run_gives_its_own_rows(rng, fold_weights, tmp_path):
     observation.save(small_observation(rng), str(tmp_path / "b.mp4.npz"))
     (tmp_path / "folds.csv").write_text("filename,fold\nb.mp4,1\n")
     one = feature_table()
-    field = one.schema.field("duration_s")
-    other = one.set_column(one.column_names.index(field.name), field, pa.array([2.0] * 4, field.type))
+    field = one.schema.field("n_faces")
+    other = one.set_column(one.column_names.index(field.name), field, pa.array([2] * 4, field.type))
     table.write_table(one, tmp_path / "one.parquet")
     table.write_table(other, tmp_path / "other.parquet")
     command = [
@@ -283,7 +283,7 @@ def test_a_table_for_each_run_gives_its_own_rows(rng, fold_weights, tmp_path):
     ]  # fmt: skip
     assert deepcue(command) == 0
     both = table.read_table(tmp_path / "both.parquet")
-    assert both["duration_s"].to_pylist() == [1.0] * 4 + [2.0] * 4
+    assert both["n_faces"].to_pylist() == [1] * 4 + [2] * 4
     assert both["forensic_cnn.logit_mean"].to_numpy()[[1, 5]] == pytest.approx([-2.5, -2.5], abs=1e-3)
 
 
@@ -303,6 +303,22 @@ def test_clips_without_observations_are_counted_and_all_of_them_are_refused(
     observation.save(small_observation(rng), str(tmp_path / "b.mp4.npz"))
     assert deepcue([*command, str(tmp_path)]) == 0
     assert "1 of 2 clips have no observation" in caplog.text
+
+
+def test_an_observation_of_another_clip_of_the_same_name_is_not_measured(rng, fold_weights, tmp_path, caplog):
+    """Non-regression test: two data sets that shared a folder had columns of each other's clips."""
+    from features import observation, table
+
+    longer = dataclasses.replace(small_observation(rng), times_s=np.arange(3) / 25, duration_s=0.12)
+    observation.save(longer, str(tmp_path / "b.mp4.npz"))
+    with pytest.raises(DatasetError, match="1 of 1 observations are of other clips that have the same names"):
+        oof_columns.out_of_fold(feature_table(), tmp_path, {"b.mp4": 1}, fold_weights, ["forensic_cnn"])
+    observation.save(small_observation(rng), str(tmp_path / "c.mp4.npz"))
+    fold_of = {"b.mp4": 1, "c.mp4": 1}
+    found = oof_columns.out_of_fold(feature_table(), tmp_path, fold_of, fold_weights, ["forensic_cnn"])
+    assert found["forensic_cnn.logit_mean"].to_pylist()[1:3] == pytest.approx([np.nan, -2.5], abs=1e-3, nan_ok=True)
+    assert table.row_reasons(found)[1:3] == [{"observation": "not_kept"}, {}]
+    assert "1 of 2 observations are of other clips" in caplog.text
 
 
 def test_clips_of_no_fold_and_families_of_no_column_are_refused(fold_weights, tmp_path):

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from extract.dataset import Clip, label_of
+from extract.stills import with_names_and_bytes
 from features.checksums import sha256_of
 from features.errors import ClipError, DatasetError
 from features.table import read_parquet
@@ -133,11 +134,12 @@ def stills(folder: Path) -> pa.Table:
     Raises
     ------
     DatasetError
-        The folder holds no Parquet file, a column is missing, or a label is neither REAL nor FAKE.
+        The folder holds no Parquet file, a column is missing or of a kind that can't be used, or a label is neither
+        REAL nor FAKE.
     """
     files = _stills_files(folder)
     try:
-        table = pa.concat_tables(read_parquet(file, STILLS_COLUMNS) for file in files)
+        table = pa.concat_tables(with_names_and_bytes(read_parquet(file, STILLS_COLUMNS), str(file)) for file in files)
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{folder}: stills need the columns {', '.join(STILLS_COLUMNS)} ({error})") from error
     fake = _fakes(table, folder, "still")

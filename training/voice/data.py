@@ -31,11 +31,11 @@ logger = logging.getLogger(__name__)
 
 Sound = NDArray[np.float32]
 Int = NDArray[np.int64]
-LONGEST_S = 10.0
+MAX_SOUND_S = 10.0  # of a sound, the length of the challenge's clips: a longer one costs more and is of the same voice
 SILENCE = 1e-4  # peak, of full scale 1
 N_VERSIONS = 8  # of each sound, beside the sound as it is
 PREFIX = "voice:"  # of the methods in a table of voices
-VERSION = 1
+VERSION = 2
 """Of how sounds are damaged and measured here. Raised whenever either changes: what was kept is then measured again."""
 MEASURED = ("voice", "forensic_voice")  # families whose versions say the same of what their modules measure
 LEAST_NAME = 4  # letters of a system's name that may be the end of a longer name of the same system
@@ -118,7 +118,7 @@ def voices_of(data: str | os.PathLike[str]) -> list[Voice]:
         if clip.label == "FAKE" and not synthetic:
             continue
         try:
-            sound = read_sound(clip.path)[: int(LONGEST_S * AUDIO_RATE_HZ)]
+            sound = _beginning(read_sound(clip.path))
         except IndexError:  # no sound
             continue
         except FFmpegError as error:
@@ -134,7 +134,7 @@ def voices_of_table(file: str | os.PathLike[str]) -> list[Voice]:
 
     ``label`` is REAL or FAKE and is of the sound; ``flac`` holds a sound file at 16 kHz; a group's name means the same
     group as in a manifest of clips, and a sound without one is a group by itself. Sounds that are silent or under 0.3 s
-    are left out.
+    are left out; of longer ones the first 10 s are used, as of a clip's sound.
 
     Raises
     ------
@@ -169,7 +169,11 @@ def _row_voice(row: dict[str, Any], file: str | os.PathLike[str]) -> Voice:
     if rate != AUDIO_RATE_HZ or sound.ndim != 1:
         raise DatasetError(f"{file}: the sound of {key} is not mono at {AUDIO_RATE_HZ} Hz; convert it")
     (group,) = groups_of_clips([group], [key])
-    return Voice(key, method if label == "FAKE" else "", group, sound, source, in_manifest=False)
+    return Voice(key, method if label == "FAKE" else "", group, _beginning(sound), source, in_manifest=False)
+
+
+def _beginning(sound: Sound) -> Sound:
+    return sound[: int(MAX_SOUND_S * AUDIO_RATE_HZ)]
 
 
 def _is_usable(name: str, sound: Sound) -> bool:

@@ -3,8 +3,10 @@
 import errno
 import json
 import os
+import pickle
 import shutil
 import threading
+import types
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from events import wait_until
 
 from artifacts import PRETRAINED
 from extract.dataset import Clip
-from extract.run import engine, worker
+from extract.run import cluster, engine, worker
 from extract.run.journal import RETRIED
 from extract.run.sandbox import Limits, decode, encode
 from features.errors import InputError
@@ -184,6 +186,28 @@ def test_a_process_with_other_weights_than_the_run_refuses_to_measure(clips, tmp
     monkeypatch.delenv("DEEPFAKE_WEIGHTS")
     with pytest.raises(InputError, match="has other weights of forensic_cnn"):
         run([clip], settings=own)
+
+
+def test_too_many_open_files_end_a_run_in_one_sentence_and_are_a_row_on_a_cluster(clips, monkeypatch):
+    """Non-regression test: it was a traceback, and a fault of deepcue."""
+
+    def refuse(*_, **__):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    (clip,) = clips("a.mp4")
+    monkeypatch.setattr("extract.run.sandbox.subprocess.Popen", refuse)
+    with pytest.raises(InputError, match=r"^no measuring process .*Too many open files\); give fewer --jobs") as caught:
+        run([clip])
+    arrived = pickle.loads(pickle.dumps(caught.value))  # from a Dask worker
+    future = types.SimpleNamespace(status="error", result=lambda: _raised(arrived))
+    assert cluster._result(future, clip, None, killed=lambda clip, why: (clip, why)) == (
+        clip,
+        f"a Dask worker could not measure it ({arrived})",
+    )
+
+
+def _raised(error):
+    raise error
 
 
 @pytest.mark.usefixtures("faulty")

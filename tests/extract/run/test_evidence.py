@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from plug_in import MODULE, write_plug_in
+from safetensors.numpy import save_file
 
 from extract import pipeline
 from extract.dataset import Clip
@@ -14,7 +15,8 @@ from extract.run.examiner import Examiner, Request
 from extract.run.sandbox import Limits
 from features import spec
 from features.errors import InputError
-from features.evidence import JudgedFace, Person
+from features.evidence import JudgedFace, Person, Series
+from features.networks.weights import WEIGHTS_VARIABLE
 from features.reasons import Reason
 
 SETTINGS = worker.Settings(families=("forensic_cnn", "quality"))
@@ -135,6 +137,26 @@ def test_evidence_that_fails_is_said_in_the_row(clip, tmp_path, monkeypatch, fai
     assert [row.status for row in rows] == ["ok", "partial"]
     assert rows[0].values.tobytes() == rows[1].values.tobytes()
     assert re.search("the evidence could not be made: .*" + words, rows[1].error)
+
+
+def test_a_network_of_another_package_costs_nobody_his_page(clip, tmp_path, monkeypatch):
+    """Non-regression: its weights, of a format of its own, were taken for the built-in networks' by the face map."""
+    save_file({"anything": np.zeros(3, np.float32)}, tmp_path / "theirs.safetensors")
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(spec, "_registry", dict(spec._registry))
+
+    def logits(observation, track):
+        times_s = observation.times_s[track.frame_index[track.crop_index]]
+        return {"theirs.logit": Series(times_s, np.full(len(times_s), 2.0), unit="log-odds", title="Their network")}
+
+    columns = [spec.Column("theirs.valid_share", description="A number.")]
+    register = spec.family("theirs", version=1, needs={"crops", "weights"}, columns=columns, series=logits)
+    register(lambda observation, track: {"theirs.valid_share": 1.0})
+    rows, shown, _ = made(clip, tmp_path)
+    assert [row.status for row in rows] == ["ok", "ok"]
+    (person,) = shown.people
+    assert {face.logits["theirs"] for face in person.faces} == {2.0}
+    assert person.face_regions  # of the built-in networks
 
 
 def test_a_file_that_is_no_video_has_its_row_alone(tmp_path):

@@ -12,7 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from people import CHEAP
 
 from extract.run import worker
-from extract.run.observation_store import ObservationStore, kept_name
+from extract.run.observation_store import ObservationStore
 from features import observation, spec
 from features.reasons import Reason
 from features.spec import Column, Family
@@ -157,11 +157,31 @@ def test_a_damaged_observation_is_made_again(talking_head, tmp_path):
 def test_a_clip_that_is_called_by_its_url_is_kept_in_the_folder(talking_head, tmp_path, name):
     """Non-regression test: the place was taken for one in another store, and the clip crashed."""
     store = ObservationStore(str(tmp_path / "kept"))
-    assert store.kept() == frozenset()
+    assert store.held({name: "key"}) == frozenset()
     store.save(name, "key", talking_head(duration_s=2.0))
     assert store.load(name, "key") is not None
-    assert store.kept() == {kept_name(name)}
+    assert store.held({name: "key"}) == {name}
+    assert store.held({name: "another"}) == frozenset()
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_folder_that_looks_like_a_chained_url_is_a_folder(talking_head, tmp_path):
+    """Non-regression test: fsspec took `exp::2` for one store in another, and wrote over the file `exp`."""
+    (tmp_path / "exp").write_text("precious")
+    store = ObservationStore(str(tmp_path / "exp::2" / "kept"))
+    store.save("a.mp4", "key", talking_head(duration_s=2.0))
+    assert store.load("a.mp4", "key") is not None
+    assert (tmp_path / "exp").read_text() == "precious"
+    assert (tmp_path / "exp::2" / "kept" / "a.mp4.npz").is_file()
+
+
+@pytest.mark.parametrize(("key", "is_said"), [("3:2:5:120", False), ("3:2:6:20", False), ("4:2:6:120", True)])
+def test_the_observation_of_another_file_is_replaced_with_a_word(talking_head, tmp_path, caplog, key, is_said):
+    """Non-regression test: two data sets that shared a folder replaced each other's observations in silence."""
+    store = ObservationStore(str(tmp_path))
+    store.save("a.mp4", key, talking_head(duration_s=2.0))
+    assert store.load("a.mp4", "3:2:6:120") is None
+    assert ("is of another file" in caplog.text) == is_said
 
 
 @pytest.mark.parametrize("mark", ["ETag", "etag", "last_modified", "Last-Modified", "updated", "checksum"])

@@ -102,7 +102,7 @@ def test_columns_are_medians_of_the_series_that_a_page_shows(with_crops, rng):
     observation, values = with_crops(lambda crop: grey(texture(rng, crop.rgb.shape[0])))
     shown = blending.region_series(observation, observation.tracks[0])
     for name, (measured, unit, _) in blending.SHOWN.items():
-        assert shown[f"blending.{name}"].unit == unit == {"detail": "1", "lightness": "L*"}[name]
+        assert shown[f"blending.{name}"].unit == unit == {"detail": "1", "lightness": "L* difference"}[name]
         sample = shown[f"blending.{name}"].values[::2]
         assert np.median(sample) == pytest.approx(values[f"blending.{measured}_core_rest_med"])
     assert len(shown["blending.detail"].times_s) == 16

@@ -117,13 +117,14 @@ def test_one_eye_late_shows_as_lag(make_track, make_observation):
     assert values["blink.lr_corr"] < 0.9
 
 
-def test_a_turned_head_is_read_by_its_nearer_eye(make_track, make_observation):
-    points = person(MOMENTS, yaw=30.0)
-    points[:, 36:42] += np.linspace(-3, 3, 6)[:, None]  # the far eye is guesswork
+@pytest.mark.parametrize(("yaw", "far"), [(30.0, slice(36, 42)), (-30.0, slice(42, 48))])
+def test_a_turned_head_is_read_by_its_nearer_eye(make_track, make_observation, yaw, far):
+    points = person(MOMENTS, yaw=yaw)
+    points[:, far] = points[0, far]  # what is hidden does not move
     values = measured(make_track, make_observation, points)
     assert values["blink.count"] == 3.0
     assert np.isnan(values["blink.lr_corr"])
-    assert measured(make_track, make_observation, person(MOMENTS, yaw=45.0))["blink.valid_share"] == 0.0
+    assert measured(make_track, make_observation, person(MOMENTS, yaw=1.5 * yaw))["blink.valid_share"] == 0.0
 
 
 def test_a_dip_during_a_head_turn_is_discarded(make_track, make_observation):
@@ -158,3 +159,30 @@ def test_slow_clips_have_events_but_no_speeds(make_track, make_observation):
     values = measured(make_track, make_observation, person(MOMENTS, fps=15.0), fps=15.0)
     assert values["blink.count"] == 3.0
     assert np.isnan([values["blink.close_speed_med"], values["blink.lr_lag_s"]]).all()
+
+
+@pytest.mark.parametrize("unit_s", [0.0, 1e-3, 1 / 90_000], ids=["exact", "milliseconds", "90 kHz"])
+@pytest.mark.parametrize("fps", [24.0, 24_000 / 1001])
+@pytest.mark.parametrize("start_s", [0.0, 7.3])
+def test_film_has_speeds_and_lags(make_track, make_observation, fps, unit_s, start_s):
+    """Non-regression test: 23.99999999999999 frames a second were fewer than 24, and 23.976 always are."""
+    points = person((1.5, 4.2, 7.7, 12.1), fps=fps, seconds=20.0)
+    times = start_s + np.arange(len(points)) / fps
+    track = make_track(points)
+    stamps = np.round(times / unit_s) * unit_s if unit_s else times
+    values = blink.measure(make_observation(track, times=stamps), track)
+    assert values["blink.count"] == 4.0
+    assert values["blink.close_speed_med"] == pytest.approx(11.0, abs=2.0)
+    assert values["blink.lr_lag_s"] == pytest.approx(0.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("unit_s", [0.0, 1e-3], ids=["exact", "milliseconds"])
+@pytest.mark.parametrize(("fps", "seconds"), [(25.0, 3.0), (30.0, 3.0), (24.0, 3.0), (12.0, 10.0), (12.0, 3.0)])
+@pytest.mark.parametrize("start_s", [0.0, 7.3])
+def test_the_shortest_and_slowest_clips_are_measured(make_track, make_observation, fps, seconds, unit_s, start_s):
+    """Non-regression test: a sum of 2.9999999999999996 s was no 3 s, 11.999999999999998 frames no 12."""
+    points = person((1.5,), fps=fps, seconds=seconds)
+    times = start_s + np.arange(len(points)) / fps
+    track = make_track(points)
+    stamps = np.round(times / unit_s) * unit_s if unit_s else times
+    assert blink.measure(make_observation(track, times=stamps), track)["blink.count"] == 1.0

@@ -30,6 +30,16 @@ def test_a_frozen_face_has_no_jitter(make_track, make_observation):
     assert values["landmark_jitter.valid_share"] == 1.0
 
 
+@pytest.mark.parametrize("centre", [(640.0, 330.0), (611.3, 402.7), (97.1, 88.9)])
+def test_a_face_that_keeps_still_has_no_cues_of_rounding(make_track, make_observation, centre):
+    """Non-regression test: bands, static_ratio and jerk_over_vel were of residuals of 1e-15."""
+    values = measured(make_track, make_observation, np.rint(still(centre=centre)))
+    for name, value in values.items():
+        if "_bp" in name or name.endswith(("_ratio", "_corr")) or "over_vel" in name:
+            assert np.isnan(value), name
+    assert values["landmark_jitter.jaw_jitter_q90_iod"] == pytest.approx(0.0, abs=1e-12)
+
+
 def test_rigid_motion_in_the_plane_leaves_no_residual(make_track, make_observation):
     t = np.arange(N) / FPS
     points = pose_points(
@@ -69,6 +79,20 @@ def test_the_filter_settles_at_the_known_gain():
     z_late[:, 0, 1] = np.where(np.arange(n) >= 50, 1e-6, 0.0)  # a small sideways step leaves R alone
     x = calibrated_points.calibrate(z_late, displacement=flow)
     assert x[50, 0, 1] / 1e-6 == pytest.approx(0.418, abs=0.001)
+
+
+def test_a_step_without_flow_leaves_the_filters_variance_as_it_is():
+    """P = 0.3 / 1.3 after the first step, and still after the second, whose flow is not trusted.
+
+    So the third one's gain is P' / (P' + 1) of P' = P + 0.3.
+    """
+    z, flow = np.zeros((4, 1, 2)), np.zeros((4, 1, 2))
+    z[:, 0, 0], flow[:, 0, 0] = np.arange(4), 1.0
+    flow[2] = np.nan
+    z[3, 0, 1] = 1e-6  # a small sideways step leaves R alone
+    x = calibrated_points.calibrate(z, displacement=flow)
+    raised = 0.3 / 1.3 + 0.3
+    assert x[3, 0, 1] / 1e-6 == pytest.approx(raised / (raised + 1.0), abs=1e-6)
 
 
 def rounded(fps, rng, make_track, make_observation):

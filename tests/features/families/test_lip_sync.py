@@ -63,6 +63,15 @@ def test_a_dip_of_the_voice_is_found_between_words(rng):
     assert mouth_closures.dips(level, speech=np.ones(600, bool)).tolist() == [204]
 
 
+@pytest.mark.parametrize("spoken", [slice(0, 200), slice(209, 600)], ids=["before", "after"])
+def test_a_dip_at_the_edge_of_speech_is_none(spoken):
+    level = np.zeros(600)
+    level[200:209] = -30.0
+    speech = np.zeros(600, bool)
+    speech[spoken] = True
+    assert mouth_closures.dips(level, speech=speech).tolist() == []
+
+
 def test_lips_that_shut_at_the_dips_score_above_the_null(rng):
     places = np.cumsum(rng.integers(40, 110, 12))  # at no regular distance
     lips = np.full(T, 0.3)

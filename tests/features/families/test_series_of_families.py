@@ -8,7 +8,17 @@ from people import build_talking_head, speech
 
 from features import spec, speech_series
 from features.clip_series import person_series, sound_series
-from features.families import blink, forensic_cnn, forensic_voice, identity, landmark_jitter, lip_sync, quality
+from features.families import (
+    blink,
+    forensic_cnn,
+    forensic_voice,
+    head_pose,
+    identity,
+    landmark_jitter,
+    lip_sync,
+    quality,
+    spectrum,
+)
 from features.networks import logit_columns
 from features.networks.face_embedding import MAX_CHIPS, suitable
 from features.networks.weights import use_weights
@@ -283,3 +293,28 @@ def test_series_do_not_depend_on_when_the_clocks_begin(rng):
         other = person_series(later, later.tracks[0], chosen)[name]
         np.testing.assert_allclose(other.times_s - 7.0, one.times_s, atol=1e-9)
         np.testing.assert_allclose(other.values, one.values, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", [head_pose, landmark_jitter, spectrum])
+def test_motion_is_the_same_when_a_display_repeats_frames(rng, family):
+    """Non-regression test: of 24 frames a second shown at 30, jerk and jitter were eight times what they are."""
+    n, fps, display_fps = 240, 24, 30
+    person = build_talking_head(rng, duration_s=n / fps, fps=fps, sound=False, noise_px=0.1)
+    track = person.tracks[0]
+    source = np.floor(np.arange(n * display_fps // fps) * fps / display_fps + 1e-6).astype(int)
+    repeated = np.diff(source, prepend=-1) == 0
+    per_frame = ("landmarks", "flow", "box", "detector_score", "sharpness")
+    again = dataclasses.replace(
+        track,
+        frame_index=np.arange(len(source), dtype=np.int32),
+        crop_index=np.searchsorted(source, track.crop_index).astype(np.int32),
+        **{name: getattr(track, name)[source] for name in per_frame},
+    )
+    converted = dataclasses.replace(
+        person, times_s=np.arange(len(source)) / display_fps, duplicate=repeated, tracks=(again,)
+    )
+    wanted, values = family.measure(person, track), family.measure(converted, again)
+    assert sum(np.isfinite(list(values.values()))) > 10
+    for name, value in values.items():
+        if not name.endswith("valid_share"):
+            assert value == pytest.approx(wanted[name], rel=0.01, abs=1e-9, nan_ok=True), name

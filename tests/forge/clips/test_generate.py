@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 from deepcue.cli.main import main as deepcue
 from features.errors import InputError
 from forge.clips import sources
-from forge.clips.generate import Recipe, _forgery, make
+from forge.clips.generate import ENCODING_STREAM, TRANSCODING_STREAM, Recipe, _forgery, _stream, make
 from forge.clips.read import read_clip
 from forge.clips.registry import kinds
 from forge.clips.write import Encoder, write_clip
@@ -277,6 +278,27 @@ def test_metadata_says_what_a_kind_did_without_a_donor(real, tmp_path):
             assert entry["donor"] is None
             assert entry["parameters"][parameter] == {"dub": "synthetic", "expression": "moment"}[name]
     assert "donor" in asked
+
+
+def test_the_direction_of_a_desync_does_not_follow_from_its_encoder(real):
+    """Non-regression test: both drew from one stream, so that CRF 18 to 22 was always early, 23 and up late."""
+    source = sources.find_sources(str(real), 0)[0]
+    seen = set()
+    for number in range(100):
+        one = replace(source, number=number)
+        encoder = Encoder.sample(_stream(one, Recipe(), ENCODING_STREAM))
+        desync = kinds()["desync"].sample(_stream(one, Recipe(), list(kinds()).index("desync")))
+        seen.add((encoder.crf < 23, desync["shift_s"] < 0))
+    assert len(seen) == 4
+
+
+def test_no_two_streams_of_a_clip_are_alike(real, made):
+    source = sources.find_sources(str(real), 4)[0]
+    streams = [*range(len(kinds())), ENCODING_STREAM, TRANSCODING_STREAM]
+    first = {_stream(source, Recipe(seed=4), number).random() for number in streams}
+    assert len(first) == len(streams)
+    encoder = Encoder.sample(_stream(source, Recipe(seed=4), ENCODING_STREAM))
+    assert metadata(made)[f"{source.name}.mp4"]["encoder"] == encoder.as_dict()
 
 
 def test_a_clip_named_like_a_forgery_of_another_keeps_both(real, tmp_path, caplog):

@@ -2,6 +2,7 @@ import csv
 import hashlib
 import json
 
+import numpy as np
 import pytest
 
 from deepcue.cli.main import main as deepcue
@@ -41,6 +42,14 @@ def test_the_layout_is_the_challenges(demo):
                 assert entry["encoder"] == train[entry["original"]]["encoder"]  # compression is not the label
 
 
+def test_a_forgery_draws_other_numbers_than_its_original(demo):
+    """Non-regression test: numpy pads seeds with zeros, so the first forgery drew what its original had drawn."""
+    for entry in entries(demo).values():
+        if entry["label"] == "FAKE":
+            own, original = (np.random.default_rng(seed).random() for seed in (entry["seed"], entry["seed"][:2]))
+            assert own != original
+
+
 def test_the_test_folder_tells_nothing(demo):
     clips = sorted(file.name for file in (demo / "test_videos").iterdir())
     assert len(clips) == 2
@@ -64,8 +73,6 @@ def test_extraction_finds_the_clips_with_labels_and_groups(demo):
 
 
 def test_the_whole_set_has_enough_groups_and_some_without_a_fake(tmp_path):
-    import numpy as np
-
     jobs = _plan(np.random.default_rng(0), 0, 60, [tmp_path / str(n) for n in range(PARTS)], 0.4)
     assert 15 <= len(jobs) <= 24
     assert len(jobs) + sum(len(job.fakes) for job in jobs) == 60
@@ -90,8 +97,6 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_jobs(demo, tmp_pa
 
 
 def test_another_seed_plans_other_clips(tmp_path):
-    import numpy as np
-
     first, second = (_plan(np.random.default_rng(seed), seed, 12, [tmp_path], 0.4) for seed in (0, 1))
     assert not {job.name for job in first} & {job.name for job in second}
     assert not {job.seed for job in first} & {job.seed for job in second}

@@ -1,9 +1,11 @@
 """Forgeries by resynthesis: texture changes, the picture stays."""
 
+import cv2
 import numpy as np
 import pytest
 
 from forge.images import resynthesis
+from forge.images.blend import Statistics
 
 
 def changed(a, b):
@@ -16,6 +18,22 @@ def test_every_step_alters_texture_and_keeps_the_picture(rng, image, name):
     assert out.shape == image.shape
     assert changed(out, image).mean() > 0.5
     assert np.corrcoef(out.ravel().astype(float), image.ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        resynthesis.Shrink(0.01),
+        resynthesis.BentSpectrum(0.2, 1e-9),
+        resynthesis.Bottleneck(1.0, cv2.INTER_LINEAR, np.float32([[[0.996], [1.004]], [[1.004], [0.996]]])),
+        Statistics((1.0, 1.0, 1.0), (0.4, -0.4, 0.001)),
+    ],
+    ids=["shrink", "spectrum", "bottleneck", "statistics"],
+)
+def test_a_step_that_does_almost_nothing_leaves_the_brightness(rng, step):
+    """Non-regression test: levels were cut off, and forged faces half a level to a level darker than genuine ones."""
+    image = np.clip(rng.normal(128, 25, (128, 128, 3)), 0, 255).astype(np.uint8)
+    assert step.apply(image).mean(axis=(0, 1)) == pytest.approx(image.mean(axis=(0, 1)), abs=0.1)
 
 
 def test_a_transposed_convolution_leaves_a_period_of_two_pixels():

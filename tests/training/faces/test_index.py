@@ -43,6 +43,15 @@ def test_labels_of_stills_are_read_as_in_a_data_set(tmp_path):
     assert index.stills(stills_parquet(tmp_path, label=["0", "fake"]))["fake"].to_pylist() == [0, 1]
 
 
+def test_stills_are_read_in_the_forms_that_they_are_measured_in(tmp_path):
+    """Non-regression test: a column of images ended in a traceback."""
+    images = [{"bytes": b"1", "path": "a.jpg"}, {"bytes": b"2", "path": "b.jpg"}]
+    found = index.stills(stills_parquet(tmp_path, video=[1, 2], jpeg=images, original=["1", "1"]))
+    assert (found["key"].to_pylist(), found["jpeg"].to_pylist()) == (["1", "2"], [b"1", b"2"])
+    with pytest.raises(DatasetError, match=r"part\.parquet: a still has no 'video'"):
+        index.stills(stills_parquet(tmp_path, video=[None, "b"]))
+
+
 CROPS = dict(
     key=["a", "a", "b"], frame=[0, 9, 0], label=["FAKE", "FAKE", "REAL"], method=["gan", "gan", ""],
     source=["page", "page", "set"], group=["g", "g", "h"], original=["", "", ""],

@@ -330,6 +330,13 @@ def test_the_silent_rows_of_a_table_are_left_out(tmp_path):
     assert [voice.name for voice in data.voices_of_table(tmp_path / "v.parquet")] == ["v1"]
 
 
+def test_a_long_sound_of_a_table_is_cut_as_a_clips_is(tmp_path, monkeypatch):
+    """Non-regression test: sounds of tables were used as long as they are, those of clips up to 10 s."""
+    monkeypatch.setattr(data, "MAX_SOUND_S", 0.5)
+    write_table(tmp_path / "v.parquet", np.random.default_rng(0), flac=[flac(0.1 * np.ones(n)) for n in (9_000, 7_000)])
+    assert [voice.sound.size for voice in data.voices_of_table(tmp_path / "v.parquet")] == [8_000, 7_000]
+
+
 def test_a_sound_without_a_group_is_one_by_itself_and_an_unknown_source_is_none(tmp_path):
     rng = np.random.default_rng(0)
     write_table(tmp_path / "v.parquet", rng, group=[None, None], source=[None, "page"], method=[None, "Third"])

@@ -1,0 +1,141 @@
+"""Names of files: which are clips by their ending, and which file is meant by a name that is spelled differently."""
+
+from __future__ import annotations
+
+import functools
+import posixpath
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+
+VIDEO_SUFFIXES = frozenset(
+    {".264", ".265", ".3g2", ".3gp", ".3gpp", ".asf", ".av1", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264"}
+    | {".h265", ".hevc", ".insv", ".ivf", ".lrv", ".m1v", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mk3d"}
+    | {".mkv", ".mod", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".qt"}
+    | {".rm", ".rmvb", ".tod", ".tp", ".trp", ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m"}
+)
+SOUND_SUFFIXES = frozenset(
+    {".aac", ".aif", ".aiff", ".amr", ".au", ".caf", ".flac", ".m4a", ".mka", ".mp3", ".oga", ".ogg", ".opus", ".wav"}
+    | {".wma"}
+)
+"""Of files that are clips when they are named, one by one or in a table; a folder is not searched for them, as data
+sets keep the sound of their clips beside them."""
+COMPANION_SUFFIXES = SOUND_SUFFIXES | frozenset(
+    {".bmp", ".bib", ".cfg", ".csv", ".db", ".docx", ".h5", ".html", ".ini", ".ipynb", ".jpeg", ".jpg", ".json"}
+    | {".jsonl", ".log", ".mat", ".md", ".md5", ".npy", ".npz", ".parquet", ".pdf", ".pickle", ".pkl", ".png", ".pt"}
+    | {".pth", ".py", ".rst", ".sh", ".sha256", ".srt", ".svg", ".tif", ".tiff", ".toml", ".tsv", ".txt", ".vtt"}
+    | {".webp", ".xls", ".xlsx", ".xml", ".yaml", ".yml"}
+)
+"""Of files that lie beside the clips of a folder, of which nobody expects a row."""
+COMPANION_NAMES = frozenset({"copying", "license", "makefile", "md5sums", "notice", "readme", "sha256sums"})
+MANY_NAMESAKES = 20  # a name that more files have says nothing by itself: `video.mp4` in a folder for each clip
+
+
+def base_of(name: str) -> str:
+    """Name of the file that a path with forward slashes leads to."""
+    return posixpath.basename(name)
+
+
+def suffix_of(name: str) -> str:
+    """Ending of a file's name, in lower case."""
+    return posixpath.splitext(base_of(name))[1].lower()
+
+
+def is_video(name: str) -> bool:
+    """Whether a file of a folder is a clip, by its name."""
+    return not base_of(name).startswith(".") and suffix_of(name) in VIDEO_SUFFIXES
+
+
+def is_companion(name: str) -> bool:
+    """Whether a file that is no clip is one of those that lie beside clips, or hidden."""
+    base = base_of(name).lower()
+    return base.startswith(".") or suffix_of(base) in COMPANION_SUFFIXES or base in COMPANION_NAMES
+
+
+def form(path: str) -> str:
+    """A path with one spelling of each letter: a Mac stores accents as letters of their own."""
+    return unicodedata.normalize("NFC", posixpath.normpath(path))
+
+
+class Names:
+    """File names that are found however their letters are spelled."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._exact = set(names)
+        self._by_form = {form(name): name for name in sorted(self._exact)}
+
+    def find(self, path: str) -> str | None:
+        """The file that a path means; None when there is none."""
+        path = posixpath.normpath(path)
+        return path if path in self._exact else self._by_form.get(form(path))
+
+
+@functools.lru_cache(maxsize=1024)  # several questions are asked of one name
+def endings_of(path: str) -> tuple[str, ...]:
+    """The path and what it ends in, the longest first; without the ending of a clip's name, in small letters.
+
+    >>> endings_of("./c23/Real/000.MP4"), endings_of("000"), endings_of("..")
+    (('c23/real/000', 'real/000', '000'), ('000',), ())
+    """
+    plain = form(path).casefold()
+    suffix = suffix_of(plain)
+    stem = plain.removesuffix(suffix) if suffix in VIDEO_SUFFIXES or suffix in SOUND_SUFFIXES else plain
+    parts = [part for part in stem.split("/") if part not in {"", ".", ".."}]
+    return tuple("/".join(parts[first:]) for first in range(len(parts)))
+
+
+class Namesakes:
+    """Files that end in a path, be it written without the first folders, without the suffix, or in other letters.
+
+    Parameters
+    ----------
+    names
+        Of the files.
+    paths
+        Those that will be looked for: only what these end in is indexed.
+    """
+
+    def __init__(self, names: Iterable[str], paths: Iterable[str]) -> None:
+        wanted = {ending for path in paths for ending in endings_of(path)}
+        self._files: dict[str, list[str]] = defaultdict(list)
+        for name in sorted(names) if wanted else ():
+            for ending in endings_of(name):
+                if ending in wanted:
+                    self._files[ending].append(name)
+        self._below: dict[str, dict[str, list[str]]] = {}
+
+    def ending_in(self, path: str) -> list[str]:
+        """The files whose path ends in the whole of ``path``."""
+        return next((self._files.get(whole, []) for whole in endings_of(path)[:1]), [])
+
+    def of(self, path: str, nearest_to: str) -> list[str]:
+        """The files that end in as much of ``path`` as any; of more than some, those in the folder nearest to a file.
+
+        None are named where there are more in that folder, too.
+        """
+        ending, files = self._found(path)
+        return files if len(files) <= MANY_NAMESAKES else self._nearest(ending, nearest_to)
+
+    def is_common(self, path: str) -> bool:
+        """Whether more files have that name than can be meant by it."""
+        return len(self._found(path)[1]) > MANY_NAMESAKES
+
+    def _found(self, path: str) -> tuple[str, list[str]]:
+        return next(((ending, self._files[ending]) for ending in endings_of(path) if ending in self._files), ("", []))
+
+    def _nearest(self, ending: str, file: str) -> list[str]:
+        if ending not in self._below:
+            below = self._below[ending] = defaultdict(list)
+            for name in self._files[ending]:
+                for folder in _folders(name):
+                    below[folder].append(name)
+        found = next((self._below[ending][folder] for folder in _folders(file) if folder in self._below[ending]), [])
+        return found if len(found) <= MANY_NAMESAKES else []
+
+
+def _folders(name: str) -> list[str]:
+    """The folder that holds a file, that which holds it, and so on to the root, which is empty."""
+    folders = [posixpath.dirname(name)]
+    while folders[-1] not in {"", "/"}:
+        folders.append(posixpath.dirname(folders[-1]))
+    return folders

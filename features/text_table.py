@@ -1,0 +1,69 @@
+"""Tables that others wrote as text: their delimiter is found, blank lines and empty rows are passed over."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from typing import NamedTuple, TextIO
+
+DELIMITERS = (",", ";", "\t")
+
+
+class Header(NamedTuple):
+    """The first line of a table that is not blank."""
+
+    names: list[str]
+    """As they are written, but for blanks around them."""
+    delimiter: str
+    n_lines: int
+    """Lines of the file to the header's end."""
+
+
+def read_header(stream: TextIO, column: str) -> Header:
+    """The header of a table, with the delimiter by which it has a column called ``column``, else with the comma.
+
+    Parameters
+    ----------
+    stream
+        Opened at its start with ``newline=""``, so that lines may end in any way.
+    column
+        In lower case; the header's may have capitals.
+
+    Raises
+    ------
+    UnicodeDecodeError, csv.Error
+        It is no such text.
+    """
+    found = [_header(stream, delimiter) for delimiter in DELIMITERS]
+    return next((one for one in found if column in map(str.lower, one.names)), found[0])
+
+
+def read_rows(stream: TextIO, header: Header) -> Iterator[tuple[int, list[str]]]:
+    """Number of the line at which each row below the header ends, and its cells; rows without a word are passed over.
+
+    Raises
+    ------
+    UnicodeDecodeError, csv.Error
+        It is no such text.
+    """
+    stream.seek(0)
+    lines = csv.reader(stream, delimiter=header.delimiter)
+    for cells in lines:
+        if lines.line_num > header.n_lines and not is_blank(cells):
+            yield lines.line_num, cells
+
+
+def is_blank(cells: list[str]) -> bool:
+    """Whether no cell says anything: a blank line, or one of delimiters alone, as spreadsheets write them.
+
+    >>> is_blank([]), is_blank(["", " "]), is_blank(["", "0"])
+    (True, True, False)
+    """
+    return not any(map(str.strip, cells))
+
+
+def _header(stream: TextIO, delimiter: str) -> Header:
+    stream.seek(0)
+    lines = csv.reader(stream, delimiter=delimiter)
+    names = next((cells for cells in lines if not is_blank(cells)), [])
+    return Header([name.strip() for name in names], delimiter, lines.line_num)
