@@ -23,7 +23,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle, islice
 from typing import Any
 
-from extract.dataset import Clip, find_clips
+from extract.dataset import find_clips
+from extract.entries import Clip
 from extract.run import engine, worker
 from extract.run.sandbox import Limits
 from features import spec

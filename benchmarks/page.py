@@ -26,7 +26,8 @@ import psutil
 
 from ensemble.store import default_model, load_model
 from ensemble.verdict import Verdict, judge
-from extract.dataset import Clip, find_clips
+from extract.dataset import find_clips
+from extract.entries import Clip
 from extract.pipeline import table_of_result
 from extract.run.examiner import Examiner
 from extract.run.sandbox import Limits, Sandbox

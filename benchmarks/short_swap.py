@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.clip.face_recorder import FaceRecorder
-from extract.dataset import Clip as Listed
 from extract.dataset import find_clips
+from extract.entries import Clip as Listed
 from extract.run import worker
 from features.clip_series import person_series
 from features.errors import ClipError, InputError

@@ -286,7 +286,7 @@ def evidence(
     >>> len(found.people), [face.time_s for face in found.people[0].faces]
     (1, [0.16, 0.4, 0.64, 0.88, 1.16])
     """
-    from extract.dataset import Clip
+    from extract.entries import Clip
     from extract.pipeline import examine
     from features.errors import ClipError, UnreadableError
 

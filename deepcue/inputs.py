@@ -13,7 +13,7 @@ from features.places import read_errors
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from extract.dataset import Clip
+    from extract.entries import Clip
     from features.spec import Family
 
 TABLE_SUFFIX = ".parquet"
@@ -112,7 +112,7 @@ def clip_path(path: PathLike) -> str:
 
 def listed_clips(paths: Sequence[PathLike]) -> list[Clip]:
     """Clips of a list, each once, called by their file names, or by their paths where two files have one name."""
-    from extract.dataset import Clip
+    from extract.entries import Clip
 
     files = list(dict.fromkeys(clip_path(path) for path in paths))
     names = [clip_name(file) for file in files]

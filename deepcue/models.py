@@ -210,7 +210,7 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
 
 def _row(path: PathLike, families: Iterable[str], weights: Mapping[str, Any] | None) -> pa.Table:
     """The table of one clip, measured in this process."""
-    from extract.dataset import Clip
+    from extract.entries import Clip
     from extract.pipeline import table_of
 
     check_is_there(path)

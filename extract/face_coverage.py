@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.dataset import Clip, find_clips
+from extract.dataset import find_clips
+from extract.entries import Clip
 from extract.run.observation_store import is_of, kept_name
 from features import observation
 from features.errors import ClipError, DatasetError

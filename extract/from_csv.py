@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from extract.dataset import label_of, named
+from extract.entries import label_of, named
 from features.errors import TableError
 from features.table import BASE_COLUMNS, BASE_SCHEMA, IMPORTED, METADATA_KEY, SCHEMA_VERSION
 from features.text_table import Header, read_header

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from extract.dataset import Clip, find_clips
+from extract.dataset import find_clips
+from extract.entries import Clip
 from extract.output_places import check_places, journal_of, write
 from extract.run import engine, worker
 from extract.run.cluster import ClusterLostError

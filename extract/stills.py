@@ -26,7 +26,7 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from extract.clip.frame import Frame
-from extract.dataset import label_of
+from extract.entries import label_of
 from extract.run import worker
 from features import spec, table
 from features.errors import DatasetError, InputError, UnreadableError

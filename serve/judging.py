@@ -14,7 +14,7 @@ from ensemble import store
 from ensemble.model import Model
 from ensemble.outputs import write_text
 from ensemble.verdict import CONTEXT_FAMILIES, NOTHING, Verdict, judge
-from extract.dataset import Clip
+from extract.entries import Clip
 from extract.pipeline import table_of_result
 from extract.run.worker import Result, Settings, with_digests
 from features.checksums import sha256_of

@@ -19,7 +19,7 @@ from types import FrameType
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from extract.dataset import Clip
+from extract.entries import Clip
 from extract.run.sandbox import Limits
 from features.errors import InputError, UnreadableError
 from features.file_names import printable

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.dataset import Clip
+from extract.entries import Clip
 from features.errors import DatasetError
 from training.manifest import forged_picture, method_family, origin
 

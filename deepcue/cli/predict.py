@@ -35,7 +35,8 @@ from ensemble.verdict import (
     model_line,
     ranked,
 )
-from extract.dataset import Clip, find_clips
+from extract.dataset import find_clips
+from extract.entries import Clip
 from extract.pipeline import examine, extract
 from features.checksums import sha256_of
 from features.evidence import FACES_PER_SECOND, ClipEvidence

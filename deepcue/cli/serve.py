@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 from deepcue import __version__
 from deepcue.cli import common
 from ensemble.store import LOCAL_MODEL, default_model
-from extract.dataset import Clip, find_clips
+from extract.dataset import find_clips
+from extract.entries import Clip
 from features.errors import InputError
 
 EXAMPLE = "deepcue serve my_clips --work artifacts/serve"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
 from typing import Any
 
-from extract.dataset import Clip
+from extract.entries import Clip
 from extract.run.worker import Result
 from features.errors import InputError
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import joblib
 
-from extract.dataset import Clip
+from extract.entries import Clip
 from extract.run import cluster
 from extract.run.sandbox import STOPPED, Limits, Sandbox
 from extract.run.worker import Result, Settings, failed, load_families

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from extract.dataset import Clip as Listed
 from extract.dataset import find_clips
+from extract.entries import Clip as Listed
 from features.errors import DatasetError, InputError
 from forge.clips.registry import kinds
 from forge.clips.write import check_writable

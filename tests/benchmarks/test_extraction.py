@@ -7,7 +7,7 @@ from clip_maker import frames_of, write_clip
 from skimage.data import astronaut
 
 from benchmarks import extraction
-from extract.dataset import Clip
+from extract.entries import Clip
 from extract.run import engine, worker
 from extract.run.sandbox import Limits
 

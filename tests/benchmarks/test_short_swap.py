@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks import short_swap
 from benchmarks.short_swap import Outcome
-from extract.dataset import Clip as Listed
+from extract.entries import Clip as Listed
 from features.evidence import Series
 from forge.clips.clip import Clip
 

@@ -7,7 +7,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from extract import pipeline
 from extract.clip.container import source_of
-from extract.dataset import Clip, find_clips
+from extract.dataset import find_clips
+from extract.entries import Clip
 from extract.file_store import Store, folder_and_name
 from extract.from_csv import feature_table, read_csv
 from extract.run.worker import Settings

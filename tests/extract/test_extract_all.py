@@ -21,7 +21,7 @@ from plug_in import MODULE, write_plug_in
 from artifacts import PRETRAINED
 from deepcue.cli.main import main as deepcue
 from extract import pipeline
-from extract.dataset import Clip
+from extract.entries import Clip
 from extract.run.journal import Journal
 from extract.run.sandbox import Limits
 from features import observation, spec, table

@@ -7,7 +7,7 @@ import pytest
 
 from deepcue.cli.main import main as deepcue
 from extract import face_coverage
-from extract.dataset import Clip
+from extract.entries import Clip
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from events import wait_until
 from page_server import NOTHING, Examiner, Player, Running, running
 
-from extract.dataset import Clip
+from extract.entries import Clip
 from extract.run.worker import Result
 from features.errors import InputError
 from serve import measuring

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from extract.dataset import Clip
+from extract.entries import Clip
 from training.faces import index
 from training.faces.pools import Pool
 

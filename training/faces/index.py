@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from extract.dataset import Clip, label_of
+from extract.entries import Clip, label_of
 from extract.stills import with_names_and_bytes
 from features.checksums import sha256_of
 from features.errors import ClipError, DatasetError

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from extract.dataset import Clip
+from extract.entries import Clip
 from features.errors import ClipError
 from forge.clips.clip import Image
 from forge.clips.read import read_clip

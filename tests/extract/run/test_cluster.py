@@ -17,7 +17,8 @@ from events import wait_until
 from plug_in import MODULE, write_plug_in
 
 from deepcue.cli.main import main as deepcue
-from extract.dataset import Clip, find_clips
+from extract.dataset import find_clips
+from extract.entries import Clip
 from extract.run import cluster as run_cluster
 from extract.run.cluster import ClusterLostError
 from extract.run.observation_store import ObservationStore

@@ -15,7 +15,7 @@ import pytest
 from events import wait_until
 
 from artifacts import PRETRAINED
-from extract.dataset import Clip
+from extract.entries import Clip
 from extract.run import cluster, engine, worker
 from extract.run.journal import RETRIED
 from extract.run.sandbox import Limits, decode, encode

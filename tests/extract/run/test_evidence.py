@@ -9,7 +9,7 @@ from plug_in import MODULE, write_plug_in
 from safetensors.numpy import save_file
 
 from extract import pipeline
-from extract.dataset import Clip
+from extract.entries import Clip
 from extract.run import evidence, evidence_store, worker
 from extract.run.examiner import Examiner, Request
 from extract.run.sandbox import Limits

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from extract.dataset import Clip
+from extract.entries import Clip
 from extract.run import engine, worker
 from extract.run.sandbox import Limits
 

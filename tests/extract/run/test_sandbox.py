@@ -11,7 +11,7 @@ import psutil
 import pytest
 from plug_in import MODULE, write_plug_in
 
-from extract.dataset import Clip
+from extract.entries import Clip
 from extract.pipeline import extract
 from extract.run import engine, worker
 from extract.run.sandbox import Limits, Sandbox

@@ -13,7 +13,7 @@ import deepcue
 from deepcue.cli.main import main
 from ensemble.store import default_model, load_model
 from ensemble.verdict import NO_PICTURE, NOTE, NOTE_NO_SPEECH, NOTE_SOUND, judge
-from extract.dataset import Clip
+from extract.entries import Clip
 from extract.pipeline import examine
 from extract.run import worker
 from features.reasons import Reason

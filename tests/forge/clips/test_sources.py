@@ -5,7 +5,7 @@ import doctest
 import numpy as np
 import pytest
 
-from extract.dataset import Clip
+from extract.entries import Clip
 from features.errors import DatasetError
 from forge.clips import sources
 from forge.clips.registry import kinds

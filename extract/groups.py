@@ -1,0 +1,152 @@
+"""What a split must never part: clips joined by their originals, given groups, and links to one file."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from scipy.cluster.hierarchy import DisjointSet
+
+from extract.entries import LABELS, OR, Clip
+from extract.file_names import Names, Namesakes, endings_of, form
+
+logger = logging.getLogger(__name__)
+
+NO_ORIGINAL = frozenset({*LABELS, "-", "?", "original", "unknown"})  # what stands for an original, and names no clip
+
+
+def grouped(clips: list[Clip], data: str) -> list[Clip]:
+    """The clips with ``group`` set to the connected component of originals, given groups and files of several names.
+
+    A component is called by its first given group; else by the first of its originals as they are named, which is the
+    same in every part of a manifest; else by its first clip.
+    """
+    links = DisjointSet([("clip", clip.filename) for clip in clips])
+    for clip in clips:
+        if clip.group:
+            _link(links, clip, ("group", clip.group))
+    _link_names_of_one_file(links, clips, data)
+    named_by = _link_originals(links, clips, data)
+    original: dict[Any, str] = {}
+    for clip, name in named_by:
+        root = links[("clip", clip.filename)]
+        original[root] = min(name, original.get(root, name))
+    given: dict[Any, str] = {}
+    first: dict[Any, str] = {}
+    for clip in clips:
+        root = links[("clip", clip.filename)]
+        first.setdefault(root, clip.filename)
+        if clip.group:
+            given.setdefault(root, clip.group)
+    name_of = first | original | given
+    return [replace(clip, group=name_of[links[("clip", clip.filename)]]) for clip in clips]
+
+
+def _link(links: DisjointSet, clip: Clip, node: tuple[str, str]) -> None:
+    links.add(node)
+    links.merge(("clip", clip.filename), node)
+
+
+def _link_names_of_one_file(links: DisjointSet, clips: Iterable[Clip], data: str) -> None:
+    """Join clips that are one file, by links: it would be learned and scored."""
+    first: dict[tuple[int, ...], Clip] = {}
+    others: list[tuple[Clip, Clip]] = []
+    for clip in clips:
+        if "://" in clip.path:
+            continue
+        with contextlib.suppress(OSError, ValueError):  # its row will say so
+            status = os.stat(clip.path)
+            known = first.setdefault((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns), clip)
+            if known is not clip:
+                others.append((clip, known))
+    for clip, known in others:
+        _link(links, clip, ("clip", known.filename))
+    if others:
+        clip, known = others[0]
+        logger.warning(
+            "%s: %d clips are files of others under a second name (%s is %s); they share a group, but count twice",
+            data, len(others), clip.filename, known.filename
+        )  # fmt: skip
+
+
+def _link_originals(links: DisjointSet, clips: Sequence[Clip], data: str) -> list[tuple[Clip, str]]:
+    """Join clips with their originals, and with others of the same; the names of the originals, clip by clip."""
+    originals = _Originals(clips)
+    named_by: list[tuple[Clip, str]] = []
+    lacking: list[Clip] = []
+    ambiguous: dict[str, int] = {}
+    for clip in clips:
+        found = originals.of(clip)
+        for name, files in found:
+            for file in files:
+                _link(links, clip, ("clip", file))
+            if originals.is_common(name):  # others of that name are of another clip
+                named_by += [(clip, file) for file in files]
+            elif files or name.lower() not in NO_ORIGINAL:
+                _link(links, clip, ("original", endings_of(name)[0]))
+                named_by.append((clip, name))
+            if len(files) > 1:
+                ambiguous[name] = len(files)
+        if clip.label == "FAKE" and found and not any(files for _, files in found):
+            lacking.append(clip)
+    _warn_of_originals(data, clips, lacking, ambiguous)
+    return named_by
+
+
+def _warn_of_originals(data: str, clips: Iterable[Clip], lacking: Sequence[Clip], ambiguous: Mapping[str, int]) -> None:
+    if lacking:
+        n_fakes = sum(clip.label == "FAKE" and bool(clip.original) for clip in clips)
+        logger.warning(
+            "%s: originals of %d of %d FAKE clips are not among the clips (%s, ...); if they are, give the names that "
+            "they have here, or a split may part them", data, len(lacking), n_fakes, lacking[0].original
+        )  # fmt: skip
+    if ambiguous:
+        name = min(ambiguous)
+        logger.warning(
+            "%s: %d originals may be several clips each (%s: %d), which share a group; give paths to tell them apart",
+            data, len(ambiguous), name, ambiguous[name]
+        )  # fmt: skip
+
+
+class _Originals:
+    """Which clips the originals of a data set are, be they named by path, end of a path or name without suffix."""
+
+    def __init__(self, clips: Sequence[Clip]) -> None:
+        self._fakes = {clip.filename for clip in clips if clip.label == "FAKE"}
+        self._names = Names(clip.filename for clip in clips)
+        cells = {clip.original for clip in clips} - {""}
+        searched = [name for cell in cells for name in (cell, *_several(cell))]
+        self._genuine = Namesakes((one.filename for one in clips if one.filename not in self._fakes), searched)
+        self._forged = Namesakes(self._fakes, searched)
+
+    def of(self, clip: Clip) -> list[tuple[str, list[str]]]:
+        """Each original of a clip as it is named, and all clips that it may be: a split must part it from none."""
+        names = [clip.original] if self._is_one(clip.original) else _several(clip.original)
+        return [(form(name), self._files(name, clip)) for name in names if endings_of(name)]
+
+    def is_common(self, name: str) -> bool:
+        """Whether so many clips have that name that it says something only beside the clip that names it."""
+        return self._names.find(name) is None and self._genuine.is_common(name)
+
+    def _is_one(self, cell: str) -> bool:
+        """Whether signs that stand between names are part of one."""
+        return bool(self._names.find(cell) or self._genuine.ending_in(cell) or self._forged.ending_in(cell))
+
+    def _files(self, name: str, clip: Clip) -> list[str]:
+        """The clip of that path; if it is FAKE or there is none, those that end in it, genuine ones first."""
+        exact = self._names.find(name)
+        if exact is not None and exact not in self._fakes:
+            return [exact]
+        files = self._genuine.of(name, clip.filename) or self._forged.of(name, clip.filename)
+        return sorted({*files, *filter(None, [exact])} - {clip.filename})
+
+
+def _several(originals: str) -> list[str]:
+    """The names in a cell that may hold several."""
+    names = originals.split(OR) if OR in originals else re.split("[;,]", originals)
+    return [name.strip() for name in names if name.strip()]

@@ -1,0 +1,126 @@
+"""Clips as a CSV manifest lists them, a line each."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Mapping
+
+from extract.entries import Clip, described, named, slashed
+from extract.file_names import Names, suffix_of
+from extract.file_store import Store
+from features.errors import DatasetError
+from features.text_table import read_header, read_rows
+
+COLUMNS = frozenset({"filename", "label", "group", "original", "source", "method", "kind", "fake_part", "part"})
+FOLDERS = ("", "files", "videos", "clips")  # where a manifest's clips are looked for, beside it
+PACKED = (b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"\x28\xb5\x2f\xfd")
+TAR, TAR_AT = b"ustar", 257  # what a tar archive has, and at which byte
+SPREADSHEETS = frozenset({".ods", ".xlsm", ".xlsx"})  # zip files, too
+
+
+def clips_of_manifest(data: str, store: Store, name: str) -> list[Clip]:
+    """The clips of the manifest ``name`` in a folder or below a URL; ``data`` is what the user calls it.
+
+    Raises
+    ------
+    DatasetError
+        It is no CSV table with a column ``filename``, has no clip or one twice, or a cell can't be used.
+    """
+    _check_is_text(data, store.read(name, 512))
+    names, rows = _rows(data, store.read(name))
+    if "filename" not in names:
+        raise DatasetError(f"{data}: no column 'filename'; a manifest starts with filename,label,group")
+    for column, times in Counter(names).items():
+        if times > 1 and column in COLUMNS:
+            raise DatasetError(f"{data}: two columns are called {column!r}; remove or rename one")
+    if not rows:
+        raise DatasetError(f"{data}: no clip in it, the manifest ends after its header; add a line for each clip")
+    places = _Places(store)
+    clips: dict[str, Clip] = {}
+    for number, cells in rows:
+        where = f"{data}, line {number}"
+        clip = _clip(dict(zip(names, cells, strict=False)), places, store, where)  # as many cells as there are
+        if clip.filename in clips:
+            raise DatasetError(f"{where}: {clip.filename} appears twice in the manifest; remove one")
+        clips[clip.filename] = clip
+    return list(clips.values())
+
+
+def _clip(row: Mapping[str, str], places: _Places, store: Store, where: str) -> Clip:
+    filename = _filename(row.get("filename", ""), store, where)
+    found = (places.find(posixpath.join(folder, filename)) for folder in FOLDERS)
+    place = next(filter(None, found), filename)  # a missing file gets its row, too
+    if not store.remote and os.path.isdir(store.join(place)):
+        raise DatasetError(f"{where}: {filename} is a folder; name the clips in it")
+    about = described(row, where)
+    return Clip(
+        filename,
+        store.join(place),
+        source=named(row.get("source")) or about["method"] or None,
+        original=slashed(named(row.get("original"))),
+        **about,
+    )
+
+
+def _check_is_text(data: str, start: bytes) -> None:
+    """Refuse what is often given for a folder or a manifest, by its first bytes, and say what to do with it."""
+    if start.startswith(b"PAR1"):
+        raise DatasetError(
+            f"{data}: a Parquet table, not a CSV manifest; a table of cues goes to `deepcue predict` or `deepcue train`"
+        )
+    if start.startswith(PACKED) and suffix_of(data) in SPREADSHEETS:
+        raise DatasetError(f"{data}: a spreadsheet, not a CSV manifest; save it as CSV")
+    if start.startswith(PACKED) or start[TAR_AT:].startswith(TAR):
+        raise DatasetError(f"{data}: a packed file, not a CSV manifest; unpack it and give the folder")
+
+
+def _rows(data: str, content: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Names of the columns in lower case, and each row with the number of its line."""
+    try:
+        text = io.StringIO(content.decode("utf-8-sig"), newline="")
+        header = read_header(text, "filename")
+        return [name.lower() for name in header.names], list(read_rows(text, header))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{data}: not a CSV manifest ({error}); save it as UTF-8 text") from error
+
+
+def _filename(cell: str, store: Store, where: str) -> str:
+    """A manifest's path of a clip, relative to the manifest's folder, with forward slashes."""
+    path = slashed(cell.strip())
+    if "://" in path:
+        raise DatasetError(
+            f"{where}: filename {cell!r} is a URL; put the manifest beside the clips, there, and give the paths from it"
+        )
+    root = slashed(store.url).rstrip("/") + "/"
+    inside = not store.remote and path.startswith("/") and f"{posixpath.normpath(path)}/".startswith(root)
+    filename = posixpath.relpath(path, root) if inside else posixpath.normpath(path)
+    if filename in {"", ".", ".."} or re.match(r"/|\.\./|[A-Za-z]:/", filename) or "\0" in filename:
+        raise DatasetError(f"{where}: filename {cell!r} is not a path below the manifest's folder")
+    return filename
+
+
+class _Places:
+    """Where a manifest's files are, however their letters are spelled; no folder is looked at that it does not name."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._listed: dict[str, Names] = {}
+
+    def find(self, path: str) -> str | None:
+        """The file that a path means; None when there is none."""
+        if not self._store.remote and os.path.isfile(self._store.join(path)):
+            return path
+        found = ""
+        for part in path.split("/"):
+            if found not in self._listed:
+                self._listed[found] = Names(self._store.names_in(found))
+            name = self._listed[found].find(part)
+            if name is None:
+                return None
+            found = posixpath.join(found, name)
+        return found
