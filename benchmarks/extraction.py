@@ -27,7 +27,7 @@ from extract.dataset import find_clips
 from extract.entries import Clip
 from extract.run import engine, worker
 from extract.run.sandbox import Limits
-from features import spec
+from features import discovery, spec
 from features.errors import InputError
 from features.networks.dlib_models import DLIB_LANDMARKS, dlib_model
 
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measure(clips: Sequence[Clip]) -> dict[str, Any]:
     """CPU seconds of every part over the clips, in this process."""
-    families = tuple(one.name for one in spec.families())
+    families = tuple(one.name for one in discovery.families())
     with tempfile.TemporaryDirectory() as kept:
         plain, keeping = worker.Settings(families), worker.Settings(families, observations=kept)
         started = time.process_time()
@@ -86,7 +86,7 @@ def measure(clips: Sequence[Clip]) -> dict[str, Any]:
 
 def compare_plain(path: str) -> dict[str, Any]:
     """CPU seconds of the plain script and of the whole extraction, on one clip."""
-    settings = worker.Settings(tuple(one.name for one in spec.families()))
+    settings = worker.Settings(tuple(one.name for one in discovery.families()))
     return {
         "plain_cpu_s": _cpu(lambda: plain_script(path)),
         "plain_whole_cpu_s": _cpu(lambda: worker.measure("plain", path, settings)),
@@ -112,7 +112,7 @@ def plain_script(path: str) -> None:
 
 def scaling(clips: Sequence[Clip]) -> dict[str, Any]:
     """Clips per hour of wall time with one and with two workers, start-up left out."""
-    settings = worker.Settings(tuple(one.name for one in spec.families()))
+    settings = worker.Settings(tuple(one.name for one in discovery.families()))
     limits = Limits(timeout_s=600, memory_mb=8192)
     return {f"clips_per_hour_{jobs}": _rate(clips, settings, limits, jobs) for jobs in (1, 2)}
 

@@ -30,9 +30,9 @@ from extract.dataset import find_clips
 from extract.entries import Clip as Listed
 from extract.run import worker
 from features.clip_series import person_series
+from features.discovery import families
 from features.errors import ClipError, InputError
 from features.evidence import Series
-from features.spec import families
 from forge.clips.clip import Clip, Frames
 from forge.clips.read import read_clip
 from forge.clips.registry import MIN_FACE_FRACTION, kinds

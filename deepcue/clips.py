@@ -105,12 +105,12 @@ def measure(
     >>> 0 <= values["quality.valid_share"] <= 1
     True
     """
-    from features import spec
+    from features import measuring
     from features.networks.weights import use_weights
 
     chosen = chosen_families(families)
     with one_thread(), use_weights(weights_files(weights)):
-        values, _ = spec.measure_clip(observation, chosen)
+        values, _ = measuring.measure_clip(observation, chosen)
     return values
 
 

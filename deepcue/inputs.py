@@ -129,10 +129,10 @@ def chosen_families(names: Iterable[str] | None) -> tuple[Family, ...]:
     InputError
         No family is called so.
     """
-    from features import spec
+    from features import discovery
 
     try:
-        return spec.families([names] if isinstance(names, str) else names)
+        return discovery.families([names] if isinstance(names, str) else names)
     except KeyError as error:
         raise InputError(f"families: {error.args[0]}") from error
 

@@ -317,16 +317,16 @@ def check_families(layout: Layout, where: str, weights: Mapping[str, Path] | Non
         A family is unknown, its version is another, it would be measured with other weights, or its cues were measured
         elsewhere.
     """
-    from features import spec
+    from features import discovery
 
     if IMPORTED in layout.families:
         raise ModelError(
             f"{where}: its cues were measured elsewhere (`deepcue import-csv`) and can't be measured here; give a "
             "table of them in place of clips"
         )
-    known = {family.name: family.version for family in spec.families()}
+    known = {family.name: family.version for family in discovery.families()}
     for name, version in sorted(layout.families.items()):
-        if why := spec.fault(name):
+        if why := discovery.fault(name):
             raise ModelError(f"{where}: needs the cue family {name}; {why}")
         if name not in known:
             raise ModelError(f"{where}: needs the cue family {name}, which this version lacks; train the model again")

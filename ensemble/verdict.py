@@ -13,7 +13,8 @@ import pyarrow as pa
 from ensemble.learners.late_fusion import ALL_FACES_SUFFIX
 from ensemble.missingness import is_unusable, unmeasured_families
 from ensemble.model import Model
-from features.spec import SOUND_ALONE, families, family_modules
+from features.discovery import families
+from features.spec import SOUND_ALONE, family_modules
 
 # "Likely" and "unlikely" as the IPCC's calibrated language has them (Mastrandrea et al. 2010): above 66 %,
 # below 33 %. The words are of the probability at the model's target prior.

@@ -22,7 +22,7 @@ from extract.run.examiner import Examiner
 from extract.run.journal import Journal
 from extract.run.observation_store import ObservationStore
 from extract.run.sandbox import Limits
-from features import spec, table
+from features import discovery, spec, table
 from features.errors import DatasetError, InputError
 from features.evidence import FACES_PER_SECOND, ClipEvidence
 from features.observation import OBSERVATION_VERSION, Observation
@@ -189,7 +189,9 @@ def examine(
         faces_per_second=faces_per_second,
     )
     chosen = _families(families)
-    others = [one for one in spec.families() if one.measure.__module__ != "__main__"]  # a notebook's has no evidence
+    others = [
+        one for one in discovery.families() if one.measure.__module__ != "__main__"
+    ]  # a notebook's has no evidence
     settings = worker.with_digests(
         worker.Settings(
             families=tuple(one.name for one in chosen),
@@ -220,14 +222,14 @@ def table_of_result(clip: Clip, result: worker.Result, settings: worker.Settings
 
 def _families(names: Iterable[str] | None) -> tuple[spec.Family, ...]:
     try:
-        return spec.families(names)
+        return discovery.families(names)
     except KeyError as error:
         raise InputError(f"families: {error.args[0]}") from error
 
 
 def _modules(chosen: Iterable[spec.Family]) -> tuple[str, ...]:
     """What a measuring process must import to know the families; none that it can't."""
-    modules = spec.undiscovered_modules(chosen)
+    modules = discovery.undiscovered_modules(chosen)
     if "__main__" in modules:
         names = ", ".join(one.name for one in chosen if one.measure.__module__ == "__main__")
         raise InputError(
@@ -257,7 +259,7 @@ def _journal(
     identity: dict[str, Any] = {
         "schema": table.SCHEMA_VERSION,
         "extractor": OBSERVATION_VERSION,
-        "families": {one.name: one.version for one in spec.families(settings.families)},
+        "families": {one.name: one.version for one in discovery.families(settings.families)},
         "weights": _digests(settings),
         "max_seconds": settings.max_seconds,
     }
@@ -349,7 +351,7 @@ def _fingerprint(clip: Clip, settings: worker.Settings) -> str:
 
 def _table(clips: Sequence[Clip], results: Mapping[str, worker.Result], settings: worker.Settings) -> pa.Table:
     schema = table.schema(
-        spec.families(settings.families),
+        discovery.families(settings.families),
         extractor=str(OBSERVATION_VERSION),
         weights=_digests(settings),
         max_seconds=settings.max_seconds,

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from extract.clip.frame import Frame
 from extract.entries import label_of
 from extract.run import worker
-from features import spec, table
+from features import discovery, measuring, table
 from features.errors import DatasetError, InputError, UnreadableError
 from features.networks.weights import use_weights
 from features.observation import OBSERVATION_VERSION, Observation, Track
@@ -255,12 +255,12 @@ def _measured(
     name: str, jpeg: bytes, families: tuple[str, ...], face_share: float | None, missed_share: float
 ) -> worker.Result:
     """As :func:`extract.run.worker.row`, but no sound is no fault of a still."""
-    known = spec.families(families)
+    known = discovery.families(families)
     try:
         observed = observe(jpeg or b"", face_share=face_share, missed_share=missed_share)
     except UnreadableError as error:
         return worker.failed(name, error.status, str(error), families, reason=Reason.UNREADABLE)
-    values, failures = spec.measure_clip(observed, known)
+    values, failures = measuring.measure_clip(observed, known)
     found = face_share is not None or any(track.detector_score.any() for track in observed.tracks)
     reasons = worker.reasons_of(known, observed, values, failures)
     return worker.Result(
@@ -318,10 +318,10 @@ def stills_table(
     names = tuple(sorted(set(families)))
     try:
         digests = {} if weights else worker.with_digests(worker.Settings(names)).digests
-        schema = table.schema(spec.families(names), extractor=str(OBSERVATION_VERSION), weights=digests)
+        schema = table.schema(discovery.families(names), extractor=str(OBSERVATION_VERSION), weights=digests)
     except KeyError as error:
         raise InputError(f"families: {error.args[0]}") from error
-    if face_share is not None and (more := [one.name for one in spec.families(names) if one.needs - CROP_ALONE]):
+    if face_share is not None and (more := [one.name for one in discovery.families(names) if one.needs - CROP_ALONE]):
         raise InputError(f"families: {more[0]} needs more than the crop of a face; measure it on its own")
     rows = stills.to_pylist()
     labels = [label_of(row["label"], f"still {row['video']}") for row in rows]

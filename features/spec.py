@@ -1,4 +1,4 @@
-"""The column and family contracts, and the registry that tables, docs and models read.
+"""The column and family contracts, and the registry of families that modules fill.
 
 A family is one module of this package with one function decorated by :func:`family`, under a docstring whose first line
 describes it in a phrase::
@@ -21,18 +21,13 @@ describes it in a phrase::
     def measure(observation, track):
         return {"blink.rate_per_min": 12.0, "blink.valid_share": 0.93}
 
-Importing :mod:`features.spec` imports no family; :func:`families` discovers them all. A family may be part of another
-package, which names it by an entry point: see :func:`plug_ins`.
+Importing this module imports no family; :mod:`features.discovery` finds them all, :mod:`features.measuring` measures
+them.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-import importlib.metadata
 import inspect
-import logging
-import math
 import numbers
 import pkgutil
 import re
@@ -43,18 +38,13 @@ from typing import TYPE_CHECKING, Any
 import features.families
 from features.errors import InputError
 from features.reasons import RESERVED, Reason
-from features.threads import opencv_on_one_thread
 
 if TYPE_CHECKING:
     from features.evidence import Series
-    from features.observation import Observation, Track
-
-logger = logging.getLogger(__name__)
+    from features.observation import Observation
 
 NAME = re.compile(r"^[a-z][a-z0-9_]*\.[a-zA-Z0-9_]+$")
 SENTENCE = re.compile(r"^[A-Z0-9].*\.$")
-MAX_VALUE = 3.4028234e38  # of single precision, which tables are in
-ROUNDING = 1e-5  # by which a value of single precision may lie beyond a bound of its range, of 1 or of the bound
 NEEDS = frozenset({"picture", "sound", "track", "crops", "weights"})
 
 OF_A_FACE = frozenset({"track", "crops"})  # a family that needs neither is measured without a face track, too
@@ -247,10 +237,8 @@ class Family:
         return self.documentation.partition("\n")[0].removeprefix(f"{self.name}:").strip().removesuffix(".")
 
 
-_registry: dict[str, Family] = {}
-
-PLUG_INS = "deepcue.families"
-"""Entry-point group by which another package names its families: ``mycue = "my_package.mycue"``."""
+registry: dict[str, Family] = {}
+"""Families that a module has registered so far, by name."""
 
 
 def family(
@@ -305,7 +293,7 @@ def family(
         wanted = frozenset([needs] if isinstance(needs, str) else needs)
         made = Family(name, version, wanted, tuple(columns), measure, series)
         _check_name(name, measure.__module__)
-        _registry[name] = made
+        registry[name] = made
         return measure
 
     return register
@@ -315,8 +303,8 @@ def _check_name(name: str, module: str) -> None:
     if name in RESERVED:
         raise InputError(f"no family may be called {name!r} (module {module}); rename it")
     earlier = f"{features.families.__name__}.{name}" if name in family_modules() else ""
-    if name in _registry:
-        earlier = _registry[name].measure.__module__
+    if name in registry:
+        earlier = registry[name].measure.__module__
     if earlier and earlier != module:
         raise InputError(f"two families are called {name!r}, of the modules {earlier} and {module}; rename one of them")
 
@@ -324,168 +312,3 @@ def _check_name(name: str, module: str) -> None:
 def family_modules() -> tuple[str, ...]:
     """Names of the modules of :mod:`features.families`, each of which registers a family, sorted."""
     return tuple(sorted(m.name for m in pkgutil.iter_modules(features.families.__path__)))
-
-
-@functools.cache
-def plug_ins() -> Mapping[str, tuple[importlib.metadata.EntryPoint, ...]]:
-    """Families that other packages name, not loaded: the name of each to its entry points of :data:`PLUG_INS`.
-
-    An entry point is called like the family that its module registers; a name with two is taken twice.
-    """
-    points: dict[str, tuple[importlib.metadata.EntryPoint, ...]] = {}
-    for point in sorted(importlib.metadata.entry_points(group=PLUG_INS), key=lambda point: (point.name, point.value)):
-        points[point.name] = (*points.get(point.name, ()), point)
-    return points
-
-
-@functools.cache
-def fault(name: str) -> str:
-    """Why another package's family of this name can't be used, in a sentence; empty where it can, or there is none.
-
-    It is loaded, once a process.
-    """
-    points = plug_ins().get(name, ())
-    packages = [point.dist.name if point.dist is not None else point.module for point in points]
-    if points and name in family_modules():
-        return f"two families are called {name!r}: one is built in, one of package {packages[0]}; uninstall that"
-    if len(points) > 1:
-        return f"two families are called {name!r}, of packages {' and '.join(packages)}; uninstall one of them"
-    return _fault_in_loading(points[0], packages[0]) if points else ""
-
-
-def _fault_in_loading(point: importlib.metadata.EntryPoint, package: str) -> str:
-    try:
-        point.load()
-    except InputError as error:
-        return str(error)
-    except Exception as error:
-        logger.debug("package %s can't be loaded", package, exc_info=True)
-        return f"package {package}: its family {point.name!r} can't be loaded ({type(error).__name__}: {error}); fix it"
-    known = point.name in _registry
-    return "" if known else f"package {package}: {point.module} registers no family called {point.name!r}; fix it"
-
-
-@functools.cache
-def _usable_plug_ins() -> frozenset[str]:
-    """Names of other packages' families that can be used; a warning says, once, which others are left out."""
-    faults = {name: why for name in plug_ins() if (why := fault(name))}
-    for why in faults.values():
-        logger.warning("a cue family of another package is left out: %s", why)
-    return frozenset(plug_ins().keys() - faults.keys())
-
-
-def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
-    """Every family, or those named, sorted by name.
-
-    There are those of :mod:`features.families`, those of other packages that :func:`plug_ins` finds, and those that
-    this process registered by importing a module or running a notebook's cell. Of all families, one of another package
-    that can't be loaded is left out with a warning.
-
-    Raises
-    ------
-    KeyError
-        A name that no module registers.
-    InputError
-        A family that is named can't be loaded, or two are called so.
-    """
-    built_in = set(family_modules())
-    if names is None:
-        wanted = {*built_in, *_usable_plug_ins(), *(_registry.keys() - plug_ins().keys())}
-    else:
-        wanted = set(names)
-        if why := next(filter(None, map(fault, sorted(wanted))), ""):
-            raise InputError(why)
-    for name in wanted & built_in:  # a family is called like its module
-        importlib.import_module(f"{features.families.__name__}.{name}")
-    if unknown := sorted(wanted - _registry.keys()):
-        known = ", ".join(sorted({*built_in, *_registry}))
-        raise KeyError(f"no family is called {unknown[0]!r}; there are {known}")
-    return tuple(_registry[name] for name in sorted(wanted))
-
-
-def undiscovered_modules(chosen: Iterable[Family]) -> tuple[str, ...]:
-    """Modules that another process must import to know these families, because :func:`families` does not find them.
-
-    ``__main__`` stands for a notebook or a script.
-    """
-    found = {*family_modules(), *plug_ins()}
-    return tuple(sorted({one.measure.__module__ for one in chosen if one.name not in found}))
-
-
-def describe(name: str) -> str:
-    """:attr:`Family.description` of a family; empty when none is called so, as among cues that others measured."""
-    known = {*family_modules(), *plug_ins(), *_registry}
-    return families([name])[0].description if name in known and not fault(name) else ""
-
-
-def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[dict[str, float], dict[str, str]]:
-    """Measure families on a clip, on one thread: the main face's columns, and the worst over all faces where asked.
-
-    Returns
-    -------
-    values
-        A float for every table column of ``chosen``; NaN where undefined.
-    failures
-        Family name to message, for families that raised. Their columns are NaN; only those over all faces, where it
-        was on another face than the main one.
-    """
-    values: dict[str, float] = {}
-    failures: dict[str, str] = {}
-    with opencv_on_one_thread():
-        for one in chosen:
-            values |= unmeasured(column.name for column in one.table_columns)
-            where = ""
-            try:
-                main = _main_face(one, observation)
-                values |= main
-                where = " (on another face than the main one)"
-                values |= _largest(one, observation, main)
-            except Exception as error:  # a cue's fault costs its own columns only
-                logger.warning("family %s failed%s: %s", one.name, where, error, exc_info=True)
-                failures[one.name] = f"{type(error).__name__}: {error}{where}"
-    return values, failures
-
-
-def _main_face(one: Family, observation: Observation) -> dict[str, float]:
-    """The family's columns of the main face; without a face those of picture and sound, if it needs no more."""
-    if observation.tracks:
-        return _checked(one, observation, observation.tracks[0])
-    is_there = len(observation.times_s) > 0 or "picture" not in one.needs
-    return _checked(one, observation, None) if is_there and not one.needs & OF_A_FACE else {}
-
-
-def _largest(one: Family, observation: Observation, main: Mapping[str, float]) -> dict[str, float]:
-    """The ``_max`` twins: the largest of the finite values of all faces; none for a clip with fewer than two."""
-    worst = [column.name for column in one.columns if column.worst == "max"]
-    others = observation.tracks[1:] if worst else ()
-    if not others:
-        return {}
-    measured = [main, *(_checked(one, observation, track) for track in others)]
-    finite = {name: [row[name] for row in measured if row.get(name) == row.get(name) and name in row] for name in worst}
-    return {f"{name}_max": max(some) for name, some in finite.items() if some}
-
-
-def _checked(one: Family, observation: Observation, track: Track | None) -> dict[str, float]:
-    row = {name: float(value) for name, value in one.measure(observation, track).items()}
-    ranges = {column.name: column.range for column in one.columns}
-    if strangers := sorted(row.keys() - ranges.keys()):
-        raise ValueError(f"{one.name} returned {strangers[0]}, which it did not declare")
-    for name, value in row.items():
-        _check_value(name, value, ranges[name])
-    return row
-
-
-def _check_value(name: str, value: float, span: tuple[float, float]) -> None:
-    """Refuse a value that is infinite, in a table as well, or outside its column's range."""
-    if math.isnan(value):
-        return
-    if abs(value) > MAX_VALUE:
-        raise ValueError(f"{name} = {value:g}, which a table can't hold; return NaN where it is undefined")
-    low, high = (float(bound) for bound in span)
-    if not low - _rounding(low) <= value <= high + _rounding(high):
-        raise ValueError(f"{name} = {value:g}, which is outside its range from {low:g} to {high:g}")
-
-
-def _rounding(bound: float) -> float:
-    """How far from a bound a value may lie by rounding; nothing is beyond an infinite one."""
-    return ROUNDING * max(1.0, abs(bound)) if math.isfinite(bound) else 0.0

@@ -7,7 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from features.spec import Column, Family, families
+from features.discovery import families
+from features.spec import Column, Family
 from reports import references
 
 DIRECTIONS = {"up": "↑", "down": "↓", "either": "~", "covariate": "none"}

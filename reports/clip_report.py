@@ -21,9 +21,10 @@ import pyarrow as pa
 from ensemble.missingness import SENTENCES, unmeasured_families
 from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTHING, Verdict, model_line
 from features.checksums import sha256_of
+from features.discovery import families
 from features.evidence import ClipEvidence, Person
 from features.reasons import Reason
-from features.spec import families, is_share, lacking
+from features.spec import is_share, lacking
 from features.table import description, feature_columns, table_families
 from reports import norms
 from reports.base_rates import base_rates, odds_in_words

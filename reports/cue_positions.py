@@ -13,7 +13,8 @@ from typing import Any
 
 from ensemble.learners import late_fusion
 from ensemble.stack import weighed
-from features.spec import Column, families, is_share
+from features.discovery import families
+from features.spec import Column, is_share
 from reports.cue_titles import family_title, headlines, with_unit
 from reports.norms import LEVELS, Norm, rounded
 from reports.series_words import number

@@ -12,8 +12,8 @@ import numpy as np
 from ensemble.metrics import Score
 from ensemble.outputs import write_text
 from ensemble.verdict import verdict_of
+from features.discovery import describe
 from features.file_names import printable
-from features.spec import describe
 from reports.base_rates import in_counts
 from reports.cue_titles import family_title
 from reports.series_words import unit_in_words

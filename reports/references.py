@@ -234,9 +234,9 @@ def unknown(texts: Iterable[str]) -> list[str]:
 
 def of_families(names: Iterable[str]) -> list[str]:
     """Entries that the families' columns and documentation cite, sorted; families unknown here have none."""
-    from features import spec
+    from features import discovery
 
     chosen = set(names)
-    known = [family for family in spec.families() if family.name in chosen]
+    known = [family for family in discovery.families() if family.name in chosen]
     texts = [column.reference for family in known for column in family.columns]
     return entries([*texts, *(inspect.getdoc(inspect.getmodule(family.measure)) or "" for family in known)])

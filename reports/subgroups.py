@@ -45,9 +45,9 @@ def dataset_facts(table: pa.Table, oof: OutOfFold) -> list[tuple[str, str]]:
 
 def family_facts(table: pa.Table, families: Mapping[str, int]) -> list[dict[str, Any]]:
     """Version, number of columns, and fraction of clips measured, by label, of each family."""
-    from features import spec
+    from features import discovery
 
-    specs = {family.name: family for family in spec.families()}
+    specs = {family.name: family for family in discovery.families()}
     absent = unmeasured_families(table)
     labels = table.column("label").to_pylist()
     columns = Counter(family_of(name) for name in feature_columns(table))

@@ -26,7 +26,7 @@ sys.path[:0] = [str(TESTS.parent), str(TESTS / "support")]  # as pytest does it;
 from drawn_faces import Look, person  # noqa: E402
 from people import build_observation, build_talking_head  # noqa: E402
 
-from features import spec  # noqa: E402
+from features import discovery, measuring, spec  # noqa: E402
 from features.observation import Observation, Track  # noqa: E402
 
 SEED = 20191211
@@ -105,7 +105,7 @@ def measured(one: spec.Family, observation: Observation) -> dict[str, float | No
     RuntimeError
         The family fails.
     """
-    values, failures = spec.measure_clip(observation, [one])
+    values, failures = measuring.measure_clip(observation, [one])
     if failures:
         raise RuntimeError(f"{one.name} failed: {failures[one.name]}")
     return {name: float(f"{value:.9g}") if math.isfinite(value) else None for name, value in values.items()}
@@ -170,7 +170,7 @@ def main(names: Sequence[str]) -> int:
     clips = {case: make() for case, make in CASES.items()}
     BASELINES.mkdir(exist_ok=True)
     refused = 0
-    for one in spec.families(names or None):
+    for one in discovery.families(names or None):
         file, now = BASELINES / f"{one.name}.json", baseline(one, clips)
         before = read(one.name) if file.exists() else None
         if before and before["version"] == now["version"] and (lines := moved(one, before, now, same_clip=True)):

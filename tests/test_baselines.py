@@ -7,9 +7,9 @@ import add_baseline
 import numpy as np
 import pytest
 
-from features import spec
+from features import discovery, spec
 
-FAMILIES = spec.families()
+FAMILIES = discovery.families()
 REMEDY = "run `python tests/add_baseline.py {}`"
 
 
@@ -63,7 +63,7 @@ def written(monkeypatch, tmp_path, clips):
 
     def run(family, *, clip=clips["no_sound"]):
         monkeypatch.setattr(add_baseline, "CASES", {"no_sound": lambda: clip})
-        monkeypatch.setattr(spec, "families", lambda names: (family,))
+        monkeypatch.setattr(discovery, "families", lambda names: (family,))
         return add_baseline.main(["made_up"])
 
     return run

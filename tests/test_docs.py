@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 import deepcue
 from deepcue.cli.main import COMMANDS, command_parser, main
-from features import spec
+from features import discovery
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (
@@ -107,7 +107,7 @@ def test_no_page_names_what_was_renamed(page):
 
 def test_the_plan_for_many_clips_counts_with_the_columns_and_the_costs_that_there_are():
     plan = text_of(ROOT / "docs" / "SCALING.md")
-    n_columns = sum(len(one.table_columns) for one in spec.families())
+    n_columns = sum(len(one.table_columns) for one in discovery.families())
     assert f"119,146 x {n_columns} columns x 4 B = {119_146 * n_columns * 4 / 1e9:.2f} GB" in plan
     cost = dict(json.loads((ROOT / "docs" / "results" / "cost.json").read_text(encoding="utf-8"))["rows"])
     again = cost["families again, from kept observations"].split()[0]

@@ -30,7 +30,7 @@ EXAMPLES = [
 @pytest.fixture(autouse=True)
 def families_stay(monkeypatch):
     """A family that an example declares is forgotten with it."""
-    monkeypatch.setattr(spec, "_registry", dict(spec._registry))
+    monkeypatch.setattr(spec, "registry", dict(spec.registry))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)

@@ -15,7 +15,7 @@ from artifacts import PRETRAINED
 from ensemble.learners.late_fusion import CUES, MAX_CUES
 from ensemble.store import check_families, load_model
 from ensemble.verdict import model_line
-from features import spec
+from features import discovery
 from features.networks import projection
 from features.networks.weights import WEIGHTS_VARIABLE
 from features.table import build, schema
@@ -41,7 +41,7 @@ def model():
 
 def test_the_model_fits_the_families_as_they_are(model):
     check_families(model.layout, str(SHIPPED_MODEL))
-    declared = {column.name for one in spec.families(model.layout.families) for column in one.table_columns}
+    declared = {column.name for one in discovery.families(model.layout.families) for column in one.table_columns}
     assert set(model.layout.columns) <= declared
     assert set(CUES) <= declared
     assert model.layout.weights == {name: WEIGHTS[name][1] for name in model.layout.families if name in WEIGHTS}
@@ -76,13 +76,13 @@ def test_the_page_of_results_says_which_scale_its_scores_are_at_and_which_ships(
 
 @pytest.mark.parametrize("name", sorted(WEIGHTS))
 def test_weights_and_version_of_a_family_change_together(name):
-    version = spec.families([name])[0].version
+    version = discovery.families([name])[0].version
     found = hashlib.sha256((PRETRAINED / f"{name}.safetensors").read_bytes()).hexdigest()
     assert (version, found) == WEIGHTS[name], "raise the version with new weights, then write both here"
 
 
 def test_every_family_with_weights_is_listed():
-    assert {one.name for one in spec.families() if "weights" in one.needs} == set(WEIGHTS)
+    assert {one.name for one in discovery.families() if "weights" in one.needs} == set(WEIGHTS)
     assert {file.stem for file in PRETRAINED.glob("*.safetensors")} == set(WEIGHTS)
 
 
@@ -98,7 +98,7 @@ def test_the_projections_are_of_the_shipped_networks(monkeypatch):
 @pytest.mark.parametrize("row", KNOWN["rows"], ids=lambda row: row["case"].replace(" ", "_"))
 def test_a_known_row_still_gets_its_probability(model, row):
     assert model.layout.families == KNOWN["families"]
-    families = spec.families(KNOWN["families"])
+    families = discovery.families(KNOWN["families"])
     names = [column.name for one in families for column in one.table_columns]
     assert set(names) == set(row["cues"])
     base = {
@@ -119,9 +119,9 @@ def test_a_known_row_still_gets_its_probability(model, row):
 
 def test_norms_are_of_the_families_as_they_are():
     """A family that was measured anew has no norms until `deepcue norms` made them again."""
-    norms = read_norms({one.name: one.version for one in spec.families()})
-    assert {name.split(".")[0] for name in norms} == {one.name for one in spec.families()}
-    columns = {column.name: column for one in spec.families() for column in one.table_columns}
+    norms = read_norms({one.name: one.version for one in discovery.families()})
+    assert {name.split(".")[0] for name in norms} == {one.name for one in discovery.families()}
+    columns = {column.name: column for one in discovery.families() for column in one.table_columns}
     for name, norm in norms.items():
         low, high = columns[name].range
         assert list(norm.quantiles) == sorted(norm.quantiles)

@@ -22,7 +22,7 @@ from ensemble.training_set import groups_of_clips
 from extract import stills
 from extract.run.observation_store import kept_name
 from extract.run.worker import reasons_of
-from features import observation, spec, table
+from features import discovery, measuring, observation, spec, table
 from features.errors import DatasetError, ModelError
 from features.families import cnn_embedding, face_contrast
 from features.networks import logit_columns, projection, region_contrast
@@ -69,7 +69,7 @@ def out_of_fold(
     """
     from tqdm import tqdm
 
-    measures = spec.families(families)
+    measures = discovery.families(families)
     files = {fold: _fold_files(weights, fold, families) for fold in sorted(set(fold_of.values()))}
     for of_fold in files.values():
         _check_weights(of_fold)
@@ -101,7 +101,7 @@ def _measured(
     observed: observation.Observation, measures: Sequence[spec.Family]
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Columns of families by the weights in use, and the code of the reason of those that have no number."""
-    values, failures = spec.measure_clip(observed, measures)
+    values, failures = measuring.measure_clip(observed, measures)
     codes = reasons_of(measures, observed, values, failures)
     return values, {family: code.value for family, code in codes.items()}
 
@@ -291,9 +291,9 @@ def _cues_of_stills(pictures: Sequence[bytes], names: Sequence[str]) -> dict[str
     A column is the median over the pictures that show it, of shares the mean; NaN where none does. One is enough, where
     a clip needs five frames: of six pictures few show both irises (docs/experiments/038).
     """
-    known = spec.families({name.split(".")[0] for name in names})
+    known = discovery.families({name.split(".")[0] for name in names})
     with opencv_on_one_thread():
-        measured = [spec.measure_clip(stills.observe(data), known)[0] for data in pictures]
+        measured = [measuring.measure_clip(stills.observe(data), known)[0] for data in pictures]
     return {name: _middle(name, np.array([one[name] for one in measured])) for name in names}
 
 

@@ -39,9 +39,9 @@ from extract.dataset import find_clips
 from extract.entries import Clip
 from extract.pipeline import examine, extract
 from features.checksums import sha256_of
+from features.discovery import describe
 from features.evidence import FACES_PER_SECOND, ClipEvidence
 from features.file_names import printable
-from features.spec import describe
 from features.table import read_table, write_table
 from reports.html import probability
 

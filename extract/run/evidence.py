@@ -27,7 +27,7 @@ from extract.run import evidence_store, worker
 from extract.run.examiner import ROW, Request, without_evidence
 from extract.run.sandbox import Tell, encode, serve
 from extract.run.worker import Result, Settings
-from features import spec
+from features import discovery, measuring, spec
 from features.clip_series import person_series, sound_series
 from features.evidence import ClipEvidence, JudgedFace, Person, Series
 from features.networks import face_map
@@ -87,7 +87,7 @@ def collect(
     show_faces
         Whether pictures are kept.
     """
-    families = spec.families()
+    families = discovery.families()
     width, height = observed.frame_size
     # not 0 in broadcast streams; what is shown counts from the first frame, or from where the sound begins
     start_s = float(observed.times_s[0]) if len(observed.times_s) else observed.audio_start_s
@@ -162,7 +162,7 @@ def _cues(
 ) -> dict[str, float]:
     """Every column as the table has it: those of the row, and those of the other families."""
     others = [one for one in families if one.name not in settings.families]
-    values, _ = spec.measure_clip(observed, others)
+    values, _ = measuring.measure_clip(observed, others)
     row = dict(zip(worker.column_names(settings.families), result.values.tolist(), strict=True))
     every = row | {name: float(np.float32(value)) for name, value in values.items()}
     return {column.name: every[column.name] for one in families for column in one.table_columns}

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.run.observation_store import ObservationStore
-from features import reasons, spec
+from features import discovery, measuring, reasons, spec
 from features.errors import ClipError, InputError
 from features.networks import projection
 from features.networks.weights import WEIGHTS_VARIABLE, digest, use_weights, weights_file
@@ -86,7 +86,7 @@ def with_digests(settings: Settings) -> Settings:
     ModelError
         A projection of embeddings was fitted for other weights than those of its network.
     """
-    learned = {one.name for one in spec.families(settings.families) if "weights" in one.needs}
+    learned = {one.name for one in discovery.families(settings.families) if "weights" in one.needs}
     with use_weights({family: Path(file) for family, file in settings.weights.items()}):
         if projection.FAMILY in learned:
             projection.known_networks()  # other weights than it was fitted for are refused before hours of work
@@ -124,7 +124,7 @@ def load_families(settings: Settings) -> tuple[spec.Family, ...]:
                 f"{error}); install it there, or put it on PYTHONPATH"
             ) from error
     try:
-        families = spec.families(settings.families)
+        families = discovery.families(settings.families)
     except KeyError as error:
         raise InputError(f"{error.args[0]} in a measuring process; install the family's package there") from error
     _check_weights(settings)
@@ -133,7 +133,7 @@ def load_families(settings: Settings) -> tuple[spec.Family, ...]:
 
 def column_names(families: tuple[str, ...]) -> list[str]:
     """Names of the table columns of these families, in the order of ``Result.values``."""
-    return [column.name for one in spec.families(families) for column in one.table_columns]
+    return [column.name for one in discovery.families(families) for column in one.table_columns]
 
 
 def failed(
@@ -235,9 +235,9 @@ def _observer():  # type: ignore[no-untyped-def]
 
 def row(filename: str, observed: Observation, settings: Settings, *, not_kept: str = "") -> Result:
     """Every family of the settings, measured on an observation; ``not_kept`` says why that could not be kept."""
-    families = spec.families(settings.families)
+    families = discovery.families(settings.families)
     with use_weights({family: Path(file) for family, file in settings.weights.items()}):
-        values, failures = spec.measure_clip(observed, families)
+        values, failures = measuring.measure_clip(observed, families)
         codes = reasons_of(families, observed, values, failures)
     if observed.warnings:
         codes[reasons.OBSERVATION] = Reason.DAMAGED
@@ -270,7 +270,7 @@ def reasons_of(
     families, observed
         What was measured of what.
     values, failures
-        What :func:`features.spec.measure_clip` gave.
+        What :func:`features.measuring.measure_clip` gave.
     """
     return {one.name: _reason(one, observed, failures) for one in families if _is_undefined(one, values)}
 

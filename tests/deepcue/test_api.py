@@ -25,7 +25,7 @@ HEAVY = {"torch", "sklearn", "scipy", "cv2", "librosa", "lightgbm", "pyarrow", "
 
 @pytest.mark.slow
 def test_the_examples_run(clip, folder, request):
-    request.addfinalizer(lambda: spec._registry.pop("tempo", None))  # the example's family ends with the test
+    request.addfinalizer(lambda: spec.registry.pop("tempo", None))  # the example's family ends with the test
     globs = {"deepcue": deepcue, "clip": str(clip), "folder": str(folder), "table": toy_table()}
     found = [
         test for module in (clips, models, spec) for test in doctest.DocTestFinder().find(module, extraglobs=globs)

@@ -9,7 +9,7 @@ from toy_model import FAMILIES, UNREADABLE, toy_table
 from ensemble import missingness
 from ensemble.missingness import unmeasured_families
 from ensemble.training_set import layout_of, matrix, measured_rows
-from features import spec
+from features import discovery
 from features.reasons import Reason
 from features.table import build, feature_columns, schema
 
@@ -93,7 +93,7 @@ def test_every_code_of_a_family_has_words():
 
 def test_a_family_of_which_only_shares_are_numbers_was_not_measured():
     """Non-regression test: eyes_teeth without irises or teeth counted as measured, with a contribution of 0."""
-    families = spec.families(["eyes_teeth"])
+    families = discovery.families(["eyes_teeth"])
     names = [column.name for column in families[0].table_columns]
     shares = {"eyes_teeth.valid_share": 1.0, "eyes_teeth.valid_iris_share": 0.0, "eyes_teeth.valid_teeth_share": 0.0}
     base = {"filename": ["a"], "label": [None], "group": [None], "source": [None], "status": ["ok"], "error": [""]}

@@ -15,7 +15,7 @@ from ensemble import store
 from ensemble.folds import read_folds
 from ensemble.store import check_families, load_model, save_model
 from ensemble.training_set import Layout, check_layout, layout_of
-from features import spec
+from features import discovery
 from features.checksums import sha256_of
 from features.errors import InputError, ModelError
 from features.table import METADATA_KEY
@@ -282,7 +282,7 @@ def test_another_length_that_was_looked_at_is_a_warning(caplog):
 
 def test_other_weights_than_the_model_s_are_refused_before_the_work(tmp_path, monkeypatch):
     shipped = sha256_of(PRETRAINED / "forensic_cnn.safetensors")
-    layout = Layout((), {"forensic_cnn": spec.families(["forensic_cnn"])[0].version}, {"forensic_cnn": shipped})
+    layout = Layout((), {"forensic_cnn": discovery.families(["forensic_cnn"])[0].version}, {"forensic_cnn": shipped})
     check_families(layout, "model")
     own = tmp_path / "forensic_cnn.safetensors"
     shutil.copy(PRETRAINED / "forensic_residual.safetensors", own)

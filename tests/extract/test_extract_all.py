@@ -24,7 +24,7 @@ from extract import pipeline
 from extract.entries import Clip
 from extract.run.journal import Journal
 from extract.run.sandbox import Limits
-from features import observation, spec, table
+from features import discovery, observation, table
 from features.errors import DatasetError, InputError
 from features.networks.weights import WEIGHTS_VARIABLE
 from features.observation import OBSERVATION_VERSION
@@ -348,7 +348,7 @@ def test_a_family_of_another_package_gets_its_column(talk, tmp_path):
     assert json.loads(printed)["status"] == {"ok": 2}
     read = table.read_table(tmp_path / "t.parquet")
     assert read["mycue.frames_n"].to_pylist() == [30.0, 30.0]
-    assert table.table_families(read) == {"mycue": 1, "blink": spec.families(["blink"])[0].version}
+    assert table.table_families(read) == {"mycue": 1, "blink": discovery.families(["blink"])[0].version}
 
 
 def test_a_package_that_cannot_be_imported_is_one_sentence_and_exit_2_where_it_is_asked_for(talk, tmp_path):

@@ -13,7 +13,7 @@ from people import texture
 
 from extract.clip import crop_reservoir
 from extract.clip.square_crop import SquareCrop
-from features import spec
+from features import discovery, spec
 from features.geometry import MIRROR
 from features.networks import face_embedding
 from features.observation import RAGGED
@@ -156,7 +156,7 @@ def stand_in(monkeypatch):
 
 
 @pytest.mark.parametrize("change", sorted(CHANGES))
-@pytest.mark.parametrize("family", [f for f in spec.families() if f.name not in NETWORKS], ids=lambda f: f.name)
+@pytest.mark.parametrize("family", [f for f in discovery.families() if f.name not in NETWORKS], ids=lambda f: f.name)
 def test_declared_invariances_hold(stand_in, talking_head, family, change):
     names = [column.name for column in family.columns if change in column.invariant_to]
     if not names:
@@ -180,13 +180,13 @@ def test_declared_invariances_hold(stand_in, talking_head, family, change):
 )
 def test_a_frame_of_other_size_has_other_finest_details(talking_head, column):
     """What the change of scale is for: a column of native pixels moves by more than its tolerance, or is missing."""
-    (family,) = spec.families([column.partition(".")[0]])
+    (family,) = discovery.families([column.partition(".")[0]])
     clips = [filmed(talking_head(), scale) for scale in (1.0, 0.5)]
     before, after = (family.measure(clip, clip.tracks[0])[column] for clip in clips)
     assert after != pytest.approx(before, rel=TOLERANCE["scale"])
 
 
-@pytest.mark.parametrize("family", [f for f in spec.families() if f.name not in NETWORKS], ids=lambda f: f.name)
+@pytest.mark.parametrize("family", [f for f in discovery.families() if f.name not in NETWORKS], ids=lambda f: f.name)
 def test_values_lie_in_their_declared_range(stand_in, talking_head, family):
     observation = talking_head()
     values = family.measure(observation, observation.tracks[0])
@@ -196,7 +196,7 @@ def test_values_lie_in_their_declared_range(stand_in, talking_head, family):
     assert not np.isinf(list(values.values())).any()
 
 
-@pytest.mark.parametrize("family", [f for f in spec.families() if f.name not in NETWORKS], ids=lambda f: f.name)
+@pytest.mark.parametrize("family", [f for f in discovery.families() if f.name not in NETWORKS], ids=lambda f: f.name)
 @pytest.mark.parametrize("case", ["lost", "one_frame", "no_crops"])
 def test_degenerate_tracks_give_nan_not_errors(stand_in, talking_head, family, case):
     observation = talking_head()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from features import luma, spec
+from features import discovery, luma
 
 
 def noise(rng, sigma=5.0, side=128):
@@ -53,7 +53,7 @@ def recoded(patches, levels):
 @pytest.mark.parametrize("name", ["quality", "residual", "spectrum"])
 def test_a_picture_is_measured_alike_in_full_and_in_limited_range(talking_head, name):
     """Grey levels are of black, 0, to white, 255, in every family: yuvj420p and yuv420p of one picture agree."""
-    (family,) = spec.families([name])
+    (family,) = discovery.families([name])
     observation = talking_head(sound=False)
     track = observation.tracks[0]
     values = []

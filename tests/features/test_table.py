@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features import spec, table
+from features import discovery, table
 from features.errors import InputError, TableError
 from features.reasons import Reason
 from features.table import (
@@ -26,7 +26,7 @@ from features.table import (
 
 
 def small(**base):
-    families = spec.families(["blink"])
+    families = discovery.families(["blink"])
     n_columns = len(families[0].table_columns)
     base = {"filename": ["b.mp4", "a.mp4"], "label": ["FAKE", None], "group": ["g", "h"], "source": [None, None]} | base
     base |= {"status": ["ok"] * 2, "error": [""] * 2, "duration_s": [1.0] * 2, "n_frames": [25] * 2, "n_faces": [1] * 2}
@@ -254,7 +254,7 @@ def test_only_what_names_a_protocol_is_a_url(given, place):
 
 
 def of_family(name, filenames, value, **base):
-    families = spec.families([name])
+    families = discovery.families([name])
     rows = {"filename": filenames, "label": ["FAKE"] * len(filenames), "group": ["g"] * len(filenames)} | base
     rows |= {"source": [None] * len(filenames), "status": ["ok"] * len(filenames), "error": [""] * len(filenames)}
     rows |= {"duration_s": [1.0] * len(filenames), "n_frames": [25] * len(filenames), "n_faces": [1] * len(filenames)}

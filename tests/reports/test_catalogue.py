@@ -1,7 +1,7 @@
 import pytest
 
 from deepcue.cli.main import main as deepcue
-from features.spec import families
+from features.discovery import families
 from reports import catalogue, references
 
 

@@ -13,9 +13,9 @@ from clip_evidence import MANIFEST, clip_evidence, picture, verdict
 from ensemble.missingness import SENTENCES
 from ensemble.store import SHIPPED_MODEL, read_manifest
 from ensemble.verdict import NOTHING, verdict_of
+from features.discovery import families
 from features.evidence import Series
 from features.reasons import Reason
-from features.spec import families
 from reports import base_rates, cue_positions, cue_titles, faces, html, norms
 from reports.clip_report import ClipFacts, Served, clip_page, write_clip_report
 from reports.html import STATIC, probability

@@ -8,7 +8,7 @@ import numpy as np
 
 from deepcue.cli.main import main as deepcue
 from ensemble.model import Explanation
-from features import spec
+from features import discovery
 from features.table import build, schema, write_table
 
 FAMILIES = ("blink", "lip_sync", "quality")
@@ -18,7 +18,7 @@ UNREADABLE = "no video or sound that FFmpeg can open"
 
 def toy_table(n_groups=12, per_group=4, *, seed=0, labelled=True, signal=2.5, without_cues=(), without_sound=()):
     """Rows ``clip000.mp4`` ...; even rows REAL; one blink column differs by ``signal`` standard deviations."""
-    families = spec.families(FAMILIES)
+    families = discovery.families(FAMILIES)
     names = [column.name for one in families for column in one.table_columns]
     rng = np.random.default_rng(seed)
     n = n_groups * per_group

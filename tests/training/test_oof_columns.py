@@ -17,9 +17,9 @@ pytest.importorskip("torch")
 
 
 def feature_table(families=("forensic_cnn", "forensic_residual")):
-    from features import spec, table
+    from features import discovery, table
 
-    family = spec.families(families)
+    family = discovery.families(families)
     schema = table.schema(family, extractor="test")
     names = ["a/x.mp4", "b.mp4", "c.mp4", "d.mp4"]
     base = dict(
@@ -75,7 +75,7 @@ def test_clips_of_which_there_are_crops_alone_have_the_cues_that_compare_parts_o
     import cv2
 
     from extract import stills
-    from features import spec
+    from features import discovery, measuring
     from training.faces import index
 
     pictures = [
@@ -90,7 +90,9 @@ def test_clips_of_which_there_are_crops_alone_have_the_cues_that_compare_parts_o
     source = feature_table((*oof_columns.FACES, "blending", "quality"))
     found = oof_columns.of_crops(source, pa.Table.from_pylist(rows, schema=index.SCHEMA), {"u": 0}, fold_weights)
     column = "blending.noise_core_rest_med"
-    each = [spec.measure_clip(stills.observe(data), spec.families(["blending"]))[0][column] for data in pictures]
+    each = [
+        measuring.measure_clip(stills.observe(data), discovery.families(["blending"]))[0][column] for data in pictures
+    ]
     assert found[column].to_pylist() == pytest.approx([np.median(each)])
     assert len(set(each)) == 3
     for other in ("quality.iod_px", "blending.red_core_rest_med"):  # what the fusion does not read

@@ -10,7 +10,7 @@ import pytest
 
 from deepcue.cli.main import main as deepcue
 from ensemble.training_set import training_set
-from features import spec, table
+from features import discovery, table
 from features.errors import InputError
 from training import unseen_scores
 
@@ -19,7 +19,7 @@ def made(n=120, seed=0):
     """A network that knows something; clips 0 and 60 share a group over two folds. Folds to read, by filename."""
     rng = np.random.default_rng(seed)
     fake = np.arange(n) % 2
-    families = spec.families(["forensic_cnn", "blending"])
+    families = discovery.families(["forensic_cnn", "blending"])
     schema = table.schema(families, extractor="test")
     names = [name for name in schema.names if name not in table.BASE_COLUMNS]
     values = rng.standard_normal((n, len(names))).astype(np.float32)

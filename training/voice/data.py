@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ensemble.training_set import groups_of_clips
-from features import spec
+from features import discovery
 from features.errors import DatasetError
 from features.networks.speech_encoder import STATISTICS, SpeechEncoder
 from features.observation import AUDIO_RATE_HZ
@@ -211,7 +211,7 @@ def identity(voices: Sequence[Voice], *extra: object) -> str:
     return digest(
         [(voice.name, voice.method, voice.group, voice.source, len(voice.sound)) for voice in voices],
         [float(np.abs(voice.sound).sum()) for voice in voices],
-        [VERSION, *(one.version for one in spec.families(MEASURED))],
+        [VERSION, *(one.version for one in discovery.families(MEASURED))],
         [str(one) for one in (N_VERSIONS, augment.CODECS, INPUTS, *extra)],
     )
 

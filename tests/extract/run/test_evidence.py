@@ -13,7 +13,7 @@ from extract.entries import Clip
 from extract.run import evidence, evidence_store, worker
 from extract.run.examiner import Examiner, Request
 from extract.run.sandbox import Limits
-from features import spec
+from features import discovery, spec
 from features.errors import InputError
 from features.evidence import JudgedFace, Person, Series
 from features.networks.weights import WEIGHTS_VARIABLE
@@ -70,7 +70,7 @@ def test_logits_of_a_face_are_the_series_at_its_time(found):
 
 def test_every_cue_is_there_as_the_table_has_it(clip, found):
     cues = found[1].cues
-    assert set(cues) == {column.name for one in spec.families() for column in one.table_columns}
+    assert set(cues) == {column.name for one in discovery.families() for column in one.table_columns}
     row = dict(zip(worker.column_names(SETTINGS.families), found[0][0].values.tolist(), strict=True))
     assert {name: cues[name] for name in row} == pytest.approx(row, nan_ok=True, abs=0)
     everything = worker.measure("page.mp4", clip, worker.Settings(("spectrum", "voice")))
@@ -143,7 +143,7 @@ def test_a_network_of_another_package_costs_nobody_his_page(clip, tmp_path, monk
     """Non-regression: its weights, of a format of its own, were taken for the built-in networks' by the face map."""
     save_file({"anything": np.zeros(3, np.float32)}, tmp_path / "theirs.safetensors")
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
-    monkeypatch.setattr(spec, "_registry", dict(spec._registry))
+    monkeypatch.setattr(spec, "registry", dict(spec.registry))
 
     def logits(observation, track):
         times_s = observation.times_s[track.frame_index[track.crop_index]]
@@ -193,7 +193,7 @@ KILLING = MODULE.replace(
 @pytest.mark.slow
 @pytest.mark.parametrize(("where", "death"), [("row", 5), ("evidence", 6)])
 def test_a_child_that_dies_over_the_evidence_costs_the_evidence_alone(clip, tmp_path, monkeypatch, where, death):
-    monkeypatch.setattr(spec, "_registry", dict(spec._registry))
+    monkeypatch.setattr(spec, "registry", dict(spec.registry))
     write_plug_in(tmp_path, "theirs_" + where, text=KILLING.replace("{where}", where), named=False)
     monkeypatch.syspath_prepend(str(tmp_path))
     module = f"theirs_{where}.cue"
@@ -211,7 +211,7 @@ def test_a_child_that_dies_over_the_evidence_costs_the_evidence_alone(clip, tmp_
 
 
 def test_a_family_of_a_notebook_keeps_nobody_from_the_evidence_of_the_others(clip, monkeypatch):
-    monkeypatch.setattr(spec, "_registry", dict(spec._registry))
+    monkeypatch.setattr(spec, "registry", dict(spec.registry))
     exec(MODULE.format(family="mycue"), {"__name__": "__main__"})
     asked = {}
 

@@ -6,7 +6,7 @@ import pytest
 from people import build_talking_head
 
 from extract.run import evidence
-from features import spec
+from features import discovery
 from features.networks.face_map import PICTURE_PX, REGIONS
 from features.networks.weights import use_weights
 
@@ -19,7 +19,7 @@ def observed():
 
 
 def person(observed, *, show_faces=True):
-    families = spec.families(("forensic_cnn", "forensic_residual"))
+    families = discovery.families(("forensic_cnn", "forensic_residual"))
     return evidence._person(observed, observed.tracks[0], families, show_faces)
 
 

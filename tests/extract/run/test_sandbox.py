@@ -33,8 +33,8 @@ def clip(make_clip, tmp_path):
 @pytest.fixture
 def registry(monkeypatch):
     """Families that a test registers are forgotten."""
-    monkeypatch.setattr(spec, "_registry", dict(spec._registry))
-    yield spec._registry
+    monkeypatch.setattr(spec, "registry", dict(spec.registry))
+    yield spec.registry
     for name in [name for name in sys.modules if name.startswith("theirs")]:
         del sys.modules[name]
 

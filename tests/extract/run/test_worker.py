@@ -87,7 +87,7 @@ def test_a_family_that_failed_and_one_that_found_nothing(talking_head, monkeypat
 
     names = ("a_med", "valid_iris_share", "valid_share")
     columns = tuple(Column(f"made_up.{name}", description="A number.") for name in names)
-    monkeypatch.setitem(spec._registry, "made_up", Family("made_up", 1, frozenset({"sound"}), columns, measure))
+    monkeypatch.setitem(spec.registry, "made_up", Family("made_up", 1, frozenset({"sound"}), columns, measure))
     result = worker.row("a.mp4", talking_head(duration_s=2.0), worker.Settings(("made_up",)))
     assert result.reasons == {"made_up": reason.value}
 

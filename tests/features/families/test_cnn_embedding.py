@@ -10,7 +10,7 @@ import pytest
 
 from deepcue.cli.main import main as deepcue
 from extract.run import worker
-from features import spec
+from features import discovery, measuring
 from features.errors import ModelError
 from features.families import cnn_embedding
 from features.networks import logit_columns, projection
@@ -68,7 +68,7 @@ def predicted(monkeypatch):
 
 
 def measure(clip, names=FAMILIES):
-    return spec.measure_clip(clip, spec.families(names))
+    return measuring.measure_clip(clip, discovery.families(names))
 
 
 def test_planted_embeddings_give_their_components(plane, rng):

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from features import spec
+from features import discovery, measuring
 from features.families import face_contrast
 from features.networks.region_contrast import FaceContrast
 from features.networks.weights import use_weights
@@ -26,7 +26,7 @@ def test_small_crops_are_left_out(talking_head):
 
 
 def test_values_are_in_their_declared_ranges(talking_head):
-    values, failures = spec.measure_clip(talking_head(duration_s=2.0), spec.families(["face_contrast"]))
+    values, failures = measuring.measure_clip(talking_head(duration_s=2.0), discovery.families(["face_contrast"]))
     assert not failures
     for column in face_contrast.COLUMNS:
         low, high = column.range

@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 import pytest
 
-from features import spec, voice_measures
+from features import discovery, measuring, voice_measures
 from features.families.forensic_voice import NAME
 from features.networks.weights import PRETRAINED, use_weights
 from features.speech_model import INPUTS, PARTS, VoiceModel
@@ -17,7 +17,7 @@ from forge.speech_synthesis import Speaker, speak
 
 def measured(clip, file):
     with use_weights({NAME: file}):
-        values, failures = spec.measure_clip(clip, spec.families([NAME]))
+        values, failures = measuring.measure_clip(clip, discovery.families([NAME]))
     assert not failures
     return values
 
@@ -87,8 +87,8 @@ def test_the_cues_of_a_clip_are_computed_once_and_go_with_it(talking_head, noise
     monkeypatch.setattr(voice_measures, "cues", lambda sound: calls.append(len(sound)) or cues(sound))
     one, other = (dataclasses.replace(talking_head(duration_s=2.0), audio=part) for part in (noise, noise[:-800]))
     for clip in (one, other):
-        first, _ = spec.measure_clip(clip, spec.families(["voice", NAME]))
-        again, _ = spec.measure_clip(clip, spec.families(["voice", NAME]))
+        first, _ = measuring.measure_clip(clip, discovery.families(["voice", NAME]))
+        again, _ = measuring.measure_clip(clip, discovery.families(["voice", NAME]))
         assert first == pytest.approx(again, nan_ok=True)
     assert calls == [len(noise), len(noise) - 800]
     clips = [weakref.ref(one), weakref.ref(other)]

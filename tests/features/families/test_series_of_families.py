@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from people import build_talking_head, speech
 
-from features import spec, speech_series
+from features import discovery, spec, speech_series
 from features.clip_series import person_series, sound_series
 from features.families import (
     blink,
@@ -66,7 +66,7 @@ def test_series_break_where_the_face_is_lost(person):
     observation, track = person
     holed = without_face(track, 60, 90)
     for name, found in person_series(
-        observation, holed, spec.families(["blink", "landmark_jitter", "lip_sync"])
+        observation, holed, discovery.families(["blink", "landmark_jitter", "lip_sync"])
     ).items():
         lost = (found.times_s > 60 / 30) & (found.times_s < 89 / 30)
         assert not np.isfinite(found.values[lost]).any(), name
@@ -77,7 +77,7 @@ def test_series_break_where_the_face_is_lost(person):
 def test_a_face_that_is_never_seen_has_no_series(person):
     observation, track = person
     nowhere = without_face(track, 0, len(track))
-    assert not person_series(observation, nowhere, spec.families(["blink", "landmark_jitter", "lip_sync"]))
+    assert not person_series(observation, nowhere, discovery.families(["blink", "landmark_jitter", "lip_sync"]))
 
 
 @pytest.mark.parametrize("late_s", [-0.2, 0.0, 0.2])
@@ -254,14 +254,14 @@ def test_each_window_of_the_sound_has_the_score_of_its_own_sound(person, rng):
 
 
 def test_without_a_face_the_sound_alone_has_series(person):
-    chosen = spec.families(["blink", "forensic_voice", "lip_sync", "quality"])
+    chosen = discovery.families(["blink", "forensic_voice", "lip_sync", "quality"])
     clip = dataclasses.replace(person[0], tracks=())
     assert sorted(sound_series(clip, chosen)) == ["forensic_voice.logit", "lip_sync.loudness"]
     assert not sound_series(dataclasses.replace(clip, audio=None), chosen)
 
 
 def test_a_face_has_no_series_of_the_sound_and_the_sound_none_of_a_face(person):
-    chosen = spec.families()
+    chosen = discovery.families()
     of_face, of_sound = person_series(*person, chosen), sound_series(person[0], chosen)
     assert not of_face.keys() & of_sound.keys()
     assert all(name.split(".")[0] in {one.name for one in chosen} for name in [*of_face, *of_sound])
@@ -270,7 +270,7 @@ def test_a_face_has_no_series_of_the_sound_and_the_sound_none_of_a_face(person):
 
 @pytest.fixture
 def registry(monkeypatch):
-    monkeypatch.setattr(spec, "_registry", dict(spec._registry))
+    monkeypatch.setattr(spec, "registry", dict(spec.registry))
 
 
 @pytest.mark.parametrize("gives", ["raises", "a stranger"])
@@ -280,7 +280,7 @@ def test_a_family_whose_series_fail_loses_its_own_only(person, registry, caplog,
 
     columns = [spec.Column("theirs.valid_share", description="Share.")]
     spec.family("theirs", version=1, needs={"track"}, columns=columns, series=series)(lambda *_: {})
-    found = person_series(*person, spec.families(["blink", "theirs"]))
+    found = person_series(*person, discovery.families(["blink", "theirs"]))
     assert list(found) == ["blink.openness"]
     assert "series of family theirs failed" in caplog.text
 
@@ -288,7 +288,7 @@ def test_a_family_whose_series_fail_loses_its_own_only(person, registry, caplog,
 def test_series_do_not_depend_on_when_the_clocks_begin(rng):
     observation = build_talking_head(rng)
     later = dataclasses.replace(observation, times_s=observation.times_s + 7.0, audio_start_s=7.0)
-    chosen = spec.families(["blink", "landmark_jitter", "lip_sync", "quality"])
+    chosen = discovery.families(["blink", "landmark_jitter", "lip_sync", "quality"])
     for name, one in person_series(observation, observation.tracks[0], chosen).items():
         other = person_series(later, later.tracks[0], chosen)[name]
         np.testing.assert_allclose(other.times_s - 7.0, one.times_s, atol=1e-9)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from features import spec, voice_measures
+from features import discovery, measuring, voice_measures
 from features.families import voice
 from features.voice_measures import CUES, cues, without_silence
 
@@ -106,7 +106,7 @@ def test_too_little_speech_gives_nothing(sound):
 
 def test_a_clip_without_sound_is_nan(talking_head):
     clip = dataclasses.replace(talking_head(duration_s=2.0), audio=None)
-    values, failures = spec.measure_clip(clip, spec.families(["voice"]))
+    values, failures = measuring.measure_clip(clip, discovery.families(["voice"]))
     assert not failures
     assert values.pop("voice.valid_share") == 0
     assert np.isnan(list(values.values())).all()
@@ -114,7 +114,7 @@ def test_a_clip_without_sound_is_nan(talking_head):
 
 def test_a_voice_is_heard_where_nobody_is_seen(talking_head, speech):
     clip = dataclasses.replace(talking_head(duration_s=2.0), audio=speech, tracks=(), n_faces=0)
-    values, failures = spec.measure_clip(clip, spec.families(["voice", "forensic_voice", "lip_sync"]))
+    values, failures = measuring.measure_clip(clip, discovery.families(["voice", "forensic_voice", "lip_sync"]))
     assert not failures
     assert values["voice.valid_share"] == values["forensic_voice.valid_share"] == 1
     assert values["lip_sync.valid_share"] == 0

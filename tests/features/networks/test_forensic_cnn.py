@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from features import spec
+from features import discovery, measuring
 from features.errors import ModelError
 from features.families import forensic_cnn
 from features.networks import logit_columns
@@ -168,19 +168,19 @@ def test_tiny_and_too_many_crops(talking_head, weights):
 
 
 def test_without_weights_all_is_nan(talking_head, tmp_path):
-    family = spec.families(["forensic_cnn"])
+    family = discovery.families(["forensic_cnn"])
     with use_weights({"forensic_cnn": tmp_path / "none.safetensors"}):
-        values, failures = spec.measure_clip(talking_head(duration_s=2.0), family)
+        values, failures = measuring.measure_clip(talking_head(duration_s=2.0), family)
     assert not failures
     assert values.pop("forensic_cnn.valid_share") == 0
     assert np.isnan(list(values.values())).all()
 
 
 def test_a_clip_is_measured_alike_twice(talking_head, weights):
-    clip, family = talking_head(duration_s=2.0), spec.families(["forensic_cnn"])
+    clip, family = talking_head(duration_s=2.0), discovery.families(["forensic_cnn"])
     with use_weights({"forensic_cnn": weights}):
-        first, failures = spec.measure_clip(clip, family)
-        second, _ = spec.measure_clip(clip, family)
+        first, failures = measuring.measure_clip(clip, family)
+        second, _ = measuring.measure_clip(clip, family)
     assert not failures
     assert first == pytest.approx(second, nan_ok=True)
     assert np.isfinite(first["forensic_cnn.logit_mean"])
@@ -226,10 +226,10 @@ def test_the_header_keeps_its_names(tmp_path):
 def test_every_network_is_a_family_of_its_own(talking_head, weights):
     names = ["forensic_cnn", "forensic_residual"]
     with use_weights(dict.fromkeys(names, weights)):
-        values, failures = spec.measure_clip(talking_head(duration_s=2.0), spec.families(names))
+        values, failures = measuring.measure_clip(talking_head(duration_s=2.0), discovery.families(names))
     assert not failures
     assert len({values[f"{name}.logit_mean"] for name in names}) == 1
-    shipped, _ = spec.measure_clip(talking_head(duration_s=2.0), spec.families(names))
+    shipped, _ = measuring.measure_clip(talking_head(duration_s=2.0), discovery.families(names))
     assert len({shipped[f"{name}.logit_mean"] for name in names}) == 2
 
 

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from deepcue.cli.main import main as deepcue
-from features import spec
+from features import discovery, spec
 from features.errors import DatasetError, InputError
 from features.networks.speech_encoder import STATISTICS
 from features.speech_model import INPUTS, SpeechInputs, VoiceModel
@@ -178,8 +178,8 @@ def test_what_another_version_measured_is_measured_again(voices, tmp_path, monke
     if changed == "data":
         monkeypatch.setattr(data, "VERSION", data.VERSION + 1)
     else:
-        (one,) = spec.families([changed])
-        monkeypatch.setitem(spec._registry, changed, dataclasses.replace(one, version=one.version + 1))
+        (one,) = discovery.families([changed])
+        monkeypatch.setitem(spec.registry, changed, dataclasses.replace(one, version=one.version + 1))
     data.cached(file, voices[:3], part, encoder, jobs=1, seed=0)
     assert len(calls) == 2 * n > 0
 

@@ -1,0 +1,111 @@
+"""Which cue families there are: built in, of other packages, and registered by this process."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import logging
+from collections.abc import Iterable, Mapping
+
+import features.families
+from features import spec
+from features.errors import InputError
+from features.spec import Family, family_modules
+
+logger = logging.getLogger(__name__)
+
+PLUG_INS = "deepcue.families"
+"""Entry-point group by which another package names its families: ``mycue = "my_package.mycue"``."""
+
+
+@functools.cache
+def plug_ins() -> Mapping[str, tuple[importlib.metadata.EntryPoint, ...]]:
+    """Families that other packages name, not loaded: the name of each to its entry points of :data:`PLUG_INS`.
+
+    An entry point is called like the family that its module registers; a name with two is taken twice.
+    """
+    points: dict[str, tuple[importlib.metadata.EntryPoint, ...]] = {}
+    for point in sorted(importlib.metadata.entry_points(group=PLUG_INS), key=lambda point: (point.name, point.value)):
+        points[point.name] = (*points.get(point.name, ()), point)
+    return points
+
+
+@functools.cache
+def fault(name: str) -> str:
+    """Why another package's family of this name can't be used, in a sentence; empty where it can, or there is none.
+
+    It is loaded, once a process.
+    """
+    points = plug_ins().get(name, ())
+    packages = [point.dist.name if point.dist is not None else point.module for point in points]
+    if points and name in family_modules():
+        return f"two families are called {name!r}: one is built in, one of package {packages[0]}; uninstall that"
+    if len(points) > 1:
+        return f"two families are called {name!r}, of packages {' and '.join(packages)}; uninstall one of them"
+    return _fault_in_loading(points[0], packages[0]) if points else ""
+
+
+def _fault_in_loading(point: importlib.metadata.EntryPoint, package: str) -> str:
+    try:
+        point.load()
+    except InputError as error:
+        return str(error)
+    except Exception as error:
+        logger.debug("package %s can't be loaded", package, exc_info=True)
+        return f"package {package}: its family {point.name!r} can't be loaded ({type(error).__name__}: {error}); fix it"
+    known = point.name in spec.registry
+    return "" if known else f"package {package}: {point.module} registers no family called {point.name!r}; fix it"
+
+
+@functools.cache
+def _usable_plug_ins() -> frozenset[str]:
+    """Names of other packages' families that can be used; a warning says, once, which others are left out."""
+    faults = {name: why for name in plug_ins() if (why := fault(name))}
+    for why in faults.values():
+        logger.warning("a cue family of another package is left out: %s", why)
+    return frozenset(plug_ins().keys() - faults.keys())
+
+
+def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
+    """Every family, or those named, sorted by name.
+
+    There are those of :mod:`features.families`, those of other packages that :func:`plug_ins` finds, and those that
+    this process registered by importing a module or running a notebook's cell. Of all families, one of another package
+    that can't be loaded is left out with a warning.
+
+    Raises
+    ------
+    KeyError
+        A name that no module registers.
+    InputError
+        A family that is named can't be loaded, or two are called so.
+    """
+    built_in = set(family_modules())
+    if names is None:
+        wanted = {*built_in, *_usable_plug_ins(), *(spec.registry.keys() - plug_ins().keys())}
+    else:
+        wanted = set(names)
+        if why := next(filter(None, map(fault, sorted(wanted))), ""):
+            raise InputError(why)
+    for name in wanted & built_in:  # a family is called like its module
+        importlib.import_module(f"{features.families.__name__}.{name}")
+    if unknown := sorted(wanted - spec.registry.keys()):
+        known = ", ".join(sorted({*built_in, *spec.registry}))
+        raise KeyError(f"no family is called {unknown[0]!r}; there are {known}")
+    return tuple(spec.registry[name] for name in sorted(wanted))
+
+
+def undiscovered_modules(chosen: Iterable[Family]) -> tuple[str, ...]:
+    """Modules that another process must import to know these families, because :func:`families` does not find them.
+
+    ``__main__`` stands for a notebook or a script.
+    """
+    found = {*family_modules(), *plug_ins()}
+    return tuple(sorted({one.measure.__module__ for one in chosen if one.name not in found}))
+
+
+def describe(name: str) -> str:
+    """:attr:`Family.description` of a family; empty when none is called so, as among cues that others measured."""
+    known = {*family_modules(), *plug_ins(), *spec.registry}
+    return families([name])[0].description if name in known and not fault(name) else ""

@@ -1,0 +1,108 @@
+"""Discovery: families of other packages are found, named where they can't be used, and stop nobody else."""
+
+import importlib
+import sys
+
+import pytest
+from plug_in import MODULE, write_plug_in
+
+from ensemble.store import check_families
+from ensemble.training_set import Layout
+from features import discovery, spec
+from features.errors import InputError, ModelError
+
+
+def forget():
+    """Nothing of other packages is known."""
+    for known in (discovery.plug_ins, discovery.fault, discovery._usable_plug_ins):
+        known.cache_clear()
+
+
+@pytest.fixture
+def installed(monkeypatch, tmp_path):
+    """Packages written to a folder on the path, as if this process had just begun."""
+    monkeypatch.setattr(spec, "registry", dict(spec.registry))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    forget()
+    before = set(sys.modules)
+
+    def install(package, **options):
+        write_plug_in(tmp_path, package, **options)
+        importlib.invalidate_caches()
+
+    yield install
+    forget()
+    for name in set(sys.modules) - before:
+        if name.startswith("theirs"):
+            del sys.modules[name]
+
+
+def test_a_family_of_another_package_is_found_by_its_entry_point(installed):
+    installed("theirs")
+    assert "mycue" in [one.name for one in discovery.families()]
+    assert discovery.describe("mycue") == "how many frames there are"
+    (mine,) = discovery.families(["mycue"])
+    assert discovery.undiscovered_modules([mine]) == ()
+
+
+def test_a_family_that_this_process_registered_is_found(installed):
+    installed("theirs", named=False)
+    assert "mycue" not in [one.name for one in discovery.families()]
+    module = importlib.import_module("theirs.cue")
+    assert discovery.undiscovered_modules(one for one in discovery.families() if one.name == "mycue") == ("theirs.cue",)
+    importlib.reload(module)  # a notebook's second go
+    assert discovery.families(["mycue"])[0].measure is module.measure
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_name_is_taken_once_by_two_packages(installed, named):
+    installed("theirs")
+    installed("theirs_too", named=named)
+    with pytest.raises(InputError, match=r"'mycue'.*theirs.*and theirs_too"):  # noqa: PT012 - found by either way
+        discovery.families(["mycue"])
+        importlib.import_module("theirs_too.cue")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_built_in_name_is_taken(installed, named):
+    installed("theirs", family="blink", named=named)
+    with pytest.raises(InputError, match=r"'blink'.*(built in.*theirs|features\.families\.blink and theirs)"):  # noqa: PT012
+        discovery.families(["blink"])
+        importlib.import_module("theirs.cue")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import no_such_library", r"package theirs: .*'mycue' can't be loaded \(ModuleNotFoundError.*no_such_library"),
+        ("", r"package theirs: theirs\.cue registers no family called 'mycue'"),
+        (MODULE.replace('@family("{family}"', '@family("clip"'), "theirs: .*'mycue' can't be loaded"),
+    ],
+)
+def test_a_package_that_cannot_be_loaded_is_named(installed, text, message):
+    installed("theirs", text=text)
+    with pytest.raises(InputError, match=message):
+        discovery.families(["mycue"])
+
+
+@pytest.mark.parametrize("text", ["import no_such_library", "", MODULE + "raise OSError('late')"])
+def test_a_package_that_cannot_be_loaded_stops_nobody_who_needs_it_not(installed, caplog, text):
+    """Non-regression: it ended `predict` and `serve` with the shipped model, which does not read it."""
+    installed("theirs", text=text)
+    installed("theirs_too", family="theirs_works")
+    assert [one.name for one in discovery.families(["blink", "quality"])] == ["blink", "quality"]
+    assert not caplog.records
+    names = [one.name for one in discovery.families()]
+    assert names == [one.name for one in discovery.families()]
+    assert set(names) == {*spec.family_modules(), "theirs_works"}
+    assert [record.levelname for record in caplog.records] == ["WARNING"]  # once
+    assert "left out: package theirs: " in caplog.text
+    assert "'mycue'" in caplog.text
+    assert discovery.describe("mycue") == ""
+
+
+def test_a_model_that_reads_a_family_that_cannot_be_loaded_is_told_why(installed):
+    layout = Layout(("mycue.frames_n",), {"mycue": 1})
+    installed("theirs", text="import no_such_library")
+    with pytest.raises(ModelError, match=r"my_model: needs the cue family mycue; package theirs: .*no_such_library"):
+        check_families(layout, "my_model")
