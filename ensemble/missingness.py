@@ -39,17 +39,17 @@ def unmeasured_families(table: pa.Table, read: Container[str] | None = None) -> 
     table
         Of features.
     read
-        The columns that a model reads: of a family of which it reads some, these alone are looked at.
+        The columns that a model reads: these alone are looked at, and families of which it reads none are left out.
     """
     cues: dict[str, list[str]] = {}
+    looked_at: dict[str, list[str]] = {}
     for name in feature_columns(table):
         if not is_share(name):
             cues.setdefault(family_of(name), []).append(name)
-    looked_at = {
-        family: [name for name in names if read is None or name in read] or names for family, names in cues.items()
-    }
+            if read is None or name in read:
+                looked_at.setdefault(family_of(name), []).append(name)
     absent, wholly = _undefined(table, looked_at), _undefined(table, cues)
-    shares = {family: _shares(table, family) for family in cues}
+    shares = {family: _shares(table, family) for family in looked_at}
     rows = zip(table.select(["status", "error"]).to_pylist(), row_reasons(table), strict=True)
     return [
         {
@@ -58,7 +58,7 @@ def unmeasured_families(table: pa.Table, read: Container[str] | None = None) -> 
                 if wholly[family][number]
                 else _of_the_share(shares[family][number])
             )
-            for family in sorted(cues)
+            for family in sorted(looked_at)
             if absent[family][number]
         }
         for number, (row, reasons) in enumerate(rows)

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ensemble.arrays import Array, Float
+from ensemble.arrays import Array, Bool, Float
 from ensemble.calibrate import Calibration, clip_logit, logit, shift_prior
 from ensemble.learners import late_fusion
 from ensemble.learners.additive import map_parts
 from ensemble.learners.base import Learner
 from ensemble.shrinkage import Shrinkage
 from ensemble.stack import Stack, weighed
-from ensemble.training_set import Layout, check_layout, layout_of, matrix, measured_rows
+from ensemble.training_set import Layout, check_layout, layout_of, matrix
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,8 @@ class Model:
         Returns
         -------
         ndarray of shape (n,)
-            Finite; within the head's clip, but for rows in which nothing was measured: the target prior, unclipped.
+            Finite; within the head's clip, but for rows in which nothing that it reads was measured: the target prior,
+            unclipped.
 
         Raises
         ------
@@ -153,7 +154,7 @@ class Model:
         families = self.layout.family_names
         base = np.full(len(X), logit(self.head.target_prior))
         parts = np.zeros((len(X), len(families)))
-        measured = measured_rows(X, self.layout)
+        measured = self._measured(X)
         if measured.any():
             factor = self.shrinkage.factor(X[measured])
             base[measured], parts[measured] = map_parts(
@@ -161,6 +162,11 @@ class Model:
             )
         contributions = {name: parts[:, number] for number, name in enumerate(families)}
         return Explanation(base, contributions, base + parts.sum(axis=1))
+
+    def _measured(self, X: Float) -> Bool:
+        """[n] Whether a cue that it reads is defined."""
+        read = self.layout.measures & np.isin(self.layout.columns, list(self.columns_read))
+        return np.any(~np.isnan(X[:, read]), axis=1)
 
     def stacked_parts(self, X: Float) -> Array:
         """[n, n_families + 1] parts of the stack's log-odds, the constant last."""
@@ -193,7 +199,7 @@ class Model:
     def log_odds(self, X: Float) -> Array:
         """[n] final log-odds of inputs ``X`` [n, n_columns]."""
         result = np.full(len(X), logit(self.head.target_prior))
-        measured = measured_rows(X, self.layout)
+        measured = self._measured(X)
         if measured.any():
             rows = X[measured]
             stacked = self.head.stack(self.learner_logits(rows))

@@ -13,6 +13,7 @@ import pyarrow as pa
 from ensemble.learners.late_fusion import ALL_FACES_SUFFIX
 from ensemble.missingness import is_unusable, unmeasured_families
 from ensemble.model import Model
+from ensemble.training_set import family_of
 from features.discovery import families
 from features.spec import SOUND_ALONE, family_modules
 
@@ -53,19 +54,22 @@ SEEN = "quality.clip_share"
 # eight faces of a clip.
 SHORT_S, FEW_FRAMES = 1.0, 8
 NOTE_SHORT = (
-    "Judged on {frames} over {seconds:.2g} s: that is little to rest a number on, and the number is not moved towards "
+    "Judged on {frames} over {seconds} s: that is little to rest a number on, and the number is not moved towards "
     "the prior for it."
 )
-SHARPNESS_SPREAD = "quality.blur_lap_face_mad"  # 0 where most pictures of the face are the same, else 0.015 and more
+# Median distance of a face's sharpness from its median: 0 to 0.002 where most pictures are one that is held (encoded at
+# CRF 0 to 30), 0.015 and more in the 281 research clips that have it.
+SHARPNESS_SPREAD, HELD_SPREAD = "quality.blur_lap_face_mad", 0.005
 NOTE_STILL = (
-    "The picture does not move: most faces that were looked at are the same picture. The number is of one picture, and "
-    "cues of motion say nothing of it."
+    "Most faces that were looked at are the same picture, as of one that is held: the number rests on few pictures, "
+    "and cues of motion say little."
 )
 AT_BOUND = 1e-6  # so near to a bound of the model's probabilities a number is at it
 MAIN_FACE = "Most cues are measured on the main one{others}: a fake of another face may be missed."
 HIGHEST_OF_OTHERS = "; of the others the face networks' highest score counts"
 NOTE_FACES = "{n} faces were tracked (counted anew after an absence of over 1 s). {main_face}"
 NOTE_FACES_OF_LIST = "Some clips have several faces. {main_face}"
+NOTE_LITTLE_OF_LIST = "Some numbers rest on a short stretch, or on one picture that is held: --json says which."
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class Verdict:
     seen_share
         Fraction of the frames in which the main face was found; None where unknown.
     still
-        Whether most pictures of the main face that were looked at are the same.
+        Whether most pictures of the main face that were looked at are the same one.
     """
 
     filename: str
@@ -159,7 +163,7 @@ class Verdict:
             return [NOTE_SOUND.format(why=NO_PICTURE), NOTE]
         sound = [NOTE_SOUND.format(why=NO_PICTURE_CUE)] if self._only_heard else []
         faces = [self.faces_note] if self.faces_note else []
-        return [*sound, *faces, *self._of_short_or_still, *self._of_small_face, NOTE]
+        return [*sound, *faces, *self.little_notes, *self._of_small_face, NOTE]
 
     @property
     def main_face(self) -> str:
@@ -200,14 +204,15 @@ class Verdict:
         return [NOTE_SMALL.format(width=math.floor(self.face_width_px), limit=SMALL_FACE_PX)]
 
     @property
-    def _of_short_or_still(self) -> list[str]:
-        if self._only_heard or self.duration_s is None:
+    def little_notes(self) -> list[str]:
+        """What is said of a number that rests on a short stretch or on one picture."""
+        if self._only_heard or not self.duration_s:  # a still lasts 0 s
             return []
         share = 1.0 if self.seen_share is None else self.seen_share
-        n, seconds = max(1, round(share * self.n_frames)), share * self.duration_s
+        n, seconds = max(1, round(share * self.n_frames)), round(share * self.duration_s, 2)
         if n >= FEW_FRAMES and seconds >= SHORT_S:
             return [NOTE_STILL] if self.still else []
-        return [NOTE_SHORT.format(frames="1 frame" if n == 1 else f"{n} frames", seconds=seconds)]
+        return [NOTE_SHORT.format(frames="1 frame" if n == 1 else f"{n} frames", seconds=f"{seconds:g}")]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -251,11 +256,12 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
     probability = expit(explanation.log_odds)
     unmeasured = unmeasured_families(table, model.columns_read)
     rows = table.select(["filename", "status", "error", "n_faces", "duration_s", "n_frames"]).to_pylist()
-    known = set(explanation.contributions)
+    read = {family_of(name) for name in model.columns_read}
+    known = explanation.contributions.keys() & read
     eyes_px, seen, spread = (_defined(table, name) for name in (EYES_PX, SEEN, SHARPNESS_SPREAD))
     verdicts = []
     for number, row in enumerate(rows):
-        absent = {name: reason for name, reason in unmeasured[number].items() if name in known}
+        absent = {name: reason for name, reason in unmeasured[number].items() if name in known}  # of a wider table
         duration = row["duration_s"]
         in_words = NOTHING if known <= absent.keys() else verdict_of(float(probability[number]))
         verdicts.append(
@@ -269,12 +275,12 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
                 duration_s=duration if duration is not None and math.isfinite(duration) else None,
                 n_frames=int(row["n_frames"] or 0),
                 base=float(explanation.base[number]),
-                contributions={name: float(z[number]) for name, z in explanation.contributions.items()},
+                contributions={name: float(explanation.contributions[name][number]) for name in sorted(known)},
                 unmeasured=absent,
                 face_width_px=_face_width_px(eyes_px[number]),
                 at_bound=in_words != NOTHING and at_bound(float(probability[number]), model.head.clip),
                 seen_share=seen[number],
-                still=spread[number] == 0.0,
+                still=_is_held(spread[number]),
             )
         )
     return verdicts
@@ -287,6 +293,11 @@ def at_bound(probability: float, clip: float) -> bool:
     (True, True, False, False)
     """
     return clip > 0 and min(probability, 1 - probability) <= clip + AT_BOUND
+
+
+def _is_held(sharpness_spread: float | None) -> bool:
+    """Whether most pictures of a face are one that is held, by the column :data:`SHARPNESS_SPREAD`."""
+    return sharpness_spread is not None and sharpness_spread < HELD_SPREAD
 
 
 def _defined(table: pa.Table, column: str) -> list[float | None]:

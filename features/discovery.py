@@ -23,7 +23,8 @@ PLUG_INS = "deepcue.families"
 def plug_ins() -> Mapping[str, tuple[importlib.metadata.EntryPoint, ...]]:
     """Families that other packages name, not loaded: the name of each to its entry points of :data:`PLUG_INS`.
 
-    An entry point is called like the family that its module registers; a name with two is taken twice.
+    An entry point is called like the family that its module registers; a name with two is taken twice, and one that a
+    built-in family has is that family's.
     """
     points: dict[str, tuple[importlib.metadata.EntryPoint, ...]] = {}
     for point in sorted(importlib.metadata.entry_points(group=PLUG_INS), key=lambda point: (point.name, point.value)):
@@ -37,13 +38,15 @@ def fault(name: str) -> str:
 
     It is loaded, once a process.
     """
-    points = plug_ins().get(name, ())
-    packages = [point.dist.name if point.dist is not None else point.module for point in points]
-    if points and name in family_modules():
-        return f"two families are called {name!r}: one is built in, one of package {packages[0]}; uninstall that"
+    points = () if name in family_modules() else plug_ins().get(name, ())
+    packages = [_package(point) for point in points]
     if len(points) > 1:
         return f"two families are called {name!r}, of packages {' and '.join(packages)}; uninstall one of them"
     return _fault_in_loading(points[0], packages[0]) if points else ""
+
+
+def _package(point: importlib.metadata.EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.module
 
 
 def _fault_in_loading(point: importlib.metadata.EntryPoint, package: str) -> str:
@@ -51,7 +54,7 @@ def _fault_in_loading(point: importlib.metadata.EntryPoint, package: str) -> str
         point.load()
     except InputError as error:
         return str(error)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # some modules are scripts
         logger.debug("package %s can't be loaded", package, exc_info=True)
         return f"package {package}: its family {point.name!r} can't be loaded ({type(error).__name__}: {error}); fix it"
     known = point.name in spec.registry
@@ -61,9 +64,11 @@ def _fault_in_loading(point: importlib.metadata.EntryPoint, package: str) -> str
 @functools.cache
 def _usable_plug_ins() -> frozenset[str]:
     """Names of other packages' families that can be used; a warning says, once, which others are left out."""
-    faults = {name: why for name in plug_ins() if (why := fault(name))}
-    for why in faults.values():
-        logger.warning("a cue family of another package is left out: %s", why)
+    taken = plug_ins().keys() & set(family_modules())
+    faults = {name: f"package {_package(plug_ins()[name][0])}: {name!r} is built in; rename it" for name in taken}
+    faults |= {name: why for name in plug_ins() if (why := fault(name))}
+    for name in sorted(faults):
+        logger.warning("a cue family of another package is left out: %s", faults[name])
     return frozenset(plug_ins().keys() - faults.keys())
 
 

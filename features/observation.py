@@ -40,9 +40,27 @@ Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 
+class _ReadOnlyArrays:
+    """Nobody writes into the arrays of a record, or what one family writes is measured by those after it.
+
+    The arrays themselves are closed, not views of them: a crop that is held is one object, which is judged once.
+    """
+
+    def __post_init__(self) -> None:
+        for value in vars(self).values():
+            for array in value if isinstance(value, tuple) else (value,):
+                if isinstance(array, np.ndarray):
+                    array.flags.writeable = False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Close a copy's arrays, and those that another process sent: NumPy opens them."""
+        vars(self).update(state)
+        self.__post_init__()
+
+
 @dataclass(frozen=True, eq=False)
-class Track:
-    """One face through the clip.
+class Track(_ReadOnlyArrays):
+    """One face through the clip; the arrays that it is made of become read-only.
 
     ``m`` is the number of frames from the track's first to its last, ``k`` the number of crops.
     Pixels are those of the upright full frame; x right, y down.
@@ -77,16 +95,17 @@ class Track:
     patch_background: tuple[Bytes, ...]
     """k arrays [p, p]: native luma off every face, of texture like the face's; of size 0 where there is no room."""
 
-    def __post_init__(self) -> None:
-        _make_read_only(self)
-
     def __len__(self) -> int:
         return len(self.frame_index)
 
 
 @dataclass(frozen=True, eq=False)
-class Observation:
-    """What one pass over a clip leaves behind; ``tracks`` has the main face first."""
+class Observation(_ReadOnlyArrays):
+    """What one pass over a clip leaves behind; ``tracks`` has the main face first.
+
+    The arrays that it is made of become read-only, as those of its copies are: ``observation.audio.copy()`` is one to
+    write into.
+    """
 
     times_s: NDArray[np.float64]
     """[n] Presentation times of the decoded frames, increasing, as in the file."""
@@ -113,27 +132,12 @@ class Observation:
     notes: tuple[str, ...] = ()
     """What was decided for the user in the pass, in words: which of two sounds was used, that times were joined."""
 
-    def __post_init__(self) -> None:
-        _make_read_only(self)
-
     def __repr__(self) -> str:
         width, height = self.frame_size
         return (
             f"<Observation: {self.duration_s:.2f} s, {len(self.times_s)} frames of {width}x{height} px, "
             f"tracks: {len(self.tracks)}, {'no sound' if self.audio is None else 'sound'}>"
         )
-
-
-def _make_read_only(record: Track | Observation) -> None:
-    """Let nobody write into the arrays of a record, or what one family writes is measured by those after it.
-
-    The arrays themselves are closed, not views of them: a crop that is held is one object, which is judged once.
-    """
-    for one in fields(record):
-        value = getattr(record, one.name)
-        for array in value if isinstance(value, tuple) else (value,):
-            if isinstance(array, np.ndarray):
-                array.flags.writeable = False
 
 
 RAGGED = ("crops", "patch_face", "patch_background")

@@ -20,6 +20,7 @@ from reports.series_words import unit_in_words
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 STATIC = Path(__file__).resolve().parent / "static"
+MOST_DIGITS = 5  # of a probability close to the limit of its verdict
 """Style and script of the page of a clip: written into a page that opens offline, linked by one that a server shows."""
 
 
@@ -81,10 +82,12 @@ def probability(value: float, digits: int = 2) -> str:
     ('0.46', '0.999', '0.00002', '1.00')
     >>> probability(0.33354), probability(0.333), probability(0.6665)  # uncertain, likely real, uncertain
     ('0.334', '0.33', '0.666')
+    >>> probability(1 / 3), probability(0.66666666)
+    ('0.33333', '0.66667')
     """
     text = f"{value:.{digits}f}"
-    misleads = (0 < value < 1 and float(text) in {0, 1}) or verdict_of(float(text)) != verdict_of(value)
-    return probability(value, digits + 1) if misleads else text
+    crosses = digits < MOST_DIGITS and verdict_of(float(text)) != verdict_of(value)  # never of a third itself
+    return probability(value, digits + 1) if crosses or (0 < value < 1 and float(text) in {0, 1}) else text
 
 
 def percent(value: float) -> str:

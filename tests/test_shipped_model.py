@@ -14,10 +14,11 @@ import pytest
 from artifacts import PRETRAINED
 from ensemble.learners.late_fusion import CUES, MAX_CUES
 from ensemble.store import check_families, load_model
-from ensemble.verdict import model_line
+from ensemble.verdict import NOTHING, judge, model_line
 from features import discovery
 from features.networks import projection
 from features.networks.weights import WEIGHTS_VARIABLE
+from features.spec import is_share
 from features.table import build, schema
 from reports.norms import read_norms
 
@@ -95,12 +96,11 @@ def test_the_projections_are_of_the_shipped_networks(monkeypatch):
     assert (PRETRAINED / "cnn_embedding.safetensors").stat().st_size < 400_000
 
 
-@pytest.mark.parametrize("row", KNOWN["rows"], ids=lambda row: row["case"].replace(" ", "_"))
-def test_a_known_row_still_gets_its_probability(model, row):
-    assert model.layout.families == KNOWN["families"]
+def table_of(cues):
+    """A row with these values of the columns of the model's families."""
     families = discovery.families(KNOWN["families"])
     names = [column.name for one in families for column in one.table_columns]
-    assert set(names) == set(row["cues"])
+    assert set(names) == set(cues)
     base = {
         "filename": ["clip.mp4"],
         "label": [None],
@@ -112,9 +112,22 @@ def test_a_known_row_still_gets_its_probability(model, row):
         "n_frames": [50],
         "n_faces": [1],
     }
-    values = np.array([[row["cues"][name] for name in names]], np.float32)  # null is NaN
-    table = build(base, values, schema(families, extractor="test"))
-    assert model.predict(table) == pytest.approx([row["probability"]], abs=1e-6)
+    values = np.array([[cues[name] for name in names]], np.float32)  # null is NaN
+    return build(base, values, schema(families, extractor="test"))
+
+
+@pytest.mark.parametrize("row", KNOWN["rows"], ids=lambda row: row["case"].replace(" ", "_"))
+def test_a_known_row_still_gets_its_probability(model, row):
+    assert model.layout.families == KNOWN["families"]
+    assert model.predict(table_of(row["cues"])) == pytest.approx([row["probability"]], abs=1e-6)
+
+
+def test_a_clip_without_a_number_that_the_model_reads_has_the_prior(model):
+    """Non-regression test: with an unread cue defined it had the fusion's intercept, under a note that says prior."""
+    cues = KNOWN["rows"][0]["cues"] | dict.fromkeys(model.columns_read)
+    (one,) = judge(model, table_of(cues))
+    assert (one.verdict, one.probability) == (NOTHING, model.head.target_prior)
+    assert any(value is not None for name, value in cues.items() if not is_share(name))
 
 
 def test_norms_are_of_the_families_as_they_are():

@@ -27,6 +27,7 @@ from ensemble.verdict import (
     CONTEXT_FAMILIES,
     NOTE,
     NOTE_FACES_OF_LIST,
+    NOTE_LITTLE_OF_LIST,
     NOTE_NO_FINDING,
     NOTE_NOTHING,
     NOTHING,
@@ -166,8 +167,11 @@ def _print(arguments: argparse.Namespace, verdicts: Sequence[Verdict], model: Mo
 
 def _list_notes(verdicts: Sequence[Verdict]) -> list[str]:
     """Sentences below a list of clips."""
-    several = [verdict for verdict in verdicts if verdict.n_faces > 1 and verdict.verdict != NOTHING]
-    return [*(NOTE_FACES_OF_LIST.format(main_face=one.main_face) for one in several[:1]), NOTE]
+    found = [verdict for verdict in verdicts if verdict.verdict != NOTHING]
+    several = [verdict for verdict in found if verdict.n_faces > 1]
+    faces = [NOTE_FACES_OF_LIST.format(main_face=one.main_face) for one in several[:1]]
+    little = [NOTE_LITTLE_OF_LIST] if any(verdict.little_notes for verdict in found) else []
+    return [*faces, *little, NOTE]
 
 
 def only_clip(arguments: argparse.Namespace) -> Clip | None:

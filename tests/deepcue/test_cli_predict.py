@@ -324,8 +324,21 @@ def test_a_clip_that_is_not_at_its_url_is_an_error(tmp_path, capsys):
     assert f"error: {url}: no such file; give a clip or a folder of clips\n" == capsys.readouterr().err
 
 
+def two_clips():
+    """Verdicts on two clips of one moving face that is there throughout."""
+    made = judged([0.0, 1.0], {name: [0.0] * 2 for name in FAMILIES})
+    return [dataclasses.replace(one, still=False, seen_share=1.0) for one in made]
+
+
+def test_a_list_says_that_some_numbers_rest_on_little():
+    one, two = two_clips()
+    short = dataclasses.replace(two, n_frames=3, duration_s=0.12)
+    assert predict._list_notes([one, short]) == [verdict.NOTE_LITTLE_OF_LIST, verdict.NOTE]
+    assert predict._list_notes([one, dataclasses.replace(short, verdict=verdict.NOTHING)]) == [verdict.NOTE]
+
+
 def test_a_list_says_which_face_counts_where_a_clip_has_several():
-    one, two = judged([0.0, 1.0], {name: [0.0] * 2 for name in FAMILIES})
+    one, two = two_clips()
     of_two_people = dataclasses.replace(two, n_faces=2)
     assert predict._list_notes([one, two]) == [verdict.NOTE]
     several, note = predict._list_notes([one, of_two_people])

@@ -62,18 +62,8 @@ def test_a_byte_order_mark_and_windows_lines_are_read(tmp_path):
     assert submission.read_sample(tmp_path / "s.csv") == ["a.mp4"]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "filename;label\na.mp4;0,5\nb.mp4;0,5\n",
-        "Filename\tLabel\na.mp4\t0.5\nb.mp4\t0.5\n",
-        "filename,label\ra.mp4,0.5\rb.mp4,0.5\r",
-        "\n,\nfilename,label\na.mp4,0.5\n\nb.mp4,0.5\n,\n  \n",
-    ],
-    ids=["semicolons", "tabs", "carriage_returns", "blank"],
-)
-def test_samples_are_read_as_spreadsheets_write_them(tmp_path, text):
-    (tmp_path / "s.csv").write_bytes(text.encode())
+def test_a_sample_is_read_as_spreadsheets_write_it(tmp_path):
+    (tmp_path / "s.csv").write_text("\n;\nFilename;Label\na.mp4;0,5\n\nb.mp4;0,5\n;\n")
     assert submission.read_sample(tmp_path / "s.csv") == ["a.mp4", "b.mp4"]
 
 

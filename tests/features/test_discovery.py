@@ -64,10 +64,13 @@ def test_a_name_is_taken_once_by_two_packages(installed, named):
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_built_in_name_is_taken(installed, named):
+def test_a_built_in_name_is_taken(installed, named, caplog):
     installed("theirs", family="blink", named=named)
-    with pytest.raises(InputError, match=r"'blink'.*(built in.*theirs|features\.families\.blink and theirs)"):  # noqa: PT012
-        discovery.families(["blink"])
+    assert [one.measure.__module__ for one in discovery.families(["blink"])] == ["features.families.blink"]
+    assert discovery.describe("blink")
+    assert [one.name for one in discovery.families()] == list(spec.family_modules())
+    assert ("left out: package theirs: 'blink' is built in; rename it" in caplog.text) == named
+    with pytest.raises(InputError, match=r"'blink'.*features\.families\.blink and theirs"):
         importlib.import_module("theirs.cue")
 
 
@@ -85,7 +88,9 @@ def test_a_package_that_cannot_be_loaded_is_named(installed, text, message):
         discovery.families(["mycue"])
 
 
-@pytest.mark.parametrize("text", ["import no_such_library", "", MODULE + "raise OSError('late')"])
+@pytest.mark.parametrize(
+    "text", ["import no_such_library", "", MODULE + "raise OSError('late')", "import sys; sys.exit(3)"]
+)
 def test_a_package_that_cannot_be_loaded_stops_nobody_who_needs_it_not(installed, caplog, text):
     """Non-regression: it ended `predict` and `serve` with the shipped model, which does not read it."""
     installed("theirs", text=text)

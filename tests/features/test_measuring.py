@@ -1,6 +1,8 @@
 """Measuring: a fault costs its own columns only, values are as declared, faces are told apart."""
 
+import copy
 import math
+import pickle
 import re
 from dataclasses import replace
 
@@ -61,7 +63,12 @@ def test_rounding_at_a_bound_is_no_failure(talking_head, value):
     assert values["made_up.a_med"] == pytest.approx(value, nan_ok=True, abs=0)
 
 
-def test_a_family_that_writes_in_place_fails_by_itself(talking_head):
+@pytest.mark.parametrize(
+    "sent",
+    [lambda one: one, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))],
+    ids=["made", "copy", "pickle"],
+)
+def test_a_family_that_writes_in_place_fails_by_itself(talking_head, sent):
     def writes(observation, track):
         track.landmarks[:] -= track.landmarks[:, :1]
         return {}
@@ -69,7 +76,7 @@ def test_a_family_that_writes_in_place_fails_by_itself(talking_head):
     def reads(observation, track):
         return {"reads.a_med": float(track.landmarks[0, 0, 0])}
 
-    observation = talking_head(duration_s=2.0, sound=False)
+    observation = sent(talking_head(duration_s=2.0, sound=False))
     before = float(observation.tracks[0].landmarks[0, 0, 0])
     families = [made("writes", measure=writes), made("reads", measure=reads)]
     values, failures = measuring.measure_clip(observation, families)

@@ -65,7 +65,9 @@ class FakeModel:
     """Explains any table by the numbers that it was given; reads the columns that are named, or all."""
 
     def __init__(self, base, contributions, *, columns_read=None, clip=0.0):
-        self.columns_read, self.head = columns_read, SimpleNamespace(clip=clip)
+        of_toys = {column.name for one in discovery.families(FAMILIES) for column in one.table_columns}
+        others = {f"{name}.a_cue" for name in contributions}
+        self.columns_read, self.head = columns_read or of_toys | others, SimpleNamespace(clip=clip)
         self.base = np.asarray(base, dtype=np.float64)
         self.contributions = {name: np.asarray(z, dtype=np.float64) for name, z in contributions.items()}
 

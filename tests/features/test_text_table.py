@@ -1,0 +1,31 @@
+"""Tables as text: as programs and spreadsheets write them."""
+
+import io
+
+import pytest
+
+from features.text_table import read_header, read_rows
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("filename,label\na.mp4,REAL\nb.mp4,FAKE\n", [2, 3]),
+        ("filename;label\na.mp4;REAL\nb.mp4;FAKE\n", [2, 3]),
+        ("Filename\tLabel\na.mp4\tREAL\nb.mp4\tFAKE\n", [2, 3]),
+        ("filename,label\ra.mp4,REAL\rb.mp4,FAKE\r", [2, 3]),
+        ("\n,,\nfilename , label\n\na.mp4,REAL\nb.mp4,FAKE\n,,\n , ,\n,,,,\n", [5, 6]),
+    ],
+    ids=["commas", "semicolons", "tabs", "carriage_returns", "blank"],
+)
+def test_delimiters_line_ends_and_blank_lines_change_nothing(text, lines):
+    stream = io.StringIO(text, newline="")
+    header = read_header(stream, "filename")
+    assert [name.lower() for name in header.names] == ["filename", "label"]
+    rows = list(read_rows(stream, header))
+    assert rows == [(lines[0], ["a.mp4", "REAL"]), (lines[1], ["b.mp4", "FAKE"])]
+
+
+def test_without_the_column_the_comma_divides():
+    stream = io.StringIO("name;kind\na;b\n", newline="")
+    assert read_header(stream, "filename").names == ["name;kind"]
