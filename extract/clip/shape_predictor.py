@@ -12,6 +12,7 @@ bytes, the lowest first; a real number is two integers, mantissa and exponent of
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ N_POINTS = 68
 N_STAGES, N_TREES, N_PIXELS = 15, 500, 500
 DEPTH = 4
 N_SPLITS, N_LEAVES = 2**DEPTH - 1, 2**DEPTH
+POWERS = 2.0 ** np.arange(-256, 256)  # of two, as looked up; every number of single precision has one of them
 
 F32 = NDArray[np.float32]
 
@@ -64,7 +66,7 @@ def read(path: str) -> ShapePredictor:
         np.empty((N_STAGES, N_PIXELS), np.int16),
         np.empty((N_STAGES, N_PIXELS, 2), np.float32),
     )
-    data = np.fromfile(path, np.uint8)
+    data = _bytes_of(path)
     if (
         _fill(model, data) != len(data)
         or not _all_within(model.pairs, N_PIXELS)
@@ -72,6 +74,13 @@ def read(path: str) -> ShapePredictor:
     ):
         raise ValueError(f"{path} is no landmark predictor of dlib with {N_POINTS} points, or is damaged")
     return model
+
+
+def _bytes_of(path: str) -> NDArray[np.uint8]:
+    """A file's bytes, mapped and not copied: processes share the pages of a file of 100 MB."""
+    if not os.path.getsize(path):  # nothing to map
+        return np.empty(0, np.uint8)
+    return np.asarray(np.memmap(path, np.uint8, "r"))
 
 
 def _all_within(positions: NDArray[np.int16], n: int) -> bool:
@@ -82,6 +91,20 @@ def _all_within(positions: NDArray[np.int16], n: int) -> bool:
 @compiled
 def _integer(data, at):  # type: ignore[no-untyped-def]  # numba finds the types, here and below
     """The integer at a position of the file, and the position behind it: one beyond the file if it is cut off."""
+    if at + 5 > len(data) or data[at] & 15 > 4:
+        return _integer_by_bytes(data, at)
+    size = data[at] & 15
+    low, high = (
+        np.int64(data[at + 1]) | np.int64(data[at + 2]) << 8,
+        np.int64(data[at + 3]) | np.int64(data[at + 4]) << 8,
+    )
+    value = (low | high << 16) & ((np.int64(1) << 8 * size) - 1)  # four bytes at once, without those that follow
+    return (-value if data[at] & 128 else value), at + 1 + size
+
+
+@compiled
+def _integer_by_bytes(data, at):  # type: ignore[no-untyped-def]
+    """As :func:`_integer`: of any size, and up to the file's end."""
     size = data[at] & 15 if at < len(data) else len(data)
     end = at + 1 + size
     if end > len(data):
@@ -97,7 +120,8 @@ def _real(data, at):  # type: ignore[no-untyped-def]
     """The real number at a position of the file, and the position behind it."""
     mantissa, at = _integer(data, at)
     exponent, at = _integer(data, at)
-    return np.float32(mantissa * 2.0**exponent), at
+    known = -256 <= exponent < 256
+    return np.float32(mantissa * (POWERS[exponent + 256] if known else 2.0**exponent)), at
 
 
 @compiled
@@ -114,8 +138,7 @@ def _skip(data, at, expected):  # type: ignore[no-untyped-def]
 def _fill(model, data):  # type: ignore[no-untyped-def]
     """Read the file into the model's arrays; the position where it ends, or beyond the file where it does not fit."""
     at = _skip(data, 0, (1, -2 * N_POINTS, -1))  # the version, rows and columns
-    for i in range(2 * N_POINTS):
-        model.mean_shape[i], at = _real(data, at)
+    at = _fill_reals(model.mean_shape, data, at)
     at = _skip(data, at, (N_STAGES,))
     for stage in range(N_STAGES):
         at = _skip(data, at, (N_TREES,))
@@ -131,9 +154,7 @@ def _fill(model, data):  # type: ignore[no-untyped-def]
     at = _skip(data, at, (N_STAGES,))
     for stage in range(N_STAGES):
         at = _skip(data, at, (N_PIXELS,))
-        for pixel in range(N_PIXELS):
-            model.offsets[stage, pixel, 0], at = _real(data, at)
-            model.offsets[stage, pixel, 1], at = _real(data, at)
+        at = _fill_reals(model.offsets[stage].reshape(2 * N_PIXELS), data, at)
     return at
 
 
@@ -148,8 +169,15 @@ def _fill_tree(model, data, at, stage, tree):  # type: ignore[no-untyped-def]
     at = _skip(data, at, (N_LEAVES,))
     for leaf in range(N_LEAVES):
         at = _skip(data, at, (-2 * N_POINTS, -1))
-        for i in range(2 * N_POINTS):
-            model.leaves[stage, tree, leaf, i], at = _real(data, at)
+        at = _fill_reals(model.leaves[stage, tree, leaf], data, at)
+    return at
+
+
+@compiled
+def _fill_reals(numbers, data, at):  # type: ignore[no-untyped-def]
+    """Read real numbers that follow one another into an array; the position behind them."""
+    for i in range(len(numbers)):
+        numbers[i], at = _real(data, at)
     return at
 
 

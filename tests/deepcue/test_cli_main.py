@@ -126,7 +126,7 @@ def test_help_starts_quickly():
 
 def test_the_cues_are_known_without_what_measures_them():
     """Every command lists the families first; torch and scipy's statistics would cost each some seconds."""
-    code = "import sys; from features import spec; spec.families(); print(*sys.modules)"
+    code = "import sys; from features import discovery; discovery.families(); print(*sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert {"torch", "librosa", "sklearn", "scipy.stats", "scipy.signal"}.isdisjoint(printed.split())
 
