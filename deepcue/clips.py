@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deepcue.inputs import PathLike, chosen_families, clip_name, clip_path, listed_clips, weights_files
+from features.errors import InputError
 from features.evidence import FACES_PER_SECOND
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def measure(
     Raises
     ------
     InputError
-        No family is called so, or there is no such weights file.
+        No family is called so, there is no such weights file, or ``observation`` is none, as a path is.
 
     Examples
     --------
@@ -107,7 +108,13 @@ def measure(
     """
     from features import measuring
     from features.networks.weights import use_weights
+    from features.observation import Observation
 
+    if not isinstance(observation, Observation):
+        raise InputError(
+            f"measure takes an observation, not a {type(observation).__name__}: give deepcue.observe(clip), or call "
+            "deepcue.features(clip)"
+        )
     chosen = chosen_families(families)
     with one_thread(), use_weights(weights_files(weights)):
         values, _ = measuring.measure_clip(observation, chosen)

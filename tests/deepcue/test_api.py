@@ -95,6 +95,11 @@ def test_a_folder_is_no_clip(folder):
         deepcue.observe(folder)
 
 
+def test_a_path_is_no_observation():
+    with pytest.raises(deepcue.InputError, match=r"not a str: give deepcue\.observe\(clip\), or .*features\(clip\)"):
+        deepcue.measure("clip.mp4")
+
+
 def test_an_unknown_family_is_an_error_before_the_clip_is_decoded(clip, monkeypatch):
     monkeypatch.setattr(clips, "observe", None)
     with pytest.raises(deepcue.InputError, match="blnik"):
