@@ -27,7 +27,7 @@ from extract.dataset import find_clips
 from extract.entries import Clip
 from extract.run import engine, worker
 from extract.run.sandbox import Limits
-from features import discovery, spec
+from features import discovery, measuring
 from features.errors import InputError
 from features.networks.dlib_models import DLIB_LANDMARKS, dlib_model
 
@@ -149,7 +149,7 @@ class Stages:
         self._wrap(decode.Clip, "audio", "audio")
         self._replace(decode.Clip, "frames", self._timed_frames(decode.Clip.frames))
         for part in ("_main_face", "_largest"):
-            self._wrap(spec, part, lambda family, *_: f"family {family.name}")
+            self._wrap(measuring, part, lambda family, *_: f"family {family.name}")
         return self
 
     def __exit__(self, *_: object) -> None:

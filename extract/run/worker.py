@@ -46,7 +46,7 @@ class Settings:
     """Family to the SHA-256 of the weights that it is to be measured with, see :func:`with_digests`; a measuring
     process that has others refuses to work."""
     modules: tuple[str, ...] = ()
-    """To be imported first: of families that no entry point names (:func:`features.spec.undiscovered_modules`)."""
+    """To be imported first: of families that no entry point names (:func:`features.discovery.undiscovered_modules`)."""
 
 
 @dataclass(frozen=True)

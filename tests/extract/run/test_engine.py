@@ -64,7 +64,7 @@ def test_a_result_survives_its_encoding_bit_for_bit():
 
 
 def test_what_was_logged_and_the_codes_survive_the_encoding():
-    log = (worker.LogRecord("features.spec", 30, "Traceback\n  ..."),)
+    log = (worker.LogRecord("features.measuring", 30, "Traceback\n  ..."),)
     result = worker.failed("a.mp4", "crashed", "why", ("blink",), reason=Reason.CRASHED, log=log)
     back = decode(json.loads(json.dumps(encode(result))))
     assert (back.log, back.reasons) == (log, {"clip": "crashed"})

@@ -96,7 +96,7 @@ def test_the_traceback_of_a_family_that_fails_reaches_the_log_once(clip, registr
     assert caplog.text.count("Traceback") == 1
     assert str(Path("theirs") / "cue.py") in caplog.text
     assert "KeyError: 'absent'" in caplog.text
-    assert {record.name for record in caplog.records} == {"features.spec"}
+    assert {record.name for record in caplog.records} == {"features.measuring"}
 
 
 def test_a_family_of_an_imported_module_is_measured_in_a_child(clip, registry, monkeypatch, tmp_path):
