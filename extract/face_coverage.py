@@ -64,13 +64,16 @@ def coverage(data: str, folder: Path) -> list[Coverage]:
         for clip, file in there
         if is_of(observation.kept_header(file).key, clip.path)
     ]
-    if n_others := len(there) - len(found):
-        logger.warning(
-            "%s: %d of %d observations are of other files, or of these before they changed; their clips are left out",
-            *(folder, n_others, len(there)),
-        )
-    if not found:
+    if not there:
         raise DatasetError(f"{folder}: no observation of these clips; make them with deepcue extract --observations")
+    of_others = (
+        f"{folder}: {len(there) - len(found)} of {len(there)} observations are of other files, or of these before they "
+        "changed"
+    )
+    if not found:
+        raise DatasetError(f"{of_others}; give the folder that was kept of these clips as they are")
+    if len(found) < len(there):
+        logger.warning("%s; their clips are left out", of_others)
     return sorted(found, key=lambda one: (one.fraction, one.clip.filename))
 
 

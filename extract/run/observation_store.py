@@ -13,7 +13,7 @@ from typing import Any
 from features import observation
 from features.errors import DatasetError
 from features.observation import DAMAGED, OBSERVATION_VERSION, Observation, OtherKeyError
-from features.places import in_place_of, read_errors
+from features.places import as_path, in_place_of, read_errors
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,11 @@ def _file_of(key: str) -> str:
 
 
 def _print(path: str, options: Mapping[str, Any]) -> str:
-    """What a file is known by: its size and time of change, or what its store says of its content."""
+    """What a file is known by: its size and time of change, or what its store says of its content.
+
+    A file of this machine is known by the same under its URL, of which fsspec gives the time as another number.
+    """
+    path = as_path(path)
     if "://" not in path:
         status = os.stat(path)
         return f"{status.st_size}:{status.st_mtime_ns}"

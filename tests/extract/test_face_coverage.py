@@ -1,5 +1,6 @@
 """Where faces were followed: shares, and a sheet to look at."""
 
+import os
 import shutil
 
 import cv2
@@ -63,13 +64,26 @@ def test_clips_without_observations_are_refused(observed, tmp_path, capsys):
     assert "no observation of these clips" in capsys.readouterr().err
 
 
-def test_the_observation_of_another_data_set_s_clip_is_left_out(observed, make_clip, tmp_path, capsys, caplog):
+def test_the_observation_of_another_data_set_s_clip_is_left_out(observed, tmp_path, capsys, caplog):
     """Non-regression test: the frames of one clip were shown with what was found in another of its name."""
     (other := tmp_path / "other").mkdir()
-    shutil.copy(make_clip("cover/none.mp4", n=20, face=False), other / "face.mp4")
+    shutil.copy(observed[0] / "none.mp4", other / "face.mp4")
     assert deepcue(["coverage", str(other), "--observations", str(observed[1])]) == 2
-    assert "no observation of these clips" in capsys.readouterr().err
-    assert "1 of 1 observations are of other files" in caplog.text
+    said = capsys.readouterr().err
+    assert "1 of 1 observations are of other files, or of these before they changed; give the folder" in said
+    assert "no observation of these clips" not in said, "there is one, and it would be replaced"
+    (other / "face.mp4").unlink()
+    for name in ("face.mp4", "none.mp4"):
+        shutil.copy2(observed[0] / name, other / name)
+    os.utime(other / "none.mp4")
+    assert deepcue(["coverage", str(other), "--observations", str(observed[1])]) == 0
+    assert "1 of 2 observations are of other files, or of these before they changed; their clips" in caplog.text
+
+
+def test_observations_of_clips_by_path_and_by_url_are_the_same(observed):
+    """Non-regression test: fsspec gives the time of change as another number, and all were of other files."""
+    data, kept = observed
+    assert len(face_coverage.coverage(data.as_uri(), kept)) == len(face_coverage.coverage(str(data), kept)) == 2
 
 
 def test_no_more_than_one_observation_is_held_at_a_time(observed):

@@ -12,7 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from people import CHEAP
 
 from extract.run import worker
-from extract.run.observation_store import ObservationStore
+from extract.run.observation_store import ObservationStore, is_of
 from features import observation, spec
 from features.reasons import Reason
 from features.spec import Column, Family
@@ -182,6 +182,17 @@ def test_the_observation_of_another_file_is_replaced_with_a_word(talking_head, t
     store.save("a.mp4", key, talking_head(duration_s=2.0))
     assert store.load("a.mp4", "3:2:6:120") is None
     assert ("is of another file" in caplog.text) == is_said
+
+
+@pytest.mark.parametrize("protocol", ["file", "local"])
+def test_a_file_of_this_machine_is_the_same_by_its_url(tmp_path, protocol):
+    """Non-regression test: its time of change was read as another number."""
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    path, url = str(tmp_path / "a.mp4"), f"{protocol}://{tmp_path}/a.mp4"
+    store = ObservationStore("")
+    assert store.key(url, 9.0) == store.key(path, 9.0)
+    os.utime(path, ns=(0, os.stat(path).st_mtime_ns + 1))
+    assert is_of(store.key(path, 9.0), url)
 
 
 @pytest.mark.parametrize("mark", ["ETag", "etag", "last_modified", "Last-Modified", "updated", "checksum"])
