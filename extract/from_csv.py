@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import logging
 import math
@@ -13,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 
 from extract.entries import label_of, named
@@ -43,7 +43,7 @@ def read_csv(file: Path) -> pa.Table:
     """
     header = _header(file)
     names = header.names
-    found = _without_empty_rows(_cells(file, header))
+    found = _cells(file, header)
     for name in TEXT:
         if name in names:
             cells = found[name].to_pylist()
@@ -72,40 +72,38 @@ def _header(file: Path) -> Header:
 
 def _cells(file: Path, header: Header) -> pa.Table:
     """The rows as they are written; beside semicolons, numbers may have a decimal comma."""
-    found = _parsed(file, header, decimal_point=".")
-    if header.delimiter == ";" and any(pa.types.is_string(found[name].type) for name in _cues(found)):
-        return _parsed(file, header, decimal_point=",")
+    try:
+        rows = _rows(file, header)
+        if not rows:
+            raise TableError(f"{file}: no clip in it, the table ends after its header")
+        found = _parsed(rows, header, decimal_point=".")
+        if header.delimiter == ";" and any(pa.types.is_string(found[name].type) for name in _cues(found)):
+            return _parsed(rows, header, decimal_point=",")
+    except (OSError, pa.ArrowInvalid) as error:
+        raise TableError(f"{file}: not a CSV that can be read ({error})") from error
     return found
 
 
-def _parsed(file: Path, header: Header, decimal_point: str) -> pa.Table:
-    try:
-        return pyarrow.csv.read_csv(
-            file,
-            read_options=pyarrow.csv.ReadOptions(column_names=header.names, skip_rows=header.n_lines),
-            parse_options=pyarrow.csv.ParseOptions(
-                delimiter=header.delimiter,
-                invalid_row_handler=lambda row: "error" if row.text.strip(f"{header.delimiter} \r\n") else "skip",
-            ),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(TEXT, pa.string()), strings_can_be_null=False, decimal_point=decimal_point
-            ),
-        )
-    except (OSError, pa.ArrowInvalid) as error:
-        raise TableError(f"{file}: not a CSV that can be read ({error})") from error
+def _rows(file: Path, header: Header) -> bytes:
+    """The lines below the header that say something: a blank in a column of numbers would make it one of words."""
+    signs = f'{header.delimiter}" \t\r\n'.encode()
+    lines = file.read_bytes().splitlines(keepends=True)[header.n_lines :]
+    return b"".join(line for line in lines if line.strip(signs))
+
+
+def _parsed(rows: bytes, header: Header, decimal_point: str) -> pa.Table:
+    return pyarrow.csv.read_csv(
+        io.BytesIO(rows),
+        read_options=pyarrow.csv.ReadOptions(column_names=header.names),
+        parse_options=pyarrow.csv.ParseOptions(delimiter=header.delimiter),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(TEXT, pa.string()), strings_can_be_null=False, decimal_point=decimal_point
+        ),
+    )
 
 
 def _cues(found: pa.Table) -> list[str]:
     return [name for name in found.column_names if name not in ABOUT]
-
-
-def _without_empty_rows(found: pa.Table) -> pa.Table:
-    """Without the rows of delimiters alone, as spreadsheets write them."""
-    says = np.zeros(found.num_rows, dtype=bool)
-    for column in found.columns:
-        cells = pc.if_else(pc.equal(column, ""), None, column) if pa.types.is_string(column.type) else column
-        says |= cells.is_valid().to_numpy()
-    return found if says.all() else found.filter(pa.array(says))
 
 
 def _check_names(file: Path, names: list[str]) -> None:
@@ -143,8 +141,6 @@ def _check_rows(file: Path, found: pa.Table) -> None:
     """Folds are whole numbers; each clip has a name and one row."""
     if "fold" in found.column_names and (found["fold"].null_count or not pa.types.is_integer(found["fold"].type)):
         raise TableError(f"{file}: column 'fold' holds something that is no whole number")
-    if not found.num_rows:
-        raise TableError(f"{file}: no clip in it, the table ends after its header")
     for name, times in Counter(found["filename"].to_pylist()).items():
         if not name or times > 1:
             raise TableError(f"{file}: {'a row without a filename' if not name else f'two rows of {name}'}; fix it")

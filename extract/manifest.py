@@ -52,6 +52,7 @@ def clips_of_manifest(data: str, store: Store, name: str) -> list[Clip]:
 
 
 def _clip(row: Mapping[str, str], places: _Places, store: Store, where: str) -> Clip:
+    _check_ends_in_its_line(row, where)
     filename = _filename(row.get("filename", ""), store, where)
     found = (places.find(posixpath.join(folder, filename)) for folder in FOLDERS)
     place = next(filter(None, found), filename)  # a missing file gets its row, too
@@ -65,6 +66,14 @@ def _clip(row: Mapping[str, str], places: _Places, store: Store, where: str) -> 
         original=slashed(named(row.get("original"))),
         **about,
     )
+
+
+def _check_ends_in_its_line(row: Mapping[str, str], where: str) -> None:
+    """Refuse a cell with a line break: of an unclosed quote, which would take the lines after it for one cell."""
+    for name, cell in row.items():
+        first, *others = re.split(r"[\r\n]", cell.strip())
+        if others and name in COLUMNS:
+            raise DatasetError(f"{where}: {name} {first!r} goes on in the next line; close its quote or write one line")
 
 
 def _check_is_text(data: str, start: bytes) -> None:
@@ -86,7 +95,7 @@ def _rows(data: str, content: bytes) -> tuple[list[str], list[tuple[int, list[st
         header = read_header(text, "filename")
         return [name.lower() for name in header.names], list(read_rows(text, header))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{data}: not a CSV manifest ({error}); save it as UTF-8 text") from error
+        raise DatasetError(f"{data}: not a CSV manifest ({error}); save it as UTF-8, every quote closed") from error
 
 
 def _filename(cell: str, store: Store, where: str) -> str:

@@ -39,7 +39,7 @@ def read_header(stream: TextIO, column: str) -> Header:
 
 
 def read_rows(stream: TextIO, header: Header) -> Iterator[tuple[int, list[str]]]:
-    """Number of the line at which each row below the header ends, and its cells; rows without a word are passed over.
+    """Number of the line at which each row below the header begins, and its cells; rows without a word are passed over.
 
     Raises
     ------
@@ -48,9 +48,11 @@ def read_rows(stream: TextIO, header: Header) -> Iterator[tuple[int, list[str]]]
     """
     stream.seek(0)
     lines = csv.reader(stream, delimiter=header.delimiter)
+    before = 0
     for cells in lines:
-        if lines.line_num > header.n_lines and not is_blank(cells):
-            yield lines.line_num, cells
+        if before >= header.n_lines and not is_blank(cells):
+            yield before + 1, cells
+        before = lines.line_num
 
 
 def is_blank(cells: list[str]) -> bool:

@@ -152,6 +152,11 @@ def test_a_folder_that_is_no_data_set_is_refused_in_one_sentence(tmp_path, files
         ("filename,label\n", "no clip in it, the manifest ends after its header"),
         ("filename,label\na\0.mp4,REAL\n", "line 2: filename .* is not a path below"),
         ("filename,label\na.mp4,2.0\n", "line 2: label '2.0'"),
+        ('filename,label\na.mp4,REAL\n"b.mp4,FAKE\nc.mp4,FAKE\n', "line 3: filename 'b.mp4,FAKE' goes on in the next"),
+        (
+            'filename,group\n\na.mp4,"anna\rb.mp4,ben\r',
+            "line 3: group 'anna' goes on in the next line; close its quote",
+        ),
     ],
 )
 def test_a_bad_manifest_is_refused_with_its_line(tmp_path, text, match):

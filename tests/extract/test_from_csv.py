@@ -134,8 +134,10 @@ def test_such_a_table_trains(tmp_path, capsys):
         "filename\tlabel\tx\na\tREAL\t0.5\nb\tFAKE\t1.5\n",
         "filename,label,x\ra,REAL,0.5\rb,FAKE,1.5\r",
         ",,\nfilename,label,x\na,REAL,0.5\n\nb,FAKE,1.5\n,,\n,,,,\n",
+        'filename,label,x\na,REAL,0.5\n , ,\n\t, , \n"","",""\nb,FAKE,1.5\n \n , ,,\n',
+        " ; ;\nfilename;label;x\na;REAL;0,5\n ; ; \nb;FAKE;1,5",
     ],
-    ids=["decimal_commas", "semicolons", "tabs", "carriage_returns", "blank"],
+    ids=["decimal_commas", "semicolons", "tabs", "carriage_returns", "blank", "spaces", "spaces_and_decimal_commas"],
 )
 def test_tables_are_read_as_spreadsheets_write_them(tmp_path, text):
     (tmp_path / "cues.csv").write_bytes(text.encode())

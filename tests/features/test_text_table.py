@@ -29,3 +29,8 @@ def test_delimiters_line_ends_and_blank_lines_change_nothing(text, lines):
 def test_without_the_column_the_comma_divides():
     stream = io.StringIO("name;kind\na;b\n", newline="")
     assert read_header(stream, "filename").names == ["name;kind"]
+
+
+def test_a_row_of_several_lines_is_known_by_its_first():
+    stream = io.StringIO('filename,note\n\na.mp4,"two\nlines"\nb.mp4,"to the end\n\n', newline="")
+    assert [line for line, _ in read_rows(stream, read_header(stream, "filename"))] == [3, 5]
