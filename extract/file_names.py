@@ -117,8 +117,8 @@ class Namesakes:
         return files if len(files) <= MANY_NAMESAKES else self._nearest(ending, nearest_to)
 
     def is_common(self, path: str) -> bool:
-        """Whether more files have that name than can be meant by it."""
-        return len(self._found(path)[1]) > MANY_NAMESAKES
+        """Whether more files end in the whole of ``path`` than can be meant by it."""
+        return len(self.ending_in(path)) > MANY_NAMESAKES
 
     def _found(self, path: str) -> tuple[str, list[str]]:
         return next(((ending, self._files[ending]) for ending in endings_of(path) if ending in self._files), ("", []))

@@ -12,12 +12,13 @@ from typing import Any
 
 from scipy.cluster.hierarchy import DisjointSet
 
-from extract.entries import LABELS, OR, Clip
+from extract.entries import OR, Clip
 from extract.file_names import Names, Namesakes, endings_of, form
 
 logger = logging.getLogger(__name__)
 
-NO_ORIGINAL = frozenset({*LABELS, "-", "?", "original", "unknown"})  # what stands for an original, and names no clip
+NO_ORIGINAL = frozenset({"real", "fake", "true", "false", "-", "?", "original", "unknown"})  # in place of a clip's name
+FLAGS = frozenset({"0", "1", "0.0", "1.0"})  # of a column that says which clips are originals; else these number clips
 
 
 def grouped(clips: list[Clip], data: str) -> list[Clip]:
@@ -87,7 +88,7 @@ def _link_originals(links: DisjointSet, clips: Sequence[Clip], data: str) -> lis
                 _link(links, clip, ("clip", file))
             if originals.is_common(name):  # others of that name are of another clip
                 named_by += [(clip, file) for file in files]
-            elif files or name.lower() not in NO_ORIGINAL:
+            elif files or originals.may_be(name):
                 _link(links, clip, ("original", endings_of(name)[0]))
                 named_by.append((clip, name))
             if len(files) > 1:
@@ -117,6 +118,7 @@ class _Originals:
     """Which clips the originals of a data set are, be they named by path, end of a path or name without suffix."""
 
     def __init__(self, clips: Sequence[Clip]) -> None:
+        self._no_original = NO_ORIGINAL | FLAGS if _are_flags(clips) else NO_ORIGINAL
         self._fakes = {clip.filename for clip in clips if clip.label == "FAKE"}
         self._names = Names(clip.filename for clip in clips)
         cells = {clip.original for clip in clips} - {""}
@@ -128,6 +130,10 @@ class _Originals:
         """Each original of a clip as it is named, and all clips that it may be: a split must part it from none."""
         names = [clip.original] if self._is_one(clip.original) else _several(clip.original)
         return [(form(name), self._files(name, clip)) for name in names if endings_of(name)]
+
+    def may_be(self, name: str) -> bool:
+        """Whether an original may be called so."""
+        return name.lower() not in self._no_original
 
     def is_common(self, name: str) -> bool:
         """Whether so many clips have that name that it says something only beside the clip that names it."""
@@ -144,6 +150,13 @@ class _Originals:
             return [exact]
         files = self._genuine.of(name, clip.filename) or self._forged.of(name, clip.filename)
         return sorted({*files, *filter(None, [exact])} - {clip.filename})
+
+
+def _are_flags(clips: Iterable[Clip]) -> bool:
+    """Whether the originals of all clips are zeros and ones that repeat the labels, so that they number no clips."""
+    pairs = {(clip.label, clip.original) for clip in clips}
+    labels, cells = {label for label, _ in pairs}, {cell for _, cell in pairs}
+    return cells <= FLAGS and len(pairs) == len(labels) == len(cells)
 
 
 def _several(originals: str) -> list[str]:

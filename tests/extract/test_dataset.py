@@ -413,6 +413,42 @@ def test_what_names_no_original_joins_nothing(tmp_path, original):
     assert [clip.group for clip in found] == ["a.mp4", "b.mp4", "c.mp4"]
 
 
+@pytest.mark.parametrize("ids", ["012", "01"])
+@pytest.mark.parametrize("reals", ["real_{}.mp4", "{:05}.mp4"])
+def test_fakes_of_numbered_originals_are_kept_together(tmp_path, ids, reals):
+    """Non-regression test: 0 and 1 were taken for labels, so that folds parted the fakes of one original."""
+    fakes = "".join(f"f{n}.mp4,FAKE,{ids[n % len(ids)]}\n" for n in range(6))
+    rows = fakes + "".join(f"{reals.format(n + 3)},REAL,\n" for n in range(3))
+    groups = {
+        clip.filename: clip.group for clip in find_clips(made(tmp_path, [], m=f"filename,label,original\n{rows}"))
+    }
+    assert [groups[f"f{n}.mp4"] for n in range(6)] == [ids[n % len(ids)] for n in range(6)]
+    assert len(set(groups.values())) == len(ids) + 3
+
+
+@pytest.mark.parametrize(
+    ("originals", "n_groups"),
+    [("1100", 4), ("0011", 4), ("0101", 2), ("1122", 2), ("110-", 3)],
+    ids=["flag", "other_flag", "identities", "numbers", "mixed"],
+)
+def test_zeros_and_ones_name_no_original_where_they_repeat_the_label(tmp_path, originals, n_groups):
+    labels = ["REAL", "REAL", "FAKE", "FAKE"]
+    rows = "".join(f"{n}_x.mp4,{label},{cell}\n" for n, (label, cell) in enumerate(zip(labels, originals, strict=True)))
+    found = find_clips(made(tmp_path, [], m=f"filename,label,original\n{rows}"))
+    assert len({clip.group for clip in found}) == n_groups
+
+
+@pytest.mark.parametrize("path", ["{}/video.mp4", "/data/{}/video.mp4", "{}\\Video"])
+def test_fakes_of_an_absent_original_are_kept_together_though_many_clips_have_its_name(tmp_path, path):
+    """Non-regression test: more than 20 clips have the last part of its path, and all of it was passed over."""
+    reals = "".join(f"p{n}/video.mp4,REAL,\n" for n in range(25))
+    fakes = "".join(f"f{n}/fake.mp4,FAKE,{path.format(f'q{n // 2}')}\n" for n in range(4))
+    found = find_clips(made(tmp_path, [], m=f"filename,label,original\n{reals}{fakes}"))
+    groups = [clip.group for clip in found if clip.label == "FAKE"]
+    assert groups[0] == groups[1] != groups[2] == groups[3]
+    assert len({clip.group for clip in found}) == 27
+
+
 def test_a_name_that_every_folder_has_means_the_nearest_file(tmp_path):
     rows = "".join(f"{n}/video.mp4,REAL,\n{n}/fakes/video.mp4,FAKE,video.mp4\n" for n in range(30))
     found = find_clips(made(tmp_path, [], m=f"filename,label,original\n{rows}"))
