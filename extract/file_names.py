@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import posixpath
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -20,6 +21,7 @@ SOUND_SUFFIXES = frozenset(
 )
 """Of files that are clips when they are named, one by one or in a table; a folder is not searched for them, as data
 sets keep the sound of their clips beside them."""
+CLIP_SUFFIXES = VIDEO_SUFFIXES | SOUND_SUFFIXES
 COMPANION_SUFFIXES = SOUND_SUFFIXES | frozenset(
     {".bmp", ".bib", ".cfg", ".csv", ".db", ".docx", ".h5", ".html", ".ini", ".ipynb", ".jpeg", ".jpg", ".json"}
     | {".jsonl", ".log", ".mat", ".md", ".md5", ".npy", ".npz", ".parquet", ".pdf", ".pickle", ".pkl", ".png", ".pt"}
@@ -44,6 +46,11 @@ def suffix_of(name: str) -> str:
 def is_video(name: str) -> bool:
     """Whether a file of a folder is a clip, by its name."""
     return not base_of(name).startswith(".") and suffix_of(name) in VIDEO_SUFFIXES
+
+
+def has_clip_suffix(name: str) -> bool:
+    """Whether a name ends as those of clips do, be they sound alone."""
+    return suffix_of(name) in CLIP_SUFFIXES
 
 
 def is_companion(name: str) -> bool:
@@ -79,7 +86,7 @@ def endings_of(path: str) -> tuple[str, ...]:
     """
     plain = form(path).casefold()
     suffix = suffix_of(plain)
-    stem = plain.removesuffix(suffix) if suffix in VIDEO_SUFFIXES or suffix in SOUND_SUFFIXES else plain
+    stem = plain.removesuffix(suffix) if suffix in CLIP_SUFFIXES else plain
     parts = [part for part in stem.split("/") if part not in {"", ".", ".."}]
     return tuple("/".join(parts[first:]) for first in range(len(parts)))
 
@@ -107,6 +114,15 @@ class Namesakes:
     def ending_in(self, path: str) -> list[str]:
         """The files whose path ends in the whole of ``path``."""
         return next((self._files.get(whole, []) for whole in endings_of(path)[:1]), [])
+
+    def below(self, folder: str, path: str) -> list[str]:
+        """Those of them that lie in a folder or further down; all in the root, which is empty."""
+        files = self.ending_in(path)
+        start = f"{folder}/" if folder else ""
+        first, end = (
+            bisect(files, start, key=lambda name: name[: len(start)]) for bisect in (bisect_left, bisect_right)
+        )
+        return files[first:end]
 
     def of(self, path: str, nearest_to: str) -> list[str]:
         """The files that end in as much of ``path`` as any; of more than some, those in the folder nearest to a file.

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from extract.entries import OR, Clip, described, named, slashed
-from extract.file_names import Names, Namesakes
+from extract.file_names import Names, Namesakes, has_clip_suffix, suffix_of
 from extract.file_store import Store
 from features.errors import DatasetError
 
@@ -38,14 +38,9 @@ def with_metadata(store: Store, names: Sequence[str], listed: Iterable[Clip]) ->
     tables = [name for name in names if posixpath.basename(name) == METADATA]
     clips = {clip.filename: clip for clip in listed}
     entries = [_Entry(table, *entry) for table in tables for entry in _entries_of(store, table).items()]
-    present, namesakes = Names(names), Namesakes(clips, [entry.path for entry in entries])
     labelled: dict[str, str] = {}  # file name to the place of its label
-    absent = 0
-    for entry in entries:
-        filename = present.find(posixpath.join(entry.folder, entry.path)) or _only_one(namesakes, entry)
-        if filename is None:
-            absent += 1
-            continue
+    found = _files_of(entries, Names(names), clips, store.url)
+    for entry, filename in found:
         where = f"{store.join(entry.table)}, entry {entry.name!r}"
         clip = _of_entry(entry, Clip(filename, store.join(filename)), where)
         known = clips.get(filename, clip)
@@ -56,7 +51,7 @@ def with_metadata(store: Store, names: Sequence[str], listed: Iterable[Clip]) ->
         clips[filename] = _joined(known, clip)
         if clip.label:
             labelled[filename] = where
-    if absent:
+    if absent := len(entries) - len(found):
         logger.warning("%s: metadata names %d clips that are not there; they are left out", store.url, absent)
     if entries and not labelled:
         logger.warning('%s: no entry of metadata.json has a label; one is {"label": "REAL"} or "FAKE"', store.url)
@@ -81,10 +76,30 @@ class _Entry(NamedTuple):
         return posixpath.dirname(self.table)
 
 
+def _files_of(entries: Sequence[_Entry], present: Names, clips: Iterable[str], data: str) -> list[tuple[_Entry, str]]:
+    """The entries whose file is there, with it; a table that has none at its path may name the clips of all parts.
+
+    What is found so comes first, so that an entry with the path of a clip says the last word on it.
+    """
+    at_path = [(entry, present.find(posixpath.join(entry.folder, entry.path))) for entry in entries]
+    with_files = {entry.table for entry, file in at_path if file is not None}
+    lost = [entry for entry in entries if entry.table not in with_files]
+    namesakes = Namesakes(clips, [entry.path for entry in lost])
+    elsewhere = [(entry, file) for entry in lost if (file := _only_one(namesakes, entry)) is not None]
+    if elsewhere:
+        entry, file = elsewhere[0]
+        logger.warning(
+            "%s: metadata names %d clips that lie elsewhere below it (%s is %s, ...); if these are others, give paths",
+            data, len(elsewhere), entry.name, file
+        )  # fmt: skip
+    return elsewhere + [(entry, file) for entry, file in at_path if file is not None]
+
+
 def _only_one(namesakes: Namesakes, entry: _Entry) -> str | None:
-    """The one clip below a table's folder that ends in the entry's path: one table may name the clips of all parts."""
-    below = f"{entry.folder}/" if entry.folder else ""
-    found = [name for name in namesakes.ending_in(entry.path) if name.startswith(below)]
+    """The one clip below a table's folder that ends in the entry's path, with its suffix if that has one."""
+    found = namesakes.below(entry.folder, entry.path)
+    if has_clip_suffix(entry.path):
+        found = [name for name in found if suffix_of(name) == suffix_of(entry.path)]
     return found[0] if len(found) == 1 else None
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+import sys
 import zipfile
 
 import pytest
@@ -11,6 +12,7 @@ from extract.dataset import find_clips
 from extract.entries import Clip
 from extract.file_store import Store, folder_and_name
 from extract.from_csv import feature_table, read_csv
+from extract.metadata import with_metadata
 from extract.run.worker import Settings
 from features.errors import DatasetError
 
@@ -363,6 +365,27 @@ def test_a_manifest_in_a_folder_that_looks_like_a_chained_url_is_read(tmp_path):
     assert [clip.label for clip in find_clips(str(folder / "clips.csv"))] == ["REAL"]
 
 
+@pytest.fixture
+def counted_calls():
+    """What a function returns, and how many calls it took, of Python's functions and of built-in ones."""
+
+    def counted(function):
+        count = 0
+
+        def count_calls(_, event, __):
+            nonlocal count
+            count += event in {"call", "c_call"}
+
+        before = sys.getprofile()
+        sys.setprofile(count_calls)
+        try:
+            return function(), count
+        finally:
+            sys.setprofile(before)
+
+    return counted
+
+
 def made(folder, names, **texts):
     """A folder of files, and the path of its manifest ``m.csv`` where one is given."""
     for name in names:
@@ -507,6 +530,40 @@ def test_one_metadata_file_may_name_the_clips_of_all_parts(tmp_path, caplog):
     assert [clips[name].label for name in sorted(clips)] == ["REAL", None, "FAKE", None]
     assert clips["part_0/a.mp4"].group == clips["part_1/b.mp4"].group
     assert "metadata names 1 clips that are not there" in caplog.text, "which c.mp4, it does not say"
+
+    assert "metadata names 2 clips that lie elsewhere below it (a.mp4 is part_0/a.mp4, ...)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("present", "entries"),
+    [(["000.mp4", "other/001.mp4"], ["000.mp4", "001.mp4"]), (["other/001.avi"], ["000.mp4", "001.mp4"])],
+    ids=["others_are_at_their_path", "another_suffix"],
+)
+def test_metadata_labels_no_clip_of_another_set_that_lies_below(tmp_path, present, entries, caplog):
+    """Non-regression test: of a table whose clip was not there, another set's clip of that name had the label."""
+    made(tmp_path, present)
+    (tmp_path / "metadata.json").write_text(json.dumps({name: {"label": "FAKE"} for name in entries}))
+    labels = {clip.filename: clip.label for clip in find_clips(str(tmp_path))}
+    assert labels[present[-1]] is None
+    assert "metadata names" in caplog.text
+    assert "elsewhere" not in caplog.text
+
+
+def test_a_table_in_every_folder_costs_no_more_for_each(counted_calls):
+    """Non-regression test: each looked through the clips of all folders, whose names are the same."""
+
+    class Tables(Store):
+        def read(self, name, n_bytes=-1):
+            return b'{"video.mp4": {"label": "FAKE"}}'
+
+    def calls(n):
+        clips = [Clip(f"c{number:05}/raw/video.mp4", "") for number in range(n)]
+        names = [f"c{number:05}/metadata.json" for number in range(n)] + [clip.filename for clip in clips]
+        found, count = counted_calls(lambda: with_metadata(Tables("memory://x"), names, clips))
+        assert {clip.label for clip in found} == {"FAKE"}
+        return count
+
+    assert calls(800) < 5 * calls(200)
 
 
 def test_a_path_of_metadata_means_no_file_of_another_folder(tmp_path):
