@@ -98,12 +98,14 @@ def _warn_of_others(store: Store, names: Iterable[str], clips: Iterable[Clip]) -
 def _utf8(clip: Clip) -> Clip:
     r"""Named as a table can hold it: bytes of a file's name that are no UTF-8 become ``\xe9`` and the like."""
     names = ("filename", "group", "source", "original", "method")
-    readable: dict[str, Any] = {name: _readable(getattr(clip, name)) for name in names}
-    return replace(clip, **readable)
+    changed: dict[str, Any] = {
+        name: readable for name in names if (readable := _readable(text := getattr(clip, name))) != text
+    }
+    return replace(clip, **changed) if changed else clip
 
 
 def _readable(text: str | None) -> str | None:
-    return text and os.fsencode(text).decode("utf-8", "backslashreplace")
+    return text if not text or text.isascii() else os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def _by_name(store: Store, names: Iterable[str], wanted: Iterable[str]) -> list[Clip]:
