@@ -54,9 +54,13 @@ SEEN = "quality.clip_share"
 # eight faces of a clip.
 SHORT_S, FEW_FRAMES = 1.0, 8
 NOTE_SHORT = (
-    "Judged on {frames} over {seconds} s: that is little to rest a number on, and the number is not moved towards "
-    "the prior for it."
+    "Judged on {frames}: that is little to rest a number on, and the number is not moved towards the prior for it."
 )
+NOTE_SHORT_PICTURE = (
+    "The picture was judged on {frames}: that is little to rest its part of the number on, and that part is not moved "
+    "towards the prior for it."
+)
+"""What stands in place of :data:`NOTE_SHORT` where speech counts as well."""
 # Median distance of a face's sharpness from its median: 0 to 0.002 where most pictures are one that is held (encoded at
 # CRF 0 to 30), 0.015 and more in the 281 research clips that have it.
 SHARPNESS_SPREAD, HELD_SPREAD = "quality.blur_lap_face_mad", 0.005
@@ -64,6 +68,7 @@ NOTE_STILL = (
     "Most faces that were looked at are the same picture, as of one that is held: the number rests on few pictures, "
     "and cues of motion say little."
 )
+NOTE_STILL_PICTURE = NOTE_STILL.replace("the number rests", "the picture's part of the number rests")
 AT_BOUND = 1e-6  # so near to a bound of the model's probabilities a number is at it
 MAIN_FACE = "Most cues are measured on the main one{others}: a fake of another face may be missed."
 HIGHEST_OF_OTHERS = "; of the others the face networks' highest score counts"
@@ -177,42 +182,57 @@ class Verdict:
 
     @property
     def faces_note(self) -> str:
-        """What is said of a clip with several faces; empty for any other."""
-        return NOTE_FACES.format(n=self.n_faces, main_face=self.main_face) if self.n_faces > 1 else ""
+        """What is said of a clip with several faces; empty for any other, and of a model that reads sound alone."""
+        if self.n_faces <= 1 or not self._reads_picture:
+            return ""
+        return NOTE_FACES.format(n=self.n_faces, main_face=self.main_face)
 
     @property
     def _lacks_speech(self) -> bool:
         """Whether families looked for speech in a file of sound alone, and none found enough of it."""
         if not (self.sound_alone and self.verdict == NOTHING):
             return False
-        of_sound = {one.name for one in families() if one.needs <= SOUND_ALONE}
-        reasons = [why for name, why in self.unmeasured.items() if name in of_sound]
+        reasons = [self.unmeasured[name] for name in self.unmeasured.keys() & _of_sound()]
         return bool(reasons) and all(map(is_unusable, reasons))
+
+    @property
+    def _reads_picture(self) -> bool:
+        """Whether the model reads a family that needs more than sound."""
+        return bool(self.contributions.keys() - _of_sound())
+
+    @property
+    def _picture_counts(self) -> bool:
+        """Whether a family that needs more than sound was measured."""
+        return bool(dict(self.family_contributions).keys() - _of_sound())
+
+    @property
+    def _speech_counts(self) -> bool:
+        """Whether a family that needs nothing but sound was measured."""
+        return bool(dict(self.family_contributions).keys() & _of_sound())
 
     @property
     def _only_heard(self) -> bool:
         """Whether every family that contributes needs nothing but sound, where the model reads some of the picture."""
-        of_sound = {one.name: one.needs <= SOUND_ALONE for one in families()}
-        measured = [name for name, _ in self.family_contributions]
-        all_heard = all(of_sound.get(name, False) for name in measured)
-        return bool(measured) and all_heard and not all(of_sound.get(name, True) for name in self.contributions)
+        return self._speech_counts and not self._picture_counts and self._reads_picture
 
     @property
     def _of_small_face(self) -> list[str]:
-        if self.face_width_px is None or self.face_width_px >= SMALL_FACE_PX:
+        if self.face_width_px is None or self.face_width_px >= SMALL_FACE_PX or not self._picture_counts:
             return []
         return [NOTE_SMALL.format(width=math.floor(self.face_width_px), limit=SMALL_FACE_PX)]
 
     @property
     def little_notes(self) -> list[str]:
-        """What is said of a number that rests on a short stretch or on one picture."""
-        if self._only_heard or not self.duration_s:  # a still lasts 0 s
+        """What is said of a number, or of the picture's part of it, that rests on a short stretch or on one picture."""
+        if self.duration_s is None or not self._picture_counts:
             return []
+        short, still = (NOTE_SHORT_PICTURE, NOTE_STILL_PICTURE) if self._speech_counts else (NOTE_SHORT, NOTE_STILL)
         share = 1.0 if self.seen_share is None else self.seen_share
         n, seconds = max(1, round(share * self.n_frames)), round(share * self.duration_s, 2)
         if n >= FEW_FRAMES and seconds >= SHORT_S:
-            return [NOTE_STILL] if self.still else []
-        return [NOTE_SHORT.format(frames="1 frame" if n == 1 else f"{n} frames", seconds=f"{seconds:g}")]
+            return [still] if self.still else []
+        over = f" over {seconds:g} s" if seconds else ""  # of one frame, no time is known
+        return [short.format(frames=f"{n} frame{'s' * (n != 1)}{over}")]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -233,6 +253,11 @@ class Verdict:
             "unmeasured": self.unmeasured,
             "notes": self.notes,
         }
+
+
+def _of_sound() -> set[str]:
+    """Families that need nothing but sound."""
+    return {one.name for one in families() if one.needs <= SOUND_ALONE}
 
 
 def verdict_of(probability: float) -> str:

@@ -7,14 +7,16 @@ which jitters. Everything is float64 and vectorised over frames; a lost frame (N
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.frame_clock import taken_times
 from features.object_cache import ObjectCache
 from features.observation import Float, Observation, Track
-from features.series import distinct, taken_times
+from features.series import distinct
 
 F64 = NDArray[np.float64]
 
@@ -279,7 +281,7 @@ class Head:
     index: NDArray[np.int64]
     """[n] positions in the track."""
     times_s: F64
-    """[n] of :func:`features.series.taken_times`."""
+    """[n] of :func:`features.frame_clock.taken_times`, by the faces of the clip."""
     landmarks: F64
     """[n, 68, 2] px."""
     pose_deg: F64
@@ -313,7 +315,16 @@ def _head(observation: Observation, track: Track) -> Head:
     index = distinct(observation, track)
     landmarks = track.landmarks[index].astype(np.float64)
     pose_deg = pose(landmarks)
-    times_s = taken_times(observation)[track.frame_index[index]]
+    times_s = taken_times(observation, paths=_paths(observation))[track.frame_index[index]]
     for array in (index, landmarks, pose_deg, times_s):
         array.flags.writeable = False
     return Head(index, times_s, landmarks, pose_deg, scale_px=clip_scale(landmarks, yaw_deg=pose_deg[:, 1]))
+
+
+def _paths(observation: Observation) -> Iterator[F64]:
+    """Where the regions of each face are in each frame of the clip, [n, 10] px, NaN where it is not seen."""
+    for track in observation.tracks:
+        path = np.full((len(observation.times_s), 2 * len(REGIONS)), np.nan)
+        regions = [track.landmarks[:, points].mean(axis=1, dtype=np.float64) for points in REGIONS.values()]
+        path[track.frame_index] = np.concatenate(regions, axis=1)
+        yield path

@@ -28,8 +28,6 @@ MAD_TO_SD = 1.4826  # of a normal distribution
 SMOOTH_S = 0.23  # Savitzky-Golay window of every landmark series
 MAX_SMOOTH_S = 0.35  # of its five samples or more: a longer one takes motion itself for jitter
 SNAP = 0.3  # of a frame: times this near to a regular grid are taken as regular
-# of a clip's frames: fewer are frames lost here and there, not those of a rate conversion (24 shown at 25: 0.04)
-MIN_REPEATS = 0.03
 MIN_VALID_SHARE = 0.2  # below this a family reports nothing else
 ROUNDING = 1e-9  # in a series' own unit: what is no larger is rounding
 POLYORDER = 2
@@ -63,31 +61,6 @@ class Segment:
 def distinct(observation: Observation, track: Track) -> NDArray[np.int64]:
     """Positions [k], of 0 to m - 1, of the track's samples that do not repeat the frame before (rate conversion)."""
     return np.flatnonzero(~observation.duplicate[track.frame_index])
-
-
-def taken_times(observation: Observation) -> F64:
-    """When a clip's frames [n] were taken, in s: their presentation times, unless a rate conversion moved them.
-
-    24 frames a second that are shown at 30 come at steps of now one, now two thirtieths. Where frames are repeated, and
-    those that are not come, within one step of the display, as a uniform clock has them, they have the times of that
-    clock. Repeats themselves keep theirs.
-
-    Parameters
-    ----------
-    observation : Observation
-        Its ``duplicate`` says what is repeated.
-    """
-    times = observation.times_s
-    first = np.flatnonzero(~observation.duplicate)
-    if len(times) - len(first) < MIN_REPEATS * len(times) or len(first) < 3:
-        return times
-    place = np.arange(len(first))
-    uniform = np.polyval(np.polyfit(place, times[first], 1), place)
-    if np.ptp(times[first] - uniform) > (1 + SNAP) * np.median(np.diff(times)):
-        return times  # a still stretch, or a part with another rate
-    taken = times.copy()
-    taken[first] = uniform
-    return taken
 
 
 def rate(times_s: ArrayLike) -> float:

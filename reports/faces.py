@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ensemble.learners.late_fusion import LOGIT_SUFFIX
 from features.evidence import ClipEvidence, JudgedFace, Person
@@ -42,8 +43,8 @@ class PersonView:
     main: bool
     picture: str
     """A ``data:`` URI of the judged face in the middle of the clip; empty when faces are not shown."""
-    seen: tuple[float, float] | None
-    """First and last second at which he is followed."""
+    seen: str
+    """When he is followed, in words; empty where he is not."""
     n_judged: int
     means: tuple[tuple[str, float, float, float], ...]
     """Title of a network, and the lowest, the mean and the highest of its scores."""
@@ -99,16 +100,15 @@ def _person(
     rest = [face for face in (pictured or person.faces) if face not in strongest]
     chosen = within(_spread(rest, max(0, most - len(strongest))), max_bytes - sum(len(one.jpeg) for one in strongest))
     middle = pictured[len(pictured) // 2].jpeg if pictured else b""
-    times = person.boxes_times_s
     view = PersonView(
         key=f"p{number}",
         name=person_name(number, total),
         main=number == 0 and total > 1,
         picture=data_uri(middle),
-        seen=(float(times[0]), float(times[-1])) if len(times) else None,
+        seen=_followed(person.boxes_times_s),
         n_judged=len(person.faces),
         means=_means(person.faces),
-        cue_means=_cue_means(person.faces, cues),
+        cue_means=_cue_means(cues),
         strongest=tuple(map(_view, strongest)),
         others=tuple(map(_view, chosen)),
         face_map=data_uri(person.face_map_jpeg),
@@ -116,6 +116,17 @@ def _person(
     )
     shown = (*strongest, *chosen)
     return view, sum(len(face.jpeg) for face in shown) + len(middle) + len(person.face_map_jpeg)
+
+
+def _followed(times_s: NDArray[np.float64]) -> str:
+    """When a face is followed: ``Followed from 0.0 to 9.8 s``; below a second to the hundredth."""
+    if not len(times_s):
+        return ""
+    first, last = float(times_s[0]), float(times_s[-1])
+    digits = 1 if last - first >= 1.0 else 2
+    if len(times_s) == 1:
+        return f"Seen in one frame, at {first:.{digits}f} s"
+    return f"Followed from {first:.{digits}f} to {last:.{digits}f} s"
 
 
 def within(faces: Sequence[JudgedFace], max_bytes: int) -> list[JudgedFace]:
@@ -142,11 +153,10 @@ def _view(face: JudgedFace) -> FaceView:
     return FaceView(face.time_s, data_uri(face.jpeg), scores, _mean(face))
 
 
-def _cue_means(faces: Sequence[JudgedFace], cues: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
-    """Of the networks that judged faces, those whose mean logit is among the cues."""
-    names = sorted({name for face in faces for name in face.logits})
-    means = [(family_title(name), cues.get(f"{name}{LOGIT_SUFFIX}", math.nan)) for name in names]
-    return tuple((title, z) for title, z in means if math.isfinite(z))
+def _cue_means(cues: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    """The networks whose mean logit is among the cues, whether single faces are on the page or not."""
+    means = {name.removesuffix(LOGIT_SUFFIX): z for name, z in cues.items() if name.endswith(LOGIT_SUFFIX)}
+    return tuple((family_title(name), z) for name, z in sorted(means.items()) if math.isfinite(z))
 
 
 def _means(faces: Sequence[JudgedFace]) -> tuple[tuple[str, float, float, float], ...]:

@@ -128,8 +128,13 @@ class FaceRecorder:
         return [kept[int((n + 0.5) * len(kept) / count)] for n in range(count)]
 
     def with_faces(self, track: Track) -> Track:
-        """The track with the recorded crops in place of its own; the background patches and embeddings are missing."""
+        """The track with the recorded crops in place of its own; the background patches and embeddings are missing.
+
+        A track that lies between two recorded moments, as of a clip of one frame, keeps its own.
+        """
         kept = [(sample, face) for moment in self._moments.all() for sample, face in _of_track(moment, track)]
+        if not kept:
+            return track
         faces = [face for _, face in kept]
         return replace(
             track,

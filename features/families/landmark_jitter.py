@@ -24,9 +24,10 @@ filter would make motion agree, but not the detector's noise, of which each fram
 
 Confounds: strong compression (detector noise), frame rate (see the ``_15hz`` twins), a variable one (a track is then
 resampled, which smooths: jitter of about half), frames that are shown at other moments than they were taken, as by a
-rate conversion whose repeats are not equal (motion against the head is then jitter), expression and speech (mouth).
-Below 14.3 frames per second, where the smooth's five samples last longer than 0.35 s, residuals, derivatives and what
-is made of them are undefined.
+rate conversion that :func:`features.frame_clock.taken_times` doesn't recognise: repeats that are not equal, fewer than
+four of them (24 shown at 25 below 4 s), or a noisy or still face (motion against the head is then jitter), expression
+and speech (mouth). Below 14.3 frames per second, where the smooth's five samples last longer than 0.35 s, residuals,
+derivatives and what is made of them are undefined.
 """
 
 from __future__ import annotations

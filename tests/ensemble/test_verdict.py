@@ -150,7 +150,11 @@ def test_a_family_of_which_the_model_reads_no_column_has_no_line():
         (7, 7.0, 1.0, "Judged on 7 frames over 7 s"),
         (5, 150.0, 1.0, "Judged on 5 frames over 150 s"),
         (30, 0.99999, 1.0, ""),
-        (1, 0.0, 1.0, ""),  # a still
+        (1, 0.0, 1.0, "Judged on 1 frame: that"),
+        (1, 0.0, None, "Judged on 1 frame: that"),
+        (2, 0.008, 0.5, "Judged on 1 frame: that"),
+        (2, 0.008, 1.0, "Judged on 2 frames over 0.01 s"),
+        (1, None, 1.0, ""),
     ],
 )
 def test_a_number_of_little_says_so_and_stays(n_frames, duration_s, share, said):
@@ -160,6 +164,29 @@ def test_a_number_of_little_says_so_and_stays(n_frames, duration_s, share, said)
     found = [note for note in one.notes if note.startswith("Judged on")]
     assert (found[0][: len(said)] == said) if said else not found
     assert one.probability == pytest.approx(1 / (1 + np.exp(0.5)))
+
+
+def of_little(contributions, **more):
+    """A clip of 20 s in half a second of which the face was found."""
+    told = dict(filename="a.mp4", probability=0.9, verdict="likely fake", status="ok", error="", base=0.0)
+    told |= dict(n_faces=1, duration_s=20.0, n_frames=500, seen_share=0.025)
+    return verdict.Verdict(**(told | more), contributions=contributions)
+
+
+@pytest.mark.parametrize("more", [{}, {"seen_share": 1.0, "still": True}, {"face_width_px": 40.0}, {"n_faces": 3}])
+def test_a_number_of_the_sound_alone_has_no_notes_on_the_picture(more):
+    """Non-regression: 20 s of speech were "Judged on 12 frames over 0.5 s", by a model that never looks."""
+    assert of_little({"forensic_voice": 2.2}, **more).notes == [verdict.NOTE]
+    assert len(of_little({"forensic_cnn": 2.2}, **more).notes) > 1
+
+
+def test_what_is_said_of_little_picture_is_said_of_its_part_where_speech_counts():
+    (said, _) = of_little({"forensic_cnn": 0.1, "forensic_voice": 2.2}).notes
+    assert said.startswith("The picture was judged on 12 frames over 0.5 s: that is little to rest its part")
+    (said, _) = of_little({"forensic_cnn": 0.1, "forensic_voice": 2.2}, seen_share=1.0, still=True).notes
+    assert "the picture's part of the number rests on few pictures" in said
+    unheard = of_little({"forensic_cnn": 0.1, "forensic_voice": 0.0}, unmeasured={"forensic_voice": "no sound"})
+    assert unheard.notes[0].startswith("Judged on 12 frames over 0.5 s: ")
 
 
 @pytest.mark.parametrize(("spread", "said"), [(0.0, True), (0.0019, True), (0.015, False), (float("nan"), False)])

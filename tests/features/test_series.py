@@ -15,40 +15,6 @@ def test_regular_samples_are_taken_as_they_are(rng):
     assert part.rate_hz == pytest.approx(30.0, rel=1e-3)
 
 
-def shown_again(fps, display_fps, make_track, make_observation, *, seconds=10, unit_s=1e-9):
-    """When frames of a rate were taken [n], and an observation of their conversion to a display's rate by repeats."""
-    times = np.arange(round(seconds * display_fps)) / display_fps
-    source = np.floor(times * fps + 1e-6)
-    track = make_track(np.zeros((len(times), 68, 2)), crops=0, patch=0)
-    repeated = np.diff(source, prepend=-1) == 0
-    return source / fps, make_observation(track, times=np.round(times / unit_s) * unit_s, duplicate=repeated)
-
-
-@pytest.mark.parametrize("unit_s", [1e-9, 1e-3])
-@pytest.mark.parametrize(("fps", "display_fps"), [(24, 30), (25, 30), (24, 25), (24, 60), (23.976, 30), (15, 30)])
-def test_frames_of_a_rate_conversion_have_the_times_of_their_own_clock(
-    make_track, make_observation, fps, display_fps, unit_s
-):
-    taken, observation = shown_again(fps, display_fps, make_track, make_observation, unit_s=unit_s)
-    first = ~observation.duplicate
-    times = series.taken_times(observation)[first]
-    assert np.diff(times) == pytest.approx(1 / fps, abs=2e-4)
-    assert np.abs(times - taken[first]).max() < 1 / display_fps  # shown once the display comes to it
-    (part,) = series.segments(np.sin(times), times_s=times)
-    assert part.rate_hz == pytest.approx(fps, rel=2e-3)
-    assert len(part.values) == first.sum()
-
-
-def test_frames_lost_or_held_here_and_there_keep_their_times(rng, make_track, make_observation):
-    _, observation = shown_again(30, 30, make_track, make_observation)
-    assert series.taken_times(observation) is observation.times_s
-    for held in ([150], [20, 21, 140, 141, 142, 250], range(100, 150), rng.integers(1, 300, 30)):
-        repeated = np.zeros(300, bool)
-        repeated[list(held)] = True
-        kept = make_observation(observation.tracks[0], duplicate=repeated)
-        assert series.taken_times(kept) is kept.times_s
-
-
 @pytest.mark.parametrize(("fps", "missing"), [(25, 2), (50, 5), (30, 2)])
 @pytest.mark.parametrize("unit", [1e-3, 1 / 12800, 1 / 90000])
 def test_a_gap_at_the_limit_is_bridged_wherever_it_lies(fps, missing, unit):

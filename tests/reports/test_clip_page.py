@@ -581,3 +581,29 @@ def test_the_page_shows_positions_from_the_shipped_norms(tmp_path):
         r"Blink rate500 per minutehigher than all of \d+ real clips of \d+ sources", page.text.replace("> <", "")
     )
     assert "context: not read by the model" in page.text
+
+
+def seen_in(n_frames, evidence, *, faces=1):
+    """The clip of so many frames at 30 a second, of whose face the first ``faces`` pictures are judged."""
+    (main,) = evidence.people
+    times_s = np.arange(n_frames) / 30
+    briefly = replace(main, boxes_times_s=times_s, boxes=main.boxes[:n_frames], faces=main.faces[:faces])
+    return replace(evidence, people=(briefly,))
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "words"),
+    [(1, "Seen in one frame, at 0.00 s; 1 face judged"), (2, "Followed from 0.00 to 0.03 s; 1 face judged")],
+)
+def test_a_clip_of_few_frames_says_when_its_face_is_seen(tmp_path, n_frames, words):
+    """Non-regression: "Followed from 0.0 to 0.0 s"."""
+    assert words in Page(page_of(tmp_path, evidence=seen_in(n_frames, clip_evidence()))).text
+
+
+def test_networks_that_count_are_named_without_single_faces(tmp_path):
+    """Non-regression: "0 faces judged", and nothing of the networks that contribute to the number below."""
+    cues = {"forensic_cnn.logit_mean": -0.44, "forensic_voice.logit": 1.0, "forensic_cnn.logit_mean_max": 2.0}
+    text = Page(page_of(tmp_path, evidence=seen_in(1, clip_evidence(cues=cues), faces=0))).text
+    assert "no picture of a single face was kept." in text
+    assert "As a cue, of up to eight faces in varied views: Face network −0.4 on average." in text
+    assert "0 faces" not in text

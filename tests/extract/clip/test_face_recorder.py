@@ -93,6 +93,16 @@ def test_a_face_that_is_not_believed_is_not_judged(seen):
     assert more.crop_index.max() < 40
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_clip_that_ends_before_the_first_moment_has_the_faces_that_the_row_has(observer, make_clip, n):
+    """Non-regression: a page said that no face was judged, where the networks judged those of the row."""
+    recorder = FaceRecorder()
+    observed = observe(observer, make_clip(f"{n}_frames.mp4", n=n), recorder)
+    (track,) = observed.tracks
+    assert len(track.crops) > 0
+    assert recorder.with_faces(track) is track
+
+
 def test_the_filmstrip_is_small_and_spread(seen):
     _, _, recorder = seen
     strip = recorder.filmstrip()

@@ -295,26 +295,43 @@ def test_series_do_not_depend_on_when_the_clocks_begin(rng):
         np.testing.assert_allclose(other.values, one.values, atol=1e-6)
 
 
+def shown(person, source, display_fps):
+    """The clip in which a display shows these frames [n] of a person's, a number in a row being a repeat."""
+    (track,) = person.tracks
+    per_frame = ("landmarks", "flow", "box", "detector_score", "sharpness")
+    again = dataclasses.replace(
+        track,
+        frame_index=np.arange(len(source), dtype=np.int32),
+        crop_index=np.minimum(np.searchsorted(source, track.crop_index), len(source) - 1).astype(np.int32),
+        **{name: getattr(track, name)[source] for name in per_frame},
+    )
+    times_s, repeated = np.arange(len(source)) / display_fps, np.diff(source, prepend=-1) == 0
+    return dataclasses.replace(person, times_s=times_s, duplicate=repeated, tracks=(again,))
+
+
 @pytest.mark.parametrize("family", [head_pose, landmark_jitter, spectrum])
 def test_motion_is_the_same_when_a_display_repeats_frames(rng, family):
     """Non-regression test: of 24 frames a second shown at 30, jerk and jitter were eight times what they are."""
     n, fps, display_fps = 240, 24, 30
     person = build_talking_head(rng, duration_s=n / fps, fps=fps, sound=False, noise_px=0.1)
-    track = person.tracks[0]
     source = np.floor(np.arange(n * display_fps // fps) * fps / display_fps + 1e-6).astype(int)
-    repeated = np.diff(source, prepend=-1) == 0
-    per_frame = ("landmarks", "flow", "box", "detector_score", "sharpness")
-    again = dataclasses.replace(
-        track,
-        frame_index=np.arange(len(source), dtype=np.int32),
-        crop_index=np.searchsorted(source, track.crop_index).astype(np.int32),
-        **{name: getattr(track, name)[source] for name in per_frame},
-    )
-    converted = dataclasses.replace(
-        person, times_s=np.arange(len(source)) / display_fps, duplicate=repeated, tracks=(again,)
-    )
-    wanted, values = family.measure(person, track), family.measure(converted, again)
+    converted = shown(person, source, display_fps)
+    wanted, values = (family.measure(one, one.tracks[0]) for one in (person, converted))
     assert sum(np.isfinite(list(values.values()))) > 10
     for name, value in values.items():
         if not name.endswith("valid_share"):
             assert value == pytest.approx(wanted[name], rel=0.01, abs=1e-9, nan_ok=True), name
+
+
+@pytest.mark.parametrize(("n", "every"), [(60, 60), (60, 30), (180, 25), (180, 10), (180, 5)])
+def test_motion_is_about_the_same_where_frames_were_lost(rng, n, every):
+    """Non-regression test: with each 25th lost, jerk of the head was three times what it is, with one of 30 eight."""
+    person = build_talking_head(rng, duration_s=n / 30, fps=30.0, sound=False, noise_px=0.1)
+    source = np.arange(n)
+    source[every // 2 :: every] -= 1
+    whole, lossy = (
+        landmark_jitter.measure(one, one.tracks[0]) | head_pose.measure(one, one.tracks[0])
+        for one in (person, shown(person, source, 30))
+    )
+    for name in ("landmark_jitter.jerk_q90", "head_pose.jerk_q90_deg_s3", "head_pose.acc_q90_deg_s2"):
+        assert lossy[name] == pytest.approx(whole[name], rel=0.25), name

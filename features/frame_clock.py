@@ -1,0 +1,111 @@
+"""When the frames of a clip were taken, where some of them are shown again.
+
+Two worlds look alike. A rate conversion repeats frames that come regularly: 24 a second, shown at 30, come at steps of
+now one, now two thirtieths. A recorder or encoder that lost a frame repeats the one before it: all others were taken
+when they are shown. What tells them apart is motion, which is smooth in the true times alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from features.observation import Observation
+from features.series import F64, ROUNDING, SNAP
+
+WINDOW = 4  # frames: three fix a motion with constant acceleration, the fourth says how far it strays from it
+SHARING = WINDOW - 1  # windows in a row that one step lies in: together they are one place
+MIN_PLACES = 4
+SURE = 2.0  # standard errors
+MOST = 2 / 3
+
+
+def taken_times(observation: Observation, *, paths: Iterable[F64]) -> F64:
+    """When a clip's frames [n] were taken, in s: their presentation times, unless a rate conversion moved them.
+
+    The other times are those of a uniform clock through the frames that repeat none. They are taken where each such
+    frame comes within one step of the display of them, and motion is smoother on them by two standard errors, at four
+    places or more. Where motion doesn't tell (a still face, noise above motion, a short clip), they are taken where two
+    of three frames or more are shown again, since so many are not lost. Repeats themselves keep their times.
+
+    Confounds: of 24 frames shown at 25, below 4 s, and of a slow or noisy motion, a conversion is not recognised.
+
+    Parameters
+    ----------
+    observation : Observation
+        Its ``duplicate`` says what is repeated.
+    paths : iterable of ndarray of shape (n, k)
+        Where something is that moves, such as the parts of one face, in each frame, px; NaN where unknown. Read only
+        where frames are repeated.
+    """
+    times = observation.times_s
+    first = np.flatnonzero(~observation.duplicate)
+    if len(first) == len(times) or len(first) < WINDOW:
+        return times
+    shown, own, display_step = times[first], _uniform(times[first]), float(np.median(np.diff(times)))
+    if np.ptp(shown - own) > (1 + SNAP) * display_step:
+        return times  # a still stretch, or a part with another rate
+    gains = np.concatenate([np.empty(0), *(smoother(path[first], than=shown, on=own) for path in paths)])
+    as_a_rule = bool(np.mean(np.diff(shown) > (1 + SNAP) * display_step) > MOST)
+    if not _is_own(gains, otherwise=as_a_rule):
+        return times
+    taken = times.copy()
+    taken[first] = own
+    return taken
+
+
+def _uniform(times_s: F64) -> F64:
+    """The uniform clock through times [n], by least squares."""
+    place = np.arange(len(times_s))
+    return np.asarray(np.polyval(np.polyfit(place, times_s, 1), place), dtype=np.float64)
+
+
+def _is_own(gains: F64, *, otherwise: bool) -> bool:
+    """Whether motion is smoother on the uniform clock; what is given where that is not sure."""
+    usable = len(gains) // SHARING * SHARING
+    places = gains[:usable].reshape(-1, SHARING).mean(axis=1)
+    if len(places) < MIN_PLACES:
+        return otherwise
+    error = places.std(ddof=1) / np.sqrt(len(places))
+    return bool(places.mean() > 0) if abs(places.mean()) >= SURE * error else otherwise
+
+
+def smoother(path: F64, *, than: F64, on: F64) -> F64:
+    """How much smoother motion is on one clock than on another, [k] in [-1, 1], above 0 where it is.
+
+    Each value is of four frames in a row that the other clock spaces unevenly: the difference over the sum of how far
+    the path strays on either from a motion with constant acceleration. Noise alone strays as far on both.
+
+    Parameters
+    ----------
+    path : ndarray of shape (n, dims)
+        NaN where unknown: frames in a row with any are left out, as those without motion are.
+    than, on : ndarray of shape (n,)
+        Times in s.
+
+    Examples
+    --------
+    >>> shown = np.array([0.0, 1.0, 2.0, 4.0, 5.0])
+    >>> smoother(shown[:, None], than=shown, on=np.arange(5.0)).round(6).tolist()  # a steady motion, as it was shown
+    [-1.0, -1.0]
+    """
+    steps = np.diff(than)
+    uneven = np.ptp(sliding_window_view(steps, WINDOW - 1), axis=1) > SNAP * np.median(steps)
+    points = sliding_window_view(path, WINDOW, axis=0)[uneven]  # [m, dims, 4]
+    other, this = (
+        np.linalg.norm(np.einsum("mdi,mi->md", points, _third_difference(times)[uneven]), axis=1)
+        for times in (than, on)
+    )
+    told = other + this > ROUNDING
+    return np.asarray((other - this)[told] / (other + this)[told], dtype=np.float64)
+
+
+def _third_difference(times_s: F64) -> F64:
+    """Weights [n - 3, 4] of four values in a row, 0 in sum for any quadratic in time; their squares sum to 1."""
+    windows = sliding_window_view(times_s, WINDOW)
+    apart = windows[:, :, None] - windows[:, None, :]
+    apart[:, np.arange(WINDOW), np.arange(WINDOW)] = 1.0
+    weights = 1.0 / apart.prod(axis=2)
+    return np.asarray(weights / np.linalg.norm(weights, axis=1, keepdims=True), dtype=np.float64)
