@@ -131,9 +131,7 @@ class Verdict:
     @property
     def bound(self) -> str:
         """``or more``, ``or less`` of a probability at the model's bound; else empty."""
-        if not self.at_bound:
-            return ""
-        return "or more" if self.probability > 0.5 else "or less"
+        return bound_in_words(self.probability) if self.at_bound else ""
 
     @property
     def family_contributions(self) -> list[tuple[str, float]]:
@@ -318,6 +316,15 @@ def at_bound(probability: float, clip: float) -> bool:
     (True, True, False, False)
     """
     return clip > 0 and min(probability, 1 - probability) <= clip + AT_BOUND
+
+
+def bound_in_words(probability: float) -> str:
+    """What is said beside a probability that is at a bound of its model's.
+
+    >>> bound_in_words(0.97), bound_in_words(0.03)
+    ('or more', 'or less')
+    """
+    return "or more" if probability > 0.5 else "or less"
 
 
 def _is_held(sharpness_spread: float | None) -> bool:

@@ -17,6 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 import reports
+from ensemble.verdict import bound_in_words
 from reports.clip_report import STATUS_WORDS
 from reports.html import probability
 from serve.clips import DONE, PLAYS_CHANGED, PLAYS_FILE, PLAYS_PREVIEW, ClipList, Row
@@ -36,7 +37,7 @@ STATIC = {
     "player.js": (HERE / "player.js", "text/javascript"),
 }
 """Every file that is served as it is, by name: no other can be asked for."""
-EXPORTED = ("name", "verdict", "probability", "status", "error", "duration_s", "n_faces", "size", "added_s")
+EXPORTED = ("name", "verdict", "probability", "at_bound", "status", "error", "duration_s", "n_faces", "size", "added_s")
 NUMBER = re.compile("[0-9]{1,18}")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that begins so, whoever named the file
 
@@ -160,6 +161,8 @@ def _said(row: Row) -> Row:
     """A row with its status in words, and its probability as it is shown."""
     known = row["probability"]
     score = None if known is None else probability(known)
+    if score is not None and row["at_bound"]:
+        score = f"{score} {bound_in_words(known)}"
     return row | {"said": STATUS_WORDS.get(row["status"], row["status"]), "score": score}
 
 

@@ -45,11 +45,14 @@ CREATE TABLE IF NOT EXISTS clips (
   media_type TEXT NOT NULL DEFAULT '',
   start_s REAL NOT NULL DEFAULT 0,
   has_page INTEGER NOT NULL DEFAULT 0,
-  mark TEXT NOT NULL DEFAULT ''
+  mark TEXT NOT NULL DEFAULT '',
+  at_bound INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS waiting ON clips (state, number);
 """
-RESULT = ("status", "error", "verdict", "probability", "duration_s", "n_faces", "took_s", "has_page")
+ADDED = {"mark": "TEXT NOT NULL DEFAULT ''", "at_bound": "INTEGER NOT NULL DEFAULT 0"}
+"""Columns that lists of earlier versions lack: of 0.6.0, and of 0.10.0."""
+RESULT = ("status", "error", "verdict", "probability", "at_bound", "duration_s", "n_faces", "took_s", "has_page")
 PLAYER = ("player", "media_type", "start_s", "mark")
 """How a clip is played; ``mark`` is that of the file that was measured, empty where it is not known."""
 SHOWN = ("id", "number", "name", "size", "added_s", "state", *RESULT, *PLAYER)
@@ -93,8 +96,9 @@ class ClipList:
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.executescript(SCHEMA)
-            if "mark" not in {column["name"] for column in self._db.execute("PRAGMA table_info(clips)")}:
-                self._db.execute("ALTER TABLE clips ADD COLUMN mark TEXT NOT NULL DEFAULT ''")  # a list of 0.6.0
+            there = {column["name"] for column in self._db.execute("PRAGMA table_info(clips)")}
+            for name in ADDED.keys() - there:
+                self._db.execute(f"ALTER TABLE clips ADD COLUMN {name} {ADDED[name]}")
             self._resume()
         except (sqlite3.Error, OSError) as error:
             raise InputError(f"{file}: can't be used as the list of clips ({error}); give another --work") from error
@@ -236,7 +240,7 @@ class ClipList:
         with self._news:
             changed = self._db.execute(
                 "UPDATE clips SET state = ?, attempts = 0, status = '', error = '', verdict = '', probability = NULL, "
-                "duration_s = NULL, n_faces = NULL, took_s = NULL, has_page = 0, "
+                "at_bound = 0, duration_s = NULL, n_faces = NULL, took_s = NULL, has_page = 0, "
                 "player = 'none' WHERE id = ? AND state = ? AND player != ?",
                 (QUEUED, clip_id, DONE, NEEDS_PREVIEW),
             )
@@ -267,4 +271,5 @@ class ClipList:
 
     def _shown(self, found: sqlite3.Row) -> Row:
         row = {name: found[name] for name in SHOWN}
+        row["at_bound"] = bool(row["at_bound"])
         return row | {"shown": printable(row["name"]), "progress": self._progress.get(row["id"])}

@@ -129,6 +129,7 @@ def _listed(verdict: Verdict) -> dict[str, Any]:
         "error": verdict.reason,
         "verdict": verdict.verdict,
         "probability": None if verdict.verdict == NOTHING else verdict.probability,
+        "at_bound": verdict.at_bound,
         "duration_s": verdict.duration_s,
         "n_faces": verdict.n_faces,
     }

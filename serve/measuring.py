@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 IDLE_S = 5.0
 RETRY_S = 2.0  # until the list is written again, when the disk is full
-FORETOLD = ("status", "error", "verdict", "probability", "duration_s", "n_faces")
+FORETOLD = ("status", "error", "verdict", "probability", "at_bound", "duration_s", "n_faces")
 KNOWN_SHARE = 0.1  # of a clip, from which on the rest can be told
 
 

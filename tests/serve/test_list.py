@@ -119,6 +119,31 @@ def test_a_clip_that_does_not_play_has_no_video(server):
     assert server.ask("GET", f"/clips/{told['id']}")[2] == b"<p>page of 1</p>"
 
 
+@pytest.mark.parametrize(
+    ("content", "at_bound", "score"),
+    [(b"fine 0.97", True, "0.97 or more"), (b"fine 0.03", True, "0.03 or less"), (b"fine 0.96", False, "0.96")],
+)
+def test_a_number_at_the_bound_of_the_model_is_called_so(server, content, at_bound, score):
+    """Non-regression: the list and the exports said 0.97 where the page says "0.97 or more"."""
+    _, told = server.upload(content)
+    server.settled(1)
+    rows = json.loads(server.ask("GET", "/api/clips")[2])["rows"]
+    one = json.loads(server.ask("GET", f"/api/clips/{told['id']}")[2])
+    assert [(row["score"], row["at_bound"]) for row in [*rows, one]] == [(score, at_bound)] * 2
+    assert json.loads(server.ask("GET", "/clips.json")[2])["clips"][0]["at_bound"] is at_bound
+    (line,) = csv.DictReader(io.StringIO(server.ask("GET", "/clips.csv")[2].decode()))
+    assert line["at_bound"] == str(at_bound)
+
+
+def test_a_clip_that_is_measured_again_is_at_no_bound_meanwhile(tmp_path):
+    clips = ClipList(tmp_path / "list")
+    clips.add("a" * 32, "a", size=1)
+    clips.finish("a" * 32, {"probability": 0.97, "at_bound": True})
+    assert clips.row("a" * 32)["at_bound"] is True
+    clips.again("a" * 32)
+    assert clips.row("a" * 32)["at_bound"] is False
+
+
 def test_exports_hold_every_judged_clip_the_most_probably_fake_first_and_no_formulas(server):
     for content, name in ((b"fine 0.25", "a,b.mp4"), (b"fine 0.75", "=1+1.mp4"), (b"broken", '"c".mp4')):
         server.upload(content, name)
@@ -572,5 +597,7 @@ def test_a_list_of_an_earlier_version_is_read(tmp_path):
     clips.add("a" * 32, "a", size=1)
     clips.close()
     with sqlite3.connect(tmp_path / "list") as other:
-        other.execute("ALTER TABLE clips DROP COLUMN mark")
-    assert ClipList(tmp_path / "list").rows()[0]["mark"] == ""
+        for name in ("mark", "at_bound"):
+            other.execute(f"ALTER TABLE clips DROP COLUMN {name}")
+    (row,) = ClipList(tmp_path / "list").rows()
+    assert (row["mark"], row["at_bound"]) == ("", False)

@@ -79,6 +79,7 @@ class Judge:
             "error": result.error,
             "verdict": "uncertain" if fine else "nothing measured",
             "probability": float(content.split()[1]) if fine else None,
+            "at_bound": content.startswith(("fine 0.97", "fine 0.03")),
         }
 
     def pages(self, row, result, _evidence):
