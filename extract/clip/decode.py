@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from extract.clip import container as containers
 from extract.clip.clock import PictureClock
-from extract.clip.frame import Frame, is_stretched
+from extract.clip.frame import Frame, Orientation, is_stretched
 from extract.clip.sound import SoundClock, read_mono
 from features.errors import UnreadableError
 from features.observation import AUDIO_RATE_HZ
@@ -122,7 +122,7 @@ class Clip:
             clock = PictureClock(self._streams.timeline.reader(stream.index), step_s)
             untimed = container.format.name in NO_TIMES
             shown_s = _OrderOfDecoding(self._streams.start_s) if untimed else _time_of_showing
-            aspect, kind = _PixelAspect(self.pixel_aspect), _KindOfPicture()
+            aspect, orientation, kind = _PixelAspect(self.pixel_aspect), Orientation(), _KindOfPicture()
             for frame in self._decoded(container, stream, self.damage):
                 time_s = clock.time_s(frame.pts, shown_s(frame))
                 first = time_s if index < 0 else first
@@ -131,7 +131,8 @@ class Clip:
                     break
                 index += 1
                 kind.see(frame)
-                yield Frame(frame, index=index, time_s=time_s, pixel_aspect=aspect.of(frame, stream.codec_context))
+                shape = aspect.of(frame, stream.codec_context)
+                yield Frame(frame, index=index, time_s=time_s, pixel_aspect=shape, orientation=orientation)
             if aspect.changed:
                 self._notes.append("the shape of its pixels changes on the way; they were made square")
             self._notes += kind.notes()

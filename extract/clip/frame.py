@@ -32,17 +32,25 @@ class Frame:
     ----------
     pixel_aspect
         Width of a pixel over its height; frames of such video are scaled to square pixels, keeping their height.
+    orientation
+        What is known of the orientation of the clip's frames.
     """
 
     def __init__(
-        self, frame: av.VideoFrame, *, index: int, time_s: float, pixel_aspect: Fraction | None = None
+        self,
+        frame: av.VideoFrame,
+        *,
+        index: int,
+        time_s: float,
+        pixel_aspect: Fraction | None = None,
+        orientation: Orientation | None = None,
     ) -> None:
         self.index = index
         self.time_s = time_s
         self._frame = frame
         self._aspect = pixel_aspect if is_stretched(pixel_aspect) else None
         self._rgb: NDArray[np.uint8] | None = None
-        self._mirrored, self._turns = _orientation(frame)
+        self._mirrored, self._turns = (orientation or Orientation()).of(frame)
         self.luma: NDArray[np.uint8] = self._shown(_luma(frame))
         self.levels = FULL_LEVELS if _is_full_range(frame) else LIMITED_LEVELS
 
@@ -89,15 +97,31 @@ def is_stretched(pixel_aspect: Fraction | None) -> bool:
     return Fraction(1, MAX_ASPECT) <= pixel_aspect <= MAX_ASPECT
 
 
-def _orientation(frame: av.VideoFrame) -> tuple[bool, int]:
-    """Whether a frame is mirrored left-right, and how many counter-clockwise quarter turns then make it upright.
+class Orientation:
+    """How the frames of a clip are turned and mirrored; their display matrix is read once for each angle.
 
-    Its display matrix puts column x and row y at (a x + c y, b x + d y). A negative determinant is that of a mirror
-    image, which the matrix' angle alone does not tell.
+    PyAV ties a frame whose side data were read to itself. It then stays until the garbage collector runs, hundreds of
+    frames later: gigabytes of large ones.
     """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return False, 0
+
+    def __init__(self) -> None:
+        self._by_angle: dict[int, tuple[bool, int]] = {}
+
+    def of(self, frame: av.VideoFrame) -> tuple[bool, int]:
+        """Whether a frame is mirrored left-right, and how many counter-clockwise quarter turns then make it upright."""
+        angle = frame.rotation
+        if angle not in self._by_angle:
+            matrix = frame.side_data.get("DISPLAYMATRIX")
+            self._by_angle[angle] = _orientation(bytes(matrix)) if matrix is not None else (False, 0)
+        return self._by_angle[angle]
+
+
+def _orientation(matrix: bytes) -> tuple[bool, int]:
+    """Mirrored, and quarter turns, by a display matrix.
+
+    It puts column x and row y at (a x + c y, b x + d y). A negative determinant is that of a mirror image, which the
+    matrix' angle alone does not tell.
+    """
     a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
     mirrored = a * d < b * c
     angle = math.atan2(-b, -a) if mirrored else math.atan2(b, a)

@@ -31,6 +31,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from extract.run.worker import LogRecord, Result, Settings, failed
+from features import reasons
 from features.errors import InputError
 from features.networks.weights import WEIGHTS_VARIABLE
 from features.reasons import Reason
@@ -134,6 +135,7 @@ class Sandbox:
         self._program = tuple(program)
         self._tell = tell
         self._child: subprocess.Popen[bytes] | None = None
+        self._is_fresh = True
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._last_lines: collections.deque[str] = collections.deque(maxlen=LAST_LINES)
         self._errors = threading.Thread()
@@ -149,6 +151,9 @@ class Sandbox:
     def measure(self, filename: str, path: str) -> Result:
         """The clip's Result; ``status`` is ``crashed`` or ``timeout`` when the child did not survive it.
 
+        A clip at which a child that had measured others took too much memory is measured again by a new one: what the
+        others left behind is not the clip's fault.
+
         Raises
         ------
         InputError
@@ -156,6 +161,14 @@ class Sandbox:
         NoProcessError
             The system starts no child.
         """
+        result = self._measure_once(filename, path)
+        if result.reasons.get(reasons.CLIP) == Reason.OUT_OF_MEMORY and not self._is_fresh:
+            self.close()
+            result = self._measure_once(filename, path)
+        self._is_fresh = False
+        return result
+
+    def _measure_once(self, filename: str, path: str) -> Result:
         if self._child is None or self._child.poll() is not None:
             try:
                 self._start()
@@ -208,6 +221,7 @@ class Sandbox:
                     cwd=ROOT,
                     start_new_session=True,  # an interrupt at the terminal is the parent's to handle
                 )
+        self._is_fresh = True
         self._answers, self._last_lines = queue.Queue(), collections.deque(maxlen=LAST_LINES)
         threading.Thread(target=_read_answers, args=(child.stdout, self._answers), daemon=True).start()
         self._errors = threading.Thread(target=_read_errors, args=(child.stderr, self._last_lines), daemon=True)

@@ -1,3 +1,4 @@
+import gc
 import itertools
 
 import av
@@ -102,6 +103,21 @@ def test_rotation_metadata_is_applied(make_clip, turn):
     assert turned.luma.shape == expected.shape
     assert np.abs(turned.luma - expected).mean() < 1.0
     assert turned.rgb().shape[:2] == expected.shape
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_frames_that_were_looked_at_take_no_more_memory(make_clip, rotation):
+    """Non-regression test: each stayed until the garbage collector ran, and large clips were out of memory."""
+    with Clip(str(make_clip(f"kept{rotation}.mp4", n=30, rotation=rotation)), max_seconds=60) as clip:
+        gc.collect()
+        gc.disable()
+        try:
+            n_frames = len([frame.rgb().size for frame in clip.frames()])
+            alive = sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+        finally:
+            gc.enable()
+    assert n_frames == 30
+    assert alive < 5
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv420p10le"])

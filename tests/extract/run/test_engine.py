@@ -98,6 +98,12 @@ def test_a_limit_ends_the_clip_that_exceeds_it(clips, name, limits, status, reas
     assert words in result.error
 
 
+@pytest.mark.usefixtures("faulty")
+def test_a_clip_pays_for_no_memory_that_others_left_behind(clips):
+    results = run(clips("a.mp4", "heir.mp4", "b.mp4"), Limits(memory_mb=900))
+    assert {name: result.status for name, result in results.items()} == dict.fromkeys(results, "no_audio")
+
+
 def test_results_do_not_depend_on_the_number_of_jobs_or_on_kept_observations(clips, tmp_path):
     made = clips("a.mp4", "b.mp4", "c.mp4")
     one, two = run(made, jobs=1), run(made, jobs=2)

@@ -11,8 +11,10 @@ if "extract.run.sandbox" in sys.orig_argv:
     from extract.run import worker
 
     measure = worker.measure
+    measured = []
 
     def failing(filename, path, settings):
+        measured.append(filename)
         if "segfault" in filename:
             ctypes.string_at(0)
         if "exit" in filename:
@@ -27,7 +29,7 @@ if "extract.run.sandbox" in sys.orig_argv:
             Path(f"{path}.begun").touch()
             while not Path(f"{path}.go").exists():
                 time.sleep(0.02)
-        if "swell" in filename:
+        if "swell" in filename or ("heir" in filename and len(measured) > 1):
             held = []
             while True:
                 held.append(bytearray(os.urandom(1 << 20) * 16))
