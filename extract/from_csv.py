@@ -71,10 +71,14 @@ def _header(file: Path) -> Header:
 
 
 def _cells(file: Path, header: Header) -> pa.Table:
-    """The rows as they are written; beside semicolons, numbers may have a decimal comma."""
+    """The rows as they are written; beside semicolons, the numbers of a column may have a decimal comma."""
     found = _parsed(file, header, decimal_point=".")
-    if header.delimiter == ";" and any(pa.types.is_string(found[name].type) for name in _cues(found)):
-        return _parsed(file, header, decimal_point=",")
+    text = _text_cues(found)
+    if header.delimiter != ";" or not text:
+        return found
+    with_commas = _parsed(file, header, decimal_point=",")
+    for name in set(text) - set(_text_cues(with_commas)):
+        found = found.set_column(header.names.index(name), name, with_commas[name])
     return found
 
 
@@ -97,6 +101,10 @@ def _parsed(file: Path, header: Header, decimal_point: str) -> pa.Table:
 
 def _cues(found: pa.Table) -> list[str]:
     return [name for name in found.column_names if name not in ABOUT]
+
+
+def _text_cues(found: pa.Table) -> list[str]:
+    return [name for name in _cues(found) if pa.types.is_string(found[name].type)]
 
 
 def _without_empty_rows(found: pa.Table) -> pa.Table:
