@@ -63,8 +63,8 @@ class TrainingSet:
     """The labelled rows of a table.
 
     ``X`` [n, n_columns] holds the cues, NaN where undefined; ``y`` [n] is 1 for FAKE; ``group`` [n] counts
-    from 0 in the order of first appearance; ``measured`` [n] is False for a row in which no cue is defined, of those that
-    are looked at (:func:`read_by`); ``source`` is empty where unknown.
+    from 0 in the order of first appearance; ``measured`` [n] is False for a row in which no cue is defined, of those
+    that are looked at (:func:`read_by`); ``source`` is empty where unknown.
     """
 
     filename: list[str]
@@ -140,7 +140,7 @@ def matrix(table: pa.Table, columns: tuple[str, ...], where: str = "the table") 
 
 
 def measured_rows(X: Float, layout: Layout, read: Collection[str] | None = None) -> Bool:
-    """[n_rows] True where at least one cue other than a ``valid_share`` is defined, of the columns ``read`` if given."""
+    """[n_rows] True where a cue other than a ``valid_share`` is defined, of the columns ``read`` if given."""
     looked_at = layout.measures
     if read is not None:
         looked_at = looked_at & np.isin(layout.columns, list(read))
