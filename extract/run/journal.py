@@ -1,9 +1,10 @@
 """What is done already: a file of lines, one a finished clip, that survives any end of the run.
 
-The first line says what the results below it depend on, and may come again where files were put together. A line is written whole and flushed; one torn by a kill is
-dropped when the journal is read again. Failures of the machine (``crashed``, ``timeout``) and families that failed are
-recorded but never taken for done: the next run tries them again, since what they lacked may be there by then. One run
-at a time holds the file, by a lock that ends with its process.
+The first line says what the results below it depend on; it comes again where journals were put together. A line is
+written whole and flushed; one torn by a kill is dropped when the journal is read again. Failures of the machine
+(``crashed``, ``timeout``) and families that failed are recorded but never taken for done: the next run tries them
+again, since what they lacked may be there by then. One run at a time holds the file, by a lock that ends with its
+process.
 """
 
 from __future__ import annotations
