@@ -148,8 +148,8 @@ def measured_rows(X: Float, layout: Layout, read: Collection[str] | None = None)
 
 
 def read_by(data: TrainingSet, columns: Collection[str]) -> TrainingSet:
-    """The same rows, ``measured`` where one of these columns is: what learners read, who know nothing of other rows."""
-    return replace(data, measured=measured_rows(data.X, data.layout, columns))
+    """The same rows, ``measured`` only where one of these columns is: what learners read, who know no other rows."""
+    return replace(data, measured=data.measured & measured_rows(data.X, data.layout, columns))
 
 
 def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
