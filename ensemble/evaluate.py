@@ -20,12 +20,13 @@ from ensemble.arrays import Array, Bool, Int
 from ensemble.calibrate import clip_bound, clip_logit, fit_calibration, fit_kind, logit, shift_prior
 from ensemble.cross_fit import Fitted, leave_sources_out, source_parts
 from ensemble.learners.base import Settings
+from ensemble.learners.late_fusion import columns_read
 from ensemble.metrics import Score, all_scores, prior_weights
 from ensemble.model import Head, Model
 from ensemble.selection import out_of_fold
 from ensemble.shrinkage import LeftOut, Shrinkage, chosen_strengths
 from ensemble.stack import fit_stack
-from ensemble.training_set import TrainingSet
+from ensemble.training_set import TrainingSet, measured_rows
 
 STACK, CONSTANT = "stack", "constant"
 LEARNER_CLIP = 1e-6  # a single learner is scored as it is, short of infinity
@@ -39,7 +40,8 @@ class Evaluation:
     Attributes
     ----------
     train, target
-        Learner, ``stack`` and ``constant`` to log-odds of FAKE [n], at the training and at the target prior.
+        Learner, ``stack`` and ``constant`` to log-odds of FAKE [n], at the training and at the target prior; the
+        prior's own where nothing that is read was measured.
     scores
         The same names to scores: ``log_loss``, ``auc``, ...; each has a ``value``, and ``low`` and ``high`` of its 95 %
         interval over groups.
@@ -49,7 +51,7 @@ class Evaluation:
         shrinkage, by rows of the other folds, but by their scores of models that were fitted on rows of this one, too
         (:func:`sources_left_out`).
     clips
-        Of each row: filename, label, group, fold.
+        Of each row: filename, label, group, fold, and whether anything was measured that its fold's model reads.
     left_out
         Log loss on sources left out, without and with OOD shrinkage; empty without sources.
     """
@@ -69,7 +71,7 @@ class Evaluation:
         """What a model folder keeps of the evaluation: ``folds.parquet`` and ``oof.parquet``, by name.
 
         The second has P(FAKE) out of fold: each learner and ``stack`` at the training prior, and ``stack_target``; and
-        whether anything was ``measured``.
+        whether anything that is read was ``measured``.
         """
         from scipy.special import expit
 
@@ -120,10 +122,13 @@ def evaluate(
 ) -> Evaluation:
     """Score each learner, the stack and the constant.
 
+    A row is predicted as its fold's model would: the prior where nothing was measured of what the learners read that
+    have a weight there. The weights of the final head don't decide it, as that head was fitted on the row.
+
     Parameters
     ----------
     data
-        The rows that ``fitted`` is of.
+        The rows that ``fitted`` is of, measured where one of its learners reads a cue.
     fold : ndarray of shape (n,)
         0 .. K-1.
     left_out
@@ -139,6 +144,8 @@ def evaluate(
     train = {name: np.empty(n) for name in (*names, STACK, CONSTANT)}
     target = {name: np.empty(n) for name in train}
     learner_logits = np.stack([fitted.outer[name] for name in names], axis=1)
+    known = {name: measured_rows(data.X, data.layout, columns_read(data.layout.columns, [name])) for name in names}
+    known[STACK] = np.zeros(n, dtype=bool)
     models = []
     for number in range(int(fold.max()) + 1):
         out, rest = fold == number, (fold != number) & data.measured
@@ -149,7 +156,8 @@ def evaluate(
         shrinkage = shrinkage_without(data, rest, left_out, seed=seed)
         models.append(Model(data.layout, {name: [fitted.models[name][number]] for name in names}, head, shrinkage))
         stacked = head.calibrated(head.stack(learner_logits[out]), shrinkage.factor(data.X[out]))
-        _fill(train, target, out, head, {**{name: fitted.outer[name][out] for name in names}, STACK: stacked}, data)
+        known[STACK][out] = head.measured(data.X[out], data.layout)
+        _fill(train, target, out, head, {**{name: fitted.outer[name][out] for name in names}, STACK: stacked}, known)
     prior = float(data.y.mean()) if target_prior is None else target_prior
     train[CONSTANT], target[CONSTANT] = np.full(n, logit(data.y.mean())), np.full(n, logit(prior))
     return Evaluation(
@@ -157,7 +165,7 @@ def evaluate(
         target,
         _scores(data, train, target, prior, seed),
         models,
-        _clips(data, fold),
+        _clips(data, fold, known[STACK]),
         {} if left_out is None else left_out.summary(),
     )
 
@@ -196,7 +204,8 @@ def sources_left_out(
         head = fit_head(
             Z[~out], y[~out], group[~out], part[~out], learners=list(settings), target_prior=None, seed=seed
         )
-        calibrated[out] = head.calibrated(head.stack(Z[out])) - logit(head.train_prior)
+        evidence = head.calibrated(head.stack(Z[out])) - logit(head.train_prior)
+        calibrated[out] = np.where(head.measured(data.X[rows[out]], data.layout), evidence, 0.0)
     wanted = float(y.mean()) if target_prior is None else target_prior
     return LeftOut(rows, calibrated, logit(wanted), y, distances[rows], part, prior_weights(y, wanted))
 
@@ -215,14 +224,14 @@ def _fill(
     out: Bool,
     head: Head,
     calibrated: Mapping[str, Array],
-    data: TrainingSet,
+    known: Mapping[str, Bool],
 ) -> None:
-    """Write the log-odds of a fold's rows at both priors; rows in which nothing was measured get the prior's."""
+    """Write the log-odds of a fold's rows at both priors; the prior's, unclipped, where not ``known`` [n]."""
     for name, z in calibrated.items():
         bound = head.clip if name == STACK else LEARNER_CLIP
-        filled = np.where(data.measured[out], z, logit(head.train_prior))
-        train[name][out] = clip_logit(filled, bound)
-        target[name][out] = clip_logit(shift_prior(filled, head.train_prior, head.target_prior), bound)
+        at_target = shift_prior(z, head.train_prior, head.target_prior)
+        for filled, own, prior in ((train, z, head.train_prior), (target, at_target, head.target_prior)):
+            filled[name][out] = np.where(known[name][out], clip_logit(own, bound), logit(prior))
 
 
 def _scores(
@@ -236,13 +245,13 @@ def _scores(
     }
 
 
-def _clips(data: TrainingSet, fold: Int) -> pa.Table:
+def _clips(data: TrainingSet, fold: Int, measured: Bool) -> pa.Table:
     return pa.table(
         {
             "filename": data.filename,
             "label": ["FAKE" if fake else "REAL" for fake in data.y],
             "group": data.names_of_groups,
             "fold": fold,
-            "measured": data.measured,
+            "measured": measured,
         }
     )

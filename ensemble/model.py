@@ -11,6 +11,7 @@ the training table towards the prior (:mod:`ensemble.shrinkage`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +25,7 @@ from ensemble.learners.additive import map_parts
 from ensemble.learners.base import Learner
 from ensemble.shrinkage import Shrinkage
 from ensemble.stack import Stack, weighed
-from ensemble.training_set import Layout, check_layout, layout_of, matrix
+from ensemble.training_set import Layout, check_layout, layout_of, matrix, measured_rows
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,15 @@ class Head:
         """[n] the stack's log-odds to the final ones: calibrated, shrunk, at the target prior, clipped."""
         z = shift_prior(self.calibrated(stacked, factor), self.train_prior, self.target_prior)
         return clip_logit(z, self.clip)
+
+    def columns_read(self, columns: Sequence[str]) -> set[str]:
+        """Those of a table's columns that change the final log-odds: what learners with a weight read."""
+        learners = weighed(self.stack.learners, self.stack.weights) or self.stack.learners
+        return late_fusion.columns_read(columns, learners)
+
+    def measured(self, X: Float, layout: Layout) -> Bool:
+        """[n] Whether a cue that is read is defined; without one the prediction is the target prior, unclipped."""
+        return measured_rows(X, layout, self.columns_read(layout.columns))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -119,8 +129,7 @@ class Model:
     @property
     def columns_read(self) -> set[str]:
         """The columns that change its predictions: those of the learners that have a weight in its stack."""
-        learners = weighed(self.head.stack.learners, self.head.stack.weights) or list(self.fold_models)
-        return late_fusion.columns_read(self.layout.columns, learners)
+        return self.head.columns_read(self.layout.columns)
 
     def predict(self, table: pa.Table) -> Array:
         """P(FAKE) at the target prior of each row of a feature table.
@@ -154,7 +163,7 @@ class Model:
         families = self.layout.family_names
         base = np.full(len(X), logit(self.head.target_prior))
         parts = np.zeros((len(X), len(families)))
-        measured = self._measured(X)
+        measured = self.head.measured(X, self.layout)
         if measured.any():
             factor = self.shrinkage.factor(X[measured])
             base[measured], parts[measured] = map_parts(
@@ -162,11 +171,6 @@ class Model:
             )
         contributions = {name: parts[:, number] for number, name in enumerate(families)}
         return Explanation(base, contributions, base + parts.sum(axis=1))
-
-    def _measured(self, X: Float) -> Bool:
-        """[n] Whether a cue that it reads is defined."""
-        read = self.layout.measures & np.isin(self.layout.columns, list(self.columns_read))
-        return np.any(~np.isnan(X[:, read]), axis=1)
 
     def stacked_parts(self, X: Float) -> Array:
         """[n, n_families + 1] parts of the stack's log-odds, the constant last."""
@@ -199,7 +203,7 @@ class Model:
     def log_odds(self, X: Float) -> Array:
         """[n] final log-odds of inputs ``X`` [n, n_columns]."""
         result = np.full(len(X), logit(self.head.target_prior))
-        measured = self._measured(X)
+        measured = self.head.measured(X, self.layout)
         if measured.any():
             rows = X[measured]
             stacked = self.head.stack(self.learner_logits(rows))

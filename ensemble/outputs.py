@@ -16,11 +16,14 @@ def check_folder(folder: Path) -> None:
     Raises
     ------
     InputError
-        It is a URL or a file, or it or the nearest folder above it that exists can't be written.
+        It is a URL, a file or too long a name, or it or the nearest folder above it that exists can't be written.
     """
     check_is_path(folder)
     folder = folder.absolute()
-    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    try:
+        existing = next(place for place in (folder, *folder.parents) if place.exists())
+    except OSError as error:
+        raise InputError(f"{folder}: can't be written ({error.strerror}); give another folder") from error
     if not existing.is_dir():
         other = "give the name of a folder" if existing == folder else "give a folder below another one"
         raise InputError(f"{existing}: is a file; {other}")

@@ -34,7 +34,9 @@ def recalibrated(model: Model, oof: pa.Table, *, scale: float, bound: float) -> 
     model
         Of one learner: several share their scale through the stack.
     oof
-        Its out-of-fold predictions, ``oof.parquet`` of its folder.
+        Its out-of-fold predictions, ``oof.parquet`` of its folder. Rows in which nothing was measured that the model
+        reads have the prior, unclipped, as where it predicts. In those of a model trained before 0.10.1, ``measured``
+        is of any cue: it is to be trained again where rows have other cues alone.
     scale
         Factor of the log-odds' distance from the training prior, above 0; 1 leaves them as they are.
     bound
@@ -68,9 +70,10 @@ def recalibrated(model: Model, oof: pa.Table, *, scale: float, bound: float) -> 
     head = replace(model.head, stack=stack, calibration=unchanged, clip=bound)
     z = stack(logit(oof[learners[0]].to_numpy())[:, None])
     measured = oof["measured"].to_numpy() if "measured" in oof.column_names else np.ones(len(z), bool)
-    z = np.where(measured, z, prior)
-    z_target = shift_prior(z, head.train_prior, head.target_prior)
-    p, p_target = (expit(clip_logit(one, bound)) for one in (z, z_target))
+    priors = (head.train_prior, head.target_prior)
+    p, p_target = (
+        np.where(measured, expit(clip_logit(shift_prior(z, head.train_prior, one), bound)), one) for one in priors
+    )
     y = np.array(oof["label"].to_pylist()) == "FAKE"
     group = np.unique(np.array(oof["group"].to_pylist(), dtype=str), return_inverse=True)[1]
     seed = int(model.manifest.get("seed", 0))

@@ -30,9 +30,10 @@ from ensemble.family_choice import choose_families
 from ensemble.folds import check_folds, given_folds, new_folds
 from ensemble.importance import family_attribution, permutation_importance
 from ensemble.learners.base import Settings
+from ensemble.learners.late_fusion import columns_read
 from ensemble.learners.registry import default_settings, learner_kinds
 from ensemble.model import Model
-from ensemble.training_set import TrainingSet, training_set
+from ensemble.training_set import TrainingSet, read_by, training_set
 from features.errors import InputError, TableError
 from features.table import description
 
@@ -113,7 +114,6 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
         clips = (data.filename, data.names_of_groups, data.y)
         fold = given_folds(folds, *clips, measured=data.measured, n_folds=n_folds)
     given, data = data, choose_families(data, fold, seed=seed)
-    check_folds(data.y, fold, data.measured)  # again: without a family, fewer rows may be measured
     chosen = choose_settings(data, learners, settings, device)
     model, evaluation = train(
         data, fold, target_prior=target_prior, settings=chosen, seed=seed, jobs=jobs, progress=progress
@@ -150,6 +150,9 @@ def train(
 ) -> tuple[Model, Evaluation]:
     """Cross-fit, evaluate by nesting, and fit the final head on all out-of-fold log-odds.
 
+    Rows in which nothing was measured that one of the learners reads take no part in the fits: the model gives them
+    the prior, whatever else is known of them.
+
     Parameters
     ----------
     data, fold
@@ -171,8 +174,17 @@ def train(
         With an empty manifest; :func:`manifest_of` describes it.
     evaluation
         Scores on rows that neither learners nor head were fitted on: :mod:`ensemble.evaluate`.
+
+    Raises
+    ------
+    InputError
+        A learner can't read the table, or measured rows of a class are in too few folds.
     """
     settings = default_settings(len(data), data.n_groups) if settings is None else settings
+    for name, one in settings.items():
+        learner_kinds()[name](data.layout, one)  # refuses a table without the columns that it needs
+    data = read_by(data, columns_read(data.layout.columns, settings))
+    check_folds(data.y, fold, data.measured)  # again: of a part of the columns, fewer rows may be measured
     fitted = cross_fit(data, fold, settings, seed=seed, jobs=jobs, progress=progress)
     left_out = sources_left_out(data, settings, target_prior=target_prior, seed=seed, jobs=jobs)
     evaluation = evaluate(data, fold, fitted, left_out, target_prior, seed)
@@ -197,6 +209,8 @@ def manifest_of(
         Of the training; whether the clips are synthetic; name of the table.
     """
     n_fake = int(data.y.sum())
+    measured = evaluation.clips["measured"].to_numpy()
+    data = replace(data, measured=measured)
     return {
         "seed": int(seed),
         "n_groups": data.n_groups,
@@ -206,7 +220,7 @@ def manifest_of(
             "n_fake": n_fake,
             "n_groups": data.n_groups,
             "n_folds": int(fold.max()) + 1,
-            "n_unmeasured": int((~data.measured).sum()),
+            "n_unmeasured": int((~measured).sum()),
             "synthetic": synthetic,
             "data": table,
         },

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -63,8 +63,8 @@ class TrainingSet:
     """The labelled rows of a table.
 
     ``X`` [n, n_columns] holds the cues, NaN where undefined; ``y`` [n] is 1 for FAKE; ``group`` [n] counts
-    from 0 in the order of first appearance; ``measured`` [n] is False for a row in which no cue is defined; ``source``
-    is empty where unknown.
+    from 0 in the order of first appearance; ``measured`` [n] is False for a row in which no cue is defined, of those
+    that are looked at (:func:`read_by`); ``source`` is empty where unknown.
     """
 
     filename: list[str]
@@ -139,11 +139,17 @@ def matrix(table: pa.Table, columns: tuple[str, ...], where: str = "the table") 
     return X
 
 
-def measured_rows(X: Float, layout: Layout) -> Bool:
-    """[n_rows] True where at least one cue other than a ``valid_share`` is defined."""
-    if not layout.measures.any():
-        return np.zeros(len(X), dtype=bool)
-    return np.any(~np.isnan(X[:, layout.measures]), axis=1)
+def measured_rows(X: Float, layout: Layout, read: Collection[str] | None = None) -> Bool:
+    """[n_rows] True where a cue other than a ``valid_share`` is defined, of the columns ``read`` if given."""
+    looked_at = layout.measures
+    if read is not None:
+        looked_at = looked_at & np.isin(layout.columns, list(read))
+    return np.any(~np.isnan(X[:, looked_at]), axis=1)
+
+
+def read_by(data: TrainingSet, columns: Collection[str]) -> TrainingSet:
+    """The same rows, ``measured`` only where one of these columns is: what learners read, who know no other rows."""
+    return replace(data, measured=data.measured & measured_rows(data.X, data.layout, columns))
 
 
 def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:

@@ -56,15 +56,27 @@ def file_to_write(file: str | Path) -> Path:
     Raises
     ------
     InputError
-        It is a URL, or what is there is no file: a folder, or a device such as ``/dev/null``.
+        It is a URL, too long a name or in a folder that is closed, or what is there is no file: a folder, or a device
+        such as ``/dev/null``.
     """
     check_is_path(file)
     meant = Path(os.path.realpath(file) if os.path.islink(file) else file)
-    if meant.is_dir():
+    try:
+        is_folder, is_other = meant.is_dir(), meant.exists() and not meant.is_file()
+        if meant.name:
+            _beside(meant).exists()  # where its name is too long for that, this is said now
+    except OSError as error:
+        raise InputError(f"{file}: can't be written ({error.strerror}); give another name") from error
+    if is_folder:
         raise InputError(f"{file}: is a folder; give the name of a file")
-    if meant.exists() and not meant.is_file():
+    if is_other:
         raise InputError(f"{file}: is a device or a pipe, which would be replaced; give the name of a file")
     return meant
+
+
+def _beside(meant: Path) -> Path:
+    """A name beside a file that nobody else uses, to write it under until it is complete."""
+    return meant.with_name(f"{meant.name}.{uuid.uuid4().hex[:8]}.part")
 
 
 def check_is_no_input(out: str | Path, inputs: Iterable[str | Path]) -> None:
@@ -108,7 +120,7 @@ def in_place_of(meant: Path) -> Iterator[Path]:
 
     It lies beside ``meant`` under a name of this run alone, so that two runs that write one file do not meet in it.
     """
-    temporary = meant.with_name(f"{meant.name}.{uuid.uuid4().hex[:8]}.part")
+    temporary = _beside(meant)
     try:
         yield temporary
         temporary.replace(meant)

@@ -104,7 +104,7 @@ def build(base: Mapping[str, Sequence[Any]], values: NDArray[np.float32], table_
     return pa.Table.from_arrays(arrays, schema=table_schema)
 
 
-def check_place(file: str | Path, *, inputs: Iterable[str | Path]) -> None:
+def check_place(file: str | Path, *, inputs: Iterable[str | Path] = ()) -> None:
     """Refuse, before the work, to write a table in place of something else, or under the name of another kind of file.
 
     Parameters
@@ -117,13 +117,17 @@ def check_place(file: str | Path, *, inputs: Iterable[str | Path]) -> None:
     Raises
     ------
     InputError
-        The file is one of the inputs, is there and no feature table, or is called as another kind of file.
+        The file is one of the inputs, is there and no feature table, is called as another kind of file, or can't be
+        written.
     """
     check_is_no_input(file, inputs)
     suffix = os.path.splitext(file)[1].lower()
     if suffix in OTHER_KINDS:
         raise InputError(f"{file}: a table is written as Parquet, not as {suffix}; give a name that ends in .parquet")
-    path = Path(as_path(url_of(file) or str(file)))
+    local = as_path(url_of(file) or str(file))
+    if url_of(local):
+        return
+    path = file_to_write(local)
     if path.is_file() and path.stat().st_size and not _is_described(path):
         raise InputError(f"{file}: is there and is no feature table; remove it, or give another name to write to")
 

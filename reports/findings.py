@@ -201,6 +201,7 @@ def _cautions(summary: Mapping[str, Any], one_sided: float) -> list[Finding]:
         result.append(Finding("note", text))
     if unmeasured := summary.get("n_unmeasured", 0):
         clips = "1 clip" if unmeasured == 1 else f"{unmeasured} clips"
-        result.append(Finding("note", f"In {clips} nothing could be measured: the prior is predicted for them."))
+        text = f"In {clips} nothing that the model reads could be measured: the prior is predicted for them."
+        result.append(Finding("note", text))
     text = "Learners, stack and calibration were scored on groups that none of them was fitted on."
     return [*result, Finding("note", text)]

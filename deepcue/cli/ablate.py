@@ -14,7 +14,6 @@ from deepcue.cli import common
 from deepcue.cli.tune import add_folds, table_and_folds
 from ensemble.ablation import LEARNERS, Ablation, ablate, write_ablation
 from ensemble.metrics import Score
-from ensemble.outputs import check_file
 
 EXAMPLE = "deepcue ablate --table artifacts/features.parquet --out artifacts/model/ablation.json"
 
@@ -30,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"comma-separated; the mean of their log-odds is scored (default: {','.join(LEARNERS)})",
     )
     parser.add_argument(
-        "--out", type=Path, help="JSON file to write, too; `deepcue report` shows MODEL/ablation.json or --ablation"
+        "--out",
+        type=common.output_file,
+        help="JSON file to write, too; `deepcue report` shows MODEL/ablation.json or --ablation",
     )
     common.add_seed(parser)
     common.add_jobs(parser)
@@ -39,8 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    if arguments.out:
-        check_file(arguments.out)
     data, fold, origin = table_and_folds(arguments)
     ablation = ablate(data, fold, learners=arguments.learners, seed=arguments.seed, jobs=arguments.jobs)
     if arguments.out:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from ensemble.outputs import write_text
 from features.errors import InputError
+from features.places import check_is_no_input
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,16 +57,29 @@ class Parser(argparse.ArgumentParser):
         Raises
         ------
         InputError
-            They can't be parsed.
+            They can't be parsed, or a file to write is one that is read.
         """
         try:
-            return self.parse_args(words)
+            arguments = self.parse_args(words)
         except InputError as error:
             options = words[: words.index("--")] if "--" in words else words
             for word in options:
                 if word.startswith("-") and os.path.exists(word):
                     raise InputError(f"{word} looks like an option; write ./{word} for the file") from error
             raise
+        self._check_outputs(arguments)
+        return arguments
+
+    def _check_outputs(self, arguments: argparse.Namespace) -> None:
+        """Refuse an :func:`output_file` that another argument names, of those that are paths or no option."""
+        inputs: list[str | Path] = []
+        for action in self._actions:
+            if action.type is Path or not (action.option_strings or action.type):
+                value = getattr(arguments, action.dest, None)
+                inputs += value if isinstance(value, list) else [value] if value else []
+        for action in self._actions:
+            if action.type is output_file and (out := getattr(arguments, action.dest)):
+                check_is_no_input(out, inputs)
 
 
 def positive_int(text: str) -> int:
@@ -102,7 +116,7 @@ def seed(text: str) -> int:
 
 
 def output_file(text: str) -> Path:
-    """An option's value that is a file to write: refused before the work when it can't be."""
+    """An option's value that is a file to write: refused before the work when it can't be, or is read as well."""
     return _checked(Path(text), "check_file")
 
 

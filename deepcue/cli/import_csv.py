@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    check_place(arguments.out, inputs=[arguments.csv])
+    check_place(arguments.out)
     cues = read_csv(arguments.csv)
     table = feature_table(cues)
     common.make_parent(arguments.out)

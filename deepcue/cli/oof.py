@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise DatasetError("give one --table, or as many as --folds")
     if arguments.crops and "forensic_voice" in arguments.families:
         raise DatasetError("--crops: face crops have no speech; leave them out with --families forensic_voice")
-    table.check_place(arguments.out, inputs=[*arguments.table, *arguments.folds])
+    table.check_place(arguments.out)
     parts = []
     kept: CuesOfClips = {}
     for file, folds_file, weights in zip(tables, arguments.folds, arguments.weights, strict=True):

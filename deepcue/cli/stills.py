@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    table.check_place(arguments.out, inputs=[arguments.stills])
+    table.check_place(arguments.out)
     stills = read_stills(arguments.stills).slice(0, arguments.limit)
     families = common.names(arguments.families)
     into = table.read_table(arguments.into) if arguments.into else None

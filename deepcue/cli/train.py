@@ -107,7 +107,10 @@ def summary_lines(manifest: Mapping[str, Any]) -> list[str]:
         f"{manifest['target_prior']:.2f}"
     ]
     if summary["n_unmeasured"]:
-        lines.append(f"{summary['n_unmeasured']} clips in which nothing could be measured are scored with the prior")
+        lines.append(
+            f"{summary['n_unmeasured']} clips in which nothing that the model reads could be measured are scored with "
+            "the prior"
+        )
     if "log_loss_without" in shrinkage:
         lines.append(
             f"leave-source-out ({shrinkage['n_clips']} clips): log loss {shrinkage['log_loss_without']:.3f} at the "

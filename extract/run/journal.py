@@ -1,9 +1,10 @@
 """What is done already: a file of lines, one a finished clip, that survives any end of the run.
 
-The first line says what the results depend on. A line is written whole and flushed; one torn by a kill is
-dropped when the journal is read again. Failures of the machine (``crashed``, ``timeout``) and families that failed are
-recorded but never taken for done: the next run tries them again, since what they lacked may be there by then. One run
-at a time holds the file, by a lock that ends with its process.
+The first line says what the results below it depend on; it comes again where journals were put together. A line is
+written whole and flushed; one torn by a kill is dropped when the journal is read again. Failures of the machine
+(``crashed``, ``timeout``) and families that failed are recorded but never taken for done: the next run tries them
+again, since what they lacked may be there by then. One run at a time holds the file, by a lock that ends with its
+process.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -27,6 +29,7 @@ from features.reasons import Reason
 
 logger = logging.getLogger(__name__)
 
+HEADER = re.compile(rb'[0-9a-f]{8} \{"identity": ')
 RETRIED = frozenset({"crashed", "timeout"})
 
 
@@ -88,9 +91,14 @@ class Journal:
 
     @staticmethod
     def _lines(file: Path, header: bytes) -> list[bytes]:
-        """What follows the header; nothing where the file has another one, or is not there."""
-        lines = file.read_bytes().splitlines(keepends=True) if file.is_file() else []
-        return lines[1:] if lines[:1] == [header] else []
+        """What stands below the header, once or more: journals of several machines may follow one another in a file."""
+        is_below, found = False, []
+        for line in file.read_bytes().splitlines(keepends=True) if file.is_file() else []:
+            if HEADER.search(line):  # behind a torn line, too
+                is_below = line.endswith(header)
+            elif is_below:
+                found.append(line)
+        return found
 
     def _aside(self, header: bytes) -> Path:
         """Where a journal of an identity is kept while the file is of another one."""

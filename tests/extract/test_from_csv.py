@@ -9,6 +9,7 @@ import pytest
 from deepcue.cli.main import main as deepcue
 from extract.from_csv import feature_table, read_csv
 from features import table
+from features.errors import TableError
 
 CSV = """filename,label,group,fold,sharp,"odd name"
 b.mp4,FAKE,g1,1,0.5,2
@@ -144,6 +145,21 @@ def test_tables_are_read_as_spreadsheets_write_them(tmp_path, text):
     found = read_csv(tmp_path / "cues.csv")
     assert found["filename"].to_pylist() == ["a", "b"]
     assert found["x"].to_pylist() == [0.5, 1.5]
+
+
+def test_beside_semicolons_each_column_has_its_own_decimal_point(tmp_path):
+    (tmp_path / "cues.csv").write_text("filename;label;point;comma\na;REAL;0.5;0,5\nb;FAKE;1.5;2\n")
+    found = read_csv(tmp_path / "cues.csv")
+    assert found["point"].to_pylist() == [0.5, 1.5]
+    assert found["comma"].to_pylist() == [0.5, 2.0]
+
+
+@pytest.mark.parametrize("cells", ["0.5;oops", "0,5;oops", "0.5;1,5 m", "0,5;1.5 m"])
+def test_beside_semicolons_the_column_that_is_no_number_is_named(tmp_path, cells):
+    """Non-regression test: a column of decimal points was named where another one was text."""
+    (tmp_path / "cues.csv").write_text(f"filename;label;a;note\nx;REAL;{cells}\ny;FAKE;{cells[:3]};1\n")
+    with pytest.raises(TableError, match="column 'note' holds something that is no number"):
+        read_csv(tmp_path / "cues.csv")
 
 
 def test_truth_values_are_numbers(tmp_path):

@@ -64,6 +64,36 @@ def test_a_family_that_failed_is_tried_again(tmp_path):
     assert opened(tmp_path / "j").get("a", "print") is not None
 
 
+@pytest.mark.parametrize("torn", [b"", b"0123 torn"], ids=["whole", "torn"])
+def test_journals_of_several_machines_are_one_after_the_other(tmp_path, torn):
+    """Non-regression test: a header in the middle ended in a KeyError."""
+    written(tmp_path / "j1", result("a"), result("b", "timeout"), result("c"))
+    written(tmp_path / "j2", result("b"), result("c"), result("d"))
+    one, two = (tmp_path / name for name in ("j1", "j2"))
+    (tmp_path / "j").write_bytes(one.read_bytes() + torn + two.read_bytes())
+    for _ in range(2):  # it is written again as one
+        both = opened(tmp_path / "j")
+        assert all(both.get(name, "print") is not None for name in "abcd")
+    assert (tmp_path / "j").read_bytes().count(b"identity") == 1
+
+
+@pytest.mark.parametrize("torn", [b"", b"0123 torn"], ids=["whole", "torn"])
+def test_what_stands_below_the_header_of_another_identity_is_not_taken(tmp_path, torn):
+    other = {"families": {"blink": 2}}
+    written(tmp_path / "j1", result("a"))
+    written(tmp_path / "j2", result("b"))
+    header = opened(tmp_path / "j3", other).file.read_bytes()
+    _, line = (tmp_path / "j2").read_bytes().splitlines(keepends=True)
+    for name in ("j", "copy"):
+        (tmp_path / name).write_bytes((tmp_path / "j1").read_bytes() + torn + header + line)
+    mine = opened(tmp_path / "j")
+    assert mine.get("a", "print") is not None
+    assert mine.get("b", "print") is None
+    theirs = opened(tmp_path / "copy", other)
+    assert theirs.get("a", "print") is None
+    assert theirs.get("b", "print") is not None
+
+
 def test_another_identity_or_a_fresh_start_forgets(tmp_path):
     written(tmp_path / "j", result("a"))
     assert opened(tmp_path / "j", {"families": {"blink": 2}}).get("a", "print") is None
