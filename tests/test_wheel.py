@@ -69,7 +69,7 @@ def python(wheel, tmp_path_factory):
     home = tmp_path_factory.mktemp("elsewhere") / "env"
     venv.create(home, symlinks=True)
     python = home / "bin" / "python"
-    pip = (sys.executable, "-m", "pip", "--python", python, "--isolated")  # one of its own takes longer than all the rest
+    pip = (sys.executable, "-m", "pip", "--python", python, "--isolated")  # its own takes longer than the rest
     install = (*pip, "install", "--quiet", "--no-index", "--no-deps")
     run(*install, "--find-links", wheel.parent, "deepcue", cwd=home)
     installed = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=home).strip())

@@ -12,7 +12,7 @@ __all__ = ["make_clip", "rng", "talking_head"]
 
 @pytest.fixture(scope="session")
 def make_clip(portrait, tmp_path_factory) -> Callable[..., Path]:
-    """Write a clip of the portrait (``face=False``: of background) and give its path; once, if it is asked for again."""
+    """Write a clip of the portrait (``face=False``: of background) and give its path; once, if asked again."""
     folder, written = tmp_path_factory.mktemp("clips"), {}
 
     def make(name: str, *, n: int = 30, size: tuple[int, int] = (320, 240), face: bool = True, **options) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import threading
 from unittest import mock
@@ -23,8 +24,11 @@ class Here:
             self._measure = prepare(settings, lambda told: tell(json.loads(json.dumps(told))))
 
     def measure(self, filename, path):
-        with _one_at_a_time:
-            return decode(json.loads(json.dumps(encode(self._measure(filename, path)))))
+        records = sandbox._Records()
+        records.setFormatter(logging.Formatter("%(message)s"))
+        with _one_at_a_time, mock.patch.object(logging.getLogger(), "handlers", [records]):
+            result = encode(self._measure(filename, path)) | {"log": records.taken()}
+        return decode(json.loads(json.dumps(result)))
 
     def close(self):
         """Nothing runs."""

@@ -68,7 +68,7 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster(site):
-    """A cluster whose processes every test leaves alive."""
+    """A cluster whose processes every test leaves alive; those that need it come last: it costs as long as it runs."""
     with running_cluster(site) as one:
         yield one
 
@@ -86,7 +86,11 @@ def running_cluster(site):
     distributed = pytest.importorskip("distributed")
     address = f"tcp://127.0.0.1:{free_port()}"
     path = os.pathsep.join([str(ROOT), FAULTS, str(site)])
-    environment = os.environ | {"PYTHONPATH": path, "DASK_DISTRIBUTED__ADMIN__LOG_LEVEL": "error"}
+    environment = os.environ | {
+        "PYTHONPATH": path,
+        "DASK_DISTRIBUTED__ADMIN__LOG_LEVEL": "error",
+        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false",  # it looks a hundred times a second
+    }
     common = {"env": environment, "cwd": site.parent, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     port = address.rsplit(":", 1)[1]
     scheduler = [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]
@@ -119,42 +123,6 @@ def extract_apart(data, out, address, *, families="blink", path=""):
 
 def children(processes):
     return [child for process in processes for child in psutil.Process(process.pid).children(recursive=True)]
-
-
-@pytest.mark.slow
-def test_no_measuring_process_outlives_its_run_on_a_cluster(sounds, cluster, site, tmp_path):
-    """Two runs on the same workers, one of a package's family; then one that is interrupted."""
-    address, workers = cluster
-    assert extract(sounds, tmp_path / "one.parquet", "--scheduler", address) == 0
-    assert children(workers) == []
-    run = extract_apart(sounds, tmp_path / "two.parquet", address, families="mycue", path=str(site))
-    assert run.communicate()[1] == ""
-    assert run.returncode == 0
-    assert table.read_table(tmp_path / "two.parquet")["mycue.frames_n"].to_pylist()[1:] == [8000.0] * 3
-    assert children(workers) == []
-    held = [sounds / f"hold{number}.mp4" for number in range(2)]
-    for path in held:
-        shutil.copy(sounds / "clip00.mp4", path)
-    run = extract_apart(sounds, tmp_path / "three.parquet", address)
-    wait_until(lambda: all(Path(f"{path}.begun").exists() for path in held))
-    assert len(children(workers)) == 2
-    run.send_signal(signal.SIGINT)
-    _, error = run.communicate()
-    assert run.returncode == 130, error
-    wait_until(lambda: children(workers) == [])
-
-
-@pytest.mark.slow
-def test_a_package_that_workers_lack_is_one_sentence_and_exit_2(sounds, cluster, tmp_path):
-    address, workers = cluster
-    package = str(write_plug_in(tmp_path / "other_site", "theirs_too", family="yours"))
-    run = extract_apart(sounds, tmp_path / "t.parquet", address, families="yours", path=package)
-    _, error = run.communicate()
-    assert run.returncode == 2, error
-    assert "no family is called 'yours'" in error
-    assert "in a measuring process; install the family's package there" in error
-    assert error.count("\n") == 1
-    wait_until(lambda: children(workers) == [])
 
 
 @pytest.mark.slow
@@ -310,21 +278,6 @@ def scheduler_of(address):
     return found
 
 
-@pytest.mark.slow
-def test_sigterm_ends_the_measuring_of_a_run_as_an_interrupt_does(sounds, cluster, tmp_path):
-    address, workers = cluster
-    held = [sounds / f"hold{number}.mp4" for number in range(2)]
-    for path in held:
-        shutil.copy(sounds / "clip00.mp4", path)
-    run = extract_apart(sounds, tmp_path / "t.parquet", address)
-    wait_until(lambda: all(Path(f"{path}.begun").exists() for path in held))
-    run.send_signal(signal.SIGTERM)
-    _, error = run.communicate()
-    assert run.returncode == 130, error
-    assert "run the same command again to go on" in error
-    wait_until(lambda: children(workers) == [])
-
-
 def test_an_absent_scheduler_is_one_sentence_and_exit_2(sounds, tmp_path, capsys, monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
@@ -400,3 +353,54 @@ def test_fingerprints_come_from_the_listing_and_not_from_a_request_for_each_clip
     s3fs.S3FileSystem(endpoint_url=endpoint, skip_instance_cache=True).rm("challenge/train", recursive=True)
     store = ObservationStore("", {"endpoint_url": endpoint})
     assert [store.key(clip.path, 9.0).split(":")[0] for clip in clips] == ["3", "4"]  # though they are gone
+
+
+@pytest.mark.slow
+def test_no_measuring_process_outlives_its_run_on_a_cluster(sounds, cluster, site, tmp_path):
+    """Two runs on the same workers, one of a package's family; then one that is interrupted."""
+    address, workers = cluster
+    assert extract(sounds, tmp_path / "one.parquet", "--scheduler", address) == 0
+    assert children(workers) == []
+    run = extract_apart(sounds, tmp_path / "two.parquet", address, families="mycue", path=str(site))
+    assert run.communicate()[1] == ""
+    assert run.returncode == 0
+    assert table.read_table(tmp_path / "two.parquet")["mycue.frames_n"].to_pylist()[1:] == [8000.0] * 3
+    assert children(workers) == []
+    held = [sounds / f"hold{number}.mp4" for number in range(2)]
+    for path in held:
+        shutil.copy(sounds / "clip00.mp4", path)
+    run = extract_apart(sounds, tmp_path / "three.parquet", address)
+    wait_until(lambda: all(Path(f"{path}.begun").exists() for path in held))
+    assert len(children(workers)) == 2
+    run.send_signal(signal.SIGINT)
+    _, error = run.communicate()
+    assert run.returncode == 130, error
+    wait_until(lambda: children(workers) == [])
+
+
+@pytest.mark.slow
+def test_a_package_that_workers_lack_is_one_sentence_and_exit_2(sounds, cluster, tmp_path):
+    address, workers = cluster
+    package = str(write_plug_in(tmp_path / "other_site", "theirs_too", family="yours"))
+    run = extract_apart(sounds, tmp_path / "t.parquet", address, families="yours", path=package)
+    _, error = run.communicate()
+    assert run.returncode == 2, error
+    assert "no family is called 'yours'" in error
+    assert "in a measuring process; install the family's package there" in error
+    assert error.count("\n") == 1
+    wait_until(lambda: children(workers) == [])
+
+
+@pytest.mark.slow
+def test_sigterm_ends_the_measuring_of_a_run_as_an_interrupt_does(sounds, cluster, tmp_path):
+    address, workers = cluster
+    held = [sounds / f"hold{number}.mp4" for number in range(2)]
+    for path in held:
+        shutil.copy(sounds / "clip00.mp4", path)
+    run = extract_apart(sounds, tmp_path / "t.parquet", address)
+    wait_until(lambda: all(Path(f"{path}.begun").exists() for path in held))
+    run.send_signal(signal.SIGTERM)
+    _, error = run.communicate()
+    assert run.returncode == 130, error
+    assert "run the same command again to go on" in error
+    wait_until(lambda: children(workers) == [])

@@ -36,7 +36,7 @@ def faulty(monkeypatch):
 
 @pytest.fixture
 def clips(make_clip, tmp_path):
-    """Copies of a good clip, some named for a fault; of sound ``alone``, a process loads no detector, which takes longer."""
+    """Copies of a good clip, some named for a fault; those of sound ``alone`` need no detector."""
 
     def make(*names, face=True, alone=False):
         good = make_clip("good.mp4" if face else "faceless.mp4", n=20, face=face) if not alone else tmp_path / "sound"
@@ -106,7 +106,9 @@ def test_results_do_not_depend_on_the_number_of_jobs_or_on_kept_observations(cli
     keeping = worker.Settings(families=("blink",), observations=str(tmp_path / "kept"))
     two, written = run(made, jobs=2), run(made, jobs=1, settings=keeping)
     assert len(list((tmp_path / "kept").glob("*.npz"))) == 3
-    one, read = ({clip.filename: worker.measure(clip.filename, clip.path, how) for clip in made} for how in (SETTINGS, keeping))
+    one, read = (
+        {clip.filename: worker.measure(clip.filename, clip.path, how) for clip in made} for how in (SETTINGS, keeping)
+    )
     for other in (two, written, read):
         assert {name: result.values.tobytes() for name, result in one.items()} == {
             name: result.values.tobytes() for name, result in other.items()
