@@ -25,3 +25,11 @@ def portrait() -> np.ndarray:
     from skimage.data import astronaut
 
     return astronaut()
+
+
+@pytest.fixture
+def measured_here(monkeypatch):
+    """Runs of this process measure in it, for tests of what goes on around the measuring."""
+    from measured_here import measure_here
+
+    measure_here(monkeypatch)

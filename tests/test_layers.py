@@ -1,6 +1,7 @@
 """Imports run one way: from the floor that needs to the floor that is needed, never back, never in a circle."""
 
 import ast
+import functools
 from collections import defaultdict
 from pathlib import Path
 
@@ -34,6 +35,7 @@ INSIDE = {
 """Inside a folder, the same for those of its sub-folders that have neighbours they must not know."""
 
 
+@functools.cache
 def modules():
     return {
         ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file

@@ -67,9 +67,10 @@ def wheel(tmp_path_factory):
 def python(wheel, tmp_path_factory):
     """The interpreter of a new environment with the wheel, from a folder of wheels, in it."""
     home = tmp_path_factory.mktemp("elsewhere") / "env"
-    venv.create(home, with_pip=True, symlinks=True)
+    venv.create(home, symlinks=True)
     python = home / "bin" / "python"
-    install = (python, "-m", "pip", "--isolated", "install", "--quiet", "--no-index", "--no-deps")
+    pip = (sys.executable, "-m", "pip", "--python", python, "--isolated")  # its own takes longer than the rest
+    install = (*pip, "install", "--quiet", "--no-index", "--no-deps")
     run(*install, "--find-links", wheel.parent, "deepcue", cwd=home)
     installed = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=home).strip())
     (installed / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from measured_here import measure_here
+from sound_maker import speech, write_wave
 from toy_model import toy_table
 
 import deepcue
@@ -23,6 +25,7 @@ FUNCTIONS = [name for name in deepcue.__all__ if inspect.isfunction(getattr(deep
 HEAVY = {"torch", "sklearn", "scipy", "cv2", "librosa", "lightgbm", "pyarrow", "numpy"}
 
 
+@pytest.mark.usefixtures("measured_here")
 @pytest.mark.slow
 def test_the_examples_run(clip, folder, request):
     request.addfinalizer(lambda: spec.registry.pop("tempo", None))  # the example's family ends with the test
@@ -142,7 +145,7 @@ def test_clips_of_a_list_are_called_by_their_names_or_by_their_paths(clip, folde
 
 
 @pytest.mark.slow
-def test_one_clip_gets_a_verdict_and_several_get_a_list(clip, folder, tmp_path):
+def test_one_clip_gets_a_verdict_and_several_get_a_list(clip, folder, tmp_path, monkeypatch):
     model = deepcue.load_model()
     one = deepcue.predict(clip, model=model)
     broken, same = deepcue.predict([folder / "broken.mp4", clip], model=model)
@@ -150,6 +153,7 @@ def test_one_clip_gets_a_verdict_and_several_get_a_list(clip, folder, tmp_path):
     assert same.contributions == pytest.approx(one.contributions)
     assert (same.filename, same.status, same.unmeasured) == (one.filename, one.status, one.unmeasured)
     assert broken.status == "unreadable"
+    measure_here(monkeypatch)
     table = deepcue.extract(folder, families=model.layout.families)
     write_table(table, tmp_path / "features.parquet")
     for several in (table, tmp_path / "features.parquet"):
@@ -252,15 +256,17 @@ def state():
 
 
 @pytest.mark.slow
-def test_a_call_changes_nothing_else_and_prints_nothing(clip, folder, capfd):
+def test_a_call_changes_nothing_else_and_prints_nothing(clip, tmp_path, capfd):
     import cv2
 
+    write_wave(tmp_path / "brief.mp4", speech(0.1))  # of which a process measures nothing that takes a network
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
     cv2.setNumThreads(2)
     before = state()
     model = deepcue.load_model()
     deepcue.features(clip)
     deepcue.predict(clip, model=model)
-    deepcue.predict(folder, model=model, jobs=2)
+    deepcue.predict(tmp_path, model=model, jobs=2)
     deepcue.train(toy_table(), folds=3, learners=["logistic"])
     assert state() == before
     assert capfd.readouterr() == ("", "")

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from clip_evidence import clip_evidence
 from clip_maker import frames_of, write_clip
+from measured_here import Here
 from toy_model import FAMILIES, toy_model, toy_table
 
 from deepcue.cli import predict
 from deepcue.cli.main import main as deepcue
+from extract.run import engine
 from extract.run.sandbox import Limits
 from features.table import read_table
 
@@ -122,10 +124,12 @@ def test_odd_names_have_pages(tmp_path, model_folder, examined, name):
 
 
 @pytest.mark.slow
-def test_a_real_measurement_gives_the_same_number_with_and_without_a_page(tmp_path, capsys):
+def test_a_real_measurement_gives_the_same_number_with_and_without_a_page(tmp_path, capsys, monkeypatch):
+    """The page's process measures what this one does."""
     from skimage.data import astronaut
 
     clip = write_clip(tmp_path / "clip.mp4", frames_of(astronaut(), 50, (320, 240)), tone_s=2.0)
+    monkeypatch.setattr(engine, "Sandbox", Here)
     answers = []
     for words in ([], ["--report", str(tmp_path / "page.html")]):
         assert deepcue(["predict", str(clip), "--json", "--quiet", "--jobs", "1", *words]) == 0

@@ -12,12 +12,15 @@ __all__ = ["make_clip", "rng", "talking_head"]
 
 @pytest.fixture(scope="session")
 def make_clip(portrait, tmp_path_factory) -> Callable[..., Path]:
-    """Write a clip of the portrait (``face=False``: of background) and give its path."""
-    folder = tmp_path_factory.mktemp("clips")
+    """Write a clip of the portrait (``face=False``: of background) and give its path; once, if asked again."""
+    folder, written = tmp_path_factory.mktemp("clips"), {}
 
     def make(name: str, *, n: int = 30, size: tuple[int, int] = (320, 240), face: bool = True, **options) -> Path:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return write_clip(path, frames_of(portrait if face else None, n, size), **options)
+        path, what = folder / name, (n, size, face, options)
+        if written.get(name) != what:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_clip(path, frames_of(portrait if face else None, n, size), **options)
+            written[name] = what
+        return path
 
     return make

@@ -5,6 +5,7 @@ import shutil
 
 import cv2
 import pytest
+from measured_here import measure_here
 
 from deepcue.cli.main import main as deepcue
 from extract import face_coverage
@@ -19,7 +20,9 @@ def observed(make_clip, tmp_path_factory):
     folder = tmp_path_factory.mktemp("observed")
     kept = folder / "kept"
     options = ["--families", "quality", "--observations", str(kept), "--quiet"]
-    assert deepcue(["extract", str(data), "--out", str(folder / "t.parquet"), *options]) == 0
+    with pytest.MonkeyPatch.context() as patched:
+        measure_here(patched)
+        assert deepcue(["extract", str(data), "--out", str(folder / "t.parquet"), *options]) == 0
     return data, kept
 
 

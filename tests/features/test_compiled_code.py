@@ -70,8 +70,7 @@ print(add(2, 3), sum(add.stats.cache_hits.values()))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
-def test_damaged_compiled_code_is_made_again_and_kept(tmp_path, suffix):
+def test_damaged_compiled_code_is_made_again_and_kept(tmp_path):
     """Non-regression test: after a full disk or a power cut every later process failed."""
     script = tmp_path / "script.py"
     script.write_text(KEPT)
@@ -82,9 +81,10 @@ def test_damaged_compiled_code_is_made_again_and_kept(tmp_path, suffix):
         return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.split()
 
     assert [ran(), ran()] == [["5", "0"], ["5", "1"]]
-    for file in (tmp_path / "kept").rglob(f"*.{suffix}"):
-        file.write_bytes(file.read_bytes()[:20])
-    assert [ran(), ran()] == [["5", "0"], ["5", "1"]]
+    for suffix in ("nbi", "nbc"):
+        for file in (tmp_path / "kept").rglob(f"*.{suffix}"):
+            file.write_bytes(file.read_bytes()[:20])
+        assert [ran(), ran()] == [["5", "0"], ["5", "1"]], suffix
 
 
 def test_a_full_disk_costs_the_kept_code_alone(monkeypatch, tmp_path):

@@ -18,6 +18,8 @@ from training.stills_columns import out_of_fold
 
 pytest.importorskip("torch")
 
+ONE = ("--jobs", "1")  # in this process; the test of embeddings has it done in others
+
 
 @pytest.fixture
 def stills(tmp_path):
@@ -63,7 +65,7 @@ def measured(stills, runs, out, *more):
 
 
 def test_each_still_is_judged_by_the_network_that_held_it_out(stills, runs, tmp_path):
-    assert measured(stills, runs, tmp_path / "t.parquet") == 0
+    assert measured(stills, runs, tmp_path / "t.parquet", *ONE) == 0
     found = table.read_table(tmp_path / "t.parquet")
     assert found["filename"].to_pylist() == ["0.mp4", "1.mp4", "2.mp4", "3.mp4"]
     assert found["forensic_cnn.logit_mean"].to_pylist() == pytest.approx([1, 2, 1, 2], abs=1e-3)
@@ -72,7 +74,7 @@ def test_each_still_is_judged_by_the_network_that_held_it_out(stills, runs, tmp_
 def test_the_columns_join_a_table_of_the_same_stills(stills, runs, tmp_path):
     cues = tmp_path / "cues.parquet"
     assert deepcue(["stills", str(stills), "--families", "quality", "--jobs", "1", "--out", str(cues), "--quiet"]) == 0
-    assert measured(stills, runs, tmp_path / "t.parquet", "--into", str(cues)) == 0
+    assert measured(stills, runs, tmp_path / "t.parquet", "--into", str(cues), *ONE) == 0
     found = table.read_table(tmp_path / "t.parquet")
     assert found.num_rows == 4
     assert table.table_families(found).keys() == {"quality", "forensic_cnn"}
@@ -85,25 +87,25 @@ def test_a_table_that_the_columns_cannot_join_is_refused_before_the_work(
 ):
     cues = tmp_path / "cues.parquet"
     if kept:
-        assert measured(stills, runs, cues) == 0
+        assert measured(stills, runs, cues, *ONE) == 0
         other = table.read_table(cues).slice(0, 1)
         table.write_table(other.set_column(other.schema.get_field_index("filename"), "filename", [[kept]]), cues)
     monkeypatch.setattr("deepcue.cli.stills.out_of_fold", lambda *_, **__: pytest.fail("measured"))
-    assert measured(stills, runs, tmp_path / "t.parquet", "--into", str(cues)) == 2
+    assert measured(stills, runs, tmp_path / "t.parquet", "--into", str(cues), *ONE) == 2
     assert ("none of these stills is in it" if kept else "no such table") in capsys.readouterr().err
 
 
 def test_runs_that_held_out_the_same_still_are_refused(stills, runs, tmp_path, capsys):
-    assert measured(stills, [runs[0], runs[0]], tmp_path / "t.parquet") == 2
+    assert measured(stills, [runs[0], runs[0]], tmp_path / "t.parquet", *ONE) == 2
     assert "two files" in capsys.readouterr().err
 
 
 def test_a_run_without_the_weights_or_without_these_stills_is_named(stills, runs, tmp_path, capsys):
     (runs[1] / "labels.stills.csv").write_text(",".join(COLUMNS) + "\nother.mp4,o,0,other.mp4,0.0\n")
-    assert measured(stills, runs, tmp_path / "t.parquet") == 2
+    assert measured(stills, runs, tmp_path / "t.parquet", *ONE) == 2
     assert f"{runs[1]}: none of these stills was held out" in capsys.readouterr().err
     (runs[0] / "labels.safetensors").unlink()
-    assert measured(stills, runs, tmp_path / "t.parquet") == 2
+    assert measured(stills, runs, tmp_path / "t.parquet", *ONE) == 2
     assert f"{runs[0]} lacks labels.safetensors" in capsys.readouterr().err
 
 

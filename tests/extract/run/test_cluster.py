@@ -13,8 +13,10 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from events import wait_until
+from events import PATIENCE_S, wait_until
+from measured_here import measure_here
 from plug_in import MODULE, write_plug_in
+from sound_maker import speech, write_wave
 
 from deepcue.cli.main import main as deepcue
 from extract.dataset import find_clips
@@ -46,9 +48,9 @@ def folder(make_clip, tmp_path):
 
 
 @pytest.fixture
-def faceless(make_clip, tmp_path):
-    """Clips without a face: a measuring process starts in half the time without the landmarks."""
-    return data_set(tmp_path / "data", make_clip("faceless.mp4", n=25, face=False, tone_s=1.0), 3)
+def sounds(tmp_path):
+    """Clips of sound alone: a measuring process starts in half the time without detectors."""
+    return data_set(tmp_path / "data", write_wave(tmp_path / "sound", speech(0.5)), 3)
 
 
 def free_port() -> int:
@@ -59,14 +61,14 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Where the workers find a package with a family, which is measured without a face, too."""
-    text = MODULE.replace('"picture"', '"sound"')
+    """Where the workers find a package with a family of the sound."""
+    text = MODULE.replace('"picture"', '"sound"').replace("observation.times_s", "observation.audio")
     return write_plug_in(tmp_path_factory.mktemp("cluster") / "site", "theirs", text=text)
 
 
 @pytest.fixture(scope="module")
 def cluster(site):
-    """A cluster whose processes every test leaves alive."""
+    """A cluster whose processes every test leaves alive; those that need it come last: it costs as long as it runs."""
     with running_cluster(site) as one:
         yield one
 
@@ -84,25 +86,22 @@ def running_cluster(site):
     distributed = pytest.importorskip("distributed")
     address = f"tcp://127.0.0.1:{free_port()}"
     path = os.pathsep.join([str(ROOT), FAULTS, str(site)])
-    environment = os.environ | {"PYTHONPATH": path, "DASK_DISTRIBUTED__ADMIN__LOG_LEVEL": "error"}
+    environment = os.environ | {
+        "PYTHONPATH": path,
+        "DASK_DISTRIBUTED__ADMIN__LOG_LEVEL": "error",
+        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false",  # it looks a hundred times a second
+    }
     common = {"env": environment, "cwd": site.parent, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     port = address.rsplit(":", 1)[1]
     scheduler = [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]
     worker = [sys.executable, "-m", "dask", "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
     with contextlib.ExitStack() as stack:
         processes = [stack.enter_context(subprocess.Popen(one, **common)) for one in (scheduler, worker, worker)]
-        wait_until(lambda: _n_workers(distributed, address) == 2)
+        with distributed.Client(address, set_as_default=False, timeout=PATIENCE_S) as client:
+            client.wait_for_workers(2, timeout=PATIENCE_S)
         yield address, processes[1:]
         for process in processes:
             process.kill()
-
-
-def _n_workers(distributed, address):
-    try:
-        with distributed.Client(address, set_as_default=False) as client:
-            return len(client.scheduler_info()["workers"])
-    except OSError:  # no scheduler yet
-        return 0
 
 
 def extract(data, out, *options, families="blink"):
@@ -127,43 +126,8 @@ def children(processes):
 
 
 @pytest.mark.slow
-def test_no_measuring_process_outlives_its_run_on_a_cluster(faceless, cluster, site, tmp_path):
-    """Two runs on the same workers, one of a package's family; then one that is interrupted."""
-    address, workers = cluster
-    assert extract(faceless, tmp_path / "one.parquet", "--scheduler", address) == 0
-    assert children(workers) == []
-    run = extract_apart(faceless, tmp_path / "two.parquet", address, families="mycue", path=str(site))
-    assert run.communicate()[1] == ""
-    assert run.returncode == 0
-    assert table.read_table(tmp_path / "two.parquet")["mycue.frames_n"].to_pylist()[1:] == [25.0] * 3
-    assert children(workers) == []
-    held = [faceless / f"hold{number}.mp4" for number in range(2)]
-    for path in held:
-        shutil.copy(faceless / "clip00.mp4", path)
-    run = extract_apart(faceless, tmp_path / "three.parquet", address)
-    wait_until(lambda: all(Path(f"{path}.begun").exists() for path in held))
-    assert len(children(workers)) == 2
-    run.send_signal(signal.SIGINT)
-    _, error = run.communicate()
-    assert run.returncode == 130, error
-    wait_until(lambda: children(workers) == [])
-
-
-@pytest.mark.slow
-def test_a_package_that_workers_lack_is_one_sentence_and_exit_2(faceless, cluster, tmp_path):
-    address, workers = cluster
-    package = str(write_plug_in(tmp_path / "other_site", "theirs_too", family="yours"))
-    run = extract_apart(faceless, tmp_path / "t.parquet", address, families="yours", path=package)
-    _, error = run.communicate()
-    assert run.returncode == 2, error
-    assert "no family is called 'yours'" in error
-    assert "in a measuring process; install the family's package there" in error
-    assert error.count("\n") == 1
-    wait_until(lambda: children(workers) == [])
-
-
-@pytest.mark.slow
-def test_a_cluster_that_loses_a_worker_gives_the_local_table(folder, own_cluster, tmp_path):
+def test_a_cluster_that_loses_a_worker_gives_the_local_table(folder, own_cluster, tmp_path, monkeypatch):
+    measure_here(monkeypatch)
     address, workers = own_cluster
     local, far = tmp_path / "local.parquet", tmp_path / "far.parquet"
     assert extract(folder, local, "--jobs", "1") == 0
@@ -291,11 +255,11 @@ def test_what_a_worker_refuses_ends_the_run(scheduler):
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_dies_is_one_sentence_that_names_the_journal(faceless, own_cluster, tmp_path):
+def test_a_scheduler_that_dies_is_one_sentence_that_names_the_journal(sounds, own_cluster, tmp_path):
     """Non-regression test: it was a traceback."""
     address, _ = own_cluster
-    shutil.copy(faceless / "clip00.mp4", faceless / "hold.mp4")  # so that the run is not done before
-    run = extract_apart(faceless, tmp_path / "t.parquet", address)
+    shutil.copy(sounds / "clip00.mp4", sounds / "hold.mp4")  # so that the run is not done before
+    run = extract_apart(sounds, tmp_path / "t.parquet", address)
     journal = tmp_path / "t.parquet.journal"
     wait_until(lambda: journal.is_file() and journal.read_bytes().count(b"\n") >= 3)
     os.kill(scheduler_of(address), signal.SIGKILL)
@@ -314,28 +278,13 @@ def scheduler_of(address):
     return found
 
 
-@pytest.mark.slow
-def test_sigterm_ends_the_measuring_of_a_run_as_an_interrupt_does(faceless, cluster, tmp_path):
-    address, workers = cluster
-    held = [faceless / f"hold{number}.mp4" for number in range(2)]
-    for path in held:
-        shutil.copy(faceless / "clip00.mp4", path)
-    run = extract_apart(faceless, tmp_path / "t.parquet", address)
-    wait_until(lambda: all(Path(f"{path}.begun").exists() for path in held))
-    run.send_signal(signal.SIGTERM)
-    _, error = run.communicate()
-    assert run.returncode == 130, error
-    assert "run the same command again to go on" in error
-    wait_until(lambda: children(workers) == [])
-
-
-def test_an_absent_scheduler_is_one_sentence_and_exit_2(faceless, tmp_path, capsys, monkeypatch):
+def test_an_absent_scheduler_is_one_sentence_and_exit_2(sounds, tmp_path, capsys, monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
     import dask
 
     with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
-        assert extract(faceless, tmp_path / "t.parquet", "--scheduler", f"tcp://127.0.0.1:{free_port()}") == 2
+        assert extract(sounds, tmp_path / "t.parquet", "--scheduler", f"tcp://127.0.0.1:{free_port()}") == 2
     error = capsys.readouterr().err
     assert "no Dask scheduler" in error
 
@@ -364,7 +313,7 @@ def bucket(monkeypatch):
     s3fs.S3FileSystem.clear_instance_cache()
 
 
-def test_clips_observations_and_table_on_object_storage(folder, bucket, tmp_path, capfd):
+def test_clips_observations_and_table_on_object_storage(folder, bucket, tmp_path, capfd, monkeypatch):
     url, endpoint, fs = bucket
     for path in sorted(folder.iterdir())[:4]:
         fs.put_file(str(path), f"challenge/train/{path.name}")
@@ -376,6 +325,7 @@ def test_clips_observations_and_table_on_object_storage(folder, bucket, tmp_path
     small.mkdir()
     for path in sorted(folder.iterdir())[:4]:
         shutil.copy(path, small / path.name)
+    measure_here(monkeypatch)
     assert extract(small, tmp_path / "local.parquet", "--jobs", "1") == 0
     table.write_table(got, tmp_path / "far.parquet")
     assert (tmp_path / "far.parquet").read_bytes() == (tmp_path / "local.parquet").read_bytes()  # NaN equals NaN
@@ -403,3 +353,54 @@ def test_fingerprints_come_from_the_listing_and_not_from_a_request_for_each_clip
     s3fs.S3FileSystem(endpoint_url=endpoint, skip_instance_cache=True).rm("challenge/train", recursive=True)
     store = ObservationStore("", {"endpoint_url": endpoint})
     assert [store.key(clip.path, 9.0).split(":")[0] for clip in clips] == ["3", "4"]  # though they are gone
+
+
+@pytest.mark.slow
+def test_no_measuring_process_outlives_its_run_on_a_cluster(sounds, cluster, site, tmp_path):
+    """Two runs on the same workers, one of a package's family; then one that is interrupted."""
+    address, workers = cluster
+    assert extract(sounds, tmp_path / "one.parquet", "--scheduler", address) == 0
+    assert children(workers) == []
+    run = extract_apart(sounds, tmp_path / "two.parquet", address, families="mycue", path=str(site))
+    assert run.communicate()[1] == ""
+    assert run.returncode == 0
+    assert table.read_table(tmp_path / "two.parquet")["mycue.frames_n"].to_pylist()[1:] == [8000.0] * 3
+    assert children(workers) == []
+    held = [sounds / f"hold{number}.mp4" for number in range(2)]
+    for path in held:
+        shutil.copy(sounds / "clip00.mp4", path)
+    run = extract_apart(sounds, tmp_path / "three.parquet", address)
+    wait_until(lambda: all(Path(f"{path}.begun").exists() for path in held))
+    assert len(children(workers)) == 2
+    run.send_signal(signal.SIGINT)
+    _, error = run.communicate()
+    assert run.returncode == 130, error
+    wait_until(lambda: children(workers) == [])
+
+
+@pytest.mark.slow
+def test_a_package_that_workers_lack_is_one_sentence_and_exit_2(sounds, cluster, tmp_path):
+    address, workers = cluster
+    package = str(write_plug_in(tmp_path / "other_site", "theirs_too", family="yours"))
+    run = extract_apart(sounds, tmp_path / "t.parquet", address, families="yours", path=package)
+    _, error = run.communicate()
+    assert run.returncode == 2, error
+    assert "no family is called 'yours'" in error
+    assert "in a measuring process; install the family's package there" in error
+    assert error.count("\n") == 1
+    wait_until(lambda: children(workers) == [])
+
+
+@pytest.mark.slow
+def test_sigterm_ends_the_measuring_of_a_run_as_an_interrupt_does(sounds, cluster, tmp_path):
+    address, workers = cluster
+    held = [sounds / f"hold{number}.mp4" for number in range(2)]
+    for path in held:
+        shutil.copy(sounds / "clip00.mp4", path)
+    run = extract_apart(sounds, tmp_path / "t.parquet", address)
+    wait_until(lambda: all(Path(f"{path}.begun").exists() for path in held))
+    run.send_signal(signal.SIGTERM)
+    _, error = run.communicate()
+    assert run.returncode == 130, error
+    assert "run the same command again to go on" in error
+    wait_until(lambda: children(workers) == [])

@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 from events import wait_until
+from sound_maker import speech, write_wave
 
 from artifacts import PRETRAINED
 from extract.entries import Clip
@@ -35,10 +36,12 @@ def faulty(monkeypatch):
 
 @pytest.fixture
 def clips(make_clip, tmp_path):
-    """Copies of a good clip, some named for a fault; without a face, a process needs no landmarks and starts sooner."""
+    """Copies of a good clip, some named for a fault; those of sound ``alone`` need no detector."""
 
-    def make(*names, face=True):
-        good = make_clip("good.mp4" if face else "faceless.mp4", n=20, face=face)
+    def make(*names, face=True, alone=False):
+        good = make_clip("good.mp4" if face else "faceless.mp4", n=20, face=face) if not alone else tmp_path / "sound"
+        if alone:
+            write_wave(good, speech(0.5))
         for name in names:
             shutil.copy(good, tmp_path / name)
         return [Clip(name, str(tmp_path / name)) for name in names]
@@ -106,10 +109,12 @@ def test_a_clip_pays_for_no_memory_that_others_left_behind(clips):
 
 def test_results_do_not_depend_on_the_number_of_jobs_or_on_kept_observations(clips, tmp_path):
     made = clips("a.mp4", "b.mp4", "c.mp4")
-    one, two = run(made, jobs=1), run(made, jobs=2)
     keeping = worker.Settings(families=("blink",), observations=str(tmp_path / "kept"))
-    written, read = run(made, settings=keeping), run(made, settings=keeping)
+    two, written = run(made, jobs=2), run(made, jobs=1, settings=keeping)
     assert len(list((tmp_path / "kept").glob("*.npz"))) == 3
+    one, read = (
+        {clip.filename: worker.measure(clip.filename, clip.path, how) for clip in made} for how in (SETTINGS, keeping)
+    )
     for other in (two, written, read):
         assert {name: result.values.tobytes() for name, result in one.items()} == {
             name: result.values.tobytes() for name, result in other.items()
@@ -219,7 +224,7 @@ def _raised(error):
 @pytest.mark.usefixtures("faulty")
 def test_closing_the_run_ends_its_processes(clips):
     before = children_of()  # of other tests
-    stream = engine.run(clips("a.mp4", "loop1.mp4", "loop2.mp4", "b.mp4", face=False), SETTINGS, LIMITS, jobs=2)
+    stream = engine.run(clips("a.mp4", "loop1.mp4", "loop2.mp4", "b.mp4", alone=True), SETTINGS, LIMITS, jobs=2)
     next(stream)
     children = children_of(besides=before)
     assert children
@@ -229,7 +234,7 @@ def test_closing_the_run_ends_its_processes(clips):
 
 @pytest.mark.usefixtures("faulty")
 def test_closing_one_run_leaves_another_of_the_process_to_complete(clips):
-    held, other = clips("hold.mp4", "other.mp4", face=False)
+    held, other = clips("hold.mp4", "other.mp4", alone=True)
     results = {}
     thread = threading.Thread(target=lambda: results.update(run([held])))
     thread.start()
@@ -244,7 +249,7 @@ def test_closing_one_run_leaves_another_of_the_process_to_complete(clips):
 
 def test_a_thread_that_outlives_its_runs_keeps_no_process_of_an_earlier_one(clips):
     """As a Dask worker's thread does when the end of a run did not reach it."""
-    (clip,) = clips("a.mp4", face=False)
+    (clip,) = clips("a.mp4", alone=True)
     before = children_of()
     engine._measure(clip.filename, clip.path, SETTINGS, LIMITS, "one")
     first = children_of(besides=before)

@@ -31,6 +31,12 @@ def clip(make_clip, tmp_path):
 
 
 @pytest.fixture
+def faceless(make_clip):
+    """A clip without a face: a process that measures it loads no landmarks."""
+    return Clip("a.mp4", str(make_clip("faceless.mp4", n=20, face=False)))
+
+
+@pytest.fixture
 def registry(monkeypatch):
     """Families that a test registers are forgotten."""
     monkeypatch.setattr(spec, "registry", dict(spec.registry))
@@ -46,11 +52,11 @@ def registered(monkeypatch, folder, text=MODULE, family="mycue"):
     __import__("theirs.cue")
 
 
-def test_settings_are_not_on_the_command_line(clip):
+def test_settings_are_not_on_the_command_line(faceless):
     settings = worker.Settings(families=("blink",), storage_options={"key": SECRET})
     sandbox = Sandbox(settings, Limits())
     before = psutil.Process().children()
-    sandbox.measure(clip.filename, clip.path)
+    sandbox.measure(faceless.filename, faceless.path)
     (child,) = [child for child in psutil.Process().children() if child not in before]
     assert SECRET not in " ".join(child.cmdline())
     sandbox.close()
@@ -99,9 +105,9 @@ def test_the_traceback_of_a_family_that_fails_reaches_the_log_once(clip, registr
     assert {record.name for record in caplog.records} == {"features.measuring"}
 
 
-def test_a_family_of_an_imported_module_is_measured_in_a_child(clip, registry, monkeypatch, tmp_path):
+def test_a_family_of_an_imported_module_is_measured_in_a_child(faceless, registry, monkeypatch, tmp_path):
     registered(monkeypatch, tmp_path)
-    assert extract([clip], families=["mycue"])["mycue.frames_n"].to_pylist() == [20.0]
+    assert extract([faceless], families=["mycue"])["mycue.frames_n"].to_pylist() == [20.0]
 
 
 def test_a_family_of_a_notebook_is_refused_in_one_sentence(clip, registry):

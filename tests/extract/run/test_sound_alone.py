@@ -189,6 +189,7 @@ def test_sound_is_looked_at_for_as_long_as_a_clip(tmp_path):
     assert (row.duration_s, len(observed.audio)) == (2.0, 32000)
 
 
+@pytest.mark.usefixtures("measured_here")
 @pytest.mark.parametrize(("samples", "spoken"), [(speech(6), True), (np.zeros(48000), False)], ids=["speech", "silent"])
 def test_the_page_has_the_sound_and_no_picture(tmp_path, samples, spoken):
     path = write_wave(tmp_path / "a.wav", samples)
@@ -207,6 +208,7 @@ def test_the_page_has_the_sound_and_no_picture(tmp_path, samples, spoken):
     assert ('class="plot"' in page) == spoken
 
 
+@pytest.mark.usefixtures("measured_here")
 def test_predict_says_in_json_that_only_the_sound_was_judged(tmp_path, capsys):
     path = write_wave(tmp_path / "a.wav", speech(6))
     assert main(["predict", str(path), "--json", "--quiet", "--jobs", "1"]) == 0
@@ -246,6 +248,7 @@ def test_sound_of_eight_planes_is_heard(tmp_path):
     assert np.abs(observed.audio).max() == pytest.approx(0.3, abs=0.1)
 
 
+@pytest.mark.usefixtures("measured_here")
 def test_evidence_of_a_sound_has_its_cues_and_nobody(tmp_path):
     found = deepcue.evidence(write_wave(tmp_path / "a.wav", speech(6)))
     assert (found.people, found.n_faces_detected) == ((), 0)

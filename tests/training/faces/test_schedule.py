@@ -1,7 +1,9 @@
 """The phases, who is held out of each, and runs from files to weights."""
 
+import functools
 import io
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -24,9 +26,13 @@ torch = pytest.importorskip("torch")
 GROUPS = range(40)
 
 
+portrait = functools.cache(astronaut)
+
+
+@functools.cache
 def jpeg(shade):
     buffer = io.BytesIO()
-    Image.fromarray(np.roll(astronaut()[20:244, 110:334], shade, axis=1)).save(buffer, "JPEG", quality=90)
+    Image.fromarray(np.roll(portrait()[20:244, 110:334], shade, axis=1)).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
 
 
@@ -243,11 +249,21 @@ def test_a_folder_is_of_one_training(settings, monkeypatch, capsys):
     assert deepcue([*command, "--fresh"]) == 0
 
 
+@pytest.fixture(scope="module")
+def base_of_one_step(tmp_path_factory):
+    """Where the first test that needs one leaves a folder with a base of one step for the others, which copy it."""
+    return tmp_path_factory.mktemp("base") / "out"
+
+
 @pytest.fixture
-def trained(settings, monkeypatch):
+def trained(settings, monkeypatch, base_of_one_step):
     """Settings of a run that goes on in a folder with a base of one step."""
     monkeypatch.setattr(schedule, "PHASES", tiny(schedule.PHASES))
-    list(schedule.train(settings, phases=["base"], steps=1))
+    if not base_of_one_step.exists():
+        list(schedule.train(settings, phases=["base"], steps=1))
+        shutil.copytree(settings.out, base_of_one_step)
+    else:
+        shutil.copytree(base_of_one_step, settings.out)
     return replace(settings, resume=True)
 
 
