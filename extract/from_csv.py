@@ -71,27 +71,19 @@ def _header(file: Path) -> Header:
 
 
 def _cells(file: Path, header: Header) -> pa.Table:
-<<<<<<< HEAD
-    """The rows as they are written; beside semicolons, numbers may have a decimal comma."""
+    """The rows as they are written; beside semicolons, the numbers of a column may have a decimal comma."""
     try:
         rows = _rows(file, header)
         if not rows:
             raise TableError(f"{file}: no clip in it, the table ends after its header")
         found = _parsed(rows, header, decimal_point=".")
-        if header.delimiter == ";" and any(pa.types.is_string(found[name].type) for name in _cues(found)):
-            return _parsed(rows, header, decimal_point=",")
+        text = _text_cues(found)
+        if header.delimiter == ";" and text:
+            with_commas = _parsed(rows, header, decimal_point=",")
+            for name in set(text) - set(_text_cues(with_commas)):
+                found = found.set_column(header.names.index(name), name, with_commas[name])
     except (OSError, pa.ArrowInvalid) as error:
         raise TableError(f"{file}: not a CSV that can be read ({error})") from error
-=======
-    """The rows as they are written; beside semicolons, the numbers of a column may have a decimal comma."""
-    found = _parsed(file, header, decimal_point=".")
-    text = _text_cues(found)
-    if header.delimiter != ";" or not text:
-        return found
-    with_commas = _parsed(file, header, decimal_point=",")
-    for name in set(text) - set(_text_cues(with_commas)):
-        found = found.set_column(header.names.index(name), name, with_commas[name])
->>>>>>> 4c855b4df8d940b75344d9de23f6feda500cf27d
     return found
 
 
@@ -117,22 +109,10 @@ def _cues(found: pa.Table) -> list[str]:
     return [name for name in found.column_names if name not in ABOUT]
 
 
-<<<<<<< HEAD
-=======
 def _text_cues(found: pa.Table) -> list[str]:
     return [name for name in _cues(found) if pa.types.is_string(found[name].type)]
 
 
-def _without_empty_rows(found: pa.Table) -> pa.Table:
-    """Without the rows of delimiters alone, as spreadsheets write them."""
-    says = np.zeros(found.num_rows, dtype=bool)
-    for column in found.columns:
-        cells = pc.if_else(pc.equal(column, ""), None, column) if pa.types.is_string(column.type) else column
-        says |= cells.is_valid().to_numpy()
-    return found if says.all() else found.filter(pa.array(says))
-
-
->>>>>>> 4c855b4df8d940b75344d9de23f6feda500cf27d
 def _check_names(file: Path, names: list[str]) -> None:
     """Refuse a header that lacks a column, or has one that no table of cues can have."""
     for name in ("filename", "label"):
