@@ -263,7 +263,7 @@ def test_columns_of_several_networks_are_of_no_ones_weights(rng, fold_weights, t
 )
 def test_as_many_weights_as_folds_are_asked_for(tmp_path, monkeypatch, capsys, tables, all_folds, weights, message):
     monkeypatch.chdir(tmp_path)
-    files = ["--table", *tables, "--observations", "o", "--folds", *all_folds, "--weights", *weights, "--out", "x"]
+    files = ["--table", *tables, "--observations", "o", "--folds", *all_folds, "--weights", *weights, "--out", "out"]
     assert deepcue(["oof", *files]) == 2
     assert message in capsys.readouterr().err
 
