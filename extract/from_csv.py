@@ -90,15 +90,23 @@ def _cells(file: Path, header: Header) -> pa.Table:
 def _rows(file: Path, header: Header) -> bytes:
     """The lines below the header that say something: a blank in a column of numbers would make it one of words."""
     signs = f'{header.delimiter}" \t\r\n'.encode()
-    lines = file.read_bytes().splitlines(keepends=True)[header.n_lines :]
-    return b"".join(line for line in lines if line.strip(signs))
+    lines = file.read_bytes().splitlines(keepends=True)
+    kept, opened_in = [], 0  # the line of a quote that is still open: what follows is of its cell
+    for number, line in enumerate(lines[header.n_lines :], header.n_lines + 1):
+        if opened_in or line.strip(signs):
+            kept.append(line)
+        if line.count(b'"') % 2:
+            opened_in = 0 if opened_in else number
+    if opened_in:
+        raise TableError(f"{file}, line {opened_in}: a quote is not closed")
+    return b"".join(kept)
 
 
 def _parsed(rows: bytes, header: Header, decimal_point: str) -> pa.Table:
     return pyarrow.csv.read_csv(
         io.BytesIO(rows),
         read_options=pyarrow.csv.ReadOptions(column_names=header.names),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=header.delimiter),
+        parse_options=pyarrow.csv.ParseOptions(delimiter=header.delimiter, newlines_in_values=True),
         convert_options=pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(TEXT, pa.string()), strings_can_be_null=False, decimal_point=decimal_point
         ),

@@ -18,7 +18,8 @@ from extract.file_names import Names, Namesakes, endings_of, form
 logger = logging.getLogger(__name__)
 
 NO_ORIGINAL = frozenset({"real", "fake", "true", "false", "-", "?", "original", "unknown"})  # in place of a clip's name
-FLAGS = frozenset({"0", "1", "0.0", "1.0"})  # of a column that says which clips are originals; else these number clips
+FLAGS = frozenset({"0", "1", "0.0", "1.0"})  # in place of a name, too, unless clips are numbered
+NUMBERS = re.compile(r"[\d.;,| ]+")
 
 
 def grouped(clips: list[Clip], data: str) -> list[Clip]:
@@ -118,7 +119,7 @@ class _Originals:
     """Which clips the originals of a data set are, be they named by path, end of a path or name without suffix."""
 
     def __init__(self, clips: Sequence[Clip]) -> None:
-        self._no_original = NO_ORIGINAL | FLAGS if _are_flags(clips) else NO_ORIGINAL
+        self._no_original = NO_ORIGINAL if _are_numbered(clips) else NO_ORIGINAL | FLAGS
         self._fakes = {clip.filename for clip in clips if clip.label == "FAKE"}
         self._names = Names(clip.filename for clip in clips)
         cells = {clip.original for clip in clips} - {""}
@@ -152,11 +153,14 @@ class _Originals:
         return sorted({*files, *filter(None, [exact])} - {clip.filename})
 
 
-def _are_flags(clips: Iterable[Clip]) -> bool:
-    """Whether the originals of all clips are zeros and ones that repeat the labels, so that they number no clips."""
-    pairs = {(clip.label, clip.original) for clip in clips}
-    labels, cells = {label for label, _ in pairs}, {cell for _, cell in pairs}
-    return cells <= FLAGS and len(pairs) == len(labels) == len(cells)
+def _are_numbered(clips: Iterable[Clip]) -> bool:
+    """Whether originals are named by numbers: all those of FAKE clips are, and more than zeros alone or ones alone.
+
+    Else a zero or one stands for no original, as where spreadsheets and programs fill in what is missing, or says
+    whether a clip is one.
+    """
+    cells = {clip.original.lower() for clip in clips if clip.label == "FAKE"} - {"", *NO_ORIGINAL}
+    return all(map(NUMBERS.fullmatch, cells)) and (len(cells) > 1 or not cells <= FLAGS)
 
 
 def _several(originals: str) -> list[str]:

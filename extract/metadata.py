@@ -83,9 +83,17 @@ def _files_of(entries: Sequence[_Entry], present: Names, clips: Iterable[str], d
     """
     at_path = [(entry, present.find(posixpath.join(entry.folder, entry.path))) for entry in entries]
     with_files = {entry.table for entry, file in at_path if file is not None}
-    lost = [entry for entry in entries if entry.table not in with_files]
+    lost = [entry for entry, file in at_path if file is None]
     namesakes = Namesakes(clips, [entry.path for entry in lost])
-    elsewhere = [(entry, file) for entry in lost if (file := _only_one(namesakes, entry)) is not None]
+    called_so = [(entry, file) for entry in lost if (file := _only_one(namesakes, entry)) is not None]
+    elsewhere = [(entry, file) for entry, file in called_so if entry.table not in with_files]
+    if unused := [(entry, file) for entry, file in called_so if entry.table in with_files]:
+        entry, file = unused[0]
+        logger.warning(
+            "%s: metadata names %d clips that are not there, but others of that name elsewhere (%s, but %s, ...); "
+            "these get no label from it; give paths if they are meant",
+            data, len(unused), entry.name, file
+        )  # fmt: skip
     if elsewhere:
         entry, file = elsewhere[0]
         logger.warning(

@@ -101,7 +101,7 @@ class Orientation:
     """How the frames of a clip are turned and mirrored; their display matrix is read once for each angle.
 
     PyAV ties a frame whose side data were read to itself. It then stays until the garbage collector runs, hundreds of
-    frames later: gigabytes of large ones.
+    frames later: gigabytes of large ones. Pictures that are mirrored midway, at the same angle, are shown as before.
     """
 
     def __init__(self) -> None:

@@ -15,7 +15,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,7 +79,7 @@ class Journal:
 
     def _read(self, header: bytes) -> list[bytes]:
         kept: dict[tuple[str, str], bytes] = {}
-        for line in self._lines(self.file, header) or self._lines(self._aside(header), header):
+        for line in (*self._lines(self._aside(header), header), *self._lines(self.file, header)):
             if (record := _record(line)) is None:
                 continue
             result = decode(record["result"])
@@ -105,17 +104,18 @@ class Journal:
         return self.file.with_name(f"{self.file.name}.{zlib.crc32(header):08x}")
 
     def _set_aside(self, header: bytes) -> None:
-        """Copy a journal of another identity, so that a run of that one finds it."""
-        with self.file.open("rb") as opened:
-            other = opened.readline()
-        if other in {b"", header}:
-            return
-        shutil.copyfile(self.file, self._aside(other))
-        logger.warning(
-            "%s: is of other families, weights or limits; what was noted is kept in %s",
-            self.file,
-            self._aside(other),
-        )
+        """Copy what was noted of other identities, so that runs of these find it."""
+        with self.file.open("rb") as lines:
+            headers = dict.fromkeys(line[found.start() :] for line in lines if (found := HEADER.search(line)))
+        for other in (one for one in headers if one != header and _record(one)):
+            aside = self._aside(other)
+            noted = dict.fromkeys([*self._lines(aside, other), *self._lines(self.file, other)])
+            temporary = aside.with_name(f"{aside.name}.part")
+            temporary.write_bytes(other + b"".join(noted))
+            os.replace(temporary, aside)
+            logger.warning(
+                "%s: is of other families, weights or limits; what was noted is kept in %s", self.file, aside
+            )
 
     def get(self, filename: str, fingerprint: str) -> Result | None:
         """The clip's result from an earlier run, if the file is still the same."""

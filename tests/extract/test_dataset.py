@@ -451,12 +451,32 @@ def test_fakes_of_numbered_originals_are_kept_together(tmp_path, ids, reals):
 
 @pytest.mark.parametrize(
     ("originals", "n_groups"),
-    [("1100", 4), ("0011", 4), ("0101", 2), ("1122", 2), ("110-", 3)],
+    [("1100", 4), ("0011", 4), ("0101", 2), ("1122", 2), ("110-", 4)],
     ids=["flag", "other_flag", "identities", "numbers", "mixed"],
 )
 def test_zeros_and_ones_name_no_original_where_they_repeat_the_label(tmp_path, originals, n_groups):
     labels = ["REAL", "REAL", "FAKE", "FAKE"]
     rows = "".join(f"{n}_x.mp4,{label},{cell}\n" for n, (label, cell) in enumerate(zip(labels, originals, strict=True)))
+    found = find_clips(made(tmp_path, [], m=f"filename,label,original\n{rows}"))
+    assert len({clip.group for clip in found}) == n_groups
+
+
+@pytest.mark.parametrize(
+    ("labels", "originals", "n_groups"),
+    [
+        ("RRFFR", ["0", "0", "0_x", "1_x", "0"], 3),
+        ("RRFF?", ["1", "1", "0", "0", "0"], 5),
+        ("RRFF", ["1", "1", "", ""], 4),
+        ("RRFFF", ["0", "0", "0_x", "1_x", "0"], 3),
+    ],
+    ids=["filled_in", "unlabelled", "blank", "filled_in_of_fakes"],
+)
+def test_zeros_that_stand_for_no_original_join_nothing(tmp_path, labels, originals, n_groups):
+    """Non-regression test: what pandas fills in put all clips into one group."""
+    of = {"R": "REAL", "F": "FAKE", "?": ""}
+    rows = "".join(
+        f"{n}_x.mp4,{of[label]},{cell}\n" for n, (label, cell) in enumerate(zip(labels, originals, strict=True))
+    )
     found = find_clips(made(tmp_path, [], m=f"filename,label,original\n{rows}"))
     assert len({clip.group for clip in found}) == n_groups
 
@@ -546,7 +566,8 @@ def test_metadata_labels_no_clip_of_another_set_that_lies_below(tmp_path, presen
     labels = {clip.filename: clip.label for clip in find_clips(str(tmp_path))}
     assert labels[present[-1]] is None
     assert "metadata names" in caplog.text
-    assert "elsewhere" not in caplog.text
+    assert "lie elsewhere" not in caplog.text
+    assert ("(001.mp4, but other/001.mp4, ...); these get no label" in caplog.text) == (len(present) > 1)
 
 
 def test_a_table_in_every_folder_costs_no_more_for_each(counted_calls):

@@ -63,6 +63,7 @@ def test_the_csv_is_not_replaced(csv, tmp_path, capsys):
         ("filename,label,x\n", "no clip in it"),
         ('filename,label,"a\nb",x\na,REAL,1,2\n', "the name of the column 'a\\nb' has a line break; rename it"),
         ("\n\n", "it is empty"),
+        ('filename,label,x,source\na,REAL,1,s\nb,REAL,2,"s\nc,REAL,3,t\n', "line 3: a quote is not closed"),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path, capsys, text, said):
@@ -98,6 +99,18 @@ def test_blank_lines_may_come_before_the_header(tmp_path, end):
     found = table.read_table(out)
     assert found["filename"].to_pylist() == ["a", "b"]
     assert found["foreign.x"].to_pylist() == [1, 2]
+
+
+@pytest.mark.parametrize("quoted", ['"s\n"', '"s\n\n ""t"""', '"\n"'])
+@pytest.mark.parametrize("after", ["", ",u"])
+def test_a_cell_may_end_in_a_line_break(tmp_path, quoted, after):
+    """Non-regression test: the line with its last quote was left out as blank, and the rows after it with it."""
+    columns = "source" + (",group" if after else "")
+    rows = f"a,REAL,0,{quoted}{after}\nb,REAL,1,v{after}\nc,REAL,2,w{after}\n"
+    (tmp_path / "t.csv").write_text(f"filename,label,x,{columns}\n{rows}")
+    table = read_csv(tmp_path / "t.csv")
+    assert table["filename"].to_pylist() == ["a", "b", "c"]
+    assert table["x"].to_pylist() == [0, 1, 2]
 
 
 def test_folds_are_of_the_labelled_clips(tmp_path):

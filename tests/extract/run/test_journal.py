@@ -94,6 +94,23 @@ def test_what_stands_below_the_header_of_another_identity_is_not_taken(tmp_path,
     assert theirs.get("b", "print") is not None
 
 
+def test_runs_of_several_identities_find_theirs_in_one_file(tmp_path):
+    """Non-regression test: what stood below the second header was lost to the first run, without a word."""
+    other = {"families": {"blink": 2}}
+    header = opened(tmp_path / "other", other).file.read_bytes()
+    lines = {}
+    for name in "abcd":
+        written(tmp_path / name, result(name))
+        lines[name] = (tmp_path / name).read_bytes().splitlines(keepends=True)
+    mine = lines["a"][0]
+    (tmp_path / "j").write_bytes(
+        b"".join([mine, lines["a"][1], header, lines["b"][1], mine, lines["c"][1], header, lines["d"][1]])
+    )
+    for identity, there in [(IDENTITY, "ac"), (other, "bd"), (IDENTITY, "ac"), (other, "bd")]:
+        found = opened(tmp_path / "j", identity)
+        assert {name for name in "abcd" if found.get(name, "print")} == set(there)
+
+
 def test_another_identity_or_a_fresh_start_forgets(tmp_path):
     written(tmp_path / "j", result("a"))
     assert opened(tmp_path / "j", {"families": {"blink": 2}}).get("a", "print") is None
