@@ -28,6 +28,8 @@ NO_TIMES = frozenset({"avi"})  # formats that number frames in the order of deco
 PRIMED = frozenset({"aac", "mp3", "mp3float"})  # codecs whose run-up only some formats tell from sound
 MAX_PRIMING_S = 0.1  # sound of theirs that begins so little before the picture is that run-up
 HDR_CURVES = {16: "PQ", 18: "HLG"}  # FFmpeg's AVCOL_TRC_SMPTE2084 and _ARIB_STD_B67
+MAX_FRAMES = 14_400  # two minutes at 120 a second; what is more takes longer than a clip may
+MAX_PIXELS = 32_000_000_000  # two minutes of 4K at 30 frames a second
 MIN_SILENCE_S = 0.2  # that is worth a warning; a clock that runs a little fast leaves less
 
 
@@ -77,12 +79,16 @@ class Clip:
         with containers.opened(self._source) as container:
             self._streams = containers.look_through(container, max_seconds, self._source)
             self.pixel_aspect: Fraction | None = None
+            self._max_frames = MAX_FRAMES
             if self._streams.picture is not None:
-                self.pixel_aspect = container.streams[self._streams.picture].sample_aspect_ratio
+                picture = container.streams[self._streams.picture]
+                self.pixel_aspect = picture.sample_aspect_ratio
+                self._max_frames = max(1, min(MAX_FRAMES, MAX_PIXELS // max(1, picture.width * picture.height)))
         self.has_picture = self._streams.picture is not None
-        self.frames_expected = self._streams.n_frames
+        self._picture_s: float | None = None  # what was looked at, of more frames than can be
+        self.frames_expected = min(self._streams.n_frames, self._max_frames)
         seen_s = min(self._streams.length_s, max_seconds)
-        self.frames_per_second = self.frames_expected / seen_s if seen_s > 0 else 0.0
+        self.frames_per_second = self._streams.n_frames / seen_s if seen_s > 0 else 0.0
         self.has_audio = bool(self._streams.sounds)
         if self._streams.n_pictures > 1:
             self._notes.append(
@@ -103,7 +109,8 @@ class Clip:
     def frames(self) -> Iterator[Frame]:
         """Upright frames in order of presentation, times increasing; at most ``max_seconds`` of them.
 
-        None in a file of sound alone.
+        None in a file of sound alone. Of very many frames, or very large ones (:data:`MAX_FRAMES`, :data:`MAX_PIXELS`),
+        the first, rather than none in the time that a clip may take.
 
         Raises
         ------
@@ -128,6 +135,9 @@ class Clip:
                 first = time_s if index < 0 else first
                 if time_s - first > self.max_seconds:
                     self.truncated = True
+                    break
+                if index + 1 >= self._max_frames:
+                    self._picture_s = time_s - first
                     break
                 index += 1
                 kind.see(frame)
@@ -227,6 +237,10 @@ class Clip:
             lines.append(f"{self.silence_s:.2f} s of sound are missing in between")
         if self.truncated:
             lines.append(f"only the first {self.max_seconds:g} s were looked at")
+        if self._picture_s is not None:
+            lines.append(
+                f"only the first {self._picture_s:.1f} s of the picture were looked at: its frames are too many"
+            )
         return tuple(lines)
 
     def _decoded(self, container: Any, stream: Any, damage: Damage) -> Iterator[Any]:

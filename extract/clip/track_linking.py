@@ -26,24 +26,26 @@ def linked(pieces: list[Track], times: NDArray[np.float64], cuts: list[int]) -> 
     with no cut between, or dlib's embeddings of their middle crops are nearer than 0.5.
     """
     tracks: list[Track] = []
-    faces: dict[int, tuple[Track, NDArray[np.float64] | None]] = {}  # with the track: a freed one's id is given again
+    faces: list[list[NDArray[np.float64] | None]] = []  # of each track, once asked for; tracks that were joined go
 
-    def face(track: Track) -> NDArray[np.float64] | None:
-        if id(track) not in faces:
-            faces[id(track)] = (track, _face(track))
-        return faces[id(track)][1]
+    def face(known: list[NDArray[np.float64] | None], track: Track) -> NDArray[np.float64] | None:
+        if not known:
+            known.append(_face(track))
+        return known[0]
 
     for piece in sorted(pieces, key=lambda track: (int(track.frame_index[0]), -len(track))):
+        own: list[NDArray[np.float64] | None] = []
         for position, track in enumerate(tracks):
             first, last = int(piece.frame_index[0]), int(track.frame_index[-1])
             if first <= last or times[first] - times[last] > MAX_GAP_S:
                 continue
             near = iou(track.box[-1], piece.box[0]) >= MIN_IOU and not any(last < cut <= first for cut in cuts)
-            if near or _distance(face(track), face(piece)) < MAX_IDENTITY_DISTANCE:
-                tracks[position] = joined(track, piece)
+            if near or _distance(face(faces[position], track), face(own, piece)) < MAX_IDENTITY_DISTANCE:
+                tracks[position], faces[position] = joined(track, piece), []
                 break
         else:
             tracks.append(piece)
+            faces.append(own)
     return tracks
 
 

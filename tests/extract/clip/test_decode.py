@@ -8,6 +8,7 @@ import pytest
 from clip_maker import write_clip
 
 from extract.clip import container as containers
+from extract.clip import decode
 from extract.clip.clock import OffsetReader
 from extract.clip.decode import Clip
 from extract.clip.sound import SoundClock
@@ -103,6 +104,19 @@ def test_rotation_metadata_is_applied(make_clip, turn):
     assert turned.luma.shape == expected.shape
     assert np.abs(turned.luma - expected).mean() < 1.0
     assert turned.rgb().shape[:2] == expected.shape
+
+
+@pytest.mark.parametrize(("name", "most"), [("MAX_FRAMES", 12), ("MAX_PIXELS", 12 * 320 * 240 + 1)])
+def test_of_more_frames_than_time_allows_the_first_are_looked_at(make_clip, monkeypatch, name, most):
+    """Non-regression test: 4K at 60 frames a second took longer than a clip may, and had no row of its own."""
+    monkeypatch.setattr(decode, name, most)
+    clip, frames, (audio, _) = read(make_clip("many.mp4", n=30, size=(320, 240), tone_s=1.2))
+    assert len(frames) == clip.frames_expected == 12
+    assert clip.frames_per_second == pytest.approx(25, rel=0.05)
+    assert len(audio) > 16_000
+    assert clip.warnings() == ("only the first 0.5 s of the picture were looked at: its frames are too many",)
+    monkeypatch.undo()
+    assert read(make_clip("many.mp4", n=30, size=(320, 240), tone_s=1.2))[0].warnings() == ()
 
 
 @pytest.mark.parametrize("rotation", [0, 90])
