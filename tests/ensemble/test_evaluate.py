@@ -130,6 +130,19 @@ def test_rows_that_no_learner_reads_take_no_part(of_networks):
 
 @pytest.mark.parametrize("learners", [("networks", "logistic")], indirect=True)
 @pytest.mark.parametrize("weights", ["fitted"], indirect=True)
+def test_the_number_at_the_prior_is_that_of_the_model_not_of_its_folds(of_networks):
+    """Non-regression test: a stack that weighs less than its folds do gave the prior to more rows than it said."""
+    data, fold, model, evaluation = of_networks(BEYOND_CLIP)
+    stack = replace(model.head.stack, learners=("networks", "logistic"), weights=(1.0, 0.0))
+    model = replace(model, head=replace(model.head, stack=stack))
+    rows = without_evidence(model)
+    assert rows.sum() > (~evaluation.clips["measured"].to_numpy()).sum()
+    manifest = manifest_of(model, data, fold, evaluation, seed=0, synthetic=True, table="t")
+    assert manifest["summary"]["n_unmeasured"] == rows.sum()
+
+
+@pytest.mark.parametrize("learners", [("networks", "logistic")], indirect=True)
+@pytest.mark.parametrize("weights", ["fitted"], indirect=True)
 def test_a_learner_alone_has_the_prior_where_it_reads_nothing(of_networks):
     _, fold, _, evaluation = of_networks(BEYOND_CLIP)
     priors = np.array([one.head.train_prior for one in evaluation.models])[fold]

@@ -111,6 +111,21 @@ def test_runs_of_several_identities_find_theirs_in_one_file(tmp_path):
         assert {name for name in "abcd" if found.get(name, "print")} == set(there)
 
 
+@pytest.mark.parametrize("then", [(), ({"families": {"blink": 2}},)], ids=["at_once", "after_another"])
+def test_what_was_kept_aside_and_what_is_put_below_are_both_found(tmp_path, then):
+    """Non-regression test: what was aside was not read, or was written over, once the file had lines of its own."""
+    written(tmp_path / "j", result("a"))
+    opened(tmp_path / "j", {"families": {"blink": 2}})
+    written(tmp_path / "c", result("c"))
+    with (tmp_path / "j").open("ab") as file:
+        file.write((tmp_path / "c").read_bytes())
+    for other in then:
+        opened(tmp_path / "j", other)
+    found = opened(tmp_path / "j")
+    assert found.get("a", "print") is not None
+    assert found.get("c", "print") is not None
+
+
 def test_another_identity_or_a_fresh_start_forgets(tmp_path):
     written(tmp_path / "j", result("a"))
     assert opened(tmp_path / "j", {"families": {"blink": 2}}).get("a", "print") is None
