@@ -31,6 +31,9 @@ RING = (0.4, 0.9)  # of the radius: iris without pupil and rim
 MIN_RING_SHARE = 0.2  # of the ring, not hidden by lids and highlights
 HIGHLIGHT_V, HIGHLIGHT_OVER_MEDIAN = 150.0, 60.0
 HIGHLIGHT_SHARES = (0.002, 0.2)  # of the iris
+HIGHLIGHT_REACH = 0.85  # of the radius: a circle that is 1 px off has the white of the eye at its rim
+LID_PX = 2  # of the patch: rows at the lids that may be skin, where landmarks are 0.3 px off
+IRIS_OVER_MEDIAN, MAX_IRIS_V = 30.0, 220.0  # brighter pixels of a light iris belong to a highlight or to glasses
 BINS = 64  # of a channel's histogram
 MIN_SATURATION = 0.02  # of 1: below it, as in a clip without colour, the hue is that of rounding
 
@@ -83,10 +86,22 @@ def level_eye(crop: NDArray[np.uint8], *, points: F64) -> Eye:
     gap = points[3] - points[0]
     turn = EYE_PX / float(gap @ gap) * np.array([[gap[0], gap[1]], [-gap[1], gap[0]]])
     shift = (np.array(PATCH) - 1.0) / 2.0 - turn @ points[[0, 3]].mean(axis=0)
-    level = cv2.warpAffine(
-        np.ascontiguousarray(crop), np.column_stack([turn, shift]), PATCH, borderMode=cv2.BORDER_REPLICATE
+    return Eye(_sampled(crop, turn=turn, shift=shift), inside_convex(points @ turn.T + shift, size=PATCH))
+
+
+def _sampled(crop: NDArray[np.uint8], *, turn: F64, shift: F64) -> F64:
+    """Resample a crop [s, s, 3] to the patch [h, w, 3], bilinear; beyond the crop its edge is repeated.
+
+    OpenCV's warps round places to 1/32 px, so that an eye and its mirror image would differ.
+    """
+    from scipy import ndimage
+
+    places = np.stack(np.meshgrid(np.arange(PATCH[0]), np.arange(PATCH[1])), axis=-1)
+    across, down = np.moveaxis((places - shift) @ np.linalg.inv(turn).T, -1, 0)
+    channels = np.moveaxis(crop.astype(np.float64), -1, 0)
+    return np.stack(
+        [ndimage.map_coordinates(channel, (down, across), order=1, mode="nearest") for channel in channels], axis=-1
     )
-    return Eye(level.astype(np.float64), inside_convex(points @ turn.T + shift, size=PATCH))
 
 
 @functools.cache
@@ -132,22 +147,31 @@ def _at(grey: F64, places: F64) -> F64:
 
 
 def highlights(eye: Eye, *, iris: Circle) -> NDArray[np.bool_]:
-    """Highlights [h, w] in an iris: V over 150 and over its median plus 60.
+    """Mark the highlights [h, w] of an iris: pixels with V above 150 and above the iris's median plus 60.
 
-    None are marked where they would be under 0.2 % or over 20 % of what the lids leave free.
+    The rim of the iris and the rows next to the lids are left out: there the white of the eye and the skin of the lids
+    are as bright as a highlight. None are marked where they would cover less than 0.2 % or more than 20 % of the rest.
     """
-    free = eye.open & iris.between(0.0, 1.0)
+    lids = np.ones((2 * LID_PX + 1, 1), np.uint8)
+    free = cv2.erode(eye.open.astype(np.uint8), lids).astype(bool) & iris.between(0.0, HIGHLIGHT_REACH)
     if not free.any():
         return free
-    bright = free & (eye.value > max(HIGHLIGHT_V, float(np.median(eye.value[free])) + HIGHLIGHT_OVER_MEDIAN))
+    limit = max(HIGHLIGHT_V, float(np.median(eye.value[free])) + HIGHLIGHT_OVER_MEDIAN)
+    bright = free & (eye.value > limit)
     share = bright.sum() / free.sum()
     return bright if HIGHLIGHT_SHARES[0] <= share <= HIGHLIGHT_SHARES[1] else np.zeros_like(bright)
 
 
 def iris_pixels(eye: Eye, *, iris: Circle) -> F64:
-    """Colours [k, 3] of the iris, in grey levels: its ring without highlights; empty where too little shows."""
+    """Return the colours [k, 3] of the iris, in grey levels: its ring without highlights; empty where little shows.
+
+    Pixels with V of 150 or more are left out as in the published cue, in a light iris those above its median plus 30.
+    """
     ring = iris.between(*RING)
-    shown = ring & eye.open & (eye.value < HIGHLIGHT_V)
+    shown = ring & eye.open
+    if shown.any():
+        limit = max(HIGHLIGHT_V, float(np.median(eye.value[shown])) + IRIS_OVER_MEDIAN)
+        shown &= eye.value < min(limit, MAX_IRIS_V)
     return eye.rgb[shown] if shown.sum() >= MIN_RING_SHARE * ring.sum() else np.empty((0, 3))
 
 

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from features.geometry import F64
 
+ROUNDING = 1e-6  # square px: a centre on an edge counts as inside, also in a mirror image with other rounding errors
+
 
 def inside_convex(outline: F64, *, size: tuple[int, int]) -> NDArray[np.bool_]:
     """Pixels whose centre lies inside an outline.
@@ -33,5 +35,5 @@ def inside_convex(outline: F64, *, size: tuple[int, int]) -> NDArray[np.bool_]:
     rows, columns = np.arange(size[1])[:, None], np.arange(size[0])[None]
     inside = np.ones(size[::-1], dtype=bool)
     for (x, y), (x2, y2) in zip(outline, np.roll(outline, -1, axis=0), strict=True):
-        inside &= (x2 - x) * (rows - y) - (y2 - y) * (columns - x) >= 0
+        inside &= (x2 - x) * (rows - y) - (y2 - y) * (columns - x) >= -ROUNDING
     return inside

@@ -270,7 +270,7 @@ def iris_series(observation: Observation, track: Track) -> dict[str, Series]:
     return {"eyes_teeth.irises": Series(times_s, values, unit="1", title="Difference of the irises' colours")}
 
 
-@family("eyes_teeth", version=2, needs={"track", "crops"}, columns=COLUMNS, series=iris_series)
+@family("eyes_teeth", version=3, needs={"track", "crops"}, columns=COLUMNS, series=iris_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the eyes and teeth of a track's crops; each is NaN below five crops that show it."""
     faces = _faces(track)

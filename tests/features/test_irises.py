@@ -1,5 +1,6 @@
 """Irises of drawn eyes: found where they were drawn, compared by colour, with their highlights."""
 
+import cv2
 import numpy as np
 import pytest
 from drawn_faces import IRIS_IOD, Look, person
@@ -42,6 +43,7 @@ def test_a_mirrored_eye_has_the_mirrored_iris(rng):
     one, _ = eye_of(look, np.random.default_rng(seed))
     other, _ = eye_of(look, np.random.default_rng(seed), mirror=True)
     assert other.open.tolist() == one.open[:, ::-1].tolist()
+    np.testing.assert_allclose(other.rgb, one.rgb[:, ::-1], atol=1e-6)
     a, b = irises.find_iris(one), irises.find_iris(other)
     assert (b.x, b.y, b.radius) == pytest.approx((irises.PATCH[0] - 1 - a.x, a.y, a.radius), abs=0.01)
 
@@ -64,6 +66,27 @@ def test_no_highlight_in_a_plain_or_in_a_wholly_bright_iris(rng):
     flooded, _ = eye_of(Look(lights=((0.0, 0.0), None), light_radius=0.8), rng)
     assert not irises.highlights(flooded, iris=irises.Circle(47.5, 27.5, 16.0)).any()
     assert np.isnan(irises.place_in_iris(np.zeros((4, 4), bool), iris=irises.Circle(1, 1, 1))).all()
+
+
+def test_the_white_of_the_eye_and_the_lids_are_no_highlight(rng):
+    """Landmarks that are a third of a pixel off let rows of skin in, a circle 1 px off the white at the rim."""
+    brown = (90.0, 60.0, 40.0)
+    marked = []
+    for scale_px in (60.0, 85.0, 110.0):
+        for _ in range(8):
+            track = person(Look(irises=(brown, brown)), rng, scale_px=scale_px)
+            crop = cv2.GaussianBlur(track.crops[0], (0, 0), 0.4)
+            points = crop_landmarks(track, 0)[RIGHT_EYE] + rng.normal(0.0, 0.3, (6, 2))
+            eye = irises.level_eye(crop, points=points)
+            marked.append(irises.highlights(eye, iris=irises.find_iris(eye)).any())
+    assert np.mean(marked) <= 0.1
+
+
+@pytest.mark.parametrize("colour", [(110.0, 130.0, 149.0), (120.0, 140.0, 165.0), (150.0, 170.0, 195.0)])
+def test_a_light_iris_is_seen_and_has_its_colour(rng, colour):
+    eye, _ = eye_of(Look(irises=(colour, colour), lights=((0.4, 0.2), None)), rng)
+    pixels = irises.iris_pixels(eye, iris=irises.find_iris(eye))
+    assert np.median(pixels, axis=0) == pytest.approx(colour, abs=3.0)
 
 
 def test_hues_are_compared_on_their_circle():
