@@ -4,7 +4,8 @@
 
     clips.sqlite3        the list (:mod:`serve.clips`)
     incoming/ID.part     what is being uploaded
-    clips/ID/            of one clip: the file, its preview, evidence and page
+    clips/ID/            of one clip: the file, its preview and its pages
+    evidence/            face images of the clip that is being measured, until its pages are made
     lock                 held by the server that works here
 
 A clip's ID is drawn at random; what a person called the file is in the list alone.
@@ -63,7 +64,7 @@ class WorkFolder:
         self._held: dict[str, int] = {}
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for name in ("incoming", "clips"):
+            for name in ("incoming", "clips", "evidence"):
                 (self.root / name).mkdir(exist_ok=True, mode=0o700)
             self._lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
@@ -84,9 +85,11 @@ class WorkFolder:
         os.close(self._lock)
 
     def tidy(self, known: set[str]) -> None:
-        """Remove what a killed server left: halves of uploads, and folders of clips that are not in the list."""
+        """Remove what a killed server left: partial uploads, evidence, and folders of clips that are not listed."""
         for part in (self.root / "incoming").iterdir():
             part.unlink(missing_ok=True)
+        for folder in self.evidence.iterdir():
+            shutil.rmtree(folder, ignore_errors=True)
         for folder in (self.root / "clips").iterdir():
             if folder.name in known:
                 self.weigh(folder.name)
@@ -104,6 +107,11 @@ class WorkFolder:
         if not ID.fullmatch(clip_id):
             raise KeyError(clip_id)
         return self.root / "clips" / clip_id
+
+    @property
+    def evidence(self) -> Path:
+        """Where measuring processes put evidence for as long as it is not in a page."""
+        return self.root / "evidence"
 
     def incoming(self, clip_id: str) -> Path:
         """Where a clip is put while it arrives."""

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from extract.run import engine
@@ -80,11 +81,13 @@ class Means:
     judge: Judge
 
 
-def processes(settings: Settings, limits: Limits, judge: Judge) -> Means:
-    """The means that measure in child processes."""
+def processes(settings: Settings, limits: Limits, judge: Judge, *, evidence: Path | None = None) -> Means:
+    """The means that measure in child processes, which put evidence into the given folder until it is in a page."""
 
     def examiner(tell: Tell) -> Examiner:
-        return Examiner(settings, limits, faces_per_second=FACES_PER_SECOND, show_faces=True, tell=tell)
+        return Examiner(
+            settings, limits, faces_per_second=FACES_PER_SECOND, show_faces=True, folder=evidence, tell=tell
+        )
 
     def player(tell: Tell) -> Sandbox:
         return Sandbox(Settings(()), limits, program=("serve.preview",), tell=tell)

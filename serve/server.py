@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -35,7 +36,7 @@ from serve.uploads import BLOCK, Uploads, kept_name
 LOOPBACK = "127.0.0.1"
 END_S = 1  # for answers that are under way when the server is stopped
 BACKLOG = 200  # connections that wait to be accepted
-FIRST_REQUEST_S = 10  # until the head of a connection's first request is there
+HEAD_S = 10  # until the head of a request is complete, from the connection or from its first byte on
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class Server:
             work.tidy({row["id"] for row in clips.rows()})
             if means is None:
                 judging = Judging(options.model, work, version=options.version)
-                means = processes(judging.settings, options.limits, judging)
+                means = processes(judging.settings, options.limits, judging, evidence=work.evidence)
             measuring = Measuring(clips, work, means, jobs=options.jobs)
             self._socket = _listening(options.host, options.port)
             undo.callback(self._socket.close)
@@ -181,14 +182,33 @@ class Server:
 
 
 class _Connection(H11Protocol):
-    """A connection that is closed when it is not used; uvicorn waits for a first request without end."""
+    """A connection that is closed when the head of a request does not arrive in time.
+
+    uvicorn limits only the time between two requests: it waits for the first one, and for the rest of every head whose
+    first byte has arrived, without end.
+    """
+
+    _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.loop.call_later(FIRST_REQUEST_S, self._close_unused)
+        self._start_head_timer()
 
-    def _close_unused(self) -> None:
-        if self.cycle is None:  # no request has begun
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:  # the head is complete
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+            self._head_timer = None
+        elif self._head_timer is None:
+            self._start_head_timer()
+
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_S, self._close_without_head)
+
+    def _close_without_head(self) -> None:
+        self._head_timer = None
+        if self.conn.their_state is h11.IDLE:
             self.timeout_keep_alive_handler()
 
 
@@ -211,7 +231,10 @@ class _Uvicorn(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield caught
             return
-        before = {number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # under nohup, it stays ignored
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, catch) for number in numbers}
         try:
             yield caught
         finally:

@@ -9,6 +9,7 @@ address. Behind a proxy that adds TLS, `--origin` says what the proxy is called,
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import re
@@ -150,8 +151,9 @@ def run(arguments: argparse.Namespace) -> None:
     ended_by = server.run()
     if ended_by == signal.SIGINT:
         raise KeyboardInterrupt
-    if ended_by == signal.SIGTERM:
-        sys.stdout.flush()
+    if ended_by in {signal.SIGTERM, signal.SIGHUP}:
+        with contextlib.suppress(OSError):  # the terminal has gone
+            sys.stdout.flush()
         os._exit(common.DONE)  # all is closed; to take the libraries down in order would take seconds more
 
 

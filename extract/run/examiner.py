@@ -56,7 +56,10 @@ class Examiner:
     limits
         What one clip may take, row and evidence together.
     faces_per_second, show_faces
-        Of the :class:`Request`.
+        Fields of the :class:`Request`.
+    folder
+        Where the evidence of a clip, which may hold images of faces, is kept while :meth:`measure` loads it; by default
+        the system's folder for temporary files. Nothing is left there after :meth:`measure`.
     tell
         Takes how far a clip is: its ``stage`` in words, the ``share`` that is done, from 0 to 1, and its ``row``, a
         :class:`~extract.run.worker.Result`, as soon as that is known, before the evidence.
@@ -69,10 +72,11 @@ class Examiner:
         *,
         faces_per_second: float,
         show_faces: bool,
+        folder: Path | None = None,
         tell: Tell | None = None,
     ) -> None:
         self._tell = tell
-        self._folder = tempfile.TemporaryDirectory(prefix="deepcue-")
+        self._folder = tempfile.TemporaryDirectory(prefix="deepcue-", dir=folder)
         self._file = Path(self._folder.name) / "evidence"
         request = Request(str(self._file), faces_per_second, show_faces)
         program = (PROGRAM, json.dumps(asdict(request)))
@@ -95,17 +99,29 @@ class Examiner:
             A family that is known here is not to be found in the child process.
         """
         self._row = None
-        self._file.unlink(missing_ok=True)
+        try:
+            result = self._measured(filename, path)
+            try:
+                return result, evidence_store.load(self._file) if self._file.exists() else None
+            except DatasetError as error:
+                return without_evidence(result, str(error)), None
+        finally:
+            self._forget()
+
+    def _measured(self, filename: str, path: str) -> Result:
+        """The row of a clip; the child writes the evidence."""
         result = self._sandbox.measure(filename, path)
         if self._row is not None:
             if reasons.CLIP in result.reasons and reasons.CLIP not in self._row.reasons:  # ended by the evidence
                 result = replace(without_evidence(self._row, result.error), log=(*self._row.log, *result.log))
         elif result.reasons.get(reasons.CLIP) in DIED:
             result = self._again(result, filename, path)
-        try:
-            return result, evidence_store.load(self._file) if self._file.exists() else None
-        except DatasetError as error:
-            return without_evidence(result, str(error)), None
+        return result
+
+    def _forget(self) -> None:
+        """Remove the evidence, also half of it, which a child that was killed leaves."""
+        for file in self._file.parent.glob(f"{self._file.name}*"):
+            file.unlink(missing_ok=True)
 
     def _again(self, ended: Result, filename: str, path: str) -> Result:
         """The row by itself, of a clip at which the child with the recorder ended."""

@@ -10,10 +10,12 @@ import urllib.request
 
 import psutil
 import pytest
+import uvicorn
 from events import wait_until
 
 from deepcue.cli import serve
 from deepcue.cli.main import main as deepcue
+from serve import server
 
 
 def started(*words):
@@ -44,6 +46,21 @@ def test_a_signal_ends_the_server_and_all_that_it_started(tmp_path, number):
         assert "goes on with what is queued" in errors
     wait_until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes))
     assert list((tmp_path / "work" / "incoming").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "caught"), [(signal.SIG_DFL, [signal.SIGHUP]), (signal.SIG_IGN, [])], ids=["terminal", "nohup"]
+)
+def test_a_terminal_that_is_closed_ends_the_server_unless_nohup_keeps_it(before, caught):
+    """Non-regression test: SIGHUP killed the server, which then removed nothing."""
+    was = signal.signal(signal.SIGHUP, before)
+    try:
+        with server._Uvicorn(uvicorn.Config(lambda: None)).signals_caught() as numbers:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert numbers == caught
+        assert signal.getsignal(signal.SIGHUP) == before
+    finally:
+        signal.signal(signal.SIGHUP, was)
 
 
 def test_it_prints_its_address_which_answers(tmp_path):
