@@ -89,7 +89,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-upload", type=n_bytes, default="2G", help="size of one clip (default: %(default)s)")
     parser.add_argument("--max-disk", type=n_bytes, default="20G", help="size of all of them (default: %(default)s)")
     parser.add_argument(
-        "--at-once", type=common.positive_int, default=1, help="clips measured at once (default: %(default)s)"
+        "--jobs", type=common.positive_int, default=1, help="clips measured at the same time (default: %(default)s)"
+    )
+    parser.add_argument(  # the earlier spelling
+        "--at-once", dest="jobs", type=common.positive_int, default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
     common.add_limits(parser)
     common.add_quiet(parser)
@@ -133,7 +136,7 @@ def run(arguments: argparse.Namespace) -> None:
             origin=arguments.origin or "",
             max_upload=arguments.max_upload,
             max_disk=arguments.max_disk,
-            jobs=arguments.at_once,
+            jobs=arguments.jobs,
             limits=common.limits(arguments),
             version=__version__,
         )

@@ -14,6 +14,7 @@ import uvicorn
 from events import wait_until
 
 from deepcue.cli import serve
+from deepcue.cli.main import command_parser
 from deepcue.cli.main import main as deepcue
 from serve import server
 
@@ -93,6 +94,12 @@ def test_what_it_refuses(tmp_path, capsys):
     assert "not there" in capsys.readouterr().err
     assert deepcue(["serve", "--max-upload", "much"]) == 2
     assert "is not a size" in capsys.readouterr().err
+
+
+def test_jobs_has_its_earlier_spelling():
+    parser = command_parser("serve")
+    assert [parser.parsed(words).jobs for words in ([], ["--jobs", "3"], ["--at-once", "2"])] == [1, 3, 2]
+    assert "--at-once" not in parser.format_help()
 
 
 def test_others_are_spoken_of_where_there_are_others():
