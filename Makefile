@@ -141,10 +141,11 @@ $(SPOKEN): # speech from text, which the detector of synthetic speech learns as 
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --no-deps $(SYNTHESISERS)
 	$(RUN) speak --out $@
 
-bench: $(READY) ## what extraction costs against decoding, and the page against predict: DATA=dir
+bench: $(READY) ## cost of extraction against decoding, of the page against predict, memory from clip to clip: DATA=dir
 	$(call needs,DATA,folder)
 	$(PY) -m benchmarks.extraction $(call path,DATA)
 	$(PY) -m benchmarks.page $(call path,DATA)
+	$(PY) -m benchmarks.memory
 
 bench-ensemble: $(READY) ## the nested run on a synthetic table of the challenge's size
 	$(PY) -m benchmarks.training
