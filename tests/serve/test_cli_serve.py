@@ -44,7 +44,7 @@ def test_a_signal_ends_the_server_and_all_that_it_started(tmp_path, number):
     assert child.returncode == (0 if number == signal.SIGTERM else 130)
     assert "Traceback" not in errors
     if number == signal.SIGINT:
-        assert "goes on with what is queued" in errors
+        assert "resumes with the queued clips" in errors
     wait_until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes))
     assert list((tmp_path / "work" / "incoming").iterdir()) == []
 
@@ -104,7 +104,7 @@ def test_jobs_has_its_earlier_spelling():
 
 def test_others_are_spoken_of_where_there_are_others():
     assert serve.queued(3, 3) == "3 of 3 clips queued"
-    assert serve.queued(1, 2).startswith("1 of 2 clips queued; the others are in the list already")
+    assert serve.queued(1, 2).startswith("1 of 2 clips queued; the others are already in the list")
 
 
 def test_sizes():

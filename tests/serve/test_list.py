@@ -376,7 +376,7 @@ def test_a_list_is_read_by_its_owner_alone(tmp_path):
 
 
 def test_one_server_at_a_time_works_in_a_folder(server):
-    with pytest.raises(InputError, match="another server works in this folder"):
+    with pytest.raises(InputError, match="another server is using this folder"):
         WorkFolder(server.server.parts.work.root, max_bytes=1)
 
 
@@ -479,7 +479,7 @@ def test_a_fault_of_the_queue_itself_is_survived(server, monkeypatch, caplog):
     server.upload(b"fine 0.5", "a.mp4")
     server.upload(b"fine 0.25", "b.mp4")
     assert [row["probability"] for row in server.settled(2)] == [0.25, 0.5]
-    assert "it is tried again" in caplog.text
+    assert "trying again" in caplog.text
 
 
 def _raised(error):
