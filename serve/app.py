@@ -1,4 +1,4 @@
-"""What the server answers: the list, a clip's page and picture, uploads, exports."""
+"""The routes of the server: the list, a clip's page and video, uploads, exports."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ STATIC = {
     "list.js": (HERE / "list.js", "text/javascript"),
     "player.js": (HERE / "player.js", "text/javascript"),
 }
-"""Every file that is served as it is, by name: no other can be asked for."""
+"""All static files, by name; no other file is served."""
 EXPORTED = ("name", "verdict", "probability", "at_bound", "status", "error", "duration_s", "n_faces", "size", "added_s")
 NUMBER = re.compile("[0-9]{1,18}")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that begins so, whoever named the file
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would execute a cell that begins with one of these
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What the application answers from."""
+    """The objects that the routes use."""
 
     clips: ClipList
     work: WorkFolder
@@ -53,7 +53,7 @@ class Parts:
 
 
 def application(parts: Parts) -> Starlette:
-    """The application, to be put behind a :class:`serve.guard.Guard`."""
+    """Return the application; it must be wrapped in a :class:`serve.guard.Guard`."""
     app = Starlette(
         routes=[
             Route("/", _front),
@@ -62,7 +62,7 @@ def application(parts: Parts) -> Starlette:
             Route("/clips/{clip_id}/report", _report),
             Route("/api/clips", _changes),
             Route("/api/clips", _upload, methods=["POST"]),
-            Route("/api/clips/{clip_id}", _one),
+            Route("/api/clips/{clip_id}", _single),
             Route("/api/clips/{clip_id}", _delete, methods=["DELETE"]),
             Route("/api/clips/{clip_id}/again", _again, methods=["POST"]),
             Route("/clips.csv", _csv),
@@ -82,12 +82,12 @@ def _parts(request: Request) -> Parts:
 
 
 def _row(request: Request) -> Row:
-    """The clip that a request is about; its file is not played when it changed after it was measured.
+    """Return the row of the requested clip, marked as changed if its file is not the one that was measured.
 
     Raises
     ------
     KeyError
-        There is none.
+        There is no such clip.
     """
     row = _parts(request).clips.row(request.path_params["clip_id"])
     if row["player"] == PLAYS_FILE and row["mark"] not in {"", _parts(request).work.mark(row["id"])}:
@@ -118,12 +118,12 @@ def _has_page(row: Row) -> bool:
 
 
 def _file(path: Path, media_type: str, name: str | None = None) -> Response:
-    """A file of the work folder, whole or in ranges; 404 where it is gone.
+    """Return the answer with a file of the work folder, whole or in ranges.
 
     Raises
     ------
     KeyError
-        It is not there.
+        The file does not exist; the answer is then 404.
     """
     try:
         return FileResponse(path, media_type=media_type, filename=name, stat_result=os.stat(path))
@@ -142,7 +142,7 @@ def _video(request: Request) -> Response:
 
 def _report(request: Request) -> Response:
     row = _row(request)
-    if not _has_page(row):  # the file may still be there, of an earlier try
+    if not _has_page(row):  # an earlier attempt may have left the file
         raise KeyError("report")
     return _file(_parts(request).work.of(row["id"]) / REPORT, "text/html", f"{Path(row['name']).stem}.html")
 
@@ -153,12 +153,12 @@ def _changes(request: Request) -> Response:
         int(since) if NUMBER.fullmatch(since) else 0, request.query_params.get("boot", "")
     )
     work = _parts(request).work
-    rows = [_said(row) for row in changes["rows"]]
+    rows = [_with_words(row) for row in changes["rows"]]
     return JSONResponse(changes | {"rows": rows, "room": {"used": work.used, "most": work.max_bytes}})
 
 
-def _said(row: Row) -> Row:
-    """A row with its status in words, and its probability as it is shown."""
+def _with_words(row: Row) -> Row:
+    """Return a row with its status in words and its probability as displayed."""
     known = row["probability"]
     score = None if known is None else probability(known)
     if score is not None and row["at_bound"]:
@@ -166,8 +166,8 @@ def _said(row: Row) -> Row:
     return row | {"said": STATUS_WORDS.get(row["status"], row["status"]), "score": score}
 
 
-def _one(request: Request) -> Response:
-    return JSONResponse(_said(_row(request)))
+def _single(request: Request) -> Response:
+    return JSONResponse(_with_words(_row(request)))
 
 
 async def _upload(request: Request) -> Response:
@@ -187,8 +187,8 @@ def _again(request: Request) -> Response:
     return Response(status_code=204)
 
 
-def _judged(request: Request) -> list[dict[str, Any]]:
-    """What the exports hold: clips that are done, the most probably fake first, those without a finding last."""
+def _finished(request: Request) -> list[dict[str, Any]]:
+    """Return the rows of the exports: finished clips, the most probably fake first, clips without a finding last."""
     rows = [row for row in _parts(request).clips.rows() if row["state"] == DONE]
     rows.sort(key=lambda row: (row["probability"] is None, -(row["probability"] or 0.0), row["name"]))
     return [{name: row[name] for name in EXPORTED} for row in rows]
@@ -198,7 +198,7 @@ def _csv(request: Request) -> Response:
     text = io.StringIO()
     writer = csv.DictWriter(text, EXPORTED)
     writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in _judged(request))
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in _finished(request))
     return _download(text.getvalue(), "text/csv", "clips.csv")
 
 
@@ -207,7 +207,7 @@ def _cell(value: object) -> object:
 
 
 def _json(request: Request) -> Response:
-    return _download(json.dumps({"clips": _judged(request)}, indent=2), "application/json", "clips.json")
+    return _download(json.dumps({"clips": _finished(request)}, indent=2), "application/json", "clips.json")
 
 
 def _download(text: str, media_type: str, name: str) -> Response:

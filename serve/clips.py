@@ -1,7 +1,7 @@
-"""The list of clips: what was dropped, how far it is, what came out. It survives any end of the server.
+"""The list of clips with their state and results, durable across restarts and crashes of the server.
 
-One SQLite file in WAL mode. How far a clip is while it is measured is kept in memory alone. Every change has a number,
-so that a page asks for what changed since it last asked.
+It is one SQLite file in WAL mode; only the progress of clips that are being measured is kept in memory. Every change
+has a number, so that a page can ask for the changes since its last request.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from features.file_names import printable
 
 QUEUED, MEASURING, DONE = "queued", "measuring", "done"
 PLAYS_FILE, PLAYS_PREVIEW, NEEDS_PREVIEW, PLAYS_NOT = "file", "preview", "wanted", "none"
-PLAYS_CHANGED = "changed"  # the file is no longer the one that was measured, and so not shown under its verdict
+PLAYS_CHANGED = "changed"  # the file is not the one that was measured, so it is not played beside the verdict
 MAX_ATTEMPTS = 3
-"""A clip that was being measured when so many servers died is not tried again."""
+"""A clip is not tried again after this many servers died while measuring it."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS clips (
   number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -51,22 +51,22 @@ CREATE TABLE IF NOT EXISTS clips (
 CREATE INDEX IF NOT EXISTS waiting ON clips (state, number);
 """
 ADDED = {"mark": "TEXT NOT NULL DEFAULT ''", "at_bound": "INTEGER NOT NULL DEFAULT 0"}
-"""Columns that lists of earlier versions lack: of 0.6.0, and of 0.10.0."""
+"""Columns that the lists of earlier versions lack: 0.6.0 and 0.10.0."""
 RESULT = ("status", "error", "verdict", "probability", "at_bound", "duration_s", "n_faces", "took_s", "has_page")
 PLAYER = ("player", "media_type", "start_s", "mark")
-"""How a clip is played; ``mark`` is that of the file that was measured, empty where it is not known."""
+"""How a clip is played; ``mark`` identifies the file that was measured and is empty if unknown."""
 SHOWN = ("id", "number", "name", "size", "added_s", "state", *RESULT, *PLAYER)
-"""What a page and the exports show of a clip; of its name, a page shows what is printable of it (``shown``)."""
+"""Columns that pages and exports show; pages show the printable form of the name (``shown``)."""
 
 Row = dict[str, Any]
 
 
 def _make_private(file: Path) -> None:
-    """See that nobody but its owner reads the list, whatever the folder and the umask; SQLite's own files follow it."""
+    """Make the list readable by its owner only, whatever the folder and the umask; SQLite's side files follow it."""
     os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-    for one in (file, *file.parent.glob(f"{file.name}-*")):  # of earlier versions
-        with contextlib.suppress(OSError):  # of somebody else, or on a file system without permissions
-            one.chmod(0o600)
+    for existing in (file, *file.parent.glob(f"{file.name}-*")):  # earlier versions made them readable by others
+        with contextlib.suppress(OSError):  # another user's file, or a file system without permissions
+            existing.chmod(0o600)
 
 
 class ClipList:
@@ -75,12 +75,12 @@ class ClipList:
     Parameters
     ----------
     file
-        The SQLite file; made where it is missing, for its owner alone.
+        The SQLite file; created if missing, readable by its owner only.
 
     Raises
     ------
     InputError
-        The file is no list of clips, or can't be written.
+        The file is not a list of clips, or can't be written.
     """
 
     def __init__(self, file: Path) -> None:
@@ -96,15 +96,15 @@ class ClipList:
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.executescript(SCHEMA)
-            there = {column["name"] for column in self._db.execute("PRAGMA table_info(clips)")}
-            for name in ADDED.keys() - there:
+            present = {column["name"] for column in self._db.execute("PRAGMA table_info(clips)")}
+            for name in ADDED.keys() - present:
                 self._db.execute(f"ALTER TABLE clips ADD COLUMN {name} {ADDED[name]}")
             self._resume()
         except (sqlite3.Error, OSError) as error:
             raise InputError(f"{file}: can't be used as the list of clips ({error}); give another --work") from error
 
     def _resume(self) -> None:
-        """Queue again what was being measured, except clips that saw the end of too many servers."""
+        """Queue clips again that were being measured, except those that too many servers died on."""
         self._db.execute(
             "UPDATE clips SET state = ?, status = 'crashed', error = ? WHERE state = ? AND attempts >= ?",
             (DONE, f"the server ended {MAX_ATTEMPTS} times while this clip was measured", MEASURING, MAX_ATTEMPTS),
@@ -112,7 +112,7 @@ class ClipList:
         self._db.execute("UPDATE clips SET state = ? WHERE state = ?", (QUEUED, MEASURING))
 
     def close(self) -> None:
-        """Close the file; the list stays. That a clip was being measured does not count against it: nothing died."""
+        """Close the file. Clips that are being measured go back to the queue without counting as an attempt."""
         with self._news:
             with contextlib.suppress(sqlite3.Error):  # a full disk
                 self._db.execute(
@@ -121,7 +121,7 @@ class ClipList:
             self._db.close()
 
     def add(self, clip_id: str, name: str, *, size: int, origin: str | None = None) -> None:
-        """Queue a clip whose file is in place; ``origin`` says which file outside it is a copy of."""
+        """Queue a clip whose file is in place; ``origin`` identifies the local file that it was made from."""
         with self._news:
             self._db.execute(
                 "INSERT INTO clips (id, name, size, added_s, origin, state) VALUES (?, ?, ?, ?, ?, ?)",
@@ -130,12 +130,12 @@ class ClipList:
             self._note(clip_id)
 
     def knows(self, origin: str) -> bool:
-        """Whether a file outside is in the list already."""
+        """Return whether a local file is in the list already."""
         with self._news:
             return self._db.execute("SELECT 1 FROM clips WHERE origin = ?", (origin,)).fetchone() is not None
 
     def row(self, clip_id: str) -> Row:
-        """What is known of a clip.
+        """Return the row of a clip.
 
         Raises
         ------
@@ -143,24 +143,24 @@ class ClipList:
             No clip has this ID.
         """
         with self._news:
-            found = self._db.execute("SELECT * FROM clips WHERE id = ?", (clip_id,)).fetchone()
-            if found is None:
+            row = self._db.execute("SELECT * FROM clips WHERE id = ?", (clip_id,)).fetchone()
+            if row is None:
                 raise KeyError(clip_id)
-            return self._shown(found)
+            return self._shown(row)
 
     def rows(self) -> list[Row]:
-        """All clips, the newest first."""
+        """Return the rows of all clips, newest first."""
         with self._news:
-            return [self._shown(one) for one in self._db.execute("SELECT * FROM clips ORDER BY number DESC")]
+            return [self._shown(row) for row in self._db.execute("SELECT * FROM clips ORDER BY number DESC")]
 
     def changes(self, since: int, boot: str) -> Row:
-        """What changed after a version: all clips, if that was of another server.
+        """Return the changes since a version; all clips if that version is from another run of the server.
 
         Returns
         -------
         dict
-            ``boot`` and ``version`` to ask with next time, ``rows`` in no order, IDs of ``deleted`` ones, and whether
-            this is ``all``.
+            ``boot`` and ``version`` for the next request, the changed ``rows`` in no particular order, the IDs of
+            ``deleted`` clips, and whether the rows are ``all`` clips.
         """
         with self._news:
             if boot != self.boot:
@@ -171,7 +171,7 @@ class ClipList:
             return {"boot": self.boot, "version": self._version, "all": False, "rows": rows, "deleted": gone}
 
     def take(self, timeout_s: float) -> Row | None:
-        """The next clip, now being measured, or one that lacks its preview; None when there is none for so long.
+        """Return the next clip, marked as being measured, or one that lacks its preview; None after the timeout.
 
         Raises
         ------
@@ -190,32 +190,32 @@ class ClipList:
         try:
             self._db.execute("UPDATE clips SET state = ?, attempts = attempts + 1 WHERE id = ?", (MEASURING, clip_id))
         except sqlite3.Error:
-            self._progress.pop(clip_id, None)  # nobody works on it
+            self._progress.pop(clip_id, None)  # no thread works on it
             raise
         self._note(clip_id)
 
     def _next(self) -> Row | None:
         for where, value in (("state = ?", QUEUED), ("player = ?", NEEDS_PREVIEW)):
-            found = self._db.execute(f"SELECT * FROM clips WHERE {where} ORDER BY number", (value,))
-            for one in found:
-                if one["id"] not in self._progress:  # of another thread
-                    self._progress[one["id"]] = {"stage": "starting", "share": 0.0, "left_s": None}
-                    return self._shown(one)
+            rows = self._db.execute(f"SELECT * FROM clips WHERE {where} ORDER BY number", (value,))
+            for row in rows:
+                if row["id"] not in self._progress:  # no other thread works on it
+                    self._progress[row["id"]] = {"stage": "starting", "share": 0.0, "left_s": None}
+                    return self._shown(row)
         return None
 
     def tell(self, clip_id: str, stage: str, share: float, left_s: float | None) -> None:
-        """Note how far a clip is: the stage in words, the share done (0 to 1), and seconds left where known."""
+        """Set the progress of a clip: the stage in words, the fraction done (0 to 1), and the seconds left if known."""
         with self._news:
             if clip_id in self._progress:
                 self._progress[clip_id] = {"stage": stage, "share": share, "left_s": left_s}
                 self._note(clip_id)
 
     def finish(self, clip_id: str, result: Mapping[str, Any]) -> None:
-        """Note what came out of a clip, by the names of :data:`RESULT` and :data:`PLAYER`; a deleted one stays so."""
+        """Set columns of :data:`RESULT` and :data:`PLAYER` and mark the clip as done; no effect on a deleted clip."""
         self.foretell(clip_id, {**result, "state": DONE})
 
     def foretell(self, clip_id: str, result: Mapping[str, Any]) -> None:
-        """Note what is known of a clip while it is still being measured; as :meth:`finish`, which ends that."""
+        """Set columns of a clip as :meth:`finish` does, while the clip is still being measured."""
         assert set(result) <= {"state", *RESULT, *PLAYER}, result
         with self._news:
             names = ", ".join(f"{name} = ?" for name in result)
@@ -224,18 +224,18 @@ class ClipList:
                 self._note(clip_id)
 
     def let_go(self, clip_id: str) -> None:
-        """Nobody works on the clip any more: what the list says of it holds."""
+        """Clear the progress of a clip: its thread has finished with it."""
         with self._news:
             if self._progress.pop(clip_id, None) is not None and clip_id not in self._deleted:
                 self._note(clip_id)
 
     def again(self, clip_id: str) -> None:
-        """Queue a clip that is done once more.
+        """Queue a finished clip again.
 
         Raises
         ------
         KeyError
-            No clip that is done has this ID; one that still lacks its preview is not done yet.
+            No finished clip has this ID; a clip that still waits for its preview is not finished.
         """
         with self._news:
             changed = self._db.execute(
@@ -249,7 +249,7 @@ class ClipList:
             self._note(clip_id)
 
     def delete(self, clip_id: str) -> None:
-        """Take a clip off the list.
+        """Remove a clip from the list.
 
         Raises
         ------
@@ -269,7 +269,7 @@ class ClipList:
         self._changed[clip_id] = self._version
         self._news.notify_all()
 
-    def _shown(self, found: sqlite3.Row) -> Row:
-        row = {name: found[name] for name in SHOWN}
+    def _shown(self, stored: sqlite3.Row) -> Row:
+        row = {name: stored[name] for name in SHOWN}
         row["at_bound"] = bool(row["at_bound"])
         return row | {"shown": printable(row["name"]), "progress": self._progress.get(row["id"])}

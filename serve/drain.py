@@ -1,4 +1,4 @@
-"""The body of a refused request, read on for a little: a browser that still sends does not hear the answer."""
+"""Read the body of a refused request for a moment: a browser does not receive the answer while it is still sending."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import anyio
 from starlette.datastructures import Headers
 from starlette.types import Receive
 
-DRAIN_S = 1.0  # at most, however much comes in it: nothing of it is held
+DRAIN_S = 1.0  # limit in seconds, however much arrives; the data is discarded
 
 
 async def drain(receive: Receive, headers: Headers) -> None:
-    """Read the body of a request for up to :data:`DRAIN_S`, and throw it away.
+    """Read and discard the body of a request for up to :data:`DRAIN_S`.
 
-    Not where it waits, by its ``headers``, to be told to go on (``Expect: 100-continue``): to read is to tell it so,
-    and it hears the answer without.
+    A client that sent ``Expect: 100-continue`` is skipped: it sends no body before it receives an answer, and reading
+    would tell it to send.
     """
     if headers.get("expect", "").lower() == "100-continue":
         return

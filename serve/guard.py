@@ -1,9 +1,9 @@
-"""Who is let in: requests to this server by its own name, from its own pages, with the token where one is asked for.
+"""Access control: admit requests by the server's own name, from its own pages, with the token if one is required.
 
-A page of another site can make a browser on this machine send requests here. Those name another site in ``Origin``, or
-a name that was pointed here in ``Host`` (DNS rebinding): both are refused. Behind a proxy that adds TLS, the
-proxy's name is one of this server's. Every answer forbids scripts and styles that are not files of this server, and
-being shown in a page of another.
+A page of another site can make a browser on this machine send requests to this server. Such a request has another
+site in ``Origin``, or, after DNS rebinding, a foreign name in ``Host``; both are refused. Behind a TLS proxy, the
+proxy's name is accepted as well. Every answer forbids scripts and styles that are not files of this server, and
+embedding in other sites' pages.
 """
 
 from __future__ import annotations
@@ -34,17 +34,18 @@ HEADERS = {
 LOCAL_NAMES = frozenset({"localhost"})
 COOKIE = "deepcue_token"
 YEAR_S = 365 * 24 * 3600
-# From a link in a chat, a strict cookie is not sent along a redirect; it is when the page itself goes on.
+# Browsers do not send a strict cookie along a redirect that began on another site, such as a chat; they do send it when
+# a page of this server navigates on.
 WELCOME = """<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/">
 <title>deepcue</title><p><a href="/">Go on</a></p></html>"""
 MAX_ANSWERS = 200
-"""Requests that are answered at a time; those that are refused do not count, so that they keep nobody out."""
+"""Limit of requests that are answered at the same time; refused requests do not count, so they block nobody."""
 BUSY = f"{MAX_ANSWERS} requests are under way; try again in a moment."
-NO_TOKEN = "This page asks for its token: open the address that `deepcue serve` printed."
+NO_TOKEN = "This page needs its token: open the address that `deepcue serve` printed."
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address; a name is believed to be what it says."""
+    """Return whether only this machine can reach an address; of names, only ``localhost`` counts."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -52,19 +53,19 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """Lets requests through to an application, or refuses them.
+    """Pass requests on to an application, or refuse them.
 
     Parameters
     ----------
     app
-        What is guarded.
+        The application to protect.
     host
         The address that the server listens on.
     token
-        What a request must carry, in a cookie, which the address ``/?token=...`` sets; empty: nothing.
+        Token that a request must carry in a cookie, which the address ``/?token=...`` sets; empty if none is required.
     origin
-        ``https://name`` or ``https://name:port``, as browsers write it: what a proxy in front is called; empty: none is
-        there. The cookie is then sent over TLS alone.
+        Address of a TLS proxy in front, ``https://name`` or ``https://name:port`` as browsers write it; empty if there
+        is no proxy. With a proxy, browsers send the cookie over TLS only.
     """
 
     def __init__(self, app: ASGIApp, *, host: str, token: str = "", origin: str = "") -> None:
@@ -89,7 +90,7 @@ class Guard:
             await send(message)
 
         if refusal := self._refusal(scope):
-            refusal.headers["connection"] = "close"  # whoever is not let in holds none for longer than the draining
+            refusal.headers["connection"] = "close"  # a refused client keeps no connection after the drain
             await drain(receive, Headers(scope=scope))
             await refusal(scope, receive, send_guarded)
             return
@@ -100,7 +101,7 @@ class Guard:
             self._n_answers -= 1
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """What a request is answered that is not let through."""
+        """Return the answer to a request that is refused; None for one that is admitted."""
         headers = Headers(scope=scope)
         if len(headers.getlist("host")) != 1 or not self._is_own(headers["host"]):
             return PlainTextResponse("This server does not answer to that name.", 421)
@@ -116,14 +117,15 @@ class Guard:
         return PlainTextResponse(BUSY, 503, {"Retry-After": "1"}) if is_busy else None
 
     def _origins(self, host: str) -> set[str]:
-        """What pages of this server name as their origin; through the proxy no page comes without TLS."""
+        """Return the origins of this server's pages; pages behind the proxy always use TLS."""
         if not self._origin:
             return {f"http://{host}"}
         is_proxy = urlsplit(f"//{host}").hostname == self._proxy
-        return {self._origin} if is_proxy else {self._origin, f"http://{host}"}  # not every proxy hands on its name
+        # some proxies do not pass on their name
+        return {self._origin} if is_proxy else {self._origin, f"http://{host}"}
 
     def _is_own(self, host: str) -> bool:
-        """Whether a ``Host`` is a name of this server: an address, which no other site can have, or ours."""
+        """Return whether a ``Host`` names this server: by its name, or by an IP address, which DNS can't fake."""
         try:
             name = urlsplit(f"//{host}").hostname or ""
             _ = urlsplit(f"//{host}").port
@@ -147,7 +149,7 @@ class Guard:
                 COOKIE, self._token, max_age=YEAR_S, httponly=True, samesite="strict", secure=bool(self._origin)
             )
             return answer
-        # other servers of this machine set cookies, too, which http.cookies may not be able to read
+        # other servers on this machine set cookies as well, some of which http.cookies can't parse
         pairs = [pair.strip().partition("=") for pair in headers.get("cookie", "").split(";")]
         is_known = any(name == COOKIE and self._is_token(value) for name, _, value in pairs)
         return None if is_known else PlainTextResponse(NO_TOKEN, 401)

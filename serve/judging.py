@@ -1,4 +1,4 @@
-"""From a clip's measurement to what the list says of it, and to its pages: the one with a player, the one to keep."""
+"""Predict a measured clip and write its two pages: one with a player for the server, and one file to keep."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ prepared.</p></div>"""
 
 
 class Judging:
-    """Judges measured clips by a model and writes their pages; may be called from several threads.
+    """Predict measured clips with a model and write their pages; may be called from several threads.
 
     Parameters
     ----------
     folder
-        Of the model, which is loaded when it is first asked for: at the start of the server, by :attr:`settings`.
+        Model folder. The model is loaded on first use, which is :attr:`settings` at the start of the server.
     work
-        Where pages go.
+        Folder for the pages.
     version
-        Of the program, for the page.
+        Version of deepcue, shown on the page.
     """
 
     def __init__(self, folder: Path, work: WorkFolder, *, version: str = "") -> None:
@@ -53,7 +53,7 @@ class Judging:
         Raises
         ------
         ModelError
-            The folder holds none that can be used.
+            The folder holds no usable model.
         """
         model = store.load_model(self._folder)
         store.check_families(model.layout, str(self._folder))
@@ -61,16 +61,16 @@ class Judging:
 
     @functools.cached_property
     def settings(self) -> Settings:
-        """What is measured of every clip: the families of the model, and those that its notes are made of."""
+        """Settings of every measurement: the families of the model, and those that the notes are based on."""
         return with_digests(Settings(tuple(sorted({*self.model.layout.families, *CONTEXT_FAMILIES}))))
 
     def verdict(self, row: Row, result: Result) -> Mapping[str, Any]:
-        """Judge a clip by its measurement.
+        """Predict a measured clip.
 
         Returns
         -------
         dict
-            What the list says of the clip, by the names of :mod:`serve.clips`.
+            Columns of the list, see :data:`serve.clips.RESULT`.
 
         Raises
         ------
@@ -86,12 +86,12 @@ class Judging:
         return verdict, table
 
     def pages(self, row: Row, result: Result, evidence: ClipEvidence | None) -> Mapping[str, Any]:
-        """Judge a clip by its measurement, and write its pages.
+        """Predict a measured clip and write its pages.
 
         Returns
         -------
         dict
-            What the list says of the clip, and how it is to be played.
+            Columns of the list, including how the clip is to be played.
 
         Raises
         ------
@@ -100,12 +100,12 @@ class Judging:
         InputError
             A page can't be written.
         FullError
-            There is no room for the pages.
+            The work folder has no room for the pages.
         """
         clip = self._work.clip(row["id"])
         verdict, table = self._judged(row, result)
         facts = ClipFacts.of_row(table, sha256=sha256_of(clip), made=_now(), version=self._version)
-        plays = verdict.duration_s is not None and not verdict.sound_alone  # the player shows a picture
+        plays = verdict.duration_s is not None and not verdict.sound_alone  # the player needs a video stream
         served = Served(
             assets=ASSETS,
             scripts=(f"{ASSETS}player.js",),

@@ -1,6 +1,6 @@
-"""The threads that take clips from the queue.
+"""Threads that take clips from the queue and measure them in child processes.
 
-Each thread feeds child processes, which may crash, hang or grow without harm to anything but the clip at hand.
+A child process that crashes, hangs or grows costs only the clip that it is working on.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from extract.run import engine
@@ -26,65 +27,67 @@ from serve.folder import PREVIEW, FullError, WorkFolder
 logger = logging.getLogger(__name__)
 
 IDLE_S = 5.0
-RETRY_S = 2.0  # until the list is written again, when the disk is full
+RETRY_S = 2.0  # wait before the list is written again when the disk is full
 FORETOLD = ("status", "error", "verdict", "probability", "at_bound", "duration_s", "n_faces")
-KNOWN_SHARE = 0.1  # of a clip, from which on the rest can be told
+KNOWN_SHARE = 0.1  # fraction of a clip after which the remaining time is estimated
 
 
 class Examining(Protocol):
-    """What measures clips in a process of its own: a :class:`~extract.run.examiner.Examiner`."""
+    """The interface of :class:`~extract.run.examiner.Examiner`: measures clips in a child process."""
 
     def measure(self, filename: str, path: str) -> tuple[Result, ClipEvidence | None]:
-        """A clip's result and evidence, also where the process does not survive it."""
+        """Return a clip's result and evidence, even if the clip crashes the child process."""
         ...
 
     def close(self) -> None:
-        """End for good, also while a clip is measured."""
+        """End the child process permanently, also while it measures a clip."""
         ...
 
 
 class Playing(Protocol):
-    """What prepares players in a process of its own: a :class:`~extract.run.sandbox.Sandbox`."""
+    """The interface of :class:`~extract.run.sandbox.Sandbox`: makes previews in a child process."""
 
     def measure(self, filename: str, path: str) -> Result:
-        """What came out; see :mod:`serve.preview`."""
+        """Return how browsers can play a clip; see :mod:`serve.preview`."""
         ...
 
     def close(self) -> None:
-        """End what is being done; the next clip starts anew."""
+        """End the child process; the next clip starts a new one."""
         ...
 
     def retire(self) -> None:
-        """End for good."""
+        """End the child process permanently."""
         ...
 
 
 class Judge(Protocol):
-    """What judges measured clips: a :class:`serve.judging.Judging`."""
+    """The interface of :class:`serve.judging.Judging`: predicts measured clips and writes their pages."""
 
     def verdict(self, row: Row, result: Result) -> Mapping[str, Any]:
-        """What the list says of a clip."""
+        """Return the columns of the list for a clip."""
         ...
 
     def pages(self, row: Row, result: Result, evidence: ClipEvidence | None) -> Mapping[str, Any]:
-        """Write the pages of a clip; what the list says of it then."""
+        """Write the pages of a clip and return the columns of the list for it."""
         ...
 
 
 @dataclass(frozen=True)
 class Means:
-    """What clips are measured with: what makes the processes of a thread, and what judges."""
+    """The factories of a thread's child processes, and the judge that all threads share."""
 
     examiner: Callable[[Tell], Examining]
     player: Callable[[Tell], Playing]
     judge: Judge
 
 
-def processes(settings: Settings, limits: Limits, judge: Judge) -> Means:
-    """The means that measure in child processes."""
+def processes(settings: Settings, limits: Limits, judge: Judge, *, evidence: Path | None = None) -> Means:
+    """Return the means that measure in child processes; evidence is kept in a folder until it is in a page."""
 
     def examiner(tell: Tell) -> Examiner:
-        return Examiner(settings, limits, faces_per_second=FACES_PER_SECOND, show_faces=True, tell=tell)
+        return Examiner(
+            settings, limits, faces_per_second=FACES_PER_SECOND, show_faces=True, folder=evidence, tell=tell
+        )
 
     def player(tell: Tell) -> Sandbox:
         return Sandbox(Settings(()), limits, program=("serve.preview",), tell=tell)
@@ -93,16 +96,16 @@ def processes(settings: Settings, limits: Limits, judge: Judge) -> Means:
 
 
 class Measuring:
-    """Measures what is queued until it is stopped.
+    """Measure queued clips until stopped.
 
     Parameters
     ----------
     clips, work
-        The list and its files.
+        The list of clips, and the folder with their files.
     means
-        What clips are measured with.
+        What measures the clips and predicts.
     jobs
-        Clips at a time.
+        Number of clips that are measured at the same time.
     """
 
     def __init__(self, clips: ClipList, work: WorkFolder, means: Means, *, jobs: int = 1) -> None:
@@ -110,29 +113,29 @@ class Measuring:
         self._threads = [_Thread(clips, work, means, self._stopping) for _ in range(jobs)]
 
     def start(self) -> None:
-        """Begin with what is queued."""
-        for one in self._threads:
-            one.start()
+        """Start to measure the queued clips."""
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """End all measuring at once; what was being measured stays in the queue."""
+        """End all measurements at once; clips that were being measured stay in the queue."""
         self._stopping.set()
-        for one in self._threads:
-            one.end()
+        for thread in self._threads:
+            thread.end()
 
     def cancel(self, clip_id: str) -> None:
-        """End what is being done with a clip."""
-        for one in self._threads:
-            one.cancel(clip_id)
+        """End the work on a clip, if any thread is working on it."""
+        for thread in self._threads:
+            thread.cancel(clip_id)
 
 
 class _Thread(threading.Thread):
-    """Works on one clip after the other. ``_busy`` guards what ``end`` and ``cancel`` touch from outside."""
+    """Work on one clip after the other. ``_busy`` guards what ``end`` and ``cancel`` change from other threads."""
 
     def __init__(self, clips: ClipList, work: WorkFolder, means: Means, stopping: threading.Event) -> None:
         super().__init__(name="measuring", daemon=True)
         self._clips, self._work, self._means, self._stopping = clips, work, means, stopping
-        self._player = means.player(self._told)
+        self._player = means.player(self._receive)
         self._examiner: Examining | None = None
         self._busy = threading.Lock()
         self._current = ""
@@ -143,7 +146,7 @@ class _Thread(threading.Thread):
         self._foretold: dict[str, Any] = {}
 
     def run(self) -> None:
-        """Until the server stops."""
+        """Take clips from the queue until the server stops."""
         while not self._stopping.is_set():
             try:
                 if (row := self._clips.take(IDLE_S)) is not None:
@@ -151,36 +154,36 @@ class _Thread(threading.Thread):
             except sqlite3.Error as error:
                 self._wait_for_the_disk(error)
             except Exception:
-                logger.exception("no clip can be taken; it is tried again")
+                logger.exception("no clip can be taken from the queue; trying again")
                 self._stopping.wait(RETRY_S)
 
     def _take_on(self, row: Row) -> None:
-        """Work on a clip; a fault of this program costs the clip, never the thread, and so the queue."""
+        """Work on a clip. A fault of this program costs only this clip: the thread goes on with the queue."""
         try:
             self._work_on(row)
         except Exception as error:
-            logger.exception("%s: can't be worked on", row["shown"])
+            logger.exception("%s: can't be processed", row["shown"])
             self._write(row["id"], {"player": PLAYS_NOT, **self._fault(row["id"], error)})
             with self._busy:
                 self._current = ""
             self._clips.let_go(row["id"])
 
     def _fault(self, clip_id: str, error: Exception) -> dict[str, Any]:
-        """What is said of a clip that this program failed on; nothing where its verdict was written before."""
-        with contextlib.suppress(KeyError, sqlite3.Error):  # it was deleted, or the disk is gone
+        """Return the columns for a clip on which this program failed; none if its verdict is already listed."""
+        with contextlib.suppress(KeyError, sqlite3.Error):  # the clip was deleted, or the disk is gone
             if self._clips.row(clip_id)["state"] == DONE:
                 return {}
         return {"status": "crashed", "error": f"{type(error).__name__}: {error}"}
 
     def end(self) -> None:
-        """End the processes for good."""
+        """End the child processes permanently."""
         with self._busy:
             if self._examiner is not None:
                 self._examiner.close()
             self._player.retire()
 
     def cancel(self, clip_id: str) -> None:
-        """End the processes if they work on a clip."""
+        """End the child processes if they are working on this clip."""
         with self._busy:
             if self._current == clip_id:
                 self._cancelled = True
@@ -195,9 +198,9 @@ class _Thread(threading.Thread):
         self._foretold, self._media = {}, {}
         player, mark = row["player"], row["mark"]
         if row["state"] != DONE:
-            found = self._measured(row)
-            player, mark = found.get("player"), found.get("mark", "")
-            self._write(row["id"], found)
+            columns = self._measured(row)
+            player, mark = columns.get("player"), columns.get("mark", "")
+            self._write(row["id"], columns)
         if player == NEEDS_PREVIEW and not (self._cancelled or self._stopping.is_set()):
             self._write(row["id"], self._playable(row, mark))
         with self._busy:
@@ -206,7 +209,7 @@ class _Thread(threading.Thread):
             return
         self._clips.let_go(row["id"])
         if self._unwanted(row["id"]):
-            self._work.remove(row["id"])  # what was written since it was deleted
+            self._work.remove(row["id"])  # files that were written after the clip was deleted
 
     def _measured(self, row: Row) -> dict[str, Any]:
         mark = self._work.mark(row["id"])
@@ -214,47 +217,47 @@ class _Thread(threading.Thread):
             with self._busy:
                 if self._stopping.is_set() or self._cancelled:
                     return {}
-                self._examiner = examiner = self._examiner or self._means.examiner(self._told)
+                self._examiner = examiner = self._examiner or self._means.examiner(self._receive)
             result, evidence = examiner.measure(row["shown"], str(self._work.clip(row["id"])))
             if self._unwanted(row["id"]):
                 return {}
             if self._work.mark(row["id"]) != mark:
-                raise UnreadableError("the file was written to while it was measured; queue it again")
-            found = dict(self._means.judge.pages(row, engine.logged(result), evidence))
+                raise UnreadableError("the file was changed while it was measured; queue it again")
+            columns = dict(self._means.judge.pages(row, engine.logged(result), evidence))
         except (DeepcueError, FullError, OSError) as error:
-            if self._unwanted(row["id"]):  # its file is gone, which is no news
+            if self._unwanted(row["id"]):  # its file is gone, as expected
                 return {}
             logger.warning("%s: %s", row["shown"], error)
-            found = self._without_page(str(error))
-        except Exception as error:  # a fault of this program costs the clip, never the queue
-            logger.exception("%s: can't be judged", row["shown"])
-            found = self._without_page(f"{type(error).__name__}: {error}")
-        return found | {"took_s": time.monotonic() - self._began, "mark": mark}
+            columns = self._without_page(str(error))
+        except Exception as error:  # a fault of this program costs only this clip
+            logger.exception("%s: can't be predicted", row["shown"])
+            columns = self._without_page(f"{type(error).__name__}: {error}")
+        return columns | {"took_s": time.monotonic() - self._began, "mark": mark}
 
     def _unwanted(self, clip_id: str) -> bool:
-        """Whether nobody asks any more for what comes out of a clip: it was deleted, or the server ends."""
+        """Return whether the result of a clip is no longer needed: it was deleted, or the server is stopping."""
         if self._cancelled or self._stopping.is_set():
             return True
         try:
             self._clips.row(clip_id)
-        except KeyError:  # deleted before it was begun with
+        except KeyError:  # deleted before the work began
             return True
         except sqlite3.Error:
             return False
         return False
 
     def _without_page(self, why: str) -> dict[str, Any]:
-        """What is known of a clip whose pages could not be written: the verdict, where there is one."""
+        """Return the columns for a clip whose pages could not be written: the verdict, if it is known."""
         if not self._foretold:
             return {"status": "crashed", "error": why}
         return {**self._foretold, "status": "partial", "error": f"its page could not be made: {why}"}
 
     def _playable(self, row: Row, mark: str) -> dict[str, Any]:
-        """How browsers play a clip that still has the mark of what was measured: as it is, or as a copy of it."""
+        """Return how browsers play a clip: as it is or as a preview; not at all if the file was changed meanwhile."""
         self._media = {}
         try:
             made = self._player.measure(row["shown"], str(self._work.clip(row["id"])))
-        except Exception as error:  # also of the system, as when no process can be started: the verdict stands
+        except Exception as error:  # for example, no process can be started; the verdict stays
             if self._unwanted(row["id"]):
                 return {}
             logger.warning("%s: no preview could be made", row["shown"], exc_info=error)
@@ -268,7 +271,7 @@ class _Thread(threading.Thread):
         return {"player": PLAYS_PREVIEW if self._has_preview(row, made) else PLAYS_NOT, **self._media}
 
     def _has_preview(self, row: Row, made: Result) -> bool:
-        """Whether a copy was made for which there is room; one that does not fit is removed."""
+        """Return whether a preview was made and fits into the work folder; one that does not fit is removed."""
         try:
             self._work.check_room(row["id"])
         except FullError as error:
@@ -279,15 +282,15 @@ class _Thread(threading.Thread):
             logger.warning("%s: no preview could be made: %s", row["shown"], made.error)
         return made.status == "ok" and (self._work.of(row["id"]) / PREVIEW).is_file()
 
-    def _write(self, clip_id: str, found: Mapping[str, Any]) -> None:
-        """Write to the list what came out, however long the disk is full; nothing of what was interrupted."""
+    def _write(self, clip_id: str, columns: Mapping[str, Any]) -> None:
+        """Write the columns of a clip to the list, retrying while the disk is full; nothing if it was cancelled."""
         try:
             self._work.weigh(clip_id)
-        except OSError as error:  # too many files are open: what the clip takes is counted at the next start
-            logger.warning("%s can't be weighed (%s)", clip_id, error)
+        except OSError as error:  # too many open files: the clip's size is counted at the next start
+            logger.warning("%s: its size can't be counted (%s)", clip_id, error)
         while not (self._stopping.is_set() or self._cancelled):
             try:
-                self._clips.finish(clip_id, found)
+                self._clips.finish(clip_id, columns)
                 return
             except sqlite3.Error as error:
                 self._wait_for_the_disk(error)
@@ -297,32 +300,32 @@ class _Thread(threading.Thread):
             logger.warning("the list of clips can't be written (%s); make room", error)
         self._stopping.wait(RETRY_S)
 
-    def _told(self, told: Mapping[str, Any]) -> None:
-        if "media_type" in told:
-            self._media = {name: told[name] for name in ("media_type", "start_s")}
+    def _receive(self, message: Mapping[str, Any]) -> None:
+        if "media_type" in message:
+            self._media = {name: message[name] for name in ("media_type", "start_s")}
             return
         if self._media and not self._media["media_type"]:
             self._keep_to_room()
-        share = float(told["share"])
+        share = float(message["share"])
         spent_s = time.monotonic() - self._began
         left_s = spent_s / share - spent_s if share >= KNOWN_SHARE else None
-        with contextlib.suppress(sqlite3.Error):  # the disk is full, or the server ends
-            self._clips.tell(self._current, str(told["stage"]), share, left_s)
-            if "row" in told and not self._cancelled:
-                self._foretell(told["row"])
+        with contextlib.suppress(sqlite3.Error):  # the disk is full, or the server is stopping
+            self._clips.tell(self._current, str(message["stage"]), share, left_s)
+            if "row" in message and not self._cancelled:
+                self._foretell(message["row"])
 
     def _keep_to_room(self) -> None:
-        """End the making of a preview for which there is no room."""
+        """Stop making a preview for which there is no room."""
         try:
             self._work.check_room(self._current)
         except FullError:
             self._player.close()
 
     def _foretell(self, result: Result) -> None:
-        """Say what the verdict is, before the evidence for the page is collected."""
+        """Show the verdict in the list before the evidence for the page is collected."""
         try:
-            found = dict(self._means.judge.verdict(self._row, replace(result, log=())))
-        except Exception:  # it comes again when the pages are written, and is told then
+            columns = dict(self._means.judge.verdict(self._row, replace(result, log=())))
+        except Exception:  # the same error is raised, and reported, when the pages are written
             return
-        self._foretold = {name: found[name] for name in FORETOLD if name in found}
+        self._foretold = {name: columns[name] for name in FORETOLD if name in columns}
         self._clips.foretell(self._current, self._foretold)

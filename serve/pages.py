@@ -1,4 +1,4 @@
-"""The pages that are no clip's report: the list, and a clip that is waiting, being measured, or could not be."""
+"""Pages that are not a report: the list, and the page of a clip that waits, is being measured, or failed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 def list_page(max_upload: int) -> str:
-    """The page with the list; its script fills it."""
+    """Return the page of the list; its script fills in the rows."""
     page = environment(TEMPLATES).get_template("list.html.j2")
     return page.render(max_upload=max_upload, max_text=gigabytes(max_upload))
 
 
 def waiting_page(row: Row) -> str:
-    """The page of a clip that has no report (yet)."""
+    """Return the page of a clip that has no report (yet)."""
     return environment(TEMPLATES).get_template("waiting.html.j2").render(row=row, is_done=row["state"] == DONE)

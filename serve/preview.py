@@ -1,4 +1,4 @@
-"""Clips that browsers can't play: which those are, and a small H.264 copy of one, made in a child process.
+"""Find out whether browsers can play a clip, and make a small H.264 copy if not, in a child process.
 
 python -m serve.preview        # a child of serve.measuring
 """
@@ -28,10 +28,10 @@ PLAYED = {
     MP4: ({"h264", "av1", "vp9"}, {"aac", "mp3", "mp3float", "opus"}),
     WEBM: ({"vp8", "vp9", "av1", "libdav1d"}, {"opus", "vorbis"}),
 }
-"""Media type to the codecs of pictures and of sounds that every current browser plays in it."""
+"""Media type to the video and audio codecs that every current browser plays in it."""
 FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2": MP4, "matroska,webm": WEBM}
 PIXELS = {"yuv420p", "yuvj420p"}
-MAX_START_S = 0.1  # a player counts from the start of the file, series from that of the picture
+MAX_START_S = 0.1  # players count time from the start of the file, series from the first frame
 LONGEST_PX, MAX_FPS = 720, 31
 TICK = Fraction(1, 90_000)
 TELL_EVERY_S = 0.5
@@ -40,14 +40,14 @@ STAGE = "making a preview that browsers play"
 
 
 def media_type(path: str) -> tuple[str, float]:
-    """The media type under which browsers play a file as it was measured, and what the timeline counts at its start.
+    """Return the media type under which browsers play a file as it was measured, and the timeline's time at its start.
 
-    The type is empty where browsers don't play it. A timeline counts from the first frame, and so does a preview.
+    The type is empty if browsers can't play the file. Timelines and previews count time from the first frame.
 
     Raises
     ------
     UnreadableError
-        It is no video.
+        The file is not a video.
     """
     source = containers.source_of(path, {})
     with containers.opened(source) as container:
@@ -60,7 +60,7 @@ def media_type(path: str) -> tuple[str, float]:
         plays = (
             picture.codec_context.name in pictures
             and picture.codec_context.pix_fmt in PIXELS
-            and all(container.streams[one].codec_context.name in sounds for one in streams.sounds)
+            and all(container.streams[number].codec_context.name in sounds for number in streams.sounds)
             and streams.n_pictures == 1
             and not streams.timeline.n_jumps
             and abs(streams.start_s) <= MAX_START_S
@@ -68,15 +68,15 @@ def media_type(path: str) -> tuple[str, float]:
     return (kind, -streams.start_s) if plays else ("", 0.0)
 
 
-def make(path: str, out: Path, told: Callable[[float], None] = lambda _: None) -> None:
-    """Write what was measured of a clip as a small MP4 that begins with the first frame.
+def make(path: str, out: Path, progress: Callable[[float], None] = lambda _: None) -> None:
+    """Write the measured part of a clip as a small MP4 that begins with the first frame.
 
     Parameters
     ----------
     path, out
-        The clip, and the file to write; it appears whole or not at all.
-    told
-        Called with the share that is done.
+        The clip, and the file to write, which appears whole or not at all.
+    progress
+        Called with the fraction done, from 0 to 1.
 
     Raises
     ------
@@ -91,13 +91,13 @@ def make(path: str, out: Path, told: Callable[[float], None] = lambda _: None) -
             Clip(path, max_seconds=MAX_SECONDS) as clip,
             av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as target,
         ):
-            _write(clip, target, told)
+            _write(clip, target, progress)
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _write(clip: Clip, target: Any, told: Callable[[float], None]) -> None:
+def _write(clip: Clip, target: Any, progress: Callable[[float], None]) -> None:
     picture = target.add_stream("libx264", rate=MAX_FPS, options=PICTURE)
     picture.pix_fmt, picture.time_base, picture.codec_context.time_base = "yuv420p", TICK, TICK
     sound = target.add_stream("aac", rate=AUDIO_RATE_HZ, layout="mono") if clip.has_audio else None
@@ -110,7 +110,7 @@ def _write(clip: Clip, target: Any, told: Callable[[float], None]) -> None:
             picture.width, picture.height = _size(frame)
         last_s = frame.time_s
         target.mux(picture.encode(_shown(frame, (picture.width, picture.height), frame.time_s - first_s)))
-        told(min(1.0, frame.index / max(clip.frames_expected, 1)))
+        progress(min(1.0, frame.index / max(clip.frames_expected, 1)))
     target.mux(picture.encode(None))
     samples, start_s = clip.audio() if sound is not None else (None, 0.0)
     if sound is not None and samples is not None:
@@ -119,7 +119,7 @@ def _write(clip: Clip, target: Any, told: Callable[[float], None]) -> None:
 
 
 def _size(frame: Frame) -> tuple[int, int]:
-    """Width and height of the preview: even, the longer one at most ``LONGEST_PX``."""
+    """Return width and height of the preview in pixels: even numbers, the longer side at most ``LONGEST_PX``."""
     height, width = frame.luma.shape
     scale = min(1.0, LONGEST_PX / max(width, height))
     return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
@@ -135,7 +135,7 @@ def _shown(frame: Frame, size: tuple[int, int], time_s: float) -> Any:
 
 
 def _heard(samples: NDArray[np.float32], start_s: float) -> Any:
-    """Sound as one frame; what lies before the picture is left out."""
+    """Return the audio as one frame, without what lies before the first video frame."""
     import av
 
     early = max(0, round(-start_s * AUDIO_RATE_HZ))
@@ -146,10 +146,10 @@ def _heard(samples: NDArray[np.float32], start_s: float) -> Any:
 
 
 def _prepared(_settings: Settings, tell: sandbox.Tell) -> Callable[[str, str], Result]:
-    """What answers for a clip: its media type, told on the way, and the preview written where it has none."""
+    """Return the function that handles a clip: it sends the media type, and writes a preview if there is none."""
     last = [0.0]
 
-    def told(share: float) -> None:
+    def progress(share: float) -> None:
         if time.monotonic() - last[0] > TELL_EVERY_S:
             last[0] = time.monotonic()
             tell({"stage": STAGE, "share": share})
@@ -160,7 +160,7 @@ def _prepared(_settings: Settings, tell: sandbox.Tell) -> Callable[[str, str], R
             kind, start_s = media_type(path)
             tell({"media_type": kind, "start_s": start_s})
             if not kind:
-                make(path, Path(path).with_name(PREVIEW), told)
+                make(path, Path(path).with_name(PREVIEW), progress)
         except (ClipError, OSError, ValueError) as error:
             return Result(filename, "unreadable", str(error), nothing)
         return Result(filename, "ok", "", nothing)

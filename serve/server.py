@@ -1,4 +1,4 @@
-"""The server itself: its address, its start, and its end within two seconds."""
+"""The server itself: its address, its start, and its shutdown within two seconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http import h11_impl
 
 from extract.entries import Clip
 from extract.run.sandbox import Limits
@@ -33,46 +33,47 @@ from serve.measuring import Means, Measuring, processes
 from serve.uploads import BLOCK, Uploads, kept_name
 
 LOOPBACK = "127.0.0.1"
-END_S = 1  # for answers that are under way when the server is stopped
-BACKLOG = 200  # connections that wait to be accepted
-FIRST_REQUEST_S = 10  # until the head of a connection's first request is there
+END_S = 1  # time that running answers get when the server is stopped
+BACKLOG = 200  # connections that may wait to be accepted
+IDLE = h11_impl.h11.IDLE  # no head of a request is complete
+HEAD_S = 10  # time for the head of a request, from the connection or from the first byte of the head
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Options:
-    """How the server works."""
+    """Options of the server."""
 
     work: Path
-    """Folder for clips, the list and pages."""
+    """Folder for clips, the list and the pages."""
     model: Path
-    """Folder of the model."""
+    """Model folder."""
     host: str = LOOPBACK
     port: int = 8765
-    """0 for any that is free."""
+    """0 for any free port."""
     token: bool = False
-    """Whether a token is asked for also on this machine; beyond it, always."""
+    """Whether a token is required on this machine as well; requests from other machines always need one."""
     origin: str = ""
-    """``https://name``, as browsers write it, where a proxy adds TLS: others reach it, so that a token is asked for."""
+    """Public address of a TLS proxy in front, ``https://name`` as browsers write it; a token is then required."""
     max_upload: int = 2 * 10**9
-    """Bytes of one clip."""
+    """Limit in bytes for one clip."""
     max_disk: int = 20 * 10**9
-    """Bytes of all clips and their pages."""
+    """Limit in bytes for all clips with their pages and previews."""
     jobs: int = 1
     limits: Limits = field(default_factory=Limits)
     version: str = ""
 
 
 class Server:
-    """A server that is ready to run; :meth:`run` returns when it was told to stop.
+    """A server that is ready to run; :meth:`run` returns when the server was stopped.
 
     Parameters
     ----------
     options
-        How it works.
+        Options of the server.
     means
-        What clips are measured with; by default child processes and the model.
+        What measures the clips; by default child processes and the model.
 
     Raises
     ------
@@ -89,7 +90,7 @@ class Server:
             work.tidy({row["id"] for row in clips.rows()})
             if means is None:
                 judging = Judging(options.model, work, version=options.version)
-                means = processes(judging.settings, options.limits, judging)
+                means = processes(judging.settings, options.limits, judging, evidence=work.evidence)
             measuring = Measuring(clips, work, means, jobs=options.jobs)
             self._socket = _listening(options.host, options.port)
             undo.callback(self._socket.close)
@@ -106,45 +107,45 @@ class Server:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                http=_Connection,  # uvicorn's own limit would count connections that never ask for anything
+                http=_Connection,  # uvicorn's limit of connections would count those that never send a request
                 timeout_graceful_shutdown=END_S,
             )
         )
 
     @property
     def url(self) -> str:
-        """Where the page is, with the token where one is asked for."""
+        """The address of the page, with the token if one is required."""
         return f"{self._options.origin or self.local}/" + (f"?token={self.token}" if self.token else "")
 
     @property
     def local(self) -> str:
-        """The address that is listened on, as a proxy is told it."""
+        """The address that the server listens on, for the configuration of a proxy."""
         host, port = self._options.host, self._socket.getsockname()[1]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def queue(self, given: Sequence[Clip]) -> int:
-        """Queue files of this machine that are not in the list yet; how many there were.
+        """Queue local files that are not in the list yet, and return how many were queued.
 
-        One that can't be read, is no regular file, or for which there is no room, is left out with a warning, so that
-        it does not keep the others out.
+        A file that can't be read, is not a regular file, or does not fit into the work folder is skipped with a
+        warning.
 
-        A file is linked into the work folder where that is possible, and copied, within the limits of an upload, where
-        it is not: it stays there when it is deleted or replaced elsewhere. One that is linked and then written to in
-        place changes here, too; the page does not play it any more.
+        A file is hard-linked into the work folder where possible, else copied within the limits of an upload, so it
+        stays there when the original is deleted or replaced. If the original of a linked file is later changed in
+        place, the page no longer plays it.
 
         Raises
         ------
         InputError
-            None of them can be queued, or the list can't be written.
+            None of the files can be queued, or the list can't be written.
         """
         n_queued, problems = 0, []
-        for one in given:
+        for clip in given:
             try:
-                n_queued += _queued(one, self.parts)
+                n_queued += _queued(clip, self.parts)
             except (OSError, FullError, UnreadableError) as error:
-                problems.append(f"{printable(one.path)}: can't be queued ({error})")
+                problems.append(f"{printable(clip.path)}: can't be queued ({error})")
             except sqlite3.Error as error:
-                raise InputError(f"{one.path}: can't be queued ({error})") from error
+                raise InputError(f"{clip.path}: can't be queued ({error})") from error
         if problems and len(problems) == len(given):
             raise InputError(problems[0])
         for problem in problems:
@@ -152,7 +153,7 @@ class Server:
         return n_queued
 
     def run(self) -> int:
-        """Answer until a signal (its number) or :meth:`stop` (0)."""
+        """Answer requests until a signal, whose number is returned, or :meth:`stop` (0)."""
         self.parts.measuring.start()
         log = logging.getLogger("uvicorn.error")
         log.addFilter(self._is_news)
@@ -165,42 +166,64 @@ class Server:
         return caught[0] if caught else 0
 
     def stop(self) -> None:
-        """Let :meth:`run` return; from any thread."""
+        """Make :meth:`run` return; may be called from any thread."""
         self._uvicorn.should_exit = True
 
     def _is_news(self, _: logging.LogRecord) -> bool:
-        """Answers that the end of the server breaks off are none."""
+        """Filter uvicorn's messages about answers that the shutdown interrupts."""
         return not self._uvicorn.should_exit
 
     def close(self) -> None:
-        """End all measuring, and let another server work in the folder."""
+        """End all measurements and unlock the work folder for another server."""
         self.parts.measuring.stop()
         self.parts.clips.close()
         self.parts.work.close()
         self._socket.close()
 
 
-class _Connection(H11Protocol):
-    """A connection that is closed when it is not used; uvicorn waits for a first request without end."""
+class _Connection(h11_impl.H11Protocol):
+    """A connection that is closed when the head of a request does not arrive in time.
+
+    uvicorn limits only the time between two requests: it waits for the first one, and for the rest of every head whose
+    first byte has arrived, without end.
+    """
+
+    _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.loop.call_later(FIRST_REQUEST_S, self._close_unused)
+        self._start_head_timer()
 
-    def _close_unused(self) -> None:
-        if self.cycle is None:  # no request has begun
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is not IDLE:  # the head is complete
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+            self._head_timer = None
+        elif self._head_timer is None:
+            self._start_head_timer()
+
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_S, self._close_without_head)
+
+    def _close_without_head(self) -> None:
+        self._head_timer = None
+        if self.conn.their_state is IDLE:
             self.timeout_keep_alive_handler()
 
 
 class _Uvicorn(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Nothing: signals are caught by :meth:`signals_caught`, and not raised again when the server has ended."""
+        """Do nothing: :meth:`signals_caught` handles signals, and they are not raised again after the shutdown."""
         yield
 
     @contextlib.contextmanager
     def signals_caught(self) -> Iterator[list[int]]:
-        """The signals that told the server to stop; a second one ends it at once. In other threads, none."""
+        """Yield the list of signals that stopped the server; a second signal ends it at once.
+
+        Signals are caught in the main thread only.
+        """
         caught: list[int] = []
 
         def catch(number: int, _: FrameType | None) -> None:
@@ -211,7 +234,10 @@ class _Uvicorn(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield caught
             return
-        before = {number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # under nohup, it stays ignored
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, catch) for number in numbers}
         try:
             yield caught
         finally:
@@ -224,7 +250,7 @@ def _listening(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.socket(family)
     except OSError as error:
-        raise InputError(f"--host {host}: no address of this machine ({error.strerror}); give 127.0.0.1") from error
+        raise InputError(f"--host {host}: not an address of this machine ({error.strerror}); give 127.0.0.1") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
@@ -245,7 +271,7 @@ def _queued(clip: Clip, parts: Parts) -> bool:
     with parts.work.arriving() as arrival:
         try:
             os.link(path, arrival.file)
-        except OSError:  # another file system, or a file of somebody else
+        except OSError:  # another file system, or a file of another user
             _copy(path, status.st_size, arrival, max_bytes=parts.uploads.max_bytes)
         arrival.settle()
         parts.clips.add(arrival.clip_id, kept_name(clip.filename), size=status.st_size, origin=origin)
@@ -254,7 +280,7 @@ def _queued(clip: Clip, parts: Parts) -> bool:
 
 
 def _copy(path: str, announced: int, arrival: Arrival, *, max_bytes: int) -> None:
-    """Copy a file of ``announced`` bytes; one that is longer, since it grows, is held to the same limits."""
+    """Copy a file of ``announced`` bytes; the limits also hold for a file that grows meanwhile."""
 
     def hold(n_bytes: int) -> None:
         if n_bytes > max_bytes:

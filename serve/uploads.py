@@ -1,4 +1,4 @@
-"""Clips on their way in: streamed to disk, never held in memory, within limits, a few at a time."""
+"""Uploads: streamed to disk instead of memory, within limits, a few at a time."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from serve.drain import drain
 from serve.folder import Arrival, FullError, WorkFolder, gigabytes
 
 MAX_AT_ONCE = 4
-STALL_S = 60.0  # without a byte: whoever sent it is gone
-BLOCK = 1 << 20  # bytes that are written at a time, and at most held
+STALL_S = 60.0  # an upload ends after this time without a byte
+BLOCK = 1 << 20  # bytes that are collected before they are written
 MAX_NAME = 255
 RETRY_AFTER_S = 2
 CONTENT_TYPES = re.compile(r"(video|audio)/[\w.+-]+|application/(octet-stream|mxf|ogg|vnd\.rn-realmedia)|image/gif")
@@ -30,7 +30,7 @@ NO_DISK = "the disk is full; make room, and drop the clip again"
 
 
 class RefusedError(Exception):
-    """An upload that is not taken: the status of HTTP, and a message for a person."""
+    """A refused upload: the HTTP status, and a message for the user."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class RefusedError(Exception):
 
 
 def kept_name(name: str) -> str:
-    """What a clip is called in the list: without folders and not too long; bytes that are no UTF-8 are escaped."""
+    """Return a clip's name in the list: without folders, at most :data:`MAX_NAME` long, invalid UTF-8 escaped."""
     base = re.split(r"[/\\]", name)[-1]
     text = base.encode("utf-8", "backslashreplace").decode("utf-8") if base.strip() else "clip"
     return text if len(text) <= MAX_NAME else f"{text[: MAX_NAME // 2]}…{text[-MAX_NAME // 2 + 1 :]}"
@@ -50,14 +50,14 @@ def write(file: BinaryIO, block: bytes) -> None:
 
 
 class Uploads:
-    """Takes clips in.
+    """Receive uploaded clips.
 
     Parameters
     ----------
     clips, work
-        The list and its files.
+        The list of clips, and the folder with their files.
     max_bytes
-        Of one clip.
+        Limit for one clip.
     """
 
     def __init__(self, clips: ClipList, work: WorkFolder, *, max_bytes: int) -> None:
@@ -67,7 +67,7 @@ class Uploads:
         self.most_at_once = 0
 
     async def take(self, request: Request) -> JSONResponse:
-        """Take the body of a request as a clip called by the request's ``name``; 201 with its ID, or why not."""
+        """Store the body of a request as a clip with the request's ``name``; answer 201 with its ID, or the reason."""
         if self.under_way >= MAX_AT_ONCE:
             answer = _refused(503, f"{MAX_AT_ONCE} uploads are under way; try again in a moment")
             answer.headers["Retry-After"] = str(RETRY_AFTER_S)
@@ -90,7 +90,7 @@ class Uploads:
     async def _received(self, request: Request) -> str:
         content_type = request.headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
         if not CONTENT_TYPES.fullmatch(content_type):
-            raise RefusedError(415, f"{content_type} is not the type of a video or a sound")
+            raise RefusedError(415, f"{content_type} is not a video or audio type")
         announced = request.headers.get("content-length", "")
         if announced.isdigit():
             self._check(int(announced))
@@ -113,13 +113,13 @@ class Uploads:
             )
 
     async def _written(self, request: Request, arrival: Arrival) -> int:
-        """Stream a body to its file; its size."""
+        """Stream a body to its file and return its size."""
         size, reserved = 0, int(request.headers.get("content-length", "0"))
         with open(await run_sync(_made, arrival.file), "wb") as file:
             async for block in _blocks(request):
                 size += len(block)
                 self._check(size)
-                if size > reserved:  # of a length that was not announced
+                if size > reserved:  # the length was not announced
                     reserved = size + BLOCK
                     arrival.reserve(reserved)
                 await run_sync(write, file, block)
@@ -131,24 +131,30 @@ def _made(file: Path) -> int:
 
 
 async def _blocks(request: Request) -> AsyncIterator[bytes]:
-    """A body in blocks of some size; ends with an error when nothing comes for too long."""
-    held = bytearray()
+    """Yield a body in blocks of about :data:`BLOCK` bytes.
+
+    Raises
+    ------
+    TimeoutError
+        Nothing arrived for :data:`STALL_S`.
+    """
+    buffer = bytearray()
     chunks = request.stream().__aiter__()
     while True:
         with anyio.fail_after(STALL_S):
             chunk = await anext(chunks, None)
         if chunk is None:
             break
-        held += chunk
-        if len(held) >= BLOCK:
-            yield bytes(held)
-            held.clear()
-    if held:
-        yield bytes(held)
+        buffer += chunk
+        if len(buffer) >= BLOCK:
+            yield bytes(buffer)
+            buffer.clear()
+    if buffer:
+        yield bytes(buffer)
 
 
 def _why(error: Exception) -> tuple[int, str]:
-    """Status and message of what ended an upload."""
+    """Return the HTTP status and the message for an error that ended an upload."""
     match error:
         case RefusedError():
             return error.status, str(error)

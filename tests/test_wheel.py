@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import venv
 import zipfile
@@ -40,7 +41,7 @@ def run(*command, cwd, **environment):
 
 def shipped_files():
     """What belongs into the wheel: every module, template, weights file and type marker of the tree."""
-    written_by_targets = re.compile(r"artifacts/(?!__init__\.py$|pretrained/)")
+    written_by_targets = re.compile(r"artifacts/(?!__init__\.py$|py\.typed$|pretrained/)")
     for package in PACKAGES:
         for file in sorted((ROOT / package).rglob("*")):
             name = file.relative_to(ROOT).as_posix()
@@ -54,8 +55,10 @@ def wheel(tmp_path_factory):
     source.mkdir()  # a copy: a build leaves folders behind
     for name in (*PACKAGES, "benchmarks"):
         shutil.copytree(ROOT / name, source / name, ignore=NOT_COPIED)
-    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+    for name in ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, source)
+    (source / "tests").mkdir()
+    (source / "tests" / "test_wheel.py").touch()
     run(
         sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source, cwd=out
     )  # by way of the source archive
@@ -80,6 +83,19 @@ def python(wheel, tmp_path_factory):
 def test_everything_that_runs_is_in_the_wheel_and_nothing_else(wheel):
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert names == set(shipped_files())
+
+
+def test_the_source_archive_has_no_tests_as_it_lacks_their_helpers(wheel):
+    """Non-regression test: setuptools added tests/test_*.py by itself, without tests/support."""
+    (archive,) = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        names = opened.getnames()
+    assert not [name for name in names if "/tests" in name]
+    assert any(name.endswith("/deepcue/__init__.py") for name in names)
+
+
+def test_every_package_is_typed():
+    assert [name for name in PACKAGES if not (ROOT / name / "py.typed").is_file()] == []
 
 
 def test_the_metadata_tells_name_version_and_licences(wheel):

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
+from deepcue.installation import explained
 from ensemble.outputs import write_text
 from features.errors import InputError
 from features.places import check_is_no_input
@@ -348,11 +349,15 @@ def _status(action: Callable[[], int | None]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt as stop:
-        print("\n" + "; ".join(["stopped", *map(str, stop.args)]), file=sys.stderr)
+        with contextlib.suppress(OSError):  # the terminal was closed
+            print("\n" + "; ".join(["stopped", *map(str, stop.args)]), file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         raise
     except Exception as error:
+        if isinstance(error, ImportError) and (message := explained(error)):
+            print(f"error: {message}", file=sys.stderr)
+            return USER_ERROR
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             print(f"error: {error}; make room and run the same command again", file=sys.stderr)
             _discard(sys.stdout)

@@ -90,9 +90,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def program() -> int:
     """The program: :func:`main`, which an interrupt ends at once, whatever threads of libraries are doing then.
 
-    SIGTERM, as a queue of jobs or a container sends, is an interrupt: what measures elsewhere is ended, too.
+    SIGTERM, which job queues and containers send, and SIGHUP, which a closed terminal sends, are handled as an
+    interrupt: measuring processes end and temporary files are removed. Under ``nohup``, SIGHUP stays ignored.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     status = main()
     if status == INTERRUPTED and not _has_processes():
         with contextlib.suppress(OSError):

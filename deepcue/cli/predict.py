@@ -41,6 +41,7 @@ from extract.entries import Clip
 from extract.pipeline import examine, extract
 from features.checksums import sha256_of
 from features.discovery import describe
+from features.errors import NotFoundError
 from features.evidence import FACES_PER_SECOND, ClipEvidence
 from features.file_names import printable
 from features.table import read_table, write_table
@@ -130,7 +131,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def stopped(arguments: argparse.Namespace) -> str:
     """What is kept of a run that is stopped."""
+    if arguments.report and _is_clip(arguments.clips):
+        return "nothing is kept; a single clip with --report is measured again from the start"
     return common.goes_on(arguments.work) if arguments.work else "nothing is kept; with --work DIR it would be"
+
+
+def _is_clip(data: str) -> bool:
+    """Whether the data is a single clip, also one that was removed in the meantime."""
+    try:
+        return inputs.is_clip(data)
+    except NotFoundError:
+        return True
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -1,14 +1,15 @@
 """A page on this machine: drop clips on it, and see for each when, where and why it looks fake.
 
-Prints the address of the page. Clips, the list and their pages are kept in the work folder; clips that were queued are
-measured when the server is started again. CLIPS, files or folders, are queued at the start, unless they are in the list
-already. Only this machine reaches the page: `--host` opens it to others, who then need the token in the printed
-address. Behind a proxy that adds TLS, `--origin` says what the proxy is called, and the token is asked for.
+Prints the address of the page. Clips, the list and their pages are kept in the work folder; a restarted server resumes
+with the queued clips. CLIPS are files or folders to queue at the start; clips that are already in the list are skipped.
+Only this machine can open the page. `--host` opens it to other machines, which then need the token in the printed
+address. Behind a TLS proxy, give the proxy's address with `--origin`; the token is then required.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import re
@@ -30,44 +31,44 @@ UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 def n_bytes(text: str) -> int:
-    """An option's value that is a size: ``500M``, ``2G``, ``1.5 GB``; anything else is an ``ArgumentTypeError``."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.strip().lower())
-    size = int(float(found[1]) * UNITS[found[2]]) if found else 0
+    """Parse a size option such as ``500M``, ``2G`` or ``1.5 GB``; raise ``ArgumentTypeError`` for anything else."""
+    parts = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.strip().lower())
+    size = int(float(parts[1]) * UNITS[parts[2]]) if parts else 0
     if size < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 500M or 2G")
     return size
 
 
 def port(text: str) -> int:
-    """An option's value that is a port, 0 to 65535; anything else is an ``ArgumentTypeError``."""
+    """Parse a port option, 0 to 65535; raise ``ArgumentTypeError`` for anything else."""
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) < 2**16):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port; write 0 to {2**16 - 1}")
     return int(text)
 
 
 def origin(text: str) -> str:
-    """An option's value that is an address without a path, with TLS, as browsers write it in ``Origin``.
+    """Parse a TLS address without a path and return it as browsers write it in ``Origin``.
 
     Raises
     ------
     ArgumentTypeError
-        It is something else.
+        The text is not such an address.
     """
     try:
         parts = urlsplit(text.strip().removesuffix("/"))
-        name, number = (parts.hostname or "").encode("idna").decode(), parts.port  # as browsers write other letters
+        name, number = (parts.hostname or "").encode("idna").decode(), parts.port  # as browsers write non-ASCII names
     except ValueError:
         parts, name, number = urlsplit(""), "", None
     if parts.scheme != "https" or not name or "@" in parts.netloc or parts.path or parts.query or parts.fragment:
-        raise argparse.ArgumentTypeError(f"{text!r} is not what a page with TLS is called; write https://name")
-    name = f"[{name}]" if ":" in name else name  # an address of IP version 6
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address with TLS and without a path; write https://name")
+    name = f"[{name}]" if ":" in name else name  # an IPv6 address
     return f"https://{name}" if number in {None, 443} else f"https://{name}:{number}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Add the options to the parser."""
     parser.add_argument("clips", metavar="CLIPS", nargs="*", help="clips or folders of clips to queue at the start")
-    parser.add_argument("--port", type=port, default=8765, help="port, 0 for any that is free (default: %(default)s)")
+    parser.add_argument("--port", type=port, default=8765, help="port, 0 for any free port (default: %(default)s)")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)"
     )
@@ -75,37 +76,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--origin",
         type=origin,
         metavar="https://NAME",
-        help="what browsers call the page behind a proxy that adds TLS",
+        help="address of the page behind a TLS proxy",
     )
-    parser.add_argument("--token", action="store_true", help="ask for a token also on this machine, shared by others")
+    parser.add_argument(
+        "--token",
+        action="store_true",
+        help="require the token on this machine as well",
+    )
     parser.add_argument(
         "--work",
         type=common.output_folder,
         default=Path("artifacts/serve"),
-        help="folder for clips, list and pages (default: %(default)s)",
+        help="folder for the clips, the list and the pages (default: %(default)s)",
     )
-    parser.add_argument("--model", type=Path, help="model folder (default: artifacts/model, else the one that ships)")
-    parser.add_argument("--max-upload", type=n_bytes, default="2G", help="size of one clip (default: %(default)s)")
-    parser.add_argument("--max-disk", type=n_bytes, default="20G", help="size of all of them (default: %(default)s)")
+    parser.add_argument("--model", type=Path, help="model folder (default: artifacts/model, else the shipped model)")
+    parser.add_argument("--max-upload", type=n_bytes, default="2G", help="limit for one clip (default: %(default)s)")
     parser.add_argument(
-        "--at-once", type=common.positive_int, default=1, help="clips measured at once (default: %(default)s)"
+        "--max-disk",
+        type=n_bytes,
+        default="20G",
+        help="limit for all clips and pages (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--jobs", type=common.positive_int, default=1, help="clips measured at the same time (default: %(default)s)"
+    )
+    parser.add_argument(  # the earlier spelling
+        "--at-once", dest="jobs", type=common.positive_int, default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
     common.add_limits(parser)
     common.add_quiet(parser)
 
 
 def stopped(arguments: argparse.Namespace) -> str:
-    """What is kept of a server that is stopped."""
-    return f"clips and results are kept in {arguments.work}; the same command goes on with what is queued"
+    """Return what is kept of a server that is stopped."""
+    return f"clips and results are kept in {arguments.work}; the same command resumes with the queued clips"
 
 
 def queued(n: int, of: int) -> str:
-    """What is said of the clips that were given at the start.
+    """Return the message about the clips that were given on the command line.
 
     >>> queued(3, 3), queued(0, 1)
-    ('3 of 3 clips queued', '0 of 1 clip queued; the others are in the list already, or were left out with a warning')
+    ('3 of 3 clips queued', '0 of 1 clip queued; the others are already in the list, or were skipped with a warning')
     """
-    others = "; the others are in the list already, or were left out with a warning" if n < of else ""
+    others = "; the others are already in the list, or were skipped with a warning" if n < of else ""
     return f"{n} of {of} {'clip' if of == 1 else 'clips'} queued{others}"
 
 
@@ -115,7 +128,7 @@ def run(arguments: argparse.Namespace) -> None:
     Raises
     ------
     InputError
-        The packages for it are not installed, or what was given can't be used.
+        The packages for the server are not installed, or an argument can't be used.
     """
     if lacking := [name for name in NEEDS if importlib.util.find_spec(name) is None]:
         raise InputError(f"the page needs {' and '.join(lacking)}: pip install {' '.join(NEEDS)}")
@@ -132,7 +145,7 @@ def run(arguments: argparse.Namespace) -> None:
             origin=arguments.origin or "",
             max_upload=arguments.max_upload,
             max_disk=arguments.max_disk,
-            jobs=arguments.at_once,
+            jobs=arguments.jobs,
             limits=common.limits(arguments),
             version=__version__,
         )
@@ -150,13 +163,14 @@ def run(arguments: argparse.Namespace) -> None:
     ended_by = server.run()
     if ended_by == signal.SIGINT:
         raise KeyboardInterrupt
-    if ended_by == signal.SIGTERM:
-        sys.stdout.flush()
-        os._exit(common.DONE)  # all is closed; to take the libraries down in order would take seconds more
+    if ended_by in {signal.SIGTERM, signal.SIGHUP}:
+        with contextlib.suppress(OSError):  # the terminal has gone
+            sys.stdout.flush()
+        os._exit(common.DONE)  # everything is closed; an orderly interpreter exit would take seconds more
 
 
 def _clips(path: str) -> list[Clip]:
-    """A file, whatever it is called, or the clips of a folder or manifest."""
+    """Return one file, whatever its name, or the clips of a folder or manifest."""
     file = Path(path)
     if file.is_file() and file.suffix.lower() != ".csv":
         return [Clip(file.name, str(file))]

@@ -1,10 +1,10 @@
-"""What a page shows of one clip beside its verdict: judged faces, series, a filmstrip, every cue.
+"""Collect what a page shows of one clip beside its verdict: scored faces, series, a filmstrip, every cue.
 
-Made in the measuring process, after the row and from the same Observation: the row is what it is without. Pictures are
-thinned out until all of them together are small enough for one page.
+The measuring process does this after the row and from the same Observation, so the row is the same as without
+evidence. Images are thinned out until all of them together fit into one page.
 
-As a program it is the child of an :class:`~extract.run.examiner.Examiner`, with a :class:`Request` in JSON as its
-argument. It tells the row as soon as that is measured, so that the row outlives whatever goes wrong with the evidence.
+Run as a program, this module is the child process of an :class:`~extract.run.examiner.Examiner`; its argument is a
+:class:`Request` in JSON. It sends the row as soon as the row is measured, so that no failure of the evidence costs it.
 """
 
 from __future__ import annotations
@@ -39,33 +39,34 @@ logger = logging.getLogger(__name__)
 
 FACE_PX = 160
 JPEG_QUALITY = 80
-MAX_JPEG_BYTES = 1_800_000  # of a clip: 2.4 MB in the Base64 of a page
+MAX_JPEG_BYTES = 1_800_000  # all images of a clip: 2.4 MB as Base64 in a page
 TELL_EVERY_S = 0.5
-PASS_SHARE = 0.6  # of the time of a clip of ten seconds, on one core
+PASS_SHARE = 0.6  # fraction of the measuring time that the pass over a ten-second clip takes, on one core
 REST = {"stage": "judging more faces", "share": 0.75}
-NETWORKS = frozenset({"crops", "weights"})  # what a face network needs
+NETWORKS = frozenset({"crops", "weights"})  # the needs of a face network, by which it is recognised
 
 
 def measured(
-    filename: str, path: str, settings: Settings, request: Request, told: Callable[[float], None] | None = None
+    filename: str, path: str, settings: Settings, request: Request, progress: Callable[[float], None] | None = None
 ) -> Iterator[Result]:
-    """A clip's row as soon as it is known; then, when the evidence is written or can't be, the row that says so.
+    """Yield a clip's row as soon as it is known, and once more after the evidence was written or failed.
 
-    ``told`` takes the share of the clip's frames that are seen.
+    The second row says why the evidence could not be made. ``progress`` is called with the fraction of the clip's
+    frames that were processed.
     """
-    recorder = FaceRecorder(faces_per_second=request.faces_per_second, filmstrip=request.show_faces, told=told)
+    recorder = FaceRecorder(faces_per_second=request.faces_per_second, filmstrip=request.show_faces, told=progress)
     result, observed = worker.measured(filename, path, settings, recorder)
     yield result
     if observed is None:
         return
     try:
-        found = collect(observed, recorder, result, settings, show_faces=request.show_faces)
-        evidence_store.save(found, Path(request.file))
+        collected = collect(observed, recorder, result, settings, show_faces=request.show_faces)
+        evidence_store.save(collected, Path(request.file))
         yield result
     except MemoryError:
         yield without_evidence(result, "out of memory")
     except OSError as error:
-        yield without_evidence(result, f"it can't be written ({error})")
+        yield without_evidence(result, f"its file can't be written ({error})")
     except Exception as error:
         logger.exception("the evidence could not be made")
         yield without_evidence(result, f"{type(error).__name__}: {error}")
@@ -74,26 +75,26 @@ def measured(
 def collect(
     observed: Observation, recorder: FaceRecorder, result: Result, settings: Settings, *, show_faces: bool
 ) -> ClipEvidence:
-    """Evidence of a clip that was observed while the recorder looked on.
+    """Collect the evidence of a clip from an observation and the recorder that was attached to it.
 
     Parameters
     ----------
     observed, recorder
-        Of one pass.
+        Results of the same pass over the clip.
     result
         The clip's row.
     settings
-        Of the row; families that are not among its own are measured here.
+        Settings of the row. Families that the row lacks are measured here.
     show_faces
-        Whether pictures are kept.
+        Whether images are kept.
     """
     families = discovery.families()
     width, height = observed.frame_size
-    # not 0 in broadcast streams; what is shown counts from the first frame, or from where the sound begins
+    # The page counts time from the first frame, or from the start of the audio: broadcast streams do not begin at 0.
     start_s = float(observed.times_s[0]) if len(observed.times_s) else observed.audio_start_s
     shown = replace(observed, times_s=observed.times_s - start_s, audio_start_s=observed.audio_start_s - start_s)
     with use_weights({family: Path(file) for family, file in settings.weights.items()}), opencv_on_one_thread():
-        people = [_person(shown, recorder.with_faces(one), families, show_faces) for one in shown.tracks]
+        people = [_person(shown, recorder.with_faces(track), families, show_faces) for track in shown.tracks]
         sound = sound_series(shown, families)
         cues = _cues(observed, result, settings, families)
     strip = [(time_s - start_s, _jpeg(image)) for time_s, image in recorder.filmstrip()] if show_faces else []
@@ -112,7 +113,7 @@ def collect(
 
 def _person(observed: Observation, track: Track, families: Sequence[spec.Family], show_faces: bool) -> Person:
     series = person_series(observed, track, families)
-    networks = [one.name for one in families if one.needs >= NETWORKS]
+    networks = [family.name for family in families if family.needs >= NETWORKS]
     logits = {name: series[f"{name}.logit"] for name in networks if f"{name}.logit" in series}
     seen = np.isfinite(track.landmarks).all(axis=(1, 2))
     boxes = _fractions(track.box, observed.frame_size)
@@ -126,7 +127,7 @@ def _person(observed: Observation, track: Track, families: Sequence[spec.Family]
         )
         for sample, crop in zip(track.crop_index.tolist(), track.crops, strict=True)
     ]
-    mapped = [name for name in logits if name in spec.family_modules()]  # another package's network may be of any kind
+    mapped = [name for name in logits if name in spec.family_modules()]  # a plug-in's network may be of any kind
     face_map_jpeg, regions = _face_map(track, faces, mapped, show_faces)
     return Person(times_s[seen], boxes[seen], tuple(faces), series, face_map_jpeg, regions)
 
@@ -134,13 +135,13 @@ def _person(observed: Observation, track: Track, families: Sequence[spec.Family]
 def _face_map(
     track: Track, faces: Sequence[JudgedFace], networks: Sequence[str], show_faces: bool
 ) -> tuple[bytes, dict[str, float]]:
-    """The picture of a person's face map, and the regions that were measured; empty where no face was judged."""
+    """Return the image of a person's face map and the regions that were measured; both empty without a scored face."""
     scores = [_mean([face.logits[name] for name in networks if name in face.logits]) for face in faces]
-    found = face_map.of_track(track, scores, networks)
-    if found is None:
+    mapped = face_map.of_track(track, scores, networks)
+    if mapped is None:
         return b"", {}
-    picture = _jpeg(found.picture, side_px=face_map.PICTURE_PX) if show_faces else b""
-    return picture, {region: score for region, score in found.scores.items() if math.isfinite(score)}
+    picture = _jpeg(mapped.picture, side_px=face_map.PICTURE_PX) if show_faces else b""
+    return picture, {region: score for region, score in mapped.scores.items() if math.isfinite(score)}
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -148,9 +149,9 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _at(logits: dict[str, Series], time_s: float) -> dict[str, float]:
-    """The finite values of the series at a time at which a face was judged."""
-    found = {name: one.values[one.times_s == time_s] for name, one in logits.items()}
-    return {name: float(values[0]) for name, values in found.items() if np.isfinite(values).any()}
+    """Return the finite values that the series have at the time of a scored face."""
+    at_time = {name: series.values[series.times_s == time_s] for name, series in logits.items()}
+    return {name: float(values[0]) for name, values in at_time.items() if np.isfinite(values).any()}
 
 
 def _fractions(box: NDArray[np.float32], frame_size: tuple[int, int]) -> NDArray[np.float32]:
@@ -160,16 +161,16 @@ def _fractions(box: NDArray[np.float32], frame_size: tuple[int, int]) -> NDArray
 def _cues(
     observed: Observation, result: Result, settings: Settings, families: Sequence[spec.Family]
 ) -> dict[str, float]:
-    """Every column as the table has it: those of the row, and those of the other families."""
-    others = [one for one in families if one.name not in settings.families]
+    """Return the columns of all families as in a table: the row's columns, and those of the families it lacks."""
+    others = [family for family in families if family.name not in settings.families]
     values, _ = measuring.measure_clip(observed, others)
     row = dict(zip(worker.column_names(settings.families), result.values.tolist(), strict=True))
     every = row | {name: float(np.float32(value)) for name, value in values.items()}
-    return {column.name: every[column.name] for one in families for column in one.table_columns}
+    return {column.name: every[column.name] for family in families for column in family.table_columns}
 
 
 def _jpeg(image: NDArray[np.uint8], *, side_px: int = FACE_PX) -> bytes:
-    """An RGB image as JPEG, at most ``side_px`` wide."""
+    """Encode an RGB image as JPEG, at most ``side_px`` wide."""
     if image.shape[1] > side_px:
         size = (side_px, max(1, round(image.shape[0] * side_px / image.shape[1])))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -178,12 +179,15 @@ def _jpeg(image: NDArray[np.uint8], *, side_px: int = FACE_PX) -> bytes:
 
 
 def _thinned(people: Sequence[Person], budget: int) -> tuple[Person, ...]:
-    """The people with pictures of at most ``budget`` bytes: of every second, third, ... face, and of the peaks."""
+    """Return the people with images of at most ``budget`` bytes.
+
+    Every second, third, ... face keeps its image, and so does each network's peak.
+    """
     step = 1
     while True:
-        fewer = [_with_every(step, one) for one in people]
-        size = sum(len(one.face_map_jpeg) + sum(len(face.jpeg) for face in one.faces) for one in fewer)
-        if size <= budget or step > max(len(one.faces) for one in people):
+        fewer = [_with_every(step, person) for person in people]
+        size = sum(len(person.face_map_jpeg) + sum(len(face.jpeg) for face in person.faces) for person in fewer)
+        if size <= budget or step > max(len(person.faces) for person in people):
             return tuple(fewer)
         step += 1
 
@@ -199,12 +203,12 @@ def _with_every(step: int, person: Person) -> Person:
 
 
 def _peak(faces: Sequence[JudgedFace], name: str) -> int:
-    """Number of the face that looks most like a fake to a network."""
+    """Return the index of the face that a network scores as the most fake."""
     return int(np.argmax([face.logits.get(name, -np.inf) for face in faces]))
 
 
 class _Reporter:
-    """Tells how far the pass over the frames is, now and then."""
+    """Report the progress of the pass over the frames, at most every :data:`TELL_EVERY_S` seconds."""
 
     def __init__(self, tell: Tell) -> None:
         self._tell, self._told_at = tell, -math.inf

@@ -1,6 +1,6 @@
-"""Evidence of a clip in one file: an uncompressed ``.npz`` of numbers and JPEG pictures, described by JSON.
+"""Store the evidence of a clip in one file: an uncompressed ``.npz`` of numbers and JPEG images, described by JSON.
 
-No pickle: loading executes nothing. What is loaded equals what was saved.
+The file holds no pickle, so loading it executes no code. A load returns exactly what was saved.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from features.evidence import ClipEvidence, Event, JudgedFace, Person, Series
 from features.observation import DAMAGED
 
 EVIDENCE_VERSION = 2
-"""How the file is laid out; one of another version is refused."""
+"""Version of the file layout; files of any other version are refused."""
 
 
 class _Pictures:
-    """JPEG files in a row, each known by its length."""
+    """Concatenated JPEG files; the length of each is stored elsewhere."""
 
     def __init__(self, content: bytes = b"") -> None:
         self._content, self._at, self._added = content, 0, [content]
@@ -42,12 +42,12 @@ class _Pictures:
 
 
 def save(evidence: ClipEvidence, file: Path) -> None:
-    """Write a clip's evidence; the file appears whole or not at all.
+    """Write a clip's evidence atomically: the file appears whole or not at all.
 
     Raises
     ------
     OSError
-        It can't be written.
+        The file can't be written.
     """
     arrays: dict[str, NDArray[Any]] = {}
     pictures = _Pictures()
@@ -58,7 +58,7 @@ def save(evidence: ClipEvidence, file: Path) -> None:
         "width": evidence.width,
         "height": evidence.height,
         "n_faces_detected": evidence.n_faces_detected,
-        "people": [_of_person(one, f"person{n}", arrays, pictures) for n, one in enumerate(evidence.people)],
+        "people": [_of_person(person, f"person{n}", arrays, pictures) for n, person in enumerate(evidence.people)],
         "sound": _of_series(evidence.sound, "sound", arrays),
         "filmstrip": [(time_s, pictures.add(jpeg)) for time_s, jpeg in evidence.filmstrip],
         "cues": list(evidence.cues),
@@ -69,7 +69,7 @@ def save(evidence: ClipEvidence, file: Path) -> None:
     temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         with temporary.open("wb") as opened:
-            np.savez(opened, **arrays)  # type: ignore[arg-type]  # its stub takes them for options
+            np.savez(opened, **arrays)  # type: ignore[arg-type]  # the stub takes the arrays for options
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
@@ -81,20 +81,20 @@ def load(file: Path) -> ClipEvidence:
     Raises
     ------
     DatasetError
-        The file is missing, damaged, of another version, or something else.
+        The file is missing or damaged, has another version, or is not a file of evidence.
 
     Examples
     --------
-    >>> load(Path("absent.evidence"))
+    >>> load(Path("gone"))
     Traceback (most recent call last):
-    features.errors.DatasetError: absent.evidence: no evidence of a clip (FileNotFoundError); measure the clip again
+    features.errors.DatasetError: gone: can't be read as evidence of a clip (FileNotFoundError); measure the clip again
     """
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
             return _loaded(archive)
     except (OSError, *DAMAGED) as error:
         why = str(error) if isinstance(error, _VersionError) else type(error).__name__
-        raise DatasetError(f"{file}: no evidence of a clip ({why}); measure the clip again") from error
+        raise DatasetError(f"{file}: can't be read as evidence of a clip ({why}); measure the clip again") from error
 
 
 class _VersionError(ValueError):
@@ -104,14 +104,14 @@ class _VersionError(ValueError):
 def _loaded(archive: Any) -> ClipEvidence:
     about = json.loads(archive["about"].tobytes())
     if about["version"] != EVIDENCE_VERSION:
-        raise _VersionError(f"of version {about['version']}; this program reads version {EVIDENCE_VERSION}")
+        raise _VersionError(f"version {about['version']}; this program reads version {EVIDENCE_VERSION}")
     pictures = _Pictures(archive["pictures"].tobytes())
     return ClipEvidence(
         filename=about["filename"],
         duration_s=about["duration_s"],
         width=about["width"],
         height=about["height"],
-        people=tuple(_person(one, f"person{n}", archive, pictures) for n, one in enumerate(about["people"])),
+        people=tuple(_person(person, f"person{n}", archive, pictures) for n, person in enumerate(about["people"])),
         n_faces_detected=about["n_faces_detected"],
         sound=_series(about["sound"], "sound", archive),
         filmstrip=tuple((time_s, pictures.next(length)) for time_s, length in about["filmstrip"]),
@@ -119,23 +119,23 @@ def _loaded(archive: Any) -> ClipEvidence:
     )
 
 
-def _of_person(one: Person, place: str, arrays: dict[str, NDArray[Any]], pictures: _Pictures) -> dict[str, Any]:
-    arrays[f"{place}.boxes_times_s"], arrays[f"{place}.boxes"] = one.boxes_times_s, one.boxes
+def _of_person(person: Person, place: str, arrays: dict[str, NDArray[Any]], pictures: _Pictures) -> dict[str, Any]:
+    arrays[f"{place}.boxes_times_s"], arrays[f"{place}.boxes"] = person.boxes_times_s, person.boxes
     return {
         "faces": [
             {"time_s": face.time_s, "box": face.box, "jpeg": pictures.add(face.jpeg), "logits": dict(face.logits)}
-            for face in one.faces
+            for face in person.faces
         ],
-        "face_map_jpeg": pictures.add(one.face_map_jpeg),
-        "face_regions": dict(one.face_regions),
-        "series": _of_series(one.series, place, arrays),
+        "face_map_jpeg": pictures.add(person.face_map_jpeg),
+        "face_regions": dict(person.face_regions),
+        "series": _of_series(person.series, place, arrays),
     }
 
 
 def _person(about: Mapping[str, Any], place: str, archive: Any, pictures: _Pictures) -> Person:
     faces = tuple(
-        JudgedFace(one["time_s"], tuple(one["box"]), pictures.next(one["jpeg"]), one["logits"])
-        for one in about["faces"]
+        JudgedFace(face["time_s"], tuple(face["box"]), pictures.next(face["jpeg"]), face["logits"])
+        for face in about["faces"]
     )
     return Person(
         boxes_times_s=archive[f"{place}.boxes_times_s"],
@@ -148,33 +148,33 @@ def _person(about: Mapping[str, Any], place: str, archive: Any, pictures: _Pictu
 
 
 def _of_series(every: Mapping[str, Series], place: str, arrays: dict[str, NDArray[Any]]) -> list[dict[str, Any]]:
-    for name, one in every.items():
-        arrays[f"{place}.{name}.times_s"], arrays[f"{place}.{name}.values"] = one.times_s, one.values
+    for name, series in every.items():
+        arrays[f"{place}.{name}.times_s"], arrays[f"{place}.{name}.values"] = series.times_s, series.values
     return [
         {
             "name": name,
-            "unit": one.unit,
-            "title": one.title,
-            "events": [(event.start_s, event.end_s, event.name) for event in one.events],
-            "evidence": one.evidence,
-            "window_s": one.window_s,
+            "unit": series.unit,
+            "title": series.title,
+            "events": [(event.start_s, event.end_s, event.name) for event in series.events],
+            "evidence": series.evidence,
+            "window_s": series.window_s,
         }
-        for name, one in every.items()
+        for name, series in every.items()
     ]
 
 
 def _series(about: Iterable[Mapping[str, Any]], place: str, archive: Any) -> dict[str, Series]:
     return {
-        one["name"]: Series(
-            archive[f"{place}.{one['name']}.times_s"],
-            archive[f"{place}.{one['name']}.values"],
-            unit=one["unit"],
-            title=one["title"],
-            events=_events(one["events"]),
-            evidence=one["evidence"],
-            window_s=one.get("window_s", 0.0),  # files of earlier programs lack it
+        series["name"]: Series(
+            archive[f"{place}.{series['name']}.times_s"],
+            archive[f"{place}.{series['name']}.values"],
+            unit=series["unit"],
+            title=series["title"],
+            events=_events(series["events"]),
+            evidence=series["evidence"],
+            window_s=series.get("window_s", 0.0),  # earlier versions of deepcue did not write it
         )
-        for one in about
+        for series in about
     }
 
 

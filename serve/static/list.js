@@ -1,13 +1,13 @@
-/* The list of clips: uploads, progress, sorting, search, deletion. The server is asked for what changed; names of files
- * are text, never markup. */
+/* The list of clips: uploads, progress, sorting, search, deletion. The page polls the server for changes. File names are
+ * inserted as text, never as markup. */
 (() => {
   "use strict";
 
   const $ = (id) => document.getElementById(id);
-  const rows = new Map(); // of the server, by ID
+  const rows = new Map(); // rows of the server, by ID
   const shown = new Map(); // table rows, by ID
   const BUSY_MS = 600, IDLE_MS = 2500, SURE_MS = 5000;
-  const AT_ONCE = 2, TRIES = 40, RETRY_MS = 1500; // of uploads
+  const AT_ONCE = 2, TRIES = 40, RETRY_MS = 1500; // limits for uploads
   const most = Number($("uploads").dataset.most);
   let boot = "", version = 0, key = "number", down = true, timer = 0;
 
@@ -21,7 +21,7 @@
   const length = (s) => (s >= 60 ? `${Math.floor(s / 60)} min ${Math.round(s % 60)} s` : `${s.toFixed(1)} s`);
   const say = (text) => { $("notice").textContent = text; $("notice").hidden = !text; };
 
-  /* ---- what the server says */
+  /* ---- answers of the server */
   async function poll() {
     clearTimeout(timer);
     try {
@@ -30,7 +30,7 @@
       take(await answer.json());
       say("");
     } catch (error) {
-      say(error instanceof TypeError ? "The server does not answer; it is asked again." : error.message);
+      say(error instanceof TypeError ? "The server does not answer; trying again." : error.message);
     }
     const busy = [...rows.values()].some((row) => row.state !== "done" || row.progress);
     timer = setTimeout(poll, document.hidden ? 4 * IDLE_MS : busy ? BUSY_MS : IDLE_MS);
@@ -129,15 +129,15 @@
 
   function arrange() {
     const words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = [...rows.values()].filter((row) => words.every((word) => `${row.name} ${row.verdict} ${row.status} ${row.said}`.toLowerCase().includes(word)));
+    const matching = [...rows.values()].filter((row) => words.every((word) => `${row.name} ${row.verdict} ${row.status} ${row.said}`.toLowerCase().includes(word)));
     const rank = (row) => (row[key] === null || row[key] === "" ? null : row[key]);
-    found.sort((a, b) => {
-      const [one, other] = [rank(a), rank(b)];
-      if (one === null || other === null) return (one === null) - (other === null) || b.number - a.number; // unknown last
-      const order = typeof one === "string" ? one.localeCompare(other, undefined, { numeric: true }) : one - other;
+    matching.sort((a, b) => {
+      const [first, second] = [rank(a), rank(b)];
+      if (first === null || second === null) return (first === null) - (second === null) || b.number - a.number; // unknown last
+      const order = typeof first === "string" ? first.localeCompare(second, undefined, { numeric: true }) : first - second;
       return (down ? -order : order) || b.number - a.number;
     });
-    const wanted = found.map((row) => shown.get(row.id)), now = [...$("rows").children];
+    const wanted = matching.map((row) => shown.get(row.id)), now = [...$("rows").children];
     if (wanted.length !== now.length || wanted.some((line, i) => line !== now[i])) {
       const focused = document.activeElement;
       $("rows").replaceChildren(...wanted);
@@ -148,7 +148,7 @@
       else head.removeAttribute("aria-sort");
     }
     const waiting = [...rows.values()].filter((row) => row.state !== "done").length;
-    const counted = found.length === rows.size ? `${rows.size}` : `${found.length} of ${rows.size}`;
+    const counted = matching.length === rows.size ? `${rows.size}` : `${matching.length} of ${rows.size}`;
     const text = `${counted} ${rows.size === 1 ? "clip" : "clips"}${waiting ? `, ${waiting} to be measured` : ""}`;
     if ($("count").textContent !== text) $("count").textContent = text;
     $("empty").hidden = rows.size > 0;
@@ -226,11 +226,11 @@
 
   async function files(entry) {
     if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
-    const reader = entry.createReader(), found = [];
+    const reader = entry.createReader(), collected = [];
     for (;;) {
-      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-      if (!some.length) return found;
-      for (const one of some) if (!one.name.startsWith(".")) found.push(...(await files(one)));
+      const batch = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      if (!batch.length) return collected;
+      for (const child of batch) if (!child.name.startsWith(".")) collected.push(...(await files(child)));
     }
   }
 

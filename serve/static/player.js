@@ -1,5 +1,5 @@
-/* The player on a clip's page, beside the timeline (clip.js): seeking, the cursor, and a box around each person. Before
- * there is a page, how far the clip is. */
+/* The player on a clip's page, beside the timeline (clip.js): seeking, the cursor, and a box around each person. On the
+ * page of a clip that is not finished, the progress. */
 (() => {
   "use strict";
 
@@ -13,14 +13,14 @@
     return answer.json();
   }
 
-  /* Ask until `done(row)`; what can't be asked now is asked again. */
+  /* Poll until `done(row)`; a failed request is repeated. */
   async function until(id, say, done) {
     for (;;) {
       try {
         const row = await ask(id);
         if (done(row)) return row;
       } catch (error) {
-        say(error instanceof TypeError ? "The server does not answer; it is asked again." : error.message);
+        say(error instanceof TypeError ? "The server does not answer; trying again." : error.message);
         if (!(error instanceof TypeError)) return null;
       }
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
@@ -49,7 +49,7 @@
     });
     if (!row) return;
     if (row.player === "none") say("Browsers can't play this clip, and no preview of it could be made.");
-    else if (row.player === "changed") say("The file was changed after it was measured, and is not shown under its verdict; drop it on the list again to have it measured as it is now.");
+    else if (row.player === "changed") say("The file was changed after it was measured, so it is not played beside the verdict; drop it on the list again to measure it as it is now.");
     else build(row, note);
   }
 
@@ -81,7 +81,7 @@
       drawn.forEach((box, i) => {
         box.hidden = i >= now.length;
         if (box.hidden) return;
-        const [left, top, right, bottom] = now[i].box.map((one) => 100 * one);
+        const [left, top, right, bottom] = now[i].box.map((fraction) => 100 * fraction);
         Object.assign(box.style, { left: `${left}%`, top: `${top}%`, width: `${right - left}%`, height: `${bottom - top}%` });
         box.firstChild.textContent = now[i].name;
       });

@@ -133,6 +133,11 @@ GOES_ON = "what is done is kept in {}; run the same command again to go on"
 STOPPED = {
     "predict clip.mp4": "nothing is kept; with --work DIR it would be",
     "predict clip.mp4 --work w": GOES_ON.format("w"),
+    "predict clip.mp4 --report r.html": "nothing is kept; a single clip with --report is measured again from the start",
+    "predict clip.mp4 --report r.html --work w": (
+        "nothing is kept; a single clip with --report is measured again from the start"
+    ),
+    "predict . --report r.html --work w": GOES_ON.format("w"),
     "extract d --out t.parquet": GOES_ON.format("t.parquet.journal"),
     "extract d --out s3://b/t.parquet": GOES_ON.format("b_t.parquet.journal"),
     "extract d --out t.parquet --journal j": GOES_ON.format("j"),
@@ -174,6 +179,20 @@ raise SystemExit(main.program())
     assert run.returncode == 128 + signal.SIGINT
     assert run.stdout == "printed before\n"
     assert run.stderr == "\nstopped; nothing is kept\n"
+
+
+@pytest.mark.parametrize(("before", "is_caught"), [(signal.SIG_DFL, True), (signal.SIG_IGN, False)])
+def test_a_terminal_that_is_closed_is_an_interrupt_unless_nohup_keeps_it(monkeypatch, before, is_caught):
+    """Non-regression test: the program died without removing its temporary files."""
+    seen = []
+    monkeypatch.setattr(main, "main", lambda: seen.append(signal.getsignal(signal.SIGHUP)) or 0)
+    was = signal.getsignal(signal.SIGTERM), signal.signal(signal.SIGHUP, before)
+    try:
+        assert main.program() == 0
+    finally:
+        signal.signal(signal.SIGTERM, was[0])
+        signal.signal(signal.SIGHUP, was[1])
+    assert (seen == [signal.default_int_handler]) == is_caught
 
 
 def test_processes_that_are_started_import_nothing_from_the_current_folder(here, monkeypatch):

@@ -192,6 +192,16 @@ def test_a_face_and_a_frame_seek_to_their_time(open_page):
     )
 
 
+def test_a_frame_of_any_shape_is_shown_whole(open_page):
+    """Non-regression test: of portrait clips the filmstrip showed the middle third, from the chin down."""
+    page = open_page()
+    shown = """([image]) => {
+        const { width, height } = image.getBoundingClientRect();
+        return [getComputedStyle(image).objectFit, width > 0 && height > 0];
+    }"""
+    assert page.locator(".filmstrip img").evaluate_all(shown) == ["contain", True]
+
+
 def test_focus_can_be_seen(open_page):
     page = open_page()
     page.keyboard.press("Tab")

@@ -10,10 +10,13 @@ import urllib.request
 
 import psutil
 import pytest
+import uvicorn
 from events import wait_until
 
 from deepcue.cli import serve
+from deepcue.cli.main import command_parser
 from deepcue.cli.main import main as deepcue
+from serve import server
 
 
 def started(*words):
@@ -41,9 +44,24 @@ def test_a_signal_ends_the_server_and_all_that_it_started(tmp_path, number):
     assert child.returncode == (0 if number == signal.SIGTERM else 130)
     assert "Traceback" not in errors
     if number == signal.SIGINT:
-        assert "goes on with what is queued" in errors
+        assert "resumes with the queued clips" in errors
     wait_until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes))
     assert list((tmp_path / "work" / "incoming").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "caught"), [(signal.SIG_DFL, [signal.SIGHUP]), (signal.SIG_IGN, [])], ids=["terminal", "nohup"]
+)
+def test_a_terminal_that_is_closed_ends_the_server_unless_nohup_keeps_it(before, caught):
+    """Non-regression test: SIGHUP killed the server, which then removed nothing."""
+    was = signal.signal(signal.SIGHUP, before)
+    try:
+        with server._Uvicorn(uvicorn.Config(lambda: None)).signals_caught() as numbers:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert numbers == caught
+        assert signal.getsignal(signal.SIGHUP) == before
+    finally:
+        signal.signal(signal.SIGHUP, was)
 
 
 def test_it_prints_its_address_which_answers(tmp_path):
@@ -78,9 +96,15 @@ def test_what_it_refuses(tmp_path, capsys):
     assert "is not a size" in capsys.readouterr().err
 
 
+def test_jobs_has_its_earlier_spelling():
+    parser = command_parser("serve")
+    assert [parser.parsed(words).jobs for words in ([], ["--jobs", "3"], ["--at-once", "2"])] == [1, 3, 2]
+    assert "--at-once" not in parser.format_help()
+
+
 def test_others_are_spoken_of_where_there_are_others():
     assert serve.queued(3, 3) == "3 of 3 clips queued"
-    assert serve.queued(1, 2).startswith("1 of 2 clips queued; the others are in the list already")
+    assert serve.queued(1, 2).startswith("1 of 2 clips queued; the others are already in the list")
 
 
 def test_sizes():

@@ -175,9 +175,23 @@ def test_connections_that_ask_for_nothing_keep_nobody_out(tmp_path):
 
 @pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: local"])
 def test_a_connection_that_does_not_come_to_ask_is_closed(server, monkeypatch, begun):
-    monkeypatch.setattr(serving, "FIRST_REQUEST_S", 0.05)
+    monkeypatch.setattr(serving, "HEAD_S", 0.05)
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(begun)
+        assert connection.recv(100) == b""
+
+
+def test_a_later_request_that_is_not_completed_is_closed_as_the_first(server, monkeypatch):
+    """Non-regression test: the limit held for a connection's first request only."""
+    monkeypatch.setattr(serving, "HEAD_S", 0.05)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        for _ in range(2):
+            connection.sendall(b"GET /favicon.ico HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = b""
+            while b"\r\n\r\n" not in answer:
+                answer += connection.recv(1000)
+            assert answer.split(b" ", 2)[1] == b"204"
+        connection.sendall(b"GET / HT")
         assert connection.recv(100) == b""
 
 
@@ -224,7 +238,7 @@ def test_who_is_refused_and_sends_on_is_read_for_a_while_alone(server, monkeypat
 
 
 def test_an_upload_may_take_longer_than_a_first_request(server, monkeypatch):
-    monkeypatch.setattr(serving, "FIRST_REQUEST_S", 0.05)
+    monkeypatch.setattr(serving, "HEAD_S", 0.05)
     request = b"POST /api/clips?name=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\nConnection: close\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(request)

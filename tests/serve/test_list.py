@@ -15,7 +15,8 @@ from events import wait_until
 from page_server import NOTHING, Examiner, Player, Running, running
 
 from extract.entries import Clip
-from extract.run.worker import Result
+from extract.run.sandbox import Limits
+from extract.run.worker import Result, Settings
 from features.errors import InputError
 from serve import measuring
 from serve.clips import DONE, MAX_ATTEMPTS, MEASURING, QUEUED, ClipList
@@ -375,7 +376,7 @@ def test_a_list_is_read_by_its_owner_alone(tmp_path):
 
 
 def test_one_server_at_a_time_works_in_a_folder(server):
-    with pytest.raises(InputError, match="another server works in this folder"):
+    with pytest.raises(InputError, match="another server is using this folder"):
         WorkFolder(server.server.parts.work.root, max_bytes=1)
 
 
@@ -478,7 +479,7 @@ def test_a_fault_of_the_queue_itself_is_survived(server, monkeypatch, caplog):
     server.upload(b"fine 0.5", "a.mp4")
     server.upload(b"fine 0.25", "b.mp4")
     assert [row["probability"] for row in server.settled(2)] == [0.25, 0.5]
-    assert "it is tried again" in caplog.text
+    assert "trying again" in caplog.text
 
 
 def _raised(error):
@@ -601,3 +602,21 @@ def test_a_list_of_an_earlier_version_is_read(tmp_path):
             other.execute(f"ALTER TABLE clips DROP COLUMN {name}")
     (row,) = ClipList(tmp_path / "list").rows()
     assert (row["mark"], row["at_bound"]) == ("", False)
+
+
+def test_evidence_that_a_killed_server_left_is_removed_at_the_start(tmp_path):
+    """Evidence holds images of faces; the temporary folder, where it was, is nobody's to tidy."""
+    work = WorkFolder(tmp_path, max_bytes=100)
+    assert work.evidence.parent == tmp_path
+    (work.evidence / "deepcue-abc").mkdir()
+    (work.evidence / "deepcue-abc" / "evidence").touch()
+    work.tidy(set())
+    assert list(work.evidence.iterdir()) == []
+    work.close()
+
+
+def test_the_evidence_of_a_server_stays_in_its_folder(tmp_path):
+    examiner = measuring.processes(Settings(()), Limits(), None, evidence=tmp_path).examiner(lambda _: None)
+    assert [folder.name.startswith("deepcue-") for folder in tmp_path.iterdir()] == [True]
+    examiner.close()
+    assert list(tmp_path.iterdir()) == []

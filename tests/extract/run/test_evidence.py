@@ -15,7 +15,7 @@ from extract.run.examiner import Examiner, Request
 from extract.run.sandbox import Limits
 from features import discovery, spec
 from features.errors import InputError
-from features.evidence import JudgedFace, Person, Series
+from features.evidence import ClipEvidence, JudgedFace, Person, Series
 from features.networks.weights import WEIGHTS_VARIABLE
 from features.reasons import Reason
 
@@ -208,6 +208,28 @@ def test_a_child_that_dies_over_the_evidence_costs_the_evidence_alone(clip, tmp_
     assert row.status == "partial"
     assert row.error == f"the evidence could not be made: the measuring process died (exit status {death})"
     assert dict(zip(worker.column_names(("mycue",)), row.values.tolist(), strict=True))["mycue.frames_n"] == 30
+
+
+@pytest.mark.parametrize("content", ["saved", "damaged", "half"])
+def test_no_face_outlives_the_measurement_in_the_folder(tmp_path, monkeypatch, content):
+    """Non-regression test: the evidence of the last clip, with its face images, stayed in the temporary folder."""
+    examiner = Examiner(SETTINGS, Limits(), faces_per_second=2.0, show_faces=True, folder=tmp_path)
+    file = examiner._file
+    assert file.parent.parent == tmp_path
+
+    def measure(filename, path):
+        if content == "saved":
+            evidence_store.save(ClipEvidence(filename, 1.0, 32, 24, (), 0, {}, ((0.0, JPEG),), {}), file)
+        else:
+            file.with_name(file.name + (".1.part" if content == "half" else "")).write_bytes(JPEG)
+        return worker.Result(filename, "ok", "", np.empty(0, np.float32))
+
+    monkeypatch.setattr(examiner._sandbox, "measure", measure)
+    row, found = examiner.measure("page.mp4", "page.mp4")
+    assert (found is not None, row.status) == (content == "saved", "partial" if content == "damaged" else "ok")
+    assert list(file.parent.iterdir()) == []
+    examiner.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_family_of_a_notebook_keeps_nobody_from_the_evidence_of_the_others(clip, monkeypatch):
