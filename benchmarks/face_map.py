@@ -45,7 +45,7 @@ RESAMPLES = 2000
 SHUFFLES, SHUFFLED_FACES = 4, 50  # networks with shuffled weights, and on how many of the faces each is measured
 
 
-class Face(NamedTuple):
+class CroppedFace(NamedTuple):
     """A real face as an observation keeps it: RGB crop [s, s, 3] and landmarks [68, 2] in its px."""
 
     crop: NDArray[np.uint8]
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def read_faces(file: Path, n: int, *, seed: int) -> list[Face]:
+def read_faces(file: Path, n: int, *, seed: int) -> list[CroppedFace]:
     """At most ``n`` real faces of a Parquet file whose landmarks are plausible.
 
     Raises
@@ -99,7 +99,7 @@ def read_faces(file: Path, n: int, *, seed: int) -> list[Face]:
         keys = np.array(table["key"].to_pylist())[rows]
         rows = rows[np.unique(keys, return_index=True)[1]]
     pictures = table["jpeg" if "jpeg" in table.column_names else "image"]
-    detector, faces = FaceDetector(), list[Face]()
+    detector, faces = FaceDetector(), list[CroppedFace]()
     for row in np.random.default_rng(seed).permutation(rows).tolist():
         if (face := _face(pictures[row].as_py(), detector)) is not None:
             faces.append(face)
@@ -110,7 +110,7 @@ def read_faces(file: Path, n: int, *, seed: int) -> list[Face]:
     return faces
 
 
-def _face(picture: bytes, detector: FaceDetector) -> Face | None:
+def _face(picture: bytes, detector: FaceDetector) -> CroppedFace | None:
     decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
     if decoded is None:
         return None
@@ -126,10 +126,10 @@ def _face(picture: bytes, detector: FaceDetector) -> Face | None:
         return None
     square = SquareCrop.around(box, CROP_SCALE)
     size = min(square.side, CROP_MAX_PX)
-    return Face(square.cut(image, size), square.to_crop(points, size))
+    return CroppedFace(square.cut(image, size), square.to_crop(points, size))
 
 
-def compare(faces: Sequence[Face], *, seed: int) -> dict[str, Any]:
+def compare(faces: Sequence[CroppedFace], *, seed: int) -> dict[str, Any]:
     """The figures of the networks in use, and of the same with shuffled weights."""
     variants = [_with_swaps(faces, number, np.random.default_rng([seed, number])) for number in range(len(faces))]
     files = [weights_file(family) for family in FAMILIES]
@@ -159,7 +159,7 @@ def compare(faces: Sequence[Face], *, seed: int) -> dict[str, Any]:
     }
 
 
-def _with_swaps(faces: Sequence[Face], number: int, rng: np.random.Generator) -> list[NDArray[np.uint8]]:
+def _with_swaps(faces: Sequence[CroppedFace], number: int, rng: np.random.Generator) -> list[NDArray[np.uint8]]:
     """The crop of a face, and the same with each of ``SWAPPED`` from another face."""
     crop, points = faces[number]
     others = np.delete(np.arange(len(faces)), number)
@@ -172,7 +172,7 @@ def _with_swaps(faces: Sequence[Face], number: int, rng: np.random.Generator) ->
 
 
 def measure(
-    faces: Sequence[Face], variants: Sequence[Sequence[NDArray[np.uint8]]], detectors: Sequence[Detector]
+    faces: Sequence[CroppedFace], variants: Sequence[Sequence[NDArray[np.uint8]]], detectors: Sequence[Detector]
 ) -> Measured:
     """Maps of all variants of all faces."""
     found = [
@@ -256,7 +256,7 @@ def rank_correlations(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray
         return np.asarray((first * second).sum(axis=-1) / np.sqrt((first**2).sum(axis=-1) * (second**2).sum(axis=-1)))
 
 
-def _areas(face: Face) -> NDArray[np.float64]:
+def _areas(face: CroppedFace) -> NDArray[np.float64]:
     size = 128
     points = middle_points(face.points, face.crop.shape[0], margin=1.25, size=size)
     return np.asarray(region_masks(points, size).mean(axis=(1, 2)))

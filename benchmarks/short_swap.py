@@ -33,7 +33,7 @@ from features.clip_series import person_series
 from features.discovery import families
 from features.errors import ClipError, InputError
 from features.evidence import Series
-from forge.clips.clip import Clip, Frames
+from forge.clips.clip import EditableClip, Frames
 from forge.clips.read import read_clip
 from forge.clips.registry import MIN_FACE_FRACTION, kinds
 from forge.clips.swap import choose_frames
@@ -62,8 +62,8 @@ class Case:
     method: str
     start_s: float
     end_s: float
-    genuine: Clip
-    forged: Clip
+    genuine: EditableClip
+    forged: EditableClip
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _case(
     return Case(real.filename, real.group, kind, method, start_s, start_s + seconds, clip, forged)
 
 
-def _read(listed: Listed, **options: float) -> Clip | None:
+def _read(listed: Listed, **options: float) -> EditableClip | None:
     """A clip with a face in most frames, or None."""
     try:
         clip = read_clip(listed.path, **options)  # type: ignore[arg-type]  # max_seconds alone
@@ -180,8 +180,8 @@ def _read(listed: Listed, **options: float) -> Clip | None:
 
 
 def _swapped(
-    clip: Clip, real: Listed, every: Sequence[Listed], part: NDArray[np.bool_], rng: np.random.Generator
-) -> Clip | None:
+    clip: EditableClip, real: Listed, every: Sequence[Listed], part: NDArray[np.bool_], rng: np.random.Generator
+) -> EditableClip | None:
     """The clip with another's face in a part of its frames: that clip of a few whose poses fit best."""
     others = [one for one in every if one.group != real.group]
     chosen = [others[int(number)] for number in rng.choice(len(others), min(DONORS, len(others)), replace=False)]
@@ -194,7 +194,7 @@ def _swapped(
     return _combined(clip, kind.apply(hidden, kind.sample(rng), rng, donor), part)
 
 
-def _spliced(clip: Clip, fake: Listed, part: NDArray[np.bool_]) -> Clip | None:
+def _spliced(clip: EditableClip, fake: Listed, part: NDArray[np.bool_]) -> EditableClip | None:
     """The clip with the frames of a FAKE one in a part; None where they are not the same frames."""
     other = _read(fake)
     if other is None or not np.allclose(other.times_s[: len(part)], clip.times_s[: len(other.times_s)], atol=0.01):
@@ -205,7 +205,7 @@ def _spliced(clip: Clip, fake: Listed, part: NDArray[np.bool_]) -> Clip | None:
     return _combined(clip, other, part)
 
 
-def _combined(clip: Clip, other: Clip, part: NDArray[np.bool_]) -> Clip:
+def _combined(clip: EditableClip, other: EditableClip, part: NDArray[np.bool_]) -> EditableClip:
     def frames() -> Iterator[Image]:
         others = iter(other.frames)
         for genuine, is_forged in zip(clip.frames, part, strict=False):
@@ -245,7 +245,7 @@ def judged(case: Case) -> Outcome | None:
     )
 
 
-def _series(clip: Clip, folder: Path) -> dict[str, Series]:
+def _series(clip: EditableClip, folder: Path) -> dict[str, Series]:
     """Series of the main face of a clip that was written and judged as for a page; empty without a face."""
     file, recorder = folder / "clip.mp4", FaceRecorder(filmstrip=False)
     write_clip(clip, file, Encoder())

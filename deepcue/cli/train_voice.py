@@ -29,7 +29,7 @@ from pathlib import Path
 
 from deepcue.cli import common
 from training.voice.encoder import SHIPPED
-from training.voice.fit import LEAVE_OUT, STEPS, Recipe, train
+from training.voice.fit import LEAVE_OUT, STEPS, VoiceRecipe, train
 
 EXAMPLE = "deepcue train-voice --clips manifest.csv --voices voices.parquet --out artifacts/voice"
 
@@ -73,6 +73,6 @@ def stopped(arguments: argparse.Namespace) -> str:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    recipe = Recipe(arguments.leave_out, arguments.steps, arguments.seed, arguments.encoder)
+    recipe = VoiceRecipe(arguments.leave_out, arguments.steps, arguments.seed, arguments.encoder)
     options = {name: getattr(arguments, name) for name in ("voices", "jobs", "fresh")}
     print(json.dumps(train(arguments.clips, arguments.out, recipe, **options)))

@@ -17,7 +17,7 @@ RATE_HZ = AUDIO_RATE_HZ  # of every sound here
 
 
 @dataclass(frozen=True)
-class Clip:
+class EditableClip:
     """A clip that is read, forged or written.
 
     Parameters
@@ -51,11 +51,11 @@ class Clip:
         """Fraction of the frames with a face."""
         return float(np.isfinite(self.landmarks[:, 0, 0]).mean()) if len(self.landmarks) else 0.0
 
-    def with_frames(self, change: Callable[[int, Image], Image]) -> Clip:
+    def with_frames(self, change: Callable[[int, Image], Image]) -> EditableClip:
         """The clip with each frame [h, w, 3] sent through ``change(index, frame)`` when it is asked for."""
         return replace(self, frames=Frames(lambda: (change(i, f) for i, f in enumerate(self.frames))))
 
-    def with_sound(self, sound: Sound) -> Clip:
+    def with_sound(self, sound: Sound) -> EditableClip:
         """The clip with another sound [k], cut or filled with silence to the picture's length."""
         wanted = round(self.duration_s * RATE_HZ)
         fitted = np.zeros(wanted, np.float32)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from features.errors import ClipError, DatasetError, InputError
-from forge.clips.clip import Clip
+from forge.clips.clip import EditableClip
 from forge.clips.read import read_clip, read_voice
 from forge.clips.registry import MIN_FACE_FRACTION, Kind
 from forge.clips.sources import Source
@@ -27,7 +27,7 @@ WITHOUT = {"expression": ("source", "moment"), "dub": ("voice", "synthetic")}  #
 class Donor:
     """A donor's clip and file name; both None when there is none."""
 
-    clip: Clip | None = None
+    clip: EditableClip | None = None
     name: str | None = None
 
 
@@ -48,7 +48,7 @@ def voice_files(folder: Path) -> tuple[str, ...]:
 def choose_donor(
     kind: Kind,
     parameters: Mapping[str, Any],
-    clip: Clip,
+    clip: EditableClip,
     source: Source,
     rng: np.random.Generator,
     *,
@@ -76,7 +76,7 @@ def as_done(kind: Kind, parameters: Mapping[str, Any], donor: Donor) -> dict[str
     return dict(parameters) | (dict([WITHOUT[kind.name]]) if kind.name in WITHOUT and donor.clip is None else {})
 
 
-def _face(clip: Clip, source: Source, rng: np.random.Generator, *, max_side: int) -> Donor:
+def _face(clip: EditableClip, source: Source, rng: np.random.Generator, *, max_side: int) -> Donor:
     found: list[tuple[float, int, Donor]] = []
     for place in rng.permutation(len(source.donors))[:MAX_DONORS]:
         donor = _read(source.donors[place], DONOR_SECONDS, max_side, faces=True)
@@ -111,5 +111,7 @@ def _voice(files: Sequence[str], rng: np.random.Generator) -> Donor:
             sound = read_voice(file)
         except DatasetError:
             continue
-        return Donor(Clip(file.name, [], np.zeros(1), np.full((1, 68, 2), np.nan, np.float32), sound), file.name)
+        return Donor(
+            EditableClip(file.name, [], np.zeros(1), np.full((1, 68, 2), np.nan, np.float32), sound), file.name
+        )
     raise InputError(f"none of the {len(files)} files for voices holds sound ({Path(files[0]).parent}); give others")

@@ -4,9 +4,9 @@ Every clip that is not labelled FAKE is written again as REAL, and forged in eac
 so that compression is not the label. The kind ``reencode`` transcodes the real clip and each of its forgeries once
 more, both classes alike::
 
-    from forge.clips.generate import Recipe, make
+    from forge.clips.generate import ForgeryRecipe, make
 
-    made = make("my_clips", "forged", Recipe(kinds=("face_swap", "dub"), seed=1), jobs=4)
+    made = make("my_clips", "forged", ForgeryRecipe(kinds=("face_swap", "dub"), seed=1), jobs=4)
     print(made.n_real, made.n_fake, made.manifest)
 """
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from features.checksums import sha256_of
 from features.errors import ClipError, DatasetError, InputError
-from forge.clips.clip import Clip
+from forge.clips.clip import EditableClip
 from forge.clips.donors import as_done, choose_donor
 from forge.clips.read import MAX_SECONDS, MAX_SIDE_PX, read_clip
 from forge.clips.registry import kinds
@@ -38,7 +38,7 @@ Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ForgeryRecipe:
     """What is made of every real clip.
 
     Raises
@@ -94,7 +94,7 @@ class Made:
 def make(
     real: str | Path,
     out: str | Path,
-    recipe: Recipe | None = None,
+    recipe: ForgeryRecipe | None = None,
     *,
     limit: int | None = None,
     jobs: int = 1,
@@ -128,7 +128,7 @@ def make(
     """
     from joblib import Parallel, delayed
 
-    recipe, out = recipe or Recipe(), Path(out)
+    recipe, out = recipe or ForgeryRecipe(), Path(out)
     sources = find_sources(str(real), recipe.seed)[:limit]
     check_target(str(real), out, sources)
     entries: dict[str, dict[str, Entry]] = {}
@@ -156,7 +156,7 @@ def make(
     return Made(len(rows) - n_fake, n_fake, n_left_out, out / "manifest.csv")
 
 
-def _forge(source: Source, recipe: Recipe, out: Path) -> tuple[dict[str, Entry], list[str]]:
+def _forge(source: Source, recipe: ForgeryRecipe, out: Path) -> tuple[dict[str, Entry], list[str]]:
     """One real clip and its forgeries: metadata entries by file name, and what was skipped, in words."""
     wants_face = any("face" in kinds()[name].needs for name in recipe.all_kinds)
     try:
@@ -184,7 +184,7 @@ def _forge(source: Source, recipe: Recipe, out: Path) -> tuple[dict[str, Entry],
     return entries, messages
 
 
-def _stream(source: Source, recipe: Recipe, number: int) -> np.random.Generator:
+def _stream(source: Source, recipe: ForgeryRecipe, number: int) -> np.random.Generator:
     """One of the streams of random numbers of a clip, all of them unlike.
 
     Every one has a number of its own: numpy pads seeds with zeros, so that one without a number is stream 0.
@@ -192,7 +192,7 @@ def _stream(source: Source, recipe: Recipe, number: int) -> np.random.Generator:
     return np.random.default_rng([recipe.seed, source.number, number])
 
 
-def _in_turn(source: Source, recipe: Recipe) -> list[str]:
+def _in_turn(source: Source, recipe: ForgeryRecipe) -> list[str]:
     """Kinds of forgery for this clip: all of them, or ``per_clip`` in turn."""
     names = [name for name in recipe.all_kinds if kinds()[name].part != "none"]
     if not recipe.per_clip or not names:
@@ -201,7 +201,9 @@ def _in_turn(source: Source, recipe: Recipe) -> list[str]:
     return [names[(first + step) % len(names)] for step in range(min(recipe.per_clip, len(names)))]
 
 
-def _forgery(name: str, clip: Clip, source: Source, recipe: Recipe) -> tuple[tuple[Clip, Entry] | None, str]:
+def _forgery(
+    name: str, clip: EditableClip, source: Source, recipe: ForgeryRecipe
+) -> tuple[tuple[EditableClip, Entry] | None, str]:
     """A clip forged in one kind with its metadata, or None and what the clips lack for it."""
     rng = _stream(source, recipe, list(kinds()).index(name))
     kind = kinds()[name]
@@ -237,7 +239,7 @@ def _transcoded(entries: dict[str, Entry], folder: Path, rng: np.random.Generato
     return copies
 
 
-def _as_written(file: Path) -> Clip:
+def _as_written(file: Path) -> EditableClip:
     """A clip that was written here, whole and at its own size."""
     return read_clip(file, max_seconds=1e6, max_side=1 << 20, faces=False)
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.geometry import RIGID
-from forge.clips.clip import Clip, Frames
+from forge.clips.clip import EditableClip, Frames
 from forge.clips.registry import Parameters, kind
 from forge.clips.swap import Region, blend, choose_frames, hull_mask, warp
 from forge.clips.temporal import SMOOTH_FRAMES, smoothed_landmarks, stationary_ar1, usable_frames
@@ -59,7 +59,9 @@ def _sample_swap(rng: np.random.Generator) -> dict[str, Any]:
 
 
 @kind("face_swap", part="picture", needs={"face", "donor_face"}, sample=_sample_swap)
-def face_swap(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+def face_swap(
+    clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
+) -> EditableClip:
     """The donor's face on the clip's head, its expression chosen frame by frame to fit."""
     assert donor is not None
     faces, places = _faces(donor, int(parameters["face_px"]))
@@ -91,7 +93,7 @@ def _pasted(frame: Image, region: Region, part: Image) -> Image:
     return changed
 
 
-def _faces(donor: Clip, face_px: int) -> tuple[list[Image], Points]:
+def _faces(donor: EditableClip, face_px: int) -> tuple[list[Image], Points]:
     """The first :data:`MAX_DONOR_FRAMES` usable faces, at most ``face_px`` wide, and their landmarks [m, 68, 2]."""
     faces: list[Image] = []
     places: list[Points] = []
@@ -155,7 +157,9 @@ def _sample_resynthesis(rng: np.random.Generator) -> dict[str, Any]:
 
 
 @kind("resynthesis", part="picture", needs={"face"}, sample=_sample_resynthesis)
-def resynthesis(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+def resynthesis(
+    clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
+) -> EditableClip:
     """The face as a generator of limited size renders it: reduced, upsampled, smooth, unsteady.
 
     The steps are those of :mod:`forge.images.resynthesis`. Here the bottleneck is in every clip, and its factor follows
@@ -186,7 +190,9 @@ def _decoder(parameters: Parameters, factor: float) -> Decoder:
     return Decoder((bottleneck, second), parameters["sharpening"])
 
 
-def _in_the_face(clip: Clip, landmarks: Points, change: Callable[[Image, Points, int], tuple[Image, Mask]]) -> Clip:
+def _in_the_face(
+    clip: EditableClip, landmarks: Points, change: Callable[[Image, Points, int], tuple[Image, Mask]]
+) -> EditableClip:
     """The clip with ``change(part, landmarks in it, frame's number)`` -> (forged part, mask) mixed into each face."""
 
     def changed(index: int, frame: Image) -> Image:
@@ -213,7 +219,9 @@ def _sample_self_blend(rng: np.random.Generator) -> dict[str, Any]:
 
 
 @kind("self_blend", part="picture", needs={"face"}, sample=_sample_self_blend)
-def self_blend(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+def self_blend(
+    clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
+) -> EditableClip:
     """The face, a little moved, recoloured and resharpened, blended over itself (Shiohara & Yamasaki 2022).
 
     As :func:`forge.images.blend.self_blend`, but that the changed image always lies in the mask: were it around it, the
@@ -247,7 +255,9 @@ def _sample_expression(rng: np.random.Generator) -> dict[str, Any]:
 
 
 @kind("expression", part="picture", needs={"face"}, sample=_sample_expression)
-def expression(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+def expression(
+    clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
+) -> EditableClip:
     """The mouth of another moment, or of another person, on the face: the lips say something else.
 
     The other frame is laid on by its nose and eyes alone, so the mouth keeps its own expression. Another moment is
@@ -285,7 +295,7 @@ def _to_and_fro(faces: Sequence[Image], places: Points) -> Iterator[tuple[Image,
     return ((faces[number], places[number]) for number in itertools.cycle(order))
 
 
-def _moments(clip: Clip, offset_s: float) -> NDArray[np.int64]:
+def _moments(clip: EditableClip, offset_s: float) -> NDArray[np.int64]:
     """For each frame [n] the number of the frame whose usable face is nearest to ``offset_s`` later.
 
     Where that is after the last usable face, the time runs backwards from there, and forwards again from the first. A
@@ -302,7 +312,7 @@ def _moments(clip: Clip, offset_s: float) -> NDArray[np.int64]:
     return np.asarray(chosen[asking])
 
 
-def _chosen_faces(clip: Clip, chosen: NDArray[np.int64]) -> Iterator[tuple[Image, Points]]:
+def _chosen_faces(clip: EditableClip, chosen: NDArray[np.int64]) -> Iterator[tuple[Image, Points]]:
     """Faces of the frames ``chosen`` with their landmarks, in that order.
 
     A face is kept from its frame until it is no longer wanted.
@@ -344,7 +354,9 @@ def _sample_reencode(rng: np.random.Generator) -> dict[str, Any]:
 
 
 @kind("reencode", part="none", needs=(), sample=_sample_reencode)
-def reencode(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+def reencode(
+    clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
+) -> EditableClip:
     """The clip transcoded, REAL and FAKE alike: reduced, and compressed one to three times.
 
     What is left to the writer is the compressing, ``rounds`` times at ``crf``.

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from features.errors import DatasetError
-from forge.clips.clip import RATE_HZ, Clip, Frames, Sound
+from forge.clips.clip import RATE_HZ, EditableClip, Frames, Sound
 from forge.face_ops import Image, Points, iod
 
 MAX_SIDE_PX = 960  # larger frames are reduced: forgeries are made at the size that sites show
@@ -31,7 +31,7 @@ def read_clip(
     max_seconds: float = MAX_SECONDS,
     max_side: int = MAX_SIDE_PX,
     faces: bool = True,
-) -> Clip:
+) -> EditableClip:
     """A clip of any format that PyAV reads.
 
     Parameters
@@ -61,7 +61,7 @@ def read_clip(
             found.append(follow.landmarks(_reduced(frame.luma, max_side)) if follow else _nowhere())
         sound, start_s = file.audio()
     times_s = np.array(times) - times[0]
-    clip = Clip(
+    clip = EditableClip(
         Path(path).name,
         Frames(lambda: _frames(str(path), max_seconds, max_side)),
         times_s,

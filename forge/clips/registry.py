@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from forge.clips.clip import Clip
+from forge.clips.clip import EditableClip
 
 NEEDS = frozenset({"face", "sound", "donor_face", "donor_sound"})
 MODULES = ("forge.clips.picture", "forge.clips.sound")
@@ -31,7 +31,9 @@ Sample = Callable[[np.random.Generator], dict[str, Any]]
 class Apply(Protocol):
     """What a manipulation looks like."""
 
-    def __call__(self, clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+    def __call__(
+        self, clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
+    ) -> EditableClip:
         """The forged clip; ``donor`` is another person's clip for kinds that need one."""
 
 
@@ -51,7 +53,7 @@ class Kind:
         text = " ".join((inspect.getdoc(self.apply) or "").split("\n\n")[0].split())
         return text.removesuffix(".")
 
-    def missing(self, clip: Clip, donor: Clip | None) -> str:
+    def missing(self, clip: EditableClip, donor: EditableClip | None) -> str:
         """What the clips lack for this kind, in words; empty when nothing does."""
         lacks = {
             "face": clip.face_fraction < MIN_FACE_FRACTION,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from features.compiled_code import import_librosa
-from forge.clips.clip import RATE_HZ, Clip, Sound
+from forge.clips.clip import RATE_HZ, EditableClip, Sound
 from forge.clips.registry import Parameters, kind
 
 STRETCHED_SHARE = 0.5  # of the desyncs that drift as well
@@ -20,7 +20,9 @@ def _sample_desync(rng: np.random.Generator) -> dict[str, Any]:
 
 
 @kind("desync", part="sound", needs={"sound"}, sample=_sample_desync)
-def desync(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+def desync(
+    clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
+) -> EditableClip:
     """The sound moved against the picture and played at another speed.
 
     ``shift_s`` positive is late; what leaves at one end returns at the other. ``rate`` above 1 is faster, at the
@@ -40,7 +42,9 @@ def _sample_dub(rng: np.random.Generator) -> dict[str, Any]:
 
 
 @kind("dub", part="sound", needs={"sound"}, sample=_sample_dub)
-def dub(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+def dub(
+    clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
+) -> EditableClip:
     """Another voice, saying something else: the donor's, or a synthesised one (also when there is no donor)."""
     assert clip.sound is not None
     if donor is not None and donor.sound is not None and parameters["voice"] == "donor":
@@ -65,7 +69,9 @@ def _sample_conversion(rng: np.random.Generator) -> dict[str, Any]:
 
 
 @kind("voice_conversion", part="sound", needs={"sound"}, sample=_sample_conversion)
-def voice_conversion(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+def voice_conversion(
+    clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
+) -> EditableClip:
     """The same words in another voice: pitch and formants moved, each by itself."""
     assert clip.sound is not None
     pitch_shift = import_librosa().effects.pitch_shift

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from features.errors import InputError
-from forge.clips.clip import RATE_HZ, Clip
+from forge.clips.clip import RATE_HZ, EditableClip
 
 CLOCK = Fraction(1, 90_000)  # time base of the picture
 AAC_FRAME = 1024
@@ -65,7 +65,7 @@ def check_writable(folder: Path) -> None:
         raise InputError(f"{folder}: can't be written ({error.strerror}); give another folder") from error
 
 
-def write_clip(clip: Clip, path: Path, encoder: Encoder) -> None:
+def write_clip(clip: EditableClip, path: Path, encoder: Encoder) -> None:
     """Encode ``clip`` to ``path`` (mp4). The same clip and encoder give the same bytes.
 
     The file appears, or replaces an older one, when it is complete.
@@ -84,7 +84,7 @@ def write_clip(clip: Clip, path: Path, encoder: Encoder) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _encode(clip: Clip, path: Path, encoder: Encoder) -> None:
+def _encode(clip: EditableClip, path: Path, encoder: Encoder) -> None:
     with av.open(str(path), "w", format="mp4") as container:
         video = None
         sound = None

@@ -34,7 +34,7 @@ NOISE_TILE_PX = 64  # the sensor's noise pattern is cut from a larger one at a r
 
 
 @dataclass(frozen=True)
-class Motion:
+class FaceMotion:
     """What a face does, per frame: all arrays of length n.
 
     ``opening`` 0-1, ``width`` -1 to 1 (mouth), ``lids`` 0 open to 1 shut, ``shift`` [n, 2] and ``yaw``,
@@ -52,7 +52,7 @@ class Motion:
     light: F64
 
 
-def sample_motion(speech: Speech, *, fps: float, rng: np.random.Generator) -> Motion:
+def sample_motion(speech: Speech, *, fps: float, rng: np.random.Generator) -> FaceMotion:
     """Motion for a speech: mouth from the voice, the rest at random."""
     n = round(speech.opening.size / MOUTH_HZ * fps)
     times = np.arange(n) / fps
@@ -61,7 +61,7 @@ def sample_motion(speech: Speech, *, fps: float, rng: np.random.Generator) -> Mo
     opening = np.interp(times + lead_s, ticks, speech.opening) * (1 + 0.3 * _drift(times, rng, low=0.5, high=3.0))
     sway = [_drift(times, rng) for _ in range(7)]
     beat = np.interp(times, ticks, np.convolve(speech.opening, np.hanning(31) / 15, "same"))
-    return Motion(
+    return FaceMotion(
         opening=np.clip(opening * rng.uniform(0.8, 1.1) + 0.03 * (1 + sway[6]), 0.0, 1.2),
         width=np.interp(times + lead_s, ticks, speech.width),
         lids=blinks(times, rng),
@@ -128,7 +128,7 @@ class Puppet:
         fine = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         self._to_coarse = (fine[0] / COARSE, fine[1] / COARSE)
 
-    def frame(self, motion: Motion, frame: int) -> tuple[Image, Points]:
+    def frame(self, motion: FaceMotion, frame: int) -> tuple[Image, Points]:
         """Premultiplied RGBA [h, w, 4] of one frame and the 68 landmarks [68, 2] in it."""
         coarse = self._rest(*self._coarse, motion, frame)
         x, y = (cv2.remap(c, *self._to_coarse, cv2.INTER_LINEAR) for c in coarse)
@@ -149,7 +149,7 @@ class Puppet:
     def _pad(self) -> int:
         return int(0.3 * self.iod) + 4
 
-    def _rest(self, x: F32, y: F32, motion: Motion, frame: int) -> tuple[F32, F32]:
+    def _rest(self, x: F32, y: F32, motion: FaceMotion, frame: int) -> tuple[F32, F32]:
         """Where points of the frame lie when the head is at rest."""
         iod = self.iod
         nx, ny = self._nose
@@ -164,7 +164,7 @@ class Puppet:
         rest_y = y + head * (turned_y - shift[1]) - relief * motion.nod[frame] * iod
         return rest_x.astype(np.float32), rest_y.astype(np.float32)
 
-    def _landmarks(self, motion: Motion, frame: int, gap: float) -> Points:
+    def _landmarks(self, motion: FaceMotion, frame: int, gap: float) -> Points:
         moved = self._mouth.move(self.points.copy(), gap, float(motion.width[frame]))
         for lids, span in zip(self._lids, (slice(36, 42), slice(42, 48)), strict=True):
             moved[span] = lids.move(moved[span], float(motion.lids[frame]))
@@ -194,7 +194,7 @@ class _Mouth:
     def region(self, pad: int, size: tuple[int, int]) -> tuple[slice, slice]:
         return _region(self._box, pad, size)
 
-    def gap(self, motion: Motion, frame: int) -> float:
+    def gap(self, motion: FaceMotion, frame: int) -> float:
         """Displacement of the lower lip in px; negative where lips that smile apart are closed."""
         return (0.01 + GAPE * float(motion.opening[frame]) - self.at_rest * 0.9) * self._iod
 
@@ -360,7 +360,9 @@ def _room(size: tuple[int, int], rng: np.random.Generator) -> Image:
     return np.clip(room, 0, 255).astype(np.uint8)
 
 
-def render(puppet: Puppet, motion: Motion, scene: Scene, rng: np.random.Generator) -> Iterator[tuple[Image, Points]]:
+def render(
+    puppet: Puppet, motion: FaceMotion, scene: Scene, rng: np.random.Generator
+) -> Iterator[tuple[Image, Points]]:
     """Frames [h, w, 3] RGB with their landmarks [68, 2]: person over room, light, sensor noise."""
     width, height = puppet.size
     tile = rng.standard_normal((height + NOISE_TILE_PX, width + NOISE_TILE_PX, 3)) * scene.noise

@@ -15,7 +15,7 @@ import numpy as np
 
 from features.checksums import sha256_of
 from features.errors import InputError
-from forge.clips.clip import Clip
+from forge.clips.clip import EditableClip
 from forge.clips.registry import kinds
 from forge.clips.write import Encoder, check_writable, random_name, write_clip, write_labels, write_metadata
 from forge.demo import portrait
@@ -153,7 +153,7 @@ def record(
     duration_s: float,
     rng: np.random.Generator,
     picture: bool = True,
-) -> Clip:
+) -> EditableClip:
     """A clip of ``person`` talking, with known landmarks; ``picture=False`` makes only the sound."""
     speech = speak(duration_s, Speaker.sample(rng), rng)
     motion = sample_motion(speech, fps=fps, rng=rng)
@@ -162,7 +162,7 @@ def record(
     times = np.arange(motion.opening.size) / fps
     empty = np.full((times.size, 68, 2), np.nan, np.float32)
     if not picture:
-        return Clip(name, [], times, empty, sound[: int(times.size / fps * RATE_HZ)])
+        return EditableClip(name, [], times, empty, sound[: int(times.size / fps * RATE_HZ)])
     who = portrait.load(person)
     who = who.mirrored() if rng.random() < 0.5 else who
     width, height = size
@@ -170,4 +170,4 @@ def record(
     eyes = (width * rng.uniform(0.42, 0.58), height * rng.uniform(0.36, 0.42))
     puppet = Puppet(who, size=size, iod=iod, eyes=eyes)
     frames, landmarks = zip(*render(puppet, motion, Scene.sample(size, rng), rng), strict=True)
-    return Clip(name, frames, times, np.stack(landmarks), sound)
+    return EditableClip(name, frames, times, np.stack(landmarks), sound)

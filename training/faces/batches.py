@@ -18,7 +18,7 @@ from forge.images import blend
 from forge.images.augment import Image, apply_geometric, apply_photometric, sample_geometric, sample_photometric
 from forge.images.match_appearance import match_appearance
 from forge.images.resynthesis import resynthesise
-from training.faces.pools import ClipSampler, Face, Pool, balanced_choice, picture_key, rows_by_key
+from training.faces.pools import ClipSampler, DecodedFace, Pool, balanced_choice, picture_key, rows_by_key
 
 MAX_BATCHES = 1_000_000
 DONORS = 6  # candidates of which the one with the most similar landmarks is taken
@@ -120,7 +120,7 @@ class Batches:
         if sources.generated is not None:
             self._index_generated(sources.generated)
 
-    def _pair_makers(self) -> list[Callable[[Rng], tuple[Face, Face]]]:
+    def _pair_makers(self) -> list[Callable[[Rng], tuple[DecodedFace, DecodedFace]]]:
         """What makes each pair of a batch, in order."""
         return [
             *itertools.repeat(self._still_pair, self._mix.stills),
@@ -152,7 +152,7 @@ class Batches:
         targets = np.tile(np.array([0, 1], np.float32), len(self._makers))
         return np.stack(pixels).transpose(0, 3, 1, 2), targets
 
-    def _augmented(self, real: Face, fake: Face, rng: Rng) -> tuple[Image, Image]:
+    def _augmented(self, real: DecodedFace, fake: DecodedFace, rng: Rng) -> tuple[Image, Image]:
         geometric, photometric = sample_geometric(rng), sample_photometric(rng)
         first, second = (
             apply_photometric(apply_geometric(image, box, geometric, self.size), photometric, rng)
@@ -160,13 +160,13 @@ class Batches:
         )
         return first, second
 
-    def _still_pair(self, rng: Rng) -> tuple[Face, Face]:
+    def _still_pair(self, rng: Rng) -> tuple[DecodedFace, DecodedFace]:
         """A FAKE still and its original, or any REAL one where that is not at hand."""
         fake = int(rng.choice(self._fakes))
         real = self._real_of.get(self._stills.original[fake], int(rng.choice(self._reals)))
         return self._stills.face(real, with_landmarks=False), self._stills.face(fake, with_landmarks=False)
 
-    def _pseudo_pair(self, rng: Rng) -> tuple[Face, Face]:
+    def _pseudo_pair(self, rng: Rng) -> tuple[DecodedFace, DecodedFace]:
         """A real face and a pseudo-fake that is synthesised from it."""
         pool, rows = self._real_faces(rng)
         real = pool.face(int(rng.choice(rows)), with_landmarks=True)
@@ -181,12 +181,12 @@ class Batches:
             return self._stills, self._reals
         return self._faces, self._sets[balanced_choice(self._sets, rng)]
 
-    def _generated_pair(self, rng: Rng) -> tuple[Face, Face]:
+    def _generated_pair(self, rng: Rng) -> tuple[DecodedFace, DecodedFace]:
         """A real face and one that a published network generated or regenerated."""
         pair = self._new_identity_pair(rng) if rng.random() < P_NEW_IDENTITY else self._regenerated_pair(rng)
         return _matched(*pair, rng) if rng.random() < P_PSEUDO_MATCHED else pair
 
-    def _new_identity_pair(self, rng: Rng) -> tuple[Face, Face]:
+    def _new_identity_pair(self, rng: Rng) -> tuple[DecodedFace, DecodedFace]:
         """A real face beside a GAN-generated identity, or with the face or a part of it from one."""
         whole = rng.random() < P_WHOLE  # a portrait then: beside a still its pose and its smile would tell
         pool, rows = self._real_faces(rng, stills=0.0 if whole else P_REAL_OF_STILLS)
@@ -200,7 +200,7 @@ class Batches:
         region = str(rng.choice(REGIONS, p=REGION_SHARES))
         return real, (blend.transplant(image, points, donor, donor_points, rng, region=region), box, points)
 
-    def _regenerated_pair(self, rng: Rng) -> tuple[Face, Face]:
+    def _regenerated_pair(self, rng: Rng) -> tuple[DecodedFace, DecodedFace]:
         """A real face and the same one regenerated, everywhere or in a part."""
         row = int(rng.choice(self._regenerated))
         pool, original = self._real_picture[self._generated.original[row]]
@@ -209,7 +209,7 @@ class Batches:
         fake = self._generated.face(row, with_landmarks=False)[0]
         return real, (blend.confined(fake, image, points, rng) if points is not None else fake, box, points)
 
-    def _clip_pair(self, rng: Rng) -> tuple[Face, Face]:
+    def _clip_pair(self, rng: Rng) -> tuple[DecodedFace, DecodedFace]:
         """Frames of a FAKE clip and of a REAL one."""
         assert self._clips is not None
         pool = self._clips.pool
@@ -223,7 +223,7 @@ class Batches:
         return _matched(first, second, rng) if rng.random() < P_MATCHED else (first, second)
 
 
-def _pseudo_fake(real: Face, pool: Pool, rows: NDArray[np.int64], rng: Rng) -> Face:
+def _pseudo_fake(real: DecodedFace, pool: Pool, rows: NDArray[np.int64], rng: Rng) -> DecodedFace:
     """A forgery of a real face, with donors from ``rows`` of its pool."""
     image, box, points = real
     kind = str(rng.choice(KINDS, p=KIND_SHARES))
@@ -238,7 +238,7 @@ def _pseudo_fake(real: Face, pool: Pool, rows: NDArray[np.int64], rng: Rng) -> F
     return blend.transplant(image, points, donor, donor_points, rng, region=region), box, points
 
 
-def _matched(real: Face, fake: Face, rng: Rng) -> tuple[Face, Face]:
+def _matched(real: DecodedFace, fake: DecodedFace, rng: Rng) -> tuple[DecodedFace, DecodedFace]:
     """The pair matched in colour and sharpness, either one to the other."""
     (real_image, box, points), (fake_image, fake_box, fake_points) = real, fake
     recolour_real = bool(rng.random() < 0.5)

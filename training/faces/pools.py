@@ -21,7 +21,7 @@ from forge.images.augment import (
 from training.faces.index import decode_image
 
 Points = NDArray[np.float32]
-Face = tuple[Image, NDArray[np.float32], Points | None]
+DecodedFace = tuple[Image, NDArray[np.float32], Points | None]
 """Image [h, w, 3], box [4], landmarks [68, 2] in pixels of the image."""
 
 P_SAME_GROUP = 0.6  # a FAKE clip is paired with a REAL of its group, where there is one; else any source
@@ -53,7 +53,7 @@ class Pool:
     def __len__(self) -> int:
         return len(self.fake)
 
-    def face(self, row: int, *, with_landmarks: bool) -> Face:
+    def face(self, row: int, *, with_landmarks: bool) -> DecodedFace:
         """Image, box and, when asked and found, landmarks."""
         image = decode_image(self._jpeg[row].as_py())
         return image, self._box[row], self._landmarks(row, image) if with_landmarks else None

@@ -68,7 +68,7 @@ class Voice:
 
 
 @dataclass(frozen=True)
-class Samples:
+class VoiceSamples:
     """What is measured of voices and of their versions, in the voices' order; a voice's original comes first.
 
     Attributes
@@ -216,7 +216,7 @@ def identity(voices: Sequence[Voice], *extra: object) -> str:
     )
 
 
-def measured(voices: Sequence[Voice], part: Int, encoder: SpeechEncoder, *, jobs: int, seed: int) -> Samples:
+def measured(voices: Sequence[Voice], part: Int, encoder: SpeechEncoder, *, jobs: int, seed: int) -> VoiceSamples:
     """What the models read of every voice: of the sound as it is, and of :data:`N_VERSIONS` versions.
 
     Parameters
@@ -235,7 +235,7 @@ def measured(voices: Sequence[Voice], part: Int, encoder: SpeechEncoder, *, jobs
 
     Returns
     -------
-    Samples
+    VoiceSamples
         In the voices' order; without the versions in which nothing could be measured.
     """
     from joblib import Parallel, delayed
@@ -247,7 +247,7 @@ def measured(voices: Sequence[Voice], part: Int, encoder: SpeechEncoder, *, jobs
     ]
     done = list(progress(Parallel(jobs, return_as="generator")(tasks), "versions", len(tasks)))
     some = [inputs for _, found in done for inputs in found]
-    return Samples(
+    return VoiceSamples(
         np.array([one.x for one in some]).reshape(len(some), len(INPUTS)),
         [one.mel.astype(np.float16) for one in some],
         np.array([one.encoded for one in some], np.float32).reshape(len(some), len(STATISTICS)),
@@ -272,14 +272,16 @@ def _behind(voices: Sequence[Voice], part: Int, rng: np.random.Generator) -> lis
     ]
 
 
-def cached(file: Path, voices: Sequence[Voice], part: Int, encoder: SpeechEncoder, *, jobs: int, seed: int) -> Samples:
+def cached(
+    file: Path, voices: Sequence[Voice], part: Int, encoder: SpeechEncoder, *, jobs: int, seed: int
+) -> VoiceSamples:
     """:func:`measured`, or what an earlier run measured of the same voices and kept in the file."""
     key = identity(voices, seed, encoder.digest, part.tolist())
     try:
         with np.load(file) as kept:
             if str(kept["identity"]) == key:
                 mel = np.split(kept["mel"], np.cumsum(kept["frames"])[:-1], axis=1)
-                return Samples(kept["x"], mel, kept["encoded"], kept["voice"], kept["is_original"])
+                return VoiceSamples(kept["x"], mel, kept["encoded"], kept["voice"], kept["is_original"])
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         pass  # none yet, or a damaged one
     found = measured(voices, part, encoder, jobs=jobs, seed=seed)

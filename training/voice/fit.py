@@ -19,7 +19,7 @@ from features.families.forensic_voice import NAME
 from features.networks.speech_encoder import SpeechEncoder
 from features.speech_model import PARTS, LinearModel, VoiceModel
 from training import folds
-from training.voice.data import Samples, Voice, cached, identity, systems, voices_of, voices_of_table
+from training.voice.data import Voice, VoiceSamples, cached, identity, systems, voices_of, voices_of_table
 from training.voice.encoder import SHIPPED, read_encoder
 from training.voice.scores import summary
 from training.voice.splits import Fold, by_pages, by_people, fold_numbers
@@ -38,7 +38,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class VoiceRecipe:
     """What a detector depends on besides the sounds.
 
     Raises
@@ -66,7 +66,7 @@ class Recipe:
 def train(
     clips: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    recipe: Recipe,
+    recipe: VoiceRecipe,
     *,
     voices: Sequence[str | os.PathLike[str]] = (),
     jobs: int = 1,
@@ -135,7 +135,7 @@ def _check_names(voices: Sequence[Voice], where: str) -> None:
         raise DatasetError(f"{where}: {times} sounds are called {name}; give each a name of its own")
 
 
-def _split(voices: Sequence[Voice], where: str, recipe: Recipe) -> list[Fold]:
+def _split(voices: Sequence[Voice], where: str, recipe: VoiceRecipe) -> list[Fold]:
     """The folds, each with both classes to train on; ``where`` names the files of the voices in messages."""
     if not _both_classes(voices, np.ones(len(voices), bool)):
         raise DatasetError(f"{where}: to train on, both bona fide and synthetic speech are needed")
@@ -200,10 +200,10 @@ def _kept_or(file: Path, trained: Callable[[Path], VoiceModel]) -> VoiceModel:
 
 def fit(
     voices: Sequence[Voice],
-    samples: Samples,
+    samples: VoiceSamples,
     encoder: SpeechEncoder,
     kept: NDArray[np.bool_],
-    recipe: Recipe,
+    recipe: VoiceRecipe,
     checkpoint: Path | None = None,
 ) -> VoiceModel:
     """The parts of a detector of the rows of the voices ``kept`` [n_voices]; a run goes on from the ``checkpoint``.
@@ -278,7 +278,7 @@ def row_weights(keys: Sequence[tuple[str, str]]) -> Array:
     return weight * len(keys)
 
 
-def fold_logits(samples: Samples, split: Sequence[Fold], models: Sequence[VoiceModel]) -> dict[str, Array]:
+def fold_logits(samples: VoiceSamples, split: Sequence[Fold], models: Sequence[VoiceModel]) -> dict[str, Array]:
     """Logits [n_voices] of voices as they are, of the detector and its parts, each by the model of the voice's fold.
 
     NaN where nothing of the original sound could be measured, even if its versions have cues.
