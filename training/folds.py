@@ -62,9 +62,11 @@ def read(file: Path) -> dict[str, FoldAssignment]:
                 row["filename"]: FoldAssignment(int(row["fold"]), bool(int(row["fake"])) if row.get("fake") else None)
                 for row in csv.DictReader(opened)
             }
+    except FileNotFoundError as error:
+        raise DatasetError(f"{file}: no such file; give the {FILE} of a finished training run") from error
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(
-            f"{file} is no CSV of filename,fold; give the clip_folds.csv that the training wrote"
+            f"{file}: not a CSV file with the columns filename,fold ({error}); give the {FILE} that the training wrote"
         ) from error
 
 

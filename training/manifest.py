@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from extract.dataset import find_clips
@@ -16,10 +16,11 @@ from features.errors import DatasetError
 
 logger = logging.getLogger(__name__)
 
-NEEDED = (
-    "training needs the columns filename, label and group, and of FAKE clips method (what made it) and fake_part "
-    "(picture, voice, or picture and voice)"
+COLUMNS = (
+    "filename, label and group, and for FAKE clips method (what made the clip; methods that agree up to the first "
+    "underscore are one family) and fake_part (picture, voice, or picture and voice)"
 )
+"""The columns of a manifest for training, in words, for help and messages."""
 
 
 def training_clips(data: str | os.PathLike[str]) -> list[Clip]:
@@ -34,7 +35,7 @@ def training_clips(data: str | os.PathLike[str]) -> list[Clip]:
     found = find_clips(os.fspath(data))
     clips = [clip for clip in found if clip.label is not None]
     if not clips:
-        raise DatasetError(f"{data}: no clip has a label (column 'label'); {NEEDED}")
+        raise DatasetError(f"{data}: no clip has a label (column 'label'); training needs the columns {COLUMNS}")
     if len(clips) < len(found):
         logger.warning("%s: %d clips without a label are left out", data, len(found) - len(clips))
     fakes = [clip for clip in clips if clip.label == "FAKE"]
@@ -44,7 +45,7 @@ def training_clips(data: str | os.PathLike[str]) -> list[Clip]:
     ):
         if missing:
             where = "is missing" if len(missing) == len(fakes) else f"says nothing of {missing[0].filename}"
-            raise DatasetError(f"{data}: the column {column!r} {where}; {NEEDED}")
+            raise DatasetError(f"{data}: the column {column!r} {where}; training needs the columns {COLUMNS}")
     return clips
 
 
@@ -93,10 +94,3 @@ def _size(path: str) -> int:
         return os.path.getsize(path)
     except OSError:
         return -1
-
-
-def progress(items: Iterable[Any], name: str, total: int | None = None) -> Any:
-    """The items, with a bar on stderr."""
-    from tqdm import tqdm
-
-    return tqdm(items, desc=name, total=total, unit="", mininterval=5.0)

@@ -32,6 +32,7 @@ from features.speech_model import VoiceModel
 from features.threads import opencv_on_one_thread
 from training import folds
 from training.folds import FOLD_FILES
+from training.progress import Progress, no_progress, tracked
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ def out_of_fold(
     fold_of: dict[str, int],
     weights: Path,
     families: Sequence[str],
+    progress: Progress = no_progress,
 ) -> pa.Table:
     """The table with the families' columns of every clip of ``fold_of`` measured by the networks of its fold.
 
@@ -67,8 +69,6 @@ def out_of_fold(
         The table has no column of a family, none of its clips is in the folds, or none of those that are has an
         observation.
     """
-    from tqdm import tqdm
-
     measures = discovery.families(families)
     files = {fold: _fold_files(weights, fold, families) for fold in sorted(set(fold_of.values()))}
     for of_fold in files.values():
@@ -78,7 +78,7 @@ def out_of_fold(
     values: dict[str, NDArray[np.float32]] = {name: source[name].to_numpy().copy() for name in names}
     wanted = [(row, name) for row, name in enumerate(source["filename"].to_pylist()) if name in fold_of]
     usable = _usable(source, wanted, observations)
-    for row, filename in tqdm(wanted, desc="out of fold", unit="clip"):
+    for row, filename in tracked(wanted, "out of fold", len(wanted), progress):
         measured = spec.unmeasured(names)
         if row in usable:
             with use_weights(files[fold_of[filename]]):
@@ -318,21 +318,46 @@ def _fold_files(weights: Path, fold: int, families: Sequence[str]) -> dict[str, 
 
 
 def stacked(parts: Sequence[pa.Table]) -> pa.Table:
-    """The tables one below the other, the number of each in front of its filenames; rows of a clip share its group.
+    """Stack feature tables: all rows of the first, then those of the second, and so on.
 
-    Families whose weights differ from table to table are of no one's.
+    The number of a table, counted from 0, is put in front of its filenames (``0/clip.mp4``); the rows of a clip keep
+    its group. The result names no weights for a family whose weights differ between the tables.
+
+    Raises
+    ------
+    DatasetError
+        The tables differ in their columns or in the version of a family.
     """
-    known = [table.description(part).get("weights", {}) for part in parts]
-    differ = [name for name in {*itertools.chain(*known)} if len({one.get(name) for one in known}) > 1]
-    parts = [table.without_weights(part, differ) for part in parts]
+    _check_same_columns(parts)
+    weights = [table.description(part).get("weights", {}) for part in parts]
+    differ = [name for name in {*itertools.chain(*weights)} if len({of_part.get(name) for of_part in weights}) > 1]
+    schema = table.without_weights(parts[0], differ).schema
     named = []
     for number, part in enumerate(parts):
         names = part["filename"].to_pylist()
         groups = groups_of_clips(part["group"].to_pylist(), names)
-        columns = {name: part[name] for name in part.column_names}
+        columns = {name: part[name] for name in schema.names}
         columns |= {"filename": pa.array([f"{number}/{name}" for name in names]), "group": pa.array(groups)}
-        named.append(pa.table(columns, schema=part.schema))
+        named.append(pa.table(columns, schema=schema))
     return pa.concat_tables(named)
+
+
+def _check_same_columns(parts: Sequence[pa.Table]) -> None:
+    """Refuse tables that can't be stacked; the message names the first column or family that differs."""
+    advice = "measure all tables with the same version and families"
+    types, versions = _types(parts[0]), table.table_families(parts[0])
+    for number, part in enumerate(parts[1:], 1):
+        others = _types(part)
+        if differ := [name for name in types | others if types.get(name) != others.get(name)]:
+            raise DatasetError(f"tables 0 and {number} differ in {len(differ)} columns, such as {differ[0]}; {advice}")
+        newer = table.table_families(part)
+        if differ := [name for name in versions if versions[name] != newer.get(name, versions[name])]:
+            raise DatasetError(f"tables 0 and {number} have different versions of {differ[0]}; {advice}")
+
+
+def _types(part: pa.Table) -> dict[str, pa.DataType]:
+    """Column name to type."""
+    return dict(zip(part.schema.names, part.schema.types, strict=True))
 
 
 def scores(measured: pa.Table, assignments: dict[str, folds.FoldAssignment], family: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from features.networks.region_contrast import (
 )
 from training.faces.pools import Pool, rows_by_key, spread_rows
 from training.faces.projection_fit import principal_axes
-from training.manifest import progress
+from training.progress import Progress, no_progress, tracked
 
 F64 = NDArray[np.float64]
 
@@ -61,16 +61,16 @@ def fit_axes(contrasts: F64) -> tuple[Axes, float]:
     return Axes(centre, scale, axes), explained
 
 
-def clip_contrasts(pool: Pool, layers: LowLayers) -> F64:
+def clip_contrasts(pool: Pool, layers: LowLayers, progress: Progress = no_progress) -> F64:
     """[n, d] contrasts of every clip and picture of a pool of crops ``CROP_SCALE`` times as wide as the face box."""
-    means = []
-    for key in progress(sorted(rows_by_key(pool)), "development crops"):
+    means, keys = [], sorted(rows_by_key(pool))
+    for key in tracked(keys, "development crops", len(keys), progress):
         faces = (pool.face(int(row), with_landmarks=False) for row in spread_rows(pool, key, CROPS_PER_CLIP))
         means.append(layers.contrasts([image for image, _, _ in faces]).mean(axis=0))
     return np.stack(means) if means else np.empty((0, 0))
 
 
-def fit_contrast(pool: Pool, base: Path, folder: Path) -> ContrastFit:
+def fit_contrast(pool: Pool, base: Path, folder: Path, progress: Progress = no_progress) -> ContrastFit:
     """Fit the axes and write ``face_contrast.safetensors`` into a folder.
 
     Parameters
@@ -80,7 +80,9 @@ def fit_contrast(pool: Pool, base: Path, folder: Path) -> ContrastFit:
     base
         Weights of a network on high-pass residuals that saw no labelled clip: the phase ``residual`` of a training.
     folder
-        That exists.
+        Existing folder to write into.
+    progress
+        Called with the stage, the number of clips done, and their total.
 
     Raises
     ------
@@ -99,7 +101,7 @@ def fit_contrast(pool: Pool, base: Path, folder: Path) -> ContrastFit:
     arrays = {
         name: one.half().float().numpy() if one.is_floating_point() else one.numpy() for name, one in state.items()
     }
-    found = clip_contrasts(pool, LowLayers(arrays, ContrastMetadata.input_size))
+    found = clip_contrasts(pool, LowLayers(arrays, ContrastMetadata.input_size), progress)
     axes, explained = fit_axes(found)
     file = folder / f"{FAMILY}.safetensors"
     save_contrast(arrays, axes, file, ContrastMetadata())

@@ -18,6 +18,7 @@ from training import folds, manifest
 from training.faces import index
 from training.faces.batches import Batches, Mix, Sources
 from training.faces.pools import Pool
+from training.progress import Progress, no_progress
 
 HOLDOUT_SEED = 0  # one choice for all runs: one that starts from another may not learn what that one held out
 POOLS_SEED = 0  # so that runs of two seeds differ in their draws alone, and share what takes an hour to make
@@ -80,15 +81,15 @@ class Data:
         A file is missing, or lacks what training needs.
     """
 
-    def __init__(self, settings: FaceTraining) -> None:
-        self._settings = settings
+    def __init__(self, settings: FaceTraining, progress: Progress = no_progress) -> None:
+        self._settings, self._progress = settings, progress
         self._clips = manifest.training_clips(settings.clips)
         self._crops = index.crops(settings.crops) if settings.crops is not None else None
         self._labelled = [*self._clips, *(index.clips_of_crops(self._crops) if self._crops is not None else ())]
         self.fold_of = folds.assign_folds(self._labelled, whole_methods=settings.leave_out == "methods")
         self.stills = Pool(index.stills(settings.stills))
         self._faces_identity = index.faces_identity(settings.faces)
-        self._faces = self._cached("faces", index.faces_rows(settings.faces), self._faces_identity)
+        self._faces = self._cached("faces", index.faces_rows(settings.faces, progress), self._faces_identity)
         self.faces = Pool(self._faces)
         self.holdout_groups = (
             folds.groups_of_fold(self.stills.group, *settings.hold_out)
@@ -129,7 +130,8 @@ class Data:
 
     @cached_property
     def _clip_frames(self) -> pa.Table:
-        return self._cached("clips", index.clips_rows(self._clips), index.clips_identity(self._clips))
+        rows = index.clips_rows(self._clips, self._progress)
+        return self._cached("clips", rows, index.clips_identity(self._clips))
 
     @cached_property
     def clips(self) -> Pool:
@@ -160,7 +162,7 @@ class Data:
         """Frames of the clips after re-encoding."""
         from training.faces import recompressed
 
-        rows = recompressed.rows(self._clips, POOLS_SEED)
+        rows = recompressed.rows(self._clips, POOLS_SEED, self._progress)
         return Pool(self._cached("transcoded", rows, recompressed.identity(self._clips, POOLS_SEED)))
 
     @cached_property
@@ -168,7 +170,14 @@ class Data:
         """Faces that published networks generated or regenerated."""
         from training.faces import generated
 
-        rows = generated.rows(self.stills, self.faces, self.clips, holdout=self.holdout_groups, seed=POOLS_SEED)
+        rows = generated.rows(
+            self.stills,
+            self.faces,
+            self.clips,
+            holdout=self.holdout_groups,
+            seed=POOLS_SEED,
+            progress=self._progress,
+        )
         return Pool(self._cached("generated", rows, self._generated_identity))
 
     @property

@@ -20,6 +20,7 @@ from forge.images.super_resolution import WEIGHTS, Enhancer, packaged, regenerat
 from training import manifest
 from training.faces import index
 from training.faces.pools import Pool, picture_key
+from training.progress import Progress, no_progress, tracked
 
 VERSION = 1  # of the code that generates: another one makes the cache again
 N_REGENERATED, N_NEW_IDENTITIES = 4000, 1000
@@ -29,7 +30,15 @@ SIDE_PX = (360, 1024)  # to which portraits are reduced
 Rows = NDArray[np.int64]
 
 
-def rows(stills: Pool, faces: Pool, clips: Pool, *, holdout: frozenset[str], seed: int = 0) -> Iterator[dict[str, Any]]:
+def rows(
+    stills: Pool,
+    faces: Pool,
+    clips: Pool,
+    *,
+    holdout: frozenset[str],
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> Iterator[dict[str, Any]]:
     """Rows of :data:`training.faces.index.SCHEMA`; none is made from a still of the groups ``holdout``.
 
     ``original`` names the real picture (:func:`training.faces.pools.picture_key` for a frame of a clip), so that a
@@ -49,8 +58,8 @@ def rows(stills: Pool, faces: Pool, clips: Pool, *, holdout: frozenset[str], see
     for name, (_, parts) in zip(POOL_SHARES, reals, strict=True):
         if not sum(map(len, parts)):
             raise DatasetError(f"the {name} hold no real face that may be trained on; give REAL ones, too")
-    yield from manifest.progress(_regenerated(reals, rng), "regenerated faces", N_REGENERATED)
-    yield from manifest.progress(_new_identities(rng), "generated identities", N_NEW_IDENTITIES)
+    yield from tracked(_regenerated(reals, rng), "regenerated faces", N_REGENERATED, progress)
+    yield from tracked(_new_identities(rng), "generated identities", N_NEW_IDENTITIES, progress)
 
 
 def check_installed() -> None:

@@ -23,7 +23,8 @@ from extract.stills import with_names_and_bytes
 from features.checksums import sha256_of
 from features.errors import ClipError, DatasetError
 from features.table import read_parquet
-from training.manifest import clips_digest, digest, forged_picture, origin, progress
+from training.manifest import clips_digest, digest, forged_picture, origin
+from training.progress import Progress, no_progress, tracked
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ CROP_SCALE = 1.6  # as observations store faces, so that training and prediction
 CROP_PX = 288
 JPEG_QUALITY = 95
 STILLS_COLUMNS = ("video", "label", "original", "group", "jpeg")
+FACES_COLUMNS = ("name", "person", "set", "jpeg")
 STILL_PX = 224
 STILL_SHARE = 0.75  # of a still's side: BlazeFace's box where it finds the face, median of 200
 CROPS_FILES = ("clips.parquet", "images.parquet")
@@ -246,8 +248,8 @@ def clips_of_crops(table: pa.Table) -> list[Clip]:
     ]
 
 
-def faces_rows(file: Path) -> Iterator[dict[str, Any]]:
-    """Real faces: a Parquet file with ``name, person, set, jpeg``.
+def faces_rows(file: Path, progress: Progress = no_progress) -> Iterator[dict[str, Any]]:
+    """Yield rows of real faces, from a Parquet file with the columns :data:`FACES_COLUMNS`.
 
     Raises
     ------
@@ -255,20 +257,23 @@ def faces_rows(file: Path) -> Iterator[dict[str, Any]]:
         The file can't be read, or lacks a column.
     """
     try:
-        table = read_parquet(file, ("name", "person", "set", "jpeg"))
+        table = read_parquet(file, FACES_COLUMNS)
     except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"{file}: no Parquet file of faces with name, person, set, jpeg ({error})") from error
+        raise DatasetError(
+            f"{file}: not a Parquet file of faces with the columns {', '.join(FACES_COLUMNS)} ({error})"
+        ) from error
     finder = Finder()
-    for row in progress(table.to_pylist(), file.stem):
+    for row in tracked(table.to_pylist(), file.stem, table.num_rows, progress):
         image = decode_image(row["jpeg"])
         box, points = finder.still(image, with_landmarks=True)
         image, box, points = cut_face(image, box, points)
         yield face_row(row["name"], encode_jpeg(image), box, points, fake=False, group=row["person"], source=row["set"])
 
 
-def clips_rows(clips: Sequence[Clip]) -> Iterator[dict[str, Any]]:
-    """Faces of clips: :func:`faces_of_clips`."""
-    yield from faces_of_clips((clip, clip.path) for clip in progress(clips, "faces of clips"))
+def clips_rows(clips: Sequence[Clip], progress: Progress = no_progress) -> Iterator[dict[str, Any]]:
+    """Yield the faces of clips, each read from the file at its path: :func:`faces_of_clips`."""
+    files = tracked(clips, "faces of clips", len(clips), progress)
+    yield from faces_of_clips((clip, clip.path) for clip in files)
 
 
 def faces_of_clips(clips: Iterable[tuple[Clip, str]]) -> Iterator[dict[str, Any]]:

@@ -24,7 +24,7 @@ from training import folds as clip_folds
 from training.faces.data import Data
 from training.faces.pools import Pool, crops_of
 from training.faces.projection_fit import fit_projection
-from training.manifest import progress
+from training.progress import Progress, no_progress, tracked
 
 F64 = NDArray[np.float64]
 Files = Mapping[str, Path]
@@ -75,7 +75,7 @@ def development_sample(data: Data, n_crops: int = N_CROPS, seed: int = 0) -> Sam
     return Sample([pool for pool, _ in sources], chosen)
 
 
-def embeddings(sample: Sample, files: Sequence[Path]) -> dict[Path, F64]:
+def embeddings(sample: Sample, files: Sequence[Path], progress: Progress = no_progress) -> dict[Path, F64]:
     """Embeddings [n, 1280] of the crops by the network of each weights file.
 
     Raises
@@ -87,7 +87,8 @@ def embeddings(sample: Sample, files: Sequence[Path]) -> dict[Path, F64]:
 
     detectors = {file: Detector(file) for file in dict.fromkeys(files)}
     found: dict[Path, list[NDArray[np.float32]]] = {file: [] for file in detectors}
-    for pool, rows in progress(list(sample.batches()), "development crops"):
+    batches = list(sample.batches())
+    for pool, rows in tracked(batches, "batches of development crops", len(batches), progress):
         crops = {
             size: np.ascontiguousarray(crops_of(pool, rows, size).transpose(0, 2, 3, 1))
             for size in {detector.metadata.input_size for detector in detectors.values()}
@@ -126,6 +127,7 @@ def fit_projections(
     fold_weights: Path | None = None,
     n_crops: int = N_CROPS,
     seed: int = 0,
+    progress: Progress = no_progress,
 ) -> list[Fit]:
     """Fit the projections of the networks in a folder, and of a training's fold networks, which agree with them.
 
@@ -146,6 +148,8 @@ def fit_projections(
         ``embedding_fold0.safetensors`` and so on are written there.
     n_crops, seed
         Number of development crops, and the seed of their choice.
+    progress
+        Called with the stage, the number of batches done, and their total.
 
     Raises
     ------
@@ -159,7 +163,7 @@ def fit_projections(
     in_folds = _fold_networks(data, fold_weights, own) if fold_weights is not None else {}
     sample = development_sample(data, n_crops, seed)
     networks = [own, *([earlier.weights] if earlier else []), *in_folds.values()]
-    E = embeddings(sample, [network for files in networks for network in files.values()])
+    E = embeddings(sample, [network for files in networks for network in files.values()], progress)
     fits = [_fit_file(E, sample, own, file, agree_with=earlier, seed=seed)]
     shipped = Reference(own, read_projections(file)[1])
     for fold, files in in_folds.items():

@@ -22,7 +22,8 @@ from forge.clips.clip import Image
 from forge.clips.read import read_clip
 from forge.clips.write import Encoder, write_clip
 from training.faces import index
-from training.manifest import digest, progress
+from training.manifest import digest
+from training.progress import Progress, no_progress, tracked
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +35,11 @@ PRESETS = ("superfast", "veryfast", "fast")
 GOPS = (30, 60, 250)
 
 
-def rows(clips: Sequence[Clip], seed: int = 0) -> Iterator[dict[str, Any]]:
+def rows(clips: Sequence[Clip], seed: int = 0, progress: Progress = no_progress) -> Iterator[dict[str, Any]]:
     """Rows as :func:`training.faces.index.clips_rows` gives them, of one copy of each clip."""
     with tempfile.TemporaryDirectory() as folder:
-        yield from index.faces_of_clips(_copies(progress(clips, "transcoded clips"), Path(folder) / "copy.mp4", seed))
+        originals = tracked(clips, "transcoded clips", len(clips), progress)
+        yield from index.faces_of_clips(_copies(originals, Path(folder) / "copy.mp4", seed))
 
 
 def identity(clips: Sequence[Clip], seed: int) -> str:

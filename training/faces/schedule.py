@@ -15,6 +15,7 @@ from training.faces import run_folder
 from training.faces.batches import Mix
 from training.faces.data import Data, FaceTraining
 from training.faces.trainer import Phase, Trainer, checkpoint_file, read_checkpoint, scores_file, seconds_per_step
+from training.progress import Progress, no_progress
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ def train(
     phases: Sequence[str] = PHASE_NAMES,
     minutes: float = MINUTES,
     steps: int | None = None,
+    progress: Progress = no_progress,
 ) -> Iterator[dict[str, Any]]:
     """Train phase after phase, in the order of :data:`PHASES`.
 
@@ -71,6 +73,9 @@ def train(
         gets. The same number of steps repeats a run, on any machine; the same minutes do not.
     steps
         Steps of each phase, in place of ``minutes``.
+    progress
+        Called with the stage (the name of a phase, or of a pool of faces that is being made), the number of items
+        done, and their total: :data:`training.progress.Progress`.
 
     Yields
     ------
@@ -88,7 +93,7 @@ def train(
     if unknown := set(phases) - set(PHASE_NAMES):
         raise InputError(f"no phase is called {min(unknown)!r}; known are {', '.join(PHASE_NAMES)}")
     chosen = [phase for phase in PHASES if phase.name in phases]
-    data = Data(settings)
+    data = Data(settings, progress)
     run_folder.check(settings, data.identity)
     for phase in chosen:
         if not run_folder.has_weights(settings, phase, steps):
@@ -102,15 +107,11 @@ def train(
             continue
         with _torch_as_it_was():
             if not trained:
-                _train_phase(phase, data, settings, minutes=minutes, steps=steps)
+                n_steps = _number_of_steps(phase, data, settings, minutes=minutes, steps=steps)
+                run_folder.begin(settings, phase, n_steps)
+                Trainer(phase, data, settings, steps=n_steps).go(progress)
             result = _score_phase(phase, data, settings)
         yield result
-
-
-def _train_phase(phase: Phase, data: Data, settings: FaceTraining, *, minutes: float, steps: int | None) -> None:
-    n_steps = _number_of_steps(phase, data, settings, minutes=minutes, steps=steps)
-    run_folder.begin(settings, phase, n_steps)
-    Trainer(phase, data, settings, steps=n_steps).go()
 
 
 def _score_phase(phase: Phase, data: Data, settings: FaceTraining) -> dict[str, Any]:

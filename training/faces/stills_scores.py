@@ -80,10 +80,14 @@ def read(files: Sequence[Path]) -> dict[str, NDArray[Any]]:
         try:
             with file.open(newline="", encoding="utf-8") as text:
                 rows += [tuple(row[name] for name in COLUMNS) for row in csv.DictReader(text)]
+        except FileNotFoundError as error:
+            raise DatasetError(f"{file}: no such file; give the PHASE.stills.csv of a training run") from error
         except (OSError, KeyError) as error:
-            raise DatasetError(f"{file}: no logits of stills ({error}); give what a training run wrote") from error
+            raise DatasetError(
+                f"{file}: not a file of logits of stills ({error}); give the PHASE.stills.csv of a training run"
+            ) from error
     if not rows:
-        raise DatasetError(f"{files[0]}: no stills in it; give what a training run wrote")
+        raise DatasetError(f"{files[0]}: has no stills; give the PHASE.stills.csv of a training run")
     key, group, fake, original, logit = (np.array(column, dtype=object) for column in zip(*rows, strict=True))
     if len(set(key)) < len(key):
         raise DatasetError(f"{files[-1]}: some stills are in two files; give runs that held out different folds")

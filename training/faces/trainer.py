@@ -24,6 +24,7 @@ from training.faces.data import FaceTraining
 from training.faces.optimisation import learning_rates, moving_average, optimiser
 from training.faces.weight_space import imagenet_weights, interpolate
 from training.interrupts import ignore_interrupts, interrupt_flag
+from training.progress import Progress, no_progress
 
 if TYPE_CHECKING:  # torch is imported where it is used
     from features.networks.efficientnet_lite import LiteNet
@@ -143,7 +144,7 @@ class Trainer:
             advice = f"run the phase {start} first" if start else "give weights that a training run wrote"
             raise ModelError(f"{weights} is missing; {advice}")
 
-    def go(self) -> None:
+    def go(self, progress: Progress = no_progress) -> None:
         """Train to the last step, then write the averaged weights.
 
         After training on clips, these are interpolated in weight space with the weights that the phase started from
@@ -151,12 +152,13 @@ class Trainer:
         generalise whole. As they were before, they are kept as ``<phase>.alpha0.safetensors``, for another share. An
         interrupt (Ctrl-C) is taken after the step at hand, with a checkpoint.
         """
-        with interrupt_flag() as interrupted, self._log() as log, self._bar() as bar:
+        with interrupt_flag() as interrupted, self._log() as log:
+            progress(self.phase.name, self.step, self.steps)
             began, saved = time.monotonic() - self.seconds, time.monotonic()
             for pixels, targets in self.batches():
                 self._losses.append(self.learn(pixels, targets))
                 self.seconds = time.monotonic() - began
-                bar.update()
+                progress(self.phase.name, self.step, self.steps)
                 if self.step % LOG_STEPS == 0:
                     csv.writer(log).writerow(self._log_row())
                 if interrupted() or time.monotonic() - saved > CHECKPOINT_S:
@@ -183,11 +185,6 @@ class Trainer:
         from features.networks.efficientnet_lite import read_weights
 
         self.averaged_net.load_state_dict(read_weights(weights_file(self.settings, self.phase))[1])
-
-    def _bar(self) -> Any:
-        from tqdm import tqdm
-
-        return tqdm(total=self.steps, initial=self.step, desc=self.phase.name, unit="step", mininterval=10)
 
     @contextlib.contextmanager
     def _log(self) -> Iterator[TextIO]:

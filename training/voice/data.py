@@ -24,7 +24,8 @@ from features.observation import AUDIO_RATE_HZ
 from features.speech_model import INPUTS, SpeechInputs, speech_inputs
 from features.table import read_parquet
 from features.voice_measures import HOP, MIN_SPEECH
-from training.manifest import digest, method_family, progress, training_clips
+from training.manifest import digest, method_family, training_clips
+from training.progress import Progress, no_progress, tracked
 from training.voice import augment
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,11 @@ VERSION = 2
 MEASURED = ("voice", "forensic_voice")  # families whose versions say the same of what their modules measure
 LEAST_NAME = 4  # letters of a system's name that may be the end of a longer name of the same system
 TABLE_COLUMNS = ("key", "label", "method", "source", "group", "flac")
+TABLE_CONTENT = (
+    "label: REAL or FAKE, for the speech; method: the system, for FAKE; source: page or data set; group: as in the "
+    "manifest; flac: mono audio at 16 kHz"
+)
+"""What the columns hold, in words, for help."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ class VoiceSamples:
         return SpeechInputs(self.x[row], self.mel[row].astype(np.float32), self.encoded[row])
 
 
-def voices_of(data: str | os.PathLike[str]) -> list[Voice]:
+def voices_of(data: str | os.PathLike[str], progress: Progress = no_progress) -> list[Voice]:
     """Voices of a data set's clips: REAL ones, and FAKE ones whose ``fake_part`` names the voice.
 
     Clips with a forged picture alone are left out: some talking heads are driven by synthetic speech, and none says so.
@@ -113,7 +119,8 @@ def voices_of(data: str | os.PathLike[str]) -> list[Voice]:
     from forge.clips.audio_codec import read_sound
 
     voices: list[Voice] = []
-    for clip in progress(training_clips(data), "sound"):
+    clips = training_clips(data)
+    for clip in tracked(clips, "speech of clips", len(clips), progress):
         synthetic = "voice" in clip.forged
         if clip.label == "FAKE" and not synthetic:
             continue
@@ -216,7 +223,15 @@ def identity(voices: Sequence[Voice], *extra: object) -> str:
     )
 
 
-def measured(voices: Sequence[Voice], part: Int, encoder: SpeechEncoder, *, jobs: int, seed: int) -> VoiceSamples:
+def measured(
+    voices: Sequence[Voice],
+    part: Int,
+    encoder: SpeechEncoder,
+    *,
+    jobs: int,
+    seed: int,
+    progress: Progress = no_progress,
+) -> VoiceSamples:
     """What the models read of every voice: of the sound as it is, and of :data:`N_VERSIONS` versions.
 
     Parameters
@@ -232,6 +247,8 @@ def measured(voices: Sequence[Voice], part: Int, encoder: SpeechEncoder, *, jobs
         Processes; results do not depend on it.
     seed
         Of the versions.
+    progress
+        Called with the stage, the number of voices done, and their total.
 
     Returns
     -------
@@ -245,7 +262,8 @@ def measured(voices: Sequence[Voice], part: Int, encoder: SpeechEncoder, *, jobs
         delayed(_measured)(voice.sound, behind, encoder, [seed, number])
         for number, (voice, behind) in enumerate(zip(voices, _behind(voices, part, rng), strict=True))
     ]
-    done = list(progress(Parallel(jobs, return_as="generator")(tasks), "versions", len(tasks)))
+    results = Parallel(jobs, return_as="generator")(tasks)
+    done = list(tracked(results, "versions of speech", len(tasks), progress))
     some = [inputs for _, found in done for inputs in found]
     return VoiceSamples(
         np.array([one.x for one in some]).reshape(len(some), len(INPUTS)),
@@ -273,7 +291,14 @@ def _behind(voices: Sequence[Voice], part: Int, rng: np.random.Generator) -> lis
 
 
 def cached(
-    file: Path, voices: Sequence[Voice], part: Int, encoder: SpeechEncoder, *, jobs: int, seed: int
+    file: Path,
+    voices: Sequence[Voice],
+    part: Int,
+    encoder: SpeechEncoder,
+    *,
+    jobs: int,
+    seed: int,
+    progress: Progress = no_progress,
 ) -> VoiceSamples:
     """:func:`measured`, or what an earlier run measured of the same voices and kept in the file."""
     key = identity(voices, seed, encoder.digest, part.tolist())
@@ -284,7 +309,7 @@ def cached(
                 return VoiceSamples(kept["x"], mel, kept["encoded"], kept["voice"], kept["is_original"])
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         pass  # none yet, or a damaged one
-    found = measured(voices, part, encoder, jobs=jobs, seed=seed)
+    found = measured(voices, part, encoder, jobs=jobs, seed=seed, progress=progress)
     partial = file.with_suffix(".partial.npz")
     np.savez(
         partial,

@@ -19,6 +19,7 @@ from features.families.forensic_voice import NAME
 from features.networks.speech_encoder import SpeechEncoder
 from features.speech_model import PARTS, LinearModel, VoiceModel
 from training import folds
+from training.progress import Progress, no_progress
 from training.voice.data import Voice, VoiceSamples, cached, identity, systems, voices_of, voices_of_table
 from training.voice.encoder import SHIPPED, read_encoder
 from training.voice.scores import summary
@@ -71,6 +72,7 @@ def train(
     voices: Sequence[str | os.PathLike[str]] = (),
     jobs: int = 1,
     fresh: bool = False,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Train and judge the speech detector: measure, fit every fold and all voices together, write everything.
 
@@ -89,6 +91,8 @@ def train(
         Processes that measure; results do not depend on it.
     fresh
         Delete the weights in ``out``, whoever wrote them, and train every model again.
+    progress
+        Called with the stage (reading speech, measuring its versions), the number of items done, and their total.
 
     Returns
     -------
@@ -106,14 +110,15 @@ def train(
         The recipe's encoder can't be used.
     """
     encoder = read_encoder(recipe.encoder)
-    found = [*voices_of(clips), *(voice for file in voices for voice in voices_of_table(file))]
+    found = [*voices_of(clips, progress), *(voice for file in voices for voice in voices_of_table(file))]
     where = ", ".join(map(str, [clips, *voices]))
     _check_names(found, where)
     split = _split(found, where, recipe)
     folder = Path(out)
     chosen = (recipe.leave_out, recipe.steps, recipe.seed, encoder.digest)
     _claim(folder, identity(found, *chosen, ORIGINAL_WEIGHT, PENALTY, ENCODED_PENALTY, LEAST_SCALE), fresh=fresh)
-    samples = cached(folder / SAMPLES, found, fold_numbers(split), encoder, jobs=jobs, seed=recipe.seed)
+    part = fold_numbers(split)
+    samples = cached(folder / SAMPLES, found, part, encoder, jobs=jobs, seed=recipe.seed, progress=progress)
     folds.write(folder / folds.FILE, _assignments(found, split))
 
     def model(name: str, kept: NDArray[np.bool_]) -> VoiceModel:

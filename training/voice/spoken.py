@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from features.errors import InputError, ModelError
 from features.observation import AUDIO_RATE_HZ
 from features.table import write_table
-from training.manifest import progress
+from training.progress import Progress, no_progress, tracked
 from training.voice.data import PREFIX, TABLE_COLUMNS
 from training.voice.synthesisers import SYNTHESISERS, seeded
 
@@ -51,7 +51,9 @@ def texts(n: int) -> list[str]:
     return [f"{SENTENCES[k % 20]} {SENTENCES[(k % 20 + 1 + (7 * (k // 20)) % 19) % 20]}" for k in range(n)]
 
 
-def write_spoken(out: Path, systems: Sequence[str], *, n: int, seed: int) -> dict[str, int]:
+def write_spoken(
+    out: Path, systems: Sequence[str], *, n: int, seed: int, progress: Progress = no_progress
+) -> dict[str, int]:
     """Let every system say ``n`` texts and write the table, as :func:`training.voice.data.voices_of_table` reads it.
 
     A system's voices take turns. The same seed and versions of the systems give the same sounds.
@@ -67,6 +69,8 @@ def write_spoken(out: Path, systems: Sequence[str], *, n: int, seed: int) -> dic
         Texts of each, 1 to 380.
     seed
         Of speeds, voices and what the networks draw.
+    progress
+        Called with the name of the system, the number of its texts done, and their total.
 
     Returns
     -------
@@ -82,7 +86,7 @@ def write_spoken(out: Path, systems: Sequence[str], *, n: int, seed: int) -> dic
         raise InputError(f"no synthesiser is called {unknown[0]!r}; there are {', '.join(SYNTHESISERS)}")
     if not 1 <= n <= len(SENTENCES) * (len(SENTENCES) - 1):
         raise InputError(f"n is {n}; it can be 1 to {len(SENTENCES) * (len(SENTENCES) - 1)}")
-    rows = [row for name in dict.fromkeys(systems) for row in _said(name, n, seed)]
+    rows = [row for name in dict.fromkeys(systems) for row in _said(name, n, seed, progress)]
     if not rows:
         raise InputError(f"none of the synthesisers is installed ({', '.join(systems)}); `make voice` installs two")
     columns = {name: [row[name] for row in rows] for name in TABLE_COLUMNS}
@@ -90,21 +94,21 @@ def write_spoken(out: Path, systems: Sequence[str], *, n: int, seed: int) -> dic
     return {name: sum(row["source"] == f"{METHOD}-{name}" for row in rows) for name in dict.fromkeys(systems)}
 
 
-def _said(name: str, n: int, seed: int) -> list[dict[str, str | bytes]]:
+def _said(name: str, n: int, seed: int, progress: Progress) -> list[dict[str, str | bytes]]:
     """Rows of one system; none where it, or one of its voices, is not installed."""
     try:
-        return _rows(name, n, seed)
+        return _rows(name, n, seed, progress)
     except ModelError as error:
         logger.warning("%s is left out: %s", name, error)
         return []
 
 
-def _rows(name: str, n: int, seed: int) -> list[dict[str, str | bytes]]:
+def _rows(name: str, n: int, seed: int, progress: Progress) -> list[dict[str, str | bytes]]:
     system = SYNTHESISERS[name]
     seeded(seed)
     speak = system.load()
     rows: list[dict[str, str | bytes]] = []
-    for number, text in enumerate(progress(texts(n), name)):
+    for number, text in enumerate(tracked(texts(n), name, n, progress)):
         voice, speaker = list(system.voices.items())[number % len(system.voices)]
         sound, rate = speak(text, voice, np.random.default_rng([seed, number]))
         rows.append(
