@@ -1,6 +1,6 @@
-"""Out-of-fold columns: those of the trained families, by networks that never saw the clip's method or people.
+"""Out-of-fold columns: network columns of each clip, measured by networks that never saw its method or people.
 
-A stack fitted on columns from a network that was trained on the same clips would trust them far too much.
+A stack that is fitted on the columns of a network which was trained on the same clips overestimates their reliability.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from training.progress import Progress, no_progress, tracked
 
 logger = logging.getLogger(__name__)
 
-LOGIT = {"forensic_voice": "logit"}  # column that is scored; of face networks "logit_mean"
-FACES = ("forensic_cnn", "forensic_residual")  # whose folds are those of one training
+LOGIT = {"forensic_voice": "logit"}  # column that is scored; for face networks it is "logit_mean"
+FACES = ("forensic_cnn", "forensic_residual")  # families whose folds come from the same training
 CuesOfClips = MutableMapping[tuple[str, ...], dict[str, float]]
-"""Name of a clip, and of the cues that were measured of it, to their values."""
+"""(name of a clip, names of its measured cues...) to the values of these cues."""
 
 
 def observation_file(folder: Path, filename: str) -> Path:
-    """Where ``deepcue extract --observations`` keeps the observation of a clip."""
+    """Return the file in which ``deepcue extract --observations`` keeps the observation of a clip."""
     return folder / kept_name(filename)
 
 
@@ -55,18 +55,33 @@ def out_of_fold(
     families: Sequence[str],
     progress: Progress = no_progress,
 ) -> pa.Table:
-    """The table with the families' columns of every clip of ``fold_of`` measured by the networks of its fold.
+    """Return the table with the families' columns of every clip of ``fold_of`` measured by the networks of its fold.
 
-    A clip without an observation, or with one whose length is another than its row says, gets NaN (0 of shares), never
-    the columns of a network that saw it; how many these are is logged, and its row says that the observation was not
-    kept. Of the others the row says why a family has no number by its fold's networks.
+    A clip whose observation is missing, or has a length different from its row, gets NaN (0 for shares), never the
+    columns of a network that saw the clip; the number of such clips is logged, and their rows give the reason "not
+    kept". For other clips, the row gives the reason why a family could not be measured by the networks of the fold.
+
+    Parameters
+    ----------
+    source
+        Feature table.
+    observations
+        Folder that ``deepcue extract --observations`` wrote.
+    fold_of
+        Filename to fold; other clips keep their columns.
+    weights
+        Folder of a training, with the networks of each fold (:data:`training.folds.FOLD_FILES`).
+    families
+        Families to measure again.
+    progress
+        Called with the stage, the number of clips done, and their total.
 
     Raises
     ------
     ModelError
-        A fold's weights are missing, or can't be used.
+        The weights of a fold are missing or can't be used.
     DatasetError
-        The table has no column of a family, none of its clips is in the folds, or none of those that are has an
+        The table has no column of a family, none of its clips is in the folds, or no clip of the folds has an
         observation.
     """
     measures = discovery.families(families)
@@ -100,16 +115,16 @@ def out_of_fold(
 def _measured(
     observed: observation.Observation, measures: Sequence[spec.Family]
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Columns of families by the weights in use, and the code of the reason of those that have no number."""
+    """Return the columns of the families by the weights in use, and the reason code of each family without a value."""
     values, failures = measuring.measure_clip(observed, measures)
     codes = reasons_of(measures, observed, values, failures)
     return values, {family: code.value for family, code in codes.items()}
 
 
 def _check_weights(files: Mapping[str, Path]) -> None:
-    """Load the weights of a fold's families; ModelError where some can't be used.
+    """Load the weights of a fold's families; ModelError where they can't be used.
 
-    A family whose weights can't be read would else cost its own columns of each clip, one by one.
+    Without this check, unreadable weights would silently empty the family's columns for every clip.
     """
     with use_weights(files):
         for family in files:
@@ -122,52 +137,52 @@ def _check_weights(files: Mapping[str, Path]) -> None:
 
 
 def _columns(source: pa.Table, measures: Sequence[spec.Family]) -> list[str]:
-    """Names of the columns of the families that the table has, of each some."""
+    """Return the names of the families' columns in the table; each family must have at least one."""
     names = []
     for family in measures:
-        own = [column.name for column in family.table_columns if column.name in source.column_names]
-        if not own:
-            raise DatasetError(f"the table has no column of {family.name}; measure it again, or leave the family out")
-        names += own
+        present = [column.name for column in family.table_columns if column.name in source.column_names]
+        if not present:
+            raise DatasetError(f"the table has no column of {family.name}; extract it again, or leave the family out")
+        names += present
     return names
 
 
 def _usable(source: pa.Table, wanted: Sequence[tuple[int, str]], observations: Path) -> dict[int, Path]:
-    """The kept observation of each wanted row that has one of its own; how many have none is said.
+    """Map each wanted row that has a matching observation to its file, and warn how many rows have none.
 
     Raises
     ------
     DatasetError
-        No row is wanted, or none of them has one.
+        No row is wanted, or no wanted row has a matching observation.
     """
     if not wanted:
         raise DatasetError("no clip of the table is in the folds; give those of a training on these clips")
-    there = {row: file for row, name in wanted if (file := observation_file(observations, name)).is_file()}
-    if not there:
+    kept = {row: file for row, name in wanted if (file := observation_file(observations, name)).is_file()}
+    if not kept:
         raise DatasetError(
-            f"{observations}: no observation of these clips; make them with deepcue extract --observations"
+            f"{observations}: no observation of these clips; make them with `deepcue extract --observations`"
         )
-    if n_missing := len(wanted) - len(there):
+    if n_missing := len(wanted) - len(kept):
         logger.warning(
             "%s: %d of %d clips have no observation; their columns are empty", observations, n_missing, len(wanted)
         )
     rows = source.select(["n_frames", "duration_s"]).to_pylist()
-    usable = {row: file for row, file in there.items() if _is_of_the_row(observation.kept_header(file), rows[row])}
+    usable = {row: file for row, file in kept.items() if _is_of_the_row(observation.kept_header(file), rows[row])}
     of_others = (
-        f"{observations}: {len(there) - len(usable)} of {len(there)} observations are of other clips that have the "
-        "same names, or of other lengths than the table says"
+        f"{observations}: {len(kept) - len(usable)} of {len(kept)} observations are of other clips that have the "
+        "same names, or have other lengths than the table says"
     )
     if not usable:
         raise DatasetError(f"{of_others}; give the folder that was kept when this table was measured")
-    if len(usable) < len(there):
+    if len(usable) < len(kept):
         logger.warning("%s; their columns are empty", of_others)
     return usable
 
 
 def _is_of_the_row(header: observation.Header, row: Mapping[str, Any]) -> bool:
-    """Whether a row says the length of an observation; one of unknown length, as of a clip that crashed, says nothing.
+    """Return True when an observation has the length of its row, or the row has none (for example after a crash).
 
-    Clips that are equally long, as the copies of one that was coded several times, are not told apart.
+    Clips of equal length can't be distinguished, for example several encodings of the same clip.
     """
     if row["duration_s"] is None or math.isnan(row["duration_s"]):
         return True
@@ -183,32 +198,32 @@ def of_crops(
     *,
     kept: CuesOfClips | None = None,
 ) -> pa.Table:
-    """Rows, in the layout of the table ``source``, of clips of which there are face crops alone.
+    """Return rows, in the layout of the table ``source``, for clips that exist only as face crops.
 
     Parameters
     ----------
     source
-        A feature table; the rows have its columns, NaN but for those of ``families`` and for the hand-crafted cues that
-        the late fusion reads.
+        A feature table; the rows have its columns, NaN except for those of ``families`` and for the hand-crafted cues
+        that the late fusion reads.
     crops
-        Of :func:`training.faces.index.crops`. Left out are single pictures, which are no clips, and what a page encoded
-        once more beside others: no user has a clip like that.
+        Table of :func:`training.faces.index.crops`. Single images are left out, because they are not clips, and so are
+        panels that a web page re-encoded side by side, because users have no such clips.
     fold_of
-        Fold of each clip.
+        Filename of a clip to its fold.
     weights
-        Folder of the networks of each fold.
+        Folder with the networks of each fold.
     families
-        Of :data:`FACES`, and ``cnn_embedding``.
+        Some of :data:`FACES`, and ``cnn_embedding``.
     kept
-        Hand-crafted cues that were measured of these crops, to which those of this call are added: they do not depend
-        on the networks, so that several trainings share them.
+        Hand-crafted cues of these crops that earlier calls measured; this call adds to them. The cues do not depend on
+        the networks, so several trainings can share them.
 
     Raises
     ------
     ModelError
-        A fold's weights are missing, or can't be used.
+        The weights of a fold are missing or can't be used.
     DatasetError
-        The folds lack a clip, or a family is of no face network.
+        A clip is missing from the folds, or a family does not belong to a face network.
     """
     from training.faces.index import decode_image
 
@@ -243,7 +258,7 @@ def of_crops(
 
 
 def _base_columns(key: str, frames: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What a table says of a clip besides its cues, from the index rows of its face crops."""
+    """Return the base columns of a clip from the index rows of its face crops."""
     first = frames[0]
     return {
         "filename": key,
@@ -260,7 +275,7 @@ def _base_columns(key: str, frames: Sequence[Mapping[str, Any]]) -> dict[str, An
 
 
 def _of_images(images: Sequence[NDArray[np.uint8]], families: Sequence[str]) -> dict[str, float]:
-    """Columns of the face crops of a clip; each network judges them once."""
+    """Return the columns of a clip from its face crops; each network scores them once."""
     numbers = logit_columns.chosen(len(images))
     judged = {
         name: logit_columns.judge(images, name, numbers, views=logit_columns.VIEWS)
@@ -279,17 +294,18 @@ def _of_images(images: Sequence[NDArray[np.uint8]], families: Sequence[str]) -> 
 def _cues_of_crops(
     images: Sequence[NDArray[np.uint8]], pictures: Sequence[bytes], names: Sequence[str]
 ) -> dict[str, float]:
-    """The columns ``names`` of a clip's crops, given decoded and not: those of whole crops, and those of landmarks."""
+    """Return the columns ``names`` of a clip from its crops, decoded and encoded: of whole crops, and of landmarks."""
     of_landmarks = [name for name in names if not name.startswith(f"{region_contrast.FAMILY}.")]
     measured = face_contrast.of_crops(images) if len(of_landmarks) < len(names) else {}
     return measured | (_cues_of_stills(pictures, of_landmarks) if of_landmarks else {})
 
 
 def _cues_of_stills(pictures: Sequence[bytes], names: Sequence[str]) -> dict[str, float]:
-    """Hand-crafted cues of a clip of which there are pictures alone, each measured as a still.
+    """Return hand-crafted cues of a clip that exists only as images, each measured as a still.
 
-    A column is the median over the pictures that show it, of shares the mean; NaN where none does. One is enough, where
-    a clip needs five frames: of six pictures few show both irises (docs/experiments/038).
+    A column is the median (for shares, the mean) over the images in which it can be measured, and NaN where there are
+    none. One image is enough, where a video clip needs five frames: few of six images show both irises
+    (docs/experiments/038).
     """
     known = discovery.families({name.split(".")[0] for name in names})
     with opencv_on_one_thread():
@@ -305,7 +321,7 @@ def _middle(name: str, values: NDArray[np.floating[Any]]) -> float:
 
 
 def _with_networks(families: Sequence[str]) -> list[str]:
-    """The families, and the networks that they read."""
+    """Return the families, and the networks that they read."""
     return list(dict.fromkeys([*families, *(projection.NETWORKS if projection.FAMILY in families else ())]))
 
 
@@ -361,10 +377,10 @@ def _types(part: pa.Table) -> dict[str, pa.DataType]:
 
 
 def scores(measured: pa.Table, assignments: dict[str, folds.FoldAssignment], family: str) -> dict[str, Any]:
-    """Scores of a family's mean logit on the clips of ``assignments``: :func:`training.faces.scores.summary`.
+    """Score a family's mean logit on the clips of ``assignments``: :func:`training.faces.scores.summary`.
 
-    The truth is the training label (synthetic speech over a real picture is no forged picture), and the clip's label
-    where that is unknown.
+    The true class is the training label (synthetic speech over real video is not forged video), or the label of the
+    clip where the training label is unknown.
     """
     from training.faces.scores import summary
 

@@ -155,8 +155,8 @@ class NameList(argparse.Action):
         Names that are accepted; any other one is an ``ArgumentError``.
     """
 
-    def __init__(self, *args: Any, known: Sequence[str], **kwargs: Any) -> None:
-        super().__init__(*args, nargs="+", metavar="NAMES", **kwargs)
+    def __init__(self, option_strings: Sequence[str], dest: str, *, known: Sequence[str], **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs="+", metavar="NAMES", **options)
         self.known = list(known)
 
     def __call__(

@@ -1,4 +1,4 @@
-"""The speech detector's training: voices, folds, two linear models and a network for each, and how well these tell."""
+"""Train the speech detector: two linear models and a network for each fold and for all voices, and their scores."""
 
 from __future__ import annotations
 
@@ -26,36 +26,40 @@ from training.voice.scores import summary
 from training.voice.splits import Fold, by_pages, by_people, fold_numbers
 
 LEAVE_OUT = ("methods", "people")
-STEPS = 600  # of the network
-PENALTY = 0.01  # C of the logistic regression over rows of mean weight 1: 0.001 to 0.1 generalise alike
-ENCODED_PENALTY = 0.001  # of that of the encoder's statistics: 0.0003 to 0.003 generalise alike
-LEAST_SCALE = 1e-3  # of an encoder's statistic: some channels hardly ever respond, and their noise is no evidence
-ORIGINAL_WEIGHT = 8.0  # of a sound as it is, over that of a version, in the linear models
-IDENTITY = "identity.json"  # of the run in a folder
-SAMPLES = "samples.npz"  # what was measured; it may be deleted when the run is done
-WEIGHTS = ("*.checkpoint", "fold*.safetensors", f"{NAME}.safetensors")  # what a run may not take from another one
+STEPS = 600  # training steps of the network
+PENALTY = 0.01  # C of the logistic regression over rows of mean weight 1; 0.001 to 0.1 generalise equally well
+ENCODED_PENALTY = 0.001  # C for the encoder's statistics; 0.0003 to 0.003 generalise equally well
+LEAST_SCALE = 1e-3  # smallest scale of an encoder's statistic: the noise of channels that rarely respond is no evidence
+ORIGINAL_WEIGHT = 8.0  # weight of an original utterance relative to a version, in the linear models
+IDENTITY = "identity.json"  # digest of the run that a folder belongs to
+SAMPLES = "samples.npz"  # the measurements; may be deleted when the run is done
+WEIGHTS = (
+    "*.checkpoint",
+    "fold*.safetensors",
+    f"{NAME}.safetensors",
+)  # files that a run must not take over from another run
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class VoiceRecipe:
-    """What a detector depends on besides the sounds.
+    """Settings that a detector depends on, besides the speech.
 
     Raises
     ------
     InputError
-        ``leave_out`` is something else, or ``steps`` is under 1.
+        ``leave_out`` is unknown, or ``steps`` is below 1.
     """
 
     leave_out: str = LEAVE_OUT[0]
     """What a fold leaves out: ``"people"``, or ``"methods"``, a page with its systems and people."""
     steps: int = STEPS
-    """Of the network, 1 or more."""
+    """Training steps of the network, 1 or more."""
     seed: int = 0
-    """Of the versions of sounds, the network, and which bona fide people go to which fold."""
+    """Seed of the versions of utterances, of the network, and of the folds of bona fide people."""
     encoder: Path = SHIPPED
-    """Whose encoder the models have: :func:`training.voice.encoder.read_encoder`."""
+    """File that the encoder is read from: :func:`training.voice.encoder.read_encoder`."""
 
     def __post_init__(self) -> None:
         if self.leave_out not in LEAVE_OUT:
@@ -74,9 +78,9 @@ def train(
     fresh: bool = False,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Train and judge the speech detector: measure, fit every fold and all voices together, write everything.
+    """Train and score the speech detector: measure the voices, fit a model per fold and one on all voices, write all.
 
-    A folder that holds models of the same voices and recipe goes on with those that are missing.
+    If the folder already holds models of the same voices and recipe, only the missing ones are trained.
 
     Parameters
     ----------
@@ -86,11 +90,11 @@ def train(
         Folder for ``fold<n>.safetensors``, ``forensic_voice.safetensors``, ``clip_folds.csv``, ``logits.json`` and
         ``scores.json``.
     voices
-        Parquet files of further sounds: :func:`training.voice.data.voices_of_table`.
+        Parquet files of further speech: :func:`training.voice.data.voices_of_table`.
     jobs
-        Processes that measure; results do not depend on it.
+        Number of processes that measure; results do not depend on it.
     fresh
-        Delete the weights in ``out``, whoever wrote them, and train every model again.
+        Delete the weights in ``out``, of any run, and train every model again.
     progress
         Called with the stage (reading speech, measuring its versions), the number of items done, and their total.
 
@@ -102,10 +106,10 @@ def train(
     Raises
     ------
     InputError
-        ``out`` holds weights of another run; nothing is written then.
+        ``out`` holds weights of another run; nothing is written.
     DatasetError
-        ``clips`` or a file of ``voices`` can't be used, or two sounds have one name; or all of them together, or what a
-        fold may train on, have no bona fide or no synthetic speech.
+        ``clips`` or a file of ``voices`` can't be used, two utterances have the same name, or a class (bona fide or
+        synthetic) is missing: from all voices, or from those that a fold may be trained on.
     ModelError
         The recipe's encoder can't be used.
     """
@@ -137,11 +141,11 @@ def train(
 def _check_names(voices: Sequence[Voice], where: str) -> None:
     (name, times), *_ = Counter(voice.name for voice in voices).most_common(1) or [("", 0)]
     if times > 1:
-        raise DatasetError(f"{where}: {times} sounds are called {name}; give each a name of its own")
+        raise DatasetError(f"{where}: {times} sounds are called {name}; give each its own name")
 
 
 def _split(voices: Sequence[Voice], where: str, recipe: VoiceRecipe) -> list[Fold]:
-    """The folds, each with both classes to train on; ``where`` names the files of the voices in messages."""
+    """Return the folds, each with both classes to train on; ``where`` names the files of the voices in messages."""
     if not _both_classes(voices, np.ones(len(voices), bool)):
         raise DatasetError(f"{where}: to train on, both bona fide and synthetic speech are needed")
     by_method = recipe.leave_out == "methods"
@@ -158,7 +162,7 @@ def _both_classes(voices: Sequence[Voice], kept: NDArray[np.bool_]) -> bool:
 
 
 def _claim(folder: Path, digest: str, *, fresh: bool) -> None:
-    """Make the folder that of this run; weights of another one are refused, and deleted only when ``fresh``."""
+    """Mark the folder as belonging to this run; refuse weights of another run, or delete them when ``fresh``."""
     file = folder / IDENTITY
     old = [weights for pattern in WEIGHTS for weights in sorted(folder.glob(pattern))]
     if fresh:
@@ -174,7 +178,7 @@ def _claim(folder: Path, digest: str, *, fresh: bool) -> None:
 
 
 def _claimed_by(file: Path) -> Any:
-    """The digest of the run that a folder is of; None where nothing legible says it."""
+    """Return the digest of the run that a folder belongs to; None where it is missing or unreadable."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -182,7 +186,7 @@ def _claimed_by(file: Path) -> Any:
 
 
 def _assignments(voices: Sequence[Voice], split: Sequence[Fold]) -> dict[str, folds.FoldAssignment]:
-    """Fold of each clip of the manifest."""
+    """Return the fold of each clip of the manifest."""
     return {
         voice.name: folds.FoldAssignment(number, voice.synthetic)
         for number, fold in enumerate(split)
@@ -192,7 +196,7 @@ def _assignments(voices: Sequence[Voice], split: Sequence[Fold]) -> dict[str, fo
 
 
 def _kept_or(file: Path, trained: Callable[[Path], VoiceModel]) -> VoiceModel:
-    """The model in the file; else what is ``trained``, with a checkpoint beside it, and written there."""
+    """Return the model in the file; if there is none, train it with a checkpoint beside the file, and write it."""
     try:
         return VoiceModel.load(file)
     except ModelError:
@@ -211,10 +215,11 @@ def fit(
     recipe: VoiceRecipe,
     checkpoint: Path | None = None,
 ) -> VoiceModel:
-    """The parts of a detector of the rows of the voices ``kept`` [n_voices]; a run goes on from the ``checkpoint``.
+    """Fit the parts of a detector on the voices ``kept`` [n_voices]; training resumes from the ``checkpoint``.
 
-    Classes weigh alike; of synthetic speech every system, in it every group, in it every row; of bona fide every group.
-    In the linear models alone, a sound as it is weighs :data:`ORIGINAL_WEIGHT` times as much as a version.
+    The classes have equal weight. Within synthetic speech, systems have equal weight, within a system groups, and
+    within a group rows; within bona fide speech, groups have equal weight. In the linear models only, an original
+    utterance weighs :data:`ORIGINAL_WEIGHT` times as much as a version.
     """
     from training.voice.network import NetworkTraining
 
@@ -244,9 +249,9 @@ def fit_linear(
     *,
     least_scale: float = 0.0,
 ) -> LinearModel:
-    """Logistic regression of inputs [n, k], with NaN for undefined, on ``synthetic`` [n], with weights [n].
+    """Fit a logistic regression of ``synthetic`` [n] on inputs [n, k] (NaN for undefined), with weights [n].
 
-    An input whose standard deviation is below ``least_scale`` counts as one of that.
+    A standard deviation below ``least_scale`` is replaced by ``least_scale``.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -284,9 +289,9 @@ def row_weights(keys: Sequence[tuple[str, str]]) -> Array:
 
 
 def fold_logits(samples: VoiceSamples, split: Sequence[Fold], models: Sequence[VoiceModel]) -> dict[str, Array]:
-    """Logits [n_voices] of voices as they are, of the detector and its parts, each by the model of the voice's fold.
+    """Return logits [n_voices] of original utterances for the detector and its parts, by the model of the voice's fold.
 
-    NaN where nothing of the original sound could be measured, even if its versions have cues.
+    NaN where nothing could be measured in the original, even if its versions have cues.
     """
     unknown = np.full(len(split[0].judged), np.nan)
     logits = {name: unknown.copy() for name in ("detector", *PARTS)}
@@ -299,7 +304,7 @@ def fold_logits(samples: VoiceSamples, split: Sequence[Fold], models: Sequence[V
 
 
 def _write_logits(file: Path, voices: Sequence[Voice], split: Sequence[Fold], logits: Mapping[str, Array]) -> None:
-    """JSON of each voice's logit (None where undefined), fold and label, by name."""
+    """Write the logit (None where undefined), fold and label of each voice, by name, as JSON."""
     fold_of = fold_numbers(split).tolist()
     rows = {
         voice.name: {

@@ -145,7 +145,7 @@ def test_a_checkpoint_of_another_run_is_refused(data, settings, change):
 
 def test_a_damaged_checkpoint_is_refused(data, settings):
     (settings.out / "base.checkpoint").write_bytes(b"no checkpoint")
-    with pytest.raises(ModelError, match="is no checkpoint"):
+    with pytest.raises(ModelError, match="is not a checkpoint"):
         Trainer(TINY, data, replace(settings, resume=True), steps=6)
 
 
