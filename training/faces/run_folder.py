@@ -168,8 +168,8 @@ def _read(settings: FaceTraining) -> dict[str, Any]:
 
 def _damaged(file: Path, why: object) -> InputError:
     return InputError(
-        f"{file} does not say which training the folder belongs to ({why}); give another folder (--out), or start again "
-        "(--fresh)"
+        f"{file} does not say which training the folder belongs to ({why}); give another folder (--out), or start "
+        "again (--fresh)"
     )
 
 

@@ -113,7 +113,7 @@ def test_both_classes_are_transcoded_alike(made):
 def test_clips_that_lack_something_are_skipped_with_a_message(real, tmp_path, caplog):
     assert deepcue(["forge", str(real), str(tmp_path), "--kinds", "desync,self_blend"]) == 0
     messages = caplog.text
-    assert "dull.mp4: no desync: no sound" in messages
+    assert "dull.mp4: no desync: no audio" in messages
     assert "dull.mp4: no self_blend: no face" in messages
     assert "broken.mp4: left out" in messages
     assert "dull.mp4" in metadata(tmp_path)
@@ -208,7 +208,7 @@ def test_dubs_may_take_a_voice_from_a_folder(real, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--kinds", "magic"], "'magic' is no kind of forgery"),
+        (["--kinds", "magic"], "'magic' is not a kind of forgery"),
         (["--kinds", ","], "nothing named"),
         (["--voices", "nowhere"], "nowhere holds no file"),
         (["--jobs", "0"], "--jobs"),
@@ -336,7 +336,7 @@ def test_voices_without_sound_are_refused_in_one_sentence(real, tmp_path, capsys
     (voices / "LICENSE.txt").write_text("no sound")
     command = ["forge", str(real), str(tmp_path / "out"), "--kinds", "dub", "--voices", str(voices), "--seed", "1"]
     assert deepcue(command) == 2
-    assert "none of the 1 files for voices holds sound" in capsys.readouterr().err
+    assert "none of the 1 files for voices has audio" in capsys.readouterr().err
 
 
 def test_the_help_lists_every_kind_with_a_line(capsys):
