@@ -66,7 +66,7 @@ def test_the_command_writes_what_the_family_reads(base, monkeypatch, capsys):
     class Data:
         labelled = Faces(DIMENSIONS + 4)
 
-    monkeypatch.setattr(fit_contrast, "Data", lambda settings: Data)
+    monkeypatch.setattr(fit_contrast, "Data", lambda settings, progress: Data)
     words = ["fit-contrast", "--stills", "s", "--faces", "f", "--clips", "c", "--cache", str(base)]
     words += ["--base", str(base / "residual.safetensors"), "--out", str(base / "own")]
     assert deepcue(words) == 0

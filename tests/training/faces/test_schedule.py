@@ -224,7 +224,7 @@ def test_the_command_trains_phases_of_so_many_steps(settings, monkeypatch, capsy
 def test_minutes_become_steps_that_are_said_and_kept(settings, monkeypatch, caplog):
     monkeypatch.setattr(schedule, "PHASES", tiny(schedule.PHASES))
     monkeypatch.setattr(schedule, "seconds_per_step", lambda phase, data, settings: 2.0)
-    monkeypatch.setattr(trainer.Trainer, "go", lambda self: self.save())
+    monkeypatch.setattr(trainer.Trainer, "go", lambda self, progress: self.save())
     monkeypatch.setattr(trainer.Trainer, "load", lambda self: None)
     monkeypatch.setattr(trainer.Trainer, "scores", lambda self: {})
     caplog.set_level("INFO")
@@ -340,7 +340,7 @@ def test_a_damaged_record_of_the_run_is_told_in_a_sentence(trained, capsys):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"), [("fake,", "REAL,", "no forged picture"), ("REAL,", "fake,", "says nothing of")]
+    ("old", "new", "said"), [("fake,", "REAL,", "no forged picture"), ("REAL,", "fake,", "is empty for")]
 )
 def test_clips_of_one_class_are_refused_before_anything_is_trained(settings, monkeypatch, old, new, said):
     monkeypatch.setattr(schedule, "PHASES", tiny(schedule.PHASES))

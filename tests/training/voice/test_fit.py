@@ -117,7 +117,7 @@ def test_an_input_that_hardly_varies_is_not_blown_up():
 
 def test_two_sounds_of_one_name_are_refused(tmp_path, monkeypatch):
     """Non-regression test: the second took the place of the first in logits.json."""
-    monkeypatch.setattr(fit, "voices_of", lambda clips: [Voice("a", "", "g", sound())])
+    monkeypatch.setattr(fit, "voices_of", lambda clips, progress: [Voice("a", "", "g", sound())])
     monkeypatch.setattr(fit, "voices_of_table", lambda file: [Voice("a", "m", "h", sound())])
     with pytest.raises(DatasetError, match=r"m.csv, v.parquet: 2 sounds are called a"):
         fit.train("m.csv", tmp_path, VoiceRecipe(), voices=["v.parquet"])
@@ -366,7 +366,7 @@ def test_what_cannot_be_used_is_told_in_one_sentence(tmp_path, capsys):
 
 def test_one_generator_alone_cannot_be_left_out(tmp_path, capsys, monkeypatch, voices):
     lips = [one for one in voices if one.method in ("", "lips_a", "lips_b")]
-    monkeypatch.setattr(fit, "voices_of", lambda clips: lips)
+    monkeypatch.setattr(fit, "voices_of", lambda clips, progress: lips)
     assert deepcue(["train-voice", "--clips", "some.csv", "--out", str(tmp_path)]) == 2
     assert "--leave-out people" in capsys.readouterr().err
 
@@ -379,7 +379,7 @@ def test_speech_of_one_class_is_refused(tmp_path, capsys):
 
 
 def test_tables_of_voices_are_named_where_the_sounds_are_of_one_class(tmp_path, monkeypatch):
-    monkeypatch.setattr(fit, "voices_of", lambda clips: [Voice("a", "", "g", sound())])
+    monkeypatch.setattr(fit, "voices_of", lambda clips, progress: [Voice("a", "", "g", sound())])
     monkeypatch.setattr(fit, "voices_of_table", lambda file: [Voice("b", "", "h", sound())])
     with pytest.raises(DatasetError, match=r"m.csv, v.parquet: to train on, both"):
         fit.train("m.csv", tmp_path, VoiceRecipe(), voices=["v.parquet"])
