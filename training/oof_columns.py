@@ -310,7 +310,7 @@ def _cues_of_stills(pictures: Sequence[bytes], names: Sequence[str]) -> dict[str
     known = discovery.families({name.split(".")[0] for name in names})
     with opencv_on_one_thread():
         measured = [measuring.measure_clip(stills.observe(data), known)[0] for data in pictures]
-    return {name: _middle(name, np.array([one[name] for one in measured])) for name in names}
+    return {name: _middle(name, np.array([of_image[name] for of_image in measured])) for name in names}
 
 
 def _middle(name: str, values: NDArray[np.floating[Any]]) -> float:

@@ -168,11 +168,11 @@ class Puppet:
         moved = self._mouth.move(self.points.copy(), gap, float(motion.width[frame]))
         for lids, span in zip(self._lids, (slice(36, 42), slice(42, 48)), strict=True):
             moved[span] = lids.move(moved[span], float(motion.lids[frame]))
-        found = moved.copy()
+        source = moved.copy()
         for _ in range(6):  # the head's map is a small displacement: iterating inverts it
-            rest = np.stack(self._rest(found[:, 0], found[:, 1], motion, frame), axis=1)
-            found = found + (moved - rest)
-        return found.astype(np.float32)
+            rest = np.stack(self._rest(source[:, 0], source[:, 1], motion, frame), axis=1)
+            source = source + (moved - rest)
+        return source.astype(np.float32)
 
 
 class _Mouth:

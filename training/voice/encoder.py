@@ -36,10 +36,10 @@ def read_encoder(file: Path = SHIPPED) -> SpeechEncoder:
     try:
         with file.open("rb") as opened:
             arrays = _converted(opened)
-        found = {name: arrays[f"encoder/{name.replace('.', '/')}"] for name in SHAPES}
-        if other := [name for name, one in found.items() if one.dtype.kind != "f"]:
+        weights = {name: arrays[f"encoder/{name.replace('.', '/')}"] for name in SHAPES}
+        if other := [name for name, array in weights.items() if array.dtype.kind != "f"]:
             raise ValueError(f"{other[0]} is quantised; give one that is not")
-        return SpeechEncoder(found)
+        return SpeechEncoder(weights)
     except (OSError, struct.error, UnicodeDecodeError, IndexError, KeyError, ValueError, RuntimeError) as error:
         raise ModelError(f"{file}: no weights of a Whisper tiny model in CTranslate2's format ({error})") from error
 

@@ -114,26 +114,26 @@ def train(
         The recipe's encoder can't be used.
     """
     encoder = read_encoder(recipe.encoder)
-    found = [*voices_of(clips, progress), *(voice for file in voices for voice in voices_of_table(file))]
+    utterances = [*voices_of(clips, progress), *(voice for file in voices for voice in voices_of_table(file))]
     where = ", ".join(map(str, [clips, *voices]))
-    _check_names(found, where)
-    split = _split(found, where, recipe)
+    _check_names(utterances, where)
+    split = _split(utterances, where, recipe)
     folder = Path(out)
     chosen = (recipe.leave_out, recipe.steps, recipe.seed, encoder.digest)
-    _claim(folder, identity(found, *chosen, ORIGINAL_WEIGHT, PENALTY, ENCODED_PENALTY, LEAST_SCALE), fresh=fresh)
+    _claim(folder, identity(utterances, *chosen, ORIGINAL_WEIGHT, PENALTY, ENCODED_PENALTY, LEAST_SCALE), fresh=fresh)
     part = fold_numbers(split)
-    samples = cached(folder / SAMPLES, found, part, encoder, jobs=jobs, seed=recipe.seed, progress=progress)
-    folds.write(folder / folds.FILE, _assignments(found, split))
+    samples = cached(folder / SAMPLES, utterances, part, encoder, jobs=jobs, seed=recipe.seed, progress=progress)
+    folds.write(folder / folds.FILE, _assignments(utterances, split))
 
     def model(name: str, kept: NDArray[np.bool_]) -> VoiceModel:
         file = folder / f"{name}.safetensors"
-        return _kept_or(file, lambda checkpoint: fit(found, samples, encoder, kept, recipe, checkpoint))
+        return _kept_or(file, lambda checkpoint: fit(utterances, samples, encoder, kept, recipe, checkpoint))
 
-    models = [model(f"fold{number}", one.trained) for number, one in enumerate(split)]
-    model(NAME, np.ones(len(found), bool))
+    models = [model(f"fold{number}", fold.trained) for number, fold in enumerate(split)]
+    model(NAME, np.ones(len(utterances), bool))
     logits = fold_logits(samples, split, models)
-    _write_logits(folder / "logits.json", found, split, logits)
-    scores = summary(found, split, logits)
+    _write_logits(folder / "logits.json", utterances, split, logits)
+    scores = summary(utterances, split, logits)
     write_text(folder / "scores.json", json.dumps(scores, indent=1) + "\n")
     return scores
 
@@ -150,7 +150,7 @@ def _split(voices: Sequence[Voice], where: str, recipe: VoiceRecipe) -> list[Fol
         raise DatasetError(f"{where}: to train on, both bona fide and synthetic speech are needed")
     by_method = recipe.leave_out == "methods"
     split = (by_pages if by_method else by_people)(voices, recipe.seed)
-    if not all(_both_classes(voices, one.trained) for one in split):
+    if not all(_both_classes(voices, fold.trained) for fold in split):
         advice = "leave out people alone (--leave-out people), or give " if by_method else "give "
         more = "speech of more generators" if by_method else "speech of more people"
         raise DatasetError(f"{where}: a fold leaves no bona fide or no synthetic speech to train on; {advice}{more}")

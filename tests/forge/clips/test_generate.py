@@ -326,7 +326,7 @@ def test_it_is_a_function_with_keywords(real, tmp_path):
     assert (made.n_real, made.n_fake, made.n_left_out) == (2, 2, 0)
     assert made.manifest.exists()
     assert seen == [(1, 2, 0), (2, 2, 0)]
-    with pytest.raises(InputError, match="no kind of forgery"):
+    with pytest.raises(InputError, match="not a kind of forgery"):
         ForgeryRecipe(kinds=("magic",))
 
 

@@ -189,7 +189,7 @@ def test_voice_conversion_moves_the_pitch(clip):
 @pytest.mark.parametrize(
     ("changes", "name", "words"),
     [
-        ({"sound": None}, "desync", "no sound"),
+        ({"sound": None}, "desync", "no audio"),
         ({"landmarks": np.full((18, 68, 2), np.nan, np.float32)}, "self_blend", "no face"),
     ],
 )
