@@ -37,9 +37,11 @@ PORT         ?= 8765
 STILLS       ?=
 FACES        ?=
 CLIPS        ?=
+CROPS        ?=
+VOICES       ?=
 SEED         ?= 0
 DEMO         := artifacts/demo
-GIVEN        := DATA TABLE MODEL TARGET_PRIOR TEST SAMPLE VIDEO PORT STILLS FACES CLIPS SEED JOBS
+GIVEN        := DATA TABLE MODEL TARGET_PRIOR TEST SAMPLE VIDEO PORT STILLS FACES CLIPS CROPS VOICES SEED JOBS
 unexport $(GIVEN)
 
 # $(call quoted,NAME): the value of a variable as one shell word. $(call path,NAME): the same for a path, which may begin
@@ -127,14 +129,16 @@ tune: $(READY) ## search the learners' settings: TABLE=file [MODEL=folder, for i
 
 cnn: $(READY) ## train the face networks: STILLS=dir FACES=file CLIPS=manifest.csv [CROPS=dir]
 	$(call needs,STILLS,dir FACES=file CLIPS=manifest.csv)
+	$(call needs,FACES,file)
+	$(call needs,CLIPS,manifest.csv)
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt $(EDITABLE) -e '.[train,draw]'
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt --no-deps $(GENERATORS)
-	$(RUN) train-faces --stills $(call path,STILLS) --faces $(call path,FACES) --clips $(call path,CLIPS) $(if $(CROPS),--crops $(call path,CROPS)) --out artifacts/cnn --seed $(call quoted,SEED)
+	$(RUN) train-faces --stills $(call path,STILLS) --faces $(call path,FACES) --clips $(call path,CLIPS) $(if $(value CROPS),--crops $(call path,CROPS)) --out artifacts/cnn --seed $(call quoted,SEED)
 
 voice: $(READY) ## train the detector of synthetic speech: CLIPS=manifest.csv [VOICES=file]
 	$(call needs,CLIPS,manifest.csv)
 	test -e $(SPOKEN) || $(MAKE) --no-print-directory $(SPOKEN)
-	$(RUN) train-voice --clips $(call path,CLIPS) --voices $(if $(VOICES),$(call path,VOICES)) $(SPOKEN) --out artifacts/voice --seed $(call quoted,SEED) $(jobs)
+	$(RUN) train-voice --clips $(call path,CLIPS) --voices $(if $(value VOICES),$(call path,VOICES)) $(SPOKEN) --out artifacts/voice --seed $(call quoted,SEED) $(jobs)
 
 $(SPOKEN): # synthetic speech, additional training data for the speech detector
 	$(UV) install --quiet --python $(PY) $(LINKS) -c constraints.txt $(EDITABLE) -e '.[speak]'

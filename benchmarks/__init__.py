@@ -1,1 +1,1 @@
-"""What things cost; not in the wheel."""
+"""Benchmarks of time, memory and accuracy; not in the wheel."""

@@ -1,14 +1,14 @@
-"""Out-of-fold predictions of AutoGluon on a table and the folds of a model, for `deepcue compare --against`.
+"""Make out-of-fold predictions with AutoGluon on a table and the folds of a model, for `deepcue compare --against`.
 
     python benchmarks/autogluon_stack.py TABLE.parquet MODEL/folds.parquet --minutes 60 --out autogluon.csv
 
-Runs in an environment of its own, for AutoGluon pins other versions than this project; it imports nothing from here:
+Run it in a separate environment, because AutoGluon pins other versions than this project; it imports nothing from here:
 
     uv pip install 'autogluon.tabular[lightgbm,catboost,xgboost]==1.6.3' torch==2.13.0
 
-AutoGluon bags and stacks over the folds given (``groups=``), so that no model judges people that it learned from. The
-predictions of its last layer were weighted on themselves, which favours it a little. Its check for leaks between layers
-(dynamic stacking) divides rows regardless of groups and is left out.
+AutoGluon bags and stacks over the given folds (``groups=``), so that no model scores people that it was trained on. The
+weights of its last layer were fitted to the same predictions, which favours AutoGluon a little. Its check for leaks
+between layers (dynamic stacking) splits rows regardless of groups, and is disabled.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ FOLD, LABEL = "fold", "label"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Fit, write the predictions, print seconds and the number of models."""
+    """Fit, write the predictions, and print seconds and the number of models."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", type=Path, help="features.parquet with labels")
-    parser.add_argument("folds", type=Path, help="folds.parquet of a model that was trained on it")
-    parser.add_argument("--minutes", type=float, default=60.0, help="that AutoGluon may take (default: %(default)s)")
-    parser.add_argument("--preset", default="best_quality", help="of AutoGluon (default: %(default)s)")
+    parser.add_argument("folds", type=Path, help="folds.parquet of a model that was trained on the table")
+    parser.add_argument("--minutes", type=float, default=60.0, help="time limit of AutoGluon (default: %(default)s)")
+    parser.add_argument("--preset", default="best_quality", help="preset of AutoGluon (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="CSV file `filename,label` to write")
     arguments = parser.parse_args(argv)
     names, columns = training_columns(pq.read_table(arguments.table), pq.read_table(arguments.folds))
@@ -49,11 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def training_columns(table: pa.Table, folds: pa.Table) -> tuple[list[str], dict[str, list[Any]]]:
-    """Names of the rows that are in the folds, and by name their cues, ``label`` (1 for FAKE) and ``fold``."""
+    """Return the names of the rows in the folds, and their columns: cues, ``label`` (1 for FAKE) and ``fold``."""
     fold_of = dict(zip(folds["filename"].to_pylist(), folds[FOLD].to_pylist(), strict=True))
     table = table.take([row for row, name in enumerate(table["filename"].to_pylist()) if name in fold_of])
     names = table["filename"].to_pylist()
-    cues = [field.name for field in table.schema if "." in field.name]  # family.column; the rest is about the clip
+    cues = [field.name for field in table.schema if "." in field.name]  # family.column; other columns describe the clip
     columns: dict[str, list[Any]] = {name: table[name].to_numpy() for name in cues}
     columns[LABEL] = [int(label == "FAKE") for label in table[LABEL].to_pylist()]
     columns[FOLD] = [fold_of[name] for name in names]
@@ -61,7 +61,7 @@ def training_columns(table: pa.Table, folds: pa.Table) -> tuple[list[str], dict[
 
 
 def out_of_fold(columns: dict[str, list[Any]], *, minutes: float, preset: str) -> tuple[list[float], int]:
-    """P(FAKE) of each row by AutoGluon's best model, out of fold, and how many models it fitted."""
+    """Return out-of-fold P(FAKE) of each row by AutoGluon's best model, and the number of fitted models."""
     frame = importlib.import_module("pandas").DataFrame(columns)
     predictor_class = importlib.import_module("autogluon.tabular").TabularPredictor
     with tempfile.TemporaryDirectory() as folder:

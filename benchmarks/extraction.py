@@ -1,10 +1,10 @@
-"""What extraction costs, beside decoding alone: CPU seconds and ratios within one run.
+"""Compare the cost of extraction with that of decoding: CPU seconds, and ratios within one run.
 
     python -m benchmarks.extraction DATA --clips 10
 
-Over the same clips, in one process after a warm-up: (a) decoding alone, (b) the whole extraction with every
-family, (c) the families again from kept observations; then clips per hour with one and with two workers. With
-``--plain`` also what a plain script costs, on the first clip: a minute or more.
+Measures on the same clips, in one process after a warm-up: (a) decoding only, (b) the whole extraction with all
+families, (c) the families again from kept observations; then clips per hour with one and with two workers. With
+``--plain`` it also measures a plain script on the first clip, which takes a minute or more.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ from features import discovery, measuring
 from features.errors import InputError
 from features.networks.dlib_models import DLIB_LANDMARKS, dlib_model
 
-MIN_TIMED = 8  # clips a worker, for a rate
+MIN_TIMED = 8  # smallest number of clips per worker for a rate
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table; 0 done, 2 the data can't be used."""
+    """Print the table; return 0, or 2 when the data can't be used."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", metavar="DATA", help="clips to measure on: a folder, manifest or URL")
-    parser.add_argument("--clips", type=int, default=10, help="how many, evenly spread (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=10, help="number of clips, evenly spread (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--no-scaling", action="store_true", help="leave out the comparison of one and two workers")
     parser.add_argument("--plain", action="store_true", help="compare with a plain script, on the first clip")
     arguments = parser.parse_args(argv)
     try:
-        found = find_clips(arguments.data)
+        listed = find_clips(arguments.data)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    step = max(1, len(found) // arguments.clips)
-    clips = found[::step][: arguments.clips]
+    step = max(1, len(listed) // arguments.clips)
+    clips = listed[::step][: arguments.clips]
     figures = measure(clips)
     if arguments.plain:
         figures |= compare_plain(clips[0].path)
@@ -60,8 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(clips: Sequence[Clip]) -> dict[str, Any]:
-    """CPU seconds of every part over the clips, in this process."""
-    families = tuple(one.name for one in discovery.families())
+    """Measure CPU seconds of all parts over the clips, in this process."""
+    families = tuple(family.name for family in discovery.families())
     with tempfile.TemporaryDirectory() as kept:
         plain, keeping = worker.Settings(families), worker.Settings(families, observations=kept)
         started = time.process_time()
@@ -85,8 +85,8 @@ def measure(clips: Sequence[Clip]) -> dict[str, Any]:
 
 
 def compare_plain(path: str) -> dict[str, Any]:
-    """CPU seconds of the plain script and of the whole extraction, on one clip."""
-    settings = worker.Settings(tuple(one.name for one in discovery.families()))
+    """Measure CPU seconds of the plain script and of the whole extraction, on one clip."""
+    settings = worker.Settings(tuple(family.name for family in discovery.families()))
     return {
         "plain_cpu_s": _cpu(lambda: plain_script(path)),
         "plain_whole_cpu_s": _cpu(lambda: worker.measure("plain", path, settings)),
@@ -94,7 +94,7 @@ def compare_plain(path: str) -> dict[str, Any]:
 
 
 def plain_script(path: str) -> None:
-    """What one would write first: every frame in colour, a detector on each, landmarks, MFCC."""
+    """Run a naive implementation: every frame in colour, a detector on each, landmarks, MFCC."""
     import dlib
     import librosa
     from moviepy import VideoFileClip
@@ -111,14 +111,14 @@ def plain_script(path: str) -> None:
 
 
 def scaling(clips: Sequence[Clip]) -> dict[str, Any]:
-    """Clips per hour of wall time with one and with two workers, start-up left out."""
-    settings = worker.Settings(tuple(one.name for one in discovery.families()))
+    """Measure clips per hour of wall time with one and with two workers, without start-up."""
+    settings = worker.Settings(tuple(family.name for family in discovery.families()))
     limits = Limits(timeout_s=600, memory_mb=8192)
     return {f"clips_per_hour_{jobs}": _rate(clips, settings, limits, jobs) for jobs in (1, 2)}
 
 
 def _rate(clips: Sequence[Clip], settings: worker.Settings, limits: Limits, jobs: int) -> float:
-    """Clips per hour while every worker is busy: those that warm up and those that end the run don't count."""
+    """Measure clips per hour while all workers are busy; the first and last clips of the run don't count."""
     counted, warming = max(MIN_TIMED, len(clips)) * jobs, 2 * jobs
     stream = engine.run(list(islice(cycle(clips), warming + counted + jobs)), settings, limits, jobs=jobs)
     with contextlib.closing(stream):
@@ -131,7 +131,7 @@ def _rate(clips: Sequence[Clip], settings: worker.Settings, limits: Limits, jobs
 
 
 class Stages:
-    """Times the parts of the pass by wrapping their functions for as long as the context lasts."""
+    """Measure the parts of an extraction, by wrapping their functions within the context."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = defaultdict(float)
@@ -196,7 +196,7 @@ def _decode(clip: Clip) -> int:
 
 
 def _cpu(action: Callable[[], object]) -> float:
-    """CPU seconds of this process and of the children that end meanwhile (moviepy's ffmpeg)."""
+    """Measure CPU seconds of this process and of children that end meanwhile (moviepy's ffmpeg)."""
     started = _spent()
     action()
     return _spent() - started
@@ -208,15 +208,15 @@ def _spent() -> float:
 
 
 def _ratio(a: float, b: float) -> str:
-    """``a / b``; a clip so short that it took no measurable time has none."""
+    """Format ``a / b``; "n/a" for a clip that is too short to take a measurable time."""
     return f"{a / b:5.2f}" if b else "  n/a"
 
 
 def report(figures: dict[str, Any]) -> str:
-    """The figures as text."""
+    """Format the figures as text."""
     n, decode, whole, again = (figures[name] for name in ("clips", "decode_cpu_s", "whole_cpu_s", "again_cpu_s"))
     lines = [
-        f"{n} clips; CPU seconds a clip, one thread (start-up {figures['warm_up_cpu_s']:.1f} s, once a worker)",
+        f"{n} clips; CPU seconds per clip, one thread (start-up {figures['warm_up_cpu_s']:.1f} s, once per worker)",
         f"  (a) decoding alone              {decode / n:7.2f}",
         f"  (b) the whole extraction        {whole / n:7.2f}   b/a {_ratio(whole, decode)}",
         f"  (c) from kept observations      {again / n:7.2f}   b/c {_ratio(whole, again)}",
@@ -227,8 +227,10 @@ def report(figures: dict[str, Any]) -> str:
     lines.append(f"    {'the rest':<30}{(whole - sum(spent for _, spent in stages)) / n:7.3f}")
     lines.append(f"peak memory of the process {figures['peak_memory_mb']:.0f} MB")
     if "plain_cpu_s" in figures:
-        plain, own = figures["plain_cpu_s"], figures["plain_whole_cpu_s"]
-        lines.append(f"a plain script on the first clip: {plain:.1f} CPU s, {plain / own:.1f} times (b)'s {own:.2f}")
+        plain, whole_s = figures["plain_cpu_s"], figures["plain_whole_cpu_s"]
+        lines.append(
+            f"a plain script on the first clip: {plain:.1f} CPU s, {plain / whole_s:.1f} times (b)'s {whole_s:.2f}"
+        )
     if "clips_per_hour_1" in figures:
         one, two = figures["clips_per_hour_1"], figures["clips_per_hour_2"]
         lines.append(f"clips per hour: {one:.0f} with one worker, {two:.0f} with two ({two / one:.2f}x)")

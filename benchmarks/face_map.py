@@ -1,11 +1,11 @@
-"""How often the map of face regions finds what was swapped.
+"""Measure how often the map of face regions finds a swapped region.
 
     python -m benchmarks.face_map --faces FACES.parquet
 
-In real faces the mouth, the eyes or the nose are swapped for another face's, and the region that speaks most for a fake
-is compared with the one that was swapped. FACES.parquet has a column ``jpeg`` or ``image``; where it has a ``label``,
-rows that are REAL are taken, and where it has a ``key``, one row of each. Prints JSON: rates with 95 % intervals by
-bootstrap over faces, beside several kinds of chance and beside networks whose weights were shuffled (Adebayo et al.
+In real faces the mouth, the eyes or the nose are replaced by another face's, and the region with the strongest evidence
+for a fake is compared with the swapped region. FACES.parquet has a column ``jpeg`` or ``image``; if it has a column
+``label``, only REAL rows are used, and if it has a column ``key``, one row per key. Prints JSON: rates with 95 %
+intervals by bootstrap over faces, several chance levels, and rates of networks with shuffled weights (Adebayo et al.
 2018, "Sanity checks for saliency maps").
 """
 
@@ -39,14 +39,14 @@ from forge.images.blend import plausible, shape_distance, transplant
 FAMILIES = ("forensic_cnn", "forensic_residual")
 SWAPPED = ("mouth", "eyes", "nose")  # keys of forge.images.blend.REGIONS and of face_map.REGIONS
 TRUTH = np.array([REGIONS.index(region) for region in SWAPPED])
-DONORS = 6  # candidates of which the one with the most similar landmarks is taken
-NOTICED = 1.0  # log-odds by which a swap raises the logit where the networks notice it
+DONORS = 6  # candidates, of which the donor with the most similar landmarks is taken
+NOTICED = 1.0  # a swap is noticed by the networks when it raises the logit by this much (log-odds)
 RESAMPLES = 2000
-SHUFFLES, SHUFFLED_FACES = 4, 50  # networks with shuffled weights, and on how many of the faces each is measured
+SHUFFLES, SHUFFLED_FACES = 4, 50  # networks with shuffled weights, and faces on which each is measured
 
 
-class Face(NamedTuple):
-    """A real face as an observation keeps it: RGB crop [s, s, 3] and landmarks [68, 2] in its px."""
+class CroppedFace(NamedTuple):
+    """A real face as in an observation: RGB crop [s, s, 3], and landmarks [68, 2] in px of the crop."""
 
     crop: NDArray[np.uint8]
     points: NDArray[np.float32]
@@ -56,22 +56,22 @@ class Measured(NamedTuple):
     """Maps of n faces: untouched, then with each of ``SWAPPED``."""
 
     logits: NDArray[np.float64]
-    """[n, 4]."""
+    """Logits [n, 4]."""
     scores: NDArray[np.float64]
-    """[n, 4, 7], not NaN: a region outside the crop has 0."""
+    """Scores of regions [n, 4, 7], without NaN: a region outside the crop has 0."""
 
     @property
     def strongest(self) -> NDArray[np.int64]:
-        """[n, 4] position of the region that speaks most for a fake."""
+        """Number [n, 4] of the region with the strongest evidence for a fake."""
         return np.asarray(self.scores.argmax(axis=2))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the figures; 0 done, 2 the faces can't be used."""
+    """Print the figures; return 0, or 2 when the faces can't be used."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--faces", metavar="FILE", required=True, help="Parquet of faces, a JPEG a row")
-    parser.add_argument("--n", type=int, default=200, help="how many faces (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the faces and the swaps (default: %(default)s)")
+    parser.add_argument("--faces", metavar="FILE", required=True, help="Parquet file of faces, with one JPEG per row")
+    parser.add_argument("--n", type=int, default=200, help="number of faces (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
     arguments = parser.parse_args(argv)
     try:
         with opencv_on_one_thread():
@@ -83,13 +83,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def read_faces(file: Path, n: int, *, seed: int) -> list[Face]:
-    """At most ``n`` real faces of a Parquet file whose landmarks are plausible.
+def read_faces(file: Path, n: int, *, seed: int) -> list[CroppedFace]:
+    """Read at most ``n`` real faces with plausible landmarks from a Parquet file.
 
     Raises
     ------
     ValueError
-        Fewer than two faces are found.
+        There are fewer than two such faces.
     """
     table = pq.read_table(file)
     rows = np.arange(table.num_rows)
@@ -99,7 +99,7 @@ def read_faces(file: Path, n: int, *, seed: int) -> list[Face]:
         keys = np.array(table["key"].to_pylist())[rows]
         rows = rows[np.unique(keys, return_index=True)[1]]
     pictures = table["jpeg" if "jpeg" in table.column_names else "image"]
-    detector, faces = FaceDetector(), list[Face]()
+    detector, faces = FaceDetector(), list[CroppedFace]()
     for row in np.random.default_rng(seed).permutation(rows).tolist():
         if (face := _face(pictures[row].as_py(), detector)) is not None:
             faces.append(face)
@@ -110,27 +110,27 @@ def read_faces(file: Path, n: int, *, seed: int) -> list[Face]:
     return faces
 
 
-def _face(picture: bytes, detector: FaceDetector) -> Face | None:
+def _face(picture: bytes, detector: FaceDetector) -> CroppedFace | None:
     decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
     if decoded is None:
         return None
     image = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     detector.reset()
-    found = detector.detect(grey, thorough=False)
-    if not found:
+    faces = detector.detect(grey, thorough=False)
+    if not faces:
         return None
-    box = np.array(max(found, key=lambda one: one.side).box, np.float32)
+    box = np.array(max(faces, key=lambda face: face.side).box, np.float32)
     points = landmarks(grey, box)
     if not plausible(points, box):
         return None
     square = SquareCrop.around(box, CROP_SCALE)
     size = min(square.side, CROP_MAX_PX)
-    return Face(square.cut(image, size), square.to_crop(points, size))
+    return CroppedFace(square.cut(image, size), square.to_crop(points, size))
 
 
-def compare(faces: Sequence[Face], *, seed: int) -> dict[str, Any]:
-    """The figures of the networks in use, and of the same with shuffled weights."""
+def compare(faces: Sequence[CroppedFace], *, seed: int) -> dict[str, Any]:
+    """Return the figures of the networks, and of the same networks with shuffled weights."""
     variants = [_with_swaps(faces, number, np.random.default_rng([seed, number])) for number in range(len(faces))]
     files = [weights_file(family) for family in FAMILIES]
     true = measure(faces, variants, [Detector(file) for file in files])
@@ -150,17 +150,19 @@ def compare(faces: Sequence[Face], *, seed: int) -> dict[str, Any]:
         "shuffled_weights": {
             "n_networks": SHUFFLES,
             "n_faces": len(true_few.logits),
-            "hit_rate": _interval(np.hstack([_hits(one) for one in shuffled]), seed=seed),
-            "same_face_untouched": _interval(np.hstack([_untouched_hits(one) for one in shuffled]), seed=seed),
+            "hit_rate": _interval(np.hstack([_hits(of_network) for of_network in shuffled]), seed=seed),
+            "same_face_untouched": _interval(
+                np.hstack([_untouched_hits(of_network) for of_network in shuffled]), seed=seed
+            ),
             "rank_correlation_with_true_map": _interval(
-                np.hstack([rank_correlations(true_few.scores, one.scores) for one in shuffled]), seed=seed
+                np.hstack([rank_correlations(true_few.scores, of_network.scores) for of_network in shuffled]), seed=seed
             ),
         },
     }
 
 
-def _with_swaps(faces: Sequence[Face], number: int, rng: np.random.Generator) -> list[NDArray[np.uint8]]:
-    """The crop of a face, and the same with each of ``SWAPPED`` from another face."""
+def _with_swaps(faces: Sequence[CroppedFace], number: int, rng: np.random.Generator) -> list[NDArray[np.uint8]]:
+    """Return the crop of a face, and copies with each region of ``SWAPPED`` from another face."""
     crop, points = faces[number]
     others = np.delete(np.arange(len(faces)), number)
     images = [crop]
@@ -172,18 +174,18 @@ def _with_swaps(faces: Sequence[Face], number: int, rng: np.random.Generator) ->
 
 
 def measure(
-    faces: Sequence[Face], variants: Sequence[Sequence[NDArray[np.uint8]]], detectors: Sequence[Detector]
+    faces: Sequence[CroppedFace], variants: Sequence[Sequence[NDArray[np.uint8]]], detectors: Sequence[Detector]
 ) -> Measured:
-    """Maps of all variants of all faces."""
-    found = [
+    """Measure the maps of all variants of all faces."""
+    maps = [
         region_scores(images, [face.points] * len(images), detectors)
         for face, images in zip(faces, variants, strict=True)
     ]
-    return Measured(np.array([logits for logits, _ in found]), np.nan_to_num([scores for _, scores in found]))
+    return Measured(np.array([logits for logits, _ in maps]), np.nan_to_num([scores for _, scores in maps]))
 
 
 def shuffled_detector(file: Path, folder: Path, *, seed: int) -> Detector:
-    """The network of a weights file with the values of each of its tensors in random order; written to ``folder``."""
+    """Return the network of a weights file with the values of each tensor shuffled; it is written to ``folder``."""
     import torch
 
     metadata, state = read_weights(file)
@@ -191,8 +193,8 @@ def shuffled_detector(file: Path, folder: Path, *, seed: int) -> Detector:
     net = LiteNet()
     net.load_state_dict(
         {
-            name: one.flatten()[torch.randperm(one.numel(), generator=generator)].reshape(one.shape)
-            for name, one in state.items()
+            name: tensor.flatten()[torch.randperm(tensor.numel(), generator=generator)].reshape(tensor.shape)
+            for name, tensor in state.items()
         }
     )
     shuffled = folder / f"shuffled-{seed}-{file.name}"
@@ -201,14 +203,14 @@ def shuffled_detector(file: Path, folder: Path, *, seed: int) -> Detector:
 
 
 def figures(measured: Measured, areas: NDArray[np.float64], *, seed: int) -> dict[str, Any]:
-    """Rates of hits with intervals, and chance.
+    """Return rates of hits with intervals, and chance levels.
 
     Parameters
     ----------
     measured
-        Of n faces.
+        Maps of n faces.
     areas
-        [n, 7] fraction of the crop that each region takes.
+        Fraction [n, 7] of the crop that each region covers.
     """
     hits, strongest = _hits(measured), measured.strongest
     untouched = _untouched_hits(measured)
@@ -235,42 +237,42 @@ def figures(measured: Measured, areas: NDArray[np.float64], *, seed: int) -> dic
 
 
 def _hits(measured: Measured) -> NDArray[np.bool_]:
-    """[n, 3] True where the strongest region is the swapped one."""
+    """Return True [n, 3] where the strongest region is the swapped one."""
     return np.asarray(measured.strongest[:, 1:] == TRUTH)
 
 
 def _untouched_hits(measured: Measured) -> NDArray[np.bool_]:
-    """[n, 3] True where the region is the strongest before it is swapped, too."""
+    """Return True [n, 3] where the region is the strongest one already before the swap."""
     return np.asarray(measured.strongest[:, :1] == TRUTH)
 
 
 def rank_correlations(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Spearman's correlation over regions of two maps [..., 7]: [...]; NaN where all of a map's regions are equal.
+    """Return Spearman's correlation [...] over the regions of two maps [..., 7]; NaN where a map is constant.
 
     >>> rank_correlations(np.array([1.0, 2.0, 3.0, 4.0]), np.array([10.0, 20.0, 40.0, 30.0])).round(2).item()
     0.8
     """
-    ranks = [rankdata(one, axis=-1) for one in (a, b)]
-    first, second = (one - one.mean(axis=-1, keepdims=True) for one in ranks)
+    ranks = [rankdata(scores, axis=-1) for scores in (a, b)]
+    first, second = (rank - rank.mean(axis=-1, keepdims=True) for rank in ranks)
     with np.errstate(invalid="ignore"):
         return np.asarray((first * second).sum(axis=-1) / np.sqrt((first**2).sum(axis=-1) * (second**2).sum(axis=-1)))
 
 
-def _areas(face: Face) -> NDArray[np.float64]:
+def _areas(face: CroppedFace) -> NDArray[np.float64]:
     size = 128
     points = middle_points(face.points, face.crop.shape[0], margin=1.25, size=size)
     return np.asarray(region_masks(points, size).mean(axis=(1, 2)))
 
 
 def _interval(values: NDArray[Any], *, seed: int) -> list[float]:
-    """Mean of ``values`` [n, k] without NaN, and its 95 % interval by bootstrap over the n faces."""
+    """Return the mean of ``values`` [n, k], ignoring NaN, and its 95 % interval by bootstrap over the n faces."""
     values = np.asarray(values, np.float64)
     sums, counts = np.nansum(values, axis=1), np.isfinite(values).sum(axis=1)
     if not counts.any():
         return [float("nan")] * 3
     drawn = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
     resampled = sums[drawn].sum(axis=1) / np.maximum(counts[drawn].sum(axis=1), 1)
-    return [round(float(one), 3) for one in (sums.sum() / counts.sum(), *np.quantile(resampled, (0.025, 0.975)))]
+    return [round(float(value), 3) for value in (sums.sum() / counts.sum(), *np.quantile(resampled, (0.025, 0.975)))]
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What the page costs beside the command: from upload to verdict over `deepcue predict`'s time, and CPU seconds.
+"""Compare the cost of the page with `deepcue predict`: wall time from upload to verdict, and CPU seconds.
 
     python -m benchmarks.page DATA --clips 3
 
-Each clip is measured three ways: as `deepcue predict` does, as `deepcue predict --report` does, with the evidence for
-the page of a clip, and by a server on the loopback, which tells the verdict before it collects the evidence. Starts are
-left out: each way measures the first clip once before, in a process that stays.
+Each clip is measured in three ways: as by `deepcue predict`; as by `deepcue predict --report`, with the evidence for
+the page of a clip; and by a server on the loopback interface, which reports the verdict before it collects the
+evidence. Start-up is excluded: each way first measures the first clip once, in a process that stays.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ POLL_S = 0.1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the figures; 0 done, 2 the data can't be used."""
+    """Print the figures; return 0, or 2 when the data can't be used."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", metavar="DATA", help="clips to measure on: a folder, manifest or URL")
-    parser.add_argument("--clips", type=int, default=3, help="how many, evenly spread (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=3, help="number of clips, evenly spread (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     arguments = parser.parse_args(argv)
     try:
-        found = find_clips(arguments.data)
+        clips = find_clips(arguments.data)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    figures = measure(found[:: max(1, len(found) // arguments.clips)][: arguments.clips])
+    figures = measure(clips[:: max(1, len(clips) // arguments.clips)][: arguments.clips])
     print(json.dumps(figures) if arguments.json else report(figures))
     return 0
 
 
 def measure(clips: Sequence[Clip]) -> dict[str, Any]:
-    """Seconds of wall time and of CPU, of all processes, for the same clips by each way, one way after the other."""
+    """Measure wall time and CPU seconds of all processes for the same clips, one way after the other."""
     figures: dict[str, Any] = {"clips": len(clips)}
     for way, timed in (("predict", _by_predict), ("report", _by_report), ("page", _by_page)):
         figures |= {f"{way}_{name}": value for name, value in timed(clips).items()}
@@ -70,7 +70,7 @@ def measure(clips: Sequence[Clip]) -> dict[str, Any]:
 
 
 def report(figures: dict[str, Any]) -> str:
-    """The figures as lines."""
+    """Format the figures as lines of text."""
     rows: list[tuple[str, ...]] = [(f"{figures['clips']} clips", "predict", "--report", "page")]
     for what, key in (
         ("seconds to the verdict", "verdict_s"),
@@ -137,12 +137,12 @@ def _by_page(clips: Sequence[Clip]) -> dict[str, float]:
         finally:
             server.stop()
             thread.join()
-    seconds, cpu = (sum(one) for one in zip(*after, strict=True))
+    seconds, cpu = (sum(values) for values in zip(*after, strict=True))
     return figures | {"verdict_s": figures["end_s"] - seconds, "verdict_cpu_s": figures["cpu_s"] - cpu}
 
 
 def _judged(address: str, clip: Clip) -> tuple[float, float]:
-    """Upload a clip and wait for its verdict, then for its page and player; seconds between the two, and CPU."""
+    """Upload a clip, wait for its verdict, then for its page; return the wall time and CPU seconds in between."""
     name = urllib.parse.quote(os.path.basename(clip.filename))
     with open(clip.path, "rb") as file:
         clip_id = _asked(address, "POST", f"/api/clips?name={name}", file)["id"]
@@ -164,16 +164,16 @@ def _asked(address: str, method: str, path: str, body: Any = None) -> Any:
 
 
 def _timed(work: Callable[[], object]) -> dict[str, float]:
-    """Seconds of wall time, and of CPU of this process and those that it started."""
+    """Measure wall time, and CPU seconds of this process and its children."""
     started, cpu_before = time.monotonic(), _cpu_s()
     work()
     return {"end_s": time.monotonic() - started, "cpu_s": _cpu_s() - cpu_before}
 
 
 def _cpu_s() -> float:
-    own = psutil.Process()
-    times = [own.cpu_times(), *(child.cpu_times() for child in own.children(recursive=True))]
-    return float(sum(one.user + one.system for one in times))
+    process = psutil.Process()
+    processes = [process, *process.children(recursive=True)]
+    return float(sum(times.user + times.system for times in (each.cpu_times() for each in processes)))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""Whether the face networks' scores over time peak where a clip was forged for two seconds.
+"""Measure whether the face networks' scores over time peak where two seconds of a clip were forged.
 
     python -m benchmarks.short_swap manifest.csv --clips 20
 
-Of genuine clips of six seconds or more, two seconds are forged and the rest is left as it is. Two kinds: ``face_swap``
-puts another clip's face there (:mod:`forge.clips.picture`); ``spliced`` puts the same moments of a FAKE clip there that
-the manifest says was made from the genuine one. The clip as it was and the forged one are written by one encoder and
-measured as for a page, two faces a second. Prints JSON: how often the largest score, mean of the networks, lies inside
-the forged part, beside chance, with 95 % intervals by bootstrap over groups; among all, and among those that the
-networks notice: scores inside at least one log-odd above those of the clip as it was.
+Two seconds of genuine clips of six seconds or more are forged, and the rest is unchanged. There are two kinds:
+``face_swap`` pastes another clip's face (:mod:`forge.clips.picture`); ``spliced`` inserts the same moments of a FAKE
+clip whose original, according to the manifest, is the genuine clip. The genuine and the forged clip are written with
+the same encoder, and measured as for a page, with two faces per second. Prints JSON: how often the largest score (mean
+of the networks) lies inside the forged part, and chance, with 95 % intervals by bootstrap over groups; for all clips,
+and for those that the networks notice, whose scores inside the part are at least 1 (log-odds) above those of the
+genuine clip.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from features.clip_series import person_series
 from features.discovery import families
 from features.errors import ClipError, InputError
 from features.evidence import Series
-from forge.clips.clip import Clip, Frames
+from forge.clips.clip import EditableClip, Frames
 from forge.clips.read import read_clip
 from forge.clips.registry import MIN_FACE_FRACTION, kinds
 from forge.clips.swap import choose_frames
@@ -43,9 +44,9 @@ from forge.face_ops import Image
 NETWORKS = ("forensic_cnn", "forensic_residual")
 LOGITS = {f"{network}.logit" for network in NETWORKS}
 FAMILIES = (*NETWORKS, "identity", "landmark_jitter")
-"""Those whose series are looked at."""
-MIN_S, MARGIN_S = 6.0, 1.0  # of a clip; between the forged part and its ends
-DONORS, DONOR_S = 2, 4.0  # clips read for each swap, and how much of them
+"""Families whose series are evaluated."""
+MIN_S, MARGIN_S = 6.0, 1.0  # shortest clip; margin between the forged part and the ends of the clip
+DONORS, DONOR_S = 2, 4.0  # donors that are read for each swap, and seconds of each
 NOTICED = 1.0  # log-odds, as in benchmarks.face_map
 RESAMPLES = 2000
 
@@ -54,7 +55,7 @@ F64 = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Case:
-    """A genuine clip of which two seconds are forged."""
+    """A genuine clip, and a copy with two forged seconds."""
 
     filename: str
     group: str
@@ -62,13 +63,13 @@ class Case:
     method: str
     start_s: float
     end_s: float
-    genuine: Clip
-    forged: Clip
+    genuine: EditableClip
+    forged: EditableClip
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the scores of a case show; times in seconds of the clip."""
+    """Scores of a case; times are in seconds of the clip."""
 
     filename: str
     group: str
@@ -80,49 +81,51 @@ class Outcome:
     peak: float
     """Largest score, log-odds."""
     inside: bool
-    """Whether the peak lies in the forged part."""
+    """True when the peak lies in the forged part."""
     chance: float
-    """Fraction of the judged faces that lie there."""
+    """Fraction of the scored faces that lie in the forged part."""
     rise: float
-    """Mean score there less that of the same moments of the clip as it was."""
+    """Mean score in the forged part, minus that of the same moments of the genuine clip."""
     genuine_peak: float
-    """Largest score of the clip as it was."""
+    """Largest score of the genuine clip."""
     inside_by: dict[str, bool]
-    """The same of each network and of other series; what is undefined is left out."""
+    """``inside`` for each network and other series; undefined series are left out."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the figures; 0 done, 2 the clips can't be used."""
+    """Print the figures; return 0, or 2 when the clips can't be used."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifest", metavar="MANIFEST", help="clips with labels, groups and originals")
-    parser.add_argument("--clips", type=int, default=20, help="how many of each kind (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=20, help="number of clips of each kind (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=2.0, help="length of the forged part (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of clips, places and swaps (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
     arguments = parser.parse_args(argv)
     try:
-        found = find_clips(arguments.manifest)
+        listed = find_clips(arguments.manifest)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     outcomes = []
     try:
-        for case in cases(found, n=arguments.clips, seconds=arguments.seconds, seed=arguments.seed):
+        for case in cases(listed, n=arguments.clips, seconds=arguments.seconds, seed=arguments.seed):
             if (outcome := judged(case)) is not None:
                 outcomes.append(outcome)
                 where = "inside" if outcome.inside else "outside"
                 print(f"{outcome.filename} {outcome.kind}: {where}, rise {outcome.rise:+.2f}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("stopped early: the figures are of what was done", file=sys.stderr)
-    print(json.dumps(summary(outcomes) | {"clips": [asdict(one) for one in outcomes]}))
+        print("stopped early: the figures cover the clips that are done", file=sys.stderr)
+    print(json.dumps(summary(outcomes) | {"clips": [asdict(outcome) for outcome in outcomes]}))
     return 0
 
 
-def cases(found: Sequence[Listed], *, n: int, seconds: float, seed: int) -> Iterator[Case]:
-    """At most ``n`` cases of each kind, by turns; a group's second clip only when every group has had its first."""
-    genuine = {one.filename: one for one in found if one.label == "REAL"}
+def cases(listed: Sequence[Listed], *, n: int, seconds: float, seed: int) -> Iterator[Case]:
+    """Yield at most ``n`` cases of each kind, in turn; a group's second clip comes after all groups' first clips."""
+    genuine = {clip.filename: clip for clip in listed if clip.label == "REAL"}
     pairs: dict[str, list[tuple[Listed, Listed | None]]] = {
-        "face_swap": [(one, None) for one in genuine.values()],
-        "spliced": [(genuine[one.original], one) for one in found if one.label == "FAKE" and one.original in genuine],
+        "face_swap": [(clip, None) for clip in genuine.values()],
+        "spliced": [
+            (genuine[clip.original], clip) for clip in listed if clip.label == "FAKE" and clip.original in genuine
+        ],
     }
     every = list(genuine.values())
     streams = [itertools.islice(_cases(kind, pairs[kind], every, seconds, seed), n) for kind in pairs]
@@ -142,7 +145,7 @@ def _cases(
 def _in_turn(
     pairs: Sequence[tuple[Listed, Listed | None]], rng: np.random.Generator
 ) -> list[tuple[Listed, Listed | None]]:
-    """The pairs in random order: the first of every group, then every group's second."""
+    """Return the pairs in random order: the first pair of every group, then the second of every group."""
     order = [pairs[int(number)] for number in rng.permutation(len(pairs))]
     seen: dict[str, int] = {}
     turns = []
@@ -155,7 +158,7 @@ def _in_turn(
 def _case(
     kind: str, real: Listed, fake: Listed | None, every: Sequence[Listed], rng: np.random.Generator, seconds: float
 ) -> Case | None:
-    """None where the clip is too short, shows no face, or can't be forged so."""
+    """Return a case, or None where the clip is too short, shows no face, or can't be forged in this kind."""
     clip = _read(real)
     if clip is None or clip.duration_s < max(MIN_S, seconds + 2 * MARGIN_S):
         return None
@@ -170,8 +173,8 @@ def _case(
     return Case(real.filename, real.group, kind, method, start_s, start_s + seconds, clip, forged)
 
 
-def _read(listed: Listed, **options: float) -> Clip | None:
-    """A clip with a face in most frames, or None."""
+def _read(listed: Listed, **options: float) -> EditableClip | None:
+    """Read a clip with a face in most frames, else return None."""
     try:
         clip = read_clip(listed.path, **options)  # type: ignore[arg-type]  # max_seconds alone
     except (ClipError, OSError):
@@ -180,22 +183,22 @@ def _read(listed: Listed, **options: float) -> Clip | None:
 
 
 def _swapped(
-    clip: Clip, real: Listed, every: Sequence[Listed], part: NDArray[np.bool_], rng: np.random.Generator
-) -> Clip | None:
-    """The clip with another's face in a part of its frames: that clip of a few whose poses fit best."""
-    others = [one for one in every if one.group != real.group]
+    clip: EditableClip, real: Listed, every: Sequence[Listed], part: NDArray[np.bool_], rng: np.random.Generator
+) -> EditableClip | None:
+    """Swap the face in a part of the frames, with the donor, of a few clips, whose poses fit best."""
+    others = [clip for clip in every if clip.group != real.group]
     chosen = [others[int(number)] for number in rng.choice(len(others), min(DONORS, len(others)), replace=False)]
-    donors = [donor for one in chosen if (donor := _read(one, max_seconds=DONOR_S)) is not None]
+    donors = [donor for entry in chosen if (donor := _read(entry, max_seconds=DONOR_S)) is not None]
     if not donors:
         return None
     hidden = replace(clip, landmarks=np.where(part[:, None, None], clip.landmarks, np.nan).astype(np.float32))
-    donor = min(donors, key=lambda one: choose_frames(clip.landmarks[part], one.landmarks)[1])
-    kind = kinds()["face_swap"]  # which leaves frames without landmarks as they are: they cost nothing
+    donor = min(donors, key=lambda other: choose_frames(clip.landmarks[part], other.landmarks)[1])
+    kind = kinds()["face_swap"]  # leaves frames without landmarks unchanged, at no cost
     return _combined(clip, kind.apply(hidden, kind.sample(rng), rng, donor), part)
 
 
-def _spliced(clip: Clip, fake: Listed, part: NDArray[np.bool_]) -> Clip | None:
-    """The clip with the frames of a FAKE one in a part; None where they are not the same frames."""
+def _spliced(clip: EditableClip, fake: Listed, part: NDArray[np.bool_]) -> EditableClip | None:
+    """Replace a part of the frames by those of a FAKE clip; None where the frames do not correspond."""
     other = _read(fake)
     if other is None or not np.allclose(other.times_s[: len(part)], clip.times_s[: len(other.times_s)], atol=0.01):
         return None
@@ -205,7 +208,7 @@ def _spliced(clip: Clip, fake: Listed, part: NDArray[np.bool_]) -> Clip | None:
     return _combined(clip, other, part)
 
 
-def _combined(clip: Clip, other: Clip, part: NDArray[np.bool_]) -> Clip:
+def _combined(clip: EditableClip, other: EditableClip, part: NDArray[np.bool_]) -> EditableClip:
     def frames() -> Iterator[Image]:
         others = iter(other.frames)
         for genuine, is_forged in zip(clip.frames, part, strict=False):
@@ -216,7 +219,7 @@ def _combined(clip: Clip, other: Clip, part: NDArray[np.bool_]) -> Clip:
 
 
 def judged(case: Case) -> Outcome | None:
-    """Measure a case; None where its face is not judged inside and outside the forged part."""
+    """Measure a case; None where no face is scored inside, or none outside the forged part."""
     with tempfile.TemporaryDirectory() as folder:
         genuine, forged = (_series(clip, Path(folder)) for clip in (case.genuine, case.forged))
     if not (genuine.keys() >= LOGITS and forged.keys() >= LOGITS):
@@ -245,8 +248,8 @@ def judged(case: Case) -> Outcome | None:
     )
 
 
-def _series(clip: Clip, folder: Path) -> dict[str, Series]:
-    """Series of the main face of a clip that was written and judged as for a page; empty without a face."""
+def _series(clip: EditableClip, folder: Path) -> dict[str, Series]:
+    """Return the series of the main face of a clip that is written and measured as for a page; empty without a face."""
     file, recorder = folder / "clip.mp4", FaceRecorder(filmstrip=False)
     write_clip(clip, file, Encoder())
     _, observed = worker.measured(file.name, str(file), worker.Settings(()), recorder)
@@ -256,50 +259,53 @@ def _series(clip: Clip, folder: Path) -> dict[str, Series]:
 
 
 def _scores(series: Mapping[str, Series]) -> tuple[F64, F64]:
-    """Times and scores of the judged faces, mean over the networks."""
+    """Return times and scores of the scored faces, as means over the networks."""
     logits = [series[f"{network}.logit"] for network in NETWORKS]
-    scores = np.mean([one.values for one in logits], axis=0)
+    scores = np.mean([of_network.values for of_network in logits], axis=0)
     known = np.isfinite(scores)
     return logits[0].times_s[known], scores[known]
 
 
 def _by_series(series: Mapping[str, Series], case: Case) -> dict[str, bool]:
-    known = {name: one for name, one in series.items() if np.isfinite(one.values).any()}
-    peaks = {name: one.times_s[np.nanargmax(one.values)] for name, one in known.items()}
+    defined = {name: scores for name, scores in series.items() if np.isfinite(scores.values).any()}
+    peaks = {name: scores.times_s[np.nanargmax(scores.values)] for name, scores in defined.items()}
     return {name: bool(case.start_s <= peak_s < case.end_s) for name, peak_s in peaks.items()}
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Rates over the outcomes of each kind."""
+    """Return rates over the outcomes of each kind."""
     figures: dict[str, Any] = {}
-    for kind in sorted({one.kind for one in outcomes}):
-        mine = [one for one in outcomes if one.kind == kind]
-        noticed = [one for one in mine if one.rise >= NOTICED]
+    for kind in sorted({outcome.kind for outcome in outcomes}):
+        of_kind = [outcome for outcome in outcomes if outcome.kind == kind]
+        noticed = [outcome for outcome in of_kind if outcome.rise >= NOTICED]
         figures[kind] = {
-            "n": len(mine),
-            "groups": len({one.group for one in mine}),
-            "inside": _rate(mine, lambda one: one.inside),
-            "chance": float(np.mean([one.chance for one in mine])),
+            "n": len(of_kind),
+            "groups": len({outcome.group for outcome in of_kind}),
+            "inside": _rate(of_kind, lambda outcome: outcome.inside),
+            "chance": float(np.mean([outcome.chance for outcome in of_kind])),
             "noticed": len(noticed),
-            "inside_of_noticed": _rate(noticed, lambda one: one.inside),
+            "inside_of_noticed": _rate(noticed, lambda outcome: outcome.inside),
             "inside_by": {
-                name: _rate_by(mine, name) for name in sorted({name for one in mine for name in one.inside_by})
+                name: _rate_by(of_kind, name)
+                for name in sorted({name for outcome in of_kind for name in outcome.inside_by})
             },
         }
     return figures
 
 
 def _rate_by(outcomes: Sequence[Outcome], name: str) -> dict[str, Any] | None:
-    return _rate([one for one in outcomes if name in one.inside_by], lambda one: one.inside_by[name])
+    return _rate(
+        [outcome for outcome in outcomes if name in outcome.inside_by], lambda outcome: outcome.inside_by[name]
+    )
 
 
 def _rate(outcomes: Sequence[Outcome], holds: Callable[[Outcome], bool]) -> dict[str, Any] | None:
-    """Share and its 95 % interval by bootstrap over groups; None of nothing."""
+    """Return the fraction and its 95 % interval by bootstrap over groups; None without outcomes."""
     if not outcomes:
         return None
     groups: dict[str, list[bool]] = {}
-    for one in outcomes:
-        groups.setdefault(one.group, []).append(holds(one))
+    for outcome in outcomes:
+        groups.setdefault(outcome.group, []).append(holds(outcome))
     sums, sizes = (np.array([function(values) for values in groups.values()]) for function in (sum, len))
     drawn = np.random.default_rng(0).integers(0, len(sums), (RESAMPLES, len(sums)))
     shares = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)

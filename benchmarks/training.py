@@ -1,7 +1,7 @@
-"""What training costs at the challenge's size: ``python -m benchmarks.training``.
+"""Measure the cost of training at the challenge's size: ``python -m benchmarks.training``.
 
-The full nested training on a synthetic table with the challenge's 119,146 clips, group sizes and balance, and 600
-columns with missing blocks. The scores mean nothing: the table is synthetic.
+Runs the full nested training on a synthetic table with the challenge's 119,146 clips, group sizes and class balance,
+and 600 columns with missing blocks. The scores are meaningless, because the table is synthetic.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from ensemble.train import train
 from ensemble.training_set import Layout, TrainingSet, measured_rows
 
 N_ROWS = 119_146  # DFDC training set (Dolhansky et al. 2020)
-N_GROUPS_SHARE = 19_154 / N_ROWS  # its REAL clips, each the original of a group
+N_GROUPS_SHARE = 19_154 / N_ROWS  # number of its REAL clips, each the original of a group
 FAKE_SHARE = 0.83
 N_COLUMNS, N_FAMILIES = 600, 15
-BLOCK_MISSING = 0.1  # fraction of clips in which a family can't be measured (no sound, face too small)
+BLOCK_MISSING = 0.1  # fraction of clips in which a family can't be measured (no audio, face too small)
 SIGNAL = 0.12  # shift of an informative column, in its standard deviations
 
 
 def synthetic_table(n_rows: int, n_columns: int, *, seed: int = 0) -> TrainingSet:
-    """A synthetic training set: one REAL and about five FAKE clips a group, persons that differ, missing blocks.
+    """Make a synthetic training set: one REAL and about five FAKE clips per group, differing people, missing blocks.
 
     Parameters
     ----------
     n_rows, n_columns
-        Clips and cues.
+        Numbers of clips and cues.
     seed
-        Of every random draw.
+        Random seed.
     """
     rng = np.random.default_rng(seed)
     n_groups = max(int(n_rows * N_GROUPS_SHARE), 10)
@@ -69,13 +69,13 @@ def synthetic_table(n_rows: int, n_columns: int, *, seed: int = 0) -> TrainingSe
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line. Returns the exit status."""
+    """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--rows", type=int, nargs="+", default=[N_ROWS], help="table sizes (default 119146)")
+    parser.add_argument("--rows", type=int, nargs="+", default=[N_ROWS], help="numbers of rows (default: 119146)")
     parser.add_argument("--columns", type=int, default=N_COLUMNS)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
     arguments = parser.parse_args(argv)
     print("SYNTHETIC DATA\n    rows  groups  wall s  CPU s  CPU ms/row  peak MiB  log loss")
     for n_rows in arguments.rows:
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def bench(n_rows: int, n_columns: int, jobs: int, seed: int, quiet: bool) -> str:
-    """Train on a synthetic table of ``n_rows`` and ``n_columns``; a line of its cost: time, memory, log loss."""
+    """Train on a synthetic table of ``n_rows`` and ``n_columns``; return a line of time, memory and log loss."""
     data = synthetic_table(n_rows, n_columns, seed=seed)
     fold = assign_folds(data.y, data.group, seed=seed)
     wall, cpu = time.perf_counter(), time.process_time()

@@ -1,1 +1,1 @@
-"""Real clips in, labelled forgeries out: demo data, training data, augmentation."""
+"""Labelled forgeries from real clips: demo data, training data, augmentation."""

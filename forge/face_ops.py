@@ -1,4 +1,4 @@
-"""What forgeries of images and of clips do alike to a face: measure it, fit one to another, match colours.
+"""Operations on faces that forgeries of images and of clips share: measure, align, match colours.
 
 Landmarks are the 68 points of iBUG/dlib, [68, 2] in px of the image; images are RGB [h, w, 3], 0-255.
 """
@@ -19,14 +19,14 @@ Points = NDArray[np.float32]
 Mask = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 
-SPREAD_RATIO = (0.5, 2.0)  # limits of a channel's change of contrast: more looks broken
+SPREAD_RATIO = (0.5, 2.0)  # limits of a channel's change of contrast: larger changes look broken
 FLAT = 1.0  # added to standard deviations, grey levels: a flat region must not be stretched to noise
 
 
 def to_bytes(levels: NDArray[np.floating]) -> Image:
-    """Grey levels of any shape, rounded and clipped to 0-255.
+    """Round grey levels of any shape and clip them to 0-255.
 
-    Cut off instead, every forged face would be half a level darker than genuine ones.
+    With truncation, every forged face would be half a level darker than genuine ones.
 
     >>> to_bytes(np.array([-3.0, 99.7, 300.0])).tolist()
     [0, 100, 255]
@@ -35,16 +35,17 @@ def to_bytes(levels: NDArray[np.floating]) -> Image:
 
 
 def iod(points: Points) -> float:
-    """Inter-ocular distance in px: between the centroids of the two eyes of one face [68, 2].
+    """Return the inter-ocular distance in px: between the centroids of the eyes of one face [68, 2].
 
-    In the landmarks' own float32, where :func:`features.geometry.inter_ocular_distance` (for whole tracks) computes in
-    float64: masks are scaled by it, and the last bit decides about pixels. A training batch repeats bit for bit.
+    Computes in the landmarks' float32, whereas :func:`features.geometry.inter_ocular_distance` (for whole tracks) uses
+    float64: masks are scaled by the distance, and its last bit decides about pixels, so that training batches can be
+    repeated bit for bit.
     """
     return float(np.linalg.norm(points[RIGHT_EYE].mean(axis=0) - points[LEFT_EYE].mean(axis=0)))
 
 
 def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> Matrix:
-    """Least-squares scale, rotation and shift from points [k, 2] to points [k, 2].
+    """Fit scale, rotation and shift from points [k, 2] to points [k, 2] by least squares.
 
     Returns
     -------
@@ -57,13 +58,13 @@ def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> Ma
     >>> (similarity(square, 2 * square + (3, 4)) + 0.0).round(6).tolist()
     [[2.0, 0.0, 3.0], [0.0, 2.0, 4.0]]
     """
-    points, goal = (np.asarray(one, np.float64) for one in (source, target))
-    rotation, centre, goal_centre = (one[0] for one in fit_similarities(points[None], target=goal))
+    points, goal = (np.asarray(array, np.float64) for array in (source, target))
+    rotation, centre, goal_centre = (fitted[0] for fitted in fit_similarities(points[None], target=goal))
     return np.column_stack([rotation.T, goal_centre - centre @ rotation])
 
 
 def affine(source: Points, target: Points) -> Matrix:
-    """Least-squares affine map [2, 3] from points [k, 2] to points [k, 2], for ``cv2.warpAffine``."""
+    """Fit an affine map [2, 3] from points [k, 2] to points [k, 2] by least squares, for ``cv2.warpAffine``."""
     solution = np.linalg.lstsq(np.c_[source, np.ones(len(source))], target, rcond=None)[0]
     return np.asarray(solution.T, np.float64)
 
@@ -76,7 +77,7 @@ class Colour(NamedTuple):
 
 
 def colour(image: Image, mask: NDArray[np.bool_] | None = None, *, flat: float = FLAT) -> Colour:
-    """Colour statistics of an image where ``mask`` [h, w] holds, or of all of it; ``flat`` is added to the spread."""
+    """Return colour statistics of an image where ``mask`` [h, w] is True, or of all; adds ``flat`` to the spread."""
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
     pixels = (lab.reshape(-1, 3) if mask is None else lab[mask]).astype(np.float32)
     return Colour(pixels.mean(axis=0), pixels.std(axis=0) + np.float32(flat))
@@ -90,18 +91,18 @@ def transfer_colour(
     strength: float = 1.0,
     limits: tuple[float, float] = SPREAD_RATIO,
 ) -> Image:
-    """The image with the mean and spread of its CIELAB channels moved (Reinhard et al. 2001).
+    """Change the mean and spread of an image's CIELAB channels (Reinhard et al. 2001).
 
     Parameters
     ----------
     image : ndarray of shape (h, w, 3)
         RGB, 0-255.
     own, wanted
-        Statistics before and after, of :func:`colour`.
+        Statistics before and after, from :func:`colour`.
     strength
-        0 leaves the image, 1 goes all the way.
+        From 0 (the image is unchanged) to 1 (the full change).
     limits
-        Of the ratio of spreads.
+        Limits of the ratio of spreads.
 
     Returns
     -------
@@ -115,7 +116,7 @@ def transfer_colour(
 
 
 def sharpened(image: Image, amount: float, radius_px: float = 1.0) -> Image:
-    """Unsharp masking of an image [h, w, 3]: ``amount`` times what a Gaussian blur takes away is added.
+    """Sharpen an image [h, w, 3] by unsharp masking: add ``amount`` times its difference to a Gaussian blur.
 
     ``radius_px`` is the blur's standard deviation. Levels are rounded and clipped to 0-255.
     """

@@ -1,8 +1,9 @@
-"""Synthetic speech: glottal pulses through formants, in syllables, with the mouth that would say it.
+"""Synthesise speech in syllables, glottal pulses filtered by formants, with matching movements of the mouth.
 
 Source-filter synthesis (Fant 1960; Klatt 1980, "Software for a cascade/parallel formant synthesizer"): a pulse
-train with a spectral slope of -12 dB an octave, aspiration noise, and formant resonances that glide from
-vowel to vowel. It babbles; it is meant to move a mouth, not to be understood.
+train with a spectral slope of -12 dB per octave, aspiration noise, and formant resonances that glide from
+vowel to vowel. The speech is babble: it is meant to move a mouth, not to be
+understood.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from features.observation import AUDIO_RATE_HZ
 
 RATE_HZ = AUDIO_RATE_HZ
 MOUTH_HZ = 100  # rate of the mouth tracks
-LEVEL_RMS = 0.08  # of the speech, full scale 1
-# Vowels: F1, F2, F3 in Hz (Peterson & Barney 1952, women), how open and how wide the mouth is.
+LEVEL_RMS = 0.08  # level of the speech; full scale is 1
+# Vowels: F1, F2, F3 in Hz (Peterson & Barney 1952, women), opening and width of the mouth.
 VOWELS = (
     (850, 1220, 2810, 1.00, 0.05),  # a
     (610, 2330, 2990, 0.60, 0.10),  # e
@@ -33,7 +34,7 @@ BANDWIDTHS_HZ = (80.0, 110.0, 160.0)
 
 @dataclass(frozen=True)
 class Speaker:
-    """What makes one voice differ from another: pitch in Hz, vocal tract length over the average, rate."""
+    """Properties of a voice: pitch in Hz, vocal tract length relative to the average, syllables per second."""
 
     pitch_hz: float
     tract: float
@@ -41,13 +42,13 @@ class Speaker:
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Speaker:
-        """A random adult."""
+        """Sample an adult."""
         return cls(float(rng.uniform(105, 235)), float(rng.uniform(0.92, 1.15)), float(rng.uniform(3.4, 4.8)))
 
 
 @dataclass(frozen=True)
 class Speech:
-    """Sound [k] float32 at :data:`RATE_HZ`, and the mouth at :data:`MOUTH_HZ`: opening 0-1, width -1 to 1."""
+    """Audio [k] float32 at :data:`RATE_HZ`, and the mouth at :data:`MOUTH_HZ`: opening 0-1, width -1 to 1."""
 
     sound: NDArray[np.float32]
     opening: NDArray[np.float64]

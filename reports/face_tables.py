@@ -10,6 +10,8 @@ from typing import Any
 from reports.results_page import ResultTable, write_results
 
 PROTOCOL = "unseen manipulations and identities"
+NETWORK_NAMES = {"fold": "RGB network", "residual_fold": "residual network"}
+"""Name of a phase of the training, without the number of the fold, to what the page calls its network."""
 RE_ENCODED = "half size, CRF 32"
 REAL_SOURCES_SHOWN = 10  # clips a source must have to be a row
 
@@ -30,7 +32,7 @@ def write_tables(folder: Path, scores: Mapping[str, Scores], *, command: str, da
         What measured them, on what, and the release.
     """
     name, last = list(scores.items())[-1]
-    scored = "mean of the face networks" if len(scores) > 1 else f"face network {name}"
+    scored = "mean of the face networks" if len(scores) > 1 else NETWORK_NAMES.get(name, f"face network {name}")
     clips = last["original"]["clips"]
     common = {
         "data": data,
@@ -64,7 +66,7 @@ def _networks(scores: Mapping[str, Scores], common: Mapping[str, Any]) -> Result
                     ranked, n_groups = found["groups_ranked_correctly"]
                     rows.append(
                         [
-                            network,
+                            NETWORK_NAMES.get(network, network),
                             f"{condition}: {subset}",
                             str(overall["n"]),
                             overall["auc_interval"],
@@ -73,7 +75,7 @@ def _networks(scores: Mapping[str, Scores], common: Mapping[str, Any]) -> Result
                             f"{overall['confident_false_positives']:.1%}",
                         ]
                     )
-    columns = ["network", "clips", "number", "AUC", "log loss after oracle temperature scaling"]
+    columns = ["network", "clips", "n", "AUC", "log loss after oracle temperature scaling"]
     return ResultTable(
         title="Face networks, out of fold",
         protocol=f"{PROTOCOL}; re-encoded",

@@ -86,10 +86,14 @@ def test_every_make_target_exists(page):
     assert named <= targets
 
 
-@pages
-def test_every_module_that_is_run_exists(page):
-    for module in re.findall(r"python3? -m ([a-z_]+(?:\.[a-z_]+)+)", text_of(page)):
-        assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file(), module
+def test_every_module_that_is_run_exists():
+    named = {
+        (page.name, name)
+        for page in PAGES
+        for name in re.findall(r"python3? -m ([a-z_]+(?:\.[a-z_]+)+)", text_of(page))
+    }
+    assert named
+    assert {use for use in named if not (ROOT / use[1].replace(".", "/")).with_suffix(".py").is_file()} == set()
 
 
 @pages

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from deepcue.cli.main import command_parser
+
 ROOT = Path(__file__).resolve().parents[1]
 SHOW = f"{sys.executable} -c 'import json, sys; print(json.dumps(sys.argv[1:]))'"
 NAMES = {"DATA", "TABLE", "MODEL", "TEST", "SAMPLE", "VIDEO", "PORT", "JOBS", "SEED", "MFLAGS"}
@@ -117,13 +119,30 @@ def test_training_networks_takes_the_seed_and_prediction_the_jobs():
     assert cnn[cnn.index("--seed") + 1] == "7"
 
 
+@pytest.mark.parametrize("extra", ["crops", AWKWARD])
+def test_the_options_of_the_trainings_exist_and_their_files_arrive_as_they_were_typed(extra):
+    """Non-regression test: a `$(` in CROPS or VOICES was expanded by make."""
+    given = ("STILLS=s", "FACES=f", "CLIPS=m.csv", "UV=true")
+    (cnn,) = make("cnn", *given, f"CROPS={extra}")
+    *_, voice = make("voice", *given, f"VOICES={extra}", "JOBS=2")
+    parsed = [command_parser(name).parse_args(words) for name, *words in (cnn, voice)]
+    assert (str(parsed[0].crops), str(parsed[1].voices[0])) == (extra, extra)
+
+
 def test_a_table_that_is_not_there_is_an_error_that_says_what_to_give():
     message = make("ensemble", "TABLE=not there.parquet", rc=2)
     assert "error: no table at not there.parquet; give DATA=folder" in message
 
 
 @pytest.mark.parametrize(
-    ("target", "name"), [("predict", "VIDEO"), ("submission", "TEST"), ("bench", "DATA"), ("voice", "CLIPS")]
+    ("target", "name"),
+    [("predict", "VIDEO"), ("submission", "TEST"), ("bench", "DATA"), ("voice", "CLIPS"), ("cnn", "STILLS")],
 )
 def test_a_target_says_what_it_needs(target, name):
     assert f"error: give {name}=" in make(target, rc=2)
+
+
+def test_training_networks_needs_faces_and_clips_as_well():
+    """Non-regression test: `make cnn STILLS=dir` started with empty paths."""
+    assert "error: give FACES=" in make("cnn", "STILLS=s", "CLIPS=c", "UV=true", rc=2)
+    assert "error: give CLIPS=" in make("cnn", "STILLS=s", "FACES=f", "UV=true", rc=2)

@@ -1,1 +1,1 @@
-"""Weights of the forensic families, trained from pixels and sound; nothing else needs this folder."""
+"""Training of the weights of the forensic families from video and audio; no other package needs this one."""

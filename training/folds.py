@@ -1,7 +1,8 @@
-"""Folds of the labelled clips and held-out groups of the stills; the file that says who was held out where.
+"""Folds of the labelled clips, held-out groups of the stills, and the file of the folds.
 
-``clip_folds.csv`` gives for each clip the fold whose networks never saw it, and the label that the others were trained
-with: a clip of a real picture and a synthetic voice is FAKE in a data set, and REAL to a network of pictures.
+``clip_folds.csv`` has for each clip the fold whose networks never saw it, and the label that the other networks were
+trained with. This label may differ from the manifest's: a clip with real video and a synthetic voice is FAKE in a data
+set, but REAL for a network that sees only frames.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from extract.entries import Clip
 from features.errors import DatasetError
 from training.manifest import forged_picture, method_family, origin
 
-FILE = "clip_folds.csv"  # in the folder of a training
+FILE = "clip_folds.csv"  # in the folder of a training run
 COLUMNS = ("filename", "fold", "fake")
 FOLD_FILES = {
     "forensic_cnn": "fold{}.safetensors",
@@ -27,20 +28,20 @@ FOLD_FILES = {
     "forensic_voice": "fold{}.safetensors",
     "cnn_embedding": "embedding_fold{}.safetensors",
 }
-"""By family: what the training of a network without one fold writes, and ``deepcue fit-projection`` beside it."""
-HOLDOUT_SHARE = 0.055  # of the stills, in whole groups: about 1,500
+"""Family to the file of a fold, which a training writes; ``deepcue fit-projection`` writes the last one."""
+HOLDOUT_SHARE = 0.055  # fraction of the stills that is held out, in whole groups: about 1,500 stills
 N_FOLDS = 3
 
 
 class FoldAssignment(NamedTuple):
-    """Fold of a clip, and its training label; None where a file does not say it."""
+    """Fold of a clip, and its training label; the label is None where a file lacks it."""
 
     fold: int
     fake: bool | None = None
 
 
 def write(file: Path, assignments: Mapping[str, FoldAssignment]) -> None:
-    """Write the file, sorted by filename."""
+    """Write ``clip_folds.csv``, sorted by filename."""
     with file.open("w", newline="", encoding="utf-8") as opened:
         table = csv.writer(opened)
         table.writerow(COLUMNS)
@@ -49,12 +50,12 @@ def write(file: Path, assignments: Mapping[str, FoldAssignment]) -> None:
 
 
 def read(file: Path) -> dict[str, FoldAssignment]:
-    """Assignment of each filename; the column ``fake`` may be missing.
+    """Read ``clip_folds.csv``: filename to assignment; the column ``fake`` may be missing.
 
     Raises
     ------
     DatasetError
-        The file is missing or is no CSV of ``filename,fold``.
+        The file is missing or not a CSV file with the columns ``filename,fold``.
     """
     try:
         with file.open(newline="", encoding="utf-8") as opened:
@@ -62,14 +63,16 @@ def read(file: Path) -> dict[str, FoldAssignment]:
                 row["filename"]: FoldAssignment(int(row["fold"]), bool(int(row["fake"])) if row.get("fake") else None)
                 for row in csv.DictReader(opened)
             }
+    except FileNotFoundError as error:
+        raise DatasetError(f"{file}: no such file; give the {FILE} of a finished training run") from error
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(
-            f"{file} is no CSV of filename,fold; give the clip_folds.csv that the training wrote"
+            f"{file}: not a CSV file with the columns filename,fold ({error}); give the {FILE} that the training wrote"
         ) from error
 
 
 def holdout_groups(groups: NDArray[Any], seed: int) -> frozenset[str]:
-    """Groups, chosen at random, that together hold ``HOLDOUT_SHARE`` of the rows; ``groups`` [n] are names."""
+    """Choose groups at random that together hold ``HOLDOUT_SHARE`` of the rows, from the group names ``groups`` [n]."""
     names, counts = np.unique(groups.astype(str), return_counts=True)
     order = np.random.default_rng(seed).permutation(len(names))
     enough = int(np.searchsorted(np.cumsum(counts[order]), HOLDOUT_SHARE * len(groups)))
@@ -77,16 +80,16 @@ def holdout_groups(groups: NDArray[Any], seed: int) -> frozenset[str]:
 
 
 def groups_of_fold(groups: NDArray[Any], fold: int, n_folds: int) -> frozenset[str]:
-    """The groups of one of ``n_folds`` folds of about as many rows each.
+    """Return the groups of one fold, of ``n_folds`` folds with about the same number of rows.
 
     Parameters
     ----------
     groups : ndarray of shape (n,)
         Name of the group of each row.
     fold
-        Counted from 1.
+        Number of the fold, from 1.
     n_folds
-        2 or more, and at most the number of groups.
+        From 2 to the number of groups.
     """
     from sklearn.model_selection import GroupKFold
 
@@ -95,14 +98,15 @@ def groups_of_fold(groups: NDArray[Any], fold: int, n_folds: int) -> frozenset[s
 
 
 def assign_folds(clips: Sequence[Clip], n_folds: int = N_FOLDS, *, whole_methods: bool = True) -> dict[str, int]:
-    """Fold of each clip, counted from 0, by filename.
+    """Assign each clip to a fold: filename to the number of the fold, from 0.
 
-    ``whole_methods``: a FAKE clip is in the fold of its family of manipulations, families in order of their number of
-    forged pictures in the fold that has fewest; single pictures and clips are spread each by themselves. REAL clips
-    follow the FAKE ones of their group, else their source, so that sources too are held out whole where groups allow
-    it. Without it, whole groups are spread, methods and sources with them.
+    With ``whole_methods``, each family of manipulations is in one fold: families are assigned in order of their number
+    of clips with forged video, each to the fold that has fewest of these so far; clips with a file and those known by
+    face crops alone are counted separately, and a family keeps its fold for both. REAL clips follow the FAKE clips of
+    their group, else their source, so that whole sources are held out as well where groups allow it. Without
+    ``whole_methods``, whole groups are distributed, whatever their methods and sources.
 
-    What a network of a fold may not be trained on is more than the fold: :func:`held_out`.
+    The network of a fold must not be trained on these clips, nor on further ones: :func:`held_out`.
     """
     fold_of = _folds_of_methods(clips, n_folds) if whole_methods else {}
     left = [clip for clip in clips if clip.filename not in fold_of]
@@ -110,16 +114,17 @@ def assign_folds(clips: Sequence[Clip], n_folds: int = N_FOLDS, *, whole_methods
 
 
 def held_out(clips: Sequence[Clip], fold_of: Mapping[str, int], fold: int | None) -> frozenset[str]:
-    """What the network of a fold is not trained on: clips of the fold, and all others of the groups of these.
+    """Return the clips that the network of a fold is not trained on: those of the fold, and all others of their groups.
 
-    Groups link methods (one face given to many generators): to keep both whole in one fold would leave a single fold.
+    Groups link methods (one face given to many generators), so keeping both groups and methods whole would leave a
+    single fold.
     """
     groups = {clip.group for clip in clips if fold_of[clip.filename] == fold}
     return frozenset(clip.filename for clip in clips if clip.group in groups)
 
 
 def _folds_of_methods(clips: Sequence[Clip], n_folds: int) -> dict[str, int]:
-    """Folds of the FAKE clips, by whole families; files and single pictures apart."""
+    """Assign the FAKE clips by whole families: first clips with a file, then those known by face crops alone."""
     fold_of: dict[str, int] = {}
     fold_of_family: dict[str, int] = {}
     for with_file in (True, False):
@@ -128,7 +133,7 @@ def _folds_of_methods(clips: Sequence[Clip], n_folds: int) -> dict[str, int]:
             if clip.label == "FAKE" and bool(clip.path) == with_file:
                 families[method_family(clip.method)].append(clip)
         n_fake = [0] * n_folds
-        for name, members in sorted(families.items(), key=lambda one: (-sum(map(forged_picture, one[1])), one[0])):
+        for name, members in sorted(families.items(), key=lambda item: (-sum(map(forged_picture, item[1])), item[0])):
             fold = fold_of_family.setdefault(name, int(np.argmin(n_fake)))
             n_fake[fold] += sum(map(forged_picture, members))
             fold_of |= {clip.filename: fold for clip in members}
@@ -138,10 +143,11 @@ def _folds_of_methods(clips: Sequence[Clip], n_folds: int) -> dict[str, int]:
 def _folds_of_groups(
     left: Sequence[Clip], clips: Sequence[Clip], fold_of: Mapping[str, int], n_folds: int, *, whole_sources: bool
 ) -> dict[str, int]:
-    """Folds of the clips that are ``left``, by whole groups.
+    """Assign the remaining clips ``left`` by whole groups.
 
-    A group goes where most of its clips are already; else one with forgeries to the fold that has fewest, and one
-    without to the fold that shares most of its sources, or has fewest sources.
+    A group joins the fold that already has most of its clips. Otherwise, a group with forgeries joins the fold that has
+    fewest of them, and a group without forgeries joins the fold that shares most of its sources, else the fold with the
+    fewest sources.
     """
     beside = _folds_beside(clips, fold_of)
     groups: dict[str, list[Clip]] = defaultdict(list)
@@ -151,8 +157,8 @@ def _folds_of_groups(
     n_fake, sources = [0] * n_folds, [Counter[str]() for _ in range(n_folds)]
     result: dict[str, int] = {}
     for name in sorted(groups, key=lambda key: (key not in beside, -n_forged[key], -len(groups[key]), key)):
-        own = Counter(origin(clip) for clip in groups[name] if clip.label == "REAL")
-        shared = [sum(have[source] for source in own) for have in sources]
+        of_group = Counter(origin(clip) for clip in groups[name] if clip.label == "REAL")
+        shared = [sum(have[source] for source in of_group) for have in sources]
         if name in beside:
             fold = beside[name]
         elif n_forged[name]:
@@ -162,13 +168,13 @@ def _folds_of_groups(
         else:
             fold = int(np.argmin([have.total() for have in sources]))
         n_fake[fold] += n_forged[name]
-        sources[fold] += own
+        sources[fold] += of_group
         result |= {clip.filename: fold for clip in groups[name]}
     return result
 
 
 def _folds_beside(clips: Sequence[Clip], fold_of: Mapping[str, int]) -> dict[str, int]:
-    """Group to the fold that most of its clips are in already, the first of equals; groups with such clips alone."""
+    """Map each group that has assigned clips to the fold with most of them; the lowest fold wins a tie."""
     n_in_fold: dict[str, Counter[int]] = defaultdict(Counter)
     for clip in clips:
         if clip.filename in fold_of:

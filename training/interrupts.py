@@ -1,4 +1,4 @@
-"""Ctrl-C between two steps of a long computation, never within one."""
+"""Let Ctrl-C stop a long computation between two steps, never within one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from typing import Any
 
 @contextlib.contextmanager
 def interrupt_flag() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed: the first is only noted, so that no step is torn; the second interrupts at once."""
+    """Yield a function that tells whether Ctrl-C was pressed.
+
+    The first Ctrl-C is only recorded, so that the current step can finish; the second interrupts at once.
+    """
     noted: list[int] = []
 
     def note(number: int, frame: Any) -> None:
@@ -30,5 +33,5 @@ def interrupt_flag() -> Iterator[Callable[[], bool]]:
 
 
 def ignore_interrupts(_: int) -> None:
-    """For processes that make batches: the trainer ends them, after the step at hand."""
+    """Ignore Ctrl-C in a process that makes batches: the trainer ends these processes after the current step."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

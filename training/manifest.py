@@ -1,4 +1,4 @@
-"""The clips that networks are trained on: those of a data set, with what training needs to know of each."""
+"""The labelled clips of a data set that networks are trained on, and digests that identify them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from extract.dataset import find_clips
@@ -16,52 +16,52 @@ from features.errors import DatasetError
 
 logger = logging.getLogger(__name__)
 
-NEEDED = (
-    "training needs the columns filename, label and group, and of FAKE clips method (what made it) and fake_part "
-    "(picture, voice, or picture and voice)"
+COLUMNS = (
+    "filename, label and group, and for FAKE clips method (what made the clip; methods that agree up to the first "
+    "underscore are one family) and fake_part (picture, voice, or picture and voice)"
 )
+"""The columns of a manifest for training, in words, for help and messages."""
 
 
 def training_clips(data: str | os.PathLike[str]) -> list[Clip]:
-    """The labelled clips of a manifest or folder, sorted by filename; clips without a label are left out.
+    """Return the labelled clips of a manifest or folder, sorted by filename; clips without a label are left out.
 
     Raises
     ------
     DatasetError
-        There is no labelled clip, or a FAKE clip does not say what made it or which part of it is forged; the message
-        names the column.
+        No clip has a label, or a FAKE clip lacks its method or its forged part; the message names the column.
     """
-    found = find_clips(os.fspath(data))
-    clips = [clip for clip in found if clip.label is not None]
+    listed = find_clips(os.fspath(data))
+    clips = [clip for clip in listed if clip.label is not None]
     if not clips:
-        raise DatasetError(f"{data}: no clip has a label (column 'label'); {NEEDED}")
-    if len(clips) < len(found):
-        logger.warning("%s: %d clips without a label are left out", data, len(found) - len(clips))
+        raise DatasetError(f"{data}: no clip has a label (column 'label'); training needs the columns {COLUMNS}")
+    if len(clips) < len(listed):
+        logger.warning("%s: %d clips without a label are left out", data, len(listed) - len(clips))
     fakes = [clip for clip in clips if clip.label == "FAKE"]
     for column, missing in (
         ("method", [clip for clip in fakes if not clip.method]),
         ("fake_part", [clip for clip in fakes if not clip.forged]),
     ):
         if missing:
-            where = "is missing" if len(missing) == len(fakes) else f"says nothing of {missing[0].filename}"
-            raise DatasetError(f"{data}: the column {column!r} {where}; {NEEDED}")
+            where = "is missing" if len(missing) == len(fakes) else f"is empty for {missing[0].filename}"
+            raise DatasetError(f"{data}: the column {column!r} {where}; training needs the columns {COLUMNS}")
     return clips
 
 
 def forged_picture(clip: Clip) -> bool:
-    """True when the picture of a clip is forged, be its voice synthetic or not."""
+    """Return True when the video of a clip is forged, whether or not its voice is synthetic."""
     return "picture" in clip.forged
 
 
 def origin(clip: Clip) -> str:
-    """What made a FAKE clip, or the data set that a REAL one is from; empty where nothing says it."""
+    """Return the method of a FAKE clip, or the data set of a REAL one; empty where the manifest has neither."""
     return clip.method or clip.source or ""
 
 
 def method_family(method: str) -> str:
-    """What stands before the first underscore or the plus between two names: methods that share it are one family.
+    """Return the family of a method: its name up to the first underscore, or up to a plus between two names.
 
-    Capitals, other signs and what stands in brackets make no difference, for data sets spell a method differently.
+    Case, other signs and text in brackets are ignored, because data sets spell the same method differently.
 
     >>> [method_family(method) for method in ("ff++_deepfakes", "VASA-1", "vasa1", "Loopy (Jimeng)", "A+B")]
     ['ff++', 'vasa1', 'vasa1', 'loopy', 'a']
@@ -72,31 +72,24 @@ def method_family(method: str) -> str:
 
 
 def digest(*values: Any) -> str:
-    """SHA-256 of values that JSON can hold: the identity of what was made from them."""
+    """Return the SHA-256 of values that JSON can hold: the identity of anything that is made from them."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def clips_digest(clips: Sequence[Clip]) -> str:
-    """Digest of what a data set says of its clips, and of the sizes of their files; not of where they lie."""
+    """Return a digest of the manifest entries of clips and of their file sizes; it does not depend on their folder."""
     return digest(
         [
-            (one.filename, one.label, one.group, one.source, one.original, one.method, sorted(one.forged))
-            for one in clips
+            (clip.filename, clip.label, clip.group, clip.source, clip.original, clip.method, sorted(clip.forged))
+            for clip in clips
         ],
-        [_size(one.path) for one in clips],
+        [_size(clip.path) for clip in clips],
     )
 
 
 def _size(path: str) -> int:
-    """Bytes of a local file; -1 for one that is missing or elsewhere."""
+    """Return the size of a local file in bytes; -1 for a file that is missing or not local."""
     try:
         return os.path.getsize(path)
     except OSError:
         return -1
-
-
-def progress(items: Iterable[Any], name: str, total: int | None = None) -> Any:
-    """The items, with a bar on stderr."""
-    from tqdm import tqdm
-
-    return tqdm(items, desc=name, total=total, unit="", mininterval=5.0)

@@ -1,6 +1,6 @@
-"""Out-of-fold columns: those of the trained families, by networks that never saw the clip's method or people.
+"""Out-of-fold columns: network columns of each clip, measured by networks that never saw its method or people.
 
-A stack fitted on columns from a network that was trained on the same clips would trust them far too much.
+A stack that is fitted on the columns of a network which was trained on the same clips overestimates their reliability.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ from features.speech_model import VoiceModel
 from features.threads import opencv_on_one_thread
 from training import folds
 from training.folds import FOLD_FILES
+from training.progress import Progress, no_progress, tracked
 
 logger = logging.getLogger(__name__)
 
-LOGIT = {"forensic_voice": "logit"}  # column that is scored; of face networks "logit_mean"
-FACES = ("forensic_cnn", "forensic_residual")  # whose folds are those of one training
+LOGIT = {"forensic_voice": "logit"}  # column that is scored; for face networks it is "logit_mean"
+FACES = ("forensic_cnn", "forensic_residual")  # families whose folds come from the same training
 CuesOfClips = MutableMapping[tuple[str, ...], dict[str, float]]
-"""Name of a clip, and of the cues that were measured of it, to their values."""
+"""(name of a clip, names of its measured cues...) to the values of these cues."""
 
 
 def observation_file(folder: Path, filename: str) -> Path:
-    """Where ``deepcue extract --observations`` keeps the observation of a clip."""
+    """Return the file in which ``deepcue extract --observations`` keeps the observation of a clip."""
     return folder / kept_name(filename)
 
 
@@ -52,23 +53,37 @@ def out_of_fold(
     fold_of: dict[str, int],
     weights: Path,
     families: Sequence[str],
+    progress: Progress = no_progress,
 ) -> pa.Table:
-    """The table with the families' columns of every clip of ``fold_of`` measured by the networks of its fold.
+    """Return the table with the families' columns of every clip of ``fold_of`` measured by the networks of its fold.
 
-    A clip without an observation, or with one whose length is another than its row says, gets NaN (0 of shares), never
-    the columns of a network that saw it; how many these are is logged, and its row says that the observation was not
-    kept. Of the others the row says why a family has no number by its fold's networks.
+    A clip whose observation is missing, or has a length different from its row, gets NaN (0 for shares), never the
+    columns of a network that saw the clip; the number of such clips is logged, and their rows give the reason "not
+    kept". For other clips, the row gives the reason why a family could not be measured by the networks of the fold.
+
+    Parameters
+    ----------
+    source
+        Feature table.
+    observations
+        Folder that ``deepcue extract --observations`` wrote.
+    fold_of
+        Filename to fold; other clips keep their columns.
+    weights
+        Folder of a training, with the networks of each fold (:data:`training.folds.FOLD_FILES`).
+    families
+        Families to measure again.
+    progress
+        Called with the stage, the number of clips done, and their total.
 
     Raises
     ------
     ModelError
-        A fold's weights are missing, or can't be used.
+        The weights of a fold are missing or can't be used.
     DatasetError
-        The table has no column of a family, none of its clips is in the folds, or none of those that are has an
+        The table has no column of a family, none of its clips is in the folds, or no clip of the folds has an
         observation.
     """
-    from tqdm import tqdm
-
     measures = discovery.families(families)
     files = {fold: _fold_files(weights, fold, families) for fold in sorted(set(fold_of.values()))}
     for of_fold in files.values():
@@ -78,7 +93,7 @@ def out_of_fold(
     values: dict[str, NDArray[np.float32]] = {name: source[name].to_numpy().copy() for name in names}
     wanted = [(row, name) for row, name in enumerate(source["filename"].to_pylist()) if name in fold_of]
     usable = _usable(source, wanted, observations)
-    for row, filename in tqdm(wanted, desc="out of fold", unit="clip"):
+    for row, filename in tracked(wanted, "out of fold", len(wanted), progress):
         measured = spec.unmeasured(names)
         if row in usable:
             with use_weights(files[fold_of[filename]]):
@@ -100,16 +115,16 @@ def out_of_fold(
 def _measured(
     observed: observation.Observation, measures: Sequence[spec.Family]
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Columns of families by the weights in use, and the code of the reason of those that have no number."""
+    """Return the columns of the families by the weights in use, and the reason code of each family without a value."""
     values, failures = measuring.measure_clip(observed, measures)
     codes = reasons_of(measures, observed, values, failures)
     return values, {family: code.value for family, code in codes.items()}
 
 
 def _check_weights(files: Mapping[str, Path]) -> None:
-    """Load the weights of a fold's families; ModelError where some can't be used.
+    """Load the weights of a fold's families; ModelError where they can't be used.
 
-    A family whose weights can't be read would else cost its own columns of each clip, one by one.
+    Without this check, unreadable weights would silently empty the family's columns for every clip.
     """
     with use_weights(files):
         for family in files:
@@ -122,52 +137,52 @@ def _check_weights(files: Mapping[str, Path]) -> None:
 
 
 def _columns(source: pa.Table, measures: Sequence[spec.Family]) -> list[str]:
-    """Names of the columns of the families that the table has, of each some."""
+    """Return the names of the families' columns in the table; each family must have at least one."""
     names = []
     for family in measures:
-        own = [column.name for column in family.table_columns if column.name in source.column_names]
-        if not own:
-            raise DatasetError(f"the table has no column of {family.name}; measure it again, or leave the family out")
-        names += own
+        present = [column.name for column in family.table_columns if column.name in source.column_names]
+        if not present:
+            raise DatasetError(f"the table has no column of {family.name}; extract it again, or leave the family out")
+        names += present
     return names
 
 
 def _usable(source: pa.Table, wanted: Sequence[tuple[int, str]], observations: Path) -> dict[int, Path]:
-    """The kept observation of each wanted row that has one of its own; how many have none is said.
+    """Map each wanted row that has a matching observation to its file, and warn how many rows have none.
 
     Raises
     ------
     DatasetError
-        No row is wanted, or none of them has one.
+        No row is wanted, or no wanted row has a matching observation.
     """
     if not wanted:
         raise DatasetError("no clip of the table is in the folds; give those of a training on these clips")
-    there = {row: file for row, name in wanted if (file := observation_file(observations, name)).is_file()}
-    if not there:
+    kept = {row: file for row, name in wanted if (file := observation_file(observations, name)).is_file()}
+    if not kept:
         raise DatasetError(
-            f"{observations}: no observation of these clips; make them with deepcue extract --observations"
+            f"{observations}: no observation of these clips; make them with `deepcue extract --observations`"
         )
-    if n_missing := len(wanted) - len(there):
+    if n_missing := len(wanted) - len(kept):
         logger.warning(
             "%s: %d of %d clips have no observation; their columns are empty", observations, n_missing, len(wanted)
         )
     rows = source.select(["n_frames", "duration_s"]).to_pylist()
-    usable = {row: file for row, file in there.items() if _is_of_the_row(observation.kept_header(file), rows[row])}
+    usable = {row: file for row, file in kept.items() if _is_of_the_row(observation.kept_header(file), rows[row])}
     of_others = (
-        f"{observations}: {len(there) - len(usable)} of {len(there)} observations are of other clips that have the "
-        "same names, or of other lengths than the table says"
+        f"{observations}: {len(kept) - len(usable)} of {len(kept)} observations are of other clips that have the "
+        "same names, or have other lengths than the table says"
     )
     if not usable:
         raise DatasetError(f"{of_others}; give the folder that was kept when this table was measured")
-    if len(usable) < len(there):
+    if len(usable) < len(kept):
         logger.warning("%s; their columns are empty", of_others)
     return usable
 
 
 def _is_of_the_row(header: observation.Header, row: Mapping[str, Any]) -> bool:
-    """Whether a row says the length of an observation; one of unknown length, as of a clip that crashed, says nothing.
+    """Return True when an observation has the length of its row, or the row has none (for example after a crash).
 
-    Clips that are equally long, as the copies of one that was coded several times, are not told apart.
+    Clips of equal length can't be distinguished, for example several encodings of the same clip.
     """
     if row["duration_s"] is None or math.isnan(row["duration_s"]):
         return True
@@ -183,32 +198,32 @@ def of_crops(
     *,
     kept: CuesOfClips | None = None,
 ) -> pa.Table:
-    """Rows, in the layout of the table ``source``, of clips of which there are face crops alone.
+    """Return rows, in the layout of the table ``source``, for clips that exist only as face crops.
 
     Parameters
     ----------
     source
-        A feature table; the rows have its columns, NaN but for those of ``families`` and for the hand-crafted cues that
-        the late fusion reads.
+        A feature table; the rows have its columns, NaN except for those of ``families`` and for the hand-crafted cues
+        that the late fusion reads.
     crops
-        Of :func:`training.faces.index.crops`. Left out are single pictures, which are no clips, and what a page encoded
-        once more beside others: no user has a clip like that.
+        Table of :func:`training.faces.index.crops`. Single images are left out, because they are not clips, and so are
+        panels that a web page re-encoded side by side, because users have no such clips.
     fold_of
-        Fold of each clip.
+        Filename of a clip to its fold.
     weights
-        Folder of the networks of each fold.
+        Folder with the networks of each fold.
     families
-        Of :data:`FACES`, and ``cnn_embedding``.
+        Some of :data:`FACES`, and ``cnn_embedding``.
     kept
-        Hand-crafted cues that were measured of these crops, to which those of this call are added: they do not depend
-        on the networks, so that several trainings share them.
+        Hand-crafted cues of these crops that earlier calls measured; this call adds to them. The cues do not depend on
+        the networks, so several trainings can share them.
 
     Raises
     ------
     ModelError
-        A fold's weights are missing, or can't be used.
+        The weights of a fold are missing or can't be used.
     DatasetError
-        The folds lack a clip, or a family is of no face network.
+        A clip is missing from the folds, or a family does not belong to a face network.
     """
     from training.faces.index import decode_image
 
@@ -243,7 +258,7 @@ def of_crops(
 
 
 def _base_columns(key: str, frames: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What a table says of a clip besides its cues, from the index rows of its face crops."""
+    """Return the base columns of a clip from the index rows of its face crops."""
     first = frames[0]
     return {
         "filename": key,
@@ -260,7 +275,7 @@ def _base_columns(key: str, frames: Sequence[Mapping[str, Any]]) -> dict[str, An
 
 
 def _of_images(images: Sequence[NDArray[np.uint8]], families: Sequence[str]) -> dict[str, float]:
-    """Columns of the face crops of a clip; each network judges them once."""
+    """Return the columns of a clip from its face crops; each network scores them once."""
     numbers = logit_columns.chosen(len(images))
     judged = {
         name: logit_columns.judge(images, name, numbers, views=logit_columns.VIEWS)
@@ -279,22 +294,23 @@ def _of_images(images: Sequence[NDArray[np.uint8]], families: Sequence[str]) -> 
 def _cues_of_crops(
     images: Sequence[NDArray[np.uint8]], pictures: Sequence[bytes], names: Sequence[str]
 ) -> dict[str, float]:
-    """The columns ``names`` of a clip's crops, given decoded and not: those of whole crops, and those of landmarks."""
+    """Return the columns ``names`` of a clip from its crops, decoded and encoded: of whole crops, and of landmarks."""
     of_landmarks = [name for name in names if not name.startswith(f"{region_contrast.FAMILY}.")]
     measured = face_contrast.of_crops(images) if len(of_landmarks) < len(names) else {}
     return measured | (_cues_of_stills(pictures, of_landmarks) if of_landmarks else {})
 
 
 def _cues_of_stills(pictures: Sequence[bytes], names: Sequence[str]) -> dict[str, float]:
-    """Hand-crafted cues of a clip of which there are pictures alone, each measured as a still.
+    """Return hand-crafted cues of a clip that exists only as images, each measured as a still.
 
-    A column is the median over the pictures that show it, of shares the mean; NaN where none does. One is enough, where
-    a clip needs five frames: of six pictures few show both irises (docs/experiments/038).
+    A column is the median (for shares, the mean) over the images in which it can be measured, and NaN where there are
+    none. One image is enough, where a video clip needs five frames: few of six images show both irises
+    (docs/experiments/038).
     """
     known = discovery.families({name.split(".")[0] for name in names})
     with opencv_on_one_thread():
         measured = [measuring.measure_clip(stills.observe(data), known)[0] for data in pictures]
-    return {name: _middle(name, np.array([one[name] for one in measured])) for name in names}
+    return {name: _middle(name, np.array([of_image[name] for of_image in measured])) for name in names}
 
 
 def _middle(name: str, values: NDArray[np.floating[Any]]) -> float:
@@ -305,7 +321,7 @@ def _middle(name: str, values: NDArray[np.floating[Any]]) -> float:
 
 
 def _with_networks(families: Sequence[str]) -> list[str]:
-    """The families, and the networks that they read."""
+    """Return the families, and the networks that they read."""
     return list(dict.fromkeys([*families, *(projection.NETWORKS if projection.FAMILY in families else ())]))
 
 
@@ -318,28 +334,53 @@ def _fold_files(weights: Path, fold: int, families: Sequence[str]) -> dict[str, 
 
 
 def stacked(parts: Sequence[pa.Table]) -> pa.Table:
-    """The tables one below the other, the number of each in front of its filenames; rows of a clip share its group.
+    """Stack feature tables: all rows of the first, then those of the second, and so on.
 
-    Families whose weights differ from table to table are of no one's.
+    The number of a table, counted from 0, is put in front of its filenames (``0/clip.mp4``); the rows of a clip keep
+    its group. The result names no weights for a family whose weights differ between the tables.
+
+    Raises
+    ------
+    DatasetError
+        The tables differ in their columns or in the version of a family.
     """
-    known = [table.description(part).get("weights", {}) for part in parts]
-    differ = [name for name in {*itertools.chain(*known)} if len({one.get(name) for one in known}) > 1]
-    parts = [table.without_weights(part, differ) for part in parts]
+    _check_same_columns(parts)
+    weights = [table.description(part).get("weights", {}) for part in parts]
+    differ = [name for name in {*itertools.chain(*weights)} if len({of_part.get(name) for of_part in weights}) > 1]
+    schema = table.without_weights(parts[0], differ).schema
     named = []
     for number, part in enumerate(parts):
         names = part["filename"].to_pylist()
         groups = groups_of_clips(part["group"].to_pylist(), names)
-        columns = {name: part[name] for name in part.column_names}
+        columns = {name: part[name] for name in schema.names}
         columns |= {"filename": pa.array([f"{number}/{name}" for name in names]), "group": pa.array(groups)}
-        named.append(pa.table(columns, schema=part.schema))
+        named.append(pa.table(columns, schema=schema))
     return pa.concat_tables(named)
 
 
-def scores(measured: pa.Table, assignments: dict[str, folds.FoldAssignment], family: str) -> dict[str, Any]:
-    """Scores of a family's mean logit on the clips of ``assignments``: :func:`training.faces.scores.summary`.
+def _check_same_columns(parts: Sequence[pa.Table]) -> None:
+    """Refuse tables that can't be stacked; the message names the first column or family that differs."""
+    advice = "measure all tables with the same version and families"
+    types, versions = _types(parts[0]), table.table_families(parts[0])
+    for number, part in enumerate(parts[1:], 1):
+        others = _types(part)
+        if differ := [name for name in types | others if types.get(name) != others.get(name)]:
+            raise DatasetError(f"tables 0 and {number} differ in {len(differ)} columns, such as {differ[0]}; {advice}")
+        newer = table.table_families(part)
+        if differ := [name for name in versions if versions[name] != newer.get(name, versions[name])]:
+            raise DatasetError(f"tables 0 and {number} have different versions of {differ[0]}; {advice}")
 
-    The truth is the training label (synthetic speech over a real picture is no forged picture), and the clip's label
-    where that is unknown.
+
+def _types(part: pa.Table) -> dict[str, pa.DataType]:
+    """Column name to type."""
+    return dict(zip(part.schema.names, part.schema.types, strict=True))
+
+
+def scores(measured: pa.Table, assignments: dict[str, folds.FoldAssignment], family: str) -> dict[str, Any]:
+    """Score a family's mean logit on the clips of ``assignments``: :func:`training.faces.scores.summary`.
+
+    The true class is the training label (synthetic speech over real video is not forged video), or the label of the
+    clip where the training label is unknown.
     """
     from training.faces.scores import summary
 

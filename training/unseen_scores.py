@@ -1,7 +1,8 @@
-"""Scores of learners on unseen manipulations and identities: no stage was fitted on them, neither networks nor fusion.
+"""Scores of learners on manipulations and identities that neither the networks nor the learners were fitted on.
 
-The folds are those of the networks' training: the table's network columns are out of fold already
-(:mod:`training.oof_columns`), and the learner that judges a fold sees no row of it, nor of any group that it touches.
+The folds are those of the networks' training: the table already has out-of-fold network columns
+(:mod:`training.oof_columns`), and the learner that scores a fold is fitted without the rows of the fold and without all
+other rows of their groups.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from ensemble.training_set import TrainingSet, joined
 from features.errors import InputError
 
 PRIOR = 0.5
-THRESHOLDS = (0.5, 0.9)  # of probabilities that count as false positives
-BOUND = 0.03  # of probabilities, as in the shipped model, whose scale of log-odds is not applied here
+THRESHOLDS = (0.5, 0.9)  # a REAL clip with a probability above counts as a false positive
+BOUND = 0.03  # of probabilities, as in the shipped model; the scale of its log-odds is not applied here
 
 
 @dataclass(frozen=True)
@@ -34,62 +35,62 @@ class UnseenScores:
     difference: Score
     """The log loss minus that of the first learner."""
     false_positives: dict[float, float]
-    """Threshold (0.5, 0.9) to the fraction of REAL clips whose probability of FAKE is above it; without interval."""
+    """Threshold (0.5, 0.9) to the fraction of REAL clips whose probability of FAKE exceeds it; without interval."""
 
 
 @dataclass(frozen=True)
 class UnseenResult:
-    """What was scored, and the scores by learner."""
+    """The number of scored clips, and the scores by learner."""
 
     n_clips: int
     n_groups: int
-    """Of the clips that are scored."""
+    """Groups of the scored clips."""
     n_copies: int
-    """Copies whose groups the clips of the folds have: these alone could be fitted on."""
+    """Copies that could be fitted on, because clips of the folds are in their groups."""
     n_copies_given: int
     constant: float
-    """Log loss of the constant probability that is the prior."""
+    """Log loss of a constant probability equal to the prior."""
     learners: dict[str, UnseenScores]
 
 
 def predictions(
     data: TrainingSet, fold: Int, learner: str, *, seed: int = 0, copies: TrainingSet | None = None
 ) -> Array:
-    """[n] log-odds at a prior of 0.5, bounded, of each row by a learner that saw nothing of its fold.
+    """Predict bounded log-odds [n] at a prior of 0.5, each row by a learner that was fitted without its fold.
 
     Parameters
     ----------
     data
-        Rows in which something was measured are fitted on.
+        Learners are fitted on the rows in which at least one cue was measured.
     fold : ndarray of shape (n,)
-        Counted from 0; a group may be in several.
+        Number of the fold of each row, from 0; a group may be in several folds.
     learner
-        Of :func:`ensemble.learners.registry.learner_kinds`.
+        Name from :func:`ensemble.learners.registry.learner_kinds`.
     copies
-        Rows of such clips in another form, as encoded once more, with the same columns and names of groups: fitted on
-        beside ``data`` where their groups may be, not judged.
+        Rows of the same clips in another form, such as re-encoded, with the same columns and group names: learners are
+        also fitted on the copies whose groups are allowed, but do not score them.
 
     Raises
     ------
     InputError
-        No such learner, the copies have other columns, or without a fold and its groups a class is missing.
+        The learner is unknown, the copies have other columns, or a class is missing without a fold and its groups.
     """
     kinds = learner_kinds()
     if learner not in kinds:
         raise InputError(f"no learner is called {learner!r}; known are {', '.join(kinds)}")
     if copies is not None and copies.layout.columns != data.layout.columns:
-        raise InputError("the copies have other columns than the table; measure both in the same way")
+        raise InputError("the copies have other columns than the table; extract both with the same families")
     shown = data if copies is None else joined(data, copies)
     z = np.full(len(data), np.nan)
     for number in np.unique(fold):
-        judged = fold == number
-        fitted_on = shown.measured & ~np.isin(shown.group, data.group[judged])
+        scored = fold == number
+        fitted_on = shown.measured & ~np.isin(shown.group, data.group[scored])
         y, group = shown.y[fitted_on], np.unique(shown.group[fitted_on], return_inverse=True)[1]
         if len(np.unique(y)) < 2:
             raise InputError(f"without fold {number} and its groups, one of the classes is missing; give more groups")
         fitted = kinds[learner](data.layout, settings_for(len(y), int(group.max()) + 1))
         fitted.fit(shown.X[fitted_on], y, group.astype(np.int64), seed)
-        z[judged] = shift_prior(fitted.predict_logit(data.X[judged]), float(y.mean()), PRIOR)
+        z[scored] = shift_prior(fitted.predict_logit(data.X[scored]), float(y.mean()), PRIOR)
     return clip_logit(z, BOUND)
 
 
@@ -102,26 +103,26 @@ def scores(
     rows: Bool | None = None,
     copies: TrainingSet | None = None,
 ) -> UnseenResult:
-    """Scores with 95 % intervals over groups, by learner.
+    """Score learners, with 95 % intervals over groups.
 
     Parameters
     ----------
     data
-        Rows that ``fold_of`` lacks take no part.
+        Training set; rows of clips that are not in ``fold_of`` are ignored.
     fold_of
-        Filename to fold, as training wrote it.
+        Filename to fold, as the networks' training wrote it.
     learners
-        One or more; the first is what the others are compared with.
+        One or more names; the others are compared with the first.
     rows : ndarray of shape (n,), optional
-        True for the rows that are scored; all are fitted on.
+        True for the rows to score; learners are fitted on all rows.
     copies
-        As for :func:`predictions`; those of groups that no clip of the folds has are left out.
+        As for :func:`predictions`; copies of groups that are absent from the folds are ignored.
 
     Raises
     ------
     InputError
-        No clip is in the folds, no learner is named or there is none of the name, no copy is left, or a class is
-        missing: without a fold and its groups, or among the rows that are scored.
+        No clip is in the folds, no learner is named, a learner is unknown, no copy is left, or a class is missing:
+        without a fold and its groups, or among the scored rows.
     """
     if not learners:
         raise InputError("no learner is named; give one or more")
@@ -147,18 +148,18 @@ def scores(
 
 
 def _copies_of(copies: TrainingSet, data: TrainingSet) -> TrainingSet:
-    """The copies whose groups the data has: of what no fold holds, nobody knows what its networks saw."""
-    found = np.isin(copies.names_of_groups, data.group_names)
-    if not found.any():
+    """Return the copies whose groups are in the data: for other groups, it is unknown what the networks saw."""
+    is_known = np.isin(copies.names_of_groups, data.group_names)
+    if not is_known.any():
         raise InputError(
             f"no copy is of a group of these clips (the copies have {copies.group_names[0]}, the clips "
             f"{data.group_names[0]}); give the copies the groups of their clips"
         )
-    return copies.rows(found)
+    return copies.rows(is_known)
 
 
 def _scores(y: Int, z: Array, first: Array, group: Int, seed: int) -> UnseenScores:
-    """Scores of log-odds ``z`` [n], and the difference to those of the ``first`` learner [n]."""
+    """Return the scores of log-odds ``z`` [n], and the difference to the log loss of the ``first`` learner [n]."""
     losses = metrics.logit_losses(y, z)
     differences = losses - metrics.logit_losses(y, first)
     measures = {

@@ -13,8 +13,8 @@ EXAMPLE = "deepcue average run0/final.safetensors run1/final.safetensors --out m
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("weights", type=Path, nargs="+", help="files that the training wrote")
-    parser.add_argument("--out", type=common.output_file, required=True, help="file to write")
+    parser.add_argument("weights", type=Path, nargs="+", metavar="FILE", help="weights files that a training wrote")
+    parser.add_argument("--out", type=common.output_file, required=True, help="weights file to write")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from extract.run.sandbox import Limits
+    from training.faces.data import FaceTraining
 
 DONE, FAULT, USER_ERROR = 0, 1, 2
 INTERRUPTED = 128 + signal.SIGINT
@@ -146,6 +147,31 @@ def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+class NameList(argparse.Action):
+    """Store a comma-separated list of known names; the names may also be given as separate words.
+
+    Parameters
+    ----------
+    known
+        Names that are accepted; any other one is an ``ArgumentError``.
+    """
+
+    def __init__(self, option_strings: Sequence[str], dest: str, *, known: Sequence[str], **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs="+", metavar="NAMES", **options)
+        self.known = list(known)
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        """Store the list as the option's value."""
+        chosen = [name for text in values for name in names(text)]
+        if unknown := [name for name in chosen if name not in self.known]:
+            raise argparse.ArgumentError(self, f"unknown name {unknown[0]!r} (known: {', '.join(self.known)})")
+        if not chosen:
+            raise argparse.ArgumentError(self, f"give one or more of {', '.join(self.known)}")
+        setattr(namespace, self.dest, chosen)
+
+
 def add_jobs(parser: argparse.ArgumentParser) -> None:
     """``--jobs``: how many processes; results do not depend on it."""
     parser.add_argument(
@@ -180,10 +206,13 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         "--timeout",
         type=positive_number,
         default=Limits.timeout_s,
-        help=f"CPU seconds a clip may take (%(default)g); by the clock it may take {WALL_FACTOR} times as many",
+        help=f"CPU seconds per clip; the wall-clock limit is {WALL_FACTOR} times as long (default: %(default)g)",
     )
     parser.add_argument(
-        "--max-memory", type=positive_number, default=Limits.memory_mb, help="MB a process may take (%(default)g)"
+        "--max-memory",
+        type=positive_number,
+        default=Limits.memory_mb,
+        help="memory per process, in MB (default: %(default)g)",
     )
 
 
@@ -195,22 +224,73 @@ def limits(arguments: argparse.Namespace) -> Limits:
 
 
 def add_max_seconds(parser: argparse.ArgumentParser) -> None:
-    """``--max-seconds``: how much of each clip is looked at."""
+    """``--max-seconds``: how much of each clip is analysed."""
     from extract.run.worker import MAX_SECONDS
 
-    parser.add_argument("--max-seconds", type=positive_number, default=MAX_SECONDS, help="of each clip (%(default)g)")
+    parser.add_argument(
+        "--max-seconds",
+        type=positive_number,
+        default=MAX_SECONDS,
+        help="analyse at most this many seconds of each clip (default: %(default)g)",
+    )
+
+
+def add_clips(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--clips``: the manifest of clips to train on."""
+    from training.manifest import COLUMNS
+
+    parser.add_argument(
+        "--clips", type=Path, required=True, help=f"CSV manifest of labelled clips with the columns {COLUMNS}"
+    )
 
 
 def add_face_files(parser: argparse.ArgumentParser) -> None:
-    """Declare the data that face networks are trained on."""
-    parser.add_argument("--stills", type=Path, required=True, help="folder of Parquet files of labelled stills")
-    parser.add_argument("--faces", type=Path, required=True, help="Parquet file of real faces")
-    parser.add_argument("--clips", type=Path, required=True, help="CSV manifest of labelled clips; see above")
-    parser.add_argument("--crops", type=Path, help="folder of labelled face crops of further clips and of pictures")
+    """Declare the files of the training data of face networks."""
+    from training.faces.index import CROPS_COLUMNS, CROPS_FILES, FACES_COLUMNS, STILLS_COLUMNS
+
+    parser.add_argument(
+        "--stills",
+        type=Path,
+        required=True,
+        help=f"folder of Parquet files of labelled stills with the columns {', '.join(STILLS_COLUMNS)} (label: REAL or "
+        "FAKE; jpeg: the bytes of the image)",
+    )
+    parser.add_argument(
+        "--faces",
+        type=Path,
+        required=True,
+        help=f"Parquet file of genuine faces with the columns {', '.join(FACES_COLUMNS)} (set: the data set)",
+    )
+    add_clips(parser)
+    parser.add_argument(
+        "--crops",
+        type=Path,
+        help=f"folder of labelled face crops of further clips and single images: {' and/or '.join(CROPS_FILES)} with "
+        f"the columns {', '.join(CROPS_COLUMNS)}",
+    )
+
+
+def face_training(arguments: argparse.Namespace, out: Path, **settings: Any) -> FaceTraining:
+    """Return the settings of a training of face networks.
+
+    Parameters
+    ----------
+    arguments
+        With the options of :func:`add_face_files` or :func:`add_face_data`.
+    out
+        Folder of the training.
+    settings
+        Further fields of :class:`training.faces.data.FaceTraining`.
+    """
+    from training.faces.data import FaceTraining
+
+    options = ("stills", "faces", "clips", "crops", "leave_out", "hold_out")
+    given = {name: getattr(arguments, name) for name in options if hasattr(arguments, name)}
+    return FaceTraining(out=out, **given, **settings)
 
 
 def add_face_data(parser: argparse.ArgumentParser) -> None:
-    """Declare the data that face networks are trained on, and what of it they do not see."""
+    """Declare the training data of face networks, and which part of it each network must not see."""
     from training.faces.data import LEAVE_OUT
 
     add_face_files(parser)
@@ -218,13 +298,14 @@ def add_face_data(parser: argparse.ArgumentParser) -> None:
         "--leave-out",
         choices=LEAVE_OUT,
         default=LEAVE_OUT[0],
-        help="what no two folds share: people, or methods as well (default)",
+        help="what no two folds share: people, or methods and people (default: %(default)s)",
     )
     parser.add_argument(
         "--hold-out",
         type=_fold,
         metavar="K/N",
-        help="hold out fold K of N of the stills' identities, not the usual few; N runs give a cross-validated score",
+        help="hold out fold K of N of the stills' identities, instead of the usual few; N runs give a cross-validated "
+        "score",
     )
 
 
@@ -238,7 +319,7 @@ def _fold(text: str) -> tuple[int, int]:
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:
     """``--quiet``: no progress on stderr."""
-    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    parser.add_argument("--quiet", action="store_true", help="show no progress on stderr")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -247,8 +328,8 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
-    """``--seed``: of every random draw."""
-    parser.add_argument("--seed", type=seed, default=0, help="of every random draw (default: %(default)s)")
+    """``--seed``: the random seed."""
+    parser.add_argument("--seed", type=seed, default=0, help="random seed (default: %(default)s)")
 
 
 @contextlib.contextmanager
@@ -268,6 +349,30 @@ def clip_progress(*, quiet: bool) -> Iterator[Callable[[int, int, int], None]]:
         yield show
     finally:
         for bar in bars:
+            bar.close()
+
+
+@contextlib.contextmanager
+def stage_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Show one bar on stderr for each stage that is reported: its name, items done, and their total.
+
+    This is the :data:`training.progress.Progress` of the commands that train.
+    """
+    from tqdm import tqdm
+
+    bars: dict[str, Any] = {}
+
+    def show(stage: str, done: int, total: int) -> None:
+        if stage not in bars:
+            bars[stage] = tqdm(desc=stage, total=total, initial=done, unit="", mininterval=5.0, disable=quiet)
+        bars[stage].update(done - bars[stage].n)
+        if done >= total:
+            bars.pop(stage).close()
+
+    try:
+        yield show
+    finally:
+        for bar in bars.values():
             bar.close()
 
 

@@ -1,9 +1,9 @@
-"""Scores of the fold networks on the clips and pictures that each left out: as they are, re-encoded, and transcoded.
+"""Score the fold networks of a training on the clips and images that each left out.
 
-Prints tables; OUT/scores.json (of the probe, OUT/probe_scores.json) has the logit of every clip, too. Of several
-networks (``--networks fold,residual_fold``) the mean of the logits is scored as well. ``--probe`` scores a linear model
-of 32-px thumbnails in place of networks: what it reaches is what light, colour and framing give away. ``--results``
-writes the tables of docs/results.md.
+Clips are scored as they are, re-encoded, and transcoded. Prints tables; OUT/scores.json also has the logit of every
+clip (with --probe, OUT/probe_scores.json). For several networks (`--networks fold,residual_fold`) the mean of the
+logits is scored as well. --probe scores a linear model of 32-px thumbnails instead of networks: its scores measure how
+much light, colour and framing give away. --results writes the tables of docs/results.md.
 """
 
 from __future__ import annotations
@@ -14,51 +14,71 @@ from pathlib import Path
 
 import deepcue
 from deepcue.cli import common
+from features.errors import InputError
 from reports.face_tables import write_tables
 from training.faces.fold_scores import scores_of_folds
 from training.faces.scores import FRAMES, summary_lines
 from training.faces.thumbnail_probe import probe_scores
 from training.faces.trainer import UNINTERPOLATED
 
-EXAMPLE = "deepcue face-scores --out artifacts/cnn --networks fold,residual_fold"
+EXAMPLE = "deepcue face-scores --training artifacts/cnn --networks fold,residual_fold"
+TRAINING = Path("artifacts/cnn")
+OF_NETWORKS = {
+    "networks": "fold",
+    "before_interpolation": False,
+    "frames": FRAMES,
+    "results": None,
+    "data_set": "",
+}
+"""Options that the probe does not have, and their defaults."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "--out", type=common.output_folder, default=Path("artifacts/cnn"), help="folder that the training wrote"
+        "--training",
+        type=Path,
+        metavar="DIR",
+        help=f"folder of a finished `deepcue train-faces` run (default: that of --out, else {TRAINING})",
     )
     parser.add_argument(
-        "--networks", default="fold", help="names of the phases without the number, by comma (default: %(default)s)"
+        "--out", type=common.output_folder, metavar="DIR", help="folder for the scores (default: that of --training)"
+    )
+    parser.add_argument("--probe", action="store_true", help="score a probe of thumbnails instead of the networks")
+    parser.add_argument(
+        "--networks", help="comma-separated names of phases, without the number of the fold (default: %(default)s)"
     )
     parser.add_argument(
-        "--before-interpolation", action="store_true", help="score the weights as training left them (alpha = 0)"
+        "--before-interpolation", action="store_true", help="score the weights before interpolation (alpha = 0)"
     )
-    parser.add_argument("--probe", action="store_true", help="score a probe of thumbnails in place of the networks")
+    parser.add_argument("--frames", type=common.positive_int, help="faces per clip (default: %(default)s)")
     parser.add_argument(
-        "--frames", type=common.positive_int, default=FRAMES, help="faces a clip (default: %(default)s)"
+        "--results", type=common.output_folder, metavar="DIR", help="also write tables for the results page here"
     )
-    parser.add_argument(
-        "--results", type=common.output_folder, metavar="FOLDER", help="write tables for the page of results here, too"
-    )
-    parser.add_argument("--data-set", default="", help="with --results: what the clips are, in a few words")
+    parser.add_argument("--data-set", help="with --results: a few words that describe the clips")
+    parser.set_defaults(**OF_NETWORKS)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    names, suffix = common.names(arguments.networks), UNINTERPOLATED if arguments.before_interpolation else ""
     if arguments.probe:
-        scores = {"thumbnails": {"original": probe_scores(arguments.out)}}
+        _check_no_network_options(arguments)
+    training = arguments.training or arguments.out or TRAINING
+    out = arguments.out or training
+    if arguments.probe:
+        scores = {"thumbnails": {"original": probe_scores(training)}}
     else:
-        scores = scores_of_folds(arguments.out, names, arguments.frames, suffix=suffix)
+        suffix = UNINTERPOLATED if arguments.before_interpolation else ""
+        scores = scores_of_folds(training, common.names(arguments.networks), arguments.frames, suffix=suffix)
     for name, conditions in scores.items():
         for condition, subsets in conditions.items():
             for subset, summary in subsets.items():
                 print("\n".join([f"{name}, {condition}: {subset}", *summary_lines(summary), ""]))
-    file = "probe_scores.json" if arguments.probe else "scores.json"
-    (arguments.out / file).write_text(json.dumps(scores, indent=1), encoding="utf-8")
-    if arguments.results and not arguments.probe:
-        options = f"--out {arguments.out.name} --networks {arguments.networks} --frames {arguments.frames}"
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / ("probe_scores.json" if arguments.probe else "scores.json")
+    file.write_text(json.dumps(scores, indent=1), encoding="utf-8")
+    if arguments.results:
+        options = f"--training {training.name} --networks {arguments.networks} --frames {arguments.frames}"
         options += " --before-interpolation" if arguments.before_interpolation else ""
         write_tables(
             arguments.results,
@@ -67,3 +87,12 @@ def run(arguments: argparse.Namespace) -> None:
             data=arguments.data_set,
             version=deepcue.__version__,
         )
+
+
+def _check_no_network_options(arguments: argparse.Namespace) -> None:
+    """Refuse options that the probe would ignore."""
+    given = [
+        f"--{name.replace('_', '-')}" for name, default in OF_NETWORKS.items() if getattr(arguments, name) != default
+    ]
+    if given:
+        raise InputError(f"--probe can't be combined with {', '.join(given)}: it scores no networks; leave them out")

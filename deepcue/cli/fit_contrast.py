@@ -1,11 +1,13 @@
-"""Fit what the family face_contrast reads, without labels.
+"""Fit the axes of the family face_contrast, without labels.
 
-Writes face_contrast.safetensors into --out: the first layers of --base, a network on high-pass residuals that saw no
-labelled clip (the phase residual of `deepcue train-faces`), and 32 principal axes of what these layers see in the
-centre of a face against its edge and against what lies above it, of every labelled clip and picture.
+Writes face_contrast.safetensors into --out. The file holds the first layers of --base, a network on high-pass residuals
+that saw no labelled clip (the phase residual of `deepcue train-faces`). It also holds 32 principal axes of the
+contrasts that these layers measure in every labelled clip and image: the centre of a face against its edge, and against
+the region above it.
 
-The data are those of `deepcue train-faces`. Faces of clips are taken from --cache, a training's folder, or cut again.
-A model that reads the family's columns was fitted to the axes of one file: new axes, new model.
+The data are those of `deepcue train-faces`. Faces of clips are read from the cache of --cache, the folder of a
+training, or are cut and cached there. A model that reads the family's columns depends on the axes: after a new fit,
+train the model again.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from deepcue.cli import common
 from training.faces.contrast_fit import fit_contrast
-from training.faces.data import Data, FaceTraining
+from training.faces.data import Data
 
 EXAMPLE = (
     "deepcue fit-contrast --stills stills/ --faces faces.parquet --clips manifest.csv --cache artifacts/cnn "
@@ -27,25 +29,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     common.add_face_files(parser)
     parser.add_argument(
-        "--cache", type=common.output_folder, default=Path("artifacts/cnn"), help="folder of a training (%(default)s)"
+        "--cache",
+        type=common.output_folder,
+        default=Path("artifacts/cnn"),
+        help="folder of a training, for its cached faces (default: %(default)s)",
     )
     parser.add_argument(
         "--base", type=Path, required=True, help="weights of a residual network that saw no labelled clip"
     )
     parser.add_argument("--out", type=common.output_folder, required=True, help="folder to write into")
+    common.add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     arguments.out.mkdir(parents=True, exist_ok=True)
-    data = Data(
-        FaceTraining(
-            stills=arguments.stills,
-            faces=arguments.faces,
-            clips=arguments.clips,
-            crops=arguments.crops,
-            out=arguments.cache,
-        )
-    )
-    fit = fit_contrast(data.labelled, arguments.base, arguments.out)
-    print(f"{fit.file}: {fit.n_clips} clips and pictures; {fit.explained:.0%} of the variance")
+    with common.stage_progress(quiet=arguments.quiet) as progress:
+        data = Data(common.face_training(arguments, arguments.cache), progress)
+        fit = fit_contrast(data.labelled, arguments.base, arguments.out, progress)
+    print(f"{fit.file}: {fit.n_clips} clips and images; {fit.explained:.0%} of the variance")

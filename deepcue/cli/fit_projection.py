@@ -1,15 +1,17 @@
 """Fit the projection of the face networks' embeddings that the family cnn_embedding reads, without labels.
 
 Writes cnn_embedding.safetensors beside the networks in --weights: 32 principal axes of each network's embeddings of
-development crops, and centres of clusters of genuine faces. It belongs to these weights: new weights, new projection.
+development crops, and the centres of clusters of genuine faces. The projection belongs to these weights: fit it again
+for new weights.
 
---folds fits projections for the networks of a training's folds, too, with components aligned to these, so that
-`deepcue oof` can make columns out of fold. --reference aligns those of --weights to an earlier projection. --phase is
-for the network of a single phase in a training's folder, for `deepcue stills --networks`.
+--training also fits a projection for the networks of each fold of a training, with components aligned to those of
+--weights, so that `deepcue oof` can build out-of-fold columns. --reference aligns the components of --weights to an
+earlier projection. --phase fits the network of a single phase in the folder of a training, for
+`deepcue stills --networks`.
 
-The data are those of `deepcue train-faces`, with the same --leave-out and --hold-out: crops of clips that a fold held
-out take no part in its projection, held-out stills in none. Faces of clips are taken from --cache, a training's
-folder, or cut again.
+The data are those of `deepcue train-faces`, with the same --leave-out and --hold-out: the projection of a fold is
+fitted without crops of the clips that the fold held out, and no projection is fitted on held-out stills. Faces of clips
+are read from the cache of --cache, the folder of a training, or are cut and cached there.
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ import argparse
 from pathlib import Path
 
 from deepcue.cli import common
-from training.faces.data import Data, FaceTraining
+from training.faces.data import Data
 from training.faces.projections import N_CROPS, Fit, fit_projections
 
 EXAMPLE = (
     "deepcue fit-projection --stills stills/ --faces faces.parquet --clips manifest.csv --cache artifacts/cnn "
-    "--weights my_weights --folds artifacts/cnn"
+    "--weights my_weights --training artifacts/cnn"
 )
 
 
@@ -31,47 +33,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     common.add_face_data(parser)
     parser.add_argument(
-        "--cache", type=common.output_folder, default=Path("artifacts/cnn"), help="folder of a training (%(default)s)"
+        "--cache",
+        type=common.output_folder,
+        default=Path("artifacts/cnn"),
+        help="folder of a training, for its cached faces (default: %(default)s)",
     )
     parser.add_argument(
         "--weights", type=Path, required=True, help="folder of forensic_cnn.safetensors, forensic_residual.safetensors"
     )
-    parser.add_argument("--phase", default="", help="fit the network of this phase, <phase>.safetensors there, instead")
     parser.add_argument(
-        "--reference", type=Path, help="folder of networks and their projection, to align components with"
+        "--phase", default="", help="fit the network of this phase, <phase>.safetensors in --weights, instead"
     )
-    parser.add_argument("--folds", type=Path, help="folder of a training: its fold networks and clip_folds.csv")
     parser.add_argument(
-        "--n-crops", type=common.positive_int, default=N_CROPS, help="number of development crops (%(default)s)"
+        "--reference", type=Path, help="folder of networks and their projection, to align the components with"
+    )
+    parser.add_argument(
+        "--training",
+        "--folds",
+        dest="training",
+        type=Path,
+        metavar="DIR",
+        help="folder of a training: also fit its fold networks, by its clip_folds.csv",
+    )
+    parser.add_argument(
+        "--n-crops",
+        type=common.positive_int,
+        default=N_CROPS,
+        help="number of development crops (default: %(default)s)",
     )
     common.add_seed(parser)
+    common.add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    settings = FaceTraining(
-        stills=arguments.stills,
-        faces=arguments.faces,
-        clips=arguments.clips,
-        crops=arguments.crops,
-        out=arguments.cache,
-        leave_out=arguments.leave_out,
-        hold_out=arguments.hold_out,
-    )
-    fits = fit_projections(
-        Data(settings),
-        arguments.weights,
-        phase=arguments.phase,
-        reference=arguments.reference,
-        fold_weights=arguments.folds,
-        n_crops=arguments.n_crops,
-        seed=arguments.seed,
-    )
-    for one in fits:
-        print(_line(one))
+    with common.stage_progress(quiet=arguments.quiet) as progress:
+        fits = fit_projections(
+            Data(common.face_training(arguments, arguments.cache), progress),
+            arguments.weights,
+            phase=arguments.phase,
+            reference=arguments.reference,
+            fold_weights=arguments.training,
+            n_crops=arguments.n_crops,
+            seed=arguments.seed,
+            progress=progress,
+        )
+    for fit in fits:
+        print(_line(fit))
 
 
-def _line(one: Fit) -> str:
-    parts = [f"{name} {share:.0%} of the variance" for name, share in one.explained.items()]
-    parts += [f"{name} agrees with r = {r:.2f}" for name, r in one.agreement.items()]
-    return f"{one.file}: {one.n_crops} crops; {', '.join(parts)}"
+def _line(fit: Fit) -> str:
+    parts = [f"{name} {fraction:.0%} of the variance" for name, fraction in fit.explained.items()]
+    parts += [f"{name} agrees with r = {r:.2f}" for name, r in fit.agreement.items()]
+    return f"{fit.file}: {fit.n_crops} crops; {', '.join(parts)}"

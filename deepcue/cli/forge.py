@@ -16,7 +16,7 @@ from pathlib import Path
 from deepcue.cli import common
 from features.errors import InputError
 from forge.clips.donors import voice_files
-from forge.clips.generate import Recipe, make
+from forge.clips.generate import ForgeryRecipe, make
 from forge.clips.read import MAX_SECONDS, MAX_SIDE_PX
 from forge.clips.registry import kinds
 
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
     chosen = () if arguments.kinds == "all" else tuple(common.names(arguments.kinds))
     if arguments.kinds != "all" and not chosen:
         raise InputError(f"--kinds: nothing named; there are {', '.join(kinds())}")
-    recipe = Recipe(
+    recipe = ForgeryRecipe(
         kinds=chosen,
         per_clip=arguments.per_clip or 0,
         seed=arguments.seed,

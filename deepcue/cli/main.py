@@ -46,6 +46,7 @@ COMMANDS = {
     "fit-contrast": "fit what compares the texture of a face's regions",
     "unseen-scores": "score learners on unseen manipulations and identities",
     "oof": "replace network columns by out-of-fold ones",
+    "stack-tables": "stack feature tables of the same columns",
     "face-scores": "score face networks on clips",
     "still-scores": "score face networks on labelled stills",
     "average": "average the weights of several networks",

@@ -1,18 +1,19 @@
-"""Replace columns of the trained families by those of networks that never saw the clip's method or people.
+"""Replace network columns by those of networks that never saw the clip's method or people.
 
-A stack fitted on columns from a network that was trained on the same clips would trust them far too much. Each
-clip of ``--folds`` is measured again, from its observation, with the networks of its fold; other clips keep
-their columns, and so do families that are not of ``--families``: their networks saw no labelled clip. With several
-``--folds`` and ``--weights``, for instance of runs that left out methods and of runs that left out people, every clip
-comes once for each, as ``0/name``, ``1/name``: a stack fitted on both expects as many clips of known methods as of new
-ones.
+A stack that is fitted on the columns of a network which was trained on the same clips overestimates their reliability.
+`oof` measures each clip of --folds-file again, from its observation, with the networks of its fold. Other clips keep
+their columns, and so do families outside --families, whose networks saw no labelled clip.
 
-The voice's network has folds of its own: ``--families forensic_voice`` with the folder that its training wrote.
-A table for each run may be given, too: so those of the face networks, with the voice's folds that go with each, become
-one.
+With several --folds-file and --weights, for example of runs that left out methods and of runs that left out people, the
+result has one row per clip and run, named 0/name, 1/name; a stack fitted on such a table expects as many clips of known
+methods as of new ones. You can also give one --table per run, for example to combine the face networks' tables with the
+matching speech folds.
 
-``--crops`` appends clips of which there are face crops alone (as `deepcue train-faces --crops` reads them), but for
-single pictures and recut panels: of hand-crafted cues they have those that the late fusion reads, the rest is empty.
+The speech network has its own folds: use --families forensic_voice with the folder that `deepcue train-voice` wrote.
+
+--crops appends rows for clips that exist only as face crops (in the format of `deepcue train-faces --crops`), without
+single images and recut panels. Of the hand-crafted cues, these rows have the ones that the late fusion reads; the other
+columns are empty.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from training.faces import index
 from training.oof_columns import FACES, FOLD_FILES, CuesOfClips, of_crops, out_of_fold, scores, stacked
 
 EXAMPLE = (
-    "deepcue oof --table features.parquet --observations kept --folds cnn/clip_folds.csv --weights cnn "
+    "deepcue oof --table features.parquet --observations kept --folds-file cnn/clip_folds.csv --weights cnn "
     "--out oof.parquet"
 )
 
@@ -40,45 +41,60 @@ EXAMPLE = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "--table", type=Path, nargs="+", required=True, help="feature table: one, or one for each --folds"
+        "--table", type=Path, nargs="+", required=True, help="feature table: one, or one per --folds-file"
     )
     parser.add_argument(
         "--observations", type=Path, required=True, help="folder that `deepcue extract --observations` wrote"
     )
     parser.add_argument(
-        "--folds", type=Path, nargs="+", required=True, help="CSV of filename,fold that the training wrote"
+        "--folds-file",
+        "--folds",
+        dest="folds_file",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="CSV",
+        help="clip_folds.csv that the training wrote (filename,fold)",
     )
     parser.add_argument(
-        "--weights", type=Path, nargs="+", required=True, help="folder with the networks of each fold, by the training"
+        "--weights",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="folder of a training, with the network of each fold; one per --folds-file",
     )
     parser.add_argument(
         "--families",
-        nargs="+",
-        choices=list(FOLD_FILES),
+        action=common.NameList,
+        known=list(FOLD_FILES),
         default=list(FACES),
-        help="whose network was trained on the clips (default: %(default)s; forensic_voice by itself, with what "
-        "`deepcue train-voice` wrote)",
+        help=f"comma-separated list of families whose networks were trained on the clips (default: {','.join(FACES)}); "
+        f"known: {', '.join(FOLD_FILES)}",
     )
-    parser.add_argument("--crops", type=Path, help="folder of face crops of further clips, of the same training")
+    parser.add_argument("--crops", type=Path, help="folder of face crops of further clips of the same training")
     parser.add_argument("--out", type=common.output_file, required=True, help="table to write")
+    common.add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    if len(arguments.folds) != len(arguments.weights):
-        raise DatasetError("give as many --weights as --folds")
-    tables = arguments.table * len(arguments.folds) if len(arguments.table) == 1 else arguments.table
-    if len(tables) != len(arguments.folds):
-        raise DatasetError("give one --table, or as many as --folds")
+    n_runs = len(arguments.folds_file)
+    if n_runs != len(arguments.weights):
+        raise DatasetError("give as many --weights as --folds-file")
+    tables = arguments.table * n_runs if len(arguments.table) == 1 else arguments.table
+    if len(tables) != n_runs:
+        raise DatasetError("give one --table, or as many as --folds-file")
     if arguments.crops and "forensic_voice" in arguments.families:
-        raise DatasetError("--crops: face crops have no speech; leave them out with --families forensic_voice")
+        raise DatasetError("--crops: face crops have no speech; omit --crops with --families forensic_voice")
     table.check_place(arguments.out)
     parts = []
     kept: CuesOfClips = {}
-    for file, folds_file, weights in zip(tables, arguments.folds, arguments.weights, strict=True):
+    for file, folds_file, weights in zip(tables, arguments.folds_file, arguments.weights, strict=True):
         source, assignments = table.read_table(file), folds.read(folds_file)
         fold_of = {name: assignment.fold for name, assignment in assignments.items()}
-        part = out_of_fold(source, arguments.observations, fold_of, weights, arguments.families)
+        with common.stage_progress(quiet=arguments.quiet) as progress:
+            part = out_of_fold(source, arguments.observations, fold_of, weights, arguments.families, progress)
         if arguments.crops:
             crops = index.crops(arguments.crops)
             part = pa.concat_tables([part, of_crops(part, crops, fold_of, weights, arguments.families, kept=kept)])

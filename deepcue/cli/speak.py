@@ -1,9 +1,9 @@
-"""Make synthetic speech from text by the synthesisers that are installed, as a table for `deepcue train-voice`.
+"""Generate synthetic speech from text with the installed synthesisers, as a table for `deepcue train-voice`.
 
-Kokoro and Piper are networks: `make voice` installs their weights, the runtime onnxruntime and eSpeak NG's library,
-which spells for them. flite, hts and diphone are the programs Flite and Festival with two of its voices; what is not
-installed is left out with a warning. Each says the same English sentences. Thirty sounds of each take some ten minutes
-on one core, nearly all of it Kokoro's.
+Kokoro and Piper are networks: `make voice` installs their weights, the runtime onnxruntime, and eSpeak NG's library,
+which converts text to phonemes. flite, hts and diphone are the programs Flite and Festival, the latter with two voices.
+A synthesiser that is not installed is skipped with a warning. All of them speak the same English sentences. Thirty
+utterances of each take about ten minutes on one core, most of it for Kokoro.
 """
 
 from __future__ import annotations
@@ -16,27 +16,35 @@ from deepcue.cli import common
 from training.voice.spoken import write_spoken
 from training.voice.synthesisers import SYNTHESISERS
 
-EXAMPLE = "deepcue speak --out spoken.parquet"
+EXAMPLE = "deepcue speak --out spoken.parquet --systems piper,flite"
 N_SOUNDS = 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--out", type=common.output_file, required=True, help="Parquet file")
+    parser.add_argument("--out", type=common.output_file, required=True, help="Parquet file to write")
     parser.add_argument(
-        "--systems", nargs="+", default=list(SYNTHESISERS), choices=list(SYNTHESISERS), help="which (default: all)"
+        "--systems",
+        action=common.NameList,
+        known=list(SYNTHESISERS),
+        default=list(SYNTHESISERS),
+        help=f"comma-separated list of synthesisers (default: {','.join(SYNTHESISERS)})",
     )
     parser.add_argument(
         "--sounds",
         type=common.positive_int,
         default=N_SOUNDS,
-        help="of each system, at most 380 (default: %(default)s)",
+        help="utterances of each system, at most 380 (default: %(default)s)",
     )
     common.add_seed(parser)
+    common.add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     common.make_parent(arguments.out)
-    counts = write_spoken(Path(arguments.out), arguments.systems, n=arguments.sounds, seed=arguments.seed)
+    with common.stage_progress(quiet=arguments.quiet) as progress:
+        counts = write_spoken(
+            Path(arguments.out), arguments.systems, n=arguments.sounds, seed=arguments.seed, progress=progress
+        )
     print(json.dumps({"sounds": counts}))

@@ -1,4 +1,4 @@
-"""Scores of held-out stills, pooled over runs that held out different folds, with 95 % intervals over groups."""
+"""Score held-out stills, pooled over runs that held out different folds, with 95 % intervals over groups."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ EXAMPLE = "deepcue still-scores run1/base.stills.csv run2/base.stills.csv"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("files", type=Path, nargs="+", help="PHASE.stills.csv of each run's folder")
+    parser.add_argument(
+        "files", type=Path, nargs="+", metavar="CSV", help="PHASE.stills.csv from the folder of each training run"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

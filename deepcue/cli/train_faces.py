@@ -1,22 +1,19 @@
-"""Train the networks that judge faces: a base without labelled clips, then fine-tuning on frames of clips.
+"""Train the networks that score faces: a base without labelled clips, then fine-tuning on frames of clips.
 
-Phases: ``base``, and ``residual``, which goes on from it on high-pass residuals, see no labelled clip; ``fold0``.. and
-``residual_fold0``.. go on from them and each leave one fold of the clips out (unseen manipulations and identities; with
-``--leave-out people``, unseen identities); ``final`` and ``residual_final`` see all. The weights of these are
-interpolated with those that they started from (WiSE-FT). ``labels`` learns mostly from the labelled stills, at 160 px:
-a specialist of the data set that they are from. Each phase prints its scores on what it did not see;
-``<out>/<phase>.scores.json`` has them by method, source and clip.
+Phases: `base` sees no labelled clip, nor does `residual`, which continues from it on high-pass residuals. `fold0`.. and
+`residual_fold0`.. continue from these two; each leaves out one fold of the clips (unseen manipulations and identities;
+with --leave-out people, unseen identities). `final` and `residual_final` see all clips. The weights of these phases are
+interpolated with the weights that they started from (WiSE-FT). `labels` learns mostly from the labelled stills, at
+160 px: a specialist for the data set of the stills. Each phase prints its scores on held-out data;
+<out>/<phase>.scores.json has them by method, source and clip.
 
-The manifest of ``--clips`` needs the columns filename, label and group, and of FAKE clips method (what made it; what
-stands before its first underscore is its family) and fake_part (picture, voice, or picture and voice). Clips lie beside
-the manifest, or in a folder files, videos or clips there. ``--crops`` adds face crops of further clips and single
-pictures: ``clips.parquet`` and ``images.parquet``, with the columns key, frame, label, method, source, group, original,
-box, recut and image. A group's name means the same group in both.
+The clips lie beside the manifest of --clips, or in a folder named files, videos or clips there. A group's name means
+the same group in the manifest and in --crops.
 
-``--minutes`` estimates how many steps each phase gets from a few timed ones, and says the number; ``--steps`` sets it:
-the same steps, data and seed give the same weights. The same command again goes on with an interrupted run as if it
-had not stopped, and leaves out phases that are done; weights of other data, steps or start are refused. Progress goes
-to stderr and to ``<out>/<phase>.csv``.
+--minutes estimates the number of steps of each phase from a few timed ones, and logs it; --steps sets the number, and
+the same steps, data and seed give the same weights. To resume an interrupted run, give the same command again: the
+weights are those of an uninterrupted run, and finished phases are skipped. Weights of other data, steps or starting
+weights are refused. Progress is shown on stderr and logged in <out>/<phase>.csv.
 """
 
 from __future__ import annotations
@@ -28,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 from deepcue.cli import common
-from training.faces.data import FaceTraining
 from training.faces.schedule import MINUTES, PHASE_NAMES, train
 
 EXAMPLE = "deepcue train-faces --stills stills/ --faces faces.parquet --clips manifest.csv --out artifacts/cnn"
@@ -38,24 +34,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     common.add_face_data(parser)
     parser.add_argument(
-        "--out", type=common.output_folder, default=Path("artifacts/cnn"), help="folder of weights, logs and cache"
+        "--out",
+        type=common.output_folder,
+        default=Path("artifacts/cnn"),
+        help="folder for weights, logs and cached faces (default: %(default)s)",
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
         "--minutes",
         type=common.positive_number,
         default=MINUTES,
-        help="about how long all phases together may take (default: %(default)g)",
+        help="approximate time for all phases together (default: %(default)g)",
     )
-    length.add_argument("--steps", type=common.positive_int, help="steps of each phase, in place of --minutes")
-    parser.add_argument("--phases", default=",".join(PHASE_NAMES), help="comma-separated, of: %(default)s")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of the training (default: cpu)")
-    parser.add_argument("--workers", type=int, default=0, help="processes that make batches (default 0: this one)")
+    length.add_argument("--steps", type=common.positive_int, help="steps of each phase, instead of --minutes")
+    parser.add_argument(
+        "--phases", default=",".join(PHASE_NAMES), help="comma-separated list of phases to train (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="device to train on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        help="processes that make batches; 0: the training process makes them (default: %(default)s)",
+    )
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--resume", action="store_true", help="train only what is missing in --out (the default)")
-    start.add_argument("--fresh", action="store_true", help="train every phase again; what is there of it is deleted")
+    start.add_argument(
+        "--resume", action="store_true", help="train only the phases that --out lacks; this is the default"
+    )
+    start.add_argument("--fresh", action="store_true", help="delete the phases in --out, and train them all again")
     common.add_seed(parser)
     parser.add_argument("--start", type=Path, help="weights that the base starts from (default: those of ImageNet)")
+    common.add_quiet(parser)
 
 
 def stopped(arguments: argparse.Namespace) -> str:
@@ -65,15 +76,11 @@ def stopped(arguments: argparse.Namespace) -> str:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    logging.getLogger("training").setLevel(logging.INFO)  # how many steps fit into the minutes
-    settings = FaceTraining(
-        stills=arguments.stills,
-        faces=arguments.faces,
-        clips=arguments.clips,
-        crops=arguments.crops,
-        out=arguments.out,
-        leave_out=arguments.leave_out,
-        hold_out=arguments.hold_out,
+    if not arguments.quiet:
+        logging.getLogger("training").setLevel(logging.INFO)  # how many steps fit into the minutes
+    settings = common.face_training(
+        arguments,
+        arguments.out,
         start=arguments.start,
         seed=arguments.seed,
         device=arguments.device,
@@ -81,10 +88,13 @@ def run(arguments: argparse.Namespace) -> None:
         resume=not arguments.fresh,
     )
     phases = common.names(arguments.phases)
-    for result in train(settings, phases=phases, minutes=arguments.minutes, steps=arguments.steps):
-        print(json.dumps({name: _overall(value) for name, value in result.items()}), flush=True)
+    with common.stage_progress(quiet=arguments.quiet) as progress:
+        for result in train(
+            settings, phases=phases, minutes=arguments.minutes, steps=arguments.steps, progress=progress
+        ):
+            print(json.dumps({name: _overall(value) for name, value in result.items()}), flush=True)
 
 
 def _overall(value: Any) -> Any:
-    """Of scores by clip and method, those over all."""
+    """The scores over all clips, from scores by clip and method; any other value as it is."""
     return value.get("all", value) if isinstance(value, dict) else value

@@ -1,24 +1,21 @@
-"""Train the detector of synthetic speech: two linear models of what is measured, and a small network.
+"""Train the detector of synthetic speech: two linear models on measurements, and a small network.
 
-``fold0.safetensors``.. each leave out a page or family of generators with all its systems and people, or with
-``--leave-out people`` one part of the people; ``forensic_voice.safetensors`` is trained on all. ``clip_folds.csv``
-says which clip is in which fold, ``logits.json`` what its model gave each sound, ``scores.json`` how well the folds
-tell what they were not trained on; these scores are printed.
+Files in --out: `fold0.safetensors`.. are models that each leave out a page or a family of generators with all its
+systems and people, or with --leave-out people one part of the people; `forensic_voice.safetensors` is trained on all
+speech. `clip_folds.csv` has the fold of each clip, `logits.json` the logit of each utterance by the model of its fold,
+and `scores.json` the scores of the folds on speech that they were not trained on, which are also printed.
 
-The manifest of ``--clips`` needs the columns filename, label and group, and of FAKE clips method (what made it; what
-stands before its first underscore is its family) and fake_part (picture, voice, or picture and voice). ``--voices``
-adds sounds from Parquet files with the columns key, label (REAL or FAKE, of the sound), method, source (its page or
-data set), group and flac (mono, 16 kHz). A group's name means the same group in all of them, a system's name the same
+--voices adds speech beyond the clips. A group's name means the same group in all files, and a system's name the same
 system.
 
-One of the linear models reads how the first layers of a speech recogniser respond. They are those of the shipped
-detector; ``--encoder`` takes them from another detector's weights, or from Whisper's own (tiny or tiny.en,
-``model.bin`` in CTranslate2's format).
+One of the linear models reads the responses of the first layers of a speech recogniser. By default these layers are
+those of the shipped detector; --encoder takes them from the weights of another detector, or from Whisper (tiny or
+tiny.en, `model.bin` in CTranslate2's format).
 
-Every sound is also used as codecs, rooms, noise, joints and band limits leave it. The same data,
-encoder, steps, seed and ``--leave-out`` give the same weights. The same command again goes on with an interrupted run:
-what is trained is left out. A folder that holds weights of another training is refused. Three hundred sounds of 4 s
-take about a quarter of an hour on one core.
+Every utterance is also used in versions that are altered by codecs, rooms, noise, splices and band limits. The same
+data, encoder, steps, seed and --leave-out give the same weights. To resume an interrupted run, give the same command
+again: finished models are kept. A folder that holds weights of another training is refused. Three hundred utterances of
+4 s take about a quarter of an hour on one core.
 """
 
 from __future__ import annotations
@@ -28,42 +25,52 @@ import json
 from pathlib import Path
 
 from deepcue.cli import common
+from training.voice.data import TABLE_COLUMNS, TABLE_CONTENT
 from training.voice.encoder import SHIPPED
-from training.voice.fit import LEAVE_OUT, STEPS, Recipe, train
+from training.voice.fit import LEAVE_OUT, STEPS, VoiceRecipe, train
 
 EXAMPLE = "deepcue train-voice --clips manifest.csv --voices voices.parquet --out artifacts/voice"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--clips", type=Path, required=True, help="CSV manifest of labelled clips; see above")
+    common.add_clips(parser)
     parser.add_argument(
-        "--voices", type=Path, nargs="+", default=[], metavar="FILE", help="Parquet files of further sounds; see above"
+        "--voices",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help=f"Parquet files of further speech with the columns {', '.join(TABLE_COLUMNS)} ({TABLE_CONTENT})",
     )
     parser.add_argument(
-        "--out", type=common.output_folder, default=Path("artifacts/voice"), help="folder of weights and scores"
+        "--out",
+        type=common.output_folder,
+        default=Path("artifacts/voice"),
+        help="folder for weights and scores (default: %(default)s)",
     )
     parser.add_argument(
         "--encoder",
         type=Path,
         default=SHIPPED,
         metavar="FILE",
-        help="where the first layers are from (default: shipped)",
+        help="weights that the first layers are taken from (default: those of the shipped detector)",
     )
     parser.add_argument(
         "--leave-out",
         choices=LEAVE_OUT,
         default=LEAVE_OUT[0],
-        help="what a fold leaves out: people, or methods with their people (default)",
+        help="what a fold leaves out: people, or methods with their people (default: %(default)s)",
     )
     parser.add_argument(
         "--steps", type=common.positive_int, default=STEPS, help="steps of each network (default: %(default)s)"
     )
     parser.add_argument(
-        "--fresh", action="store_true", help="delete the weights that --out holds, of whatever run, and train all again"
+        "--fresh", action="store_true", help="delete the weights in --out, of any run, and train all models again"
     )
     common.add_jobs(parser)
     common.add_seed(parser)
+    common.add_quiet(parser)
 
 
 def stopped(arguments: argparse.Namespace) -> str:
@@ -73,6 +80,8 @@ def stopped(arguments: argparse.Namespace) -> str:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
-    recipe = Recipe(arguments.leave_out, arguments.steps, arguments.seed, arguments.encoder)
+    recipe = VoiceRecipe(arguments.leave_out, arguments.steps, arguments.seed, arguments.encoder)
     options = {name: getattr(arguments, name) for name in ("voices", "jobs", "fresh")}
-    print(json.dumps(train(arguments.clips, arguments.out, recipe, **options)))
+    with common.stage_progress(quiet=arguments.quiet) as progress:
+        scores = train(arguments.clips, arguments.out, recipe, **options, progress=progress)
+    print(json.dumps(scores))

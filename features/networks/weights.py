@@ -143,4 +143,6 @@ def _stored_names(kind: Any) -> dict[str, str]:
 
 def unusable(file: Path, why: object) -> ModelError:
     """The error of a weights file that can't be used."""
+    if isinstance(why, FileNotFoundError):
+        return ModelError(f"{file}: no such file; give a weights file that a training wrote")
     return ModelError(f"{file}: not weights of this detector; train them again ({why})")

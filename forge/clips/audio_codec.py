@@ -1,4 +1,4 @@
-"""Sound through a codec and back, as uploads, messengers and calls send it."""
+"""Encode and decode audio with codecs of uploads, messengers and calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FRAME = 1024
 
 @dataclass(frozen=True)
 class Codec:
-    """FFmpeg's encoder and container, sampling rate in Hz and bits a second."""
+    """FFmpeg's encoder and container, sampling rate in Hz, and bits per second."""
 
     encoder: str
     container: str
@@ -38,7 +38,7 @@ CODECS = (
 
 
 def compressed(sound: Sound, codec: Codec) -> Sound:
-    """``sound`` [k] at 16 kHz, encoded and decoded; a few samples longer or shorter."""
+    """Encode and decode audio [k] at 16 kHz; the result may be a few samples longer or shorter."""
     file = io.BytesIO()
     with av.open(file, "w", format=codec.container) as container:
         stream: Any = container.add_stream(codec.encoder, rate=codec.rate_hz)
@@ -57,12 +57,12 @@ def compressed(sound: Sound, codec: Codec) -> Sound:
 
 
 def read_sound(file: Any) -> Sound:
-    """Mono sound at 16 kHz of a path or an open file, up to its first damage.
+    """Read mono audio at 16 kHz from a path or an open file, up to the first damage.
 
     Raises
     ------
     av.FFmpegError
-        It can't be opened as sound.
+        The file can't be opened as audio.
     """
     resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
     pieces = []

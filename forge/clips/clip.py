@@ -1,4 +1,4 @@
-"""The clip that manipulations take and give: frames that can be iterated again, faces, sound."""
+"""The clip that manipulations take and return: frames that can be iterated again, landmarks, audio."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from forge.face_ops import Image, Points
 
 Sound = NDArray[np.float32]
 
-RATE_HZ = AUDIO_RATE_HZ  # of every sound here
+RATE_HZ = AUDIO_RATE_HZ  # sampling rate of all audio in this package
 
 
 @dataclass(frozen=True)
-class Clip:
+class EditableClip:
     """A clip that is read, forged or written.
 
     Parameters
@@ -25,13 +25,13 @@ class Clip:
     name
         File name, for messages.
     frames
-        RGB [h, w, 3], even sides; can be iterated again and gives the same.
+        RGB [h, w, 3] with even sides; every iteration yields the same frames.
     times_s
         Presentation times [n], increasing from 0.
     landmarks
-        [n, 68, 2] px of the main face, NaN where there is none.
+        Landmarks [n, 68, 2] of the main face in px; NaN where there is no face.
     sound
-        Mono [k] at :data:`RATE_HZ` from time 0, or None.
+        Mono audio [k] at :data:`RATE_HZ` from time 0, or None.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Clip:
 
     @property
     def duration_s(self) -> float:
-        """From the first frame to the end of the last one."""
+        """Seconds from the first frame to the end of the last one."""
         steps = np.diff(self.times_s)
         return float(self.times_s[-1] + (np.median(steps) if steps.size else 1 / 25))
 
@@ -51,12 +51,12 @@ class Clip:
         """Fraction of the frames with a face."""
         return float(np.isfinite(self.landmarks[:, 0, 0]).mean()) if len(self.landmarks) else 0.0
 
-    def with_frames(self, change: Callable[[int, Image], Image]) -> Clip:
-        """The clip with each frame [h, w, 3] sent through ``change(index, frame)`` when it is asked for."""
+    def with_frames(self, change: Callable[[int, Image], Image]) -> EditableClip:
+        """Return the clip with each frame [h, w, 3] replaced by ``change(index, frame)`` when it is iterated."""
         return replace(self, frames=Frames(lambda: (change(i, f) for i, f in enumerate(self.frames))))
 
-    def with_sound(self, sound: Sound) -> Clip:
-        """The clip with another sound [k], cut or filled with silence to the picture's length."""
+    def with_sound(self, sound: Sound) -> EditableClip:
+        """Return the clip with other audio [k], cut or padded with silence to the length of the video."""
         wanted = round(self.duration_s * RATE_HZ)
         fitted = np.zeros(wanted, np.float32)
         fitted[: min(wanted, sound.size)] = sound[:wanted]
@@ -64,7 +64,7 @@ class Clip:
 
 
 class Frames:
-    """Frames that are computed again each time they are iterated."""
+    """Frames that are computed again on every iteration."""
 
     def __init__(self, start: Callable[[], Iterator[Image]]) -> None:
         self._start = start

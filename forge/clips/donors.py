@@ -1,4 +1,4 @@
-"""Whose face or voice a forgery gets: a clip of the donor pool, or a voice from a folder."""
+"""Choose the donor of a forgery's face or voice: a clip of the donor pool, or a voice from a folder."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from features.errors import ClipError, DatasetError, InputError
-from forge.clips.clip import Clip
+from forge.clips.clip import EditableClip
 from forge.clips.read import read_clip, read_voice
 from forge.clips.registry import MIN_FACE_FRACTION, Kind
 from forge.clips.sources import Source
 from forge.clips.swap import choose_frames
 
-DONOR_SECONDS = 4.0  # read of a clip that gives its face
-MAX_DONORS = 3  # read for each swap
+DONOR_SECONDS = 4.0  # analysed length of a donor of faces
+MAX_DONORS = 3  # donors that are compared for each swap
 WITH_DONOR = frozenset({"face_swap", "expression", "dub"})
 WITHOUT = {"expression": ("source", "moment"), "dub": ("voice", "synthetic")}  # parameters that need no donor
 
@@ -27,28 +27,28 @@ WITHOUT = {"expression": ("source", "moment"), "dub": ("voice", "synthetic")}  #
 class Donor:
     """A donor's clip and file name; both None when there is none."""
 
-    clip: Clip | None = None
+    clip: EditableClip | None = None
     name: str | None = None
 
 
 def voice_files(folder: Path) -> tuple[str, ...]:
-    """Paths of the files of a folder, sorted; which of them hold sound is seen when they are used.
+    """Return the sorted paths of the files of a folder; whether they have audio is checked when they are used.
 
     Raises
     ------
     InputError
-        It is no folder, or holds no file.
+        The path is not a folder, or the folder has no file.
     """
-    found = tuple(sorted(str(file) for file in folder.iterdir() if file.is_file())) if folder.is_dir() else ()
-    if not found:
-        raise InputError(f"{folder} holds no file; give a folder of sound or video files")
-    return found
+    files = tuple(sorted(str(file) for file in folder.iterdir() if file.is_file())) if folder.is_dir() else ()
+    if not files:
+        raise InputError(f"{folder} holds no file; give a folder of audio or video files")
+    return files
 
 
 def choose_donor(
     kind: Kind,
     parameters: Mapping[str, Any],
-    clip: Clip,
+    clip: EditableClip,
     source: Source,
     rng: np.random.Generator,
     *,
@@ -56,12 +56,12 @@ def choose_donor(
     max_seconds: float,
     max_side: int,
 ) -> Donor:
-    """A donor for a kind that takes one; of up to :data:`MAX_DONORS` faces, the nearest in pose and expression.
+    """Choose a donor for a kind that needs one: of up to :data:`MAX_DONORS` faces, the nearest in pose and expression.
 
     Raises
     ------
     InputError
-        None of ``voices`` holds sound.
+        None of ``voices`` has audio.
     """
     name, value = WITHOUT.get(kind.name, ("", ""))
     if kind.name not in WITH_DONOR or parameters.get(name) == value != "":
@@ -72,17 +72,18 @@ def choose_donor(
 
 
 def as_done(kind: Kind, parameters: Mapping[str, Any], donor: Donor) -> dict[str, Any]:
-    """The parameters, as what is done: a kind that can do without a donor does so where none was found."""
+    """Return the parameters that are applied: without a donor, those for a kind that does not need one."""
     return dict(parameters) | (dict([WITHOUT[kind.name]]) if kind.name in WITHOUT and donor.clip is None else {})
 
 
-def _face(clip: Clip, source: Source, rng: np.random.Generator, *, max_side: int) -> Donor:
-    found: list[tuple[float, int, Donor]] = []
+def _face(clip: EditableClip, source: Source, rng: np.random.Generator, *, max_side: int) -> Donor:
+    candidates: list[tuple[float, int, Donor]] = []
     for place in rng.permutation(len(source.donors))[:MAX_DONORS]:
         donor = _read(source.donors[place], DONOR_SECONDS, max_side, faces=True)
         if donor.clip is not None and donor.clip.face_fraction >= MIN_FACE_FRACTION:
-            found.append((choose_frames(clip.landmarks, donor.clip.landmarks)[1], len(found), donor))
-    return min(found, key=lambda candidate: candidate[:2])[2] if found else Donor()
+            unlikeness = choose_frames(clip.landmarks, donor.clip.landmarks)[1]
+            candidates.append((unlikeness, len(candidates), donor))
+    return min(candidates, key=lambda candidate: candidate[:2])[2] if candidates else Donor()
 
 
 def _sound(source: Source, rng: np.random.Generator, *, max_seconds: float, max_side: int) -> Donor:
@@ -93,9 +94,9 @@ def _sound(source: Source, rng: np.random.Generator, *, max_seconds: float, max_
     return Donor()
 
 
-@functools.lru_cache(maxsize=16)  # holds landmarks and sound, no frames
+@functools.lru_cache(maxsize=16)  # holds landmarks and audio, but no frames
 def _read(path: str, max_seconds: float, max_side: int, *, faces: bool) -> Donor:
-    """A clip of the pool; none when it can't be read: that is reported when its own turn comes."""
+    """Read a clip of the pool; an unreadable clip gives an empty donor (it is reported when it is forged itself)."""
     try:
         clip = read_clip(path, max_seconds=max_seconds, max_side=max_side, faces=faces)
     except (ClipError, OSError):
@@ -104,12 +105,14 @@ def _read(path: str, max_seconds: float, max_side: int, *, faces: bool) -> Donor
 
 
 def _voice(files: Sequence[str], rng: np.random.Generator) -> Donor:
-    """A voice of the folder as a clip without frames; files that hold no sound are passed over."""
+    """Return a random voice of the folder as a clip without frames; files without audio are skipped."""
     for number in rng.permutation(len(files)):
         file = Path(files[number])
         try:
             sound = read_voice(file)
         except DatasetError:
             continue
-        return Donor(Clip(file.name, [], np.zeros(1), np.full((1, 68, 2), np.nan, np.float32), sound), file.name)
-    raise InputError(f"none of the {len(files)} files for voices holds sound ({Path(files[0]).parent}); give others")
+        return Donor(
+            EditableClip(file.name, [], np.zeros(1), np.full((1, 68, 2), np.nan, np.float32), sound), file.name
+        )
+    raise InputError(f"none of the {len(files)} files for voices has audio ({Path(files[0]).parent}); give others")

@@ -1,12 +1,12 @@
-"""Labelled forgeries made of your own real clips, in the challenge's layout with a manifest beside it.
+"""Make labelled forgeries from your own real clips, in the challenge's layout with a manifest beside it.
 
-Every clip that is not labelled FAKE is written again as REAL, and forged in each kind asked for by the same encoder,
-so that compression is not the label. The kind ``reencode`` transcodes the real clip and each of its forgeries once
-more, both classes alike::
+Every clip that is not labelled FAKE is re-encoded as REAL, and forged in each requested kind with the same encoder, so
+that compression does not reveal the label. The kind ``reencode`` transcodes the real clip and each of its forgeries
+once more, both classes alike::
 
-    from forge.clips.generate import Recipe, make
+    from forge.clips.generate import ForgeryRecipe, make
 
-    made = make("my_clips", "forged", Recipe(kinds=("face_swap", "dub"), seed=1), jobs=4)
+    made = make("my_clips", "forged", ForgeryRecipe(kinds=("face_swap", "dub"), seed=1), jobs=4)
     print(made.n_real, made.n_fake, made.manifest)
 """
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from features.checksums import sha256_of
 from features.errors import ClipError, DatasetError, InputError
-from forge.clips.clip import Clip
+from forge.clips.clip import EditableClip
 from forge.clips.donors import as_done, choose_donor
 from forge.clips.read import MAX_SECONDS, MAX_SIDE_PX, read_clip
 from forge.clips.registry import kinds
@@ -33,37 +33,37 @@ from forge.clips.write import PARTIAL, Encoder, write_clip, write_metadata
 
 logger = logging.getLogger(__name__)
 
-ENCODING_STREAM, TRANSCODING_STREAM = 98, 99  # of random numbers, beside those of the kinds, 0 and up
+ENCODING_STREAM, TRANSCODING_STREAM = 98, 99  # streams of random numbers; those of the kinds are 0 and up
 Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What is made of every real clip.
+class ForgeryRecipe:
+    """What to make from every real clip.
 
     Raises
     ------
     InputError
-        A kind that does not exist, or a number out of range.
+        A kind does not exist, or a number is out of range.
     """
 
     kinds: tuple[str, ...] = ()
     """Names of :func:`forge.clips.registry.kinds`; empty: all."""
     per_clip: int = 0
-    """Forgeries of a clip, kinds taken in turn; 0: one of each kind."""
+    """Number of forgeries per clip, with kinds in turn; 0: one of each kind."""
     seed: int = 0
-    """The same clips, recipe and seed give the same bytes, with any number of processes."""
+    """Random seed; the same clips, recipe and seed give the same bytes, with any number of processes."""
     max_seconds: float = MAX_SECONDS
-    """Length kept of each clip, > 0."""
+    """Seconds to keep of each clip, > 0."""
     max_side: int = MAX_SIDE_PX
-    """Longer side in px, > 0; larger frames are reduced."""
+    """Longer side of frames in px, > 0; larger frames are reduced."""
     voices: tuple[str, ...] = ()
-    """Sound or video files from which dubs take voices; empty: from clips of the donor pool."""
+    """Audio or video files with voices for dubs; empty: use the clips of the donor pool."""
 
     def __post_init__(self) -> None:
         for name in self.kinds:
             if name not in kinds():
-                raise InputError(f"{name!r} is no kind of forgery; there are {', '.join(kinds())}")
+                raise InputError(f"{name!r} is not a kind of forgery; known are {', '.join(kinds())}")
         for name, value, least in (
             ("per_clip", self.per_clip, 0),
             ("seed", self.seed, 0),
@@ -76,7 +76,7 @@ class Recipe:
 
     @property
     def all_kinds(self) -> tuple[str, ...]:
-        """The kinds by name, also where none was named."""
+        """Names of the kinds, also where the recipe names none."""
         return self.kinds or tuple(kinds())
 
 
@@ -94,7 +94,7 @@ class Made:
 def make(
     real: str | Path,
     out: str | Path,
-    recipe: Recipe | None = None,
+    recipe: ForgeryRecipe | None = None,
     *,
     limit: int | None = None,
     jobs: int = 1,
@@ -105,36 +105,38 @@ def make(
     Parameters
     ----------
     real
-        Folder of clips, challenge layout or CSV manifest; clips labelled FAKE are left out.
+        Folder of clips, challenge layout or CSV manifest; clips labelled FAKE are skipped.
     out
-        Folder to write, without what an earlier forge wrote: ``dfdc_train_part_*/`` with a ``metadata.json`` each, and
-        ``manifest.csv``.
+        Folder to write ``dfdc_train_part_*/``, each with a ``metadata.json``, and ``manifest.csv`` into; it must not
+        hold the output of an earlier forge.
     recipe
         What to make; None: one forgery of each kind.
     limit
-        Stop after so many real clips.
+        Largest number of real clips.
     jobs
-        Processes; what is made does not depend on it.
+        Number of processes; the output does not depend on it.
     progress
-        Called with real clips done, of all, and left out.
+        Called with the number of real clips done, their total, and the number of clips left out.
 
     Raises
     ------
     DatasetError
         ``real`` holds no clip, or none that can be read.
     InputError
-        ``out`` can't be written, lies inside ``real``, holds its clips or those of an earlier forge; no file for voices
-        holds sound.
+        ``out`` can't be written, lies inside ``real``, or holds its clips or those of an earlier forge; or no file for
+        voices has audio.
     """
     from joblib import Parallel, delayed
 
-    recipe, out = recipe or Recipe(), Path(out)
+    recipe, out = recipe or ForgeryRecipe(), Path(out)
     sources = find_sources(str(real), recipe.seed)[:limit]
     check_target(str(real), out, sources)
     entries: dict[str, dict[str, Entry]] = {}
     n_left_out = 0
     try:
-        results = Parallel(n_jobs=jobs, return_as="generator")(delayed(_forge)(one, recipe, out) for one in sources)
+        results = Parallel(n_jobs=jobs, return_as="generator")(
+            delayed(_forge)(source, recipe, out) for source in sources
+        )
         for source, (made, messages) in zip(sources, results, strict=True):
             n_left_out += not made
             entries.setdefault(source.part, {}).update(made)
@@ -156,8 +158,8 @@ def make(
     return Made(len(rows) - n_fake, n_fake, n_left_out, out / "manifest.csv")
 
 
-def _forge(source: Source, recipe: Recipe, out: Path) -> tuple[dict[str, Entry], list[str]]:
-    """One real clip and its forgeries: metadata entries by file name, and what was skipped, in words."""
+def _forge(source: Source, recipe: ForgeryRecipe, out: Path) -> tuple[dict[str, Entry], list[str]]:
+    """Write a real clip and its forgeries; return metadata entries by file name, and messages about skipped ones."""
     wants_face = any("face" in kinds()[name].needs for name in recipe.all_kinds)
     try:
         clip = read_clip(source.path, max_seconds=recipe.max_seconds, max_side=recipe.max_side, faces=wants_face)
@@ -184,16 +186,16 @@ def _forge(source: Source, recipe: Recipe, out: Path) -> tuple[dict[str, Entry],
     return entries, messages
 
 
-def _stream(source: Source, recipe: Recipe, number: int) -> np.random.Generator:
-    """One of the streams of random numbers of a clip, all of them unlike.
+def _stream(source: Source, recipe: ForgeryRecipe, number: int) -> np.random.Generator:
+    """Return one of the independent streams of random numbers of a clip.
 
-    Every one has a number of its own: numpy pads seeds with zeros, so that one without a number is stream 0.
+    Every stream has a number, because numpy pads seeds with zeros: a stream without a number would equal stream 0.
     """
     return np.random.default_rng([recipe.seed, source.number, number])
 
 
-def _in_turn(source: Source, recipe: Recipe) -> list[str]:
-    """Kinds of forgery for this clip: all of them, or ``per_clip`` in turn."""
+def _in_turn(source: Source, recipe: ForgeryRecipe) -> list[str]:
+    """Return the kinds of forgery for this clip: all of them, or ``per_clip`` in turn."""
     names = [name for name in recipe.all_kinds if kinds()[name].part != "none"]
     if not recipe.per_clip or not names:
         return names
@@ -201,8 +203,10 @@ def _in_turn(source: Source, recipe: Recipe) -> list[str]:
     return [names[(first + step) % len(names)] for step in range(min(recipe.per_clip, len(names)))]
 
 
-def _forgery(name: str, clip: Clip, source: Source, recipe: Recipe) -> tuple[tuple[Clip, Entry] | None, str]:
-    """A clip forged in one kind with its metadata, or None and what the clips lack for it."""
+def _forgery(
+    name: str, clip: EditableClip, source: Source, recipe: ForgeryRecipe
+) -> tuple[tuple[EditableClip, Entry] | None, str]:
+    """Return the forged clip and its metadata, or None and what the clips lack for this kind."""
     rng = _stream(source, recipe, list(kinds()).index(name))
     kind = kinds()[name]
     parameters = kind.sample(rng)
@@ -220,7 +224,7 @@ def _forgery(name: str, clip: Clip, source: Source, recipe: Recipe) -> tuple[tup
 
 
 def _transcoded(entries: dict[str, Entry], folder: Path, rng: np.random.Generator) -> dict[str, Entry]:
-    """A transcoded copy of every clip written, all with the same parameters; labels stay."""
+    """Write a transcoded copy of every written clip, all with the same parameters and their old labels."""
     kind = kinds()["reencode"]
     parameters = kind.sample(rng)
     encoder = Encoder(crf=parameters["crf"])
@@ -237,13 +241,13 @@ def _transcoded(entries: dict[str, Entry], folder: Path, rng: np.random.Generato
     return copies
 
 
-def _as_written(file: Path) -> Clip:
-    """A clip that was written here, whole and at its own size."""
+def _as_written(file: Path) -> EditableClip:
+    """Read a whole clip that was written here, at full size."""
     return read_clip(file, max_seconds=1e6, max_side=1 << 20, faces=False)
 
 
 def _write_manifest(file: Path, rows: list[tuple[str, str, Entry]]) -> None:
-    """``manifest.csv``: what extraction and training need; the groups are the donor pools."""
+    """Write ``manifest.csv`` with the columns for extraction and training; the groups are the donor pools."""
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["filename", "label", "group", "original", "method", "fake_part", "parameters"])

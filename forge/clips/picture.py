@@ -1,7 +1,7 @@
-"""Manipulations of the picture: swaps, transplants, self-blending, resynthesis, transcoding.
+"""Manipulations of the video: swaps, transplants, self-blending, resynthesis, transcoding.
 
 Self-blending and resynthesis are those that the face networks are trained on (:mod:`forge.images`), with one set of
-parameters for all frames of a clip, which drift slowly as a tracker's errors do.
+parameters for all frames of a clip, which drift slowly like a tracker's errors.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.geometry import RIGID
-from forge.clips.clip import Clip, Frames
+from forge.clips.clip import EditableClip, Frames
 from forge.clips.registry import Parameters, kind
 from forge.clips.swap import Region, blend, choose_frames, hull_mask, warp
 from forge.clips.temporal import SMOOTH_FRAMES, smoothed_landmarks, stationary_ar1, usable_frames
@@ -33,15 +33,15 @@ from forge.images.resynthesis import (
 )
 
 MAX_DONOR_FRAMES = 96  # faces of the donor that are kept in memory
-WIDE_MARGIN_IOD = 1.5  # about the landmarks: no mask of :mod:`forge.images.blend` reaches further
-FORGETTING = (0.01, 0.08)  # of the processes by which parameters drift, a frame
-BEND_DRIFT = 0.3  # of a mask's bends, in their standard deviations
-SHIFT_DRIFT_IOD, ZOOM_DRIFT, RATIO_DRIFT = 0.02, 0.01, 0.05  # of a blended face's place, size and opacity
-MIN_REDUCTION = 1.25  # of a face that is hardly larger than the generator's
-FACE_WIDTH_IOD = 3.2  # of a generator's image: the face with its margins
-MOUTH = np.r_[31:36, 48:68, 6:11]  # what a transplanted mouth must cover
-INSIDE_JAW_IOD = 0.10  # that it stays off the jaw's edge, where the two faces part
-FULL_FACE_PX = 256  # width at which whole faces are kept
+WIDE_MARGIN_IOD = 1.5  # margin around the landmarks, which no mask of :mod:`forge.images.blend` exceeds
+FORGETTING = (0.01, 0.08)  # forgetting per frame of the processes that let parameters drift
+BEND_DRIFT = 0.3  # drift of a mask's bends, in their standard deviations
+SHIFT_DRIFT_IOD, ZOOM_DRIFT, RATIO_DRIFT = 0.02, 0.01, 0.05  # drift of a blended face's position, size and opacity
+MIN_REDUCTION = 1.25  # smallest reduction, for a face that is hardly larger than the generator's
+FACE_WIDTH_IOD = 3.2  # width of a generator's image: the face with its margins
+MOUTH = np.r_[31:36, 48:68, 6:11]  # landmarks that a transplanted mouth must cover
+INSIDE_JAW_IOD = 0.10  # its distance from the jaw's edge, where the two faces differ
+FULL_FACE_PX = 256  # largest width of stored whole faces
 
 
 def _sample_swap(rng: np.random.Generator) -> dict[str, Any]:
@@ -59,8 +59,10 @@ def _sample_swap(rng: np.random.Generator) -> dict[str, Any]:
 
 
 @kind("face_swap", part="picture", needs={"face", "donor_face"}, sample=_sample_swap)
-def face_swap(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
-    """The donor's face on the clip's head, its expression chosen frame by frame to fit."""
+def face_swap(
+    clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
+) -> EditableClip:
+    """The donor's face on the clip's head, with the best-fitting donor frame for each frame."""
     assert donor is not None
     faces, places = _faces(donor, int(parameters["face_px"]))
     landmarks = smoothed_landmarks(clip.landmarks, SMOOTH_FRAMES if parameters["quality"] == "good" else 1)
@@ -91,8 +93,8 @@ def _pasted(frame: Image, region: Region, part: Image) -> Image:
     return changed
 
 
-def _faces(donor: Clip, face_px: int) -> tuple[list[Image], Points]:
-    """The first :data:`MAX_DONOR_FRAMES` usable faces, at most ``face_px`` wide, and their landmarks [m, 68, 2]."""
+def _faces(donor: EditableClip, face_px: int) -> tuple[list[Image], Points]:
+    """Return the first :data:`MAX_DONOR_FRAMES` usable faces, at most ``face_px`` wide, and landmarks [m, 68, 2]."""
     faces: list[Image] = []
     places: list[Points] = []
     usable = usable_frames(donor.landmarks)
@@ -108,7 +110,7 @@ def _faces(donor: Clip, face_px: int) -> tuple[list[Image], Points]:
 
 
 def _face(frame: Image, points: Points, face_px: int) -> tuple[Image, Points]:
-    """The face at landmarks [68, 2] of a frame, at most ``face_px`` wide, and its landmarks there."""
+    """Cut the face at landmarks [68, 2] of a frame, at most ``face_px`` wide, and return it with its landmarks."""
     region = Region.around(points, frame.shape)
     local = region.inside(points)
     scale = min(1.0, face_px / float(np.ptp(local[:, 0]) + 1e-6))
@@ -117,19 +119,19 @@ def _face(frame: Image, points: Points, face_px: int) -> tuple[Image, Points]:
 
 
 def _plain(parameters: Any) -> dict[str, Any]:
-    """The fields of a dataclass as JSON gives them back: lists in place of tuples."""
+    """Return the fields of a dataclass as after a round trip through JSON: lists instead of tuples."""
     return dict(json.loads(json.dumps(asdict(parameters))))
 
 
 def _sample_area(rng: np.random.Generator, shares: dict[str, float]) -> dict[str, Any]:
-    """Parameters of an :class:`~forge.images.blend.Area`; how its outline is bent follows from the clip's generator."""
+    """Sample parameters of an :class:`~forge.images.blend.Area`; the clip's generator determines its outline."""
     area = Area.sample(rng, shares)
     edge = {"kernel_iod": area.edge.kernel_iod, "core": area.edge.core}
     return {"region": area.region, "grow_iod": area.grow_iod, **edge}
 
 
 def _areas(parameters: Parameters, n: int, rng: np.random.Generator, *, pace: float) -> Callable[[int], Area]:
-    """The area in each of ``n`` frames: one outline, its bends drifting about their first places."""
+    """Return the area for each of ``n`` frames: one outline whose bends drift around their first positions."""
     bend = rng.standard_normal((2, 5, 5))
     drifts = np.stack([stationary_ar1(n, rng, forgetting=pace) for _ in range(bend.size)], axis=1)
     bends = (bend + BEND_DRIFT * drifts.reshape(n, *bend.shape)).astype(np.float32)
@@ -155,12 +157,14 @@ def _sample_resynthesis(rng: np.random.Generator) -> dict[str, Any]:
 
 
 @kind("resynthesis", part="picture", needs={"face"}, sample=_sample_resynthesis)
-def resynthesis(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+def resynthesis(
+    clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
+) -> EditableClip:
     """The face as a generator of limited size renders it: reduced, upsampled, smooth, unsteady.
 
-    The steps are those of :mod:`forge.images.resynthesis`. Here the bottleneck is in every clip, and its factor follows
-    from the face's size: a generator has one size, however large the camera's picture is. Its marks are those of a
-    deconvolution in the reduced image, since compression removes marks of single pixels of the large one.
+    The steps are those of :mod:`forge.images.resynthesis`. Here every clip has the bottleneck, and its factor depends
+    on the size of the face: a generator has one size, whatever the size of the frame. The periodic marks are those of a
+    deconvolution in the reduced image, because compression removes single-pixel marks of the full-size image.
     """
     n = len(clip.landmarks)
     gain = 1.0 + parameters["flicker"] * rng.standard_normal((n, 3))
@@ -178,7 +182,7 @@ def resynthesis(clip: Clip, parameters: Parameters, rng: np.random.Generator, do
 
 
 def _decoder(parameters: Parameters, factor: float) -> Decoder:
-    """The steps of a clip's resynthesis for a face that is reduced by ``factor``."""
+    """Return the steps of a clip's resynthesis for a face that is reduced by ``factor``."""
     bottleneck = Bottleneck(factor, parameters["interpolation"], deconvolved=parameters["deconvolved"])
     if not parameters["second_step"]:
         return Decoder((bottleneck,), parameters["sharpening"])
@@ -186,8 +190,10 @@ def _decoder(parameters: Parameters, factor: float) -> Decoder:
     return Decoder((bottleneck, second), parameters["sharpening"])
 
 
-def _in_the_face(clip: Clip, landmarks: Points, change: Callable[[Image, Points, int], tuple[Image, Mask]]) -> Clip:
-    """The clip with ``change(part, landmarks in it, frame's number)`` -> (forged part, mask) mixed into each face."""
+def _in_the_face(
+    clip: EditableClip, landmarks: Points, change: Callable[[Image, Points, int], tuple[Image, Mask]]
+) -> EditableClip:
+    """Mix ``change(part, landmarks in it, frame number)`` -> (forged part, mask) into each face of a clip."""
 
     def changed(index: int, frame: Image) -> Image:
         points = landmarks[index]
@@ -213,11 +219,13 @@ def _sample_self_blend(rng: np.random.Generator) -> dict[str, Any]:
 
 
 @kind("self_blend", part="picture", needs={"face"}, sample=_sample_self_blend)
-def self_blend(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+def self_blend(
+    clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
+) -> EditableClip:
     """The face, a little moved, recoloured and resharpened, blended over itself (Shiohara & Yamasaki 2022).
 
-    As :func:`forge.images.blend.self_blend`, but that the changed image always lies in the mask: were it around it, the
-    whole picture would differ from the real twin, and the clip's label would be its colour.
+    As :func:`forge.images.blend.self_blend`, but the changed image always lies inside the mask. Otherwise the whole
+    frame would differ from the real clip, and its colour would reveal the label.
     """
     n, pace = len(clip.landmarks), parameters["pace"]
     statistics, move = Statistics(**parameters["statistics"]), Move(**parameters["move"])
@@ -247,11 +255,13 @@ def _sample_expression(rng: np.random.Generator) -> dict[str, Any]:
 
 
 @kind("expression", part="picture", needs={"face"}, sample=_sample_expression)
-def expression(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+def expression(
+    clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
+) -> EditableClip:
     """The mouth of another moment, or of another person, on the face: the lips say something else.
 
-    The other frame is laid on by its nose and eyes alone, so the mouth keeps its own expression. Another moment is
-    ``offset_s`` later, by the usable face nearest to it; where the clip ends before, it is gone through backwards.
+    The other frame is aligned by nose and eyes only, so the mouth keeps its expression. The other moment is the usable
+    face nearest to ``offset_s`` later; where the clip ends before, time runs backwards.
     """
     if parameters["source"] == "donor" and donor is not None and donor.face_fraction > 0:
         faces = functools.partial(_to_and_fro, *_faces(donor, FULL_FACE_PX))
@@ -280,16 +290,16 @@ def expression(clip: Clip, parameters: Parameters, rng: np.random.Generator, don
 
 
 def _to_and_fro(faces: Sequence[Image], places: Points) -> Iterator[tuple[Image, Points]]:
-    """Faces with their landmarks, forwards, then backwards, without end; the first and last are not repeated."""
+    """Yield faces with their landmarks forwards and backwards, endlessly, without repeating the first and last."""
     order = [*range(len(faces)), *range(len(faces) - 2, 0, -1)]
     return ((faces[number], places[number]) for number in itertools.cycle(order))
 
 
-def _moments(clip: Clip, offset_s: float) -> NDArray[np.int64]:
-    """For each frame [n] the number of the frame whose usable face is nearest to ``offset_s`` later.
+def _moments(clip: EditableClip, offset_s: float) -> NDArray[np.int64]:
+    """Return for each frame [n] the number of the frame whose usable face is nearest to ``offset_s`` later.
 
-    Where that is after the last usable face, the time runs backwards from there, and forwards again from the first. A
-    frame whose own face is not usable has that of the one before, so that no face is kept for frames that show none.
+    Beyond the last usable face, time runs backwards, and forwards again from the first. A frame without a usable face
+    gets the number of the previous frame, so that no face is stored for it.
     """
     is_usable = usable_frames(clip.landmarks)
     usable = np.flatnonzero(is_usable)
@@ -298,14 +308,14 @@ def _moments(clip: Clip, offset_s: float) -> NDArray[np.int64]:
     turn = np.mod(clip.times_s + offset_s - times_s[0], 2 * span)
     wanted = times_s[0] + np.minimum(turn, 2 * span - turn)
     chosen = usable[np.abs(wanted[:, None] - times_s).argmin(1)]
-    asking = np.maximum.accumulate(np.where(is_usable, np.arange(len(chosen)), usable[0]))
-    return np.asarray(chosen[asking])
+    last_usable = np.maximum.accumulate(np.where(is_usable, np.arange(len(chosen)), usable[0]))
+    return np.asarray(chosen[last_usable])
 
 
-def _chosen_faces(clip: Clip, chosen: NDArray[np.int64]) -> Iterator[tuple[Image, Points]]:
-    """Faces of the frames ``chosen`` with their landmarks, in that order.
+def _chosen_faces(clip: EditableClip, chosen: NDArray[np.int64]) -> Iterator[tuple[Image, Points]]:
+    """Yield the faces of the frames ``chosen`` with their landmarks, in that order.
 
-    A face is kept from its frame until it is no longer wanted.
+    A face is stored from its frame until its last use.
     """
     last = {number: place for place, number in enumerate(chosen.tolist())}
     kept: dict[int, tuple[Image, Points]] = {}
@@ -321,7 +331,7 @@ def _chosen_faces(clip: Clip, chosen: NDArray[np.int64]) -> Iterator[tuple[Image
 
 
 def _mouth_mask(here: Points, there: Points, shape: tuple[int, ...], parameters: Parameters) -> Mask:
-    """Mask 0-1 that covers the mouth's surroundings of both faces, inside the outline of both."""
+    """Return a mask 0-1 of the region around both faces' mouths, inside the outline of both faces."""
     scale = iod(here)
     mouths, insides = [], []
     for points in (here, there):
@@ -344,7 +354,9 @@ def _sample_reencode(rng: np.random.Generator) -> dict[str, Any]:
 
 
 @kind("reencode", part="none", needs=(), sample=_sample_reencode)
-def reencode(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
+def reencode(
+    clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
+) -> EditableClip:
     """The clip transcoded, REAL and FAKE alike: reduced, and compressed one to three times.
 
     What is left to the writer is the compressing, ``rounds`` times at ``crf``.

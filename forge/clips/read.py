@@ -1,6 +1,6 @@
-"""Files to clips: frames decoded again each time, the main face's landmarks found once, the sound.
+"""Read files as clips: frames that are decoded on every iteration, the main face's landmarks, and audio.
 
-Memory does not grow with the clip: frames are decoded again for every forgery made of them.
+Memory does not grow with the length of the clip, because frames are decoded again for every forgery.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import cv2
 import numpy as np
 
 from features.errors import DatasetError
-from forge.clips.clip import RATE_HZ, Clip, Frames, Sound
+from forge.clips.clip import RATE_HZ, EditableClip, Frames, Sound
 from forge.face_ops import Image, Points, iod
 
-MAX_SIDE_PX = 960  # larger frames are reduced: forgeries are made at the size that sites show
+MAX_SIDE_PX = 960  # larger frames are reduced to the size that sites show
 MAX_SECONDS = 10.0
-DETECT_EVERY = 5  # frames between two detections; the last box serves in between
-CROP_PX = 256  # side of the grey square crop that the landmark predictor sees
-CROP_SCALE = 1.6  # that crop's side over the face box's
+DETECT_EVERY = 5  # frames between detections; the last box is used in between
+CROP_PX = 256  # side of the grey square crop for the landmark predictor
+CROP_SCALE = 1.6  # side of that crop relative to the face box
 MIN_FACE_PX = 40.0
-MAX_DOUBT_IOD = 0.08  # mean distance of landmarks from two boxes above which they are wrong
-MAX_TILT = 0.1  # radians by which a face may tilt from one frame to the next before it is looked at again
+MAX_DOUBT_IOD = 0.08  # landmarks from two boxes whose mean distance is larger are wrong
+MAX_TILT = 0.1  # change of tilt between frames, in radians, above which landmarks are measured again
 
 
 def read_clip(
@@ -31,41 +31,41 @@ def read_clip(
     max_seconds: float = MAX_SECONDS,
     max_side: int = MAX_SIDE_PX,
     faces: bool = True,
-) -> Clip:
-    """A clip of any format that PyAV reads.
+) -> EditableClip:
+    """Read a clip in any format that PyAV reads.
 
     Parameters
     ----------
     path
         Local file.
     max_seconds
-        What comes later is left out.
+        Length to read.
     max_side
-        Longer side of the frames in px; larger ones are reduced.
+        Longer side of frames in px; larger frames are reduced.
     faces
-        Whether to look for landmarks (else all NaN).
+        Whether to measure landmarks (else all NaN).
 
     Raises
     ------
     features.errors.ClipError
-        The file is no video, or not a frame of it can be decoded.
+        The file is not a video, or no frame can be decoded.
     """
     from extract.clip.decode import Clip as File
 
     times: list[float] = []
-    found: list[Points] = []
+    landmarks: list[Points] = []
     with File(str(path), max_seconds=max_seconds) as file:
         follow = _Follower() if faces else None
         for frame in file.frames():
             times.append(frame.time_s)
-            found.append(follow.landmarks(_reduced(frame.luma, max_side)) if follow else _nowhere())
+            landmarks.append(follow.landmarks(_reduced(frame.luma, max_side)) if follow else _nowhere())
         sound, start_s = file.audio()
     times_s = np.array(times) - times[0]
-    clip = Clip(
+    clip = EditableClip(
         Path(path).name,
         Frames(lambda: _frames(str(path), max_seconds, max_side)),
         times_s,
-        np.stack(found),
+        np.stack(landmarks),
         None,
     )
     return clip if sound is None else clip.with_sound(_from_zero(sound, start_s - times[0]))
@@ -80,7 +80,7 @@ def _frames(path: str, max_seconds: float, max_side: int) -> Iterator[Image]:
 
 
 def _reduced(image: Image, max_side: int) -> Image:
-    """The image with its longer side at most ``max_side`` and both sides even."""
+    """Reduce an image to a longer side of at most ``max_side``, with even sides."""
     height, width = image.shape[:2]
     scale = max_side / max(height, width)
     if scale >= 1.0:
@@ -90,9 +90,9 @@ def _reduced(image: Image, max_side: int) -> Image:
 
 
 def even(image: Image) -> Image:
-    """The image [h, w, 3] with even sides, as 4:2:0 needs them.
+    """Return the image [h, w, 3] with even sides, as 4:2:0 needs them.
 
-    A row or column is cut off, but repeated where it is the only.
+    A row or column is cut off, or repeated if it is the only one.
     """
     height, width = image.shape[:2]
     if min(height, width) < 2:
@@ -102,7 +102,7 @@ def even(image: Image) -> Image:
 
 
 def _from_zero(sound: Sound, late_s: float) -> Sound:
-    """Sound that starts ``late_s`` after the picture, filled or cut to start with it."""
+    """Pad or cut audio that starts ``late_s`` after the video, so that both start together."""
     offset = round(late_s * RATE_HZ)
     return np.concatenate([np.zeros(offset, np.float32), sound]) if offset >= 0 else sound[-offset:]
 
@@ -112,7 +112,7 @@ def _nowhere() -> Points:
 
 
 class _Follower:
-    """Landmarks of one face through a clip: the largest at first, then the one nearest the last."""
+    """Track landmarks of one face through a clip: the largest face at first, then the one nearest the last."""
 
     def __init__(self) -> None:
         from extract.clip.faces import FaceDetector
@@ -150,29 +150,29 @@ class _Follower:
         from extract.clip.faces import iou
 
         self._last_middle = None
-        found = [f for f in self._detector.detect(grey, thorough=self._count == 0) if f.side >= MIN_FACE_PX]
+        faces = [face for face in self._detector.detect(grey, thorough=self._count == 0) if face.side >= MIN_FACE_PX]
         if self._box is None:
-            self._box = max(found, key=lambda face: face.side).box if found else None
+            self._box = max(faces, key=lambda face: face.side).box if faces else None
             return
         last = self._box
-        near = [face for face in found if iou(face.box, last) > 0]
+        near = [face for face in faces if iou(face.box, last) > 0]
         self._box = max(near, key=lambda face: iou(face.box, last)).box if near else None
 
 
 def _other_box(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-    """The box as another detector might give it: larger and lower."""
+    """Return the box as another detector might return it: larger and lower."""
     side = box[2] - box[0]
     return (box[0] - 0.10 * side, box[1] - 0.02 * side, box[2] + 0.06 * side, box[3] + 0.14 * side)
 
 
 def roll(points: Points) -> float:
-    """Tilt of a face [68, 2] in the picture, radians, positive clockwise: the line between the eyes."""
+    """Return the tilt of a face [68, 2] in radians, positive clockwise: of the line between the eyes."""
     across = points[42:48].mean(0) - points[36:42].mean(0)
     return float(np.arctan2(across[1], across[0]))
 
 
 def _in_upright_crop(grey: Image, box: tuple[float, float, float, float], tilt: float) -> Points:
-    """Landmarks of the face turned upright and to a fixed size: the predictor has seen no others."""
+    """Measure landmarks of the face in an upright crop of fixed size, as the predictor was trained on."""
     from extract.clip.faces import landmarks
 
     side = max(box[2] - box[0], box[3] - box[1])
@@ -184,17 +184,17 @@ def _in_upright_crop(grey: Image, box: tuple[float, float, float, float], tilt: 
     crop = cv2.warpAffine(grey, np.c_[turn, shift], (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR)
     half = side * zoom / 2
     low, high = CROP_PX / 2 - half, CROP_PX / 2 + half
-    found = landmarks(crop, (low, low, high, high))
-    return ((found - shift) @ np.linalg.inv(turn).T).astype(np.float32)
+    in_crop = landmarks(crop, (low, low, high, high))
+    return ((in_crop - shift) @ np.linalg.inv(turn).T).astype(np.float32)
 
 
 def read_voice(path: Path) -> Sound:
-    """The sound [n] of any audio or video file, -1 to 1, mono at 16 kHz, by moviepy.
+    """Read the audio [n] of any audio or video file with moviepy: mono at 16 kHz, -1 to 1.
 
     Raises
     ------
     features.errors.DatasetError
-        The file holds no sound that FFmpeg can read.
+        The file has no audio that FFmpeg can read.
     """
     from moviepy import AudioFileClip
 
@@ -202,5 +202,5 @@ def read_voice(path: Path) -> Sound:
         with AudioFileClip(str(path), fps=RATE_HZ) as audio:
             samples = audio.to_soundarray(fps=RATE_HZ)
     except (OSError, KeyError, ValueError, IndexError) as error:
-        raise DatasetError(f"{path}: no sound that can be read ({type(error).__name__}); leave it out") from error
+        raise DatasetError(f"{path}: has no readable audio ({type(error).__name__}); leave it out") from error
     return np.atleast_2d(samples.T).mean(0).astype(np.float32)

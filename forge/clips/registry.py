@@ -1,13 +1,13 @@
 """The registry of manipulations: functions of a clip, parameters and a random generator.
 
-A kind is registered with what it needs and how its parameters are sampled::
+A kind is registered with its needs and with a function that samples its parameters::
 
     @kind("desync", part="sound", needs={"sound"}, sample=lambda rng: {"shift_s": float(rng.uniform(0.2, 0.6))})
     def desync(clip, parameters, rng, donor):
         ...
 
-``parameters`` are plain JSON: with the seed they say exactly what was done. The modules of
-:data:`MODULES` register their kinds when :func:`kinds` first looks.
+``parameters`` are plain JSON; together with the seed they determine the result. The modules of :data:`MODULES` register
+their kinds when :func:`kinds` is first called.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from forge.clips.clip import Clip
+from forge.clips.clip import EditableClip
 
 NEEDS = frozenset({"face", "sound", "donor_face", "donor_sound"})
 MODULES = ("forge.clips.picture", "forge.clips.sound")
@@ -29,15 +29,17 @@ Sample = Callable[[np.random.Generator], dict[str, Any]]
 
 
 class Apply(Protocol):
-    """What a manipulation looks like."""
+    """The signature of a manipulation."""
 
-    def __call__(self, clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
-        """The forged clip; ``donor`` is another person's clip for kinds that need one."""
+    def __call__(
+        self, clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
+    ) -> EditableClip:
+        """Return the forged clip; ``donor`` is another person's clip, for kinds that need one."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A registered manipulation. ``part`` says what it touches: picture, sound or none (both classes treated alike)."""
+    """A registered manipulation; ``part`` is the part it changes: picture, sound or none (both classes alike)."""
 
     name: str
     part: str
@@ -47,12 +49,12 @@ class Kind:
 
     @property
     def description(self) -> str:
-        """The first sentence of the function's docstring, in one line."""
+        """The first paragraph of the function's docstring, in one line."""
         text = " ".join((inspect.getdoc(self.apply) or "").split("\n\n")[0].split())
         return text.removesuffix(".")
 
-    def missing(self, clip: Clip, donor: Clip | None) -> str:
-        """What the clips lack for this kind, in words; empty when nothing does."""
+    def missing(self, clip: EditableClip, donor: EditableClip | None) -> str:
+        """Describe what the clips lack for this kind; empty when they lack nothing."""
         lacks = {
             "face": clip.face_fraction < MIN_FACE_FRACTION,
             "sound": clip.sound is None,
@@ -61,14 +63,14 @@ class Kind:
         }
         words = {
             "face": "no face in most of its frames",
-            "sound": "no sound",
+            "sound": "no audio",
             "donor_face": "no other clip with a face to take it from",
-            "donor_sound": "no other clip with sound to take it from",
+            "donor_sound": "no other clip with audio to take it from",
         }
         return "; ".join(words[need] for need in sorted(self.needs) if lacks[need])
 
 
-MIN_FACE_FRACTION = 0.5  # below this a face manipulation would hardly show
+MIN_FACE_FRACTION = 0.5  # with fewer frames, a face manipulation would hardly be visible
 
 _registry: dict[str, Kind] = {}
 
@@ -79,9 +81,9 @@ def kind(name: str, *, part: str, needs: Iterable[str], sample: Sample) -> Calla
     Parameters
     ----------
     name
-        As ``--kinds`` and the manifest name it; a kind of that name is replaced.
+        Name in ``--kinds`` and in the manifest; replaces a registered kind of the same name.
     part
-        What it touches: ``picture``, ``sound`` or ``none``.
+        Part that it changes: ``picture``, ``sound`` or ``none``.
     needs
         Some of :data:`NEEDS`.
     sample
@@ -90,7 +92,7 @@ def kind(name: str, *, part: str, needs: Iterable[str], sample: Sample) -> Calla
     Raises
     ------
     ValueError
-        ``needs`` holds something unknown.
+        ``needs`` has an unknown entry.
     """
     wanted = frozenset(needs)
     if unknown := wanted - NEEDS:
@@ -104,7 +106,7 @@ def kind(name: str, *, part: str, needs: Iterable[str], sample: Sample) -> Calla
 
 
 def kinds() -> dict[str, Kind]:
-    """Every kind by name, sorted."""
+    """Return all kinds by name, sorted."""
     for module in MODULES:
         importlib.import_module(module)
     return dict(sorted(_registry.items()))

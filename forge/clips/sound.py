@@ -1,4 +1,4 @@
-"""Manipulations of the sound: shifts, other voices, changed voices."""
+"""Manipulations of the audio: shifts, other voices, changed voices."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from features.compiled_code import import_librosa
-from forge.clips.clip import RATE_HZ, Clip, Sound
+from forge.clips.clip import RATE_HZ, EditableClip, Sound
 from forge.clips.registry import Parameters, kind
 
-STRETCHED_SHARE = 0.5  # of the desyncs that drift as well
+STRETCHED_SHARE = 0.5  # fraction of desyncs that also drift
 
 
 def _sample_desync(rng: np.random.Generator) -> dict[str, Any]:
@@ -20,11 +20,13 @@ def _sample_desync(rng: np.random.Generator) -> dict[str, Any]:
 
 
 @kind("desync", part="sound", needs={"sound"}, sample=_sample_desync)
-def desync(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
-    """The sound moved against the picture and played at another speed.
+def desync(
+    clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
+) -> EditableClip:
+    """The audio shifted against the video and played at another speed.
 
-    ``shift_s`` positive is late; what leaves at one end returns at the other. ``rate`` above 1 is faster, at the
-    same pitch (phase vocoder).
+    Positive ``shift_s`` delays the audio; samples that leave at one end return at the other. ``rate`` above 1 is
+    faster, at the same pitch (phase vocoder).
     """
     assert clip.sound is not None
     sound = clip.sound
@@ -40,21 +42,24 @@ def _sample_dub(rng: np.random.Generator) -> dict[str, Any]:
 
 
 @kind("dub", part="sound", needs={"sound"}, sample=_sample_dub)
-def dub(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
-    """Another voice, saying something else: the donor's, or a synthesised one (also when there is no donor)."""
+def dub(
+    clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
+) -> EditableClip:
+    """Another voice with other words: the donor's, or a synthesised one (also where there is no donor)."""
     assert clip.sound is not None
     if donor is not None and donor.sound is not None and parameters["voice"] == "donor":
         return clip.with_sound(matched_level(np.resize(donor.sound, clip.sound.size), clip.sound))
     from forge.speech_synthesis import Speaker, speak
 
-    own = np.random.default_rng(parameters["seed"])
-    return clip.with_sound(matched_level(speak(clip.duration_s, Speaker.sample(own), own).sound, clip.sound))
+    speaking = np.random.default_rng(parameters["seed"])
+    speech = speak(clip.duration_s, Speaker.sample(speaking), speaking)
+    return clip.with_sound(matched_level(speech.sound, clip.sound))
 
 
 def matched_level(sound: Sound, model: Sound) -> Sound:
-    """``sound`` [n] with the loudness (RMS) of ``model`` [k], clipped to -1 to 1; silence stays silence."""
-    own, wanted = float(np.sqrt(np.mean(sound**2))), float(np.sqrt(np.mean(model**2)))
-    return np.clip(sound * (wanted / own if own > 0 else 0.0), -1, 1).astype(np.float32)
+    """Scale ``sound`` [n] to the loudness (RMS) of ``model`` [k], clipped to -1 to 1; silence stays silence."""
+    level, wanted = float(np.sqrt(np.mean(sound**2))), float(np.sqrt(np.mean(model**2)))
+    return np.clip(sound * (wanted / level if level > 0 else 0.0), -1, 1).astype(np.float32)
 
 
 def _sample_conversion(rng: np.random.Generator) -> dict[str, Any]:
@@ -65,27 +70,29 @@ def _sample_conversion(rng: np.random.Generator) -> dict[str, Any]:
 
 
 @kind("voice_conversion", part="sound", needs={"sound"}, sample=_sample_conversion)
-def voice_conversion(clip: Clip, parameters: Parameters, rng: np.random.Generator, donor: Clip | None) -> Clip:
-    """The same words in another voice: pitch and formants moved, each by itself."""
+def voice_conversion(
+    clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
+) -> EditableClip:
+    """The same words in another voice: pitch and formants are shifted independently."""
     assert clip.sound is not None
     pitch_shift = import_librosa().effects.pitch_shift
 
-    # A pitch shift by resampling takes the formants along: they are brought back, then moved as asked.
+    # A pitch shift by resampling also shifts the formants: they are moved back, then shifted as requested.
     shifted = pitch_shift(clip.sound, sr=RATE_HZ, n_steps=parameters["pitch_semitones"])
-    taken_along = 2.0 ** (parameters["pitch_semitones"] / 12)
-    moved = warp_formants(shifted, parameters["formant_ratio"] / taken_along)
+    formant_shift = 2.0 ** (parameters["pitch_semitones"] / 12)
+    moved = warp_formants(shifted, parameters["formant_ratio"] / formant_shift)
     return clip.with_sound(matched_level(moved, clip.sound))
 
 
 FRAME = 512  # 32 ms
-LIFTER_S = 0.0022  # cepstrum below this is the vocal tract, above it the voice (pitch under 450 Hz)
-MAX_GAIN = 30.0  # of the envelope's correction
+LIFTER_S = 0.0022  # the cepstrum is the vocal tract below this, and the voice (pitch under 450 Hz) above
+MAX_GAIN = 30.0  # largest correction of the envelope
 
 
 def warp_formants(sound: Sound, ratio: float) -> Sound:
-    """Spectral envelope stretched by ``ratio`` along frequency, pitch untouched.
+    """Stretch the spectral envelope by ``ratio`` along frequency, without changing pitch.
 
-    The envelope is the cepstrum's smooth part (Oppenheim 1969); each short-time spectrum is divided by its own
+    The envelope is the cepstrum's smooth part (Oppenheim 1969); each short-time spectrum is divided by its
     envelope and multiplied by the stretched one.
 
     Parameters
@@ -93,7 +100,7 @@ def warp_formants(sound: Sound, ratio: float) -> Sound:
     sound
         Mono [k] at 16 kHz.
     ratio
-        Above 1 moves formants up, as a shorter vocal tract does.
+        A ratio above 1 moves formants up, like a shorter vocal tract.
     """
     from scipy.signal import istft, stft
 

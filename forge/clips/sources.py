@@ -1,7 +1,7 @@
-"""Which real clips are forged, what their files will be called, and which of them may be donors.
+"""Select the real clips to forge, the names of their files, and their possible donors.
 
-Donors of faces and voices come from a clip's own donor pool: a few groups that stay together in any split, so that a
-forgery is never parted from a person whom it shows.
+Donors of faces and voices come from a clip's donor pool: a few groups that stay together in any split, so that a
+forgery is always in the same fold as all people that it shows.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from forge.clips.write import check_writable
 
 logger = logging.getLogger(__name__)
 
-POOL_GROUPS = 4  # groups of a donor pool
-PART_SIZE = 200  # real clips a part
-MAX_NAME_BYTES = 180  # of a clip's name: what is appended must fit into 255
+POOL_GROUPS = 4  # groups per donor pool
+PART_SIZE = 200  # real clips per part
+MAX_NAME_BYTES = 180  # longest name of a clip, so that a suffix fits into 255 bytes
 
 
 @dataclass(frozen=True)
@@ -32,30 +32,30 @@ class Source:
 
     path: str
     filename: str
-    """As the data set names it."""
+    """Name in the data set."""
     name: str
-    """Of its files in the new data set, without suffix; no other source's files clash with them."""
+    """Stem of its files in the new data set, which do not clash with those of other sources."""
     part: str
     """Folder of the new data set."""
     group: str
-    """Its donor pool."""
+    """Name of its donor pool."""
     donors: tuple[str, ...]
     """Paths of the clips of other groups of the pool."""
     number: int
-    """Position among the sources: with the seed, what all random numbers follow from."""
+    """Position among the sources; with the seed, it determines all random numbers."""
 
 
 def find_sources(real: str, seed: int) -> list[Source]:
-    """The clips of a data set that are not labelled FAKE; the seed decides which groups form a pool.
+    """Return the clips of a data set that are not labelled FAKE; the seed determines the donor pools.
 
     Raises
     ------
     DatasetError
-        No clip is there, or all are labelled FAKE.
+        There is no clip, or all clips are labelled FAKE.
     """
     clips = [clip for clip in find_clips(real) if clip.label != "FAKE"]
     if not clips:
-        raise DatasetError(f"{real}: all of its clips are labelled FAKE; forgeries are made of real ones")
+        raise DatasetError(f"{real}: all of its clips are labelled FAKE; give real clips to forge")
     pools = donor_pools(clips, seed)
     names = unique_names([PurePosixPath(clip.filename).stem for clip in clips])
     return [
@@ -73,14 +73,14 @@ def find_sources(real: str, seed: int) -> list[Source]:
 
 
 def donor_pools(clips: Sequence[Listed], seed: int) -> dict[str, str]:
-    """Group to donor pool, at random: ``pool0``, ``pool1``, ... of :data:`POOL_GROUPS` groups each."""
+    """Assign groups at random to donor pools ``pool0``, ``pool1``, ... of :data:`POOL_GROUPS` groups each."""
     groups = sorted({clip.group for clip in clips})
     order = np.random.default_rng(seed).permutation(len(groups))
     return {groups[place]: f"pool{number // POOL_GROUPS}" for number, place in enumerate(order)}
 
 
 def unique_names(stems: Sequence[str]) -> list[str]:
-    """Names such that no file made of a clip has the name of a file made of another, whatever the kinds.
+    """Return names such that files made from different clips never have the same name, for any kinds.
 
     Examples
     --------
@@ -101,35 +101,35 @@ def unique_names(stems: Sequence[str]) -> list[str]:
     if renamed:
         stem, name = renamed[0]
         logger.warning(
-            "%d clips get another name, since a file of that name is made of another clip (the first: %s becomes %s); "
-            "metadata.json holds their sources", len(renamed), stem, name
+            "%d clips are renamed, because another clip has a file of that name (the first: %s becomes %s); "
+            "metadata.json has their sources", len(renamed), stem, name
         )  # fmt: skip
     return names
 
 
 def _files(name: str) -> frozenset[str]:
-    """What may be made of a source, without suffix, in lower case: some file systems don't tell cases apart."""
+    """Return the stems of all files of a source, case-folded: some file systems ignore case."""
     made = [name, *(f"{name}__{kind}" for kind in kinds())]
-    return frozenset(file.casefold() for file in (*made, *(f"{one}__reencode" for one in made)))
+    return frozenset(file.casefold() for file in (*made, *(f"{stem}__reencode" for stem in made)))
 
 
 def check_target(real: str, out: Path, sources: Sequence[Source]) -> None:
-    """Make the folder ``out`` and see that it can be written, and that no real clip could be overwritten.
+    """Make the folder ``out``, and check that it can be written and that no real clip could be overwritten.
 
-    Clips of an earlier forge would stay there without labels, since the metadata of the new one replaces theirs:
-    whoever reads the folder next would take forgeries for genuine.
+    A folder with clips of an earlier forge is refused: their metadata would be replaced, and forgeries without labels
+    would be read as genuine.
 
     Raises
     ------
     InputError
-        ``out`` lies inside ``real`` or holds one of its clips, holds what an earlier forge wrote, also one that was
-        stopped, is a file or below one, or can't be written.
+        ``out`` lies inside ``real``, holds one of its clips or the output of an earlier (even interrupted) forge, is a
+        file or lies below one, or can't be written.
     """
     target = out.resolve()
     if "://" not in real:
         inside = target.is_relative_to(Path(real).resolve())
         if inside or any(Path(source.path).resolve().is_relative_to(target) for source in sources):
-            raise InputError(f"{out} must not lie inside {real}, nor hold its clips; give a folder of its own")
+            raise InputError(f"{out} must not lie inside {real}, nor hold its clips; give a separate folder")
     if out.is_dir() and any((*out.glob("manifest.csv"), *out.glob("dfdc_train_part_*/*"))):
         raise InputError(f"{out} already holds clips or a manifest; give a new folder")
     check_writable(out)

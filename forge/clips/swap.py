@@ -1,8 +1,8 @@
-"""One face put in another's place by landmarks: warp, colour, seam.
+"""Swap a face by landmarks: warp, colour, seam.
 
 The classic pipeline (Kowalski's FaceSwap, FaceForensics++; Perez et al. 2003, "Poisson image editing";
-Reinhard et al. 2001, "Color transfer between images"): a thin-plate spline carries the donor's face onto the
-target's landmarks, its colours are matched, and a hull of the face is blended in.
+Reinhard et al. 2001, "Color transfer between images"): a thin-plate spline warps the donor's face onto the
+target's landmarks, its colours are matched, and the hull of the face is blended in.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from forge.face_ops import Image, Mask, Points, iod
 from forge.images.blend import mix
 
 GRID_PX = 8  # the spline is evaluated at every eighth pixel
-STIFFNESS = 0.02  # smoothing of the spline: lips that touch must not tear it
-FOREHEAD_IOD = 0.22  # that the hull rises above the brows: below the hair, which a swap must not cover
-MIN_POISSON_PX = 25  # a smaller mask is feathered
-JUMP_COST = 0.12  # expression distance that a cut between donor frames is worth
+STIFFNESS = 0.02  # smoothing of the spline, so that touching lips do not tear it
+FOREHEAD_IOD = 0.22  # height of the hull above the brows, below the hair, which a swap must not cover
+MIN_POISSON_PX = 25  # smaller masks are feathered
+JUMP_COST = 0.12  # cost of a cut between donor frames, as a distance of expressions
 
 
 @dataclass(frozen=True)
 class Region:
-    """A rectangle of a frame about a face, inside the frame."""
+    """A rectangle around a face, inside the frame."""
 
     left: int
     top: int
@@ -35,9 +35,9 @@ class Region:
 
     @classmethod
     def around(cls, landmarks: Points, shape: tuple[int, ...], margin: float = 0.7) -> Region:
-        """The box of landmarks [68, 2] and ``margin`` IOD about it, inside a frame of ``shape`` (height, width, ...).
+        """Return the box of landmarks [68, 2] with a ``margin`` in IOD, inside a frame of ``shape`` (height, width).
 
-        Landmarks are in px of the frame and finite.
+        Landmarks are finite, in px of the frame.
         """
         pad = margin * iod(landmarks)
         low, high = landmarks.min(0) - pad, landmarks.max(0) + pad
@@ -45,25 +45,25 @@ class Region:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """To cut the region from an image [h, w, ...]."""
+        """Slices that cut the region from an image [h, w, ...]."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def inside(self, landmarks: Points) -> Points:
-        """Landmarks [..., 2] in px of the frame as px of the region; NaN stays NaN."""
+        """Convert landmarks [..., 2] from px of the frame to px of the region; NaN stays NaN."""
         return landmarks - np.array([self.left, self.top], np.float32)
 
 
 def hull_mask(landmarks: Points, shape: tuple[int, ...], *, grow: float, soft: float) -> Mask:
-    """Mask [h, w] 0-1 of the face's hull, brows raised to the forehead.
+    """Return a mask [h, w] 0-1 of the face's hull, with the brows raised to the forehead.
 
     Parameters
     ----------
     landmarks
-        [68, 2] px of the image.
+        Landmarks [68, 2] in px of the image.
     shape
         Height and width of the mask.
     grow
-        IOD by which the hull is dilated (negative: eroded) before it is softened.
+        Dilation (negative: erosion) of the hull in IOD, before softening.
     soft
         Standard deviation of the softening in IOD.
     """
@@ -84,10 +84,10 @@ def hull_mask(landmarks: Points, shape: tuple[int, ...], *, grow: float, soft: f
 
 
 def warp(image: Image, source: Points, target: Points, shape: tuple[int, ...]) -> Image:
-    """``image`` bent so that its ``source`` points [k, 2] come to lie on ``target`` points [k, 2].
+    """Warp ``image`` so that its ``source`` points [k, 2] move to ``target`` points [k, 2].
 
-    A thin-plate spline with :data:`STIFFNESS`, evaluated at every :data:`GRID_PX` pixels. The result is as large as the
-    frame, whose ``shape`` begins with height and width; beyond the image's edges it is mirrored.
+    Uses a thin-plate spline with :data:`STIFFNESS`, evaluated every :data:`GRID_PX` pixels. The result has the size of
+    the frame, whose ``shape`` begins with height and width; the image is mirrored beyond its edges.
     """
     from scipy.interpolate import RBFInterpolator
 
@@ -104,7 +104,7 @@ def warp(image: Image, source: Points, target: Points, shape: tuple[int, ...]) -
 
 
 def blend(image: Image, target: Image, mask: Mask, way: str) -> Image:
-    """``image`` over ``target``, both [h, w, 3], where ``mask`` [h, w] 0-1 says.
+    """Blend ``image`` over ``target``, both [h, w, 3], by ``mask`` [h, w] 0-1.
 
     ``way`` is ``poisson`` (gradients) or ``feather`` (alpha).
     """
@@ -116,13 +116,13 @@ def blend(image: Image, target: Image, mask: Mask, way: str) -> Image:
 
 
 def mouth_gap(landmarks: Points) -> NDArray[np.float64]:
-    """Inner lips' gap [n] in IOD of faces [n, 68, 2]; NaN for a face that has NaN."""
+    """Return the gap [n] of the inner lips in IOD for faces [n, 68, 2]; NaN for a face with NaN."""
     gap = np.linalg.norm(landmarks[:, [61, 62, 63]] - landmarks[:, [67, 66, 65]], axis=-1).mean(-1)
     return np.asarray(gap / inter_ocular_distance(landmarks), np.float64)
 
 
 def expression(landmarks: Points) -> NDArray[np.float64]:
-    """Mouth gap, turn and nod of the head and opening of the eyes [n, 4], in IOD, of faces [n, 68, 2]; NaN as there."""
+    """Return mouth gap, head turn, nod, and eye opening [n, 4] in IOD for faces [n, 68, 2]; NaN for a face with NaN."""
     right, left = landmarks[:, RIGHT_EYE].mean(1), landmarks[:, LEFT_EYE].mean(1)
     scale = inter_ocular_distance(landmarks)
     across = (left - right) / scale[:, None]
@@ -134,17 +134,17 @@ def expression(landmarks: Points) -> NDArray[np.float64]:
 
 
 def choose_frames(target: Points, donor: Points) -> tuple[NDArray[np.int64], float]:
-    """The donor's frame for each target frame: like poses and expressions, few cuts (Viterbi).
+    """Choose a donor frame for each target frame: similar pose and expression, few cuts (Viterbi).
 
-    ``target`` [n, 68, 2] and ``donor`` [m, 68, 2] may hold NaN: such donor frames are never chosen, such
-    target frames take what comes cheapest.
+    ``target`` [n, 68, 2] and ``donor`` [m, 68, 2] may hold NaN: such donor frames are never chosen, and such target
+    frames get the cheapest donor frame.
 
     Returns
     -------
     path : ndarray of int [n]
-        Donor frames.
+        Numbers of the donor frames.
     unlikeness : float
-        Mean distance of the chosen expressions, in IOD.
+        Mean distance of the expressions, in IOD.
     """
     unlike = np.linalg.norm(expression(target)[:, None] - expression(donor)[None], axis=-1)
     lost = ~np.isfinite(donor).all((1, 2))

@@ -1,4 +1,4 @@
-"""What changes over the frames of a clip: landmarks smoothed, parameters that drift, frames fit for a donor's face.
+"""Time courses over the frames of a clip: smoothed landmarks, drifting parameters, frames usable for a donor's face.
 
 Landmarks are [n, 68, 2] in px, NaN where there is no face.
 """
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from features.geometry import inter_ocular_distance
 from forge.face_ops import Points
 
-SMOOTH_FRAMES = 5  # landmarks of a good forgery are averaged over so many
-MIN_DONOR_SIZE = 0.6  # of the donor's largest face: after a cut the face may be far away
-MAX_DONOR_STEP_IOD = 0.03  # a frame that a donor's face may move
+SMOOTH_FRAMES = 5  # number of frames over which the landmarks of a good forgery are averaged
+MIN_DONOR_SIZE = 0.6  # relative to the donor's largest face: after a cut the face may be far away
+MAX_DONOR_STEP_IOD = 0.03  # largest movement of a donor's face per frame
 
 
 def smoothed_landmarks(landmarks: Points, frames: int = SMOOTH_FRAMES) -> Points:
-    """Landmarks [n, 68, 2] averaged over ``frames`` neighbouring frames, which also bridges gaps of one or two.
+    """Average landmarks [n, 68, 2] over ``frames`` neighbouring frames, which also bridges gaps of one or two.
 
-    A Hann window, its weights renormalised where a face is missing; NaN where the window meets no face. As they are
-    where ``frames`` is below 2, or the clip is shorter.
+    Uses a Hann window whose weights are renormalised where a face is missing; NaN where the window contains no face.
+    Returns the landmarks unchanged where ``frames`` is below 2, or the clip is shorter.
     """
     if frames < 2 or len(landmarks) < frames:
         return landmarks
@@ -40,10 +40,10 @@ def _weighted_sums(padded: np.ndarray, window: np.ndarray) -> np.ndarray:
 
 
 def stationary_ar1(n: int, rng: np.random.Generator, *, forgetting: float) -> NDArray[np.float64]:
-    """A stationary AR(1) process [n] of mean 0 and about unit standard deviation: how a parameter drifts over frames.
+    """Return a stationary AR(1) process [n] with mean 0 and unit standard deviation: the drift of a parameter.
 
-    Each value is ``1 - forgetting`` times the one before, plus noise; ``forgetting`` is above 0 and below 1, and the
-    smaller, the slower the drift.
+    Each value is ``1 - forgetting`` times the previous one, plus noise; ``forgetting`` is between 0 and 1, and a
+    smaller value gives a slower drift.
     """
     noise = rng.standard_normal(n) * np.sqrt(2 * forgetting - forgetting**2)
     values = np.empty(n)
@@ -55,9 +55,9 @@ def stationary_ar1(n: int, rng: np.random.Generator, *, forgetting: float) -> ND
 
 
 def usable_frames(landmarks: Points) -> NDArray[np.bool_]:
-    """Which frames [n] show a large face that holds still: small and blurred ones make poor donors.
+    """Return True [n] for frames with a large, steady face: small and blurred faces make poor donors.
 
-    Where no large face holds still, the large ones that move.
+    If no large face is steady, return True for all large faces.
     """
     size = inter_ocular_distance(landmarks)
     step = np.linalg.norm(np.gradient(landmarks, axis=0), axis=-1).mean(-1) / size if len(size) > 1 else 0 * size

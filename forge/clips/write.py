@@ -1,4 +1,4 @@
-"""Clips to files: H.264 and AAC through PyAV, and the challenge's folder layout."""
+"""Write clips: H.264 and AAC through PyAV, and the challenge's folder layout."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ import cv2
 import numpy as np
 
 from features.errors import InputError
-from forge.clips.clip import RATE_HZ, Clip
+from forge.clips.clip import RATE_HZ, EditableClip
 
-CLOCK = Fraction(1, 90_000)  # time base of the picture
+CLOCK = Fraction(1, 90_000)  # time base of the video
 AAC_FRAME = 1024
-PARTIAL = ".partial"  # suffix of a file that is being written
+PARTIAL = ".partial"  # suffix of an incomplete file
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """How a clip is compressed; a forgery and its original share one.
+    """Settings of the compression of a clip; a forgery and its original have the same settings.
 
-    ``crf`` 0 (lossless) to 51, ``gop`` frames between key frames, ``audio_bps`` of the AAC sound.
+    ``crf`` is 0 (lossless) to 51, ``gop`` the number of frames between key frames, ``audio_bps`` the AAC bit rate.
     """
 
     crf: int = 23
@@ -36,7 +36,7 @@ class Encoder:
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Encoder:
-        """Settings as phones and sites use them."""
+        """Sample settings that phones and sites use."""
         return cls(
             crf=int(rng.integers(18, 29)),
             gop=int(rng.choice([12, 30, 60, 120])),
@@ -44,17 +44,17 @@ class Encoder:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """For the manifest, with the versions that did it."""
+        """Return the settings for the manifest, with the codec and the version of PyAV."""
         return {**asdict(self), "codec": "libx264 aac", "av": av.__version__}
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder, if it is missing, and see that files can be written to it.
+    """Make a folder, if it is missing, and check that files can be written to it.
 
     Raises
     ------
     InputError
-        It is a file, lies below one, or can't be written.
+        The path is a file, lies below one, or can't be written.
     """
     probe = folder / f".write{PARTIAL}"
     try:
@@ -65,10 +65,10 @@ def check_writable(folder: Path) -> None:
         raise InputError(f"{folder}: can't be written ({error.strerror}); give another folder") from error
 
 
-def write_clip(clip: Clip, path: Path, encoder: Encoder) -> None:
+def write_clip(clip: EditableClip, path: Path, encoder: Encoder) -> None:
     """Encode ``clip`` to ``path`` (mp4). The same clip and encoder give the same bytes.
 
-    The file appears, or replaces an older one, when it is complete.
+    The file is written atomically.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def write_clip(clip: Clip, path: Path, encoder: Encoder) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _encode(clip: Clip, path: Path, encoder: Encoder) -> None:
+def _encode(clip: EditableClip, path: Path, encoder: Encoder) -> None:
     with av.open(str(path), "w", format="mp4") as container:
         video = None
         sound = None
@@ -112,7 +112,7 @@ def _video_stream(container: Any, shape: tuple[int, ...], encoder: Encoder) -> A
     stream.codec_context.thread_count = 1  # the same bytes on any machine
     stream.codec_context.gop_size = encoder.gop
     # macroblock-tree rate control is off: its vector code in PyAV's libx264 reads undefined memory on some processors,
-    # and the same frames gave other bytes from run to run
+    # so that the same frames gave different bytes in different runs
     stream.options = {"crf": str(encoder.crf), "preset": encoder.preset, "x264-params": "mbtree=0"}
     return stream
 
@@ -133,14 +133,14 @@ def _write_sound(container: Any, stream: Any, sound: np.ndarray) -> None:
 
 
 def write_metadata(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> None:
-    """``metadata.json`` of one part, sorted by name."""
+    """Write ``metadata.json`` of one part, sorted by name."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({name: dict(entries[name]) for name in sorted(entries)}, indent=1)
     (folder / "metadata.json").write_text(text + "\n", encoding="utf-8")
 
 
 def write_labels(file: Path, rows: Sequence[tuple[str, float | str]]) -> None:
-    """A CSV ``filename,label`` as the challenge has it, sorted by name."""
+    """Write a CSV file ``filename,label`` in the challenge's format, sorted by name."""
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["filename", "label"])
@@ -148,5 +148,5 @@ def write_labels(file: Path, rows: Sequence[tuple[str, float | str]]) -> None:
 
 
 def random_name(rng: np.random.Generator) -> str:
-    """Ten letters and ``.mp4``, as the challenge names its clips."""
+    """Return ten random letters and ``.mp4``, like the challenge's names of clips."""
     return "".join(map(chr, rng.integers(ord("a"), ord("z") + 1, 10))) + ".mp4"

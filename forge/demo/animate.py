@@ -1,4 +1,4 @@
-"""A portrait made to talk: mouth, lids and head moved by warps of one picture.
+"""Animate a talking portrait: mouth, eyelids and head are moved by warps of one image.
 
 Every output pixel asks where it comes from (``cv2.remap``): first the head's motion is undone, then, near
 the mouth and the eyes, the jaw's drop and the lids' fall. Lips and lids are *cuts*: the picture slides on
@@ -20,24 +20,24 @@ from forge.speech_synthesis import MOUTH_HZ, Speech
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-COARSE = 8  # the head's motion is smooth: its map is computed at an eighth of the size
+COARSE = 8  # the head's map is smooth, and is computed at an eighth of the size
 BLINKS_PER_MIN = 17.0  # at rest (Bentivoglio et al. 1997)
 CLOSE_S, SHUT_S, OPEN_S = 0.09, 0.05, 0.15  # phases of a blink (VanderWerf et al. 2003)
-LIPS_LEAD_S = (0.0, 0.06)  # lips part before the voice is heard
-LASH = 0.02  # half the thickness of the lashes' line, in IOD
+LIPS_LEAD_S = (0.0, 0.06)  # the lips part this much before the voice starts
+LASH = 0.02  # half the thickness of the line of lashes, in IOD
 LASHES = 0.07  # how far lashes and crease reach beyond the eye's edge, in IOD
 LASH_COLOUR = np.array([48.0, 32.0, 26.0], np.float32)
 LID_SHADE = 0.88  # a lid is darker than the cheek under it
-LID_STRETCH = 0.4  # px of that skin for a px of lid
+LID_STRETCH = 0.4  # px of that skin per px of lid
 GAPE = 0.30  # gap between the lips at full opening, in IOD
 NOISE_TILE_PX = 64  # the sensor's noise pattern is cut from a larger one at a random place
 
 
 @dataclass(frozen=True)
-class Motion:
-    """What a face does, per frame: all arrays of length n.
+class FaceMotion:
+    """Movements of a face, per frame: all arrays have length n.
 
-    ``opening`` 0-1, ``width`` -1 to 1 (mouth), ``lids`` 0 open to 1 shut, ``shift`` [n, 2] and ``yaw``,
+    ``opening`` 0-1 and ``width`` -1 to 1 of the mouth, ``lids`` 0 (open) to 1 (shut), ``shift`` [n, 2], ``yaw`` and
     ``nod`` in IOD, ``roll`` in radians, ``zoom`` about 1, ``light`` gain about 1.
     """
 
@@ -52,8 +52,8 @@ class Motion:
     light: F64
 
 
-def sample_motion(speech: Speech, *, fps: float, rng: np.random.Generator) -> Motion:
-    """Motion for a speech: mouth from the voice, the rest at random."""
+def sample_motion(speech: Speech, *, fps: float, rng: np.random.Generator) -> FaceMotion:
+    """Sample the motion for a speech: the mouth follows the voice, the rest is random."""
     n = round(speech.opening.size / MOUTH_HZ * fps)
     times = np.arange(n) / fps
     ticks = np.arange(speech.opening.size) / MOUTH_HZ
@@ -61,7 +61,7 @@ def sample_motion(speech: Speech, *, fps: float, rng: np.random.Generator) -> Mo
     opening = np.interp(times + lead_s, ticks, speech.opening) * (1 + 0.3 * _drift(times, rng, low=0.5, high=3.0))
     sway = [_drift(times, rng) for _ in range(7)]
     beat = np.interp(times, ticks, np.convolve(speech.opening, np.hanning(31) / 15, "same"))
-    return Motion(
+    return FaceMotion(
         opening=np.clip(opening * rng.uniform(0.8, 1.1) + 0.03 * (1 + sway[6]), 0.0, 1.2),
         width=np.interp(times + lead_s, ticks, speech.width),
         lids=blinks(times, rng),
@@ -75,13 +75,13 @@ def sample_motion(speech: Speech, *, fps: float, rng: np.random.Generator) -> Mo
 
 
 def _drift(times: F64, rng: np.random.Generator, low: float = 0.1, high: float = 0.8) -> F64:
-    """Slow drift with unit amplitude: a few sines between ``low`` and ``high`` Hz."""
+    """Return a slow drift with unit amplitude: a few sines between ``low`` and ``high`` Hz."""
     hertz, phase, size = rng.uniform(low, high, 4), rng.uniform(0, 2 * np.pi, 4), rng.uniform(0.3, 1.0, 4)
     return (size / size.sum()) @ np.sin(2 * np.pi * hertz[:, None] * times + phase[:, None])
 
 
 def blinks(times: F64, rng: np.random.Generator) -> F64:
-    """Closure 0-1 of the lids [n] at ``times`` [n] (s): blinks at :data:`BLINKS_PER_MIN`, gaps gamma distributed."""
+    """Return the closure 0-1 of the lids [n] at ``times`` [n] (s): blinks at :data:`BLINKS_PER_MIN`, gamma gaps."""
     lids = np.zeros(times.size)
     mean_s = 60.0 / BLINKS_PER_MIN
     at = times[0] + rng.uniform(0.0, 1.0) * mean_s if times.size else 0.0
@@ -128,8 +128,8 @@ class Puppet:
         fine = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         self._to_coarse = (fine[0] / COARSE, fine[1] / COARSE)
 
-    def frame(self, motion: Motion, frame: int) -> tuple[Image, Points]:
-        """Premultiplied RGBA [h, w, 4] of one frame and the 68 landmarks [68, 2] in it."""
+    def frame(self, motion: FaceMotion, frame: int) -> tuple[Image, Points]:
+        """Render one frame: premultiplied RGBA [h, w, 4], and its landmarks [68, 2]."""
         coarse = self._rest(*self._coarse, motion, frame)
         x, y = (cv2.remap(c, *self._to_coarse, cv2.INTER_LINEAR) for c in coarse)
         part = self._mouth.region(self._pad, self.size)
@@ -149,8 +149,8 @@ class Puppet:
     def _pad(self) -> int:
         return int(0.3 * self.iod) + 4
 
-    def _rest(self, x: F32, y: F32, motion: Motion, frame: int) -> tuple[F32, F32]:
-        """Where points of the frame lie when the head is at rest."""
+    def _rest(self, x: F32, y: F32, motion: FaceMotion, frame: int) -> tuple[F32, F32]:
+        """Map points of the frame to their positions with the head at rest."""
         iod = self.iod
         nx, ny = self._nose
         head = 1.0 - _smoothstep((y - self._chin[1]) / (1.6 * iod))
@@ -164,19 +164,19 @@ class Puppet:
         rest_y = y + head * (turned_y - shift[1]) - relief * motion.nod[frame] * iod
         return rest_x.astype(np.float32), rest_y.astype(np.float32)
 
-    def _landmarks(self, motion: Motion, frame: int, gap: float) -> Points:
+    def _landmarks(self, motion: FaceMotion, frame: int, gap: float) -> Points:
         moved = self._mouth.move(self.points.copy(), gap, float(motion.width[frame]))
         for lids, span in zip(self._lids, (slice(36, 42), slice(42, 48)), strict=True):
             moved[span] = lids.move(moved[span], float(motion.lids[frame]))
-        found = moved.copy()
+        source = moved.copy()
         for _ in range(6):  # the head's map is a small displacement: iterating inverts it
-            rest = np.stack(self._rest(found[:, 0], found[:, 1], motion, frame), axis=1)
-            found = found + (moved - rest)
-        return found.astype(np.float32)
+            rest = np.stack(self._rest(source[:, 0], source[:, 1], motion, frame), axis=1)
+            source = source + (moved - rest)
+        return source.astype(np.float32)
 
 
 class _Mouth:
-    """The cut along the lower lip's inner edge, the jaw below it, and what shows between."""
+    """The cut along the lower lip's inner edge, the jaw below it, and the interior of the mouth."""
 
     def __init__(self, points: Points, iod: float) -> None:
         self._iod = iod
@@ -194,8 +194,8 @@ class _Mouth:
     def region(self, pad: int, size: tuple[int, int]) -> tuple[slice, slice]:
         return _region(self._box, pad, size)
 
-    def gap(self, motion: Motion, frame: int) -> float:
-        """Displacement of the lower lip in px; negative where lips that smile apart are closed."""
+    def gap(self, motion: FaceMotion, frame: int) -> float:
+        """Return the displacement of the lower lip in px; negative where lips that are parted in a smile close."""
         return (0.01 + GAPE * float(motion.opening[frame]) - self.at_rest * 0.9) * self._iod
 
     def _cut(self, x: F32) -> F32:
@@ -205,7 +205,7 @@ class _Mouth:
         return np.maximum(1.0 - np.square((x - self._centre) / self._half), 0.0)
 
     def _drop(self, x: F32, y: F32) -> F32:
-        """Fraction of the lip's displacement that a point below the cut follows."""
+        """Return the fraction of the lip's displacement that points below the cut follow."""
         down = np.clip((y - self._line) / max(1.0, self._chin - self._line), 0.0, 1.0)
         broad = 0.85 * np.exp(-(((x - self._centre) / (0.85 * self._iod)) ** 2))
         fade = 1.0 - _smoothstep((y - self._chin) / (0.55 * self._iod))
@@ -228,14 +228,14 @@ class _Mouth:
         return points
 
     def paint(self, rendered: Image, x: F32, y: F32, gap: float) -> None:
-        """Dark hollow and a row of teeth between the lips, into premultiplied RGBA."""
+        """Draw a dark hollow and a row of teeth between the lips into premultiplied RGBA."""
         if gap < 0.5:
             return
         cut, across = self._cut(x), self._across(x)
         inside = np.clip(np.minimum(y - cut, cut + gap * across - y) + 0.5, 0.0, 1.0) * (across > 0.02)
         depth = np.clip((y - cut) / (gap * across + 1e-3), 0.0, 1.0)
         teeth = np.clip(1.0 - (y - cut) / (0.07 * self._iod), 0.0, 1.0) * np.clip(across * 1.5 - 0.4, 0, 1) * 0.7
-        if self.at_rest > 0.08:  # the portrait's own teeth end at the cut
+        if self.at_rest > 0.08:  # the teeth of the portrait end at the cut
             teeth = teeth * 0.0
         hollow = np.stack([58 + 60 * depth**3, 22 + 22 * depth**3, 22 + 24 * depth**3], axis=-1)
         colour = hollow * (1 - teeth[..., None]) + np.array([205.0, 195.0, 180.0]) * teeth[..., None]
@@ -244,7 +244,7 @@ class _Mouth:
 
 
 class _Lids:
-    """One eye's upper lid: a cut that falls from its own edge to the lower lid's."""
+    """The upper lid of one eye: a cut that moves from its edge to that of the lower lid."""
 
     def __init__(self, eye: Points, iod: float) -> None:
         self._iod = iod
@@ -264,7 +264,7 @@ class _Lids:
         return upper, np.maximum(lower, upper)
 
     def skin(self, image: Image) -> Image:
-        """What a closed lid shows: the skin under the eye, mirrored up; the lid's own may hide behind glasses."""
+        """Return the skin of a closed lid: that under the eye, mirrored, since glasses may hide the lid itself."""
         height, width = image.shape[:2]
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         _, lower = self._edges(x)
@@ -272,7 +272,7 @@ class _Lids:
         return cv2.GaussianBlur(cv2.remap(image, x, from_below, cv2.INTER_LINEAR), (0, 0), 0.02 * self._iod)
 
     def paint(self, rendered: Image, skin: Image, x: F32, y: F32, shut: float) -> None:
-        """The fallen lid and its lashes, into premultiplied RGBA; ``x``, ``y`` [h, w] at rest."""
+        """Draw the lowered lid and its lashes into premultiplied RGBA; ``x``, ``y`` [h, w] are positions at rest."""
         upper, lower = self._edges(x)
         edge = upper + shut * (lower - upper)
         open_here = np.clip(lower - upper, 0.0, 1.0)
@@ -288,7 +288,7 @@ class _Lids:
 
 
 def _bow(points: Points, at: F64) -> F64:
-    """A lid's edge through four points (corner, two on the lid, corner) at abscissae ``at``."""
+    """Return the ordinates of a lid's edge through four points (corner, two on the lid, corner) at abscissae ``at``."""
     from scipy.interpolate import PchipInterpolator
 
     order = np.argsort(points[:, 0])
@@ -309,7 +309,7 @@ def _region(box: tuple[float, ...], pad: int, size: tuple[int, int]) -> tuple[sl
 
 
 def _placed(rgba: Image, offset: NDArray[np.int_], size: tuple[int, int]) -> Image:
-    """The picture moved into an empty frame; its lower edge and shoulders go on to the frame's edge."""
+    """Place the image in an empty frame; extend its lower edge and shoulders to the edge of the frame."""
     width, height = size
     left, top = int(offset[0]), int(offset[1])
     right, bottom = width - left - rgba.shape[1], height - top - rgba.shape[0]
@@ -330,7 +330,7 @@ def _premultiplied(rgba: Image) -> Image:
 
 @dataclass(frozen=True)
 class Scene:
-    """Room and camera: ``background`` [h, w, 3], colour gains [3], sd of the sensor's noise in grey levels."""
+    """Room and camera: ``background`` [h, w, 3], colour gains [3], standard deviation of the noise in grey levels."""
 
     background: Image
     gains: F64
@@ -338,12 +338,12 @@ class Scene:
 
     @classmethod
     def sample(cls, size: tuple[int, int], rng: np.random.Generator) -> Scene:
-        """A random room."""
+        """Sample a room."""
         return cls(_room(size, rng), rng.uniform(0.93, 1.07, 3) * rng.uniform(0.75, 1.05), float(rng.uniform(0.8, 3.5)))
 
 
 def _room(size: tuple[int, int], rng: np.random.Generator) -> Image:
-    """A blurred wall with furniture: a gradient, rectangles and texture."""
+    """Return a blurred wall with furniture: a gradient, rectangles and texture."""
     width, height = size
     wall = rng.uniform(60, 200) + rng.uniform(-28, 28, 3)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -360,8 +360,10 @@ def _room(size: tuple[int, int], rng: np.random.Generator) -> Image:
     return np.clip(room, 0, 255).astype(np.uint8)
 
 
-def render(puppet: Puppet, motion: Motion, scene: Scene, rng: np.random.Generator) -> Iterator[tuple[Image, Points]]:
-    """Frames [h, w, 3] RGB with their landmarks [68, 2]: person over room, light, sensor noise."""
+def render(
+    puppet: Puppet, motion: FaceMotion, scene: Scene, rng: np.random.Generator
+) -> Iterator[tuple[Image, Points]]:
+    """Yield RGB frames [h, w, 3] with their landmarks [68, 2]: person over room, light, sensor noise."""
     width, height = puppet.size
     tile = rng.standard_normal((height + NOISE_TILE_PX, width + NOISE_TILE_PX, 3)) * scene.noise
     noise = np.clip(np.round(tile) + 128, 0, 255).astype(np.uint8)

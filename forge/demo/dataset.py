@@ -1,7 +1,7 @@
-"""Demo data: two portraits talk, some of it is forged, all of it in the challenge's layout.
+"""Demo data: clips of two talking portraits, some of them forged, in the challenge's layout.
 
-Nothing is downloaded and nothing is copied: see :mod:`forge.demo.portrait`. The data is synthetic and easy; it
-shows that the full pipeline works, and says nothing about real forgeries.
+Nothing is downloaded or copied: see :mod:`forge.demo.portrait`. The data is synthetic and easy; it shows that the full
+pipeline works, but says nothing about real forgeries.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from features.checksums import sha256_of
 from features.errors import InputError
-from forge.clips.clip import Clip
+from forge.clips.clip import EditableClip
 from forge.clips.registry import kinds
 from forge.clips.write import Encoder, check_writable, random_name, write_clip, write_labels, write_metadata
 from forge.demo import portrait
@@ -26,9 +26,9 @@ SIZES = ((320, 240), (426, 240), (480, 360), (640, 360), (360, 640))
 RATES_HZ = (15.0, 24.0, 25.0, 30.0)
 RATE_WEIGHTS = (0.1, 0.3, 0.3, 0.3)
 KINDS = ("face_swap", "desync", "resynthesis", "dub", "face_swap", "resynthesis")  # in turn
-# A stretch needs librosa, whose import takes longer than a clip; two people need no third voice.
+# Stretching needs librosa, whose import takes longer than a clip; with two people, no third voice is needed.
 FIXED: dict[str, dict[str, Any]] = {"desync": {"rate": 1.0}, "dub": {"voice": "donor"}}
-REAL_SHARE = 0.4  # of the training clips
+REAL_SHARE = 0.4  # fraction of REAL clips in the training set
 PARTS = 3
 MIN_CLIPS = 6
 ROOM_NOISE = (0.0005, 0.004)  # RMS of the microphone's noise, full scale 1
@@ -36,7 +36,7 @@ ROOM_NOISE = (0.0005, 0.004)  # RMS of the microphone's noise, full scale 1
 
 @dataclass(frozen=True)
 class Job:
-    """One original and its forgeries, made independently of all others."""
+    """An original and its forgeries, made independently of all others."""
 
     seed: tuple[int, ...]
     person: str
@@ -54,14 +54,14 @@ def make_demo(
     jobs: int = 1,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> tuple[int, int]:
-    """Write the demo data set to ``out``; gives the numbers of training and test clips.
+    """Write the demo data set to ``out``; return the numbers of training and test clips.
 
-    ``progress`` is called with originals done, of all, and failed (none).
+    ``progress`` is called with the number of originals done, their total, and the number of failures (0).
 
     Raises
     ------
     InputError
-        Fewer than :data:`MIN_CLIPS` clips or a seed below 0 is asked for, or ``out`` can't be written.
+        ``n_clips`` is below :data:`MIN_CLIPS`, the seed is below 0, or ``out`` can't be written.
     """
     from joblib import Parallel, delayed
 
@@ -91,7 +91,7 @@ def make_demo(
 
 
 def _plan(rng: np.random.Generator, seed: int, n_clips: int, folders: list[Path], real_share: float) -> list[Job]:
-    """Share the clips out: every original once, forgeries in turn, the last originals without one."""
+    """Plan the clips: every original once, forgeries in turn, none for the last originals."""
     n_real = max(1, round(n_clips * real_share))
     n_fake = n_clips - n_real
     forged = max(1, n_real - max(1, n_real // 8))  # originals that have forgeries
@@ -111,7 +111,7 @@ def _plan(rng: np.random.Generator, seed: int, n_clips: int, folders: list[Path]
 
 
 def _make(job: Job) -> dict[str, dict[str, Any]]:
-    """Write one original and its forgeries; gives their metadata."""
+    """Write an original and its forgeries; return their metadata."""
     rng = np.random.default_rng(job.seed)
     size = SIZES[int(rng.integers(len(SIZES)))]
     fps = float(rng.choice(RATES_HZ, p=RATE_WEIGHTS))
@@ -122,15 +122,15 @@ def _make(job: Job) -> dict[str, dict[str, Any]]:
     real = {"label": "REAL", "original": None, "sha256": sha256_of(job.folder / job.name), **common}
     made: dict[str, dict[str, Any]] = {job.name: real}
     for number, (name, kind_name) in enumerate(job.fakes, start=1):  # a seed that ends in 0 is the original's
-        own = np.random.default_rng([*job.seed, number])
+        forging = np.random.default_rng([*job.seed, number])
         manipulation = kinds()[kind_name]
         donor = None
         if kind_name in ("face_swap", "dub"):
             other = portrait.NAMES[1 - portrait.NAMES.index(job.person)]
             donor = record(other, "donor", size=size, fps=fps, duration_s=2.0 if kind_name == "face_swap" else 4.0,
-                           rng=own, picture=kind_name == "face_swap")  # fmt: skip
-        parameters = {**manipulation.sample(own), **FIXED.get(kind_name, {})}
-        forged = replace(manipulation.apply(original, parameters, own, donor), name=name)
+                           rng=forging, picture=kind_name == "face_swap")  # fmt: skip
+        parameters = {**manipulation.sample(forging), **FIXED.get(kind_name, {})}
+        forged = replace(manipulation.apply(original, parameters, forging, donor), name=name)
         write_clip(forged, job.folder / name, encoder)
         made[name] = {
             "label": "FAKE",
@@ -153,8 +153,8 @@ def record(
     duration_s: float,
     rng: np.random.Generator,
     picture: bool = True,
-) -> Clip:
-    """A clip of ``person`` talking, with known landmarks; ``picture=False`` makes only the sound."""
+) -> EditableClip:
+    """Make a clip of ``person`` talking, with known landmarks; ``picture=False`` makes only the audio."""
     speech = speak(duration_s, Speaker.sample(rng), rng)
     motion = sample_motion(speech, fps=fps, rng=rng)
     room = rng.uniform(*ROOM_NOISE) * rng.standard_normal(speech.sound.size)
@@ -162,7 +162,7 @@ def record(
     times = np.arange(motion.opening.size) / fps
     empty = np.full((times.size, 68, 2), np.nan, np.float32)
     if not picture:
-        return Clip(name, [], times, empty, sound[: int(times.size / fps * RATE_HZ)])
+        return EditableClip(name, [], times, empty, sound[: int(times.size / fps * RATE_HZ)])
     who = portrait.load(person)
     who = who.mirrored() if rng.random() < 0.5 else who
     width, height = size
@@ -170,4 +170,4 @@ def record(
     eyes = (width * rng.uniform(0.42, 0.58), height * rng.uniform(0.36, 0.42))
     puppet = Puppet(who, size=size, iod=iod, eyes=eyes)
     frames, landmarks = zip(*render(puppet, motion, Scene.sample(size, rng), rng), strict=True)
-    return Clip(name, frames, times, np.stack(landmarks), sound)
+    return EditableClip(name, frames, times, np.stack(landmarks), sound)

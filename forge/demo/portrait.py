@@ -1,7 +1,7 @@
-"""The two public-domain portraits that ship inside dependencies, cut out and measured.
+"""Two public-domain portraits from dependencies, cut out and measured.
 
 ``skimage.data.astronaut()`` (Eileen Collins, NASA) and matplotlib's sample ``grace_hopper.jpg`` (US Navy) are
-works of the US government. Nothing is downloaded and nothing is copied: they are read where they lie.
+works of the US government. Nothing is downloaded or copied: they are read from the installed packages.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from forge.face_ops import Image, Points, iod
 
 NAMES = ("astronaut", "hopper")
 # fmt: off
-LANDMARK_ZOOM = 3  # dlib gives whole pixels: three times the size gives thirds of them
+LANDMARK_ZOOM = 3  # dlib returns whole pixels; an image of three times the size gives thirds of a pixel
 MATTE_BLUR_PX = 1.2
-# Hopper's eyelids, px of the portrait: her glasses mislead the predictor by some pixels.
+# Hopper's eyelids, in px of the portrait: her glasses cause errors of some pixels in the predictor.
 HOPPER_EYES = np.array(
     [[207, 193], [215, 185], [226, 185], [238, 194], [228, 196], [216, 196.5],
      [289, 193], [300, 181], [311, 181], [322, 190], [311, 193.5], [300, 193.5]],
     np.float32,
 )
-# Outlines of the two people, px, traced by hand: cleaner and cheaper than any automatic cut-out.
+# Outlines of the two people, in px, traced by hand: cleaner and cheaper than automatic matting.
 OUTLINES = {
     "astronaut": np.array(
         [[20, 515], [22, 440], [25, 380], [35, 330], [45, 290], [60, 260], [88, 238], [112, 222], [114, 195],
@@ -54,21 +54,21 @@ OUTLINES = {
 
 @dataclass(frozen=True)
 class Portrait:
-    """A person cut out: ``rgba`` [h, w, 4] with straight alpha, ``landmarks`` [68, 2] in px of it."""
+    """A cut-out person: ``rgba`` [h, w, 4] with straight alpha, and ``landmarks`` [68, 2] in px."""
 
     name: str
     rgba: Image
     landmarks: Points
 
     def scaled(self, iod_px: float) -> Portrait:
-        """The portrait with an inter-ocular distance of ``iod_px``."""
+        """Return the portrait with an inter-ocular distance of ``iod_px``."""
         scale = iod_px / iod(self.landmarks)
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         rgba = cv2.resize(self.rgba, None, fx=scale, fy=scale, interpolation=way)
         return replace(self, rgba=rgba, landmarks=(self.landmarks + 0.5) * np.float32(scale) - 0.5)
 
     def mirrored(self) -> Portrait:
-        """The portrait seen in a mirror, its landmarks renamed."""
+        """Return the mirrored portrait, with its landmarks renumbered."""
         turned = self.landmarks[MIRROR].copy()
         turned[:, 0] = self.rgba.shape[1] - 1 - turned[:, 0]
         return replace(self, rgba=np.ascontiguousarray(self.rgba[:, ::-1]), landmarks=turned)
@@ -76,7 +76,7 @@ class Portrait:
 
 @functools.cache
 def load(name: str) -> Portrait:
-    """The portrait called ``name`` (one of :data:`NAMES`)."""
+    """Load the portrait ``name`` (one of :data:`NAMES`)."""
     picture = _astronaut() if name == "astronaut" else _hopper()
     points = _landmarks(picture)
     if name == "hopper":
@@ -104,12 +104,12 @@ def _landmarks(picture: Image) -> Points:
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     box = FaceDetector().detect(grey, thorough=True)[0].box
     large = cv2.resize(grey, None, fx=LANDMARK_ZOOM, fy=LANDMARK_ZOOM, interpolation=cv2.INTER_CUBIC)
-    found = landmarks(large, tuple(side * LANDMARK_ZOOM for side in box))
-    return ((found + 0.5) / LANDMARK_ZOOM - 0.5).astype(np.float32)
+    enlarged = landmarks(large, tuple(side * LANDMARK_ZOOM for side in box))
+    return ((enlarged + 0.5) / LANDMARK_ZOOM - 0.5).astype(np.float32)
 
 
 def _matte(shape: tuple[int, ...], outline: NDArray[np.int32]) -> Image:
-    """Alpha [h, w] of a person: the outline filled, its edge as soft as the picture's own."""
+    """Return the alpha [h, w] of a person: the filled outline, with an edge as soft as those of the image."""
     mask = np.zeros(shape[:2], np.uint8)
     cv2.fillPoly(mask, [outline], 255, lineType=cv2.LINE_AA)
     return cv2.GaussianBlur(mask, (0, 0), MATTE_BLUR_PX)

@@ -1,7 +1,7 @@
-"""Augmentations of a face crop that keep its label: geometry, colour, and what cameras and codecs do.
+"""Augmentations of a face crop that keep its label: geometry, colour, and effects of cameras and codecs.
 
-A REAL and a FAKE of a pair go through the same geometric and the same photometric augmentation, so that neither
-softness, size nor compression tells them apart. Parameters are sampled first, as plain values, and applied to both.
+The REAL and the FAKE of a pair get the same geometric and photometric augmentation, so that softness, size and
+compression do not reveal the label. Parameters are sampled first, as plain values, and applied to both.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from extract.clip.square_crop import SquareCrop
 from forge.face_ops import Image, sharpened
 
-MARGIN = 1.25  # side of a network's crop over the longer side of the face box
-MAX_SHIFT, MAX_SCALE, MAX_ANGLE_DEG = 0.06, 0.12, 12.0  # about twice what the face finder's boxes vary by
+MARGIN = 1.25  # side of a network's crop relative to the longer side of the face box
+MAX_SHIFT, MAX_SCALE, MAX_ANGLE_DEG = 0.06, 0.12, 12.0  # about twice the variation of the face detector's boxes
 
 
 @dataclass(frozen=True)
 class GeometricAugmentation:
-    """Which square crop is shown: ``zoom`` over ``MARGIN``, shift in box sides, angle, mirroring."""
+    """A square crop: ``zoom`` relative to ``MARGIN``, shift in box sides, angle, mirroring."""
 
     zoom: float = 1.0
     shift: tuple[float, float] = (0.0, 0.0)
@@ -32,7 +32,7 @@ class GeometricAugmentation:
 
 @dataclass(frozen=True)
 class PhotometricAugmentation:
-    """What the image goes through, in this order; None or 0 leaves a step out."""
+    """Steps of the augmentation, in this order; None or 0 skips a step."""
 
     gain: float = 1.0
     offset: float = 0.0
@@ -40,7 +40,7 @@ class PhotometricAugmentation:
     balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
     saturation: float = 1.0
     reduction: float = 1.0
-    """Side over the original's before it is enlarged again."""
+    """Side relative to the original's, before the image is enlarged again."""
     interpolation: int = cv2.INTER_LINEAR
     blur_px: float = 0.0
     motion_px: int = 0
@@ -55,7 +55,7 @@ class PhotometricAugmentation:
 
 
 def sample_geometric(rng: np.random.Generator) -> GeometricAugmentation:
-    """A slightly wrong box, as face finders give it, mirrored half the time."""
+    """Sample a slightly wrong box, like those of face detectors, mirrored in half of the cases."""
     return GeometricAugmentation(
         zoom=float(np.exp(rng.uniform(-MAX_SCALE, MAX_SCALE))),
         shift=(float(rng.uniform(-MAX_SHIFT, MAX_SHIFT)), float(rng.uniform(-MAX_SHIFT, MAX_SHIFT))),
@@ -65,9 +65,9 @@ def sample_geometric(rng: np.random.Generator) -> GeometricAugmentation:
 
 
 def apply_geometric(image: Image, box: NDArray[np.float32], augmentation: GeometricAugmentation, size: int) -> Image:
-    """The square crop around ``box`` [4] (left, top, right, bottom in px), as [size, size, 3].
+    """Cut the square crop [size, size, 3] around ``box`` [4] (left, top, right, bottom in px).
 
-    Beyond the image's edge the edge repeats.
+    The image is extended by repeating its edges.
     """
     longer = float(max(box[2] - box[0], box[3] - box[1]))
     side = max(8.0, longer * MARGIN * augmentation.zoom)
@@ -81,7 +81,7 @@ def apply_geometric(image: Image, box: NDArray[np.float32], augmentation: Geomet
 
 
 def sample_photometric(rng: np.random.Generator) -> PhotometricAugmentation:
-    """Colour, softness, noise and compression as clips from anywhere have them; one in seven stays clean."""
+    """Sample colour, softness, noise and compression as in clips of any source; one in seven crops is unchanged."""
     if rng.random() < 0.15:
         return PhotometricAugmentation()
     steps: dict[str, object] = {}
@@ -130,7 +130,7 @@ def _codec(rng: np.random.Generator) -> dict[str, object]:
 
 
 def apply_photometric(image: Image, augmentation: PhotometricAugmentation, rng: np.random.Generator) -> Image:
-    """An RGB crop [s, s, 3] after all steps of an augmentation; ``rng`` samples the noise only."""
+    """Apply all steps of an augmentation to an RGB crop [s, s, 3]; ``rng`` samples only the noise."""
     image = _coloured(image, augmentation)
     side = image.shape[0]
     if augmentation.reduction < 1:
@@ -172,21 +172,21 @@ def _coloured(image: Image, augmentation: PhotometricAugmentation) -> Image:
 
 
 def jpeg(image: Image, quality: int) -> Image:
-    """The image [h, w, 3] through JPEG of ``quality`` 1-100, chroma halved, as most cameras and sites do."""
+    """Compress the image [h, w, 3] as JPEG of ``quality`` 1-100, with chroma halved, like most cameras and sites."""
     data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return cv2.cvtColor(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
 
 
 def webp(image: Image, quality: int) -> Image:
-    """The image [h, w, 3] through lossy WebP of ``quality`` 1-100, as sites that convert pictures do."""
+    """Compress the image [h, w, 3] as lossy WebP of ``quality`` 1-100, like sites that convert images."""
     data = cv2.imencode(".webp", image[:, :, ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])[1]
     return cv2.cvtColor(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
 
 
 def h264(image: Image, crf: int) -> Image:
-    """The image [h, w, 3] through H.264 as a single key frame; ``crf`` 18 is hardly visible, 40 very coarse.
+    """Compress the image [h, w, 3] as a single H.264 key frame; ``crf`` 18 is hardly visible, 40 very coarse.
 
-    Its sides must be even.
+    The sides must be even.
     """
     import av
 

@@ -1,9 +1,9 @@
-"""Forgeries by blending: self-blended images, and faces or parts of faces from elsewhere.
+"""Forgeries by blending: self-blended images, and faces or parts of faces from other images.
 
-Self-blending after Shiohara & Yamasaki 2022, "Detecting deepfakes with self-blended images"; the nearest
-donor by landmarks after Li et al. 2020, "Face X-ray for more general face forgery detection".
-Landmarks are the 68 points of iBUG/dlib, in px of the image. Each step is a small class that samples its parameters
-(``sample``) and applies them (``apply``): a training image samples new ones, a clip keeps one set for all its frames
+Self-blending follows Shiohara & Yamasaki 2022, "Detecting deepfakes with self-blended images"; the choice of the
+nearest donor by landmarks follows Li et al. 2020, "Face X-ray for more general face forgery detection". Landmarks are
+the 68 points of iBUG/dlib, in px of the image. Each step is a small class that samples its parameters (``sample``) and
+applies them (``apply``): every training image samples new parameters, a clip uses one set for all its frames
 (:mod:`forge.clips.picture`).
 """
 
@@ -28,16 +28,16 @@ REGIONS = {
     "nose": list(range(27, 36)),
 }
 BROWS, EYES_AND_NOSE = slice(17, 27), slice(27, 48)
-FOREHEAD = 0.35  # of the height from brows to chin: how far the face reaches above the brows
-LOW_PASS = 1 / 24  # of the width: coarser colours than this tell nothing of a forgery
+FOREHEAD = 0.35  # height of the forehead above the brows, relative to the height from brows to chin
+LOW_PASS = 1 / 24  # of the width: coarser colours say nothing about a forgery
 BLEND_RATIOS = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)  # Shiohara & Yamasaki 2022, section 3.1
-SELF_BLENDED = {"face": 0.45, "inner": 0.25, "lower": 0.15, "mouth": 0.1, "eyes": 0.05}  # shares of the regions
+SELF_BLENDED = {"face": 0.45, "inner": 0.25, "lower": 0.15, "mouth": 0.1, "eyes": 0.05}  # probabilities of the regions
 CONFINED = {"face": 0.6, "inner": 0.2, "lower": 0.2}
-BEND_IOD = 0.08  # standard deviation by which a mask's outline is bent
+BEND_IOD = 0.08  # standard deviation of the displacement of a mask's outline
 
 
 def plausible(points: Points, box: NDArray[np.float32]) -> bool:
-    """True when landmarks [68, 2] can be those of the face in ``box`` [4]: eyes apart, centre near the middle."""
+    """Return True when landmarks [68, 2] may belong to the face in ``box`` [4]: eyes apart, centre near the middle."""
     side = float(max(box[2] - box[0], box[3] - box[1]))
     centre = np.array([box[0] + box[2], box[1] + box[3]]) / 2
     off = np.abs(points.mean(axis=0) - centre).max() / side
@@ -45,9 +45,9 @@ def plausible(points: Points, box: NDArray[np.float32]) -> bool:
 
 
 def region_mask(points: Points, shape: tuple[int, ...], region: str, *, grow: float = 0.0) -> Mask:
-    """1 inside the hull of a region's landmarks, 0 outside, [h, w]; ``grow`` dilates it, in IOD.
+    """Return a mask [h, w], 1 inside the hull of a region's landmarks and 0 outside, dilated by ``grow`` IOD.
 
-    The face reaches above the brows, to where its own forehead would end.
+    The region of the face includes the forehead above the brows.
     """
     chosen = points[REGIONS[region]]
     if region in {"face", "eyes"}:
@@ -62,10 +62,10 @@ def region_mask(points: Points, shape: tuple[int, ...], region: str, *, grow: fl
 
 @dataclass(frozen=True)
 class Edge:
-    """How a mask's edge is bent and softened."""
+    """The bending and softening of a mask's edge."""
 
     bend: NDArray[np.float32]
-    """[2, 5, 5] displacements on a coarse grid over the image, in units of ``BEND_IOD``."""
+    """Displacements [2, 5, 5] on a coarse grid over the image, in units of ``BEND_IOD``."""
     kernel_iod: float
     """Side of the Gaussian kernel in IOD."""
     core: float | None
@@ -73,13 +73,13 @@ class Edge:
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Edge:
-        """Half of the masks are blurred, cut and blurred again, as Shiohara & Yamasaki do."""
+        """Sample an edge; half of the masks are blurred, cut and blurred again, as in Shiohara & Yamasaki."""
         bend = rng.standard_normal((2, 5, 5)).astype(np.float32)
         kernel = float(rng.uniform(0.05, 0.5))
         return cls(bend, kernel, float(rng.uniform(0.3, 0.9)) if rng.random() < 0.5 else None)
 
     def apply(self, mask: Mask, iod_px: float) -> Mask:
-        """The mask [h, w] with its outline bent and its edge blurred."""
+        """Bend the outline of a mask [h, w] and blur its edge."""
         bent = self._bent(mask, BEND_IOD * iod_px)
         kernel = max(3, round(self.kernel_iod * iod_px)) | 1
         if self.core is not None:
@@ -95,13 +95,13 @@ class Edge:
 
 
 def mix(inside: Image, outside: Image, mask: Mask) -> Image:
-    """``inside`` where the mask [h, w] is 1, ``outside`` where it is 0."""
+    """Mix images: ``inside`` where the mask [h, w] is 1, ``outside`` where it is 0."""
     weight = mask[:, :, None]
     return (inside * weight + outside * (1 - weight) + 0.5).astype(np.uint8)
 
 
 def with_coarse_colours(generated: NDArray[np.float32], like: Image) -> Image:
-    """``generated`` with the colours of ``like`` wherever they are coarser than ``LOW_PASS``; [h, w, 3], 0-255."""
+    """Return ``generated`` with the coarse colours (beyond ``LOW_PASS``) of ``like``; both [h, w, 3], 0-255."""
     spread = like.shape[1] * LOW_PASS
     moved = cv2.GaussianBlur(like.astype(np.float32), (0, 0), spread) - cv2.GaussianBlur(generated, (0, 0), spread)
     return np.clip(generated + moved + 0.5, 0, 255).astype(np.uint8)
@@ -109,7 +109,7 @@ def with_coarse_colours(generated: NDArray[np.float32], like: Image) -> Image:
 
 @dataclass(frozen=True)
 class Area:
-    """Which part of a face is forged, and how its edge runs."""
+    """The part of a face that is forged, and its edge."""
 
     region: str
     """A key of :data:`REGIONS`."""
@@ -118,36 +118,36 @@ class Area:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, shares: Mapping[str, float]) -> Area:
-        """A region sampled by the weights of ``shares``, dilated by up to a quarter of the IOD, with a sampled edge."""
+        """Sample a region with probabilities ``shares``, its dilation of up to a quarter of the IOD, and its edge."""
         region = str(rng.choice(list(shares), p=list(shares.values())))
         return cls(region, float(rng.uniform(0, 0.25)), Edge.sample(rng))
 
     def mask(self, points: Points, shape: tuple[int, ...]) -> Mask:
-        """The mask [h, w], 0 to 1, of a face with landmarks [68, 2]."""
+        """Return the mask [h, w], 0 to 1, for a face with landmarks [68, 2]."""
         return self.edge.apply(region_mask(points, shape, self.region, grow=self.grow_iod), iod(points))
 
 
 def confined(forged: Image, image: Image, points: Points, rng: np.random.Generator) -> Image:
-    """``forged`` in the face of ``image`` or a part of it, the image elsewhere; both show the same, [h, w, 3]."""
+    """Mix ``forged`` into the face of ``image``, or a part of it; both images [h, w, 3] show the same."""
     return mix(forged, image, Area.sample(rng, CONFINED).mask(points, image.shape))
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """A change of colour, brightness and contrast, softer or sharper (Shiohara & Yamasaki 2022, table 9)."""
+    """A change of colour, brightness, contrast and sharpness (Shiohara & Yamasaki 2022, table 9)."""
 
     gain: tuple[float, ...]
-    """Of each channel about 128."""
+    """Gain of each channel, around 128."""
     offset: tuple[float, ...]
-    """Of each channel, grey levels."""
+    """Offset of each channel, in grey levels."""
     reduction: float = 1.0
-    """The image is reduced by this and enlarged again."""
+    """Factor by which the image is reduced before it is enlarged again."""
     interpolation: int = cv2.INTER_LINEAR
     sharpening: float = 0.0
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Statistics:
-        """Softer in 45 of 100 cases, sharper in 25."""
+        """Sample a change: softer in 45 of 100 cases, sharper in 25."""
         gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
         offset = rng.uniform(-20, 20) + rng.uniform(-8, 8, 3)
         sharpness: dict[str, Any] = {}
@@ -161,7 +161,7 @@ class Statistics:
         return cls(tuple(gain.tolist()), tuple(offset.tolist()), **sharpness)
 
     def apply(self, image: Image) -> Image:
-        """The image [h, w, 3] after the change."""
+        """Apply the change to an image [h, w, 3]."""
         curve = (np.arange(256)[:, None] - 128.0) * np.array(self.gain) + 128.0 + np.array(self.offset)
         out = cv2.LUT(image, to_bytes(curve)[None])
         if self.reduction > 1:
@@ -174,7 +174,7 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Move:
-    """A small move about the face's centre."""
+    """A small zoom, rotation and shift around the face's centre."""
 
     zoom: float
     angle_deg: float
@@ -182,13 +182,13 @@ class Move:
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Move:
-        """Up to 5 %, 2 degrees and 0.06 IOD."""
+        """Sample a move of up to 5 %, 2 degrees and 0.06 IOD."""
         zoom, angle = float(rng.uniform(0.95, 1.05)), float(rng.uniform(-2, 2))
         x, y = rng.uniform(-0.06, 0.06, 2).tolist()
         return cls(zoom, angle, (x, y))
 
     def apply(self, image: Image, points: Points) -> Image:
-        """The image [h, w, 3] moved; beyond its edge it is mirrored."""
+        """Move an image [h, w, 3]; it is mirrored beyond its edges."""
         centre = points.mean(axis=0)
         matrix = cv2.getRotationMatrix2D((float(centre[0]), float(centre[1])), self.angle_deg, self.zoom)
         matrix[:, 2] += np.array(self.shift_iod) * iod(points)
@@ -197,11 +197,11 @@ class Move:
 
 @dataclass(frozen=True)
 class SelfBlend:
-    """Everything that a self-blended image is made with."""
+    """All parameters of a self-blended image."""
 
     statistics: Statistics
     changes_face: bool
-    """True: the changed image lies in the mask; False: around it."""
+    """True: the changed image lies inside the mask; False: outside."""
     move: Move
     area: Area
     ratio: float
@@ -209,37 +209,37 @@ class SelfBlend:
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> SelfBlend:
-        """Parameters of one image."""
+        """Sample the parameters of one image."""
         statistics, changes_face, move = Statistics.sample(rng), bool(rng.random() < 0.6), Move.sample(rng)
         return cls(statistics, changes_face, move, Area.sample(rng, SELF_BLENDED), float(rng.choice(BLEND_RATIOS)))
 
     def apply(self, image: Image, points: Points) -> Image:
-        """The image [h, w, 3] blended onto itself."""
+        """Blend an image [h, w, 3] onto itself."""
         changed = self.statistics.apply(image)
         inside, outside = (changed, image) if self.changes_face else (image, changed)
         return mix(self.move.apply(inside, points), outside, self.area.mask(points, image.shape) * self.ratio)
 
 
 def self_blend(image: Image, points: Points, rng: np.random.Generator) -> Image:
-    """The face blended onto itself after a change of its statistics and a small move.
+    """Blend a face onto itself after a change of its statistics and a small move.
 
     Parameters
     ----------
     image
         RGB [h, w, 3].
     points
-        [68, 2].
+        Landmarks [68, 2].
 
     Returns
     -------
     ndarray
-        RGB [h, w, 3]: a forgery without a generator's marks, only those of blending.
+        RGB [h, w, 3]: a forgery with traces of blending only, not of a generator.
     """
     return SelfBlend.sample(rng).apply(image, points)
 
 
 def shape_distance(a: Points, b: Points) -> float:
-    """How differently two faces [68, 2] are shaped and turned: RMS gap of landmarks in IOD, after aligning."""
+    """Return the difference in shape and pose of two faces [68, 2]: RMS distance of aligned landmarks, in IOD."""
     first, second = ((p - p.mean(axis=0)) / max(iod(p), 1e-3) for p in (a, b))
     return float(np.sqrt(np.mean((first - second) ** 2)))
 
@@ -247,14 +247,14 @@ def shape_distance(a: Points, b: Points) -> float:
 def transplant(
     target: Image, points: Points, donor: Image, donor_points: Points, rng: np.random.Generator, *, region: str
 ) -> Image:
-    """A region of the donor's face, fitted to the target's by its landmarks, in the target's colours, blended in.
+    """Blend a region of the donor's face into the target's, aligned by landmarks and in the target's colours.
 
     Parameters
     ----------
     target, donor
         RGB [h, w, 3] and [k, l, 3].
     points, donor_points
-        Their faces' landmarks [68, 2], px.
+        Landmarks [68, 2] of their faces, in px.
     region
         A key of ``REGIONS``; ``"face"`` gives a face swap.
 
@@ -280,14 +280,14 @@ def transplant(
 
 
 def anchored(source: Points, target: Points, chosen: list[int]) -> Matrix:
-    """The affine map [2, 3] of eyes and nose, shifted so that the chosen points' centres meet."""
+    """Fit an affine map [2, 3] to eyes and nose, shifted so that the centres of the chosen points coincide."""
     fit = affine(source[EYES_AND_NOSE], target[EYES_AND_NOSE])
     fit[:, 2] = target[chosen].mean(axis=0) - fit[:, :2] @ source[chosen].mean(axis=0)
     return fit
 
 
 def recoloured(image: Image, like: Image, mask: Mask, *, strength: float = 1.0) -> Image:
-    """The image in the colours that ``like`` has inside the mask [h, w]; itself where the mask is empty."""
+    """Give the image the colours of ``like`` inside the mask [h, w]; unchanged if the mask is empty."""
     inside = mask > 0.5
     if not inside.any():
         return image

@@ -1,4 +1,4 @@
-"""Faces of GAN-generated identities, by a published network: MobileStyleGAN.
+"""Generate faces of new identities with a published GAN: MobileStyleGAN.
 
 Belousov 2021, "MobileStyleGAN: a lightweight convolutional neural network for high-fidelity image synthesis", distilled
 from StyleGAN2 on FFHQ. The package ``random-face`` carries its weights for the runtime OpenVINO; nothing of it is
@@ -17,12 +17,12 @@ from forge.images.super_resolution import packaged
 
 PACKAGE = "random-face"
 STYLE_SIZE = 512
-MEAN_OF = 4096  # styles that give the mean one
-TRUNCATION = (0.5, 0.95)  # of the distance from the mean style (Karras et al. 2019, appendix B): less is plainer
+MEAN_OF = 4096  # number of styles whose mean is the mean style
+TRUNCATION = (0.5, 0.95)  # factor of the distance from the mean style (Karras et al. 2019, appendix B)
 
 
 class FaceGenerator:
-    """Generates faces, on one core.
+    """Generate faces, on one core.
 
     Raises
     ------
@@ -45,7 +45,7 @@ class FaceGenerator:
         self._waiting: list[Any] = []
 
     def __call__(self, rng: np.random.Generator) -> Image:
-        """A portrait, RGB [1024, 1024, 3]."""
+        """Generate a portrait, RGB [1024, 1024, 3]."""
         if not self._waiting:
             self._waiting = list(self._styles(rng))
         style = self._mean + np.float32(rng.uniform(*TRUNCATION)) * (self._waiting.pop() - self._mean)

@@ -1,9 +1,9 @@
-"""Match the appearance of two faces of different clips: neither colour nor sharpness can then serve as the label.
+"""Match the appearance of two faces of different clips, so that colour and sharpness do not reveal the label.
 
-A REAL and a FAKE of different sources differ in light, white balance and softness before anything is forged;
-a network that learns from a few hundred clips takes these for the forgery. One of the two is given the other's
-colour (mean and spread per channel in CIELAB: Reinhard et al. 2001, "Color transfer between images"), then
-the sharper one is blurred until it is as soft as the other.
+A REAL and a FAKE clip of different sources differ in light, white balance and softness without any forgery, and a
+network that is trained on a few hundred clips learns these differences instead. One of the two images gets the other's
+colour (mean and spread per channel in CIELAB: Reinhard et al. 2001, "Color transfer between images"), then the sharper
+one is blurred until it is as soft as the other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from forge.face_ops import Image, colour, transfer_colour
 Box = NDArray[np.float32]
 
 MEASURED_PX = 128  # faces are compared at this size
-SPREAD_RATIO = (0.6, 1.6)  # narrower than a transplant's: the whole image is recoloured, not a masked part of it
+SPREAD_RATIO = (0.6, 1.6)  # narrower than a transplant's, because the whole image is recoloured
 BLURS = (0.3, 0.45, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2)  # standard deviations in px of ``MEASURED_PX``
 TOLERANCE = 1.05  # of sharpness
 
@@ -25,16 +25,16 @@ TOLERANCE = 1.05  # of sharpness
 def match_appearance(
     first: Image, box: Box, second: Image, other_box: Box, *, recolour_first: bool
 ) -> tuple[Image, Image]:
-    """Both images [h, w, 3], RGB, one recoloured and one perhaps blurred; sizes and boxes stay.
+    """Return both RGB images [h, w, 3], one recoloured and one possibly blurred; sizes and boxes do not change.
 
     Parameters
     ----------
     first, second
         Images with a face.
     box, other_box : ndarray of shape (4,)
-        Left, top, right, bottom of the faces in px; they are compared inside these.
+        Left, top, right, bottom of the faces in px; the images are compared inside these boxes.
     recolour_first
-        Which of the two takes the colour of the other.
+        True: the first image gets the colour of the second; False: the reverse.
     """
     if recolour_first:
         first = _recoloured(first, box, like=_inside(second, other_box))
@@ -49,7 +49,7 @@ def match_appearance(
 
 
 def sharpness(image: Image, box: Box) -> float:
-    """Spread of the Laplacian over the spread of the grey levels of a face, at ``MEASURED_PX``; 0 where all are equal.
+    """Return the spread of the Laplacian over that of the grey levels of a face, at ``MEASURED_PX``; 0 if constant.
 
     ``box`` [4] is left, top, right, bottom in px of the image [h, w, 3].
     """
@@ -65,12 +65,12 @@ def _inside(image: Image, box: Box) -> Image:
 
 
 def _recoloured(image: Image, box: Box, *, like: Image) -> Image:
-    # only the face's own spread is kept from 0: the other's is the goal, and stays as measured
+    # only the spread of this face is kept away from 0; that of the other face is the target, and is used as measured
     return transfer_colour(image, colour(_inside(image, box)), colour(like, flat=0.0), limits=SPREAD_RATIO)
 
 
 def _softened(image: Image, box: Box, wanted: float) -> Image:
-    """The image blurred by the least of :data:`BLURS` that brings the face's sharpness to ``wanted``."""
+    """Blur an image by the smallest of :data:`BLURS` that reduces the face's sharpness to ``wanted``."""
     side = max(float(box[2] - box[0]), 8.0)
     blurred = image
     for blur in BLURS:

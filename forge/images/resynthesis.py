@@ -1,12 +1,12 @@
-"""Forgeries by resynthesis: what a generator's bottleneck and its up-sampling leave in a picture.
+"""Forgeries by resynthesis: traces of a generator's bottleneck and up-sampling.
 
-Real pixels go through a narrow representation and back: reduced and enlarged with the periodic marks of
-strided deconvolution (Odena et al. 2016, "Deconvolution and checkerboard artifacts"), smoothed between edges,
-thresholded in a transform, or with their spectrum bent (Durall et al. 2020). Inside the face only, as
-reenactment does, or everywhere, as talking-head generators do.
+Real pixels pass through a narrow representation: they are reduced and enlarged with the periodic marks of strided
+deconvolution (Odena et al. 2016, "Deconvolution and checkerboard artifacts"), smoothed between edges, thresholded in a
+transform, or their spectrum is bent (Durall et al. 2020). The change is inside the face only, as in reenactment, or
+everywhere, as in talking-head generators.
 
-Each step is a class that samples its parameters and applies them: a training image samples new ones, a clip keeps one
-set for all its frames (:mod:`forge.clips.picture`).
+Each step is a class that samples its parameters and applies them: every training image samples new parameters, a clip
+uses one set for all its frames (:mod:`forge.clips.picture`).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from forge.face_ops import Image, Points, sharpened, to_bytes
 from forge.images.blend import Area, mix
 
 BLOCK = 8
-RESYNTHESISED = {"face": 0.5, "inner": 0.2, "lower": 0.15, "mouth": 0.15}  # shares of the regions
-GRAIN_PX = 0.8  # standard deviation of the Gaussian that makes noise to grain
+RESYNTHESISED = {"face": 0.5, "inner": 0.2, "lower": 0.15, "mouth": 0.15}  # probabilities of the regions
+GRAIN_PX = 0.8  # standard deviation of the Gaussian that turns noise into grain
 
 
 class Step(Protocol):
-    """One way through a narrow representation."""
+    """A step through a narrow representation."""
 
     def apply(self, image: Image) -> Image:
         """The image [h, w, 3] after the step."""
@@ -40,13 +40,13 @@ class Bottleneck:
     factor: float
     interpolation: int
     pattern: NDArray[np.float32] | None = None
-    """[p, p, 1] gains of the enlarged image's pixels, repeated over it; None: all 1."""
+    """Gains [p, p, 1] of the enlarged image's pixels, repeated over the image; None: all 1."""
     deconvolved: bool = False
-    """Enlarged by two with :func:`zero_inserted` first."""
+    """True: enlarge by two with :func:`zero_inserted` first."""
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Bottleneck:
-        """By 1.5 to 3.5, in six of ten cases with the gain of every second or fourth pixel a little off."""
+        """Sample a factor of 1.5 to 3.5, in six of ten cases with gains that differ with a period of 2 or 4 pixels."""
         factor = float(rng.uniform(1.5, 3.5))
         way = int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4]))
         pattern = None
@@ -70,10 +70,10 @@ class Bottleneck:
 
 
 def zero_inserted(small: Image) -> Image:
-    """An image [h, w, 3] at twice the size by a transposed convolution whose kernel does not divide by its stride.
+    """Double an image [h, w, 3] by a transposed convolution whose kernel size is not a multiple of its stride.
 
-    Pixels are spread with zeros between and filtered by a 3x3 kernel: even and odd rows and columns get
-    different sums, the checkerboard of Odena et al. 2016.
+    Zeros are inserted between pixels, and a 3x3 kernel is applied: even and odd rows and columns get different sums,
+    the checkerboard of Odena et al. 2016.
     """
     height, width = small.shape[:2]
     spread = np.zeros((2 * height, 2 * width, 3), np.float32)
@@ -84,7 +84,7 @@ def zero_inserted(small: Image) -> Image:
 
 @dataclass(frozen=True)
 class Smooth:
-    """Smoothed between edges: the waxy skin of a decoder trained on mean errors."""
+    """Smoothing between edges: the waxy skin of a decoder that is trained on mean errors."""
 
     median_px: int = 0
     """Side of a median filter; 0: bilateral."""
@@ -93,7 +93,7 @@ class Smooth:
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Smooth:
-        """A median filter in one of four cases."""
+        """Sample a median filter in one of four cases, else a bilateral filter."""
         if rng.random() < 0.25:
             return cls(median_px=int(rng.choice([3, 5])))
         return cls(0, float(rng.uniform(12, 45)), float(rng.uniform(2, 5)))
@@ -107,13 +107,13 @@ class Smooth:
 
 @dataclass(frozen=True)
 class Shrink:
-    """Small coefficients of 8x8 cosine transforms set to 0 on two grids, averaged: texture that is no noise."""
+    """Small coefficients of 8x8 cosine transforms set to 0, averaged over two grids: texture without noise."""
 
     threshold: float
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Shrink:
-        """A threshold of 8 to 30 grey levels."""
+        """Sample a threshold of 8 to 30 grey levels."""
         return cls(float(rng.uniform(8, 30)))
 
     def apply(self, image: Image) -> Image:
@@ -136,15 +136,15 @@ class Shrink:
 
 @dataclass(frozen=True)
 class BentSpectrum:
-    """The luma's spectrum bent above a corner: falling faster, or held up, as up-convolutions do."""
+    """The luma's spectrum bent above a corner frequency: it falls faster or is raised, as by up-convolutions."""
 
     corner: float
-    """Cycles a pixel."""
+    """Corner frequency in cycles per pixel."""
     slope: float
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> BentSpectrum:
-        """From a third power down to a first power up."""
+        """Sample an exponent from -3 to 1."""
         return cls(float(rng.uniform(0.12, 0.3)), float(rng.uniform(-3.0, 1.0)))
 
     def apply(self, image: Image) -> Image:
@@ -169,34 +169,34 @@ STEPS: dict[str, type[Bottleneck | Smooth | Shrink | BentSpectrum]] = {
 
 @dataclass(frozen=True)
 class Decoder:
-    """Steps that an image goes through in turn, then unsharp masking."""
+    """Steps that are applied to an image in turn, then unsharp masking."""
 
     steps: tuple[Step, ...]
     sharpening: float = 0.0
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Decoder:
-        """One step, or in four of ten cases two; half of the images are sharpened."""
+        """Sample one step, or in four of ten cases two; half of the images are sharpened."""
         names = rng.choice(list(STEPS), size=1 + int(rng.random() < 0.4), replace=False)
         steps = tuple(STEPS[str(name)].sample(rng) for name in names)
         return cls(steps, sampled_sharpening(rng))
 
     def apply(self, image: Image) -> Image:
-        """The image [h, w, 3] as the decoder renders it."""
+        """Render an image [h, w, 3] like a decoder."""
         for step in self.steps:
             image = step.apply(image)
         return sharpened(image, self.sharpening) if self.sharpening else image
 
 
 def sampled_sharpening(rng: np.random.Generator) -> float:
-    """Amount of unsharp masking, or 0: generators render crisp edges over lost texture."""
+    """Sample the amount of unsharp masking, or 0: generators render crisp edges over lost texture."""
     return float(rng.uniform(0.2, 1.0)) if rng.random() < 0.5 else 0.0
 
 
 def resynthesise(image: Image, points: Points | None, rng: np.random.Generator) -> Image:
-    """The image as a generator might render it: RGB [h, w, 3].
+    """Render an image as a generator might: RGB [h, w, 3].
 
-    ``points`` [68, 2] confine the change to the face or mouth in two of three cases; None: everywhere.
+    ``points`` [68, 2] confine the change to the face or mouth in two of three cases; None: the change is everywhere.
     """
     out = Decoder.sample(rng).apply(image)
     if rng.random() < 0.25:

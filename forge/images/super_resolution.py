@@ -1,10 +1,10 @@
-"""Forgeries by published super-resolution networks: a real face, reduced and regenerated.
+"""Forgeries by published super-resolution networks: real faces that are reduced and regenerated.
 
-Their output is what today's generators end in: a decoder's clean skin and invented detail, sharp where a blurred or
-reconstructed face would be soft. A detector that learns it does not take a clean picture for a real one. The networks
+Their output resembles that of current generators: a decoder's clean skin and invented detail, sharp where a blurred or
+reconstructed face would be soft. A detector that learns it does not take a clean image for a real one. The networks
 are Real-ESRGAN (Wang et al. 2021, "Real-ESRGAN: training real-world blind super-resolution with pure synthetic data"),
-SPAN (Wan et al. 2024, "Swift parameter-free attention network for efficient super-resolution") and waifu2x, as their
-packages carry them for the runtime ncnn; nothing of these packages is imported.
+SPAN (Wan et al. 2024, "Swift parameter-free attention network for efficient super-resolution") and waifu2x, in
+the format of the runtime ncnn; their packages are read as files, not imported.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FACE_PX = (100.0, 230.0)  # side of the regenerated face
-P_COMPRESSED, P_BLURRED = 0.25, 0.15  # of the reduced pictures
-MULTIPLE = 4  # of which the reduced picture's sides are
+P_COMPRESSED, P_BLURRED = 0.25, 0.15  # probabilities for the reduced images
+MULTIPLE = 4  # the reduced image's sides are multiples of it
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Where a network's two files are, and what it does."""
+    """The location of a network's two files, and its properties."""
 
     package: str
     stem: str
     """Path in the package's folder, without ``.param`` and ``.bin``."""
     scale: int
     margin: int = 0
-    """Pixels on each side of the input that the network uses up."""
+    """Pixels that the network removes on each side of the input."""
     share: float = 0.1
-    """Of the pictures that are regenerated."""
+    """Fraction of the regenerated images."""
 
 
 WEIGHTS = {
@@ -59,7 +59,7 @@ WEIGHTS = {
 
 
 class Enhancer:
-    """One network, on one core.
+    """A network, on one core.
 
     Raises
     ------
@@ -82,7 +82,7 @@ class Enhancer:
             raise ModelError(f"{stem} can't be loaded")
 
     def __call__(self, image: Image) -> Image:
-        """RGB [h, w, 3] enlarged to [scale h, scale w, 3]."""
+        """Enlarge an RGB image [h, w, 3] to [scale h, scale w, 3]."""
         margin = self._margin
         padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
         planes = np.ascontiguousarray(padded.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
@@ -96,9 +96,9 @@ class Enhancer:
 
 
 def packaged(package: str, file: str, *, installed_by: str = "make cnn") -> Path:
-    """A file in the import folder of an installed package, which is not imported.
+    """Return a file in the import folder of an installed package, without importing the package.
 
-    ``installed_by`` is what a user is told to run where it is not installed.
+    ``installed_by`` is the command that an error message advises, if the package is not installed.
 
     Raises
     ------
@@ -116,10 +116,10 @@ def packaged(package: str, file: str, *, installed_by: str = "make cnn") -> Path
 
 
 def regenerate(image: Image, box: NDArray[np.float32], enhancer: Enhancer, rng: np.random.Generator) -> Image:
-    """The image [h, w, 3], RGB, regenerated from a smaller copy; ``box`` [4] holds the face, in px.
+    """Regenerate an RGB image [h, w, 3] from a smaller copy; ``box`` [4] is the face, in px.
 
-    The size at which the face is regenerated, and what the small copy went through before, are random. Coarse
-    colours stay the original's: some of the networks move them.
+    The size at which the face is regenerated, and the degradation of the smaller copy, are random. Coarse colours are
+    those of the original, because some of the networks change them.
     """
     height, width = image.shape[:2]
     face = float(np.exp(rng.uniform(*np.log(FACE_PX))))

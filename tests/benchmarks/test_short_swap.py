@@ -7,7 +7,7 @@ from benchmarks import short_swap
 from benchmarks.short_swap import Outcome
 from extract.entries import Clip as Listed
 from features.evidence import Series
-from forge.clips.clip import Clip
+from forge.clips.clip import EditableClip
 
 N, FPS = 200, 25
 
@@ -15,7 +15,7 @@ N, FPS = 200, 25
 def a_clip(level):
     landmarks = np.ones((N, 68, 2), np.float32)
     frames = [np.full((4, 4, 3), level, np.uint8)] * N
-    return Clip("a.mp4", frames, np.arange(N) / FPS, landmarks, None)
+    return EditableClip("a.mp4", frames, np.arange(N) / FPS, landmarks, None)
 
 
 def test_the_part_alone_is_of_the_other_clip():

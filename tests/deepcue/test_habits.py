@@ -19,6 +19,7 @@ OUTPUTS = {
     "norms": [("--table t.parquet", "--out", "file")],
     "stills": [("faces", "--out", "file")],
     "oof": [("--table t --observations o --folds f --weights w", "--out", "file")],
+    "stack-tables": [("t.parquet", "--out", "file")],
     "average": [("a.safetensors", "--out", "file")],
     "coverage": [("d --observations o", "--sheet", "file")],
     "train-faces": [("--stills s --faces f --clips c", "--out", "folder")],

@@ -52,8 +52,9 @@ def test_a_single_network_is_called_by_its_name(tmp_path):
     """Non-regression test: it was called the mean of the networks."""
     write_tables(tmp_path, {"fold": {"original": {"clips": subset(0.6)}}}, command="c", data="d", version="9.9")
     tables = read_results(tmp_path)
-    assert tables["kinds"].title == "By kind of manipulation, face network fold"
-    assert tables["real_sources"].title == "False positives by source of REAL clips, face network fold"
+    assert tables["kinds"].title == "By kind of manipulation, RGB network"
+    assert tables["real_sources"].title == "False positives by source of REAL clips, RGB network"
+    assert tables["face_networks"].rows[0][0] == "RGB network"
 
 
 @pytest.mark.skipif(not hasattr(time, "tzset"), reason="no time zones of a process")

@@ -46,8 +46,8 @@ def test_the_forged_part_tells_a_forged_picture(tmp_path, part, picture):
     [
         ("filename,label,group\na.mp4,FAKE,g\nb.mp4,REAL,g\n", "'method'"),
         ("filename,label,group,method\na.mp4,FAKE,g,loopy\n", "'fake_part'"),
-        (HEADER + "a.mp4,FAKE,g,loopy,picture\nb.mp4,FAKE,g,,picture\n", "'method' says nothing of b.mp4"),
-        (HEADER + "a.mp4,FAKE,g,loopy,picture\nb.mp4,FAKE,g,loopy,hair\n", "'fake_part' says nothing of b.mp4"),
+        (HEADER + "a.mp4,FAKE,g,loopy,picture\nb.mp4,FAKE,g,,picture\n", "'method' is empty for b.mp4"),
+        (HEADER + "a.mp4,FAKE,g,loopy,picture\nb.mp4,FAKE,g,loopy,hair\n", "'fake_part' is empty for b.mp4"),
         ("filename,group\na.mp4,g\n", "'label'"),
     ],
 )
@@ -72,7 +72,7 @@ def test_the_commands_refuse_the_readmes_manifest_in_one_sentence(tmp_path, caps
 def test_the_help_says_which_columns_training_needs(capsys, command):
     assert deepcue([command, "--help"]) == 0
     output = " ".join(capsys.readouterr().out.split())
-    assert "needs the columns filename, label and group, and of FAKE clips method" in output
+    assert "with the columns filename, label and group, and for FAKE clips method" in output
     assert "fake_part (picture, voice, or picture and voice)" in output
 
 

@@ -169,7 +169,7 @@ def test_copies_of_other_groups_alone_are_refused():
     [
         (["--learners", ","], "no learner is named"),
         (["--learners", "wizard"], "no learner is called 'wizard'"),
-        (["--subset", "none.csv"], "no list of filenames"),
+        (["--subset", "none.csv"], "no such folder or manifest"),
     ],
 )
 def test_what_is_wrong_is_said(files, capsys, monkeypatch, more, message):

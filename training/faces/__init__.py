@@ -1,1 +1,1 @@
-"""Training of the networks that judge faces."""
+"""Training of the networks that score faces."""

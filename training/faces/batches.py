@@ -1,7 +1,7 @@
 """Batches of REAL/FAKE pairs for a face network: stills, synthesised pseudo-fakes, generated faces, frames of clips.
 
-Both of a pair go through the same augmentations (:mod:`forge.images.augment`). A batch depends on the seed and its
-number alone, so that neither a resumed run nor the number of processes changes what is trained on.
+Both images of a pair get the same augmentation (:mod:`forge.images.augment`). A batch depends only on the seed and its
+number, so neither a resumed run nor the number of processes changes the training data.
 """
 
 from __future__ import annotations
@@ -18,72 +18,75 @@ from forge.images import blend
 from forge.images.augment import Image, apply_geometric, apply_photometric, sample_geometric, sample_photometric
 from forge.images.match_appearance import match_appearance
 from forge.images.resynthesis import resynthesise
-from training.faces.pools import ClipSampler, Face, Pool, balanced_choice, picture_key, rows_by_key
+from training.faces.pools import ClipSampler, DecodedFace, Pool, balanced_choice, picture_key, rows_by_key
 
 MAX_BATCHES = 1_000_000
-DONORS = 6  # candidates of which the one with the most similar landmarks is taken
-P_REAL_OF_CLIPS, P_REAL_OF_STILLS = 0.4, 0.5  # a real face is a frame of a clip, if any are in; else a still
-P_TRANSCODED = 0.5  # of the clip pairs show both clips after re-encoding, where there are such copies
-P_MATCHED = 0.7  # of the clip pairs are matched in colour and sharpness: generalises better to methods left out
-P_PSEUDO_MATCHED = 0.5  # of the pseudo-fakes too, in sharpness above all: a decoder's traces, not its softness
-P_NEW_IDENTITY = 0.5  # of the generated pairs show a GAN-generated identity; the others a real face regenerated
-P_WHOLE = 0.5  # of the generated pictures are fake everywhere; the others in the face or a part of it
-KINDS, KIND_SHARES = ("self_blend", "resynthesis", "part", "swap"), (0.43, 0.14, 0.17, 0.26)  # of the pseudo-fakes
+DONORS = 6  # candidates, of which the donor with the most similar landmarks is taken
+P_REAL_OF_CLIPS, P_REAL_OF_STILLS = (
+    0.4,
+    0.5,
+)  # probability that a real face is a frame of a clip, if there are clips; else that it is a still
+P_TRANSCODED = 0.5  # fraction of clip pairs that show both clips re-encoded, where there are such copies
+P_MATCHED = 0.7  # fraction of clip pairs matched in colour and sharpness: generalises better to held-out methods
+P_PSEUDO_MATCHED = 0.5  # the same for pseudo-fakes: to learn a decoder's traces, not its softness
+P_NEW_IDENTITY = 0.5  # fraction of generated pairs with a GAN-generated identity; the others regenerate a real face
+P_WHOLE = 0.5  # fraction of generated images that are fake everywhere; the others in the face or a part of it
+KINDS, KIND_SHARES = ("self_blend", "resynthesis", "part", "swap"), (0.43, 0.14, 0.17, 0.26)  # pseudo-fakes
 PARTS, PART_SHARES = ("mouth", "eyes", "nose", "inner"), (0.5, 0.2, 0.1, 0.2)
-REGIONS, REGION_SHARES = ("face", "inner", "lower", "mouth"), (0.5, 0.2, 0.1, 0.2)  # of a generated face
+REGIONS, REGION_SHARES = ("face", "inner", "lower", "mouth"), (0.5, 0.2, 0.1, 0.2)  # regions of a generated face
 
 Rng = np.random.Generator
 
 
 @dataclass(frozen=True)
 class Mix:
-    """Pairs of each kind in a batch."""
+    """Number of pairs of each kind in a batch."""
 
     stills: int
     """Labelled stills."""
     pseudo_fakes: int
-    """Synthesised from real faces while the batch is made: blended, resynthesised, transplanted."""
+    """Fakes synthesised from real faces while the batch is made: blended, resynthesised, transplanted."""
     clips: int
     """Frames of labelled clips."""
     generated: int = 0
-    """Faces by published networks: :mod:`training.faces.generated`."""
+    """Faces made by published networks: :mod:`training.faces.generated`."""
 
     @property
     def total(self) -> int:
-        """Pairs in a batch."""
+        """Number of pairs in a batch."""
         return self.stills + self.pseudo_fakes + self.clips + self.generated
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What batches are made of."""
+    """Pools that batches are made of."""
 
     stills: Pool
     faces: Pool
     clips: Pool | None = None
-    """Frames of clips, and pictures; None when no pair of a mix is of clips."""
+    """Frames of clips, and single images; None for a mix without clips."""
     transcoded: Pool | None = None
     """The same clips, re-encoded: :mod:`training.faces.recompressed`."""
     generated: Pool | None = None
-    """None when no pair of a mix is generated."""
+    """Generated faces; None for a mix without them."""
 
 
 class Batches:
-    """Batch number ``i`` as uint8 pixels [2 n, 3, s, s] and targets [2 n], 1 for a fake; a map-style dataset.
+    """A map-style dataset: batch number ``i`` is uint8 pixels [2 n, 3, s, s] and targets [2 n], 1 for a fake.
 
     Parameters
     ----------
     holdout
-        Groups of stills that are not trained on.
+        Groups of stills to leave out.
     left_out
-        Clips and pictures (keys) that are not trained on.
+        Keys of clips and images to leave out.
     size
         Side of the crops, in pixels.
 
     Raises
     ------
     DatasetError
-        A kind of pairs that the mix asks for has no REAL, or no FAKE.
+        A kind of pair in the mix has no REAL, or no FAKE.
     """
 
     def __init__(
@@ -120,8 +123,8 @@ class Batches:
         if sources.generated is not None:
             self._index_generated(sources.generated)
 
-    def _pair_makers(self) -> list[Callable[[Rng], tuple[Face, Face]]]:
-        """What makes each pair of a batch, in order."""
+    def _pair_makers(self) -> list[Callable[[Rng], tuple[DecodedFace, DecodedFace]]]:
+        """Return the functions that make the pairs of a batch, in order."""
         return [
             *itertools.repeat(self._still_pair, self._mix.stills),
             *itertools.repeat(self._pseudo_pair, self._mix.pseudo_fakes),
@@ -130,7 +133,7 @@ class Batches:
         ]
 
     def _index_generated(self, pool: Pool) -> None:
-        """Where the real picture of each regenerated one is; those of held-out stills and clips are not used."""
+        """Find the original of each regenerated image; those of held-out stills and clips are not used."""
         self._generated = pool
         self._real_picture: dict[str, tuple[Pool, int]] = {
             self._stills.key[row]: (self._stills, int(row)) for row in self._reals
@@ -152,7 +155,7 @@ class Batches:
         targets = np.tile(np.array([0, 1], np.float32), len(self._makers))
         return np.stack(pixels).transpose(0, 3, 1, 2), targets
 
-    def _augmented(self, real: Face, fake: Face, rng: Rng) -> tuple[Image, Image]:
+    def _augmented(self, real: DecodedFace, fake: DecodedFace, rng: Rng) -> tuple[Image, Image]:
         geometric, photometric = sample_geometric(rng), sample_photometric(rng)
         first, second = (
             apply_photometric(apply_geometric(image, box, geometric, self.size), photometric, rng)
@@ -160,35 +163,35 @@ class Batches:
         )
         return first, second
 
-    def _still_pair(self, rng: Rng) -> tuple[Face, Face]:
-        """A FAKE still and its original, or any REAL one where that is not at hand."""
+    def _still_pair(self, rng: Rng) -> tuple[DecodedFace, DecodedFace]:
+        """Make a pair of a FAKE still and its original, or any REAL still where the original is missing."""
         fake = int(rng.choice(self._fakes))
         real = self._real_of.get(self._stills.original[fake], int(rng.choice(self._reals)))
         return self._stills.face(real, with_landmarks=False), self._stills.face(fake, with_landmarks=False)
 
-    def _pseudo_pair(self, rng: Rng) -> tuple[Face, Face]:
-        """A real face and a pseudo-fake that is synthesised from it."""
+    def _pseudo_pair(self, rng: Rng) -> tuple[DecodedFace, DecodedFace]:
+        """Make a pair of a real face and a pseudo-fake that is synthesised from it."""
         pool, rows = self._real_faces(rng)
         real = pool.face(int(rng.choice(rows)), with_landmarks=True)
         fake = _pseudo_fake(real, pool, rows, rng)
         return _matched(real, fake, rng) if rng.random() < P_PSEUDO_MATCHED else (real, fake)
 
     def _real_faces(self, rng: Rng, *, stills: float = P_REAL_OF_STILLS) -> tuple[Pool, NDArray[np.int64]]:
-        """A pool, and the rows of real faces of one of its sources."""
+        """Choose a pool, and the rows of real faces of one of its sources."""
         if self._clips is not None and rng.random() < P_REAL_OF_CLIPS:
             return self._clips.pool, self._clips.clip(rng, fake=False)
         if rng.random() < stills:
             return self._stills, self._reals
         return self._faces, self._sets[balanced_choice(self._sets, rng)]
 
-    def _generated_pair(self, rng: Rng) -> tuple[Face, Face]:
-        """A real face and one that a published network generated or regenerated."""
+    def _generated_pair(self, rng: Rng) -> tuple[DecodedFace, DecodedFace]:
+        """Make a pair of a real face and a face that a published network generated or regenerated."""
         pair = self._new_identity_pair(rng) if rng.random() < P_NEW_IDENTITY else self._regenerated_pair(rng)
         return _matched(*pair, rng) if rng.random() < P_PSEUDO_MATCHED else pair
 
-    def _new_identity_pair(self, rng: Rng) -> tuple[Face, Face]:
-        """A real face beside a GAN-generated identity, or with the face or a part of it from one."""
-        whole = rng.random() < P_WHOLE  # a portrait then: beside a still its pose and its smile would tell
+    def _new_identity_pair(self, rng: Rng) -> tuple[DecodedFace, DecodedFace]:
+        """Make a pair of a real face and a GAN-generated identity, whole or pasted into the real face."""
+        whole = rng.random() < P_WHOLE  # then a portrait: next to a still, pose and smile would reveal the label
         pool, rows = self._real_faces(rng, stills=0.0 if whole else P_REAL_OF_STILLS)
         real = image, box, points = pool.face(int(rng.choice(rows)), with_landmarks=not whole)
         if points is None:
@@ -200,8 +203,8 @@ class Batches:
         region = str(rng.choice(REGIONS, p=REGION_SHARES))
         return real, (blend.transplant(image, points, donor, donor_points, rng, region=region), box, points)
 
-    def _regenerated_pair(self, rng: Rng) -> tuple[Face, Face]:
-        """A real face and the same one regenerated, everywhere or in a part."""
+    def _regenerated_pair(self, rng: Rng) -> tuple[DecodedFace, DecodedFace]:
+        """Make a pair of a real face and the same face regenerated, everywhere or in a part."""
         row = int(rng.choice(self._regenerated))
         pool, original = self._real_picture[self._generated.original[row]]
         confined = rng.random() >= P_WHOLE
@@ -209,8 +212,8 @@ class Batches:
         fake = self._generated.face(row, with_landmarks=False)[0]
         return real, (blend.confined(fake, image, points, rng) if points is not None else fake, box, points)
 
-    def _clip_pair(self, rng: Rng) -> tuple[Face, Face]:
-        """Frames of a FAKE clip and of a REAL one."""
+    def _clip_pair(self, rng: Rng) -> tuple[DecodedFace, DecodedFace]:
+        """Make a pair of frames of a FAKE and a REAL clip."""
         assert self._clips is not None
         pool = self._clips.pool
         fake = int(rng.choice(self._clips.clip(rng, fake=True)))
@@ -223,8 +226,8 @@ class Batches:
         return _matched(first, second, rng) if rng.random() < P_MATCHED else (first, second)
 
 
-def _pseudo_fake(real: Face, pool: Pool, rows: NDArray[np.int64], rng: Rng) -> Face:
-    """A forgery of a real face, with donors from ``rows`` of its pool."""
+def _pseudo_fake(real: DecodedFace, pool: Pool, rows: NDArray[np.int64], rng: Rng) -> DecodedFace:
+    """Forge a real face, with donors from ``rows`` of its pool."""
     image, box, points = real
     kind = str(rng.choice(KINDS, p=KIND_SHARES))
     if points is None or kind == "resynthesis":
@@ -238,8 +241,8 @@ def _pseudo_fake(real: Face, pool: Pool, rows: NDArray[np.int64], rng: Rng) -> F
     return blend.transplant(image, points, donor, donor_points, rng, region=region), box, points
 
 
-def _matched(real: Face, fake: Face, rng: Rng) -> tuple[Face, Face]:
-    """The pair matched in colour and sharpness, either one to the other."""
+def _matched(real: DecodedFace, fake: DecodedFace, rng: Rng) -> tuple[DecodedFace, DecodedFace]:
+    """Match one image of the pair, chosen at random, to the other in colour and sharpness."""
     (real_image, box, points), (fake_image, fake_box, fake_points) = real, fake
     recolour_real = bool(rng.random() < 0.5)
     real_image, fake_image = match_appearance(real_image, box, fake_image, fake_box, recolour_first=recolour_real)

@@ -1,4 +1,4 @@
-"""What a training run of the face networks is made from: settings, pools, held-out groups and folds."""
+"""Data of a training run of the face networks: settings, pools, held-out groups and folds."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from training import folds, manifest
 from training.faces import index
 from training.faces.batches import Batches, Mix, Sources
 from training.faces.pools import Pool
+from training.progress import Progress, no_progress
 
-HOLDOUT_SEED = 0  # one choice for all runs: one that starts from another may not learn what that one held out
-POOLS_SEED = 0  # so that runs of two seeds differ in their draws alone, and share what takes an hour to make
+HOLDOUT_SEED = 0  # one choice for all runs: a run that starts from another must not train on what that one held out
+POOLS_SEED = 0  # so that runs with different seeds share the pools, which take an hour to make
 LEAVE_OUT = ("methods", "people")
 
 
@@ -31,7 +32,7 @@ class FaceTraining:
     Raises
     ------
     InputError
-        ``leave_out`` is something else.
+        ``leave_out`` is unknown.
     """
 
     stills: Path
@@ -41,22 +42,22 @@ class FaceTraining:
     clips: Path
     """Manifest of labelled clips: :func:`training.manifest.training_clips`."""
     out: Path
-    """Folder of weights, logs, checkpoints and cached faces."""
+    """Folder for weights, logs, checkpoints and cached faces."""
     crops: Path | None = None
-    """Folder of labelled face crops of further clips and pictures: :func:`training.faces.index.crops`."""
+    """Folder of labelled face crops of further clips and single images: :func:`training.faces.index.crops`."""
     leave_out: str = "methods"
-    """What no two folds share: ``"people"``, or ``"methods"`` as well."""
+    """What no two folds share: ``"people"``, or ``"methods"`` (methods and people)."""
     hold_out: tuple[int, int] | None = None
-    """(K, N): the K-th of N folds of the stills' identities is held out, counted from 1; None: a few of them."""
+    """(K, N): hold out the K-th of N folds of the stills' identities, counted from 1; None: hold out a few."""
     start: Path | None = None
     """Weights that the first phase starts from; None: those of ImageNet."""
     seed: int = 0
-    """Of what a run draws. Held-out people, folds, copies and generated faces are those of every seed."""
+    """Random seed. Held-out people, folds, copies and generated faces do not depend on it."""
     device: str = "cpu"
     workers: int = 0
-    """Processes that make batches; results do not depend on it."""
+    """Number of processes that make batches; results do not depend on it."""
     resume: bool = False
-    """Go on from the checkpoints in ``out``; phases whose weights are there are done."""
+    """Resume from the checkpoints in ``out``, and skip phases whose weights are there."""
 
     def __post_init__(self) -> None:
         if self.leave_out not in LEAVE_OUT:
@@ -64,31 +65,38 @@ class FaceTraining:
 
 
 class Data:
-    """Pools, held-out groups and folds; faces of clips are read, and faces generated, when a phase first needs them.
+    """Pools, held-out groups and folds; faces of clips and generated faces are made when a phase first needs them.
+
+    Parameters
+    ----------
+    settings
+        Files and options.
+    progress
+        Called with the name of a pool that is being made, the number of items done, and their total.
 
     Attributes
     ----------
     stills, faces : Pool
     holdout_groups : frozenset of str
-        Groups of stills that no phase trains on.
+        Groups of stills that no phase is trained on.
     fold_of : dict
-        Fold of each clip and picture by its name.
+        Name of each clip and image to its fold.
 
     Raises
     ------
     InputError
-        A file is missing, or lacks what training needs.
+        A file is missing, or lacks columns or labels that training needs.
     """
 
-    def __init__(self, settings: FaceTraining) -> None:
-        self._settings = settings
+    def __init__(self, settings: FaceTraining, progress: Progress = no_progress) -> None:
+        self._settings, self._progress = settings, progress
         self._clips = manifest.training_clips(settings.clips)
         self._crops = index.crops(settings.crops) if settings.crops is not None else None
         self._labelled = [*self._clips, *(index.clips_of_crops(self._crops) if self._crops is not None else ())]
         self.fold_of = folds.assign_folds(self._labelled, whole_methods=settings.leave_out == "methods")
         self.stills = Pool(index.stills(settings.stills))
         self._faces_identity = index.faces_identity(settings.faces)
-        self._faces = self._cached("faces", index.faces_rows(settings.faces), self._faces_identity)
+        self._faces = self._cached("faces", index.faces_rows(settings.faces, progress), self._faces_identity)
         self.faces = Pool(self._faces)
         self.holdout_groups = (
             folds.groups_of_fold(self.stills.group, *settings.hold_out)
@@ -104,7 +112,7 @@ class Data:
 
     @property
     def assignments(self) -> dict[str, folds.FoldAssignment]:
-        """Fold and training label of each clip and picture: whether what is seen is forged."""
+        """Fold and training label of each clip and image; the label tells whether the video is forged."""
         return {
             clip.filename: folds.FoldAssignment(self.fold_of[clip.filename], manifest.forged_picture(clip))
             for clip in self._labelled
@@ -112,7 +120,7 @@ class Data:
 
     @cached_property
     def identity(self) -> str:
-        """Digest of data and settings on which a trained network depends."""
+        """Digest of the data and settings that a trained network depends on."""
         settings = self._settings
         return manifest.digest(self._pools_identity, self._crops_identity, settings.leave_out, settings.seed)
 
@@ -129,7 +137,8 @@ class Data:
 
     @cached_property
     def _clip_frames(self) -> pa.Table:
-        return self._cached("clips", index.clips_rows(self._clips), index.clips_identity(self._clips))
+        rows = index.clips_rows(self._clips, self._progress)
+        return self._cached("clips", rows, index.clips_identity(self._clips))
 
     @cached_property
     def clips(self) -> Pool:
@@ -138,7 +147,7 @@ class Data:
 
     @cached_property
     def labelled(self) -> Pool:
-        """Frames of the clips, and the labelled crops of further clips and pictures."""
+        """Frames of the clips, and the labelled crops of further clips and images."""
         if self._crops is None:
             return self.clips
         rows = iter(self._crops.to_pylist())
@@ -147,7 +156,7 @@ class Data:
 
     @cached_property
     def real_faces(self) -> Pool:
-        """The real faces, and the REAL pictures among the labelled crops."""
+        """The real faces, and the REAL single images among the labelled crops."""
         if self._crops is None:
             return self.faces
         keys, counts = np.unique(self._crops["key"].to_numpy(zero_copy_only=False), return_counts=True)
@@ -160,15 +169,22 @@ class Data:
         """Frames of the clips after re-encoding."""
         from training.faces import recompressed
 
-        rows = recompressed.rows(self._clips, POOLS_SEED)
+        rows = recompressed.rows(self._clips, POOLS_SEED, self._progress)
         return Pool(self._cached("transcoded", rows, recompressed.identity(self._clips, POOLS_SEED)))
 
     @cached_property
     def generated(self) -> Pool:
-        """Faces that published networks generated or regenerated."""
+        """Faces that were generated or regenerated by published networks."""
         from training.faces import generated
 
-        rows = generated.rows(self.stills, self.faces, self.clips, holdout=self.holdout_groups, seed=POOLS_SEED)
+        rows = generated.rows(
+            self.stills,
+            self.faces,
+            self.clips,
+            holdout=self.holdout_groups,
+            seed=POOLS_SEED,
+            progress=self._progress,
+        )
         return Pool(self._cached("generated", rows, self._generated_identity))
 
     @property
@@ -178,12 +194,12 @@ class Data:
         return generated.identity(self._pools_identity, POOLS_SEED)
 
     def batches(self, mix: Mix, *, left_out: int | None, size: int) -> Batches:
-        """Batches of a mix, without what the network of the fold ``left_out`` may not see.
+        """Return batches of a mix, without data that the network of the fold ``left_out`` must not see.
 
-        A mix without clips shows no labelled crop, either: networks of all folds go on from what it trains.
+        A mix without clips contains no labelled crop either, because the networks of all folds start from its result.
         """
         clips, transcoded = (self.labelled, self.transcoded) if mix.clips else (None, None)
-        faces = self.real_faces if mix.clips else self.faces  # phases of folds go on from one that saw no labelled crop
+        faces = self.real_faces if mix.clips else self.faces  # phases of folds start from one that saw no labelled crop
         generated = self.generated if mix.generated else None
         sources = Sources(self.stills, faces, clips, transcoded, generated)
         return Batches(
@@ -196,20 +212,20 @@ class Data:
         )
 
     def held_out(self, fold: int | None) -> frozenset[str]:
-        """Clips and pictures that the network of a fold may not see: :func:`training.folds.held_out`."""
+        """Return the clips and images that the network of a fold must not see: :func:`training.folds.held_out`."""
         return folds.held_out(self._labelled, self.fold_of, fold)
 
     def holdout_rows(self) -> NDArray[np.int64]:
-        """[k] rows of the held-out stills."""
+        """Return the rows [k] of the held-out stills."""
         return np.flatnonzero([group in self.holdout_groups for group in self.stills.group])
 
     def check(self, mix: Mix, *, left_out: int | None) -> None:
-        """Refuse what would end a phase of such a mix only after hours of work.
+        """Check early for errors that would otherwise end a phase of this mix after hours of work.
 
         Raises
         ------
         DatasetError
-            The clips, without the fold ``left_out``, show no real or no forged picture.
+            Without the fold ``left_out``, the clips have no real or no forged video.
         ModelError
             Faces must be generated first, and a network that generates them is not installed.
         """

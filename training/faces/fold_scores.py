@@ -1,4 +1,4 @@
-"""Scores of the fold networks of a training on the clips and pictures that each left out, pooled over folds."""
+"""Scores of the fold networks of a training on the clips and images that each left out, pooled over folds."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ CONDITIONS: dict[str, tuple[tuple[str, ...], PhotometricAugmentation | None]] = 
     "half size, CRF 32": (("clips", "crops"), PhotometricAugmentation(reduction=0.5, h264_crf=32)),
     "transcoded": (("transcoded",), None),
 }
-"""Under which clips are scored: the caches of faces, and what each face goes through."""
-OPTIONAL = "crops"  # the cache that only a training with further crops has
+"""Conditions of the scores: the caches of faces, and the augmentation of each face."""
+OPTIONAL = "crops"  # a cache that exists only for a training with further crops
 MEAN = "mean of the networks"
 SUBSETS = ("clips", "pictures", "clips not recut")
 
@@ -31,31 +31,31 @@ SUBSETS = ("clips", "pictures", "clips not recut")
 def scores_of_folds(
     out: Path, networks: Sequence[str] = ("fold",), frames: int = FRAMES, *, suffix: str = ""
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Scores of networks and of the mean of their logits, under each of :data:`CONDITIONS`.
+    """Score networks, and the mean of their logits, under each of :data:`CONDITIONS`.
 
     Parameters
     ----------
     out
-        Folder that the training wrote.
+        Folder of a training.
     networks
         Names of the phases without the number of the fold: ``fold``, ``residual_fold``.
     frames
-        Faces a clip, at most.
+        Largest number of faces per clip.
     suffix
-        Of the weights' names: ``.alpha0`` for those before interpolation.
+        Suffix of the names of weights: ``.alpha0`` for those before interpolation.
 
     Returns
     -------
     dict
-        Network, and :data:`MEAN` last where there are several, to condition to one of :data:`SUBSETS` to
+        Nested: network (and last :data:`MEAN`, if there are several), condition, one of :data:`SUBSETS`, to
         :func:`training.faces.scores.summary` with the logit of each clip.
 
     Raises
     ------
     DatasetError
-        The folder lacks the cached faces or the folds.
+        The cached faces or the folds are missing from the folder.
     ModelError
-        It lacks the weights of a fold.
+        The weights of a fold are missing from the folder.
     """
     from features.networks.efficientnet_lite import Detector
 
@@ -74,14 +74,14 @@ def scores_of_folds(
         }
         if len(networks) > 1:
             first = logits[networks[0]]
-            logits[MEAN] = {key: float(np.mean([one[key] for one in logits.values()])) for key in first}
+            logits[MEAN] = {key: float(np.mean([of_network[key] for of_network in logits.values()])) for key in first}
         for name, logit in logits.items():
             result.setdefault(name, {})[condition] = summaries(pool, logit)
     return result
 
 
 def summaries(pool: pools.Pool, logit: Mapping[str, float]) -> dict[str, dict[str, Any]]:
-    """:func:`training.faces.scores.summary` of each of :data:`SUBSETS` that has a clip with a logit."""
+    """Return :func:`training.faces.scores.summary` of each of :data:`SUBSETS` that has a clip with a logit."""
     return {
         subset: summary_of_pool(pool, {key: logit[key] for key in keys})
         for subset, keys in subsets(pool, logit).items()
@@ -96,7 +96,7 @@ def out_of_fold_logits(
     frames: int = FRAMES,
     augmentation: PhotometricAugmentation | None = None,
 ) -> dict[str, float]:
-    """Clip to its :func:`training.faces.scores.clip_logit` by the network of its fold."""
+    """Map each clip to its :func:`training.faces.scores.clip_logit` by the network of its fold."""
     of_fold = {fold: (_Predict(network), network.metadata.input_size) for fold, network in networks.items()}
     return {
         key: clip_logit(pool, key, *of_fold[fold_of[key]], frames=frames, augmentation=augmentation)
@@ -105,7 +105,7 @@ def out_of_fold_logits(
 
 
 class _Predict:
-    """A network as the scores call it: crops [n, 3, s, s] to logits [n]."""
+    """A network as a function of crops [n, 3, s, s] that returns logits [n]."""
 
     def __init__(self, network: Any) -> None:
         self._network = network
@@ -116,7 +116,7 @@ class _Predict:
 
 
 def subsets(pool: pools.Pool, logit: Mapping[str, float]) -> dict[str, list[str]]:
-    """Clips, single pictures, and clips that no page encoded once more, where some were."""
+    """Return the keys of clips, of single images, and of clips not re-encoded by a page, where some were."""
     rows = {key: of_key for key, of_key in pools.rows_by_key(pool).items() if key in logit}
     clips = [key for key, of_key in rows.items() if len(of_key) > 1]
     not_recut = [key for key in clips if not pool.recut[rows[key][0]]]
@@ -125,12 +125,12 @@ def subsets(pool: pools.Pool, logit: Mapping[str, float]) -> dict[str, list[str]
 
 
 def cached_faces(out: Path, names: Sequence[str]) -> pools.Pool:
-    """The caches of a training of these names as one pool; of :data:`OPTIONAL` only where there is one.
+    """Return the caches of a training with these names as one pool; :data:`OPTIONAL` may be missing.
 
     Raises
     ------
     DatasetError
-        A cache is missing or is none.
+        A cache is missing or can't be read.
     """
     files = [out / "cache" / f"{name}.parquet" for name in names]
     tables = []

@@ -1,8 +1,8 @@
 """Face crops for training the face networks, cut once and cached: stills, real faces, frames of clips.
 
 Every source becomes rows of one table: an encoded image, the face's box and landmarks in it, a label and a group.
-A cached table carries the identity of what it was made from and is made again when that differs; deleting it costs
-minutes.
+A cached table stores the identity of its sources and settings, and is rebuilt when the identity differs; rebuilding
+takes minutes.
 """
 
 from __future__ import annotations
@@ -23,34 +23,36 @@ from extract.stills import with_names_and_bytes
 from features.checksums import sha256_of
 from features.errors import ClipError, DatasetError
 from features.table import read_parquet
-from training.manifest import clips_digest, digest, forged_picture, origin, progress
+from training.manifest import clips_digest, digest, forged_picture, origin
+from training.progress import Progress, no_progress, tracked
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2  # of the code that cuts faces: another one makes every cache again
+VERSION = 2  # of the code that cuts faces; a new version rebuilds every cache
 FRAMES_PER_CLIP = 40
-MAX_SECONDS = 20.0  # of a clip that faces are taken from
-CROP_SCALE = 1.6  # as observations store faces, so that training and prediction cut the same square
+MAX_SECONDS = 20.0  # faces are cut from this much of a clip
+CROP_SCALE = 1.6  # the scale of faces in observations, so that training and prediction cut the same square
 CROP_PX = 288
 JPEG_QUALITY = 95
 STILLS_COLUMNS = ("video", "label", "original", "group", "jpeg")
+FACES_COLUMNS = ("name", "person", "set", "jpeg")
 STILL_PX = 224
-STILL_SHARE = 0.75  # of a still's side: BlazeFace's box where it finds the face, median of 200
+STILL_SHARE = 0.75  # side of the face box relative to a still: median of BlazeFace's boxes in 200 stills
 CROPS_FILES = ("clips.parquet", "images.parquet")
 CROPS_COLUMNS = ("key", "frame", "label", "method", "source", "group", "original", "box", "recut", "image")
 
 SCHEMA = pa.schema(
     [
-        ("key", pa.string()),  # video, clip or image that the face is from
+        ("key", pa.string()),  # video, clip or image of the face
         ("frame", pa.int32()),
-        ("fake", pa.int8()),  # of the picture
+        ("fake", pa.int8()),  # label of the frame or image
         ("group", pa.string()),
         ("source", pa.string()),  # data set, or method of the clip
         ("original", pa.string()),
         ("box", pa.list_(pa.float32(), 4)),
-        ("landmarks", pa.list_(pa.float32())),  # 136 numbers, or none
-        ("jpeg", pa.binary()),  # or another format that OpenCV reads
-        ("recut", pa.bool_()),  # encoded once more by a page that shows several clips side by side; none: unknown
+        ("landmarks", pa.list_(pa.float32())),  # 136 numbers, or empty
+        ("jpeg", pa.binary()),  # JPEG, or another format that OpenCV reads
+        ("recut", pa.bool_()),  # True: re-encoded by a web page that shows several clips side by side; null: unknown
     ]
 )
 IDENTITY_KEY = b"identity"
@@ -58,26 +60,26 @@ Image = NDArray[np.uint8]
 
 
 def decode_image(data: bytes) -> Image:
-    """RGB image [h, w, 3] of JPEG, PNG or WebP bytes."""
+    """Decode JPEG, PNG or WebP bytes to an RGB image [h, w, 3]."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     return cv2.cvtColor(np.asarray(image), cv2.COLOR_BGR2RGB)
 
 
 def encode_jpeg(image: Image, quality: int = JPEG_QUALITY) -> bytes:
-    """JPEG bytes of an RGB image, chroma at full resolution."""
+    """Encode an RGB image as JPEG, with chroma at full resolution."""
     flags = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     return bytes(cv2.imencode(".jpg", image[:, :, ::-1], flags)[1])
 
 
 def cached(file: Path, rows: Iterator[dict[str, Any]], identity: str) -> pa.Table:
-    """The table in ``file``, if it was made under the same ``identity``; else made from ``rows`` and written."""
-    found = _read_cache(file, identity)
-    if found is not None:
-        return found
+    """Return the table in ``file`` if it has this ``identity``; otherwise build it from ``rows`` and write it."""
+    kept = _read_cache(file, identity)
+    if kept is not None:
+        return kept
     table = pa.Table.from_pylist(list(rows), schema=SCHEMA.with_metadata({IDENTITY_KEY: identity}))
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
-    with partial.open("wb") as stream:  # Arrow refuses a path that is no UTF-8
+    with partial.open("wb") as stream:  # Arrow refuses a path that is not UTF-8
         pq.write_table(table, stream)
     partial.replace(file)
     return table
@@ -87,12 +89,12 @@ def _read_cache(file: Path, identity: str) -> pa.Table | None:
     if is_cached(file, identity):
         return read_parquet(file)
     if file.exists():
-        logger.warning("%s is damaged, or was made from other data or settings; it is made again", file)
+        logger.warning("%s is damaged, or was made from other data or settings; it is rebuilt", file)
     return None
 
 
 def is_cached(file: Path, identity: str) -> bool:
-    """True when ``file`` is a table that was made under this identity."""
+    """Return True when ``file`` is a table with this identity."""
     try:
         with file.open("rb") as stream:
             metadata = pq.read_schema(stream).metadata or {}
@@ -102,7 +104,7 @@ def is_cached(file: Path, identity: str) -> bool:
 
 
 def faces_identity(file: Path) -> str:
-    """Identity of the rows of :func:`faces_rows`.
+    """Return the identity of the rows of :func:`faces_rows`.
 
     Raises
     ------
@@ -117,7 +119,7 @@ def faces_identity(file: Path) -> str:
 
 
 def clips_identity(clips: Sequence[Clip]) -> str:
-    """Identity of the rows of :func:`clips_rows`."""
+    """Return the identity of the rows of :func:`clips_rows`."""
     return digest("clips", _settings(), clips_digest(clips))
 
 
@@ -126,16 +128,16 @@ def _settings() -> list[float]:
 
 
 def stills(folder: Path) -> pa.Table:
-    """Labelled stills: Parquet files with ``video, label, original, group, jpeg``.
+    """Read labelled stills: a folder of Parquet files with the columns :data:`STILLS_COLUMNS`.
 
-    The face fills such a still, and detectors that expect its surroundings find 7 in 10 of them; so the box is
-    the central one, as large as the median of those that were found.
+    The face fills such a still, and detectors that expect its surroundings find only 7 in 10 of these faces. Therefore
+    every still gets the same central box, whose size is the median of the detected ones.
 
     Raises
     ------
     DatasetError
-        The folder holds no Parquet file, a column is missing or of a kind that can't be used, or a label is neither
-        REAL nor FAKE.
+        The folder holds no Parquet file, a column is missing or of an unsupported type, or a label is neither REAL nor
+        FAKE.
     """
     files = _stills_files(folder)
     try:
@@ -159,7 +161,7 @@ def stills(folder: Path) -> pa.Table:
 
 
 def _fakes(table: pa.Table, folder: Path, what: str) -> NDArray[np.int8]:
-    """[n] 1 for a FAKE row of a table with the column ``label``; refused where a row has none."""
+    """Return 1 for a FAKE row, else 0 [n], from the column ``label``; a row without a label is an error."""
     labels = [label_of(label, str(folder)) for label in table["label"].to_pylist()]
     if None in labels:
         raise DatasetError(f"{folder}: a {what} has no label; training needs REAL or FAKE for each")
@@ -167,13 +169,13 @@ def _fakes(table: pa.Table, folder: Path, what: str) -> NDArray[np.int8]:
 
 
 def _without_landmarks(**columns: Any) -> pa.Table:
-    """A table of :data:`SCHEMA` from its other columns: landmarks are found when a face is first used."""
+    """Build a table of :data:`SCHEMA` from its other columns; landmarks are measured when a face is first used."""
     columns["landmarks"] = pa.array([[]] * len(columns["fake"]), SCHEMA.field("landmarks").type)
     return pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA)
 
 
 def stills_identity(folder: Path) -> str:
-    """Identity of the table of :func:`stills`."""
+    """Return the identity of the table of :func:`stills`."""
     return digest("stills", _settings(), [sha256_of(file) for file in _stills_files(folder)])
 
 
@@ -185,9 +187,9 @@ def _stills_files(folder: Path) -> list[Path]:
 
 
 def crops(folder: Path) -> pa.Table:
-    """Labelled face crops of clips and of pictures: ``clips.parquet`` and ``images.parquet``, either or both.
+    """Read labelled face crops of clips and of single images: ``clips.parquet``, ``images.parquet`` or both.
 
-    Columns: ``key`` (clip or picture), ``frame``, ``label``, ``method`` (of a FAKE), ``source``, ``group``,
+    Columns: ``key`` (clip or image), ``frame``, ``label``, ``method`` (of a FAKE), ``source``, ``group``,
     ``original``, ``box`` (the face in the crop), ``recut`` and ``image`` (encoded).
 
     Raises
@@ -216,7 +218,7 @@ def crops(folder: Path) -> pa.Table:
 
 
 def crops_identity(folder: Path) -> str:
-    """Identity of the table of :func:`crops`."""
+    """Return the identity of the table of :func:`crops`."""
     return digest("crops", _settings(), [sha256_of(file) for file in _crops_files(folder)])
 
 
@@ -228,7 +230,7 @@ def _crops_files(folder: Path) -> list[Path]:
 
 
 def clips_of_crops(table: pa.Table) -> list[Clip]:
-    """What folds must know of the clips and pictures of a table of :func:`crops`; there are no files of them."""
+    """Return entries for the clips and images of a table of :func:`crops`, to assign folds; their paths are empty."""
     rows = table.select(["key", "fake", "group", "source", "original"]).to_pylist()
     first = {row["key"]: row for row in reversed(rows)}
     return [
@@ -246,8 +248,8 @@ def clips_of_crops(table: pa.Table) -> list[Clip]:
     ]
 
 
-def faces_rows(file: Path) -> Iterator[dict[str, Any]]:
-    """Real faces: a Parquet file with ``name, person, set, jpeg``.
+def faces_rows(file: Path, progress: Progress = no_progress) -> Iterator[dict[str, Any]]:
+    """Yield rows of real faces, from a Parquet file with the columns :data:`FACES_COLUMNS`.
 
     Raises
     ------
@@ -255,24 +257,27 @@ def faces_rows(file: Path) -> Iterator[dict[str, Any]]:
         The file can't be read, or lacks a column.
     """
     try:
-        table = read_parquet(file, ("name", "person", "set", "jpeg"))
+        table = read_parquet(file, FACES_COLUMNS)
     except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"{file}: no Parquet file of faces with name, person, set, jpeg ({error})") from error
+        raise DatasetError(
+            f"{file}: not a Parquet file of faces with the columns {', '.join(FACES_COLUMNS)} ({error})"
+        ) from error
     finder = Finder()
-    for row in progress(table.to_pylist(), file.stem):
+    for row in tracked(table.to_pylist(), file.stem, table.num_rows, progress):
         image = decode_image(row["jpeg"])
         box, points = finder.still(image, with_landmarks=True)
         image, box, points = cut_face(image, box, points)
         yield face_row(row["name"], encode_jpeg(image), box, points, fake=False, group=row["person"], source=row["set"])
 
 
-def clips_rows(clips: Sequence[Clip]) -> Iterator[dict[str, Any]]:
-    """Faces of clips: :func:`faces_of_clips`."""
-    yield from faces_of_clips((clip, clip.path) for clip in progress(clips, "faces of clips"))
+def clips_rows(clips: Sequence[Clip], progress: Progress = no_progress) -> Iterator[dict[str, Any]]:
+    """Yield the faces of clips, each read from the file at its path: :func:`faces_of_clips`."""
+    files = tracked(clips, "faces of clips", len(clips), progress)
+    yield from faces_of_clips((clip, clip.path) for clip in files)
 
 
 def faces_of_clips(clips: Iterable[tuple[Clip, str]]) -> Iterator[dict[str, Any]]:
-    """Faces of up to ``FRAMES_PER_CLIP`` frames, spread over the clip, of clips and the files to read them from."""
+    """Yield faces of up to ``FRAMES_PER_CLIP`` frames, spread over each clip, from pairs of a clip and its file."""
     finder = Finder()
     for clip, path in clips:
         finder.detector.reset()
@@ -289,7 +294,7 @@ def faces_of_clips(clips: Iterable[tuple[Clip, str]]) -> Iterator[dict[str, Any]
                     original=clip.original,
                     frame=frame,
                 )
-        except ClipError as error:  # one unreadable clip is no reason to train on none
+        except ClipError as error:  # one unreadable clip must not stop the training
             logger.warning("%s: %s", clip.filename, error)
 
 
@@ -311,7 +316,7 @@ def _faces_of_file(path: str, finder: Finder) -> Iterator[tuple[int, Image, Any,
 
 
 class Finder:
-    """Boxes and landmarks."""
+    """Find boxes and landmarks of faces."""
 
     def __init__(self) -> None:
         from extract.clip.faces import FaceDetector
@@ -319,7 +324,7 @@ class Finder:
         self.detector = FaceDetector()
 
     def still(self, image: Image, *, with_landmarks: bool) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Box [4] of the face nearest the middle, or a central box; landmarks [68, 2] where a face was found."""
+        """Return the box [4] of the face nearest the middle, else a central box; and landmarks [68, 2] if found."""
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         centre = np.array(grey.shape[::-1], np.float32) / 2
         self.detector.reset()
@@ -327,28 +332,28 @@ class Finder:
         if not boxes:
             half = centre * STILL_SHARE
             return np.concatenate([centre - half, centre + half]).astype(np.float32), None
-        box = min(boxes, key=lambda one: float(np.abs((one[:2] + one[2:]) / 2 - centre).sum()))
+        box = min(boxes, key=lambda box: float(np.abs((box[:2] + box[2:]) / 2 - centre).sum()))
         return box, self.landmarks(image, box) if with_landmarks else None
 
     def follow(self, grey: Image, last: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-        """Box [4] of the face that overlaps the ``last`` box [4] most; of the largest one when that is None."""
+        """Return the box [4] of the face that overlaps the ``last`` box [4] most; for None, of the largest face."""
         from extract.clip.faces import iou
 
         faces = self.detector.detect(grey, thorough=last is None)
         if not faces:
             return None
-        best = max(faces, key=lambda one: one.side if last is None else iou(one.box, last))
+        best = max(faces, key=lambda face: face.side if last is None else iou(face.box, last))
         return np.array(best.box, np.float32)
 
     def landmarks(self, image: Image, box: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Landmarks [68, 2] in px of the image."""
+        """Return landmarks [68, 2] in px of the image."""
         from extract.clip.faces import landmarks
 
         return landmarks(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), box)
 
 
 def cut_face(image: Image, box: NDArray[np.float32], points: NDArray[np.float32] | None) -> tuple[Image, Any, Any]:
-    """The square crop [s, s, 3] around a box [4], s at most ``CROP_PX``; box and landmarks [68, 2] moved along."""
+    """Cut a square crop [s, s, 3] around a box [4], s at most ``CROP_PX``; move box and landmarks [68, 2] along."""
     from extract.clip.square_crop import SquareCrop
 
     square = SquareCrop.around(box, CROP_SCALE)
@@ -369,7 +374,7 @@ def face_row(  # noqa: PLR0913 - the columns of a table, most by keyword
     original: str = "",
     frame: int = 0,
 ) -> dict[str, Any]:
-    """One row of :data:`SCHEMA`; ``box`` [4] and landmarks ``points`` [68, 2] are in px of the picture."""
+    """Return a row of :data:`SCHEMA`; ``box`` [4] and landmarks ``points`` [68, 2] are in px of the image."""
     return {
         "key": key,
         "frame": frame,

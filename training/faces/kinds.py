@@ -1,6 +1,6 @@
-"""Kinds of manipulation, by the family of the method: what is pasted, re-rendered or generated.
+"""Kinds of manipulation by the family of the method: what is pasted, re-rendered or generated.
 
-A method that a data set of the user's names and this table does not is of the kind ``"other"``.
+A method that this table does not contain has the kind ``"other"``.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ KINDS = {
     "whole-picture generation": "flux1dev+lora stablediffusion21 stylegan2 stylegan2inversionofcfdphoto styleganlike",
 }
 """Kind to the families (:func:`training.manifest.method_family`) of its methods."""
-FACEFORENSICS = "ff++"  # a family of swaps and reenactments
-REENACTMENTS = ("f2f", "face2face", "nt", "neuraltextures")  # of FaceForensics++
+FACEFORENSICS = "ff++"  # a family that has swaps and reenactments
+REENACTMENTS = ("f2f", "face2face", "nt", "neuraltextures")  # methods of FaceForensics++
 OTHER = "other"
 
 _KIND_OF_FAMILY = {family: kind for kind, families in KINDS.items() for family in families.split()}
 
 
 def kind_of(method: str) -> str:
-    """Kind of a method.
+    """Return the kind of a method.
 
     >>> [kind_of(method) for method in ("SadTalker", "ff++_deepfakes", "ff++_nt", "resyncer_swap", "mine")]
     ['talking head', 'face swap', 'reenactment', 'face swap', 'other']

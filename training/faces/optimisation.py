@@ -1,4 +1,4 @@
-"""How the weights of a face network move: optimiser, learning rate and moving average."""
+"""Optimiser, learning rate and moving average of the weights of a face network."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 WEIGHT_DECAY = 0.02
 EMA_DECAY = 0.995
-WARM_UP_STEPS, WARM_UP_SHARE = 50, 0.1  # steps of the warm-up, and the fraction of a phase that it takes at most
-LOWEST_RATE = 0.01  # of the highest, at the end of the cosine
+WARM_UP_STEPS, WARM_UP_SHARE = 50, 0.1  # largest number of warm-up steps, and largest fraction of a phase
+LOWEST_RATE = 0.01  # rate at the end of the cosine, as a fraction of the highest
 
 
 def optimiser(net: Any, rate: float) -> Any:
-    """AdamW with weight decay for matrices and kernels alone, not for batch norm and biases."""
+    """Return AdamW with weight decay for matrices and kernels only, not for batch norm and biases."""
     import torch
 
     decayed = [p for p in net.parameters() if p.ndim > 1]
@@ -21,7 +21,7 @@ def optimiser(net: Any, rate: float) -> Any:
 
 
 def learning_rates(optimiser: Any, steps: int) -> Any:
-    """Linear warm-up from near zero to the optimiser's rate, then half a cosine down to ``LOWEST_RATE`` of it."""
+    """Return a schedule: linear warm-up to the optimiser's rate, then half a cosine down to ``LOWEST_RATE`` of it."""
     from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
     warm_up = max(1, min(WARM_UP_STEPS, round(WARM_UP_SHARE * steps)))
@@ -34,9 +34,9 @@ def learning_rates(optimiser: Any, steps: int) -> Any:
 
 
 def moving_average(mean: Any, new: Any, n_averaged: Any) -> Any:
-    """Exponential moving average whose decay grows to ``EMA_DECAY``, so that the start is soon forgotten.
+    """Update an exponential moving average whose decay grows to ``EMA_DECAY``, so that the start is soon forgotten.
 
-    Torch's own ``get_ema_avg_fn`` has one decay for all steps; counts of batches are copied.
+    Torch's ``get_ema_avg_fn`` has the same decay for all steps. Integers, such as counts of batches, are copied.
     """
     if not mean.is_floating_point():
         return new

@@ -1,4 +1,4 @@
-"""Pools of faces: the rows of an index table, decoded on demand, and which of them may be trained on."""
+"""Pools of faces: the rows of an index table, decoded on demand, and samplers of clips for training."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from forge.images.augment import (
 from training.faces.index import decode_image
 
 Points = NDArray[np.float32]
-Face = tuple[Image, NDArray[np.float32], Points | None]
+DecodedFace = tuple[Image, NDArray[np.float32], Points | None]
 """Image [h, w, 3], box [4], landmarks [68, 2] in pixels of the image."""
 
-P_SAME_GROUP = 0.6  # a FAKE clip is paired with a REAL of its group, where there is one; else any source
-P_SAME_RECUT = 0.5  # else a clip that a page encoded once more with a REAL one that was, too: most of these are FAKE
-P_SAME_STILL = 0.7  # else a single picture with a REAL single picture
-MOST_DRAWN = 3.5  # a method of many clips is drawn at most so often as a single clip: hundreds may not outvote tens
+P_SAME_GROUP = 0.6  # a FAKE clip is paired with a REAL clip of its group, where there is one
+P_SAME_RECUT = 0.5  # else a re-encoded panel of a web page is paired with a REAL one: most such panels are FAKE
+P_SAME_STILL = 0.7  # else a single image is paired with a REAL single image
+MOST_DRAWN = 3.5  # largest weight of a method relative to one with a single clip: large methods must not dominate
 
 
 class Pool:
     """The faces of one index table (:data:`training.faces.index.SCHEMA`).
 
-    Landmarks that the table lacks are found when they are first asked for. They depend on the row alone, never on
-    which rows were asked for before: batches would otherwise differ between processes and after a resume.
+    Landmarks that the table lacks are measured when they are first needed. They depend only on the row, not on the
+    rows that were used before; otherwise batches would differ between processes and after a resume.
     """
 
     def __init__(self, table: pa.Table) -> None:
@@ -47,31 +47,31 @@ class Pool:
         self.recut: NDArray[np.bool_] = np.array([bool(value) for value in recut], dtype=bool)
         self._box = np.array(table["box"].to_pylist(), np.float32).reshape(-1, 4)
         self._given = table["landmarks"].combine_chunks()
-        self._found: dict[int, Points | None] = {}
+        self._measured_landmarks: dict[int, Points | None] = {}
         self._jpeg = table["jpeg"].combine_chunks()
 
     def __len__(self) -> int:
         return len(self.fake)
 
-    def face(self, row: int, *, with_landmarks: bool) -> Face:
-        """Image, box and, when asked and found, landmarks."""
+    def face(self, row: int, *, with_landmarks: bool) -> DecodedFace:
+        """Return image, box and, if asked for and found, landmarks."""
         image = decode_image(self._jpeg[row].as_py())
         return image, self._box[row], self._landmarks(row, image) if with_landmarks else None
 
     def nearest(self, points: Points, rows: NDArray[np.int64]) -> int:
-        """Of ``rows`` [k], the one whose landmarks are most like ``points`` [68, 2]; the first when none has any."""
+        """Return the row, of ``rows`` [k], with the landmarks most similar to ``points`` [68, 2]; else the first."""
         known = [
-            (blend.shape_distance(points, found), int(row))
+            (blend.shape_distance(points, of_row), int(row))
             for row in rows
-            if (found := self._landmarks(int(row))) is not None
+            if (of_row := self._landmarks(int(row))) is not None
         ]
         return min(known)[1] if known else int(rows[0])
 
     def _landmarks(self, row: int, image: Image | None = None) -> Points | None:
-        if row not in self._found:
-            found = self._measured(row, image)
-            self._found[row] = found if blend.plausible(found, self._box[row]) else None
-        return self._found[row]
+        if row not in self._measured_landmarks:
+            measured = self._measured(row, image)
+            self._measured_landmarks[row] = measured if blend.plausible(measured, self._box[row]) else None
+        return self._measured_landmarks[row]
 
     def _measured(self, row: int, image: Image | None) -> Points:
         if given := self._given[row].as_py():
@@ -86,22 +86,22 @@ class Pool:
 
 
 def picture_key(pool: Pool, row: int) -> str:
-    """Names one picture of a pool of clips; in other pools the key does."""
+    """Return a unique name of a frame in a pool of clips; in other pools the key is unique."""
     return f"{pool.key[row]} {pool.frame[row]}"
 
 
 class ClipSampler:
-    """Random clips and pictures of a pool, even over sources and methods.
+    """Sample clips and single images of a pool at random, balanced over sources and methods.
 
     Parameters
     ----------
     chosen
-        Mask over the rows of the pool: what may be trained on.
+        Mask over the rows of the pool: True for rows to train on.
 
     Raises
     ------
     DatasetError
-        No REAL, or no FAKE clip is chosen.
+        No REAL clip, or no FAKE clip, is chosen.
     """
 
     def __init__(self, pool: Pool, chosen: NDArray[np.bool_]) -> None:
@@ -121,7 +121,7 @@ class ClipSampler:
             )
 
     def _add(self, rows: NDArray[np.int64]) -> None:
-        """File one clip, or one picture, where it is looked for."""
+        """Add one clip or image to the lists that it is sampled from."""
         pool, first = self.pool, int(rows[0])
         source, still = str(pool.source[first]), len(rows) == 1
         self._is_still[rows] = still
@@ -138,13 +138,13 @@ class ClipSampler:
                 reals.setdefault(source, []).append(rows)
 
     def clip(self, rng: np.random.Generator, *, fake: bool) -> NDArray[np.int64]:
-        """Rows [k] of one clip of one method or source."""
+        """Return the rows [k] of a random clip of a random method or source."""
         return _balanced(self._fakes if fake else self._reals, rng)
 
     def real_beside(self, fake: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Rows [k] of one REAL clip, often one with which the FAKE clip of the row ``fake`` shares a trait.
+        """Return the rows [k] of a REAL clip, often one that shares a trait with the FAKE clip of the row ``fake``.
 
-        That is its group, that a page encoded it once more, or that it is a single picture: none of them may tell the
+        The traits are the group, re-encoding by a web page, and being a single image; none of them must reveal the
         label.
         """
         kin = self.real_of_group.get(self.pool.group[fake], [])
@@ -158,12 +158,12 @@ class ClipSampler:
 
 
 def rows_by_key(pool: Pool) -> dict[str, NDArray[np.int64]]:
-    """Rows [k] of each clip or picture of a pool."""
+    """Map the key of each clip or image of a pool to its rows [k]."""
     return {str(pool.key[rows[0]]): rows for rows in _rows_of_keys(pool, np.arange(len(pool)))}
 
 
 def _rows_of_keys(pool: Pool, rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Of ``rows`` [k], those of each clip or picture, by name."""
+    """Yield the rows of each clip or image among ``rows`` [k], sorted by key."""
     by_key: dict[str, list[int]] = defaultdict(list)
     for row in rows:
         by_key[pool.key[row]].append(int(row))
@@ -177,7 +177,7 @@ def _balanced(clips: Mapping[str, list[NDArray[np.int64]]], rng: np.random.Gener
 
 
 def balanced_choice(methods: Mapping[str, Sized], rng: np.random.Generator) -> str:
-    """A method or source, by the root of its number of clips up to :data:`MOST_DRAWN`: none may dominate."""
+    """Choose a method or source with a weight of the square root of its number of clips, at most :data:`MOST_DRAWN`."""
     names = sorted(methods)
     weights = np.minimum(np.sqrt([len(methods[name]) for name in names]), MOST_DRAWN)
     return str(names[rng.choice(len(names), p=weights / weights.sum())])
@@ -186,7 +186,7 @@ def balanced_choice(methods: Mapping[str, Sized], rng: np.random.Generator) -> s
 def crops_of(
     pool: Pool, rows: NDArray[np.int64], size: int, augmentation: PhotometricAugmentation | None = None
 ) -> NDArray[np.uint8]:
-    """Crops [n, 3, s, s] as prediction sees them, after a photometric augmentation when given."""
+    """Return crops [n, 3, s, s] as in prediction, after a photometric augmentation if given."""
     faces = (pool.face(int(row), with_landmarks=False) for row in rows)
     crops = [apply_geometric(image, box, GeometricAugmentation(), size) for image, box, _ in faces]
     if augmentation is not None:
@@ -195,6 +195,6 @@ def crops_of(
 
 
 def spread_rows(pool: Pool, key: str, n: int) -> NDArray[np.int64]:
-    """[k] at most ``n`` rows of a clip, evenly spread over it."""
+    """Return at most ``n`` rows [k] of a clip, evenly spread over it."""
     rows = np.flatnonzero(pool.key == key)
     return rows[np.unique(((np.arange(n) + 0.5) * len(rows) / n).astype(int))] if len(rows) > n else rows

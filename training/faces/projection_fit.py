@@ -1,13 +1,13 @@
-"""Axes and prototypes of one network's embeddings, without labels; and axes that agree with another network's.
+"""Fit axes and prototypes of a network's embeddings, without labels, optionally aligned to another network's axes.
 
-Axes are the principal components of embeddings of development crops. Prototypes are k-means centres of the projected
-REAL crops among them.
+Axes are the principal components of the embeddings of development crops. Prototypes are k-means centres of the
+projected REAL crops.
 
-Other networks, such as those of training folds, have other axes. Theirs are the orthonormal ``R`` that minimises
-``|E R - T|``, with ``T`` what the reference's projection makes of the same crops: a Procrustes problem on the Stiefel
-manifold, which has no closed form for an ``R`` that is not square. Majorisation (Kiers & ten Berge 1992, "Minimization
-of a class of matrix trace functions by means of refined majorization") never raises the loss; it starts from the
-solution for a square ``R`` (Schonemann 1966). Prototypes start from the reference's.
+The axes of other networks, such as those of training folds, are aligned to a reference: the orthonormal ``R`` that
+minimises ``|E R - T|``, where ``T`` is the reference's projection of the same crops. This is a Procrustes problem on
+the Stiefel manifold, without a closed form for a non-square ``R``. It is solved by majorisation (Kiers & ten Berge
+1992, "Minimization of a class of matrix trace functions by means of refined majorization"), which never raises the loss
+and starts from the solution for a square ``R`` (Schonemann 1966). Prototypes start from the reference's.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from features.networks.projection import DIMENSIONS, Projection
 F64 = NDArray[np.float64]
 
 N_PROTOTYPES = 16
-MAX_STEPS, TOLERANCE = 1000, 1e-6  # of the majorisation; relative fall of its loss at which it ends
+MAX_STEPS, TOLERANCE = 1000, 1e-6  # of the majorisation; it ends at this relative decrease of the loss
 
 
 def principal_axes(E: F64, n_axes: int = DIMENSIONS) -> F64:
-    """[d, n_axes] orthonormal principal axes of rows ``E`` [n, d], in order of variance.
+    """Return orthonormal principal axes [d, n_axes] of rows ``E`` [n, d], in order of variance.
 
-    The entry of an axis that is largest in size is positive.
+    The entry of an axis with the largest absolute value is positive.
 
     Examples
     --------
@@ -41,14 +41,14 @@ def principal_axes(E: F64, n_axes: int = DIMENSIONS) -> F64:
 
 
 def aligned_axes(E: F64, T: F64) -> F64:
-    """[d, k] orthonormal ``R`` that minimises ``|E R - T|``, both centred; see the module.
+    """Return the orthonormal ``R`` [d, k] that minimises ``|E R - T|``, both centred; see the module.
 
     Parameters
     ----------
     E : ndarray of shape (n, d)
         Embeddings.
     T : ndarray of shape (n, k)
-        What they should become; k at most d.
+        Target of the projection; k at most d.
     """
     E, T = E - E.mean(axis=0), T - T.mean(axis=0)
     variance, basis = np.linalg.eigh(E.T @ E)  # in this basis the quadratic form is diagonal, and a step costs little
@@ -63,15 +63,15 @@ def aligned_axes(E: F64, T: F64) -> F64:
 
 
 def _orthonormal(M: F64) -> F64:
-    """The nearest matrix with orthonormal columns."""
+    """Return the nearest matrix with orthonormal columns."""
     U, _, V = np.linalg.svd(M, full_matrices=False)
     return U @ V
 
 
 def prototypes(Z: F64, *, start: F64 | None = None, seed: int = 0) -> F64:
-    """[k, 32] k-means centres of projected REAL crops ``Z`` [n, 32], at most ``N_PROTOTYPES``.
+    """Return k-means centres [k, 32] of projected REAL crops ``Z`` [n, 32], at most ``N_PROTOTYPES``.
 
-    ``start`` [k, 32] are centres to start from; without it the best of ten starts drawn by ``seed``.
+    ``start`` [k, 32] are the initial centres; without it, the best of ten starts drawn by ``seed`` is used.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def prototypes(Z: F64, *, start: F64 | None = None, seed: int = 0) -> F64:
         raise DatasetError("no REAL face among the development crops; give genuine faces (--faces)")
     k = min(N_PROTOTYPES if start is None else len(start), len(Z))
     init, n_init = ("k-means++", 10) if start is None else (start[:k], 1)
-    with threadpool_limits(1):  # sums in another order would give other digits
+    with threadpool_limits(1):  # the order of sums must not change
         centres: F64 = KMeans(k, init=init, n_init=n_init, random_state=seed).fit(Z).cluster_centers_
     return centres
 
@@ -93,22 +93,22 @@ def prototypes(Z: F64, *, start: F64 | None = None, seed: int = 0) -> F64:
 def fit_projection(
     E: F64, real: NDArray[np.bool_], *, reference: tuple[F64, Projection] | None = None, seed: int = 0
 ) -> Projection:
-    """The projection of one network.
+    """Fit the projection of a network.
 
     Parameters
     ----------
     E : ndarray of shape (n, d)
-        Its embeddings of development crops.
+        Embeddings of development crops.
     real : ndarray of shape (n,)
-        True for REAL crops: the prototypes alone look at it.
+        True for REAL crops; used only for the prototypes.
     reference
-        Embeddings [n, d'] of the same crops by another network, and its projection, to agree with.
+        Embeddings [n, d'] of the same crops by another network, and its projection, to align with.
     """
     centre = E.mean(axis=0)
     if reference is None:
         axes, start = principal_axes(E), None
     else:
         axes, start = aligned_axes(E, reference[1].project(reference[0])), reference[1].prototypes
-        centre = centre - axes @ reference[1].project(reference[0]).mean(axis=0)  # the means agree, too
-    known = (E[real] - centre) @ axes
-    return Projection(centre, axes, prototypes(known, start=start, seed=seed))
+        centre = centre - axes @ reference[1].project(reference[0]).mean(axis=0)  # align the means as well
+    real_crops = (E[real] - centre) @ axes
+    return Projection(centre, axes, prototypes(real_crops, start=start, seed=seed))

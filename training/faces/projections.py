@@ -1,10 +1,10 @@
-"""Fits the files of projections (:mod:`features.networks.projection`) of a training's networks.
+"""Fit the files of projections (:mod:`features.networks.projection`) of a training's networks.
 
-Development crops are labelled stills, genuine faces and frames of clips, whatever their labels; how a projection is
-fitted to a network's embeddings of them is in :mod:`training.faces.projection_fit`.
+Development crops are labelled stills, genuine faces and frames of clips, whatever their labels.
+:mod:`training.faces.projection_fit` fits a projection to a network's embeddings of these crops.
 
-A projection must not see what its network must not: crops of the clips that its fold held out take no part in it, and
-held-out stills in none.
+A projection must not see the data that its network must not see: the projection of a fold is fitted without crops of
+the clips that the fold held out, and no projection is fitted on held-out stills.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from training import folds as clip_folds
 from training.faces.data import Data
 from training.faces.pools import Pool, crops_of
 from training.faces.projection_fit import fit_projection
-from training.manifest import progress
+from training.progress import Progress, no_progress, tracked
 
 F64 = NDArray[np.float64]
 Files = Mapping[str, Path]
@@ -33,7 +33,7 @@ N_CROPS = 3000
 MIN_CROPS = 2 * DIMENSIONS
 BATCH = 16
 PHASE_PROJECTION = "embedding_{}.safetensors"
-"""The projection of the networks of a phase or a fold (``fold0``), beside them."""
+"""File name of the projection for the networks of a phase or a fold (``fold0``), in the same folder."""
 
 
 @dataclass(frozen=True)
@@ -45,25 +45,25 @@ class Sample:
     """[n_i] rows of each pool."""
 
     def of_rows(self, name: str) -> NDArray[Any]:
-        """[n] a field of the pools (``key``, ``fake``), of every crop."""
+        """Return a field of the pools (``key``, ``fake``) for every crop [n]."""
         return np.concatenate([getattr(pool, name)[rows] for pool, rows in zip(self.pools, self.rows, strict=True)])
 
     def batches(self) -> Iterator[tuple[Pool, NDArray[np.int64]]]:
-        """Few crops at a time, in order."""
+        """Yield a few crops at a time, in order."""
         for pool, rows in zip(self.pools, self.rows, strict=True):
             for first in range(0, len(rows), BATCH):
                 yield pool, rows[first : first + BATCH]
 
 
 def development_sample(data: Data, n_crops: int = N_CROPS, seed: int = 0) -> Sample:
-    """A third each of stills, genuine faces and labelled frames, at random; all of a pool that has fewer.
+    """Sample crops at random: a third each of stills, genuine faces and labelled frames, or all of a smaller pool.
 
     Stills of held-out groups are left out.
 
     Raises
     ------
     DatasetError
-        Too few crops for the axes.
+        There are too few crops for the axes.
     """
     rng = np.random.default_rng(seed)
     stills = np.flatnonzero([group not in data.holdout_groups for group in data.stills.group])
@@ -75,8 +75,8 @@ def development_sample(data: Data, n_crops: int = N_CROPS, seed: int = 0) -> Sam
     return Sample([pool for pool, _ in sources], chosen)
 
 
-def embeddings(sample: Sample, files: Sequence[Path]) -> dict[Path, F64]:
-    """Embeddings [n, 1280] of the crops by the network of each weights file.
+def embeddings(sample: Sample, files: Sequence[Path], progress: Progress = no_progress) -> dict[Path, F64]:
+    """Return embeddings [n, 1280] of the crops by the network of each weights file.
 
     Raises
     ------
@@ -86,20 +86,21 @@ def embeddings(sample: Sample, files: Sequence[Path]) -> dict[Path, F64]:
     from features.networks.efficientnet_lite import Detector
 
     detectors = {file: Detector(file) for file in dict.fromkeys(files)}
-    found: dict[Path, list[NDArray[np.float32]]] = {file: [] for file in detectors}
-    for pool, rows in progress(list(sample.batches()), "development crops"):
+    parts_of: dict[Path, list[NDArray[np.float32]]] = {file: [] for file in detectors}
+    batches = list(sample.batches())
+    for pool, rows in tracked(batches, "batches of development crops", len(batches), progress):
         crops = {
             size: np.ascontiguousarray(crops_of(pool, rows, size).transpose(0, 2, 3, 1))
             for size in {detector.metadata.input_size for detector in detectors.values()}
         }
         for file, detector in detectors.items():
-            found[file].append(detector.predict(crops[detector.metadata.input_size])[1])
-    return {file: np.concatenate(parts).astype(np.float64) for file, parts in found.items()}
+            parts_of[file].append(detector.predict(crops[detector.metadata.input_size])[1])
+    return {file: np.concatenate(parts).astype(np.float64) for file, parts in parts_of.items()}
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Networks whose projections others are to agree with."""
+    """Networks whose projections other projections are aligned to."""
 
     weights: Files
     projections: Mapping[str, Projection]
@@ -107,14 +108,14 @@ class Reference:
 
 @dataclass(frozen=True)
 class Fit:
-    """A file of projections that was written."""
+    """A written file of projections."""
 
     file: Path
     n_crops: int
     explained: Mapping[str, float]
-    """Network to the fraction of its embeddings' variance that the axes hold."""
+    """Network to the fraction of its embeddings' variance that the axes explain."""
     agreement: Mapping[str, float]
-    """Network to the correlation with the reference's components, mean over them; empty without a reference."""
+    """Network to its mean correlation with the reference's components; empty without a reference."""
 
 
 def fit_projections(
@@ -126,42 +127,45 @@ def fit_projections(
     fold_weights: Path | None = None,
     n_crops: int = N_CROPS,
     seed: int = 0,
+    progress: Progress = no_progress,
 ) -> list[Fit]:
-    """Fit the projections of the networks in a folder, and of a training's fold networks, which agree with them.
+    """Fit the projections of the networks in a folder, and aligned ones of a training's fold networks.
 
     Parameters
     ----------
     data
-        Of the training: which clips a fold held out follows from it.
+        Data of the training, which determines the clips that each fold held out.
     weights
         Folder of ``forensic_cnn.safetensors``, ``forensic_residual.safetensors`` or both; ``cnn_embedding.safetensors``
         is written beside them.
     phase
-        Of a training whose folder ``weights`` is: its network alone, ``<phase>.safetensors``, as ``forensic_cnn``;
-        ``embedding_<phase>.safetensors`` is written beside it.
+        Fit only the network ``<phase>.safetensors`` of this phase, as ``forensic_cnn``, where ``weights`` is the folder
+        of a training; ``embedding_<phase>.safetensors`` is written beside it.
     reference
-        Folder of the same networks and their ``cnn_embedding.safetensors``, to agree with.
+        Folder of the same networks and their ``cnn_embedding.safetensors``, to align with.
     fold_weights
         Folder of ``fold0.safetensors``, ``residual_fold0.safetensors`` and so on, and ``clip_folds.csv``;
         ``embedding_fold0.safetensors`` and so on are written there.
     n_crops, seed
         Number of development crops, and the seed of their choice.
+    progress
+        Called with the stage, the number of batches done, and their total.
 
     Raises
     ------
     DatasetError
-        Too few crops, or ``clip_folds.csv`` is not of this data.
+        There are too few crops, or ``clip_folds.csv`` does not belong to this data.
     ModelError
         A network or the reference is missing or can't be used.
     """
-    own, file = _own_networks(weights, phase)
-    earlier = _reference(reference, own) if reference is not None else None
-    in_folds = _fold_networks(data, fold_weights, own) if fold_weights is not None else {}
+    networks, file = _networks(weights, phase)
+    earlier = _reference(reference, networks) if reference is not None else None
+    in_folds = _fold_networks(data, fold_weights, networks) if fold_weights is not None else {}
     sample = development_sample(data, n_crops, seed)
-    networks = [own, *([earlier.weights] if earlier else []), *in_folds.values()]
-    E = embeddings(sample, [network for files in networks for network in files.values()])
-    fits = [_fit_file(E, sample, own, file, agree_with=earlier, seed=seed)]
-    shipped = Reference(own, read_projections(file)[1])
+    everything = [networks, *([earlier.weights] if earlier else []), *in_folds.values()]
+    E = embeddings(sample, [network for files in everything for network in files.values()], progress)
+    fits = [_fit_file(E, sample, networks, file, agree_with=earlier, seed=seed)]
+    shipped = Reference(networks, read_projections(file)[1])
     for fold, files in in_folds.items():
         seen = ~np.isin(sample.of_rows("key").astype(str), sorted(data.held_out(fold)))
         file = next(iter(files.values())).parent / PHASE_PROJECTION.format(f"fold{fold}")
@@ -179,17 +183,17 @@ def _fit_file(
     seen: NDArray[np.bool_] | None = None,
     seed: int,
 ) -> Fit:
-    """Fit the projections of some networks to the crops that they may see [n], all by default, and write the file."""
+    """Fit the projections of some networks to the crops ``seen`` [n] (default: all), and write the file."""
     seen = np.ones(len(sample.of_rows("fake")), bool) if seen is None else seen
     real = ~sample.of_rows("fake")[seen]
     projections: dict[str, Projection] = {}
     explained, agreement = {}, {}
     for name, weights in networks.items():
-        own = E[weights][seen]
+        of_network = E[weights][seen]
         target = None if agree_with is None else (E[agree_with.weights[name]][seen], agree_with.projections[name])
-        projections[name] = fit_projection(own, real, reference=target, seed=seed)
-        Z = projections[name].project(own)
-        explained[name] = float(Z.var(axis=0).sum() / own.var(axis=0).sum())
+        projections[name] = fit_projection(of_network, real, reference=target, seed=seed)
+        Z = projections[name].project(of_network)
+        explained[name] = float(Z.var(axis=0).sum() / of_network.var(axis=0).sum())
         if target is not None:
             T = target[1].project(target[0])
             agreement[name] = float(np.mean([np.corrcoef(*pair)[0, 1] for pair in zip(Z.T, T.T, strict=True)]))
@@ -197,21 +201,21 @@ def _fit_file(
     return Fit(file, int(seen.sum()), explained, agreement)
 
 
-def _own_networks(weights: Path, phase: str) -> tuple[Files, Path]:
-    """The networks in a folder that projections are fitted for, and the file to write."""
+def _networks(weights: Path, phase: str) -> tuple[Files, Path]:
+    """Return the networks in a folder that projections are fitted for, and the file to write."""
     if phase:
         possible, name = {"forensic_cnn": weights / f"{phase}.safetensors"}, PHASE_PROJECTION.format(phase)
     else:
         possible, name = {name: weights / f"{name}.safetensors" for name in NETWORKS}, f"{FAMILY}.safetensors"
-    found = {network: file for network, file in possible.items() if file.is_file()}
-    if not found:
+    present = {network: file for network, file in possible.items() if file.is_file()}
+    if not present:
         missing = " and no ".join(file.name for file in possible.values())
         raise ModelError(f"{weights}: holds no {missing}; give a folder of weights")
-    return found, weights / name
+    return present, weights / name
 
 
 def _reference(folder: Path, networks: Files) -> Reference:
-    """Weights and projections of the networks of the same names in another folder."""
+    """Return weights and projections of the networks with the same names in another folder."""
     files = {name: folder / f"{name}.safetensors" for name in networks}
     metadata, projections = read_projections(folder / f"{FAMILY}.safetensors")
     for name, file in files.items():
@@ -221,16 +225,16 @@ def _reference(folder: Path, networks: Files) -> Reference:
 
 
 def _fold_networks(data: Data, folder: Path, networks: Files) -> dict[int, Files]:
-    """Networks of each fold in a training's folder."""
+    """Return the networks of each fold in a training's folder."""
     file = folder / clip_folds.FILE
-    if {name: one.fold for name, one in clip_folds.read(file).items()} != data.fold_of:
-        raise DatasetError(f"{file} is of other clips, crops or --leave-out; give those of the training")
-    found = {
+    if {name: assignment.fold for name, assignment in clip_folds.read(file).items()} != data.fold_of:
+        raise DatasetError(f"{file} belongs to other clips, crops or --leave-out; give those of the training")
+    networks_of = {
         fold: {name: folder / clip_folds.FOLD_FILES[name].format(fold) for name in networks}
         for fold in set(data.fold_of.values())
     }
-    for one in found.values():
-        for weights in one.values():
+    for of_fold in networks_of.values():
+        for weights in of_fold.values():
             if not weights.is_file():
                 raise ModelError(f"{folder} lacks {weights.name}; train it, or copy it there")
-    return dict(sorted(found.items()))
+    return dict(sorted(networks_of.items()))

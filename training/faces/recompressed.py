@@ -1,7 +1,7 @@
 """Faces of transcoded clips: the same clips re-encoded as sites and messengers do.
 
-Single pictures go through codecs while batches are made (:mod:`forge.images.augment`); what a codec does from one
-frame to the next, it does to whole clips only. Made once and cached: twenty minutes for 282 clips on one core.
+Single images are compressed while batches are made (:mod:`forge.images.augment`); the effects of a codec across frames
+need whole clips. The faces are made once and cached: twenty minutes for 282 clips on one core.
 """
 
 from __future__ import annotations
@@ -22,26 +22,28 @@ from forge.clips.clip import Image
 from forge.clips.read import read_clip
 from forge.clips.write import Encoder, write_clip
 from training.faces import index
-from training.manifest import digest, progress
+from training.manifest import digest
+from training.progress import Progress, no_progress, tracked
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1  # of the code that transcodes: another one makes the cache again
-SCALES, SCALE_SHARES = (1.0, 0.75, 0.5), (0.3, 0.3, 0.4)  # of the sides
-MIN_SIDE_PX = 180  # of a picture that was reduced
+VERSION = 1  # of the code that transcodes; a new version rebuilds the cache
+SCALES, SCALE_SHARES = (1.0, 0.75, 0.5), (0.3, 0.3, 0.4)  # factors for the sides, and their probabilities
+MIN_SIDE_PX = 180  # shorter side of a reduced frame, at least
 CRF = range(22, 36)
 PRESETS = ("superfast", "veryfast", "fast")
 GOPS = (30, 60, 250)
 
 
-def rows(clips: Sequence[Clip], seed: int = 0) -> Iterator[dict[str, Any]]:
-    """Rows as :func:`training.faces.index.clips_rows` gives them, of one copy of each clip."""
+def rows(clips: Sequence[Clip], seed: int = 0, progress: Progress = no_progress) -> Iterator[dict[str, Any]]:
+    """Yield the rows of one copy of each clip, as :func:`training.faces.index.clips_rows` yields those of clips."""
     with tempfile.TemporaryDirectory() as folder:
-        yield from index.faces_of_clips(_copies(progress(clips, "transcoded clips"), Path(folder) / "copy.mp4", seed))
+        originals = tracked(clips, "transcoded clips", len(clips), progress)
+        yield from index.faces_of_clips(_copies(originals, Path(folder) / "copy.mp4", seed))
 
 
 def identity(clips: Sequence[Clip], seed: int) -> str:
-    """Identity of :func:`rows`, for :func:`training.faces.index.cached`."""
+    """Return the identity of :func:`rows`, for :func:`training.faces.index.cached`."""
     settings = [VERSION, SCALES, SCALE_SHARES, MIN_SIDE_PX, [*CRF], PRESETS, GOPS]
     return digest("transcoded", settings, index.clips_identity(clips), seed)
 
@@ -57,7 +59,7 @@ def _copies(clips: Iterable[Clip], file: Path, seed: int) -> Iterator[tuple[Clip
 
 
 def transcode(source: str | Path, file: Path, rng: np.random.Generator) -> None:
-    """Write a smaller, compressed copy of the picture of ``source`` to ``file`` (mp4).
+    """Write a smaller, more compressed copy of the video of ``source``, without audio, to ``file`` (mp4).
 
     Raises
     ------

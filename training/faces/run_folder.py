@@ -1,6 +1,6 @@
-"""The folder of a training of face networks: whose it is, how its phases were trained, and which of them are done.
+"""The folder of a training of face networks: its data and settings, how its phases were trained, which are finished.
 
-``run.json`` holds the digest of the data and settings, and of each phase that was begun its steps and the digest of
+``run.json`` holds the digest of the data and settings, and for each phase that was started its steps and the digest of
 the weights that it started from.
 """
 
@@ -24,17 +24,17 @@ FILE = "run.json"
 
 
 def check(settings: FaceTraining, identity: str) -> None:
-    """Refuse to go on in the folder of another run: networks, folds and clips of two may not be mixed.
+    """Refuse the folder of another run: networks, folds and clips of two runs must not be mixed.
 
     Raises
     ------
     InputError
-        It is of other data or settings than ``identity``, or its ``run.json`` is damaged.
+        The folder has an identity different from ``identity``, or its ``run.json`` is damaged.
     """
     if not settings.resume:
         return
-    found = _read(settings)
-    if found and found.get("identity") != identity:
+    run = _read(settings)
+    if run and run.get("identity") != identity:
         raise InputError(
             f"{settings.out} holds a training on other data, or with another seed or --leave-out; give the same, "
             "another folder (--out), or start again (--fresh)"
@@ -42,17 +42,17 @@ def check(settings: FaceTraining, identity: str) -> None:
 
 
 def claim(settings: FaceTraining, identity: str, phases: Sequence[Phase]) -> None:
-    """Make the folder that of this run; without ``settings.resume``, what it holds of the ``phases`` is deleted.
+    """Mark the folder as belonging to this run; without ``settings.resume``, delete its files of the ``phases``.
 
-    Phases of a run on other data that are not among these stay, and later runs refuse to go on with them. Where one of
-    these starts from such weights, which may have seen what is held out, a warning says so.
+    Other phases of a run on other data stay, and later runs refuse to resume them. If a phase starts from weights of
+    unknown data, which may have seen held-out clips, a warning is logged.
     """
     begun = _begun(settings, identity)
     known = {*begun, *(phase.name for phase in phases)}
     for start in sorted({phase.start for phase in phases if phase.start} - known):
         logger.warning(
-            "%s does not say on which data and people %s was trained, which other phases go on from: they may have "
-            "seen what is held out; train it here as well (--phases %s,...)",
+            "%s does not say on which data and people %s was trained, from which other phases start: its weights may "
+            "have seen held-out clips; train it here as well (--phases %s,...)",
             settings.out / FILE,
             start,
             start,
@@ -66,34 +66,34 @@ def claim(settings: FaceTraining, identity: str, phases: Sequence[Phase]) -> Non
 
 
 def _begun(settings: FaceTraining, identity: str) -> dict[str, Any]:
-    """Phases of this data and these settings that were begun in the folder."""
+    """Return the phases that were started in the folder with this data and these settings."""
     try:
-        found = _read(settings)
+        run = _read(settings)
     except InputError:
         return {}
-    return dict(found.get("phases", {})) if found.get("identity") == identity else {}
+    return dict(run.get("phases", {})) if run.get("identity") == identity else {}
 
 
 def begin(settings: FaceTraining, phase: Phase, steps: int) -> None:
-    """Keep how a phase is trained, before its first step."""
+    """Record how a phase is trained, before its first step."""
     run = _read(settings)
     run["phases"][phase.name] = {"steps": steps, "start": start_digest(settings, phase)}
     _write(settings, run)
 
 
 def has_weights(settings: FaceTraining, phase: Phase, steps: int | None) -> bool:
-    """True when a resumed run need not train a phase: its weights are there, whole, and trained as it would be.
+    """Return True when a resumed run can skip a phase: its weights are complete and were trained alike.
 
     Parameters
     ----------
     steps
-        That the phase is to have; None: any.
+        Required number of steps; None: any.
 
     Raises
     ------
     InputError
-        There are weights or a checkpoint of the phase, but with other steps, from other weights, or nothing says how
-        they were trained.
+        The weights or the checkpoint of the phase have other steps, started from other weights, or have no record of
+        how they were trained.
     """
     weights, checkpoint = weights_file(settings, phase), checkpoint_file(settings, phase)
     kept = next((file for file in (weights, checkpoint) if file.exists()), None)
@@ -111,7 +111,7 @@ def has_weights(settings: FaceTraining, phase: Phase, steps: int | None) -> bool
 
 
 def has_scores(settings: FaceTraining, phase: Phase) -> bool:
-    """True when the scores of a phase are there, whole."""
+    """Return True when the scores of a phase exist and are complete."""
     try:
         return isinstance(json.loads(scores_file(settings, phase).read_text(encoding="utf-8")), dict)
     except (OSError, ValueError):
@@ -119,57 +119,57 @@ def has_scores(settings: FaceTraining, phase: Phase) -> bool:
 
 
 def n_steps(settings: FaceTraining, phase: Phase) -> int:
-    """Steps of a phase that was begun."""
+    """Return the number of steps of a phase that was started."""
     return int(_read(settings)["phases"][phase.name]["steps"])
 
 
 def start_digest(settings: FaceTraining, phase: Phase) -> str:
-    """SHA-256 of the weights that a phase goes on from; empty for those of ImageNet, and where they are missing."""
+    """Return the SHA-256 of the weights that a phase starts from; empty for ImageNet or a missing file."""
     file = start_file(settings, phase)
     return sha256_of(file) if file is not None and file.exists() else ""
 
 
 def _check(settings: FaceTraining, phase: Phase, steps: int | None, kept: Path) -> None:
-    """Refuse weights or a checkpoint of a phase that were not trained as this run would."""
+    """Refuse weights or a checkpoint of a phase that were trained differently from this run."""
     ways = f"delete {kept.name} to train the phase again, leave it out (--phases), or start again (--fresh)"
     trained = _read(settings).get("phases", {}).get(phase.name)
     if trained is None:
         raise InputError(f"{kept} is there, but {FILE} beside it does not say how it was trained; {ways}")
     if steps is not None and steps != trained["steps"]:
-        raise InputError(f"{kept} is of {trained['steps']} steps, not {steps}; give --steps {trained['steps']}, {ways}")
+        raise InputError(f"{kept} has {trained['steps']} steps, not {steps}; give --steps {trained['steps']}, {ways}")
     start = start_file(settings, phase)
     to_come = bool(phase.start) and start is not None and not start.exists()  # it may be trained to the same weights
     if not to_come and start_digest(settings, phase) != trained["start"]:
-        raise InputError(f"{kept} went on from other weights than {start or 'those of ImageNet'}; {ways}")
+        raise InputError(f"{kept} started from weights other than {start or 'those of ImageNet'}; {ways}")
 
 
 def _read_weights(file: Path, phase: Phase) -> None:
-    """Raise ``ModelError`` unless the file holds whole weights of the phase."""
+    """Raise ``ModelError`` unless the file holds complete weights of the phase."""
     from features.networks.efficientnet_lite import Detector
     from features.networks.weights import unusable
 
     if (version := Detector(file).metadata.version) != phase.version:
-        raise unusable(file, f"they are of version {version}, not {phase.version}")
+        raise unusable(file, f"they have version {version}, not {phase.version}")
 
 
 def _read(settings: FaceTraining) -> dict[str, Any]:
-    """What ``run.json`` holds; empty where there is none."""
+    """Return the content of ``run.json``; empty if the file is missing."""
     file = settings.out / FILE
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        run = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise _damaged(file, error) from error
-    if not isinstance(found, dict) or not isinstance(found.get("phases", {}), dict):
-        raise _damaged(file, "something else is in it")
-    return found
+    if not isinstance(run, dict) or not isinstance(run.get("phases", {}), dict):
+        raise _damaged(file, "it has another content")
+    return run
 
 
 def _damaged(file: Path, why: object) -> InputError:
     return InputError(
-        f"{file} does not say which training the folder is of ({why}); give another folder (--out), or start again "
-        "(--fresh)"
+        f"{file} does not say which training the folder belongs to ({why}); give another folder (--out), or start "
+        "again (--fresh)"
     )
 
 

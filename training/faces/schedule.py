@@ -15,6 +15,7 @@ from training.faces import run_folder
 from training.faces.batches import Mix
 from training.faces.data import Data, FaceTraining
 from training.faces.trainer import Phase, Trainer, checkpoint_file, read_checkpoint, scores_file, seconds_per_step
+from training.progress import Progress, no_progress
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ MINUTES = 120.0
 
 
 def _on_clips(start: str, prefix: str, share: float, representation: str) -> list[Phase]:
-    """Fine-tuning of one network on frames of clips: without each fold, then on all."""
+    """Return the phases that fine-tune one network on frames of clips: without each fold, then on all."""
     left_out: list[int | None] = [*range(folds.N_FOLDS), None]
     return [
         Phase(
@@ -57,38 +58,42 @@ def train(
     phases: Sequence[str] = PHASE_NAMES,
     minutes: float = MINUTES,
     steps: int | None = None,
+    progress: Progress = no_progress,
 ) -> Iterator[dict[str, Any]]:
     """Train phase after phase, in the order of :data:`PHASES`.
 
-    Each writes ``<phase>.safetensors`` and ``<phase>.scores.json``.
+    Each phase writes ``<phase>.safetensors`` and ``<phase>.scores.json``.
 
     Parameters
     ----------
     phases
-        Names of those to train; one that goes on from another needs the weights of that one.
+        Names of the phases to train; a phase that starts from another one needs the weights of that one.
     minutes
-        About how long all of :data:`PHASES` together may take: from a few steps it is estimated how many a phase
-        gets. The same number of steps repeats a run, on any machine; the same minutes do not.
+        Approximate time for all of :data:`PHASES` together; the number of steps of each phase is estimated from a few
+        timed ones. The same number of steps repeats a run on any machine; the same minutes do not.
     steps
-        Steps of each phase, in place of ``minutes``.
+        Steps of each phase, instead of ``minutes``.
+    progress
+        Called with the stage (the name of a phase, or of a pool of faces that is being made), the number of items
+        done, and their total: :data:`training.progress.Progress`.
 
     Yields
     ------
     dict
-        After each phase its name, steps and scores. With ``settings.resume``, phases whose weights and scores are there
-        are left out, one that has its weights alone is scored, and one that an interrupted run left unfinished goes
-        on with the number of steps that its checkpoint names.
+        After each phase, its name, steps and scores. With ``settings.resume``, phases with weights and scores are
+        skipped, a phase with weights only is scored, and an unfinished phase resumes with the number of steps in its
+        checkpoint.
 
     Raises
     ------
     InputError
-        Data, weights or a checkpoint can't be used, or are of another run, of other steps or of another start; before
-        the first phase where that can be known.
+        Data, weights or a checkpoint can't be used, or belong to a run with other data, steps or starting weights;
+        raised before the first phase where possible.
     """
     if unknown := set(phases) - set(PHASE_NAMES):
         raise InputError(f"no phase is called {min(unknown)!r}; known are {', '.join(PHASE_NAMES)}")
     chosen = [phase for phase in PHASES if phase.name in phases]
-    data = Data(settings)
+    data = Data(settings, progress)
     run_folder.check(settings, data.identity)
     for phase in chosen:
         if not run_folder.has_weights(settings, phase, steps):
@@ -102,19 +107,15 @@ def train(
             continue
         with _torch_as_it_was():
             if not trained:
-                _train_phase(phase, data, settings, minutes=minutes, steps=steps)
+                n_steps = _number_of_steps(phase, data, settings, minutes=minutes, steps=steps)
+                run_folder.begin(settings, phase, n_steps)
+                Trainer(phase, data, settings, steps=n_steps).go(progress)
             result = _score_phase(phase, data, settings)
         yield result
 
 
-def _train_phase(phase: Phase, data: Data, settings: FaceTraining, *, minutes: float, steps: int | None) -> None:
-    n_steps = _number_of_steps(phase, data, settings, minutes=minutes, steps=steps)
-    run_folder.begin(settings, phase, n_steps)
-    Trainer(phase, data, settings, steps=n_steps).go()
-
-
 def _score_phase(phase: Phase, data: Data, settings: FaceTraining) -> dict[str, Any]:
-    """Scores of the weights that a phase wrote, which are written, too."""
+    """Score the weights that a phase wrote, and write the scores."""
     n_steps = run_folder.n_steps(settings, phase)
     trainer = Trainer(phase, data, settings, steps=n_steps)
     trainer.load()
@@ -124,7 +125,7 @@ def _score_phase(phase: Phase, data: Data, settings: FaceTraining) -> dict[str, 
 
 
 def _number_of_steps(phase: Phase, data: Data, settings: FaceTraining, *, minutes: float, steps: int | None) -> int:
-    """As asked for; else as an interrupted run stored it; else what fits into the minutes."""
+    """Return ``steps`` if given, else the number in the checkpoint, else the number that fits into the minutes."""
     if steps is not None:
         return steps
     checkpoint = checkpoint_file(settings, phase)
@@ -145,7 +146,7 @@ def _number_of_steps(phase: Phase, data: Data, settings: FaceTraining, *, minute
 
 @contextlib.contextmanager
 def _torch_as_it_was() -> Iterator[None]:
-    """One thread, so that sums are taken in one order; then threads and random numbers of the caller again."""
+    """Use one thread, so that the order of sums is fixed; then restore the caller's threads and random state."""
     import torch
 
     threads = torch.get_num_threads()

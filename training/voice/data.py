@@ -1,4 +1,4 @@
-"""The sounds that the speech detector is trained on, and what is measured of them and of their damaged versions."""
+"""The speech that the speech detector is trained on, and measurements of it and of its augmented versions."""
 
 from __future__ import annotations
 
@@ -24,66 +24,72 @@ from features.observation import AUDIO_RATE_HZ
 from features.speech_model import INPUTS, SpeechInputs, speech_inputs
 from features.table import read_parquet
 from features.voice_measures import HOP, MIN_SPEECH
-from training.manifest import digest, method_family, progress, training_clips
+from training.manifest import digest, method_family, training_clips
+from training.progress import Progress, no_progress, tracked
 from training.voice import augment
 
 logger = logging.getLogger(__name__)
 
 Sound = NDArray[np.float32]
 Int = NDArray[np.int64]
-MAX_SOUND_S = 10.0  # of a sound, the length of the challenge's clips: a longer one costs more and is of the same voice
-SILENCE = 1e-4  # peak, of full scale 1
-N_VERSIONS = 8  # of each sound, beside the sound as it is
-PREFIX = "voice:"  # of the methods in a table of voices
+MAX_SOUND_S = 10.0  # analysed length, that of the challenge's clips: more of the same voice only costs time
+SILENCE = 1e-4  # peak below which audio is silent; full scale is 1
+N_VERSIONS = 8  # augmented versions of each utterance, beside the original
+PREFIX = "voice:"  # prefix of methods in a table of voices
 VERSION = 2
-"""Of how sounds are damaged and measured here. Raised whenever either changes: what was kept is then measured again."""
-MEASURED = ("voice", "forensic_voice")  # families whose versions say the same of what their modules measure
-LEAST_NAME = 4  # letters of a system's name that may be the end of a longer name of the same system
+"""Version of augmentation and measurement; raise it whenever either changes, so that cached samples are rebuilt."""
+MEASURED = ("voice", "forensic_voice")  # families whose versions also identify the measurements
+LEAST_NAME = 4  # shortest system name that is recognised at the end of a longer name of the same system
 TABLE_COLUMNS = ("key", "label", "method", "source", "group", "flac")
+TABLE_CONTENT = (
+    "label: REAL or FAKE, for the speech; method: the system, for FAKE; source: page or data set; group: as in the "
+    "manifest; flac: mono audio at 16 kHz"
+)
+"""What the columns hold, in words, for help."""
 
 
 @dataclass(frozen=True)
 class Voice:
-    """One sound: ``method`` of synthetic speech, empty for bona fide; ``group`` the people and their source."""
+    """An utterance; ``method`` is empty for bona fide speech, ``group`` is the people and their source."""
 
     name: str
     method: str
     group: str
     sound: Sound
-    """[k] at 16 kHz."""
+    """Audio [k] at 16 kHz."""
     source: str = ""
-    """Page or data set, where it is known."""
+    """Page or data set, where known."""
     in_manifest: bool = True
-    """False for a sound of a table of voices: no clip is named so."""
+    """False for an utterance of a table of voices: no clip has its name."""
 
     @property
     def synthetic(self) -> bool:
-        """True when a method made it."""
+        """True for synthetic speech."""
         return bool(self.method)
 
     @property
     def page(self) -> str:
-        """Where synthetic speech was published, else the family of methods; empty for bona fide speech."""
+        """The page that published synthetic speech, else the family of its method; empty for bona fide speech."""
         return (self.source or method_family(self.method)) if self.method else ""
 
 
 @dataclass(frozen=True)
-class Samples:
-    """What is measured of voices and of their versions, in the voices' order; a voice's original comes first.
+class VoiceSamples:
+    """Measurements of voices and of their versions, in the voices' order; a voice's original comes first.
 
     Attributes
     ----------
     x : ndarray of shape (n, len(INPUTS))
-        Inputs of the linear model; NaN where a cue is undefined.
+        Inputs of the linear model; NaN where undefined.
     mel : list of n ndarrays of shape (64, frames)
         Inputs of the network, in half precision.
     encoded : ndarray of shape (n, len(STATISTICS))
         Statistics of the encoder.
     voice : ndarray of shape (n,)
-        Position of the voice that a row is of.
+        Position of the voice that a row belongs to.
     is_original : ndarray of shape (n,)
-        True for the sound as it is. A sound in which nothing can be measured has no such row, though its versions may
-        have theirs.
+        True for an original. An original in which nothing can be measured has no row, though its versions may have
+        rows.
     """
 
     x: NDArray[np.float64]
@@ -93,33 +99,34 @@ class Samples:
     is_original: NDArray[np.bool_]
 
     def inputs(self, row: int) -> SpeechInputs:
-        """What the detector reads of a row."""
+        """Return the detector's inputs for a row."""
         return SpeechInputs(self.x[row], self.mel[row].astype(np.float32), self.encoded[row])
 
 
-def voices_of(data: str | os.PathLike[str]) -> list[Voice]:
-    """Voices of a data set's clips: REAL ones, and FAKE ones whose ``fake_part`` names the voice.
+def voices_of(data: str | os.PathLike[str], progress: Progress = no_progress) -> list[Voice]:
+    """Read the voices of a data set's clips: of REAL clips, and of FAKE clips whose ``fake_part`` names the voice.
 
-    Clips with a forged picture alone are left out: some talking heads are driven by synthetic speech, and none says so.
-    So are sounds that are silent or under 0.3 s.
+    Clips where only the video is forged are left out, because some talking heads are driven by synthetic speech, and
+    data sets do not say which. Audio that is silent or shorter than 0.3 s is left out as well.
 
     Raises
     ------
     DatasetError
-        As :func:`training.manifest.training_clips`.
+        As for :func:`training.manifest.training_clips`.
     """
     from av import FFmpegError
 
     from forge.clips.audio_codec import read_sound
 
     voices: list[Voice] = []
-    for clip in progress(training_clips(data), "sound"):
+    clips = training_clips(data)
+    for clip in tracked(clips, "speech of clips", len(clips), progress):
         synthetic = "voice" in clip.forged
         if clip.label == "FAKE" and not synthetic:
             continue
         try:
             sound = _beginning(read_sound(clip.path))
-        except IndexError:  # no sound
+        except IndexError:  # no audio track
             continue
         except FFmpegError as error:
             logger.warning("%s: %s", clip.filename, error)
@@ -130,17 +137,17 @@ def voices_of(data: str | os.PathLike[str]) -> list[Voice]:
 
 
 def voices_of_table(file: str | os.PathLike[str]) -> list[Voice]:
-    """Voices of a Parquet file with a sound a row: columns ``key, label, method, source, group, flac``.
+    """Read the voices of a Parquet file with an utterance per row: columns ``key, label, method, source, group, flac``.
 
-    ``label`` is REAL or FAKE and is of the sound; ``flac`` holds a sound file at 16 kHz; a group's name means the same
-    group as in a manifest of clips, and a sound without one is a group by itself. Sounds that are silent or under 0.3 s
-    are left out; of longer ones the first 10 s are used, as of a clip's sound.
+    ``label`` is REAL or FAKE, for the speech; ``flac`` holds an audio file at 16 kHz. A group's name means the same
+    group as in a manifest of clips, and an utterance without a group is a group by itself. Audio that is silent or
+    shorter than 0.3 s is left out; of longer audio the first 10 s are used, as for clips.
 
     Raises
     ------
     DatasetError
-        It can't be read as such a table, a row has no key, a FAKE row names no method, or a sound can't be decoded; the
-        message names the column or the key.
+        The file can't be read as such a table, a row has no key, a FAKE row has no method, or audio can't be decoded;
+        the message names the column or the key.
     """
     try:
         table = read_parquet(Path(file))
@@ -177,66 +184,76 @@ def _beginning(sound: Sound) -> Sound:
 
 
 def _is_usable(name: str, sound: Sound) -> bool:
-    """False for silence, and for a sound [k] in which there can't be enough speech to measure."""
+    """Return False for silence, and for audio [k] that is too short to contain enough speech to measure."""
     if sound.size < MIN_SPEECH * HOP:
-        logger.warning("%s: left out, %.2f s of sound are too short to measure", name, sound.size / AUDIO_RATE_HZ)
+        logger.warning("%s: left out, %.2f s of audio are too short to measure", name, sound.size / AUDIO_RATE_HZ)
         return False
     return bool(np.abs(sound).max() > SILENCE)
 
 
 def systems(voices: Sequence[Voice]) -> NDArray[np.str_]:
-    """[n] name of the system that made each voice, letters and digits alone; empty for bona fide speech.
+    """Return the name [n] of the system that made each voice, letters and digits only; empty for bona fide speech.
 
-    A name that ends in another one of four letters or more is of the same system: ``audio_lip2speech_vcagan`` and
+    A name that ends in another name of four letters or more means the same system: ``audio_lip2speech_vcagan`` and
     ``VCA-GAN`` are both ``vcagan``.
     """
     names = [_plain(voice.method.lower()) for voice in voices]
     known: list[str] = []
-    for name in sorted({*names} - {""}, key=lambda one: (len(one), one)):
+    for name in sorted({*names} - {""}, key=lambda name: (len(name), name)):
         if not any(name.endswith(other) and len(other) >= LEAST_NAME for other in known):
             known.append(name)
     return np.array(
-        [next((one for one in known if name.endswith(one) and (len(one) >= LEAST_NAME or name == one)), name)
+        [next((end for end in known if name.endswith(end) and (len(end) >= LEAST_NAME or name == end)), name)
          for name in names], dtype=str
     )  # fmt: skip
 
 
 def _plain(method: str) -> str:
-    """Letters, of any script, and digits of a method's name; all of a name of other signs, for empty is bona fide."""
+    """Return the letters (of any script) and digits of a method's name; the whole name if it has none of these."""
     return "".join(filter(str.isalnum, method)) or method
 
 
 def identity(voices: Sequence[Voice], *extra: object) -> str:
-    """Digest of the voices, their sounds, what is measured of these, and ``extra``."""
+    """Return a digest of the voices, their audio, the measurements, and ``extra``."""
     return digest(
         [(voice.name, voice.method, voice.group, voice.source, len(voice.sound)) for voice in voices],
         [float(np.abs(voice.sound).sum()) for voice in voices],
-        [VERSION, *(one.version for one in discovery.families(MEASURED))],
-        [str(one) for one in (N_VERSIONS, augment.CODECS, INPUTS, *extra)],
+        [VERSION, *(family.version for family in discovery.families(MEASURED))],
+        [str(value) for value in (N_VERSIONS, augment.CODECS, INPUTS, *extra)],
     )
 
 
-def measured(voices: Sequence[Voice], part: Int, encoder: SpeechEncoder, *, jobs: int, seed: int) -> Samples:
-    """What the models read of every voice: of the sound as it is, and of :data:`N_VERSIONS` versions.
+def measured(
+    voices: Sequence[Voice],
+    part: Int,
+    encoder: SpeechEncoder,
+    *,
+    jobs: int,
+    seed: int,
+    progress: Progress = no_progress,
+) -> VoiceSamples:
+    """Measure the inputs of the models for every voice: its original and :data:`N_VERSIONS` versions.
 
     Parameters
     ----------
     voices
-        To measure.
+        Voices to measure.
     part : ndarray of shape (n_voices,)
-        Fold that judges each. Who speaks behind a damaged sound is of the same one: no fold's model may have heard
-        anybody that it is judged by.
+        Fold that scores each voice. The background speaker of a version is from the same fold, because no fold's model
+        may be trained on speakers that it is scored on.
     encoder
-        Of the models.
+        Encoder of the models.
     jobs
-        Processes; results do not depend on it.
+        Number of processes; results do not depend on it.
     seed
-        Of the versions.
+        Seed of the versions.
+    progress
+        Called with the stage, the number of voices done, and their total.
 
     Returns
     -------
-    Samples
-        In the voices' order; without the versions in which nothing could be measured.
+    VoiceSamples
+        Measurements in the voices' order, without versions in which nothing could be measured.
     """
     from joblib import Parallel, delayed
 
@@ -245,21 +262,22 @@ def measured(voices: Sequence[Voice], part: Int, encoder: SpeechEncoder, *, jobs
         delayed(_measured)(voice.sound, behind, encoder, [seed, number])
         for number, (voice, behind) in enumerate(zip(voices, _behind(voices, part, rng), strict=True))
     ]
-    done = list(progress(Parallel(jobs, return_as="generator")(tasks), "versions", len(tasks)))
-    some = [inputs for _, found in done for inputs in found]
-    return Samples(
-        np.array([one.x for one in some]).reshape(len(some), len(INPUTS)),
-        [one.mel.astype(np.float16) for one in some],
-        np.array([one.encoded for one in some], np.float32).reshape(len(some), len(STATISTICS)),
-        np.repeat(np.arange(len(done)), [len(found) for _, found in done]),
-        np.array([first and not at for first, found in done for at in range(len(found))], bool),
+    results = Parallel(jobs, return_as="generator")(tasks)
+    done = list(tracked(results, "versions of speech", len(tasks), progress))
+    rows = [inputs for _, of_voice in done for inputs in of_voice]
+    return VoiceSamples(
+        np.array([inputs.x for inputs in rows]).reshape(len(rows), len(INPUTS)),
+        [inputs.mel.astype(np.float16) for inputs in rows],
+        np.array([inputs.encoded for inputs in rows], np.float32).reshape(len(rows), len(STATISTICS)),
+        np.repeat(np.arange(len(done)), [len(of_voice) for _, of_voice in done]),
+        np.array([first and not at for first, of_voice in done for at in range(len(of_voice))], bool),
     )
 
 
 def _behind(voices: Sequence[Voice], part: Int, rng: np.random.Generator) -> list[Sound]:
-    """For each voice the sound of a bona fide one of its part; its own where that has none.
+    """Choose background speech for each voice: a bona fide voice of its part, else the voice itself.
 
-    Left out is who has voices in several parts: synthetic ones on two pages, say, which different folds judge.
+    Groups with voices in several parts are not used (for example synthetic voices on two pages, in different folds).
     """
     parts_of = defaultdict(set)
     for voice, number in zip(voices, part, strict=True):
@@ -272,35 +290,44 @@ def _behind(voices: Sequence[Voice], part: Int, rng: np.random.Generator) -> lis
     ]
 
 
-def cached(file: Path, voices: Sequence[Voice], part: Int, encoder: SpeechEncoder, *, jobs: int, seed: int) -> Samples:
-    """:func:`measured`, or what an earlier run measured of the same voices and kept in the file."""
+def cached(
+    file: Path,
+    voices: Sequence[Voice],
+    part: Int,
+    encoder: SpeechEncoder,
+    *,
+    jobs: int,
+    seed: int,
+    progress: Progress = no_progress,
+) -> VoiceSamples:
+    """Return :func:`measured` samples, read from the file if an earlier run wrote them for the same voices."""
     key = identity(voices, seed, encoder.digest, part.tolist())
     try:
         with np.load(file) as kept:
             if str(kept["identity"]) == key:
                 mel = np.split(kept["mel"], np.cumsum(kept["frames"])[:-1], axis=1)
-                return Samples(kept["x"], mel, kept["encoded"], kept["voice"], kept["is_original"])
+                return VoiceSamples(kept["x"], mel, kept["encoded"], kept["voice"], kept["is_original"])
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
-        pass  # none yet, or a damaged one
-    found = measured(voices, part, encoder, jobs=jobs, seed=seed)
+        pass  # the file is missing or damaged
+    samples = measured(voices, part, encoder, jobs=jobs, seed=seed, progress=progress)
     partial = file.with_suffix(".partial.npz")
     np.savez(
         partial,
         identity=key,
-        mel=np.concatenate(found.mel, axis=1),
-        frames=np.array([one.shape[1] for one in found.mel]),
-        x=found.x,
-        encoded=found.encoded,
-        voice=found.voice,
-        is_original=found.is_original,
+        mel=np.concatenate(samples.mel, axis=1),
+        frames=np.array([spectrogram.shape[1] for spectrogram in samples.mel]),
+        x=samples.x,
+        encoded=samples.encoded,
+        voice=samples.voice,
+        is_original=samples.is_original,
     )
     partial.replace(file)
-    return found
+    return samples
 
 
 def _measured(sound: Sound, other: Sound, encoder: SpeechEncoder, seed: list[int]) -> tuple[bool, list[SpeechInputs]]:
-    """Whether something could be measured of a sound as it is, and what of it and of its versions where it could."""
+    """Measure an utterance and its versions; return whether the original could be measured, and all that could be."""
     rng = np.random.default_rng(seed)
     versions = (sound, *(augment.version(sound, other, rng) for _ in range(N_VERSIONS)))
-    found = [speech_inputs(one, encoder) for one in versions]
-    return found[0] is not None, [inputs for inputs in found if inputs is not None]
+    measurements = [speech_inputs(version, encoder) for version in versions]
+    return measurements[0] is not None, [inputs for inputs in measurements if inputs is not None]

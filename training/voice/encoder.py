@@ -1,4 +1,4 @@
-"""The encoder that a training of the speech detector starts from: that of a detector, or of Whisper's own weights."""
+"""The encoder for a training of the speech detector, read from a detector or from Whisper's weights."""
 
 from __future__ import annotations
 
@@ -18,35 +18,34 @@ from features.speech_model import VoiceModel
 SHIPPED = PRETRAINED / f"{NAME}.safetensors"
 CONVERTED = ".bin"  # Whisper's weights as CTranslate2 stores them
 _SPECIFICATION = "WhisperSpec"
-_TYPES = ("<f4", "<i1", "<i2", "<i4", "<f2")  # of arrays, by their number in the file
+_TYPES = ("<f4", "<i1", "<i2", "<i4", "<f2")  # types of arrays, by their number in the file
 
 
 def read_encoder(file: Path = SHIPPED) -> SpeechEncoder:
-    """The encoder of a speech detector (``.safetensors``), or of a Whisper model in CTranslate2's format (``.bin``).
+    """Read the encoder of a speech detector (``.safetensors``) or of Whisper in CTranslate2's format (``.bin``).
 
-    Whisper's tiny models, in English or in every language, have an encoder of the right shape; the shipped one is of
-    tiny.en.
+    Whisper's models tiny and tiny.en have an encoder of the right shape; the shipped encoder is that of tiny.en.
 
     Raises
     ------
     ModelError
-        The file is missing, damaged, or something else.
+        The file is missing, damaged, or of another kind.
     """
     if file.suffix != CONVERTED:
         return VoiceModel.load(file).encoder
     try:
         with file.open("rb") as opened:
             arrays = _converted(opened)
-        found = {name: arrays[f"encoder/{name.replace('.', '/')}"] for name in SHAPES}
-        if other := [name for name, one in found.items() if one.dtype.kind != "f"]:
+        weights = {name: arrays[f"encoder/{name.replace('.', '/')}"] for name in SHAPES}
+        if other := [name for name, array in weights.items() if array.dtype.kind != "f"]:
             raise ValueError(f"{other[0]} is quantised; give one that is not")
-        return SpeechEncoder(found)
+        return SpeechEncoder(weights)
     except (OSError, struct.error, UnicodeDecodeError, IndexError, KeyError, ValueError, RuntimeError) as error:
         raise ModelError(f"{file}: no weights of a Whisper tiny model in CTranslate2's format ({error})") from error
 
 
 def _converted(file: BinaryIO) -> dict[str, NDArray[Any]]:
-    """Arrays by name of a model that CTranslate2 converted: little-endian, each after its name, shape, type, length."""
+    """Read the arrays of a model converted by CTranslate2: little-endian, each after its name, shape, type, length."""
 
     def numbers(form: str) -> tuple[int, ...]:
         return struct.unpack(f"<{form}", file.read(struct.calcsize(f"<{form}")))
@@ -56,7 +55,7 @@ def _converted(file: BinaryIO) -> dict[str, NDArray[Any]]:
 
     numbers("I")  # version of the format
     if (specification := text()) != _SPECIFICATION:
-        raise ValueError(f"it is of a {specification or 'nameless model'}")
+        raise ValueError(f"it holds a {specification or 'nameless model'}")
     numbers("I")  # revision of the specification
     arrays = {}
     for _ in range(numbers("I")[0]):

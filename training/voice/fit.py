@@ -1,4 +1,4 @@
-"""The speech detector's training: voices, folds, two linear models and a network for each, and how well these tell."""
+"""Train the speech detector: two linear models and a network for each fold and for all voices, and their scores."""
 
 from __future__ import annotations
 
@@ -19,42 +19,47 @@ from features.families.forensic_voice import NAME
 from features.networks.speech_encoder import SpeechEncoder
 from features.speech_model import PARTS, LinearModel, VoiceModel
 from training import folds
-from training.voice.data import Samples, Voice, cached, identity, systems, voices_of, voices_of_table
+from training.progress import Progress, no_progress
+from training.voice.data import Voice, VoiceSamples, cached, identity, systems, voices_of, voices_of_table
 from training.voice.encoder import SHIPPED, read_encoder
 from training.voice.scores import summary
 from training.voice.splits import Fold, by_pages, by_people, fold_numbers
 
 LEAVE_OUT = ("methods", "people")
-STEPS = 600  # of the network
-PENALTY = 0.01  # C of the logistic regression over rows of mean weight 1: 0.001 to 0.1 generalise alike
-ENCODED_PENALTY = 0.001  # of that of the encoder's statistics: 0.0003 to 0.003 generalise alike
-LEAST_SCALE = 1e-3  # of an encoder's statistic: some channels hardly ever respond, and their noise is no evidence
-ORIGINAL_WEIGHT = 8.0  # of a sound as it is, over that of a version, in the linear models
-IDENTITY = "identity.json"  # of the run in a folder
-SAMPLES = "samples.npz"  # what was measured; it may be deleted when the run is done
-WEIGHTS = ("*.checkpoint", "fold*.safetensors", f"{NAME}.safetensors")  # what a run may not take from another one
+STEPS = 600  # training steps of the network
+PENALTY = 0.01  # C of the logistic regression over rows of mean weight 1; 0.001 to 0.1 generalise equally well
+ENCODED_PENALTY = 0.001  # C for the encoder's statistics; 0.0003 to 0.003 generalise equally well
+LEAST_SCALE = 1e-3  # smallest scale of an encoder's statistic: the noise of channels that rarely respond is no evidence
+ORIGINAL_WEIGHT = 8.0  # weight of an original utterance relative to a version, in the linear models
+IDENTITY = "identity.json"  # digest of the run that a folder belongs to
+SAMPLES = "samples.npz"  # the measurements; may be deleted when the run is done
+WEIGHTS = (
+    "*.checkpoint",
+    "fold*.safetensors",
+    f"{NAME}.safetensors",
+)  # files that a run must not take over from another run
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What a detector depends on besides the sounds.
+class VoiceRecipe:
+    """Settings that a detector depends on, besides the speech.
 
     Raises
     ------
     InputError
-        ``leave_out`` is something else, or ``steps`` is under 1.
+        ``leave_out`` is unknown, or ``steps`` is below 1.
     """
 
     leave_out: str = LEAVE_OUT[0]
     """What a fold leaves out: ``"people"``, or ``"methods"``, a page with its systems and people."""
     steps: int = STEPS
-    """Of the network, 1 or more."""
+    """Training steps of the network, 1 or more."""
     seed: int = 0
-    """Of the versions of sounds, the network, and which bona fide people go to which fold."""
+    """Seed of the versions of utterances, of the network, and of the folds of bona fide people."""
     encoder: Path = SHIPPED
-    """Whose encoder the models have: :func:`training.voice.encoder.read_encoder`."""
+    """File that the encoder is read from: :func:`training.voice.encoder.read_encoder`."""
 
     def __post_init__(self) -> None:
         if self.leave_out not in LEAVE_OUT:
@@ -66,15 +71,16 @@ class Recipe:
 def train(
     clips: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    recipe: Recipe,
+    recipe: VoiceRecipe,
     *,
     voices: Sequence[str | os.PathLike[str]] = (),
     jobs: int = 1,
     fresh: bool = False,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Train and judge the speech detector: measure, fit every fold and all voices together, write everything.
+    """Train and score the speech detector: measure the voices, fit a model per fold and one on all voices, write all.
 
-    A folder that holds models of the same voices and recipe goes on with those that are missing.
+    If the folder already holds models of the same voices and recipe, only the missing ones are trained.
 
     Parameters
     ----------
@@ -84,11 +90,13 @@ def train(
         Folder for ``fold<n>.safetensors``, ``forensic_voice.safetensors``, ``clip_folds.csv``, ``logits.json`` and
         ``scores.json``.
     voices
-        Parquet files of further sounds: :func:`training.voice.data.voices_of_table`.
+        Parquet files of further speech: :func:`training.voice.data.voices_of_table`.
     jobs
-        Processes that measure; results do not depend on it.
+        Number of processes that measure; results do not depend on it.
     fresh
-        Delete the weights in ``out``, whoever wrote them, and train every model again.
+        Delete the weights in ``out``, of any run, and train every model again.
+    progress
+        Called with the stage (reading speech, measuring its versions), the number of items done, and their total.
 
     Returns
     -------
@@ -98,33 +106,34 @@ def train(
     Raises
     ------
     InputError
-        ``out`` holds weights of another run; nothing is written then.
+        ``out`` holds weights of another run; nothing is written.
     DatasetError
-        ``clips`` or a file of ``voices`` can't be used, or two sounds have one name; or all of them together, or what a
-        fold may train on, have no bona fide or no synthetic speech.
+        ``clips`` or a file of ``voices`` can't be used, two utterances have the same name, or a class (bona fide or
+        synthetic) is missing: from all voices, or from those that a fold may be trained on.
     ModelError
         The recipe's encoder can't be used.
     """
     encoder = read_encoder(recipe.encoder)
-    found = [*voices_of(clips), *(voice for file in voices for voice in voices_of_table(file))]
+    utterances = [*voices_of(clips, progress), *(voice for file in voices for voice in voices_of_table(file))]
     where = ", ".join(map(str, [clips, *voices]))
-    _check_names(found, where)
-    split = _split(found, where, recipe)
+    _check_names(utterances, where)
+    split = _split(utterances, where, recipe)
     folder = Path(out)
     chosen = (recipe.leave_out, recipe.steps, recipe.seed, encoder.digest)
-    _claim(folder, identity(found, *chosen, ORIGINAL_WEIGHT, PENALTY, ENCODED_PENALTY, LEAST_SCALE), fresh=fresh)
-    samples = cached(folder / SAMPLES, found, fold_numbers(split), encoder, jobs=jobs, seed=recipe.seed)
-    folds.write(folder / folds.FILE, _assignments(found, split))
+    _claim(folder, identity(utterances, *chosen, ORIGINAL_WEIGHT, PENALTY, ENCODED_PENALTY, LEAST_SCALE), fresh=fresh)
+    part = fold_numbers(split)
+    samples = cached(folder / SAMPLES, utterances, part, encoder, jobs=jobs, seed=recipe.seed, progress=progress)
+    folds.write(folder / folds.FILE, _assignments(utterances, split))
 
     def model(name: str, kept: NDArray[np.bool_]) -> VoiceModel:
         file = folder / f"{name}.safetensors"
-        return _kept_or(file, lambda checkpoint: fit(found, samples, encoder, kept, recipe, checkpoint))
+        return _kept_or(file, lambda checkpoint: fit(utterances, samples, encoder, kept, recipe, checkpoint))
 
-    models = [model(f"fold{number}", one.trained) for number, one in enumerate(split)]
-    model(NAME, np.ones(len(found), bool))
+    models = [model(f"fold{number}", fold.trained) for number, fold in enumerate(split)]
+    model(NAME, np.ones(len(utterances), bool))
     logits = fold_logits(samples, split, models)
-    _write_logits(folder / "logits.json", found, split, logits)
-    scores = summary(found, split, logits)
+    _write_logits(folder / "logits.json", utterances, split, logits)
+    scores = summary(utterances, split, logits)
     write_text(folder / "scores.json", json.dumps(scores, indent=1) + "\n")
     return scores
 
@@ -132,16 +141,16 @@ def train(
 def _check_names(voices: Sequence[Voice], where: str) -> None:
     (name, times), *_ = Counter(voice.name for voice in voices).most_common(1) or [("", 0)]
     if times > 1:
-        raise DatasetError(f"{where}: {times} sounds are called {name}; give each a name of its own")
+        raise DatasetError(f"{where}: {times} sounds are called {name}; give each its own name")
 
 
-def _split(voices: Sequence[Voice], where: str, recipe: Recipe) -> list[Fold]:
-    """The folds, each with both classes to train on; ``where`` names the files of the voices in messages."""
+def _split(voices: Sequence[Voice], where: str, recipe: VoiceRecipe) -> list[Fold]:
+    """Return the folds, each with both classes to train on; ``where`` names the files of the voices in messages."""
     if not _both_classes(voices, np.ones(len(voices), bool)):
         raise DatasetError(f"{where}: to train on, both bona fide and synthetic speech are needed")
     by_method = recipe.leave_out == "methods"
     split = (by_pages if by_method else by_people)(voices, recipe.seed)
-    if not all(_both_classes(voices, one.trained) for one in split):
+    if not all(_both_classes(voices, fold.trained) for fold in split):
         advice = "leave out people alone (--leave-out people), or give " if by_method else "give "
         more = "speech of more generators" if by_method else "speech of more people"
         raise DatasetError(f"{where}: a fold leaves no bona fide or no synthetic speech to train on; {advice}{more}")
@@ -153,7 +162,7 @@ def _both_classes(voices: Sequence[Voice], kept: NDArray[np.bool_]) -> bool:
 
 
 def _claim(folder: Path, digest: str, *, fresh: bool) -> None:
-    """Make the folder that of this run; weights of another one are refused, and deleted only when ``fresh``."""
+    """Mark the folder as belonging to this run; refuse weights of another run, or delete them when ``fresh``."""
     file = folder / IDENTITY
     old = [weights for pattern in WEIGHTS for weights in sorted(folder.glob(pattern))]
     if fresh:
@@ -169,7 +178,7 @@ def _claim(folder: Path, digest: str, *, fresh: bool) -> None:
 
 
 def _claimed_by(file: Path) -> Any:
-    """The digest of the run that a folder is of; None where nothing legible says it."""
+    """Return the digest of the run that a folder belongs to; None where it is missing or unreadable."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -177,7 +186,7 @@ def _claimed_by(file: Path) -> Any:
 
 
 def _assignments(voices: Sequence[Voice], split: Sequence[Fold]) -> dict[str, folds.FoldAssignment]:
-    """Fold of each clip of the manifest."""
+    """Return the fold of each clip of the manifest."""
     return {
         voice.name: folds.FoldAssignment(number, voice.synthetic)
         for number, fold in enumerate(split)
@@ -187,7 +196,7 @@ def _assignments(voices: Sequence[Voice], split: Sequence[Fold]) -> dict[str, fo
 
 
 def _kept_or(file: Path, trained: Callable[[Path], VoiceModel]) -> VoiceModel:
-    """The model in the file; else what is ``trained``, with a checkpoint beside it, and written there."""
+    """Return the model in the file; if there is none, train it with a checkpoint beside the file, and write it."""
     try:
         return VoiceModel.load(file)
     except ModelError:
@@ -200,16 +209,17 @@ def _kept_or(file: Path, trained: Callable[[Path], VoiceModel]) -> VoiceModel:
 
 def fit(
     voices: Sequence[Voice],
-    samples: Samples,
+    samples: VoiceSamples,
     encoder: SpeechEncoder,
     kept: NDArray[np.bool_],
-    recipe: Recipe,
+    recipe: VoiceRecipe,
     checkpoint: Path | None = None,
 ) -> VoiceModel:
-    """The parts of a detector of the rows of the voices ``kept`` [n_voices]; a run goes on from the ``checkpoint``.
+    """Fit the parts of a detector on the voices ``kept`` [n_voices]; training resumes from the ``checkpoint``.
 
-    Classes weigh alike; of synthetic speech every system, in it every group, in it every row; of bona fide every group.
-    In the linear models alone, a sound as it is weighs :data:`ORIGINAL_WEIGHT` times as much as a version.
+    The classes have equal weight. Within synthetic speech, systems have equal weight, within a system groups, and
+    within a group rows; within bona fide speech, groups have equal weight. In the linear models only, an original
+    utterance weighs :data:`ORIGINAL_WEIGHT` times as much as a version.
     """
     from training.voice.network import NetworkTraining
 
@@ -239,9 +249,9 @@ def fit_linear(
     *,
     least_scale: float = 0.0,
 ) -> LinearModel:
-    """Logistic regression of inputs [n, k], with NaN for undefined, on ``synthetic`` [n], with weights [n].
+    """Fit a logistic regression of ``synthetic`` [n] on inputs [n, k] (NaN for undefined), with weights [n].
 
-    An input whose standard deviation is below ``least_scale`` counts as one of that.
+    A standard deviation below ``least_scale`` is replaced by ``least_scale``.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -278,10 +288,10 @@ def row_weights(keys: Sequence[tuple[str, str]]) -> Array:
     return weight * len(keys)
 
 
-def fold_logits(samples: Samples, split: Sequence[Fold], models: Sequence[VoiceModel]) -> dict[str, Array]:
-    """Logits [n_voices] of voices as they are, of the detector and its parts, each by the model of the voice's fold.
+def fold_logits(samples: VoiceSamples, split: Sequence[Fold], models: Sequence[VoiceModel]) -> dict[str, Array]:
+    """Return logits [n_voices] of original utterances for the detector and its parts, by the model of the voice's fold.
 
-    NaN where nothing of the original sound could be measured, even if its versions have cues.
+    NaN where nothing could be measured in the original, even if its versions have cues.
     """
     unknown = np.full(len(split[0].judged), np.nan)
     logits = {name: unknown.copy() for name in ("detector", *PARTS)}
@@ -294,7 +304,7 @@ def fold_logits(samples: Samples, split: Sequence[Fold], models: Sequence[VoiceM
 
 
 def _write_logits(file: Path, voices: Sequence[Voice], split: Sequence[Fold], logits: Mapping[str, Array]) -> None:
-    """JSON of each voice's logit (None where undefined), fold and label, by name."""
+    """Write the logit (None where undefined), fold and label of each voice, by name, as JSON."""
     fold_of = fold_numbers(split).tolist()
     rows = {
         voice.name: {

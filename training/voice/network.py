@@ -1,4 +1,4 @@
-"""Training of the speech network: batches of windows, their augmentation, steps, checkpoints."""
+"""Train the speech network: batches of windows, their augmentation, steps, checkpoints."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from features.threads import torch_on_one_thread
 BATCH = 48
 RATE, WEIGHT_DECAY = 4e-3, 0.02
 EMA_DECAY = 0.99
-SMOOTHING = 0.05  # of the labels
-MIXUP = 0.4  # of the beta distribution (Zhang et al. 2018)
-MASKED_BANDS, MASKED_FRAMES = 12, 24  # at most, one stretch of each (SpecAugment, Park et al. 2019)
-TILT = 0.1  # log10: spread of a random colour, beside that of the sounds' own augmentation
-P_GATE, GATE = 0.3, (1.0, 3.0)  # how often quiet cells are raised, to how far below the mean (log10)
+SMOOTHING = 0.05  # label smoothing
+MIXUP = 0.4  # both parameters of the beta distribution (Zhang et al. 2018)
+MASKED_BANDS, MASKED_FRAMES = 12, 24  # largest masked stretch, one of each (SpecAugment, Park et al. 2019)
+TILT = 0.1  # spread (log10) of a random spectral tilt, in addition to the augmentation of the audio
+P_GATE, GATE = 0.3, (1.0, 3.0)  # probability that quiet cells are raised, and their level below the mean (log10)
 CHECKPOINT_STEPS = 200
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class NetworkTraining:
-    """A training of ``steps`` steps that can be saved and taken up between any two.
+    """A training of ``steps`` steps that can be saved and resumed between any two of them.
 
     Parameters
     ----------
@@ -39,11 +39,11 @@ class NetworkTraining:
     synthetic : ndarray of shape (n,)
         True for synthetic speech.
     weight : ndarray of shape (n,)
-        How often each is drawn, in proportion.
+        Relative probability of drawing each spectrogram.
     steps
-        1 or more.
+        Number of steps, 1 or more.
     seed
-        Of weights, batches and augmentation: the same data, steps and seed give the same network.
+        Seed of weights, batches and augmentation: the same data, steps and seed give the same network.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class NetworkTraining:
         self.average = AveragedModel(self.net, multi_avg_fn=average, use_buffers=True)
 
     def run(self, checkpoint: Path | None = None) -> SpeechScorer:
-        """Train to the end; every 200 steps the state goes to ``checkpoint``, which is taken up where it exists."""
+        """Train to the end; save the state to ``checkpoint`` every 200 steps, and resume from it if it exists."""
         if checkpoint and checkpoint.is_file():
             self.load(checkpoint)
         with torch_on_one_thread(), torch.random.fork_rng(devices=[]):
@@ -75,11 +75,11 @@ class NetworkTraining:
                 if checkpoint and self.step % CHECKPOINT_STEPS == 0:
                     self.save(checkpoint)
         module: Any = self.average.module
-        return SpeechScorer({name: one.numpy() for name, one in module.state_dict().items()})
+        return SpeechScorer({name: tensor.numpy() for name, tensor in module.state_dict().items()})
 
     def one_step(self) -> float:
-        """One step on one batch; returns its loss."""
-        torch.manual_seed(self.seed * 1_000_003 + self.step)  # of dropout
+        """Take one step on one batch and return its loss."""
+        torch.manual_seed(self.seed * 1_000_003 + self.step)  # for dropout
         x, y = self.batch(self.step)
         self.net.train()
         loss = binary_cross_entropy_with_logits(self.net(x), y)
@@ -92,7 +92,7 @@ class NetworkTraining:
         return float(loss.detach())
 
     def batch(self, step: int) -> Batch:
-        """Augmented windows [48, 1, 64, 128] and mixed, smoothed labels [48] of a step."""
+        """Return augmented windows [48, 1, 64, 128] and mixed, smoothed labels [48] of a step."""
         rng = np.random.default_rng([self.seed, step])
         rows = rng.choice(len(self.p), BATCH, p=self.p)
         x = np.stack([_augmented(_window(self.mel[row], rng), rng) for row in rows])
@@ -103,7 +103,7 @@ class NetworkTraining:
         return torch.from_numpy(x.astype(np.float32))[:, None], torch.from_numpy(y.astype(np.float32))
 
     def save(self, file: Path) -> None:
-        """Write the state; the file appears whole or not at all."""
+        """Write the state; the file is replaced atomically."""
         state = {
             "step": self.step,
             "net": self.net.state_dict(),
@@ -116,7 +116,7 @@ class NetworkTraining:
         partial.replace(file)
 
     def load(self, file: Path) -> None:
-        """Take up what :meth:`save` wrote of a training of the same data, steps and seed."""
+        """Load the state that :meth:`save` wrote in a training with the same data, steps and seed."""
         state = torch.load(file, weights_only=True)
         self.step = state["step"]
         self.net.load_state_dict(state["net"])
@@ -126,7 +126,7 @@ class NetworkTraining:
 
 
 def _window(mel: NDArray[np.float16], rng: np.random.Generator) -> NDArray[np.float32]:
-    """A random window [64, 128] of a spectrogram; a shorter one is repeated."""
+    """Return a random window [64, 128] of a spectrogram; a shorter spectrogram is repeated."""
     if mel.shape[1] < WINDOW:
         mel = np.tile(mel, (1, -(-WINDOW // mel.shape[1])))
     start = int(rng.integers(mel.shape[1] - WINDOW + 1))
@@ -134,7 +134,7 @@ def _window(mel: NDArray[np.float16], rng: np.random.Generator) -> NDArray[np.fl
 
 
 def _augmented(x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """The window [64, 128], some bands and frames masked, another colour added, and at times its quiet cells raised."""
+    """Mask bands and frames of a window [64, 128], add a random spectral tilt, and sometimes raise its quiet cells."""
     band, frame = int(rng.integers(N_MEL - MASKED_BANDS)), int(rng.integers(WINDOW - MASKED_FRAMES))
     x[band : band + int(rng.integers(MASKED_BANDS))] = 0
     x[:, frame : frame + int(rng.integers(MASKED_FRAMES))] = 0

@@ -1,4 +1,4 @@
-"""How well the speech detector's folds tell what they were not trained on, with intervals over groups."""
+"""Scores of the speech detector's folds on voices that they were not trained on, with intervals over groups."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ SURE = 2.1972  # logit of P = 0.9
 
 
 def summary(voices: Sequence[Voice], folds: Sequence[Fold], logits: Mapping[str, Array]) -> dict[str, Any]:
-    """Scores of logits that each fold's model gave to the voices that it is judged by.
+    """Score the logits that each fold's model gave to the voices of the fold.
 
     Parameters
     ----------
     folds
-        As :mod:`training.voice.splits` gives them.
+        Folds from :mod:`training.voice.splits`.
     logits
         Name of a model or a part of it to its logits [n], NaN where nothing could be measured.
 
     Returns
     -------
     dict
-        By name: ``n_synthetic``, ``n_bona_fide`` and ``n_groups`` that were judged; ``auc`` of all, across folds, and
+        By name: ``n_synthetic``, ``n_bona_fide`` and ``n_groups`` that were scored; ``auc`` of all, across folds, and
         ``auc_within_folds``, the mean over folds that hold both classes, each with its 95 % interval over groups;
         fractions of ``bona_fide_over_half`` (P above 0.5), ``bona_fide_over_0.9`` and ``synthetic_over_half``; and by
         system ``n`` and ``auc`` against the bona fide voices of the same folds, with its interval.
@@ -39,7 +39,7 @@ def summary(voices: Sequence[Voice], folds: Sequence[Fold], logits: Mapping[str,
 
 
 def _scores(voices: Sequence[Voice], folds: Sequence[Fold], logits: Array) -> dict[str, Any]:
-    """The scores of one model, on the voices whose logits [n] are known."""
+    """Return the scores of one model on the voices whose logits [n] are known."""
     known = np.isfinite(logits)
     y = np.array([voice.synthetic for voice in voices])[known].astype(int)
     group = np.unique(np.array([voice.group for voice in voices])[known], return_inverse=True)[1]
@@ -64,26 +64,27 @@ def _scores(voices: Sequence[Voice], folds: Sequence[Fold], logits: Array) -> di
 
 
 def within_folds(y: NDArray[np.int64], scores: Array, fold: NDArray[np.int64], w: Array) -> float:
-    """Mean of the AUCs of the folds that hold both classes: of ``y`` and ``scores`` [n], in ``fold`` [n], weighted."""
-    values = [metrics.auc(y[own], scores[own], w[own]) for own in (fold == number for number in np.unique(fold))]
+    """Return the mean of the AUCs of the folds that hold both classes: of ``y``, ``scores``, ``fold``, weights [n]."""
+    inside = [fold == number for number in np.unique(fold)]
+    values = [metrics.auc(y[rows], scores[rows], w[rows]) for rows in inside]
     finite = [value for value in values if np.isfinite(value)]
     return float(np.mean(finite)) if finite else float("nan")
 
 
 def _system(
-    y: NDArray[np.int64], scores: Array, group: NDArray[np.int64], fold: NDArray[np.int64], own: NDArray[np.bool_]
+    y: NDArray[np.int64], scores: Array, group: NDArray[np.int64], fold: NDArray[np.int64], of_system: NDArray[np.bool_]
 ) -> dict[str, Any]:
-    """Number and AUC of one system's voices, ``own`` [n], against the bona fide ones of the folds that they are in."""
-    judged = own | ((y == 0) & np.isin(fold, fold[own]))
-    y, scores, fold = y[judged], scores[judged], fold[judged]
-    group = np.unique(group[judged], return_inverse=True)[1]
-    found = metrics.with_intervals({"auc": lambda w: within_folds(y, scores, fold, w)}, group)
-    return {"n": int(own.sum()), "auc": _rounded(found["auc"].as_dict())}
+    """Return number and AUC of one system's voices ``of_system`` [n], against the bona fide voices of their folds."""
+    rows = of_system | ((y == 0) & np.isin(fold, fold[of_system]))
+    y, scores, fold = y[rows], scores[rows], fold[rows]
+    group = np.unique(group[rows], return_inverse=True)[1]
+    result = metrics.with_intervals({"auc": lambda w: within_folds(y, scores, fold, w)}, group)
+    return {"n": int(of_system.sum()), "auc": _rounded(result["auc"].as_dict())}
 
 
 def _rounded(score: Mapping[str, float | None]) -> dict[str, float | None]:
     return {name: None if value is None else round(value, 3) for name, value in score.items()}
 
 
-def _share(found: NDArray[np.bool_]) -> float | None:
-    return round(float(found.mean()), 3) if found.size else None
+def _share(is_so: NDArray[np.bool_]) -> float | None:
+    return round(float(is_so.mean()), 3) if is_so.size else None

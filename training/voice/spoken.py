@@ -1,4 +1,4 @@
-"""A table of synthetic speech from text, for the training of the speech detector: sentences, systems, one file."""
+"""Write a table of synthetic speech from text, for training the speech detector."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from features.errors import InputError, ModelError
 from features.observation import AUDIO_RATE_HZ
 from features.table import write_table
-from training.manifest import progress
+from training.progress import Progress, no_progress, tracked
 from training.voice.data import PREFIX, TABLE_COLUMNS
 from training.voice.synthesisers import SYNTHESISERS, seeded
 
 logger = logging.getLogger(__name__)
 
-METHOD = "tts"  # before the system's name, so that no other system is taken for it
+METHOD = "tts"  # prefix of a system's name, so that it is not mistaken for another system
 SENTENCES = (
     "The committee will publish its findings before the end of the month.",
     "I never said that we should leave the house so early in the morning.",
@@ -47,31 +47,35 @@ SENTENCES = (
 
 
 def texts(n: int) -> list[str]:
-    """``n`` different pairs of the sentences, at most 380; the first of a pair runs through all before it repeats."""
+    """Return ``n`` different pairs of sentences, at most 380; the first of a pair cycles through all sentences."""
     return [f"{SENTENCES[k % 20]} {SENTENCES[(k % 20 + 1 + (7 * (k // 20)) % 19) % 20]}" for k in range(n)]
 
 
-def write_spoken(out: Path, systems: Sequence[str], *, n: int, seed: int) -> dict[str, int]:
-    """Let every system say ``n`` texts and write the table, as :func:`training.voice.data.voices_of_table` reads it.
+def write_spoken(
+    out: Path, systems: Sequence[str], *, n: int, seed: int, progress: Progress = no_progress
+) -> dict[str, int]:
+    """Let every system speak ``n`` texts and write the table that :func:`training.voice.data.voices_of_table` reads.
 
-    A system's voices take turns. The same seed and versions of the systems give the same sounds.
+    A system's voices take turns. The same seed and versions of the systems give the same audio.
 
     Parameters
     ----------
     out
-        Parquet file.
+        Parquet file to write.
     systems
-        Names of :data:`training.voice.synthesisers.SYNTHESISERS`; those that are not installed are left out with a
+        Names from :data:`training.voice.synthesisers.SYNTHESISERS`; a system that is not installed is skipped with a
         warning.
     n
-        Texts of each, 1 to 380.
+        Number of texts per system, 1 to 380.
     seed
-        Of speeds, voices and what the networks draw.
+        Seed of speeds, voices and the random numbers of the networks.
+    progress
+        Called with the name of the system, the number of its texts done, and their total.
 
     Returns
     -------
     dict
-        Number of sounds by system.
+        Number of utterances by system.
 
     Raises
     ------
@@ -79,10 +83,10 @@ def write_spoken(out: Path, systems: Sequence[str], *, n: int, seed: int) -> dic
         A name is unknown, ``n`` is out of range, or none of the systems is installed.
     """
     if unknown := sorted(set(systems) - SYNTHESISERS.keys()):
-        raise InputError(f"no synthesiser is called {unknown[0]!r}; there are {', '.join(SYNTHESISERS)}")
+        raise InputError(f"no synthesiser is called {unknown[0]!r}; known are {', '.join(SYNTHESISERS)}")
     if not 1 <= n <= len(SENTENCES) * (len(SENTENCES) - 1):
         raise InputError(f"n is {n}; it can be 1 to {len(SENTENCES) * (len(SENTENCES) - 1)}")
-    rows = [row for name in dict.fromkeys(systems) for row in _said(name, n, seed)]
+    rows = [row for name in dict.fromkeys(systems) for row in _said(name, n, seed, progress)]
     if not rows:
         raise InputError(f"none of the synthesisers is installed ({', '.join(systems)}); `make voice` installs two")
     columns = {name: [row[name] for row in rows] for name in TABLE_COLUMNS}
@@ -90,21 +94,21 @@ def write_spoken(out: Path, systems: Sequence[str], *, n: int, seed: int) -> dic
     return {name: sum(row["source"] == f"{METHOD}-{name}" for row in rows) for name in dict.fromkeys(systems)}
 
 
-def _said(name: str, n: int, seed: int) -> list[dict[str, str | bytes]]:
-    """Rows of one system; none where it, or one of its voices, is not installed."""
+def _said(name: str, n: int, seed: int, progress: Progress) -> list[dict[str, str | bytes]]:
+    """Return the rows of one system; none where the system, or one of its voices, is not installed."""
     try:
-        return _rows(name, n, seed)
+        return _rows(name, n, seed, progress)
     except ModelError as error:
         logger.warning("%s is left out: %s", name, error)
         return []
 
 
-def _rows(name: str, n: int, seed: int) -> list[dict[str, str | bytes]]:
+def _rows(name: str, n: int, seed: int, progress: Progress) -> list[dict[str, str | bytes]]:
     system = SYNTHESISERS[name]
     seeded(seed)
     speak = system.load()
     rows: list[dict[str, str | bytes]] = []
-    for number, text in enumerate(progress(texts(n), name)):
+    for number, text in enumerate(tracked(texts(n), name, n, progress)):
         voice, speaker = list(system.voices.items())[number % len(system.voices)]
         sound, rate = speak(text, voice, np.random.default_rng([seed, number]))
         rows.append(
@@ -121,12 +125,12 @@ def _rows(name: str, n: int, seed: int) -> list[dict[str, str | bytes]]:
 
 
 def _resampled(sound: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-    """The sound [k] at 16 kHz, at most full scale."""
+    """Resample audio [k] to 16 kHz, and reduce its level to full scale where it is louder."""
     from scipy.signal import resample_poly
 
     common = gcd(rate, AUDIO_RATE_HZ)
-    found = resample_poly(sound, AUDIO_RATE_HZ // common, rate // common).astype(np.float32)
-    return found / max(1.0, float(np.abs(found).max(initial=0.0)))
+    resampled = resample_poly(sound, AUDIO_RATE_HZ // common, rate // common).astype(np.float32)
+    return resampled / max(1.0, float(np.abs(resampled).max(initial=0.0)))
 
 
 def _flac(sound: NDArray[np.float32]) -> bytes:

@@ -1,9 +1,9 @@
-"""Speech from text by published synthesisers that are installed: what a speech detector learns text-to-speech from.
+"""Published speech synthesisers, as far as they are installed: training data for the detection of text-to-speech.
 
-Two are networks, Kokoro (after StyleTTS 2, Li et al. 2023) and Piper (VITS, Kim et al. 2021). Their weights come from
-packages of which nothing else is used, and eSpeak NG's library spells for them. Three are older, and are programs of
-other projects: Flite's recorded units (Black & Lenzo 2001), Festival's hidden Markov models (HTS, Zen et al. 2007) and
-its diphones. None is in what ships.
+Two are networks: Kokoro (after StyleTTS 2, Li et al. 2023) and Piper (VITS, Kim et al. 2021). Their weights come from
+packages of which nothing else is used, and eSpeak NG's library converts text to phonemes for them. Three are older
+programs of other projects: Flite's recorded units (Black & Lenzo 2001), and Festival's hidden Markov models (HTS, Zen
+et al. 2007) and diphones. None of them is part of this package.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class Synthesiser:
     Attributes
     ----------
     name : str
-        Of the system.
+        Name of the system.
     voices : mapping of str to str
-        Voices that it has, each with the speaker whom it was made of.
+        The system's voices, each with the speaker that it was made from.
     load : callable
-        Gives the function that speaks: of a text, one of the voices and a generator of random numbers, a mono sound [k]
-        and its rate in Hz. Either raises ModelError where the system, or the voice, is not installed.
+        Returns the function that speaks: it takes a text, the name of a voice and a random generator, and returns mono
+        audio [k] and its rate in Hz. Both functions raise ModelError where the system, or the voice, is not installed.
     """
 
     name: str
@@ -57,12 +57,12 @@ class Synthesiser:
 
 
 class Spelling:
-    """English text in the phonetic alphabet, by eSpeak NG's library.
+    """Convert English text to the phonetic alphabet, with eSpeak NG's library.
 
     Raises
     ------
     ModelError
-        The package ``espeakng-loader``, which carries the library, is not installed.
+        The package ``espeakng-loader``, which contains the library, is not installed.
     """
 
     def __init__(self) -> None:
@@ -78,13 +78,13 @@ class Spelling:
         self._library.espeak_SetVoiceByName(b"en-us")
 
     def __call__(self, text: str) -> str:
-        """The text's phonemes; a clause ends in a comma, the last one in a full stop."""
+        """Return the phonemes of a text; a clause ends in a comma, the last one in a full stop."""
         left = ctypes.c_char_p(text.encode())
         clauses = []
         while left.value:
             utf8, phonetic = 1, 2
-            found = self._library.espeak_TextToPhonemes(ctypes.byref(left), utf8, phonetic)
-            clauses.append(found.decode().strip())
+            phonemes = self._library.espeak_TextToPhonemes(ctypes.byref(left), utf8, phonetic)
+            clauses.append(phonemes.decode().strip())
         return ", ".join(clause for clause in clauses if clause) + "."
 
 
@@ -94,7 +94,7 @@ def _spelling() -> Spelling:
 
 
 def _session(model: bytes) -> Any:
-    """A network on one thread; the same :func:`seeded` gives the same sound."""
+    """Load a network that runs on one thread; the same :func:`seeded` seed gives the same audio."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -109,7 +109,7 @@ def _packaged(package: str, file: str) -> Path:
 
 
 def load_piper() -> Speak:
-    """Piper with the voice "joe"; speed and how freely it varies are drawn."""
+    """Load Piper with the voice "joe"; its speed and variability are drawn at random."""
     file = _packaged(*PIPER)
     config = json.loads(file.with_suffix(".onnx.json").read_text(encoding="utf-8"))
     ids, rate = config["phoneme_id_map"], int(config["audio"]["sample_rate"])
@@ -133,7 +133,7 @@ def load_piper() -> Speak:
 
 
 def load_kokoro() -> Speak:
-    """Kokoro with mixtures of the package's voices, and a speed, that are drawn."""
+    """Load Kokoro; mixtures of the package's voices, and the speed, are drawn at random."""
     data = _packaged(KOKORO, "data")
     parts = [_packaged(f"{KOKORO}-model-{number}", "part.bin") for number in range(1, KOKORO_PARTS + 1)]
     ids: Mapping[str, int] = json.loads((data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
@@ -156,7 +156,7 @@ def load_kokoro() -> Speak:
 
 
 def _program(name: str, package: str, command: Callable[[str, Path], Sequence[str]]) -> Speak:
-    """What a program says that reads the text on standard input; ``command`` takes the voice and the file to write."""
+    """Speak with a program that reads text from standard input; ``command`` takes the voice and the file to write."""
     if shutil.which(name) is None:
         raise ModelError(MISSING_PROGRAM.format(program=name, package=package))
 
@@ -176,12 +176,12 @@ def _program(name: str, package: str, command: Callable[[str, Path], Sequence[st
 
 
 def load_flite() -> Speak:
-    """Flite, a program of its own."""
+    """Load Flite, a separate program."""
     return _program("flite", "flite", lambda voice, file: ("-voice", voice, "-f", "/dev/stdin", "-o", str(file)))
 
 
 def load_festival() -> Speak:
-    """Festival, a program of its own, with voices that are packages of their own."""
+    """Load Festival, a separate program, whose voices are separate packages."""
     return _program(
         "text2wave",
         "festival festvox-us-slt-hts festvox-kallpc16k",
@@ -190,8 +190,8 @@ def load_festival() -> Speak:
 
 
 SYNTHESISERS = {
-    one.name: one
-    for one in (
+    system.name: system
+    for system in (
         Synthesiser("kokoro", {"mixed": "kokoro"}, load_kokoro),
         Synthesiser("piper", {"joe": "joe"}, load_piper),
         Synthesiser("flite", {"slt": "slt", "rms": "rms", "awb": "awb", "kal16": "kal"}, load_flite),
@@ -203,7 +203,7 @@ SYNTHESISERS = {
 
 
 def seeded(seed: int) -> None:
-    """Set what the networks draw inside: of the next ones that are loaded."""
+    """Seed the random numbers inside the networks that are loaded from now on."""
     try:
         import onnxruntime
     except ImportError:

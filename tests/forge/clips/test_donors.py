@@ -7,7 +7,7 @@ import pytest
 
 from features.errors import ClipError, InputError
 from forge.clips import donors
-from forge.clips.clip import Clip
+from forge.clips.clip import EditableClip
 from forge.clips.registry import kinds
 from forge.clips.sources import Source
 from forge.demo import portrait
@@ -19,7 +19,7 @@ def clip(name, gap=0.0, sound=True):
     """Twelve frames of a face whose mouth opens by ``gap`` px; NaN: no face."""
     points = np.repeat(portrait.load("astronaut").landmarks[None], 12, axis=0)
     points[:, 65:68, 1] += gap
-    return Clip(name, [], np.arange(12) / 25, points, np.ones(9000, np.float32) if sound else None)
+    return EditableClip(name, [], np.arange(12) / 25, points, np.ones(9000, np.float32) if sound else None)
 
 
 @pytest.fixture

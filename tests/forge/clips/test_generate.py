@@ -16,7 +16,7 @@ import pytest
 from deepcue.cli.main import main as deepcue
 from features.errors import InputError
 from forge.clips import sources
-from forge.clips.generate import ENCODING_STREAM, TRANSCODING_STREAM, Recipe, _forgery, _stream, make
+from forge.clips.generate import ENCODING_STREAM, TRANSCODING_STREAM, ForgeryRecipe, _forgery, _stream, make
 from forge.clips.read import read_clip
 from forge.clips.registry import kinds
 from forge.clips.write import Encoder, write_clip
@@ -113,7 +113,7 @@ def test_both_classes_are_transcoded_alike(made):
 def test_clips_that_lack_something_are_skipped_with_a_message(real, tmp_path, caplog):
     assert deepcue(["forge", str(real), str(tmp_path), "--kinds", "desync,self_blend"]) == 0
     messages = caplog.text
-    assert "dull.mp4: no desync: no sound" in messages
+    assert "dull.mp4: no desync: no audio" in messages
     assert "dull.mp4: no self_blend: no face" in messages
     assert "broken.mp4: left out" in messages
     assert "dull.mp4" in metadata(tmp_path)
@@ -174,7 +174,7 @@ def test_what_ended_processes_left_is_removed(real, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make(real, tmp_path, Recipe(kinds=("desync",)), progress=interrupt)
+        make(real, tmp_path, ForgeryRecipe(kinds=("desync",)), progress=interrupt)
     assert {file.name for file in tmp_path.rglob("*.*")} == {"a.mp4", "a__desync.mp4"}
 
 
@@ -208,7 +208,7 @@ def test_dubs_may_take_a_voice_from_a_folder(real, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--kinds", "magic"], "'magic' is no kind of forgery"),
+        (["--kinds", "magic"], "'magic' is not a kind of forgery"),
         (["--kinds", ","], "nothing named"),
         (["--voices", "nowhere"], "nowhere holds no file"),
         (["--jobs", "0"], "--jobs"),
@@ -274,7 +274,7 @@ def test_metadata_says_what_a_kind_did_without_a_donor(real, tmp_path):
         for name, parameter in (("dub", "voice"), ("expression", "source")):
             rng = np.random.default_rng([seed, 0, list(kinds()).index(name)])
             asked.append(kinds()[name].sample(rng)[parameter])
-            (_, entry), _ = _forgery(name, clip, source, Recipe(seed=seed))
+            (_, entry), _ = _forgery(name, clip, source, ForgeryRecipe(seed=seed))
             assert entry["donor"] is None
             assert entry["parameters"][parameter] == {"dub": "synthetic", "expression": "moment"}[name]
     assert "donor" in asked
@@ -286,8 +286,8 @@ def test_the_direction_of_a_desync_does_not_follow_from_its_encoder(real):
     seen = set()
     for number in range(100):
         one = replace(source, number=number)
-        encoder = Encoder.sample(_stream(one, Recipe(), ENCODING_STREAM))
-        desync = kinds()["desync"].sample(_stream(one, Recipe(), list(kinds()).index("desync")))
+        encoder = Encoder.sample(_stream(one, ForgeryRecipe(), ENCODING_STREAM))
+        desync = kinds()["desync"].sample(_stream(one, ForgeryRecipe(), list(kinds()).index("desync")))
         seen.add((encoder.crf < 23, desync["shift_s"] < 0))
     assert len(seen) == 4
 
@@ -295,9 +295,9 @@ def test_the_direction_of_a_desync_does_not_follow_from_its_encoder(real):
 def test_no_two_streams_of_a_clip_are_alike(real, made):
     source = sources.find_sources(str(real), 4)[0]
     streams = [*range(len(kinds())), ENCODING_STREAM, TRANSCODING_STREAM]
-    first = {_stream(source, Recipe(seed=4), number).random() for number in streams}
+    first = {_stream(source, ForgeryRecipe(seed=4), number).random() for number in streams}
     assert len(first) == len(streams)
-    encoder = Encoder.sample(_stream(source, Recipe(seed=4), ENCODING_STREAM))
+    encoder = Encoder.sample(_stream(source, ForgeryRecipe(seed=4), ENCODING_STREAM))
     assert metadata(made)[f"{source.name}.mp4"]["encoder"] == encoder.as_dict()
 
 
@@ -306,7 +306,7 @@ def test_a_clip_named_like_a_forgery_of_another_keeps_both(real, tmp_path, caplo
     data.mkdir()
     shutil.copy(real / "a.mp4", data / "x.mp4")
     shutil.copy(real / "b.mp4", data / "x__self_blend.mp4")
-    made = make(data, tmp_path / "out", Recipe(kinds=("self_blend",), max_seconds=0.4))
+    made = make(data, tmp_path / "out", ForgeryRecipe(kinds=("self_blend",), max_seconds=0.4))
     assert (made.n_real, made.n_fake) == (2, 2)
     assert "x__self_blend becomes x__self_blend-1" in caplog.text
     named = {name: entry["source"] for name, entry in metadata(tmp_path / "out").items()}
@@ -320,12 +320,14 @@ def test_a_clip_named_like_a_forgery_of_another_keeps_both(real, tmp_path, caplo
 
 def test_it_is_a_function_with_keywords(real, tmp_path):
     seen = []
-    made = make(real, tmp_path, Recipe(kinds=("desync",), seed=1), limit=2, progress=lambda *now: seen.append(now))
+    made = make(
+        real, tmp_path, ForgeryRecipe(kinds=("desync",), seed=1), limit=2, progress=lambda *now: seen.append(now)
+    )
     assert (made.n_real, made.n_fake, made.n_left_out) == (2, 2, 0)
     assert made.manifest.exists()
     assert seen == [(1, 2, 0), (2, 2, 0)]
-    with pytest.raises(InputError, match="no kind of forgery"):
-        Recipe(kinds=("magic",))
+    with pytest.raises(InputError, match="not a kind of forgery"):
+        ForgeryRecipe(kinds=("magic",))
 
 
 def test_voices_without_sound_are_refused_in_one_sentence(real, tmp_path, capsys):
@@ -334,7 +336,7 @@ def test_voices_without_sound_are_refused_in_one_sentence(real, tmp_path, capsys
     (voices / "LICENSE.txt").write_text("no sound")
     command = ["forge", str(real), str(tmp_path / "out"), "--kinds", "dub", "--voices", str(voices), "--seed", "1"]
     assert deepcue(command) == 2
-    assert "none of the 1 files for voices holds sound" in capsys.readouterr().err
+    assert "none of the 1 files for voices has audio" in capsys.readouterr().err
 
 
 def test_the_help_lists_every_kind_with_a_line(capsys):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from forge.clips import picture
-from forge.clips.clip import RATE_HZ, Clip
+from forge.clips.clip import RATE_HZ, EditableClip
 from forge.clips.registry import NEEDS, kind, kinds
 from forge.clips.sound import warp_formants
 from forge.demo import portrait
@@ -22,7 +22,7 @@ def recorded(person, seed):
     motion = sample_motion(speech, fps=15.0, rng=rng)
     puppet = Puppet(portrait.load(person), size=(240, 240), iod=45.0, eyes=(120, 100))
     frames, landmarks = zip(*render(puppet, motion, Scene.sample((240, 240), rng), rng), strict=True)
-    return Clip(person, frames, np.arange(len(frames)) / 15, np.stack(landmarks), speech.sound)
+    return EditableClip(person, frames, np.arange(len(frames)) / 15, np.stack(landmarks), speech.sound)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_the_mouth_of_another_moment_is_so_much_later_as_is_said():
     face = portrait.load("astronaut").landmarks
     landmarks = np.repeat(face[None], 60, axis=0).astype(np.float32)
     landmarks[10:30] = np.nan
-    still = Clip("a", [], times_s, landmarks, None)
+    still = EditableClip("a", [], times_s, landmarks, None)
     chosen = picture._moments(still, 0.8)
     later = chosen[:40] - np.arange(40)
     assert set(later[31:]) == {20}
@@ -189,7 +189,7 @@ def test_voice_conversion_moves_the_pitch(clip):
 @pytest.mark.parametrize(
     ("changes", "name", "words"),
     [
-        ({"sound": None}, "desync", "no sound"),
+        ({"sound": None}, "desync", "no audio"),
         ({"landmarks": np.full((18, 68, 2), np.nan, np.float32)}, "self_blend", "no face"),
     ],
 )

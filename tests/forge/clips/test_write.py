@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from forge.clips.clip import RATE_HZ, Clip, Frames
+from forge.clips.clip import RATE_HZ, EditableClip, Frames
 from forge.clips.read import even, read_clip
 from forge.clips.write import Encoder, random_name, write_clip, write_labels, write_metadata
 
@@ -18,7 +18,7 @@ def made_clip(n=20, size=(64, 48), times=None, sound=True):
     frames = [np.kron(one, np.ones((size[1] // 6, size[0] // 8, 1), np.uint8)) for one in small]
     times = np.arange(n) / 20.0 if times is None else times
     tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(int(RATE_HZ * n / 20)) / RATE_HZ).astype(np.float32)
-    return Clip("made", frames, times, np.full((n, 68, 2), np.nan, np.float32), tone if sound else None)
+    return EditableClip("made", frames, times, np.full((n, 68, 2), np.nan, np.float32), tone if sound else None)
 
 
 def test_what_was_written_is_read_back(tmp_path):
@@ -54,7 +54,7 @@ def moving_clip(side, n=40):
     shifts = [2 * (number % 15) for number in range(n)]
     frames = [still[s : s + side, s : s + side] + rng.integers(-4, 5, (side, side, 1)) for s in shifts]
     frames = [np.clip(frame, 0, 255).astype(np.uint8) for frame in frames]
-    return Clip("moving", frames, np.arange(n) / 25, np.full((n, 68, 2), np.nan, np.float32), None)
+    return EditableClip("moving", frames, np.arange(n) / 25, np.full((n, 68, 2), np.nan, np.float32), None)
 
 
 @pytest.mark.parametrize("side", [180, 270, 360])
@@ -87,7 +87,7 @@ def test_a_clip_that_fails_on_the_way_leaves_the_older_file_and_nothing_else(tmp
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 40)])
 def test_the_smallest_frames_are_written(tmp_path, size):
     image = np.full((*size[::-1], 3), 90, np.uint8)
-    clip = Clip("tiny", [even(image)] * 3, np.arange(3) / 25, np.full((3, 68, 2), np.nan, np.float32), None)
+    clip = EditableClip("tiny", [even(image)] * 3, np.arange(3) / 25, np.full((3, 68, 2), np.nan, np.float32), None)
     write_clip(clip, tmp_path / "a.mp4", Encoder())
     assert len(list(read_clip(tmp_path / "a.mp4", faces=False).frames)) == 3
 

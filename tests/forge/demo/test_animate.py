@@ -3,14 +3,14 @@ import pytest
 
 from forge.clips.swap import mouth_gap
 from forge.demo import portrait
-from forge.demo.animate import Motion, Puppet, Scene, blinks, render, sample_motion
+from forge.demo.animate import FaceMotion, Puppet, Scene, blinks, render, sample_motion
 from forge.speech_synthesis import Speaker, speak
 
 
 def pose(n=1, **changes):
     zero = np.zeros(n)
     still = dict(opening=zero, width=zero, lids=zero, shift=np.zeros((n, 2)), yaw=zero, nod=zero, roll=zero)
-    return Motion(**{**still, "zoom": zero + 1, "light": zero + 1, **changes})
+    return FaceMotion(**{**still, "zoom": zero + 1, "light": zero + 1, **changes})
 
 
 def scene(size=(320, 240)):

@@ -66,11 +66,11 @@ def test_the_command_writes_what_the_family_reads(base, monkeypatch, capsys):
     class Data:
         labelled = Faces(DIMENSIONS + 4)
 
-    monkeypatch.setattr(fit_contrast, "Data", lambda settings: Data)
+    monkeypatch.setattr(fit_contrast, "Data", lambda settings, progress: Data)
     words = ["fit-contrast", "--stills", "s", "--faces", "f", "--clips", "c", "--cache", str(base)]
     words += ["--base", str(base / "residual.safetensors"), "--out", str(base / "own")]
     assert deepcue(words) == 0
-    assert "36 clips and pictures; " in capsys.readouterr().out
+    assert "36 clips and images; " in capsys.readouterr().out
     crop, _, _ = Data.labelled.face(0, with_landmarks=False)
     assert read_contrast(base / "own" / "face_contrast.safetensors").components([crop]).shape == (1, DIMENSIONS)
 

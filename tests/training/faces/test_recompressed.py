@@ -9,7 +9,7 @@ import pytest
 from skimage.data import astronaut
 
 from features.errors import ClipError
-from forge.clips.clip import Clip
+from forge.clips.clip import EditableClip
 from forge.clips.read import read_clip
 from forge.clips.write import Encoder, write_clip
 from training.faces import index, recompressed
@@ -21,7 +21,7 @@ def clips(tmp_path):
     """Two clips of a portrait, one of them FAKE, and one that can't be read."""
     face = cv2.resize(astronaut(), (360, 360), interpolation=cv2.INTER_AREA)
     frames = [np.roll(face, shift, axis=1) for shift in range(12)]
-    clip = Clip("a.mp4", frames, np.arange(12) / 25, np.full((12, 68, 2), np.nan, np.float32), None)
+    clip = EditableClip("a.mp4", frames, np.arange(12) / 25, np.full((12, 68, 2), np.nan, np.float32), None)
     for name in ("a.mp4", "b.mp4"):
         write_clip(clip, tmp_path / name, Encoder(crf=18))
     (tmp_path / "c.mp4").write_bytes(b"no clip")

@@ -224,7 +224,7 @@ def test_the_command_trains_phases_of_so_many_steps(settings, monkeypatch, capsy
 def test_minutes_become_steps_that_are_said_and_kept(settings, monkeypatch, caplog):
     monkeypatch.setattr(schedule, "PHASES", tiny(schedule.PHASES))
     monkeypatch.setattr(schedule, "seconds_per_step", lambda phase, data, settings: 2.0)
-    monkeypatch.setattr(trainer.Trainer, "go", lambda self: self.save())
+    monkeypatch.setattr(trainer.Trainer, "go", lambda self, progress: self.save())
     monkeypatch.setattr(trainer.Trainer, "load", lambda self: None)
     monkeypatch.setattr(trainer.Trainer, "scores", lambda self: {})
     caplog.set_level("INFO")
@@ -298,7 +298,7 @@ def test_weights_that_are_damaged_are_trained_again(trained, caplog, content):
 
 
 def test_weights_of_other_steps_are_not_taken_for_done(trained):
-    with pytest.raises(InputError, match="is of 1 steps, not 2; give --steps 1"):
+    with pytest.raises(InputError, match="has 1 steps, not 2; give --steps 1"):
         list(schedule.train(trained, phases=["base"], steps=2))
     (found,) = schedule.train(replace(trained, resume=False), phases=["base"], steps=2)
     assert found["steps"] == 2
@@ -307,7 +307,7 @@ def test_weights_of_other_steps_are_not_taken_for_done(trained):
 def test_weights_that_went_on_from_others_are_not_taken_for_done(trained, tmp_path):
     other = tmp_path / "other.safetensors"
     other.write_bytes((trained.out / "base.safetensors").read_bytes())
-    with pytest.raises(InputError, match=r"went on from other weights than .*other\.safetensors"):
+    with pytest.raises(InputError, match=r"started from weights other than .*other\.safetensors"):
         list(schedule.train(replace(trained, start=other), phases=["base"], steps=1))
 
 
@@ -335,12 +335,12 @@ def test_a_phase_that_starts_from_weights_of_another_training_is_warned_of(tmp_p
 def test_a_damaged_record_of_the_run_is_told_in_a_sentence(trained, capsys):
     (trained.out / "run.json").write_text('{"identity": "0')
     assert deepcue(arguments(trained, "--phases", "base", "--steps", "1")) == 2
-    assert "does not say which training the folder is of" in capsys.readouterr().err
+    assert "does not say which training the folder belongs to" in capsys.readouterr().err
     assert deepcue(arguments(trained, "--phases", "base", "--steps", "1", "--fresh")) == 0
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"), [("fake,", "REAL,", "no forged picture"), ("REAL,", "fake,", "says nothing of")]
+    ("old", "new", "said"), [("fake,", "REAL,", "no forged picture"), ("REAL,", "fake,", "is empty for")]
 )
 def test_clips_of_one_class_are_refused_before_anything_is_trained(settings, monkeypatch, old, new, said):
     monkeypatch.setattr(schedule, "PHASES", tiny(schedule.PHASES))

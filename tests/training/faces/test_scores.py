@@ -126,7 +126,11 @@ def test_scores_become_tables_of_the_page_of_results(trained, tmp_path):
     assert deepcue(["face-scores", "--out", str(trained), *options]) == 0
     tables = read_results(folder)
     assert sorted(tables) == ["face_networks", "kinds", "real_sources"]
-    assert {row[0] for row in tables["face_networks"].rows} == {"fold", "residual_fold", "mean of the networks"}
+    assert {row[0] for row in tables["face_networks"].rows} == {
+        "RGB network",
+        "residual network",
+        "mean of the networks",
+    }
     (row,) = tables["kinds"].rows
     assert row[:3] == ["talking head, clips", "2", [0.0, 0.0, 0.0]]
     assert tables["kinds"].data == "four clips"

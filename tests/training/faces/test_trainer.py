@@ -119,7 +119,9 @@ def test_an_interrupt_is_taken_after_the_step_at_hand_and_the_run_goes_on_from_t
     monkeypatch.setattr(Trainer, "learn", learn)
     resumed = Trainer(TINY, data, replace(settings, resume=True), steps=4)
     assert resumed.step == 2
-    resumed.go()
+    calls = []
+    resumed.go(lambda *call: calls.append(call))
+    assert calls == [("base", 2, 4), ("base", 3, 4), ("base", 4, 4)]
     assert (settings.out / "base.safetensors").read_bytes() == weights
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -145,7 +147,7 @@ def test_a_checkpoint_of_another_run_is_refused(data, settings, change):
 
 def test_a_damaged_checkpoint_is_refused(data, settings):
     (settings.out / "base.checkpoint").write_bytes(b"no checkpoint")
-    with pytest.raises(ModelError, match="is no checkpoint"):
+    with pytest.raises(ModelError, match="is not a checkpoint"):
         Trainer(TINY, data, replace(settings, resume=True), steps=6)
 
 

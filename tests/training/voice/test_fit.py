@@ -18,9 +18,9 @@ from features.networks.speech_encoder import STATISTICS
 from features.speech_model import INPUTS, SpeechInputs, VoiceModel
 from training import folds
 from training.voice import data, fit
-from training.voice.data import Samples, Voice
+from training.voice.data import Voice, VoiceSamples
 from training.voice.encoder import read_encoder
-from training.voice.fit import Recipe
+from training.voice.fit import VoiceRecipe
 from training.voice.splits import Fold
 
 INPUTS_OF_ALL = SpeechInputs(np.ones(len(INPUTS)), np.ones((64, 40), np.float32), np.ones(len(STATISTICS), np.float32))
@@ -117,10 +117,10 @@ def test_an_input_that_hardly_varies_is_not_blown_up():
 
 def test_two_sounds_of_one_name_are_refused(tmp_path, monkeypatch):
     """Non-regression test: the second took the place of the first in logits.json."""
-    monkeypatch.setattr(fit, "voices_of", lambda clips: [Voice("a", "", "g", sound())])
+    monkeypatch.setattr(fit, "voices_of", lambda clips, progress: [Voice("a", "", "g", sound())])
     monkeypatch.setattr(fit, "voices_of_table", lambda file: [Voice("a", "m", "h", sound())])
     with pytest.raises(DatasetError, match=r"m.csv, v.parquet: 2 sounds are called a"):
-        fit.train("m.csv", tmp_path, Recipe(), voices=["v.parquet"])
+        fit.train("m.csv", tmp_path, VoiceRecipe(), voices=["v.parquet"])
 
 
 class Judge:
@@ -136,7 +136,7 @@ class Judge:
 def test_each_voice_gets_the_logit_of_its_own_fold_by_its_original():
     x = np.array([[1.0], [9.0], [2.0], [9.0], [3.0]])
     voice, is_original = np.array([0, 0, 1, 1, 2]), np.array([True, False, True, False, False])
-    samples = Samples(x, [np.zeros((64, 40), np.float16)] * 5, 4 * x.astype(np.float32), voice, is_original)
+    samples = VoiceSamples(x, [np.zeros((64, 40), np.float16)] * 5, 4 * x.astype(np.float32), voice, is_original)
     first = np.array([True, False, True])
     logits = fit.fold_logits(samples, [Fold("a", ~first, first), Fold("b", first, ~first)], [Judge(10.0), Judge(20.0)])
     np.testing.assert_array_equal(logits["linear"], [10, 20, np.nan])
@@ -366,7 +366,7 @@ def test_what_cannot_be_used_is_told_in_one_sentence(tmp_path, capsys):
 
 def test_one_generator_alone_cannot_be_left_out(tmp_path, capsys, monkeypatch, voices):
     lips = [one for one in voices if one.method in ("", "lips_a", "lips_b")]
-    monkeypatch.setattr(fit, "voices_of", lambda clips: lips)
+    monkeypatch.setattr(fit, "voices_of", lambda clips, progress: lips)
     assert deepcue(["train-voice", "--clips", "some.csv", "--out", str(tmp_path)]) == 2
     assert "--leave-out people" in capsys.readouterr().err
 
@@ -379,10 +379,10 @@ def test_speech_of_one_class_is_refused(tmp_path, capsys):
 
 
 def test_tables_of_voices_are_named_where_the_sounds_are_of_one_class(tmp_path, monkeypatch):
-    monkeypatch.setattr(fit, "voices_of", lambda clips: [Voice("a", "", "g", sound())])
+    monkeypatch.setattr(fit, "voices_of", lambda clips, progress: [Voice("a", "", "g", sound())])
     monkeypatch.setattr(fit, "voices_of_table", lambda file: [Voice("b", "", "h", sound())])
     with pytest.raises(DatasetError, match=r"m.csv, v.parquet: to train on, both"):
-        fit.train("m.csv", tmp_path, Recipe(), voices=["v.parquet"])
+        fit.train("m.csv", tmp_path, VoiceRecipe(), voices=["v.parquet"])
 
 
 @pytest.mark.parametrize(
@@ -390,4 +390,4 @@ def test_tables_of_voices_are_named_where_the_sounds_are_of_one_class(tmp_path, 
 )
 def test_a_recipe_that_cannot_be_is_refused(choice, message):
     with pytest.raises(InputError, match=message):
-        Recipe(**choice)
+        VoiceRecipe(**choice)

@@ -82,7 +82,7 @@ def test_what_is_not_installed_is_left_out_with_a_warning(hummers, tmp_path, cap
 
 
 @pytest.mark.parametrize(
-    ("systems", "n", "message"), [(["hun"], 1, "'hun'; there are hum"), (["hum"], 381, "1 to 380")]
+    ("systems", "n", "message"), [(["hun"], 1, "'hun'; known are hum"), (["hum"], 381, "1 to 380")]
 )
 def test_what_can_not_be_said_is_refused(hummers, tmp_path, systems, n, message):
     with pytest.raises(InputError, match=message):
