@@ -56,8 +56,8 @@ def openness(part: Segment, *, level: float) -> F64:
         About 1 for open eyes, 0 for shut ones; NaN where the level is 0.
     """
     values = part.values
-    if part.length_s >= 2 * BASE_HALF_S:
-        size = 2 * round(BASE_HALF_S * part.rate_hz) + 1
+    if len(values) >= series.n_samples(2 * BASE_HALF_S, rate_hz=part.rate_hz):
+        size = 2 * series.n_samples(BASE_HALF_S, rate_hz=part.rate_hz) + 1
         base = ndimage.percentile_filter(values, 100 * BASE_QUANTILE, size=size, mode="reflect")
     else:
         base = np.full(len(values), level)
@@ -102,6 +102,7 @@ def find_blinks(part: Segment, *, fps: float | None = None) -> list[Blink]:
     """
     o, rate_hz = part.values, part.rate_hz
     smooth = ndimage.median_filter(o, 3, mode="nearest") if (fps or rate_hz) >= MEDIAN_FPS else o
+    shortest_gap = MERGE_S * rate_hz * (1.0 - series.RATE_ROUNDING)  # samples
     spans: list[list[int]] = []
     for low in np.flatnonzero(smooth < CLOSED).tolist():
         if spans and low <= spans[-1][1]:
@@ -110,7 +111,7 @@ def find_blinks(part: Segment, *, fps: float | None = None) -> list[Blink]:
         after = np.flatnonzero(smooth[low:] >= OPEN)
         first = int(before[-1]) if before.size else -1
         last = low + int(after[0]) if after.size else len(smooth)
-        if spans and first - spans[-1][1] < MERGE_S * rate_hz:
+        if spans and first - spans[-1][1] < shortest_gap:
             spans[-1][1] = last
         else:
             spans.append([first, last])

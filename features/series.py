@@ -7,6 +7,7 @@ that it needs. Everything is float64.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ MAX_SMOOTH_S = 0.35  # of its five samples or more: a longer one takes motion it
 SNAP = 0.3  # of a frame: times this near to a regular grid are taken as regular
 MIN_VALID_SHARE = 0.2  # below this a family reports nothing else
 ROUNDING = 1e-9  # in a series' own unit: what is no larger is rounding
+RATE_ROUNDING = 1.5e-3  # relative: a rate measured from time stamps is noisy, and video at 15000/1001 fps counts as 15
 POLYORDER = 2
 JERK_POLYORDER = 3  # a third derivative needs a cubic
 
@@ -72,6 +74,17 @@ def rate(times_s: ArrayLike) -> float:
     steps = np.diff(np.asarray(times_s, dtype=np.float64))
     steps = steps[steps > 0]
     return float(1.0 / np.median(steps)) if steps.size else np.nan
+
+
+def n_samples(seconds: float, *, rate_hz: float) -> int:
+    """Number of samples nearest to ``seconds``; half a sample is rounded up.
+
+    The rounding error of a measured rate, or a rate of 15000/1001 in place of 15, does not change the number.
+
+    >>> [n_samples(2.5, rate_hz=rate) for rate in (24.999999999, 25.0, 25.000000001, 30.0)]
+    [63, 63, 63, 75]
+    """
+    return math.floor(seconds * rate_hz * (1.0 + RATE_ROUNDING) + 0.5)
 
 
 def savgol_window(rate_hz: float, seconds: float = SMOOTH_S) -> int:
