@@ -10,7 +10,9 @@ orthogonal Procrustes problem (Schonemann 1966). ``c01`` to ``c32`` are in order
 The networks run once for this family and for their own. Columns of a clip that a network was trained on must be out of
 fold, as its logits must be (``deepcue oof``).
 
-Confounds: components describe the source (camera, compression, pose) more than a forgery. On 234 clips they took
+Confounds: every crop of a clip is framed differently (:data:`features.networks.logit_columns.VIEWS`), and the ``_std``
+and ``step_mean`` columns contain that change of framing: ``cnn_step_mean`` is 2.8 for eight copies of one image, where
+the clip itself has 2.5. They can't tell a still image from a moving face. Components describe the source (camera, compression, pose) more than a forgery. On 234 clips they took
 predictions of unseen manipulations to chance (docs/experiments/026): not to be trusted on unknown sources. Learners
 read them in large tables, and in small ones where they help on held-out sources.
 """
@@ -42,12 +44,13 @@ def _columns() -> Iterator[Column]:
             yield column(f"{component}_mean", f"Component {k} of {whose}, mean over the face crops.", low=-MAX_LENGTH)
             yield column(
                 f"{component}_std",
-                f"Component {k} of {whose}, standard deviation over the face crops; missing with one crop.",
+                f"Component {k} of {whose}, standard deviation over the face crops, each framed differently; missing with "
+                "one crop.",
             )
         yield column(
             f"{prefix}_step_mean",
-            f"How far {whose} moves from one face crop to the next in time: mean length of the step; missing with one "
-            "crop.",
+            f"Mean distance of {whose} from one face crop to the next in time; each crop is framed differently, which "
+            "alone can make 2.8; missing with one crop.",
         )
         yield column(
             f"{prefix}_real_dist_mean",

@@ -123,7 +123,7 @@ def distances(e: F64) -> dict[str, float]:
         "step_q90": series.quantile(steps, 0.9, MIN_CHIPS - 1),
         "step_over_pair": log_ratio(series.median(steps), pair),
         "drift": float(ends) / pair if whole else 0.0 if len(e) >= MIN_DRIFT_CHIPS else np.nan,
-        "jump_share": float(np.mean(steps > limit)),
+        "jump_share": float(np.mean(steps > limit + series.ROUNDING)),
     }
 
 
@@ -190,7 +190,7 @@ def medoid_series(observation: Observation, track: Track) -> dict[str, Series]:
     return {"identity.distance": Series(times_s, values, unit="1", title="Distance from the person's usual face")}
 
 
-@family("identity", version=3, needs={"track", "crops"}, columns=COLUMNS, series=medoid_series)
+@family("identity", version=4, needs={"track", "crops"}, columns=COLUMNS, series=medoid_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure how steadily a recogniser sees the face of a track; NaN below eight suitable crops."""
     numbers = suitable(track, most=MAX_CHIPS)

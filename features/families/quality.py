@@ -243,7 +243,7 @@ def motion_med(face: Head) -> float:
     parts = series.segments(face.landmarks[:, RIGID].mean(axis=1) / face.scale_px, times_s=face.times_s)
     speeds = []
     for part in parts:
-        apart = max(1, round(0.2 * part.rate_hz))
+        apart = max(1, series.n_samples(0.2, rate_hz=part.rate_hz))
         speeds.append(np.linalg.norm(part.values[apart:] - part.values[:-apart], axis=1) * part.rate_hz / apart)
     return series.median(np.concatenate(speeds)) if speeds else np.nan
 
@@ -297,7 +297,7 @@ def patch_series(observation: Observation, track: Track) -> dict[str, Series]:
     }
 
 
-@family("quality", version=5, needs={"track", "crops"}, columns=COLUMNS, series=patch_series)
+@family("quality", version=6, needs={"track", "crops"}, columns=COLUMNS, series=patch_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure size, sharpness, noise, blocking, exposure and pose; a place without five patches is NaN."""
     face = head(observation, track)

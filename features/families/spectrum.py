@@ -8,7 +8,8 @@ log spectrum by its first bin, which depends on gain; here the mean of L over 0.
 face's own. A second set (``iod...``) is taken from crops reduced to D = 60 px, where a bin means a detail of the
 face whatever its size: bin f is 60 f cycles per iod.
 
-``flicker`` is measured on the per-frame sharpness of the face (mean absolute Laplacian at D = 60 px), log10 and
+``flicker`` is measured on the per-frame sharpness of the face (mean absolute Laplacian at the scale
+where the face box measures 171 px), log10 and
 differenced from frame to frame, in place of spectra of three runs of frames: those are not kept. Motion blur changes
 sharpness, too: ``flicker_still`` is of steps in which the head is still, ``flicker_still_own`` of what then changes in
 the face and not in the ring around it, which the codec treats alike. DCT and first-digit

@@ -80,7 +80,7 @@ def _columns() -> Iterator[Column]:
         yield column(f"fast{number}_share", 0, 1, "either", _MODULATION, text)
         text = f"{changes} more than 16 times a second."
         yield column(f"very_fast{number}_share", 0, 1, "either", _MODULATION, text)
-    text = "Fraction of the sound that is speech."
+    text = "Fraction of the audio that is speech, after digital silence has been cut out."
     yield column("speech_share", 0, 1, "covariate", "frames within 15 dB of the loud ones", text)
     text = "1 where at least 0.3 s of the clip's sound are within 15 dB of its loud parts, speech or not, else 0."
     yield column("valid_share", 0, 1, "covariate", "", text)

@@ -66,12 +66,13 @@ _QUANTITIES = {
         _LOGIT, "up", "Mean over the face crops of the network's score, its log-odds that a face is fake.", "max"
     ),
     "logit_med": _Quantity(_LOGIT, "up", "Median of the network's score over the face crops."),
-    "logit_q10": _Quantity(_LOGIT, "up", "Score that a tenth of the face crops stay below; missing with one crop."),
-    "logit_q90": _Quantity(_LOGIT, "up", "Score that a tenth of the face crops exceed; missing with one crop."),
+    "logit_q10": _Quantity(_LOGIT, "up", "Score that a tenth of the face crops stay below; missing with one crop, and varied by the framing."),
+    "logit_q90": _Quantity(_LOGIT, "up", "Score that a tenth of the face crops exceed; missing with one crop, and varied by the framing."),
     "logit_std": _Quantity(
         (0.0, MAX_LOGIT),
         "either",
-        "How much the score varies over the face crops (standard deviation); missing with one crop.",
+        "How much the score varies over the face crops (standard deviation); each crop is framed differently, which alone "
+        "makes 0.2 to 0.7; missing with one crop.",
     ),
     "logit_max": _Quantity(_LOGIT, "up", "Score of the face crop that looks most like a fake to the network."),
     "logit_top4_mean": _Quantity(
@@ -83,14 +84,15 @@ _QUANTITIES = {
     "logit_step_mean": _Quantity(
         (0.0, 2 * MAX_LOGIT),
         "either",
-        "Mean absolute change of the score from one face crop to the next in time; missing with one crop.",
+        "Mean absolute change of the score from one face crop to the next in time; each crop is framed differently, which "
+        "alone makes up to 0.8; missing with one crop.",
     ),
     "share_over_0": _Quantity((0.0, 1.0), "up", "Fraction of the face crops that look more fake than real."),
     "emb_disp": _Quantity(
         (0.0, 2.0),
         "either",
-        "How far the network's inner descriptions of the face crops scatter about their mean (mean cosine distance); "
-        "missing with one crop.",
+        "How far the network's inner descriptions of the face crops, each framed differently, scatter about their mean "
+        "(mean cosine distance); missing with one crop.",
     ),
     "valid_share": _Quantity(
         (0.0, 1.0), "covariate", "Fraction of the face crops looked at that were large enough for the network."
