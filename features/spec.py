@@ -82,6 +82,8 @@ SeriesOf = Callable[["Observation", Any], "Mapping[str, Series]"]
 ``family.name`` of each series to its values over time; what can't be measured is left out."""
 
 
+DIRECTIONS = ("up", "down", "either", "covariate")
+WORST = ("", "max")
 EVERY_CHANGE = frozenset({"mirror", "brightness", "translation", "scale", "gain", "clock"})
 """What a test may do to a clip: the image mirrored, lit, moved, scaled; the sound amplified; both begun later."""
 
@@ -126,26 +128,45 @@ class Column:
     range: tuple[float, float] = (float("-inf"), float("inf"))
     reference: str = ""
     direction: str = "either"
-    invariant_to: frozenset[str] = frozenset()
+    invariant_to: Set[str] = frozenset()
     worst: str = ""
     description: str = ""
 
     def __post_init__(self) -> None:
         if not NAME.match(self.name):
             raise ValueError(f"column name {self.name!r} is not family.quantity_statistic[_unit]")
-        if self.direction not in {"up", "down", "either", "covariate"}:
-            raise ValueError(f"column {self.name}: direction {self.direction!r}")
-        if unknown := self.invariant_to - EVERY_CHANGE:
-            raise ValueError(f"column {self.name}: nothing changes {sorted(unknown)[0]!r}")
-        if self.worst not in {"", "max"}:
-            raise ValueError(f"column {self.name}: worst = {self.worst!r}; only 'max' adds a column")
-        if not self.range[0] <= self.range[1]:
-            raise ValueError(f"column {self.name}: range {self.range} holds nothing; give the lower bound first")
+        object.__setattr__(self, "invariant_to", self._known_changes(self.invariant_to))
+        if self.direction not in DIRECTIONS:
+            raise self._fault(f"direction must be one of {', '.join(DIRECTIONS)}; it is {self.direction!r}")
+        if self.worst not in WORST:
+            raise self._fault(f"worst must be '' or 'max'; it is {self.worst!r}")
+        self._check_range()
         if not SENTENCE.match(self.description):
-            raise ValueError(
-                f"column {self.name}: description {self.description!r}; say in a sentence that ends with a full stop "
-                "what the number is"
+            raise self._fault(
+                f"description {self.description!r}; say in a sentence that ends with a full stop what the number is"
             )
+
+    def _known_changes(self, changes: Iterable[str]) -> frozenset[str]:
+        """The changes as a frozenset, whatever collection of them, or single one, is given."""
+        known = ", ".join(sorted(EVERY_CHANGE))
+        try:
+            given = frozenset([changes] if isinstance(changes, str) else changes)
+        except TypeError as error:
+            raise self._fault(f"invariant_to must be a set of changes; known: {known}") from error
+        if unknown := sorted(map(repr, given - EVERY_CHANGE)):
+            raise self._fault(f"unknown change {unknown[0]} in invariant_to; known: {known}")
+        return given
+
+    def _check_range(self) -> None:
+        try:
+            low, high = map(float, self.range)
+        except (TypeError, ValueError) as error:
+            raise self._fault(f"range must be two numbers, the lower one first; it is {self.range!r}") from error
+        if not low <= high:
+            raise self._fault(f"range {self.range} holds nothing; give the lower bound first")
+
+    def _fault(self, message: str) -> ValueError:
+        return ValueError(f"column {self.name}: {message}")
 
     @property
     def family(self) -> str:
@@ -208,13 +229,18 @@ class Family:
         if len(set(names)) != len(names):
             raise ValueError(f"family {self.name} declares a column twice")
         if strangers := [name for name in names if not name.startswith(f"{self.name}.")]:
-            raise ValueError(f"family {self.name} declares {strangers[0]}, which belongs to another")
+            raise ValueError(f"family {self.name} declares {strangers[0]}; its columns must begin with '{self.name}.'")
         if f"{self.name}.valid_share" not in names:
-            raise ValueError(f"family {self.name} lacks {self.name}.valid_share")
+            raise ValueError(
+                f"family {self.name} lacks the column {self.name}.valid_share: the fraction of its input (frames, crops, "
+                "time) that could be measured"
+            )
         if isinstance(self.version, bool) or not isinstance(self.version, numbers.Integral) or self.version < 1:
             raise ValueError(f"family {self.name}: version {self.version!r} is not a whole number above 0")
         if unknown := self.needs - NEEDS:
-            raise ValueError(f"family {self.name} needs {sorted(unknown)}; known are {sorted(NEEDS)}")
+            raise ValueError(
+                f"family {self.name}: unknown need {sorted(unknown)[0]!r}; known: {', '.join(sorted(NEEDS))}"
+            )
 
     @property
     def table_columns(self) -> tuple[Column, ...]:

@@ -11,8 +11,9 @@ The networks run once for this family and for their own. Columns of a clip that 
 fold, as its logits must be (``deepcue oof``).
 
 Confounds: every crop of a clip is framed differently (:data:`features.networks.logit_columns.VIEWS`), and the ``_std``
-and ``step_mean`` columns contain that change of framing: ``cnn_step_mean`` is 2.8 for eight copies of one image, where
-the clip itself has 2.5. They can't tell a still image from a moving face. Components describe the source (camera, compression, pose) more than a forgery. On 234 clips they took
+and ``step_mean`` columns contain that change of framing. On 14 clips, ``cnn_step_mean`` is 1.2 to 5.0 for eight copies
+of one crop, and 1.7 to 6.5 for the crops themselves; so these columns can't tell a still image from a moving face.
+Components describe the source (camera, compression, pose) more than a forgery. On 234 clips they took
 predictions of unseen manipulations to chance (docs/experiments/026): not to be trusted on unknown sources. Learners
 read them in large tables, and in small ones where they help on held-out sources.
 """
@@ -49,8 +50,8 @@ def _columns() -> Iterator[Column]:
             )
         yield column(
             f"{prefix}_step_mean",
-            f"Mean distance of {whose} from one face crop to the next in time; each crop is framed differently, which "
-            "alone can make 2.8; missing with one crop.",
+            f"Mean distance of {whose} from one face crop to the next in time, each of which is framed differently: copies of "
+            "one image give 1 to 7; missing with one crop.",
         )
         yield column(
             f"{prefix}_real_dist_mean",
