@@ -232,8 +232,8 @@ class Family:
             raise ValueError(f"family {self.name} declares {strangers[0]}; its columns must begin with '{self.name}.'")
         if f"{self.name}.valid_share" not in names:
             raise ValueError(
-                f"family {self.name} lacks the column {self.name}.valid_share: the fraction of its input (frames, crops, "
-                "time) that could be measured"
+                f"family {self.name} lacks the column {self.name}.valid_share: the fraction of its input (frames, "
+                "crops, time) that could be measured"
             )
         if isinstance(self.version, bool) or not isinstance(self.version, numbers.Integral) or self.version < 1:
             raise ValueError(f"family {self.name}: version {self.version!r} is not a whole number above 0")

@@ -59,7 +59,11 @@ def _column(
 
 
 COLUMNS = (
-    _column("count", "1", 0, _INF, "down", "Number of blinks in the clip, except those during a fast head movement or in blurred frames.", reference=_FEW),
+    _column(
+        "count", "1", 0, _INF, "down",
+        "Number of blinks in the clip, except those during a fast head movement or in blurred frames.",
+        reference=_FEW,
+    ),
     _column(
         "obs_s", "s", 0, _INF, "covariate",
         "Seconds in which blinks could be counted: the eyes were visible, and no blink was discarded because of head "
@@ -72,8 +76,8 @@ COLUMNS = (
     ),
     _column(
         "rate_shrunk_per_min", "1/min", 0, 1200, "down",
-        "Blinks per minute, (count + 1) / (minutes + 1/17): pulled about half way to the usual 17 in a clip of 3 s, and "
-        "a quarter of the way in one of 10 s.",
+        "Blinks per minute, (count + 1) / (minutes + 1/17): pulled about half way to the usual 17 in a clip of 3 s, and a "
+        "quarter of the way in one of 10 s.",
         reference=_RATE,
     ),
     _column(
@@ -108,8 +112,11 @@ COLUMNS = (
         "Whether lids close faster than they open again: the logarithm of the ratio of both speeds, above 0 if closing "
         "is faster.",
     ),
-    _column("ibi_med_s", "s", 0, _INF, "either", "Typical (median) time from one blink to the next, in seconds, without intervals that a discarded blink or hidden "
-        "eyes interrupt."),
+    _column(
+        "ibi_med_s", "s", 0, _INF, "either",
+        "Typical (median) time from one blink to the next, in seconds, without intervals that a discarded blink or "
+        "hidden eyes interrupt.",
+    ),
     _column(
         "ibi_cv", "1", 0, _INF, "either",
         "How irregularly blinks follow each other: the spread of the times between them over their mean; 0 is regular "

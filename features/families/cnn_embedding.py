@@ -45,13 +45,13 @@ def _columns() -> Iterator[Column]:
             yield column(f"{component}_mean", f"Component {k} of {whose}, mean over the face crops.", low=-MAX_LENGTH)
             yield column(
                 f"{component}_std",
-                f"Component {k} of {whose}, standard deviation over the face crops, each framed differently; missing with "
-                "one crop.",
+                f"Component {k} of {whose}, standard deviation over the face crops, each framed differently; missing "
+                "with one crop.",
             )
         yield column(
             f"{prefix}_step_mean",
-            f"Mean distance of {whose} from one face crop to the next in time, each of which is framed differently: copies of "
-            "one image give 1 to 7; missing with one crop.",
+            f"Mean distance of {whose} from one face crop to the next in time, each of which is framed differently: "
+            "copies of one image give 1 to 7; missing with one crop.",
         )
         yield column(
             f"{prefix}_real_dist_mean",

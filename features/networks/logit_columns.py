@@ -66,13 +66,19 @@ _QUANTITIES = {
         _LOGIT, "up", "Mean over the face crops of the network's score, its log-odds that a face is fake.", "max"
     ),
     "logit_med": _Quantity(_LOGIT, "up", "Median of the network's score over the face crops."),
-    "logit_q10": _Quantity(_LOGIT, "up", "Score that a tenth of the face crops stay below; missing with one crop, and varied by the framing."),
-    "logit_q90": _Quantity(_LOGIT, "up", "Score that a tenth of the face crops exceed; missing with one crop, and varied by the framing."),
+    "logit_q10": _Quantity(
+        _LOGIT,
+        "up",
+        "Score that a tenth of the face crops stay below; missing with one crop, and varied by the framing.",
+    ),
+    "logit_q90": _Quantity(
+        _LOGIT, "up", "Score that a tenth of the face crops exceed; missing with one crop, and varied by the framing."
+    ),
     "logit_std": _Quantity(
         (0.0, MAX_LOGIT),
         "either",
-        "How much the score varies over the face crops (standard deviation), each of which is framed differently: copies of "
-        "one image give 0.1 to 0.7; missing with one crop.",
+        "How much the score varies over the face crops (standard deviation), each of which is framed differently: "
+        "copies of one image give 0.1 to 0.7; missing with one crop.",
     ),
     "logit_max": _Quantity(_LOGIT, "up", "Score of the face crop that looks most like a fake to the network."),
     "logit_top4_mean": _Quantity(
@@ -84,8 +90,8 @@ _QUANTITIES = {
     "logit_step_mean": _Quantity(
         (0.0, 2 * MAX_LOGIT),
         "either",
-        "Mean absolute change of the score from one face crop to the next in time, each of which is framed differently: "
-        "copies of one image give 0.1 to 0.8; missing with one crop.",
+        "Mean absolute change of the score from one face crop to the next in time, each of which is framed "
+        "differently: copies of one image give 0.1 to 0.8; missing with one crop.",
     ),
     "share_over_0": _Quantity((0.0, 1.0), "up", "Fraction of the face crops that look more fake than real."),
     "emb_disp": _Quantity(

@@ -155,7 +155,9 @@ def test_bad_families_are_refused():
     for bounds in ((0,), (0, 1, 2), "0", ("low", "high"), None):
         with pytest.raises(ValueError, match=r"column x\.a: range must be two numbers"):
             Column("x.a", range=bounds, description="A number.")
-    with pytest.raises(ValueError, match=r"unknown change 'colour' in invariant_to; known: brightness, .*, translation"):
+    with pytest.raises(
+        ValueError, match=r"unknown change 'colour' in invariant_to; known: brightness, .*, translation"
+    ):
         Column("x.a", invariant_to=frozenset({"mirror", "colour"}))
     for none in (7, [7]):
         with pytest.raises(ValueError, match=r"column x\.a: .*invariant_to"):

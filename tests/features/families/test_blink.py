@@ -225,7 +225,7 @@ def test_the_shortest_and_slowest_clips_are_measured(make_track, make_observatio
 @pytest.mark.parametrize("start_s", [0.0, 1.7, 7.3, 3600.123])
 @pytest.mark.parametrize("fps", [15_000 / 1001, 15.0])
 def test_eyes_are_compared_at_15_fps_whenever_the_clip_begins(make_track, make_observation, fps, start_s):
-    """Non-regression test: windows of 4.5 and 1.5 samples were rounded to even numbers, and their rest was too short."""
+    """Non-regression test: windows of 4.5 and 1.5 samples were rounded to even numbers, too short to compare."""
     points = person(MOMENTS, fps=fps)
     track = make_track(points)
     values = blink.measure(make_observation(track, times=start_s + np.arange(len(points)) / fps), track)
