@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from features import series
-from features.geometry import F64, RIGID, Head, eye_aspect_ratio
+from features.geometry import F64, RIGID, HeadTrack, eye_aspect_ratio
 from features.series import Segment
 
 BASE_QUANTILE, BASE_HALF_S = 0.75, 2.5
@@ -30,7 +30,7 @@ EYE_PATCH = (48, 24)  # width, height of a warped eye, px
 EYE_PATCH_SCALE = 1.4  # its width over the distance of the eye's corners
 
 
-def usable_ear(face: Head) -> F64:
+def usable_ear(face: HeadTrack) -> F64:
     """EAR [n, 2] of the right and left eye; NaN for an eye, or both, that the head is turned away from."""
     ear = eye_aspect_ratio(face.landmarks)
     pitch, yaw = face.pose_deg[:, 0], face.pose_deg[:, 1]
@@ -137,7 +137,7 @@ def _blink(part: Segment, smooth: F64, first: int, last: int) -> Blink:
     return Blink(start_s, end_s, moment_s, float(np.clip(lowest, 0.0, 1.0)), whole)
 
 
-def disturbed_times(face: Head, *, sharpness: F64) -> F64:
+def disturbed_times(face: HeadTrack, *, sharpness: F64) -> F64:
     """Find the times [k] of frames in which EAR is not to be trusted: the head moves fast, or the face is blurred.
 
     Fast is over 1 iod/s, between 0.1 s before and after. Blurred is a sharpness in the clip's lowest 5 % and under 0.7
@@ -145,7 +145,7 @@ def disturbed_times(face: Head, *, sharpness: F64) -> F64:
 
     Parameters
     ----------
-    face : Head
+    face : HeadTrack
         Of n frames.
     sharpness : ndarray of shape (n,)
         Of the face in each frame, any unit.

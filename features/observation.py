@@ -184,7 +184,7 @@ def save(observation: Observation, file: BinaryIO | str, *, key: str = "") -> No
     np.savez_compressed(file, **arrays)
 
 
-class Header(NamedTuple):
+class ObservationHeader(NamedTuple):
     """What a kept observation says of its clip, read without its crops and sound."""
 
     key: str
@@ -227,11 +227,11 @@ def load(file: BinaryIO | str, *, key: str | None = None) -> Observation:
         )
 
 
-def header(file: BinaryIO | str) -> Header:
+def header(file: BinaryIO | str) -> ObservationHeader:
     """What :func:`save` wrote, but for what takes long to read; raises as :func:`load`."""
     with np.load(file, allow_pickle=False) as archive:
         scalars = _scalars(archive)
-        return Header(scalars["key"], len(archive["times_s"]), scalars["duration_s"])
+        return ObservationHeader(scalars["key"], len(archive["times_s"]), scalars["duration_s"])
 
 
 def _scalars(archive: Any) -> dict[str, Any]:
@@ -258,7 +258,7 @@ def load_kept(file: Path) -> Observation:
         return load(opened)
 
 
-def kept_header(file: Path) -> Header:
+def kept_header(file: Path) -> ObservationHeader:
     """:func:`header` of a file of that folder; raises as :func:`load_kept`.
 
     Raises

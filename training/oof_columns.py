@@ -164,7 +164,7 @@ def _usable(source: pa.Table, wanted: Sequence[tuple[int, str]], observations: P
     return usable
 
 
-def _is_of_the_row(header: observation.Header, row: Mapping[str, Any]) -> bool:
+def _is_of_the_row(header: observation.ObservationHeader, row: Mapping[str, Any]) -> bool:
     """Whether a row says the length of an observation; one of unknown length, as of a clip that crashed, says nothing.
 
     Clips that are equally long, as the copies of one that was coded several times, are not told apart.

@@ -35,7 +35,7 @@ from features.eyelids import (
     openness,
     usable_ear,
 )
-from features.geometry import F64, LEFT_EYE, RIGHT_EYE, Head, crop_landmarks, eye_aspect_ratio, head
+from features.geometry import F64, LEFT_EYE, RIGHT_EYE, HeadTrack, crop_landmarks, eye_aspect_ratio, head
 from features.observation import Observation, Track
 from features.series import Segment
 from features.spec import EVERY_CHANGE, Column, complete_row, family
@@ -76,8 +76,8 @@ COLUMNS = (
     ),
     _column(
         "rate_shrunk_per_min", "1/min", 0, 1200, "down",
-        "Blinks per minute, (count + 1) / (minutes + 1/17): pulled about half way to the usual 17 in a clip of 3 s, and a "
-        "quarter of the way in one of 10 s.",
+        "Blinks per minute, (count + 1) / (minutes + 1/17): pulled about half way to the usual 17 in a clip of 3 s, and "
+        "a quarter of the way in one of 10 s.",
         reference=_RATE,
     ),
     _column(
@@ -370,7 +370,7 @@ def _blink_columns(seen: Lids) -> dict[str, float]:
 class Lids:
     """The eyes of a track over time: what series and columns are both made of."""
 
-    face: Head
+    face: HeadTrack
     ear: F64
     """[n, 2] EAR of the right and left eye in each frame."""
     valid_share: float

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from features import series
 from features.comparison import log_ratio
 from features.evidence import Series
-from features.geometry import F64, REGIONS, Head, head
+from features.geometry import F64, REGIONS, HeadTrack, head
 from features.observation import Observation, Track
 from features.perspective import Pose, fit, only, rotation_matrices, rotation_vectors
 from features.series import Segment
@@ -145,7 +145,7 @@ COLUMNS = (
 class Poses:
     """Both poses of a face in each of n frames: what series and columns are both made of."""
 
-    face: Head
+    face: HeadTrack
     inner: Pose
     whole: Pose
     difference: F64
@@ -172,12 +172,12 @@ class Poses:
         return self.valid_share >= series.MIN_VALID_SHARE and self.usable.sum() >= MIN_FRAMES
 
 
-def focal_length_px(face: Head, *, frame_size: tuple[int, int]) -> float:
+def focal_length_px(face: HeadTrack, *, frame_size: tuple[int, int]) -> float:
     """One frame width, but at least 12 iod; NaN without a face."""
     return float(max(frame_size[0], NEAREST_IOD * face.scale_px)) if np.isfinite(face.scale_px) else np.nan
 
 
-def poses(face: Head, *, frame_size: tuple[int, int]) -> Poses:
+def poses(face: HeadTrack, *, frame_size: tuple[int, int]) -> Poses:
     """Fit the inner and the whole face in each frame; NaN where one does not fit or the head is turned away."""
     focal_px = focal_length_px(face, frame_size=frame_size)
     inner, whole = (

@@ -49,7 +49,7 @@ from features.calibrated_points import (
 )
 from features.comparison import log_ratio
 from features.evidence import Series
-from features.geometry import F64, REGIONS, RIGID, Head, align, head
+from features.geometry import F64, REGIONS, RIGID, HeadTrack, align, head
 from features.observation import Observation, Track
 from features.series import Segment
 from features.spec import EVERY_CHANGE, Column, complete_row, family
@@ -327,10 +327,10 @@ def motion_columns(parts: Sequence[Segment], *, low: Sequence[Segment]) -> dict[
 
 
 @dataclass(frozen=True)
-class Motion:
+class LandmarkMotion:
     """The points of a track over time: what series and columns are both made of."""
 
-    face: Head
+    face: HeadTrack
     calibrated: F64
     """[n, 68, 2] px."""
     aligned: F64
@@ -351,14 +351,14 @@ class Motion:
         return float(self.face.seen.mean()) if len(self.face.seen) else 0.0
 
 
-def motion(observation: Observation, track: Track) -> Motion:
+def motion(observation: Observation, track: Track) -> LandmarkMotion:
     """Follow a track's points; no parts below 2 s of track, or when flow fails in over half of the steps."""
     face = head(observation, track)
     displacement = flow_displacement(face, track=track)
     rate_hz = series.rate(face.times_s)
     calibrated = calibrate(face.landmarks, displacement=displacement, rate_hz=rate_hz, rounding_px=half_grid_px(track))
     y = align(calibrated, scale_px=face.scale_px)
-    found = Motion(face, calibrated, y, flow_reject_share(displacement, seen=face.seen), (), (), (), ())
+    found = LandmarkMotion(face, calibrated, y, flow_reject_share(displacement, seen=face.seen), (), (), (), ())
     centre = calibrated[:, RIGID].mean(axis=1) / face.scale_px
     both = series.segments(np.concatenate([y, centre[:, None]], axis=1), times_s=face.times_s)
     enough = found.valid_share >= series.MIN_VALID_SHARE and sum(p.length_s for p in both) >= MIN_TRACK_S - 0.1

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from features import series
 from features.evidence import Series
-from features.geometry import F64, Head, align, head
+from features.geometry import F64, HeadTrack, align, head
 from features.mouth_closures import CLOSURE_LAG_S, WIDE_QUANTILE, closure_lag_abs_s, closure_z, dips
 from features.observation import Observation, Track
 from features.series import Segment
@@ -225,7 +225,7 @@ class Joint:
     """Time of the grid's first sample."""
 
 
-def mouth_series(face: Head) -> F64:
+def mouth_series(face: HeadTrack) -> F64:
     """Mouth measures [n, 3] of each frame: opening, width, area of the inner lips, in iod.
 
     The opening is the mean of three gaps between the lips, the area that of the polygon of points 60-67. NaN where the
@@ -267,7 +267,7 @@ def on_grid(values: F64, *, times_s: F64, grid_s: F64) -> dict[str, F64]:
     return dict(zip(("open", "width", "area", "vel"), out.T, strict=True))
 
 
-def joint(face: Head, *, observation: Observation) -> Joint | None:
+def joint(face: HeadTrack, *, observation: Observation) -> Joint | None:
     """Mouth and voice on the grid that track and sound share; None without sound, or below 3 s of it."""
     if observation.audio is None or not np.isfinite(observation.audio_start_s) or len(face.times_s) < 2:
         return None

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from features import series
 from features.evidence import Series
-from features.geometry import F64, RIGID, Head, head
+from features.geometry import F64, RIGID, HeadTrack, head
 from features.luma import block_steps, filtered, grey_levels, noise_imm, noise_mad
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, complete_row, family
@@ -230,7 +230,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def face_area_share(face: Head, *, frame_size: tuple[int, int]) -> float:
+def face_area_share(face: HeadTrack, *, frame_size: tuple[int, int]) -> float:
     """Median area of the landmarks' hull over the frame's, whose width and height are in px; NaN without a face."""
     seen = face.landmarks[face.seen]
     few = seen[:: max(1, len(seen) // 32)]  # the area changes slowly
@@ -238,7 +238,7 @@ def face_area_share(face: Head, *, frame_size: tuple[int, int]) -> float:
     return min(1.0, series.median(areas, 1) / (frame_size[0] * frame_size[1])) if areas else np.nan
 
 
-def motion_med(face: Head) -> float:
+def motion_med(face: HeadTrack) -> float:
     """Median speed of the rigid points' centroid, iod/s, from steps over 0.2 s so that landmark noise fades."""
     parts = series.segments(face.landmarks[:, RIGID].mean(axis=1) / face.scale_px, times_s=face.times_s)
     speeds = []

@@ -157,7 +157,7 @@ def co_occurrence_properties(luma: Bytes, distances: tuple[int, ...]) -> dict[st
 
 
 @dataclass(frozen=True)
-class Frame:
+class CropTexture:
     """What a frame says."""
 
     patterns: F64
@@ -166,7 +166,7 @@ class Frame:
     """Column without ``_med`` to value."""
 
 
-def of_face(track: Track, number: int) -> Frame | None:
+def of_face(track: Track, number: int) -> CropTexture | None:
     """Measure a crop; None where the face is lost, smaller than D = 32 px, or more than 30 % black or white."""
     points = crop_landmarks(track, number)
     small = face_patch(track.crops[number], points=points, iod_px=LBP_IOD_PX, side_px=LBP_SIDE)
@@ -180,7 +180,7 @@ def of_face(track: Track, number: int) -> Frame | None:
     if large is not None:
         for name, each in co_occurrence_properties(large, DISTANCES).items():
             values |= {f"glcm_{name}_d{distance}": float(v) for distance, v in zip(DISTANCES, each, strict=True)}
-    return Frame(counts, values)
+    return CropTexture(counts, values)
 
 
 def of_patches(face: Bytes, background: Bytes, *, luma_levels: tuple[int, int]) -> dict[str, float]:
