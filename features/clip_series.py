@@ -27,7 +27,7 @@ def person_series(observation: Observation, track: Any, chosen: Iterable[Family]
     dict
         ``family.name`` to series, in the families' order.
     """
-    return _series([one for one in chosen if not one.needs <= SOUND_ALONE], observation, track)
+    return _series([family for family in chosen if not family.needs <= SOUND_ALONE], observation, track)
 
 
 def sound_series(observation: Observation, chosen: Iterable[Family]) -> dict[str, Series]:
@@ -37,27 +37,27 @@ def sound_series(observation: Observation, chosen: Iterable[Family]) -> dict[str
     """
     if observation.audio is None:
         return {}
-    return _series([one for one in chosen if "sound" in one.needs], observation, None)
+    return _series([family for family in chosen if "sound" in family.needs], observation, None)
 
 
 def _series(chosen: Iterable[Family], observation: Observation, track: Any) -> dict[str, Series]:
-    found: dict[str, Series] = {}
+    series: dict[str, Series] = {}
     with opencv_on_one_thread():
-        for one in chosen:
-            if one.series is None:
+        for family in chosen:
+            if family.series is None:
                 continue
             try:
-                found |= _in_the_clip(_checked(one, dict(one.series(observation, track))), observation)
+                series |= _in_the_clip(_checked(family, dict(family.series(observation, track))), observation)
             except Exception as error:  # as with measures: a cue's fault costs its own
-                logger.warning("series of family %s failed: %s", one.name, error, exc_info=True)
-    return found
+                logger.warning("series of family %s failed: %s", family.name, error, exc_info=True)
+    return series
 
 
-def _checked(one: Family, series: dict[str, Series]) -> dict[str, Series]:
-    if strangers := [name for name in series if not name.startswith(f"{one.name}.")]:
-        raise ValueError(f"{one.name} returned the series {strangers[0]}, which belongs to another family")
+def _checked(family: Family, series: dict[str, Series]) -> dict[str, Series]:
+    if strangers := [name for name in series if not name.startswith(f"{family.name}.")]:
+        raise ValueError(f"{family.name} returned the series {strangers[0]}, which belongs to another family")
     if others := [name for name, value in series.items() if not isinstance(value, Series)]:
-        raise TypeError(f"{one.name} returned {others[0]} as {type(series[others[0]]).__name__}, which is no Series")
+        raise TypeError(f"{family.name} returned {others[0]} as {type(series[others[0]]).__name__}, which is no Series")
     return series
 
 
@@ -65,10 +65,10 @@ def _in_the_clip(series: dict[str, Series], observation: Observation) -> dict[st
     """The series whose times are of the clip: one that is in frame numbers would stretch the axis of every other."""
     start_s, end_s = _extent_s(observation)
     kept = {}
-    for name, one in series.items():
-        times_s = one.times_s
+    for name, value in series.items():
+        times_s = value.times_s
         if not len(times_s) or (times_s[0] >= start_s - BEYOND_S and times_s[-1] <= end_s + BEYOND_S):
-            kept[name] = one
+            kept[name] = value
         else:
             where = f"{times_s[0]:g} to {times_s[-1]:g} s, of a clip from {start_s:.1f} to {end_s:.1f} s"
             logger.warning("series %s is left out: it goes from %s; give seconds of the clip", name, where)

@@ -106,8 +106,8 @@ def undiscovered_modules(chosen: Iterable[Family]) -> tuple[str, ...]:
 
     ``__main__`` stands for a notebook or a script.
     """
-    found = {*family_modules(), *plug_ins()}
-    return tuple(sorted({one.measure.__module__ for one in chosen if one.name not in found}))
+    findable = {*family_modules(), *plug_ins()}
+    return tuple(sorted({family.measure.__module__ for family in chosen if family.name not in findable}))
 
 
 def describe(name: str) -> str:

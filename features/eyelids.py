@@ -115,8 +115,8 @@ def find_blinks(part: Segment, *, fps: float | None = None) -> list[Blink]:
             spans[-1][1] = last
         else:
             spans.append([first, last])
-    found = [_blink(part, smooth, first, last) for first, last in spans]
-    return [blink for blink in found if SHORTEST_S <= blink.end_s - blink.start_s <= LONGEST_S]
+    blinks = [_blink(part, smooth, first, last) for first, last in spans]
+    return [blink for blink in blinks if SHORTEST_S <= blink.end_s - blink.start_s <= LONGEST_S]
 
 
 def _blink(part: Segment, smooth: F64, first: int, last: int) -> Blink:

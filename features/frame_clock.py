@@ -44,15 +44,15 @@ def taken_times(observation: Observation, *, paths: Iterable[F64]) -> F64:
     first = np.flatnonzero(~observation.duplicate)
     if len(first) == len(times) or len(first) < WINDOW:
         return times
-    shown, own, display_step = times[first], _uniform(times[first]), float(np.median(np.diff(times)))
-    if np.ptp(shown - own) > (1 + SNAP) * display_step:
+    shown, uniform, display_step = times[first], _uniform(times[first]), float(np.median(np.diff(times)))
+    if np.ptp(shown - uniform) > (1 + SNAP) * display_step:
         return times  # a still stretch, or a part with another rate
-    gains = np.concatenate([np.empty(0), *(smoother(path[first], than=shown, on=own) for path in paths)])
+    gains = np.concatenate([np.empty(0), *(smoother(path[first], than=shown, on=uniform) for path in paths)])
     as_a_rule = bool(np.mean(np.diff(shown) > (1 + SNAP) * display_step) > MOST)
     if not _is_own(gains, otherwise=as_a_rule):
         return times
     taken = times.copy()
-    taken[first] = own
+    taken[first] = uniform
     return taken
 
 
@@ -98,8 +98,8 @@ def smoother(path: F64, *, than: F64, on: F64) -> F64:
         np.linalg.norm(np.einsum("mdi,mi->md", points, _third_difference(times)[uneven]), axis=1)
         for times in (than, on)
     )
-    told = other + this > ROUNDING
-    return np.asarray((other - this)[told] / (other + this)[told], dtype=np.float64)
+    moves = other + this > ROUNDING
+    return np.asarray((other - this)[moves] / (other + this)[moves], dtype=np.float64)
 
 
 def _third_difference(times_s: F64) -> F64:

@@ -33,44 +33,44 @@ def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[di
     values: dict[str, float] = {}
     failures: dict[str, str] = {}
     with opencv_on_one_thread():
-        for one in chosen:
-            values |= unmeasured(column.name for column in one.table_columns)
+        for family in chosen:
+            values |= unmeasured(column.name for column in family.table_columns)
             where = ""
             try:
-                main = _main_face(one, observation)
+                main = _main_face(family, observation)
                 values |= main
                 where = " (on another face than the main one)"
-                values |= _largest(one, observation, main)
+                values |= _largest(family, observation, main)
             except Exception as error:  # a cue's fault costs its own columns only
-                logger.warning("family %s failed%s: %s", one.name, where, error, exc_info=True)
-                failures[one.name] = f"{type(error).__name__}: {error}{where}"
+                logger.warning("family %s failed%s: %s", family.name, where, error, exc_info=True)
+                failures[family.name] = f"{type(error).__name__}: {error}{where}"
     return values, failures
 
 
-def _main_face(one: Family, observation: Observation) -> dict[str, float]:
+def _main_face(family: Family, observation: Observation) -> dict[str, float]:
     """The family's columns of the main face; without a face those of picture and sound, if it needs no more."""
     if observation.tracks:
-        return _checked(one, observation, observation.tracks[0])
-    is_there = len(observation.times_s) > 0 or "picture" not in one.needs
-    return _checked(one, observation, None) if is_there and not one.needs & OF_A_FACE else {}
+        return _checked(family, observation, observation.tracks[0])
+    is_there = len(observation.times_s) > 0 or "picture" not in family.needs
+    return _checked(family, observation, None) if is_there and not family.needs & OF_A_FACE else {}
 
 
-def _largest(one: Family, observation: Observation, main: Mapping[str, float]) -> dict[str, float]:
+def _largest(family: Family, observation: Observation, main: Mapping[str, float]) -> dict[str, float]:
     """The ``_max`` twins: the largest of the finite values of all faces; none for a clip with fewer than two."""
-    worst = [column.name for column in one.columns if column.worst == "max"]
+    worst = [column.name for column in family.columns if column.worst == "max"]
     others = observation.tracks[1:] if worst else ()
     if not others:
         return {}
-    measured = [main, *(_checked(one, observation, track) for track in others)]
+    measured = [main, *(_checked(family, observation, track) for track in others)]
     finite = {name: [row[name] for row in measured if row.get(name) == row.get(name) and name in row] for name in worst}
     return {f"{name}_max": max(some) for name, some in finite.items() if some}
 
 
-def _checked(one: Family, observation: Observation, track: Track | None) -> dict[str, float]:
-    row = {name: float(value) for name, value in one.measure(observation, track).items()}
-    ranges = {column.name: column.range for column in one.columns}
+def _checked(family: Family, observation: Observation, track: Track | None) -> dict[str, float]:
+    row = {name: float(value) for name, value in family.measure(observation, track).items()}
+    ranges = {column.name: column.range for column in family.columns}
     if strangers := sorted(row.keys() - ranges.keys()):
-        raise ValueError(f"{one.name} returned {strangers[0]}, which it did not declare")
+        raise ValueError(f"{family.name} returned {strangers[0]}, which it did not declare")
     for name, value in row.items():
         _check_value(name, value, ranges[name])
     return row

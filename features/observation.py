@@ -174,10 +174,10 @@ def save(observation: Observation, file: BinaryIO | str, *, key: str = "") -> No
     if observation.audio is not None:
         arrays["audio"] = observation.audio
     for number, track in enumerate(observation.tracks):
-        for one in fields(Track):
-            value = getattr(track, one.name)
-            entry = f"track{number}.{one.name}"
-            if one.name in RAGGED:
+        for field in fields(Track):
+            value = getattr(track, field.name)
+            entry = f"track{number}.{field.name}"
+            if field.name in RAGGED:
                 arrays[f"{entry}.shapes"] = np.array([_shape3(item) for item in value], dtype=np.int32).reshape(-1, 3)
                 value = np.concatenate([item.ravel() for item in value]) if value else np.empty(0, np.uint8)
             arrays[entry] = value
@@ -213,8 +213,8 @@ def load(file: BinaryIO | str, *, key: str | None = None) -> Observation:
     """
     with np.load(file, allow_pickle=False) as archive:
         scalars = _scalars(archive)
-        if (found := scalars.pop("key")) != key and key is not None:
-            raise OtherKeyError(found)
+        if (kept_key := scalars.pop("key")) != key and key is not None:
+            raise OtherKeyError(kept_key)
         tracks = tuple(_load_track(archive, number) for number in range(scalars.pop("n_tracks")))
         for name in ("frame_size", "luma_levels", "warnings", "notes"):
             scalars[name] = tuple(scalars[name])
@@ -288,11 +288,11 @@ def dumps(observation: Observation, *, key: str = "") -> bytes:
 
 def _load_track(archive: Any, number: int) -> Track:
     values: dict[str, Any] = {}
-    for one in fields(Track):
-        key = f"track{number}.{one.name}"
-        values[one.name] = archive[key]
-        if one.name in RAGGED:
-            values[one.name] = _split(archive[key], archive[f"{key}.shapes"])
+    for field in fields(Track):
+        key = f"track{number}.{field.name}"
+        values[field.name] = archive[key]
+        if field.name in RAGGED:
+            values[field.name] = _split(archive[key], archive[f"{key}.shapes"])
     return Track(**values)
 
 

@@ -279,7 +279,10 @@ def medians_over_frames(
     {'noise_med': 1.5}
     """
     quantities = [name.split(".")[1].removesuffix("_med") for name in columns if name.endswith("_med")]
-    return {f"{one}_med": median([row.get(one, np.nan) for row in frames(one)], least) for one in quantities}
+    return {
+        f"{quantity}_med": median([row.get(quantity, np.nan) for row in frames(quantity)], least)
+        for quantity in quantities
+    }
 
 
 def quantile(values: ArrayLike, q: float, least: int = 20) -> float:
@@ -383,8 +386,8 @@ def band_fraction(parts: Sequence[Segment], *, band_hz: tuple[float, float]) -> 
     rate_hz = long_enough[-1].rate_hz
     total = np.sum([_power(part) * part.length_s for part in long_enough], axis=0)
     whole = _between(total, BAND_FLOOR_HZ, min(BAND_LIMIT * rate_hz, BAND_CEILING_HZ))
-    told = whole > ROUNDING**2 and BAND_LIMIT * rate_hz >= high - 1e-9
-    return _between(total, low, high) / whole if told else np.nan
+    measurable = whole > ROUNDING**2 and BAND_LIMIT * rate_hz >= high - 1e-9
+    return _between(total, low, high) / whole if measurable else np.nan
 
 
 _GRID_HZ = np.arange(0.0, BAND_CEILING_HZ + 1e-9, 0.05)  # spectra of segments of unlike length meet here

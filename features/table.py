@@ -77,11 +77,11 @@ def schema(
         How much of each clip was looked at, in seconds; None where that has no meaning.
     """
     families = tuple(families)
-    columns = [column for one in families for column in one.table_columns]
+    columns = [column for family in families for column in family.table_columns]
     description = {
         "schema": SCHEMA_VERSION,
         "extractor": extractor,
-        "families": {one.name: one.version for one in families},
+        "families": {family.name: family.version for family in families},
         "weights": dict(weights or {}),
         "max_seconds": max_seconds,
         "columns": {c.name: {"unit": c.unit, "direction": c.direction, "family": c.family} for c in columns},
@@ -96,7 +96,7 @@ def build(base: Mapping[str, Sequence[Any]], values: NDArray[np.float32], table_
     ``reasons`` is a mapping for each row (see :mod:`features.reasons`), and may be left out.
     """
     n = len(base["filename"])
-    base = {**base, "reasons": [_reasons_text(one) for one in base.get("reasons", [{}] * n)]}
+    base = {**base, "reasons": [_reasons_text(row_reasons) for row_reasons in base.get("reasons", [{}] * n)]}
     names = [name for name in table_schema.names if name not in BASE_COLUMNS]
     order = np.argsort(np.array(base["filename"], dtype=object), kind="stable")
     arrays = [pa.array([base[name][i] for i in order], type=table_schema.field(name).type) for name in BASE_COLUMNS]
@@ -240,10 +240,10 @@ def read_table(file: str | Path) -> pa.Table:
             if getattr(error, "errno", None):  # of the disk; Arrow's own have no number
                 raise TableError(f"{path}: can't be read ({error}); try again, or copy it to another disk") from error
             raise TableError(f"{path}: not a Parquet file ({error}); make it again with `deepcue extract`") from error
-    found = description(table).get("schema", SCHEMA_VERSION)
-    if found != SCHEMA_VERSION:
+    version = description(table).get("schema", SCHEMA_VERSION)
+    if version != SCHEMA_VERSION:
         raise TableError(
-            f"{path}: a feature table of schema {found}, this version reads {SCHEMA_VERSION}; make it again with "
+            f"{path}: a feature table of schema {version}, this version reads {SCHEMA_VERSION}; make it again with "
             f"`deepcue extract DATA --out {path}` (kept observations spare the decoding)"
         )
     missing = [name for name in BASE_COLUMNS if name not in table.column_names]
@@ -267,12 +267,12 @@ def check_base_columns(table: pa.Table, where: str) -> None:
             continue
         if table.column_names.count(wanted.name) > 1:
             raise TableError(f"{where}: two columns are called {wanted.name!r}; remove or rename one")
-        found = table.schema.field(wanted.name).type
-        found = found.value_type if pa.types.is_dictionary(found) else found
-        is_text = pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found)
-        if not pa.types.is_null(found) and is_text != pa.types.is_string(wanted.type):
+        kind = table.schema.field(wanted.name).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+        if not pa.types.is_null(kind) and is_text != pa.types.is_string(wanted.type):
             what = "text" if pa.types.is_string(wanted.type) else "numbers"
-            raise TableError(f"{where}: the column {wanted.name!r} holds {found}; write {what} into it")
+            raise TableError(f"{where}: the column {wanted.name!r} holds {kind}; write {what} into it")
 
 
 def description(table: pa.Table) -> dict[str, Any]:
@@ -293,7 +293,7 @@ def row_reasons(table: pa.Table) -> list[dict[str, str]]:
 
 def with_reasons(table: pa.Table, reasons: Sequence[Mapping[str, str]]) -> pa.Table:
     """The table with other reasons, one mapping for each row: see :func:`row_reasons`."""
-    texts = pa.array([_reasons_text(one) for one in reasons], BASE_SCHEMA.field("reasons").type)
+    texts = pa.array([_reasons_text(row_reasons) for row_reasons in reasons], BASE_SCHEMA.field("reasons").type)
     position = table.column_names.index("reasons")
     return table.set_column(position, table.schema.field("reasons"), texts)
 
@@ -344,7 +344,7 @@ def _merged(older: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any
     replaced = newer["families"]
     columns = {name: column for name, column in older["columns"].items() if column["family"] not in replaced}
     of_families = {
-        key: {family: one for family, one in older[key].items() if family not in replaced} | newer[key]
+        key: {family: value for family, value in older[key].items() if family not in replaced} | newer[key]
         for key in ("families", "weights")
     }
     return {**older, **of_families, "columns": columns | newer["columns"]}

@@ -34,8 +34,8 @@ def read_header(stream: TextIO, column: str) -> Header:
     UnicodeDecodeError, csv.Error
         It is no such text.
     """
-    found = [_header(stream, delimiter) for delimiter in DELIMITERS]
-    return next((one for one in found if column in map(str.lower, one.names)), found[0])
+    headers = [_header(stream, delimiter) for delimiter in DELIMITERS]
+    return next((header for header in headers if column in map(str.lower, header.names)), headers[0])
 
 
 def read_rows(stream: TextIO, header: Header) -> Iterator[tuple[int, list[str]]]:

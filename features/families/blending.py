@@ -147,8 +147,8 @@ def compared(crop: FaceCrop) -> dict[str, float] | None:
     if min(core.sum(), rest.sum()) < MIN_PIXELS:
         return None
     gradients = Gradients.of(crop.luma)
-    here, there = (strengths(gradients, region) for region in (core, rest))
-    values = {name: log_ratio(here[name], there[name]) for name in STRENGTHS}
+    inner, outer = (strengths(gradients, region) for region in (core, rest))
+    values = {name: log_ratio(inner[name], outer[name]) for name in STRENGTHS}
     if not np.isfinite(values["ten"]):
         return None
     middle, other = (np.median(crop.lab[region].T.copy(), axis=1) for region in (core, rest))
@@ -176,12 +176,14 @@ def region_series(observation: Observation, track: Track) -> dict[str, Series]:
     Medians over a sample of them are the columns ``lap_core_rest_med`` and ``lightness_core_rest_med``. Empty where no
     frame is usable.
     """
-    found = frames(observation, track, range(len(track.crops)))
-    if not any(found):
+    measured_frames = frames(observation, track, range(len(track.crops)))
+    if not any(measured_frames):
         return {}
     times_s = observation.times_s[track.frame_index[track.crop_index]]
     return {
-        f"blending.{name}": Series(times_s, [one[measured] if one else np.nan for one in found], unit=unit, title=title)
+        f"blending.{name}": Series(
+            times_s, [frame[measured] if frame else np.nan for frame in measured_frames], unit=unit, title=title
+        )
         for name, (measured, unit, title) in SHOWN.items()
     }
 
@@ -189,12 +191,12 @@ def region_series(observation: Observation, track: Track) -> dict[str, Series]:
 @family("blending", version=1, needs={"track", "crops"}, columns=COLUMNS, series=region_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Compare the core of a face with its rest; NaN below 5 usable crops or a fifth of those looked at."""
-    found = frames(observation, track, sampled(track))
-    usable = [one for one in found if one]
-    valid = len(usable) / len(found) if found else 0.0
+    measured_frames = frames(observation, track, sampled(track))
+    usable = [frame for frame in measured_frames if frame]
+    valid = len(usable) / len(measured_frames) if measured_frames else 0.0
     named = {"valid_share": valid}
     if valid >= series.MIN_VALID_SHARE and len(usable) >= MIN_FRAMES:
         named |= {
-            f"{name}_core_rest_med": series.median([one[name] for one in usable], MIN_FRAMES) for name in usable[0]
+            f"{name}_core_rest_med": series.median([frame[name] for frame in usable], MIN_FRAMES) for name in usable[0]
         }
     return complete_row(COLUMNS, named)

@@ -76,8 +76,8 @@ COLUMNS = (
     ),
     _column(
         "rate_shrunk_per_min", "1/min", 0, 1200, "down",
-        "Blinks per minute, (count + 1) / (minutes + 1/17): pulled about half way to the usual 17 in a clip of 3 s, and "
-        "a quarter of the way in one of 10 s.",
+        "Blinks per minute, (count + 1) / (minutes + 1/17): pulled about half way to the usual 17 in a clip of 3 s, "
+        "and a quarter of the way in one of 10 s.",
         reference=_RATE,
     ),
     _column(

@@ -115,13 +115,13 @@ def of_judged(judged: Mapping[str, Judged], *, n_crops: int) -> dict[str, float]
     """
     row = {column.name: float("nan") for column in COLUMNS}
     share = 0.0
-    for network, found in judged.items():
+    for network, result in judged.items():
         projection = projection_of(network)
-        if projection is None or not len(found.logits):
+        if projection is None or not len(result.logits):
             continue
-        values = summarise(found.embeddings, projection)
+        values = summarise(result.embeddings, projection)
         row |= {f"{FAMILY}.{NETWORKS[network]}_{name}": value for name, value in values.items()}
-        share = max(share, len(found.logits) / n_crops) if values else share
+        share = max(share, len(result.logits) / n_crops) if values else share
     return row | {f"{FAMILY}.valid_share": share}
 
 

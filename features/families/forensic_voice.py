@@ -67,7 +67,7 @@ def window_series(observation: Observation, track: Track | None) -> dict[str, Se
     starts = np.arange(0, max(len(sound) - size, 0) + 1, hop)
     windows = [sound[start : start + size] for start in starts]
     model = _model(file)
-    values = [model.logit(found) if (found := model.inputs(window)) else np.nan for window in windows]
+    values = [model.logit(inputs) if (inputs := model.inputs(window)) else np.nan for window in windows]
     if not np.isfinite(values).any():
         return {}
     middles_s = (starts + np.array([len(window) for window in windows]) / 2) / AUDIO_RATE_HZ

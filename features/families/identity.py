@@ -161,13 +161,15 @@ def explained(e: F64, *, pose_deg: F64, sharpness: F64) -> dict[str, float]:
 
 def _others(observation: Observation, track: Track, centre: F64) -> float:
     """Least distance from this face track's medoid ``centre`` [128] to one on screen with it; NaN without such."""
-    found = []
-    others = [one for one in observation.tracks if one is not track]
-    for other in [one for one in others if _together_s(observation, track, one) >= MIN_TOGETHER_S][:MAX_OTHERS]:
+    least = []
+    others = [candidate for candidate in observation.tracks if candidate is not track]
+    for other in [candidate for candidate in others if _together_s(observation, track, candidate) >= MIN_TOGETHER_S][
+        :MAX_OTHERS
+    ]:
         e = embeddings(other, suitable(other, most=OTHER_CHIPS))
         if len(e):
-            found.append(float(np.linalg.norm(e[medoid(e)] - centre)))
-    return min(found) if found else np.nan
+            least.append(float(np.linalg.norm(e[medoid(e)] - centre)))
+    return min(least) if least else np.nan
 
 
 def _together_s(observation: Observation, a: Track, b: Track) -> float:

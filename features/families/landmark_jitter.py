@@ -358,17 +358,17 @@ def motion(observation: Observation, track: Track) -> LandmarkMotion:
     rate_hz = series.rate(face.times_s)
     calibrated = calibrate(face.landmarks, displacement=displacement, rate_hz=rate_hz, rounding_px=half_grid_px(track))
     y = align(calibrated, scale_px=face.scale_px)
-    found = LandmarkMotion(face, calibrated, y, flow_reject_share(displacement, seen=face.seen), (), (), (), ())
+    moved = LandmarkMotion(face, calibrated, y, flow_reject_share(displacement, seen=face.seen), (), (), (), ())
     centre = calibrated[:, RIGID].mean(axis=1) / face.scale_px
     both = series.segments(np.concatenate([y, centre[:, None]], axis=1), times_s=face.times_s)
-    enough = found.valid_share >= series.MIN_VALID_SHARE and sum(p.length_s for p in both) >= MIN_TRACK_S - 0.1
-    if not (enough and found.reject_share <= MAX_REJECT_SHARE):
-        return found
+    enough = moved.valid_share >= series.MIN_VALID_SHARE and sum(p.length_s for p in both) >= MIN_TRACK_S - 0.1
+    if not (enough and moved.reject_share <= MAX_REJECT_SHARE):
+        return moved
     parts = tuple(Segment(p.start_s, p.rate_hz, p.values[:, :68]) for p in both)
     rigid = tuple(Segment(p.start_s, p.rate_hz, p.values[:, 68]) for p in both)
     steps = series.segments(flow_steps(face, track=track, displacement=displacement), times_s=face.times_s)
     flow, residuals = (tuple(residual(part) for part in some) for some in (steps, parts))
-    return replace(found, flow=flow, parts=parts, rigid=rigid, residuals=residuals)
+    return replace(moved, flow=flow, parts=parts, rigid=rigid, residuals=residuals)
 
 
 def jitter_series(observation: Observation, track: Track) -> dict[str, Series]:
@@ -385,21 +385,21 @@ def jitter_series(observation: Observation, track: Track) -> dict[str, Series]:
 @family("landmark_jitter", version=6, needs={"track"}, columns=COLUMNS, series=jitter_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the jitter of a track; NaN below 2 s of track, or when flow fails in over half of the steps."""
-    found = motion(observation, track)
-    face, residuals = found.face, found.residuals
-    named = {"valid_share": found.valid_share}
-    if found.parts:
+    moved = motion(observation, track)
+    face, residuals = moved.face, moved.residuals
+    named = {"valid_share": moved.valid_share}
+    if moved.parts:
         fast = series.rate(face.times_s) >= MIN_LOW_FPS
-        low = series.segments(found.aligned, times_s=face.times_s, rate_hz=LOW_HZ) if fast else []
+        low = series.segments(moved.aligned, times_s=face.times_s, rate_hz=LOW_HZ) if fast else []
         named |= region_columns(residuals, low=[residual(part) for part in low])
-        named |= state_columns(residuals, rigid=found.rigid)
-        named |= motion_columns(found.parts, low=low)
+        named |= state_columns(residuals, rigid=moved.rigid)
+        named |= motion_columns(moved.parts, low=low)
         named |= {
             "detres_med_iod": detection_residual(
-                detected=face.landmarks, calibrated=found.calibrated, scale_px=face.scale_px
+                detected=face.landmarks, calibrated=moved.calibrated, scale_px=face.scale_px
             ),
-            "flow_reject_share": found.reject_share,
+            "flow_reject_share": moved.reject_share,
             "inner_outer_corr": inner_outer_corr(residuals),
-            "jaw_inner_flow_ratio": jaw_inner_flow_ratio(found.flow),
+            "jaw_inner_flow_ratio": jaw_inner_flow_ratio(moved.flow),
         }
     return complete_row(COLUMNS, named)

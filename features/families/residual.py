@@ -313,8 +313,8 @@ def _extent(region: Mask, axis: int) -> slice:
 def _chroma_noise(rgb: Bytes) -> Float:
     """Absolute response of Immerkaer's operator to Cb and Cr of a picture [h, w, 3], summed: [h, w]."""
     chroma = cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2YCrCb)[..., 1:]
-    found: Float = np.abs(cv2.filter2D(chroma, cv2.CV_32F, IMMERKAER)).sum(axis=2)
-    return found
+    noise: Float = np.abs(cv2.filter2D(chroma, cv2.CV_32F, IMMERKAER)).sum(axis=2)
+    return noise
 
 
 def _patches(observation: Observation, track: Track, number: int, iod_px: float) -> Patches | None:
@@ -331,12 +331,12 @@ def _patches(observation: Observation, track: Track, number: int, iod_px: float)
     )
 
 
-def _co_occurrence_columns(found: Sequence[PatchValues]) -> dict[str, float]:
+def _co_occurrence_columns(usable: Sequence[PatchValues]) -> dict[str, float]:
     """Columns ``cooc``, of co-occurrences summed over the frames."""
     named: dict[str, float] = {}
     for kernel in KERNELS:
-        face = np.sum([one.face[kernel] for one in found], axis=0)
-        background = np.sum([one.background[kernel] for one in found], axis=0)
+        face = np.sum([patch.face[kernel] for patch in usable], axis=0)
+        background = np.sum([patch.background[kernel] for patch in usable], axis=0)
         named |= {f"{kernel}_cooc_ent": entropy(face), f"{kernel}_cooc_fb_js": js_distance(face, background)}
     return named
 
@@ -352,16 +352,16 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
         return None if patches is None else of_patches(patches)
 
     every = each_distinct(numbers, measured, key=lambda number: id(track.patch_face[number]))
-    found = [one for one in every if one is not None]
-    valid = len(found) / len(numbers) if numbers else 0.0
+    usable = [patch for patch in every if patch is not None]
+    valid = len(usable) / len(numbers) if numbers else 0.0
     named: dict[str, float] = {"valid_share": valid}
-    if valid >= series.MIN_VALID_SHARE and len(found) >= MIN_FRAMES:
-        rows = [one.values for one in found]
+    if valid >= series.MIN_VALID_SHARE and len(usable) >= MIN_FRAMES:
+        rows = [patch.values for patch in usable]
         around = each_distinct(face_crops(observation, track, numbers), of_crop)
         named |= series.medians_over_frames(
             (column.name for column in COLUMNS), lambda name: around if "_fo" in name else rows, least=MIN_FRAMES
         )
-        named |= _co_occurrence_columns(found)
+        named |= _co_occurrence_columns(usable)
         grids = series.finite([row.get("grid8_same", np.nan) for row in rows])
         named["grid8_same_share"] = float(grids.mean()) if grids.size >= MIN_FRAMES else np.nan
     return complete_row(COLUMNS, named)

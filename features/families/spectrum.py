@@ -368,13 +368,13 @@ def _numbered(name: str, values: Iterable[float]) -> dict[str, float]:
 
 def _native_columns(face: F64, background: Sequence[F64]) -> dict[str, float]:
     """Columns of the native patches [k, s, s], grey levels, and of as many of the background, smaller without room."""
-    there = np.array([patch.shape == face.shape[1:] for patch in background])
+    same_size = np.array([patch.shape == face.shape[1:] for patch in background])
     behind = np.array([patch for patch in background if patch.shape == face.shape[1:]]).reshape(-1, SIDE, SIDE)
 
     def by_frame(values: F64) -> F64:
         """Values of the patches that are there, at their frames [k, ...]; NaN at the others."""
         every = np.full((len(face), *values.shape[1:]), np.nan)
-        every[there] = values
+        every[same_size] = values
         return every
 
     spectra, coefficients = spectral.power(face), spectral.block_dct(face)

@@ -151,9 +151,9 @@ def co_occurrence_properties(luma: Bytes, distances: tuple[int, ...]) -> dict[st
     from skimage.feature import graycomatrix, graycoprops
 
     matrix = graycomatrix(luma // (256 // LEVELS), distances, ANGLES, LEVELS, symmetric=True, normed=True)
-    found = {name: graycoprops(matrix, name).mean(axis=1) for name in PROPERTIES}
-    found["correlation"] = np.where(np.ptp(luma // (256 // LEVELS)) > 0, found["correlation"], np.nan)
-    return found
+    properties = {name: graycoprops(matrix, name).mean(axis=1) for name in PROPERTIES}
+    properties["correlation"] = np.where(np.ptp(luma // (256 // LEVELS)) > 0, properties["correlation"], np.nan)
+    return properties
 
 
 @dataclass(frozen=True)
@@ -191,12 +191,12 @@ def of_patches(face: Bytes, background: Bytes, *, luma_levels: tuple[int, int]) 
     if not face.size or face.shape != background.shape:
         return {}
     values = {"lbp_fb_js": js_distance(pattern_counts(face), pattern_counts(background))}
-    here, there = (
+    inner, outer = (
         co_occurrence_properties(luma.round().clip(0, 255).astype(np.uint8), (1,))
         for luma in grey_levels([face, background], luma_levels=luma_levels)
     )
     for name in PROPERTIES:
-        a, b = float(here[name][0]), float(there[name][0])
+        a, b = float(inner[name][0]), float(outer[name][0])
         values[f"glcm_fb_{name}_d1"] = a - b if name == "correlation" else log_ratio(a, b)
     return values
 
@@ -210,11 +210,11 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
         lambda number: of_face(track, number),
         key=lambda number: (id(track.crops[number]), track.landmarks[track.crop_index[number]].tobytes()),
     )
-    found = [one for one in every if one is not None]
-    valid = len(found) / len(numbers) if numbers else 0.0
+    usable = [crop for crop in every if crop is not None]
+    valid = len(usable) / len(numbers) if numbers else 0.0
     named: dict[str, float] = {"valid_share": valid}
-    if valid >= series.MIN_VALID_SHARE and len(found) >= MIN_FRAMES:
-        steps = [js_distance(a.patterns, b.patterns) for a, b in itertools.pairwise(found)]
+    if valid >= series.MIN_VALID_SHARE and len(usable) >= MIN_FRAMES:
+        steps = [js_distance(a.patterns, b.patterns) for a, b in itertools.pairwise(usable)]
         patches = each_distinct(
             numbers,
             lambda number: of_patches(
@@ -222,7 +222,7 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
             ),
             key=lambda number: (id(track.patch_face[number]), id(track.patch_background[number])),
         )
-        faces = [one.values for one in found]
+        faces = [crop.values for crop in usable]
         named |= series.medians_over_frames(
             (column.name for column in COLUMNS), lambda name: patches if "_fb_" in name else faces, least=MIN_FRAMES
         )

@@ -124,13 +124,13 @@ def columns(family: str, source: str) -> tuple[Column, ...]:
     return tuple(
         Column(
             f"{family}.{name}",
-            range=one.range,
+            range=quantity.range,
             reference=source,
-            direction=one.direction,
-            worst=one.worst,
-            description=one.description,
+            direction=quantity.direction,
+            worst=quantity.worst,
+            description=quantity.description,
         )
-        for name, one in _QUANTITIES.items()
+        for name, quantity in _QUANTITIES.items()
     )
 
 

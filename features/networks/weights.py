@@ -57,7 +57,7 @@ def weights_file(family: str) -> Path:
         return PRETRAINED / name
     if not Path(folder).is_dir():
         raise ModelError(f"{WEIGHTS_VARIABLE}={folder}: no such folder; give the one that holds your weights")
-    return own if (own := Path(folder) / name).is_file() else PRETRAINED / name
+    return custom if (custom := Path(folder) / name).is_file() else PRETRAINED / name
 
 
 def kept_in_memory(load: Callable[[Path], Loaded]) -> Callable[[Path], Loaded]:
@@ -107,7 +107,7 @@ def save_arrays(arrays: Mapping[str, NDArray[Any]], file: Path, metadata: Any) -
     partial = file.with_suffix(".partial")
     header = {stored: getattr(metadata, name) for stored, name in _stored_names(metadata).items()}
     save_file(
-        {name: np.ascontiguousarray(one) for name, one in arrays.items()}, partial, {HEADER_KEY: json.dumps(header)}
+        {name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial, {HEADER_KEY: json.dumps(header)}
     )
     partial.chmod(0o644)  # safetensors writes files for their owner only
     partial.replace(file)
@@ -133,12 +133,14 @@ def read_arrays(file: Path, kind: type[Described]) -> tuple[Described, dict[str,
             arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise unusable(file, error) from error
-    return metadata, {name: one.astype(np.float32) if one.dtype == np.float16 else one for name, one in arrays.items()}
+    return metadata, {
+        name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in arrays.items()
+    }
 
 
 def _stored_names(kind: Any) -> dict[str, str]:
     """Name in the header to name of the field."""
-    return {one.metadata.get(STORED_NAME, one.name): one.name for one in fields(kind)}
+    return {entry.metadata.get(STORED_NAME, entry.name): entry.name for entry in fields(kind)}
 
 
 def unusable(file: Path, why: object) -> ModelError:
