@@ -40,7 +40,7 @@ COLUMNS = (
     _column(
         "pair_med",
         "up",
-        "Median distance between two face crops in the eyes of a face recogniser: between their embeddings, the 128 "
+        "Median distance between two face crops for a face recogniser: between their embeddings, the 128 "
         "numbers it describes a face by.",
     ),
     _column("pair_q90", "up", "Distance between two embeddings that a tenth of the pairs exceed."),
@@ -76,7 +76,7 @@ COLUMNS = (
     _column(
         "tracks_dist_min",
         "either",
-        "Least distance between the most central embeddings of this face and of another that is seen together with it "
+        "Least distance between the most central embeddings of this face and of another that is on screen with it "
         "for a second or more; missing without such a face.",
     ),
     Column(
@@ -84,7 +84,7 @@ COLUMNS = (
         range=(0, 1),
         direction="covariate",
         invariant_to=_ALL | {"mirror", "scale"},
-        description="Number of crops sharp and frontal enough for the face recogniser, over the nine wanted.",
+        description="Number of crops that are sharp and frontal enough for the face recogniser, over the nine it uses.",
     ),
 )
 

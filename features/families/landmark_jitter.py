@@ -67,7 +67,7 @@ SHOWN = ("mouth", "jaw")  # regions with a series: the most often forged one, an
 
 _REFERENCE = "Sun et al. 2021"
 _WORST_OF = frozenset({"jaw", "mouth"})  # regions whose largest jitter over all people is a column of its own
-_AT_15_HZ = ", looked at 15 times a second"
+_AT_15_HZ = ", sampled 15 times a second"
 
 
 def _column(
@@ -111,13 +111,13 @@ COLUMNS = (
     *_region_columns(),
     _column(
         "detres_med_iod", "iod", np.inf,
-        "How far the points that the detector finds typically (median) lie from where the motion of the picture "
+        "How far the points that the detector finds typically (median) lie from where the motion of the image "
         "carries them, as a fraction of the distance between the eyes.",
         worst="max",
     ),
     _column(
         "flow_reject_share", "1", 1.0,
-        "Fraction of the points whose motion from one frame to the next could not be followed reliably in the picture.",
+        "Fraction of the points whose motion from one frame to the next could not be tracked reliably in the image.",
     ),
     _column(
         "static_ratio", "1", np.inf,
@@ -164,7 +164,7 @@ COLUMNS = (
     ),
     _column(
         "jaw_inner_flow_ratio", "1", np.inf,
-        "How much less steadily the picture moves along the jaw line than at eyes and nose: the logarithm of the "
+        "How much less steadily the image moves along the jaw line than at eyes and nose: the logarithm of the "
         "ratio; low if the inner face is the unsteady part.",
         low=-np.inf, direction="down",
     ),

@@ -96,7 +96,7 @@ def _pair_columns() -> Iterator[Column]:
             "either",
             -MAX_LAG_S,
             MAX_LAG_S,
-            f"Delay in seconds at which {both} agree best; above 0 if the sound is late.",
+            f"Delay in seconds at which {both} agree best; above 0 if the audio is late.",
             unit="s",
         )
         yield _column(
@@ -104,7 +104,7 @@ def _pair_columns() -> Iterator[Column]:
             "up",
             0,
             MAX_LAG_S,
-            f"Size of the delay in seconds, be the sound early or late, at which {both} agree best.",
+            f"Absolute delay in seconds, early or late, at which {both} agree best.",
             unit="s",
         )
         yield _column(
@@ -132,8 +132,8 @@ COLUMNS = (
     ),
     _column(
         "ls_offset_s", "either", -LSE_LAG_S, LSE_LAG_S,
-        "Delay in seconds at which lips and loudness fit best, compared in pieces of 0.2 seconds; above 0 if the sound "
-        "is late.",
+        "Delay in seconds at which lips and loudness fit best, compared in pieces of 0.2 seconds; above 0 if the "
+        "audio is late.",
         unit="s", reference=_LSE,
     ),
     _column(
@@ -151,12 +151,12 @@ COLUMNS = (
     _column(
         "cca_lag_s", "either", -MAX_LAG_S, MAX_LAG_S,
         "Delay in seconds at which all of the mouth's motion agrees best with all of the voice's sound; above 0 if the "
-        "sound is late.",
+        "audio is late.",
         unit="s", reference=_CCA,
     ),
     _column(
         "cca_lag_abs_s", "up", 0, MAX_LAG_S,
-        "Size of the delay in seconds, be the sound early or late, at which all of the mouth's motion agrees best with "
+        "Absolute delay in seconds, early or late, at which all of the mouth's motion agrees best with "
         "all of the voice's sound.",
         unit="s", reference=_CCA,
     ),
@@ -194,7 +194,7 @@ COLUMNS = (
     _column(
         "closure_lag_abs_s", "up", 0, CLOSURE_LAG_S,
         "Time in seconds from the instants at which the voice breaks off, as in p, b and m, to when the lips are on "
-        "average most shut, be it before or after.",
+        "average most shut, before or after.",
         unit="s", reference=_CLOSURE,
     ),
     _column(
@@ -202,7 +202,7 @@ COLUMNS = (
         "How far the mouth opens and shuts in the clip, as a fraction of the distance between the eyes.",
         unit="iod",
     ),
-    _column("speech_share", "covariate", 0, 1, "Fraction of the time in which the sound is as loud as speech."),
+    _column("speech_share", "covariate", 0, 1, "Fraction of the time in which the audio is as loud as speech."),
     _column(
         "valid_share", "covariate", 0, 1,
         "Fraction of the time, from the face's first frame to its last, in which the mouth could be followed while "

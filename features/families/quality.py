@@ -1,4 +1,4 @@
-"""quality: how good the picture is: covariates, never evidence.
+"""quality: how good the image is: covariates, never evidence.
 
 Other families' columns move with size, blur, noise and compression; these say how much of each there is, from pixels
 alone: no container field (size, frame rate, codec, bit rate, duration, tags, file name) enters. Suffix ``_face``: the
@@ -205,12 +205,12 @@ COLUMNS = (
         "Size of the face: the distance between its eyes, in pixels.", _PIXELS,
     ),
     _covariate(
-        "face_area_share", "1", (0, 1), "hull of the landmarks", "Fraction of the picture that the face covers.",
+        "face_area_share", "1", (0, 1), "hull of the landmarks", "Fraction of the frame that the face covers.",
     ),
     *_patch_columns(),
     _covariate(
         "motion_med", "iod/s", (0, _INF), "speed of nose and eye corners",
-        "Typical (median) speed of the head across the picture, in distances between the eyes per second.",
+        "Typical (median) speed of the head across the frame, in distances between the eyes per second.",
     ),
     _covariate(
         "yaw_abs_med", "deg", (0, 90), "weak-perspective pose",

@@ -94,7 +94,7 @@ def _kernel_columns(kernel: str) -> Iterator[Column]:
     )  # fmt: skip
     yield _column(
         f"{kernel}_ac1_med",
-        f"How alike the {detail} of neighbouring pixels of the face is, from -1 to 1; enlarged pictures have more.",
+        f"How alike the {detail} of neighbouring pixels of the face is, from -1 to 1; enlarged images have more.",
         "up", low=-1, high=1, reference=_ENLARGED,
     )  # fmt: skip
     yield _column(

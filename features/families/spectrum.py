@@ -86,7 +86,7 @@ def _dct_columns() -> Iterator[Column]:
     for k, fineness in enumerate(_FINENESS):
         yield _column(
             f"dct_b{k}",
-            f"Mean strength, in grey levels, of the {fineness} of six steps of detail in the face, looked at in blocks "
+            f"Mean strength, in grey levels, of the {fineness} of six steps of detail in the face, measured in blocks "
             "of 8 by 8 pixels.",
             unit="grey levels",
             low=0,
@@ -95,7 +95,7 @@ def _dct_columns() -> Iterator[Column]:
     for k, fineness in enumerate(_FINENESS):
         yield _column(
             f"dct_kurt{k}",
-            f"How unevenly the {fineness} of six steps of detail is spread over the face, looked at in blocks of 8 by "
+            f"How unevenly the {fineness} of six steps of detail is spread over the face, measured in blocks of 8 by "
             "8 pixels: 3 for plain noise, more if a few strong edges stand out of smooth skin.",
             unit="1",
             low=0,
@@ -128,7 +128,7 @@ COLUMNS = (
     _column(
         "slope",
         "How quickly detail fades from coarse to fine in the face: the slope of the logarithm of its power over that "
-        "of its frequency; about -2 in photographs, lower in soft pictures.",
+        "of its frequency; about -2 in photographs, lower in soft images.",
         unit="1",
     ),
     _column(
@@ -151,20 +151,20 @@ COLUMNS = (
     _column(
         "peak_half",
         "How far a pattern that repeats every 2 pixels stands out of the rest of the face, in powers of ten; networks "
-        "that enlarge pictures can leave one.",
+        "that enlarge images can leave one.",
         "up",
     ),
     _column(
         "peak_quarter",
         "How far a pattern that repeats every 4 pixels stands out of the rest of the face, in powers of ten; networks "
-        "that enlarge pictures can leave one.",
+        "that enlarge images can leave one.",
         "up",
     ),
     *_dct_columns(),
     _column(
         "benford_kl",
         "How far the first digits of the strengths of the face's details depart from Benford's law, which those of "
-        "natural pictures follow, in bits; 0 is perfect agreement.",
+        "natural images follow, in bits; 0 is perfect agreement.",
         "up",
         unit="bit",
         low=0,
@@ -173,7 +173,7 @@ COLUMNS = (
     _column(
         "benford_kl_fmb",
         "How much further the first digits of the strengths of details depart from Benford's law, which those of "
-        "natural pictures follow, in the face than in the background, in bits.",
+        "natural images follow, in the face than in the background, in bits.",
         "up",
         unit="bit",
         reference=_BENFORD,

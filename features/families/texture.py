@@ -7,13 +7,13 @@ classes: bright dots (0), edges (about 4), dark dots and flat places (8), and wh
 not depend on light or contrast. Grey-level co-occurrences (GLCM: Haralick et al. 1973, "Textural features for image
 classification") say which of 32 levels lie beside which, at distances of 1, 2 and 4 px, averaged over four directions.
 
-The face is looked at in crops reduced to D = 32 px (LBP) and 48 px (GLCM), where a pixel is the same detail of any
+The face is measured in crops reduced to D = 32 px (LBP) and 48 px (GLCM), where a pixel is the same detail of any
 face; ``fb`` compares the native luma patches of face and background of one frame. ``step`` compares the face with
 itself in the next of the sampled frames. Of the published dynamic patterns (LBP-TOP: Zhao & Pietikainen 2007) only the
-plane of the picture is here, since runs of neighbouring frames are not kept.
+image plane is measured, since runs of neighbouring frames are not kept.
 
 Confounds: compression and focus, as for ``spectrum``; beards, make-up, age; for GLCM also light and contrast.
-Alone it tells people of known manipulations better than manipulations that were never seen, of which it is near
+Alone, the family separates known manipulations of new people better than unseen manipulations, where it is near
 chance (docs/experiments/025).
 """
 

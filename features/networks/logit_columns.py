@@ -69,10 +69,10 @@ _QUANTITIES = {
     "logit_q10": _Quantity(
         _LOGIT,
         "up",
-        "Score that a tenth of the face crops stay below; missing with one crop, and varied by the framing.",
+        "Score that a tenth of the face crops, each framed differently, stay below; missing with one crop.",
     ),
     "logit_q90": _Quantity(
-        _LOGIT, "up", "Score that a tenth of the face crops exceed; missing with one crop, and varied by the framing."
+        _LOGIT, "up", "Score that a tenth of the face crops, each framed differently, exceed; missing with one crop."
     ),
     "logit_std": _Quantity(
         (0.0, MAX_LOGIT),
@@ -84,9 +84,7 @@ _QUANTITIES = {
     "logit_top4_mean": _Quantity(
         _LOGIT, "up", "Mean score of the quarter of the face crops that look most like a fake.", "max"
     ),
-    "logit_conf_mean": _Quantity(
-        _LOGIT, "up", "Mean score in which a face crop weighs more the surer the network is of it."
-    ),
+    "logit_conf_mean": _Quantity(_LOGIT, "up", "Mean score, weighted by how sure the network is of each face crop."),
     "logit_step_mean": _Quantity(
         (0.0, 2 * MAX_LOGIT),
         "either",
@@ -101,7 +99,7 @@ _QUANTITIES = {
         "(mean cosine distance); missing with one crop.",
     ),
     "valid_share": _Quantity(
-        (0.0, 1.0), "covariate", "Fraction of the face crops looked at that were large enough for the network."
+        (0.0, 1.0), "covariate", "Fraction of the analysed face crops that were large enough for the network."
     ),
 }
 
