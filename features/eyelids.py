@@ -20,8 +20,8 @@ BASE_QUANTILE, BASE_HALF_S = 0.75, 2.5
 CLOSED, OPEN = 0.65, 0.85  # of the person's own level
 MERGE_S = 0.08
 SHORTEST_S, LONGEST_S = 0.05, 0.5  # shorter is noise, longer are closed eyes
-# Slower clips lose blinks to a 3-point median, and cannot show lid speed. Film has 24 or 23.976, which is 23.81 where
-# time stamps are whole milliseconds.
+# In slower clips a 3-point median removes blinks, and the speed of the lids can't be seen. Film has 24 or 23.976 frames
+# per second, which is 23.81 where time stamps are whole milliseconds.
 MEDIAN_FPS = 23.5
 ONE_EYE_YAW_DEG, MAX_YAW_DEG, MAX_PITCH_DEG = 25.0, 40.0, 30.0
 MAX_HEAD_IOD_S, HEAD_STEP_S = 1.0, 0.1  # speed over +-0.1 s; talking heads move at 0.3 most of the time
@@ -79,19 +79,19 @@ class Blink:
 
 
 def find_blinks(part: Segment, *, fps: float | None = None) -> list[Blink]:
-    """Blinks of an openness series: falls below 0.65, from and to 0.85, merged when under 80 ms apart.
+    """Find the blinks of an openness series: falls below 0.65, from and to 0.85, merged if under 80 ms apart.
 
     Parameters
     ----------
     part : Segment
         Openness, values of shape (n,), 1 = the clip's level.
     fps : float, optional
-        Of the clip, by default the segment's rate. From 23.5 up a 3-point median comes first.
+        Frames per second of the clip, by default the segment's rate. From 23.5 up, a 3-point median is applied first.
 
     Returns
     -------
     list of Blink
-        In order of time, those that last 50 to 500 ms.
+        Blinks that last 50 to 500 ms, in order of time.
 
     Examples
     --------
@@ -138,7 +138,7 @@ def _blink(part: Segment, smooth: F64, first: int, last: int) -> Blink:
 
 
 def disturbed_times(face: HeadTrack, *, sharpness: F64) -> F64:
-    """Find the times [k] of frames in which EAR is not to be trusted: the head moves fast, or the face is blurred.
+    """Find the times [k] of frames in which EAR can't be trusted: the head moves fast, or the face is blurred.
 
     Fast is over 1 iod/s, between 0.1 s before and after. Blurred is a sharpness in the clip's lowest 5 % and under 0.7
     of its median.

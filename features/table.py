@@ -3,8 +3,8 @@
 Nothing about the container (codec, bit rate, name, size, date) is a feature. The base columns describe the
 clip and the run; learners see only the columns that :func:`feature_columns` names. The metadata is a JSON object that
 says what made the table: ``schema``, the version of this layout; ``extractor``, that of observations; ``families``,
-name to version; ``weights``, of learned families the SHA-256 of their weights; ``max_seconds``, how much of each clip
-was looked at; and ``columns``, the unit, direction and family of each.
+name to version; ``weights``, the SHA-256 of the weights of learned families; ``max_seconds``, the analysed duration of
+each clip; and ``columns``, the unit, direction and family of each.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def schema(
     weights
         SHA-256 of the weights of learned families, by family.
     max_seconds
-        How much of each clip was looked at, in seconds; None where that has no meaning.
+        Seconds of each clip that were analysed; None if that has no meaning.
     """
     families = tuple(families)
     columns = [column for family in families for column in family.table_columns]
@@ -110,15 +110,15 @@ def check_place(file: str | Path, *, inputs: Iterable[str | Path] = ()) -> None:
     Parameters
     ----------
     file
-        Path or URL to write; what is at a URL is not looked at.
+        Path or URL to write; the content of a URL is not checked.
     inputs
         What the command reads.
 
     Raises
     ------
     InputError
-        The file is one of the inputs, is there and no feature table, is called as another kind of file, or can't be
-        written.
+        The file is one of the inputs, exists and is not a feature table, has the suffix of another kind of file, or
+        can't be written.
     """
     check_is_no_input(file, inputs)
     suffix = os.path.splitext(file)[1].lower()
@@ -129,11 +129,11 @@ def check_place(file: str | Path, *, inputs: Iterable[str | Path] = ()) -> None:
         return
     path = file_to_write(local)
     if path.is_file() and path.stat().st_size and not _is_described(path):
-        raise InputError(f"{file}: is there and is no feature table; remove it, or give another name to write to")
+        raise InputError(f"{file}: exists and is not a feature table; remove it, or give another name to write to")
 
 
 def _is_described(file: Path) -> bool:
-    """Whether a file is a feature table, of any version; one that can't be read is none."""
+    """Whether a file is a readable feature table, of any version."""
     try:
         with _local(file) as stream:
             return METADATA_KEY in (pq.read_schema(stream).metadata or {})
@@ -309,19 +309,19 @@ def feature_columns(table: pa.Table) -> list[str]:
 
 
 def with_columns(source: pa.Table, other: pa.Table) -> pa.Table:
-    """The clips of ``source`` that ``other`` has, too, with the feature columns of both.
+    """Return the clips that are in both ``source`` and ``other``, with the feature columns of both.
 
-    A family that is in both is ``other``'s. What else is said of a clip (label, group, status) is ``source``'s.
+    A family that is in both tables is taken from ``other``; the base columns (label, group, status) from ``source``.
 
     Raises
     ------
     TableError
-        A clip is twice in a table, or there is no clip in common.
+        A clip appears twice in a table, or the tables have no clip in common.
     """
     names, place = source["filename"].to_pylist(), {name: row for row, name in enumerate(other["filename"].to_pylist())}
     kept = [row for row, name in enumerate(names) if name in place]
     if not kept or len(place) < other.num_rows or len(set(names)) < len(names):
-        raise TableError("two tables can be joined where each has a clip once and some clips are in both")
+        raise TableError("two tables can be joined only if each has every clip once and some clips are in both")
     source, other = source.take(kept), other.take([place[names[row]] for row in kept])
     merged = _merged(description(source), description(other))
     arrays = {name: source[name] for name in BASE_COLUMNS}
@@ -331,7 +331,7 @@ def with_columns(source: pa.Table, other: pa.Table) -> pa.Table:
 
 
 def without_weights(table: pa.Table, families: Iterable[str]) -> pa.Table:
-    """The table, saying no longer with which weights these families were measured: with several, one for each fold."""
+    """Return the table without the weights of these families, which were measured with several: one for each fold."""
     known = description(table)
     if "weights" not in known:
         return table

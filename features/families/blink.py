@@ -4,10 +4,13 @@ Openness is the eye aspect ratio (EAR: Soukupova & Cech 2016, "Real-Time Eye Bli
 Landmarks") over the clip's own level, since eyes differ in shape: a running 75 % quantile over +-2.5 s.
 A blink starts where openness falls through 0.85 and ends where it comes back, provided that it fell below 0.65.
 
+A blink during a fast head movement (over 1 iod/s) or in blurred frames is discarded: it is not counted, its time does
+not count as time without blinking (``obs_s``), and no interval between blinks spans it.
+
 A resting person blinks 17 times a minute (26 talking, 4.5 reading: Bentivoglio 1997), so 6 % of real people do
 not blink in 10 s: rates come with their exposure and a shrunk form. Early fakes blinked too little (Li et al. 2018,
-"In Ictu Oculi"); later ones blink. Durations, amplitudes and speeds are undefined without a blink; neither the time to
-the clip's end nor one in which the eyes could not be seen is part of an interval between blinks.
+"In Ictu Oculi"); later ones blink. Durations, amplitudes and speeds are undefined without a blink. Intervals between
+blinks include neither the time up to the end of the clip nor time in which the eyes could not be seen.
 
 Confounds: frame rate (speeds; a variable one smooths), reading or talking, glasses, downward gaze, compression (EAR
 noise).
@@ -368,7 +371,7 @@ def _blink_columns(seen: Lids) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Lids:
-    """The eyes of a track over time: what series and columns are both made of."""
+    """The eyes of a track over time, from which both the series and the columns are computed."""
 
     face: HeadTrack
     ear: F64
@@ -376,18 +379,18 @@ class Lids:
     valid_share: float
     """Fraction of the track's frames in which an eye could be seen."""
     obs_s: float
-    """Seconds seen."""
+    """Seconds in which an eye could be seen."""
     fps: float
     opened: tuple[Segment, ...]
     """Openness of the eyes, values of shape (m,)."""
     every: tuple[Blink, ...]
     """Blinks of ``opened``."""
     blinks: tuple[Blink, ...]
-    """Those that no fast head and no blur disturbs."""
+    """The blinks that are not discarded because of a fast head movement or blur."""
 
     @property
     def discarded(self) -> tuple[Blink, ...]:
-        """The blinks that a fast head or blur disturbs."""
+        """The blinks during a fast head movement or in blurred frames."""
         return tuple(blink for blink in self.every if blink not in self.blinks)
 
     @property
@@ -397,13 +400,13 @@ class Lids:
 
     @property
     def enough(self) -> bool:
-        """Whether blinks can be told: 3 s of eyes seen, 12 frames a second."""
+        """Whether blinks can be detected: the eyes are seen for 3 s, at 12 frames per second."""
         long_enough = self.fps >= MIN_FPS and self.obs_s >= MIN_OBS_S - 0.5 / self.fps
         return long_enough and self.valid_share >= series.MIN_VALID_SHARE
 
     @property
     def fast(self) -> bool:
-        """Whether the speed of lids can be told: 23.5 frames a second."""
+        """Whether the speed of the lids can be measured: 23.5 frames per second."""
         return self.fps >= MEDIAN_FPS
 
 
@@ -427,7 +430,7 @@ def lids(observation: Observation, track: Track) -> Lids:
 
 
 def lid_series(observation: Observation, track: Track) -> dict[str, Series]:
-    """``blink.openness``, about 1 for open eyes, with the blinks as events; empty where blinks can't be told."""
+    """``blink.openness``, about 1 for open eyes, with the blinks as events; empty if blinks can't be detected."""
     seen = lids(observation, track)
     if not seen.enough:
         return {}
@@ -438,7 +441,7 @@ def lid_series(observation: Observation, track: Track) -> dict[str, Series]:
 
 @family("blink", version=5, needs={"track", "crops"}, columns=COLUMNS, series=lid_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
-    """Measure a track's blinks; NaN below 3 s of eyes seen or 12 frames a second."""
+    """Measure a track's blinks; NaN if the eyes are seen for less than 3 s, or below 12 frames per second."""
     seen = lids(observation, track)
     named = {"valid_share": seen.valid_share}
     if seen.enough:

@@ -4,8 +4,8 @@ A face pasted into another head keeps a pose of its own, so the pose of the inne
 corners of the mouth) differs from that of the whole set, which has the jaw line as well; no set has the eyes (Yang et
 al. 2019, "Exposing Deep Fakes Using Inconsistent Head Poses", and its code; there AUC 0.89, by an SVM on the plain
 differences). Each frame has both poses by a perspective fit (:mod:`features.perspective`) of one symmetric mean face.
-The focal length is one frame width, as published, but at least 12 iod: in a picture that was cut to the face the frame
-says nothing of the camera, and nobody is filmed from nearer than that. Translations are compared as fractions of the
+The focal length is one frame width, as published, but at least 12 iod: in a video cropped to the face the frame says
+nothing about the camera, and nobody is filmed from nearer than that. Translations are compared as fractions of the
 distance. "Angle" is that of ``R = R_inner R_whole^T``.
 
 Left out: frames turned by over 45 degrees, and those where a fit misses the landmarks by over 0.15 iod.
@@ -49,7 +49,7 @@ RANGE = (0.05, 0.95)  # quantiles whose distance is a range
 AXES = ("pitch", "yaw", "roll")
 
 _REFERENCE = "Yang et al. 2019"
-_ALL = EVERY_CHANGE - {"translation"}  # perspective depends on the place in the picture
+_ALL = EVERY_CHANGE - {"translation"}  # perspective depends on the place in the frame
 _UNMIRRORED = _ALL - {"mirror"}
 _INF = float("inf")
 
@@ -136,7 +136,7 @@ COLUMNS = (
     Column(
         "head_pose.valid_share", range=(0, 1), direction="covariate", invariant_to=_ALL,
         description="Fraction of the frames, from the face's first to its last, in which the pose of the inner face "
-        "and of the whole head could be told.",
+        "and of the whole head could be estimated.",
     ),
 )  # fmt: skip
 
@@ -229,7 +229,7 @@ def turn_q90(rates: Sequence[Segment], *, order: int) -> float:
 
 
 def jaw_pose(measured: Poses, *, frame_size: tuple[int, int]) -> Pose:
-    """Pose of the jaw line alone (0-16), from the whole head's; NaN with under 12 of its points in the picture."""
+    """Pose of the jaw line alone (0-16), from the whole head's; NaN with under 12 of its points in the frame."""
     jaw = measured.face.landmarks[:, REGIONS["jaw"]]
     inside = ((jaw >= 0) & (jaw <= np.asarray(frame_size) - 1)).all(axis=2).sum(axis=1)
     focal_px = focal_length_px(measured.face, frame_size=frame_size)
@@ -291,7 +291,7 @@ def pose_series(observation: Observation, track: Track) -> dict[str, Series]:
 
 @family("head_pose", version=4, needs={"track"}, columns=COLUMNS, series=pose_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
-    """Measure the two poses of a track; NaN below 20 frames in which both can be told."""
+    """Measure the two poses of a track; NaN below 20 frames in which both can be estimated."""
     measured = poses(head(observation, track), frame_size=observation.frame_size)
     named = {"valid_share": measured.valid_share}
     if measured.enough:

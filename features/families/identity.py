@@ -1,6 +1,6 @@
 """identity: how steadily a face recogniser sees the same person.
 
-Frame-wise synthesis makes the recogniser's view of the person less steady (Liu et al. 2023, "TI2Net", there on other
+Frame-wise synthesis makes the embeddings of the person less steady (Liu et al. 2023, "TI2Net", there on other
 embeddings). dlib's ResNet gives 128 numbers for a face chip of 150 px (0.25 padding, aligned by the landmarks), used
 as given: Euclidean distance, under 0.6 for one person. At most ``MAX_CHIPS`` well-spread crops are embedded, frontal
 within 45 degrees and not among the most blurred tenth of the track.

@@ -6,8 +6,8 @@ Precise Geometric Features", there read by an RNN: AUC 0.999 on FaceForensics++,
 Unlike LRNet, nothing is rounded. The observation's flow starts at the previous frame's *detected* points, so the
 filter adds the flow's displacement to its calibrated state; flow that fails its forward-backward test is NaN.
 
-``jaw_inner_flow_ratio`` looks at the flow alone, without the detector: each step less the similarity that carries the
-rigid points along, less its own smooth, so that what remains is how unsteadily the picture itself moves there.
+``jaw_inner_flow_ratio`` reads the flow alone, without the detector: each step minus the similarity that carries the
+rigid points along, minus its own smooth. What remains is how unsteadily the image itself moves there.
 
 Lengths are in iod (``D``); ``z`` are detected, ``x`` calibrated points, ``y`` the calibrated points in the head's
 frame (:func:`features.geometry.align`), ``e`` the residual of ``y`` against a Savitzky-Golay smooth over 0.23 s.
@@ -17,8 +17,9 @@ filter counts half a pixel as the least move of a detection, its process noise i
 the same motion gives about the same numbers from 30 to 120 frames per second. The fused points are no whole pixels,
 and no rounding floor is subtracted.
 
-The ``_15hz`` twins look at 15 moments a second: rates that differ widely become comparable, but not equal. Nothing is
-filtered before: what is faster than 7.5 Hz is folded in, and moments between frames are interpolated, which smooths.
+The ``_15hz`` columns sample 15 moments a second: widely different rates become comparable, but not equal. There is no
+low-pass filter before: what is faster than 7.5 Hz is aliased, and moments between frames are interpolated, which
+smooths.
 ``jerk_q90_15hz`` of the same white jitter is 114 iod/s^3 at 30 and 60 frames per second, 100 at 29.97, 96 at 25. A
 filter would make motion agree, but not the detector's noise, of which each frame has its own.
 

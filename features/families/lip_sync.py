@@ -1,15 +1,15 @@
 """lip_sync: whether the lips move when, and as, the voice does.
 
 Mouth series come from landmarks in the head's frame (iod), voice series from :mod:`features.speech_series`; both meet
-on the voice's grid of 100 Hz, the file's own offset between picture and sound kept. Correlation over
+on the voice's grid of 100 Hz, and the file's own offset between video and audio is kept. Correlation over
 lags after Slaney & Covell, "FaceSync", NIPS 2000; windowed distances in the manner of SyncNet's LSE (Chung &
 Zisserman 2016), not comparable with it; mouth closures after Agarwal et al. 2020. How two series are compared is in
 :mod:`features.synchrony`. Of all these, the lag of the canonical correlation of the whole mouth and the whole voice
-tells shifted sound and another person's best (docs/experiments/028-jitter-lip-sync-flicker.md).
+detects shifted audio and another person's voice best (docs/experiments/028-jitter-lip-sync-flicker.md).
 
 Two unrelated smooth series of 10 s correlate by chance (sd of r 0.2-0.3), so every measure that matters comes as a
 robust z against 50 circular shifts of the voice, the same maximum over lags being taken for each; below 7.9 s there are
-too few moments to shift it to, and z is undefined. A lag is positive when the sound is late; broadcast tolerates 90 ms
+too few moments to shift it to, and z is undefined. A lag is positive when the audio is late; broadcast tolerates 90 ms
 early to 185 ms late (EBU R37).
 
 Confounds: another speaker or music, a face turned away, low or variable frame rate. Below 14.3 frames per second, where
@@ -274,7 +274,7 @@ def joint(face: HeadTrack, *, observation: Observation) -> Joint | None:
     voice = short_time_series(observation.audio)
     if not voice:
         return None
-    # a common shift of both clocks must not move a rounding: count from the sound's start
+    # a common shift of both clocks must not move a rounding: count from the start of the audio
     times_s = face.times_s - observation.audio_start_s
     first = int(np.ceil(round(max(0.0, times_s[0]) * GRID_HZ, 3)))
     last = min(int(np.floor(round(times_s[-1] * GRID_HZ, 3))), len(voice["level"]) - 1)

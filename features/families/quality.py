@@ -1,11 +1,12 @@
 """quality: how good the image is: covariates, never evidence.
 
-Other families' columns move with size, blur, noise and compression; these say how much of each there is, from pixels
-alone: no container field (size, frame rate, codec, bit rate, duration, tags, file name) enters. Suffix ``_face``: the
-native luma patches of the face; ``_bg``: those of the background; ``med`` and ``mad`` over the patches.
+Other families' columns change with size, blur, noise and compression; these columns say how much of each there is. They
+are measured from pixels alone: no container field (size, frame rate, codec, bit rate, duration, tags, file name)
+enters. Suffix ``_face``: the native luma patches of the face; ``_bg``: those of the background; ``med`` and ``mad``
+over the patches.
 Grey levels count from 0, black, to 255, white, whatever range the video is coded in.
-``clip_share`` leaves frames out that equal the one before; repeats that lossy coding altered count.
-For models they are for interaction only, and belong in every leak report.
+``clip_share`` leaves out frames that equal the one before; repeats that lossy coding altered count. Models should use
+these columns in interactions only, and every leak report should include them.
 
 Sources: noise after Immerkaer 1996, "Fast noise variance estimation"; blur after Crete et al. 2007, "The blur effect".
 """
@@ -120,13 +121,13 @@ MEASURES = {
     ),
     "blur_eff": PatchMeasure(
         blur_eff,
-        "How blurred {} is, judged by how little further blurring changes it, from 0 (sharp) to 1 (blurred).",
+        "How blurred {} is, measured by how little further blurring changes it, from 0 (sharp) to 1 (blurred).",
         "the blur of {} (from 0, sharp, to 1, blurred)",
         "1", (0, 1), "Crete et al. 2007", _PIXELS - {"mirror"},
     ),
     "noise_imm": PatchMeasure(
         noise_imm,
-        "Strength of the noise in {}, in grey levels (of 255); fine texture counts as noise, too.",
+        "Strength of the noise in {}, in grey levels (of 255); fine texture also counts as noise.",
         "the noise in {}, fine texture included, in grey levels,",
         "grey levels", (0, _INF), "Immerkaer 1996",
     ),

@@ -1,7 +1,7 @@
 """residual: noise and fine texture of the face against those of its surroundings and of the background.
 
-What a camera's noise, a codec and an enlargement leave is not the picture itself but what high-pass filters let
-through, the residual. Three filters are those of the spatial rich model (Fridrich & Kodovsky 2012, "Rich Models for
+A camera's noise, a codec and enlarging leave traces in the residual, the part of the image that high-pass filters let
+through. Three filters are those of the spatial rich model (Fridrich & Kodovsky 2012, "Rich Models for
 Steganalysis of Digital Images"), each divided by its largest weight: ``kb``, the 3 x 3 square; ``kv``, the 5 x 5
 square; ``h2``, the second difference along rows and along columns. Of each: standard deviation, ``kurt``
 (logarithm of the kurtosis), ``ac1`` (correlation of neighbouring residuals, which enlarging raises), the fraction of
@@ -13,13 +13,13 @@ compares it with the native background patch of the same frame; ``fo`` compares 
 in the colour crop (:mod:`features.face_regions`), which is reduced where the face is large. Ratios are natural
 logarithms.
 
-``ela`` is error level analysis: how much a JPEG of quality 90 changes the picture. It sees mostly the last encoder, so
+``ela`` is error level analysis: how much a JPEG of quality 90 changes the image. It shows mostly the last encoder, so
 only ratios within a frame are kept. ``grid8_same_share`` asks whether face and background lie on the same grid of 8 px
 blocks; how visible the grids are is ``quality.blockiness_face_med``.
 
 Confounds, all strong: the camera's noise reduction, compression (deblocking, which hides grids), focus, make-up and
-age; a codec spends more bits on faces. Face columns of real clips differ more by source than by forgery: only the
-ratios are about the face.
+age; a codec spends more bits on faces. Face columns of genuine clips differ more by source than by forgery: only the
+ratios describe the face.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ statistics (Bonettini et al. 2020, "On the use of Benford's law to detect GAN-ge
 8 x 8 grid. All the measures themselves are in :mod:`features.spectral`.
 
 Confounds, all strong: blur, noise, compression, scaling of the clip. ``flicker`` leaves out frames that equal the one
-before; where a rate was converted before lossy coding, repeats differ a little, count as steps of next to nothing, and
-make it small. Only beside ``quality`` do these columns mean
-anything; plain face columns of real clips differ more by camera than by forgery.
+before; if the frame rate was converted before lossy coding, repeats differ a little, count as very small steps, and
+make ``flicker`` small. These columns are meaningful only together with ``quality``; plain face columns of genuine clips
+differ more by camera than by forgery.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """texture: whether the face has the local patterns and co-occurrences of grey levels that skin has.
 
-Networks that generate a face smooth it; enlarging and blending do, too. Local binary patterns (LBP: Ojala, Pietikainen
+Networks that generate a face smooth it; so do enlarging and blending. Local binary patterns (LBP: Ojala, Pietikainen
 & Maenpaa 2002, "Multiresolution gray-scale and rotation invariant texture classification") say of each pixel which of
 its eight neighbours are at least as bright. ``bin`` is the fraction of pixels of each of the ten rotation-invariant
 classes: bright dots (0), edges (about 4), dark dots and flat places (8), and whatever is no such pattern (9). They do

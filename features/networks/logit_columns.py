@@ -6,7 +6,7 @@ Logits and not probabilities, because learners weigh and add them. A family is a
 look at it: :func:`judge_track`.
 
 A batch run shows each crop in another of :data:`VIEWS`, framed wider or closer and every second one mirrored, as
-training does: errors that depend on the framing average out over a clip, and no crop is judged twice
+training does: errors that depend on the framing average out over a clip, and no crop is scored twice
 (docs/experiments/036-views.md).
 """
 
@@ -110,7 +110,7 @@ def columns(family: str, source: str) -> tuple[Column, ...]:
     Parameters
     ----------
     family
-        Its name, which is that of its weights file as well.
+        Its name, which is also the name of its weights file.
     source
         What the catalogue names as the reference: the network and where it was trained.
 
@@ -153,7 +153,7 @@ def ready_detector(family: str) -> Detector | None:
 
 @dataclass(frozen=True)
 class Judged:
-    """Scores of the crops of a face track that a network judged, in order of time."""
+    """A network's scores of some crops of a face track, in order of time."""
 
     crops: NDArray[np.int64]
     """[n] numbers of the crops; those too small are left out."""
@@ -204,7 +204,7 @@ def judge(
     family
         Whose weights are used.
     numbers
-        Of the crops that are judged, in order of time; smaller ones than ``MIN_CROP_PX`` are left out.
+        Positions of the crops to score, in order of time; crops smaller than ``MIN_CROP_PX`` are left out.
     views
         In which the crops are shown, one each, in turn.
 
@@ -332,7 +332,7 @@ def summarise(logits: NDArray[np.float32], embeddings: NDArray[np.float32], *, n
     embeddings : ndarray of shape (n, d)
         The network's last layer before the logit.
     n_crops
-        How many crops were looked at, whether or not they gave a logit.
+        Number of analysed crops, whether or not they gave a logit.
 
     Returns
     -------

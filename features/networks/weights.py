@@ -1,7 +1,7 @@
 """Weights of the trained detectors: which file is in use, and its format.
 
-Files are safetensors with the weights' metadata as JSON in the header: loading executes nothing. The shipped ones lie
-in ``artifacts/pretrained``; a folder of own ones, or those of one training fold, go before them.
+Files are safetensors with the weights' metadata as JSON in the header: loading executes no code. The shipped files are
+in ``artifacts/pretrained``; a custom folder, or the files of one training fold, take precedence.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from artifacts import PRETRAINED
 from features.checksums import sha256_of
 from features.errors import ModelError
 
-WEIGHTS_VARIABLE = "DEEPFAKE_WEIGHTS"  # a folder whose <family>.safetensors go before the shipped ones
+WEIGHTS_VARIABLE = "DEEPFAKE_WEIGHTS"  # a folder whose <family>.safetensors take precedence over the shipped ones
 HEADER_KEY = "card"  # of the metadata in the file's header
 STORED_NAME = "stored"  # key of a dataclass field's own metadata: what it is called in the header, if not by its name
 
@@ -34,7 +34,7 @@ _chosen: ContextVar[Mapping[str, Path] | None] = ContextVar("weights", default=N
 
 @contextlib.contextmanager
 def use_weights(files: Mapping[str, Path]) -> Iterator[None]:
-    """Measure the families named with other weights inside the ``with`` block, for instance those of one fold."""
+    """Use other weights for the named families inside the ``with`` block, for instance those of one fold."""
     token = _chosen.set(files)
     try:
         yield

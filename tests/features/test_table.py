@@ -208,10 +208,10 @@ def test_a_table_replaces_tables_and_empty_files_alone(tmp_path):
     table.check_place(file, inputs=[])
     for content in (b"filename,label\n", b"PAR1 and more", b"PAR1"):
         file.write_bytes(content)
-        with pytest.raises(InputError, match="is there and is no feature table; remove it"):
+        with pytest.raises(InputError, match="exists and is not a feature table; remove it"):
             table.check_place(file, inputs=[])
     pq.write_table(pa.table({"video": ["a"]}), file)
-    with pytest.raises(InputError, match="is there and is no feature table"):
+    with pytest.raises(InputError, match="exists and is not a feature table"):
         table.check_place(file, inputs=[])
 
 
