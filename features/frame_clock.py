@@ -26,9 +26,10 @@ def taken_times(observation: Observation, *, paths: Iterable[F64]) -> F64:
     """Return when a clip's frames [n] were taken, in s: presentation times, unless a rate conversion moved them.
 
     The alternative is a uniform clock through the frames that are not repeats. It is used if each such frame lies
-    within one display step of its uniform time, and if motion is smoother on the uniform clock by two standard errors, at four
-    places or more. If motion can't decide (a still face, noise above motion, a short clip), the uniform clock is used
-    where two of three frames or more are shown again, since so many frames are not lost. Repeats keep their times.
+    within one display step of its uniform time, and if motion is smoother on the uniform clock by two standard
+    errors, at four places or more. If motion can't decide (a still face, noise above motion, a short clip), the
+    uniform clock is used if more than two of three frames are shown again, since so many frames are not lost. Repeats
+    keep their times.
 
     Confounds: a conversion is not recognised for 24 frames shown at 25 below 4 s, and for slow or noisy motion.
 
