@@ -285,7 +285,7 @@ def test_of_a_family_in_both_tables_the_second_is_kept():
 
 @pytest.mark.parametrize(("left", "right"), [(["a"], ["b"]), (["a", "a"], ["a"]), (["a"], ["a", "a"])])
 def test_tables_with_no_clip_in_common_or_one_twice_are_not_joined(left, right):
-    with pytest.raises(TableError, match="can be joined where each has a clip once"):
+    with pytest.raises(TableError, match="can be joined only if each has every clip once"):
         with_columns(of_family("blink", left, 1.0), of_family("blink", right, 1.0))
 
 
