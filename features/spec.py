@@ -163,7 +163,10 @@ class Column:
         try:
             low, high = map(float, self.range)
         except (TypeError, ValueError) as error:
-            raise self._fault(f"range must be two numbers, the lower one first; it is {self.range!r}") from error
+            raise self._fault(
+                f"range {self.range!r} is not a pair of numbers; give the lower and the upper bound"
+            ) from error
+        object.__setattr__(self, "range", tuple(self.range))  # a list would make the column unhashable
         if not low <= high:
             raise self._fault(f"range {self.range} holds nothing; give the lower bound first")
 
