@@ -36,8 +36,8 @@ if TYPE_CHECKING:
         TableError,
         UnreadableError,
     )
-    from features.evidence import ClipEvidence
-    from features.observation import Observation
+    from features.evidence import ClipEvidence, Event, Series
+    from features.observation import Observation, Track
     from features.spec import Column, family
 
 _MODULES = {
@@ -48,8 +48,8 @@ _MODULES = {
     "ensemble.verdict": ("Verdict",),
     "extract.run.sandbox": ("Limits",),
     "features.spec": ("Column", "family"),
-    "features.observation": ("Observation",),
-    "features.evidence": ("ClipEvidence",),
+    "features.observation": ("Observation", "Track"),
+    "features.evidence": ("ClipEvidence", "Event", "Series"),
     "features.errors": (
         "ClipError",
         "DatasetError",
@@ -70,13 +70,16 @@ __all__ = [
     "DatasetError",
     "DeepcueError",
     "Evaluation",
+    "Event",
     "InputError",
     "Limits",
     "Model",
     "ModelError",
     "NotFoundError",
     "Observation",
+    "Series",
     "TableError",
+    "Track",
     "UnreadableError",
     "Verdict",
     "__version__",

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import series
-from features.geometry import F64, RIGID, Head, similarity
+from features.geometry import F64, RIGID, HeadTrack, similarity
 from features.observation import LANDMARK_SCALE, LANDMARK_SIDE_PX, Track
 
 KALMAN_Q = 0.3  # process noise of LRNet's calibrator, of a frame of its videos ...
 KALMAN_HZ = 30.0  # ... which have about so many a second
 
 
-def flow_displacement(face: Head, *, track: Track) -> F64:
+def flow_displacement(face: HeadTrack, *, track: Track) -> F64:
     """How optical flow moves each point from the frame before, in px, [n, 68, 2]; NaN where untrusted."""
     displacement = np.full(face.landmarks.shape, np.nan)
     before = face.index[1:] - 1  # flow starts at the sample before, be it a repeated frame or not
@@ -25,7 +25,7 @@ def flow_displacement(face: Head, *, track: Track) -> F64:
     return displacement
 
 
-def flow_steps(face: Head, *, track: Track, displacement: F64) -> F64:
+def flow_steps(face: HeadTrack, *, track: Track, displacement: F64) -> F64:
     """How optical flow moves each point against the head from one frame to the next, iod, [n, 68, 2].
 
     The similarity that carries the rigid points along is taken away; gaps of a point are interpolated in time.
@@ -33,7 +33,7 @@ def flow_steps(face: Head, *, track: Track, displacement: F64) -> F64:
 
     Parameters
     ----------
-    face : Head
+    face : HeadTrack
         Of n frames.
     track : Track
         That ``face`` is of.

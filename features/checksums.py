@@ -1,4 +1,4 @@
-"""The checksum by which files are told apart: of weights, models, clips."""
+"""The checksum that identifies files: weights, models, clips."""
 
 from __future__ import annotations
 

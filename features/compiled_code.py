@@ -53,14 +53,14 @@ def compiled(function: F) -> F:
     config: Any = numba.config
     uncompiled, config.DISABLE_JIT = config.DISABLE_JIT, 0  # it is set for librosa's sake alone
     try:
-        found: Any = numba.njit(cache=True, error_model="numpy")(function)
+        compiled: Any = numba.njit(cache=True, error_model="numpy")(function)
     except RuntimeError:  # numba found no place for it
-        found = numba.njit(error_model="numpy")(function)
+        compiled = numba.njit(error_model="numpy")(function)
     else:
-        _forgive(found._cache)
+        _forgive(compiled._cache)
     finally:
         config.DISABLE_JIT = uncompiled
-    return cast(F, found)
+    return cast(F, compiled)
 
 
 def _forgive(cache: Any) -> None:

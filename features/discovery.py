@@ -1,4 +1,4 @@
-"""Which cue families there are: built in, of other packages, and registered by this process."""
+"""Find the cue families: built in, from other packages, and registered by this process."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from features.spec import Family, family_modules
 logger = logging.getLogger(__name__)
 
 PLUG_INS = "deepcue.families"
-"""Entry-point group by which another package names its families: ``mycue = "my_package.mycue"``."""
+"""Entry-point group in which another package names its families: ``mycue = "my_package.mycue"``."""
 
 
 @functools.cache
 def plug_ins() -> Mapping[str, tuple[importlib.metadata.EntryPoint, ...]]:
-    """Families that other packages name, not loaded: the name of each to its entry points of :data:`PLUG_INS`.
+    """Return the entry points of :data:`PLUG_INS` by family name, without loading them.
 
-    An entry point is called like the family that its module registers; a name with two is taken twice, and one that a
-    built-in family has is that family's.
+    An entry point has the name of the family that its module registers. A name with two entry points is an error; a
+    built-in family takes precedence over an entry point of its name.
     """
     points: dict[str, tuple[importlib.metadata.EntryPoint, ...]] = {}
     for point in sorted(importlib.metadata.entry_points(group=PLUG_INS), key=lambda point: (point.name, point.value)):
@@ -34,9 +34,9 @@ def plug_ins() -> Mapping[str, tuple[importlib.metadata.EntryPoint, ...]]:
 
 @functools.cache
 def fault(name: str) -> str:
-    """Why another package's family of this name can't be used, in a sentence; empty where it can, or there is none.
+    """Return why another package's family of this name can't be used; empty if it can, or if there is none.
 
-    It is loaded, once a process.
+    The family is loaded, once per process.
     """
     points = () if name in family_modules() else plug_ins().get(name, ())
     packages = [_package(point) for point in points]
@@ -63,7 +63,7 @@ def _fault_in_loading(point: importlib.metadata.EntryPoint, package: str) -> str
 
 @functools.cache
 def _usable_plug_ins() -> frozenset[str]:
-    """Names of other packages' families that can be used; a warning says, once, which others are left out."""
+    """Names of other packages' families that can be used; one warning for each family that is left out."""
     taken = plug_ins().keys() & set(family_modules())
     faults = {name: f"package {_package(plug_ins()[name][0])}: {name!r} is built in; rename it" for name in taken}
     faults |= {name: why for name in plug_ins() if (why := fault(name))}
@@ -73,18 +73,18 @@ def _usable_plug_ins() -> frozenset[str]:
 
 
 def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
-    """Every family, or those named, sorted by name.
+    """Return every family, or the named ones, sorted by name.
 
-    There are those of :mod:`features.families`, those of other packages that :func:`plug_ins` finds, and those that
-    this process registered by importing a module or running a notebook's cell. Of all families, one of another package
-    that can't be loaded is left out with a warning.
+    Families come from :mod:`features.families`, from other packages (see :func:`plug_ins`), and from modules that this
+    process imported or notebook cells that it ran. Without ``names``, a family of another package that can't be loaded
+    is left out with a warning.
 
     Raises
     ------
     KeyError
-        A name that no module registers.
+        No module registers a family of this name.
     InputError
-        A family that is named can't be loaded, or two are called so.
+        A named family can't be loaded, or two families have the name.
     """
     built_in = set(family_modules())
     if names is None:
@@ -102,15 +102,15 @@ def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
 
 
 def undiscovered_modules(chosen: Iterable[Family]) -> tuple[str, ...]:
-    """Modules that another process must import to know these families, because :func:`families` does not find them.
+    """Return modules that another process must import to know these families, as :func:`families` does not find them.
 
     ``__main__`` stands for a notebook or a script.
     """
-    found = {*family_modules(), *plug_ins()}
-    return tuple(sorted({one.measure.__module__ for one in chosen if one.name not in found}))
+    findable = {*family_modules(), *plug_ins()}
+    return tuple(sorted({family.measure.__module__ for family in chosen if family.name not in findable}))
 
 
 def describe(name: str) -> str:
-    """:attr:`Family.description` of a family; empty when none is called so, as among cues that others measured."""
+    """Return a family's description; empty for an unknown name, such as a family of an imported table."""
     known = {*family_modules(), *plug_ins(), *spec.registry}
     return families([name])[0].description if name in known and not fault(name) else ""

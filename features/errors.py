@@ -3,13 +3,13 @@
 ::
 
     DeepcueError
-    ├── InputError (ValueError)        the user's input: one sentence, exit status 2
+    ├── InputError (ValueError)        the user's input: a one-line message, exit status 2
     │   ├── DatasetError               a folder, manifest or metadata.json
     │   │   └── NotFoundError          (FileNotFoundError) no such file or folder
     │   ├── TableError                 a feature table
     │   └── ModelError                 a model folder
     └── ClipError (RuntimeError)       one clip; becomes the status of its row
-        └── UnreadableError            neither video nor sound, or nothing of it can be decoded
+        └── UnreadableError            neither video nor audio, or nothing can be decoded
 """
 
 
@@ -30,20 +30,20 @@ class NotFoundError(DatasetError, FileNotFoundError):
 
 
 class TableError(InputError):
-    """A feature table is missing, of another kind, or lacks what the step needs."""
+    """A feature table is missing, is not a feature table, or lacks what the step needs."""
 
 
 class ModelError(InputError):
-    """A model folder is missing, of another kind, damaged or of another version."""
+    """A model folder or weights file is missing, damaged, of another version, or something else."""
 
 
 class ClipError(DeepcueError, RuntimeError):
-    """One clip can't be measured; ``status`` is what its row will say."""
+    """One clip can't be measured; ``status`` is the status of its row."""
 
     status = "crashed"
 
 
 class UnreadableError(ClipError):
-    """The file is neither video nor sound, or nothing of its picture, or of its sound alone, can be decoded."""
+    """The file is neither video nor audio, or nothing of its video (of an audio file: its audio) can be decoded."""
 
     status = "unreadable"

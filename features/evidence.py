@@ -1,7 +1,7 @@
 """What a family shows over time: a series of values, and the events in it.
 
-A page draws each series as a lane under the frames; the family's columns are computed from the same series, so that
-what a reader sees is what the number was made of.
+A report draws each series as a lane below the frames. The family's columns are computed from the same series, so that
+readers see what the number was made of.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FACES_PER_SECOND = 2.0
-"""How many faces of each person the networks judge for a page; a batch run judges eight, however long the clip."""
+"""Faces of each person that the networks score per second for a report; a batch run scores eight of any clip."""
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,24 @@ class Event:
 
 @dataclass(frozen=True)
 class Series:
-    """One measured quantity of a face or of the sound over the time of a clip.
+    """One measured quantity of a face or of the audio over the time of a clip.
 
     Parameters
     ----------
     times_s : array of shape (n,)
-        Increasing presentation times in seconds; of a value over a window, the window's middle.
+        Increasing presentation times in seconds; for a value measured over a window, the middle of the window.
     values : array of shape (n,)
-        NaN where undefined; a drawn line breaks there.
+        NaN where undefined; the drawn line is interrupted there.
     unit
         As of a column: ``"1"`` for a pure number, ``s``, ``deg``, ``iod``, ``L*``, ``log-odds``, ...
     title
-        A few words for the lane's head, as ``"Eye openness"``.
+        Heading of the lane, such as ``"Eye openness"``.
     events
         In order of time; may be empty.
     evidence
-        False for context (light, sharpness): shown in grey, never as a reason.
+        False for context (light, sharpness), which is drawn in grey and never given as a reason.
     window_s
-        Seconds over which each value was measured; 0 where it is of a moment.
+        Seconds over which each value was measured; 0 for a value of one moment.
 
     Raises
     ------
@@ -89,11 +89,13 @@ class Series:
     ) -> None:
         times, array = np.asarray(times_s, np.float64), np.asarray(values, np.float64)
         if times.shape != array.shape or times.ndim != 1:
-            raise ValueError(f"series {title!r}: {times.shape} times and {array.shape} values")
+            raise ValueError(
+                f"series {title!r}: {times.shape} times and {array.shape} values; give two arrays of one length"
+            )
         if (np.diff(times) <= 0).any():
-            raise ValueError(f"series {title!r}: times do not increase")
+            raise ValueError(f"series {title!r}: times must increase from each value to the next")
         if not window_s >= 0:
-            raise ValueError(f"series {title!r}: a window of {window_s} s")
+            raise ValueError(f"series {title!r}: window_s must be 0 or more; it is {window_s}")
         for name, value in (
             ("times_s", times),
             ("values", array),
@@ -108,39 +110,39 @@ class Series:
 
 @dataclass(frozen=True)
 class JudgedFace:
-    """One face that the networks looked at."""
+    """One face that the networks scored."""
 
     time_s: float
     box: tuple[float, float, float, float]
-    """Left, top, right, bottom of the face as fractions of the picture's width and height, in [0, 1]."""
+    """Left, top, right, bottom of the face as fractions of the frame's width and height, in [0, 1]."""
     jpeg: bytes
-    """Square crop around it, at most 160 px; empty when faces are not to be shown, or to keep a long clip small."""
+    """Square crop around the face, at most 160 px; empty if faces are not to be shown, or to keep a long clip small."""
     logits: Mapping[str, float]
-    """Family of a face network to its log-odds that this face is fake."""
+    """Log-odds that this face is fake, by family of face network."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """One tracked face: where it is, what its cues show over time, and the faces that were judged."""
+    """One tracked face: where it is, what its cues show over time, and the faces that were scored."""
 
     boxes_times_s: NDArray[np.float64]
-    """[n] times at which its box is known."""
+    """[n] Times in seconds at which the box is known."""
     boxes: NDArray[np.float32]
-    """[n, 4] left, top, right, bottom as fractions of the picture's width and height."""
+    """[n, 4] left, top, right, bottom as fractions of the frame's width and height."""
     faces: tuple[JudgedFace, ...]
     """In order of time."""
     series: Mapping[str, Series]
-    """``family.name`` to series."""
+    """Series by ``family.name``."""
     face_map_jpeg: bytes = b""
-    """The face with the regions that move the networks' logit marked; empty where none was made."""
+    """The face with the regions that change the networks' logit marked; empty if no map was made."""
     face_regions: Mapping[str, float] = field(default_factory=dict)
-    """Region of the face to log-odds that the faces most like a fake lose without it, see
-    :mod:`features.networks.face_map`; empty where no network judged one."""
+    """By region of the face, the log-odds that the most fake-looking faces lose without it (see
+    :mod:`features.networks.face_map`); empty if no network scored a face."""
 
 
 @dataclass(frozen=True)
 class ClipEvidence:
-    """What a page shows of one clip beside its verdict. Pure data: no model, no norms."""
+    """What a report shows of one clip beside its verdict. Pure data: no model, no norms."""
 
     filename: str
     duration_s: float
@@ -149,10 +151,10 @@ class ClipEvidence:
     people: tuple[Person, ...]
     """The main person first, as in the table."""
     n_faces_detected: int
-    """:attr:`features.observation.Observation.n_faces`; larger than the number of people when not all were followed."""
+    """As in ``Observation.n_faces``; larger than the number of people if not all faces were tracked."""
     sound: Mapping[str, Series]
-    """Series of the sound alone: ``family.name`` to series; empty without sound."""
+    """Series of the audio alone, by ``family.name``; empty without audio."""
     filmstrip: tuple[tuple[float, bytes], ...]
-    """Time and JPEG (at most 160 px wide) of frames spread over the clip; no bytes when faces are not to be shown."""
+    """Time and JPEG (at most 160 px wide) of frames spread over the clip; no bytes if faces are not to be shown."""
     cues: Mapping[str, float] = field(default_factory=dict)
-    """Every column of every family, also of those that the model does not use; NaN where undefined."""
+    """Every column of every family, including those that the model does not use; NaN where undefined."""

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from features import series
-from features.geometry import F64, RIGID, Head, eye_aspect_ratio
+from features.geometry import F64, RIGID, HeadTrack, eye_aspect_ratio
 from features.series import Segment
 
 BASE_QUANTILE, BASE_HALF_S = 0.75, 2.5
 CLOSED, OPEN = 0.65, 0.85  # of the person's own level
 MERGE_S = 0.08
 SHORTEST_S, LONGEST_S = 0.05, 0.5  # shorter is noise, longer are closed eyes
-# Slower clips lose blinks to a 3-point median, and cannot show lid speed. Film has 24 or 23.976, which is 23.81 where
-# time stamps are whole milliseconds.
+# In slower clips a 3-point median removes blinks, and the speed of the lids can't be seen. Film has 24 or 23.976 frames
+# per second, which is 23.81 where time stamps are whole milliseconds.
 MEDIAN_FPS = 23.5
 ONE_EYE_YAW_DEG, MAX_YAW_DEG, MAX_PITCH_DEG = 25.0, 40.0, 30.0
 MAX_HEAD_IOD_S, HEAD_STEP_S = 1.0, 0.1  # speed over +-0.1 s; talking heads move at 0.3 most of the time
@@ -30,7 +30,7 @@ EYE_PATCH = (48, 24)  # width, height of a warped eye, px
 EYE_PATCH_SCALE = 1.4  # its width over the distance of the eye's corners
 
 
-def usable_ear(face: Head) -> F64:
+def usable_ear(face: HeadTrack) -> F64:
     """EAR [n, 2] of the right and left eye; NaN for an eye, or both, that the head is turned away from."""
     ear = eye_aspect_ratio(face.landmarks)
     pitch, yaw = face.pose_deg[:, 0], face.pose_deg[:, 1]
@@ -56,8 +56,8 @@ def openness(part: Segment, *, level: float) -> F64:
         About 1 for open eyes, 0 for shut ones; NaN where the level is 0.
     """
     values = part.values
-    if part.length_s >= 2 * BASE_HALF_S:
-        size = 2 * round(BASE_HALF_S * part.rate_hz) + 1
+    if len(values) >= series.n_samples(2 * BASE_HALF_S, rate_hz=part.rate_hz):
+        size = 2 * series.n_samples(BASE_HALF_S, rate_hz=part.rate_hz) + 1
         base = ndimage.percentile_filter(values, 100 * BASE_QUANTILE, size=size, mode="reflect")
     else:
         base = np.full(len(values), level)
@@ -79,19 +79,19 @@ class Blink:
 
 
 def find_blinks(part: Segment, *, fps: float | None = None) -> list[Blink]:
-    """Blinks of an openness series: falls below 0.65, from and to 0.85, merged when under 80 ms apart.
+    """Find the blinks of an openness series: falls below 0.65, from and to 0.85, merged if under 80 ms apart.
 
     Parameters
     ----------
     part : Segment
         Openness, values of shape (n,), 1 = the clip's level.
     fps : float, optional
-        Of the clip, by default the segment's rate. From 23.5 up a 3-point median comes first.
+        Frames per second of the clip, by default the segment's rate. From 23.5 up, a 3-point median is applied first.
 
     Returns
     -------
     list of Blink
-        In order of time, those that last 50 to 500 ms.
+        Blinks that last 50 to 500 ms, in order of time.
 
     Examples
     --------
@@ -102,6 +102,7 @@ def find_blinks(part: Segment, *, fps: float | None = None) -> list[Blink]:
     """
     o, rate_hz = part.values, part.rate_hz
     smooth = ndimage.median_filter(o, 3, mode="nearest") if (fps or rate_hz) >= MEDIAN_FPS else o
+    shortest_gap = MERGE_S * rate_hz * (1.0 - series.RATE_ROUNDING)  # samples
     spans: list[list[int]] = []
     for low in np.flatnonzero(smooth < CLOSED).tolist():
         if spans and low <= spans[-1][1]:
@@ -110,12 +111,12 @@ def find_blinks(part: Segment, *, fps: float | None = None) -> list[Blink]:
         after = np.flatnonzero(smooth[low:] >= OPEN)
         first = int(before[-1]) if before.size else -1
         last = low + int(after[0]) if after.size else len(smooth)
-        if spans and first - spans[-1][1] < MERGE_S * rate_hz:
+        if spans and first - spans[-1][1] < shortest_gap:
             spans[-1][1] = last
         else:
             spans.append([first, last])
-    found = [_blink(part, smooth, first, last) for first, last in spans]
-    return [blink for blink in found if SHORTEST_S <= blink.end_s - blink.start_s <= LONGEST_S]
+    blinks = [_blink(part, smooth, first, last) for first, last in spans]
+    return [blink for blink in blinks if SHORTEST_S <= blink.end_s - blink.start_s <= LONGEST_S]
 
 
 def _blink(part: Segment, smooth: F64, first: int, last: int) -> Blink:
@@ -136,15 +137,15 @@ def _blink(part: Segment, smooth: F64, first: int, last: int) -> Blink:
     return Blink(start_s, end_s, moment_s, float(np.clip(lowest, 0.0, 1.0)), whole)
 
 
-def disturbed_times(face: Head, *, sharpness: F64) -> F64:
-    """Find the times [k] of frames in which EAR is not to be trusted: the head moves fast, or the face is blurred.
+def disturbed_times(face: HeadTrack, *, sharpness: F64) -> F64:
+    """Find the times [k] of frames in which EAR can't be trusted: the head moves fast, or the face is blurred.
 
     Fast is over 1 iod/s, between 0.1 s before and after. Blurred is a sharpness in the clip's lowest 5 % and under 0.7
     of its median.
 
     Parameters
     ----------
-    face : Head
+    face : HeadTrack
         Of n frames.
     sharpness : ndarray of shape (n,)
         Of the face in each frame, any unit.

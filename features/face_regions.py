@@ -182,13 +182,13 @@ def face_crops(observation: Observation, track: Track, numbers: range) -> tuple[
 def _face_crops(observation: Observation, track: Track, numbers: range) -> tuple[FaceCrop | None, ...]:
     scale_px = head(observation, track).scale_px
     made: dict[tuple[int, bytes], FaceCrop | None] = {}
-    found = []
+    crops = []
     for number in numbers:
         key = (id(track.crops[number]), track.landmarks[track.crop_index[number]].tobytes())
         if key not in made:
             made[key] = _face_crop(observation, track, number, scale_px)
-        found.append(made[key])
-    return tuple(found)
+        crops.append(made[key])
+    return tuple(crops)
 
 
 def _face_crop(observation: Observation, track: Track, number: int, scale_px: float) -> FaceCrop | None:
@@ -215,12 +215,12 @@ def _visible(observation: Observation, track: Track, number: int) -> Mask:
     visible[_rows(top + m, bottom - m, m, side), _rows(left + m, right - m, m, side)] = True
     sample = track.crop_index[number]
     for other in observation.tracks:
-        there = int(np.searchsorted(other.frame_index, track.frame_index[sample]))
-        if there == len(other) or other.frame_index[there] != track.frame_index[sample]:
+        position = int(np.searchsorted(other.frame_index, track.frame_index[sample]))
+        if position == len(other) or other.frame_index[position] != track.frame_index[sample]:
             continue
-        itself = np.array_equal(other.box[there], track.box[sample])  # maybe with other crops, as for a page
-        if not itself and np.isfinite(other.landmarks[there]).all():
-            left, top, right, bottom = _in_crop(track, number, other.box[there].astype(np.float64))
+        itself = np.array_equal(other.box[position], track.box[sample])  # maybe with other crops, as for a page
+        if not itself and np.isfinite(other.landmarks[position]).all():
+            left, top, right, bottom = _in_crop(track, number, other.box[position].astype(np.float64))
             visible[_rows(top, bottom, 0, side), _rows(left, right, 0, side)] = False
     return visible
 

@@ -21,8 +21,8 @@ def printable(name: str) -> str:
     True
     """
     return "".join(
-        one.encode("unicode_escape").decode("ascii")
-        if one in REORDERING or unicodedata.category(one) in ESCAPED
-        else one
-        for one in name
+        letter.encode("unicode_escape").decode("ascii")
+        if letter in REORDERING or unicodedata.category(letter) in ESCAPED
+        else letter
+        for letter in name
     )

@@ -1,8 +1,8 @@
-"""When the frames of a clip were taken, where some of them are shown again.
+"""Recover when the frames of a clip were taken, if some of them are shown again.
 
-Two worlds look alike. A rate conversion repeats frames that come regularly: 24 a second, shown at 30, come at steps of
+Two cases look alike. A rate conversion repeats frames that come regularly: 24 a second, shown at 30, come at steps of
 now one, now two thirtieths. A recorder or encoder that lost a frame repeats the one before it: all others were taken
-when they are shown. What tells them apart is motion, which is smooth in the true times alone.
+when they are shown. Motion distinguishes the two: it is smooth only in the true times.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ MOST = 2 / 3
 
 
 def taken_times(observation: Observation, *, paths: Iterable[F64]) -> F64:
-    """When a clip's frames [n] were taken, in s: their presentation times, unless a rate conversion moved them.
+    """Return when a clip's frames [n] were taken, in s: presentation times, unless a rate conversion moved them.
 
-    The other times are those of a uniform clock through the frames that repeat none. They are taken where each such
-    frame comes within one step of the display of them, and motion is smoother on them by two standard errors, at four
-    places or more. Where motion doesn't tell (a still face, noise above motion, a short clip), they are taken where two
-    of three frames or more are shown again, since so many are not lost. Repeats themselves keep their times.
+    The alternative is a uniform clock through the frames that are not repeats. It is used if each such frame lies
+    within one display step of its uniform time, and if motion is smoother on the uniform clock by two standard
+    errors, at four places or more. If motion can't decide (a still face, noise above motion, a short clip), the
+    uniform clock is used if more than two of three frames are shown again, since so many frames are not lost. Repeats
+    keep their times.
 
-    Confounds: of 24 frames shown at 25, below 4 s, and of a slow or noisy motion, a conversion is not recognised.
+    Confounds: a conversion is not recognised for 24 frames shown at 25 below 4 s, and for slow or noisy motion.
 
     Parameters
     ----------
@@ -44,15 +45,15 @@ def taken_times(observation: Observation, *, paths: Iterable[F64]) -> F64:
     first = np.flatnonzero(~observation.duplicate)
     if len(first) == len(times) or len(first) < WINDOW:
         return times
-    shown, own, display_step = times[first], _uniform(times[first]), float(np.median(np.diff(times)))
-    if np.ptp(shown - own) > (1 + SNAP) * display_step:
+    shown, uniform, display_step = times[first], _uniform(times[first]), float(np.median(np.diff(times)))
+    if np.ptp(shown - uniform) > (1 + SNAP) * display_step:
         return times  # a still stretch, or a part with another rate
-    gains = np.concatenate([np.empty(0), *(smoother(path[first], than=shown, on=own) for path in paths)])
+    gains = np.concatenate([np.empty(0), *(smoother(path[first], than=shown, on=uniform) for path in paths)])
     as_a_rule = bool(np.mean(np.diff(shown) > (1 + SNAP) * display_step) > MOST)
     if not _is_own(gains, otherwise=as_a_rule):
         return times
     taken = times.copy()
-    taken[first] = own
+    taken[first] = uniform
     return taken
 
 
@@ -98,8 +99,8 @@ def smoother(path: F64, *, than: F64, on: F64) -> F64:
         np.linalg.norm(np.einsum("mdi,mi->md", points, _third_difference(times)[uneven]), axis=1)
         for times in (than, on)
     )
-    told = other + this > ROUNDING
-    return np.asarray((other - this)[told] / (other + this)[told], dtype=np.float64)
+    moves = other + this > ROUNDING
+    return np.asarray((other - this)[moves] / (other + this)[moves], dtype=np.float64)
 
 
 def _third_difference(times_s: F64) -> F64:

@@ -275,7 +275,7 @@ def crop_landmarks(track: Track, number: int) -> F64:
 
 
 @dataclass(frozen=True)
-class Head:
+class HeadTrack:
     """A track's landmarks without repeated frames, with pose and scale: where every family of geometry starts."""
 
     index: NDArray[np.int64]
@@ -300,10 +300,10 @@ class Head:
         return self.pose_deg[:, 1]
 
 
-_heads: ObjectCache[Head] = ObjectCache(most=4)  # every family asks for the same few: those of the people of one clip
+_heads: ObjectCache[HeadTrack] = ObjectCache(most=4)  # every family asks for those of the people of one clip
 
 
-def head(observation: Observation, track: Track) -> Head:
+def head(observation: Observation, track: Track) -> HeadTrack:
     """Take a track's distinct frames, with pose and scale.
 
     Computed once for each pair of objects; its arrays are read-only, since every family gets the same ones.
@@ -311,14 +311,14 @@ def head(observation: Observation, track: Track) -> Head:
     return _heads.get(track, observation, lambda: _head(observation, track))
 
 
-def _head(observation: Observation, track: Track) -> Head:
+def _head(observation: Observation, track: Track) -> HeadTrack:
     index = distinct(observation, track)
     landmarks = track.landmarks[index].astype(np.float64)
     pose_deg = pose(landmarks)
     times_s = taken_times(observation, paths=_paths(observation))[track.frame_index[index]]
     for array in (index, landmarks, pose_deg, times_s):
         array.flags.writeable = False
-    return Head(index, times_s, landmarks, pose_deg, scale_px=clip_scale(landmarks, yaw_deg=pose_deg[:, 1]))
+    return HeadTrack(index, times_s, landmarks, pose_deg, scale_px=clip_scale(landmarks, yaw_deg=pose_deg[:, 1]))
 
 
 def _paths(observation: Observation) -> Iterator[F64]:

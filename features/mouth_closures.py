@@ -13,7 +13,7 @@ from features.geometry import F64
 from features.speech_series import GRID_HZ
 from features.synchrony import shifts
 
-CLOSURE_LAG_S = 0.4  # how far around a dip the lips are looked at
+CLOSURE_LAG_S = 0.4  # how far around a dip the lips are analysed
 DIP_S, DIP_DB, DIP_SHOULDER_S, MIN_DIPS = (0.04, 0.16), 10.0, 0.25, 5
 WIDE_QUANTILE = 0.95  # of the opening: the mouth at its widest
 HIT_FRACTION, HIT_S = 0.2, 0.08  # of it: lips that are shut; how near a dip

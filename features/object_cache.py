@@ -10,14 +10,14 @@ Value = TypeVar("Value")
 
 
 class ObjectCache(Generic[Value]):
-    """Values of pairs of objects, which are told apart by identity and held weakly.
+    """Values of pairs of objects, which are compared by identity and held weakly.
 
     A value must not refer to the objects, or they live as long as it does.
 
     Parameters
     ----------
     most
-        First objects whose values are kept at a time, those that were asked for last; None for all that live.
+        Number of first objects whose values are kept, the most recently used ones; None for all that are alive.
 
     Examples
     --------
@@ -35,13 +35,13 @@ class ObjectCache(Generic[Value]):
         """First objects whose values are kept."""
         return len(self._values)
 
-    def get(self, one: object, other: object, make: Callable[[], Value], key: Hashable = None) -> Value:
-        """The value of two objects, and of a ``key`` where they have several; made where there is none yet."""
-        of_one = self._values.pop(one, None) or WeakKeyDictionary()
-        values = of_one.setdefault(other, {})
+    def get(self, first: object, second: object, make: Callable[[], Value], key: Hashable = None) -> Value:
+        """Return the value of two objects, and of a ``key`` if they have several; make it if there is none yet."""
+        of_first = self._values.pop(first, None) or WeakKeyDictionary()
+        values = of_first.setdefault(second, {})
         if key not in values:
             values[key] = make()
-        self._values[one] = of_one  # the last one
+        self._values[first] = of_first  # the most recent
         while self._most is not None and len(self._values) > self._most:
             self._values.pop(next(self._values.keys()), None)
         return values[key]

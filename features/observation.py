@@ -1,8 +1,8 @@
-"""All that a cue may look at: what one pass over a clip leaves behind.
+"""The input of every cue: what one pass over a clip keeps.
 
-An :class:`Observation` is small (a few megabytes), holds no container field, and saves to one ``.npz``
-file without pickle; what is loaded equals what was saved, bit for bit. Its arrays are read-only: all families of a clip
-are given the same ones.
+An :class:`Observation` is small (a few megabytes), holds no container field, and is saved to one ``.npz`` file without
+pickle; what is loaded equals what was saved, bit for bit. Its arrays are read-only, because all families of a clip read
+the same ones.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from features.errors import DatasetError
 
 OBSERVATION_VERSION = 6
-"""What is measured of a given clip, and how its file is laid out. One that was kept by another version is made again.
-Tables and journals note it as the version of the extractor."""
+"""Version of what is observed in a clip and of the file format. Observations of another version are made again. Tables
+and journals record it as the version of the extractor."""
 
 AUDIO_RATE_HZ = 16_000
 LANDMARK_SIDE_PX = 256  # side of the grey square crop in whose whole pixels landmarks are found
@@ -41,9 +41,9 @@ Bytes = NDArray[np.uint8]
 
 
 class _ReadOnlyArrays:
-    """Nobody writes into the arrays of a record, or what one family writes is measured by those after it.
+    """Make the arrays of a record read-only, so that no family measures what another one wrote.
 
-    The arrays themselves are closed, not views of them: a crop that is held is one object, which is judged once.
+    The arrays themselves are made read-only, not views of them: the crop of a held still is one object, scored once.
     """
 
     def __post_init__(self) -> None:
@@ -53,14 +53,14 @@ class _ReadOnlyArrays:
                     array.flags.writeable = False
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Close a copy's arrays, and those that another process sent: NumPy opens them."""
+        """Make the arrays read-only again after copying or unpickling, where NumPy makes them writable."""
         vars(self).update(state)
         self.__post_init__()
 
 
 @dataclass(frozen=True, eq=False)
 class Track(_ReadOnlyArrays):
-    """One face through the clip; the arrays that it is made of become read-only.
+    """One face tracked through the clip; its arrays become read-only.
 
     ``m`` is the number of frames from the track's first to its last, ``k`` the number of crops.
     Pixels are those of the upright full frame; x right, y down.
@@ -74,26 +74,26 @@ class Track(_ReadOnlyArrays):
     """[m, 68, 2] where optical flow carries the previous sample's landmarks to, in px; NaN where the
     forward-backward gap is above 2 px of 400 (Sun et al. 2021), and in the first sample."""
     box: Float
-    """[m, 4] left, top, right, bottom in px, from the detector or carried on by the landmarks."""
+    """[m, 4] left, top, right, bottom in px: found by the detector, or moved along with the landmarks."""
     detector_score: Float
-    """[m] score of the last detection that confirmed the face, in [0, 1]."""
+    """[m] Score of the last detection that confirmed the face, in [0, 1]."""
     sharpness: Float
-    """[m, 3] mean absolute Laplacian of the luma (grey levels): inside the face box and in the ring around it,
+    """[m, 3] Mean absolute Laplacian of the luma (grey levels): inside the face box and in the ring around it,
     both at the scale where the face box measures 171 px; in the background patch at native scale. NaN where the
     face was lost."""
     crop_index: NDArray[np.int32]
     """[k] Position in this track (0..m-1) of each crop, increasing."""
     crop_box: Float
-    """[k, 3] left, top and side in px of the window that each crop shows; it may reach over the frame's edge."""
+    """[k, 3] left, top and side in px of the window that each crop shows; it may extend beyond the frame."""
     crops: tuple[Bytes, ...]
     """k arrays [s, s, 3], RGB; ``s`` is the window's side in whole px, at most ``CROP_MAX_PX``."""
     embedding: Float
-    """[k, 128] dlib's identity embedding of each crop; NaN for crops that were not chosen for it. Biometric, like the
-    crops themselves: it stays in kept observations and never reaches a table."""
+    """[k, 128] dlib's identity embedding of each crop; NaN for crops that were not chosen for it. Biometric data, like
+    the crops themselves: embeddings stay in kept observations and never reach a table."""
     patch_face: tuple[Bytes, ...]
-    """k arrays [p, p]: native luma centred on the landmarks; of size 0 where the face is under 64 px."""
+    """k arrays [p, p]: luma at the video's resolution, centred on the landmarks; of size 0 for a face under 64 px."""
     patch_background: tuple[Bytes, ...]
-    """k arrays [p, p]: native luma off every face, of texture like the face's; of size 0 where there is no room."""
+    """k arrays [p, p]: luma of a place without a face, with texture like the face's; of size 0 if there is none."""
 
     def __len__(self) -> int:
         return len(self.frame_index)
@@ -101,10 +101,9 @@ class Track(_ReadOnlyArrays):
 
 @dataclass(frozen=True, eq=False)
 class Observation(_ReadOnlyArrays):
-    """What one pass over a clip leaves behind; ``tracks`` has the main face first.
+    """What one pass over a clip keeps: frame times, tracked faces, audio. The input of every cue family.
 
-    The arrays that it is made of become read-only, as those of its copies are: ``observation.audio.copy()`` is one to
-    write into.
+    Its arrays become read-only, and so do those of its copies; use ``observation.audio.copy()`` to get a writable one.
     """
 
     times_s: NDArray[np.float64]
@@ -112,25 +111,26 @@ class Observation(_ReadOnlyArrays):
     frame_size: tuple[int, int]
     """Width and height in px, upright."""
     duration_s: float
-    """Last time minus first, plus one mean frame."""
+    """Seconds from the first frame to the last, plus one mean frame."""
     duplicate: NDArray[np.bool_]
-    """[n] True for a frame equal to the one before it (rate conversion); of a repeat that was coded lossily, False."""
+    """[n] True for a frame equal to the one before it (rate conversion); False for a repeat altered by lossy coding."""
     tracks: tuple[Track, ...]
+    """The tracked faces, the main face first; empty without a face."""
     audio: Float | None
-    """Mono sound at ``AUDIO_RATE_HZ``, full scale 1; None without a sound stream."""
+    """[samples] Mono audio at 16 kHz, full scale 1; None without an audio track."""
     audio_start_s: float
-    """Presentation time of ``audio[0]``, on the clock of ``times_s``; NaN without sound."""
+    """Presentation time of ``audio[0]`` in seconds, on the clock of ``times_s``; NaN without audio."""
     n_faces: int
-    """Faces of 24 px or more that were followed for at least a second (half of a shorter clip), or seen at the same
-    time in two searches, whichever are more. Counted anew after an absence of over 1 s, so that one person in three
-    shots may be three. A search stops at the first detector that finds a face, so a small face beside a large one may
-    be missed: there are at least so many."""
+    """Number of faces of 24 px or more that were tracked for at least a second (half of a shorter clip), or that were
+    detected at the same time in two searches, whichever is larger. A face that reappears after more than 1 s counts
+    again, so one person in three shots may count as three. The number is a lower bound: a search stops at the first
+    detector that finds a face, so a small face beside a large one may be missed."""
     luma_levels: tuple[int, int] = (0, 255)
-    """Black and white of the luma patches, which are as the file holds them: (16, 235) in ordinary video."""
+    """Black and white level of the luma patches, which keep the file's coding: (16, 235) in ordinary video."""
     warnings: tuple[str, ...] = ()
-    """What went wrong in the pass, in words: damaged packets, a clip cut short."""
+    """Problems of the pass, in words: damaged packets, a truncated clip."""
     notes: tuple[str, ...] = ()
-    """What was decided for the user in the pass, in words: which of two sounds was used, that times were joined."""
+    """Decisions made for the user, in words: which of two audio tracks was used, that timestamps were joined."""
 
     def __repr__(self) -> str:
         width, height = self.frame_size
@@ -141,9 +141,9 @@ class Observation(_ReadOnlyArrays):
 
 
 RAGGED = ("crops", "patch_face", "patch_background")
-"""Fields of a :class:`Track` that hold an image a crop, each of its own size."""
+"""Fields of a :class:`Track` that hold one image per crop, each of its own size."""
 PER_CROP = (*RAGGED, "crop_index", "crop_box", "embedding")
-"""Fields of a :class:`Track` with an entry a crop; the others have one a sample."""
+"""Fields of a :class:`Track` with one entry per crop; the others have one per sample."""
 
 DAMAGED = (
     ValueError,
@@ -156,14 +156,14 @@ DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What :func:`load` raises on a file that is cut or altered, or is something else: zip, zlib and NumPy have each their
-own, seen by altering single bytes of a file."""
+"""What :func:`load` raises for a truncated, altered or foreign file: zip, zlib and NumPy each have errors of their own
+(found by altering single bytes of a file)."""
 
 _SCALARS = ("frame_size", "duration_s", "audio_start_s", "n_faces", "luma_levels", "warnings", "notes")
 
 
 def save(observation: Observation, file: BinaryIO | str, *, key: str = "") -> None:
-    """Write to a path or binary file as compressed ``.npz``; ``key`` says what it was made from."""
+    """Write to a path or binary file as compressed ``.npz``; ``key`` identifies the clip that it was made from."""
     scalars = {name: getattr(observation, name) for name in _SCALARS} | {"n_tracks": len(observation.tracks)}
     scalars |= {"version": OBSERVATION_VERSION, "key": key}
     arrays: dict[str, Any] = {
@@ -174,21 +174,21 @@ def save(observation: Observation, file: BinaryIO | str, *, key: str = "") -> No
     if observation.audio is not None:
         arrays["audio"] = observation.audio
     for number, track in enumerate(observation.tracks):
-        for one in fields(Track):
-            value = getattr(track, one.name)
-            entry = f"track{number}.{one.name}"
-            if one.name in RAGGED:
+        for field in fields(Track):
+            value = getattr(track, field.name)
+            entry = f"track{number}.{field.name}"
+            if field.name in RAGGED:
                 arrays[f"{entry}.shapes"] = np.array([_shape3(item) for item in value], dtype=np.int32).reshape(-1, 3)
                 value = np.concatenate([item.ravel() for item in value]) if value else np.empty(0, np.uint8)
             arrays[entry] = value
     np.savez_compressed(file, **arrays)
 
 
-class Header(NamedTuple):
-    """What a kept observation says of its clip, read without its crops and sound."""
+class ObservationHeader(NamedTuple):
+    """The header of a kept observation, read without its crops and audio."""
 
     key: str
-    """What it was made from."""
+    """Identifies the clip that it was made from."""
     n_frames: int
     duration_s: float
 
@@ -207,14 +207,14 @@ def load(file: BinaryIO | str, *, key: str | None = None) -> Observation:
     Raises
     ------
     OtherKeyError
-        It was saved under another ``key``.
+        The observation was saved under another ``key``.
     ValueError
-        The file is of another version, or is no observation. A damaged file raises any of :data:`DAMAGED`.
+        The file is of another version, or is not an observation. A damaged file raises any of :data:`DAMAGED`.
     """
     with np.load(file, allow_pickle=False) as archive:
         scalars = _scalars(archive)
-        if (found := scalars.pop("key")) != key and key is not None:
-            raise OtherKeyError(found)
+        if (kept_key := scalars.pop("key")) != key and key is not None:
+            raise OtherKeyError(kept_key)
         tracks = tuple(_load_track(archive, number) for number in range(scalars.pop("n_tracks")))
         for name in ("frame_size", "luma_levels", "warnings", "notes"):
             scalars[name] = tuple(scalars[name])
@@ -227,15 +227,15 @@ def load(file: BinaryIO | str, *, key: str | None = None) -> Observation:
         )
 
 
-def header(file: BinaryIO | str) -> Header:
-    """What :func:`save` wrote, but for what takes long to read; raises as :func:`load`."""
+def header(file: BinaryIO | str) -> ObservationHeader:
+    """Read the header of what :func:`save` wrote, which is quick; raises as :func:`load`."""
     with np.load(file, allow_pickle=False) as archive:
         scalars = _scalars(archive)
-        return Header(scalars["key"], len(archive["times_s"]), scalars["duration_s"])
+        return ObservationHeader(scalars["key"], len(archive["times_s"]), scalars["duration_s"])
 
 
 def _scalars(archive: Any) -> dict[str, Any]:
-    """What an archive says in JSON, of this version."""
+    """Read the scalar fields of an archive, which are JSON, and check the version."""
     if "scalars" not in archive:
         raise ValueError("not an observation: the file has no entry 'scalars'")
     scalars: dict[str, Any] = json.loads(archive["scalars"].tobytes())
@@ -247,24 +247,24 @@ def _scalars(archive: Any) -> dict[str, Any]:
 
 
 def load_kept(file: Path) -> Observation:
-    """Read a file of the folder that ``deepcue extract --observations`` wrote.
+    """Read an observation from the folder that ``deepcue extract --observations`` wrote.
 
     Raises
     ------
     DatasetError
-        It can't be used, with the remedy.
+        The file can't be used; the message gives the remedy.
     """
     with _opened_kept(file) as opened:
         return load(opened)
 
 
-def kept_header(file: Path) -> Header:
-    """:func:`header` of a file of that folder; raises as :func:`load_kept`.
+def kept_header(file: Path) -> ObservationHeader:
+    """Read the header of a file of that folder.
 
     Raises
     ------
     DatasetError
-        It can't be used, with the remedy.
+        The file can't be used; the message gives the remedy.
     """
     with _opened_kept(file) as opened:
         return header(opened)
@@ -288,11 +288,11 @@ def dumps(observation: Observation, *, key: str = "") -> bytes:
 
 def _load_track(archive: Any, number: int) -> Track:
     values: dict[str, Any] = {}
-    for one in fields(Track):
-        key = f"track{number}.{one.name}"
-        values[one.name] = archive[key]
-        if one.name in RAGGED:
-            values[one.name] = _split(archive[key], archive[f"{key}.shapes"])
+    for field in fields(Track):
+        key = f"track{number}.{field.name}"
+        values[field.name] = archive[key]
+        if field.name in RAGGED:
+            values[field.name] = _split(archive[key], archive[f"{key}.shapes"])
     return Track(**values)
 
 

@@ -112,11 +112,11 @@ def fit(
     centre = (np.asarray(frame_size, dtype=np.float64) - 1.0) / 2.0  # of pixel centres, so that mirrors agree
     seen = (np.asarray(landmarks, dtype=np.float64)[:, points] - centre) / focal_px
     model = FACE_MODEL[points]
-    found = _weak_perspective(seen, model) if start is None else start
-    ok = np.isfinite(seen).all(axis=(1, 2)) & np.isfinite(found.translation).all(axis=1)
-    rotation, translation, error = (np.full_like(x, np.nan) for x in (found.rotation, found.translation, seen[:, 0, 0]))
+    first = _weak_perspective(seen, model) if start is None else start
+    ok = np.isfinite(seen).all(axis=(1, 2)) & np.isfinite(first.translation).all(axis=1)
+    rotation, translation, error = (np.full_like(x, np.nan) for x in (first.rotation, first.translation, seen[:, 0, 0]))
     if ok.any():
-        rotation[ok], translation[ok], error[ok] = _refine(seen[ok], model, found.rotation[ok], found.translation[ok])
+        rotation[ok], translation[ok], error[ok] = _refine(seen[ok], model, first.rotation[ok], first.translation[ok])
     behind = ~(translation[:, 2] > 0)
     rotation[behind], translation[behind], error[behind] = np.nan, np.nan, np.nan
     return Pose(rotation, translation, error * focal_px)

@@ -1,8 +1,8 @@
 """Why a clip, or a family of cues, has no numbers: the codes that the feature table keeps.
 
 The table's column ``reasons`` holds, for each clip, a JSON object from a name to one of these codes. The name is that
-of a family, ``clip`` (nothing of the clip was measured) or ``observation`` (what was read of the clip is incomplete, or
-could not be kept). Programs read the codes; the column ``error`` holds sentences for people, and may be reworded.
+of a family, ``clip`` (nothing of the clip was measured) or ``observation`` (the clip was read incompletely, or its
+observation could not be kept). Programs read the codes; the column ``error`` is for people, and its wording may change.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 CLIP, OBSERVATION = "clip", "observation"
 RESERVED = frozenset({CLIP, OBSERVATION})
-"""Names in ``reasons`` that are no families."""
+"""Names in ``reasons`` that are not families."""
 
 
 class Reason(StrEnum):

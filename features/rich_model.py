@@ -55,14 +55,14 @@ def neighbour_correlation(residuals: Float, region: Mask) -> float:
     region : ndarray of shape (h, w)
         Both neighbours lie in it.
     """
-    found = []
+    correlations = []
     for a, b in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
         both = np.flatnonzero(region[a] & region[b])
-        for one in residuals:
-            x, y = one[a].ravel()[both], one[b].ravel()[both]
+        for residual in residuals:
+            x, y = residual[a].ravel()[both], residual[b].ravel()[both]
             power = float(np.sqrt(np.dot(x, x) * np.dot(y, y)))
-            found.append(float(np.dot(x, y)) / power if power > NO_POWER**2 * len(both) else np.nan)
-    return float(np.clip(np.mean(found), -1.0, 1.0))
+            correlations.append(float(np.dot(x, y)) / power if power > NO_POWER**2 * len(both) else np.nan)
+    return float(np.clip(np.mean(correlations), -1.0, 1.0))
 
 
 def standard_deviation(residuals: Float, region: Mask) -> float:
@@ -71,7 +71,7 @@ def standard_deviation(residuals: Float, region: Mask) -> float:
     0 without power.
     """
     pixels = np.flatnonzero(region)
-    return _root(float(np.mean([np.square(one.ravel()[pixels]).mean(dtype=np.float64) for one in residuals])))
+    return _root(float(np.mean([np.square(residual.ravel()[pixels]).mean(dtype=np.float64) for residual in residuals])))
 
 
 def _root(mean_square: float) -> float:
@@ -84,7 +84,7 @@ def moments(residuals: Float, region: Mask) -> dict[str, float]:
 
     ``kurt`` is the natural logarithm of ``mean(r^4) / mean(r^2)^2``; NaN without power.
     """
-    values = np.concatenate([one[region] for one in residuals])
+    values = np.concatenate([residual[region] for residual in residuals])
     squared = np.square(values)
     second = float(squared.mean(dtype=np.float64))
     fourth = float(np.square(squared).mean(dtype=np.float64))
@@ -120,8 +120,8 @@ def co_occurrences(residuals: Float, region: Mask) -> F64:
     base = 2 * TRUNCATION + 1
     weights = base ** np.arange(ORDER)
     counts = np.zeros(base**ORDER, np.int64)
-    for one in residuals:
-        whole = (np.clip(np.rint(one), -TRUNCATION, TRUNCATION) + TRUNCATION).astype(np.int16)
+    for residual in residuals:
+        whole = (np.clip(np.rint(residual), -TRUNCATION, TRUNCATION) + TRUNCATION).astype(np.int16)
         for values, inside in ((whole, region), (whole.T, region.T)):
             width = values.shape[1] - ORDER + 1
             runs = sum(int(weights[k]) * values[:, k : k + width] for k in range(ORDER))

@@ -7,6 +7,7 @@ that it needs. Everything is float64.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,13 +24,14 @@ MIN_SPECTRUM_S = 2.0  # and 64 samples: shorter segments have no spectrum
 MIN_SPECTRUM_SAMPLES = 64
 WELCH_S = 4.0
 BAND_FLOOR_HZ, BAND_CEILING_HZ = 0.5, 15.0  # the whole that a band is a fraction of, with BAND_LIMIT
-BAND_LIMIT = 0.45  # of a series' rate: up to there its power is told
+BAND_LIMIT = 0.45  # of a series' rate: up to there its power can be measured
 MAD_TO_SD = 1.4826  # of a normal distribution
 SMOOTH_S = 0.23  # Savitzky-Golay window of every landmark series
 MAX_SMOOTH_S = 0.35  # of its five samples or more: a longer one takes motion itself for jitter
 SNAP = 0.3  # of a frame: times this near to a regular grid are taken as regular
 MIN_VALID_SHARE = 0.2  # below this a family reports nothing else
 ROUNDING = 1e-9  # in a series' own unit: what is no larger is rounding
+RATE_ROUNDING = 1.5e-3  # relative: a rate measured from time stamps is noisy, and video at 15000/1001 fps counts as 15
 POLYORDER = 2
 JERK_POLYORDER = 3  # a third derivative needs a cubic
 
@@ -72,6 +74,17 @@ def rate(times_s: ArrayLike) -> float:
     steps = np.diff(np.asarray(times_s, dtype=np.float64))
     steps = steps[steps > 0]
     return float(1.0 / np.median(steps)) if steps.size else np.nan
+
+
+def n_samples(seconds: float, *, rate_hz: float) -> int:
+    """Number of samples nearest to ``seconds``; half a sample is rounded up.
+
+    The rounding error of a measured rate, or a rate of 15000/1001 in place of 15, does not change the number.
+
+    >>> [n_samples(2.5, rate_hz=rate) for rate in (24.999999999, 25.0, 25.000000001, 30.0)]
+    [63, 63, 63, 75]
+    """
+    return math.floor(seconds * rate_hz * (1.0 + RATE_ROUNDING) + 0.5)
 
 
 def savgol_window(rate_hz: float, seconds: float = SMOOTH_S) -> int:
@@ -266,7 +279,10 @@ def medians_over_frames(
     {'noise_med': 1.5}
     """
     quantities = [name.split(".")[1].removesuffix("_med") for name in columns if name.endswith("_med")]
-    return {f"{one}_med": median([row.get(one, np.nan) for row in frames(one)], least) for one in quantities}
+    return {
+        f"{quantity}_med": median([row.get(quantity, np.nan) for row in frames(quantity)], least)
+        for quantity in quantities
+    }
 
 
 def quantile(values: ArrayLike, q: float, least: int = 20) -> float:
@@ -370,8 +386,8 @@ def band_fraction(parts: Sequence[Segment], *, band_hz: tuple[float, float]) -> 
     rate_hz = long_enough[-1].rate_hz
     total = np.sum([_power(part) * part.length_s for part in long_enough], axis=0)
     whole = _between(total, BAND_FLOOR_HZ, min(BAND_LIMIT * rate_hz, BAND_CEILING_HZ))
-    told = whole > ROUNDING**2 and BAND_LIMIT * rate_hz >= high - 1e-9
-    return _between(total, low, high) / whole if told else np.nan
+    measurable = whole > ROUNDING**2 and BAND_LIMIT * rate_hz >= high - 1e-9
+    return _between(total, low, high) / whole if measurable else np.nan
 
 
 _GRID_HZ = np.arange(0.0, BAND_CEILING_HZ + 1e-9, 0.05)  # spectra of segments of unlike length meet here

@@ -1,7 +1,7 @@
 """The column and family contracts, and the registry of families that modules fill.
 
-A family is one module of this package with one function decorated by :func:`family`, under a docstring whose first line
-describes it in a phrase::
+A family is one module with one function decorated by :func:`family`. The first line of the module's docstring describes
+the family in a phrase::
 
     "blink: how often, how far and how fast the eyes shut."
 
@@ -12,7 +12,7 @@ describes it in a phrase::
             range=(0, 120),
             reference="Bentivoglio 1997",
             direction="down",
-            description="Blinks a minute.",
+            description="Blinks per minute.",
         ),
         ...
     )
@@ -82,13 +82,16 @@ SeriesOf = Callable[["Observation", Any], "Mapping[str, Series]"]
 ``family.name`` of each series to its values over time; what can't be measured is left out."""
 
 
+DIRECTIONS = ("up", "down", "either", "covariate")
+WORST = ("", "max")
 EVERY_CHANGE = frozenset({"mirror", "brightness", "translation", "scale", "gain", "clock"})
-"""What a test may do to a clip: the image mirrored, lit, moved, scaled; the sound amplified; both begun later."""
+"""Changes of a clip that a column may be invariant to: the image mirrored, brighter, moved or scaled; the audio
+amplified; video and audio starting later."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One number of a clip.
+    """Declare one number that a family measures on a clip.
 
     Parameters
     ----------
@@ -97,22 +100,23 @@ class Column:
     unit
         ``"1"`` for a pure number; ``s``, ``px``, ``iod`` (inter-ocular distances), ``dB``, ``deg``, ...
     range
-        Closed interval that holds every value but NaN; one outside of it is a fault of the family, and an infinite one.
+        Closed interval that holds every value except NaN. A value outside it, or an infinite one, is an error.
     reference
-        Where the measure comes from.
+        Paper or method that the measure comes from.
     direction
-        ``"up"`` or ``"down"``: expected in a forgery; ``"either"``; ``"covariate"``: no evidence by itself.
+        What is expected of a forgery: ``"up"``, ``"down"`` or ``"either"``; ``"covariate"`` for no evidence by itself.
     invariant_to
-        Of :data:`EVERY_CHANGE`: what a test may change freely; ``brightness`` is of the picture, ``gain`` of the sound.
+        Changes of a clip that must not change the value, any of ``"mirror"``, ``"brightness"``, ``"translation"``,
+        ``"scale"`` (of the image), ``"gain"`` (of the audio) and ``"clock"`` (video and audio start later).
     worst
-        ``"max"`` adds a column ``<name>_max``: the largest over all faces of a clip with two or more.
+        ``"max"`` adds a column ``<name>_max``: the largest value over all faces of a clip with two or more.
     description
-        One sentence on what the number is, for a reader who does not read code; required.
+        One sentence that says what the number is, for readers who don't read code; required.
 
     Raises
     ------
     ValueError
-        The name, the direction, a change or ``worst`` is unknown, the range is empty, or the description is no
+        An illegal name, an unknown direction, change or ``worst``, an empty range, or a description that is not a
         sentence.
 
     Examples
@@ -126,35 +130,57 @@ class Column:
     range: tuple[float, float] = (float("-inf"), float("inf"))
     reference: str = ""
     direction: str = "either"
-    invariant_to: frozenset[str] = frozenset()
+    invariant_to: Set[str] = frozenset()
     worst: str = ""
     description: str = ""
 
     def __post_init__(self) -> None:
         if not NAME.match(self.name):
             raise ValueError(f"column name {self.name!r} is not family.quantity_statistic[_unit]")
-        if self.direction not in {"up", "down", "either", "covariate"}:
-            raise ValueError(f"column {self.name}: direction {self.direction!r}")
-        if unknown := self.invariant_to - EVERY_CHANGE:
-            raise ValueError(f"column {self.name}: nothing changes {sorted(unknown)[0]!r}")
-        if self.worst not in {"", "max"}:
-            raise ValueError(f"column {self.name}: worst = {self.worst!r}; only 'max' adds a column")
-        if not self.range[0] <= self.range[1]:
-            raise ValueError(f"column {self.name}: range {self.range} holds nothing; give the lower bound first")
+        object.__setattr__(self, "invariant_to", self._known_changes(self.invariant_to))
+        if self.direction not in DIRECTIONS:
+            raise self._fault(f"direction must be one of {', '.join(DIRECTIONS)}; it is {self.direction!r}")
+        if self.worst not in WORST:
+            raise self._fault(f"worst must be '' or 'max'; it is {self.worst!r}")
+        self._check_range()
         if not SENTENCE.match(self.description):
-            raise ValueError(
-                f"column {self.name}: description {self.description!r}; say in a sentence that ends with a full stop "
-                "what the number is"
+            raise self._fault(
+                f"description {self.description!r}; say in a sentence that ends with a full stop what the number is"
             )
+
+    def _known_changes(self, changes: Iterable[str]) -> frozenset[str]:
+        """The changes as a frozenset, whatever collection of them, or single one, is given."""
+        known = ", ".join(sorted(EVERY_CHANGE))
+        try:
+            given = frozenset([changes] if isinstance(changes, str) else changes)
+        except TypeError as error:
+            raise self._fault(f"invariant_to must be a set of changes; known: {known}") from error
+        if unknown := sorted(map(repr, given - EVERY_CHANGE)):
+            raise self._fault(f"unknown change {unknown[0]} in invariant_to; known: {known}")
+        return given
+
+    def _check_range(self) -> None:
+        try:
+            low, high = map(float, self.range)
+        except (TypeError, ValueError) as error:
+            raise self._fault(
+                f"range {self.range!r} is not a pair of numbers; give the lower and the upper bound"
+            ) from error
+        object.__setattr__(self, "range", tuple(self.range))  # a list would make the column unhashable
+        if not low <= high:
+            raise self._fault(f"range {self.range} holds nothing; give the lower bound first")
+
+    def _fault(self, message: str) -> ValueError:
+        return ValueError(f"column {self.name}: {message}")
 
     @property
     def family(self) -> str:
-        """The part of the name before the point."""
+        """The part of the name before the dot."""
         return self.name.split(".", 1)[0]
 
 
 def is_share(column: str) -> bool:
-    """Whether a column says only how much of what its family needs was there: no cue, and 0 where nothing was.
+    """Whether a column only says how much of its family's input could be used: not a cue, and 0 if there was no input.
 
     >>> is_share("eyes_teeth.valid_iris_share"), is_share("eyes_teeth.teeth_ten")
     (True, False)
@@ -164,7 +190,7 @@ def is_share(column: str) -> bool:
 
 
 def unmeasured(columns: Iterable[str]) -> dict[str, float]:
-    """Values of columns where nothing was there to be measured: 0 of a share, NaN of a cue.
+    """Return the values of columns that could not be measured: 0 for a share, NaN for a cue.
 
     >>> unmeasured(["eyes_teeth.teeth_ten", "eyes_teeth.valid_share"])
     {'eyes_teeth.teeth_ten': nan, 'eyes_teeth.valid_share': 0.0}
@@ -173,14 +199,14 @@ def unmeasured(columns: Iterable[str]) -> dict[str, float]:
 
 
 def complete_row(columns: Sequence[Column], values: Mapping[str, float]) -> dict[str, float]:
-    """What a family's ``measure`` returns: every column by its full name, NaN where ``values`` has none.
+    """Return every column by its full name, NaN where ``values`` has none: the result of a family's ``measure``.
 
     Parameters
     ----------
     columns
-        Of one family; at least one.
+        Columns of one family; at least one.
     values
-        By name without the family.
+        Values by column name without the family.
 
     Examples
     --------
@@ -208,17 +234,22 @@ class Family:
         if len(set(names)) != len(names):
             raise ValueError(f"family {self.name} declares a column twice")
         if strangers := [name for name in names if not name.startswith(f"{self.name}.")]:
-            raise ValueError(f"family {self.name} declares {strangers[0]}, which belongs to another")
+            raise ValueError(f"family {self.name} declares {strangers[0]}; its columns must begin with '{self.name}.'")
         if f"{self.name}.valid_share" not in names:
-            raise ValueError(f"family {self.name} lacks {self.name}.valid_share")
+            raise ValueError(
+                f"family {self.name} lacks the column {self.name}.valid_share: the fraction of its input (frames, "
+                "crops, time) that could be measured"
+            )
         if isinstance(self.version, bool) or not isinstance(self.version, numbers.Integral) or self.version < 1:
             raise ValueError(f"family {self.name}: version {self.version!r} is not a whole number above 0")
         if unknown := self.needs - NEEDS:
-            raise ValueError(f"family {self.name} needs {sorted(unknown)}; known are {sorted(NEEDS)}")
+            raise ValueError(
+                f"family {self.name}: unknown need {sorted(unknown)[0]!r}; known: {', '.join(sorted(NEEDS))}"
+            )
 
     @property
     def table_columns(self) -> tuple[Column, ...]:
-        """The columns that the table has: the declared ones, then the ``_max`` twins."""
+        """The columns of the table: the declared ones, then the ``_max`` columns."""
         twins = (
             replace(c, name=f"{c.name}_max", worst="", description=f"{c.description} The largest over all faces.")
             for c in self.columns
@@ -233,7 +264,7 @@ class Family:
 
     @property
     def description(self) -> str:
-        """Describes it in a phrase: the first line of the documentation without the family's name."""
+        """A phrase that describes the family: the first line of its documentation without its name."""
         return self.documentation.partition("\n")[0].removeprefix(f"{self.name}:").strip().removesuffix(".")
 
 
@@ -244,43 +275,43 @@ registry: dict[str, Family] = {}
 def family(
     name: str, *, version: int, needs: Iterable[str], columns: Iterable[Column], series: SeriesOf | None = None
 ) -> Callable[[Measure], Measure]:
-    """Register the decorated function as the measure of a family.
+    """Register the decorated function as the measure of a cue family.
 
-    A module may register its families again, as one that is reloaded in a notebook does.
+    A module may register its families again, for example when it is reloaded in a notebook.
 
     Parameters
     ----------
     name
-        Of the family; its columns are called ``name.quantity``.
+        Name of the family; its columns are called ``name.quantity``.
     version
-        A whole number, raised whenever a value changes: tables and models hold it.
+        A whole number from 1. Raise it whenever a value changes: tables and models record it.
     needs
-        Of ``"picture", "sound", "track", "crops", "weights"``: what there must be; messages name what is missing. Who
-        needs neither ``"track"`` nor ``"crops"`` is measured of a clip without a face, too, with None as the track. One
-        may be a string by itself.
+        Input that must exist, any of ``"picture"``, ``"sound"``, ``"track"``, ``"crops"`` and ``"weights"``; messages
+        name what is missing. A family that needs neither ``"track"`` nor ``"crops"`` is also measured on clips without
+        a face, with None as the track. A single need may be given as a string.
     columns
-        What the function returns; one is ``name.valid_share``.
+        Columns that the function returns; one of them is ``name.valid_share``.
     series
-        For a cue that lives in time, the function that gives its series (:class:`features.evidence.Series`), by
-        ``name.quantity``, of the same arguments; pages draw them, and the measure is computed from them. Where the
-        family needs sound, it is called without a track (None), too, for the series of the sound alone.
+        For a cue that varies over time, a function of the same arguments that returns ``deepcue.Series`` by
+        ``name.quantity``. Reports draw them, and the measure should be computed from them. If the family needs sound,
+        the function is also called without a track (None), for the series of the audio alone.
 
     Returns
     -------
     Callable
-        The decorator. The function takes an ``Observation``, whose arrays are read-only, and one of its tracks, and
-        returns column name to value.
+        The decorator. The decorated function takes an ``Observation``, whose arrays are read-only, and one of its
+        tracks, and returns a mapping from column name to value.
 
     Raises
     ------
     InputError
-        A family of another module is called so, or the name is reserved.
+        A family of another module has the name, or the name is reserved.
 
     Examples
     --------
     >>> from deepcue import Column, family
     >>> COLUMNS = (
-    ...     Column("tempo.frames_per_s", unit="1/s", range=(0, 1000), description="Frames shown in a second."),
+    ...     Column("tempo.frames_per_s", unit="1/s", range=(0, 1000), description="Frames per second."),
     ...     Column("tempo.valid_share", range=(0, 1), description="1 for a clip of two frames or more."),
     ... )
     >>> @family("tempo", version=1, needs={"picture"}, columns=COLUMNS)
@@ -301,7 +332,7 @@ def family(
 
 def _check_name(name: str, module: str) -> None:
     if name in RESERVED:
-        raise InputError(f"no family may be called {name!r} (module {module}); rename it")
+        raise InputError(f"no family may be called {name!r} (module {module}), which is reserved; rename it")
     earlier = f"{features.families.__name__}.{name}" if name in family_modules() else ""
     if name in registry:
         earlier = registry[name].measure.__module__

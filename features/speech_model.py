@@ -80,11 +80,11 @@ def speech_inputs(
         None with under 0.3 s of speech.
     """
     values = cues(sound) if values is None else values
-    found = bands(sound) if values else None
-    if found is None or not values:
+    measured = bands(sound) if values else None
+    if measured is None or not values:
         return None
-    x = np.concatenate([[values[name] for name in CUES], found.statistics])
-    return SpeechInputs(x, found.mel, encoder.statistics(sound))
+    x = np.concatenate([[values[name] for name in CUES], measured.statistics])
+    return SpeechInputs(x, measured.mel, encoder.statistics(sound))
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class VoiceModel:
         """Write a weights file."""
         arrays: dict[str, NDArray[Any]] = self.linear.arrays()
         for start, part in ((NETWORK, self.network), (ENCODER, self.encoder), (ENCODED, self.encoded)):
-            arrays |= {f"{start}{name}": one for name, one in part.arrays().items()}
+            arrays |= {f"{start}{name}": array for name, array in part.arrays().items()}
         save_arrays(arrays, file, SpeechMetadata())
 
     @classmethod
@@ -175,7 +175,7 @@ class VoiceModel:
 
 def _under(start: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Those arrays whose names begin so, without that."""
-    return {name.removeprefix(start): one for name, one in arrays.items() if name.startswith(start)}
+    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
 
 
 def _clipped(logit: float) -> float:

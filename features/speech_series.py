@@ -117,15 +117,15 @@ def speech_mask(level_db: F64) -> NDArray[np.bool_]:
     it is in the pauses of a voice (a gate, a conference, a synthesis), there is no such noise: all that is heard is
     speech.
     """
-    heard = np.isfinite(level_db)
-    loud = heard if _is_gated(heard) else level_db > np.nanquantile(level_db, 0.1) + SPEECH_DB
+    audible = np.isfinite(level_db)
+    loud = audible if _is_gated(audible) else level_db > np.nanquantile(level_db, 0.1) + SPEECH_DB
     size = round(SPEECH_GAP_S * GRID_HZ) + 1
     return ndimage.binary_closing(np.pad(loud, size), np.ones(size, bool))[size:-size]
 
 
-def _is_gated(heard: NDArray[np.bool_]) -> bool:
+def _is_gated(audible: NDArray[np.bool_]) -> bool:
     """Whether the frames [n] that are not heard are pauses of a voice, and not one or two places that were muted."""
-    runs, n_runs = ndimage.label(~heard)
+    runs, n_runs = ndimage.label(~audible)
     lengths = np.bincount(runs.ravel(), minlength=n_runs + 1)[1:]
     pauses = lengths[lengths < LONGEST_PAUSE_S * GRID_HZ]
-    return len(pauses) >= MIN_PAUSES and pauses.sum() >= MIN_PAUSE_SHARE * len(heard)
+    return len(pauses) >= MIN_PAUSES and pauses.sum() >= MIN_PAUSE_SHARE * len(audible)

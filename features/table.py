@@ -3,8 +3,8 @@
 Nothing about the container (codec, bit rate, name, size, date) is a feature. The base columns describe the
 clip and the run; learners see only the columns that :func:`feature_columns` names. The metadata is a JSON object that
 says what made the table: ``schema``, the version of this layout; ``extractor``, that of observations; ``families``,
-name to version; ``weights``, of learned families the SHA-256 of their weights; ``max_seconds``, how much of each clip
-was looked at; and ``columns``, the unit, direction and family of each.
+name to version; ``weights``, the SHA-256 of the weights of learned families; ``max_seconds``, the analysed duration of
+each clip; and ``columns``, the unit, direction and family of each.
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ def schema(
     weights
         SHA-256 of the weights of learned families, by family.
     max_seconds
-        How much of each clip was looked at, in seconds; None where that has no meaning.
+        Seconds of each clip that were analysed; None if that has no meaning.
     """
     families = tuple(families)
-    columns = [column for one in families for column in one.table_columns]
+    columns = [column for family in families for column in family.table_columns]
     description = {
         "schema": SCHEMA_VERSION,
         "extractor": extractor,
-        "families": {one.name: one.version for one in families},
+        "families": {family.name: family.version for family in families},
         "weights": dict(weights or {}),
         "max_seconds": max_seconds,
         "columns": {c.name: {"unit": c.unit, "direction": c.direction, "family": c.family} for c in columns},
@@ -96,7 +96,7 @@ def build(base: Mapping[str, Sequence[Any]], values: NDArray[np.float32], table_
     ``reasons`` is a mapping for each row (see :mod:`features.reasons`), and may be left out.
     """
     n = len(base["filename"])
-    base = {**base, "reasons": [_reasons_text(one) for one in base.get("reasons", [{}] * n)]}
+    base = {**base, "reasons": [_reasons_text(row_reasons) for row_reasons in base.get("reasons", [{}] * n)]}
     names = [name for name in table_schema.names if name not in BASE_COLUMNS]
     order = np.argsort(np.array(base["filename"], dtype=object), kind="stable")
     arrays = [pa.array([base[name][i] for i in order], type=table_schema.field(name).type) for name in BASE_COLUMNS]
@@ -110,15 +110,15 @@ def check_place(file: str | Path, *, inputs: Iterable[str | Path] = ()) -> None:
     Parameters
     ----------
     file
-        Path or URL to write; what is at a URL is not looked at.
+        Path or URL to write; the content of a URL is not checked.
     inputs
         What the command reads.
 
     Raises
     ------
     InputError
-        The file is one of the inputs, is there and no feature table, is called as another kind of file, or can't be
-        written.
+        The file is one of the inputs, exists and is not a feature table, has the suffix of another kind of file, or
+        can't be written.
     """
     check_is_no_input(file, inputs)
     suffix = os.path.splitext(file)[1].lower()
@@ -129,11 +129,11 @@ def check_place(file: str | Path, *, inputs: Iterable[str | Path] = ()) -> None:
         return
     path = file_to_write(local)
     if path.is_file() and path.stat().st_size and not _is_described(path):
-        raise InputError(f"{file}: is there and is no feature table; remove it, or give another name to write to")
+        raise InputError(f"{file}: exists and is not a feature table; remove it, or give another name to write to")
 
 
 def _is_described(file: Path) -> bool:
-    """Whether a file is a feature table, of any version; one that can't be read is none."""
+    """Whether a file is a readable feature table, of any version."""
     try:
         with _local(file) as stream:
             return METADATA_KEY in (pq.read_schema(stream).metadata or {})
@@ -240,10 +240,10 @@ def read_table(file: str | Path) -> pa.Table:
             if getattr(error, "errno", None):  # of the disk; Arrow's own have no number
                 raise TableError(f"{path}: can't be read ({error}); try again, or copy it to another disk") from error
             raise TableError(f"{path}: not a Parquet file ({error}); make it again with `deepcue extract`") from error
-    found = description(table).get("schema", SCHEMA_VERSION)
-    if found != SCHEMA_VERSION:
+    version = description(table).get("schema", SCHEMA_VERSION)
+    if version != SCHEMA_VERSION:
         raise TableError(
-            f"{path}: a feature table of schema {found}, this version reads {SCHEMA_VERSION}; make it again with "
+            f"{path}: a feature table of schema {version}, this version reads {SCHEMA_VERSION}; make it again with "
             f"`deepcue extract DATA --out {path}` (kept observations spare the decoding)"
         )
     missing = [name for name in BASE_COLUMNS if name not in table.column_names]
@@ -267,12 +267,12 @@ def check_base_columns(table: pa.Table, where: str) -> None:
             continue
         if table.column_names.count(wanted.name) > 1:
             raise TableError(f"{where}: two columns are called {wanted.name!r}; remove or rename one")
-        found = table.schema.field(wanted.name).type
-        found = found.value_type if pa.types.is_dictionary(found) else found
-        is_text = pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found)
-        if not pa.types.is_null(found) and is_text != pa.types.is_string(wanted.type):
+        kind = table.schema.field(wanted.name).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+        if not pa.types.is_null(kind) and is_text != pa.types.is_string(wanted.type):
             what = "text" if pa.types.is_string(wanted.type) else "numbers"
-            raise TableError(f"{where}: the column {wanted.name!r} holds {found}; write {what} into it")
+            raise TableError(f"{where}: the column {wanted.name!r} holds {kind}; write {what} into it")
 
 
 def description(table: pa.Table) -> dict[str, Any]:
@@ -293,7 +293,7 @@ def row_reasons(table: pa.Table) -> list[dict[str, str]]:
 
 def with_reasons(table: pa.Table, reasons: Sequence[Mapping[str, str]]) -> pa.Table:
     """The table with other reasons, one mapping for each row: see :func:`row_reasons`."""
-    texts = pa.array([_reasons_text(one) for one in reasons], BASE_SCHEMA.field("reasons").type)
+    texts = pa.array([_reasons_text(row_reasons) for row_reasons in reasons], BASE_SCHEMA.field("reasons").type)
     position = table.column_names.index("reasons")
     return table.set_column(position, table.schema.field("reasons"), texts)
 
@@ -309,19 +309,19 @@ def feature_columns(table: pa.Table) -> list[str]:
 
 
 def with_columns(source: pa.Table, other: pa.Table) -> pa.Table:
-    """The clips of ``source`` that ``other`` has, too, with the feature columns of both.
+    """Return the clips that are in both ``source`` and ``other``, with the feature columns of both.
 
-    A family that is in both is ``other``'s. What else is said of a clip (label, group, status) is ``source``'s.
+    A family that is in both tables is taken from ``other``; the base columns (label, group, status) from ``source``.
 
     Raises
     ------
     TableError
-        A clip is twice in a table, or there is no clip in common.
+        A clip appears twice in a table, or the tables have no clip in common.
     """
     names, place = source["filename"].to_pylist(), {name: row for row, name in enumerate(other["filename"].to_pylist())}
     kept = [row for row, name in enumerate(names) if name in place]
     if not kept or len(place) < other.num_rows or len(set(names)) < len(names):
-        raise TableError("two tables can be joined where each has a clip once and some clips are in both")
+        raise TableError("two tables can be joined only if each has every clip once and some clips are in both")
     source, other = source.take(kept), other.take([place[names[row]] for row in kept])
     merged = _merged(description(source), description(other))
     arrays = {name: source[name] for name in BASE_COLUMNS}
@@ -331,7 +331,7 @@ def with_columns(source: pa.Table, other: pa.Table) -> pa.Table:
 
 
 def without_weights(table: pa.Table, families: Iterable[str]) -> pa.Table:
-    """The table, saying no longer with which weights these families were measured: with several, one for each fold."""
+    """Return the table without the weights of these families, which were measured with several: one for each fold."""
     known = description(table)
     if "weights" not in known:
         return table
@@ -344,7 +344,7 @@ def _merged(older: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any
     replaced = newer["families"]
     columns = {name: column for name, column in older["columns"].items() if column["family"] not in replaced}
     of_families = {
-        key: {family: one for family, one in older[key].items() if family not in replaced} | newer[key]
+        key: {family: value for family, value in older[key].items() if family not in replaced} | newer[key]
         for key in ("families", "weights")
     }
     return {**older, **of_families, "columns": columns | newer["columns"]}

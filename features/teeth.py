@@ -89,8 +89,8 @@ def find_teeth(rgb: NDArray[np.float32], *, points: F64, skin: NDArray[np.bool_]
     threshold, apart = brighter_part(least[mouth].astype(np.float64))
     teeth = mouth & (least > threshold) & (saturation <= np.median(saturation[skin]))
     share = float(teeth.sum() / mouth.sum())
-    there = share >= MIN_TEETH_SHARE and teeth.sum() >= MIN_TEETH_PX and apart >= MIN_CONTRAST
-    return (teeth, share) if there else (nothing, 0.0)
+    visible = share >= MIN_TEETH_SHARE and teeth.sum() >= MIN_TEETH_PX and apart >= MIN_CONTRAST
+    return (teeth, share) if visible else (nothing, 0.0)
 
 
 def cheeks(points: F64, *, size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -145,10 +145,10 @@ def measure_teeth(crop: NDArray[np.uint8], *, points: F64) -> Teeth | None:
     """
     if not mouth_open(points) > MIN_OPEN:
         return None
-    found = reduced_mouth(crop, points=points)
-    if found is None:
+    mouth = reduced_mouth(crop, points=points)
+    if mouth is None:
         return None
-    rgb, placed = found
+    rgb, placed = mouth
     skin = cheeks(placed, size=(rgb.shape[1], rgb.shape[0]))
     teeth, share = find_teeth(rgb, points=placed, skin=skin)
     if not teeth.any():

@@ -1,4 +1,4 @@
-"""Tables that others wrote as text: their delimiter is found, blank lines and empty rows are passed over."""
+"""Read text tables of other programs: detect the delimiter, skip blank lines and empty rows."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def read_header(stream: TextIO, column: str) -> Header:
     UnicodeDecodeError, csv.Error
         It is no such text.
     """
-    found = [_header(stream, delimiter) for delimiter in DELIMITERS]
-    return next((one for one in found if column in map(str.lower, one.names)), found[0])
+    headers = [_header(stream, delimiter) for delimiter in DELIMITERS]
+    return next((header for header in headers if column in map(str.lower, header.names)), headers[0])
 
 
 def read_rows(stream: TextIO, header: Header) -> Iterator[tuple[int, list[str]]]:
-    """Number of the line at which each row below the header begins, and its cells; rows without a word are passed over.
+    """Yield, for each row below the header, the number of its first line and its cells; empty rows are skipped.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def read_rows(stream: TextIO, header: Header) -> Iterator[tuple[int, list[str]]]
 
 
 def is_blank(cells: list[str]) -> bool:
-    """Whether no cell says anything: a blank line, or one of delimiters alone, as spreadsheets write them.
+    """Whether all cells are empty: a blank line, or one of delimiters alone, as spreadsheets write them.
 
     >>> is_blank([]), is_blank(["", " "]), is_blank(["", "0"])
     (True, True, False)

@@ -3,7 +3,6 @@
 import ast
 import json
 import re
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -189,13 +188,6 @@ def test_advice_to_install_names_no_package_that_is_not_published():
         for file in (ROOT / package).rglob("*.py"):
             for advice in re.findall(r"pip install ([^`\n\"]*)", text_of(file)):
                 assert not re.search(r"deepfake-detector|deepcue", advice), f"{file}: pip install {advice}"
-
-
-def test_the_family_of_the_readme_can_be_declared():
-    (block,) = re.findall(r"```python\n(\"\"\"Red eyes.*?)```", text_of(ROOT / "README.md"), re.DOTALL)
-    code = f"{block}\nimport deepcue\n(one,) = deepcue.families(['redeye'])\nprint(len(one.columns))\n"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.stdout == "2\n", done.stderr
 
 
 def test_the_readme_calls_public_names():

@@ -179,7 +179,7 @@ def _usable(source: pa.Table, wanted: Sequence[tuple[int, str]], observations: P
     return usable
 
 
-def _is_of_the_row(header: observation.Header, row: Mapping[str, Any]) -> bool:
+def _is_of_the_row(header: observation.ObservationHeader, row: Mapping[str, Any]) -> bool:
     """Return True when an observation has the length of its row, or the row has none (for example after a crash).
 
     Clips of equal length can't be distinguished, for example several encodings of the same clip.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import functools
 import inspect
 import itertools
@@ -45,7 +46,7 @@ def api_page() -> str:
             parts += [f"## deepcue.{name}", _block(f"{name}{_plain_signature(one)}\n\n{inspect.getdoc(one)}")]
     for name, one in public.items():
         if inspect.isclass(one) and not issubclass(one, DeepcueError):
-            parts += [f"## deepcue.{name}", _block(inspect.getdoc(one) or "")]
+            parts += [f"## deepcue.{name}", _block("\n\n".join(filter(None, [inspect.getdoc(one), _attributes(one)])))]
     parts += ["## Errors", _block(inspect.getdoc(errors) or "")]
     parts += [f"- `deepcue.{name}`: {_sentence(one)}" for name, one in public.items() if _is_error(one)]
     return "\n\n".join(parts).replace("\n\n- `", "\n- `") + "\n"
@@ -79,6 +80,28 @@ def _paragraphs(module: Any) -> list[str]:
     code = list(itertools.takewhile(lambda line: not line or line.startswith("    "), lines))
     block = textwrap.dedent("\n".join(code)).strip()
     return [before, f"```python\n{block}\n```", "\n".join(lines[len(code) :])]
+
+
+def _attributes(cls: type) -> str:
+    """The fields of a class that are documented by a string below each, as a section of a docstring; empty without."""
+    (body,) = (
+        node.body for node in ast.parse(textwrap.dedent(inspect.getsource(cls))).body if isinstance(node, ast.ClassDef)
+    )
+    entries, documented = [], False
+    for node, following in itertools.zip_longest(body, body[1:]):
+        if isinstance(node, ast.AnnAssign):
+            text = _string(following)
+            documented = documented or bool(text)
+            entries.append(f"{ast.unparse(node.target)} : {ast.unparse(node.annotation)}")
+            entries += [textwrap.indent(text, "    ")] if text else []
+    return "\n".join(["Attributes", "----------", *entries]) if documented else ""
+
+
+def _string(node: ast.stmt | None) -> str:
+    """The text of a statement that is a string alone, as of a docstring; empty for another."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        return inspect.cleandoc(node.value.value)
+    return ""
 
 
 def _plain_signature(function: Any) -> inspect.Signature:

@@ -3,7 +3,7 @@
 A swapped or reenacted face is generated small, enlarged, recoloured and blended in about the eyes, nose and mouth: it
 can be softer, smoother or of another colour than cheeks, jaw and forehead of the same frame, which stay as they were.
 After Li & Lyu 2019, "Exposing DeepFake Videos by Detecting Face Warping Artifacts", and Li et al. 2020, "Face X-ray for
-More General Face Forgery Detection"; both are networks, the measures here are made by hand.
+More General Face Forgery Detection"; both are networks, while the measures here are hand-crafted.
 
 Both regions are bare skin of the kept crops (:mod:`features.face_regions`). ``ten`` is Tenengrad (mean squared Sobel
 gradient), ``lap`` the variance of the Laplacian, ``noise`` Immerkaer's noise in the smoother half of the region:
@@ -11,8 +11,8 @@ natural logarithms of the ratio of core and rest, so that gain cancels. ``lab`` 
 medians, ``chroma`` the same without lightness; ``lightness``, ``red`` and ``yellow`` are its parts L*, a* and b*, core
 minus rest. All are medians over the sampled frames.
 
-What lies outside the face's contour is not compared: whether hair and background are sharper than a face tells the
-camera and the place, and neither that nor a seam along the contour told forgeries (docs/rejected.md).
+What lies outside the face's contour is not compared: whether hair and background are sharper than a face depends on the
+camera and the place, and neither that nor a seam along the contour detected forgeries (docs/rejected.md).
 
 Confounds: make-up, beards, a fringe over the forehead, shadows, glasses; compression that spares eyes and mouth.
 Frames turned by more than 35 degrees are left out.
@@ -147,8 +147,8 @@ def compared(crop: FaceCrop) -> dict[str, float] | None:
     if min(core.sum(), rest.sum()) < MIN_PIXELS:
         return None
     gradients = Gradients.of(crop.luma)
-    here, there = (strengths(gradients, region) for region in (core, rest))
-    values = {name: log_ratio(here[name], there[name]) for name in STRENGTHS}
+    inner, outer = (strengths(gradients, region) for region in (core, rest))
+    values = {name: log_ratio(inner[name], outer[name]) for name in STRENGTHS}
     if not np.isfinite(values["ten"]):
         return None
     middle, other = (np.median(crop.lab[region].T.copy(), axis=1) for region in (core, rest))
@@ -176,25 +176,27 @@ def region_series(observation: Observation, track: Track) -> dict[str, Series]:
     Medians over a sample of them are the columns ``lap_core_rest_med`` and ``lightness_core_rest_med``. Empty where no
     frame is usable.
     """
-    found = frames(observation, track, range(len(track.crops)))
-    if not any(found):
+    measured_frames = frames(observation, track, range(len(track.crops)))
+    if not any(measured_frames):
         return {}
     times_s = observation.times_s[track.frame_index[track.crop_index]]
     return {
-        f"blending.{name}": Series(times_s, [one[measured] if one else np.nan for one in found], unit=unit, title=title)
+        f"blending.{name}": Series(
+            times_s, [frame[measured] if frame else np.nan for frame in measured_frames], unit=unit, title=title
+        )
         for name, (measured, unit, title) in SHOWN.items()
     }
 
 
 @family("blending", version=1, needs={"track", "crops"}, columns=COLUMNS, series=region_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
-    """Compare the core of a face with its rest; NaN below 5 usable crops or a fifth of those looked at."""
-    found = frames(observation, track, sampled(track))
-    usable = [one for one in found if one]
-    valid = len(usable) / len(found) if found else 0.0
+    """Compare the core of a face with its rest; NaN below 5 usable crops or a fifth of the sampled ones."""
+    measured_frames = frames(observation, track, sampled(track))
+    usable = [frame for frame in measured_frames if frame]
+    valid = len(usable) / len(measured_frames) if measured_frames else 0.0
     named = {"valid_share": valid}
     if valid >= series.MIN_VALID_SHARE and len(usable) >= MIN_FRAMES:
         named |= {
-            f"{name}_core_rest_med": series.median([one[name] for one in usable], MIN_FRAMES) for name in usable[0]
+            f"{name}_core_rest_med": series.median([frame[name] for frame in usable], MIN_FRAMES) for name in usable[0]
         }
     return complete_row(COLUMNS, named)

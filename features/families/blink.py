@@ -4,10 +4,13 @@ Openness is the eye aspect ratio (EAR: Soukupova & Cech 2016, "Real-Time Eye Bli
 Landmarks") over the clip's own level, since eyes differ in shape: a running 75 % quantile over +-2.5 s.
 A blink starts where openness falls through 0.85 and ends where it comes back, provided that it fell below 0.65.
 
+A blink during a fast head movement (over 1 iod/s) or in blurred frames is discarded: it is not counted, its time does
+not count as time without blinking (``obs_s``), and no interval between blinks spans it.
+
 A resting person blinks 17 times a minute (26 talking, 4.5 reading: Bentivoglio 1997), so 6 % of real people do
 not blink in 10 s: rates come with their exposure and a shrunk form. Early fakes blinked too little (Li et al. 2018,
-"In Ictu Oculi"); later ones blink. Durations, amplitudes and speeds are undefined without a blink; neither the time to
-the clip's end nor one in which the eyes could not be seen is part of an interval between blinks.
+"In Ictu Oculi"); later ones blink. Durations, amplitudes and speeds are undefined without a blink. Intervals between
+blinks include neither the time up to the end of the clip nor time in which the eyes could not be seen.
 
 Confounds: frame rate (speeds; a variable one smooths), reading or talking, glasses, downward gaze, compression (EAR
 noise).
@@ -35,7 +38,7 @@ from features.eyelids import (
     openness,
     usable_ear,
 )
-from features.geometry import F64, LEFT_EYE, RIGHT_EYE, Head, crop_landmarks, eye_aspect_ratio, head
+from features.geometry import F64, LEFT_EYE, RIGHT_EYE, HeadTrack, crop_landmarks, eye_aspect_ratio, head
 from features.observation import Observation, Track
 from features.series import Segment
 from features.spec import EVERY_CHANGE, Column, complete_row, family
@@ -59,25 +62,31 @@ def _column(
 
 
 COLUMNS = (
-    _column("count", "1", 0, _INF, "down", "Number of blinks seen in the clip.", reference=_FEW),
     _column(
-        "obs_s", "s", 0, _INF, "covariate", "Seconds in which the eyes could be seen, and blinks therefore be counted."
+        "count", "1", 0, _INF, "down",
+        "Number of blinks in the clip, except those during a fast head movement or in blurred frames.",
+        reference=_FEW,
+    ),
+    _column(
+        "obs_s", "s", 0, _INF, "covariate",
+        "Seconds in which blinks could be counted: the eyes were visible, and no blink was discarded because of head "
+        "movement or blur.",
     ),
     _column(
         "rate_per_min", "1/min", 0, 1200, "down",
-        "Blinks per minute, counted over the time in which the eyes could be seen; people at rest have about 17.",
+        "Blinks per minute, over the time in which blinks could be counted; people at rest have about 17.",
         reference=_FEW,
     ),
     _column(
         "rate_shrunk_per_min", "1/min", 0, 1200, "down",
-        "Blinks per minute, shrunk towards the usual 17 the more, the shorter the eyes were seen, so that a short clip "
-        "gives no extreme rate.",
+        "Blinks per minute, (count + 1) / (minutes + 1/17): pulled about half way to the usual 17 in a clip of 3 s, "
+        "and a quarter of the way in one of 10 s.",
         reference=_RATE,
     ),
     _column(
         "none_logp", "1", -_INF, 0, "down",
-        "How unlikely it is that no blink was seen: the logarithm of the chance that a person who blinks 17 times a "
-        "minute does not blink in that time; 0 if there were blinks, the further below 0 the more unlikely.",
+        "How unlikely it is that no blink was seen: the natural logarithm of the probability that a person who blinks "
+        "17 times a minute does not blink in that time; 0 if any blink was seen.",
         reference=_RATE,
     ),
     _column(
@@ -106,7 +115,11 @@ COLUMNS = (
         "Whether lids close faster than they open again: the logarithm of the ratio of both speeds, above 0 if closing "
         "is faster.",
     ),
-    _column("ibi_med_s", "s", 0, _INF, "either", "Typical (median) time from one blink to the next, in seconds."),
+    _column(
+        "ibi_med_s", "s", 0, _INF, "either",
+        "Typical (median) time from one blink to the next, in seconds, without intervals that a discarded blink or "
+        "hidden eyes interrupt.",
+    ),
     _column(
         "ibi_cv", "1", 0, _INF, "either",
         "How irregularly blinks follow each other: the spread of the times between them over their mean; 0 is regular "
@@ -149,17 +162,18 @@ def rate_per_min(*, count: int, obs_s: float) -> float:
 def rate_shrunk_per_min(*, count: int, obs_s: float) -> float:
     """Mean of the posterior of the rate under a Gamma prior worth one event in 1/17 minute.
 
-    ``(count + 1) / (obs_s / 60 + 1 / 17)``: near 17 in a clip too short to tell, near the plain rate in a long one.
+    ``(count + 1) / (obs_s / 60 + 1 / 17)``. The prior is worth one blink in 3.5 s: it pulls the rate of a clip of 3 s
+    about half way to 17, and that of a clip of 10 s a quarter of the way.
 
-    >>> round(rate_shrunk_per_min(count=0, obs_s=10.0), 2), round(rate_shrunk_per_min(count=0, obs_s=600.0), 2)
-    (4.43, 0.1)
+    >>> [round(rate_shrunk_per_min(count=0, obs_s=obs_s), 1) for obs_s in (3.0, 10.0, 600.0)]
+    [9.2, 4.4, 0.1]
     """
     return (count + 1) / (obs_s / 60.0 + 1.0 / RESTING_PER_MIN)
 
 
-def none_logp(*, count: int, obs_s: float) -> float:
-    """Natural log of the probability of no event at 17 a minute, ``-17 obs_s / 60``; 0 where there were events."""
-    return -RESTING_PER_MIN * (obs_s / 60.0) if count == 0 else 0.0
+def none_logp(*, seen: int, obs_s: float) -> float:
+    """Natural log of the probability of no event at 17 a minute, ``-17 obs_s / 60``; 0 if any event was seen."""
+    return -RESTING_PER_MIN * (obs_s / 60.0) if seen == 0 else 0.0
 
 
 def durations(blinks: Sequence[Blink]) -> F64:
@@ -216,17 +230,19 @@ def close_open_ratio(*, close: F64, reopen: F64) -> float:
     return series.median(np.log(close / reopen), 1)
 
 
-def intervals(parts: Sequence[Segment], *, blinks: Sequence[Blink]) -> F64:
+def intervals(parts: Sequence[Segment], *, blinks: Sequence[Blink], discarded: Sequence[Blink] = ()) -> F64:
     """Times [k] in s from each blink's lowest point to the next one's; empty where there are fewer than two.
 
-    There is none across a gap in which the eyes were not seen: they may have shut there.
+    No interval spans a gap in which the eyes were not seen, as they may have shut there, or a discarded blink.
 
     Parameters
     ----------
     parts : sequence of Segment
         Openness, in order of time.
     blinks : sequence of Blink
-        Those found in ``parts``.
+        The blinks of ``parts`` that are kept, in order of time.
+    discarded : sequence of Blink
+        The other blinks of ``parts``.
 
     >>> blinks = [Blink(at, at + 0.2, at + 0.1, 0.2, True) for at in (1.0, 3.0, 33.0, 36.0)]
     >>> intervals([Segment(0.0, 25.0, np.ones(100)), Segment(30.0, 25.0, np.ones(200))], blinks=blinks).tolist()
@@ -234,7 +250,8 @@ def intervals(parts: Sequence[Segment], *, blinks: Sequence[Blink]) -> F64:
     """
     moments_s = np.array([blink.moment_s for blink in blinks])
     ends_s = [part.start_s + len(part.values) / part.rate_hz for part in parts]
-    gaps_s = np.diff(moments_s)[np.diff(np.searchsorted(ends_s, moments_s)) == 0]
+    breaks_s = np.sort([*ends_s, *(blink.moment_s for blink in discarded)])
+    gaps_s = np.diff(moments_s)[np.diff(np.searchsorted(breaks_s, moments_s)) == 0]
     return gaps_s if gaps_s.size >= 2 else np.array([])
 
 
@@ -278,7 +295,7 @@ def compare_eyes(pair: F64, *, rate_hz: float) -> tuple[float, float, float]:
     r, lag_s, gap : float
         In [-1, 1], [0, 0.1] and from 0 up; all NaN when an eye does not move.
     """
-    reach = round(MAX_EYE_LAG_S * rate_hz)
+    reach = series.n_samples(MAX_EYE_LAG_S, rate_hz=rate_hz)
     r = np.array([_shifted_corr(pair, lag) for lag in range(-reach, reach + 1)])
     if not np.isfinite(r).all():
         return np.nan, np.nan, np.nan
@@ -299,9 +316,9 @@ def eyes_together(parts: Sequence[Segment], *, blinks: Sequence[Blink]) -> tuple
     """
     rows = []
     for part in parts:
-        reach = round(AROUND_S * part.rate_hz)
+        reach = series.n_samples(AROUND_S, rate_hz=part.rate_hz)
         for blink in blinks:
-            at = round((blink.moment_s - part.start_s) * part.rate_hz)
+            at = round((blink.moment_s - part.start_s) * part.rate_hz + series.ROUNDING)
             if reach <= at < len(part.values) - reach:
                 rows.append(compare_eyes(part.values[at - reach : at + reach + 1], rate_hz=part.rate_hz))
     defined = [row for row in rows if np.isfinite(row).all()]
@@ -329,16 +346,17 @@ def patch_ear_corr(track: Track) -> float:
     return series.correlation(from_picture, from_landmarks, least=MIN_CROPS)
 
 
-def _of_blinks(parts: Sequence[Segment], blinks: Sequence[Blink], *, obs_s: float, fast: bool) -> dict[str, float]:
-    """Columns of the blinks alone; ``parts`` hold openness [n], ``fast`` says that speeds can be seen."""
-    lengths, gaps = durations(blinks), intervals(parts, blinks=blinks)
-    close, reopen = lid_speeds(parts, blinks=blinks) if fast else (np.array([]), np.array([]))
+def _blink_columns(seen: Lids) -> dict[str, float]:
+    """The columns that describe the blinks alone, by their names without the family."""
+    blinks, obs_s = seen.blinks, seen.countable_s
+    lengths, gaps = durations(blinks), intervals(seen.opened, blinks=blinks, discarded=seen.discarded)
+    close, reopen = lid_speeds(seen.opened, blinks=blinks) if seen.fast else (np.array([]), np.array([]))
     return {
         "count": float(len(blinks)),
         "obs_s": obs_s,
         "rate_per_min": rate_per_min(count=len(blinks), obs_s=obs_s),
         "rate_shrunk_per_min": rate_shrunk_per_min(count=len(blinks), obs_s=obs_s),
-        "none_logp": none_logp(count=len(blinks), obs_s=obs_s),
+        "none_logp": none_logp(seen=len(seen.every), obs_s=obs_s),
         "dur_med_s": series.median(lengths, 1),
         "dur_mad_s": series.mad(lengths, 3),
         "amp_med": series.median(amplitudes(blinks), 1),
@@ -353,32 +371,42 @@ def _of_blinks(parts: Sequence[Segment], blinks: Sequence[Blink], *, obs_s: floa
 
 @dataclass(frozen=True)
 class Lids:
-    """The eyes of a track over time: what series and columns are both made of."""
+    """The eyes of a track over time, from which both the series and the columns are computed."""
 
-    face: Head
+    face: HeadTrack
     ear: F64
     """[n, 2] EAR of the right and left eye in each frame."""
     valid_share: float
     """Fraction of the track's frames in which an eye could be seen."""
     obs_s: float
-    """Seconds seen."""
+    """Seconds in which an eye could be seen."""
     fps: float
     opened: tuple[Segment, ...]
     """Openness of the eyes, values of shape (m,)."""
     every: tuple[Blink, ...]
     """Blinks of ``opened``."""
     blinks: tuple[Blink, ...]
-    """Those that no fast head and no blur disturbs."""
+    """The blinks that are not discarded because of a fast head movement or blur."""
+
+    @property
+    def discarded(self) -> tuple[Blink, ...]:
+        """The blinks during a fast head movement or in blurred frames."""
+        return tuple(blink for blink in self.every if blink not in self.blinks)
+
+    @property
+    def countable_s(self) -> float:
+        """Seconds in which blinks are counted: the time in which the eyes are seen, without the discarded blinks."""
+        return self.obs_s - sum(blink.end_s - blink.start_s for blink in self.discarded)
 
     @property
     def enough(self) -> bool:
-        """Whether blinks can be told: 3 s of eyes seen, 12 frames a second."""
+        """Whether blinks can be detected: the eyes are seen for 3 s, at 12 frames per second."""
         long_enough = self.fps >= MIN_FPS and self.obs_s >= MIN_OBS_S - 0.5 / self.fps
         return long_enough and self.valid_share >= series.MIN_VALID_SHARE
 
     @property
     def fast(self) -> bool:
-        """Whether the speed of lids can be told: 23.5 frames a second."""
+        """Whether the speed of the lids can be measured: 23.5 frames per second."""
         return self.fps >= MEDIAN_FPS
 
 
@@ -402,7 +430,7 @@ def lids(observation: Observation, track: Track) -> Lids:
 
 
 def lid_series(observation: Observation, track: Track) -> dict[str, Series]:
-    """``blink.openness``, about 1 for open eyes, with the blinks as events; empty where blinks can't be told."""
+    """``blink.openness``, about 1 for open eyes, with the blinks as events; empty if blinks can't be detected."""
     seen = lids(observation, track)
     if not seen.enough:
         return {}
@@ -411,16 +439,16 @@ def lid_series(observation: Observation, track: Track) -> dict[str, Series]:
     return {"blink.openness": Series(times_s, values, unit="1", title="Eye openness", events=events)}
 
 
-@family("blink", version=4, needs={"track", "crops"}, columns=COLUMNS, series=lid_series)
+@family("blink", version=5, needs={"track", "crops"}, columns=COLUMNS, series=lid_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
-    """Measure a track's blinks; NaN below 3 s of eyes seen or 12 frames a second."""
+    """Measure a track's blinks; NaN if the eyes are seen for less than 3 s, or below 12 frames per second."""
     seen = lids(observation, track)
     named = {"valid_share": seen.valid_share}
     if seen.enough:
         ear, times_s, blinks = seen.ear, seen.face.times_s, seen.blinks
         levels = np.nanquantile(ear, BASE_QUANTILE, axis=0) if np.isfinite(ear).any(axis=0).all() else np.ones(2)
         corr, lag_s, gap = eyes_together(series.segments(ear / levels, times_s=times_s), blinks=blinks)
-        named |= _of_blinks(seen.opened, blinks, obs_s=seen.obs_s, fast=seen.fast)
+        named |= _blink_columns(seen)
         named |= {
             "lr_corr": corr,
             "lr_lag_s": lag_s if seen.fast else np.nan,

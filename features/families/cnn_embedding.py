@@ -1,8 +1,8 @@
 """cnn_embedding: where the face networks' inner descriptions of the faces lie, and how far from genuine ones.
 
-A network's last layer before its logit (1,280 numbers a face) says more than the logit does: kinds of forgery, but also
-of cameras, light and compression. A fixed linear projection with orthonormal axes reduces it to 32 numbers, for
-``forensic_cnn`` and for ``forensic_residual``: principal components of development crops, found without labels
+A network's last layer before its logit (1,280 numbers a face) says more than the logit does: about kinds of forgery,
+but also about cameras, light and compression. A fixed linear projection with orthonormal axes reduces it to 32 numbers,
+for ``forensic_cnn`` and for ``forensic_residual``: principal components of development crops, found without labels
 (:mod:`training.faces.projections`). Networks of training folds have axes of their own, aligned with these by the
 orthogonal Procrustes problem (Schonemann 1966). ``c01`` to ``c32`` are in order of the variance that they explain.
 ``real_dist`` is the distance to the nearest prototype of genuine faces: the centre of a cluster of REAL crops.
@@ -10,9 +10,12 @@ orthogonal Procrustes problem (Schonemann 1966). ``c01`` to ``c32`` are in order
 The networks run once for this family and for their own. Columns of a clip that a network was trained on must be out of
 fold, as its logits must be (``deepcue oof``).
 
-Confounds: components describe the source (camera, compression, pose) more than a forgery. On 234 clips they took
-predictions of unseen manipulations to chance (docs/experiments/026): not to be trusted on unknown sources. Learners
-read them in large tables, and in small ones where they help on held-out sources.
+Confounds: every crop of a clip is framed differently (:data:`features.networks.logit_columns.VIEWS`), and the ``_std``
+and ``step_mean`` columns contain that change of framing. On 14 clips, ``cnn_step_mean`` is 1.2 to 5.0 for eight copies
+of one crop, and 1.7 to 6.5 for the crops themselves; so these columns can't tell a still image from a moving face.
+Components describe the source (camera, compression, pose) more than a forgery. On 234 clips they took
+predictions of unseen manipulations to chance (docs/experiments/026): don't trust them on unknown sources. Learners
+read them in large tables, and in small ones if they help on held-out sources.
 """
 
 from __future__ import annotations
@@ -42,12 +45,13 @@ def _columns() -> Iterator[Column]:
             yield column(f"{component}_mean", f"Component {k} of {whose}, mean over the face crops.", low=-MAX_LENGTH)
             yield column(
                 f"{component}_std",
-                f"Component {k} of {whose}, standard deviation over the face crops; missing with one crop.",
+                f"Component {k} of {whose}, standard deviation over the face crops, each framed differently; missing "
+                "with one crop.",
             )
         yield column(
             f"{prefix}_step_mean",
-            f"How far {whose} moves from one face crop to the next in time: mean length of the step; missing with one "
-            "crop.",
+            f"Mean distance of {whose} from one face crop to the next in time, each of which is framed differently: "
+            "copies of one image give 1 to 7; missing with one crop.",
         )
         yield column(
             f"{prefix}_real_dist_mean",
@@ -57,7 +61,7 @@ def _columns() -> Iterator[Column]:
         f"{FAMILY}.valid_share",
         range=(0.0, 1.0),
         direction="covariate",
-        description="Fraction of the face crops looked at that were large enough for the networks.",
+        description="Fraction of the analysed face crops that were large enough for the networks.",
     )
 
 
@@ -111,13 +115,13 @@ def of_judged(judged: Mapping[str, Judged], *, n_crops: int) -> dict[str, float]
     """
     row = {column.name: float("nan") for column in COLUMNS}
     share = 0.0
-    for network, found in judged.items():
+    for network, result in judged.items():
         projection = projection_of(network)
-        if projection is None or not len(found.logits):
+        if projection is None or not len(result.logits):
             continue
-        values = summarise(found.embeddings, projection)
+        values = summarise(result.embeddings, projection)
         row |= {f"{FAMILY}.{NETWORKS[network]}_{name}": value for name, value in values.items()}
-        share = max(share, len(found.logits) / n_crops) if values else share
+        share = max(share, len(result.logits) / n_crops) if values else share
     return row | {f"{FAMILY}.valid_share": share}
 
 

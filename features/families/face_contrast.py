@@ -1,13 +1,13 @@
 """face_contrast: the texture of the middle of a face against that of its edge, and of what lies above it.
 
-The first layers of a network that sees high-pass residuals describe texture: how much, how directed, how regular. Of
-each of their channels it is compared, within one crop, what the centre of the face has against its edge, and against
-the hair and the background above the face (:mod:`features.networks.region_contrast`). Camera, light and codec are the
-same in both, and cancel. Fixed axes, found without labels, reduce the 576 contrasts to 32 components, in order of the
-variance that they explain; what each of them means, only a model that was fitted to them can say. The layers saw no
-labelled clip, so the columns need not be out of fold.
+The first layers of a network that reads high-pass residuals describe texture: how much, how directed, how regular. For
+each of their channels, the centre of the face is compared, within one crop, with the edge of the face, and with hair
+and background above it (:mod:`features.networks.region_contrast`). Camera, light and codec are the same in both regions
+and cancel. Fixed axes, found without labels, reduce the 576 contrasts to 32 components, in order of the variance that
+they explain; only a model that was fitted to the components can say what each of them means. The layers were trained
+without labelled clips, so the columns need not be out of fold.
 
-Confounds: hair, hats and glasses, depth of focus, make-up, and a plain background. Where a face touches the picture's
+Confounds: hair, hats and glasses, depth of focus, make-up, and a plain background. Where a face touches the frame's
 upper edge, the crop repeats the last row, which has no texture.
 """
 
@@ -34,8 +34,8 @@ COLUMNS = (
             f"{FAMILY}.c{k:02}_mean",
             range=(-LARGEST, LARGEST),
             reference=_SOURCE,
-            description=f"Component {k} of what the texture of the face's centre has more of than its edge, and than "
-            "what lies above the face; mean over the face crops.",
+            description=f"Component {k} of the differences in texture between the centre of the face and its edge, and "
+            "between the centre and what lies above the face; mean over the face crops.",
         )
         for k in range(1, DIMENSIONS + 1)
     ),
@@ -43,7 +43,7 @@ COLUMNS = (
         f"{FAMILY}.valid_share",
         range=(0.0, 1.0),
         direction="covariate",
-        description="Fraction of the face crops looked at that were large enough.",
+        description="Fraction of the analysed face crops that were large enough.",
     ),
 )
 

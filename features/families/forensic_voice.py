@@ -7,8 +7,8 @@ lip-to-speech, dubbing, speech-to-speech translation and text-to-speech, and on 
 codecs, rooms, noises, joints and band limits: see :mod:`training.voice` and docs/MODEL_CARD.md. Systems whose speech is
 as varied as a recording's, and speech by rules, may escape it.
 
-No detector of speech comes first: what is within 15 dB of the sound's loud parts is judged, speech or not. A tone, hum
-of the mains, music and steady noise have a logit, too; it says nothing.
+Confounds: there is no speech detector in front of it. Everything within 15 dB of the loud parts of the audio is scored,
+so a tone, mains hum, music and steady noise also get a logit, which means nothing.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ COLUMNS = (
         reference=_SOURCE,
         direction="up",
         invariant_to=EVERY_CHANGE,
-        description="The model's log-odds that the sound's loud parts, speech or not, are synthetic speech; 0 is "
+        description="The model's log-odds that the loud parts of the audio, speech or not, are synthetic speech; 0 is "
         "undecided.",
     ),
     Column(
         f"{NAME}.valid_share",
         range=(0.0, 1.0),
         direction="covariate",
-        description="1 where at least 0.3 s of the sound are within 15 dB of its loud parts, speech or not, and the "
+        description="1 if at least 0.3 s of the audio are within 15 dB of its loud parts, speech or not, and the "
         "weights are there, else 0.",
     ),
 )
@@ -67,7 +67,7 @@ def window_series(observation: Observation, track: Track | None) -> dict[str, Se
     starts = np.arange(0, max(len(sound) - size, 0) + 1, hop)
     windows = [sound[start : start + size] for start in starts]
     model = _model(file)
-    values = [model.logit(found) if (found := model.inputs(window)) else np.nan for window in windows]
+    values = [model.logit(inputs) if (inputs := model.inputs(window)) else np.nan for window in windows]
     if not np.isfinite(values).any():
         return {}
     middles_s = (starts + np.array([len(window) for window in windows]) / 2) / AUDIO_RATE_HZ

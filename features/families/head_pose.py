@@ -4,8 +4,8 @@ A face pasted into another head keeps a pose of its own, so the pose of the inne
 corners of the mouth) differs from that of the whole set, which has the jaw line as well; no set has the eyes (Yang et
 al. 2019, "Exposing Deep Fakes Using Inconsistent Head Poses", and its code; there AUC 0.89, by an SVM on the plain
 differences). Each frame has both poses by a perspective fit (:mod:`features.perspective`) of one symmetric mean face.
-The focal length is one frame width, as published, but at least 12 iod: in a picture that was cut to the face the frame
-says nothing of the camera, and nobody is filmed from nearer than that. Translations are compared as fractions of the
+The focal length is one frame width, as published, but at least 12 iod: in a video cropped to the face the frame says
+nothing about the camera, and nobody is filmed from nearer than that. Translations are compared as fractions of the
 distance. "Angle" is that of ``R = R_inner R_whole^T``.
 
 Left out: frames turned by over 45 degrees, and those where a fit misses the landmarks by over 0.15 iod.
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from features import series
 from features.comparison import log_ratio
 from features.evidence import Series
-from features.geometry import F64, REGIONS, Head, head
+from features.geometry import F64, REGIONS, HeadTrack, head
 from features.observation import Observation, Track
 from features.perspective import Pose, fit, only, rotation_matrices, rotation_vectors
 from features.series import Segment
@@ -49,7 +49,7 @@ RANGE = (0.05, 0.95)  # quantiles whose distance is a range
 AXES = ("pitch", "yaw", "roll")
 
 _REFERENCE = "Yang et al. 2019"
-_ALL = EVERY_CHANGE - {"translation"}  # perspective depends on the place in the picture
+_ALL = EVERY_CHANGE - {"translation"}  # perspective depends on the place in the frame
 _UNMIRRORED = _ALL - {"mirror"}
 _INF = float("inf")
 
@@ -136,7 +136,7 @@ COLUMNS = (
     Column(
         "head_pose.valid_share", range=(0, 1), direction="covariate", invariant_to=_ALL,
         description="Fraction of the frames, from the face's first to its last, in which the pose of the inner face "
-        "and of the whole head could be told.",
+        "and of the whole head could be estimated.",
     ),
 )  # fmt: skip
 
@@ -145,7 +145,7 @@ COLUMNS = (
 class Poses:
     """Both poses of a face in each of n frames: what series and columns are both made of."""
 
-    face: Head
+    face: HeadTrack
     inner: Pose
     whole: Pose
     difference: F64
@@ -172,12 +172,12 @@ class Poses:
         return self.valid_share >= series.MIN_VALID_SHARE and self.usable.sum() >= MIN_FRAMES
 
 
-def focal_length_px(face: Head, *, frame_size: tuple[int, int]) -> float:
+def focal_length_px(face: HeadTrack, *, frame_size: tuple[int, int]) -> float:
     """One frame width, but at least 12 iod; NaN without a face."""
     return float(max(frame_size[0], NEAREST_IOD * face.scale_px)) if np.isfinite(face.scale_px) else np.nan
 
 
-def poses(face: Head, *, frame_size: tuple[int, int]) -> Poses:
+def poses(face: HeadTrack, *, frame_size: tuple[int, int]) -> Poses:
     """Fit the inner and the whole face in each frame; NaN where one does not fit or the head is turned away."""
     focal_px = focal_length_px(face, frame_size=frame_size)
     inner, whole = (
@@ -228,43 +228,43 @@ def turn_q90(rates: Sequence[Segment], *, order: int) -> float:
     return series.quantile(np.concatenate(sizes), 0.9) if sizes else np.nan
 
 
-def jaw_pose(found: Poses, *, frame_size: tuple[int, int]) -> Pose:
-    """Pose of the jaw line alone (0-16), from the whole head's; NaN with under 12 of its points in the picture."""
-    jaw = found.face.landmarks[:, REGIONS["jaw"]]
+def jaw_pose(measured: Poses, *, frame_size: tuple[int, int]) -> Pose:
+    """Pose of the jaw line alone (0-16), from the whole head's; NaN with under 12 of its points in the frame."""
+    jaw = measured.face.landmarks[:, REGIONS["jaw"]]
     inside = ((jaw >= 0) & (jaw <= np.asarray(frame_size) - 1)).all(axis=2).sum(axis=1)
-    focal_px = focal_length_px(found.face, frame_size=frame_size)
+    focal_px = focal_length_px(measured.face, frame_size=frame_size)
     fitted = fit(
-        found.face.landmarks, points=REGIONS["jaw"], frame_size=frame_size, focal_px=focal_px, start=found.whole
+        measured.face.landmarks, points=REGIONS["jaw"], frame_size=frame_size, focal_px=focal_px, start=measured.whole
     )
     return only(fitted, inside >= MIN_JAW_IN_VIEW)
 
 
-def difference_columns(found: Poses) -> dict[str, float]:
+def difference_columns(measured: Poses) -> dict[str, float]:
     """Columns of the difference of the two poses and of how well each fits."""
-    degrees = np.degrees(found.difference)
+    degrees = np.degrees(measured.difference)
     axes = {f"diff_{axis}_deg": series.median(degrees[:, k]) for k, axis in enumerate("xyz")}
-    looks = (found.inner.rotation[:, :, 2] * found.whole.rotation[:, :, 2]).sum(axis=1)
-    apart = np.linalg.norm(found.inner.translation - found.whole.translation, axis=1)
+    looks = (measured.inner.rotation[:, :, 2] * measured.whole.rotation[:, :, 2]).sum(axis=1)
+    apart = np.linalg.norm(measured.inner.translation - measured.whole.translation, axis=1)
     return axes | {
-        "diff_angle_med_deg": series.median(found.angle_deg),
-        "diff_angle_q90_deg": series.quantile(found.angle_deg, 0.9),
-        "diff_meanvec_deg": mean_vector_deg(found.difference),
+        "diff_angle_med_deg": series.median(measured.angle_deg),
+        "diff_angle_q90_deg": series.quantile(measured.angle_deg, 0.9),
+        "diff_meanvec_deg": mean_vector_deg(measured.difference),
         "diff_cos_med": series.median(np.clip(1.0 - looks, 0.0, 2.0)),
-        "diff_t_med": series.median(apart / np.linalg.norm(found.whole.translation, axis=1)),
-        "reproj_inner_iod": series.median(found.inner.error_px / found.face.scale_px),
-        "reproj_whole_iod": series.median(found.whole.error_px / found.face.scale_px),
+        "diff_t_med": series.median(apart / np.linalg.norm(measured.whole.translation, axis=1)),
+        "reproj_inner_iod": series.median(measured.inner.error_px / measured.face.scale_px),
+        "reproj_whole_iod": series.median(measured.whole.error_px / measured.face.scale_px),
     }
 
 
-def motion_columns(found: Poses, *, frame_size: tuple[int, int]) -> dict[str, float]:
+def motion_columns(measured: Poses, *, frame_size: tuple[int, int]) -> dict[str, float]:
     """Columns of how the head turns."""
-    times_s = found.face.times_s
-    vel, acc, jerk = (turn_q90(turn_rates(found.whole, times_s=times_s), order=order) for order in (0, 1, 2))
+    times_s = measured.face.times_s
+    vel, acc, jerk = (turn_q90(turn_rates(measured.whole, times_s=times_s), order=order) for order in (0, 1, 2))
     inner, outer = (
         turn_q90(turn_rates(pose, times_s=times_s), order=2)
-        for pose in (found.inner, jaw_pose(found, frame_size=frame_size))
+        for pose in (measured.inner, jaw_pose(measured, frame_size=frame_size))
     )
-    angles = found.whole.angles_deg
+    angles = measured.whole.angles_deg
     ranges = {
         f"{axis}_range_deg": series.quantile(angles[:, k], RANGE[1]) - series.quantile(angles[:, k], RANGE[0])
         for k, axis in enumerate(AXES)
@@ -282,19 +282,19 @@ def pose_series(observation: Observation, track: Track) -> dict[str, Series]:
 
     NaN in frames that are left out. The columns ``diff_angle`` are its quantiles.
     """
-    found = poses(head(observation, track), frame_size=observation.frame_size)
-    if not found.enough:
+    measured = poses(head(observation, track), frame_size=observation.frame_size)
+    if not measured.enough:
         return {}
     title = "Inner face turned against the head"
-    return {"head_pose.difference": Series(found.face.times_s, found.angle_deg, unit="deg", title=title)}
+    return {"head_pose.difference": Series(measured.face.times_s, measured.angle_deg, unit="deg", title=title)}
 
 
 @family("head_pose", version=4, needs={"track"}, columns=COLUMNS, series=pose_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
-    """Measure the two poses of a track; NaN below 20 frames in which both can be told."""
-    found = poses(head(observation, track), frame_size=observation.frame_size)
-    named = {"valid_share": found.valid_share}
-    if found.enough:
-        named |= difference_columns(found)
-        named |= motion_columns(found, frame_size=observation.frame_size)
+    """Measure the two poses of a track; NaN below 20 frames in which both can be estimated."""
+    measured = poses(head(observation, track), frame_size=observation.frame_size)
+    named = {"valid_share": measured.valid_share}
+    if measured.enough:
+        named |= difference_columns(measured)
+        named |= motion_columns(measured, frame_size=observation.frame_size)
     return complete_row(COLUMNS, named)

@@ -1,6 +1,6 @@
 """identity: how steadily a face recogniser sees the same person.
 
-Frame-wise synthesis makes the recogniser's view of the person less steady (Liu et al. 2023, "TI2Net", there on other
+Frame-wise synthesis makes the embeddings of the person less steady (Liu et al. 2023, "TI2Net", there on other
 embeddings). dlib's ResNet gives 128 numbers for a face chip of 150 px (0.25 padding, aligned by the landmarks), used
 as given: Euclidean distance, under 0.6 for one person. At most ``MAX_CHIPS`` well-spread crops are embedded, frontal
 within 45 degrees and not among the most blurred tenth of the track.
@@ -40,7 +40,7 @@ COLUMNS = (
     _column(
         "pair_med",
         "up",
-        "Median distance between two face crops in the eyes of a face recogniser: between their embeddings, the 128 "
+        "Median distance between two face crops for a face recogniser: between their embeddings, the 128 "
         "numbers it describes a face by.",
     ),
     _column("pair_q90", "up", "Distance between two embeddings that a tenth of the pairs exceed."),
@@ -76,7 +76,7 @@ COLUMNS = (
     _column(
         "tracks_dist_min",
         "either",
-        "Least distance between the most central embeddings of this face and of another that is seen together with it "
+        "Least distance between the most central embeddings of this face and of another that is on screen with it "
         "for a second or more; missing without such a face.",
     ),
     Column(
@@ -84,7 +84,7 @@ COLUMNS = (
         range=(0, 1),
         direction="covariate",
         invariant_to=_ALL | {"mirror", "scale"},
-        description="Number of crops sharp and frontal enough for the face recogniser, over the nine wanted.",
+        description="Number of crops that are sharp and frontal enough for the face recogniser, over the nine it uses.",
     ),
 )
 
@@ -123,7 +123,7 @@ def distances(e: F64) -> dict[str, float]:
         "step_q90": series.quantile(steps, 0.9, MIN_CHIPS - 1),
         "step_over_pair": log_ratio(series.median(steps), pair),
         "drift": float(ends) / pair if whole else 0.0 if len(e) >= MIN_DRIFT_CHIPS else np.nan,
-        "jump_share": float(np.mean(steps > limit)),
+        "jump_share": float(np.mean(steps > limit + series.ROUNDING)),
     }
 
 
@@ -161,13 +161,15 @@ def explained(e: F64, *, pose_deg: F64, sharpness: F64) -> dict[str, float]:
 
 def _others(observation: Observation, track: Track, centre: F64) -> float:
     """Least distance from this face track's medoid ``centre`` [128] to one on screen with it; NaN without such."""
-    found = []
-    others = [one for one in observation.tracks if one is not track]
-    for other in [one for one in others if _together_s(observation, track, one) >= MIN_TOGETHER_S][:MAX_OTHERS]:
+    least = []
+    others = [candidate for candidate in observation.tracks if candidate is not track]
+    for other in [candidate for candidate in others if _together_s(observation, track, candidate) >= MIN_TOGETHER_S][
+        :MAX_OTHERS
+    ]:
         e = embeddings(other, suitable(other, most=OTHER_CHIPS))
         if len(e):
-            found.append(float(np.linalg.norm(e[medoid(e)] - centre)))
-    return min(found) if found else np.nan
+            least.append(float(np.linalg.norm(e[medoid(e)] - centre)))
+    return min(least) if least else np.nan
 
 
 def _together_s(observation: Observation, a: Track, b: Track) -> float:
@@ -190,7 +192,7 @@ def medoid_series(observation: Observation, track: Track) -> dict[str, Series]:
     return {"identity.distance": Series(times_s, values, unit="1", title="Distance from the person's usual face")}
 
 
-@family("identity", version=3, needs={"track", "crops"}, columns=COLUMNS, series=medoid_series)
+@family("identity", version=4, needs={"track", "crops"}, columns=COLUMNS, series=medoid_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure how steadily a recogniser sees the face of a track; NaN below eight suitable crops."""
     numbers = suitable(track, most=MAX_CHIPS)

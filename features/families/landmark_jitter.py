@@ -6,8 +6,8 @@ Precise Geometric Features", there read by an RNN: AUC 0.999 on FaceForensics++,
 Unlike LRNet, nothing is rounded. The observation's flow starts at the previous frame's *detected* points, so the
 filter adds the flow's displacement to its calibrated state; flow that fails its forward-backward test is NaN.
 
-``jaw_inner_flow_ratio`` looks at the flow alone, without the detector: each step less the similarity that carries the
-rigid points along, less its own smooth, so that what remains is how unsteadily the picture itself moves there.
+``jaw_inner_flow_ratio`` reads the flow alone, without the detector: each step minus the similarity that carries the
+rigid points along, minus its own smooth. What remains is how unsteadily the image itself moves there.
 
 Lengths are in iod (``D``); ``z`` are detected, ``x`` calibrated points, ``y`` the calibrated points in the head's
 frame (:func:`features.geometry.align`), ``e`` the residual of ``y`` against a Savitzky-Golay smooth over 0.23 s.
@@ -17,8 +17,9 @@ filter counts half a pixel as the least move of a detection, its process noise i
 the same motion gives about the same numbers from 30 to 120 frames per second. The fused points are no whole pixels,
 and no rounding floor is subtracted.
 
-The ``_15hz`` twins look at 15 moments a second: rates that differ widely become comparable, but not equal. Nothing is
-filtered before: what is faster than 7.5 Hz is folded in, and moments between frames are interpolated, which smooths.
+The ``_15hz`` columns sample 15 moments a second: widely different rates become comparable, but not equal. There is no
+low-pass filter before: what is faster than 7.5 Hz is aliased, and moments between frames are interpolated, which
+smooths.
 ``jerk_q90_15hz`` of the same white jitter is 114 iod/s^3 at 30 and 60 frames per second, 100 at 29.97, 96 at 25. A
 filter would make motion agree, but not the detector's noise, of which each frame has its own.
 
@@ -49,7 +50,7 @@ from features.calibrated_points import (
 )
 from features.comparison import log_ratio
 from features.evidence import Series
-from features.geometry import F64, REGIONS, RIGID, Head, align, head
+from features.geometry import F64, REGIONS, RIGID, HeadTrack, align, head
 from features.observation import Observation, Track
 from features.series import Segment
 from features.spec import EVERY_CHANGE, Column, complete_row, family
@@ -67,7 +68,7 @@ SHOWN = ("mouth", "jaw")  # regions with a series: the most often forged one, an
 
 _REFERENCE = "Sun et al. 2021"
 _WORST_OF = frozenset({"jaw", "mouth"})  # regions whose largest jitter over all people is a column of its own
-_AT_15_HZ = ", looked at 15 times a second"
+_AT_15_HZ = ", sampled 15 times a second"
 
 
 def _column(
@@ -111,13 +112,13 @@ COLUMNS = (
     *_region_columns(),
     _column(
         "detres_med_iod", "iod", np.inf,
-        "How far the points that the detector finds typically (median) lie from where the motion of the picture "
+        "How far the points that the detector finds typically (median) lie from where the motion of the image "
         "carries them, as a fraction of the distance between the eyes.",
         worst="max",
     ),
     _column(
         "flow_reject_share", "1", 1.0,
-        "Fraction of the points whose motion from one frame to the next could not be followed reliably in the picture.",
+        "Fraction of the points whose motion from one frame to the next could not be tracked reliably in the image.",
     ),
     _column(
         "static_ratio", "1", np.inf,
@@ -164,7 +165,7 @@ COLUMNS = (
     ),
     _column(
         "jaw_inner_flow_ratio", "1", np.inf,
-        "How much less steadily the picture moves along the jaw line than at eyes and nose: the logarithm of the "
+        "How much less steadily the image moves along the jaw line than at eyes and nose: the logarithm of the "
         "ratio; low if the inner face is the unsteady part.",
         low=-np.inf, direction="down",
     ),
@@ -327,10 +328,10 @@ def motion_columns(parts: Sequence[Segment], *, low: Sequence[Segment]) -> dict[
 
 
 @dataclass(frozen=True)
-class Motion:
+class LandmarkMotion:
     """The points of a track over time: what series and columns are both made of."""
 
-    face: Head
+    face: HeadTrack
     calibrated: F64
     """[n, 68, 2] px."""
     aligned: F64
@@ -351,24 +352,24 @@ class Motion:
         return float(self.face.seen.mean()) if len(self.face.seen) else 0.0
 
 
-def motion(observation: Observation, track: Track) -> Motion:
+def motion(observation: Observation, track: Track) -> LandmarkMotion:
     """Follow a track's points; no parts below 2 s of track, or when flow fails in over half of the steps."""
     face = head(observation, track)
     displacement = flow_displacement(face, track=track)
     rate_hz = series.rate(face.times_s)
     calibrated = calibrate(face.landmarks, displacement=displacement, rate_hz=rate_hz, rounding_px=half_grid_px(track))
     y = align(calibrated, scale_px=face.scale_px)
-    found = Motion(face, calibrated, y, flow_reject_share(displacement, seen=face.seen), (), (), (), ())
+    moved = LandmarkMotion(face, calibrated, y, flow_reject_share(displacement, seen=face.seen), (), (), (), ())
     centre = calibrated[:, RIGID].mean(axis=1) / face.scale_px
     both = series.segments(np.concatenate([y, centre[:, None]], axis=1), times_s=face.times_s)
-    enough = found.valid_share >= series.MIN_VALID_SHARE and sum(p.length_s for p in both) >= MIN_TRACK_S - 0.1
-    if not (enough and found.reject_share <= MAX_REJECT_SHARE):
-        return found
+    enough = moved.valid_share >= series.MIN_VALID_SHARE and sum(p.length_s for p in both) >= MIN_TRACK_S - 0.1
+    if not (enough and moved.reject_share <= MAX_REJECT_SHARE):
+        return moved
     parts = tuple(Segment(p.start_s, p.rate_hz, p.values[:, :68]) for p in both)
     rigid = tuple(Segment(p.start_s, p.rate_hz, p.values[:, 68]) for p in both)
     steps = series.segments(flow_steps(face, track=track, displacement=displacement), times_s=face.times_s)
     flow, residuals = (tuple(residual(part) for part in some) for some in (steps, parts))
-    return replace(found, flow=flow, parts=parts, rigid=rigid, residuals=residuals)
+    return replace(moved, flow=flow, parts=parts, rigid=rigid, residuals=residuals)
 
 
 def jitter_series(observation: Observation, track: Track) -> dict[str, Series]:
@@ -385,21 +386,21 @@ def jitter_series(observation: Observation, track: Track) -> dict[str, Series]:
 @family("landmark_jitter", version=6, needs={"track"}, columns=COLUMNS, series=jitter_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the jitter of a track; NaN below 2 s of track, or when flow fails in over half of the steps."""
-    found = motion(observation, track)
-    face, residuals = found.face, found.residuals
-    named = {"valid_share": found.valid_share}
-    if found.parts:
+    moved = motion(observation, track)
+    face, residuals = moved.face, moved.residuals
+    named = {"valid_share": moved.valid_share}
+    if moved.parts:
         fast = series.rate(face.times_s) >= MIN_LOW_FPS
-        low = series.segments(found.aligned, times_s=face.times_s, rate_hz=LOW_HZ) if fast else []
+        low = series.segments(moved.aligned, times_s=face.times_s, rate_hz=LOW_HZ) if fast else []
         named |= region_columns(residuals, low=[residual(part) for part in low])
-        named |= state_columns(residuals, rigid=found.rigid)
-        named |= motion_columns(found.parts, low=low)
+        named |= state_columns(residuals, rigid=moved.rigid)
+        named |= motion_columns(moved.parts, low=low)
         named |= {
             "detres_med_iod": detection_residual(
-                detected=face.landmarks, calibrated=found.calibrated, scale_px=face.scale_px
+                detected=face.landmarks, calibrated=moved.calibrated, scale_px=face.scale_px
             ),
-            "flow_reject_share": found.reject_share,
+            "flow_reject_share": moved.reject_share,
             "inner_outer_corr": inner_outer_corr(residuals),
-            "jaw_inner_flow_ratio": jaw_inner_flow_ratio(found.flow),
+            "jaw_inner_flow_ratio": jaw_inner_flow_ratio(moved.flow),
         }
     return complete_row(COLUMNS, named)

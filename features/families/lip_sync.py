@@ -1,15 +1,15 @@
 """lip_sync: whether the lips move when, and as, the voice does.
 
 Mouth series come from landmarks in the head's frame (iod), voice series from :mod:`features.speech_series`; both meet
-on the voice's grid of 100 Hz, the file's own offset between picture and sound kept. Correlation over
+on the voice's grid of 100 Hz, and the file's own offset between video and audio is kept. Correlation over
 lags after Slaney & Covell, "FaceSync", NIPS 2000; windowed distances in the manner of SyncNet's LSE (Chung &
 Zisserman 2016), not comparable with it; mouth closures after Agarwal et al. 2020. How two series are compared is in
 :mod:`features.synchrony`. Of all these, the lag of the canonical correlation of the whole mouth and the whole voice
-tells shifted sound and another person's best (docs/experiments/028-jitter-lip-sync-flicker.md).
+detects shifted audio and another person's voice best (docs/experiments/028-jitter-lip-sync-flicker.md).
 
 Two unrelated smooth series of 10 s correlate by chance (sd of r 0.2-0.3), so every measure that matters comes as a
 robust z against 50 circular shifts of the voice, the same maximum over lags being taken for each; below 7.9 s there are
-too few moments to shift it to, and z is undefined. A lag is positive when the sound is late; broadcast tolerates 90 ms
+too few moments to shift it to, and z is undefined. A lag is positive when the audio is late; broadcast tolerates 90 ms
 early to 185 ms late (EBU R37).
 
 Confounds: another speaker or music, a face turned away, low or variable frame rate. Below 14.3 frames per second, where
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from features import series
 from features.evidence import Series
-from features.geometry import F64, Head, align, head
+from features.geometry import F64, HeadTrack, align, head
 from features.mouth_closures import CLOSURE_LAG_S, WIDE_QUANTILE, closure_lag_abs_s, closure_z, dips
 from features.observation import Observation, Track
 from features.series import Segment
@@ -96,7 +96,7 @@ def _pair_columns() -> Iterator[Column]:
             "either",
             -MAX_LAG_S,
             MAX_LAG_S,
-            f"Delay in seconds at which {both} agree best; above 0 if the sound is late.",
+            f"Delay in seconds at which {both} agree best; above 0 if the audio is late.",
             unit="s",
         )
         yield _column(
@@ -104,7 +104,7 @@ def _pair_columns() -> Iterator[Column]:
             "up",
             0,
             MAX_LAG_S,
-            f"Size of the delay in seconds, be the sound early or late, at which {both} agree best.",
+            f"Absolute delay in seconds, early or late, at which {both} agree best.",
             unit="s",
         )
         yield _column(
@@ -132,8 +132,8 @@ COLUMNS = (
     ),
     _column(
         "ls_offset_s", "either", -LSE_LAG_S, LSE_LAG_S,
-        "Delay in seconds at which lips and loudness fit best, compared in pieces of 0.2 seconds; above 0 if the sound "
-        "is late.",
+        "Delay in seconds at which lips and loudness fit best, compared in pieces of 0.2 seconds; above 0 if the "
+        "audio is late.",
         unit="s", reference=_LSE,
     ),
     _column(
@@ -151,12 +151,12 @@ COLUMNS = (
     _column(
         "cca_lag_s", "either", -MAX_LAG_S, MAX_LAG_S,
         "Delay in seconds at which all of the mouth's motion agrees best with all of the voice's sound; above 0 if the "
-        "sound is late.",
+        "audio is late.",
         unit="s", reference=_CCA,
     ),
     _column(
         "cca_lag_abs_s", "up", 0, MAX_LAG_S,
-        "Size of the delay in seconds, be the sound early or late, at which all of the mouth's motion agrees best with "
+        "Absolute delay in seconds, early or late, at which all of the mouth's motion agrees best with "
         "all of the voice's sound.",
         unit="s", reference=_CCA,
     ),
@@ -194,7 +194,7 @@ COLUMNS = (
     _column(
         "closure_lag_abs_s", "up", 0, CLOSURE_LAG_S,
         "Time in seconds from the instants at which the voice breaks off, as in p, b and m, to when the lips are on "
-        "average most shut, be it before or after.",
+        "average most shut, before or after.",
         unit="s", reference=_CLOSURE,
     ),
     _column(
@@ -202,7 +202,7 @@ COLUMNS = (
         "How far the mouth opens and shuts in the clip, as a fraction of the distance between the eyes.",
         unit="iod",
     ),
-    _column("speech_share", "covariate", 0, 1, "Fraction of the time in which the sound is as loud as speech."),
+    _column("speech_share", "covariate", 0, 1, "Fraction of the time in which the audio is as loud as speech."),
     _column(
         "valid_share", "covariate", 0, 1,
         "Fraction of the time, from the face's first frame to its last, in which the mouth could be followed while "
@@ -225,7 +225,7 @@ class Joint:
     """Time of the grid's first sample."""
 
 
-def mouth_series(face: Head) -> F64:
+def mouth_series(face: HeadTrack) -> F64:
     """Mouth measures [n, 3] of each frame: opening, width, area of the inner lips, in iod.
 
     The opening is the mean of three gaps between the lips, the area that of the polygon of points 60-67. NaN where the
@@ -267,14 +267,14 @@ def on_grid(values: F64, *, times_s: F64, grid_s: F64) -> dict[str, F64]:
     return dict(zip(("open", "width", "area", "vel"), out.T, strict=True))
 
 
-def joint(face: Head, *, observation: Observation) -> Joint | None:
+def joint(face: HeadTrack, *, observation: Observation) -> Joint | None:
     """Mouth and voice on the grid that track and sound share; None without sound, or below 3 s of it."""
     if observation.audio is None or not np.isfinite(observation.audio_start_s) or len(face.times_s) < 2:
         return None
     voice = short_time_series(observation.audio)
     if not voice:
         return None
-    # a common shift of both clocks must not move a rounding: count from the sound's start
+    # a common shift of both clocks must not move a rounding: count from the start of the audio
     times_s = face.times_s - observation.audio_start_s
     first = int(np.ceil(round(max(0.0, times_s[0]) * GRID_HZ, 3)))
     last = min(int(np.floor(round(times_s[-1] * GRID_HZ, 3))), len(voice["level"]) - 1)

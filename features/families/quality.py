@@ -1,11 +1,12 @@
-"""quality: how good the picture is: covariates, never evidence.
+"""quality: how good the image is: covariates, never evidence.
 
-Other families' columns move with size, blur, noise and compression; these say how much of each there is, from pixels
-alone: no container field (size, frame rate, codec, bit rate, duration, tags, file name) enters. Suffix ``_face``: the
-native luma patches of the face; ``_bg``: those of the background; ``med`` and ``mad`` over the patches.
+Other families' columns change with size, blur, noise and compression; these columns say how much of each there is. They
+are measured from pixels alone: no container field (size, frame rate, codec, bit rate, duration, tags, file name)
+enters. Suffix ``_face``: the native luma patches of the face; ``_bg``: those of the background; ``med`` and ``mad``
+over the patches.
 Grey levels count from 0, black, to 255, white, whatever range the video is coded in.
-``clip_share`` leaves frames out that equal the one before; repeats that lossy coding altered count.
-For models they are for interaction only, and belong in every leak report.
+``clip_share`` leaves out frames that equal the one before; repeats that lossy coding altered count. Models should use
+these columns in interactions only, and every leak report should include them.
 
 Sources: noise after Immerkaer 1996, "Fast noise variance estimation"; blur after Crete et al. 2007, "The blur effect".
 """
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from features import series
 from features.evidence import Series
-from features.geometry import F64, RIGID, Head, head
+from features.geometry import F64, RIGID, HeadTrack, head
 from features.luma import block_steps, filtered, grey_levels, noise_imm, noise_mad
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, complete_row, family
@@ -120,13 +121,13 @@ MEASURES = {
     ),
     "blur_eff": PatchMeasure(
         blur_eff,
-        "How blurred {} is, judged by how little further blurring changes it, from 0 (sharp) to 1 (blurred).",
+        "How blurred {} is, measured by how little further blurring changes it, from 0 (sharp) to 1 (blurred).",
         "the blur of {} (from 0, sharp, to 1, blurred)",
         "1", (0, 1), "Crete et al. 2007", _PIXELS - {"mirror"},
     ),
     "noise_imm": PatchMeasure(
         noise_imm,
-        "Strength of the noise in {}, in grey levels (of 255); fine texture counts as noise, too.",
+        "Strength of the noise in {}, in grey levels (of 255); fine texture also counts as noise.",
         "the noise in {}, fine texture included, in grey levels,",
         "grey levels", (0, _INF), "Immerkaer 1996",
     ),
@@ -205,12 +206,12 @@ COLUMNS = (
         "Size of the face: the distance between its eyes, in pixels.", _PIXELS,
     ),
     _covariate(
-        "face_area_share", "1", (0, 1), "hull of the landmarks", "Fraction of the picture that the face covers.",
+        "face_area_share", "1", (0, 1), "hull of the landmarks", "Fraction of the frame that the face covers.",
     ),
     *_patch_columns(),
     _covariate(
         "motion_med", "iod/s", (0, _INF), "speed of nose and eye corners",
-        "Typical (median) speed of the head across the picture, in distances between the eyes per second.",
+        "Typical (median) speed of the head across the frame, in distances between the eyes per second.",
     ),
     _covariate(
         "yaw_abs_med", "deg", (0, 90), "weak-perspective pose",
@@ -230,7 +231,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def face_area_share(face: Head, *, frame_size: tuple[int, int]) -> float:
+def face_area_share(face: HeadTrack, *, frame_size: tuple[int, int]) -> float:
     """Median area of the landmarks' hull over the frame's, whose width and height are in px; NaN without a face."""
     seen = face.landmarks[face.seen]
     few = seen[:: max(1, len(seen) // 32)]  # the area changes slowly
@@ -238,12 +239,12 @@ def face_area_share(face: Head, *, frame_size: tuple[int, int]) -> float:
     return min(1.0, series.median(areas, 1) / (frame_size[0] * frame_size[1])) if areas else np.nan
 
 
-def motion_med(face: Head) -> float:
+def motion_med(face: HeadTrack) -> float:
     """Median speed of the rigid points' centroid, iod/s, from steps over 0.2 s so that landmark noise fades."""
     parts = series.segments(face.landmarks[:, RIGID].mean(axis=1) / face.scale_px, times_s=face.times_s)
     speeds = []
     for part in parts:
-        apart = max(1, round(0.2 * part.rate_hz))
+        apart = max(1, series.n_samples(0.2, rate_hz=part.rate_hz))
         speeds.append(np.linalg.norm(part.values[apart:] - part.values[:-apart], axis=1) * part.rate_hz / apart)
     return series.median(np.concatenate(speeds)) if speeds else np.nan
 
@@ -297,7 +298,7 @@ def patch_series(observation: Observation, track: Track) -> dict[str, Series]:
     }
 
 
-@family("quality", version=5, needs={"track", "crops"}, columns=COLUMNS, series=patch_series)
+@family("quality", version=6, needs={"track", "crops"}, columns=COLUMNS, series=patch_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure size, sharpness, noise, blocking, exposure and pose; a place without five patches is NaN."""
     face = head(observation, track)

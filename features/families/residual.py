@@ -1,7 +1,7 @@
 """residual: noise and fine texture of the face against those of its surroundings and of the background.
 
-What a camera's noise, a codec and an enlargement leave is not the picture itself but what high-pass filters let
-through, the residual. Three filters are those of the spatial rich model (Fridrich & Kodovsky 2012, "Rich Models for
+A camera's noise, a codec and enlarging leave traces in the residual, the part of the image that high-pass filters let
+through. Three filters are those of the spatial rich model (Fridrich & Kodovsky 2012, "Rich Models for
 Steganalysis of Digital Images"), each divided by its largest weight: ``kb``, the 3 x 3 square; ``kv``, the 5 x 5
 square; ``h2``, the second difference along rows and along columns. Of each: standard deviation, ``kurt``
 (logarithm of the kurtosis), ``ac1`` (correlation of neighbouring residuals, which enlarging raises), the fraction of
@@ -13,13 +13,13 @@ compares it with the native background patch of the same frame; ``fo`` compares 
 in the colour crop (:mod:`features.face_regions`), which is reduced where the face is large. Ratios are natural
 logarithms.
 
-``ela`` is error level analysis: how much a JPEG of quality 90 changes the picture. It sees mostly the last encoder, so
+``ela`` is error level analysis: how much a JPEG of quality 90 changes the image. It shows mostly the last encoder, so
 only ratios within a frame are kept. ``grid8_same_share`` asks whether face and background lie on the same grid of 8 px
 blocks; how visible the grids are is ``quality.blockiness_face_med``.
 
 Confounds, all strong: the camera's noise reduction, compression (deblocking, which hides grids), focus, make-up and
-age; a codec spends more bits on faces. Face columns of real clips differ more by source than by forgery: only the
-ratios are about the face.
+age; a codec spends more bits on faces. Face columns of genuine clips differ more by source than by forgery: only the
+ratios describe the face.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _kernel_columns(kernel: str) -> Iterator[Column]:
     )  # fmt: skip
     yield _column(
         f"{kernel}_ac1_med",
-        f"How alike the {detail} of neighbouring pixels of the face is, from -1 to 1; enlarged pictures have more.",
+        f"How alike the {detail} of neighbouring pixels of the face is, from -1 to 1; enlarged images have more.",
         "up", low=-1, high=1, reference=_ENLARGED,
     )  # fmt: skip
     yield _column(
@@ -313,8 +313,8 @@ def _extent(region: Mask, axis: int) -> slice:
 def _chroma_noise(rgb: Bytes) -> Float:
     """Absolute response of Immerkaer's operator to Cb and Cr of a picture [h, w, 3], summed: [h, w]."""
     chroma = cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2YCrCb)[..., 1:]
-    found: Float = np.abs(cv2.filter2D(chroma, cv2.CV_32F, IMMERKAER)).sum(axis=2)
-    return found
+    noise: Float = np.abs(cv2.filter2D(chroma, cv2.CV_32F, IMMERKAER)).sum(axis=2)
+    return noise
 
 
 def _patches(observation: Observation, track: Track, number: int, iod_px: float) -> Patches | None:
@@ -331,12 +331,12 @@ def _patches(observation: Observation, track: Track, number: int, iod_px: float)
     )
 
 
-def _co_occurrence_columns(found: Sequence[PatchValues]) -> dict[str, float]:
+def _co_occurrence_columns(usable: Sequence[PatchValues]) -> dict[str, float]:
     """Columns ``cooc``, of co-occurrences summed over the frames."""
     named: dict[str, float] = {}
     for kernel in KERNELS:
-        face = np.sum([one.face[kernel] for one in found], axis=0)
-        background = np.sum([one.background[kernel] for one in found], axis=0)
+        face = np.sum([patch.face[kernel] for patch in usable], axis=0)
+        background = np.sum([patch.background[kernel] for patch in usable], axis=0)
         named |= {f"{kernel}_cooc_ent": entropy(face), f"{kernel}_cooc_fb_js": js_distance(face, background)}
     return named
 
@@ -352,16 +352,16 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
         return None if patches is None else of_patches(patches)
 
     every = each_distinct(numbers, measured, key=lambda number: id(track.patch_face[number]))
-    found = [one for one in every if one is not None]
-    valid = len(found) / len(numbers) if numbers else 0.0
+    usable = [patch for patch in every if patch is not None]
+    valid = len(usable) / len(numbers) if numbers else 0.0
     named: dict[str, float] = {"valid_share": valid}
-    if valid >= series.MIN_VALID_SHARE and len(found) >= MIN_FRAMES:
-        rows = [one.values for one in found]
+    if valid >= series.MIN_VALID_SHARE and len(usable) >= MIN_FRAMES:
+        rows = [patch.values for patch in usable]
         around = each_distinct(face_crops(observation, track, numbers), of_crop)
         named |= series.medians_over_frames(
             (column.name for column in COLUMNS), lambda name: around if "_fo" in name else rows, least=MIN_FRAMES
         )
-        named |= _co_occurrence_columns(found)
+        named |= _co_occurrence_columns(usable)
         grids = series.finite([row.get("grid8_same", np.nan) for row in rows])
         named["grid8_same_share"] = float(grids.mean()) if grids.size >= MIN_FRAMES else np.nan
     return complete_row(COLUMNS, named)

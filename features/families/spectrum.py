@@ -8,7 +8,8 @@ log spectrum by its first bin, which depends on gain; here the mean of L over 0.
 face's own. A second set (``iod...``) is taken from crops reduced to D = 60 px, where a bin means a detail of the
 face whatever its size: bin f is 60 f cycles per iod.
 
-``flicker`` is measured on the per-frame sharpness of the face (mean absolute Laplacian at D = 60 px), log10 and
+``flicker`` is measured on the per-frame sharpness of the face (mean absolute Laplacian at the scale
+where the face box measures 171 px), log10 and
 differenced from frame to frame, in place of spectra of three runs of frames: those are not kept. Motion blur changes
 sharpness, too: ``flicker_still`` is of steps in which the head is still, ``flicker_still_own`` of what then changes in
 the face and not in the ring around it, which the codec treats alike. DCT and first-digit
@@ -16,9 +17,9 @@ statistics (Bonettini et al. 2020, "On the use of Benford's law to detect GAN-ge
 8 x 8 grid. All the measures themselves are in :mod:`features.spectral`.
 
 Confounds, all strong: blur, noise, compression, scaling of the clip. ``flicker`` leaves out frames that equal the one
-before; where a rate was converted before lossy coding, repeats differ a little, count as steps of next to nothing, and
-make it small. Only beside ``quality`` do these columns mean
-anything; plain face columns of real clips differ more by camera than by forgery.
+before; if the frame rate was converted before lossy coding, repeats differ a little, count as very small steps, and
+make ``flicker`` small. These columns are meaningful only together with ``quality``; plain face columns of genuine clips
+differ more by camera than by forgery.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def _dct_columns() -> Iterator[Column]:
     for k, fineness in enumerate(_FINENESS):
         yield _column(
             f"dct_b{k}",
-            f"Mean strength, in grey levels, of the {fineness} of six steps of detail in the face, looked at in blocks "
+            f"Mean strength, in grey levels, of the {fineness} of six steps of detail in the face, measured in blocks "
             "of 8 by 8 pixels.",
             unit="grey levels",
             low=0,
@@ -94,7 +95,7 @@ def _dct_columns() -> Iterator[Column]:
     for k, fineness in enumerate(_FINENESS):
         yield _column(
             f"dct_kurt{k}",
-            f"How unevenly the {fineness} of six steps of detail is spread over the face, looked at in blocks of 8 by "
+            f"How unevenly the {fineness} of six steps of detail is spread over the face, measured in blocks of 8 by "
             "8 pixels: 3 for plain noise, more if a few strong edges stand out of smooth skin.",
             unit="1",
             low=0,
@@ -127,7 +128,7 @@ COLUMNS = (
     _column(
         "slope",
         "How quickly detail fades from coarse to fine in the face: the slope of the logarithm of its power over that "
-        "of its frequency; about -2 in photographs, lower in soft pictures.",
+        "of its frequency; about -2 in photographs, lower in soft images.",
         unit="1",
     ),
     _column(
@@ -150,20 +151,20 @@ COLUMNS = (
     _column(
         "peak_half",
         "How far a pattern that repeats every 2 pixels stands out of the rest of the face, in powers of ten; networks "
-        "that enlarge pictures can leave one.",
+        "that enlarge images can leave one.",
         "up",
     ),
     _column(
         "peak_quarter",
         "How far a pattern that repeats every 4 pixels stands out of the rest of the face, in powers of ten; networks "
-        "that enlarge pictures can leave one.",
+        "that enlarge images can leave one.",
         "up",
     ),
     *_dct_columns(),
     _column(
         "benford_kl",
         "How far the first digits of the strengths of the face's details depart from Benford's law, which those of "
-        "natural pictures follow, in bits; 0 is perfect agreement.",
+        "natural images follow, in bits; 0 is perfect agreement.",
         "up",
         unit="bit",
         low=0,
@@ -172,7 +173,7 @@ COLUMNS = (
     _column(
         "benford_kl_fmb",
         "How much further the first digits of the strengths of details depart from Benford's law, which those of "
-        "natural pictures follow, in the face than in the background, in bits.",
+        "natural images follow, in the face than in the background, in bits.",
         "up",
         unit="bit",
         reference=_BENFORD,
@@ -367,13 +368,13 @@ def _numbered(name: str, values: Iterable[float]) -> dict[str, float]:
 
 def _native_columns(face: F64, background: Sequence[F64]) -> dict[str, float]:
     """Columns of the native patches [k, s, s], grey levels, and of as many of the background, smaller without room."""
-    there = np.array([patch.shape == face.shape[1:] for patch in background])
+    same_size = np.array([patch.shape == face.shape[1:] for patch in background])
     behind = np.array([patch for patch in background if patch.shape == face.shape[1:]]).reshape(-1, SIDE, SIDE)
 
     def by_frame(values: F64) -> F64:
         """Values of the patches that are there, at their frames [k, ...]; NaN at the others."""
         every = np.full((len(face), *values.shape[1:]), np.nan)
-        every[there] = values
+        every[same_size] = values
         return every
 
     spectra, coefficients = spectral.power(face), spectral.block_dct(face)

@@ -1,19 +1,19 @@
 """texture: whether the face has the local patterns and co-occurrences of grey levels that skin has.
 
-Networks that generate a face smooth it; enlarging and blending do, too. Local binary patterns (LBP: Ojala, Pietikainen
+Networks that generate a face smooth it; so do enlarging and blending. Local binary patterns (LBP: Ojala, Pietikainen
 & Maenpaa 2002, "Multiresolution gray-scale and rotation invariant texture classification") say of each pixel which of
 its eight neighbours are at least as bright. ``bin`` is the fraction of pixels of each of the ten rotation-invariant
 classes: bright dots (0), edges (about 4), dark dots and flat places (8), and whatever is no such pattern (9). They do
 not depend on light or contrast. Grey-level co-occurrences (GLCM: Haralick et al. 1973, "Textural features for image
 classification") say which of 32 levels lie beside which, at distances of 1, 2 and 4 px, averaged over four directions.
 
-The face is looked at in crops reduced to D = 32 px (LBP) and 48 px (GLCM), where a pixel is the same detail of any
+The face is measured in crops reduced to D = 32 px (LBP) and 48 px (GLCM), where a pixel is the same detail of any
 face; ``fb`` compares the native luma patches of face and background of one frame. ``step`` compares the face with
 itself in the next of the sampled frames. Of the published dynamic patterns (LBP-TOP: Zhao & Pietikainen 2007) only the
-plane of the picture is here, since runs of neighbouring frames are not kept.
+image plane is measured, since runs of neighbouring frames are not kept.
 
 Confounds: compression and focus, as for ``spectrum``; beards, make-up, age; for GLCM also light and contrast.
-Alone it tells people of known manipulations better than manipulations that were never seen, of which it is near
+Alone, the family separates known manipulations of new people better than unseen manipulations, where it is near
 chance (docs/experiments/025).
 """
 
@@ -151,13 +151,13 @@ def co_occurrence_properties(luma: Bytes, distances: tuple[int, ...]) -> dict[st
     from skimage.feature import graycomatrix, graycoprops
 
     matrix = graycomatrix(luma // (256 // LEVELS), distances, ANGLES, LEVELS, symmetric=True, normed=True)
-    found = {name: graycoprops(matrix, name).mean(axis=1) for name in PROPERTIES}
-    found["correlation"] = np.where(np.ptp(luma // (256 // LEVELS)) > 0, found["correlation"], np.nan)
-    return found
+    properties = {name: graycoprops(matrix, name).mean(axis=1) for name in PROPERTIES}
+    properties["correlation"] = np.where(np.ptp(luma // (256 // LEVELS)) > 0, properties["correlation"], np.nan)
+    return properties
 
 
 @dataclass(frozen=True)
-class Frame:
+class CropTexture:
     """What a frame says."""
 
     patterns: F64
@@ -166,7 +166,7 @@ class Frame:
     """Column without ``_med`` to value."""
 
 
-def of_face(track: Track, number: int) -> Frame | None:
+def of_face(track: Track, number: int) -> CropTexture | None:
     """Measure a crop; None where the face is lost, smaller than D = 32 px, or more than 30 % black or white."""
     points = crop_landmarks(track, number)
     small = face_patch(track.crops[number], points=points, iod_px=LBP_IOD_PX, side_px=LBP_SIDE)
@@ -180,7 +180,7 @@ def of_face(track: Track, number: int) -> Frame | None:
     if large is not None:
         for name, each in co_occurrence_properties(large, DISTANCES).items():
             values |= {f"glcm_{name}_d{distance}": float(v) for distance, v in zip(DISTANCES, each, strict=True)}
-    return Frame(counts, values)
+    return CropTexture(counts, values)
 
 
 def of_patches(face: Bytes, background: Bytes, *, luma_levels: tuple[int, int]) -> dict[str, float]:
@@ -191,12 +191,12 @@ def of_patches(face: Bytes, background: Bytes, *, luma_levels: tuple[int, int]) 
     if not face.size or face.shape != background.shape:
         return {}
     values = {"lbp_fb_js": js_distance(pattern_counts(face), pattern_counts(background))}
-    here, there = (
+    inner, outer = (
         co_occurrence_properties(luma.round().clip(0, 255).astype(np.uint8), (1,))
         for luma in grey_levels([face, background], luma_levels=luma_levels)
     )
     for name in PROPERTIES:
-        a, b = float(here[name][0]), float(there[name][0])
+        a, b = float(inner[name][0]), float(outer[name][0])
         values[f"glcm_fb_{name}_d1"] = a - b if name == "correlation" else log_ratio(a, b)
     return values
 
@@ -210,11 +210,11 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
         lambda number: of_face(track, number),
         key=lambda number: (id(track.crops[number]), track.landmarks[track.crop_index[number]].tobytes()),
     )
-    found = [one for one in every if one is not None]
-    valid = len(found) / len(numbers) if numbers else 0.0
+    usable = [crop for crop in every if crop is not None]
+    valid = len(usable) / len(numbers) if numbers else 0.0
     named: dict[str, float] = {"valid_share": valid}
-    if valid >= series.MIN_VALID_SHARE and len(found) >= MIN_FRAMES:
-        steps = [js_distance(a.patterns, b.patterns) for a, b in itertools.pairwise(found)]
+    if valid >= series.MIN_VALID_SHARE and len(usable) >= MIN_FRAMES:
+        steps = [js_distance(a.patterns, b.patterns) for a, b in itertools.pairwise(usable)]
         patches = each_distinct(
             numbers,
             lambda number: of_patches(
@@ -222,7 +222,7 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
             ),
             key=lambda number: (id(track.patch_face[number]), id(track.patch_background[number])),
         )
-        faces = [one.values for one in found]
+        faces = [crop.values for crop in usable]
         named |= series.medians_over_frames(
             (column.name for column in COLUMNS), lambda name: patches if "_fb_" in name else faces, least=MIN_FRAMES
         )

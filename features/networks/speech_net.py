@@ -79,7 +79,7 @@ class SpeechScorer:
     def __init__(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
         with torch.device("meta"):  # on no device: initial weights would draw from the caller's random numbers
             self.net = SpeechNet()
-        state = {name: torch.from_numpy(np.asarray(one)) for name, one in arrays.items()}
+        state = {name: torch.from_numpy(np.asarray(tensor)) for name, tensor in arrays.items()}
         self.net.load_state_dict(state, assign=True)
         self.net.eval()
 
@@ -91,4 +91,4 @@ class SpeechScorer:
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """State by name, as the constructor takes it."""
-        return {name: one.numpy() for name, one in self.net.state_dict().items()}
+        return {name: tensor.numpy() for name, tensor in self.net.state_dict().items()}

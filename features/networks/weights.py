@@ -1,7 +1,7 @@
 """Weights of the trained detectors: which file is in use, and its format.
 
-Files are safetensors with the weights' metadata as JSON in the header: loading executes nothing. The shipped ones lie
-in ``artifacts/pretrained``; a folder of own ones, or those of one training fold, go before them.
+Files are safetensors with the weights' metadata as JSON in the header: loading executes no code. The shipped files are
+in ``artifacts/pretrained``; a custom folder, or the files of one training fold, take precedence.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from artifacts import PRETRAINED
 from features.checksums import sha256_of
 from features.errors import ModelError
 
-WEIGHTS_VARIABLE = "DEEPFAKE_WEIGHTS"  # a folder whose <family>.safetensors go before the shipped ones
+WEIGHTS_VARIABLE = "DEEPFAKE_WEIGHTS"  # a folder whose <family>.safetensors take precedence over the shipped ones
 HEADER_KEY = "card"  # of the metadata in the file's header
 STORED_NAME = "stored"  # key of a dataclass field's own metadata: what it is called in the header, if not by its name
 
@@ -34,7 +34,7 @@ _chosen: ContextVar[Mapping[str, Path] | None] = ContextVar("weights", default=N
 
 @contextlib.contextmanager
 def use_weights(files: Mapping[str, Path]) -> Iterator[None]:
-    """Measure the families named with other weights inside the ``with`` block, for instance those of one fold."""
+    """Use other weights for the named families inside the ``with`` block, for instance those of one fold."""
     token = _chosen.set(files)
     try:
         yield
@@ -57,7 +57,7 @@ def weights_file(family: str) -> Path:
         return PRETRAINED / name
     if not Path(folder).is_dir():
         raise ModelError(f"{WEIGHTS_VARIABLE}={folder}: no such folder; give the one that holds your weights")
-    return own if (own := Path(folder) / name).is_file() else PRETRAINED / name
+    return custom if (custom := Path(folder) / name).is_file() else PRETRAINED / name
 
 
 def kept_in_memory(load: Callable[[Path], Loaded]) -> Callable[[Path], Loaded]:
@@ -107,7 +107,7 @@ def save_arrays(arrays: Mapping[str, NDArray[Any]], file: Path, metadata: Any) -
     partial = file.with_suffix(".partial")
     header = {stored: getattr(metadata, name) for stored, name in _stored_names(metadata).items()}
     save_file(
-        {name: np.ascontiguousarray(one) for name, one in arrays.items()}, partial, {HEADER_KEY: json.dumps(header)}
+        {name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial, {HEADER_KEY: json.dumps(header)}
     )
     partial.chmod(0o644)  # safetensors writes files for their owner only
     partial.replace(file)
@@ -133,12 +133,14 @@ def read_arrays(file: Path, kind: type[Described]) -> tuple[Described, dict[str,
             arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise unusable(file, error) from error
-    return metadata, {name: one.astype(np.float32) if one.dtype == np.float16 else one for name, one in arrays.items()}
+    return metadata, {
+        name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in arrays.items()
+    }
 
 
 def _stored_names(kind: Any) -> dict[str, str]:
     """Name in the header to name of the field."""
-    return {one.metadata.get(STORED_NAME, one.name): one.name for one in fields(kind)}
+    return {entry.metadata.get(STORED_NAME, entry.name): entry.name for entry in fields(kind)}
 
 
 def unusable(file: Path, why: object) -> ModelError:

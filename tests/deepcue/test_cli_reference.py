@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from pathlib import Path
 
@@ -25,6 +26,15 @@ def test_the_page_of_commands_has_a_section_for_each_and_their_examples():
 def test_the_page_of_names_documents_every_public_name():
     documented = re.findall(r"^(?:## |- `)deepcue\.(\w+)", reference.api_page(), re.MULTILINE)
     assert sorted([*documented, "__version__"]) == sorted(deepcue.__all__)
+
+
+@pytest.mark.parametrize("name", ["Observation", "Track", "ClipEvidence"])
+def test_the_page_of_names_documents_every_field(name):
+    """Non-regression test: strings below the fields of a class were dropped."""
+    section = reference.api_page().partition(f"## deepcue.{name}\n")[2].partition("\n## ")[0]
+    for field in dataclasses.fields(getattr(deepcue, name)):
+        assert re.search(rf"^{field.name} : ", section, re.MULTILINE), field.name
+    assert "[m, 68, 2] dlib/iBUG-68 points in px" in section or name != "Track"
 
 
 def test_pages_do_not_depend_on_the_terminal(monkeypatch):

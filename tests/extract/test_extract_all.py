@@ -498,7 +498,7 @@ def test_a_place_that_cannot_be_used_is_refused_before_the_work(
     ("options", "said"),
     [
         (["man", "--out", "man"], "man: is read by this command"),
-        (["man", "--out", "talk/a.mp4"], "is there and is no feature table"),
+        (["man", "--out", "talk/a.mp4"], "exists and is not a feature table"),
         (["man", "--out", "j", "--journal", "j"], "j: is read by this command"),
         (["man", "--out", "t.csv"], "is written as Parquet, not as .csv"),
     ],

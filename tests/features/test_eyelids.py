@@ -35,6 +35,21 @@ def test_a_double_dip_is_one_event():
     assert len(eyelids.find_blinks(Segment(0.0, 30.0, o))) == 1
 
 
+@pytest.mark.parametrize("rate_hz", [25.0 - 1e-9, 25.0, 25.0 + 1e-9])
+def test_two_dips_80_ms_apart_are_two_events_whatever_the_rounding_of_the_rate(rate_hz):
+    o = np.ones(100)
+    o[[40, 41, 42, 43, 47, 48, 49, 50]] = 0.2
+    assert len(eyelids.find_blinks(Segment(0.0, rate_hz, o))) == 2
+
+
+@pytest.mark.parametrize("rate_hz", [25.0 - 1e-9, 25.0, 25.0 + 1e-9])
+def test_five_seconds_have_a_running_level_whatever_the_rounding_of_the_rate(rng, rate_hz):
+    ear = 0.3 + 0.02 * rng.standard_normal(125)
+    at_25_fps = eyelids.openness(Segment(0.0, 25.0, ear), level=9.0)
+    assert eyelids.openness(Segment(0.0, rate_hz, ear), level=9.0) == pytest.approx(at_25_fps)
+    assert at_25_fps.mean() > 0.9  # the level of the clip is 9
+
+
 def test_events_at_the_ends_count_without_a_length():
     t = np.arange(300) / 30.0
     (one,) = eyelids.find_blinks(Segment(0.0, 30.0, 1.0 - blink_curve(t, [0.0], width_s=0.4)))

@@ -9,7 +9,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from people import texture
+from people import CHEAP, build_talking_head, texture
 
 from extract.clip import crop_reservoir
 from extract.clip.square_crop import SquareCrop
@@ -25,6 +25,7 @@ NETWORKS = {
     "forensic_cnn",
     "forensic_residual",
 }  # tested with their weights, in their own module
+FRAME_RATES = (15.0, 25.0)  # where 0.3 and 2.5 s are a whole number and a half of samples
 
 
 def flipped(images):
@@ -173,6 +174,29 @@ def test_declared_invariances_hold(stand_in, talking_head, family, change):
             != pytest.approx(after[name], rel=TOLERANCE[change], abs=TOLERANCE[change] / 10, nan_ok=True)
         }
         assert not wrong
+
+
+@pytest.fixture(scope="module", params=FRAME_RATES)
+def short_clip(request):
+    return build_talking_head(np.random.default_rng(5), duration_s=6.0, fps=request.param, blinks=(1.2, 4.1))
+
+
+@pytest.mark.parametrize("name", [*CHEAP, "head_pose"])
+def test_a_later_start_changes_nothing_at_other_frame_rates(short_clip, name):
+    """Non-regression test: windows of n + 1/2 samples (2.5 s at 25 fps) were rounded as the clock's last digit fell."""
+    (family,) = discovery.families([name])
+    names = [column.name for column in family.columns if "clock" in column.invariant_to]
+
+    def measured_at(start_s):
+        times_s, audio_start_s = short_clip.times_s + start_s, short_clip.audio_start_s + start_s
+        row = family.measure(replace(short_clip, times_s=times_s, audio_start_s=audio_start_s), short_clip.tracks[0])
+        return {name: row[name] for name in names}
+
+    at_start = measured_at(0.0)
+    for start_s in (0.04, 1.0):
+        assert measured_at(start_s) == pytest.approx(
+            at_start, rel=TOLERANCE["clock"], abs=TOLERANCE["clock"] / 10, nan_ok=True
+        )
 
 
 @pytest.mark.parametrize(

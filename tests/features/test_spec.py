@@ -118,6 +118,14 @@ def test_a_need_may_be_a_string_by_itself(monkeypatch):
     assert spec.registry["tempo"].needs == {"track"}
 
 
+@pytest.mark.parametrize("changes", ["mirror", {"mirror"}, ["mirror"], ("mirror",), frozenset({"mirror"})])
+def test_what_a_column_is_invariant_to_may_be_any_collection(changes):
+    """Non-regression test: a set was taken, and made the column unhashable; a string or list was a TypeError."""
+    column = Column("x.a", range=[0, 1], invariant_to=changes, description="A number.")
+    assert column.invariant_to == frozenset({"mirror"})
+    assert hash(column) == hash(replace(column))
+
+
 @pytest.mark.parametrize("name", ["nopoint", "Upper.case", "two.points.here", "a.b c"])
 def test_bad_names_are_refused(name):
     with pytest.raises(ValueError, match="is not family"):
@@ -128,24 +136,32 @@ def test_bad_families_are_refused():
     share = Column("x.valid_share", description="A number.")
     with pytest.raises(ValueError, match="declares a column twice"):
         Family("x", 1, frozenset(), (share, share), dict)
-    with pytest.raises(ValueError, match="belongs to another"):
+    with pytest.raises(ValueError, match=r"declares y\.a; its columns must begin with 'x\.'"):
         Family("x", 1, frozenset(), (share, Column("y.a", description="A number.")), dict)
-    with pytest.raises(ValueError, match=r"lacks x\.valid_share"):
+    with pytest.raises(ValueError, match=r"lacks the column x\.valid_share"):
         Family("x", 1, frozenset(), (Column("x.a", description="A number."),), dict)
-    with pytest.raises(ValueError, match="needs"):
+    with pytest.raises(ValueError, match="unknown need 'smell'; known: crops, picture, sound, track, weights"):
         Family("x", 1, frozenset({"smell"}), (share,), dict)
     for version in (0, -1, 1.5, "1", True, None):
         with pytest.raises(ValueError, match="is not a whole number above 0"):
             Family("x", version, frozenset(), (share,), dict)
-    with pytest.raises(ValueError, match="direction"):
+    with pytest.raises(ValueError, match="direction must be one of up, down, either, covariate; it is 'sideways'"):
         Column("x.a", direction="sideways")
-    with pytest.raises(ValueError, match="worst = 'maximum'; only 'max'"):
+    with pytest.raises(ValueError, match="worst must be '' or 'max'; it is 'maximum'"):
         Column("x.a", worst="maximum", description="A number.")
     for bounds in ((1, 0), (0, math.nan)):
         with pytest.raises(ValueError, match="holds nothing"):
             Column("x.a", range=bounds, description="A number.")
-    with pytest.raises(ValueError, match="nothing changes 'colour'"):
+    for bounds in ((0,), (0, 1, 2), "0", ("low", "high"), None):
+        with pytest.raises(ValueError, match=r"column x\.a: range .* is not a pair of numbers"):
+            Column("x.a", range=bounds, description="A number.")
+    with pytest.raises(
+        ValueError, match=r"unknown change 'colour' in invariant_to; known: brightness, .*, translation"
+    ):
         Column("x.a", invariant_to=frozenset({"mirror", "colour"}))
+    for none in (7, [7]):
+        with pytest.raises(ValueError, match=r"column x\.a: .*invariant_to"):
+            Column("x.a", invariant_to=none, description="A number.")
     with pytest.raises(KeyError, match="no family is called"):
         discovery.families(["unheard_of"])
 

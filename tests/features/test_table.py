@@ -208,10 +208,10 @@ def test_a_table_replaces_tables_and_empty_files_alone(tmp_path):
     table.check_place(file, inputs=[])
     for content in (b"filename,label\n", b"PAR1 and more", b"PAR1"):
         file.write_bytes(content)
-        with pytest.raises(InputError, match="is there and is no feature table; remove it"):
+        with pytest.raises(InputError, match="exists and is not a feature table; remove it"):
             table.check_place(file, inputs=[])
     pq.write_table(pa.table({"video": ["a"]}), file)
-    with pytest.raises(InputError, match="is there and is no feature table"):
+    with pytest.raises(InputError, match="exists and is not a feature table"):
         table.check_place(file, inputs=[])
 
 
@@ -285,7 +285,7 @@ def test_of_a_family_in_both_tables_the_second_is_kept():
 
 @pytest.mark.parametrize(("left", "right"), [(["a"], ["b"]), (["a", "a"], ["a"]), (["a"], ["a", "a"])])
 def test_tables_with_no_clip_in_common_or_one_twice_are_not_joined(left, right):
-    with pytest.raises(TableError, match="can be joined where each has a clip once"):
+    with pytest.raises(TableError, match="can be joined only if each has every clip once"):
         with_columns(of_family("blink", left, 1.0), of_family("blink", right, 1.0))
 
 

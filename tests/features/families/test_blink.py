@@ -30,8 +30,8 @@ def test_exposure_and_shrinkage():
     assert blink.rate_per_min(count=3, obs_s=10.0) == pytest.approx(18.0)
     assert blink.rate_shrunk_per_min(count=0, obs_s=10.0) == pytest.approx(4.43, abs=0.01)
     assert blink.rate_shrunk_per_min(count=3, obs_s=10.0) == pytest.approx(17.7, abs=0.05)
-    assert np.exp(blink.none_logp(count=0, obs_s=10.0)) == pytest.approx(0.059, abs=0.001)  # 6 % of people
-    assert blink.none_logp(count=3, obs_s=10.0) == 0.0
+    assert np.exp(blink.none_logp(seen=0, obs_s=10.0)) == pytest.approx(0.059, abs=0.001)  # 6 % of people
+    assert blink.none_logp(seen=1, obs_s=10.0) == 0.0
 
 
 def test_lengths_need_whole_blinks_and_depths_do_not():
@@ -49,6 +49,40 @@ def test_intervals_need_three_blinks():
     assert blink.interval_cv(blink.intervals(lids, blinks=even)) == pytest.approx(0.0)
     assert blink.interval_cv(blink.intervals(lids, blinks=uneven)) == pytest.approx(np.sqrt(2) / 2)
     assert np.isnan(blink.interval_cv(blink.intervals(lids, blinks=even[:2])))
+    assert blink.intervals(lids, blinks=even, discarded=[event(6.0)]) == pytest.approx([2.0, 2.0])
+    assert blink.intervals(lids, blinks=even, discarded=[event(4.0)]).size == 0  # one is left, two are needed
+
+
+def jerked(points, moments):
+    """The landmarks of a head that jerks aside, and back, in turn, at these moments."""
+    times = np.arange(len(points)) / 30.0
+    for number, moment in enumerate(moments):
+        aside = 180.0 * (0.5 + 0.5 * np.tanh((times - moment) / 0.06)) * (-1) ** number
+        points = points + aside[:, None, None] * np.array([1.0, 0.0])
+    return points
+
+
+def test_an_interval_ends_at_no_discarded_blink(make_track, make_observation):
+    """Non-regression test: of somebody who blinks every 3 s, and jerks the head at some, intervals were 9 s."""
+    moments = np.arange(1.5, 24.0, 3.0)
+    values = measured(make_track, make_observation, jerked(person(moments, seconds=24.0), moments[3:5]))
+    assert values["blink.count"] == 6.0
+    assert values["blink.ibi_med_s"] == pytest.approx(3.0, abs=0.05)
+    assert values["blink.ibi_cv"] == pytest.approx(0.0, abs=0.02)
+    alternate = measured(make_track, make_observation, jerked(person(moments, seconds=24.0), moments[::2]))
+    assert alternate["blink.count"] == 4.0
+    assert np.isnan(alternate["blink.ibi_med_s"])  # no two neighbours are left
+
+
+def test_a_discarded_blink_is_no_time_without_blinking(make_track, make_observation):
+    """Non-regression test: where the head jerked at every blink, "no blink was seen" was next to impossible."""
+    moments = np.arange(1.5, 24.0, 3.0)
+    still = measured(make_track, make_observation, person(moments, seconds=24.0))
+    values = measured(make_track, make_observation, jerked(person(moments, seconds=24.0), moments))
+    assert values["blink.count"] == 0.0
+    assert values["blink.none_logp"] == 0.0
+    assert still["blink.obs_s"] == pytest.approx(24.0, abs=0.01)
+    assert values["blink.obs_s"] == pytest.approx(24.0 - 8 * 0.16, abs=0.2)  # a blink is 0.16 s below 0.85
 
 
 def test_time_in_which_the_eyes_are_not_seen_is_no_interval(make_track, make_observation):
@@ -186,3 +220,13 @@ def test_the_shortest_and_slowest_clips_are_measured(make_track, make_observatio
     track = make_track(points)
     stamps = np.round(times / unit_s) * unit_s if unit_s else times
     assert blink.measure(make_observation(track, times=stamps), track)["blink.count"] == 1.0
+
+
+@pytest.mark.parametrize("start_s", [0.0, 1.7, 7.3, 3600.123])
+@pytest.mark.parametrize("fps", [15_000 / 1001, 15.0])
+def test_eyes_are_compared_at_15_fps_whenever_the_clip_begins(make_track, make_observation, fps, start_s):
+    """Non-regression test: windows of 4.5 and 1.5 samples were rounded to even numbers, too short to compare."""
+    points = person(MOMENTS, fps=fps)
+    track = make_track(points)
+    values = blink.measure(make_observation(track, times=start_s + np.arange(len(points)) / fps), track)
+    assert values["blink.lr_corr"] == pytest.approx(1.0, abs=1e-3)

@@ -47,6 +47,11 @@ def test_two_blocks_make_one_jump_and_all_the_drift(rng):
     assert values["step_over_pair"] < -3
 
 
+def test_equal_steps_are_no_jumps():
+    """Non-regression test: of steps that are equal but for their last digit, one in eight stood out."""
+    assert identity.distances(0.1 * np.arange(9.0)[:, None])["jump_share"] == 0.0
+
+
 def test_order_matters_to_steps_only(rng):
     e = np.cumsum(around(rng, 9), axis=0)
     a, b = identity.distances(e), identity.distances(e[rng.permutation(9)])

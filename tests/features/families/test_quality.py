@@ -113,6 +113,16 @@ def test_speed_of_a_moving_face(make_track, make_observation):
     assert quality.motion_med(face) == pytest.approx(45.0 / face.scale_px)
 
 
+@pytest.mark.parametrize("start_s", [0.0, 1.0, 2.5, 17.5])
+def test_speed_at_7_5_fps_does_not_depend_on_when_the_clip_begins(make_track, make_observation, start_s):
+    """Non-regression test: 0.2 s are 1.5 samples, which were now 1, now 2."""
+    t = np.arange(45) / 7.5
+    points = 90.0 * FACE_MODEL[None, :, :2] + 300.0 + 45.0 * np.sin(3 * t)[:, None, None] * [1.0, 0.0]
+    track = make_track(points, crops=0)
+    at_0, later = (quality.motion_med(head(make_observation(track, times=s + t), track)) for s in (0.0, start_s))
+    assert later == pytest.approx(at_0, rel=1e-6)
+
+
 def test_patches_are_summarised_by_place_and_empty_ones_left_out():
     patches = [np.full((64, 64), level, np.uint8) for level in (10, 20, 30, 40, 50)]
     found = quality.patch_columns([*patches, np.empty((0, 0), np.uint8)], place="bg", luma_levels=(0, 255))
