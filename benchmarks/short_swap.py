@@ -6,7 +6,7 @@ Of genuine clips of six seconds or more, two seconds are forged and the rest is 
 puts another clip's face there (:mod:`forge.clips.picture`); ``spliced`` puts the same moments of a FAKE clip there that
 the manifest says was made from the genuine one. The clip as it was and the forged one are written by one encoder and
 measured as for a page, two faces a second. Prints JSON: how often the largest score, mean of the networks, lies inside
-the forged part, beside chance, with 95 % intervals by bootstrap over groups; among all, and among those that the
+the forged part, beside chance, with 95 % intervals over groups; among all, and among those that the
 networks notice: scores inside at least one log-odd above those of the clip as it was.
 """
 
@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.rates import exact_interval, is_degenerate
 from extract.clip.face_recorder import FaceRecorder
 from extract.dataset import find_clips
 from extract.entries import Clip as Listed
@@ -294,17 +295,24 @@ def _rate_by(outcomes: Sequence[Outcome], name: str) -> dict[str, Any] | None:
 
 
 def _rate(outcomes: Sequence[Outcome], holds: Callable[[Outcome], bool]) -> dict[str, Any] | None:
-    """Share and its 95 % interval by bootstrap over groups; None of nothing."""
+    """Return the rate and its 95 % interval; None without outcomes.
+
+    The interval is a bootstrap over groups; where groups are few, or the rate is 0 or 1, it is the exact one with
+    groups as observations.
+    """
     if not outcomes:
         return None
     groups: dict[str, list[bool]] = {}
     for one in outcomes:
         groups.setdefault(one.group, []).append(holds(one))
     sums, sizes = (np.array([function(values) for values in groups.values()]) for function in (sum, len))
-    drawn = np.random.default_rng(0).integers(0, len(sums), (RESAMPLES, len(sums)))
-    shares = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    low, high = np.quantile(shares, [0.025, 0.975])
-    return {"value": float(sums.sum() / sizes.sum()), "interval": [float(low), float(high)], "n": len(outcomes)}
+    rate = float(sums.sum() / sizes.sum())
+    if is_degenerate(rate, len(groups)):
+        low, high = exact_interval(rate, len(groups))
+    else:
+        drawn = np.random.default_rng(0).integers(0, len(sums), (RESAMPLES, len(sums)))
+        low, high = np.quantile(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [0.025, 0.975])
+    return {"value": rate, "interval": [float(low), float(high)], "n": len(outcomes)}
 
 
 if __name__ == "__main__":
