@@ -15,14 +15,16 @@ import fcntl
 import importlib.metadata
 import json
 import logging
+import math
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from artifacts import PRETRAINED
@@ -45,7 +47,40 @@ WRITING = ".writing-"  # begins the name of the folder, inside a model's, in whi
 SHIPPED_MODEL = PRETRAINED / "model"
 LOCAL_MODEL = Path("artifacts/model")
 """Where the make targets write a model, below the current folder; command lines prefer it to the shipped one."""
+EXTREMES = (0.0, math.nan, 1e6, -1e6)  # values of every cue at which a model is tried when it is loaded
+LONGEST_REASON = 200  # characters of an error's message
 PACKAGES = ("deepcue", "lightgbm", "xgboost-cpu", "scikit-learn", "numpy", "scipy", "pyarrow")
+
+
+def _is_whole(value: object, least: int = 0) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_mapping(of: Callable[[object], bool]) -> Callable[[object], bool]:
+    """Return a test for a mapping from text to values that satisfy ``of``."""
+    return lambda value: isinstance(value, dict) and all(map(of, value.values()))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_seconds(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and 0 < value < math.inf)
+
+
+VALID: dict[str, Callable[[object], bool]] = {
+    "checksums": _is_mapping(_is_text),
+    "columns": lambda value: isinstance(value, list) and bool(value) and all(map(_is_text, value)),
+    "families": _is_mapping(_is_whole),
+    "learners": _is_mapping(lambda count: _is_whole(count, least=1)),
+    "weights": lambda value: value is None or _is_mapping(_is_text)(value),
+    "max_seconds": _is_seconds,
+    "seed": _is_whole,
+    "summary": lambda value: isinstance(value, dict),
+    "metrics": lambda value: isinstance(value, dict),
+}
+"""Key of the manifest to the test of its value."""
 
 
 def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] | None = None) -> Path:
@@ -118,25 +153,75 @@ def load_model(folder: str | Path) -> Model:
     folder = Path(folder)
     manifest = read_manifest(folder)
     _check_files(folder, manifest)
+    unknown = sorted(manifest["learners"].keys() - learner_kinds().keys())
+    if unknown:
+        raise ModelError(f"{folder}: holds the learner {unknown[0]}, which this version does not know; update it")
+    try:
+        model = _read_model(folder, manifest)
+        _check_finite(model)
+    except Exception as error:  # the libraries raise errors of many kinds for contents that they did not write
+        raise ModelError(f"{folder}: can't be read as a model ({_in_a_line(error)}); train the model again") from error
+    return model
+
+
+def _read_model(folder: Path, manifest: dict[str, Any]) -> Model:
     layout = Layout(
         tuple(manifest["columns"]),
         dict(manifest["families"]),
         dict(manifest.get("weights") or {}),  # manifests of earlier versions have none
         manifest.get("max_seconds"),
     )
-    unknown = sorted(manifest["learners"].keys() - learner_kinds().keys())
-    if unknown:
-        raise ModelError(f"{folder}: holds the learner {unknown[0]}, which this version does not know; update it")
-    try:
-        state = json.loads((folder / HEAD).read_text(encoding="utf-8"))
-        head, shrinkage = Head.from_dict(state["head"]), Shrinkage.from_dict(state["shrinkage"])
-        fold_models = {
-            name: [load_learner(name, folder, f"{name}_fold{fold}", layout) for fold in range(count)]
-            for name, count in manifest["learners"].items()
-        }
-    except (KeyError, OSError, TypeError, ValueError) as error:
-        raise ModelError(f"{folder}: can't be read as a model ({error}); train the model again") from error
-    return Model(layout, fold_models, head, shrinkage, manifest)
+    state = json.loads((folder / HEAD).read_text(encoding="utf-8"))
+    head, shrinkage = Head.from_dict(state["head"]), Shrinkage.from_dict(state["shrinkage"])
+    fold_models = {
+        name: [load_learner(name, folder, f"{name}_fold{fold}", layout) for fold in range(count)]
+        for name, count in manifest["learners"].items()
+    }
+    return Model(layout, fold_models, head, shrinkage, manifest | _of_head(head))
+
+
+def _of_head(head: Head) -> dict[str, Any]:
+    """Return the values of the head that the manifest repeats for people and pages."""
+    return {
+        "target_prior": head.target_prior,
+        "train_prior": head.train_prior,
+        "calibration": head.calibration.as_dict(),
+        "stack": head.stack.as_dict(),
+        "clip": head.clip,
+    }
+
+
+def _check_finite(model: Model) -> None:
+    """Reject a model whose numbers are out of range or give no finite log-odds, even for extreme inputs.
+
+    Raises
+    ------
+    ValueError
+        The message names the value.
+    """
+    head, shrinkage, n_columns = model.head, model.shrinkage, len(model.layout.columns)
+    for name, value, below in (
+        ("clip", head.clip, 0.5),
+        ("train_prior", head.train_prior, 1.0),
+        ("target_prior", head.target_prior, 1.0),
+    ):
+        if not 0 < value < below:
+            raise ValueError(f"{name} is {value}")
+    if not (0 <= shrinkage.a < math.inf and 0 <= shrinkage.b < math.inf):
+        raise ValueError(f"the strengths of OOD shrinkage are {shrinkage.a} and {shrinkage.b}")
+    if not len(shrinkage.low) == len(shrinkage.high) == len(shrinkage.present) == n_columns:
+        raise ValueError(f"the ranges of OOD shrinkage are not of the {n_columns} columns")
+    X = np.repeat(np.array(EXTREMES, dtype=np.float32)[:, None], n_columns, axis=1)
+    with np.errstate(all="ignore"):
+        stacked = head.stack(model.learner_logits(X))
+        log_odds = np.concatenate([stacked, head.calibrated(stacked, shrinkage.factor(X)), model.log_odds(X)])
+    if not np.isfinite(log_odds).all():
+        raise ValueError("its log-odds are not finite")
+
+
+def _in_a_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its kind where it has none."""
+    return next(iter(str(error).splitlines()), "")[:LONGEST_REASON] or type(error).__name__
 
 
 def _check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -184,8 +269,8 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     try:
         with _readable(file):
             manifest = json.loads(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ModelError(f"{file}: not JSON ({error}); train the model again") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, an endless number, nested too deeply
+        raise ModelError(f"{file}: not JSON ({_in_a_line(error)}); train the model again") from error
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
         raise ModelError(f"{file}: not the manifest of a {KIND}; give the folder that `deepcue train` wrote")
     if manifest.get("schema") != SCHEMA_VERSION:
@@ -196,6 +281,8 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     lacking = [key for key in ("checksums", "columns", "families", "learners") if key not in manifest]
     if lacking:
         raise ModelError(f"{file}: lacks {lacking[0]!r}; train the model again")
+    if wrong := [key for key, is_valid in VALID.items() if key in manifest and not is_valid(manifest[key])]:
+        raise ModelError(f"{file}: {wrong[0]!r} has a value of another kind; train the model again")
     if HEAD not in manifest["checksums"]:
         raise ModelError(f"{file}: has no checksum of {HEAD}; train the model again")
     return manifest
@@ -224,11 +311,7 @@ def _write(model: Model, folder: Path, tables: Mapping[str, pa.Table]) -> None:
         "max_seconds": model.layout.max_seconds,
         "columns": list(model.layout.columns),
         "learners": {name: len(models) for name, models in model.fold_models.items()},
-        "target_prior": model.head.target_prior,
-        "train_prior": model.head.train_prior,
-        "calibration": model.head.calibration.as_dict(),
-        "stack": model.head.stack.as_dict(),
-        "clip": model.head.clip,
+        **_of_head(model.head),
         "shrinkage": {**model.manifest.get("shrinkage", {}), "a": model.shrinkage.a, "b": model.shrinkage.b},
         "checksums": {name: sha256_of(folder / name) for name in sorted(names)},
     }
@@ -255,7 +338,7 @@ def _replace(fresh: Path, folder: Path) -> None:
     if old.is_file():
         try:
             earlier = {name for name in json.loads(old.read_text("utf-8"))["checksums"] if Path(name).name == name}
-        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, RecursionError, KeyError, TypeError):
             earlier = set()
         old.unlink()
     new = {file.name for file in fresh.iterdir()}
