@@ -144,8 +144,7 @@ def evaluate(
     train = {name: np.empty(n) for name in (*names, STACK, CONSTANT)}
     target = {name: np.empty(n) for name in train}
     learner_logits = np.stack([fitted.outer[name] for name in names], axis=1)
-    known = {name: measured_rows(data.X, data.layout, columns_read(data.layout.columns, [name])) for name in names}
-    known[STACK] = np.zeros(n, dtype=bool)
+    known = {name: np.zeros(n, dtype=bool) for name in (*names, STACK)}
     models = []
     for number in range(int(fold.max()) + 1):
         out, rest = fold == number, (fold != number) & data.measured
@@ -154,9 +153,13 @@ def evaluate(
             Z, data.y[rest], data.group[rest], fold[rest], learners=names, target_prior=target_prior, seed=seed
         )
         shrinkage = shrinkage_without(data, rest, left_out, seed=seed)
-        models.append(Model(data.layout, {name: [fitted.models[name][number]] for name in names}, head, shrinkage))
+        model = Model(data.layout, {name: [fitted.models[name][number]] for name in names}, head, shrinkage)
+        models.append(model)
         stacked = head.calibrated(head.stack(learner_logits[out]), shrinkage.factor(data.X[out]))
-        known[STACK][out] = head.measured(data.X[out], data.layout)
+        known[STACK][out] = model.measured(data.X[out])
+        for name in names:
+            read = columns_read(data.layout.columns, [name]) & model.trained_columns
+            known[name][out] = measured_rows(data.X[out], data.layout, read)
         _fill(train, target, out, head, {**{name: fitted.outer[name][out] for name in names}, STACK: stacked}, known)
     prior = float(data.y.mean()) if target_prior is None else target_prior
     train[CONSTANT], target[CONSTANT] = np.full(n, logit(data.y.mean())), np.full(n, logit(prior))
@@ -189,10 +192,13 @@ def sources_left_out(
         return None
     Z = np.full((len(data), len(settings)), np.nan)
     distances = np.full((len(data), 2), np.nan)
+    trained: dict[int, set[str]] = {}  # part to the columns that its models know values of
     for name, seen, rows, z in leave_sources_out(data, part, settings, seed=seed, jobs=jobs):
         Z[rows, list(settings).index(name)] = z
         if name == next(iter(settings)):
-            distances[rows] = Shrinkage.of(data.X[seen], seed=seed).distances(data.X[rows])
+            shrinkage = Shrinkage.of(data.X[seen], seed=seed)
+            distances[rows] = shrinkage.distances(data.X[rows])
+            trained[int(part[rows[0]])] = {data.layout.columns[k] for k in np.flatnonzero(shrinkage.present)}
     rows = np.flatnonzero(np.isfinite(Z).all(axis=1))
     part = part[rows]
     if len(np.unique(part)) < 3:
@@ -205,7 +211,8 @@ def sources_left_out(
             Z[~out], y[~out], group[~out], part[~out], learners=list(settings), target_prior=None, seed=seed
         )
         evidence = head.calibrated(head.stack(Z[out])) - logit(head.train_prior)
-        calibrated[out] = np.where(head.measured(data.X[rows[out]], data.layout), evidence, 0.0)
+        read = head.columns_read(data.layout.columns) & trained[int(number)]
+        calibrated[out] = np.where(measured_rows(data.X[rows[out]], data.layout, read), evidence, 0.0)
     wanted = float(y.mean()) if target_prior is None else target_prior
     return LeftOut(rows, calibrated, logit(wanted), y, distances[rows], part, prior_weights(y, wanted))
 

@@ -53,13 +53,9 @@ class Head:
         return clip_logit(z, self.clip)
 
     def columns_read(self, columns: Sequence[str]) -> set[str]:
-        """Those of a table's columns that change the final log-odds: what learners with a weight read."""
+        """Return the columns, of those of a table, that learners with a weight in the stack read."""
         learners = weighed(self.stack.learners, self.stack.weights) or self.stack.learners
         return late_fusion.columns_read(columns, learners)
-
-    def measured(self, X: Float, layout: Layout) -> Bool:
-        """[n] Whether a cue that is read is defined; without one the prediction is the target prior, unclipped."""
-        return measured_rows(X, layout, self.columns_read(layout.columns))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -127,9 +123,21 @@ class Model:
         return f"<Model: {learners}; {len(self.layout.columns)} columns of {families}>"
 
     @property
+    def trained_columns(self) -> set[str]:
+        """The columns that are defined in at least one training row (of the sample that OOD shrinkage is based on)."""
+        return {name for name, share in zip(self.layout.columns, self.shrinkage.present, strict=True) if share > 0}
+
+    @property
     def columns_read(self) -> set[str]:
-        """The columns that change its predictions: those of the learners that have a weight in its stack."""
-        return self.head.columns_read(self.layout.columns)
+        """The columns that count as evidence: read by a learner that has a weight in the stack, and trained on.
+
+        No learner knows a value of a column that no training row had; its presence alone must not move a prediction.
+        """
+        return self.head.columns_read(self.layout.columns) & self.trained_columns
+
+    def measured(self, X: Float) -> Bool:
+        """[n] True where a cue of :attr:`columns_read` is defined; elsewhere the prediction is the target prior."""
+        return measured_rows(X, self.layout, self.columns_read)
 
     def predict(self, table: pa.Table) -> Array:
         """P(FAKE) at the target prior of each row of a feature table.
@@ -163,7 +171,7 @@ class Model:
         families = self.layout.family_names
         base = np.full(len(X), logit(self.head.target_prior))
         parts = np.zeros((len(X), len(families)))
-        measured = self.head.measured(X, self.layout)
+        measured = self.measured(X)
         if measured.any():
             factor = self.shrinkage.factor(X[measured])
             base[measured], parts[measured] = map_parts(
@@ -203,7 +211,7 @@ class Model:
     def log_odds(self, X: Float) -> Array:
         """[n] final log-odds of inputs ``X`` [n, n_columns]."""
         result = np.full(len(X), logit(self.head.target_prior))
-        measured = self.head.measured(X, self.layout)
+        measured = self.measured(X)
         if measured.any():
             rows = X[measured]
             stacked = self.head.stack(self.learner_logits(rows))

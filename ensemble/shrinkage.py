@@ -52,7 +52,7 @@ class Shrinkage:
         X = X[sampled_rows(np.arange(len(X)), MAX_ROWS, seed)]
         low, high = np.full(X.shape[1], np.nan), np.full(X.shape[1], np.nan)
         for number in range(X.shape[1]):
-            values = X[:, number][~np.isnan(X[:, number])]
+            values = X[:, number][~np.isnan(X[:, number])].astype(np.float64)  # a float32 range may overflow
             if len(values) and np.ptp(values) > 0:
                 edges = np.quantile(values, EDGES)
                 if edges[1] > edges[0]:

@@ -220,7 +220,7 @@ def manifest_of(
             "n_fake": n_fake,
             "n_groups": data.n_groups,
             "n_folds": int(fold.max()) + 1,
-            "n_unmeasured": int((~model.head.measured(data.X, data.layout)).sum()),
+            "n_unmeasured": int((~model.measured(data.X)).sum()),
             "synthetic": synthetic,
             "data": table,
         },

@@ -63,7 +63,7 @@ class TrainingSet:
     """The labelled rows of a table.
 
     ``X`` [n, n_columns] holds the cues, NaN where undefined; ``y`` [n] is 1 for FAKE; ``group`` [n] counts
-    from 0 in the order of first appearance; ``measured`` [n] is False for a row in which no cue is defined, of those
+    from 0; ``measured`` [n] is False for a row in which no cue is defined, of those
     that are looked at (:func:`read_by`); ``source`` is empty where unknown.
     """
 
@@ -153,7 +153,9 @@ def read_by(data: TrainingSet, columns: Collection[str]) -> TrainingSet:
 
 
 def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
-    """The labelled rows of ``table``; ``where`` names the table in messages.
+    """Return the labelled rows of ``table``, sorted by filename, with groups numbered by sorted name.
+
+    Training does not depend on the order of the table's rows. ``where`` names the table in messages.
 
     Raises
     ------
@@ -167,11 +169,13 @@ def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
         raise TableError(f"{where}: the table has no feature column; extract it with at least one family")
     table = _labelled(table, where)
     filename = _strings(table, "filename")
+    table = table.take(pa.array(sorted(range(len(filename)), key=filename.__getitem__)))
+    filename = sorted(filename)
     if len(set(filename)) < len(filename):
         repeated = next(name for name, times in Counter(filename).items() if times > 1)
         raise TableError(f"{where}: {repeated} appears twice; give each clip one row")
     names = groups_of_clips(_strings(table, "group"), filename)
-    group_names = list(dict.fromkeys(names))
+    group_names = sorted(set(names))
     position = {name: number for number, name in enumerate(group_names)}
     X = matrix(table, layout.columns, where)
     return TrainingSet(

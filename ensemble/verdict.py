@@ -15,7 +15,7 @@ from ensemble.missingness import is_unusable, unmeasured_families
 from ensemble.model import Model
 from ensemble.training_set import family_of
 from features.discovery import families
-from features.spec import SOUND_ALONE, family_modules
+from features.spec import SOUND_ALONE, family_modules, is_share
 
 # "Likely" and "unlikely" as the IPCC's calibrated language has them (Mastrandrea et al. 2010): above 66 %,
 # below 33 %. The words are of the probability at the model's target prior.
@@ -280,13 +280,14 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
     unmeasured = unmeasured_families(table, model.columns_read)
     rows = table.select(["filename", "status", "error", "n_faces", "duration_s", "n_frames"]).to_pylist()
     read = {family_of(name) for name in model.columns_read}
-    known = explanation.contributions.keys() & read
+    with_cues = {family_of(name) for name in model.columns_read if not is_share(name)}  # that training clips had
+    known = {name for name, z in explanation.contributions.items() if name in with_cues or (name in read and z.any())}
     eyes_px, seen, spread = (_defined(table, name) for name in (EYES_PX, SEEN, SHARPNESS_SPREAD))
     verdicts = []
     for number, row in enumerate(rows):
         absent = {name: reason for name, reason in unmeasured[number].items() if name in known}  # of a wider table
         duration = row["duration_s"]
-        in_words = NOTHING if known <= absent.keys() else verdict_of(float(probability[number]))
+        in_words = NOTHING if known & with_cues <= absent.keys() else verdict_of(float(probability[number]))
         verdicts.append(
             Verdict(
                 filename=row["filename"],
