@@ -26,7 +26,7 @@ import numpy as np
 
 from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import MAX_LOGIT, by_family, clipped
-from ensemble.learners.base import Settings, check_fitted
+from ensemble.learners.base import LearnerSettings, check_fitted
 from ensemble.learners.preprocess import Inputs, Standard
 from ensemble.training_set import Layout
 from features.threads import torch_on_one_thread
@@ -55,7 +55,7 @@ class Perceptron:
 
     name = "mlp"
 
-    def __init__(self, layout: Layout, settings: Settings) -> None:
+    def __init__(self, layout: Layout, settings: LearnerSettings) -> None:
         self.layout = layout
         self.settings = settings
         self.inputs: Inputs | None = None  # before fit or load
@@ -85,7 +85,7 @@ class Perceptron:
     def predict_logit(self, X: Float) -> Array:
         """[n] log-odds of FAKE."""
         layers = self._layers()
-        blocks = [_log_odds(self._with_waves(X[rows]), layers) for rows in _blocks(len(X))]
+        blocks = [log_odds(self._with_waves(X[rows]), layers) for rows in _blocks(len(X))]
         return np.clip(np.concatenate([np.empty(0), *blocks]), -MAX_LOGIT, MAX_LOGIT)
 
     def family_logits(self, X: Float) -> Array:
@@ -94,15 +94,15 @@ class Perceptron:
         What the quadrature leaves of the log-odds is shared in proportion to the parts.
         """
         inputs, layers = self._fitted(), self._layers()
-        constant = float(_log_odds(np.zeros((1, layers[0].shape[1])), layers)[0])
+        constant = float(log_odds(np.zeros((1, layers[0].shape[1])), layers)[0])
         columns = np.zeros((len(X), len(self.layout.columns) + 1))
         columns[:, -1] = constant
         left = np.empty(len(X))
         shape = len(inputs.columns), 1 + 2 * self.arrays["frequencies"].shape[1]
         for rows in _blocks(len(X)):
-            waves = self._with_waves(X[rows])
-            terms = (waves * _mean_gradient(waves, layers)).reshape(len(waves), *shape).sum(axis=2)
-            left[rows] = _log_odds(waves, layers) - constant - terms.sum(axis=1)
+            x = self._with_waves(X[rows])
+            terms = (x * mean_gradient(x, layers)).reshape(len(x), *shape).sum(axis=2)
+            left[rows] = log_odds(x, layers) - constant - terms.sum(axis=1)
             for number, column in enumerate(inputs.columns):
                 columns[rows, column] += terms[:, number]
         parts = by_family(columns, self.layout)
@@ -124,7 +124,7 @@ class Perceptron:
         """Read what :meth:`save` wrote."""
         from safetensors.numpy import load_file
 
-        result = cls(layout, Settings())
+        result = cls(layout, LearnerSettings())
         arrays = load_file(folder / f"{stem}.safetensors")
         result.arrays = {name: arrays[name] for name in (*ARRAYS, "frequencies")}
         result.inputs = Inputs.from_dict(json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))["inputs"])
@@ -138,7 +138,7 @@ class Perceptron:
     def _with_waves(self, X: Float) -> Array:
         """[n, d (1 + 2 n_waves)] inputs of rows of the table and their waves, in double precision."""
         Z = self._fitted().transform(X).astype(np.float64)
-        return _waves(Z, self.arrays["frequencies"].astype(np.float64))
+        return waves(Z, self.arrays["frequencies"].astype(np.float64))
 
     def _layers(self) -> tuple[Array, ...]:
         """:data:`ARRAYS` in double precision: a row's log-odds must not depend on the rows beside it."""
@@ -151,13 +151,13 @@ def _blocks(n_rows: int) -> Iterator[slice]:
         yield slice(start, start + BLOCK_ROWS)
 
 
-def _waves(Z: Any, frequencies: Any) -> Any:
+def waves(Z: Any, frequencies: Any) -> Any:
     """[n, d (1 + 2 k)] of inputs [n, d]: each, k sines and k cosines less 1 of it; all 0 where the input is 0."""
     angles = (2 * np.pi * frequencies).astype(Z.dtype) * Z[:, :, None]
     return np.concatenate([Z[:, :, None], np.sin(angles), np.cos(angles) - 1], axis=2).reshape(len(Z), -1)
 
 
-def _gelu(x: Array) -> tuple[Array, Array]:
+def gelu(x: Array) -> tuple[Array, Array]:
     """The activation and its derivative."""
     from scipy.special import ndtr
 
@@ -165,23 +165,23 @@ def _gelu(x: Array) -> tuple[Array, Array]:
     return x * below, below + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
 
 
-def _log_odds(Z: Array, layers: tuple[Array, ...]) -> Array:
+def log_odds(Z: Array, layers: tuple[Array, ...]) -> Array:
     """[n] mean over the networks, of inputs and waves [n, d]."""
     weights1, bias1, weights2, bias2, weights3, bias3 = layers
-    hidden, _ = _gelu(Z @ weights1 + bias1)
-    hidden, _ = _gelu(hidden @ weights2 + bias2)
+    hidden, _ = gelu(Z @ weights1 + bias1)
+    hidden, _ = gelu(hidden @ weights2 + bias2)
     return (hidden @ weights3 + bias3)[:, :, 0].mean(axis=0)
 
 
-def _mean_gradient(Z: Array, layers: tuple[Array, ...]) -> Array:
+def mean_gradient(Z: Array, layers: tuple[Array, ...]) -> Array:
     """[n, d] gradient of the log-odds, its mean over the line from 0 to each row [n, d] of inputs and waves."""
     weights1, bias1, weights2, bias2, weights3, _ = layers
     points, shares = np.polynomial.legendre.leggauss(N_POINTS)
     reach = Z @ weights1
     total = np.zeros_like(reach)
     for t, share in zip((points + 1) / 2, shares / 2, strict=True):
-        hidden, slope1 = _gelu(t * reach + bias1)
-        _, slope2 = _gelu(hidden @ weights2 + bias2)
+        hidden, slope1 = gelu(t * reach + bias1)
+        _, slope2 = gelu(hidden @ weights2 + bias2)
         total += share * slope1 * ((slope2 * weights3.swapaxes(1, 2)) @ weights2.swapaxes(1, 2))
     return (total @ weights1.swapaxes(1, 2)).mean(axis=0)
 
@@ -207,13 +207,11 @@ def _train(Z: Float, y: Int, frequencies: Float, seed: int) -> list[Any]:
     draws = torch.Generator().manual_seed(seed)
     targets = torch.from_numpy(y).float() * (1 - SMOOTHING) + SMOOTHING / 2
     parameters = _initial(Z.shape[1] * (1 + 2 * frequencies.shape[1]), draws)
-    size = min(max(len(y) // MIN_BATCHES, MIN_BATCH_ROWS), BATCH_ROWS, len(y))
-    n_batches = len(y) // size
+    size, n_steps = training_steps(len(y))
     optimiser = torch.optim.AdamW(parameters, weight_decay=WEIGHT_DECAY)
-    n_steps = min(N_EPOCHS * n_batches, MAX_STEPS)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=n_steps)
-    for rows in itertools.islice(_batches(len(y), size, draws), n_steps):
-        x = torch.from_numpy(_waves(Z[rows.numpy()], frequencies))  # of all rows at once they would fill the memory
+    for rows in itertools.islice(batches(len(y), size, draws), n_steps):
+        x = torch.from_numpy(waves(Z[rows.numpy()], frequencies))  # of all rows at once they would fill the memory
         z = _noisy_forward(x, parameters, draws)
         optimiser.zero_grad()
         torch.nn.functional.binary_cross_entropy_with_logits(z, targets[rows]).backward()
@@ -222,7 +220,13 @@ def _train(Z: Float, y: Int, frequencies: Float, seed: int) -> list[Any]:
     return [value.detach().numpy() for value in parameters]
 
 
-def _batches(n_rows: int, size: int, draws: Any) -> Iterator[Any]:
+def training_steps(n_rows: int) -> tuple[int, int]:
+    """Return the rows of a batch, and the number of batches that a network is trained on, for a table of ``n_rows``."""
+    size = min(max(n_rows // MIN_BATCHES, MIN_BATCH_ROWS), BATCH_ROWS, n_rows)
+    return size, min(N_EPOCHS * (n_rows // size), MAX_STEPS)
+
+
+def batches(n_rows: int, size: int, draws: Any) -> Iterator[Any]:
     """Without end, the rows [size] of a batch: epochs of all whole batches, each of another order of the rows."""
     import torch
 
