@@ -17,7 +17,7 @@ import numpy as np
 from ensemble.arrays import Array, Int
 from ensemble.calibrate import clip_logit, logit
 from ensemble.cross_fit import fit_without
-from ensemble.learners.base import Settings, settings_for
+from ensemble.learners.base import LearnerSettings, settings_for
 from ensemble.learners.registry import learner_kinds
 from ensemble.metrics import Score, auc, log_loss, with_intervals
 from ensemble.outputs import write_text
@@ -177,7 +177,7 @@ def _all_but(family: str, families: Subset) -> Subset:
     return tuple(other for other in families if other != family)
 
 
-def _held_out(data: TrainingSet, fold: Int, learner: str, settings: Settings, k: int, seed: int) -> Array:
+def _held_out(data: TrainingSet, fold: Int, learner: str, settings: LearnerSettings, k: int, seed: int) -> Array:
     """Log-odds of the rows of fold ``k``; the prior's where nothing was measured."""
     out = fold == k
     fitted = data.y[~out & data.measured]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.arrays import Array, Int
-from ensemble.learners.base import Learner, Settings
+from ensemble.learners.base import Learner, LearnerSettings
 from ensemble.learners.registry import learner_kinds
 from ensemble.training_set import TrainingSet, sampled_rows
 
@@ -43,7 +43,7 @@ class Fitted:
 def cross_fit(
     data: TrainingSet,
     fold: Int,
-    settings: Mapping[str, Settings],
+    settings: Mapping[str, LearnerSettings],
     *,
     seed: int,
     jobs: int = 1,
@@ -129,7 +129,7 @@ def source_parts(data: TrainingSet, *, seed: int, max_rows: int | None = None) -
 
 
 def leave_sources_out(
-    data: TrainingSet, part: Int, settings: Mapping[str, Settings], *, seed: int, jobs: int = 1
+    data: TrainingSet, part: Int, settings: Mapping[str, LearnerSettings], *, seed: int, jobs: int = 1
 ) -> Iterator[tuple[str, Int, Int, Array]]:
     """Log-odds of each part's rows by models that saw none of its sources and none of its groups.
 
@@ -168,7 +168,7 @@ def leave_sources_out(
 
 
 def fit_without(
-    data: TrainingSet, fold: Int, name: str, settings: Settings, excluded: Excluded, seed: int
+    data: TrainingSet, fold: Int, name: str, settings: LearnerSettings, excluded: Excluded, seed: int
 ) -> tuple[Int, Array, Learner]:
     """Fit a learner without some folds.
 
@@ -197,7 +197,7 @@ def fit_without(
     return rows, learner.predict_logit(data.X[rows]), learner
 
 
-def fit_rows(data: TrainingSet, name: str, settings: Settings, rows: Int, seed: int) -> Learner:
+def fit_rows(data: TrainingSet, name: str, settings: LearnerSettings, rows: Int, seed: int) -> Learner:
     """Fit one learner on the rows at the positions ``rows`` [k]."""
     learner = learner_kinds()[name](data.layout, settings)
     return learner.fit(data.X[rows], data.y[rows], data.group[rows], seed)

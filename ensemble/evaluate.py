@@ -19,10 +19,10 @@ import pyarrow as pa
 from ensemble.arrays import Array, Bool, Int
 from ensemble.calibrate import clip_bound, clip_logit, fit_calibration, fit_kind, logit, shift_prior
 from ensemble.cross_fit import Fitted, leave_sources_out, source_parts
-from ensemble.learners.base import Settings
+from ensemble.learners.base import LearnerSettings
 from ensemble.learners.late_fusion import columns_read
 from ensemble.metrics import Score, all_scores, prior_weights
-from ensemble.model import Head, Model
+from ensemble.model import EnsembleHead, Model
 from ensemble.selection import out_of_fold
 from ensemble.shrinkage import LeftOut, Shrinkage, chosen_strengths
 from ensemble.stack import fit_stack
@@ -91,7 +91,7 @@ def fit_head(
     learners: Sequence[str],
     target_prior: float | None,
     seed: int,
-) -> Head:
+) -> EnsembleHead:
     """Stack, calibration and clip from out-of-fold log-odds.
 
     Parameters
@@ -114,7 +114,7 @@ def fit_head(
     held_out = out_of_fold(partial(fit_kind, calibration.kind), z, y, fold)  # else the bound knows each row's label
     at_target = shift_prior(held_out, train_prior, prior)
     bound = clip_bound(at_target, y, prior_weights(y, prior), len(np.unique(group)))
-    return Head(stack, calibration, train_prior, prior, bound)
+    return EnsembleHead(stack, calibration, train_prior, prior, bound)
 
 
 def evaluate(
@@ -174,7 +174,7 @@ def evaluate(
 
 
 def sources_left_out(
-    data: TrainingSet, settings: Mapping[str, Settings], *, target_prior: float | None, seed: int, jobs: int = 1
+    data: TrainingSet, settings: Mapping[str, LearnerSettings], *, target_prior: float | None, seed: int, jobs: int = 1
 ) -> LeftOut | None:
     """Predictions of models that never saw a row's source, stacked and calibrated on the other parts.
 
@@ -229,7 +229,7 @@ def _fill(
     train: dict[str, Array],
     target: dict[str, Array],
     out: Bool,
-    head: Head,
+    head: EnsembleHead,
     calibrated: Mapping[str, Array],
     known: Mapping[str, Bool],
 ) -> None:

@@ -5,7 +5,7 @@
     table ─► learners ─► stack ─► calibration ─► OOD shrinkage ─► prior ─► clip ─► P(FAKE)
              (mean over fold models)
 
-Every step after the learners is a monotone map of one log-odds (:class:`Head`); OOD shrinkage moves rows unlike
+Every step after the learners is a monotone map of one log-odds (:class:`EnsembleHead`); OOD shrinkage moves rows unlike
 the training table towards the prior (:mod:`ensemble.shrinkage`).
 """
 
@@ -29,7 +29,7 @@ from ensemble.training_set import Layout, check_layout, layout_of, matrix, measu
 
 
 @dataclass(frozen=True)
-class Head:
+class EnsembleHead:
     """What turns the learners' log-odds into the final one."""
 
     stack: Stack
@@ -68,7 +68,7 @@ class Head:
         }
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> Head:
+    def from_dict(cls, state: dict[str, Any]) -> EnsembleHead:
         """Inverse of :meth:`as_dict`."""
         return cls(
             Stack.from_dict(state["stack"]),
@@ -113,7 +113,7 @@ class Model:
 
     layout: Layout
     fold_models: dict[str, list[Learner]]
-    head: Head
+    head: EnsembleHead
     shrinkage: Shrinkage
     manifest: dict[str, Any] = field(default_factory=dict)
 

@@ -29,7 +29,7 @@ import pyarrow as pa
 
 from artifacts import PRETRAINED
 from ensemble.learners.registry import learner_kinds, load_learner
-from ensemble.model import Head, Model
+from ensemble.model import EnsembleHead, Model
 from ensemble.outputs import check_folder
 from ensemble.shrinkage import Shrinkage
 from ensemble.training_set import Layout
@@ -172,7 +172,7 @@ def _read_model(folder: Path, manifest: dict[str, Any]) -> Model:
         manifest.get("max_seconds"),
     )
     state = json.loads((folder / HEAD).read_text(encoding="utf-8"))
-    head, shrinkage = Head.from_dict(state["head"]), Shrinkage.from_dict(state["shrinkage"])
+    head, shrinkage = EnsembleHead.from_dict(state["head"]), Shrinkage.from_dict(state["shrinkage"])
     fold_models = {
         name: [load_learner(name, folder, f"{name}_fold{fold}", layout) for fold in range(count)]
         for name, count in manifest["learners"].items()
@@ -180,7 +180,7 @@ def _read_model(folder: Path, manifest: dict[str, Any]) -> Model:
     return Model(layout, fold_models, head, shrinkage, manifest | _of_head(head))
 
 
-def _of_head(head: Head) -> dict[str, Any]:
+def _of_head(head: EnsembleHead) -> dict[str, Any]:
     """Return the values of the head that the manifest repeats for people and pages."""
     return {
         "target_prior": head.target_prior,

@@ -29,7 +29,7 @@ from ensemble.evaluate import Evaluation, evaluate, fit_head, shrinkage_without,
 from ensemble.family_choice import choose_families
 from ensemble.folds import check_folds, given_folds, new_folds
 from ensemble.importance import family_attribution, permutation_importance
-from ensemble.learners.base import Settings
+from ensemble.learners.base import LearnerSettings
 from ensemble.learners.late_fusion import columns_read
 from ensemble.learners.registry import default_settings, learner_kinds
 from ensemble.model import Model
@@ -71,8 +71,8 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
     learners
         Names of :func:`ensemble.learners.registry.learner_kinds`; None takes those that suit the size of the table.
     settings
-        Learner name to changes of its default :class:`~ensemble.learners.base.Settings`, as ``deepcue tune`` finds
-        them.
+        Learner name to changes of its default :class:`~ensemble.learners.base.LearnerSettings`, as ``deepcue tune``
+        finds them.
     device
         ``"cpu"`` or ``"cuda"``, for XGBoost.
     seed
@@ -143,7 +143,7 @@ def train(
     fold: Int,
     *,
     target_prior: float | None = TARGET_PRIOR,
-    settings: Mapping[str, Settings] | None = None,
+    settings: Mapping[str, LearnerSettings] | None = None,
     seed: int = 0,
     jobs: int = 1,
     progress: Progress | None = None,
@@ -239,7 +239,7 @@ def choose_settings(
     learners: Sequence[str] | None = None,
     changes: Mapping[str, Mapping[str, Any]] | None = None,
     device: str = "cpu",
-) -> dict[str, Settings]:
+) -> dict[str, LearnerSettings]:
     """Settings of the learners named, in the order of the registry.
 
     Parameters

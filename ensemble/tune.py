@@ -15,7 +15,7 @@ import numpy as np
 
 from ensemble.arrays import Int
 from ensemble.cross_fit import fit_without
-from ensemble.learners.base import Settings, settings_for
+from ensemble.learners.base import LearnerSettings, settings_for
 from ensemble.metrics import logit_losses
 from ensemble.training_set import TrainingSet
 from features.errors import InputError
@@ -48,7 +48,7 @@ SPACES: dict[str, Callable[[optuna.Trial], dict[str, Any]]] = {
 }
 
 
-def mean_loss(data: TrainingSet, fold: Int, name: str, settings: Settings, seed: int) -> float:
+def mean_loss(data: TrainingSet, fold: Int, name: str, settings: LearnerSettings, seed: int) -> float:
     """Mean over folds of the log loss of each by a learner fitted on the others.
 
     ``fold`` [n] counts from 0, and one in which nothing was measured does not count; the rest as in

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from ensemble import wording
 from ensemble.learners.late_fusion import ALL_FACES_SUFFIX
 from ensemble.missingness import is_unusable, unmeasured_families
 from ensemble.model import Model
 from ensemble.training_set import family_of
+from ensemble.wording import (
+    NO_PICTURE,
+    NO_PICTURE_CUE,
+    NO_SPEECH,
+    NOTE,
+    NOTE_FACES,
+    NOTE_NO_SPEECH,
+    NOTE_NOTHING,
+    NOTE_SOUND,
+    NOTE_STILL,
+    NOTE_STILL_PICTURE,
+    SMALL_FACE_PX,
+    bound_in_words,
+)
 from features.discovery import families
 from features.spec import SOUND_ALONE, family_modules, is_share
 
@@ -21,60 +35,18 @@ from features.spec import SOUND_ALONE, family_modules, is_share
 # below 33 %. The words are of the probability at the model's target prior.
 LIKELY_REAL_BELOW, LIKELY_FAKE_ABOVE = 1 / 3, 2 / 3
 LIKELY_REAL, UNCERTAIN, LIKELY_FAKE, NOTHING = "likely real", "uncertain", "likely fake", "nothing measured"
-NOTE = (
-    "A score is evidence, not proof: it reflects how similar training clips were labelled, and says nothing of intent."
-)
-NOTE_NOTHING = "Nothing could be measured in this clip: the number is the assumed fraction of FAKE, no finding."
-NOTE_NO_FINDING = (
-    "Nothing could be measured in this clip, so there is no finding: neither that it is real nor that it is fake."
-)
-"""What stands in place of :data:`NOTE_NOTHING` where no number is shown."""
-NOTE_SOUND = (
-    "Only the sound was judged: {why}, and the picture stays at its prior. How good the speech detector is by itself "
-    "is on the model card (docs/MODEL_CARD.md)."
-)
-NO_PICTURE, NO_PICTURE_CUE = "the file holds no picture", "no cue of the picture could be measured"
-NO_SPEECH = "no picture in the file, and no speech was found in its sound"
-NOTE_NO_SPEECH = "The file holds no picture, and no speech was found in its sound."
 CONTEXT_FAMILIES = frozenset({"quality"})
 """Families that are measured for what is said beside a number, whether the model reads them or not."""
 EYES_PX = "quality.iod_px"
 FACE_WIDTH_IOD = 2.3  # from ear to ear (jaw points 0 and 16) over the distance of the eyes: median of every 24th copy
-# A convention: the mean of both face networks on the re-encoded copies of docs/experiments/032, out of fold, has AUC
-# 0.51 where the eyes are under 32 px apart (101 clips, 28 of them FAKE) and 0.56 above (133, 90), one of several cuts
-# that were looked at, and no more apart than chance would have it. 32 px between the eyes are a face of 74 px.
-SMALL_FACE_PX = 74
-NOTE_SMALL = (
-    "The face is only about {width} px wide in the file. On re-encoded copies with faces under {limit} px the face "
-    "networks told forged from genuine pictures hardly better than chance (AUC 0.51; 0.56 with larger faces: "
-    "docs/experiments/032-reencoded-copies.md)."
-)
 SEEN = "quality.clip_share"
 # A convention: of the 282 research clips one in twenty is under 1.1 s, none under 0.76 s; the face networks judge up to
 # eight faces of a clip.
 SHORT_S, FEW_FRAMES = 1.0, 8
-NOTE_SHORT = (
-    "Judged on {frames}: that is little to rest a number on, and the number is not moved towards the prior for it."
-)
-NOTE_SHORT_PICTURE = (
-    "The picture was judged on {frames}: that is little to rest its part of the number on, and that part is not moved "
-    "towards the prior for it."
-)
-"""What stands in place of :data:`NOTE_SHORT` where speech counts as well."""
 # Median distance of a face's sharpness from its median: 0 to 0.002 where most pictures are one that is held (encoded at
 # CRF 0 to 30), 0.015 and more in the 281 research clips that have it.
 SHARPNESS_SPREAD, HELD_SPREAD = "quality.blur_lap_face_mad", 0.005
-NOTE_STILL = (
-    "Most faces that were looked at are the same picture, as of one that is held: the number rests on few pictures, "
-    "and cues of motion say little."
-)
-NOTE_STILL_PICTURE = NOTE_STILL.replace("the number rests", "the picture's part of the number rests")
 AT_BOUND = 1e-6  # so near to a bound of the model's probabilities a number is at it
-MAIN_FACE = "Most cues are measured on the main one{others}: a fake of another face may be missed."
-HIGHEST_OF_OTHERS = "; of the others the face networks' highest score counts"
-NOTE_FACES = "{n} faces were tracked (counted anew after an absence of over 1 s). {main_face}"
-NOTE_FACES_OF_LIST = "Some clips have several faces. {main_face}"
-NOTE_LITTLE_OF_LIST = "Some numbers rest on a short stretch, or on one picture that is held: --json says which."
 
 
 @dataclass(frozen=True)
@@ -176,7 +148,7 @@ class Verdict:
             for one in families(self.contributions.keys() & set(family_modules()))
             for column in one.table_columns
         )
-        return MAIN_FACE.format(others=HIGHEST_OF_OTHERS if networks else "")
+        return wording.main_face(with_networks=networks)
 
     @property
     def faces_note(self) -> str:
@@ -217,20 +189,18 @@ class Verdict:
     def _of_small_face(self) -> list[str]:
         if self.face_width_px is None or self.face_width_px >= SMALL_FACE_PX or not self._picture_counts:
             return []
-        return [NOTE_SMALL.format(width=math.floor(self.face_width_px), limit=SMALL_FACE_PX)]
+        return [wording.of_small_face(self.face_width_px)]
 
     @property
     def little_notes(self) -> list[str]:
         """What is said of a number, or of the picture's part of it, that rests on a short stretch or on one picture."""
         if self.duration_s is None or not self._picture_counts:
             return []
-        short, still = (NOTE_SHORT_PICTURE, NOTE_STILL_PICTURE) if self._speech_counts else (NOTE_SHORT, NOTE_STILL)
         share = 1.0 if self.seen_share is None else self.seen_share
         n, seconds = max(1, round(share * self.n_frames)), round(share * self.duration_s, 2)
         if n >= FEW_FRAMES and seconds >= SHORT_S:
-            return [still] if self.still else []
-        over = f" over {seconds:g} s" if seconds else ""  # of one frame, no time is known
-        return [short.format(frames=f"{n} frame{'s' * (n != 1)}{over}")]
+            return [NOTE_STILL_PICTURE if self._speech_counts else NOTE_STILL] if self.still else []
+        return [wording.of_short_stretch(n, seconds, with_speech=self._speech_counts)]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -319,15 +289,6 @@ def at_bound(probability: float, clip: float) -> bool:
     return clip > 0 and min(probability, 1 - probability) <= clip + AT_BOUND
 
 
-def bound_in_words(probability: float) -> str:
-    """What is said beside a probability that is at a bound of its model's.
-
-    >>> bound_in_words(0.97), bound_in_words(0.03)
-    ('or more', 'or less')
-    """
-    return "or more" if probability > 0.5 else "or less"
-
-
 def _is_held(sharpness_spread: float | None) -> bool:
     """Whether most pictures of a face are one that is held, by the column :data:`SHARPNESS_SPREAD`."""
     return sharpness_spread is not None and sharpness_spread < HELD_SPREAD
@@ -347,30 +308,3 @@ def _face_width_px(eyes_px: float | None) -> float | None:
 def ranked(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Sorted by probability, highest first; equal ones by name; clips in which nothing was measured last."""
     return sorted(verdicts, key=lambda verdict: (verdict.verdict == NOTHING, -verdict.probability, verdict.filename))
-
-
-def model_line(manifest: dict[str, Any], folder: Path) -> str:
-    """Which model predicts, what it was trained on, and how good it is.
-
-    A manifest may hold the log loss of a stricter protocol than the training's own folds, under ``reported``
-    (``protocol``, ``log_loss`` with ``value``, ``low`` and ``high``, ``constant``): that is said in place of it.
-    """
-    summary = manifest.get("summary") or {}
-    kind = "SYNTHETIC clips" if summary.get("synthetic") else "clips"
-    text = f"model {folder}: trained on {summary.get('n_clips', '?')} {kind} of {summary.get('n_groups', '?')} groups"
-    try:
-        if reported := manifest.get("reported"):
-            where, loss, constant = f"on {reported['protocol']}", reported["log_loss"], reported["constant"]
-        else:
-            scores = manifest["metrics"]
-            where, loss = "out of fold", scores["stack"]["log_loss_target_prior"]
-            constant = scores["constant"]["log_loss_target_prior"]["value"]
-        return f"{text}; log loss {where} {_with_interval(loss)}, of the constant predictor {constant:.3f}"
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return text
-
-
-def _with_interval(score: Mapping[str, float | None]) -> str:
-    """``0.580 [0.548, 0.611]`` of a score as JSON has it; without an interval where none is defined."""
-    value, low, high = score["value"], score.get("low"), score.get("high")
-    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"

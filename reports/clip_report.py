@@ -19,7 +19,8 @@ from typing import Any
 import pyarrow as pa
 
 from ensemble.missingness import SENTENCES, unmeasured_families
-from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTHING, Verdict, model_line
+from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTHING, Verdict
+from ensemble.wording import NOTE_NO_FINDING, model_line
 from features.checksums import sha256_of
 from features.discovery import families
 from features.evidence import ClipEvidence, Person
@@ -294,6 +295,7 @@ def _of_model(manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "low": LIKELY_REAL_BELOW,
         "high": LIKELY_FAKE_ABOVE,
         "nothing": NOTHING,
+        "no_finding": NOTE_NO_FINDING,
     }
 
 

@@ -82,7 +82,7 @@ def _networks(scores: Mapping[str, Scores], common: Mapping[str, Any]) -> Result
         rows=rows,
         notes=[
             "Synthetic speech over a real picture counts as REAL here: these networks see pictures alone.",
-            "One view of each crop; the columns of a clip are of several views (docs/experiments/036).",
+            "One view of each crop; the columns of a clip are of several views.",
         ],
         **common,
     )

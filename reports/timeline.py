@@ -2,7 +2,7 @@
 
 SVG made here, and not a chart library's canvas: it prints as vectors, scales to any width, takes the page's colours in
 light and dark, is read by screen readers, and is complete without script. The script of the page (``static/clip.js``)
-moves a cursor and reads values from :meth:`Timeline.as_json`; a player beside the page may drive and follow it, see
+moves a cursor and reads values from :meth:`ClipTimeline.as_json`; a player beside the page may drive and follow it, see
 there. Horizontal positions are per cent of the axis, so that a page of any width shows the whole clip.
 """
 
@@ -85,7 +85,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Timeline:
+class ClipTimeline:
     """All lanes of a clip; a person without a lane has no group."""
 
     duration_s: float
@@ -112,7 +112,7 @@ class Timeline:
         }
 
 
-def timeline(evidence: ClipEvidence, used: Iterable[str]) -> Timeline:
+def timeline(evidence: ClipEvidence, used: Iterable[str]) -> ClipTimeline:
     """Lay out the series of a clip.
 
     Parameters
@@ -139,7 +139,7 @@ def timeline(evidence: ClipEvidence, used: Iterable[str]) -> Timeline:
         {"name": person_name(number, len(evidence.people)), **_boxes(one.boxes_times_s, one.boxes)}
         for number, one in enumerate(evidence.people)
     )
-    return Timeline(duration_s, groups, time_ticks(duration_s), people)
+    return ClipTimeline(duration_s, groups, time_ticks(duration_s), people)
 
 
 def _axis_s(evidence: ClipEvidence) -> float:

@@ -25,7 +25,7 @@ DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
-class Settings:
+class LearnerSettings:
     """What a search may change; the defaults follow the size of the data (:func:`settings_for`).
 
     Each learner reads those that concern it: boosters all but ``l1_ratio``, ``logistic`` ``n_bags`` and ``l1_ratio``,
@@ -136,7 +136,7 @@ class Learner(Protocol):
         ...
 
 
-def settings_for(n_rows: int, n_groups: int) -> Settings:
+def settings_for(n_rows: int, n_groups: int) -> LearnerSettings:
     """Regularisation that follows the effective sample size of the table.
 
     Rows of a group are neither one observation nor independent: their number to the power of a third is counted.
@@ -145,7 +145,7 @@ def settings_for(n_rows: int, n_groups: int) -> Settings:
     """
     large = n_groups >= 5000
     effective = n_groups * np.cbrt(n_rows / n_groups)
-    return Settings(
+    return LearnerSettings(
         n_bags=1 if large else (3 if n_groups >= 1000 else 8),
         n_rounds=250 if n_groups >= 1000 else 800,  # small trees of few groups need more of them
         patience=20,

@@ -15,7 +15,7 @@ import numpy as np
 
 from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import MAX_LOGIT, by_family, clipped
-from ensemble.learners.base import Settings, bag_splits, check_fitted
+from ensemble.learners.base import LearnerSettings, bag_splits, check_fitted
 from ensemble.training_set import Layout
 from features.errors import InputError
 
@@ -51,7 +51,7 @@ class _Boosted(ABC):
     name = ""
     suffix = ""
 
-    def __init__(self, layout: Layout, settings: Settings) -> None:
+    def __init__(self, layout: Layout, settings: LearnerSettings) -> None:
         self.layout = layout
         self.settings = settings
         self.boosters: list[Any] = []  # none before fit or load
@@ -96,7 +96,7 @@ class _Boosted(ABC):
         ValueError
             The folder holds no booster of that stem, or a file that the library can't read.
         """
-        result = cls(layout, Settings())
+        result = cls(layout, LearnerSettings())
         number = 0
         while (file := folder / f"{stem}_bag{number}{cls.suffix}").is_file():
             result.boosters.append(cls._parse(file.read_text(encoding="utf-8")))

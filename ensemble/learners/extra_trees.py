@@ -13,7 +13,7 @@ import numpy as np
 
 from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import by_family, map_parts
-from ensemble.learners.base import Settings, check_fitted
+from ensemble.learners.base import LearnerSettings, check_fitted
 from ensemble.training_set import Layout
 
 N_TREES = 200
@@ -29,7 +29,7 @@ class ExtraTrees:
 
     name = "extra_trees"
 
-    def __init__(self, layout: Layout, settings: Settings) -> None:
+    def __init__(self, layout: Layout, settings: LearnerSettings) -> None:
         self.layout = layout
         self.settings = settings
         self.forest: Any = None  # before fit or load
@@ -72,7 +72,7 @@ class ExtraTrees:
     @classmethod
     def load(cls, folder: Path, stem: str, layout: Layout) -> Self:
         """Read what :meth:`save` wrote."""
-        result = cls(layout, Settings())
+        result = cls(layout, LearnerSettings())
         result.forest = _read((folder / f"{stem}.txt").read_text(encoding="utf-8"))
         return result
 

@@ -30,7 +30,7 @@ import numpy as np
 
 from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import MAX_LOGIT, by_family, clipped
-from ensemble.learners.base import Settings, check_fitted
+from ensemble.learners.base import LearnerSettings, check_fitted
 from ensemble.learners.preprocess import MIN_RANGE, MIN_VALUES
 from ensemble.metrics import logit_losses
 from ensemble.training_set import Layout
@@ -117,7 +117,7 @@ class Networks:
     cue_names: tuple[str, ...] = ()
     """Columns that join the picture's log-odds."""
 
-    def __init__(self, layout: Layout, settings: Settings) -> None:
+    def __init__(self, layout: Layout, settings: LearnerSettings) -> None:
         self.layout = layout
         self.columns = [number for number, column in enumerate(layout.columns) if column.endswith(LOGIT_SUFFIX)]
         numbers = {column: number for number, column in enumerate(layout.columns)}
@@ -193,7 +193,7 @@ class Networks:
     def load(cls, folder: Path, stem: str, layout: Layout) -> Self:
         """Read ``<stem>.json``."""
         state = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
-        result = cls(layout, Settings())
+        result = cls(layout, LearnerSettings())
         result.cues = Cues(**state.pop("cues", {}))
         result.parameters = Parameters(**{name: float(value) for name, value in state.items()})
         return result

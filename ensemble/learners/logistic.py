@@ -13,7 +13,7 @@ import numpy as np
 
 from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import MAX_LOGIT, by_family, clipped
-from ensemble.learners.base import Settings, bag_splits, check_fitted
+from ensemble.learners.base import LearnerSettings, bag_splits, check_fitted
 from ensemble.learners.penalty_path import PenaltyPath, fit_path, losses_left_out
 from ensemble.learners.preprocess import Inputs
 from ensemble.training_set import Layout
@@ -31,7 +31,7 @@ class Logistic:
 
     name = "logistic"
 
-    def __init__(self, layout: Layout, settings: Settings) -> None:
+    def __init__(self, layout: Layout, settings: LearnerSettings) -> None:
         self.layout = layout
         self.settings = settings
         self.inputs: Inputs | None = None  # before fit or load
@@ -82,7 +82,7 @@ class Logistic:
     def load(cls, folder: Path, stem: str, layout: Layout) -> Self:
         """Read ``<stem>.json``."""
         state = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
-        result = cls(layout, Settings())
+        result = cls(layout, LearnerSettings())
         result.inputs = Inputs.from_dict(state["inputs"])
         result.coefficients = np.array(state["coefficients"], dtype=np.float64)
         result.intercept = float(state["intercept"])

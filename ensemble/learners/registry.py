@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ensemble.learners.base import Learner, Settings, settings_for
+from ensemble.learners.base import Learner, LearnerSettings, settings_for
 from ensemble.learners.boosting import FullLightGBM, LightGBM, XGBoost
 from ensemble.learners.extra_trees import ExtraTrees
 from ensemble.learners.kernel import KernelMachine
@@ -20,7 +20,7 @@ MIN_ROWS = {"mlp": 3_000}
 NAMED_ALONE = ("networks", "networks_and_cues")
 
 
-def default_settings(n_rows: int, n_groups: int) -> dict[str, Settings]:
+def default_settings(n_rows: int, n_groups: int) -> dict[str, LearnerSettings]:
     """Learner name to settings, for the learners that suit a table of this size.
 
     The kernel machine is skipped on large tables: its few hundred centres no longer cover them, and it costs more than
@@ -39,7 +39,7 @@ def default_settings(n_rows: int, n_groups: int) -> dict[str, Settings]:
     return dict.fromkeys(names, settings_for(n_rows, n_groups))
 
 
-def learner_kinds() -> dict[str, Callable[[Layout, Settings], Learner]]:
+def learner_kinds() -> dict[str, Callable[[Layout, LearnerSettings], Learner]]:
     """Name to constructor of every base learner; the order is that of the printed table."""
     return {
         "lightgbm": LightGBM,

@@ -30,7 +30,7 @@ def table_with(family, reasons, *, error="words, in any order", share=0.0):
     ("code", "words"),
     [
         ("no_face", "no face was found"),
-        ("no_sound", "the clip has no sound"),
+        ("no_sound", "the clip has no audio"),
         ("failed", "raised an error"),
         ("not_installed", "weights are not installed"),
         ("too_short", "too short"),

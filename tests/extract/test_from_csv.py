@@ -137,7 +137,7 @@ def test_such_a_table_trains(tmp_path, capsys):
     assert deepcue(["predict", str(out), "--model", str(tmp_path / "m"), "--json"]) == 0
     clips = json.loads(capsys.readouterr().out)["clips"]
     assert {clip["duration_s"] for clip in clips} == {None}, "nobody said how long they are"
-    assert not any("sound" in note for clip in clips for note in clip["notes"]), "nor that they hold no picture"
+    assert not any("audio" in note for clip in clips for note in clip["notes"]), "nor that they hold no video"
 
 
 @pytest.mark.parametrize(
