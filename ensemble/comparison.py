@@ -32,15 +32,15 @@ def read_predictions(file: Path) -> dict[str, float]:
         raise DatasetError(f"{file}: can't be read as CSV ({error}); give a file `filename,label`") from error
     if header != HEADER:
         raise DatasetError(f"{file}: its first line is not `filename,label`; give P(FAKE) of each clip as label")
-    found: dict[str, float] = {}
+    predictions: dict[str, float] = {}
     for row in rows:
         name, value = row[0], _probability(row)
         if value is None:
             raise DatasetError(f"{file}: {name!r} has no probability from 0 to 1 in its second column; correct it")
-        if name in found:
+        if name in predictions:
             raise DatasetError(f"{file}: {name!r} is named twice; remove one of the rows")
-        found[name] = value
-    return found
+        predictions[name] = value
+    return predictions
 
 
 def _probability(row: list[str]) -> float | None:
@@ -87,12 +87,12 @@ def compare(oof: OutOfFold, others: Mapping[str, Array], *, seed: int = 0) -> di
     """
     prior = float(oof.y.mean())
     p = {**oof.p, **others, CONSTANT: np.full(len(oof.y), prior)}
-    found = {}
+    results = {}
     for name, values in p.items():
         scores = metrics.all_scores(oof.y, values, values, prior, oof.group, seed=seed)
         del scores["log_loss_target_prior"]  # the others know no target prior
-        found[name] = scores if name == STACK else scores | {"difference": _difference(oof, values, seed)}
-    return found
+        results[name] = scores if name == STACK else scores | {"difference": _difference(oof, values, seed)}
+    return results
 
 
 def _difference(oof: OutOfFold, p: Array, seed: int) -> metrics.Score:

@@ -237,8 +237,8 @@ def _fill(
     for name, z in calibrated.items():
         bound = head.clip if name == STACK else LEARNER_CLIP
         at_target = shift_prior(z, head.train_prior, head.target_prior)
-        for filled, own, prior in ((train, z, head.train_prior), (target, at_target, head.target_prior)):
-            filled[name][out] = np.where(known[name][out], clip_logit(own, bound), logit(prior))
+        for filled, log_odds, prior in ((train, z, head.train_prior), (target, at_target, head.target_prior)):
+            filled[name][out] = np.where(known[name][out], clip_logit(log_odds, bound), logit(prior))
 
 
 def _scores(

@@ -72,7 +72,8 @@ def recalibrated(model: Model, oof: pa.Table, *, scale: float, bound: float) -> 
     measured = oof["measured"].to_numpy() if "measured" in oof.column_names else np.ones(len(z), bool)
     priors = (head.train_prior, head.target_prior)
     p, p_target = (
-        np.where(measured, expit(clip_logit(shift_prior(z, head.train_prior, one), bound)), one) for one in priors
+        np.where(measured, expit(clip_logit(shift_prior(z, head.train_prior, prior_of), bound)), prior_of)
+        for prior_of in priors
     )
     y = np.array(oof["label"].to_pylist()) == "FAKE"
     group = np.unique(np.array(oof["group"].to_pylist(), dtype=str), return_inverse=True)[1]

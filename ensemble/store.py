@@ -237,8 +237,8 @@ def _check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
         if Path(name).name != name or not file.is_file():
             raise ModelError(f"{folder}: the model's file {name} is missing; train the model again")
         with _readable(file):
-            found = sha256_of(file)
-        if found != expected:
+            digest_now = sha256_of(file)
+        if digest_now != expected:
             raise ModelError(f"{file}: changed since the model was written; train the model again, or copy it again")
     with _readable(folder):
         added = sorted(file.name for file in _files_of(manifest["learners"], folder))
@@ -421,9 +421,9 @@ def check_families(layout: Layout, where: str, weights: Mapping[str, Path] | Non
     with use_weights(weights or {}):
         files = {name: weights_file(name) for name in sorted(layout.weights.keys() & layout.families.keys())}
     for name, file in files.items():
-        if file.is_file() and (found := digest(file)) != layout.weights[name]:
+        if file.is_file() and (in_use := digest(file)) != layout.weights[name]:
             raise ModelError(
                 f"{where}: was trained on {name} measured with other weights (SHA-256 {layout.weights[name][:12]}...) "
-                f"than those in use ({file}, {found[:12]}...); set {WEIGHTS_VARIABLE} to the folder that holds the "
+                f"than those in use ({file}, {in_use[:12]}...); set {WEIGHTS_VARIABLE} to the folder that holds the "
                 "model's weights, or unset it where they are the shipped ones, or train the model again"
             )

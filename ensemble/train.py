@@ -181,8 +181,8 @@ def train(
         A learner can't read the table, or measured rows of a class are in too few folds.
     """
     settings = default_settings(len(data), data.n_groups) if settings is None else settings
-    for name, one in settings.items():
-        learner_kinds()[name](data.layout, one)  # refuses a table without the columns that it needs
+    for name, chosen in settings.items():
+        learner_kinds()[name](data.layout, chosen)  # refuses a table without the columns that it needs
     data = read_by(data, columns_read(data.layout.columns, settings))
     check_folds(data.y, fold, data.measured)  # again: of a part of the columns, fewer rows may be measured
     fitted = cross_fit(data, fold, settings, seed=seed, jobs=jobs, progress=progress)

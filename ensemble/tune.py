@@ -131,7 +131,7 @@ def search(
     if interrupts:
         raise interrupts[0]
     losses = [(trial.value, trial.params) for trial in study.trials if trial.value is not None]
-    loss, changes = min(losses, key=lambda one: one[0], default=(np.inf, {}))
+    loss, changes = min(losses, key=lambda trial: trial[0], default=(np.inf, {}))
     if loss >= default:
         loss, changes = default, {}
     return {"changes": dict(changes), "log_loss": loss, "default_log_loss": default, "n_trials": len(losses)}

@@ -145,8 +145,8 @@ class Verdict:
         """Which of several faces the number is of."""
         networks = any(
             column.name.endswith(ALL_FACES_SUFFIX)
-            for one in families(self.contributions.keys() & set(family_modules()))
-            for column in one.table_columns
+            for family in families(self.contributions.keys() & set(family_modules()))
+            for column in family.table_columns
         )
         return wording.main_face(with_networks=networks)
 
@@ -225,7 +225,7 @@ class Verdict:
 
 def _of_sound() -> set[str]:
     """Families that need nothing but sound."""
-    return {one.name for one in families() if one.needs <= SOUND_ALONE}
+    return {family.name for family in families() if family.needs <= SOUND_ALONE}
 
 
 def verdict_of(probability: float) -> str:

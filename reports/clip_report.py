@@ -138,7 +138,7 @@ def write_clip_report(
         write_page(out, "clip.html.j2", context)
         return
     context = {
-        "clips": [(one, what_happened(one)) for one in verdicts],
+        "clips": [(verdict, what_happened(verdict)) for verdict in verdicts],
         "status_words": STATUS_WORDS,
         "manifest": manifest,
         "css": static_text("clip.css"),
@@ -271,7 +271,7 @@ def notes(verdict: Verdict, evidence: ClipEvidence | None) -> list[str]:
         return verdict.notes
     first = NOTE_MAIN if seen_together(evidence) else NOTE_APART
     said = first.format(main_face=verdict.main_face)
-    return [said, *(one for one in verdict.notes if one != verdict.faces_note)]
+    return [said, *(note for note in verdict.notes if note != verdict.faces_note)]
 
 
 def without_pictures(evidence: ClipEvidence) -> ClipEvidence:
@@ -310,7 +310,9 @@ def _positions(facts: ClipFacts, evidence: ClipEvidence | None, read: Container[
 def _versions(facts: ClipFacts, evidence: ClipEvidence | None) -> dict[str, int]:
     """Of every family that was measured."""
     cues = evidence.cues if evidence else {}
-    return {one.name: one.version for one in families() if f"{one.name}.valid_share" in cues} | dict(facts.versions)
+    return {family.name: family.version for family in families() if f"{family.name}.valid_share" in cues} | dict(
+        facts.versions
+    )
 
 
 def _unmeasured(
@@ -323,18 +325,20 @@ def _unmeasured(
     if evidence is not None:
         silent = SENTENCES[Reason.NO_SOUND] in reasons.values()
         reasons = _of_other_families(evidence, silent=silent, blind=verdict.sound_alone) | reasons
-    return sorted(((name, why, name in used) for name, why in reasons.items()), key=lambda one: (not one[2], one[0]))
+    return sorted(
+        ((name, why, name in used) for name, why in reasons.items()), key=lambda entry: (not entry[2], entry[0])
+    )
 
 
 def _of_other_families(evidence: ClipEvidence, *, silent: bool, blind: bool) -> dict[str, str]:
     """Why families have no cue in this clip, from what they need; a table says it of the model's families only."""
     reasons = {}
-    for one in families():
-        cues = [evidence.cues.get(column.name, math.nan) for column in one.columns if not is_share(column.name)]
-        if f"{one.name}.valid_share" not in evidence.cues or any(map(math.isfinite, cues)):
+    for family in families():
+        cues = [evidence.cues.get(column.name, math.nan) for column in family.columns if not is_share(column.name)]
+        if f"{family.name}.valid_share" not in evidence.cues or any(map(math.isfinite, cues)):
             continue
-        lacks = lacking(one.needs, sound=not silent, picture=not blind, face=bool(evidence.people))
-        reasons[one.name] = SENTENCES[lacks or Reason.UNUSABLE]
+        lacks = lacking(family.needs, sound=not silent, picture=not blind, face=bool(evidence.people))
+        reasons[family.name] = SENTENCES[lacks or Reason.UNUSABLE]
     return reasons
 
 

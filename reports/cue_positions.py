@@ -61,17 +61,17 @@ class FamilyPositions:
     @property
     def used(self) -> bool:
         """Whether the model reads the columns that are shown."""
-        return any(one.used for one in self.shown)
+        return any(position.used for position in self.shown)
 
     @property
     def n_used(self) -> int:
         """How many of :attr:`every` the model reads."""
-        return sum(one.used for one in self.every)
+        return sum(position.used for position in self.every)
 
     @property
     def n_outside(self) -> int:
         """How many of :attr:`every` lie outside the central 95 %."""
-        return sum(one.outside for one in self.every)
+        return sum(position.outside for position in self.every)
 
 
 def positions(
@@ -91,12 +91,12 @@ def positions(
         Families that were measured; one that this process does not know is left out.
     """
     result = []
-    for one in families():
-        if one.name not in versions:
+    for family in families():
+        if family.name not in versions:
             continue
-        columns = {column.name: column for column in one.table_columns if not is_share(column.name)}
-        found = [name for name in columns if name in norms and math.isfinite(values.get(name, math.nan))]
-        titles = dict(headlines(one.name, found, read))
+        columns = {column.name: column for column in family.table_columns if not is_share(column.name)}
+        measured = [name for name in columns if name in norms and math.isfinite(values.get(name, math.nan))]
+        titles = dict(headlines(family.name, measured, read))
         every = {
             name: _position(
                 columns[name],
@@ -105,13 +105,15 @@ def positions(
                 norms[name],
                 used=name in read,
             )
-            for name in found
+            for name in measured
         }
         if every:
             covariates = all(column.direction == "covariate" for column in columns.values())
             shown = tuple(every[name] for name in titles)
-            result.append(FamilyPositions(one.name, family_title(one.name), covariates, shown, tuple(every.values())))
-    return sorted(result, key=lambda one: (not one.used, one.covariates))
+            result.append(
+                FamilyPositions(family.name, family_title(family.name), covariates, shown, tuple(every.values()))
+            )
+    return sorted(result, key=lambda positions: (not positions.used, positions.covariates))
 
 
 def columns_read(manifest: Mapping[str, Any]) -> set[str]:

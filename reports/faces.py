@@ -74,14 +74,14 @@ def people(evidence: ClipEvidence) -> list[PersonView]:
 
 def covered_s(evidence: ClipEvidence) -> float:
     """Seconds of the clip in which at least one followed person is seen; gaps of up to :data:`SEEN_GAP_S` count."""
-    times = np.unique(np.concatenate([[], *(one.boxes_times_s for one in evidence.people)]))
+    times = np.unique(np.concatenate([[], *(person.boxes_times_s for person in evidence.people)]))
     steps = np.diff(times)
     return float(steps[steps <= SEEN_GAP_S].sum())
 
 
 def seen_together(evidence: ClipEvidence) -> bool:
-    """Whether two of the followed people are seen in one frame; otherwise they may be one person in several shots."""
-    times = [np.unique(one.boxes_times_s) for one in evidence.people]  # of the frames, on one clock
+    """Whether two of the tracked people appear in one frame; otherwise they may be one person in several shots."""
+    times = [np.unique(person.boxes_times_s) for person in evidence.people]  # times of frames, on one time axis
     every = np.concatenate([[], *times])
     return len(np.unique(every)) < len(every)
 
@@ -98,7 +98,7 @@ def _person(
     strongest = [face for face in ranked[:STRONGEST] if face.logits]
     pictured = [face for face in person.faces if face.jpeg]
     rest = [face for face in (pictured or person.faces) if face not in strongest]
-    chosen = within(_spread(rest, max(0, most - len(strongest))), max_bytes - sum(len(one.jpeg) for one in strongest))
+    chosen = within(_spread(rest, max(0, most - len(strongest))), max_bytes - sum(len(face.jpeg) for face in strongest))
     middle = pictured[len(pictured) // 2].jpeg if pictured else b""
     view = PersonView(
         key=f"p{number}",

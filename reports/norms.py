@@ -106,7 +106,7 @@ def weighted_quantiles(values: NDArray[np.float64], weights: NDArray[np.float64]
     middle = np.cumsum(weights[order]) - weights[order] / 2
     at = np.interp(LEVELS, middle / weights.sum(), values[order])
     at[0], at[-1] = values.min(), values.max()
-    return tuple(rounded(float(one)) for one in at)
+    return tuple(rounded(float(value)) for value in at)
 
 
 def rounded(value: float) -> float:
@@ -146,8 +146,8 @@ def read_norms(families: Mapping[str, int], file: Path = FILE) -> dict[str, Norm
             raise KeyError("schema")
         same = {name for name, version in content["families"].items() if families.get(name) == version}
         return {
-            name: Norm(tuple(one["quantiles"]), int(one["n_clips"]), int(one["n_sources"]))
-            for name, one in content["columns"].items()
+            name: Norm(tuple(entry["quantiles"]), int(entry["n_clips"]), int(entry["n_sources"]))
+            for name, entry in content["columns"].items()
             if name.split(".", 1)[0] in same
         }
     except (OSError, ValueError, KeyError, TypeError) as error:

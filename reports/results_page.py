@@ -56,7 +56,7 @@ class ResultTable:
 
     def __post_init__(self) -> None:
         """Refuse what can't be printed."""
-        if unknown := [one for one in self.protocol.split("; ") if one not in PROTOCOLS]:
+        if unknown := [part for part in self.protocol.split("; ") if part not in PROTOCOLS]:
             raise ValueError(f"{unknown[0]!r} is no protocol; there are {', '.join(PROTOCOLS)}")
         if len(self.digits) != len(self.columns) - 1:
             raise ValueError("digits: one number for each column but the first")
@@ -143,8 +143,8 @@ def of_model(manifest: Mapping[str, Any], **entries: Any) -> ResultTable:
     """The out-of-fold scores in the manifest of a model folder as a table; ``entries`` are its other fields."""
     summary, scores = manifest["summary"], manifest["metrics"]
     rows = [
-        [name, *([one[key]["value"], one[key]["low"], one[key]["high"]] for key in METRICS)]
-        for name, one in scores.items()
+        [name, *([values[key]["value"], values[key]["low"], values[key]["high"]] for key in METRICS)]
+        for name, values in scores.items()
     ]
     rounded = [[row[0], *([round(number, 4) for number in cell] for cell in row[1:])] for row in rows]
     return ResultTable(

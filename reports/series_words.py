@@ -43,8 +43,8 @@ def events_in_words(events: Sequence[Event]) -> str:
     'blink (2) at 1.0 and 4.3 s'
     """
     kinds: dict[str, list[float]] = {}
-    for one in events:
-        kinds.setdefault(one.name, []).append(one.start_s)
+    for event in events:
+        kinds.setdefault(event.name, []).append(event.start_s)
     return "; ".join(f"{kind} ({len(starts)}) {_moments(starts)} s" for kind, starts in kinds.items())
 
 

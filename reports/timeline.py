@@ -136,8 +136,8 @@ def timeline(evidence: ClipEvidence, used: Iterable[str]) -> ClipTimeline:
     )
     groups = tuple(group for group in groups if group.evidence or group.context)
     people = tuple(
-        {"name": person_name(number, len(evidence.people)), **_boxes(one.boxes_times_s, one.boxes)}
-        for number, one in enumerate(evidence.people)
+        {"name": person_name(number, len(evidence.people)), **_boxes(person.boxes_times_s, person.boxes)}
+        for number, person in enumerate(evidence.people)
     )
     return ClipTimeline(duration_s, groups, time_ticks(duration_s), people)
 
@@ -145,8 +145,8 @@ def timeline(evidence: ClipEvidence, used: Iterable[str]) -> ClipTimeline:
 def _axis_s(evidence: ClipEvidence) -> float:
     """Seconds that the axis stands for; 1 where nothing has a length."""
     owners = [*(person.series for person in evidence.people), evidence.sound]
-    series = [one for of in owners for one in of.values() if len(one.times_s)]
-    ends = [float(one.times_s[-1]) + one.window_s / 2 for one in series]
+    series = [curve for of in owners for curve in of.values() if len(curve.times_s)]
+    ends = [float(curve.times_s[-1]) + curve.window_s / 2 for curve in series]
     return max([evidence.duration_s if evidence.duration_s > 0 else 0.0, *ends]) or 1.0
 
 
@@ -178,11 +178,13 @@ def _group(
     duration_s: float,
 ) -> Group:
     lanes = [
-        lane(f"{key}.{name}", one, duration_s=duration_s, scale=scales[name], used=used)
-        for name, one in sorted(series.items(), key=lambda pair: (pair[1].unit != LOG_ODDS, pair[0]))
-        if len(one.times_s)
+        lane(f"{key}.{name}", curve, duration_s=duration_s, scale=scales[name], used=used)
+        for name, curve in sorted(series.items(), key=lambda pair: (pair[1].unit != LOG_ODDS, pair[0]))
+        if len(curve.times_s)
     ]
-    return Group(key, title, tuple(one for one in lanes if not one.context), tuple(one for one in lanes if one.context))
+    return Group(
+        key, title, tuple(lane for lane in lanes if not lane.context), tuple(lane for lane in lanes if lane.context)
+    )
 
 
 def lane(
@@ -225,7 +227,7 @@ def lane(
         area=path(line_x, line_y, zero) if zero is not None else "",
         dots=dots(x, y),
         window_s=series.window_s,
-        bands=tuple(_band(one, duration_s) for one in series.events),
+        bands=tuple(_band(event, duration_s) for event in series.events),
         events="; ".join(filter(None, [peak(series), events_in_words(series.events)])),
         summary=summary(series),
         times=[round(float(t), 3) for t in times],
@@ -243,9 +245,9 @@ def _scales(owners: Iterable[Mapping[str, Series]]) -> dict[str, tuple[float, fl
     """One scale for a series of all people, so that their lanes can be compared."""
     values: dict[str, list[Series]] = {}
     for series in owners:
-        for name, one in series.items():
-            values.setdefault(name, []).append(one)
-    return {name: scale_of(np.concatenate([one.values for one in of]), of[0].unit) for name, of in values.items()}
+        for name, curve in series.items():
+            values.setdefault(name, []).append(curve)
+    return {name: scale_of(np.concatenate([curve.values for curve in of]), of[0].unit) for name, of in values.items()}
 
 
 def time_ticks(duration_s: float, most: int = 7) -> tuple[Tick, ...]:

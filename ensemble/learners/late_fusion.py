@@ -248,7 +248,7 @@ def columns_read(columns: Sequence[str], learners: Iterable[str]) -> set[str]:
     >>> sorted(columns_read(["forensic_cnn.logit_mean", "forensic_cnn.logit_std"], ["networks"]))
     ['forensic_cnn.logit_mean']
     """
-    fusions = {one.name: one for one in (Networks, NetworksAndCues)}
+    fusions = {learner.name: learner for learner in (Networks, NetworksAndCues)}
     return {column for name in learners for column in (fusions[name].reads(columns) if name in fusions else columns)}
 
 
@@ -268,9 +268,9 @@ def _penalised_loss(theta: Array, z: Array, v: Array, S: Array, y: Int) -> tuple
     """
     from scipy.special import expit
 
-    heard, voice = np.isfinite(v), np.nan_to_num(v)
-    picture = theta[0] * z + theta[1] + theta[4] * heard + S @ theta[N_PARAMETERS:]
-    speech = np.where(heard, theta[2] * voice + theta[3], np.nan)
+    has_speech, voice = np.isfinite(v), np.nan_to_num(v)
+    picture = theta[0] * z + theta[1] + theta[4] * has_speech + S @ theta[N_PARAMETERS:]
+    speech = np.where(has_speech, theta[2] * voice + theta[3], np.nan)
     odds = noisy_or(picture, speech)
     target = np.zeros(len(theta))
     target[2:4] = SPEECH_SLOPE, SPEECH_INTERCEPT
@@ -279,10 +279,10 @@ def _penalised_loss(theta: Array, z: Array, v: Array, S: Array, y: Int) -> tuple
     # p = 1 - (1 - p_picture)(1 - p_speech), so the log-odds move by p_picture / p for each unit of the picture's
     p = expit(odds)
     by_picture = (p - y) * expit(picture) / p
-    by_speech = np.where(heard, (p - y) * expit(np.nan_to_num(speech)) / p, 0.0)
+    by_speech = np.where(has_speech, (p - y) * expit(np.nan_to_num(speech)) / p, 0.0)
     gradient = np.concatenate(
         [
-            [by_picture @ z, by_picture.sum(), by_speech @ voice, by_speech.sum(), by_picture @ heard],
+            [by_picture @ z, by_picture.sum(), by_speech @ voice, by_speech.sum(), by_picture @ has_speech],
             S.T @ by_picture,
         ]
     )

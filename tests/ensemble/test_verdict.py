@@ -161,7 +161,7 @@ def test_a_number_of_little_says_so_and_stays(n_frames, duration_s, share, said)
     """Non-regression: the least measured clip had the firmest number, without a caveat."""
     table = with_values(n_frames=n_frames, duration_s=duration_s, quality__clip_share=share)
     (one,) = verdict.judge(FakeModel([-0.5], {name: [0.0] for name in FAMILIES}), table)
-    found = [note for note in one.notes if note.startswith("Judged on")]
+    found = [note for note in one.notes if note.startswith("Evaluated on")]
     assert (found[0][: len(said)] == said) if said else not found
     assert one.probability == pytest.approx(1 / (1 + np.exp(0.5)))
 
@@ -182,9 +182,11 @@ def test_a_number_of_the_sound_alone_has_no_notes_on_the_picture(more):
 
 def test_what_is_said_of_little_picture_is_said_of_its_part_where_speech_counts():
     (said, _) = of_little({"forensic_cnn": 0.1, "forensic_voice": 2.2}).notes
-    assert said.startswith("The picture was judged on 12 frames over 0.5 s: that is little to rest its part")
+    assert said.startswith(
+        "The video was evaluated on 12 frames over 0.5 s: that is little evidence, and the video's part"
+    )
     (said, _) = of_little({"forensic_cnn": 0.1, "forensic_voice": 2.2}, seen_share=1.0, still=True).notes
-    assert "the picture's part of the number rests on few pictures" in said
+    assert "the video's part of the probability rests on few different images" in said
     unheard = of_little({"forensic_cnn": 0.1, "forensic_voice": 0.0}, unmeasured={"forensic_voice": "no sound"})
     assert unheard.notes[0].startswith("Evaluated on 12 frames over 0.5 s: ")
 
