@@ -187,7 +187,7 @@ def clip_context(
     drawn = timeline(evidence, used) if evidence is not None else None
     strip = [(t, data_uri(jpeg)) for t, jpeg in evidence.filmstrip if jpeg] if evidence is not None else []
     return {
-        "one": verdict,
+        "verdict": verdict,
         "manifest": manifest,
         "facts": facts,
         "faces": faces,
