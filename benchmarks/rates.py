@@ -15,7 +15,7 @@ def is_degenerate(rate: float, n: int) -> bool:
 
 
 def exact_interval(rate: float, n: int) -> tuple[float, float]:
-    """Return the exact 95 % interval of a rate (Clopper & Pearson 1934), both ends from 0 to 1.
+    """Return the exact 95 % interval of a rate (Clopper-Pearson), both ends from 0 to 1.
 
     Parameters
     ----------

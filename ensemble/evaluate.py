@@ -1,9 +1,9 @@
-"""Scores of the learners, the stack and a constant on held-out rows: neither learners nor head were fitted on them.
+"""Score the learners, the stack and a constant on held-out rows, which neither learners nor head were fitted on.
 
-Three things know the held-out rows, though little of them: the choice of families, which is made once with all folds
-(:mod:`ensemble.family_choice`); the two strengths of OOD shrinkage, which are chosen on the other folds' rows, but by
-predictions of models that were fitted on rows of all folds (:func:`sources_left_out`); and the constant, which is the
-fraction of FAKE among all rows.
+Three choices depend, to a small extent, on the held-out rows: the choice of families, which is made once with all folds
+(:mod:`ensemble.family_choice`); the two strengths of OOD shrinkage, which are chosen on rows of the other folds, but
+from predictions of models that were fitted on rows of all folds (:func:`sources_left_out`); and the constant, which is
+the fraction of FAKE among all rows.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ from ensemble.stack import fit_stack
 from ensemble.training_set import TrainingSet, measured_rows
 
 STACK, CONSTANT = "stack", "constant"
-LEARNER_CLIP = 1e-6  # a single learner is scored as it is, short of infinity
-MAX_SOURCE_ROWS = 20_000  # of a large table: two numbers are learnt from them
+LEARNER_CLIP = 1e-6  # a single learner is scored without calibration, but its loss must stay finite
+MAX_SOURCE_ROWS = 20_000  # of a large table: only two numbers are fitted on them
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Predictions out of fold of every labelled row, and their scores.
+    """Out-of-fold predictions of every labelled row, and their scores.
 
     Attributes
     ----------
     train, target
-        Learner, ``stack`` and ``constant`` to log-odds of FAKE [n], at the training and at the target prior; the
-        prior's own where nothing that is read was measured.
+        Learner, ``stack`` and ``constant`` to log-odds of FAKE [n], at the training and at the target prior; those of
+        the prior where no cue that is read was measured.
     scores
         The same names to scores: ``log_loss``, ``auc``, ...; each has a ``value``, and ``low`` and ``high`` of its 95 %
         interval over groups.
     models
-        For each fold a whole model whose learners and head were fitted on the other folds. What was chosen with rows of
-        all folds: the families (:func:`ensemble.family_choice.choose_families`), and in part the strengths of OOD
-        shrinkage, by rows of the other folds, but by their scores of models that were fitted on rows of this one, too
-        (:func:`sources_left_out`).
+        For each fold, a whole model whose learners and head were fitted on the other folds. Rows of all folds decided
+        on the families (:func:`ensemble.family_choice.choose_families`) and, in part, on the strengths of OOD
+        shrinkage: these are chosen on rows of the other folds, scored by models that were also fitted on rows of this
+        fold (:func:`sources_left_out`).
     clips
-        Of each row: filename, label, group, fold, and whether anything was measured that its fold's model reads.
+        For each row: filename, label, group, fold, and whether a cue that its fold's model reads was measured.
     left_out
-        Log loss on sources left out, without and with OOD shrinkage; empty without sources.
+        Log loss on left-out sources, without and with OOD shrinkage; empty without sources.
     """
 
     train: dict[str, Array]
@@ -68,10 +68,10 @@ class Evaluation:
         return f"<Evaluation: log loss out of fold {', '.join(losses)}>"
 
     def tables(self) -> dict[str, pa.Table]:
-        """What a model folder keeps of the evaluation: ``folds.parquet`` and ``oof.parquet``, by name.
+        """Return the tables that a model folder keeps: ``folds.parquet`` and ``oof.parquet``, by name.
 
-        The second has P(FAKE) out of fold: each learner and ``stack`` at the training prior, and ``stack_target``; and
-        whether anything that is read was ``measured``.
+        The second has P(FAKE) out of fold (each learner and ``stack`` at the training prior, and ``stack_target``), and
+        ``measured``: whether a cue that is read was measured.
         """
         from scipy.special import expit
 
@@ -92,12 +92,12 @@ def fit_head(
     target_prior: float | None,
     seed: int,
 ) -> EnsembleHead:
-    """Stack, calibration and clip from out-of-fold log-odds.
+    """Fit stack, calibration and clip on out-of-fold log-odds.
 
     Parameters
     ----------
     Z : ndarray of shape (n, n_learners)
-        Each row by models that never saw its fold.
+        Log-odds of each row by models that never saw its fold.
     y, group, fold : ndarray of shape (n,)
         Label (1 FAKE), group, fold; two folds or more, both classes.
     learners
@@ -105,13 +105,14 @@ def fit_head(
     target_prior
         None keeps the training prior.
     seed
-        Of the stack's random draws.
+        Seed of the stack's random draws.
     """
     train_prior = float(y.mean())
     prior = train_prior if target_prior is None else target_prior
     stack, z = fit_stack(Z, y, group, fold, learners, seed=seed)
     calibration = fit_calibration(z, y, group, fold)
-    held_out = out_of_fold(partial(fit_kind, calibration.kind), z, y, fold)  # else the bound knows each row's label
+    # Out of fold: otherwise the bound would depend on each row's own label.
+    held_out = out_of_fold(partial(fit_kind, calibration.kind), z, y, fold)
     at_target = shift_prior(held_out, train_prior, prior)
     bound = clip_bound(at_target, y, prior_weights(y, prior), len(np.unique(group)))
     return EnsembleHead(stack, calibration, train_prior, prior, bound)
@@ -122,22 +123,22 @@ def evaluate(
 ) -> Evaluation:
     """Score each learner, the stack and the constant.
 
-    A row is predicted as its fold's model would: the prior where nothing was measured of what the learners read that
-    have a weight there. The weights of the final head don't decide it, as that head was fitted on the row.
+    A row gets the prediction of its fold's model: the prior where no cue was measured that a learner with a weight in
+    that model reads. The weights of the final head are not used for this, as that head was fitted on the row.
 
     Parameters
     ----------
     data
-        The rows that ``fitted`` is of, measured where one of its learners reads a cue.
+        The rows of ``fitted``, measured where one of its learners reads a defined cue.
     fold : ndarray of shape (n,)
         0 .. K-1.
     left_out
-        Of :func:`sources_left_out`; strengths for fold i are chosen on the rows of other folds, whose predictions there
-        are of models that may have been fitted on rows of fold i.
+        The result of :func:`sources_left_out`; strengths for fold i are chosen on rows of the other folds, whose
+        predictions there come from models that may have been fitted on rows of fold i.
     target_prior
         None keeps the training prior.
     seed
-        Of every random draw.
+        Seed of every random draw.
     """
     names = list(fitted.outer)
     n = len(data)
@@ -176,9 +177,9 @@ def evaluate(
 def sources_left_out(
     data: TrainingSet, settings: Mapping[str, LearnerSettings], *, target_prior: float | None, seed: int, jobs: int = 1
 ) -> LeftOut | None:
-    """Predictions of models that never saw a row's source, stacked and calibrated on the other parts.
+    """Predict each row by models that never saw its source, stacked and calibrated on the other parts.
 
-    None where there are too few sources, or parts without both classes.
+    None where there are too few sources, or a part lacks a class.
 
     Parameters
     ----------
@@ -192,7 +193,7 @@ def sources_left_out(
         return None
     Z = np.full((len(data), len(settings)), np.nan)
     distances = np.full((len(data), 2), np.nan)
-    trained: dict[int, set[str]] = {}  # part to the columns that its models know values of
+    trained: dict[int, set[str]] = {}  # part to the columns that its models were trained on
     for name, seen, rows, z in leave_sources_out(data, part, settings, seed=seed, jobs=jobs):
         Z[rows, list(settings).index(name)] = z
         if name == next(iter(settings)):
@@ -218,7 +219,7 @@ def sources_left_out(
 
 
 def shrinkage_without(data: TrainingSet, rest: Bool, left_out: LeftOut | None, *, seed: int = 0) -> Shrinkage:
-    """The ranges of the rows ``rest`` [n], with strengths chosen on those of them that are in ``left_out``."""
+    """Return the ranges of the rows ``rest`` [n], with strengths chosen on those of them that are in ``left_out``."""
     shrinkage = Shrinkage.of(data.X[rest & data.measured], seed=seed)
     if left_out is None:
         return shrinkage
@@ -233,7 +234,7 @@ def _fill(
     calibrated: Mapping[str, Array],
     known: Mapping[str, Bool],
 ) -> None:
-    """Write the log-odds of a fold's rows at both priors; the prior's, unclipped, where not ``known`` [n]."""
+    """Write the log-odds of a fold's rows at both priors; where not ``known`` [n], those of the prior, unclipped."""
     for name, z in calibrated.items():
         bound = head.clip if name == STACK else LEARNER_CLIP
         at_target = shift_prior(z, head.train_prior, head.target_prior)

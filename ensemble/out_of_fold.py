@@ -39,7 +39,7 @@ class OutOfFold:
 
 
 def read_oof(folder: Path, table: pa.Table) -> OutOfFold:
-    """Out-of-fold predictions of a model folder, matched with the table that it was trained on.
+    """Read the out-of-fold predictions of a model folder, matched with the table that it was trained on.
 
     Raises
     ------

@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 SCHEMA_VERSION = 2  # 2: shrinkage, attribution, permutation_importance, within_group_concordance
 KIND = "deepfake-ensemble"
 MANIFEST, HEAD = "manifest.json", "head.json"
-WRITING = ".writing-"  # begins the name of the folder, inside a model's, in which the next one is made
+WRITING = ".writing-"  # prefix of the folder, inside a model folder, in which the next model is written
 SHIPPED_MODEL = PRETRAINED / "model"
 LOCAL_MODEL = Path("artifacts/model")
 """Where the make targets write a model, below the current folder; command lines prefer it to the shipped one."""
@@ -84,17 +84,16 @@ VALID: dict[str, Callable[[object], bool]] = {
 
 
 def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] | None = None) -> Path:
-    """Write a model folder, whole or not at all, and read it back; an earlier model in ``folder`` is replaced.
+    """Write a model folder atomically and read it back; an earlier model in ``folder`` is replaced.
 
-    Of two processes that write into one folder the second waits for the first.
+    A second process that writes into the same folder waits for the first.
 
     Parameters
     ----------
     model
-        Its ``manifest`` supplies the training summary, the metrics and whatever else is to be kept.
+        Its ``manifest`` holds the training summary, the metrics and anything else to keep.
     folder
-        Made when it is not there. Other files in an existing folder are kept, unless they belonged to the earlier
-        model.
+        Created if necessary. Other files in an existing folder are kept, unless they belong to the earlier model.
     tables
         File name to table: :meth:`ensemble.evaluate.Evaluation.tables` gives ``folds.parquet`` and ``oof.parquet``,
         which ``deepcue report``, ``ablate`` and ``tune`` read.
@@ -102,14 +101,14 @@ def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] 
     Returns
     -------
     pathlib.Path
-        The manifest.
+        The manifest file.
 
     Raises
     ------
     InputError
         ``folder`` is a URL or a file, or can't be written.
     ModelError
-        What was written can't be read.
+        The model can't be read back.
     """
     folder = Path(folder)
     check_folder(folder)
@@ -130,13 +129,13 @@ def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] 
 
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """The folder is written by this process alone; one that comes second waits, and replaces the first one's model."""
+    """Lock the folder: a second process waits, and then replaces the model of the first."""
     held = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(held, fcntl.LOCK_EX)
-        except OSError as error:  # not every network's file system has locks
-            logger.warning("%s: can't be locked (%s); see to it that no other training writes there", folder, error)
+        except OSError as error:  # some network file systems have no locks
+            logger.warning("%s: can't be locked (%s); make sure that no other training writes there", folder, error)
         yield
     finally:
         os.close(held)
@@ -148,7 +147,7 @@ def load_model(folder: str | Path) -> Model:
     Raises
     ------
     ModelError
-        Missing, not a model, of another schema, damaged or changed since it was written.
+        The folder is missing, is not a model, has another schema, is damaged, or was changed since it was written.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
@@ -225,12 +224,12 @@ def _in_a_line(error: Exception) -> str:
 
 
 def _check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Refuse a folder whose files are not those that were written: missing, changed, or added to a learner's.
+    """Refuse a folder in which a file is missing or was changed, or was added to those of a learner.
 
     Raises
     ------
     ModelError
-        So it is, or a file can't be read.
+        The message names the file; also where a file can't be read.
     """
     for name, expected in manifest["checksums"].items():
         file = folder / name
@@ -248,7 +247,7 @@ def _check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """ModelError, with what to do, where the file or the folder ``path`` of a model can't be read."""
+    """Raise a ModelError with a remedy where the file or folder ``path`` of a model can't be read."""
     try:
         yield
     except OSError as error:
@@ -256,12 +255,12 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
-    """The manifest alone: what the model was trained on and how well it did.
+    """Read the manifest alone: what the model was trained on, and its scores.
 
     Raises
     ------
     ModelError
-        Missing, can't be read, not JSON, not a model's, or of another schema.
+        The manifest is missing, can't be read, is not JSON, is not that of a model, or has another schema.
     """
     file = Path(folder) / MANIFEST
     if not file.is_file():
@@ -289,7 +288,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
 
 
 def package_versions() -> dict[str, str]:
-    """Installed versions of what a model depends on."""
+    """Return the installed versions of the packages that a model depends on."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -332,7 +331,7 @@ def _write_parts(model: Model, folder: Path, tables: Mapping[str, pa.Table]) -> 
 
 
 def _replace(fresh: Path, folder: Path) -> None:
-    """Move the new files in, the manifest last, and remove those of earlier models, also of a run that was killed."""
+    """Move the new files in, the manifest last, and remove files of earlier models and of killed runs."""
     earlier: set[str] = set()
     old = folder / MANIFEST
     if old.is_file():
@@ -345,7 +344,7 @@ def _replace(fresh: Path, folder: Path) -> None:
     earlier |= {file.name for file in _files_of(learner_kinds(), folder)}
     for name in earlier - new:
         (folder / name).unlink(missing_ok=True)
-    for left in folder.glob(f"{WRITING}*"):  # of runs that are gone: the folder is held
+    for left in folder.glob(f"{WRITING}*"):  # left by killed runs: this process holds the lock
         if left != fresh:
             shutil.rmtree(left, ignore_errors=True)
     for name in sorted(new - {MANIFEST}):
@@ -354,18 +353,18 @@ def _replace(fresh: Path, folder: Path) -> None:
 
 
 def _files_of(learners: Iterable[str], folder: Path) -> list[Path]:
-    """Files of the learners' models of a fold, whichever model of whose they are."""
+    """Return the files of fold models of these learners, whichever model wrote them."""
     pattern = re.compile(rf"({'|'.join(map(re.escape, learners))})_fold\d+(_bag\d+)?\.\w+")
     return [file for file in folder.iterdir() if pattern.fullmatch(file.name) and file.is_file()]
 
 
 def default_model(local: Path | None = None) -> Path:
-    """The model to use when none is named: the shipped one, whatever the current folder is.
+    """Return the model to use when none is named: the shipped one, regardless of the current folder.
 
     Parameters
     ----------
     local
-        A model folder that is preferred when it holds a model; command lines pass :data:`LOCAL_MODEL`.
+        A folder that takes precedence if it holds a model; the commands pass :data:`LOCAL_MODEL`.
 
     Raises
     ------
@@ -383,22 +382,21 @@ def default_model(local: Path | None = None) -> Path:
 
 
 def check_families(layout: Layout, where: str, weights: Mapping[str, Path] | None = None) -> None:
-    """Refuse a model whose cues would not be measured as its table's were, before hours are spent on measuring.
+    """Refuse, before hours of measuring, a model whose cues would not be measured as those of its training table.
 
     Parameters
     ----------
     layout
-        Of the model.
+        Layout of the model.
     where
-        Names it in messages.
+        Name of the model in messages.
     weights
-        Family to weights file, in place of those in use.
+        Family to weights file; replaces the weights in use.
 
     Raises
     ------
     ModelError
-        A family is unknown, its version is another, it would be measured with other weights, or its cues were measured
-        elsewhere.
+        A family is unknown, has another version, would be measured with other weights, or was imported.
     """
     from features import discovery
 

@@ -1,4 +1,4 @@
-"""The verdict on a clip: probability, in words, contributions of families, what could not be measured, caveats."""
+"""The verdict on a clip: probability, verdict in words, contributions of families, unmeasured families, caveats."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from features.discovery import families
 from features.spec import SOUND_ALONE, family_modules, is_share
 
 # "Likely" and "unlikely" as the IPCC's calibrated language has them (Mastrandrea et al. 2010): above 66 %,
-# below 33 %. The words are of the probability at the model's target prior.
+# below 33 %. The words describe the probability at the model's target prior.
 LIKELY_REAL_BELOW, LIKELY_FAKE_ABOVE = 1 / 3, 2 / 3
 LIKELY_REAL, UNCERTAIN, LIKELY_FAKE, NOTHING = "likely real", "uncertain", "likely fake", "nothing measured"
 CONTEXT_FAMILIES = frozenset({"quality"})
-"""Families that are measured for what is said beside a number, whether the model reads them or not."""
+"""Families that are measured for the caveats beside a number, whether or not the model reads them."""
 EYES_PX = "quality.iod_px"
 FACE_WIDTH_IOD = 2.3  # from ear to ear (jaw points 0 and 16) over the distance of the eyes: median of every 24th copy
 SEEN = "quality.clip_share"
-# A convention: of the 282 research clips one in twenty is under 1.1 s, none under 0.76 s; the face networks judge up to
+# A convention: of the 282 research clips one in twenty is under 1.1 s, none under 0.76 s; the face networks score up to
 # eight faces of a clip.
 SHORT_S, FEW_FRAMES = 1.0, 8
-# Median distance of a face's sharpness from its median: 0 to 0.002 where most pictures are one that is held (encoded at
+# Median deviation of a face's sharpness from its median: 0 to 0.002 where most frames are one frozen image (encoded at
 # CRF 0 to 30), 0.015 and more in the 281 research clips that have it.
 SHARPNESS_SPREAD, HELD_SPREAD = "quality.blur_lap_face_mad", 0.005
-AT_BOUND = 1e-6  # so near to a bound of the model's probabilities a number is at it
+AT_BOUND = 1e-6  # a probability this near to a bound of the model is at the bound
 
 
 @dataclass(frozen=True)
@@ -62,26 +62,26 @@ class Verdict:
     verdict
         ``likely real`` below one third, ``likely fake`` above two thirds, else ``uncertain``; or ``nothing measured``.
     status, error
-        Of the measurement, as in the feature table; ``error`` is empty when all went well.
+        Status and error of the measurement, as in the feature table; ``error`` is empty when all went well.
     n_faces, duration_s, n_frames
-        Faces (at least so many; one is counted anew after an absence of over 1 s), seconds (None where unknown) and
-        frames of the clip.
+        Number of tracked faces (a face that reappears after more than 1 s counts again), duration in seconds (None
+        where unknown) and number of frames.
     base
         Log-odds of FAKE before any cue has contributed.
     contributions
         Family to log-odds towards FAKE, for every family of the model. With ``base`` they sum to the logit of
-        ``probability``. A family that was not measured contributes as well, where the model knows what its absence is
-        worth; JSON has these in one sum (``log_odds_unmeasured``), and only measured ones in ``log_odds_by_family``.
+        ``probability``. An unmeasured family can contribute, where the model has learned what its absence means; JSON
+        gives the sum of these (``log_odds_unmeasured``), and lists only measured ones in ``log_odds_by_family``.
     unmeasured
-        Family to the reason why no cue that the model reads of it is defined.
+        Family to the reason why none of the cues that the model reads is defined.
     face_width_px
-        Of the main face, from ear to ear, in pixels of the file, to about a tenth; None where unknown.
+        Width of the main face from ear to ear, in pixels of the file, to about a tenth; None where unknown.
     at_bound
-        Whether ``probability`` is the lowest or the highest that the model gives: the evidence may say more.
+        Whether ``probability`` is the lowest or highest that the model gives: the evidence may be stronger.
     seen_share
         Fraction of the frames in which the main face was found; None where unknown.
     still
-        Whether most pictures of the main face that were looked at are the same one.
+        Whether most of the analysed images of the main face are the same one.
     """
 
     filename: str
@@ -102,36 +102,36 @@ class Verdict:
 
     @property
     def bound(self) -> str:
-        """``or more``, ``or less`` of a probability at the model's bound; else empty."""
+        """``or more`` or ``or less`` where the probability is at the model's bound; otherwise empty."""
         return bound_in_words(self.probability) if self.at_bound else ""
 
     @property
     def family_contributions(self) -> list[tuple[str, float]]:
-        """Family and log-odds of the measured families, those towards FAKE first."""
+        """Name and log-odds of each measured family, those towards FAKE first."""
         measured = [(name, z) for name, z in self.contributions.items() if name not in self.unmeasured]
         return sorted(measured, key=lambda pair: (-pair[1], pair[0]))
 
     @property
     def contribution_unmeasured(self) -> float:
-        """Log-odds that come from families being unmeasured."""
+        """Sum of the log-odds of unmeasured families."""
         return sum(self.contributions.get(name, 0.0) for name in self.unmeasured)
 
     @property
     def sound_alone(self) -> bool:
-        """Whether the file holds sound and no picture."""
+        """Whether the file holds audio and no video."""
         return self.n_frames == 0 and self.duration_s is not None
 
     @property
     def reason(self) -> str:
-        """``error``; of a file of sound alone in which no speech was found, with that in place of its first message."""
+        """``error``; for an audio file without speech, its first message is replaced by that finding."""
         if not self._lacks_speech:
             return self.error
-        _, *others = self.error.split("; ")  # the first says that only the sound was measured
+        _, *others = self.error.split("; ")  # the first message says that only the audio was measured
         return "; ".join([NO_SPEECH, *others])
 
     @property
     def notes(self) -> list[str]:
-        """Sentences that belong beside the number."""
+        """The sentences to show beside the number."""
         if self.verdict == NOTHING:
             return [NOTE_NO_SPEECH, NOTE_NOTHING] if self._lacks_speech else [NOTE_NOTHING]
         if self.sound_alone:
@@ -142,7 +142,7 @@ class Verdict:
 
     @property
     def main_face(self) -> str:
-        """Which of several faces the number is of."""
+        """The sentence on which of several faces the number describes."""
         networks = any(
             column.name.endswith(ALL_FACES_SUFFIX)
             for family in families(self.contributions.keys() & set(family_modules()))
@@ -152,14 +152,14 @@ class Verdict:
 
     @property
     def faces_note(self) -> str:
-        """What is said of a clip with several faces; empty for any other, and of a model that reads sound alone."""
+        """The caveat for a clip with several faces; empty for other clips and for models that read audio alone."""
         if self.n_faces <= 1 or not self._reads_picture:
             return ""
         return NOTE_FACES.format(n=self.n_faces, main_face=self.main_face)
 
     @property
     def _lacks_speech(self) -> bool:
-        """Whether families looked for speech in a file of sound alone, and none found enough of it."""
+        """Whether, in a file without video, every speech family that was measured found too little speech."""
         if not (self.sound_alone and self.verdict == NOTHING):
             return False
         reasons = [self.unmeasured[name] for name in self.unmeasured.keys() & _of_sound()]
@@ -167,22 +167,22 @@ class Verdict:
 
     @property
     def _reads_picture(self) -> bool:
-        """Whether the model reads a family that needs more than sound."""
+        """Whether the model reads a family that needs more than audio."""
         return bool(self.contributions.keys() - _of_sound())
 
     @property
     def _picture_counts(self) -> bool:
-        """Whether a family that needs more than sound was measured."""
+        """Whether a family that needs more than audio was measured."""
         return bool(dict(self.family_contributions).keys() - _of_sound())
 
     @property
     def _speech_counts(self) -> bool:
-        """Whether a family that needs nothing but sound was measured."""
+        """Whether a family that needs only audio was measured."""
         return bool(dict(self.family_contributions).keys() & _of_sound())
 
     @property
     def _only_heard(self) -> bool:
-        """Whether every family that contributes needs nothing but sound, where the model reads some of the picture."""
+        """Whether only audio families contribute, although the model also reads the video."""
         return self._speech_counts and not self._picture_counts and self._reads_picture
 
     @property
@@ -193,7 +193,7 @@ class Verdict:
 
     @property
     def little_notes(self) -> list[str]:
-        """What is said of a number, or of the picture's part of it, that rests on a short stretch or on one picture."""
+        """The caveats for a number, or its video part, that rests on a short stretch or on one frozen image."""
         if self.duration_s is None or not self._picture_counts:
             return []
         share = 1.0 if self.seen_share is None else self.seen_share
@@ -224,7 +224,7 @@ class Verdict:
 
 
 def _of_sound() -> set[str]:
-    """Families that need nothing but sound."""
+    """Return the families that need only audio."""
     return {family.name for family in families() if family.needs <= SOUND_ALONE}
 
 
@@ -236,12 +236,12 @@ def verdict_of(probability: float) -> str:
 
 
 def judge(model: Model, table: pa.Table) -> list[Verdict]:
-    """A verdict for each row of a feature table, in its order.
+    """Return the verdict on each row of a feature table, in its order.
 
     Raises
     ------
     ModelError
-        The table's families or columns are not the model's.
+        The table's families or columns differ from the model's.
     """
     from scipy.special import expit
 
@@ -255,7 +255,7 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
     eyes_px, seen, spread = (_defined(table, name) for name in (EYES_PX, SEEN, SHARPNESS_SPREAD))
     verdicts = []
     for number, row in enumerate(rows):
-        absent = {name: reason for name, reason in unmeasured[number].items() if name in known}  # of a wider table
+        absent = {name: reason for name, reason in unmeasured[number].items() if name in known}
         duration = row["duration_s"]
         in_words = NOTHING if known & with_cues <= absent.keys() else verdict_of(float(probability[number]))
         verdicts.append(
@@ -281,7 +281,7 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
 
 
 def at_bound(probability: float, clip: float) -> bool:
-    """Whether a probability is at a bound of a model's: at its ``clip`` (0 where it has none), or at 1 less that.
+    """Whether a probability is at a bound of its model: ``clip`` (0 where there is none) or ``1 - clip``.
 
     >>> at_bound(0.97, 0.03), at_bound(0.03, 0.03), at_bound(0.96, 0.03), at_bound(1.0, 0.0)
     (True, True, False, False)
@@ -290,21 +290,21 @@ def at_bound(probability: float, clip: float) -> bool:
 
 
 def _is_held(sharpness_spread: float | None) -> bool:
-    """Whether most pictures of a face are one that is held, by the column :data:`SHARPNESS_SPREAD`."""
+    """Whether most images of a face are one frozen image, by the column :data:`SHARPNESS_SPREAD`."""
     return sharpness_spread is not None and sharpness_spread < HELD_SPREAD
 
 
 def _defined(table: pa.Table, column: str) -> list[float | None]:
-    """The values of a column; None where one is undefined, or there is no such column."""
+    """Return the values of a column; None where undefined, or where the table lacks the column."""
     values = table.column(column).to_pylist() if column in table.column_names else [None] * table.num_rows
     return [value if value is not None and math.isfinite(value) else None for value in values]
 
 
 def _face_width_px(eyes_px: float | None) -> float | None:
-    """Width of a face whose eyes are so far apart; None where that is unknown."""
+    """Return the width of a face from the distance of its eyes; None where that is unknown."""
     return round(FACE_WIDTH_IOD * eyes_px, 1) if eyes_px is not None and eyes_px > 0 else None
 
 
 def ranked(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Sorted by probability, highest first; equal ones by name; clips in which nothing was measured last."""
+    """Sort by probability, highest first, then by name; clips in which nothing was measured come last."""
     return sorted(verdicts, key=lambda verdict: (verdict.verdict == NOTHING, -verdict.probability, verdict.filename))
