@@ -20,7 +20,7 @@ N_TREES = 200
 COLUMN_SHARE = 0.2  # of the cues that a split may choose from
 LEAF_SHARE = 1 / 500  # of the rows, at least: the time to explain a row grows with the leaves
 MIN_LEAF_ROWS = 2
-MIN_P = 1e-3  # all trees may agree; that is no certainty
+MIN_P = 1e-3  # all trees may agree, which is not certainty
 NAN_MISSING, DEFAULT_LEFT = 8, 2  # bits of LightGBM's decision types
 
 

@@ -2,7 +2,7 @@
 
 A Gaussian kernel on rank-Gaussian cues and missing indicators; at most :data:`MAX_CENTRES` rows are its
 centres (Nyström's method; Williams & Seeger 2001), all of them when there are no more. Width and penalty are chosen
-inside the fit by log loss over parts of the groups left out.
+inside the fit by log loss on left-out parts of the groups.
 
 The kernel is a product over families, so that the Shapley value of a family is an integral of a polynomial
 (:func:`product_shapley`), exact by Gauss-Legendre quadrature.

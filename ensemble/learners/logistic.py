@@ -1,6 +1,6 @@
 """Elastic-net logistic regression (Zou & Hastie 2005) on rank-Gaussian cues with missing indicators.
 
-The strength of the penalty is chosen inside the fit, by log loss over parts of the groups left out.
+The strength of the penalty is chosen inside the fit by log loss on left-out parts of the groups.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Logistic:
     def _path(self, Z: Float, y: Int, penalties: tuple[float, ...], seed: int) -> PenaltyPath:
         """The elastic net at each penalty.
 
-        Without an input, as where a handful of rows is too few to rank any column, the intercept is that of the prior.
+        Without an input (a handful of rows is too few to rank any column) the intercept is that of the prior.
         """
         from sklearn.linear_model import LogisticRegression
 

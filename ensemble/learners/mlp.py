@@ -1,10 +1,10 @@
 """A multilayer perceptron: smooth like the kernel machine, with directions and interactions that it learns.
 
-An own design: two hidden layers of GELU units (Hendrycks & Gimpel 2016) on standardised cues and missing indicators,
-each beside slow sines and cosines of it (random Fourier features: Rahimi & Recht 2007; for tables: Gorishniy et al.
+The design is our own: two hidden layers of GELU units (Hendrycks & Gimpel 2016) on standardised cues and missing
+indicators, each beside slow sines and cosines of it (random Fourier features: Rahimi & Recht 2007; for tables: Gorishniy et al.
 2022, "On embeddings for numerical features"), so that a cue may count by its middle or its ends. Dropout (Srivastava et
-al. 2014), noise on the inputs and smoothed labels work against overfitting. Training is short, by AdamW (Loshchilov &
-Hutter 2019) at a one-cycle learning rate (Smith & Topin 2018), so that no row is needed to stop by. A few such
+al. 2014), noise on the inputs and smoothed labels reduce overfitting. Training is short, by AdamW (Loshchilov & Hutter
+2019) at a one-cycle learning rate (Smith & Topin 2018), so that no rows are needed for early stopping. A few such
 networks, each fitted on all rows from another start, are averaged.
 
 torch fits them; numpy predicts, so that a stored model does not need torch.
@@ -36,7 +36,9 @@ WIDTHS = (192, 64)  # units of the hidden layers
 N_WAVES = 4  # of each input
 FREQUENCY = 0.1  # standard deviation of a wave's, in cycles over a standard deviation of the input
 N_EPOCHS = 14
-MAX_STEPS = 1_200  # of a large table: without it the learner would take most of the time at the size of the challenge
+MAX_STEPS = (
+    1_200  # of a large table: without a limit the learner would take most of the time at the size of the challenge
+)
 BATCH_ROWS = 256
 MIN_BATCHES = 32  # of an epoch: a small table has smaller batches, though not below the next number
 MIN_BATCH_ROWS = 16
@@ -91,7 +93,7 @@ class Perceptron:
     def family_logits(self, X: Float) -> Array:
         """[n, n_families + 1] integrated gradients from the mean row, whose log-odds is the constant, last.
 
-        What the quadrature leaves of the log-odds is shared in proportion to the parts.
+        The error of the quadrature is shared in proportion to the parts.
         """
         inputs, layers = self._fitted(), self._layers()
         constant = float(log_odds(np.zeros((1, layers[0].shape[1])), layers)[0])
@@ -187,9 +189,9 @@ def mean_gradient(Z: Array, layers: tuple[Array, ...]) -> Array:
 
 
 def _train(Z: Float, y: Int, frequencies: Float, seed: int) -> list[Any]:
-    """Fit a network; its :data:`ARRAYS`, without the axis of networks.
+    """Fit a network and return its :data:`ARRAYS`, without the axis of networks.
 
-    Every draw is from a generator of its own: fits run side by side in threads, which share torch's global one.
+    All draws come from a separate generator: parallel fits run in threads, which share torch's global one.
 
     Parameters
     ----------
@@ -200,7 +202,7 @@ def _train(Z: Float, y: Int, frequencies: Float, seed: int) -> list[Any]:
     frequencies
         [d, n_waves] of the inputs' waves.
     seed
-        Of weights, batches, dropout and noise.
+        Seed of weights, batches, dropout and noise.
     """
     import torch
 
@@ -211,7 +213,7 @@ def _train(Z: Float, y: Int, frequencies: Float, seed: int) -> list[Any]:
     optimiser = torch.optim.AdamW(parameters, weight_decay=WEIGHT_DECAY)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=n_steps)
     for rows in itertools.islice(batches(len(y), size, draws), n_steps):
-        x = torch.from_numpy(waves(Z[rows.numpy()], frequencies))  # of all rows at once they would fill the memory
+        x = torch.from_numpy(waves(Z[rows.numpy()], frequencies))  # the waves of all rows would fill the memory
         z = _noisy_forward(x, parameters, draws)
         optimiser.zero_grad()
         torch.nn.functional.binary_cross_entropy_with_logits(z, targets[rows]).backward()
@@ -227,7 +229,7 @@ def training_steps(n_rows: int) -> tuple[int, int]:
 
 
 def batches(n_rows: int, size: int, draws: Any) -> Iterator[Any]:
-    """Without end, the rows [size] of a batch: epochs of all whole batches, each of another order of the rows."""
+    """Yield the rows [size] of batches without end: epochs of all whole batches, each in a new order of the rows."""
     import torch
 
     n_batches = n_rows // size
