@@ -1,15 +1,15 @@
 """Late fusion of the networks' log-odds by five parameters; a more flexible model would learn the sources of its clips.
 
-Every family of a face network gives the mean logit of a person's faces. Their plain mean, with a slope and an
-intercept fitted by penalised maximum likelihood (after Platt 1999), generalises best where clips are few: separate
-weights, or their spreads and fractions as further inputs, did not generalise better. The speech detector has its own
-slope and intercept. A clip is FAKE when its video is forged or its speech is synthetic, so the two scores are
-combined by a noisy-OR (Pearl 1988): genuine speech does not offset image evidence, as it would in a sum. The presence of speech
+Every family of a face network gives the mean logit of a person's faces. Their plain mean, with a slope and an intercept
+fitted by penalised maximum likelihood (after Platt 1999), generalises best where clips are few: separate weights, or
+their spreads and fractions as further inputs, did not generalise better. The speech detector has its own slope and
+intercept. A clip is FAKE when its video is forged or its speech is synthetic, so the two scores are combined by a
+noisy-OR (Pearl 1988): genuine speech does not offset image evidence, as it would in a sum. The presence of speech
 lowers the video's log-odds by a constant, a prior correction (:class:`Parameters`).
 
 Either of two faces may be the forged one, so the likelihood ratio of the video is the mean over both: a face that
-scores above the main one raises the log-odds accordingly. A table holds the largest mean logit over all faces, but no cues of
-other faces; their cues are assumed to equal those of the main face (docs/experiments/046).
+scores above the main one raises the log-odds accordingly. A table holds the largest mean logit over all faces, but no
+cues of other faces; their cues are assumed to equal those of the main face (docs/experiments/046).
 
 ``networks_and_cues`` adds hand-crafted cues that compare parts of one face to the video's log-odds: the texture of
 its centre against that of its edge and of what lies above it, sharpness, noise and lightness of its core and of the

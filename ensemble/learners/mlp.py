@@ -1,11 +1,11 @@
 """A multilayer perceptron: smooth like the kernel machine, with directions and interactions that it learns.
 
 The design is our own: two hidden layers of GELU units (Hendrycks & Gimpel 2016) on standardised cues and missing
-indicators, each beside slow sines and cosines of it (random Fourier features: Rahimi & Recht 2007; for tables: Gorishniy et al.
-2022, "On embeddings for numerical features"), so that a cue may count by its middle or its ends. Dropout (Srivastava et
-al. 2014), noise on the inputs and smoothed labels reduce overfitting. Training is short, by AdamW (Loshchilov & Hutter
-2019) at a one-cycle learning rate (Smith & Topin 2018), so that no rows are needed for early stopping. A few such
-networks, each fitted on all rows from another start, are averaged.
+indicators, each beside slow sines and cosines of it (random Fourier features: Rahimi & Recht 2007; for tables:
+Gorishniy et al. 2022, "On embeddings for numerical features"), so that a cue may count by its middle or its ends.
+Dropout (Srivastava et al. 2014), noise on the inputs and smoothed labels reduce overfitting. Training is short, by
+AdamW (Loshchilov & Hutter 2019) at a one-cycle learning rate (Smith & Topin 2018), so that no rows are needed for early
+stopping. A few such networks, each fitted on all rows from another start, are averaged.
 
 torch fits them; numpy predicts, so that a stored model does not need torch.
 

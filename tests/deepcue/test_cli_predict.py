@@ -69,13 +69,13 @@ def test_a_silent_clip_says_that_lip_sync_lacked_sound():
     assert one.unmeasured == {"lip_sync": "the clip has no audio"}
     assert "lip_sync" not in dict(one.family_contributions)
     assert one.contribution_unmeasured == pytest.approx(0.25)
-    assert any("lip_sync" in line and "no sound" in line for line in predict.clip_lines(one))
+    assert any("lip_sync" in line and "no audio" in line for line in predict.clip_lines(one))
 
 
 def test_that_a_clip_is_silent_is_said_by_its_status_and_its_families_alone():
     (silent,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_sound=[0])
     lines = predict.clip_lines(silent)
-    assert [line for line in lines if "no_audio" in line or "no sound" in line] == [
+    assert [line for line in lines if "no_audio" in line or "no audio" in line] == [
         "  4.0 s, 100 frames, 1 face, status no_audio",
         f"  {'lip_sync':<18}the clip has no audio",
     ]
