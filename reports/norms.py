@@ -1,7 +1,7 @@
 """Norms: how each cue is spread over genuine clips, to compare a clip with.
 
 Quantiles over the REAL clips of a feature table, every source with the same total weight, since clips of one source
-resemble each other. They say how usual a value is, and nothing about forgery: many sources differ more from each other
+resemble each other. They show how usual a value is, and nothing about forgery: many sources differ more from each other
 than a fake from its original. Columns of trained families must be out of fold (``deepcue oof``): a network gives the
 clips that it learned from lower scores than genuine clips that it never saw.
 """
@@ -95,7 +95,7 @@ def norms_of(table: pa.Table) -> dict[str, Norm]:
 
 
 def _balanced(sources: NDArray[np.str_]) -> NDArray[np.float64]:
-    """[n] weights with which every source weighs the same."""
+    """[n] weights that give every source the same total."""
     n = Counter(sources.tolist())
     return np.array([1.0 / n[name] for name in sources.tolist()])
 
@@ -115,7 +115,7 @@ def rounded(value: float) -> float:
 
 
 def write_norms(table: pa.Table, file: Path) -> dict[str, Norm]:
-    """Write the norms of a table with the versions of its families, and give them."""
+    """Write the norms of a table, with the versions of its families, and return them."""
     norms = norms_of(table)
     content = {
         "schema": SCHEMA_VERSION,

@@ -1,4 +1,4 @@
-"""The page of results: prose by hand, tables from JSON files that are kept beside it.
+"""The page of results: hand-written prose, and tables from JSON files beside it.
 
 A table stands between two comments of the page, ``<!-- table: NAME -->`` and ``<!-- end -->``, and is made from
 ``NAME.json``: a title, the protocol, what was measured, on how many clips, by which command and version, columns, rows
@@ -24,7 +24,7 @@ PROTOCOLS = (
     "re-encoded",
     "cost",
 )
-"""How training and test were kept apart; several are joined by ``; ``."""
+"""How training and test data were separated; several protocols are joined by ``; ``."""
 
 METRICS = {"log_loss": "log loss", "auc": "AUC", "brier": "Brier", "ece": "ECE"}
 """What is taken from a model folder, and how it is headed."""
@@ -71,7 +71,7 @@ def read_results(folder: Path) -> dict[str, ResultTable]:
     Raises
     ------
     InputError
-        A file is no JSON, lacks an entry, has one too many, or rows do not fit their heads.
+        A file is not JSON, lacks an entry, has an unknown one, or its rows do not match the columns.
     """
     tables = {}
     for file in sorted(folder.glob("*.json")):
@@ -127,7 +127,7 @@ def filled(page: str, tables: Mapping[str, ResultTable]) -> str:
     Raises
     ------
     InputError
-        The page names a table that there is not, or leaves one out.
+        The page names a table that does not exist, or leaves one out.
     """
     named = [match["name"] for match in _BLOCK.finditer(page)]
     if missing := sorted(set(named) - set(tables)):

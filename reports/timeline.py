@@ -1,4 +1,4 @@
-"""The timeline of a clip: every series as a lane over one axis of time, drawn as SVG that needs no script.
+"""The timeline of a clip: each series is a lane over a common time axis, drawn as SVG that needs no script.
 
 SVG made here, and not a chart library's canvas: it prints as vectors, scales to any width, takes the page's colours in
 light and dark, is read by screen readers, and is complete without script. The script of the page (``static/clip.js``)
@@ -27,7 +27,7 @@ MARGIN = 8.0  # per cent of a lane's height that are free above and below
 
 @dataclass(frozen=True)
 class Tick:
-    """A labelled value of an axis; ``at`` is per cent of its length, from the left or from the top."""
+    """A labelled value of an axis; ``at`` is its position from the left or the top, in per cent of the length."""
 
     at: float
     label: str
@@ -35,7 +35,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Band:
-    """An event as it is drawn: per cent of the duration where it begins, and how long it is."""
+    """An event as drawn: its start and length in per cent of the duration."""
 
     at: float
     width: float
@@ -47,28 +47,28 @@ class Lane:
     """One series as it is drawn."""
 
     name: str
-    """``p0.blink.openness``: who, family, series; unique on a page."""
+    """Person, family and series, as in ``p0.blink.openness``; unique on a page."""
     family: str
     title: str
     unit: str
     context: str
-    """Why it is no evidence; empty where it is."""
+    """Why the series is not evidence; empty where it is."""
     ticks: tuple[Tick, ...]
     zero: float | None
-    """Per cent from the top, of log-odds."""
+    """Position of 0 in per cent from the top, for log-odds."""
     path: str
-    """Of a line, in a square of 1,000 by 100; broken where values are missing."""
+    """SVG path of the line, in a box of 1,000 by 100; broken where values are missing."""
     area: str
-    """Of log-odds, the same as a surface down to 0: what lies above 0 is filled."""
+    """For log-odds, the same path as an area down to 0: the part above 0 is filled."""
     dots: tuple[tuple[float, float], ...]
     """Per cent from left and top of the points of a sparse series."""
     window_s: float
-    """Seconds over which each value was measured; 0 where it is of a moment."""
+    """Seconds over which each value was measured; 0 for a value of one moment."""
     bands: tuple[Band, ...]
     events: str
-    """In words the events, and of log-odds when they are highest and above 0."""
+    """The events in words and, for log-odds, when they are highest and above 0."""
     summary: str
-    """The lane in a sentence, for those who don't see it."""
+    """The lane in a sentence, for readers who don't see it."""
     times: list[float]
     values: list[float | None]
     """As drawn; None where the line breaks."""
@@ -76,7 +76,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Group:
-    """The lanes of one person, or of the sound: first those of the model's evidence, then context."""
+    """The lanes of one person or of the audio: first those of the model's evidence, then context."""
 
     key: str
     title: str
@@ -89,11 +89,11 @@ class ClipTimeline:
     """All lanes of a clip; a person without a lane has no group."""
 
     duration_s: float
-    """Of the axis: to the end of the picture, or of a series where one ends later, as sound may."""
+    """Length of the axis: to the end of the video, or of a series that ends later, as audio may."""
     groups: tuple[Group, ...]
     ticks: tuple[Tick, ...]
     people: tuple[dict[str, Any], ...]
-    """Of each person ``name``, ``times`` [n] and ``boxes`` [n][4] as fractions of the picture."""
+    """For each person ``name``, ``times`` [n] and ``boxes`` [n][4] as fractions of the image."""
 
     @property
     def has_lanes(self) -> bool:
@@ -101,7 +101,7 @@ class ClipTimeline:
         return bool(self.groups)
 
     def as_json(self) -> dict[str, Any]:
-        """What the page's script and a player read: seconds, values and their windows, and where people are."""
+        """Return the data for the page's script and a player: times, values, windows, and the boxes of people."""
         lanes = [lane for group in self.groups for lane in (*group.evidence, *group.context)]
         return {
             "duration_s": self.duration_s,
@@ -143,7 +143,7 @@ def timeline(evidence: ClipEvidence, used: Iterable[str]) -> ClipTimeline:
 
 
 def _axis_s(evidence: ClipEvidence) -> float:
-    """Seconds that the axis stands for; 1 where nothing has a length."""
+    """Return the length of the axis in seconds; 1 where nothing has a length."""
     owners = [*(person.series for person in evidence.people), evidence.sound]
     series = [curve for of in owners for curve in of.values() if len(curve.times_s)]
     ends = [float(curve.times_s[-1]) + curve.window_s / 2 for curve in series]
@@ -151,7 +151,7 @@ def _axis_s(evidence: ClipEvidence) -> float:
 
 
 def blanks(n_frames: int, axis_s: float, picture_s: float) -> int:
-    """How many frames of a filmstrip there is room for behind its last, where the axis goes on without a picture.
+    """Return how many frames fit behind the last one of a filmstrip, where the axis continues without video.
 
     >>> blanks(12, 15.0, 10.0), blanks(12, 10.1, 10.0)
     (6, 0)
@@ -160,7 +160,7 @@ def blanks(n_frames: int, axis_s: float, picture_s: float) -> int:
 
 
 def person_name(number: int, total: int) -> str:
-    """How a page calls a tracked person; the first is the main one.
+    """Return the name of a tracked person on a page; the first is the main one.
 
     >>> person_name(0, 1), person_name(0, 2), person_name(1, 2)
     ('The person', 'Person 1', 'Person 2')
