@@ -331,7 +331,7 @@ def _unmeasured(
 
 
 def _of_other_families(evidence: ClipEvidence, *, silent: bool, blind: bool) -> dict[str, str]:
-    """Return why families have no cue in this clip, from their needs; a table gives it for the model's families alone."""
+    """Return why families have no cue in this clip, from their needs; a table says so of the model's families only."""
     reasons = {}
     for family in families():
         cues = [evidence.cues.get(column.name, math.nan) for column in family.columns if not is_share(column.name)]
