@@ -5,7 +5,7 @@
 In real faces the mouth, the eyes or the nose are replaced by another face's, and the region with the strongest evidence
 for a fake is compared with the swapped region. FACES.parquet has a column ``jpeg`` or ``image``; if it has a column
 ``label``, only REAL rows are used, and if it has a column ``key``, one row per key. Prints JSON: rates with 95 %
-intervals by bootstrap over faces, several chance levels, and rates of networks with shuffled weights (Adebayo et al.
+intervals over faces, several chance levels, and rates of networks with shuffled weights (Adebayo et al.
 2018, "Sanity checks for saliency maps").
 """
 
@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from benchmarks.rates import exact_interval, is_degenerate
 from extract.clip.faces import FaceDetector, landmarks
 from extract.clip.square_crop import SquareCrop
 from features.networks.efficientnet_lite import Detector, LiteNet, read_weights, save_weights
@@ -150,9 +151,9 @@ def compare(faces: Sequence[CroppedFace], *, seed: int) -> dict[str, Any]:
         "shuffled_weights": {
             "n_networks": SHUFFLES,
             "n_faces": len(true_few.logits),
-            "hit_rate": _interval(np.hstack([_hits(of_network) for of_network in shuffled]), seed=seed),
+            "hit_rate": _interval(np.hstack([_hits(of_network) for of_network in shuffled]), seed=seed, is_rate=True),
             "same_face_untouched": _interval(
-                np.hstack([_untouched_hits(of_network) for of_network in shuffled]), seed=seed
+                np.hstack([_untouched_hits(of_network) for of_network in shuffled]), seed=seed, is_rate=True
             ),
             "rank_correlation_with_true_map": _interval(
                 np.hstack([rank_correlations(true_few.scores, of_network.scores) for of_network in shuffled]), seed=seed
@@ -216,21 +217,21 @@ def figures(measured: Measured, areas: NDArray[np.float64], *, seed: int) -> dic
     untouched = _untouched_hits(measured)
     noticed = measured.logits[:, 1:] - measured.logits[:, :1] > NOTICED
     return {
-        "hit_rate": _interval(hits, seed=seed),
+        "hit_rate": _interval(hits, seed=seed, is_rate=True),
         "hit_rate_by_region": {
-            region: _interval(hits[:, [number]], seed=seed) for number, region in enumerate(SWAPPED)
+            region: _interval(hits[:, [number]], seed=seed, is_rate=True) for number, region in enumerate(SWAPPED)
         },
         "chance": {
             "one_region_in_seven": 1 / len(REGIONS),
             "by_area": float(areas[:, TRUTH].mean()),
             "by_frequency": float(np.mean([(strongest[:, 1:] == region).mean() for region in TRUTH])),
-            "same_face_untouched": _interval(untouched, seed=seed),
+            "same_face_untouched": _interval(untouched, seed=seed, is_rate=True),
         },
         "hit_rate_minus_untouched": _interval(hits.astype(float) - untouched, seed=seed),
         "noticed": {
             "n_swaps": int(noticed.sum()),
-            "hit_rate": _interval(np.where(noticed, hits, np.nan), seed=seed),
-            "same_face_untouched": _interval(np.where(noticed, untouched, np.nan), seed=seed),
+            "hit_rate": _interval(np.where(noticed, hits, np.nan), seed=seed, is_rate=True),
+            "same_face_untouched": _interval(np.where(noticed, untouched, np.nan), seed=seed, is_rate=True),
         },
         "mean_logit": dict(zip(("untouched", *SWAPPED), measured.logits.mean(axis=0).round(3).tolist(), strict=True)),
     }
@@ -264,15 +265,25 @@ def _areas(face: CroppedFace) -> NDArray[np.float64]:
     return np.asarray(region_masks(points, size).mean(axis=(1, 2)))
 
 
-def _interval(values: NDArray[Any], *, seed: int) -> list[float]:
-    """Return the mean of ``values`` [n, k], ignoring NaN, and its 95 % interval by bootstrap over the n faces."""
+def _interval(values: NDArray[Any], *, seed: int, is_rate: bool = False) -> list[float]:
+    """Return the mean of the defined ``values`` [n, k] and the ends of its 95 % interval over the n faces.
+
+    The interval is a bootstrap over faces. That of a rate (values 0 and 1) from few faces, or of 0 or 1, is the exact
+    one with faces as observations.
+    """
     values = np.asarray(values, np.float64)
     sums, counts = np.nansum(values, axis=1), np.isfinite(values).sum(axis=1)
     if not counts.any():
         return [float("nan")] * 3
-    drawn = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
-    resampled = sums[drawn].sum(axis=1) / np.maximum(counts[drawn].sum(axis=1), 1)
-    return [round(float(value), 3) for value in (sums.sum() / counts.sum(), *np.quantile(resampled, (0.025, 0.975)))]
+    mean, n_faces = float(sums.sum() / counts.sum()), int((counts > 0).sum())
+    if is_rate and is_degenerate(mean, n_faces):
+        ends = exact_interval(mean, n_faces)
+    else:
+        drawn = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
+        resampled = sums[drawn].sum(axis=1) / np.maximum(counts[drawn].sum(axis=1), 1)
+        low, high = np.quantile(resampled, (0.025, 0.975))
+        ends = float(low), float(high)
+    return [round(float(value), 3) for value in (mean, *ends)]
 
 
 if __name__ == "__main__":

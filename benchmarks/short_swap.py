@@ -6,7 +6,7 @@ Two seconds of genuine clips of six seconds or more are forged, and the rest is 
 ``face_swap`` pastes another clip's face (:mod:`forge.clips.picture`); ``spliced`` inserts the same moments of a FAKE
 clip whose original, according to the manifest, is the genuine clip. The genuine and the forged clip are written with
 the same encoder, and measured as for a page, with two faces per second. Prints JSON: how often the largest score (mean
-of the networks) lies inside the forged part, and chance, with 95 % intervals by bootstrap over groups; for all clips,
+of the networks) lies inside the forged part, and chance, with 95 % intervals over groups; for all clips,
 and for those that the networks notice, whose scores inside the part are at least 1 (log-odds) above those of the
 genuine clip.
 """
@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.rates import exact_interval, is_degenerate
 from extract.clip.face_recorder import FaceRecorder
 from extract.dataset import find_clips
 from extract.entries import Clip as Listed
@@ -300,17 +301,24 @@ def _rate_by(outcomes: Sequence[Outcome], name: str) -> dict[str, Any] | None:
 
 
 def _rate(outcomes: Sequence[Outcome], holds: Callable[[Outcome], bool]) -> dict[str, Any] | None:
-    """Return the fraction and its 95 % interval by bootstrap over groups; None without outcomes."""
+    """Return the rate and its 95 % interval; None without outcomes.
+
+    The interval is a bootstrap over groups; where groups are few, or the rate is 0 or 1, it is the exact one with
+    groups as observations.
+    """
     if not outcomes:
         return None
     groups: dict[str, list[bool]] = {}
     for outcome in outcomes:
         groups.setdefault(outcome.group, []).append(holds(outcome))
     sums, sizes = (np.array([function(values) for values in groups.values()]) for function in (sum, len))
-    drawn = np.random.default_rng(0).integers(0, len(sums), (RESAMPLES, len(sums)))
-    shares = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    low, high = np.quantile(shares, [0.025, 0.975])
-    return {"value": float(sums.sum() / sizes.sum()), "interval": [float(low), float(high)], "n": len(outcomes)}
+    rate = float(sums.sum() / sizes.sum())
+    if is_degenerate(rate, len(groups)):
+        low, high = exact_interval(rate, len(groups))
+    else:
+        drawn = np.random.default_rng(0).integers(0, len(sums), (RESAMPLES, len(sums)))
+        low, high = np.quantile(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [0.025, 0.975])
+    return {"value": rate, "interval": [float(low), float(high)], "n": len(outcomes)}
 
 
 if __name__ == "__main__":

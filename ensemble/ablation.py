@@ -1,7 +1,7 @@
-"""Leave-one-family-out (drop-column) ablation: what each cue family adds to the others, and how far it gets alone.
+"""Leave-one-family-out (drop-column) ablation: what each cue family adds to the others, and how well it does alone.
 
-Learners are fitted again without the family, and on the family alone, out of fold by groups. Correlated families share
-credit: one that gets far alone may add nothing.
+Learners are refitted without the family, and on the family alone, out of fold by groups. Correlated families share
+credit: a family that does well alone may add nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from ensemble.arrays import Array, Int
 from ensemble.calibrate import clip_logit, logit
 from ensemble.cross_fit import fit_without
-from ensemble.learners.base import Settings, settings_for
+from ensemble.learners.base import LearnerSettings, settings_for
 from ensemble.learners.registry import learner_kinds
 from ensemble.metrics import Score, auc, log_loss, with_intervals
 from ensemble.outputs import write_text
@@ -63,7 +63,7 @@ class FamilyAblation:
 
 @dataclass(frozen=True)
 class Ablation:
-    """The ablation of every family, beside all families together and the constant predictor."""
+    """The ablation of every family, with scores of all families together and of the constant predictor."""
 
     families: list[FamilyAblation]
     all_families: dict[str, Score]
@@ -104,14 +104,14 @@ def ablate(
     learners
         Names of :func:`ensemble.learners.registry.learner_kinds`; the mean of their log-odds is scored.
     seed
-        Of every random draw.
+        Seed of every random draw.
     jobs
-        Fits side by side; results do not depend on it.
+        Number of parallel fits; results do not depend on it.
 
     Raises
     ------
     InputError
-        No or an unknown learner.
+        No learner is named, or one is unknown.
     """
     from joblib import Parallel, delayed
     from threadpoolctl import threadpool_limits
@@ -145,12 +145,12 @@ def write_ablation(ablation: Ablation, out: Path) -> None:
 
 
 def read_ablation(file: Path) -> dict[str, dict[str, Any]]:
-    """Family to ``delta_log_loss``, ``low``, ``high`` from a file of :func:`write_ablation`.
+    """Read, for each family, ``delta_log_loss``, ``low`` and ``high`` from a file of :func:`write_ablation`.
 
     Raises
     ------
     InputError
-        Missing or another kind of file.
+        The file is missing or of another kind.
     """
     remedy = "make it with `deepcue ablate --out`"
     try:
@@ -177,7 +177,7 @@ def _all_but(family: str, families: Subset) -> Subset:
     return tuple(other for other in families if other != family)
 
 
-def _held_out(data: TrainingSet, fold: Int, learner: str, settings: Settings, k: int, seed: int) -> Array:
+def _held_out(data: TrainingSet, fold: Int, learner: str, settings: LearnerSettings, k: int, seed: int) -> Array:
     """Log-odds of the rows of fold ``k``; the prior's where nothing was measured."""
     out = fold == k
     fitted = data.y[~out & data.measured]
@@ -189,7 +189,7 @@ def _held_out(data: TrainingSet, fold: Int, learner: str, settings: Settings, k:
 
 
 def _probability(z: Array, data: TrainingSet) -> Array:
-    """Clipped where one confident error can't outweigh all else: the rule of succession over groups."""
+    """Return P(FAKE), clipped by the rule of succession over groups so that one confident error can't dominate."""
     from scipy.special import expit
 
     return expit(clip_logit(z, min(1 / (data.n_groups + 2), MAX_BOUND)))
@@ -211,7 +211,7 @@ def _scored(data: TrainingSet, p: Mapping[Subset, Array], seed: int) -> Ablation
 
 
 def _score_functions(data: TrainingSet, p: Mapping[Subset, Array]) -> dict[str, Callable[[Array], float]]:
-    """Functions of row weights: ``constant``, ``all.log_loss``, ``all.auc``, and of each family three.
+    """Return functions of row weights: ``constant``, ``all.log_loss``, ``all.auc``, and three for each family.
 
     ``<family>.log_loss`` and ``<family>.auc`` are those of the family alone, ``<family>.rise`` is the rise of log loss
     without it.

@@ -1,9 +1,9 @@
-"""From the stack's log-odds to calibrated ones: the simplest monotone map that the data supports.
+"""Calibrate the stack's log-odds by the simplest monotone map that the data supports.
 
-The candidates, from simple to free: identity, temperature, Platt (Platt 1999), beta (Kull et al. 2017), isotonic
+The candidates, from simple to flexible: identity, temperature, Platt (Platt 1999), beta (Kull et al. 2017), isotonic
 (Zadrozny & Elkan 2002), Venn-Abers (Vovk & Petej 2014). Among those that have enough groups
-(:data:`GROUPS_NEEDED`) the simplest is chosen whose log loss out of fold lies within one standard error, over groups,
-of the least.
+(:data:`GROUPS_NEEDED`), the simplest is chosen whose log loss out of fold is within one standard error, over groups, of
+the lowest.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Calibration:
 
 
 def fit_kind(kind: str, z: Array, y: Int) -> Calibration:
-    """One of :data:`KINDS` on all rows given, which must hold both classes.
+    """Fit one of :data:`KINDS` on all given rows, which must include both classes.
 
     Parameters
     ----------
@@ -68,12 +68,12 @@ def fit_kind(kind: str, z: Array, y: Int) -> Calibration:
 
 
 def fit_calibration(z: Array, y: Int, group: Int, fold: Int) -> Calibration:
-    """The simplest kind within one standard error of the best, by log loss out of fold.
+    """Fit the simplest kind whose log loss out of fold is within one standard error of the best.
 
     Parameters
     ----------
     z : ndarray of shape (n,)
-        The stack's log-odds; for rows that the stack was not fitted on.
+        Log-odds by stacks that were not fitted on the row.
     y, group, fold : ndarray of shape (n,)
         Label (1 FAKE), group and fold of each row.
     """
@@ -84,7 +84,7 @@ def fit_calibration(z: Array, y: Int, group: Int, fold: Int) -> Calibration:
 
 
 def shift_prior(z: Array, train_prior: float, target_prior: float) -> Array:
-    """Log-odds at another fraction of FAKE, each class keeping its distribution (Saerens et al. 2002).
+    """Return log-odds at another fraction of FAKE; the distribution of each class stays (Saerens et al. 2002).
 
     Parameters
     ----------
@@ -102,11 +102,11 @@ def shift_prior(z: Array, train_prior: float, target_prior: float) -> Array:
 
 
 def clip_bound(z: Array, y: Int, weights: Array, n_groups: int) -> float:
-    """Lower bound of predicted probabilities (its complement is the upper one), by expected log loss.
+    """Choose the lower bound of predicted probabilities (the upper one is its complement) by expected log loss.
 
-    An event that occurred in none of G groups is given the probability (0 + 1/2) / (G + 1), the estimate with the
-    least regret in log loss (Krichevsky & Trofimov 1981); above that floor the bound is the one with the least log
-    loss on the rows given.
+    An event that occurred in none of G groups gets the probability (0 + 1/2) / (G + 1), the estimate with the least
+    regret in log loss (Krichevsky & Trofimov 1981). Above that floor, the bound with the lowest log loss on the given
+    rows is taken.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def clip_bound(z: Array, y: Int, weights: Array, n_groups: int) -> float:
 
 
 def clip_logit(z: Array, bound: float) -> Array:
-    """Log-odds of a probability kept within [bound, 1 - bound]."""
+    """Clip log-odds so that the probability is within [bound, 1 - bound]."""
     return np.clip(z, logit(bound), -logit(bound))
 
 

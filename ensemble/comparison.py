@@ -1,4 +1,4 @@
-"""A trained model beside other tools: their out-of-fold predictions of the same clips, on the same folds."""
+"""Compare a trained model with other tools by out-of-fold predictions of the same clips on the same folds."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ CONSTANT = "constant"
 
 
 def read_predictions(file: Path) -> dict[str, float]:
-    """P(FAKE) by filename, from a CSV file ``filename,label`` as submissions are.
+    """Read P(FAKE) by filename from a CSV file ``filename,label``, the format of submissions.
 
     Raises
     ------
     DatasetError
-        It can't be read, lacks the header, names a clip twice, or a value is no probability.
+        The file can't be read, lacks the header or names a clip twice, or a value is not a probability.
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
@@ -32,15 +32,15 @@ def read_predictions(file: Path) -> dict[str, float]:
         raise DatasetError(f"{file}: can't be read as CSV ({error}); give a file `filename,label`") from error
     if header != HEADER:
         raise DatasetError(f"{file}: its first line is not `filename,label`; give P(FAKE) of each clip as label")
-    found: dict[str, float] = {}
+    predictions: dict[str, float] = {}
     for row in rows:
         name, value = row[0], _probability(row)
         if value is None:
             raise DatasetError(f"{file}: {name!r} has no probability from 0 to 1 in its second column; correct it")
-        if name in found:
-            raise DatasetError(f"{file}: {name!r} is named twice; remove one of the rows")
-        found[name] = value
-    return found
+        if name in predictions:
+            raise DatasetError(f"{file}: {name!r} appears twice; remove one of the rows")
+        predictions[name] = value
+    return predictions
 
 
 def _probability(row: list[str]) -> float | None:
@@ -52,12 +52,12 @@ def _probability(row: list[str]) -> float | None:
 
 
 def in_order(predictions: Mapping[str, float], filenames: np.ndarray, file: Path) -> Array:
-    """[n] the predictions of the clips named.
+    """Return the predictions [n] of the named clips.
 
     Raises
     ------
     DatasetError
-        A clip has none: a mean over the others would not be the same comparison.
+        A clip has no prediction: a mean over the other clips would not be the same comparison.
     """
     if lacking := [name for name in filenames if name not in predictions]:
         raise DatasetError(
@@ -68,7 +68,7 @@ def in_order(predictions: Mapping[str, float], filenames: np.ndarray, file: Path
 
 
 def compare(oof: OutOfFold, others: Mapping[str, Array], *, seed: int = 0) -> dict[str, dict[str, metrics.Score]]:
-    """Scores at the training prior of each learner, the stack, the others and the constant.
+    """Score each learner, the stack, the others and the constant at the training prior.
 
     Parameters
     ----------
@@ -77,22 +77,22 @@ def compare(oof: OutOfFold, others: Mapping[str, Array], *, seed: int = 0) -> di
     others
         Name to P(FAKE) [n] of each row of ``oof``.
     seed
-        Of the intervals.
+        Seed of the intervals.
 
     Returns
     -------
     dict
-        Name to score. ``difference`` is the log loss of the stack minus that of the named, on the same clips: below 0
-        where the stack is better; its interval is narrower than those of the two would suggest.
+        Name to scores. ``difference`` is the log loss of the stack minus that of the named tool on the same clips; the
+        stack is better where it is below 0. As it is paired, its interval is narrower than those of the two suggest.
     """
     prior = float(oof.y.mean())
     p = {**oof.p, **others, CONSTANT: np.full(len(oof.y), prior)}
-    found = {}
+    results = {}
     for name, values in p.items():
         scores = metrics.all_scores(oof.y, values, values, prior, oof.group, seed=seed)
         del scores["log_loss_target_prior"]  # the others know no target prior
-        found[name] = scores if name == STACK else scores | {"difference": _difference(oof, values, seed)}
-    return found
+        results[name] = scores if name == STACK else scores | {"difference": _difference(oof, values, seed)}
+    return results
 
 
 def _difference(oof: OutOfFold, p: Array, seed: int) -> metrics.Score:

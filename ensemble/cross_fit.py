@@ -1,4 +1,4 @@
-"""Nested cross-fitting: every score from rows that neither learners nor stack were fitted on, at half the usual cost.
+"""Nested cross-fitting: score every row by learners and a stack that were not fitted on it, at half the usual cost.
 
 For each pair of folds (i, j) the learners are fitted without both. Their predictions for fold j serve the stack that
 is scored on fold i, and vice versa: K(K-1)/2 inner fits in place of K(K-1). The K fits without one fold give the
@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from ensemble.arrays import Array, Int
-from ensemble.learners.base import Learner, Settings
+from ensemble.learners.base import Learner, LearnerSettings
 from ensemble.learners.registry import learner_kinds
 from ensemble.training_set import TrainingSet, sampled_rows
 
 Excluded = tuple[int, ...]
 Progress = Callable[[Iterator[Any], int], Iterator[Any]]
 """Wraps the iterator of finished fits, given their number: for a progress bar."""
-MIN_SOURCES = 4  # fewer do not tell how a model does on a source left out
+MIN_SOURCES = 4  # fewer do not show how well a model does on a source that was left out
 SOURCE_PARTS = 5
 
 
@@ -43,7 +43,7 @@ class Fitted:
 def cross_fit(
     data: TrainingSet,
     fold: Int,
-    settings: Mapping[str, Settings],
+    settings: Mapping[str, LearnerSettings],
     *,
     seed: int,
     jobs: int = 1,
@@ -54,7 +54,7 @@ def cross_fit(
     Parameters
     ----------
     data
-        Rows in which nothing was measured take no part.
+        Rows in which nothing was measured are not used.
     fold : ndarray of shape (n,)
         0 .. K-1, K at least 3.
     settings
@@ -62,7 +62,7 @@ def cross_fit(
     seed
         Of every random draw.
     jobs
-        Fits side by side, one thread each; results do not depend on it.
+        Number of parallel fits, one thread each; results do not depend on it.
     progress
         See :data:`Progress`.
     """
@@ -102,10 +102,10 @@ def _record(fitted: Fitted, fold: Int, name: str, excluded: Excluded, rows: Int,
 
 
 def source_parts(data: TrainingSet, *, seed: int, max_rows: int | None = None) -> Int:
-    """[n] part of each row, sources whole and classes balanced; all 0 where that can't be done.
+    """[n] part of each row, with whole sources and balanced classes; all 0 where the sources don't allow it.
 
-    At most :data:`SOURCE_PARTS` parts; -1 for rows without a source or in which nothing was measured, and for those
-    that are not in a sample (:func:`ensemble.training_set.sampled_rows`) of ``max_rows`` of the others.
+    There are at most :data:`SOURCE_PARTS` parts. Rows without a source, rows in which nothing was measured, and rows
+    outside a sample of ``max_rows`` of the rest (:func:`ensemble.training_set.sampled_rows`) get -1.
     """
     import warnings
 
@@ -129,21 +129,21 @@ def source_parts(data: TrainingSet, *, seed: int, max_rows: int | None = None) -
 
 
 def leave_sources_out(
-    data: TrainingSet, part: Int, settings: Mapping[str, Settings], *, seed: int, jobs: int = 1
+    data: TrainingSet, part: Int, settings: Mapping[str, LearnerSettings], *, seed: int, jobs: int = 1
 ) -> Iterator[tuple[str, Int, Int, Array]]:
-    """Log-odds of each part's rows by models that saw none of its sources and none of its groups.
+    """Predict each part's rows by models that saw none of its sources and none of its groups.
 
     Parameters
     ----------
     part : ndarray of shape (n,)
-        Of :func:`source_parts`; rows with -1 take no part.
+        The result of :func:`source_parts`; rows with -1 are not used.
     settings, seed, jobs
         As in :func:`cross_fit`.
 
     Yields
     ------
     name : str
-        Of the learner.
+        Name of the learner.
     seen, rows : ndarray
         The rows it was fitted on, and those that were left out.
     z : ndarray
@@ -168,7 +168,7 @@ def leave_sources_out(
 
 
 def fit_without(
-    data: TrainingSet, fold: Int, name: str, settings: Settings, excluded: Excluded, seed: int
+    data: TrainingSet, fold: Int, name: str, settings: LearnerSettings, excluded: Excluded, seed: int
 ) -> tuple[Int, Array, Learner]:
     """Fit a learner without some folds.
 
@@ -177,11 +177,11 @@ def fit_without(
     data, fold
         Labelled rows, and the fold of each [n].
     name, settings
-        Of :func:`ensemble.learners.registry.learner_kinds`, and what it is fitted with.
+        A key of :func:`ensemble.learners.registry.learner_kinds`, and the settings of the fit.
     excluded
         The folds left out, at least one.
     seed
-        The fit draws from :func:`task_seed` of it.
+        The fit is seeded by :func:`task_seed` of this seed.
 
     Returns
     -------
@@ -197,14 +197,14 @@ def fit_without(
     return rows, learner.predict_logit(data.X[rows]), learner
 
 
-def fit_rows(data: TrainingSet, name: str, settings: Settings, rows: Int, seed: int) -> Learner:
+def fit_rows(data: TrainingSet, name: str, settings: LearnerSettings, rows: Int, seed: int) -> Learner:
     """Fit one learner on the rows at the positions ``rows`` [k]."""
     learner = learner_kinds()[name](data.layout, settings)
     return learner.fit(data.X[rows], data.y[rows], data.group[rows], seed)
 
 
 def task_seed(seed: int, excluded: Sequence[int]) -> int:
-    """A seed for one fit that depends on what it leaves out and on nothing else."""
+    """Return a seed for one fit that depends only on ``seed`` and on the folds that the fit leaves out."""
     return int(
         np.random.SeedSequence([seed, *(number + 1 for number in excluded)]).generate_state(1)[0] % (2**31 - 1000)
     )

@@ -1,9 +1,9 @@
-"""Scores of the learners, the stack and a constant on held-out rows: neither learners nor head were fitted on them.
+"""Score the learners, the stack and a constant on held-out rows, which neither learners nor head were fitted on.
 
-Three things know the held-out rows, though little of them: the choice of families, which is made once with all folds
-(:mod:`ensemble.family_choice`); the two strengths of OOD shrinkage, which are chosen on the other folds' rows, but by
-predictions of models that were fitted on rows of all folds (:func:`sources_left_out`); and the constant, which is the
-fraction of FAKE among all rows.
+Three choices depend, to a small extent, on the held-out rows: the choice of families, which is made once with all folds
+(:mod:`ensemble.family_choice`); the two strengths of OOD shrinkage, which are chosen on rows of the other folds, but
+from predictions of models that were fitted on rows of all folds (:func:`sources_left_out`); and the constant, which is
+the fraction of FAKE among all rows.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ import pyarrow as pa
 from ensemble.arrays import Array, Bool, Int
 from ensemble.calibrate import clip_bound, clip_logit, fit_calibration, fit_kind, logit, shift_prior
 from ensemble.cross_fit import Fitted, leave_sources_out, source_parts
-from ensemble.learners.base import Settings
+from ensemble.learners.base import LearnerSettings
 from ensemble.learners.late_fusion import columns_read
 from ensemble.metrics import Score, all_scores, prior_weights
-from ensemble.model import Head, Model
+from ensemble.model import EnsembleHead, Model
 from ensemble.selection import out_of_fold
 from ensemble.shrinkage import LeftOut, Shrinkage, chosen_strengths
 from ensemble.stack import fit_stack
 from ensemble.training_set import TrainingSet, measured_rows
 
 STACK, CONSTANT = "stack", "constant"
-LEARNER_CLIP = 1e-6  # a single learner is scored as it is, short of infinity
-MAX_SOURCE_ROWS = 20_000  # of a large table: two numbers are learnt from them
+LEARNER_CLIP = 1e-6  # a single learner is scored without calibration, but its loss must stay finite
+MAX_SOURCE_ROWS = 20_000  # of a large table: only two numbers are fitted on them
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Predictions out of fold of every labelled row, and their scores.
+    """Out-of-fold predictions of every labelled row, and their scores.
 
     Attributes
     ----------
     train, target
-        Learner, ``stack`` and ``constant`` to log-odds of FAKE [n], at the training and at the target prior; the
-        prior's own where nothing that is read was measured.
+        Learner, ``stack`` and ``constant`` to log-odds of FAKE [n], at the training and at the target prior; those of
+        the prior where no cue that is read was measured.
     scores
         The same names to scores: ``log_loss``, ``auc``, ...; each has a ``value``, and ``low`` and ``high`` of its 95 %
         interval over groups.
     models
-        For each fold a whole model whose learners and head were fitted on the other folds. What was chosen with rows of
-        all folds: the families (:func:`ensemble.family_choice.choose_families`), and in part the strengths of OOD
-        shrinkage, by rows of the other folds, but by their scores of models that were fitted on rows of this one, too
-        (:func:`sources_left_out`).
+        For each fold, a whole model whose learners and head were fitted on the other folds. Rows of all folds decided
+        on the families (:func:`ensemble.family_choice.choose_families`) and, in part, on the strengths of OOD
+        shrinkage: these are chosen on rows of the other folds, scored by models that were also fitted on rows of this
+        fold (:func:`sources_left_out`).
     clips
-        Of each row: filename, label, group, fold, and whether anything was measured that its fold's model reads.
+        For each row: filename, label, group, fold, and whether a cue that its fold's model reads was measured.
     left_out
-        Log loss on sources left out, without and with OOD shrinkage; empty without sources.
+        Log loss on left-out sources, without and with OOD shrinkage; empty without sources.
     """
 
     train: dict[str, Array]
@@ -68,10 +68,10 @@ class Evaluation:
         return f"<Evaluation: log loss out of fold {', '.join(losses)}>"
 
     def tables(self) -> dict[str, pa.Table]:
-        """What a model folder keeps of the evaluation: ``folds.parquet`` and ``oof.parquet``, by name.
+        """Return the tables that a model folder keeps: ``folds.parquet`` and ``oof.parquet``, by name.
 
-        The second has P(FAKE) out of fold: each learner and ``stack`` at the training prior, and ``stack_target``; and
-        whether anything that is read was ``measured``.
+        The second has P(FAKE) out of fold (each learner and ``stack`` at the training prior, and ``stack_target``), and
+        ``measured``: whether a cue that is read was measured.
         """
         from scipy.special import expit
 
@@ -91,13 +91,13 @@ def fit_head(
     learners: Sequence[str],
     target_prior: float | None,
     seed: int,
-) -> Head:
-    """Stack, calibration and clip from out-of-fold log-odds.
+) -> EnsembleHead:
+    """Fit stack, calibration and clip on out-of-fold log-odds.
 
     Parameters
     ----------
     Z : ndarray of shape (n, n_learners)
-        Each row by models that never saw its fold.
+        Log-odds of each row by models that never saw its fold.
     y, group, fold : ndarray of shape (n,)
         Label (1 FAKE), group, fold; two folds or more, both classes.
     learners
@@ -105,16 +105,17 @@ def fit_head(
     target_prior
         None keeps the training prior.
     seed
-        Of the stack's random draws.
+        Seed of the stack's random draws.
     """
     train_prior = float(y.mean())
     prior = train_prior if target_prior is None else target_prior
     stack, z = fit_stack(Z, y, group, fold, learners, seed=seed)
     calibration = fit_calibration(z, y, group, fold)
-    held_out = out_of_fold(partial(fit_kind, calibration.kind), z, y, fold)  # else the bound knows each row's label
+    # Out of fold: otherwise the bound would depend on each row's own label.
+    held_out = out_of_fold(partial(fit_kind, calibration.kind), z, y, fold)
     at_target = shift_prior(held_out, train_prior, prior)
     bound = clip_bound(at_target, y, prior_weights(y, prior), len(np.unique(group)))
-    return Head(stack, calibration, train_prior, prior, bound)
+    return EnsembleHead(stack, calibration, train_prior, prior, bound)
 
 
 def evaluate(
@@ -122,30 +123,29 @@ def evaluate(
 ) -> Evaluation:
     """Score each learner, the stack and the constant.
 
-    A row is predicted as its fold's model would: the prior where nothing was measured of what the learners read that
-    have a weight there. The weights of the final head don't decide it, as that head was fitted on the row.
+    A row gets the prediction of its fold's model: the prior where no cue was measured that a learner with a weight in
+    that model reads. The weights of the final head are not used for this, as that head was fitted on the row.
 
     Parameters
     ----------
     data
-        The rows that ``fitted`` is of, measured where one of its learners reads a cue.
+        The rows of ``fitted``, measured where one of its learners reads a defined cue.
     fold : ndarray of shape (n,)
         0 .. K-1.
     left_out
-        Of :func:`sources_left_out`; strengths for fold i are chosen on the rows of other folds, whose predictions there
-        are of models that may have been fitted on rows of fold i.
+        The result of :func:`sources_left_out`; strengths for fold i are chosen on rows of the other folds, whose
+        predictions there come from models that may have been fitted on rows of fold i.
     target_prior
         None keeps the training prior.
     seed
-        Of every random draw.
+        Seed of every random draw.
     """
     names = list(fitted.outer)
     n = len(data)
     train = {name: np.empty(n) for name in (*names, STACK, CONSTANT)}
     target = {name: np.empty(n) for name in train}
     learner_logits = np.stack([fitted.outer[name] for name in names], axis=1)
-    known = {name: measured_rows(data.X, data.layout, columns_read(data.layout.columns, [name])) for name in names}
-    known[STACK] = np.zeros(n, dtype=bool)
+    known = {name: np.zeros(n, dtype=bool) for name in (*names, STACK)}
     models = []
     for number in range(int(fold.max()) + 1):
         out, rest = fold == number, (fold != number) & data.measured
@@ -154,9 +154,13 @@ def evaluate(
             Z, data.y[rest], data.group[rest], fold[rest], learners=names, target_prior=target_prior, seed=seed
         )
         shrinkage = shrinkage_without(data, rest, left_out, seed=seed)
-        models.append(Model(data.layout, {name: [fitted.models[name][number]] for name in names}, head, shrinkage))
+        model = Model(data.layout, {name: [fitted.models[name][number]] for name in names}, head, shrinkage)
+        models.append(model)
         stacked = head.calibrated(head.stack(learner_logits[out]), shrinkage.factor(data.X[out]))
-        known[STACK][out] = head.measured(data.X[out], data.layout)
+        known[STACK][out] = model.measured(data.X[out])
+        for name in names:
+            read = columns_read(data.layout.columns, [name]) & model.trained_columns
+            known[name][out] = measured_rows(data.X[out], data.layout, read)
         _fill(train, target, out, head, {**{name: fitted.outer[name][out] for name in names}, STACK: stacked}, known)
     prior = float(data.y.mean()) if target_prior is None else target_prior
     train[CONSTANT], target[CONSTANT] = np.full(n, logit(data.y.mean())), np.full(n, logit(prior))
@@ -171,11 +175,11 @@ def evaluate(
 
 
 def sources_left_out(
-    data: TrainingSet, settings: Mapping[str, Settings], *, target_prior: float | None, seed: int, jobs: int = 1
+    data: TrainingSet, settings: Mapping[str, LearnerSettings], *, target_prior: float | None, seed: int, jobs: int = 1
 ) -> LeftOut | None:
-    """Predictions of models that never saw a row's source, stacked and calibrated on the other parts.
+    """Predict each row by models that never saw its source, stacked and calibrated on the other parts.
 
-    None where there are too few sources, or parts without both classes.
+    None where there are too few sources, or a part lacks a class.
 
     Parameters
     ----------
@@ -189,10 +193,13 @@ def sources_left_out(
         return None
     Z = np.full((len(data), len(settings)), np.nan)
     distances = np.full((len(data), 2), np.nan)
+    trained: dict[int, set[str]] = {}  # part to the columns that its models were trained on
     for name, seen, rows, z in leave_sources_out(data, part, settings, seed=seed, jobs=jobs):
         Z[rows, list(settings).index(name)] = z
         if name == next(iter(settings)):
-            distances[rows] = Shrinkage.of(data.X[seen], seed=seed).distances(data.X[rows])
+            shrinkage = Shrinkage.of(data.X[seen], seed=seed)
+            distances[rows] = shrinkage.distances(data.X[rows])
+            trained[int(part[rows[0]])] = {data.layout.columns[k] for k in np.flatnonzero(shrinkage.present)}
     rows = np.flatnonzero(np.isfinite(Z).all(axis=1))
     part = part[rows]
     if len(np.unique(part)) < 3:
@@ -205,13 +212,14 @@ def sources_left_out(
             Z[~out], y[~out], group[~out], part[~out], learners=list(settings), target_prior=None, seed=seed
         )
         evidence = head.calibrated(head.stack(Z[out])) - logit(head.train_prior)
-        calibrated[out] = np.where(head.measured(data.X[rows[out]], data.layout), evidence, 0.0)
+        read = head.columns_read(data.layout.columns) & trained[int(number)]
+        calibrated[out] = np.where(measured_rows(data.X[rows[out]], data.layout, read), evidence, 0.0)
     wanted = float(y.mean()) if target_prior is None else target_prior
     return LeftOut(rows, calibrated, logit(wanted), y, distances[rows], part, prior_weights(y, wanted))
 
 
 def shrinkage_without(data: TrainingSet, rest: Bool, left_out: LeftOut | None, *, seed: int = 0) -> Shrinkage:
-    """The ranges of the rows ``rest`` [n], with strengths chosen on those of them that are in ``left_out``."""
+    """Return the ranges of the rows ``rest`` [n], with strengths chosen on those of them that are in ``left_out``."""
     shrinkage = Shrinkage.of(data.X[rest & data.measured], seed=seed)
     if left_out is None:
         return shrinkage
@@ -222,16 +230,16 @@ def _fill(
     train: dict[str, Array],
     target: dict[str, Array],
     out: Bool,
-    head: Head,
+    head: EnsembleHead,
     calibrated: Mapping[str, Array],
     known: Mapping[str, Bool],
 ) -> None:
-    """Write the log-odds of a fold's rows at both priors; the prior's, unclipped, where not ``known`` [n]."""
+    """Write the log-odds of a fold's rows at both priors; where not ``known`` [n], those of the prior, unclipped."""
     for name, z in calibrated.items():
         bound = head.clip if name == STACK else LEARNER_CLIP
         at_target = shift_prior(z, head.train_prior, head.target_prior)
-        for filled, own, prior in ((train, z, head.train_prior), (target, at_target, head.target_prior)):
-            filled[name][out] = np.where(known[name][out], clip_logit(own, bound), logit(prior))
+        for filled, log_odds, prior in ((train, z, head.train_prior), (target, at_target, head.target_prior)):
+            filled[name][out] = np.where(known[name][out], clip_logit(log_odds, bound), logit(prior))
 
 
 def _scores(

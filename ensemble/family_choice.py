@@ -1,12 +1,12 @@
-"""Which families a table is large enough for: some are left out of smaller ones, unless they help there.
+"""Leave families out of tables that are too small for them, unless they help there.
 
-``cnn_embedding`` has 133 columns, most of which describe the picture: camera, compression, person. From a table of a
-few hundred clips a learner recognises the sources by them. A family of :data:`MIN_ROWS` is therefore left out of a
-table with fewer labelled rows, and out of the model's layout as well, so that prediction need not measure it. It stays
-where a ridge regression with it has a lower log loss on what was held out than one without it, by more than two
-standard errors over groups. Whole sources are held out where the table names enough of them, since known sources are
-what the family tells too well (docs/experiments/026); else folds. Penalties are chosen inside each fit, so that the
-number of columns gives neither side an advantage.
+``cnn_embedding`` has 133 columns, most of which describe camera, compression and person. In a table of a few hundred
+clips a learner recognises the sources by them. A family of :data:`MIN_ROWS` is therefore left out of a table with fewer
+labelled rows, and out of the model's layout, so that prediction need not measure it. It stays where a ridge regression
+with it has a lower log loss on held-out rows than one without it, by more than two standard errors over groups. Whole
+sources are held out where the table names enough of them, since the family recognises known sources too well
+(docs/experiments/026); otherwise folds. Penalties are chosen inside each fit, so that the number of columns gives
+neither side an advantage.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from ensemble.training_set import TrainingSet, only
 
 MIN_ROWS = {"cnn_embedding": 3000}
 """Family to the number of labelled rows from which on it is always used."""
-ERRORS = 2.0  # standard errors by which it must help below that: chance does it once in forty tables
+ERRORS = 2.0  # standard errors by which it must help in a smaller table: by chance, once in forty tables
 PENALTIES = (1.0, 0.3, 0.1, 0.03)  # ridge penalty per row, strongest first
 N_INNER = 3  # inner folds, by which a penalty is chosen
 WITHOUT, WITH = "without", "with"
 
 
 def choose_families(data: TrainingSet, fold: Int, *, seed: int = 0) -> TrainingSet:
-    """The rows, without the families that need a larger table and do not help in this one.
+    """Return the rows without the families that need a larger table and do not help in this one.
 
     Parameters
     ----------
@@ -39,12 +39,12 @@ def choose_families(data: TrainingSet, fold: Int, *, seed: int = 0) -> TrainingS
     fold : ndarray of shape (n,)
         0 .. K-1, K at least 3; groups whole. Used where the table names too few sources.
     seed
-        Of the parts that sources are held out in.
+        Seed of the parts in which sources are held out.
 
     Returns
     -------
     TrainingSet
-        The same rows; ``data`` itself where every family stays.
+        The same rows; ``data`` itself if every family stays.
     """
     for family, min_rows in MIN_ROWS.items():
         others = [name for name in data.layout.family_names if name != family]
@@ -65,7 +65,7 @@ def choose_families(data: TrainingSet, fold: Int, *, seed: int = 0) -> TrainingS
 def _losses(data: TrainingSet, part: Int, rows: Bool) -> Array:
     """Log loss [n_rows] of each of the ``rows`` [n] by a ridge regression that saw neither its part nor its group."""
     X, y, group, part = data.X[rows], data.y[rows], data.group[rows], part[rows]
-    Z = Inputs.fit(X, data.layout.family_index).transform(X).astype(np.float64)  # ranks: no label takes part
+    Z = Inputs.fit(X, data.layout.family_index).transform(X).astype(np.float64)  # ranks, which use no label
     loss = np.empty(len(y))
     for number in np.unique(part):
         held_out = part == number
@@ -77,7 +77,7 @@ def _losses(data: TrainingSet, part: Int, rows: Bool) -> Array:
 
 
 def _best_penalty(Z: Array, y: Int, group: Int, inner: Int) -> float:
-    """The penalty with the least log loss on inner folds [n], each predicted without any group that is in it."""
+    """Return the penalty with the lowest log loss on inner folds [n], each predicted without the groups in it."""
     splits = []
     for number in np.unique(inner):
         held_out = inner == number
@@ -87,7 +87,7 @@ def _best_penalty(Z: Array, y: Int, group: Int, inner: Int) -> float:
 
 
 def _ridge(Z: Array, y: Int, penalties: tuple[float, ...]) -> PenaltyPath:
-    """A ridge regression on ``Z`` [n, d] at each penalty; where one class alone is known, its prior."""
+    """Fit a ridge regression on ``Z`` [n, d] at each penalty; with one class alone, its smoothed prior."""
     if len(np.unique(y)) < 2:
         prior = float(np.log((y.sum() + 0.5) / (len(y) - y.sum() + 0.5)))
         return [(np.zeros(Z.shape[1]), prior)] * len(penalties)

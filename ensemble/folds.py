@@ -1,9 +1,8 @@
 """One grouped, stratified assignment of clips to folds, made once and used by every stage.
 
 A group (the connected component of ``original`` links, with person or source when known) is never split between
-folds. The assignment is written to ``folds.parquet`` and from then on read, not made again: a network trained out of
-fold, the learners that use its scores, the ablation and the search for settings must agree on which clips are held
-out.
+folds. Training writes the assignment to ``folds.parquet``; every later stage reads it. A network trained out of fold,
+the learners that use its scores, the ablation and the search for settings must agree on which clips are held out.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ MIN_FOLDS = 3  # nested evaluation leaves two folds out at a time, and at least 
 
 
 def usual_folds(group: Int) -> int:
-    """Number of folds for a table: ten where groups are some hundred, else five; ``group`` [n] of each row."""
+    """Return the number of folds for a table: ten for some hundred groups, else five; ``group`` [n] of each row."""
     low, high = MANY_FOLDS_GROUPS
     return MANY_FOLDS if low <= len(np.unique(group)) < high and len(group) <= MANY_FOLDS_ROWS else N_FOLDS
 
 
 def assign_folds(y: Int, group: Int, *, n_folds: int | None = None, seed: int = 0) -> Int:
-    """Fold of each row: groups whole, classes balanced as far as groups allow.
+    """Assign each row to a fold: groups stay whole, classes are balanced as far as the groups allow.
 
     Parameters
     ----------
@@ -49,7 +48,7 @@ def assign_folds(y: Int, group: Int, *, n_folds: int | None = None, seed: int = 
     n_folds
         None takes :func:`usual_folds`.
     seed
-        Of the assignment.
+        Seed of the assignment.
 
     Returns
     -------
@@ -75,7 +74,7 @@ def assign_folds(y: Int, group: Int, *, n_folds: int | None = None, seed: int = 
 
 
 def new_folds(data: TrainingSet, *, n_folds: int | None = None, seed: int = 0) -> Int:
-    """A new assignment for a training set; it depends on the names of the groups, not on the order of the rows' groups.
+    """Assign a training set to new folds; the result depends on the names of the groups, not on the order of rows.
 
     Parameters
     ----------
@@ -99,7 +98,7 @@ def new_folds(data: TrainingSet, *, n_folds: int | None = None, seed: int = 0) -
 
 
 def check_folds(y: Int, fold: Int, measured: Bool | None = None) -> None:
-    """Refuse an assignment in which leaving two folds out leaves a single class to fit on.
+    """Refuse an assignment in which only one class is left to fit on when two folds are left out.
 
     Parameters
     ----------
@@ -111,7 +110,7 @@ def check_folds(y: Int, fold: Int, measured: Bool | None = None) -> None:
     Raises
     ------
     InputError
-        With the remedy.
+        A class is in too few folds; the message gives the remedy.
     """
     n_folds = int(fold.max()) + 1
     fitted_on = np.ones(len(y), dtype=bool) if measured is None else measured
@@ -133,18 +132,18 @@ def given_folds(
     measured: Bool | None = None,
     n_folds: int | None = None,
 ) -> Int:
-    """A fold assignment that was made before; its folds are counted from 0, whatever numbers they have.
+    """Read an earlier fold assignment; its folds are renumbered from 0.
 
     Parameters
     ----------
     folds
         A ``folds.parquet``, which must be there, or a table with the columns filename, group and fold.
     filename, group_names, y
-        Of each row, in the table's order: name of the clip, name of its group, 1 for FAKE.
+        For each row: name of the clip, name of its group, and 1 for FAKE.
     measured : ndarray of shape (n,), optional
         As in :func:`check_folds`.
     n_folds
-        What the assignment must have; None takes it as it is.
+        Number of folds that the assignment must have; None accepts any.
 
     Returns
     -------
@@ -154,8 +153,8 @@ def given_folds(
     Raises
     ------
     TableError
-        The file is missing, or for other clips, other groups or another number of folds; a clip is in it twice, or
-        without a whole number as its fold; or a group has two folds.
+        The file is missing, was made for other clips or groups, or has another number of folds; a clip appears twice
+        or has no whole number as its fold; or a group has two folds.
     InputError
         As :func:`check_folds`.
     """
@@ -174,30 +173,30 @@ def stage_folds(
     n_folds: int | None = None,
     seed: int = 0,
 ) -> tuple[Int, str]:
-    """The folds of a stage beside training: those of the model that was trained on the same table, where there is one.
+    """Return the folds of a stage beside training: those of a model trained on the same table, if there is one.
 
     Parameters
     ----------
     file
-        Fold assignment to keep to; comes first.
+        Fold assignment to use; takes precedence.
     model
-        Model folder whose ``folds.parquet`` to keep to.
+        Model folder whose ``folds.parquet`` is used.
     local_model
         As ``model``, but only if its folds are of these clips and groups, and as many as ``n_folds``.
     n_folds, seed
-        Of new folds, by the same rule as in training, when none of the above gives any.
+        Number and seed of new folds, by the same rule as in training, when none of the above gives any.
 
     Returns
     -------
     fold : ndarray of shape (n,)
         0 .. K-1.
     origin : str
-        Where they come from, for people.
+        Where the folds come from, in words.
 
     Raises
     ------
     TableError
-        ``file``, or the folds of ``model``, are missing or of another table.
+        ``file``, or the folds of ``model``, are missing or belong to another table.
     InputError
         As :func:`new_folds`.
     """
@@ -222,7 +221,7 @@ def read_folds(file: Path) -> pa.Table:
     Raises
     ------
     TableError
-        Missing, not Parquet, or without the columns ``filename, group, fold``.
+        The file is missing, is not Parquet, or lacks a column of ``filename, group, fold``.
     """
     if not file.is_file():
         raise TableError(f"{file}: no such fold file; `deepcue train` makes it")
@@ -249,7 +248,7 @@ def _matched(
 
 
 def _numbers(table: pa.Table, where: str, filename: Sequence[str], group_names: Sequence[str]) -> list[int]:
-    """[n] number of each clip's fold as the assignment has it; refused unless clips and groups are the same."""
+    """[n] fold of each clip, numbered as in the assignment; refused unless clips and groups are the same."""
     names, groups = table.column("filename").to_pylist(), table.column("group").to_pylist()
     known = dict(zip(names, zip(groups, table.column("fold").to_pylist(), strict=True), strict=True))
     if len(known) < len(names):
@@ -266,7 +265,7 @@ def _numbers(table: pa.Table, where: str, filename: Sequence[str], group_names: 
 
 
 def _whole(fold: Any, name: str, where: str) -> int:
-    """The number of a clip's fold, which may be stored as a float or as text; refused where it is no whole number."""
+    """Return the number of a clip's fold, stored as a number or as text; refuse one that is not a whole number."""
     if isinstance(fold, str) and fold.strip().isdecimal():
         return int(fold)
     if fold is None or (isinstance(fold, float) and math.isnan(fold)):

@@ -1,10 +1,10 @@
-"""What the trained ensemble does with each cue family, on held-out rows, with intervals over groups.
+"""How the trained ensemble uses each cue family, on held-out rows, with intervals over groups.
 
 - **attribution**: the family's fraction of the mean absolute contribution (SHAP values summed by family;
   :meth:`ensemble.model.Model.explain`);
 - **permutation importance**: how much log loss rises when the family's columns are permuted between clips, all of
   them together (Breiman 2001; grouped as in Gregorutti et al. 2015). It measures what the trained models rely on;
-  what a family adds when models are fitted again without it is the matter of :mod:`ensemble.ablation`.
+  :mod:`ensemble.ablation` measures what a family adds, by refitting without it.
 
 Both use, for each row, the whole model (learners, stack, calibration, OOD shrinkage) that never saw the row's fold.
 """
@@ -21,7 +21,7 @@ from ensemble.metrics import Score, logit_losses, with_intervals
 from ensemble.model import Model
 from ensemble.training_set import TrainingSet, sampled_rows
 
-MAX_ROWS = 2_000  # explained and permuted; more rows narrow the intervals and nothing else
+MAX_ROWS = 2_000  # explained and permuted; more rows would only narrow the intervals
 N_RESAMPLES = 500
 
 
@@ -37,7 +37,7 @@ def family_attribution(
     data, fold
         Labelled rows, and the fold of each [n].
     seed
-        Of the sample of rows and of the intervals.
+        Seed of the sample of rows and of the intervals.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def permutation_importance(
     models, data, fold
         As in :func:`family_attribution`.
     seed
-        Of the sample of rows, the permutations and the intervals.
+        Seed of the sample of rows, the permutations and the intervals.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def _by_fold(models: Sequence[Model], X: Float, fold: Int, function: Callable[[M
 
 
 def _sample(data: TrainingSet, seed: int) -> Int:
-    """Measured rows, all of them or a random sample."""
+    """Return all measured rows, or a random sample of them."""
     measured = np.flatnonzero(data.measured)
     return measured[sampled_rows(data.group[measured], MAX_ROWS, seed)]
 

@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 from ensemble.arrays import Array, Int
 
 N_RESAMPLES = 500
-N_RESAMPLES_LARGE = 300  # above LARGE_ROWS: the interval is narrow, its own noise does not matter
+N_RESAMPLES_LARGE = 300  # above LARGE_ROWS: the interval is narrow, so that its noise does not matter
 LARGE_ROWS = 20_000
 EPS = 1e-15
 LEVEL = 0.95
 BIASED = frozenset({"ece"})
-MIN_ECE_ROWS = 15  # rows in a bin before its mean says anything (own choice)
+MIN_ECE_ROWS = 15  # rows in a bin before its mean is informative (our choice)
 
 
 @dataclass(frozen=True)
 class Score:
-    """A value and its interval; NaN bounds where no resample defines it."""
+    """A value and its interval; the bounds are NaN where no resample defines the score."""
 
     value: float
     low: float
@@ -116,7 +116,7 @@ def ece(y: Int, p: Array, w: Array | None = None) -> float:
 
 
 def reliability(y: Int, p: Array, w: Array | None = None) -> tuple[Array, Array, Array]:
-    """Mean prediction, fraction of FAKE, and fraction of weight of adaptive bins of about equal weight.
+    """Return mean prediction, fraction of FAKE and fraction of the weight for adaptive bins of about equal weight.
 
     There are ``n / MIN_ECE_ROWS`` bins, at least 2 and at most 15; rows of equal prediction share a bin.
 
@@ -128,7 +128,7 @@ def reliability(y: Int, p: Array, w: Array | None = None) -> tuple[Array, Array,
     Returns
     -------
     mean_p, rate, weight : ndarray of shape (n_bins,)
-        Of the bins with weight, in rising order of ``p``; the last sums to 1. Empty without rows.
+        Values of the bins with weight, in rising order of ``p``; ``weight`` sums to 1. Empty without rows.
     """
     w = np.ones(len(p)) if w is None else w
     if len(p) == 0 or w.sum() == 0:
@@ -149,8 +149,8 @@ def reliability(y: Int, p: Array, w: Array | None = None) -> tuple[Array, Array,
 def group_concordances(y: Int, p: Array, group: Int) -> Array:
     """Fraction of (FAKE, REAL) pairs in which the FAKE scores higher, of each group that holds both labels; ties half.
 
-    Their mean is the score ``within_group_concordance``: groups count equally, however many fakes were made of one
-    original, and a coin has 0.5.
+    Their mean is the score ``within_group_concordance``: groups count equally, however many fakes share an original.
+    Chance is 0.5.
 
     Parameters
     ----------
@@ -188,8 +188,8 @@ def prior_weights(y: Int, prior: float, w: Array | None = None) -> Array:
 def mean_at_prior(values: Array, y: Int, prior: float, w: Array | None = None) -> float:
     """Mean of the rows' ``values`` [n] where the fraction of FAKE is ``prior``; NaN where a class has no weight.
 
-    ``y, w`` [n] as in :func:`log_loss`. One class alone says nothing of the mean at a prior: a resample without the
-    other is left out of an interval, as it is for :func:`auc`.
+    ``y, w`` [n] as in :func:`log_loss`. With one class the mean at a prior is undefined: a resample that lacks a class
+    is left out of an interval, as for :func:`auc`.
 
     Examples
     --------
@@ -222,7 +222,7 @@ def with_intervals(
     group : ndarray of shape (n,)
         Group of each row, counted from 0.
     seed
-        Of the bootstrap.
+        Seed of the bootstrap.
     n_resamples
         None takes :data:`N_RESAMPLES`, or fewer for large tables.
     """
@@ -237,7 +237,7 @@ def with_intervals(
             samples[name][number] = score(w)
     for name, score in scores.items():
         value = score(np.ones(len(group)))
-        # ECE of a resample is larger than that of the rows it is drawn from: its interval is shifted back.
+        # The ECE of a resample is larger than that of the rows that it is drawn from: its interval is shifted back.
         bias = float(np.nanmean(samples[name])) - value if name in BIASED and np.isfinite(value) else 0.0
         low, high = _interval(samples[name] - bias)
         result[name] = Score(value, max(low, 0.0) if name in BIASED else low, high)
@@ -247,7 +247,7 @@ def with_intervals(
 def all_scores(
     y: Int, p: Array, p_target: Array, target_prior: float, group: Int, *, seed: int = 0, n_resamples: int | None = None
 ) -> dict[str, Score]:
-    """The scores that are printed and stored for one set of out-of-fold probabilities.
+    """Return the scores that are printed and stored for one set of out-of-fold probabilities.
 
     Parameters
     ----------
@@ -258,7 +258,7 @@ def all_scores(
     group, seed, n_resamples
         As in :func:`with_intervals`.
     """
-    down = np.argsort(-p, kind="stable")  # once: the sorts inside the scores then have nothing to do
+    down = np.argsort(-p, kind="stable")  # sorted once: the sorts inside the scores are then cheap
     y, p, p_target, group = y[down], p[down], p_target[down], group[down]
     losses = _losses(y, p_target)
     scores: dict[str, Callable[[Array], float]] = {

@@ -1,4 +1,4 @@
-"""Which families of cues have no number in a clip, and why, in words for a person."""
+"""Which families of cues have no value in a clip, and the reason in words."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from features.table import feature_columns, row_reasons
 SENTENCES = {
     Reason.FAILED: "its code raised an error: see the clip's error message",
     Reason.NOT_INSTALLED: "the network's weights are not installed",
-    Reason.NO_SOUND: "the clip has no sound",
-    Reason.NO_PICTURE: "the file holds no picture",
+    Reason.NO_SOUND: "the clip has no audio",
+    Reason.NO_PICTURE: "the file holds no video",
     Reason.NO_FACE: "no face was found",
     Reason.TOO_SHORT: "the clip is too short",
     Reason.UNUSABLE: "nothing in the clip was usable for it",
 }
 TOO_LITTLE = "too little of the clip was usable for it"
-SEEN_BRIEFLY = "what it looks at was seen for too short a time, or too small"
+SEEN_BRIEFLY = "what it measures was visible for too short a time, or too small"
 NO_OBSERVATION = "its observation was not kept"
-"""Of a family that has no code, where the row says so: it was to be measured of the kept observation."""
+"""For a family without a reason code, in a row whose observation was to be read but had not been kept."""
 
 
 def unmeasured_families(table: pa.Table, read: Container[str] | None = None) -> list[dict[str, str]]:
-    """For each row, the families without a single defined cue, each with the reason in words.
+    """Return, for each row, the families without a defined cue, each with the reason in words.
 
-    The reason is that of the code in the table's column ``reasons``; where the whole clip was not measured, the row's
-    ``error``.
+    The reason is that of the code in the table's column ``reasons``; where the whole clip was not measured, it is the
+    row's ``error``.
 
     Parameters
     ----------
     table
-        Of features.
+        Feature table.
     read
-        The columns that a model reads: these alone are looked at, and families of which it reads none are left out.
+        The columns that a model reads: other columns are ignored, and families of which it reads none are left out.
     """
     cues: dict[str, list[str]] = {}
-    looked_at: dict[str, list[str]] = {}
+    read_of: dict[str, list[str]] = {}
     for name in feature_columns(table):
         if not is_share(name):
             cues.setdefault(family_of(name), []).append(name)
             if read is None or name in read:
-                looked_at.setdefault(family_of(name), []).append(name)
-    absent, wholly = _undefined(table, looked_at), _undefined(table, cues)
-    shares = {family: _shares(table, family) for family in looked_at}
+                read_of.setdefault(family_of(name), []).append(name)
+    absent, wholly = _undefined(table, read_of), _undefined(table, cues)
+    shares = {family: _shares(table, family) for family in read_of}
     rows = zip(table.select(["status", "error"]).to_pylist(), row_reasons(table), strict=True)
     return [
         {
@@ -58,7 +58,7 @@ def unmeasured_families(table: pa.Table, read: Container[str] | None = None) -> 
                 if wholly[family][number]
                 else _of_the_share(shares[family][number])
             )
-            for family in sorted(looked_at)
+            for family in sorted(read_of)
             if absent[family][number]
         }
         for number, (row, reasons) in enumerate(rows)
@@ -66,7 +66,7 @@ def unmeasured_families(table: pa.Table, read: Container[str] | None = None) -> 
 
 
 def _undefined(table: pa.Table, columns: Mapping[str, Sequence[str]]) -> dict[str, NDArray[np.bool_]]:
-    """Family to whether none of its columns is defined, in each row."""
+    """Return, for each family, [n] whether none of its columns is defined."""
     return {family: np.all(np.isnan(matrix(table, tuple(names))), axis=1) for family, names in columns.items()}
 
 
@@ -85,7 +85,7 @@ def _in_words(family: str, reasons: Mapping[str, str], row: Mapping[str, str | N
 
 
 def _of_the_share(share: float) -> str:
-    """Why a family that was measured has no number, from its ``valid_share``."""
+    """Return why a family that was measured has no value, from its ``valid_share``."""
     if not share > 0:
         return SENTENCES[Reason.UNUSABLE]
     text = f"{share:.0%}"
@@ -93,5 +93,5 @@ def _of_the_share(share: float) -> str:
 
 
 def is_unusable(words: str) -> bool:
-    """Whether the reason ``words`` says that a family was measured, and that the clip had too little for it."""
+    """Whether the reason ``words`` means that a family was measured but found too little of use in the clip."""
     return words in {SENTENCES[Reason.UNUSABLE], SEEN_BRIEFLY} or words.startswith(TOO_LITTLE)

@@ -5,8 +5,8 @@
     table ─► learners ─► stack ─► calibration ─► OOD shrinkage ─► prior ─► clip ─► P(FAKE)
              (mean over fold models)
 
-Every step after the learners is a monotone map of one log-odds (:class:`Head`); OOD shrinkage moves rows unlike
-the training table towards the prior (:mod:`ensemble.shrinkage`).
+Every step after the learners is a monotone map of a single log-odds (:class:`EnsembleHead`). OOD shrinkage moves rows
+unlike the training table towards the prior (:mod:`ensemble.shrinkage`).
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from ensemble.training_set import Layout, check_layout, layout_of, matrix, measu
 
 
 @dataclass(frozen=True)
-class Head:
-    """What turns the learners' log-odds into the final one."""
+class EnsembleHead:
+    """The steps from the learners' log-odds to the final one."""
 
     stack: Stack
     calibration: Calibration
     train_prior: float
     target_prior: float
     clip: float
-    """Lower bound of predicted probabilities, its complement the upper one, of rows in which something was measured."""
+    """Lower bound of probabilities where a cue that is read was measured; the upper bound is its complement."""
 
     def calibrated(self, stacked: Array, factor: Array | float = 1.0) -> Array:
-        """[n] the stack's log-odds to calibrated ones at the training prior.
+        """Calibrate the stack's log-odds [n] at the training prior.
 
         ``factor`` [n] is the shrinkage factor: the distance to the prior's log-odds is multiplied by it.
         """
@@ -48,18 +48,14 @@ class Head:
         return prior + factor * (self.calibration(stacked) - prior)
 
     def finish(self, stacked: Array, factor: Array | float = 1.0) -> Array:
-        """[n] the stack's log-odds to the final ones: calibrated, shrunk, at the target prior, clipped."""
+        """Return the final log-odds [n] of the stack's: calibrated, shrunk, at the target prior, clipped."""
         z = shift_prior(self.calibrated(stacked, factor), self.train_prior, self.target_prior)
         return clip_logit(z, self.clip)
 
     def columns_read(self, columns: Sequence[str]) -> set[str]:
-        """Those of a table's columns that change the final log-odds: what learners with a weight read."""
+        """Return the columns, of those of a table, that learners with a weight in the stack read."""
         learners = weighed(self.stack.learners, self.stack.weights) or self.stack.learners
         return late_fusion.columns_read(columns, learners)
-
-    def measured(self, X: Float, layout: Layout) -> Bool:
-        """[n] Whether a cue that is read is defined; without one the prediction is the target prior, unclipped."""
-        return measured_rows(X, layout, self.columns_read(layout.columns))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -72,7 +68,7 @@ class Head:
         }
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> Head:
+    def from_dict(cls, state: dict[str, Any]) -> EnsembleHead:
         """Inverse of :meth:`as_dict`."""
         return cls(
             Stack.from_dict(state["stack"]),
@@ -85,7 +81,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why: ``base + sum(contributions) == log_odds`` of every row.
+    """The parts of each prediction: ``base + sum(contributions) == log_odds`` in every row.
 
     ``base`` [n] is the base value, the log-odds before any cue has contributed; ``contributions`` holds, for each
     family, [n] log-odds towards FAKE; ``log_odds`` [n] is the logit of the prediction, equal to that of
@@ -99,7 +95,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Model:
-    """A trained ensemble: what ``deepcue.train`` and ``deepcue.load_model`` return, and a model folder holds.
+    """A trained ensemble, as returned by ``deepcue.train`` and ``deepcue.load_model`` and kept in a model folder.
 
     ``predict(table)`` gives P(FAKE) [n] of a feature table's rows, ``explain(table)`` their log-odds by cue family.
 
@@ -108,16 +104,16 @@ class Model:
     layout
         The feature columns that it reads, and the families with their versions.
     fold_models
-        Learner to its models, one for each fold; their mean predicts.
+        Learner to its models, one for each fold; the mean of their log-odds predicts.
     head, shrinkage
-        What turns the learners' log-odds into the final one.
+        The steps from the learners' log-odds to the final one.
     manifest
-        What it was trained on, and its scores; as in ``manifest.json``.
+        What the model was trained on, and its scores, as in ``manifest.json``.
     """
 
     layout: Layout
     fold_models: dict[str, list[Learner]]
-    head: Head
+    head: EnsembleHead
     shrinkage: Shrinkage
     manifest: dict[str, Any] = field(default_factory=dict)
 
@@ -127,43 +123,55 @@ class Model:
         return f"<Model: {learners}; {len(self.layout.columns)} columns of {families}>"
 
     @property
+    def trained_columns(self) -> set[str]:
+        """The columns that are defined in at least one training row (of the sample that OOD shrinkage is based on)."""
+        return {name for name, share in zip(self.layout.columns, self.shrinkage.present, strict=True) if share > 0}
+
+    @property
     def columns_read(self) -> set[str]:
-        """The columns that change its predictions: those of the learners that have a weight in its stack."""
-        return self.head.columns_read(self.layout.columns)
+        """The columns that count as evidence: read by a learner that has a weight in the stack, and trained on.
+
+        No learner knows a value of a column that no training row had; its presence alone must not move a prediction.
+        """
+        return self.head.columns_read(self.layout.columns) & self.trained_columns
+
+    def measured(self, X: Float) -> Bool:
+        """[n] True where a cue of :attr:`columns_read` is defined; elsewhere the prediction is the target prior."""
+        return measured_rows(X, self.layout, self.columns_read)
 
     def predict(self, table: pa.Table) -> Array:
-        """P(FAKE) at the target prior of each row of a feature table.
+        """Return P(FAKE) at the target prior of each row of a feature table.
 
         Parameters
         ----------
         table
-            As :func:`features.table.read_table` gives it; labels are not looked at.
+            The result of :func:`features.table.read_table`; labels are ignored.
 
         Returns
         -------
         ndarray of shape (n,)
-            Finite; within the head's clip, but for rows in which nothing that it reads was measured: the target prior,
-            unclipped.
+            Finite and within the head's clip; the target prior, unclipped, where no cue of :attr:`columns_read` was
+            measured.
 
         Raises
         ------
         ModelError
-            The table's families or columns are not the model's.
+            The table's families or columns differ from the model's.
         """
         from scipy.special import expit
 
         return expit(self.log_odds(self.inputs(table)))
 
     def explain(self, table: pa.Table) -> Explanation:
-        """The prediction's log-odds split exactly by cue family; raises as :meth:`predict`."""
+        """Split the log-odds of each prediction exactly by cue family; raises as :meth:`predict`."""
         return self.explain_inputs(self.inputs(table))
 
     def explain_inputs(self, X: Float) -> Explanation:
-        """As :meth:`explain`, of the model's inputs ``X`` [n, n_columns]."""
+        """As :meth:`explain`, for the model's inputs ``X`` [n, n_columns]."""
         families = self.layout.family_names
         base = np.full(len(X), logit(self.head.target_prior))
         parts = np.zeros((len(X), len(families)))
-        measured = self.head.measured(X, self.layout)
+        measured = self.measured(X)
         if measured.any():
             factor = self.shrinkage.factor(X[measured])
             base[measured], parts[measured] = map_parts(
@@ -185,7 +193,7 @@ class Model:
         return total
 
     def inputs(self, table: pa.Table) -> Float:
-        """The model's columns of a table, [n, n_columns]; raises as :meth:`predict` where it lacks them."""
+        """Return the model's columns of a table, [n, n_columns]; raises as :meth:`predict` where they are missing."""
         check_layout(layout_of(table), self.layout)
         return matrix(table, self.layout.columns)
 
@@ -203,7 +211,7 @@ class Model:
     def log_odds(self, X: Float) -> Array:
         """[n] final log-odds of inputs ``X`` [n, n_columns]."""
         result = np.full(len(X), logit(self.head.target_prior))
-        measured = self.head.measured(X, self.layout)
+        measured = self.measured(X)
         if measured.any():
             rows = X[measured]
             stacked = self.head.stack(self.learner_logits(rows))

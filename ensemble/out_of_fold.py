@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ensemble.arrays import Array, Int
+from ensemble.training_set import groups_of_clips
 from features.errors import ModelError
 from features.table import read_parquet
 
@@ -37,12 +39,12 @@ class OutOfFold:
 
 
 def read_oof(folder: Path, table: pa.Table) -> OutOfFold:
-    """Out-of-fold predictions of a model folder, matched with the table that it was trained on.
+    """Read the out-of-fold predictions of a model folder, matched with the table that it was trained on.
 
     Raises
     ------
     ModelError
-        The folder has none, or they are of other clips than the table.
+        The folder has no predictions, or their clips, labels or groups differ from those of the table.
     """
     file = folder / OOF_FILE
     if not file.is_file():
@@ -55,6 +57,7 @@ def read_oof(folder: Path, table: pa.Table) -> OutOfFold:
             f"{file}: {len(unknown)} of {len(names)} clips are not in the table ({unknown[0]}, ...); "
             "give the table that the model was trained on"
         )
+    _check_unchanged(file, table, oof, position)
     _, group = np.unique(oof.column("group").to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
     learners = [name for name in oof.column_names if name not in NO_LEARNER and name != STACK]
     row = np.array([position[name] for name in names], dtype=np.int64)
@@ -64,3 +67,20 @@ def read_oof(folder: Path, table: pa.Table) -> OutOfFold:
         row=row,
         p={name: oof.column(name).to_numpy().astype(np.float64) for name in [*learners, STACK]},
     )
+
+
+def _check_unchanged(file: Path, table: pa.Table, oof: pa.Table, position: Mapping[str, int]) -> None:
+    """Reject predictions for labels or groups that the table (``position``: filename to row) no longer has."""
+    names = table.column("filename").to_pylist()
+    current = {
+        "label": table.column("label").to_pylist(),
+        "group": groups_of_clips(table.column("group").to_pylist(), names),
+    }
+    clips = oof.column("filename").to_pylist()
+    for column, values in current.items():
+        given = oof.column(column).to_pylist()
+        if changed := [name for name, value in zip(clips, given, strict=True) if values[position[name]] != value]:
+            raise ModelError(
+                f"{file}: the {column}s of {len(changed)} of {len(clips)} clips have changed since the model was "
+                f"trained ({changed[0]}, ...); train it again"
+            )

@@ -1,4 +1,4 @@
-"""Where results go: refused before hours of work when it can't be written, and written whole or not at all."""
+"""Output files and folders: checked before hours of work, and written atomically."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from features.places import check_is_path, file_to_write
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that nothing can be written into, whether it exists yet or not; nothing is left behind.
+    """Refuse a folder that can't be written to, whether or not it exists yet; leave nothing behind.
 
     Raises
     ------
     InputError
-        It is a URL, a file or too long a name, or it or the nearest folder above it that exists can't be written.
+        ``folder`` is a URL, a file or too long a name, or neither it nor its nearest existing parent can be written to.
     """
     check_is_path(folder)
     folder = folder.absolute()
@@ -40,13 +40,13 @@ def check_file(file: Path) -> None:
     Raises
     ------
     InputError
-        It is a URL, a folder or a device, or the folder that it lies in can't be written.
+        ``file`` is a URL, a folder or a device, or its folder can't be written to.
     """
     check_folder(file_to_write(file).parent)
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write UTF-8 text under a temporary name and move it into place; folders above are made, a link is followed.
+    """Write UTF-8 text to a temporary file and move it into place; create parent folders, follow a link.
 
     Raises
     ------

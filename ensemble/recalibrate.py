@@ -1,8 +1,8 @@
-"""Another scale and bound of a model's predictions than its own folds ask for.
+"""Give a model another scale and bound of its predictions than its own folds suggest.
 
-Folds of a table keep groups apart and share manipulations. Predictions of manipulations that no fold knew are too sure
-at the scale that these folds ask for; what a stricter protocol asks for (:mod:`training.unseen_scores`,
-docs/experiments/042) is said here.
+The folds of a table keep groups apart but share manipulations. At the scale that these folds suggest, predictions for
+unseen manipulations are overconfident. A stricter protocol (:mod:`training.unseen_scores`, docs/experiments/042) gives
+the scale and bound to set here.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ OF_EARLIER_SCALE = ("reported", "attribution", "permutation_importance", "shrink
 
 
 def recalibrated(model: Model, oof: pa.Table, *, scale: float, bound: float) -> tuple[Model, pa.Table]:
-    """The model with its learner's log-odds scaled, and probabilities within ``bound`` and its complement.
+    """Scale the log-odds of the model's learner, and keep probabilities within ``bound`` and its complement.
 
-    Log-odds are scaled about those of the training prior, as temperature scaling of a training does: a clip that holds
-    no evidence stays at the prior.
+    Log-odds are scaled about those of the training prior, as in temperature scaling: a clip without evidence stays at
+    the prior.
 
     Parameters
     ----------
     model
-        Of one learner: several share their scale through the stack.
+        A model of one learner; several learners share their scale through the stack.
     oof
-        Its out-of-fold predictions, ``oof.parquet`` of its folder. Rows in which nothing was measured that the model
-        reads have the prior, unclipped, as where it predicts. In those of a model trained before 0.10.1, ``measured``
-        is of any cue: it is to be trained again where rows have other cues alone.
+        Its out-of-fold predictions, ``oof.parquet`` of its folder. Rows in which no cue that the model reads was
+        measured get the prior, unclipped, as in prediction. Before 0.10.1, ``measured`` counted any cue: such a model
+        must be trained again if some rows have only cues that it does not read.
     scale
         Factor of the log-odds' distance from the training prior, above 0; 1 leaves them as they are.
     bound
@@ -45,15 +45,15 @@ def recalibrated(model: Model, oof: pa.Table, *, scale: float, bound: float) -> 
     Returns
     -------
     Model, pyarrow.Table
-        The model, without OOD shrinkage, which belongs to the earlier scale, its manifest with the stack's scores anew
-        and without what was said of the earlier one; and the predictions with those of the stack anew.
+        The model without OOD shrinkage, which belongs to the earlier scale; its manifest has new scores of the stack
+        and no entries for the earlier scale. And the predictions, with new ones of the stack.
 
     Raises
     ------
     InputError
-        The model has several learners, or a number is out of its range.
+        The model has several learners, or a number is out of range.
     ModelError
-        The predictions are of another model.
+        The predictions belong to another model.
     """
     learners = model.head.stack.learners
     if len(learners) != 1:
@@ -72,7 +72,8 @@ def recalibrated(model: Model, oof: pa.Table, *, scale: float, bound: float) -> 
     measured = oof["measured"].to_numpy() if "measured" in oof.column_names else np.ones(len(z), bool)
     priors = (head.train_prior, head.target_prior)
     p, p_target = (
-        np.where(measured, expit(clip_logit(shift_prior(z, head.train_prior, one), bound)), one) for one in priors
+        np.where(measured, expit(clip_logit(shift_prior(z, head.train_prior, prior_of), bound)), prior_of)
+        for prior_of in priors
     )
     y = np.array(oof["label"].to_pylist()) == "FAKE"
     group = np.unique(np.array(oof["group"].to_pylist(), dtype=str), return_inverse=True)[1]

@@ -1,4 +1,4 @@
-"""Choosing between models of growing freedom by their losses out of fold, with errors counted over groups."""
+"""Choose between models of growing flexibility by their losses out of fold, with standard errors over groups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ensemble.arrays import Array, Int
 
 
 def out_of_fold(fit: Callable[[Array, Int], Callable[[Array], Array]], Z: Array, y: Int, fold: Int) -> Array:
-    """Predictions for each fold by what was fitted on the others.
+    """Predict each fold by a model that was fitted on the other folds.
 
     Parameters
     ----------
@@ -34,19 +34,19 @@ def out_of_fold(fit: Callable[[Array, Int], Callable[[Array], Array]], Z: Array,
 
 
 def simplest(losses: Mapping[str, Array], group: Int, *, errors: float = 1.0) -> str:
-    """First key whose mean loss is within ``errors`` standard errors of the least.
+    """Return the first key whose mean loss is within ``errors`` standard errors of the lowest.
 
-    The standard error is that of the difference to the best, over groups: all candidates see the same rows, so what
-    is hard for both cancels.
+    The standard error is that of the difference to the best candidate, over groups: all candidates predict the same
+    rows, so that the difficulty of a row cancels.
 
     Parameters
     ----------
     losses
-        Name to the loss of each row, [n], from the simplest candidate to the freest.
+        Name to the loss of each row, [n], from the simplest candidate to the most flexible.
     group : ndarray of shape (n,)
         Rows with equal values are not independent.
     errors
-        Standard errors that a simpler candidate may be worse by.
+        Number of standard errors by which a simpler candidate may be worse.
     """
     best = min(losses, key=lambda name: float(losses[name].mean()))
     for name, loss in losses.items():

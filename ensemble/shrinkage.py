@@ -1,16 +1,16 @@
 """Out-of-distribution (OOD) shrinkage: rows outside the model's applicability domain are shrunk towards the prior.
 
-The applicability domain is where the training rows are. Two distances of a row from it, each reduced by what nine in
-ten training rows stay below, so that a clip like those of the training table keeps its log-odds; they are not used as
-evidence:
+The applicability domain is the region of the training rows. Two distances of a row from it are computed, and each is
+reduced by the value that nine in ten training rows stay below, so that a clip like the training clips keeps its
+log-odds. The distances are not used as evidence:
 
 - **excess**: how far its cues lie outside the range (5 % to 95 %) of the training rows, in widths of that
   range, at most 3, averaged over the cues that it has;
-- **missing**: the fraction of what is usually measured that it lacks.
+- **missing**: the fraction of the usually measured cues that it lacks.
 
 The distance of its calibrated log-odds to the prior's is multiplied by the shrinkage factor
-``1 / (1 + a excess + b missing)``. The strengths a and b are those with the least log loss on sources left out; they
-stay 0, and nothing is shrunk, unless that lowers log loss on sources whose clips they were not chosen by.
+``1 / (1 + a excess + b missing)``. The strengths a and b are those with the lowest log loss on left-out sources. They
+stay 0, and nothing is shrunk, unless they lower log loss on sources that they were not chosen on.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from ensemble.metrics import logit_losses
 from ensemble.training_set import sampled_rows
 
 EDGES = (0.05, 0.95)
-TYPICAL = 0.9  # quantile of the training rows' own distances
+TYPICAL = 0.9  # quantile of the distances of the training rows themselves
 MAX_EXCESS = 3.0
 STRENGTHS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)  # for both distances; 8 halves a row an eighth of a width outside
-MAX_ROWS = 20_000  # of the training table that the ranges are taken from
+MAX_ROWS = 20_000  # rows of the training table that the ranges are computed from
 
 
 @dataclass(frozen=True)
 class Shrinkage:
-    """The ranges of the training table, and how strongly leaving them lowers confidence."""
+    """The ranges of the training table, and how strongly confidence is lowered outside them."""
 
     low: Array
     """[n_columns] 5 % point of each column; NaN for a column that does not vary."""
     high: Array
     """[n_columns] 95 % point."""
     present: Array
-    """[n_columns] fraction of training rows that have the column."""
+    """[n_columns] fraction of training rows in which the column is defined."""
     typical: Array
     """[2] excess and missing that nine in ten training rows do not exceed."""
     a: float = 0.0
@@ -48,11 +48,11 @@ class Shrinkage:
 
     @classmethod
     def of(cls, X: Float, *, seed: int = 0) -> Shrinkage:
-        """Learn the ranges of training rows ``X`` [n, n_columns], of a sample (by ``seed``) of many; strengths 0."""
+        """Learn the ranges of training rows ``X`` [n, n_columns], or of a sample (by ``seed``) of many; strengths 0."""
         X = X[sampled_rows(np.arange(len(X)), MAX_ROWS, seed)]
         low, high = np.full(X.shape[1], np.nan), np.full(X.shape[1], np.nan)
         for number in range(X.shape[1]):
-            values = X[:, number][~np.isnan(X[:, number])]
+            values = X[:, number][~np.isnan(X[:, number])].astype(np.float64)  # a float32 range may overflow
             if len(values) and np.ptp(values) > 0:
                 edges = np.quantile(values, EDGES)
                 if edges[1] > edges[0]:
@@ -78,7 +78,7 @@ class Shrinkage:
         return factor(self.distances(X), self.a, self.b)
 
     def with_strengths(self, a: float, b: float) -> Shrinkage:
-        """The same ranges with other strengths."""
+        """Return the same ranges with other strengths."""
         return replace(self, a=a, b=b)
 
     def as_dict(self) -> dict[str, Any]:
@@ -101,17 +101,17 @@ class Shrinkage:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Sources left out: predictions by models that saw none of a row's source (and none of its group).
+    """Left-out sources: predictions by models that saw nothing of a row's source and group.
 
-    ``rows`` [n] positions in the training set; ``z`` [n] log-odds less those of the prior; ``distances`` [n, 2]
-    to the rows that the models saw; ``part`` [n] which of the left-out parts the row is in;
-    ``weights`` [n] bring the classes to the target prior.
+    ``rows`` [n] are positions in the training set; ``z`` [n] log-odds minus those of the prior; ``distances`` [n, 2]
+    from the rows that the models saw; ``part`` [n] the left-out part of each row; ``weights`` [n] bring the classes to
+    the target prior.
     """
 
     rows: Int
     z: Array
     prior: float
-    """Log-odds of the prior that ``z`` is counted from."""
+    """Log-odds of the prior, which ``z`` is relative to."""
     y: Int
     distances: Array
     part: Int
@@ -130,7 +130,7 @@ class LeftOut:
         )
 
     def summary(self) -> dict[str, Any]:
-        """Log loss at the target prior: as it is, and shrunk by strengths chosen on the other parts."""
+        """Return the log loss at the target prior, unshrunk and shrunk by strengths chosen on the other parts."""
         weight = self.weights.mean()
         return {
             "n_clips": len(self.y),
@@ -146,9 +146,9 @@ def factor(distances: Array, a: float, b: float) -> Array:
 
 
 def chosen_strengths(left_out: LeftOut) -> tuple[float, float]:
-    """The strengths with the least log loss; (0, 0) unless choosing on other sources pays beyond one standard error.
+    """Return the strengths with the lowest log loss; (0, 0) unless the gain on other sources exceeds a standard error.
 
-    The error is that of the summed gain over the parts left out, which are the independent pieces of evidence.
+    The standard error is that of the summed gain over the left-out parts, which are independent of each other.
     """
     parts, part = np.unique(left_out.part, return_inverse=True)
     if len(parts) < 2:
@@ -160,7 +160,7 @@ def chosen_strengths(left_out: LeftOut) -> tuple[float, float]:
 
 
 def best_strengths(left_out: LeftOut) -> tuple[float, float]:
-    """The strengths with the least log loss on the rows given, the weaker of equals."""
+    """Return the strengths with the lowest log loss on the given rows; of equal ones, the weaker."""
     grid = [(a, b) for a in STRENGTHS for b in STRENGTHS]
     return grid[int(np.argmin([loss(left_out, a, b).mean() for a, b in grid]))]
 

@@ -1,8 +1,8 @@
 """scikit-learn's StackingClassifier on the folds of a trained model, as a reference.
 
 Both are scored on the folds that the model folder keeps. The reference is what a user would write in ten lines:
-LightGBM, XGBoost, logistic regression and an SVM at their libraries' defaults under a logistic stacker, its inner
-folds by group as well; missing values filled with medians where a learner needs it.
+LightGBM, XGBoost, logistic regression and an SVM at their libraries' defaults under a logistic stacker, with inner
+folds by group and missing values imputed where a learner needs it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ensemble.arrays import Array, Int
 from ensemble.training_set import TrainingSet
 
 INNER_FOLDS = 4
-SVM_ROWS = 4_000  # above, an SVM's cost grows beyond all others together
+SVM_ROWS = 4_000  # above this, an SVM costs more than all other learners together
 
 
 def stacking(n_rows: int, inner: list[tuple[Int, Int]], seed: int) -> Any:
@@ -24,11 +24,11 @@ def stacking(n_rows: int, inner: list[tuple[Int, Int]], seed: int) -> Any:
     Parameters
     ----------
     n_rows
-        That it will be fitted on; an SVM is left out of large tables.
+        Number of rows to fit; an SVM is left out of large tables.
     inner
-        Rows to fit and rows to predict of each of its folds.
+        Rows to fit and rows to predict in each inner fold.
     seed
-        Of the learners.
+        Seed of the learners.
     """
     from lightgbm import LGBMClassifier
     from sklearn.ensemble import StackingClassifier
@@ -60,7 +60,7 @@ def reference(data: TrainingSet, fold: Int, *, seed: int = 0) -> Array:
     data, fold
         Labelled rows, and the fold of each [n].
     seed
-        Of the learners and of the inner folds.
+        Seed of the learners and of the inner folds.
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""From one log-odds for each learner to a single one: a weighted sum with non-negative weights.
+"""Combine the learners' log-odds into one by a weighted sum with non-negative weights.
 
-Three kinds, from constrained to free:
+Three kinds, from constrained to flexible:
 
 - ``bounded``: logistic regression with non-negative weights (Breiman 1996) on the learners' probabilities, so that one
   overconfident learner moves the sum by a bounded amount;
@@ -9,7 +9,7 @@ Three kinds, from constrained to free:
 
 The first two shrink the weights towards equal ones by a ridge penalty whose influence fades as rows grow: with few
 rows an unpenalised stack loses to the plain mean. The first kind is kept unless a later one is better by more than two
-standard errors over groups, by log loss out of fold. All are fitted on out-of-fold log-odds only.
+standard errors over groups, by log loss out of fold. All kinds are fitted on out-of-fold log-odds only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GREEDY_STEPS = 30
 GREEDY_BAGS = 10
 LARGE_ROWS = 10_000
 RIDGE = 2.0  # penalty towards equal weights: a deviation of 1 costs 2 nats in total
-ERRORS = 2.0  # standard errors by which a freer stack must be better
+ERRORS = 2.0  # standard errors by which a more flexible stack must be better
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Stack:
         return self.inputs(Z) @ np.array(self.weights) + self.intercept
 
     def inputs(self, Z: Array) -> Array:
-        """What the weights apply to: log-odds of any shape, or their bounded form."""
+        """Return the input of the weighted sum: log-odds of any shape, or their bounded form."""
         return bounded(Z) if self.kind == "bounded" else Z
 
     def as_dict(self) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Stack:
 
 
 def weighed(learners: Sequence[str], weights: Sequence[float]) -> list[str]:
-    """The learners that have a weight in a stack.
+    """Return the learners that have a weight in a stack.
 
     >>> weighed(["lightgbm", "logistic"], [0.0, 1.0])
     ['logistic']
@@ -74,12 +74,12 @@ def weighed(learners: Sequence[str], weights: Sequence[float]) -> list[str]:
 
 
 def bounded(Z: Array) -> Array:
-    """Probabilities on a scale that equals the log-odds near 0: ``4 (p - 1/2)``, within [-2, 2]."""
+    """Return probabilities on a scale that equals the log-odds near 0: ``4 (p - 1/2)``, within [-2, 2]."""
     return 2.0 * np.tanh(Z / 2)
 
 
 def fit_kind(kind: str, Z: Array, y: Int, learners: Sequence[str], *, seed: int) -> Stack:
-    """A stack of one of :data:`KINDS` on all rows given.
+    """Fit a stack of one of :data:`KINDS` on all given rows.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def fit_kind(kind: str, Z: Array, y: Int, learners: Sequence[str], *, seed: int)
     learners
         Names of the columns of ``Z``.
     seed
-        Of the bags of the greedy selection; the other kinds draw nothing.
+        Seed of the bags of the greedy selection; the other kinds draw nothing.
     """
     if kind == "greedy":
         weights, intercept = _greedy(Z, y, seed)
@@ -102,7 +102,7 @@ def fit_kind(kind: str, Z: Array, y: Int, learners: Sequence[str], *, seed: int)
 def fit_stack(
     Z: Array, y: Int, group: Int, fold: Int, learners: Sequence[str], *, seed: int = 0
 ) -> tuple[Stack, Array]:
-    """The stack on all rows given, of the kind that its losses out of fold support.
+    """Fit the stack on all given rows, of the kind that the losses out of fold support.
 
     Parameters
     ----------
@@ -119,8 +119,7 @@ def fit_stack(
     -------
     Stack
     ndarray of shape (n,)
-        Log-odds of each fold by a stack of the same kind that was fitted on the others: what a calibration may be
-        fitted on.
+        Log-odds of each fold by a stack of the same kind that was fitted on the other folds, for fitting a calibration.
     """
     kinds = KINDS if Z.shape[1] > 1 else ("nonnegative",)
     held_out = {
@@ -156,7 +155,7 @@ def _nonnegative(Z: Array, y: Int) -> tuple[Array, float]:
 def _greedy(Z: Array, y: Int, seed: int) -> tuple[Array, float]:
     """Mean of the greedy weights over bags of rows; one bag of all rows where data is large.
 
-    A variant of our own: the bags of Caruana et al. 2004, section 2.3, are of models.
+    This differs from Caruana et al. 2004, section 2.3, whose bags are of models.
     """
     if len(y) >= LARGE_ROWS:
         return _greedy_weights(Z, y), 0.0
@@ -166,7 +165,7 @@ def _greedy(Z: Array, y: Int, seed: int) -> tuple[Array, float]:
 
 
 def _greedy_weights(Z: Array, y: Int) -> Array:
-    """At each step the learner whose addition lowers log loss most."""
+    """Add, at each step, the learner that lowers log loss most."""
     total, best_loss, best = np.zeros(len(Z)), np.inf, np.zeros(Z.shape[1])
     times = np.zeros(Z.shape[1])
     for step in range(1, GREEDY_STEPS + 1):

@@ -15,19 +15,21 @@ import fcntl
 import importlib.metadata
 import json
 import logging
+import math
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from artifacts import PRETRAINED
 from ensemble.learners.registry import learner_kinds, load_learner
-from ensemble.model import Head, Model
+from ensemble.model import EnsembleHead, Model
 from ensemble.outputs import check_folder
 from ensemble.shrinkage import Shrinkage
 from ensemble.training_set import Layout
@@ -41,25 +43,57 @@ logger = logging.getLogger(__name__)
 SCHEMA_VERSION = 2  # 2: shrinkage, attribution, permutation_importance, within_group_concordance
 KIND = "deepfake-ensemble"
 MANIFEST, HEAD = "manifest.json", "head.json"
-WRITING = ".writing-"  # begins the name of the folder, inside a model's, in which the next one is made
+WRITING = ".writing-"  # prefix of the folder, inside a model folder, in which the next model is written
 SHIPPED_MODEL = PRETRAINED / "model"
 LOCAL_MODEL = Path("artifacts/model")
 """Where the make targets write a model, below the current folder; command lines prefer it to the shipped one."""
+EXTREMES = (0.0, math.nan, 1e6, -1e6)  # values of every cue at which a model is tried when it is loaded
+LONGEST_REASON = 200  # characters of an error's message
 PACKAGES = ("deepcue", "lightgbm", "xgboost-cpu", "scikit-learn", "numpy", "scipy", "pyarrow")
 
 
-def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] | None = None) -> Path:
-    """Write a model folder, whole or not at all, and read it back; an earlier model in ``folder`` is replaced.
+def _is_whole(value: object, least: int = 0) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
-    Of two processes that write into one folder the second waits for the first.
+
+def _is_mapping(of: Callable[[object], bool]) -> Callable[[object], bool]:
+    """Return a test for a mapping from text to values that satisfy ``of``."""
+    return lambda value: isinstance(value, dict) and all(map(of, value.values()))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_seconds(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and 0 < value < math.inf)
+
+
+VALID: dict[str, Callable[[object], bool]] = {
+    "checksums": _is_mapping(_is_text),
+    "columns": lambda value: isinstance(value, list) and bool(value) and all(map(_is_text, value)),
+    "families": _is_mapping(_is_whole),
+    "learners": _is_mapping(lambda count: _is_whole(count, least=1)),
+    "weights": lambda value: value is None or _is_mapping(_is_text)(value),
+    "max_seconds": _is_seconds,
+    "seed": _is_whole,
+    "summary": lambda value: isinstance(value, dict),
+    "metrics": lambda value: isinstance(value, dict),
+}
+"""Key of the manifest to the test of its value."""
+
+
+def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] | None = None) -> Path:
+    """Write a model folder atomically and read it back; an earlier model in ``folder`` is replaced.
+
+    A second process that writes into the same folder waits for the first.
 
     Parameters
     ----------
     model
-        Its ``manifest`` supplies the training summary, the metrics and whatever else is to be kept.
+        Its ``manifest`` holds the training summary, the metrics and anything else to keep.
     folder
-        Made when it is not there. Other files in an existing folder are kept, unless they belonged to the earlier
-        model.
+        Created if necessary. Other files in an existing folder are kept, unless they belong to the earlier model.
     tables
         File name to table: :meth:`ensemble.evaluate.Evaluation.tables` gives ``folds.parquet`` and ``oof.parquet``,
         which ``deepcue report``, ``ablate`` and ``tune`` read.
@@ -67,14 +101,14 @@ def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] 
     Returns
     -------
     pathlib.Path
-        The manifest.
+        The manifest file.
 
     Raises
     ------
     InputError
         ``folder`` is a URL or a file, or can't be written.
     ModelError
-        What was written can't be read.
+        The model can't be read back.
     """
     folder = Path(folder)
     check_folder(folder)
@@ -95,13 +129,13 @@ def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] 
 
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """The folder is written by this process alone; one that comes second waits, and replaces the first one's model."""
+    """Lock the folder: a second process waits, and then replaces the model of the first."""
     held = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(held, fcntl.LOCK_EX)
-        except OSError as error:  # not every network's file system has locks
-            logger.warning("%s: can't be locked (%s); see to it that no other training writes there", folder, error)
+        except OSError as error:  # some network file systems have no locks
+            logger.warning("%s: can't be locked (%s); make sure that no other training writes there", folder, error)
         yield
     finally:
         os.close(held)
@@ -113,47 +147,97 @@ def load_model(folder: str | Path) -> Model:
     Raises
     ------
     ModelError
-        Missing, not a model, of another schema, damaged or changed since it was written.
+        The folder is missing, is not a model, has another schema, is damaged, or was changed since it was written.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
     _check_files(folder, manifest)
+    unknown = sorted(manifest["learners"].keys() - learner_kinds().keys())
+    if unknown:
+        raise ModelError(f"{folder}: holds the learner {unknown[0]}, which this version does not know; update it")
+    try:
+        model = _read_model(folder, manifest)
+        _check_finite(model)
+    except Exception as error:  # the libraries raise errors of many kinds for contents that they did not write
+        raise ModelError(f"{folder}: can't be read as a model ({_in_a_line(error)}); train the model again") from error
+    return model
+
+
+def _read_model(folder: Path, manifest: dict[str, Any]) -> Model:
     layout = Layout(
         tuple(manifest["columns"]),
         dict(manifest["families"]),
         dict(manifest.get("weights") or {}),  # manifests of earlier versions have none
         manifest.get("max_seconds"),
     )
-    unknown = sorted(manifest["learners"].keys() - learner_kinds().keys())
-    if unknown:
-        raise ModelError(f"{folder}: holds the learner {unknown[0]}, which this version does not know; update it")
-    try:
-        state = json.loads((folder / HEAD).read_text(encoding="utf-8"))
-        head, shrinkage = Head.from_dict(state["head"]), Shrinkage.from_dict(state["shrinkage"])
-        fold_models = {
-            name: [load_learner(name, folder, f"{name}_fold{fold}", layout) for fold in range(count)]
-            for name, count in manifest["learners"].items()
-        }
-    except (KeyError, OSError, TypeError, ValueError) as error:
-        raise ModelError(f"{folder}: can't be read as a model ({error}); train the model again") from error
-    return Model(layout, fold_models, head, shrinkage, manifest)
+    state = json.loads((folder / HEAD).read_text(encoding="utf-8"))
+    head, shrinkage = EnsembleHead.from_dict(state["head"]), Shrinkage.from_dict(state["shrinkage"])
+    fold_models = {
+        name: [load_learner(name, folder, f"{name}_fold{fold}", layout) for fold in range(count)]
+        for name, count in manifest["learners"].items()
+    }
+    return Model(layout, fold_models, head, shrinkage, manifest | _of_head(head))
+
+
+def _of_head(head: EnsembleHead) -> dict[str, Any]:
+    """Return the values of the head that the manifest repeats for people and pages."""
+    return {
+        "target_prior": head.target_prior,
+        "train_prior": head.train_prior,
+        "calibration": head.calibration.as_dict(),
+        "stack": head.stack.as_dict(),
+        "clip": head.clip,
+    }
+
+
+def _check_finite(model: Model) -> None:
+    """Reject a model whose numbers are out of range or give no finite log-odds, even for extreme inputs.
+
+    Raises
+    ------
+    ValueError
+        The message names the value.
+    """
+    head, shrinkage, n_columns = model.head, model.shrinkage, len(model.layout.columns)
+    for name, value, below in (
+        ("clip", head.clip, 0.5),
+        ("train_prior", head.train_prior, 1.0),
+        ("target_prior", head.target_prior, 1.0),
+    ):
+        if not 0 < value < below:
+            raise ValueError(f"{name} is {value}")
+    if not (0 <= shrinkage.a < math.inf and 0 <= shrinkage.b < math.inf):
+        raise ValueError(f"the strengths of OOD shrinkage are {shrinkage.a} and {shrinkage.b}")
+    if not len(shrinkage.low) == len(shrinkage.high) == len(shrinkage.present) == n_columns:
+        raise ValueError(f"the ranges of OOD shrinkage are not of the {n_columns} columns")
+    X = np.repeat(np.array(EXTREMES, dtype=np.float32)[:, None], n_columns, axis=1)
+    with np.errstate(all="ignore"):
+        stacked = head.stack(model.learner_logits(X))
+        log_odds = np.concatenate([stacked, head.calibrated(stacked, shrinkage.factor(X)), model.log_odds(X)])
+    if not np.isfinite(log_odds).all():
+        raise ValueError("its log-odds are not finite")
+
+
+def _in_a_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its kind where it has none."""
+    return next(iter(str(error).splitlines()), "")[:LONGEST_REASON] or type(error).__name__
 
 
 def _check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Refuse a folder whose files are not those that were written: missing, changed, or added to a learner's.
+    """Refuse a folder in which a file is missing or was changed, or was added to those of a learner.
 
     Raises
     ------
     ModelError
-        So it is, or a file can't be read.
+        The message names the file; also where a file can't be read.
     """
     for name, expected in manifest["checksums"].items():
         file = folder / name
         if Path(name).name != name or not file.is_file():
             raise ModelError(f"{folder}: the model's file {name} is missing; train the model again")
         with _readable(file):
-            found = sha256_of(file)
-        if found != expected:
+            digest_now = sha256_of(file)
+        if digest_now != expected:
             raise ModelError(f"{file}: changed since the model was written; train the model again, or copy it again")
     with _readable(folder):
         added = sorted(file.name for file in _files_of(manifest["learners"], folder))
@@ -163,7 +247,7 @@ def _check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """ModelError, with what to do, where the file or the folder ``path`` of a model can't be read."""
+    """Raise a ModelError with a remedy where the file or folder ``path`` of a model can't be read."""
     try:
         yield
     except OSError as error:
@@ -171,12 +255,12 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
-    """The manifest alone: what the model was trained on and how well it did.
+    """Read the manifest alone: what the model was trained on, and its scores.
 
     Raises
     ------
     ModelError
-        Missing, can't be read, not JSON, not a model's, or of another schema.
+        The manifest is missing, can't be read, is not JSON, is not that of a model, or has another schema.
     """
     file = Path(folder) / MANIFEST
     if not file.is_file():
@@ -184,8 +268,8 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     try:
         with _readable(file):
             manifest = json.loads(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ModelError(f"{file}: not JSON ({error}); train the model again") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, an endless number, nested too deeply
+        raise ModelError(f"{file}: not JSON ({_in_a_line(error)}); train the model again") from error
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
         raise ModelError(f"{file}: not the manifest of a {KIND}; give the folder that `deepcue train` wrote")
     if manifest.get("schema") != SCHEMA_VERSION:
@@ -196,13 +280,15 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     lacking = [key for key in ("checksums", "columns", "families", "learners") if key not in manifest]
     if lacking:
         raise ModelError(f"{file}: lacks {lacking[0]!r}; train the model again")
+    if wrong := [key for key, is_valid in VALID.items() if key in manifest and not is_valid(manifest[key])]:
+        raise ModelError(f"{file}: {wrong[0]!r} has a value of another kind; train the model again")
     if HEAD not in manifest["checksums"]:
         raise ModelError(f"{file}: has no checksum of {HEAD}; train the model again")
     return manifest
 
 
 def package_versions() -> dict[str, str]:
-    """Installed versions of what a model depends on."""
+    """Return the installed versions of the packages that a model depends on."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -224,11 +310,7 @@ def _write(model: Model, folder: Path, tables: Mapping[str, pa.Table]) -> None:
         "max_seconds": model.layout.max_seconds,
         "columns": list(model.layout.columns),
         "learners": {name: len(models) for name, models in model.fold_models.items()},
-        "target_prior": model.head.target_prior,
-        "train_prior": model.head.train_prior,
-        "calibration": model.head.calibration.as_dict(),
-        "stack": model.head.stack.as_dict(),
-        "clip": model.head.clip,
+        **_of_head(model.head),
         "shrinkage": {**model.manifest.get("shrinkage", {}), "a": model.shrinkage.a, "b": model.shrinkage.b},
         "checksums": {name: sha256_of(folder / name) for name in sorted(names)},
     }
@@ -249,20 +331,20 @@ def _write_parts(model: Model, folder: Path, tables: Mapping[str, pa.Table]) -> 
 
 
 def _replace(fresh: Path, folder: Path) -> None:
-    """Move the new files in, the manifest last, and remove those of earlier models, also of a run that was killed."""
+    """Move the new files in, the manifest last, and remove files of earlier models and of killed runs."""
     earlier: set[str] = set()
     old = folder / MANIFEST
     if old.is_file():
         try:
             earlier = {name for name in json.loads(old.read_text("utf-8"))["checksums"] if Path(name).name == name}
-        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, RecursionError, KeyError, TypeError):
             earlier = set()
         old.unlink()
     new = {file.name for file in fresh.iterdir()}
     earlier |= {file.name for file in _files_of(learner_kinds(), folder)}
     for name in earlier - new:
         (folder / name).unlink(missing_ok=True)
-    for left in folder.glob(f"{WRITING}*"):  # of runs that are gone: the folder is held
+    for left in folder.glob(f"{WRITING}*"):  # left by killed runs: this process holds the lock
         if left != fresh:
             shutil.rmtree(left, ignore_errors=True)
     for name in sorted(new - {MANIFEST}):
@@ -271,18 +353,18 @@ def _replace(fresh: Path, folder: Path) -> None:
 
 
 def _files_of(learners: Iterable[str], folder: Path) -> list[Path]:
-    """Files of the learners' models of a fold, whichever model of whose they are."""
+    """Return the files of fold models of these learners, whichever model wrote them."""
     pattern = re.compile(rf"({'|'.join(map(re.escape, learners))})_fold\d+(_bag\d+)?\.\w+")
     return [file for file in folder.iterdir() if pattern.fullmatch(file.name) and file.is_file()]
 
 
 def default_model(local: Path | None = None) -> Path:
-    """The model to use when none is named: the shipped one, whatever the current folder is.
+    """Return the model to use when none is named: the shipped one, regardless of the current folder.
 
     Parameters
     ----------
     local
-        A model folder that is preferred when it holds a model; command lines pass :data:`LOCAL_MODEL`.
+        A folder that takes precedence if it holds a model; the commands pass :data:`LOCAL_MODEL`.
 
     Raises
     ------
@@ -300,22 +382,21 @@ def default_model(local: Path | None = None) -> Path:
 
 
 def check_families(layout: Layout, where: str, weights: Mapping[str, Path] | None = None) -> None:
-    """Refuse a model whose cues would not be measured as its table's were, before hours are spent on measuring.
+    """Refuse, before hours of measuring, a model whose cues would not be measured as those of its training table.
 
     Parameters
     ----------
     layout
-        Of the model.
+        Layout of the model.
     where
-        Names it in messages.
+        Name of the model in messages.
     weights
-        Family to weights file, in place of those in use.
+        Family to weights file; replaces the weights in use.
 
     Raises
     ------
     ModelError
-        A family is unknown, its version is another, it would be measured with other weights, or its cues were measured
-        elsewhere.
+        A family is unknown, has another version, would be measured with other weights, or was imported.
     """
     from features import discovery
 
@@ -338,9 +419,9 @@ def check_families(layout: Layout, where: str, weights: Mapping[str, Path] | Non
     with use_weights(weights or {}):
         files = {name: weights_file(name) for name in sorted(layout.weights.keys() & layout.families.keys())}
     for name, file in files.items():
-        if file.is_file() and (found := digest(file)) != layout.weights[name]:
+        if file.is_file() and (in_use := digest(file)) != layout.weights[name]:
             raise ModelError(
                 f"{where}: was trained on {name} measured with other weights (SHA-256 {layout.weights[name][:12]}...) "
-                f"than those in use ({file}, {found[:12]}...); set {WEIGHTS_VARIABLE} to the folder that holds the "
+                f"than those in use ({file}, {in_use[:12]}...); set {WEIGHTS_VARIABLE} to the folder that holds the "
                 "model's weights, or unset it where they are the shipped ones, or train the model again"
             )

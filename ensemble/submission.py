@@ -1,4 +1,4 @@
-"""A submission file: one row for every row of the sample, in its order, whatever happened to the clip."""
+"""Submission files: one row for every row of the sample, in its order, whatever happened to the clip."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ALLOW = "--allow-missing"
 
 
 def read_sample(file: Path) -> list[str]:
-    """The filenames of a sample submission, in its order.
+    """Return the filenames of a sample submission, in its order.
 
     Raises
     ------
     DatasetError
-        Missing, not CSV, without the header ``filename,label``, empty, or with a filename twice.
+        The file is missing, is not CSV, lacks the header ``filename,label``, is empty, or has a filename twice.
     """
     if not file.is_file():
         raise DatasetError(f"{file}: no such file; give the challenge's sample_submission.csv with --sample")
@@ -54,7 +54,7 @@ def check_agreement(sample: Sequence[str], clips: Iterable[str], sample_file: st
     Raises
     ------
     DatasetError
-        How many, which, and what to do.
+        The message gives the number of clips, the first of them, and the remedy.
     """
     present = set(clips)
     wanted = set(sample)
@@ -71,7 +71,7 @@ def check_agreement(sample: Sequence[str], clips: Iterable[str], sample_file: st
 
 
 def number(probability: float) -> str:
-    """Decimal notation without exponent; of the probability and its complement the smaller has :data:`DIGITS` digits.
+    """Format without exponent; the smaller of the probability and its complement has :data:`DIGITS` digits.
 
     >>> number(0.000012345678901), number(0.9999999)
     ('0.000012345679', '0.99999990000000')
@@ -81,7 +81,7 @@ def number(probability: float) -> str:
 
 
 def write_submission(file: Path, sample: Sequence[str], probability: Mapping[str, float], default: float) -> None:
-    """Write and read back; clips without a probability get ``default``.
+    """Write the file and read it back; clips without a probability get ``default``.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def write_submission(file: Path, sample: Sequence[str], probability: Mapping[str
     InputError
         It is a URL, a folder or a device.
     ValueError
-        What was written is not a valid submission: a fault of this program.
+        The written file is not a valid submission, which is a fault of this program.
     """
     meant = file_to_write(file)
     try:

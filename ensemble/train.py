@@ -1,6 +1,6 @@
-"""Train the ensemble: which families, folds, learners out of fold, stack, calibration, OOD shrinkage, prior, clip.
+"""Train the ensemble: choice of families, folds, learners out of fold, stack, calibration, OOD shrinkage, prior, clip.
 
-:func:`train_table` does all of it on a feature table, without files::
+:func:`train_table` does all of this on a feature table, without files::
 
     from ensemble.store import save_model
     from ensemble.train import train_table
@@ -29,7 +29,7 @@ from ensemble.evaluate import Evaluation, evaluate, fit_head, shrinkage_without,
 from ensemble.family_choice import choose_families
 from ensemble.folds import check_folds, given_folds, new_folds
 from ensemble.importance import family_attribution, permutation_importance
-from ensemble.learners.base import Settings
+from ensemble.learners.base import LearnerSettings
 from ensemble.learners.late_fusion import columns_read
 from ensemble.learners.registry import default_settings, learner_kinds
 from ensemble.model import Model
@@ -55,34 +55,34 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
     name: str = "the table",
     synthetic: bool = False,
 ) -> tuple[Model, Evaluation]:
-    """Train on the labelled rows of a feature table, without files: what ``deepcue train`` does.
+    """Train on the labelled rows of a feature table, as ``deepcue train`` does, without files.
 
     Parameters
     ----------
     table
-        As :func:`features.table.read_table` gives it; rows without a label take no part.
+        The result of :func:`features.table.read_table`; rows without a label are ignored.
     folds
-        Fold assignment to keep to: a ``folds.parquet``, or a table with filename, group and fold such as
+        Fold assignment to use: a ``folds.parquet``, or a table with filename, group and fold such as
         ``evaluation.tables()["folds.parquet"]`` of another training. None makes a new one from ``seed``.
     n_folds
-        3 or more. None takes that of ``folds``, or :func:`ensemble.folds.usual_folds`.
+        3 or more. None takes the number of ``folds``, or :func:`ensemble.folds.usual_folds`.
     target_prior
-        Fraction of FAKE to predict for, between 0 and 1; None keeps the table's.
+        Fraction of FAKE clips to predict for, between 0 and 1; None keeps that of the table.
     learners
-        Names of :func:`ensemble.learners.registry.learner_kinds`; None takes those that suit the size of the table.
+        Keys of :func:`ensemble.learners.registry.learner_kinds`; None takes those that suit the size of the table.
     settings
-        Learner name to changes of its default :class:`~ensemble.learners.base.Settings`, as ``deepcue tune`` finds
-        them.
+        Learner name to changes of its default :class:`~ensemble.learners.base.LearnerSettings`, as ``deepcue tune``
+        finds them.
     device
         ``"cpu"`` or ``"cuda"``, for XGBoost.
     seed
-        Of every random draw; equal seeds give equal models.
+        Seed of every random draw; equal seeds give equal models.
     jobs
-        Fits side by side; results do not depend on it.
+        Number of parallel fits; results do not depend on it.
     progress
-        Wraps the iterator of finished fits, given their number.
+        Wraps the iterator of finished fits; its second argument is their number.
     name
-        Of the table, in messages; the manifest keeps its last part.
+        Name of the table in messages; the manifest keeps its last part.
     synthetic
         Mark the scores as those of synthetic data.
 
@@ -143,28 +143,28 @@ def train(
     fold: Int,
     *,
     target_prior: float | None = TARGET_PRIOR,
-    settings: Mapping[str, Settings] | None = None,
+    settings: Mapping[str, LearnerSettings] | None = None,
     seed: int = 0,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> tuple[Model, Evaluation]:
     """Cross-fit, evaluate by nesting, and fit the final head on all out-of-fold log-odds.
 
-    Rows in which nothing was measured that one of the learners reads take no part in the fits: the model gives them
-    the prior, whatever else is known of them.
+    Rows in which no cue that a learner reads was measured are left out of the fits: the model predicts the prior for
+    them, whatever else was measured.
 
     Parameters
     ----------
     data, fold
         Labelled rows, and the fold of each [n] (0 .. K-1, K at least 3).
     target_prior
-        Fraction of FAKE to predict for; None keeps the training set's.
+        Fraction of FAKE clips to predict for; None keeps that of the training set.
     settings
         Learner name to settings; :func:`ensemble.learners.registry.default_settings` by default.
     seed
-        Of every random draw.
+        Seed of every random draw.
     jobs
-        Fits side by side; results do not depend on it.
+        Number of parallel fits; results do not depend on it.
     progress
         As in :func:`ensemble.cross_fit.cross_fit`.
 
@@ -181,10 +181,10 @@ def train(
         A learner can't read the table, or measured rows of a class are in too few folds.
     """
     settings = default_settings(len(data), data.n_groups) if settings is None else settings
-    for name, one in settings.items():
-        learner_kinds()[name](data.layout, one)  # refuses a table without the columns that it needs
+    for name, chosen in settings.items():
+        learner_kinds()[name](data.layout, chosen)  # refuses a table without the columns that it needs
     data = read_by(data, columns_read(data.layout.columns, settings))
-    check_folds(data.y, fold, data.measured)  # again: of a part of the columns, fewer rows may be measured
+    check_folds(data.y, fold, data.measured)  # again: fewer rows may be measured in the columns that are read
     fitted = cross_fit(data, fold, settings, seed=seed, jobs=jobs, progress=progress)
     left_out = sources_left_out(data, settings, target_prior=target_prior, seed=seed, jobs=jobs)
     evaluation = evaluate(data, fold, fitted, left_out, target_prior, seed)
@@ -199,14 +199,14 @@ def train(
 def manifest_of(
     model: Model, data: TrainingSet, fold: Int, evaluation: Evaluation, *, seed: int, synthetic: bool, table: str
 ) -> dict[str, Any]:
-    """Training summary, scores, and the importance of each family, for the manifest.
+    """Return training summary, scores and the importance of each family, for the manifest.
 
     Parameters
     ----------
     model, evaluation
-        Of :func:`train` on ``data`` and ``fold``.
+        The result of :func:`train` on ``data`` and ``fold``.
     seed, synthetic, table
-        Of the training; whether the clips are synthetic; name of the table.
+        Seed of the training; whether the clips are synthetic; name of the table.
     """
     n_fake = int(data.y.sum())
     measured = evaluation.clips["measured"].to_numpy()
@@ -220,7 +220,7 @@ def manifest_of(
             "n_fake": n_fake,
             "n_groups": data.n_groups,
             "n_folds": int(fold.max()) + 1,
-            "n_unmeasured": int((~model.head.measured(data.X, data.layout)).sum()),
+            "n_unmeasured": int((~model.measured(data.X)).sum()),
             "synthetic": synthetic,
             "data": table,
         },
@@ -239,8 +239,8 @@ def choose_settings(
     learners: Sequence[str] | None = None,
     changes: Mapping[str, Mapping[str, Any]] | None = None,
     device: str = "cpu",
-) -> dict[str, Settings]:
-    """Settings of the learners named, in the order of the registry.
+) -> dict[str, LearnerSettings]:
+    """Return the settings of the named learners, in the order of the registry.
 
     Parameters
     ----------
@@ -254,7 +254,7 @@ def choose_settings(
     Raises
     ------
     InputError
-        Unknown or no learner, an unknown setting, or one out of range.
+        No learner, an unknown learner, or a setting that is unknown or out of range.
     """
     known = list(learner_kinds())
     defaults = default_settings(len(data), data.n_groups)
@@ -272,12 +272,12 @@ def choose_settings(
 
 
 def read_settings(file: Path) -> dict[str, dict[str, Any]]:
-    """Changes of settings by learner, from the ``settings.json`` that ``deepcue tune`` writes.
+    """Read the changes of settings by learner from the ``settings.json`` that ``deepcue tune`` writes.
 
     Raises
     ------
     InputError
-        Missing, or another kind of file.
+        The file is missing or of another kind.
     """
     try:
         changes = json.loads(file.read_text(encoding="utf-8"))["settings"]

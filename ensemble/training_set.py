@@ -1,4 +1,4 @@
-"""From a feature table to what learners see: a float matrix, labels and groups.
+"""Turn a feature table into the input of the learners: a float matrix, labels and groups.
 
 Only the columns that the table's own description declares are inputs; base columns (status, duration,
 source, number of faces, ...) never are.
@@ -23,7 +23,7 @@ from features.table import LABELS, check_base_columns, description, feature_colu
 
 logger = logging.getLogger(__name__)
 
-LEAST_GROUPS = 10  # in a sample of whole groups: of fewer, what is learnt or said would be of these few
+LEAST_GROUPS = 10  # in a sample of whole groups: fewer would not stand for the table
 NUMERIC = (pa.types.is_floating, pa.types.is_integer, pa.types.is_boolean, pa.types.is_decimal, pa.types.is_null)
 VALID_SHARE = "valid_share"  # the one quantity of a family that is a number when nothing could be measured
 
@@ -32,8 +32,8 @@ VALID_SHARE = "valid_share"  # the one quantity of a family that is a number whe
 class Layout:
     """The columns of a table, in order, the families that they belong to with their versions, and how it was made.
 
-    ``weights`` are the SHA-256 of the weights that learned families were measured with, by family; one of which that is
-    not known has none. ``max_seconds`` is how much of each clip was looked at; None where that is not known.
+    ``weights`` maps each learned family to the SHA-256 of the weights that it was measured with; families whose weights
+    are not known are missing. ``max_seconds`` is the analysed duration of each clip; None where it is not known.
     """
 
     columns: tuple[str, ...]
@@ -43,7 +43,7 @@ class Layout:
 
     @property
     def family_names(self) -> tuple[str, ...]:
-        """The families that own at least one column, sorted."""
+        """The families that have at least one column, sorted."""
         return tuple(sorted({family_of(column) for column in self.columns}))
 
     @property
@@ -54,7 +54,7 @@ class Layout:
 
     @property
     def measures(self) -> Bool:
-        """[n_columns] False for ``valid_share`` and its like: 0 there means that nothing was measured."""
+        """[n_columns] False for ``valid_share`` and similar columns, in which 0 means that nothing was measured."""
         return np.array([not is_share(column) for column in self.columns], dtype=bool)
 
 
@@ -63,8 +63,8 @@ class TrainingSet:
     """The labelled rows of a table.
 
     ``X`` [n, n_columns] holds the cues, NaN where undefined; ``y`` [n] is 1 for FAKE; ``group`` [n] counts
-    from 0 in the order of first appearance; ``measured`` [n] is False for a row in which no cue is defined, of those
-    that are looked at (:func:`read_by`); ``source`` is empty where unknown.
+    from 0; ``measured`` [n] is False where none of the cues that count (:func:`read_by`) is defined; ``source`` is
+    empty where unknown.
     """
 
     filename: list[str]
@@ -81,7 +81,7 @@ class TrainingSet:
 
     @property
     def n_groups(self) -> int:
-        """Number of groups that may not be split."""
+        """Number of groups, which may not be split across folds."""
         return len(self.group_names)
 
     @property
@@ -124,7 +124,7 @@ def matrix(table: pa.Table, columns: tuple[str, ...], where: str = "the table") 
     Raises
     ------
     TableError
-        A column is there twice, or holds something that is no number; ``where`` names the table.
+        A column appears twice, or holds something that is not a number; ``where`` names the table.
     """
     times = Counter(table.column_names)
     X = np.empty((table.num_rows, len(columns)), dtype=np.float32)
@@ -140,26 +140,28 @@ def matrix(table: pa.Table, columns: tuple[str, ...], where: str = "the table") 
 
 
 def measured_rows(X: Float, layout: Layout, read: Collection[str] | None = None) -> Bool:
-    """[n_rows] True where a cue other than a ``valid_share`` is defined, of the columns ``read`` if given."""
-    looked_at = layout.measures
+    """[n_rows] True where a cue is defined, ``valid_share`` aside; only the columns ``read`` count, if given."""
+    counted = layout.measures
     if read is not None:
-        looked_at = looked_at & np.isin(layout.columns, list(read))
-    return np.any(~np.isnan(X[:, looked_at]), axis=1)
+        counted = counted & np.isin(layout.columns, list(read))
+    return np.any(~np.isnan(X[:, counted]), axis=1)
 
 
 def read_by(data: TrainingSet, columns: Collection[str]) -> TrainingSet:
-    """The same rows, ``measured`` only where one of these columns is: what learners read, who know no other rows."""
+    """Return the same rows, ``measured`` only where one of ``columns`` is defined: those that the learners read."""
     return replace(data, measured=data.measured & measured_rows(data.X, data.layout, columns))
 
 
 def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
-    """The labelled rows of ``table``; ``where`` names the table in messages.
+    """Return the labelled rows of ``table``, sorted by filename, with groups numbered by sorted name.
+
+    Training does not depend on the order of the table's rows. ``where`` names the table in messages.
 
     Raises
     ------
     TableError
-        No labels, one that is neither REAL nor FAKE, one class only, a clip that appears twice, no feature column, or a
-        column that is there twice or holds something else than it should.
+        No labels, a label that is neither REAL nor FAKE, one class only, a clip that appears twice, no feature column,
+        or a column that appears twice or has the wrong type.
     """
     check_base_columns(table, where)
     layout = layout_of(table)
@@ -167,11 +169,13 @@ def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
         raise TableError(f"{where}: the table has no feature column; extract it with at least one family")
     table = _labelled(table, where)
     filename = _strings(table, "filename")
+    table = table.take(pa.array(sorted(range(len(filename)), key=filename.__getitem__)))
+    filename = sorted(filename)
     if len(set(filename)) < len(filename):
         repeated = next(name for name, times in Counter(filename).items() if times > 1)
         raise TableError(f"{where}: {repeated} appears twice; give each clip one row")
     names = groups_of_clips(_strings(table, "group"), filename)
-    group_names = list(dict.fromkeys(names))
+    group_names = sorted(set(names))
     position = {name: number for number, name in enumerate(group_names)}
     X = matrix(table, layout.columns, where)
     return TrainingSet(
@@ -187,7 +191,7 @@ def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
 
 
 def _labelled(table: pa.Table, where: str) -> pa.Table:
-    """The rows that have a label; refused unless both labels are there."""
+    """Return the rows that have a label; refuse the table unless both labels occur."""
     labels = _strings(table, "label")
     if wrong := [row for row, label in enumerate(labels) if label and label not in LABELS]:
         first, others = table.column("filename")[wrong[0]], len(wrong) - 1
@@ -204,7 +208,7 @@ def _labelled(table: pa.Table, where: str) -> pa.Table:
 
 
 def groups_of_clips(groups: Sequence[str | None], filenames: Sequence[str]) -> list[str]:
-    """Name of the group of each clip; a clip whose group is not known is one by itself.
+    """Return the group name of each clip; a clip without a group is a group by itself.
 
     >>> groups_of_clips(["anna", ""], ["1.mp4", "2.mp4"])
     ['anna', 'clip:2.mp4']
@@ -213,10 +217,10 @@ def groups_of_clips(groups: Sequence[str | None], filenames: Sequence[str]) -> l
 
 
 def sampled_rows(group: Int, n_rows: int, seed: int) -> Bool:
-    """[n] True for a random sample (by ``seed``) of at most ``n_rows`` rows; for all rows where they are no more.
+    """[n] True for a random sample (by ``seed``) of at most ``n_rows`` rows; all rows where there are no more.
 
-    The sample is of whole groups, unless one is larger than a tenth of it (:data:`LEAST_GROUPS`): then it is of rows of
-    all groups, as whole ones might be few, of one class or fold, or none.
+    Whole groups are sampled, unless a group is larger than a tenth of the sample (:data:`LEAST_GROUPS`). Then rows of
+    all groups are sampled, since whole groups might be too few, of a single class or fold, or none.
 
     Parameters
     ----------
@@ -234,7 +238,7 @@ def sampled_rows(group: Int, n_rows: int, seed: int) -> Bool:
 
 
 def only(data: TrainingSet, families: Sequence[str]) -> TrainingSet:
-    """The training set with the columns of some families, which may be none."""
+    """Return the training set with the columns of these families only, which may be none."""
     positions = [number for number, name in enumerate(data.layout.columns) if family_of(name) in families]
     layout = replace(
         data.layout,
@@ -247,9 +251,9 @@ def only(data: TrainingSet, families: Sequence[str]) -> TrainingSet:
 
 
 def joined(first: TrainingSet, second: TrainingSet) -> TrainingSet:
-    """The rows of both, which have the same columns.
+    """Return the rows of two training sets with the same columns.
 
-    A group's name means the same group; groups of the first keep their numbers.
+    Groups of one name are one group; those of the first keep their numbers.
     """
     names = list(dict.fromkeys([*first.group_names, *second.group_names]))
     position = {name: number for number, name in enumerate(names)}
@@ -267,10 +271,10 @@ def joined(first: TrainingSet, second: TrainingSet) -> TrainingSet:
 
 
 def check_layout(given: Layout, wanted: Layout) -> None:
-    """Refuse a table (``given``) whose families, their weights or columns are not the model's (``wanted``).
+    """Refuse a table (``given``) whose families, weights or columns differ from the model's (``wanted``).
 
-    Where one of the two does not say with which weights it was made, these are taken to be the same. Clips of which
-    more or less was looked at are measured alike, which is logged as a warning.
+    Weights that either of the two does not state are assumed to be the same. A different analysed duration is accepted
+    and logged as a warning.
 
     Raises
     ------

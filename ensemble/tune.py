@@ -15,7 +15,7 @@ import numpy as np
 
 from ensemble.arrays import Int
 from ensemble.cross_fit import fit_without
-from ensemble.learners.base import Settings, settings_for
+from ensemble.learners.base import LearnerSettings, settings_for
 from ensemble.metrics import logit_losses
 from ensemble.training_set import TrainingSet
 from features.errors import InputError
@@ -48,10 +48,10 @@ SPACES: dict[str, Callable[[optuna.Trial], dict[str, Any]]] = {
 }
 
 
-def mean_loss(data: TrainingSet, fold: Int, name: str, settings: Settings, seed: int) -> float:
-    """Mean over folds of the log loss of each by a learner fitted on the others.
+def mean_loss(data: TrainingSet, fold: Int, name: str, settings: LearnerSettings, seed: int) -> float:
+    """Return the mean over folds of the log loss of a learner that was fitted on the other folds.
 
-    ``fold`` [n] counts from 0, and one in which nothing was measured does not count; the rest as in
+    ``fold`` [n] counts from 0; a fold in which nothing was measured is left out. The other parameters are those of
     :func:`ensemble.cross_fit.fit_without`.
     """
     losses = []
@@ -62,16 +62,16 @@ def mean_loss(data: TrainingSet, fold: Int, name: str, settings: Settings, seed:
 
 
 def fingerprint(data: TrainingSet, fold: Int, seed: int) -> str:
-    """Hash of everything that a trial's loss depends on: losses of another table say nothing about this one."""
+    """Hash everything that the loss of a trial depends on: losses on another table are not comparable."""
     import joblib
 
     return str(joblib.hash([data.layout.columns, data.filename, seed, data.X, data.y, data.group, fold]))
 
 
 def shared_budget(names: Sequence[str], budget_s: float) -> Iterator[tuple[str, float]]:
-    """Each name with an equal share, in seconds, of what is then left of the budget; at least 1 s.
+    """Yield each name with an equal share, in seconds, of the remaining budget; at least 1 s.
 
-    What one search leaves over goes to the ones after it.
+    Time that a search does not use goes to the following ones.
     """
     deadline = time.monotonic() + budget_s
     for n_done, name in enumerate(names):
@@ -81,20 +81,20 @@ def shared_budget(names: Sequence[str], budget_s: float) -> Iterator[tuple[str, 
 def search(
     data: TrainingSet, fold: Int, name: str, *, journal: Path, budget_s: float, n_trials: int | None, seed: int
 ) -> dict[str, Any]:
-    """Search one learner's settings, resuming from the journal where that knows the same table and folds.
+    """Search one learner's settings, resuming where the journal has trials on the same table and folds.
 
     Parameters
     ----------
     data, fold
         Labelled rows, and the fold of each [n].
     name
-        Of :data:`SPACES`.
+        A key of :data:`SPACES`.
     journal
-        Optuna's journal; made when it is not there.
+        Optuna's journal; created if necessary.
     budget_s, n_trials
-        The search ends with whichever is reached first.
+        The search ends when either is reached.
     seed
-        Of the sampler, with the number of trials that the journal holds, and of every fit.
+        Seed of every fit and, together with the number of trials in the journal, of the sampler.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def search(
     Raises
     ------
     InputError
-        The log loss of the defaults is not finite, so that nothing could be compared with it.
+        The log loss of the defaults is not finite, so that no trial can be compared with it.
     """
     base = settings_for(len(data), data.n_groups)
     study = _study(f"{name} {fingerprint(data, fold, seed)}", journal, seed)
@@ -114,7 +114,7 @@ def search(
     def objective(trial: optuna.Trial) -> float:
         try:
             return mean_loss(data, fold, name, replace(base, **SPACES[name](trial)), seed)
-        except KeyboardInterrupt as stop:  # of which Optuna would print a traceback
+        except KeyboardInterrupt as stop:  # Optuna would print a traceback for it
             interrupts.append(stop)
             trial.study.stop()
             raise optuna.TrialPruned from stop
@@ -131,16 +131,16 @@ def search(
     if interrupts:
         raise interrupts[0]
     losses = [(trial.value, trial.params) for trial in study.trials if trial.value is not None]
-    loss, changes = min(losses, key=lambda one: one[0], default=(np.inf, {}))
+    loss, changes = min(losses, key=lambda trial: trial[0], default=(np.inf, {}))
     if loss >= default:
         loss, changes = default, {}
     return {"changes": dict(changes), "log_loss": loss, "default_log_loss": default, "n_trials": len(losses)}
 
 
 def _study(name: str, journal: Path, seed: int) -> optuna.Study:
-    """The study of this name in the journal, or a new one.
+    """Return the study of this name in the journal, or a new one.
 
-    Its sampler draws by ``seed`` and the number of trials in it: one that goes on must not try the first ones again.
+    The sampler is seeded by ``seed`` and the number of trials: a resumed search must not repeat the first trials.
     """
     import optuna
     from optuna.storages.journal import JournalFileBackend

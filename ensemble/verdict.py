@@ -1,80 +1,52 @@
-"""The verdict on a clip: probability, in words, contributions of families, what could not be measured, caveats."""
+"""The verdict on a clip: probability, verdict in words, contributions of families, unmeasured families, caveats."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from ensemble import wording
 from ensemble.learners.late_fusion import ALL_FACES_SUFFIX
 from ensemble.missingness import is_unusable, unmeasured_families
 from ensemble.model import Model
 from ensemble.training_set import family_of
+from ensemble.wording import (
+    NO_PICTURE,
+    NO_PICTURE_CUE,
+    NO_SPEECH,
+    NOTE,
+    NOTE_FACES,
+    NOTE_NO_SPEECH,
+    NOTE_NOTHING,
+    NOTE_SOUND,
+    NOTE_STILL,
+    NOTE_STILL_PICTURE,
+    SMALL_FACE_PX,
+    bound_in_words,
+)
 from features.discovery import families
-from features.spec import SOUND_ALONE, family_modules
+from features.spec import SOUND_ALONE, family_modules, is_share
 
 # "Likely" and "unlikely" as the IPCC's calibrated language has them (Mastrandrea et al. 2010): above 66 %,
-# below 33 %. The words are of the probability at the model's target prior.
+# below 33 %. The words describe the probability at the model's target prior.
 LIKELY_REAL_BELOW, LIKELY_FAKE_ABOVE = 1 / 3, 2 / 3
 LIKELY_REAL, UNCERTAIN, LIKELY_FAKE, NOTHING = "likely real", "uncertain", "likely fake", "nothing measured"
-NOTE = (
-    "A score is evidence, not proof: it reflects how similar training clips were labelled, and says nothing of intent."
-)
-NOTE_NOTHING = "Nothing could be measured in this clip: the number is the assumed fraction of FAKE, no finding."
-NOTE_NO_FINDING = (
-    "Nothing could be measured in this clip, so there is no finding: neither that it is real nor that it is fake."
-)
-"""What stands in place of :data:`NOTE_NOTHING` where no number is shown."""
-NOTE_SOUND = (
-    "Only the sound was judged: {why}, and the picture stays at its prior. How good the speech detector is by itself "
-    "is on the model card (docs/MODEL_CARD.md)."
-)
-NO_PICTURE, NO_PICTURE_CUE = "the file holds no picture", "no cue of the picture could be measured"
-NO_SPEECH = "no picture in the file, and no speech was found in its sound"
-NOTE_NO_SPEECH = "The file holds no picture, and no speech was found in its sound."
 CONTEXT_FAMILIES = frozenset({"quality"})
-"""Families that are measured for what is said beside a number, whether the model reads them or not."""
+"""Families that are measured for the caveats beside a number, whether or not the model reads them."""
 EYES_PX = "quality.iod_px"
 FACE_WIDTH_IOD = 2.3  # from ear to ear (jaw points 0 and 16) over the distance of the eyes: median of every 24th copy
-# A convention: the mean of both face networks on the re-encoded copies of docs/experiments/032, out of fold, has AUC
-# 0.51 where the eyes are under 32 px apart (101 clips, 28 of them FAKE) and 0.56 above (133, 90), one of several cuts
-# that were looked at, and no more apart than chance would have it. 32 px between the eyes are a face of 74 px.
-SMALL_FACE_PX = 74
-NOTE_SMALL = (
-    "The face is only about {width} px wide in the file. On re-encoded copies with faces under {limit} px the face "
-    "networks told forged from genuine pictures hardly better than chance (AUC 0.51; 0.56 with larger faces: "
-    "docs/experiments/032-reencoded-copies.md)."
-)
 SEEN = "quality.clip_share"
-# A convention: of the 282 research clips one in twenty is under 1.1 s, none under 0.76 s; the face networks judge up to
+# A convention: of the 282 research clips one in twenty is under 1.1 s, none under 0.76 s; the face networks score up to
 # eight faces of a clip.
 SHORT_S, FEW_FRAMES = 1.0, 8
-NOTE_SHORT = (
-    "Judged on {frames}: that is little to rest a number on, and the number is not moved towards the prior for it."
-)
-NOTE_SHORT_PICTURE = (
-    "The picture was judged on {frames}: that is little to rest its part of the number on, and that part is not moved "
-    "towards the prior for it."
-)
-"""What stands in place of :data:`NOTE_SHORT` where speech counts as well."""
-# Median distance of a face's sharpness from its median: 0 to 0.002 where most pictures are one that is held (encoded at
+# Median deviation of a face's sharpness from its median: 0 to 0.002 where most frames are one frozen image (encoded at
 # CRF 0 to 30), 0.015 and more in the 281 research clips that have it.
 SHARPNESS_SPREAD, HELD_SPREAD = "quality.blur_lap_face_mad", 0.005
-NOTE_STILL = (
-    "Most faces that were looked at are the same picture, as of one that is held: the number rests on few pictures, "
-    "and cues of motion say little."
-)
-NOTE_STILL_PICTURE = NOTE_STILL.replace("the number rests", "the picture's part of the number rests")
-AT_BOUND = 1e-6  # so near to a bound of the model's probabilities a number is at it
-MAIN_FACE = "Most cues are measured on the main one{others}: a fake of another face may be missed."
-HIGHEST_OF_OTHERS = "; of the others the face networks' highest score counts"
-NOTE_FACES = "{n} faces were tracked (counted anew after an absence of over 1 s). {main_face}"
-NOTE_FACES_OF_LIST = "Some clips have several faces. {main_face}"
-NOTE_LITTLE_OF_LIST = "Some numbers rest on a short stretch, or on one picture that is held: --json says which."
+AT_BOUND = 1e-6  # a probability this near to a bound of the model is at the bound
 
 
 @dataclass(frozen=True)
@@ -90,26 +62,26 @@ class Verdict:
     verdict
         ``likely real`` below one third, ``likely fake`` above two thirds, else ``uncertain``; or ``nothing measured``.
     status, error
-        Of the measurement, as in the feature table; ``error`` is empty when all went well.
+        Status and error of the measurement, as in the feature table; ``error`` is empty when all went well.
     n_faces, duration_s, n_frames
-        Faces (at least so many; one is counted anew after an absence of over 1 s), seconds (None where unknown) and
-        frames of the clip.
+        Number of tracked faces (a face that reappears after more than 1 s counts again), duration in seconds (None
+        where unknown) and number of frames.
     base
         Log-odds of FAKE before any cue has contributed.
     contributions
         Family to log-odds towards FAKE, for every family of the model. With ``base`` they sum to the logit of
-        ``probability``. A family that was not measured contributes as well, where the model knows what its absence is
-        worth; JSON has these in one sum (``log_odds_unmeasured``), and only measured ones in ``log_odds_by_family``.
+        ``probability``. An unmeasured family can contribute, where the model has learned what its absence means; JSON
+        gives the sum of these (``log_odds_unmeasured``), and lists only measured ones in ``log_odds_by_family``.
     unmeasured
-        Family to the reason why no cue that the model reads of it is defined.
+        Family to the reason why none of the cues that the model reads is defined.
     face_width_px
-        Of the main face, from ear to ear, in pixels of the file, to about a tenth; None where unknown.
+        Width of the main face from ear to ear, in pixels of the file, to about a tenth; None where unknown.
     at_bound
-        Whether ``probability`` is the lowest or the highest that the model gives: the evidence may say more.
+        Whether ``probability`` is the lowest or highest that the model gives: the evidence may be stronger.
     seen_share
         Fraction of the frames in which the main face was found; None where unknown.
     still
-        Whether most pictures of the main face that were looked at are the same one.
+        Whether most of the analysed images of the main face are the same one.
     """
 
     filename: str
@@ -130,36 +102,36 @@ class Verdict:
 
     @property
     def bound(self) -> str:
-        """``or more``, ``or less`` of a probability at the model's bound; else empty."""
+        """``or more`` or ``or less`` where the probability is at the model's bound; otherwise empty."""
         return bound_in_words(self.probability) if self.at_bound else ""
 
     @property
     def family_contributions(self) -> list[tuple[str, float]]:
-        """Family and log-odds of the measured families, those towards FAKE first."""
+        """Name and log-odds of each measured family, those towards FAKE first."""
         measured = [(name, z) for name, z in self.contributions.items() if name not in self.unmeasured]
         return sorted(measured, key=lambda pair: (-pair[1], pair[0]))
 
     @property
     def contribution_unmeasured(self) -> float:
-        """Log-odds that come from families being unmeasured."""
+        """Sum of the log-odds of unmeasured families."""
         return sum(self.contributions.get(name, 0.0) for name in self.unmeasured)
 
     @property
     def sound_alone(self) -> bool:
-        """Whether the file holds sound and no picture."""
+        """Whether the file holds audio and no video."""
         return self.n_frames == 0 and self.duration_s is not None
 
     @property
     def reason(self) -> str:
-        """``error``; of a file of sound alone in which no speech was found, with that in place of its first message."""
+        """``error``; for an audio file without speech, its first message is replaced by that finding."""
         if not self._lacks_speech:
             return self.error
-        _, *others = self.error.split("; ")  # the first says that only the sound was measured
+        _, *others = self.error.split("; ")  # the first message says that only the audio was measured
         return "; ".join([NO_SPEECH, *others])
 
     @property
     def notes(self) -> list[str]:
-        """Sentences that belong beside the number."""
+        """The sentences to show beside the number."""
         if self.verdict == NOTHING:
             return [NOTE_NO_SPEECH, NOTE_NOTHING] if self._lacks_speech else [NOTE_NOTHING]
         if self.sound_alone:
@@ -170,24 +142,24 @@ class Verdict:
 
     @property
     def main_face(self) -> str:
-        """Which of several faces the number is of."""
+        """The sentence on which of several faces the number describes."""
         networks = any(
             column.name.endswith(ALL_FACES_SUFFIX)
-            for one in families(self.contributions.keys() & set(family_modules()))
-            for column in one.table_columns
+            for family in families(self.contributions.keys() & set(family_modules()))
+            for column in family.table_columns
         )
-        return MAIN_FACE.format(others=HIGHEST_OF_OTHERS if networks else "")
+        return wording.main_face(with_networks=networks)
 
     @property
     def faces_note(self) -> str:
-        """What is said of a clip with several faces; empty for any other, and of a model that reads sound alone."""
+        """The caveat for a clip with several faces; empty for other clips and for models that read audio alone."""
         if self.n_faces <= 1 or not self._reads_picture:
             return ""
         return NOTE_FACES.format(n=self.n_faces, main_face=self.main_face)
 
     @property
     def _lacks_speech(self) -> bool:
-        """Whether families looked for speech in a file of sound alone, and none found enough of it."""
+        """Whether, in a file without video, every speech family that was measured found too little speech."""
         if not (self.sound_alone and self.verdict == NOTHING):
             return False
         reasons = [self.unmeasured[name] for name in self.unmeasured.keys() & _of_sound()]
@@ -195,42 +167,40 @@ class Verdict:
 
     @property
     def _reads_picture(self) -> bool:
-        """Whether the model reads a family that needs more than sound."""
+        """Whether the model reads a family that needs more than audio."""
         return bool(self.contributions.keys() - _of_sound())
 
     @property
     def _picture_counts(self) -> bool:
-        """Whether a family that needs more than sound was measured."""
+        """Whether a family that needs more than audio was measured."""
         return bool(dict(self.family_contributions).keys() - _of_sound())
 
     @property
     def _speech_counts(self) -> bool:
-        """Whether a family that needs nothing but sound was measured."""
+        """Whether a family that needs only audio was measured."""
         return bool(dict(self.family_contributions).keys() & _of_sound())
 
     @property
     def _only_heard(self) -> bool:
-        """Whether every family that contributes needs nothing but sound, where the model reads some of the picture."""
+        """Whether only audio families contribute, although the model also reads the video."""
         return self._speech_counts and not self._picture_counts and self._reads_picture
 
     @property
     def _of_small_face(self) -> list[str]:
         if self.face_width_px is None or self.face_width_px >= SMALL_FACE_PX or not self._picture_counts:
             return []
-        return [NOTE_SMALL.format(width=math.floor(self.face_width_px), limit=SMALL_FACE_PX)]
+        return [wording.of_small_face(self.face_width_px)]
 
     @property
     def little_notes(self) -> list[str]:
-        """What is said of a number, or of the picture's part of it, that rests on a short stretch or on one picture."""
+        """The caveats for a number, or its video part, that rests on a short stretch or on one frozen image."""
         if self.duration_s is None or not self._picture_counts:
             return []
-        short, still = (NOTE_SHORT_PICTURE, NOTE_STILL_PICTURE) if self._speech_counts else (NOTE_SHORT, NOTE_STILL)
         share = 1.0 if self.seen_share is None else self.seen_share
         n, seconds = max(1, round(share * self.n_frames)), round(share * self.duration_s, 2)
         if n >= FEW_FRAMES and seconds >= SHORT_S:
-            return [still] if self.still else []
-        over = f" over {seconds:g} s" if seconds else ""  # of one frame, no time is known
-        return [short.format(frames=f"{n} frame{'s' * (n != 1)}{over}")]
+            return [NOTE_STILL_PICTURE if self._speech_counts else NOTE_STILL] if self.still else []
+        return [wording.of_short_stretch(n, seconds, with_speech=self._speech_counts)]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -254,8 +224,8 @@ class Verdict:
 
 
 def _of_sound() -> set[str]:
-    """Families that need nothing but sound."""
-    return {one.name for one in families() if one.needs <= SOUND_ALONE}
+    """Return the families that need only audio."""
+    return {family.name for family in families() if family.needs <= SOUND_ALONE}
 
 
 def verdict_of(probability: float) -> str:
@@ -266,12 +236,12 @@ def verdict_of(probability: float) -> str:
 
 
 def judge(model: Model, table: pa.Table) -> list[Verdict]:
-    """A verdict for each row of a feature table, in its order.
+    """Return the verdict on each row of a feature table, in its order.
 
     Raises
     ------
     ModelError
-        The table's families or columns are not the model's.
+        The table's families or columns differ from the model's.
     """
     from scipy.special import expit
 
@@ -280,13 +250,14 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
     unmeasured = unmeasured_families(table, model.columns_read)
     rows = table.select(["filename", "status", "error", "n_faces", "duration_s", "n_frames"]).to_pylist()
     read = {family_of(name) for name in model.columns_read}
-    known = explanation.contributions.keys() & read
+    with_cues = {family_of(name) for name in model.columns_read if not is_share(name)}  # that training clips had
+    known = {name for name, z in explanation.contributions.items() if name in with_cues or (name in read and z.any())}
     eyes_px, seen, spread = (_defined(table, name) for name in (EYES_PX, SEEN, SHARPNESS_SPREAD))
     verdicts = []
     for number, row in enumerate(rows):
-        absent = {name: reason for name, reason in unmeasured[number].items() if name in known}  # of a wider table
+        absent = {name: reason for name, reason in unmeasured[number].items() if name in known}
         duration = row["duration_s"]
-        in_words = NOTHING if known <= absent.keys() else verdict_of(float(probability[number]))
+        in_words = NOTHING if known & with_cues <= absent.keys() else verdict_of(float(probability[number]))
         verdicts.append(
             Verdict(
                 filename=row["filename"],
@@ -310,7 +281,7 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
 
 
 def at_bound(probability: float, clip: float) -> bool:
-    """Whether a probability is at a bound of a model's: at its ``clip`` (0 where it has none), or at 1 less that.
+    """Whether a probability is at a bound of its model: ``clip`` (0 where there is none) or ``1 - clip``.
 
     >>> at_bound(0.97, 0.03), at_bound(0.03, 0.03), at_bound(0.96, 0.03), at_bound(1.0, 0.0)
     (True, True, False, False)
@@ -318,58 +289,22 @@ def at_bound(probability: float, clip: float) -> bool:
     return clip > 0 and min(probability, 1 - probability) <= clip + AT_BOUND
 
 
-def bound_in_words(probability: float) -> str:
-    """What is said beside a probability that is at a bound of its model's.
-
-    >>> bound_in_words(0.97), bound_in_words(0.03)
-    ('or more', 'or less')
-    """
-    return "or more" if probability > 0.5 else "or less"
-
-
 def _is_held(sharpness_spread: float | None) -> bool:
-    """Whether most pictures of a face are one that is held, by the column :data:`SHARPNESS_SPREAD`."""
+    """Whether most images of a face are one frozen image, by the column :data:`SHARPNESS_SPREAD`."""
     return sharpness_spread is not None and sharpness_spread < HELD_SPREAD
 
 
 def _defined(table: pa.Table, column: str) -> list[float | None]:
-    """The values of a column; None where one is undefined, or there is no such column."""
+    """Return the values of a column; None where undefined, or where the table lacks the column."""
     values = table.column(column).to_pylist() if column in table.column_names else [None] * table.num_rows
     return [value if value is not None and math.isfinite(value) else None for value in values]
 
 
 def _face_width_px(eyes_px: float | None) -> float | None:
-    """Width of a face whose eyes are so far apart; None where that is unknown."""
+    """Return the width of a face from the distance of its eyes; None where that is unknown."""
     return round(FACE_WIDTH_IOD * eyes_px, 1) if eyes_px is not None and eyes_px > 0 else None
 
 
 def ranked(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Sorted by probability, highest first; equal ones by name; clips in which nothing was measured last."""
+    """Sort by probability, highest first, then by name; clips in which nothing was measured come last."""
     return sorted(verdicts, key=lambda verdict: (verdict.verdict == NOTHING, -verdict.probability, verdict.filename))
-
-
-def model_line(manifest: dict[str, Any], folder: Path) -> str:
-    """Which model predicts, what it was trained on, and how good it is.
-
-    A manifest may hold the log loss of a stricter protocol than the training's own folds, under ``reported``
-    (``protocol``, ``log_loss`` with ``value``, ``low`` and ``high``, ``constant``): that is said in place of it.
-    """
-    summary = manifest.get("summary") or {}
-    kind = "SYNTHETIC clips" if summary.get("synthetic") else "clips"
-    text = f"model {folder}: trained on {summary.get('n_clips', '?')} {kind} of {summary.get('n_groups', '?')} groups"
-    try:
-        if reported := manifest.get("reported"):
-            where, loss, constant = f"on {reported['protocol']}", reported["log_loss"], reported["constant"]
-        else:
-            scores = manifest["metrics"]
-            where, loss = "out of fold", scores["stack"]["log_loss_target_prior"]
-            constant = scores["constant"]["log_loss_target_prior"]["value"]
-        return f"{text}; log loss {where} {_with_interval(loss)}, of the constant predictor {constant:.3f}"
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return text
-
-
-def _with_interval(score: Mapping[str, float | None]) -> str:
-    """``0.580 [0.548, 0.611]`` of a score as JSON has it; without an interval where none is defined."""
-    value, low, high = score["value"], score.get("low"), score.get("high")
-    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"

@@ -1,4 +1,4 @@
-"""What a probability means at other base rates than the model's: in counts of 100 clips, and in odds.
+"""The meaning of a probability at other base rates than the model's: in counts of 100 clips, and in odds.
 
 A score moves the odds that a clip is fake; where they start is not the model's to know. From one prior to another the
 log-odds move by the difference of the priors' log-odds (Bayes' rule).
@@ -15,7 +15,7 @@ from scipy.special import expit, logit
 from ensemble.verdict import at_bound
 
 OTHERS = (0.01, 0.1, 0.5, 0.9)
-"""Fractions of FAKE among one's clips for which a page says what a score means."""
+"""Fractions of FAKE among the reader's clips for which a page explains a score."""
 ROUGH = 0.05  # by which counts of clips may be off
 
 
@@ -52,7 +52,7 @@ class BaseRate:
 
 
 def in_counts(fraction: float) -> tuple[int, int]:
-    """How many of how many a fraction from 0 to 1 is: of as few as it takes to say the rarer side within ``ROUGH``.
+    """Express a fraction as a count of a total, the smallest total that gives the rarer side within ``ROUGH``.
 
     These are 100, or 100 times a power of 10.
 
@@ -66,7 +66,7 @@ def in_counts(fraction: float) -> tuple[int, int]:
 
 
 def at_prior(probability: float, given: float, wanted: float) -> float:
-    """P(FAKE) at the prior ``wanted`` of a clip that has ``probability`` at the prior ``given``.
+    """Return P(FAKE) at the prior ``wanted`` for a clip that has ``probability`` at the prior ``given``.
 
     >>> round(at_prior(0.9, 0.5, 0.1), 6)
     0.5
@@ -75,7 +75,7 @@ def at_prior(probability: float, given: float, wanted: float) -> float:
 
 
 def odds_in_words(probability: float, *, at_bound: bool = False) -> str:
-    """The odds on the more probable side, two digits of them; ``at_bound`` says that the model's bound hides the rest.
+    """Return the odds of the more probable side, to two digits; ``at_bound`` where the model's bound limits them.
 
     >>> odds_in_words(0.8), odds_in_words(0.2), odds_in_words(0.51), odds_in_words(0.9985)
     ('4 to 1 for FAKE', '4 to 1 for REAL', 'even', '670 to 1 for FAKE')
@@ -90,7 +90,7 @@ def odds_in_words(probability: float, *, at_bound: bool = False) -> str:
 
 
 def base_rates(probability: float, manifest: Mapping[str, Any]) -> list[BaseRate]:
-    """What a model's score of a clip means at each of :data:`OTHERS` and at the model's own prior, sorted.
+    """Return the meaning of a score at each prior of :data:`OTHERS` and at the model's own prior, sorted.
 
     Parameters
     ----------

@@ -35,22 +35,28 @@ def page() -> str:
     """The whole page, as Markdown."""
     every = families()
     rows = [
-        [f"[{one.name}](#{one.name})", str(one.version), str(len(one.table_columns)), _needs(one), one.description]
-        for one in every
+        [
+            f"[{family.name}](#{family.name})",
+            str(family.version),
+            str(len(family.table_columns)),
+            _needs(family),
+            family.description,
+        ]
+        for family in every
     ]
-    count = sum(len(one.table_columns) for one in every)
+    count = sum(len(family.table_columns) for family in every)
     parts = [
         HEAD.format(n_columns=count, n_families=len(every)),
         _table(["family", "version", "columns", "needs", "description"], rows),
-        *(_section(one) for one in every),
+        *(_section(family) for family in every),
         _literature(every),
     ]
     return "\n".join(parts)
 
 
-def _section(one: Family) -> str:
-    background = _markdown(one.documentation.partition("\n")[2].strip())
-    usual = Counter(column.invariant_to for column in one.table_columns).most_common(1)[0][0]
+def _section(family: Family) -> str:
+    background = _markdown(family.documentation.partition("\n")[2].strip())
+    usual = Counter(column.invariant_to for column in family.table_columns).most_common(1)[0][0]
     rows = [
         [
             f"`{column.name.partition('.')[2]}`",
@@ -61,16 +67,16 @@ def _section(one: Family) -> str:
             column.reference or "–",
             "" if column.invariant_to == usual else _list(column.invariant_to),
         ]
-        for column in one.table_columns
+        for column in family.table_columns
     ]
-    head = f"## {one.name}\n\n*Version {one.version}; needs {_needs(one)}; {len(rows)} columns.*"
+    head = f"## {family.name}\n\n*Version {family.version}; needs {_needs(family)}; {len(rows)} columns.*"
     table = _table(["column", "what it is", "unit", "range", "direction", "reference", "unchanged by"], rows)
     same = f"Unchanged by, unless the column says otherwise: {_list(usual)}."
-    return f"\n{head} {_capital(one.description)}.\n\n{background}\n\n{same}\n\n{table}"
+    return f"\n{head} {_capital(family.description)}.\n\n{background}\n\n{same}\n\n{table}"
 
 
 def _literature(every: Sequence[Family]) -> str:
-    entries = references.of_families(one.name for one in every)
+    entries = references.of_families(family.name for family in every)
     return "\n## Literature\n\n" + "\n".join(f"- {entry}" for entry in entries) + "\n"
 
 
@@ -79,8 +85,8 @@ def _markdown(docstring: str) -> str:
     return re.sub(r":\w+:`([^`]+)`", r"`\1`", docstring).replace("``", "`")
 
 
-def _needs(one: Family) -> str:
-    return ", ".join(sorted(one.needs)) or "nothing"
+def _needs(family: Family) -> str:
+    return ", ".join(sorted(family.needs)) or "nothing"
 
 
 def _list(names: Iterable[str]) -> str:

@@ -19,7 +19,8 @@ from typing import Any
 import pyarrow as pa
 
 from ensemble.missingness import SENTENCES, unmeasured_families
-from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTHING, Verdict, model_line
+from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTHING, Verdict
+from ensemble.wording import NOTE_NO_FINDING, model_line
 from features.checksums import sha256_of
 from features.discovery import families
 from features.evidence import ClipEvidence, Person
@@ -55,7 +56,7 @@ SAID_BY_STATUS = {"no_face", "no_audio"}  # the first message says the same
 
 @dataclass(frozen=True)
 class ClipFacts:
-    """What a page says of a clip beside its verdict and its evidence."""
+    """The facts on a page that are not part of the verdict or the evidence."""
 
     values: Mapping[str, float] = field(default_factory=dict)
     """Column to value, of every family that was measured; undefined ones may be left out."""
@@ -68,15 +69,15 @@ class ClipFacts:
     sha256: str = ""
     """Of the clip's file; empty where unknown."""
     command: str = ""
-    """What made the page, as it can be pasted."""
+    """The command that made the page, ready to paste."""
     made: str = ""
-    """When, in words."""
+    """When the page was made, in words."""
     version: str = ""
-    """Of deepcue."""
+    """Version of deepcue."""
 
     @classmethod
     def of_row(cls, table: pa.Table, row: int = 0, **facts: str) -> ClipFacts:
-        """The facts of one row of a feature table; ``facts`` are the fields that no table knows."""
+        """Return the facts of one row of a feature table; ``facts`` are the fields that a table lacks."""
         values = {name: table.column(name)[row].as_py() for name in feature_columns(table)}
         return cls(
             values={name: value for name, value in values.items() if value is not None and math.isfinite(value)},
@@ -89,7 +90,7 @@ class ClipFacts:
 
 @dataclass(frozen=True)
 class Served:
-    """What a server puts around the page of a clip."""
+    """The parts that a server adds to the page of a clip."""
 
     assets: str = ""
     """URL under which ``clip.css`` and ``clip.js`` of ``reports/static`` are served, with a slash at its end; when
@@ -137,7 +138,7 @@ def write_clip_report(
         write_page(out, "clip.html.j2", context)
         return
     context = {
-        "clips": [(one, what_happened(one)) for one in verdicts],
+        "clips": [(verdict, what_happened(verdict)) for verdict in verdicts],
         "status_words": STATUS_WORDS,
         "manifest": manifest,
         "css": static_text("clip.css"),
@@ -147,7 +148,7 @@ def write_clip_report(
 
 
 def clip_page(verdict: Verdict, manifest: Mapping[str, Any], folder: Path, **options: Any) -> str:
-    """The page of one clip, as :func:`clip_context` takes it: for a server that shows it."""
+    """Render the page of one clip, for a server; the parameters are those of :func:`clip_context`."""
     return render_template("clip.html.j2", clip_context(verdict, manifest, folder, **options))
 
 
@@ -161,7 +162,7 @@ def clip_context(
     faces: bool = True,
     served: Served | None = None,
 ) -> dict[str, Any]:
-    """What the template ``clip.html.j2`` is filled with.
+    """Return the context of the template ``clip.html.j2``.
 
     Parameters
     ----------
@@ -186,7 +187,7 @@ def clip_context(
     drawn = timeline(evidence, used) if evidence is not None else None
     strip = [(t, data_uri(jpeg)) for t, jpeg in evidence.filmstrip if jpeg] if evidence is not None else []
     return {
-        "one": verdict,
+        "verdict": verdict,
         "manifest": manifest,
         "facts": facts,
         "faces": faces,
@@ -213,7 +214,7 @@ def clip_context(
 
 
 def what_happened(verdict: Verdict) -> str:
-    """The status of the measurement in words, with what went wrong.
+    """Return the status of the measurement in words, with the error.
 
     >>> error = "no face was found; 20.0 s of sound are missing in between"
     >>> what_happened(Verdict("a.mp4", 0.5, "uncertain", "no_face", error, 0, 9.0, 225, 0.0))
@@ -234,7 +235,7 @@ def what_happened(verdict: Verdict) -> str:
 
 
 def _not_there(verdict: Verdict) -> str:
-    """How many of the model's families had nothing to measure, of a clip of which no status says why."""
+    """Return how many of the model's families had nothing to measure, where no status explains it."""
     n, of = len(verdict.unmeasured), len(verdict.contributions)
     if verdict.status != "ok" or not n:
         return ""
@@ -242,7 +243,7 @@ def _not_there(verdict: Verdict) -> str:
 
 
 def not_covered(evidence: ClipEvidence) -> str:
-    """What was not judged: faces that were not followed, and time without a followed face; empty when neither is much.
+    """Return what was not evaluated: faces that were not tracked, and time without a tracked face; empty if little.
 
     >>> not_covered(ClipEvidence("a.mp4", 10.0, 640, 360, (), 2, {}, ()))
     '2 faces were seen and none was followed.'
@@ -265,16 +266,16 @@ def not_covered(evidence: ClipEvidence) -> str:
 
 
 def notes(verdict: Verdict, evidence: ClipEvidence | None) -> list[str]:
-    """Sentences beside the number; where every person has lanes, what it says of several faces is said for them."""
+    """Return the sentences beside the number; where each person has lanes, that on several faces refers to them."""
     if evidence is None or len(evidence.people) < 2:
         return verdict.notes
     first = NOTE_MAIN if seen_together(evidence) else NOTE_APART
     said = first.format(main_face=verdict.main_face)
-    return [said, *(one for one in verdict.notes if one != verdict.faces_note)]
+    return [said, *(note for note in verdict.notes if note != verdict.faces_note)]
 
 
 def without_pictures(evidence: ClipEvidence) -> ClipEvidence:
-    """The same evidence without a frame or a face in it."""
+    """Return the same evidence without images of frames and faces."""
     return replace(
         evidence,
         filmstrip=tuple((t, b"") for t, _ in evidence.filmstrip),
@@ -294,6 +295,7 @@ def _of_model(manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "low": LIKELY_REAL_BELOW,
         "high": LIKELY_FAKE_ABOVE,
         "nothing": NOTHING,
+        "no_finding": NOTE_NO_FINDING,
     }
 
 
@@ -306,38 +308,42 @@ def _positions(facts: ClipFacts, evidence: ClipEvidence | None, read: Container[
 
 
 def _versions(facts: ClipFacts, evidence: ClipEvidence | None) -> dict[str, int]:
-    """Of every family that was measured."""
+    """Return the version of every family that was measured."""
     cues = evidence.cues if evidence else {}
-    return {one.name: one.version for one in families() if f"{one.name}.valid_share" in cues} | dict(facts.versions)
+    return {family.name: family.version for family in families() if f"{family.name}.valid_share" in cues} | dict(
+        facts.versions
+    )
 
 
 def _unmeasured(
     facts: ClipFacts, verdict: Verdict, evidence: ClipEvidence | None, used: Sequence[str]
 ) -> list[tuple[str, str, bool]]:
-    """Family, reason, and whether the model uses it; those it uses first. Empty where nothing at all was measured."""
+    """Return family, reason, and whether the model uses it; used ones first. Empty where nothing was measured."""
     if evidence is None and verdict.verdict == NOTHING:
         return []
     reasons = {**facts.unmeasured, **verdict.unmeasured}
     if evidence is not None:
         silent = SENTENCES[Reason.NO_SOUND] in reasons.values()
         reasons = _of_other_families(evidence, silent=silent, blind=verdict.sound_alone) | reasons
-    return sorted(((name, why, name in used) for name, why in reasons.items()), key=lambda one: (not one[2], one[0]))
+    return sorted(
+        ((name, why, name in used) for name, why in reasons.items()), key=lambda entry: (not entry[2], entry[0])
+    )
 
 
 def _of_other_families(evidence: ClipEvidence, *, silent: bool, blind: bool) -> dict[str, str]:
-    """Why families have no cue in this clip, from what they need; a table says it of the model's families only."""
+    """Return why families have no cue in this clip, from their needs; a table says so of the model's families only."""
     reasons = {}
-    for one in families():
-        cues = [evidence.cues.get(column.name, math.nan) for column in one.columns if not is_share(column.name)]
-        if f"{one.name}.valid_share" not in evidence.cues or any(map(math.isfinite, cues)):
+    for family in families():
+        cues = [evidence.cues.get(column.name, math.nan) for column in family.columns if not is_share(column.name)]
+        if f"{family.name}.valid_share" not in evidence.cues or any(map(math.isfinite, cues)):
             continue
-        lacks = lacking(one.needs, sound=not silent, picture=not blind, face=bool(evidence.people))
-        reasons[one.name] = SENTENCES[lacks or Reason.UNUSABLE]
+        lacks = lacking(family.needs, sound=not silent, picture=not blind, face=bool(evidence.people))
+        reasons[family.name] = SENTENCES[lacks or Reason.UNUSABLE]
     return reasons
 
 
 def _checksums(folder: Path, facts: ClipFacts) -> list[tuple[str, str]]:
-    """What each SHA-256 is of, and the sum."""
+    """Return the name of each hashed file, and its SHA-256."""
     files = [("manifest of the model", folder / "manifest.json"), ("norms", norms.FILE)]
     sums = [(name, sha256_of(file)) for name, file in files if file.is_file()]
     weights = [(f"weights of {family}", digest) for family, digest in sorted(facts.weights.items())]

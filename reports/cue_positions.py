@@ -1,4 +1,4 @@
-"""Where the cues of a clip lie among those of genuine clips: sentences and positions for its page.
+"""Sentences and positions for the page of a clip: where its cues lie among those of genuine clips.
 
 A position is context. It says how usual a value is among a few real clips, and nothing of forgery: most unusual values
 have other reasons (light, compression, a language), and good fakes have usual values.
@@ -21,7 +21,7 @@ from reports.series_words import number
 
 CENTRAL = (0.025, 0.975)
 TIED = 0.1
-"""A value that so large a fraction of real clips has, too, is called the same as theirs, not lower or higher."""
+"""A value shared by at least this fraction of real clips is called the same as theirs, not lower or higher."""
 MIDDLE = 0.1  # this near to the median a value is in the middle
 
 
@@ -53,25 +53,25 @@ class FamilyPositions:
     family: str
     title: str
     covariates: bool
-    """Whether it holds nothing but conditions of measurement."""
+    """Whether the family holds only conditions of measurement."""
     shown: tuple[CuePosition, ...]
-    """The columns that stand for it: of those that the model reads where it reads any, else others."""
+    """The columns that represent the family: columns that the model reads, if any; otherwise others."""
     every: tuple[CuePosition, ...]
 
     @property
     def used(self) -> bool:
         """Whether the model reads the columns that are shown."""
-        return any(one.used for one in self.shown)
+        return any(position.used for position in self.shown)
 
     @property
     def n_used(self) -> int:
         """How many of :attr:`every` the model reads."""
-        return sum(one.used for one in self.every)
+        return sum(position.used for position in self.every)
 
     @property
     def n_outside(self) -> int:
         """How many of :attr:`every` lie outside the central 95 %."""
-        return sum(one.outside for one in self.every)
+        return sum(position.outside for position in self.every)
 
 
 def positions(
@@ -91,12 +91,12 @@ def positions(
         Families that were measured; one that this process does not know is left out.
     """
     result = []
-    for one in families():
-        if one.name not in versions:
+    for family in families():
+        if family.name not in versions:
             continue
-        columns = {column.name: column for column in one.table_columns if not is_share(column.name)}
-        found = [name for name in columns if name in norms and math.isfinite(values.get(name, math.nan))]
-        titles = dict(headlines(one.name, found, read))
+        columns = {column.name: column for column in family.table_columns if not is_share(column.name)}
+        measured = [name for name in columns if name in norms and math.isfinite(values.get(name, math.nan))]
+        titles = dict(headlines(family.name, measured, read))
         every = {
             name: _position(
                 columns[name],
@@ -105,17 +105,19 @@ def positions(
                 norms[name],
                 used=name in read,
             )
-            for name in found
+            for name in measured
         }
         if every:
             covariates = all(column.direction == "covariate" for column in columns.values())
             shown = tuple(every[name] for name in titles)
-            result.append(FamilyPositions(one.name, family_title(one.name), covariates, shown, tuple(every.values())))
-    return sorted(result, key=lambda one: (not one.used, one.covariates))
+            result.append(
+                FamilyPositions(family.name, family_title(family.name), covariates, shown, tuple(every.values()))
+            )
+    return sorted(result, key=lambda positions: (not positions.used, positions.covariates))
 
 
 def columns_read(manifest: Mapping[str, Any]) -> set[str]:
-    """The columns that the model of a manifest reads: of the learners that have a weight in its stack."""
+    """Return the columns that the model of a manifest reads: those of learners with a weight in its stack."""
     stack = manifest.get("stack", {})
     learners = weighed(stack.get("learners", ()), stack.get("weights", ())) or manifest.get("learners", {})
     return late_fusion.columns_read(manifest.get("columns", ()), learners)
@@ -148,7 +150,7 @@ def among(norm: Norm, value: float) -> str:
 
 
 def _tied(norm: Norm, value: float) -> float:
-    """Fraction of the clips that have this very value, as far as the quantiles tell."""
+    """Return the fraction of the clips that have exactly this value, as far as the quantiles show."""
     levels = [level for level, quantile in zip(LEVELS, norm.quantiles, strict=True) if quantile == rounded(value)]
     return levels[-1] - levels[0] if levels else 0.0
 

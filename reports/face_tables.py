@@ -60,10 +60,10 @@ def _networks(scores: Mapping[str, Scores], common: Mapping[str, Any]) -> Result
     last = list(scores)[-1]
     for network, conditions in scores.items():
         for condition, subsets in conditions.items():
-            for subset, found in subsets.items():
+            for subset, measured in subsets.items():
                 shown = network == last or (condition, subset) == ("original", "clips")
-                if shown and (overall := found.get("all")):
-                    ranked, n_groups = found["groups_ranked_correctly"]
+                if shown and (overall := measured.get("all")):
+                    ranked, n_groups = measured["groups_ranked_correctly"]
                     rows.append(
                         [
                             NETWORK_NAMES.get(network, network),
@@ -84,7 +84,7 @@ def _networks(scores: Mapping[str, Scores], common: Mapping[str, Any]) -> Result
         rows=rows,
         notes=[
             "Synthetic speech over a real picture counts as REAL here: these networks see pictures alone.",
-            "One view of each crop; the columns of a clip are of several views (docs/experiments/036).",
+            "One view of each crop; the columns of a clip are of several views.",
         ],
         **common,
     )
@@ -115,10 +115,10 @@ def _kinds(last: Scores, scored: str, common: Mapping[str, Any]) -> ResultTable:
 
 
 def _real_sources(clips: Mapping[str, Any], scored: str, common: Mapping[str, Any]) -> ResultTable:
-    shown = {name: one for name, one in clips["false_positives"].items() if one[0] >= REAL_SOURCES_SHOWN}
+    shown = {name: counts for name, counts in clips["false_positives"].items() if counts[0] >= REAL_SOURCES_SHOWN}
     rows = [
         [name, str(n), f"{half:.0%}", f"{confident:.0%}"]
-        for name, (n, half, confident) in sorted(shown.items(), key=lambda one: -one[1][1])
+        for name, (n, half, confident) in sorted(shown.items(), key=lambda item: -item[1][1])
     ]
     return ResultTable(
         title=f"False positives by source of REAL clips, {scored}",

@@ -1,4 +1,4 @@
-"""Which judged faces of a person a page shows, and in which order."""
+"""The scored faces of a person that a page shows, and their order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_BYTES = 1_500_000  # of their pictures; base64 makes them a third larger
 
 @dataclass(frozen=True)
 class FaceView:
-    """One judged face on a page."""
+    """One scored face on a page."""
 
     time_s: float
     picture: str
@@ -42,18 +42,18 @@ class PersonView:
     name: str
     main: bool
     picture: str
-    """A ``data:`` URI of the judged face in the middle of the clip; empty when faces are not shown."""
+    """A ``data:`` URI of the scored face in the middle of the clip; empty when faces are not shown."""
     seen: str
-    """When he is followed, in words; empty where he is not."""
+    """When the person is tracked, in words; empty where not."""
     n_judged: int
     means: tuple[tuple[str, float, float, float], ...]
     """Title of a network, and the lowest, the mean and the highest of its scores."""
     cue_means: tuple[tuple[str, float], ...]
-    """Title of a network, and the mean logit of the person's faces that is a cue: of other views than the scores."""
+    """Title of a network, and the cue: the mean logit of the person's faces, on other views than the scores."""
     strongest: tuple[FaceView, ...]
     """The faces most like a fake to the networks, the highest mean score first."""
     others: tuple[FaceView, ...]
-    """Further ones, spread over the clip, in order of time."""
+    """Further faces, spread over the clip, in order of time."""
     face_map: str
     """A ``data:`` URI; empty without one."""
     regions: tuple[tuple[str, float], ...]
@@ -61,7 +61,7 @@ class PersonView:
 
 
 def people(evidence: ClipEvidence) -> list[PersonView]:
-    """The people of a clip as a page shows them, the main one first."""
+    """Return the people of a clip as a page shows them, the main one first."""
     left, views = MAX_BYTES, []
     share = MAX_FACES // max(1, len(evidence.people))
     for number, person in enumerate(evidence.people):
@@ -73,21 +73,21 @@ def people(evidence: ClipEvidence) -> list[PersonView]:
 
 
 def covered_s(evidence: ClipEvidence) -> float:
-    """Seconds of the clip in which at least one followed person is seen; gaps of up to :data:`SEEN_GAP_S` count."""
-    times = np.unique(np.concatenate([[], *(one.boxes_times_s for one in evidence.people)]))
+    """Return the seconds of the clip with at least one tracked person; gaps of up to :data:`SEEN_GAP_S` count."""
+    times = np.unique(np.concatenate([[], *(person.boxes_times_s for person in evidence.people)]))
     steps = np.diff(times)
     return float(steps[steps <= SEEN_GAP_S].sum())
 
 
 def seen_together(evidence: ClipEvidence) -> bool:
-    """Whether two of the followed people are seen in one frame; otherwise they may be one person in several shots."""
-    times = [np.unique(one.boxes_times_s) for one in evidence.people]  # of the frames, on one clock
+    """Whether two of the tracked people appear in one frame; otherwise they may be one person in several shots."""
+    times = [np.unique(person.boxes_times_s) for person in evidence.people]  # times of frames, on one time axis
     every = np.concatenate([[], *times])
     return len(np.unique(every)) < len(every)
 
 
 def data_uri(jpeg: bytes) -> str:
-    """A picture inside a page; empty for no picture."""
+    """Return a data URI of an image; empty without one."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii") if jpeg else ""
 
 
@@ -98,7 +98,7 @@ def _person(
     strongest = [face for face in ranked[:STRONGEST] if face.logits]
     pictured = [face for face in person.faces if face.jpeg]
     rest = [face for face in (pictured or person.faces) if face not in strongest]
-    chosen = within(_spread(rest, max(0, most - len(strongest))), max_bytes - sum(len(one.jpeg) for one in strongest))
+    chosen = within(_spread(rest, max(0, most - len(strongest))), max_bytes - sum(len(face.jpeg) for face in strongest))
     middle = pictured[len(pictured) // 2].jpeg if pictured else b""
     view = PersonView(
         key=f"p{number}",
@@ -130,7 +130,7 @@ def _followed(times_s: NDArray[np.float64]) -> str:
 
 
 def within(faces: Sequence[JudgedFace], max_bytes: int) -> list[JudgedFace]:
-    """As many faces as the pictures' bytes allow, spread evenly over those given."""
+    """Return as many faces as the size limit allows, spread evenly over those given."""
     faces = list(faces)
     while faces and sum(len(face.jpeg) for face in faces) > max_bytes:
         faces = _spread(faces, len(faces) // 2)
@@ -154,7 +154,7 @@ def _view(face: JudgedFace) -> FaceView:
 
 
 def _cue_means(cues: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
-    """The networks whose mean logit is among the cues, whether single faces are on the page or not."""
+    """Return the networks whose mean logit is among the cues, whether or not the page shows single faces."""
     means = {name.removesuffix(LOGIT_SUFFIX): z for name, z in cues.items() if name.endswith(LOGIT_SUFFIX)}
     return tuple((family_title(name), z) for name, z in sorted(means.items()) if math.isfinite(z))
 

@@ -156,27 +156,27 @@ def _entropy(prior: float) -> float:
 
 
 def _ablation(ablation: Mapping[str, Any]) -> list[Finding]:
-    helps, hurts, rest = _sorted_out(ablation)
-    result = []
-    if helps:
-        result.append(Finding("good", f"Trained without these families, log loss rises: {helps}."))
-    if hurts:
-        result.append(Finding("bad", f"Trained without these families, log loss falls: {hurts}."))
-    if rest:
-        result.append(Finding("open", f"No evidence that these families add to the others: {rest}."))
-    return result
+    return _by_family(
+        ablation,
+        helps="Trained without these families, log loss rises",
+        hurts="Trained without these families, log loss falls",
+        neither="No evidence that these families add to the others",
+    )
 
 
 def _permutation(importance: Mapping[str, Any]) -> list[Finding]:
-    helps, hurts, rest = _sorted_out(importance)
-    result = []
-    if helps:
-        result.append(Finding("good", f"Permuting these families raises log loss: {helps}."))
-    if hurts:
-        result.append(Finding("bad", f"Permuting these families lowers log loss; they mislead the model: {hurts}."))
-    if rest:
-        result.append(Finding("open", f"No evidence that the model gains from these families: {rest}."))
-    return result
+    return _by_family(
+        importance,
+        helps="Permuting these families raises log loss",
+        hurts="Permuting these families lowers log loss; they mislead the model",
+        neither="No evidence that the model gains from these families",
+    )
+
+
+def _by_family(rises: Mapping[str, Any], *, helps: str, hurts: str, neither: str) -> list[Finding]:
+    """One finding for each kind of family that there is; the sentence before the colon, the families after it."""
+    sentences = zip(("good", "bad", "open"), (helps, hurts, neither), _sorted_out(rises), strict=True)
+    return [Finding(kind, f"{sentence}: {families}.") for kind, sentence, families in sentences if families]
 
 
 def _sorted_out(rises: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""Templates to HTML files: numbers, signs and intervals as pages print them."""
+"""Render templates to HTML files, with filters for numbers, signs and intervals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         Name to value.
     """
     text = environment(TEMPLATES).get_template(template).render(context)
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")  # bytes of a file name that are no UTF-8
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")  # bytes of a file name that are not UTF-8
 
 
 @functools.cache
@@ -76,7 +76,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def probability(value: float, digits: int = 2) -> str:
-    """A probability, with more than ``digits`` where it takes them to keep it off 0 and 1, and among its verdict's.
+    """Format a probability with at least ``digits`` digits: enough not to read 0 or 1, nor to suggest another verdict.
 
     >>> probability(0.4567), probability(0.9985), probability(0.00002), probability(1.0)
     ('0.46', '0.999', '0.00002', '1.00')
@@ -91,7 +91,7 @@ def probability(value: float, digits: int = 2) -> str:
 
 
 def percent(value: float) -> str:
-    """A probability in percent, with the digits that it takes to say the rarer side within ``ROUGH``.
+    """Format a probability in percent, with enough digits to give the rarer side within ``ROUGH``.
 
     >>> percent(0.84), percent(0.015), percent(0.001), percent(0.005), percent(0.9999)
     ('84', '1.5', '0.1', '0.5', '99.99')

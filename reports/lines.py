@@ -1,4 +1,4 @@
-"""Axes with round ends, and lines as SVG paths: thinned to what a page can show, broken where values are missing."""
+"""Axes with round ends, and lines as SVG paths: thinned to the resolution of a page, broken at missing values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 LOG_ODDS = "log-odds"
 LEAST_LOG_ODDS = 3.0
-"""Lanes of log-odds reach at least from -3 to 3: a clip without findings looks calm, not like noise enlarged."""
+"""Lanes of log-odds reach at least from -3 to 3, so that a clip without findings does not show magnified noise."""
 MAX_POINTS = 1200  # two for each pixel of the widest lane that a page has
 DOTS_BELOW = 64  # points; a denser line is drawn without dots
 MOST_STEPS = 3  # between the ticks of an axis of values
@@ -42,7 +42,7 @@ def scale_of(values: Floats, unit: str) -> tuple[float, float, float]:
 
 
 def nice_step(length: float) -> float:
-    """The least of 1, 2, 5 times a power of ten that is not below ``length``.
+    """Return the smallest of 1, 2, 5 times a power of ten that is not below ``length``.
 
     >>> nice_step(0.45), nice_step(3.0), nice_step(5.1)
     (0.5, 5.0, 10.0)
@@ -52,7 +52,7 @@ def nice_step(length: float) -> float:
 
 
 def thinned(times: Floats, values: Floats, most: int = MAX_POINTS) -> tuple[Floats, Floats]:
-    """A line with at most about ``most`` points that looks the same: of each stretch the least and the largest value.
+    """Thin a line to about ``most`` points that look the same: the minimum and maximum of each stretch.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def path(x: Floats, y: Floats, base: float | None = None) -> str:
 
 
 def dots(x: Floats, y: Floats) -> tuple[tuple[float, float], ...]:
-    """All points of a sparse series; of a dense one those that stand alone, which a line would not show."""
+    """Return all points of a sparse series; of a dense one, only isolated points, which a line would not show."""
     finite = np.isfinite(y)
     alone = finite & ~np.concatenate([[False], finite[:-1]]) & ~np.concatenate([finite[1:], [False]])
     shown = finite if finite.sum() < DOTS_BELOW else alone

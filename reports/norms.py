@@ -1,7 +1,7 @@
 """Norms: how each cue is spread over genuine clips, to compare a clip with.
 
 Quantiles over the REAL clips of a feature table, every source with the same total weight, since clips of one source
-resemble each other. They say how usual a value is, and nothing about forgery: many sources differ more from each other
+resemble each other. They show how usual a value is, and nothing about forgery: many sources differ more from each other
 than a fake from its original. Columns of trained families must be out of fold (``deepcue oof``): a network gives the
 clips that it learned from lower scores than genuine clips that it never saw.
 """
@@ -95,7 +95,7 @@ def norms_of(table: pa.Table) -> dict[str, Norm]:
 
 
 def _balanced(sources: NDArray[np.str_]) -> NDArray[np.float64]:
-    """[n] weights with which every source weighs the same."""
+    """[n] weights that give every source the same total."""
     n = Counter(sources.tolist())
     return np.array([1.0 / n[name] for name in sources.tolist()])
 
@@ -106,7 +106,7 @@ def weighted_quantiles(values: NDArray[np.float64], weights: NDArray[np.float64]
     middle = np.cumsum(weights[order]) - weights[order] / 2
     at = np.interp(LEVELS, middle / weights.sum(), values[order])
     at[0], at[-1] = values.min(), values.max()
-    return tuple(rounded(float(one)) for one in at)
+    return tuple(rounded(float(value)) for value in at)
 
 
 def rounded(value: float) -> float:
@@ -115,7 +115,7 @@ def rounded(value: float) -> float:
 
 
 def write_norms(table: pa.Table, file: Path) -> dict[str, Norm]:
-    """Write the norms of a table with the versions of its families, and give them."""
+    """Write the norms of a table, with the versions of its families, and return them."""
     norms = norms_of(table)
     content = {
         "schema": SCHEMA_VERSION,
@@ -146,8 +146,8 @@ def read_norms(families: Mapping[str, int], file: Path = FILE) -> dict[str, Norm
             raise KeyError("schema")
         same = {name for name, version in content["families"].items() if families.get(name) == version}
         return {
-            name: Norm(tuple(one["quantiles"]), int(one["n_clips"]), int(one["n_sources"]))
-            for name, one in content["columns"].items()
+            name: Norm(tuple(entry["quantiles"]), int(entry["n_clips"]), int(entry["n_sources"]))
+            for name, entry in content["columns"].items()
             if name.split(".", 1)[0] in same
         }
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""The page of results: prose by hand, tables from JSON files that are kept beside it.
+"""The page of results: hand-written prose, and tables from JSON files beside it.
 
 A table stands between two comments of the page, ``<!-- table: NAME -->`` and ``<!-- end -->``, and is made from
 ``NAME.json``: a title, the protocol, what was measured, on how many clips, by which command and version, columns, rows
@@ -24,7 +24,7 @@ PROTOCOLS = (
     "re-encoded",
     "cost",
 )
-"""How training and test were kept apart; several are joined by ``; ``."""
+"""How training and test data were separated; several protocols are joined by ``; ``."""
 
 METRICS = {"log_loss": "log loss", "auc": "AUC", "brier": "Brier", "ece": "ECE"}
 """What is taken from a model folder, and how it is headed."""
@@ -56,7 +56,7 @@ class ResultTable:
 
     def __post_init__(self) -> None:
         """Refuse what can't be printed."""
-        if unknown := [one for one in self.protocol.split("; ") if one not in PROTOCOLS]:
+        if unknown := [part for part in self.protocol.split("; ") if part not in PROTOCOLS]:
             raise ValueError(f"{unknown[0]!r} is no protocol; there are {', '.join(PROTOCOLS)}")
         if len(self.digits) != len(self.columns) - 1:
             raise ValueError("digits: one number for each column but the first")
@@ -71,7 +71,7 @@ def read_results(folder: Path) -> dict[str, ResultTable]:
     Raises
     ------
     InputError
-        A file is no JSON, lacks an entry, has one too many, or rows do not fit their heads.
+        A file is not JSON, lacks an entry, has an unknown one, or its rows do not match the columns.
     """
     tables = {}
     for file in sorted(folder.glob("*.json")):
@@ -127,7 +127,7 @@ def filled(page: str, tables: Mapping[str, ResultTable]) -> str:
     Raises
     ------
     InputError
-        The page names a table that there is not, or leaves one out.
+        The page names a table that does not exist, or leaves one out.
     """
     named = [match["name"] for match in _BLOCK.finditer(page)]
     if missing := sorted(set(named) - set(tables)):
@@ -143,8 +143,8 @@ def of_model(manifest: Mapping[str, Any], **entries: Any) -> ResultTable:
     """The out-of-fold scores in the manifest of a model folder as a table; ``entries`` are its other fields."""
     summary, scores = manifest["summary"], manifest["metrics"]
     rows = [
-        [name, *([one[key]["value"], one[key]["low"], one[key]["high"]] for key in METRICS)]
-        for name, one in scores.items()
+        [name, *([values[key]["value"], values[key]["low"], values[key]["high"]] for key in METRICS)]
+        for name, values in scores.items()
     ]
     rounded = [[row[0], *([round(number, 4) for number in cell] for cell in row[1:])] for row in rows]
     return ResultTable(

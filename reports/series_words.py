@@ -37,14 +37,14 @@ def unit_in_words(unit: str) -> str:
 
 
 def events_in_words(events: Sequence[Event]) -> str:
-    """How many of each kind, and when.
+    """Return how many events of each kind there are, and when.
 
     >>> events_in_words([Event(1.0, 1.2, "blink"), Event(4.31, 4.5, "blink")])
     'blink (2) at 1.0 and 4.3 s'
     """
     kinds: dict[str, list[float]] = {}
-    for one in events:
-        kinds.setdefault(one.name, []).append(one.start_s)
+    for event in events:
+        kinds.setdefault(event.name, []).append(event.start_s)
     return "; ".join(f"{kind} ({len(starts)}) {_moments(starts)} s" for kind, starts in kinds.items())
 
 
@@ -69,7 +69,7 @@ def _moments(seconds: Sequence[float]) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
-    """``a, b and c``; of many the first, and how many more there are."""
+    """Join as ``a, b and c``; of many, list the first and count the rest."""
     more = len(words) - MAX_NAMED_EVENTS
     if more > 0:
         return f"{', '.join(words[:MAX_NAMED_EVENTS])} and {more} more"
@@ -77,7 +77,7 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def summary(series: Series) -> str:
-    """A series in a sentence or two, for who does not see its lane: how many values, the usual and the extremes."""
+    """Describe a series for readers who don't see its lane: number of values, usual value and extremes."""
     finite = np.isfinite(series.values)
     unit = "" if series.unit == "1" else f" {SPOKEN_UNITS.get(series.unit, series.unit)}"
     if not finite.any():

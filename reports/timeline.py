@@ -1,8 +1,8 @@
-"""The timeline of a clip: every series as a lane over one axis of time, drawn as SVG that needs no script.
+"""The timeline of a clip: each series is a lane over a common time axis, drawn as SVG that needs no script.
 
 SVG made here, and not a chart library's canvas: it prints as vectors, scales to any width, takes the page's colours in
 light and dark, is read by screen readers, and is complete without script. The script of the page (``static/clip.js``)
-moves a cursor and reads values from :meth:`Timeline.as_json`; a player beside the page may drive and follow it, see
+moves a cursor and reads values from :meth:`ClipTimeline.as_json`; a player beside the page may drive and follow it, see
 there. Horizontal positions are per cent of the axis, so that a page of any width shows the whole clip.
 """
 
@@ -27,7 +27,7 @@ MARGIN = 8.0  # per cent of a lane's height that are free above and below
 
 @dataclass(frozen=True)
 class Tick:
-    """A labelled value of an axis; ``at`` is per cent of its length, from the left or from the top."""
+    """A labelled value of an axis; ``at`` is its position from the left or the top, in per cent of the length."""
 
     at: float
     label: str
@@ -35,7 +35,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Band:
-    """An event as it is drawn: per cent of the duration where it begins, and how long it is."""
+    """An event as drawn: its start and length in per cent of the duration."""
 
     at: float
     width: float
@@ -47,28 +47,28 @@ class Lane:
     """One series as it is drawn."""
 
     name: str
-    """``p0.blink.openness``: who, family, series; unique on a page."""
+    """Person, family and series, as in ``p0.blink.openness``; unique on a page."""
     family: str
     title: str
     unit: str
     context: str
-    """Why it is no evidence; empty where it is."""
+    """Why the series is not evidence; empty where it is."""
     ticks: tuple[Tick, ...]
     zero: float | None
-    """Per cent from the top, of log-odds."""
+    """Position of 0 in per cent from the top, for log-odds."""
     path: str
-    """Of a line, in a square of 1,000 by 100; broken where values are missing."""
+    """SVG path of the line, in a box of 1,000 by 100; broken where values are missing."""
     area: str
-    """Of log-odds, the same as a surface down to 0: what lies above 0 is filled."""
+    """For log-odds, the same path as an area down to 0: the part above 0 is filled."""
     dots: tuple[tuple[float, float], ...]
     """Per cent from left and top of the points of a sparse series."""
     window_s: float
-    """Seconds over which each value was measured; 0 where it is of a moment."""
+    """Seconds over which each value was measured; 0 for a value of one moment."""
     bands: tuple[Band, ...]
     events: str
-    """In words the events, and of log-odds when they are highest and above 0."""
+    """The events in words and, for log-odds, when they are highest and above 0."""
     summary: str
-    """The lane in a sentence, for those who don't see it."""
+    """The lane in a sentence, for readers who don't see it."""
     times: list[float]
     values: list[float | None]
     """As drawn; None where the line breaks."""
@@ -76,7 +76,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Group:
-    """The lanes of one person, or of the sound: first those of the model's evidence, then context."""
+    """The lanes of one person or of the audio: first those of the model's evidence, then context."""
 
     key: str
     title: str
@@ -85,15 +85,15 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Timeline:
+class ClipTimeline:
     """All lanes of a clip; a person without a lane has no group."""
 
     duration_s: float
-    """Of the axis: to the end of the picture, or of a series where one ends later, as sound may."""
+    """Length of the axis: to the end of the video, or of a series that ends later, as audio may."""
     groups: tuple[Group, ...]
     ticks: tuple[Tick, ...]
     people: tuple[dict[str, Any], ...]
-    """Of each person ``name``, ``times`` [n] and ``boxes`` [n][4] as fractions of the picture."""
+    """For each person ``name``, ``times`` [n] and ``boxes`` [n][4] as fractions of the image."""
 
     @property
     def has_lanes(self) -> bool:
@@ -101,7 +101,7 @@ class Timeline:
         return bool(self.groups)
 
     def as_json(self) -> dict[str, Any]:
-        """What the page's script and a player read: seconds, values and their windows, and where people are."""
+        """Return the data for the page's script and a player: times, values, windows, and the boxes of people."""
         lanes = [lane for group in self.groups for lane in (*group.evidence, *group.context)]
         return {
             "duration_s": self.duration_s,
@@ -112,7 +112,7 @@ class Timeline:
         }
 
 
-def timeline(evidence: ClipEvidence, used: Iterable[str]) -> Timeline:
+def timeline(evidence: ClipEvidence, used: Iterable[str]) -> ClipTimeline:
     """Lay out the series of a clip.
 
     Parameters
@@ -136,22 +136,22 @@ def timeline(evidence: ClipEvidence, used: Iterable[str]) -> Timeline:
     )
     groups = tuple(group for group in groups if group.evidence or group.context)
     people = tuple(
-        {"name": person_name(number, len(evidence.people)), **_boxes(one.boxes_times_s, one.boxes)}
-        for number, one in enumerate(evidence.people)
+        {"name": person_name(number, len(evidence.people)), **_boxes(person.boxes_times_s, person.boxes)}
+        for number, person in enumerate(evidence.people)
     )
-    return Timeline(duration_s, groups, time_ticks(duration_s), people)
+    return ClipTimeline(duration_s, groups, time_ticks(duration_s), people)
 
 
 def _axis_s(evidence: ClipEvidence) -> float:
-    """Seconds that the axis stands for; 1 where nothing has a length."""
+    """Return the length of the axis in seconds; 1 where nothing has a length."""
     owners = [*(person.series for person in evidence.people), evidence.sound]
-    series = [one for of in owners for one in of.values() if len(one.times_s)]
-    ends = [float(one.times_s[-1]) + one.window_s / 2 for one in series]
+    series = [curve for of in owners for curve in of.values() if len(curve.times_s)]
+    ends = [float(curve.times_s[-1]) + curve.window_s / 2 for curve in series]
     return max([evidence.duration_s if evidence.duration_s > 0 else 0.0, *ends]) or 1.0
 
 
 def blanks(n_frames: int, axis_s: float, picture_s: float) -> int:
-    """How many frames of a filmstrip there is room for behind its last, where the axis goes on without a picture.
+    """Return how many frames fit behind the last one of a filmstrip, where the axis continues without video.
 
     >>> blanks(12, 15.0, 10.0), blanks(12, 10.1, 10.0)
     (6, 0)
@@ -160,7 +160,7 @@ def blanks(n_frames: int, axis_s: float, picture_s: float) -> int:
 
 
 def person_name(number: int, total: int) -> str:
-    """How a page calls a tracked person; the first is the main one.
+    """Return the name of a tracked person on a page; the first is the main one.
 
     >>> person_name(0, 1), person_name(0, 2), person_name(1, 2)
     ('The person', 'Person 1', 'Person 2')
@@ -178,11 +178,13 @@ def _group(
     duration_s: float,
 ) -> Group:
     lanes = [
-        lane(f"{key}.{name}", one, duration_s=duration_s, scale=scales[name], used=used)
-        for name, one in sorted(series.items(), key=lambda pair: (pair[1].unit != LOG_ODDS, pair[0]))
-        if len(one.times_s)
+        lane(f"{key}.{name}", curve, duration_s=duration_s, scale=scales[name], used=used)
+        for name, curve in sorted(series.items(), key=lambda pair: (pair[1].unit != LOG_ODDS, pair[0]))
+        if len(curve.times_s)
     ]
-    return Group(key, title, tuple(one for one in lanes if not one.context), tuple(one for one in lanes if one.context))
+    return Group(
+        key, title, tuple(lane for lane in lanes if not lane.context), tuple(lane for lane in lanes if lane.context)
+    )
 
 
 def lane(
@@ -225,7 +227,7 @@ def lane(
         area=path(line_x, line_y, zero) if zero is not None else "",
         dots=dots(x, y),
         window_s=series.window_s,
-        bands=tuple(_band(one, duration_s) for one in series.events),
+        bands=tuple(_band(event, duration_s) for event in series.events),
         events="; ".join(filter(None, [peak(series), events_in_words(series.events)])),
         summary=summary(series),
         times=[round(float(t), 3) for t in times],
@@ -243,9 +245,9 @@ def _scales(owners: Iterable[Mapping[str, Series]]) -> dict[str, tuple[float, fl
     """One scale for a series of all people, so that their lanes can be compared."""
     values: dict[str, list[Series]] = {}
     for series in owners:
-        for name, one in series.items():
-            values.setdefault(name, []).append(one)
-    return {name: scale_of(np.concatenate([one.values for one in of]), of[0].unit) for name, of in values.items()}
+        for name, curve in series.items():
+            values.setdefault(name, []).append(curve)
+    return {name: scale_of(np.concatenate([curve.values for curve in of]), of[0].unit) for name, of in values.items()}
 
 
 def time_ticks(duration_s: float, most: int = 7) -> tuple[Tick, ...]:

@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 import reports
-from ensemble.verdict import bound_in_words
+from ensemble.wording import bound_in_words
 from reports.clip_report import STATUS_WORDS
 from reports.html import probability
 from serve.clips import DONE, PLAYS_CHANGED, PLAYS_FILE, PLAYS_PREVIEW, ClipList, Row

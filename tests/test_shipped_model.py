@@ -14,7 +14,8 @@ import pytest
 from artifacts import PRETRAINED
 from ensemble.learners.late_fusion import CUES, MAX_CUES
 from ensemble.store import check_families, load_model
-from ensemble.verdict import NOTHING, judge, model_line
+from ensemble.verdict import NOTHING, judge
+from ensemble.wording import model_line
 from features import discovery
 from features.networks import projection
 from features.networks.weights import WEIGHTS_VARIABLE

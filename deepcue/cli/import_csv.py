@@ -1,8 +1,8 @@
-"""A feature table of numbers that were measured elsewhere.
+"""Build a feature table from a CSV of cues that were measured elsewhere.
 
-The CSV has the columns ``filename`` and ``label``, and may have ``group``, ``source`` and ``fold``; every other
-column is a cue, empty where undefined. The result is used like an extracted table; a ``fold`` column becomes the
-fold file that ``deepcue train --folds-file`` keeps to.
+The CSV has the columns ``filename`` and ``label``, and may have ``group``, ``original``, ``source`` and ``fold``. Every
+other column is a cue, empty where undefined. A FAKE clip shares a group with its original. The result is used like an
+extracted table; a ``fold`` column becomes the fold file that ``deepcue train --folds-file`` keeps to.
 """
 
 from __future__ import annotations

@@ -23,18 +23,14 @@ from deepcue import inputs
 from deepcue.cli import common
 from ensemble.model import Model
 from ensemble.store import LOCAL_MODEL, check_families, default_model, load_model
-from ensemble.verdict import (
-    CONTEXT_FAMILIES,
+from ensemble.verdict import CONTEXT_FAMILIES, NOTHING, Verdict, judge, ranked
+from ensemble.wording import (
     NOTE,
     NOTE_FACES_OF_LIST,
     NOTE_LITTLE_OF_LIST,
     NOTE_NO_FINDING,
     NOTE_NOTHING,
-    NOTHING,
-    Verdict,
-    judge,
     model_line,
-    ranked,
 )
 from extract.dataset import find_clips
 from extract.entries import Clip

@@ -18,7 +18,7 @@ from deepcue.cli import common
 from ensemble.model import Model
 from ensemble.store import LOCAL_MODEL, check_families, default_model, load_model
 from ensemble.submission import ALLOW, check_agreement, read_sample, write_submission
-from ensemble.verdict import model_line
+from ensemble.wording import model_line
 from extract.dataset import find_clips
 from extract.file_names import Names
 from extract.pipeline import extract

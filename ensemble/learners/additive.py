@@ -15,7 +15,7 @@ import numpy as np
 from ensemble.arrays import Array
 from ensemble.training_set import Layout
 
-MAX_LOGIT = 12.0  # p = 6e-6: further out a log-odds carries no information at any size of data met here
+MAX_LOGIT = 12.0  # p = 6e-6: data of this size does not support log-odds further out
 
 
 def map_parts(parts: Array, function: Callable[[Array], Array]) -> tuple[Array, Array]:
@@ -32,8 +32,8 @@ def map_parts(parts: Array, function: Callable[[Array], Array]) -> tuple[Array, 
     -------
     base : ndarray of shape (n,)
     contributions : ndarray of shape (n, n_families)
-        With ``base + contributions.sum(axis=1) == function(parts.sum(axis=1))``. What rounding leaves, and where the
-        parts cancel a change by the map itself, is spread evenly over the parts that are not 0; a part of 0 stays 0.
+        ``base + contributions.sum(axis=1) == function(parts.sum(axis=1))``. Rounding errors, and a change by the map
+        where the parts cancel, are spread evenly over the parts that are not 0; a part of 0 stays 0.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""Base learners behind one small interface: from a clip's cues to one log-odds.
+"""Base learners behind one small interface: they turn the cues of a clip into one log-odds.
 
-``fit(X, y, groups, seed)`` learns from the rows that it is given and nothing else; ``predict_logit(X)`` gives log-odds
+``fit(X, y, groups, seed)`` learns from the given rows only; ``predict_logit(X)`` gives log-odds
 of FAKE at the prior of those rows; ``family_logits(X)`` splits them exactly by cue family; ``save``/``load`` use the
 libraries' text formats or JSON and arrays, never pickle. A learner that was neither fitted nor loaded raises
 scikit-learn's ``NotFittedError``.
@@ -25,11 +25,11 @@ DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a search may change; the defaults follow the size of the data (:func:`settings_for`).
+class LearnerSettings:
+    """The settings of a learner that a search may change; :func:`settings_for` fits them to the size of the data.
 
-    Each learner reads those that concern it: boosters all but ``l1_ratio``, ``logistic`` ``n_bags`` and ``l1_ratio``,
-    ``kernel`` and ``mlp`` ``n_bags``; the others none.
+    Boosters read all but ``l1_ratio``, ``logistic`` reads ``n_bags`` and ``l1_ratio``, ``kernel`` and ``mlp`` read
+    ``n_bags``; the others read none.
 
     Raises
     ------
@@ -114,7 +114,7 @@ class Learner(Protocol):
         y, groups : ndarray of shape (n,)
             Label (1 FAKE); rows of a group are never split between fitting and stopping.
         seed
-            Of every random draw.
+            Seed of every random draw.
         """
         ...
 
@@ -136,16 +136,16 @@ class Learner(Protocol):
         ...
 
 
-def settings_for(n_rows: int, n_groups: int) -> Settings:
-    """Regularisation that follows the effective sample size of the table.
+def settings_for(n_rows: int, n_groups: int) -> LearnerSettings:
+    """Return settings whose regularisation follows the effective sample size of the table.
 
-    Rows of a group are neither one observation nor independent: their number to the power of a third is counted.
+    The rows of a group are neither a single observation nor independent: a group counts as the cube root of its rows.
     Leaves grow with the square root of that effective size (6 at 282 rows of 144 groups, 8 at 18,000 of 40, 63 at
     16,000 of 16,000); bagging ends where the data is large and variance is low.
     """
     large = n_groups >= 5000
     effective = n_groups * np.cbrt(n_rows / n_groups)
-    return Settings(
+    return LearnerSettings(
         n_bags=1 if large else (3 if n_groups >= 1000 else 8),
         n_rounds=250 if n_groups >= 1000 else 800,  # small trees of few groups need more of them
         patience=20,
@@ -158,11 +158,10 @@ def settings_for(n_rows: int, n_groups: int) -> Settings:
 
 
 def bag_splits(y: Int, groups: Int, n_bags: int, seed: int) -> Iterator[tuple[Int, Int]]:
-    """Rows to fit and rows to stop by, ``n_bags`` times, groups whole and classes balanced; ``seed`` shuffles them.
+    """Yield ``n_bags`` splits into rows to fit and rows for early stopping, with whole groups and balanced classes.
 
-    One bag stops by a tenth of the groups. There are no more bags than groups, nor than rows of the larger class.
-    Splits that would leave a part with one class are left out; when none remains, the rows are fitted and stopped by
-    themselves.
+    A single bag stops by a tenth of the groups. There are no more bags than groups, nor than rows of the larger class.
+    Splits in which a part lacks a class are left out; if none remains, all rows are used for both.
 
     Parameters
     ----------
@@ -171,12 +170,12 @@ def bag_splits(y: Int, groups: Int, n_bags: int, seed: int) -> Iterator[tuple[In
     n_bags
         1 or more.
     seed
-        Of the shuffle.
+        Seed of the shuffle.
 
     Yields
     ------
     fitted, stopped : ndarray
-        Positions of the rows to fit and to stop by.
+        Positions of the rows to fit, and of those for early stopping.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 

@@ -1,8 +1,8 @@
 """Gradient-boosted trees: LightGBM (Ke et al. 2017) and XGBoost (Chen & Guestrin 2016), bagged by groups.
 
-Each bag leaves out one part of the groups; all bags grow in step, and stop where the log loss pooled over
-the rows left out is lowest. With few groups a single part is a noisy guide to where to stop; together they
-are a grouped cross-validation, whose models are then kept and averaged.
+Each bag leaves out one part of the groups. All bags grow in step, and stop where the log loss pooled over the left-out
+rows is lowest. With few groups a single part is a noisy guide for early stopping; together the parts are a grouped
+cross-validation, whose models are kept and averaged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import MAX_LOGIT, by_family, clipped
-from ensemble.learners.base import Settings, bag_splits, check_fitted
+from ensemble.learners.base import LearnerSettings, bag_splits, check_fitted
 from ensemble.training_set import Layout
 from features.errors import InputError
 
@@ -29,10 +29,10 @@ def grow_together(bags: list[Any], n_rounds: int, patience: int) -> int:
     Parameters
     ----------
     bags
-        Each with ``n_stop``, the number of rows to stop by, and ``grow()``, which adds a round and returns their log
-        loss.
+        Each has ``n_stop``, the number of rows for early stopping, and ``grow()``, which adds a round and returns their
+        log loss.
     n_rounds, patience
-        Most rounds; rounds without improvement after which growing ends.
+        Maximum number of rounds; rounds without improvement after which growing ends.
     """
     weights = np.array([bag.n_stop for bag in bags], dtype=np.float64)
     best, best_loss = 1, np.inf
@@ -51,7 +51,7 @@ class _Boosted(ABC):
     name = ""
     suffix = ""
 
-    def __init__(self, layout: Layout, settings: Settings) -> None:
+    def __init__(self, layout: Layout, settings: LearnerSettings) -> None:
         self.layout = layout
         self.settings = settings
         self.boosters: list[Any] = []  # none before fit or load
@@ -96,7 +96,7 @@ class _Boosted(ABC):
         ValueError
             The folder holds no booster of that stem, or a file that the library can't read.
         """
-        result = cls(layout, Settings())
+        result = cls(layout, LearnerSettings())
         number = 0
         while (file := folder / f"{stem}_bag{number}{cls.suffix}").is_file():
             result.boosters.append(cls._parse(file.read_text(encoding="utf-8")))
@@ -189,10 +189,10 @@ class LightGBM(_Boosted):
 
 
 class FullLightGBM(LightGBM):
-    """LightGBM at its defaults, grown to the end on every row: overconfident, and its errors differ from the others'.
+    """LightGBM at its defaults, grown to the end on every row: overconfident, but with different errors.
 
-    Alone it has a worse log loss than the booster that stops early. A stack that bounds each learner's contribution
-    gains from it all the same: what it overfits averages out, the interactions that it fits remain.
+    Alone it has a worse log loss than the booster that stops early. A stack that bounds the contribution of each
+    learner still gains from it: the overfitting averages out, the interactions remain.
     """
 
     name = "lightgbm_full"

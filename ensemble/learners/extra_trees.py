@@ -13,14 +13,14 @@ import numpy as np
 
 from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import by_family, map_parts
-from ensemble.learners.base import Settings, check_fitted
+from ensemble.learners.base import LearnerSettings, check_fitted
 from ensemble.training_set import Layout
 
 N_TREES = 200
 COLUMN_SHARE = 0.2  # of the cues that a split may choose from
 LEAF_SHARE = 1 / 500  # of the rows, at least: the time to explain a row grows with the leaves
 MIN_LEAF_ROWS = 2
-MIN_P = 1e-3  # all trees may agree; that is no certainty
+MIN_P = 1e-3  # all trees may agree, which is not certainty
 NAN_MISSING, DEFAULT_LEFT = 8, 2  # bits of LightGBM's decision types
 
 
@@ -29,7 +29,7 @@ class ExtraTrees:
 
     name = "extra_trees"
 
-    def __init__(self, layout: Layout, settings: Settings) -> None:
+    def __init__(self, layout: Layout, settings: LearnerSettings) -> None:
         self.layout = layout
         self.settings = settings
         self.forest: Any = None  # before fit or load
@@ -72,7 +72,7 @@ class ExtraTrees:
     @classmethod
     def load(cls, folder: Path, stem: str, layout: Layout) -> Self:
         """Read what :meth:`save` wrote."""
-        result = cls(layout, Settings())
+        result = cls(layout, LearnerSettings())
         result.forest = _read((folder / f"{stem}.txt").read_text(encoding="utf-8"))
         return result
 

@@ -2,7 +2,7 @@
 
 A Gaussian kernel on rank-Gaussian cues and missing indicators; at most :data:`MAX_CENTRES` rows are its
 centres (Nyström's method; Williams & Seeger 2001), all of them when there are no more. Width and penalty are chosen
-inside the fit by log loss over parts of the groups left out.
+inside the fit by log loss on left-out parts of the groups.
 
 The kernel is a product over families, so that the Shapley value of a family is an integral of a polynomial
 (:func:`product_shapley`), exact by Gauss-Legendre quadrature.
@@ -18,7 +18,7 @@ import numpy as np
 
 from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import MAX_LOGIT, clipped
-from ensemble.learners.base import Settings, bag_splits, check_fitted
+from ensemble.learners.base import LearnerSettings, bag_splits, check_fitted
 from ensemble.learners.penalty_path import PenaltyPath, fit_path, losses_left_out
 from ensemble.learners.preprocess import Inputs
 from ensemble.training_set import Layout
@@ -36,7 +36,7 @@ class KernelMachine:
 
     name = "kernel"
 
-    def __init__(self, layout: Layout, settings: Settings) -> None:
+    def __init__(self, layout: Layout, settings: LearnerSettings) -> None:
         self.layout = layout
         self.settings = settings
         self.inputs: Inputs | None = None  # before fit or load
@@ -110,7 +110,7 @@ class KernelMachine:
 
         state = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
         arrays = load_file(folder / f"{stem}.safetensors")
-        result = cls(layout, Settings())
+        result = cls(layout, LearnerSettings())
         result.inputs = Inputs.from_dict(state["inputs"])
         result.gamma, result.intercept = float(state["gamma"]), float(state["intercept"])
         result.centres, result.weights = arrays["centres"], arrays["weights"]

@@ -1,17 +1,17 @@
-"""Late fusion of the networks' log-odds: five parameters, where a free model would learn the sources of its clips.
+"""Late fusion of the networks' log-odds by five parameters; a more flexible model would learn the sources of its clips.
 
-Every family of a face network gives the mean logit of a person's faces. Their plain mean, with a slope and an
-intercept fitted by penalised maximum likelihood (after Platt 1999), generalises best where clips are few: separate
-weights, or their spreads and fractions as further inputs, did not generalise better. The speech detector has its own
-slope and intercept. A clip is FAKE when its picture is forged or its speech is synthetic, so the two scores are
-combined by a noisy-OR (Pearl 1988): genuine speech does not offset image evidence, as it would in a sum. That there is
-speech at all lowers the picture's log-odds by a constant, a prior correction (:class:`Parameters`).
+Every family of a face network gives the mean logit of a person's faces. Their plain mean, with a slope and an intercept
+fitted by penalised maximum likelihood (after Platt 1999), generalises best where clips are few: separate weights, or
+their spreads and fractions as further inputs, did not generalise better. The speech detector has its own slope and
+intercept. A clip is FAKE when its video is forged or its speech is synthetic, so the two scores are combined by a
+noisy-OR (Pearl 1988): genuine speech does not offset image evidence, as it would in a sum. The presence of speech
+lowers the video's log-odds by a constant, a prior correction (:class:`Parameters`).
 
-Of two faces either may be the forged one, so the likelihood ratio of the picture is the mean of both (a face that
-scores above the main one raises the log-odds by what that mean asks for). A table holds the largest mean logit over all
-faces and no cues of other faces; these count as the main face's (docs/experiments/046).
+Either of two faces may be the forged one, so the likelihood ratio of the video is the mean over both: a face that
+scores above the main one raises the log-odds accordingly. A table holds the largest mean logit over all faces, but no
+cues of other faces; their cues are assumed to equal those of the main face (docs/experiments/046).
 
-``networks_and_cues`` adds hand-crafted cues that compare parts of one face to the picture's log-odds: the texture of
+``networks_and_cues`` adds hand-crafted cues that compare parts of one face to the video's log-odds: the texture of
 its centre against that of its edge and of what lies above it, sharpness, noise and lightness of its core and of the
 rest, one iris and the other. Camera and codec cancel in such a comparison, so these generalise to other sources
 (docs/experiments/038, 041), while spectra and noise levels do not (030), nor do differences of colour and textures of
@@ -30,7 +30,7 @@ import numpy as np
 
 from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import MAX_LOGIT, by_family, clipped
-from ensemble.learners.base import Settings, check_fitted
+from ensemble.learners.base import LearnerSettings, check_fitted
 from ensemble.learners.preprocess import MIN_RANGE, MIN_VALUES
 from ensemble.metrics import logit_losses
 from ensemble.training_set import Layout
@@ -39,27 +39,30 @@ from features.errors import InputError
 LOGIT_SUFFIX = ".logit_mean"
 ALL_FACES_SUFFIX = f"{LOGIT_SUFFIX}_max"  # the largest over all faces; undefined with fewer than two
 VOICE = "forensic_voice.logit"
-SPEECH_SLOPE, SPEECH_INTERCEPT = 1.2, -1.9  # of 329 sounds at a prior of 1 in 10: estimates are shrunk towards these
+SPEECH_SLOPE, SPEECH_INTERCEPT = (
+    1.2,
+    -1.9,
+)  # fitted on 329 sounds at a prior of 1 in 10: estimates are shrunk towards these
 RIDGE = 20.0  # nats: penalty of a speech parameter's deviation of 1; few clips of a table have synthetic speech
-MIN_HEARD = -1.0  # of `heard`, in log-odds: a data set in which one class often lacks sound must not inflate it
+MIN_HEARD = -1.0  # of `heard`, in log-odds: a data set in which one class often lacks audio must not inflate it
 CUES = (
     *(f"blending.{name}_core_rest_med" for name in ("ten", "lap", "noise", "lightness")),
     *(f"eyes_teeth.iris_{name}" for name in ("dh", "ds", "dv", "dlab", "hist_r", "hist_g", "hist_b")),
     *(f"eyes_teeth.spec_{name}" for name in ("missing_share", "one_eye_share", "iou_med", "offset_med")),
     *(f"face_contrast.c{k:02}_mean" for k in range(1, 33)),
 )
-"""The cues that join the picture's log-odds; chosen in docs/experiments/038 and 041."""
+"""The cues that are added to the video's log-odds; chosen in docs/experiments/038 and 041."""
 CUE_RIDGE = 100.0  # nats: penalty of a standardised cue's coefficient of 1; chosen for clips that count twice (042)
-MAX_DEVIATION = 4.0  # standard deviations of a cue from its median: further out it says no more
-MAX_CUES = 1.0  # log-odds by all cues together: a picture of an unknown kind must not be judged by them alone
+MAX_DEVIATION = 4.0  # standard deviations of a cue from its median: values further out carry no more evidence
+MAX_CUES = 1.0  # log-odds of all cues together: they must not decide alone on images of an unknown kind
 
 
 @dataclass
 class Parameters:
     """Slopes and intercepts of both parts, and the prior correction for clips with speech.
 
-    ``heard`` is added to the picture's log-odds of clips with speech: some of those are FAKE by their speech, so fewer
-    by their picture. The names are those of the stored files.
+    ``heard`` is added to the video's log-odds of clips with speech: some of these are FAKE because of their speech, so
+    fewer because of their video. The field names are the keys of the stored files.
     """
 
     slope: float = 0.0
@@ -117,7 +120,7 @@ class Networks:
     cue_names: tuple[str, ...] = ()
     """Columns that join the picture's log-odds."""
 
-    def __init__(self, layout: Layout, settings: Settings) -> None:
+    def __init__(self, layout: Layout, settings: LearnerSettings) -> None:
         self.layout = layout
         self.columns = [number for number, column in enumerate(layout.columns) if column.endswith(LOGIT_SUFFIX)]
         numbers = {column: number for number, column in enumerate(layout.columns)}
@@ -135,14 +138,14 @@ class Networks:
 
     @classmethod
     def reads(cls, columns: Iterable[str]) -> set[str]:
-        """The columns, of those of a table, that change its predictions."""
+        """Return the columns, of those of a table, that change its predictions."""
         logits = (LOGIT_SUFFIX, ALL_FACES_SUFFIX)
         return {name for name in columns if name.endswith(logits) or name == VOICE or name in cls.cue_names}
 
     def fit(self, X: Float, y: Int, groups: Int, seed: int) -> Self:
-        """Penalised maximum likelihood (ridge on the parameters of speech and cues); slopes are bounded below by 0.
+        """Fit by penalised maximum likelihood (ridge on the parameters of speech and cues), with slopes of 0 or more.
 
-        The main face alone is fitted. Parameters and shapes as in :meth:`ensemble.learners.base.Learner.fit`.
+        Only the main face is fitted. Parameters and shapes as in :meth:`ensemble.learners.base.Learner.fit`.
         """
         from scipy.optimize import minimize
 
@@ -160,13 +163,13 @@ class Networks:
         return self
 
     def predict_logit(self, X: Float) -> Array:
-        """[n] log-odds of FAKE; the picture's intercept where nothing that the learner reads was measured."""
+        """[n] log-odds of FAKE; the video's intercept where no column that the learner reads was measured."""
         return np.clip(noisy_or(*self._picture_and_speech(X)), -MAX_LOGIT, MAX_LOGIT)
 
     def family_logits(self, X: Float) -> Array:
-        """[n, n_families + 1] each family's part; the intercept of the picture last.
+        """[n, n_families + 1] the part of each family; the intercept of the video last.
 
-        The joint effect of picture and speech is split evenly between them (Shapley values of two players).
+        The joint effect of video and speech is split evenly between them (Shapley values of two players).
         """
         constant = self._fitted().intercept
         terms = self._picture_terms(X)
@@ -193,7 +196,7 @@ class Networks:
     def load(cls, folder: Path, stem: str, layout: Layout) -> Self:
         """Read ``<stem>.json``."""
         state = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
-        result = cls(layout, Settings())
+        result = cls(layout, LearnerSettings())
         result.cues = Cues(**state.pop("cues", {}))
         result.parameters = Parameters(**{name: float(value) for name, value in state.items()})
         return result
@@ -207,7 +210,7 @@ class Networks:
         return X[:, self.voice_columns[0]].astype(np.float64) if self.voice_columns else np.full(len(X), np.nan)
 
     def _picture_terms(self, X: Float) -> Array:
-        """[n, n_columns] what each column adds to the picture's log-odds."""
+        """[n, n_columns] what each column adds to the video's log-odds."""
         terms = np.zeros((len(X), len(self.layout.columns)))
         terms[:, self.columns] = self._fitted().slope * _mean_terms(X[:, self.columns])
         terms[:, self.cues.columns] = self.cues.contributions(X)
@@ -224,7 +227,7 @@ class Networks:
         return known * (added / np.maximum(known.sum(axis=1), 1))[:, None]
 
     def _picture_and_speech(self, X: Float) -> tuple[Array, Array]:
-        """[n] log-odds of a forged picture, and of synthetic speech; the latter NaN where no speech is present."""
+        """[n] log-odds of a forged video, and of synthetic speech; the latter NaN where no speech is present."""
         p, v = self._fitted(), self._speech_logit(X)
         picture = self._picture_terms(X).sum(axis=1) + p.intercept + p.heard * np.isfinite(v)
         return picture, p.voice_slope * v + p.voice_intercept
@@ -243,12 +246,12 @@ class NetworksAndCues(Networks):
 
 
 def columns_read(columns: Sequence[str], learners: Iterable[str]) -> set[str]:
-    """The columns that learners of these names read; those that are no late fusion read all.
+    """Return the columns that the named learners read; learners other than the late fusions read all.
 
     >>> sorted(columns_read(["forensic_cnn.logit_mean", "forensic_cnn.logit_std"], ["networks"]))
     ['forensic_cnn.logit_mean']
     """
-    fusions = {one.name: one for one in (Networks, NetworksAndCues)}
+    fusions = {learner.name: learner for learner in (Networks, NetworksAndCues)}
     return {column for name in learners for column in (fusions[name].reads(columns) if name in fusions else columns)}
 
 
@@ -268,9 +271,9 @@ def _penalised_loss(theta: Array, z: Array, v: Array, S: Array, y: Int) -> tuple
     """
     from scipy.special import expit
 
-    heard, voice = np.isfinite(v), np.nan_to_num(v)
-    picture = theta[0] * z + theta[1] + theta[4] * heard + S @ theta[N_PARAMETERS:]
-    speech = np.where(heard, theta[2] * voice + theta[3], np.nan)
+    has_speech, voice = np.isfinite(v), np.nan_to_num(v)
+    picture = theta[0] * z + theta[1] + theta[4] * has_speech + S @ theta[N_PARAMETERS:]
+    speech = np.where(has_speech, theta[2] * voice + theta[3], np.nan)
     odds = noisy_or(picture, speech)
     target = np.zeros(len(theta))
     target[2:4] = SPEECH_SLOPE, SPEECH_INTERCEPT
@@ -279,10 +282,10 @@ def _penalised_loss(theta: Array, z: Array, v: Array, S: Array, y: Int) -> tuple
     # p = 1 - (1 - p_picture)(1 - p_speech), so the log-odds move by p_picture / p for each unit of the picture's
     p = expit(odds)
     by_picture = (p - y) * expit(picture) / p
-    by_speech = np.where(heard, (p - y) * expit(np.nan_to_num(speech)) / p, 0.0)
+    by_speech = np.where(has_speech, (p - y) * expit(np.nan_to_num(speech)) / p, 0.0)
     gradient = np.concatenate(
         [
-            [by_picture @ z, by_picture.sum(), by_speech @ voice, by_speech.sum(), by_picture @ heard],
+            [by_picture @ z, by_picture.sum(), by_speech @ voice, by_speech.sum(), by_picture @ has_speech],
             S.T @ by_picture,
         ]
     )

@@ -1,6 +1,6 @@
 """Elastic-net logistic regression (Zou & Hastie 2005) on rank-Gaussian cues with missing indicators.
 
-The strength of the penalty is chosen inside the fit, by log loss over parts of the groups left out.
+The strength of the penalty is chosen inside the fit by log loss on left-out parts of the groups.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import MAX_LOGIT, by_family, clipped
-from ensemble.learners.base import Settings, bag_splits, check_fitted
+from ensemble.learners.base import LearnerSettings, bag_splits, check_fitted
 from ensemble.learners.penalty_path import PenaltyPath, fit_path, losses_left_out
 from ensemble.learners.preprocess import Inputs
 from ensemble.training_set import Layout
@@ -31,7 +31,7 @@ class Logistic:
 
     name = "logistic"
 
-    def __init__(self, layout: Layout, settings: Settings) -> None:
+    def __init__(self, layout: Layout, settings: LearnerSettings) -> None:
         self.layout = layout
         self.settings = settings
         self.inputs: Inputs | None = None  # before fit or load
@@ -82,7 +82,7 @@ class Logistic:
     def load(cls, folder: Path, stem: str, layout: Layout) -> Self:
         """Read ``<stem>.json``."""
         state = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
-        result = cls(layout, Settings())
+        result = cls(layout, LearnerSettings())
         result.inputs = Inputs.from_dict(state["inputs"])
         result.coefficients = np.array(state["coefficients"], dtype=np.float64)
         result.intercept = float(state["intercept"])
@@ -96,7 +96,7 @@ class Logistic:
     def _path(self, Z: Float, y: Int, penalties: tuple[float, ...], seed: int) -> PenaltyPath:
         """The elastic net at each penalty.
 
-        Without an input, as where a handful of rows is too few to rank any column, the intercept is that of the prior.
+        Without an input (a handful of rows is too few to rank any column) the intercept is that of the prior.
         """
         from sklearn.linear_model import LogisticRegression
 

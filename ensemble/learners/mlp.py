@@ -1,11 +1,11 @@
 """A multilayer perceptron: smooth like the kernel machine, with directions and interactions that it learns.
 
-An own design: two hidden layers of GELU units (Hendrycks & Gimpel 2016) on standardised cues and missing indicators,
-each beside slow sines and cosines of it (random Fourier features: Rahimi & Recht 2007; for tables: Gorishniy et al.
-2022, "On embeddings for numerical features"), so that a cue may count by its middle or its ends. Dropout (Srivastava et
-al. 2014), noise on the inputs and smoothed labels work against overfitting. Training is short, by AdamW (Loshchilov &
-Hutter 2019) at a one-cycle learning rate (Smith & Topin 2018), so that no row is needed to stop by. A few such
-networks, each fitted on all rows from another start, are averaged.
+The design is our own: two hidden layers of GELU units (Hendrycks & Gimpel 2016) on standardised cues and missing
+indicators, each beside slow sines and cosines of it (random Fourier features: Rahimi & Recht 2007; for tables:
+Gorishniy et al. 2022, "On embeddings for numerical features"), so that a cue may count by its middle or its ends.
+Dropout (Srivastava et al. 2014), noise on the inputs and smoothed labels reduce overfitting. Training is short, by
+AdamW (Loshchilov & Hutter 2019) at a one-cycle learning rate (Smith & Topin 2018), so that no rows are needed for early
+stopping. A few such networks, each fitted on all rows from another start, are averaged.
 
 torch fits them; numpy predicts, so that a stored model does not need torch.
 
@@ -26,7 +26,7 @@ import numpy as np
 
 from ensemble.arrays import Array, Float, Int
 from ensemble.learners.additive import MAX_LOGIT, by_family, clipped
-from ensemble.learners.base import Settings, check_fitted
+from ensemble.learners.base import LearnerSettings, check_fitted
 from ensemble.learners.preprocess import Inputs, Standard
 from ensemble.training_set import Layout
 from features.threads import torch_on_one_thread
@@ -36,7 +36,9 @@ WIDTHS = (192, 64)  # units of the hidden layers
 N_WAVES = 4  # of each input
 FREQUENCY = 0.1  # standard deviation of a wave's, in cycles over a standard deviation of the input
 N_EPOCHS = 14
-MAX_STEPS = 1_200  # of a large table: without it the learner would take most of the time at the size of the challenge
+MAX_STEPS = (
+    1_200  # of a large table: without a limit the learner would take most of the time at the size of the challenge
+)
 BATCH_ROWS = 256
 MIN_BATCHES = 32  # of an epoch: a small table has smaller batches, though not below the next number
 MIN_BATCH_ROWS = 16
@@ -55,7 +57,7 @@ class Perceptron:
 
     name = "mlp"
 
-    def __init__(self, layout: Layout, settings: Settings) -> None:
+    def __init__(self, layout: Layout, settings: LearnerSettings) -> None:
         self.layout = layout
         self.settings = settings
         self.inputs: Inputs | None = None  # before fit or load
@@ -85,24 +87,24 @@ class Perceptron:
     def predict_logit(self, X: Float) -> Array:
         """[n] log-odds of FAKE."""
         layers = self._layers()
-        blocks = [_log_odds(self._with_waves(X[rows]), layers) for rows in _blocks(len(X))]
+        blocks = [log_odds(self._with_waves(X[rows]), layers) for rows in _blocks(len(X))]
         return np.clip(np.concatenate([np.empty(0), *blocks]), -MAX_LOGIT, MAX_LOGIT)
 
     def family_logits(self, X: Float) -> Array:
         """[n, n_families + 1] integrated gradients from the mean row, whose log-odds is the constant, last.
 
-        What the quadrature leaves of the log-odds is shared in proportion to the parts.
+        The error of the quadrature is shared in proportion to the parts.
         """
         inputs, layers = self._fitted(), self._layers()
-        constant = float(_log_odds(np.zeros((1, layers[0].shape[1])), layers)[0])
+        constant = float(log_odds(np.zeros((1, layers[0].shape[1])), layers)[0])
         columns = np.zeros((len(X), len(self.layout.columns) + 1))
         columns[:, -1] = constant
         left = np.empty(len(X))
         shape = len(inputs.columns), 1 + 2 * self.arrays["frequencies"].shape[1]
         for rows in _blocks(len(X)):
-            waves = self._with_waves(X[rows])
-            terms = (waves * _mean_gradient(waves, layers)).reshape(len(waves), *shape).sum(axis=2)
-            left[rows] = _log_odds(waves, layers) - constant - terms.sum(axis=1)
+            x = self._with_waves(X[rows])
+            terms = (x * mean_gradient(x, layers)).reshape(len(x), *shape).sum(axis=2)
+            left[rows] = log_odds(x, layers) - constant - terms.sum(axis=1)
             for number, column in enumerate(inputs.columns):
                 columns[rows, column] += terms[:, number]
         parts = by_family(columns, self.layout)
@@ -124,7 +126,7 @@ class Perceptron:
         """Read what :meth:`save` wrote."""
         from safetensors.numpy import load_file
 
-        result = cls(layout, Settings())
+        result = cls(layout, LearnerSettings())
         arrays = load_file(folder / f"{stem}.safetensors")
         result.arrays = {name: arrays[name] for name in (*ARRAYS, "frequencies")}
         result.inputs = Inputs.from_dict(json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))["inputs"])
@@ -138,7 +140,7 @@ class Perceptron:
     def _with_waves(self, X: Float) -> Array:
         """[n, d (1 + 2 n_waves)] inputs of rows of the table and their waves, in double precision."""
         Z = self._fitted().transform(X).astype(np.float64)
-        return _waves(Z, self.arrays["frequencies"].astype(np.float64))
+        return waves(Z, self.arrays["frequencies"].astype(np.float64))
 
     def _layers(self) -> tuple[Array, ...]:
         """:data:`ARRAYS` in double precision: a row's log-odds must not depend on the rows beside it."""
@@ -151,13 +153,13 @@ def _blocks(n_rows: int) -> Iterator[slice]:
         yield slice(start, start + BLOCK_ROWS)
 
 
-def _waves(Z: Any, frequencies: Any) -> Any:
+def waves(Z: Any, frequencies: Any) -> Any:
     """[n, d (1 + 2 k)] of inputs [n, d]: each, k sines and k cosines less 1 of it; all 0 where the input is 0."""
     angles = (2 * np.pi * frequencies).astype(Z.dtype) * Z[:, :, None]
     return np.concatenate([Z[:, :, None], np.sin(angles), np.cos(angles) - 1], axis=2).reshape(len(Z), -1)
 
 
-def _gelu(x: Array) -> tuple[Array, Array]:
+def gelu(x: Array) -> tuple[Array, Array]:
     """The activation and its derivative."""
     from scipy.special import ndtr
 
@@ -165,31 +167,31 @@ def _gelu(x: Array) -> tuple[Array, Array]:
     return x * below, below + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
 
 
-def _log_odds(Z: Array, layers: tuple[Array, ...]) -> Array:
+def log_odds(Z: Array, layers: tuple[Array, ...]) -> Array:
     """[n] mean over the networks, of inputs and waves [n, d]."""
     weights1, bias1, weights2, bias2, weights3, bias3 = layers
-    hidden, _ = _gelu(Z @ weights1 + bias1)
-    hidden, _ = _gelu(hidden @ weights2 + bias2)
+    hidden, _ = gelu(Z @ weights1 + bias1)
+    hidden, _ = gelu(hidden @ weights2 + bias2)
     return (hidden @ weights3 + bias3)[:, :, 0].mean(axis=0)
 
 
-def _mean_gradient(Z: Array, layers: tuple[Array, ...]) -> Array:
+def mean_gradient(Z: Array, layers: tuple[Array, ...]) -> Array:
     """[n, d] gradient of the log-odds, its mean over the line from 0 to each row [n, d] of inputs and waves."""
     weights1, bias1, weights2, bias2, weights3, _ = layers
     points, shares = np.polynomial.legendre.leggauss(N_POINTS)
     reach = Z @ weights1
     total = np.zeros_like(reach)
     for t, share in zip((points + 1) / 2, shares / 2, strict=True):
-        hidden, slope1 = _gelu(t * reach + bias1)
-        _, slope2 = _gelu(hidden @ weights2 + bias2)
+        hidden, slope1 = gelu(t * reach + bias1)
+        _, slope2 = gelu(hidden @ weights2 + bias2)
         total += share * slope1 * ((slope2 * weights3.swapaxes(1, 2)) @ weights2.swapaxes(1, 2))
     return (total @ weights1.swapaxes(1, 2)).mean(axis=0)
 
 
 def _train(Z: Float, y: Int, frequencies: Float, seed: int) -> list[Any]:
-    """Fit a network; its :data:`ARRAYS`, without the axis of networks.
+    """Fit a network and return its :data:`ARRAYS`, without the axis of networks.
 
-    Every draw is from a generator of its own: fits run side by side in threads, which share torch's global one.
+    All draws come from a separate generator: parallel fits run in threads, which share torch's global one.
 
     Parameters
     ----------
@@ -200,20 +202,18 @@ def _train(Z: Float, y: Int, frequencies: Float, seed: int) -> list[Any]:
     frequencies
         [d, n_waves] of the inputs' waves.
     seed
-        Of weights, batches, dropout and noise.
+        Seed of weights, batches, dropout and noise.
     """
     import torch
 
     draws = torch.Generator().manual_seed(seed)
     targets = torch.from_numpy(y).float() * (1 - SMOOTHING) + SMOOTHING / 2
     parameters = _initial(Z.shape[1] * (1 + 2 * frequencies.shape[1]), draws)
-    size = min(max(len(y) // MIN_BATCHES, MIN_BATCH_ROWS), BATCH_ROWS, len(y))
-    n_batches = len(y) // size
+    size, n_steps = training_steps(len(y))
     optimiser = torch.optim.AdamW(parameters, weight_decay=WEIGHT_DECAY)
-    n_steps = min(N_EPOCHS * n_batches, MAX_STEPS)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=n_steps)
-    for rows in itertools.islice(_batches(len(y), size, draws), n_steps):
-        x = torch.from_numpy(_waves(Z[rows.numpy()], frequencies))  # of all rows at once they would fill the memory
+    for rows in itertools.islice(batches(len(y), size, draws), n_steps):
+        x = torch.from_numpy(waves(Z[rows.numpy()], frequencies))  # the waves of all rows would fill the memory
         z = _noisy_forward(x, parameters, draws)
         optimiser.zero_grad()
         torch.nn.functional.binary_cross_entropy_with_logits(z, targets[rows]).backward()
@@ -222,8 +222,14 @@ def _train(Z: Float, y: Int, frequencies: Float, seed: int) -> list[Any]:
     return [value.detach().numpy() for value in parameters]
 
 
-def _batches(n_rows: int, size: int, draws: Any) -> Iterator[Any]:
-    """Without end, the rows [size] of a batch: epochs of all whole batches, each of another order of the rows."""
+def training_steps(n_rows: int) -> tuple[int, int]:
+    """Return the rows of a batch, and the number of batches that a network is trained on, for a table of ``n_rows``."""
+    size = min(max(n_rows // MIN_BATCHES, MIN_BATCH_ROWS), BATCH_ROWS, n_rows)
+    return size, min(N_EPOCHS * (n_rows // size), MAX_STEPS)
+
+
+def batches(n_rows: int, size: int, draws: Any) -> Iterator[Any]:
+    """Yield the rows [size] of batches without end: epochs of all whole batches, each in a new order of the rows."""
     import torch
 
     n_batches = n_rows // size

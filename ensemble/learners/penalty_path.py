@@ -1,7 +1,7 @@
 """Logistic regressions along a path of penalties, strongest first: each fit starts from the one before.
 
-The elastic net, the kernel machine and the choice of families walk such a path with solvers of their own, and choose
-the penalty by log loss on rows left out.
+The elastic net, the kernel machine and the choice of families follow such a path with different solvers, and choose the
+penalty by log loss on left-out rows.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def fit_path(
     penalties
         Above 0, per row: scikit-learn's C is ``1 / (penalty n)``.
     stops_early
-        Running out of iterations is meant, and not warned of.
+        Running out of iterations is intended: no warning is shown.
     """
     from sklearn.exceptions import ConvergenceWarning
 

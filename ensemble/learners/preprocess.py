@@ -1,8 +1,8 @@
-"""Cues on one scale, missing ones in its middle, and the pattern of what is missing.
+"""Scale cues, put missing values at the centre, and add indicators of missingness.
 
 Rank-based Gaussian ("rank-gauss", van der Waerden 1952) makes a linear model or a kernel indifferent to
-units, tails and monotone distortions of a cue. A network bends each cue itself, and is better off with its shape as it
-is: standardised, without its tails. Parameters are plain arrays, so that they save without pickle.
+units, tails and monotone distortions of a cue. A network learns such maps itself and does better with cues that keep
+their shape: standardised, with bounded tails. Parameters are plain arrays, so that they are stored without pickle.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from ensemble.arrays import Array, Float, Int
 
 N_KNOTS = 64  # points of each empirical distribution that are kept
-MIN_VALUES = 5  # fewer say nothing of a distribution
-TAIL = 0.01  # share of the values at either end that is moved to where the rest ends
-MIN_RANGE = 1e-9  # without the tails; less is rounding of what is equal, and must not become a standard deviation
-MAX_DEVIATION = 4.0  # standard deviations: what is left of a cue that is 0 in almost all rows
+MIN_VALUES = 5  # fewer do not describe a distribution
+TAIL = 0.01  # fraction of the values at either end that is moved to the edge of the rest
+MIN_RANGE = 1e-9  # without the tails; a smaller range is rounding of equal values
+MAX_DEVIATION = 4.0  # standard deviations: bounds a cue that is 0 in almost all rows
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ Scale = RankGauss | Standard
 
 @dataclass(frozen=True)
 class Inputs:
-    """The design matrix of learners that are no trees: scaled cues (missing at 0) and missing indicators.
+    """The design matrix of learners without trees: scaled cues (missing at 0) and missing indicators.
 
     Columns of a family that go missing together share one indicator, which belongs to that family.
     """
@@ -165,9 +165,9 @@ class Inputs:
         family_index : ndarray of shape (n_columns,)
             Family of each column.
         min_rows
-            A pattern of missingness gets an indicator when this many rows have it, and this many have it not.
+            A pattern of missingness gets an indicator when at least this many rows have it and as many lack it.
         kind
-            Of the scale.
+            Kind of scale.
         """
         missing = np.isnan(X)
         times = missing.sum(axis=0)

@@ -1,4 +1,4 @@
-"""Which learners there are, which suit a table of a given size, and how one is read from a model folder."""
+"""The registry of learners: all of them, those that suit a table of a given size, and how to load one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ensemble.learners.base import Learner, Settings, settings_for
+from ensemble.learners.base import Learner, LearnerSettings, settings_for
 from ensemble.learners.boosting import FullLightGBM, LightGBM, XGBoost
 from ensemble.learners.extra_trees import ExtraTrees
 from ensemble.learners.kernel import KernelMachine
@@ -20,14 +20,14 @@ MIN_ROWS = {"mlp": 3_000}
 NAMED_ALONE = ("networks", "networks_and_cues")
 
 
-def default_settings(n_rows: int, n_groups: int) -> dict[str, Settings]:
+def default_settings(n_rows: int, n_groups: int) -> dict[str, LearnerSettings]:
     """Learner name to settings, for the learners that suit a table of this size.
 
     The kernel machine is skipped on large tables: its few hundred centres no longer cover them, and it costs more than
-    the boosters. LightGBM at its defaults is skipped, too: on large tables it no longer adds diversity. Extremely
-    randomised trees cost more still, and add nothing at 18,000 rows. The multilayer perceptron has more weights than
+    the boosters. LightGBM at its defaults is also skipped: on large tables it no longer adds diversity. Extremely
+    randomised trees cost even more and add nothing at 18,000 rows. The multilayer perceptron has more weights than
     a small table can determine. ``networks`` and ``networks_and_cues``, for few clips of many sources, are used only
-    when they are named.
+    on request.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def default_settings(n_rows: int, n_groups: int) -> dict[str, Settings]:
     return dict.fromkeys(names, settings_for(n_rows, n_groups))
 
 
-def learner_kinds() -> dict[str, Callable[[Layout, Settings], Learner]]:
+def learner_kinds() -> dict[str, Callable[[Layout, LearnerSettings], Learner]]:
     """Name to constructor of every base learner; the order is that of the printed table."""
     return {
         "lightgbm": LightGBM,

@@ -84,7 +84,13 @@ def test_rates_are_shares_of_the_outcomes():
     figures = short_swap.summary([outcome("a", True, 2.0), outcome("a", True, 0.1), outcome("b", False, 1.0)])
     (spliced,) = figures.values()
     assert spliced["inside"]["value"] == pytest.approx(2 / 3)
-    assert spliced["inside"]["interval"] == [0.0, 1.0]  # of two groups
+    assert spliced["inside"]["interval"] == pytest.approx([0.0399, 0.9984], abs=1e-4)  # exact, of two groups
     assert (spliced["noticed"], spliced["inside_of_noticed"]["value"]) == (2, 0.5)
     assert (spliced["n"], spliced["groups"], spliced["chance"]) == (3, 2, pytest.approx(0.3))
     assert short_swap.summary([outcome("a", True, 0.0)])["spliced"]["inside_of_noticed"] is None
+
+
+def test_ten_peaks_of_ten_leave_room_for_misses():
+    """Non-regression test: the bootstrap of ten hits in ten groups gave [1, 1]."""
+    spliced = short_swap.summary([outcome(str(n), True, 2.0) for n in range(10)])["spliced"]
+    assert spliced["inside"]["interval"] == pytest.approx([0.025**0.1, 1.0])

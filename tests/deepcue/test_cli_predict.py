@@ -12,7 +12,7 @@ from toy_model import FAMILIES, FakeModel, toy_model, toy_table
 
 from deepcue.cli import predict
 from deepcue.cli.main import main as deepcue
-from ensemble import store, verdict
+from ensemble import store, verdict, wording
 from ensemble.missingness import SENTENCES
 from ensemble.store import load_model
 from ensemble.training_set import Layout
@@ -66,18 +66,18 @@ def test_a_number_at_the_models_bound_is_no_measurement():
 
 def test_a_silent_clip_says_that_lip_sync_lacked_sound():
     (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_sound=[0])
-    assert one.unmeasured == {"lip_sync": "the clip has no sound"}
+    assert one.unmeasured == {"lip_sync": "the clip has no audio"}
     assert "lip_sync" not in dict(one.family_contributions)
     assert one.contribution_unmeasured == pytest.approx(0.25)
-    assert any("lip_sync" in line and "no sound" in line for line in predict.clip_lines(one))
+    assert any("lip_sync" in line and "no audio" in line for line in predict.clip_lines(one))
 
 
 def test_that_a_clip_is_silent_is_said_by_its_status_and_its_families_alone():
     (silent,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_sound=[0])
     lines = predict.clip_lines(silent)
-    assert [line for line in lines if "no_audio" in line or "no sound" in line] == [
+    assert [line for line in lines if "no_audio" in line or "no audio" in line] == [
         "  4.0 s, 100 frames, 1 face, status no_audio",
-        f"  {'lip_sync':<18}the clip has no sound",
+        f"  {'lip_sync':<18}the clip has no audio",
     ]
     cut = predict.clip_lines(dataclasses.replace(silent, error="no sound; only the first 60 s were looked at"))
     assert "  warnings: only the first 60 s were looked at" in cut
@@ -93,7 +93,7 @@ def test_several_clips_are_sorted_by_probability_and_those_without_a_finding_com
     assert lines[4:] == ["", f"clip001.mp4: nothing measured ({verdicts[1].error})"]
     lines = predict.clip_lines(verdicts[1])
     assert lines[1] == "  P(FAKE) = -   nothing measured"
-    assert lines[-1] == f"  {verdict.NOTE_NO_FINDING}", "no word of a number that is not there"
+    assert lines[-1] == f"  {wording.NOTE_NO_FINDING}", "no word of a number that is not there"
 
 
 def test_of_silence_a_list_does_not_say_that_it_was_measured():
@@ -102,7 +102,7 @@ def test_of_silence_a_list_does_not_say_that_it_was_measured():
     error = "no picture in the file, only its sound was measured; only the first 60 s were looked at"
     silence = dataclasses.replace(one, filename="a.wav", status="no_face", error=error, n_frames=0)
     silence = dataclasses.replace(silence, unmeasured={"forensic_voice": SENTENCES[Reason.UNUSABLE]})
-    why = "no picture in the file, and no speech was found in its sound; only the first 60 s were looked at"
+    why = "no video in the file, and no speech was found in its audio; only the first 60 s were looked at"
     assert predict.table_lines([silence])[-1] == f"a.wav: nothing measured ({why})"
     assert dataclasses.replace(silence, verdict="uncertain").reason == error
 
@@ -333,15 +333,15 @@ def two_clips():
 def test_a_list_says_that_some_numbers_rest_on_little():
     one, two = two_clips()
     short = dataclasses.replace(two, n_frames=3, duration_s=0.12)
-    assert predict._list_notes([one, short]) == [verdict.NOTE_LITTLE_OF_LIST, verdict.NOTE]
-    assert predict._list_notes([one, dataclasses.replace(short, verdict=verdict.NOTHING)]) == [verdict.NOTE]
+    assert predict._list_notes([one, short]) == [wording.NOTE_LITTLE_OF_LIST, wording.NOTE]
+    assert predict._list_notes([one, dataclasses.replace(short, verdict=verdict.NOTHING)]) == [wording.NOTE]
 
 
 def test_a_list_says_which_face_counts_where_a_clip_has_several():
     one, two = two_clips()
     of_two_people = dataclasses.replace(two, n_faces=2)
-    assert predict._list_notes([one, two]) == [verdict.NOTE]
+    assert predict._list_notes([one, two]) == [wording.NOTE]
     several, note = predict._list_notes([one, of_two_people])
     assert several == f"Some clips have several faces. {of_two_people.main_face}"
-    assert note == verdict.NOTE
-    assert predict._list_notes([one, dataclasses.replace(of_two_people, verdict=verdict.NOTHING)]) == [verdict.NOTE]
+    assert note == wording.NOTE
+    assert predict._list_notes([one, dataclasses.replace(of_two_people, verdict=verdict.NOTHING)]) == [wording.NOTE]

@@ -69,7 +69,7 @@ def build_table(n_groups=24, per_group=4, *, signal=1.5, seed=0, unmeasured=(), 
 
 
 def small_settings(names=None, **changes):
-    """Settings that fit in a moment."""
+    """Settings with which every learner is fitted in a moment."""
     one = replace(settings_for(100, 24), n_rounds=25, n_bags=2, learning_rate=0.15, **changes)
     return dict.fromkeys(names or [name for name in learner_kinds() if name not in NAMED_ALONE], one)
 

@@ -40,7 +40,7 @@ def test_predictions_are_brought_into_the_order_of_the_model(tmp_path):
     [
         ("", "first line"),
         ("name,p\na.mp4,0.5\n", "first line"),
-        ("filename,label\na.mp4,0.5\na.mp4,0.6\n", "named twice"),
+        ("filename,label\na.mp4,0.5\na.mp4,0.6\n", "appears twice"),
         ("filename,label\na.mp4,1.5\n", "no probability"),
         ("filename,label\na.mp4,nan\n", "no probability"),
         ("filename,label\na.mp4,FAKE\n", "no probability"),

@@ -30,7 +30,7 @@ def table_with(family, reasons, *, error="words, in any order", share=0.0):
     ("code", "words"),
     [
         ("no_face", "no face was found"),
-        ("no_sound", "the clip has no sound"),
+        ("no_sound", "the clip has no audio"),
         ("failed", "raised an error"),
         ("not_installed", "weights are not installed"),
         ("too_short", "too short"),
@@ -77,7 +77,7 @@ def test_of_little_that_was_usable_the_share_is_given():
 
 def test_a_clip_of_which_all_was_usable_was_too_short():
     (reasons,) = unmeasured_families(table_with("blink", {"blink": "unusable"}, share=1.0))
-    assert reasons["blink"] == "what it looks at was seen for too short a time, or too small"
+    assert reasons["blink"] == "what it measures was visible for too short a time, or too small"
 
 
 def test_a_table_without_reasons_has_something_to_say():
@@ -101,5 +101,5 @@ def test_a_family_of_which_only_shares_are_numbers_was_not_measured():
     values = np.array([[shares.get(name, np.nan) for name in names]], np.float32)
     table = build(base, values, schema(families, extractor="test"))
     (reasons,) = unmeasured_families(table)
-    assert reasons == {"eyes_teeth": "what it looks at was seen for too short a time, or too small"}
+    assert reasons == {"eyes_teeth": "what it measures was visible for too short a time, or too small"}
     assert not measured_rows(matrix(table, tuple(names)), layout_of(table)).any()

@@ -102,6 +102,12 @@ def test_a_name_that_leaves_the_folder_is_refused(folder, tmp_path):
         (lambda m: m["learners"].update({"(oracle": 1}), r"the learner \(oracle"),
         (lambda m: m["checksums"].pop("head.json"), "no checksum"),
         (lambda m: m["learners"].update(lightgbm=9), "can't be read"),
+        (lambda m: m.update(columns=5), "'columns' has a value of another kind"),
+        (lambda m: m.update(families="x"), "'families' has a value of another kind"),
+        (lambda m: m.update(learners=[1]), "'learners' has a value of another kind"),
+        (lambda m: m["learners"].update(lightgbm=-1), "'learners' has a value of another kind"),
+        (lambda m: m.update(weights=5), "'weights' has a value of another kind"),
+        (lambda m: m.update(checksums=None), "'checksums' has a value of another kind"),
     ],
 )
 def test_another_manifest_is_refused(folder, change, message):
@@ -116,6 +122,39 @@ def test_no_manifest_and_no_json_are_refused(tmp_path):
     (tmp_path / "manifest.json").write_bytes(b"\xff\xfe{")
     with pytest.raises(ModelError, match="not JSON"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("text", ['{"x":' + "[" * 100_000, '{"kind": ' + "1" * 5_001 + "}"], ids=["deep", "long"])
+def test_json_that_can_not_be_parsed_is_a_one_line_error(tmp_path, text):
+    """Non-regression test: a RecursionError and a ValueError were reported as faults of deepcue."""
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(ModelError, match=r"manifest.json: not JSON \(.*\); train the model again$"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s["head"]["calibration"].update(kind="platt", parameters={"a": float("nan"), "b": 0}), "not finite"),
+        (lambda s: s["head"].update(clip=1e30), "clip is 1e"),
+        (lambda s: s["head"].update(target_prior=1.0), "target_prior is 1.0"),
+        (lambda s: s["head"]["stack"].update(intercept=float("inf")), "not finite"),
+        (lambda s: s["head"]["stack"].update(weights="x"), "can't be read"),
+        (lambda s: s["shrinkage"].update(a=-1.0), "strengths of OOD shrinkage"),
+        (lambda s: s["shrinkage"].update(present=[1.0]), "can't be read"),
+        (lambda s: s.update(head=[]), "can't be read"),
+    ],
+)
+def test_a_head_without_usable_numbers_is_refused_when_it_is_loaded(folder, change, message):
+    """Non-regression test: `predict` printed P(FAKE) = nan, and `submit` failed after all clips were measured."""
+    file = folder / "head.json"
+    state = json.loads(file.read_text())
+    change(state)
+    file.write_text(json.dumps(state))
+    edit(folder, lambda manifest: manifest["checksums"].update({"head.json": sha256_of(file)}))
+    with pytest.raises(ModelError, match=message) as caught:
+        load_model(folder)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("folder", ["model", "model/below"])

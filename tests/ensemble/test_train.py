@@ -15,10 +15,13 @@ from ensemble.cross_fit import cross_fit
 from ensemble.evaluate import LEARNER_CLIP, clip_logit
 from ensemble.folds import assign_folds
 from ensemble.metrics import auc
+from ensemble.out_of_fold import read_oof
+from ensemble.shrinkage import Shrinkage
 from ensemble.store import load_model, save_model
 from ensemble.train import choose_settings, train, train_table
 from ensemble.training_set import sampled_rows, training_set
-from features.errors import InputError, TableError
+from ensemble.verdict import NOTHING, judge
+from features.errors import InputError, ModelError, TableError
 from features.table import write_table
 
 FAST = ["--learners", "logistic,lightgbm", "--folds", "3", "--quiet"]
@@ -382,3 +385,76 @@ def test_a_label_that_is_none_is_refused_and_not_left_out(make_table, label):
     table = table.set_column(table.column_names.index("label"), "label", pa.array(labels))
     with pytest.raises(TableError, match=f"made: label {label!r} of clip0003.mp4 is not REAL or FAKE, nor .* 1 others"):
         training_set(table, "made")
+
+
+def test_training_does_not_depend_on_the_order_of_rows(make_table):
+    """Non-regression test: a shuffled table moved P(FAKE) by up to 0.1; `train` and `compare` drew other groups."""
+    made = make_table(unmeasured=(3,))
+    shuffled = made.take(np.random.default_rng(0).permutation(made.num_rows))
+    data, other = training_set(made), training_set(shuffled)
+    for name in ("X", "y", "group", "measured"):
+        np.testing.assert_array_equal(getattr(other, name), getattr(data, name))
+    for name in ("filename", "group_names", "source"):
+        assert getattr(other, name) == getattr(data, name)
+    numbers = np.unique(other.names_of_groups, return_inverse=True)[1]
+    np.testing.assert_array_equal(other.group, numbers)  # as in `ensemble.out_of_fold`
+
+
+def silenced(table, family, rows):
+    """The table with a family that is undefined in ``rows``."""
+    for number, name in enumerate(table.column_names):
+        if name.startswith(f"{family}."):
+            values = table[name].to_numpy().copy()
+            values[rows] = 0.0 if name.endswith("valid_share") else np.nan
+            table = table.set_column(number, table.schema.field(name), pa.array(values, pa.float32()))
+    return table
+
+
+def test_a_column_that_no_training_clip_had_is_no_evidence(make_table, quick):
+    """Non-regression test: P(FAKE) was 0.8 for a clip with a sound alone, by a model trained on silent clips."""
+    made = make_table()
+    every = np.arange(made.num_rows)
+    data = training_set(silenced(made, "noise", every))
+    data.X[data.y == 1, :5] = np.nan  # missing more often in FAKE: the indicators alone would say FAKE
+    fold = assign_folds(data.y, data.group, n_folds=3, seed=0)
+    model, evaluation = train(data, fold, settings=quick(["logistic"]), target_prior=0.3)
+    assert model.columns_read == {name for name in data.layout.columns if not name.startswith("noise.cue")}
+    only_noise = silenced(silenced(made, "eyes", every), "lips", every)
+    assert model.predict(only_noise) == pytest.approx(0.3)
+    assert model.explain(only_noise).log_odds == pytest.approx(np.log(0.3 / 0.7))
+    assert judge(model, only_noise.slice(0, 1))[0].verdict == NOTHING
+    for fold_model in evaluation.models:
+        assert fold_model.predict(only_noise) == pytest.approx(0.3)
+
+
+def test_out_of_fold_a_column_that_the_other_folds_lack_is_no_evidence(make_table, quick):
+    made = make_table()
+    data = training_set(made)
+    fold = assign_folds(data.y, data.group, n_folds=3, seed=0)
+    rows = np.flatnonzero(fold == 0)[:4]
+    table = silenced(made, "noise", np.setdiff1d(np.arange(len(data)), rows))
+    data = training_set(silenced(silenced(table, "eyes", rows), "lips", rows))
+    _, evaluation = train(data, fold, settings=quick(["logistic"]), target_prior=0.3)
+    assert not evaluation.clips["measured"].to_numpy()[rows].any()
+    for name in ("logistic", "stack"):
+        assert evaluation.target[name][rows] == pytest.approx(np.log(0.3 / 0.7))
+
+
+def test_values_near_the_limit_of_float32_train_without_a_warning(recwarn):
+    """Non-regression test: numpy's overflow warning, with a path of site-packages, was printed."""
+    X = np.array([[3e38], [-3e38], [0.0], [1.0]], np.float32)
+    assert np.isfinite(Shrinkage.of(X).distances(X)).all()
+    assert not [warning for warning in recwarn if "overflow" in str(warning.message)]
+
+
+@pytest.mark.parametrize("column", ["label", "group"])
+def test_predictions_of_a_table_that_has_changed_are_refused(commanded, column):
+    """Non-regression test: `compare` scored scikit-learn by the new labels and the stack by the old ones."""
+    file, folder, _ = commanded
+    table = pq.read_table(file)
+    values = table[column].to_pylist()
+    values[:2] = ["FAKE", "REAL"] if column == "label" else ["another", "another"]
+    changed = table.set_column(table.column_names.index(column), column, pa.array(values))
+    assert len(read_oof(folder, table).y) == table.num_rows
+    with pytest.raises(ModelError, match=rf"{column}s of 2 of 96 clips have changed .*train it again"):
+        read_oof(folder, changed)

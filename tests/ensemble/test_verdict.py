@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from toy_model import FAMILIES, UNREADABLE, FakeModel, toy_table
 
-from ensemble import verdict
+from ensemble import verdict, wording
 from ensemble.missingness import SENTENCES
 from features.reasons import Reason
 
@@ -32,7 +32,7 @@ def test_the_probability_is_the_base_value_plus_the_contributions():
 def test_an_unreadable_clip_gets_no_verdict_even_at_an_extreme_prior():
     (one,) = judged([3.0], {name: [0.0] for name in FAMILIES}, without_cues=[0])
     assert one.verdict == "nothing measured"
-    assert one.notes == [verdict.NOTE_NOTHING]
+    assert one.notes == [wording.NOTE_NOTHING]
     assert set(one.unmeasured.values()) == {UNREADABLE}
 
 
@@ -41,7 +41,7 @@ def test_a_second_face_track_is_pointed_out():
     table = table.set_column(table.schema.get_field_index("n_faces"), "n_faces", [[2]])
     (one,) = verdict.judge(FakeModel([0.0], {name: [0.1] for name in FAMILIES}), table)
     assert one.notes[0].startswith("2 faces were tracked")
-    assert one.notes[-1] == verdict.NOTE
+    assert one.notes[-1] == wording.NOTE
 
 
 @pytest.mark.parametrize(("families", "said"), [(["blink", "voice"], False), (["blink", "forensic_cnn"], True)])
@@ -56,7 +56,7 @@ def test_a_file_of_sound_alone_says_that_only_its_sound_was_judged():
     table = table.set_column(table.schema.get_field_index("n_frames"), "n_frames", [[0]])
     (one,) = verdict.judge(FakeModel([0.0], {name: [0.1] for name in FAMILIES}), table)
     assert one.sound_alone
-    assert one.notes == [verdict.NOTE_SOUND.format(why="the file holds no picture"), verdict.NOTE]
+    assert one.notes == [wording.NOTE_SOUND.format(why="the file holds no video"), wording.NOTE]
 
 
 def test_a_clip_without_a_face_says_that_only_its_sound_was_judged():
@@ -65,8 +65,8 @@ def test_a_clip_without_a_face_says_that_only_its_sound_was_judged():
     told |= dict(filename="a.mp4", probability=0.2, n_frames=225, base=0.0)
     told |= dict(contributions={"forensic_voice": -1.0, "forensic_cnn": 0.0})
     one = verdict.Verdict(**told, unmeasured={"forensic_cnn": "no face was found"})
-    said = verdict.NOTE_SOUND.format(why="no cue of the picture could be measured")
-    assert one.notes == [said, verdict.NOTE]
+    said = wording.NOTE_SOUND.format(why="no cue of the video could be measured")
+    assert one.notes == [said, wording.NOTE]
     assert said not in verdict.Verdict(**told).notes  # the face network has a number
 
 
@@ -75,7 +75,7 @@ def test_a_model_that_reads_nothing_but_sound_says_nothing_of_the_picture():
     told = dict(verdict="likely real", status="no_face", error="no face was found", n_faces=0, duration_s=9.0)
     told |= dict(filename="a.mp4", probability=0.2, n_frames=225, base=0.0)
     told |= dict(contributions={"forensic_voice": 0.0, "voice": -1.0})
-    assert verdict.Verdict(**told, unmeasured={"forensic_voice": "under 1 s of speech"}).notes == [verdict.NOTE]
+    assert verdict.Verdict(**told, unmeasured={"forensic_voice": "under 1 s of speech"}).notes == [wording.NOTE]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_that_there_is_no_speech_is_said_where_it_was_looked_for(unmeasured, is_
     told |= dict(filename="a.wav", probability=0.5, duration_s=9.0, n_frames=0)
     one = verdict.Verdict(**told, unmeasured=unmeasured)
     assert one.reason == (verdict.NO_SPEECH if is_said else one.error)
-    assert one.notes == [*([verdict.NOTE_NO_SPEECH] if is_said else []), verdict.NOTE_NOTHING]
+    assert one.notes == [*([wording.NOTE_NO_SPEECH] if is_said else []), wording.NOTE_NOTHING]
 
 
 @pytest.mark.parametrize(
@@ -142,18 +142,18 @@ def test_a_family_of_which_the_model_reads_no_column_has_no_line():
 @pytest.mark.parametrize(
     ("n_frames", "duration_s", "share", "said"),
     [
-        (3, 0.12, 1.0, "Judged on 3 frames over 0.12 s"),
-        (1, 0.04, None, "Judged on 1 frame over 0.04 s"),
-        (500, 20.0, 0.02, "Judged on 10 frames over 0.4 s"),
+        (3, 0.12, 1.0, "Evaluated on 3 frames over 0.12 s"),
+        (1, 0.04, None, "Evaluated on 1 frame over 0.04 s"),
+        (500, 20.0, 0.02, "Evaluated on 10 frames over 0.4 s"),
         (30, 1.2, 1.0, ""),
         (9, 3.0, 1.0, ""),
-        (7, 7.0, 1.0, "Judged on 7 frames over 7 s"),
-        (5, 150.0, 1.0, "Judged on 5 frames over 150 s"),
+        (7, 7.0, 1.0, "Evaluated on 7 frames over 7 s"),
+        (5, 150.0, 1.0, "Evaluated on 5 frames over 150 s"),
         (30, 0.99999, 1.0, ""),
-        (1, 0.0, 1.0, "Judged on 1 frame: that"),
-        (1, 0.0, None, "Judged on 1 frame: that"),
-        (2, 0.008, 0.5, "Judged on 1 frame: that"),
-        (2, 0.008, 1.0, "Judged on 2 frames over 0.01 s"),
+        (1, 0.0, 1.0, "Evaluated on 1 frame: that"),
+        (1, 0.0, None, "Evaluated on 1 frame: that"),
+        (2, 0.008, 0.5, "Evaluated on 1 frame: that"),
+        (2, 0.008, 1.0, "Evaluated on 2 frames over 0.01 s"),
         (1, None, 1.0, ""),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_number_of_little_says_so_and_stays(n_frames, duration_s, share, said)
     """Non-regression: the least measured clip had the firmest number, without a caveat."""
     table = with_values(n_frames=n_frames, duration_s=duration_s, quality__clip_share=share)
     (one,) = verdict.judge(FakeModel([-0.5], {name: [0.0] for name in FAMILIES}), table)
-    found = [note for note in one.notes if note.startswith("Judged on")]
+    found = [note for note in one.notes if note.startswith("Evaluated on")]
     assert (found[0][: len(said)] == said) if said else not found
     assert one.probability == pytest.approx(1 / (1 + np.exp(0.5)))
 
@@ -175,25 +175,27 @@ def of_little(contributions, **more):
 
 @pytest.mark.parametrize("more", [{}, {"seen_share": 1.0, "still": True}, {"face_width_px": 40.0}, {"n_faces": 3}])
 def test_a_number_of_the_sound_alone_has_no_notes_on_the_picture(more):
-    """Non-regression: 20 s of speech were "Judged on 12 frames over 0.5 s", by a model that never looks."""
-    assert of_little({"forensic_voice": 2.2}, **more).notes == [verdict.NOTE]
+    """Non-regression: 20 s of speech were "Evaluated on 12 frames over 0.5 s", by a model that never looks."""
+    assert of_little({"forensic_voice": 2.2}, **more).notes == [wording.NOTE]
     assert len(of_little({"forensic_cnn": 2.2}, **more).notes) > 1
 
 
 def test_what_is_said_of_little_picture_is_said_of_its_part_where_speech_counts():
     (said, _) = of_little({"forensic_cnn": 0.1, "forensic_voice": 2.2}).notes
-    assert said.startswith("The picture was judged on 12 frames over 0.5 s: that is little to rest its part")
+    assert said.startswith(
+        "The video was evaluated on 12 frames over 0.5 s: that is little evidence, and the video's part"
+    )
     (said, _) = of_little({"forensic_cnn": 0.1, "forensic_voice": 2.2}, seen_share=1.0, still=True).notes
-    assert "the picture's part of the number rests on few pictures" in said
+    assert "the video's part of the probability rests on few different images" in said
     unheard = of_little({"forensic_cnn": 0.1, "forensic_voice": 0.0}, unmeasured={"forensic_voice": "no sound"})
-    assert unheard.notes[0].startswith("Judged on 12 frames over 0.5 s: ")
+    assert unheard.notes[0].startswith("Evaluated on 12 frames over 0.5 s: ")
 
 
 @pytest.mark.parametrize(("spread", "said"), [(0.0, True), (0.0019, True), (0.015, False), (float("nan"), False)])
 def test_that_most_pictures_are_one_is_said(spread, said):
     table = with_values(quality__blur_lap_face_mad=spread, quality__clip_share=1.0)
     (one,) = verdict.judge(FakeModel([-0.5], {name: [0.0] for name in FAMILIES}), table)
-    assert (verdict.NOTE_STILL in one.notes) == said
+    assert (wording.NOTE_STILL in one.notes) == said
 
 
 @pytest.mark.parametrize(
@@ -231,18 +233,18 @@ def test_the_model_line_says_what_the_model_was_trained_on_and_its_score_at_the_
     losses = {"stack": {"value": 0.5, "low": 0.41, "high": None}, "constant": {"value": 0.69}}
     scores = {name: {"log_loss_target_prior": loss, "log_loss": {"value": 0.1}} for name, loss in losses.items()}
     summary = {"n_clips": 12, "n_groups": 3, "synthetic": True}
-    line = verdict.model_line({"summary": summary, "metrics": scores}, tmp_path)
+    line = wording.model_line({"summary": summary, "metrics": scores}, tmp_path)
     assert line.startswith(f"model {tmp_path}: trained on 12 SYNTHETIC clips of 3 groups")
     assert line.endswith("log loss out of fold 0.500, of the constant predictor 0.690")
     losses["stack"]["high"] = 0.6
-    line = verdict.model_line({"metrics": scores}, tmp_path)
+    line = wording.model_line({"metrics": scores}, tmp_path)
     assert line.endswith("log loss out of fold 0.500 [0.410, 0.600], of the constant predictor 0.690")
     for older in ({}, {"metrics": {"stack": {"log_loss": {"value": 0.5}}}}):
-        assert verdict.model_line(older, tmp_path).endswith("? clips of ? groups")
+        assert wording.model_line(older, tmp_path).endswith("? clips of ? groups")
 
 
 def test_the_model_line_says_the_score_of_a_stricter_protocol_in_place_of_the_own_folds(tmp_path):
     own = {name: {"log_loss_target_prior": {"value": 0.1}} for name in ("stack", "constant")}
     reported = {"protocol": "unseen people", "log_loss": {"value": 0.58, "low": 0.5, "high": 0.6}, "constant": 0.693}
-    line = verdict.model_line({"metrics": own, "reported": reported}, tmp_path)
+    line = wording.model_line({"metrics": own, "reported": reported}, tmp_path)
     assert line.endswith("; log loss on unseen people 0.580 [0.500, 0.600], of the constant predictor 0.693")

@@ -47,13 +47,13 @@ def test_the_csv_is_not_replaced(csv, tmp_path, capsys):
     ("text", "said"),
     [
         ("label,x\nREAL,1\n", "lacks the column 'filename'"),
-        ("filename,label,x\na,REAL,much\n", "column 'x' holds something that is no number"),
+        ("filename,label,x\na,REAL,much\n", "column 'x' holds something that is not a number"),
         ("", "not a CSV"),
         ("filename,label,x\na,REAL,1\na,FAKE,2\n", "two rows of a"),
         ("filename,label,x\n,REAL,1\n", "a row without a filename"),
         ("filename,label,x\na,genuine,1\n", "label 'genuine' is not REAL or FAKE"),
-        ("filename,label,fold,x\na,REAL,0,1\nb,FAKE,,1\n", "'fold' holds something that is no whole number"),
-        ("filename,label,fold,x\na,REAL,0.5,1\n", "'fold' holds something that is no whole number"),
+        ("filename,label,fold,x\na,REAL,0,1\nb,FAKE,,1\n", "'fold' holds something that is not a whole number"),
+        ("filename,label,fold,x\na,REAL,0.5,1\n", "'fold' holds something that is not a whole number"),
         ("filename,label,x,x\na,REAL,1,2\n", "two columns are called 'x'"),
         ("filename,Label,x,label\na,REAL,1,2\n", "two columns are called 'label'"),
         (",filename,label,x\n0,a,REAL,1\n", "column 1 has no name"),
@@ -137,7 +137,7 @@ def test_such_a_table_trains(tmp_path, capsys):
     assert deepcue(["predict", str(out), "--model", str(tmp_path / "m"), "--json"]) == 0
     clips = json.loads(capsys.readouterr().out)["clips"]
     assert {clip["duration_s"] for clip in clips} == {None}, "nobody said how long they are"
-    assert not any("sound" in note for clip in clips for note in clip["notes"]), "nor that they hold no picture"
+    assert not any("audio" in note for clip in clips for note in clip["notes"]), "nor that they hold no video"
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_beside_semicolons_each_column_has_its_own_decimal_point(tmp_path):
 def test_beside_semicolons_the_column_that_is_no_number_is_named(tmp_path, cells):
     """Non-regression test: a column of decimal points was named where another one was text."""
     (tmp_path / "cues.csv").write_text(f"filename;label;a;note\nx;REAL;{cells}\ny;FAKE;{cells[:3]};1\n")
-    with pytest.raises(TableError, match="column 'note' holds something that is no number"):
+    with pytest.raises(TableError, match="column 'note' holds something that is not a number"):
         read_csv(tmp_path / "cues.csv")
 
 
@@ -187,3 +187,33 @@ def test_a_cue_that_is_the_label_is_said_to_be_it(tmp_path, caplog):
     feature_table(read_csv(tmp_path / "cues.csv"))
     said = [record.message.split(" is the label")[0] for record in caplog.records]
     assert said == ["column 'is_fake'", "column 'genuine'"]
+
+
+def test_a_fake_shares_the_group_of_its_numbered_original(tmp_path):
+    """Non-regression test: the column `original` became a cue, defined for FAKE clips alone (AUC 1 on noise)."""
+    rows = "".join(f"{n:03d}.mp4,REAL,,{n}.5\n{n:03d}_{n + 1:03d}.mp4,FAKE,{n:03d},{n}.25\n" for n in range(5))
+    (tmp_path / "cues.csv").write_text(f"filename,label,Original,x\n{rows}")
+    found = feature_table(read_csv(tmp_path / "cues.csv"))
+    assert table.feature_columns(found) == ["foreign.x", "foreign.valid_share"]
+    groups = dict(zip(found["filename"].to_pylist(), found["group"].to_pylist(), strict=True))
+    assert all(groups[f"{n:03d}.mp4"] == groups[f"{n:03d}_{n + 1:03d}.mp4"] for n in range(5))
+    assert len(set(groups.values())) == 5
+
+
+@pytest.mark.parametrize("name", ["method", "Kind", "fake_part", "part"])
+def test_a_column_that_describes_how_a_clip_was_made_is_refused(tmp_path, name):
+    """Non-regression test: codes of methods, which FAKE clips alone have, became a cue."""
+    (tmp_path / "cues.csv").write_text(f"filename,label,{name},x\na,REAL,,1\nb,FAKE,2,2\n")
+    with pytest.raises(TableError, match=f"the column '{name.lower()}' describes a clip"):
+        read_csv(tmp_path / "cues.csv")
+
+
+def test_a_cue_that_separates_the_labels_is_reported_whatever_its_values(tmp_path, caplog):
+    """Non-regression test: only 0 and 1 were compared with the labels."""
+    rows = "a,REAL,-1,,0.5,2\nb,FAKE,1,0.1,0.5,2\nc,FAKE,1,0.3,0.5,3\nd,REAL,-1,,0.5,\n"
+    (tmp_path / "cues.csv").write_text(f"filename,label,target,only_fake,constant,x\n{rows}")
+    feature_table(read_csv(tmp_path / "cues.csv"))
+    assert [record.message.split(";")[0] for record in caplog.records] == [
+        "column 'target' is the label in every row",
+        "column 'only_fake' is defined for every clip of one label and for none of the other",
+    ]

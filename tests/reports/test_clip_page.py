@@ -286,7 +286,7 @@ def test_a_third_is_written_in_five_digits():
     [
         ("ok", {}, "measured without faults"),
         ("ok", {"forensic_voice": "no speech"}, "1 of the 3 families that the model reads had nothing to measure"),
-        ("no_audio", {"forensic_voice": "the clip has no sound"}, "without sound"),
+        ("no_audio", {"forensic_voice": "the clip has no audio"}, "without sound"),
     ],
 )
 def test_a_clip_without_faults_is_not_said_to_be_measured_completely(tmp_path, status, unmeasured, words):
@@ -381,10 +381,10 @@ def test_a_file_that_could_not_be_read_has_no_finding(tmp_path):
 def test_what_could_not_be_measured_is_said_also_of_families_that_the_model_does_not_read(tmp_path):
     cues = {"lip_sync.valid_share": 0.0, "blink.valid_share": 0.0, "identity.valid_share": 1.0, "identity.drift": 0.8}
     cues |= {"cnn_embedding.valid_share": 0.0}  # needs crops, and so a face, like all that looks at the picture
-    one = verdict(status="no_audio", error="no sound", unmeasured={"forensic_voice": "the clip has no sound"})
+    one = verdict(status="no_audio", error="no sound", unmeasured={"forensic_voice": "the clip has no audio"})
     page = Page(page_of(tmp_path, one=one, evidence=clip_evidence(n_people=0, sound=False, cues=cues)))
-    assert "Speech modelthe clip has no sound" in page.text
-    assert "Lip sync not read by the modelthe clip has no sound" in page.text
+    assert "Speech modelthe clip has no audio" in page.text
+    assert "Lip sync not read by the modelthe clip has no audio" in page.text
     assert "Blinks not read by the modelno face was found" in page.text
     assert "nothing in the clip" not in page.text
     assert page.text.count("not read by the modelno face was found") == 2
@@ -454,7 +454,7 @@ def test_a_list_says_of_silence_what_it_lacks_and_counts_one_frame(tmp_path):
     short = verdict(0.5, filename="b.mp4", status="too_short", error="only 1 frame", n_frames=1)
     write_clip_report(tmp_path / "p.html", [sound, short], MANIFEST, tmp_path)
     text = Page((tmp_path / "p.html").read_text(encoding="utf-8")).text
-    assert "nothing measuredno picture in the file, and no speech was found in its sound" in text.replace("> <", "")
+    assert "nothing measuredno video in the file, and no speech was found in its audio" in text.replace("> <", "")
     assert "only its sound was measured" not in text
     assert "1 frame," in text
     assert "too short for cues of motion: only 1 frame" in text

@@ -153,10 +153,13 @@ def test_references_are_those_of_the_families(text):
 
 
 def test_what_was_not_done_to_an_imported_table_is_not_claimed(tmp_path):
-    """Non-regression test: faces were said to be tracked in clips that nobody had opened."""
+    """Non-regression test: faces were said to be tracked in clips that nobody had opened.
+
+    Nor was there a page where no group holds both labels: the concordance within groups is undefined then.
+    """
     rng = np.random.default_rng(0)
-    rows = [f"{n}.mp4,{('REAL', 'FAKE')[n % 2]},g{n // 4},{rng.normal() + 2 * (n % 2):.3f}" for n in range(48)]
-    (tmp_path / "cues.csv").write_text("\n".join(["filename,label,group,sharp", *rows]))
+    rows = [f"{n}.mp4,{('REAL', 'FAKE')[n % 2]},{rng.normal() + 2 * (n % 2):.3f}" for n in range(48)]
+    (tmp_path / "cues.csv").write_text("\n".join(["filename,label,sharp", *rows]))
     table, folder, page = (tmp_path / name for name in ("t.parquet", "model", "r.html"))
     assert deepcue(["import-csv", str(tmp_path / "cues.csv"), "--out", str(table)]) == 0
     options = ["--learners", "logistic", "--folds", "3", "--quiet"]
@@ -164,6 +167,8 @@ def test_what_was_not_done_to_an_imported_table_is_not_claimed(tmp_path):
     model_report.write_report(table, folder, page)
     text = Page(page.read_text(encoding="utf-8")).text
     assert "The table was imported" in text
+    assert "Brier score" in text
+    assert "Within-group concordance" not in text
     assert "detected, tracked" not in text
     assert "Extractor version" not in text
 

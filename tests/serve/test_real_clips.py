@@ -12,7 +12,7 @@ from sound_maker import speech, write_wave
 
 import deepcue
 from ensemble.store import default_model
-from ensemble.verdict import NOTE_SOUND
+from ensemble.wording import NOTE_SOUND
 from serve.server import Options, Server
 
 pytestmark = pytest.mark.slow

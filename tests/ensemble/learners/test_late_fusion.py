@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ensemble.learners import late_fusion
-from ensemble.learners.base import Settings
+from ensemble.learners.base import LearnerSettings
 from ensemble.learners.late_fusion import Cues, Networks, NetworksAndCues, Parameters, noisy_or
 from ensemble.training_set import Layout
 from features.errors import InputError
@@ -36,7 +36,7 @@ def with_speech(made):
 
 
 def fitted(X, y, layout=LAYOUT):
-    return Networks(layout, Settings()).fit(X, y, np.arange(len(y)), 0)
+    return Networks(layout, LearnerSettings()).fit(X, y, np.arange(len(y)), 0)
 
 
 def log_loss(learner, X, y):
@@ -96,7 +96,7 @@ def test_parts_of_picture_and_speech_add_up(with_speech):
 
 
 def test_genuine_speech_does_not_offset_image_evidence():
-    learner = Networks(WITH_VOICE, Settings())
+    learner = Networks(WITH_VOICE, LearnerSettings())
     learner.parameters = Parameters(slope=1.0, voice_slope=1.0, voice_intercept=-2.0)
     X = np.array([[3, 1, 3, 0, -8], [3, 1, 3, 0, np.nan], [-3, 1, -3, 0, 8]], np.float32)
     z = learner.predict_logit(X)
@@ -118,7 +118,7 @@ FACES = Layout(
 
 @pytest.fixture
 def of_faces():
-    learner = NetworksAndCues(FACES, Settings())
+    learner = NetworksAndCues(FACES, LearnerSettings())
     learner.parameters = Parameters(slope=0.5, intercept=0.2)
     learner.cues = Cues(columns=[4], centre=[0.0], scale=[1.0], coefficients=[0.3])
     return learner
@@ -170,7 +170,7 @@ def test_parts_of_several_faces_add_up(of_faces):
 
 def test_a_table_without_networks_is_refused():
     with pytest.raises(InputError, match="logit_mean"):
-        Networks(Layout(("blink.rate",), {"blink": 1}), Settings())
+        Networks(Layout(("blink.rate",), {"blink": 1}), LearnerSettings())
 
 
 CUES = Layout(
@@ -198,7 +198,7 @@ def with_cues():
 
 
 def fused(X, y, kind=NetworksAndCues):
-    return kind(CUES, Settings()).fit(X, y, np.arange(len(y)), 0)
+    return kind(CUES, LearnerSettings()).fit(X, y, np.arange(len(y)), 0)
 
 
 def test_cues_that_compare_parts_of_a_face_help_and_no_other_is_read(with_cues):
@@ -265,7 +265,7 @@ def test_parts_of_networks_and_cues_add_up_and_are_kept(with_cues, tmp_path):
 
 def test_a_table_without_cues_gives_the_networks_alone(made):
     X, y = made
-    learner = NetworksAndCues(LAYOUT, Settings()).fit(X, y, np.arange(len(y)), 0)
+    learner = NetworksAndCues(LAYOUT, LearnerSettings()).fit(X, y, np.arange(len(y)), 0)
     np.testing.assert_allclose(learner.predict_logit(X), fitted(X, y).predict_logit(X), atol=1e-6)
 
 

@@ -7,7 +7,7 @@ from sklearn.exceptions import NotFittedError
 
 from ensemble.learners import extra_trees
 from ensemble.learners.additive import MAX_LOGIT
-from ensemble.learners.base import Settings, bag_splits, settings_for
+from ensemble.learners.base import LearnerSettings, bag_splits, settings_for
 from ensemble.learners.kernel import product_shapley
 from ensemble.learners.preprocess import Inputs, RankGauss, Standard
 from ensemble.learners.registry import NAMED_ALONE, default_settings, learner_kinds, load_learner
@@ -96,7 +96,7 @@ def test_missing_constant_and_huge_columns_do_no_harm(quick, name):
 @pytest.mark.parametrize("name", [*KINDS, *NAMED_ALONE])
 def test_a_learner_that_is_not_fitted_says_so(name, tmp_path):
     layout = Layout(("a.logit_mean", "a.other"), {"a": 1})
-    learner = learner_kinds()[name](layout, Settings())
+    learner = learner_kinds()[name](layout, LearnerSettings())
     for use in (learner.predict_logit, learner.family_logits, lambda X: learner.save(tmp_path, "one")):
         with pytest.raises(NotFittedError, match=f"{name}.* is not fitted"):
             use(np.zeros((3, 2), np.float32))
@@ -121,7 +121,7 @@ def test_a_learner_that_is_not_fitted_says_so(name, tmp_path):
 )
 def test_a_setting_out_of_range_is_refused_by_name(change):
     with pytest.raises(InputError, match=next(iter(change))):
-        Settings(**change)
+        LearnerSettings(**change)
 
 
 def test_regularisation_follows_groups_not_rows():

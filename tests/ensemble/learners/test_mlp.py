@@ -10,10 +10,10 @@ from scipy.special import ndtr
 
 from ensemble.learners import mlp
 from ensemble.learners.additive import MAX_LOGIT
-from ensemble.learners.base import Settings
+from ensemble.learners.base import LearnerSettings
 from ensemble.learners.logistic import Logistic
 from ensemble.learners.mlp import Perceptron
-from ensemble.metrics import auc
+from ensemble.metrics import auc, logit_losses
 from ensemble.training_set import Layout
 
 torch = pytest.importorskip("torch")
@@ -36,7 +36,7 @@ def fresh():
 
 
 def fitted_on(X, y, groups, seed=3, n_bags=2):
-    return Perceptron(LAYOUT, Settings(n_bags=n_bags)).fit(X, y, groups, seed)
+    return Perceptron(LAYOUT, LearnerSettings(n_bags=n_bags)).fit(X, y, groups, seed)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def learner():
 
 def test_learns_an_exclusive_or_that_a_linear_model_cannot(learner):
     X, y = fresh()
-    linear = Logistic(LAYOUT, Settings(n_bags=2)).fit(*exclusive_or(0), 3)
+    linear = Logistic(LAYOUT, LearnerSettings(n_bags=2)).fit(*exclusive_or(0), 3)
     assert auc(y, learner.predict_logit(X)) > 0.95
     assert auc(y, linear.predict_logit(X)) < 0.6
 
@@ -65,16 +65,16 @@ def test_the_quadrature_leaves_little_to_share_out(learner):
     X, _ = fresh()
     x = learner._with_waves(X)
     layers = learner._layers()
-    terms = (x * mlp._mean_gradient(x, layers)).sum(axis=1)
-    moved = mlp._log_odds(x, layers) - mlp._log_odds(np.zeros_like(x), layers)
+    terms = (x * mlp.mean_gradient(x, layers)).sum(axis=1)
+    moved = mlp.log_odds(x, layers) - mlp.log_odds(np.zeros_like(x), layers)
     assert np.abs(terms - moved).max() < 1e-3
 
 
 def test_the_derivative_of_the_activation_is_its_slope():
     x, h = np.linspace(-5, 5, 101), 1e-5
-    value, slope = mlp._gelu(x)
+    value, slope = mlp.gelu(x)
     assert value == pytest.approx(x * ndtr(x))
-    assert slope == pytest.approx((mlp._gelu(x + h)[0] - mlp._gelu(x - h)[0]) / (2 * h), abs=1e-8)
+    assert slope == pytest.approx((mlp.gelu(x + h)[0] - mlp.gelu(x - h)[0]) / (2 * h), abs=1e-8)
 
 
 def test_numpy_predicts_what_torch_fitted(learner):
@@ -91,7 +91,7 @@ def test_numpy_predicts_what_torch_fitted(learner):
 
 
 def test_waves_of_nothing_are_nothing_and_of_a_quarter_of_a_cycle_one():
-    waves = mlp._waves(np.array([[0.0], [2.5]]), np.array([[0.1, 0.2]]))
+    waves = mlp.waves(np.array([[0.0], [2.5]]), np.array([[0.1, 0.2]]))
     assert waves == pytest.approx(np.array([[0, 0, 0, 0, 0], [2.5, 1, 0, -1, -2]]), abs=1e-12)
 
 
@@ -167,42 +167,34 @@ def test_networks_are_as_many_as_bags_up_to_a_bound(n_bags, n_networks, monkeypa
     assert len({values.tobytes() for values in learner.arrays["weights1"]}) == n_networks
 
 
-@pytest.mark.parametrize(("n_rows", "n_steps"), [(64, 4 * 4), (192, 4 * 12), (208, 50), (448, 50), (960, 50)])
-def test_a_network_is_trained_for_its_epochs_or_the_most_steps_of_all(monkeypatch, n_rows, n_steps):
-    """Non-regression test: whole epochs alone were counted, 601 steps for 153,856 rows and 1,953 for 500,000."""
-    for name, value in dict(N_EPOCHS=4, MAX_STEPS=50, BATCH_ROWS=16, WIDTHS=(1, 1)).items():
-        monkeypatch.setattr(mlp, name, value)
-    seen = []
-    forward = mlp._noisy_forward
-    monkeypatch.setattr(mlp, "_noisy_forward", lambda *given: seen.append(len(given[0])) or forward(*given))
-    mlp._train(np.zeros((n_rows, 1), np.float32), np.arange(n_rows) % 2, np.ones((1, 1), np.float32), 3)
-    assert seen == [16] * n_steps
+@pytest.mark.parametrize(
+    ("n_rows", "size", "n_steps"),
+    [
+        (7, 7, 14),
+        (64, 16, 14 * 4),
+        (70, 16, 14 * 4),
+        (1_000, 31, 14 * 32),
+        (20_000, 256, 14 * 78),
+        (500_000, 256, 1_200),
+    ],
+)
+def test_a_network_is_trained_for_whole_epochs_or_the_most_steps_of_all(n_rows, size, n_steps):
+    """Non-regression test: whole epochs alone were counted, 1,953 steps for 500,000 rows."""
+    assert mlp.training_steps(n_rows) == (size, n_steps)
 
 
-def test_a_small_table_is_trained_in_whole_epochs(monkeypatch):
-    """Bit for bit the networks of a loop over epochs and their batches."""
-    monkeypatch.setattr(mlp, "N_EPOCHS", 3)
-    rng = np.random.default_rng(0)
-    Z, frequencies = rng.standard_normal((70, 2)).astype(np.float32), np.full((2, 1), 0.1, np.float32)
-    y = (Z[:, 0] > 0).astype(np.int64)
-    draws = torch.Generator().manual_seed(5)
-    targets = torch.from_numpy(y).float() * 0.98 + 0.01
-    parameters = mlp._initial(6, draws)
-    optimiser = torch.optim.AdamW(parameters, weight_decay=mlp.WEIGHT_DECAY)
-    rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, mlp.PEAK_RATE, total_steps=3 * 4)
-    for _ in range(3):
-        for rows in torch.randperm(70, generator=draws)[:64].view(4, 16):
-            z = mlp._noisy_forward(torch.from_numpy(mlp._waves(Z[rows.numpy()], frequencies)), parameters, draws)
-            optimiser.zero_grad()
-            torch.nn.functional.binary_cross_entropy_with_logits(z, targets[rows]).backward()
-            optimiser.step()
-            rates.step()
-    for expected, found in zip(parameters, mlp._train(Z, y, frequencies, 5), strict=True):
-        assert np.array_equal(found, expected.detach().numpy())
+def test_more_epochs_lower_the_loss(monkeypatch):
+    X, y, groups = exclusive_or(0)
+    losses = []
+    for n_epochs in (1, 4, mlp.N_EPOCHS):
+        monkeypatch.setattr(mlp, "N_EPOCHS", n_epochs)
+        losses.append(logit_losses(y, fitted_on(X, y, groups, n_bags=1).predict_logit(X)).mean())
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.5 * np.log(2) < losses[0]
 
 
 def test_every_row_is_in_an_epoch_once():
-    batches = list(itertools.islice(mlp._batches(10, 3, torch.Generator().manual_seed(0)), 6))
+    batches = list(itertools.islice(mlp.batches(10, 3, torch.Generator().manual_seed(0)), 6))
     for epoch in (batches[:3], batches[3:]):
         assert len(set(torch.cat(epoch).tolist())) == 9
     assert not torch.equal(torch.cat(batches[:3]), torch.cat(batches[3:]))

@@ -12,7 +12,8 @@ from sound_maker import speech, write_wave
 import deepcue
 from deepcue.cli.main import main
 from ensemble.store import default_model, load_model
-from ensemble.verdict import NO_PICTURE, NOTE, NOTE_NO_SPEECH, NOTE_SOUND, judge
+from ensemble.verdict import judge
+from ensemble.wording import NO_PICTURE, NOTE, NOTE_NO_SPEECH, NOTE_SOUND
 from extract.entries import Clip
 from extract.pipeline import examine
 from extract.run import worker
@@ -215,7 +216,7 @@ def test_predict_says_in_json_that_only_the_sound_was_judged(tmp_path, capsys):
     (one,) = json.loads(capsys.readouterr().out)["clips"]
     assert (one["status"], one["n_frames"], one["n_faces"], one["face_width_px"]) == ("no_face", 0, 0, None)
     assert list(one["log_odds_by_family"]) == ["forensic_voice"]
-    assert one["unmeasured"]["forensic_cnn"] == "the file holds no picture"
+    assert one["unmeasured"]["forensic_cnn"] == "the file holds no video"
     assert one["notes"] == [NOTE_SOUND.format(why=NO_PICTURE), NOTE]
 
 
