@@ -48,7 +48,7 @@ def _series(chosen: Iterable[Family], observation: Observation, track: Any) -> d
                 continue
             try:
                 found |= _in_the_clip(_checked(one, dict(one.series(observation, track))), observation)
-            except Exception as error:  # as with measures: a cue's fault costs its own
+            except (Exception, SystemExit) as error:  # as with measures: a cue's fault costs its own
                 logger.warning("series of family %s failed: %s", one.name, error, exc_info=True)
     return found
 

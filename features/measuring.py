@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import reprlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from features.spec import OF_A_FACE, Family, unmeasured
 from features.threads import opencv_on_one_thread
@@ -41,7 +42,7 @@ def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[di
                 values |= main
                 where = " (on another face than the main one)"
                 values |= _largest(one, observation, main)
-            except Exception as error:  # a cue's fault costs its own columns only
+            except (Exception, SystemExit) as error:  # a cue's fault costs its own columns only, also `sys.exit`
                 logger.warning("family %s failed%s: %s", one.name, where, error, exc_info=True)
                 failures[one.name] = f"{type(error).__name__}: {error}{where}"
     return values, failures
@@ -67,13 +68,27 @@ def _largest(one: Family, observation: Observation, main: Mapping[str, float]) -
 
 
 def _checked(one: Family, observation: Observation, track: Track | None) -> dict[str, float]:
-    row = {name: float(value) for name, value in one.measure(observation, track).items()}
+    measured = one.measure(observation, track)
+    if not hasattr(measured, "items"):
+        raise TypeError(f"{one.name} returned {_brief(measured)}, not a dict of column name to number")
+    row = {name: _number(name, value) for name, value in measured.items()}
     ranges = {column.name: column.range for column in one.columns}
     if strangers := sorted(row.keys() - ranges.keys()):
         raise ValueError(f"{one.name} returned {strangers[0]}, which it did not declare")
     for name, value in row.items():
         _check_value(name, value, ranges[name])
     return row
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} = {_brief(value)} is not a number; return a float, or NaN where undefined") from error
+
+
+def _brief(value: object) -> str:
+    return reprlib.repr(value)
 
 
 def _check_value(name: str, value: float, span: tuple[float, float]) -> None:

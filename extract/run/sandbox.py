@@ -384,7 +384,8 @@ def serve(prepare: Callable[[Settings, Tell], Callable[[str, str], Result]] = pl
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not look like an answer
     faulthandler.enable()  # a crash in a library leaves its traceback among the last lines
-    lines = iter(sys.stdin.buffer)
+    lines = iter(os.fdopen(os.dup(0), "rb"))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a library that reads standard input must not take requests from it
     given = json.loads(next(lines))
     requests: queue.Queue[bytes] = queue.Queue()
 
