@@ -67,7 +67,7 @@ help: ## what there is
 
 setup: $(READY) ## virtual environment and dependencies
 
-$(READY): constraints.txt pyproject.toml
+$(READY): constraints.txt pyproject.toml features/version.py
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found; install Python 3.11 or give PYTHON=..." >&2; exit 2; }
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt uv 2>$(VENV)/uv.log || { cat $(VENV)/uv.log >&2; exit 2; }

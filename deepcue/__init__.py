@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.10.1"
+from features.version import __version__
 
 if TYPE_CHECKING:
     from deepcue.clips import evidence, extract, families, features, measure, observe

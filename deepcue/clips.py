@@ -15,7 +15,17 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deepcue.inputs import PathLike, chosen_families, clip_name, clip_path, listed_clips, weights_files
+from deepcue.inputs import (
+    PathLike,
+    as_data,
+    as_text,
+    check_is_there,
+    check_limits,
+    chosen_families,
+    clip_name,
+    clip_path,
+    weights_files,
+)
 from features.errors import InputError
 from features.evidence import FACES_PER_SECOND
 
@@ -65,9 +75,12 @@ def observe(path: PathLike, *, max_seconds: float = MAX_SECONDS) -> Observation:
     >>> len(observation.times_s), len(observation.tracks)
     (30, 1)
     """
+    from extract.pipeline import check_numbers
     from extract.run import worker
 
-    file = clip_path(path)
+    check_numbers(max_seconds=max_seconds)
+    file = clip_path(as_text(path))
+    check_is_there(file)
     with one_thread():
         return worker.observation(os.path.basename(file), file, worker.Settings((), max_seconds=max_seconds))
 
@@ -225,8 +238,9 @@ def extract(  # noqa: PLR0913 -- the options of a run, all by keyword
     """
     from extract import pipeline
 
+    check_limits(limits)
     return pipeline.extract(
-        os.fspath(data) if isinstance(data, (str, os.PathLike)) else listed_clips(data),
+        as_data(data),
         out=None if out is None else os.fspath(out),
         families=[one.name for one in chosen_families(families)],
         jobs=jobs,
@@ -297,9 +311,10 @@ def evidence(
     from extract.pipeline import examine
     from features.errors import ClipError, UnreadableError
 
-    file = clip_path(path)
+    check_limits(limits)
+    file = clip_path(as_text(path))
     table, found = examine(
-        Clip(clip_name(path), file),
+        Clip(clip_name(file), file),
         families=(),
         faces_per_second=faces_per_second,
         show_faces=show_faces,
@@ -309,7 +324,7 @@ def evidence(
     )
     if found is None:
         kind = UnreadableError if table["status"][0].as_py() == UnreadableError.status else ClipError
-        raise kind(f"{os.fspath(path)}: {table['error'][0].as_py()}")
+        raise kind(f"{os.fsdecode(path)}: {table['error'][0].as_py()}")
     return found
 
 

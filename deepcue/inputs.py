@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import reprlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,54 @@ if TYPE_CHECKING:
 
 TABLE_SUFFIX = ".parquet"
 PathLike = str | os.PathLike[str]
+
+
+def as_text(path: PathLike, what: str = "a clip") -> str:
+    """A path or URL as text; bytes are decoded as the operating system's.
+
+    Raises
+    ------
+    InputError
+        It is neither; ``what`` says what was wanted.
+    """
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise InputError(f"{reprlib.repr(path)} is not a path; give the path or URL of {what}")
+    return os.fsdecode(path)
+
+
+def as_data(data: PathLike | Iterable[PathLike]) -> str | list[Clip]:
+    """A path or URL as text, or the clips of a list.
+
+    Raises
+    ------
+    NotFoundError
+        A clip of the list doesn't exist.
+    InputError
+        ``data`` is neither, as a DataFrame or a mapping is.
+    """
+    if isinstance(data, (str, bytes, os.PathLike)):
+        return os.fsdecode(data)
+    if isinstance(data, Mapping) or hasattr(data, "columns") or not isinstance(data, Iterable):
+        raise InputError(
+            f"data is a {type(data).__name__}; give a path or URL, a list of clips, or a feature table (pyarrow.Table)"
+        )
+    return listed_clips(data)
+
+
+def check_limits(limits: object) -> None:
+    """Refuse limits of another type, such as a number of seconds.
+
+    Raises
+    ------
+    InputError
+        They are no :class:`deepcue.Limits`.
+    """
+    from extract.run.sandbox import Limits
+
+    if not (limits is None or isinstance(limits, Limits)):
+        raise InputError(
+            f"limits takes deepcue.Limits(timeout_s=..., memory_mb=...), not a {type(limits).__name__}: {limits!r}"
+        )
 
 
 def is_clip(data: PathLike) -> bool:
@@ -80,7 +129,7 @@ def read_table(file: PathLike) -> pa.Table:
     """
     from features import table
 
-    return table.read_table(os.fspath(file))
+    return table.read_table(as_text(file, "a feature table, or a pyarrow.Table"))
 
 
 def clip_name(path: PathLike) -> str:
@@ -110,11 +159,11 @@ def clip_path(path: PathLike) -> str:
     return absolute(name)
 
 
-def listed_clips(paths: Sequence[PathLike]) -> list[Clip]:
+def listed_clips(paths: Iterable[PathLike]) -> list[Clip]:
     """Clips of a list, each once, called by their file names, or by their paths where two files have one name."""
     from extract.entries import Clip
 
-    files = list(dict.fromkeys(clip_path(path) for path in paths))
+    files = list(dict.fromkeys(clip_path(as_text(path)) for path in paths))
     names = [clip_name(file) for file in files]
     if len(set(names)) < len(names):
         names = [os.fsencode(file).decode("utf-8", "backslashreplace") for file in files]
@@ -145,7 +194,9 @@ def weights_files(files: Mapping[str, PathLike] | None) -> dict[str, Path]:
     InputError
         No family is called so, or there is no such file.
     """
-    chosen = {family: Path(os.path.abspath(file)) for family, file in (files or {}).items()}
+    if not (files is None or isinstance(files, Mapping)):
+        raise InputError(f"weights takes a mapping of cue family to file, not a {type(files).__name__}: {files!r}")
+    chosen = {family: Path(os.path.abspath(as_text(file))) for family, file in (files or {}).items()}
     chosen_families(chosen)
     if lacking := [file for file in chosen.values() if not file.is_file()]:
         raise NotFoundError(f"{lacking[0]}: no such weights file")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_type, overload
 
-from deepcue.clips import extract, observe, one_thread
-from deepcue.inputs import PathLike, absolute, check_is_there, clip_name, is_clip, is_table, read_table, weights_files
+from deepcue.clips import observe, one_thread
+from deepcue.inputs import PathLike, absolute, as_data, clip_name, is_clip, is_table, read_table, weights_files
+from features.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,8 +52,30 @@ def load_model(folder: PathLike | None = None) -> Model:
     return store.load_model(store.default_model() if folder is None else os.fspath(folder))
 
 
+@overload
 def predict(
-    data: PathLike | Sequence[PathLike] | pa.Table,
+    data: PathLike,
+    *,
+    model: Model | None = None,
+    jobs: int = 1,
+    weights: Mapping[str, PathLike] | None = None,
+    progress: Progress | None = None,
+) -> Any: ...  # a Verdict for a clip, a list for a folder: the type of a path doesn't tell
+
+
+@overload
+def predict(
+    data: Iterable[PathLike] | pa.Table,
+    *,
+    model: Model | None = None,
+    jobs: int = 1,
+    weights: Mapping[str, PathLike] | None = None,
+    progress: Progress | None = None,
+) -> list[Verdict]: ...
+
+
+def predict(
+    data: PathLike | Iterable[PathLike] | pa.Table,
     *,
     model: Model | None = None,
     jobs: int = 1,
@@ -101,19 +125,36 @@ def predict(
     """
     import pyarrow as pa
 
+    from ensemble.model import Model
     from ensemble.store import check_families
     from ensemble.verdict import CONTEXT_FAMILIES, judge
+    from extract import pipeline
 
+    if not (model is None or isinstance(model, Model)):
+        raise InputError(
+            f"model takes what deepcue.load_model gives, not a {type(model).__name__}; call "
+            f"deepcue.load_model({reprlib.repr(model)})"
+        )
     model = load_model() if model is None else model
     if isinstance(data, pa.Table):
         return judge(model, data)
-    if isinstance(data, (str, os.PathLike)) and is_table(data):
-        return judge(model, read_table(data))
+    given = as_data(data)
+    if isinstance(given, str) and is_table(given):
+        return judge(model, read_table(given))
     check_families(model.layout, "the model", weights_files(weights))
     families = sorted({*model.layout.families, *CONTEXT_FAMILIES})
-    if isinstance(data, (str, os.PathLike)) and is_clip(data):
-        return judge(model, _row(data, families, weights))[0]
-    return judge(model, extract(data, families=families, jobs=jobs, weights=weights, progress=progress))
+    if isinstance(given, str) and is_clip(given):
+        return judge(model, _row(given, families, weights))[0]
+    table = pipeline.extract(given, families=families, jobs=jobs, weights=weights_files(weights), progress=progress)
+    return judge(model, table)
+
+
+if TYPE_CHECKING:
+
+    def _examples_of_the_readme() -> None:
+        """Statements that `make lint` checks with mypy: the README's must type-check, also with ``--strict``."""
+        _ = predict("clip.mp4").probability
+        assert_type(predict(["a.mp4", Path("b.mp4")]), list[Verdict])
 
 
 def train(  # noqa: PLR0913 -- the options of a run, all by keyword
@@ -208,12 +249,11 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     return load_model(folder), evaluation
 
 
-def _row(path: PathLike, families: Iterable[str], weights: Mapping[str, Any] | None) -> pa.Table:
+def _row(path: str, families: Iterable[str], weights: Mapping[str, Any] | None) -> pa.Table:
     """The table of one clip, measured in this process."""
     from extract.entries import Clip
     from extract.pipeline import table_of
 
-    check_is_there(path)
     observed = observe(path)
     with one_thread():
         return table_of(

@@ -35,6 +35,7 @@ from features.checksums import sha256_of
 from features.errors import InputError, ModelError
 from features.networks.weights import WEIGHTS_VARIABLE, digest, use_weights, weights_file
 from features.table import IMPORTED, write_table
+from features.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ WRITING = ".writing-"  # begins the name of the folder, inside a model's, in whi
 SHIPPED_MODEL = PRETRAINED / "model"
 LOCAL_MODEL = Path("artifacts/model")
 """Where the make targets write a model, below the current folder; command lines prefer it to the shipped one."""
-PACKAGES = ("deepcue", "lightgbm", "xgboost-cpu", "scikit-learn", "numpy", "scipy", "pyarrow")
+PACKAGES = ("lightgbm", "xgboost-cpu", "scikit-learn", "numpy", "scipy", "pyarrow")
 
 
 def save_model(model: Model, folder: str | Path, tables: Mapping[str, pa.Table] | None = None) -> Path:
@@ -202,8 +203,8 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
 
 
 def package_versions() -> dict[str, str]:
-    """Installed versions of what a model depends on."""
-    versions = {}
+    """The version of this program, and the installed versions of the packages that a model depends on."""
+    versions = {"deepcue": __version__}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
@@ -329,7 +330,10 @@ def check_families(layout: Layout, where: str, weights: Mapping[str, Path] | Non
         if why := discovery.fault(name):
             raise ModelError(f"{where}: needs the cue family {name}; {why}")
         if name not in known:
-            raise ModelError(f"{where}: needs the cue family {name}, which this version lacks; train the model again")
+            raise ModelError(
+                f"{where}: needs the cue family {name}, which no package that is installed here defines; install the "
+                "package that defines it, or train the model again"
+            )
         if known[name] != version:
             raise ModelError(
                 f"{where}: was trained on {name} version {version}, this version measures {known[name]}; "
