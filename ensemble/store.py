@@ -33,7 +33,7 @@ from ensemble.shrinkage import Shrinkage
 from ensemble.training_set import Layout
 from features.checksums import sha256_of
 from features.errors import InputError, ModelError
-from features.networks.weights import WEIGHTS_VARIABLE, digest, use_weights, weights_file
+from features.networks.weights import digest, use_weights, weights_file, weights_variable
 from features.table import IMPORTED, write_table
 from features.version import __version__
 
@@ -345,6 +345,6 @@ def check_families(layout: Layout, where: str, weights: Mapping[str, Path] | Non
         if file.is_file() and (found := digest(file)) != layout.weights[name]:
             raise ModelError(
                 f"{where}: was trained on {name} measured with other weights (SHA-256 {layout.weights[name][:12]}...) "
-                f"than those in use ({file}, {found[:12]}...); set {WEIGHTS_VARIABLE} to the folder that holds the "
+                f"than those in use ({file}, {found[:12]}...); set {weights_variable()} to the folder that holds the "
                 "model's weights, or unset it where they are the shipped ones, or train the model again"
             )

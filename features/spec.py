@@ -126,7 +126,7 @@ class Column:
     range: tuple[float, float] = (float("-inf"), float("inf"))
     reference: str = ""
     direction: str = "either"
-    invariant_to: frozenset[str] = frozenset()
+    invariant_to: Set[str] = frozenset()
     worst: str = ""
     description: str = ""
 
@@ -135,10 +135,17 @@ class Column:
             raise ValueError(f"column name {self.name!r} is not family.quantity_statistic[_unit]")
         if self.direction not in {"up", "down", "either", "covariate"}:
             raise ValueError(f"column {self.name}: direction {self.direction!r}")
+        changes = [self.invariant_to] if isinstance(self.invariant_to, str) else self.invariant_to
+        object.__setattr__(self, "invariant_to", frozenset(changes))  # a set would make the column unhashable
         if unknown := self.invariant_to - EVERY_CHANGE:
             raise ValueError(f"column {self.name}: nothing changes {sorted(unknown)[0]!r}")
         if self.worst not in {"", "max"}:
             raise ValueError(f"column {self.name}: worst = {self.worst!r}; only 'max' adds a column")
+        if len(self.range) != 2:
+            raise ValueError(
+                f"column {self.name}: range {self.range} is not a pair; give the lower and the upper bound"
+            )
+        object.__setattr__(self, "range", tuple(self.range))
         if not self.range[0] <= self.range[1]:
             raise ValueError(f"column {self.name}: range {self.range} holds nothing; give the lower bound first")
         if not SENTENCE.match(self.description):

@@ -329,6 +329,7 @@ def guarded(action: Callable[[], int | None]) -> int:
 
     A reader that went away, as of ``deepcue predict folder --json | head -1``, is no error.
     """
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a file name that the terminal can't print
@@ -338,6 +339,13 @@ def guarded(action: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         _discard(sys.stdout, sys.stderr)
         return DONE
+
+
+def _open_closed_streams() -> None:
+    """Give a process that was started with a closed stdout or stderr (``>&-``) one that goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 -- for as long as the process
 
 
 def _status(action: Callable[[], int | None]) -> int:

@@ -33,7 +33,7 @@ import numpy as np
 from extract.run.worker import LogRecord, Result, Settings, failed
 from features import reasons
 from features.errors import InputError
-from features.networks.weights import WEIGHTS_VARIABLE
+from features.networks.weights import WEIGHTS_VARIABLES
 from features.reasons import Reason
 
 logger = logging.getLogger(__name__)
@@ -206,8 +206,9 @@ class Sandbox:
         """
         self.close()
         environment = os.environ | SINGLE_THREAD | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-        if weights := environment.get(WEIGHTS_VARIABLE):
-            environment[WEIGHTS_VARIABLE] = os.path.abspath(weights)  # the child runs in another folder
+        for variable in WEIGHTS_VARIABLES:
+            if weights := environment.get(variable):
+                environment[variable] = os.path.abspath(weights)  # the child runs in another folder
         with self._starting:
             if self._retired:
                 raise StartError(STOPPED)

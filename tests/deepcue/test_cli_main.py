@@ -174,6 +174,19 @@ def test_a_subcommand_may_give_an_exit_status(capsys):
     assert outcome(lambda: None, capsys)[0] == 0
 
 
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_closed_stream_is_no_error(monkeypatch, name):
+    """Non-regression test: `deepcue predict clip.mp4 >&-` ended in a traceback after all work was done."""
+    monkeypatch.setattr(sys, name, None)
+
+    def action():
+        print("a result", flush=True)
+        print("progress", file=sys.stderr, flush=True)
+
+    assert common.guarded(action) == 0
+    getattr(sys, name).close()
+
+
 PRINTS = "import sys; from deepcue.cli.common import guarded; sys.exit(guarded(lambda: print({text})))"
 BUFFERING = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 

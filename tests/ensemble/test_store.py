@@ -277,7 +277,7 @@ def test_a_model_knows_the_weights_that_its_table_was_measured_with(trained, tab
     again = load_model(folder)
     assert (again.layout.weights, again.layout.max_seconds) == ({"lips": "ab" * 32}, 120.0)
     assert np.array_equal(again.predict(made_with("ab" * 32)), again.predict(table))  # which does not say it
-    with pytest.raises(ModelError, match=r"weights of lips differ .*DEEPFAKE_WEIGHTS .*train the model again"):
+    with pytest.raises(ModelError, match=r"weights of lips differ .*DEEPCUE_WEIGHTS .*train the model again"):
         again.predict(made_with("cd" * 32))
 
 
