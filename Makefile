@@ -149,8 +149,8 @@ bench: $(READY) ## what extraction costs against decoding, and the page against 
 bench-ensemble: $(READY) ## the nested run on a synthetic table of the challenge's size
 	$(PY) -m benchmarks.training
 
-docs: $(READY) ## generate docs/CUES.md, docs/cli-reference.md and docs/results.md
-	$(RUN) cues
+docs: $(READY) ## generate docs/CUES.md, docs/cli-reference.md, docs/api.md and docs/results.md
+	$(RUN) cues --out docs/CUES.md
 	$(PY) -m deepcue.cli.reference
 	$(RUN) results
 

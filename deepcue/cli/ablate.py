@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--learners",
         type=common.names,
         default=list(LEARNERS),
-        help=f"comma-separated; the mean of their log-odds is scored (default: {','.join(LEARNERS)})",
+        help="comma-separated learners; the mean of their log-odds is scored",
     )
     parser.add_argument(
         "--out",

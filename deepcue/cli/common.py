@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import errno
 import logging
 import math
 import os
+import re
 import signal
 import sys
 import traceback
@@ -38,8 +40,42 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 FAULT_NOTE = "this is a fault of deepcue, not of your input; please report the lines above with `deepcue --version`"
 
 
+def plain(text: str) -> str:
+    """Docstrings and help for readers: Sphinx roles and double backquotes become single backquotes.
+
+    >>> plain("see :func:`~extract.pipeline.extract` and ``--jobs``")
+    'see `extract` and `--jobs`'
+    """
+    text = re.sub(r":\w+(?::\w+)?:`(?:~[\w.]*?(?=\w+`))?([^`]+)`", r"`\1`", text)
+    return re.sub(r"(?<!`)``(?!`)(.+?)(?<!`)``(?!`)", r"`\1`", text, flags=re.DOTALL)
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Help in one style: the default of every option as ``(default: x)``, what stands for a value in capitals."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = re.sub(r"\((%\(default\)[sg]\))", r"(default: \1", action.help or "")
+        is_silent = action.default is None or action.default is False or action.default in ("", argparse.SUPPRESS, [])
+        if is_silent or not action.option_strings or "(default" in text or "%(default)" in text:
+            return text
+        return f"{text} (default: {'%(default)g' if isinstance(action.default, float) else '%(default)s'})"
+
+    def _expand_help(self, action: argparse.Action) -> str:
+        shown = copy.copy(action)
+        if isinstance(shown.default, (list, tuple)):
+            shown.default = ",".join(map(str, shown.default))
+        return super()._expand_help(shown)
+
+    def _get_default_metavar_for_positional(self, action: argparse.Action) -> str:
+        return action.dest.upper()
+
+
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, as every other error of this program."""
+    """An argument parser whose errors are one line, as every other error of this program, and whose help is plain."""
+
+    def format_help(self) -> str:
+        """Format the help; see :func:`plain`."""
+        return plain(super().format_help())
 
     def error(self, message: str) -> NoReturn:
         """Raise the message and where the help is.
@@ -148,7 +184,7 @@ def names(text: str) -> list[str]:
 def add_jobs(parser: argparse.ArgumentParser) -> None:
     """``--jobs``: how many processes; results do not depend on it."""
     parser.add_argument(
-        "--jobs", type=positive_int, default=usable_cores(), help="processes (default: one for each usable core)"
+        "--jobs", type=positive_int, default=usable_cores(), help="number of processes (default: one per usable core)"
     )
 
 
@@ -179,10 +215,10 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         "--timeout",
         type=positive_number,
         default=Limits.timeout_s,
-        help=f"CPU seconds a clip may take (%(default)g); by the clock it may take {WALL_FACTOR} times as many",
+        help=f"CPU seconds that a clip may take, and {WALL_FACTOR} times as many by the clock",
     )
     parser.add_argument(
-        "--max-memory", type=positive_number, default=Limits.memory_mb, help="MB a process may take (%(default)g)"
+        "--max-memory", type=positive_number, default=Limits.memory_mb, help="MB of memory that a process may take"
     )
 
 
@@ -197,7 +233,12 @@ def add_max_seconds(parser: argparse.ArgumentParser) -> None:
     """``--max-seconds``: how much of each clip is looked at."""
     from extract.run.worker import MAX_SECONDS
 
-    parser.add_argument("--max-seconds", type=positive_number, default=MAX_SECONDS, help="of each clip (%(default)g)")
+    parser.add_argument(
+        "--max-seconds",
+        type=positive_number,
+        default=MAX_SECONDS,
+        help="analyse at most this many seconds of each clip",
+    )
 
 
 def add_face_files(parser: argparse.ArgumentParser) -> None:
@@ -217,7 +258,7 @@ def add_face_data(parser: argparse.ArgumentParser) -> None:
         "--leave-out",
         choices=LEAVE_OUT,
         default=LEAVE_OUT[0],
-        help="what no two folds share: people, or methods as well (default)",
+        help="what no two folds share: people, or methods as well (default: %(default)s)",
     )
     parser.add_argument(
         "--hold-out",
@@ -247,7 +288,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """``--seed``: of every random draw."""
-    parser.add_argument("--seed", type=seed, default=0, help="of every random draw (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, help="random seed")
 
 
 @contextlib.contextmanager

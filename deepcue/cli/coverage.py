@@ -37,12 +37,10 @@ def summary_lines(clips: Sequence[Coverage], worst: int) -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("data", metavar="DATA", help="folder, manifest or URL of clips")
+    parser.add_argument("data", help="folder, manifest or URL of clips")
     parser.add_argument("--observations", type=Path, required=True, help="folder of kept observations")
     parser.add_argument("--sheet", type=common.output_file, help="PNG of the clips that were followed least")
-    parser.add_argument(
-        "--worst", type=common.positive_int, default=WORST, help="how many to list and show (default: %(default)s)"
-    )
+    parser.add_argument("--worst", type=common.positive_int, default=WORST, help="how many to list and show")
 
 
 def run(arguments: argparse.Namespace) -> None:

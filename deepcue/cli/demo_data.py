@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_seed(parser)
     parser.add_argument(
         "--clips", type=common.positive_int, default=60,
-        help="training clips; the test set has a third of that (default: %(default)s)",
+        help="training clips; the test set has a third of that",
     )  # fmt: skip
     common.add_jobs(parser)
     common.add_quiet(parser)

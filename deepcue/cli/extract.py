@@ -21,13 +21,13 @@ BESIDE = "OUT.journal; of a URL, in the current folder"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("data", metavar="DATA", help="folder, CSV manifest, or URL (file://, s3://, ...)")
+    parser.add_argument("data", help="folder, CSV manifest, or URL (file://, s3://, ...)")
     parser.add_argument("--out", required=True, help="feature table to write (Parquet), a path or a URL")
     parser.add_argument("--observations", default="", help="keep observations here; later runs measure from them")
     common.add_jobs(parser)
     parser.add_argument("--families", default="", help="comma-separated cue families (default: all)")
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--resume", action="store_true", help="measure only what is missing (the default)")
+    start.add_argument("--resume", action="store_true", help="measure only the clips that are missing (default)")
     start.add_argument("--fresh", action="store_true", help="measure every clip again")
     common.add_limits(parser)
     common.add_max_seconds(parser)

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "\n".join([parser.description or "", "", "kinds:", *listed])
     parser.add_argument("real", help="folder, challenge layout or CSV manifest of real clips")
     parser.add_argument("out", type=Path, help="new folder to write, outside the real clips' own")
-    parser.add_argument("--kinds", default="all", help="comma-separated kinds, listed above (default: %(default)s)")
+    parser.add_argument("--kinds", default="all", help="comma-separated kinds, listed above")
     parser.add_argument(
         "--per-clip", type=common.positive_int, help="forgeries of a clip, kinds in turn (default: one of each kind)"
     )
@@ -39,11 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=common.positive_int, help="stop after so many real clips (default: all)")
     parser.add_argument(
         "--max-seconds", type=common.positive_number, default=MAX_SECONDS,
-        help="length kept of each clip (default: %(default)s)",
+        help="length kept of each clip",
     )  # fmt: skip
     parser.add_argument(
         "--max-side", type=common.positive_int, default=MAX_SIDE_PX,
-        help="longer side in px; larger frames are reduced (default: %(default)s)",
+        help="longer side in px; larger frames are reduced",
     )  # fmt: skip
     parser.add_argument("--voices", type=Path, help="folder of sound or video files that dubs take voices from")
     common.add_quiet(parser)

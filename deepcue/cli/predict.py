@@ -105,7 +105,7 @@ def table_lines(verdicts: Sequence[Verdict]) -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("clips", metavar="CLIPS", help="a clip, a folder of clips, a CSV manifest, or a feature table")
+    parser.add_argument("clips", help="a clip, a folder of clips, a CSV manifest, or a feature table")
     parser.add_argument("--model", type=Path, help="model folder (default: artifacts/model, else the one that ships)")
     common.add_json(parser)
     parser.add_argument(
@@ -116,7 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=common.positive_number,
         default=FACES_PER_SECOND,
         metavar="N",
-        help="faces of each person that the networks judge for the page of a clip (default: %(default)g)",
+        help="faces of each person that the networks judge for the page of a clip",
     )
     parser.add_argument("--no-faces", action="store_true", help="leave every picture out of the page")
     parser.add_argument(

@@ -20,7 +20,7 @@ PAGE = Path("docs") / "results.md"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--page", type=Path, default=PAGE, help="page to write (default: docs/results.md)")
+    parser.add_argument("--page", type=Path, default=PAGE, help="page to write")
     parser.add_argument("--data", type=Path, help="folder of the JSON files (default: beside the page, by its name)")
     parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
     parser.add_argument("--from-model", type=Path, metavar="FOLDER", help="write the scores of this model to NAME.json")

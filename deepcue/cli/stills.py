@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("stills", type=Path, help="Parquet file or folder of them")
     parser.add_argument("--out", type=common.output_file, required=True, help="table to write")
-    parser.add_argument("--families", default=",".join(FAMILIES), help="comma-separated (default: %(default)s)")
+    parser.add_argument("--families", default=",".join(FAMILIES), help="comma-separated")
     common.add_jobs(parser)
     common.add_quiet(parser)
     parser.add_argument(
@@ -41,9 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="folders of training runs, each of which held out another fold of the stills",
     )
-    parser.add_argument(
-        "--phase", default="labels", help="phase whose network in each run is used (default: %(default)s)"
-    )
+    parser.add_argument("--phase", default="labels", help="phase whose network in each run is used")
     parser.add_argument("--into", type=Path, help="table of these stills to add the columns to")
     parser.add_argument("--limit", type=common.positive_int, help="only the first LIMIT stills")
 

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target-prior",
         default=str(TARGET_PRIOR),
-        help="fraction of FAKE to predict for, or 'train' for that of the table (default: %(default)s)",
+        help="fraction of FAKE to predict for, or 'train' for that of the table",
     )
     parser.add_argument(
         "--folds",
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--learners", type=common.names, help="comma-separated choice of learners (default: all that suit the size)"
     )
     parser.add_argument("--settings", type=Path, help="settings.json written by `deepcue tune`")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda, for XGBoost (default: %(default)s)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, for XGBoost")
     parser.add_argument("--synthetic", action="store_true", help="mark the scores as those of synthetic data")
     common.add_seed(parser)
     common.add_jobs(parser)

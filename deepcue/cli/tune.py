@@ -34,13 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         default=Path("artifacts/tune"),
-        help="folder of journals and settings.json (default: %(default)s)",
+        help="folder of journals and settings.json",
     )
     parser.add_argument(
         "--budget",
         type=common.positive_number,
         default=BUDGET_S,
-        help="seconds, shared by the learners (default: %(default)s)",
+        help="seconds, shared by the learners",
     )
     parser.add_argument("--trials", type=common.positive_int, help="stop after this many trials for each learner")
     add_folds(parser)

@@ -27,6 +27,10 @@ def test_the_page_of_names_documents_every_public_name():
     assert sorted([*documented, "__version__"]) == sorted(deepcue.__all__)
 
 
+def test_the_pages_are_free_of_sphinx_roles():
+    assert not re.findall(r":\w+:`|(?<!`)``(?!`)", reference.api_page() + reference.command_page())
+
+
 def test_pages_do_not_depend_on_the_terminal(monkeypatch):
     page = reference.command_page()
     monkeypatch.setenv("COLUMNS", "40")
