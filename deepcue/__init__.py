@@ -5,9 +5,10 @@
     import deepcue
 
     deepcue.predict("clip.mp4").probability  # with the model that ships
-    table = deepcue.extract("folder", jobs=8)  # pyarrow.Table, one row for each clip
+    table = deepcue.extract("folder", jobs=8)  # pyarrow.Table, one row per clip
 
-These names are the public API; nothing else is promised to stay. Importing the package imports nothing heavy.
+These names are the public API; any other name may change without notice. Importing the package is fast: heavy
+dependencies are imported on first use.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, from the module that defines it."""
+    """Import a public name from the module that defines it, on first use."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(_MODULE_OF[name]), name)

@@ -1,4 +1,4 @@
-"""What the user gives, checked before any work: paths of clips and tables, names of families, weights files."""
+"""Check the user's input before any work: paths of clips and tables, names of families, weights files."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ PathLike = str | os.PathLike[str]
 
 
 def as_text(path: PathLike, what: str = "a clip") -> str:
-    """A path or URL as text; bytes are decoded as the operating system's.
+    """A path or URL as text; bytes are decoded as file names.
 
     Raises
     ------
     InputError
-        It is neither; ``what`` says what was wanted.
+        ``path`` is of another type; ``what`` names what was expected.
     """
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise InputError(f"{reprlib.repr(path)} is not a path; give the path or URL of {what}")
@@ -59,7 +59,7 @@ def check_limits(limits: object) -> None:
     Raises
     ------
     InputError
-        They are no :class:`deepcue.Limits`.
+        ``limits`` is not a :class:`deepcue.Limits`.
     """
     from extract.run.sandbox import Limits
 
@@ -70,12 +70,12 @@ def check_limits(limits: object) -> None:
 
 
 def is_clip(data: PathLike) -> bool:
-    """Whether :func:`predict` takes a path or URL as one clip; a local one must exist.
+    """Whether :func:`predict` treats a path or URL as a single clip; a local path must exist.
 
     Raises
     ------
     NotFoundError
-        There is no such file or folder.
+        The file or folder doesn't exist.
     """
     from extract.file_names import SOUND_SUFFIXES, VIDEO_SUFFIXES
 
@@ -89,14 +89,14 @@ def is_clip(data: PathLike) -> bool:
 
 
 def check_is_there(clip: PathLike) -> None:
-    """Refuse a clip at a URL where there is none.
+    """Refuse a URL at which no file exists; a local path is not checked.
 
     Raises
     ------
     NotFoundError
-        There is no such file.
+        The file doesn't exist.
     DatasetError
-        The store that it is in can't be used.
+        The URL's store can't be used.
     """
     url = os.fspath(clip)
     if "://" not in url:
@@ -112,11 +112,11 @@ def check_is_there(clip: PathLike) -> None:
 
 
 def is_table(data: PathLike) -> bool:
-    """Whether a path is that of a table: by its name, or, of a file of this machine, by how it begins."""
+    """Whether a path names a feature table: by its suffix or, for a local file, by its first bytes."""
     from features.table import is_parquet
 
-    is_called_so = os.path.splitext(os.fspath(data))[1].lower() == TABLE_SUFFIX
-    return (is_called_so and not os.path.isdir(data)) or is_parquet(os.fspath(data))
+    has_suffix = os.path.splitext(os.fspath(data))[1].lower() == TABLE_SUFFIX
+    return (has_suffix and not os.path.isdir(data)) or is_parquet(os.fspath(data))
 
 
 def read_table(file: PathLike) -> pa.Table:
@@ -125,7 +125,7 @@ def read_table(file: PathLike) -> pa.Table:
     Raises
     ------
     TableError
-        The file is missing, or is no feature table.
+        The file is missing, or is not a feature table.
     """
     from features import table
 
@@ -133,23 +133,25 @@ def read_table(file: PathLike) -> pa.Table:
 
 
 def clip_name(path: PathLike) -> str:
-    r"""The name of a clip's row: that of its file; bytes that are no UTF-8 become ``\xe9`` and the like."""
+    r"""The name of a clip in a table: its file name; bytes that are not UTF-8 are written as ``\xe9`` and so on."""
     return os.fsencode(os.path.basename(os.fspath(path))).decode("utf-8", "backslashreplace")
 
 
 def absolute(path: PathLike) -> str:
-    """A path that holds in any folder; a URL as it is."""
+    """An absolute path; a URL unchanged."""
     name = os.fspath(path)
     return name if "://" in name else os.path.abspath(name)
 
 
 def clip_path(path: PathLike) -> str:
-    """A clip's path or URL; a local one is absolute and exists.
+    """A clip's path or URL; a local path is made absolute and must exist.
 
     Raises
     ------
+    NotFoundError
+        The file doesn't exist.
     DatasetError
-        There is no such file, or it is a folder.
+        The path is a folder.
     """
     name = os.fspath(path)
     if "://" not in name and not os.path.exists(name):
@@ -160,7 +162,7 @@ def clip_path(path: PathLike) -> str:
 
 
 def listed_clips(paths: Iterable[PathLike]) -> list[Clip]:
-    """Clips of a list, each once, called by their file names, or by their paths where two files have one name."""
+    """The clips of a list without duplicates, named by file name, or by path where two files have the same name."""
     from extract.entries import Clip
 
     files = list(dict.fromkeys(clip_path(as_text(path)) for path in paths))
@@ -171,12 +173,12 @@ def listed_clips(paths: Iterable[PathLike]) -> list[Clip]:
 
 
 def chosen_families(names: Iterable[str] | None) -> tuple[Family, ...]:
-    """The families named (one may be a string by itself), or all.
+    """The named families (a single name may be a string), or all.
 
     Raises
     ------
     InputError
-        No family is called so.
+        A name is unknown.
     """
     from features import discovery
 
@@ -187,17 +189,19 @@ def chosen_families(names: Iterable[str] | None) -> tuple[Family, ...]:
 
 
 def weights_files(files: Mapping[str, PathLike] | None) -> dict[str, Path]:
-    """Family to absolute path.
+    """Cue family to the absolute path of its weights file.
 
     Raises
     ------
     InputError
-        No family is called so, or there is no such file.
+        A family is unknown, or ``files`` is not a mapping.
+    NotFoundError
+        A file doesn't exist.
     """
     if not (files is None or isinstance(files, Mapping)):
         raise InputError(f"weights takes a mapping of cue family to file, not a {type(files).__name__}: {files!r}")
     chosen = {family: Path(os.path.abspath(as_text(file))) for family, file in (files or {}).items()}
     chosen_families(chosen)
-    if lacking := [file for file in chosen.values() if not file.is_file()]:
-        raise NotFoundError(f"{lacking[0]}: no such weights file")
+    if missing := [file for file in chosen.values() if not file.is_file()]:
+        raise NotFoundError(f"{missing[0]}: no such weights file")
     return chosen

@@ -57,9 +57,9 @@ GROUPS = {
         "results": "docs/results.md from its JSON files, or a model's scores as such a file",
     },
 }
-"""Heading of the help to its subcommands, each with its line."""
+"""Heading in the help to its subcommands; each subcommand with its one-line description."""
 COMMANDS = {name: line for commands in GROUPS.values() for name, line in commands.items()}
-"""Subcommand to its line in the help; each is the module of the same name, imported only when it is asked for."""
+"""Subcommand to its line in the help; each is the module of the same name, imported only when it is called."""
 
 
 def command_module(name: str) -> Any:
@@ -92,35 +92,35 @@ def usage() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command: 0 done, 1 a fault of this program, 2 the user's input."""
+    """Run the command and return its exit status; see :func:`deepcue.cli.common.guarded`."""
     words = list(sys.argv[1:] if argv is None else argv)
     with _safe_path():
         return guarded(lambda: _run(words))
 
 
 def program() -> int:
-    """The program: :func:`main`, which an interrupt ends at once, whatever threads of libraries are doing then.
+    """Run :func:`main` as a program that an interrupt ends at once, even while threads of libraries are running.
 
-    SIGTERM, as a queue of jobs or a container sends, is an interrupt: what measures elsewhere is ended, too.
+    SIGTERM, as batch systems and containers send it, is an interrupt, so that measuring processes are also ended.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     status = main()
     if status == INTERRUPTED and not _has_processes():
         with contextlib.suppress(OSError):
             sys.stdout.flush()
-        os._exit(status)  # an orderly end would wait for fits, or C++ complain of threads that still run
+        os._exit(status)  # an orderly exit would wait for fits, or C++ would report threads that still run
     return status
 
 
 def _has_processes() -> bool:
-    """Whether joblib has processes, whose locks only an orderly end removes."""
+    """Whether joblib has started processes, whose locks only an orderly exit removes."""
     executors = sys.modules.get("joblib.externals.loky.reusable_executor")
     return getattr(executors, "_executor", None) is not None
 
 
 @contextlib.contextmanager
 def _safe_path() -> Iterator[None]:
-    """Keep processes that are started from importing a ``features.py`` that lies in the current folder."""
+    """Keep child processes from importing a ``features.py`` in the current folder."""
     before = os.environ.get(SAFE_PATH)
     os.environ[SAFE_PATH] = "1"
     try:

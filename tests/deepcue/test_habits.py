@@ -129,9 +129,9 @@ def test_a_folder_that_is_closed_is_refused_before_the_work(name, words, option,
     assert "can't be written (Permission denied); give another" in printed
 
 
-GOES_ON = "what is done is kept in {}; run the same command again to go on"
+GOES_ON = "finished work is kept in {}; run the same command again to resume"
 STOPPED = {
-    "predict clip.mp4": "nothing is kept; with --work DIR it would be",
+    "predict clip.mp4": "nothing is kept; with --work DIR finished clips would be",
     "predict clip.mp4 --work w": GOES_ON.format("w"),
     "extract d --out t.parquet": GOES_ON.format("t.parquet.journal"),
     "extract d --out s3://b/t.parquet": GOES_ON.format("b_t.parquet.journal"),
@@ -141,7 +141,7 @@ STOPPED = {
     "submit --test d --sample s.csv --out s --table t": "nothing is kept",
     "tune --table t --out t": GOES_ON.format("t"),
     "train --table t --out m": "nothing is kept",
-    "forge d out": "clips that are done stay in out, without labels; give another folder to start again",
+    "forge d out": "finished clips stay in out, without labels; give another folder to start again",
 }
 
 
