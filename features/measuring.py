@@ -1,4 +1,4 @@
-"""Families measured on one clip, each by itself: a fault of one costs its own columns."""
+"""Measure cue families on one clip, each by itself: a fault of a family costs only its own columns."""
 
 from __future__ import annotations
 
@@ -16,65 +16,65 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_VALUE = 3.4028234e38  # of single precision, which tables are in
-ROUNDING = 1e-5  # by which a value of single precision may lie beyond a bound of its range, of 1 or of the bound
+MAX_VALUE = 3.4028234e38  # the largest number of single precision, in which tables are stored
+ROUNDING = 1e-5  # how far a value may lie beyond a bound of its range, relative to the bound, or to 1 if larger
 
 
 def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[dict[str, float], dict[str, str]]:
-    """Measure families on a clip, on one thread: the main face's columns, and the worst over all faces where asked.
+    """Measure families on a clip, on one thread: the columns of the main face, and the declared maxima over all faces.
 
     Returns
     -------
     values
         A float for every table column of ``chosen``; NaN where undefined.
     failures
-        Family name to message, for families that raised. Their columns are NaN; only those over all faces, where it
-        was on another face than the main one.
+        Family name to message, for families that raised. Their columns are NaN; if a family raised on a face other
+        than the main one, only its columns over all faces are.
     """
     values: dict[str, float] = {}
     failures: dict[str, str] = {}
     with opencv_on_one_thread():
-        for one in chosen:
-            values |= unmeasured(column.name for column in one.table_columns)
+        for family in chosen:
+            values |= unmeasured(column.name for column in family.table_columns)
             where = ""
             try:
-                main = _main_face(one, observation)
+                main = _main_face(family, observation)
                 values |= main
                 where = " (on another face than the main one)"
-                values |= _largest(one, observation, main)
+                values |= _largest(family, observation, main)
             except (Exception, SystemExit) as error:  # a cue's fault costs its own columns only, also `sys.exit`
-                logger.warning("family %s failed%s: %s", one.name, where, error, exc_info=True)
-                failures[one.name] = f"{type(error).__name__}: {error}{where}"
+                logger.warning("family %s failed%s: %s", family.name, where, error, exc_info=True)
+                failures[family.name] = f"{type(error).__name__}: {error}{where}"
     return values, failures
 
 
-def _main_face(one: Family, observation: Observation) -> dict[str, float]:
-    """The family's columns of the main face; without a face those of picture and sound, if it needs no more."""
+def _main_face(family: Family, observation: Observation) -> dict[str, float]:
+    """The family's columns of the main face, or, without a face, of a family that needs only video or audio."""
     if observation.tracks:
-        return _checked(one, observation, observation.tracks[0])
-    is_there = len(observation.times_s) > 0 or "picture" not in one.needs
-    return _checked(one, observation, None) if is_there and not one.needs & OF_A_FACE else {}
+        return _checked(family, observation, observation.tracks[0])
+    has_frames = len(observation.times_s) > 0 or "picture" not in family.needs
+    return _checked(family, observation, None) if has_frames and not family.needs & OF_A_FACE else {}
 
 
-def _largest(one: Family, observation: Observation, main: Mapping[str, float]) -> dict[str, float]:
-    """The ``_max`` twins: the largest of the finite values of all faces; none for a clip with fewer than two."""
-    worst = [column.name for column in one.columns if column.worst == "max"]
+def _largest(family: Family, observation: Observation, main: Mapping[str, float]) -> dict[str, float]:
+    """The ``_max`` twins: the largest finite value over all faces; none for a clip with fewer than two faces."""
+    worst = [column.name for column in family.columns if column.worst == "max"]
     others = observation.tracks[1:] if worst else ()
     if not others:
         return {}
-    measured = [main, *(_checked(one, observation, track) for track in others)]
+    measured = [main, *(_checked(family, observation, track) for track in others)]
     finite = {name: [row[name] for row in measured if row.get(name) == row.get(name) and name in row] for name in worst}
     return {f"{name}_max": max(some) for name, some in finite.items() if some}
 
 
-def _checked(one: Family, observation: Observation, track: Track | None) -> dict[str, float]:
-    measured = one.measure(observation, track)
+def _checked(family: Family, observation: Observation, track: Track | None) -> dict[str, float]:
+    measured = family.measure(observation, track)
     if not hasattr(measured, "items"):
-        raise TypeError(f"{one.name} returned {_brief(measured)}, not a dict of column name to number")
+        raise TypeError(f"{family.name} returned {_brief(measured)}, not a dict of column name to number")
     row = {name: _number(name, value) for name, value in measured.items()}
-    ranges = {column.name: column.range for column in one.columns}
+    ranges = {column.name: column.range for column in family.columns}
     if strangers := sorted(row.keys() - ranges.keys()):
-        raise ValueError(f"{one.name} returned {strangers[0]}, which it did not declare")
+        raise ValueError(f"{family.name} returned {strangers[0]}, which it did not declare")
     for name, value in row.items():
         _check_value(name, value, ranges[name])
     return row
@@ -92,7 +92,7 @@ def _brief(value: object) -> str:
 
 
 def _check_value(name: str, value: float, span: tuple[float, float]) -> None:
-    """Refuse a value that is infinite, in a table as well, or outside its column's range."""
+    """Refuse a value that is infinite, also in single precision, or outside its column's range."""
     if math.isnan(value):
         return
     if abs(value) > MAX_VALUE:
@@ -103,5 +103,5 @@ def _check_value(name: str, value: float, span: tuple[float, float]) -> None:
 
 
 def _rounding(bound: float) -> float:
-    """How far from a bound a value may lie by rounding; nothing is beyond an infinite one."""
+    """How far beyond a bound a value may lie by rounding; 0 for an infinite bound."""
     return ROUNDING * max(1.0, abs(bound)) if math.isfinite(bound) else 0.0
