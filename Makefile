@@ -69,7 +69,7 @@ help: ## list the targets
 
 setup: $(READY) ## create the virtual environment and install the dependencies
 
-$(READY): constraints.txt pyproject.toml
+$(READY): constraints.txt pyproject.toml features/version.py
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found; install Python 3.11 or give PYTHON=..." >&2; exit 2; }
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt uv 2>$(VENV)/uv.log || { cat $(VENV)/uv.log >&2; exit 2; }
@@ -155,7 +155,7 @@ bench-ensemble: $(READY) ## time the nested training on a synthetic table of the
 	$(PY) -m benchmarks.training
 
 docs: $(READY) ## generate docs/CUES.md, docs/cli-reference.md, docs/api.md and docs/results.md
-	$(RUN) cues
+	$(RUN) cues --out docs/CUES.md
 	$(PY) -m deepcue.cli.reference
 	$(RUN) results
 

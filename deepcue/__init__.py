@@ -5,9 +5,10 @@
     import deepcue
 
     deepcue.predict("clip.mp4").probability  # with the model that ships
-    table = deepcue.extract("folder", jobs=8)  # pyarrow.Table, one row for each clip
+    table = deepcue.extract("folder", jobs=8)  # pyarrow.Table, one row per clip
 
-These names are the public API; nothing else is promised to stay. Importing the package imports nothing heavy.
+These names are the public API; any other name may change without notice. Importing the package is fast: heavy
+dependencies are imported on first use.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from deepcue.installation import check_packages
-
-__version__ = "0.10.1"
 
 if TYPE_CHECKING:
     from deepcue.clips import evidence, extract, families, features, measure, observe
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from features.evidence import ClipEvidence, Event, Series
     from features.observation import Observation, Track
     from features.spec import Column, family
+    from features.version import __version__
 
 _MODULES = {
     "deepcue.clips": ("evidence", "extract", "families", "features", "measure", "observe"),
@@ -50,6 +50,7 @@ _MODULES = {
     "features.spec": ("Column", "family"),
     "features.observation": ("Observation", "Track"),
     "features.evidence": ("ClipEvidence", "Event", "Series"),
+    "features.version": ("__version__",),
     "features.errors": (
         "ClipError",
         "DatasetError",

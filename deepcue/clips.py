@@ -1,10 +1,10 @@
-"""From clips to cues: observe, measure, features; extract for a data set.
+"""From clips to cues: observe, measure and features for single clips, extract for a data set.
 
-:func:`observe` and :func:`features` work in this process, one call at a time: quick for clip after clip, but a file
-that crashes a decoder takes the process with it. :func:`extract` measures in child processes with limits of time and
-memory, where a damaged clip costs one row.
+:func:`observe` and :func:`features` work in the calling process, one call at a time. This is fast for repeated calls,
+but a file that crashes a decoder also ends the calling process. :func:`extract` measures in child processes with limits
+on time and memory, so that a damaged clip costs only its own row.
 
-Nothing is printed, and threads, random states, logging and the current folder are as they were after each call.
+The functions print nothing and leave the number of threads, random states, logging and the current folder unchanged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,17 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from deepcue.inputs import PathLike, chosen_families, clip_name, clip_path, listed_clips, weights_files
+from deepcue.inputs import (
+    PathLike,
+    as_data,
+    as_text,
+    check_is_there,
+    check_limits,
+    chosen_families,
+    clip_name,
+    clip_path,
+    weights_files,
+)
 from features.errors import InputError
 from features.evidence import FACES_PER_SECOND
 
@@ -28,36 +38,36 @@ if TYPE_CHECKING:
     from features.observation import Observation
     from features.spec import Family
 
-MAX_SECONDS = 120.0  # what is looked at of a clip, as in extraction
+MAX_SECONDS = 120.0  # the analysed length of a clip, as in extraction
 
-_one_at_a_time = threading.RLock()  # detectors keep the last face in mind
+_one_at_a_time = threading.RLock()  # detectors keep state between calls: the last face
 
 
 def observe(path: PathLike, *, max_seconds: float = MAX_SECONDS) -> Observation:
-    """Decode a clip once, follow its faces, and keep what cue families read.
+    """Decode a clip once, track its faces, and keep the data that cue families read.
 
     Parameters
     ----------
     path
-        Video file, or one of sound alone, or a URL that fsspec opens.
+        Video or audio file, or a URL that fsspec opens.
     max_seconds
-        What is looked at of the clip, from its start, in seconds.
+        Analyse at most this many seconds from the start of the clip.
 
     Returns
     -------
     Observation
-        Frame times [n_frames] in seconds, the tracked faces (landmarks [n, 68, 2] in px, crops, embeddings), mono
-        sound at 16 kHz or None; see :class:`features.observation.Observation`. It may hold no track, and of sound alone
-        no frame either.
+        Frame times [n_frames] in seconds, the tracked faces (landmarks [n, 68, 2] in px, crops, embeddings), and mono
+        audio at 16 kHz or None; see :class:`features.observation.Observation`. A clip without a face has no track, and
+        an audio file has no frame either.
 
     Raises
     ------
     NotFoundError
-        There is no such file. It is a :exc:`FileNotFoundError`, too.
+        The file doesn't exist. The error is also a :exc:`FileNotFoundError`.
     DatasetError
         The path is a folder.
     UnreadableError
-        The file is neither video nor sound, or nothing of its picture, or of its sound alone, can be decoded.
+        The file is neither video nor audio, or no video frame of a video (no audio of an audio file) can be decoded.
 
     Examples
     --------
@@ -65,9 +75,12 @@ def observe(path: PathLike, *, max_seconds: float = MAX_SECONDS) -> Observation:
     >>> len(observation.times_s), len(observation.tracks)
     (30, 1)
     """
+    from extract.pipeline import check_numbers
     from extract.run import worker
 
-    file = clip_path(path)
+    check_numbers(max_seconds=max_seconds)
+    file = clip_path(as_text(path))
+    check_is_there(file)
     with one_thread():
         return worker.observation(os.path.basename(file), file, worker.Settings((), max_seconds=max_seconds))
 
@@ -83,22 +96,22 @@ def measure(
     Parameters
     ----------
     observation
-        Of :func:`observe`.
+        The result of :func:`observe`.
     families
         Names of cue families; all by default.
     weights
-        Family to weights file (safetensors), in place of the shipped one.
+        Cue family to weights file (safetensors) to use instead of the shipped one.
 
     Returns
     -------
     dict
-        Column name to value in the column's unit; NaN where undefined. A family that raises has NaN in its columns
-        and 0 in its ``valid_share``, and its traceback is logged.
+        Column name to value in the column's unit; NaN where undefined. If a family raises, its columns are NaN, its
+        ``valid_share`` is 0, and the traceback is logged.
 
     Raises
     ------
     InputError
-        No family is called so, there is no such weights file, or ``observation`` is none, as a path is.
+        A family is unknown, a weights file is missing, or ``observation`` is not an Observation (for example a path).
 
     Examples
     --------
@@ -127,12 +140,12 @@ def features(
     families: Iterable[str] | None = None,
     weights: Mapping[str, PathLike] | None = None,
 ) -> dict[str, float]:
-    """Measure the cues of one clip: :func:`measure` of what :func:`observe` sees.
+    """Measure the cues of one clip: :func:`observe`, then :func:`measure`.
 
     Parameters
     ----------
     path
-        Video file, or a URL that fsspec opens.
+        Video or audio file, or a URL that fsspec opens.
     families, weights
         As in :func:`measure`.
 
@@ -145,7 +158,7 @@ def features(
     Raises
     ------
     InputError, ClipError
-        As :func:`observe` and :func:`measure` do.
+        As for :func:`observe` and :func:`measure`.
 
     Examples
     --------
@@ -153,7 +166,7 @@ def features(
     >>> sorted({name.split(".")[0] for name in cues})
     ['blink', 'quality']
     """
-    chosen = [one.name for one in chosen_families(families)]  # a misspelt name before the clip is decoded
+    chosen = [family.name for family in chosen_families(families)]  # refuses a misspelt name before decoding
     return measure(observe(path), families=chosen, weights=weights)
 
 
@@ -172,48 +185,49 @@ def extract(  # noqa: PLR0913 -- the options of a run, all by keyword
     weights: Mapping[str, PathLike] | None = None,
     progress: Progress | None = None,
 ) -> pa.Table:
-    """Measure a data set: one row for each clip, even if it cannot be decoded.
+    """Measure a data set: one row per clip, also for clips that cannot be decoded.
 
     Parameters
     ----------
     data
         A folder in the challenge's layout, a plain folder of clips, a CSV manifest (filename, label, group), a URL of
-        one of these, or a list of clips. One that is listed twice counts once.
+        one of these, or a list of clips. A clip that is listed twice counts once.
     out
-        Parquet file or URL to write. ``<out>.journal`` (of a URL, in the current folder) notes every finished clip,
-        so that the same call goes on after an interruption. Without ``out`` nothing is written.
+        Parquet file or URL to write. A journal, ``<out>.journal`` (for a URL, a file in the current folder), records
+        every finished clip, so that the same call resumes after an interruption. Without ``out`` nothing is written.
     families
         Names of cue families; all by default.
     jobs
-        Measuring processes on this machine. Results do not depend on it.
+        Number of measuring processes on this machine; the results do not depend on it.
     observations
-        Folder or URL that keeps observations, from which later calls measure without decoding.
+        Folder or URL in which observations are kept, so that later calls measure without decoding.
     fresh
         Measure every clip again.
     limits
         CPU seconds and memory that one clip may take: ``deepcue.Limits(timeout_s=300, memory_mb=2048)`` by default.
     max_seconds
-        What is looked at of each clip, from its start, in seconds.
+        Analyse at most this many seconds from the start of each clip.
     scheduler
-        Address of a Dask scheduler whose workers measure.
+        Address of a Dask scheduler whose workers measure the clips.
     storage_options
-        For URLs, as fsspec takes them.
+        Options for URLs, passed to fsspec.
     weights
-        Family to weights file (safetensors), in place of the shipped one.
+        Cue family to weights file (safetensors) to use instead of the shipped one.
     progress
-        Called with the numbers of clips done, of all clips, and of failed ones, after every clip.
+        Called once at the start and after every clip with the number of clips done, the number of all clips, and the
+        number of failures. Clips of earlier runs that are resumed count as done, their failures as failures.
 
     Returns
     -------
     pyarrow.Table
-        One row for each clip, sorted by filename: ``filename, label, group, source, status, error, reasons,
-        duration_s, n_frames, n_faces``, then the cues as float32, NaN where undefined. Why a clip or a family could
-        not be measured is in ``error`` for people, in ``status`` and ``reasons`` for programs.
+        One row per clip, sorted by filename: ``filename, label, group, source, status, error, reasons,
+        duration_s, n_frames, n_faces``, then the cues as float32, NaN where undefined. The reason why a clip or a
+        family could not be measured is in ``error`` in words, in ``status`` and ``reasons`` as codes.
 
     Raises
     ------
     NotFoundError
-        There is no such folder, manifest or clip.
+        The folder, manifest or clip doesn't exist.
     InputError
         The data set, an option or an output can't be used.
 
@@ -225,10 +239,11 @@ def extract(  # noqa: PLR0913 -- the options of a run, all by keyword
     """
     from extract import pipeline
 
+    check_limits(limits)
     return pipeline.extract(
-        os.fspath(data) if isinstance(data, (str, os.PathLike)) else listed_clips(data),
+        as_data(data),
         out=None if out is None else os.fspath(out),
-        families=[one.name for one in chosen_families(families)],
+        families=[family.name for family in chosen_families(families)],
         jobs=jobs,
         observations=os.fspath(observations),
         fresh=fresh,
@@ -250,56 +265,57 @@ def evidence(
     max_seconds: float = MAX_SECONDS,
     weights: Mapping[str, PathLike] | None = None,
 ) -> ClipEvidence:
-    """What can be looked at of one clip: judged faces, series over time, a filmstrip, and every cue.
+    """Collect the evidence of one clip for inspection: scored faces, series over time, a filmstrip, and every cue.
 
-    The clip is measured in a child process, with limits of time and memory.
+    The clip is measured in a child process, with limits on time and memory.
 
     Parameters
     ----------
     path
-        Video file, or a URL that fsspec opens.
+        Video or audio file, or a URL that fsspec opens.
     faces_per_second
-        How many faces of each person the face networks judge.
+        How many face crops per second the face networks score for each person.
     show_faces
-        Whether the evidence has pictures; without, not a pixel of the clip is kept.
+        Whether the evidence holds images; if False, no pixel of the clip is kept.
     limits
         CPU seconds and memory that the clip may take: ``deepcue.Limits(timeout_s=300, memory_mb=2048)`` by default.
     max_seconds
-        What is looked at of the clip, from its start, in seconds.
+        Analyse at most this many seconds from the start of the clip.
     weights
-        Family to weights file (safetensors), in place of the shipped one.
+        Cue family to weights file (safetensors) to use instead of the shipped one.
 
     Returns
     -------
     ClipEvidence
-        ``people``, the main one first, each with ``faces`` (time in seconds, box in fractions of the picture, JPEG,
-        log-odds by network) and ``series``; series of the ``sound``; ``cues``, every column of every family, NaN where
-        undefined. A clip without a face has no people.
+        ``people``, the main person first, each with ``faces`` (time in seconds, box in fractions of the frame, JPEG,
+        log-odds by network) and ``series``; ``sound``, the series of the audio; ``cues``, every column of every family,
+        NaN where undefined. For a clip without a face, ``people`` is empty.
 
     Raises
     ------
     NotFoundError
-        There is no such file.
+        The file doesn't exist.
     DatasetError
         The path is a folder.
     UnreadableError
-        The file is neither video nor sound, or nothing of its picture, or of its sound alone, can be decoded.
+        The file is neither video nor audio, or no video frame of a video (no audio of an audio file) can be decoded.
     ClipError
-        The clip took more time or memory than it may, or crashed a decoder.
+        The clip exceeded its limit of time or memory, or crashed a decoder.
 
     Examples
     --------
-    >>> found = deepcue.evidence(clip, faces_per_second=4)
-    >>> len(found.people), [face.time_s for face in found.people[0].faces]
+    >>> evidence = deepcue.evidence(clip, faces_per_second=4)
+    >>> len(evidence.people), [face.time_s for face in evidence.people[0].faces]
     (1, [0.16, 0.4, 0.64, 0.88, 1.16])
     """
     from extract.entries import Clip
     from extract.pipeline import examine
     from features.errors import ClipError, UnreadableError
 
-    file = clip_path(path)
-    table, found = examine(
-        Clip(clip_name(path), file),
+    check_limits(limits)
+    file = clip_path(as_text(path))
+    table, clip_evidence = examine(
+        Clip(clip_name(file), file),
         families=(),
         faces_per_second=faces_per_second,
         show_faces=show_faces,
@@ -307,30 +323,31 @@ def evidence(
         max_seconds=max_seconds,
         weights=weights_files(weights),
     )
-    if found is None:
+    if clip_evidence is None:
         kind = UnreadableError if table["status"][0].as_py() == UnreadableError.status else ClipError
-        raise kind(f"{os.fspath(path)}: {table['error'][0].as_py()}")
-    return found
+        raise kind(f"{os.fsdecode(path)}: {table['error'][0].as_py()}")
+    return clip_evidence
 
 
 def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
-    """The cue families, sorted by name: those of the package, of other packages, and of this process.
+    """Return cue families, sorted by name: built-in ones, those of other packages, and those defined in this process.
 
     Parameters
     ----------
     names
-        Those wanted; all by default, but for those of other packages that can't be loaded: a warning names them.
+        Names of the families to return; all by default. Families of other packages that can't be loaded are left out
+        with a warning that names them.
 
     Returns
     -------
     tuple of Family
-        Each with ``name``, ``version``, ``description``, and ``columns``, of which each has a ``name``, a
-        ``description``, a ``unit``, a ``range`` and the ``direction`` that is expected in fakes.
+        Each has ``name``, ``version``, ``description`` and ``columns``; each column has a ``name``, a ``description``,
+        a ``unit``, a ``range`` and the ``direction`` that is expected in fakes.
 
     Raises
     ------
     InputError
-        No family is called so, or one that is named can't be loaded.
+        A name is unknown, or a named family can't be loaded.
 
     Examples
     --------
@@ -343,7 +360,7 @@ def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """One call at a time, in one thread of linear algebra; afterwards there are as many as before."""
+    """Serialise calls and limit linear algebra to one thread; the previous number of threads is restored."""
     from threadpoolctl import threadpool_limits
 
     with _one_at_a_time, threadpool_limits(1):

@@ -1,9 +1,10 @@
-"""What the user gives, checked before any work: paths of clips and tables, names of families, weights files."""
+"""Check the user's input before any work: paths of clips and tables, names of families, weights files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import reprlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +21,61 @@ TABLE_SUFFIX = ".parquet"
 PathLike = str | os.PathLike[str]
 
 
-def is_clip(data: PathLike) -> bool:
-    """Whether :func:`predict` takes a path or URL as one clip; a local one must exist.
+def as_text(path: PathLike, what: str = "a clip") -> str:
+    """A path or URL as text; bytes are decoded as file names.
+
+    Raises
+    ------
+    InputError
+        ``path`` is of another type; ``what`` names what was expected.
+    """
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise InputError(f"{reprlib.repr(path)} is not a path; give the path or URL of {what}")
+    return os.fsdecode(path)
+
+
+def as_data(data: PathLike | Iterable[PathLike]) -> str | list[Clip]:
+    """A path or URL as text, or the clips of a list.
 
     Raises
     ------
     NotFoundError
-        There is no such file or folder.
+        A clip of the list doesn't exist.
+    InputError
+        ``data`` is neither, as a DataFrame or a mapping is.
+    """
+    if isinstance(data, (str, bytes, os.PathLike)):
+        return os.fsdecode(data)
+    if isinstance(data, Mapping) or hasattr(data, "columns") or not isinstance(data, Iterable):
+        raise InputError(
+            f"data is a {type(data).__name__}; give a path or URL, a list of clips, or a feature table (pyarrow.Table)"
+        )
+    return listed_clips(data)
+
+
+def check_limits(limits: object) -> None:
+    """Refuse limits of another type, such as a number of seconds.
+
+    Raises
+    ------
+    InputError
+        ``limits`` is not a :class:`deepcue.Limits`.
+    """
+    from extract.run.sandbox import Limits
+
+    if not (limits is None or isinstance(limits, Limits)):
+        raise InputError(
+            f"limits takes deepcue.Limits(timeout_s=..., memory_mb=...), not a {type(limits).__name__}: {limits!r}"
+        )
+
+
+def is_clip(data: PathLike) -> bool:
+    """Whether :func:`predict` treats a path or URL as a single clip; a local path must exist.
+
+    Raises
+    ------
+    NotFoundError
+        The file or folder doesn't exist.
     """
     from extract.file_names import SOUND_SUFFIXES, VIDEO_SUFFIXES
 
@@ -40,14 +89,14 @@ def is_clip(data: PathLike) -> bool:
 
 
 def check_is_there(clip: PathLike) -> None:
-    """Refuse a clip at a URL where there is none.
+    """Refuse a URL at which no file exists; a local path is not checked.
 
     Raises
     ------
     NotFoundError
-        There is no such file.
+        The file doesn't exist.
     DatasetError
-        The store that it is in can't be used.
+        The URL's store can't be used.
     """
     url = os.fspath(clip)
     if "://" not in url:
@@ -63,11 +112,11 @@ def check_is_there(clip: PathLike) -> None:
 
 
 def is_table(data: PathLike) -> bool:
-    """Whether a path is that of a table: by its name, or, of a file of this machine, by how it begins."""
+    """Whether a path names a feature table: by its suffix or, for a local file, by its first bytes."""
     from features.table import is_parquet
 
-    is_called_so = os.path.splitext(os.fspath(data))[1].lower() == TABLE_SUFFIX
-    return (is_called_so and not os.path.isdir(data)) or is_parquet(os.fspath(data))
+    has_suffix = os.path.splitext(os.fspath(data))[1].lower() == TABLE_SUFFIX
+    return (has_suffix and not os.path.isdir(data)) or is_parquet(os.fspath(data))
 
 
 def read_table(file: PathLike) -> pa.Table:
@@ -76,31 +125,33 @@ def read_table(file: PathLike) -> pa.Table:
     Raises
     ------
     TableError
-        The file is missing, or is no feature table.
+        The file is missing, or is not a feature table.
     """
     from features import table
 
-    return table.read_table(os.fspath(file))
+    return table.read_table(as_text(file, "a feature table, or a pyarrow.Table"))
 
 
 def clip_name(path: PathLike) -> str:
-    r"""The name of a clip's row: that of its file; bytes that are no UTF-8 become ``\xe9`` and the like."""
+    r"""The name of a clip in a table: its file name; bytes that are not UTF-8 are written as ``\xe9`` and so on."""
     return os.fsencode(os.path.basename(os.fspath(path))).decode("utf-8", "backslashreplace")
 
 
 def absolute(path: PathLike) -> str:
-    """A path that holds in any folder; a URL as it is."""
+    """An absolute path; a URL unchanged."""
     name = os.fspath(path)
     return name if "://" in name else os.path.abspath(name)
 
 
 def clip_path(path: PathLike) -> str:
-    """A clip's path or URL; a local one is absolute and exists.
+    """A clip's path or URL; a local path is made absolute and must exist.
 
     Raises
     ------
+    NotFoundError
+        The file doesn't exist.
     DatasetError
-        There is no such file, or it is a folder.
+        The path is a folder.
     """
     name = os.fspath(path)
     if "://" not in name and not os.path.exists(name):
@@ -110,11 +161,11 @@ def clip_path(path: PathLike) -> str:
     return absolute(name)
 
 
-def listed_clips(paths: Sequence[PathLike]) -> list[Clip]:
-    """Clips of a list, each once, called by their file names, or by their paths where two files have one name."""
+def listed_clips(paths: Iterable[PathLike]) -> list[Clip]:
+    """The clips of a list without duplicates, named by file name, or by path where two files have the same name."""
     from extract.entries import Clip
 
-    files = list(dict.fromkeys(clip_path(path) for path in paths))
+    files = list(dict.fromkeys(clip_path(as_text(path)) for path in paths))
     names = [clip_name(file) for file in files]
     if len(set(names)) < len(names):
         names = [os.fsencode(file).decode("utf-8", "backslashreplace") for file in files]
@@ -122,12 +173,12 @@ def listed_clips(paths: Sequence[PathLike]) -> list[Clip]:
 
 
 def chosen_families(names: Iterable[str] | None) -> tuple[Family, ...]:
-    """The families named (one may be a string by itself), or all.
+    """The named families (a single name may be a string), or all.
 
     Raises
     ------
     InputError
-        No family is called so.
+        A name is unknown.
     """
     from features import discovery
 
@@ -138,15 +189,19 @@ def chosen_families(names: Iterable[str] | None) -> tuple[Family, ...]:
 
 
 def weights_files(files: Mapping[str, PathLike] | None) -> dict[str, Path]:
-    """Family to absolute path.
+    """Cue family to the absolute path of its weights file.
 
     Raises
     ------
     InputError
-        No family is called so, or there is no such file.
+        A family is unknown, or ``files`` is not a mapping.
+    NotFoundError
+        A file doesn't exist.
     """
-    chosen = {family: Path(os.path.abspath(file)) for family, file in (files or {}).items()}
+    if not (files is None or isinstance(files, Mapping)):
+        raise InputError(f"weights takes a mapping of cue family to file, not a {type(files).__name__}: {files!r}")
+    chosen = {family: Path(os.path.abspath(as_text(file))) for family, file in (files or {}).items()}
     chosen_families(chosen)
-    if lacking := [file for file in chosen.values() if not file.is_file()]:
-        raise NotFoundError(f"{lacking[0]}: no such weights file")
+    if missing := [file for file in chosen.values() if not file.is_file()]:
+        raise NotFoundError(f"{missing[0]}: no such weights file")
     return chosen

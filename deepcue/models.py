@@ -1,15 +1,17 @@
-"""From a table to a model, and from clips to verdicts: train, load_model, predict."""
+"""Train a model on a feature table, load it, and predict verdicts of clips: train, load_model, predict."""
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_type, overload
 
-from deepcue.clips import extract, observe, one_thread
-from deepcue.inputs import PathLike, absolute, check_is_there, clip_name, is_clip, is_table, read_table, weights_files
+from deepcue.clips import observe, one_thread
+from deepcue.inputs import PathLike, absolute, as_data, clip_name, is_clip, is_table, read_table, weights_files
+from features.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,23 +23,23 @@ if TYPE_CHECKING:
 
 
 def load_model(folder: PathLike | None = None) -> Model:
-    """Read a trained model; loading executes nothing from the folder.
+    """Load a trained model; loading executes no code from the folder.
 
     Parameters
     ----------
     folder
-        A model folder; the model that ships with the package by default.
+        A model folder; by default the model that ships with the package.
 
     Returns
     -------
     Model
-        ``predict(table)`` gives P(FAKE) [n_clips], ``explain(table)`` log-odds by cue family; ``manifest`` says what
-        it was trained on.
+        ``predict(table)`` returns P(FAKE) [n_clips], ``explain(table)`` log-odds by cue family; ``manifest`` describes
+        the training data and the scores.
 
     Raises
     ------
     ModelError
-        The folder holds no model, or one that is damaged or of another version.
+        The folder holds no model, or the model is damaged or of another version.
 
     Examples
     --------
@@ -50,70 +52,111 @@ def load_model(folder: PathLike | None = None) -> Model:
     return store.load_model(store.default_model() if folder is None else os.fspath(folder))
 
 
+@overload
 def predict(
-    data: PathLike | Sequence[PathLike] | pa.Table,
+    data: PathLike,
+    *,
+    model: Model | None = None,
+    jobs: int = 1,
+    weights: Mapping[str, PathLike] | None = None,
+    progress: Progress | None = None,
+) -> Any: ...  # a Verdict for a clip, a list for a folder: the type of a path doesn't tell
+
+
+@overload
+def predict(
+    data: Iterable[PathLike] | pa.Table,
+    *,
+    model: Model | None = None,
+    jobs: int = 1,
+    weights: Mapping[str, PathLike] | None = None,
+    progress: Progress | None = None,
+) -> list[Verdict]: ...
+
+
+def predict(
+    data: PathLike | Iterable[PathLike] | pa.Table,
     *,
     model: Model | None = None,
     jobs: int = 1,
     weights: Mapping[str, PathLike] | None = None,
     progress: Progress | None = None,
 ) -> Verdict | list[Verdict]:
-    """How probable it is that clips are fake, and why.
+    """Predict the probability that clips are fake, and what it rests on.
 
     Parameters
     ----------
     data
-        One clip, or several: a list of clips (one that is listed twice counts once), a folder, a CSV manifest, a
-        feature table or its Parquet file. A file is one clip unless its name ends in ``.csv`` or ``.parquet``; so is a
-        URL that ends as videos do.
+        One clip, or several: a list of clips (a clip that is listed twice counts once), a folder, a CSV manifest, a
+        feature table or its Parquet file. A file counts as one clip unless its name ends in ``.csv`` or ``.parquet``; a
+        URL counts as one clip if it has the suffix of a video or audio file.
     model
-        Of :func:`load_model`; the one that ships by default.
+        The result of :func:`load_model`; by default the model that ships with the package.
     jobs
-        Measuring processes for several clips; one clip is measured in this process.
+        Number of measuring processes for several clips; a single clip is measured in the calling process.
     weights
-        Family to weights file (safetensors), in place of the shipped one.
+        Cue family to weights file (safetensors) to use instead of the shipped one.
     progress
-        As in :func:`extract`; one clip and a table show none.
+        As in :func:`extract`; not called for a single clip or a table.
 
     Returns
     -------
     Verdict or list of Verdict
-        One for a clip; for several a list, in the table's order (sorted by filename). ``probability`` is P(FAKE) at
-        the model's target prior; ``contributions`` are log-odds by cue family.
+        One verdict for a single clip, else a list in the table's order (sorted by filename). ``probability`` is P(FAKE)
+        at the model's target prior; ``contributions`` are log-odds by cue family.
 
     Raises
     ------
     NotFoundError
-        There is no such file or folder.
+        The file or folder doesn't exist.
     ClipError
-        ``data`` is one clip and can't be measured. In a list such a clip has its ``status`` and a verdict that says
-        that nothing was measured.
+        ``data`` is a single clip that can't be measured. Among several clips, such a clip gets a verdict with its
+        ``status`` that says that nothing was measured.
+    InputError
+        ``data``, ``model`` or ``weights`` is of the wrong type.
     ModelError
-        The model is of other cues than are measured, or than the table has.
+        The model's cues differ from those that are measured here, or from those of the table.
 
     Examples
     --------
     >>> verdict = deepcue.predict(clip)
     >>> 0 < verdict.probability < 1
     True
-    >>> [one.filename for one in deepcue.predict(folder)]
+    >>> [verdict.filename for verdict in deepcue.predict(folder)]
     ['broken.mp4', 'talk.mp4']
     """
     import pyarrow as pa
 
+    from ensemble.model import Model
     from ensemble.store import check_families
     from ensemble.verdict import CONTEXT_FAMILIES, judge
+    from extract import pipeline
 
+    if not (model is None or isinstance(model, Model)):
+        raise InputError(
+            f"model takes what deepcue.load_model gives, not a {type(model).__name__}; call "
+            f"deepcue.load_model({reprlib.repr(model)})"
+        )
     model = load_model() if model is None else model
     if isinstance(data, pa.Table):
         return judge(model, data)
-    if isinstance(data, (str, os.PathLike)) and is_table(data):
-        return judge(model, read_table(data))
+    given = as_data(data)
+    if isinstance(given, str) and is_table(given):
+        return judge(model, read_table(given))
     check_families(model.layout, "the model", weights_files(weights))
     families = sorted({*model.layout.families, *CONTEXT_FAMILIES})
-    if isinstance(data, (str, os.PathLike)) and is_clip(data):
-        return judge(model, _row(data, families, weights))[0]
-    return judge(model, extract(data, families=families, jobs=jobs, weights=weights, progress=progress))
+    if isinstance(given, str) and is_clip(given):
+        return judge(model, _row(given, families, weights))[0]
+    table = pipeline.extract(given, families=families, jobs=jobs, weights=weights_files(weights), progress=progress)
+    return judge(model, table)
+
+
+if TYPE_CHECKING:
+
+    def _examples_of_the_readme() -> None:
+        """Statements that `make lint` checks with mypy: the README's must type-check, also with ``--strict``."""
+        _ = predict("clip.mp4").probability
+        assert_type(predict(["a.mp4", Path("b.mp4")]), list[Verdict])
 
 
 def train(  # noqa: PLR0913 -- the options of a run, all by keyword
@@ -128,36 +171,36 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     synthetic: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Model, Evaluation]:
-    """Train the calibrated ensemble on a feature table, and judge it on clips that it was not fitted on.
+    """Train the calibrated ensemble on a feature table, and evaluate it out of fold, on clips it was not fitted on.
 
     Parameters
     ----------
     table
-        Of :func:`extract`, or its Parquet file. Rows without a label take no part; rows of one ``group`` are never
-        split between training and test.
+        The result of :func:`extract`, or its Parquet file. Rows without a label are ignored; rows of the same ``group``
+        are never split between training and test.
     out
-        Model folder to write, for :func:`load_model` and ``deepcue report``. When it holds ``folds.parquet``, those
-        folds are kept to. Without it nothing is written.
+        Model folder to write, for :func:`load_model` and ``deepcue report``. If it already holds ``folds.parquet``,
+        these folds are used again. Without ``out`` nothing is written.
     folds
-        Their number, at least 3, or a file with the columns ``filename, group, fold``; by default 5, or 10 for 50 to
-        499 groups of 5,000 clips at most.
+        Number of folds, at least 3, or a file with the columns ``filename, group, fold``; by default 10 for 50 to 499
+        groups with at most 5,000 clips, else 5.
     seed
-        Of every random draw.
+        Random seed.
     target_prior
-        Fraction of FAKE to predict for; None keeps the table's.
+        Fraction of FAKE clips to predict for; None keeps that of the table.
     learners
-        Names of base learners (one may be a string by itself); by default all that suit the size of the table.
+        Names of base learners (a single name may be a string); by default all that suit the size of the table.
     jobs
-        Fits side by side. Results do not depend on it.
+        Number of fits that run in parallel, -1 for one per core; the results do not depend on it.
     synthetic
         Mark the scores as those of synthetic clips.
     progress
-        Called with the numbers of fits done and of all fits, after every fit.
+        Called after every fit with the number of fits done and the number of all fits.
 
     Returns
     -------
     model : Model
-        As :func:`load_model` reads it.
+        The model, as :func:`load_model` returns it.
     evaluation : Evaluation
         ``scores[name]`` holds the scores of each learner, of ``"stack"`` and of ``"constant"``: log loss, AUC, ...,
         each with a ``value`` and its 95 % interval over groups.
@@ -165,9 +208,9 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     Raises
     ------
     TableError
-        No feature table, no label, one class alone, or folds for other clips.
+        The file is not a feature table, no clip has a label, all labels are the same, or the folds are of other clips.
     InputError
-        Too few groups, a learner that is none, or a number that is out of range.
+        Too few groups, an unknown learner, or a value out of range.
 
     Examples
     --------
@@ -208,12 +251,11 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     return load_model(folder), evaluation
 
 
-def _row(path: PathLike, families: Iterable[str], weights: Mapping[str, Any] | None) -> pa.Table:
-    """The table of one clip, measured in this process."""
+def _row(path: str, families: Iterable[str], weights: Mapping[str, Any] | None) -> pa.Table:
+    """The feature table of one clip, measured in the calling process."""
     from extract.entries import Clip
     from extract.pipeline import table_of
 
-    check_is_there(path)
     observed = observe(path)
     with one_thread():
         return table_of(

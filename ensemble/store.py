@@ -35,8 +35,9 @@ from ensemble.shrinkage import Shrinkage
 from ensemble.training_set import Layout
 from features.checksums import sha256_of
 from features.errors import InputError, ModelError
-from features.networks.weights import WEIGHTS_VARIABLE, digest, use_weights, weights_file
+from features.networks.weights import digest, use_weights, weights_file, weights_variable
 from features.table import IMPORTED, write_table
+from features.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ LOCAL_MODEL = Path("artifacts/model")
 """Where the make targets write a model, below the current folder; command lines prefer it to the shipped one."""
 EXTREMES = (0.0, math.nan, 1e6, -1e6)  # values of every cue at which a model is tried when it is loaded
 LONGEST_REASON = 200  # characters of an error's message
-PACKAGES = ("deepcue", "lightgbm", "xgboost-cpu", "scikit-learn", "numpy", "scipy", "pyarrow")
+PACKAGES = ("lightgbm", "xgboost-cpu", "scikit-learn", "numpy", "scipy", "pyarrow")
 
 
 def _is_whole(value: object, least: int = 0) -> bool:
@@ -288,8 +289,8 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
 
 
 def package_versions() -> dict[str, str]:
-    """Return the installed versions of the packages that a model depends on."""
-    versions = {}
+    """Return the version of this program, and the installed versions of the packages that a model depends on."""
+    versions = {"deepcue": __version__}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
@@ -410,7 +411,10 @@ def check_families(layout: Layout, where: str, weights: Mapping[str, Path] | Non
         if why := discovery.fault(name):
             raise ModelError(f"{where}: needs the cue family {name}; {why}")
         if name not in known:
-            raise ModelError(f"{where}: needs the cue family {name}, which this version lacks; train the model again")
+            raise ModelError(
+                f"{where}: needs the cue family {name}, which no package that is installed here defines; install the "
+                "package that defines it, or train the model again"
+            )
         if known[name] != version:
             raise ModelError(
                 f"{where}: was trained on {name} version {version}, this version measures {known[name]}; "
@@ -422,6 +426,6 @@ def check_families(layout: Layout, where: str, weights: Mapping[str, Path] | Non
         if file.is_file() and (in_use := digest(file)) != layout.weights[name]:
             raise ModelError(
                 f"{where}: was trained on {name} measured with other weights (SHA-256 {layout.weights[name][:12]}...) "
-                f"than those in use ({file}, {in_use[:12]}...); set {WEIGHTS_VARIABLE} to the folder that holds the "
+                f"than those in use ({file}, {in_use[:12]}...); set {weights_variable()} to the folder that holds the "
                 "model's weights, or unset it where they are the shipped ones, or train the model again"
             )

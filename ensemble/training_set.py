@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from ensemble.arrays import Bool, Float, Int
 from features.errors import ModelError, TableError
-from features.networks.weights import WEIGHTS_VARIABLE
+from features.networks.weights import weights_variable
 from features.spec import is_share
 from features.table import LABELS, check_base_columns, description, feature_columns, table_families
 
@@ -314,7 +314,7 @@ def _check_weights(given: Layout, wanted: Layout) -> None:
         if mine != other:
             raise ModelError(
                 f"the weights of {name} differ (SHA-256 {other[:12]}... in the table, {mine[:12]}... in the model); "
-                f"extract the table again with {WEIGHTS_VARIABLE} set to the folder of the model's weights, or unset "
+                f"extract the table again with {weights_variable()} set to the folder of the model's weights, or unset "
                 "where they are the shipped ones, or train the model again"
             )
 

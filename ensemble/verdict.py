@@ -117,6 +117,21 @@ class Verdict:
         return sum(self.contributions.get(name, 0.0) for name in self.unmeasured)
 
     @property
+    def log_odds_base(self) -> float:
+        """``base``, by its name in JSON."""
+        return self.base
+
+    @property
+    def log_odds_by_family(self) -> dict[str, float]:
+        """Log-odds of the measured families, those towards FAKE first, by its name in JSON."""
+        return dict(self.family_contributions)
+
+    @property
+    def log_odds_unmeasured(self) -> float:
+        """``contribution_unmeasured``, by its name in JSON."""
+        return self.contribution_unmeasured
+
+    @property
     def sound_alone(self) -> bool:
         """Whether the file holds audio and no video."""
         return self.n_frames == 0 and self.duration_s is not None
@@ -215,9 +230,11 @@ class Verdict:
             "face_width_px": self.face_width_px,
             "duration_s": self.duration_s,
             "n_frames": self.n_frames,
-            "log_odds_base": self.base,
-            "log_odds_by_family": dict(self.family_contributions),
-            "log_odds_unmeasured": self.contribution_unmeasured,
+            "seen_share": self.seen_share,
+            "still": self.still,
+            "log_odds_base": self.log_odds_base,
+            "log_odds_by_family": self.log_odds_by_family,
+            "log_odds_unmeasured": self.log_odds_unmeasured,
             "unmeasured": self.unmeasured,
             "notes": self.notes,
         }

@@ -109,7 +109,7 @@ def extract(
     limits = limits or Limits()
     if not (isinstance(jobs, numbers.Integral) and jobs >= 1):
         raise InputError(f"jobs = {jobs}: must be a whole number above 0")
-    _check_numbers(timeout=limits.timeout_s, max_memory=limits.memory_mb, max_seconds=max_seconds)
+    check_numbers(timeout_s=limits.timeout_s, memory_mb=limits.memory_mb, max_seconds=max_seconds)
     observations = as_path(url_of(observations) or os.fspath(observations))
     out = None if out is None else url_of(out) or os.fspath(out)
     named = [os.fspath(data)] if isinstance(data, (str, Path)) else []
@@ -182,9 +182,9 @@ def examine(
         A family or a number can't be used.
     """
     limits = limits or Limits()
-    _check_numbers(
-        timeout=limits.timeout_s,
-        max_memory=limits.memory_mb,
+    check_numbers(
+        timeout_s=limits.timeout_s,
+        memory_mb=limits.memory_mb,
         max_seconds=max_seconds,
         faces_per_second=faces_per_second,
     )
@@ -239,10 +239,17 @@ def _modules(chosen: Iterable[spec.Family]) -> tuple[str, ...]:
     return modules
 
 
-def _check_numbers(**numbers: float) -> None:
-    for name, number in numbers.items():
-        if not (number > 0 and math.isfinite(number)):
-            raise InputError(f"{name} = {number}: must be a finite number above 0")
+def check_numbers(**given: float) -> None:
+    """Refuse options, by their names, that are not finite numbers above 0.
+
+    Raises
+    ------
+    InputError
+        One is not; the message names it.
+    """
+    for name, value in given.items():
+        if not (isinstance(value, numbers.Real) and value > 0 and math.isfinite(value)):
+            raise InputError(f"{name} = {value!r}: must be a finite number above 0")
 
 
 def _absolute(path: str) -> str:

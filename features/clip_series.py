@@ -48,7 +48,7 @@ def _series(chosen: Iterable[Family], observation: Observation, track: Any) -> d
                 continue
             try:
                 series |= _in_the_clip(_checked(family, dict(family.series(observation, track))), observation)
-            except Exception as error:  # a failing family loses only its own series
+            except (Exception, SystemExit) as error:  # a failing family loses only its own series
                 logger.warning("series of family %s failed: %s", family.name, error, exc_info=True)
     return series
 

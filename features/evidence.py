@@ -158,3 +158,9 @@ class ClipEvidence:
     """Time and JPEG (at most 160 px wide) of frames spread over the clip; no bytes if faces are not to be shown."""
     cues: Mapping[str, float] = field(default_factory=dict)
     """Every column of every family, including those that the model does not use; NaN where undefined."""
+
+    def __repr__(self) -> str:
+        return (
+            f"<ClipEvidence: {self.filename}, {self.duration_s:.2f} s, {self.width}x{self.height} px, "
+            f"people: {len(self.people)}, {len(self.cues)} cues>"
+        )

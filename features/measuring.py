@@ -1,11 +1,12 @@
-"""Measure families on one clip. A family that fails loses only its own columns."""
+"""Measure cue families on one clip, each by itself: a fault of a family costs only its own columns."""
 
 from __future__ import annotations
 
 import logging
 import math
+import reprlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from features.spec import OF_A_FACE, Family, unmeasured
 from features.threads import opencv_on_one_thread
@@ -15,20 +16,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_VALUE = 3.4028234e38  # the largest number in single precision, which tables use
-ROUNDING = 1e-5  # relative to max(1, |bound|): how far a value of single precision may lie outside its range
+MAX_VALUE = 3.4028234e38  # the largest number of single precision, in which tables are stored
+ROUNDING = 1e-5  # how far a value may lie beyond a bound of its range, relative to the bound, or to 1 if larger
 
 
 def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[dict[str, float], dict[str, str]]:
-    """Measure families on a clip, on one thread: the main face's columns, and the largest over all faces if declared.
+    """Measure families on a clip, on one thread: the columns of the main face, and the declared maxima over all faces.
 
     Returns
     -------
     values
         A float for every table column of ``chosen``; NaN where undefined.
     failures
-        Messages by family name, for families that failed. All their columns are NaN; only the columns over all faces
-        if the family failed on a face other than the main one.
+        Family name to message, for families that raised. Their columns are NaN; if a family raised on a face other
+        than the main one, only its columns over all faces are.
     """
     values: dict[str, float] = {}
     failures: dict[str, str] = {}
@@ -41,22 +42,22 @@ def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[di
                 values |= main
                 where = " (on another face than the main one)"
                 values |= _largest(family, observation, main)
-            except Exception as error:  # a failing family loses only its own columns
+            except (Exception, SystemExit) as error:  # a cue's fault costs its own columns only, also `sys.exit`
                 logger.warning("family %s failed%s: %s", family.name, where, error, exc_info=True)
                 failures[family.name] = f"{type(error).__name__}: {error}{where}"
     return values, failures
 
 
 def _main_face(family: Family, observation: Observation) -> dict[str, float]:
-    """Measure the main face, or a clip without a face if the family needs none; empty if the family needs more."""
+    """The family's columns of the main face, or, without a face, of a family that needs only video or audio."""
     if observation.tracks:
         return _checked(family, observation, observation.tracks[0])
-    is_there = len(observation.times_s) > 0 or "picture" not in family.needs
-    return _checked(family, observation, None) if is_there and not family.needs & OF_A_FACE else {}
+    has_frames = len(observation.times_s) > 0 or "picture" not in family.needs
+    return _checked(family, observation, None) if has_frames and not family.needs & OF_A_FACE else {}
 
 
 def _largest(family: Family, observation: Observation, main: Mapping[str, float]) -> dict[str, float]:
-    """Return the ``_max`` columns: the largest finite value over all faces; empty for a clip with fewer than two."""
+    """The ``_max`` twins: the largest finite value over all faces; none for a clip with fewer than two faces."""
     worst = [column.name for column in family.columns if column.worst == "max"]
     others = observation.tracks[1:] if worst else ()
     if not others:
@@ -67,7 +68,10 @@ def _largest(family: Family, observation: Observation, main: Mapping[str, float]
 
 
 def _checked(family: Family, observation: Observation, track: Track | None) -> dict[str, float]:
-    row = {name: float(value) for name, value in family.measure(observation, track).items()}
+    measured = family.measure(observation, track)
+    if not hasattr(measured, "items"):
+        raise TypeError(f"{family.name} returned {_brief(measured)}, not a dict of column name to number")
+    row = {name: _number(name, value) for name, value in measured.items()}
     ranges = {column.name: column.range for column in family.columns}
     if strangers := sorted(row.keys() - ranges.keys()):
         raise ValueError(f"{family.name} returned {strangers[0]}, which it did not declare")
@@ -76,8 +80,19 @@ def _checked(family: Family, observation: Observation, track: Track | None) -> d
     return row
 
 
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} = {_brief(value)} is not a number; return a float, or NaN where undefined") from error
+
+
+def _brief(value: object) -> str:
+    return reprlib.repr(value)
+
+
 def _check_value(name: str, value: float, span: tuple[float, float]) -> None:
-    """Refuse a value that is infinite in single precision or outside its column's range."""
+    """Refuse a value that is infinite, also in single precision, or outside its column's range."""
     if math.isnan(value):
         return
     if abs(value) > MAX_VALUE:
@@ -88,5 +103,5 @@ def _check_value(name: str, value: float, span: tuple[float, float]) -> None:
 
 
 def _rounding(bound: float) -> float:
-    """How far beyond a bound a value may lie because of rounding; 0 for an infinite bound."""
+    """How far beyond a bound a value may lie by rounding; 0 for an infinite bound."""
     return ROUNDING * max(1.0, abs(bound)) if math.isfinite(bound) else 0.0

@@ -101,8 +101,12 @@ def percent(value: float) -> str:
 
 
 def signed(value: float) -> str:
-    """A number with its sign and two digits."""
-    return f"{value:+.2f}".replace("-", "−")
+    """A number with its sign and two digits; one that is rounded to 0 has no minus.
+
+    >>> signed(-0.0044), signed(-0.006)
+    ('+0.00', '−0.01')
+    """
+    return f"{value if abs(value) >= 0.005 else 0.0:+.2f}".replace("-", "−")
 
 
 def short(value: float) -> str:

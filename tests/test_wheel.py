@@ -102,7 +102,7 @@ def test_the_metadata_tells_name_version_and_licences(wheel):
     archive = zipfile.ZipFile(wheel)
     (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
     text = archive.read(metadata).decode()
-    version = re.search(r'__version__ = "(.+)"', (ROOT / "deepcue" / "__init__.py").read_text(encoding="utf-8"))[1]
+    version = re.search(r'__version__ = "(.+)"', (ROOT / "features" / "version.py").read_text(encoding="utf-8"))[1]
     assert f"\nName: deepcue\nVersion: {version}\n" in text
     assert "\nLicense-File: NOTICE\n" in text
 

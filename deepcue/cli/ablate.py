@@ -1,7 +1,7 @@
-"""Leave-one-family-out ablation: what each cue family adds to the others, and alone, out of fold by groups.
+"""Leave-one-family-out ablation: what each cue family adds to the others, and scores alone, out of fold by groups.
 
-Learners are fitted again without the family, which tells what it adds; the permutation importance in the report fits
-nothing again and tells what the trained model relies on.
+The learners are refitted without the family, which measures what the family adds. The permutation importance in the
+report refits nothing and measures what the trained model relies on.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--learners",
         type=common.names,
         default=list(LEARNERS),
-        help=f"comma-separated; the mean of their log-odds is scored (default: {','.join(LEARNERS)})",
+        help="comma-separated learners; the mean of their log-odds is scored",
     )
     parser.add_argument(
         "--out",
         type=common.output_file,
-        help="JSON file to write, too; `deepcue report` shows MODEL/ablation.json or --ablation",
+        help="JSON file to write as well; `deepcue report` shows MODEL/ablation.json, or the file of its --ablation",
     )
     common.add_seed(parser)
     common.add_jobs(parser)
@@ -53,14 +53,14 @@ def run(arguments: argparse.Namespace) -> None:
     )
     print("\n".join(ablation_lines(ablation)))
     print(
-        f'\n"rise without it" is that of the log loss over all families: positive means that the family helps. Among '
-        f"{len(ablation.families)} families,\none in forty is expected to be called helpful, and one in forty harmful, "
-        "by chance alone."
+        '\n"rise without it" is the rise of log loss over that of all families: positive means that the family helps.\n'
+        f"Among {len(ablation.families)} families, one in forty is expected to be called helpful, and one in forty "
+        "harmful, by chance alone."
     )
 
 
 def ablation_lines(ablation: Ablation) -> list[str]:
-    """The printed table, the family whose absence raises log loss most first."""
+    """The lines of the printed table, sorted by the rise of log loss without the family, highest first."""
     rows = [("family", "columns", "measured", "log loss alone", "AUC alone", "rise without it", "verdict")]
     ordered = sorted(ablation.families, key=lambda family: -family.delta_log_loss.value)
     rows += [

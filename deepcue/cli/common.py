@@ -1,21 +1,23 @@
-"""What subcommands share: the parser, options that mean the same everywhere, tables, the error boundary.
+"""Code that the subcommands share: the parser, common options, tables, the error boundary.
 
-A subcommand is a module of :mod:`deepcue.cli` with three names: ``EXAMPLE``, a call that can be pasted;
-``add_arguments(parser)``; and ``run(arguments)``, which calls the library, prints results to stdout and returns
-nothing, or an exit status. Its docstring is the help. Progress goes to stderr. What the user got wrong is raised as
-:class:`~features.errors.InputError`: :func:`guarded` turns it into one line and exit status 2. Anything else that is
-raised is a fault of this program: its traceback, and exit status 1. A subcommand of which something is kept when
-it is stopped has a fourth name, ``stopped(arguments)``, which says what.
+A subcommand is a module of :mod:`deepcue.cli` with three names: ``EXAMPLE``, a command line that can be pasted;
+``add_arguments(parser)``; and ``run(arguments)``, which calls the library, prints results to stdout and returns None
+or an exit status. The module's docstring is the help. Progress goes to stderr. Errors of the user are raised as
+:class:`~features.errors.InputError`, which :func:`guarded` turns into a one-line message and exit status 2. Any other
+exception is a fault of this program and ends with its traceback and exit status 1. A subcommand that keeps something
+when it is interrupted has a fourth name, ``stopped(arguments)``, which returns what is kept as text.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import errno
 import logging
 import math
 import os
+import re
 import signal
 import sys
 import traceback
@@ -40,11 +42,45 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 FAULT_NOTE = "this is a fault of deepcue, not of your input; please report the lines above with `deepcue --version`"
 
 
+def plain(text: str) -> str:
+    """Docstrings and help for readers: Sphinx roles and double backquotes become single backquotes.
+
+    >>> plain("see :func:`~extract.pipeline.extract` and ``--jobs``")
+    'see `extract` and `--jobs`'
+    """
+    text = re.sub(r":\w+(?::\w+)?:`(?:~[\w.]*?(?=\w+`))?([^`]+)`", r"`\1`", text)
+    return re.sub(r"(?<!`)``(?!`)(.+?)(?<!`)``(?!`)", r"`\1`", text, flags=re.DOTALL)
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Help in one style: the default of every option as ``(default: x)``, what stands for a value in capitals."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = re.sub(r"\((%\(default\)[sg]\))", r"(default: \1", action.help or "")
+        is_silent = action.default is None or action.default is False or action.default in ("", argparse.SUPPRESS, [])
+        if is_silent or not action.option_strings or "(default" in text or "%(default)" in text:
+            return text
+        return f"{text} (default: {'%(default)g' if isinstance(action.default, float) else '%(default)s'})"
+
+    def _expand_help(self, action: argparse.Action) -> str:
+        shown = copy.copy(action)
+        if isinstance(shown.default, (list, tuple)):
+            shown.default = ",".join(map(str, shown.default))
+        return super()._expand_help(shown)
+
+    def _get_default_metavar_for_positional(self, action: argparse.Action) -> str:
+        return action.dest.upper()
+
+
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, as every other error of this program."""
+    """An argument parser with one-line errors, like all errors of this program, and with plain help."""
+
+    def format_help(self) -> str:
+        """Format the help; see :func:`plain`."""
+        return plain(super().format_help())
 
     def error(self, message: str) -> NoReturn:
-        """Raise the message and where the help is.
+        """Raise the message with a reference to the help.
 
         Raises
         ------
@@ -54,12 +90,12 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see `{self.prog} --help`")
 
     def parsed(self, words: Sequence[str]) -> argparse.Namespace:
-        """Parse the words after the subcommand; a file whose name begins with a dash gets a hint of its own.
+        """Parse the words after the subcommand; a file whose name begins with a dash gets its own hint.
 
         Raises
         ------
         InputError
-            They can't be parsed, or a file to write is one that is read.
+            The words can't be parsed, or an output file is also an input.
         """
         try:
             arguments = self.parse_args(words)
@@ -73,7 +109,7 @@ class Parser(argparse.ArgumentParser):
         return arguments
 
     def _check_outputs(self, arguments: argparse.Namespace) -> None:
-        """Refuse an :func:`output_file` that another argument names, of those that are paths or no option."""
+        """Refuse an :func:`output_file` that a path option or a positional argument also names."""
         inputs: list[str | Path] = []
         for action in self._actions:
             if action.type is Path or not (action.option_strings or action.type):
@@ -85,7 +121,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def positive_int(text: str) -> int:
-    """An option's value that must be a whole number above 0; anything else is an ``ArgumentTypeError``."""
+    """Parse a whole number above 0; anything else is an ``ArgumentTypeError``."""
     try:
         value = int(text)
     except ValueError:
@@ -96,7 +132,7 @@ def positive_int(text: str) -> int:
 
 
 def positive_number(text: str) -> float:
-    """An option's value that must be a finite number above 0; anything else is an ``ArgumentTypeError``."""
+    """Parse a finite number above 0; anything else is an ``ArgumentTypeError``."""
     try:
         value = float(text)
     except ValueError:
@@ -107,7 +143,7 @@ def positive_number(text: str) -> float:
 
 
 def seed(text: str) -> int:
-    """An option's value that seeds random numbers, 0 to 2**32 - 1; anything else is an ``ArgumentTypeError``."""
+    """Parse a random seed, 0 to 2**32 - 1; anything else is an ``ArgumentTypeError``."""
     try:
         value = int(text)
     except ValueError:
@@ -118,12 +154,12 @@ def seed(text: str) -> int:
 
 
 def output_file(text: str) -> Path:
-    """An option's value that is a file to write: refused before the work when it can't be, or is read as well."""
+    """Parse the path of a file to write; one that can't be written, or is also an input, is refused before the work."""
     return _checked(Path(text), "check_file")
 
 
 def output_folder(text: str) -> Path:
-    """An option's value that is a folder to write into: refused before the work when it can't be."""
+    """Parse the path of a folder to write into; one that can't be written is refused before the work."""
     return _checked(Path(text), "check_folder")
 
 
@@ -138,12 +174,12 @@ def _checked(place: Path, check: str) -> Path:
 
 
 def make_parent(file: Path) -> None:
-    """Make the folders above a file that is about to be written."""
+    """Create the parent folders of a file that is about to be written."""
     file.parent.mkdir(parents=True, exist_ok=True)
 
 
 def names(text: str) -> list[str]:
-    """An option's value that is a comma-separated list."""
+    """Parse a comma-separated list."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
@@ -173,28 +209,28 @@ class NameList(argparse.Action):
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:
-    """``--jobs``: how many processes; results do not depend on it."""
+    """Declare ``--jobs``, the number of processes; results do not depend on it."""
     parser.add_argument(
-        "--jobs", type=positive_int, default=usable_cores(), help="processes (default: one for each usable core)"
+        "--jobs", type=positive_int, default=usable_cores(), help="number of processes (default: one per usable core)"
     )
 
 
 def usable_cores(control_groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """The cores that this process may use: those it may run on, and no more than the quota of its control group.
+    """The number of cores that this process may use: its CPU affinity, capped by the quota of its control group.
 
     Parameters
     ----------
     control_groups
-        Where version 2 of the control groups is mounted.
+        Mount point of version 2 of the control groups.
     own
-        File that names this process's.
+        File that names the control group of this process.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         name = next(line[3:] for line in own.read_text().splitlines() if line.startswith("0::"))
         quota, period = (control_groups / name.strip("/") / "cpu.max").read_text().split()
         return max(1, min(cores, math.ceil(int(quota) / int(period))))
-    except (OSError, StopIteration, ValueError):  # no such groups, or no quota: "max"
+    except (OSError, StopIteration, ValueError):  # no control groups of version 2, or no quota: "max"
         return cores
 
 
@@ -217,14 +253,14 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def limits(arguments: argparse.Namespace) -> Limits:
-    """What :func:`add_limits` declared, as extraction takes it."""
+    """The values of the options that :func:`add_limits` declares."""
     from extract.run.sandbox import Limits
 
     return Limits(timeout_s=arguments.timeout, memory_mb=arguments.max_memory)
 
 
 def add_max_seconds(parser: argparse.ArgumentParser) -> None:
-    """``--max-seconds``: how much of each clip is analysed."""
+    """Declare ``--max-seconds``, the analysed length of each clip."""
     from extract.run.worker import MAX_SECONDS
 
     parser.add_argument(
@@ -318,26 +354,26 @@ def _fold(text: str) -> tuple[int, int]:
 
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:
-    """``--quiet``: no progress on stderr."""
+    """Declare ``--quiet``, which shows no progress on stderr."""
     parser.add_argument("--quiet", action="store_true", help="show no progress on stderr")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """``--json``: results as one JSON object on stdout."""
+    """Declare ``--json``, which prints results as one JSON object on stdout."""
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
-    """``--seed``: the random seed."""
-    parser.add_argument("--seed", type=seed, default=0, help="random seed (default: %(default)s)")
+    """Declare ``--seed``, the random seed."""
+    parser.add_argument("--seed", type=seed, default=0, help="random seed")
 
 
 @contextlib.contextmanager
 def clip_progress(*, quiet: bool) -> Iterator[Callable[[int, int, int], None]]:
-    """A bar on stderr that :func:`extract.pipeline.extract` moves: clips done, of all, failed."""
+    """A progress bar on stderr, as :func:`extract.pipeline.extract` calls it: clips done, all clips, failures."""
     from tqdm import tqdm
 
-    bars: list[Any] = []  # none before the first call: what is refused before the work shows no bar
+    bars: list[Any] = []  # made at the first call, so that no bar is shown when the input is refused before the work
 
     def show(done: int, total: int, failed: int) -> None:
         if not bars:
@@ -377,18 +413,18 @@ def stage_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines with columns of equal width; the first row is the header."""
+    """Format rows of cells as lines with aligned columns; the first row is the header."""
     widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def check_any_measured(table: pa.Table) -> None:
-    """Refuse to call it a success that every clip of a run crashed or ran out of time.
+    """Raise an error if every clip of a run crashed or ran out of time.
 
     Raises
     ------
     InputError
-        The table has rows, and all are of clips that the next run tries again.
+        The table has rows, and all of them are of clips that the next run retries.
     """
     from extract.run.journal import RETRIED
 
@@ -397,21 +433,21 @@ def check_any_measured(table: pa.Table) -> None:
         clips = "the clip is" if table.num_rows == 1 else f"all {table.num_rows} clips are"
         raise InputError(
             f"nothing was measured: {clips} {' or '.join(sorted(states))} "
-            f"({table['error'][0].as_py()}); see to that and run the same command again"
+            f"({table['error'][0].as_py()}); fix the cause and run the same command again"
         )
 
 
 def write_or_check(file: Path, text: str, *, check: bool, command: str) -> None:
-    """Write a generated page and print its name; with ``check``, only compare it with what is there.
+    """Write a generated page and print its name; with ``check``, only compare the existing page with ``text``.
 
     Parameters
     ----------
     file, text
-        The page, and what it must hold.
+        The page and its expected content.
     check
-        Write nothing.
+        Compare only, write nothing.
     command
-        What makes the page, for the message.
+        The command that generates the page, for the message.
 
     Raises
     ------
@@ -426,15 +462,16 @@ def write_or_check(file: Path, text: str, *, check: bool, command: str) -> None:
 
 
 def goes_on(kept: object, *, fresh: bool = False) -> str:
-    """What a run that was stopped says, when the next one goes on with what is kept."""
-    return f"what is done is kept in {kept}; run the same command again{' without --fresh' if fresh else ''} to go on"
+    """The message of an interrupted run that the next run resumes from ``kept``."""
+    return f"finished work is kept in {kept}; run the same command again{' without --fresh' if fresh else ''} to resume"
 
 
 def guarded(action: Callable[[], int | None]) -> int:
-    """Run a command: 0 done, 1 a fault of this program, 2 the user's input, 130 interrupted.
+    """Run a command and return its exit status: 0 done, 1 fault of this program, 2 input error, 130 interrupted.
 
-    A reader that went away, as of ``deepcue predict folder --json | head -1``, is no error.
+    A reader that closes the pipe early, as in ``deepcue predict folder --json | head -1``, is not an error.
     """
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a file name that the terminal can't print
@@ -444,6 +481,13 @@ def guarded(action: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         _discard(sys.stdout, sys.stderr)
         return DONE
+
+
+def _open_closed_streams() -> None:
+    """Replace a stdout or stderr that was closed when the process started (``>&-``) by the null device."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 -- stays open until exit
 
 
 def _status(action: Callable[[], int | None]) -> int:
@@ -481,7 +525,7 @@ def _exit_code(action: Callable[[], int | None]) -> int:
 
 
 def _discard(*streams: TextIO) -> None:
-    """Send what is still to be written to nowhere, so that the end of the process does not complain of it."""
+    """Redirect streams to the null device, so that flushing them at exit raises no error."""
     for stream in streams:
-        with contextlib.suppress(OSError, ValueError):  # a stand-in of a test has no file
+        with contextlib.suppress(OSError, ValueError):  # a test's stand-in has no file descriptor
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,8 +1,8 @@
-"""The trained model beside other tools, on the same table and folds, with the difference of log loss.
+"""Compare the trained model with other tools on the same table and folds: scores and the difference of log loss.
 
-By default the other is scikit-learn's StackingClassifier, fitted here. ``--against`` gives out-of-fold predictions of
-other tools instead, each as CSV ``filename,label`` (P(FAKE), as in a submission), made on the folds of
-``MODEL/folds.parquet``.
+By default the other tool is scikit-learn's StackingClassifier, which is fitted here. ``--against`` gives out-of-fold
+predictions of other tools instead, each as a CSV file ``filename,label`` (P(FAKE), as in a submission), made on the
+folds of ``MODEL/folds.parquet``.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ REFERENCE = "sklearn"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--table", required=True, type=Path, help="features.parquet with labels")
-    parser.add_argument("--model", required=True, type=Path, help="model folder that was trained on it")
+    parser.add_argument("--table", required=True, type=Path, help="feature table with labels")
+    parser.add_argument("--model", required=True, type=Path, help="folder of the model that was trained on the table")
     parser.add_argument(
         "--against",
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="out-of-fold predictions by other tools; the name of a file is the name in the table",
+        help="CSV files of out-of-fold predictions of other tools; the printed table shows their file names",
     )
     common.add_seed(parser)
     common.add_json(parser)
@@ -73,14 +73,14 @@ def compared(
     table_file, folder
         The model and the table that it was trained on.
     seed
-        Of the reference and of the intervals.
+        Random seed of the reference and of the intervals.
     against
-        Predictions of other tools; none: scikit-learn's stack is fitted.
+        Predictions of other tools; if there are none, scikit-learn's stack is fitted.
 
     Raises
     ------
     InputError
-        Two of the files have one name, or the name of a learner.
+        Two of the files have the same name, or a file has the name of a learner.
     """
     table = read_table(table_file)
     oof = read_oof(folder, table)
@@ -88,7 +88,7 @@ def compared(
     others: dict[str, Array] = {}
     for file in against:
         if file.stem in {*others, *oof.p}:
-            raise InputError(f"{file}: something else is called {file.stem} already; rename the file")
+            raise InputError(f"{file}: another score is already called {file.stem}; rename the file")
         others[file.stem] = in_order(read_predictions(file), names, file)
     if not others:
         data = training_set(table, str(table_file))

@@ -1,8 +1,8 @@
-"""How much of each clip has a tracked face.
+"""Show how much of each clip has a tracked face.
 
-For each clip with a kept observation: the fraction of its frames in which any face has landmarks. The sheet shows
-frames of the clips with the least, with what was found drawn in, so that a person can judge whether a face was missed
-or none was there.
+For each clip with a kept observation, print the fraction of its frames in which any face has landmarks. The sheet shows
+frames of the clips with the lowest fraction, with the detected faces drawn in, so that a person can see whether a face
+was missed or the clip has none.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WORST = 10
 
 
 def summary_lines(clips: Sequence[Coverage], worst: int) -> list[str]:
-    """The printed summary: of all clips, and a line for each of the first ``worst``."""
+    """The printed summary: a line for all clips, and one for each of the first ``worst`` clips."""
     fractions: Any = np.array([clip.fraction for clip in clips])
     summary = [
         f"{len(clips)} clips: a face in {fractions.mean():.1%} of the frames on average, "
@@ -37,18 +37,18 @@ def summary_lines(clips: Sequence[Coverage], worst: int) -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("data", metavar="DATA", help="folder, manifest or URL of clips")
+    parser.add_argument("data", help="folder, manifest or URL of clips")
     parser.add_argument("--observations", type=Path, required=True, help="folder of kept observations")
-    parser.add_argument("--sheet", type=common.output_file, help="PNG of the clips that were followed least")
     parser.add_argument(
-        "--worst", type=common.positive_int, default=WORST, help="how many to list and show (default: %(default)s)"
+        "--sheet", type=common.output_file, help="PNG file to write, of the clips with the lowest fraction"
     )
+    parser.add_argument("--worst", type=common.positive_int, default=WORST, help="number of clips to list and show")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     if arguments.sheet and arguments.sheet.suffix.lower() != ".png":
-        raise InputError(f"--sheet {arguments.sheet}: give a name that ends in .png")
+        raise InputError(f"--sheet {arguments.sheet}: give a file name that ends in .png")
     clips = coverage(arguments.data, arguments.observations)
     print("\n".join(summary_lines(clips, arguments.worst)))
     if arguments.sheet:

@@ -1,4 +1,4 @@
-"""Demo data: two portraits talk, some of it is forged, all of it in the challenge's layout.
+"""Make a demo data set: clips of two talking portraits, some of them forged, in the challenge's layout.
 
 Nothing is downloaded and nothing is copied: see :mod:`forge.demo.portrait`. The data is synthetic and easy; it
 shows that the full pipeline works, and says nothing about real forgeries.
@@ -16,19 +16,19 @@ EXAMPLE = "deepcue demo-data artifacts/demo/data --seed 0"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("out", type=common.output_folder, help="folder to write; made if missing")
+    parser.add_argument("out", type=common.output_folder, help="folder to write; created if missing")
     common.add_seed(parser)
     parser.add_argument(
         "--clips", type=common.positive_int, default=60,
-        help="training clips; the test set has a third of that (default: %(default)s)",
+        help="number of training clips; the test set has a third of that",
     )  # fmt: skip
     common.add_jobs(parser)
     common.add_quiet(parser)
 
 
 def stopped(arguments: argparse.Namespace) -> str:
-    """What is kept of a run that is stopped."""
-    return f"clips that are done stay in {arguments.out}; the same command makes all again"
+    """What an interrupted run keeps, as text."""
+    return f"finished clips stay in {arguments.out}; the same command makes all clips again"
 
 
 def run(arguments: argparse.Namespace) -> None:

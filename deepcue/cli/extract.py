@@ -1,7 +1,7 @@
-"""From a data set to a feature table: one row for each clip, whatever it is.
+"""Extract a feature table from a data set: one row per clip, also for clips that cannot be decoded.
 
 DATA is a folder in the challenge's layout (metadata.json with labels and originals), a plain folder of clips, a CSV
-manifest (filename,label,group), or a URL of one of these. Run the same command again after an interruption: only the
+manifest (filename,label,group), or a URL of one of these. After an interruption, run the same command again: only the
 missing clips are measured.
 """
 
@@ -16,30 +16,38 @@ from extract.output_places import journal_of
 from extract.pipeline import extract
 
 EXAMPLE = "deepcue extract train_videos --out artifacts/features.parquet --jobs 8"
-BESIDE = "OUT.journal; of a URL, in the current folder"
+BESIDE = "OUT.journal; in the current folder if OUT is a URL"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("data", metavar="DATA", help="folder, CSV manifest, or URL (file://, s3://, ...)")
-    parser.add_argument("--out", required=True, help="feature table to write (Parquet), a path or a URL")
-    parser.add_argument("--observations", default="", help="keep observations here; later runs measure from them")
+    parser.add_argument("data", help="folder, CSV manifest, or URL (file://, s3://, ...)")
+    parser.add_argument("--out", required=True, help="feature table to write, path or URL of a Parquet file")
+    parser.add_argument(
+        "--observations",
+        default="",
+        help="folder or URL to keep observations in; later runs measure from them without decoding",
+    )
     common.add_jobs(parser)
     parser.add_argument("--families", default="", help="comma-separated cue families (default: all)")
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--resume", action="store_true", help="measure only what is missing (the default)")
+    start.add_argument("--resume", action="store_true", help="measure only the clips that are missing (default)")
     start.add_argument("--fresh", action="store_true", help="measure every clip again")
     common.add_limits(parser)
     common.add_max_seconds(parser)
-    parser.add_argument("--scheduler", default="", help="address of a Dask scheduler, tcp://host:8786")
-    parser.add_argument("--endpoint-url", default="", help="S3 endpoint, for instance of IBM Cloud Object Storage")
-    parser.add_argument("--journal", default="", help=f"where finished clips are noted (default: {BESIDE})")
+    parser.add_argument(
+        "--scheduler", default="", help="address of a Dask scheduler (tcp://host:8786) whose workers measure"
+    )
+    parser.add_argument(
+        "--endpoint-url", default="", help="URL of the S3 endpoint, for example of IBM Cloud Object Storage"
+    )
+    parser.add_argument("--journal", default="", help=f"file that records finished clips (default: {BESIDE})")
     common.add_quiet(parser)
     common.add_json(parser)
 
 
 def stopped(arguments: argparse.Namespace) -> str:
-    """What is kept of a run that is stopped."""
+    """What an interrupted run keeps, as text."""
     return common.goes_on(arguments.journal or journal_of(arguments.out), fresh=arguments.fresh)
 
 

@@ -1,10 +1,10 @@
-"""Labelled forgeries made of your own real clips, in the challenge's layout with a manifest beside it.
+"""Make labelled forgeries of your own real clips, in the challenge's layout with a manifest beside it.
 
-Every clip found (any layout that extraction reads; clips labelled FAKE are left out) is written again as REAL,
-and forged in the kinds asked for by the same encoder, so that compression is not the label. The kind
+Every clip of the input (any layout that extraction reads; clips labelled FAKE are left out) is written again as REAL
+and forged in the requested kinds with the same encoder, so that compression does not reveal the label. The kind
 ``reencode`` transcodes the real clip and each of its forgeries once more, both classes alike.
 
-Donors of faces and voices come from a clip's own donor pool: a few groups that stay together in any split.
+Donors of faces and voices come from a clip's donor pool: a few groups that stay together in any split.
 """
 
 from __future__ import annotations
@@ -29,37 +29,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listed = [f"  {name:<{width}}  {kind.description}" for name, kind in kinds().items()]
     parser.description = "\n".join([parser.description or "", "", "kinds:", *listed])
     parser.add_argument("real", help="folder, challenge layout or CSV manifest of real clips")
-    parser.add_argument("out", type=Path, help="new folder to write, outside the real clips' own")
-    parser.add_argument("--kinds", default="all", help="comma-separated kinds, listed above (default: %(default)s)")
+    parser.add_argument("out", type=Path, help="new folder to write, outside the folder of the real clips")
+    parser.add_argument("--kinds", default="all", help="comma-separated kinds, listed above")
     parser.add_argument(
-        "--per-clip", type=common.positive_int, help="forgeries of a clip, kinds in turn (default: one of each kind)"
+        "--per-clip",
+        type=common.positive_int,
+        help="number of forgeries of each clip, kinds in turn (default: one of each kind)",
     )
     common.add_seed(parser)
     common.add_jobs(parser)
-    parser.add_argument("--limit", type=common.positive_int, help="stop after so many real clips (default: all)")
+    parser.add_argument("--limit", type=common.positive_int, help="use only this many real clips (default: all)")
     parser.add_argument(
         "--max-seconds", type=common.positive_number, default=MAX_SECONDS,
-        help="length kept of each clip (default: %(default)s)",
+        help="keep at most this many seconds of each clip",
     )  # fmt: skip
     parser.add_argument(
         "--max-side", type=common.positive_int, default=MAX_SIDE_PX,
-        help="longer side in px; larger frames are reduced (default: %(default)s)",
+        help="longer side of a frame in px; larger frames are scaled down",
     )  # fmt: skip
-    parser.add_argument("--voices", type=Path, help="folder of sound or video files that dubs take voices from")
+    parser.add_argument("--voices", type=Path, help="folder of audio or video files that dubs take voices from")
     common.add_quiet(parser)
     common.add_json(parser)
 
 
 def stopped(arguments: argparse.Namespace) -> str:
-    """What is kept of a run that is stopped."""
-    return f"clips that are done stay in {arguments.out}, without labels; give another folder to start again"
+    """What an interrupted run keeps, as text."""
+    return f"finished clips stay in {arguments.out}, without labels; give another folder to start again"
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     chosen = () if arguments.kinds == "all" else tuple(common.names(arguments.kinds))
     if arguments.kinds != "all" and not chosen:
-        raise InputError(f"--kinds: nothing named; there are {', '.join(kinds())}")
+        raise InputError(f"--kinds: names no kind; there are {', '.join(kinds())}")
     recipe = ForgeryRecipe(
         kinds=chosen,
         per_clip=arguments.per_clip or 0,

@@ -22,8 +22,12 @@ EXAMPLE = "deepcue import-csv cues.csv --out artifacts/cues.parquet"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("csv", type=Path, help="file with filename, label, group and cues")
-    parser.add_argument("--out", type=common.output_file, required=True, help="table to write")
+    parser.add_argument(
+        "csv",
+        type=Path,
+        help="CSV file with the columns filename and label, optionally group, source and fold, and cues",
+    )
+    parser.add_argument("--out", type=common.output_file, required=True, help="feature table to write (Parquet)")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -37,5 +41,5 @@ def run(arguments: argparse.Namespace) -> None:
     if "fold" in cues.column_names:
         folds = arguments.out.with_suffix(".folds.parquet")
         chosen = pa.table({**{name: table[name] for name in ("filename", "group")}, "fold": cues["fold"]})
-        write_table(chosen.filter(table["label"].is_valid()), folds)  # folds are of clips that can be trained on
+        write_table(chosen.filter(table["label"].is_valid()), folds)  # only labelled clips can be trained on
         print(f"folds  {folds}")

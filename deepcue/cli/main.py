@@ -10,48 +10,57 @@ import os
 import shlex
 import signal
 import sys
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from deepcue import __version__
-from deepcue.cli.common import DONE, INTERRUPTED, USER_ERROR, Parser, guarded
+from deepcue.cli.common import DONE, INTERRUPTED, USER_ERROR, HelpFormatter, Parser, guarded
 from features.errors import InputError
 
 SAFE_PATH = "PYTHONSAFEPATH"
-COMMANDS = {
-    "predict": "the probability that a clip is fake, and why",
-    "serve": "a page on this machine: drop clips on it, and see when, where and why",
-    "extract": "measure a data set: one row for each clip",
-    "train": "train the calibrated ensemble on a feature table",
-    "recalibrate": "give a model another scale and bound",
-    "submit": "predict a test folder and write a submission file",
-    "report": "report.html of a trained model",
-    "ablate": "what each cue family adds, by leaving it out",
-    "tune": "search the hyper-parameters of the learners",
-    "compare": "scikit-learn's StackingClassifier on the same folds",
-    "cues": "the catalogue of cues",
-    "norms": "how each cue is spread over genuine clips",
-    "coverage": "how much of each clip has a tracked face",
-    "stills": "measure single-frame cues on labelled face crops",
-    "import-csv": "a feature table of numbers that were measured elsewhere",
-    "forge": "make labelled fakes from real clips",
-    "demo-data": "a small synthetic data set",
-    "results": "docs/results.md from its JSON files, or a model's scores as such a file",
-    "summary": "where a run's files are, and its out-of-fold log loss",
-    "train-faces": "train the networks that judge faces",
-    "train-voice": "train the model that judges speech",
-    "speak": "make synthetic speech from text, to train on",
-    "fit-projection": "fit the projection of the face networks' embeddings",
-    "fit-contrast": "fit what compares the texture of a face's regions",
-    "unseen-scores": "score learners on unseen manipulations and identities",
-    "oof": "replace network columns by out-of-fold ones",
-    "stack-tables": "stack feature tables of the same columns",
-    "face-scores": "score face networks on clips",
-    "still-scores": "score face networks on labelled stills",
-    "average": "average the weights of several networks",
+GROUPS = {
+    "Analyse": {
+        "predict": "the probability that a clip is fake, and why",
+        "serve": "a web page on this machine: drop clips on it, and see when, where and why",
+        "submit": "predict a test folder and write a submission file",
+        "extract": "measure the clips of a data set: one row per clip",
+        "cues": "the catalogue of cues",
+        "coverage": "how much of each clip has a tracked face",
+    },
+    "Train and evaluate": {
+        "train": "train the calibrated ensemble on a feature table",
+        "report": "the HTML report of a trained model",
+        "ablate": "what each cue family adds, by leaving it out",
+        "tune": "search the hyper-parameters of the learners",
+        "compare": "compare a model with scikit-learn's StackingClassifier on the same folds",
+        "recalibrate": "give a model another scale and bound",
+        "unseen-scores": "score learners on unseen manipulations and identities",
+        "norms": "how each cue is distributed over genuine clips",
+        "import-csv": "a feature table of numbers that were measured elsewhere",
+    },
+    "Train the networks": {
+        "forge": "make labelled fakes from real clips",
+        "train-faces": "train the networks that score faces",
+        "train-voice": "train the detector of synthetic speech",
+        "speak": "synthesise speech from text, to train on",
+        "stills": "measure single-frame cues on labelled face crops",
+        "oof": "replace network columns by out-of-fold ones",
+        "stack-tables": "stack feature tables of the same columns",
+        "fit-projection": "fit the projection of the face networks' embeddings",
+        "fit-contrast": "fit the model that compares the texture of a face's regions",
+        "face-scores": "score face networks on clips",
+        "still-scores": "score face networks on labelled stills",
+        "average": "average the weights of several networks",
+    },
+    "Maintain": {
+        "demo-data": "make a small synthetic data set",
+        "summary": "where the files of a run are, and its out-of-fold log loss",
+        "results": "docs/results.md from its JSON files, or a model's scores as such a file",
+    },
 }
-"""Subcommand to its line in the help; each is the module of the same name, imported only when it is asked for."""
+"""Heading in the help to its subcommands; each subcommand with its one-line description."""
+COMMANDS = {name: line for commands in GROUPS.values() for name, line in commands.items()}
+"""Subcommand to its line in the help; each is the module of the same name, imported only when it is called."""
 
 
 def command_module(name: str) -> Any:
@@ -66,7 +75,7 @@ def command_parser(name: str) -> Parser:
         prog=f"deepcue {name}",
         description=inspect.getdoc(module),
         epilog=f"example:\n  {module.EXAMPLE}",
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     module.add_arguments(parser)
     return parser
@@ -75,21 +84,23 @@ def command_parser(name: str) -> Parser:
 def usage() -> str:
     """The help of ``deepcue`` itself."""
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {line}" for name, line in COMMANDS.items()]
+    lines = []
+    for heading, commands in GROUPS.items():
+        lines += ["", f"{heading}:", *(f"  {name:<{width}}  {line}" for name, line in commands.items())]
     closing = "`deepcue SUBCOMMAND --help` shows the options and an example, `deepcue --version` the version."
-    head = ["usage: deepcue SUBCOMMAND ...", "", inspect.cleandoc(__doc__ or ""), "", "subcommands:"]
+    head = ["usage: deepcue SUBCOMMAND ...", "", inspect.cleandoc(__doc__ or "")]
     return "\n".join([*head, *lines, "", closing])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command: 0 done, 1 a fault of this program, 2 the user's input."""
+    """Run the command and return its exit status; see :func:`deepcue.cli.common.guarded`."""
     words = list(sys.argv[1:] if argv is None else argv)
     with _safe_path():
         return guarded(lambda: _run(words))
 
 
 def program() -> int:
-    """The program: :func:`main`, which an interrupt ends at once, whatever threads of libraries are doing then.
+    """Run :func:`main` as a program that an interrupt ends at once, even while threads of libraries are running.
 
     SIGTERM, which job queues and containers send, and SIGHUP, which a closed terminal sends, are handled as an
     interrupt: measuring processes end and temporary files are removed. Under ``nohup``, SIGHUP stays ignored.
@@ -101,19 +112,19 @@ def program() -> int:
     if status == INTERRUPTED and not _has_processes():
         with contextlib.suppress(OSError):
             sys.stdout.flush()
-        os._exit(status)  # an orderly end would wait for fits, or C++ complain of threads that still run
+        os._exit(status)  # an orderly exit would wait for fits, or C++ would report threads that still run
     return status
 
 
 def _has_processes() -> bool:
-    """Whether joblib has processes, whose locks only an orderly end removes."""
+    """Whether joblib has started processes, whose locks only an orderly exit removes."""
     executors = sys.modules.get("joblib.externals.loky.reusable_executor")
     return getattr(executors, "_executor", None) is not None
 
 
 @contextlib.contextmanager
 def _safe_path() -> Iterator[None]:
-    """Keep processes that are started from importing a ``features.py`` that lies in the current folder."""
+    """Keep child processes from importing a ``features.py`` in the current folder."""
     before = os.environ.get(SAFE_PATH)
     os.environ[SAFE_PATH] = "1"
     try:

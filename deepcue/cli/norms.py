@@ -1,6 +1,6 @@
-"""How each cue is spread over the genuine clips of a feature table: the norms that a clip is compared with.
+"""Compute how each cue is distributed over the genuine clips of a feature table: the norms of a clip's page.
 
-Every source of clips weighs the same. The shipped norms lie in artifacts/pretrained/norms.json.
+Every source of clips has the same weight. The shipped norms are in artifacts/pretrained/norms.json.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How probable it is that a clip is fake, and why.
+"""Predict the probability that a clip is fake, and show what it rests on.
 
-Prints the probability, the contributions of the cue families in log-odds, and what could not be measured. Of several
-clips it prints a line each, the most probable fake first. Clips are measured in child processes; a feature table
-(.parquet) is judged as it is. The page of a single clip (--report) shows when and on whom the evidence lies, and every
-cue beside genuine clips.
+For one clip, print the probability, the contributions of the cue families in log-odds, and what could not be measured.
+For several clips, print one line per clip, the most probable fake first. Clips are measured in child processes; a
+feature table (.parquet) is scored without measuring anything. The HTML page of a single clip (--report) shows at what
+time and on which face the evidence lies, and every cue beside its values in genuine clips.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ if TYPE_CHECKING:
 EXAMPLE = "deepcue predict clip.mp4 --report clip.html"
 
 BAR_WIDTH = 16
-SAID_BY_STATUS = {"no_face", "no_audio"}  # the first message, the status and the families' reasons are one fact
+SAID_BY_STATUS = {"no_face", "no_audio"}  # here the first message, the status and the families' reasons say the same
 LEAST_SHOWN = 0.005  # log-odds: a smaller one is printed as 0 and has no bar
 
 
 def clip_lines(verdict: Verdict, *, mark: str = "█") -> list[str]:
-    """What is printed of one clip."""
+    """The lines that are printed for one clip."""
     lines = [
         printable(verdict.filename),
         f"  P(FAKE) = {_probability(verdict)}   {verdict.verdict}",
@@ -74,7 +74,7 @@ def clip_lines(verdict: Verdict, *, mark: str = "█") -> list[str]:
         lines.append(f"  {'sum':<18}{verdict.base + sum(verdict.contributions.values()):>+8.2f}")
         described = {name: describe(name) for name, _ in verdict.family_contributions}
         lines += ["", "  what each measures", *(f"  {name:<18}{text}" for name, text in described.items() if text)]
-    if verdict.unmeasured and verdict.verdict != NOTHING:  # the warnings say what was wrong with the whole clip
+    if verdict.unmeasured and verdict.verdict != NOTHING:  # else the warnings already say what was wrong
         lines += ["", "  could not be measured"]
         lines += [f"  {name:<18}{reason}" for name, reason in verdict.unmeasured.items()]
     notes = (NOTE_NO_FINDING if note == NOTE_NOTHING else note for note in verdict.notes)  # no number is printed
@@ -82,7 +82,7 @@ def clip_lines(verdict: Verdict, *, mark: str = "█") -> list[str]:
 
 
 def table_lines(verdicts: Sequence[Verdict]) -> list[str]:
-    """A line a clip, the most probably FAKE first; then why of some nothing was measured."""
+    """One line per clip, the most probable FAKE first; then the reasons why clips were not measured."""
     rows = [("P(FAKE)", "verdict", "status", "faces", "strongest cue", "clip")]
     rows += [
         (
@@ -96,28 +96,32 @@ def table_lines(verdicts: Sequence[Verdict]) -> list[str]:
         for verdict in ranked(verdicts)
     ]
     silent = [verdict for verdict in verdicts if verdict.verdict == NOTHING]
-    reasons = [f"{printable(one.filename)}: {NOTHING} ({one.reason or one.status})" for one in silent]
+    reasons = [f"{printable(clip.filename)}: {NOTHING} ({clip.reason or clip.status})" for clip in silent]
     return [*common.table_lines(rows), *(["", *reasons] if reasons else [])]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("clips", metavar="CLIPS", help="a clip, a folder of clips, a CSV manifest, or a feature table")
-    parser.add_argument("--model", type=Path, help="model folder (default: artifacts/model, else the one that ships)")
+    parser.add_argument("clips", help="a clip, a folder of clips, a CSV manifest, or a feature table")
+    parser.add_argument(
+        "--model", type=Path, help="model folder (default: artifacts/model if it exists, else the shipped model)"
+    )
     common.add_json(parser)
     parser.add_argument(
-        "--report", type=common.output_file, metavar="FILE.html", help="write a page that opens offline, too"
+        "--report", type=common.output_file, metavar="FILE.html", help="also write an HTML page that opens offline"
     )
     parser.add_argument(
         "--faces-per-second",
         type=common.positive_number,
         default=FACES_PER_SECOND,
         metavar="N",
-        help="faces of each person that the networks judge for the page of a clip (default: %(default)g)",
+        help="face crops per second that the networks score for each person on the page of a clip",
     )
-    parser.add_argument("--no-faces", action="store_true", help="leave every picture out of the page")
+    parser.add_argument("--no-faces", action="store_true", help="write the page without images")
     parser.add_argument(
-        "--work", type=common.output_folder, help="keep the feature table here, so that a long run can be resumed"
+        "--work",
+        type=common.output_folder,
+        help="folder to keep the feature table in, so that an interrupted run can be resumed",
     )
     common.add_limits(parser)
     common.add_max_seconds(parser)
@@ -173,21 +177,21 @@ def _print(arguments: argparse.Namespace, verdicts: Sequence[Verdict], model: Mo
 
 
 def _list_notes(verdicts: Sequence[Verdict]) -> list[str]:
-    """Sentences below a list of clips."""
-    found = [verdict for verdict in verdicts if verdict.verdict != NOTHING]
-    several = [verdict for verdict in found if verdict.n_faces > 1]
-    faces = [NOTE_FACES_OF_LIST.format(main_face=one.main_face) for one in several[:1]]
-    little = [NOTE_LITTLE_OF_LIST] if any(verdict.little_notes for verdict in found) else []
+    """The notes below a list of clips."""
+    measured_ones = [verdict for verdict in verdicts if verdict.verdict != NOTHING]
+    several = [verdict for verdict in measured_ones if verdict.n_faces > 1]
+    faces = [NOTE_FACES_OF_LIST.format(main_face=verdict.main_face) for verdict in several[:1]]
+    little = [NOTE_LITTLE_OF_LIST] if any(verdict.little_notes for verdict in measured_ones) else []
     return [*faces, *little, NOTE]
 
 
 def only_clip(arguments: argparse.Namespace) -> Clip | None:
-    """The clip that is given; for a page, also the one that is alone in a manifest or folder.
+    """The clip, if the input is a single one; for a page, also the only clip of a manifest or folder.
 
     Raises
     ------
     DatasetError
-        Nothing is there, or no clip is in it.
+        The input doesn't exist, or holds no clip.
     """
     data = arguments.clips
     if inputs.is_table(data):
@@ -195,12 +199,12 @@ def only_clip(arguments: argparse.Namespace) -> Clip | None:
     if inputs.is_clip(data):
         inputs.check_is_there(data)
         return Clip(inputs.clip_name(data), inputs.absolute(data))
-    found = find_clips(data) if arguments.report else []
-    return found[0] if len(found) == 1 else None
+    clips = find_clips(data) if arguments.report else []
+    return clips[0] if len(clips) == 1 else None
 
 
 def measured(arguments: argparse.Namespace, model: Model, single: Clip | None) -> tuple[pa.Table, ClipEvidence | None]:
-    """The model's cues of a clip, a data set or a table, and of a single clip that gets a page its evidence."""
+    """The table of the model's cues, and the evidence of a single clip that gets a page."""
     work = arguments.work
     if inputs.is_table(arguments.clips):
         return read_table(arguments.clips), None
@@ -264,7 +268,7 @@ def _write_report(
 
 
 def command(arguments: argparse.Namespace) -> str:
-    """The call that makes the same page, as it can be pasted into a shell."""
+    """The command line that makes the same page, quoted for a shell."""
     words = ["deepcue", "predict", arguments.clips, "--report", str(arguments.report)]
     words += ["--model", str(arguments.model)] if arguments.model else []
     words += ["--no-faces"] if arguments.no_faces else []
@@ -277,12 +281,12 @@ def command(arguments: argparse.Namespace) -> str:
 
 
 def _sha256(clip: str) -> str:
-    """Of a clip on this machine; empty for a URL, and for one that is not there."""
+    """SHA-256 of a local clip; empty for a URL and for a missing file."""
     return sha256_of(Path(clip)) if Path(clip).is_file() else ""
 
 
 def _warnings(verdict: Verdict) -> str:
-    """The messages of the measurement, less the first where the status says the same."""
+    """The messages of the measurement, without the first if the status says the same."""
     messages = verdict.error.split("; ")
     return "; ".join(messages[1:] if verdict.status in SAID_BY_STATUS else messages)
 
@@ -300,7 +304,7 @@ def _summary(verdict: Verdict) -> str:
 
 
 def _probability(verdict: Verdict) -> str:
-    """With three digits or more, and whether it is the model's bound; a dash where there is no finding."""
+    """The probability in three digits or more, marked if at the model's bound; a dash if nothing was measured."""
     return "-" if verdict.verdict == NOTHING else f"{probability(verdict.probability, 3)} {verdict.bound}".rstrip()
 
 

@@ -1,10 +1,11 @@
-"""Give a model of one learner another scale and bound than its own folds asked for.
+"""Replace the scale and the bound of a model with one learner by given ones.
 
-Folds of a table share manipulations; predictions of manipulations that nobody has seen are less sure than these folds
-say. `deepcue unseen-scores` measures by how much. The learner's log-odds are scaled by --scale about those of the
-training prior, where clips without evidence stay, in place of stack, calibration and OOD shrinkage, and probabilities
-stay within --bound and its complement. Scores of the stack in the model folder become those of the new ones;
-importances of families are left out. The shipped model was given its scale, 1.1, by hand, about log-odds of 0.
+The folds of a table share manipulations, so predictions of unseen manipulations are less certain than these folds
+suggest; `deepcue unseen-scores` measures by how much. The scaled log-odds replace stack, calibration and OOD shrinkage:
+the learner's log-odds are multiplied by --scale about those of the training prior, so that clips without evidence keep
+the prior, and probabilities are clipped to --bound and its complement. The scores of the stack in the model folder are
+computed again; importances of families are left out. The shipped model was given its scale, 1.1, by hand, about
+log-odds of 0.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ EXAMPLE = "deepcue recalibrate artifacts/model --scale 1.1 --bound 0.03"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("model", type=Path, help="model folder; it is written anew")
+    parser.add_argument("model", type=Path, help="model folder; it is overwritten")
     parser.add_argument(
-        "--scale", type=float, required=True, help="factor of the log-odds' distance from the training prior, above 0"
+        "--scale",
+        type=float,
+        required=True,
+        help="factor of the log-odds' distance from those of the training prior, above 0",
     )
-    parser.add_argument("--bound", type=float, required=True, help="least probability, 1e-12 or more and under 0.5")
+    parser.add_argument("--bound", type=float, required=True, help="lowest probability, from 1e-12 to below 0.5")
     common.add_quiet(parser)
 
 
@@ -40,7 +44,9 @@ def run(arguments: argparse.Namespace) -> None:
     model = load_model(folder)
     files = [folder / name for name in (OOF_FILE, FOLDS_FILE)]
     if missing := [file for file in files if not file.is_file()]:
-        raise ModelError(f"{missing[0]}: a model is recalibrated on its out-of-fold predictions; train it again")
+        raise ModelError(
+            f"{missing[0]}: is missing, and a model is recalibrated on its out-of-fold predictions; train it again"
+        )
     oof, folds = (read_parquet(file) for file in files)
     model, oof = recalibrated(model, oof, scale=arguments.scale, bound=arguments.bound)
     save_model(model, folder, {OOF_FILE: oof, FOLDS_FILE: folds})

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import functools
 import inspect
@@ -32,7 +31,7 @@ def command_page() -> str:
     parts = ["# Command line", MADE, _block(usage())]
     for name in COMMANDS:
         parser = command_parser(name)
-        parser.formatter_class = functools.partial(argparse.RawDescriptionHelpFormatter, width=WIDTH)
+        parser.formatter_class = functools.partial(common.HelpFormatter, width=WIDTH)
         parts += [f"## deepcue {name}", _block(parser.format_help().rstrip())]
     return "\n\n".join(parts) + "\n"
 
@@ -49,7 +48,7 @@ def api_page() -> str:
             parts += [f"## deepcue.{name}", _block("\n\n".join(filter(None, [inspect.getdoc(one), _attributes(one)])))]
     parts += ["## Errors", _block(inspect.getdoc(errors) or "")]
     parts += [f"- `deepcue.{name}`: {_sentence(one)}" for name, one in public.items() if _is_error(one)]
-    return "\n\n".join(parts).replace("\n\n- `", "\n- `") + "\n"
+    return common.plain("\n\n".join(parts).replace("\n\n- `", "\n- `") + "\n")
 
 
 def pages(folder: Path) -> dict[Path, str]:

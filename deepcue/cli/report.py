@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, type=Path, help="model folder")
     parser.add_argument("--out", required=True, type=common.output_file, help="HTML file to write")
     parser.add_argument(
-        "--ablation", type=Path, help=f"JSON file of `deepcue ablate --out` (default: MODEL/{ABLATION}, if it is there)"
+        "--ablation", type=Path, help=f"JSON file of `deepcue ablate --out` (default: MODEL/{ABLATION} if it exists)"
     )
 
 

@@ -1,6 +1,6 @@
-"""Write the tables of docs/results.md from docs/results/*.json, or check that the page shows what the files say.
+"""Write the tables of docs/results.md from docs/results/*.json, or check that the page agrees with these files.
 
-With --from-model, first write such a file: the out-of-fold scores of a trained model, with how they were made.
+With --from-model, write such a file instead: the out-of-fold scores of a trained model and how they were made.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ PAGE = Path("docs") / "results.md"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--page", type=Path, default=PAGE, help="page to write (default: docs/results.md)")
-    parser.add_argument("--data", type=Path, help="folder of the JSON files (default: beside the page, by its name)")
-    parser.add_argument("--check", action="store_true", help="only say whether the page is up to date")
+    parser.add_argument("--page", type=Path, default=PAGE, help="page to write")
+    parser.add_argument(
+        "--data", type=Path, help="folder of the JSON files (default: the page's path without its suffix)"
+    )
+    parser.add_argument("--check", action="store_true", help="only check that the page is up to date")
     parser.add_argument("--from-model", type=Path, metavar="FOLDER", help="write the scores of this model to NAME.json")
     parser.add_argument("--name", help="name of the table to write")
-    parser.add_argument("--protocol", help="how training and test were kept apart; see docs/results.md")
-    parser.add_argument("--data-set", default="", help="what the clips are, in a few words")
+    parser.add_argument("--protocol", help="how training and test clips were kept apart; see docs/results.md")
+    parser.add_argument("--data-set", default="", help="short description of the clips")
     parser.add_argument("--title", default="", help="title of the table (default: its name)")
 
 
@@ -52,7 +54,7 @@ def _add_model(arguments: argparse.Namespace, data: Path) -> None:
     from reports.results_page import check_name, of_model, write_results
 
     if not arguments.name or not arguments.protocol:
-        raise InputError("--from-model: give --name and --protocol, too")
+        raise InputError("--from-model needs --name and --protocol; give both")
     check_name(arguments.name)
     try:
         table = of_model(

@@ -1,6 +1,6 @@
-"""Predict a test folder and write filename,label in the sample's order.
+"""Predict the clips of a test folder and write a submission file (filename,label) in the order of the sample.
 
-One row for every row of the sample, whatever happened to the clip.
+Every row of the sample gets a row, also if its clip cannot be decoded.
 """
 
 from __future__ import annotations
@@ -32,20 +32,24 @@ MISSING = "missing"  # a row of the sample without a clip, allowed by --allow-mi
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--test", required=True, help="folder (or URL) with the test clips")
-    parser.add_argument("--sample", required=True, type=Path, help="sample_submission.csv: filename,label")
-    parser.add_argument("--out", required=True, type=common.output_file, help="submission.csv to write")
-    parser.add_argument("--model", type=Path, help="model folder (default: artifacts/model, else the one that ships)")
+    parser.add_argument("--test", required=True, help="folder or URL of the test clips")
     parser.add_argument(
-        "--table", type=Path, help="feature table of the test folder, when it has been extracted before"
+        "--sample", required=True, type=Path, help="sample submission, a CSV file with the columns filename,label"
     )
+    parser.add_argument("--out", required=True, type=common.output_file, help="submission file to write (CSV)")
     parser.add_argument(
-        "--work", type=common.output_folder, help="where features are kept, to resume from (default: OUT.work)"
+        "--model", type=Path, help="model folder (default: artifacts/model if it exists, else the shipped model)"
+    )
+    parser.add_argument("--table", type=Path, help="feature table of the test folder, if it has already been extracted")
+    parser.add_argument(
+        "--work",
+        type=common.output_folder,
+        help="folder to keep the feature table in, so that an interrupted run can be resumed (default: OUT.work)",
     )
     parser.add_argument(
         ALLOW,
         action="store_true",
-        help="rows without a clip get the target prior, clips without a row are left out",
+        help="give rows without a clip the target prior, and leave out clips without a row",
     )
     common.add_limits(parser)
     common.add_max_seconds(parser)
@@ -55,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def stopped(arguments: argparse.Namespace) -> str:
-    """What is kept of a run that is stopped."""
+    """What an interrupted run keeps, as text."""
     return "nothing is kept" if arguments.table else common.goes_on(_work(arguments))
 
 
@@ -85,7 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def write(model: Model, table: pa.Table, sample: Sequence[str], out: Path) -> dict[str, int]:
-    """Write the submission; rows of the sample that the table lacks get the target prior.
+    """Write the submission; rows of the sample that are missing in the table get the target prior.
 
     Returns
     -------
@@ -95,7 +99,7 @@ def write(model: Model, table: pa.Table, sample: Sequence[str], out: Path) -> di
     Raises
     ------
     ModelError
-        The table's families or columns are not the model's.
+        The table's families or columns differ from the model's.
     TableError
         A clip of the sample appears twice in the table.
     DatasetError
@@ -137,24 +141,24 @@ def _check_measured(table: pa.Table, out: Path) -> None:
     try:
         common.check_any_measured(table)
     except InputError as error:
-        raise InputError(f"{out} holds the target prior alone, {error}") from error
+        raise InputError(f"{out} holds only the target prior: {error}") from error
 
 
 def _as_in(sample: Sequence[str], names: Sequence[str]) -> list[str]:
-    """The names of clips as the sample spells them: a Mac stores accents as letters of their own."""
+    """The names of clips as the sample spells them: macOS stores accents as separate characters."""
     spelled, present = Names(sample), set(names)
-    found = [(name, spelled.find(name)) for name in names]
-    return [other if other and other not in present else name for name, other in found]
+    pairs = [(name, spelled.find(name)) for name in names]
+    return [other if other and other not in present else name for name, other in pairs]
 
 
 def _check(arguments: argparse.Namespace, sample: Sequence[str], names: Sequence[str], where: str) -> None:
-    """Refuse clips that are not those of the sample; with ``--allow-missing``, only such as share none with it."""
+    """Refuse clips that differ from those of the sample; with ``--allow-missing``, only if none is in the sample."""
     if not arguments.allow_missing:
         check_agreement(sample, names, str(arguments.sample), where)
     elif not set(sample) & set(names):
         raise DatasetError(
             f"{where}: none of its clips is in {arguments.sample}, which names {sample[0]}, ...; give the sample of "
-            "these clips, with their names as they are there"
+            "these clips, with the same file names"
         )
 
 

@@ -1,7 +1,4 @@
-"""Say where the files of a run are, and how good the model is on clips that it was not trained on.
-
-The last lines of `make demo`.
-"""
+"""Print where the files of a run are, and the model's out-of-fold log loss, as the last lines of `make demo`."""
 
 from __future__ import annotations
 
@@ -33,12 +30,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def score(manifest: dict[str, Any], folder: Path) -> str:
-    """One line: the stack's out-of-fold log loss, its interval, the constant predictor, and what data it is of.
+    """One line: the stack's out-of-fold log loss with its interval, the constant predictor's, and the kind of data.
 
     Raises
     ------
     ModelError
-        The manifest of ``folder`` has no scores.
+        The manifest of ``folder`` lacks the scores.
     """
     try:
         summary, metrics = manifest["summary"], manifest["metrics"]

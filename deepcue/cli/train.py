@@ -1,4 +1,4 @@
-"""Train the calibrated ensemble on a feature table: folds, learners, stack, calibration; writes a model folder."""
+"""Train the calibrated ensemble (folds, learners, stack, calibration) on a feature table and write a model folder."""
 
 from __future__ import annotations
 
@@ -33,30 +33,34 @@ PRINTED = (
     ("eer", "EER"),
     ("within_group_concordance", "concordance"),
 )
-WITHOUT_INTERVAL = {"eer", "within_group_concordance"}  # in print; the manifest has them all
+WITHOUT_INTERVAL = {"eer", "within_group_concordance"}  # in print; the manifest has every interval
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--table", required=True, type=Path, help="features.parquet with labels")
-    parser.add_argument("--out", required=True, type=Path, help="the model folder to write")
+    parser.add_argument("--table", required=True, type=Path, help="feature table with labels")
+    parser.add_argument("--out", required=True, type=Path, help="model folder to write")
     parser.add_argument(
         "--target-prior",
         default=str(TARGET_PRIOR),
-        help="fraction of FAKE to predict for, or 'train' for that of the table (default: %(default)s)",
+        help="fraction of FAKE clips to predict for, or 'train' for that of the table",
     )
     parser.add_argument(
         "--folds",
         type=int,
-        help="number of folds (default: those of the fold file, else 10 for 50 to 499 groups of 5,000 clips at most, "
+        help="number of folds (default: that of the fold file, else 10 for 50 to 499 groups with at most 5,000 clips, "
         "else 5)",
     )
-    parser.add_argument("--folds-file", type=Path, help=f"fold assignment to keep to (default: OUT/{FOLDS_FILE})")
     parser.add_argument(
-        "--learners", type=common.names, help="comma-separated choice of learners (default: all that suit the size)"
+        "--folds-file",
+        type=Path,
+        help=f"file with the fold of each clip to use (default: OUT/{FOLDS_FILE} if it exists)",
+    )
+    parser.add_argument(
+        "--learners", type=common.names, help="comma-separated learners (default: all that suit the size of the table)"
     )
     parser.add_argument("--settings", type=Path, help="settings.json written by `deepcue tune`")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda, for XGBoost (default: %(default)s)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, for XGBoost")
     parser.add_argument("--synthetic", action="store_true", help="mark the scores as those of synthetic data")
     common.add_seed(parser)
     common.add_jobs(parser)
@@ -99,7 +103,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def summary_lines(manifest: Mapping[str, Any]) -> list[str]:
-    """What the scores are of: numbers of clips and groups, priors, and whether the data is synthetic."""
+    """The lines above the scores: numbers of clips and groups, priors, and whether the data is synthetic."""
     summary, shrinkage = manifest["summary"], manifest["shrinkage"]
     lines = [
         f"{summary['n_clips']} clips ({summary['n_real']} REAL, {summary['n_fake']} FAKE) in {summary['n_groups']} "
@@ -130,12 +134,12 @@ def summary_lines(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def score_lines(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A line for each learner, the stack and the constant, with 95 % intervals.
+    """One line each for the learners, the stack and the constant predictor, with 95 % intervals.
 
     Parameters
     ----------
     metrics
-        Of a manifest: name to score to ``value, low, high``.
+        The ``metrics`` of a manifest: name to score to ``value, low, high``.
     """
     used = [(key, title) for key, title in PRINTED if any(key in scores for scores in metrics.values())]
     rows = [["", *(title for _, title in used)]]
@@ -156,12 +160,12 @@ def part_lines(parts: Mapping[str, list[dict[str, Any]]]) -> list[str]:
 
 
 def parse_prior(text: str) -> float | None:
-    """``train`` to None, a number between 0 and 1 to itself.
+    """Parse ``train`` as None, and a number between 0 and 1.
 
     Raises
     ------
     InputError
-        Anything else.
+        The text is anything else.
     """
     if text == "train":
         return None
@@ -175,7 +179,7 @@ def parse_prior(text: str) -> float | None:
 
 
 def progress_bar(finished: Iterator[Any], total: int) -> Iterator[Any]:
-    """Wrap an iterator of finished fits in a bar on stderr, with rate and time left."""
+    """Wrap an iterator of finished fits in a progress bar on stderr, with rate and remaining time."""
     from tqdm import tqdm
 
     return iter(tqdm(finished, total=total, desc="fits", unit="fit", file=sys.stderr))

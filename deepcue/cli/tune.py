@@ -23,7 +23,7 @@ from features.table import read_table
 
 EXAMPLE = "deepcue tune --table artifacts/features.parquet --out artifacts/tune"
 
-MAX_ROWS = 20_000  # searched on a sample of the clips; the ranking of settings changes little beyond
+MAX_ROWS = 20_000  # larger tables are sampled; the ranking of settings changes little beyond
 BUDGET_S = 600.0
 
 
@@ -34,33 +34,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         default=Path("artifacts/tune"),
-        help="folder of journals and settings.json (default: %(default)s)",
+        help="folder to write journals and settings.json to",
     )
     parser.add_argument(
         "--budget",
         type=common.positive_number,
         default=BUDGET_S,
-        help="seconds, shared by the learners (default: %(default)s)",
+        help="seconds of the search, shared by the learners",
     )
-    parser.add_argument("--trials", type=common.positive_int, help="stop after this many trials for each learner")
+    parser.add_argument(
+        "--trials", type=common.positive_int, help="stop after this many trials per learner (default: no limit)"
+    )
     add_folds(parser)
     common.add_seed(parser)
     common.add_quiet(parser)
 
 
 def add_folds(parser: argparse.ArgumentParser) -> None:
-    """``--model``, ``--folds-file`` and ``--folds``: the folds that training used, where it did."""
+    """Declare ``--model``, ``--folds-file`` and ``--folds``: which folds to use, by default those of the training."""
     parser.add_argument(
         "--model",
         type=Path,
-        help=f"model folder whose folds to use (default: {LOCAL_MODEL}, if it was trained on this table)",
+        help=f"model folder whose folds to use (default: {LOCAL_MODEL} if it was trained on this table)",
     )
-    parser.add_argument("--folds-file", type=Path, help="fold assignment to use instead")
-    parser.add_argument("--folds", type=int, help="number of folds, where new ones are made (default: as `train`)")
+    parser.add_argument("--folds-file", type=Path, help="file with the fold of each clip to use instead")
+    parser.add_argument("--folds", type=int, help="number of folds, if new ones are made (default: as `deepcue train`)")
 
 
 def stopped(arguments: argparse.Namespace) -> str:
-    """What is kept of a run that is stopped."""
+    """What an interrupted run keeps, as text."""
     return common.goes_on(arguments.out)
 
 
@@ -94,13 +96,13 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _searched(arguments: argparse.Namespace) -> tuple[TrainingSet, Int]:
-    """The rows that settings are searched on, with the families that training would use, and the fold of each [n]."""
+    """The rows on which settings are searched, with the families that training would use, and their folds [n]."""
     data, fold, origin = table_and_folds(arguments)
     print(f"{int(fold.max()) + 1} folds ({origin})")
     data = choose_families(data, fold, seed=arguments.seed)
     chosen = sampled_rows(data.group, MAX_ROWS, arguments.seed)
     data, fold = data.rows(chosen), np.unique(fold[chosen], return_inverse=True)[1].astype(np.int64)
-    check_folds(data.y, fold, data.measured)  # again: without a family, or in a sample, fewer may be measured
+    check_folds(data.y, fold, data.measured)  # again: without a family, or in a sample, fewer clips may be measured
     return data, fold
 
 
@@ -114,7 +116,7 @@ def _make_folder(out: Path) -> None:
 def _search_one(
     name: str, budget_s: float, data: TrainingSet, fold: Int, arguments: argparse.Namespace
 ) -> dict[str, Any]:
-    """Search one learner's settings, and print how far that lowered log loss."""
+    """Search one learner's settings, and print the log loss before and after."""
     from threadpoolctl import threadpool_limits
 
     if not arguments.quiet:

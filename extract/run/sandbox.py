@@ -33,7 +33,7 @@ import numpy as np
 from extract.run.worker import LogRecord, Result, Settings, failed
 from features import reasons
 from features.errors import InputError
-from features.networks.weights import WEIGHTS_VARIABLE
+from features.networks.weights import WEIGHTS_VARIABLES
 from features.reasons import Reason
 
 logger = logging.getLogger(__name__)
@@ -206,8 +206,9 @@ class Sandbox:
         """
         self.close()
         environment = os.environ | SINGLE_THREAD | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-        if weights := environment.get(WEIGHTS_VARIABLE):
-            environment[WEIGHTS_VARIABLE] = os.path.abspath(weights)  # the child runs in another folder
+        for variable in WEIGHTS_VARIABLES:
+            if weights := environment.get(variable):
+                environment[variable] = os.path.abspath(weights)  # the child runs in another folder
         with self._starting:
             if self._retired:
                 raise StartError(STOPPED)
@@ -384,7 +385,8 @@ def serve(prepare: Callable[[Settings, Tell], Callable[[str, str], Result]] = pl
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not look like an answer
     faulthandler.enable()  # a crash in a library leaves its traceback among the last lines
-    lines = iter(sys.stdin.buffer)
+    lines = iter(os.fdopen(os.dup(0), "rb"))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a library that reads standard input must not take requests from it
     given = json.loads(next(lines))
     requests: queue.Queue[bytes] = queue.Queue()
 

@@ -18,7 +18,7 @@ from extract.run.observation_store import ObservationStore
 from features import discovery, measuring, reasons, spec
 from features.errors import ClipError, InputError
 from features.networks import projection
-from features.networks.weights import WEIGHTS_VARIABLE, digest, use_weights, weights_file
+from features.networks.weights import digest, use_weights, weights_file, weights_variable
 from features.observation import Observation
 from features.reasons import Reason
 
@@ -102,8 +102,8 @@ def _check_weights(settings: Settings) -> None:
         if not file.is_file() or digest(file) != settings.digests[name]:
             raise InputError(
                 f"a measuring process has other weights of {name} ({file}) than the run was started with (SHA-256 "
-                f"{settings.digests[name][:12]}...); put those there, or set {WEIGHTS_VARIABLE} to their folder on all "
-                "machines, or on none"
+                f"{settings.digests[name][:12]}...); put those there, or set {weights_variable()} to their folder on "
+                "all machines, or on none"
             )
 
 

@@ -23,7 +23,8 @@ from artifacts import PRETRAINED
 from features.checksums import sha256_of
 from features.errors import ModelError
 
-WEIGHTS_VARIABLE = "DEEPFAKE_WEIGHTS"  # a folder whose <family>.safetensors take precedence over the shipped ones
+WEIGHTS_VARIABLE = "DEEPCUE_WEIGHTS"  # a folder whose <family>.safetensors take precedence over the shipped ones
+WEIGHTS_VARIABLES = (WEIGHTS_VARIABLE, "DEEPFAKE_WEIGHTS")  # the first that is set counts; the second is its old name
 HEADER_KEY = "card"  # of the metadata in the file's header
 STORED_NAME = "stored"  # key of a dataclass field's own metadata: what it is called in the header, if not by its name
 
@@ -42,6 +43,11 @@ def use_weights(files: Mapping[str, Path]) -> Iterator[None]:
         _chosen.reset(token)
 
 
+def weights_variable() -> str:
+    """The environment variable in use: of :data:`WEIGHTS_VARIABLES` the first that is set, else the first."""
+    return next((name for name in WEIGHTS_VARIABLES if os.environ.get(name)), WEIGHTS_VARIABLE)
+
+
 def weights_file(family: str) -> Path:
     """The weights in use: of :func:`use_weights`, else in the environment variable's folder, else the shipped ones.
 
@@ -52,11 +58,12 @@ def weights_file(family: str) -> Path:
     """
     if (chosen := _chosen.get()) and family in chosen:
         return chosen[family]
-    name, folder = f"{family}.safetensors", os.environ.get(WEIGHTS_VARIABLE)
+    variable = weights_variable()
+    name, folder = f"{family}.safetensors", os.environ.get(variable)
     if not folder:
         return PRETRAINED / name
     if not Path(folder).is_dir():
-        raise ModelError(f"{WEIGHTS_VARIABLE}={folder}: no such folder; give the one that holds your weights")
+        raise ModelError(f"{variable}={folder}: no such folder; give the one that holds your weights")
     return custom if (custom := Path(folder) / name).is_file() else PRETRAINED / name
 
 

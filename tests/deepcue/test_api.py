@@ -103,6 +103,55 @@ def test_a_path_is_no_observation():
         deepcue.measure("clip.mp4")
 
 
+@pytest.mark.parametrize("seconds", [-1, 0, float("nan"), float("inf"), "5", None])
+@pytest.mark.parametrize("call", [deepcue.observe, deepcue.extract, deepcue.evidence])
+def test_a_length_that_is_no_number_above_0_is_refused_before_the_clip_is_read(call, seconds, clip):
+    """Non-regression test: `observe` blamed the clip, or ended in an error of the decoder."""
+    with pytest.raises(deepcue.InputError, match=r"max_seconds = .*: must be a finite number above 0"):
+        call(clip, max_seconds=seconds)
+
+
+@pytest.mark.parametrize("call", [deepcue.extract, deepcue.evidence])
+def test_limits_are_named_as_their_fields(call, clip):
+    with pytest.raises(deepcue.InputError, match=r"^memory_mb = -1: must be a finite number above 0"):
+        call(clip, limits=deepcue.Limits(memory_mb=-1))
+    with pytest.raises(deepcue.InputError, match=r"limits takes deepcue\.Limits\(.*not a int: 300"):
+        call(clip, limits=300)
+
+
+@pytest.mark.parametrize("call", [deepcue.observe, deepcue.features, deepcue.predict])
+def test_a_missing_clip_at_a_url_is_the_same_error_everywhere(call):
+    """Non-regression test: `observe` and `features` raised the store's error."""
+    with pytest.raises(deepcue.NotFoundError, match=r"memory://gone\.mp4: no such file"):
+        call("memory://gone.mp4")
+
+
+def test_a_path_may_be_bytes(clip):
+    assert len(deepcue.observe(os.fsencode(clip)).times_s) == 30
+    assert inputs.as_data(b"/clips/caf\xe9") == os.fsdecode(b"/clips/caf\xe9")
+
+
+@pytest.mark.parametrize("data", [{"a": [1]}, 5, type("DataFrame", (list,), {"columns": ["a"]})(["a"])])
+@pytest.mark.parametrize("call", [deepcue.extract, deepcue.predict])
+def test_data_of_another_type_is_named(call, data):
+    """Non-regression test: the columns of a DataFrame were taken for clips."""
+    with pytest.raises(deepcue.InputError, match=f"data is a {type(data).__name__}; give a path or URL, a list of"):
+        call(data)
+
+
+def test_what_is_given_in_place_of_a_path_a_model_or_weights_is_named(clip):
+    with pytest.raises(deepcue.InputError, match="5 is not a path; give the path or URL of a clip"):
+        deepcue.features(5)
+    with pytest.raises(deepcue.InputError, match="5 is not a path; give the path or URL of a clip"):
+        deepcue.predict([5])
+    with pytest.raises(deepcue.InputError, match=r"is not a path; give .* a feature table, or a pyarrow"):
+        deepcue.train({"a": [1]})
+    with pytest.raises(deepcue.InputError, match=r"model takes .*not a str; call deepcue\.load_model\('my_model'\)"):
+        deepcue.predict(clip, model="my_model")
+    with pytest.raises(deepcue.InputError, match=r"weights takes a mapping of cue family to file, not a str: 'x\.safe"):
+        deepcue.features(clip, weights="x.safetensors")
+
+
 def test_an_unknown_family_is_an_error_before_the_clip_is_decoded(clip, monkeypatch):
     monkeypatch.setattr(clips, "observe", None)
     with pytest.raises(deepcue.InputError, match="blnik"):
@@ -184,6 +233,8 @@ def test_the_model_that_ships_is_the_default_wherever_the_notebook_stands(tmp_pa
 
 def test_what_a_notebook_shows_of_a_result_is_one_line(clip):
     assert repr(deepcue.observe(clip)) == "<Observation: 1.20 s, 30 frames of 320x240 px, tracks: 1, sound>"
+    evidence = deepcue.ClipEvidence("a.mp4", 1.2, 320, 240, (), 0, {}, ((0.6, b"JPEG" * 9999),), {"blink.count": 1.0})
+    assert repr(evidence) == "<ClipEvidence: a.mp4, 1.20 s, 320x240 px, people: 0, 1 cues>"
     model, evaluation = deepcue.train(toy_table(), folds=3, learners=["logistic"])
     assert repr(model).startswith("<Model: 3 logistic; ")
     assert repr(model).endswith("columns of blink, lip_sync, quality>")

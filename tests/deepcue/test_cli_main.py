@@ -1,6 +1,7 @@
 import argparse
 import os
 import pkgutil
+import re
 import shlex
 import signal
 import subprocess
@@ -75,6 +76,46 @@ def test_an_option_means_the_same_everywhere(name, option):
     assert (found.type, found.default, found.help) == (wanted.type, wanted.default, wanted.help)
 
 
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_the_help_of_a_subcommand_is_plain_text_that_names_defaults_in_one_way(name):
+    parser = main.command_parser(name)
+    text = parser.format_help()
+    assert not re.findall(r":\w+:`|``", text)
+    for action in parser._actions:
+        shown = parser._get_formatter()._expand_help(action)
+        is_a_value = isinstance(action.default, (int, float, str)) and action.default not in ("", "==SUPPRESS==", False)
+        assert "(default" in shown or str(action.default) in shown or not is_a_value, action.option_strings
+
+
+def test_help_is_freed_of_roles_and_double_backquotes():
+    text = "see :func:`~extract.pipeline.extract`, :py:class:`deepcue.Model` and ``--jobs``\n```text\n```"
+    assert common.plain(text) == "see `extract`, `deepcue.Model` and `--jobs`\n```text\n```"
+
+
+def test_defaults_are_shown_in_one_style():
+    parser = common.Parser(formatter_class=common.HelpFormatter)
+    parser.add_argument("real", help="clips")
+    parser.add_argument("--size", default=2.5, help="size in px")
+    parser.add_argument("--names", default=["a", "b"], help="which")
+    parser.add_argument("--folds", help="number of folds (default: as `train`)")
+    parser.add_argument("--fast", action="store_true", help="hurry")
+    text = " ".join(parser.format_help().split())
+    for phrase in ("REAL clips", "px (default: 2.5)", "which (default: a,b)", "(default: as `train`) --fast hurry"):
+        assert phrase in text
+
+
+def test_the_catalogue_is_printed_and_written_only_where_asked(tmp_path, monkeypatch, capsys):
+    """Non-regression test: `deepcue cues` made a folder `docs` wherever it was called."""
+    monkeypatch.chdir(tmp_path)
+    assert main.main(["cues"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("# Cues")
+    assert not list(tmp_path.iterdir())
+    assert main.main(["cues", "--out", "cues.md"]) == 0
+    assert (tmp_path / "cues.md").read_text(encoding="utf-8") == printed
+    assert main.main(["cues", "--out", "cues.md", "--check"]) == 0
+
+
 @pytest.mark.parametrize("words", [["--help"], ["help"], ["-h"]])
 def test_help_lists_the_subcommands(words, capsys):
     assert main.main(words) == 0
@@ -92,7 +133,7 @@ def test_help_of_a_subcommand_by_either_word_order(capsys):
 
 def test_nothing_asked_is_an_error_that_shows_the_help(capsys):
     assert main.main([]) == 2
-    assert "subcommands:" in capsys.readouterr().out
+    assert "Train and evaluate:" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -172,6 +213,19 @@ def test_an_interrupt_is_one_line(capsys):
 def test_a_subcommand_may_give_an_exit_status(capsys):
     assert outcome(lambda: 3, capsys)[0] == 3
     assert outcome(lambda: None, capsys)[0] == 0
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_closed_stream_is_no_error(monkeypatch, name):
+    """Non-regression test: `deepcue predict clip.mp4 >&-` ended in a traceback after all work was done."""
+    monkeypatch.setattr(sys, name, None)
+
+    def action():
+        print("a result", flush=True)
+        print("progress", file=sys.stderr, flush=True)
+
+    assert common.guarded(action) == 0
+    getattr(sys, name).close()
 
 
 PRINTS = "import sys; from deepcue.cli.common import guarded; sys.exit(guarded(lambda: print({text})))"
@@ -264,7 +318,7 @@ def test_tables_have_columns_of_equal_width():
     assert common.table_lines([("a", "bb"), ("ccc", "")]) == ["a    bb", "ccc"]
 
 
-NEEDS_NO_FILE = {"demo-data", "speak"}
+NEEDS_NO_FILE = {"cues", "demo-data", "speak"}
 
 
 @pytest.mark.parametrize("name", [name for name in main.COMMANDS if name not in NEEDS_NO_FILE])

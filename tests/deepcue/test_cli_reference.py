@@ -37,6 +37,10 @@ def test_the_page_of_names_documents_every_field(name):
     assert "[m, 68, 2] dlib/iBUG-68 points in px" in section or name != "Track"
 
 
+def test_the_pages_are_free_of_sphinx_roles():
+    assert not re.findall(r":\w+:`|(?<!`)``(?!`)", reference.api_page() + reference.command_page())
+
+
 def test_pages_do_not_depend_on_the_terminal(monkeypatch):
     page = reference.command_page()
     monkeypatch.setenv("COLUMNS", "40")

@@ -130,9 +130,9 @@ def test_a_folder_that_is_closed_is_refused_before_the_work(name, words, option,
     assert "can't be written (Permission denied); give another" in printed
 
 
-GOES_ON = "what is done is kept in {}; run the same command again to go on"
+GOES_ON = "finished work is kept in {}; run the same command again to resume"
 STOPPED = {
-    "predict clip.mp4": "nothing is kept; with --work DIR it would be",
+    "predict clip.mp4": "nothing is kept; with --work DIR finished clips would be",
     "predict clip.mp4 --work w": GOES_ON.format("w"),
     "predict clip.mp4 --report r.html": "nothing is kept; a single clip with --report is measured again from the start",
     "predict clip.mp4 --report r.html --work w": (
@@ -147,7 +147,7 @@ STOPPED = {
     "submit --test d --sample s.csv --out s --table t": "nothing is kept",
     "tune --table t --out t": GOES_ON.format("t"),
     "train --table t --out m": "nothing is kept",
-    "forge d out": "clips that are done stay in out, without labels; give another folder to start again",
+    "forge d out": "finished clips stay in out, without labels; give another folder to start again",
 }
 
 

@@ -1,4 +1,5 @@
 import errno
+import importlib.metadata
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from features import discovery
 from features.checksums import sha256_of
 from features.errors import InputError, ModelError
 from features.table import METADATA_KEY
+from features.version import __version__
 
 
 @pytest.fixture
@@ -61,6 +63,14 @@ def test_every_file_has_its_sha256_of(folder):
     assert manifest["checksums"] == {name: sha256_of(folder / name) for name in files}
     assert manifest["kind"] == "deepfake-ensemble"
     assert {"lightgbm", "numpy"} <= set(manifest["created_with"])
+
+
+def test_the_manifest_names_the_version_that_ran(folder, monkeypatch):
+    """Non-regression test: an editable checkout keeps the metadata of the version that was installed first."""
+    real = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.0.1" if name == "deepcue" else real(name))
+    assert store.package_versions()["deepcue"] == __version__
+    assert json.loads((folder / "manifest.json").read_text())["created_with"]["deepcue"] == __version__
 
 
 @pytest.mark.parametrize("name", ["head.json", "lightgbm_fold0_bag0.txt", "kernel_fold1.safetensors"])
@@ -306,7 +316,7 @@ def test_a_model_knows_the_weights_that_its_table_was_measured_with(trained, tab
     again = load_model(folder)
     assert (again.layout.weights, again.layout.max_seconds) == ({"lips": "ab" * 32}, 120.0)
     assert np.array_equal(again.predict(made_with("ab" * 32)), again.predict(table))  # which does not say it
-    with pytest.raises(ModelError, match=r"weights of lips differ .*DEEPFAKE_WEIGHTS .*train the model again"):
+    with pytest.raises(ModelError, match=r"weights of lips differ .*DEEPCUE_WEIGHTS .*train the model again"):
         again.predict(made_with("cd" * 32))
 
 

@@ -78,6 +78,20 @@ def test_a_model_that_reads_nothing_but_sound_says_nothing_of_the_picture():
     assert verdict.Verdict(**told, unmeasured={"forensic_voice": "under 1 s of speech"}).notes == [wording.NOTE]
 
 
+def test_a_verdict_has_every_value_of_its_json_by_the_same_name():
+    told = dict(filename="a.mp4", probability=0.2, verdict="likely real", status="ok", error="", n_faces=1)
+    told |= dict(duration_s=9.0, n_frames=225, base=0.5, contributions={"voice": -1.0, "blink": 0.25})
+    one = verdict.Verdict(**told, unmeasured={"blink": "no face was found"}, seen_share=0.75, still=True)
+    shown = one.as_dict()
+    assert {name: getattr(one, name) for name in shown} == shown
+    assert (shown["log_odds_base"], shown["log_odds_by_family"], shown["log_odds_unmeasured"]) == (
+        0.5,
+        {"voice": -1},
+        0.25,
+    )
+    assert (shown["seen_share"], shown["still"]) == (0.75, True)
+
+
 @pytest.mark.parametrize(
     ("unmeasured", "is_said"),
     [

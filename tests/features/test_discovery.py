@@ -111,3 +111,5 @@ def test_a_model_that_reads_a_family_that_cannot_be_loaded_is_told_why(installed
     installed("theirs", text="import no_such_library")
     with pytest.raises(ModelError, match=r"my_model: needs the cue family mycue; package theirs: .*no_such_library"):
         check_families(layout, "my_model")
+    with pytest.raises(ModelError, match=r"yours, which no package .* defines; install the package .* or train"):
+        check_families(Layout(("yours.frames_n",), {"yours": 1}), "my_model")

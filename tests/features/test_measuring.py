@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 import re
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -122,6 +123,33 @@ def test_a_family_that_raises_costs_only_its_own_columns(talking_head):
     assert values["broken.valid_share"] == 0.0
     assert values["whole.a_med"] == 2.0
     assert failures == {"broken": "ZeroDivisionError: of its own making"}
+
+
+@pytest.mark.parametrize("status", ["bye", None, 3])
+def test_a_family_that_exits_costs_only_its_own_columns(talking_head, status):
+    """Non-regression test: `sys.exit` in a family lost every column of every clip, and the family was never named."""
+    whole = made("whole", measure=lambda observation, track: {"whole.a_med": 2.0})
+    leaver = made("leaver", measure=lambda observation, track: sys.exit(status))
+    values, failures = measuring.measure_clip(talking_head(duration_s=2.0, sound=False), [leaver, whole])
+    assert values["whole.a_med"] == 2.0
+    assert math.isnan(values["leaver.a_med"])
+    assert failures["leaver"].startswith("SystemExit: ")
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        ({"made_up.a_med": "high"}, r"made_up\.a_med = 'high' is not a number; return a float, or NaN"),
+        ({"made_up.a_med": np.array([0.1, 0.2])}, r"made_up\.a_med = array\(\[0\.1, 0\.2\]\) is not a number"),
+        ({"made_up.a_med": None}, r"made_up\.a_med = None is not a number"),
+        (None, "made_up returned None, not a dict of column name to number"),
+    ],
+)
+def test_a_value_that_is_not_a_number_is_named_with_its_column(talking_head, returned, words):
+    """Non-regression test: of a family of 100 columns nobody could tell which one was wrong."""
+    family = made(measure=lambda observation, track: returned)
+    _, failures = measuring.measure_clip(talking_head(duration_s=2.0, sound=False), [family])
+    assert re.search(words, failures["made_up"])
 
 
 def test_a_clip_without_a_face_is_nan_with_no_failure(talking_head):

@@ -192,3 +192,17 @@ def test_a_row_has_every_column_and_what_was_not_declared_is_not_hidden():
 )
 def test_what_a_family_lacks_in_a_clip(needs, has, reason):
     assert spec.lacking(needs, **{name: name in has for name in ("sound", "picture", "face")}) == reason
+
+
+@pytest.mark.parametrize("changes", ["mirror", {"mirror"}, ["mirror"], ("mirror",), frozenset({"mirror"})])
+def test_a_column_is_hashable_however_its_invariances_are_given(changes):
+    """Non-regression test: a set, as of the README's `needs`, made columns and families unhashable."""
+    column = Column("x.a", invariant_to=changes, range=[0, 1], description="A number.")
+    assert column.invariant_to == frozenset({"mirror"})
+    assert hash(column) == hash(Column("x.a", invariant_to={"mirror"}, range=(0, 1), description="A number."))
+
+
+@pytest.mark.parametrize("bounds", [(0,), (0, 1, 2), ()])
+def test_a_range_that_is_no_pair_is_refused(bounds):
+    with pytest.raises(ValueError, match=r"column x\.a: range .* is not a pair"):
+        Column("x.a", range=bounds, description="A number.")

@@ -92,7 +92,7 @@ def test_a_table_that_the_columns_cannot_join_is_refused_before_the_work(
         table.write_table(other.set_column(other.schema.get_field_index("filename"), "filename", [[kept]]), cues)
     monkeypatch.setattr("deepcue.cli.stills.out_of_fold", lambda *_, **__: pytest.fail("measured"))
     assert measured(stills, runs, tmp_path / "t.parquet", "--into", str(cues), *ONE) == 2
-    assert ("none of these stills is in it" if kept else "no such table") in capsys.readouterr().err
+    assert ("holds none of these stills" if kept else "no such table") in capsys.readouterr().err
 
 
 def test_runs_that_held_out_the_same_still_are_refused(stills, runs, tmp_path, capsys):

@@ -184,7 +184,7 @@ def test_a_file_that_goes_before_it_is_opened_is_tried_again(clips, monkeypatch,
 
 
 def test_a_process_with_other_weights_than_the_run_refuses_to_measure(clips, tmp_path, monkeypatch):
-    """Non-regression test: with DEEPFAKE_WEIGHTS on the client alone, the table named weights that were not used."""
+    """Non-regression test: with DEEPCUE_WEIGHTS on the client alone, the table named weights that were not used."""
     shutil.copy(PRETRAINED / "forensic_residual.safetensors", tmp_path / "forensic_cnn.safetensors")
     shipped = worker.with_digests(worker.Settings(families=("forensic_cnn",)))
     monkeypatch.setenv("DEEPFAKE_WEIGHTS", str(tmp_path))

@@ -106,8 +106,11 @@ def test_the_traceback_of_a_family_that_fails_reaches_the_log_once(clip, registr
 
 
 def test_a_family_of_an_imported_module_is_measured_in_a_child(faceless, registry, monkeypatch, tmp_path):
-    registered(monkeypatch, tmp_path)
-    assert extract([faceless], families=["mycue"])["mycue.frames_n"].to_pylist() == [20.0]
+    """It finds nothing on standard input: a family that read from it took the requests of the parent, and hung."""
+    reads = MODULE.replace("len(observation.times_s)", "len(observation.times_s) + len(open(0).read())")
+    registered(monkeypatch, tmp_path, reads)
+    table = extract([faceless], families=["mycue"], limits=Limits(timeout_s=30))
+    assert table["mycue.frames_n"].to_pylist() == [20.0]
 
 
 def test_a_family_of_a_notebook_is_refused_in_one_sentence(clip, registry):

@@ -240,6 +240,11 @@ def test_weights_of_the_users_folder_go_before_the_shipped_ones(monkeypatch, tmp
     assert weights_file("forensic_cnn") == shipped
     (tmp_path / shipped.name).touch()
     assert weights_file("forensic_cnn") == tmp_path / shipped.name
+    monkeypatch.setenv("DEEPFAKE_WEIGHTS", str(tmp_path / "old name"))  # counts only where the new name is not set
+    assert weights_file("forensic_cnn") == tmp_path / shipped.name
+    monkeypatch.delenv(WEIGHTS_VARIABLE)
+    monkeypatch.setenv("DEEPFAKE_WEIGHTS", str(tmp_path))
+    assert weights_file("forensic_cnn") == tmp_path / shipped.name
     with use_weights({"forensic_cnn": tmp_path / "fold"}):
         assert weights_file("forensic_cnn") == tmp_path / "fold"
         assert weights_file("forensic_residual") == PRETRAINED / "forensic_residual.safetensors"
