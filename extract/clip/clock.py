@@ -70,6 +70,7 @@ class Timeline:
         self._progress_s: dict[int, float] = defaultdict(float)
         self._n_untimed: Counter[int] = Counter()
         self._untimed_s: dict[int, float] = {}
+        self._starts_untimed: set[int] = set()
         self._offsets: dict[int, list[float]] = {}
 
     def add(self, stream: int, packet: Packet) -> None:
@@ -90,6 +91,8 @@ class Timeline:
         self._go_on(stream, duration_s)
         self._n_untimed[stream] += self._progress_s[stream] <= self.max_seconds
         self._untimed_s[stream] = duration_s
+        if not self._packets[stream]:
+            self._starts_untimed.add(stream)
 
     def _go_on(self, stream: int, step_s: float) -> None:
         self._progress_s[stream] += min(step_s, MAX_STEP_S)
@@ -142,6 +145,10 @@ class Timeline:
     def untimed_s(self, stream: int) -> float:
         """Seconds that a packet lasts, of a stream in which some have no time; 0 where unknown."""
         return self._untimed_s.get(stream, 0.0)
+
+    def starts_untimed(self, stream: int) -> bool:
+        """True when packets without a time come before the first that has one; False where none has."""
+        return stream in self._starts_untimed and bool(self._packets[stream])
 
     def n_packets(self, stream: int) -> int:
         """Packets of a stream."""
@@ -245,7 +252,8 @@ class OffsetReader:
 class PictureClock:
     """Times of the frames of the picture: increasing, on the clip's clock.
 
-    A frame whose time is missing or goes back comes one mean step after the frame before.
+    A frame whose time is missing or goes back comes one mean step after the frame before. Frames without a time at the
+    start of the stream are counted back from the first time that is known.
 
     Parameters
     ----------
@@ -253,11 +261,16 @@ class PictureClock:
         Of the picture's stream.
     step_s
         Seconds between frames by the header, for as long as no step is known.
+    n_leading
+        Frames without a time before the first that has one.
+    known_s
+        The time of that one, on the clip's clock.
     """
 
-    def __init__(self, offsets: OffsetReader, step_s: float) -> None:
+    def __init__(self, offsets: OffsetReader, step_s: float, *, n_leading: int = 0, known_s: float = 0.0) -> None:
         self._offsets = offsets
         self._step_s = step_s
+        self._start_s = known_s - n_leading * step_s if n_leading else 0.0
         self._first_s = self._last_s = math.nan
         self._n_steps = 0
 
@@ -265,7 +278,7 @@ class PictureClock:
         """Time of the next frame, by its time in the stream's units and in seconds."""
         at = math.nan if time_s is None else float(time_s) + self._offsets.offset(pts)
         if math.isnan(self._last_s):
-            self._first_s = self._last_s = 0.0 if math.isnan(at) else at
+            self._first_s = self._last_s = self._start_s if math.isnan(at) else at
             return self._last_s
         if math.isnan(at) or at <= self._last_s:
             mean_s = (self._last_s - self._first_s) / self._n_steps if self._n_steps else self._step_s

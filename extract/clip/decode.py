@@ -7,6 +7,7 @@ refer to other files are opened.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -126,7 +127,10 @@ class Clip:
             stream.codec_context.thread_count = 1
             step_s = self._streams.timeline.untimed_s(stream.index)  # truer than the rate, of a raw stream a default
             step_s = step_s or (float(1 / stream.average_rate) if stream.average_rate else 1 / 30)
-            clock = PictureClock(self._streams.timeline.reader(stream.index), step_s)
+            n_leading, known_s = self._untimed_start(stream.index)
+            clock = PictureClock(
+                self._streams.timeline.reader(stream.index), step_s, n_leading=n_leading, known_s=known_s
+            )
             untimed = container.format.name in NO_TIMES
             shown_s = _OrderOfDecoding(self._streams.start_s) if untimed else _time_of_showing
             aspect, orientation, kind = _PixelAspect(self.pixel_aspect), Orientation(), _KindOfPicture()
@@ -145,10 +149,28 @@ class Clip:
                 yield Frame(frame, index=index, time_s=time_s, pixel_aspect=shape, orientation=orientation)
             if aspect.changed:
                 self._notes.append("the shape of its pixels changes on the way; they were made square")
+            if n_leading:
+                self._notes.append(
+                    f"the first {n_leading} frames have no time; they were put before the first with one"
+                )
             self._notes += kind.notes()
         if index < 0:
             why = f": {self.damage.first}" if self.damage.first else ""
             raise UnreadableError(f"no frame could be decoded{why}")
+
+    def _untimed_start(self, index: int) -> tuple[int, float]:
+        """How many frames of a stream come before the first with a time, and that time on the clip's clock.
+
+        They are counted by decoding them, as packets come in another order. (0, NaN) for any file that is well formed.
+        """
+        if not self._streams.timeline.starts_untimed(index):
+            return 0, float("nan")
+        with containers.opened(self._source) as container:
+            frames = self._decoded(container, container.streams[index], Damage())
+            for n_untimed, frame in enumerate(itertools.islice(frames, self._max_frames)):
+                if frame.time is not None:
+                    return n_untimed, float(frame.time) + self._streams.timeline.reader(index).offset(frame.pts)
+        return 0, float("nan")
 
     def audio(self) -> tuple[NDArray[np.float32] | None, float]:
         """Mono sound at 16 kHz and the time of its first sample; (None, NaN) without sound.

@@ -4,7 +4,9 @@ Every file is made here from one plain clip, by the ffmpeg program that moviepy 
 """
 
 import subprocess
+from fractions import Fraction
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -267,6 +269,26 @@ def test_a_clock_that_returns_to_times_it_showed_before_is_joined(folder, source
     one = read(path)
     np.testing.assert_allclose(one.times, np.arange(75) / 25, atol=0.04)
     assert len(one.audio) == pytest.approx(3 * RATE, abs=0.15 * RATE)
+
+
+def test_frames_without_a_time_come_before_the_first_with_one(folder):
+    """Non-regression test: the picture of a file that begins before 0 was as late against the sound as it is early."""
+    path = folder / "negative.mkv"
+    with av.open(str(path), "w", container_options={"avoid_negative_ts": "disabled"}) as container:
+        stream = container.add_stream("libx264", rate=30, options={"bf": "2"})
+        stream.width, stream.height, stream.time_base = 64, 48, Fraction(1, 1000)
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number in range(60):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 4 * number, np.uint8))
+            frame.pts, frame.time_base = round(number * 1000 / 30) - 1000, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with Clip(str(path), max_seconds=120) as clip:
+        times = [frame.time_s for frame in clip.frames()]
+    assert len(times) == 60
+    assert times == pytest.approx(np.arange(60) / 30 - 1, abs=0.02)
+    assert times[30] == 0
+    assert clip.notes() == ("the first 30 frames have no time; they were put before the first with one",)
 
 
 def test_what_an_edit_list_cuts_is_not_expected(folder, source):
