@@ -27,6 +27,7 @@ from features.observation import Track
 MAX_FACES = 720  # a minute of three people at four a second; beyond it every second moment goes, for memory's sake
 STRIP_STEP_S, STRIP_FRAMES = 0.5, 20  # frames of the filmstrip: first kept so often, in the end so many
 STRIP_WIDTH_PX = 160
+BEFORE_THE_FIRST = -1  # number of the step that a clip begins in
 
 Image = NDArray[np.uint8]
 Kept = TypeVar("Kept")
@@ -54,26 +55,30 @@ class _Paced(Generic[Kept]):
     """Keeps something of every step of the clip's time, from half a step after the first frame; at most ``most``.
 
     Where there would be more, the steps become twice as long, and of two the first stays: what is kept is evenly spread
-    however long the clip turns out to be.
+    however long the clip turns out to be. With ``or_first``, the first frame is kept until the first step begins, so
+    that a clip shorter than half a step has one, too.
     """
 
-    def __init__(self, step_s: float, most: int) -> None:
-        self._step_s, self._most = step_s, most
+    def __init__(self, step_s: float, most: int, *, or_first: bool = False) -> None:
+        self._step_s, self._most, self._or_first = step_s, most, or_first
         self._first_s: float | None = None
         self._offset = 0.5  # of the steps from the first frame, in steps
-        self._now = -1
+        self._now = BEFORE_THE_FIRST
         self._kept: dict[int, tuple[Kept, int]] = {}
 
     def due(self, time_s: float) -> bool:
         """Whether the frame at this time begins a step."""
+        is_first = self._first_s is None
         if self._first_s is None:
             self._first_s = time_s
         step = math.floor((time_s - self._first_s) / self._step_s + 1e-6 - self._offset)
         is_new, self._now = step > self._now, max(step, self._now)
-        return is_new
+        return is_new or (is_first and self._or_first)
 
     def keep(self, item: Kept, weight: int = 1) -> None:
         """Keep the item of the step that has begun; ``weight`` counts against ``most``."""
+        if self._or_first:
+            self._kept.pop(BEFORE_THE_FIRST, None)
         self._kept[self._now] = (item, weight)
         while sum(weight for _, weight in self._kept.values()) > self._most and len(self._kept) > 1:
             self._step_s, self._offset, self._now = 2 * self._step_s, self._offset / 2, self._now // 2
@@ -109,7 +114,7 @@ class FaceRecorder:
     ) -> None:
         self._told = told
         self._moments = _Paced[_Moment](1.0 / faces_per_second, MAX_FACES)
-        self._strip = _Paced[tuple[float, Image]](STRIP_STEP_S, 2 * STRIP_FRAMES) if filmstrip else None
+        self._strip = _Paced[tuple[float, Image]](STRIP_STEP_S, 2 * STRIP_FRAMES, or_first=True) if filmstrip else None
 
     def see(self, frame: Frame, builders: Sequence[TrackBuilder], *, of: int = 0) -> None:
         """Look at a frame, ``of`` so many where that is known, after ``builders`` have followed their faces into it."""

@@ -141,6 +141,14 @@ def watched(recorder, *, seconds, fps, faces=1):
     return recorder
 
 
+@pytest.mark.parametrize(("seconds", "first_s"), [(0.1, 100.0), (0.2, 100.0), (0.6, 100.3), (1.0, 100.3)])
+def test_a_short_clip_has_a_filmstrip(seconds, first_s):
+    """Non-regression test: a clip of less than 0.25 s had none."""
+    strip = watched(FaceRecorder(), seconds=seconds, fps=10).filmstrip()
+    assert [time_s for time_s, _ in strip][:1] == pytest.approx([first_s])
+    assert len(strip) == max(1, round(seconds / 0.5))
+
+
 def test_a_long_clip_keeps_its_memory_and_its_ends(monkeypatch):
     monkeypatch.setattr(face_recorder, "MAX_FACES", 40)
     recorder = watched(FaceRecorder(), seconds=100, fps=10)
