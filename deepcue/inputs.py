@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from features.errors import DatasetError, InputError, NotFoundError
-from features.places import read_errors
+from features.errors import DatasetError, InputError, NotFoundError, without_credentials
+from features.places import without_query
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +32,7 @@ def is_clip(data: PathLike) -> bool:
     from extract.file_names import SOUND_SUFFIXES, VIDEO_SUFFIXES
 
     name = os.fspath(data)
-    suffix = os.path.splitext(name)[1].lower()
+    suffix = os.path.splitext(without_query(name))[1].lower()
     if "://" in name:
         return suffix in VIDEO_SUFFIXES | SOUND_SUFFIXES
     if not os.path.exists(name):
@@ -52,21 +53,16 @@ def check_is_there(clip: PathLike) -> None:
     url = os.fspath(clip)
     if "://" not in url:
         return
-    import fsspec
+    from extract.file_store import Store
 
-    with read_errors(url):
-        fs, path = fsspec.core.url_to_fs(url)
-        try:
-            fs.info(path)
-        except FileNotFoundError as error:
-            raise NotFoundError(f"{url}: no such file; give a clip or a folder of clips") from error
+    Store(url).check_is_there()
 
 
 def is_table(data: PathLike) -> bool:
     """Whether a path is that of a table: by its name, or, of a file of this machine, by how it begins."""
     from features.table import is_parquet
 
-    is_called_so = os.path.splitext(os.fspath(data))[1].lower() == TABLE_SUFFIX
+    is_called_so = os.path.splitext(without_query(os.fspath(data)))[1].lower() == TABLE_SUFFIX
     return (is_called_so and not os.path.isdir(data)) or is_parquet(os.fspath(data))
 
 
@@ -84,14 +80,19 @@ def read_table(file: PathLike) -> pa.Table:
 
 
 def clip_name(path: PathLike) -> str:
-    r"""The name of a clip's row: that of its file; bytes that are no UTF-8 become ``\xe9`` and the like."""
-    return os.fsencode(os.path.basename(os.fspath(path))).decode("utf-8", "backslashreplace")
+    r"""The name of a clip's row: its file name, without the query of a URL; bytes that are no UTF-8 become ``\xe9``."""
+    return _printed(os.path.basename(without_query(os.fspath(path))))
+
+
+def _printed(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def absolute(path: PathLike) -> str:
-    """A path that holds in any folder; a URL as it is."""
-    name = os.fspath(path)
-    return name if "://" in name else os.path.abspath(name)
+    """A path that holds in any folder; a URL, of which a path at the end of a chain is made absolute."""
+    from extract.file_store import Store
+
+    return Store(os.fspath(path)).url
 
 
 def clip_path(path: PathLike) -> str:
@@ -111,14 +112,23 @@ def clip_path(path: PathLike) -> str:
 
 
 def listed_clips(paths: Sequence[PathLike]) -> list[Clip]:
-    """Clips of a list, each once, called by their file names, or by their paths where two files have one name."""
+    """Clips of a list, each once, called by their file names, or by their paths where two files have one name.
+
+    Raises
+    ------
+    DatasetError
+        A clip is missing or a folder, or two are called alike without the queries of their URLs.
+    """
     from extract.entries import Clip
 
     files = list(dict.fromkeys(clip_path(path) for path in paths))
     names = [clip_name(file) for file in files]
     if len(set(names)) < len(names):
-        names = [os.fsencode(file).decode("utf-8", "backslashreplace") for file in files]
-    return [Clip(name, file, group=name) for name, file in dict(zip(names, files, strict=True)).items()]
+        names = [_printed(without_credentials(file)) for file in files]
+    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
+    if count > 1:
+        raise DatasetError(f"{name}: {count} clips of the list would have this name in a table; leave all but one out")
+    return [Clip(name, file, group=name) for name, file in zip(names, files, strict=True)]
 
 
 def chosen_families(names: Iterable[str] | None) -> tuple[Family, ...]:

@@ -28,7 +28,8 @@ from extract.file_store import Store, folder_and_name
 from extract.groups import grouped
 from extract.manifest import clips_of_manifest
 from extract.metadata import with_metadata
-from features.errors import DatasetError, NotFoundError
+from features.errors import DatasetError, NotFoundError, without_credentials
+from features.places import without_query
 
 logger = logging.getLogger(__name__)
 
@@ -61,16 +62,19 @@ def find_clips(data: str, storage_options: dict[str, Any] | None = None, *, want
         raise DatasetError(f"{data}: neither a folder nor a file; a pipe can't be read twice, write it to a file first")
     clips = _of_file(data, store, storage_options) if store.is_file() else _of_folder(store, list(wanted))
     if not clips:
+        store.check_is_there()
         suffixes = ".mp4, .mov, .avi, .mkv, .webm"
         raise DatasetError(f"{data}: no clip in it; clips are files that end in {suffixes} or the like")
     clips = [_utf8(clip) for clip in clips]
+    _check_names_differ(data, clips)
     return grouped(sorted(clips, key=lambda clip: clip.filename), data)
 
 
 def _of_file(data: str, store: Store, storage_options: dict[str, Any] | None) -> list[Clip]:
     folder, name = folder_and_name(data)
-    if is_video(name) or suffix_of(name) in SOUND_SUFFIXES:
-        return [Clip(name, store.url)]
+    filename = name.partition("?")[0] if without_query(data) != data else name
+    if is_video(filename) or suffix_of(filename) in SOUND_SUFFIXES:
+        return [Clip(filename, store.url)]
     return clips_of_manifest(data, Store(folder, storage_options), name)
 
 
@@ -91,7 +95,7 @@ def _warn_of_others(store: Store, names: Iterable[str], clips: Iterable[Clip]) -
     more = ", ..." if len(others) > N_ENDINGS else ""
     logger.warning(
         "%s: %d files are passed over, since clips have other endings (%s%s); name them in a manifest to measure them",
-        store.url, others.total(), endings, more
+        without_credentials(store.url), others.total(), endings, more
     )  # fmt: skip
 
 
@@ -106,6 +110,13 @@ def _utf8(clip: Clip) -> Clip:
 
 def _readable(text: str | None) -> str | None:
     return text if not text or text.isascii() else os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def _check_names_differ(data: str, clips: Iterable[Clip]) -> None:
+    r"""Refuse two files of one printed name, as ``\xff`` spelled out and as a byte: a row would stand for both."""
+    name, count = Counter(clip.filename for clip in clips).most_common(1)[0]
+    if count > 1:
+        raise DatasetError(f"{data}: {count} files have the name {name} in a table; rename all but one")
 
 
 def _by_name(store: Store, names: Iterable[str], wanted: Iterable[str]) -> list[Clip]:

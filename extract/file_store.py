@@ -7,7 +7,10 @@ import posixpath
 from collections.abc import Iterator
 from typing import Any
 
-from features.places import read_errors
+from features.errors import NotFoundError
+from features.places import read_errors, read_to, without_query
+
+MISSING = frozenset({404, 410})  # HTTP statuses of a file that is not there
 
 
 def folder_and_name(place: str) -> tuple[str, str]:
@@ -21,9 +24,10 @@ def folder_and_name(place: str) -> tuple[str, str]:
     if "://" not in place:
         return os.path.split(place)
     before, url, after = _chain(place)
-    protocol, _, path = url.partition("://")
+    query = url.removeprefix(without_query(url))  # it may have slashes
+    protocol, _, path = without_query(url).partition("://")
     folder, _, name = path.rpartition("/")
-    return f"{before}{protocol}://{folder}{after}", name
+    return f"{before}{protocol}://{folder}{after}", f"{name}{query}"
 
 
 def _chain(place: str) -> tuple[str, str, str]:
@@ -41,7 +45,7 @@ def _chain(place: str) -> tuple[str, str, str]:
 def _without_slash(url: str) -> str:
     """A URL without slashes at its end, but for those of its protocol."""
     protocol, _, path = url.partition("://")
-    return f"{protocol}://{path.rstrip('/')}"
+    return url if without_query(url) != url else f"{protocol}://{path.rstrip('/')}"
 
 
 class Store:
@@ -83,11 +87,14 @@ class Store:
 
     def read(self, name: str, n_bytes: int = -1) -> bytes:
         """Content of a file, or its first bytes."""
-        import fsspec
-
         url = self.join(name)
-        with read_errors(url), fsspec.open(url, "rb", **self._options) if self.remote else open(url, "rb") as file:
-            return bytes(file.read(n_bytes))
+        with read_errors(url):
+            if not self.remote:
+                with open(url, "rb") as file:
+                    return file.read(n_bytes)
+            fs, root = self._filesystem()  # not by the file's URL, in which :: would name another store
+            with fs.open(f"{root}/{name}" if name else root, "rb") as opened:
+                return read_to(opened, n_bytes)
 
     def is_file(self) -> bool:
         """True when the root itself is a file."""
@@ -96,6 +103,27 @@ class Store:
         with read_errors(self.url):
             fs, path = self._filesystem()
             return bool(fs.isfile(path))
+
+    def check_is_there(self) -> None:
+        """Refuse a URL at which nothing is, or whose server does not answer.
+
+        Raises
+        ------
+        NotFoundError
+            The store has no such file or folder.
+        DatasetError
+            The store can't be used: the message holds its reason.
+        """
+        if not self.remote:
+            return
+        with read_errors(self.url):
+            fs, path = self._filesystem()
+            try:
+                fs.info(path)
+            except FileNotFoundError as error:  # fsspec says the same of a server that is down
+                if error.__cause__ is None or getattr(error.__cause__, "status", None) in MISSING:
+                    raise NotFoundError(f"{self.url}: no such file or folder; check the URL") from error
+                raise error.__cause__ from error
 
     def _filesystem(self) -> tuple[Any, str]:
         import fsspec

@@ -8,9 +8,11 @@ import stat
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from features.errors import DatasetError, DeepcueError, InputError, UnreadableError
 
+DEVICE = "{file}: is a device or a pipe, which would be replaced; give the name of a file"
 LOCAL = frozenset({"file", "local"})  # protocols of this machine, whose URLs have a third slash
 
 
@@ -38,6 +40,25 @@ def as_path(place: str) -> str:
     return path if separator and protocol in LOCAL else place
 
 
+def without_query(place: str) -> str:
+    """Return an ``http`` URL without its query, which may sign it; any other path or URL unchanged.
+
+    >>> without_query("https://host/a.mp4?X-Amz-Signature=5f"), without_query("s3://bucket/a?.mp4")
+    ('https://host/a.mp4', 's3://bucket/a?.mp4')
+    """
+    return place.partition("?")[0] if place.startswith(("http://", "https://")) else place
+
+
+def read_to(file: IO[bytes], n_bytes: int = -1) -> bytes:
+    """Read a file to its end, or its first bytes, also from a stream that hands out only what has arrived."""
+    parts: list[bytes] = []
+    left = n_bytes
+    while left and (part := file.read(left)):
+        parts.append(part)
+        left -= len(part) if n_bytes > 0 else 0
+    return b"".join(parts)
+
+
 def check_is_path(place: str | Path) -> None:
     """Refuse a URL where only a path can be written, before a folder of the protocol's name is made.
 
@@ -57,9 +78,11 @@ def file_to_write(file: str | Path) -> Path:
     ------
     InputError
         It is a URL, too long a name or in a folder that is closed, or what is there is no file: a folder, or a device
-        such as ``/dev/null``.
+        such as ``/dev/null``. Standard output under its name, ``/dev/stdout``, is refused wherever it leads.
     """
     check_is_path(file)
+    if _is_of_the_system(file):  # before the link is followed: it may lead to a file that a shell has opened
+        raise InputError(DEVICE.format(file=file))
     meant = Path(os.path.realpath(file) if os.path.islink(file) else file)
     try:
         is_folder, is_other = meant.is_dir(), meant.exists() and not meant.is_file()
@@ -70,8 +93,14 @@ def file_to_write(file: str | Path) -> Path:
     if is_folder:
         raise InputError(f"{file}: is a folder; give the name of a file")
     if is_other:
-        raise InputError(f"{file}: is a device or a pipe, which would be replaced; give the name of a file")
+        raise InputError(DEVICE.format(file=file))
     return meant
+
+
+def _is_of_the_system(file: str | Path) -> bool:
+    """Whether a name lies among the devices or the processes; ``/dev/shm`` holds ordinary files."""
+    parts = Path(os.path.abspath(file)).parts[1:3]
+    return parts[:1] == ("proc",) or (parts[:1] == ("dev",) and parts[1:] != ("shm",))
 
 
 def _beside(meant: Path) -> Path:
@@ -112,6 +141,20 @@ def check_is_regular(path: str) -> None:
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise UnreadableError("not a regular file but a folder, a pipe or a device")
+
+
+def check_is_one_file(url: str) -> None:
+    """Refuse the URL of a file with ``::`` in its name, which fsspec takes for one store inside another.
+
+    Raises
+    ------
+    OSError
+        After the first link of the chain comes one that is neither a URL nor an absolute path.
+    """
+    links = url.split("::")
+    first = next((number for number, link in enumerate(links) if "://" in link), len(links))
+    if not all("://" in link or os.path.isabs(link) for link in links[first + 1 :]):
+        raise OSError(f"{url}: :: in its name is taken for one store inside another; rename it")
 
 
 @contextlib.contextmanager

@@ -41,6 +41,7 @@ from extract.entries import Clip
 from extract.pipeline import examine, extract
 from features.checksums import sha256_of
 from features.discovery import describe
+from features.errors import without_credentials
 from features.evidence import FACES_PER_SECOND, ClipEvidence
 from features.file_names import printable
 from features.table import read_table, write_table
@@ -258,7 +259,7 @@ def _write_report(
 
 def command(arguments: argparse.Namespace) -> str:
     """The call that makes the same page, as it can be pasted into a shell."""
-    words = ["deepcue", "predict", arguments.clips, "--report", str(arguments.report)]
+    words = ["deepcue", "predict", without_credentials(arguments.clips), "--report", str(arguments.report)]
     words += ["--model", str(arguments.model)] if arguments.model else []
     words += ["--no-faces"] if arguments.no_faces else []
     usual = common.Parser()

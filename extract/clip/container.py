@@ -22,7 +22,7 @@ from av.error import FFmpegError
 from extract.clip.clock import Packet, Timeline
 from extract.clip.wave_header import announced_share
 from features.errors import UnreadableError
-from features.places import check_is_regular
+from features.places import check_is_one_file, check_is_regular, read_to
 
 MAX_PIXELS = 8192 * 8192  # a larger frame is refused unseen
 MAX_REMOTE_BYTES = 1 << 30  # a remote clip is read into memory
@@ -32,6 +32,7 @@ CONTAINERS = (
 )
 JPEG = b"\xff\xd8\xff"
 PICTURES = (JPEG, b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")  # how JPEG, PNG and TIFF begin
+START_BYTES = 21  # that tell the kind of a file which FFmpeg does not open
 MOTION_JPEG = (".mjpeg", ".mjpg")
 MACHINE_ERRORS = frozenset(
     {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.EBUSY}
@@ -77,18 +78,22 @@ def source_of(path: str, storage_options: Mapping[str, Any]) -> str | bytes:
     UnreadableError
         It is a pipe, a device or a folder, or a remote file that is too large.
     OSError
-        Nothing is there, or it can't be looked at.
+        Nothing is there, it can't be looked at, or a remote file ends before the size that its store announced.
     """
     if "://" not in path:
         check_is_regular(path)
         return os.path.abspath(path)  # absolute, so that no name is taken for a protocol
     import fsspec
 
+    check_is_one_file(path)
     with fsspec.open(path, "rb", **storage_options) as file:
-        content = file.read(MAX_REMOTE_BYTES + 1)
+        content = read_to(file, MAX_REMOTE_BYTES + 1)
+        announced = getattr(file, "size", None)
     if len(content) > MAX_REMOTE_BYTES:
         raise UnreadableError(f"larger than {MAX_REMOTE_BYTES >> 20} MB; copy it to a local disk first")
-    return bytes(content)
+    if isinstance(announced, int) and len(content) < announced:
+        raise OSError(f"only {len(content)} of {announced} bytes arrived")
+    return content
 
 
 @contextlib.contextmanager
@@ -134,22 +139,33 @@ def _format_by_name(source: str | bytes) -> str | None:
 
 def _why_refused(source: str | bytes, error: Exception) -> str:
     """An error in words; what FFmpeg says of a format that is not among :data:`CONTAINERS` is "Invalid argument"."""
+    start = _start(source)
+    if _is_animated_webp(start):
+        return "an animated WebP, which deepcue does not read; convert it to MP4"
     if getattr(error, "errno", None) != errno.EINVAL:
         return reason(error)
-    return "a picture, not a video" if _is_picture(_start(source)) else "a kind of file that deepcue does not read"
+    return "a picture, not a video" if _is_picture(start) else "a kind of file that deepcue does not read"
 
 
 def _start(source: str | bytes) -> bytes:
     if isinstance(source, bytes):
-        return source[:12]
+        return source[:START_BYTES]
     with open(source, "rb") as file:
-        return file.read(12)
+        return file.read(START_BYTES)
 
 
 def _is_picture(start: bytes) -> bool:
-    is_webp = start[:4] == b"RIFF" and start[8:] == b"WEBP"
     is_bmp = start[:2] == b"BM" and start[6:10] == bytes(4)
-    return start.startswith(PICTURES) or is_webp or is_bmp
+    return start.startswith(PICTURES) or _is_webp(start) or is_bmp
+
+
+def _is_webp(start: bytes) -> bool:
+    return start[:4] == b"RIFF" and start[8:12] == b"WEBP"
+
+
+def _is_animated_webp(start: bytes) -> bool:
+    """Whether the flags of an extended WebP, at byte 20, say that it is animated."""
+    return _is_webp(start) and start[12:16] == b"VP8X" and bool(start[20:21]) and bool(start[20] & 0x02)
 
 
 def is_of_the_machine(error: Exception) -> bool:

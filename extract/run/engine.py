@@ -20,6 +20,7 @@ from extract.entries import Clip
 from extract.run import cluster
 from extract.run.sandbox import STOPPED, Limits, Sandbox
 from extract.run.worker import Result, Settings, failed, load_families
+from features.errors import without_credentials
 from features.reasons import Reason
 
 _local = threading.local()
@@ -87,7 +88,7 @@ def logged(result: Result, known_texts: set[tuple[str, str]] | None = None) -> R
         known = (record.logger, record.text) in known_texts
         known_texts.add((record.logger, record.text))
         level = logging.DEBUG if known else record.level
-        logging.getLogger(record.logger).log(level, "%s: %s", result.filename, record.text)
+        logging.getLogger(record.logger).log(level, "%s: %s", result.filename, without_credentials(record.text))
     return replace(result, log=()) if result.log else result
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from features import observation
 from features.errors import DatasetError
 from features.observation import DAMAGED, OBSERVATION_VERSION, Observation, OtherKeyError
-from features.places import as_path, in_place_of, read_errors
+from features.places import as_path, check_is_one_file, in_place_of, read_errors
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ def _print(path: str, options: Mapping[str, Any]) -> str:
     if "://" not in path:
         status = os.stat(path)
         return f"{status.st_size}:{status.st_mtime_ns}"
+    check_is_one_file(path)
     fs, name = _filesystem(path, options)
     info = fs.info(name)
     return f"{info.get('size')}:{_mark(info) or fs.ukey(name)}"

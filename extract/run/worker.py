@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from extract.run.observation_store import ObservationStore
 from features import discovery, measuring, reasons, spec
-from features.errors import ClipError, InputError
+from features.errors import ClipError, InputError, without_credentials
 from features.networks import projection
 from features.networks.weights import WEIGHTS_VARIABLE, digest, use_weights, weights_file
 from features.observation import Observation
@@ -147,7 +147,8 @@ def failed(
 ) -> Result:
     """The row of a clip of which nothing is known but what went wrong."""
     values = np.array(list(spec.unmeasured(column_names(families)).values()), np.float32)
-    return Result(filename, status, error, values, reasons={reasons.CLIP: reason.value}, log=log)
+    words = without_credentials(error)
+    return Result(filename, status, words, values, reasons={reasons.CLIP: reason.value}, log=log)
 
 
 def measure(filename: str, path: str, settings: Settings) -> Result:
@@ -216,7 +217,8 @@ def _observed(
     try:
         store.save(filename, key, fresh)
     except Exception as error:  # of any store, also one that is none of the system's: the clip was measured
-        logger.warning("the observation can't be kept", exc_info=error)
+        expected = isinstance(error, OSError)  # a full disk, say: the row tells it, no traceback helps
+        logger.warning("the observation can't be kept: %s", error, exc_info=None if expected else error)
         return fresh, str(error) or type(error).__name__
     return fresh, ""
 
@@ -324,7 +326,7 @@ def _status(observed: Observation, failures: Mapping[str, str], not_kept: str, *
     faults += [("partial", f"{family} failed: {message}") for family, message in failures.items()]
     faults += [("partial", warning) for warning in observed.warnings]
     if not_kept:
-        faults.append(("partial", f"the observation can't be kept ({not_kept})"))
+        faults.append(("partial", f"the observation can't be kept ({without_credentials(not_kept)})"))
     if unmeasured:
         faults.append(("partial", "a face was found, but is too small or too briefly seen for any cue of it"))
     if observed.audio is None:

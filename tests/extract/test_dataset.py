@@ -6,6 +6,7 @@ import zipfile
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from deepcue import inputs
 from extract import pipeline
 from extract.clip.container import source_of
 from extract.dataset import find_clips
@@ -258,6 +259,16 @@ def test_a_folder_that_may_not_be_read_is_an_error_that_names_it(tmp_path, monke
     monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(DatasetError, match=r"Permission denied.*closed"):
         find_clips(str(tmp_path))
+
+
+def test_files_that_a_table_would_call_alike_are_refused(tmp_path):
+    """Non-regression test: both rows had the numbers of one of them."""
+    for name in (b"bad\xff.mp4", b"bad\\xff.mp4"):
+        (tmp_path / os.fsdecode(name)).write_bytes(b"x")
+    with pytest.raises(DatasetError, match=r"2 files have the name bad\\xff.mp4 in a table; rename all but one"):
+        find_clips(str(tmp_path))
+    with pytest.raises(DatasetError, match="2 clips of the list"):
+        inputs.listed_clips(sorted(tmp_path.iterdir()))
 
 
 def test_a_pipe_is_neither_folder_nor_file(tmp_path):

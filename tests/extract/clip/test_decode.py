@@ -226,6 +226,16 @@ def test_a_picture_is_called_one_whatever_its_name(tmp_path, kind):
             pass
 
 
+def test_an_animated_webp_is_called_one(tmp_path):
+    """Non-regression test: it was "a picture, not a video"."""
+    animated = b"RIFF" + bytes(4) + b"WEBPVP8X" + bytes([10, 0, 0, 0, 0x02, 0, 0, 0, 63, 0, 0, 63, 0, 0])
+    (path := tmp_path / "a.gif").write_bytes(animated)
+    for source in (str(path), animated):
+        refused = pytest.raises(UnreadableError, match="an animated WebP, which deepcue does not read; convert it")
+        with refused, containers.opened(source):
+            pass
+
+
 @pytest.mark.parametrize("suffix", [".mjpeg", ".MJPG"])
 @pytest.mark.parametrize("side", [64, 256])  # of noise, JPEGs of 4 and 60 kB: FFmpeg sees the first 2 kB
 def test_jpegs_in_a_row_are_a_video(rng, tmp_path, suffix, side):
