@@ -20,8 +20,9 @@ from extract.dataset import find_clips
 from extract.entries import Clip
 from extract.run.observation_store import is_of, kept_name
 from features import observation
-from features.errors import ClipError, DatasetError
+from features.errors import ClipError, DatasetError, InputError
 from features.observation import Observation
+from features.places import as_path, url_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,17 +48,29 @@ def fraction_followed(observed: Observation) -> float:
     return float(followed.mean()) if len(followed) else 0.0
 
 
-def coverage(data: str, folder: Path) -> list[Coverage]:
+def coverage(data: str, observations: str | Path) -> list[Coverage]:
     """Every clip of a data set that has a kept observation, the least followed first.
 
     An observation of another file, as of a clip that has the same name in another data set, is left out; how many
     these are is logged.
 
+    Parameters
+    ----------
+    data
+        Path or URL of a folder, a manifest or a clip.
+    observations
+        Folder of kept observations, as a path or a ``file://`` URL.
+
     Raises
     ------
+    InputError
+        The observations are at a URL of another machine.
     DatasetError
         No clip has one, or one can't be used.
     """
+    folder = Path(as_path(url_of(observations) or str(observations)))
+    if url := url_of(folder):
+        raise InputError(f"{url}: observations are read from a folder here; copy them to this machine first")
     there = [(clip, file) for clip in find_clips(data) if (file := folder / kept_name(clip.filename)).is_file()]
     found = [
         Coverage(clip, file, fraction_followed(observation.load_kept(file)))

@@ -34,7 +34,9 @@ logger = logging.getLogger(__name__)
 FAILURES = frozenset({"unreadable", "crashed", "timeout"})
 
 Progress = Callable[[int, int, int], None]
-"""Called with the number of clips done, of all clips, and of those that failed."""
+"""Called once at the start and after every clip with the number of clips done, of all clips, and of failed ones.
+
+Clips that an earlier run measured, or failed to measure, are counted from the start."""
 
 
 def extract(
@@ -86,7 +88,7 @@ def extract(
     weights
         Family to weights file, in place of those in use.
     progress
-        Called after every clip.
+        Called once at the start and after every clip; see :data:`Progress`.
 
     Returns
     -------
@@ -109,7 +111,7 @@ def extract(
     limits = limits or Limits()
     if not (isinstance(jobs, numbers.Integral) and jobs >= 1):
         raise InputError(f"jobs = {jobs}: must be a whole number above 0")
-    _check_numbers(timeout=limits.timeout_s, max_memory=limits.memory_mb, max_seconds=max_seconds)
+    _check_numbers(max_seconds=max_seconds)
     observations = as_path(url_of(observations) or os.fspath(observations))
     out = None if out is None else url_of(out) or os.fspath(out)
     named = [os.fspath(data)] if isinstance(data, (str, Path)) else []
@@ -182,12 +184,7 @@ def examine(
         A family or a number can't be used.
     """
     limits = limits or Limits()
-    _check_numbers(
-        timeout=limits.timeout_s,
-        max_memory=limits.memory_mb,
-        max_seconds=max_seconds,
-        faces_per_second=faces_per_second,
-    )
+    _check_numbers(max_seconds=max_seconds, faces_per_second=faces_per_second)
     chosen = _families(families)
     others = [
         one for one in discovery.families() if one.measure.__module__ != "__main__"
@@ -284,7 +281,7 @@ def _measure(
     prints = {clip.filename: _fingerprint(clip, settings) for clip in clips}
     results = _known(journal, prints, settings) if journal is not None else {}
     waiting = [clip for clip in clips if clip.filename not in results]
-    n_failed = 0
+    n_failed = sum(result.status in FAILURES for result in results.values())
     stream = engine.run(waiting, settings, limits, jobs=jobs, scheduler=scheduler)
     if progress is not None:
         progress(len(results), len(clips), n_failed)
@@ -344,7 +341,7 @@ def _fingerprint(clip: Clip, settings: worker.Settings) -> str:
         with read_errors(clip.path):
             return ObservationStore("", settings.storage_options).key(clip.path, settings.max_seconds)
     except DatasetError as error:
-        if isinstance(error.__cause__, OSError):
+        if isinstance(error.__cause__, OSError) or "::" in clip.path:  # of a chain, stores raise errors of any kind
             return "absent"
         raise
 

@@ -15,6 +15,8 @@ import contextlib
 import faulthandler
 import json
 import logging
+import math
+import numbers
 import os
 import queue
 import signal
@@ -52,10 +54,21 @@ SINGLE_THREAD = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What one clip may take: CPU seconds, and MB of resident memory."""
+    """What one clip may take: CPU seconds, and MB of resident memory.
+
+    Raises
+    ------
+    InputError
+        A limit is not a finite number above 0.
+    """
 
     timeout_s: float = 300.0  # fifty times what a ten-second clip at 1080p takes
     memory_mb: float = 2048.0
+
+    def __post_init__(self) -> None:
+        for name, limit in asdict(self).items():
+            if not (isinstance(limit, numbers.Real) and 0 < float(limit) < math.inf):
+                raise InputError(f"{name} = {limit!r}: must be a finite number above 0")
 
 
 Tell = Callable[[dict[str, Any]], None]

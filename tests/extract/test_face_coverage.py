@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import cv2
 import pytest
@@ -10,6 +11,7 @@ from measured_here import measure_here
 from deepcue.cli.main import main as deepcue
 from extract import face_coverage
 from extract.entries import Clip
+from features.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +89,14 @@ def test_observations_of_clips_by_path_and_by_url_are_the_same(observed):
     """Non-regression test: fsspec gives the time of change as another number, and all were of other files."""
     data, kept = observed
     assert len(face_coverage.coverage(data.as_uri(), kept)) == len(face_coverage.coverage(str(data), kept)) == 2
+
+
+def test_the_folder_of_observations_may_be_a_url_of_this_machine(observed):
+    data, kept = observed
+    for place in (kept.as_uri(), Path(kept.as_uri())):  # a path has one slash fewer
+        assert len(face_coverage.coverage(str(data), place)) == 2
+    with pytest.raises(InputError, match="s3://bucket/kept: observations are read from a folder here"):
+        face_coverage.coverage(str(data), "s3://bucket/kept")
 
 
 def test_no_more_than_one_observation_is_held_at_a_time(observed):
