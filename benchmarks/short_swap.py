@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from extract.clip.face_recorder import FaceRecorder
 from extract.dataset import find_clips
-from extract.entries import Clip as Listed
+from extract.entries import ClipEntry
 from extract.run import worker
 from features.clip_series import person_series
 from features.discovery import families
@@ -117,10 +117,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def cases(found: Sequence[Listed], *, n: int, seconds: float, seed: int) -> Iterator[Case]:
+def cases(found: Sequence[ClipEntry], *, n: int, seconds: float, seed: int) -> Iterator[Case]:
     """At most ``n`` cases of each kind, by turns; a group's second clip only when every group has had its first."""
     genuine = {one.filename: one for one in found if one.label == "REAL"}
-    pairs: dict[str, list[tuple[Listed, Listed | None]]] = {
+    pairs: dict[str, list[tuple[ClipEntry, ClipEntry | None]]] = {
         "face_swap": [(one, None) for one in genuine.values()],
         "spliced": [(genuine[one.original], one) for one in found if one.label == "FAKE" and one.original in genuine],
     }
@@ -131,7 +131,11 @@ def cases(found: Sequence[Listed], *, n: int, seconds: float, seed: int) -> Iter
 
 
 def _cases(
-    kind: str, pairs: Sequence[tuple[Listed, Listed | None]], every: Sequence[Listed], seconds: float, seed: int
+    kind: str,
+    pairs: Sequence[tuple[ClipEntry, ClipEntry | None]],
+    every: Sequence[ClipEntry],
+    seconds: float,
+    seed: int,
 ) -> Iterator[Case]:
     for number, (real, fake) in enumerate(_in_turn(pairs, np.random.default_rng(seed))):
         case = _case(kind, real, fake, every, np.random.default_rng([seed, number]), seconds)
@@ -140,8 +144,8 @@ def _cases(
 
 
 def _in_turn(
-    pairs: Sequence[tuple[Listed, Listed | None]], rng: np.random.Generator
-) -> list[tuple[Listed, Listed | None]]:
+    pairs: Sequence[tuple[ClipEntry, ClipEntry | None]], rng: np.random.Generator
+) -> list[tuple[ClipEntry, ClipEntry | None]]:
     """The pairs in random order: the first of every group, then every group's second."""
     order = [pairs[int(number)] for number in rng.permutation(len(pairs))]
     seen: dict[str, int] = {}
@@ -153,7 +157,12 @@ def _in_turn(
 
 
 def _case(
-    kind: str, real: Listed, fake: Listed | None, every: Sequence[Listed], rng: np.random.Generator, seconds: float
+    kind: str,
+    real: ClipEntry,
+    fake: ClipEntry | None,
+    every: Sequence[ClipEntry],
+    rng: np.random.Generator,
+    seconds: float,
 ) -> Case | None:
     """None where the clip is too short, shows no face, or can't be forged so."""
     clip = _read(real)
@@ -170,7 +179,7 @@ def _case(
     return Case(real.filename, real.group, kind, method, start_s, start_s + seconds, clip, forged)
 
 
-def _read(listed: Listed, **options: float) -> Clip | None:
+def _read(listed: ClipEntry, **options: float) -> Clip | None:
     """A clip with a face in most frames, or None."""
     try:
         clip = read_clip(listed.path, **options)  # type: ignore[arg-type]  # max_seconds alone
@@ -180,7 +189,7 @@ def _read(listed: Listed, **options: float) -> Clip | None:
 
 
 def _swapped(
-    clip: Clip, real: Listed, every: Sequence[Listed], part: NDArray[np.bool_], rng: np.random.Generator
+    clip: Clip, real: ClipEntry, every: Sequence[ClipEntry], part: NDArray[np.bool_], rng: np.random.Generator
 ) -> Clip | None:
     """The clip with another's face in a part of its frames: that clip of a few whose poses fit best."""
     others = [one for one in every if one.group != real.group]
@@ -194,7 +203,7 @@ def _swapped(
     return _combined(clip, kind.apply(hidden, kind.sample(rng), rng, donor), part)
 
 
-def _spliced(clip: Clip, fake: Listed, part: NDArray[np.bool_]) -> Clip | None:
+def _spliced(clip: Clip, fake: ClipEntry, part: NDArray[np.bool_]) -> Clip | None:
     """The clip with the frames of a FAKE one in a part; None where they are not the same frames."""
     other = _read(fake)
     if other is None or not np.allclose(other.times_s[: len(part)], clip.times_s[: len(other.times_s)], atol=0.01):

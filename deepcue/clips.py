@@ -293,13 +293,13 @@ def evidence(
     >>> len(found.people), [face.time_s for face in found.people[0].faces]
     (1, [0.16, 0.4, 0.64, 0.88, 1.16])
     """
-    from extract.entries import Clip
+    from extract.entries import ClipEntry
     from extract.pipeline import examine
     from features.errors import ClipError, UnreadableError
 
     file = clip_path(path)
     table, found = examine(
-        Clip(clip_name(path), file),
+        ClipEntry(clip_name(path), file),
         families=(),
         faces_per_second=faces_per_second,
         show_faces=show_faces,

@@ -14,7 +14,7 @@ from features.places import without_query
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from extract.entries import Clip
+    from extract.entries import ClipEntry
     from features.spec import Family
 
 TABLE_SUFFIX = ".parquet"
@@ -111,7 +111,7 @@ def clip_path(path: PathLike) -> str:
     return absolute(name)
 
 
-def listed_clips(paths: Sequence[PathLike]) -> list[Clip]:
+def listed_clips(paths: Sequence[PathLike]) -> list[ClipEntry]:
     """Clips of a list, each once, called by their file names, or by their paths where two files have one name.
 
     Raises
@@ -119,7 +119,7 @@ def listed_clips(paths: Sequence[PathLike]) -> list[Clip]:
     DatasetError
         A clip is missing or a folder, or two are called alike without the queries of their URLs.
     """
-    from extract.entries import Clip
+    from extract.entries import ClipEntry
 
     files = list(dict.fromkeys(clip_path(path) for path in paths))
     names = [clip_name(file) for file in files]
@@ -128,7 +128,7 @@ def listed_clips(paths: Sequence[PathLike]) -> list[Clip]:
     name, count = Counter(names).most_common(1)[0] if names else ("", 0)
     if count > 1:
         raise DatasetError(f"{name}: {count} clips of the list would have this name in a table; leave all but one out")
-    return [Clip(name, file, group=name) for name, file in zip(names, files, strict=True)]
+    return [ClipEntry(name, file, group=name) for name, file in zip(names, files, strict=True)]
 
 
 def chosen_families(names: Iterable[str] | None) -> tuple[Family, ...]:

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.file_names import SOUND_SUFFIXES, Names, is_companion, is_video, suffix_of
 from extract.file_store import Store, folder_and_name
 from extract.groups import grouped
@@ -36,7 +36,9 @@ logger = logging.getLogger(__name__)
 N_ENDINGS = 5  # that a warning names
 
 
-def find_clips(data: str, storage_options: dict[str, Any] | None = None, *, wanted: Iterable[str] = ()) -> list[Clip]:
+def find_clips(
+    data: str, storage_options: dict[str, Any] | None = None, *, wanted: Iterable[str] = ()
+) -> list[ClipEntry]:
     """Clips of a data set, sorted by filename, each once.
 
     Parameters
@@ -70,22 +72,22 @@ def find_clips(data: str, storage_options: dict[str, Any] | None = None, *, want
     return grouped(sorted(clips, key=lambda clip: clip.filename), data)
 
 
-def _of_file(data: str, store: Store, storage_options: dict[str, Any] | None) -> list[Clip]:
+def _of_file(data: str, store: Store, storage_options: dict[str, Any] | None) -> list[ClipEntry]:
     folder, name = folder_and_name(data)
     filename = name.partition("?")[0] if without_query(data) != data else name
     if is_video(filename) or suffix_of(filename) in SOUND_SUFFIXES:
-        return [Clip(filename, store.url)]
+        return [ClipEntry(filename, store.url)]
     return clips_of_manifest(data, Store(folder, storage_options), name)
 
 
-def _of_folder(store: Store, wanted: Sequence[str]) -> list[Clip]:
+def _of_folder(store: Store, wanted: Sequence[str]) -> list[ClipEntry]:
     names = store.list()
     clips = with_metadata(store, names, _by_name(store, names, wanted))
     _warn_of_others(store, names, clips)
     return clips
 
 
-def _warn_of_others(store: Store, names: Iterable[str], clips: Iterable[Clip]) -> None:
+def _warn_of_others(store: Store, names: Iterable[str], clips: Iterable[ClipEntry]) -> None:
     """Say how many files are no clips by their names, but for those that lie beside clips."""
     taken = {clip.filename for clip in clips}
     others = Counter(suffix_of(name) or "no ending" for name in names if name not in taken and not is_companion(name))
@@ -99,7 +101,7 @@ def _warn_of_others(store: Store, names: Iterable[str], clips: Iterable[Clip]) -
     )  # fmt: skip
 
 
-def _utf8(clip: Clip) -> Clip:
+def _utf8(clip: ClipEntry) -> ClipEntry:
     r"""Named as a table can hold it: bytes of a file's name that are no UTF-8 become ``\xe9`` and the like."""
     names = ("filename", "group", "source", "original", "method")
     changed: dict[str, Any] = {
@@ -112,15 +114,15 @@ def _readable(text: str | None) -> str | None:
     return text if not text or text.isascii() else os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
-def _check_names_differ(data: str, clips: Iterable[Clip]) -> None:
+def _check_names_differ(data: str, clips: Iterable[ClipEntry]) -> None:
     r"""Refuse two files of one printed name, as ``\xff`` spelled out and as a byte: a row would stand for both."""
     name, count = Counter(clip.filename for clip in clips).most_common(1)[0]
     if count > 1:
         raise DatasetError(f"{data}: {count} files have the name {name} in a table; rename all but one")
 
 
-def _by_name(store: Store, names: Iterable[str], wanted: Iterable[str]) -> list[Clip]:
+def _by_name(store: Store, names: Iterable[str], wanted: Iterable[str]) -> list[ClipEntry]:
     """Clips by the endings of their names, and the files that are ``wanted`` by name."""
     present = Names(names)
     chosen = {name for name in names if is_video(name)} | {present.find(name) for name in wanted}
-    return [Clip(name, store.join(name)) for name in names if name in chosen]
+    return [ClipEntry(name, store.join(name)) for name in names if name in chosen]

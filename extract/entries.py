@@ -19,7 +19,7 @@ OR = "|"  # between several originals of one clip
 
 
 @dataclass(frozen=True)
-class Clip:
+class ClipEntry:
     """One clip of a data set."""
 
     filename: str

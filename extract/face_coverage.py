@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.dataset import find_clips
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.run.observation_store import is_of, kept_name
 from features import observation
 from features.errors import ClipError, DatasetError, InputError
@@ -34,7 +34,7 @@ GREEN, TEXT = (80, 220, 80), (235, 235, 235)
 class Coverage:
     """How much of one clip was followed; ``fraction`` of its frames is 0 without a face track."""
 
-    clip: Clip
+    clip: ClipEntry
     file: Path
     """The kept observation: some MB, so that it is read again where it is shown."""
     fraction: float
@@ -114,12 +114,12 @@ def _row(one: Coverage) -> NDArray[np.uint8]:
     return strip
 
 
-def _frames(clip: Clip, wanted: set[int]) -> list[tuple[int, NDArray[np.uint8]]]:
+def _frames(clip: ClipEntry, wanted: set[int]) -> list[tuple[int, NDArray[np.uint8]]]:
     from extract.clip import decode
 
     found = []
     try:
-        with decode.Clip(clip.path, max_seconds=float("inf")) as opened:
+        with decode.ClipReader(clip.path, max_seconds=float("inf")) as opened:
             for frame in opened.frames():
                 if frame.index in wanted:
                     found.append((frame.index, frame.rgb().copy()))

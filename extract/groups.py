@@ -12,7 +12,7 @@ from typing import Any
 
 from scipy.cluster.hierarchy import DisjointSet
 
-from extract.entries import OR, Clip
+from extract.entries import OR, ClipEntry
 from extract.file_names import Names, Namesakes, endings_of, form
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ FLAGS = frozenset({"0", "1", "0.0", "1.0"})  # in place of a name, too, unless c
 NUMBERS = re.compile(r"[\d.;,| ]+")
 
 
-def grouped(clips: list[Clip], data: str) -> list[Clip]:
+def grouped(clips: list[ClipEntry], data: str) -> list[ClipEntry]:
     """The clips with ``group`` set to the connected component of originals, given groups and files of several names.
 
     A component is called by its first given group; else by the first of its originals as they are named, which is the
@@ -49,15 +49,15 @@ def grouped(clips: list[Clip], data: str) -> list[Clip]:
     return [replace(clip, group=name_of[links[("clip", clip.filename)]]) for clip in clips]
 
 
-def _link(links: DisjointSet, clip: Clip, node: tuple[str, str]) -> None:
+def _link(links: DisjointSet, clip: ClipEntry, node: tuple[str, str]) -> None:
     links.add(node)
     links.merge(("clip", clip.filename), node)
 
 
-def _link_names_of_one_file(links: DisjointSet, clips: Iterable[Clip], data: str) -> None:
+def _link_names_of_one_file(links: DisjointSet, clips: Iterable[ClipEntry], data: str) -> None:
     """Join clips that are one file, by links: it would be learned and scored."""
-    first: dict[tuple[int, ...], Clip] = {}
-    others: list[tuple[Clip, Clip]] = []
+    first: dict[tuple[int, ...], ClipEntry] = {}
+    others: list[tuple[ClipEntry, ClipEntry]] = []
     for clip in clips:
         if "://" in clip.path:
             continue
@@ -76,11 +76,11 @@ def _link_names_of_one_file(links: DisjointSet, clips: Iterable[Clip], data: str
         )  # fmt: skip
 
 
-def _link_originals(links: DisjointSet, clips: Sequence[Clip], data: str) -> list[tuple[Clip, str]]:
+def _link_originals(links: DisjointSet, clips: Sequence[ClipEntry], data: str) -> list[tuple[ClipEntry, str]]:
     """Join clips with their originals, and with others of the same; the names of the originals, clip by clip."""
     originals = _Originals(clips)
-    named_by: list[tuple[Clip, str]] = []
-    lacking: list[Clip] = []
+    named_by: list[tuple[ClipEntry, str]] = []
+    lacking: list[ClipEntry] = []
     ambiguous: dict[str, int] = {}
     for clip in clips:
         found = originals.of(clip)
@@ -100,7 +100,9 @@ def _link_originals(links: DisjointSet, clips: Sequence[Clip], data: str) -> lis
     return named_by
 
 
-def _warn_of_originals(data: str, clips: Iterable[Clip], lacking: Sequence[Clip], ambiguous: Mapping[str, int]) -> None:
+def _warn_of_originals(
+    data: str, clips: Iterable[ClipEntry], lacking: Sequence[ClipEntry], ambiguous: Mapping[str, int]
+) -> None:
     if lacking:
         n_fakes = sum(clip.label == "FAKE" and bool(clip.original) for clip in clips)
         logger.warning(
@@ -118,7 +120,7 @@ def _warn_of_originals(data: str, clips: Iterable[Clip], lacking: Sequence[Clip]
 class _Originals:
     """Which clips the originals of a data set are, be they named by path, end of a path or name without suffix."""
 
-    def __init__(self, clips: Sequence[Clip]) -> None:
+    def __init__(self, clips: Sequence[ClipEntry]) -> None:
         self._no_original = NO_ORIGINAL if _are_numbered(clips) else NO_ORIGINAL | FLAGS
         self._fakes = {clip.filename for clip in clips if clip.label == "FAKE"}
         self._names = Names(clip.filename for clip in clips)
@@ -127,7 +129,7 @@ class _Originals:
         self._genuine = Namesakes((one.filename for one in clips if one.filename not in self._fakes), searched)
         self._forged = Namesakes(self._fakes, searched)
 
-    def of(self, clip: Clip) -> list[tuple[str, list[str]]]:
+    def of(self, clip: ClipEntry) -> list[tuple[str, list[str]]]:
         """Each original of a clip as it is named, and all clips that it may be: a split must part it from none."""
         names = [clip.original] if self._is_one(clip.original) else _several(clip.original)
         return [(form(name), self._files(name, clip)) for name in names if endings_of(name)]
@@ -144,7 +146,7 @@ class _Originals:
         """Whether signs that stand between names are part of one."""
         return bool(self._names.find(cell) or self._genuine.ending_in(cell) or self._forged.ending_in(cell))
 
-    def _files(self, name: str, clip: Clip) -> list[str]:
+    def _files(self, name: str, clip: ClipEntry) -> list[str]:
         """The clip of that path; if it is FAKE or there is none, those that end in it, genuine ones first."""
         exact = self._names.find(name)
         if exact is not None and exact not in self._fakes:
@@ -153,7 +155,7 @@ class _Originals:
         return sorted({*files, *filter(None, [exact])} - {clip.filename})
 
 
-def _are_numbered(clips: Iterable[Clip]) -> bool:
+def _are_numbered(clips: Iterable[ClipEntry]) -> bool:
     """Whether originals are named by numbers: all those of FAKE clips are, and more than zeros alone or ones alone.
 
     Else a zero or one stands for no original, as where spreadsheets and programs fill in what is missing, or says

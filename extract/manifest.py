@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
-from extract.entries import Clip, described, named, slashed
+from extract.entries import ClipEntry, described, named, slashed
 from extract.file_names import Names, suffix_of
 from extract.file_store import Store
 from features.errors import DatasetError
@@ -23,7 +23,7 @@ TAR, TAR_AT = b"ustar", 257  # what a tar archive has, and at which byte
 SPREADSHEETS = frozenset({".ods", ".xlsm", ".xlsx"})  # zip files, too
 
 
-def clips_of_manifest(data: str, store: Store, name: str) -> list[Clip]:
+def clips_of_manifest(data: str, store: Store, name: str) -> list[ClipEntry]:
     """The clips of the manifest ``name`` in a folder or below a URL; ``data`` is what the user calls it.
 
     Raises
@@ -41,7 +41,7 @@ def clips_of_manifest(data: str, store: Store, name: str) -> list[Clip]:
     if not rows:
         raise DatasetError(f"{data}: no clip in it, the manifest ends after its header; add a line for each clip")
     places = _Places(store)
-    clips: dict[str, Clip] = {}
+    clips: dict[str, ClipEntry] = {}
     for number, cells in rows:
         where = f"{data}, line {number}"
         clip = _clip(dict(zip(names, cells, strict=False)), places, store, where)  # as many cells as there are
@@ -51,7 +51,7 @@ def clips_of_manifest(data: str, store: Store, name: str) -> list[Clip]:
     return list(clips.values())
 
 
-def _clip(row: Mapping[str, str], places: _Places, store: Store, where: str) -> Clip:
+def _clip(row: Mapping[str, str], places: _Places, store: Store, where: str) -> ClipEntry:
     _check_ends_in_its_line(row, where)
     filename = _filename(row.get("filename", ""), store, where)
     found = (places.find(posixpath.join(folder, filename)) for folder in FOLDERS)
@@ -59,7 +59,7 @@ def _clip(row: Mapping[str, str], places: _Places, store: Store, where: str) -> 
     if not store.remote and os.path.isdir(store.join(place)):
         raise DatasetError(f"{where}: {filename} is a folder; name the clips in it")
     about = described(row, where)
-    return Clip(
+    return ClipEntry(
         filename,
         store.join(place),
         source=named(row.get("source")) or about["method"] or None,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from extract.entries import OR, Clip, described, named, slashed
+from extract.entries import OR, ClipEntry, described, named, slashed
 from extract.file_names import Names, Namesakes, has_clip_suffix, suffix_of
 from extract.file_store import Store
 from features.errors import DatasetError
@@ -20,7 +20,7 @@ METADATA = "metadata.json"
 SAID = ("label", "group", "source", "original", "method", "forged")  # of a clip, by an entry
 
 
-def with_metadata(store: Store, names: Sequence[str], listed: Iterable[Clip]) -> list[Clip]:
+def with_metadata(store: Store, names: Sequence[str], listed: Iterable[ClipEntry]) -> list[ClipEntry]:
     """The clips of a folder as every ``metadata.json`` in it describes them, and files that only these call clips.
 
     Parameters
@@ -42,7 +42,7 @@ def with_metadata(store: Store, names: Sequence[str], listed: Iterable[Clip]) ->
     found = _files_of(entries, Names(names), clips, store.url)
     for entry, filename in found:
         where = f"{store.join(entry.table)}, entry {entry.name!r}"
-        clip = _of_entry(entry, Clip(filename, store.join(filename)), where)
+        clip = _of_entry(entry, ClipEntry(filename, store.join(filename)), where)
         known = clips.get(filename, clip)
         if clip.label and known.label not in {None, clip.label}:
             raise DatasetError(
@@ -111,7 +111,7 @@ def _only_one(namesakes: Namesakes, entry: _Entry) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _of_entry(entry: _Entry, clip: Clip, where: str) -> Clip:
+def _of_entry(entry: _Entry, clip: ClipEntry, where: str) -> ClipEntry:
     says = {key.strip().lower(): value for key, value in entry.says.items()}
     originals = says.get("original")
     named_ones = [slashed(named(one)) for one in (originals if isinstance(originals, list) else [originals])]
@@ -123,7 +123,7 @@ def _of_entry(entry: _Entry, clip: Clip, where: str) -> Clip:
     )
 
 
-def _joined(first: Clip, second: Clip) -> Clip:
+def _joined(first: ClipEntry, second: ClipEntry) -> ClipEntry:
     """What two entries say of one clip; where both say it, the second."""
     said = {name: getattr(second, name) for name in SAID if getattr(second, name)}
     return replace(first, **said)

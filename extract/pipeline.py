@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from extract.dataset import find_clips
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.output_places import check_places, journal_of, write
 from extract.run import engine, worker
 from extract.run.cluster import ClusterLostError
@@ -40,7 +40,7 @@ Clips that an earlier run measured, or failed to measure, are counted from the s
 
 
 def extract(
-    data: str | Path | Sequence[Clip],
+    data: str | Path | Sequence[ClipEntry],
     *,
     out: str | Path | None = None,
     families: Iterable[str] | None = None,
@@ -142,7 +142,7 @@ def extract(
 
 
 def examine(
-    clip: Clip,
+    clip: ClipEntry,
     *,
     families: Iterable[str] | None = None,
     faces_per_second: float = FACES_PER_SECOND,
@@ -205,14 +205,16 @@ def examine(
     return _table([clip], {clip.filename: engine.logged(result)}, settings), evidence
 
 
-def table_of(clip: Clip, observed: Observation, *, families: Iterable[str], weights: Mapping[str, Path]) -> pa.Table:
+def table_of(
+    clip: ClipEntry, observed: Observation, *, families: Iterable[str], weights: Mapping[str, Path]
+) -> pa.Table:
     """The table of one clip that was observed in this process; the row is the one that :func:`extract` gives."""
     given = worker.Settings(tuple(families), weights={family: str(file) for family, file in weights.items()})
     settings = worker.with_digests(given)
     return _table([clip], {clip.filename: worker.row(clip.filename, observed, settings)}, settings)
 
 
-def table_of_result(clip: Clip, result: worker.Result, settings: worker.Settings) -> pa.Table:
+def table_of_result(clip: ClipEntry, result: worker.Result, settings: worker.Settings) -> pa.Table:
     """The table of one clip that was measured already, by those settings."""
     return _table([clip], {clip.filename: result}, settings)
 
@@ -269,7 +271,7 @@ def _digests(settings: worker.Settings) -> dict[str, str]:
 
 
 def _measure(
-    clips: Sequence[Clip],
+    clips: Sequence[ClipEntry],
     settings: worker.Settings,
     journal: Journal | None,
     limits: Limits,
@@ -329,7 +331,7 @@ def _has_its_observation(result: worker.Result, held: Container[str] | None) -> 
     return held is None or result.status == "unreadable" or result.filename in held
 
 
-def _fingerprint(clip: Clip, settings: worker.Settings) -> str:
+def _fingerprint(clip: ClipEntry, settings: worker.Settings) -> str:
     """What a clip's file is known by; ``absent`` where it can't be looked at, as its row will say.
 
     Raises
@@ -346,7 +348,7 @@ def _fingerprint(clip: Clip, settings: worker.Settings) -> str:
         raise
 
 
-def _table(clips: Sequence[Clip], results: Mapping[str, worker.Result], settings: worker.Settings) -> pa.Table:
+def _table(clips: Sequence[ClipEntry], results: Mapping[str, worker.Result], settings: worker.Settings) -> pa.Table:
     schema = table.schema(
         discovery.families(settings.families),
         extractor=str(OBSERVATION_VERSION),
@@ -356,7 +358,9 @@ def _table(clips: Sequence[Clip], results: Mapping[str, worker.Result], settings
     return table.build(*_columns(clips, results), schema)
 
 
-def _columns(clips: Sequence[Clip], results: Mapping[str, worker.Result]) -> tuple[dict[str, list[Any]], np.ndarray]:
+def _columns(
+    clips: Sequence[ClipEntry], results: Mapping[str, worker.Result]
+) -> tuple[dict[str, list[Any]], np.ndarray]:
     """Base columns and values of every clip; labels and groups as the data set says now."""
     ordered = [results[clip.filename] for clip in clips]
     base: dict[str, list[Any]] = {

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.clip import container as containers
-from extract.clip.decode import Clip
+from extract.clip.decode import ClipReader
 from extract.clip.frame import Frame
 from extract.run import sandbox
 from extract.run.worker import MAX_SECONDS, Result, Settings
@@ -88,7 +88,7 @@ def make(path: str, out: Path, told: Callable[[float], None] = lambda _: None) -
     temporary = out.with_name(f"{out.name}.part")
     try:
         with (
-            Clip(path, max_seconds=MAX_SECONDS) as clip,
+            ClipReader(path, max_seconds=MAX_SECONDS) as clip,
             av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as target,
         ):
             _write(clip, target, told)
@@ -97,7 +97,7 @@ def make(path: str, out: Path, told: Callable[[float], None] = lambda _: None) -
         temporary.unlink(missing_ok=True)
 
 
-def _write(clip: Clip, target: Any, told: Callable[[float], None]) -> None:
+def _write(clip: ClipReader, target: Any, told: Callable[[float], None]) -> None:
     picture = target.add_stream("libx264", rate=MAX_FPS, options=PICTURE)
     picture.pix_fmt, picture.time_base, picture.codec_context.time_base = "yuv420p", TICK, TICK
     sound = target.add_stream("aac", rate=AUDIO_RATE_HZ, layout="mono") if clip.has_audio else None

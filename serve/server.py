@@ -19,7 +19,7 @@ from types import FrameType
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.run.sandbox import Limits
 from features.errors import InputError, UnreadableError
 from features.file_names import printable
@@ -122,7 +122,7 @@ class Server:
         host, port = self._options.host, self._socket.getsockname()[1]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    def queue(self, given: Sequence[Clip]) -> int:
+    def queue(self, given: Sequence[ClipEntry]) -> int:
         """Queue files of this machine that are not in the list yet; how many there were.
 
         One that can't be read, is no regular file, or for which there is no room, is left out with a warning, so that
@@ -235,7 +235,7 @@ def _listening(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _queued(clip: Clip, parts: Parts) -> bool:
+def _queued(clip: ClipEntry, parts: Parts) -> bool:
     path = os.path.realpath(clip.path)
     check_is_regular(path)
     status = os.stat(path)

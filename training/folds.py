@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from features.errors import DatasetError
 from training.manifest import forged_picture, method_family, origin
 
@@ -94,7 +94,7 @@ def groups_of_fold(groups: NDArray[Any], fold: int, n_folds: int) -> frozenset[s
     return frozenset(groups[splits[fold - 1][1]].astype(str).tolist())
 
 
-def assign_folds(clips: Sequence[Clip], n_folds: int = N_FOLDS, *, whole_methods: bool = True) -> dict[str, int]:
+def assign_folds(clips: Sequence[ClipEntry], n_folds: int = N_FOLDS, *, whole_methods: bool = True) -> dict[str, int]:
     """Fold of each clip, counted from 0, by filename.
 
     ``whole_methods``: a FAKE clip is in the fold of its family of manipulations, families in order of their number of
@@ -109,7 +109,7 @@ def assign_folds(clips: Sequence[Clip], n_folds: int = N_FOLDS, *, whole_methods
     return fold_of | _folds_of_groups(left, clips, fold_of, n_folds, whole_sources=whole_methods)
 
 
-def held_out(clips: Sequence[Clip], fold_of: Mapping[str, int], fold: int | None) -> frozenset[str]:
+def held_out(clips: Sequence[ClipEntry], fold_of: Mapping[str, int], fold: int | None) -> frozenset[str]:
     """What the network of a fold is not trained on: clips of the fold, and all others of the groups of these.
 
     Groups link methods (one face given to many generators): to keep both whole in one fold would leave a single fold.
@@ -118,12 +118,12 @@ def held_out(clips: Sequence[Clip], fold_of: Mapping[str, int], fold: int | None
     return frozenset(clip.filename for clip in clips if clip.group in groups)
 
 
-def _folds_of_methods(clips: Sequence[Clip], n_folds: int) -> dict[str, int]:
+def _folds_of_methods(clips: Sequence[ClipEntry], n_folds: int) -> dict[str, int]:
     """Folds of the FAKE clips, by whole families; files and single pictures apart."""
     fold_of: dict[str, int] = {}
     fold_of_family: dict[str, int] = {}
     for with_file in (True, False):
-        families: dict[str, list[Clip]] = defaultdict(list)
+        families: dict[str, list[ClipEntry]] = defaultdict(list)
         for clip in clips:
             if clip.label == "FAKE" and bool(clip.path) == with_file:
                 families[method_family(clip.method)].append(clip)
@@ -136,7 +136,12 @@ def _folds_of_methods(clips: Sequence[Clip], n_folds: int) -> dict[str, int]:
 
 
 def _folds_of_groups(
-    left: Sequence[Clip], clips: Sequence[Clip], fold_of: Mapping[str, int], n_folds: int, *, whole_sources: bool
+    left: Sequence[ClipEntry],
+    clips: Sequence[ClipEntry],
+    fold_of: Mapping[str, int],
+    n_folds: int,
+    *,
+    whole_sources: bool,
 ) -> dict[str, int]:
     """Folds of the clips that are ``left``, by whole groups.
 
@@ -144,7 +149,7 @@ def _folds_of_groups(
     without to the fold that shares most of its sources, or has fewest sources.
     """
     beside = _folds_beside(clips, fold_of)
-    groups: dict[str, list[Clip]] = defaultdict(list)
+    groups: dict[str, list[ClipEntry]] = defaultdict(list)
     for clip in left:
         groups[clip.group].append(clip)
     n_forged = {name: sum(map(forged_picture, members)) for name, members in groups.items()}
@@ -167,7 +172,7 @@ def _folds_of_groups(
     return result
 
 
-def _folds_beside(clips: Sequence[Clip], fold_of: Mapping[str, int]) -> dict[str, int]:
+def _folds_beside(clips: Sequence[ClipEntry], fold_of: Mapping[str, int]) -> dict[str, int]:
     """Group to the fold that most of its clips are in already, the first of equals; groups with such clips alone."""
     n_in_fold: dict[str, Counter[int]] = defaultdict(Counter)
     for clip in clips:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from extract.dataset import find_clips
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from features.errors import DatasetError
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ NEEDED = (
 )
 
 
-def training_clips(data: str | os.PathLike[str]) -> list[Clip]:
+def training_clips(data: str | os.PathLike[str]) -> list[ClipEntry]:
     """The labelled clips of a manifest or folder, sorted by filename; clips without a label are left out.
 
     Raises
@@ -48,12 +48,12 @@ def training_clips(data: str | os.PathLike[str]) -> list[Clip]:
     return clips
 
 
-def forged_picture(clip: Clip) -> bool:
+def forged_picture(clip: ClipEntry) -> bool:
     """True when the picture of a clip is forged, be its voice synthetic or not."""
     return "picture" in clip.forged
 
 
-def origin(clip: Clip) -> str:
+def origin(clip: ClipEntry) -> str:
     """What made a FAKE clip, or the data set that a REAL one is from; empty where nothing says it."""
     return clip.method or clip.source or ""
 
@@ -76,7 +76,7 @@ def digest(*values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def clips_digest(clips: Sequence[Clip]) -> str:
+def clips_digest(clips: Sequence[ClipEntry]) -> str:
     """Digest of what a data set says of its clips, and of the sizes of their files; not of where they lie."""
     return digest(
         [

@@ -37,7 +37,7 @@ from ensemble.verdict import (
     ranked,
 )
 from extract.dataset import find_clips
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.pipeline import examine, extract
 from features.checksums import sha256_of
 from features.discovery import describe
@@ -175,7 +175,7 @@ def _list_notes(verdicts: Sequence[Verdict]) -> list[str]:
     return [*faces, *little, NOTE]
 
 
-def only_clip(arguments: argparse.Namespace) -> Clip | None:
+def only_clip(arguments: argparse.Namespace) -> ClipEntry | None:
     """The clip that is given; for a page, also the one that is alone in a manifest or folder.
 
     Raises
@@ -188,12 +188,14 @@ def only_clip(arguments: argparse.Namespace) -> Clip | None:
         return None
     if inputs.is_clip(data):
         inputs.check_is_there(data)
-        return Clip(inputs.clip_name(data), inputs.absolute(data))
+        return ClipEntry(inputs.clip_name(data), inputs.absolute(data))
     found = find_clips(data) if arguments.report else []
     return found[0] if len(found) == 1 else None
 
 
-def measured(arguments: argparse.Namespace, model: Model, single: Clip | None) -> tuple[pa.Table, ClipEvidence | None]:
+def measured(
+    arguments: argparse.Namespace, model: Model, single: ClipEntry | None
+) -> tuple[pa.Table, ClipEvidence | None]:
     """The model's cues of a clip, a data set or a table, and of a single clip that gets a page its evidence."""
     work = arguments.work
     if inputs.is_table(arguments.clips):
@@ -229,7 +231,7 @@ def measured(arguments: argparse.Namespace, model: Model, single: Clip | None) -
     return table, evidence
 
 
-def _facts(arguments: argparse.Namespace, table: pa.Table, single: Clip | None) -> ClipFacts:
+def _facts(arguments: argparse.Namespace, table: pa.Table, single: ClipEntry | None) -> ClipFacts:
     from deepcue import __version__
     from reports.clip_report import ClipFacts
 

@@ -21,7 +21,7 @@ from deepcue import __version__
 from deepcue.cli import common
 from ensemble.store import LOCAL_MODEL, default_model
 from extract.dataset import find_clips
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from features.errors import InputError
 
 EXAMPLE = "deepcue serve my_clips --work artifacts/serve"
@@ -155,9 +155,9 @@ def run(arguments: argparse.Namespace) -> None:
         os._exit(common.DONE)  # all is closed; to take the libraries down in order would take seconds more
 
 
-def _clips(path: str) -> list[Clip]:
+def _clips(path: str) -> list[ClipEntry]:
     """A file, whatever it is called, or the clips of a folder or manifest."""
     file = Path(path)
     if file.is_file() and file.suffix.lower() != ".csv":
-        return [Clip(file.name, str(file))]
+        return [ClipEntry(file.name, str(file))]
     return find_clips(path)

@@ -58,7 +58,7 @@ class _Sound:
     mixed: bool = True
 
 
-class Clip:
+class ClipReader:
     """An opened clip. Use as a context manager; ``path`` is local or any URL that fsspec reads.
 
     Raises
@@ -101,7 +101,7 @@ class Clip:
         if self._streams.timeline.n_jumps:
             self._notes.append("the file's clock jumps; times were joined")
 
-    def __enter__(self) -> Clip:
+    def __enter__(self) -> ClipReader:
         return self
 
     def __exit__(self, *_: object) -> None:

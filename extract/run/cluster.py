@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
 from typing import Any
 
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.run.worker import Result
 from features.errors import InputError
 
@@ -28,11 +28,11 @@ class ClusterLostError(InputError):
 
 
 def measured(
-    clips: Sequence[Clip],
+    clips: Sequence[ClipEntry],
     scheduler: str,
     measure: Measure,
     *,
-    killed: Callable[[Clip, str], Result],
+    killed: Callable[[ClipEntry, str], Result],
     end: Callable[[], None],
 ) -> Generator[Result, None, None]:
     """Results as they come, in no fixed order.
@@ -141,17 +141,21 @@ def _lost(scheduler: str, error: Exception) -> ClusterLostError:
 
 
 def _results(
-    client: Any, window: _Window, clips: Sequence[Clip], measure: Measure, killed: Callable[[Clip, str], Result]
+    client: Any,
+    window: _Window,
+    clips: Sequence[ClipEntry],
+    measure: Measure,
+    killed: Callable[[ClipEntry, str], Result],
 ) -> Iterator[Result]:
     """Results as they come. A worker that dies takes all clips with it that wait there, and Dask blames each of them.
 
     So a clip that Dask gives up is measured once more at the end, with nothing beside it.
     """
-    waiting, suspects = deque(clips), deque[Clip]()
-    running: dict[Any, tuple[Clip, bool]] = {}
+    waiting, suspects = deque(clips), deque[ClipEntry]()
+    running: dict[Any, tuple[ClipEntry, bool]] = {}
     done: queue.Queue[Any] = queue.Queue()
 
-    def submit(clip: Clip, *, alone: bool) -> None:
+    def submit(clip: ClipEntry, *, alone: bool) -> None:
         future = client.submit(measure, clip.filename, clip.path, pure=False)
         running[future] = clip, alone
         future.add_done_callback(done.put)
@@ -181,7 +185,7 @@ def _results(
             client.cancel(list(running))
 
 
-def _result(future: Any, clip: Clip, window: _Window, killed: Callable[[Clip, str], Result]) -> Result | None:
+def _result(future: Any, clip: ClipEntry, window: _Window, killed: Callable[[ClipEntry, str], Result]) -> Result | None:
     """The result of a clip that is done; None where Dask gave it up because its workers died."""
     from distributed import KilledWorker
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import joblib
 
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.run import cluster
 from extract.run.sandbox import STOPPED, Limits, Sandbox
 from extract.run.worker import Result, Settings, failed, load_families
@@ -30,7 +30,7 @@ _ended: set[str] = set()
 
 
 def run(
-    clips: Sequence[Clip], settings: Settings, limits: Limits, *, jobs: int = 1, scheduler: str = ""
+    clips: Sequence[ClipEntry], settings: Settings, limits: Limits, *, jobs: int = 1, scheduler: str = ""
 ) -> Generator[Result, None, None]:
     """Results as they come, in no fixed order; closing the iterator ends all measuring of this run at once.
 

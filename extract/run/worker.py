@@ -205,13 +205,13 @@ def _observed(
     filename: str, path: str, settings: Settings, recorder: FaceRecorder | None = None
 ) -> tuple[Observation, str]:
     """The clip's Observation, and why it could not be kept; empty when it was, or none was to be."""
-    from extract.clip.decode import Clip
+    from extract.clip.decode import ClipReader
 
     store = ObservationStore(settings.observations, settings.storage_options)
     key = store.key(path, settings.max_seconds)
     if recorder is None and (kept := store.load(filename, key)) is not None:
         return kept, ""
-    with Clip(path, max_seconds=settings.max_seconds, storage_options=dict(settings.storage_options)) as clip:
+    with ClipReader(path, max_seconds=settings.max_seconds, storage_options=dict(settings.storage_options)) as clip:
         embedded = bool(settings.observations) or recorder is not None or _reads_embeddings(settings.families)
         fresh = _observer().observe(clip, recorder, embedded=embedded)
     try:

@@ -10,7 +10,7 @@ from deepcue import inputs
 from extract import pipeline
 from extract.clip.container import source_of
 from extract.dataset import find_clips
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.file_store import Store, folder_and_name
 from extract.from_csv import feature_table, read_csv
 from extract.metadata import with_metadata
@@ -312,7 +312,7 @@ def test_a_clip_whose_store_fails_in_its_own_way_is_an_error_with_advice(monkeyp
     def refuse(*_, **__):
         raise RuntimeError("Unable to locate credentials")
 
-    clip = Clip("a.mp4", "memory://x/a.mp4")
+    clip = ClipEntry("a.mp4", "memory://x/a.mp4")
     assert pipeline._fingerprint(clip, Settings(())) == "absent", "its row will say so"
     monkeypatch.setattr(MemoryFileSystem, "info", refuse)
     with pytest.raises(DatasetError, match=r"memory://x/a.mp4: can't be read .*credentials"):
@@ -589,7 +589,7 @@ def test_a_table_in_every_folder_costs_no_more_for_each(counted_calls):
             return b'{"video.mp4": {"label": "FAKE"}}'
 
     def calls(n):
-        clips = [Clip(f"c{number:05}/raw/video.mp4", "") for number in range(n)]
+        clips = [ClipEntry(f"c{number:05}/raw/video.mp4", "") for number in range(n)]
         names = [f"c{number:05}/metadata.json" for number in range(n)] + [clip.filename for clip in clips]
         found, count = counted_calls(lambda: with_metadata(Tables("memory://x"), names, clips))
         assert {clip.label for clip in found} == {"FAKE"}

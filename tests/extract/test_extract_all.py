@@ -24,7 +24,7 @@ from plug_in import MODULE, write_plug_in
 from artifacts import PRETRAINED
 from deepcue.cli.main import main as deepcue
 from extract import pipeline
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.output_places import check_keeps_clips
 from extract.run.journal import Journal
 from extract.run.sandbox import Limits
@@ -639,7 +639,7 @@ def test_another_run_can_not_begin_before_the_table_is_written(tmp_path, monkeyp
     monkeypatch.setattr(pipeline, "_measure", lambda *_, **__: {})
     monkeypatch.setattr(pipeline, "_table", lambda *_: None)
     monkeypatch.setattr(pipeline, "write", write)
-    pipeline.extract([Clip("a.mp4", "/a.mp4")], out=tmp_path / "t.parquet", families=["blink"])
+    pipeline.extract([ClipEntry("a.mp4", "/a.mp4")], out=tmp_path / "t.parquet", families=["blink"])
     assert refused
     Journal(tmp_path / "t.parquet.journal", {}).close()
 

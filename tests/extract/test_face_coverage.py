@@ -10,7 +10,7 @@ from measured_here import measure_here
 
 from deepcue.cli.main import main as deepcue
 from extract import face_coverage
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from features.errors import InputError
 
 
@@ -103,4 +103,4 @@ def test_no_more_than_one_observation_is_held_at_a_time(observed):
     """Non-regression test: those of the whole data set were, some 5 MB a clip."""
     data, kept = observed
     for one in face_coverage.coverage(str(data), kept):
-        assert {type(value) for value in vars(one).values()} == {Clip, type(kept), float}
+        assert {type(value) for value in vars(one).values()} == {ClipEntry, type(kept), float}

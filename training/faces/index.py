@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from extract.entries import Clip, label_of
+from extract.entries import ClipEntry, label_of
 from extract.stills import with_names_and_bytes
 from features.checksums import sha256_of
 from features.errors import ClipError, DatasetError
@@ -116,7 +116,7 @@ def faces_identity(file: Path) -> str:
     return digest("faces", _settings(), content)
 
 
-def clips_identity(clips: Sequence[Clip]) -> str:
+def clips_identity(clips: Sequence[ClipEntry]) -> str:
     """Identity of the rows of :func:`clips_rows`."""
     return digest("clips", _settings(), clips_digest(clips))
 
@@ -227,12 +227,12 @@ def _crops_files(folder: Path) -> list[Path]:
     return files
 
 
-def clips_of_crops(table: pa.Table) -> list[Clip]:
+def clips_of_crops(table: pa.Table) -> list[ClipEntry]:
     """What folds must know of the clips and pictures of a table of :func:`crops`; there are no files of them."""
     rows = table.select(["key", "fake", "group", "source", "original"]).to_pylist()
     first = {row["key"]: row for row in reversed(rows)}
     return [
-        Clip(
+        ClipEntry(
             key,
             "",
             label="FAKE" if row["fake"] else "REAL",
@@ -266,12 +266,12 @@ def faces_rows(file: Path) -> Iterator[dict[str, Any]]:
         yield face_row(row["name"], encode_jpeg(image), box, points, fake=False, group=row["person"], source=row["set"])
 
 
-def clips_rows(clips: Sequence[Clip]) -> Iterator[dict[str, Any]]:
+def clips_rows(clips: Sequence[ClipEntry]) -> Iterator[dict[str, Any]]:
     """Faces of clips: :func:`faces_of_clips`."""
     yield from faces_of_clips((clip, clip.path) for clip in progress(clips, "faces of clips"))
 
 
-def faces_of_clips(clips: Iterable[tuple[Clip, str]]) -> Iterator[dict[str, Any]]:
+def faces_of_clips(clips: Iterable[tuple[ClipEntry, str]]) -> Iterator[dict[str, Any]]:
     """Faces of up to ``FRAMES_PER_CLIP`` frames, spread over the clip, of clips and the files to read them from."""
     finder = Finder()
     for clip, path in clips:
@@ -294,10 +294,10 @@ def faces_of_clips(clips: Iterable[tuple[Clip, str]]) -> Iterator[dict[str, Any]
 
 
 def _faces_of_file(path: str, finder: Finder) -> Iterator[tuple[int, Image, Any, Any]]:
-    from extract.clip.decode import Clip as Footage
+    from extract.clip.decode import ClipReader
 
     last, count = None, 0
-    with Footage(path, max_seconds=MAX_SECONDS) as opened:
+    with ClipReader(path, max_seconds=MAX_SECONDS) as opened:
         stride = max(1, opened.frames_expected // FRAMES_PER_CLIP)
         for frame in opened.frames():
             if frame.index % stride or count >= FRAMES_PER_CLIP:

@@ -10,14 +10,14 @@ from clip_maker import write_clip
 from extract.clip import container as containers
 from extract.clip import decode
 from extract.clip.clock import OffsetReader
-from extract.clip.decode import Clip
+from extract.clip.decode import ClipReader
 from extract.clip.sound import SoundClock
 from extract.clip.wave_header import announced_share
 from features.errors import UnreadableError
 
 
 def read(path, **options):
-    with Clip(str(path), **({"max_seconds": 60} | options)) as clip:
+    with ClipReader(str(path), **({"max_seconds": 60} | options)) as clip:
         return clip, list(clip.frames()), clip.audio()
 
 
@@ -122,7 +122,7 @@ def test_of_more_frames_than_time_allows_the_first_are_looked_at(make_clip, monk
 @pytest.mark.parametrize("rotation", [0, 90])
 def test_frames_that_were_looked_at_take_no_more_memory(make_clip, rotation):
     """Non-regression test: each stayed until the garbage collector ran, and large clips were out of memory."""
-    with Clip(str(make_clip(f"kept{rotation}.mp4", n=30, rotation=rotation)), max_seconds=60) as clip:
+    with ClipReader(str(make_clip(f"kept{rotation}.mp4", n=30, rotation=rotation)), max_seconds=60) as clip:
         gc.collect()
         gc.disable()
         try:
@@ -284,7 +284,7 @@ def test_a_file_of_sound_alone_has_its_sound_and_no_frame(tmp_path, name, codec)
         pytest.importorskip("soundfile").write(tmp_path / name, 0.5 * np.sin(np.arange(32000) / 9), 16000)
     else:
         write_sound(tmp_path / name, 0.5 * np.sin(np.arange(32000) / 9).astype(np.float32), codec)
-    with Clip(str(tmp_path / name), max_seconds=120) as clip:
+    with ClipReader(str(tmp_path / name), max_seconds=120) as clip:
         assert not clip.has_picture
         assert list(clip.frames()) == []
         samples, start_s = clip.audio()
@@ -297,14 +297,14 @@ def test_a_file_of_sound_alone_has_its_sound_and_no_frame(tmp_path, name, codec)
 def test_speech_as_telephones_record_it_is_read(tmp_path):
     frames = 100 * (b"\x04" + bytes(12))  # of 20 ms, at 4.75 kbit/s
     (tmp_path / "a.amr").write_bytes(b"#!AMR\n" + frames)
-    with Clip(str(tmp_path / "a.amr"), max_seconds=120) as clip:
+    with ClipReader(str(tmp_path / "a.amr"), max_seconds=120) as clip:
         samples, _ = clip.audio()
     assert len(samples) == pytest.approx(32_000, abs=400)
 
 
 def test_sound_that_is_longer_than_is_looked_at_is_cut_and_says_so(tmp_path):
     path = write_sound(tmp_path / "long.wav", np.full(48000, 0.1, np.float32), "pcm_s16le")
-    with Clip(str(path), max_seconds=2) as clip:
+    with ClipReader(str(path), max_seconds=2) as clip:
         samples, _ = clip.audio()
     assert len(samples) == 32000
     assert clip.warnings() == ("only the first 2 s were looked at",)
@@ -315,7 +315,10 @@ def test_a_sound_of_a_header_alone_is_unreadable(tmp_path):
     content = path.read_bytes()
     path.write_bytes(content[: content.index(b"data") + 8])
     assert announced_share(path.read_bytes()) == 1.0  # of nothing held there is no share: the refusal says it
-    with Clip(str(path), max_seconds=2) as clip, pytest.raises(UnreadableError, match="no sound could be decoded"):
+    with (
+        ClipReader(str(path), max_seconds=2) as clip,
+        pytest.raises(UnreadableError, match="no sound could be decoded"),
+    ):
         clip.audio()
 
 
@@ -324,7 +327,7 @@ def test_text_that_is_called_a_sound_is_unreadable(tmp_path, name):
     path = tmp_path / name
     path.write_text("hello\n" * 500)
     refused = pytest.raises(UnreadableError, match=r"no video or sound that FFmpeg can open|no picture stream")
-    with refused, Clip(str(path), max_seconds=2) as clip:
+    with refused, ClipReader(str(path), max_seconds=2) as clip:
         clip.audio()
 
 

@@ -6,7 +6,7 @@ import pytest
 from clip_maker import frames_of, write_clip
 
 from extract.clip import face_recorder
-from extract.clip.decode import Clip
+from extract.clip.decode import ClipReader
 from extract.clip.face_recorder import FaceRecorder
 from extract.clip.observe import Observer
 from features import observation
@@ -18,7 +18,7 @@ def observer():
 
 
 def observe(observer, path, recorder=None):
-    with Clip(str(path), max_seconds=60) as clip:
+    with ClipReader(str(path), max_seconds=60) as clip:
         return observer.observe(clip, recorder)
 
 

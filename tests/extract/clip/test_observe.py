@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from clip_maker import frames_of, write_clip
 
-from extract.clip.decode import Clip
+from extract.clip.decode import ClipReader
 from extract.clip.observe import Observer
 from features import observation
 
@@ -14,7 +14,7 @@ def observer():
 
 
 def observe(observer, path):
-    with Clip(str(path), max_seconds=60) as clip:
+    with ClipReader(str(path), max_seconds=60) as clip:
         return observer.observe(clip)
 
 

@@ -14,7 +14,7 @@ from clip_maker import frames_of, write_clip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from extract.clip.decode import Clip
+from extract.clip.decode import ClipReader
 from features.errors import UnreadableError
 
 RATE = 16_000
@@ -28,7 +28,7 @@ def ffmpeg(*arguments):
 
 
 def read(path, **options):
-    with Clip(str(path), **({"max_seconds": 120} | options)) as clip:
+    with ClipReader(str(path), **({"max_seconds": 120} | options)) as clip:
         frames = [(frame.time_s, _grey(frame)) for frame in clip.frames()]
         audio, start_s = clip.audio()
         return Read(clip, frames, audio, start_s)
@@ -283,7 +283,7 @@ def test_frames_without_a_time_come_before_the_first_with_one(folder):
             frame.pts, frame.time_base = round(number * 1000 / 30) - 1000, Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with Clip(str(path), max_seconds=120) as clip:
+    with ClipReader(str(path), max_seconds=120) as clip:
         times = [frame.time_s for frame in clip.frames()]
     assert len(times) == 60
     assert times == pytest.approx(np.arange(60) / 30 - 1, abs=0.02)
@@ -326,7 +326,7 @@ def test_pixels_that_change_their_shape_on_the_way_are_made_square(folder, sourc
     squeezed = ["-vf", "scale=iw*3/4:ih,setsar=4/3", "-output_ts_offset", 1]
     ffmpeg("-ss", 1, "-i", source, *squeezed, *coding, second)
     path.write_bytes(second.read_bytes() + first.read_bytes())
-    with Clip(str(path), max_seconds=120) as clip:
+    with ClipReader(str(path), max_seconds=120) as clip:
         shapes = {frame.luma.shape for frame in clip.frames()}
     assert shapes == {plain.shape}
     assert "the shape of its pixels changes on the way; they were made square" in clip.notes()

@@ -20,7 +20,7 @@ from sound_maker import speech, write_wave
 
 from deepcue.cli.main import main as deepcue
 from extract.dataset import find_clips
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.run import cluster as run_cluster
 from extract.run.cluster import ClusterLostError
 from extract.run.observation_store import ObservationStore
@@ -150,7 +150,7 @@ def scheduler(monkeypatch):
 
 
 def clips_of(*names):
-    return [Clip(f"{name}.mp4", f"/{name}.mp4") for name in names]
+    return [ClipEntry(f"{name}.mp4", f"/{name}.mp4") for name in names]
 
 
 def results_on(scheduler, measure, names, killed=None):

@@ -9,7 +9,7 @@ from plug_in import MODULE, write_plug_in
 from safetensors.numpy import save_file
 
 from extract import pipeline
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.run import evidence, evidence_store, worker
 from extract.run.examiner import Examiner, Request
 from extract.run.sandbox import Limits
@@ -226,11 +226,11 @@ def test_a_family_of_a_notebook_keeps_nobody_from_the_evidence_of_the_others(cli
             asked["closed"] = True
 
     monkeypatch.setattr(pipeline, "Examiner", Child)
-    table, none = pipeline.examine(Clip("page.mp4", clip), families=(), faces_per_second=3, show_faces=False)
+    table, none = pipeline.examine(ClipEntry("page.mp4", clip), families=(), faces_per_second=3, show_faces=False)
     assert (table["status"].to_pylist(), none) == (["unreadable"], None)
     assert asked["settings"].modules == ()
     assert (asked["faces_per_second"], asked["show_faces"], asked["closed"]) == (3, False, True)
     with pytest.raises(InputError, match="families mycue: defined in this notebook"):
-        pipeline.examine(Clip("page.mp4", clip), families=["mycue"])
+        pipeline.examine(ClipEntry("page.mp4", clip), families=["mycue"])
     with pytest.raises(InputError, match="faces_per_second = 0: must be a finite number above 0"):
-        pipeline.examine(Clip("page.mp4", clip), faces_per_second=0)
+        pipeline.examine(ClipEntry("page.mp4", clip), faces_per_second=0)

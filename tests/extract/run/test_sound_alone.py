@@ -13,7 +13,7 @@ import deepcue
 from deepcue.cli.main import main
 from ensemble.store import default_model, load_model
 from ensemble.verdict import NO_PICTURE, NOTE, NOTE_NO_SPEECH, NOTE_SOUND, judge
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.pipeline import examine
 from extract.run import worker
 from features.reasons import Reason
@@ -193,7 +193,7 @@ def test_sound_is_looked_at_for_as_long_as_a_clip(tmp_path):
 @pytest.mark.parametrize(("samples", "spoken"), [(speech(6), True), (np.zeros(48000), False)], ids=["speech", "silent"])
 def test_the_page_has_the_sound_and_no_picture(tmp_path, samples, spoken):
     path = write_wave(tmp_path / "a.wav", samples)
-    table, evidence = examine(Clip("a.wav", str(path)), families=load_model(default_model()).layout.families)
+    table, evidence = examine(ClipEntry("a.wav", str(path)), families=load_model(default_model()).layout.families)
     assert (evidence.people, evidence.filmstrip, evidence.n_faces_detected) == ((), (), 0)
     assert (evidence.width, evidence.height, evidence.duration_s) == (0, 0, pytest.approx(len(samples) / 16000))
     finite = [one for one in evidence.sound.values() if np.isfinite(one.values).any()]
