@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from extract.clip import container as containers
 from extract.clip.decode import ClipReader
 from extract.clip.frame import Frame
-from extract.run import sandbox
+from extract.run.child import serve
+from extract.run.messages import Tell
 from extract.run.worker import MAX_SECONDS, Result, Settings
 from features.errors import ClipError
 from features.observation import AUDIO_RATE_HZ
@@ -145,7 +146,7 @@ def _heard(samples: NDArray[np.float32], start_s: float) -> Any:
     return frame
 
 
-def _prepared(_settings: Settings, tell: sandbox.Tell) -> Callable[[str, str], Result]:
+def _prepared(_settings: Settings, tell: Tell) -> Callable[[str, str], Result]:
     """What answers for a clip: its media type, told on the way, and the preview written where it has none."""
     last = [0.0]
 
@@ -169,4 +170,4 @@ def _prepared(_settings: Settings, tell: sandbox.Tell) -> Callable[[str, str], R
 
 
 if __name__ == "__main__":
-    sandbox.serve(_prepared)
+    serve(_prepared)

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from extract.run.sandbox import decode, encode
+from extract.run.messages import decode, encode
 from extract.run.worker import Result
 from features.errors import DatasetError
 from features.places import file_to_write

@@ -1,18 +1,15 @@
-"""A child process that measures clips, and its parent, which outlives it.
+"""The parent of a child process that measures clips, which it outlives.
 
 Media files crash decoders. Each clip is measured in a child that may die, hang or grow without harm: the parent kills
-it, blames the clip that it was working on, and starts another. Parent and child exchange lines of JSON. On the child's
-standard input: first the settings, which no list of processes shows there, then the clips; when it closes, the child
-ends at once, so none outlives its parent. On its standard output: that it is ready, or why it can't be, then results,
-each with what was logged on the way. Of its standard error the last lines are kept: they say why a child died.
+it, blames the clip that it was working on, and starts another. They exchange the lines of :mod:`extract.run.messages`;
+:mod:`extract.run.child` is what runs in the child. Of the child's standard error the last lines are kept: they say why
+it died.
 """
 
 from __future__ import annotations
 
-import base64
 import collections
 import contextlib
-import faulthandler
 import json
 import logging
 import math
@@ -25,13 +22,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-import numpy as np
-
+from extract.run.messages import TOLD, Tell, decode
 from extract.run.worker import LogRecord, Result, Settings, failed
 from features import reasons
 from features.errors import InputError
@@ -43,7 +39,6 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.05
 WALL_FACTOR = 10  # a clip may take so many times its CPU limit in wall time, as on a crowded machine
 START_LIMIT_S = 300.0  # for the child's own start: imports, models
-TOLD = "told"  # what a child says on the way to an answer
 LAST_LINES = 20  # of a child's standard error
 LAST_LINES_WAIT_S = 10.0  # for them to arrive from a child that has ended
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,10 +64,6 @@ class Limits:
         for name, limit in asdict(self).items():
             if not (isinstance(limit, numbers.Real) and 0 < float(limit) < math.inf):
                 raise InputError(f"{name} = {limit!r}: must be a finite number above 0")
-
-
-Tell = Callable[[dict[str, Any]], None]
-"""Takes what a child tells on the way to an answer: JSON values."""
 
 
 class Failure(NamedTuple):
@@ -110,18 +101,6 @@ def _as_no_process() -> Iterator[None]:
         ) from error
 
 
-def encode(result: Result) -> dict[str, Any]:
-    """A Result as JSON values; the numbers as base64 of little-endian float32, exact to the bit."""
-    return asdict(result) | {"values": base64.b64encode(result.values.astype("<f4").tobytes()).decode()}
-
-
-def decode(record: dict[str, Any]) -> Result:
-    """The inverse of :func:`encode`."""
-    values = np.frombuffer(base64.b64decode(record["values"]), dtype="<f4")
-    log = tuple(LogRecord(**one) for one in record["log"])
-    return Result(**(record | {"values": values, "log": log}))
-
-
 class Sandbox:
     """Measures one clip after the other in a child process, which is started when first needed.
 
@@ -130,7 +109,7 @@ class Sandbox:
     settings, limits
         What results depend on, and what one clip may take.
     program
-        Module that the child runs, and its arguments; it calls :func:`serve`.
+        Module that the child runs, and its arguments; it calls :func:`extract.run.child.serve`.
     tell
         Takes what the child tells while it measures, as how far it is.
     """
@@ -362,73 +341,7 @@ def _read_errors(stream: IO[bytes], last_lines: collections.deque[str]) -> None:
                 last_lines.append(text)
 
 
-class _Records(logging.Handler):
-    """Keeps what is logged while a clip is measured, for its Result."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._records: list[LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._records.append(LogRecord(record.name, record.levelno, self.format(record)))
-
-    def taken(self) -> list[dict[str, Any]]:
-        records, self._records = self._records, []
-        return [asdict(one) for one in records]
-
-
-def plain(settings: Settings, _tell: Tell) -> Callable[[str, str], Result]:
-    """What measures clips by their families alone: the row of a clip, by its name and path."""
-    from extract.run import worker
-
-    worker.load_families(settings)  # before the first clip's clock runs
-    return lambda filename, path: worker.measure(filename, path, settings)
-
-
-def serve(prepare: Callable[[Settings, Tell], Callable[[str, str], Result]] = plain) -> None:
-    """The child: answer requests until standard input closes.
-
-    Parameters
-    ----------
-    prepare
-        Called once, with the settings and a function that tells the parent something on the way; gives the function
-        that measures a clip by its name and path. An ``InputError`` of it is what the parent's run ends with.
-    """
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not look like an answer
-    faulthandler.enable()  # a crash in a library leaves its traceback among the last lines
-    lines = iter(sys.stdin.buffer)
-    given = json.loads(next(lines))
-    requests: queue.Queue[bytes] = queue.Queue()
-
-    def read() -> None:
-        for line in lines:
-            requests.put(line)
-        os._exit(0)  # the parent is gone, or wants no more
-
-    def answer(message: dict[str, Any]) -> None:
-        answers.write(json.dumps(message).encode() + b"\n")
-        answers.flush()
-
-    threading.Thread(target=read, daemon=True).start()
-    sys.path += [folder for folder in given["path"] if folder not in sys.path]
-    settings = Settings(
-        **(given["settings"] | {name: tuple(given["settings"][name]) for name in ("families", "modules")})
-    )
-    records = _Records()
-    records.setFormatter(logging.Formatter("%(message)s"))
-    logging.basicConfig(handlers=[records, logging.StreamHandler()], level=logging.WARNING)
-    try:
-        measure = prepare(settings, lambda told: answer({TOLD: told}))
-    except InputError as error:
-        answer({"refused": str(error)})
-        os._exit(0)
-    answer({"ready": True})
-    while True:
-        request = json.loads(requests.get())
-        result = measure(request["filename"], request["path"])
-        answer(encode(result) | {"log": records.taken()})
-
-
 if __name__ == "__main__":
+    from extract.run.child import serve
+
     serve()

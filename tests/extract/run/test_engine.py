@@ -19,7 +19,8 @@ from artifacts import PRETRAINED
 from extract.entries import ClipEntry
 from extract.run import cluster, engine, worker
 from extract.run.journal import RETRIED
-from extract.run.sandbox import Limits, decode, encode
+from extract.run.messages import decode, encode
+from extract.run.sandbox import Limits
 from features.errors import InputError
 from features.reasons import Reason
 
