@@ -71,36 +71,36 @@ def coverage(data: str, observations: str | Path) -> list[Coverage]:
     folder = Path(as_path(url_of(observations) or str(observations)))
     if url := url_of(folder):
         raise InputError(f"{url}: observations are read from a folder here; copy them to this machine first")
-    there = [(clip, file) for clip in find_clips(data) if (file := folder / kept_name(clip.filename)).is_file()]
-    found = [
+    kept = [(clip, file) for clip in find_clips(data) if (file := folder / kept_name(clip.filename)).is_file()]
+    covered = [
         Coverage(clip, file, fraction_followed(observation.load_kept(file)))
-        for clip, file in there
+        for clip, file in kept
         if is_of(observation.kept_header(file).key, clip.path)
     ]
-    if not there:
+    if not kept:
         raise DatasetError(f"{folder}: no observation of these clips; make them with deepcue extract --observations")
     of_others = (
-        f"{folder}: {len(there) - len(found)} of {len(there)} observations are of other files, or of these before they "
+        f"{folder}: {len(kept) - len(covered)} of {len(kept)} observations are of other files, or of these before they "
         "changed"
     )
-    if not found:
+    if not covered:
         raise DatasetError(f"{of_others}; give the folder that was kept of these clips as they are")
-    if len(found) < len(there):
+    if len(covered) < len(kept):
         logger.warning("%s; their clips are left out", of_others)
-    return sorted(found, key=lambda one: (one.fraction, one.clip.filename))
+    return sorted(covered, key=lambda entry: (entry.fraction, entry.clip.filename))
 
 
 def sheet(rows: Sequence[Coverage]) -> NDArray[np.uint8]:
     """Image with a row a clip: evenly spread frames, faces boxed where they were followed."""
-    return np.vstack([_row(one) for one in rows])
+    return np.vstack([_row(row) for row in rows])
 
 
-def _row(one: Coverage) -> NDArray[np.uint8]:
-    observed = observation.load_kept(one.file)
+def _row(covered: Coverage) -> NDArray[np.uint8]:
+    observed = observation.load_kept(covered.file)
     n = len(observed.times_s)
     wanted = {int(position) for position in (np.arange(FRAMES) + 0.5) * n / FRAMES}
     cells = []
-    for index, frame in _frames(one.clip, wanted):
+    for index, frame in _frames(covered.clip, wanted):
         for track in observed.tracks:
             for row in np.flatnonzero((track.frame_index == index) & np.isfinite(track.landmarks[:, 0, 0])):
                 left, top, right, bottom = np.round(track.box[row]).astype(int).tolist()
@@ -109,7 +109,7 @@ def _row(one: Coverage) -> NDArray[np.uint8]:
         cells.append(_cell(frame))
     cells += [np.zeros((CELL_PX, CELL_PX, 3), np.uint8)] * (FRAMES - len(cells))
     strip = np.hstack(cells[:FRAMES])
-    caption = f"{one.fraction:.0%}  {one.clip.filename}".encode("ascii", "replace").decode()
+    caption = f"{covered.fraction:.0%}  {covered.clip.filename}".encode("ascii", "replace").decode()
     cv2.putText(strip, caption, (6, CELL_PX - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, TEXT, 1, cv2.LINE_AA)
     return strip
 
@@ -117,17 +117,17 @@ def _row(one: Coverage) -> NDArray[np.uint8]:
 def _frames(clip: ClipEntry, wanted: set[int]) -> list[tuple[int, NDArray[np.uint8]]]:
     from extract.clip import decode
 
-    found = []
+    frames = []
     try:
         with decode.ClipReader(clip.path, max_seconds=float("inf")) as opened:
             for frame in opened.frames():
                 if frame.index in wanted:
-                    found.append((frame.index, frame.rgb().copy()))
-                if len(found) == len(wanted):
+                    frames.append((frame.index, frame.rgb().copy()))
+                if len(frames) == len(wanted):
                     break
     except ClipError:
         pass  # what could be read is shown
-    return found
+    return frames
 
 
 def _cell(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

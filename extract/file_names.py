@@ -145,8 +145,8 @@ class Namesakes:
             for name in self._files[ending]:
                 for folder in _folders(name):
                     below[folder].append(name)
-        found = next((self._below[ending][folder] for folder in _folders(file) if folder in self._below[ending]), [])
-        return found if len(found) <= MANY_NAMESAKES else []
+        files = next((self._below[ending][folder] for folder in _folders(file) if folder in self._below[ending]), [])
+        return files if len(files) <= MANY_NAMESAKES else []
 
 
 def _folders(name: str) -> list[str]:

@@ -126,7 +126,7 @@ class _Originals:
         self._names = Names(clip.filename for clip in clips)
         cells = {clip.original for clip in clips} - {""}
         searched = [name for cell in cells for name in (cell, *_several(cell))]
-        self._genuine = Namesakes((one.filename for one in clips if one.filename not in self._fakes), searched)
+        self._genuine = Namesakes((clip.filename for clip in clips if clip.filename not in self._fakes), searched)
         self._forged = Namesakes(self._fakes, searched)
 
     def of(self, clip: ClipEntry) -> list[tuple[str, list[str]]]:

@@ -54,8 +54,8 @@ def clips_of_manifest(data: str, store: Store, name: str) -> list[ClipEntry]:
 def _clip(row: Mapping[str, str], places: _Places, store: Store, where: str) -> ClipEntry:
     _check_ends_in_its_line(row, where)
     filename = _filename(row.get("filename", ""), store, where)
-    found = (places.find(posixpath.join(folder, filename)) for folder in FOLDERS)
-    place = next(filter(None, found), filename)  # a missing file gets its row, too
+    candidates = (places.find(posixpath.join(folder, filename)) for folder in FOLDERS)
+    place = next(filter(None, candidates), filename)  # a missing file gets its row, too
     if not store.remote and os.path.isdir(store.join(place)):
         raise DatasetError(f"{where}: {filename} is a folder; name the clips in it")
     about = described(row, where)
@@ -124,12 +124,12 @@ class _Places:
         """The file that a path means; None when there is none."""
         if not self._store.remote and os.path.isfile(self._store.join(path)):
             return path
-        found = ""
+        folder = ""
         for part in path.split("/"):
-            if found not in self._listed:
-                self._listed[found] = Names(self._store.names_in(found))
-            name = self._listed[found].find(part)
+            if folder not in self._listed:
+                self._listed[folder] = Names(self._store.names_in(folder))
+            name = self._listed[folder].find(part)
             if name is None:
                 return None
-            found = posixpath.join(found, name)
-        return found
+            folder = posixpath.join(folder, name)
+        return folder

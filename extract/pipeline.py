@@ -121,7 +121,7 @@ def extract(
         raise DatasetError("no clip to measure: the list is empty")
     settings = worker.with_digests(
         worker.Settings(
-            families=tuple(one.name for one in chosen),
+            families=tuple(family.name for family in chosen),
             max_seconds=max_seconds,
             observations=_absolute(observations),
             storage_options=options,
@@ -187,11 +187,11 @@ def examine(
     _check_numbers(max_seconds=max_seconds, faces_per_second=faces_per_second)
     chosen = _families(families)
     others = [
-        one for one in discovery.families() if one.measure.__module__ != "__main__"
+        family for family in discovery.families() if family.measure.__module__ != "__main__"
     ]  # a notebook's has no evidence
     settings = worker.with_digests(
         worker.Settings(
-            families=tuple(one.name for one in chosen),
+            families=tuple(family.name for family in chosen),
             max_seconds=max_seconds,
             weights={family: os.path.abspath(file) for family, file in (weights or {}).items()},
             modules=tuple(sorted({*_modules(chosen), *_modules(others)})),
@@ -230,7 +230,7 @@ def _modules(chosen: Iterable[spec.Family]) -> tuple[str, ...]:
     """What a measuring process must import to know the families; none that it can't."""
     modules = discovery.undiscovered_modules(chosen)
     if "__main__" in modules:
-        names = ", ".join(one.name for one in chosen if one.measure.__module__ == "__main__")
+        names = ", ".join(family.name for family in chosen if family.measure.__module__ == "__main__")
         raise InputError(
             f"families {names}: defined in this notebook or script, which measuring processes can't import; write them "
             "into a module and import that, or measure clip by clip with deepcue.features"
@@ -258,7 +258,7 @@ def _journal(
     identity: dict[str, Any] = {
         "schema": table.SCHEMA_VERSION,
         "extractor": OBSERVATION_VERSION,
-        "families": {one.name: one.version for one in discovery.families(settings.families)},
+        "families": {family.name: family.version for family in discovery.families(settings.families)},
         "weights": _digests(settings),
         "max_seconds": settings.max_seconds,
     }
@@ -310,8 +310,8 @@ def _known(journal: Journal, prints: Mapping[str, str], settings: worker.Setting
 
     A store that can't be listed, for which it takes a right of its own, is said to hold what the journal says.
     """
-    found = {filename: journal.get(filename, fingerprint) for filename, fingerprint in prints.items()}
-    known = {filename: result for filename, result in found.items() if result is not None}
+    earlier = {filename: journal.get(filename, fingerprint) for filename, fingerprint in prints.items()}
+    known = {filename: result for filename, result in earlier.items() if result is not None}
     if not (known and settings.observations):
         return known
     held: Container[str] | None = None

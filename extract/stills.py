@@ -178,9 +178,11 @@ def _central_face(still: Still, share: float) -> Observation:
 def _held(track: Track) -> Track:
     """The only sample of a track, again and again."""
     repeated: dict[str, Any] = {}
-    for one in fields(Track):
-        value = getattr(track, one.name)
-        repeated[one.name] = value * HELD_FRAMES if isinstance(value, tuple) else np.repeat(value, HELD_FRAMES, axis=0)
+    for field in fields(Track):
+        value = getattr(track, field.name)
+        repeated[field.name] = (
+            value * HELD_FRAMES if isinstance(value, tuple) else np.repeat(value, HELD_FRAMES, axis=0)
+        )
     positions = np.arange(HELD_FRAMES, dtype=np.int32)
     return replace(Track(**repeated), frame_index=positions, crop_index=positions[: len(repeated["crops"])])
 
@@ -321,7 +323,9 @@ def stills_table(
         schema = table.schema(discovery.families(names), extractor=str(OBSERVATION_VERSION), weights=digests)
     except KeyError as error:
         raise InputError(f"families: {error.args[0]}") from error
-    if face_share is not None and (more := [one.name for one in discovery.families(names) if one.needs - CROP_ALONE]):
+    if face_share is not None and (
+        more := [family.name for family in discovery.families(names) if family.needs - CROP_ALONE]
+    ):
         raise InputError(f"families: {more[0]} needs more than the crop of a face; measure it on its own")
     rows = stills.to_pylist()
     labels = [label_of(row["label"], f"still {row['video']}") for row in rows]

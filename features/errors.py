@@ -37,7 +37,9 @@ class DeepcueError(Exception):
     """Base of every error raised on purpose; its message never shows the credentials of a URL."""
 
     def __init__(self, *arguments: object) -> None:
-        super().__init__(*(without_credentials(one) if isinstance(one, str) else one for one in arguments))
+        super().__init__(
+            *(without_credentials(argument) if isinstance(argument, str) else argument for argument in arguments)
+        )
 
 
 class InputError(DeepcueError, ValueError):

@@ -116,17 +116,17 @@ def check_is_no_input(out: str | Path, inputs: Iterable[str | Path]) -> None:
     InputError
         The place is one of those.
     """
-    for one in inputs:
-        if _mean_the_same(as_path(url_of(out) or str(out)), as_path(url_of(one) or str(one))):
+    for place in inputs:
+        if _mean_the_same(as_path(url_of(out) or str(out)), as_path(url_of(place) or str(place))):
             raise InputError(f"{out}: is read by this command, which would replace it; give another name to write to")
 
 
-def _mean_the_same(one: str, other: str) -> bool:
-    if url_of(one) or url_of(other):
-        return one == other
+def _mean_the_same(first: str, second: str) -> bool:
+    if url_of(first) or url_of(second):
+        return first == second
     with contextlib.suppress(OSError):  # one is not there yet
-        return os.path.samefile(one, other)
-    return os.path.realpath(one) == os.path.realpath(other)
+        return os.path.samefile(first, second)
+    return os.path.realpath(first) == os.path.realpath(second)
 
 
 def check_is_regular(path: str) -> None:

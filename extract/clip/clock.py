@@ -101,23 +101,23 @@ class Timeline:
     def resolve(self, *, picture: int, sounds: Sequence[int]) -> None:
         """Find the jumps, by the picture first, and put every packet on one clock."""
         known = [0.0]
-        heard = _Fillers(self._spans(stream) for stream in sounds)
-        self._place(picture, known, heard, leads=True)
-        shown = _Fillers([self._spans(picture)])
+        sound_fillers = _Fillers(self._spans(stream) for stream in sounds)
+        self._place(picture, known, sound_fillers, leads=True)
+        picture_fillers = _Fillers([self._spans(picture)])
         for stream in sounds:
-            self._place(stream, known, shown, leads=False)
+            self._place(stream, known, picture_fillers, leads=False)
         self.n_jumps = len(known) - 1
 
     def _spans(self, stream: int) -> list[tuple[float, float]]:
         """Start and length of every packet; a length that holds a pause is none."""
         usual_s = self._usual_step_s(stream)
         return [
-            (one.time_s, one.duration_s if 0 < one.duration_s <= MIN_JUMP_S else usual_s)
-            for one in self._packets[stream]
+            (packet.time_s, packet.duration_s if 0 < packet.duration_s <= MIN_JUMP_S else usual_s)
+            for packet in self._packets[stream]
         ]
 
     def _usual_step_s(self, stream: int) -> float:
-        times = sorted(one.time_s for one in self._packets[stream])
+        times = sorted(packet.time_s for packet in self._packets[stream])
         steps = [after - before for before, after in itertools.pairwise(times)]
         return statistics.median([step for step in steps if 0 < step <= MAX_STEP_S] or [USUAL_STEP_S])
 
@@ -160,7 +160,9 @@ class Timeline:
         return sum(sizes) - max(sizes, default=0)
 
     def _times(self, stream: int) -> list[float]:
-        return [one.time_s + offset for one, offset in zip(self._packets[stream], self._offsets[stream], strict=True)]
+        return [
+            packet.time_s + offset for packet, offset in zip(self._packets[stream], self._offsets[stream], strict=True)
+        ]
 
     def n_within(self, stream: int) -> int:
         """Packets of a stream within the time that is looked at."""
@@ -244,7 +246,7 @@ class OffsetReader:
     def offset(self, pts: int | None) -> float:
         """Seconds to add to the file's time of a frame; for a time that no packet had, as for the frame before."""
         if pts is not None and (known := self._offsets.get(pts)):
-            number, self._last = min(known, key=lambda one: abs(one[0] - self._next))
+            number, self._last = min(known, key=lambda candidate: abs(candidate[0] - self._next))
             self._next = number + 1
         return self._last
 

@@ -191,18 +191,18 @@ def look_through(container: Any, max_seconds: float, source: str | bytes) -> Str
     UnreadableError
         There is a picture stream that can't be decoded, neither picture nor sound, or frames that are too large.
     """
-    pictures = [one for one in container.streams.video if one.codec_context is not None]
-    pictures = [one for one in pictures if not one.disposition & ATTACHED_PICTURE]
-    sounds = [one for one in container.streams.audio if one.codec_context is not None]
+    pictures = [stream for stream in container.streams.video if stream.codec_context is not None]
+    pictures = [stream for stream in pictures if not stream.disposition & ATTACHED_PICTURE]
+    sounds = [stream for stream in container.streams.audio if stream.codec_context is not None]
     if not pictures and (container.streams.video or not sounds):
         raise UnreadableError(_why_no_picture(container.streams.video))
-    sounds.sort(key=lambda one: (not one.disposition & DEFAULT, one.index))
+    sounds.sort(key=lambda stream: (not stream.disposition & DEFAULT, stream.index))
     timeline = Timeline(max_seconds)
     n_cut = _read_packets(container, [*pictures, *sounds], timeline)
     if not pictures:
         return _of_sound_alone(container, sounds, timeline, source)
     picture = _picture(pictures, timeline)
-    timeline.resolve(picture=picture.index, sounds=[one.index for one in sounds])
+    timeline.resolve(picture=picture.index, sounds=[stream.index for stream in sounds])
     context = picture.codec_context
     if context.width * context.height > MAX_PIXELS:
         raise UnreadableError(f"frames of {context.width}x{context.height} px are above the limit of {MAX_PIXELS} px")
@@ -210,14 +210,14 @@ def look_through(container: Any, max_seconds: float, source: str | bytes) -> Str
     length_s = timeline.length_s(picture.index)
     if not announced_s:  # only the file's length is known: from the first start of its streams to the last end
         announced_s = _file_length_s(container)
-        length_s = timeline.length_s(picture.index, *(one.index for one in sounds))
+        length_s = timeline.length_s(picture.index, *(stream.index for stream in sounds))
     missing_s = announced_s - length_s
     if timeline.full or timeline.n_jumps or missing_s < max(MAX_MISSING_S, MAX_MISSING * announced_s):
         missing_s = 0.0
     return Streams(
         picture=picture.index,
         picture_number=pictures.index(picture) + 1,
-        sounds=tuple(one.index for one in sounds),
+        sounds=tuple(stream.index for stream in sounds),
         n_pictures=len(pictures),
         n_frames=timeline.n_within(picture.index),
         timeline=timeline,
@@ -230,7 +230,7 @@ def look_through(container: Any, max_seconds: float, source: str | bytes) -> Str
 def _of_sound_alone(container: Any, sounds: Sequence[Any], timeline: Timeline, source: str | bytes) -> Streams:
     """The streams of a file without a picture: the sound that is tried first leads the clock."""
     first, *others = sounds
-    timeline.resolve(picture=first.index, sounds=[one.index for one in others])
+    timeline.resolve(picture=first.index, sounds=[stream.index for stream in others])
     length_s = timeline.length_s(first.index)
     announced_s = float(first.duration * first.time_base) if first.duration else _file_length_s(container)
     if container.format.name == "wav":
@@ -241,7 +241,7 @@ def _of_sound_alone(container: Any, sounds: Sequence[Any], timeline: Timeline, s
     return Streams(
         picture=None,
         picture_number=0,
-        sounds=tuple(one.index for one in sounds),
+        sounds=tuple(stream.index for stream in sounds),
         n_pictures=0,
         n_frames=0,
         timeline=timeline,
@@ -254,7 +254,7 @@ def _of_sound_alone(container: Any, sounds: Sequence[Any], timeline: Timeline, s
 def _why_no_picture(streams: Sequence[Any]) -> str:
     if not streams:
         return "no picture stream in the file"
-    if all(one.disposition & ATTACHED_PICTURE for one in streams):
+    if all(stream.disposition & ATTACHED_PICTURE for stream in streams):
         return "no picture stream in the file but a cover"
     return "the picture is coded in a way that this FFmpeg does not know"
 
@@ -286,17 +286,17 @@ def _read_packets(container: Any, streams: list[Any], timeline: Timeline) -> Cou
 
 
 def _picture(pictures: list[Any], timeline: Timeline) -> Any:
-    largest = max(timeline.n_bytes(one.index) for one in pictures)
+    largest = max(timeline.n_bytes(stream.index) for stream in pictures)
 
-    def rank(one: Any) -> tuple[Any, ...]:
-        context = one.codec_context
+    def rank(stream: Any) -> tuple[Any, ...]:
+        context = stream.codec_context
         return (
-            timeline.n_packets(one.index) > 1,
-            timeline.n_bytes(one.index) >= MIN_BYTES * largest,
-            bool(one.disposition & DEFAULT),
+            timeline.n_packets(stream.index) > 1,
+            timeline.n_bytes(stream.index) >= MIN_BYTES * largest,
+            bool(stream.disposition & DEFAULT),
             context.width * context.height,
-            timeline.n_packets(one.index),
-            -one.index,
+            timeline.n_packets(stream.index),
+            -stream.index,
         )
 
     return max(pictures, key=rank)

@@ -195,12 +195,12 @@ class ClipReader:
             if read[-1][1].samples.any():
                 break
             read.append((number, self._read(index)))
-        number, sound = next(((n, one) for n, one in reversed(read) if one.samples.any()), (0, None))
+        number, sound = next(((n, track) for n, track in reversed(read) if track.samples.any()), (0, None))
         if sound is None:  # silence throughout, on every track
-            number, sound = next(((n, one) for n, one in read if one.samples.size), (0, None))
+            number, sound = next(((n, track) for n, track in read if track.samples.size), (0, None))
         if sound is None:
-            for _, one in read[:1]:
-                self._count(one.damage)
+            for _, track in read[:1]:
+                self._count(track.damage)
             return None, float("nan")
         self._count(sound.damage)
         self.silence_s = sound.silence_s
@@ -324,12 +324,12 @@ class _KindOfPicture:
 
     def notes(self) -> list[str]:
         """Sentences; interlaced is a clip of which most frames are."""
-        found = []
+        lines = []
         if self._curve:
-            found.append(f"HDR video ({self._curve}): colours and contrast are not comparable with ordinary video")
+            lines.append(f"HDR video ({self._curve}): colours and contrast are not comparable with ordinary video")
         if 2 * self._n_interlaced > self._n:
-            found.append("interlaced video: lines of two moments are mixed")
-        return found
+            lines.append("interlaced video: lines of two moments are mixed")
+        return lines
 
 
 class _OrderOfDecoding:

@@ -91,8 +91,8 @@ class BlazeFace:
             self._net.allocate_tensors()
         self._input = self._net.get_input_details()[0]
         self.side: int = int(self._input["shape"][1])
-        outputs = sorted(self._net.get_output_details(), key=lambda one: int(one["shape"][-1]))
-        self._scores, self._boxes = (one["index"] for one in outputs)
+        outputs = sorted(self._net.get_output_details(), key=lambda output: int(output["shape"][-1]))
+        self._scores, self._boxes = (output["index"] for output in outputs)
         self._anchors = np.concatenate([self._grid(stride, count) for stride, count in strides])
 
     def _grid(self, stride: int, count: int) -> NDArray[np.float32]:

@@ -60,14 +60,14 @@ def joined(first: Track, second: Track) -> Track:
     offset = len(first) + len(gap)
     second = replace(second, crop_index=second.crop_index + np.int32(offset), flow=_without_start(second.flow))
     values = {}
-    for one in fields(Track):
-        a, b = getattr(first, one.name), getattr(second, one.name)
-        if one.name in RAGGED:
-            values[one.name] = a + b
-        elif one.name in PER_CROP:
-            values[one.name] = np.concatenate([a, b])
+    for field in fields(Track):
+        a, b = getattr(first, field.name), getattr(second, field.name)
+        if field.name in RAGGED:
+            values[field.name] = a + b
+        elif field.name in PER_CROP:
+            values[field.name] = np.concatenate([a, b])
         else:
-            values[one.name] = np.concatenate([a, _filling(one.name, a, gap), b])
+            values[field.name] = np.concatenate([a, _filling(field.name, a, gap), b])
     return _thinned(Track(**values))
 
 

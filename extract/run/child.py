@@ -77,7 +77,7 @@ def serve(prepare: Callable[[Settings, Tell], Callable[[str, str], Result]] = pl
     records.setFormatter(logging.Formatter("%(message)s"))
     logging.basicConfig(handlers=[records, logging.StreamHandler()], level=logging.WARNING)
     try:
-        measure = prepare(settings, lambda told: answer({TOLD: told}))
+        measure = prepare(settings, lambda message: answer({TOLD: message}))
     except InputError as error:
         answer({"refused": str(error)})
         os._exit(0)

@@ -60,8 +60,8 @@ def measured(
     if observed is None:
         return
     try:
-        found = collect(observed, recorder, result, settings, show_faces=request.show_faces)
-        evidence_store.save(found, Path(request.file))
+        collected = collect(observed, recorder, result, settings, show_faces=request.show_faces)
+        evidence_store.save(collected, Path(request.file))
         yield result
     except MemoryError:
         yield without_evidence(result, "out of memory")
@@ -94,7 +94,7 @@ def collect(
     start_s = float(observed.times_s[0]) if len(observed.times_s) else observed.audio_start_s
     shown = replace(observed, times_s=observed.times_s - start_s, audio_start_s=observed.audio_start_s - start_s)
     with use_weights({family: Path(file) for family, file in settings.weights.items()}), opencv_on_one_thread():
-        people = [_person(shown, recorder.with_faces(one), families, show_faces) for one in shown.tracks]
+        people = [_person(shown, recorder.with_faces(track), families, show_faces) for track in shown.tracks]
         sound = sound_series(shown, families)
         cues = _cues(observed, result, settings, families)
     strip = [(time_s - start_s, _jpeg(image)) for time_s, image in recorder.filmstrip()] if show_faces else []
@@ -113,7 +113,7 @@ def collect(
 
 def _person(observed: Observation, track: Track, families: Sequence[spec.Family], show_faces: bool) -> Person:
     series = person_series(observed, track, families)
-    networks = [one.name for one in families if one.needs >= NETWORKS]
+    networks = [family.name for family in families if family.needs >= NETWORKS]
     logits = {name: series[f"{name}.logit"] for name in networks if f"{name}.logit" in series}
     seen = np.isfinite(track.landmarks).all(axis=(1, 2))
     boxes = _fractions(track.box, observed.frame_size)
@@ -137,11 +137,11 @@ def _face_map(
 ) -> tuple[bytes, dict[str, float]]:
     """The picture of a person's face map, and the regions that were measured; empty where no face was judged."""
     scores = [_mean([face.logits[name] for name in networks if name in face.logits]) for face in faces]
-    found = face_map.of_track(track, scores, networks)
-    if found is None:
+    mapped = face_map.of_track(track, scores, networks)
+    if mapped is None:
         return b"", {}
-    picture = _jpeg(found.picture, side_px=face_map.PICTURE_PX) if show_faces else b""
-    return picture, {region: score for region, score in found.scores.items() if math.isfinite(score)}
+    picture = _jpeg(mapped.picture, side_px=face_map.PICTURE_PX) if show_faces else b""
+    return picture, {region: score for region, score in mapped.scores.items() if math.isfinite(score)}
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -150,8 +150,8 @@ def _mean(values: Sequence[float]) -> float:
 
 def _at(logits: dict[str, Series], time_s: float) -> dict[str, float]:
     """The finite values of the series at a time at which a face was judged."""
-    found = {name: one.values[one.times_s == time_s] for name, one in logits.items()}
-    return {name: float(values[0]) for name, values in found.items() if np.isfinite(values).any()}
+    at_time = {name: series.values[series.times_s == time_s] for name, series in logits.items()}
+    return {name: float(values[0]) for name, values in at_time.items() if np.isfinite(values).any()}
 
 
 def _fractions(box: NDArray[np.float32], frame_size: tuple[int, int]) -> NDArray[np.float32]:
@@ -162,11 +162,11 @@ def _cues(
     observed: Observation, result: Result, settings: Settings, families: Sequence[spec.Family]
 ) -> dict[str, float]:
     """Every column as the table has it: those of the row, and those of the other families."""
-    others = [one for one in families if one.name not in settings.families]
+    others = [family for family in families if family.name not in settings.families]
     values, _ = measuring.measure_clip(observed, others)
     row = dict(zip(worker.column_names(settings.families), result.values.tolist(), strict=True))
     every = row | {name: float(np.float32(value)) for name, value in values.items()}
-    return {column.name: every[column.name] for one in families for column in one.table_columns}
+    return {column.name: every[column.name] for family in families for column in family.table_columns}
 
 
 def _jpeg(image: NDArray[np.uint8], *, side_px: int = FACE_PX) -> bytes:
@@ -182,9 +182,9 @@ def _thinned(people: Sequence[Person], budget: int) -> tuple[Person, ...]:
     """The people with pictures of at most ``budget`` bytes: of every second, third, ... face, and of the peaks."""
     step = 1
     while True:
-        fewer = [_with_every(step, one) for one in people]
-        size = sum(len(one.face_map_jpeg) + sum(len(face.jpeg) for face in one.faces) for one in fewer)
-        if size <= budget or step > max(len(one.faces) for one in people):
+        fewer = [_with_every(step, person) for person in people]
+        size = sum(len(person.face_map_jpeg) + sum(len(face.jpeg) for face in person.faces) for person in fewer)
+        if size <= budget or step > max(len(person.faces) for person in people):
             return tuple(fewer)
         step += 1
 

@@ -58,7 +58,7 @@ def save(evidence: ClipEvidence, file: Path) -> None:
         "width": evidence.width,
         "height": evidence.height,
         "n_faces_detected": evidence.n_faces_detected,
-        "people": [_of_person(one, f"person{n}", arrays, pictures) for n, one in enumerate(evidence.people)],
+        "people": [_of_person(person, f"person{n}", arrays, pictures) for n, person in enumerate(evidence.people)],
         "sound": _of_series(evidence.sound, "sound", arrays),
         "filmstrip": [(time_s, pictures.add(jpeg)) for time_s, jpeg in evidence.filmstrip],
         "cues": list(evidence.cues),
@@ -111,7 +111,7 @@ def _loaded(archive: Any) -> ClipEvidence:
         duration_s=about["duration_s"],
         width=about["width"],
         height=about["height"],
-        people=tuple(_person(one, f"person{n}", archive, pictures) for n, one in enumerate(about["people"])),
+        people=tuple(_person(entry, f"person{n}", archive, pictures) for n, entry in enumerate(about["people"])),
         n_faces_detected=about["n_faces_detected"],
         sound=_series(about["sound"], "sound", archive),
         filmstrip=tuple((time_s, pictures.next(length)) for time_s, length in about["filmstrip"]),
@@ -119,23 +119,23 @@ def _loaded(archive: Any) -> ClipEvidence:
     )
 
 
-def _of_person(one: Person, place: str, arrays: dict[str, NDArray[Any]], pictures: _Pictures) -> dict[str, Any]:
-    arrays[f"{place}.boxes_times_s"], arrays[f"{place}.boxes"] = one.boxes_times_s, one.boxes
+def _of_person(person: Person, place: str, arrays: dict[str, NDArray[Any]], pictures: _Pictures) -> dict[str, Any]:
+    arrays[f"{place}.boxes_times_s"], arrays[f"{place}.boxes"] = person.boxes_times_s, person.boxes
     return {
         "faces": [
             {"time_s": face.time_s, "box": face.box, "jpeg": pictures.add(face.jpeg), "logits": dict(face.logits)}
-            for face in one.faces
+            for face in person.faces
         ],
-        "face_map_jpeg": pictures.add(one.face_map_jpeg),
-        "face_regions": dict(one.face_regions),
-        "series": _of_series(one.series, place, arrays),
+        "face_map_jpeg": pictures.add(person.face_map_jpeg),
+        "face_regions": dict(person.face_regions),
+        "series": _of_series(person.series, place, arrays),
     }
 
 
 def _person(about: Mapping[str, Any], place: str, archive: Any, pictures: _Pictures) -> Person:
     faces = tuple(
-        JudgedFace(one["time_s"], tuple(one["box"]), pictures.next(one["jpeg"]), one["logits"])
-        for one in about["faces"]
+        JudgedFace(face["time_s"], tuple(face["box"]), pictures.next(face["jpeg"]), face["logits"])
+        for face in about["faces"]
     )
     return Person(
         boxes_times_s=archive[f"{place}.boxes_times_s"],
@@ -148,33 +148,33 @@ def _person(about: Mapping[str, Any], place: str, archive: Any, pictures: _Pictu
 
 
 def _of_series(every: Mapping[str, Series], place: str, arrays: dict[str, NDArray[Any]]) -> list[dict[str, Any]]:
-    for name, one in every.items():
-        arrays[f"{place}.{name}.times_s"], arrays[f"{place}.{name}.values"] = one.times_s, one.values
+    for name, series in every.items():
+        arrays[f"{place}.{name}.times_s"], arrays[f"{place}.{name}.values"] = series.times_s, series.values
     return [
         {
             "name": name,
-            "unit": one.unit,
-            "title": one.title,
-            "events": [(event.start_s, event.end_s, event.name) for event in one.events],
-            "evidence": one.evidence,
-            "window_s": one.window_s,
+            "unit": series.unit,
+            "title": series.title,
+            "events": [(event.start_s, event.end_s, event.name) for event in series.events],
+            "evidence": series.evidence,
+            "window_s": series.window_s,
         }
-        for name, one in every.items()
+        for name, series in every.items()
     ]
 
 
 def _series(about: Iterable[Mapping[str, Any]], place: str, archive: Any) -> dict[str, Series]:
     return {
-        one["name"]: Series(
-            archive[f"{place}.{one['name']}.times_s"],
-            archive[f"{place}.{one['name']}.values"],
-            unit=one["unit"],
-            title=one["title"],
-            events=_events(one["events"]),
-            evidence=one["evidence"],
-            window_s=one.get("window_s", 0.0),  # files of earlier programs lack it
+        entry["name"]: Series(
+            archive[f"{place}.{entry['name']}.times_s"],
+            archive[f"{place}.{entry['name']}.values"],
+            unit=entry["unit"],
+            title=entry["title"],
+            events=_events(entry["events"]),
+            evidence=entry["evidence"],
+            window_s=entry.get("window_s", 0.0),  # files of earlier programs lack it
         )
-        for one in about
+        for entry in about
     }
 
 

@@ -116,9 +116,9 @@ class Examiner:
             return row
         return replace(without_evidence(row, ended.error), log=(*ended.log, *row.log))
 
-    def _told(self, told: Mapping[str, Any]) -> None:
-        if ROW in told:
-            self._row = decode(told[ROW])
-        if self._tell is not None and "stage" in told:
-            row = {ROW: self._row} if ROW in told else {}
-            self._tell({"stage": told["stage"], "share": told["share"], **row})
+    def _told(self, message: Mapping[str, Any]) -> None:
+        if ROW in message:
+            self._row = decode(message[ROW])
+        if self._tell is not None and "stage" in message:
+            row = {ROW: self._row} if ROW in message else {}
+            self._tell({"stage": message["stage"], "share": message["share"], **row})

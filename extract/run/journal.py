@@ -91,13 +91,13 @@ class Journal:
     @staticmethod
     def _lines(file: Path, header: bytes) -> list[bytes]:
         """What stands below the header, once or more: journals of several machines may follow one another in a file."""
-        is_below, found = False, []
+        is_below, lines = False, []
         for line in file.read_bytes().splitlines(keepends=True) if file.is_file() else []:
             if HEADER.search(line):  # behind a torn line, too
                 is_below = line.endswith(header)
             elif is_below:
-                found.append(line)
-        return found
+                lines.append(line)
+        return lines
 
     def _aside(self, header: bytes) -> Path:
         """Where a journal of an identity is kept while the file is of another one."""
@@ -106,8 +106,8 @@ class Journal:
     def _set_aside(self, header: bytes) -> None:
         """Copy what was noted of other identities, so that runs of these find it."""
         with self.file.open("rb") as lines:
-            headers = dict.fromkeys(line[found.start() :] for line in lines if (found := HEADER.search(line)))
-        for other in (one for one in headers if one != header and _record(one)):
+            headers = dict.fromkeys(line[match.start() :] for line in lines if (match := HEADER.search(line)))
+        for other in (written for written in headers if written != header and _record(written)):
             aside = self._aside(other)
             noted = dict.fromkeys([*self._lines(aside, other), *self._lines(self.file, other)])
             temporary = aside.with_name(f"{aside.name}.part")

@@ -30,5 +30,5 @@ def encode(result: Result) -> dict[str, Any]:
 def decode(record: dict[str, Any]) -> Result:
     """The inverse of :func:`encode`."""
     values = np.frombuffer(base64.b64decode(record["values"]), dtype="<f4")
-    log = tuple(LogRecord(**one) for one in record["log"])
+    log = tuple(LogRecord(**entry) for entry in record["log"])
     return Result(**(record | {"values": values, "log": log}))

@@ -218,7 +218,7 @@ class Sandbox:
         threading.Thread(target=_read_answers, args=(child.stdout, self._answers), daemon=True).start()
         self._errors = threading.Thread(target=_read_errors, args=(child.stderr, self._last_lines), daemon=True)
         self._errors.start()
-        _send(child, {"settings": asdict(self._settings), "path": [os.path.abspath(one) for one in sys.path]})
+        _send(child, {"settings": asdict(self._settings), "path": [os.path.abspath(folder) for folder in sys.path]})
         self._check_ready(child)
 
     def _check_ready(self, child: subprocess.Popen[bytes]) -> None:
@@ -245,16 +245,16 @@ class Sandbox:
             child = psutil.Process(process.pid) if process.poll() is None else None
             started, cpu_before = time.monotonic(), _cpu_s(child)
         while True:
-            heard = self._message()
-            if heard is None or TOLD in heard:
-                if heard is not None and self._tell is not None:
-                    self._tell(heard[TOLD])
+            answer = self._message()
+            if answer is None or TOLD in answer:
+                if answer is not None and self._tell is not None:
+                    self._tell(answer[TOLD])
                 if failure := self._exceeded(child, started, cpu_before):
                     self.close()
                     return self._failed(filename, failure)
                 continue
-            if heard:
-                return decode(heard)
+            if answer:
+                return decode(answer)
             code = process.wait()
             self.close()
             if self._retired:

@@ -86,7 +86,7 @@ def with_digests(settings: Settings) -> Settings:
     ModelError
         A projection of embeddings was fitted for other weights than those of its network.
     """
-    learned = {one.name for one in discovery.families(settings.families) if "weights" in one.needs}
+    learned = {family.name for family in discovery.families(settings.families) if "weights" in family.needs}
     with use_weights({family: Path(file) for family, file in settings.weights.items()}):
         if projection.FAMILY in learned:
             projection.known_networks()  # other weights than it was fitted for are refused before hours of work
@@ -133,7 +133,7 @@ def load_families(settings: Settings) -> tuple[spec.Family, ...]:
 
 def column_names(families: tuple[str, ...]) -> list[str]:
     """Names of the table columns of these families, in the order of ``Result.values``."""
-    return [column.name for one in discovery.families(families) for column in one.table_columns]
+    return [column.name for family in discovery.families(families) for column in family.table_columns]
 
 
 def failed(
@@ -274,34 +274,34 @@ def reasons_of(
     values, failures
         What :func:`features.measuring.measure_clip` gave.
     """
-    return {one.name: _reason(one, observed, failures) for one in families if _is_undefined(one, values)}
+    return {family.name: _reason(family, observed, failures) for family in families if _is_undefined(family, values)}
 
 
 def _no_cue_of_the_face(families: Iterable[spec.Family], codes: Mapping[str, Reason]) -> bool:
     """A face was found, and of several families that look at it none could use it: too small, or hardly seen."""
     looking = [
-        one.name
-        for one in families
-        if one.needs & {"track", "crops"} and any(column.direction != "covariate" for column in one.columns)
+        family.name
+        for family in families
+        if family.needs & {"track", "crops"} and any(column.direction != "covariate" for column in family.columns)
     ]
     return len(looking) > 1 and all(codes.get(name) is Reason.UNUSABLE for name in looking)
 
 
-def _is_undefined(one: spec.Family, values: Mapping[str, float]) -> bool:
+def _is_undefined(family: spec.Family, values: Mapping[str, float]) -> bool:
     """No cue of the family has a number."""
-    names = [column.name for column in one.table_columns if not spec.is_share(column.name)]
+    names = [column.name for column in family.table_columns if not spec.is_share(column.name)]
     return bool(np.isnan([values[name] for name in names]).all())
 
 
-def _reason(one: spec.Family, observed: Observation, failures: Mapping[str, str]) -> Reason:
+def _reason(family: spec.Family, observed: Observation, failures: Mapping[str, str]) -> Reason:
     """Why a family has no number: the first that holds."""
-    if one.name in failures:
+    if family.name in failures:
         return Reason.FAILED
-    if "weights" in one.needs and not _installed(one.name):
+    if "weights" in family.needs and not _installed(family.name):
         return Reason.NOT_INSTALLED
     n_frames = len(observed.times_s)
     lacks = spec.lacking(
-        one.needs, sound=observed.audio is not None, picture=bool(n_frames), face=bool(observed.tracks)
+        family.needs, sound=observed.audio is not None, picture=bool(n_frames), face=bool(observed.tracks)
     )
     if lacks is not None:
         return lacks
