@@ -1,8 +1,7 @@
-"""In how many of a clip's frames a face was followed, and images of the clips with the fewest.
+"""Measure the fraction of each clip's frames with a tracked face, and draw the clips with the lowest fractions.
 
-For each clip with a kept observation, the fraction of its frames in which any face has landmarks. The sheet
-shows frames of the clips with the least, with what was found drawn in, so that a person can judge whether a face was
-missed or none was there.
+The fraction counts frames in which any face has landmarks, for each clip with a kept observation. The sheet shows
+frames of the clips with the lowest fractions, with tracked faces boxed, so that a person can see missed faces.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ from features.places import as_path, url_of
 
 logger = logging.getLogger(__name__)
 
-FRAMES, CELL_PX = 6, 240  # of a row of the sheet
+FRAMES, CELL_PX = 6, 240  # cells in a row of the sheet, and their side
 GREEN, TEXT = (80, 220, 80), (235, 235, 235)
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of one clip was followed; ``fraction`` of its frames is 0 without a face track."""
+    """The fraction of one clip's frames with a tracked face; 0 without a face track."""
 
     clip: ClipEntry
     file: Path
-    """The kept observation: some MB, so that it is read again where it is shown."""
+    """The kept observation; it has some MB, so it is read again when it is drawn."""
     fraction: float
 
 
 def fraction_followed(observed: Observation) -> float:
-    """Fraction of the frames in which any face has landmarks."""
+    """Return the fraction of frames in which any face has landmarks."""
     followed = np.zeros(len(observed.times_s), bool)
     for track in observed.tracks:
         followed[track.frame_index[np.isfinite(track.landmarks[:, 0, 0])]] = True
@@ -49,10 +48,10 @@ def fraction_followed(observed: Observation) -> float:
 
 
 def coverage(data: str, observations: str | Path) -> list[Coverage]:
-    """Every clip of a data set that has a kept observation, the least followed first.
+    """Return every clip of a data set that has a kept observation, lowest coverage first.
 
-    An observation of another file, as of a clip that has the same name in another data set, is left out; how many
-    these are is logged.
+    Observations of other files, such as a clip with the same name in another data set, are left out and counted in a
+    warning.
 
     Parameters
     ----------
@@ -66,7 +65,7 @@ def coverage(data: str, observations: str | Path) -> list[Coverage]:
     InputError
         The observations are at a URL of another machine.
     DatasetError
-        No clip has one, or one can't be used.
+        No clip has an observation, or one can't be used.
     """
     folder = Path(as_path(url_of(observations) or str(observations)))
     if url := url_of(folder):
@@ -91,7 +90,7 @@ def coverage(data: str, observations: str | Path) -> list[Coverage]:
 
 
 def sheet(rows: Sequence[Coverage]) -> NDArray[np.uint8]:
-    """Image with a row a clip: evenly spread frames, faces boxed where they were followed."""
+    """Return an image with one row for each clip: evenly spread frames with tracked faces boxed."""
     return np.vstack([_row(row) for row in rows])
 
 
@@ -126,12 +125,12 @@ def _frames(clip: ClipEntry, wanted: set[int]) -> list[tuple[int, NDArray[np.uin
                 if len(frames) == len(wanted):
                     break
     except ClipError:
-        pass  # what could be read is shown
+        pass  # show the frames that could be read
     return frames
 
 
 def _cell(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A frame inside a square, edges filled with black."""
+    """Fit a frame into a square, padded with black."""
     scale = CELL_PX / max(frame.shape[:2])
     small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[:CELL_PX, :CELL_PX]
     cell = np.zeros((CELL_PX, CELL_PX, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Where a run writes: its places are tried before the work, and the table goes to its own at the end."""
+"""Check the outputs of a run before the work, and write its table at the end."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def check_places(
     *,
     inputs: Sequence[str] = (),
 ) -> None:
-    """Refuse, before hours of work, places in which nothing can be written, or where something else would be lost.
+    """Refuse outputs that can't be written or would overwrite something else, before hours of work.
 
     Raises
     ------
     InputError
-        It names the place, and says why.
+        An output can't be used; the message names it and the reason.
     """
     if observations:
         try:
@@ -90,16 +90,16 @@ def _resolved(place: str) -> str:
 
 
 def _try(place: str | Path, name: str, options: Mapping[str, Any]) -> None:
-    """Write and remove a file: in a local folder, which is made, or at a URL whose name begins with ``name``.
+    """Write and remove a test file: in a local folder, which is created, or at a URL that begins with ``name``.
 
-    Where it can't be removed, which takes a right of its own, it is left: the next run writes it again.
+    Removing takes a separate right in object stores; without it the test file stays, and the next run overwrites it.
 
     Raises
     ------
     OSError
-        The system fails.
+        The operating system refuses.
     DatasetError
-        The remote store does.
+        The remote store refuses.
     """
     if not url_of(place):
         Path(place).mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def _try(place: str | Path, name: str, options: Mapping[str, Any]) -> None:
         opened = fsspec.open(f"{url_of(name)}.deepcue-probe", "wb", **options)
         with opened as file:
             file.write(b"")
-    except Exception as error:  # of any kind, as stores have errors of their own
+    except Exception as error:  # of any kind, since stores raise their own errors
         raise DatasetError(
             f"{place}: nothing can be written there ({error}); check the address, the package for such stores, and "
             "your credentials"
@@ -123,7 +123,7 @@ def _try(place: str | Path, name: str, options: Mapping[str, Any]) -> None:
 
 
 def journal_of(out: str) -> str:
-    """Where finished clips are noted by default: beside the table; of a URL, in the folder in which one stands.
+    """Return the default journal: beside the table; for a URL, in the current folder.
 
     >>> journal_of("artifacts/t.parquet"), journal_of("s3://bucket/t.parquet")
     ('artifacts/t.parquet.journal', 'bucket_t.parquet.journal')
@@ -137,7 +137,7 @@ def _remedy(out: str) -> str:
 
 
 def write(built: pa.Table, out: str, options: dict[str, Any], *, journal: str) -> None:
-    """Write the table, whole or not at all on this machine; ``journal`` is where the work is kept, for the message.
+    """Write the table, atomically on this machine; ``journal`` is where the results are kept, for the message.
 
     Raises
     ------
@@ -158,6 +158,6 @@ def write(built: pa.Table, out: str, options: dict[str, Any], *, journal: str) -
         if not is_of_the_store(error, out):
             raise
         raise DatasetError(
-            f"{out}: can't be written ({error}); what is measured is kept in {journal}: {_remedy(out)} and run again, "
+            f"{out}: can't be written ({error}); the results are kept in {journal}: {_remedy(out)} and run again, "
             f"or give another --out with --journal {journal}"
         ) from error

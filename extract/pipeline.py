@@ -1,4 +1,4 @@
-"""From a data set to a feature table: what is missing is measured, every clip gets its row."""
+"""From a data set to a feature table: measure the missing clips, and give every clip its row."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ logger = logging.getLogger(__name__)
 FAILURES = frozenset({"unreadable", "crashed", "timeout"})
 
 Progress = Callable[[int, int, int], None]
-"""Called once at the start and after every clip with the number of clips done, of all clips, and of failed ones.
+"""Called once at the start and after every clip with the numbers of clips done, of all clips, and of failed clips.
 
-Clips that an earlier run measured, or failed to measure, are counted from the start."""
+Clips and failures of earlier runs are counted from the start."""
 
 
 def extract(
@@ -55,38 +55,38 @@ def extract(
     weights: Mapping[str, Path] | None = None,
     progress: Progress | None = None,
 ) -> pa.Table:
-    """Measure the clips of a data set that are not measured yet, and give the feature table.
+    """Measure the clips of a data set that are not measured yet, and return the feature table.
 
     Parameters
     ----------
     data
-        A folder in the challenge's layout, a plain folder of clips, a CSV manifest, a URL of one of these, or clips
-        that were found already.
+        A folder in the challenge's layout, a plain folder of clips, a CSV manifest, a URL of one of these, or the
+        entries of clips.
     out
-        Parquet file or URL to write. A journal (:func:`extract.output_places.journal_of`) notes every finished clip, so
-        that an interrupted run goes on; without ``out`` and ``journal`` nothing is written.
+        Parquet file or URL to write. A journal (:func:`extract.output_places.journal_of`) records every finished clip,
+        so that an interrupted run can be resumed; without ``out`` and ``journal`` nothing is written.
     families
         Names of cue families; all by default.
     jobs
-        Measuring processes on this machine, each in one thread; one by default, as many as there are cores is the
-        quickest. Results do not depend on it. A cluster has one for each thread of its workers, whatever this says.
+        Measuring processes on this machine, each with one thread (default 1; one per core is fastest). Results do not
+        depend on it. A cluster ignores it and runs one process for each thread of its workers.
     observations
         Folder or URL that keeps observations, from which later runs measure without decoding.
     journal
-        Where finished clips are noted instead.
+        Journal to use instead of the default one.
     fresh
-        Measure every clip again. One run at a time holds a journal; one of other families, weights or limits is kept as
-        ``<journal>.<digest>``, and taken up by the next run of those.
+        Measure every clip again. Only one run at a time can use a journal. A journal written with other families,
+        weights or limits is kept as ``<journal>.<digest>`` and used by the next run with those.
     limits
-        CPU seconds and memory that one clip may take.
+        Maximum CPU seconds and memory for one clip.
     max_seconds
-        What is looked at of each clip, in seconds.
+        Analyse at most this many seconds of each clip, from its start.
     scheduler
         Address of a Dask scheduler whose workers measure.
     storage_options
-        For URLs, as fsspec takes them.
+        Options of fsspec for URLs.
     weights
-        Family to weights file, in place of those in use.
+        Maps a family to a weights file that replaces the one in use.
     progress
         Called once at the start and after every clip; see :data:`Progress`.
 
@@ -99,12 +99,12 @@ def extract(
     Raises
     ------
     InputError
-        The data set, an option or an output can't be used, or measuring processes can't know a family.
+        The data set, an option or an output can't be used, or measuring processes can't import a family.
 
     Notes
     -----
-    Clips are measured in child processes; nothing of this one is changed. What goes wrong in them is logged here, with
-    tracebacks, by the loggers of the modules in which it happened.
+    Clips are measured in child processes; global state of this process is unchanged. Their log records, with
+    tracebacks, are logged again here by the loggers of the same modules.
     """
     options = dict(storage_options or {})
     chosen = _families(families)
@@ -137,7 +137,7 @@ def extract(
             write(built, out, options, journal=str(notes.file) if notes is not None else "")
     finally:
         if notes is not None:
-            notes.close()  # not before the table is written: until then another run would write it, too
+            notes.close()  # after the table is written, so that no other run writes the table at the same time
     return built
 
 
@@ -151,32 +151,32 @@ def examine(
     max_seconds: float = worker.MAX_SECONDS,
     weights: Mapping[str, Path] | None = None,
 ) -> tuple[pa.Table, ClipEvidence | None]:
-    """Measure one clip with its evidence, in a child process: what a page shows beside the verdict.
+    """Measure one clip in a child process, with the evidence that its page shows beside the verdict.
 
     Parameters
     ----------
     clip
-        Its name and path.
+        Name and path of the clip.
     families
-        Of the table; all by default. The evidence has the cues and series of every family, those that a notebook
-        defines left out.
+        Families of the table; all by default. The evidence has the cues and series of every family, except families
+        defined in a notebook.
     faces_per_second
-        How many faces of each person the networks judge for the evidence.
+        Faces of each person and second that the networks score for the evidence.
     show_faces
-        Whether the evidence has pictures; without, not a pixel of the clip is kept.
+        Whether the evidence has images; without, no pixel of the clip is kept.
     limits
-        CPU seconds and memory for row and evidence together.
+        Maximum CPU seconds and memory for row and evidence together.
     max_seconds
-        What is looked at of the clip, in seconds.
+        Analyse at most this many seconds of the clip, from its start.
     weights
-        Family to weights file, in place of those in use.
+        Maps a family to a weights file that replaces the one in use.
 
     Returns
     -------
     table : pyarrow.Table
-        One row, the one that :func:`extract` gives.
+        One row, the same as from :func:`extract`.
     evidence : ClipEvidence or None
-        None where it could not be made; the row's ``status`` and ``error`` say why.
+        None where it could not be produced; the row's ``status`` and ``error`` give the reason.
 
     Raises
     ------
@@ -208,14 +208,14 @@ def examine(
 def table_of(
     clip: ClipEntry, observed: Observation, *, families: Iterable[str], weights: Mapping[str, Path]
 ) -> pa.Table:
-    """The table of one clip that was observed in this process; the row is the one that :func:`extract` gives."""
+    """Return the table of one clip observed in this process, with the same row as from :func:`extract`."""
     given = worker.Settings(tuple(families), weights={family: str(file) for family, file in weights.items()})
     settings = worker.with_digests(given)
     return _table([clip], {clip.filename: worker.row(clip.filename, observed, settings)}, settings)
 
 
 def table_of_result(clip: ClipEntry, result: worker.Result, settings: worker.Settings) -> pa.Table:
-    """The table of one clip that was measured already, by those settings."""
+    """Return the table of one clip that was already measured with these settings."""
     return _table([clip], {clip.filename: result}, settings)
 
 
@@ -227,7 +227,7 @@ def _families(names: Iterable[str] | None) -> tuple[spec.Family, ...]:
 
 
 def _modules(chosen: Iterable[spec.Family]) -> tuple[str, ...]:
-    """What a measuring process must import to know the families; none that it can't."""
+    """Return the modules that a measuring process must import for the families; refuse those that it can't import."""
     modules = discovery.undiscovered_modules(chosen)
     if "__main__" in modules:
         names = ", ".join(family.name for family in chosen if family.measure.__module__ == "__main__")
@@ -266,7 +266,7 @@ def _journal(
 
 
 def _digests(settings: worker.Settings) -> dict[str, str]:
-    """SHA-256 of the weights that each learned family is measured with."""
+    """Return the SHA-256 of the weights of each learned family."""
     return {name: settings.digests[name] for name in settings.families if name in settings.digests}
 
 
@@ -298,7 +298,7 @@ def _measure(
     except ClusterLostError as error:
         if journal is None or not results:
             raise
-        message = f"{error}; what is measured is kept in {journal.file}: run the same command again to go on"
+        message = f"{error}; the results are kept in {journal.file}: run the same command again to go on"
         raise ClusterLostError(message) from error
     finally:
         stream.close()
@@ -306,9 +306,9 @@ def _measure(
 
 
 def _known(journal: Journal, prints: Mapping[str, str], settings: worker.Settings) -> dict[str, worker.Result]:
-    """Results of earlier runs, except those whose observation is to be kept and is not there, or is of another file.
+    """Return the results of earlier runs, except those whose observation should be kept and is missing or stale.
 
-    A store that can't be listed, for which it takes a right of its own, is said to hold what the journal says.
+    Listing a store takes a separate right; without it, the store is assumed to hold every clip of the journal.
     """
     earlier = {filename: journal.get(filename, fingerprint) for filename, fingerprint in prints.items()}
     known = {filename: result for filename, result in earlier.items() if result is not None}
@@ -320,30 +320,30 @@ def _known(journal: Journal, prints: Mapping[str, str], settings: worker.Setting
             store = ObservationStore(settings.observations, settings.storage_options)
             held = store.held({filename: prints[filename] for filename in known})
     except DatasetError as error:
-        logger.warning("%s; clips that were measured before are taken to be there", error)
+        logger.warning("%s; observations of clips that were measured before are assumed to be there", error)
     return {filename: result for filename, result in known.items() if _has_its_observation(result, held)}
 
 
 def _has_its_observation(result: worker.Result, held: Container[str] | None) -> bool:
-    """Whether nothing is left to keep of a clip: an unreadable one has no observation."""
+    """Return whether a clip's observation is kept, or there is none to keep, as for an unreadable clip."""
     if result.reasons.get(OBSERVATION) == Reason.NOT_KEPT:
         return False
     return held is None or result.status == "unreadable" or result.filename in held
 
 
 def _fingerprint(clip: ClipEntry, settings: worker.Settings) -> str:
-    """What a clip's file is known by; ``absent`` where it can't be looked at, as its row will say.
+    """Return the fingerprint of a clip's file; ``absent`` where it can't be accessed, which the row will report.
 
     Raises
     ------
     DatasetError
-        The store that it is in can't be used.
+        The store of the file can't be used.
     """
     try:
         with read_errors(clip.path):
             return ObservationStore("", settings.storage_options).key(clip.path, settings.max_seconds)
     except DatasetError as error:
-        if isinstance(error.__cause__, OSError) or "::" in clip.path:  # of a chain, stores raise errors of any kind
+        if isinstance(error.__cause__, OSError) or "::" in clip.path:  # chained stores raise errors of any kind
             return "absent"
         raise
 
@@ -361,7 +361,7 @@ def _table(clips: Sequence[ClipEntry], results: Mapping[str, worker.Result], set
 def _columns(
     clips: Sequence[ClipEntry], results: Mapping[str, worker.Result]
 ) -> tuple[dict[str, list[Any]], np.ndarray]:
-    """Base columns and values of every clip; labels and groups as the data set says now."""
+    """Return base columns and values of every clip; labels and groups are those of the data set now."""
     ordered = [results[clip.filename] for clip in clips]
     base: dict[str, list[Any]] = {
         name: [getattr(clip, name) for clip in clips] for name in ("filename", "label", "group", "source")

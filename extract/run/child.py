@@ -1,4 +1,4 @@
-"""The process that measures clips, until its parent closes its standard input; see :mod:`extract.run.sandbox`."""
+"""The child process of :mod:`extract.run.sandbox`: measures clips until its standard input closes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from features.errors import InputError
 
 
 class Records(logging.Handler):
-    """Keeps what is logged while a clip is measured, for its Result."""
+    """Collect the log records of a clip for its Result."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -36,10 +36,10 @@ class Records(logging.Handler):
 
 
 def plain(settings: Settings, _tell: Tell) -> Callable[[str, str], Result]:
-    """What measures clips by their families alone: the row of a clip, by its name and path."""
+    """Load the families, and return the function that measures a clip by its name and path."""
     from extract.run import worker
 
-    worker.load_families(settings)  # before the first clip's clock runs
+    worker.load_families(settings)  # before the time limit of the first clip starts
     return lambda filename, path: worker.measure(filename, path, settings)
 
 
@@ -49,12 +49,12 @@ def serve(prepare: Callable[[Settings, Tell], Callable[[str, str], Result]] = pl
     Parameters
     ----------
     prepare
-        Called once, with the settings and a function that tells the parent something on the way; gives the function
-        that measures a clip by its name and path. An ``InputError`` of it is what the parent's run ends with.
+        Called once with the settings and a function that sends progress to the parent; returns the function that
+        measures a clip by its name and path. If it raises ``InputError``, the parent's run ends with that error.
     """
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not look like an answer
-    faulthandler.enable()  # a crash in a library leaves its traceback among the last lines
+    os.dup2(2, 1)  # so that output of libraries can't look like an answer
+    faulthandler.enable()  # a crash in a library writes its traceback to standard error
     lines = iter(sys.stdin.buffer)
     given = json.loads(next(lines))
     requests: queue.Queue[bytes] = queue.Queue()
@@ -62,7 +62,7 @@ def serve(prepare: Callable[[Settings, Tell], Callable[[str, str], Result]] = pl
     def read() -> None:
         for line in lines:
             requests.put(line)
-        os._exit(0)  # the parent is gone, or wants no more
+        os._exit(0)  # the parent has ended or needs no more results
 
     def answer(message: dict[str, Any]) -> None:
         answers.write(json.dumps(message).encode() + b"\n")

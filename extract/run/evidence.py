@@ -1,10 +1,10 @@
-"""What a page shows of one clip beside its verdict: judged faces, series, a filmstrip, every cue.
+"""Collect what the page of a clip shows beside its verdict: scored faces, series, a filmstrip, every cue.
 
-Made in the measuring process, after the row and from the same Observation: the row is what it is without. Pictures are
-thinned out until all of them together are small enough for one page.
+The measuring process collects it after the row and from the same Observation, so the row is the same as without it.
+Images are thinned out until all of them fit into one page.
 
-As a program it is the child of an :class:`~extract.run.examiner.Examiner`, with a :class:`Request` in JSON as its
-argument. It tells the row as soon as that is measured, so that the row outlives whatever goes wrong with the evidence.
+As a program, this module is the child of an :class:`~extract.run.examiner.Examiner`, with a :class:`Request` in JSON as
+its argument. It sends the row as soon as it is measured, so that the row survives a failure of the evidence.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ NETWORKS = frozenset({"crops", "weights"})  # what a face network needs
 def measured(
     filename: str, path: str, settings: Settings, request: Request, told: Callable[[float], None] | None = None
 ) -> Iterator[Result]:
-    """A clip's row as soon as it is known; then, when the evidence is written or can't be, the row that says so.
+    """Yield a clip's row as soon as it is known, and again once the evidence is written or the row reports its failure.
 
-    ``told`` takes the share of the clip's frames that are seen.
+    ``told`` is called with the fraction of the clip's frames processed.
     """
     recorder = FaceRecorder(faces_per_second=request.faces_per_second, filmstrip=request.show_faces, told=told)
     result, observed = worker.measured(filename, path, settings, recorder)
@@ -135,7 +135,7 @@ def _person(observed: Observation, track: Track, families: Sequence[spec.Family]
 def _face_map(
     track: Track, faces: Sequence[JudgedFace], networks: Sequence[str], show_faces: bool
 ) -> tuple[bytes, dict[str, float]]:
-    """The picture of a person's face map, and the regions that were measured; empty where no face was judged."""
+    """Return the image of a person's face map and the measured regions; empty where no face was scored."""
     scores = [_mean([face.logits[name] for name in networks if name in face.logits]) for face in faces]
     mapped = face_map.of_track(track, scores, networks)
     if mapped is None:
@@ -149,7 +149,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _at(logits: dict[str, Series], time_s: float) -> dict[str, float]:
-    """The finite values of the series at a time at which a face was judged."""
+    """Return the finite values of the series at the time of a scored face."""
     at_time = {name: series.values[series.times_s == time_s] for name, series in logits.items()}
     return {name: float(values[0]) for name, values in at_time.items() if np.isfinite(values).any()}
 

@@ -1,6 +1,6 @@
-"""Evidence of a clip in one file: an uncompressed ``.npz`` of numbers and JPEG pictures, described by JSON.
+"""Store the evidence of a clip in one file: an uncompressed ``.npz`` of numbers and JPEG images, described by JSON.
 
-No pickle: loading executes nothing. What is loaded equals what was saved.
+It contains no pickle, so loading executes no code. Loaded evidence equals the saved evidence.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from features.evidence import ClipEvidence, Event, JudgedFace, Person, Series
 from features.observation import DAMAGED
 
 EVIDENCE_VERSION = 2
-"""How the file is laid out; one of another version is refused."""
+"""Version of the file layout; files of another version are refused."""
 
 
 class _Pictures:
-    """JPEG files in a row, each known by its length."""
+    """Concatenated JPEG files, each identified by its length."""
 
     def __init__(self, content: bytes = b"") -> None:
         self._content, self._at, self._added = content, 0, [content]
@@ -42,7 +42,7 @@ class _Pictures:
 
 
 def save(evidence: ClipEvidence, file: Path) -> None:
-    """Write a clip's evidence; the file appears whole or not at all.
+    """Write a clip's evidence atomically.
 
     Raises
     ------

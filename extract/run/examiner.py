@@ -1,6 +1,6 @@
-"""One clip after the other with its evidence, in a child process that may die without harm to the row.
+"""Measure clips with their evidence in a child process; the row survives a crash of the evidence.
 
-The light half of :mod:`extract.run.evidence`, which runs in the child.
+This is the parent's side of :mod:`extract.run.evidence`, which runs in the child.
 """
 
 from __future__ import annotations
@@ -22,45 +22,45 @@ from features.evidence import FACES_PER_SECOND, ClipEvidence
 from features.reasons import Reason
 
 PROGRAM = "extract.run.evidence"
-ROW = "row"  # what the child tells before it makes the evidence
+ROW = "row"  # key of the row, which the child sends before it collects the evidence
 DIED = frozenset({Reason.CRASHED, Reason.OUT_OF_MEMORY})
-"""Ways to end a clip that may be the evidence's fault: the row is measured again without."""
+"""Failures that the evidence may have caused: the row is measured again without evidence."""
 MILDER = frozenset({"ok", "no_audio"})
-"""Statuses that say less than that something is missing."""
+"""Statuses that are milder than ``partial``."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is wanted of a clip beside its row."""
+    """The evidence that is requested for a clip."""
 
     file: str
     """Where the evidence is written, see :mod:`extract.run.evidence_store`."""
     faces_per_second: float = FACES_PER_SECOND
-    """How many faces of each person the networks judge."""
+    """Faces of each person and second that the networks score."""
     show_faces: bool = True
-    """Whether pictures are kept; without, not a pixel of the clip is."""
+    """Whether images are kept; without, no pixel of the clip is kept."""
 
 
 def without_evidence(row: Result, why: str) -> Result:
-    """The row of a clip whose evidence could not be made, which it says."""
-    error = "; ".join(line for line in (row.error, f"the evidence could not be made: {why}") if line)
+    """Return the row with a remark that the evidence could not be produced."""
+    error = "; ".join(line for line in (row.error, f"the evidence could not be produced: {why}") if line)
     return replace(row, status="partial" if row.status in MILDER else row.status, error=error)
 
 
 class Examiner:
-    """Measures one clip after the other; the child process stays between them.
+    """Measure one clip after the other; the child process is kept between them.
 
     Parameters
     ----------
     settings
         What rows depend on.
     limits
-        What one clip may take, row and evidence together.
+        Limits of one clip, for row and evidence together.
     faces_per_second, show_faces
-        Of the :class:`Request`.
+        See :class:`Request`.
     tell
-        Takes how far a clip is: its ``stage`` in words, the ``share`` that is done, from 0 to 1, and its ``row``, a
-        :class:`~extract.run.worker.Result`, as soon as that is known, before the evidence.
+        Called with the progress of a clip: its ``stage`` in words, the ``share`` done, from 0 to 1, and its ``row``, a
+        :class:`~extract.run.worker.Result`, as soon as it is known, before the evidence.
     """
 
     def __init__(
@@ -82,18 +82,18 @@ class Examiner:
         self._row: Result | None = None
 
     def close(self) -> None:
-        """End the child process, also while another thread waits for a clip: that clip's row says so."""
+        """End the child process; the row of a clip that another thread waits for reports it."""
         self._sandbox.retire()
         self._plain.retire()
         self._folder.cleanup()
 
     def measure(self, filename: str, path: str) -> tuple[Result, ClipEvidence | None]:
-        """A clip's row and its evidence; None where that could not be made, as the row says.
+        """Return a clip's row and its evidence; None where the evidence could not be produced, as the row reports.
 
         Raises
         ------
         InputError
-            A family that is known here is not to be found in the child process.
+            The child process lacks a family that is known here.
         """
         self._row = None
         self._file.unlink(missing_ok=True)
@@ -109,7 +109,7 @@ class Examiner:
             return without_evidence(result, str(error)), None
 
     def _again(self, ended: Result, filename: str, path: str) -> Result:
-        """The row by itself, of a clip at which the child with the recorder ended."""
+        """Measure the row alone, after the child that records evidence has died."""
         row = self._plain.measure(filename, path)
         self._plain.close()
         if reasons.CLIP in row.reasons:

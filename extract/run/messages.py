@@ -1,8 +1,8 @@
-"""What a measuring process and its parent say to each other: lines of JSON.
+"""The protocol between a measuring process and its parent: lines of JSON.
 
-On the child's standard input: first the settings, which no list of processes shows there, then the clips; when it
-closes, the child ends at once, so none outlives its parent. On its standard output: that it is ready, or why it can't
-be, then results, each with what was logged on the way.
+The child's standard input carries first the settings, which process lists would show on a command line, then the clips;
+the child ends when it closes, so no child outlives its parent. The child's standard output carries a ready message or a
+refusal, then results, each with its log records.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 
 from extract.run.worker import LogRecord, Result
 
-TOLD = "told"  # what a child says on the way to an answer
+TOLD = "told"  # key of a message that the child sends before its result
 
 Tell = Callable[[dict[str, Any]], None]
-"""Takes what a child tells on the way to an answer: JSON values."""
+"""Receives the JSON values that a child sends before its result."""
 
 
 def encode(result: Result) -> dict[str, Any]:
-    """A Result as JSON values; the numbers as base64 of little-endian float32, exact to the bit."""
+    """Return a Result as JSON values; the numbers as base64 of little-endian float32, bit for bit."""
     return asdict(result) | {"values": base64.b64encode(result.values.astype("<f4").tobytes()).decode()}
 
 

@@ -1,8 +1,8 @@
-"""The parent of a child process that measures clips, which it outlives.
+"""Measure clips in a child process that may crash without harm to its parent.
 
-Media files crash decoders. Each clip is measured in a child that may die, hang or grow without harm: the parent kills
-it, blames the clip that it was working on, and starts another. They exchange the lines of :mod:`extract.run.messages`;
-:mod:`extract.run.child` is what runs in the child. Of the child's standard error the last lines are kept: they say why
+Media files crash decoders. When the child dies, hangs or takes too much memory, the parent kills it, gives the current
+clip a failed row, and starts another child. Parent and child exchange the messages of :mod:`extract.run.messages`;
+:mod:`extract.run.child` runs in the child. The parent keeps the last lines of the child's standard error, which say why
 it died.
 """
 
@@ -37,10 +37,10 @@ from features.reasons import Reason
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.05
-WALL_FACTOR = 10  # a clip may take so many times its CPU limit in wall time, as on a crowded machine
-START_LIMIT_S = 300.0  # for the child's own start: imports, models
-LAST_LINES = 20  # of a child's standard error
-LAST_LINES_WAIT_S = 10.0  # for them to arrive from a child that has ended
+WALL_FACTOR = 10  # the wall-time limit over the CPU limit, for crowded machines
+START_LIMIT_S = 300.0  # for the start of the child: imports, models
+LAST_LINES = 20  # kept of a child's standard error
+LAST_LINES_WAIT_S = 10.0  # seconds to wait for them after the child has ended
 ROOT = Path(__file__).resolve().parents[2]
 SINGLE_THREAD = {
     name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -49,7 +49,7 @@ SINGLE_THREAD = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What one clip may take: CPU seconds, and MB of resident memory.
+    """Limits for one clip: CPU seconds, and MB of resident memory.
 
     Raises
     ------
@@ -67,7 +67,7 @@ class Limits:
 
 
 class Failure(NamedTuple):
-    """Why a clip has no result of its own: the row's status, a code, a sentence, and the child's last lines."""
+    """Why a clip could not be measured: the row's status, a reason code, a message, and the child's last lines."""
 
     status: str
     reason: Reason
@@ -79,7 +79,7 @@ STOPPED = Failure("crashed", Reason.STOPPED, "the run was stopped")
 
 
 class StartError(Exception):
-    """The child did not become ready."""
+    """The child process did not start."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -87,12 +87,12 @@ class StartError(Exception):
 
 
 class NoProcessError(InputError, OSError):
-    """The system gives this program no further process, or no file for it."""
+    """The operating system refuses another process, or a file descriptor for it."""
 
 
 @contextlib.contextmanager
 def _as_no_process() -> Iterator[None]:
-    """What the system refuses becomes one sentence, that ends a run: every further clip would fail alike, at once."""
+    """Turn the system's refusal into an error that ends the run: every further clip would fail in the same way."""
     try:
         yield
     except OSError as error:
@@ -102,16 +102,16 @@ def _as_no_process() -> Iterator[None]:
 
 
 class Sandbox:
-    """Measures one clip after the other in a child process, which is started when first needed.
+    """Measure one clip after the other in a child process, which is started when first needed.
 
     Parameters
     ----------
     settings, limits
-        What results depend on, and what one clip may take.
+        What results depend on, and the limits of one clip.
     program
         Module that the child runs, and its arguments; it calls :func:`extract.run.child.serve`.
     tell
-        Takes what the child tells while it measures, as how far it is.
+        Called with the messages that the child sends while it measures, such as its progress.
     """
 
     def __init__(
@@ -135,23 +135,23 @@ class Sandbox:
         self._retired = False
 
     def retire(self) -> None:
-        """End the child, also one that another thread is about to start; every further clip fails."""
+        """End the child, including one that another thread is about to start; every further clip fails."""
         self._retired = True
         with self._starting:
             self.close()
 
     def measure(self, filename: str, path: str) -> Result:
-        """The clip's Result; ``status`` is ``crashed`` or ``timeout`` when the child did not survive it.
+        """Return the clip's Result; ``status`` is ``crashed`` or ``timeout`` when the child did not survive it.
 
-        A clip at which a child that had measured others took too much memory is measured again by a new one: what the
-        others left behind is not the clip's fault.
+        If a child that had measured other clips exceeds the memory limit, a new child measures the clip again, since
+        the earlier clips may have left memory behind.
 
         Raises
         ------
         InputError
-            A family that is known here is not to be found in the child.
+            The child lacks a family that is known here.
         NoProcessError
-            The system starts no child.
+            The system can't start a child.
         """
         result = self._measure_once(filename, path)
         if result.reasons.get(reasons.CLIP) == Reason.OUT_OF_MEMORY and not self._is_fresh:
@@ -173,7 +173,7 @@ class Sandbox:
         return self._wait(filename, child)
 
     def close(self) -> None:
-        """End the child, whatever it is doing."""
+        """Kill the child, whatever it is doing."""
         child, self._child = self._child, None
         if child is None:
             return
@@ -185,16 +185,16 @@ class Sandbox:
                 child.stdin.close()
 
     def _start(self) -> None:
-        """Start a child and wait until it knows its families.
+        """Start a child and wait until it has loaded its families.
 
         Raises
         ------
         StartError
-            It ended, or did not become ready in time.
+            The child ended, or was not ready in time.
         InputError
-            It does not find a family.
+            The child lacks a family.
         NoProcessError
-            The system does not start it.
+            The system can't start it.
         """
         self.close()
         environment = os.environ | SINGLE_THREAD | {"TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -263,21 +263,21 @@ class Sandbox:
             return self._failed(filename, Failure("crashed", Reason.CRASHED, message, self._ended_lines()))
 
     def _message(self) -> dict[str, Any] | None:
-        """What the child says next: an answer, something on the way, nothing as it has ended; None: not yet."""
+        """Return the child's next message: a result, progress, or an empty one if it has ended; None for none yet."""
         try:
             return dict(json.loads(self._answers.get(timeout=POLL_S) or b"{}"))
         except queue.Empty:
             return None
 
     def _exceeded(self, child: Any, started: float, cpu_before: float) -> Failure | None:
-        """The failure of a clip that has taken more than it may."""
+        """Return the failure of a clip that exceeds a limit; None while it does not."""
         import psutil
 
         try:
             used_s, resident = _cpu_s(child) - cpu_before, child.memory_info().rss if child else 0
         except psutil.NoSuchProcess:
-            return None  # its last answer, or its end, is in the queue
-        except OSError:  # too many files are open: it is looked at again in a moment
+            return None  # its last answer or its end is in the queue
+        except OSError:  # too many open files: checked again in a moment
             return None
         if used_s > self._limits.timeout_s:
             message = f"took more than {self._limits.timeout_s:g} CPU seconds"
@@ -291,7 +291,7 @@ class Sandbox:
         return None
 
     def _ended_lines(self) -> tuple[str, ...]:
-        """The last lines of a child that has ended."""
+        """Return the last lines of a child that has ended."""
         self._errors.join(LAST_LINES_WAIT_S)
         return tuple(self._last_lines)
 
@@ -306,7 +306,7 @@ class Sandbox:
 
 
 def _send(child: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
-    with contextlib.suppress(OSError, ValueError):  # a dead child's end is in the queue of answers
+    with contextlib.suppress(OSError, ValueError):  # the end of a dead child is in the queue of answers
         assert child.stdin is not None
         child.stdin.write(json.dumps(message).encode() + b"\n")
         child.stdin.flush()
@@ -329,7 +329,7 @@ def _death(code: int) -> str:
 def _read_answers(stream: IO[bytes], answers: queue.Queue[bytes]) -> None:
     with stream:
         for line in stream:
-            if line.startswith(b"{"):  # not what an interpreter that starts may print
+            if line.startswith(b"{"):  # skip what a starting interpreter may print
                 answers.put(line)
     answers.put(b"")
 

@@ -560,7 +560,7 @@ def test_one_metadata_file_may_name_the_clips_of_all_parts(tmp_path, caplog):
     clips = {clip.filename: clip for clip in find_clips(str(tmp_path))}
     assert [clips[name].label for name in sorted(clips)] == ["REAL", None, "FAKE", None]
     assert clips["part_0/a.mp4"].group == clips["part_1/b.mp4"].group
-    assert "metadata names 1 clips that are not there" in caplog.text, "which c.mp4, it does not say"
+    assert "metadata names 1 missing clips" in caplog.text, "which c.mp4, it does not say"
 
     assert "metadata names 2 clips that lie elsewhere below it (a.mp4 is part_0/a.mp4, ...)" in caplog.text
 
@@ -645,7 +645,7 @@ def test_files_that_are_passed_over_are_counted(tmp_path, caplog):
     assert not caplog.text
     made(tmp_path, ["b.xyz", "c.XYZ", "d"])
     assert [clip.filename for clip in find_clips(str(tmp_path))] == ["a.mp4"]
-    assert "3 files are passed over, since clips have other endings (.xyz: 2, no ending: 1)" in caplog.text
+    assert "3 files are skipped, since clips have other endings (.xyz: 2, no ending: 1)" in caplog.text
     caplog.clear()
     wanted = [clip.filename for clip in find_clips(str(tmp_path), wanted=["b.xyz", "c.XYZ", "d", "gone.mp4"])]
     assert wanted == ["a.mp4", "b.xyz", "c.XYZ", "d"]

@@ -581,7 +581,7 @@ def test_a_store_that_fails_at_the_end_is_one_sentence(faceless, tmp_path, capsy
         deepcue(["extract", str(faceless), "--families", "blink", "--quiet", *ONE, "--out", "failing://t.parquet"]) == 2
     )
     error = capsys.readouterr().err
-    assert "can't be written (the token has expired); what is measured is kept in t.parquet.journal" in error
+    assert "can't be written (the token has expired); the results are kept in t.parquet.journal" in error
     assert error.count("\n") == 1
 
 
@@ -632,7 +632,7 @@ def test_another_run_can_not_begin_before_the_table_is_written(tmp_path, monkeyp
     refused = []
 
     def write(*_, journal):
-        with pytest.raises(DatasetError, match="another run notes its clips here") as caught:
+        with pytest.raises(DatasetError, match="another run uses this journal") as caught:
             Journal(Path(journal), {})
         refused.append(caught)
 

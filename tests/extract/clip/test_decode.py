@@ -58,7 +58,7 @@ def test_what_sounds_after_a_gap_stays_at_its_time(tmp_path, gap_s, silence_s):
     second = audio[round((1.05 + silence_s) * rate) :][: rate // 2]
     assert np.argmax(np.abs(np.fft.rfft(second))) == 500  # 2 Hz a bin
     assert np.abs(audio[rate + 400 : round((0.97 + silence_s) * rate)]).max(initial=0) < 0.01
-    assert clip.warnings() == ((f"{silence_s:.2f} s of sound are missing in between",) if silence_s else ())
+    assert clip.warnings() == ((f"{silence_s:.2f} s of audio are missing in between",) if silence_s else ())
 
 
 def test_a_damaged_time_moves_no_sound():
@@ -114,7 +114,7 @@ def test_of_more_frames_than_time_allows_the_first_are_looked_at(make_clip, monk
     assert len(frames) == clip.frames_expected == 12
     assert clip.frames_per_second == pytest.approx(25, rel=0.05)
     assert len(audio) > 16_000
-    assert clip.warnings() == ("only the first 0.5 s of the picture were looked at: its frames are too many",)
+    assert clip.warnings() == ("only the first 0.5 s of the video were analysed: it has too many frames",)
     monkeypatch.undo()
     assert read(make_clip("many.mp4", n=30, size=(320, 240), tone_s=1.2))[0].warnings() == ()
 
@@ -174,7 +174,7 @@ def test_reading_stops_at_the_limit_and_says_so(make_clip):
     clip, frames, (audio, _) = read(make_clip("long.mp4", n=60, tone_s=2.4), max_seconds=1.0)
     assert len(frames) == 26
     assert len(audio) == 16_000
-    assert clip.warnings() == ("only the first 1 s were looked at",)
+    assert clip.warnings() == ("only the first 1 s were analysed",)
 
 
 def test_a_damaged_clip_gives_the_frames_that_are_left(make_clip, tmp_path):
@@ -307,7 +307,7 @@ def test_sound_that_is_longer_than_is_looked_at_is_cut_and_says_so(tmp_path):
     with ClipReader(str(path), max_seconds=2) as clip:
         samples, _ = clip.audio()
     assert len(samples) == 32000
-    assert clip.warnings() == ("only the first 2 s were looked at",)
+    assert clip.warnings() == ("only the first 2 s were analysed",)
 
 
 def test_a_sound_of_a_header_alone_is_unreadable(tmp_path):
@@ -326,7 +326,7 @@ def test_a_sound_of_a_header_alone_is_unreadable(tmp_path):
 def test_text_that_is_called_a_sound_is_unreadable(tmp_path, name):
     path = tmp_path / name
     path.write_text("hello\n" * 500)
-    refused = pytest.raises(UnreadableError, match=r"no video or sound that FFmpeg can open|no picture stream")
+    refused = pytest.raises(UnreadableError, match=r"no video or audio that FFmpeg can open|no video stream")
     with refused, ClipReader(str(path), max_seconds=2) as clip:
         clip.audio()
 

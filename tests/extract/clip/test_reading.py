@@ -205,7 +205,7 @@ def test_a_clock_that_jumps_is_joined(folder, source, plain, jump_s):
     path.write_bytes(first.read_bytes() + second.read_bytes())
     one = read(path)
     assert_same_picture(one, plain, levels=5.0)
-    assert one.notes == ("the file's clock jumps; times were joined",)
+    assert one.notes == ("the file's timestamps jump; they were joined",)
     assert not one.warnings
     assert len(one.audio) == pytest.approx(2 * RATE, abs=0.15 * RATE)
 
@@ -217,7 +217,7 @@ def test_a_paused_recording_goes_on_at_once(folder, source, plain):
     ffmpeg("-i", source, "-vf", delay, "-af", f"a{delay}", "-fps_mode", "passthrough", *ENCODE, "-c:a", "flac", path)
     one = read(path)
     assert_same_picture(one, plain, levels=5.0)
-    assert "the file's clock jumps" in one.notes[0]
+    assert "the file's timestamps jump" in one.notes[0]
 
 
 @pytest.mark.parametrize(("container", "pause_s"), [("mp4", 3), ("mp4", 200), ("mkv", 3), ("webm", 30)])
@@ -230,7 +230,7 @@ def test_a_pause_between_reordered_frames_is_joined(folder, source, plain, conta
     one = read(path)
     assert_same_picture(one, plain, levels=5.0)
     assert_same_sound(one, plain, correlation=0.9)
-    assert one.notes == ("the file's clock jumps; times were joined",)
+    assert one.notes == ("the file's timestamps jump; they were joined",)
     assert not one.warnings
 
 
@@ -288,7 +288,7 @@ def test_frames_without_a_time_come_before_the_first_with_one(folder):
     assert len(times) == 60
     assert times == pytest.approx(np.arange(60) / 30 - 1, abs=0.02)
     assert times[30] == 0
-    assert clip.notes() == ("the first 30 frames have no time; they were put before the first with one",)
+    assert clip.notes() == ("the first 30 frames have no timestamp; they precede the first that has one",)
 
 
 def test_what_an_edit_list_cuts_is_not_expected(folder, source):
@@ -316,7 +316,7 @@ def test_a_damaged_sound_first_is_passed_over(folder, source, plain):
     ffmpeg("-i", source, *maps, "-c:v", "copy", "-c:a", "aac", "-bsf:a:0", "noise=amount=1", path)
     one = read(path)
     assert_same_sound(one, plain, correlation=0.95)
-    assert one.notes == ("2 sound tracks, number 2 was used, as those before it hold no sound",)
+    assert one.notes == ("2 audio tracks, number 2 was used, since those before it are silent",)
 
 
 def test_pixels_that_change_their_shape_on_the_way_are_made_square(folder, source, plain):
@@ -329,7 +329,7 @@ def test_pixels_that_change_their_shape_on_the_way_are_made_square(folder, sourc
     with ClipReader(str(path), max_seconds=120) as clip:
         shapes = {frame.luma.shape for frame in clip.frames()}
     assert shapes == {plain.shape}
-    assert "the shape of its pixels changes on the way; they were made square" in clip.notes()
+    assert "the pixel aspect ratio changes midway; pixels were made square" in clip.notes()
 
 
 @pytest.mark.parametrize("gap_s", [8, 40])
@@ -346,7 +346,7 @@ def test_sound_that_pauses_while_the_picture_goes_on_is_silence(folder, gap_s):
     assert len(one.audio) == pytest.approx((gap_s + 6) * RATE, abs=RATE // 4)
     assert np.abs(one.audio[4 * RATE : (gap_s + 2) * RATE]).max() < 0.01
     assert np.abs(one.audio[(gap_s + 4) * RATE :]).max() > 0.05
-    assert "s of sound are missing in between" in one.warnings[0]
+    assert "s of audio are missing in between" in one.warnings[0]
     assert not one.notes
 
 
@@ -380,7 +380,7 @@ def test_a_black_picture_first_is_passed_over(folder, source, plain, container):
     ffmpeg(*black, "-i", source, *maps, *ENCODE, "-c:a", "copy", path)
     one = read(path)
     assert_same_picture(one, plain)
-    assert one.notes == ("2 picture tracks, number 2 was used",)
+    assert one.notes == ("2 video streams, number 2 was used",)
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
@@ -391,7 +391,7 @@ def test_a_mute_sound_first_is_passed_over(folder, source, plain, container):
     ffmpeg(*mute, "-i", source, *maps, "-c:v", "copy", "-c:a", "aac", "-shortest", path)
     one = read(path)
     assert_same_sound(one, plain, correlation=0.95)
-    assert one.notes == ("2 sound tracks, number 2 was used, as those before it hold no sound",)
+    assert one.notes == ("2 audio tracks, number 2 was used, since those before it are silent",)
 
 
 def test_of_two_sounds_the_default_one_is_used_and_said(folder, source, plain):
@@ -401,7 +401,7 @@ def test_of_two_sounds_the_default_one_is_used_and_said(folder, source, plain):
     ffmpeg(*tone, "-i", source, *maps, "-c:v", "copy", "-c:a", "aac", path)
     one = read(path)
     assert_same_sound(one, plain, correlation=0.95)
-    assert one.notes == ("2 sound tracks, number 2 was used",)
+    assert one.notes == ("2 audio tracks, number 2 was used",)
 
 
 def test_channels_that_cancel_in_a_part_only_are_heard_there_too(folder, source, plain):
@@ -464,7 +464,7 @@ def test_a_clock_that_jumps_is_joined_without_sound(folder, source, plain, jump_
     ffmpeg("-i", source, "-vf", delay, "-fps_mode", "passthrough", *ENCODE, "-an", path)
     one = read(path)
     assert_same_picture(one, plain, levels=5.0)
-    assert "the file's clock jumps" in one.notes[0]
+    assert "the file's timestamps jump" in one.notes[0]
 
 
 def test_a_picture_that_nothing_can_be_decoded_of_is_unreadable(folder, source):
@@ -483,7 +483,7 @@ def test_music_with_a_cover_is_no_video(folder, source):
     cv2.imwrite(str(cover), np.full((60, 60, 3), 90, np.uint8))
     maps = ["-map", "0", "-map", "1:a", "-disposition:v:0", "attached_pic"]
     ffmpeg("-i", cover, "-i", source, *maps, "-c", "copy", path)
-    with pytest.raises(UnreadableError, match="no picture stream in the file but a cover"):
+    with pytest.raises(UnreadableError, match="no video stream in the file but a cover image"):
         read(path)
 
 

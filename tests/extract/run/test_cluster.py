@@ -267,7 +267,7 @@ def test_a_scheduler_that_dies_is_one_sentence_that_names_the_journal(sounds, ow
     assert run.returncode == 2, error
     (sentence,) = [line for line in error.splitlines() if line.startswith("error: ")]
     assert f"--scheduler {address}: the scheduler is gone" in sentence
-    assert f"what is measured is kept in {journal}: run the same command again to go on" in sentence
+    assert f"the results are kept in {journal}: run the same command again to go on" in sentence
     assert "Traceback" not in error, error
 
 

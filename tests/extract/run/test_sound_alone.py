@@ -179,13 +179,13 @@ def test_music_with_a_cover_is_told_from_a_sound(tmp_path, mp3):
     size = bytes(len(frame) >> shift & 127 for shift in (21, 14, 7, 0))
     (tmp_path / "a.mp3").write_bytes(b"ID3\x03\0\0" + size + frame + mp3[mp3.index(b"\xff\xf3") :])
     row, _, _ = measured(tmp_path / "a.mp3")
-    assert (row.status, row.error) == ("unreadable", "no picture stream in the file but a cover")
+    assert (row.status, row.error) == ("unreadable", "no video stream in the file but a cover image")
 
 
 def test_sound_is_looked_at_for_as_long_as_a_clip(tmp_path):
     path = write_wave(tmp_path / "a.wav", speech(4))
     row, _, observed = measured(path, worker.Settings(("voice",), max_seconds=2))
-    assert row.error == f"{ALONE}; only the first 2 s were looked at"
+    assert row.error == f"{ALONE}; only the first 2 s were analysed"
     assert (row.duration_s, len(observed.audio)) == (2.0, 32000)
 
 
