@@ -118,7 +118,7 @@ def opened(source: str | bytes) -> Iterator[Any]:
     except (FFmpegError, OSError, ValueError, UnicodeError) as error:
         if is_of_the_machine(error) or isinstance(error, FileNotFoundError):  # there a moment ago
             raise OSError(getattr(error, "errno", None), reason(error)) from error
-        raise UnreadableError(f"no video or audio that FFmpeg can open: {_why_refused(source, error)}") from error
+        raise UnreadableError(f"no video or sound that FFmpeg can open: {_why_refused(source, error)}") from error
     with container:
         yield container
 

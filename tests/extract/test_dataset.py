@@ -152,7 +152,7 @@ def test_a_folder_that_is_no_data_set_is_refused_in_one_sentence(tmp_path, files
         ("filename,label\na.mp4,perhaps\n", "line 2: label 'perhaps'"),
         ("", "no column 'filename'"),
         ("filename,label,Label\na.mp4,REAL,FAKE\n", "two columns are called 'label'"),
-        ("filename,label\n", "no clip in it, the manifest ends after its header"),
+        ("filename,label\n", "the manifest has no line after its header"),
         ("filename,label\na\0.mp4,REAL\n", "line 2: filename .* is not a path below"),
         ("filename,label\na.mp4,2.0\n", "line 2: label '2.0'"),
         ('filename,label\na.mp4,REAL\n"b.mp4,FAKE\nc.mp4,FAKE\n', "line 3: filename 'b.mp4,FAKE' goes on in the next"),

@@ -326,7 +326,7 @@ def test_a_sound_of_a_header_alone_is_unreadable(tmp_path):
 def test_text_that_is_called_a_sound_is_unreadable(tmp_path, name):
     path = tmp_path / name
     path.write_text("hello\n" * 500)
-    refused = pytest.raises(UnreadableError, match=r"no video or audio that FFmpeg can open|no video stream")
+    refused = pytest.raises(UnreadableError, match=r"no video or sound that FFmpeg can open|no video stream")
     with refused, ClipReader(str(path), max_seconds=2) as clip:
         clip.audio()
 
