@@ -121,7 +121,7 @@ class Store:
                 fs.info(path)
             except FileNotFoundError as error:  # fsspec raises it for a server that is down as well
                 if error.__cause__ is None or getattr(error.__cause__, "status", None) in MISSING:
-                    raise NotFoundError(f"{self.url}: no such file or folder; check the URL") from error
+                    raise NotFoundError(f"{self.url}: no such file; give a clip or a folder of clips") from error
                 raise error.__cause__ from error
 
     def _filesystem(self) -> tuple[Any, str]:

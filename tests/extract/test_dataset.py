@@ -550,7 +550,7 @@ def test_two_names_of_one_file_share_a_group(tmp_path, caplog):
     os.symlink("all/x.mp4", tmp_path / "link.mp4")
     groups = {clip.filename: clip.group for clip in find_clips(str(tmp_path))}
     assert groups["all/x.mp4"] == groups["y.mp4"] == groups["link.mp4"] != groups["all/z.mp4"]
-    assert "2 clips are files of others under a second name" in caplog.text
+    assert "2 clips are second names of other clips' files" in caplog.text
 
 
 def test_one_metadata_file_may_name_the_clips_of_all_parts(tmp_path, caplog):

@@ -164,7 +164,7 @@ def test_a_server_that_is_down_is_no_empty_folder(drip, monkeypatch):
         assert not isinstance(told.value, NotFoundError)
     monkeypatch.setattr(DripFileSystem, "is_down", False)
     for read in (find_clips, inputs.check_is_there):
-        with pytest.raises(NotFoundError, match="no such file or folder"):
+        with pytest.raises(NotFoundError, match="no such file; give a clip or a folder of clips"):
             read("drip://set/a.mp4")
 
 

@@ -317,7 +317,7 @@ def test_a_sound_of_a_header_alone_is_unreadable(tmp_path):
     assert announced_share(path.read_bytes()) == 1.0  # of nothing held there is no share: the refusal says it
     with (
         ClipReader(str(path), max_seconds=2) as clip,
-        pytest.raises(UnreadableError, match="no sound could be decoded"),
+        pytest.raises(UnreadableError, match="no audio could be decoded"),
     ):
         clip.audio()
 
