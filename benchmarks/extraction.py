@@ -24,7 +24,7 @@ from itertools import cycle, islice
 from typing import Any
 
 from extract.dataset import find_clips
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.run import engine, worker
 from extract.run.sandbox import Limits
 from features import discovery, measuring
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(clips: Sequence[Clip]) -> dict[str, Any]:
+def measure(clips: Sequence[ClipEntry]) -> dict[str, Any]:
     """Measure CPU seconds of all parts over the clips, in this process."""
     families = tuple(family.name for family in discovery.families())
     with tempfile.TemporaryDirectory() as kept:
@@ -110,14 +110,14 @@ def plain_script(path: str) -> None:
             librosa.feature.mfcc(y=sound.mean(axis=1), sr=16_000)
 
 
-def scaling(clips: Sequence[Clip]) -> dict[str, Any]:
+def scaling(clips: Sequence[ClipEntry]) -> dict[str, Any]:
     """Measure clips per hour of wall time with one and with two workers, without start-up."""
     settings = worker.Settings(tuple(family.name for family in discovery.families()))
     limits = Limits(timeout_s=600, memory_mb=8192)
     return {f"clips_per_hour_{jobs}": _rate(clips, settings, limits, jobs) for jobs in (1, 2)}
 
 
-def _rate(clips: Sequence[Clip], settings: worker.Settings, limits: Limits, jobs: int) -> float:
+def _rate(clips: Sequence[ClipEntry], settings: worker.Settings, limits: Limits, jobs: int) -> float:
     """Measure clips per hour while all workers are busy; the first and last clips of the run don't count."""
     counted, warming = max(MIN_TIMED, len(clips)) * jobs, 2 * jobs
     stream = engine.run(list(islice(cycle(clips), warming + counted + jobs)), settings, limits, jobs=jobs)
@@ -146,8 +146,8 @@ class Stages:
         self._wrap(crop_reservoir.CropReservoir, "take", "crops")
         self._wrap(observe, "linked", "linking")
         self._wrap(observe, "with_embeddings", "embeddings")
-        self._wrap(decode.Clip, "audio", "audio")
-        self._replace(decode.Clip, "frames", self._timed_frames(decode.Clip.frames))
+        self._wrap(decode.ClipReader, "audio", "audio")
+        self._replace(decode.ClipReader, "frames", self._timed_frames(decode.ClipReader.frames))
         for part in ("_main_face", "_largest"):
             self._wrap(measuring, part, lambda family, *_: f"family {family.name}")
         return self
@@ -188,10 +188,10 @@ class Stages:
         return frames
 
 
-def _decode(clip: Clip) -> int:
+def _decode(clip: ClipEntry) -> int:
     from extract.clip import decode
 
-    with decode.Clip(clip.path, max_seconds=worker.MAX_SECONDS) as opened:
+    with decode.ClipReader(clip.path, max_seconds=worker.MAX_SECONDS) as opened:
         return sum(1 for _ in opened.frames())
 
 

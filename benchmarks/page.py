@@ -27,7 +27,7 @@ import psutil
 from ensemble.store import default_model, load_model
 from ensemble.verdict import Verdict, judge
 from extract.dataset import find_clips
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.pipeline import table_of_result
 from extract.run.examiner import Examiner
 from extract.run.sandbox import Limits, Sandbox
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(clips: Sequence[Clip]) -> dict[str, Any]:
+def measure(clips: Sequence[ClipEntry]) -> dict[str, Any]:
     """Measure wall time and CPU seconds of all processes for the same clips, one way after the other."""
     figures: dict[str, Any] = {"clips": len(clips)}
     for way, timed in (("predict", _by_predict), ("report", _by_report), ("page", _by_page)):
@@ -86,12 +86,12 @@ def report(figures: dict[str, Any]) -> str:
     return "\n".join([*lines, ratios.format(**figures["ratios"])])
 
 
-def _by_predict(clips: Sequence[Clip]) -> dict[str, float]:
+def _by_predict(clips: Sequence[ClipEntry]) -> dict[str, float]:
     model = load_model(default_model())
     settings = Settings(tuple(sorted(model.layout.families)))
     sandbox = Sandbox(settings, Limits())
 
-    def predict(clip: Clip) -> list[Verdict]:
+    def predict(clip: ClipEntry) -> list[Verdict]:
         return judge(model, table_of_result(clip, sandbox.measure(clip.filename, clip.path), settings))
 
     try:
@@ -102,12 +102,12 @@ def _by_predict(clips: Sequence[Clip]) -> dict[str, float]:
     return figures | {"verdict_s": figures["end_s"], "verdict_cpu_s": figures["cpu_s"]}
 
 
-def _by_report(clips: Sequence[Clip]) -> dict[str, float]:
+def _by_report(clips: Sequence[ClipEntry]) -> dict[str, float]:
     model = load_model(default_model())
     settings = Settings(tuple(sorted(model.layout.families)))
     examiner = Examiner(settings, Limits(), faces_per_second=FACES_PER_SECOND, show_faces=True)
 
-    def predict(clip: Clip) -> str:
+    def predict(clip: ClipEntry) -> str:
         result, evidence = examiner.measure(clip.filename, clip.path)
         table = table_of_result(clip, result, settings)
         (verdict,) = judge(model, table)
@@ -122,7 +122,7 @@ def _by_report(clips: Sequence[Clip]) -> dict[str, float]:
     return figures | {"verdict_s": figures["end_s"], "verdict_cpu_s": figures["cpu_s"]}
 
 
-def _by_page(clips: Sequence[Clip]) -> dict[str, float]:
+def _by_page(clips: Sequence[ClipEntry]) -> dict[str, float]:
     from serve.server import Options, Server
 
     with tempfile.TemporaryDirectory() as work:
@@ -141,7 +141,7 @@ def _by_page(clips: Sequence[Clip]) -> dict[str, float]:
     return figures | {"verdict_s": figures["end_s"] - seconds, "verdict_cpu_s": figures["cpu_s"] - cpu}
 
 
-def _judged(address: str, clip: Clip) -> tuple[float, float]:
+def _judged(address: str, clip: ClipEntry) -> tuple[float, float]:
     """Upload a clip, wait for its verdict, then for its page; return the wall time and CPU seconds in between."""
     name = urllib.parse.quote(os.path.basename(clip.filename))
     with open(clip.path, "rb") as file:

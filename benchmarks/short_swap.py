@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from benchmarks.rates import exact_interval, is_degenerate
 from extract.clip.face_recorder import FaceRecorder
 from extract.dataset import find_clips
-from extract.entries import Clip as Listed
+from extract.entries import ClipEntry
 from extract.run import worker
 from features.clip_series import person_series
 from features.discovery import families
@@ -119,10 +119,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def cases(listed: Sequence[Listed], *, n: int, seconds: float, seed: int) -> Iterator[Case]:
+def cases(listed: Sequence[ClipEntry], *, n: int, seconds: float, seed: int) -> Iterator[Case]:
     """Yield at most ``n`` cases of each kind, in turn; a group's second clip comes after all groups' first clips."""
     genuine = {clip.filename: clip for clip in listed if clip.label == "REAL"}
-    pairs: dict[str, list[tuple[Listed, Listed | None]]] = {
+    pairs: dict[str, list[tuple[ClipEntry, ClipEntry | None]]] = {
         "face_swap": [(clip, None) for clip in genuine.values()],
         "spliced": [
             (genuine[clip.original], clip) for clip in listed if clip.label == "FAKE" and clip.original in genuine
@@ -135,7 +135,11 @@ def cases(listed: Sequence[Listed], *, n: int, seconds: float, seed: int) -> Ite
 
 
 def _cases(
-    kind: str, pairs: Sequence[tuple[Listed, Listed | None]], every: Sequence[Listed], seconds: float, seed: int
+    kind: str,
+    pairs: Sequence[tuple[ClipEntry, ClipEntry | None]],
+    every: Sequence[ClipEntry],
+    seconds: float,
+    seed: int,
 ) -> Iterator[Case]:
     for number, (real, fake) in enumerate(_in_turn(pairs, np.random.default_rng(seed))):
         case = _case(kind, real, fake, every, np.random.default_rng([seed, number]), seconds)
@@ -144,8 +148,8 @@ def _cases(
 
 
 def _in_turn(
-    pairs: Sequence[tuple[Listed, Listed | None]], rng: np.random.Generator
-) -> list[tuple[Listed, Listed | None]]:
+    pairs: Sequence[tuple[ClipEntry, ClipEntry | None]], rng: np.random.Generator
+) -> list[tuple[ClipEntry, ClipEntry | None]]:
     """Return the pairs in random order: the first pair of every group, then the second of every group."""
     order = [pairs[int(number)] for number in rng.permutation(len(pairs))]
     seen: dict[str, int] = {}
@@ -157,7 +161,12 @@ def _in_turn(
 
 
 def _case(
-    kind: str, real: Listed, fake: Listed | None, every: Sequence[Listed], rng: np.random.Generator, seconds: float
+    kind: str,
+    real: ClipEntry,
+    fake: ClipEntry | None,
+    every: Sequence[ClipEntry],
+    rng: np.random.Generator,
+    seconds: float,
 ) -> Case | None:
     """Return a case, or None where the clip is too short, shows no face, or can't be forged in this kind."""
     clip = _read(real)
@@ -174,7 +183,7 @@ def _case(
     return Case(real.filename, real.group, kind, method, start_s, start_s + seconds, clip, forged)
 
 
-def _read(listed: Listed, **options: float) -> EditableClip | None:
+def _read(listed: ClipEntry, **options: float) -> EditableClip | None:
     """Read a clip with a face in most frames, else return None."""
     try:
         clip = read_clip(listed.path, **options)  # type: ignore[arg-type]  # max_seconds alone
@@ -184,7 +193,7 @@ def _read(listed: Listed, **options: float) -> EditableClip | None:
 
 
 def _swapped(
-    clip: EditableClip, real: Listed, every: Sequence[Listed], part: NDArray[np.bool_], rng: np.random.Generator
+    clip: EditableClip, real: ClipEntry, every: Sequence[ClipEntry], part: NDArray[np.bool_], rng: np.random.Generator
 ) -> EditableClip | None:
     """Swap the face in a part of the frames, with the donor, of a few clips, whose poses fit best."""
     others = [clip for clip in every if clip.group != real.group]
@@ -198,7 +207,7 @@ def _swapped(
     return _combined(clip, kind.apply(hidden, kind.sample(rng), rng, donor), part)
 
 
-def _spliced(clip: EditableClip, fake: Listed, part: NDArray[np.bool_]) -> EditableClip | None:
+def _spliced(clip: EditableClip, fake: ClipEntry, part: NDArray[np.bool_]) -> EditableClip | None:
     """Replace a part of the frames by those of a FAKE clip; None where the frames do not correspond."""
     other = _read(fake)
     if other is None or not np.allclose(other.times_s[: len(part)], clip.times_s[: len(other.times_s)], atol=0.01):

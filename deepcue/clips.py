@@ -308,14 +308,14 @@ def evidence(
     >>> len(evidence.people), [face.time_s for face in evidence.people[0].faces]
     (1, [0.16, 0.4, 0.64, 0.88, 1.16])
     """
-    from extract.entries import Clip
+    from extract.entries import ClipEntry
     from extract.pipeline import examine
     from features.errors import ClipError, UnreadableError
 
     check_limits(limits)
     file = clip_path(as_text(path))
     table, clip_evidence = examine(
-        Clip(clip_name(file), file),
+        ClipEntry(clip_name(file), file),
         families=(),
         faces_per_second=faces_per_second,
         show_faces=show_faces,

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import reprlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from features.errors import DatasetError, InputError, NotFoundError
-from features.places import read_errors
+from features.errors import DatasetError, InputError, NotFoundError, without_credentials
+from features.places import without_query
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from extract.entries import Clip
+    from extract.entries import ClipEntry
     from features.spec import Family
 
 TABLE_SUFFIX = ".parquet"
@@ -34,7 +35,7 @@ def as_text(path: PathLike, what: str = "a clip") -> str:
     return os.fsdecode(path)
 
 
-def as_data(data: PathLike | Iterable[PathLike]) -> str | list[Clip]:
+def as_data(data: PathLike | Iterable[PathLike]) -> str | list[ClipEntry]:
     """A path or URL as text, or the clips of a list.
 
     Raises
@@ -80,7 +81,7 @@ def is_clip(data: PathLike) -> bool:
     from extract.file_names import SOUND_SUFFIXES, VIDEO_SUFFIXES
 
     name = os.fspath(data)
-    suffix = os.path.splitext(name)[1].lower()
+    suffix = os.path.splitext(without_query(name))[1].lower()
     if "://" in name:
         return suffix in VIDEO_SUFFIXES | SOUND_SUFFIXES
     if not os.path.exists(name):
@@ -101,21 +102,16 @@ def check_is_there(clip: PathLike) -> None:
     url = os.fspath(clip)
     if "://" not in url:
         return
-    import fsspec
+    from extract.file_store import Store
 
-    with read_errors(url):
-        fs, path = fsspec.core.url_to_fs(url)
-        try:
-            fs.info(path)
-        except FileNotFoundError as error:
-            raise NotFoundError(f"{url}: no such file; give a clip or a folder of clips") from error
+    Store(url).check_is_there()
 
 
 def is_table(data: PathLike) -> bool:
     """Whether a path names a feature table: by its suffix or, for a local file, by its first bytes."""
     from features.table import is_parquet
 
-    has_suffix = os.path.splitext(os.fspath(data))[1].lower() == TABLE_SUFFIX
+    has_suffix = os.path.splitext(without_query(os.fspath(data)))[1].lower() == TABLE_SUFFIX
     return (has_suffix and not os.path.isdir(data)) or is_parquet(os.fspath(data))
 
 
@@ -133,14 +129,19 @@ def read_table(file: PathLike) -> pa.Table:
 
 
 def clip_name(path: PathLike) -> str:
-    r"""The name of a clip in a table: its file name; bytes that are not UTF-8 are written as ``\xe9`` and so on."""
-    return os.fsencode(os.path.basename(os.fspath(path))).decode("utf-8", "backslashreplace")
+    r"""The name of a clip's row: its file name, without the query of a URL; bytes that are no UTF-8 become ``\xe9``."""
+    return _printed(os.path.basename(without_query(os.fspath(path))))
+
+
+def _printed(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def absolute(path: PathLike) -> str:
-    """An absolute path; a URL unchanged."""
-    name = os.fspath(path)
-    return name if "://" in name else os.path.abspath(name)
+    """A path that holds in any folder; a URL, of which a path at the end of a chain is made absolute."""
+    from extract.file_store import Store
+
+    return Store(os.fspath(path)).url
 
 
 def clip_path(path: PathLike) -> str:
@@ -161,15 +162,24 @@ def clip_path(path: PathLike) -> str:
     return absolute(name)
 
 
-def listed_clips(paths: Iterable[PathLike]) -> list[Clip]:
-    """The clips of a list without duplicates, named by file name, or by path where two files have the same name."""
-    from extract.entries import Clip
+def listed_clips(paths: Iterable[PathLike]) -> list[ClipEntry]:
+    """The clips of a list without duplicates, named by file name, or by path where two files have the same name.
+
+    Raises
+    ------
+    DatasetError
+        A clip is missing or is a folder, or two clips have the same name once the queries of their URLs are left out.
+    """
+    from extract.entries import ClipEntry
 
     files = list(dict.fromkeys(clip_path(as_text(path)) for path in paths))
     names = [clip_name(file) for file in files]
     if len(set(names)) < len(names):
-        names = [os.fsencode(file).decode("utf-8", "backslashreplace") for file in files]
-    return [Clip(name, file, group=name) for name, file in dict(zip(names, files, strict=True)).items()]
+        names = [_printed(without_credentials(file)) for file in files]
+    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
+    if count > 1:
+        raise DatasetError(f"{name}: {count} clips of the list would have this name in a table; leave all but one out")
+    return [ClipEntry(name, file, group=name) for name, file in zip(names, files, strict=True)]
 
 
 def chosen_families(names: Iterable[str] | None) -> tuple[Family, ...]:

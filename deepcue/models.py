@@ -253,13 +253,16 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
 
 def _row(path: str, families: Iterable[str], weights: Mapping[str, Any] | None) -> pa.Table:
     """The feature table of one clip, measured in the calling process."""
-    from extract.entries import Clip
+    from extract.entries import ClipEntry
     from extract.pipeline import table_of
 
     observed = observe(path)
     with one_thread():
         return table_of(
-            Clip(clip_name(path), absolute(path)), observed, families=sorted(families), weights=weights_files(weights)
+            ClipEntry(clip_name(path), absolute(path)),
+            observed,
+            families=sorted(families),
+            weights=weights_files(weights),
         )
 
 

@@ -1,4 +1,4 @@
-"""What a data set says of one clip, and how its cells and entries are read."""
+"""The entry of one clip in a data set, and how cells and JSON entries are parsed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import Any
 from features.errors import DatasetError
 
 LABELS = {
-    **dict.fromkeys(("real", "0", "0.0", "false"), "REAL"),  # numbers and truth values as programs write them
+    **dict.fromkeys(("real", "0", "0.0", "false"), "REAL"),  # numbers and booleans as programs write them
     **dict.fromkeys(("fake", "1", "1.0", "true"), "FAKE"),
 }
-NOTHING = frozenset({"nan", "none", "null", "na", "n/a", "<na>", "#n/a"})  # as pandas, R and spreadsheets write it
-PARTS = frozenset({"picture", "voice", "sound"})  # sound: moved, or exchanged for another recording
+NOTHING = frozenset(
+    {"nan", "none", "null", "na", "n/a", "<na>", "#n/a"}
+)  # missing values as pandas, R and spreadsheets write them
+PARTS = frozenset({"picture", "voice", "sound"})  # sound: shifted in time, or replaced by another recording
 OR = "|"  # between several originals of one clip
 
 
 @dataclass(frozen=True)
-class Clip:
+class ClipEntry:
     """One clip of a data set."""
 
     filename: str
@@ -29,19 +31,19 @@ class Clip:
     label: str | None = None
     """``REAL``, ``FAKE``, or None where it is unknown."""
     group: str = ""
-    """What a split must never part."""
+    """Clips of one group always share a fold."""
     source: str | None = None
-    """Data set or part that the clip is from; the method where only that is given."""
+    """Data set or part that the clip comes from; the method where only the method is given."""
     original: str = ""
     """The REAL clip that a FAKE one was made from; several with ``|`` between them."""
     method: str = ""
-    """What made a FAKE clip; of a REAL one, where the manifest's column says where it is from."""
+    """How a FAKE clip was made; for a REAL clip, the origin that the manifest gives in this column."""
     forged: frozenset[str] = frozenset()
-    """Of :data:`PARTS`, what is forged; empty for a REAL clip, and where the data set does not say it."""
+    """The forged ones of :data:`PARTS`; empty for a REAL clip, and where the data set does not say."""
 
 
 def described(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Label, group, method and forged parts, as an entry or a row gives them."""
+    """Parse label, group, method and forged parts from an entry or a row."""
     label = label_of(entry.get("label"), where)
     part = named(entry.get("fake_part") or entry.get("part")).lower()
     return {
@@ -53,7 +55,7 @@ def described(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def named(value: object) -> str:
-    """What a cell or an entry names, without blanks around it; empty for what programs write for nothing.
+    """Return a cell's text without surrounding blanks; empty for the usual spellings of a missing value.
 
     >>> named(" anna "), named("NA"), named(None)
     ('anna', '', '')
@@ -63,12 +65,12 @@ def named(value: object) -> str:
 
 
 def label_of(value: object, where: str) -> str | None:
-    """``REAL`` or ``FAKE`` for what a data set calls them; None for nothing.
+    """Return ``REAL`` or ``FAKE`` for any accepted spelling of a label; None for a missing one.
 
     Raises
     ------
     DatasetError
-        It is something else; ``where`` names the place.
+        The value is not a label; ``where`` names its place.
     """
     text = named(value).lower()
     if not text:
@@ -79,5 +81,5 @@ def label_of(value: object, where: str) -> str | None:
 
 
 def slashed(name: str) -> str:
-    """A path with forward slashes."""
+    """Return a path with forward slashes."""
     return name.replace("\\", "/")

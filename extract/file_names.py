@@ -1,4 +1,4 @@
-"""Names of files: which are clips by their ending, and which file is meant by a name that is spelled differently."""
+"""Recognise clips by their suffix, and find files whose names are spelled differently."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SOUND_SUFFIXES = frozenset(
     {".aac", ".aif", ".aiff", ".amr", ".au", ".caf", ".flac", ".m4a", ".mka", ".mp3", ".oga", ".ogg", ".opus", ".wav"}
     | {".wma"}
 )
-"""Of files that are clips when they are named, one by one or in a table; a folder is not searched for them, as data
-sets keep the sound of their clips beside them."""
+"""Audio files count as clips only when named, singly or in a manifest; folders are not searched for them, since data
+sets keep the audio of their clips beside them."""
 CLIP_SUFFIXES = VIDEO_SUFFIXES | SOUND_SUFFIXES
 COMPANION_SUFFIXES = SOUND_SUFFIXES | frozenset(
     {".bmp", ".bib", ".cfg", ".csv", ".db", ".docx", ".h5", ".html", ".ini", ".ipynb", ".jpeg", ".jpg", ".json"}
@@ -28,58 +28,58 @@ COMPANION_SUFFIXES = SOUND_SUFFIXES | frozenset(
     | {".pth", ".py", ".rst", ".sh", ".sha256", ".srt", ".svg", ".tif", ".tiff", ".toml", ".tsv", ".txt", ".vtt"}
     | {".webp", ".xls", ".xlsx", ".xml", ".yaml", ".yml"}
 )
-"""Of files that lie beside the clips of a folder, of which nobody expects a row."""
+"""Suffixes of files that usually accompany clips and get no row or warning."""
 COMPANION_NAMES = frozenset({"copying", "license", "makefile", "md5sums", "notice", "readme", "sha256sums"})
-MANY_NAMESAKES = 20  # a name that more files have says nothing by itself: `video.mp4` in a folder for each clip
+MANY_NAMESAKES = 20  # a name of more files is not specific: `video.mp4` in one folder for each clip
 
 
 def base_of(name: str) -> str:
-    """Name of the file that a path with forward slashes leads to."""
+    """Return the last part of a path with forward slashes."""
     return posixpath.basename(name)
 
 
 def suffix_of(name: str) -> str:
-    """Ending of a file's name, in lower case."""
+    """Return the suffix of a file name in lower case."""
     return posixpath.splitext(base_of(name))[1].lower()
 
 
 def is_video(name: str) -> bool:
-    """Whether a file of a folder is a clip, by its name."""
+    """Return whether a file in a folder is a clip, by its name."""
     return not base_of(name).startswith(".") and suffix_of(name) in VIDEO_SUFFIXES
 
 
 def has_clip_suffix(name: str) -> bool:
-    """Whether a name ends as those of clips do, be they sound alone."""
+    """Return whether a name has the suffix of a video or audio clip."""
     return suffix_of(name) in CLIP_SUFFIXES
 
 
 def is_companion(name: str) -> bool:
-    """Whether a file that is no clip is one of those that lie beside clips, or hidden."""
+    """Return whether a file is hidden or of a kind that usually accompanies clips."""
     base = base_of(name).lower()
     return base.startswith(".") or suffix_of(base) in COMPANION_SUFFIXES or base in COMPANION_NAMES
 
 
 def form(path: str) -> str:
-    """A path with one spelling of each letter: a Mac stores accents as letters of their own."""
+    """Return a path in Unicode form NFC: macOS stores accents as separate characters."""
     return unicodedata.normalize("NFC", posixpath.normpath(path))
 
 
 class Names:
-    """File names that are found however their letters are spelled."""
+    """Look up file names in any Unicode form."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._exact = set(names)
         self._by_form = {form(name): name for name in sorted(self._exact)}
 
     def find(self, path: str) -> str | None:
-        """The file that a path means; None when there is none."""
+        """Return the file that a path means; None if it does not exist."""
         path = posixpath.normpath(path)
         return path if path in self._exact else self._by_form.get(form(path))
 
 
-@functools.lru_cache(maxsize=1024)  # several questions are asked of one name
+@functools.lru_cache(maxsize=1024)  # the same name is looked up several times
 def endings_of(path: str) -> tuple[str, ...]:
-    """The path and what it ends in, the longest first; without the ending of a clip's name, in small letters.
+    """Return a path and its trailing parts, longest first, in lower case without the suffix of a clip.
 
     >>> endings_of("./c23/Real/000.MP4"), endings_of("000"), endings_of("..")
     (('c23/real/000', 'real/000', '000'), ('000',), ())
@@ -92,14 +92,14 @@ def endings_of(path: str) -> tuple[str, ...]:
 
 
 class Namesakes:
-    """Files that end in a path, be it written without the first folders, without the suffix, or in other letters.
+    """Find files by the end of their path, without leading folders or suffix, in any case or Unicode form.
 
     Parameters
     ----------
     names
-        Of the files.
+        Names of the files.
     paths
-        Those that will be looked for: only what these end in is indexed.
+        The paths that will be looked up; only their endings are indexed.
     """
 
     def __init__(self, names: Iterable[str], paths: Iterable[str]) -> None:
@@ -112,11 +112,11 @@ class Namesakes:
         self._below: dict[str, dict[str, list[str]]] = {}
 
     def ending_in(self, path: str) -> list[str]:
-        """The files whose path ends in the whole of ``path``."""
+        """Return the files whose path ends in the whole of ``path``."""
         return next((self._files.get(whole, []) for whole in endings_of(path)[:1]), [])
 
     def below(self, folder: str, path: str) -> list[str]:
-        """Those of them that lie in a folder or further down; all in the root, which is empty."""
+        """Return those of them below a folder; all of them for the root, which is empty."""
         files = self.ending_in(path)
         start = f"{folder}/" if folder else ""
         first, end = (
@@ -125,15 +125,16 @@ class Namesakes:
         return files[first:end]
 
     def of(self, path: str, nearest_to: str) -> list[str]:
-        """The files that end in as much of ``path`` as any; of more than some, those in the folder nearest to a file.
+        """Return the files with the longest common ending with ``path``.
 
-        None are named where there are more in that folder, too.
+        Of more than :data:`MANY_NAMESAKES`, those in the folder nearest to a file are returned, or none where that
+        folder also has more.
         """
         ending, files = self._found(path)
         return files if len(files) <= MANY_NAMESAKES else self._nearest(ending, nearest_to)
 
     def is_common(self, path: str) -> bool:
-        """Whether more files end in the whole of ``path`` than can be meant by it."""
+        """Return whether more than :data:`MANY_NAMESAKES` files end in the whole of ``path``."""
         return len(self.ending_in(path)) > MANY_NAMESAKES
 
     def _found(self, path: str) -> tuple[str, list[str]]:
@@ -145,12 +146,12 @@ class Namesakes:
             for name in self._files[ending]:
                 for folder in _folders(name):
                     below[folder].append(name)
-        found = next((self._below[ending][folder] for folder in _folders(file) if folder in self._below[ending]), [])
-        return found if len(found) <= MANY_NAMESAKES else []
+        files = next((self._below[ending][folder] for folder in _folders(file) if folder in self._below[ending]), [])
+        return files if len(files) <= MANY_NAMESAKES else []
 
 
 def _folders(name: str) -> list[str]:
-    """The folder that holds a file, that which holds it, and so on to the root, which is empty."""
+    """Return the folder of a file and its parents up to the root, which is empty."""
     folders = [posixpath.dirname(name)]
     while folders[-1] not in {"", "/"}:
         folders.append(posixpath.dirname(folders[-1]))

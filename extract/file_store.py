@@ -7,13 +7,14 @@ import posixpath
 from collections.abc import Iterator
 from typing import Any
 
-from features.places import read_errors
+from features.errors import NotFoundError
+from features.places import read_errors, read_to, without_query
+
+MISSING = frozenset({404, 410})  # HTTP statuses of a file that is not there
 
 
 def folder_and_name(place: str) -> tuple[str, str]:
-    """The folder that a path or URL lies in, and its name there.
-
-    Of a chain of URLs, the first with a path is what has them.
+    """Split a path or URL into folder and name; in a chain of URLs, the first link with a path is split.
 
     >>> folder_and_name("/labels.csv"), folder_and_name("s3://bucket/a.csv"), folder_and_name("zip://a.csv::/b.zip")
     (('/', 'labels.csv'), ('s3://bucket', 'a.csv'), ('zip://::/b.zip', 'a.csv'))
@@ -21,31 +22,33 @@ def folder_and_name(place: str) -> tuple[str, str]:
     if "://" not in place:
         return os.path.split(place)
     before, url, after = _chain(place)
-    protocol, _, path = url.partition("://")
+    query = url.removeprefix(without_query(url))  # it may have slashes
+    protocol, _, path = without_query(url).partition("://")
     folder, _, name = path.rpartition("/")
-    return f"{before}{protocol}://{folder}{after}", name
+    return f"{before}{protocol}://{folder}{after}", f"{name}{query}"
 
 
 def _chain(place: str) -> tuple[str, str, str]:
-    """What stands before the first URL of a chain, that URL, and what stands after it; a path at its end is absolute.
+    """Split a chain into the part before its first URL, that URL, and the part after it, ending in an absolute path.
 
     >>> _chain("simplecache::s3://bucket/a"), _chain("zip://a::/b.zip")
     (('simplecache::', 's3://bucket/a', ''), ('', 'zip://a', '::/b.zip'))
     """
     links = place.split("::")
-    links[-1] = links[-1] if "://" in links[-1] else os.path.abspath(links[-1])  # measuring processes are elsewhere
+    # absolute, since measuring processes have another working folder
+    links[-1] = links[-1] if "://" in links[-1] else os.path.abspath(links[-1])
     at = next(number for number, link in enumerate(links) if "://" in link)
     return "".join(f"{link}::" for link in links[:at]), links[at], "".join(f"::{link}" for link in links[at + 1 :])
 
 
 def _without_slash(url: str) -> str:
-    """A URL without slashes at its end, but for those of its protocol."""
+    """Strip slashes at the end of a URL, except those of the protocol."""
     protocol, _, path = url.partition("://")
-    return f"{protocol}://{path.rstrip('/')}"
+    return url if without_query(url) != url else f"{protocol}://{path.rstrip('/')}"
 
 
 class Store:
-    """Files below a local folder or an fsspec URL; what can't be read is a ``DatasetError``."""
+    """Files below a local folder or an fsspec URL; read errors are raised as ``DatasetError``."""
 
     def __init__(self, url: str, storage_options: dict[str, Any] | None = None) -> None:
         self.remote = "://" in url
@@ -58,13 +61,13 @@ class Store:
         self._options = storage_options or {}
 
     def join(self, name: str) -> str:
-        """Path or URL of a file by its name relative to the root."""
+        """Return the path or URL of a file, given its name relative to the root."""
         if self.remote:
             return f"{self._before}{self._root}/{name}{self._after}" if name else self.url
         return os.path.join(self.url, *name.split("/"))
 
     def names_in(self, folder: str) -> list[str]:
-        """Names of the files and folders in a folder below the root, sorted; none where there is no such folder."""
+        """Return the sorted names in a folder below the root; empty where the folder does not exist."""
         with read_errors(self.join(folder)):
             try:
                 if not self.remote:
@@ -77,25 +80,49 @@ class Store:
                 return []
 
     def list(self) -> list[str]:
-        """Names of all files below the root but for hidden folders, relative, sorted."""
+        """Return the sorted relative names of all files below the root, except those in hidden folders."""
         with read_errors(self.url):
             return sorted(self._list_remote() if self.remote else self._list_local())
 
     def read(self, name: str, n_bytes: int = -1) -> bytes:
-        """Content of a file, or its first bytes."""
-        import fsspec
-
+        """Return the content of a file, or its first ``n_bytes``."""
         url = self.join(name)
-        with read_errors(url), fsspec.open(url, "rb", **self._options) if self.remote else open(url, "rb") as file:
-            return bytes(file.read(n_bytes))
+        with read_errors(url):
+            if not self.remote:
+                with open(url, "rb") as file:
+                    return file.read(n_bytes)
+            fs, root = self._filesystem()  # not by URL, in which :: would name another store
+            with fs.open(f"{root}/{name}" if name else root, "rb") as opened:
+                return read_to(opened, n_bytes)
 
     def is_file(self) -> bool:
-        """True when the root itself is a file."""
+        """Return whether the root itself is a file."""
         if not self.remote:
             return os.path.isfile(self.url)
         with read_errors(self.url):
             fs, path = self._filesystem()
             return bool(fs.isfile(path))
+
+    def check_is_there(self) -> None:
+        """Refuse a URL that does not exist, or whose server does not answer.
+
+        Raises
+        ------
+        NotFoundError
+            The store has no such file or folder.
+        DatasetError
+            The store can't be used; the message gives the reason.
+        """
+        if not self.remote:
+            return
+        with read_errors(self.url):
+            fs, path = self._filesystem()
+            try:
+                fs.info(path)
+            except FileNotFoundError as error:  # fsspec raises it for a server that is down as well
+                if error.__cause__ is None or getattr(error.__cause__, "status", None) in MISSING:
+                    raise NotFoundError(f"{self.url}: no such file; give a clip or a folder of clips") from error
+                raise error.__cause__ from error
 
     def _filesystem(self) -> tuple[Any, str]:
         import fsspec
@@ -108,7 +135,7 @@ class Store:
         yield from (name for name in names if not any(part.startswith(".") for part in name.split("/")[:-1]))
 
     def _list_local(self) -> Iterator[str]:
-        """Folders before links to folders, so that a file has the name of the folder that it is in."""
+        """Walk folders before links to folders, so that a file is named by the folder that contains it."""
         seen: set[tuple[int, int]] = set()
         waiting = [self.url]
         while waiting:
@@ -116,7 +143,7 @@ class Store:
             for top in waiting:
                 for folder, below, names in os.walk(top, onerror=_raise):
                     status = os.stat(folder)
-                    if (status.st_dev, status.st_ino) in seen:  # a link that leads back
+                    if (status.st_dev, status.st_ino) in seen:  # a link to a folder that was listed already
                         below.clear()
                         continue
                     seen.add((status.st_dev, status.st_ino))
@@ -128,5 +155,5 @@ class Store:
 
 
 def _raise(error: OSError) -> None:
-    """A folder that can't be read is an error: its clips would be missing without a word."""
+    """Raise for an unreadable folder: its clips would otherwise be missing silently."""
     raise error

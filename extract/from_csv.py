@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from extract.entries import Clip, label_of, named, slashed
+from extract.entries import ClipEntry, label_of, named, slashed
 from extract.groups import grouped
 from extract.manifest import COLUMNS
 from features.errors import TableError
@@ -232,7 +232,7 @@ def _groups(given: Mapping[str, Sequence[str | None]], labels: Sequence[str | No
     """Return the group of each clip: given groups and originals joined, as in a data set."""
     rows = zip(given["filename"], labels, given["group"], given["original"], strict=True)
     clips = [
-        Clip(name or "", path="", label=label, group=group or "", original=slashed(original or ""))
+        ClipEntry(name or "", path="", label=label, group=group or "", original=slashed(original or ""))
         for name, label, group, original in rows
     ]
     if any(clip.original for clip in clips):

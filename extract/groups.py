@@ -1,4 +1,4 @@
-"""What a split must never part: clips joined by their originals, given groups, and links to one file."""
+"""Group clips that must share a fold: clips with a common original, given group, or file (hard or symbolic links)."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from typing import Any
 
 from scipy.cluster.hierarchy import DisjointSet
 
-from extract.entries import OR, Clip
+from extract.entries import OR, ClipEntry
 from extract.file_names import Names, Namesakes, endings_of, form
 
 logger = logging.getLogger(__name__)
 
-NO_ORIGINAL = frozenset({"real", "fake", "true", "false", "-", "?", "original", "unknown"})  # in place of a clip's name
-FLAGS = frozenset({"0", "1", "0.0", "1.0"})  # in place of a name, too, unless clips are numbered
+NO_ORIGINAL = frozenset(
+    {"real", "fake", "true", "false", "-", "?", "original", "unknown"}
+)  # placeholders for a missing original
+FLAGS = frozenset({"0", "1", "0.0", "1.0"})  # placeholders also, unless clips are numbered
 NUMBERS = re.compile(r"[\d.;,| ]+")
 
 
-def grouped(clips: list[Clip], data: str) -> list[Clip]:
-    """The clips with ``group`` set to the connected component of originals, given groups and files of several names.
+def grouped(clips: list[ClipEntry], data: str) -> list[ClipEntry]:
+    """Return the clips with ``group`` set to the connected component of originals, given groups and shared files.
 
-    A component is called by its first given group; else by the first of its originals as they are named, which is the
-    same in every part of a manifest; else by its first clip.
+    A component is named after its first given group; else after the first of its originals as the data set names them,
+    which is the same in every part of a manifest; else after its first clip.
     """
     links = DisjointSet([("clip", clip.filename) for clip in clips])
     for clip in clips:
@@ -49,19 +51,19 @@ def grouped(clips: list[Clip], data: str) -> list[Clip]:
     return [replace(clip, group=name_of[links[("clip", clip.filename)]]) for clip in clips]
 
 
-def _link(links: DisjointSet, clip: Clip, node: tuple[str, str]) -> None:
+def _link(links: DisjointSet, clip: ClipEntry, node: tuple[str, str]) -> None:
     links.add(node)
     links.merge(("clip", clip.filename), node)
 
 
-def _link_names_of_one_file(links: DisjointSet, clips: Iterable[Clip], data: str) -> None:
-    """Join clips that are one file, by links: it would be learned and scored."""
-    first: dict[tuple[int, ...], Clip] = {}
-    others: list[tuple[Clip, Clip]] = []
+def _link_names_of_one_file(links: DisjointSet, clips: Iterable[ClipEntry], data: str) -> None:
+    """Join clips that are links to one file: otherwise a model could be trained and scored on the same file."""
+    first: dict[tuple[int, ...], ClipEntry] = {}
+    others: list[tuple[ClipEntry, ClipEntry]] = []
     for clip in clips:
         if "://" in clip.path:
             continue
-        with contextlib.suppress(OSError, ValueError):  # its row will say so
+        with contextlib.suppress(OSError, ValueError):  # the row reports it
             status = os.stat(clip.path)
             known = first.setdefault((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns), clip)
             if known is not clip:
@@ -71,23 +73,23 @@ def _link_names_of_one_file(links: DisjointSet, clips: Iterable[Clip], data: str
     if others:
         clip, known = others[0]
         logger.warning(
-            "%s: %d clips are files of others under a second name (%s is %s); they share a group, but count twice",
+            "%s: %d clips are second names of other clips' files (%s is %s); they share a group, but count twice",
             data, len(others), clip.filename, known.filename
         )  # fmt: skip
 
 
-def _link_originals(links: DisjointSet, clips: Sequence[Clip], data: str) -> list[tuple[Clip, str]]:
-    """Join clips with their originals, and with others of the same; the names of the originals, clip by clip."""
+def _link_originals(links: DisjointSet, clips: Sequence[ClipEntry], data: str) -> list[tuple[ClipEntry, str]]:
+    """Join clips with their originals and with clips of the same original; return clips with original names."""
     originals = _Originals(clips)
-    named_by: list[tuple[Clip, str]] = []
-    lacking: list[Clip] = []
+    named_by: list[tuple[ClipEntry, str]] = []
+    lacking: list[ClipEntry] = []
     ambiguous: dict[str, int] = {}
     for clip in clips:
         found = originals.of(clip)
         for name, files in found:
             for file in files:
                 _link(links, clip, ("clip", file))
-            if originals.is_common(name):  # others of that name are of another clip
+            if originals.is_common(name):  # other clips with that name have another original
                 named_by += [(clip, file) for file in files]
             elif files or originals.may_be(name):
                 _link(links, clip, ("original", endings_of(name)[0]))
@@ -100,12 +102,14 @@ def _link_originals(links: DisjointSet, clips: Sequence[Clip], data: str) -> lis
     return named_by
 
 
-def _warn_of_originals(data: str, clips: Iterable[Clip], lacking: Sequence[Clip], ambiguous: Mapping[str, int]) -> None:
+def _warn_of_originals(
+    data: str, clips: Iterable[ClipEntry], lacking: Sequence[ClipEntry], ambiguous: Mapping[str, int]
+) -> None:
     if lacking:
         n_fakes = sum(clip.label == "FAKE" and bool(clip.original) for clip in clips)
         logger.warning(
             "%s: originals of %d of %d FAKE clips are not among the clips (%s, ...); if they are, give the names that "
-            "they have here, or a split may part them", data, len(lacking), n_fakes, lacking[0].original
+            "they have here, or they may be split across folds", data, len(lacking), n_fakes, lacking[0].original
         )  # fmt: skip
     if ambiguous:
         name = min(ambiguous)
@@ -116,36 +120,36 @@ def _warn_of_originals(data: str, clips: Iterable[Clip], lacking: Sequence[Clip]
 
 
 class _Originals:
-    """Which clips the originals of a data set are, be they named by path, end of a path or name without suffix."""
+    """Find the originals of clips, named by path, by the end of a path, or by a name without suffix."""
 
-    def __init__(self, clips: Sequence[Clip]) -> None:
+    def __init__(self, clips: Sequence[ClipEntry]) -> None:
         self._no_original = NO_ORIGINAL if _are_numbered(clips) else NO_ORIGINAL | FLAGS
         self._fakes = {clip.filename for clip in clips if clip.label == "FAKE"}
         self._names = Names(clip.filename for clip in clips)
         cells = {clip.original for clip in clips} - {""}
         searched = [name for cell in cells for name in (cell, *_several(cell))]
-        self._genuine = Namesakes((one.filename for one in clips if one.filename not in self._fakes), searched)
+        self._genuine = Namesakes((clip.filename for clip in clips if clip.filename not in self._fakes), searched)
         self._forged = Namesakes(self._fakes, searched)
 
-    def of(self, clip: Clip) -> list[tuple[str, list[str]]]:
-        """Each original of a clip as it is named, and all clips that it may be: a split must part it from none."""
+    def of(self, clip: ClipEntry) -> list[tuple[str, list[str]]]:
+        """Return each original of a clip as named, with all clips that it may mean: all of them must share a fold."""
         names = [clip.original] if self._is_one(clip.original) else _several(clip.original)
         return [(form(name), self._files(name, clip)) for name in names if endings_of(name)]
 
     def may_be(self, name: str) -> bool:
-        """Whether an original may be called so."""
+        """Return whether a name is not a placeholder."""
         return name.lower() not in self._no_original
 
     def is_common(self, name: str) -> bool:
-        """Whether so many clips have that name that it says something only beside the clip that names it."""
+        """Return whether so many clips have the name that it only means a file near the clip that names it."""
         return self._names.find(name) is None and self._genuine.is_common(name)
 
     def _is_one(self, cell: str) -> bool:
-        """Whether signs that stand between names are part of one."""
+        """Return whether a cell with separators is a single name."""
         return bool(self._names.find(cell) or self._genuine.ending_in(cell) or self._forged.ending_in(cell))
 
-    def _files(self, name: str, clip: Clip) -> list[str]:
-        """The clip of that path; if it is FAKE or there is none, those that end in it, genuine ones first."""
+    def _files(self, name: str, clip: ClipEntry) -> list[str]:
+        """Return the clip at that path; if FAKE or missing, the clips whose path ends in it, genuine ones first."""
         exact = self._names.find(name)
         if exact is not None and exact not in self._fakes:
             return [exact]
@@ -153,17 +157,16 @@ class _Originals:
         return sorted({*files, *filter(None, [exact])} - {clip.filename})
 
 
-def _are_numbered(clips: Iterable[Clip]) -> bool:
-    """Whether originals are named by numbers: all those of FAKE clips are, and more than zeros alone or ones alone.
+def _are_numbered(clips: Iterable[ClipEntry]) -> bool:
+    """Return whether originals are numbers: those of all FAKE clips are, and not only zeros or only ones.
 
-    Else a zero or one stands for no original, as where spreadsheets and programs fill in what is missing, or says
-    whether a clip is one.
+    Otherwise a zero or one is a placeholder for a missing original, or a flag whether the clip is an original.
     """
     cells = {clip.original.lower() for clip in clips if clip.label == "FAKE"} - {"", *NO_ORIGINAL}
     return all(map(NUMBERS.fullmatch, cells)) and (len(cells) > 1 or not cells <= FLAGS)
 
 
 def _several(originals: str) -> list[str]:
-    """The names in a cell that may hold several."""
+    """Split a cell that may hold several names."""
     names = originals.split(OR) if OR in originals else re.split("[;,]", originals)
     return [name.strip() for name in names if name.strip()]

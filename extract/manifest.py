@@ -1,4 +1,4 @@
-"""Clips as a CSV manifest lists them, a line each."""
+"""Read the clips of a CSV manifest, one line each."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
-from extract.entries import Clip, described, named, slashed
+from extract.entries import ClipEntry, described, named, slashed
 from extract.file_names import Names, suffix_of
 from extract.file_store import Store
 from features.errors import DatasetError
 from features.text_table import read_header, read_rows
 
 COLUMNS = frozenset({"filename", "label", "group", "original", "source", "method", "kind", "fake_part", "part"})
-FOLDERS = ("", "files", "videos", "clips")  # where a manifest's clips are looked for, beside it
+FOLDERS = ("", "files", "videos", "clips")  # folders beside the manifest that are searched for its clips
 PACKED = (b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"\x28\xb5\x2f\xfd")
-TAR, TAR_AT = b"ustar", 257  # what a tar archive has, and at which byte
-SPREADSHEETS = frozenset({".ods", ".xlsm", ".xlsx"})  # zip files, too
+TAR, TAR_AT = b"ustar", 257  # magic of a tar archive, and its offset
+SPREADSHEETS = frozenset({".ods", ".xlsm", ".xlsx"})  # some are zip files
 
 
-def clips_of_manifest(data: str, store: Store, name: str) -> list[Clip]:
-    """The clips of the manifest ``name`` in a folder or below a URL; ``data`` is what the user calls it.
+def clips_of_manifest(data: str, store: Store, name: str) -> list[ClipEntry]:
+    """Return the clips of the manifest ``name`` in a folder or below a URL; ``data`` is its name in messages.
 
     Raises
     ------
     DatasetError
-        It is no CSV table with a column ``filename``, has no clip or one twice, or a cell can't be used.
+        It is not a CSV table with a column ``filename``, is empty, lists a clip twice, or has an invalid cell.
     """
     _check_is_text(data, store.read(name, 512))
     names, rows = _rows(data, store.read(name))
@@ -39,27 +39,27 @@ def clips_of_manifest(data: str, store: Store, name: str) -> list[Clip]:
         if times > 1 and column in COLUMNS:
             raise DatasetError(f"{data}: two columns are called {column!r}; remove or rename one")
     if not rows:
-        raise DatasetError(f"{data}: no clip in it, the manifest ends after its header; add a line for each clip")
+        raise DatasetError(f"{data}: the manifest has no line after its header; add a line for each clip")
     places = _Places(store)
-    clips: dict[str, Clip] = {}
+    clips: dict[str, ClipEntry] = {}
     for number, cells in rows:
         where = f"{data}, line {number}"
-        clip = _clip(dict(zip(names, cells, strict=False)), places, store, where)  # as many cells as there are
+        clip = _clip(dict(zip(names, cells, strict=False)), places, store, where)  # rows may be short
         if clip.filename in clips:
             raise DatasetError(f"{where}: {clip.filename} appears twice in the manifest; remove one")
         clips[clip.filename] = clip
     return list(clips.values())
 
 
-def _clip(row: Mapping[str, str], places: _Places, store: Store, where: str) -> Clip:
+def _clip(row: Mapping[str, str], places: _Places, store: Store, where: str) -> ClipEntry:
     _check_ends_in_its_line(row, where)
     filename = _filename(row.get("filename", ""), store, where)
-    found = (places.find(posixpath.join(folder, filename)) for folder in FOLDERS)
-    place = next(filter(None, found), filename)  # a missing file gets its row, too
+    candidates = (places.find(posixpath.join(folder, filename)) for folder in FOLDERS)
+    place = next(filter(None, candidates), filename)  # a missing file gets a row also
     if not store.remote and os.path.isdir(store.join(place)):
         raise DatasetError(f"{where}: {filename} is a folder; name the clips in it")
     about = described(row, where)
-    return Clip(
+    return ClipEntry(
         filename,
         store.join(place),
         source=named(row.get("source")) or about["method"] or None,
@@ -69,7 +69,7 @@ def _clip(row: Mapping[str, str], places: _Places, store: Store, where: str) -> 
 
 
 def _check_ends_in_its_line(row: Mapping[str, str], where: str) -> None:
-    """Refuse a cell with a line break: of an unclosed quote, which would take the lines after it for one cell."""
+    """Refuse a cell with a line break: an unclosed quote would swallow the following lines."""
     for name, cell in row.items():
         first, *others = re.split(r"[\r\n]", cell.strip())
         if others and name in COLUMNS:
@@ -77,7 +77,7 @@ def _check_ends_in_its_line(row: Mapping[str, str], where: str) -> None:
 
 
 def _check_is_text(data: str, start: bytes) -> None:
-    """Refuse what is often given for a folder or a manifest, by its first bytes, and say what to do with it."""
+    """Refuse files that users often pass by mistake, recognised by their first bytes, with advice."""
     if start.startswith(b"PAR1"):
         raise DatasetError(
             f"{data}: a Parquet table, not a CSV manifest; a table of cues goes to `deepcue predict` or `deepcue train`"
@@ -89,7 +89,7 @@ def _check_is_text(data: str, start: bytes) -> None:
 
 
 def _rows(data: str, content: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Names of the columns in lower case, and each row with the number of its line."""
+    """Return the column names in lower case, and each row with its line number."""
     try:
         text = io.StringIO(content.decode("utf-8-sig"), newline="")
         header = read_header(text, "filename")
@@ -99,7 +99,7 @@ def _rows(data: str, content: bytes) -> tuple[list[str], list[tuple[int, list[st
 
 
 def _filename(cell: str, store: Store, where: str) -> str:
-    """A manifest's path of a clip, relative to the manifest's folder, with forward slashes."""
+    """Return a clip's path relative to the manifest's folder, with forward slashes."""
     path = slashed(cell.strip())
     if "://" in path:
         raise DatasetError(
@@ -114,22 +114,22 @@ def _filename(cell: str, store: Store, where: str) -> str:
 
 
 class _Places:
-    """Where a manifest's files are, however their letters are spelled; no folder is looked at that it does not name."""
+    """Find a manifest's files in any Unicode form; only folders that the manifest names are listed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._listed: dict[str, Names] = {}
 
     def find(self, path: str) -> str | None:
-        """The file that a path means; None when there is none."""
+        """Return the file that a path means; None if it does not exist."""
         if not self._store.remote and os.path.isfile(self._store.join(path)):
             return path
-        found = ""
+        folder = ""
         for part in path.split("/"):
-            if found not in self._listed:
-                self._listed[found] = Names(self._store.names_in(found))
-            name = self._listed[found].find(part)
+            if folder not in self._listed:
+                self._listed[folder] = Names(self._store.names_in(folder))
+            name = self._listed[folder].find(part)
             if name is None:
                 return None
-            found = posixpath.join(found, name)
-        return found
+            folder = posixpath.join(folder, name)
+        return folder

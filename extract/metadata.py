@@ -1,4 +1,4 @@
-"""Clips as the challenge's ``metadata.json`` describes them, one file in the root or one in each part."""
+"""Read the clips of the challenge's ``metadata.json`` files, one in the root or one in each part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from extract.entries import OR, Clip, described, named, slashed
+from extract.entries import OR, ClipEntry, described, named, slashed
 from extract.file_names import Names, Namesakes, has_clip_suffix, suffix_of
 from extract.file_store import Store
 from features.errors import DatasetError
@@ -17,23 +17,23 @@ from features.errors import DatasetError
 logger = logging.getLogger(__name__)
 
 METADATA = "metadata.json"
-SAID = ("label", "group", "source", "original", "method", "forged")  # of a clip, by an entry
+SAID = ("label", "group", "source", "original", "method", "forged")  # fields that an entry sets
 
 
-def with_metadata(store: Store, names: Sequence[str], listed: Iterable[Clip]) -> list[Clip]:
-    """The clips of a folder as every ``metadata.json`` in it describes them, and files that only these call clips.
+def with_metadata(store: Store, names: Sequence[str], listed: Iterable[ClipEntry]) -> list[ClipEntry]:
+    """Return the clips of a folder described by its ``metadata.json`` files, with files that only these name.
 
     Parameters
     ----------
     names
-        Of all files of the folder.
+        Names of all files of the folder.
     listed
-        The clips, by the endings of their names.
+        The clips found by their suffix.
 
     Raises
     ------
     DatasetError
-        A file is no such JSON, a label is neither REAL nor FAKE, or two entries give a clip different ones.
+        A file is not such JSON, a label is neither REAL nor FAKE, or two entries give a clip different labels.
     """
     tables = [name for name in names if posixpath.basename(name) == METADATA]
     clips = {clip.filename: clip for clip in listed}
@@ -42,7 +42,7 @@ def with_metadata(store: Store, names: Sequence[str], listed: Iterable[Clip]) ->
     found = _files_of(entries, Names(names), clips, store.url)
     for entry, filename in found:
         where = f"{store.join(entry.table)}, entry {entry.name!r}"
-        clip = _of_entry(entry, Clip(filename, store.join(filename)), where)
+        clip = _of_entry(entry, ClipEntry(filename, store.join(filename)), where)
         known = clips.get(filename, clip)
         if clip.label and known.label not in {None, clip.label}:
             raise DatasetError(
@@ -52,14 +52,14 @@ def with_metadata(store: Store, names: Sequence[str], listed: Iterable[Clip]) ->
         if clip.label:
             labelled[filename] = where
     if absent := len(entries) - len(found):
-        logger.warning("%s: metadata names %d clips that are not there; they are left out", store.url, absent)
+        logger.warning("%s: metadata names %d missing clips; they are left out", store.url, absent)
     if entries and not labelled:
-        logger.warning('%s: no entry of metadata.json has a label; one is {"label": "REAL"} or "FAKE"', store.url)
+        logger.warning('%s: no entry of metadata.json has a label; write {"label": "REAL"} or "FAKE"', store.url)
     return list(clips.values())
 
 
 class _Entry(NamedTuple):
-    """What a ``metadata.json`` says of one clip."""
+    """The entry of one clip in a ``metadata.json``."""
 
     table: str
     name: str
@@ -67,19 +67,20 @@ class _Entry(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The clip, as it is named."""
+        """Path of the clip as the entry names it."""
         return slashed(self.name)
 
     @property
     def folder(self) -> str:
-        """Where the table lies."""
+        """Folder of the ``metadata.json``."""
         return posixpath.dirname(self.table)
 
 
 def _files_of(entries: Sequence[_Entry], present: Names, clips: Iterable[str], data: str) -> list[tuple[_Entry, str]]:
-    """The entries whose file is there, with it; a table that has none at its path may name the clips of all parts.
+    """Return the entries whose file exists, with the file.
 
-    What is found so comes first, so that an entry with the path of a clip says the last word on it.
+    A table without any file at its paths may name the clips of all parts. Files found by name come first, so that an
+    entry with the exact path of a clip overrides them.
     """
     at_path = [(entry, present.find(posixpath.join(entry.folder, entry.path))) for entry in entries]
     with_files = {entry.table for entry, file in at_path if file is not None}
@@ -90,41 +91,41 @@ def _files_of(entries: Sequence[_Entry], present: Names, clips: Iterable[str], d
     if unused := [(entry, file) for entry, file in called_so if entry.table in with_files]:
         entry, file = unused[0]
         logger.warning(
-            "%s: metadata names %d clips that are not there, but others of that name elsewhere (%s, but %s, ...); "
-            "these get no label from it; give paths if they are meant",
+            "%s: metadata names %d missing clips, while files of that name are elsewhere (%s, but %s, ...); these get "
+            "no label from it; give paths if they are meant",
             data, len(unused), entry.name, file
         )  # fmt: skip
     if elsewhere:
         entry, file = elsewhere[0]
         logger.warning(
-            "%s: metadata names %d clips that lie elsewhere below it (%s is %s, ...); if these are others, give paths",
+            "%s: metadata names %d clips that lie elsewhere below it (%s is %s, ...); give paths if others are meant",
             data, len(elsewhere), entry.name, file
         )  # fmt: skip
     return elsewhere + [(entry, file) for entry, file in at_path if file is not None]
 
 
 def _only_one(namesakes: Namesakes, entry: _Entry) -> str | None:
-    """The one clip below a table's folder that ends in the entry's path, with its suffix if that has one."""
-    found = namesakes.below(entry.folder, entry.path)
+    """Return the only clip below a table's folder whose path ends in the entry's path and suffix; None for several."""
+    files = namesakes.below(entry.folder, entry.path)
     if has_clip_suffix(entry.path):
-        found = [name for name in found if suffix_of(name) == suffix_of(entry.path)]
-    return found[0] if len(found) == 1 else None
+        files = [name for name in files if suffix_of(name) == suffix_of(entry.path)]
+    return files[0] if len(files) == 1 else None
 
 
-def _of_entry(entry: _Entry, clip: Clip, where: str) -> Clip:
+def _of_entry(entry: _Entry, clip: ClipEntry, where: str) -> ClipEntry:
     says = {key.strip().lower(): value for key, value in entry.says.items()}
     originals = says.get("original")
-    named_ones = [slashed(named(one)) for one in (originals if isinstance(originals, list) else [originals])]
+    paths = [slashed(named(cell)) for cell in (originals if isinstance(originals, list) else [originals])]
     return replace(
         clip,
         source=named(says.get("source")) or entry.folder or None,
-        original=OR.join(posixpath.normpath(posixpath.join(entry.folder, one)) for one in named_ones if one),
+        original=OR.join(posixpath.normpath(posixpath.join(entry.folder, path)) for path in paths if path),
         **described(says, where),
     )
 
 
-def _joined(first: Clip, second: Clip) -> Clip:
-    """What two entries say of one clip; where both say it, the second."""
+def _joined(first: ClipEntry, second: ClipEntry) -> ClipEntry:
+    """Merge two entries of one clip; the second overrides the first."""
     said = {name: getattr(second, name) for name in SAID if getattr(second, name)}
     return replace(first, **said)
 

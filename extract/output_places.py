@@ -1,8 +1,9 @@
-"""Where a run writes: its places are tried before the work, and the table goes to its own at the end."""
+"""Check the outputs of a run before the work, and write its table at the end."""
 
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from extract.file_names import has_clip_suffix, suffix_of
+from extract.metadata import METADATA
 from features import table
-from features.errors import DatasetError, InputError
-from features.places import check_is_path, file_to_write, is_of_the_store, url_of
+from features.errors import DatasetError, InputError, without_credentials
+from features.places import as_path, check_is_path, file_to_write, is_of_the_store, url_of
 
 logger = logging.getLogger(__name__)
 
@@ -25,12 +28,12 @@ def check_places(
     *,
     inputs: Sequence[str] = (),
 ) -> None:
-    """Refuse, before hours of work, places in which nothing can be written, or where something else would be lost.
+    """Refuse outputs that can't be written or would overwrite something else, before hours of work.
 
     Raises
     ------
     InputError
-        It names the place, and says why.
+        An output can't be used; the message names it and the reason.
     """
     if observations:
         try:
@@ -40,6 +43,7 @@ def check_places(
     if journal is not None:
         check_is_path(journal)
     if out is not None:
+        check_keeps_clips(out, inputs)
         try:
             table.check_place(out, inputs=[*inputs, *([journal] if journal is not None else [])])
             _try(out if url_of(out) else file_to_write(out).parent, out, options)
@@ -47,17 +51,55 @@ def check_places(
             raise DatasetError(f"{out}: no table can be written there ({error}); give another --out") from error
 
 
-def _try(place: str | Path, name: str, options: Mapping[str, Any]) -> None:
-    """Write and remove a file: in a local folder, which is made, or at a URL whose name begins with ``name``.
+def check_keeps_clips(out: str | Path, inputs: Sequence[str | Path]) -> None:
+    """Refuse to write over a clip, or the ``metadata.json``, of a data set that the command reads.
 
-    Where it can't be removed, which takes a right of its own, it is left: the next run writes it again.
+    Parameters
+    ----------
+    out
+        Path or URL to write.
+    inputs
+        What the command reads: a folder or URL holds the files below it, a CSV manifest those beside it and below.
+
+    Raises
+    ------
+    InputError
+        ``out`` is such a file.
+    """
+    place = as_path(url_of(out) or os.fspath(out))
+    name = Path(place).name
+    if not (has_clip_suffix(name) or name == METADATA) or not (url_of(place) or os.path.isfile(place)):
+        return
+    for data in inputs:
+        folder = _folder_of(as_path(url_of(data) or os.fspath(data)))
+        if folder and _resolved(place).startswith(f"{_resolved(folder).rstrip('/')}/"):
+            raise InputError(
+                f"{out}: is a file of {data}, which this command reads and would replace; give another name to write to"
+            )
+
+
+def _folder_of(data: str) -> str:
+    """The folder or URL that a data set's files lie below; empty for one file that is no manifest."""
+    if suffix_of(data) == ".csv":
+        return data.rpartition("/")[0] or "."
+    return data if url_of(data) or os.path.isdir(data) else ""
+
+
+def _resolved(place: str) -> str:
+    return place if url_of(place) else os.path.realpath(place)
+
+
+def _try(place: str | Path, name: str, options: Mapping[str, Any]) -> None:
+    """Write and remove a test file: in a local folder, which is created, or at a URL that begins with ``name``.
+
+    Removing takes a separate right in object stores; without it the test file stays, and the next run overwrites it.
 
     Raises
     ------
     OSError
-        The system fails.
+        The operating system refuses.
     DatasetError
-        The remote store does.
+        The remote store refuses.
     """
     if not url_of(place):
         Path(place).mkdir(parents=True, exist_ok=True)
@@ -69,7 +111,7 @@ def _try(place: str | Path, name: str, options: Mapping[str, Any]) -> None:
         opened = fsspec.open(f"{url_of(name)}.deepcue-probe", "wb", **options)
         with opened as file:
             file.write(b"")
-    except Exception as error:  # of any kind, as stores have errors of their own
+    except Exception as error:  # of any kind, since stores raise their own errors
         raise DatasetError(
             f"{place}: nothing can be written there ({error}); check the address, the package for such stores, and "
             "your credentials"
@@ -77,20 +119,25 @@ def _try(place: str | Path, name: str, options: Mapping[str, Any]) -> None:
     try:
         opened.fs.rm_file(opened.path)
     except Exception as error:
-        logger.info("%s: can't be removed: %s", opened.full_name, error)
+        logger.info("%s", without_credentials(f"{opened.full_name}: can't be removed: {error}"))
 
 
 def journal_of(out: str) -> str:
-    """Where finished clips are noted by default: beside the table; of a URL, in the folder in which one stands.
+    """Return the default journal: beside the table; for a URL, in the current folder.
 
     >>> journal_of("artifacts/t.parquet"), journal_of("s3://bucket/t.parquet")
     ('artifacts/t.parquet.journal', 'bucket_t.parquet.journal')
     """
-    return f"{out.split('://', 1)[1].replace('/', '_') if '://' in out else out}.journal"
+    place = without_credentials(out)
+    return f"{place.split('://', 1)[1].replace('/', '_') if '://' in place else place}.journal"
+
+
+def _remedy(out: str) -> str:
+    return "check the store and your right to write there" if url_of(out) else "free space"
 
 
 def write(built: pa.Table, out: str, options: dict[str, Any], *, journal: str) -> None:
-    """Write the table, whole or not at all on this machine; ``journal`` is where the work is kept, for the message.
+    """Write the table, atomically on this machine; ``journal`` is where the results are kept, for the message.
 
     Raises
     ------
@@ -111,6 +158,6 @@ def write(built: pa.Table, out: str, options: dict[str, Any], *, journal: str) -
         if not is_of_the_store(error, out):
             raise
         raise DatasetError(
-            f"{out}: can't be written ({error}); what is measured is kept in {journal}: free space and run again, or "
-            f"give another --out with --journal {journal}"
+            f"{out}: can't be written ({error}); the results are kept in {journal}: {_remedy(out)} and run again, "
+            f"or give another --out with --journal {journal}"
         ) from error

@@ -1,4 +1,4 @@
-"""From a data set to a feature table: what is missing is measured, every clip gets its row."""
+"""From a data set to a feature table: measure the missing clips, and give every clip its row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from extract.dataset import find_clips
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.output_places import check_places, journal_of, write
 from extract.run import engine, worker
 from extract.run.cluster import ClusterLostError
@@ -34,11 +34,13 @@ logger = logging.getLogger(__name__)
 FAILURES = frozenset({"unreadable", "crashed", "timeout"})
 
 Progress = Callable[[int, int, int], None]
-"""Called with the number of clips done, of all clips, and of those that failed."""
+"""Called once at the start and after every clip with the numbers of clips done, of all clips, and of failed clips.
+
+Clips and failures of earlier runs are counted from the start."""
 
 
 def extract(
-    data: str | Path | Sequence[Clip],
+    data: str | Path | Sequence[ClipEntry],
     *,
     out: str | Path | None = None,
     families: Iterable[str] | None = None,
@@ -53,40 +55,40 @@ def extract(
     weights: Mapping[str, Path] | None = None,
     progress: Progress | None = None,
 ) -> pa.Table:
-    """Measure the clips of a data set that are not measured yet, and give the feature table.
+    """Measure the clips of a data set that are not measured yet, and return the feature table.
 
     Parameters
     ----------
     data
-        A folder in the challenge's layout, a plain folder of clips, a CSV manifest, a URL of one of these, or clips
-        that were found already.
+        A folder in the challenge's layout, a plain folder of clips, a CSV manifest, a URL of one of these, or the
+        entries of clips.
     out
-        Parquet file or URL to write. A journal (:func:`extract.output_places.journal_of`) notes every finished clip, so
-        that an interrupted run goes on; without ``out`` and ``journal`` nothing is written.
+        Parquet file or URL to write. A journal (:func:`extract.output_places.journal_of`) records every finished clip,
+        so that an interrupted run can be resumed; without ``out`` and ``journal`` nothing is written.
     families
         Names of cue families; all by default.
     jobs
-        Measuring processes on this machine, each in one thread; one by default, as many as there are cores is the
-        quickest. Results do not depend on it. A cluster has one for each thread of its workers, whatever this says.
+        Measuring processes on this machine, each with one thread (default 1; one per core is fastest). Results do not
+        depend on it. A cluster ignores it and runs one process for each thread of its workers.
     observations
         Folder or URL that keeps observations, from which later runs measure without decoding.
     journal
-        Where finished clips are noted instead.
+        Journal to use instead of the default one.
     fresh
-        Measure every clip again. One run at a time holds a journal; one of other families, weights or limits is kept as
-        ``<journal>.<digest>``, and taken up by the next run of those.
+        Measure every clip again. Only one run at a time can use a journal. A journal written with other families,
+        weights or limits is kept as ``<journal>.<digest>`` and used by the next run with those.
     limits
-        CPU seconds and memory that one clip may take.
+        Maximum CPU seconds and memory for one clip.
     max_seconds
-        What is looked at of each clip, in seconds.
+        Analyse at most this many seconds of each clip, from its start.
     scheduler
         Address of a Dask scheduler whose workers measure.
     storage_options
-        For URLs, as fsspec takes them.
+        Options of fsspec for URLs.
     weights
-        Family to weights file, in place of those in use.
+        Maps a family to a weights file that replaces the one in use.
     progress
-        Called after every clip.
+        Called once at the start and after every clip; see :data:`Progress`.
 
     Returns
     -------
@@ -97,19 +99,19 @@ def extract(
     Raises
     ------
     InputError
-        The data set, an option or an output can't be used, or measuring processes can't know a family.
+        The data set, an option or an output can't be used, or measuring processes can't import a family.
 
     Notes
     -----
-    Clips are measured in child processes; nothing of this one is changed. What goes wrong in them is logged here, with
-    tracebacks, by the loggers of the modules in which it happened.
+    Clips are measured in child processes; global state of this process is unchanged. Their log records, with
+    tracebacks, are logged again here by the loggers of the same modules.
     """
     options = dict(storage_options or {})
     chosen = _families(families)
     limits = limits or Limits()
     if not (isinstance(jobs, numbers.Integral) and jobs >= 1):
         raise InputError(f"jobs = {jobs}: must be a whole number above 0")
-    check_numbers(timeout_s=limits.timeout_s, memory_mb=limits.memory_mb, max_seconds=max_seconds)
+    check_numbers(max_seconds=max_seconds)
     observations = as_path(url_of(observations) or os.fspath(observations))
     out = None if out is None else url_of(out) or os.fspath(out)
     named = [os.fspath(data)] if isinstance(data, (str, Path)) else []
@@ -119,7 +121,7 @@ def extract(
         raise DatasetError("no clip to measure: the list is empty")
     settings = worker.with_digests(
         worker.Settings(
-            families=tuple(one.name for one in chosen),
+            families=tuple(family.name for family in chosen),
             max_seconds=max_seconds,
             observations=_absolute(observations),
             storage_options=options,
@@ -135,12 +137,12 @@ def extract(
             write(built, out, options, journal=str(notes.file) if notes is not None else "")
     finally:
         if notes is not None:
-            notes.close()  # not before the table is written: until then another run would write it, too
+            notes.close()  # after the table is written, so that no other run writes the table at the same time
     return built
 
 
 def examine(
-    clip: Clip,
+    clip: ClipEntry,
     *,
     families: Iterable[str] | None = None,
     faces_per_second: float = FACES_PER_SECOND,
@@ -149,32 +151,32 @@ def examine(
     max_seconds: float = worker.MAX_SECONDS,
     weights: Mapping[str, Path] | None = None,
 ) -> tuple[pa.Table, ClipEvidence | None]:
-    """Measure one clip with its evidence, in a child process: what a page shows beside the verdict.
+    """Measure one clip in a child process, with the evidence that its page shows beside the verdict.
 
     Parameters
     ----------
     clip
-        Its name and path.
+        Name and path of the clip.
     families
-        Of the table; all by default. The evidence has the cues and series of every family, those that a notebook
-        defines left out.
+        Families of the table; all by default. The evidence has the cues and series of every family, except families
+        defined in a notebook.
     faces_per_second
-        How many faces of each person the networks judge for the evidence.
+        Faces of each person and second that the networks score for the evidence.
     show_faces
-        Whether the evidence has pictures; without, not a pixel of the clip is kept.
+        Whether the evidence has images; without, no pixel of the clip is kept.
     limits
-        CPU seconds and memory for row and evidence together.
+        Maximum CPU seconds and memory for row and evidence together.
     max_seconds
-        What is looked at of the clip, in seconds.
+        Analyse at most this many seconds of the clip, from its start.
     weights
-        Family to weights file, in place of those in use.
+        Maps a family to a weights file that replaces the one in use.
 
     Returns
     -------
     table : pyarrow.Table
-        One row, the one that :func:`extract` gives.
+        One row, the same as from :func:`extract`.
     evidence : ClipEvidence or None
-        None where it could not be made; the row's ``status`` and ``error`` say why.
+        None where it could not be produced; the row's ``status`` and ``error`` give the reason.
 
     Raises
     ------
@@ -182,19 +184,14 @@ def examine(
         A family or a number can't be used.
     """
     limits = limits or Limits()
-    check_numbers(
-        timeout_s=limits.timeout_s,
-        memory_mb=limits.memory_mb,
-        max_seconds=max_seconds,
-        faces_per_second=faces_per_second,
-    )
+    check_numbers(max_seconds=max_seconds, faces_per_second=faces_per_second)
     chosen = _families(families)
     others = [
-        one for one in discovery.families() if one.measure.__module__ != "__main__"
+        family for family in discovery.families() if family.measure.__module__ != "__main__"
     ]  # a notebook's has no evidence
     settings = worker.with_digests(
         worker.Settings(
-            families=tuple(one.name for one in chosen),
+            families=tuple(family.name for family in chosen),
             max_seconds=max_seconds,
             weights={family: os.path.abspath(file) for family, file in (weights or {}).items()},
             modules=tuple(sorted({*_modules(chosen), *_modules(others)})),
@@ -208,15 +205,17 @@ def examine(
     return _table([clip], {clip.filename: engine.logged(result)}, settings), evidence
 
 
-def table_of(clip: Clip, observed: Observation, *, families: Iterable[str], weights: Mapping[str, Path]) -> pa.Table:
-    """The table of one clip that was observed in this process; the row is the one that :func:`extract` gives."""
+def table_of(
+    clip: ClipEntry, observed: Observation, *, families: Iterable[str], weights: Mapping[str, Path]
+) -> pa.Table:
+    """Return the table of one clip observed in this process, with the same row as from :func:`extract`."""
     given = worker.Settings(tuple(families), weights={family: str(file) for family, file in weights.items()})
     settings = worker.with_digests(given)
     return _table([clip], {clip.filename: worker.row(clip.filename, observed, settings)}, settings)
 
 
-def table_of_result(clip: Clip, result: worker.Result, settings: worker.Settings) -> pa.Table:
-    """The table of one clip that was measured already, by those settings."""
+def table_of_result(clip: ClipEntry, result: worker.Result, settings: worker.Settings) -> pa.Table:
+    """Return the table of one clip that was already measured with these settings."""
     return _table([clip], {clip.filename: result}, settings)
 
 
@@ -228,10 +227,10 @@ def _families(names: Iterable[str] | None) -> tuple[spec.Family, ...]:
 
 
 def _modules(chosen: Iterable[spec.Family]) -> tuple[str, ...]:
-    """What a measuring process must import to know the families; none that it can't."""
+    """Return the modules that a measuring process must import for the families; refuse those that it can't import."""
     modules = discovery.undiscovered_modules(chosen)
     if "__main__" in modules:
-        names = ", ".join(one.name for one in chosen if one.measure.__module__ == "__main__")
+        names = ", ".join(family.name for family in chosen if family.measure.__module__ == "__main__")
         raise InputError(
             f"families {names}: defined in this notebook or script, which measuring processes can't import; write them "
             "into a module and import that, or measure clip by clip with deepcue.features"
@@ -266,7 +265,7 @@ def _journal(
     identity: dict[str, Any] = {
         "schema": table.SCHEMA_VERSION,
         "extractor": OBSERVATION_VERSION,
-        "families": {one.name: one.version for one in discovery.families(settings.families)},
+        "families": {family.name: family.version for family in discovery.families(settings.families)},
         "weights": _digests(settings),
         "max_seconds": settings.max_seconds,
     }
@@ -274,12 +273,12 @@ def _journal(
 
 
 def _digests(settings: worker.Settings) -> dict[str, str]:
-    """SHA-256 of the weights that each learned family is measured with."""
+    """Return the SHA-256 of the weights of each learned family."""
     return {name: settings.digests[name] for name in settings.families if name in settings.digests}
 
 
 def _measure(
-    clips: Sequence[Clip],
+    clips: Sequence[ClipEntry],
     settings: worker.Settings,
     journal: Journal | None,
     limits: Limits,
@@ -291,7 +290,7 @@ def _measure(
     prints = {clip.filename: _fingerprint(clip, settings) for clip in clips}
     results = _known(journal, prints, settings) if journal is not None else {}
     waiting = [clip for clip in clips if clip.filename not in results]
-    n_failed = 0
+    n_failed = sum(result.status in FAILURES for result in results.values())
     stream = engine.run(waiting, settings, limits, jobs=jobs, scheduler=scheduler)
     if progress is not None:
         progress(len(results), len(clips), n_failed)
@@ -306,7 +305,7 @@ def _measure(
     except ClusterLostError as error:
         if journal is None or not results:
             raise
-        message = f"{error}; what is measured is kept in {journal.file}: run the same command again to go on"
+        message = f"{error}; the results are kept in {journal.file}: run the same command again to go on"
         raise ClusterLostError(message) from error
     finally:
         stream.close()
@@ -314,12 +313,12 @@ def _measure(
 
 
 def _known(journal: Journal, prints: Mapping[str, str], settings: worker.Settings) -> dict[str, worker.Result]:
-    """Results of earlier runs, except those whose observation is to be kept and is not there, or is of another file.
+    """Return the results of earlier runs, except those whose observation should be kept and is missing or stale.
 
-    A store that can't be listed, for which it takes a right of its own, is said to hold what the journal says.
+    Listing a store takes a separate right; without it, the store is assumed to hold every clip of the journal.
     """
-    found = {filename: journal.get(filename, fingerprint) for filename, fingerprint in prints.items()}
-    known = {filename: result for filename, result in found.items() if result is not None}
+    earlier = {filename: journal.get(filename, fingerprint) for filename, fingerprint in prints.items()}
+    known = {filename: result for filename, result in earlier.items() if result is not None}
     if not (known and settings.observations):
         return known
     held: Container[str] | None = None
@@ -328,35 +327,35 @@ def _known(journal: Journal, prints: Mapping[str, str], settings: worker.Setting
             store = ObservationStore(settings.observations, settings.storage_options)
             held = store.held({filename: prints[filename] for filename in known})
     except DatasetError as error:
-        logger.warning("%s; clips that were measured before are taken to be there", error)
+        logger.warning("%s; observations of clips that were measured before are assumed to be there", error)
     return {filename: result for filename, result in known.items() if _has_its_observation(result, held)}
 
 
 def _has_its_observation(result: worker.Result, held: Container[str] | None) -> bool:
-    """Whether nothing is left to keep of a clip: an unreadable one has no observation."""
+    """Return whether a clip's observation is kept, or there is none to keep, as for an unreadable clip."""
     if result.reasons.get(OBSERVATION) == Reason.NOT_KEPT:
         return False
     return held is None or result.status == "unreadable" or result.filename in held
 
 
-def _fingerprint(clip: Clip, settings: worker.Settings) -> str:
-    """What a clip's file is known by; ``absent`` where it can't be looked at, as its row will say.
+def _fingerprint(clip: ClipEntry, settings: worker.Settings) -> str:
+    """Return the fingerprint of a clip's file; ``absent`` where it can't be accessed, which the row will report.
 
     Raises
     ------
     DatasetError
-        The store that it is in can't be used.
+        The store of the file can't be used.
     """
     try:
         with read_errors(clip.path):
             return ObservationStore("", settings.storage_options).key(clip.path, settings.max_seconds)
     except DatasetError as error:
-        if isinstance(error.__cause__, OSError):
+        if isinstance(error.__cause__, OSError) or "::" in clip.path:  # chained stores raise errors of any kind
             return "absent"
         raise
 
 
-def _table(clips: Sequence[Clip], results: Mapping[str, worker.Result], settings: worker.Settings) -> pa.Table:
+def _table(clips: Sequence[ClipEntry], results: Mapping[str, worker.Result], settings: worker.Settings) -> pa.Table:
     schema = table.schema(
         discovery.families(settings.families),
         extractor=str(OBSERVATION_VERSION),
@@ -366,8 +365,10 @@ def _table(clips: Sequence[Clip], results: Mapping[str, worker.Result], settings
     return table.build(*_columns(clips, results), schema)
 
 
-def _columns(clips: Sequence[Clip], results: Mapping[str, worker.Result]) -> tuple[dict[str, list[Any]], np.ndarray]:
-    """Base columns and values of every clip; labels and groups as the data set says now."""
+def _columns(
+    clips: Sequence[ClipEntry], results: Mapping[str, worker.Result]
+) -> tuple[dict[str, list[Any]], np.ndarray]:
+    """Return base columns and values of every clip; labels and groups are those of the data set now."""
     ordered = [results[clip.filename] for clip in clips]
     base: dict[str, list[Any]] = {
         name: [getattr(clip, name) for clip in clips] for name in ("filename", "label", "group", "source")

@@ -1,9 +1,9 @@
 """A feature table of single-frame cues from labelled stills.
 
 Stills are rows of Parquet files with the columns ``video, label, group, jpeg`` (the bytes of a JPEG, PNG or WebP), as
-face crops of the challenge are published. Each ``video`` is there once. A still counts as a clip that stands still:
-what is said of one frame becomes a column's median, and columns of change are 0 or undefined, whatever they are in
-video. So a new single-frame cue can be judged on thousands of people in minutes.
+face crops of the challenge are published. Each ``video`` occurs once. A still counts as a motionless clip: the value of
+its frame is the column's median, and columns that measure change are 0 or undefined. So a new single-frame cue can be
+evaluated on thousands of people in minutes.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ FAMILIES = ("quality", "spectrum", "blending", "residual", "texture", "eyes_teet
 NEEDED = ("video", "label", "group", "jpeg")
 TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
-BATCH = 100  # stills a task
-CROP_ALONE = frozenset({"crops", "weights"})  # what a face whose place is assumed has
-HELD_FRAMES, HELD_FPS = 8, 25.0  # as many as the medians of a clip need
+BATCH = 100  # stills per task
+CROP_ALONE = frozenset({"crops", "weights"})  # the needs that a face at an assumed position can meet
+HELD_FRAMES, HELD_FPS = 8, 25.0  # the number of frames that a clip's medians need
 
 
 def _codec(data: bytes) -> str:
-    """Name of FFmpeg's decoder."""
+    """Return the name of FFmpeg's decoder."""
     if data[8:12] == b"WEBP":
         return "webp"
     return "png" if data[:4] == b"\x89PNG" else "mjpeg"
@@ -59,7 +59,7 @@ class Still:
     Raises
     ------
     UnreadableError
-        The bytes are none of these.
+        The bytes are not a JPEG, PNG or WebP.
     """
 
     frames_expected = 1
@@ -93,39 +93,39 @@ class Still:
 
 @functools.cache
 def _observer(missed_share: float) -> Any:
-    """What looks for faces; with a share, one of score 0 is assumed in the middle where none is found."""
+    """Return the observer; with a share, it assumes a face of score 0 in the middle where none is detected."""
     from extract.clip.faces import Face, FaceDetector
     from extract.clip.observe import MIN_FACE_PX, Observer
 
     class Assuming(FaceDetector):
         def detect(self, grey: NDArray[np.uint8], *, thorough: bool) -> list[Face]:
             left, top, right, bottom = _middle(grey.shape[1], grey.shape[0], missed_share)
-            found = [face for face in super().detect(grey, thorough=thorough) if face.side >= MIN_FACE_PX]
-            return found or [Face((left, top, right, bottom), 0.0)]
+            faces = [face for face in super().detect(grey, thorough=thorough) if face.side >= MIN_FACE_PX]
+            return faces or [Face((left, top, right, bottom), 0.0)]
 
     return Observer(identities=False, detector=Assuming() if missed_share else None)
 
 
 def _middle(width: int, height: int, share: float) -> list[float]:
-    """The box of a face in the middle, ``share`` times as wide as the shorter side."""
+    """Return the box of a face in the middle, ``share`` times as wide as the shorter side."""
     half = min(height, width) * share / 2
     return [width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half]
 
 
 def observe(data: bytes, *, face_share: float | None = None, missed_share: float = 0.0) -> Observation:
-    """Observation of a still, held for :data:`HELD_FRAMES` frames.
+    """Return the Observation of a still, held for :data:`HELD_FRAMES` frames.
 
     Parameters
     ----------
     data
-        Of a JPEG, PNG or WebP.
+        Bytes of a JPEG, PNG or WebP.
     face_share, missed_share
         As for :func:`stills_table`. An assumed face has the detector's score 0.
 
     Raises
     ------
     UnreadableError
-        The bytes are none of these.
+        The bytes are not a JPEG, PNG or WebP.
     """
     still = Still(data)
     observed: Observation = (
@@ -141,7 +141,7 @@ def observe(data: bytes, *, face_share: float | None = None, missed_share: float
 
 
 def _central_face(still: Still, share: float) -> Observation:
-    """Observation of the crop alone of a face in the middle, ``share`` times as wide as the still's shorter side."""
+    """Return the Observation of only the crop of a face in the middle, ``share`` times the still's shorter side."""
     from extract.clip.crop_reservoir import EMPTY, face_crop
 
     frame = next(still.frames())
@@ -176,22 +176,24 @@ def _central_face(still: Still, share: float) -> Observation:
 
 
 def _held(track: Track) -> Track:
-    """The only sample of a track, again and again."""
+    """Repeat the only sample of a track."""
     repeated: dict[str, Any] = {}
-    for one in fields(Track):
-        value = getattr(track, one.name)
-        repeated[one.name] = value * HELD_FRAMES if isinstance(value, tuple) else np.repeat(value, HELD_FRAMES, axis=0)
+    for field in fields(Track):
+        value = getattr(track, field.name)
+        repeated[field.name] = (
+            value * HELD_FRAMES if isinstance(value, tuple) else np.repeat(value, HELD_FRAMES, axis=0)
+        )
     positions = np.arange(HELD_FRAMES, dtype=np.int32)
     return replace(Track(**repeated), frame_index=positions, crop_index=positions[: len(repeated["crops"])])
 
 
 def read_stills(place: Path) -> pa.Table:
-    """Rows of the Parquet file, or of all in the folder, as :func:`with_names_and_bytes` gives them.
+    """Read the stills of a Parquet file or of all in a folder, as :func:`with_names_and_bytes` returns them.
 
     Raises
     ------
     DatasetError
-        There is none, a column is missing or of a kind that can't be used, or a ``video`` is there twice.
+        There is no file, a column is missing or of an unusable type, or a ``video`` occurs twice.
     """
     files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
     try:
@@ -203,19 +205,20 @@ def read_stills(place: Path) -> pa.Table:
         raise DatasetError(f"{place}: no still in it")
     name, times = Counter(stills["video"].to_pylist()).most_common(1)[0]
     if times > 1:
-        raise DatasetError(f"{place}: the video {name!r} is there {times} times; give each still a name of its own")
+        raise DatasetError(f"{place}: the video {name!r} appears {times} times; give each still a different name")
     return stills
 
 
 def with_names_and_bytes(stills: pa.Table, where: str) -> pa.Table:
-    """The table with ``video`` as text, which ids become, and ``jpeg`` as bytes, also of a column of images.
+    """Return the table with ``video`` as text and ``jpeg`` as bytes.
 
-    That is how Hugging Face's ``datasets`` write pictures: as ``{"bytes": ..., "path": ...}``.
+    Integer ids become text, and images as Hugging Face's ``datasets`` store them, ``{"bytes": ..., "path": ...}``,
+    become bytes.
 
     Raises
     ------
     DatasetError
-        A column is missing or of another kind, or a ``video`` has no name; ``where`` says in which file.
+        A column is missing or of another type, or a ``video`` is empty; ``where`` says in which file.
     """
     if lacking := [name for name in ("video", "jpeg") if name not in stills.column_names]:
         raise DatasetError(f"{where}: lacks the column {lacking[0]!r}; stills have {', '.join(NEEDED)}")
@@ -224,7 +227,7 @@ def with_names_and_bytes(stills: pa.Table, where: str) -> pa.Table:
         raise DatasetError(f"{where}: the column 'video' holds {names.type}; write names or whole numbers into it")
     names = names.cast(pa.string())
     if names.null_count or "" in names.to_pylist():
-        raise DatasetError(f"{where}: a still has no 'video'; give each a name of its own")
+        raise DatasetError(f"{where}: a still has no 'video'; give each a different name")
     if pa.types.is_struct(pictures.type) and pictures.type.get_field_index("bytes") >= 0:
         pictures = pc.struct_field(pictures, "bytes")
     if not _is_of(pictures, *BYTES, pa.types.is_null):
@@ -234,7 +237,7 @@ def with_names_and_bytes(stills: pa.Table, where: str) -> pa.Table:
 
 
 def _is_of(column: pa.ChunkedArray, *kinds: Callable[[pa.DataType], bool]) -> bool:
-    """Whether a column holds values of one of the kinds, each once (a dictionary) or as they come."""
+    """Return whether a column, plain or dictionary-encoded, holds values of one of the types."""
     held = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     return any(kind(held) for kind in kinds)
 
@@ -246,7 +249,7 @@ def measure(
     face_share: float | None,
     missed_share: float,
 ) -> list[worker.Result]:
-    """What was measured on each still, in the order of the rows."""
+    """Measure each still, in the order of the rows."""
     with opencv_on_one_thread(), use_weights(weights) if weights else contextlib.nullcontext():
         return [_measured(row["video"], row["jpeg"], families, face_share, missed_share) for row in rows]
 
@@ -254,7 +257,7 @@ def measure(
 def _measured(
     name: str, jpeg: bytes, families: tuple[str, ...], face_share: float | None, missed_share: float
 ) -> worker.Result:
-    """As :func:`extract.run.worker.row`, but no sound is no fault of a still."""
+    """Measure a still like :func:`extract.run.worker.row`, but without a fault for missing audio."""
     known = discovery.families(families)
     try:
         observed = observe(jpeg or b"", face_share=face_share, missed_share=missed_share)
@@ -285,25 +288,25 @@ def stills_table(
     jobs: int = 1,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> pa.Table:
-    """Feature table of all stills, sorted by name; labels are read as in a data set, groups are as given.
+    """Return the feature table of all stills, sorted by name; labels are parsed as in a data set, groups unchanged.
 
     Parameters
     ----------
     stills
-        What :func:`read_stills` returns.
+        The result of :func:`read_stills`.
     weights
-        Family to the weights file that it is measured with, in place of the one in use: of one fold of several. The
-        table says which weights it was measured with where these are the ones in use.
+        Maps a family to a weights file that replaces the one in use, such as the weights of one fold. The table records
+        the weights only where those in use were used.
     face_share
-        Width of the face, which is taken to lie in the middle, over the still's shorter side; None: faces are looked
-        for. For families that need no more than a crop, of networks that were trained so.
+        Width of the face over the still's shorter side; the face is assumed in the middle. None: faces are detected.
+        For families that need only a crop, of networks that were trained on such crops.
     missed_share
-        The same for stills in which no face is found: their middle is measured as one, and their status is still
-        ``no_face``. 0: nothing is measured of them.
+        The same for stills without a detected face: their middle is measured as a face, and their status is still
+        ``no_face``. 0: they are not measured.
     jobs
-        Processes; results do not depend on it.
+        Number of processes; results do not depend on it.
     progress
-        Called with the numbers of stills that are done, of all, and of those that failed.
+        Called with the numbers of stills done, of all stills, and of failed stills.
 
     Raises
     ------
@@ -311,7 +314,7 @@ def stills_table(
         There is no such family, it needs more than a crop where ``face_share`` is given, or a label is neither REAL nor
         FAKE.
     ModelError
-        A projection of embeddings was fitted for other weights than those of its network.
+        A projection of embeddings was fitted for weights different from those of its network.
     """
     from joblib import Parallel, delayed
 
@@ -321,7 +324,9 @@ def stills_table(
         schema = table.schema(discovery.families(names), extractor=str(OBSERVATION_VERSION), weights=digests)
     except KeyError as error:
         raise InputError(f"families: {error.args[0]}") from error
-    if face_share is not None and (more := [one.name for one in discovery.families(names) if one.needs - CROP_ALONE]):
+    if face_share is not None and (
+        more := [family.name for family in discovery.families(names) if family.needs - CROP_ALONE]
+    ):
         raise InputError(f"families: {more[0]} needs more than the crop of a face; measure it on its own")
     rows = stills.to_pylist()
     labels = [label_of(row["label"], f"still {row['video']}") for row in rows]

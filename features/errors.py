@@ -12,9 +12,34 @@
         └── UnreadableError            neither video nor audio, or nothing can be decoded
 """
 
+import re
+
+_CREDENTIALS = re.compile(
+    r"(?P<protocol>[A-Za-z][\w+.-]*://)"
+    r"(?:[^/\s]*@)?"  # user and password
+    r"(?P<path>[^\s?]*)"
+    r"(?:\?\S*?(?=[)\]}'\"<>,;:.]*(?:\s|$)))?"  # the query, up to the punctuation of the sentence around the URL
+)
+
+
+def without_credentials(text: str) -> str:
+    """Return a text with user, password and query taken out of every URL in it.
+
+    Messages, table rows and journals go through this function: a query may hold the signature of a presigned URL.
+
+    >>> without_credentials("can't be read (https://bob:secret@host/a.mp4?X-Amz-Signature=5f); check the path")
+    "can't be read (https://host/a.mp4); check the path"
+    """
+    return _CREDENTIALS.sub(r"\g<protocol>\g<path>", text) if "://" in text else text
+
 
 class DeepcueError(Exception):
-    """Base of every error raised on purpose."""
+    """Base of every error raised on purpose; its message never shows the credentials of a URL."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(
+            *(without_credentials(argument) if isinstance(argument, str) else argument for argument in arguments)
+        )
 
 
 class InputError(DeepcueError, ValueError):

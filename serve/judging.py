@@ -14,7 +14,7 @@ from ensemble import store
 from ensemble.model import Model
 from ensemble.outputs import write_text
 from ensemble.verdict import CONTEXT_FAMILIES, NOTHING, Verdict, judge
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.pipeline import table_of_result
 from extract.run.worker import Result, Settings, with_digests
 from features.checksums import sha256_of
@@ -80,7 +80,7 @@ class Judging:
         return _listed(self._judged(row, result)[0])
 
     def _judged(self, row: Row, result: Result) -> tuple[Verdict, pa.Table]:
-        clip = Clip(row["shown"], str(self._work.clip(row["id"])))
+        clip = ClipEntry(row["shown"], str(self._work.clip(row["id"])))
         table = table_of_result(clip, result, self.settings)
         (verdict,) = judge(self.model, table)
         return verdict, table

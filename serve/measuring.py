@@ -17,7 +17,8 @@ from typing import Any, Protocol
 
 from extract.run import engine
 from extract.run.examiner import Examiner
-from extract.run.sandbox import Limits, Sandbox, Tell
+from extract.run.messages import Tell
+from extract.run.sandbox import Limits, Sandbox
 from extract.run.worker import Result, Settings
 from features.errors import DeepcueError, UnreadableError
 from features.evidence import FACES_PER_SECOND, ClipEvidence

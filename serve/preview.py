@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.clip import container as containers
-from extract.clip.decode import Clip
+from extract.clip.decode import ClipReader
 from extract.clip.frame import Frame
-from extract.run import sandbox
+from extract.run.child import serve
+from extract.run.messages import Tell
 from extract.run.worker import MAX_SECONDS, Result, Settings
 from features.errors import ClipError
 from features.observation import AUDIO_RATE_HZ
@@ -88,7 +89,7 @@ def make(path: str, out: Path, progress: Callable[[float], None] = lambda _: Non
     temporary = out.with_name(f"{out.name}.part")
     try:
         with (
-            Clip(path, max_seconds=MAX_SECONDS) as clip,
+            ClipReader(path, max_seconds=MAX_SECONDS) as clip,
             av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as target,
         ):
             _write(clip, target, progress)
@@ -97,7 +98,7 @@ def make(path: str, out: Path, progress: Callable[[float], None] = lambda _: Non
         temporary.unlink(missing_ok=True)
 
 
-def _write(clip: Clip, target: Any, progress: Callable[[float], None]) -> None:
+def _write(clip: ClipReader, target: Any, progress: Callable[[float], None]) -> None:
     picture = target.add_stream("libx264", rate=MAX_FPS, options=PICTURE)
     picture.pix_fmt, picture.time_base, picture.codec_context.time_base = "yuv420p", TICK, TICK
     sound = target.add_stream("aac", rate=AUDIO_RATE_HZ, layout="mono") if clip.has_audio else None
@@ -145,7 +146,7 @@ def _heard(samples: NDArray[np.float32], start_s: float) -> Any:
     return frame
 
 
-def _prepared(_settings: Settings, tell: sandbox.Tell) -> Callable[[str, str], Result]:
+def _prepared(_settings: Settings, tell: Tell) -> Callable[[str, str], Result]:
     """Return the function that handles a clip: it sends the media type, and writes a preview if there is none."""
     last = [0.0]
 
@@ -169,4 +170,4 @@ def _prepared(_settings: Settings, tell: sandbox.Tell) -> Callable[[str, str], R
 
 
 if __name__ == "__main__":
-    sandbox.serve(_prepared)
+    serve(_prepared)

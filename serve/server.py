@@ -19,7 +19,7 @@ from types import FrameType
 import uvicorn
 from uvicorn.protocols.http import h11_impl
 
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.run.sandbox import Limits
 from features.errors import InputError, UnreadableError
 from features.file_names import printable
@@ -123,7 +123,7 @@ class Server:
         host, port = self._options.host, self._socket.getsockname()[1]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    def queue(self, given: Sequence[Clip]) -> int:
+    def queue(self, given: Sequence[ClipEntry]) -> int:
         """Queue local files that are not in the list yet, and return how many were queued.
 
         A file that can't be read, is not a regular file, or does not fit into the work folder is skipped with a
@@ -261,7 +261,7 @@ def _listening(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _queued(clip: Clip, parts: Parts) -> bool:
+def _queued(clip: ClipEntry, parts: Parts) -> bool:
     path = os.path.realpath(clip.path)
     check_is_regular(path)
     status = os.stat(path)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from features.errors import DatasetError
 from training.manifest import forged_picture, method_family, origin
 
@@ -97,7 +97,7 @@ def groups_of_fold(groups: NDArray[Any], fold: int, n_folds: int) -> frozenset[s
     return frozenset(groups[splits[fold - 1][1]].astype(str).tolist())
 
 
-def assign_folds(clips: Sequence[Clip], n_folds: int = N_FOLDS, *, whole_methods: bool = True) -> dict[str, int]:
+def assign_folds(clips: Sequence[ClipEntry], n_folds: int = N_FOLDS, *, whole_methods: bool = True) -> dict[str, int]:
     """Assign each clip to a fold: filename to the number of the fold, from 0.
 
     With ``whole_methods``, each family of manipulations is in one fold: families are assigned in order of their number
@@ -113,7 +113,7 @@ def assign_folds(clips: Sequence[Clip], n_folds: int = N_FOLDS, *, whole_methods
     return fold_of | _folds_of_groups(left, clips, fold_of, n_folds, whole_sources=whole_methods)
 
 
-def held_out(clips: Sequence[Clip], fold_of: Mapping[str, int], fold: int | None) -> frozenset[str]:
+def held_out(clips: Sequence[ClipEntry], fold_of: Mapping[str, int], fold: int | None) -> frozenset[str]:
     """Return the clips that the network of a fold is not trained on: those of the fold, and all others of their groups.
 
     Groups link methods (one face given to many generators), so keeping both groups and methods whole would leave a
@@ -123,12 +123,12 @@ def held_out(clips: Sequence[Clip], fold_of: Mapping[str, int], fold: int | None
     return frozenset(clip.filename for clip in clips if clip.group in groups)
 
 
-def _folds_of_methods(clips: Sequence[Clip], n_folds: int) -> dict[str, int]:
+def _folds_of_methods(clips: Sequence[ClipEntry], n_folds: int) -> dict[str, int]:
     """Assign the FAKE clips by whole families: first clips with a file, then those known by face crops alone."""
     fold_of: dict[str, int] = {}
     fold_of_family: dict[str, int] = {}
     for with_file in (True, False):
-        families: dict[str, list[Clip]] = defaultdict(list)
+        families: dict[str, list[ClipEntry]] = defaultdict(list)
         for clip in clips:
             if clip.label == "FAKE" and bool(clip.path) == with_file:
                 families[method_family(clip.method)].append(clip)
@@ -141,7 +141,12 @@ def _folds_of_methods(clips: Sequence[Clip], n_folds: int) -> dict[str, int]:
 
 
 def _folds_of_groups(
-    left: Sequence[Clip], clips: Sequence[Clip], fold_of: Mapping[str, int], n_folds: int, *, whole_sources: bool
+    left: Sequence[ClipEntry],
+    clips: Sequence[ClipEntry],
+    fold_of: Mapping[str, int],
+    n_folds: int,
+    *,
+    whole_sources: bool,
 ) -> dict[str, int]:
     """Assign the remaining clips ``left`` by whole groups.
 
@@ -150,7 +155,7 @@ def _folds_of_groups(
     fewest sources.
     """
     beside = _folds_beside(clips, fold_of)
-    groups: dict[str, list[Clip]] = defaultdict(list)
+    groups: dict[str, list[ClipEntry]] = defaultdict(list)
     for clip in left:
         groups[clip.group].append(clip)
     n_forged = {name: sum(map(forged_picture, members)) for name, members in groups.items()}
@@ -173,7 +178,7 @@ def _folds_of_groups(
     return result
 
 
-def _folds_beside(clips: Sequence[Clip], fold_of: Mapping[str, int]) -> dict[str, int]:
+def _folds_beside(clips: Sequence[ClipEntry], fold_of: Mapping[str, int]) -> dict[str, int]:
     """Map each group that has assigned clips to the fold with most of them; the lowest fold wins a tie."""
     n_in_fold: dict[str, Counter[int]] = defaultdict(Counter)
     for clip in clips:

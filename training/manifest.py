@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from extract.dataset import find_clips
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from features.errors import DatasetError
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ COLUMNS = (
 """The columns of a manifest for training, in words, for help and messages."""
 
 
-def training_clips(data: str | os.PathLike[str]) -> list[Clip]:
+def training_clips(data: str | os.PathLike[str]) -> list[ClipEntry]:
     """Return the labelled clips of a manifest or folder, sorted by filename; clips without a label are left out.
 
     Raises
@@ -48,12 +48,12 @@ def training_clips(data: str | os.PathLike[str]) -> list[Clip]:
     return clips
 
 
-def forged_picture(clip: Clip) -> bool:
+def forged_picture(clip: ClipEntry) -> bool:
     """Return True when the video of a clip is forged, whether or not its voice is synthetic."""
     return "picture" in clip.forged
 
 
-def origin(clip: Clip) -> str:
+def origin(clip: ClipEntry) -> str:
     """Return the method of a FAKE clip, or the data set of a REAL one; empty where the manifest has neither."""
     return clip.method or clip.source or ""
 
@@ -76,7 +76,7 @@ def digest(*values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def clips_digest(clips: Sequence[Clip]) -> str:
+def clips_digest(clips: Sequence[ClipEntry]) -> str:
     """Return a digest of the manifest entries of clips and of their file sizes; it does not depend on their folder."""
     return digest(
         [

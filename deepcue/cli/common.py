@@ -109,7 +109,10 @@ class Parser(argparse.ArgumentParser):
         return arguments
 
     def _check_outputs(self, arguments: argparse.Namespace) -> None:
-        """Refuse an :func:`output_file` that a path option or a positional argument also names."""
+        """Refuse an :func:`output_file` that a path option or a positional argument also names.
+
+        An output that would replace a clip of a folder or manifest that such an argument names is refused as well.
+        """
         inputs: list[str | Path] = []
         for action in self._actions:
             if action.type is Path or not (action.option_strings or action.type):
@@ -117,7 +120,10 @@ class Parser(argparse.ArgumentParser):
                 inputs += value if isinstance(value, list) else [value] if value else []
         for action in self._actions:
             if action.type is output_file and (out := getattr(arguments, action.dest)):
+                from extract.output_places import check_keeps_clips  # with what a command that writes loads anyway
+
                 check_is_no_input(out, inputs)
+                check_keeps_clips(out, inputs)
 
 
 def positive_int(text: str) -> int:

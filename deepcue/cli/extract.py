@@ -14,6 +14,7 @@ from collections import Counter
 from deepcue.cli import common
 from extract.output_places import journal_of
 from extract.pipeline import extract
+from features.errors import without_credentials
 
 EXAMPLE = "deepcue extract train_videos --out artifacts/features.parquet --jobs 8"
 BESIDE = "OUT.journal; in the current folder if OUT is a URL"
@@ -69,10 +70,11 @@ def run(arguments: argparse.Namespace) -> None:
             progress=progress,
         )
     counts = Counter(table.column("status").to_pylist())
+    out = without_credentials(arguments.out)
     if arguments.json:
-        summary = {"table": arguments.out, "clips": table.num_rows, "columns": table.num_columns, "status": counts}
+        summary = {"table": out, "clips": table.num_rows, "columns": table.num_columns, "status": counts}
         print(json.dumps(summary))
     else:
         states = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-        print(f"{arguments.out}: {table.num_rows} clips, {table.num_columns} columns ({states})")
+        print(f"{out}: {table.num_rows} clips, {table.num_columns} columns ({states})")
     common.check_any_measured(table)

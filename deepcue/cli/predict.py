@@ -33,11 +33,11 @@ from ensemble.wording import (
     model_line,
 )
 from extract.dataset import find_clips
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.pipeline import examine, extract
 from features.checksums import sha256_of
 from features.discovery import describe
-from features.errors import NotFoundError
+from features.errors import NotFoundError, without_credentials
 from features.evidence import FACES_PER_SECOND, ClipEvidence
 from features.file_names import printable
 from features.table import read_table, write_table
@@ -185,7 +185,7 @@ def _list_notes(verdicts: Sequence[Verdict]) -> list[str]:
     return [*faces, *little, NOTE]
 
 
-def only_clip(arguments: argparse.Namespace) -> Clip | None:
+def only_clip(arguments: argparse.Namespace) -> ClipEntry | None:
     """The clip, if the input is a single one; for a page, also the only clip of a manifest or folder.
 
     Raises
@@ -198,12 +198,14 @@ def only_clip(arguments: argparse.Namespace) -> Clip | None:
         return None
     if inputs.is_clip(data):
         inputs.check_is_there(data)
-        return Clip(inputs.clip_name(data), inputs.absolute(data))
+        return ClipEntry(inputs.clip_name(data), inputs.absolute(data))
     clips = find_clips(data) if arguments.report else []
     return clips[0] if len(clips) == 1 else None
 
 
-def measured(arguments: argparse.Namespace, model: Model, single: Clip | None) -> tuple[pa.Table, ClipEvidence | None]:
+def measured(
+    arguments: argparse.Namespace, model: Model, single: ClipEntry | None
+) -> tuple[pa.Table, ClipEvidence | None]:
     """The table of the model's cues, and the evidence of a single clip that gets a page."""
     work = arguments.work
     if inputs.is_table(arguments.clips):
@@ -239,7 +241,7 @@ def measured(arguments: argparse.Namespace, model: Model, single: Clip | None) -
     return table, evidence
 
 
-def _facts(arguments: argparse.Namespace, table: pa.Table, single: Clip | None) -> ClipFacts:
+def _facts(arguments: argparse.Namespace, table: pa.Table, single: ClipEntry | None) -> ClipFacts:
     from deepcue import __version__
     from reports.clip_report import ClipFacts
 
@@ -269,7 +271,7 @@ def _write_report(
 
 def command(arguments: argparse.Namespace) -> str:
     """The command line that makes the same page, quoted for a shell."""
-    words = ["deepcue", "predict", arguments.clips, "--report", str(arguments.report)]
+    words = ["deepcue", "predict", without_credentials(arguments.clips), "--report", str(arguments.report)]
     words += ["--model", str(arguments.model)] if arguments.model else []
     words += ["--no-faces"] if arguments.no_faces else []
     usual = common.Parser()

@@ -22,7 +22,7 @@ from deepcue import __version__
 from deepcue.cli import common
 from ensemble.store import LOCAL_MODEL, default_model
 from extract.dataset import find_clips
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from features.errors import InputError
 
 EXAMPLE = "deepcue serve my_clips --work artifacts/serve"
@@ -169,9 +169,9 @@ def run(arguments: argparse.Namespace) -> None:
         os._exit(common.DONE)  # everything is closed; an orderly interpreter exit would take seconds more
 
 
-def _clips(path: str) -> list[Clip]:
+def _clips(path: str) -> list[ClipEntry]:
     """Return one file, whatever its name, or the clips of a folder or manifest."""
     file = Path(path)
     if file.is_file() and file.suffix.lower() != ".csv":
-        return [Clip(file.name, str(file))]
+        return [ClipEntry(file.name, str(file))]
     return find_clips(path)

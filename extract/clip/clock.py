@@ -1,10 +1,10 @@
-"""The clip's clock: when each frame comes, whatever the file's own times do.
+"""The clip's timeline: a continuous time for each frame, also where the file's timestamps are discontinuous.
 
-Recordings are paused, joined and cut, so the times of a file may jump: an hour ahead, or back to 0. Picture and sound
-were still recorded together. One rule for both: a step of the picture is a jump where it goes back, where no sound
-fills it though there is sound before and after, or where it is longer than :data:`MAX_STEP_S` and no sound fills it;
-after a jump the picture goes on one frame later, and the sound moves by as much. A pause of one stream while the other
-runs on is a pause of the clip, as a muted microphone is.
+Recordings are paused, joined and cut, so timestamps may jump an hour ahead or back to 0, while video and audio were
+still recorded together. The same rule corrects both. A step between two video packets is a discontinuity if it goes
+back, if no audio fills it although there is audio before and after, or if it is longer than :data:`MAX_STEP_S` and no
+audio fills it. After a discontinuity the video continues one frame later, and the audio is shifted by the same amount.
+If one stream pauses while the other continues, as with a muted microphone, the pause is real and is kept.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 MAX_STEP_S = 5.0
-"""A longer step between packets of one stream is a jump, unless another stream's packets fill it."""
-MIN_JUMP_S = 1.0  # a shorter step, ahead or back, is what rates and orders of frames explain
-FILLED = 0.5  # of a pause, and MAX_STEP_S: the longest that the other stream may have nothing in it
-USUAL_STEP_S = 1 / 25  # where a single packet tells nothing
+"""A longer step between packets of one stream is a discontinuity, unless another stream's packets fill it."""
+MIN_JUMP_S = 1.0  # frame rates and frame reordering explain shorter steps, ahead or back
+FILLED = 0.5  # in a filled pause, the other stream's longest gap is at most this fraction of it and MAX_STEP_S
+USUAL_STEP_S = 1 / 25  # assumed where a single packet gives no step
 
 
 class Packet(NamedTuple):
-    """When a packet comes, by the file: in the stream's own units, and in seconds; and how long and large it is.
+    """Timestamp of a packet in the stream's units and in seconds, with its duration and size in bytes.
 
-    ``decode_s`` is when it is decoded, which is in the file's order, where times of showing are not.
+    ``decode_s`` is the decoding timestamp: unlike presentation timestamps, it increases in file order.
     """
 
     pts: int
@@ -38,12 +38,12 @@ class Packet(NamedTuple):
 
 
 class Timeline:
-    """Packets of a file's streams, and when each comes on the clip's clock.
+    """The packets of a file's streams and their times on the clip's timeline.
 
     Parameters
     ----------
     max_seconds
-        Packets are wanted until a stream has gone on for so long.
+        Packets are read until a stream has lasted this long.
 
     Examples
     --------
@@ -63,63 +63,66 @@ class Timeline:
         self.max_seconds = max_seconds
         self.n_jumps = 0
         self.full = False
-        """True when a stream has gone on for longer than is looked at: later packets are not known."""
+        """True when a stream exceeds the analysed duration; later packets are not read."""
         self._packets: dict[int, list[Packet]] = defaultdict(list)
         self._runs: dict[int, list[list[int]]] = defaultdict(list)
         self._latest_s: dict[int, float] = {}
         self._progress_s: dict[int, float] = defaultdict(float)
         self._n_untimed: Counter[int] = Counter()
         self._untimed_s: dict[int, float] = {}
+        self._starts_untimed: set[int] = set()
         self._offsets: dict[int, list[float]] = {}
 
     def add(self, stream: int, packet: Packet) -> None:
-        """Note a packet, in the file's order."""
+        """Add a packet, in file order."""
         packets, runs, at = self._packets[stream], self._runs[stream], packet.decode_s
         latest_s = self._latest_s.get(stream)
-        if not runs or (at is not None and latest_s is not None and at < latest_s - MIN_JUMP_S):  # the clock went back
+        if not runs or (at is not None and latest_s is not None and at < latest_s - MIN_JUMP_S):  # timestamps went back
             runs.append([])
             latest_s = None
         self._go_on(stream, packet.duration_s if at is None or latest_s is None else max(0.0, at - latest_s))
-        if at is not None:  # times of showing don't tell, as they are in another order
+        if at is not None:  # presentation timestamps don't tell, since they are in another order
             self._latest_s[stream] = at if latest_s is None else max(at, latest_s)
         runs[-1].append(len(packets))
         packets.append(packet)
 
     def add_untimed(self, stream: int, duration_s: float) -> None:
-        """Note a packet that says nothing of its time, as in a raw stream."""
+        """Add a packet without a timestamp, as in a raw stream."""
         self._go_on(stream, duration_s)
         self._n_untimed[stream] += self._progress_s[stream] <= self.max_seconds
         self._untimed_s[stream] = duration_s
+        if not self._packets[stream]:
+            self._starts_untimed.add(stream)
 
     def _go_on(self, stream: int, step_s: float) -> None:
         self._progress_s[stream] += min(step_s, MAX_STEP_S)
         self.full = self.full or self._progress_s[stream] > self.max_seconds + MAX_STEP_S
 
     def resolve(self, *, picture: int, sounds: Sequence[int]) -> None:
-        """Find the jumps, by the picture first, and put every packet on one clock."""
+        """Find the discontinuities, in the video first, and place every packet on one timeline."""
         known = [0.0]
-        heard = _Fillers(self._spans(stream) for stream in sounds)
-        self._place(picture, known, heard, leads=True)
-        shown = _Fillers([self._spans(picture)])
+        sound_fillers = _Fillers(self._spans(stream) for stream in sounds)
+        self._place(picture, known, sound_fillers, leads=True)
+        picture_fillers = _Fillers([self._spans(picture)])
         for stream in sounds:
-            self._place(stream, known, shown, leads=False)
+            self._place(stream, known, picture_fillers, leads=False)
         self.n_jumps = len(known) - 1
 
     def _spans(self, stream: int) -> list[tuple[float, float]]:
-        """Start and length of every packet; a length that holds a pause is none."""
+        """Return start and length of every packet; a length above :data:`MIN_JUMP_S` is replaced by the usual step."""
         usual_s = self._usual_step_s(stream)
         return [
-            (one.time_s, one.duration_s if 0 < one.duration_s <= MIN_JUMP_S else usual_s)
-            for one in self._packets[stream]
+            (packet.time_s, packet.duration_s if 0 < packet.duration_s <= MIN_JUMP_S else usual_s)
+            for packet in self._packets[stream]
         ]
 
     def _usual_step_s(self, stream: int) -> float:
-        times = sorted(one.time_s for one in self._packets[stream])
+        times = sorted(packet.time_s for packet in self._packets[stream])
         steps = [after - before for before, after in itertools.pairwise(times)]
         return statistics.median([step for step in steps if 0 < step <= MAX_STEP_S] or [USUAL_STEP_S])
 
     def _place(self, stream: int, known: list[float], fillers: _Fillers, *, leads: bool) -> None:
-        """Choose each packet's offset among those known, or add one after a jump; in the order of showing."""
+        """Choose each packet's offset in presentation order: a known one, or a new one after a discontinuity."""
         spans = self._spans(stream)
         end_s, offsets = math.nan, [0.0] * len(spans)
         for run in self._runs[stream]:
@@ -133,30 +136,36 @@ class Timeline:
         self._offsets[stream] = offsets
 
     def reader(self, stream: int) -> OffsetReader:
-        """For one pass over the frames of a stream: the offset of each."""
+        """Return a reader of the frames' offsets, for one pass over a stream."""
         by_pts: dict[int, list[tuple[int, float]]] = defaultdict(list)
         for number, (packet, offset) in enumerate(zip(self._packets[stream], self._offsets[stream], strict=True)):
             by_pts[packet.pts].append((number, offset))
         return OffsetReader(by_pts)
 
     def untimed_s(self, stream: int) -> float:
-        """Seconds that a packet lasts, of a stream in which some have no time; 0 where unknown."""
+        """Duration of a packet in seconds, for a stream in which some packets have no timestamp; 0 where unknown."""
         return self._untimed_s.get(stream, 0.0)
 
+    def starts_untimed(self, stream: int) -> bool:
+        """True when packets without a timestamp precede the first that has one; False where no packet has one."""
+        return stream in self._starts_untimed and bool(self._packets[stream])
+
     def n_packets(self, stream: int) -> int:
-        """Packets of a stream."""
+        """Number of packets of a stream."""
         return len(self._packets[stream]) + self._n_untimed[stream]
 
     def n_bytes(self, stream: int) -> int:
-        """Bytes of the packets of a stream but the largest, which holds headers and a first whole frame."""
+        """Bytes of a stream without its largest packet, which holds headers and the first key frame."""
         sizes = [packet.size for packet in self._packets[stream]]
         return sum(sizes) - max(sizes, default=0)
 
     def _times(self, stream: int) -> list[float]:
-        return [one.time_s + offset for one, offset in zip(self._packets[stream], self._offsets[stream], strict=True)]
+        return [
+            packet.time_s + offset for packet, offset in zip(self._packets[stream], self._offsets[stream], strict=True)
+        ]
 
     def n_within(self, stream: int) -> int:
-        """Packets of a stream within the time that is looked at."""
+        """Number of packets of a stream within the analysed duration."""
         times = self._times(stream)
         start_s = min(times, default=0.0)
         return self._n_untimed[stream] + sum(time - start_s <= self.max_seconds for time in times)
@@ -174,13 +183,13 @@ class Timeline:
 
 
 class _Fillers:
-    """When other streams have packets, by the file's times."""
+    """The times at which other streams have packets, in the file's timestamps."""
 
     def __init__(self, spans: Iterable[list[tuple[float, float]]]) -> None:
         self._spans = sorted(span for stream in spans for span in stream)
 
     def fill(self, start_s: float, end_s: float) -> bool:
-        """True when the time in between has packets, up to pauses of the other stream that are much shorter."""
+        """Return whether packets fill the interval, apart from gaps that are much shorter than it."""
         reached_s, longest_s = start_s, 0.0
         for at_s, length_s in self._spans[bisect.bisect_left(self._spans, (start_s, -math.inf)) :]:
             if at_s >= end_s:
@@ -190,14 +199,14 @@ class _Fillers:
         return max(longest_s, end_s - reached_s) <= min(FILLED * (end_s - start_s), MAX_STEP_S)
 
     def surround(self, start_s: float, end_s: float) -> bool:
-        """True when there are packets both before and after."""
+        """Return whether there are packets both before and after the interval."""
         return bool(self._spans) and self._spans[0][0] < start_s and self._spans[-1][0] >= end_s - MIN_JUMP_S
 
 
 def _offset(time_s: float, end_s: float, known: Sequence[float], fillers: _Fillers, *, leads: bool) -> float:
-    """Seconds to add to a packet's time, when its stream has gone on until ``end_s``; the latest offset that fits.
+    """Return the latest fitting offset: seconds to add to a packet's time, when its stream has lasted until ``end_s``.
 
-    ``leads`` is True for the stream whose jumps are found first: the picture.
+    ``leads`` is True for the stream whose discontinuities are found first: the video.
     """
     if math.isnan(end_s):
         return known[0]
@@ -214,19 +223,19 @@ def _offset(time_s: float, end_s: float, known: Sequence[float], fillers: _Fille
 
 
 def _is_jump(start_s: float, end_s: float, fillers: _Fillers) -> bool:
-    """Whether a step that is not long is one of the clock: it goes back, or no stream went on meanwhile."""
+    """Return whether a short step is a discontinuity: it goes back, or no other stream continued meanwhile."""
     return end_s < start_s or (fillers.surround(start_s, end_s) and not fillers.fill(start_s, end_s))
 
 
 class OffsetReader:
-    """Offsets of the frames of one stream, asked for in their order.
+    """Offsets of the frames of one stream, requested in their order.
 
-    A time that comes twice, as after a clock that was set back, has the offset of its place in the file.
+    A timestamp that occurs twice, as after a clock was set back, has the offset of its position in the file.
 
     Parameters
     ----------
     offsets
-        Time in the stream's units to number in the file's order and offset, of each packet.
+        Maps a timestamp in the stream's units to the position in the file and the offset of each packet with it.
     """
 
     def __init__(self, offsets: Mapping[int, list[tuple[int, float]]]) -> None:
@@ -235,37 +244,43 @@ class OffsetReader:
         self._last = next(iter(offsets.values()))[0][1] if offsets else 0.0
 
     def offset(self, pts: int | None) -> float:
-        """Seconds to add to the file's time of a frame; for a time that no packet had, as for the frame before."""
+        """Return the seconds to add to a frame's timestamp; the previous frame's for a timestamp that no packet has."""
         if pts is not None and (known := self._offsets.get(pts)):
-            number, self._last = min(known, key=lambda one: abs(one[0] - self._next))
+            number, self._last = min(known, key=lambda candidate: abs(candidate[0] - self._next))
             self._next = number + 1
         return self._last
 
 
 class PictureClock:
-    """Times of the frames of the picture: increasing, on the clip's clock.
+    """Increasing times of the video frames, on the clip's timeline.
 
-    A frame whose time is missing or goes back comes one mean step after the frame before.
+    A frame whose timestamp is missing or goes back is placed one mean step after the previous frame. Frames without a
+    timestamp at the start of the stream are counted back from the first frame that has one.
 
     Parameters
     ----------
     offsets
-        Of the picture's stream.
+        Offsets of the video stream.
     step_s
-        Seconds between frames by the header, for as long as no step is known.
+        Seconds between frames by the header, used until a step is known.
+    n_leading
+        Number of frames before the first with a timestamp.
+    known_s
+        Time of the first frame with a timestamp, on the clip's timeline.
     """
 
-    def __init__(self, offsets: OffsetReader, step_s: float) -> None:
+    def __init__(self, offsets: OffsetReader, step_s: float, *, n_leading: int = 0, known_s: float = 0.0) -> None:
         self._offsets = offsets
         self._step_s = step_s
+        self._start_s = known_s - n_leading * step_s if n_leading else 0.0
         self._first_s = self._last_s = math.nan
         self._n_steps = 0
 
     def time_s(self, pts: int | None, time_s: float | None) -> float:
-        """Time of the next frame, by its time in the stream's units and in seconds."""
+        """Return the time of the next frame, given its timestamp in the stream's units and in seconds."""
         at = math.nan if time_s is None else float(time_s) + self._offsets.offset(pts)
         if math.isnan(self._last_s):
-            self._first_s = self._last_s = 0.0 if math.isnan(at) else at
+            self._first_s = self._last_s = self._start_s if math.isnan(at) else at
             return self._last_s
         if math.isnan(at) or at <= self._last_s:
             mean_s = (self._last_s - self._first_s) / self._n_steps if self._n_steps else self._step_s

@@ -1,8 +1,8 @@
-"""Opening a file, and which of its streams are looked at.
+"""Open a media file and choose the streams to analyse.
 
-What a header says may be wrong or missing (a browser's recording has no duration, a cover picture may come first), so
-the packets are looked through once, without decoding: that costs a hundredth of decoding, and tells how many frames
-there are, when, and which stream carries the picture.
+Headers may be wrong or incomplete (a browser's recording has no duration, a cover image may come first). So the packets
+are read once without decoding, at a hundredth of the cost of decoding. They tell the number and the times of the
+frames, and which stream carries the video.
 """
 
 from __future__ import annotations
@@ -22,36 +22,37 @@ from av.error import FFmpegError
 from extract.clip.clock import Packet, Timeline
 from extract.clip.wave_header import announced_share
 from features.errors import UnreadableError
-from features.places import check_is_regular
+from features.places import check_is_one_file, check_is_regular, read_to
 
-MAX_PIXELS = 8192 * 8192  # a larger frame is refused unseen
-MAX_REMOTE_BYTES = 1 << 30  # a remote clip is read into memory
+MAX_PIXELS = 8192 * 8192  # a larger frame is refused before decoding
+MAX_REMOTE_BYTES = 1 << 30  # remote clips are read into memory
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,gif,h264,hevc,m4v,mxf,nut,ivf,"
     "dv,rm,swf,av1,obu,wtv,vob,apng,y4m,yuv4mpegpipe,wav,mp3,aac,flac,caf,aiff,amr,au,mjpeg"
 )
 JPEG = b"\xff\xd8\xff"
-PICTURES = (JPEG, b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")  # how JPEG, PNG and TIFF begin
+PICTURES = (JPEG, b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")  # first bytes of JPEG, PNG and TIFF
+START_BYTES = 21  # read to name the kind of a file that FFmpeg does not open
 MOTION_JPEG = (".mjpeg", ".mjpg")
 MACHINE_ERRORS = frozenset(
     {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT, errno.EBUSY}
     | {errno.ENODEV, errno.ENXIO, errno.ECONNRESET, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH}
     | {errno.ENOTCONN, errno.EHOSTDOWN, errno.EREMOTEIO}
 )
-"""Faults of the disk, the network or the permissions: they say nothing about the file and may be gone next time."""
+"""Errors of the disk, the network or the permissions: they say nothing about the file and may not recur."""
 ATTACHED_PICTURE, DEFAULT = 0x0400, 0x0001  # AV_DISPOSITION_ATTACHED_PIC and _DEFAULT
-MIN_BYTES = 0.15  # a picture stream with less of the largest one's bytes is empty: a black or frozen second picture
-MAX_MISSING, MAX_MISSING_S = 0.1, 1.0  # an end that is missing: above a tenth of the length and a second
+MIN_BYTES = 0.15  # a video stream with a smaller fraction of the largest one's bytes is empty: black or frozen
+MAX_MISSING, MAX_MISSING_S = 0.1, 1.0  # a missing end is reported above a tenth of the length and one second
 
 
 @dataclass(frozen=True)
 class Streams:
-    """The streams of a file that are looked at, by index, and what their packets tell.
+    """The chosen streams of a file, by index, and what their packets tell.
 
-    ``picture`` is None in a file of sound alone; what is said of the picture is then said of the first sound.
-    ``picture_number`` counts the picture tracks from 1; ``sounds`` are in the order in which they are tried.
-    ``n_frames`` counts the packets of the picture within the time that is looked at; ``start_s`` is the time of its
-    first frame, ``missing_s`` how much earlier than announced it ends.
+    ``picture`` is None in an audio-only file; the values for the video then refer to the first audio track.
+    ``picture_number`` counts the video streams from 1; ``sounds`` are the audio tracks in order of preference.
+    ``n_frames`` is the number of video packets within the analysed duration, ``start_s`` the time of the first frame,
+    and ``missing_s`` how much earlier than announced the video ends.
     """
 
     picture: int | None
@@ -65,45 +66,49 @@ class Streams:
     length_s: float
 
     def track_number(self, number: int) -> int:
-        """The number of the ``number``-th sound that is tried, in the file's order, from 1."""
+        """Return the position in the file, from 1, of the ``number``-th audio track in order of preference."""
         return sorted(self.sounds).index(self.sounds[number]) + 1
 
 
 def source_of(path: str, storage_options: Mapping[str, Any]) -> str | bytes:
-    """What FFmpeg reads: an absolute path, or the content of a remote file.
+    """Return what FFmpeg reads: an absolute path, or the content of a remote file.
 
     Raises
     ------
     UnreadableError
         It is a pipe, a device or a folder, or a remote file that is too large.
     OSError
-        Nothing is there, or it can't be looked at.
+        The file is missing or inaccessible, or a remote file ends before the size that its store announced.
     """
     if "://" not in path:
         check_is_regular(path)
         return os.path.abspath(path)  # absolute, so that no name is taken for a protocol
     import fsspec
 
+    check_is_one_file(path)
     with fsspec.open(path, "rb", **storage_options) as file:
-        content = file.read(MAX_REMOTE_BYTES + 1)
+        content = read_to(file, MAX_REMOTE_BYTES + 1)
+        announced = getattr(file, "size", None)
     if len(content) > MAX_REMOTE_BYTES:
         raise UnreadableError(f"larger than {MAX_REMOTE_BYTES >> 20} MB; copy it to a local disk first")
-    return bytes(content)
+    if isinstance(announced, int) and len(content) < announced:
+        raise OSError(f"only {len(content)} of {announced} bytes arrived")
+    return content
 
 
 @contextlib.contextmanager
 def opened(source: str | bytes) -> Iterator[Any]:
-    """The container of a source.
+    """Open the container of a source.
 
     Raises
     ------
     UnreadableError
-        It is no video or sound that FFmpeg can open.
+        FFmpeg can open it neither as video nor as audio.
     OSError
         The disk, the network or the permissions prevent reading it.
     """
     options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS, "max_pixels": str(MAX_PIXELS)}
-    try:  # tags may be in any encoding: they are not read
+    try:  # tags may be in any encoding and are not used
         container = av.open(
             io.BytesIO(source) if isinstance(source, bytes) else source,
             format=_format_by_name(source),
@@ -119,9 +124,9 @@ def opened(source: str | bytes) -> Iterator[Any]:
 
 
 def _format_by_name(source: str | bytes) -> str | None:
-    """``mjpeg`` of JPEGs in a row, by the file's name; else None, for FFmpeg to find out.
+    """Return ``mjpeg`` for a sequence of JPEGs, by the file's name; else None, for FFmpeg to detect the format.
 
-    FFmpeg takes a row of JPEGs above some 2 kB for one picture, as photographs that hold several JPEGs are one.
+    FFmpeg takes a sequence of JPEGs above some 2 kB for one image, as photographs that hold several JPEGs are.
 
     Raises
     ------
@@ -133,75 +138,86 @@ def _format_by_name(source: str | bytes) -> str | None:
 
 
 def _why_refused(source: str | bytes, error: Exception) -> str:
-    """An error in words; what FFmpeg says of a format that is not among :data:`CONTAINERS` is "Invalid argument"."""
+    """Return the reason as text; for a format outside :data:`CONTAINERS`, FFmpeg says only "Invalid argument"."""
+    start = _start(source)
+    if _is_animated_webp(start):
+        return "an animated WebP, which deepcue does not read; convert it to MP4"
     if getattr(error, "errno", None) != errno.EINVAL:
         return reason(error)
-    return "a picture, not a video" if _is_picture(_start(source)) else "a kind of file that deepcue does not read"
+    return "a picture, not a video" if _is_picture(start) else "a kind of file that deepcue does not read"
 
 
 def _start(source: str | bytes) -> bytes:
     if isinstance(source, bytes):
-        return source[:12]
+        return source[:START_BYTES]
     with open(source, "rb") as file:
-        return file.read(12)
+        return file.read(START_BYTES)
 
 
 def _is_picture(start: bytes) -> bool:
-    is_webp = start[:4] == b"RIFF" and start[8:] == b"WEBP"
     is_bmp = start[:2] == b"BM" and start[6:10] == bytes(4)
-    return start.startswith(PICTURES) or is_webp or is_bmp
+    return start.startswith(PICTURES) or _is_webp(start) or is_bmp
+
+
+def _is_webp(start: bytes) -> bool:
+    return start[:4] == b"RIFF" and start[8:12] == b"WEBP"
+
+
+def _is_animated_webp(start: bytes) -> bool:
+    """Whether the flags of an extended WebP, at byte 20, say that it is animated."""
+    return _is_webp(start) and start[12:16] == b"VP8X" and bool(start[20:21]) and bool(start[20] & 0x02)
 
 
 def is_of_the_machine(error: Exception) -> bool:
-    """True for an error that says nothing about the file."""
+    """Return whether an error says nothing about the file."""
     return getattr(error, "errno", None) in MACHINE_ERRORS
 
 
 def reason(error: Exception) -> str:
-    """An error in words, without FFmpeg's numbers."""
+    """Return an error as text, without FFmpeg's error numbers."""
     return str(getattr(error, "strerror", None) or error)
 
 
 def look_through(container: Any, max_seconds: float, source: str | bytes) -> Streams:
     """Choose the streams, and read the packets of the first ``max_seconds`` without decoding them.
 
-    ``source`` is what the container was opened from: headers that FFmpeg corrects are read there.
-    The picture is the stream with frames that are not few or empty, the default one first, then the largest. Sounds
-    are tried with the default one first, then in the file's order. A file of nothing but sound has no picture; one
-    whose picture is a cover, or can't be decoded, is refused.
+    Streams with a single frame or almost no data are not chosen for the video; among the others the default stream
+    comes first, then the largest. The order of preference of the audio tracks is the default one, then file order. A
+    file with only audio has no video; a file whose only video is a cover image, or can't be decoded, is refused.
+    ``source`` is what the container was opened from, to read headers that FFmpeg corrects.
 
     Raises
     ------
     UnreadableError
-        There is a picture stream that can't be decoded, neither picture nor sound, or frames that are too large.
+        A video stream can't be decoded, the file has neither video nor audio, or frames are too large.
     """
-    pictures = [one for one in container.streams.video if one.codec_context is not None]
-    pictures = [one for one in pictures if not one.disposition & ATTACHED_PICTURE]
-    sounds = [one for one in container.streams.audio if one.codec_context is not None]
+    pictures = [stream for stream in container.streams.video if stream.codec_context is not None]
+    pictures = [stream for stream in pictures if not stream.disposition & ATTACHED_PICTURE]
+    sounds = [stream for stream in container.streams.audio if stream.codec_context is not None]
     if not pictures and (container.streams.video or not sounds):
         raise UnreadableError(_why_no_picture(container.streams.video))
-    sounds.sort(key=lambda one: (not one.disposition & DEFAULT, one.index))
+    sounds.sort(key=lambda stream: (not stream.disposition & DEFAULT, stream.index))
     timeline = Timeline(max_seconds)
     n_cut = _read_packets(container, [*pictures, *sounds], timeline)
     if not pictures:
         return _of_sound_alone(container, sounds, timeline, source)
     picture = _picture(pictures, timeline)
-    timeline.resolve(picture=picture.index, sounds=[one.index for one in sounds])
+    timeline.resolve(picture=picture.index, sounds=[stream.index for stream in sounds])
     context = picture.codec_context
     if context.width * context.height > MAX_PIXELS:
         raise UnreadableError(f"frames of {context.width}x{context.height} px are above the limit of {MAX_PIXELS} px")
     announced_s = _announced_s(picture, n_cut[picture.index])
     length_s = timeline.length_s(picture.index)
-    if not announced_s:  # only the file's length is known: from the first start of its streams to the last end
+    if not announced_s:  # only the length of the file is known: from the first start of its streams to their last end
         announced_s = _file_length_s(container)
-        length_s = timeline.length_s(picture.index, *(one.index for one in sounds))
+        length_s = timeline.length_s(picture.index, *(stream.index for stream in sounds))
     missing_s = announced_s - length_s
     if timeline.full or timeline.n_jumps or missing_s < max(MAX_MISSING_S, MAX_MISSING * announced_s):
         missing_s = 0.0
     return Streams(
         picture=picture.index,
         picture_number=pictures.index(picture) + 1,
-        sounds=tuple(one.index for one in sounds),
+        sounds=tuple(stream.index for stream in sounds),
         n_pictures=len(pictures),
         n_frames=timeline.n_within(picture.index),
         timeline=timeline,
@@ -212,9 +228,9 @@ def look_through(container: Any, max_seconds: float, source: str | bytes) -> Str
 
 
 def _of_sound_alone(container: Any, sounds: Sequence[Any], timeline: Timeline, source: str | bytes) -> Streams:
-    """The streams of a file without a picture: the sound that is tried first leads the clock."""
+    """Return the streams of an audio-only file: the first audio track leads the timeline."""
     first, *others = sounds
-    timeline.resolve(picture=first.index, sounds=[one.index for one in others])
+    timeline.resolve(picture=first.index, sounds=[stream.index for stream in others])
     length_s = timeline.length_s(first.index)
     announced_s = float(first.duration * first.time_base) if first.duration else _file_length_s(container)
     if container.format.name == "wav":
@@ -225,7 +241,7 @@ def _of_sound_alone(container: Any, sounds: Sequence[Any], timeline: Timeline, s
     return Streams(
         picture=None,
         picture_number=0,
-        sounds=tuple(one.index for one in sounds),
+        sounds=tuple(stream.index for stream in sounds),
         n_pictures=0,
         n_frames=0,
         timeline=timeline,
@@ -237,19 +253,19 @@ def _of_sound_alone(container: Any, sounds: Sequence[Any], timeline: Timeline, s
 
 def _why_no_picture(streams: Sequence[Any]) -> str:
     if not streams:
-        return "no picture stream in the file"
-    if all(one.disposition & ATTACHED_PICTURE for one in streams):
-        return "no picture stream in the file but a cover"
-    return "the picture is coded in a way that this FFmpeg does not know"
+        return "no video stream in the file"
+    if all(stream.disposition & ATTACHED_PICTURE for stream in streams):
+        return "no video stream in the file but a cover image"
+    return "this FFmpeg has no decoder for the video"
 
 
 def _read_packets(container: Any, streams: list[Any], timeline: Timeline) -> Counter[int]:
-    """Note the packets of all streams; damage is met again, and told, when they are decoded.
+    """Read the packets of all streams; damage is ignored here and reported when they are decoded.
 
     Returns
     -------
     Counter
-        Packets of each stream that are there but not shown, by an edit list.
+        Number of packets of each stream that an edit list hides.
     """
     n_cut: Counter[int] = Counter()
     with contextlib.suppress(FFmpegError, ValueError):
@@ -270,24 +286,24 @@ def _read_packets(container: Any, streams: list[Any], timeline: Timeline) -> Cou
 
 
 def _picture(pictures: list[Any], timeline: Timeline) -> Any:
-    largest = max(timeline.n_bytes(one.index) for one in pictures)
+    largest = max(timeline.n_bytes(stream.index) for stream in pictures)
 
-    def rank(one: Any) -> tuple[Any, ...]:
-        context = one.codec_context
+    def rank(stream: Any) -> tuple[Any, ...]:
+        context = stream.codec_context
         return (
-            timeline.n_packets(one.index) > 1,
-            timeline.n_bytes(one.index) >= MIN_BYTES * largest,
-            bool(one.disposition & DEFAULT),
+            timeline.n_packets(stream.index) > 1,
+            timeline.n_bytes(stream.index) >= MIN_BYTES * largest,
+            bool(stream.disposition & DEFAULT),
             context.width * context.height,
-            timeline.n_packets(one.index),
-            -one.index,
+            timeline.n_packets(stream.index),
+            -stream.index,
         )
 
     return max(pictures, key=rank)
 
 
 def _announced_s(picture: Any, n_cut: int) -> float:
-    """Length of the picture by the header, 0 where it says nothing; ``n_cut`` of its frames are not shown."""
+    """Return the length of the video by the header, 0 where unknown; ``n_cut`` of its frames are hidden."""
     rate = float(picture.average_rate or 0)
     if picture.frames and rate:
         return float((picture.frames - n_cut) / rate)
@@ -297,9 +313,9 @@ def _announced_s(picture: Any, n_cut: int) -> float:
 
 
 def _file_length_s(container: Any) -> float:
-    """Length of the file by the header, 0 where it says nothing.
+    """Return the length of the file by the header, 0 where unknown.
 
-    Some formats count it from the first time, others from 0 (Matroska): the shorter reading holds.
+    Some formats count it from the first timestamp, others from 0 (Matroska): the shorter reading is used.
     """
     if not container.duration:
         return 0.0

@@ -1,4 +1,4 @@
-"""Which faces of a track are kept as images: a reservoir spread evenly over a stream of unknown length."""
+"""Choose the faces of a track to keep as images: an evenly spread reservoir over a stream of unknown length."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from features.observation import CROP_MAX_PX, CROP_SCALE, CROPS_PER_TRACK, PATCH
 
 EMPTY = np.empty((0, 0), np.uint8)
 GRID_PX = 8  # patches keep the frame's own grid of coding blocks
-SPARE = 4  # faces kept above those wanted: some turn out to be unusable
-FIRST_STEP_S = 0.25  # a track starts about as fine as this: nearer neighbours show the same picture
-GRID_STEPS = 5  # the background patch is sought on a grid of so many places a side
+SPARE = 4  # extra faces kept, since some turn out to be unusable
+FIRST_STEP_S = 0.25  # initial spacing: closer neighbours look the same
+GRID_STEPS = 5  # places per side of the grid on which the background patch is searched
 
 
 @dataclass
@@ -31,7 +31,7 @@ class CropRecord:
 
 
 class CropReservoir:
-    """Keeps faces of a track at even steps, which become longer as the track turns out to be longer.
+    """Keep faces of a track at even steps, which become longer with the track.
 
     A face that is there throughout the clip is kept every ``S`` samples, ``S`` being the clip's frames over the faces
     wanted. How long a face stays is not known before: a track starts with steps of ``S / m``, ``m`` a power of two.
@@ -54,7 +54,7 @@ class CropReservoir:
         self.background: SquareCrop | None = None
 
     def wants(self, sample: int) -> bool:
-        """True when the track's ``sample``-th frame should be kept: the first at or after a multiple of the step."""
+        """Return whether to keep the track's ``sample``-th frame: the first at or after a multiple of the step."""
         return sample * self._parts % self._stride < self._parts
 
     def take(
@@ -83,7 +83,7 @@ class CropReservoir:
             self._records, self._stride = self._records[::2], 2 * self._stride
 
     def chosen(self, usable: NDArray[np.bool_]) -> list[CropRecord]:
-        """At most ``CROPS_PER_TRACK`` records, evenly spread over those at ``usable`` [m] samples."""
+        """Return at most ``CROPS_PER_TRACK`` records, evenly spread over those at ``usable`` [m] samples."""
         good = [record for record in self._records if usable[record.sample]]
         if len(good) <= CROPS_PER_TRACK:
             return good
@@ -92,19 +92,19 @@ class CropReservoir:
 
 
 def _parts(stride: int, frames_per_second: float) -> int:
-    """The power of two that divides ``stride`` frames into steps nearest to ``FIRST_STEP_S``, of a frame or more."""
+    """Return the power of two that divides ``stride`` frames into steps near ``FIRST_STEP_S``, of a frame or more."""
     first = max(1.0, FIRST_STEP_S * frames_per_second)
     parts = 1 << max(0, round(math.log2(stride / first))) if frames_per_second else 1
     return parts if parts <= stride else parts // 2
 
 
 def face_crop(frame: Frame, box: NDArray[np.float32]) -> tuple[SquareCrop, NDArray[np.uint8]]:
-    """The crop window around a face box [4], and its RGB pixels [s, s, 3], reduced where it is large."""
+    """Return the crop window around a face box [4], and its RGB pixels [s, s, 3], reduced where it is large."""
     window = SquareCrop.around(box, CROP_SCALE)
     height, width = frame.luma.shape
     left, top = (min(max(0, start), most) for start, most in ((window.left, width), (window.top, height)))
     right, bottom = min(max(left, window.left + window.side), width), min(max(top, window.top + window.side), height)
-    if left == right or top == bottom:  # nothing of it is in the frame
+    if left == right or top == bottom:  # the window is outside the frame
         return window, window.cut(frame.rgb(), min(window.side, CROP_MAX_PX))
     part = SquareCrop(window.left - left, window.top - top, window.side)
     return window, part.cut(frame.rgb_within(left, top, right, bottom), min(window.side, CROP_MAX_PX))
@@ -113,7 +113,7 @@ def face_crop(frame: Frame, box: NDArray[np.float32]) -> tuple[SquareCrop, NDArr
 def native_luma_patch(
     luma: NDArray[np.uint8], box: NDArray[np.float32], centre: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
-    """Native luma [p, p] about the landmarks' ``centre`` [2]; empty where the face's ``box`` [4] is too small."""
+    """Return native luma [p, p] about the landmarks' ``centre`` [2]; empty for a ``box`` [4] that is too small."""
     side = float(max(box[2] - box[0], box[3] - box[1]))
     patch = next((size for size in PATCH_SIDES_PX if side >= size), 0)
     if not patch:
@@ -125,7 +125,7 @@ def native_luma_patch(
 def background_window(
     luma: NDArray[np.uint8], side: int, *, like: NDArray[np.uint8], avoid: list[SquareCrop]
 ) -> SquareCrop | None:
-    """The crop window of ``side`` px off every face whose gradient energy is nearest the face's; None without room."""
+    """Return the window of ``side`` px off all faces with gradient energy nearest the face's; None without room."""
     height, width = luma.shape
     wanted = _energy(like)
     best: tuple[float, SquareCrop] | None = None
@@ -141,7 +141,7 @@ def background_window(
 
 
 def _places(last: int) -> list[int]:
-    """Some places from 0 to ``last``, on the block grid; none where the window does not fit."""
+    """Return evenly spread positions from 0 to ``last`` on the block grid; none where the window does not fit."""
     if last < 0:
         return []
     return sorted({GRID_PX * int(place // GRID_PX) for place in np.linspace(0, last, GRID_STEPS)})

@@ -1,12 +1,13 @@
 """One streaming pass over a clip: frames with their times, upright, with square pixels; then its sound.
 
-PyAV carries FFmpeg. Frames come one by one, so memory does not grow with the clip; a damaged packet costs
-its own frames only. Budgets are checked before anything is decoded, and only container formats that can't
+PyAV bundles FFmpeg. Frames are yielded one by one, so memory does not grow with the length of the clip; a damaged
+packet costs only its own frames. Budgets are checked before decoding starts, and only container formats that can't
 refer to other files are opened.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,18 +25,18 @@ from features.errors import UnreadableError
 from features.observation import AUDIO_RATE_HZ
 
 MAX_DAMAGED_PACKETS = 1_000  # in a row, without a single frame in between
-NO_TIMES = frozenset({"avi"})  # formats that number frames in the order of decoding and don't say when they are shown
-PRIMED = frozenset({"aac", "mp3", "mp3float"})  # codecs whose run-up only some formats tell from sound
-MAX_PRIMING_S = 0.1  # sound of theirs that begins so little before the picture is that run-up
+NO_TIMES = frozenset({"avi"})  # formats with decoding timestamps but no presentation timestamps
+PRIMED = frozenset({"aac", "mp3", "mp3float"})  # codecs whose encoder delay only some containers mark
+MAX_PRIMING_S = 0.1  # their audio that starts at most this much before the video is encoder delay
 HDR_CURVES = {16: "PQ", 18: "HLG"}  # FFmpeg's AVCOL_TRC_SMPTE2084 and _ARIB_STD_B67
-MAX_FRAMES = 14_400  # two minutes at 120 a second; what is more takes longer than a clip may
+MAX_FRAMES = 14_400  # two minutes at 120 frames a second; more would exceed the time limit of a clip
 MAX_PIXELS = 32_000_000_000  # two minutes of 4K at 30 frames a second
-MIN_SILENCE_S = 0.2  # that is worth a warning; a clock that runs a little fast leaves less
+MIN_SILENCE_S = 0.2  # worth a warning; slightly fast timestamps leave shorter gaps
 
 
 @dataclass
 class Damage:
-    """What could not be decoded, for the row's message."""
+    """Packets that could not be decoded, for the row's message."""
 
     packets: int = 0
     first: str = ""
@@ -48,7 +49,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class _Sound:
-    """What a sound track gave. ``mixed`` is False where one channel was taken, as the others cancel it."""
+    """The samples of an audio track. ``mixed`` is False where one channel was taken because the mix cancels out."""
 
     samples: NDArray[np.float32]
     start_s: float
@@ -57,8 +58,8 @@ class _Sound:
     mixed: bool = True
 
 
-class Clip:
-    """An opened clip. Use as a context manager; ``path`` is local or any URL that fsspec reads.
+class ClipReader:
+    """Read the frames and the audio of a clip. Use as a context manager; ``path`` is a local path or an fsspec URL.
 
     Raises
     ------
@@ -73,7 +74,7 @@ class Clip:
         self.max_seconds = max_seconds
         self.damage = Damage()
         self.truncated = False
-        self.silence_s = 0.0  # put where sound is missing
+        self.silence_s = 0.0  # seconds of silence inserted where audio is missing
         self._notes: list[str] = []
         self._source = containers.source_of(path, storage_options or {})
         with containers.opened(self._source) as container:
@@ -85,32 +86,32 @@ class Clip:
                 self.pixel_aspect = picture.sample_aspect_ratio
                 self._max_frames = max(1, min(MAX_FRAMES, MAX_PIXELS // max(1, picture.width * picture.height)))
         self.has_picture = self._streams.picture is not None
-        self._picture_s: float | None = None  # what was looked at, of more frames than can be
+        self._picture_s: float | None = None  # seconds analysed, where the clip has more frames than the limit
         self.frames_expected = min(self._streams.n_frames, self._max_frames)
         seen_s = min(self._streams.length_s, max_seconds)
         self.frames_per_second = self._streams.n_frames / seen_s if seen_s > 0 else 0.0
         self.has_audio = bool(self._streams.sounds)
         if self._streams.n_pictures > 1:
             self._notes.append(
-                f"{self._streams.n_pictures} picture tracks, number {self._streams.picture_number} was used"
+                f"{self._streams.n_pictures} video streams, number {self._streams.picture_number} was used"
             )
         if self.pixel_aspect is not None and is_stretched(self.pixel_aspect):
             width, height = self.pixel_aspect.as_integer_ratio()
             self._notes.append(f"pixels of {width}:{height} were made square")
         if self._streams.timeline.n_jumps:
-            self._notes.append("the file's clock jumps; times were joined")
+            self._notes.append("the file's timestamps jump; they were joined")
 
-    def __enter__(self) -> Clip:
+    def __enter__(self) -> ClipReader:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._source = ""
 
     def frames(self) -> Iterator[Frame]:
-        """Upright frames in order of presentation, times increasing; at most ``max_seconds`` of them.
+        """Yield upright frames in presentation order with increasing times, for at most ``max_seconds``.
 
-        None in a file of sound alone. Of very many frames, or very large ones (:data:`MAX_FRAMES`, :data:`MAX_PIXELS`),
-        the first, rather than none in the time that a clip may take.
+        An audio-only file yields none. Beyond :data:`MAX_FRAMES` frames or :data:`MAX_PIXELS` pixels the iterator
+        stops, so that a long or large clip has a row instead of a timeout.
 
         Raises
         ------
@@ -124,9 +125,14 @@ class Clip:
             stream = container.streams[self._streams.picture]
             stream.thread_type = "NONE"
             stream.codec_context.thread_count = 1
-            step_s = self._streams.timeline.untimed_s(stream.index)  # truer than the rate, of a raw stream a default
+            step_s = self._streams.timeline.untimed_s(
+                stream.index
+            )  # more reliable than the rate, which is a default for raw streams
             step_s = step_s or (float(1 / stream.average_rate) if stream.average_rate else 1 / 30)
-            clock = PictureClock(self._streams.timeline.reader(stream.index), step_s)
+            n_leading, known_s = self._untimed_start(stream.index)
+            clock = PictureClock(
+                self._streams.timeline.reader(stream.index), step_s, n_leading=n_leading, known_s=known_s
+            )
             untimed = container.format.name in NO_TIMES
             shown_s = _OrderOfDecoding(self._streams.start_s) if untimed else _time_of_showing
             aspect, orientation, kind = _PixelAspect(self.pixel_aspect), Orientation(), _KindOfPicture()
@@ -144,41 +150,59 @@ class Clip:
                 shape = aspect.of(frame, stream.codec_context)
                 yield Frame(frame, index=index, time_s=time_s, pixel_aspect=shape, orientation=orientation)
             if aspect.changed:
-                self._notes.append("the shape of its pixels changes on the way; they were made square")
+                self._notes.append("the pixel aspect ratio changes midway; pixels were made square")
+            if n_leading:
+                self._notes.append(
+                    f"the first {n_leading} frames have no timestamp; they precede the first that has one"
+                )
             self._notes += kind.notes()
         if index < 0:
             why = f": {self.damage.first}" if self.damage.first else ""
             raise UnreadableError(f"no frame could be decoded{why}")
 
+    def _untimed_start(self, index: int) -> tuple[int, float]:
+        """Return the number of frames before the first with a timestamp, and its time on the clip's timeline.
+
+        The frames are counted by decoding, since packets come in another order. (0, NaN) for any well-formed file.
+        """
+        if not self._streams.timeline.starts_untimed(index):
+            return 0, float("nan")
+        with containers.opened(self._source) as container:
+            frames = self._decoded(container, container.streams[index], Damage())
+            for n_untimed, frame in enumerate(itertools.islice(frames, self._max_frames)):
+                if frame.time is not None:
+                    return n_untimed, float(frame.time) + self._streams.timeline.reader(index).offset(frame.pts)
+        return 0, float("nan")
+
     def audio(self) -> tuple[NDArray[np.float32] | None, float]:
-        """Mono sound at 16 kHz and the time of its first sample; (None, NaN) without sound.
+        """Return mono audio at 16 kHz and the time of its first sample; (None, NaN) without audio.
 
         Raises
         ------
         UnreadableError
-            The file holds nothing but sound, and none of it could be decoded.
+            The file holds only audio, and none of it could be decoded.
         """
         samples, start_s = self._first_sound()
         if not self.has_picture:
             if samples is None:
                 why = f": {self.damage.first}" if self.damage.first else ""
-                raise UnreadableError(f"no picture stream in the file, and no sound could be decoded{why}")
+                raise UnreadableError(f"no video stream in the file, and no audio could be decoded{why}")
             self.truncated = self._streams.length_s > self.max_seconds
         return samples, start_s
 
     def _first_sound(self) -> tuple[NDArray[np.float32] | None, float]:
-        """Of the sounds that are tried, the first that is not silent throughout."""
+        """Return the first audio track, in the order of preference, that is not silent throughout."""
         read = [(number, self._read(index)) for number, index in enumerate(self._streams.sounds[:1])]
         for number, index in list(enumerate(self._streams.sounds))[1:]:
             if read[-1][1].samples.any():
                 break
             read.append((number, self._read(index)))
-        number, sound = next(((n, one) for n, one in reversed(read) if one.samples.any()), (0, None))
+        number, sound = next(((n, track) for n, track in reversed(read) if track.samples.any()), (0, None))
         if sound is None:  # silence throughout, on every track
-            number, sound = next(((n, one) for n, one in read if one.samples.size), (0, None))
+            number, sound = next(((n, track) for n, track in read if track.samples.size), (0, None))
         if sound is None:
-            for _, one in read[:1]:
-                self._count(one.damage)
+            for _, track in read[:1]:
+                self._count(track.damage)
             return None, float("nan")
         self._count(sound.damage)
         self.silence_s = sound.silence_s
@@ -188,7 +212,7 @@ class Clip:
         return sound.samples, sound.start_s
 
     def _read(self, index: int) -> _Sound:
-        """A sound track, mixed to one channel; where the channels cancel each other, the loudest one."""
+        """Read an audio track mixed to mono, or its loudest channel where the channels cancel each other."""
         sound, cancelled = self._read_channel(index, None)
         return sound if cancelled is None else self._read_channel(index, cancelled)[0]
 
@@ -214,19 +238,19 @@ class Clip:
     def _tell_of_tracks(self, number: int) -> None:
         n = len(self._streams.sounds)
         if n > 1:
-            why = ", as those before it hold no sound" if number else ""
-            self._notes.append(f"{n} sound tracks, number {self._streams.track_number(number)} was used{why}")
+            why = ", since those before it are silent" if number else ""
+            self._notes.append(f"{n} audio tracks, number {self._streams.track_number(number)} was used{why}")
 
     def _count(self, damage: Damage) -> None:
         self.damage.packets += damage.packets
         self.damage.first = self.damage.first or damage.first
 
     def notes(self) -> tuple[str, ...]:
-        """What was decided for the user while reading, in words."""
+        """Decisions taken while reading, one sentence each."""
         return tuple(self._notes)
 
     def warnings(self) -> tuple[str, ...]:
-        """What went wrong while reading, in words; empty for a clip that was read to its end without damage."""
+        """Faults met while reading, one sentence each; empty for a clip that was read to its end without damage."""
         lines = []
         if self.damage.packets:
             lines.append(f"{self.damage.packets} damaged packets left out ({self.damage.first})")
@@ -234,17 +258,15 @@ class Clip:
             length_s = self._streams.length_s
             lines.append(f"ends at {length_s:.2f} of {length_s + self._streams.missing_s:.2f} s: the rest is missing")
         if self.silence_s >= MIN_SILENCE_S:
-            lines.append(f"{self.silence_s:.2f} s of sound are missing in between")
+            lines.append(f"{self.silence_s:.2f} s of audio are missing in between")
         if self.truncated:
-            lines.append(f"only the first {self.max_seconds:g} s were looked at")
+            lines.append(f"only the first {self.max_seconds:g} s were analysed")
         if self._picture_s is not None:
-            lines.append(
-                f"only the first {self._picture_s:.1f} s of the picture were looked at: its frames are too many"
-            )
+            lines.append(f"only the first {self._picture_s:.1f} s of the video were analysed: it has too many frames")
         return tuple(lines)
 
     def _decoded(self, container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
-        """Frames of a stream; a packet that can't be decoded is noted and left out."""
+        """Yield the frames of a stream; a packet that can't be decoded is counted and skipped."""
         bad_in_a_row = 0
         packets = container.demux(stream)
         while True:
@@ -256,7 +278,9 @@ class Clip:
             except StopIteration:
                 return
             except (FFmpegError, ValueError) as error:
-                if packet is None and containers.is_of_the_machine(error):  # reading failed; decoders use these, too
+                if packet is None and containers.is_of_the_machine(
+                    error
+                ):  # reading failed; decoders raise these errors also
                     raise OSError(getattr(error, "errno", None), containers.reason(error)) from error
                 damage.note(error)
                 bad_in_a_row += 1
@@ -271,7 +295,7 @@ def _time_of_showing(frame: Any) -> float | None:
 
 
 class _PixelAspect:
-    """What pixels of each frame are like: as the file says, until the stream itself says otherwise on the way."""
+    """Pixel aspect ratio of each frame: the container's, until the stream itself changes it midway."""
 
     def __init__(self, aspect: Fraction | None) -> None:
         self._aspect = aspect
@@ -283,13 +307,13 @@ class _PixelAspect:
         if not self._started:
             self._coded, self._started = coded, True
         elif coded != self._coded and (frame.width, frame.height) == (context.width, context.height):
-            self._coded = self._aspect = coded  # a frame of another size is one from before
+            self._coded = self._aspect = coded  # a frame of another size still has the old parameters
             self.changed = True
         return self._aspect
 
 
 class _KindOfPicture:
-    """Whether frames are of a kind that is measured like any other and is not alike: HDR, or interlaced."""
+    """Detect HDR and interlaced video, which are measured like other video but give values that are not comparable."""
 
     def __init__(self) -> None:
         self._n = self._n_interlaced = 0
@@ -301,17 +325,17 @@ class _KindOfPicture:
         self._curve = self._curve or HDR_CURVES.get(int(frame.color_trc), "")
 
     def notes(self) -> list[str]:
-        """Sentences; interlaced is a clip of which most frames are."""
-        found = []
+        """Return one sentence each; a clip is interlaced when more than half of its frames are."""
+        lines = []
         if self._curve:
-            found.append(f"HDR video ({self._curve}): colours and contrast are not comparable with ordinary video")
+            lines.append(f"HDR video ({self._curve}): colours and contrast are not comparable with ordinary video")
         if 2 * self._n_interlaced > self._n:
-            found.append("interlaced video: lines of two moments are mixed")
-        return found
+            lines.append("interlaced video: lines of two moments are mixed")
+        return lines
 
 
 class _OrderOfDecoding:
-    """Frames come as they are shown: each has the next of the times at which one is decoded, from ``start_s`` on."""
+    """Presentation times for formats without them: decoding times, shifted to start at ``start_s``."""
 
     def __init__(self, start_s: float) -> None:
         self._start_s = start_s

@@ -1,8 +1,8 @@
-"""More of the faces than a batch run keeps, for the page of one clip, and a filmstrip: recorded in the same pass.
+"""Record more faces than a batch run keeps, and a filmstrip, for the page of one clip.
 
-Recording changes nothing of the pass. Faces are kept at regular times, as the crops that a batch run would have taken
-there, and joined to the tracks when those are known: a batch run's own crops are few, so that a short swap between two
-of them would not show.
+Recording happens during the pass and does not change its results. Faces are kept at regular times, cropped as a batch
+run would crop them, and assigned to the tracks at the end. A batch run keeps few crops, so a short swap between two of
+them would not show.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from features.evidence import FACES_PER_SECOND
 from features.networks.dlib_models import EMBEDDING_DIMENSIONS
 from features.observation import Track
 
-MAX_FACES = 720  # a minute of three people at four a second; beyond it every second moment goes, for memory's sake
-STRIP_STEP_S, STRIP_FRAMES = 0.5, 20  # frames of the filmstrip: first kept so often, in the end so many
+MAX_FACES = 720  # a minute of three people at four a second; beyond it every second moment is dropped to bound memory
+STRIP_STEP_S, STRIP_FRAMES = 0.5, 20  # initial spacing and final number of the filmstrip's frames
 STRIP_WIDTH_PX = 160
+BEFORE_THE_FIRST = -1  # number of the step that a clip begins in
 
 Image = NDArray[np.uint8]
 Kept = TypeVar("Kept")
@@ -34,7 +35,7 @@ Kept = TypeVar("Kept")
 
 @dataclass(frozen=True)
 class _Face:
-    """One face of a moment."""
+    """One face in a recorded frame."""
 
     box: NDArray[np.float32]
     window: SquareCrop
@@ -44,36 +45,40 @@ class _Face:
 
 @dataclass(frozen=True)
 class _Moment:
-    """A frame in which faces were kept."""
+    """A frame in which faces were recorded."""
 
     frame_index: int
     faces: tuple[_Face, ...]
 
 
 class _Paced(Generic[Kept]):
-    """Keeps something of every step of the clip's time, from half a step after the first frame; at most ``most``.
+    """Keep one item for every time step, starting half a step after the first frame; at most ``most`` items.
 
-    Where there would be more, the steps become twice as long, and of two the first stays: what is kept is evenly spread
-    however long the clip turns out to be.
+    When there are more, the step doubles and the first item of every two is kept, so that the items are evenly spread
+    whatever the length of the clip. With ``or_first``, the first frame is kept until the first step begins, so that a
+    clip shorter than half a step also has an item.
     """
 
-    def __init__(self, step_s: float, most: int) -> None:
-        self._step_s, self._most = step_s, most
+    def __init__(self, step_s: float, most: int, *, or_first: bool = False) -> None:
+        self._step_s, self._most, self._or_first = step_s, most, or_first
         self._first_s: float | None = None
-        self._offset = 0.5  # of the steps from the first frame, in steps
-        self._now = -1
+        self._offset = 0.5  # of the first step from the first frame, in steps
+        self._now = BEFORE_THE_FIRST
         self._kept: dict[int, tuple[Kept, int]] = {}
 
     def due(self, time_s: float) -> bool:
-        """Whether the frame at this time begins a step."""
+        """Return whether the frame at this time starts a new step."""
+        is_first = self._first_s is None
         if self._first_s is None:
             self._first_s = time_s
         step = math.floor((time_s - self._first_s) / self._step_s + 1e-6 - self._offset)
         is_new, self._now = step > self._now, max(step, self._now)
-        return is_new
+        return is_new or (is_first and self._or_first)
 
     def keep(self, item: Kept, weight: int = 1) -> None:
-        """Keep the item of the step that has begun; ``weight`` counts against ``most``."""
+        """Keep an item for the current step; ``weight`` counts against ``most``."""
+        if self._or_first:
+            self._kept.pop(BEFORE_THE_FIRST, None)
         self._kept[self._now] = (item, weight)
         while sum(weight for _, weight in self._kept.values()) > self._most and len(self._kept) > 1:
             self._step_s, self._offset, self._now = 2 * self._step_s, self._offset / 2, self._now // 2
@@ -83,21 +88,21 @@ class _Paced(Generic[Kept]):
             self._kept = halved
 
     def all(self) -> list[Kept]:
-        """What is kept, in order of time."""
+        """Return the items in order of time."""
         return [item for item, _ in self._kept.values()]
 
 
 class FaceRecorder:
-    """Keeps every followed face at regular times, and small frames for a filmstrip.
+    """Record every tracked face at regular times, and small frames for a filmstrip.
 
     Parameters
     ----------
     faces_per_second
-        How many of each person.
+        Faces recorded per person and second.
     filmstrip
-        Whether to keep small frames, too.
+        Whether to record small frames as well.
     told
-        Called after every frame with the share of the frames that are seen; not where their number is unknown.
+        Called after every frame with the fraction of frames processed, where the number of frames is known.
     """
 
     def __init__(
@@ -109,10 +114,10 @@ class FaceRecorder:
     ) -> None:
         self._told = told
         self._moments = _Paced[_Moment](1.0 / faces_per_second, MAX_FACES)
-        self._strip = _Paced[tuple[float, Image]](STRIP_STEP_S, 2 * STRIP_FRAMES) if filmstrip else None
+        self._strip = _Paced[tuple[float, Image]](STRIP_STEP_S, 2 * STRIP_FRAMES, or_first=True) if filmstrip else None
 
     def see(self, frame: Frame, builders: Sequence[TrackBuilder], *, of: int = 0) -> None:
-        """Look at a frame, ``of`` so many where that is known, after ``builders`` have followed their faces into it."""
+        """Record a frame that ``builders`` have just tracked; ``of`` is the number of frames, 0 where unknown."""
         if self._told is not None and of:
             self._told(min(1.0, (frame.index + 1) / of))
         if self._strip is not None and self._strip.due(frame.time_s):
@@ -122,15 +127,15 @@ class FaceRecorder:
             self._moments.keep(moment, len(moment.faces))
 
     def filmstrip(self) -> list[tuple[float, Image]]:
-        """At most ``STRIP_FRAMES`` times and RGB frames [h, w, 3], evenly spread; ``w`` at most ``STRIP_WIDTH_PX``."""
+        """Return at most ``STRIP_FRAMES`` evenly spread times and RGB frames [h, w, 3]; w <= ``STRIP_WIDTH_PX``."""
         kept = self._strip.all() if self._strip is not None else []
         count = min(STRIP_FRAMES, len(kept))
         return [kept[int((n + 0.5) * len(kept) / count)] for n in range(count)]
 
     def with_faces(self, track: Track) -> Track:
-        """The track with the recorded crops in place of its own; the background patches and embeddings are missing.
+        """Return the track with the recorded crops instead of its own, without background patches and embeddings.
 
-        A track that lies between two recorded moments, as of a clip of one frame, keeps its own.
+        A track without a recorded face, as in a clip of one frame, keeps its own crops.
         """
         kept = [(sample, face) for moment in self._moments.all() for sample, face in _of_track(moment, track)]
         if not kept:
@@ -153,10 +158,10 @@ def _face(frame: Frame, builder: TrackBuilder) -> _Face:
 
 
 def _of_track(moment: _Moment, track: Track) -> list[tuple[int, _Face]]:
-    """The moment's face of a track, with its sample; none where the track was lost, or is not believed.
+    """Return a track's face at this moment with its sample index; empty where the track has no landmarks.
 
-    A track keeps every sample's box as it was, so the face with that very box is the track's own, whichever pieces the
-    track was joined from.
+    A track keeps the box of every sample unchanged, so the face with exactly that box belongs to the track, whichever
+    pieces the track was joined from.
     """
     sample = int(np.searchsorted(track.frame_index, moment.frame_index))
     if sample == len(track) or track.frame_index[sample] != moment.frame_index:

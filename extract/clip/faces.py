@@ -1,8 +1,8 @@
-"""Where the faces are, and their 68 landmarks.
+"""Detect faces and locate their 68 landmarks.
 
 Detection is BlazeFace (Bazarevsky et al. 2019, "BlazeFace: sub-millisecond neural face detection on mobile
-GPUs") as published by MediaPipe: the full-range model finds small and middling faces, the back model large
-ones, and the latter on a shrunken image those that fill the frame. A ladder tries what worked last, then the
+GPUs") as published by MediaPipe. The full-range model finds small and medium faces, the back model large faces, and
+the back model on a reduced image faces that fill the frame. A ladder tries the step that last found a face, then the
 others, then square tiles, then dlib's frontal detector.
 Landmarks are dlib's 68-point predictor (Kazemi & Sullivan 2014), trained on iBUG 300-W.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MIN_SCORE = 0.6
 CLOSE_UP_FILL = 0.6
-MAX_OVERLAP = 0.3  # intersection over union above which the weaker of two boxes goes
+MAX_OVERLAP = 0.3  # intersection over union above which the weaker of two boxes is dropped
 
 Grey = NDArray[np.uint8]
 
@@ -66,7 +66,7 @@ def _stderr_to_nowhere() -> Iterator[None]:
     with _stderr_in_use, open(os.devnull, "w") as nowhere:
         try:
             kept = os.dup(2)
-        except OSError:  # there is none, as in a service
+        except OSError:  # no stderr, as in a service
             yield
             return
         os.dup2(nowhere.fileno(), 2)
@@ -86,13 +86,13 @@ class BlazeFace:
     def __init__(self, file: str, *, strides: tuple[tuple[int, int], ...]) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        with _stderr_to_nowhere():  # the runtime says there, whatever it is told, that it is at work
+        with _stderr_to_nowhere():  # the runtime always logs its start there
             self._net = Interpreter(model_path=str(PRETRAINED / file), num_threads=1)
             self._net.allocate_tensors()
         self._input = self._net.get_input_details()[0]
         self.side: int = int(self._input["shape"][1])
-        outputs = sorted(self._net.get_output_details(), key=lambda one: int(one["shape"][-1]))
-        self._scores, self._boxes = (one["index"] for one in outputs)
+        outputs = sorted(self._net.get_output_details(), key=lambda output: int(output["shape"][-1]))
+        self._scores, self._boxes = (output["index"] for output in outputs)
         self._anchors = np.concatenate([self._grid(stride, count) for stride, count in strides])
 
     def _grid(self, stride: int, count: int) -> NDArray[np.float32]:
@@ -101,7 +101,7 @@ class BlazeFace:
         return np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), count, axis=0)
 
     def detect(self, grey: Grey, *, fill: float = 1.0) -> list[Face]:
-        """Faces of a grey image [h, w], strongest first.
+        """Return the faces of a grey image [h, w], strongest first.
 
         ``fill`` is the fraction of the network's input that the image's longer side takes: with less than all of
         it, a face that fills the image comes within the network's range.
@@ -133,9 +133,9 @@ class BlazeFace:
 
 
 class FaceDetector:
-    """A ladder of detectors that starts with the step that found a face last.
+    """A ladder of detectors that starts with the step that last found a face.
 
-    The state makes a clip cheap; :meth:`reset` between clips makes results independent of their order.
+    This state speeds up a clip; :meth:`reset` between clips makes results independent of their order.
     """
 
     def __init__(self) -> None:
@@ -146,11 +146,11 @@ class FaceDetector:
         self._preferred = 0
 
     def reset(self) -> None:
-        """Forget what worked last."""
+        """Forget which step last found a face."""
         self._preferred = 0
 
     def detect(self, grey: Grey, *, thorough: bool) -> list[Face]:
-        """Faces of a grey image, strongest first: those of the first step that finds any.
+        """Return the faces of a grey image found by the first step that finds any, strongest first.
 
         What another step alone would find is missed, such as a small face beside one that fills the image.
         ``thorough`` goes on to overlapping square tiles and dlib's frontal detector when the whole image
@@ -202,13 +202,13 @@ def _dlib_detector():  # type: ignore[no-untyped-def]  # dlib has no type stubs
 
 @functools.cache
 def _shape_predictor() -> ShapePredictor:
-    """The 68-point landmark predictor of dlib, loaded once a process."""
+    """Return dlib's 68-point landmark predictor, loaded once per process."""
     from extract.clip import shape_predictor
 
     return shape_predictor.read(dlib_model(DLIB_LANDMARKS))
 
 
 def landmarks(image: Grey, box: NDArray[np.float32] | tuple[float, ...]) -> NDArray[np.float32]:
-    """68 landmarks [68, 2] of the face inside ``box`` (px of the grey ``image``); whole pixels, as dlib gives them."""
+    """Return the landmarks [68, 2] of the face in ``box`` (px of the grey ``image``), in whole pixels as dlib does."""
     left, top, right, bottom = (round(float(v)) for v in box)
     return _shape_predictor()(image, (left, top, right, bottom))

@@ -1,4 +1,4 @@
-"""A decoded frame as everything after it sees it: upright, with square pixels, black and white known."""
+"""A decoded frame as the analysis uses it: upright, with square pixels and known black and white levels."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ LUMA_FIRST = frozenset(
     {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "yuv411p", "yuv410p", "yuva420p"}
     | {"nv12", "nv21", "gray", "yuv440p", "yuvj440p"}
 )  # 8-bit formats whose first plane is the luma
-DEEP_LUMA_FIRST = re.compile(r"(?:yuva?4\d\dp|gray)(9|10|12|14|16)(le|be)")  # the same with more bits, 16 a value
-QUARTERED_CHROMA = frozenset({"yuv420p", "yuvj420p"})  # planes of luma and, at half the sides, of two chromas
+DEEP_LUMA_FIRST = re.compile(r"(?:yuva?4\d\dp|gray)(9|10|12|14|16)(le|be)")  # the same with more bits, stored as 16
+QUARTERED_CHROMA = frozenset({"yuv420p", "yuvj420p"})  # a luma plane and two chroma planes of half the width and height
 LIMITED_LEVELS, FULL_LEVELS = (16, 235), (0, 255)
 FULL_RANGE = 2  # FFmpeg's AVCOL_RANGE_JPEG
-NEARLY_SQUARE = 0.01  # a header that rounds the size of the picture
-MAX_ASPECT = 4  # of a pixel, wide or tall: more is a damaged header
+NEARLY_SQUARE = 0.01  # tolerance for headers that round the frame size
+MAX_ASPECT = 4  # of a pixel, wide or tall; more means a damaged header
 
 
 class Frame:
@@ -33,7 +33,7 @@ class Frame:
     pixel_aspect
         Width of a pixel over its height; frames of such video are scaled to square pixels, keeping their height.
     orientation
-        What is known of the orientation of the clip's frames.
+        The orientation of the clip's frames, shared between them.
     """
 
     def __init__(
@@ -55,20 +55,20 @@ class Frame:
         self.levels = FULL_LEVELS if _is_full_range(frame) else LIMITED_LEVELS
 
     def replace_luma(self, luma: NDArray[np.uint8]) -> None:
-        """Give the frame another size, as when a stream changes its own on the way."""
+        """Resize the frame to the size of ``luma``, for streams that change their frame size midway."""
         self.luma = luma
         self._rgb = cv2.resize(self.rgb(), (luma.shape[1], luma.shape[0]), interpolation=cv2.INTER_AREA)
 
     def rgb(self) -> NDArray[np.uint8]:
-        """The whole frame as [h, w, 3], converted once."""
+        """Return the whole frame as [h, w, 3], converted once."""
         if self._rgb is None:
             self._rgb = self._shown(self._frame.to_ndarray(format="rgb24"))
         return self._rgb
 
     def rgb_within(self, left: int, top: int, right: int, bottom: int) -> NDArray[np.uint8]:
-        """A part of :meth:`rgb` inside the frame, [bottom - top, right - left, 3].
+        """Return a part of :meth:`rgb` inside the frame, [bottom - top, right - left, 3].
 
-        Where the format allows it, that part alone is converted.
+        Only that part is converted where the format allows it.
         """
         upright = self._aspect is None and not self._turns and not self._mirrored
         as_coded = upright and self._frame.format.name in QUARTERED_CHROMA
@@ -79,7 +79,7 @@ class Frame:
         return part[top - y : bottom - y, left - x : right - x]
 
     def _shown(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """An image of the frame's pixels as a player shows it."""
+        """Scale, mirror and turn an image of the frame as a player shows it."""
         if self._aspect is not None:
             height, width = image.shape[:2]
             wide = max(1, round(width * self._aspect))
@@ -91,24 +91,25 @@ class Frame:
 
 
 def is_stretched(pixel_aspect: Fraction | None) -> bool:
-    """True for pixels that are known not to be square, by a header that can be believed."""
+    """Return whether a plausible header says that pixels are not square."""
     if not pixel_aspect or abs(pixel_aspect - 1) < NEARLY_SQUARE:
         return False
     return Fraction(1, MAX_ASPECT) <= pixel_aspect <= MAX_ASPECT
 
 
 class Orientation:
-    """How the frames of a clip are turned and mirrored; their display matrix is read once for each angle.
+    """Rotation and mirroring of a clip's frames; the display matrix is read once for each angle.
 
-    PyAV ties a frame whose side data were read to itself. It then stays until the garbage collector runs, hundreds of
-    frames later: gigabytes of large ones. Pictures that are mirrored midway, at the same angle, are shown as before.
+    In PyAV, reading a frame's side data creates a reference cycle, so the frame stays in memory until the garbage
+    collector runs, hundreds of frames later: gigabytes for large frames. A change of mirroring at the same angle is
+    therefore not noticed.
     """
 
     def __init__(self) -> None:
         self._by_angle: dict[int, tuple[bool, int]] = {}
 
     def of(self, frame: av.VideoFrame) -> tuple[bool, int]:
-        """Whether a frame is mirrored left-right, and how many counter-clockwise quarter turns then make it upright."""
+        """Return whether a frame is mirrored left-right, and the counter-clockwise quarter turns to make it upright."""
         angle = frame.rotation
         if angle not in self._by_angle:
             matrix = frame.side_data.get("DISPLAYMATRIX")
@@ -117,10 +118,10 @@ class Orientation:
 
 
 def _orientation(matrix: bytes) -> tuple[bool, int]:
-    """Mirrored, and quarter turns, by a display matrix.
+    """Return mirroring and quarter turns from a display matrix.
 
-    It puts column x and row y at (a x + c y, b x + d y). A negative determinant is that of a mirror image, which the
-    matrix' angle alone does not tell.
+    The matrix maps column x and row y to (a x + c y, b x + d y). A negative determinant means a mirror image, which
+    the angle alone does not tell.
     """
     a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
     mirrored = a * d < b * c
@@ -129,7 +130,7 @@ def _orientation(matrix: bytes) -> tuple[bool, int]:
 
 
 def _luma(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """Luma of 8 bits, rounded where the format has more: FFmpeg's own reduction dithers, in a pattern of 2 px."""
+    """Return 8-bit luma, rounded from deeper formats: FFmpeg's own reduction dithers in a pattern of 2 px."""
     name, plane = frame.format.name, frame.planes[0]
     if name in LUMA_FIRST:
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
@@ -144,14 +145,14 @@ def _luma(frame: av.VideoFrame) -> NDArray[np.uint8]:
 
 
 def _rounded(values: NDArray[np.uint16], *, bits: int, full_range: bool) -> NDArray[np.uint8]:
-    """Values of ``bits`` bits as the nearest ones of 8, of which black and white are as the range has them."""
+    """Round values of ``bits`` bits to 8 bits, keeping the black and white levels of the range."""
     if full_range:
         return np.rint(values * np.float32(255 / (2**bits - 1))).astype(np.uint8)
     return np.minimum(((values >> (bits - 9)) + 1) >> 1, 255).astype(np.uint8)
 
 
 def _part(frame: av.VideoFrame, left: int, top: int, right: int, bottom: int) -> av.VideoFrame:
-    """A frame of some of a frame's pixels, all sides even, of which the format has quartered chroma."""
+    """Cut a part with even sides out of a frame with quartered chroma."""
     part = av.VideoFrame(right - left, bottom - top, frame.format.name)
     for name in ("colorspace", "color_range", "color_trc", "color_primaries"):
         setattr(part, name, getattr(frame, name))

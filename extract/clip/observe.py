@@ -1,7 +1,7 @@
-"""The pass itself: from a clip to its Observation.
+"""The single pass over a clip that produces its Observation.
 
-Every frame is decoded once, and its luma serves everything: duplicates, cuts, detection, landmarks, flow,
-crops. Colour is touched only where a crop is taken.
+Every frame is decoded once. Its luma serves duplicate and cut detection, face detection, landmarks and optical flow;
+only crops are converted to colour.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from features.observation import AUDIO_RATE_HZ, Observation, Track
 from features.threads import opencv_on_one_thread
 
 DETECT_EVERY_S = 0.4
-RECHECK_FRAMES = 3  # a doubtful track is looked for again no sooner than this
-THUMB_STEP = 16  # every 16th pixel of every 16th row tells duplicates and cuts
+RECHECK_FRAMES = 3  # frames between two detections that a doubtful track triggers
+THUMB_STEP = 16  # duplicates and cuts are detected on every 16th pixel of every 16th row
 CUT_LEVELS = 20.0  # a cut changes the thumbnail by more grey levels than this on average ...
 CUT_CORRELATION = 0.6  # ... and leaves less of its pattern than this
-MIN_TRACK_S = 1.0  # a face track counts when it is this long, or half as long as a shorter clip
+MIN_TRACK_S = 1.0  # minimum length of a face track; half the clip where the clip is shorter than twice that
 MIN_FACE_PX = 24.0
 MAX_TRACKS = 3
 
 
 class Footage(Protocol):
-    """What can be observed: an opened clip, or a still."""
+    """Interface of what the observer reads: an opened clip, or a still."""
 
     @property
     def frames_expected(self) -> int:
-        """Number of frames as announced; 0 where unknown."""
+        """Number of frames by the packets; 0 where unknown."""
         ...
 
     @property
     def frames_per_second(self) -> float:
-        """Their mean rate as announced; 0 where unknown."""
+        """Mean frame rate by the packets; 0 where unknown."""
         ...
 
     def frames(self) -> Iterator[Frame]:
@@ -52,27 +52,27 @@ class Footage(Protocol):
         ...
 
     def audio(self) -> tuple[NDArray[np.float32] | None, float]:
-        """Mono sound at 16 kHz and the time of its first sample."""
+        """Mono audio at 16 kHz and the time of its first sample."""
         ...
 
     def warnings(self) -> tuple[str, ...]:
-        """What went wrong while reading."""
+        """Faults met while reading."""
         ...
 
     def notes(self) -> tuple[str, ...]:
-        """What was decided for the user while reading."""
+        """Decisions taken while reading."""
         ...
 
 
 class Observer:
-    """Loads the detectors once and observes clip after clip; nothing of a clip stays for the next.
+    """Load the detectors once and observe clip after clip; no state carries over from one clip to the next.
 
     Parameters
     ----------
     identities
-        Compute the face embeddings that the identity family needs, the dearest part of a short clip.
+        Compute the face embeddings that the identity family needs: the most expensive part of a short clip.
     detector
-        Finds the faces; a new :class:`extract.clip.faces.FaceDetector` by default.
+        Face detector; a new :class:`extract.clip.faces.FaceDetector` by default.
     """
 
     def __init__(self, *, identities: bool = True, detector: FaceDetector | None = None) -> None:
@@ -80,10 +80,10 @@ class Observer:
         self._identities = identities
 
     def observe(self, clip: Footage, recorder: FaceRecorder | None = None, *, embedded: bool = True) -> Observation:
-        """One pass over a clip, on one thread; a recorder sees every frame with the faces that are followed.
+        """Observe a clip in one pass on one thread; a recorder receives every frame with the tracked faces.
 
-        A file of sound alone has an Observation without frames. Tracks that are not ``embedded`` get the embeddings
-        that a family asks for when it asks, the same ones.
+        An audio-only file has an Observation without frames. Without ``embedded``, embeddings are computed when a
+        family asks for them, with the same values.
 
         Raises
         ------
@@ -125,7 +125,7 @@ class Observer:
 
 
 def _of_sound_alone(clip: Footage, audio: NDArray[np.float32], audio_start_s: float) -> Observation:
-    """The Observation of a file without a picture: no frame, no face, and its sound."""
+    """Return the Observation of an audio-only file: no frame, no face, and its audio."""
     return Observation(
         times_s=np.zeros(0, np.float64),
         frame_size=(0, 0),
@@ -141,7 +141,7 @@ def _of_sound_alone(clip: Footage, audio: NDArray[np.float32], audio_start_s: fl
 
 
 class _Scene:
-    """Goes through the frames: when to detect, where the cuts are, which frames repeat."""
+    """State of the pass: decides when to detect faces, and finds cuts and repeated frames."""
 
     def __init__(self, detector: FaceDetector, clip: Footage) -> None:
         self.tracker = Tracker(clip.frames_expected, frames_per_second=clip.frames_per_second)
@@ -160,7 +160,7 @@ class _Scene:
 
     def add(self, frame: Frame) -> None:
         luma = frame.luma
-        if self._luma is not None and luma.shape != self._luma.shape:  # the stream changed its size on the way
+        if self._luma is not None and luma.shape != self._luma.shape:  # the stream changed its frame size midway
             luma = cv2.resize(luma, self.size, interpolation=cv2.INTER_AREA)
             frame.replace_luma(luma)
         self.levels = frame.levels
@@ -180,7 +180,7 @@ class _Scene:
 
     @property
     def n_at_once(self) -> int:
-        """Faces that were seen at the same time; twice, where faces were looked for more than once."""
+        """Largest number of simultaneous faces; the second largest count where the detector ran more than once."""
         counts = sorted(self._counts, reverse=True)
         return counts[min(1, len(counts) - 1)] if counts else 0
 
@@ -214,9 +214,9 @@ def _is_cut(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
 def _tracks(
     builders: list[TrackBuilder], times: NDArray[np.float64], cuts: list[int], *, identities: bool
 ) -> tuple[tuple[Track, ...], int]:
-    """The face tracks that count, the main one first (longest times largest), and how many there are.
+    """Return the face tracks that are kept, the main one first (by duration times area), and the number of candidates.
 
-    With identities, no second track of a person goes before the first of another.
+    With identities, each person's first track precedes every person's second.
     """
     length = float(times[-1] - times[0])
     least = min(MIN_TRACK_S, length / 2)
@@ -236,12 +236,12 @@ def _tracks(
 def _notes(n_followed: int, n_faces: int) -> list[str]:
     if not n_faces > n_followed > 0:
         return []
-    anew = f"faces are counted anew after an absence of over {MAX_GAP_S:g} s"
-    return [f"{n_faces} faces, {n_followed} were followed; {anew}"]
+    again = f"a face that reappears after more than {MAX_GAP_S:g} s counts again"
+    return [f"{n_faces} faces detected, {n_followed} tracked ({again})"]
 
 
 def _track(builder: TrackBuilder) -> Track:
-    """A builder's samples as arrays; what came after the last confirming detection is not believed."""
+    """Convert a builder's samples to arrays; samples after the last confirming detection become NaN."""
     samples = builder.samples
     landmarks = np.stack(samples.landmarks)
     flow = np.stack(samples.flow)

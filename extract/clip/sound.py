@@ -1,4 +1,4 @@
-"""The sound of a clip: mono at 16 kHz, at its times, whatever its channels, rate and gaps are."""
+"""Convert a clip's audio to mono at 16 kHz, aligned with its timestamps, for any channels, rate and gaps."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from extract.clip.clock import OffsetReader
 from features.observation import AUDIO_RATE_HZ
 
-MIN_GAP_S = 0.04  # of sound that is missing: less than a frame's time is rounding
-CANCELLED = 0.01  # of the loudest channel's energy (-20 dB): a mix with less has lost it
-PCM_PEAK = {"u8": 128.0, "s16": 2.0**15, "s32": 2.0**31}  # of integer samples; others are in units of full scale
-MAX_MIXED = 7  # channels: FFmpeg mixes few layouts of more, and PyAV reads past the end of their planes
+MIN_GAP_S = 0.04  # of missing audio; shorter gaps are rounding
+CANCELLED = 0.01  # fraction of the loudest channel's energy (-20 dB) below which a mix has cancelled it
+PCM_PEAK = {"u8": 128.0, "s16": 2.0**15, "s32": 2.0**31}  # full scale of integer samples; float samples have 1
+MAX_MIXED = 7  # channels: FFmpeg mixes few layouts with more, and PyAV reads past the end of their planes
 MAX_RATE_HZ = 4_000_000  # FFmpeg's filter grows with the rate: 80 MB here, gigabytes at the largest that a header holds
 
 
 @dataclass
 class SoundClock:
-    """Where the sound stands by the length of its frames, to find what is missing between them."""
+    """Track the expected time of the next audio frame, to find gaps between frames."""
 
     offsets: OffsetReader
     silence_s: float = 0.0
@@ -39,10 +39,10 @@ class SoundClock:
         return self._first_s or 0.0
 
     def gap_before(self, frame: av.AudioFrame, following: av.AudioFrame | None) -> float:
-        """Seconds without sound before the frame; 0 for what rounding would explain.
+        """Return the seconds without audio before a frame; 0 where rounding explains them.
 
-        Negative after a jump of the file's clock, for sound that comes a second time. One late frame alone may be a
-        damaged time: the ``following`` one has to come after it.
+        Negative after a timestamp discontinuity, for audio that is repeated. A single late frame may have a damaged
+        timestamp, so the ``following`` frame has to come after it.
         """
         gap_s, length_s = 0.0, frame.samples / frame.sample_rate
         if frame.time is not None:
@@ -63,9 +63,9 @@ class SoundClock:
 
 
 class Resampler:
-    """Frames of any layout, rate and format, which may change on the way, to 16 kHz.
+    """Resample frames of any layout, rate and format, which may change midway, to 16 kHz.
 
-    More than :data:`MAX_MIXED` channels must be interleaved (:class:`Interleaver`); a mix of them is their mean.
+    Frames of more than :data:`MAX_MIXED` channels must be interleaved (:class:`Interleaver`); their mix is the mean.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Resampler:
         self._resampler: av.AudioResampler | None = None
 
     def samples(self, frame: av.AudioFrame | None) -> list[NDArray[np.float32]]:
-        """What comes out for a frame; for None, what is left inside."""
+        """Return the resampled pieces for a frame; for None, the samples left in the resampler."""
         if frame is not None and frame.layout.nb_channels > MAX_MIXED:
             frame = _one_channel(frame, self._channel)
         kind = None if frame is None else (frame.format.name, frame.layout.name, frame.sample_rate)
@@ -101,17 +101,14 @@ class Resampler:
 
 
 class ChannelEnergy:
-    """Energy of every channel before mixing and of the mix, for each layout that a track has on its way.
-
-    It tells of channels that cancel each other.
-    """
+    """Energy of every channel and of the mix, for each channel layout of a track, to detect cancelling channels."""
 
     def __init__(self) -> None:
         self._channels: dict[str, NDArray[np.float64]] = {}
         self._mixed: dict[str, float] = defaultdict(float)
 
     def add(self, frame: av.AudioFrame, mix: Sequence[NDArray[np.float32]]) -> None:
-        """Add a frame of two channels or more, and what the resampler gave for it."""
+        """Add a frame of two channels or more and its resampled pieces."""
         channels, name = frame.layout.nb_channels, frame.layout.name
         if channels < 2:
             return
@@ -120,7 +117,7 @@ class ChannelEnergy:
         self._mixed[name] += sum(float(_energy(piece)) for piece in mix) / AUDIO_RATE_HZ
 
     def cancelled(self) -> int | None:
-        """The loudest channel, when a mix has lost nearly all of it; else None."""
+        """Return the loudest channel if the mix has lost nearly all of its energy; else None."""
         for name, energy in sorted(self._channels.items(), key=lambda item: -item[1].max()):
             loudest = int(np.argmax(energy >= 0.9 * energy.max()))  # the first of equals
             if self._mixed[name] < CANCELLED * energy[loudest]:
@@ -129,12 +126,12 @@ class ChannelEnergy:
 
 
 class Interleaver:
-    """Makes frames such that their samples can be looked at: short enough, and interleaved where channels are many.
+    """Prepare frames for resampling: shorten very long ones, and interleave those with many channels.
 
     Parameters
     ----------
     wanted_s
-        Seconds that are looked at: of a longer frame, as files of absurd rates have, only so much is kept.
+        Analysed duration in seconds; longer frames, as in files with absurd rates, are cut to it.
     """
 
     def __init__(self, wanted_s: float) -> None:
@@ -143,7 +140,7 @@ class Interleaver:
         self._resampler: av.AudioResampler | None = None
 
     def frames(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
-        """The frame, as it is wherever that will do.
+        """Return the prepared frames: usually the frame itself.
 
         Raises
         ------
@@ -156,7 +153,7 @@ class Interleaver:
             raise ValueError(f"sound of {frame.sample_rate} samples a second, above the limit of {MAX_RATE_HZ}")
         planar = frame.format.is_planar and frame.layout.nb_channels > MAX_MIXED
         whole = self._interleaved(frame) if planar else [frame]
-        return [_shortened(one, math.ceil(self._wanted_s * one.sample_rate)) for one in whole]
+        return [_shortened(each, math.ceil(self._wanted_s * each.sample_rate)) for each in whole]
 
     def _interleaved(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
@@ -167,7 +164,7 @@ class Interleaver:
 
 
 def _shortened(frame: av.AudioFrame, most: int) -> av.AudioFrame:
-    """The first ``most`` samples of every channel of a frame; the frame itself where it has no more."""
+    """Return the first ``most`` samples of every channel of a frame; the frame itself where it has no more."""
     if frame.samples <= most:
         return frame
     each = 1 if frame.format.is_planar else frame.layout.nb_channels
@@ -176,10 +173,10 @@ def _shortened(frame: av.AudioFrame, most: int) -> av.AudioFrame:
 
 
 def _one_channel(frame: av.AudioFrame, channel: int | None) -> av.AudioFrame:
-    """One channel of an interleaved frame, or the mean of all."""
+    """Return one channel of an interleaved frame, or the mean of all."""
     channels = _channels(frame)
-    one = channels.mean(axis=0) if channel is None else channels[min(channel, len(channels) - 1)]
-    return _frame(one[None].astype(np.float32), frame, format="flt", layout="mono")
+    mono = channels.mean(axis=0) if channel is None else channels[min(channel, len(channels) - 1)]
+    return _frame(mono[None].astype(np.float32), frame, format="flt", layout="mono")
 
 
 def _frame(samples: NDArray[Any], like: av.AudioFrame, *, format: str, layout: str) -> av.AudioFrame:
@@ -189,7 +186,7 @@ def _frame(samples: NDArray[Any], like: av.AudioFrame, *, format: str, layout: s
 
 
 def _channels(frame: av.AudioFrame) -> NDArray[np.float64]:
-    """Samples of a frame by channel [channels, n], in units of full scale."""
+    """Return the samples of a frame [channels, n], in units of full scale."""
     samples = frame.to_ndarray().astype(np.float64)
     samples = samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
     peak = PCM_PEAK.get(frame.format.name.removesuffix("p"), 1.0)
@@ -203,7 +200,7 @@ def _energy(samples: NDArray[np.floating[Any]]) -> Any:
 def read_mono(
     frames: Iterable[av.AudioFrame], clock: SoundClock, wanted: int, *, channel: int | None = None
 ) -> tuple[NDArray[np.float32], int | None]:
-    """At most ``wanted`` samples at 16 kHz, with silence where sound is missing.
+    """Return at most ``wanted`` samples at 16 kHz, with silence where audio is missing.
 
     Returns
     -------
@@ -215,7 +212,7 @@ def read_mono(
     Raises
     ------
     ValueError, FFmpegError
-        The sound has more channels, or a higher rate, than can be resampled.
+        The audio has more channels, or a higher rate, than can be resampled.
     """
     resampler, energy, interleaver = Resampler(channel), ChannelEnergy(), Interleaver(wanted / AUDIO_RATE_HZ)
     pieces: list[NDArray[np.float32]] = []
@@ -226,13 +223,13 @@ def read_mono(
         gap = round(clock.gap_before(frame, after) * AUDIO_RATE_HZ)
         repeated += max(0, -gap)
         fresh = [np.zeros(min(max(0, gap), wanted), np.float32)]
-        for one in interleaver.frames(frame):
-            resampled = resampler.samples(one)
+        for prepared in interleaver.frames(frame):
+            resampled = resampler.samples(prepared)
             for piece in resampled:
                 fresh.append(piece[repeated:])
                 repeated = max(0, repeated - len(piece))
             if channel is None:
-                energy.add(one, resampled)
+                energy.add(prepared, resampled)
         pieces += fresh
         decoded += sum(map(len, fresh))
         if decoded >= wanted:

@@ -1,4 +1,4 @@
-"""Joining pieces of tracks that show one person: across short gaps and across cuts."""
+"""Join pieces of tracks that show one person, across short gaps and across cuts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_IDENTITY_DISTANCE = 0.5  # dlib's embedding; same person below 0.6, stricter
 
 
 def linked(pieces: list[Track], times: NDArray[np.float64], cuts: list[int]) -> list[Track]:
-    """Tracks with the pieces of one person joined, in the order they begin.
+    """Return the tracks with the pieces of one person joined, in the order in which they begin.
 
     Two pieces are joined when the second begins at most a second after the first ends, and their boxes meet
     with no cut between, or dlib's embeddings of their middle crops are nearer than 0.5.
@@ -50,24 +50,24 @@ def linked(pieces: list[Track], times: NDArray[np.float64], cuts: list[int]) -> 
 
 
 def joined(first: Track, second: Track) -> Track:
-    """The second track after the first; the frames between count as lost, crops stay evenly spread.
+    """Append the second track to the first; frames in between count as lost, and crops stay evenly spread.
 
-    A short piece has its crops at finer steps than a long one: of the finer ones every second goes until they are
-    alike.
+    A short piece has more closely spaced crops than a long one: every second of the closer crops is dropped until the
+    spacing matches.
     """
     first, second = _as_coarse(first, second), _as_coarse(second, first)
     gap = np.arange(first.frame_index[-1] + 1, second.frame_index[0], dtype=np.int32)
     offset = len(first) + len(gap)
     second = replace(second, crop_index=second.crop_index + np.int32(offset), flow=_without_start(second.flow))
     values = {}
-    for one in fields(Track):
-        a, b = getattr(first, one.name), getattr(second, one.name)
-        if one.name in RAGGED:
-            values[one.name] = a + b
-        elif one.name in PER_CROP:
-            values[one.name] = np.concatenate([a, b])
+    for field in fields(Track):
+        a, b = getattr(first, field.name), getattr(second, field.name)
+        if field.name in RAGGED:
+            values[field.name] = a + b
+        elif field.name in PER_CROP:
+            values[field.name] = np.concatenate([a, b])
         else:
-            values[one.name] = np.concatenate([a, _filling(one.name, a, gap), b])
+            values[field.name] = np.concatenate([a, _filling(field.name, a, gap), b])
     return _thinned(Track(**values))
 
 
@@ -80,15 +80,15 @@ def _without_start(flow: NDArray[np.float32]) -> NDArray[np.float32]:
 def _filling(name: str, like: NDArray[np.float32], gap: NDArray[np.int32]) -> NDArray[np.float32] | NDArray[np.int32]:
     if name == "frame_index":
         return gap
-    if name == "box":  # the face is expected where it was
+    if name == "box":  # the face is assumed to stay in place
         return np.repeat(like[-1:], len(gap), axis=0)
     return np.full((len(gap), *like.shape[1:]), 0.0 if name == "detector_score" else np.nan, like.dtype)
 
 
 def _as_coarse(track: Track, other: Track) -> Track:
-    """The track with every second of its crops left out as often as the ``other`` one's steps are twice as long.
+    """Drop every second crop of a track until its spacing matches that of the ``other`` track.
 
-    An ``other`` of few crops has lost some of them rather than long steps.
+    An ``other`` track with few crops has lost some of them, so its spacing is not used.
     """
     is_whole = len(other.crops) > CROPS_PER_TRACK // 2
     while is_whole and len(track.crops) > 1 and _step(other) > SAME_STEP * _step(track):

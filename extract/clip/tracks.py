@@ -21,24 +21,24 @@ from extract.clip.frame import Frame
 from extract.clip.square_crop import SquareCrop
 from features.observation import LANDMARK_SCALE, LANDMARK_SIDE_PX
 
-MIN_IOU = 0.3  # a detection belongs to the track whose box it meets by at least this (RECIPES, tracks)
-MAX_FACES = 3  # followed at the same time
-LARGER = 1.5  # times the side of the smallest face followed: a face that takes its place
+MIN_IOU = 0.3  # minimum overlap of a detection with the box of its track (RECIPES, tracks)
+MAX_FACES = 3  # tracked at the same time
+LARGER = 1.5  # a face this many times the side of the smallest tracked face replaces it
 DETECTION_PULL = 0.5  # fraction of the way from the carried box to a confirming detection
-WINDOW_SLACK = 0.05  # the crop window is held while the box stays within this fraction of its side
+WINDOW_SLACK = 0.05  # the crop window stays while the box moves by less than this fraction of its side
 # Sun et al. 2021, but for maxLevel, 3 there: of our square of 256 px that level would be 32 px, two windows wide
 FLOW_WINDOW: dict[str, Any] = {"winSize": (15, 15), "maxLevel": 2, "criteria": (3, 10, 0.03)}
 FLOW_MARGIN_PX = 24  # around the landmarks: motion from frame to frame, and the window
 MAX_FLOW_GAP_PX = 2.0 * LANDMARK_SIDE_PX / 400  # forward-backward gap of a trusted point, Sun et al. 2021
-MAX_MISSES = 2  # detections in a row without the face that end its track
-MIN_FLOW_SHARE = 0.3  # fraction of trusted points below which the face must be looked for again
+MAX_MISSES = 2  # consecutive detections without the face that end its track
+MIN_FLOW_SHARE = 0.3  # fraction of trusted points below which the detector runs again
 
 Points = NDArray[np.float32]
 
 
 @dataclass
 class Samples:
-    """What a track gathers frame by frame."""
+    """The samples of a track, frame by frame."""
 
     frame_index: list[int] = field(default_factory=list)
     landmarks: list[Points] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Samples:
 
 
 class TrackBuilder:
-    """Follows one face from the detection that found it."""
+    """Track one face from its first detection on."""
 
     def __init__(self, face: Face, *, frames_expected: int, frames_per_second: float = 0.0) -> None:
         self.box = np.array(face.box, np.float32)
@@ -72,7 +72,7 @@ class TrackBuilder:
 
     @property
     def last_landmarks(self) -> Points:
-        """[68, 2] of the newest sample, px of the frame."""
+        """Landmarks [68, 2] of the newest sample, px of the frame."""
         return self.samples.landmarks[-1]
 
     def follow(self, frame: Frame, previous: NDArray[np.uint8] | None) -> None:
@@ -93,7 +93,7 @@ class TrackBuilder:
         self._add(frame, points, flow, corners)
 
     def _flow(self, luma: NDArray[np.uint8], previous: NDArray[np.uint8]) -> Points:
-        """Where the last landmarks went; NaN where forward and backward flow disagree. Renews the patch."""
+        """Carry the last landmarks by optical flow, NaN where forward and backward flow disagree; update the patch."""
         if not self._window.fits(self.box, LANDMARK_SCALE, slack=WINDOW_SLACK) or self._patch is None:
             self._window = SquareCrop.around(self.box, LANDMARK_SCALE)
             self._patch = self._window.cut(previous, LANDMARK_SIDE_PX)
@@ -131,18 +131,18 @@ class TrackBuilder:
         return np.array([face, ring, behind], np.float32)
 
     def confirm(self, face: Face) -> None:
-        """A detection met the face: it is there, and its box is pulled towards the detector's."""
+        """Confirm the face by a detection, and pull its box towards the detector's box."""
         self.box = self.box + DETECTION_PULL * (np.array(face.box, np.float32) - self.box)
         self.score, self.misses, self.confirmed = face.score, 0, len(self)
 
     def miss(self) -> bool:
-        """A detection did not show the face; True when the track ends here."""
+        """Count a detection without the face; return True when the track ends here."""
         self.misses += 1
         return self.misses >= MAX_MISSES
 
 
 def _around(points: Points) -> tuple[Points, tuple[slice, slice]]:
-    """Left and top of the part of the landmark crop that optical flow has to see, and the part itself."""
+    """Return left and top of the part of the landmark crop that optical flow needs, and the part itself."""
     least, most = 2 * FLOW_MARGIN_PX, LANDMARK_SIDE_PX
     low = [min(max(math.floor(v) - FLOW_MARGIN_PX, 0), most - least) for v in points.min(axis=0).tolist()]
     high = [
@@ -163,7 +163,7 @@ def _sharpness_map(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 class Tracker:
-    """All faces of a clip: feeds every frame to the open tracks, and detections to confirm or open them."""
+    """Track all faces of a clip: pass every frame to the open tracks; detections confirm or open tracks."""
 
     def __init__(self, frames_expected: int, *, frames_per_second: float = 0.0) -> None:
         self._frames_expected, self._frames_per_second = frames_expected, frames_per_second
@@ -172,18 +172,18 @@ class Tracker:
 
     @property
     def doubtful(self) -> bool:
-        """True when a track has lost hold of its face since the last detection."""
+        """True when a track has lost its face since the last detection."""
         return any(builder.doubtful for builder in self.open)
 
     def cut(self) -> None:
-        """The scene changed: no face is where it was. Faces not missed since were there to the end of the scene."""
+        """End all tracks at a scene cut. Faces not missed since their last detection count to the end of the scene."""
         for builder in self.open:
             builder.confirmed = max(builder.confirmed, len(builder) if builder.misses == 0 else 0)
         self.closed += self.open
         self.open = []
 
     def detections(self, faces: list[Face]) -> None:
-        """Give each detection to the track it meets best; open tracks for the others, end those not met."""
+        """Assign each detection to the track that it overlaps most; open tracks for the others, end missed ones."""
         pairs = sorted(
             ((iou(face.box, builder.box), i, j) for i, face in enumerate(faces) for j, builder in enumerate(self.open)),
             reverse=True,
@@ -203,7 +203,7 @@ class Tracker:
                 )
 
     def _gives_way(self, face: Face) -> bool:
-        """Close the smallest open track for a much larger face; not where the face may be that of a track just lost."""
+        """Close the smallest open track in favour of a much larger face, unless a track just lost may be that face."""
         smallest = min(self.open, key=lambda builder: builder.side)
         if face.side <= LARGER * smallest.side or any(builder.misses for builder in self.open):
             return False
@@ -212,7 +212,7 @@ class Tracker:
         return True
 
     def follow(self, frame: Frame, previous: NDArray[np.uint8] | None) -> None:
-        """Feed a frame to every open track, then keep the crops that are due."""
+        """Pass a frame to every open track, then keep the crops that are due."""
         for builder in self.open:
             builder.follow(frame, previous)
             builder.confirmed = builder.confirmed or len(builder)
@@ -224,6 +224,6 @@ class Tracker:
                 builder.crops.take(sample, frame, builder.box, centre, faces)
 
     def finish(self) -> list[TrackBuilder]:
-        """All tracks of the clip, in the order they ended."""
+        """Return all tracks of the clip, in the order in which they ended."""
         self.cut()
         return [builder for builder in self.closed if len(builder)]

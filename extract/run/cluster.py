@@ -1,4 +1,4 @@
-"""Clips on a Dask cluster: two at once for each thread of its workers, however many of these come and go."""
+"""Measure clips on a Dask cluster: two in flight for each worker thread, while workers come and go."""
 
 from __future__ import annotations
 
@@ -10,52 +10,52 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
 from typing import Any
 
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.run.worker import Result
 from features.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-WORKER_WAIT_S = 300.0  # for a worker, where there is none
-LOOK_EVERY_S = 1.0  # at how many threads there are
-TASKS_PER_THREAD = 2  # one is measured, one is in line
+WORKER_WAIT_S = 300.0  # seconds to wait for a worker, where there is none
+LOOK_EVERY_S = 1.0  # seconds between checks of the number of threads
+TASKS_PER_THREAD = 2  # one is measured, one is queued
 
 Measure = Callable[[str, str], Result]
 
 
 class ClusterLostError(InputError):
-    """The scheduler, or every worker, went away in the middle of a run."""
+    """The scheduler or every worker disconnected during a run."""
 
 
 def measured(
-    clips: Sequence[Clip],
+    clips: Sequence[ClipEntry],
     scheduler: str,
     measure: Measure,
     *,
-    killed: Callable[[Clip, str], Result],
+    killed: Callable[[ClipEntry, str], Result],
     end: Callable[[], None],
 ) -> Generator[Result, None, None]:
-    """Results as they come, in no fixed order.
+    """Yield results as they arrive, in no fixed order.
 
     Parameters
     ----------
     clips
-        Each is measured once, but for those whose worker is lost: these are measured again elsewhere, at last alone.
+        Each is measured once, except clips whose worker is lost: these are measured again elsewhere, finally alone.
     scheduler
-        Its address.
+        Address of the scheduler.
     measure
-        Called on workers, with a clip's name and path.
+        Called on workers with a clip's name and path.
     killed
-        The row of a clip that no worker can measure, given why.
+        Returns the row of a clip that no worker can measure, given the reason.
     end
-        Called on every worker when the run ends, however that is.
+        Called on every worker when the run ends for any reason.
 
     Raises
     ------
     InputError
-        No scheduler answers, or what ``measure`` raises.
+        No scheduler answers, or ``measure`` raises it.
     ClusterLostError
-        It does no longer, or no worker comes.
+        The scheduler stops answering, or no worker connects.
     """
     client = _client(scheduler)
     try:
@@ -82,7 +82,7 @@ def _client(scheduler: str) -> Any:
 
 
 def _close(client: Any) -> None:
-    """Close a client without a traceback in the log where it tries to find its scheduler again."""
+    """Close a client without the traceback that it logs when it tries to reconnect."""
     log = logging.getLogger("distributed.client")
     level = log.level
     log.setLevel(logging.CRITICAL)
@@ -93,7 +93,7 @@ def _close(client: Any) -> None:
 
 
 class _Window:
-    """How many clips are on the cluster at once; it follows the number of its threads."""
+    """The number of clips in flight on the cluster, which follows its number of threads."""
 
     def __init__(self, client: Any, scheduler: str) -> None:
         self._client, self.scheduler = client, scheduler
@@ -102,7 +102,7 @@ class _Window:
         self.size = 0
 
     def look(self) -> None:
-        """Ask for the number of threads, unless that was just done.
+        """Update the number of threads, at most once a second.
 
         Raises
         ------
@@ -141,17 +141,22 @@ def _lost(scheduler: str, error: Exception) -> ClusterLostError:
 
 
 def _results(
-    client: Any, window: _Window, clips: Sequence[Clip], measure: Measure, killed: Callable[[Clip, str], Result]
+    client: Any,
+    window: _Window,
+    clips: Sequence[ClipEntry],
+    measure: Measure,
+    killed: Callable[[ClipEntry, str], Result],
 ) -> Iterator[Result]:
-    """Results as they come. A worker that dies takes all clips with it that wait there, and Dask blames each of them.
+    """Yield results as they arrive.
 
-    So a clip that Dask gives up is measured once more at the end, with nothing beside it.
+    A worker that dies loses all clips queued there, and Dask blames each of them. So a clip that Dask gives up is
+    measured once more at the end, with no other clip in flight.
     """
-    waiting, suspects = deque(clips), deque[Clip]()
-    running: dict[Any, tuple[Clip, bool]] = {}
+    waiting, suspects = deque(clips), deque[ClipEntry]()
+    running: dict[Any, tuple[ClipEntry, bool]] = {}
     done: queue.Queue[Any] = queue.Queue()
 
-    def submit(clip: Clip, *, alone: bool) -> None:
+    def submit(clip: ClipEntry, *, alone: bool) -> None:
         future = client.submit(measure, clip.filename, clip.path, pure=False)
         running[future] = clip, alone
         future.add_done_callback(done.put)
@@ -172,7 +177,7 @@ def _results(
                 if result is not None:
                     yield result
                 elif alone:
-                    yield killed(clip, "every Dask worker that measured it died, of too little memory perhaps")
+                    yield killed(clip, "every Dask worker that measured it died, possibly of too little memory")
                 else:
                     suspects.append(clip)
             window.look()
@@ -181,8 +186,8 @@ def _results(
             client.cancel(list(running))
 
 
-def _result(future: Any, clip: Clip, window: _Window, killed: Callable[[Clip, str], Result]) -> Result | None:
-    """The result of a clip that is done; None where Dask gave it up because its workers died."""
+def _result(future: Any, clip: ClipEntry, window: _Window, killed: Callable[[ClipEntry, str], Result]) -> Result | None:
+    """Return the result of a finished clip; None where Dask gave it up because its workers died."""
     from distributed import KilledWorker
 
     try:
@@ -193,6 +198,6 @@ def _result(future: Any, clip: Clip, window: _Window, killed: Callable[[Clip, st
     except CancelledError as error:
         raise _lost(window.scheduler, error) from error
     except OSError as error:
-        if future.status == "error":  # the worker's, who had no process or no disk for it
+        if future.status == "error":  # raised on the worker, which had no process or disk space for it
             return killed(clip, f"a Dask worker could not measure it ({error})")
         raise _lost(window.scheduler, error) from error

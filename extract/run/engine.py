@@ -1,8 +1,8 @@
-"""Many clips at once: on this machine's cores, or on a Dask cluster.
+"""Measure many clips in parallel: on this machine's cores, or on a Dask cluster.
 
-Every thread (of this process or of a Dask worker) keeps one :class:`~extract.run.sandbox.Sandbox`, so the parallelism
-is that of processes, one clip each, one thread each. A result depends on its clip and the settings alone. Sandboxes
-belong to a run: its end ends them, wherever they are, and no others.
+Every thread (of this process or of a Dask worker) keeps one :class:`~extract.run.sandbox.Sandbox`, so clips are
+measured by parallel single-threaded processes. A result depends only on its clip and the settings. Sandboxes belong to
+a run: its end closes them on every machine, and no others.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from dataclasses import replace
 
 import joblib
 
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.run import cluster
 from extract.run.sandbox import STOPPED, Limits, Sandbox
 from extract.run.worker import Result, Settings, failed, load_families
+from features.errors import without_credentials
 from features.reasons import Reason
 
 _local = threading.local()
@@ -29,30 +30,30 @@ _ended: set[str] = set()
 
 
 def run(
-    clips: Sequence[Clip], settings: Settings, limits: Limits, *, jobs: int = 1, scheduler: str = ""
+    clips: Sequence[ClipEntry], settings: Settings, limits: Limits, *, jobs: int = 1, scheduler: str = ""
 ) -> Generator[Result, None, None]:
-    """Results as they come, in no fixed order; closing the iterator ends all measuring of this run at once.
+    """Yield results as they arrive, in no fixed order; closing the iterator stops the run at once.
 
-    What measuring processes logged is logged again here, a text that comes again at the level DEBUG: a family that
-    fails on each of many clips shows its traceback once.
+    Log records of measuring processes are logged again here; repeated texts at level DEBUG, so that a family that fails
+    on many clips shows its traceback once.
 
     Parameters
     ----------
     clips
-        Each is measured once.
+        The clips; each is measured once.
     settings, limits
-        What rows depend on, and what one clip may take.
+        What rows depend on, and the limits of one clip.
     jobs
-        Measuring processes on this machine; without effect on a cluster, which has one for each thread of its workers.
+        Measuring processes on this machine; ignored on a cluster, which has one for each thread of its workers.
     scheduler
         Address of a Dask scheduler; empty for this machine.
 
     Raises
     ------
     InputError
-        No scheduler answers, a measuring process does not find a family, or this machine starts no further one.
+        No scheduler answers, a measuring process lacks a family, or this machine can't start another process.
     ClusterLostError
-        The scheduler, or every worker, went away.
+        The scheduler or every worker disconnected.
     """
     if not clips:
         return
@@ -81,13 +82,13 @@ def run(
 
 
 def logged(result: Result, known_texts: set[tuple[str, str]] | None = None) -> Result:
-    """Log what came with a result, and give it without that; a text that is known already at the level DEBUG."""
+    """Log the records of a result, known texts at level DEBUG, and return the result without them."""
     known_texts = set() if known_texts is None else known_texts
     for record in result.log:
         known = (record.logger, record.text) in known_texts
         known_texts.add((record.logger, record.text))
         level = logging.DEBUG if known else record.level
-        logging.getLogger(record.logger).log(level, "%s: %s", result.filename, record.text)
+        logging.getLogger(record.logger).log(level, "%s: %s", result.filename, without_credentials(record.text))
     return replace(result, log=()) if result.log else result
 
 
@@ -100,15 +101,15 @@ def _measure(filename: str, path: str, settings: Settings, limits: Limits, run_i
 
 
 def _sandbox(settings: Settings, limits: Limits, run_id: str) -> Sandbox | None:
-    """The sandbox that this thread measures the run in; None when the run has ended."""
+    """Return this thread's sandbox for the run; None when the run has ended."""
     run_before, sandbox = getattr(_local, "current", ("", None))
     if run_before == run_id and run_id not in _ended:
         return sandbox
-    if sandbox is not None:  # of an earlier run whose end did not reach this worker
+    if sandbox is not None:  # from an earlier run whose end did not reach this worker
         sandbox.retire()
         with _lock:
             _sandboxes.get(run_before, set()).discard(sandbox)
-    load_families(settings)  # rows of failed clips are made in this process
+    load_families(settings)  # this process builds the rows of failed clips
     with _lock:
         if run_id in _ended:
             _local.current = ("", None)
@@ -120,7 +121,7 @@ def _sandbox(settings: Settings, limits: Limits, run_id: str) -> Sandbox | None:
 
 
 def _end(run_id: str) -> None:
-    """Let no clip of the run start any more in this process, and end what is being measured."""
+    """Stop the run in this process: start no further clip and terminate the measurements in progress."""
     with _lock:
         _ended.add(run_id)
         sandboxes = _sandboxes.pop(run_id, set())

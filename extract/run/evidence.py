@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from extract.clip.face_recorder import FaceRecorder
 from extract.run import evidence_store, worker
+from extract.run.child import serve
 from extract.run.examiner import ROW, Request, without_evidence
-from extract.run.sandbox import Tell, encode, serve
+from extract.run.messages import Tell, encode
 from extract.run.worker import Result, Settings
 from features import discovery, measuring, spec
 from features.clip_series import person_series, sound_series

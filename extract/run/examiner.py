@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from extract.run import evidence_store
-from extract.run.sandbox import Limits, Sandbox, Tell, decode
+from extract.run.messages import Tell, decode
+from extract.run.sandbox import Limits, Sandbox
 from extract.run.worker import Result, Settings
 from features import reasons
 from features.errors import DatasetError

@@ -1,10 +1,9 @@
-"""What is done already: a file of lines, one a finished clip, that survives any end of the run.
+"""The journal of a run: one JSON line per finished clip, durable across interruption and crashes.
 
-The first line says what the results below it depend on; it comes again where journals were put together. A line is
-written whole and flushed; one torn by a kill is dropped when the journal is read again. Failures of the machine
-(``crashed``, ``timeout``) and families that failed are recorded but never taken for done: the next run tries them
-again, since what they lacked may be there by then. One run at a time holds the file, by a lock that ends with its
-process.
+The first line, the header, says what the results below it depend on; it is repeated where journals were concatenated.
+Each line is written whole and flushed; a line torn by a kill is dropped when the journal is read. Failures of the
+machine (``crashed``, ``timeout``) and failed families are recorded but retried by the next run, since their cause may
+be gone. A lock, which ends with the process, ensures that only one run at a time uses the file.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from extract.run.sandbox import decode, encode
+from extract.run.messages import decode, encode
 from extract.run.worker import Result
 from features.errors import DatasetError
 from features.places import file_to_write
@@ -35,14 +34,14 @@ RETRIED = frozenset({"crashed", "timeout"})
 class Journal:
     """Results on disk, keyed by filename and the file's fingerprint.
 
-    ``identity`` is what results depend on besides the clip (families and their versions, the extractor,
-    limits on length). One that was written under another identity is kept as ``<file>.<digest of it>``, and taken up
-    again by a run of that identity; ``fresh`` forgets what is noted under this one.
+    ``identity`` is what results depend on besides the clip (families and their versions, the extractor, limits on
+    length). A journal with another identity is kept as ``<file>.<its digest>`` and used again by the next run with that
+    identity; ``fresh`` discards the results of this identity.
 
     Raises
     ------
     InputError
-        The file is a URL, a folder or a device, can't be written, is no journal, or another run notes its clips there.
+        The file is a URL, a folder or a device, can't be written, is not a journal, or another run uses it.
     """
 
     def __init__(self, file: Path, identity: dict[str, Any], *, fresh: bool = False) -> None:
@@ -59,7 +58,7 @@ class Journal:
             ) from error
 
     def _begun(self, header: bytes, *, fresh: bool) -> BinaryIO:
-        """The file with what is kept of it, and locked, to append to."""
+        """Rewrite the file with the results that are kept, locked and open for appending."""
         self._set_aside(header)
         if fresh:
             self._aside(header).unlink(missing_ok=True)
@@ -67,12 +66,12 @@ class Journal:
         temporary = self.file.with_name(self.file.name + ".part")
         stream = temporary.open("wb")
         try:
-            _lock(stream, self.file)  # before it takes the name, so that the name is never free
+            _lock(stream, self.file)  # before the rename, so that the name is never unlocked
             stream.write(header + b"".join(kept))  # without torn lines, so that appending is safe
             stream.flush()
             os.replace(temporary, self.file)
         except OSError:
-            with contextlib.suppress(OSError):  # the disk is full, which is what is told
+            with contextlib.suppress(OSError):  # the disk is full, which the first error reports
                 stream.close()
             raise
         return stream
@@ -90,35 +89,33 @@ class Journal:
 
     @staticmethod
     def _lines(file: Path, header: bytes) -> list[bytes]:
-        """What stands below the header, once or more: journals of several machines may follow one another in a file."""
-        is_below, found = False, []
+        """Return the lines below each copy of the header: journals of several machines may be concatenated."""
+        is_below, lines = False, []
         for line in file.read_bytes().splitlines(keepends=True) if file.is_file() else []:
-            if HEADER.search(line):  # behind a torn line, too
+            if HEADER.search(line):  # also after a torn line
                 is_below = line.endswith(header)
             elif is_below:
-                found.append(line)
-        return found
+                lines.append(line)
+        return lines
 
     def _aside(self, header: bytes) -> Path:
-        """Where a journal of an identity is kept while the file is of another one."""
+        """Return where a journal is kept while the file has another identity."""
         return self.file.with_name(f"{self.file.name}.{zlib.crc32(header):08x}")
 
     def _set_aside(self, header: bytes) -> None:
-        """Copy what was noted of other identities, so that runs of these find it."""
+        """Copy the results of other identities to their own files, where later runs find them."""
         with self.file.open("rb") as lines:
-            headers = dict.fromkeys(line[found.start() :] for line in lines if (found := HEADER.search(line)))
-        for other in (one for one in headers if one != header and _record(one)):
+            headers = dict.fromkeys(line[match.start() :] for line in lines if (match := HEADER.search(line)))
+        for other in (written for written in headers if written != header and _record(written)):
             aside = self._aside(other)
             noted = dict.fromkeys([*self._lines(aside, other), *self._lines(self.file, other)])
             temporary = aside.with_name(f"{aside.name}.part")
             temporary.write_bytes(other + b"".join(noted))
             os.replace(temporary, aside)
-            logger.warning(
-                "%s: is of other families, weights or limits; what was noted is kept in %s", self.file, aside
-            )
+            logger.warning("%s: has other families, weights or limits; its results are kept in %s", self.file, aside)
 
     def get(self, filename: str, fingerprint: str) -> Result | None:
-        """The clip's result from an earlier run, if the file is still the same."""
+        """Return the clip's result from an earlier run, if the file is unchanged; else None."""
         return self._done.get((filename, fingerprint))
 
     def add(self, result: Result, fingerprint: str) -> None:
@@ -127,24 +124,24 @@ class Journal:
         Raises
         ------
         DatasetError
-            The disk is full or gone; what was recorded before is kept.
+            The disk is full or gone; earlier records are kept.
         """
         try:
             self._stream.write(_line({"fingerprint": fingerprint, "result": encode(result)}))
             self._stream.flush()
         except OSError as error:
-            message = f"{self.file}: can't be written ({error}); what is done is kept: free space and run again"
+            message = f"{self.file}: can't be written ({error}); earlier results are kept: free space and run again"
             raise DatasetError(message) from error
 
     def close(self) -> None:
-        """Close the file; the journal stays, so that a further run has nothing to do."""
+        """Close the file; the journal stays, so that the next run can resume from it."""
         with contextlib.suppress(OSError):  # reported when it happened
             self._stream.close()
 
 
 @contextlib.contextmanager
 def _locked(file: Path) -> Iterator[None]:
-    """The file, made where it is missing, is held by this run alone."""
+    """Create the file if it is missing, and hold its lock."""
     while True:
         with file.open("ab") as held:
             _lock(held, file)
@@ -158,18 +155,18 @@ def _lock(stream: BinaryIO, file: Path) -> None:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise DatasetError(
-            f"{file}: another run notes its clips here; wait for it, or give another --out or --journal"
+            f"{file}: another run uses this journal; wait for it, or give another --out or --journal"
         ) from error
-    except OSError as error:  # not every network's file system has locks
-        logger.warning("%s: can't be locked (%s); see to it that no other run notes its clips there", file, error)
+    except OSError as error:  # some network file systems have no locks
+        logger.warning("%s: can't be locked (%s); make sure that no other run uses it", file, error)
 
 
 def _check_is_journal(file: Path) -> None:
-    """Refuse, rather than overwrite, a file of something else; an empty one is none yet."""
+    """Refuse to overwrite a file that is not a journal; an empty file is accepted."""
     with file.open("rb") as opened:
         first = opened.readline()
     if first and "identity" not in (_record(first) or {}):
-        raise DatasetError(f"{file}: is no journal of finished clips, and is left as it is; give another --journal")
+        raise DatasetError(f"{file}: is not a journal of finished clips and is left as it is; give another --journal")
 
 
 def _line(record: dict[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""Kept observations: one ``.npz`` a clip, at a local folder or any fsspec URL, in the data set's own layout."""
+"""Keep observations, one ``.npz`` per clip, in a local folder or at an fsspec URL, in the data set's layout."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from typing import Any
 from features import observation
 from features.errors import DatasetError
 from features.observation import DAMAGED, OBSERVATION_VERSION, Observation, OtherKeyError
-from features.places import as_path, in_place_of, read_errors
+from features.places import as_path, check_is_one_file, in_place_of, read_errors
 
 logger = logging.getLogger(__name__)
 
-MARKS = ("etag", "lastmodified", "mtime", "modified", "updated", "modify", "created")  # first what follows the content
+# in order of preference: marks of the content first
+MARKS = ("etag", "lastmodified", "mtime", "modified", "updated", "modify", "created")
 
 OF_ANOTHER_FILE = (
     "the observation that was kept under this name is of another file, or of this one before it changed, and is "
-    "replaced; give each data set a folder of observations of its own"
+    "replaced; use a separate observations folder for each data set"
 )
 
 
 def kept_name(filename: str) -> str:
-    """Where in the store a clip's Observation is, by the name of its row.
+    """Return the path of a clip's Observation in the store, given the name of its row.
 
-    That may be a URL, when clips of a list have one file name: ``s3://b/a.mp4`` is kept as ``s3%3A%2F%2Fb/a.mp4.npz``.
+    The name may be a URL, where clips of a list share a file name: ``s3://b/a.mp4`` is kept as
+    ``s3%3A%2F%2Fb/a.mp4.npz``.
     """
     escaped = filename.replace("://", "%3A%2F%2F").replace("::", "%3A%3A")  # fsspec would take it for another store
     return f"{escaped.lstrip('/')}.npz"
 
 
 def _mark(info: Mapping[str, Any]) -> Any:
-    """What a store's listing says of a file's content or change, however it spells that; empty for nothing.
+    """Return the entity tag or modification time of a file from a store's listing; empty where it has none.
 
     >>> _mark({"name": "a.mp4", "size": 3, "last_modified": "Monday"})
     'Monday'
@@ -45,31 +47,32 @@ def _mark(info: Mapping[str, Any]) -> Any:
 
 
 def _file_of(key: str) -> str:
-    """Of a key, the part that tells files apart: without the version and the limit."""
+    """Return the part of a key that identifies the file, without the version and the limit."""
     return key.rsplit(":", 2)[0]
 
 
 def _print(path: str, options: Mapping[str, Any]) -> str:
-    """What a file is known by: its size and time of change, or what its store says of its content.
+    """Return a file's fingerprint: its size and modification time, or the entity tag of its store.
 
-    A file of this machine is known by the same under its URL, of which fsspec gives the time as another number.
+    A ``file://`` URL has the fingerprint of its path, since fsspec reports the modification time in another unit.
     """
     path = as_path(path)
     if "://" not in path:
         status = os.stat(path)
         return f"{status.st_size}:{status.st_mtime_ns}"
+    check_is_one_file(path)
     fs, name = _filesystem(path, options)
     info = fs.info(name)
     return f"{info.get('size')}:{_mark(info) or fs.ukey(name)}"
 
 
 def is_of(key: str, path: str) -> bool:
-    """Whether what was kept under a key is of the file that is at a path now; one that can't be looked at may be.
+    """Return whether a key belongs to the file that is at a path now; True where that file can't be accessed.
 
     Raises
     ------
     DatasetError
-        The store that it is in can't be used.
+        The store of the file can't be used.
     """
     try:
         with read_errors(path):
@@ -81,7 +84,7 @@ def is_of(key: str, path: str) -> bool:
 
 
 class ObservationStore:
-    """Loads and saves observations below ``folder``; an empty ``folder`` keeps nothing."""
+    """Load and save observations below ``folder``; an empty ``folder`` keeps nothing."""
 
     def __init__(self, folder: str, storage_options: Mapping[str, Any] | None = None) -> None:
         self._folder = folder.rstrip("/")
@@ -89,23 +92,23 @@ class ObservationStore:
         self._options = dict(storage_options or {})
 
     def key(self, path: str, max_seconds: float) -> str:
-        """What an Observation depends on: the file's size and time of change, the extractor, the limit."""
+        """Return what an Observation depends on: the file's fingerprint, the extractor's version and the limit."""
         return f"{_print(path, self._options)}:{OBSERVATION_VERSION}:{max_seconds:g}"
 
     def place(self, filename: str) -> str:
-        """Path or URL of a clip's kept Observation."""
+        """Return the path or URL of a clip's kept Observation."""
         return f"{self._folder}/{kept_name(filename)}"
 
     def held(self, keys: Mapping[str, str]) -> frozenset[str]:
-        """Of clips, by name with the key of each, those whose Observation is kept.
+        """Return the clips, out of a mapping of names to keys, whose Observation is kept.
 
-        On this machine, each file says which key it is of. At a URL, where that would cost requests for every clip, one
-        listing tells: an Observation of another file under a clip's name is found out when the clip is measured.
+        On this machine the header of each file is compared with the key. At a URL that would cost a request for each
+        clip, so one listing is compared by name: a stale Observation is detected when the clip is measured.
 
         Raises
         ------
         OSError
-            The remote store can't be listed; what it raises may be its own.
+            The remote store can't be listed; stores may raise other errors of their own.
         """
         if not self._is_remote:
             return frozenset(filename for filename, key in keys.items() if self._holds(filename, key))
@@ -124,7 +127,7 @@ class ObservationStore:
             return False
 
     def load(self, filename: str, key: str) -> Observation | None:
-        """The kept Observation; None when there is none, or it is of another file, version or limit."""
+        """Return the kept Observation; None where there is none, or it has another file, version or limit."""
         if not self._folder:
             return None
         try:
@@ -135,10 +138,10 @@ class ObservationStore:
                 logger.warning(OF_ANOTHER_FILE)
         except (OSError, *DAMAGED):
             pass
-        return None  # nothing usable is there: the clip is observed again and this file replaced
+        return None  # nothing usable: the clip is observed again and this file replaced
 
     def save(self, filename: str, key: str, observed: Observation) -> None:
-        """Write beside the final name, then rename, so that a killed run leaves no half file under it."""
+        """Save an Observation atomically, so that a killed run leaves no partial file."""
         if not self._folder:
             return
         place = self.place(filename)
@@ -152,7 +155,7 @@ class ObservationStore:
             temporary.write_bytes(content)
 
     def _opened(self, place: str) -> Any:
-        """A file of the store; a path never goes through fsspec, which takes ``::`` in it for one store in another."""
+        """Open a file of the store; paths bypass fsspec, which takes ``::`` in them for chained stores."""
         if not self._is_remote:
             return open(place, "rb")
         fs, name = _filesystem(place, self._options)

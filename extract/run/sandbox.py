@@ -1,20 +1,19 @@
-"""A child process that measures clips, and its parent, which outlives it.
+"""Measure clips in a child process that may crash without harm to its parent.
 
-Media files crash decoders. Each clip is measured in a child that may die, hang or grow without harm: the parent kills
-it, blames the clip that it was working on, and starts another. Parent and child exchange lines of JSON. On the child's
-standard input: first the settings, which no list of processes shows there, then the clips; when it closes, the child
-ends at once, so none outlives its parent. On its standard output: that it is ready, or why it can't be, then results,
-each with what was logged on the way. Of its standard error the last lines are kept: they say why a child died.
+Media files crash decoders. When the child dies, hangs or takes too much memory, the parent kills it, gives the current
+clip a failed row, and starts another child. Parent and child exchange the messages of :mod:`extract.run.messages`;
+:mod:`extract.run.child` runs in the child. The parent keeps the last lines of the child's standard error, which say why
+it died.
 """
 
 from __future__ import annotations
 
-import base64
 import collections
 import contextlib
-import faulthandler
 import json
 import logging
+import math
+import numbers
 import os
 import queue
 import signal
@@ -23,13 +22,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-import numpy as np
-
+from extract.run.messages import TOLD, Tell, decode
 from extract.run.worker import LogRecord, Result, Settings, failed
 from features import reasons
 from features.errors import InputError
@@ -39,11 +37,10 @@ from features.reasons import Reason
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.05
-WALL_FACTOR = 10  # a clip may take so many times its CPU limit in wall time, as on a crowded machine
-START_LIMIT_S = 300.0  # for the child's own start: imports, models
-TOLD = "told"  # what a child says on the way to an answer
-LAST_LINES = 20  # of a child's standard error
-LAST_LINES_WAIT_S = 10.0  # for them to arrive from a child that has ended
+WALL_FACTOR = 10  # the wall-time limit over the CPU limit, for crowded machines
+START_LIMIT_S = 300.0  # for the start of the child: imports, models
+LAST_LINES = 20  # kept of a child's standard error
+LAST_LINES_WAIT_S = 10.0  # seconds to wait for them after the child has ended
 ROOT = Path(__file__).resolve().parents[2]
 SINGLE_THREAD = {
     name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -52,18 +49,25 @@ SINGLE_THREAD = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What one clip may take: CPU seconds, and MB of resident memory."""
+    """Limits for one clip: CPU seconds, and MB of resident memory.
+
+    Raises
+    ------
+    InputError
+        A limit is not a finite number above 0.
+    """
 
     timeout_s: float = 300.0  # fifty times what a ten-second clip at 1080p takes
     memory_mb: float = 2048.0
 
-
-Tell = Callable[[dict[str, Any]], None]
-"""Takes what a child tells on the way to an answer: JSON values."""
+    def __post_init__(self) -> None:
+        for name, limit in asdict(self).items():
+            if not (isinstance(limit, numbers.Real) and 0 < float(limit) < math.inf):
+                raise InputError(f"{name} = {limit!r}: must be a finite number above 0")
 
 
 class Failure(NamedTuple):
-    """Why a clip has no result of its own: the row's status, a code, a sentence, and the child's last lines."""
+    """Why a clip could not be measured: the row's status, a reason code, a message, and the child's last lines."""
 
     status: str
     reason: Reason
@@ -75,7 +79,7 @@ STOPPED = Failure("crashed", Reason.STOPPED, "the run was stopped")
 
 
 class StartError(Exception):
-    """The child did not become ready."""
+    """The child process did not start."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -83,12 +87,12 @@ class StartError(Exception):
 
 
 class NoProcessError(InputError, OSError):
-    """The system gives this program no further process, or no file for it."""
+    """The operating system refuses another process, or a file descriptor for it."""
 
 
 @contextlib.contextmanager
 def _as_no_process() -> Iterator[None]:
-    """What the system refuses becomes one sentence, that ends a run: every further clip would fail alike, at once."""
+    """Turn the system's refusal into an error that ends the run: every further clip would fail in the same way."""
     try:
         yield
     except OSError as error:
@@ -97,29 +101,17 @@ def _as_no_process() -> Iterator[None]:
         ) from error
 
 
-def encode(result: Result) -> dict[str, Any]:
-    """A Result as JSON values; the numbers as base64 of little-endian float32, exact to the bit."""
-    return asdict(result) | {"values": base64.b64encode(result.values.astype("<f4").tobytes()).decode()}
-
-
-def decode(record: dict[str, Any]) -> Result:
-    """The inverse of :func:`encode`."""
-    values = np.frombuffer(base64.b64decode(record["values"]), dtype="<f4")
-    log = tuple(LogRecord(**one) for one in record["log"])
-    return Result(**(record | {"values": values, "log": log}))
-
-
 class Sandbox:
-    """Measures one clip after the other in a child process, which is started when first needed.
+    """Measure one clip after the other in a child process, which is started when first needed.
 
     Parameters
     ----------
     settings, limits
-        What results depend on, and what one clip may take.
+        What results depend on, and the limits of one clip.
     program
-        Module that the child runs, and its arguments; it calls :func:`serve`.
+        Module that the child runs, and its arguments; it calls :func:`extract.run.child.serve`.
     tell
-        Takes what the child tells while it measures, as how far it is.
+        Called with the messages that the child sends while it measures, such as its progress.
     """
 
     def __init__(
@@ -143,23 +135,23 @@ class Sandbox:
         self._retired = False
 
     def retire(self) -> None:
-        """End the child, also one that another thread is about to start; every further clip fails."""
+        """End the child, including one that another thread is about to start; every further clip fails."""
         self._retired = True
         with self._starting:
             self.close()
 
     def measure(self, filename: str, path: str) -> Result:
-        """The clip's Result; ``status`` is ``crashed`` or ``timeout`` when the child did not survive it.
+        """Return the clip's Result; ``status`` is ``crashed`` or ``timeout`` when the child did not survive it.
 
-        A clip at which a child that had measured others took too much memory is measured again by a new one: what the
-        others left behind is not the clip's fault.
+        If a child that had measured other clips exceeds the memory limit, a new child measures the clip again, since
+        the earlier clips may have left memory behind.
 
         Raises
         ------
         InputError
-            A family that is known here is not to be found in the child.
+            The child lacks a family that is known here.
         NoProcessError
-            The system starts no child.
+            The system can't start a child.
         """
         result = self._measure_once(filename, path)
         if result.reasons.get(reasons.CLIP) == Reason.OUT_OF_MEMORY and not self._is_fresh:
@@ -181,7 +173,7 @@ class Sandbox:
         return self._wait(filename, child)
 
     def close(self) -> None:
-        """End the child, whatever it is doing."""
+        """Kill the child, whatever it is doing."""
         child, self._child = self._child, None
         if child is None:
             return
@@ -193,16 +185,16 @@ class Sandbox:
                 child.stdin.close()
 
     def _start(self) -> None:
-        """Start a child and wait until it knows its families.
+        """Start a child and wait until it has loaded its families.
 
         Raises
         ------
         StartError
-            It ended, or did not become ready in time.
+            The child ended, or was not ready in time.
         InputError
-            It does not find a family.
+            The child lacks a family.
         NoProcessError
-            The system does not start it.
+            The system can't start it.
         """
         self.close()
         environment = os.environ | SINGLE_THREAD | {"TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -227,7 +219,7 @@ class Sandbox:
         threading.Thread(target=_read_answers, args=(child.stdout, self._answers), daemon=True).start()
         self._errors = threading.Thread(target=_read_errors, args=(child.stderr, self._last_lines), daemon=True)
         self._errors.start()
-        _send(child, {"settings": asdict(self._settings), "path": [os.path.abspath(one) for one in sys.path]})
+        _send(child, {"settings": asdict(self._settings), "path": [os.path.abspath(folder) for folder in sys.path]})
         self._check_ready(child)
 
     def _check_ready(self, child: subprocess.Popen[bytes]) -> None:
@@ -254,16 +246,16 @@ class Sandbox:
             child = psutil.Process(process.pid) if process.poll() is None else None
             started, cpu_before = time.monotonic(), _cpu_s(child)
         while True:
-            heard = self._message()
-            if heard is None or TOLD in heard:
-                if heard is not None and self._tell is not None:
-                    self._tell(heard[TOLD])
+            answer = self._message()
+            if answer is None or TOLD in answer:
+                if answer is not None and self._tell is not None:
+                    self._tell(answer[TOLD])
                 if failure := self._exceeded(child, started, cpu_before):
                     self.close()
                     return self._failed(filename, failure)
                 continue
-            if heard:
-                return decode(heard)
+            if answer:
+                return decode(answer)
             code = process.wait()
             self.close()
             if self._retired:
@@ -272,21 +264,21 @@ class Sandbox:
             return self._failed(filename, Failure("crashed", Reason.CRASHED, message, self._ended_lines()))
 
     def _message(self) -> dict[str, Any] | None:
-        """What the child says next: an answer, something on the way, nothing as it has ended; None: not yet."""
+        """Return the child's next message: a result, progress, or an empty one if it has ended; None for none yet."""
         try:
             return dict(json.loads(self._answers.get(timeout=POLL_S) or b"{}"))
         except queue.Empty:
             return None
 
     def _exceeded(self, child: Any, started: float, cpu_before: float) -> Failure | None:
-        """The failure of a clip that has taken more than it may."""
+        """Return the failure of a clip that exceeds a limit; None while it does not."""
         import psutil
 
         try:
             used_s, resident = _cpu_s(child) - cpu_before, child.memory_info().rss if child else 0
         except psutil.NoSuchProcess:
-            return None  # its last answer, or its end, is in the queue
-        except OSError:  # too many files are open: it is looked at again in a moment
+            return None  # its last answer or its end is in the queue
+        except OSError:  # too many open files: checked again in a moment
             return None
         if used_s > self._limits.timeout_s:
             message = f"took more than {self._limits.timeout_s:g} CPU seconds"
@@ -300,7 +292,7 @@ class Sandbox:
         return None
 
     def _ended_lines(self) -> tuple[str, ...]:
-        """The last lines of a child that has ended."""
+        """Return the last lines of a child that has ended."""
         self._errors.join(LAST_LINES_WAIT_S)
         return tuple(self._last_lines)
 
@@ -315,7 +307,7 @@ class Sandbox:
 
 
 def _send(child: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
-    with contextlib.suppress(OSError, ValueError):  # a dead child's end is in the queue of answers
+    with contextlib.suppress(OSError, ValueError):  # the end of a dead child is in the queue of answers
         assert child.stdin is not None
         child.stdin.write(json.dumps(message).encode() + b"\n")
         child.stdin.flush()
@@ -338,7 +330,7 @@ def _death(code: int) -> str:
 def _read_answers(stream: IO[bytes], answers: queue.Queue[bytes]) -> None:
     with stream:
         for line in stream:
-            if line.startswith(b"{"):  # not what an interpreter that starts may print
+            if line.startswith(b"{"):  # skip what a starting interpreter may print
                 answers.put(line)
     answers.put(b"")
 
@@ -350,74 +342,7 @@ def _read_errors(stream: IO[bytes], last_lines: collections.deque[str]) -> None:
                 last_lines.append(text)
 
 
-class _Records(logging.Handler):
-    """Keeps what is logged while a clip is measured, for its Result."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._records: list[LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._records.append(LogRecord(record.name, record.levelno, self.format(record)))
-
-    def taken(self) -> list[dict[str, Any]]:
-        records, self._records = self._records, []
-        return [asdict(one) for one in records]
-
-
-def plain(settings: Settings, _tell: Tell) -> Callable[[str, str], Result]:
-    """What measures clips by their families alone: the row of a clip, by its name and path."""
-    from extract.run import worker
-
-    worker.load_families(settings)  # before the first clip's clock runs
-    return lambda filename, path: worker.measure(filename, path, settings)
-
-
-def serve(prepare: Callable[[Settings, Tell], Callable[[str, str], Result]] = plain) -> None:
-    """The child: answer requests until standard input closes.
-
-    Parameters
-    ----------
-    prepare
-        Called once, with the settings and a function that tells the parent something on the way; gives the function
-        that measures a clip by its name and path. An ``InputError`` of it is what the parent's run ends with.
-    """
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not look like an answer
-    faulthandler.enable()  # a crash in a library leaves its traceback among the last lines
-    lines = iter(os.fdopen(os.dup(0), "rb"))
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a library that reads standard input must not take requests from it
-    given = json.loads(next(lines))
-    requests: queue.Queue[bytes] = queue.Queue()
-
-    def read() -> None:
-        for line in lines:
-            requests.put(line)
-        os._exit(0)  # the parent is gone, or wants no more
-
-    def answer(message: dict[str, Any]) -> None:
-        answers.write(json.dumps(message).encode() + b"\n")
-        answers.flush()
-
-    threading.Thread(target=read, daemon=True).start()
-    sys.path += [folder for folder in given["path"] if folder not in sys.path]
-    settings = Settings(
-        **(given["settings"] | {name: tuple(given["settings"][name]) for name in ("families", "modules")})
-    )
-    records = _Records()
-    records.setFormatter(logging.Formatter("%(message)s"))
-    logging.basicConfig(handlers=[records, logging.StreamHandler()], level=logging.WARNING)
-    try:
-        measure = prepare(settings, lambda told: answer({TOLD: told}))
-    except InputError as error:
-        answer({"refused": str(error)})
-        os._exit(0)
-    answer({"ready": True})
-    while True:
-        request = json.loads(requests.get())
-        result = measure(request["filename"], request["path"])
-        answer(encode(result) | {"log": records.taken()})
-
-
 if __name__ == "__main__":
+    from extract.run.child import serve
+
     serve()

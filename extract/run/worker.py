@@ -1,4 +1,4 @@
-"""One clip in, one row out, never an exception."""
+"""Measure one clip into one row; failures become the row's status, never an exception."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from extract.run.observation_store import ObservationStore
 from features import discovery, measuring, reasons, spec
-from features.errors import ClipError, InputError
+from features.errors import ClipError, InputError, without_credentials
 from features.networks import projection
 from features.networks.weights import digest, use_weights, weights_file, weights_variable
 from features.observation import Observation
@@ -28,30 +28,30 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_SECONDS = 120.0
-MIN_FRAMES = 8  # a shorter clip has no series to speak of
+MIN_FRAMES = 8  # shorter clips are too short for time series
 NO_PICTURE = "no picture in the file, only its sound was measured"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a row depends on besides the clip; sent to every worker."""
+    """Everything that a row depends on besides the clip; sent to every worker."""
 
     families: tuple[str, ...]
     max_seconds: float = MAX_SECONDS
     observations: str = ""
     storage_options: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
-    """Family to weights file, in place of those in use."""
+    """Maps a family to a weights file that replaces the one in use."""
     digests: Mapping[str, str] = field(default_factory=dict)
-    """Family to the SHA-256 of the weights that it is to be measured with, see :func:`with_digests`; a measuring
-    process that has others refuses to work."""
+    """Maps a family to the SHA-256 of its weights, see :func:`with_digests`; a measuring process with other weights
+    refuses to work."""
     modules: tuple[str, ...] = ()
-    """To be imported first: of families that no entry point names (:func:`features.discovery.undiscovered_modules`)."""
+    """Modules to import first, of families without entry point (:func:`features.discovery.undiscovered_modules`)."""
 
 
 @dataclass(frozen=True)
 class LogRecord:
-    """What a measuring process logged: the logger's name, the level, and the text with its traceback."""
+    """A log record of a measuring process: the logger's name, the level, and the text with its traceback."""
 
     logger: str
     level: int
@@ -60,11 +60,11 @@ class LogRecord:
 
 @dataclass(frozen=True)
 class Result:
-    """A clip's part of the table: what happened to it, and its numbers.
+    """The row of a clip: its status and its numbers.
 
     ``values`` follows the table columns of the settings' families, in order; float32, NaN where undefined. ``reasons``
-    are the codes of :mod:`features.reasons`; ``error`` holds the same, and more, in words. ``log`` is what the
-    measuring process logged on the way; it is no part of the table.
+    are the codes of :mod:`features.reasons`; ``error`` gives them and further remarks in words. ``log`` holds the log
+    records of the measuring process and is not part of the table.
     """
 
     filename: str
@@ -79,17 +79,17 @@ class Result:
 
 
 def with_digests(settings: Settings) -> Settings:
-    """The settings with the weights that are in use in this process as those that every other is to measure with.
+    """Return the settings with the digests of the weights in use here, which every measuring process must have.
 
     Raises
     ------
     ModelError
-        A projection of embeddings was fitted for other weights than those of its network.
+        A projection of embeddings was fitted for weights different from those of its network.
     """
-    learned = {one.name for one in discovery.families(settings.families) if "weights" in one.needs}
+    learned = {family.name for family in discovery.families(settings.families) if "weights" in family.needs}
     with use_weights({family: Path(file) for family, file in settings.weights.items()}):
         if projection.FAMILY in learned:
-            projection.known_networks()  # other weights than it was fitted for are refused before hours of work
+            projection.known_networks()  # refuse a projection fitted for other weights before hours of work
             learned |= projection.NETWORKS.keys()
         files = {name: weights_file(name) for name in sorted(learned)}
     return replace(settings, digests={name: digest(file) for name, file in files.items() if file.is_file()})
@@ -108,12 +108,12 @@ def _check_weights(settings: Settings) -> None:
 
 
 def load_families(settings: Settings) -> tuple[spec.Family, ...]:
-    """The families of the settings, found in this process.
+    """Load the families of the settings in this process.
 
     Raises
     ------
     InputError
-        One is not to be found here, though it was where the run was started, or has other weights than there.
+        A family is missing here but not where the run was started, or has different weights.
     """
     for module in settings.modules:
         try:
@@ -132,8 +132,8 @@ def load_families(settings: Settings) -> tuple[spec.Family, ...]:
 
 
 def column_names(families: tuple[str, ...]) -> list[str]:
-    """Names of the table columns of these families, in the order of ``Result.values``."""
-    return [column.name for one in discovery.families(families) for column in one.table_columns]
+    """Return the table columns of these families, in the order of ``Result.values``."""
+    return [column.name for family in discovery.families(families) for column in family.table_columns]
 
 
 def failed(
@@ -145,15 +145,16 @@ def failed(
     reason: Reason,
     log: tuple[LogRecord, ...] = (),
 ) -> Result:
-    """The row of a clip of which nothing is known but what went wrong."""
+    """Return the row of a clip that could not be measured."""
     values = np.array(list(spec.unmeasured(column_names(families)).values()), np.float32)
-    return Result(filename, status, error, values, reasons={reasons.CLIP: reason.value}, log=log)
+    words = without_credentials(error)
+    return Result(filename, status, words, values, reasons={reasons.CLIP: reason.value}, log=log)
 
 
 def measure(filename: str, path: str, settings: Settings) -> Result:
     """Observe a clip (or load its kept Observation) and measure every family on it.
 
-    Nothing of the process is changed. One thread of it at a time may do this: the detectors are loaded once.
+    Global state of the process is unchanged. Only one thread at a time may call it, since the detectors are shared.
     """
     return measured(filename, path, settings)[0]
 
@@ -161,9 +162,9 @@ def measure(filename: str, path: str, settings: Settings) -> Result:
 def measured(
     filename: str, path: str, settings: Settings, recorder: FaceRecorder | None = None
 ) -> tuple[Result, Observation | None]:
-    """:func:`measure`, with the Observation that the row is of; None where the clip could not be measured.
+    """Like :func:`measure`, and return the Observation also; None where the clip could not be measured.
 
-    A recorder sees the pass, so that none is spared by a kept Observation; the row is the same.
+    With a recorder the clip is always decoded, even if an Observation is kept; the row is the same.
     """
     try:
         observed, not_kept = _observed(filename, path, settings, recorder)
@@ -173,11 +174,11 @@ def measured(
 
 
 def _failed(filename: str, error: Exception, settings: Settings) -> Result:
-    """The row of a clip whose measurement raised."""
+    """Return the row of a clip whose measurement raised an error."""
     match error:
         case ClipError():
             status, words, reason = error.status, str(error), Reason(error.status)
-        case OSError():  # a file, a disk or a network that may come back: a status that the next run tries again
+        case OSError():  # the file, disk or network may come back: the next run retries this status
             status, words, reason = "crashed", f"can't be read: {error}", Reason.NOT_FETCHED
         case MemoryError():
             status, words, reason = "crashed", "out of memory", Reason.OUT_OF_MEMORY
@@ -190,12 +191,12 @@ def _failed(filename: str, error: Exception, settings: Settings) -> Result:
 
 
 def observation(filename: str, path: str, settings: Settings) -> Observation:
-    """The clip's Observation: the kept one if it is of this very file, else from a pass over the clip.
+    """Return the clip's Observation: the kept one if it is of this file, else from a pass over the clip.
 
     Raises
     ------
     ClipError
-        The clip can't be read, or holds neither a frame nor sound.
+        The clip can't be read, or has neither a frame nor audio.
     """
     return _observed(filename, path, settings)[0]
 
@@ -203,26 +204,27 @@ def observation(filename: str, path: str, settings: Settings) -> Observation:
 def _observed(
     filename: str, path: str, settings: Settings, recorder: FaceRecorder | None = None
 ) -> tuple[Observation, str]:
-    """The clip's Observation, and why it could not be kept; empty when it was, or none was to be."""
-    from extract.clip.decode import Clip
+    """Return the clip's Observation, and why it could not be kept; empty when it was kept or none was requested."""
+    from extract.clip.decode import ClipReader
 
     store = ObservationStore(settings.observations, settings.storage_options)
     key = store.key(path, settings.max_seconds)
     if recorder is None and (kept := store.load(filename, key)) is not None:
         return kept, ""
-    with Clip(path, max_seconds=settings.max_seconds, storage_options=dict(settings.storage_options)) as clip:
+    with ClipReader(path, max_seconds=settings.max_seconds, storage_options=dict(settings.storage_options)) as clip:
         embedded = bool(settings.observations) or recorder is not None or _reads_embeddings(settings.families)
         fresh = _observer().observe(clip, recorder, embedded=embedded)
     try:
         store.save(filename, key, fresh)
-    except Exception as error:  # of any store, also one that is none of the system's: the clip was measured
-        logger.warning("the observation can't be kept", exc_info=error)
+    except Exception as error:  # any error of any store: the clip was measured
+        expected = isinstance(error, OSError)  # such as a full disk: the row reports it and a traceback would not help
+        logger.warning("the observation can't be kept: %s", error, exc_info=None if expected else error)
         return fresh, str(error) or type(error).__name__
     return fresh, ""
 
 
 def _reads_embeddings(families: Iterable[str]) -> bool:
-    """Whether a family reads the faces' embeddings, as one of another package may; else their network is not loaded."""
+    """Return whether a family may read face embeddings, as those of other packages may; else no network is loaded."""
     return any(name == "identity" or name not in spec.family_modules() for name in families)
 
 
@@ -234,7 +236,7 @@ def _observer():  # type: ignore[no-untyped-def]
 
 
 def row(filename: str, observed: Observation, settings: Settings, *, not_kept: str = "") -> Result:
-    """Every family of the settings, measured on an observation; ``not_kept`` says why that could not be kept."""
+    """Measure every family of the settings on an observation; ``not_kept`` is why the observation could not be kept."""
     families = discovery.families(settings.families)
     with use_weights({family: Path(file) for family, file in settings.weights.items()}):
         values, failures = measuring.measure_clip(observed, families)
@@ -263,43 +265,43 @@ def reasons_of(
     values: Mapping[str, float],
     failures: Mapping[str, str],
 ) -> dict[str, Reason]:
-    """Why those of the families that have no number in a clip have none, by family, with the weights in use.
+    """Return the reason of each family that has no value for a clip, with the weights in use.
 
     Parameters
     ----------
     families, observed
-        What was measured of what.
+        The measured families and the observation.
     values, failures
-        What :func:`features.measuring.measure_clip` gave.
+        The results of :func:`features.measuring.measure_clip`.
     """
-    return {one.name: _reason(one, observed, failures) for one in families if _is_undefined(one, values)}
+    return {family.name: _reason(family, observed, failures) for family in families if _is_undefined(family, values)}
 
 
 def _no_cue_of_the_face(families: Iterable[spec.Family], codes: Mapping[str, Reason]) -> bool:
-    """A face was found, and of several families that look at it none could use it: too small, or hardly seen."""
+    """Return whether several families need the face and none could use it: too small, or too briefly visible."""
     looking = [
-        one.name
-        for one in families
-        if one.needs & {"track", "crops"} and any(column.direction != "covariate" for column in one.columns)
+        family.name
+        for family in families
+        if family.needs & {"track", "crops"} and any(column.direction != "covariate" for column in family.columns)
     ]
     return len(looking) > 1 and all(codes.get(name) is Reason.UNUSABLE for name in looking)
 
 
-def _is_undefined(one: spec.Family, values: Mapping[str, float]) -> bool:
-    """No cue of the family has a number."""
-    names = [column.name for column in one.table_columns if not spec.is_share(column.name)]
+def _is_undefined(family: spec.Family, values: Mapping[str, float]) -> bool:
+    """Return whether no cue of the family has a value."""
+    names = [column.name for column in family.table_columns if not spec.is_share(column.name)]
     return bool(np.isnan([values[name] for name in names]).all())
 
 
-def _reason(one: spec.Family, observed: Observation, failures: Mapping[str, str]) -> Reason:
-    """Why a family has no number: the first that holds."""
-    if one.name in failures:
+def _reason(family: spec.Family, observed: Observation, failures: Mapping[str, str]) -> Reason:
+    """Return the first reason that applies to a family without values."""
+    if family.name in failures:
         return Reason.FAILED
-    if "weights" in one.needs and not _installed(one.name):
+    if "weights" in family.needs and not _installed(family.name):
         return Reason.NOT_INSTALLED
     n_frames = len(observed.times_s)
     lacks = spec.lacking(
-        one.needs, sound=observed.audio is not None, picture=bool(n_frames), face=bool(observed.tracks)
+        family.needs, sound=observed.audio is not None, picture=bool(n_frames), face=bool(observed.tracks)
     )
     if lacks is not None:
         return lacks
@@ -307,12 +309,12 @@ def _reason(one: spec.Family, observed: Observation, failures: Mapping[str, str]
 
 
 def _installed(family: str) -> bool:
-    """Whether a learned family has its weights, and its projections those of a network in use."""
+    """Return whether a learned family has its weights, and for projections those of a network in use."""
     return weights_file(family).is_file() and (family != projection.FAMILY or bool(projection.known_networks()))
 
 
 def _status(observed: Observation, failures: Mapping[str, str], not_kept: str, *, unmeasured: bool) -> tuple[str, str]:
-    """The gravest of what holds, and everything that holds in words, with what was decided for the user."""
+    """Return the most severe status that applies, and the text of all faults and reading decisions."""
     faults: list[tuple[str, str]] = []
     n_frames = len(observed.times_s)
     if not n_frames:
@@ -324,7 +326,7 @@ def _status(observed: Observation, failures: Mapping[str, str], not_kept: str, *
     faults += [("partial", f"{family} failed: {message}") for family, message in failures.items()]
     faults += [("partial", warning) for warning in observed.warnings]
     if not_kept:
-        faults.append(("partial", f"the observation can't be kept ({not_kept})"))
+        faults.append(("partial", f"the observation can't be kept ({without_credentials(not_kept)})"))
     if unmeasured:
         faults.append(("partial", "a face was found, but is too small or too briefly seen for any cue of it"))
     if observed.audio is None:

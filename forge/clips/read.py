@@ -50,11 +50,11 @@ def read_clip(
     features.errors.ClipError
         The file is not a video, or no frame can be decoded.
     """
-    from extract.clip.decode import Clip as File
+    from extract.clip.decode import ClipReader
 
     times: list[float] = []
     landmarks: list[Points] = []
-    with File(str(path), max_seconds=max_seconds) as file:
+    with ClipReader(str(path), max_seconds=max_seconds) as file:
         follow = _Follower() if faces else None
         for frame in file.frames():
             times.append(frame.time_s)
@@ -72,9 +72,9 @@ def read_clip(
 
 
 def _frames(path: str, max_seconds: float, max_side: int) -> Iterator[Image]:
-    from extract.clip.decode import Clip as File
+    from extract.clip.decode import ClipReader
 
-    with File(path, max_seconds=max_seconds) as file:
+    with ClipReader(path, max_seconds=max_seconds) as file:
         for frame in file.frames():
             yield _reduced(frame.rgb(), max_side)
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from extract.dataset import find_clips
-from extract.entries import Clip as Listed
+from extract.entries import ClipEntry
 from features.errors import DatasetError, InputError
 from forge.clips.registry import kinds
 from forge.clips.write import check_writable
@@ -72,7 +72,7 @@ def find_sources(real: str, seed: int) -> list[Source]:
     ]
 
 
-def donor_pools(clips: Sequence[Listed], seed: int) -> dict[str, str]:
+def donor_pools(clips: Sequence[ClipEntry], seed: int) -> dict[str, str]:
     """Assign groups at random to donor pools ``pool0``, ``pool1``, ... of :data:`POOL_GROUPS` groups each."""
     groups = sorted({clip.group for clip in clips})
     order = np.random.default_rng(seed).permutation(len(groups))

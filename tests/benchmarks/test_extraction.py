@@ -7,7 +7,7 @@ from clip_maker import frames_of, write_clip
 from skimage.data import astronaut
 
 from benchmarks import extraction
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.run import engine, worker
 from extract.run.sandbox import Limits
 
@@ -43,7 +43,7 @@ def test_the_rate_leaves_out_the_start_and_the_end(monkeypatch):
     monkeypatch.setattr(extraction.time, "monotonic", lambda: clock["now"])
     settings, limits = worker.Settings(()), Limits(timeout_s=1, memory_mb=1)
     for jobs in (1, 2):
-        assert extraction._rate([Clip("a", "a")], settings, limits, jobs) == pytest.approx(3600 * jobs)
+        assert extraction._rate([ClipEntry("a", "a")], settings, limits, jobs) == pytest.approx(3600 * jobs)
     assert taken == [2 + extraction.MIN_TIMED + 1, 4 + 2 * extraction.MIN_TIMED + 2]
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks import short_swap
 from benchmarks.short_swap import Outcome
-from extract.entries import Clip as Listed
+from extract.entries import ClipEntry
 from features.evidence import Series
 from forge.clips.clip import EditableClip
 
@@ -25,7 +25,7 @@ def test_the_part_alone_is_of_the_other_clip():
 
 
 def listed(name, group, label="REAL", original=""):
-    return Listed(name, name, label=label, group=group, original=original, method="theirs")
+    return ClipEntry(name, name, label=label, group=group, original=original, method="theirs")
 
 
 def test_every_group_has_its_first_clip_before_any_has_its_second():

@@ -6,10 +6,11 @@ import zipfile
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from deepcue import inputs
 from extract import pipeline
 from extract.clip.container import source_of
 from extract.dataset import find_clips
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.file_store import Store, folder_and_name
 from extract.from_csv import feature_table, read_csv
 from extract.metadata import with_metadata
@@ -151,7 +152,7 @@ def test_a_folder_that_is_no_data_set_is_refused_in_one_sentence(tmp_path, files
         ("filename,label\na.mp4,perhaps\n", "line 2: label 'perhaps'"),
         ("", "no column 'filename'"),
         ("filename,label,Label\na.mp4,REAL,FAKE\n", "two columns are called 'label'"),
-        ("filename,label\n", "no clip in it, the manifest ends after its header"),
+        ("filename,label\n", "the manifest has no line after its header"),
         ("filename,label\na\0.mp4,REAL\n", "line 2: filename .* is not a path below"),
         ("filename,label\na.mp4,2.0\n", "line 2: label '2.0'"),
         ('filename,label\na.mp4,REAL\n"b.mp4,FAKE\nc.mp4,FAKE\n', "line 3: filename 'b.mp4,FAKE' goes on in the next"),
@@ -260,6 +261,16 @@ def test_a_folder_that_may_not_be_read_is_an_error_that_names_it(tmp_path, monke
         find_clips(str(tmp_path))
 
 
+def test_files_that_a_table_would_call_alike_are_refused(tmp_path):
+    """Non-regression test: both rows had the numbers of one of them."""
+    for name in (b"bad\xff.mp4", b"bad\\xff.mp4"):
+        (tmp_path / os.fsdecode(name)).write_bytes(b"x")
+    with pytest.raises(DatasetError, match=r"2 files have the name bad\\xff.mp4 in a table; rename all but one"):
+        find_clips(str(tmp_path))
+    with pytest.raises(DatasetError, match="2 clips of the list"):
+        inputs.listed_clips(sorted(tmp_path.iterdir()))
+
+
 def test_a_pipe_is_neither_folder_nor_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DatasetError, match="write it to a file first"):
@@ -301,7 +312,7 @@ def test_a_clip_whose_store_fails_in_its_own_way_is_an_error_with_advice(monkeyp
     def refuse(*_, **__):
         raise RuntimeError("Unable to locate credentials")
 
-    clip = Clip("a.mp4", "memory://x/a.mp4")
+    clip = ClipEntry("a.mp4", "memory://x/a.mp4")
     assert pipeline._fingerprint(clip, Settings(())) == "absent", "its row will say so"
     monkeypatch.setattr(MemoryFileSystem, "info", refuse)
     with pytest.raises(DatasetError, match=r"memory://x/a.mp4: can't be read .*credentials"):
@@ -539,7 +550,7 @@ def test_two_names_of_one_file_share_a_group(tmp_path, caplog):
     os.symlink("all/x.mp4", tmp_path / "link.mp4")
     groups = {clip.filename: clip.group for clip in find_clips(str(tmp_path))}
     assert groups["all/x.mp4"] == groups["y.mp4"] == groups["link.mp4"] != groups["all/z.mp4"]
-    assert "2 clips are files of others under a second name" in caplog.text
+    assert "2 clips are second names of other clips' files" in caplog.text
 
 
 def test_one_metadata_file_may_name_the_clips_of_all_parts(tmp_path, caplog):
@@ -549,7 +560,7 @@ def test_one_metadata_file_may_name_the_clips_of_all_parts(tmp_path, caplog):
     clips = {clip.filename: clip for clip in find_clips(str(tmp_path))}
     assert [clips[name].label for name in sorted(clips)] == ["REAL", None, "FAKE", None]
     assert clips["part_0/a.mp4"].group == clips["part_1/b.mp4"].group
-    assert "metadata names 1 clips that are not there" in caplog.text, "which c.mp4, it does not say"
+    assert "metadata names 1 missing clips" in caplog.text, "which c.mp4, it does not say"
 
     assert "metadata names 2 clips that lie elsewhere below it (a.mp4 is part_0/a.mp4, ...)" in caplog.text
 
@@ -578,7 +589,7 @@ def test_a_table_in_every_folder_costs_no_more_for_each(counted_calls):
             return b'{"video.mp4": {"label": "FAKE"}}'
 
     def calls(n):
-        clips = [Clip(f"c{number:05}/raw/video.mp4", "") for number in range(n)]
+        clips = [ClipEntry(f"c{number:05}/raw/video.mp4", "") for number in range(n)]
         names = [f"c{number:05}/metadata.json" for number in range(n)] + [clip.filename for clip in clips]
         found, count = counted_calls(lambda: with_metadata(Tables("memory://x"), names, clips))
         assert {clip.label for clip in found} == {"FAKE"}
@@ -634,7 +645,7 @@ def test_files_that_are_passed_over_are_counted(tmp_path, caplog):
     assert not caplog.text
     made(tmp_path, ["b.xyz", "c.XYZ", "d"])
     assert [clip.filename for clip in find_clips(str(tmp_path))] == ["a.mp4"]
-    assert "3 files are passed over, since clips have other endings (.xyz: 2, no ending: 1)" in caplog.text
+    assert "3 files are skipped, since clips have other endings (.xyz: 2, no ending: 1)" in caplog.text
     caplog.clear()
     wanted = [clip.filename for clip in find_clips(str(tmp_path), wanted=["b.xyz", "c.XYZ", "d", "gone.mp4"])]
     assert wanted == ["a.mp4", "b.xyz", "c.XYZ", "d"]

@@ -1,5 +1,6 @@
 """The command as users run it: the table, resume, kill -9, interrupt, and messages."""
 
+import functools
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import ClassVar
+from unittest import mock
 
 import fsspec
 import numpy as np
@@ -22,7 +24,8 @@ from plug_in import MODULE, write_plug_in
 from artifacts import PRETRAINED
 from deepcue.cli.main import main as deepcue
 from extract import pipeline
-from extract.entries import Clip
+from extract.entries import ClipEntry
+from extract.output_places import check_keeps_clips
 from extract.run.journal import Journal
 from extract.run.sandbox import Limits
 from features import discovery, observation, table
@@ -148,6 +151,43 @@ def test_the_second_run_measures_only_what_is_new(folder, tmp_path, measured_nam
     assert len(measured_names) == 11
 
 
+def test_failures_of_an_earlier_run_are_counted(tmp_path, monkeypatch):
+    """Non-regression test: a resumed run reported none."""
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_text("no video")
+    measure_here(monkeypatch)
+    runs = []
+    for _ in range(2):
+        progress = mock.Mock()
+        pipeline.extract(tmp_path, out=tmp_path / "t.parquet", families=["quality"], progress=progress)
+        runs.append([call.args for call in progress.call_args_list])
+    assert runs == [[(0, 2, 0), (1, 2, 1), (2, 2, 2)], [(2, 2, 2)]]
+
+
+def test_a_clip_of_the_data_set_is_no_place_for_an_output(talk, tmp_path, capsys):
+    """Non-regression test: a page was written over a clip of the folder that it is about."""
+    (tmp_path / "list.csv").write_text("filename\ntalk/a.mp4\n")
+    (talk / "metadata.json").write_text("{}")
+    content = (talk / "a.mp4").read_bytes()
+    (tmp_path / "link.mp4").symlink_to(talk / "a.mp4")
+    for data, out in (
+        (talk, talk / "a.mp4"),
+        (talk, tmp_path / "link.mp4"),
+        (talk.as_uri(), talk / "a.mp4"),
+        (tmp_path / "list.csv", talk / "a.mp4"),
+        (talk, talk / "metadata.json"),
+    ):
+        assert deepcue(["predict", str(data), "--report", str(out)]) == 2
+        assert "which this command reads and would replace" in capsys.readouterr().err
+    assert (talk / "a.mp4").read_bytes() == content
+    for out in (talk / "new.html", talk / "features.parquet", "s3://bucket/t.parquet"):
+        check_keeps_clips(out, [talk])
+    (tmp_path / "other.mp4").touch()
+    check_keeps_clips(tmp_path / "other.mp4", [talk, talk / "a.mp4"])
+    with pytest.raises(InputError, match="would replace"):
+        check_keeps_clips("s3://bucket/set/a.mp4", ["s3://bucket/set"])
+
+
 def test_a_clip_that_goes_while_the_run_is_on_is_measured_by_the_next(talk, tmp_path, monkeypatch):
     """Non-regression test: a share that was lost for a moment cost its clips for good."""
     shutil.copy(talk / "a.mp4", talk / "vanish.mp4")
@@ -216,6 +256,14 @@ def test_a_name_that_is_no_utf8_gets_its_row(make_clip, tmp_path):
     assert (row["filename"], row["status"]) == ("caf\\xe9.mp4", "ok")
 
 
+@pytest.mark.parametrize("out", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_standard_output_is_no_place_for_a_table(folder, capsys, out):
+    """Non-regression test: the journal was left in /dev, and to a pipe it was refused in other words."""
+    assert deepcue(["extract", str(folder), "--out", out, "--quiet"]) == 2
+    assert f"{out}: is a device or a pipe" in capsys.readouterr().err
+    assert not os.path.exists("/dev/stdout.journal")
+
+
 @pytest.mark.parametrize("option", ["--observations", "--journal"])
 def test_places_that_cannot_be_written_are_refused_before_the_work(folder, tmp_path, capsys, option):
     (tmp_path / "file").write_text("")
@@ -225,7 +273,7 @@ def test_places_that_cannot_be_written_are_refused_before_the_work(folder, tmp_p
 
 
 @pytest.mark.usefixtures("measured_here")
-def test_an_observation_that_was_not_kept_is_made_by_the_next_run(make_clip, tmp_path, capsys):
+def test_an_observation_that_was_not_kept_is_made_by_the_next_run(make_clip, tmp_path, capsys, caplog):
     (tmp_path / "data").mkdir()
     shutil.copy(make_clip("talk.mp4", tone_s=1.2), tmp_path / "data" / "a.mp4")
     kept = tmp_path / "kept"
@@ -246,6 +294,7 @@ def test_an_observation_that_was_not_kept_is_made_by_the_next_run(make_clip, tmp
     row = table.read_table(out).to_pylist()[0]
     assert row["status"] == "partial"
     assert "can't be kept" in row["error"]
+    assert "Traceback" not in caplog.text, "of a full disk, too, the row says all"
     assert np.isfinite(row["blink.valid_share"])
     (kept / "a.mp4.npz").rmdir()
     assert deepcue(["extract", *arguments]) == 0
@@ -400,9 +449,9 @@ def test_the_table_says_what_made_it(faceless, tmp_path):
 @pytest.mark.parametrize("number", [float("inf"), float("nan"), 0.0, -1.0])
 @pytest.mark.parametrize("name", ["max_seconds", "timeout_s", "memory_mb"])
 def test_numbers_that_limit_nothing_are_refused(talk, name, number):
-    options = {"max_seconds": number} if name == "max_seconds" else {"limits": Limits(**{name: number})}
-    with pytest.raises(InputError, match="must be a finite number above 0"):
-        pipeline.extract(talk, families=["blink"], **options)
+    limited = Limits if name != "max_seconds" else functools.partial(pipeline.extract, talk, families=["blink"])
+    with pytest.raises(InputError, match=f"{name} = {number}: must be a finite number above 0"):
+        limited(**{name: number})
 
 
 @pytest.mark.parametrize(
@@ -532,7 +581,7 @@ def test_a_store_that_fails_at_the_end_is_one_sentence(faceless, tmp_path, capsy
         deepcue(["extract", str(faceless), "--families", "blink", "--quiet", *ONE, "--out", "failing://t.parquet"]) == 2
     )
     error = capsys.readouterr().err
-    assert "can't be written (the token has expired); what is measured is kept in t.parquet.journal" in error
+    assert "can't be written (the token has expired); the results are kept in t.parquet.journal" in error
     assert error.count("\n") == 1
 
 
@@ -583,14 +632,14 @@ def test_another_run_can_not_begin_before_the_table_is_written(tmp_path, monkeyp
     refused = []
 
     def write(*_, journal):
-        with pytest.raises(DatasetError, match="another run notes its clips here") as caught:
+        with pytest.raises(DatasetError, match="another run uses this journal") as caught:
             Journal(Path(journal), {})
         refused.append(caught)
 
     monkeypatch.setattr(pipeline, "_measure", lambda *_, **__: {})
     monkeypatch.setattr(pipeline, "_table", lambda *_: None)
     monkeypatch.setattr(pipeline, "write", write)
-    pipeline.extract([Clip("a.mp4", "/a.mp4")], out=tmp_path / "t.parquet", families=["blink"])
+    pipeline.extract([ClipEntry("a.mp4", "/a.mp4")], out=tmp_path / "t.parquet", families=["blink"])
     assert refused
     Journal(tmp_path / "t.parquet.journal", {}).close()
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import cv2
 import pytest
@@ -9,7 +10,8 @@ from measured_here import measure_here
 
 from deepcue.cli.main import main as deepcue
 from extract import face_coverage
-from extract.entries import Clip
+from extract.entries import ClipEntry
+from features.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +91,16 @@ def test_observations_of_clips_by_path_and_by_url_are_the_same(observed):
     assert len(face_coverage.coverage(data.as_uri(), kept)) == len(face_coverage.coverage(str(data), kept)) == 2
 
 
+def test_the_folder_of_observations_may_be_a_url_of_this_machine(observed):
+    data, kept = observed
+    for place in (kept.as_uri(), Path(kept.as_uri())):  # a path has one slash fewer
+        assert len(face_coverage.coverage(str(data), place)) == 2
+    with pytest.raises(InputError, match="s3://bucket/kept: observations are read from a folder here"):
+        face_coverage.coverage(str(data), "s3://bucket/kept")
+
+
 def test_no_more_than_one_observation_is_held_at_a_time(observed):
     """Non-regression test: those of the whole data set were, some 5 MB a clip."""
     data, kept = observed
     for one in face_coverage.coverage(str(data), kept):
-        assert {type(value) for value in vars(one).values()} == {Clip, type(kept), float}
+        assert {type(value) for value in vars(one).values()} == {ClipEntry, type(kept), float}

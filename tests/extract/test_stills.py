@@ -216,7 +216,7 @@ def test_stills_are_read_as_other_programs_write_them(portrait, tmp_path, form, 
         ("no picture", "no still can be read"),
         ("no name", "a still has no 'video'"),
         ("empty name", "a still has no 'video'"),
-        ("twice", "the video 'a' is there 2 times"),
+        ("twice", "the video 'a' appears 2 times"),
         ("fractions", "the column 'video' holds double"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from events import wait_until
 from page_server import NOTHING, Examiner, Player, Running, running
 
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.run.sandbox import Limits
 from extract.run.worker import Result, Settings
 from features.errors import InputError
@@ -302,7 +302,7 @@ def test_files_of_this_machine_are_queued_once_and_their_deletion_costs_no_origi
         files = [tmp_path / name for name in ("a.mp4", "b.mp4")]
         for file in files:
             file.write_bytes(b"fine 0.5")
-        given = [Clip(file.name, str(file)) for file in files]
+        given = [ClipEntry(file.name, str(file)) for file in files]
         assert one.server.queue(given) == 2
         assert one.server.queue(given) == 0
         rows = one.settled(2)
@@ -311,7 +311,7 @@ def test_files_of_this_machine_are_queued_once_and_their_deletion_costs_no_origi
             one.ask("DELETE", f"/api/clips/{row['id']}")
         assert all(file.read_bytes() == b"fine 0.5" for file in files)
         with pytest.raises(InputError, match="can't be queued"):
-            one.server.queue([Clip("c", str(tmp_path / "c.mp4"))])
+            one.server.queue([ClipEntry("c", str(tmp_path / "c.mp4"))])
     finally:
         one.stop()
 
@@ -320,7 +320,7 @@ def test_a_clip_that_can_not_be_read_does_not_keep_the_others_out(server, tmp_pa
     """Non-regression test: a dangling link in a folder ended the start of the server."""
     (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
     (tmp_path / "z.mp4").write_bytes(b"fine 0.5")
-    given = [Clip(name, str(tmp_path / name)) for name in ("gone.mp4", "z.mp4")]
+    given = [ClipEntry(name, str(tmp_path / name)) for name in ("gone.mp4", "z.mp4")]
     assert server.server.queue(given) == 1
     assert "gone.mp4: can't be queued" in caplog.text
     assert [row["name"] for row in server.settled(1)] == ["z.mp4"]
@@ -331,7 +331,7 @@ def test_a_clip_for_which_there_is_no_room_does_not_keep_the_others_out(tmp_path
     for name, content in (("large.mp4", b"fine 0.5".ljust(99)), ("small.mp4", b"fine 0.5")):
         (tmp_path / name).write_bytes(content)
     with running(tmp_path / "work", max_disk=50) as one:
-        assert one.server.queue([Clip(name, str(tmp_path / name)) for name in ("large.mp4", "small.mp4")]) == 1
+        assert one.server.queue([ClipEntry(name, str(tmp_path / name)) for name in ("large.mp4", "small.mp4")]) == 1
     assert "large.mp4: can't be queued (no room" in caplog.text
 
 
@@ -340,7 +340,7 @@ def test_what_is_no_file_is_left_out_and_never_read(server, tmp_path, caplog):
     (tmp_path / "zero.mp4").symlink_to("/dev/zero")
     os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "z.mp4").write_bytes(b"fine 0.5")
-    given = [Clip(name, str(tmp_path / name)) for name in ("zero.mp4", "pipe.mp4", "z.mp4")]
+    given = [ClipEntry(name, str(tmp_path / name)) for name in ("zero.mp4", "pipe.mp4", "z.mp4")]
     assert server.server.queue(given) == 1
     for name in ("zero.mp4", "pipe.mp4"):
         assert f"{name}: can't be queued (not a regular file" in caplog.text
@@ -351,7 +351,7 @@ def test_copies_keep_within_both_limits_also_of_a_file_that_grows(tmp_path, monk
     monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(errno.EXDEV, "another file system")))
     for name, size in (("grown.mp4", 80), ("large.mp4", 30), ("small.mp4", 8)):
         (tmp_path / name).write_bytes(b"fine 0.5".ljust(size))
-    given = [Clip(name, str(tmp_path / name)) for name in ("grown.mp4", "large.mp4", "small.mp4")]
+    given = [ClipEntry(name, str(tmp_path / name)) for name in ("grown.mp4", "large.mp4", "small.mp4")]
     status = os.stat
     grown = str(tmp_path / "grown.mp4")
     monkeypatch.setattr(os, "stat", lambda path, **how: status(given[2].path if path == grown else path, **how))
@@ -504,7 +504,7 @@ def test_a_file_that_was_written_to_after_it_was_measured_is_not_played(tmp_path
     file = tmp_path / "a.mp4"
     file.write_bytes(b"fine 0.5")
     with running(tmp_path / "work") as one:
-        one.server.queue([Clip("a.mp4", str(file))])
+        one.server.queue([ClipEntry("a.mp4", str(file))])
         (row,) = one.settled(1)
         assert one.row(row["id"])["player"] == "file"
         assert one.ask("GET", f"/clips/{row['id']}/video")[2] == b"fine 0.5"
@@ -527,7 +527,7 @@ def test_no_preview_shows_a_file_that_changed_after_it_was_measured(tmp_path, mo
 
     monkeypatch.setattr(Player, "measure", changed_before)
     with running(tmp_path / "work") as one:
-        one.server.queue([Clip("a.mp4", str(file))])
+        one.server.queue([ClipEntry("a.mp4", str(file))])
         assert [row["player"] for row in one.settled(1)] == ["changed"]
 
 
@@ -543,7 +543,7 @@ def test_pages_for_which_there_is_no_room_cost_the_page_and_no_verdict(tmp_path,
 
         monkeypatch.setattr(judge, "pages", pages)
         monkeypatch.setattr(Examiner, "measure", _told_early)
-        one.server.queue([Clip("a.mp4", str(file))])
+        one.server.queue([ClipEntry("a.mp4", str(file))])
         (row,) = one.settled(1)
         assert (row["status"], row["probability"], row["has_page"], row["player"]) == ("partial", 0.5, 0, "none")
         assert "its page could not be made: no room: the work folder holds" in row["error"]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from clip_maker import frames_of, write_clip
 
-from extract.clip.decode import Clip
+from extract.clip.decode import ClipReader
 from extract.run.sandbox import Limits, Sandbox
 from extract.run.worker import Settings
 from features.errors import UnreadableError
@@ -78,7 +78,7 @@ def test_a_copy_is_small_upright_h264_with_the_sound_at_its_time(tmp_path, size)
         assert max(width, height) <= LONGEST_PX
         assert width / height == pytest.approx(size[0] / size[1], rel=0.05)
         assert sound.codec_context.name == "aac"
-    with Clip(str(out), max_seconds=60) as copy, Clip(source, max_seconds=60) as clip:
+    with ClipReader(str(out), max_seconds=60) as copy, ClipReader(source, max_seconds=60) as clip:
         times, before = ([frame.time_s for frame in one.frames()] for one in (copy, clip))
         assert times == pytest.approx(np.array(before) - before[0], abs=0.001)
         assert copy.audio()[0].std() == pytest.approx(clip.audio()[0].std(), rel=0.1)

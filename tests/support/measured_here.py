@@ -9,8 +9,8 @@ import threading
 from dataclasses import asdict
 from unittest import mock
 
-from extract.run import engine, evidence, examiner, sandbox, worker
-from extract.run.sandbox import decode, encode
+from extract.run import child, engine, evidence, examiner, worker
+from extract.run.messages import decode, encode
 
 _one_at_a_time = threading.Lock()
 
@@ -20,14 +20,14 @@ class Here:
 
     def __init__(self, settings, limits, *, program=("extract.run.sandbox",), tell=None):
         name, *arguments = program
-        prepare = {"extract.run.sandbox": sandbox.plain, "extract.run.evidence": evidence._prepare}[name]
+        prepare = {"extract.run.sandbox": child.plain, "extract.run.evidence": evidence._prepare}[name]
         given = json.loads(json.dumps(asdict(settings)))
         given |= {name: tuple(given[name]) for name in ("families", "modules")}
         with mock.patch.object(sys, "argv", [name, *arguments]):
             self._measure = prepare(worker.Settings(**given), lambda told: tell(json.loads(json.dumps(told))))
 
     def measure(self, filename, path):
-        records = sandbox._Records()
+        records = child.Records()
         records.setFormatter(logging.Formatter("%(message)s"))
         with _one_at_a_time, mock.patch.object(logging.getLogger(), "handlers", [records]):
             result = encode(self._measure(filename, path)) | {"log": records.taken()}

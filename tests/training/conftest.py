@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from training.faces import index
 from training.faces.pools import Pool
 
@@ -55,7 +55,7 @@ def pools(index_table, monkeypatch):
 
 def clip(filename, label, group, method, part="picture"):
     forged = frozenset({part}) if label == "FAKE" else frozenset()
-    return Clip(filename, f"/nowhere/{filename}", label, group, source=method, method=method, forged=forged)
+    return ClipEntry(filename, f"/nowhere/{filename}", label, group, source=method, method=method, forged=forged)
 
 
 @pytest.fixture

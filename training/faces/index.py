@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from extract.entries import Clip, label_of
+from extract.entries import ClipEntry, label_of
 from extract.stills import with_names_and_bytes
 from features.checksums import sha256_of
 from features.errors import ClipError, DatasetError
@@ -118,7 +118,7 @@ def faces_identity(file: Path) -> str:
     return digest("faces", _settings(), content)
 
 
-def clips_identity(clips: Sequence[Clip]) -> str:
+def clips_identity(clips: Sequence[ClipEntry]) -> str:
     """Return the identity of the rows of :func:`clips_rows`."""
     return digest("clips", _settings(), clips_digest(clips))
 
@@ -229,12 +229,12 @@ def _crops_files(folder: Path) -> list[Path]:
     return files
 
 
-def clips_of_crops(table: pa.Table) -> list[Clip]:
+def clips_of_crops(table: pa.Table) -> list[ClipEntry]:
     """Return entries for the clips and images of a table of :func:`crops`, to assign folds; their paths are empty."""
     rows = table.select(["key", "fake", "group", "source", "original"]).to_pylist()
     first = {row["key"]: row for row in reversed(rows)}
     return [
-        Clip(
+        ClipEntry(
             key,
             "",
             label="FAKE" if row["fake"] else "REAL",
@@ -270,13 +270,13 @@ def faces_rows(file: Path, progress: Progress = no_progress) -> Iterator[dict[st
         yield face_row(row["name"], encode_jpeg(image), box, points, fake=False, group=row["person"], source=row["set"])
 
 
-def clips_rows(clips: Sequence[Clip], progress: Progress = no_progress) -> Iterator[dict[str, Any]]:
+def clips_rows(clips: Sequence[ClipEntry], progress: Progress = no_progress) -> Iterator[dict[str, Any]]:
     """Yield the faces of clips, each read from the file at its path: :func:`faces_of_clips`."""
     files = tracked(clips, "faces of clips", len(clips), progress)
     yield from faces_of_clips((clip, clip.path) for clip in files)
 
 
-def faces_of_clips(clips: Iterable[tuple[Clip, str]]) -> Iterator[dict[str, Any]]:
+def faces_of_clips(clips: Iterable[tuple[ClipEntry, str]]) -> Iterator[dict[str, Any]]:
     """Yield faces of up to ``FRAMES_PER_CLIP`` frames, spread over each clip, from pairs of a clip and its file."""
     finder = Finder()
     for clip, path in clips:
@@ -299,10 +299,10 @@ def faces_of_clips(clips: Iterable[tuple[Clip, str]]) -> Iterator[dict[str, Any]
 
 
 def _faces_of_file(path: str, finder: Finder) -> Iterator[tuple[int, Image, Any, Any]]:
-    from extract.clip.decode import Clip as Footage
+    from extract.clip.decode import ClipReader
 
     last, count = None, 0
-    with Footage(path, max_seconds=MAX_SECONDS) as opened:
+    with ClipReader(path, max_seconds=MAX_SECONDS) as opened:
         stride = max(1, opened.frames_expected // FRAMES_PER_CLIP)
         for frame in opened.frames():
             if frame.index % stride or count >= FRAMES_PER_CLIP:

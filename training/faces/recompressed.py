@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from features.errors import ClipError
 from forge.clips.clip import Image
 from forge.clips.read import read_clip
@@ -35,20 +35,20 @@ PRESETS = ("superfast", "veryfast", "fast")
 GOPS = (30, 60, 250)
 
 
-def rows(clips: Sequence[Clip], seed: int = 0, progress: Progress = no_progress) -> Iterator[dict[str, Any]]:
+def rows(clips: Sequence[ClipEntry], seed: int = 0, progress: Progress = no_progress) -> Iterator[dict[str, Any]]:
     """Yield the rows of one copy of each clip, as :func:`training.faces.index.clips_rows` yields those of clips."""
     with tempfile.TemporaryDirectory() as folder:
         originals = tracked(clips, "transcoded clips", len(clips), progress)
         yield from index.faces_of_clips(_copies(originals, Path(folder) / "copy.mp4", seed))
 
 
-def identity(clips: Sequence[Clip], seed: int) -> str:
+def identity(clips: Sequence[ClipEntry], seed: int) -> str:
     """Return the identity of :func:`rows`, for :func:`training.faces.index.cached`."""
     settings = [VERSION, SCALES, SCALE_SHARES, MIN_SIDE_PX, [*CRF], PRESETS, GOPS]
     return digest("transcoded", settings, index.clips_identity(clips), seed)
 
 
-def _copies(clips: Iterable[Clip], file: Path, seed: int) -> Iterator[tuple[Clip, str]]:
+def _copies(clips: Iterable[ClipEntry], file: Path, seed: int) -> Iterator[tuple[ClipEntry, str]]:
     for number, clip in enumerate(clips):
         try:
             transcode(clip.path, file, np.random.default_rng([seed, number]))

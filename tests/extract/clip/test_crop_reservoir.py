@@ -6,7 +6,7 @@ from clip_maker import frames_of, write_clip
 
 from extract.clip import crop_reservoir
 from extract.clip.crop_reservoir import EMPTY, SPARE, CropReservoir
-from extract.clip.decode import Clip
+from extract.clip.decode import ClipReader
 from extract.clip.observe import Observer
 from extract.clip.square_crop import SquareCrop
 from features.observation import CROPS_PER_TRACK
@@ -100,7 +100,7 @@ def test_the_background_that_is_followed_does_not_tell_how_long_the_face_stays(m
 
 def test_a_person_who_is_there_for_2_s_of_30_has_crops_of_them(portrait, tmp_path):
     frames = frames_of(portrait, 20, (320, 240)) + frames_of(None, 280, (320, 240))
-    with Clip(str(write_clip(tmp_path / "brief.mp4", frames, fps=10)), max_seconds=60) as clip:
+    with ClipReader(str(write_clip(tmp_path / "brief.mp4", frames, fps=10)), max_seconds=60) as clip:
         assert clip.frames_per_second == pytest.approx(10, rel=0.01)
         (track,) = Observer(identities=False).observe(clip).tracks
     assert len(track.crops) >= 6

@@ -10,14 +10,14 @@ from clip_maker import write_clip
 from extract.clip import container as containers
 from extract.clip import decode
 from extract.clip.clock import OffsetReader
-from extract.clip.decode import Clip
+from extract.clip.decode import ClipReader
 from extract.clip.sound import SoundClock
 from extract.clip.wave_header import announced_share
 from features.errors import UnreadableError
 
 
 def read(path, **options):
-    with Clip(str(path), **({"max_seconds": 60} | options)) as clip:
+    with ClipReader(str(path), **({"max_seconds": 60} | options)) as clip:
         return clip, list(clip.frames()), clip.audio()
 
 
@@ -58,7 +58,7 @@ def test_what_sounds_after_a_gap_stays_at_its_time(tmp_path, gap_s, silence_s):
     second = audio[round((1.05 + silence_s) * rate) :][: rate // 2]
     assert np.argmax(np.abs(np.fft.rfft(second))) == 500  # 2 Hz a bin
     assert np.abs(audio[rate + 400 : round((0.97 + silence_s) * rate)]).max(initial=0) < 0.01
-    assert clip.warnings() == ((f"{silence_s:.2f} s of sound are missing in between",) if silence_s else ())
+    assert clip.warnings() == ((f"{silence_s:.2f} s of audio are missing in between",) if silence_s else ())
 
 
 def test_a_damaged_time_moves_no_sound():
@@ -114,7 +114,7 @@ def test_of_more_frames_than_time_allows_the_first_are_looked_at(make_clip, monk
     assert len(frames) == clip.frames_expected == 12
     assert clip.frames_per_second == pytest.approx(25, rel=0.05)
     assert len(audio) > 16_000
-    assert clip.warnings() == ("only the first 0.5 s of the picture were looked at: its frames are too many",)
+    assert clip.warnings() == ("only the first 0.5 s of the video were analysed: it has too many frames",)
     monkeypatch.undo()
     assert read(make_clip("many.mp4", n=30, size=(320, 240), tone_s=1.2))[0].warnings() == ()
 
@@ -122,7 +122,7 @@ def test_of_more_frames_than_time_allows_the_first_are_looked_at(make_clip, monk
 @pytest.mark.parametrize("rotation", [0, 90])
 def test_frames_that_were_looked_at_take_no_more_memory(make_clip, rotation):
     """Non-regression test: each stayed until the garbage collector ran, and large clips were out of memory."""
-    with Clip(str(make_clip(f"kept{rotation}.mp4", n=30, rotation=rotation)), max_seconds=60) as clip:
+    with ClipReader(str(make_clip(f"kept{rotation}.mp4", n=30, rotation=rotation)), max_seconds=60) as clip:
         gc.collect()
         gc.disable()
         try:
@@ -174,7 +174,7 @@ def test_reading_stops_at_the_limit_and_says_so(make_clip):
     clip, frames, (audio, _) = read(make_clip("long.mp4", n=60, tone_s=2.4), max_seconds=1.0)
     assert len(frames) == 26
     assert len(audio) == 16_000
-    assert clip.warnings() == ("only the first 1 s were looked at",)
+    assert clip.warnings() == ("only the first 1 s were analysed",)
 
 
 def test_a_damaged_clip_gives_the_frames_that_are_left(make_clip, tmp_path):
@@ -222,6 +222,16 @@ def test_a_picture_is_called_one_whatever_its_name(tmp_path, kind):
     path = (tmp_path / f"a{kind}").rename(tmp_path / "a.mp4")
     for source in (str(path), path.read_bytes()):
         refused = pytest.raises(UnreadableError, match="a picture, not a video")
+        with refused, containers.opened(source):
+            pass
+
+
+def test_an_animated_webp_is_called_one(tmp_path):
+    """Non-regression test: it was "a picture, not a video"."""
+    animated = b"RIFF" + bytes(4) + b"WEBPVP8X" + bytes([10, 0, 0, 0, 0x02, 0, 0, 0, 63, 0, 0, 63, 0, 0])
+    (path := tmp_path / "a.gif").write_bytes(animated)
+    for source in (str(path), animated):
+        refused = pytest.raises(UnreadableError, match="an animated WebP, which deepcue does not read; convert it")
         with refused, containers.opened(source):
             pass
 
@@ -274,7 +284,7 @@ def test_a_file_of_sound_alone_has_its_sound_and_no_frame(tmp_path, name, codec)
         pytest.importorskip("soundfile").write(tmp_path / name, 0.5 * np.sin(np.arange(32000) / 9), 16000)
     else:
         write_sound(tmp_path / name, 0.5 * np.sin(np.arange(32000) / 9).astype(np.float32), codec)
-    with Clip(str(tmp_path / name), max_seconds=120) as clip:
+    with ClipReader(str(tmp_path / name), max_seconds=120) as clip:
         assert not clip.has_picture
         assert list(clip.frames()) == []
         samples, start_s = clip.audio()
@@ -287,17 +297,17 @@ def test_a_file_of_sound_alone_has_its_sound_and_no_frame(tmp_path, name, codec)
 def test_speech_as_telephones_record_it_is_read(tmp_path):
     frames = 100 * (b"\x04" + bytes(12))  # of 20 ms, at 4.75 kbit/s
     (tmp_path / "a.amr").write_bytes(b"#!AMR\n" + frames)
-    with Clip(str(tmp_path / "a.amr"), max_seconds=120) as clip:
+    with ClipReader(str(tmp_path / "a.amr"), max_seconds=120) as clip:
         samples, _ = clip.audio()
     assert len(samples) == pytest.approx(32_000, abs=400)
 
 
 def test_sound_that_is_longer_than_is_looked_at_is_cut_and_says_so(tmp_path):
     path = write_sound(tmp_path / "long.wav", np.full(48000, 0.1, np.float32), "pcm_s16le")
-    with Clip(str(path), max_seconds=2) as clip:
+    with ClipReader(str(path), max_seconds=2) as clip:
         samples, _ = clip.audio()
     assert len(samples) == 32000
-    assert clip.warnings() == ("only the first 2 s were looked at",)
+    assert clip.warnings() == ("only the first 2 s were analysed",)
 
 
 def test_a_sound_of_a_header_alone_is_unreadable(tmp_path):
@@ -305,7 +315,10 @@ def test_a_sound_of_a_header_alone_is_unreadable(tmp_path):
     content = path.read_bytes()
     path.write_bytes(content[: content.index(b"data") + 8])
     assert announced_share(path.read_bytes()) == 1.0  # of nothing held there is no share: the refusal says it
-    with Clip(str(path), max_seconds=2) as clip, pytest.raises(UnreadableError, match="no sound could be decoded"):
+    with (
+        ClipReader(str(path), max_seconds=2) as clip,
+        pytest.raises(UnreadableError, match="no audio could be decoded"),
+    ):
         clip.audio()
 
 
@@ -313,8 +326,8 @@ def test_a_sound_of_a_header_alone_is_unreadable(tmp_path):
 def test_text_that_is_called_a_sound_is_unreadable(tmp_path, name):
     path = tmp_path / name
     path.write_text("hello\n" * 500)
-    refused = pytest.raises(UnreadableError, match=r"no video or sound that FFmpeg can open|no picture stream")
-    with refused, Clip(str(path), max_seconds=2) as clip:
+    refused = pytest.raises(UnreadableError, match=r"no video or sound that FFmpeg can open|no video stream")
+    with refused, ClipReader(str(path), max_seconds=2) as clip:
         clip.audio()
 
 

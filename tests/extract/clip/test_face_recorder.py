@@ -6,7 +6,7 @@ import pytest
 from clip_maker import frames_of, write_clip
 
 from extract.clip import face_recorder
-from extract.clip.decode import Clip
+from extract.clip.decode import ClipReader
 from extract.clip.face_recorder import FaceRecorder
 from extract.clip.observe import Observer
 from features import observation
@@ -18,7 +18,7 @@ def observer():
 
 
 def observe(observer, path, recorder=None):
-    with Clip(str(path), max_seconds=60) as clip:
+    with ClipReader(str(path), max_seconds=60) as clip:
         return observer.observe(clip, recorder)
 
 
@@ -139,6 +139,14 @@ def watched(recorder, *, seconds, fps, faces=1):
     for index in range(round(seconds * fps)):
         recorder.see(Frames(index, 100 + index / fps), [Builder()] * faces)
     return recorder
+
+
+@pytest.mark.parametrize(("seconds", "first_s"), [(0.1, 100.0), (0.2, 100.0), (0.6, 100.3), (1.0, 100.3)])
+def test_a_short_clip_has_a_filmstrip(seconds, first_s):
+    """Non-regression test: a clip of less than 0.25 s had none."""
+    strip = watched(FaceRecorder(), seconds=seconds, fps=10).filmstrip()
+    assert [time_s for time_s, _ in strip][:1] == pytest.approx([first_s])
+    assert len(strip) == max(1, round(seconds / 0.5))
 
 
 def test_a_long_clip_keeps_its_memory_and_its_ends(monkeypatch):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from clip_maker import frames_of, write_clip
 
-from extract.clip.decode import Clip
+from extract.clip.decode import ClipReader
 from extract.clip.observe import Observer
 from features import observation
 
@@ -14,7 +14,7 @@ def observer():
 
 
 def observe(observer, path):
-    with Clip(str(path), max_seconds=60) as clip:
+    with ClipReader(str(path), max_seconds=60) as clip:
         return observer.observe(clip)
 
 
@@ -120,8 +120,8 @@ def test_the_same_person_after_a_cut_stays_one_track(observer, portrait, tmp_pat
 def test_a_note_says_how_faces_are_counted():
     from extract.clip.observe import _notes
 
-    anew = "faces are counted anew after an absence of over 1 s"
-    assert _notes(3, 5) == [f"5 faces, 3 were followed; {anew}"]
+    again = "a face that reappears after more than 1 s counts again"
+    assert _notes(3, 5) == [f"5 faces detected, 3 tracked ({again})"]
     assert _notes(3, 3) == _notes(0, 2) == []
 
 

@@ -4,7 +4,9 @@ Every file is made here from one plain clip, by the ffmpeg program that moviepy 
 """
 
 import subprocess
+from fractions import Fraction
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from clip_maker import frames_of, write_clip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from extract.clip.decode import Clip
+from extract.clip.decode import ClipReader
 from features.errors import UnreadableError
 
 RATE = 16_000
@@ -26,7 +28,7 @@ def ffmpeg(*arguments):
 
 
 def read(path, **options):
-    with Clip(str(path), **({"max_seconds": 120} | options)) as clip:
+    with ClipReader(str(path), **({"max_seconds": 120} | options)) as clip:
         frames = [(frame.time_s, _grey(frame)) for frame in clip.frames()]
         audio, start_s = clip.audio()
         return Read(clip, frames, audio, start_s)
@@ -203,7 +205,7 @@ def test_a_clock_that_jumps_is_joined(folder, source, plain, jump_s):
     path.write_bytes(first.read_bytes() + second.read_bytes())
     one = read(path)
     assert_same_picture(one, plain, levels=5.0)
-    assert one.notes == ("the file's clock jumps; times were joined",)
+    assert one.notes == ("the file's timestamps jump; they were joined",)
     assert not one.warnings
     assert len(one.audio) == pytest.approx(2 * RATE, abs=0.15 * RATE)
 
@@ -215,7 +217,7 @@ def test_a_paused_recording_goes_on_at_once(folder, source, plain):
     ffmpeg("-i", source, "-vf", delay, "-af", f"a{delay}", "-fps_mode", "passthrough", *ENCODE, "-c:a", "flac", path)
     one = read(path)
     assert_same_picture(one, plain, levels=5.0)
-    assert "the file's clock jumps" in one.notes[0]
+    assert "the file's timestamps jump" in one.notes[0]
 
 
 @pytest.mark.parametrize(("container", "pause_s"), [("mp4", 3), ("mp4", 200), ("mkv", 3), ("webm", 30)])
@@ -228,7 +230,7 @@ def test_a_pause_between_reordered_frames_is_joined(folder, source, plain, conta
     one = read(path)
     assert_same_picture(one, plain, levels=5.0)
     assert_same_sound(one, plain, correlation=0.9)
-    assert one.notes == ("the file's clock jumps; times were joined",)
+    assert one.notes == ("the file's timestamps jump; they were joined",)
     assert not one.warnings
 
 
@@ -269,6 +271,26 @@ def test_a_clock_that_returns_to_times_it_showed_before_is_joined(folder, source
     assert len(one.audio) == pytest.approx(3 * RATE, abs=0.15 * RATE)
 
 
+def test_frames_without_a_time_come_before_the_first_with_one(folder):
+    """Non-regression test: the picture of a file that begins before 0 was as late against the sound as it is early."""
+    path = folder / "negative.mkv"
+    with av.open(str(path), "w", container_options={"avoid_negative_ts": "disabled"}) as container:
+        stream = container.add_stream("libx264", rate=30, options={"bf": "2"})
+        stream.width, stream.height, stream.time_base = 64, 48, Fraction(1, 1000)
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number in range(60):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 4 * number, np.uint8))
+            frame.pts, frame.time_base = round(number * 1000 / 30) - 1000, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with ClipReader(str(path), max_seconds=120) as clip:
+        times = [frame.time_s for frame in clip.frames()]
+    assert len(times) == 60
+    assert times == pytest.approx(np.arange(60) / 30 - 1, abs=0.02)
+    assert times[30] == 0
+    assert clip.notes() == ("the first 30 frames have no timestamp; they precede the first that has one",)
+
+
 def test_what_an_edit_list_cuts_is_not_expected(folder, source):
     path = folder / "cut.mp4"
     ffmpeg("-ss", 1.02, "-i", source, "-c", "copy", path)
@@ -294,7 +316,7 @@ def test_a_damaged_sound_first_is_passed_over(folder, source, plain):
     ffmpeg("-i", source, *maps, "-c:v", "copy", "-c:a", "aac", "-bsf:a:0", "noise=amount=1", path)
     one = read(path)
     assert_same_sound(one, plain, correlation=0.95)
-    assert one.notes == ("2 sound tracks, number 2 was used, as those before it hold no sound",)
+    assert one.notes == ("2 audio tracks, number 2 was used, since those before it are silent",)
 
 
 def test_pixels_that_change_their_shape_on_the_way_are_made_square(folder, source, plain):
@@ -304,10 +326,10 @@ def test_pixels_that_change_their_shape_on_the_way_are_made_square(folder, sourc
     squeezed = ["-vf", "scale=iw*3/4:ih,setsar=4/3", "-output_ts_offset", 1]
     ffmpeg("-ss", 1, "-i", source, *squeezed, *coding, second)
     path.write_bytes(second.read_bytes() + first.read_bytes())
-    with Clip(str(path), max_seconds=120) as clip:
+    with ClipReader(str(path), max_seconds=120) as clip:
         shapes = {frame.luma.shape for frame in clip.frames()}
     assert shapes == {plain.shape}
-    assert "the shape of its pixels changes on the way; they were made square" in clip.notes()
+    assert "the pixel aspect ratio changes midway; pixels were made square" in clip.notes()
 
 
 @pytest.mark.parametrize("gap_s", [8, 40])
@@ -324,7 +346,7 @@ def test_sound_that_pauses_while_the_picture_goes_on_is_silence(folder, gap_s):
     assert len(one.audio) == pytest.approx((gap_s + 6) * RATE, abs=RATE // 4)
     assert np.abs(one.audio[4 * RATE : (gap_s + 2) * RATE]).max() < 0.01
     assert np.abs(one.audio[(gap_s + 4) * RATE :]).max() > 0.05
-    assert "s of sound are missing in between" in one.warnings[0]
+    assert "s of audio are missing in between" in one.warnings[0]
     assert not one.notes
 
 
@@ -358,7 +380,7 @@ def test_a_black_picture_first_is_passed_over(folder, source, plain, container):
     ffmpeg(*black, "-i", source, *maps, *ENCODE, "-c:a", "copy", path)
     one = read(path)
     assert_same_picture(one, plain)
-    assert one.notes == ("2 picture tracks, number 2 was used",)
+    assert one.notes == ("2 video streams, number 2 was used",)
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
@@ -369,7 +391,7 @@ def test_a_mute_sound_first_is_passed_over(folder, source, plain, container):
     ffmpeg(*mute, "-i", source, *maps, "-c:v", "copy", "-c:a", "aac", "-shortest", path)
     one = read(path)
     assert_same_sound(one, plain, correlation=0.95)
-    assert one.notes == ("2 sound tracks, number 2 was used, as those before it hold no sound",)
+    assert one.notes == ("2 audio tracks, number 2 was used, since those before it are silent",)
 
 
 def test_of_two_sounds_the_default_one_is_used_and_said(folder, source, plain):
@@ -379,7 +401,7 @@ def test_of_two_sounds_the_default_one_is_used_and_said(folder, source, plain):
     ffmpeg(*tone, "-i", source, *maps, "-c:v", "copy", "-c:a", "aac", path)
     one = read(path)
     assert_same_sound(one, plain, correlation=0.95)
-    assert one.notes == ("2 sound tracks, number 2 was used",)
+    assert one.notes == ("2 audio tracks, number 2 was used",)
 
 
 def test_channels_that_cancel_in_a_part_only_are_heard_there_too(folder, source, plain):
@@ -442,7 +464,7 @@ def test_a_clock_that_jumps_is_joined_without_sound(folder, source, plain, jump_
     ffmpeg("-i", source, "-vf", delay, "-fps_mode", "passthrough", *ENCODE, "-an", path)
     one = read(path)
     assert_same_picture(one, plain, levels=5.0)
-    assert "the file's clock jumps" in one.notes[0]
+    assert "the file's timestamps jump" in one.notes[0]
 
 
 def test_a_picture_that_nothing_can_be_decoded_of_is_unreadable(folder, source):
@@ -461,7 +483,7 @@ def test_music_with_a_cover_is_no_video(folder, source):
     cv2.imwrite(str(cover), np.full((60, 60, 3), 90, np.uint8))
     maps = ["-map", "0", "-map", "1:a", "-disposition:v:0", "attached_pic"]
     ffmpeg("-i", cover, "-i", source, *maps, "-c", "copy", path)
-    with pytest.raises(UnreadableError, match="no picture stream in the file but a cover"):
+    with pytest.raises(UnreadableError, match="no video stream in the file but a cover image"):
         read(path)
 
 

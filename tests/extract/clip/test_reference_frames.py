@@ -12,7 +12,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from extract.clip.decode import Clip
+from extract.clip.decode import ClipReader
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
 
@@ -45,7 +45,7 @@ def reference(path, *options):
 
 
 def decoded(path):
-    with Clip(str(path), max_seconds=60) as clip:
+    with ClipReader(str(path), max_seconds=60) as clip:
         return list(clip.frames()), clip.audio()
 
 

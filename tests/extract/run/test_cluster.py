@@ -20,7 +20,7 @@ from sound_maker import speech, write_wave
 
 from deepcue.cli.main import main as deepcue
 from extract.dataset import find_clips
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.run import cluster as run_cluster
 from extract.run.cluster import ClusterLostError
 from extract.run.observation_store import ObservationStore
@@ -150,7 +150,7 @@ def scheduler(monkeypatch):
 
 
 def clips_of(*names):
-    return [Clip(f"{name}.mp4", f"/{name}.mp4") for name in names]
+    return [ClipEntry(f"{name}.mp4", f"/{name}.mp4") for name in names]
 
 
 def results_on(scheduler, measure, names, killed=None):
@@ -267,7 +267,7 @@ def test_a_scheduler_that_dies_is_one_sentence_that_names_the_journal(sounds, ow
     assert run.returncode == 2, error
     (sentence,) = [line for line in error.splitlines() if line.startswith("error: ")]
     assert f"--scheduler {address}: the scheduler is gone" in sentence
-    assert f"what is measured is kept in {journal}: run the same command again to go on" in sentence
+    assert f"the results are kept in {journal}: run the same command again to go on" in sentence
     assert "Traceback" not in error, error
 
 

@@ -16,10 +16,11 @@ from events import wait_until
 from sound_maker import speech, write_wave
 
 from artifacts import PRETRAINED
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.run import cluster, engine, worker
 from extract.run.journal import RETRIED
-from extract.run.sandbox import Limits, decode, encode
+from extract.run.messages import decode, encode
+from extract.run.sandbox import Limits
 from features.errors import InputError
 from features.reasons import Reason
 
@@ -44,7 +45,7 @@ def clips(make_clip, tmp_path):
             write_wave(good, speech(0.5))
         for name in names:
             shutil.copy(good, tmp_path / name)
-        return [Clip(name, str(tmp_path / name)) for name in names]
+        return [ClipEntry(name, str(tmp_path / name)) for name in names]
 
     return make
 
@@ -161,7 +162,7 @@ def test_a_clip_that_could_not_be_fetched_is_tried_again(clips, monkeypatch):
     def unplugged(*_, **__):
         raise OSError("the network is down")
 
-    monkeypatch.setattr("extract.clip.decode.Clip", unplugged)
+    monkeypatch.setattr("extract.clip.decode.ClipReader", unplugged)
     (clip,) = clips("a.mp4")
     result = worker.measure(clip.filename, clip.path, SETTINGS)
     assert result.status in RETRIED

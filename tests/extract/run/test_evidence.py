@@ -9,7 +9,7 @@ from plug_in import MODULE, write_plug_in
 from safetensors.numpy import save_file
 
 from extract import pipeline
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.run import evidence, evidence_store, worker
 from extract.run.examiner import Examiner, Request
 from extract.run.sandbox import Limits
@@ -136,7 +136,7 @@ def test_evidence_that_fails_is_said_in_the_row(clip, tmp_path, monkeypatch, fai
     assert none is None
     assert [row.status for row in rows] == ["ok", "partial"]
     assert rows[0].values.tobytes() == rows[1].values.tobytes()
-    assert re.search("the evidence could not be made: .*" + words, rows[1].error)
+    assert re.search("the evidence could not be produced: .*" + words, rows[1].error)
 
 
 def test_a_network_of_another_package_costs_nobody_his_page(clip, tmp_path, monkeypatch):
@@ -206,7 +206,7 @@ def test_a_child_that_dies_over_the_evidence_costs_the_evidence_alone(clip, tmp_
         examiner.close()
     assert none is None
     assert row.status == "partial"
-    assert row.error == f"the evidence could not be made: the measuring process died (exit status {death})"
+    assert row.error == f"the evidence could not be produced: the measuring process died (exit status {death})"
     assert dict(zip(worker.column_names(("mycue",)), row.values.tolist(), strict=True))["mycue.frames_n"] == 30
 
 
@@ -248,11 +248,11 @@ def test_a_family_of_a_notebook_keeps_nobody_from_the_evidence_of_the_others(cli
             asked["closed"] = True
 
     monkeypatch.setattr(pipeline, "Examiner", Child)
-    table, none = pipeline.examine(Clip("page.mp4", clip), families=(), faces_per_second=3, show_faces=False)
+    table, none = pipeline.examine(ClipEntry("page.mp4", clip), families=(), faces_per_second=3, show_faces=False)
     assert (table["status"].to_pylist(), none) == (["unreadable"], None)
     assert asked["settings"].modules == ()
     assert (asked["faces_per_second"], asked["show_faces"], asked["closed"]) == (3, False, True)
     with pytest.raises(InputError, match="families mycue: defined in this notebook"):
-        pipeline.examine(Clip("page.mp4", clip), families=["mycue"])
+        pipeline.examine(ClipEntry("page.mp4", clip), families=["mycue"])
     with pytest.raises(InputError, match="faces_per_second = 0: must be a finite number above 0"):
-        pipeline.examine(Clip("page.mp4", clip), faces_per_second=0)
+        pipeline.examine(ClipEntry("page.mp4", clip), faces_per_second=0)

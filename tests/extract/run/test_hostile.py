@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.run import engine, worker
 from extract.run.sandbox import Limits
 
@@ -75,7 +75,7 @@ def mutants(make_clip, tmp_path):
             suffix = ["mp4", "mkv", "webm", "avi"][number % 4] if number % 3 == 0 else name.split(".")[1]
             path = tmp_path / f"{name[0]}{number:03}.{suffix}"
             path.write_bytes(bytes(mutant))
-            out.append(Clip(path.name, str(path)))
+            out.append(ClipEntry(path.name, str(path)))
     return out
 
 

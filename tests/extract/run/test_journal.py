@@ -137,7 +137,7 @@ def test_a_full_disk_is_a_sentence(tmp_path):
     journal = Journal(tmp_path / "j", IDENTITY)
     journal._stream.close()
     journal._stream = open("/dev/full", "wb")  # noqa: SIM115
-    with pytest.raises(DatasetError, match=r"No space left on device.*what is done is kept"):
+    with pytest.raises(DatasetError, match=r"No space left on device.*earlier results are kept"):
         journal.add(result("a"), "print")
     journal.close()
 
@@ -155,7 +155,7 @@ def test_two_runs_do_not_share_a_journal(tmp_path):
     first = Journal(tmp_path / "j", IDENTITY)
     first.add(result("a"), "print")
     for options in ({}, {"fresh": True}):
-        with pytest.raises(DatasetError, match="another run notes its clips here; wait for it"):
+        with pytest.raises(DatasetError, match="another run uses this journal; wait for it"):
             Journal(tmp_path / "j", IDENTITY, **options)
     first.add(result("b"), "print")
     first.close()
@@ -179,7 +179,7 @@ def test_what_another_identity_noted_is_taken_up_again(tmp_path, caplog):
     other = {"families": {"blink": 2}}
     written(tmp_path / "j", result("a"))
     second = Journal(tmp_path / "j", other)
-    assert "what was noted is kept in" in caplog.text
+    assert "its results are kept in" in caplog.text
     assert second.get("a", "print") is None
     second.add(result("b"), "print")
     second.close()
@@ -205,6 +205,6 @@ def test_a_fresh_run_forgets_its_own_and_keeps_that_of_another_identity(tmp_path
 def test_another_file_is_not_overwritten(tmp_path, content, fresh):
     """Non-regression test: `--journal train.csv` cost the manifest."""
     (tmp_path / "j").write_bytes(content)
-    with pytest.raises(DatasetError, match="is no journal of finished clips"):
+    with pytest.raises(DatasetError, match="is not a journal of finished clips"):
         Journal(tmp_path / "j", IDENTITY, fresh=fresh)
     assert (tmp_path / "j").read_bytes() == content

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from plug_in import MODULE, write_plug_in
 
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.pipeline import extract
 from extract.run import engine, worker
 from extract.run.sandbox import Limits, Sandbox
@@ -27,13 +27,13 @@ SECRET = "not-to-be-seen-in-a-list-of-processes"
 @pytest.fixture
 def clip(make_clip, tmp_path):
     shutil.copy(make_clip("good.mp4", n=20), tmp_path / "a.mp4")
-    return Clip("a.mp4", str(tmp_path / "a.mp4"))
+    return ClipEntry("a.mp4", str(tmp_path / "a.mp4"))
 
 
 @pytest.fixture
 def faceless(make_clip):
     """A clip without a face: a process that measures it loads no landmarks."""
-    return Clip("a.mp4", str(make_clip("faceless.mp4", n=20, face=False)))
+    return ClipEntry("a.mp4", str(make_clip("faceless.mp4", n=20, face=False)))
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_child_that_does_not_start_says_why(monkeypatch, tmp_path, text, words
 
 def test_the_last_lines_of_a_child_that_died_reach_the_log(clip, monkeypatch, caplog, tmp_path):
     monkeypatch.setenv("PYTHONPATH", FAULTS)
-    clips = [Clip(name, clip.path) for name in ("exit.mp4", "segfault.mp4")]
+    clips = [ClipEntry(name, clip.path) for name in ("exit.mp4", "segfault.mp4")]
     results = {result.filename: result for result in engine.run(clips, SETTINGS, Limits())}
     assert "exit.mp4: the measuring process died (exit status 3)" in caplog.text
     assert "the reason is on standard error" in caplog.text
@@ -94,7 +94,7 @@ def test_the_last_lines_of_a_child_that_died_reach_the_log(clip, monkeypatch, ca
 
 def test_the_traceback_of_a_family_that_fails_reaches_the_log_once(clip, registry, monkeypatch, caplog, tmp_path):
     registered(monkeypatch, tmp_path, MODULE.replace("len(observation.times_s)", "{{}}['absent']"))
-    clips = [clip, Clip("b.mp4", clip.path)]
+    clips = [clip, ClipEntry("b.mp4", clip.path)]
     with caplog.at_level(logging.WARNING):
         table = extract(clips, families=["mycue", "blink"])
     assert table["status"].to_pylist() == ["partial", "partial"]

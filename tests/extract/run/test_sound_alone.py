@@ -14,7 +14,7 @@ from deepcue.cli.main import main
 from ensemble.store import default_model, load_model
 from ensemble.verdict import judge
 from ensemble.wording import NO_PICTURE, NOTE, NOTE_NO_SPEECH, NOTE_SOUND
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from extract.pipeline import examine
 from extract.run import worker
 from features.reasons import Reason
@@ -180,13 +180,13 @@ def test_music_with_a_cover_is_told_from_a_sound(tmp_path, mp3):
     size = bytes(len(frame) >> shift & 127 for shift in (21, 14, 7, 0))
     (tmp_path / "a.mp3").write_bytes(b"ID3\x03\0\0" + size + frame + mp3[mp3.index(b"\xff\xf3") :])
     row, _, _ = measured(tmp_path / "a.mp3")
-    assert (row.status, row.error) == ("unreadable", "no picture stream in the file but a cover")
+    assert (row.status, row.error) == ("unreadable", "no video stream in the file but a cover image")
 
 
 def test_sound_is_looked_at_for_as_long_as_a_clip(tmp_path):
     path = write_wave(tmp_path / "a.wav", speech(4))
     row, _, observed = measured(path, worker.Settings(("voice",), max_seconds=2))
-    assert row.error == f"{ALONE}; only the first 2 s were looked at"
+    assert row.error == f"{ALONE}; only the first 2 s were analysed"
     assert (row.duration_s, len(observed.audio)) == (2.0, 32000)
 
 
@@ -194,7 +194,7 @@ def test_sound_is_looked_at_for_as_long_as_a_clip(tmp_path):
 @pytest.mark.parametrize(("samples", "spoken"), [(speech(6), True), (np.zeros(48000), False)], ids=["speech", "silent"])
 def test_the_page_has_the_sound_and_no_picture(tmp_path, samples, spoken):
     path = write_wave(tmp_path / "a.wav", samples)
-    table, evidence = examine(Clip("a.wav", str(path)), families=load_model(default_model()).layout.families)
+    table, evidence = examine(ClipEntry("a.wav", str(path)), families=load_model(default_model()).layout.families)
     assert (evidence.people, evidence.filmstrip, evidence.n_faces_detected) == ((), (), 0)
     assert (evidence.width, evidence.height, evidence.duration_s) == (0, 0, pytest.approx(len(samples) / 16000))
     finite = [one for one in evidence.sound.values() if np.isfinite(one.values).any()]

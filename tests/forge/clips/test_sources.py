@@ -5,7 +5,7 @@ import doctest
 import numpy as np
 import pytest
 
-from extract.entries import Clip
+from extract.entries import ClipEntry
 from features.errors import DatasetError
 from forge.clips import sources
 from forge.clips.registry import kinds
@@ -41,7 +41,7 @@ def test_no_two_sources_ever_write_the_same_file():
 
 
 def test_a_donor_pool_is_a_few_groups_and_every_group_is_in_one():
-    clips = [Clip(f"{n}.mp4", f"/data/{n}.mp4", group=f"g{n // 2}") for n in range(22)]
+    clips = [ClipEntry(f"{n}.mp4", f"/data/{n}.mp4", group=f"g{n // 2}") for n in range(22)]
     pools = sources.donor_pools(clips, seed=3)
     assert sorted(pools) == sorted({clip.group for clip in clips})
     sizes = np.unique(list(pools.values()), return_counts=True)[1]
