@@ -4,7 +4,7 @@
 
     import deepcue
 
-    deepcue.predict("clip.mp4").probability  # with the model that ships
+    deepcue.predict("clip.mp4").probability  # with the shipped model
     table = deepcue.extract("folder", jobs=8)  # pyarrow.Table, one row per clip
 
 These names are the public API; any other name may change without notice. Importing the package is fast: heavy

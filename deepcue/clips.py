@@ -56,7 +56,7 @@ def observe(path: PathLike, *, max_seconds: float = MAX_SECONDS) -> Observation:
     Returns
     -------
     Observation
-        Frame times [n_frames] in seconds, the tracked faces (landmarks [n, 68, 2] in px, crops, embeddings), and mono
+        Frame times [n_frames] in seconds, the tracked faces (landmarks [m, 68, 2] in px, crops, embeddings), and mono
         audio at 16 kHz or None; see :class:`features.observation.Observation`. A clip without a face has no track, and
         an audio file has no frame either.
 
@@ -185,7 +185,7 @@ def extract(  # noqa: PLR0913 -- the options of a run, all by keyword
     weights: Mapping[str, PathLike] | None = None,
     progress: Progress | None = None,
 ) -> pa.Table:
-    """Measure a data set: one row per clip, also for clips that cannot be decoded.
+    """Measure a data set: one row per clip, even for clips that cannot be decoded.
 
     Parameters
     ----------
@@ -221,8 +221,8 @@ def extract(  # noqa: PLR0913 -- the options of a run, all by keyword
     -------
     pyarrow.Table
         One row per clip, sorted by filename: ``filename, label, group, source, status, error, reasons,
-        duration_s, n_frames, n_faces``, then the cues as float32, NaN where undefined. The reason why a clip or a
-        family could not be measured is in ``error`` in words, in ``status`` and ``reasons`` as codes.
+        duration_s, n_frames, n_faces``, then the cues as float32, NaN where undefined. ``error`` says in words why a
+        clip or a family could not be measured; ``status`` and ``reasons`` give the reason as codes.
 
     Raises
     ------
@@ -300,7 +300,7 @@ def evidence(
     UnreadableError
         The file is neither video nor audio, or no video frame of a video (no audio of an audio file) can be decoded.
     ClipError
-        The clip exceeded its limit of time or memory, or crashed a decoder.
+        The clip exceeded its time or memory limit, or crashed a decoder.
 
     Examples
     --------

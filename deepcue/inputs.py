@@ -23,7 +23,7 @@ PathLike = str | os.PathLike[str]
 
 
 def as_text(path: PathLike, what: str = "a clip") -> str:
-    """A path or URL as text; bytes are decoded as file names.
+    """Return a path or URL as text; bytes are decoded as file names.
 
     Raises
     ------
@@ -36,14 +36,14 @@ def as_text(path: PathLike, what: str = "a clip") -> str:
 
 
 def as_data(data: PathLike | Iterable[PathLike]) -> str | list[ClipEntry]:
-    """A path or URL as text, or the clips of a list.
+    """Return a path or URL as text, or the clips of a list.
 
     Raises
     ------
     NotFoundError
         A clip of the list doesn't exist.
     InputError
-        ``data`` is neither, as a DataFrame or a mapping is.
+        ``data`` is something else, such as a DataFrame or a mapping.
     """
     if isinstance(data, (str, bytes, os.PathLike)):
         return os.fsdecode(data)
@@ -71,7 +71,7 @@ def check_limits(limits: object) -> None:
 
 
 def is_clip(data: PathLike) -> bool:
-    """Whether :func:`predict` treats a path or URL as a single clip; a local path must exist.
+    """Return whether :func:`predict` treats a path or URL as a single clip; a local path must exist.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def check_is_there(clip: PathLike) -> None:
 
 
 def is_table(data: PathLike) -> bool:
-    """Whether a path names a feature table: by its suffix or, for a local file, by its first bytes."""
+    """Return whether a path names a feature table: by its suffix or, for a local file, by its first bytes."""
     from features.table import is_parquet
 
     has_suffix = os.path.splitext(without_query(os.fspath(data)))[1].lower() == TABLE_SUFFIX
@@ -129,7 +129,7 @@ def read_table(file: PathLike) -> pa.Table:
 
 
 def clip_name(path: PathLike) -> str:
-    r"""The name of a clip's row: its file name, without the query of a URL; bytes that are no UTF-8 become ``\xe9``."""
+    r"""Return the name of a clip's row: the file name without the query of a URL; non-UTF-8 bytes become ``\xe9``."""
     return _printed(os.path.basename(without_query(os.fspath(path))))
 
 
@@ -138,14 +138,14 @@ def _printed(name: str) -> str:
 
 
 def absolute(path: PathLike) -> str:
-    """A path that holds in any folder; a URL, of which a path at the end of a chain is made absolute."""
+    """Return an absolute path, or a URL; in a chained URL (``::``), a local path at the end becomes absolute."""
     from extract.file_store import Store
 
     return Store(os.fspath(path)).url
 
 
 def clip_path(path: PathLike) -> str:
-    """A clip's path or URL; a local path is made absolute and must exist.
+    """Return a clip's path or URL; a local path must exist and is made absolute.
 
     Raises
     ------
@@ -163,12 +163,12 @@ def clip_path(path: PathLike) -> str:
 
 
 def listed_clips(paths: Iterable[PathLike]) -> list[ClipEntry]:
-    """The clips of a list without duplicates, named by file name, or by path where two files have the same name.
+    """Return the clips of a list without duplicates, named by file name, or by path if two files have the same name.
 
     Raises
     ------
     DatasetError
-        A clip is missing or is a folder, or two clips have the same name once the queries of their URLs are left out.
+        A clip is missing or is a folder, or two clips have the same name without the queries of their URLs.
     """
     from extract.entries import ClipEntry
 
@@ -178,12 +178,12 @@ def listed_clips(paths: Iterable[PathLike]) -> list[ClipEntry]:
         names = [_printed(without_credentials(file)) for file in files]
     name, count = Counter(names).most_common(1)[0] if names else ("", 0)
     if count > 1:
-        raise DatasetError(f"{name}: {count} clips of the list would have this name in a table; leave all but one out")
+        raise DatasetError(f"{name}: {count} clips of the list would have this name in a table; leave out all but one")
     return [ClipEntry(name, file, group=name) for name, file in zip(names, files, strict=True)]
 
 
 def chosen_families(names: Iterable[str] | None) -> tuple[Family, ...]:
-    """The named families (a single name may be a string), or all.
+    """Return the named families (a single name may be a string), or all of them.
 
     Raises
     ------
@@ -199,7 +199,7 @@ def chosen_families(names: Iterable[str] | None) -> tuple[Family, ...]:
 
 
 def weights_files(files: Mapping[str, PathLike] | None) -> dict[str, Path]:
-    """Cue family to the absolute path of its weights file.
+    """Return a mapping from cue family to the absolute path of its weights file.
 
     Raises
     ------

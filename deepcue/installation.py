@@ -1,6 +1,6 @@
-"""Whether this Python finds deepcue's packages and their dependencies, and a one-line message where it does not.
+"""Check that this Python finds deepcue's packages and their dependencies; explain in one line what is missing.
 
-Imports the standard library alone: nothing else may be importable when a message is needed.
+Imports only the standard library: nothing else may be importable when a message is needed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def hidden(names: Iterable[str] = NEEDED) -> str:
     """Return a message that names the first file which Python finds in place of one of deepcue's packages.
 
     A ``features.py`` beside a script, or in the current folder of ``python -m deepcue``, comes before the installed
-    package ``features``. The message is empty where no package is hidden.
+    package ``features``. The message is empty if no package is hidden.
     """
     root = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
     for name in names:
@@ -65,7 +65,7 @@ def hidden(names: Iterable[str] = NEEDED) -> str:
 
 
 def check_packages() -> None:
-    """Refuse to go on where a needed package is hidden.
+    """Raise an error if a needed package is hidden.
 
     Raises
     ------

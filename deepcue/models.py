@@ -28,7 +28,7 @@ def load_model(folder: PathLike | None = None) -> Model:
     Parameters
     ----------
     folder
-        A model folder; by default the model that ships with the package.
+        A model folder; by default the shipped model.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def predict(
     jobs: int = 1,
     weights: Mapping[str, PathLike] | None = None,
     progress: Progress | None = None,
-) -> Any: ...  # a Verdict for a clip, a list for a folder: the type of a path doesn't tell
+) -> Any: ...  # a Verdict for a clip, a list for a folder: the type of a path doesn't tell which
 
 
 @overload
@@ -82,7 +82,7 @@ def predict(
     weights: Mapping[str, PathLike] | None = None,
     progress: Progress | None = None,
 ) -> Verdict | list[Verdict]:
-    """Predict the probability that clips are fake, and what it rests on.
+    """Predict the probability that clips are fake, with the contribution of every cue family.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def predict(
         feature table or its Parquet file. A file counts as one clip unless its name ends in ``.csv`` or ``.parquet``; a
         URL counts as one clip if it has the suffix of a video or audio file.
     model
-        The result of :func:`load_model`; by default the model that ships with the package.
+        The result of :func:`load_model`; by default the shipped model.
     jobs
         Number of measuring processes for several clips; a single clip is measured in the calling process.
     weights
@@ -110,8 +110,8 @@ def predict(
     NotFoundError
         The file or folder doesn't exist.
     ClipError
-        ``data`` is a single clip that can't be measured. Among several clips, such a clip gets a verdict with its
-        ``status`` that says that nothing was measured.
+        ``data`` is a single clip that can't be measured. Among several clips, such a clip gets the verdict ``nothing
+        measured``, with its ``status``.
     InputError
         ``data``, ``model`` or ``weights`` is of the wrong type.
     ModelError
@@ -171,7 +171,7 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     synthetic: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Model, Evaluation]:
-    """Train the calibrated ensemble on a feature table, and evaluate it out of fold, on clips it was not fitted on.
+    """Train the calibrated ensemble on a feature table, and evaluate it out of fold, on clips not used in the fit.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     Raises
     ------
     TableError
-        The file is not a feature table, no clip has a label, all labels are the same, or the folds are of other clips.
+        The file is not a feature table, no clip has a label, all labels are equal, or the folds are of other clips.
     InputError
         Too few groups, an unknown learner, or a value out of range.
 
@@ -252,7 +252,7 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
 
 
 def _row(path: str, families: Iterable[str], weights: Mapping[str, Any] | None) -> pa.Table:
-    """The feature table of one clip, measured in the calling process."""
+    """Return the feature table of one clip, measured in the calling process."""
     from extract.entries import ClipEntry
     from extract.pipeline import table_of
 

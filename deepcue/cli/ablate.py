@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def ablation_lines(ablation: Ablation) -> list[str]:
-    """The lines of the printed table, sorted by the rise of log loss without the family, highest first."""
+    """Return the lines of the printed table, sorted by the rise of log loss without the family, highest first."""
     rows = [("family", "columns", "measured", "log loss alone", "AUC alone", "rise without it", "verdict")]
     ordered = sorted(ablation.families, key=lambda family: -family.delta_log_loss.value)
     rows += [

@@ -43,7 +43,7 @@ FAULT_NOTE = "this is a fault of deepcue, not of your input; please report the l
 
 
 def plain(text: str) -> str:
-    """Docstrings and help for readers: Sphinx roles and double backquotes become single backquotes.
+    """Return a docstring or help text for readers: Sphinx roles and double backquotes become single backquotes.
 
     >>> plain("see :func:`~extract.pipeline.extract` and ``--jobs``")
     'see `extract` and `--jobs`'
@@ -53,7 +53,7 @@ def plain(text: str) -> str:
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Help in one style: the default of every option as ``(default: x)``, what stands for a value in capitals."""
+    """Help in one style: the default of every option as ``(default: x)``, names of values in capitals."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         text = re.sub(r"\((%\(default\)[sg]\))", r"(default: \1", action.help or "")
@@ -222,7 +222,7 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
 
 
 def usable_cores(control_groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """The number of cores that this process may use: its CPU affinity, capped by the quota of its control group.
+    """Return the number of cores that this process may use: its CPU affinity, capped by its control group's quota.
 
     Parameters
     ----------
@@ -259,7 +259,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def limits(arguments: argparse.Namespace) -> Limits:
-    """The values of the options that :func:`add_limits` declares."""
+    """Return the values of the options that :func:`add_limits` declares."""
     from extract.run.sandbox import Limits
 
     return Limits(timeout_s=arguments.timeout, memory_mb=arguments.max_memory)
@@ -340,7 +340,7 @@ def add_face_data(parser: argparse.ArgumentParser) -> None:
         "--leave-out",
         choices=LEAVE_OUT,
         default=LEAVE_OUT[0],
-        help="what no two folds share: people, or methods and people (default: %(default)s)",
+        help="what no two folds may share: people, or methods and people (default: %(default)s)",
     )
     parser.add_argument(
         "--hold-out",
@@ -352,10 +352,10 @@ def add_face_data(parser: argparse.ArgumentParser) -> None:
 
 
 def _fold(text: str) -> tuple[int, int]:
-    """``"1/3"`` as (1, 3)."""
+    """Parse ``"1/3"`` to (1, 3)."""
     fold, _, folds = text.partition("/")
     if not (fold.isdigit() and folds.isdigit() and 1 <= int(fold) <= int(folds) >= 2):
-        raise argparse.ArgumentTypeError(f"{text!r} is not K/N, as 1/3")
+        raise argparse.ArgumentTypeError(f"{text!r} is not K/N, such as 1/3")
     return int(fold), int(folds)
 
 
@@ -376,7 +376,7 @@ def add_seed(parser: argparse.ArgumentParser) -> None:
 
 @contextlib.contextmanager
 def clip_progress(*, quiet: bool) -> Iterator[Callable[[int, int, int], None]]:
-    """A progress bar on stderr, as :func:`extract.pipeline.extract` calls it: clips done, all clips, failures."""
+    """Yield the ``progress`` of :func:`extract.pipeline.extract`: a bar on stderr of clips done and failures."""
     from tqdm import tqdm
 
     bars: list[Any] = []  # made at the first call, so that no bar is shown when the input is refused before the work
@@ -468,7 +468,7 @@ def write_or_check(file: Path, text: str, *, check: bool, command: str) -> None:
 
 
 def goes_on(kept: object, *, fresh: bool = False) -> str:
-    """The message of an interrupted run that the next run resumes from ``kept``."""
+    """Return the message of an interrupted run that the next run resumes from ``kept``."""
     return f"finished work is kept in {kept}; run the same command again{' without --fresh' if fresh else ''} to resume"
 
 

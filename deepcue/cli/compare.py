@@ -1,6 +1,6 @@
 """Compare the trained model with other tools on the same table and folds: scores and the difference of log loss.
 
-By default the other tool is scikit-learn's StackingClassifier, which is fitted here. ``--against`` gives out-of-fold
+By default the other tool is scikit-learn's StackingClassifier, which this command fits. ``--against`` gives out-of-fold
 predictions of other tools instead, each as a CSV file ``filename,label`` (P(FAKE), as in a submission), made on the
 folds of ``MODEL/folds.parquet``.
 """
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
 def compared(
     table_file: Path, folder: Path, seed: int, *, against: Sequence[Path] = ()
 ) -> Mapping[str, Mapping[str, Score]]:
-    """Scores of :func:`ensemble.comparison.compare`.
+    """Return the scores of :func:`ensemble.comparison.compare`.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ WORST = 10
 
 
 def summary_lines(clips: Sequence[Coverage], worst: int) -> list[str]:
-    """The printed summary: a line for all clips, and one for each of the first ``worst`` clips."""
+    """Return the printed summary: a line for all clips, and one for each of the first ``worst`` clips."""
     fractions: Any = np.array([clip.fraction for clip in clips])
     summary = [
         f"{len(clips)} clips: a face in {fractions.mean():.1%} of the frames on average, "

@@ -1,7 +1,7 @@
 """Make a demo data set: clips of two talking portraits, some of them forged, in the challenge's layout.
 
-Nothing is downloaded and nothing is copied: see :mod:`forge.demo.portrait`. The data is synthetic and easy; it
-shows that the full pipeline works, and says nothing about real forgeries.
+Nothing is downloaded: the portraits come with scikit-image and Matplotlib (:mod:`forge.demo.portrait`). The data is
+synthetic and easy; it shows that the full pipeline works, and says nothing about real forgeries.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def stopped(arguments: argparse.Namespace) -> str:
-    """What an interrupted run keeps, as text."""
+    """Return the message about what an interrupted run keeps."""
     return f"finished clips stay in {arguments.out}; the same command makes all clips again"
 
 

@@ -1,4 +1,4 @@
-"""Extract a feature table from a data set: one row per clip, also for clips that cannot be decoded.
+"""Extract a feature table from a data set: one row per clip, even for clips that cannot be decoded.
 
 DATA is a folder in the challenge's layout (metadata.json with labels and originals), a plain folder of clips, a CSV
 manifest (filename,label,group), or a URL of one of these. After an interruption, run the same command again: only the
@@ -23,7 +23,7 @@ BESIDE = "OUT.journal; in the current folder if OUT is a URL"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("data", help="folder, CSV manifest, or URL (file://, s3://, ...)")
-    parser.add_argument("--out", required=True, help="feature table to write, path or URL of a Parquet file")
+    parser.add_argument("--out", required=True, help="feature table to write: path or URL of a Parquet file")
     parser.add_argument(
         "--observations",
         default="",
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def stopped(arguments: argparse.Namespace) -> str:
-    """What an interrupted run keeps, as text."""
+    """Return the message about what an interrupted run keeps."""
     return common.goes_on(arguments.journal or journal_of(arguments.out), fresh=arguments.fresh)
 
 

@@ -7,7 +7,7 @@ the region above it.
 
 The data are those of `deepcue train-faces`. Faces of clips are read from the cache of --cache, the folder of a
 training, or are cut and cached there. A model that reads the family's columns depends on the axes: after a new fit,
-train the model again.
+retrain the model.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Make labelled forgeries of your own real clips, in the challenge's layout with a manifest beside it.
 
-Every clip of the input (any layout that extraction reads; clips labelled FAKE are left out) is written again as REAL
-and forged in the requested kinds with the same encoder, so that compression does not reveal the label. The kind
-``reencode`` transcodes the real clip and each of its forgeries once more, both classes alike.
+The input may have any layout that extraction reads; clips labelled FAKE are skipped. Every other clip is re-encoded as
+REAL and forged in the requested kinds, all with the same encoder, so that compression does not reveal the label. The
+kind ``reencode`` transcodes the real clip and each of its forgeries once more, both classes alike.
 
-Donors of faces and voices come from a clip's donor pool: a few groups that stay together in any split.
+Donors of faces and voices come from the clip's donor pool: up to four groups that stay together in any split.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--per-clip",
         type=common.positive_int,
-        help="number of forgeries of each clip, kinds in turn (default: one of each kind)",
+        help="number of forgeries of each clip, taking the kinds in turn (default: one of each kind)",
     )
     common.add_seed(parser)
     common.add_jobs(parser)
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--max-side", type=common.positive_int, default=MAX_SIDE_PX,
-        help="longer side of a frame in px; larger frames are scaled down",
+        help="longer side of the frames in px; larger frames are scaled down",
     )  # fmt: skip
     parser.add_argument("--voices", type=Path, help="folder of audio or video files that dubs take voices from")
     common.add_quiet(parser)
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def stopped(arguments: argparse.Namespace) -> str:
-    """What an interrupted run keeps, as text."""
+    """Return the message about what an interrupted run keeps."""
     return f"finished clips stay in {arguments.out}, without labels; give another folder to start again"
 
 

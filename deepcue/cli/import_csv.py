@@ -1,8 +1,8 @@
 """Build a feature table from a CSV of cues that were measured elsewhere.
 
 The CSV has the columns ``filename`` and ``label``, and may have ``group``, ``original``, ``source`` and ``fold``. Every
-other column is a cue, empty where undefined. A FAKE clip shares a group with its original. The result is used like an
-extracted table; a ``fold`` column becomes the fold file that ``deepcue train --folds-file`` keeps to.
+other column is a cue, empty where undefined. A FAKE clip shares a group with its original. Use the result like an
+extracted table. A ``fold`` column is written to a fold file, for ``deepcue train --folds-file``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "csv",
         type=Path,
-        help="CSV file with the columns filename and label, optionally group, source and fold, and cues",
+        help="CSV file with the columns filename and label, optionally group, original, source and fold, and cues",
     )
     parser.add_argument("--out", type=common.output_file, required=True, help="feature table to write (Parquet)")
 

@@ -20,29 +20,29 @@ from features.errors import InputError
 SAFE_PATH = "PYTHONSAFEPATH"
 GROUPS = {
     "Analyse": {
-        "predict": "the probability that a clip is fake, and why",
-        "serve": "a web page on this machine: drop clips on it, and see when, where and why",
+        "predict": "predict the probability that a clip is fake, and explain it",
+        "serve": "serve a web page on this machine: drop clips on it, and see when, where and why",
         "submit": "predict a test folder and write a submission file",
         "extract": "measure the clips of a data set: one row per clip",
-        "cues": "the catalogue of cues",
-        "coverage": "how much of each clip has a tracked face",
+        "cues": "print the catalogue of cues",
+        "coverage": "show how much of each clip has a tracked face",
     },
     "Train and evaluate": {
         "train": "train the calibrated ensemble on a feature table",
-        "report": "the HTML report of a trained model",
-        "ablate": "what each cue family adds, by leaving it out",
+        "report": "write the HTML report of a trained model",
+        "ablate": "measure what each cue family adds, by leaving it out",
         "tune": "search the hyper-parameters of the learners",
         "compare": "compare a model with scikit-learn's StackingClassifier on the same folds",
-        "recalibrate": "give a model another scale and bound",
+        "recalibrate": "set the scale and the bound of a model with a single learner",
         "unseen-scores": "score learners on unseen manipulations and identities",
-        "norms": "how each cue is distributed over genuine clips",
-        "import-csv": "a feature table of numbers that were measured elsewhere",
+        "norms": "compute how each cue is distributed over genuine clips",
+        "import-csv": "build a feature table from cues that were measured elsewhere",
     },
     "Train the networks": {
         "forge": "make labelled fakes from real clips",
         "train-faces": "train the networks that score faces",
         "train-voice": "train the detector of synthetic speech",
-        "speak": "synthesise speech from text, to train on",
+        "speak": "generate synthetic speech from text, to train on",
         "stills": "measure single-frame cues on labelled face crops",
         "oof": "replace network columns by out-of-fold ones",
         "stack-tables": "stack feature tables of the same columns",
@@ -54,22 +54,22 @@ GROUPS = {
     },
     "Maintain": {
         "demo-data": "make a small synthetic data set",
-        "summary": "where the files of a run are, and its out-of-fold log loss",
-        "results": "docs/results.md from its JSON files, or a model's scores as such a file",
+        "summary": "print where the files of a run are, and its out-of-fold log loss",
+        "results": "write docs/results.md from its JSON files, or a model's scores as such a file",
     },
 }
-"""Heading in the help to its subcommands; each subcommand with its one-line description."""
+"""Maps each heading of the help to its subcommands, and each subcommand to its one-line description."""
 COMMANDS = {name: line for commands in GROUPS.values() for name, line in commands.items()}
-"""Subcommand to its line in the help; each is the module of the same name, imported only when it is called."""
+"""Maps each subcommand to its line in the help. The module of the same name is imported only when it is called."""
 
 
 def command_module(name: str) -> Any:
-    """The module of a subcommand."""
+    """Import and return the module of a subcommand."""
     return importlib.import_module(f"deepcue.cli.{name.replace('-', '_')}")
 
 
 def command_parser(name: str) -> Parser:
-    """The parser of a subcommand, with its docstring and example as the help."""
+    """Return the parser of a subcommand; the help is the module's docstring and example."""
     module = command_module(name)
     parser = Parser(
         prog=f"deepcue {name}",
@@ -82,7 +82,7 @@ def command_parser(name: str) -> Parser:
 
 
 def usage() -> str:
-    """The help of ``deepcue`` itself."""
+    """Return the help of ``deepcue`` itself."""
     width = max(map(len, COMMANDS))
     lines = []
     for heading, commands in GROUPS.items():

@@ -1,18 +1,18 @@
 """Replace network columns by those of networks that never saw the clip's method or people.
 
-A stack that is fitted on the columns of a network which was trained on the same clips overestimates their reliability.
-`oof` measures each clip of --folds-file again, from its observation, with the networks of its fold. Other clips keep
-their columns, and so do families outside --families, whose networks saw no labelled clip.
+A stack overestimates the columns of a network that was trained on the same clips. `oof` therefore re-measures each clip
+of --folds-file, from its observation, with the network of its fold. Other clips keep their columns, and so do families
+outside --families, whose networks saw no labelled clip.
 
-With several --folds-file and --weights, for example of runs that left out methods and of runs that left out people, the
-result has one row per clip and run, named 0/name, 1/name; a stack fitted on such a table expects as many clips of known
-methods as of new ones. You can also give one --table per run, for example to combine the face networks' tables with the
-matching speech folds.
+Give several --folds-file and --weights to combine training runs, for example one that left out methods and one that
+left out people. The result then has one row per clip and run, named 0/name, 1/name; a stack fitted on it expects as
+many clips of known methods as of new ones. You can also give one --table per run, for example to combine the face
+networks' tables with the matching speech folds.
 
 The speech network has its own folds: use --families forensic_voice with the folder that `deepcue train-voice` wrote.
 
 --crops appends rows for clips that exist only as face crops (in the format of `deepcue train-faces --crops`), without
-single images and recut panels. Of the hand-crafted cues, these rows have the ones that the late fusion reads; the other
+single images and recut panels. These rows hold only those hand-crafted cues that the late fusion reads; the other
 columns are empty.
 """
 

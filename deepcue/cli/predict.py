@@ -54,7 +54,7 @@ LEAST_SHOWN = 0.005  # log-odds: a smaller one is printed as 0 and has no bar
 
 
 def clip_lines(verdict: Verdict, *, mark: str = "█") -> list[str]:
-    """The lines that are printed for one clip."""
+    """Return the lines that are printed for one clip."""
     lines = [
         printable(verdict.filename),
         f"  P(FAKE) = {_probability(verdict)}   {verdict.verdict}",
@@ -82,7 +82,7 @@ def clip_lines(verdict: Verdict, *, mark: str = "█") -> list[str]:
 
 
 def table_lines(verdicts: Sequence[Verdict]) -> list[str]:
-    """One line per clip, the most probable FAKE first; then the reasons why clips were not measured."""
+    """Return one line per clip, the most probable FAKE first; then the reasons why clips were not measured."""
     rows = [("P(FAKE)", "verdict", "status", "faces", "strongest cue", "clip")]
     rows += [
         (
@@ -115,9 +115,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=common.positive_number,
         default=FACES_PER_SECOND,
         metavar="N",
-        help="face crops per second that the networks score for each person on the page of a clip",
+        help="with --report: face crops of each person that the networks score per second",
     )
-    parser.add_argument("--no-faces", action="store_true", help="write the page without images")
+    parser.add_argument("--no-faces", action="store_true", help="with --report: write the page without images")
     parser.add_argument(
         "--work",
         type=common.output_folder,
@@ -130,7 +130,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def stopped(arguments: argparse.Namespace) -> str:
-    """What is kept of a run that is stopped."""
+    """Return the message about what a stopped run keeps."""
     if arguments.report and _is_clip(arguments.clips):
         return "nothing is kept; a single clip with --report is measured again from the start"
     return common.goes_on(arguments.work) if arguments.work else "nothing is kept; with --work DIR it would be"
@@ -177,7 +177,7 @@ def _print(arguments: argparse.Namespace, verdicts: Sequence[Verdict], model: Mo
 
 
 def _list_notes(verdicts: Sequence[Verdict]) -> list[str]:
-    """The notes below a list of clips."""
+    """Return the notes below a list of clips."""
     measured_ones = [verdict for verdict in verdicts if verdict.verdict != NOTHING]
     several = [verdict for verdict in measured_ones if verdict.n_faces > 1]
     faces = [NOTE_FACES_OF_LIST.format(main_face=verdict.main_face) for verdict in several[:1]]
@@ -186,7 +186,7 @@ def _list_notes(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def only_clip(arguments: argparse.Namespace) -> ClipEntry | None:
-    """The clip, if the input is a single one; for a page, also the only clip of a manifest or folder.
+    """Return the clip, if the input is a single one; for a page, also the only clip of a manifest or folder.
 
     Raises
     ------
@@ -206,7 +206,7 @@ def only_clip(arguments: argparse.Namespace) -> ClipEntry | None:
 def measured(
     arguments: argparse.Namespace, model: Model, single: ClipEntry | None
 ) -> tuple[pa.Table, ClipEvidence | None]:
-    """The table of the model's cues, and the evidence of a single clip that gets a page."""
+    """Return the table of the model's cues, and the evidence of a single clip that gets a page."""
     work = arguments.work
     if inputs.is_table(arguments.clips):
         return read_table(arguments.clips), None
@@ -270,7 +270,7 @@ def _write_report(
 
 
 def command(arguments: argparse.Namespace) -> str:
-    """The command line that makes the same page, quoted for a shell."""
+    """Return the command line that makes the same page, quoted for a shell."""
     words = ["deepcue", "predict", without_credentials(arguments.clips), "--report", str(arguments.report)]
     words += ["--model", str(arguments.model)] if arguments.model else []
     words += ["--no-faces"] if arguments.no_faces else []
@@ -283,12 +283,12 @@ def command(arguments: argparse.Namespace) -> str:
 
 
 def _sha256(clip: str) -> str:
-    """SHA-256 of a local clip; empty for a URL and for a missing file."""
+    """Return the SHA-256 of a local clip; empty for a URL and for a missing file."""
     return sha256_of(Path(clip)) if Path(clip).is_file() else ""
 
 
 def _warnings(verdict: Verdict) -> str:
-    """The messages of the measurement, without the first if the status says the same."""
+    """Return the messages of the measurement, without the first if the status says the same."""
     messages = verdict.error.split("; ")
     return "; ".join(messages[1:] if verdict.status in SAID_BY_STATUS else messages)
 

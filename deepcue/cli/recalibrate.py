@@ -1,11 +1,11 @@
-"""Replace the scale and the bound of a model with one learner by given ones.
+"""Set the scale and the bound of a model with a single learner.
 
 The folds of a table share manipulations, so predictions of unseen manipulations are less certain than these folds
-suggest; `deepcue unseen-scores` measures by how much. The scaled log-odds replace stack, calibration and OOD shrinkage:
-the learner's log-odds are multiplied by --scale about those of the training prior, so that clips without evidence keep
-the prior, and probabilities are clipped to --bound and its complement. The scores of the stack in the model folder are
-computed again; importances of families are left out. The shipped model was given its scale, 1.1, by hand, about
-log-odds of 0.
+suggest; `deepcue unseen-scores` measures by how much. A given scale and bound replace stack, calibration and OOD
+shrinkage. The distance of the learner's log-odds from those of the training prior is multiplied by --scale, so that
+clips without evidence keep the prior; probabilities are clipped to --bound and its complement. The scores of the stack
+in the model folder are computed again; importances of families are removed. The scale of the shipped model, 1.1, was
+set by hand, about log-odds of 0.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scale",
         type=float,
         required=True,
-        help="factor of the log-odds' distance from those of the training prior, above 0",
+        help="factor on the distance of the log-odds from those of the training prior, above 0",
     )
     parser.add_argument("--bound", type=float, required=True, help="lowest probability, from 1e-12 to below 0.5")
     common.add_quiet(parser)

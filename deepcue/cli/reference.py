@@ -27,7 +27,7 @@ MADE = "<!-- made by `make docs`; do not edit -->"
 
 
 def command_page() -> str:
-    """The help of ``deepcue`` and of each subcommand."""
+    """Return the help of ``deepcue`` and of each subcommand."""
     parts = ["# Command line", MADE, _block(usage())]
     for name in COMMANDS:
         parser = command_parser(name)
@@ -37,7 +37,7 @@ def command_page() -> str:
 
 
 def api_page() -> str:
-    """The public names of :mod:`deepcue` with their docstrings."""
+    """Return the public names of :mod:`deepcue` with their docstrings."""
     parts = ["# Python", MADE, *_paragraphs(deepcue)]
     public = {name: getattr(deepcue, name) for name in deepcue.__all__ if not name.startswith("__")}
     for name, one in public.items():
@@ -97,7 +97,7 @@ def _attributes(cls: type) -> str:
 
 
 def _string(node: ast.stmt | None) -> str:
-    """The text of a statement that is a string alone, as of a docstring; empty for another."""
+    """Return the text of a statement that is a string alone, as of a docstring; empty for another."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
         return inspect.cleandoc(node.value.value)
     return ""

@@ -1,9 +1,9 @@
-"""A page on this machine: drop clips on it, and see for each when, where and why it looks fake.
+"""Serve a web page on this machine: drop clips on it, and see when, where and why each of them looks fake.
 
-Prints the address of the page. Clips, the list and their pages are kept in the work folder; a restarted server resumes
-with the queued clips. CLIPS are files or folders to queue at the start; clips that are already in the list are skipped.
-Only this machine can open the page. `--host` opens it to other machines, which then need the token in the printed
-address. Behind a TLS proxy, give the proxy's address with `--origin`; the token is then required.
+Prints the address of the page. The clips, the list and the pages of clips are kept in the work folder; a restarted
+server resumes with the queued clips. CLIPS are files or folders to queue at the start; clips that are already in the
+list are skipped. Only this machine can open the page. `--host` opens it to other machines, which then need the token in
+the printed address. Behind a TLS proxy, give the proxy's address with `--origin`; the token is then required.
 """
 
 from __future__ import annotations
@@ -90,15 +90,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for the clips, the list and the pages (default: %(default)s)",
     )
     parser.add_argument("--model", type=Path, help="model folder (default: artifacts/model, else the shipped model)")
-    parser.add_argument("--max-upload", type=n_bytes, default="2G", help="limit for one clip (default: %(default)s)")
+    parser.add_argument("--max-upload", type=n_bytes, default="2G", help="largest size of a clip (default: %(default)s)")
     parser.add_argument(
         "--max-disk",
         type=n_bytes,
         default="20G",
-        help="limit for all clips and pages (default: %(default)s)",
+        help="largest size of all clips and pages together (default: %(default)s)",
     )
     parser.add_argument(
-        "--jobs", type=common.positive_int, default=1, help="clips measured at the same time (default: %(default)s)"
+        "--jobs", type=common.positive_int, default=1, help="clips to measure at the same time (default: %(default)s)"
     )
     parser.add_argument(  # the earlier spelling
         "--at-once", dest="jobs", type=common.positive_int, default=argparse.SUPPRESS, help=argparse.SUPPRESS
@@ -108,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def stopped(arguments: argparse.Namespace) -> str:
-    """Return what is kept of a server that is stopped."""
+    """Return the message about what a stopped server keeps."""
     return f"clips and results are kept in {arguments.work}; the same command resumes with the queued clips"
 
 

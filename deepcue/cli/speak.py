@@ -1,8 +1,8 @@
 """Generate synthetic speech from text with the installed synthesisers, as a table for `deepcue train-voice`.
 
 Kokoro and Piper are networks: `make voice` installs their weights, the runtime onnxruntime, and eSpeak NG's library,
-which converts text to phonemes. flite, hts and diphone are the programs Flite and Festival, the latter with two voices.
-A synthesiser that is not installed is skipped with a warning. All of them speak the same English sentences. Thirty
+which converts text to phonemes. flite is the program Flite; hts and diphone are voices of the program Festival. A
+synthesiser that is not installed is skipped with a warning. All synthesisers speak the same English sentences. Thirty
 utterances of each take about ten minutes on one core, most of it for Kokoro.
 """
 

@@ -1,6 +1,6 @@
 """Predict the clips of a test folder and write a submission file (filename,label) in the order of the sample.
 
-Every row of the sample gets a row, also if its clip cannot be decoded.
+Every row of the sample gets a row, even if its clip cannot be decoded.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def stopped(arguments: argparse.Namespace) -> str:
-    """What an interrupted run keeps, as text."""
+    """Return the message about what an interrupted run keeps."""
     return "nothing is kept" if arguments.table else common.goes_on(_work(arguments))
 
 
@@ -145,7 +145,7 @@ def _check_measured(table: pa.Table, out: Path) -> None:
 
 
 def _as_in(sample: Sequence[str], names: Sequence[str]) -> list[str]:
-    """The names of clips as the sample spells them: macOS stores accents as separate characters."""
+    """Return the names of clips as the sample spells them: macOS stores accents as separate characters."""
     spelled, present = Names(sample), set(names)
     pairs = [(name, spelled.find(name)) for name in names]
     return [other if other and other not in present else name for name, other in pairs]

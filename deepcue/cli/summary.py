@@ -1,4 +1,4 @@
-"""Print where the files of a run are, and the model's out-of-fold log loss, as the last lines of `make demo`."""
+"""Print where the files of a run are, and the model's out-of-fold log loss: the last lines of `make demo`."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def summary_lines(manifest: Mapping[str, Any]) -> list[str]:
-    """The lines above the scores: numbers of clips and groups, priors, and whether the data is synthetic."""
+    """Return the lines above the scores: numbers of clips and groups, priors, and whether the data is synthetic."""
     summary, shrinkage = manifest["summary"], manifest["shrinkage"]
     lines = [
         f"{summary['n_clips']} clips ({summary['n_real']} REAL, {summary['n_fake']} FAKE) in {summary['n_groups']} "
@@ -134,7 +134,7 @@ def summary_lines(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def score_lines(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """One line each for the learners, the stack and the constant predictor, with 95 % intervals.
+    """Return one line each for the learners, the stack and the constant predictor, with 95 % intervals.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def score_lines(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def part_lines(parts: Mapping[str, list[dict[str, Any]]]) -> list[str]:
-    """The stack's scores by part of the data; ``*`` marks an AUC against all clips of the other class."""
+    """Return the stack's scores by part of the data; ``*`` marks an AUC against all clips of the other class."""
     rows = [["the stack by", "", "REAL", "FAKE", "groups", "log loss", "AUC"]]
     for title, scores in parts.items():
         for number, part in enumerate(scores):

@@ -7,13 +7,13 @@ interpolated with the weights that they started from (WiSE-FT). `labels` learns 
 160 px: a specialist for the data set of the stills. Each phase prints its scores on held-out data;
 <out>/<phase>.scores.json has them by method, source and clip.
 
-The clips lie beside the manifest of --clips, or in a folder named files, videos or clips there. A group's name means
-the same group in the manifest and in --crops.
+The clips must be beside the manifest of --clips, or in a folder named files, videos or clips there. A group name refers
+to the same group in the manifest and in --crops.
 
---minutes estimates the number of steps of each phase from a few timed ones, and logs it; --steps sets the number, and
-the same steps, data and seed give the same weights. To resume an interrupted run, give the same command again: the
-weights are those of an uninterrupted run, and finished phases are skipped. Weights of other data, steps or starting
-weights are refused. Progress is shown on stderr and logged in <out>/<phase>.csv.
+With --minutes, the number of steps of each phase is estimated from a few timed ones, and logged. With --steps, the
+number is fixed: the same steps, data and seed give the same weights. To resume an interrupted run, give the same
+command again: finished phases are skipped, and the weights are those of an uninterrupted run. A folder with weights
+from other data, steps or starting weights is refused. Progress is shown on stderr and logged in <out>/<phase>.csv.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--minutes",
         type=common.positive_number,
         default=MINUTES,
-        help="approximate time for all phases together (default: %(default)g)",
+        help="approximate minutes for all phases together (default: %(default)g)",
     )
     length.add_argument("--steps", type=common.positive_int, help="steps of each phase, instead of --minutes")
     parser.add_argument(
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
-        "--resume", action="store_true", help="train only the phases that --out lacks; this is the default"
+        "--resume", action="store_true", help="train only the phases that --out lacks (default)"
     )
     start.add_argument("--fresh", action="store_true", help="delete the phases in --out, and train them all again")
     common.add_seed(parser)
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def stopped(arguments: argparse.Namespace) -> str:
-    """What is kept of a run that is stopped."""
+    """Return the message about what a stopped run keeps."""
     return common.goes_on(arguments.out, fresh=arguments.fresh)
 
 
@@ -96,5 +96,5 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _overall(value: Any) -> Any:
-    """The scores over all clips, from scores by clip and method; any other value as it is."""
+    """Return the scores over all clips, from scores by clip and method; any other value as it is."""
     return value.get("all", value) if isinstance(value, dict) else value

@@ -2,11 +2,11 @@
 
 Files in --out: `fold0.safetensors`.. are models that each leave out a page or a family of generators with all its
 systems and people, or with --leave-out people one part of the people; `forensic_voice.safetensors` is trained on all
-speech. `clip_folds.csv` has the fold of each clip, `logits.json` the logit of each utterance by the model of its fold,
-and `scores.json` the scores of the folds on speech that they were not trained on, which are also printed.
+speech. `clip_folds.csv` has the fold of each clip, and `logits.json` the logit of each utterance by the model of its
+fold. `scores.json` has the scores of each fold's model on the speech that it was not trained on; they are also printed.
 
---voices adds speech beyond the clips. A group's name means the same group in all files, and a system's name the same
-system.
+--voices adds speech beyond the clips. In all files, a group name refers to the same group, and a system name to the
+same system.
 
 One of the linear models reads the responses of the first layers of a speech recogniser. By default these layers are
 those of the shipped detector; --encoder takes them from the weights of another detector, or from Whisper (tiny or
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def stopped(arguments: argparse.Namespace) -> str:
-    """What is kept of a run that is stopped."""
+    """Return the message about what a stopped run keeps."""
     return common.goes_on(arguments.out, fresh=arguments.fresh)
 
 

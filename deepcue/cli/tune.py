@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--budget",
         type=common.positive_number,
         default=BUDGET_S,
-        help="seconds of the search, shared by the learners",
+        help="duration of the search in seconds, for all learners together",
     )
     parser.add_argument(
         "--trials", type=common.positive_int, help="stop after this many trials per learner (default: no limit)"
@@ -62,7 +62,7 @@ def add_folds(parser: argparse.ArgumentParser) -> None:
 
 
 def stopped(arguments: argparse.Namespace) -> str:
-    """What an interrupted run keeps, as text."""
+    """Return the message about what an interrupted run keeps."""
     return common.goes_on(arguments.out)
 
 

@@ -5,8 +5,9 @@ learner that scores a fold is trained without the clips of the fold and without 
 are at a prior of 0.5, with 95 % intervals over groups, and each log loss is compared with that of the first learner.
 
 With --subset, only the clips of another table or manifest are scored; learners are still trained on all clips. With
---copies, learners are also trained on the rows of another table, for example of re-encoded copies of the same clips, as
-far as the scored fold allows. Copies are never scored; copies of groups that are absent from the folds are ignored.
+--copies, learners are also trained on the rows of another table, for example re-encoded copies of the same clips, except
+copies of groups that the scored fold leaves out. Copies are never scored; copies of groups that are absent from the
+folds are ignored.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def _learner_as_dict(learner: UnseenScores) -> dict[str, Any]:
 
 
 def _filenames(file: Path) -> set[str]:
-    """Filenames of the clips of a feature table, a manifest or a folder."""
+    """Return the filenames of the clips of a feature table, a manifest or a folder."""
     if is_table(file):
         return set(read_table(file)["filename"].to_pylist())
     return {clip.filename for clip in find_clips(str(file))}

@@ -222,7 +222,7 @@ def _sample_self_blend(rng: np.random.Generator) -> dict[str, Any]:
 def self_blend(
     clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
 ) -> EditableClip:
-    """The face, a little moved, recoloured and resharpened, blended over itself (Shiohara & Yamasaki 2022).
+    """The face, slightly shifted, recoloured and resharpened, blended over itself (Shiohara & Yamasaki 2022).
 
     As :func:`forge.images.blend.self_blend`, but the changed image always lies inside the mask. Otherwise the whole
     frame would differ from the real clip, and its colour would reveal the label.

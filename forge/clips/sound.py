@@ -23,7 +23,7 @@ def _sample_desync(rng: np.random.Generator) -> dict[str, Any]:
 def desync(
     clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
 ) -> EditableClip:
-    """The audio shifted against the video and played at another speed.
+    """The audio shifted against the video, and in half of the clips played at another speed.
 
     Positive ``shift_s`` delays the audio; samples that leave at one end return at the other. ``rate`` above 1 is
     faster, at the same pitch (phase vocoder).
