@@ -231,7 +231,7 @@ def with_names_and_bytes(stills: pa.Table, where: str) -> pa.Table:
     if pa.types.is_struct(pictures.type) and pictures.type.get_field_index("bytes") >= 0:
         pictures = pc.struct_field(pictures, "bytes")
     if not _is_of(pictures, *BYTES, pa.types.is_null):
-        raise DatasetError(f"{where}: the column 'jpeg' holds {pictures.type}; write the bytes of pictures into it")
+        raise DatasetError(f"{where}: the column 'jpeg' holds {pictures.type}; write the bytes of images into it")
     columns = {"video": names, "jpeg": pictures.cast(pa.binary())}
     return pa.table({name: columns.get(name, stills[name]) for name in stills.column_names})
 

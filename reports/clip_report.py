@@ -39,7 +39,7 @@ STATUS_WORDS = {
     "ok": "measured without faults",
     "partial": "measured in part",
     "no_face": "no face was found",
-    "no_audio": "without sound",
+    "no_audio": "without audio",
     "unreadable": "could not be read",
     "too_short": "too short for cues of motion",
     "timeout": "took too long to measure",
@@ -47,10 +47,10 @@ STATUS_WORDS = {
 }
 NOTE_MAIN = "Several people are in the clip; Person 1 is the main face. {main_face} Look at all of them."
 NOTE_APART = (
-    "No two of the faces that were followed are seen at one time: they may be several people, or one person in several "
+    "No two of the tracked faces are seen at the same time: they may be several people, or one person in several "
     "shots. Person 1 is the main face. {main_face} Look at all of them."
 )
-MUCH = 0.8  # of the clip: where followed faces are seen for less, the page says so
+MUCH = 0.8  # fraction of the clip: the page reports if tracked faces are seen for less
 SAID_BY_STATUS = {"no_face", "no_audio"}  # the first message says the same
 
 
@@ -216,11 +216,11 @@ def clip_context(
 def what_happened(verdict: Verdict) -> str:
     """Return the status of the measurement in words, with the error.
 
-    >>> error = "no face was found; 20.0 s of sound are missing in between"
+    >>> error = "no face was found; 20.0 s of audio are missing in between"
     >>> what_happened(Verdict("a.mp4", 0.5, "uncertain", "no_face", error, 0, 9.0, 225, 0.0))
-    'no face was found; 20.0 s of sound are missing in between'
-    >>> what_happened(Verdict("a.mp4", 0.5, "nothing measured", "unreadable", "no video or sound", 0, None, 0, 0.0))
-    'could not be read: no video or sound'
+    'no face was found; 20.0 s of audio are missing in between'
+    >>> what_happened(Verdict("a.mp4", 0.5, "nothing measured", "unreadable", "no video or audio", 0, None, 0, 0.0))
+    'could not be read: no video or audio'
     >>> why, of_model = {"voice": "nothing in the clip was usable for it"}, {"blink": 0.1, "voice": 0.0}
     >>> what_happened(Verdict("a.mp4", 0.5, "uncertain", "ok", "", 1, 9.0, 225, 0.0, of_model, why))
     'measured without faults; 1 of the 2 families that the model reads had nothing to measure'
@@ -246,9 +246,9 @@ def not_covered(evidence: ClipEvidence) -> str:
     """Return what was not evaluated: faces that were not tracked, and time without a tracked face; empty if little.
 
     >>> not_covered(ClipEvidence("a.mp4", 10.0, 640, 360, (), 2, {}, ()))
-    '2 faces were seen and none was followed.'
+    '2 faces were detected, none was tracked.'
     >>> not_covered(ClipEvidence("a.mp4", 10.0, 640, 360, (), 1, {}, ()))
-    '1 face was seen and none was followed.'
+    '1 face was detected, none was tracked.'
     """
     n, seen = len(evidence.people), evidence.n_faces_detected
     sentences = []
@@ -256,10 +256,10 @@ def not_covered(evidence: ClipEvidence) -> str:
         followed = {0: "none was", 1: "one was"}.get(n, f"{n} were")
         again = " (a person counts again after a cut)" if seen > 2 * n > 0 else ""
         faces = "1 face was" if seen == 1 else f"{seen} faces were"
-        sentences.append(f"{faces} seen{again} and {followed} followed.")
+        sentences.append(f"{faces} detected{again}, {followed} tracked.")
     covered = covered_s(evidence)
     if n and covered < MUCH * evidence.duration_s:
-        sentences.append(f"Those followed are seen in {covered:.0f} of {evidence.duration_s:.0f} s.")
+        sentences.append(f"The tracked faces are seen in {covered:.0f} of {evidence.duration_s:.0f} s.")
     if n and sentences:
         sentences.append("A fake elsewhere would be missed.")
     return " ".join(sentences)

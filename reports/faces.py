@@ -119,14 +119,14 @@ def _person(
 
 
 def _followed(times_s: NDArray[np.float64]) -> str:
-    """When a face is followed: ``Followed from 0.0 to 9.8 s``; below a second to the hundredth."""
+    """Return when a face is tracked: ``Tracked from 0.0 to 9.8 s``; below a second to the hundredth."""
     if not len(times_s):
         return ""
     first, last = float(times_s[0]), float(times_s[-1])
     digits = 1 if last - first >= 1.0 else 2
     if len(times_s) == 1:
         return f"Seen in one frame, at {first:.{digits}f} s"
-    return f"Followed from {first:.{digits}f} to {last:.{digits}f} s"
+    return f"Tracked from {first:.{digits}f} to {last:.{digits}f} s"
 
 
 def within(faces: Sequence[JudgedFace], max_bytes: int) -> list[JudgedFace]:

@@ -118,7 +118,7 @@ def opened(source: str | bytes) -> Iterator[Any]:
     except (FFmpegError, OSError, ValueError, UnicodeError) as error:
         if is_of_the_machine(error) or isinstance(error, FileNotFoundError):  # there a moment ago
             raise OSError(getattr(error, "errno", None), reason(error)) from error
-        raise UnreadableError(f"no video or sound that FFmpeg can open: {_why_refused(source, error)}") from error
+        raise UnreadableError(f"no video or audio that FFmpeg can open: {_why_refused(source, error)}") from error
     with container:
         yield container
 
@@ -144,7 +144,7 @@ def _why_refused(source: str | bytes, error: Exception) -> str:
         return "an animated WebP, which deepcue does not read; convert it to MP4"
     if getattr(error, "errno", None) != errno.EINVAL:
         return reason(error)
-    return "a picture, not a video" if _is_picture(start) else "a kind of file that deepcue does not read"
+    return "an image, not a video" if _is_picture(start) else "a kind of file that deepcue does not read"
 
 
 def _start(source: str | bytes) -> bytes:

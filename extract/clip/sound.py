@@ -150,7 +150,7 @@ class Interleaver:
             It has more channels than FFmpeg can interleave (64).
         """
         if frame.sample_rate > MAX_RATE_HZ:
-            raise ValueError(f"sound of {frame.sample_rate} samples a second, above the limit of {MAX_RATE_HZ}")
+            raise ValueError(f"audio of {frame.sample_rate} samples per second, above the limit of {MAX_RATE_HZ}")
         planar = frame.format.is_planar and frame.layout.nb_channels > MAX_MIXED
         whole = self._interleaved(frame) if planar else [frame]
         return [_shortened(each, math.ceil(self._wanted_s * each.sample_rate)) for each in whole]

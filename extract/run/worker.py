@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 MAX_SECONDS = 120.0
 MIN_FRAMES = 8  # shorter clips are too short for time series
-NO_PICTURE = "no picture in the file, only its sound was measured"
+NO_PICTURE = "no video in the file, only its audio was measured"
 
 
 @dataclass(frozen=True)
@@ -330,6 +330,6 @@ def _status(observed: Observation, failures: Mapping[str, str], not_kept: str, *
     if unmeasured:
         faults.append(("partial", "a face was found, but is too small or too briefly seen for any cue of it"))
     if observed.audio is None:
-        faults.append(("no_audio", "no sound"))
+        faults.append(("no_audio", "no audio"))
     lines = [*(text for _, text in faults), *observed.notes]
     return (faults[0][0] if faults else "ok"), "; ".join(lines)

@@ -232,7 +232,7 @@ def test_the_model_that_ships_is_the_default_wherever_the_notebook_stands(tmp_pa
 
 
 def test_what_a_notebook_shows_of_a_result_is_one_line(clip):
-    assert repr(deepcue.observe(clip)) == "<Observation: 1.20 s, 30 frames of 320x240 px, tracks: 1, sound>"
+    assert repr(deepcue.observe(clip)) == "<Observation: 1.20 s, 30 frames of 320x240 px, tracks: 1, audio>"
     evidence = deepcue.ClipEvidence("a.mp4", 1.2, 320, 240, (), 0, {}, ((0.6, b"JPEG" * 9999),), {"blink.count": 1.0})
     assert repr(evidence) == "<ClipEvidence: a.mp4, 1.20 s, 320x240 px, people: 0, 1 cues>"
     model, evaluation = deepcue.train(toy_table(), folds=3, learners=["logistic"])

@@ -79,8 +79,8 @@ def test_that_a_clip_is_silent_is_said_by_its_status_and_its_families_alone():
         "  4.0 s, 100 frames, 1 face, status no_audio",
         f"  {'lip_sync':<18}the clip has no audio",
     ]
-    cut = predict.clip_lines(dataclasses.replace(silent, error="no sound; only the first 60 s were looked at"))
-    assert "  warnings: only the first 60 s were looked at" in cut
+    cut = predict.clip_lines(dataclasses.replace(silent, error="no audio; only the first 60 s were analysed"))
+    assert "  warnings: only the first 60 s were analysed" in cut
 
 
 def test_several_clips_are_sorted_by_probability_and_those_without_a_finding_come_last():
@@ -97,12 +97,12 @@ def test_several_clips_are_sorted_by_probability_and_those_without_a_finding_com
 
 
 def test_of_silence_a_list_does_not_say_that_it_was_measured():
-    """Non-regression test: it said "nothing measured (no picture in the file, only its sound was measured)"."""
+    """Non-regression test: it said "nothing measured (no video in the file, only its audio was measured)"."""
     (one,) = judged([0.0], {name: [0.0] for name in FAMILIES}, without_cues=[0])
-    error = "no picture in the file, only its sound was measured; only the first 60 s were looked at"
+    error = "no video in the file, only its audio was measured; only the first 60 s were analysed"
     silence = dataclasses.replace(one, filename="a.wav", status="no_face", error=error, n_frames=0)
     silence = dataclasses.replace(silence, unmeasured={"forensic_voice": SENTENCES[Reason.UNUSABLE]})
-    why = "no video in the file, and no speech was found in its audio; only the first 60 s were looked at"
+    why = "no video in the file, and no speech was found in its audio; only the first 60 s were analysed"
     assert predict.table_lines([silence])[-1] == f"a.wav: nothing measured ({why})"
     assert dataclasses.replace(silence, verdict="uncertain").reason == error
 

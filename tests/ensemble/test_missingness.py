@@ -44,7 +44,7 @@ def test_a_code_gives_the_reason(code, words):
 
 
 def test_the_words_of_the_error_column_decide_nothing():
-    (reasons,) = unmeasured_families(table_with("lip_sync", {"lip_sync": "no_face"}, error="no sound; lip_sync failed"))
+    (reasons,) = unmeasured_families(table_with("lip_sync", {"lip_sync": "no_face"}, error="no audio; lip_sync failed"))
     assert reasons == {"lip_sync": "no face was found"}
 
 

@@ -104,7 +104,7 @@ def test_a_verdict_has_every_value_of_its_json_by_the_same_name():
 )
 def test_that_there_is_no_speech_is_said_where_it_was_looked_for(unmeasured, is_said):
     """Non-regression test: it was said of every file of sound alone in which nothing was measured."""
-    told = dict(verdict="nothing measured", status="no_face", error="no picture in the file", n_faces=0, base=0.0)
+    told = dict(verdict="nothing measured", status="no_face", error="no video in the file", n_faces=0, base=0.0)
     told |= dict(filename="a.wav", probability=0.5, duration_s=9.0, n_frames=0)
     one = verdict.Verdict(**told, unmeasured=unmeasured)
     assert one.reason == (verdict.NO_SPEECH if is_said else one.error)

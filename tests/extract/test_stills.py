@@ -211,7 +211,7 @@ def test_stills_are_read_as_other_programs_write_them(portrait, tmp_path, form, 
 @pytest.mark.parametrize(
     ("form", "said"),
     [
-        ("paths", "the column 'jpeg' holds string; write the bytes of pictures into it"),
+        ("paths", "the column 'jpeg' holds string; write the bytes of images into it"),
         ("images elsewhere", "no still can be read"),
         ("no picture", "no still can be read"),
         ("no name", "a still has no 'video'"),

@@ -145,7 +145,7 @@ def test_without_faces_there_is_no_picture_at_all(tmp_path):
     assert not Page(text).all("img")
     assert "data:image" not in text
     assert base64.b64encode(evidence.filmstrip[0][1][:30]).decode() not in text
-    assert "Pictures were left out" in Page(text).text
+    assert "Images were left out" in Page(text).text
     assert "most like a fake: mouth +1.5, eyes \N{MINUS SIGN}0.2" in Page(text).text  # the numbers tell nobody's face
     assert "Slanting lines" not in Page(text).text
 
@@ -171,10 +171,10 @@ def test_links_within_the_page_have_targets_and_labels_exist(tmp_path):
 
 def test_faces_that_were_not_followed_are_counted(tmp_path):
     text = Page(page_of(tmp_path, evidence=clip_evidence(n_people=2, detected=3))).text
-    assert "3 faces were seen and 2 were followed. A fake elsewhere would be missed." in text
+    assert "3 faces were detected, 2 were tracked. A fake elsewhere would be missed." in text
     many = Page(page_of(tmp_path, evidence=clip_evidence(n_people=1, detected=9))).text
-    assert "9 faces were seen (a person counts again after a cut) and one was followed." in many
-    assert "were followed" not in Page(page_of(tmp_path, evidence=clip_evidence(n_people=2))).text
+    assert "9 faces were detected (a person counts again after a cut), one was tracked." in many
+    assert "were tracked" not in Page(page_of(tmp_path, evidence=clip_evidence(n_people=2))).text
 
 
 def test_faces_in_turn_are_not_called_several_people(tmp_path):
@@ -205,7 +205,7 @@ def test_time_without_a_followed_face_is_said(tmp_path):
     cut = replace(person, boxes_times_s=t[seen], boxes=person.boxes[seen])
     assert faces.covered_s(replace(evidence, people=(cut,))) == pytest.approx(3.4, abs=0.1)
     text = Page(page_of(tmp_path, evidence=replace(evidence, people=(cut,)))).text
-    assert "Those followed are seen in 3 of 10 s. A fake elsewhere would be missed." in text
+    assert "The tracked faces are seen in 3 of 10 s. A fake elsewhere would be missed." in text
 
 
 def test_the_faces_most_like_a_fake_are_those_of_the_swap(tmp_path):
@@ -223,7 +223,7 @@ def test_faces_without_scores_are_shown_without_a_ranking(tmp_path):
     bare = tuple(replace(face, logits={}) for face in person.faces)
     text = Page(page_of(tmp_path, evidence=replace(evidence, people=(replace(person, faces=bare),)))).text
     assert "Most like a fake" not in text
-    assert "20 judged faces" in text
+    assert "20 scored faces" in text
 
 
 def test_a_page_of_a_minute_with_four_people_stays_below_3_mb(tmp_path):
@@ -286,7 +286,7 @@ def test_a_third_is_written_in_five_digits():
     [
         ("ok", {}, "measured without faults"),
         ("ok", {"forensic_voice": "no speech"}, "1 of the 3 families that the model reads had nothing to measure"),
-        ("no_audio", {"forensic_voice": "the clip has no audio"}, "without sound"),
+        ("no_audio", {"forensic_voice": "the clip has no audio"}, "without audio"),
     ],
 )
 def test_a_clip_without_faults_is_not_said_to_be_measured_completely(tmp_path, status, unmeasured, words):
@@ -365,7 +365,7 @@ def test_the_models_own_prior_is_among_those_shown():
 
 
 def test_a_file_that_could_not_be_read_has_no_finding(tmp_path):
-    why = "no video or sound that FFmpeg can open"
+    why = "no video or audio that FFmpeg can open"
     one = replace(
         verdict(0.5, n_faces=0, status="unreadable", error=why, duration_s=None, n_frames=0),
         verdict=NOTHING,
@@ -381,7 +381,7 @@ def test_a_file_that_could_not_be_read_has_no_finding(tmp_path):
 def test_what_could_not_be_measured_is_said_also_of_families_that_the_model_does_not_read(tmp_path):
     cues = {"lip_sync.valid_share": 0.0, "blink.valid_share": 0.0, "identity.valid_share": 1.0, "identity.drift": 0.8}
     cues |= {"cnn_embedding.valid_share": 0.0}  # needs crops, and so a face, like all that looks at the picture
-    one = verdict(status="no_audio", error="no sound", unmeasured={"forensic_voice": "the clip has no audio"})
+    one = verdict(status="no_audio", error="no audio", unmeasured={"forensic_voice": "the clip has no audio"})
     page = Page(page_of(tmp_path, one=one, evidence=clip_evidence(n_people=0, sound=False, cues=cues)))
     assert "Speech modelthe clip has no audio" in page.text
     assert "Lip sync not read by the modelthe clip has no audio" in page.text
@@ -419,7 +419,7 @@ def test_equal_inputs_give_equal_bytes(tmp_path):
 @pytest.fixture
 def several(tmp_path):
     """The page of three clips; in one of them nothing was measured."""
-    why = "no video or sound that FFmpeg can open"
+    why = "no video or audio that FFmpeg can open"
     silent = verdict(0.5, filename="c.mp4", n_faces=0, status="unreadable", error=why, duration_s=None, n_frames=0)
     silent = replace(silent, verdict=NOTHING, contributions={}, unmeasured=dict.fromkeys(MANIFEST["families"], why))
     many = [verdict(0.9, filename="a.mp4"), verdict(0.1, filename="b.mp4"), silent]
@@ -441,21 +441,21 @@ def test_several_clips_have_a_list(several):
 
 def test_a_list_has_no_number_for_a_clip_in_which_nothing_was_measured(several):
     text = several.text.replace("> <", "")
-    assert "c.mp4–nothing measuredcould not be read: no video or sound that FFmpeg can open0" in text
+    assert "c.mp4–nothing measuredcould not be read: no video or audio that FFmpeg can open0" in text
     assert "0.500" not in text
     assert len([one for one in several.all("svg") if one.get("class") == "gauge"]) == 2
 
 
 def test_a_list_says_of_silence_what_it_lacks_and_counts_one_frame(tmp_path):
     sound = verdict(0.5, filename="a.wav", n_faces=0, status="no_face", n_frames=0)
-    error = "no picture in the file, only its sound was measured"
+    error = "no video in the file, only its audio was measured"
     sound = replace(sound, verdict=NOTHING, contributions={}, error=error)
     sound = replace(sound, unmeasured={"forensic_voice": SENTENCES[Reason.UNUSABLE]})
     short = verdict(0.5, filename="b.mp4", status="too_short", error="only 1 frame", n_frames=1)
     write_clip_report(tmp_path / "p.html", [sound, short], MANIFEST, tmp_path)
     text = Page((tmp_path / "p.html").read_text(encoding="utf-8")).text
     assert "nothing measuredno video in the file, and no speech was found in its audio" in text.replace("> <", "")
-    assert "only its sound was measured" not in text
+    assert "only its audio was measured" not in text
     assert "1 frame," in text
     assert "too short for cues of motion: only 1 frame" in text
     assert "1 frame, " in Page(page_of(tmp_path, one=short)).text
@@ -593,7 +593,7 @@ def seen_in(n_frames, evidence, *, faces=1):
 
 @pytest.mark.parametrize(
     ("n_frames", "words"),
-    [(1, "Seen in one frame, at 0.00 s; 1 face judged"), (2, "Followed from 0.00 to 0.03 s; 1 face judged")],
+    [(1, "Seen in one frame, at 0.00 s; 1 face scored"), (2, "Tracked from 0.00 to 0.03 s; 1 face scored")],
 )
 def test_a_clip_of_few_frames_says_when_its_face_is_seen(tmp_path, n_frames, words):
     """Non-regression: "Followed from 0.0 to 0.0 s"."""
@@ -604,6 +604,6 @@ def test_networks_that_count_are_named_without_single_faces(tmp_path):
     """Non-regression: "0 faces judged", and nothing of the networks that contribute to the number below."""
     cues = {"forensic_cnn.logit_mean": -0.44, "forensic_voice.logit": 1.0, "forensic_cnn.logit_mean_max": 2.0}
     text = Page(page_of(tmp_path, evidence=seen_in(1, clip_evidence(cues=cues), faces=0))).text
-    assert "no picture of a single face was kept." in text
+    assert "no image of a single face was kept." in text
     assert "As a cue, of up to eight faces in varied views: Face network −0.4 on average." in text
     assert "0 faces" not in text

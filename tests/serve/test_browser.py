@@ -137,7 +137,7 @@ def test_a_text_file_named_mp4_is_a_row_that_says_so(page):
     row = line(page, "text.mp4")
     row.get_by_text("nothing measured").wait_for()
     assert "could not be read" in row.inner_text()
-    assert "no video or sound that FFmpeg can open" in row.inner_text()
+    assert "no video or audio that FFmpeg can open" in row.inner_text()
     assert row.get_by_role("button", name="Try again").count() == 0
 
 

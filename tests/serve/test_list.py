@@ -157,7 +157,7 @@ def test_exports_hold_every_judged_clip_the_most_probably_fake_first_and_no_form
     ]
     clips = json.loads(server.ask("GET", "/clips.json")[2])["clips"]
     assert [clip["name"] for clip in clips] == ["=1+1.mp4", "a,b.mp4", '"c".mp4']
-    assert clips[2]["error"] == "no video or sound that FFmpeg can open"
+    assert clips[2]["error"] == "no video or audio that FFmpeg can open"
 
 
 def test_a_restart_finishes_what_was_queued_and_keeps_what_was_done(tmp_path):

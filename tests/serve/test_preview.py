@@ -103,6 +103,6 @@ def test_a_child_process_tells_the_type_and_writes_the_copy_beside(tmp_path):
         assert told[1] == {"media_type": "", "start_s": 0.0}
         assert (tmp_path / "preview.mp4").stat().st_size > 0
         broken = sandbox.measure("text", str(tmp_path / "text"))
-        assert (broken.status, "no video or sound that FFmpeg can open" in broken.error) == ("unreadable", True)
+        assert (broken.status, "no video or audio that FFmpeg can open" in broken.error) == ("unreadable", True)
     finally:
         sandbox.close()

@@ -81,7 +81,7 @@ def test_a_text_file_named_mp4_is_understood(real):
     wait_until(lambda: real.row(told["id"])["state"] == "done")
     row = real.row(told["id"])
     assert (row["status"], row["verdict"], row["probability"]) == ("unreadable", "nothing measured", None)
-    assert "no video or sound that FFmpeg can open" in row["error"]
+    assert "no video or audio that FFmpeg can open" in row["error"]
     page = real.ask("GET", f"/clips/{told['id']}")[2].decode()
     assert "Nothing could be measured" in page
     assert 'id="player"' not in page

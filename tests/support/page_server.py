@@ -40,7 +40,7 @@ class Examiner:
         died = {
             "early": ("crashed", "the run was stopped"),
             "wait": ("crashed", "the run was stopped"),
-            "broken": ("unreadable", "no video or sound that FFmpeg can open"),
+            "broken": ("unreadable", "no video or audio that FFmpeg can open"),
         }
         status, error = died.get(what, ("ok", ""))
         return Result(filename, status, error, NOTHING), None

@@ -13,7 +13,7 @@ from features.table import build, schema, write_table
 
 FAMILIES = ("blink", "lip_sync", "quality")
 PLANTED = "blink.rate_per_min"
-UNREADABLE = "no video or sound that FFmpeg can open"
+UNREADABLE = "no video or audio that FFmpeg can open"
 
 
 def toy_table(n_groups=12, per_group=4, *, seed=0, labelled=True, signal=2.5, without_cues=(), without_sound=()):
@@ -36,7 +36,7 @@ def toy_table(n_groups=12, per_group=4, *, seed=0, labelled=True, signal=2.5, wi
         silent = [number for number, name in enumerate(names) if name.startswith("lip_sync.")]
         values[row, silent] = np.nan
         values[row, names.index("lip_sync.valid_share")] = 0.0
-        status[row], error[row], reasons[row] = "no_audio", "no sound", {"lip_sync": "no_sound"}
+        status[row], error[row], reasons[row] = "no_audio", "no audio", {"lip_sync": "no_sound"}
     base = {
         "filename": [f"clip{row:03d}.mp4" for row in range(n)],
         "label": [("REAL", "FAKE")[one] if labelled else None for one in fake],

@@ -46,7 +46,7 @@ class FaceTraining:
     crops: Path | None = None
     """Folder of labelled face crops of further clips and single images: :func:`training.faces.index.crops`."""
     leave_out: str = "methods"
-    """What no two folds share: ``"people"``, or ``"methods"`` (methods and people)."""
+    """What no two folds may share: ``"people"``, or ``"methods"`` (methods and people)."""
     hold_out: tuple[int, int] | None = None
     """(K, N): hold out the K-th of N folds of the stills' identities, counted from 1; None: hold out a few."""
     start: Path | None = None
@@ -240,7 +240,7 @@ class Data:
         left = self.held_out(left_out)
         kept = {assignment.fake for name, assignment in self.assignments.items() if name not in left}
         if kept != {False, True}:
-            lacking = "no forged picture" if True not in kept else "no real picture"
+            lacking = "no forged face" if True not in kept else "no real face"
             where = "" if left_out is None else f" without fold {left_out}"
             raise DatasetError(
                 f"{self._settings.clips}: {lacking} to train on{where}; give clips of more groups and methods, "

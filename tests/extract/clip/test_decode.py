@@ -191,7 +191,7 @@ def test_a_damaged_clip_gives_the_frames_that_are_left(make_clip, tmp_path):
 def test_what_is_no_video_is_unreadable(tmp_path, content):
     path = tmp_path / "odd.mp4"
     path.write_bytes(content)
-    with pytest.raises(UnreadableError, match="no video or sound that FFmpeg can open"):
+    with pytest.raises(UnreadableError, match="no video or audio that FFmpeg can open"):
         read(path)
 
 
@@ -217,17 +217,17 @@ def write_sound(path, samples, codec="aac"):
 
 @pytest.mark.parametrize("kind", [".jpg", ".png", ".bmp", ".tif", ".webp"])
 def test_a_picture_is_called_one_whatever_its_name(tmp_path, kind):
-    """Non-regression test: it was "no video or sound that FFmpeg can open: Invalid argument"."""
+    """Non-regression test: it was "no video or audio that FFmpeg can open: Invalid argument"."""
     assert cv2.imwrite(str(tmp_path / f"a{kind}"), np.full((64, 64, 3), 90, np.uint8))
     path = (tmp_path / f"a{kind}").rename(tmp_path / "a.mp4")
     for source in (str(path), path.read_bytes()):
-        refused = pytest.raises(UnreadableError, match="a picture, not a video")
+        refused = pytest.raises(UnreadableError, match="an image, not a video")
         with refused, containers.opened(source):
             pass
 
 
 def test_an_animated_webp_is_called_one(tmp_path):
-    """Non-regression test: it was "a picture, not a video"."""
+    """Non-regression test: it was "an image, not a video"."""
     animated = b"RIFF" + bytes(4) + b"WEBPVP8X" + bytes([10, 0, 0, 0, 0x02, 0, 0, 0, 63, 0, 0, 63, 0, 0])
     (path := tmp_path / "a.gif").write_bytes(animated)
     for source in (str(path), animated):
@@ -326,7 +326,7 @@ def test_a_sound_of_a_header_alone_is_unreadable(tmp_path):
 def test_text_that_is_called_a_sound_is_unreadable(tmp_path, name):
     path = tmp_path / name
     path.write_text("hello\n" * 500)
-    refused = pytest.raises(UnreadableError, match=r"no video or sound that FFmpeg can open|no video stream")
+    refused = pytest.raises(UnreadableError, match=r"no video or audio that FFmpeg can open|no video stream")
     with refused, ClipReader(str(path), max_seconds=2) as clip:
         clip.audio()
 

@@ -21,7 +21,7 @@ from features.reasons import Reason
 from reports.clip_report import ClipFacts, clip_page
 
 SETTINGS = worker.Settings(families=("blink", "lip_sync", "voice"))
-ALONE = "no picture in the file, only its sound was measured"
+ALONE = "no video in the file, only its audio was measured"
 
 
 def measured(path, settings=SETTINGS):
@@ -98,7 +98,7 @@ def test_a_rate_of_any_size_is_resampled(tmp_path, rate, seconds):
 def test_a_rate_that_no_recorder_has_is_refused_in_words(tmp_path):
     row, _, _ = measured(write_wave(tmp_path / "a.wav", speech(1), rate=2_000_000_000))
     assert row.status == "unreadable"
-    assert "sound of 2000000000 samples a second, above the limit" in row.error
+    assert "audio of 2000000000 samples per second, above the limit" in row.error
 
 
 @pytest.mark.parametrize("channels", [8, 9, 64, 300])
@@ -137,7 +137,7 @@ def test_a_damaged_sound_is_not_refused_as_a_video_alone(tmp_path, content):
     (tmp_path / "a.wav").write_bytes(content)
     row, _, _ = measured(tmp_path / "a.wav")
     assert row.status == "unreadable"
-    assert row.error.startswith("no video or sound that FFmpeg can open: ")
+    assert row.error.startswith("no video or audio that FFmpeg can open: ")
 
 
 def test_a_truncated_mp3_is_judged_by_what_is_left(tmp_path, mp3):
@@ -204,7 +204,7 @@ def test_the_page_has_the_sound_and_no_picture(tmp_path, samples, spoken):
     assert verdict.notes[0] == (NOTE_SOUND.format(why=NO_PICTURE) if spoken else NOTE_NO_SPEECH)
     page = clip_page(verdict, model.manifest, tmp_path, facts=ClipFacts.of_row(table), evidence=evidence)
     assert verdict.notes[0].split(":")[0].lower() in page.lower()
-    assert "s of sound" in page
+    assert "s of audio" in page
     assert "data:image/jpeg" not in page
     assert ('class="plot"' in page) == spoken
 

@@ -340,7 +340,7 @@ def test_a_damaged_record_of_the_run_is_told_in_a_sentence(trained, capsys):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"), [("fake,", "REAL,", "no forged picture"), ("REAL,", "fake,", "is empty for")]
+    ("old", "new", "said"), [("fake,", "REAL,", "no forged face"), ("REAL,", "fake,", "is empty for")]
 )
 def test_clips_of_one_class_are_refused_before_anything_is_trained(settings, monkeypatch, old, new, said):
     monkeypatch.setattr(schedule, "PHASES", tiny(schedule.PHASES))
