@@ -1,4 +1,4 @@
-"""Errors that the packages raise on purpose, each also a builtin.
+"""Errors that deepcue raises on purpose; each is also a builtin exception (in brackets).
 
 ::
 
@@ -51,7 +51,7 @@ class DatasetError(InputError):
 
 
 class NotFoundError(DatasetError, FileNotFoundError):
-    """There is no such file or folder."""
+    """A file or folder does not exist."""
 
 
 class TableError(InputError):
@@ -59,7 +59,7 @@ class TableError(InputError):
 
 
 class ModelError(InputError):
-    """A model folder or weights file is missing, damaged, of another version, or something else."""
+    """A model folder or weights file is missing, damaged, of another version or of another kind."""
 
 
 class ClipError(DeepcueError, RuntimeError):
@@ -69,6 +69,6 @@ class ClipError(DeepcueError, RuntimeError):
 
 
 class UnreadableError(ClipError):
-    """The file is neither video nor audio, or nothing of its video (of an audio file: its audio) can be decoded."""
+    """The file is neither video nor audio, or none of its video (in an audio file: its audio) can be decoded."""
 
     status = "unreadable"

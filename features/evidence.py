@@ -1,7 +1,7 @@
-"""What a family shows over time: a series of values, and the events in it.
+"""Evidence for a report: the series and events of a family over time, scored faces, and their collection for a clip.
 
 A report draws each series as a lane below the frames. The family's columns are computed from the same series, so that
-readers see what the number was made of.
+readers see where a number comes from.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FACES_PER_SECOND = 2.0
-"""Faces of each person that the networks score per second for a report; a batch run scores eight of any clip."""
+"""Faces of each person that the networks score per second for a report; a batch run scores at most eight of a track."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Person:
 
 @dataclass(frozen=True)
 class ClipEvidence:
-    """What a report shows of one clip beside its verdict. Pure data: no model, no norms."""
+    """The evidence that a report shows beside the verdict on a clip. Pure data: no model, no norms."""
 
     filename: str
     duration_s: float
@@ -155,7 +155,7 @@ class ClipEvidence:
     sound: Mapping[str, Series]
     """Series of the audio alone, by ``family.name``; empty without audio."""
     filmstrip: tuple[tuple[float, bytes], ...]
-    """Time and JPEG (at most 160 px wide) of frames spread over the clip; no bytes if faces are not to be shown."""
+    """Time and JPEG (at most 160 px wide) of frames spread over the clip; empty bytes if faces are not to be shown."""
     cues: Mapping[str, float] = field(default_factory=dict)
     """Every column of every family, including those that the model does not use; NaN where undefined."""
 

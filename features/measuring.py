@@ -1,4 +1,4 @@
-"""Measure cue families on one clip, each by itself: a fault of a family costs only its own columns."""
+"""Measure cue families on one clip, one by one: a fault of a family costs only its own columns."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def measure_clip(observation: Observation, chosen: Iterable[Family]) -> tuple[di
 
 
 def _main_face(family: Family, observation: Observation) -> dict[str, float]:
-    """The family's columns of the main face, or, without a face, of a family that needs only video or audio."""
+    """Return the family's columns for the main face; for a clip without a face, only if the family needs no face."""
     if observation.tracks:
         return _checked(family, observation, observation.tracks[0])
     has_frames = len(observation.times_s) > 0 or "picture" not in family.needs
@@ -57,7 +57,7 @@ def _main_face(family: Family, observation: Observation) -> dict[str, float]:
 
 
 def _largest(family: Family, observation: Observation, main: Mapping[str, float]) -> dict[str, float]:
-    """The ``_max`` twins: the largest finite value over all faces; none for a clip with fewer than two faces."""
+    """Return the ``_max`` columns, the largest finite value over all faces; none for a clip with fewer than two."""
     worst = [column.name for column in family.columns if column.worst == "max"]
     others = observation.tracks[1:] if worst else ()
     if not others:

@@ -1,4 +1,4 @@
-"""The input of every cue: what one pass over a clip keeps.
+"""The input of every cue: the data that one pass over a clip keeps.
 
 An :class:`Observation` is small (a few megabytes), holds no container field, and is saved to one ``.npz`` file without
 pickle; what is loaded equals what was saved, bit for bit. Its arrays are read-only, because all families of a clip read
@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from features.errors import DatasetError
 
 OBSERVATION_VERSION = 6
-"""Version of what is observed in a clip and of the file format. Observations of another version are made again. Tables
-and journals record it as the version of the extractor."""
+"""Version of the observation and of its file format. Observations of another version are rebuilt. Tables and journals
+record it as the version of the extractor."""
 
 AUDIO_RATE_HZ = 16_000
 LANDMARK_SIDE_PX = 256  # side of the grey square crop in whose whole pixels landmarks are found
@@ -67,22 +67,22 @@ class Track(_ReadOnlyArrays):
     """
 
     frame_index: NDArray[np.int32]
-    """[m] Position of each sample in ``Observation.times_s``."""
+    """[m] position of each sample in ``Observation.times_s``."""
     landmarks: Float
     """[m, 68, 2] dlib/iBUG-68 points in px; NaN where the face was lost."""
     flow: Float
-    """[m, 68, 2] where optical flow carries the previous sample's landmarks to, in px; NaN where the
-    forward-backward gap is above 2 px of 400 (Sun et al. 2021), and in the first sample."""
+    """[m, 68, 2] landmarks of the previous sample, moved by optical flow, in px; NaN in the first sample, and where the
+    forward-backward gap exceeds 2 px in a face crop scaled to 400 px (Sun et al. 2021)."""
     box: Float
     """[m, 4] left, top, right, bottom in px: found by the detector, or moved along with the landmarks."""
     detector_score: Float
-    """[m] Score of the last detection that confirmed the face, in [0, 1]."""
+    """[m] score of the last detection that confirmed the face, in [0, 1]."""
     sharpness: Float
-    """[m, 3] Mean absolute Laplacian of the luma (grey levels): inside the face box and in the ring around it,
-    both at the scale where the face box measures 171 px; in the background patch at native scale. NaN where the
-    face was lost."""
+    """[m, 3] mean absolute Laplacian of the luma (grey levels): inside the face box; in the ring around it; in the
+    background patch. The first two are measured with the face box scaled to 171 px, the third at native scale. NaN
+    where the face was lost."""
     crop_index: NDArray[np.int32]
-    """[k] Position in this track (0..m-1) of each crop, increasing."""
+    """[k] position in this track (0..m-1) of each crop, increasing."""
     crop_box: Float
     """[k, 3] left, top and side in px of the window that each crop shows; it may extend beyond the frame."""
     crops: tuple[Bytes, ...]
@@ -101,23 +101,23 @@ class Track(_ReadOnlyArrays):
 
 @dataclass(frozen=True, eq=False)
 class Observation(_ReadOnlyArrays):
-    """What one pass over a clip keeps: frame times, tracked faces, audio. The input of every cue family.
+    """The data that one pass over a clip keeps, the input of every cue family: frame times, tracked faces, audio.
 
     Its arrays become read-only, and so do those of its copies; use ``observation.audio.copy()`` to get a writable one.
     """
 
     times_s: NDArray[np.float64]
-    """[n] Presentation times of the decoded frames, increasing, as in the file."""
+    """[n] presentation times of the decoded frames in seconds, increasing, as in the file."""
     frame_size: tuple[int, int]
     """Width and height in px, upright."""
     duration_s: float
-    """Seconds from the first frame to the last, plus one mean frame."""
+    """Seconds from the first frame to the last, plus one mean frame interval; for an audio file, those of the audio."""
     duplicate: NDArray[np.bool_]
-    """[n] True for a frame equal to the one before it (rate conversion); False for a repeat altered by lossy coding."""
+    """[n] true for a frame equal to the one before it (rate conversion); false for a repeat altered by lossy coding."""
     tracks: tuple[Track, ...]
     """The tracked faces, the main face first; empty without a face."""
     audio: Float | None
-    """[samples] Mono audio at 16 kHz, full scale 1; None without an audio track."""
+    """[samples] mono audio at 16 kHz, full scale 1; None without an audio track."""
     audio_start_s: float
     """Presentation time of ``audio[0]`` in seconds, on the clock of ``times_s``; NaN without audio."""
     n_faces: int
@@ -136,7 +136,7 @@ class Observation(_ReadOnlyArrays):
         width, height = self.frame_size
         return (
             f"<Observation: {self.duration_s:.2f} s, {len(self.times_s)} frames of {width}x{height} px, "
-            f"tracks: {len(self.tracks)}, {'no sound' if self.audio is None else 'sound'}>"
+            f"tracks: {len(self.tracks)}, {'no audio' if self.audio is None else 'audio'}>"
         )
 
 

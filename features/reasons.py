@@ -1,7 +1,7 @@
-"""Why a clip, or a family of cues, has no numbers: the codes that the feature table keeps.
+"""Codes in the feature table for the reasons why a clip, or a family of cues, has no values.
 
 The table's column ``reasons`` holds, for each clip, a JSON object from a name to one of these codes. The name is that
-of a family, ``clip`` (nothing of the clip was measured) or ``observation`` (the clip was read incompletely, or its
+of a family, ``clip`` (nothing was measured in the clip) or ``observation`` (the clip was read incompletely, or its
 observation could not be kept). Programs read the codes; the column ``error`` is for people, and its wording may change.
 """
 
@@ -25,30 +25,30 @@ class Reason(StrEnum):
     """
 
     UNREADABLE = "unreadable"
-    """``clip``: neither video nor sound, damaged, or with a picture that can't be decoded."""
+    """``clip``: the file is neither video nor audio, is damaged, or has video that can't be decoded."""
     TOO_SHORT = "too_short"
-    """A family: too few frames for it."""
+    """A family: the clip has too few frames for it."""
     TIMEOUT = "timeout"
-    """``clip``: it took more time than a clip may."""
+    """``clip``: it exceeded the time limit."""
     OUT_OF_MEMORY = "out_of_memory"
-    """``clip``: it took more memory than a clip may."""
+    """``clip``: it exceeded the memory limit."""
     CRASHED = "crashed"
-    """``clip``: the measuring process died, or a fault of this program."""
+    """``clip``: the measuring process died, or this program has a fault."""
     NOT_STARTED = "not_started"
     """``clip``: no measuring process could be started."""
     STOPPED = "stopped"
     """``clip``: the run was stopped before the clip was done."""
     NOT_FETCHED = "not_fetched"
-    """``clip``: the file is not there, or the disk or the network failed; the next run tries again."""
+    """``clip``: the file does not exist, or the disk or the network failed; the next run tries again."""
 
     FAILED = "failed"
     """A family: its code raised an error; ``error`` quotes it."""
     NOT_INSTALLED = "not_installed"
-    """A family: the weights of its network are not there."""
+    """A family: the weights of its network are missing."""
     NO_SOUND = "no_sound"
-    """A family that needs sound: the clip has none."""
+    """A family that needs audio: the clip has none."""
     NO_PICTURE = "no_picture"
-    """A family that looks at the picture: the file holds sound alone."""
+    """A family that needs video: the file holds only audio."""
     NO_FACE = "no_face"
     """A family that needs a face: none was found."""
     UNUSABLE = "unusable"
@@ -57,6 +57,6 @@ class Reason(StrEnum):
     DAMAGED = "damaged"
     """``observation``: parts of the file could not be decoded."""
     NOT_KEPT = "not_kept"
-    """``observation``: it was to be kept and could not be written, or ``deepcue oof``, which measures families of it,
-    did not find it, or found that of another clip; these have no code then. It says so in place of ``damaged``, of
-    which ``error`` tells."""
+    """``observation``: it could not be written, or ``deepcue oof`` did not find it or found that of another clip (the
+    families that ``oof`` would measure then have no code). This code replaces ``damaged``, which ``error`` still
+    reports."""

@@ -47,19 +47,19 @@ NAME = re.compile(r"^[a-z][a-z0-9_]*\.[a-zA-Z0-9_]+$")
 SENTENCE = re.compile(r"^[A-Z0-9].*\.$")
 NEEDS = frozenset({"picture", "sound", "track", "crops", "weights"})
 
-OF_A_FACE = frozenset({"track", "crops"})  # a family that needs neither is measured without a face track, too
-SOUND_ALONE = frozenset({"sound", "weights"})  # a family that needs no more is measured without a picture, too
+OF_A_FACE = frozenset({"track", "crops"})  # a family that needs neither is also measured without a face track
+SOUND_ALONE = frozenset({"sound", "weights"})  # a family that needs no more is also measured without video
 
 
 def lacking(needs: Set[str], *, sound: bool, picture: bool, face: bool) -> Reason | None:
-    """The first thing that a family with these needs lacks in a clip; None where the clip has all of them.
+    """Return the first need of a family that a clip does not meet; None if the clip meets all of them.
 
     Parameters
     ----------
     needs
-        Of :data:`NEEDS`.
+        Needs of the family, of :data:`NEEDS`.
     sound, picture, face
-        Whether the clip has sound and a picture, and whether a face was followed in it.
+        Whether the clip has audio, video and a tracked face.
 
     >>> lacking({"sound", "track"}, sound=True, picture=True, face=False)
     <Reason.NO_FACE: 'no_face'>
@@ -74,12 +74,13 @@ def lacking(needs: Set[str], *, sound: bool, picture: bool, face: bool) -> Reaso
 
 
 Measure = Callable[["Observation", Any], Mapping[str, float]]
-"""Of a clip and one of its face tracks; where there is none, also with None, of families that need no face."""
+"""Measures a clip and one of its face tracks; in a family that needs no face, the track is None for a clip without."""
 
 SeriesOf = Callable[["Observation", Any], "Mapping[str, Series]"]
-"""Of a clip and one of its face tracks, or, where the family needs sound, None, for what is heard whoever is seen.
+"""Returns the series of a clip and one of its face tracks, as ``family.name`` to :class:`features.evidence.Series`.
 
-``family.name`` of each series to its values over time; what can't be measured is left out."""
+If the family needs sound, it is also called with None as the track, for the series of the audio alone. Series that
+can't be measured are left out."""
 
 
 DIRECTIONS = ("up", "down", "either", "covariate")
@@ -104,7 +105,7 @@ class Column:
     reference
         Paper or method that the measure comes from.
     direction
-        What is expected of a forgery: ``"up"``, ``"down"`` or ``"either"``; ``"covariate"`` for no evidence by itself.
+        Expected change in a forgery: ``"up"``, ``"down"`` or ``"either"``; ``"covariate"`` for no evidence by itself.
     invariant_to
         Changes of a clip that must not change the value, any of ``"mirror"``, ``"brightness"``, ``"translation"``,
         ``"scale"`` (of the image), ``"gain"`` (of the audio) and ``"clock"`` (video and audio start later).
@@ -149,7 +150,7 @@ class Column:
             )
 
     def _known_changes(self, changes: Iterable[str]) -> frozenset[str]:
-        """The changes as a frozenset, whatever collection of them, or single one, is given."""
+        """Return the changes as a frozenset; any collection of changes, or a single one, may be given."""
         known = ", ".join(sorted(EVERY_CHANGE))
         try:
             given = frozenset([changes] if isinstance(changes, str) else changes)
@@ -180,7 +181,7 @@ class Column:
 
 
 def is_share(column: str) -> bool:
-    """Whether a column only says how much of its family's input could be used: not a cue, and 0 if there was no input.
+    """Return whether a column is no cue but the fraction of its family's input that could be used, 0 without input.
 
     >>> is_share("eyes_teeth.valid_iris_share"), is_share("eyes_teeth.teeth_ten")
     (True, False)
@@ -190,7 +191,7 @@ def is_share(column: str) -> bool:
 
 
 def unmeasured(columns: Iterable[str]) -> dict[str, float]:
-    """Return the values of columns that could not be measured: 0 for a share, NaN for a cue.
+    """Return the values of columns that could not be measured: 0 for a ``valid_share``, NaN for a cue.
 
     >>> unmeasured(["eyes_teeth.teeth_ten", "eyes_teeth.valid_share"])
     {'eyes_teeth.teeth_ten': nan, 'eyes_teeth.valid_share': 0.0}
@@ -259,7 +260,7 @@ class Family:
 
     @property
     def documentation(self) -> str:
-        """The docstring of the module that measures it."""
+        """The docstring of the family's module."""
         return inspect.getdoc(inspect.getmodule(self.measure)) or ""
 
     @property
@@ -286,15 +287,15 @@ def family(
     version
         A whole number from 1. Raise it whenever a value changes: tables and models record it.
     needs
-        Input that must exist, any of ``"picture"``, ``"sound"``, ``"track"``, ``"crops"`` and ``"weights"``; messages
-        name what is missing. A family that needs neither ``"track"`` nor ``"crops"`` is also measured on clips without
-        a face, with None as the track. A single need may be given as a string.
+        Input that must exist, any of ``"picture"`` (video), ``"sound"`` (audio), ``"track"``, ``"crops"`` and
+        ``"weights"``; messages name what is missing. A family that needs neither ``"track"`` nor ``"crops"`` is also
+        measured on clips without a face, with None as the track. A single need may be given as a string.
     columns
         Columns that the function returns; one of them is ``name.valid_share``.
     series
-        For a cue that varies over time, a function of the same arguments that returns ``deepcue.Series`` by
-        ``name.quantity``. Reports draw them, and the measure should be computed from them. If the family needs sound,
-        the function is also called without a track (None), for the series of the audio alone.
+        For a cue that varies over time, a function of the same arguments that returns a mapping from ``name.quantity``
+        to ``deepcue.Series``. Reports draw the series, and the columns should be computed from them. If the family
+        needs sound, the function is also called without a track (None), for the series of the audio alone.
 
     Returns
     -------
@@ -341,5 +342,5 @@ def _check_name(name: str, module: str) -> None:
 
 
 def family_modules() -> tuple[str, ...]:
-    """Names of the modules of :mod:`features.families`, each of which registers a family, sorted."""
+    """Return the sorted names of the modules of :mod:`features.families`, each of which registers a family."""
     return tuple(sorted(m.name for m in pkgutil.iter_modules(features.families.__path__)))

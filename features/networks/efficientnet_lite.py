@@ -1,8 +1,8 @@
 """The network of the forensic families of faces: EfficientNet-Lite0 with one output, and its file format.
 
 Tan & Le 2019, "EfficientNet: rethinking model scaling for convolutional neural networks"; the Lite variant
-(Liu 2020, TensorFlow blog) has neither squeeze-and-excitation nor swish, so it runs fast on a processor.
-Importing this module imports torch: families import it where they run it.
+(Liu 2020, TensorFlow blog) has neither squeeze-and-excitation nor swish, so it runs fast on a CPU.
+Importing this module imports torch, so families import it only where they run it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ DROP_PATH = 0.2  # stochastic depth of the last block, rising linearly from 0 (H
 
 @dataclass(frozen=True)
 class WeightsMetadata:
-    """What a weights file says about itself: how crops must be cut and what a logit means."""
+    """The metadata of a weights file: how crops must be cut and what a logit means."""
 
     name: str = "forensic_cnn"
     version: str = "1"
@@ -84,7 +84,7 @@ class ConvBN(nn.Sequential):
 
 
 def _evenly_padded(convolution: nn.Conv2d) -> nn.Conv2d:
-    """A convolution of stride 2 whose kernel has a row and column of zeros in front, in place of a layer that pads.
+    """Return a convolution of stride 2 whose kernel begins with a row and a column of zeros, to replace padding.
 
     A padding layer copies the image, which takes as long as the convolution itself.
     """
@@ -119,7 +119,7 @@ class InvertedResidual(nn.Module):
         self.drop_path = drop_path
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, inputs, h, w] to [n, outputs, h / stride, w / stride]."""
+        """Map [n, inputs, h, w] to [n, outputs, h / stride, w / stride]."""
         y: Tensor = self.project(self.depthwise(self.expand(x)))
         if not self.skips:
             return y
@@ -156,17 +156,17 @@ class LiteNet(nn.Module):
         self.logit = nn.Linear(EMBEDDING, 1)
 
     def embed(self, x: Tensor) -> Tensor:
-        """Normalised crops [n, 3, s, s] to embeddings [n, 1280]."""
+        """Map normalised crops [n, 3, s, s] to embeddings [n, 1280]."""
         return functional.adaptive_avg_pool2d(self.head(self.blocks(self.stem(x))), 1).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised crops [n, 3, s, s] to logits [n]."""
+        """Map normalised crops [n, 3, s, s] to logits [n]."""
         y: Tensor = self.logit(self.dropout(self.embed(x)))
         return y.squeeze(1)
 
 
 def normalised(crops: Tensor, metadata: WeightsMetadata) -> Tensor:
-    """Pixels 0-255 [n, 3, s, s] of any type as the network takes them, channels last in memory."""
+    """Normalise pixels 0-255 [n, 3, s, s] of any type for the network, with channels last in memory."""
     pixels = (crops.float() - metadata.mean) / metadata.std
     if metadata.input_representation == "residual":
         pixels = residual(pixels)
@@ -174,10 +174,10 @@ def normalised(crops: Tensor, metadata: WeightsMetadata) -> Tensor:
 
 
 def residual(x: Tensor) -> Tensor:
-    """What a smooth image lacks of ``x`` [n, 3, s, s], amplified and limited: noise, edges, a decoder's texture.
+    """Return the high-pass residual of ``x`` [n, 3, s, s], amplified and clipped: noise, edges, a decoder's texture.
 
-    After the fixed high passes of Fridrich & Kodovsky 2012, "Rich models for steganalysis of digital images"; here one:
-    the pixel less the mean of a 3 x 3 box applied twice.
+    After the fixed high-pass filters of Fridrich & Kodovsky 2012, "Rich models for steganalysis of digital images".
+    The only filter here is the pixel minus a 3 x 3 box mean applied twice.
     """
     low = x
     for _ in range(2):
@@ -195,29 +195,29 @@ def save_weights(net: LiteNet, file: Path, metadata: WeightsMetadata) -> None:
 
 
 def read_weights(file: Path) -> tuple[WeightsMetadata, dict[str, Tensor]]:
-    """Metadata and state in single precision of what :func:`save_weights` wrote.
+    """Read what :func:`save_weights` wrote: metadata, and the state in single precision.
 
     Raises
     ------
     ModelError
-        The file is missing, damaged, or something else.
+        The file is missing, damaged, or of another kind.
     """
     metadata, arrays = read_arrays(file, WeightsMetadata)
     return metadata, {name: torch.from_numpy(tensor).float() for name, tensor in arrays.items()}
 
 
 class Detector:
-    """Weights ready to run on one thread: deterministic, whatever the batch's order.
+    """A network ready to run on one thread; results are deterministic and do not depend on the order in a batch.
 
     Parameters
     ----------
     file
-        What :func:`save_weights` wrote.
+        A file that :func:`save_weights` wrote.
 
     Raises
     ------
     ModelError
-        The file is missing, damaged, of another network, or counts logits the other way round.
+        The file is missing, damaged or of another network, or its logits are positive for real faces.
     """
 
     def __init__(self, file: Path) -> None:
@@ -238,7 +238,7 @@ class Detector:
         self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from its stub
 
     def predict(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Logits [n] and embeddings [n, 1280] of RGB crops [n, s, s, 3]."""
+        """Return logits [n] and embeddings [n, 1280] of RGB crops [n, s, s, 3]."""
         with torch_on_one_thread(), torch.inference_mode():
             embeddings = self._net.embed(normalised(torch.from_numpy(crops).permute(0, 3, 1, 2), self.metadata))
             return self._net.logit(embeddings)[:, 0].numpy(), embeddings.numpy()
@@ -246,9 +246,9 @@ class Detector:
     def logits_without(
         self, crops: NDArray[np.uint8], masks: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Logits [n] of RGB crops [n, s, s, 3], and [n, r] of each without each of its regions [n, r, s, s].
+        """Return logits [n] of RGB crops [n, s, s, 3], and [n, r] of each crop without each region [n, r, s, s].
 
-        Without a region: its features, after ``BLOCKS_BEFORE_CELLS`` blocks, are their mean over the crop.
+        To remove a region, its features after ``BLOCKS_BEFORE_CELLS`` blocks are replaced by their mean over the crop.
         """
         net = self._net
         with torch_on_one_thread(), torch.inference_mode():

@@ -1,6 +1,6 @@
-"""Embeddings of a face track's crops by dlib's face recogniser: which crops are embedded, and how their faces are cut.
+"""Embed a face track's crops with dlib's face recogniser: which crops are embedded, and how their faces are cut.
 
-The network is loaded with the first face: to name columns, or to measure a clip without a face, nobody needs torch.
+The network is loaded with the first face, so that naming columns, or measuring a clip without a face, needs no torch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CHIP_PX, CHIP_PADDING = 150, 0.25  # of the recogniser
 
 
 def suitable(track: Track, *, most: int) -> NDArray[np.int64]:
-    """Numbers [k] of up to ``most`` well-spread crops that are frontal within 45 degrees and reasonably sharp."""
+    """Return the numbers [k] of up to ``most`` spread-out crops, frontal within 45 degrees and reasonably sharp."""
     points = track.landmarks[track.crop_index]
     sharp = track.sharpness[:, 0].astype(np.float64)
     floor = series.quantile(sharp, BLUR_QUANTILE, least=1)
@@ -36,7 +36,7 @@ def suitable(track: Track, *, most: int) -> NDArray[np.int64]:
 
 
 def embed(crop: NDArray[np.uint8], points: F64) -> F64:
-    """Embed an RGB crop [s, s, 3] with its 68 landmarks in px of the crop as dlib's 128 numbers."""
+    """Return dlib's embedding [128] of an RGB crop [s, s, 3] with its 68 landmarks in px of the crop."""
     import dlib
 
     from features.networks.face_recogniser import embedding
@@ -49,7 +49,7 @@ def embed(crop: NDArray[np.uint8], points: F64) -> F64:
 
 
 def embeddings(track: Track, numbers: NDArray[np.int64]) -> F64:
-    """Embeddings [n, 128] of the numbered crops: those that the track carries, else computed; whole float32 values."""
+    """Return embeddings [n, 128] of the numbered crops, computed where the track has none; rounded to float32."""
     rows = np.array([_embedding(track, n) for n in numbers.tolist()], np.float32).reshape(-1, EMBEDDING_DIMENSIONS)
     return rows.astype(np.float64)
 
@@ -60,7 +60,7 @@ def _embedding(track: Track, number: int) -> NDArray[np.float32] | F64:
 
 
 def with_embeddings(track: Track, *, main: bool) -> Track:
-    """The track with the embeddings that the identity family will ask for, of the ``main`` face track or another."""
+    """Return the track with the embeddings that the family ``identity`` reads, for the ``main`` track or another."""
     numbers = suitable(track, most=MAX_CHIPS if main else OTHER_CHIPS)
     filled = np.full((len(track.crops), EMBEDDING_DIMENSIONS), np.nan, np.float32)
     filled[numbers] = embeddings(track, numbers)

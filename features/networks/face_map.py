@@ -1,10 +1,11 @@
-"""Where in a face its forensic networks see a fake: how far the log-odds fall without each region.
+"""Map where in a face the forensic networks see a fake: how far the log-odds fall without each region.
 
-Occlusion (Zeiler & Fergus 2014, "Visualizing and understanding convolutional networks"), but of features and not of
-pixels: halfway through the network the region's features are replaced by their mean over the crop. Pixels that are
-blurred, inpainted or greyed are themselves a trace of forging to these networks, and their maps hardly found a swapped
-region. The features of a crop of 128 px are 8 x 8 cells, so regions are coarse: one for both eyes and brows, one for
-both cheeks. ``python -m benchmarks.face_map`` measures how often the map finds what was swapped.
+The method is occlusion (Zeiler & Fergus 2014, "Visualizing and understanding convolutional networks"), applied to
+features instead of pixels: halfway through the network, the region's features are replaced by their mean over the crop.
+To these networks, blurred, inpainted or greyed pixels are themselves a trace of forgery, and maps made with such pixels
+hardly found a swapped region. The features of a crop of 128 px are 8 x 8 cells, so regions are coarse: one for both
+eyes and brows, one for both cheeks. ``python -m benchmarks.face_map`` measures how often the map finds the swapped
+region.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ if TYPE_CHECKING:
     from features.networks.efficientnet_lite import Detector
 
 REGIONS = ("eyes", "nose", "mouth", "cheeks", "chin", "forehead", "surroundings")
-"""Eyes with the brows; chin with the jaw; surroundings are all that is not face."""
-MAX_FACES = 6  # of a person: 25 ms each
-MIN_AREA = 0.01  # of the crop: a region that shows less is not measured
+"""Eyes include the brows; chin includes the jaw; surroundings are everything outside the face."""
+MAX_FACES = 6  # per person: 25 ms each
+MIN_AREA = 0.01  # fraction of the crop: a smaller region is not measured
 BRIDGE, NOSE_BASE, CHIN = 27, 33, 8
-FOREHEAD = 0.35  # of the way from chin to brows: how far a face reaches above the brows
+FOREHEAD = 0.35  # height of the face above the brows, over the distance from chin to brows
 GROWN_IOD = 0.1  # regions of eyes, nose and mouth reach this far around their landmarks
 
 PICTURE_PX = 320
 FOR_FAKE, FOR_REAL = (230, 110, 0), (0, 90, 200)
 SHADE, HATCH_FROM = 0.3, 0.25  # opacity of the strongest region; weaker ones than this fraction of it stay unhatched
-CALM = 0.5  # log-odds: a face whose regions all move less is drawn in weaker shades
-HATCH_PX, DARK, LIGHT = 9, 0.35, 0.8  # dark and light beside each other show on any skin, and on paper without colour
+CALM = 0.5  # log-odds: if no region changes the log-odds by more, the face is drawn in weaker shades
+HATCH_PX, DARK, LIGHT = 9, 0.35, 0.8  # dark next to light is visible on any skin, and in a black-and-white print
 
 Image = NDArray[np.uint8]
 Masks = NDArray[np.bool_]
@@ -45,42 +46,42 @@ Masks = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class FaceMap:
-    """What a person's face networks see where."""
+    """Scores of the regions of a person's face, and an image that shows them."""
 
     scores: Mapping[str, float]
     """Region to log-odds that the face loses without it, mean over networks and faces: positive where the region
-    speaks for a fake. NaN for a region outside every crop."""
+    points to a fake. NaN for a region outside every crop."""
     picture: Image
-    """RGB [320, 320, 3]: the face that looks most like a fake with its regions outlined, those that speak for a fake
-    in slanting lines, those for a real face in dots, and each with its score."""
+    """RGB [320, 320, 3]: the face that looks most like a fake, with its regions outlined and scored. Regions that point
+    to a fake are hatched with slanting lines, regions that point to a real face with dots."""
 
     @property
     def strongest(self) -> str:
-        """The region that speaks most for a fake."""
+        """The region that points most strongly to a fake."""
         return max(REGIONS, key=lambda region: np.nan_to_num(self.scores[region], nan=-np.inf))
 
 
 def of_track(track: Track, logits: Sequence[float], families: Sequence[str]) -> FaceMap | None:
-    """The map of a track's crops that look most like fakes.
+    """Map the crops of a track that look most like fakes.
 
     Parameters
     ----------
     track
-        Of an observation, with k crops.
+        Track of an observation, with k crops.
     logits
-        [k] of each crop, mean over the networks; NaN where it was not judged.
+        [k] logit of each crop, mean over the networks; NaN for a crop that was not scored.
     families
         Face networks; those whose weights are missing are left out.
 
     Returns
     -------
     FaceMap or None
-        None where no crop was judged, or there is no network.
+        None if no crop was scored, or no network has weights.
 
     Raises
     ------
     ModelError
-        A weights file is there but can't be used.
+        A weights file exists but can't be used.
     """
     landmarks = [crop_landmarks(track, number) for number in range(len(track.crops))]
     usable = [n for n, points in enumerate(landmarks) if np.isfinite(points).all() and np.isfinite(logits[n])]
@@ -101,7 +102,7 @@ def face_map(
     crops
         RGB square crops [s, s, 3] as an observation keeps them; at least one.
     landmarks
-        [68, 2] of each, in px of the crop, finite.
+        Landmarks [68, 2] of each crop, in px of the crop, finite.
     detectors
         The networks; at least one.
     """
@@ -115,7 +116,7 @@ def face_map(
 def region_scores(
     crops: Sequence[Image], landmarks: Sequence[NDArray[np.floating]], detectors: Sequence[Detector]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each face's logit is, and how far it falls without each region; parameters as of :func:`face_map`.
+    """Return each face's logit, and how far it falls without each region; parameters as in :func:`face_map`.
 
     Returns
     -------
@@ -143,20 +144,20 @@ def _scores_of(
 
 
 def _mean(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Over the faces [n, 7] in which a region was measured; NaN where it was in none."""
+    """Return the mean score of each region over the faces [n, 7] in which it was measured; NaN if in none."""
     count = np.isfinite(scores).sum(axis=0)
     return np.where(count > 0, np.nansum(scores, axis=0) / np.maximum(count, 1), np.nan)
 
 
 def region_masks(points: NDArray[np.floating], size: int) -> Masks:
-    """Which pixels of a square crop belong to which region: [7, size, size]; every pixel to exactly one.
+    """Return the mask of each region of a square crop, [7, size, size]; every pixel belongs to exactly one region.
 
     Parameters
     ----------
     points
-        Landmarks [68, 2] in px of the crop; they may lie outside.
+        Landmarks [68, 2] in px of the crop; they may lie outside the crop.
     size
-        Its side.
+        Side of the crop in px.
     """
     grown = GROWN_IOD * float(inter_ocular_distance(points))
     brows = points[POINTS["brows"]]
@@ -183,16 +184,16 @@ def _hull(points: NDArray[np.floating], size: int, grown: float = 0.0) -> NDArra
 
 
 def draw(face: Image, points: NDArray[np.floating], scores: Mapping[str, float]) -> Image:
-    """The regions on a face, legible without colour: :attr:`FaceMap.picture`.
+    """Draw the regions on a face, legible without colour: :attr:`FaceMap.picture`.
 
     Parameters
     ----------
     face
-        RGB [s, s, 3].
+        RGB image [s, s, 3].
     points
-        Landmarks [68, 2] in its px.
+        Landmarks [68, 2] in px of the image.
     scores
-        Of ``REGIONS``; those that are NaN are outlined only.
+        Scores of ``REGIONS``; regions with NaN are only outlined.
     """
     masks = region_masks(points, face.shape[0])
     values = np.nan_to_num([scores[region] for region in REGIONS])
@@ -215,27 +216,27 @@ def draw(face: Image, points: NDArray[np.floating], scores: Mapping[str, float])
 
 
 def _lines(size: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Slanting lines: their dark pixels [size, size] and their light ones."""
+    """Return the dark and the light pixels [size, size] of slanting lines."""
     y, x = np.mgrid[:size, :size]
     return (x + y) % HATCH_PX < 2, (x + y) % HATCH_PX == 2
 
 
 def _dots(size: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Dots: their dark pixels [size, size] and their light ones."""
+    """Return the dark and the light pixels [size, size] of dots."""
     column, row = np.meshgrid(*[np.arange(size) % HATCH_PX] * 2)
     dark = (column < 2) & (row < 2)
     return dark, (column < 3) & (row < 3) & ~dark
 
 
 def _inside(mask: NDArray[np.bool_]) -> tuple[int, int]:
-    """The pixel (x, y) of a mask that lies deepest in it."""
+    """Return the pixel (x, y) of a mask that is farthest from its edge."""
     distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     y, x = np.unravel_index(int(distance.argmax()), mask.shape)
     return int(x), int(y)
 
 
 def _write(picture: Image, text: str, centre: tuple[int, int]) -> None:
-    """White on black, centred, kept inside the picture."""
+    """Write text in white on black, centred, and kept inside the image."""
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.5
     (width, height), _ = cv2.getTextSize(text, font, scale, 1)
     limit = picture.shape[0] - 2

@@ -1,12 +1,12 @@
-"""From a track's crops and a network's weights to columns: what every family of a face network shares.
+"""Score a track's crops with a face network and summarise the scores as columns: shared by all families of networks.
 
-A network gives each face crop a logit, its log-odds that the face is fake: 0 is undecided, positive speaks for a fake.
-Logits and not probabilities, because learners weigh and add them. A family is a name, a weights file of that name and
-:func:`columns`; :func:`measure` does the rest. What a network says of a track is computed once, whichever families
-look at it: :func:`judge_track`.
+A network gives each face crop a logit, its log-odds that the face is fake: 0 is undecided, positive points to a fake.
+Columns summarise logits, not probabilities, because learners weigh and add them. A family consists of a name, a weights
+file of that name and :func:`columns`; :func:`measure` does the rest. A network scores a track only once, even if
+several families read the scores: :func:`judge_track`.
 
-A batch run shows each crop in another of :data:`VIEWS`, framed wider or closer and every second one mirrored, as
-training does: errors that depend on the framing average out over a clip, and no crop is scored twice
+A batch run shows each crop in a different one of :data:`VIEWS`, framed wider or closer and every second one mirrored,
+as in training. Errors that depend on the framing thus average out over a clip, and no crop is scored twice
 (docs/experiments/036-views.md).
 """
 
@@ -48,12 +48,12 @@ VIEWS = (
     View(0.96), View(1.04, mirrored=True), View(0.88), View(1.12, mirrored=True),
     View(1.04), View(0.96, mirrored=True), View(1.12), View(0.88, mirrored=True),
 )  # fmt: skip
-"""Of the crops that a batch run judges, in turn; within what training varies the framing by."""
+"""Views of the crops that a batch run scores, used in turn; within the range of framings in training."""
 
 
 @dataclass(frozen=True)
 class _Quantity:
-    """What a column says: range, direction, whether the largest over several faces gets a column of its own."""
+    """The declaration of a column: range, direction, and whether the largest over several faces gets its own column."""
 
     range: tuple[float, float]
     direction: str
@@ -105,14 +105,14 @@ _QUANTITIES = {
 
 
 def columns(family: str, source: str) -> tuple[Column, ...]:
-    """The columns of a family of face networks.
+    """Return the columns of a family of face networks.
 
     Parameters
     ----------
     family
-        Its name, which is also the name of its weights file.
+        Name of the family and of its weights file.
     source
-        What the catalogue names as the reference: the network and where it was trained.
+        Reference in the catalogue: the network and where it was trained.
 
     Examples
     --------
@@ -140,12 +140,12 @@ def _detector(file: Path) -> Detector:
 
 
 def ready_detector(family: str) -> Detector | None:
-    """The network of a family with the weights in use, kept in memory; None where they are missing.
+    """Return the network of a family with the weights in use, kept in memory; None if the weights are missing.
 
     Raises
     ------
     ModelError
-        The weights file is there but can't be used.
+        The weights file exists but can't be used.
     """
     weights = weights_file(family)
     return _detector(weights) if weights.exists() else None
@@ -156,7 +156,7 @@ class Judged:
     """A network's scores of some crops of a face track, in order of time."""
 
     crops: NDArray[np.int64]
-    """[n] numbers of the crops; those too small are left out."""
+    """[n] numbers of the scored crops, without those that are too small."""
     logits: NDArray[np.float32]
     """[n]."""
     embeddings: NDArray[np.float32]
@@ -167,15 +167,15 @@ _judged: ObjectCache[Judged] = ObjectCache()
 
 
 def judge_track(track: Track, family: str) -> Judged:
-    """:func:`judge` of the crops of a track that a batch run judges, once for a track and the weights in use.
+    """Score the crops of a track that a batch run uses, once per track and weights in use; see :func:`judge`.
 
-    Families that read the same network share its one pass. What it said is forgotten with the track, and with the
-    network; the arrays are read-only.
+    Families that read the same network share this one pass. The result is released together with the track or the
+    network; its arrays are read-only.
 
     Raises
     ------
     ModelError
-        The weights file is there but can't be used.
+        The weights file exists but can't be used.
     """
     detector = ready_detector(family)
     if detector is None:
@@ -193,25 +193,25 @@ def _judge_track(track: Track, family: str) -> Judged:
 def judge(
     crops: Sequence[NDArray[np.uint8]], family: str, numbers: Sequence[int], *, views: Sequence[View] = (View(),)
 ) -> Judged:
-    """Judge the numbered crops of a face by the network of a family; none where its weights are missing.
+    """Score the numbered crops of a face with the network of a family; no crop is scored if its weights are missing.
 
-    Each is seen as the network was trained to see it: its middle, at the network's input size.
+    The network gets the middle of each crop at its input size, as in training.
 
     Parameters
     ----------
     crops
         RGB squares [s, s, 3], ``CROP_SCALE`` times as wide as the face box.
     family
-        Whose weights are used.
+        Family whose weights are used.
     numbers
         Positions of the crops to score, in order of time; crops smaller than ``MIN_CROP_PX`` are left out.
     views
-        In which the crops are shown, one each, in turn.
+        Views of the crops, one per crop, in turn.
 
     Raises
     ------
     ModelError
-        The weights file is there but can't be used.
+        The weights file exists but can't be used.
     """
     usable = [number for number in numbers if min(crops[number].shape[:2]) >= MIN_CROP_PX]
     detector = ready_detector(family)
@@ -219,7 +219,7 @@ def judge(
         return Judged(np.empty(0, np.int64), np.empty(0, np.float32), np.empty((0, 1), np.float32))
     margin, size = detector.metadata.margin, detector.metadata.input_size
     shown = [(crops[number], views[place % len(views)]) for place, number in enumerate(usable)]
-    keys = [(id(crop), view) for crop, view in shown]  # a still that is held has the same crop again and again
+    keys = [(id(crop), view) for crop, view in shown]  # a frozen image gives the same crop again and again
     distinct = list(dict.fromkeys(keys))
     images = [seen(*shown[keys.index(key)], margin=margin, size=size) for key in distinct]
     parts = []
@@ -231,7 +231,7 @@ def judge(
 
 
 def chosen(n_crops: int) -> list[int]:
-    """Numbers of the crops that a batch run judges: at most ``MAX_CROPS``, evenly spread.
+    """Return the numbers of the crops that a batch run scores: at most ``MAX_CROPS``, evenly spread.
 
     >>> chosen(3), chosen(16)
     ([0, 1, 2], [1, 3, 5, 7, 9, 11, 13, 15])
@@ -242,15 +242,15 @@ def chosen(n_crops: int) -> list[int]:
 
 
 def series(observation: Observation, track: Track, family: str, *, title: str) -> dict[str, Series]:
-    """``family.logit``: the network's score of every crop of a face track; NaN for a crop too small for it.
+    """Return the series ``family.logit``: the network's score of every crop of a track; NaN where a crop is too small.
 
-    All are shown in the same view, so that moments can be compared; :func:`measure` summarises what the network says of
-    at most ``MAX_CROPS`` of them, each in another view. Empty without weights, or where every crop is too small.
+    All crops are shown in the same view, so that moments can be compared; :func:`measure` summarises the scores of at
+    most ``MAX_CROPS`` of them, each in a different view. Empty without weights, or if every crop is too small.
 
     Raises
     ------
     ModelError
-        The weights file is there but can't be used.
+        The weights file exists but can't be used.
     """
     judged = judge(track.crops, family, range(len(track.crops)))
     if not judged.crops.size:
@@ -262,30 +262,30 @@ def series(observation: Observation, track: Track, family: str, *, title: str) -
 
 
 def measure(track: Track, family: str) -> dict[str, float]:
-    """Columns of one face track by the network of a family; all NaN where its weights are missing.
+    """Measure the columns of a family on one face track; all NaN if the network's weights are missing.
 
     Raises
     ------
     ModelError
-        The weights file is there but can't be used.
+        The weights file exists but can't be used.
     """
     return of_judged(judge_track(track, family), family, n_crops=len(chosen(len(track.crops))))
 
 
 def of_judged(judged: Judged, family: str, *, n_crops: int) -> dict[str, float]:
-    """Columns of a family from what its network said of some of ``n_crops`` crops: :func:`summarise`."""
+    """Return the columns of a family from its network's scores of ``n_crops`` crops or fewer: :func:`summarise`."""
     values = summarise(judged.logits, judged.embeddings, n_crops=n_crops)
     return {f"{family}.{name}": value for name, value in values.items()}
 
 
 def seen(crop: NDArray[np.uint8], view: View, *, margin: float, size: int) -> NDArray[np.uint8]:
-    """The middle of an observed crop in a view; the other parameters as of :func:`middle`."""
+    """Return the middle of an observed crop in a view; other parameters as in :func:`middle`."""
     image = middle(crop, margin=margin * view.zoom, size=size)
     return np.ascontiguousarray(image[:, ::-1]) if view.mirrored else image
 
 
 def middle(crop: NDArray[np.uint8], *, margin: float, size: int) -> NDArray[np.uint8]:
-    """The middle of one observed crop, as a network was trained to see it.
+    """Return the middle of one observed crop, as the network's training cuts it.
 
     Parameters
     ----------
@@ -307,7 +307,7 @@ def middle(crop: NDArray[np.uint8], *, margin: float, size: int) -> NDArray[np.u
 
 
 def middle_points(points: NDArray[np.floating], crop_side: int, *, margin: float, size: int) -> NDArray[np.float64]:
-    """Where points [n, 2] in px of an observed crop lie in its :func:`middle`; pixel centres map to centres.
+    """Map points [n, 2] in px of an observed crop to px of its :func:`middle`; pixel centres map to centres.
 
     >>> middle_points(np.array([[31.5, 31.5]]), 64, margin=1.25, size=128).tolist()
     [[63.5, 63.5]]
@@ -317,7 +317,7 @@ def middle_points(points: NDArray[np.floating], crop_side: int, *, margin: float
 
 
 def _middle_of(crop_side: int, margin: float) -> tuple[int, int]:
-    """First pixel and side of the middle of a crop."""
+    """Return the first pixel and the side of the middle of a crop."""
     side = round(crop_side * (margin / CROP_SCALE))
     return (crop_side - side) // 2, side
 
@@ -328,7 +328,7 @@ def summarise(logits: NDArray[np.float32], embeddings: NDArray[np.float32], *, n
     Parameters
     ----------
     logits : ndarray of shape (n,)
-        Scores in order of time; those that are NaN are left out, the others clipped to +-12.
+        Scores in order of time; NaN is left out, other values are clipped to +-12.
     embeddings : ndarray of shape (n, d)
         The network's last layer before the logit.
     n_crops
@@ -339,9 +339,9 @@ def summarise(logits: NDArray[np.float32], embeddings: NDArray[np.float32], *, n
     dict
         Column names without the family. ``logit_conf_mean`` is the mean weighted by ``abs(sigmoid(z) - 0.5)``;
         ``logit_top4_mean`` that of the largest quarter; ``logit_step_mean`` that of the absolute steps between
-        neighbours; ``emb_disp`` the mean cosine distance of the embeddings to their mean. What says how crops differ
-        (these two, ``logit_std``, ``logit_q10``, ``logit_q90``) is NaN for one crop. ``valid_share`` is the fraction of
-        ``n_crops`` that gave a logit; it stands alone where none did.
+        neighbours; ``emb_disp`` the mean cosine distance of the embeddings to their mean. Columns that describe how
+        crops differ (these two, ``logit_std``, ``logit_q10``, ``logit_q90``) are NaN for one crop. ``valid_share`` is
+        the fraction of ``n_crops`` that gave a logit; it is the only entry if none did.
 
     Examples
     --------

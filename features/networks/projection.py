@@ -1,9 +1,9 @@
-"""A fixed linear projection of the face networks' embeddings, and genuine faces in it: its file format, and its use.
+"""A fixed linear projection of the face networks' embeddings, with prototypes of genuine faces: file format and use.
 
-A network's last layer before the logit has 1,280 numbers. ``cnn_embedding.safetensors`` lies beside the weights and
-holds, for each network, a centre and orthonormal axes [1280, 32] that reduce them to 32, and prototypes of genuine
-faces among these. It names the SHA-256 of the weights that it belongs to: other weights have other axes.
-:mod:`training.faces.projections` fits it.
+A network's last layer before the logit has 1,280 numbers. The file ``cnn_embedding.safetensors`` beside the weights
+holds, for each network, a centre, orthonormal axes [1280, 32] that reduce these numbers to 32, and prototypes of
+genuine faces in the reduced space. It names the SHA-256 of the weights that it belongs to, because other weights need
+other axes. :mod:`training.faces.projections` fits it.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from features.networks.weights import digest, kept_in_memory, read_arrays, save_
 
 F64 = NDArray[np.float64]
 
-FAMILY = "cnn_embedding"  # whose file it is
+FAMILY = "cnn_embedding"  # the file's family
 NETWORKS = {"forensic_cnn": "cnn", "forensic_residual": "residual"}
-"""Family of each network to what its columns and arrays begin with."""
+"""Family of each network to the prefix of its columns and arrays."""
 DIMENSIONS = 32
 REMEDY = "fit it again with `deepcue fit-projection`"
 
 
 @dataclass(frozen=True)
 class ProjectionMetadata:
-    """What a file of projections says about itself."""
+    """The metadata in the header of a file of projections."""
 
     name: str = FAMILY
     version: str = "1"
@@ -53,18 +53,18 @@ class Projection:
     """
 
     centre: F64
-    """[d] what is subtracted first."""
+    """[d] centre, subtracted first."""
     axes: F64
     """[d, 32] orthonormal columns."""
     prototypes: F64
-    """[k, 32] where genuine faces lie: centres of their clusters."""
+    """[k, 32] centres of clusters of genuine faces."""
 
     def project(self, embeddings: NDArray[np.floating]) -> F64:
-        """Embeddings [n, d] to [n, 32]."""
+        """Project embeddings [n, d] to [n, 32]."""
         return (embeddings.astype(np.float64) - self.centre) @ self.axes
 
     def distance(self, projected: F64) -> F64:
-        """[n] Euclidean distance of projected embeddings [n, 32] to the nearest prototype."""
+        """Return the Euclidean distance [n] of projected embeddings [n, 32] to the nearest prototype."""
         return np.linalg.norm(projected[:, None] - self.prototypes, axis=2).min(axis=1)
 
 
@@ -86,12 +86,12 @@ def save_projections(projections: Mapping[str, Projection], weights: Mapping[str
 
 @kept_in_memory
 def read_projections(file: Path) -> tuple[ProjectionMetadata, dict[str, Projection]]:
-    """What :func:`save_projections` wrote, by the family of the network.
+    """Read what :func:`save_projections` wrote: metadata, and projections by family of the network.
 
     Raises
     ------
     ModelError
-        The file is missing, damaged, or something else.
+        The file is missing, damaged, or of another kind.
     """
     try:
         metadata, arrays = read_arrays(file, ProjectionMetadata)
@@ -110,14 +110,15 @@ def _of_network(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Projection:
 
 
 def projection_of(family: str) -> Projection | None:
-    """The projection in use of a network, whose weights must be those in use; None where either is missing.
+    """Return the projection in use for a network; None if the projection or the network's weights are missing.
 
-    The shipped projections say nothing of a network of one's own: then one's own projection is missing.
+    The projection must have been fitted for the weights in use. The shipped projections do not apply to custom weights,
+    which then have no projection.
 
     Raises
     ------
     ModelError
-        The file is there but can't be used, or was fitted for other weights.
+        The file exists but can't be used, or was fitted for other weights.
     """
     file, weights = weights_file(FAMILY), weights_file(family)
     if not (file.exists() and weights.exists()):
@@ -133,5 +134,5 @@ def projection_of(family: str) -> Projection | None:
 
 
 def known_networks() -> list[str]:
-    """Networks whose weights and projections are there; raises as :func:`projection_of`."""
+    """Return the networks whose weights and projections exist; raises as :func:`projection_of`."""
     return [family for family in NETWORKS if projection_of(family) is not None]

@@ -1,16 +1,16 @@
-"""What the first layers of a residual network see in one region of a face crop against another.
+"""Compare two regions of a face crop by the output of the first layers of a network on high-pass residuals.
 
-A generator, or a blend, leaves its texture in the part of the picture that it made. How strong that texture is says
-little of an unknown clip: camera, light and codec change it more. What one region of a crop has more of than another
-says something of the forgery, as camera and codec are the same in both. Low layers, not logits: they describe texture
-and not what the picture shows, and layers like these generalise best over generators (Chai et al. 2020, "What makes
-fake images detectable?").
+A generator, or a blend, leaves its texture in the part of the image that it made. The strength of this texture alone
+says little about an unknown clip, because camera, light and codec change it more. The difference between two regions of
+one crop says more, because camera and codec are the same in both. Low layers are used instead of logits because they
+describe texture and not what the image shows, and because such layers generalise best over generators (Chai et al.
+2020, "What makes fake images detectable?").
 
 The network is the stem and the first blocks of EfficientNet-Lite0 on high-pass residuals
-(:mod:`features.networks.efficientnet_lite`), from a base that saw no labelled clip. Of each of its channels, at each
-block, two contrasts are made: the difference of the means of two regions in standard deviations of the whole crop, and
-the logarithm of the ratio of their standard deviations. Fixed principal axes, found without labels, reduce them to 32
-components. One file, ``face_contrast.safetensors``, holds all of it; ``deepcue fit-contrast`` makes it.
+(:mod:`features.networks.efficientnet_lite`), from a base that was trained without labelled clips. Each channel of each
+block gives two contrasts: the difference of the means of two regions, in standard deviations of the whole crop, and the
+logarithm of the ratio of their standard deviations. Fixed principal axes, found without labels, reduce the contrasts to
+32 components. The file ``face_contrast.safetensors`` holds layers and axes; ``deepcue fit-contrast`` makes it.
 """
 
 from __future__ import annotations
@@ -32,22 +32,23 @@ if TYPE_CHECKING:  # torch is imported where it is used
 
 F64 = NDArray[np.float64]
 
-FAMILY = "face_contrast"  # whose file it is
+FAMILY = "face_contrast"  # the file's family
 DIMENSIONS = 32
 N_BLOCKS = 5  # to an eighth of the crop's side; later ones describe what is shown
 BATCH = 8  # crops at a time: memory does not grow with the clip
-LARGEST_DEVIATION = 4.0  # of a contrast from its median, in its scale: further out it says no more
+LARGEST_DEVIATION = 4.0  # of a contrast from its median, in its scale: larger deviations are clipped
 _SMALLEST_SPREAD = 1e-3  # of a channel: a region without any detail has a spread of 0
 _HALF_WIDTH, _HALF_HEIGHT = 0.34, 0.44  # of an ellipse about the face, over the longer side of its box
 _CENTRE, _EDGE, _ABOVE = 0.5, (0.8, 1.1), 1.15  # radii, 1 on that ellipse
 _ABOVE_FROM = 0.19  # over the middle of the box, in its longer side: from here up is "above"
 PAIRS = ((1, 2), (1, 3))
-"""Regions that are compared, by their place in :func:`regions`: the centre of the face with its edge, with above."""
+"""Regions that are compared, by their place in :func:`regions`: the centre of the face with its edge, and with what
+lies above it."""
 
 
 @dataclass(frozen=True)
 class ContrastMetadata:
-    """What a file says about itself."""
+    """The metadata in a file's header."""
 
     name: str = FAMILY
     version: str = "1"
@@ -57,7 +58,7 @@ class ContrastMetadata:
 
 @dataclass(frozen=True, eq=False)
 class Axes:
-    """From contrasts [n, d] to components [n, 32]."""
+    """The linear map from contrasts [n, d] to components [n, 32]."""
 
     centre: F64
     """[d] median of each contrast."""
@@ -67,7 +68,7 @@ class Axes:
     """[d, 32] orthonormal columns."""
 
     def project(self, contrasts: NDArray[np.floating]) -> F64:
-        """[n, 32] components of contrasts [n, d], bounded at :data:`LARGEST_DEVIATION` first.
+        """Return the components [n, 32] of contrasts [n, d], which are clipped to :data:`LARGEST_DEVIATION` first.
 
         >>> Axes(np.array([1.0, 0.0]), np.array([2.0, 1.0]), np.array([[0.0], [1.0]])).project(np.array([[3.0, 9.0]]))
         array([[4.]])
@@ -77,9 +78,9 @@ class Axes:
 
 
 def regions(cells: int) -> NDArray[np.float32]:
-    """[4, cells, cells] weights of the cells of a crop in each region: everything, centre, edge, above the face.
+    """Return weights [4, cells, cells] of a crop's cells in each region: everything, centre, edge, above the face.
 
-    Each sums to 1. A crop shows the middle of the face box in its middle.
+    The weights of each region sum to 1. The middle of a crop is the middle of the face box.
 
     >>> regions(20).sum(axis=(1, 2)).round(5).tolist()
     [1.0, 1.0, 1.0, 1.0]
@@ -97,18 +98,18 @@ def regions(cells: int) -> NDArray[np.float32]:
 
 
 def contrasts(mean: F64, spread: F64) -> F64:
-    """Contrasts of the :data:`PAIRS` of regions, from each region's mean and standard deviation in every channel.
+    """Return contrasts of the :data:`PAIRS` of regions from each region's mean and standard deviation by channel.
 
     Parameters
     ----------
     mean, spread : ndarray of shape (n, 4, channels)
-        Of crops; regions in the order of :func:`regions`.
+        Moments of n crops; regions in the order of :func:`regions`.
 
     Returns
     -------
     ndarray of shape (n, 4 * channels)
-        For each pair the differences of the means over the whole crop's standard deviation, then the logarithms of the
-        ratios of the standard deviations.
+        For each pair, the differences of the means divided by the whole crop's standard deviation, then the logarithms
+        of the ratios of the standard deviations.
 
     Examples
     --------
@@ -125,7 +126,7 @@ def contrasts(mean: F64, spread: F64) -> F64:
 
 
 def texture_ratios(values: F64) -> F64:
-    """[n, 2] mean over channels of each pair's logarithms, of contrasts [n, d]; above 0, the centre has more texture.
+    """Return the mean [n, 2] over channels of each pair's logarithms of contrasts [n, d]; above 0: more in the centre.
 
     >>> mean, spread = np.zeros((1, 4, 2)), np.ones((1, 4, 2))
     >>> spread[0, 3] = np.exp([1.0, 3.0])  # above the face there is more
@@ -141,8 +142,8 @@ class LowLayers:
     Parameters
     ----------
     state : mapping of str to ndarray
-        Weights under the names of :class:`features.networks.efficientnet_lite.LiteNet`; those of later layers are not
-        looked at.
+        Weights under the names of :class:`features.networks.efficientnet_lite.LiteNet`; those of later layers are
+        ignored.
     input_size
         Side in px at which a whole crop enters.
 
@@ -169,7 +170,7 @@ class LowLayers:
         self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from its stub
 
     def contrasts(self, crops: list[NDArray[np.uint8]]) -> F64:
-        """[n, d] contrasts of RGB crops [s, s, 3] of any size, ``CROP_SCALE`` times as wide as the face box."""
+        """Return the contrasts [n, d] of RGB crops [s, s, 3], of any size, ``CROP_SCALE`` times as wide as the box."""
         batches = (crops[first : first + BATCH] for first in range(0, len(crops), BATCH))
         return np.concatenate([self._of_batch(batch) for batch in batches])
 
@@ -197,7 +198,7 @@ def _resized(crop: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def _moments(x: Tensor) -> tuple[F64, F64]:
-    """Mean and standard deviation [n, 4, channels] of features [n, channels, cells, cells] in every region."""
+    """Return mean and standard deviation [n, 4, channels] of features [n, channels, cells, cells] in every region."""
     import torch
 
     weights = torch.from_numpy(regions(x.shape[-1]))
@@ -212,12 +213,12 @@ class FaceContrast:
     Parameters
     ----------
     file
-        What :func:`save_contrast` wrote.
+        A file that :func:`save_contrast` wrote.
 
     Raises
     ------
     ModelError
-        The file is missing, damaged, or something else.
+        The file is missing, damaged, or of another kind.
     """
 
     def __init__(self, file: Path) -> None:
@@ -231,13 +232,13 @@ class FaceContrast:
             raise ModelError(f"{file}: {self.axes.axes.shape[1]} components, not {DIMENSIONS}; fit it again")
 
     def components(self, crops: list[NDArray[np.uint8]]) -> F64:
-        """[n, 32] of RGB crops; see :meth:`LowLayers.contrasts`."""
+        """Return the components [n, 32] of RGB crops; see :meth:`LowLayers.contrasts`."""
         return self.axes.project(self.layers.contrasts(crops))
 
 
 @kept_in_memory
 def read_contrast(file: Path) -> FaceContrast:
-    """:class:`FaceContrast` of a file, kept in memory."""
+    """Read the :class:`FaceContrast` of a file and keep it in memory."""
     return FaceContrast(file)
 
 

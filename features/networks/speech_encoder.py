@@ -1,15 +1,16 @@
-"""The first two convolutions of Whisper, and how what they see moves in speech.
+"""The first two convolutions of Whisper, and statistics of how their outputs vary over speech.
 
 Whisper (Radford et al. 2022, "Robust speech recognition via large-scale weak supervision") was trained to recognise
 speech through every kind of microphone, room and codec. Its first layers are a bank of 384 small patterns of a
-spectrogram, down to 80 dB under its loudest cell: where a recording still has the air of a room, and a generator
-nothing of its own. Of each pattern two numbers are kept: how much its strength varies over the sound, and how much it
-changes from one frame to the next. Levels are not: a room and a microphone decide them. Later layers know what is said,
-and tell synthetic speech of unseen systems less well; so does a higher floor (docs/experiments/044).
+spectrogram that reaches down to 80 dB under its loudest cell. At these low levels a recording still holds the noise of
+a room, while a generator adds nothing of its own. Two numbers are kept for each pattern: how much its strength varies
+over the audio, and how much it changes from one frame to the next. Levels are not kept, because they depend on room and
+microphone. Later layers encode what is said, and detect synthetic speech of unseen systems less well; the same holds
+for a higher floor (docs/experiments/044).
 
-That Whisper's front end suits this is due to Kawa et al. 2023, "Improved DeepFake detection using Whisper features".
-The weights are those of Whisper tiny.en, in half precision, and lie in the speech detector's own file. Importing this
-module does not import torch.
+The use of Whisper's first layers follows Kawa et al. 2023, "Improved DeepFake detection using Whisper features". The
+weights are those of Whisper tiny.en, in half precision, and are stored in the speech detector's own file. Importing
+this module does not import torch.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from features.voice_measures import without_silence
 F64 = NDArray[np.float64]
 
 N_FFT, HOP, N_MEL = 400, 160, 80  # as Whisper was trained: Hann windows of 25 ms, every 10 ms
-RANGE = 8.0  # log10 of power: the floor lies so far under the loudest cell
-PEAK = 2.5  # log10 power to which the loudest cell is set, that of loud speech: 0 to 2.5 serve alike
+RANGE = 8.0  # log10 of power: distance of the floor from the loudest cell
+PEAK = 2.5  # log10 power to which the loudest cell is set, that of loud speech: 0 to 2.5 work equally well
 CHANNELS = 384
 SHAPES = {
     "conv1.weight": (CHANNELS, N_MEL, 3),
@@ -39,7 +40,7 @@ SHAPES = {
 }
 """Arrays of an encoder by name, with their shapes."""
 STATISTICS = tuple(f"{name}{channel:03}" for name in ("spread", "change") for channel in range(CHANNELS))
-"""Names of what :meth:`SpeechEncoder.statistics` gives, in order."""
+"""Names of the values that :meth:`SpeechEncoder.statistics` returns, in order."""
 
 
 class SpeechEncoder:
@@ -48,12 +49,12 @@ class SpeechEncoder:
     Parameters
     ----------
     arrays : mapping of str to ndarray
-        Weights, under the names and in the shapes of :data:`SHAPES`; rounded to half precision, as a file keeps them.
+        Weights, with the names and shapes of :data:`SHAPES`; rounded to half precision, as in the file.
 
     Raises
     ------
     RuntimeError
-        One is missing, or of another shape.
+        An array is missing, or has another shape.
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[np.floating]]) -> None:
@@ -70,22 +71,22 @@ class SpeechEncoder:
         return hashlib.sha256(b"".join(array.tobytes() for array in self.arrays().values())).hexdigest()
 
     def arrays(self) -> dict[str, NDArray[np.float16]]:
-        """Its weights by name, in half precision."""
+        """Return the weights by name, in half precision."""
         return {name: array.numpy().astype(np.float16) for name, array in self._weights.items()}
 
     def statistics(self, sound: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How the patterns move over a sound.
+        """Return statistics of how the patterns vary over the audio.
 
         Parameters
         ----------
         sound : ndarray of shape (k,)
-            Mono, 16 kHz, of any level, at least 0.1 s of it not digital silence, which is cut out.
+            Mono audio at 16 kHz, of any level. Digital silence is cut out; at least 0.1 s must remain.
 
         Returns
         -------
         ndarray of shape (len(STATISTICS),)
-            By channel the standard deviation over the frames, every 20 ms, then that of the differences of neighbouring
-            ones.
+            By channel, the standard deviation over the frames (one every 20 ms), then the standard deviation of the
+            differences between neighbouring frames.
         """
         import torch
         from torch.nn.functional import conv1d, gelu
@@ -103,17 +104,17 @@ class SpeechEncoder:
 
 
 def log_mel(sound: NDArray[np.float32]) -> F64:
-    """Whisper's spectrogram of a sound, but for its level.
+    """Return Whisper's spectrogram of audio, normalised to its loudest cell.
 
     Parameters
     ----------
     sound : ndarray of shape (k,)
-        Mono, 16 kHz, longer than a window, not silent.
+        Mono audio at 16 kHz, longer than a window, not silent.
 
     Returns
     -------
     ndarray of shape (80, n)
-        log10 power of mel bands, the loudest cell 0, the floor -8; n frames of 10 ms.
+        log10 power of mel bands; the loudest cell is 0, the floor -8; one frame every 10 ms.
 
     Examples
     --------
@@ -128,7 +129,7 @@ def log_mel(sound: NDArray[np.float32]) -> F64:
 
 @functools.cache
 def mel_filters() -> F64:
-    """[80, 201] triangles of equal area on Slaney's mel scale."""
+    """Return the mel filters [80, 201]: triangles of equal area on Slaney's mel scale."""
     return np.asarray(
         import_librosa().filters.mel(sr=AUDIO_RATE_HZ, n_fft=N_FFT, n_mels=N_MEL, dtype=np.float64), dtype=np.float64
     )

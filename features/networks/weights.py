@@ -1,4 +1,4 @@
-"""Weights of the trained detectors: which file is in use, and its format.
+"""Find the weights files of the trained detectors that are in use, and read and write them.
 
 Files are safetensors with the weights' metadata as JSON in the header: loading executes no code. The shipped files are
 in ``artifacts/pretrained``; a custom folder, or the files of one training fold, take precedence.
@@ -25,8 +25,8 @@ from features.errors import ModelError
 
 WEIGHTS_VARIABLE = "DEEPCUE_WEIGHTS"  # a folder whose <family>.safetensors take precedence over the shipped ones
 WEIGHTS_VARIABLES = (WEIGHTS_VARIABLE, "DEEPFAKE_WEIGHTS")  # the first that is set counts; the second is its old name
-HEADER_KEY = "card"  # of the metadata in the file's header
-STORED_NAME = "stored"  # key of a dataclass field's own metadata: what it is called in the header, if not by its name
+HEADER_KEY = "card"  # key of the metadata in the file's header
+STORED_NAME = "stored"  # key in a dataclass field's own metadata: its name in the header, if that differs
 
 Described = TypeVar("Described")
 Loaded = TypeVar("Loaded")
@@ -35,7 +35,7 @@ _chosen: ContextVar[Mapping[str, Path] | None] = ContextVar("weights", default=N
 
 @contextlib.contextmanager
 def use_weights(files: Mapping[str, Path]) -> Iterator[None]:
-    """Use other weights for the named families inside the ``with`` block, for instance those of one fold."""
+    """Use other weights for the named families inside the ``with`` block, for example those of one fold."""
     token = _chosen.set(files)
     try:
         yield
@@ -44,17 +44,17 @@ def use_weights(files: Mapping[str, Path]) -> Iterator[None]:
 
 
 def weights_variable() -> str:
-    """The environment variable in use: of :data:`WEIGHTS_VARIABLES` the first that is set, else the first."""
+    """Return the environment variable in use: the first of :data:`WEIGHTS_VARIABLES` that is set, else the first."""
     return next((name for name in WEIGHTS_VARIABLES if os.environ.get(name)), WEIGHTS_VARIABLE)
 
 
 def weights_file(family: str) -> Path:
-    """The weights in use: of :func:`use_weights`, else in the environment variable's folder, else the shipped ones.
+    """Return the weights file in use: that of :func:`use_weights`, of the environment variable, or the shipped one.
 
     Raises
     ------
     ModelError
-        The variable names no folder.
+        The environment variable names no folder.
     """
     if (chosen := _chosen.get()) and family in chosen:
         return chosen[family]
@@ -68,7 +68,7 @@ def weights_file(family: str) -> Path:
 
 
 def kept_in_memory(load: Callable[[Path], Loaded]) -> Callable[[Path], Loaded]:
-    """Load each of the last eight weights files once, and again after it was written again."""
+    """Decorate a loader so that the last eight files stay in memory; a file is loaded again after it has changed."""
 
     @functools.lru_cache(maxsize=8)
     def unchanged(file: Path, state: tuple[int, int, int]) -> Loaded:
@@ -79,7 +79,7 @@ def kept_in_memory(load: Callable[[Path], Loaded]) -> Callable[[Path], Loaded]:
         try:
             status = file.stat()
         except OSError:
-            return load(file)  # which says what is wrong
+            return load(file)  # to raise its own error
         return unchanged(file, (status.st_ino, status.st_mtime_ns, status.st_size))
 
     return current
@@ -87,7 +87,7 @@ def kept_in_memory(load: Callable[[Path], Loaded]) -> Callable[[Path], Loaded]:
 
 @kept_in_memory
 def digest(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal; read once as long as it stays as it is."""
+    """Return the SHA-256 of a file in hexadecimal; an unchanged file is read only once."""
     return sha256_of(file)
 
 
@@ -97,16 +97,16 @@ def save_arrays(arrays: Mapping[str, NDArray[Any]], file: Path, metadata: Any) -
     Parameters
     ----------
     arrays : mapping of str to ndarray
-        Of any shape and type that safetensors knows.
+        Arrays of any shape and type that safetensors knows.
     file : Path
-        In a folder that exists; what is there is replaced.
+        File in an existing folder; an existing file is replaced.
     metadata : dataclass instance
         Its fields are stored as JSON.
 
     Raises
     ------
     OSError
-        It can't be written.
+        The file can't be written.
     """
     from safetensors.numpy import save_file
 
@@ -121,14 +121,14 @@ def save_arrays(arrays: Mapping[str, NDArray[Any]], file: Path, metadata: Any) -
 
 
 def read_arrays(file: Path, kind: type[Described]) -> tuple[Described, dict[str, NDArray[Any]]]:
-    """Metadata, of the dataclass ``kind``, and arrays by name, in the shapes in which :func:`save_arrays` got them.
+    """Read what :func:`save_arrays` wrote: metadata, as the dataclass ``kind``, and arrays by name.
 
-    Half precision comes back as single.
+    Arrays in half precision are returned in single precision.
 
     Raises
     ------
     ModelError
-        The file is missing, damaged, or something else.
+        The file is missing, damaged, or of another kind.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -146,12 +146,12 @@ def read_arrays(file: Path, kind: type[Described]) -> tuple[Described, dict[str,
 
 
 def _stored_names(kind: Any) -> dict[str, str]:
-    """Name in the header to name of the field."""
+    """Return a mapping from name in the header to name of the field."""
     return {entry.metadata.get(STORED_NAME, entry.name): entry.name for entry in fields(kind)}
 
 
 def unusable(file: Path, why: object) -> ModelError:
-    """The error of a weights file that can't be used."""
+    """Return the error for a weights file that can't be used."""
     if isinstance(why, FileNotFoundError):
         return ModelError(f"{file}: no such file; give a weights file that a training wrote")
     return ModelError(f"{file}: not weights of this detector; train them again ({why})")
