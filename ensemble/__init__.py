@@ -1,1 +1,1 @@
-"""From a table to probabilities: folds, learners, stack, calibration, model folder, submission, report."""
+"""Turn a feature table into probabilities: folds, learners, stack, calibration, model folder, submission, verdicts."""

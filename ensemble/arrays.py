@@ -1,4 +1,4 @@
-"""What arrays hold, so that signatures say it: one alias for each element type."""
+"""Aliases for arrays by element type, so that signatures show what an array holds."""
 
 from __future__ import annotations
 

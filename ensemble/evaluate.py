@@ -1,6 +1,6 @@
 """Score the learners, the stack and a constant on held-out rows, which neither learners nor head were fitted on.
 
-Three choices depend, to a small extent, on the held-out rows: the choice of families, which is made once with all folds
+Three choices depend, to a small extent, on the held-out rows: the families, which are chosen once with all folds
 (:mod:`ensemble.family_choice`); the two strengths of OOD shrinkage, which are chosen on rows of the other folds, but
 from predictions of models that were fitted on rows of all folds (:func:`sources_left_out`); and the constant, which is
 the fraction of FAKE among all rows.
@@ -30,7 +30,7 @@ from ensemble.training_set import TrainingSet, measured_rows
 
 STACK, CONSTANT = "stack", "constant"
 LEARNER_CLIP = 1e-6  # a single learner is scored without calibration, but its loss must stay finite
-MAX_SOURCE_ROWS = 20_000  # of a large table: only two numbers are fitted on them
+MAX_SOURCE_ROWS = 20_000  # a larger table is sampled: only two numbers are fitted on these rows
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,16 @@ class Evaluation:
     Attributes
     ----------
     train, target
-        Learner, ``stack`` and ``constant`` to log-odds of FAKE [n], at the training and at the target prior; those of
-        the prior where no cue that is read was measured.
+        Learner, ``stack`` and ``constant`` to log-odds of FAKE [n], at the training and at the target prior; the
+        log-odds of the prior where no cue that the model reads was measured.
     scores
         The same names to scores: ``log_loss``, ``auc``, ...; each has a ``value``, and ``low`` and ``high`` of its 95 %
         interval over groups.
     models
-        For each fold, a whole model whose learners and head were fitted on the other folds. Rows of all folds decided
-        on the families (:func:`ensemble.family_choice.choose_families`) and, in part, on the strengths of OOD
-        shrinkage: these are chosen on rows of the other folds, scored by models that were also fitted on rows of this
-        fold (:func:`sources_left_out`).
+        For each fold, a complete model whose learners and head were fitted on the other folds. Two choices used rows of
+        this fold as well: the families (:func:`ensemble.family_choice.choose_families`) and, in part, the strengths of
+        OOD shrinkage. The strengths are chosen on rows of the other folds, but those rows were scored by models that
+        were also fitted on rows of this fold (:func:`sources_left_out`).
     clips
         For each row: filename, label, group, fold, and whether a cue that its fold's model reads was measured.
     left_out
@@ -70,8 +70,8 @@ class Evaluation:
     def tables(self) -> dict[str, pa.Table]:
         """Return the tables that a model folder keeps: ``folds.parquet`` and ``oof.parquet``, by name.
 
-        The second has P(FAKE) out of fold (each learner and ``stack`` at the training prior, and ``stack_target``), and
-        ``measured``: whether a cue that is read was measured.
+        ``oof.parquet`` has P(FAKE) out of fold (each learner and ``stack`` at the training prior, and ``stack_target``
+        at the target prior), and ``measured``: whether a cue that the model reads was measured.
         """
         from scipy.special import expit
 
@@ -97,7 +97,7 @@ def fit_head(
     Parameters
     ----------
     Z : ndarray of shape (n, n_learners)
-        Log-odds of each row by models that never saw its fold.
+        Log-odds of each row by models that were not fitted on its fold.
     y, group, fold : ndarray of shape (n,)
         Label (1 FAKE), group, fold; two folds or more, both classes.
     learners
@@ -123,13 +123,13 @@ def evaluate(
 ) -> Evaluation:
     """Score each learner, the stack and the constant.
 
-    A row gets the prediction of its fold's model: the prior where no cue was measured that a learner with a weight in
-    that model reads. The weights of the final head are not used for this, as that head was fitted on the row.
+    A row gets the prediction of its fold's model. If the row lacks every cue that the weighted learners of this model
+    read, the prediction is the prior. The weights of the final head are not used here, since it was fitted on the row.
 
     Parameters
     ----------
     data
-        The rows of ``fitted``, measured where one of its learners reads a defined cue.
+        The rows of ``fitted``; a row is measured if one of the learners reads a defined cue.
     fold : ndarray of shape (n,)
         0 .. K-1.
     left_out
@@ -177,9 +177,9 @@ def evaluate(
 def sources_left_out(
     data: TrainingSet, settings: Mapping[str, LearnerSettings], *, target_prior: float | None, seed: int, jobs: int = 1
 ) -> LeftOut | None:
-    """Predict each row by models that never saw its source, stacked and calibrated on the other parts.
+    """Predict each row by models that were not fitted on its source, stacked and calibrated on the other parts.
 
-    None where there are too few sources, or a part lacks a class.
+    Returns None if there are too few sources, or if a part lacks a class.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ def sources_left_out(
 
 
 def shrinkage_without(data: TrainingSet, rest: Bool, left_out: LeftOut | None, *, seed: int = 0) -> Shrinkage:
-    """Return the ranges of the rows ``rest`` [n], with strengths chosen on those of them that are in ``left_out``."""
+    """Return the shrinkage fitted on the rows ``rest`` [n], with strengths chosen on those that ``left_out`` has."""
     shrinkage = Shrinkage.of(data.X[rest & data.measured], seed=seed)
     if left_out is None:
         return shrinkage
@@ -234,7 +234,7 @@ def _fill(
     calibrated: Mapping[str, Array],
     known: Mapping[str, Bool],
 ) -> None:
-    """Write the log-odds of a fold's rows at both priors; where not ``known`` [n], those of the prior, unclipped."""
+    """Write the log-odds of a fold's rows at both priors; rows not ``known`` [n] get those of the prior, unclipped."""
     for name, z in calibrated.items():
         bound = head.clip if name == STACK else LEARNER_CLIP
         at_target = shift_prior(z, head.train_prior, head.target_prior)

@@ -70,18 +70,18 @@ class Verdict:
         Log-odds of FAKE before any cue has contributed.
     contributions
         Family to log-odds towards FAKE, for every family of the model. With ``base`` they sum to the logit of
-        ``probability``. An unmeasured family can contribute, where the model has learned what its absence means; JSON
-        gives the sum of these (``log_odds_unmeasured``), and lists only measured ones in ``log_odds_by_family``.
+        ``probability``. An unmeasured family can contribute if the model has learned what its absence means; JSON
+        lists only measured families in ``log_odds_by_family``, and sums the others in ``log_odds_unmeasured``.
     unmeasured
         Family to the reason why none of the cues that the model reads is defined.
     face_width_px
         Width of the main face from ear to ear, in pixels of the file, to about a tenth; None where unknown.
     at_bound
-        Whether ``probability`` is the lowest or highest that the model gives: the evidence may be stronger.
+        Whether ``probability`` is the lowest or highest that the model can give: the evidence may be stronger.
     seen_share
         Fraction of the frames in which the main face was found; None where unknown.
     still
-        Whether most of the analysed images of the main face are the same one.
+        Whether most of the analysed images of the main face are identical.
     """
 
     filename: str
