@@ -1,6 +1,6 @@
 """Measure the cost of training at the challenge's size: ``python -m benchmarks.training``.
 
-Runs the full nested training on a synthetic table with the challenge's 119,146 clips, group sizes and class balance,
+Run the full nested training on a synthetic table with the challenge's 119,146 clips, group sizes and class balance,
 and 600 columns with missing blocks. The scores are meaningless, because the table is synthetic.
 """
 
@@ -24,12 +24,12 @@ N_ROWS = 119_146  # DFDC training set (Dolhansky et al. 2020)
 N_GROUPS_SHARE = 19_154 / N_ROWS  # number of its REAL clips, each the original of a group
 FAKE_SHARE = 0.83
 N_COLUMNS, N_FAMILIES = 600, 15
-BLOCK_MISSING = 0.1  # fraction of clips in which a family can't be measured (no audio, face too small)
+BLOCK_MISSING = 0.1  # fraction of clips in which a family is missing (no audio, face too small)
 SIGNAL = 0.12  # shift of an informative column, in its standard deviations
 
 
 def synthetic_table(n_rows: int, n_columns: int, *, seed: int = 0) -> TrainingSet:
-    """Make a synthetic training set: one REAL and about five FAKE clips per group, differing people, missing blocks.
+    """Make a synthetic training set: one REAL and about five FAKE clips per group, varied people, missing blocks.
 
     Parameters
     ----------

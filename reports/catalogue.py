@@ -16,23 +16,23 @@ HEAD = """# Cues
 
 <!-- Written by `deepcue cues` from the declarations in features/families/; changes made here are lost. -->
 
-{n_columns} columns in {n_families} families. A column is one number of a clip; what can't be measured is missing
-(NaN), never 0. `<family>.valid_share` says how much of what the family needs was there, of a face from its first frame
-to its last; `quality.clip_share`, in how much of the clip the face was found. A column is measured on the main face of
-the clip, or on its sound; one that ends in `_max` is the largest over all faces of a clip with two or more, and missing
-with fewer.
+{n_columns} columns in {n_families} families. A column is one number measured on a clip; a value that can't be measured
+is missing (NaN), never 0. `<family>.valid_share` is the fraction of the family's input that could be used, for a face
+between its first frame and its last; `quality.clip_share` is the fraction of the clip in which the face was found. A
+column is measured on the main face of the clip, or on its audio. A column whose name ends in `_max` is the largest
+value over all faces of a clip with two or more, and missing for a clip with fewer.
 
-Direction is what is expected of a fake: ↑ larger, ↓ smaller, ~ different either way, *none* for covariates, which say
-under what conditions the others were measured and are no evidence by themselves. Units: `1` a pure number, `iod`
-inter-ocular distances, `px` pixels of the upright frame. "Unchanged by" names what a test may do to a clip without
-moving the column: mirror it, add `brightness` to the picture (without clipping) or `gain` to the sound, shift the face
-in the frame (`translation`), `scale` the frame to half and to twice its size (its pixels are made anew; the value stays
-within 5 %), start the `clock` later.
+The direction is the expected change in a fake: ↑ larger, ↓ smaller, ~ different either way, *none* for covariates,
+which describe the conditions of the measurement and are no evidence by themselves. Units: `1` a pure number, `iod`
+inter-ocular distances, `px` pixels of the upright frame. "Unchanged by" lists the changes of a clip that a test makes
+without changing the column: mirror it, add `brightness` to the frames (without clipping) or `gain` to the audio, shift
+the face in the frame (`translation`), `scale` the frame to half and to twice its size (its pixels are resampled; the
+value stays within 5 %), start the `clock` later.
 """
 
 
 def page() -> str:
-    """The whole page, as Markdown."""
+    """Return the whole page, as Markdown."""
     every = families()
     rows = [
         [

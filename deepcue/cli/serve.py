@@ -90,7 +90,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for the clips, the list and the pages (default: %(default)s)",
     )
     parser.add_argument("--model", type=Path, help="model folder (default: artifacts/model, else the shipped model)")
-    parser.add_argument("--max-upload", type=n_bytes, default="2G", help="largest size of a clip (default: %(default)s)")
+    parser.add_argument(
+        "--max-upload", type=n_bytes, default="2G", help="largest size of a clip (default: %(default)s)"
+    )
     parser.add_argument(
         "--max-disk",
         type=n_bytes,

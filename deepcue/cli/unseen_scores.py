@@ -4,10 +4,11 @@ The table has out-of-fold network columns (`deepcue oof`); --folds-file was writ
 learner that scores a fold is trained without the clips of the fold and without all other clips of their groups. Scores
 are at a prior of 0.5, with 95 % intervals over groups, and each log loss is compared with that of the first learner.
 
-With --subset, only the clips of another table or manifest are scored; learners are still trained on all clips. With
---copies, learners are also trained on the rows of another table, for example re-encoded copies of the same clips, except
-copies of groups that the scored fold leaves out. Copies are never scored; copies of groups that are absent from the
-folds are ignored.
+With --subset, only the clips of another table or manifest are scored; learners are still trained on all clips.
+
+With --copies, learners are also trained on the rows of another table, such as re-encoded copies of the same clips,
+except copies of groups that the scored fold leaves out. Copies are never scored; copies of groups that are absent from
+the folds are ignored.
 """
 
 from __future__ import annotations

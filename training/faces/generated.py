@@ -22,7 +22,7 @@ from training.faces import index
 from training.faces.pools import Pool, picture_key
 from training.progress import Progress, no_progress, tracked
 
-VERSION = 1  # of the code that generates; a new version rebuilds the cache
+VERSION = 1  # of the generating code; a new version rebuilds the cache
 N_REGENERATED, N_NEW_IDENTITIES = 4000, 1000
 POOL_SHARES = {"stills": 0.4, "faces": 0.4, "clips": 0.2}  # fraction of each pool among the regenerated faces
 SIDE_PX = (360, 1024)  # range of the side that portraits are reduced to
