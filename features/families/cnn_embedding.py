@@ -111,7 +111,7 @@ def of_judged(judged: Mapping[str, Judged], *, n_crops: int) -> dict[str, float]
     Raises
     ------
     ModelError
-        The projections are there but can't be used, or were fitted for other weights.
+        The projections exist but can't be used, or were fitted for other weights.
     """
     row = {column.name: float("nan") for column in COLUMNS}
     share = 0.0
@@ -132,7 +132,7 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
     Raises
     ------
     ModelError
-        A file is there but can't be used, or the projections were fitted for other weights.
+        A file exists but can't be used, or the projections were fitted for other weights.
     """
     judged = {network: judge_track(track, network) for network in known_networks()}
     return of_judged(judged, n_crops=len(chosen(len(track.crops))))

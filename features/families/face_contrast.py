@@ -60,7 +60,7 @@ def of_crops(crops: Sequence[NDArray[np.uint8]]) -> dict[str, float]:
     Raises
     ------
     ModelError
-        The weights file is there but can't be used.
+        The weights file exists but can't be used.
     """
     row = {column.name: float("nan") for column in COLUMNS} | {f"{FAMILY}.valid_share": 0.0}
     file = weights_file(FAMILY)
@@ -84,7 +84,7 @@ def texture_series(observation: Observation, track: Track) -> dict[str, Series]:
     Raises
     ------
     ModelError
-        The weights file is there but can't be used.
+        The weights file exists but can't be used.
     """
     file = weights_file(FAMILY)
     numbers = [number for number, crop in enumerate(track.crops) if min(crop.shape[:2]) >= MIN_CROP_PX]
@@ -107,6 +107,6 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
     Raises
     ------
     ModelError
-        The weights file is there but can't be used.
+        The weights file exists but can't be used.
     """
     return of_crops(track.crops)

@@ -38,6 +38,6 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
     Raises
     ------
     ModelError
-        The weights file is there but can't be used.
+        The weights file exists but can't be used.
     """
     return logit_columns.measure(track, NAME)

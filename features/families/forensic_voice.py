@@ -58,7 +58,7 @@ def window_series(observation: Observation, track: Track | None) -> dict[str, Se
     Raises
     ------
     ModelError
-        The weights file is there but can't be used.
+        The weights file exists but can't be used.
     """
     file, sound = weights_file(NAME), observation.audio
     if sound is None or not sound.size or not file.exists():
@@ -83,7 +83,7 @@ def measure(observation: Observation, track: Track | None) -> dict[str, float]:
     Raises
     ------
     ModelError
-        The weights file is there but can't be used.
+        The weights file exists but can't be used.
     """
     file, sound = weights_file(NAME), observation.audio
     inputs = None
