@@ -130,10 +130,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def stopped(arguments: argparse.Namespace) -> str:
-    """Return the message about what a stopped run keeps."""
+    """Return the message about what an interrupted run keeps."""
     if arguments.report and _is_clip(arguments.clips):
         return "nothing is kept; a single clip with --report is measured again from the start"
-    return common.goes_on(arguments.work) if arguments.work else "nothing is kept; with --work DIR it would be"
+    return (
+        common.goes_on(arguments.work) if arguments.work else "nothing is kept; with --work DIR finished clips would be"
+    )
 
 
 def _is_clip(data: str) -> bool:
