@@ -1,7 +1,7 @@
-"""Landmarks fused with optical flow, and what flow alone says of their motion.
+"""Fuse landmarks with optical flow, and measure their motion from flow alone.
 
-The detector jitters and flow drifts; a Kalman filter for each point takes from both what it can trust (LRNet: Sun et
-al. 2021).
+The landmark detector jitters and flow drifts; a Kalman filter for each point weighs both by their reliability (LRNet:
+Sun et al. 2021).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from features import series
 from features.geometry import F64, RIGID, HeadTrack, similarity
 from features.observation import LANDMARK_SCALE, LANDMARK_SIDE_PX, Track
 
-KALMAN_Q = 0.3  # process noise of LRNet's calibrator, of a frame of its videos ...
-KALMAN_HZ = 30.0  # ... which have about so many a second
+KALMAN_Q = 0.3  # process noise of LRNet's calibrator per frame of its videos ...
+KALMAN_HZ = 30.0  # ... which have about this many frames per second
 
 
 def flow_displacement(face: HeadTrack, *, track: Track) -> F64:
-    """How optical flow moves each point from the frame before, in px, [n, 68, 2]; NaN where untrusted."""
+    """Return each point's displacement [n, 68, 2] by optical flow since the frame before, in px; NaN if unreliable."""
     displacement = np.full(face.landmarks.shape, np.nan)
     before = face.index[1:] - 1  # flow starts at the sample before, be it a repeated frame or not
     displacement[1:] = track.flow[face.index[1:]].astype(np.float64) - track.landmarks[before]
@@ -26,17 +26,17 @@ def flow_displacement(face: HeadTrack, *, track: Track) -> F64:
 
 
 def flow_steps(face: HeadTrack, *, track: Track, displacement: F64) -> F64:
-    """How optical flow moves each point against the head from one frame to the next, iod, [n, 68, 2].
+    """Return the motion [n, 68, 2] of each point relative to the head by optical flow, between frames, in iod.
 
-    The similarity that carries the rigid points along is taken away; gaps of a point are interpolated in time.
-    NaN where the face is lost, or was in the frame before.
+    The similarity transform that moves the rigid points is removed; gaps of a point are interpolated in time. NaN where
+    the face is lost in this frame or the one before.
 
     Parameters
     ----------
     face : HeadTrack
-        Of n frames.
+        Head track of n frames.
     track : Track
-        That ``face`` is of.
+        Track that ``face`` was made from.
     displacement : ndarray of shape (n, 68, 2)
         From :func:`flow_displacement`.
     """

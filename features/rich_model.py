@@ -1,7 +1,7 @@
 """Residuals of the spatial rich model and their statistics (Fridrich & Kodovsky 2012).
 
-"Rich Models for Steganalysis of Digital Images": what high-pass filters let through of a picture, how strong it is, how
-alike neighbours are, and how often runs of four rounded values occur.
+"Rich Models for Steganalysis of Digital Images": the output of high-pass filters on an image, its strength, the
+correlation of neighbours, and the frequencies of runs of four rounded values.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from features.face_regions import Mask
 from features.geometry import F64
 from features.observation import Float
 
-BORDER_PX = 2  # where a 5 x 5 filter sees beyond the picture
+BORDER_PX = 2  # where a 5 x 5 filter extends beyond the image
 TRUNCATION = 2  # of rounded residuals in co-occurrences
 ORDER = 4  # residuals in a row
-# RMS in grey levels: single precision leaves less than it of a flat picture; one pixel of 128 x 128 that is a level
-# brighter leaves ten times as much
+# RMS in grey levels: rounding in single precision stays below it on a flat image; one pixel of 128 x 128 that is one
+# level brighter gives ten times as much
 NO_POWER = 1e-3
 
 _SECOND = np.array([[1.0, -2.0, 1.0]]) / 2
@@ -36,24 +36,24 @@ KERNELS = {
 
 
 def responses(luma: NDArray, kernel: str) -> Float:
-    """Residuals of a picture [h, w] by the filters of one of :data:`KERNELS`: [filters, h - 4, w - 4]."""
+    """Return the residuals [filters, h - 4, w - 4] of an image [h, w] for one of :data:`KERNELS`."""
     image = luma.astype(np.float32)
     return np.stack([within(cv2.filter2D(image, cv2.CV_32F, weights)) for weights in KERNELS[kernel]])
 
 
 def within(image: NDArray) -> NDArray:
-    """A picture without the border in which a 5 x 5 filter sees beyond it."""
+    """Return an image without the border in which a 5 x 5 filter extends beyond it."""
     return image[BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX]
 
 
 def neighbour_correlation(residuals: Float, region: Mask) -> float:
-    """Correlation of residuals with those beside and below them, without their mean: -1 to 1; NaN without power.
+    """Return the correlation of residuals with those beside and below them, from -1 to 1; NaN without power.
 
     Parameters
     ----------
     residuals : ndarray of shape (filters, h, w)
     region : ndarray of shape (h, w)
-        Both neighbours lie in it.
+        Pairs of neighbours count if both lie in it.
     """
     correlations = []
     for a, b in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):

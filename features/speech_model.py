@@ -1,9 +1,9 @@
-"""The speech detector: what it reads of a sound, its three parts, and its weights file.
+"""The speech detector: its inputs, its three parts, and its weights file.
 
 A linear model reads the voice cues and the statistics of bands; a small network reads the log-mel spectrogram; a second
-linear model reads how a speech recogniser's first layers respond (:mod:`features.networks.speech_encoder`). The logit
-is the mean of the three. They err differently: the network is blind to what its window of 1.28 s does not hold, the
-first linear model to all that nobody thought of measuring, the second to levels.
+linear model reads the responses of a speech recogniser's first layers (:mod:`features.networks.speech_encoder`). The
+logit is the mean of the three. They err differently: the network misses everything beyond its window of 1.28 s, the
+first linear model everything that is not among its measures, and the second one levels.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ if TYPE_CHECKING:
 
 MAX_LOGIT = 12.0
 INPUTS = (*CUES, *STATISTICS)
-"""What the first linear model reads, in order."""
+"""Inputs of the first linear model, in order."""
 PARTS = ("linear", "network", "encoded")
-NETWORK, ENCODER, ENCODED = "network.", "encoder.", "encoded."  # before the names of a part's arrays in a weights file
+NETWORK, ENCODER, ENCODED = "network.", "encoder.", "encoded."  # prefixes of the arrays of each part in a weights file
 
 
 @dataclass(frozen=True)
 class SpeechMetadata:
-    """What a weights file says about itself."""
+    """The metadata in the header of a weights file."""
 
     inputs: tuple[str, ...] = INPUTS
-    """What the first linear model's weights belong to, in order."""
+    """Inputs that the first linear model's weights belong to, in order."""
     version: str = "3"
     logit_positive: str = "fake"
 
 
 @dataclass(frozen=True)
 class SpeechInputs:
-    """What the detector reads of a sound.
+    """The detector's inputs, measured on audio.
 
     Attributes
     ----------
     x : ndarray of shape (len(INPUTS),)
-        NaN where a cue is undefined.
+        Inputs of the first linear model; NaN where a cue is undefined.
     mel : ndarray of shape (64, n)
-        Of n frames: :func:`features.speech_bands.bands`.
+        Log-mel spectrogram of n frames: :func:`features.speech_bands.bands`.
     encoded : ndarray of shape (768,)
-        :meth:`features.networks.speech_encoder.SpeechEncoder.statistics`.
+        Result of :meth:`features.networks.speech_encoder.SpeechEncoder.statistics`.
     """
 
     x: NDArray[np.float64]
@@ -63,16 +63,16 @@ class SpeechInputs:
 def speech_inputs(
     sound: NDArray[np.float32], encoder: SpeechEncoder, values: Mapping[str, float] | None = None
 ) -> SpeechInputs | None:
-    """Measure a sound.
+    """Measure the detector's inputs on audio.
 
     Parameters
     ----------
     sound : ndarray of shape (k,)
-        Mono, 16 kHz, of any level.
+        Mono audio at 16 kHz, of any level.
     encoder
-        Of the model that judges it.
+        Encoder of the model that scores the audio.
     values
-        Its voice cues, where they are known: :func:`features.voice_measures.cues`.
+        Voice cues of the audio, if already known: :func:`features.voice_measures.cues`.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def speech_inputs(
 
 @dataclass(frozen=True)
 class LinearModel:
-    """``weight @ ((x - mean) / scale) + bias`` of inputs [k]; one that is undefined counts as its mean."""
+    """The linear model ``weight @ ((x - mean) / scale) + bias``; an undefined input counts as its mean."""
 
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
@@ -97,16 +97,16 @@ class LinearModel:
     bias: float
 
     def logit(self, x: NDArray[np.floating[Any]]) -> float:
-        """Log-odds, within +-12, that speech with these inputs [k] is synthetic."""
+        """Return the log-odds, clipped to +-12, that speech with these inputs [k] is synthetic."""
         return _clipped(float(np.nan_to_num((x - self.mean) / self.scale) @ self.weight) + self.bias)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Its four parameters by name, as :meth:`of_arrays` takes them."""
+        """Return the four parameters by name, for :meth:`of_arrays`."""
         return {"mean": self.mean, "scale": self.scale, "weight": self.weight, "bias": np.array([self.bias])}
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> LinearModel:
-        """The model of these parameters; KeyError for one that is missing."""
+        """Return the model with these parameters; raise KeyError if one is missing."""
         return cls(arrays["mean"], arrays["scale"], arrays["weight"], float(arrays["bias"][0]))
 
 
@@ -115,22 +115,22 @@ class VoiceModel:
     """The parts of the speech detector."""
 
     linear: LinearModel
-    """Of :data:`INPUTS`."""
+    """Linear model of :data:`INPUTS`."""
     network: SpeechScorer
     encoder: SpeechEncoder
     encoded: LinearModel
-    """Of the encoder's statistics."""
+    """Linear model of the encoder's statistics."""
 
     def inputs(self, sound: NDArray[np.float32], values: Mapping[str, float] | None = None) -> SpeechInputs | None:
-        """:func:`speech_inputs` by the model's own encoder."""
+        """Return the :func:`speech_inputs` of audio, with the model's own encoder."""
         return speech_inputs(sound, self.encoder, values)
 
     def logit(self, inputs: SpeechInputs) -> float:
-        """Log-odds, within +-12, that the speech is synthetic: the mean of the parts'."""
+        """Return the log-odds, within +-12, that the speech is synthetic: the mean of the three parts."""
         return float(np.mean(list(self.parts(inputs).values())))
 
     def parts(self, inputs: SpeechInputs) -> dict[str, float]:
-        """Logit of each part by its name, each within +-12."""
+        """Return the logit of each part by name, each clipped to +-12."""
         logits = (
             self.linear.logit(inputs.x),
             _clipped(self.network.logit(inputs.mel)),
@@ -152,14 +152,14 @@ class VoiceModel:
         Raises
         ------
         ModelError
-            It is missing, damaged, of another detector, or of other inputs than this version measures.
+            The file is missing, damaged, of another detector, or for inputs that this version does not measure.
         """
         from features.networks.speech_encoder import SpeechEncoder
         from features.networks.speech_net import SpeechScorer
 
         metadata, arrays = read_arrays(file, SpeechMetadata)
         if tuple(metadata.inputs) != INPUTS or metadata.logit_positive != "fake":
-            raise unusable(file, "its inputs are others, or its logits are positive for genuine speech")
+            raise unusable(file, "its inputs differ, or its logits are positive for genuine speech")
         try:
             return cls(
                 LinearModel.of_arrays(arrays),
@@ -174,7 +174,7 @@ class VoiceModel:
 
 
 def _under(start: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Those arrays whose names begin so, without that."""
+    """Return the arrays whose names begin with ``start``, by name without that prefix."""
     return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
 
 

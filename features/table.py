@@ -105,14 +105,14 @@ def build(base: Mapping[str, Sequence[Any]], values: NDArray[np.float32], table_
 
 
 def check_place(file: str | Path, *, inputs: Iterable[str | Path] = ()) -> None:
-    """Refuse, before the work, to write a table in place of something else, or under the name of another kind of file.
+    """Check, before the work, that a table may be written here: over no other kind of file, and with a fitting suffix.
 
     Parameters
     ----------
     file
         Path or URL to write; the content of a URL is not checked.
     inputs
-        What the command reads.
+        Files that the command reads.
 
     Raises
     ------
@@ -255,12 +255,12 @@ def read_table(file: str | Path) -> pa.Table:
 
 
 def check_base_columns(table: pa.Table, where: str) -> None:
-    """Refuse a table that has a base column twice, or one with numbers in place of text, or text in place of numbers.
+    """Check that no base column appears twice, or holds numbers instead of text or text instead of numbers.
 
     Raises
     ------
     TableError
-        It names the column; ``where`` names the table.
+        A column is wrong; the message names it, and the table by ``where``.
     """
     for wanted in BASE_SCHEMA:
         if wanted.name not in table.column_names:
@@ -276,18 +276,18 @@ def check_base_columns(table: pa.Table, where: str) -> None:
 
 
 def description(table: pa.Table) -> dict[str, Any]:
-    """What the table's metadata says of what made it and of its columns; empty for a Parquet file of another kind."""
+    """Return the table's description from its metadata: its origin and columns; empty for any other Parquet file."""
     raw = (table.schema.metadata or {}).get(METADATA_KEY)
     return json.loads(raw) if raw else {}
 
 
 def table_families(table: pa.Table) -> dict[str, int]:
-    """Family name to version."""
+    """Return the version of each family by name."""
     return dict(description(table).get("families", {}))
 
 
 def row_reasons(table: pa.Table) -> list[dict[str, str]]:
-    """For each row, by family, ``clip`` or ``observation``, a code of :class:`features.reasons.Reason`."""
+    """Return, for each row, codes of :class:`features.reasons.Reason` by family, ``clip`` or ``observation``."""
     return [json.loads(text or "{}") for text in table.column("reasons").to_pylist()]
 
 

@@ -1,7 +1,7 @@
-"""What can be measured of speech: cepstra of linear bands (LFCC), spectral shape, how bands move over time.
+"""Measures of speech: cepstra of linear bands (LFCC), spectral shape, and the change of bands over time.
 
-The families :mod:`features.families.voice` and :mod:`features.families.forensic_voice` read these numbers, and the
-training of the latter does. Spectra are of frames of 20 ms, every 10 ms; nothing depends on the sound's level.
+The families :mod:`features.families.voice` and :mod:`features.families.forensic_voice` read these numbers, and so does
+the training of the latter. Spectra use frames of 20 ms, every 10 ms; nothing depends on the level of the audio.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def _names() -> Iterator[str]:
 
 
 CUES = tuple(_names())
-"""What :func:`cues` measures of speech, in the order in which weights of the speech detector name it."""
+"""Names of the values that :func:`cues` measures, in the order of the speech detector's weights."""
 
 _measured: MutableMapping[Observation, dict[str, float]] = weakref.WeakKeyDictionary()
 
 
 def clip_cues(observation: Observation) -> dict[str, float]:
-    """:func:`cues` of a clip's sound, empty without sound; computed once for all families that ask."""
+    """Return the :func:`cues` of a clip's audio, empty without audio; computed once for all families."""
     if (values := _measured.get(observation)) is None:
         values = cues(observation.audio) if observation.audio is not None else {}
         _measured[observation] = values
@@ -55,17 +55,17 @@ def clip_cues(observation: Observation) -> dict[str, float]:
 
 
 def cues(sound: NDArray[np.float32]) -> dict[str, float]:
-    """Measure speech.
+    """Measure the voice cues of audio that holds speech.
 
     Parameters
     ----------
     sound : ndarray of shape (k,)
-        Mono, 16 kHz, full scale 1.
+        Mono audio at 16 kHz, full scale 1.
 
     Returns
     -------
     dict
-        By the names of :data:`CUES`, and ``speech_share``; empty with under 0.3 s of speech.
+        Values by the names of :data:`CUES`, and ``speech_share``; empty with under 0.3 s of speech.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def cues(sound: NDArray[np.float32]) -> dict[str, float]:
 
 
 def without_silence(sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The sound [n] without its stretches of digital silence, [k]: a mute or a gap is no trait of the speech."""
+    """Return the audio [n] without stretches of digital silence, [k]: a mute or a gap is no property of the speech."""
     loudness = np.abs(sound)
     quiet = loudness <= DIGITAL_SILENCE * loudness.max(initial=0.0)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]])))
@@ -106,7 +106,7 @@ def without_silence(sound: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def spectrogram(sound: NDArray[np.float32]) -> F64:
-    """Power [N_FFT / 2 + 1, n] of frames every 10 ms of the sound at unit RMS, pre-emphasised."""
+    """Return the power [N_FFT / 2 + 1, n] of frames every 10 ms of the audio, scaled to unit RMS and pre-emphasised."""
     librosa = import_librosa()
     y = sound.astype(np.float64)
     y /= np.sqrt(np.mean(y**2))
@@ -116,7 +116,7 @@ def spectrogram(sound: NDArray[np.float32]) -> F64:
 
 
 def band_filters() -> F64:
-    """[N_BANDS, N_FFT / 2 + 1] triangles of equal width, each reaching to its neighbours' middles."""
+    """Return triangular filters [N_BANDS, N_FFT / 2 + 1] of equal width, each reaching to its neighbours' middles."""
     edges = np.linspace(0, N_FFT / 2, N_BANDS + 2)
     bins = np.arange(N_FFT // 2 + 1)
     low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
@@ -124,10 +124,10 @@ def band_filters() -> F64:
 
 
 def speech_frames(bands: F64) -> NDArray[np.bool_]:
-    """[n] frames of log10 band powers [N_BANDS, n] that are within 15 dB of the loud ones.
+    """Mark the frames [n] whose log10 band powers [N_BANDS, n] are within 15 dB of the loud frames.
 
-    By the mean over bands, so that a vowel's few strong ones are not all; how loud is weighted by the frames' power:
-    however long the pauses, it stays.
+    Levels are means over bands, so that the few strong bands of a vowel do not dominate. The level of the loud frames is
+    weighted by power, so that it does not depend on the length of pauses.
     """
     level = bands.mean(axis=0)
     loud = np.average(level, weights=np.sum(10.0**bands, axis=0))
@@ -143,10 +143,10 @@ def _cepstral(cepstra: F64, speech: NDArray[np.bool_]) -> dict[str, float]:
 
 
 def _spectral(power: F64) -> dict[str, float]:
-    """Medians over the frames of a power spectrum [bins, n]; fractions of its whole energy.
+    """Return medians over the frames of a power spectrum [bins, n], and fractions of its total energy.
 
-    The spectrum is of the pre-emphasised sound, and so is all that is said of it. The frames are speech alone: those
-    on either side of a pause are neighbours.
+    The spectrum, and thus every value, is that of the pre-emphasised audio. The frames contain only speech: the frames
+    before and after a pause are neighbours.
     """
     feature = import_librosa().feature
     magnitude, total = np.sqrt(power), power.sum(axis=1)
@@ -163,14 +163,14 @@ def _spectral(power: F64) -> dict[str, float]:
 
 
 def _common_motion(bands: F64) -> dict[str, float]:
-    """Correlations of the bands' levels over time; NaN where a band does not move."""
+    """Return correlations of the bands' levels over time; NaN if a band's level is constant."""
     with np.errstate(invalid="ignore", divide="ignore"):
         r = np.asarray(np.corrcoef(bands))
     return {"bands_near_corr": np.diag(r, 1).mean(), "bands_all_corr": r[np.triu_indices(N_BANDS, 1)].mean()}
 
 
 def _modulation(bands: F64) -> dict[str, float]:
-    """Fractions of fast changes among all changes of the level of groups of bands; NaN where it does not change."""
+    """Return the fraction of fast changes among all changes of the level of each group of bands; NaN if constant."""
     hertz = np.fft.rfftfreq(bands.shape[1], HOP / AUDIO_RATE_HZ)
     values = {}
     for number, (low, high) in enumerate(BAND_GROUPS):

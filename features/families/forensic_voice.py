@@ -1,11 +1,11 @@
 """forensic_voice: whether the speech sounds synthetic to a detector trained on genuine and synthetic speech.
 
-A logit, the log-odds of synthetic speech: the mean of a linear model of the cues of :mod:`features.families.voice` and
-of statistics of bands, of a small convolutional network on the log-mel spectrogram, and of a linear model of how a
-speech recogniser's first layers respond. It was trained on
-lip-to-speech, dubbing, speech-to-speech translation and text-to-speech, and on bona fide speech, both through the same
-codecs, rooms, noises, joints and band limits: see :mod:`training.voice` and docs/MODEL_CARD.md. Systems whose speech is
-as varied as a recording's, and speech by rules, may escape it.
+The logit, the log-odds of synthetic speech, is the mean of three models: a linear model of the cues of
+:mod:`features.families.voice` and of statistics of bands, a small convolutional network on the log-mel spectrogram, and
+a linear model of the responses of a speech recogniser's first layers. They were trained on lip-to-speech, dubbing,
+speech-to-speech translation and text-to-speech, and on bona fide speech, both altered by the same codecs, rooms,
+noises, splices and band limits: see :mod:`training.voice` and docs/MODEL_CARD.md. Systems whose speech is as varied as
+recorded speech, and synthesis by rules, may go undetected.
 
 Confounds: there is no speech detector in front of it. Everything within 15 dB of the loud parts of the audio is scored,
 so a tone, mains hum, music and steady noise also get a logit, which means nothing.
@@ -23,7 +23,7 @@ from features.speech_model import MAX_LOGIT, VoiceModel
 from features.voice_measures import clip_cues
 
 NAME = "forensic_voice"
-WINDOW_S, HOP_S = 3.0, 1.0  # of the series; the cues of shorter sound say little
+WINDOW_S, HOP_S = 3.0, 1.0  # of the series; cues of shorter audio carry little evidence
 _SOURCE = "logistic regressions and a convolutional network, trained by training/voice; after Kawa et al. 2023"
 
 COLUMNS = (
@@ -50,10 +50,10 @@ _model = kept_in_memory(VoiceModel.load)
 
 
 def window_series(observation: Observation, track: Track | None) -> dict[str, Series]:
-    """``forensic_voice.logit`` of windows of 3 s, every second; of the whole sound where that is shorter.
+    """Return the series ``forensic_voice.logit``: one window of 3 s per second, or all the audio if it is shorter.
 
-    NaN for a window with under 0.3 s of what counts as speech; empty where no window has more, and without weights. The
-    column is the logit of the whole sound by the same model: one window as long as the sound.
+    The value is NaN for a window with under 0.3 s of speech; the result is empty if all windows are, or without
+    weights. The column is the same model's logit of the whole audio as one window.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def window_series(observation: Observation, track: Track | None) -> dict[str, Se
 
 @family(NAME, version=5, needs={"sound", "weights"}, columns=COLUMNS, series=window_series)
 def measure(observation: Observation, track: Track | None) -> dict[str, float]:
-    """Columns of the clip's sound, whoever speaks; NaN without sound, with under 0.3 s of it, or without weights.
+    """Measure the clip's audio, whoever speaks; NaN without audio, with under 0.3 s of speech, or without weights.
 
     Raises
     ------

@@ -268,7 +268,7 @@ def on_grid(values: F64, *, times_s: F64, grid_s: F64) -> dict[str, F64]:
 
 
 def joint(face: HeadTrack, *, observation: Observation) -> Joint | None:
-    """Mouth and voice on the grid that track and sound share; None without sound, or below 3 s of it."""
+    """Return mouth and voice on the time grid that track and audio share; None without audio, or below 3 s."""
     if observation.audio is None or not np.isfinite(observation.audio_start_s) or len(face.times_s) < 2:
         return None
     voice = short_time_series(observation.audio)
@@ -301,7 +301,7 @@ def voiced_closed_share(mouth_open: F64, *, speech: NDArray[np.bool_]) -> float:
 def silent_moving_share(mouth_speed: F64, *, speech: NDArray[np.bool_], level_db: F64) -> float:
     """Fraction of silence with a speed [n] of the lips over its 60 % quantile; NaN below 0.3 s of silence.
 
-    Where ``level_db`` [n] is NaN, in digital silence, the sound is muted: whether somebody speaks is not known.
+    Where ``level_db`` [n] is NaN (digital silence), the audio is muted, and whether somebody speaks is unknown.
     """
     seen = np.isfinite(mouth_speed)
     silent = mouth_speed[seen & ~speech & np.isfinite(level_db)]

@@ -166,7 +166,7 @@ COLUMNS = (
 
 
 def error_level(luma: NDArray) -> Float:
-    """How much a JPEG of quality 90 changes each pixel of a picture [h, w], in whole grey levels from 0 to 255."""
+    """Return how much a JPEG of quality 90 changes each pixel of an image [h, w], in whole grey levels (0 to 255)."""
     whole = np.clip(np.rint(luma), 0, 255).astype(np.uint8)
     data = cv2.imencode(".jpg", whole, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
     decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), dtype=np.float32)
@@ -174,14 +174,14 @@ def error_level(luma: NDArray) -> Float:
 
 
 def grid(luma: NDArray) -> tuple[tuple[int, int], float]:
-    """Where a grid of 8 px lies in a picture [h, w], and how far it stands out.
+    """Find the phase of a grid of 8 px in an image [h, w], and how clearly the grid stands out.
 
     Returns
     -------
     phase : (int, int)
-        Of the rows and the columns: a block begins behind each pixel ``phase``, ``phase + 8``, ...
+        Phase of the rows and of the columns: a block begins after each pixel ``phase``, ``phase + 8``, ...
     contrast : float
-        Mean step there over the median of the other seven phases, the smaller of rows and columns; NaN if flat.
+        Mean step at the phase over the median of the other seven, the smaller of rows and columns; NaN if flat.
     """
     phases, contrasts = [], []
     for axis in (0, 1):
@@ -193,7 +193,7 @@ def grid(luma: NDArray) -> tuple[tuple[int, int], float]:
 
 
 def same_grid(face: NDArray, background: NDArray) -> float:
-    """1 if two pictures of one grid of coordinates show the same blocks, 0 if others; NaN unless both show some."""
+    """Return 1 if two images in the same coordinates have the same block grid, else 0; NaN unless both have one."""
     (a, a_contrast), (b, b_contrast) = grid(face), grid(background)
     return float(a == b) if a_contrast > MIN_GRID and b_contrast > MIN_GRID else np.nan
 
@@ -301,7 +301,7 @@ def of_crop(crop: FaceCrop | None) -> dict[str, float]:
 
 
 def _or_zero(strength: float) -> float:
-    """A strength in grey levels, 0 where it is no more than the rounding errors of a grey or flat picture."""
+    """Return a strength in grey levels; 0 if it does not exceed the rounding errors of a grey or flat image."""
     return strength if strength > GREY else 0.0
 
 
@@ -311,14 +311,14 @@ def _extent(region: Mask, axis: int) -> slice:
 
 
 def _chroma_noise(rgb: Bytes) -> Float:
-    """Absolute response of Immerkaer's operator to Cb and Cr of a picture [h, w, 3], summed: [h, w]."""
+    """Return the absolute response of Immerkaer's operator, summed over Cb and Cr of an image [h, w, 3]: [h, w]."""
     chroma = cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2YCrCb)[..., 1:]
     noise: Float = np.abs(cv2.filter2D(chroma, cv2.CV_32F, IMMERKAER)).sum(axis=2)
     return noise
 
 
 def _patches(observation: Observation, track: Track, number: int, iod_px: float) -> Patches | None:
-    """The patches of a crop; None where the face is too small or lost."""
+    """Return the patches of a crop; None if the face is too small or lost."""
     face, background = track.patch_face[number], track.patch_background[number]
     landmarks = track.landmarks[track.crop_index[number]].astype(np.float64)
     if not face.size or not np.isfinite(landmarks).all() or not iod_px > 0:

@@ -133,9 +133,9 @@ COLUMNS = (
 
 
 def pattern_counts(luma: Bytes) -> F64:
-    """Counts [10] of the rotation-invariant uniform patterns of a picture [h, w], its border left out.
+    """Return the counts [10] of the rotation-invariant uniform patterns of an image [h, w] without its border.
 
-    Eight neighbours at a distance of 1 px, those on the diagonals interpolated.
+    A pattern compares a pixel with eight neighbours at a distance of 1 px; those on the diagonals are interpolated.
     """
     from skimage.feature import local_binary_pattern
 
@@ -144,9 +144,9 @@ def pattern_counts(luma: Bytes) -> F64:
 
 
 def co_occurrence_properties(luma: Bytes, distances: tuple[int, ...]) -> dict[str, F64]:
-    """Of a picture [h, w] in 32 levels of 8 grey levels: :data:`PROPERTIES`, one value for each distance.
+    """Return the :data:`PROPERTIES` of an image [h, w], quantised to 32 levels: one value for each distance.
 
-    Means over four directions; the correlation is NaN in a picture of one level.
+    Values are means over four directions; the correlation is NaN in an image of one level.
     """
     from skimage.feature import graycomatrix, graycoprops
 
@@ -158,7 +158,7 @@ def co_occurrence_properties(luma: Bytes, distances: tuple[int, ...]) -> dict[st
 
 @dataclass(frozen=True)
 class CropTexture:
-    """What a frame says."""
+    """The texture of one face crop."""
 
     patterns: F64
     """[10] counts of the reduced face."""

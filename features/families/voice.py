@@ -91,7 +91,7 @@ COLUMNS = tuple(_columns())
 
 @family("voice", version=2, needs={"sound"}, columns=COLUMNS)
 def measure(observation: Observation, track: Track | None) -> dict[str, float]:
-    """Columns of the clip's sound, whoever speaks; all NaN without sound or with under 0.3 s of speech."""
+    """Measure the clip's audio, whoever speaks; all NaN without audio or with under 0.3 s of speech."""
     values = clip_cues(observation)
     valid = {"valid_share": float(bool(values))}
     return {f"voice.{name}": value for name, value in (values | valid).items()}
