@@ -64,13 +64,13 @@ def compiled(function: F) -> F:
 
 
 def _forgive(cache: Any) -> None:
-    """Have one of numba's caches take damaged files for missing ones, and do without where the disk is full."""
+    """Make one of numba's caches treat damaged files as missing, and continue without a cache on a full disk."""
     load, save = cache.load_overload, cache.save_overload
 
     def load_overload(*key: Any) -> Any:
         try:
             return load(*key)
-        except Exception:  # what unpickling a damaged file raises is anybody's guess
+        except Exception:  # unpickling a damaged file may raise anything
             with contextlib.suppress(OSError):
                 cache.flush()
             return None
@@ -85,14 +85,14 @@ def _forgive(cache: Any) -> None:
 
 
 def _usual_places() -> list[Path]:
-    """Where numba looks by itself: beside the functions, and below the home folder."""
+    """Return the folders where numba caches by default: beside the functions, and below the home folder."""
     spec = importlib.util.find_spec("librosa")
     beside = [Path(spec.origin).parent / "util"] if spec and spec.origin else []
     return [*beside, Path(os.path.expanduser("~/.cache"))]
 
 
 def _is_writable(folder: Path) -> bool:
-    """A file can be made in the folder, which is made where it is missing."""
+    """Return whether files can be created in the folder, which is created if missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -10,7 +10,7 @@ from features.geometry import F64, inter_ocular_distance
 
 
 def face_patch(crop: NDArray[np.uint8], *, points: F64, iod_px: float, side_px: int) -> NDArray[np.uint8] | None:
-    """Luma patch around the landmarks of a crop that is reduced to D = ``iod_px``.
+    """Return a luma patch around the landmarks of a crop, after reducing the crop to D = ``iod_px``.
 
     Parameters
     ----------
@@ -19,14 +19,14 @@ def face_patch(crop: NDArray[np.uint8], *, points: F64, iod_px: float, side_px: 
     points : ndarray of shape (68, 2)
         Landmarks in px of the crop; NaN where lost.
     iod_px : float
-        D, the distance between the eyes, that the crop is reduced to.
+        D, the distance between the eyes in the reduced crop.
     side_px : int
         Side of the patch.
 
     Returns
     -------
     ndarray of shape (side_px, side_px) or None
-        None where the face is lost, D is smaller, or the reduced crop is smaller than the patch.
+        None if the face is lost, if D is already smaller, or if the reduced crop is smaller than the patch.
     """
     distance = float(inter_ocular_distance(points))
     if not distance >= iod_px:

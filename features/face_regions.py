@@ -109,7 +109,7 @@ def distance_map(points: F64, *, side: int) -> Float:
 
 
 def _bare(points: F64, side: int, margin_px: float) -> Mask:
-    """False on eyes, brows and mouth and within a margin of them."""
+    """Return a mask [s, s] that is false on eyes, brows and mouth, and within a margin around them."""
     bare = np.ones((side, side), dtype=np.bool_)
     for feature in FEATURES:
         low = np.clip(np.floor(points[feature].min(axis=0) - margin_px), 0, side).astype(int)
@@ -122,7 +122,7 @@ def _bare(points: F64, side: int, margin_px: float) -> Mask:
 
 @dataclass(frozen=True, eq=False)
 class FaceCrop:
-    """A kept crop with what its pixels belong to; its arrays are read-only."""
+    """A kept crop and the regions of its pixels; its arrays are read-only."""
 
     rgb: Bytes
     """[s, s, 3]."""

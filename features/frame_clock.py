@@ -1,8 +1,9 @@
 """Recover when the frames of a clip were taken, if some of them are shown again.
 
-Two cases look alike. A rate conversion repeats frames that come regularly: 24 a second, shown at 30, come at steps of
-now one, now two thirtieths. A recorder or encoder that lost a frame repeats the one before it: all others were taken
-when they are shown. Motion distinguishes the two: it is smooth only in the true times.
+Two cases look alike. A rate conversion repeats frames that were taken regularly: 24 frames per second, shown at 30,
+follow each other after one or two thirtieths of a second. A recorder or encoder that lost a frame repeats the one
+before it, and all other frames were taken when they are shown. Motion distinguishes the two: it is smooth only in the
+true times.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from features.observation import Observation
 from features.series import F64, ROUNDING, SNAP
 
-WINDOW = 4  # frames: three fix a motion with constant acceleration, the fourth says how far it strays from it
+WINDOW = 4  # frames: three determine a motion with constant acceleration, the fourth shows the deviation from it
 SHARING = WINDOW - 1  # windows in a row that one step lies in: together they are one place
 MIN_PLACES = 4
 SURE = 2.0  # standard errors
@@ -36,10 +37,10 @@ def taken_times(observation: Observation, *, paths: Iterable[F64]) -> F64:
     Parameters
     ----------
     observation : Observation
-        Its ``duplicate`` says what is repeated.
+        Observation whose ``duplicate`` marks repeated frames.
     paths : iterable of ndarray of shape (n, k)
-        Where something is that moves, such as the parts of one face, in each frame, px; NaN where unknown. Read only
-        where frames are repeated.
+        Positions of something that moves, such as the parts of one face, in each frame, px; NaN where unknown. Read
+        only if frames are repeated.
     """
     times = observation.times_s
     first = np.flatnonzero(~observation.duplicate)
@@ -58,13 +59,13 @@ def taken_times(observation: Observation, *, paths: Iterable[F64]) -> F64:
 
 
 def _uniform(times_s: F64) -> F64:
-    """The uniform clock through times [n], by least squares."""
+    """Return the uniform clock through times [n], by least squares."""
     place = np.arange(len(times_s))
     return np.asarray(np.polyval(np.polyfit(place, times_s, 1), place), dtype=np.float64)
 
 
 def _is_own(gains: F64, *, otherwise: bool) -> bool:
-    """Whether motion is smoother on the uniform clock; what is given where that is not sure."""
+    """Return whether motion is smoother on the uniform clock; ``otherwise`` if the difference is not significant."""
     usable = len(gains) // SHARING * SHARING
     places = gains[:usable].reshape(-1, SHARING).mean(axis=1)
     if len(places) < MIN_PLACES:
@@ -74,17 +75,18 @@ def _is_own(gains: F64, *, otherwise: bool) -> bool:
 
 
 def smoother(path: F64, *, than: F64, on: F64) -> F64:
-    """How much smoother motion is on one clock than on another, [k] in [-1, 1], above 0 where it is.
+    """Compare how smooth motion is on two clocks, [k] in [-1, 1]: above 0 where it is smoother on the clock ``on``.
 
-    Each value is of four frames in a row that the other clock spaces unevenly: the difference over the sum of how far
-    the path strays on either from a motion with constant acceleration. Noise alone strays as far on both.
+    Each value covers four successive frames that ``than`` spaces unevenly. For each clock, the deviation of the path
+    from a motion with constant acceleration is measured; the value is the difference of the two deviations over their
+    sum. Noise alone deviates equally on both.
 
     Parameters
     ----------
     path : ndarray of shape (n, dims)
-        NaN where unknown: frames in a row with any are left out, as those without motion are.
+        Positions; NaN where unknown. Four frames with a NaN among them, or without motion, are left out.
     than, on : ndarray of shape (n,)
-        Times in s.
+        Times in s on either clock.
 
     Examples
     --------
@@ -104,7 +106,7 @@ def smoother(path: F64, *, than: F64, on: F64) -> F64:
 
 
 def _third_difference(times_s: F64) -> F64:
-    """Weights [n - 3, 4] of four values in a row, 0 in sum for any quadratic in time; their squares sum to 1."""
+    """Return weights [n - 3, 4] of four successive values that cancel any quadratic in time; their squares sum to 1."""
     windows = sliding_window_view(times_s, WINDOW)
     apart = windows[:, :, None] - windows[:, None, :]
     apart[:, np.arange(WINDOW), np.arange(WINDOW)] = 1.0

@@ -34,7 +34,7 @@ MIRROR = np.r_[
     16:-1:-1, 26:16:-1, 27:31, 35:30:-1, 45:41:-1, 47, 46, 39:35:-1, 41, 40,
     54:47:-1, 59:54:-1, 64:59:-1, 67:64:-1,
 ]  # fmt: skip
-"""New index i takes old index ``MIRROR[i]`` when the picture is mirrored; applied twice it changes nothing."""
+"""Landmark i of the mirrored image is landmark ``MIRROR[i]`` of the original; applied twice, it changes nothing."""
 FRONTAL_YAW_DEG = 25.0  # D comes from frames that look this straight at the camera
 FRONTAL_FRAMES_MIN = 10  # fewer: D comes from all frames
 
@@ -276,37 +276,37 @@ def crop_landmarks(track: Track, number: int) -> F64:
 
 @dataclass(frozen=True)
 class HeadTrack:
-    """A track's landmarks without repeated frames, with pose and scale: where every family of geometry starts."""
+    """A track's landmarks without repeated frames, with pose and scale: the input of every geometric family."""
 
     index: NDArray[np.int64]
     """[n] positions in the track."""
     times_s: F64
-    """[n] of :func:`features.frame_clock.taken_times`, by the faces of the clip."""
+    """[n] times from :func:`features.frame_clock.taken_times`, by the motion of the clip's faces."""
     landmarks: F64
     """[n, 68, 2] px."""
     pose_deg: F64
-    """[n, 3] pitch, yaw, roll of :func:`pose`."""
+    """[n, 3] pitch, yaw and roll from :func:`pose`."""
     scale_px: float
     """D of :func:`clip_scale`."""
 
     @property
     def seen(self) -> NDArray[np.bool_]:
-        """[n] True where the face was found."""
+        """[n] true where the face was found."""
         return np.asarray(np.isfinite(self.landmarks).all(axis=(1, 2)), dtype=np.bool_)
 
     @property
     def yaw_deg(self) -> F64:
-        """[n] + nose to image left."""
+        """[n] yaw in degrees, positive with the nose to the left of the image."""
         return self.pose_deg[:, 1]
 
 
-_heads: ObjectCache[HeadTrack] = ObjectCache(most=4)  # every family asks for those of the people of one clip
+_heads: ObjectCache[HeadTrack] = ObjectCache(most=4)  # shared by all families: the people of one clip
 
 
 def head(observation: Observation, track: Track) -> HeadTrack:
     """Take a track's distinct frames, with pose and scale.
 
-    Computed once for each pair of objects; its arrays are read-only, since every family gets the same ones.
+    The result is computed once for each pair of objects; its arrays are read-only, since all families share them.
     """
     return _heads.get(track, observation, lambda: _head(observation, track))
 
@@ -322,7 +322,7 @@ def _head(observation: Observation, track: Track) -> HeadTrack:
 
 
 def _paths(observation: Observation) -> Iterator[F64]:
-    """Where the regions of each face are in each frame of the clip, [n, 10] px, NaN where it is not seen."""
+    """Yield, for each face, the centres of its regions in each frame of the clip, [n, 10] px; NaN where not seen."""
     for track in observation.tracks:
         path = np.full((len(observation.times_s), 2 * len(REGIONS)), np.nan)
         regions = [track.landmarks[:, points].mean(axis=1, dtype=np.float64) for points in REGIONS.values()]

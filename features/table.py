@@ -1,10 +1,10 @@
-"""The feature table: one row a clip, Parquet, with its schema inside.
+"""The feature table: one row per clip, in Parquet, with its schema inside.
 
-Nothing about the container (codec, bit rate, name, size, date) is a feature. The base columns describe the
-clip and the run; learners see only the columns that :func:`feature_columns` names. The metadata is a JSON object that
-says what made the table: ``schema``, the version of this layout; ``extractor``, that of observations; ``families``,
+Nothing about the container (codec, bit rate, name, size, date) is a feature. The base columns describe the clip and the
+run; learners see only the columns that :func:`feature_columns` names. The metadata is a JSON object that describes how
+the table was made: ``schema``, the version of this layout; ``extractor``, the version of observations; ``families``,
 name to version; ``weights``, the SHA-256 of the weights of learned families; ``max_seconds``, the analysed duration of
-each clip; and ``columns``, the unit, direction and family of each.
+each clip; and ``columns``, the unit, direction and family of each column.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from features.spec import Family
 
 SCHEMA_VERSION = 2  # 2: the column reasons; weights and max_seconds in the metadata
 METADATA_KEY = b"deepfake"
-IMPORTED = "foreign"  # family, and what stands for the extractor, of numbers that were measured elsewhere
+IMPORTED = "foreign"  # family, and extractor in the metadata, of numbers that were measured elsewhere
 LABELS = ("REAL", "FAKE")
-MAGIC = b"PAR1"  # what a Parquet file begins and ends with
+MAGIC = b"PAR1"  # first and last bytes of a Parquet file
 OTHER_KINDS = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".xlsx", ".feather", ".arrow", ".html"})
-"""Suffixes that a table is not written under, since programs go by them."""
+"""Suffixes that a table may not have, because programs would take it for another kind of file."""
 BASE_SCHEMA = pa.schema(
     [
         ("filename", pa.string()),
@@ -340,7 +340,7 @@ def without_weights(table: pa.Table, families: Iterable[str]) -> pa.Table:
 
 
 def _merged(older: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:
-    """One description of two tables' families, those of ``newer`` in place of ``older``'s."""
+    """Merge the descriptions of two tables; families of ``newer`` replace those of ``older``."""
     replaced = newer["families"]
     columns = {name: column for name, column in older["columns"].items() if column["family"] not in replaced}
     of_families = {

@@ -126,8 +126,8 @@ def band_filters() -> F64:
 def speech_frames(bands: F64) -> NDArray[np.bool_]:
     """Mark the frames [n] whose log10 band powers [N_BANDS, n] are within 15 dB of the loud frames.
 
-    Levels are means over bands, so that the few strong bands of a vowel do not dominate. The level of the loud frames is
-    weighted by power, so that it does not depend on the length of pauses.
+    Levels are means over bands, so that the few strong bands of a vowel do not dominate. The level of the loud frames
+    is weighted by power, so that it does not depend on the length of pauses.
     """
     level = bands.mean(axis=0)
     loud = np.average(level, weights=np.sum(10.0**bands, axis=0))

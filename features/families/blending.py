@@ -111,7 +111,7 @@ class Gradients:
 
 
 def squared_gradient(luma: Float) -> Float:
-    """Squared Sobel gradient of a picture [h, w]."""
+    """Return the squared Sobel gradient of an image [h, w]."""
     gx, gy = (cv2.Sobel(luma, cv2.CV_32F, dx, 1 - dx, ksize=3) for dx in (1, 0))
     squared: Float = gx * gx + gy * gy
     return squared
@@ -156,7 +156,7 @@ def compared(crop: FaceCrop) -> dict[str, float] | None:
 
 
 def frames(observation: Observation, track: Track, numbers: range) -> list[dict[str, float] | None]:
-    """What :func:`compared` says of some of a track's crops; None where the face was lost or turned away, too."""
+    """Return the result of :func:`compared` for some of a track's crops; None for a face that is lost or turned."""
     crops = face_crops(observation, track, numbers)
     yaw_deg = pose(track.landmarks[track.crop_index[numbers.start : numbers.stop : numbers.step]])[:, 1]
     usable = [crop if abs(yaw) <= MAX_YAW_DEG else None for crop, yaw in zip(crops, yaw_deg.tolist(), strict=True)]
@@ -167,7 +167,7 @@ SHOWN = {
     "detail": ("lap", "1", "Detail, core against rest of the face"),
     "lightness": ("lightness", "L* difference", "Lightness, core against rest of the face"),
 }
-"""Series, what it shows of a frame, unit, title."""
+"""Name of the series, the value that it shows, unit, title."""
 
 
 def region_series(observation: Observation, track: Track) -> dict[str, Series]:

@@ -329,7 +329,7 @@ def eyes_together(parts: Sequence[Segment], *, blinks: Sequence[Blink]) -> tuple
 
 
 def patch_ear_corr(track: Track) -> float:
-    """Correlation over the track's crops of the lid gap seen in the picture with EAR; NaN below 8 crops.
+    """Correlation over the track's crops of EAR with the lid gap measured in the image; NaN below 8 crops.
 
     Both are means over the two eyes, :func:`eye_opening` and :func:`features.geometry.eye_aspect_ratio`.
     """

@@ -151,11 +151,11 @@ class Irises:
     colours: dict[str, float]
     """From :func:`features.irises.colour_differences`."""
     lights: int
-    """How many of the two have a highlight."""
+    """Number of irises, of the two, that have a highlight."""
     overlap: float
-    """Of the highlights, 0 to 1; NaN unless both have one."""
+    """Intersection over union of the highlights, 0 to 1; NaN unless both irises have one."""
     offset: float
-    """Of their places, in radii; NaN unless both have one."""
+    """Difference of the highlights' places, in radii; NaN unless both irises have one."""
 
 
 def compare_irises(crop: NDArray[np.uint8], *, points: F64) -> Irises | None:
@@ -248,7 +248,7 @@ def _faces(track: Track) -> list[Face]:
 
 
 def _same(face: Face) -> object:
-    """What is equal for the crops of a still that is held, and for no others."""
+    """Return a key that is equal only for crops of one frozen image."""
     return id(face[0]), face[1].tobytes()
 
 

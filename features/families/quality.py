@@ -93,7 +93,7 @@ def contrast(luma: F64) -> float:
 
 @dataclass(frozen=True)
 class PatchMeasure:
-    """A measure of one luma patch, and what its columns say; ``{}`` stands for the place, face or background."""
+    """A measure of one luma patch, and the text of its columns, in which ``{}`` stands for face or background."""
 
     function: Callable[[F64], float]
     sentence: str

@@ -231,7 +231,7 @@ def face_part(landmarks: F64, *, side: int, iod_px: float) -> Mask:
 
 @dataclass(frozen=True)
 class PatchValues:
-    """What the patches of a frame say."""
+    """The measures of the patches of one frame."""
 
     values: dict[str, float]
     """Column without ``_med`` to value."""

@@ -55,7 +55,7 @@ PROPERTIES = {
     "correlation": ("the correlation of grey levels, from -1 to 1", "up", (-1.0, 1.0)),
     "entropy": ("how varied pairs of grey levels are (entropy in nats)", "down", (0.0, float(np.log(LEVELS**2)))),
 }
-"""Property of a matrix of co-occurrences to what it is, the direction expected in a fake, and its range."""
+"""Property of a co-occurrence matrix to its description, the direction expected in a fake, and its range."""
 
 
 def _pattern(k: int) -> str:

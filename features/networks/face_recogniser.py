@@ -28,7 +28,7 @@ TENSOR_VERSION = 2
 
 
 class Block(nn.Module):
-    """Two convolutions and a shortcut; a halving one pools the shortcut, and what is missing counts as 0."""
+    """Two convolutions and a shortcut; a halving block pools the shortcut and pads with 0."""
 
     def __init__(self, inputs: int, outputs: int, *, halve: bool) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Recogniser(nn.Module):
         self.project = nn.Linear(inputs, EMBEDDING_DIMENSIONS, bias=False)
 
     def forward(self, chips: Tensor) -> Tensor:
-        """Embeddings, as dlib gives them without jitter."""
+        """Return the embeddings that dlib computes without jitter."""
         x = (chips - torch.tensor(MEAN_RGB).view(3, 1, 1)) / SCALE
         x = functional.max_pool2d(functional.relu(self.stem(x)), 3, 2)
         embedding: Tensor = self.project(self.blocks(x).mean((2, 3)))

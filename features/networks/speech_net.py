@@ -23,7 +23,7 @@ DROPOUT = 0.4
 
 
 class SpeechNet(nn.Module):
-    """A logit for windows of a spectrogram, [n, 1, 64, 128]: positive for synthetic speech; 47,000 parameters.
+    """The network, of 47,000 parameters: a logit for windows [n, 1, 64, 128], positive for synthetic speech.
 
     Three of the four convolutions halve both axes. Mean and standard deviation over time, of a lower and an upper half
     of frequency, go to one linear unit.
@@ -51,7 +51,7 @@ class SpeechNet(nn.Module):
 
 
 def windows(mel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Windows [m, 64, 128] of a spectrogram [64, n], evenly from its start to its end, half over each other.
+    """Return windows [m, 64, 128] of a spectrogram [64, n], evenly spaced from start to end, with half overlap.
 
     A shorter one is repeated until it fills a window.
     """
@@ -63,7 +63,7 @@ def windows(mel: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class SpeechScorer:
-    """Weights ready to run on one thread.
+    """A network ready to run on one thread.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class SpeechScorer:
     Raises
     ------
     RuntimeError
-        They are of another network.
+        The weights are of another network.
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
@@ -90,5 +90,5 @@ class SpeechScorer:
             return float(self.net(torch.from_numpy(windows(mel))[:, None]).mean())
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
-        """State by name, as the constructor takes it."""
+        """Return the state by name, for the constructor."""
         return {name: tensor.numpy() for name, tensor in self.net.state_dict().items()}
