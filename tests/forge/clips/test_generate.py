@@ -209,7 +209,7 @@ def test_dubs_may_take_a_voice_from_a_folder(real, tmp_path):
     ("arguments", "words"),
     [
         (["--kinds", "magic"], "'magic' is not a kind of forgery"),
-        (["--kinds", ","], "nothing named"),
+        (["--kinds", ","], "names no kind"),
         (["--voices", "nowhere"], "nowhere holds no file"),
         (["--jobs", "0"], "--jobs"),
         (["--max-seconds", "0"], "--max-seconds"),

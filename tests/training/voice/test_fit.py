@@ -361,7 +361,7 @@ def test_what_cannot_be_used_is_told_in_one_sentence(tmp_path, capsys):
     assert "none.csv" in capsys.readouterr().err
     (tmp_path / "empty.csv").write_text("filename,label,group,method,fake_part,has_audio\n")
     assert deepcue(["train-voice", "--clips", str(tmp_path / "empty.csv"), "--out", str(tmp_path)]) == 2
-    assert "no clip in it" in capsys.readouterr().err
+    assert "no line after its header" in capsys.readouterr().err
 
 
 def test_one_generator_alone_cannot_be_left_out(tmp_path, capsys, monkeypatch, voices):
