@@ -50,7 +50,7 @@ def test_an_old_page_is_found_and_mended(tmp_path, capsys):
     assert deepcue(["cues", "--check", "--out", str(out)]) == 0
     out.write_text(out.read_text(encoding="utf-8") + "x", encoding="utf-8")
     assert deepcue(["cues", "--check", "--out", str(out)]) == 2
-    assert "run `deepcue cues`" in capsys.readouterr().err
+    assert "run `make docs`" in capsys.readouterr().err
 
 
 def test_cited_work_is_in_the_literature():
