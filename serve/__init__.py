@@ -1,1 +1,1 @@
-"""A page on one's own machine: clips are dropped, queued, measured in child processes, and shown with a player."""
+"""The local web page: clips are dropped, queued, measured in child processes, and shown with a player."""

@@ -1,1 +1,1 @@
-"""One clip: decoding, finding and following faces, and what is observed of them."""
+"""Read one clip: decode it, detect and track its faces, and build its observation."""

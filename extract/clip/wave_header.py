@@ -1,6 +1,6 @@
 """How much sound the header of a WAVE file announces.
 
-FFmpeg corrects a header by the file's length without a word, so that a file that was cut looks whole.
+FFmpeg silently corrects a header by the file's length, so that a truncated file looks complete.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import io
 import struct
 from typing import BinaryIO
 
-MAX_CHUNKS = 100  # that are looked at before the sound
-STREAMED = 0x7FFF0000  # bytes: what is written before the length is known is 0, or about 2 or 4 GB
+MAX_CHUNKS = 100  # that are read before the audio
+STREAMED = 0x7FFF0000  # bytes: a header written before the length is known holds 0, or about 2 or 4 GB
 
 
 def announced_share(source: str | bytes) -> float:
     """How many times as much sound is announced as the file holds: 1 where nothing is missing, announced or held.
 
-    A file that holds nothing of what it announces has no sound, and is refused where it is decoded.
+    A file without any of the announced audio has no audio, and is refused when it is decoded.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def announced_share(source: str | bytes) -> float:
 
 
 def _sound_bytes(file: BinaryIO) -> tuple[int, int]:
-    """Bytes of sound by the header, and those up to the file's end; (0, 0) for what is no WAVE file."""
+    """Return the bytes of audio by the header, and those up to the file's end; (0, 0) if it is no WAVE file."""
     head = file.read(12)
     if head[:4] != b"RIFF" or head[8:] != b"WAVE":
         return 0, 0
