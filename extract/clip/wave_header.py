@@ -1,4 +1,4 @@
-"""How much sound the header of a WAVE file announces.
+"""Compare the audio that the header of a WAVE file announces with what the file holds.
 
 FFmpeg silently corrects a header by the file's length, so that a truncated file looks complete.
 """
@@ -14,7 +14,7 @@ STREAMED = 0x7FFF0000  # bytes: a header written before the length is known hold
 
 
 def announced_share(source: str | bytes) -> float:
-    """How many times as much sound is announced as the file holds: 1 where nothing is missing, announced or held.
+    """Return how many times as much audio is announced as the file holds; 1 if none is missing, announced or held.
 
     A file without any of the announced audio has no audio, and is refused when it is decoded.
 
@@ -30,7 +30,7 @@ def announced_share(source: str | bytes) -> float:
 
     Examples
     --------
-    A header of 8 bytes of sound, and the first two of them:
+    A header of 8 bytes of audio, and the first two of them:
 
     >>> announced_share(b"RIFF" + bytes(4) + b"WAVEdata" + bytes([8, 0, 0, 0]) + bytes(2))
     4.0
