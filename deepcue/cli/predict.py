@@ -297,7 +297,7 @@ def _warnings(verdict: Verdict) -> str:
 
 def _summary(verdict: Verdict) -> str:
     if verdict.sound_alone:
-        return f"{verdict.duration_s:.1f} s of sound, no picture, status {verdict.status}"
+        return f"{verdict.duration_s:.1f} s of audio, no video, status {verdict.status}"
     faces = "no face" if verdict.n_faces == 0 else f"{verdict.n_faces} {'face' if verdict.n_faces == 1 else 'faces'}"
     length = (
         "length unknown"

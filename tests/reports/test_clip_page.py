@@ -251,7 +251,7 @@ def test_the_number_is_explained_at_other_base_rates(tmp_path):
     assert "Of 100 clips with this score, about 80 would be fake, if 50 of 100 clips were fake" in text
     assert "odds of 4 to 1 for FAKE" in text
     assert "10 of 100about 31" in text.replace("> <", "")
-    assert "never says less than 0.08 or more than 0.92 (hatched): it was fitted on 234 clips" in text
+    assert "never says less than 0.08 or more than 0.92 (hatched): it was trained on 234 clips" in text
 
 
 @pytest.mark.parametrize(("p", "words"), [(0.92, "about 92 or more"), (0.08, "about 8 or fewer"), (0.5, "about 50")])
@@ -300,7 +300,7 @@ def test_two_averages_of_one_network_come_with_the_reason(tmp_path):
     """Non-regression: faces and columns gave different averages of the same network, unexplained."""
     cues = {"forensic_cnn.logit_mean": -0.44, "forensic_residual.logit_mean": np.nan}
     text = Page(page_of(tmp_path, evidence=clip_evidence(n_people=2, cues=cues))).text
-    assert "of one plain view of each; the averages that count as cues are of up to eight faces" in text
+    assert "come from one plain view of each face. The averages that the model reads as cues differ from them" in text
     assert text.count("As a cue, of up to eight faces in varied views: Face network −0.4 on average.") == 1
     assert "As a cue" not in Page(page_of(tmp_path, evidence=clip_evidence())).text
 
