@@ -24,11 +24,14 @@ SENTENCES = {
 }
 TOO_LITTLE = "too little of the clip was usable for it"
 SEEN_BRIEFLY = "what it measures was visible for too short a time, or too small"
+UNTRAINED = "no clip of the training had what was measured of it"
 NO_OBSERVATION = "its observation was not kept"
 """For a family without a reason code, in a row whose observation was to be read but had not been kept."""
 
 
-def unmeasured_families(table: pa.Table, read: Container[str] | None = None) -> list[dict[str, str]]:
+def unmeasured_families(
+    table: pa.Table, read: Container[str] | None = None, *, untrained: Container[str] = ()
+) -> list[dict[str, str]]:
     """Return, for each row, the families without a defined cue, each with the reason in words.
 
     The reason is that of the code in the table's column ``reasons``; where the whole clip was not measured, it is the
@@ -40,6 +43,8 @@ def unmeasured_families(table: pa.Table, read: Container[str] | None = None) -> 
         Feature table.
     read
         The columns that a model reads: other columns are ignored, and families of which it reads none are left out.
+    untrained
+        The columns that it would read if a training row had had them; a clip may have nothing else of a family.
     """
     cues: dict[str, list[str]] = {}
     read_of: dict[str, list[str]] = {}
@@ -49,15 +54,15 @@ def unmeasured_families(table: pa.Table, read: Container[str] | None = None) -> 
             if read is None or name in read:
                 read_of.setdefault(family_of(name), []).append(name)
     absent, wholly = _undefined(table, read_of), _undefined(table, cues)
+    foreign = {family: [name for name in names if name in untrained] for family, names in cues.items()}
+    new = {family: ~undefined for family, undefined in _undefined(table, foreign).items()}
     shares = {family: _shares(table, family) for family in read_of}
     rows = zip(table.select(["status", "error"]).to_pylist(), row_reasons(table), strict=True)
     return [
         {
-            family: (
-                _in_words(family, reasons, row, shares[family][number])
-                if wholly[family][number]
-                else _of_the_share(shares[family][number])
-            )
+            family: _in_words(family, reasons, row, shares[family][number])
+            if wholly[family][number]
+            else _of_others(shares[family][number], is_new=bool(new[family][number]))
             for family in sorted(read_of)
             if absent[family][number]
         }
@@ -82,6 +87,11 @@ def _in_words(family: str, reasons: Mapping[str, str], row: Mapping[str, str | N
         return NO_OBSERVATION
     code = reasons.get(family, Reason.UNUSABLE)
     return _of_the_share(share) if code == Reason.UNUSABLE else SENTENCES[Reason(code)]
+
+
+def _of_others(share: float, *, is_new: bool) -> str:
+    """Return why a family has no value that the model reads, though it has others; ``is_new``: some are untrained."""
+    return UNTRAINED if is_new else _of_the_share(share)
 
 
 def _of_the_share(share: float) -> str:

@@ -124,8 +124,13 @@ class Model:
 
     @property
     def trained_columns(self) -> set[str]:
-        """The columns that are defined in at least one training row (of the sample that OOD shrinkage is based on)."""
+        """The columns that are defined in at least one training row."""
         return {name for name, share in zip(self.layout.columns, self.shrinkage.present, strict=True) if share > 0}
+
+    @property
+    def untrained_columns(self) -> set[str]:
+        """The columns that a learner would read, but that no training row had."""
+        return self.head.columns_read(self.layout.columns) - self.trained_columns
 
     @property
     def columns_read(self) -> set[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -78,9 +79,17 @@ def _check_unchanged(file: Path, table: pa.Table, oof: pa.Table, position: Mappi
     }
     clips = oof.column("filename").to_pylist()
     for column, values in current.items():
-        given = oof.column(column).to_pylist()
-        if changed := [name for name, value in zip(clips, given, strict=True) if values[position[name]] != value]:
+        given, now = oof.column(column).to_pylist(), [values[position[name]] for name in clips]
+        if column == "group":  # the same groups under other names are no change
+            given, now = _first_members(given), _first_members(now)
+        if changed := [name for name, old, new in zip(clips, given, now, strict=True) if old != new]:
             raise ModelError(
                 f"{file}: the {column}s of {len(changed)} of {len(clips)} clips have changed since the model was "
                 f"trained ({changed[0]}, ...); train it again"
             )
+
+
+def _first_members(groups: Sequence[Any]) -> list[int]:
+    """Return, for each clip, the number of the first clip of its group, which does not depend on names of groups."""
+    first: dict[Any, int] = {}
+    return [first.setdefault(group, number) for number, group in enumerate(groups)]

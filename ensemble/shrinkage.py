@@ -49,6 +49,7 @@ class Shrinkage:
     @classmethod
     def of(cls, X: Float, *, seed: int = 0) -> Shrinkage:
         """Learn the ranges of training rows ``X`` [n, n_columns], or of a sample (by ``seed``) of many; strengths 0."""
+        present = np.mean(~np.isnan(X), axis=0)  # of all rows: a sample may lack a column that few rows have
         X = X[sampled_rows(np.arange(len(X)), MAX_ROWS, seed)]
         low, high = np.full(X.shape[1], np.nan), np.full(X.shape[1], np.nan)
         for number in range(X.shape[1]):
@@ -57,7 +58,7 @@ class Shrinkage:
                 edges = np.quantile(values, EDGES)
                 if edges[1] > edges[0]:
                     low[number], high[number] = edges
-        ranges = cls(low, high, np.mean(~np.isnan(X), axis=0), np.zeros(2))
+        ranges = cls(low, high, present, np.zeros(2))
         return replace(ranges, typical=np.quantile(ranges.distances(X), TYPICAL, axis=0))
 
     def distances(self, X: Float) -> Array:

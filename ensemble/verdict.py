@@ -139,7 +139,7 @@ class Verdict:
     @property
     def reason(self) -> str:
         """``error``; for an audio file without speech, its first message is replaced by that finding."""
-        if not self._lacks_speech:
+        if not self.lacks_speech:
             return self.error
         _, *others = self.error.split("; ")  # the first message says that only the audio was measured
         return "; ".join([NO_SPEECH, *others])
@@ -148,7 +148,7 @@ class Verdict:
     def notes(self) -> list[str]:
         """The sentences to show beside the number."""
         if self.verdict == NOTHING:
-            return [NOTE_NO_SPEECH, NOTE_NOTHING] if self._lacks_speech else [NOTE_NOTHING]
+            return [NOTE_NO_SPEECH, NOTE_NOTHING] if self.lacks_speech else [NOTE_NOTHING]
         if self.sound_alone:
             return [NOTE_SOUND.format(why=NO_PICTURE), NOTE]
         sound = [NOTE_SOUND.format(why=NO_PICTURE_CUE)] if self._only_heard else []
@@ -173,7 +173,7 @@ class Verdict:
         return NOTE_FACES.format(n=self.n_faces, main_face=self.main_face)
 
     @property
-    def _lacks_speech(self) -> bool:
+    def lacks_speech(self) -> bool:
         """Whether, in a file without video, every speech family that was measured found too little speech."""
         if not (self.sound_alone and self.verdict == NOTHING):
             return False
@@ -264,7 +264,7 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
 
     explanation = model.explain(table)
     probability = expit(explanation.log_odds)
-    unmeasured = unmeasured_families(table, model.columns_read)
+    unmeasured = unmeasured_families(table, model.columns_read, untrained=model.untrained_columns)
     rows = table.select(["filename", "status", "error", "n_faces", "duration_s", "n_frames"]).to_pylist()
     read = {family_of(name) for name in model.columns_read}
     with_cues = {family_of(name) for name in model.columns_read if not is_share(name)}  # that training clips had

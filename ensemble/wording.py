@@ -14,10 +14,12 @@ NOTE = (
     "A score is evidence, not proof: it reflects how similar training clips were labelled, and says nothing of intent."
 )
 NOTE_NOTHING = (
-    "Nothing could be measured in this clip: the number is only the assumed fraction of FAKE clips, not a finding."
+    "Nothing could be measured that the model was trained on: the number is only the assumed fraction of FAKE clips, "
+    "not a finding."
 )
 NOTE_NO_FINDING = (
-    "Nothing could be measured in this clip, so there is no finding: neither that it is real nor that it is fake."
+    "Nothing could be measured that the model was trained on, so there is no finding: neither that the clip is real "
+    "nor that it is fake."
 )
 """Replaces :data:`NOTE_NOTHING` where no number is shown."""
 NO_PICTURE, NO_PICTURE_CUE = "the file holds no video", "no cue of the video could be measured"

@@ -241,7 +241,7 @@ def _groups(given: Mapping[str, Sequence[str | None]], labels: Sequence[str | No
 
 
 def _warn_of_labels(cues: pa.Table, labels: Sequence[str | None]) -> None:
-    """Warn of cues that separate the labels exactly, by their value or by whether they are defined."""
+    """Warn of cues that have one value for each label, or that are defined for one label only."""
     labelled = np.array([label is not None for label in labels], dtype=bool)
     fake = np.array([label == "FAKE" for label in labels], dtype=bool)[labelled]
     if len(fake) < FEWEST_ROWS or fake.all() or not fake.any():

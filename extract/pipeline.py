@@ -305,7 +305,7 @@ def _measure(
     except ClusterLostError as error:
         if journal is None or not results:
             raise
-        message = f"{error}; the results are kept in {journal.file}: run the same command again to go on"
+        message = f"{error}; the results are kept in {journal.file}: run the same command again to resume"
         raise ClusterLostError(message) from error
     finally:
         stream.close()

@@ -39,19 +39,16 @@ from features.errors import InputError
 LOGIT_SUFFIX = ".logit_mean"
 ALL_FACES_SUFFIX = f"{LOGIT_SUFFIX}_max"  # the largest over all faces; undefined with fewer than two
 VOICE = "forensic_voice.logit"
-SPEECH_SLOPE, SPEECH_INTERCEPT = (
-    1.2,
-    -1.9,
-)  # fitted on 329 sounds at a prior of 1 in 10: estimates are shrunk towards these
+# Fitted on 329 sounds at a prior of 1 in 10: estimates are shrunk towards these.
+SPEECH_SLOPE, SPEECH_INTERCEPT = 1.2, -1.9
 RIDGE = 20.0  # nats: penalty of a speech parameter's deviation of 1; few clips of a table have synthetic speech
 MIN_HEARD = -1.0  # of `heard`, in log-odds: a data set in which one class often lacks audio must not inflate it
 CUES = (
     *(f"blending.{name}_core_rest_med" for name in ("ten", "lap", "noise", "lightness")),
     *(f"eyes_teeth.iris_{name}" for name in ("dh", "ds", "dv", "dlab", "hist_r", "hist_g", "hist_b")),
-    *(f"eyes_teeth.spec_{name}" for name in ("missing_share", "one_eye_share", "iou_med", "offset_med")),
     *(f"face_contrast.c{k:02}_mean" for k in range(1, 33)),
 )
-"""The cues that are added to the video's log-odds; chosen in docs/experiments/038 and 041."""
+"""The cues that are added to the video's log-odds; chosen in docs/experiments/038, 041 and 048."""
 CUE_RIDGE = 100.0  # nats: penalty of a standardised cue's coefficient of 1; chosen for clips that count twice (042)
 MAX_DEVIATION = 4.0  # standard deviations of a cue from its median: values further out carry no more evidence
 MAX_CUES = 1.0  # log-odds of all cues together: they must not decide alone on images of an unknown kind

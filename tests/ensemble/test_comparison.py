@@ -80,4 +80,4 @@ def test_the_command_compares_with_predictions_of_another_tool(table, tmp_path, 
     assert "log loss of the stack minus that of oracle: +0." in printed
     assert "sklearn" not in printed
     assert deepcue([*arguments, str(other), str(other)]) == 2
-    assert "called oracle already" in capsys.readouterr().err
+    assert "already called oracle" in capsys.readouterr().err

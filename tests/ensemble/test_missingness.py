@@ -58,6 +58,13 @@ def test_a_family_of_which_a_model_reads_nothing_that_is_defined_is_unmeasured()
     assert unmeasured_families(table, {"blink.count"}) == [{}]  # of a family that no model reads, all count
 
 
+def test_a_family_with_nothing_but_what_no_training_clip_had_says_so():
+    table, read = toy_table(1, 1), "lip_sync.lsd"
+    table = table.set_column(table.schema.get_field_index(read), read, [np.array([np.nan], np.float32)])
+    others = {name for name in table.column_names if name.startswith("lip_sync.")} - {read, "lip_sync.valid_share"}
+    assert unmeasured_families(table, {read}, untrained=others) == [{"lip_sync": missingness.UNTRAINED}]
+
+
 def test_what_was_measured_in_part_is_not_said_to_be_of_an_observation_that_was_not_kept():
     table, read = toy_table(1, 1), "lip_sync.lsd"
     for name, value in ((read, np.array([np.nan], np.float32)), ("reasons", [json.dumps({"observation": "not_kept"})])):

@@ -6,6 +6,7 @@ import pytest
 
 from ensemble import shrinkage
 from ensemble.shrinkage import LeftOut, Shrinkage, best_strengths, chosen_strengths, loss, nested_loss
+from ensemble.training_set import sampled_rows
 
 
 def left_out(*, overconfident, n=1200, seed=0):
@@ -38,10 +39,20 @@ def test_ranges_of_a_large_table_are_of_a_sample_that_does_not_go_by_the_order_o
     """Non-regression test: of just under twice the limit all rows counted, of twice the limit every second one."""
     monkeypatch.setattr(shrinkage, "MAX_ROWS", 200)
     X = np.zeros((n_rows, 1), np.float32)
-    X[1::2] = np.nan
-    (present,) = Shrinkage.of(X).present
-    assert present == pytest.approx(0.5, abs=0.1)
-    assert (present * 200).is_integer()
+    X[1::2] = 1.0
+    taken = []
+    monkeypatch.setattr(shrinkage, "sampled_rows", lambda *given: taken.append(sampled_rows(*given)) or taken[-1])
+    ranges = Shrinkage.of(X)
+    assert (ranges.low[0], ranges.high[0]) == (0.0, 1.0)
+    assert taken[0].sum() == 200
+
+
+def test_a_column_that_few_rows_of_a_large_table_have_counts_as_present(monkeypatch):
+    """Non-regression test: it was counted in a sample, and by chance called one that no training row had."""
+    monkeypatch.setattr(shrinkage, "MAX_ROWS", 50)
+    X = np.full((500, 500), np.nan, np.float32)
+    np.fill_diagonal(X, 1.0)
+    assert (Shrinkage.of(X).present == 1 / 500).all()
 
 
 def test_without_strengths_nothing_is_shrunk():

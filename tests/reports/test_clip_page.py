@@ -300,7 +300,7 @@ def test_two_averages_of_one_network_come_with_the_reason(tmp_path):
     """Non-regression: faces and columns gave different averages of the same network, unexplained."""
     cues = {"forensic_cnn.logit_mean": -0.44, "forensic_residual.logit_mean": np.nan}
     text = Page(page_of(tmp_path, evidence=clip_evidence(n_people=2, cues=cues))).text
-    assert "come from one plain view of each face. The averages that the model reads as cues differ" in text
+    assert "come from one plain view of each face. The averages that the model reads as cues differ from them" in text
     assert text.count("As a cue, of up to eight faces in varied views: Face network −0.4 on average.") == 1
     assert "As a cue" not in Page(page_of(tmp_path, evidence=clip_evidence())).text
 

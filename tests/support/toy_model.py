@@ -68,6 +68,7 @@ class FakeModel:
         of_toys = {column.name for one in discovery.families(FAMILIES) for column in one.table_columns}
         others = {f"{name}.a_cue" for name in contributions}
         self.columns_read, self.head = columns_read or of_toys | others, SimpleNamespace(clip=clip)
+        self.untrained_columns = set()
         self.base = np.asarray(base, dtype=np.float64)
         self.contributions = {name: np.asarray(z, dtype=np.float64) for name, z in contributions.items()}
 

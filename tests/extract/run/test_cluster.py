@@ -267,7 +267,7 @@ def test_a_scheduler_that_dies_is_one_sentence_that_names_the_journal(sounds, ow
     assert run.returncode == 2, error
     (sentence,) = [line for line in error.splitlines() if line.startswith("error: ")]
     assert f"--scheduler {address}: the scheduler is gone" in sentence
-    assert f"the results are kept in {journal}: run the same command again to go on" in sentence
+    assert f"the results are kept in {journal}: run the same command again to resume" in sentence
     assert "Traceback" not in error, error
 
 
@@ -402,5 +402,5 @@ def test_sigterm_ends_the_measuring_of_a_run_as_an_interrupt_does(sounds, cluste
     run.send_signal(signal.SIGTERM)
     _, error = run.communicate()
     assert run.returncode == 130, error
-    assert "run the same command again to go on" in error
+    assert "run the same command again to resume" in error
     wait_until(lambda: children(workers) == [])

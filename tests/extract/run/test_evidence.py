@@ -136,7 +136,7 @@ def test_evidence_that_fails_is_said_in_the_row(clip, tmp_path, monkeypatch, fai
     assert none is None
     assert [row.status for row in rows] == ["ok", "partial"]
     assert rows[0].values.tobytes() == rows[1].values.tobytes()
-    assert re.search("the evidence could not be produced: .*" + words, rows[1].error)
+    assert re.search("the evidence could not be made: .*" + words, rows[1].error)
 
 
 def test_a_network_of_another_package_costs_nobody_his_page(clip, tmp_path, monkeypatch):
@@ -206,7 +206,7 @@ def test_a_child_that_dies_over_the_evidence_costs_the_evidence_alone(clip, tmp_
         examiner.close()
     assert none is None
     assert row.status == "partial"
-    assert row.error == f"the evidence could not be produced: the measuring process died (exit status {death})"
+    assert row.error == f"the evidence could not be made: the measuring process died (exit status {death})"
     assert dict(zip(worker.column_names(("mycue",)), row.values.tolist(), strict=True))["mycue.frames_n"] == 30
 
 
