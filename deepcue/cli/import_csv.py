@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "csv",
         type=Path,
-        help="CSV file with the columns filename and label, optionally group, source and fold, and cues",
+        help="CSV file with the columns filename and label, optionally group, original, source and fold, and cues",
     )
     parser.add_argument("--out", type=common.output_file, required=True, help="feature table to write (Parquet)")
 
