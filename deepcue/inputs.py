@@ -128,7 +128,7 @@ def read_table(file: PathLike) -> pa.Table:
 
 
 def clip_name(path: PathLike) -> str:
-    r"""The name of a clip's row: its file name, of a query only what names it; bytes that are no UTF-8 become ``\xe9``."""
+    r"""The name of a clip's row: its file name, of a query only what names it; bytes not UTF-8 become ``\xe9``."""
     from extract.file_names import name_of
 
     return _printed(name_of(os.fspath(path)))
