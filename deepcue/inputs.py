@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.errors import DatasetError, InputError, NotFoundError, without_credentials
-from features.places import without_query
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,15 +77,14 @@ def is_clip(data: PathLike) -> bool:
     NotFoundError
         The file or folder doesn't exist.
     """
-    from extract.file_names import SOUND_SUFFIXES, VIDEO_SUFFIXES
+    from extract.file_names import has_clip_suffix, name_of, suffix_of
 
     name = os.fspath(data)
-    suffix = os.path.splitext(without_query(name))[1].lower()
     if "://" in name:
-        return suffix in VIDEO_SUFFIXES | SOUND_SUFFIXES
+        return has_clip_suffix(name_of(name))
     if not os.path.exists(name):
         raise NotFoundError(f"{name}: no such file or folder; give a clip or a folder of clips")
-    return not (os.path.isdir(name) or suffix == ".csv" or is_table(name))
+    return not (os.path.isdir(name) or suffix_of(name) == ".csv" or is_table(name))
 
 
 def check_is_there(clip: PathLike) -> None:
@@ -109,9 +107,10 @@ def check_is_there(clip: PathLike) -> None:
 
 def is_table(data: PathLike) -> bool:
     """Return whether a path names a feature table: by its suffix or, for a local file, by its first bytes."""
+    from extract.file_names import name_of, suffix_of
     from features.table import is_parquet
 
-    has_suffix = os.path.splitext(without_query(os.fspath(data)))[1].lower() == TABLE_SUFFIX
+    has_suffix = suffix_of(name_of(os.fspath(data))) == TABLE_SUFFIX
     return (has_suffix and not os.path.isdir(data)) or is_parquet(os.fspath(data))
 
 
@@ -129,8 +128,10 @@ def read_table(file: PathLike) -> pa.Table:
 
 
 def clip_name(path: PathLike) -> str:
-    r"""Return the name of a clip's row: the file name without the query of a URL; non-UTF-8 bytes become ``\xe9``."""
-    return _printed(os.path.basename(without_query(os.fspath(path))))
+    r"""Return the name of a clip's row: its file name, of a query only the part that names it; bad UTF-8 becomes ``\xe9``."""
+    from extract.file_names import name_of
+
+    return _printed(name_of(os.fspath(path)))
 
 
 def _printed(name: str) -> str:
@@ -175,11 +176,19 @@ def listed_clips(paths: Iterable[PathLike]) -> list[ClipEntry]:
     files = list(dict.fromkeys(clip_path(as_text(path)) for path in paths))
     names = [clip_name(file) for file in files]
     if len(set(names)) < len(names):
-        names = [_printed(without_credentials(file)) for file in files]
+        names = [_printed(_long_name(file)) for file in files]
     name, count = Counter(names).most_common(1)[0] if names else ("", 0)
     if count > 1:
         raise DatasetError(f"{name}: {count} clips of the list would have this name in a table; leave out all but one")
     return [ClipEntry(name, file, group=name) for name, file in zip(names, files, strict=True)]
+
+
+def _long_name(file: str) -> str:
+    """A path or URL without credentials, of a query only what names the clip."""
+    from extract.file_names import named_in_query
+
+    parameter = named_in_query(file)
+    return without_credentials(file) + (f"?{parameter}" if parameter else "")
 
 
 def chosen_families(names: Iterable[str] | None) -> tuple[Family, ...]:

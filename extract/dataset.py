@@ -23,13 +23,12 @@ from dataclasses import replace
 from typing import Any
 
 from extract.entries import ClipEntry
-from extract.file_names import SOUND_SUFFIXES, Names, is_companion, is_video, suffix_of
-from extract.file_store import Store, folder_and_name
+from extract.file_names import SOUND_SUFFIXES, Names, is_companion, is_video, name_of, suffix_of
+from extract.file_store import Store, first_url, folder_and_name
 from extract.groups import grouped
 from extract.manifest import clips_of_manifest
 from extract.metadata import with_metadata
 from features.errors import DatasetError, NotFoundError, without_credentials
-from features.places import without_query
 
 logger = logging.getLogger(__name__)
 
@@ -69,14 +68,14 @@ def find_clips(
         raise DatasetError(f"{data}: no clip in it; clips are files that end in {suffixes} or the like")
     clips = [_utf8(clip) for clip in clips]
     _check_names_differ(data, clips)
-    return grouped(sorted(clips, key=lambda clip: clip.filename), data)
+    return grouped(sorted(clips, key=lambda clip: clip.filename), without_credentials(data))
 
 
 def _of_file(data: str, store: Store, storage_options: dict[str, Any] | None) -> list[ClipEntry]:
-    folder, name = folder_and_name(data)
-    filename = name.partition("?")[0] if without_query(data) != data else name
+    filename = name_of(first_url(data))
     if is_video(filename) or suffix_of(filename) in SOUND_SUFFIXES:
         return [ClipEntry(filename, store.url)]
+    folder, name = folder_and_name(data)
     return clips_of_manifest(data, Store(folder, storage_options), name)
 
 

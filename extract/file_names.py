@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 import posixpath
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
+
+from features.places import query_of, without_query
 
 VIDEO_SUFFIXES = frozenset(
     {".264", ".265", ".3g2", ".3gp", ".3gpp", ".asf", ".av1", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264"}
@@ -22,6 +25,7 @@ SOUND_SUFFIXES = frozenset(
 """Audio files count as clips only when named, singly or in a manifest; folders are not searched for them, since data
 sets keep the audio of their clips beside them."""
 CLIP_SUFFIXES = VIDEO_SUFFIXES | SOUND_SUFFIXES
+TABLE_SUFFIXES = frozenset({".csv", ".parquet"})
 COMPANION_SUFFIXES = SOUND_SUFFIXES | frozenset(
     {".bmp", ".bib", ".cfg", ".csv", ".db", ".docx", ".h5", ".html", ".ini", ".ipynb", ".jpeg", ".jpg", ".json"}
     | {".jsonl", ".log", ".mat", ".md", ".md5", ".npy", ".npz", ".parquet", ".pdf", ".pickle", ".pkl", ".png", ".pt"}
@@ -41,6 +45,29 @@ def base_of(name: str) -> str:
 def suffix_of(name: str) -> str:
     """Return the suffix of a file name in lower case."""
     return posixpath.splitext(base_of(name))[1].lower()
+
+
+def named_in_query(place: str) -> str:
+    """Return the parameter of a URL's query that names a clip or table; empty where the path names one, or none does.
+
+    >>> named_in_query("https://host/get?file=a.mp4&sig=5f"), named_in_query("https://host/a.mp4?thumb=b.mp4")
+    ('file=a.mp4', '')
+    """
+    suffixes = CLIP_SUFFIXES | TABLE_SUFFIXES
+    if suffix_of(without_query(place)) in suffixes:
+        return ""
+    parameters = reversed(query_of(place).split("&"))
+    return next((parameter for parameter in parameters if suffix_of(parameter) in suffixes), "")
+
+
+def name_of(place: str) -> str:
+    """Return the file name of a path or URL, with no more of a query than the parameter that names the file.
+
+    >>> name_of("https://host/a.mp4?sig=5f"), name_of("https://host/get?file=a.mp4&sig=5f")
+    ('a.mp4', 'get?file=a.mp4')
+    """
+    name, parameter = os.path.basename(without_query(place)), named_in_query(place)
+    return os.path.basename(f"{name}?{parameter}") if parameter else name
 
 
 def is_video(name: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from features.errors import NotFoundError
-from features.places import read_errors, read_to, without_query
+from features.places import cause_to_show, read_errors, read_to, without_query
 
 MISSING = frozenset({404, 410})  # HTTP statuses of a file that is not there
 
@@ -26,6 +26,15 @@ def folder_and_name(place: str) -> tuple[str, str]:
     protocol, _, path = without_query(url).partition("://")
     folder, _, name = path.rpartition("/")
     return f"{before}{protocol}://{folder}{after}", f"{name}{query}"
+
+
+def first_url(place: str) -> str:
+    """Return the first URL of a chain, which names the file; a path unchanged.
+
+    >>> first_url("simplecache::s3://bucket/a"), first_url("zip://a::/b.zip")
+    ('s3://bucket/a', 'zip://a')
+    """
+    return _chain(place)[1] if "://" in place else place
 
 
 def _chain(place: str) -> tuple[str, str, str]:
@@ -121,7 +130,9 @@ class Store:
                 fs.info(path)
             except FileNotFoundError as error:  # fsspec raises it for a server that is down as well
                 if error.__cause__ is None or getattr(error.__cause__, "status", None) in MISSING:
-                    raise NotFoundError(f"{self.url}: no such file; give a clip or a folder of clips") from error
+                    raise NotFoundError(
+                        f"{self.url}: no such file; give a clip or a folder of clips"
+                    ) from cause_to_show(error, self.url)
                 raise error.__cause__ from error
 
     def _filesystem(self) -> tuple[Any, str]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from extract.entries import OR, ClipEntry, described, named, slashed
 from extract.file_names import Names, Namesakes, has_clip_suffix, suffix_of
 from extract.file_store import Store
-from features.errors import DatasetError
+from features.errors import DatasetError, without_credentials
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +35,12 @@ def with_metadata(store: Store, names: Sequence[str], listed: Iterable[ClipEntry
     DatasetError
         A file is not such JSON, a label is neither REAL nor FAKE, or two entries give a clip different labels.
     """
+    shown = without_credentials(store.url)
     tables = [name for name in names if posixpath.basename(name) == METADATA]
     clips = {clip.filename: clip for clip in listed}
     entries = [_Entry(table, *entry) for table in tables for entry in _entries_of(store, table).items()]
     labelled: dict[str, str] = {}  # file name to the place of its label
-    found = _files_of(entries, Names(names), clips, store.url)
+    found = _files_of(entries, Names(names), clips, shown)
     for entry, filename in found:
         where = f"{store.join(entry.table)}, entry {entry.name!r}"
         clip = _of_entry(entry, ClipEntry(filename, store.join(filename)), where)
@@ -52,9 +53,9 @@ def with_metadata(store: Store, names: Sequence[str], listed: Iterable[ClipEntry
         if clip.label:
             labelled[filename] = where
     if absent := len(entries) - len(found):
-        logger.warning("%s: metadata names %d missing clips; they are left out", store.url, absent)
+        logger.warning("%s: metadata names %d missing clips; they are left out", shown, absent)
     if entries and not labelled:
-        logger.warning('%s: no entry of metadata.json has a label; write {"label": "REAL"} or "FAKE"', store.url)
+        logger.warning('%s: no entry of metadata.json has a label; write {"label": "REAL"} or "FAKE"', shown)
     return list(clips.values())
 
 

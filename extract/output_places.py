@@ -15,7 +15,7 @@ from extract.file_names import has_clip_suffix, suffix_of
 from extract.metadata import METADATA
 from features import table
 from features.errors import DatasetError, InputError, without_credentials
-from features.places import as_path, check_is_path, file_to_write, is_of_the_store, url_of
+from features.places import as_path, cause_to_show, check_is_path, file_to_write, is_of_the_store, url_of
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def _try(place: str | Path, name: str, options: Mapping[str, Any]) -> None:
         raise DatasetError(
             f"{place}: nothing can be written there ({error}); check the address, the package for such stores, and "
             "your credentials"
-        ) from error
+        ) from cause_to_show(error, str(place))
     try:
         opened.fs.rm_file(opened.path)
     except Exception as error:
@@ -160,4 +160,4 @@ def write(built: pa.Table, out: str, options: dict[str, Any], *, journal: str) -
         raise DatasetError(
             f"{out}: can't be written ({error}); the results are kept in {journal}: {_remedy(out)} and run again, "
             f"or give another --out with --journal {journal}"
-        ) from error
+        ) from cause_to_show(error, out)

@@ -14,12 +14,11 @@
 
 import re
 
-_CREDENTIALS = re.compile(
-    r"(?P<protocol>[A-Za-z][\w+.-]*://)"
-    r"(?:[^/\s]*@)?"  # user and password
-    r"(?P<path>[^\s?]*)"
-    r"(?:\?\S*?(?=[)\]}'\"<>,;:.]*(?:\s|$)))?"  # the query, up to the punctuation of the sentence around the URL
-)
+# every pattern is linear in the length of the text, which may hold long words of hex or base64
+_USER = re.compile(r"(?P<protocol>[A-Za-z][\w+.-]{0,31}://)[^/\s?]*@")  # with the password
+_HTTP = re.compile(r"(?P<url>https?://(?:(?!::)[^\s?])*)(?P<query>\?(?:(?!::)\S)*)?")
+_QUERY = re.compile(r"\?[\w.~%&-]+=(?:(?!::)\S)*")  # of any URL, since a key may hold spaces; keys may hold a bare "?"
+_PUNCTUATION = ")]}'\"<>,;:."  # of the sentence around a URL
 
 
 def without_credentials(text: str) -> str:
@@ -30,7 +29,16 @@ def without_credentials(text: str) -> str:
     >>> without_credentials("can't be read (https://bob:secret@host/a.mp4?X-Amz-Signature=5f); check the path")
     "can't be read (https://host/a.mp4); check the path"
     """
-    return _CREDENTIALS.sub(r"\g<protocol>\g<path>", text) if "://" in text else text
+    if "://" not in text:
+        return text
+    text = _USER.sub(r"\g<protocol>", text)
+    text = _HTTP.sub(lambda link: link["url"] + _after_query(link["query"] or ""), text)
+    return _QUERY.sub(lambda query: _after_query(query[0]), text)
+
+
+def _after_query(query: str) -> str:
+    """Return the punctuation after a query, which belongs to the sentence around the URL."""
+    return query[len(query.rstrip(_PUNCTUATION)) :]
 
 
 class DeepcueError(Exception):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-from features.errors import DatasetError, DeepcueError, InputError, UnreadableError
+from features.errors import DatasetError, DeepcueError, InputError, UnreadableError, without_credentials
 
 DEVICE = "{file}: is a device or a pipe, which would be replaced; give the name of a file"
 LOCAL = frozenset({"file", "local"})  # protocols of local files, whose URLs have a third slash
+_SIGNED = re.compile(r"(?P<url>(?:^|::)https?://(?:(?!::)[^?])*)\?(?P<query>(?:(?!::).)*)", re.DOTALL)
 
 
 def url_of(place: str | Path) -> str:
@@ -41,12 +43,22 @@ def as_path(place: str) -> str:
 
 
 def without_query(place: str) -> str:
-    """Return an ``http`` URL without its query, which may sign it; any other path or URL unchanged.
+    """Return an ``http`` URL, also one inside a chain, without its query, which may sign it; all else unchanged.
 
-    >>> without_query("https://host/a.mp4?X-Amz-Signature=5f"), without_query("s3://bucket/a?.mp4")
-    ('https://host/a.mp4', 's3://bucket/a?.mp4')
+    >>> without_query("simplecache::https://host/a.mp4?X-Amz-Signature=5f"), without_query("s3://bucket/a?.mp4")
+    ('simplecache::https://host/a.mp4', 's3://bucket/a?.mp4')
     """
-    return place.partition("?")[0] if place.startswith(("http://", "https://")) else place
+    return _SIGNED.sub(r"\g<url>", place)
+
+
+def query_of(place: str) -> str:
+    """Return the query of an ``http`` URL, also of one inside a chain; empty without one.
+
+    >>> query_of("https://host/get?file=a.mp4"), query_of("s3://bucket/a?.mp4")
+    ('file=a.mp4', '')
+    """
+    link = _SIGNED.search(place)
+    return link["query"] if link else ""
 
 
 def read_to(file: IO[bytes], n_bytes: int = -1) -> bytes:
@@ -149,11 +161,16 @@ def check_is_one_file(url: str) -> None:
     Raises
     ------
     OSError
-        After the first link of the chain comes one that is neither a URL nor an absolute path.
+        After the first URL of the chain comes a link that is neither a URL, an absolute path nor a protocol of fsspec.
     """
+    if "://" not in url:
+        return
+    import fsspec
+
     links = url.split("::")
-    first = next((number for number, link in enumerate(links) if "://" in link), len(links))
-    if not all("://" in link or os.path.isabs(link) for link in links[first + 1 :]):
+    first = next((number for number, link in enumerate(links) if "://" in link))
+    protocols = fsspec.available_protocols()  # `simplecache` may stand between two URLs
+    if not all("://" in link or os.path.isabs(link) or link in protocols for link in links[first + 1 :]):
         raise OSError(f"{url}: :: in its name is taken for one store inside another; rename it")
 
 
@@ -187,7 +204,14 @@ def read_errors(url: str) -> Iterator[None]:
     except Exception as error:
         if not is_of_the_store(error, url):
             raise  # a bug in this program
-        raise DatasetError(f"{url}: can't be read ({error}); check the path and your credentials") from error
+        raise DatasetError(f"{url}: can't be read ({error}); check the path and your credentials") from cause_to_show(
+            error, url
+        )
+
+
+def cause_to_show(error: Exception, url: str) -> Exception | None:
+    """Return the cause to raise an error from: None where the URL has credentials, which a traceback would show."""
+    return error if without_credentials(url) == url else None
 
 
 def is_of_the_store(error: Exception, place: str | Path) -> bool:

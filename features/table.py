@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from features.errors import InputError, TableError, UnreadableError
 from features.places import (
     as_path,
+    cause_to_show,
     check_is_no_input,
     check_is_regular,
     file_to_write,
@@ -197,7 +198,9 @@ def _opened(place: str | Path) -> pa.NativeFile:
     except Exception as error:
         if not is_of_the_store(error, place):
             raise
-        raise TableError(f"{place}: can't be read ({error}); check the path and your credentials") from error
+        raise TableError(f"{place}: can't be read ({error}); check the path and your credentials") from cause_to_show(
+            error, str(place)
+        )
 
 
 def _local(file: Path) -> pa.OSFile:

@@ -152,9 +152,8 @@ class ClipReader:
             if aspect.changed:
                 self._notes.append("the pixel aspect ratio changes midway; pixels were made square")
             if n_leading:
-                self._notes.append(
-                    f"the first {n_leading} frames have no timestamp; they precede the first that has one"
-                )
+                leading = "frame has" if n_leading == 1 else f"{n_leading} frames have"
+                self._notes.append(f"the first {leading} no timestamp; times are counted back from the first timestamp")
             self._notes += kind.notes()
         if index < 0:
             why = f": {self.damage.first}" if self.damage.first else ""

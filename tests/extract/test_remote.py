@@ -1,6 +1,8 @@
 """What remote stores do that files of this machine do not: short reads, credentials in URLs, odd keys, servers down."""
 
 import json
+import logging
+import traceback
 from typing import ClassVar
 
 import fsspec
@@ -98,11 +100,25 @@ def test_a_limited_read_takes_no_more_than_it_may(tmp_path):
         (f"URL('https://h/a?X-Amz-Signature={SECRET}'), status=403", "URL('https://h/a'), status=403"),
         (f"no (s3://b/a?x={SECRET}&y=({SECRET})z); go", "no (s3://b/a); go"),
         (f"simplecache::ftp://bob:{SECRET}@h/a b", "simplecache::ftp://h/a b"),
+        (f"zip://a.mp4::http://bob:{SECRET}@h/x.zip?s={SECRET}: 404", "zip://a.mp4::http://h/x.zip: 404"),
+        (f"http://h/my clip.mp4?X-Amz-Signature={SECRET}; go", "http://h/my clip.mp4; go"),
+        (f"('https://h/a?{SECRET}')", "('https://h/a')"),
+        ("https://host?email=a@b.c", "https://host"),
+        ("memory://a/what?.mp4: no such file", "memory://a/what?.mp4: no such file"),
+        ("memory://a/take?1/me@home.mp4", "memory://a/take?1/me@home.mp4"),
         ("s3://bucket/a@b.mp4: bob@host has no URL?", "s3://bucket/a@b.mp4: bob@host has no URL?"),
     ],
 )
 def test_credentials_are_taken_out_of_urls(text, shown):
     assert without_credentials(text) == shown
+
+
+@pytest.mark.parametrize("run", ["a", "?", "a?", ")", "?a=", "@", ":", "?a=)", "a://", "http://", "a."])
+def test_a_text_of_any_length_is_cleaned(run):
+    """A pattern that is quadratic in the length would need minutes."""
+    long = run * (200_000 // len(run))
+    for text in (f"http://bob:{SECRET}@host/a {long}", f"{long} http://bob:{SECRET}@host/a", f"{long}x http://"):
+        assert SECRET not in without_credentials(text)
 
 
 def test_no_message_row_or_journal_shows_a_password(tmp_path, monkeypatch, caplog):
@@ -119,6 +135,43 @@ def test_no_message_row_or_journal_shows_a_password(tmp_path, monkeypatch, caplo
     assert SECRET not in json.dumps(table.to_pylist()) + caplog.text
     assert not [file for file in tmp_path.iterdir() if SECRET.encode() in file.read_bytes()]
     assert SECRET not in journal_of(f"{url}/t.parquet?x={SECRET}")
+
+
+@pytest.mark.parametrize("url", [f"drip://bob:{SECRET}@host/a.mp4", f"drip://host/a.mp4?sig={SECRET}"])
+def test_no_traceback_shows_a_password(url, drip, monkeypatch):
+    for is_down in (False, True):
+        monkeypatch.setattr(DripFileSystem, "is_down", is_down)
+        with pytest.raises(DatasetError) as caught:
+            inputs.check_is_there(url)
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
+    with pytest.raises(DatasetError) as caught:
+        write(None, url, {}, journal="j")
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_traceback_of_a_plain_url_shows_the_cause(drip):
+    with pytest.raises(NotFoundError) as caught:
+        inputs.check_is_there("drip://host/a.mp4")
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
+
+
+def test_no_warning_shows_a_password(drip, caplog):
+    url = f"drip://bob:{SECRET}@host/d"
+    entries = {
+        "gone.mp4": {"original": "q.mp4"},
+        "b.mp4": {"label": "FAKE", "original": "zz.mp4"},
+        "c.mp4": {"label": "FAKE", "original": "twice"},
+        "deep.mp4": {"label": "REAL"},
+    }
+    names = ("b.mp4", "c.mp4", "x/twice.mp4", "y/twice.mp4", "y/deep.mp4", "notes.xyz")
+    drip.pipe({f"/{url.removeprefix('drip://')}/{name}": b"x" for name in names})
+    for labelled in (entries, {"b.mp4": {}}, {"y/deep.mp4": {}, "lost/b.mp4": {}}):
+        drip.pipe(f"/{url.removeprefix('drip://')}/metadata.json", json.dumps(labelled).encode())
+        with caplog.at_level(logging.INFO):
+            find_clips(url)
+    assert "metadata names" in caplog.text
+    assert "originals of 2 of 2" in caplog.text or "originals of 1 of 2" in caplog.text
+    assert SECRET not in caplog.text
 
 
 def _refuse(_name, path, *_):
@@ -143,6 +196,8 @@ def test_a_key_with_two_colons_has_its_row(drip, monkeypatch):
 def test_chains_of_urls_are_one_file():
     for url in ("s3://b/a.mp4", "simplecache::s3://b/a.mp4", "zip://a.mp4::/x/b.zip", "zip://a.mp4::s3://b/c.zip"):
         check_is_one_file(url)
+    for cache in ("simplecache", "filecache", "blockcache"):
+        check_is_one_file(f"zip://a.mp4::{cache}::http://h/c.zip")
     with pytest.raises(OSError, match="rename it"):
         check_is_one_file("s3://b/a::b.mp4")
 
@@ -154,6 +209,41 @@ def test_a_presigned_url_is_a_clip_by_its_name_without_the_query(monkeypatch):
     assert inputs.is_clip(url)
     assert inputs.clip_name(url) == "rec.ts"
     assert folder_and_name(url) == ("https://host/clips", f"rec.ts?token=a/{SECRET}/")
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("http://h/get?file=a.mp4", "get?file=a.mp4"),
+        (f"http://h/get?file=a.mp4&X-Sig={SECRET}", "get?file=a.mp4"),
+        (f"http://h/get?X-Sig={SECRET}&file=a.mp4", "get?file=a.mp4"),
+        (f"http://h/get.php?file=x/a.mp4&X-Sig={SECRET}", "a.mp4"),
+        (f"simplecache::http://h/a.mp4?X-Sig={SECRET}", "a.mp4"),
+        (f"simplecache::http://h/a.mp4?X-Sig={SECRET}&thumb=b.mp4", "a.mp4"),
+        ("drip://a/what?.mp4", "what?.mp4"),
+    ],
+)
+def test_a_query_names_a_clip_only_where_the_path_does_not(url, name, drip, monkeypatch):
+    monkeypatch.setattr(Store, "is_file", lambda _: True)
+    (clip,) = find_clips(url)
+    assert (clip.filename, clip.group, clip.path) == (name, name, url)
+    assert inputs.is_clip(url)
+    (clip,) = inputs.listed_clips([url])
+    assert (clip.filename, clip.group, clip.path) == (name, name, url)
+
+
+def test_a_query_may_name_a_table_or_a_manifest():
+    assert inputs.is_table("http://h/get?file=t.parquet")
+    assert not inputs.is_table("http://h/a.mp4?file=t.parquet")
+    assert not inputs.is_clip("http://h/labels.csv?thumb=a.mp4")
+
+
+def test_clips_of_one_name_get_the_rest_of_their_urls():
+    urls = ["http://h/x/get?file=a.mp4", "http://h/y/get?file=a.mp4", f"http://h/y/get?file=b.mp4&sig={SECRET}"]
+    names = [clip.filename for clip in inputs.listed_clips(urls)]
+    assert names == ["http://h/x/get?file=a.mp4", "http://h/y/get?file=a.mp4", "http://h/y/get?file=b.mp4"]
+    keys = ["drip://a/take?1/x.mp4", "drip://a/take?2/x.mp4"]
+    assert [clip.filename for clip in inputs.listed_clips(keys)] == keys
 
 
 def test_a_server_that_is_down_is_no_empty_folder(drip, monkeypatch):

@@ -271,7 +271,10 @@ def test_a_clock_that_returns_to_times_it_showed_before_is_joined(folder, source
     assert len(one.audio) == pytest.approx(3 * RATE, abs=0.15 * RATE)
 
 
-def test_frames_without_a_time_come_before_the_first_with_one(folder):
+@pytest.mark.parametrize(
+    ("early_ms", "n_early", "words"), [(1000, 30, "30 frames have"), (33, 1, "frame has")], ids=["second", "frame"]
+)
+def test_frames_without_a_time_come_before_the_first_with_one(folder, early_ms, n_early, words):
     """Non-regression test: the picture of a file that begins before 0 was as late against the sound as it is early."""
     path = folder / "negative.mkv"
     with av.open(str(path), "w", container_options={"avoid_negative_ts": "disabled"}) as container:
@@ -280,15 +283,15 @@ def test_frames_without_a_time_come_before_the_first_with_one(folder):
         stream.codec_context.time_base = Fraction(1, 1000)
         for number in range(60):
             frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 4 * number, np.uint8))
-            frame.pts, frame.time_base = round(number * 1000 / 30) - 1000, Fraction(1, 1000)
+            frame.pts, frame.time_base = round(number * 1000 / 30) - early_ms, Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     with ClipReader(str(path), max_seconds=120) as clip:
         times = [frame.time_s for frame in clip.frames()]
     assert len(times) == 60
-    assert times == pytest.approx(np.arange(60) / 30 - 1, abs=0.02)
-    assert times[30] == 0
-    assert clip.notes() == ("the first 30 frames have no timestamp; they precede the first that has one",)
+    assert times == pytest.approx(np.arange(60) / 30 - early_ms / 1000, abs=0.02)
+    assert times[n_early] == 0
+    assert clip.notes() == (f"the first {words} no timestamp; times are counted back from the first timestamp",)
 
 
 def test_what_an_edit_list_cuts_is_not_expected(folder, source):
