@@ -128,7 +128,7 @@ def read_table(file: PathLike) -> pa.Table:
 
 
 def clip_name(path: PathLike) -> str:
-    r"""Return the name of a clip's row: its file name, of a query only the part that names it; bad UTF-8 becomes ``\xe9``."""
+    r"""Return the name of a clip's row: its file name, of a query only what names it; bad UTF-8 becomes ``\xe9``."""
     from extract.file_names import name_of
 
     return _printed(name_of(os.fspath(path)))
