@@ -1,11 +1,13 @@
 """Tables of numbers that were measured elsewhere."""
 
+import argparse
 import json
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from deepcue.cli import import_csv
 from deepcue.cli.main import main as deepcue
 from extract.from_csv import feature_table, read_csv
 from features import table
@@ -217,3 +219,10 @@ def test_a_cue_that_separates_the_labels_is_reported_whatever_its_values(tmp_pat
         "column 'target' is the label in every row",
         "column 'only_fake' is defined for every clip of one label and for none of the other",
     ]
+
+
+def test_the_help_names_every_column_that_is_no_cue():
+    parser = argparse.ArgumentParser()
+    import_csv.add_arguments(parser)
+    for column in ("filename", "label", "group", "original", "source", "fold"):
+        assert column in parser.format_help()
