@@ -119,7 +119,7 @@ def test_folded_norms_change_nothing(shipped, rng):
 
 
 def test_what_is_no_such_file_is_refused(tmp_path):
-    with pytest.raises(ModelError, match="No such file"):
+    with pytest.raises(ModelError, match="no such file"):
         FaceContrast(tmp_path / "nowhere.safetensors")
     metadata, arrays = read_arrays(SHIPPED, ContrastMetadata)
     damaged = tmp_path / "face_contrast.safetensors"
