@@ -33,7 +33,7 @@ def test_a_file_of_the_user_that_hides_a_package_is_named(tmp_path):
     message = f"{tmp_path / 'features.py'} hides deepcue's package `features`; rename this file"
     command = run("-m", "deepcue", "--version", cwd=tmp_path)
     assert (command.returncode, command.stderr) == (2, f"error: {message}\n")
-    script = run("-c", "import deepcue; print("imported"); deepcue.families", cwd=tmp_path)
+    script = run("-c", "import deepcue; print('imported'); deepcue.families", cwd=tmp_path)
     assert script.stdout.count("\n") == 1  # the import itself needs none of the packages
     assert script.stderr.splitlines()[-1] == f"ImportError: {message}"
 
