@@ -1,4 +1,4 @@
-"""Errors that deepcue raises on purpose; each is also a builtin exception (in brackets).
+"""The errors that are raised on purpose; each is also a builtin exception (in brackets).
 
 ::
 
