@@ -220,7 +220,7 @@ def lane(
         context=_why_context(series, family, set(used)),
         ticks=tuple(
             Tick(round(MARGIN + (100 - 2 * MARGIN) * (high - v) / (high - low), 2), number(v))
-            for v in np.arange(low, high + step / 2, step)
+            for v in step * np.arange(round(low / step), round(high / step) + 1)  # exactly 0 at 0
         ),
         zero=zero,
         path=path(line_x, line_y),

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deepcue.cli import common
+from deepcue.cli import common, training_data
 from training.faces.contrast_fit import fit_contrast
 from training.faces.data import Data
 
@@ -27,7 +27,7 @@ EXAMPLE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    common.add_face_files(parser)
+    training_data.add_face_files(parser)
     parser.add_argument(
         "--cache",
         type=common.output_folder,
@@ -45,6 +45,6 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     arguments.out.mkdir(parents=True, exist_ok=True)
     with common.stage_progress(quiet=arguments.quiet) as progress:
-        data = Data(common.face_training(arguments, arguments.cache), progress)
+        data = Data(training_data.face_training(arguments, arguments.cache), progress)
         fit = fit_contrast(data.labelled, arguments.base, arguments.out, progress)
     print(f"{fit.file}: {fit.n_clips} clips and images; {fit.explained:.0%} of the variance")

@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from deepcue.cli import common
+from deepcue.cli import common, training_data
 from training.faces.data import Data
 from training.faces.projections import N_CROPS, Fit, fit_projections
 
@@ -31,7 +31,7 @@ EXAMPLE = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    common.add_face_data(parser)
+    training_data.add_face_data(parser)
     parser.add_argument(
         "--cache",
         type=common.output_folder,
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     with common.stage_progress(quiet=arguments.quiet) as progress:
         fits = fit_projections(
-            Data(common.face_training(arguments, arguments.cache), progress),
+            Data(training_data.face_training(arguments, arguments.cache), progress),
             arguments.weights,
             phase=arguments.phase,
             reference=arguments.reference,

@@ -24,7 +24,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from deepcue.cli import common
+from deepcue.cli import common, training_data
 from training.faces.schedule import MINUTES, PHASE_NAMES, train
 
 EXAMPLE = "deepcue train-faces --stills stills/ --faces faces.parquet --clips manifest.csv --out artifacts/cnn"
@@ -32,7 +32,7 @@ EXAMPLE = "deepcue train-faces --stills stills/ --faces faces.parquet --clips ma
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    common.add_face_data(parser)
+    training_data.add_face_data(parser)
     parser.add_argument(
         "--out",
         type=common.output_folder,
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; see the module."""
     if not arguments.quiet:
         logging.getLogger("training").setLevel(logging.INFO)  # how many steps fit into the minutes
-    settings = common.face_training(
+    settings = training_data.face_training(
         arguments,
         arguments.out,
         start=arguments.start,

@@ -24,7 +24,7 @@ import argparse
 import json
 from pathlib import Path
 
-from deepcue.cli import common
+from deepcue.cli import common, training_data
 from training.voice.data import TABLE_COLUMNS, TABLE_CONTENT
 from training.voice.encoder import SHIPPED
 from training.voice.fit import LEAVE_OUT, STEPS, VoiceRecipe, train
@@ -34,7 +34,7 @@ EXAMPLE = "deepcue train-voice --clips manifest.csv --voices voices.parquet --ou
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    common.add_clips(parser)
+    training_data.add_clips(parser)
     parser.add_argument(
         "--voices",
         type=Path,

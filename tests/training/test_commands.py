@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from deepcue.cli import common, face_scores, unseen_scores
+from deepcue.cli import common, face_scores, training_data, unseen_scores
 from deepcue.cli.main import command_parser
 from deepcue.cli.main import main as deepcue
 from extract.dataset import find_clips
@@ -158,7 +158,7 @@ def test_commands_with_bars_can_be_quiet(command):
 def test_settings_of_a_face_training_are_those_of_the_options(tmp_path):
     words = [*FACE_DATA, "--weights", "w", "--leave-out", "people", "--hold-out", "1/3", "--seed", "7"]
     arguments = command_parser("fit-projection").parse_args(words)
-    settings = common.face_training(arguments, tmp_path)
+    settings = training_data.face_training(arguments, tmp_path)
     assert (settings.leave_out, settings.hold_out, settings.out) == ("people", (1, 3), tmp_path)
     assert settings.seed == 0  # the option is the seed of the sample
 
