@@ -9,6 +9,7 @@ whole clip, whatever its timing, is another front end with other windows and ban
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,14 +81,23 @@ def _frames(y: F64) -> Iterator[F64]:
 
 def _block(frames: F64) -> tuple[F64, F64, F64, F64]:
     """Mean square [n], power of the two bands [n], mel spectrum [n, N_MELS] of some frames."""
-    librosa = import_librosa()
     power = np.abs(fft.rfft(frames, axis=1)) ** 2  # [n, 257]
     hertz = np.arange(power.shape[1]) * AUDIO_RATE_HZ / N_FFT
     voice, closure = (
         power[:, (hertz >= low) & (hertz <= high)].sum(axis=1) for low, high in (VOICE_BAND_HZ, CLOSURE_BAND_HZ)
     )
-    mel = librosa.feature.melspectrogram(S=power.T, sr=AUDIO_RATE_HZ, n_fft=N_FFT, n_mels=N_MELS)
-    return (frames**2).mean(axis=1), voice, closure, mel.T
+    mel = np.einsum("tf,mf->tm", power, _mel_filters(), optimize=True)
+    return (frames**2).mean(axis=1), voice, closure, mel
+
+
+@functools.cache
+def _mel_filters() -> NDArray[np.float32]:
+    """Return librosa's mel filters [N_MELS, 257]: triangles of equal area on Slaney's mel scale.
+
+    ``librosa.feature`` would compute the same, but importing it compiles librosa's pitch trackers, which takes 25 CPU s
+    in a new installation.
+    """
+    return np.asarray(import_librosa().filters.mel(sr=AUDIO_RATE_HZ, n_fft=N_FFT, n_mels=N_MELS), np.float32)
 
 
 def _decibel(power: F64) -> F64:
@@ -104,10 +114,9 @@ def low_pass(x: F64) -> F64:
 
 
 def _mfcc(mel: F64) -> F64:
-    """13 MFCC [n, 13] (c0 kept) of a mel spectrum [n, 40], by librosa."""
-    librosa = import_librosa()
-    decibel = librosa.power_to_db(mel.T, ref=np.max, amin=1e-20, top_db=80.0)
-    return librosa.feature.mfcc(S=decibel, sr=AUDIO_RATE_HZ, n_mfcc=N_MFCC).T.astype(np.float64)
+    """13 MFCC [n, 13] (c0 kept) of a mel spectrum [n, 40], as ``librosa.feature.mfcc`` defines them."""
+    decibel = import_librosa().power_to_db(mel, ref=np.max, amin=1e-20, top_db=80.0)
+    return np.asarray(fft.dct(decibel, axis=1, norm="ortho")[:, :N_MFCC], np.float64)
 
 
 def speech_mask(level_db: F64) -> NDArray[np.bool_]:
