@@ -119,7 +119,7 @@ def check_folds(y: Int, fold: Int, measured: Bool | None = None) -> None:
         if with_class < MIN_FOLDS:
             raise InputError(
                 f"measured {name} clips fall into {with_class} of {n_folds} folds, at least {MIN_FOLDS} are needed; "
-                f"add {name} clips of other groups, or give another --seed or fewer --folds"
+                f"add {name} clips of other groups, or give another seed or fewer folds"
             )
 
 
@@ -243,7 +243,7 @@ def _matched(
     fold = np.unique(np.array(number, dtype=np.int64), return_inverse=True)[1].astype(np.int64)
     present = int(fold.max()) + 1
     if n_folds not in (None, present):
-        raise TableError(f"{where}: holds {present} folds, --folds says {n_folds}; leave --folds out, or {REMEDY}")
+        raise TableError(f"{where}: holds {present} folds, not {n_folds}; ask for {present} folds, or {REMEDY}")
     return fold
 
 
@@ -287,10 +287,10 @@ def _check_groups_are_whole(where: str, group_names: Sequence[str], fold: Sequen
 
 def _check_enough(y: Int, group: Int, n_folds: int) -> None:
     if n_folds < MIN_FOLDS:
-        raise InputError(f"--folds {n_folds}: at least {MIN_FOLDS} are needed to score, to stack and to fit")
+        raise InputError(f"folds {n_folds}: at least {MIN_FOLDS} are needed to score, to stack and to fit")
     n_groups = len(np.unique(group))
     if n_groups < n_folds:
-        remedy = f"give --folds {n_groups}" if n_groups >= MIN_FOLDS else "add clips of other people or originals"
+        remedy = f"ask for {n_groups} folds" if n_groups >= MIN_FOLDS else "add clips of other people or originals"
         raise InputError(f"the table has {n_groups} groups, fewer than {n_folds} folds; {remedy}")
     for label, name in ((0, "REAL"), (1, "FAKE")):
         holding = len(np.unique(group[y == label]))
@@ -302,5 +302,5 @@ def _check_enough(y: Int, group: Int, n_folds: int) -> None:
     largest = int(np.bincount(y).max())
     if largest < n_folds:
         raise InputError(
-            f"neither class has {n_folds} clips, one for each fold; give --folds {largest}, or add clips of each"
+            f"neither class has {n_folds} clips, one for each fold; ask for {largest} folds, or add clips of each"
         )

@@ -125,7 +125,7 @@ def search(
     if not np.isfinite(default):
         raise InputError(
             f"{name}: the log loss of the default settings is {default}; look for cues that are not finite or very "
-            "large in the table, or give other folds with --folds or --folds-file"
+            "large in the table, or give other folds"
         )
     study.optimize(objective, timeout=budget_s, n_trials=n_trials, show_progress_bar=False)
     if interrupts:

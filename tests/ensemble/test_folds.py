@@ -52,7 +52,7 @@ def test_some_hundred_groups_get_ten_folds(n_groups, rows_each, expected):
 
 
 def test_fewer_groups_than_folds_names_the_remedy():
-    with pytest.raises(InputError, match="4 groups, fewer than 5 folds; give --folds 4"):
+    with pytest.raises(InputError, match="4 groups, fewer than 5 folds; ask for 4 folds"):
         assign_folds(np.array([0, 1, 0, 1]), np.arange(4), n_folds=5)
 
 
@@ -69,14 +69,14 @@ def test_a_class_in_too_few_groups_is_named():
 
 def test_fewer_clips_of_each_class_than_folds_names_the_remedy():
     y, group = np.array([0, 0, 0, 1, 1, 1]), np.arange(6)
-    with pytest.raises(InputError, match="neither class has 5 clips, one for each fold; give --folds 3"):
+    with pytest.raises(InputError, match="neither class has 5 clips, one for each fold; ask for 3 folds"):
         assign_folds(y, group, n_folds=5)
     assert set(assign_folds(y, group, n_folds=3)) == {0, 1, 2}
 
 
 def test_two_folds_are_too_few():
     y, group = made()
-    with pytest.raises(InputError, match="--folds 2"):
+    with pytest.raises(InputError, match=r"^folds 2: at least 3"):
         assign_folds(y, group, n_folds=2)
 
 
@@ -132,7 +132,7 @@ def test_another_number_of_folds_is_refused(tmp_path):
     y, group = made()
     file = tmp_path / "folds.parquet"
     write_folds(file, *names(group), assign_folds(y, group))
-    with pytest.raises(TableError, match="holds 5 folds, --folds says 4"):
+    with pytest.raises(TableError, match="holds 5 folds, not 4; ask for 5"):
         given_folds(file, *names(group), y, n_folds=4)
 
 

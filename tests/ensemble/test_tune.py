@@ -129,7 +129,7 @@ def test_a_fold_in_which_nothing_was_measured_does_not_count(make_table, monkeyp
 def test_a_loss_that_is_not_finite_is_refused(make_table, tmp_path, monkeypatch):
     data = training_set(make_table(12, 4), "made")
     monkeypatch.setattr(tune, "mean_loss", lambda *_: np.nan)
-    with pytest.raises(InputError, match=r"the default settings is nan; look for .* --folds"):
+    with pytest.raises(InputError, match=r"the default settings is nan; look for .* other folds$"):
         tune.search(data, np.arange(48) % 3, "logistic", journal=tmp_path / "j", budget_s=1.0, n_trials=1, seed=0)
 
 
