@@ -88,10 +88,11 @@ def predict(
     ----------
     data
         One clip, or several: a list of clips (a clip that is listed twice counts once), a folder, a CSV manifest, a
-        feature table or its Parquet file. A file counts as one clip unless its name ends in ``.csv`` or ``.parquet``; a
-        URL counts as one clip if it has the suffix of a video or audio file.
+        feature table or its Parquet file. A file counts as one clip unless it is a feature table or its name ends in
+        ``.csv`` or ``.parquet``; a URL counts as one clip if it has the suffix of a video or audio file.
     model
-        The result of :func:`load_model`; by default the shipped model.
+        The result of :func:`load_model`; by default the shipped model, even where the command `deepcue predict` would
+        use ``artifacts/model`` of the current folder.
     jobs
         Number of measuring processes for several clips; a single clip is measured in the calling process.
     weights

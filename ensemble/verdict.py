@@ -64,14 +64,16 @@ class Verdict:
     status, error
         Status and error of the measurement, as in the feature table; ``error`` is empty when all went well.
     n_faces, duration_s, n_frames
-        Number of tracked faces (a face that reappears after more than 1 s counts again), duration in seconds (None
-        where unknown) and number of frames.
+        Number of detected faces, of which at most three at a time are tracked (a face that reappears after more than
+        1 s counts again), duration in seconds (None where unknown) and number of frames.
     base
         Log-odds of FAKE before any cue has contributed.
     contributions
         Family to log-odds towards FAKE, for every family of the model. With ``base`` they sum to the logit of
-        ``probability``. An unmeasured family can contribute if the model has learned what its absence means; JSON
-        lists only measured families in ``log_odds_by_family``, and sums the others in ``log_odds_unmeasured``.
+        ``probability``. An unmeasured family can contribute if the model has learned what its absence means.
+    log_odds_base, log_odds_by_family, log_odds_unmeasured
+        As in JSON: ``base``; the contributions of the measured families, those towards FAKE first; the sum of the
+        contributions of the others.
     unmeasured
         Family to the reason why none of the cues that the model reads is defined.
     face_width_px

@@ -121,10 +121,10 @@ class Observation(_ReadOnlyArrays):
     audio_start_s: float
     """Presentation time of ``audio[0]`` in seconds, on the clock of ``times_s``; NaN without audio."""
     n_faces: int
-    """Number of faces of 24 px or more that were tracked for at least a second (half of a shorter clip), or that were
-    detected at the same time in two searches, whichever is larger. A face that reappears after more than 1 s counts
-    again, so one person in three shots may count as three. The number is a lower bound: a search stops at the first
-    detector that finds a face, so a small face beside a large one may be missed."""
+    """Number of faces of 24 px or more that were tracked for at least a second (in a clip under two seconds, for half
+    of it), or that were detected at the same time in two searches, whichever is larger. A face that reappears after
+    more than 1 s counts again, so one person in three shots may count as three. The number is a lower bound: a search
+    stops at the first detector that finds a face, so a small face beside a large one may be missed."""
     luma_levels: tuple[int, int] = (0, 255)
     """Black and white level of the luma patches, which keep the file's coding: (16, 235) in ordinary video."""
     warnings: tuple[str, ...] = ()

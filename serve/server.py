@@ -53,7 +53,7 @@ class Options:
     port: int = 8765
     """0 for any free port."""
     token: bool = False
-    """Whether a token is required on this machine as well; requests from other machines always need one."""
+    """Whether a token is required on a loopback address as well; on any other host, every request needs one."""
     origin: str = ""
     """Public address of a TLS proxy in front, ``https://name`` as browsers write it; a token is then required."""
     max_upload: int = 2 * 10**9

@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 
 COLUMNS = (
     "filename, label and group, and for FAKE clips method (what made the clip; methods that agree up to the first "
-    "underscore are one family) and fake_part (picture, voice, or picture and voice)"
+    "underscore are one family) and fake_part (picture; voice: synthetic speech; sound: shifted, or another recording, "
+    "which train-voice does not learn from; or several of these)"
 )
 """The columns of a manifest for training, in words, for help and messages."""
 

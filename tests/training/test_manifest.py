@@ -73,7 +73,7 @@ def test_the_help_says_which_columns_training_needs(capsys, command):
     assert deepcue([command, "--help"]) == 0
     output = " ".join(capsys.readouterr().out.split())
     assert "with the columns filename, label and group, and for FAKE clips method" in output
-    assert "fake_part (picture, voice, or picture and voice)" in output
+    assert "fake_part (picture; voice: synthetic speech; sound: shifted, or another recording, which" in output
 
 
 def test_a_folder_that_forge_wrote_can_be_trained_on(tmp_path):
