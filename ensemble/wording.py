@@ -94,7 +94,8 @@ def model_line(manifest: dict[str, Any], folder: Path) -> str:
     text = f"model {folder}: trained on {summary.get('n_clips', '?')} {kind} of {summary.get('n_groups', '?')} groups"
     try:
         if reported := manifest.get("reported"):
-            where, loss, constant = f"on {reported['protocol']}", reported["log_loss"], reported["constant"]
+            protocol = reported["protocol"].replace("and people", "and identities")  # the shipped manifest's words
+            where, loss, constant = f"on {protocol}", reported["log_loss"], reported["constant"]
         else:
             scores = manifest["metrics"]
             where, loss = "out of fold", scores["stack"]["log_loss_target_prior"]

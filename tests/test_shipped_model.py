@@ -56,7 +56,7 @@ def test_the_model_card_says_how_far_speech_and_cues_move_the_log_odds(model):
 
 
 def test_the_score_that_is_said_under_a_verdict_is_that_of_the_results(model):
-    """Of unseen manipulations and people; the training's own folds share manipulations and are more favourable."""
+    """Of unseen manipulations and identities; the training's own folds share manipulations and are more favourable."""
     results = json.loads((ROOT / "docs" / "results" / "shipped.json").read_text(encoding="utf-8"))
     losses = {row[0]: row[1] for row in results["rows"]}
     reported = model.manifest["reported"]
@@ -64,7 +64,7 @@ def test_the_score_that_is_said_under_a_verdict_is_that_of_the_results(model):
     assert reported["constant"] == losses["constant"]
     line = model_line(model.manifest, SHIPPED_MODEL)
     assert line.endswith(
-        "log loss on unseen manipulations and people 0.580 [0.548, 0.611], of the constant predictor 0.693"
+        "log loss on unseen manipulations and identities 0.580 [0.548, 0.611], of the constant predictor 0.693"
     )
 
 
