@@ -46,10 +46,7 @@ class Evaluation:
         The same names to scores: ``log_loss``, ``auc``, ...; each has a ``value``, and ``low`` and ``high`` of its 95 %
         interval over groups.
     models
-        For each fold, a complete model whose learners and head were fitted on the other folds. Two choices used rows of
-        this fold as well: the families (:func:`ensemble.family_choice.choose_families`) and, in part, the strengths of
-        OOD shrinkage. The strengths are chosen on rows of the other folds, but those rows were scored by models that
-        were also fitted on rows of this fold (:func:`sources_left_out`).
+        For each fold, a complete model fitted on the other folds; the module's docstring names the exceptions.
     clips
         For each row: filename, label, group, fold, and whether a cue that its fold's model reads was measured.
     left_out
@@ -133,8 +130,7 @@ def evaluate(
     fold : ndarray of shape (n,)
         0 .. K-1.
     left_out
-        The result of :func:`sources_left_out`; strengths for fold i are chosen on rows of the other folds, whose
-        predictions there come from models that may have been fitted on rows of fold i.
+        The result of :func:`sources_left_out`.
     target_prior
         None keeps the training prior.
     seed

@@ -1,8 +1,8 @@
 """Out-of-distribution (OOD) shrinkage: rows outside the model's applicability domain are shrunk towards the prior.
 
-The applicability domain is the region of the training rows. Two distances of a row from it are computed, and each is
-reduced by the value that nine in ten training rows stay below, so that a clip like the training clips keeps its
-log-odds. The distances are not used as evidence:
+The applicability domain is the region of the training rows. Two distances measure how far a row lies outside. The 90 %
+quantile of the training rows' own distances is subtracted from each, so that a typical clip is not shrunk. The
+distances never point to REAL or FAKE; they only lower confidence:
 
 - **excess**: how far its cues lie outside the range (5 % to 95 %) of the training rows, in widths of that
   range, at most 3, averaged over the cues that it has;

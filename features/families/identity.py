@@ -1,10 +1,10 @@
 """identity: how steadily a face recogniser sees the same person.
 
 Frame-wise synthesis makes the embeddings of the person less steady (Liu et al. 2023, "TI2Net", there on other
-embeddings). dlib's ResNet gives 128 numbers for a face chip of 150 px (0.25 padding, aligned by the landmarks), used
-as given: Euclidean distance, under 0.6 for one person. At most ``MAX_CHIPS`` well-spread crops are embedded, frontal
-within 45 degrees and not among the most blurred tenth of the track.
-Quantiles come from these few values, below the sample counts that other families keep.
+embeddings). The embeddings here are the 128 outputs of dlib's ResNet on aligned face chips (150 px, padding 0.25),
+compared by Euclidean distance; below 0.6 counts as the same person. At most ``MAX_CHIPS`` well-spread crops are
+embedded, frontal within 45 degrees and not among the most blurred tenth of the track. Quantiles are taken of few
+values: this family requires fewer samples than the others.
 
 Confounds: pose and blur (hence ``pose_corr`` and ``resid_med``), expression, light. Embeddings are biometric data:
 a table holds distances, never vectors.

@@ -3,10 +3,11 @@
 A camera's noise, a codec and enlarging leave traces in the residual, the part of the image that high-pass filters let
 through. Three filters are those of the spatial rich model (Fridrich & Kodovsky 2012, "Rich Models for
 Steganalysis of Digital Images"), each divided by its largest weight: ``kb``, the 3 x 3 square; ``kv``, the 5 x 5
-square; ``h2``, the second difference along rows and along columns. Of each: standard deviation, ``kurt``
+square; ``h2``, the second difference along rows and along columns. Each gives its standard deviation, ``kurt``
 (logarithm of the kurtosis), ``ac1`` (correlation of neighbouring residuals, which enlarging raises), the fraction of
-zeros after rounding, and the co-occurrences of four residuals in a row, rounded and cut at 2: their entropy, and how
-far they are from those of the background. The 625 co-occurrences are 169 once mirrored and negated ones are one.
+zeros after rounding, and co-occurrences: four neighbouring residuals, rounded and clipped to +-2, form one of 625
+patterns, of which 169 remain when mirror images and negatives are merged. The cues are the entropy of their histogram
+and its distance from the background's.
 
 ``face`` is the native luma patch within the landmarks' hull, black 0 and white 255 however the file codes them; ``fb``
 compares it with the native background patch of the same frame; ``fo`` compares inside and outside of the face's contour
