@@ -109,13 +109,13 @@ def test_a_baseline_can_be_written(redeye, tmp_path, monkeypatch):
 
 def test_the_readme_shows_a_family_that_measures(monkeypatch):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```python\n(\"\"\"[Rr]ed ?eyes?\b.*?)```", text, re.DOTALL)
-    module = types.ModuleType("redeye")
-    monkeypatch.setitem(sys.modules, "redeye", module)
+    (block,) = re.findall(r"```python\n(\"\"\"tempo:.*?)```", text, re.DOTALL)
+    module = types.ModuleType("tempo")
+    monkeypatch.setitem(sys.modules, "tempo", module)
     monkeypatch.setattr(spec, "registry", dict(spec.registry))
-    exec(compile(block, "redeye", "exec"), module.__dict__)
-    (family,) = discovery.families(["redeye"])
-    assert len(family.columns) == 2
-    values, failures = measuring.measure_clip(build_talking_head(np.random.default_rng(0), duration_s=2.0), [family])
+    exec(compile(block, "tempo", "exec"), module.__dict__)
+    (family,) = discovery.families(["tempo"])
+    clip = build_talking_head(np.random.default_rng(0), duration_s=2.0)
+    values, failures = measuring.measure_clip(clip, [family])
     assert not failures
-    assert np.isfinite(list(values.values())).all()
+    assert values == {"tempo.frames_per_s": pytest.approx(len(clip.times_s) / clip.duration_s), "tempo.valid_share": 1}
