@@ -474,17 +474,17 @@ SPREAD = Norm(tuple(10 * level for level in LEVELS), 116, 6)
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (-1.0, "lower than all of"),
+        (-1.0, "lower than all"),
         (0.25, "lower than 97 % of"),
         (4.1, "in the middle of"),
         (9.0, "higher than 90 % of"),
-        (10.5, "higher than all of"),
+        (10.5, "higher than all"),
         (0.0, "lower than 99 % of"),  # the lowest itself
         (10.0, "higher than 99 % of"),
     ],
 )
 def test_a_value_is_placed_among_real_clips_in_words(value, words):
-    assert cue_positions.among(SPREAD, value) == f"{words} 116 real clips of 6 sources"
+    assert cue_positions.among(SPREAD, value) == f"{words} real clips (116 from 6 sources of equal weight)"
 
 
 def test_the_band_of_a_strip_holds_the_values_within_it(tmp_path):
@@ -506,12 +506,16 @@ def test_the_band_of_a_strip_holds_the_values_within_it(tmp_path):
 
 def test_few_clips_never_give_a_finer_percentage_than_they_can():
     few = replace(SPREAD, n_clips=20, n_sources=1)
-    assert cue_positions.among(few, 9.95) == "higher than 95 % of 20 real clips of 1 source"
+    assert cue_positions.among(few, 9.95) == "higher than 95 % of real clips (20 from 1 source)"
 
 
 def test_a_value_that_many_share_is_called_the_same():
     tied = Norm((0.0,) * 7 + (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), 50, 3)
-    assert cue_positions.among(tied, 0.0) == "the same as 50 % of 50 real clips of 3 sources"
+    of = "real clips (50 from 3 sources of equal weight)"
+    assert cue_positions.among(tied, 0.0) == f"the same as at least 50 % of {of}"
+    exact = replace(tied, ties=((0.0, 0.0, 0.62),))
+    assert cue_positions.among(exact, 0.0) == f"the same as 62 % of {of}"
+    assert cue_positions.among(exact, 1e-9) == f"higher than 62 % of {of}"
 
 
 def test_positions_are_of_families_with_norms_and_say_which_the_model_reads():
@@ -578,7 +582,7 @@ def test_the_page_shows_positions_from_the_shipped_norms(tmp_path):
     cues = {"blink.valid_share": 1.0, "blink.rate_per_min": 500.0}
     page = Page(page_of(tmp_path, evidence=clip_evidence(cues=cues)))
     assert re.search(
-        r"Blink rate500 per minutehigher than all of \d+ real clips of \d+ sources", page.text.replace("> <", "")
+        r"Blink rate500 per minutehigher than all real clips \(\d+ from \d+ sources", page.text.replace("> <", "")
     )
     assert "context: not read by the model" in page.text
 
