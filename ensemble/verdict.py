@@ -46,6 +46,7 @@ SHORT_S, FEW_FRAMES = 1.0, 8
 # Median deviation of a face's sharpness from its median: 0 to 0.002 where most frames are one frozen image (encoded at
 # CRF 0 to 30), 0.015 and more in the 281 research clips that have it.
 SHARPNESS_SPREAD, HELD_SPREAD = "quality.blur_lap_face_mad", 0.005
+SAID_BY_STATUS = frozenset({"no_face", "no_audio"})  # the first message says the same
 AT_BOUND = 1e-6  # a probability this near to a bound of the model is at the bound
 
 
@@ -69,9 +70,10 @@ class Verdict:
     base
         Log-odds of FAKE before any cue has contributed.
     contributions
-        Family to log-odds towards FAKE, for every family of the model. With ``base`` they sum to the logit of
-        ``probability``. An unmeasured family can contribute if the model has learned what its absence means; JSON
-        lists only measured families in ``log_odds_by_family``, and sums the others in ``log_odds_unmeasured``.
+        Family to log-odds towards FAKE, for every family of the model. With ``base`` and ``log_odds_limit`` they sum to
+        the logit of ``probability``. An unmeasured family can contribute if the model has learned what its absence
+        means; JSON lists only measured families in ``log_odds_by_family``, and sums the others in
+        ``log_odds_unmeasured``.
     unmeasured
         Family to the reason why none of the cues that the model reads is defined.
     face_width_px
@@ -82,6 +84,8 @@ class Verdict:
         Fraction of the frames in which the main face was found; None where unknown.
     still
         Whether most of the analysed images of the main face are identical.
+    log_odds_limit
+        Log-odds that the model's bound takes away from the sum of ``base`` and ``contributions``; 0 within the bounds.
     """
 
     filename: str
@@ -99,22 +103,12 @@ class Verdict:
     at_bound: bool = False
     seen_share: float | None = None
     still: bool = False
+    log_odds_limit: float = 0.0
 
     @property
     def bound(self) -> str:
         """``or more`` or ``or less`` where the probability is at the model's bound; otherwise empty."""
         return bound_in_words(self.probability) if self.at_bound else ""
-
-    @property
-    def family_contributions(self) -> list[tuple[str, float]]:
-        """Name and log-odds of each measured family, those towards FAKE first."""
-        measured = [(name, z) for name, z in self.contributions.items() if name not in self.unmeasured]
-        return sorted(measured, key=lambda pair: (-pair[1], pair[0]))
-
-    @property
-    def contribution_unmeasured(self) -> float:
-        """Sum of the log-odds of unmeasured families."""
-        return sum(self.contributions.get(name, 0.0) for name in self.unmeasured)
 
     @property
     def log_odds_base(self) -> float:
@@ -123,13 +117,19 @@ class Verdict:
 
     @property
     def log_odds_by_family(self) -> dict[str, float]:
-        """Log-odds of the measured families, those towards FAKE first, by its name in JSON."""
-        return dict(self.family_contributions)
+        """Log-odds of each measured family, those towards FAKE first, by its name in JSON."""
+        measured = [(name, z) for name, z in self.contributions.items() if name not in self.unmeasured]
+        return dict(sorted(measured, key=lambda pair: (-pair[1], pair[0])))
 
     @property
     def log_odds_unmeasured(self) -> float:
-        """``contribution_unmeasured``, by its name in JSON."""
-        return self.contribution_unmeasured
+        """Sum of the log-odds of unmeasured families, by its name in JSON."""
+        return sum(self.contributions.get(name, 0.0) for name in self.unmeasured)
+
+    @property
+    def log_odds(self) -> float:
+        """The logit of ``probability``: the sum of ``base``, ``contributions`` and ``log_odds_limit``."""
+        return self.base + sum(self.contributions.values()) + self.log_odds_limit
 
     @property
     def sound_alone(self) -> bool:
@@ -143,6 +143,12 @@ class Verdict:
             return self.error
         _, *others = self.error.split("; ")  # the first message says that only the audio was measured
         return "; ".join([NO_SPEECH, *others])
+
+    @property
+    def messages(self) -> list[str]:
+        """The messages of ``error``, without the first where ``status`` and the families' reasons say the same."""
+        messages = list(filter(None, self.error.split("; ")))
+        return messages[1:] if self.status in SAID_BY_STATUS else messages
 
     @property
     def notes(self) -> list[str]:
@@ -188,12 +194,12 @@ class Verdict:
     @property
     def _picture_counts(self) -> bool:
         """Whether a family that needs more than audio was measured."""
-        return bool(dict(self.family_contributions).keys() - _of_sound())
+        return bool(self.log_odds_by_family.keys() - _of_sound())
 
     @property
     def _speech_counts(self) -> bool:
         """Whether a family that needs only audio was measured."""
-        return bool(dict(self.family_contributions).keys() & _of_sound())
+        return bool(self.log_odds_by_family.keys() & _of_sound())
 
     @property
     def _only_heard(self) -> bool:
@@ -235,6 +241,7 @@ class Verdict:
             "log_odds_base": self.log_odds_base,
             "log_odds_by_family": self.log_odds_by_family,
             "log_odds_unmeasured": self.log_odds_unmeasured,
+            "log_odds_limit": self.log_odds_limit,
             "unmeasured": self.unmeasured,
             "notes": self.notes,
         }
@@ -292,6 +299,7 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
                 at_bound=in_words != NOTHING and at_bound(float(probability[number]), model.head.clip),
                 seen_share=seen[number],
                 still=_is_held(spread[number]),
+                log_odds_limit=float(explanation.limit[number]),
             )
         )
     return verdicts

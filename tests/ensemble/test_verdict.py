@@ -25,8 +25,8 @@ def test_bands_end_at_one_third_and_two_thirds(probability, expected):
 def test_the_probability_is_the_base_value_plus_the_contributions():
     (one,) = judged([0.5], {"blink": [1.0], "lip_sync": [-2.0], "quality": [0.0]})
     assert one.probability == pytest.approx(1 / (1 + np.exp(0.5)))
-    assert one.base + sum(z for _, z in one.family_contributions) == pytest.approx(-0.5)
-    assert [name for name, _ in one.family_contributions] == ["blink", "quality", "lip_sync"]  # towards FAKE first
+    assert one.log_odds_base + sum(one.log_odds_by_family.values()) == one.log_odds == pytest.approx(-0.5)
+    assert list(one.log_odds_by_family) == ["blink", "quality", "lip_sync"]  # towards FAKE first
 
 
 def test_an_unreadable_clip_gets_no_verdict_even_at_an_extreme_prior():
@@ -140,7 +140,7 @@ def test_a_family_of_which_nothing_that_the_model_reads_is_defined_is_not_among_
     """Non-regression: it was listed as measured with +0.00."""
     model = FakeModel([0.5], {"blink": [1.0], "quality": [0.0]}, columns_read={"quality.iod_px", "blink.count"})
     (one,) = verdict.judge(model, with_values(quality__iod_px=float("nan")))
-    assert list(dict(one.family_contributions)) == ["blink"]
+    assert list(one.log_odds_by_family) == ["blink"]
     assert list(one.unmeasured) == ["quality"]
     (one,) = verdict.judge(model, with_values(blink__rate_per_min=float("nan")))
     assert one.unmeasured == {}
@@ -150,7 +150,7 @@ def test_a_family_of_which_the_model_reads_no_column_has_no_line():
     """Non-regression: a clip without any number that counts was "uncertain", by a family that does not count."""
     model = FakeModel([0.0], {"blink": [0.0], "quality": [0.0]}, columns_read={"blink.count"})
     (one,) = verdict.judge(model, with_values(blink__count=float("nan")))
-    assert (one.verdict, one.family_contributions, list(one.unmeasured)) == (verdict.NOTHING, [], ["blink"])
+    assert (one.verdict, one.log_odds_by_family, list(one.unmeasured)) == (verdict.NOTHING, {}, ["blink"])
 
 
 @pytest.mark.parametrize(
@@ -234,8 +234,8 @@ def test_json_holds_no_nan():
 
 def test_what_was_not_measured_contributes_by_being_missing():
     (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_sound=[0])
-    assert "lip_sync" not in dict(one.family_contributions)
-    assert one.contribution_unmeasured == pytest.approx(0.25)
+    assert "lip_sync" not in one.log_odds_by_family
+    assert one.log_odds_unmeasured == pytest.approx(0.25)
 
 
 def test_verdicts_are_ranked_by_probability_and_those_without_any_cue_come_last():

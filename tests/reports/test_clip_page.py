@@ -267,6 +267,12 @@ def test_the_page_says_that_a_number_is_the_models_bound(tmp_path):
     assert "odds of 12 to 1 or more for FAKE" in text
     assert "P(FAKE) = 0.08 or less" in Page(page_of(tmp_path, one=verdict(0.08, at_bound=True))).text
     assert "0.80 or" not in Page(page_of(tmp_path, one=verdict(0.8))).text
+    assert "limit of the model" not in text
+    parts = {"forensic_cnn": 8.0, "forensic_voice": -0.5}
+    at = verdict(0.92, at_bound=True, base=0.0, contributions=parts, log_odds_limit=-5.06)
+    text = re.sub(r" *> <|  +", " ", Page(page_of(tmp_path, one=at)).text)
+    assert "limit of the model\N{MINUS SIGN}5.06this model says no more than 0.92" in text
+    assert "sum+2.44logit of P(FAKE) = 0.92 or more" in text
 
 
 @pytest.mark.parametrize("p", [0.33354, 0.3333, 0.33334, 0.66659, 0.66667, 0.6671, 0.334, 0.33])
