@@ -34,7 +34,7 @@ class CuePosition:
     value: str
     """With its unit."""
     among: str
-    """``lower than 97 % of real clips (116 from 6 sources of equal weight)``."""
+    """``lower than 97 % of real clips (116 of 6 sources, weighted)``."""
     position: float
     """Fraction of real clips below it, 0 to 1."""
     used: bool
@@ -134,14 +134,14 @@ def among(norm: Norm, value: float) -> str:
     >>> from reports.norms import LEVELS
     >>> norm = Norm(tuple(10 * level for level in LEVELS), 116, 6)
     >>> among(norm, 0.25)
-    'lower than 97 % of real clips (116 from 6 sources of equal weight)'
+    'lower than 97 % of real clips (116 of 6 sources, weighted)'
     >>> among(norm, 11.0)
-    'higher than all real clips (116 from 6 sources of equal weight)'
+    'higher than all real clips (116 of 6 sources, weighted)'
     >>> among(norm, 5.0)
-    'in the middle of real clips (116 from 6 sources of equal weight)'
+    'in the middle of real clips (116 of 6 sources, weighted)'
     """
-    sources = "1 source" if norm.n_sources == 1 else f"{norm.n_sources} sources of equal weight"
-    return f"{_where(norm, value)} real clips ({norm.n_clips} from {sources})"
+    sources = "1 source" if norm.n_sources == 1 else f"{norm.n_sources} sources, weighted"
+    return f"{_where(norm, value)} real clips ({norm.n_clips} of {sources})"
 
 
 def _where(norm: Norm, value: float) -> str:

@@ -135,7 +135,11 @@ def test_the_json_cannot_end_its_script(tmp_path):
 
 def test_without_faces_there_is_no_picture_at_all(tmp_path):
     evidence = clip_evidence(n_people=2)
-    mapped = {"face_map_jpeg": picture(90, 90, 3), "face_regions": {"eyes": -0.25, "mouth": 1.5}}
+    mapped = {
+        "face_map_jpeg": picture(90, 90, 3),
+        "face_regions": {"eyes": -0.25, "mouth": 1.5},
+        "face_map_times_s": (2.8, 2.3),
+    }
     evidence = replace(evidence, people=tuple(replace(one, **mapped) for one in evidence.people))
     with_pictures = Page(page_of(tmp_path, evidence=evidence))
     assert len(with_pictures.all("img")) > 40
@@ -146,7 +150,9 @@ def test_without_faces_there_is_no_picture_at_all(tmp_path):
     assert "data:image" not in text
     assert base64.b64encode(evidence.filmstrip[0][1][:30]).decode() not in text
     assert "Images were left out" in Page(text).text
-    assert "most like a fake: mouth +1.5, eyes \N{MINUS SIGN}0.2" in Page(text).text  # the numbers tell nobody's face
+    assert (
+        "(the mean of 2 faces, at 2.3 and 2.8 s): mouth +1.5, eyes \N{MINUS SIGN}0.2" in Page(text).text
+    )  # the numbers tell nobody's face
     assert "Slanting lines" not in Page(text).text
 
 
@@ -195,6 +201,12 @@ def test_faces_in_turn_are_not_called_several_people(tmp_path):
     text = Page(page_of(tmp_path, evidence=apart)).text
     assert "Several people are in the clip; Person 1 is the main face." not in text
     assert "they may be several people, or one person in several shots" in text
+
+
+def test_times_that_are_not_the_players_are_explained(tmp_path):
+    said = "Times count from the first frame of the video, which comes 1.0 s into the file"
+    assert said in Page(page_of(tmp_path, evidence=replace(clip_evidence(), lead_s=1.0))).text
+    assert "Times count" not in Page(page_of(tmp_path, evidence=replace(clip_evidence(), lead_s=0.05))).text
 
 
 def test_time_without_a_followed_face_is_said(tmp_path):
@@ -250,6 +262,7 @@ def test_the_number_is_explained_at_other_base_rates(tmp_path):
     assert "P(FAKE) = 0.80" in text
     assert "Of 100 clips with this score, about 80 would be fake, if 50 of 100 clips were fake" in text
     assert "odds of 4 to 1 for FAKE" in text
+    assert "to begin with: even odds." in Page(page_of(tmp_path, one=verdict(0.49))).text
     assert "10 of 100about 31" in text.replace("> <", "")
     assert "never says less than 0.08 or more than 0.92 (hatched): it was trained on 234 clips" in text
 
@@ -490,7 +503,7 @@ SPREAD = Norm(tuple(10 * level for level in LEVELS), 116, 6)
     ],
 )
 def test_a_value_is_placed_among_real_clips_in_words(value, words):
-    assert cue_positions.among(SPREAD, value) == f"{words} real clips (116 from 6 sources of equal weight)"
+    assert cue_positions.among(SPREAD, value) == f"{words} real clips (116 of 6 sources, weighted)"
 
 
 def test_the_band_of_a_strip_holds_the_values_within_it(tmp_path):
@@ -512,12 +525,12 @@ def test_the_band_of_a_strip_holds_the_values_within_it(tmp_path):
 
 def test_few_clips_never_give_a_finer_percentage_than_they_can():
     few = replace(SPREAD, n_clips=20, n_sources=1)
-    assert cue_positions.among(few, 9.95) == "higher than 95 % of real clips (20 from 1 source)"
+    assert cue_positions.among(few, 9.95) == "higher than 95 % of real clips (20 of 1 source)"
 
 
 def test_a_value_that_many_share_is_called_the_same():
     tied = Norm((0.0,) * 7 + (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), 50, 3)
-    of = "real clips (50 from 3 sources of equal weight)"
+    of = "real clips (50 of 3 sources, weighted)"
     assert cue_positions.among(tied, 0.0) == f"the same as at least 50 % of {of}"
     exact = replace(tied, ties=((0.0, 0.0, 0.62),))
     assert cue_positions.among(exact, 0.0) == f"the same as 62 % of {of}"
@@ -588,7 +601,7 @@ def test_the_page_shows_positions_from_the_shipped_norms(tmp_path):
     cues = {"blink.valid_share": 1.0, "blink.rate_per_min": 500.0}
     page = Page(page_of(tmp_path, evidence=clip_evidence(cues=cues)))
     assert re.search(
-        r"Blink rate500 per minutehigher than all real clips \(\d+ from \d+ sources", page.text.replace("> <", "")
+        r"Blink rate500 per minutehigher than all real clips \(\d+ of \d+ sources", page.text.replace("> <", "")
     )
     assert "context: not read by the model" in page.text
 
