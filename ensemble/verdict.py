@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from ensemble import wording
@@ -22,6 +23,7 @@ from ensemble.wording import (
     NOTE_FACES,
     NOTE_NO_SPEECH,
     NOTE_NOTHING,
+    NOTE_PEAK,
     NOTE_SOUND,
     NOTE_STILL,
     NOTE_STILL_PICTURE,
@@ -46,6 +48,9 @@ SHORT_S, FEW_FRAMES = 1.0, 8
 # Median deviation of a face's sharpness from its median: 0 to 0.002 where most frames are one frozen image (encoded at
 # CRF 0 to 30), 0.015 and more in the 281 research clips that have it.
 SHARPNESS_SPREAD, HELD_SPREAD = "quality.blur_lap_face_mad", 0.005
+# Log-odds by which the highest-scoring of a person's faces exceeds their median in every face network. None of the 282
+# research clips reaches it (the highest has 1.93); with another face pasted into one of 6.6 s, a clip had 2.2.
+PEAK = 2.0
 SAID_BY_STATUS = frozenset({"no_face", "no_audio"})  # the first message says the same
 AT_BOUND = 1e-6  # a probability this near to a bound of the model is at the bound
 
@@ -84,6 +89,8 @@ class Verdict:
         Fraction of the frames in which the main face was found; None where unknown.
     still
         Whether most of the analysed images of the main face are identical.
+    has_peak
+        Whether every face network scores one image of the main face far above the median of its images.
     log_odds_limit
         Log-odds that the model's bound takes away from the sum of ``base`` and ``contributions``; 0 within the bounds.
     """
@@ -103,6 +110,7 @@ class Verdict:
     at_bound: bool = False
     seen_share: float | None = None
     still: bool = False
+    has_peak: bool = False
     log_odds_limit: float = 0.0
 
     @property
@@ -159,7 +167,8 @@ class Verdict:
             return [NOTE_SOUND.format(why=NO_PICTURE), NOTE]
         sound = [NOTE_SOUND.format(why=NO_PICTURE_CUE)] if self._only_heard else []
         faces = [self.faces_note] if self.faces_note else []
-        return [*sound, *faces, *self.little_notes, *self._of_small_face, NOTE]
+        peak = [NOTE_PEAK] if self.has_peak and self.verdict != LIKELY_FAKE else []
+        return [*sound, *faces, *peak, *self.little_notes, *self._of_small_face, NOTE]
 
     @property
     def main_face(self) -> str:
@@ -238,6 +247,7 @@ class Verdict:
             "n_frames": self.n_frames,
             "seen_share": self.seen_share,
             "still": self.still,
+            "has_peak": self.has_peak,
             "log_odds_base": self.log_odds_base,
             "log_odds_by_family": self.log_odds_by_family,
             "log_odds_unmeasured": self.log_odds_unmeasured,
@@ -277,6 +287,7 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
     with_cues = {family_of(name) for name in model.columns_read if not is_share(name)}  # that training clips had
     known = {name for name, z in explanation.contributions.items() if name in with_cues or (name in read and z.any())}
     eyes_px, seen, spread = (_defined(table, name) for name in (EYES_PX, SEEN, SHARPNESS_SPREAD))
+    peaks = _peaks(table)
     verdicts = []
     for number, row in enumerate(rows):
         absent = {name: reason for name, reason in unmeasured[number].items() if name in known}
@@ -299,6 +310,7 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
                 at_bound=in_words != NOTHING and at_bound(float(probability[number]), model.head.clip),
                 seen_share=seen[number],
                 still=_is_held(spread[number]),
+                has_peak=peaks[number],
                 log_odds_limit=float(explanation.limit[number]),
             )
         )
@@ -317,6 +329,16 @@ def at_bound(probability: float, clip: float) -> bool:
 def _is_held(sharpness_spread: float | None) -> bool:
     """Whether most images of a face are one frozen image, by the column :data:`SHARPNESS_SPREAD`."""
     return sharpness_spread is not None and sharpness_spread < HELD_SPREAD
+
+
+def _peaks(table: pa.Table) -> list[bool]:
+    """Return for each row whether one face stands out by :data:`PEAK` in every network that scored faces."""
+    networks = [name.removesuffix("max") for name in table.column_names if name.endswith(".logit_max")]
+    gaps = []
+    for name in networks:
+        top, median = (np.array(_defined(table, name + kind), np.float64) for kind in ("max", "med"))
+        gaps.append(top - median)
+    return [bool(gaps) and all(gap[row] >= PEAK for gap in gaps) for row in range(table.num_rows)]
 
 
 def _defined(table: pa.Table, column: str) -> list[float | None]:
