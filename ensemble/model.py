@@ -49,8 +49,11 @@ class EnsembleHead:
 
     def finish(self, stacked: Array, factor: Array | float = 1.0) -> Array:
         """Return the final log-odds [n] of the stack's: calibrated, shrunk, at the target prior, clipped."""
-        z = shift_prior(self.calibrated(stacked, factor), self.train_prior, self.target_prior)
-        return clip_logit(z, self.clip)
+        return clip_logit(self.unclipped(stacked, factor), self.clip)
+
+    def unclipped(self, stacked: Array, factor: Array | float = 1.0) -> Array:
+        """As :meth:`finish`, before the clip."""
+        return shift_prior(self.calibrated(stacked, factor), self.train_prior, self.target_prior)
 
     def columns_read(self, columns: Sequence[str]) -> set[str]:
         """Return the columns, of those of a table, that learners with a weight in the stack read."""
@@ -81,16 +84,17 @@ class EnsembleHead:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The parts of each prediction: ``base + sum(contributions) == log_odds`` in every row.
+    """The parts of each prediction: ``base + sum(contributions) + limit == log_odds`` in every row.
 
     ``base`` [n] is the base value, the log-odds before any cue has contributed; ``contributions`` holds, for each
     family, [n] log-odds towards FAKE; ``log_odds`` [n] is the logit of the prediction, equal to that of
-    :meth:`Model.predict` to rounding.
+    :meth:`Model.predict` to rounding. ``limit`` [n] is what the head's clip takes away, 0 within it.
     """
 
     base: Array
     contributions: dict[str, Array]
     log_odds: Array
+    limit: Array
 
 
 @dataclass(frozen=True)
@@ -175,15 +179,17 @@ class Model:
         """As :meth:`explain`, for the model's inputs ``X`` [n, n_columns]."""
         families = self.layout.family_names
         base = np.full(len(X), logit(self.head.target_prior))
-        parts = np.zeros((len(X), len(families)))
+        parts, limit = np.zeros((len(X), len(families))), np.zeros(len(X))
         measured = self.measured(X)
         if measured.any():
             factor = self.shrinkage.factor(X[measured])
             base[measured], parts[measured] = map_parts(
-                self.stacked_parts(X[measured]), lambda z: self.head.finish(z, factor)
+                self.stacked_parts(X[measured]), lambda z: self.head.unclipped(z, factor)
             )
+            z = base[measured] + parts[measured].sum(axis=1)
+            limit[measured] = clip_logit(z, self.head.clip) - z
         contributions = {name: parts[:, number] for number, name in enumerate(families)}
-        return Explanation(base, contributions, base + parts.sum(axis=1))
+        return Explanation(base, contributions, base + parts.sum(axis=1) + limit, limit)
 
     def stacked_parts(self, X: Float) -> Array:
         """[n, n_families + 1] parts of the stack's log-odds, the constant last."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from ensemble import wording
@@ -22,6 +23,7 @@ from ensemble.wording import (
     NOTE_FACES,
     NOTE_NO_SPEECH,
     NOTE_NOTHING,
+    NOTE_PEAK,
     NOTE_SOUND,
     NOTE_STILL,
     NOTE_STILL_PICTURE,
@@ -46,6 +48,10 @@ SHORT_S, FEW_FRAMES = 1.0, 8
 # Median deviation of a face's sharpness from its median: 0 to 0.002 where most frames are one frozen image (encoded at
 # CRF 0 to 30), 0.015 and more in the 281 research clips that have it.
 SHARPNESS_SPREAD, HELD_SPREAD = "quality.blur_lap_face_mad", 0.005
+# Log-odds by which the highest-scoring of a person's faces exceeds their median in every face network. None of the 282
+# research clips reaches it (the highest has 1.93); with another face pasted into one of 6.6 s, a clip had 2.2.
+PEAK = 2.0
+SAID_BY_STATUS = frozenset({"no_face", "no_audio"})  # the first message says the same
 AT_BOUND = 1e-6  # a probability this near to a bound of the model is at the bound
 
 
@@ -69,8 +75,9 @@ class Verdict:
     base
         Log-odds of FAKE before any cue has contributed.
     contributions
-        Family to log-odds towards FAKE, for every family of the model. With ``base`` they sum to the logit of
-        ``probability``. An unmeasured family can contribute if the model has learned what its absence means.
+        Family to log-odds towards FAKE, for every family of the model. With ``base`` and ``log_odds_limit`` they sum to
+        the logit of ``probability``. An unmeasured family can contribute if the model has learned what its absence
+        means.
     log_odds_base, log_odds_by_family, log_odds_unmeasured
         As in JSON: ``base``; the contributions of the measured families, those towards FAKE first; the sum of the
         contributions of the others.
@@ -84,6 +91,10 @@ class Verdict:
         Fraction of the frames in which the main face was found; None where unknown.
     still
         Whether most of the analysed images of the main face are identical.
+    has_peak
+        Whether every face network scores one image of the main face far above the median of its images.
+    log_odds_limit
+        Log-odds that the model's bound takes away from the sum of ``base`` and ``contributions``; 0 within the bounds.
     """
 
     filename: str
@@ -101,22 +112,13 @@ class Verdict:
     at_bound: bool = False
     seen_share: float | None = None
     still: bool = False
+    has_peak: bool = False
+    log_odds_limit: float = 0.0
 
     @property
     def bound(self) -> str:
         """``or more`` or ``or less`` where the probability is at the model's bound; otherwise empty."""
         return bound_in_words(self.probability) if self.at_bound else ""
-
-    @property
-    def family_contributions(self) -> list[tuple[str, float]]:
-        """Name and log-odds of each measured family, those towards FAKE first."""
-        measured = [(name, z) for name, z in self.contributions.items() if name not in self.unmeasured]
-        return sorted(measured, key=lambda pair: (-pair[1], pair[0]))
-
-    @property
-    def contribution_unmeasured(self) -> float:
-        """Sum of the log-odds of unmeasured families."""
-        return sum(self.contributions.get(name, 0.0) for name in self.unmeasured)
 
     @property
     def log_odds_base(self) -> float:
@@ -125,13 +127,19 @@ class Verdict:
 
     @property
     def log_odds_by_family(self) -> dict[str, float]:
-        """Log-odds of the measured families, those towards FAKE first, by its name in JSON."""
-        return dict(self.family_contributions)
+        """Log-odds of each measured family, those towards FAKE first, by its name in JSON."""
+        measured = [(name, z) for name, z in self.contributions.items() if name not in self.unmeasured]
+        return dict(sorted(measured, key=lambda pair: (-pair[1], pair[0])))
 
     @property
     def log_odds_unmeasured(self) -> float:
-        """``contribution_unmeasured``, by its name in JSON."""
-        return self.contribution_unmeasured
+        """Sum of the log-odds of unmeasured families, by its name in JSON."""
+        return sum(self.contributions.get(name, 0.0) for name in self.unmeasured)
+
+    @property
+    def log_odds(self) -> float:
+        """The logit of ``probability``: the sum of ``base``, ``contributions`` and ``log_odds_limit``."""
+        return self.base + sum(self.contributions.values()) + self.log_odds_limit
 
     @property
     def sound_alone(self) -> bool:
@@ -147,6 +155,12 @@ class Verdict:
         return "; ".join([NO_SPEECH, *others])
 
     @property
+    def messages(self) -> list[str]:
+        """The messages of ``error``, without the first where ``status`` and the families' reasons say the same."""
+        messages = list(filter(None, self.error.split("; ")))
+        return messages[1:] if self.status in SAID_BY_STATUS else messages
+
+    @property
     def notes(self) -> list[str]:
         """The sentences to show beside the number."""
         if self.verdict == NOTHING:
@@ -155,7 +169,8 @@ class Verdict:
             return [NOTE_SOUND.format(why=NO_PICTURE), NOTE]
         sound = [NOTE_SOUND.format(why=NO_PICTURE_CUE)] if self._only_heard else []
         faces = [self.faces_note] if self.faces_note else []
-        return [*sound, *faces, *self.little_notes, *self._of_small_face, NOTE]
+        peak = [NOTE_PEAK] if self.has_peak and self.verdict != LIKELY_FAKE else []
+        return [*sound, *faces, *peak, *self.little_notes, *self._of_small_face, NOTE]
 
     @property
     def main_face(self) -> str:
@@ -190,12 +205,12 @@ class Verdict:
     @property
     def _picture_counts(self) -> bool:
         """Whether a family that needs more than audio was measured."""
-        return bool(dict(self.family_contributions).keys() - _of_sound())
+        return bool(self.log_odds_by_family.keys() - _of_sound())
 
     @property
     def _speech_counts(self) -> bool:
         """Whether a family that needs only audio was measured."""
-        return bool(dict(self.family_contributions).keys() & _of_sound())
+        return bool(self.log_odds_by_family.keys() & _of_sound())
 
     @property
     def _only_heard(self) -> bool:
@@ -234,9 +249,11 @@ class Verdict:
             "n_frames": self.n_frames,
             "seen_share": self.seen_share,
             "still": self.still,
+            "has_peak": self.has_peak,
             "log_odds_base": self.log_odds_base,
             "log_odds_by_family": self.log_odds_by_family,
             "log_odds_unmeasured": self.log_odds_unmeasured,
+            "log_odds_limit": self.log_odds_limit,
             "unmeasured": self.unmeasured,
             "notes": self.notes,
         }
@@ -272,6 +289,7 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
     with_cues = {family_of(name) for name in model.columns_read if not is_share(name)}  # that training clips had
     known = {name for name, z in explanation.contributions.items() if name in with_cues or (name in read and z.any())}
     eyes_px, seen, spread = (_defined(table, name) for name in (EYES_PX, SEEN, SHARPNESS_SPREAD))
+    peaks = _peaks(table)
     verdicts = []
     for number, row in enumerate(rows):
         absent = {name: reason for name, reason in unmeasured[number].items() if name in known}
@@ -294,6 +312,8 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
                 at_bound=in_words != NOTHING and at_bound(float(probability[number]), model.head.clip),
                 seen_share=seen[number],
                 still=_is_held(spread[number]),
+                has_peak=peaks[number],
+                log_odds_limit=float(explanation.limit[number]),
             )
         )
     return verdicts
@@ -311,6 +331,16 @@ def at_bound(probability: float, clip: float) -> bool:
 def _is_held(sharpness_spread: float | None) -> bool:
     """Whether most images of a face are one frozen image, by the column :data:`SHARPNESS_SPREAD`."""
     return sharpness_spread is not None and sharpness_spread < HELD_SPREAD
+
+
+def _peaks(table: pa.Table) -> list[bool]:
+    """Return for each row whether one face stands out by :data:`PEAK` in every network that scored faces."""
+    networks = [name.removesuffix("max") for name in table.column_names if name.endswith(".logit_max")]
+    gaps = []
+    for name in networks:
+        top, median = (np.array(_defined(table, name + kind), np.float64) for kind in ("max", "med"))
+        gaps.append(top - median)
+    return [bool(gaps) and all(gap[row] >= PEAK for gap in gaps) for row in range(table.num_rows)]
 
 
 def _defined(table: pa.Table, column: str) -> list[float | None]:

@@ -37,12 +37,10 @@ NOTE_SMALL = (
     "The face is only about {width} px wide in the file. On re-encoded copies with faces under {limit} px the face "
     "networks told fake from real faces hardly better than chance (AUC 0.51; 0.56 with larger faces)."
 )
-NOTE_SHORT = (
-    "Evaluated on {frames}: that is little evidence, and the probability is not moved towards the prior for it."
-)
+NOTE_SHORT = "Only {frames} could be evaluated. That is little evidence; the probability does not account for it."
 NOTE_SHORT_PICTURE = (
-    "The video was evaluated on {frames}: that is little evidence, and the video's part of the probability is not "
-    "moved towards the prior for it."
+    "Only {frames} of video could be evaluated. That is little evidence; the video's part of the probability does not "
+    "account for it."
 )
 """Replaces :data:`NOTE_SHORT` where speech was measured as well."""
 NOTE_STILL = (
@@ -50,6 +48,10 @@ NOTE_STILL = (
     "images, and cues of motion say little."
 )
 NOTE_STILL_PICTURE = NOTE_STILL.replace("the probability rests", "the video's part of the probability rests")
+NOTE_PEAK = (
+    "The face networks score one moment much more like a fake than the rest. The probability describes the whole clip, "
+    "and a short forgery hardly changes it: the page of the clip (--report) shows when."
+)
 MAIN_FACE = "Most cues are measured on the main face only{others}: a fake of another face may be missed."
 HIGHEST_OF_OTHERS = "; of the other faces, the face networks' highest score counts"
 NOTE_FACES = "{n} faces were tracked (a face that reappears after more than 1 s counts again). {main_face}"

@@ -136,8 +136,10 @@ class Person:
     face_map_jpeg: bytes = b""
     """The face with the regions that change the networks' logit marked; empty if no map was made."""
     face_regions: Mapping[str, float] = field(default_factory=dict)
-    """By region of the face, the log-odds that the most fake-looking faces lose without it (see
+    """By region of the face, the mean log-odds that the highest-scoring faces lose without it (see
     :mod:`features.networks.face_map`); empty if no network scored a face."""
+    face_map_times_s: tuple[float, ...] = ()
+    """Times in seconds of these faces, the one that the map shows first."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,9 @@ class ClipEvidence:
     """Time and JPEG (at most 160 px wide) of frames spread over the clip; empty bytes if faces are not to be shown."""
     cues: Mapping[str, float] = field(default_factory=dict)
     """Every column of every family, including those that the model does not use; NaN where undefined."""
+    lead_s: float = 0.0
+    """Seconds of audio before the first frame, at which all times here are 0; a player counts from the audio's start.
+    Values at negative times lie in these seconds."""
 
     def __repr__(self) -> str:
         return (

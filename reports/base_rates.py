@@ -78,15 +78,15 @@ def odds_in_words(probability: float, *, at_bound: bool = False) -> str:
     """Return the odds of the more probable side, to two digits; ``at_bound`` where the model's bound limits them.
 
     >>> odds_in_words(0.8), odds_in_words(0.2), odds_in_words(0.51), odds_in_words(0.9985)
-    ('4 to 1 for FAKE', '4 to 1 for REAL', 'even', '670 to 1 for FAKE')
+    ('odds of 4 to 1 for FAKE', 'odds of 4 to 1 for REAL', 'even odds', 'odds of 670 to 1 for FAKE')
     >>> odds_in_words(0.2, at_bound=True)
-    '4 to 1 or more for REAL'
+    'odds of 4 to 1 or more for REAL'
     """
     odds = max(probability, 1 - probability) / max(min(probability, 1 - probability), 1e-9)
     if odds < 1.05:
-        return "even"
+        return "even odds"
     words = f"{float(f'{odds:.2g}'):.0f}" if odds >= 10 else f"{odds:.2g}"
-    return f"{words} to 1 {'or more ' if at_bound else ''}for {'FAKE' if probability > 0.5 else 'REAL'}"
+    return f"odds of {words} to 1 {'or more ' if at_bound else ''}for {'FAKE' if probability > 0.5 else 'REAL'}"
 
 
 def base_rates(probability: float, manifest: Mapping[str, Any]) -> list[BaseRate]:

@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from ensemble.missingness import SENTENCES, unmeasured_families
-from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTHING, Verdict
+from ensemble.verdict import LIKELY_FAKE_ABOVE, LIKELY_REAL_BELOW, NOTHING, SAID_BY_STATUS, Verdict
 from ensemble.wording import NOTE_NO_FINDING, model_line
 from features.checksums import sha256_of
 from features.discovery import families
@@ -51,7 +51,6 @@ NOTE_APART = (
     "shots. Person 1 is the main face. {main_face} Look at all of them."
 )
 MUCH = 0.8  # fraction of the clip: the page reports if tracked faces are seen for less
-SAID_BY_STATUS = {"no_face", "no_audio"}  # the first message says the same
 
 
 @dataclass(frozen=True)
@@ -228,10 +227,8 @@ def what_happened(verdict: Verdict) -> str:
     if verdict.sound_alone:
         return verdict.reason
     words = f"{STATUS_WORDS.get(verdict.status, verdict.status)}{_not_there(verdict)}"
-    messages = list(filter(None, verdict.error.split("; ")))
-    if verdict.status in SAID_BY_STATUS:  # the first message; others are of something else
-        return "; ".join([words, *messages[1:]])
-    return f"{words}: {'; '.join(messages)}" if messages else words
+    messages = "; ".join(verdict.messages)
+    return f"{words}{'; ' if verdict.status in SAID_BY_STATUS else ': '}{messages}" if messages else words
 
 
 def _not_there(verdict: Verdict) -> str:

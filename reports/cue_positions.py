@@ -16,7 +16,7 @@ from ensemble.stack import weighed
 from features.discovery import families
 from features.spec import Column, is_share
 from reports.cue_titles import family_title, headlines, with_unit
-from reports.norms import LEVELS, Norm, rounded
+from reports.norms import Norm
 from reports.series_words import number
 
 CENTRAL = (0.025, 0.975)
@@ -34,7 +34,7 @@ class CuePosition:
     value: str
     """With its unit."""
     among: str
-    """``lower than 97 % of 116 real clips of 6 sources``."""
+    """``lower than 97 % of real clips (116 of 6 sources, weighted)``."""
     position: float
     """Fraction of real clips below it, 0 to 1."""
     used: bool
@@ -131,28 +131,27 @@ def _position(column: Column, title: str, value: float, norm: Norm, *, used: boo
 def among(norm: Norm, value: float) -> str:
     """Where a value lies among genuine clips, in words; percentages are rounded down to what so many clips can tell.
 
+    >>> from reports.norms import LEVELS
     >>> norm = Norm(tuple(10 * level for level in LEVELS), 116, 6)
     >>> among(norm, 0.25)
-    'lower than 97 % of 116 real clips of 6 sources'
-    >>> among(norm, 11.0), among(norm, 5.0)
-    ('higher than all of 116 real clips of 6 sources', 'in the middle of 116 real clips of 6 sources')
-    >>> among(norm, 10.0)
-    'higher than 99 % of 116 real clips of 6 sources'
+    'lower than 97 % of real clips (116 of 6 sources, weighted)'
+    >>> among(norm, 11.0)
+    'higher than all real clips (116 of 6 sources, weighted)'
+    >>> among(norm, 5.0)
+    'in the middle of real clips (116 of 6 sources, weighted)'
     """
-    clips = f"{norm.n_clips} real clips of {norm.n_sources} {'source' if norm.n_sources == 1 else 'sources'}"
-    if (tied := _tied(norm, value)) >= TIED:
-        return f"the same as {_percent(tied)} of {clips}"
+    sources = "1 source" if norm.n_sources == 1 else f"{norm.n_sources} sources, weighted"
+    return f"{_where(norm, value)} real clips ({norm.n_clips} of {sources})"
+
+
+def _where(norm: Norm, value: float) -> str:
+    if (same := norm.same(value)) >= TIED:
+        return f"the same as {'' if norm.is_tie(value) else 'at least '}{_percent(same)} of"
     position = norm.position(value)
     if abs(position - 0.5) <= MIDDLE:
-        return f"in the middle of {clips}"
+        return "in the middle of"
     side, fraction = ("lower", 1 - position) if position < 0.5 else ("higher", position)
-    return f"{side} than {'all' if fraction == 1 else _percent(min(fraction, 1 - 1 / norm.n_clips))} of {clips}"
-
-
-def _tied(norm: Norm, value: float) -> float:
-    """Return the fraction of the clips that have exactly this value, as far as the quantiles show."""
-    levels = [level for level, quantile in zip(LEVELS, norm.quantiles, strict=True) if quantile == rounded(value)]
-    return levels[-1] - levels[0] if levels else 0.0
+    return f"{side} than " + ("all" if fraction == 1 else f"{_percent(min(fraction, 1 - 1 / norm.n_clips))} of")
 
 
 def _percent(fraction: float) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ensemble.learners.late_fusion import LOGIT_SUFFIX
 from features.evidence import ClipEvidence, JudgedFace, Person
 from reports.cue_titles import family_title
+from reports.series_words import moments
 from reports.timeline import person_name
 
 STRONGEST = 6
@@ -58,6 +59,8 @@ class PersonView:
     """A ``data:`` URI; empty without one."""
     regions: tuple[tuple[str, float], ...]
     """Regions of the face and the log-odds that it loses without each, the largest first; empty without a map."""
+    mapped: str
+    """The faces over which these are a mean, in words: ``2 faces, at 2.3 and 2.8 s``."""
 
 
 def people(evidence: ClipEvidence) -> list[PersonView]:
@@ -113,9 +116,22 @@ def _person(
         others=tuple(map(_view, chosen)),
         face_map=data_uri(person.face_map_jpeg),
         regions=tuple(sorted(person.face_regions.items(), key=lambda region: -region[1])),
+        mapped=_mapped(person.face_map_times_s),
     )
     shown = (*strongest, *chosen)
     return view, sum(len(face.jpeg) for face in shown) + len(middle) + len(person.face_map_jpeg)
+
+
+def _mapped(times_s: Sequence[float]) -> str:
+    """Return which faces a map is of.
+
+    >>> _mapped((2.83, 2.33)), _mapped((0.5,)), _mapped(())
+    ('the mean of 2 faces, at 2.3 and 2.8 s', 'one face, at 0.5 s', 'the mean of the highest-scoring faces')
+    """
+    if not times_s:  # evidence of an earlier version
+        return "the mean of the highest-scoring faces"
+    faces = f"the mean of {len(times_s)} faces" if len(times_s) > 1 else "one face"
+    return f"{faces}, {moments(sorted(times_s))} s"
 
 
 def _followed(times_s: NDArray[np.float64]) -> str:

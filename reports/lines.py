@@ -105,11 +105,21 @@ def widened(x: Floats, y: Floats, window: float) -> tuple[Floats, Floats]:
     out_x: list[float] = []
     out_y: list[float] = []
     for a, b in unbroken(x, y, of_time=False):
-        before = x[a] - x[a - 1] if a else math.inf
-        after = x[b] - x[b - 1] if b < len(x) else math.inf
-        out_x += [x[a] - min(window, before) / 2, *x[a:b], x[b - 1] + min(window, after) / 2, x[b - 1]]
+        start, end = reach(x, a, b, window)
+        out_x += [start, *x[a:b], end, x[b - 1]]
         out_y += [y[a], *y[a:b], y[b - 1], math.nan]
     return np.clip(out_x[:-1], 0, 100), np.array(out_y[:-1])
+
+
+def reach(x: Floats, a: int, b: int, window: float) -> tuple[float, float]:
+    """Return where the values ``x[a:b]`` of a line begin and end: where their windows do, or halfway to the next value.
+
+    >>> reach(np.array([1.5, 2.5, 3.5]), 0, 2, 3.0)
+    (0.0, 3.0)
+    """
+    before = x[a] - x[a - 1] if a else math.inf
+    after = x[b] - x[b - 1] if b < len(x) else math.inf
+    return float(x[a] - min(window, before) / 2), float(x[b - 1] + min(window, after) / 2)
 
 
 def _extremes(values: Floats, buckets: int) -> NDArray[np.int64]:

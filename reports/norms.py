@@ -31,18 +31,23 @@ LEVELS = (0.0, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 
 MIN_CLIPS = 20
 """A column that fewer genuine clips have is left out: its outer quantiles would be single clips."""
 DIGITS = 6  # significant
+MIN_TIE = 0.05
+"""A value is stored as a tie if at least two clips have it, and so much of the weight."""
 
 
 @dataclass(frozen=True)
 class Norm:
     """The spread of one column over genuine clips.
 
-    ``quantiles`` are at :data:`LEVELS`; ``n_clips`` have the column, of ``n_sources`` sources.
+    ``quantiles`` are at :data:`LEVELS`; ``n_clips`` have the column, of ``n_sources`` sources. ``ties`` are the values
+    that many clips share: value, weight below it and weight of the value itself, both as fractions of 1. Files of
+    earlier versions lack ties; there, repeated quantiles show how wide a tie is at least.
     """
 
     quantiles: tuple[float, ...]
     n_clips: int
     n_sources: int
+    ties: tuple[tuple[float, float, float], ...] = ()
 
     def position(self, value: float) -> float:
         """Fraction of genuine clips below ``value``, 0 to 1, interpolated between the quantiles; NaN for NaN.
@@ -64,11 +69,32 @@ class Norm:
 
     def _level(self, value: float) -> float:
         """The level of a value within the quantiles."""
-        q = np.asarray(self.quantiles)
-        first, last = np.searchsorted(q, value, "left"), np.searchsorted(q, value, "right")
+        (q, levels), (first, last) = self._knots, self._tied(value)
         if first < last:
-            return float(LEVELS[first] + LEVELS[last - 1]) / 2
-        return float(np.interp(value, q[first - 1 : first + 1], LEVELS[first - 1 : first + 1]))
+            return float(levels[first] + levels[last - 1]) / 2
+        return float(np.interp(value, q[first - 1 : first + 1], levels[first - 1 : first + 1]))
+
+    def same(self, value: float) -> float:
+        """Fraction of genuine clips that have exactly this value, as far as :attr:`ties` or the quantiles show."""
+        first, last = self._tied(rounded(value))
+        return float(self._knots[1][last - 1] - self._knots[1][first]) if first < last else 0.0
+
+    def is_tie(self, value: float) -> bool:
+        """Whether :meth:`same` is exact; otherwise the fraction may be larger."""
+        return rounded(value) in [tie[0] for tie in self.ties]
+
+    def _tied(self, value: float) -> tuple[int, int]:
+        q, _ = self._knots
+        return int(np.searchsorted(q, value, "left")), int(np.searchsorted(q, value, "right"))
+
+    @property
+    def _knots(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Increasing values, and the level of each; a tied value appears with its lowest and its highest level."""
+        tied = {value for value, _, _ in self.ties}
+        knots = [(q, level) for q, level in zip(self.quantiles, LEVELS, strict=True) if q not in tied]
+        knots += [(value, level) for value, below, equal in self.ties for level in (below, below + equal)]
+        q, levels = np.array(sorted(knots)).T
+        return q, np.maximum.accumulate(levels)
 
 
 def norms_of(table: pa.Table) -> dict[str, Norm]:
@@ -89,8 +115,9 @@ def norms_of(table: pa.Table) -> dict[str, Norm]:
         defined = np.isfinite(values)
         if defined.sum() >= MIN_CLIPS:
             sources = source[defined]
-            quantiles = weighted_quantiles(values[defined], _balanced(sources))
-            norms[name] = Norm(quantiles, int(defined.sum()), len(set(sources)))
+            weights = _balanced(sources)
+            quantiles, ties = weighted_quantiles(values[defined], weights), ties_of(values[defined], weights)
+            norms[name] = Norm(quantiles, int(defined.sum()), len(set(sources)), ties)
     return norms
 
 
@@ -109,6 +136,19 @@ def weighted_quantiles(values: NDArray[np.float64], weights: NDArray[np.float64]
     return tuple(rounded(float(value)) for value in at)
 
 
+def ties_of(values: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[tuple[float, float, float], ...]:
+    """Values [n] that many clips share, as in :attr:`Norm.ties`; values are compared by their :data:`DIGITS`.
+
+    >>> ties_of(np.array([0.0, 0.0, 1.0, 2.0]), np.ones(4))
+    ((0.0, 0.0, 0.5),)
+    """
+    distinct, which, n = np.unique([rounded(float(v)) for v in values], return_inverse=True, return_counts=True)
+    equal = np.bincount(which, weights) / weights.sum()
+    below = np.cumsum(equal) - equal
+    tied = np.flatnonzero((n > 1) & (equal >= MIN_TIE))
+    return tuple((float(distinct[k]), rounded(float(below[k])), rounded(float(equal[k]))) for k in tied)
+
+
 def rounded(value: float) -> float:
     """A value with the digits that norms have."""
     return float(f"{value:.{DIGITS}g}")
@@ -121,10 +161,14 @@ def write_norms(table: pa.Table, file: Path) -> dict[str, Norm]:
         "schema": SCHEMA_VERSION,
         "families": table_families(table),
         "levels": LEVELS,
-        "columns": {name: asdict(norm) for name, norm in sorted(norms.items())},
+        "columns": {name: _entry(norm) for name, norm in sorted(norms.items())},
     }
     file.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
     return norms
+
+
+def _entry(norm: Norm) -> dict[str, Any]:
+    return {key: value for key, value in asdict(norm).items() if key != "ties" or value}
 
 
 def read_norms(families: Mapping[str, int], file: Path = FILE) -> dict[str, Norm]:
@@ -146,7 +190,12 @@ def read_norms(families: Mapping[str, int], file: Path = FILE) -> dict[str, Norm
             raise KeyError("schema")
         same = {name for name, version in content["families"].items() if families.get(name) == version}
         return {
-            name: Norm(tuple(entry["quantiles"]), int(entry["n_clips"]), int(entry["n_sources"]))
+            name: Norm(
+                tuple(entry["quantiles"]),
+                int(entry["n_clips"]),
+                int(entry["n_sources"]),
+                tuple((float(value), float(below), float(equal)) for value, below, equal in entry.get("ties", ())),
+            )
             for name, entry in content["columns"].items()
             if name.split(".", 1)[0] in same
         }

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from features.evidence import Event, Series
-from reports.lines import LOG_ODDS, unbroken
+from reports.lines import LOG_ODDS, reach, unbroken
 
 MAX_NAMED_EVENTS = 8
+LEAST_ABOVE = 0.05  # log-odds: lower ones are shown as 0.0 under the faces
+LOOK_ALIKE = {"blink": "a lowered gaze can look the same"}
 UNITS = {
     "1": "pure number",
     "log-odds": "log-odds, above 0 towards FAKE",
@@ -39,17 +41,20 @@ def unit_in_words(unit: str) -> str:
 def events_in_words(events: Sequence[Event]) -> str:
     """Return how many events of each kind there are, and when.
 
-    >>> events_in_words([Event(1.0, 1.2, "blink"), Event(4.31, 4.5, "blink")])
-    'blink (2) at 1.0 and 4.3 s'
+    >>> events_in_words([Event(1.0, 1.2, "cut"), Event(4.31, 4.5, "cut")])
+    'cut (2) at 1.0 and 4.3 s'
     """
     kinds: dict[str, list[float]] = {}
     for event in events:
         kinds.setdefault(event.name, []).append(event.start_s)
-    return "; ".join(f"{kind} ({len(starts)}) {_moments(starts)} s" for kind, starts in kinds.items())
+    caveats = {kind: f" ({LOOK_ALIKE[kind]})" if kind in LOOK_ALIKE else "" for kind in kinds}
+    return "; ".join(f"{kind} ({len(starts)}) {moments(starts)} s{caveats[kind]}" for kind, starts in kinds.items())
 
 
 def peak(series: Series) -> str:
     """When log-odds are highest and when they are above 0, towards FAKE; empty for other series.
+
+    As in the lane, a value that was measured over a window stands for all of it. What rounds to 0.0 is not above 0.
 
     >>> peak(Series([0.5, 1.0, 1.5, 2.0], [-1.0, 0.4, 2.1, -0.2], unit="log-odds", title="Network"))
     'highest (2.1) at 1.5 s; above 0 from 1.0 to 1.5 s'
@@ -57,14 +62,27 @@ def peak(series: Series) -> str:
     if series.unit != LOG_ODDS or not np.isfinite(series.values).any():
         return ""
     top = int(np.nanargmax(series.values))
-    above = np.where(series.values > 0, 1.0, np.nan)
-    stretches = [(series.times_s[a], series.times_s[b - 1]) for a, b in unbroken(series.times_s, above)]
-    words = [f"from {a:.1f} to {b:.1f}" if f"{a:.1f}" != f"{b:.1f}" else f"at {a:.1f}" for a, b in stretches]
-    when = f"above 0 {_listed(words)} s" if words else "never above 0"
-    return f"highest ({number(series.values[top])}) at {series.times_s[top]:.1f} s; {when}"
+    above = np.where(series.values >= LEAST_ABOVE, 1.0, np.nan)
+    stretches = [reach(series.times_s, a, b, series.window_s) for a, b in unbroken(series.times_s, above)]
+    words = [_stretch(start, end) for start, end in stretches]
+    never = f"never above {0 if series.values[top] <= 0 else LEAST_ABOVE}"
+    when = f"above 0 {_listed(words)} s" if words else never
+    return f"highest ({number(series.values[top])}) {_when(series, top)}; {when}"
 
 
-def _moments(seconds: Sequence[float]) -> str:
+def _when(series: Series, n: int) -> str:
+    """Return the moment of a value, or the window over which it was measured."""
+    half = series.window_s / 2
+    return f"{_stretch(series.times_s[n] - half, series.times_s[n] + half)} s"
+
+
+def _stretch(start: float, end: float) -> str:
+    start = max(start, 0.0)
+    return f"from {start:.1f} to {end:.1f}" if f"{start:.1f}" != f"{end:.1f}" else f"at {start:.1f}"
+
+
+def moments(seconds: Sequence[float]) -> str:
+    """Return ``at 1.0, 2.5 and 4.0``; of many, the first and how many more."""
     return f"at {_listed([f'{s:.1f}' for s in seconds])}"
 
 
@@ -82,14 +100,12 @@ def summary(series: Series) -> str:
     unit = "" if series.unit == "1" else f" {SPOKEN_UNITS.get(series.unit, series.unit)}"
     if not finite.any():
         return f"{series.title}: no value."
-    t, v = series.times_s[finite], series.values[finite]
-    low, high = int(np.argmin(v)), int(np.argmax(v))
+    v = series.values[finite]
+    low, high = int(np.nanargmin(series.values)), int(np.nanargmax(series.values))
     count = f"{len(v)} value{'s' if len(v) > 1 else ''}"
     count += f" over {number(series.window_s)} s{' each' if len(v) > 1 else ''}" if series.window_s else ""
-    text = (
-        f"{series.title}: {count}; median {number(float(np.median(v)))}{unit}, lowest {number(v[low])} "
-        f"at {t[low]:.1f} s, highest {number(v[high])} at {t[high]:.1f} s."
-    )
+    lowest, highest = (f"{number(series.values[n])} {_when(series, n)}" for n in (low, high))
+    text = f"{series.title}: {count}; median {number(float(np.median(v)))}{unit}, lowest {lowest}, highest {highest}."
     more = "; ".join(filter(None, [peak(series), events_in_words(series.events)]))
     return f"{text} {more[0].upper()}{more[1:]}." if more else text
 

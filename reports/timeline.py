@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -125,11 +125,11 @@ def timeline(evidence: ClipEvidence, used: Iterable[str]) -> ClipTimeline:
     used = set(used)
     duration_s = _axis_s(evidence)
     owners = [
-        (f"p{number}", person_name(number, len(evidence.people)), person.series)
+        (f"p{number}", person_name(number, len(evidence.people)), _from_0(person.series))
         for number, person in enumerate(evidence.people)
     ]
     if evidence.sound:
-        owners.append(("sound", "Sound", evidence.sound))
+        owners.append(("sound", "Sound", _from_0(evidence.sound)))
     scales = _scales(series for _, _, series in owners)
     groups = tuple(
         _group(key, title, series, used=used, scales=scales, duration_s=duration_s) for key, title, series in owners
@@ -140,6 +140,19 @@ def timeline(evidence: ClipEvidence, used: Iterable[str]) -> ClipTimeline:
         for number, person in enumerate(evidence.people)
     )
     return ClipTimeline(duration_s, groups, time_ticks(duration_s), people)
+
+
+def _from_0(series: Mapping[str, Series]) -> dict[str, Series]:
+    """Return the series without values and events before the axis: of audio that begins before the video."""
+    return {
+        name: replace(
+            curve,
+            times_s=curve.times_s[curve.times_s >= 0],
+            values=curve.values[curve.times_s >= 0],
+            events=tuple(replace(event, start_s=max(0.0, event.start_s)) for event in curve.events if event.end_s >= 0),
+        )
+        for name, curve in series.items()
+    }
 
 
 def _axis_s(evidence: ClipEvidence) -> float:

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 EXAMPLE = "deepcue predict clip.mp4 --report clip.html"
 
 BAR_WIDTH = 16
-SAID_BY_STATUS = {"no_face", "no_audio"}  # here the first message, the status and the families' reasons say the same
 LEAST_SHOWN = 0.005  # log-odds: a smaller one is printed as 0 and has no bar
 
 
@@ -60,19 +59,18 @@ def clip_lines(verdict: Verdict, *, mark: str = "█") -> list[str]:
         f"  P(FAKE) = {_probability(verdict)}   {verdict.verdict}",
         f"  {_summary(verdict)}",
     ]
-    if warnings := _warnings(verdict):
-        lines.append(f"  warnings: {warnings}")
-    if verdict.family_contributions:
+    if verdict.messages:
+        lines.append(f"  warnings: {'; '.join(verdict.messages)}")
+    if families := verdict.log_odds_by_family:
         lines += ["", "  contributions of the cue families, in log-odds", f"  {'':<18}{'REAL':>{BAR_WIDTH + 9}} | FAKE"]
-        family_contributions = [
-            *verdict.family_contributions,
-            *([("(not measured)", verdict.contribution_unmeasured)] if verdict.unmeasured else []),
-        ]
-        largest = max([abs(z) for _, z in family_contributions]) or 1.0
-        lines += [_bar_line(name, z, largest, mark) for name, z in family_contributions]
+        parts = families | ({"(not measured)": verdict.log_odds_unmeasured} if verdict.unmeasured else {})
+        largest = max(map(abs, parts.values())) or 1.0
+        lines += [_bar_line(name, z, largest, mark) for name, z in parts.items()]
         lines.append(f"  {'base value':<18}{verdict.base:>+8.2f}")
-        lines.append(f"  {'sum':<18}{verdict.base + sum(verdict.contributions.values()):>+8.2f}")
-        described = {name: describe(name) for name, _ in verdict.family_contributions}
+        if abs(verdict.log_odds_limit) >= LEAST_SHOWN:
+            lines.append(f"  {'limit of the model':<18}{verdict.log_odds_limit:>+8.2f}")
+        lines.append(f"  {'sum':<18}{verdict.log_odds:>+8.2f} {verdict.bound}".rstrip())
+        described = {name: describe(name) for name in families}
         lines += ["", "  what each measures", *(f"  {name:<18}{text}" for name, text in described.items() if text)]
     if verdict.unmeasured and verdict.verdict != NOTHING:  # else the warnings already say what was wrong
         lines += ["", "  could not be measured"]
@@ -289,12 +287,6 @@ def _sha256(clip: str) -> str:
     return sha256_of(Path(clip)) if Path(clip).is_file() else ""
 
 
-def _warnings(verdict: Verdict) -> str:
-    """Return the messages of the measurement, without the first if the status says the same."""
-    messages = verdict.error.split("; ")
-    return "; ".join(messages[1:] if verdict.status in SAID_BY_STATUS else messages)
-
-
 def _summary(verdict: Verdict) -> str:
     if verdict.sound_alone:
         return f"{verdict.duration_s:.1f} s of audio, no video, status {verdict.status}"
@@ -313,9 +305,9 @@ def _probability(verdict: Verdict) -> str:
 
 
 def _strongest(verdict: Verdict) -> str:
-    if not verdict.family_contributions:
+    if not verdict.log_odds_by_family:
         return "-"
-    name, z = max(verdict.family_contributions, key=lambda pair: abs(pair[1]))
+    name, z = max(verdict.log_odds_by_family.items(), key=lambda pair: abs(pair[1]))
     return f"{name} {z:+.2f}"
 
 

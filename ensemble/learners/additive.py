@@ -1,9 +1,9 @@
 """Additive explanations: exact contributions of each cue family, in log-odds.
 
 Boosters give their own TreeSHAP values (Lundberg et al. 2020), linear models their terms. The stack is a weighted sum
-of them. The bound that it may set to each learner before, and what follows (calibration, shrinkage, prior, clip), are
+of them. The bound that it may set to each learner before, and what follows (calibration, shrinkage, prior), are
 monotone maps of one number: contributions are scaled by a common factor, so that with the mapped constant they add up
-to the result.
+to the result. The clip at the end is a part of its own: scaled by it, contributions of two clips could not be compared.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -109,7 +110,13 @@ def collect(
         sound=sound,
         filmstrip=tuple(strip),
         cues=cues,
+        lead_s=_lead_s(observed, start_s),
     )
+
+
+def _lead_s(observed: Observation, start_s: float) -> float:
+    """Return by how many seconds the audio begins before ``start_s``, the time 0 of a page."""
+    return 0.0 if observed.audio is None else max(0.0, start_s - observed.audio_start_s)
 
 
 def _person(observed: Observation, track: Track, families: Sequence[spec.Family], show_faces: bool) -> Person:
@@ -129,20 +136,20 @@ def _person(observed: Observation, track: Track, families: Sequence[spec.Family]
         for sample, crop in zip(track.crop_index.tolist(), track.crops, strict=True)
     ]
     mapped = [name for name in logits if name in spec.family_modules()]  # a plug-in's network may be of any kind
-    face_map_jpeg, regions = _face_map(track, faces, mapped, show_faces)
-    return Person(times_s[seen], boxes[seen], tuple(faces), series, face_map_jpeg, regions)
+    return Person(times_s[seen], boxes[seen], tuple(faces), series, **_face_map(track, faces, mapped, show_faces))
 
 
-def _face_map(
-    track: Track, faces: Sequence[JudgedFace], networks: Sequence[str], show_faces: bool
-) -> tuple[bytes, dict[str, float]]:
-    """Return the image of a person's face map and the regions that were measured; both empty without a scored face."""
+def _face_map(track: Track, faces: Sequence[JudgedFace], networks: Sequence[str], show_faces: bool) -> dict[str, Any]:
+    """Return the fields of a :class:`Person` that hold the face map; none without a scored face."""
     scores = [_mean([face.logits[name] for name in networks if name in face.logits]) for face in faces]
     mapped = face_map.of_track(track, scores, networks)
     if mapped is None:
-        return b"", {}
-    picture = _jpeg(mapped.picture, side_px=face_map.PICTURE_PX) if show_faces else b""
-    return picture, {region: score for region, score in mapped.scores.items() if math.isfinite(score)}
+        return {}
+    return {
+        "face_map_jpeg": _jpeg(mapped.picture, side_px=face_map.PICTURE_PX) if show_faces else b"",
+        "face_regions": {region: score for region, score in mapped.scores.items() if math.isfinite(score)},
+        "face_map_times_s": tuple(faces[number].time_s for number in mapped.crops),
+    }
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -62,6 +62,7 @@ def save(evidence: ClipEvidence, file: Path) -> None:
         "sound": _of_series(evidence.sound, "sound", arrays),
         "filmstrip": [(time_s, pictures.add(jpeg)) for time_s, jpeg in evidence.filmstrip],
         "cues": list(evidence.cues),
+        "lead_s": evidence.lead_s,
     }
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
     arrays["cues"] = np.array(list(evidence.cues.values()), np.float64)
@@ -116,6 +117,7 @@ def _loaded(archive: Any) -> ClipEvidence:
         sound=_series(about["sound"], "sound", archive),
         filmstrip=tuple((time_s, pictures.next(length)) for time_s, length in about["filmstrip"]),
         cues=dict(zip(about["cues"], archive["cues"].tolist(), strict=True)),
+        lead_s=about.get("lead_s", 0.0),  # earlier versions of deepcue did not write it
     )
 
 
@@ -128,6 +130,7 @@ def _of_person(person: Person, place: str, arrays: dict[str, NDArray[Any]], pict
         ],
         "face_map_jpeg": pictures.add(person.face_map_jpeg),
         "face_regions": dict(person.face_regions),
+        "face_map_times_s": person.face_map_times_s,
         "series": _of_series(person.series, place, arrays),
     }
 
@@ -143,6 +146,7 @@ def _person(about: Mapping[str, Any], place: str, archive: Any, pictures: _Pictu
         faces=faces,
         face_map_jpeg=pictures.next(about["face_map_jpeg"]),
         face_regions=about["face_regions"],
+        face_map_times_s=tuple(about.get("face_map_times_s", ())),  # nor this
         series=_series(about["series"], place, archive),
     )
 

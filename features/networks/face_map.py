@@ -11,7 +11,7 @@ region.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 REGIONS = ("eyes", "nose", "mouth", "cheeks", "chin", "forehead", "surroundings")
 """Eyes include the brows; chin includes the jaw; surroundings are everything outside the face."""
 MAX_FACES = 6  # per person: 25 ms each
+NEAR = (
+    1.0  # log-odds: faces that score so far below the highest are left out, as regions of a short forgery's other faces
+)
 MIN_AREA = 0.01  # fraction of the crop: a smaller region is not measured
 BRIDGE, NOSE_BASE, CHIN = 27, 33, 8
 FOREHEAD = 0.35  # height of the face above the brows, over the distance from chin to brows
@@ -52,8 +55,10 @@ class FaceMap:
     """Region to log-odds that the face loses without it, mean over networks and faces: positive where the region
     points to a fake. NaN for a region outside every crop."""
     picture: Image
-    """RGB [320, 320, 3]: the face that looks most like a fake, with its regions outlined and scored. Regions that point
-    to a fake are hatched with slanting lines, regions that point to a real face with dots."""
+    """RGB [320, 320, 3]: the first of the faces, with its regions outlined and scored. Regions that point to a fake are
+    hatched with slanting lines, regions that point to a real face with dots; weak regions are plain."""
+    crops: tuple[int, ...]
+    """Positions of the faces among the crops that were given; of a track, the highest-scoring one first."""
 
     @property
     def strongest(self) -> str:
@@ -62,7 +67,7 @@ class FaceMap:
 
 
 def of_track(track: Track, logits: Sequence[float], families: Sequence[str]) -> FaceMap | None:
-    """Map the crops of a track that look most like fakes.
+    """Map the highest-scoring crops of a track: those within :data:`NEAR` of the highest, at most :data:`MAX_FACES`.
 
     Parameters
     ----------
@@ -85,11 +90,13 @@ def of_track(track: Track, logits: Sequence[float], families: Sequence[str]) -> 
     """
     landmarks = [crop_landmarks(track, number) for number in range(len(track.crops))]
     usable = [n for n, points in enumerate(landmarks) if np.isfinite(points).all() and np.isfinite(logits[n])]
-    chosen = sorted(usable, key=lambda number: -logits[number])[:MAX_FACES]
+    ranked = sorted(usable, key=lambda number: -logits[number])[:MAX_FACES]
+    chosen = [number for number in ranked if logits[number] >= logits[ranked[0]] - NEAR]
     detectors = [detector for family in families if (detector := ready_detector(family)) is not None]
     if not chosen or not detectors:
         return None
-    return face_map([track.crops[n] for n in chosen], [landmarks[n] for n in chosen], detectors)
+    mapped = face_map([track.crops[n] for n in chosen], [landmarks[n] for n in chosen], detectors)
+    return replace(mapped, crops=tuple(chosen))
 
 
 def face_map(
@@ -110,7 +117,8 @@ def face_map(
     scores = dict(zip(REGIONS, _mean(scores_of_faces).tolist(), strict=True))
     margin = detectors[0].metadata.margin
     points = middle_points(landmarks[0], crops[0].shape[0], margin=margin, size=PICTURE_PX)
-    return FaceMap(scores, draw(middle(crops[0], margin=margin, size=PICTURE_PX), points, scores))
+    picture = draw(middle(crops[0], margin=margin, size=PICTURE_PX), points, scores)
+    return FaceMap(scores, picture, tuple(range(len(crops))))
 
 
 def region_scores(
@@ -198,10 +206,12 @@ def draw(face: Image, points: NDArray[np.floating], scores: Mapping[str, float])
     masks = region_masks(points, face.shape[0])
     values = np.nan_to_num([scores[region] for region in REGIONS])
     picture = face.astype(np.float32)
-    for mask, strength in zip(masks, values / max(float(np.abs(values).max()), CALM), strict=True):
+    strongest = max(float(np.abs(values).max()), CALM)
+    for mask, value, shown in zip(masks, values, values.round(1), strict=True):
+        strength = value / strongest
         colour = np.array(FOR_FAKE if strength > 0 else FOR_REAL, np.float32)
         picture[mask] += SHADE * abs(strength) * (colour - picture[mask])
-        if abs(strength) >= HATCH_FROM:
+        if abs(shown) >= HATCH_FROM * strongest:  # by the number that is written: equal ones look equal
             dark, light = (_lines if strength > 0 else _dots)(face.shape[0])
             picture[mask & dark] = DARK * colour
             picture[mask & light] = LIGHT * 255 + (1 - LIGHT) * colour
@@ -211,7 +221,7 @@ def draw(face: Image, points: NDArray[np.floating], scores: Mapping[str, float])
         cv2.drawContours(drawn, contours, -1, (255, 255, 255), 1)
     for region, mask in zip(REGIONS, masks, strict=True):
         if np.isfinite(scores[region]) and mask.mean() >= MIN_AREA:
-            _write(drawn, f"{round(scores[region], 1) + 0.0:+.1f}", _inside(mask))
+            _write(drawn, f"{scores[region]:+.1f}" if round(scores[region], 1) else "0.0", _inside(mask))
     return drawn
 
 

@@ -64,11 +64,25 @@ def test_a_number_at_the_models_bound_is_no_measurement():
     assert predict.table_lines([one])[1].startswith("0.970 or more")
 
 
+def test_beyond_the_models_limit_the_contributions_stay_and_a_line_closes_the_sum():
+    """Non-regression: every part was multiplied so that the sum was the limit, and nothing said so."""
+    model = FakeModel([0.0], {"blink": [8.0], "lip_sync": [-0.5], "quality": [0.0]}, clip=0.03)
+    (one,) = verdict.judge(model, toy_table(1, 1))
+    assert (one.log_odds_by_family["blink"], one.log_odds_by_family["lip_sync"]) == (8.0, -0.5)
+    assert one.as_dict()["log_odds_limit"] == pytest.approx(np.log(0.97 / 0.03) - 7.5)
+    lines = predict.clip_lines(one)
+    assert "  limit of the model   -4.02" in lines
+    assert "  sum                  +3.48 or more" in lines
+    inside = predict.clip_lines(judged([0.0], {"blink": [1.0], "lip_sync": [0.0], "quality": [0.0]})[0])
+    assert "  sum                  +1.00" in inside
+    assert not any("limit" in line for line in inside)
+
+
 def test_a_silent_clip_says_that_lip_sync_lacked_sound():
     (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_sound=[0])
     assert one.unmeasured == {"lip_sync": "the clip has no audio"}
-    assert "lip_sync" not in dict(one.family_contributions)
-    assert one.contribution_unmeasured == pytest.approx(0.25)
+    assert "lip_sync" not in one.log_odds_by_family
+    assert one.log_odds_unmeasured == pytest.approx(0.25)
     assert any("lip_sync" in line and "no audio" in line for line in predict.clip_lines(one))
 
 
@@ -170,6 +184,7 @@ def test_json_of_a_folder_agrees_with_the_model(tmp_path, model_folder, extracte
     assert [one["probability"] for one in output["clips"]] == pytest.approx(expected)
     for one in output["clips"]:
         total = one["log_odds_base"] + sum(one["log_odds_by_family"].values()) + one["log_odds_unmeasured"]
+        total += one["log_odds_limit"]
         assert 1 / (1 + np.exp(-total)) == pytest.approx(one["probability"])
 
 

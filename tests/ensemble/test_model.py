@@ -11,10 +11,21 @@ def test_parts_add_up_to_the_prediction(trained, table, kind):
     head = trained[0].head
     model = replace(trained[0], head=replace(head, stack=replace(head.stack, kind=kind)))
     explanation = model.explain(table)
-    total = explanation.base + sum(explanation.contributions.values())
+    total = explanation.base + sum(explanation.contributions.values()) + explanation.limit
     assert np.abs(total - explanation.log_odds).max() < 1e-6
     p = model.predict(table)
     assert np.abs(explanation.log_odds - (np.log(p) - np.log1p(-p))).max() < 1e-6
+
+
+def test_the_clip_of_the_head_is_a_part_of_its_own(trained, table):
+    """Non-regression: contributions of a clip at the bound were scaled down, and no number said by how much."""
+    model, _ = trained
+    wide, narrow = (replace(model, head=replace(model.head, clip=clip)).explain(table) for clip in (0.001, 0.3))
+    assert all((wide.contributions[name] == narrow.contributions[name]).all() for name in wide.contributions)
+    assert wide.base == pytest.approx(narrow.base, abs=0)
+    bound = np.log(0.7 / 0.3)
+    assert narrow.log_odds == pytest.approx(np.clip(wide.log_odds - wide.limit, -bound, bound))
+    assert 0 < np.count_nonzero(narrow.limit) < len(narrow.limit)
 
 
 def test_every_family_has_its_part(trained, table):

@@ -25,8 +25,8 @@ def test_bands_end_at_one_third_and_two_thirds(probability, expected):
 def test_the_probability_is_the_base_value_plus_the_contributions():
     (one,) = judged([0.5], {"blink": [1.0], "lip_sync": [-2.0], "quality": [0.0]})
     assert one.probability == pytest.approx(1 / (1 + np.exp(0.5)))
-    assert one.base + sum(z for _, z in one.family_contributions) == pytest.approx(-0.5)
-    assert [name for name, _ in one.family_contributions] == ["blink", "quality", "lip_sync"]  # towards FAKE first
+    assert one.log_odds_base + sum(one.log_odds_by_family.values()) == one.log_odds == pytest.approx(-0.5)
+    assert list(one.log_odds_by_family) == ["blink", "quality", "lip_sync"]  # towards FAKE first
 
 
 def test_an_unreadable_clip_gets_no_verdict_even_at_an_extreme_prior():
@@ -140,7 +140,7 @@ def test_a_family_of_which_nothing_that_the_model_reads_is_defined_is_not_among_
     """Non-regression: it was listed as measured with +0.00."""
     model = FakeModel([0.5], {"blink": [1.0], "quality": [0.0]}, columns_read={"quality.iod_px", "blink.count"})
     (one,) = verdict.judge(model, with_values(quality__iod_px=float("nan")))
-    assert list(dict(one.family_contributions)) == ["blink"]
+    assert list(one.log_odds_by_family) == ["blink"]
     assert list(one.unmeasured) == ["quality"]
     (one,) = verdict.judge(model, with_values(blink__rate_per_min=float("nan")))
     assert one.unmeasured == {}
@@ -150,24 +150,24 @@ def test_a_family_of_which_the_model_reads_no_column_has_no_line():
     """Non-regression: a clip without any number that counts was "uncertain", by a family that does not count."""
     model = FakeModel([0.0], {"blink": [0.0], "quality": [0.0]}, columns_read={"blink.count"})
     (one,) = verdict.judge(model, with_values(blink__count=float("nan")))
-    assert (one.verdict, one.family_contributions, list(one.unmeasured)) == (verdict.NOTHING, [], ["blink"])
+    assert (one.verdict, one.log_odds_by_family, list(one.unmeasured)) == (verdict.NOTHING, {}, ["blink"])
 
 
 @pytest.mark.parametrize(
     ("n_frames", "duration_s", "share", "said"),
     [
-        (3, 0.12, 1.0, "Evaluated on 3 frames over 0.12 s"),
-        (1, 0.04, None, "Evaluated on 1 frame over 0.04 s"),
-        (500, 20.0, 0.02, "Evaluated on 10 frames over 0.4 s"),
+        (3, 0.12, 1.0, "Only 3 frames over 0.12 s"),
+        (1, 0.04, None, "Only 1 frame over 0.04 s"),
+        (500, 20.0, 0.02, "Only 10 frames over 0.4 s"),
         (30, 1.2, 1.0, ""),
         (9, 3.0, 1.0, ""),
-        (7, 7.0, 1.0, "Evaluated on 7 frames over 7 s"),
-        (5, 150.0, 1.0, "Evaluated on 5 frames over 150 s"),
+        (7, 7.0, 1.0, "Only 7 frames over 7 s"),
+        (5, 150.0, 1.0, "Only 5 frames over 150 s"),
         (30, 0.99999, 1.0, ""),
-        (1, 0.0, 1.0, "Evaluated on 1 frame: that"),
-        (1, 0.0, None, "Evaluated on 1 frame: that"),
-        (2, 0.008, 0.5, "Evaluated on 1 frame: that"),
-        (2, 0.008, 1.0, "Evaluated on 2 frames over 0.01 s"),
+        (1, 0.0, 1.0, "Only 1 frame could"),
+        (1, 0.0, None, "Only 1 frame could"),
+        (2, 0.008, 0.5, "Only 1 frame could"),
+        (2, 0.008, 1.0, "Only 2 frames over 0.01 s"),
         (1, None, 1.0, ""),
     ],
 )
@@ -175,7 +175,7 @@ def test_a_number_of_little_says_so_and_stays(n_frames, duration_s, share, said)
     """Non-regression: the least measured clip had the firmest number, without a caveat."""
     table = with_values(n_frames=n_frames, duration_s=duration_s, quality__clip_share=share)
     (one,) = verdict.judge(FakeModel([-0.5], {name: [0.0] for name in FAMILIES}), table)
-    found = [note for note in one.notes if note.startswith("Evaluated on")]
+    found = [note for note in one.notes if "could be evaluated" in note]
     assert (found[0][: len(said)] == said) if said else not found
     assert one.probability == pytest.approx(1 / (1 + np.exp(0.5)))
 
@@ -197,12 +197,12 @@ def test_a_number_of_the_sound_alone_has_no_notes_on_the_picture(more):
 def test_what_is_said_of_little_picture_is_said_of_its_part_where_speech_counts():
     (said, _) = of_little({"forensic_cnn": 0.1, "forensic_voice": 2.2}).notes
     assert said.startswith(
-        "The video was evaluated on 12 frames over 0.5 s: that is little evidence, and the video's part"
+        "Only 12 frames over 0.5 s of video could be evaluated. That is little evidence; the video's part"
     )
     (said, _) = of_little({"forensic_cnn": 0.1, "forensic_voice": 2.2}, seen_share=1.0, still=True).notes
     assert "the video's part of the probability rests on few different images" in said
     unheard = of_little({"forensic_cnn": 0.1, "forensic_voice": 0.0}, unmeasured={"forensic_voice": "no sound"})
-    assert unheard.notes[0].startswith("Evaluated on 12 frames over 0.5 s: ")
+    assert unheard.notes[0].startswith("Only 12 frames over 0.5 s could be evaluated.")
 
 
 @pytest.mark.parametrize(("spread", "said"), [(0.0, True), (0.0019, True), (0.015, False), (float("nan"), False)])
@@ -225,6 +225,19 @@ def test_a_number_at_the_models_bound_is_called_so(z, at_bound, words):
     assert not nothing.at_bound
 
 
+@pytest.mark.parametrize(
+    ("cnn", "residual", "z", "said"),
+    [(2.1, 2.4, -1.0, True), (2.1, 1.2, -1.0, False), (2.1, 2.4, 3.0, False), (2.1, np.nan, -1.0, False)],
+)
+def test_a_short_forgery_that_leaves_the_number_low_is_pointed_out(cnn, residual, z, said):
+    """Non-regression: a face pasted in for one of 6.6 s gave "likely real" without a hint in the terminal."""
+    table = toy_table(1, 1)
+    for name, gap in (("forensic_cnn", cnn), ("forensic_residual", residual)):
+        table = table.append_column(f"{name}.logit_max", [[gap - 0.3]]).append_column(f"{name}.logit_med", [[-0.3]])
+    (one,) = verdict.judge(FakeModel([z], {name: [0.0] for name in FAMILIES}), table)
+    assert (wording.NOTE_PEAK in one.notes) == said
+
+
 def test_json_holds_no_nan():
     table = toy_table(1, 1)
     table = table.set_column(table.schema.get_field_index("duration_s"), "duration_s", [[float("nan")]])
@@ -234,8 +247,8 @@ def test_json_holds_no_nan():
 
 def test_what_was_not_measured_contributes_by_being_missing():
     (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_sound=[0])
-    assert "lip_sync" not in dict(one.family_contributions)
-    assert one.contribution_unmeasured == pytest.approx(0.25)
+    assert "lip_sync" not in one.log_odds_by_family
+    assert one.log_odds_unmeasured == pytest.approx(0.25)
 
 
 def test_verdicts_are_ranked_by_probability_and_those_without_any_cue_come_last():

@@ -135,7 +135,11 @@ def test_the_json_cannot_end_its_script(tmp_path):
 
 def test_without_faces_there_is_no_picture_at_all(tmp_path):
     evidence = clip_evidence(n_people=2)
-    mapped = {"face_map_jpeg": picture(90, 90, 3), "face_regions": {"eyes": -0.25, "mouth": 1.5}}
+    mapped = {
+        "face_map_jpeg": picture(90, 90, 3),
+        "face_regions": {"eyes": -0.25, "mouth": 1.5},
+        "face_map_times_s": (2.8, 2.3),
+    }
     evidence = replace(evidence, people=tuple(replace(one, **mapped) for one in evidence.people))
     with_pictures = Page(page_of(tmp_path, evidence=evidence))
     assert len(with_pictures.all("img")) > 40
@@ -146,7 +150,9 @@ def test_without_faces_there_is_no_picture_at_all(tmp_path):
     assert "data:image" not in text
     assert base64.b64encode(evidence.filmstrip[0][1][:30]).decode() not in text
     assert "Images were left out" in Page(text).text
-    assert "most like a fake: mouth +1.5, eyes \N{MINUS SIGN}0.2" in Page(text).text  # the numbers tell nobody's face
+    assert (
+        "(the mean of 2 faces, at 2.3 and 2.8 s): mouth +1.5, eyes \N{MINUS SIGN}0.2" in Page(text).text
+    )  # the numbers tell nobody's face
     assert "Slanting lines" not in Page(text).text
 
 
@@ -195,6 +201,12 @@ def test_faces_in_turn_are_not_called_several_people(tmp_path):
     text = Page(page_of(tmp_path, evidence=apart)).text
     assert "Several people are in the clip; Person 1 is the main face." not in text
     assert "they may be several people, or one person in several shots" in text
+
+
+def test_times_that_are_not_the_players_are_explained(tmp_path):
+    said = "Times count from the first frame of the video, which comes 1.0 s into the file"
+    assert said in Page(page_of(tmp_path, evidence=replace(clip_evidence(), lead_s=1.0))).text
+    assert "Times count" not in Page(page_of(tmp_path, evidence=replace(clip_evidence(), lead_s=0.05))).text
 
 
 def test_time_without_a_followed_face_is_said(tmp_path):
@@ -250,6 +262,7 @@ def test_the_number_is_explained_at_other_base_rates(tmp_path):
     assert "P(FAKE) = 0.80" in text
     assert "Of 100 clips with this score, about 80 would be fake, if 50 of 100 clips were fake" in text
     assert "odds of 4 to 1 for FAKE" in text
+    assert "to begin with: even odds." in Page(page_of(tmp_path, one=verdict(0.49))).text
     assert "10 of 100about 31" in text.replace("> <", "")
     assert "never says less than 0.08 or more than 0.92 (hatched): it was trained on 234 clips" in text
 
@@ -267,6 +280,12 @@ def test_the_page_says_that_a_number_is_the_models_bound(tmp_path):
     assert "odds of 12 to 1 or more for FAKE" in text
     assert "P(FAKE) = 0.08 or less" in Page(page_of(tmp_path, one=verdict(0.08, at_bound=True))).text
     assert "0.80 or" not in Page(page_of(tmp_path, one=verdict(0.8))).text
+    assert "limit of the model" not in text
+    parts = {"forensic_cnn": 8.0, "forensic_voice": -0.5}
+    at = verdict(0.92, at_bound=True, base=0.0, contributions=parts, log_odds_limit=-5.06)
+    text = re.sub(r" *> <|  +", " ", Page(page_of(tmp_path, one=at)).text)
+    assert "limit of the model\N{MINUS SIGN}5.06this model says no more than 0.92" in text
+    assert "sum+2.44logit of P(FAKE) = 0.92 or more" in text
 
 
 @pytest.mark.parametrize("p", [0.33354, 0.3333, 0.33334, 0.66659, 0.66667, 0.6671, 0.334, 0.33])
@@ -474,17 +493,17 @@ SPREAD = Norm(tuple(10 * level for level in LEVELS), 116, 6)
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (-1.0, "lower than all of"),
+        (-1.0, "lower than all"),
         (0.25, "lower than 97 % of"),
         (4.1, "in the middle of"),
         (9.0, "higher than 90 % of"),
-        (10.5, "higher than all of"),
+        (10.5, "higher than all"),
         (0.0, "lower than 99 % of"),  # the lowest itself
         (10.0, "higher than 99 % of"),
     ],
 )
 def test_a_value_is_placed_among_real_clips_in_words(value, words):
-    assert cue_positions.among(SPREAD, value) == f"{words} 116 real clips of 6 sources"
+    assert cue_positions.among(SPREAD, value) == f"{words} real clips (116 of 6 sources, weighted)"
 
 
 def test_the_band_of_a_strip_holds_the_values_within_it(tmp_path):
@@ -506,12 +525,16 @@ def test_the_band_of_a_strip_holds_the_values_within_it(tmp_path):
 
 def test_few_clips_never_give_a_finer_percentage_than_they_can():
     few = replace(SPREAD, n_clips=20, n_sources=1)
-    assert cue_positions.among(few, 9.95) == "higher than 95 % of 20 real clips of 1 source"
+    assert cue_positions.among(few, 9.95) == "higher than 95 % of real clips (20 of 1 source)"
 
 
 def test_a_value_that_many_share_is_called_the_same():
     tied = Norm((0.0,) * 7 + (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), 50, 3)
-    assert cue_positions.among(tied, 0.0) == "the same as 50 % of 50 real clips of 3 sources"
+    of = "real clips (50 of 3 sources, weighted)"
+    assert cue_positions.among(tied, 0.0) == f"the same as at least 50 % of {of}"
+    exact = replace(tied, ties=((0.0, 0.0, 0.62),))
+    assert cue_positions.among(exact, 0.0) == f"the same as 62 % of {of}"
+    assert cue_positions.among(exact, 1e-9) == f"higher than 62 % of {of}"
 
 
 def test_positions_are_of_families_with_norms_and_say_which_the_model_reads():
@@ -578,7 +601,7 @@ def test_the_page_shows_positions_from_the_shipped_norms(tmp_path):
     cues = {"blink.valid_share": 1.0, "blink.rate_per_min": 500.0}
     page = Page(page_of(tmp_path, evidence=clip_evidence(cues=cues)))
     assert re.search(
-        r"Blink rate500 per minutehigher than all of \d+ real clips of \d+ sources", page.text.replace("> <", "")
+        r"Blink rate500 per minutehigher than all real clips \(\d+ of \d+ sources", page.text.replace("> <", "")
     )
     assert "context: not read by the model" in page.text
 

@@ -122,13 +122,13 @@ def test_events_are_bands_at_their_time_and_words_below():
     events = (Event(1.0, 1.5, "blink"), Event(9.5, 12.0, "blink"), Event(4.0, 4.0, "cut"))
     lane = lane_of([0.0, 10.0], [0.0, 1.0], events=events)
     assert [(one.at, one.width) for one in lane.bands] == [(10, 5), (95, 5), (40, 0)]
-    assert lane.events == "blink (2) at 1.0 and 9.5 s; cut (1) at 4.0 s"
+    assert lane.events == "blink (2) at 1.0 and 9.5 s (a lowered gaze can look the same); cut (1) at 4.0 s"
     assert "Blink (2)" in lane.summary
 
 
 def test_of_many_events_the_first_are_named_and_the_rest_counted():
     events = [Event(float(s), s + 0.1, "blink") for s in range(20)]
-    assert series_words.events_in_words(events).endswith("6.0, 7.0 and 12 more s")
+    assert series_words.events_in_words(events).endswith("6.0, 7.0 and 12 more s (a lowered gaze can look the same)")
 
 
 def test_when_log_odds_are_highest_and_above_0_is_said_in_words():
@@ -137,6 +137,33 @@ def test_when_log_odds_are_highest_and_above_0_is_said_in_words():
     calm = Series([0, 1], [-1.5, -1], unit="log-odds", title="T")
     assert series_words.peak(calm) == "highest (−1) at 1.0 s; never above 0"
     assert series_words.peak(Series([0, 1], [1, 1], unit="s", title="T")) == ""
+
+
+def test_words_on_windows_are_of_all_that_the_lane_fills():
+    """Non-regression: of a window of 3 s, "above 0 at 1.5 s" stood below a lane that was filled from 0 to 3 s."""
+    one = Series([1.5], [4.1], unit="log-odds", title="T", window_s=3.0)
+    assert series_words.peak(one) == "highest (4.1) from 0.0 to 3.0 s; above 0 from 0.0 to 3.0 s"
+    assert "lowest 4.1 from 0.0 to 3.0 s" in series_words.summary(one)
+    apart = Series([1.5, 2.5, 3.5], [1.0, -1.0, 2.0], unit="log-odds", title="T", window_s=3.0)
+    assert series_words.peak(apart).endswith("above 0 from 0.0 to 2.0 and from 3.0 to 5.0 s")
+
+
+def test_scores_that_are_shown_as_0_are_not_above_0():
+    series = Series([1.3, 1.8, 2.3], [-0.1, 0.038, 2.5], unit="log-odds", title="T")
+    assert series_words.peak(series) == "highest (2.5) at 2.3 s; above 0 at 2.3 s"
+    calm = Series([1.3, 1.8], [-0.1, 0.038], unit="log-odds", title="T")
+    assert series_words.peak(calm) == "highest (0.038) at 1.8 s; never above 0.05"
+
+
+def test_audio_before_the_first_frame_is_not_drawn_at_the_left_edge():
+    """Non-regression: a second of it was one vertical stroke, with a highest value "at -0.1 s"."""
+    sound = Series(np.arange(-10, 20) / 10, np.r_[np.full(10, 9.0), np.ones(20)], unit="dB", title="Loudness",
+                   events=(Event(-0.9, -0.5, "gap"), Event(-0.1, 0.3, "gap")))  # fmt: skip
+    drawn = timeline.timeline(replace(clip_evidence(2.0), sound={"voice.loudness": sound}), USED)
+    (lane,) = drawn.groups[-1].context
+    assert (lane.times[0], max(lane.values)) == (0.0, 1.0)
+    assert lane.events == "gap (1) at 0.0 s"
+    assert "highest 1 at 0.0 s" in lane.summary
 
 
 def test_series_of_families_that_the_model_does_not_read_are_context():

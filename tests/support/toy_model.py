@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from deepcue.cli.main import main as deepcue
+from ensemble.calibrate import logit
 from ensemble.model import Explanation
 from features import discovery
 from features.table import build, schema, write_table
@@ -73,4 +74,7 @@ class FakeModel:
         self.contributions = {name: np.asarray(z, dtype=np.float64) for name, z in contributions.items()}
 
     def explain(self, table):
-        return Explanation(self.base, self.contributions, self.base + sum(self.contributions.values()))
+        z = self.base + sum(self.contributions.values())
+        bound = -logit(self.head.clip) if self.head.clip else np.inf
+        limit = np.clip(z, -bound, bound) - z
+        return Explanation(self.base, self.contributions, z + limit, limit)

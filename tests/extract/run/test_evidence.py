@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -90,6 +91,14 @@ def test_without_faces_no_pixel_is_kept(clip, found, tmp_path):
     assert hidden.filmstrip == ()
     assert not any(face.jpeg for person in hidden.people for face in person.faces)
     assert [face.logits for face in hidden.people[0].faces] == [face.logits for face in found[1].people[0].faces]
+
+
+@pytest.mark.parametrize(("audio_start_s", "lead_s"), [(0.4, 1.0), (1.4, 0.0), (2.0, 0.0), (np.nan, 0.0)])
+def test_audio_before_the_first_frame_is_reported(audio_start_s, lead_s):
+    """Non-regression: the times of such a clip's page were not those of a player, and nothing said so."""
+    audio = None if np.isnan(audio_start_s) else np.zeros(16)
+    observed = SimpleNamespace(audio=audio, audio_start_s=audio_start_s)
+    assert evidence._lead_s(observed, 1.4) == pytest.approx(lead_s)
 
 
 def person_of(n, size, peak):

@@ -7,7 +7,7 @@ from people import build_talking_head
 
 from extract.run import evidence
 from features import discovery
-from features.networks.face_map import PICTURE_PX, REGIONS
+from features.networks.face_map import MAX_FACES, NEAR, PICTURE_PX, REGIONS
 from features.networks.weights import use_weights
 
 pytest.importorskip("torch")
@@ -27,6 +27,9 @@ def test_regions_and_their_picture(observed):
     found = person(observed)
     assert set(found.face_regions) == set(REGIONS)
     assert max(map(abs, found.face_regions.values())) > 0.01
+    logits = [np.mean(list(face.logits.values())) for face in found.faces]
+    mapped = [logits[[face.time_s for face in found.faces].index(t)] for t in found.face_map_times_s]
+    assert mapped == sorted((z for z in logits if z >= max(logits) - NEAR), reverse=True)[:MAX_FACES]
     picture = cv2.imdecode(np.frombuffer(found.face_map_jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (PICTURE_PX, PICTURE_PX, 3)
 
@@ -41,7 +44,7 @@ def test_no_map_without_weights(observed, tmp_path):
     with use_weights({name: tmp_path / name for name in ("forensic_cnn", "forensic_residual")}):
         found = person(observed)
     assert found.face_map_jpeg == b""
-    assert found.face_regions == {}
+    assert (found.face_regions, found.face_map_times_s) == ({}, ())
 
 
 def test_maps_count_among_the_pictures_of_a_page(observed):

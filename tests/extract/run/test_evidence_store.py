@@ -25,12 +25,14 @@ def evidence(**changes):
         {"blink.openness": lids, "quality.light": light},
         b"\xff\xd8map",
         {"eyes": 0.25, "mouth": -1.5},
+        (0.5, 0.1),
     )
     other = Person(np.empty(0), np.empty((0, 4), np.float32), (), {})
     values = {
         "filename": "dir/ä.mp4", "duration_s": 10.0 / 3.0, "width": 640, "height": 360, "people": (person, other),
         "n_faces_detected": 3, "sound": {"forensic_voice.logit": light}, "filmstrip": ((0.25, b"a"), (5.1, b"bb")),
         "cues": {"blink.count": 3.0, "blink.dur_med_s": float("nan")},
+        "lead_s": 0.75,
     }  # fmt: skip
     return ClipEvidence(**(values | changes))
 
