@@ -36,6 +36,14 @@ def test_predictions_are_brought_into_the_order_of_the_model(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text", ["Filename; Label\n a.mp4 ;0,84\nb.mp4;1\n;\n", "sep=;\nfilename;label\na.mp4;0,84\nb.mp4;1e0\n"]
+)
+def test_predictions_saved_by_a_german_excel_are_read(text, tmp_path):
+    (tmp_path / "other.csv").write_text(text, encoding="utf-8-sig")
+    assert read_predictions(tmp_path / "other.csv") == {"a.mp4": 0.84, "b.mp4": 1.0}
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [
         ("", "first line"),
