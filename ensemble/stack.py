@@ -3,7 +3,7 @@
 Three kinds, from constrained to flexible:
 
 - ``bounded``: logistic regression with non-negative weights (Breiman 1996) on log-odds whose distance from the training
-  prior's is bounded, so that one overconfident learner moves the sum by a limited amount, the same towards both classes;
+  prior's is bounded, so that one overconfident learner moves the sum by a limited amount, alike towards both classes;
 - ``nonnegative``: the same on their log-odds, which needs more data;
 - ``greedy``: selection with replacement (Caruana et al. 2004) on the log-odds.
 
@@ -37,7 +37,7 @@ ERRORS = 2.0  # standard errors by which a more flexible stack must be better
 class Stack:
     """``weights @ inputs + intercept``; ``kind`` names how they were fitted and what the inputs are.
 
-    ``centre``: log-odds from which ``bounded`` measures distances, those of the training prior (0 in models up to 0.11).
+    ``centre``: the training prior's log-odds, from which ``bounded`` measures distances (0 in heads saved up to 0.11).
     """
 
     kind: str
