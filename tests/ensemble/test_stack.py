@@ -3,7 +3,7 @@ import pytest
 
 from ensemble.metrics import log_loss
 from ensemble.selection import out_of_fold
-from ensemble.stack import KINDS, Stack, bounded, fit_kind, fit_stack
+from ensemble.stack import ERRORS, KINDS, Stack, bounded, fit_kind, fit_stack
 
 
 def expit(z):
@@ -124,6 +124,7 @@ def test_swapped_labels_give_mirrored_log_odds(kind):
     one, mirrored = (fit_kind(kind, sign * Z, labels, list("abc"), seed=0) for sign, labels in ((1, y), (-1, 1 - y)))
     assert mirrored(-Z) == pytest.approx(-one(Z), abs=1e-3)
     assert one.centre == pytest.approx(-mirrored.centre)
+    assert Stack.from_dict(one.as_dict()) == one
 
 
 @pytest.mark.parametrize("n_fake", [16, 50, 84])
@@ -169,3 +170,20 @@ def test_one_learner_stays_itself():
     stack, _ = fit_stack(z[:, None], y, np.arange(400), np.arange(400) % 5, ["only"])
     assert stack.kind == "nonnegative"
     assert stack.weights[0] == pytest.approx(1.0, abs=0.25)
+
+
+def test_kinds_of_stack_are_compared_by_groups(monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        "ensemble.stack.simplest", lambda losses, group, errors: given.append((group, errors)) or "bounded"
+    )
+    rng, group = np.random.default_rng(0), np.repeat(np.arange(10), 6)
+    fit_stack(rng.normal(size=(60, 2)), rng.integers(0, 2, 60), group, group % 5, list("ab"))
+    assert np.array_equal(given[0][0], group)
+    assert given[0][1] == ERRORS
+
+
+@pytest.mark.parametrize("kind", ["bounded", "nonnegative"])
+def test_without_evidence_the_weights_are_equal(kind):
+    found = fit_kind(kind, np.zeros((10, 4)), np.arange(10) % 2, list("abcd"), seed=0)
+    assert found.weights == pytest.approx([0.25] * 4)
