@@ -174,7 +174,7 @@ def examine(
         result, evidence = examiner.measure(clip.filename, clip.path)
     finally:
         examiner.close()
-    return _table([clip], {clip.filename: engine.logged(result)}, settings), evidence
+    return table_of_result(clip, engine.logged(result), settings), evidence
 
 
 def table_of(
@@ -183,7 +183,7 @@ def table_of(
     """Return the table of one clip observed in this process, with the same row as from :func:`extract`."""
     given = worker.Settings(tuple(families), weights={family: str(file) for family, file in weights.items()})
     settings = worker.with_digests(given)
-    return _table([clip], {clip.filename: worker.row(clip.filename, observed, settings)}, settings)
+    return table_of_result(clip, worker.row(clip.filename, observed, settings), settings)
 
 
 def table_of_result(clip: ClipEntry, result: worker.Result, settings: worker.Settings) -> pa.Table:
