@@ -198,7 +198,8 @@ def extract(  # noqa: PLR0913 -- the options of a run, all by keyword
     families
         Names of cue families; all by default.
     jobs
-        Number of measuring processes on this machine; the results do not depend on it.
+        Number of measuring processes on this machine (one per core is fastest); the results do not depend on it. A
+        cluster ignores it and runs one process for each thread of its workers.
     observations
         Folder or URL in which observations are kept, so that later calls measure without decoding.
     fresh

@@ -133,13 +133,18 @@ def logit(p: float) -> float:
     return float(np.log(p) - np.log1p(-p))
 
 
+def prior_logit(y: Int) -> float:
+    """Log-odds of the fraction of FAKE among labels [n] (1 FAKE), finite even where all are alike."""
+    return logit((y.sum() + 0.5) / (len(y) + 1))
+
+
 def _identity(z: Array, y: Int) -> Calibration:
     return Calibration("identity", {"a": 1.0, "b": 0.0})
 
 
 def _temperature(z: Array, y: Int) -> Calibration:
     """Scale about the log-odds of the prior, which stays fixed."""
-    centre = logit((y.sum() + 0.5) / (len(y) + 1))
+    centre = prior_logit(y)
     (a,) = _fit_linear([z - centre], y, [1.0], [(0, None)], offset=centre)
     return Calibration("temperature", {"a": float(a), "b": float((1 - a) * centre)})
 

@@ -13,12 +13,16 @@ from ensemble.arrays import Array
 from ensemble.out_of_fold import STACK, OutOfFold
 from ensemble.submission import HEADER
 from features.errors import DatasetError
+from features.text_table import read_header, read_rows
 
 CONSTANT = "constant"
 
 
 def read_predictions(file: Path) -> dict[str, float]:
     """Read P(FAKE) by filename from a CSV file ``filename,label``, the format of submissions.
+
+    As in a sample submission, the delimiter may be a semicolon or tab, and names may have capitals and surrounding
+    blanks. With semicolons, probabilities may have decimal commas.
 
     Raises
     ------
@@ -27,14 +31,15 @@ def read_predictions(file: Path) -> dict[str, float]:
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            header, *rows = [row for row in csv.reader(stream) if row] or [[]]
+            header = read_header(stream, HEADER[0])
+            rows = [cells for _, cells in read_rows(stream, header)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{file}: can't be read as CSV ({error}); give a file `filename,label`") from error
-    if header != HEADER:
+    if [name.lower() for name in header.names] != HEADER:
         raise DatasetError(f"{file}: its first line is not `filename,label`; give P(FAKE) of each clip as label")
     predictions: dict[str, float] = {}
     for row in rows:
-        name, value = row[0], _probability(row)
+        name, value = row[0].strip(), _probability(row, header.delimiter)
         if value is None:
             raise DatasetError(f"{file}: {name!r} has no probability from 0 to 1 in its second column; correct it")
         if name in predictions:
@@ -43,9 +48,9 @@ def read_predictions(file: Path) -> dict[str, float]:
     return predictions
 
 
-def _probability(row: list[str]) -> float | None:
+def _probability(row: list[str], delimiter: str) -> float | None:
     try:
-        value = float(row[1])
+        value = float(row[1].replace(",", ".") if delimiter == ";" else row[1])
     except (IndexError, ValueError):
         return None
     return value if 0 <= value <= 1 else None

@@ -2,8 +2,8 @@
 
 Three kinds, from constrained to flexible:
 
-- ``bounded``: logistic regression with non-negative weights (Breiman 1996) on the learners' probabilities, so that one
-  overconfident learner moves the sum by a bounded amount;
+- ``bounded``: logistic regression with non-negative weights (Breiman 1996) on log-odds whose distance from the training
+  prior's is bounded, so that one overconfident learner moves the sum by a limited amount, alike towards both classes;
 - ``nonnegative``: the same on their log-odds, which needs more data;
 - ``greedy``: selection with replacement (Caruana et al. 2004) on the log-odds.
 
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.arrays import Array, Int
+from ensemble.calibrate import prior_logit
 from ensemble.metrics import logit_losses
 from ensemble.selection import out_of_fold, simplest
 
@@ -34,12 +35,16 @@ ERRORS = 2.0  # standard errors by which a more flexible stack must be better
 
 @dataclass(frozen=True)
 class Stack:
-    """``weights @ inputs + intercept``; ``kind`` names how they were fitted and what the inputs are."""
+    """``weights @ inputs + intercept``; ``kind`` names how they were fitted and what the inputs are.
+
+    ``centre``: the training prior's log-odds, from which ``bounded`` measures distances (0 in heads saved up to 0.11).
+    """
 
     kind: str
     learners: tuple[str, ...]
     weights: tuple[float, ...]
     intercept: float
+    centre: float = 0.0
 
     def __call__(self, Z: Array) -> Array:
         """[n, n_learners] log-odds to [n]."""
@@ -47,7 +52,7 @@ class Stack:
 
     def inputs(self, Z: Array) -> Array:
         """Return the input of the weighted sum: log-odds of any shape, or their bounded form."""
-        return bounded(Z) if self.kind == "bounded" else Z
+        return bounded(Z, self.centre) if self.kind == "bounded" else Z
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -56,12 +61,14 @@ class Stack:
             "learners": list(self.learners),
             "weights": list(self.weights),
             "intercept": self.intercept,
+            "centre": self.centre,
         }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Stack:
         """Inverse of :meth:`as_dict`."""
-        return cls(state["kind"], tuple(state["learners"]), tuple(state["weights"]), float(state["intercept"]))
+        learners, weights = tuple(state["learners"]), tuple(state["weights"])
+        return cls(state["kind"], learners, weights, float(state["intercept"]), float(state.get("centre", 0.0)))
 
 
 def weighed(learners: Sequence[str], weights: Sequence[float]) -> list[str]:
@@ -73,9 +80,12 @@ def weighed(learners: Sequence[str], weights: Sequence[float]) -> list[str]:
     return [name for name, weight in zip(learners, weights, strict=True) if weight]
 
 
-def bounded(Z: Array) -> Array:
-    """Return probabilities on a scale that equals the log-odds near 0: ``4 (p - 1/2)``, within [-2, 2]."""
-    return 2.0 * np.tanh(Z / 2)
+def bounded(Z: Array, centre: float = 0.0) -> Array:
+    """Return log-odds of any shape, unchanged near ``centre`` and at most 2 away from it.
+
+    With ``centre`` 0 these are probabilities on another scale, ``4 (p - 1/2)``.
+    """
+    return centre + 2.0 * np.tanh((Z - centre) / 2)
 
 
 def fit_kind(kind: str, Z: Array, y: Int, learners: Sequence[str], *, seed: int) -> Stack:
@@ -92,11 +102,15 @@ def fit_kind(kind: str, Z: Array, y: Int, learners: Sequence[str], *, seed: int)
     seed
         Seed of the bags of the greedy selection; the other kinds draw nothing.
     """
+    centre = 0.0
     if kind == "greedy":
         weights, intercept = _greedy(Z, y, seed)
+    elif kind == "bounded":
+        centre = prior_logit(y)
+        weights, intercept = _nonnegative(bounded(Z, centre), y)
     else:
-        weights, intercept = _nonnegative(bounded(Z) if kind == "bounded" else Z, y)
-    return Stack(kind, tuple(learners), tuple(float(weight) for weight in weights), intercept)
+        weights, intercept = _nonnegative(Z, y)
+    return Stack(kind, tuple(learners), tuple(float(weight) for weight in weights), intercept, centre)
 
 
 def fit_stack(

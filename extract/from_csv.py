@@ -156,13 +156,22 @@ def _check_names(file: Path, names: list[str]) -> None:
 
 
 def _numbers(file: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Convert a cue to float32; an empty column is undefined throughout."""
+    """Convert a cue to float32, and warn where most of its values become equal; an empty column stays undefined."""
     kind = column.type
     if pa.types.is_boolean(kind):
         return column.cast(pa.int8()).cast(pa.float32())
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
         raise TableError(f"{file}: column {name!r} holds something that is not a number")
-    return column.cast(pa.float32(), safe=False)
+    rounded = column.cast(pa.float32(), safe=False)
+    before, after = len(column.unique()), len(rounded.unique())
+    if 2 * after < before:
+        logger.warning(
+            "column %r: %d different values are %d as float32 (7 digits); subtract its smallest value, or remove it",
+            name,
+            before,
+            after,
+        )
+    return rounded
 
 
 def _check_rows(file: Path, rows: pa.Table) -> None:

@@ -57,49 +57,21 @@ def extract(
 ) -> pa.Table:
     """Measure the clips of a data set that are not measured yet, and return the feature table.
 
+    Its parameters, result and errors are those of :func:`deepcue.extract`, and:
+
     Parameters
     ----------
     data
-        A folder in the challenge's layout, a plain folder of clips, a CSV manifest, a URL of one of these, or the
-        entries of clips.
-    out
-        Parquet file or URL to write. A journal (:func:`extract.output_places.journal_of`) records every finished clip,
-        so that an interrupted run can be resumed; without ``out`` and ``journal`` nothing is written.
-    families
-        Names of cue families; all by default.
-    jobs
-        Measuring processes on this machine, each with one thread (default 1; one per core is fastest). Results do not
-        depend on it. A cluster ignores it and runs one process for each thread of its workers.
-    observations
-        Folder or URL that keeps observations, from which later runs measure without decoding.
+        As there, or the entries of clips.
     journal
-        Journal to use instead of the default one.
-    fresh
-        Measure every clip again. Only one run at a time can use a journal. A journal written with other families,
-        weights or limits is kept as ``<journal>.<digest>`` and used by the next run with those.
-    limits
-        Maximum CPU seconds and memory for one clip.
-    max_seconds
-        Analyse at most this many seconds of each clip, from its start.
-    scheduler
-        Address of a Dask scheduler whose workers measure.
-    storage_options
-        Options of fsspec for URLs.
-    weights
-        Maps a family to a weights file that replaces the one in use.
-    progress
-        Called once at the start and after every clip; see :data:`Progress`.
-
-    Returns
-    -------
-    pyarrow.Table
-        One row for each clip, sorted by filename; see :mod:`features.table`. What went wrong is in the columns
-        ``status``, ``error`` (for people) and ``reasons`` (for programs: :mod:`features.reasons`).
+        Journal to use instead of the default one (:func:`extract.output_places.journal_of`). Only one run at a time can
+        use a journal. A journal written with other families, weights or limits is kept as ``<journal>.<digest>`` and
+        used by the next run with those.
 
     Raises
     ------
     InputError
-        The data set, an option or an output can't be used, or measuring processes can't import a family.
+        Also where measuring processes can't import a family.
 
     Notes
     -----
@@ -202,7 +174,7 @@ def examine(
         result, evidence = examiner.measure(clip.filename, clip.path)
     finally:
         examiner.close()
-    return _table([clip], {clip.filename: engine.logged(result)}, settings), evidence
+    return table_of_result(clip, engine.logged(result), settings), evidence
 
 
 def table_of(
@@ -211,7 +183,7 @@ def table_of(
     """Return the table of one clip observed in this process, with the same row as from :func:`extract`."""
     given = worker.Settings(tuple(families), weights={family: str(file) for family, file in weights.items()})
     settings = worker.with_digests(given)
-    return _table([clip], {clip.filename: worker.row(clip.filename, observed, settings)}, settings)
+    return table_of_result(clip, worker.row(clip.filename, observed, settings), settings)
 
 
 def table_of_result(clip: ClipEntry, result: worker.Result, settings: worker.Settings) -> pa.Table:

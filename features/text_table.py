@@ -1,8 +1,9 @@
-"""Read text tables of other programs: detect the delimiter, skip blank lines and empty rows."""
+"""Read text tables of other programs: detect the delimiter, skip blank lines, empty rows and Excel's ``sep=;``."""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from typing import NamedTuple, TextIO
 
@@ -10,7 +11,7 @@ DELIMITERS = (",", ";", "\t")
 
 
 class Header(NamedTuple):
-    """The first line of a table that is not blank."""
+    """The first line of a table that is neither blank nor Excel's ``sep=;``."""
 
     names: list[str]
     """As they are written, but for blanks around them."""
@@ -64,8 +65,13 @@ def is_blank(cells: list[str]) -> bool:
     return not any(map(str.strip, cells))
 
 
+def _names_delimiter(cells: list[str]) -> bool:
+    """Whether a line is ``sep=;`` or the like, by which Excel notes the delimiter, split at any delimiter."""
+    return re.fullmatch("sep=.?", cells[0].strip(), re.IGNORECASE) is not None and is_blank(cells[1:])
+
+
 def _header(stream: TextIO, delimiter: str) -> Header:
     stream.seek(0)
     lines = csv.reader(stream, delimiter=delimiter)
-    names = next((cells for cells in lines if not is_blank(cells)), [])
+    names = next((cells for cells in lines if not (is_blank(cells) or _names_delimiter(cells))), [])
     return Header([name.strip() for name in names], delimiter, lines.line_num)

@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_jobs(parser)
     parser.add_argument("--families", default="", help="comma-separated cue families (default: all)")
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--resume", action="store_true", help="measure only the clips that are missing (default)")
-    start.add_argument("--fresh", action="store_true", help="measure every clip again")
+    start.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)  # the default, for scripts that say so
+    start.add_argument("--fresh", action="store_true", help="measure every clip again, not only the missing ones")
     common.add_limits(parser)
     common.add_max_seconds(parser)
     parser.add_argument(

@@ -49,12 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--training",
-        "--folds",
-        dest="training",
         type=Path,
         metavar="DIR",
         help="folder of a training: also fit its fold networks, by its clip_folds.csv",
     )
+    parser.add_argument("--folds", dest="training", type=Path, help=argparse.SUPPRESS)  # the earlier spelling
     parser.add_argument(
         "--n-crops",
         type=common.positive_int,

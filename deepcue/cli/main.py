@@ -35,8 +35,8 @@ GROUPS = {
         "compare": "compare a model with scikit-learn's StackingClassifier on the same folds",
         "recalibrate": "set the scale and the bound of a model with a single learner",
         "unseen-scores": "score learners on unseen manipulations and identities",
-        "norms": "compute how each cue is distributed over genuine clips",
         "import-csv": "build a feature table from cues that were measured elsewhere",
+        "demo-data": "make a small synthetic data set",
     },
     "Train the networks": {
         "forge": "make labelled fakes from real clips",
@@ -52,9 +52,9 @@ GROUPS = {
         "still-scores": "score face networks on labelled stills",
         "average": "average the weights of several networks",
     },
-    "Maintain": {
-        "demo-data": "make a small synthetic data set",
-        "summary": "print where the files of a run are, and its out-of-fold log loss",
+    "Maintain the repository of deepcue": {
+        "norms": "compute the shipped norms: how each cue is distributed over genuine clips",
+        "summary": "print the last lines of `make demo`: its files, and the out-of-fold log loss",
         "results": "write docs/results.md from its JSON files, or a model's scores as such a file",
     },
 }

@@ -48,8 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--folds-file",
-        "--folds",
-        dest="folds_file",
         type=Path,
         nargs="+",
         required=True,

@@ -107,10 +107,11 @@ def write(model: Model, table: pa.Table, sample: Sequence[str], out: Path) -> di
     """
     wanted = set(sample)
     table = table.filter(pa.array([name in wanted for name in _names(table)], type=pa.bool_()))
-    if repeated := [name for name, times in Counter(_names(table)).items() if times > 1]:
+    names = _names(table)
+    if repeated := [name for name, times in Counter(names).items() if times > 1]:
         raise TableError(f"the table: {repeated[0]} appears twice; give each clip one row")
     predicted = model.predict(table).tolist() if table.num_rows else []
-    probability = dict(zip(_names(table), predicted, strict=True))
+    probability = dict(zip(names, predicted, strict=True))
     write_submission(out, sample, probability, float(model.head.target_prior))
     counts = Counter(table.column("status").to_pylist())
     counts[MISSING] = len(sample) - len(probability)

@@ -60,7 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--learners", type=common.names, help="comma-separated learners (default: all that suit the size of the table)"
     )
     parser.add_argument("--settings", type=Path, help="settings.json written by `deepcue tune`")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda, for XGBoost")
+    parser.add_argument(
+        "--device", default="cpu", help="cpu, or cuda for XGBoost, if the package xgboost replaces xgboost-cpu"
+    )
     parser.add_argument("--synthetic", action="store_true", help="mark the scores as those of synthetic data")
     common.add_seed(parser)
     common.add_jobs(parser)

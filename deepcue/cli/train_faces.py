@@ -60,8 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="processes that make batches; 0: the training process makes them (default: %(default)s)",
     )
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--resume", action="store_true", help="train only the phases that --out lacks (default)")
-    start.add_argument("--fresh", action="store_true", help="delete the phases in --out, and train them all again")
+    start.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)  # the default, for scripts that say so
+    start.add_argument(
+        "--fresh",
+        action="store_true",
+        help="delete the phases in --out and train them all again, not only those that it lacks",
+    )
     common.add_seed(parser)
     parser.add_argument("--start", type=Path, help="weights that the base starts from (default: those of ImageNet)")
     common.add_quiet(parser)

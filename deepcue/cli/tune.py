@@ -127,5 +127,6 @@ def _search_one(
             data, fold, name, journal=journal, budget_s=budget_s, n_trials=arguments.trials, seed=arguments.seed
         )
     before, after = result["default_log_loss"], result["log_loss"]
-    print(f"{name:9} log loss {before:.4f} -> {after:.4f} in {result['n_trials']} trials")
+    trials = "1 trial" if result["n_trials"] == 1 else f"{result['n_trials']} trials"
+    print(f"{name:9} log loss {before:.4f} -> {after:.4f} in {trials}")
     return result

@@ -40,8 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", type=Path, required=True, help="feature table with out-of-fold network columns")
     parser.add_argument(
         "--folds-file",
-        "--folds",
-        dest="folds_file",
         type=Path,
         required=True,
         metavar="CSV",

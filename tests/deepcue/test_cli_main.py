@@ -116,6 +116,20 @@ def test_the_catalogue_is_printed_and_written_only_where_asked(tmp_path, monkeyp
     assert main.main(["cues", "--out", "cues.md", "--check"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("extract", "data --out x.parquet --resume"),
+        ("train-faces", "--stills s --faces f --clips c --resume"),
+        ("fit-projection", "--stills s --faces f --clips c --weights w --folds d"),
+    ],
+)
+def test_earlier_options_are_accepted_and_not_shown(name, words):
+    parser = main.command_parser(name)
+    parser.parsed(words.split())
+    assert next(word for word in reversed(words.split()) if word.startswith("--")) not in parser.format_help().split()
+
+
 @pytest.mark.parametrize("words", [["--help"], ["help"], ["-h"]])
 def test_help_lists_the_subcommands(words, capsys):
     assert main.main(words) == 0

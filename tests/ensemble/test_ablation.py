@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from toy_model import FAMILIES, toy_table
 
 from deepcue.cli.main import main as deepcue
@@ -104,3 +105,25 @@ def test_bad_input_is_one_sentence_and_status_2(tmp_path, capsys):
     assert "groups" in errors[2]
     with pytest.raises(InputError, match="not an ablation"):
         ablation.read_ablation(table)
+
+
+def test_the_mean_of_the_learners_is_scored(monkeypatch):
+    data = training_set(toy_table(4, 4), "toy")
+    told = {"logistic": 1.0, "lightgbm": -3.0}
+    monkeypatch.setattr(
+        ablation, "_held_out", lambda data, fold, name, s, k, seed: np.full((fold == k).sum(), told[name])
+    )
+    monkeypatch.setattr(ablation, "_scored", lambda data, p, seed: p)
+    p = ablation.ablate(data, data.group % 4, learners=list(told))
+    assert p[data.layout.family_names] == pytest.approx(expit(-1.0))
+
+
+def test_intervals_of_an_ablation_are_over_groups_and_its_bound_too():
+    data = training_set(toy_table(2, 20), "toy")
+    assert ablation._probability(np.array([50.0]), data) == pytest.approx(1 - min(1 / 4, ablation.MAX_BOUND))
+    alike = np.where(data.group == 0, 0.5, 0.6)
+    names = data.layout.family_names
+    keys = [names, *((n,) for n in names), *(ablation._all_but(n, names) for n in names)]
+    p = {key: np.where(data.y == 1, alike, 1 - alike) for key in keys}
+    score = ablation._scored(data, p, 0).all_families["log_loss"]
+    assert (score.low, score.high) == pytest.approx((-np.log(0.6), -np.log(0.5)))  # either group alone is drawn

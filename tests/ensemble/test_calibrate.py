@@ -162,3 +162,55 @@ def test_the_bound_is_chosen_on_rows_that_the_calibration_was_not_fitted_on(monk
     _, z = fit_stack(Z, y, group, group % 4, ["one"])
     on_its_rows = calibrate.clip_bound(fit_kind(kind, z, y)(z), y, np.ones(200), 200)
     assert head.clip == on_its_rows if kind == "identity" else head.clip > 10 * on_its_rows
+
+
+def test_temperature_keeps_the_log_odds_of_the_prior():
+    rng = np.random.default_rng(0)
+    z = rng.normal(2.0, 1.0, 3000)
+    y = (rng.random(3000) < expit(z)).astype(np.int64)
+    found = fit_kind("temperature", 2 + 3 * (z - 2), y)
+    centre = calibrate.logit((y.sum() + 0.5) / 3001)
+    assert found.parameters["a"] < 0.6
+    assert found(np.array([centre]))[0] == pytest.approx(centre)
+
+
+def test_isotonic_ends_at_the_rule_of_succession():
+    z = np.arange(10.0)
+    found = fit_kind("isotonic", z, (z > 4).astype(np.int64))(np.array([-9.0, 99.0]))
+    assert expit(found) == pytest.approx([1 / 12, 11 / 12])
+
+
+def test_venn_abers_of_six_separated_rows():
+    z = np.array([-3.0, -2, -1, 1, 2, 3])
+    lowest, highest = expit(fit_kind("venn_abers", z, (z > 0).astype(np.int64))(np.array([-3.0, 3.0])))
+    assert lowest == pytest.approx(0.25 / (1 - 0 + 0.25))  # as FAKE: 1 of 4 rows pooled; as REAL: none
+    assert highest == pytest.approx(1 - lowest)
+
+
+def test_free_maps_need_five_hundred_groups():
+    rng = np.random.default_rng(0)
+    z = rng.uniform(-4, 4, 6000)
+    y = (rng.random(6000) < np.where(np.abs(z) < 2, 0.5, np.where(z > 0, 0.95, 0.05))).astype(np.int64)
+    for n_groups, free in ((499, False), (500, True)):
+        group = np.arange(6000) % n_groups
+        kind = fit_calibration(z, y, group, group % 5).kind
+        assert (kind in {"isotonic", "venn_abers"}) == free, n_groups
+
+
+def test_kinds_of_calibration_are_compared_by_groups(monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        calibrate, "simplest", lambda losses, group: given.append((sorted(losses), group)) or "identity"
+    )
+    group = np.repeat(np.arange(30), 10)
+    rng = np.random.default_rng(0)
+    fit_calibration(rng.normal(size=300), rng.integers(0, 2, 300), group, group % 5)
+    assert given[0][0] == ["identity", "temperature"]
+    assert np.array_equal(given[0][1], group)
+
+
+def test_the_bound_weighs_the_classes_as_given():
+    z, y = np.repeat([4.0, 4.0], [990, 10]), np.repeat([1, 0], [990, 10])  # sure of FAKE, wrong in each REAL
+    even = np.where(y == 1, 500 / 990, 500 / 10)
+    assert calibrate.clip_bound(z, y, np.ones(1000), 1000) < 0.03
+    assert calibrate.clip_bound(z, y, even, 1000) == 0.2

@@ -36,6 +36,14 @@ def test_predictions_are_brought_into_the_order_of_the_model(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text", ["Filename; Label\n a.mp4 ;0,84\nb.mp4;1\n;\n", "sep=;\nfilename;label\na.mp4;0,84\nb.mp4;1e0\n"]
+)
+def test_predictions_saved_by_a_german_excel_are_read(text, tmp_path):
+    (tmp_path / "other.csv").write_text(text, encoding="utf-8-sig")
+    assert read_predictions(tmp_path / "other.csv") == {"a.mp4": 0.84, "b.mp4": 1.0}
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [
         ("", "first line"),
@@ -81,3 +89,11 @@ def test_the_command_compares_with_predictions_of_another_tool(table, tmp_path, 
     assert "sklearn" not in printed
     assert deepcue([*arguments, str(other), str(other)]) == 2
     assert "already called oracle" in capsys.readouterr().err
+
+
+def test_intervals_of_a_comparison_are_over_groups():
+    y = np.array([0, 1, 1, 1, 0, 1])  # one group: every resample is the table itself
+    p = {"stack": np.array([0.1, 0.9, 0.6, 0.7, 0.4, 0.2])}
+    found = compare(OutOfFold(y, np.zeros(6, int), np.arange(6), p), {"other": np.full(6, 0.6)})
+    for score in (found["stack"]["log_loss"], found["other"]["difference"]):
+        assert score.low == score.value == score.high

@@ -149,3 +149,18 @@ def test_a_learner_alone_has_the_prior_where_it_reads_nothing(of_networks):
     p = expit(evaluation.train["networks"])
     assert p[list(UNREAD)] == pytest.approx(priors[list(UNREAD)])
     assert np.abs(expit(evaluation.train["logistic"]) - priors)[list(UNREAD)].min() > 1e-4
+
+
+def test_the_bound_is_that_of_the_target_prior_and_of_the_groups(monkeypatch):
+    given = []
+    monkeypatch.setattr(evaluate, "clip_bound", lambda *args: given.append(args) or 0.01)
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(40), 5)
+    y = (rng.random(200) < 0.8).astype(np.int64)
+    Z = rng.normal(size=(200, 1)) + y[:, None]
+    for prior in (None, 0.5):
+        evaluate.fit_head(Z, y, group, group % 4, learners=["one"], target_prior=prior, seed=0)
+    (at_train, *_), (at_target, _, weights, n_groups) = given
+    assert at_target - at_train == pytest.approx(-logit(y.mean()))
+    assert weights[y == 1].sum() == pytest.approx(weights[y == 0].sum())
+    assert n_groups == 40

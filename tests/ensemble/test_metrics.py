@@ -171,3 +171,38 @@ def test_target_prior_reweights_the_classes(scored):
     loss = metrics.all_scores(y, p, p, 0.5, np.arange(400), n_resamples=5)["log_loss_target_prior"].value
     by_class = [metrics.log_loss(y[y == one], p[y == one]) for one in (0, 1)]
     assert loss == pytest.approx(np.mean(by_class))
+
+
+def test_target_prior_scores_the_probabilities_at_that_prior():
+    y, group = np.array([0, 0, 1, 1]), np.arange(4)
+    p, p_target = np.full(4, 0.9), np.full(4, 0.5)
+    scores = metrics.all_scores(y, p, p_target, 0.5, group, n_resamples=5)
+    assert scores["log_loss_target_prior"].value == pytest.approx(np.log(2))
+    assert scores["log_loss"].value == pytest.approx(-(np.log(0.9) + np.log(0.1)) / 2)
+
+
+def test_interval_holds_the_same_share_on_either_side():
+    low, high = metrics._interval(np.arange(1001.0))
+    assert (low, high) == pytest.approx((25.0, 975.0))
+
+
+def test_the_interval_of_the_calibration_error_holds_its_value():
+    rng = np.random.default_rng(0)
+    p = rng.random(600)
+    y = (rng.random(600) < p).astype(np.int64)  # calibrated: a resample's error is larger by chance alone
+    score = metrics.all_scores(y, p, p, 0.5, np.arange(600), n_resamples=200)["ece"]
+    assert 0 <= score.low < score.value < score.high
+    assert (score.low + score.high) / 2 == pytest.approx(score.value, abs=0.25 * (score.high - score.low))
+
+
+def test_the_interval_of_the_calibration_error_is_not_below_0():
+    y, p = np.repeat([1, 0, 1, 0], [30, 70, 70, 30]), np.repeat([0.3, 0.7], 100)  # exactly calibrated
+    score = metrics.all_scores(y, p, p, 0.5, np.arange(200), n_resamples=100)["ece"]
+    assert score.value == pytest.approx(0, abs=1e-9)
+    assert score.low == 0
+
+
+def test_bins_of_the_calibration_error_hold_equal_weight():
+    p = np.linspace(0.01, 0.99, 30)  # two bins, 15 rows each
+    _, _, weight = metrics.reliability(np.zeros(30, int), p)
+    assert weight == pytest.approx([0.5, 0.5])

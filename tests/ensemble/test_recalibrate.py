@@ -11,10 +11,15 @@ from scipy.special import expit, logit
 
 from deepcue.cli.main import main as deepcue
 from ensemble import metrics
+from ensemble.calibrate import Calibration
 from ensemble.folds import read_folds
+from ensemble.model import EnsembleHead, Model
 from ensemble.recalibrate import recalibrated
+from ensemble.shrinkage import Shrinkage
+from ensemble.stack import Stack
 from ensemble.store import load_model, save_model
 from ensemble.train import train_table
+from ensemble.training_set import Layout
 from features.errors import InputError, ModelError
 
 
@@ -119,3 +124,18 @@ def test_a_model_of_several_learners_and_one_without_its_predictions_are_refused
 def test_predictions_of_another_model_are_refused(one_learner, folder):
     with pytest.raises(ModelError, match="not of logistic"):
         recalibrated(one_learner[0], pq.read_table(folder / "folds.parquet"), scale=1.0, bound=0.1)
+
+
+def test_scores_of_the_new_scale_are_at_the_target_prior_and_over_groups():
+    head = EnsembleHead(
+        Stack("nonnegative", ("one",), (1.0,), 0.0), Calibration("identity", {"a": 1.0, "b": 0.0}), 0.8, 0.5, 0.01
+    )
+    model = Model(Layout(("a.q",), {"a": 1}), {"one": []}, head, Shrinkage.of(np.zeros((2, 1))), {"metrics": {}})
+    p = np.array([0.9, 0.7, 0.8, 0.6])
+    told = {"label": ["FAKE", "REAL", "FAKE", "REAL"], "group": ["g"] * 4, "one": p, "stack": p, "stack_target": p}
+    after, oof = recalibrated(model, pa.table(told), scale=1.0, bound=0.01)
+    scores, y = after.manifest["metrics"]["stack"], np.array([1, 0, 1, 0])
+    assert scores["log_loss"]["low"] == scores["log_loss"]["value"] == scores["log_loss"]["high"]  # of a single group
+    assert scores["log_loss_target_prior"]["value"] == pytest.approx(
+        metrics.log_loss(y, oof["stack_target"].to_numpy(), metrics.prior_weights(y, 0.5))
+    )

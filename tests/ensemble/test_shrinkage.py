@@ -157,3 +157,52 @@ def test_sources_of_few_clips_of_each_class_make_fewer_parts(make_table):
 
     data = training_set(make_table(6, 1, n_sources=6), "made")  # 3 of each class
     assert set(cross_fit.source_parts(data, seed=0)) == {0, 1, 2}
+
+
+def made_left_out(**more):
+    n = 300
+    rng = np.random.default_rng(0)
+    told = dict(
+        rows=np.arange(n),
+        z=rng.normal(size=n),
+        prior=0.0,
+        y=rng.integers(0, 2, n),
+        distances=np.full((n, 2), 0.25),
+        part=np.arange(n) % 3,
+        weights=np.ones(n),
+    )
+    return LeftOut(**(told | more))
+
+
+def test_shrunk_to_nothing_is_the_prior_and_weighs_as_its_row():
+    rows = made_left_out(prior=1.0, y=np.ones(300, int), weights=np.full(300, 3.0))
+    assert loss(rows, 1e12, 0.0) == pytest.approx(3.0 * np.log1p(np.exp(-1.0)))
+
+
+def test_strengths_of_a_part_are_those_of_the_others(monkeypatch):
+    seen = []
+    monkeypatch.setattr(shrinkage, "best_strengths", lambda rows: seen.append(set(rows.part.tolist())) or (0.0, 0.0))
+    nested_loss(made_left_out())
+    assert seen == [{1, 2}, {0, 2}, {0, 1}]
+
+
+def test_strength_against_missing_cues_counts_alone():
+    X = np.random.default_rng(0).standard_normal((200, 4)).astype(np.float32)
+    lost = np.array([[0.0, np.nan, np.nan, np.nan]], np.float32)
+    ranges = Shrinkage.of(X)
+    assert ranges.distances(lost)[0, 1] == pytest.approx(0.75)
+    assert ranges.with_strengths(0.0, 4.0).factor(lost) == pytest.approx(1 / (1 + 4 * 0.75))
+
+
+def test_a_column_far_outside_counts_as_three_widths():
+    X = np.linspace(0, 1, 101, dtype=np.float32)[:, None]
+    ranges = Shrinkage.of(X)
+    assert ranges.distances(np.array([[1e6]], np.float32))[0, 0] == pytest.approx(3.0 - ranges.typical[0])
+
+
+def test_a_cue_that_is_usually_missing_weighs_little_when_missing():
+    X = np.random.default_rng(0).standard_normal((100, 2)).astype(np.float32)
+    X[10:, 1] = np.nan
+    ranges = replace(Shrinkage.of(X), typical=np.zeros(2))
+    found = ranges.distances(np.array([[0.0, np.nan], [np.nan, 0.0]], np.float32))[:, 1]
+    assert found == pytest.approx([0.1 / 1.1, 1 / 1.1])

@@ -3,7 +3,7 @@ import pytest
 
 from ensemble.metrics import log_loss
 from ensemble.selection import out_of_fold
-from ensemble.stack import KINDS, Stack, bounded, fit_kind, fit_stack
+from ensemble.stack import ERRORS, KINDS, Stack, bounded, fit_kind, fit_stack
 
 
 def expit(z):
@@ -104,13 +104,57 @@ def test_bounded_log_odds_are_probabilities_on_a_scale_of_their_own():
     assert bounded(np.array([1e-3])) == pytest.approx([1e-3], rel=1e-5)
 
 
+def test_evidence_is_bounded_alike_towards_both_classes():
+    """Non-regression test: at 84 % FAKE the bound was just above the prior for FAKE and far from it for REAL."""
+    centre = np.log(0.84 / 0.16)
+    assert bounded(np.array([-60.0, centre, 60.0]), centre) == pytest.approx([centre - 2, centre, centre + 2])
+
+
+def fake_heavy(n_fake, seed=0):
+    """100 rows, of which ``n_fake`` are FAKE, and the calibrated log-odds of three learners."""
+    rng = np.random.default_rng(seed)
+    y = (np.arange(100) < n_fake).astype(np.int64)
+    evidence = 4 * (y - 0.5) + 2 * rng.standard_normal(100)
+    return evidence[:, None] + rng.standard_normal((100, 3)) + np.log(n_fake / (100 - n_fake)), y
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_swapped_labels_give_mirrored_log_odds(kind):
+    Z, y = fake_heavy(84)
+    one, mirrored = (fit_kind(kind, sign * Z, labels, list("abc"), seed=0) for sign, labels in ((1, y), (-1, 1 - y)))
+    assert mirrored(-Z) == pytest.approx(-one(Z), abs=1e-3)
+    assert one.centre == pytest.approx(-mirrored.centre)
+    assert Stack.from_dict(one.as_dict()) == one
+
+
+@pytest.mark.parametrize("n_fake", [16, 50, 84])
+def test_limitless_evidence_moves_the_stack_alike_towards_both_classes(n_fake):
+    Z, y = (np.concatenate(parts) for parts in zip(*(fake_heavy(n_fake, seed) for seed in range(10)), strict=True))
+    prior = np.log(n_fake / (100 - n_fake))
+    real, fake = fit_kind("bounded", Z, y, list("abc"), seed=0)(np.array([[-60.0] * 3, [60.0] * 3])) - prior
+    assert fake == pytest.approx(-real, rel=0.25)
+
+
+def test_the_stack_of_a_balanced_table_is_centred_on_0():
+    Z, y = fake_heavy(50)
+    stack = fit_kind("bounded", Z, y, list("abc"), seed=0)
+    assert stack.centre == 0
+    assert np.array_equal(stack.inputs(Z), 2 * np.tanh(Z / 2))
+
+
+def test_a_stack_saved_before_it_had_a_centre_predicts_the_same():
+    Z, _ = fake_heavy(84)
+    state = {"kind": "bounded", "learners": ["a", "b", "c"], "weights": [0.5, 0.2, 0.1], "intercept": 0.3}
+    assert np.array_equal(Stack.from_dict(state)(Z), 2 * np.tanh(Z / 2) @ np.array([0.5, 0.2, 0.1]) + 0.3)
+
+
 def test_stack_is_a_weighted_sum_and_survives_json(rows):
     Z, y, group, fold = rows
     stack, z = fit_stack(Z, y, group, fold, ["a", "b", "c"])
     assert np.array_equal(z, held_out(stack.kind, Z, y, fold))
     assert Stack.from_dict(stack.as_dict()) == stack
     assert stack(Z) == pytest.approx(stack.inputs(Z) @ stack.weights + stack.intercept)
-    assert np.array_equal(stack.inputs(Z), bounded(Z)) == (stack.kind == "bounded")
+    assert np.array_equal(stack.inputs(Z), bounded(Z, stack.centre)) == (stack.kind == "bounded")
 
 
 def test_the_bags_of_the_greedy_kind_follow_the_seed(rows):
@@ -126,3 +170,20 @@ def test_one_learner_stays_itself():
     stack, _ = fit_stack(z[:, None], y, np.arange(400), np.arange(400) % 5, ["only"])
     assert stack.kind == "nonnegative"
     assert stack.weights[0] == pytest.approx(1.0, abs=0.25)
+
+
+def test_kinds_of_stack_are_compared_by_groups(monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        "ensemble.stack.simplest", lambda losses, group, errors: given.append((group, errors)) or "bounded"
+    )
+    rng, group = np.random.default_rng(0), np.repeat(np.arange(10), 6)
+    fit_stack(rng.normal(size=(60, 2)), rng.integers(0, 2, 60), group, group % 5, list("ab"))
+    assert np.array_equal(given[0][0], group)
+    assert given[0][1] == ERRORS
+
+
+@pytest.mark.parametrize("kind", ["bounded", "nonnegative"])
+def test_without_evidence_the_weights_are_equal(kind):
+    found = fit_kind(kind, np.zeros((10, 4)), np.arange(10) % 2, list("abcd"), seed=0)
+    assert found.weights == pytest.approx([0.25] * 4)

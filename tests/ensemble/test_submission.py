@@ -301,3 +301,13 @@ def test_the_order_of_the_table_does_not_matter(tmp_path, prepared):
     write_table(table.take(np.array([2, 0, 3, 1])), tmp_path / "test.parquet")
     deepcue(["submit", *options, "--sample", str(sample)])
     assert out.read_bytes() == first
+
+
+def test_filenames_of_a_sample_are_without_blanks(tmp_path):
+    (tmp_path / "s.csv").write_text("filename,label\n a.mp4 ,0.5\n")
+    assert submission.read_sample(tmp_path / "s.csv") == ["a.mp4"]
+
+
+def test_a_submission_byte_for_byte(tmp_path):
+    submission.write_submission(tmp_path / "s.csv", ["b.mp4", "a.mp4"], {"a.mp4": 0.25}, 0.5)
+    assert (tmp_path / "s.csv").read_bytes() == b"filename,label\nb.mp4,0.50000000\na.mp4,0.25000000\n"

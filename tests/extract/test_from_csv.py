@@ -103,6 +103,20 @@ def test_blank_lines_may_come_before_the_header(tmp_path, end):
     assert found["foreign.x"].to_pylist() == [1, 2]
 
 
+def test_the_line_by_which_excel_notes_the_delimiter_is_skipped(tmp_path):
+    (tmp_path / "cues.csv").write_text("sep=;\nfilename;label;x\na;FAKE;1,5\nb;REAL;2\n")
+    assert read_csv(tmp_path / "cues.csv")["x"].to_pylist() == [1.5, 2]
+
+
+@pytest.mark.parametrize(("start", "warns"), [(1_700_000_000, True), (0, False), (0.1, False)])
+def test_a_cue_whose_values_float32_makes_equal_is_named(tmp_path, caplog, start, warns):
+    rows = "".join(f"{n},REAL,{start + n},\n" for n in range(300))
+    (tmp_path / "cues.csv").write_text(f"filename,label,counter,empty\n{rows}")
+    read_csv(tmp_path / "cues.csv")
+    assert ("column 'counter': 300 different values are 3 as float32" in caplog.text) == warns
+    assert len(caplog.records) == warns
+
+
 @pytest.mark.parametrize("quoted", ['"s\n"', '"s\n\n ""t"""', '"\n"'])
 @pytest.mark.parametrize("after", ["", ",u"])
 def test_a_cell_may_end_in_a_line_break(tmp_path, quoted, after):

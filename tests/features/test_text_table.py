@@ -15,8 +15,11 @@ from features.text_table import read_header, read_rows
         ("Filename\tLabel\na.mp4\tREAL\nb.mp4\tFAKE\n", [2, 3]),
         ("filename,label\ra.mp4,REAL\rb.mp4,FAKE\r", [2, 3]),
         ("\n,,\nfilename , label\n\na.mp4,REAL\nb.mp4,FAKE\n,,\n , ,\n,,,,\n", [5, 6]),
+        ("sep=;\nfilename;label\na.mp4;REAL\nb.mp4;FAKE\n", [3, 4]),
+        ("SEP=,\r\n\r\nfilename,label\r\na.mp4,REAL\r\nb.mp4,FAKE\r\n", [4, 5]),
+        ("sep=\t\nfilename\tlabel\na.mp4\tREAL\nb.mp4\tFAKE\n", [3, 4]),
     ],
-    ids=["commas", "semicolons", "tabs", "carriage_returns", "blank"],
+    ids=["commas", "semicolons", "tabs", "carriage_returns", "blank", "excel_semicolon", "excel_comma", "excel_tab"],
 )
 def test_delimiters_line_ends_and_blank_lines_change_nothing(text, lines):
     stream = io.StringIO(text, newline="")

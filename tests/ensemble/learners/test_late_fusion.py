@@ -285,3 +285,22 @@ def test_the_centre_of_a_cue_is_its_median(with_cues):
     cues = late_fusion.Cues.standardised(X, [1])
     assert cues.centre == pytest.approx([np.median(X[:, 1])])
     assert abs(cues.centre[0] - 50) < 50
+
+
+ONE_VIEW_WITH_VOICE = Layout(("a.logit_mean", "forensic_voice.logit"), {"a": 1, "forensic_voice": 1})
+
+
+def test_of_clips_with_speech_fewer_are_fake_because_of_their_video():
+    learner = Networks(ONE_VIEW_WITH_VOICE, LearnerSettings())
+    learner.parameters = Parameters(slope=1.0, intercept=0.2, voice_slope=1.0, voice_intercept=-20.0, heard=-0.5)
+    X = np.array([[3.0, -8.0], [3.0, np.nan]], np.float32)
+    assert learner.predict_logit(X) == pytest.approx([2.7, 3.2], abs=1e-6)
+    assert learner.family_logits(X).sum(axis=1) == pytest.approx([2.7, 3.2], abs=1e-6)
+
+
+def test_speech_logits_that_mislead_are_ignored():
+    rng = np.random.default_rng(0)
+    y = np.arange(2000) % 2
+    X = np.column_stack([rng.normal(size=2000), rng.normal(size=2000) + np.where(y == 1, -2.0, 2.0)])
+    learner = Networks(ONE_VIEW_WITH_VOICE, LearnerSettings()).fit(X.astype(np.float32), y, np.arange(2000), 0)
+    assert learner.parameters.voice_slope >= 0

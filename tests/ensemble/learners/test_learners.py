@@ -314,3 +314,17 @@ def test_standard_of_no_column_is_empty():
     X = np.full((6, 2), np.nan, np.float32)
     standard = Standard.from_dict(Standard.fit(X).as_dict())
     assert standard.transform(X).shape == (6, 0)
+
+
+def test_knots_of_a_short_column_are_its_values():
+    scale = RankGauss.fit(np.arange(50, dtype=np.float32)[:, None])
+    assert scale.knots[0] == pytest.approx(np.arange(50))
+    assert scale.scores[0][[0, -1]] == pytest.approx([-2.3263, 2.3263], abs=1e-3)
+
+
+def test_families_that_go_missing_together_have_an_indicator_each_around_0():
+    X = np.random.default_rng(0).standard_normal((100, 3)).astype(np.float32)
+    X[:25] = np.nan
+    inputs = Inputs.fit(X, np.array([0, 0, 1]))
+    assert inputs.indicators.tolist() == [0, 2]
+    assert inputs.transform(X)[[0, 99], 3:] == pytest.approx(np.array([[0.75, 0.75], [-0.25, -0.25]]))
