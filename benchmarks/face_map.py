@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from benchmarks.rates import exact_interval, is_degenerate
+from benchmarks.rates import interval
 from extract.clip.faces import FaceDetector, landmarks
 from extract.clip.square_crop import SquareCrop
 from features.networks.efficientnet_lite import Detector, LiteNet, read_weights, save_weights
@@ -42,7 +42,6 @@ SWAPPED = ("mouth", "eyes", "nose")  # keys of forge.images.blend.REGIONS and of
 TRUTH = np.array([REGIONS.index(region) for region in SWAPPED])
 DONORS = 6  # candidates, of which the donor with the most similar landmarks is taken
 NOTICED = 1.0  # a swap is noticed by the networks when it raises the logit by this much (log-odds)
-RESAMPLES = 2000
 SHUFFLES, SHUFFLED_FACES = 4, 50  # networks with shuffled weights, and faces on which each is measured
 
 
@@ -268,22 +267,14 @@ def _areas(face: CroppedFace) -> NDArray[np.float64]:
 def _interval(values: NDArray[Any], *, seed: int, is_rate: bool = False) -> list[float]:
     """Return the mean of the defined ``values`` [n, k] and the ends of its 95 % interval over the n faces.
 
-    The interval is a bootstrap over faces. That of a rate (values 0 and 1) from few faces, or of 0 or 1, is the exact
-    one with faces as observations.
+    The interval is that of :func:`benchmarks.rates.interval` with faces as observations.
     """
     values = np.asarray(values, np.float64)
     sums, counts = np.nansum(values, axis=1), np.isfinite(values).sum(axis=1)
     if not counts.any():
         return [float("nan")] * 3
-    mean, n_faces = float(sums.sum() / counts.sum()), int((counts > 0).sum())
-    if is_rate and is_degenerate(mean, n_faces):
-        ends = exact_interval(mean, n_faces)
-    else:
-        drawn = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
-        resampled = sums[drawn].sum(axis=1) / np.maximum(counts[drawn].sum(axis=1), 1)
-        low, high = np.quantile(resampled, (0.025, 0.975))
-        ends = float(low), float(high)
-    return [round(float(value), 3) for value in (mean, *ends)]
+    ends = interval(sums, counts, seed=seed, is_rate=is_rate)
+    return [round(float(value), 3) for value in (sums.sum() / counts.sum(), *ends)]
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.rates import exact_interval, is_degenerate
+from benchmarks.rates import interval
 from extract.clip.face_recorder import FaceRecorder
 from extract.dataset import find_clips
 from extract.entries import ClipEntry
@@ -49,7 +49,6 @@ FAMILIES = (*NETWORKS, "identity", "landmark_jitter")
 MIN_S, MARGIN_S = 6.0, 1.0  # shortest clip; margin between the forged part and the ends of the clip
 DONORS, DONOR_S = 2, 4.0  # donors that are read for each swap, and seconds of each
 NOTICED = 1.0  # log-odds, as in benchmarks.face_map
-RESAMPLES = 2000
 
 F64 = NDArray[np.float64]
 
@@ -87,8 +86,6 @@ class Outcome:
     """Fraction of the scored faces that lie in the forged part."""
     rise: float
     """Mean score in the forged part, minus that of the same moments of the genuine clip."""
-    genuine_peak: float
-    """Largest score of the genuine clip."""
     inside_by: dict[str, bool]
     """``inside`` for each network and other series; undefined series are left out."""
 
@@ -253,7 +250,6 @@ def judged(case: Case) -> Outcome | None:
         inside=bool(inside[peak]),
         chance=float(inside.mean()),
         rise=float(scores[inside].mean() - before[inside_before].mean()),
-        genuine_peak=float(before.max()),
         inside_by=_by_series(forged, case),
     )
 
@@ -312,8 +308,7 @@ def _rate_by(outcomes: Sequence[Outcome], name: str) -> dict[str, Any] | None:
 def _rate(outcomes: Sequence[Outcome], holds: Callable[[Outcome], bool]) -> dict[str, Any] | None:
     """Return the rate and its 95 % interval; None without outcomes.
 
-    The interval is a bootstrap over groups; where groups are few, or the rate is 0 or 1, it is the exact one with
-    groups as observations.
+    The interval is that of :func:`benchmarks.rates.interval` with groups as observations.
     """
     if not outcomes:
         return None
@@ -321,13 +316,8 @@ def _rate(outcomes: Sequence[Outcome], holds: Callable[[Outcome], bool]) -> dict
     for outcome in outcomes:
         groups.setdefault(outcome.group, []).append(holds(outcome))
     sums, sizes = (np.array([function(values) for values in groups.values()]) for function in (sum, len))
-    rate = float(sums.sum() / sizes.sum())
-    if is_degenerate(rate, len(groups)):
-        low, high = exact_interval(rate, len(groups))
-    else:
-        drawn = np.random.default_rng(0).integers(0, len(sums), (RESAMPLES, len(sums)))
-        low, high = np.quantile(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [0.025, 0.975])
-    return {"value": rate, "interval": [float(low), float(high)], "n": len(outcomes)}
+    low, high = interval(sums, sizes, seed=0)
+    return {"value": float(sums.sum() / sizes.sum()), "interval": [low, high], "n": len(outcomes)}
 
 
 if __name__ == "__main__":

@@ -10,8 +10,7 @@ import argparse
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -90,7 +89,7 @@ def bench(n_rows: int, n_columns: int, jobs: int, seed: int, quiet: bool) -> str
     wall, cpu = time.perf_counter(), time.process_time()
     settings = default_settings(len(data), data.n_groups)
     _, evaluation = train(
-        data, fold, settings=settings, seed=seed, jobs=jobs, progress=None if quiet else _progress_bar
+        data, fold, settings=settings, seed=seed, jobs=jobs, progress=None if quiet else _print_progress
     )
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -101,10 +100,8 @@ def bench(n_rows: int, n_columns: int, jobs: int, seed: int, quiet: bool) -> str
     )
 
 
-def _progress_bar(finished: Iterator[Any], total: int) -> Iterator[Any]:
-    from tqdm import tqdm
-
-    return iter(tqdm(finished, total=total, desc="fits", unit="fit", file=sys.stderr))
+def _print_progress(done: int, total: int) -> None:
+    print(f"\r{done}/{total} fits", end="" if done < total else "\n", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

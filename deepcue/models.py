@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import reprlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_type, overload
 
@@ -242,7 +241,7 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
         learners=[learners] if isinstance(learners, str) else None if learners is None else list(learners),
         seed=seed,
         jobs=jobs,
-        progress=None if progress is None else functools.partial(_counted, progress),
+        progress=progress,
         name="the table" if isinstance(table, pa.Table) else os.fspath(table),
         synthetic=synthetic,
     )
@@ -265,9 +264,3 @@ def _row(path: str, families: Iterable[str], weights: Mapping[str, Any] | None) 
             families=sorted(families),
             weights=weights_files(weights),
         )
-
-
-def _counted(progress: Callable[[int, int], None], finished: Iterator[Any], total: int) -> Iterator[Any]:
-    for done, fit in enumerate(finished, start=1):
-        progress(done, total)
-        yield fit

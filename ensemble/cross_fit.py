@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -20,8 +19,8 @@ from ensemble.learners.registry import learner_kinds
 from ensemble.training_set import TrainingSet, sampled_rows
 
 Excluded = tuple[int, ...]
-Progress = Callable[[Iterator[Any], int], Iterator[Any]]
-"""Wraps the iterator of finished fits, given their number: for a progress bar."""
+Progress = Callable[[int, int], None]
+"""Called after every fit with the number of fits done and the number of all fits."""
 MIN_SOURCES = 4  # fewer do not show how well a model does on a source that was left out
 SOURCE_PARTS = 5
 
@@ -85,9 +84,10 @@ def cross_fit(
         results = parallel(
             delayed(fit_without)(data, fold, name, settings[name], excluded, seed) for name, excluded in tasks
         )
-        finished = progress(results, len(tasks)) if progress else results
-        for (name, excluded), (rows, z, learner) in zip(tasks, finished, strict=True):
+        for done, ((name, excluded), (rows, z, learner)) in enumerate(zip(tasks, results, strict=True), start=1):
             _record(fitted, fold, name, excluded, rows, z, learner)
+            if progress is not None:
+                progress(done, len(tasks))
     return fitted
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
 from features.errors import InputError
-from features.places import check_is_path, file_to_write
+from features.places import check_is_path, file_to_write, in_place_of
 
 
 def check_folder(folder: Path) -> None:
@@ -54,12 +53,9 @@ def write_text(file: Path, text: str) -> None:
         The file can't be written.
     """
     meant = file_to_write(file)
-    temporary = meant.with_name(f"{meant.name}.{os.getpid()}.tmp")
     try:
         meant.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(meant)
+        with in_place_of(meant) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
-        if not isinstance(error, NotADirectoryError):
-            temporary.unlink(missing_ok=True)
         raise InputError(f"{file}: can't be written ({error.strerror}); give another file") from error

@@ -80,7 +80,7 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
     jobs
         Number of parallel fits; results do not depend on it.
     progress
-        Wraps the iterator of finished fits; its second argument is their number.
+        Called after every fit with the number of fits done and the number of all fits.
     name
         Name of the table in messages; the manifest keeps its last part.
     synthetic

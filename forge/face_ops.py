@@ -115,9 +115,9 @@ def transfer_colour(
     return cv2.cvtColor(cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2LAB), table[None]), cv2.COLOR_LAB2RGB)
 
 
-def sharpened(image: Image, amount: float, radius_px: float = 1.0) -> Image:
+def sharpened(image: Image, amount: float) -> Image:
     """Sharpen an image [h, w, 3] by unsharp masking: add ``amount`` times its difference to a Gaussian blur.
 
-    ``radius_px`` is the blur's standard deviation. Levels are rounded and clipped to 0-255.
+    The blur's standard deviation is 1 px. Levels are rounded and clipped to 0-255.
     """
-    return cv2.addWeighted(image, 1 + amount, cv2.GaussianBlur(image, (0, 0), radius_px), -amount, 0)
+    return cv2.addWeighted(image, 1 + amount, cv2.GaussianBlur(image, (0, 0), 1.0), -amount, 0)

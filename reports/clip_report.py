@@ -75,14 +75,14 @@ class ClipFacts:
     """Version of deepcue."""
 
     @classmethod
-    def of_row(cls, table: pa.Table, row: int = 0, **facts: str) -> ClipFacts:
-        """Return the facts of one row of a feature table; ``facts`` are the fields that a table lacks."""
-        values = {name: table.column(name)[row].as_py() for name in feature_columns(table)}
+    def of_row(cls, table: pa.Table, **facts: str) -> ClipFacts:
+        """Return the facts of the first row of a feature table; ``facts`` are the fields that a table lacks."""
+        values = {name: table.column(name)[0].as_py() for name in feature_columns(table)}
         return cls(
             values={name: value for name, value in values.items() if value is not None and math.isfinite(value)},
             versions=table_families(table),
             weights=description(table).get("weights", {}),
-            unmeasured=unmeasured_families(table)[row],
+            unmeasured=unmeasured_families(table)[0],
             **facts,
         )
 

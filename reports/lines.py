@@ -51,15 +51,13 @@ def nice_step(length: float) -> float:
     return float(f"{next(m for m in (1, 2, 5, 10) if m * power >= length * (1 - 1e-9)) * power:.6g}")
 
 
-def thinned(times: Floats, values: Floats, most: int = MAX_POINTS) -> tuple[Floats, Floats]:
-    """Thin a line to about ``most`` points that look the same: the minimum and maximum of each stretch.
+def thinned(times: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """Thin a line to about :data:`MAX_POINTS` points that look the same: the minimum and maximum of each stretch.
 
     Parameters
     ----------
     times, values : ndarray of shape (n,)
         Of a series.
-    most
-        About how many points are left.
 
     Returns
     -------
@@ -74,7 +72,8 @@ def thinned(times: Floats, values: Floats, most: int = MAX_POINTS) -> tuple[Floa
         if number_:
             out_t.append((out_t[-1] + float(t[0])) / 2)
             out_v.append(math.nan)
-        keep = np.arange(len(t)) if total <= most else _extremes(v, max(1, round(len(t) / total * most / 2)))
+        share = len(t) / total
+        keep = np.arange(len(t)) if total <= MAX_POINTS else _extremes(v, max(1, round(share * MAX_POINTS / 2)))
         out_t += t[keep].tolist()
         out_v += v[keep].tolist()
     return np.array(out_t), np.array(out_v)

@@ -76,7 +76,7 @@ class Bins:
     count: Int
 
 
-def reliability_bins(y: Int, p: Array, group: Int, *, seed: int = 0) -> Bins:
+def reliability_bins(y: Int, p: Array, group: Int) -> Bins:
     """Bins of about equal numbers of clips, from :data:`MIN_BIN_CLIPS` clips up, at most :data:`MAX_BINS`.
 
     Parameters
@@ -85,8 +85,6 @@ def reliability_bins(y: Int, p: Array, group: Int, *, seed: int = 0) -> Bins:
         1 for FAKE; group counted from 0.
     p : ndarray of shape (n,)
         P(FAKE).
-    seed
-        Of the intervals.
     """
     n_bins = int(np.clip(len(p) // MIN_BIN_CLIPS, 2, MAX_BINS))
     bins = [rows for rows in np.array_split(np.argsort(p, kind="stable"), n_bins) if len(rows)]
@@ -96,7 +94,7 @@ def reliability_bins(y: Int, p: Array, group: Int, *, seed: int = 0) -> Bins:
         return lambda w: float(np.average(y[rows], weights=w[rows])) if w[rows].any() else float("nan")
 
     scores = with_intervals(
-        {str(number): fraction(rows) for number, rows in enumerate(inside)}, group, seed=seed, n_resamples=N_RESAMPLES
+        {str(number): fraction(rows) for number, rows in enumerate(inside)}, group, seed=0, n_resamples=N_RESAMPLES
     )
     rates = [scores[str(number)] for number in range(len(bins))]
     return Bins(

@@ -263,15 +263,15 @@ def _scales(owners: Iterable[Mapping[str, Series]]) -> dict[str, tuple[float, fl
     return {name: scale_of(np.concatenate([curve.values for curve in of]), of[0].unit) for name, of in values.items()}
 
 
-def time_ticks(duration_s: float, most: int = 7) -> tuple[Tick, ...]:
-    """Ticks of the axis of time, the first at 0, at most ``most`` after it.
+def time_ticks(duration_s: float) -> tuple[Tick, ...]:
+    """Ticks of the axis of time, the first at 0, at most seven after it.
 
     >>> [tick.label for tick in time_ticks(6.7)]
     ['0 s', '1', '2', '3', '4', '5', '6']
     """
     if not duration_s > 0:
         return ()
-    step = nice_step(duration_s / most)
+    step = nice_step(duration_s / 7)
     seconds = np.arange(0, duration_s + 1e-9, step)
     return tuple(Tick(round(100 * s / duration_s, 3), f"{s:g}" + (" s" if s == 0 else "")) for s in seconds)
 

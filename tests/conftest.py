@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import random_state
 
+from ensemble import importance, metrics
+
 
 @pytest.fixture(autouse=True)
 def random_states_stay():
@@ -17,6 +19,15 @@ def pytest_configure():
     """Started in the background of a script, a process ignores Ctrl-C, and so would those that tests interrupt."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_resamples():
+    """Intervals from 100 resamples, a fifth of the usual ones: every training of a test makes hundreds of intervals."""
+    with pytest.MonkeyPatch.context() as patched:
+        for module in (metrics, importance):
+            patched.setattr(module, "N_RESAMPLES", module.N_RESAMPLES // 5)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -32,12 +32,7 @@ EXAMPLE = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     training_data.add_face_data(parser)
-    parser.add_argument(
-        "--cache",
-        type=common.output_folder,
-        default=Path("artifacts/cnn"),
-        help="folder of a training, for its cached faces (default: %(default)s)",
-    )
+    training_data.add_cache(parser)
     parser.add_argument(
         "--weights", type=Path, required=True, help="folder of forensic_cnn.safetensors, forensic_residual.safetensors"
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,20 +76,21 @@ def run(arguments: argparse.Namespace) -> None:
     check_folder(arguments.out)
     table = read_table(arguments.table)
     folds = arguments.folds_file or arguments.out / FOLDS_FILE
-    model, evaluation = train_table(
-        table,
-        folds=folds if arguments.folds_file or folds.is_file() else None,
-        n_folds=arguments.folds,
-        target_prior=target_prior,
-        learners=arguments.learners,
-        settings=read_settings(arguments.settings) if arguments.settings else None,
-        device=arguments.device,
-        seed=arguments.seed,
-        jobs=arguments.jobs,
-        progress=None if arguments.quiet else progress_bar,
-        name=str(arguments.table),
-        synthetic=arguments.synthetic,
-    )
+    with common.stage_progress(quiet=arguments.quiet) as progress:
+        model, evaluation = train_table(
+            table,
+            folds=folds if arguments.folds_file or folds.is_file() else None,
+            n_folds=arguments.folds,
+            target_prior=target_prior,
+            learners=arguments.learners,
+            settings=read_settings(arguments.settings) if arguments.settings else None,
+            device=arguments.device,
+            seed=arguments.seed,
+            jobs=arguments.jobs,
+            progress=functools.partial(progress, "fits"),
+            name=str(arguments.table),
+            synthetic=arguments.synthetic,
+        )
     tables = evaluation.tables()
     manifest = json.loads(save_model(model, arguments.out, tables).read_text(encoding="utf-8"))
     if arguments.json:
@@ -178,13 +179,6 @@ def parse_prior(text: str) -> float | None:
     if not 0 < prior < 1:
         raise InputError(f"--target-prior {text}: give a number between 0 and 1, or 'train'")
     return prior
-
-
-def progress_bar(finished: Iterator[Any], total: int) -> Iterator[Any]:
-    """Wrap an iterator of finished fits in a progress bar on stderr, with rate and remaining time."""
-    from tqdm import tqdm
-
-    return iter(tqdm(finished, total=total, desc="fits", unit="fit", file=sys.stderr))
 
 
 def _cell(score: Mapping[str, Any] | None, *, interval: bool) -> str:

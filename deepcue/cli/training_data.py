@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepcue.cli import common
+
 if TYPE_CHECKING:
     from training.faces.data import FaceTraining
 
@@ -42,6 +44,16 @@ def add_face_files(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help=f"folder of labelled face crops of further clips and single images: {' and/or '.join(CROPS_FILES)} with "
         f"the columns {', '.join(CROPS_COLUMNS)}",
+    )
+
+
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--cache``."""
+    parser.add_argument(
+        "--cache",
+        type=common.output_folder,
+        default=Path("artifacts/cnn"),
+        help="folder of a training, for its cached faces (default: %(default)s)",
     )
 
 

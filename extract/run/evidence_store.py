@@ -6,8 +6,6 @@ The file holds no pickle, so loading it executes no code. A load returns exactly
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from features.errors import DatasetError
 from features.evidence import ClipEvidence, Event, JudgedFace, Person, Series
 from features.observation import DAMAGED
+from features.places import in_place_of
 
 EVIDENCE_VERSION = 2
 """Version of the file layout; files of any other version are refused."""
@@ -67,13 +66,8 @@ def save(evidence: ClipEvidence, file: Path) -> None:
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
     arrays["cues"] = np.array(list(evidence.cues.values()), np.float64)
     arrays["pictures"] = pictures.array()
-    temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        with temporary.open("wb") as opened:
-            np.savez(opened, **arrays)  # type: ignore[arg-type]  # the stub takes the arrays for options
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with in_place_of(file) as temporary, temporary.open("wb") as opened:
+        np.savez(opened, **arrays)  # type: ignore[arg-type]  # the stub takes the arrays for options
 
 
 def load(file: Path) -> ClipEvidence:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from artifacts import PRETRAINED
 from features.checksums import sha256_of
 from features.errors import ModelError
+from features.places import in_place_of
 
 WEIGHTS_VARIABLE = "DEEPCUE_WEIGHTS"  # a folder whose <family>.safetensors take precedence over the shipped ones
 WEIGHTS_VARIABLES = (WEIGHTS_VARIABLE, "DEEPFAKE_WEIGHTS")  # the first that is set counts; the second is its old name
@@ -110,14 +111,11 @@ def save_arrays(arrays: Mapping[str, NDArray[Any]], file: Path, metadata: Any) -
     """
     from safetensors.numpy import save_file
 
-    file = Path(os.path.realpath(file))  # a link stays one
-    partial = file.with_suffix(".partial")
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     header = {stored: getattr(metadata, name) for stored, name in _stored_names(metadata).items()}
-    save_file(
-        {name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial, {HEADER_KEY: json.dumps(header)}
-    )
-    partial.chmod(0o644)  # safetensors writes files for their owner only
-    partial.replace(file)
+    with in_place_of(Path(os.path.realpath(file))) as temporary:  # a link stays one
+        save_file(contiguous, temporary, {HEADER_KEY: json.dumps(header)})
+        temporary.chmod(0o644)  # safetensors writes files for their owner only
 
 
 def read_arrays(file: Path, kind: type[Described]) -> tuple[Described, dict[str, NDArray[Any]]]:

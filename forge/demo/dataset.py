@@ -43,7 +43,6 @@ class Job:
     folder: Path
     name: str
     fakes: tuple[tuple[str, str], ...]  # (file name, kind)
-    keep_original: bool = True
 
 
 def make_demo(

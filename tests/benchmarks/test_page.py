@@ -4,13 +4,15 @@ import json
 
 import pytest
 from clip_maker import frames_of, write_clip
+from measured_here import Here
 
 from benchmarks import page
 
 
 @pytest.mark.slow
-def test_figures_of_a_clip(tmp_path, capsys):
-    write_clip(tmp_path / "a.mp4", frames_of(None, 50, (320, 240)))  # of nobody: no network is loaded three times
+def test_figures_of_a_clip(tmp_path, capsys, measured_here, monkeypatch):
+    monkeypatch.setattr(page, "Sandbox", Here)
+    write_clip(tmp_path / "a.mp4", frames_of(None, 50, (320, 240)))
     assert page.main([str(tmp_path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     for way in ("predict", "report", "page"):

@@ -77,7 +77,7 @@ def test_a_peak_is_inside_where_the_scores_are_highest(monkeypatch, peak_s, insi
 
 
 def outcome(group, inside, rise):
-    return Outcome("a.mp4", group, "spliced", "m", 1.0, 3.0, 2.0, 1.5, inside, 0.3, rise, 0.2, {"x": inside})
+    return Outcome("a.mp4", group, "spliced", "m", 1.0, 3.0, 2.0, 1.5, inside, 0.3, rise, {"x": inside})
 
 
 def test_rates_are_shares_of_the_outcomes():

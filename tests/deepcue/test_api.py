@@ -195,6 +195,7 @@ def test_clips_of_a_list_are_called_by_their_names_or_by_their_paths(clip, folde
 
 @pytest.mark.slow
 def test_one_clip_gets_a_verdict_and_several_get_a_list(clip, folder, tmp_path, monkeypatch):
+    measure_here(monkeypatch)
     model = deepcue.load_model()
     one = deepcue.predict(clip, model=model)
     broken, same = deepcue.predict([folder / "broken.mp4", clip], model=model)
@@ -202,7 +203,6 @@ def test_one_clip_gets_a_verdict_and_several_get_a_list(clip, folder, tmp_path, 
     assert same.contributions == pytest.approx(one.contributions)
     assert (same.filename, same.status, same.unmeasured) == (one.filename, one.status, one.unmeasured)
     assert broken.status == "unreadable"
-    measure_here(monkeypatch)
     table = deepcue.extract(folder, families=model.layout.families)
     write_table(table, tmp_path / "features.parquet")
     for several in (table, tmp_path / "features.parquet"):

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from deepcue.cli import tune as command
 from deepcue.cli.main import main as deepcue
 from ensemble import tune
 from ensemble.folds import assign_folds
@@ -15,7 +16,8 @@ from features.errors import InputError
 from features.table import write_table
 
 
-def test_search_resumes_and_training_uses_its_result(make_table, tmp_path, capsys):
+def test_search_resumes_and_training_uses_its_result(make_table, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(command, "SPACES", {name: tune.SPACES[name] for name in ("lightgbm", "logistic")})
     table = tmp_path / "t.parquet"
     write_table(make_table(12, 4), table)
     common = ["--table", str(table), "--out", str(tmp_path / "tune"), "--folds", "3", "--budget", "60", "--quiet"]

@@ -18,7 +18,7 @@ from training.stills_columns import out_of_fold
 
 pytest.importorskip("torch")
 
-ONE = ("--jobs", "1")  # in this process; the test of embeddings has it done in others
+ONE = ("--jobs", "1")  # in this process; tests/extract/test_stills.py has it done in others
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_embeddings_of_stills_need_the_projection_of_their_run(stills, runs, tmp
         weights = {"forensic_cnn": run / "labels.safetensors"}
         projection.save_projections({"forensic_cnn": plane}, weights, run / "embedding_labels.safetensors")
     out = tmp_path / "t.parquet"
-    assert measured(stills, runs, out, "--families", "forensic_cnn,cnn_embedding") == 0
+    assert measured(stills, runs, out, "--families", "forensic_cnn,cnn_embedding", *ONE) == 0
     found = table.read_table(out)
     assert found["forensic_cnn.logit_mean"].to_pylist() == pytest.approx([1.0, 2.0, 1.0, 2.0], abs=1e-3)
     first = found["cnn_embedding.cnn_c01_mean"].to_numpy()
@@ -125,7 +125,7 @@ def test_embeddings_of_stills_need_the_projection_of_their_run(stills, runs, tmp
     assert (first[[1, 3]] <= -94).all()
     assert np.isnan(found["cnn_embedding.residual_c01_mean"].to_numpy()).all()  # the run has no such network
     (runs[1] / "embedding_labels.safetensors").unlink()
-    assert measured(stills, runs, out, "--families", "cnn_embedding") == 2
+    assert measured(stills, runs, out, "--families", "cnn_embedding", *ONE) == 2
     assert "deepcue fit-projection --phase labels" in capsys.readouterr().err
 
 

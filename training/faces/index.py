@@ -22,6 +22,7 @@ from extract.entries import ClipEntry, label_of
 from extract.stills import with_names_and_bytes
 from features.checksums import sha256_of
 from features.errors import ClipError, DatasetError
+from features.places import in_place_of
 from features.table import read_parquet
 from training.manifest import clips_digest, digest, forged_picture, origin
 from training.progress import Progress, no_progress, tracked
@@ -65,10 +66,10 @@ def decode_image(data: bytes) -> Image:
     return cv2.cvtColor(np.asarray(image), cv2.COLOR_BGR2RGB)
 
 
-def encode_jpeg(image: Image, quality: int = JPEG_QUALITY) -> bytes:
+def encode_jpeg(image: Image) -> bytes:
     """Encode an RGB image as JPEG, with chroma at full resolution."""
-    flags = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    return bytes(cv2.imencode(".jpg", image[:, :, ::-1], flags)[1])
+    chroma = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+    return bytes(cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, *chroma])[1])
 
 
 def cached(file: Path, rows: Iterator[dict[str, Any]], identity: str) -> pa.Table:
@@ -78,10 +79,8 @@ def cached(file: Path, rows: Iterator[dict[str, Any]], identity: str) -> pa.Tabl
         return kept
     table = pa.Table.from_pylist(list(rows), schema=SCHEMA.with_metadata({IDENTITY_KEY: identity}))
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    with partial.open("wb") as stream:  # Arrow refuses a path that is not UTF-8
+    with in_place_of(file) as temporary, temporary.open("wb") as stream:  # Arrow refuses a path that is not UTF-8
         pq.write_table(table, stream)
-    partial.replace(file)
     return table
 
 

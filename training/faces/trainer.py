@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 import numpy as np
 
 from features.errors import InputError, ModelError
+from features.places import in_place_of
 from training.faces import pools
 from training.faces.batches import Batches, Mix
 from training.faces.data import FaceTraining
@@ -272,9 +273,8 @@ class Trainer:
         """Write the checkpoint; the file is replaced atomically."""
         import torch
 
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(self.state(), partial)
-        partial.replace(self.checkpoint)
+        with in_place_of(self.checkpoint) as temporary:
+            torch.save(self.state(), temporary)
 
     def _restore(self) -> None:
         import torch

@@ -21,6 +21,7 @@ from features import discovery
 from features.errors import DatasetError
 from features.networks.speech_encoder import STATISTICS, SpeechEncoder
 from features.observation import AUDIO_RATE_HZ
+from features.places import in_place_of
 from features.speech_model import INPUTS, SpeechInputs, speech_inputs
 from features.table import read_parquet
 from features.voice_measures import HOP, MIN_SPEECH
@@ -310,18 +311,17 @@ def cached(
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         pass  # the file is missing or damaged
     samples = measured(voices, part, encoder, jobs=jobs, seed=seed, progress=progress)
-    partial = file.with_suffix(".partial.npz")
-    np.savez(
-        partial,
-        identity=key,
-        mel=np.concatenate(samples.mel, axis=1),
-        frames=np.array([spectrogram.shape[1] for spectrogram in samples.mel]),
-        x=samples.x,
-        encoded=samples.encoded,
-        voice=samples.voice,
-        is_original=samples.is_original,
-    )
-    partial.replace(file)
+    with in_place_of(file) as temporary, temporary.open("wb") as stream:
+        np.savez(
+            stream,
+            identity=key,
+            mel=np.concatenate(samples.mel, axis=1),
+            frames=np.array([spectrogram.shape[1] for spectrogram in samples.mel]),
+            x=samples.x,
+            encoded=samples.encoded,
+            voice=samples.voice,
+            is_original=samples.is_original,
+        )
     return samples
 
 

@@ -13,6 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim.swa_utils import AveragedModel
 
 from features.networks.speech_net import WINDOW, SpeechNet, SpeechScorer
+from features.places import in_place_of
 from features.speech_bands import N_MEL
 from features.threads import torch_on_one_thread
 
@@ -111,9 +112,8 @@ class NetworkTraining:
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
-        partial = file.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(file)
+        with in_place_of(file) as temporary:
+            torch.save(state, temporary)
 
     def load(self, file: Path) -> None:
         """Load the state that :meth:`save` wrote in a training with the same data, steps and seed."""

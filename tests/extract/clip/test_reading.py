@@ -120,7 +120,7 @@ LAYOUTS = {
 }
 
 
-@settings(max_examples=32, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     container=st.sampled_from(sorted(CONTAINERS)),
     aspect=st.sampled_from(["1", "4/3", "3/4", "16/11"]),

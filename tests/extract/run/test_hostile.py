@@ -1,4 +1,4 @@
-"""Two hundred broken files: a row each, and no end of the run."""
+"""A hundred broken files: a row each, and no end of the run."""
 
 from collections import Counter
 
@@ -16,7 +16,7 @@ KINDS = {
     "d.mpg": {"codec": "mpeg2video"},
     "e.webm": {"codec": "libvpx"},
 }
-PER_KIND = 42  # every mutation six times, every suffix, and four heads of another container
+PER_KIND = 21  # every mutation three times, every suffix, and two heads of another container
 
 
 def flip_bits(content, rng):
@@ -80,13 +80,13 @@ def mutants(make_clip, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_hundred_mutants_get_a_row_each(mutants):
-    assert len(mutants) >= 200
+def test_a_hundred_mutants_get_a_row_each(mutants):
+    assert len(mutants) >= 100
     settings = worker.Settings(families=("blink",), max_seconds=20)
     results = {r.filename: r for r in engine.run(mutants, settings, Limits(timeout_s=30, memory_mb=2048), jobs=2)}
     assert sorted(results) == sorted(clip.filename for clip in mutants)
     states = Counter(result.status for result in results.values())
     assert all(r.error for r in results.values() if r.status != "ok")
-    assert states["unreadable"] > 20  # the mutations bite ...
-    assert states["partial"] + states["ok"] + states["no_audio"] > 20  # ... and what is left is measured
+    assert states["unreadable"] > 10  # the mutations bite ...
+    assert states["partial"] + states["ok"] + states["no_audio"] > 10  # ... and what is left is measured
     assert not [r for r in results.values() if "Error" in r.error and r.status == "crashed"]  # no bug of ours
