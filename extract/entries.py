@@ -13,9 +13,8 @@ LABELS = {
     **dict.fromkeys(("real", "0", "0.0", "false"), "REAL"),  # numbers and booleans as programs write them
     **dict.fromkeys(("fake", "1", "1.0", "true"), "FAKE"),
 }
-NOTHING = frozenset(
-    {"nan", "none", "null", "na", "n/a", "<na>", "#n/a"}
-)  # missing values as pandas, R and spreadsheets write them
+# missing values as pandas, R and spreadsheets write them
+NOTHING = frozenset({"nan", "none", "null", "na", "n/a", "<na>", "#n/a"})
 PARTS = frozenset({"picture", "voice", "sound"})  # sound: shifted in time, or replaced by another recording
 OR = "|"  # between several originals of one clip
 

@@ -17,9 +17,8 @@ from extract.file_names import Names, Namesakes, endings_of, form
 
 logger = logging.getLogger(__name__)
 
-NO_ORIGINAL = frozenset(
-    {"real", "fake", "true", "false", "-", "?", "original", "unknown"}
-)  # placeholders for a missing original
+# placeholders for a missing original
+NO_ORIGINAL = frozenset({"real", "fake", "true", "false", "-", "?", "original", "unknown"})
 FLAGS = frozenset({"0", "1", "0.0", "1.0"})  # placeholders also, unless clips are numbered
 NUMBERS = re.compile(r"[\d.;,| ]+")
 

@@ -20,6 +20,7 @@ COLUMNS = frozenset({"filename", "label", "group", "original", "source", "method
 FOLDERS = ("", "files", "videos", "clips")  # folders beside the manifest that are searched for its clips
 PACKED = (b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"\x28\xb5\x2f\xfd")
 TAR, TAR_AT = b"ustar", 257  # magic of a tar archive, and its offset
+END = "\x04"  # a line added to a manifest's text: an unclosed quote swallows it
 SPREADSHEETS = frozenset({".ods", ".xlsm", ".xlsx"})  # some are zip files
 
 
@@ -91,11 +92,14 @@ def _check_is_text(data: str, start: bytes) -> None:
 def _rows(data: str, content: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Return the column names in lower case, and each row with its line number."""
     try:
-        text = io.StringIO(content.decode("utf-8-sig"), newline="")
+        text = io.StringIO(f"{content.decode('utf-8-sig')}\n{END}", newline="")
         header = read_header(text, "filename")
-        return [name.lower() for name in header.names], list(read_rows(text, header))
+        rows = list(read_rows(text, header))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{data}: not a CSV manifest ({error}); save it as UTF-8, every quote closed") from error
+    if rows and rows[-1][1] == [END]:
+        rows.pop()
+    return [name.lower() for name in header.names], rows
 
 
 def _filename(cell: str, store: Store, where: str) -> str:

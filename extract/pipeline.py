@@ -97,7 +97,7 @@ def extract(
             max_seconds=max_seconds,
             observations=_absolute(observations),
             storage_options=options,
-            weights={family: os.path.abspath(file) for family, file in (weights or {}).items()},
+            weights=_absolute_each(weights),
             modules=_modules(chosen),
         )
     )
@@ -158,14 +158,13 @@ def examine(
     limits = limits or Limits()
     check_numbers(max_seconds=max_seconds, faces_per_second=faces_per_second)
     chosen = _families(families)
-    others = [
-        family for family in discovery.families() if family.measure.__module__ != "__main__"
-    ]  # a notebook's has no evidence
+    # a family that is defined in a notebook has no evidence
+    others = [family for family in discovery.families() if family.measure.__module__ != "__main__"]
     settings = worker.with_digests(
         worker.Settings(
             families=tuple(family.name for family in chosen),
             max_seconds=max_seconds,
-            weights={family: os.path.abspath(file) for family, file in (weights or {}).items()},
+            weights=_absolute_each(weights),
             modules=tuple(sorted({*_modules(chosen), *_modules(others)})),
         )
     )
@@ -221,6 +220,10 @@ def check_numbers(**given: float) -> None:
     for name, value in given.items():
         if not (isinstance(value, numbers.Real) and value > 0 and math.isfinite(value)):
             raise InputError(f"{name} = {value!r}: must be a finite number above 0")
+
+
+def _absolute_each(weights: Mapping[str, Path] | None) -> dict[str, str]:
+    return {family: os.path.abspath(file) for family, file in (weights or {}).items()}
 
 
 def _absolute(path: str) -> str:

@@ -142,6 +142,10 @@ class Timeline:
             by_pts[packet.pts].append((number, offset))
         return OffsetReader(by_pts)
 
+    def packets(self, stream: int) -> Sequence[Packet]:
+        """Return the packets of a stream that have timestamps, in file order."""
+        return self._packets[stream]
+
     def untimed_s(self, stream: int) -> float:
         """Duration of a packet in seconds, for a stream in which some packets have no timestamp; 0 where unknown."""
         return self._untimed_s.get(stream, 0.0)
@@ -254,8 +258,10 @@ class OffsetReader:
 class PictureClock:
     """Increasing times of the video frames, on the clip's timeline.
 
-    A frame whose timestamp is missing or goes back is placed one mean step after the previous frame. Frames without a
-    timestamp at the start of the stream are counted back from the first frame that has one.
+    A frame whose timestamp is missing is placed one mean step after the previous frame. From a timestamp that doesn't
+    increase on, frames are placed half a step apart, until they have their own times again: a frame that comes late
+    delays the few that follow, not the whole rest.
+    Frames without a timestamp at the start of the stream are counted back from the first frame that has one.
 
     Parameters
     ----------
@@ -273,18 +279,25 @@ class PictureClock:
         self._offsets = offsets
         self._step_s = step_s
         self._start_s = known_s - n_leading * step_s if n_leading else 0.0
-        self._first_s = self._last_s = math.nan
+        self._first_s = self._last_s = self._stamp_s = math.nan
         self._n_steps = 0
+        self._delayed = False
 
     def time_s(self, pts: int | None, time_s: float | None) -> float:
         """Return the time of the next frame, given its timestamp in the stream's units and in seconds."""
         at = math.nan if time_s is None else float(time_s) + self._offsets.offset(pts)
+        stamp_s, self._stamp_s = self._stamp_s, self._stamp_s if math.isnan(at) else at
         if math.isnan(self._last_s):
             self._first_s = self._last_s = self._start_s if math.isnan(at) else at
             return self._last_s
-        if math.isnan(at) or at <= self._last_s:
-            mean_s = (self._last_s - self._first_s) / self._n_steps if self._n_steps else self._step_s
+        mean_s = (self._last_s - self._first_s) / self._n_steps if self._n_steps else self._step_s
+        if math.isnan(at):
             at = self._last_s + mean_s
+        else:
+            own_s = at - stamp_s
+            half_s = min(own_s if own_s > 0 else mean_s, self._step_s) / 2
+            self._delayed = at <= self._last_s or (self._delayed and at < self._last_s + half_s)
+            at = self._last_s + half_s if self._delayed else at
         self._n_steps += 1
         self._last_s = at
         return at

@@ -31,6 +31,7 @@ CONTAINERS = (
     "dv,rm,swf,av1,obu,wtv,vob,apng,y4m,yuv4mpegpipe,wav,mp3,aac,flac,caf,aiff,amr,au,mjpeg"
 )
 JPEG = b"\xff\xd8\xff"
+NO_TIMES = frozenset({"avi"})  # formats with decoding timestamps but no presentation timestamps
 PICTURES = (JPEG, b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")  # first bytes of JPEG, PNG and TIFF
 START_BYTES = 21  # read to name the kind of a file that FFmpeg does not open
 MOTION_JPEG = (".mjpeg", ".mjpg")
@@ -268,6 +269,7 @@ def _read_packets(container: Any, streams: list[Any], timeline: Timeline) -> Cou
         Number of packets of each stream that an edit list hides.
     """
     n_cut: Counter[int] = Counter()
+    guessed = container.format.name in NO_TIMES
     with contextlib.suppress(FFmpegError, ValueError):
         for packet in container.demux(streams):
             stream, base = packet.stream.index, float(packet.time_base)
@@ -279,7 +281,8 @@ def _read_packets(container: Any, streams: list[Any], timeline: Timeline) -> Cou
                 timeline.add_untimed(stream, length_s)
             elif packet.size:
                 decode_s = None if packet.dts is None else packet.dts * base
-                timeline.add(stream, Packet(at, at * base, length_s, packet.size, decode_s))
+                time_s = decode_s if guessed and decode_s is not None else at * base
+                timeline.add(stream, Packet(at, time_s, length_s, packet.size, decode_s))
             if timeline.full:
                 break
     return n_cut

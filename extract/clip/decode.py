@@ -8,7 +8,7 @@ refer to other files are opened.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -18,14 +18,13 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from extract.clip import container as containers
-from extract.clip.clock import PictureClock
+from extract.clip.clock import Packet, PictureClock
 from extract.clip.frame import Frame, Orientation, is_stretched
 from extract.clip.sound import SoundClock, read_mono
 from features.errors import UnreadableError
 from features.observation import AUDIO_RATE_HZ
 
 MAX_DAMAGED_PACKETS = 1_000  # in a row, without a single frame in between
-NO_TIMES = frozenset({"avi"})  # formats with decoding timestamps but no presentation timestamps
 PRIMED = frozenset({"aac", "mp3", "mp3float"})  # codecs whose encoder delay only some containers mark
 MAX_PRIMING_S = 0.1  # their audio that starts at most this much before the video is encoder delay
 HDR_CURVES = {16: "PQ", 18: "HLG"}  # FFmpeg's AVCOL_TRC_SMPTE2084 and _ARIB_STD_B67
@@ -100,6 +99,7 @@ class ClipReader:
             self._notes.append(f"pixels of {width}:{height} were made square")
         if self._streams.timeline.n_jumps:
             self._notes.append("the file's timestamps jump; they were joined")
+        self._n_notes = len(self._notes)
 
     def __enter__(self) -> ClipReader:
         return self
@@ -120,21 +120,20 @@ class ClipReader:
         """
         if self._streams.picture is None:
             return
+        self.damage, self._notes = Damage(), self._notes[: self._n_notes]  # as before any pass
         index, first = -1, float("nan")
         with containers.opened(self._source) as container:
             stream = container.streams[self._streams.picture]
             stream.thread_type = "NONE"
             stream.codec_context.thread_count = 1
-            step_s = self._streams.timeline.untimed_s(
-                stream.index
-            )  # more reliable than the rate, which is a default for raw streams
-            step_s = step_s or (float(1 / stream.average_rate) if stream.average_rate else 1 / 30)
+            rate_s = float(1 / stream.average_rate) if stream.average_rate else 1 / 30  # a default for raw streams
+            step_s = self._streams.timeline.untimed_s(stream.index) or rate_s
             n_leading, known_s = self._untimed_start(stream.index)
             clock = PictureClock(
                 self._streams.timeline.reader(stream.index), step_s, n_leading=n_leading, known_s=known_s
             )
-            untimed = container.format.name in NO_TIMES
-            shown_s = _OrderOfDecoding(self._streams.start_s) if untimed else _time_of_showing
+            packets = self._streams.timeline.packets(stream.index)
+            shown_s = _OrderOfDecoding(packets) if container.format.name in containers.NO_TIMES else _time_of_showing
             aspect, orientation, kind = _PixelAspect(self.pixel_aspect), Orientation(), _KindOfPicture()
             for frame in self._decoded(container, stream, self.damage):
                 time_s = clock.time_s(frame.pts, shown_s(frame))
@@ -277,9 +276,7 @@ class ClipReader:
             except StopIteration:
                 return
             except (FFmpegError, ValueError) as error:
-                if packet is None and containers.is_of_the_machine(
-                    error
-                ):  # reading failed; decoders raise these errors also
+                if packet is None and containers.is_of_the_machine(error):  # reading failed; decoders raise these also
                     raise OSError(getattr(error, "errno", None), containers.reason(error)) from error
                 damage.note(error)
                 bad_in_a_row += 1
@@ -334,16 +331,26 @@ class _KindOfPicture:
 
 
 class _OrderOfDecoding:
-    """Presentation times for formats without them: decoding times, shifted to start at ``start_s``."""
+    """Presentation times for formats without them: the n-th frame shown has the n-th decoding time.
 
-    def __init__(self, start_s: float) -> None:
-        self._start_s = start_s
-        self._delay_s: float | None = None
+    FFmpeg gives a frame the decoding time of the packet that was read last. With B-frames that packet is later than
+    the frame's own, by a number of packets that the first frame tells, since its packet is known by its timestamp.
+    """
+
+    def __init__(self, packets: Sequence[Packet]) -> None:
+        self._decoded_s = [packet.decode_s for packet in packets]
+        self._number = {time_s: number for number, time_s in enumerate(self._decoded_s)}
+        self._own = {packet.pts: number for number, packet in enumerate(packets)}
+        self._n_read, self._n_later = 0, -1
 
     def __call__(self, frame: Any) -> float | None:
-        if frame.dts is None:
+        base = float(frame.time_base)
+        read = self._n_read if frame.dts is None else self._number.get(frame.dts * base)  # None: after the last packet
+        if read is None:
             return None
-        decoded_s = float(frame.dts * frame.time_base)
-        if self._delay_s is None:
-            self._delay_s = decoded_s - self._start_s
-        return decoded_s - self._delay_s
+        if self._n_later < 0:
+            self._n_later = max(0, read - self._own.get(frame.pts, read))
+        self._n_read = read + 1
+        number = max(0, read - self._n_later)
+        decoded_s = self._decoded_s[number] if number < len(self._decoded_s) else None
+        return None if decoded_s is None else float(round(decoded_s / base) * frame.time_base)

@@ -113,8 +113,14 @@ class FaceRecorder:
         told: Callable[[float], None] | None = None,
     ) -> None:
         self._told = told
-        self._moments = _Paced[_Moment](1.0 / faces_per_second, MAX_FACES)
-        self._strip = _Paced[tuple[float, Image]](STRIP_STEP_S, 2 * STRIP_FRAMES, or_first=True) if filmstrip else None
+        self._step_s, self._filmstrip = 1.0 / faces_per_second, filmstrip
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was recorded, before a pass over the clip."""
+        self._moments = _Paced[_Moment](self._step_s, MAX_FACES)
+        strip = _Paced[tuple[float, Image]](STRIP_STEP_S, 2 * STRIP_FRAMES, or_first=True)
+        self._strip = strip if self._filmstrip else None
 
     def see(self, frame: Frame, builders: Sequence[TrackBuilder], *, of: int = 0) -> None:
         """Record a frame that ``builders`` have just tracked; ``of`` is the number of frames, 0 where unknown."""

@@ -54,10 +54,10 @@ class Frame:
         self.luma: NDArray[np.uint8] = self._shown(_luma(frame))
         self.levels = FULL_LEVELS if _is_full_range(frame) else LIMITED_LEVELS
 
-    def replace_luma(self, luma: NDArray[np.uint8]) -> None:
-        """Resize the frame to the size of ``luma``, for streams that change their frame size midway."""
-        self.luma = luma
-        self._rgb = cv2.resize(self.rgb(), (luma.shape[1], luma.shape[0]), interpolation=cv2.INTER_AREA)
+    def fit(self, size: tuple[int, int]) -> None:
+        """Scale the frame to fit into ``size`` (width, height), keeping its shape; black bars fill the rest."""
+        self._rgb = _fitted(self.rgb(), size, black=0)
+        self.luma = _fitted(self.luma, size, black=self.levels[0])
 
     def rgb(self) -> NDArray[np.uint8]:
         """Return the whole frame as [h, w, 3], converted once."""
@@ -88,6 +88,18 @@ class Frame:
         if not (self._turns or self._mirrored):
             return image
         return np.ascontiguousarray(np.rot90(image[:, ::-1] if self._mirrored else image, self._turns))
+
+
+def _fitted(image: NDArray[np.uint8], size: tuple[int, int], *, black: int) -> NDArray[np.uint8]:
+    (height, width), (whole_width, whole_height) = image.shape[:2], size
+    scale = min(whole_width / width, whole_height / height)
+    bars_x, bars_y = whole_width - max(1, round(width * scale)), whole_height - max(1, round(height * scale))
+    if max(bars_x, bars_y) <= 1:  # of rounding
+        bars_x = bars_y = 0
+    scaled = cv2.resize(image, (whole_width - bars_x, whole_height - bars_y), interpolation=cv2.INTER_AREA)
+    left, top = bars_x // 2, bars_y // 2
+    value = (black,) * 3
+    return cv2.copyMakeBorder(scaled, top, bars_y - top, left, bars_x - left, cv2.BORDER_CONSTANT, value=value)
 
 
 def is_stretched(pixel_aspect: Fraction | None) -> bool:

@@ -6,10 +6,10 @@ only crops are converted to colour.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -94,12 +94,9 @@ class Observer:
             return self._observe(clip, recorder, embedded=embedded and self._identities)
 
     def _observe(self, clip: Footage, recorder: FaceRecorder | None, *, embedded: bool) -> Observation:
-        self._detector.reset()
-        scene = _Scene(self._detector, clip)
-        for frame in clip.frames():
-            scene.add(frame)
-            if recorder is not None:
-                recorder.see(frame, scene.tracker.open, of=clip.frames_expected)
+        scene = self._followed(clip, recorder)
+        if scene.usual_size != scene.size:  # a short start in another size: once more, in the size of most frames
+            scene = self._followed(clip, recorder, scene.usual_size)
         audio, audio_start_s = clip.audio()
         times = np.array(scene.times, np.float64)
         if not len(times) and audio is not None:
@@ -120,8 +117,20 @@ class Observer:
             n_faces=n_faces,
             luma_levels=scene.levels,
             warnings=clip.warnings(),
-            notes=(*clip.notes(), *_notes(len(tracks), n_faces)),
+            notes=(*clip.notes(), *scene.notes(), *_notes(len(tracks), n_faces)),
         )
+
+    def _followed(self, clip: Footage, recorder: FaceRecorder | None, size: tuple[int, int] | None = None) -> _Scene:
+        """Read all frames, scaled to ``size`` or to that of the first."""
+        self._detector.reset()
+        if recorder is not None:
+            recorder.clear()
+        scene = _Scene(self._detector, clip, size)
+        for frame in clip.frames():
+            scene.add(frame)
+            if recorder is not None:
+                recorder.see(frame, scene.tracker.open, of=clip.frames_expected)
+        return scene
 
 
 def _of_sound_alone(clip: Footage, audio: NDArray[np.float32], audio_start_s: float) -> Observation:
@@ -143,12 +152,13 @@ def _of_sound_alone(clip: Footage, audio: NDArray[np.float32], audio_start_s: fl
 class _Scene:
     """State of the pass: decides when to detect faces, and finds cuts and repeated frames."""
 
-    def __init__(self, detector: FaceDetector, clip: Footage) -> None:
+    def __init__(self, detector: FaceDetector, clip: Footage, size: tuple[int, int] | None = None) -> None:
         self.tracker = Tracker(clip.frames_expected, frames_per_second=clip.frames_per_second)
         self.times: list[float] = []
         self.duplicate: list[bool] = []
         self.cuts: list[int] = []
-        self.size = (0, 0)
+        self.size = size or (0, 0)
+        self._sizes: Counter[tuple[int, int]] = Counter()
         self.levels = FULL_LEVELS
         self._detector = detector
         self._detect_at_s = -np.inf
@@ -159,12 +169,13 @@ class _Scene:
         self._thumb: NDArray[np.float32] | None = None
 
     def add(self, frame: Frame) -> None:
+        size = frame.luma.shape[1], frame.luma.shape[0]
+        self._sizes[size] += 1
+        self.size = self.size if any(self.size) else size
+        if size != self.size:  # the stream changes its frame size midway
+            frame.fit(self.size)
         luma = frame.luma
-        if self._luma is not None and luma.shape != self._luma.shape:  # the stream changed its frame size midway
-            luma = cv2.resize(luma, self.size, interpolation=cv2.INTER_AREA)
-            frame.replace_luma(luma)
         self.levels = frame.levels
-        self.size = (luma.shape[1], luma.shape[0])
         self.times.append(frame.time_s)
         thumb, before = _thumb(luma), self._thumb
         same = before is not None and np.array_equal(thumb, before)
@@ -177,6 +188,21 @@ class _Scene:
             self._detect(frame)
         self.tracker.follow(frame, self._luma)
         self._luma, self._thumb = luma, thumb
+
+    @property
+    def usual_size(self) -> tuple[int, int]:
+        """Width and height of most frames as they were read; of several such sizes, the first; (0, 0) without any."""
+        return max(self._sizes, key=self._sizes.__getitem__, default=(0, 0))
+
+    def notes(self) -> list[str]:
+        """One sentence where frames were scaled."""
+        if len(self._sizes) < 2:
+            return []
+        return [
+            "the frame size changes midway; frames were scaled to {} x {} px, the size of most frames".format(
+                *self.size
+            )
+        ]
 
     @property
     def n_at_once(self) -> int:

@@ -41,8 +41,8 @@ class SoundClock:
     def gap_before(self, frame: av.AudioFrame, following: av.AudioFrame | None) -> float:
         """Return the seconds without audio before a frame; 0 where rounding explains them.
 
-        Negative after a timestamp discontinuity, for audio that is repeated. A single late frame may have a damaged
-        timestamp, so the ``following`` frame has to come after it.
+        Negative for audio that is repeated after a timestamp discontinuity, and for more samples than the timestamps
+        leave room for. A single frame may have a damaged timestamp, so the ``following`` frame has to agree with it.
         """
         gap_s, length_s = 0.0, frame.samples / frame.sample_rate
         if frame.time is not None:
@@ -53,10 +53,10 @@ class SoundClock:
                 self._first_s = at - self._sound_s
             elif following is not None and following.time is not None:
                 late_s = at - self.start_s - self._sound_s - self.silence_s
-                in_order = following.time - frame.time > length_s - MIN_GAP_S
-                gap_s = late_s if late_s > MIN_GAP_S and in_order else 0.0
-                if jumped and late_s < -MIN_GAP_S:
-                    gap_s = late_s
+                step_s = following.time - frame.time - length_s
+                missing = late_s > MIN_GAP_S and step_s > -MIN_GAP_S
+                surplus = late_s < -MIN_GAP_S and (jumped or abs(step_s) < MIN_GAP_S)
+                gap_s = late_s if missing or surplus else 0.0
         self._sound_s += length_s + min(0.0, gap_s)
         self.silence_s += max(0.0, gap_s)
         return gap_s

@@ -95,7 +95,7 @@ def collect(
     # The page counts time from the first frame, or from the start of the audio: broadcast streams do not begin at 0.
     start_s = float(observed.times_s[0]) if len(observed.times_s) else observed.audio_start_s
     shown = replace(observed, times_s=observed.times_s - start_s, audio_start_s=observed.audio_start_s - start_s)
-    with use_weights({family: Path(file) for family, file in settings.weights.items()}), opencv_on_one_thread():
+    with use_weights(settings.weights_files), opencv_on_one_thread():
         people = [_person(shown, recorder.with_faces(track), families, show_faces) for track in shown.tracks]
         sound = sound_series(shown, families)
         cues = _cues(observed, result, settings, families)

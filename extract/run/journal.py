@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 from extract.run.messages import decode, encode
 from extract.run.worker import Result
 from features.errors import DatasetError
-from features.places import file_to_write
+from features.places import file_to_write, in_place_of
 from features.reasons import Reason
 
 logger = logging.getLogger(__name__)
@@ -109,9 +109,8 @@ class Journal:
         for other in (written for written in headers if written != header and _record(written)):
             aside = self._aside(other)
             noted = dict.fromkeys([*self._lines(aside, other), *self._lines(self.file, other)])
-            temporary = aside.with_name(f"{aside.name}.part")
-            temporary.write_bytes(other + b"".join(noted))
-            os.replace(temporary, aside)
+            with in_place_of(aside) as temporary:
+                temporary.write_bytes(other + b"".join(noted))
             logger.warning("%s: has other families, weights or limits; its results are kept in %s", self.file, aside)
 
     def get(self, filename: str, fingerprint: str) -> Result | None:

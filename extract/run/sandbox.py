@@ -86,7 +86,7 @@ class StartError(Exception):
         self.failure = failure
 
 
-class NoProcessError(InputError, OSError):
+class NoProcessError(OSError, InputError):  # in this order, else tblib (of Dask) can't unpickle it
     """The operating system refuses another process, or a file descriptor for it."""
 
 

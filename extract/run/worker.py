@@ -48,6 +48,11 @@ class Settings:
     modules: tuple[str, ...] = ()
     """Modules to import first, of families without entry point (:func:`features.discovery.undiscovered_modules`)."""
 
+    @property
+    def weights_files(self) -> dict[str, Path]:
+        """``weights`` as paths, as :func:`features.networks.weights.use_weights` takes them."""
+        return {family: Path(file) for family, file in self.weights.items()}
+
 
 @dataclass(frozen=True)
 class LogRecord:
@@ -87,7 +92,7 @@ def with_digests(settings: Settings) -> Settings:
         A projection of embeddings was fitted for weights different from those of its network.
     """
     learned = {family.name for family in discovery.families(settings.families) if "weights" in family.needs}
-    with use_weights({family: Path(file) for family, file in settings.weights.items()}):
+    with use_weights(settings.weights_files):
         if projection.FAMILY in learned:
             projection.known_networks()  # refuse a projection fitted for other weights before hours of work
             learned |= projection.NETWORKS.keys()
@@ -96,7 +101,7 @@ def with_digests(settings: Settings) -> Settings:
 
 
 def _check_weights(settings: Settings) -> None:
-    with use_weights({family: Path(file) for family, file in settings.weights.items()}):
+    with use_weights(settings.weights_files):
         files = {name: weights_file(name) for name in settings.digests}
     for name, file in files.items():
         if not file.is_file() or digest(file) != settings.digests[name]:
@@ -238,7 +243,7 @@ def _observer():  # type: ignore[no-untyped-def]
 def row(filename: str, observed: Observation, settings: Settings, *, not_kept: str = "") -> Result:
     """Measure every family of the settings on an observation; ``not_kept`` is why the observation could not be kept."""
     families = discovery.families(settings.families)
-    with use_weights({family: Path(file) for family, file in settings.weights.items()}):
+    with use_weights(settings.weights_files):
         values, failures = measuring.measure_clip(observed, families)
         codes = reasons_of(families, observed, values, failures)
     if observed.warnings:

@@ -156,6 +156,8 @@ def test_a_folder_that_is_no_data_set_is_refused_in_one_sentence(tmp_path, files
         ("filename,label\na\0.mp4,REAL\n", "line 2: filename .* is not a path below"),
         ("filename,label\na.mp4,2.0\n", "line 2: label '2.0'"),
         ('filename,label\na.mp4,REAL\n"b.mp4,FAKE\nc.mp4,FAKE\n', "line 3: filename 'b.mp4,FAKE' goes on in the next"),
+        ('filename,label\n"a.mp4,REAL\n', "line 2: filename 'a.mp4,REAL' goes on in the next line"),
+        ('filename,label\n"a.mp4,REAL', "line 2: filename 'a.mp4,REAL' goes on in the next line"),
         (
             'filename,group\n\na.mp4,"anna\rb.mp4,ben\r',
             "line 3: group 'anna' goes on in the next line; close its quote",

@@ -1,5 +1,6 @@
 import gc
 import itertools
+from fractions import Fraction
 
 import av
 import cv2
@@ -9,7 +10,7 @@ from clip_maker import write_clip
 
 from extract.clip import container as containers
 from extract.clip import decode
-from extract.clip.clock import OffsetReader
+from extract.clip.clock import OffsetReader, PictureClock
 from extract.clip.decode import ClipReader
 from extract.clip.sound import SoundClock
 from extract.clip.wave_header import announced_share
@@ -88,6 +89,98 @@ def test_sound_begins_where_its_first_time_says():
     late.time = 2.1
     assert clock.gap_before(Heard(), late) == clock.gap_before(late, None) == 0
     assert clock.start_s == pytest.approx(2.0)
+
+
+class Played:
+    """A tenth of a second of sound with a timestamp."""
+
+    samples, sample_rate, pts = 1600, 16_000, None
+
+    def __init__(self, time):
+        self.time = time
+
+
+@pytest.mark.parametrize(
+    ("rate", "longest_s"),
+    [(1.0, 0.001), (0.99, 0.041), (0.9, 0.041), (1.01, 0.041)],
+    ids=["even", "slow", "slower", "fast"],
+)
+def test_sound_stays_with_its_times_whichever_way_they_drift(rate, longest_s):
+    """Non-regression test: where timestamps advance slower than the samples, sound came later and later."""
+    frames = [Played(n * 0.1 * rate) for n in range(100)]
+    clock, heard_s, late_s = SoundClock(OffsetReader({})), 0.0, []
+    for frame, after in itertools.pairwise([*frames, None]):
+        heard_s += clock.gap_before(frame, after)
+        late_s.append(heard_s - frame.time)
+        heard_s += 0.1
+    assert np.abs(late_s[:-1]).max() <= longest_s
+
+
+def test_one_time_that_goes_back_cuts_no_sound():
+    times = [0.0, 0.1, 0.2, 0.0, 0.4, 0.5, 0.6]
+    clock = SoundClock(OffsetReader({}))
+    assert [clock.gap_before(*pair) for pair in itertools.pairwise([*map(Played, times), None])] == [0.0] * 7
+
+
+@pytest.mark.parametrize(
+    ("moved", "last"),
+    [
+        ({5: 6}, [7, 0.28]),  # as late as the one after it
+        ({5: 6, 6: 5}, [8, 0.32]),  # the two swapped
+        ({5: 6.5}, [9, 0.36]),
+        ({20: 27.5}, [36, 1.44]),
+        ({0: 5}, [11, 0.44]),
+        ({20: 12}, [22, 0.88]),
+        ({5: 4}, [6, 0.24]),  # the same time twice
+    ],
+)
+@pytest.mark.parametrize("header_s", [0.04, 0.001])
+def test_a_frame_with_a_wrong_time_moves_only_those_next_to_it(moved, last, header_s):
+    """Non-regression test: the whole rest of the clip came later and slower."""
+    stamps = 0.04 * np.arange(50)
+    for number, other in moved.items():
+        stamps[number] = 0.04 * other
+    clock = PictureClock(OffsetReader({}), header_s)
+    times = np.array([clock.time_s(None, stamp) for stamp in stamps])
+    number, at_s = last
+    assert times[number] == pytest.approx(at_s)
+    np.testing.assert_array_equal(times[number:], stamps[number:])
+    assert np.diff(times).min() > 0.2 * header_s
+
+
+@pytest.mark.parametrize("audio", ["pcm_s16le", "libmp3lame"])
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("mpeg4", {}),
+        ("mpeg4", {"bf": "2"}),
+        ("libx264", {"bf": "0"}),
+        ("libx264", {"bf": "2", "x264-params": "b-adapt=0:b-pyramid=none"}),
+        ("libx264", {"bf": "3", "x264-params": "b-adapt=0:b-pyramid=normal"}),
+    ],
+    ids=["mpeg4", "mpeg4 bf=2", "h264", "h264 bf=2", "h264 pyramid"],
+)
+def test_an_avi_begins_with_its_first_packet(tmp_path, codec, options, audio):
+    """Non-regression test: H.264 came a frame or two late, since FFmpeg guesses when frames of an AVI are shown.
+
+    FFmpeg's muxer delays all frames but the first by one, where it has to make room for the encoder delay of MP3.
+    """
+    path = tmp_path / "clip.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height = 64, 48
+        sound = container.add_stream(audio, rate=44_100, layout="mono")
+        for number in range(20):
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1764), np.int16), format="s16", layout="mono")
+            silence.sample_rate, silence.pts, silence.time_base = 44_100, 1764 * number, Fraction(1, 44_100)
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 10 * number, np.uint8))
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux([*stream.encode(frame), *sound.encode(silence)])
+        container.mux([*stream.encode(None), *sound.encode(None)])
+    _, frames, (_, start_s) = read(path)
+    delayed = audio == "libmp3lame" and options.get("bf", "0") == "0"
+    assert [frame.time_s for frame in frames] == pytest.approx([0, *((np.arange(1, 20) + delayed) / 25)])
+    assert start_s == 0
 
 
 def test_variable_rate_times_are_kept(make_clip):

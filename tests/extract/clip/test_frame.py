@@ -120,7 +120,7 @@ def test_the_range_of_colours_matters():
 
 def test_a_frame_that_got_another_size_has_the_pixels_of_that():
     frame = seen(coloured(np.random.default_rng(5)))
-    frame.replace_luma(np.zeros((109, 161), np.uint8))
+    frame.fit((161, 109))
     np.testing.assert_array_equal(frame.rgb_within(10, 20, 60, 71), frame.rgb()[20:71, 10:60])
 
 
@@ -135,3 +135,21 @@ def test_a_face_s_crop_is_that_of_the_whole_frame(box):
     window, crop = face_crop(seen(frame), box)
     assert window == SquareCrop.around(box, CROP_SCALE)
     np.testing.assert_array_equal(crop, window.cut(seen(frame).rgb(), min(window.side, CROP_MAX_PX)))
+
+
+@pytest.mark.parametrize(
+    ("size", "inside"),
+    [((64, 64), np.s_[16:48, :]), ((64, 16), np.s_[:, 16:48]), ((32, 16), np.s_[:, :]), ((129, 64), np.s_[:, :])],
+)
+def test_a_frame_is_fitted_without_a_change_of_its_shape(size, inside):
+    frame = av.VideoFrame(64, 32, "yuv420p")
+    for plane, value in zip(frame.planes, (180, 128, 128), strict=True):
+        np.frombuffer(plane, np.uint8)[:] = value
+    shown = seen(frame)
+    shown.fit(size)
+    assert shown.luma.shape == shown.rgb().shape[:2] == size[::-1]
+    for image, bar in ((shown.luma, 16), (shown.rgb(), 0)):
+        filled = np.zeros(image.shape[:2], bool)
+        filled[inside] = True
+        assert (image[filled] > 150).all()
+        assert (image[~filled] == bar).all()

@@ -1,9 +1,12 @@
+import av
 import cv2
 import numpy as np
 import pytest
 from clip_maker import frames_of, write_clip
 
 from extract.clip.decode import ClipReader
+from extract.clip.face_recorder import FaceRecorder
+from extract.clip.frame import Frame
 from extract.clip.observe import Observer
 from features import observation
 
@@ -115,6 +118,42 @@ def test_the_same_person_after_a_cut_stays_one_track(observer, portrait, tmp_pat
     assert len(observed.tracks[0]) == 60
     seen = np.isfinite(observed.tracks[0].landmarks[:, 0, 0])
     assert seen.mean() > 0.95  # to the end of the first scene, too, whose last detection is some frames before the cut
+
+
+class Resized:
+    """A clip of frames that are decoded already, whose size changes."""
+
+    frames_expected, frames_per_second = 30, 25.0
+
+    def __init__(self, images):
+        self._images = images
+
+    def frames(self):
+        for number, image in enumerate(self._images):
+            yield Frame(av.VideoFrame.from_ndarray(image), index=number, time_s=number / 25)
+
+    def audio(self):
+        return None, float("nan")
+
+    def warnings(self):
+        return ()
+
+    notes = warnings
+
+
+@pytest.mark.parametrize(("n_small", "side"), [(3, 320), (16, 160)])
+def test_a_clip_has_the_size_of_most_of_its_frames(observer, portrait, n_small, side):
+    """Non-regression test: the first frame's size held, so that a face was lost after a start of low resolution."""
+    large = frames_of(portrait, 30, (320, 320))
+    small = [cv2.resize(image, (160, 160), interpolation=cv2.INTER_AREA) for image in large[:n_small]]
+    recorder = FaceRecorder(faces_per_second=25)
+    observed = observer.observe(Resized([*small, *large[n_small:]]), recorder)
+    assert observed.frame_size == (side, side)
+    assert len(observed.times_s) == 30
+    note = f"the frame size changes midway; frames were scaled to {side} x {side} px, the size of most frames"
+    assert observed.notes == (note,)
+    assert {image.shape[:2] for _, image in recorder.filmstrip()} == {(160, 160)}
+    assert len(observed.tracks) == 1
 
 
 def test_a_note_says_how_faces_are_counted():

@@ -211,6 +211,7 @@ def test_too_many_open_files_end_a_run_in_one_sentence_and_are_a_row_on_a_cluste
     with pytest.raises(InputError, match=r"^no measuring process .*Too many open files\); give fewer --jobs") as caught:
         run([clip])
     arrived = pickle.loads(pickle.dumps(caught.value))  # from a Dask worker
+    assert type(caught.value).__new__(type(caught.value))  # as tblib, if it is imported, builds exceptions
     future = types.SimpleNamespace(status="error", result=lambda: _raised(arrived))
     assert cluster._result(future, clip, None, killed=lambda clip, why: (clip, why)) == (
         clip,

@@ -126,6 +126,17 @@ def test_what_was_kept_aside_and_what_is_put_below_are_both_found(tmp_path, then
     assert found.get("c", "print") is not None
 
 
+def test_of_two_results_of_a_clip_the_one_in_the_file_itself_counts(tmp_path):
+    """The other was set aside earlier."""
+    written(tmp_path / "j", result("a", "no_face"))
+    opened(tmp_path / "j", {"families": {"blink": 2}})
+    written(tmp_path / "later", result("a"))
+    with (tmp_path / "j").open("ab") as file:
+        file.write((tmp_path / "later").read_bytes())
+    assert opened(tmp_path / "j").get("a", "print").status == "ok"
+    assert not list(tmp_path.glob("*.part*"))
+
+
 def test_another_identity_or_a_fresh_start_forgets(tmp_path):
     written(tmp_path / "j", result("a"))
     assert opened(tmp_path / "j", {"families": {"blink": 2}}).get("a", "print") is None
