@@ -1,7 +1,7 @@
 """The sound as series every 10 ms, to be laid beside the mouth's: loudness, bands, cepstrum, where there is speech.
 
-Windows of 25 ms (Hann) every 10 ms, frame k centred on 10 k ms. The sound is first scaled to unit RMS, so nothing here
-depends on its level or polarity.
+Windows of 25 ms (Hann) every 10 ms, frame k centred on 10 k ms. The sound is first scaled to unit deviation, and each
+window's mean is subtracted, so nothing here depends on level, polarity or a DC offset.
 
 For *when* somebody speaks and how loudness and sound change (family ``lip_sync``). *What* a voice sounds like over a
 whole clip, whatever its timing, is another front end with other windows and bands: :mod:`features.voice_measures`.
@@ -25,8 +25,9 @@ F64 = NDArray[np.float64]
 GRID_HZ = 100.0
 N_FFT, WINDOW, HOP = 512, 400, 160  # 32, 25 and 10 ms at 16 kHz
 RANGE_DB = 60.0  # the floor lies so far under the clip's peak
-SPEECH_DB = 12.0  # above the 10 % quantile is speech
-DIGITAL_SILENCE_DB = 100.0  # under the loudest frame: a mute or a gap, quieter than a recorder's own noise
+SPEECH_DB = 12.0  # louder than the 10 % quantile by this much is speech, and so is what lies within it of loud frames
+MIN_LOUDNESS_HZ = 60.0  # below it lie rumble and what is left of an offset
+DIGITAL_SILENCE_DB = 100.0  # under the offset (of a track of one constant value), or under the loudest frame: a mute or a gap, quieter than a recorder's own noise
 SPEECH_GAP_S = 0.08
 MIN_PAUSES, LONGEST_PAUSE_S = 3, 1.0  # of digital silence in a voice that was gated
 MIN_PAUSE_SHARE = 0.1  # above it the 10 % quantile of the whole sound lies in digital silence: no noise is heard
@@ -49,11 +50,12 @@ def short_time_series(audio: NDArray[Any]) -> dict[str, F64]:
     dict
         ``rms`` dB [n] (floor 60 dB under the peak), ``onset`` its positive difference, ``band`` log10 power of
         300-1000 Hz, all low-passed at 10 Hz; ``mfcc`` [n, 13], low-passed; ``closure`` dB [n] of 300-4000 Hz and
-        ``level`` dB [n], as they are, the latter NaN in digital silence. Empty for silence, and below 1 s.
+        ``level`` dB [n], as they are, the latter NaN in digital silence. ``rms`` and ``level`` are of what lies above
+        60 Hz. Empty for silence (one constant value), and below 1 s.
     """
     y = np.asarray(audio, dtype=np.float64)
-    size = float(np.sqrt(np.mean(y**2))) if y.size else 0.0
-    if not size > 0 or y.size < AUDIO_RATE_HZ:
+    size, peak = (float(y.std()), float(np.abs(y).max())) if y.size else (0.0, 0.0)
+    if not size > peak * 10.0 ** (-DIGITAL_SILENCE_DB / 20.0) or y.size < AUDIO_RATE_HZ:
         return {}
     parts = [_block(frames) for frames in _frames(y / size)]
     energy, voice, closure, mel = (np.concatenate(blocks) for blocks in zip(*parts, strict=True))
@@ -69,25 +71,25 @@ def short_time_series(audio: NDArray[Any]) -> dict[str, F64]:
 
 
 def _frames(y: F64) -> Iterator[F64]:
-    """Windowed frames [n, N_FFT] of the sound, ``BLOCK`` at a time: memory does not grow with the clip."""
+    """Windowed frames [n, N_FFT] without their means, ``BLOCK`` at a time: memory does not grow with the clip."""
     from scipy import signal
 
     window = np.zeros(N_FFT)
     window[(N_FFT - WINDOW) // 2 : (N_FFT + WINDOW) // 2] = signal.get_window("hann", WINDOW)
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(y, N_FFT // 2), N_FFT)[::HOP]
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(y, N_FFT // 2, mode="edge"), N_FFT)[::HOP]
     for first in range(0, len(frames), BLOCK):
-        yield frames[first : first + BLOCK] * window
+        block = frames[first : first + BLOCK]
+        yield (block - (block @ window / window.sum())[:, None]) * window
 
 
 def _block(frames: F64) -> tuple[F64, F64, F64, F64]:
-    """Mean square [n], power of the two bands [n], mel spectrum [n, N_MELS] of some frames."""
+    """Power above 60 Hz and of the two bands [n], mel spectrum [n, N_MELS] of some frames."""
     power = np.abs(fft.rfft(frames, axis=1)) ** 2  # [n, 257]
     hertz = np.arange(power.shape[1]) * AUDIO_RATE_HZ / N_FFT
-    voice, closure = (
-        power[:, (hertz >= low) & (hertz <= high)].sum(axis=1) for low, high in (VOICE_BAND_HZ, CLOSURE_BAND_HZ)
-    )
+    bands = ((MIN_LOUDNESS_HZ, np.inf), VOICE_BAND_HZ, CLOSURE_BAND_HZ)
+    energy, voice, closure = (power[:, (hertz >= low) & (hertz <= high)].sum(axis=1) for low, high in bands)
     mel = np.einsum("tf,mf->tm", power, _mel_filters(), optimize=True)
-    return (frames**2).mean(axis=1), voice, closure, mel
+    return energy, voice, closure, mel
 
 
 @functools.cache
@@ -122,12 +124,19 @@ def _mfcc(mel: F64) -> F64:
 def speech_mask(level_db: F64) -> NDArray[np.bool_]:
     """Frames [n] that are louder than the 10 % quantile of ``level_db`` [n] by 12 dB, gaps up to 80 ms closed.
 
+    Frames within 12 dB of the mean power are speech, too: where somebody speaks without pauses, the quantile itself
+    is that of speech. Noise that is less than 12 dB below the speech therefore counts as speech.
+
     Digital silence, NaN in ``level_db``, is no speech and says nothing of the noise that speech is louder than. Where
     it is in the pauses of a voice (a gate, a conference, a synthesis), there is no such noise: all that is heard is
     speech.
     """
     audible = np.isfinite(level_db)
-    loud = audible if _is_gated(audible) else level_db > np.nanquantile(level_db, 0.1) + SPEECH_DB
+    if _is_gated(audible):
+        loud = audible
+    else:
+        mean_db = 10.0 * np.log10(np.mean(10.0 ** (level_db[audible] / 10.0)))
+        loud = level_db > min(np.nanquantile(level_db, 0.1) + SPEECH_DB, mean_db - SPEECH_DB)
     size = round(SPEECH_GAP_S * GRID_HZ) + 1
     return ndimage.binary_closing(np.pad(loud, size), np.ones(size, bool))[size:-size]
 

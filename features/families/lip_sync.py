@@ -12,10 +12,10 @@ robust z against 50 circular shifts of the voice, the same maximum over lags bei
 too few moments to shift it to, and z is undefined. A lag is positive when the audio is late; broadcast tolerates 90 ms
 early to 185 ms late (EBU R37).
 
-Confounds: another speaker or music, a face turned away, low or variable frame rate. Below 14.3 frames per second, where
-five samples last longer than 0.35 s, the velocity of the mouth is undefined, and with it ``vel_onset`` and
-``silent_moving_share``; the canonical correlation is then of the other measures. A face swap keeps its driver's mouth,
-and the challenge's swapped voices are not labelled.
+Confounds: another speaker or music, noise less than 12 dB below the voice (it counts as speech), a face turned away,
+low or variable frame rate. Below 14.3 frames per second, where five samples last longer than 0.35 s, the velocity of
+the mouth is undefined, and with it ``vel_onset`` and ``silent_moving_share``; the canonical correlation is then of the
+other measures. A face swap keeps its driver's mouth, and the challenge's swapped voices are not labelled.
 """
 
 from __future__ import annotations
@@ -268,7 +268,7 @@ def on_grid(values: F64, *, times_s: F64, grid_s: F64) -> dict[str, F64]:
 
 
 def joint(face: HeadTrack, *, observation: Observation) -> Joint | None:
-    """Return mouth and voice on the time grid that track and audio share; None without audio, or below 3 s."""
+    """Return mouth and voice on the time grid that track and audio share; None if they share none."""
     if observation.audio is None or not np.isfinite(observation.audio_start_s) or len(face.times_s) < 2:
         return None
     voice = short_time_series(observation.audio)
@@ -278,7 +278,7 @@ def joint(face: HeadTrack, *, observation: Observation) -> Joint | None:
     times_s = face.times_s - observation.audio_start_s
     first = int(np.ceil(round(max(0.0, times_s[0]) * GRID_HZ, 3)))
     last = min(int(np.floor(round(times_s[-1] * GRID_HZ, 3))), len(voice["level"]) - 1)
-    if last - first + 1 < MIN_JOINT_S * GRID_HZ - 0.5:
+    if last < first:
         return None
     speech = speech_mask(voice["level"])[first : last + 1]
     mouth = on_grid(mouth_series(face), times_s=times_s, grid_s=np.arange(first, last + 1) / GRID_HZ)
@@ -390,9 +390,9 @@ def moves(both: Joint) -> bool:
     return bool(both.speech.mean() >= MIN_SPEECH_SHARE and mouth_range(both) >= MIN_MOUTH_IOD)
 
 
-@family("lip_sync", version=7, needs={"track", "sound"}, columns=COLUMNS, series=lip_series)
+@family("lip_sync", version=8, needs={"track", "sound"}, columns=COLUMNS, series=lip_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
-    """Measure lips against voice; NaN below 3 s of both, with little speech, or with lips that do not move."""
+    """Measure lips against voice; NaN below 2.9 s of both, with little speech, or with lips that do not move."""
     face = head(observation, track)
     both = joint(face, observation=observation)
     named: dict[str, float] = {"valid_share": 0.0}
@@ -400,7 +400,7 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
         seen = np.isfinite(both.mouth["open"])
         expected = max((face.times_s[-1] - face.times_s[0]) * GRID_HZ, 1.0)
         named["valid_share"] = float(min(1.0, seen.sum() / expected))
-        if named["valid_share"] >= series.MIN_VALID_SHARE and seen.sum() >= MIN_JOINT_S * GRID_HZ - 0.5:
+        if named["valid_share"] >= series.MIN_VALID_SHARE and seen.sum() >= MIN_JOINT_S * GRID_HZ:
             named |= {"mouth_range_iod": mouth_range(both), "speech_share": float(both.speech.mean())}
             if moves(both):
                 named |= _columns(both)

@@ -8,18 +8,18 @@ log spectrum by its first bin, which depends on gain; here the mean of L over 0.
 face's own. A second set (``iod...``) is taken from crops reduced to D = 60 px, where a bin means a detail of the
 face whatever its size: bin f is 60 f cycles per iod.
 
-``flicker`` is measured on the per-frame sharpness of the face (mean absolute Laplacian at the scale
-where the face box measures 171 px), log10 and
-differenced from frame to frame, in place of spectra of three runs of frames: those are not kept. Motion blur changes
-sharpness, too: ``flicker_still`` is of steps in which the head is still, ``flicker_still_own`` of what then changes in
-the face and not in the ring around it, which the codec treats alike. DCT and first-digit
-statistics (Bonettini et al. 2020, "On the use of Benford's law to detect GAN-generated images") use the patch's own
-8 x 8 grid. All the measures themselves are in :mod:`features.spectral`.
+``flicker`` is the change of the face's log10 sharpness from frame to frame (mean absolute Laplacian at the scale where
+the face box is 171 px wide). Motion blur changes sharpness, too: ``flicker_still`` uses only steps in which the head is
+still, and ``flicker_still_own`` subtracts the change in a ring around the face, which the codec treats alike.
+(Durall's spectra over time need runs of frames, which observations don't hold.) DCT and first-digit statistics
+(Bonettini et al. 2020, "On the use of Benford's law to detect GAN-generated images") use the patch's own 8 x 8 grid.
+All the measures themselves are in :mod:`features.spectral`.
 
 Confounds, all strong: blur, noise, compression, scaling of the clip. ``flicker`` leaves out frames that equal the one
 before; if the frame rate was converted before lossy coding, repeats differ a little, count as very small steps, and
-make ``flicker`` small. These columns are meaningful only together with ``quality``; plain face columns of genuine clips
-differ more by camera than by forgery.
+make ``flicker`` small. A change that repeats every three frames hardly counts: two of its three steps are equal, and
+their median is subtracted. These columns are meaningful only together with ``quality``; plain face columns of genuine
+clips differ more by camera than by forgery.
 """
 
 from __future__ import annotations
