@@ -132,6 +132,10 @@ class Observation(_ReadOnlyArrays):
     notes: tuple[str, ...] = ()
     """Decisions made for the user, in words: which of two audio tracks was used, that timestamps were joined."""
 
+    def crop_times_s(self, track: Track) -> NDArray[np.float64]:
+        """Return the presentation time [k] of each crop of one of the tracks, in seconds."""
+        return self.times_s[track.frame_index[track.crop_index]]
+
     def __repr__(self) -> str:
         width, height = self.frame_size
         return (

@@ -27,7 +27,8 @@ N_FFT, WINDOW, HOP = 512, 400, 160  # 32, 25 and 10 ms at 16 kHz
 RANGE_DB = 60.0  # the floor lies so far under the clip's peak
 SPEECH_DB = 12.0  # louder than the 10 % quantile by this much is speech, and so is what lies within it of loud frames
 MIN_LOUDNESS_HZ = 60.0  # below it lie rumble and what is left of an offset
-DIGITAL_SILENCE_DB = 100.0  # under the offset (of a track of one constant value), or under the loudest frame: a mute or a gap, quieter than a recorder's own noise
+# under the loudest frame, quieter than a recorder's own noise: a mute or a gap; also under a constant offset
+DIGITAL_SILENCE_DB = 100.0
 SPEECH_GAP_S = 0.08
 MIN_PAUSES, LONGEST_PAUSE_S = 3, 1.0  # of digital silence in a voice that was gated
 MIN_PAUSE_SHARE = 0.1  # above it the 10 % quantile of the whole sound lies in digital silence: no noise is heard

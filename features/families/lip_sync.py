@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ from features.geometry import F64, HeadTrack, align, head
 from features.mouth_closures import CLOSURE_LAG_S, WIDE_QUANTILE, closure_lag_abs_s, closure_z, dips
 from features.observation import Observation, Track
 from features.series import Segment
-from features.spec import EVERY_CHANGE, Column, complete_row, family
+from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
 from features.speech_series import GRID_HZ, short_time_series, speech_mask
 from features.synchrony import (
     LSE_LAG_S,
@@ -59,154 +60,147 @@ MOUTH = ("open", "width", "vel", "area")  # the mouth's side of the canonical co
 
 _SYNC, _LSE = "Slaney & Covell 2000", "Chung & Zisserman 2016"
 _CLOSURE, _CCA = "Agarwal et al. 2020", "Hotelling 1936; null by shifts"
-_INF = float("inf")
 _WORDS = {
     "open_rms": "the opening of the mouth and the loudness of the voice",
     "vel_onset": "the speed at which the mouth opens and the rise of the voice's loudness",
     "area_band": "the area of the open mouth and the strength of the voice between 300 and 1000 Hz",
 }
 
-
-def _column(
-    name: str, direction: str, low: float, high: float, description: str, *, unit: str = "1", reference: str = _SYNC
-) -> Column:
-    return Column(f"lip_sync.{name}", unit, (low, high), reference, direction, EVERY_CHANGE, description=description)
+_column = columns_of("lip_sync", reference=_SYNC, invariant_to=EVERY_CHANGE)
 
 
 def _pair_columns() -> Iterator[Column]:
     for pair, both in _WORDS.items():
         yield _column(
             f"{pair}_peak",
-            "down",
-            -1,
-            1,
             f"Highest correlation, from -1 to 1, of {both}, if one may be shifted by up to half a second; 1 if they "
             "change exactly together.",
+            range=(-1, 1),
+            direction="down",
         )
         yield _column(
             f"{pair}_z",
-            "down",
-            -_INF,
-            _INF,
             f"How far the correlation of {both} is above what the same voice reaches at other moments of the clip, in "
             "standard deviations; about 0 if they have nothing to do with each other. Missing below 7.9 s.",
+            direction="down",
         )
         yield _column(
             f"{pair}_lag_s",
-            "either",
-            -MAX_LAG_S,
-            MAX_LAG_S,
             f"Delay in seconds at which {both} agree best; above 0 if the audio is late.",
             unit="s",
+            range=(-MAX_LAG_S, MAX_LAG_S),
         )
         yield _column(
             f"{pair}_lag_abs_s",
-            "up",
-            0,
-            MAX_LAG_S,
             f"Absolute delay in seconds, early or late, at which {both} agree best.",
             unit="s",
+            range=(0, MAX_LAG_S),
+            direction="up",
         )
         yield _column(
             f"{pair}_sharp",
-            "down",
-            -_INF,
-            _INF,
             f"How clearly one delay stands out among all others at which {both} agree, in standard deviations.",
+            direction="down",
         )
 
 
 COLUMNS = (
     *_pair_columns(),
     _column(
-        "lsd", "up", 0, 2,
+        "lsd",
         "Distance between the motion of the lips and the loudness of the voice, compared in pieces of 0.2 seconds at "
         "the delay that fits best; 0 if both have the same course, about 1.25 if they are unrelated.",
-        reference=_LSE,
+        range=(0, 2), direction="up", reference=_LSE,
     ),
     _column(
-        "lsc", "down", 0, 2,
+        "lsc",
         "How much better the best delay between lips and loudness fits than a usual one, compared in pieces of 0.2 "
         "seconds; near 0 if none fits.",
-        reference=_LSE,
+        range=(0, 2), direction="down", reference=_LSE,
     ),
     _column(
-        "ls_offset_s", "either", -LSE_LAG_S, LSE_LAG_S,
+        "ls_offset_s",
         "Delay in seconds at which lips and loudness fit best, compared in pieces of 0.2 seconds; above 0 if the "
         "audio is late.",
-        unit="s", reference=_LSE,
+        unit="s", range=(-LSE_LAG_S, LSE_LAG_S), reference=_LSE,
     ),
     _column(
-        "cca1_z", "down", -_INF, _INF,
+        "cca1_z",
         "How far the agreement of all of the mouth's motion with all of the voice's sound is above what the same voice "
         "reaches at other moments of the clip, in standard deviations. Missing below 7.9 s.",
-        reference=_CCA,
+        direction="down", reference=_CCA,
     ),
     _column(
-        "cca1_p", "up", 0, 1,
+        "cca1_p",
         "Fraction of other moments of the clip at which the voice would fit the mouth's motion at least as well; small "
         "if lips and voice belong together. Missing below 7.9 s.",
-        reference=_CCA,
+        range=(0, 1), direction="up", reference=_CCA,
     ),
     _column(
-        "cca_lag_s", "either", -MAX_LAG_S, MAX_LAG_S,
+        "cca_lag_s",
         "Delay in seconds at which all of the mouth's motion agrees best with all of the voice's sound; above 0 if the "
         "audio is late.",
-        unit="s", reference=_CCA,
+        unit="s", range=(-MAX_LAG_S, MAX_LAG_S), reference=_CCA,
     ),
     _column(
-        "cca_lag_abs_s", "up", 0, MAX_LAG_S,
+        "cca_lag_abs_s",
         "Absolute delay in seconds, early or late, at which all of the mouth's motion agrees best with "
         "all of the voice's sound.",
-        unit="s", reference=_CCA,
+        unit="s", range=(0, MAX_LAG_S), direction="up", reference=_CCA,
     ),
     _column(
-        "cca_in_sync", "down", -1, 1,
+        "cca_in_sync",
         "How much better all of the mouth's motion agrees with all of the voice's sound at delays that broadcast "
         "tolerates (90 ms early to 185 ms late) than at others; above 0 if they are in sync.",
-        reference=_CCA,
+        range=(-1, 1), direction="down", reference=_CCA,
     ),
     _column(
-        "winlag_mad_s", "up", 0, 2 * MAX_LAG_S,
+        "winlag_mad_s",
         "How much the delay between lips and voice differs from one 2-second piece of the clip to another, in seconds.",
-        unit="s",
+        unit="s", range=(0, 2 * MAX_LAG_S), direction="up",
     ),
     _column(
-        "winlag_ok_share", "down", 0, 1,
+        "winlag_ok_share",
         "Fraction of the 2-second pieces with speech in which lips and voice clearly agree, all at nearly one delay.",
+        range=(0, 1), direction="down",
     ),
     _column(
-        "voiced_closed_share", "up", 0, 1,
+        "voiced_closed_share",
         "Fraction of the time with speech in which the lips are nearly shut (under 10 % of their widest opening).",
-        reference=_CLOSURE,
+        range=(0, 1), direction="up", reference=_CLOSURE,
     ),
     _column(
-        "silent_moving_share", "up", 0, 1,
+        "silent_moving_share",
         "Fraction of the time without speech in which the lips move faster than they do for 60 % of the clip; muted "
         "stretches (digital silence) are left out.",
+        range=(0, 1), direction="up",
     ),
     _column(
-        "closure_hit_z", "down", -_INF, _INF,
+        "closure_hit_z",
         "How much more often than at other moments the lips are shut when the voice breaks off for an instant, as in "
         "p, b and m, in standard deviations. Missing below 7.9 s.",
-        reference=_CLOSURE,
+        direction="down", reference=_CLOSURE,
     ),
     _column(
-        "closure_lag_abs_s", "up", 0, CLOSURE_LAG_S,
+        "closure_lag_abs_s",
         "Time in seconds from the instants at which the voice breaks off, as in p, b and m, to when the lips are on "
         "average most shut, before or after.",
-        unit="s", reference=_CLOSURE,
+        unit="s", range=(0, CLOSURE_LAG_S), direction="up", reference=_CLOSURE,
     ),
     _column(
-        "mouth_range_iod", "covariate", 0, _INF,
+        "mouth_range_iod",
         "How far the mouth opens and shuts in the clip, as a fraction of the distance between the eyes.",
-        unit="iod",
+        unit="iod", range=(0, inf), direction="covariate",
     ),
-    _column("speech_share", "covariate", 0, 1, "Fraction of the time in which the audio is as loud as speech."),
     _column(
-        "valid_share", "covariate", 0, 1,
+        "speech_share", "Fraction of the time in which the audio is as loud as speech.",
+        range=(0, 1), direction="covariate",
+    ),
+    _column(
+        "valid_share",
         "Fraction of the time, from the face's first frame to its last, in which the mouth could be followed while "
         "there was sound.",
+        range=(0, 1), direction="covariate",
     ),
 )  # fmt: skip
 

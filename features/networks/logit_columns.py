@@ -257,7 +257,7 @@ def series(observation: Observation, track: Track, family: str, *, title: str) -
         return {}
     values = np.full(len(track.crops), np.nan)
     values[judged.crops] = np.clip(judged.logits.astype(np.float64), -MAX_LOGIT, MAX_LOGIT)
-    times_s = observation.times_s[track.frame_index[track.crop_index]]
+    times_s = observation.crop_times_s(track)
     return {f"{family}.logit": Series(times_s, values, unit="log-odds", title=title)}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from features import discovery, spec
-from features.errors import InputError
+from features.errors import InputError, UnknownFamilyError
 from features.spec import Column, Family
 
 FAMILIES = discovery.families()
@@ -162,7 +162,7 @@ def test_bad_families_are_refused():
     for none in (7, [7]):
         with pytest.raises(ValueError, match=r"column x\.a: .*invariant_to"):
             Column("x.a", invariant_to=none, description="A number.")
-    with pytest.raises(KeyError, match="no family is called"):
+    with pytest.raises(UnknownFamilyError, match=r"^families: no family is called"):
         discovery.families(["unheard_of"])
 
 
