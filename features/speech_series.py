@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from features.arrays import F64
 from features.compiled_code import import_librosa
 from features.observation import AUDIO_RATE_HZ
-
-F64 = NDArray[np.float64]
 
 GRID_HZ = 100.0
 N_FFT, WINDOW, HOP = 512, 400, 160  # 32, 25 and 10 ms at 16 kHz

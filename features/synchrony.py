@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from features import series
-from features.geometry import F64
+from features.arrays import F64
 from features.speech_series import GRID_HZ
 
 MAX_LAG_S, WIDE_LAG_S = 0.5, 1.0

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from features.geometry import F64, inter_ocular_distance
+from features.arrays import F64
+from features.geometry import inter_ocular_distance
 from features.laws_texture import laws_energies
 from features.outlines import inside_convex
 

@@ -12,10 +12,9 @@ from collections.abc import Iterator, MutableMapping
 import numpy as np
 from numpy.typing import NDArray
 
+from features.arrays import F64
 from features.compiled_code import import_librosa
 from features.observation import AUDIO_RATE_HZ, Observation
-
-F64 = NDArray[np.float64]
 
 PRE_EMPHASIS = 0.97
 N_FFT, WINDOW, HOP = 512, 320, 160  # 32, 20 and 10 ms

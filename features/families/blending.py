@@ -28,12 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import series
+from features.arrays import F32
 from features.comparison import log_ratio
 from features.evidence import Series
 from features.face_regions import FaceCrop, Mask, each_distinct, face_crops, sampled
 from features.geometry import pose
 from features.luma import FLAT_SIGMA_PX, IMMERKAER
-from features.observation import Float, Observation, Track
+from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, complete_row, family
 
 MIN_PIXELS = 300  # of a region
@@ -89,17 +90,17 @@ COLUMNS = (
 class Gradients:
     """Filtered luma of a crop, [s, s] each."""
 
-    tenengrad: Float
+    tenengrad: F32
     """Squared Sobel gradient."""
-    laplacian: Float
+    laplacian: F32
     """Response of the 3 x 3 Laplacian."""
-    noise: Float
+    noise: F32
     """Absolute response of Immerkaer's operator."""
-    rough: Float
+    rough: F32
     """Squared gradient of the smoothed luma: where it is small, the noise is no texture."""
 
     @classmethod
-    def of(cls, luma: Float) -> Gradients:
+    def of(cls, luma: F32) -> Gradients:
         """Filter a luma [s, s]."""
         smooth = cv2.GaussianBlur(luma, (0, 0), FLAT_SIGMA_PX)
         return cls(
@@ -110,10 +111,10 @@ class Gradients:
         )
 
 
-def squared_gradient(luma: Float) -> Float:
+def squared_gradient(luma: F32) -> F32:
     """Return the squared Sobel gradient of an image [h, w]."""
     gx, gy = (cv2.Sobel(luma, cv2.CV_32F, dx, 1 - dx, ksize=3) for dx in (1, 0))
-    squared: Float = gx * gx + gy * gy
+    squared: F32 = gx * gx + gy * gy
     return squared
 
 

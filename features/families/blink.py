@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 
 from features import series
+from features.arrays import F64
 from features.evidence import Event, Series
 from features.eyelids import (
     BASE_QUANTILE,
@@ -39,7 +40,7 @@ from features.eyelids import (
     openness,
     usable_ear,
 )
-from features.geometry import F64, LEFT_EYE, RIGHT_EYE, HeadTrack, crop_landmarks, eye_aspect_ratio, head
+from features.geometry import LEFT_EYE, RIGHT_EYE, HeadTrack, crop_landmarks, eye_aspect_ratio, head
 from features.observation import Observation, Track
 from features.series import Segment
 from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family

@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import irises, series
+from features.arrays import F64
 from features.evidence import Series
 from features.face_regions import each_distinct
-from features.geometry import F64, LEFT_EYE, RIGHT_EYE, crop_landmarks, eye_aspect_ratio
+from features.geometry import LEFT_EYE, RIGHT_EYE, crop_landmarks, eye_aspect_ratio
 from features.laws_texture import ENERGIES
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, columns_of, complete_row, family

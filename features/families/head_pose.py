@@ -32,9 +32,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import series
+from features.arrays import F64
 from features.comparison import log_ratio
 from features.evidence import Series
-from features.geometry import F64, REGIONS, HeadTrack, head
+from features.geometry import REGIONS, HeadTrack, head
 from features.observation import Observation, Track
 from features.perspective import Pose, fit, only, rotation_matrices, rotation_vectors
 from features.series import Segment

@@ -40,6 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import series
+from features.arrays import F64
 from features.calibrated_points import (
     calibrate,
     detection_residual,
@@ -50,7 +51,7 @@ from features.calibrated_points import (
 )
 from features.comparison import log_ratio
 from features.evidence import Series
-from features.geometry import F64, REGIONS, RIGID, HeadTrack, align, head
+from features.geometry import REGIONS, RIGID, HeadTrack, align, head
 from features.observation import Observation, Track
 from features.series import Segment
 from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family

@@ -28,8 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import series
+from features.arrays import F64
 from features.evidence import Series
-from features.geometry import F64, HeadTrack, align, head
+from features.geometry import HeadTrack, align, head
 from features.mouth_closures import CLOSURE_LAG_S, WIDE_QUANTILE, closure_lag_abs_s, closure_z, dips
 from features.observation import Observation, Track
 from features.series import Segment

@@ -33,11 +33,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import series
+from features.arrays import F32, F64, U8
 from features.comparison import entropy, js_distance, log_ratio
 from features.face_regions import FaceCrop, Mask, contour, distance_map, each_distinct, face_crops, sampled
-from features.geometry import F64, head
+from features.geometry import head
 from features.luma import IMMERKAER, block_steps, grey_levels, noise_mad
-from features.observation import Bytes, Float, Observation, Track
+from features.observation import Observation, Track
 from features.rich_model import (
     BORDER_PX,
     KERNELS,
@@ -153,7 +154,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def error_level(luma: NDArray) -> Float:
+def error_level(luma: NDArray) -> F32:
     """Return how much a JPEG of quality 90 changes each pixel of an image [h, w], in whole grey levels (0 to 255)."""
     whole = np.clip(np.rint(luma), 0, 255).astype(np.uint8)
     data = cv2.imencode(".jpg", whole, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
@@ -298,10 +299,10 @@ def _extent(region: Mask, axis: int) -> slice:
     return slice(int(where[0]), int(where[-1]) + 1)
 
 
-def _chroma_noise(rgb: Bytes) -> Float:
+def _chroma_noise(rgb: U8) -> F32:
     """Return the absolute response of Immerkaer's operator, summed over Cb and Cr of an image [h, w, 3]: [h, w]."""
     chroma = cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2YCrCb)[..., 1:]
-    noise: Float = np.abs(cv2.filter2D(chroma, cv2.CV_32F, IMMERKAER)).sum(axis=2)
+    noise: F32 = np.abs(cv2.filter2D(chroma, cv2.CV_32F, IMMERKAER)).sum(axis=2)
     return noise
 
 

@@ -31,9 +31,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import series, spectral
+from features.arrays import F64
 from features.evidence import Series
 from features.face_patch import face_patch
-from features.geometry import F64, RIGID, crop_landmarks, head
+from features.geometry import RIGID, crop_landmarks, head
 from features.luma import grey_levels
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family

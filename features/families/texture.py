@@ -27,12 +27,13 @@ from math import inf
 import numpy as np
 
 from features import series
+from features.arrays import F64, U8
 from features.comparison import entropy, js_distance, log_ratio
 from features.face_patch import face_patch
 from features.face_regions import each_distinct, sampled
-from features.geometry import F64, crop_landmarks
+from features.geometry import crop_landmarks
 from features.luma import grey_levels
-from features.observation import Bytes, Observation, Track
+from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
 
 MIN_FRAMES = 5
@@ -124,7 +125,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def pattern_counts(luma: Bytes) -> F64:
+def pattern_counts(luma: U8) -> F64:
     """Return the counts [10] of the rotation-invariant uniform patterns of an image [h, w] without its border.
 
     A pattern compares a pixel with eight neighbours at a distance of 1 px; those on the diagonals are interpolated.
@@ -135,7 +136,7 @@ def pattern_counts(luma: Bytes) -> F64:
     return np.bincount(codes.astype(np.int64).ravel(), minlength=CLASSES).astype(np.float64)
 
 
-def co_occurrence_properties(luma: Bytes, distances: tuple[int, ...]) -> dict[str, F64]:
+def co_occurrence_properties(luma: U8, distances: tuple[int, ...]) -> dict[str, F64]:
     """Return the :data:`PROPERTIES` of an image [h, w], quantised to 32 levels: one value for each distance.
 
     Values are means over four directions; the correlation is NaN in an image of one level.
@@ -175,7 +176,7 @@ def of_face(track: Track, number: int) -> CropTexture | None:
     return CropTexture(counts, values)
 
 
-def of_patches(face: Bytes, background: Bytes, *, luma_levels: tuple[int, int]) -> dict[str, float]:
+def of_patches(face: U8, background: U8, *, luma_levels: tuple[int, int]) -> dict[str, float]:
     """Columns ``fb`` of a frame, without ``_med``, of native patches [p, p]; none where one is missing.
 
     Co-occurrences count levels of grey, so that black and white, coded as ``luma_levels``, are 0 and 255 there.
