@@ -264,13 +264,21 @@ def eye_aspect_ratio(landmarks: F64 | F32) -> F64:
     return (apart(1, 5) + apart(2, 4)) / np.where(width > 0, 2.0 * width, np.nan)
 
 
+def rescaled(points: F64, factor: float) -> F64:
+    """Map points in px of an image to px of the same image scaled by ``factor``; pixel p covers [p - 0.5, p + 0.5].
+
+    >>> rescaled(np.array([-0.5, 0.0, 99.5]), 2.0).tolist()
+    [-0.5, 0.5, 199.5]
+    """
+    return (points + 0.5) * factor - 0.5
+
+
 def crop_landmarks(track: Track, number: int) -> F64:
     """Landmarks [68, 2] in px of the track's crop ``number``; NaN where the face was lost in that frame."""
     left, top, side = track.crop_box[number].astype(np.float64)
     points = track.landmarks[track.crop_index[number]].astype(np.float64)
     scale = track.crops[number].shape[0] / side
-    # pixel centres: frame px p covers [p - 0.5, p + 0.5], and so does the reduced crop's
-    return (points - (left, top) + 0.5) * scale - 0.5
+    return rescaled(points - (left, top), scale)
 
 
 @dataclass(frozen=True)
