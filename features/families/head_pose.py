@@ -14,12 +14,12 @@ Confounds: a person's own face against the mean one (a constant difference that 
 noise (1 px of 92 gives 0.5 degrees in one frame, hence the mean vector, in which it cancels), expression (brows), the
 unknown focal length, frame rate (speed, acceleration, jerk: undefined below 14.3 frames per second, where five samples
 last longer than 0.35 s; in a clip of variable frame rate, which is resampled by linear interpolation, noise comes out
-smaller and the jerk of real motion up to 40 % larger; several times larger where frames
-are shown at other moments than they were taken, as by a rate conversion that :func:`features.frame_clock.taken_times`
-doesn't recognise: repeats that are not equal, fewer than four of them (24 shown at 25 below 4 s), or a noisy or still
-face). Others found the published feature at chance on FaceForensics++ and Celeb-DF (AUC 0.47 and 0.55; doi
-10.1186/s13640-023-00614-z). On unseen manipulations it tells the source rather than the forgery; beside its original, a
-swapped face jerks more inside than its jaw does.
+smaller and the jerk of real motion up to 40 % larger; several times larger where frames are shown at other moments than
+they were taken, as by a rate conversion that :func:`features.frame_clock.taken_times` doesn't recognise: repeats that
+are not equal, fewer than four of them (24 shown at 25 below 4 s), or a noisy or still face). Others found the published
+feature at chance on FaceForensics++ and Celeb-DF (AUC 0.47 and 0.55; doi 10.1186/s13640-023-00614-z). On unseen
+manipulations it tells the source rather than the forgery; beside its original, a swapped face jerks more inside than
+its jaw does.
 """
 
 from __future__ import annotations
