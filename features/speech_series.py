@@ -1,7 +1,7 @@
 """The sound as series every 10 ms, to be laid beside the mouth's: loudness, bands, cepstrum, where there is speech.
 
-Windows of 25 ms (Hann) every 10 ms, frame k centred on 10 k ms. The sound is first scaled to unit deviation, and each
-window's mean is subtracted, so nothing here depends on level, polarity or a DC offset.
+Windows of 25 ms (Hann) every 10 ms, frame k centred on 10 k ms. The sound is first scaled to unit deviation, and what
+lies below 60 Hz (rumble, a DC offset) is filtered out, so nothing here depends on level, polarity or an offset.
 
 For *when* somebody speaks and how loudness and sound change (family ``lip_sync``). *What* a voice sounds like over a
 whole clip, whatever its timing, is another front end with other windows and bands: :mod:`features.voice_measures`.
@@ -25,9 +25,8 @@ GRID_HZ = 100.0
 N_FFT, WINDOW, HOP = 512, 400, 160  # 32, 25 and 10 ms at 16 kHz
 RANGE_DB = 60.0  # the floor lies so far under the clip's peak
 SPEECH_DB = 12.0  # louder than the 10 % quantile by this much is speech, and so is what lies within it of loud frames
-MIN_LOUDNESS_HZ = 60.0  # below it lie rumble and what is left of an offset
-# under the loudest frame, quieter than a recorder's own noise: a mute or a gap; also under a constant offset
-DIGITAL_SILENCE_DB = 100.0
+RUMBLE_HZ = 60.0
+DIGITAL_SILENCE = 1e-5  # of the loudest frame's range, or of an offset; less than a recorder's noise
 SPEECH_GAP_S = 0.08
 MIN_PAUSES, LONGEST_PAUSE_S = 3, 1.0  # of digital silence in a voice that was gated
 MIN_PAUSE_SHARE = 0.1  # above it the 10 % quantile of the whole sound lies in digital silence: no noise is heard
@@ -50,14 +49,15 @@ def short_time_series(audio: NDArray[Any]) -> dict[str, F64]:
     dict
         ``rms`` dB [n] (floor 60 dB under the peak), ``onset`` its positive difference, ``band`` log10 power of
         300-1000 Hz, all low-passed at 10 Hz; ``mfcc`` [n, 13], low-passed; ``closure`` dB [n] of 300-4000 Hz and
-        ``level`` dB [n], as they are, the latter NaN in digital silence. ``rms`` and ``level`` are of what lies above
-        60 Hz. Empty for silence (one constant value), and below 1 s.
+        ``level`` dB [n], as they are, the latter NaN in digital silence. Empty for silence (one constant value), and
+        below 1 s.
     """
     y = np.asarray(audio, dtype=np.float64)
     size, peak = (float(y.std()), float(np.abs(y).max())) if y.size else (0.0, 0.0)
-    if not size > peak * 10.0 ** (-DIGITAL_SILENCE_DB / 20.0) or y.size < AUDIO_RATE_HZ:
+    if not size > DIGITAL_SILENCE * peak or y.size < AUDIO_RATE_HZ:
         return {}
-    parts = [_block(frames) for frames in _frames(y / size)]
+    y = y / size
+    parts = [_block(frames) for frames in _frames(without_rumble(y))]
     energy, voice, closure, mel = (np.concatenate(blocks) for blocks in zip(*parts, strict=True))
     rms = _decibel(energy)
     return {
@@ -66,30 +66,46 @@ def short_time_series(audio: NDArray[Any]) -> dict[str, F64]:
         "band": low_pass(_decibel(voice) / 10.0),
         "mfcc": low_pass(_mfcc(mel)),
         "closure": _decibel(closure),
-        "level": np.where(energy > energy.max() * 10.0 ** (-DIGITAL_SILENCE_DB / 10.0), rms, np.nan),
+        "level": np.where(_audible(y), rms, np.nan),
     }
 
 
+def without_rumble(y: F64) -> F64:
+    """Sound [n] without what lies below 60 Hz (Butterworth, forwards): an offset from the first sample on is gone."""
+    from scipy import signal
+
+    sos = signal.butter(4, RUMBLE_HZ, "highpass", fs=AUDIO_RATE_HZ, output="sos")
+    return np.asarray(signal.sosfilt(sos, y, zi=signal.sosfilt_zi(sos) * y[0])[0], np.float64)
+
+
+def _audible(y: F64) -> NDArray[np.bool_]:
+    """Frames [n] of the sound, not yet filtered, in which it is no digital silence: one value, whatever the offset."""
+    padded = np.pad(y, (0, HOP), mode="edge")
+    highest, lowest = ndimage.maximum_filter1d(padded, WINDOW), ndimage.minimum_filter1d(padded, WINDOW)
+    span = (highest - lowest)[::HOP][: y.size // HOP + 1]
+    return np.asarray(span > DIGITAL_SILENCE * span.max(), np.bool_)
+
+
 def _frames(y: F64) -> Iterator[F64]:
-    """Windowed frames [n, N_FFT] without their means, ``BLOCK`` at a time: memory does not grow with the clip."""
+    """Windowed frames [n, N_FFT] of the sound, ``BLOCK`` at a time: memory does not grow with the clip."""
     from scipy import signal
 
     window = np.zeros(N_FFT)
     window[(N_FFT - WINDOW) // 2 : (N_FFT + WINDOW) // 2] = signal.get_window("hann", WINDOW)
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(y, N_FFT // 2, mode="edge"), N_FFT)[::HOP]
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(y, N_FFT // 2), N_FFT)[::HOP]
     for first in range(0, len(frames), BLOCK):
-        block = frames[first : first + BLOCK]
-        yield (block - (block @ window / window.sum())[:, None]) * window
+        yield frames[first : first + BLOCK] * window
 
 
 def _block(frames: F64) -> tuple[F64, F64, F64, F64]:
-    """Power above 60 Hz and of the two bands [n], mel spectrum [n, N_MELS] of some frames."""
+    """Mean square [n], power of the two bands [n], mel spectrum [n, N_MELS] of some frames."""
     power = np.abs(fft.rfft(frames, axis=1)) ** 2  # [n, 257]
     hertz = np.arange(power.shape[1]) * AUDIO_RATE_HZ / N_FFT
-    bands = ((MIN_LOUDNESS_HZ, np.inf), VOICE_BAND_HZ, CLOSURE_BAND_HZ)
-    energy, voice, closure = (power[:, (hertz >= low) & (hertz <= high)].sum(axis=1) for low, high in bands)
+    voice, closure = (
+        power[:, (hertz >= low) & (hertz <= high)].sum(axis=1) for low, high in (VOICE_BAND_HZ, CLOSURE_BAND_HZ)
+    )
     mel = np.einsum("tf,mf->tm", power, _mel_filters(), optimize=True)
-    return energy, voice, closure, mel
+    return (frames**2).mean(axis=1), voice, closure, mel
 
 
 @functools.cache
