@@ -201,10 +201,7 @@ def chosen_families(names: Iterable[str] | None) -> tuple[Family, ...]:
     """
     from features import discovery
 
-    try:
-        return discovery.families([names] if isinstance(names, str) else names)
-    except KeyError as error:
-        raise InputError(f"families: {error.args[0]}") from error
+    return discovery.families([names] if isinstance(names, str) else names)
 
 
 def weights_files(files: Mapping[str, PathLike] | None) -> dict[str, Path]:

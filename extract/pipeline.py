@@ -79,7 +79,7 @@ def extract(
     tracebacks, are logged again here by the loggers of the same modules.
     """
     options = dict(storage_options or {})
-    chosen = _families(families)
+    chosen = discovery.families(families)
     limits = limits or Limits()
     if not (isinstance(jobs, numbers.Integral) and jobs >= 1):
         raise InputError(f"jobs = {jobs}: must be a whole number above 0")
@@ -157,7 +157,7 @@ def examine(
     """
     limits = limits or Limits()
     check_numbers(max_seconds=max_seconds, faces_per_second=faces_per_second)
-    chosen = _families(families)
+    chosen = discovery.families(families)
     # a family that is defined in a notebook has no evidence
     others = [family for family in discovery.families() if family.measure.__module__ != "__main__"]
     settings = worker.with_digests(
@@ -188,13 +188,6 @@ def table_of(
 def table_of_result(clip: ClipEntry, result: worker.Result, settings: worker.Settings) -> pa.Table:
     """Return the table of one clip that was already measured with these settings."""
     return _table([clip], {clip.filename: result}, settings)
-
-
-def _families(names: Iterable[str] | None) -> tuple[spec.Family, ...]:
-    try:
-        return discovery.families(names)
-    except KeyError as error:
-        raise InputError(f"families: {error.args[0]}") from error
 
 
 def _modules(chosen: Iterable[spec.Family]) -> tuple[str, ...]:

@@ -319,14 +319,10 @@ def stills_table(
     from joblib import Parallel, delayed
 
     names = tuple(sorted(set(families)))
-    try:
-        digests = {} if weights else worker.with_digests(worker.Settings(names)).digests
-        schema = table.schema(discovery.families(names), extractor=str(OBSERVATION_VERSION), weights=digests)
-    except KeyError as error:
-        raise InputError(f"families: {error.args[0]}") from error
-    if face_share is not None and (
-        more := [family.name for family in discovery.families(names) if family.needs - CROP_ALONE]
-    ):
+    chosen = discovery.families(names)
+    digests = {} if weights else worker.with_digests(worker.Settings(names)).digests
+    schema = table.schema(chosen, extractor=str(OBSERVATION_VERSION), weights=digests)
+    if face_share is not None and (more := [family.name for family in chosen if family.needs - CROP_ALONE]):
         raise InputError(f"families: {more[0]} needs more than the crop of a face; measure it on its own")
     rows = stills.to_pylist()
     labels = [label_of(row["label"], f"still {row['video']}") for row in rows]

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import series
-from features.geometry import F64, RIGID, HeadTrack, similarity
+from features.arrays import F64
+from features.geometry import RIGID, HeadTrack, similarity
 from features.observation import LANDMARK_SCALE, LANDMARK_SIDE_PX, Track
 
 KALMAN_Q = 0.3  # process noise of LRNet's calibrator per frame of its videos ...

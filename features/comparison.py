@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import entr
 
-from features.geometry import F64
+from features.arrays import F64
 
 
 def log_ratio(a: float, b: float, *, floor: float = 0.0) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import features.families
 from features import spec
-from features.errors import InputError
+from features.errors import InputError, UnknownFamilyError
 from features.spec import Family, family_modules
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
 
     Raises
     ------
-    KeyError
+    UnknownFamilyError
         No module registers a family of this name.
     InputError
         A named family can't be loaded, or two families have the name.
@@ -97,7 +97,7 @@ def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
         importlib.import_module(f"{features.families.__name__}.{name}")
     if unknown := sorted(wanted - spec.registry.keys()):
         known = ", ".join(sorted({*built_in, *spec.registry}))
-        raise KeyError(f"no family is called {unknown[0]!r}; there are {known}")
+        raise UnknownFamilyError(f"families: no family is called {unknown[0]!r}; there are {known}")
     return tuple(spec.registry[name] for name in sorted(wanted))
 
 

@@ -7,7 +7,8 @@
     │   ├── DatasetError               a folder, manifest or metadata.json
     │   │   └── NotFoundError          (FileNotFoundError) no such file or folder
     │   ├── TableError                 a feature table
-    │   └── ModelError                 a model folder
+    │   ├── ModelError                 a model folder
+    │   └── UnknownFamilyError         the name of a cue family
     └── ClipError (RuntimeError)       one clip; becomes the status of its row
         └── UnreadableError            neither video nor audio, or nothing can be decoded
 """
@@ -68,6 +69,10 @@ class TableError(InputError):
 
 class ModelError(InputError):
     """A model folder or weights file is missing, damaged, of another version or of another kind."""
+
+
+class UnknownFamilyError(InputError):
+    """No cue family has this name."""
 
 
 class ClipError(DeepcueError, RuntimeError):

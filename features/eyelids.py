@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from features import series
-from features.geometry import F64, RIGID, HeadTrack, eye_aspect_ratio
+from features.arrays import F64
+from features.geometry import RIGID, HeadTrack, eye_aspect_ratio
 from features.series import Segment
 
 BASE_QUANTILE, BASE_HALF_S = 0.75, 2.5

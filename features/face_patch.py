@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from features.geometry import F64, inter_ocular_distance
+from features.arrays import F64
+from features.geometry import inter_ocular_distance
 
 
 def face_patch(crop: NDArray[np.uint8], *, points: F64, iod_px: float, side_px: int) -> NDArray[np.uint8] | None:

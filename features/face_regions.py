@@ -25,9 +25,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from features.geometry import F64, crop_landmarks, head
+from features.arrays import F32, F64, U8
+from features.geometry import crop_landmarks, head
 from features.object_cache import ObjectCache
-from features.observation import Bytes, Float, Observation, Track
+from features.observation import Observation, Track
 
 Mask = NDArray[np.bool_]
 Item = TypeVar("Item")
@@ -57,7 +58,7 @@ def contour(landmarks: F64) -> F64:
     return np.concatenate([landmarks[:17], brows + FOREHEAD_IOD * float(np.linalg.norm(eyes[1] - eyes[0])) * up])
 
 
-def signed_distance(points: F64, *, x: F64, y: F64) -> Float:
+def signed_distance(points: F64, *, x: F64, y: F64) -> F32:
     """Signed distance of a grid's places to the convex hull of some points, negative inside.
 
     Parameters
@@ -93,14 +94,14 @@ def signed_distance(points: F64, *, x: F64, y: F64) -> Float:
     return np.where(inside <= 0, inside, np.sqrt((off**2 + past**2).min(axis=0)))
 
 
-def _along(directions: F64, origins: F64, x: F64, y: F64) -> Float:
+def _along(directions: F64, origins: F64, x: F64, y: F64) -> F32:
     """Coordinate along each direction [e, 2], counted from its origin [e, 2], of a grid's places: [e, m, n]."""
     across = (directions[:, :1] * (x - origins[:, :1])).astype(np.float32)
     down = (directions[:, 1:] * (y - origins[:, 1:])).astype(np.float32)
     return across[:, None, :] + down[:, :, None]
 
 
-def distance_map(points: F64, *, side: int) -> Float:
+def distance_map(points: F64, *, side: int) -> F32:
     """Signed distance of every pixel [s, s] to the convex hull of some points, px; linear between coarser places."""
     count = -(-side // max(1, side // COARSE))
     axis = (np.arange(count) + 0.5) * side / count - 0.5  # where cv2.resize sees the coarse grid's places
@@ -124,15 +125,15 @@ def _bare(points: F64, side: int, margin_px: float) -> Mask:
 class FaceCrop:
     """A kept crop and the regions of its pixels; its arrays are read-only."""
 
-    rgb: Bytes
+    rgb: U8
     """[s, s, 3]."""
     landmarks: F64
     """[68, 2] in px of the crop."""
     iod_px: float
     """The clip's ``D`` in px of the crop."""
-    distance_iod: Float
+    distance_iod: F32
     """[s, s] signed distance to the contour, negative inside."""
-    core_iod: Float
+    core_iod: F32
     """[s, s] signed distance to the outline of brows, eyes, nose and mouth, negative inside."""
     bare: Mask
     """[s, s] False on eyes, brows and mouth, which are widened a little."""
@@ -140,15 +141,15 @@ class FaceCrop:
     """[s, s] False beyond the frame's edge, on the boxes of other tracks, and within 3 px of the crop's edge."""
 
     @functools.cached_property
-    def luma(self) -> Float:
+    def luma(self) -> F32:
         """[s, s] BT.601 luma, 0 to 255, not rounded."""
-        grey: Float = cv2.cvtColor(self.rgb.astype(np.float32), cv2.COLOR_RGB2GRAY)
+        grey: F32 = cv2.cvtColor(self.rgb.astype(np.float32), cv2.COLOR_RGB2GRAY)
         return grey
 
     @functools.cached_property
-    def lab(self) -> Float:
+    def lab(self) -> F32:
         """[s, s, 3] CIE L*, a*, b* of the pixels read as sRGB, L* from 0 to 100."""
-        lab: Float = cv2.cvtColor(self.rgb.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2Lab)
+        lab: F32 = cv2.cvtColor(self.rgb.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2Lab)
         return lab
 
     def region(self, name: str) -> Mask:

@@ -13,8 +13,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from features.arrays import F64
 from features.observation import Observation
-from features.series import F64, ROUNDING, SNAP
+from features.series import ROUNDING, SNAP
 
 WINDOW = 4  # frames: three determine a motion with constant acceleration, the fourth shows the deviation from it
 SHARING = WINDOW - 1  # windows in a row that one step lies in: together they are one place

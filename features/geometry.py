@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from features.arrays import F32, F64
 from features.frame_clock import taken_times
 from features.object_cache import ObjectCache
-from features.observation import Float, Observation, Track
+from features.observation import Observation, Track
 from features.series import distinct
-
-F64 = NDArray[np.float64]
 
 RIGHT_EYE, LEFT_EYE = np.arange(36, 42), np.arange(42, 48)
 REGIONS: dict[str, NDArray[np.int64]] = {
@@ -114,7 +113,7 @@ FACE_MODEL: F64 = np.array(
 )
 
 
-def inter_ocular_distance(landmarks: F64 | Float) -> F64:
+def inter_ocular_distance(landmarks: F64 | F32) -> F64:
     """Inter-ocular distance: between the centroids of the two eyes, [...], px, of ``landmarks`` [..., 68, 2].
 
     >>> round(float(inter_ocular_distance(90.0 * FACE_MODEL[:, :2])), 1)
@@ -125,7 +124,7 @@ def inter_ocular_distance(landmarks: F64 | Float) -> F64:
     return np.hypot(gap[..., 0], gap[..., 1])
 
 
-def clip_scale(landmarks: F64 | Float, *, yaw_deg: F64) -> float:
+def clip_scale(landmarks: F64 | F32, *, yaw_deg: F64) -> float:
     """``D``: median inter-ocular distance over frames with absolute yaw below 25 degrees; over all if under 10 are.
 
     Parameters
@@ -147,7 +146,7 @@ def clip_scale(landmarks: F64 | Float, *, yaw_deg: F64) -> float:
     return scale if scale > 0 else np.nan
 
 
-def pose(landmarks: F64 | Float) -> F64:
+def pose(landmarks: F64 | F32) -> F64:
     """Head pose of each frame, from a weak-perspective fit of the mean face to brows, nose and corners.
 
     Good to a few degrees: meant for gates (which frames are frontal), not for measuring motion.
@@ -211,7 +210,7 @@ def similarity(points: F64, *, target: F64) -> tuple[F64, F64, F64]:
     return rotation, source_centre, target_centre
 
 
-def align(landmarks: F64 | Float, *, scale_px: float) -> F64:
+def align(landmarks: F64 | F32, *, scale_px: float) -> F64:
     """Landmarks in the head's own frame: each frame laid on the clip's median shape by its rigid points.
 
     Parameters
@@ -241,7 +240,7 @@ def align(landmarks: F64 | Float, *, scale_px: float) -> F64:
     return (points - source[:, None]) @ rotation + target[:, None]
 
 
-def eye_aspect_ratio(landmarks: F64 | Float) -> F64:
+def eye_aspect_ratio(landmarks: F64 | F32) -> F64:
     """Eye aspect ratio (EAR) of the right and left eye: ``(|p1-p5| + |p2-p4|) / (2 |p0-p3|)``.
 
     p0 to p5 are the eye's points, p0 and p3 its corners (Soukupova & Cech 2016).
@@ -265,13 +264,21 @@ def eye_aspect_ratio(landmarks: F64 | Float) -> F64:
     return (apart(1, 5) + apart(2, 4)) / np.where(width > 0, 2.0 * width, np.nan)
 
 
+def rescaled(points: F64, factor: float) -> F64:
+    """Map points in px of an image to px of the same image scaled by ``factor``; pixel p covers [p - 0.5, p + 0.5].
+
+    >>> rescaled(np.array([-0.5, 0.0, 99.5]), 2.0).tolist()
+    [-0.5, 0.5, 199.5]
+    """
+    return (points + 0.5) * factor - 0.5
+
+
 def crop_landmarks(track: Track, number: int) -> F64:
     """Landmarks [68, 2] in px of the track's crop ``number``; NaN where the face was lost in that frame."""
     left, top, side = track.crop_box[number].astype(np.float64)
     points = track.landmarks[track.crop_index[number]].astype(np.float64)
     scale = track.crops[number].shape[0] / side
-    # pixel centres: frame px p covers [p - 0.5, p + 0.5], and so does the reduced crop's
-    return (points - (left, top) + 0.5) * scale - 0.5
+    return rescaled(points - (left, top), scale)
 
 
 @dataclass(frozen=True)

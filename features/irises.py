@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import series
-from features.geometry import F64
+from features.arrays import F64
 from features.outlines import inside_convex
 
 EYE_PX = 64  # between the corners of a level eye

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from features.geometry import F64
+from features.arrays import F64
 
 MASKS = {
     "l": np.array([1.0, 4.0, 6.0, 4.0, 1.0]),

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from features.geometry import F64
+from features.arrays import F64
 
 IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float64)
 IMMERKAER_GAIN = 6.0  # root of the sum of its squares

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from features import series
-from features.geometry import F64
+from features.arrays import F64
 from features.speech_series import GRID_HZ
 from features.synchrony import shifts
 

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from features.arrays import F32, U8
 from features.errors import DatasetError
 
 OBSERVATION_VERSION = 6
@@ -35,9 +36,6 @@ CROP_SCALE = 1.6  # side of a stored crop over the longer side of the face box
 CROP_MAX_PX = 320  # larger crops are reduced by area to this side
 CROPS_PER_TRACK = 16
 PATCH_SIDES_PX = (128, 64)  # native patches: the largest that the face box holds
-
-Float = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
 
 
 class _ReadOnlyArrays:
@@ -68,31 +66,31 @@ class Track(_ReadOnlyArrays):
 
     frame_index: NDArray[np.int32]
     """[m] position of each sample in ``Observation.times_s``."""
-    landmarks: Float
+    landmarks: F32
     """[m, 68, 2] dlib/iBUG-68 points in px; NaN where the face was lost."""
-    flow: Float
+    flow: F32
     """[m, 68, 2] landmarks of the previous sample, moved by optical flow, in px; NaN in the first sample, and where the
     forward-backward gap exceeds 2 px in a face crop scaled to 400 px (Sun et al. 2021)."""
-    box: Float
+    box: F32
     """[m, 4] left, top, right, bottom in px: found by the detector, or moved along with the landmarks."""
-    detector_score: Float
+    detector_score: F32
     """[m] score of the last detection that confirmed the face, in [0, 1]."""
-    sharpness: Float
+    sharpness: F32
     """[m, 3] mean absolute Laplacian of the luma (grey levels): inside the face box; in the ring around it; in the
     background patch. The first two are measured with the face box scaled to 171 px, the third at native scale. NaN
     where the face was lost."""
     crop_index: NDArray[np.int32]
     """[k] position in this track (0..m-1) of each crop, increasing."""
-    crop_box: Float
+    crop_box: F32
     """[k, 3] left, top and side in px of the window that each crop shows; it may extend beyond the frame."""
-    crops: tuple[Bytes, ...]
+    crops: tuple[U8, ...]
     """k arrays [s, s, 3], RGB; ``s`` is the window's side in whole px, at most ``CROP_MAX_PX``."""
-    embedding: Float
+    embedding: F32
     """[k, 128] dlib's identity embedding of each crop; NaN for crops that were not chosen for it. Biometric data, like
     the crops themselves: embeddings stay in kept observations and never reach a table."""
-    patch_face: tuple[Bytes, ...]
+    patch_face: tuple[U8, ...]
     """k arrays [p, p]: luma at the video's resolution, centred on the landmarks; of size 0 for a face under 64 px."""
-    patch_background: tuple[Bytes, ...]
+    patch_background: tuple[U8, ...]
     """k arrays [p, p]: luma of a place without a face, with texture like the face's; of size 0 if there is none."""
 
     def __len__(self) -> int:
@@ -116,7 +114,7 @@ class Observation(_ReadOnlyArrays):
     """[n] true for a frame equal to the one before it (rate conversion); false for a repeat altered by lossy coding."""
     tracks: tuple[Track, ...]
     """The tracked faces, the main face first; empty without a face."""
-    audio: Float | None
+    audio: F32 | None
     """[samples] mono audio at 16 kHz, full scale 1; None without an audio track."""
     audio_start_s: float
     """Presentation time of ``audio[0]`` in seconds, on the clock of ``times_s``; NaN without audio."""
@@ -131,6 +129,10 @@ class Observation(_ReadOnlyArrays):
     """Problems of the pass, in words: damaged packets, a truncated clip."""
     notes: tuple[str, ...] = ()
     """Decisions made for the user, in words: which of two audio tracks was used, that timestamps were joined."""
+
+    def crop_times_s(self, track: Track) -> NDArray[np.float64]:
+        """Return the presentation time [k] of each crop of one of the tracks, in seconds."""
+        return self.times_s[track.frame_index[track.crop_index]]
 
     def __repr__(self) -> str:
         width, height = self.frame_size
@@ -296,12 +298,12 @@ def _load_track(archive: Any, number: int) -> Track:
     return Track(**values)
 
 
-def _shape3(image: Bytes) -> tuple[int, int, int]:
+def _shape3(image: U8) -> tuple[int, int, int]:
     """Height, width and channels; 0 channels stands for a grey image."""
     return (image.shape[0], image.shape[1], image.shape[2] if image.ndim == 3 else 0)
 
 
-def _split(flat: Bytes, shapes: NDArray[np.int32]) -> tuple[Bytes, ...]:
+def _split(flat: U8, shapes: NDArray[np.int32]) -> tuple[U8, ...]:
     images, start = [], 0
     for height, width, channels in shapes.tolist():
         shape = (height, width, channels) if channels else (height, width)

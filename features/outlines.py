@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from features.geometry import F64
+from features.arrays import F64
 
 ROUNDING = 1e-6  # square px: a centre on an edge counts as inside, also in a mirror image with other rounding errors
 

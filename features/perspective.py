@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from features.geometry import F64, FACE_MODEL
+from features.arrays import F64
+from features.geometry import FACE_MODEL
 
 MAX_ITERATIONS = 30
 STEP_TOLERANCE = 1e-8  # radians, and iod over the distance

@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from features.arrays import F32, F64
 from features.face_regions import Mask
-from features.geometry import F64
-from features.observation import Float
 
 BORDER_PX = 2  # where a 5 x 5 filter extends beyond the image
 TRUNCATION = 2  # of rounded residuals in co-occurrences
@@ -35,7 +34,7 @@ KERNELS = {
 """Filters of the spatial rich model; a kernel of two filters has the statistics of both together."""
 
 
-def responses(luma: NDArray, kernel: str) -> Float:
+def responses(luma: NDArray, kernel: str) -> F32:
     """Return the residuals [filters, h - 4, w - 4] of an image [h, w] for one of :data:`KERNELS`."""
     image = luma.astype(np.float32)
     return np.stack([within(cv2.filter2D(image, cv2.CV_32F, weights)) for weights in KERNELS[kernel]])
@@ -46,7 +45,7 @@ def within(image: NDArray) -> NDArray:
     return image[BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX]
 
 
-def neighbour_correlation(residuals: Float, region: Mask) -> float:
+def neighbour_correlation(residuals: F32, region: Mask) -> float:
     """Return the correlation of residuals with those beside and below them, from -1 to 1; NaN without power.
 
     Parameters
@@ -65,7 +64,7 @@ def neighbour_correlation(residuals: Float, region: Mask) -> float:
     return float(np.clip(np.mean(correlations), -1.0, 1.0))
 
 
-def standard_deviation(residuals: Float, region: Mask) -> float:
+def standard_deviation(residuals: F32, region: Mask) -> float:
     """Root mean square of residuals [filters, h, w] in a region [h, w]; they have no mean worth the name.
 
     0 without power.
@@ -79,7 +78,7 @@ def _root(mean_square: float) -> float:
     return float(np.sqrt(mean_square)) if mean_square > NO_POWER**2 else 0.0
 
 
-def moments(residuals: Float, region: Mask) -> dict[str, float]:
+def moments(residuals: F32, region: Mask) -> dict[str, float]:
     """``std``, ``kurt`` and ``zero_share`` of residuals [filters, h, w] in a region [h, w].
 
     ``kurt`` is the natural logarithm of ``mean(r^4) / mean(r^2)^2``; NaN without power.
@@ -109,7 +108,7 @@ CLASSES = _classes()
 N_CLASSES = int(CLASSES.max()) + 1
 
 
-def co_occurrences(residuals: Float, region: Mask) -> F64:
+def co_occurrences(residuals: F32, region: Mask) -> F64:
     """Counts [169] of four rounded residuals in a row or a column, cut at 2, that lie in a region.
 
     Parameters

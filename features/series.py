@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from features.arrays import F64
 from features.observation import Observation, Track
-
-F64 = NDArray[np.float64]
 
 MAX_GAP_S = 0.12  # longer gaps split a series
 TIME_ROUNDING_S = 2e-3  # of a gap between time stamps in whole milliseconds: three steps of 0.04 s are no longer gap
@@ -87,9 +86,9 @@ def n_samples(seconds: float, *, rate_hz: float) -> int:
     return math.floor(seconds * rate_hz * (1.0 + RATE_ROUNDING) + 0.5)
 
 
-def savgol_window(rate_hz: float, seconds: float = SMOOTH_S) -> int:
-    """Odd number of samples nearest to ``seconds``, at least 5."""
-    return max(5, 2 * int(seconds * rate_hz / 2.0) + 1)
+def savgol_window(rate_hz: float) -> int:
+    """Odd number of samples nearest to 0.23 s, at least 5."""
+    return max(5, 2 * int(SMOOTH_S * rate_hz / 2.0) + 1)
 
 
 def segments(values: ArrayLike, *, times_s: ArrayLike, rate_hz: float | None = None) -> list[Segment]:
@@ -259,7 +258,7 @@ def median(values: ArrayLike, least: int = 5) -> float:
 
 
 def medians_over_frames(
-    columns: Iterable[str], frames: Callable[[str], Sequence[Mapping[str, float]]], *, least: int = 5
+    columns: Iterable[str], frames: Callable[[str], Sequence[Mapping[str, float]]], *, least: int
 ) -> dict[str, float]:
     """Medians over the frames of a clip, for the columns that end in ``_med``, by their names without the family.
 

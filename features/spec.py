@@ -180,6 +180,29 @@ class Column:
         return self.name.split(".", 1)[0]
 
 
+def columns_of(family: str, **usual: Any) -> Callable[..., Column]:
+    """Return ``column(name, description, **fields)``, which declares a column of a family.
+
+    Parameters
+    ----------
+    family
+        Name of the family, put before the name of each column.
+    usual
+        Fields of :class:`Column` that the columns have unless a call gives another value.
+
+    Examples
+    --------
+    >>> column = columns_of("gait", unit="s", range=(0, 60))
+    >>> column("step_med", "Median duration of a step.", direction="up").name
+    'gait.step_med'
+    """
+
+    def column(name: str, description: str, **fields: Any) -> Column:
+        return Column(f"{family}.{name}", description=description, **usual | fields)
+
+    return column
+
+
 def is_share(column: str) -> bool:
     """Return whether a column is no cue but the fraction of its family's input that could be used, 0 without input.
 

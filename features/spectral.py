@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from features.geometry import F64
+from features.arrays import F64
 
 BINS = np.linspace(0.02, 0.5, 24)  # cycles per px
 LEVEL_BAND = (0.02, 0.1)  # mean L over it is the zero of L

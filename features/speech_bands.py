@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from features.arrays import F64
 from features.compiled_code import import_librosa
 from features.observation import AUDIO_RATE_HZ
 from features.voice_measures import HOP, MIN_SPEECH, N_FFT, SPEECH_DB, spectrogram, without_silence
-
-F64 = NDArray[np.float64]
 
 N_MEL, MEL_HZ = 64, (60.0, 7800.0)
 MEL_FLOOR = 1e-5  # of the mean power

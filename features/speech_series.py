@@ -1,7 +1,7 @@
 """The sound as series every 10 ms, to be laid beside the mouth's: loudness, bands, cepstrum, where there is speech.
 
-Windows of 25 ms (Hann) every 10 ms, frame k centred on 10 k ms. The sound is first scaled to unit RMS, so nothing here
-depends on its level or polarity.
+Windows of 25 ms (Hann) every 10 ms, frame k centred on 10 k ms. The sound is first scaled to unit deviation, and what
+lies below 60 Hz (rumble, a DC offset) is filtered out, so nothing here depends on level, polarity or an offset.
 
 For *when* somebody speaks and how loudness and sound change (family ``lip_sync``). *What* a voice sounds like over a
 whole clip, whatever its timing, is another front end with other windows and bands: :mod:`features.voice_measures`.
@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from features.arrays import F64
 from features.compiled_code import import_librosa
 from features.observation import AUDIO_RATE_HZ
-
-F64 = NDArray[np.float64]
 
 GRID_HZ = 100.0
 N_FFT, WINDOW, HOP = 512, 400, 160  # 32, 25 and 10 ms at 16 kHz
 RANGE_DB = 60.0  # the floor lies so far under the clip's peak
-SPEECH_DB = 12.0  # above the 10 % quantile is speech
-DIGITAL_SILENCE_DB = 100.0  # under the loudest frame: a mute or a gap, quieter than a recorder's own noise
+SPEECH_DB = 12.0  # louder than the 10 % quantile by this much is speech, and so is what lies within it of loud frames
+RUMBLE_HZ = 60.0
+DIGITAL_SILENCE = 1e-5  # of the loudest frame's range, or of an offset; less than a recorder's noise
 SPEECH_GAP_S = 0.08
 MIN_PAUSES, LONGEST_PAUSE_S = 3, 1.0  # of digital silence in a voice that was gated
 MIN_PAUSE_SHARE = 0.1  # above it the 10 % quantile of the whole sound lies in digital silence: no noise is heard
@@ -49,13 +49,15 @@ def short_time_series(audio: NDArray[Any]) -> dict[str, F64]:
     dict
         ``rms`` dB [n] (floor 60 dB under the peak), ``onset`` its positive difference, ``band`` log10 power of
         300-1000 Hz, all low-passed at 10 Hz; ``mfcc`` [n, 13], low-passed; ``closure`` dB [n] of 300-4000 Hz and
-        ``level`` dB [n], as they are, the latter NaN in digital silence. Empty for silence, and below 1 s.
+        ``level`` dB [n], as they are, the latter NaN in digital silence. Empty for silence (one constant value), and
+        below 1 s.
     """
     y = np.asarray(audio, dtype=np.float64)
-    size = float(np.sqrt(np.mean(y**2))) if y.size else 0.0
-    if not size > 0 or y.size < AUDIO_RATE_HZ:
+    size, peak = (float(y.std()), float(np.abs(y).max())) if y.size else (0.0, 0.0)
+    if not size > DIGITAL_SILENCE * peak or y.size < AUDIO_RATE_HZ:
         return {}
-    parts = [_block(frames) for frames in _frames(y / size)]
+    y = y / size
+    parts = [_block(frames) for frames in _frames(without_rumble(y))]
     energy, voice, closure, mel = (np.concatenate(blocks) for blocks in zip(*parts, strict=True))
     rms = _decibel(energy)
     return {
@@ -64,8 +66,24 @@ def short_time_series(audio: NDArray[Any]) -> dict[str, F64]:
         "band": low_pass(_decibel(voice) / 10.0),
         "mfcc": low_pass(_mfcc(mel)),
         "closure": _decibel(closure),
-        "level": np.where(energy > energy.max() * 10.0 ** (-DIGITAL_SILENCE_DB / 10.0), rms, np.nan),
+        "level": np.where(_audible(y), rms, np.nan),
     }
+
+
+def without_rumble(y: F64) -> F64:
+    """Sound [n] without what lies below 60 Hz (Butterworth, forwards): an offset from the first sample on is gone."""
+    from scipy import signal
+
+    sos = signal.butter(4, RUMBLE_HZ, "highpass", fs=AUDIO_RATE_HZ, output="sos")
+    return np.asarray(signal.sosfilt(sos, y, zi=signal.sosfilt_zi(sos) * y[0])[0], np.float64)
+
+
+def _audible(y: F64) -> NDArray[np.bool_]:
+    """Frames [n] of the sound, not yet filtered, in which it is no digital silence: one value, whatever the offset."""
+    padded = np.pad(y, (0, HOP), mode="edge")
+    highest, lowest = ndimage.maximum_filter1d(padded, WINDOW), ndimage.minimum_filter1d(padded, WINDOW)
+    span = (highest - lowest)[::HOP][: y.size // HOP + 1]
+    return np.asarray(span > DIGITAL_SILENCE * span.max(), np.bool_)
 
 
 def _frames(y: F64) -> Iterator[F64]:
@@ -122,12 +140,19 @@ def _mfcc(mel: F64) -> F64:
 def speech_mask(level_db: F64) -> NDArray[np.bool_]:
     """Frames [n] that are louder than the 10 % quantile of ``level_db`` [n] by 12 dB, gaps up to 80 ms closed.
 
+    Frames within 12 dB of the mean power are speech, too: where somebody speaks without pauses, the quantile itself
+    is that of speech. Noise that is less than 12 dB below the speech therefore counts as speech.
+
     Digital silence, NaN in ``level_db``, is no speech and says nothing of the noise that speech is louder than. Where
     it is in the pauses of a voice (a gate, a conference, a synthesis), there is no such noise: all that is heard is
     speech.
     """
     audible = np.isfinite(level_db)
-    loud = audible if _is_gated(audible) else level_db > np.nanquantile(level_db, 0.1) + SPEECH_DB
+    if _is_gated(audible):
+        loud = audible
+    else:
+        mean_db = 10.0 * np.log10(np.mean(10.0 ** (level_db[audible] / 10.0)))
+        loud = level_db > min(np.nanquantile(level_db, 0.1) + SPEECH_DB, mean_db - SPEECH_DB)
     size = round(SPEECH_GAP_S * GRID_HZ) + 1
     return ndimage.binary_closing(np.pad(loud, size), np.ones(size, bool))[size:-size]
 

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from features import series
-from features.geometry import F64
+from features.arrays import F64
 from features.speech_series import GRID_HZ
 
 MAX_LAG_S, WIDE_LAG_S = 0.5, 1.0
 N_SHIFTS, MIN_SHIFT_S = 50, 1.5
 MIN_NULL_S = 7.9  # 8 s less a frame; shifts of less lie too close: half of unrelated series of 4.5 s have |z| > 2.5
-MIN_JOINT_S = 3.0
+MIN_JOINT_S = 2.9  # 3 s less a frame
 MIN_OVERLAP_S = 1.0  # of usable pairs behind a correlation
 LSE_WINDOW_S, LSE_HOP_S, LSE_LAG_S = 0.2, 0.04, 0.4
 CCA_SHRINK, CCA_LAG_S, CCA_STEP_S = 0.1, 0.2, 0.04
@@ -155,7 +155,7 @@ def cca(*, mouth: F64, voice: F64) -> tuple[float, float]:
     Returns
     -------
     z, p : float
-        Robust z in the null; fraction of the null, the observed one included, that reaches it. NaN below 3 s of mouth
+        Robust z in the null; fraction of the null, the observed one included, that reaches it. NaN below 2.9 s of mouth
         or 7.9 s of voice, or for a series that does not move.
     """
     null_shifts = shifts(len(mouth))
@@ -187,7 +187,7 @@ def cca_lag(*, mouth: F64, voice: F64) -> tuple[float, float]:
         Of the largest correlation within +-0.5 s, refined by a parabola; positive when the sound is late.
     in_sync : float
         Largest correlation of lags from -0.09 to 0.185 s less the largest of the others within +-1 s, in [-1, 1]; above
-        0 in sync. Both NaN below 3 s of mouth, or for a series that does not move.
+        0 in sync. Both NaN below 2.9 s of mouth, or for a series that does not move.
     """
     lags = _lags(WIDE_LAG_S)
     r = _canonical_over_lags(mouth, voice, lags=lags)
@@ -212,7 +212,7 @@ def _canonical_over_lags(mouth: F64, voice: F64, *, lags: NDArray[np.int64]) -> 
     """First canonical correlations [...] of mouth and voice at circular lags [...]; None where there is too little."""
     ok = np.asarray(np.isfinite(mouth).all(axis=1), dtype=np.bool_)
     n = len(mouth)
-    if ok.sum() < MIN_JOINT_S * GRID_HZ - 0.5:
+    if ok.sum() < MIN_JOINT_S * GRID_HZ:
         return None
     x, y = _standard(mouth, ok), _standard(voice, np.ones(n, bool))
     if not (np.isfinite(x).all() and np.isfinite(y).all()):

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from features.geometry import F64, inter_ocular_distance
+from features.arrays import F64
+from features.geometry import inter_ocular_distance, rescaled
 from features.laws_texture import laws_energies
 from features.outlines import inside_convex
 
@@ -121,7 +122,7 @@ def reduced_mouth(crop: NDArray[np.uint8], *, points: F64) -> tuple[NDArray[np.f
         return None
     full = crop.shape[0]
     side = min(full, round(full * IOD_PX / distance))
-    placed = (points + 0.5) * (side / full) - 0.5
+    placed = rescaled(points, side / full)
     around = placed[np.r_[3, 13, 31, 35, INNER_LIPS, 57]]
     low = np.floor(around.min(axis=0)).astype(int) - MARGIN_PX
     high = np.ceil(around.max(axis=0)).astype(int) + MARGIN_PX

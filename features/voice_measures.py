@@ -12,16 +12,15 @@ from collections.abc import Iterator, MutableMapping
 import numpy as np
 from numpy.typing import NDArray
 
+from features.arrays import F64
 from features.compiled_code import import_librosa
 from features.observation import AUDIO_RATE_HZ, Observation
-
-F64 = NDArray[np.float64]
 
 PRE_EMPHASIS = 0.97
 N_FFT, WINDOW, HOP = 512, 320, 160  # 32, 20 and 10 ms
 N_BANDS = 20  # linear, 0 to 8 kHz; as many cepstra
 SPEECH_DB = 15.0
-DIGITAL_SILENCE, MIN_SILENCE = 1e-5, 800  # of the peak, less than a recorder's own noise; 50 ms of it
+DIGITAL_SILENCE, MIN_SILENCE = 1e-5, 800  # of the peak, less than a recorder's own noise; 50 ms, also of one value
 MIN_SPEECH = 30  # frames: 0.3 s
 SLOPE_FRAMES = 9
 FLOOR = 1e-10
@@ -95,14 +94,15 @@ def cues(sound: NDArray[np.float32]) -> dict[str, float]:
 
 
 def without_silence(sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the audio [n] without stretches of digital silence, [k]: a mute or a gap is no property of the speech."""
+    """Return the audio [n] without stretches of digital silence, [k]: a mute or a gap is no property of the speech.
+
+    Digital silence is 50 ms or more of values near 0, or of one constant value (a mute in audio with a DC offset).
+    """
     loudness = np.abs(sound)
-    quiet = loudness <= DIGITAL_SILENCE * loudness.max(initial=0.0)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]])))
-    kept = np.ones(sound.size, bool)
-    for start, end in edges.reshape(-1, 2):
-        kept[start:end] = end - start < MIN_SILENCE
-    return sound[kept]
+    values = np.where(loudness <= DIGITAL_SILENCE * loudness.max(initial=0.0), 0.0, sound)
+    starts = np.flatnonzero(np.diff(values, prepend=np.nan))  # of runs of one value
+    lengths = np.diff(starts, append=sound.size)
+    return sound[np.repeat(lengths < MIN_SILENCE, lengths)]
 
 
 def spectrogram(sound: NDArray[np.float32]) -> F64:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from features.geometry import F64
+from features.arrays import F64
 from features.networks.face_embedding import embeddings, suitable
 from features.observation import Track
 

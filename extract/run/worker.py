@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from extract.run.observation_store import ObservationStore
 from features import discovery, measuring, reasons, spec
-from features.errors import ClipError, InputError, without_credentials
+from features.errors import ClipError, InputError, UnknownFamilyError, without_credentials
 from features.networks import projection
 from features.networks.weights import digest, use_weights, weights_file, weights_variable
 from features.observation import Observation
@@ -130,8 +130,8 @@ def load_families(settings: Settings) -> tuple[spec.Family, ...]:
             ) from error
     try:
         families = discovery.families(settings.families)
-    except KeyError as error:
-        raise InputError(f"{error.args[0]} in a measuring process; install the family's package there") from error
+    except UnknownFamilyError as error:
+        raise InputError(f"{error} in a measuring process; install the family's package there") from error
     _check_weights(settings)
     return families
 

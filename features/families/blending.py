@@ -21,18 +21,20 @@ Frames turned by more than 35 degrees are left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from features import series
+from features.arrays import F32
 from features.comparison import log_ratio
 from features.evidence import Series
 from features.face_regions import FaceCrop, Mask, each_distinct, face_crops, sampled
 from features.geometry import pose
 from features.luma import FLAT_SIGMA_PX, IMMERKAER
-from features.observation import Float, Observation, Track
+from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, complete_row, family
 
 MIN_PIXELS = 300  # of a region
@@ -43,20 +45,19 @@ STRENGTHS = ("ten", "lap", "noise")
 _FWA, _XRAY = "Li & Lyu 2019", "Li et al. 2020"
 _SAME = EVERY_CHANGE - {"scale"}  # landmarks that move by half a pixel take the regions with them
 _LIT = _SAME - {"brightness"}
-_INF = float("inf")
 _PLACES = "in the core of the face (about eyes, nose and mouth) than on its cheeks, jaw and forehead"
 
 
 def _detail(name: str, description: str) -> Column:
     return Column(
-        f"blending.{name}_core_rest_med", "1", (-_INF, _INF), _FWA, "down", _SAME,
+        f"blending.{name}_core_rest_med", "1", (-inf, inf), _FWA, "down", _SAME,
         description=f"{description} {_PLACES} (natural logarithm of the ratio).",
     )  # fmt: skip
 
 
 def _colour(name: str, description: str, *, low: float = 0.0) -> Column:
     return Column(
-        f"blending.{name}_core_rest_med", "1", (low, _INF), _XRAY, "either" if low else "up", _LIT,
+        f"blending.{name}_core_rest_med", "1", (low, inf), _XRAY, "either" if low else "up", _LIT,
         description=description,
     )  # fmt: skip
 
@@ -75,9 +76,9 @@ COLUMNS = (
         "Difference in colour, lightness left out, between the core of the face and its cheeks, jaw and forehead "
         "(CIE76).",
     ),
-    _colour("lightness", f"How much lighter skin is {_PLACES} (L*, of 100).", low=-_INF),
-    _colour("red", f"How much redder, rather than greener, skin is {_PLACES} (a* of CIELAB).", low=-_INF),
-    _colour("yellow", f"How much yellower, rather than bluer, skin is {_PLACES} (b* of CIELAB).", low=-_INF),
+    _colour("lightness", f"How much lighter skin is {_PLACES} (L*, of 100).", low=-inf),
+    _colour("red", f"How much redder, rather than greener, skin is {_PLACES} (a* of CIELAB).", low=-inf),
+    _colour("yellow", f"How much yellower, rather than bluer, skin is {_PLACES} (b* of CIELAB).", low=-inf),
     Column(
         "blending.valid_share", range=(0, 1), direction="covariate", invariant_to=EVERY_CHANGE,
         description="Fraction of the sampled frames with a face that is large enough and looks towards the camera.",
@@ -89,17 +90,17 @@ COLUMNS = (
 class Gradients:
     """Filtered luma of a crop, [s, s] each."""
 
-    tenengrad: Float
+    tenengrad: F32
     """Squared Sobel gradient."""
-    laplacian: Float
+    laplacian: F32
     """Response of the 3 x 3 Laplacian."""
-    noise: Float
+    noise: F32
     """Absolute response of Immerkaer's operator."""
-    rough: Float
+    rough: F32
     """Squared gradient of the smoothed luma: where it is small, the noise is no texture."""
 
     @classmethod
-    def of(cls, luma: Float) -> Gradients:
+    def of(cls, luma: F32) -> Gradients:
         """Filter a luma [s, s]."""
         smooth = cv2.GaussianBlur(luma, (0, 0), FLAT_SIGMA_PX)
         return cls(
@@ -110,10 +111,10 @@ class Gradients:
         )
 
 
-def squared_gradient(luma: Float) -> Float:
+def squared_gradient(luma: F32) -> F32:
     """Return the squared Sobel gradient of an image [h, w]."""
     gx, gy = (cv2.Sobel(luma, cv2.CV_32F, dx, 1 - dx, ksize=3) for dx in (1, 0))
-    squared: Float = gx * gx + gy * gy
+    squared: F32 = gx * gx + gy * gy
     return squared
 
 
@@ -179,7 +180,7 @@ def region_series(observation: Observation, track: Track) -> dict[str, Series]:
     measured_frames = frames(observation, track, range(len(track.crops)))
     if not any(measured_frames):
         return {}
-    times_s = observation.times_s[track.frame_index[track.crop_index]]
+    times_s = observation.crop_times_s(track)
     return {
         f"blending.{name}": Series(
             times_s, [frame[measured] if frame else np.nan for frame in measured_frames], unit=unit, title=title

@@ -20,11 +20,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 import cv2
 import numpy as np
 
 from features import series
+from features.arrays import F64
 from features.evidence import Event, Series
 from features.eyelids import (
     BASE_QUANTILE,
@@ -38,10 +40,10 @@ from features.eyelids import (
     openness,
     usable_ear,
 )
-from features.geometry import F64, LEFT_EYE, RIGHT_EYE, HeadTrack, crop_landmarks, eye_aspect_ratio, head
+from features.geometry import LEFT_EYE, RIGHT_EYE, HeadTrack, crop_landmarks, eye_aspect_ratio, head
 from features.observation import Observation, Track
 from features.series import Segment
-from features.spec import EVERY_CHANGE, Column, complete_row, family
+from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
 
 COMPLETE = 0.3  # of the usual opening; a lid that reaches this is shut
 RESTING_PER_MIN = 17.0  # Bentivoglio 1997
@@ -51,91 +53,101 @@ AROUND_S, MAX_EYE_LAG_S = 0.3, 0.1
 MIN_CROPS = 8
 
 _PICTURE = EVERY_CHANGE - {"mirror", "scale"}
-_INF = float("inf")
 _EAR, _FEW, _RATE = "Soukupova & Cech 2016", "Li et al. 2018", "Bentivoglio 1997"
 
 
-def _column(
-    name: str, unit: str, low: float, high: float, direction: str, description: str, *, reference: str = _EAR
-) -> Column:
-    return Column(f"blink.{name}", unit, (low, high), reference, direction, EVERY_CHANGE, description=description)
+_column = columns_of("blink", reference=_EAR, direction="down", invariant_to=EVERY_CHANGE)
 
 
 COLUMNS = (
     _column(
-        "count", "1", 0, _INF, "down",
-        "Number of blinks in the clip, except those during a fast head movement or in blurred frames.",
-        reference=_FEW,
+        "count", "Number of blinks in the clip, except those during a fast head movement or in blurred frames.",
+        range=(0, inf), reference=_FEW,
     ),
     _column(
-        "obs_s", "s", 0, _INF, "covariate",
+        "obs_s",
         "Seconds in which blinks could be counted: the eyes were visible, and no blink was discarded because of head "
         "movement or blur.",
+        unit="s", range=(0, inf), direction="covariate",
     ),
     _column(
-        "rate_per_min", "1/min", 0, 1200, "down",
+        "rate_per_min",
         "Blinks per minute, over the time in which blinks could be counted; people at rest have about 17.",
-        reference=_FEW,
+        unit="1/min", range=(0, 1200), reference=_FEW,
     ),
     _column(
-        "rate_shrunk_per_min", "1/min", 0, 1200, "down",
+        "rate_shrunk_per_min",
         "Blinks per minute, (count + 1) / (minutes + 1/17): pulled about half way to the usual 17 in a clip of 3 s, "
         "and a quarter of the way in one of 10 s.",
-        reference=_RATE,
+        unit="1/min", range=(0, 1200), reference=_RATE,
     ),
     _column(
-        "none_logp", "1", -_INF, 0, "down",
+        "none_logp",
         "How unlikely it is that no blink was seen: the natural logarithm of the probability that a person who blinks "
         "17 times a minute does not blink in that time; 0 if any blink was seen.",
-        reference=_RATE,
+        range=(-inf, 0), reference=_RATE,
     ),
     _column(
-        "dur_med_s", "s", 0, LONGEST_S + MERGE_S, "either",
+        "dur_med_s",
         "Duration of a typical (median) blink in seconds, from the lid leaving its usual opening to its return.",
+        unit="s", range=(0, LONGEST_S + MERGE_S), direction="either",
     ),
-    _column("dur_mad_s", "s", 0, LONGEST_S, "either", "How much the durations of the blinks differ, in seconds."),
     _column(
-        "amp_med", "1", 0, 1, "down",
+        "dur_mad_s", "How much the durations of the blinks differ, in seconds.",
+        unit="s", range=(0, LONGEST_S), direction="either",
+    ),
+    _column(
+        "amp_med",
         "How far the lids close in a typical (median) blink, as a fraction of their usual opening; 1 is fully shut.",
+        range=(0, 1),
     ),
     _column(
-        "complete_share", "1", 0, 1, "down",
+        "complete_share",
         "Fraction of the blinks in which the eyes really shut (to less than 30 % of their usual opening).",
+        range=(0, 1),
     ),
     _column(
-        "close_speed_med", "1/s", 0, _INF, "either",
+        "close_speed_med",
         "Top speed of the lids as they close in a typical (median) blink, in usual eye openings per second.",
+        unit="1/s", range=(0, inf), direction="either",
     ),
     _column(
-        "open_speed_med", "1/s", 0, _INF, "either",
+        "open_speed_med",
         "Top speed of the lids as they open again in a typical (median) blink, in usual eye openings per second.",
+        unit="1/s", range=(0, inf), direction="either",
     ),
     _column(
-        "close_open_ratio", "1", -_INF, _INF, "either",
+        "close_open_ratio",
         "Whether lids close faster than they open again: the logarithm of the ratio of both speeds, above 0 if closing "
         "is faster.",
+        direction="either",
     ),
     _column(
-        "ibi_med_s", "s", 0, _INF, "either",
+        "ibi_med_s",
         "Typical (median) time from one blink to the next, in seconds, without intervals that a discarded blink or "
         "hidden eyes interrupt.",
+        unit="s", range=(0, inf), direction="either",
     ),
     _column(
-        "ibi_cv", "1", 0, _INF, "either",
+        "ibi_cv",
         "How irregularly blinks follow each other: the spread of the times between them over their mean; 0 is regular "
         "as a clock.",
+        range=(0, inf), direction="either",
     ),
     _column(
-        "lr_corr", "1", -1, 1, "down",
+        "lr_corr",
         "How alike the left and the right eye move around a blink, from -1 to 1; 1 if both do exactly the same.",
+        range=(-1, 1),
     ),
     _column(
-        "lr_lag_s", "s", 0, MAX_EYE_LAG_S, "up", "How much later one eye blinks than the other, in seconds."
+        "lr_lag_s", "How much later one eye blinks than the other, in seconds.",
+        unit="s", range=(0, MAX_EYE_LAG_S), direction="up",
     ),
     _column(
-        "lr_amp_gap", "1", 0, 1, "up",
+        "lr_amp_gap",
         "How much further one eye closes than the other in a typical (median) blink, as a fraction of the usual "
         "opening.",
+        range=(0, 1), direction="up",
     ),
     Column(
         "blink.patch_ear_corr", "1", (-1, 1), "picture against landmarks, after Li et al. 2018", "down", _PICTURE,
@@ -143,13 +155,14 @@ COLUMNS = (
         "points of the face show, from -1 to 1; 1 if both always change together.",
     ),
     _column(
-        "ear_base_mad", "1", 0, _INF, "up",
-        "How unsteady the opening of the eyes is between blinks, as a fraction of the usual opening.",
+        "ear_base_mad", "How unsteady the opening of the eyes is between blinks, as a fraction of the usual opening.",
+        range=(0, inf), direction="up",
     ),
     _column(
-        "valid_share", "1", 0, 1, "covariate",
+        "valid_share",
         "Fraction of the frames, from the face's first to its last, in which at least one eye was turned to the camera "
         "and could be followed.",
+        range=(0, 1), direction="covariate",
     ),
 )  # fmt: skip
 

@@ -17,17 +17,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features import irises, series
+from features.arrays import F64
 from features.evidence import Series
 from features.face_regions import each_distinct
-from features.geometry import F64, LEFT_EYE, RIGHT_EYE, crop_landmarks, eye_aspect_ratio
+from features.geometry import LEFT_EYE, RIGHT_EYE, crop_landmarks, eye_aspect_ratio
 from features.laws_texture import ENERGIES
 from features.observation import Observation, Track
-from features.spec import EVERY_CHANGE, Column, complete_row, family
+from features.spec import EVERY_CHANGE, columns_of, complete_row, family
 from features.teeth import Teeth, measure_teeth
 
 MIN_FRAMES = 5
@@ -38,22 +40,9 @@ MAX_SIZE_GAP = 0.4  # of the eyes' widths and of the irises' radii, over the lar
 
 _EYES, _LIGHTS = "Matern et al. 2019", "Hu et al. 2021"
 _GEOMETRIC = EVERY_CHANGE - {"brightness", "scale"}
-_INF = float("inf")
 _LAWS_WORDS = {"l": "levels", "e": "edges", "s": "spots", "r": "ripples"}
 
-
-def _column(
-    name: str,
-    description: str,
-    *,
-    low: float = 0.0,
-    high: float = 1.0,
-    unit: str = "1",
-    direction: str = "up",
-    reference: str = _EYES,
-    invariant_to: frozenset[str] = _GEOMETRIC,
-) -> Column:
-    return Column(f"eyes_teeth.{name}", unit, (low, high), reference, direction, invariant_to, description=description)
+_column = columns_of("eyes_teeth", range=(0.0, 1.0), direction="up", reference=_EYES, invariant_to=_GEOMETRIC)
 
 
 def _laws_words(pair: str) -> str:
@@ -73,7 +62,7 @@ COLUMNS = (
         "iris_dlab",
         "Typical (median) difference of colour between the two irises as people see it (CIE 1976); about 2 can just "
         "be seen.",
-        high=_INF,
+        range=(0.0, inf),
     ),
     *(
         _column(
@@ -85,11 +74,9 @@ COLUMNS = (
     _column(
         "iris_dlab_mad",
         "How much the difference of colour between the two irises changes from frame to frame; 0 if it never does.",
-        high=_INF,
+        range=(0.0, inf),
     ),
-    _column(
-        "spec_missing_share", "Fraction of the frames in which no iris has a highlight.", reference=_LIGHTS
-    ),
+    _column("spec_missing_share", "Fraction of the frames in which no iris has a highlight.", reference=_LIGHTS),
     _column(
         "spec_one_eye_share", "Fraction of the frames in which one iris has a highlight and the other none.",
         reference=_LIGHTS,
@@ -103,41 +90,35 @@ COLUMNS = (
     _column(
         "spec_offset_med",
         "Typical (median) distance between the places of the highlights in the two irises, in radii of an iris.",
-        high=2.0, reference=_LIGHTS,
+        range=(0.0, 2.0), reference=_LIGHTS,
     ),
     *(
         _column(
             f"teeth_laws_{pair}",
             f"Strength of fine structure in the teeth, as a logarithm: {_laws_words(pair)}; low if they are one patch.",
-            low=-_INF, high=_INF, direction="down", invariant_to=_GEOMETRIC,
+            range=(-inf, inf), direction="down",
         )
         for pair in ENERGIES
     ),
     _column(
-        "teeth_ten",
-        "How sharp the teeth are, by how steeply brightness changes from pixel to pixel, as a logarithm.",
-        low=-_INF, high=_INF, direction="down", invariant_to=_GEOMETRIC,
+        "teeth_ten", "How sharp the teeth are, by how steeply brightness changes from pixel to pixel, as a logarithm.",
+        range=(-inf, inf), direction="down",
     ),
     _column(
         "teeth_skin_ratio",
         "How much more fine structure the teeth have than the cheeks: the logarithm of the ratio; low if the teeth are "
         "blurred and the skin is not.",
-        low=-_INF, high=_INF, direction="down", invariant_to=_GEOMETRIC,
+        range=(-inf, inf), direction="down",
     ),
-    _column(
-        "teeth_area_share", "Fraction of the open mouth that is teeth, typically (median).", direction="covariate",
-        invariant_to=_GEOMETRIC,
-    ),
+    _column("teeth_area_share", "Fraction of the open mouth that is teeth, typically (median).", direction="covariate"),
     _column(
         "valid_iris_share", "Fraction of the sampled frames in which both irises could be seen.",
         direction="covariate",
     ),
+    _column("valid_teeth_share", "Fraction of the sampled frames in which teeth could be seen.", direction="covariate"),
     _column(
-        "valid_teeth_share", "Fraction of the sampled frames in which teeth could be seen.", direction="covariate",
-        invariant_to=_GEOMETRIC,
-    ),
-    _column(
-        "valid_share", "Fraction of the sampled frames with a face.", direction="covariate", invariant_to=EVERY_CHANGE
+        "valid_share", "Fraction of the sampled frames with a face.",
+        direction="covariate", invariant_to=EVERY_CHANGE,
     ),
 )  # fmt: skip
 
@@ -265,7 +246,7 @@ def iris_series(observation: Observation, track: Track) -> dict[str, Series]:
     pairs = every_iris(track)
     if sum(pair is not None for pair in pairs) < MIN_FRAMES:
         return {}
-    times_s = observation.times_s[track.frame_index[track.crop_index]]
+    times_s = observation.crop_times_s(track)
     values = [np.nan if pair is None else pair.colours["dlab"] for pair in pairs]
     return {"eyes_teeth.irises": Series(times_s, values, unit="1", title="Difference of the irises' colours")}
 

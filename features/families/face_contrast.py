@@ -92,7 +92,7 @@ def texture_series(observation: Observation, track: Track) -> dict[str, Series]:
         return {}
     ratios = np.full((len(track.crops), 2), np.nan)
     ratios[numbers] = texture_ratios(read_contrast(file).layers.contrasts([track.crops[number] for number in numbers]))
-    times_s = observation.times_s[track.frame_index[track.crop_index]]
+    times_s = observation.crop_times_s(track)
     titles = {"edge": "Texture, centre of the face against its edge", "above": "Texture, centre against above the face"}
     return {
         f"{FAMILY}.{name}": Series(times_s, values, unit="1", title=title)

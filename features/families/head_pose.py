@@ -13,30 +13,33 @@ Left out: frames turned by over 45 degrees, and those where a fit misses the lan
 Confounds: a person's own face against the mean one (a constant difference that a real face has, too), the detector's
 noise (1 px of 92 gives 0.5 degrees in one frame, hence the mean vector, in which it cancels), expression (brows), the
 unknown focal length, frame rate (speed, acceleration, jerk: undefined below 14.3 frames per second, where five samples
-last longer than 0.35 s; smaller in a clip of variable frame rate, which is resampled; several times larger where frames
-are shown at other moments than they were taken, as by a rate conversion that :func:`features.frame_clock.taken_times`
-doesn't recognise: repeats that are not equal, fewer than four of them (24 shown at 25 below 4 s), or a noisy or still
-face). Others found the published feature at chance on FaceForensics++ and Celeb-DF (AUC 0.47 and 0.55; doi
-10.1186/s13640-023-00614-z). On unseen manipulations it tells the source rather than the forgery; beside its original, a
-swapped face jerks more inside than its jaw does.
+last longer than 0.35 s; in a clip of variable frame rate, which is resampled by linear interpolation, noise comes out
+smaller and the jerk of real motion up to 40 % larger; several times larger where frames are shown at other moments than
+they were taken, as by a rate conversion that :func:`features.frame_clock.taken_times` doesn't recognise: repeats that
+are not equal, fewer than four of them (24 shown at 25 below 4 s), or a noisy or still face). Others found the published
+feature at chance on FaceForensics++ and Celeb-DF (AUC 0.47 and 0.55; doi 10.1186/s13640-023-00614-z). On unseen
+manipulations it tells the source rather than the forgery; beside its original, a swapped face jerks more inside than
+its jaw does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features import series
+from features.arrays import F64
 from features.comparison import log_ratio
 from features.evidence import Series
-from features.geometry import F64, REGIONS, HeadTrack, head
+from features.geometry import REGIONS, HeadTrack, head
 from features.observation import Observation, Track
 from features.perspective import Pose, fit, only, rotation_matrices, rotation_vectors
 from features.series import Segment
-from features.spec import EVERY_CHANGE, Column, complete_row, family
+from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
 
 INNER = np.r_[17:36, 48, 54]
 WHOLE = np.r_[0:36, 48, 54]
@@ -51,85 +54,78 @@ AXES = ("pitch", "yaw", "roll")
 _REFERENCE = "Yang et al. 2019"
 _ALL = EVERY_CHANGE - {"translation"}  # perspective depends on the place in the frame
 _UNMIRRORED = _ALL - {"mirror"}
-_INF = float("inf")
 
-
-def _column(
-    name: str,
-    unit: str,
-    description: str,
-    *,
-    low: float = 0.0,
-    high: float = _INF,
-    direction: str = "up",
-    invariant_to: frozenset[str] = _ALL,
-    reference: str = _REFERENCE,
-) -> Column:
-    return Column(f"head_pose.{name}", unit, (low, high), reference, direction, invariant_to, description=description)
+_column = columns_of("head_pose", unit="deg", range=(0.0, inf), reference=_REFERENCE, direction="up", invariant_to=_ALL)
 
 
 _TURN = "between the way the inner face (brows, nose, corners of the mouth) is turned and the whole head with its jaw"
 
 COLUMNS = (
-    _column("diff_angle_med_deg", "deg", f"Typical (median) angle {_TURN}, in degrees.", high=180),
-    _column("diff_angle_q90_deg", "deg", f"Angle {_TURN} in the worst tenth of the frames, in degrees.", high=180),
+    _column("diff_angle_med_deg", f"Typical (median) angle {_TURN}, in degrees.", range=(0.0, 180)),
+    _column("diff_angle_q90_deg", f"Angle {_TURN} in the worst tenth of the frames, in degrees.", range=(0.0, 180)),
     _column(
-        "diff_meanvec_deg", "deg",
+        "diff_meanvec_deg",
         f"Angle {_TURN}, averaged over the clip with its direction, in degrees; noise of single frames cancels.",
-        high=180,
+        range=(0.0, 180),
     ),
     *(
         _column(
-            f"diff_{axis}_deg", "deg",
+            f"diff_{axis}_deg",
             f"Typical (median) part of the turn {_TURN} about the {words} axis, in degrees, with its sign.",
-            low=-180, high=180, direction="either", invariant_to=_ALL if axis == "x" else _UNMIRRORED,
+            range=(-180, 180), direction="either", invariant_to=_ALL if axis == "x" else _UNMIRRORED,
         )
         for axis, words in (("x", "left-right"), ("y", "vertical"), ("z", "viewing"))
     ),
     _column(
-        "diff_cos_med", "1",
+        "diff_cos_med",
         "Typical (median) difference between the directions in which the inner face and the whole head look: 1 minus "
         "the cosine of the angle between them.",
-        high=2,
+        unit="1", range=(0.0, 2),
     ),
     _column(
-        "diff_t_med", "1",
+        "diff_t_med",
         "Typical (median) distance between the places of the inner face and of the whole head, as a fraction of the "
         "distance from the camera.",
+        unit="1",
     ),
     _column(
-        "reproj_inner_iod", "iod",
+        "reproj_inner_iod",
         "How far the inner face's points typically (median) lie from a mean face turned to fit them, as a fraction of "
         "the distance between the eyes.",
-        high=MAX_MISS_IOD,
+        unit="iod", range=(0.0, MAX_MISS_IOD),
     ),
     _column(
-        "reproj_whole_iod", "iod",
+        "reproj_whole_iod",
         "How far the points of the whole face typically (median) lie from a mean face turned to fit them, as a "
         "fraction of the distance between the eyes.",
-        high=MAX_MISS_IOD,
+        unit="iod", range=(0.0, MAX_MISS_IOD),
     ),
-    _column("vel_q90_deg_s", "deg/s", "Speed at which the head turns in its fastest tenth, in degrees per second."),
     _column(
-        "acc_q90_deg_s2", "deg/s^2",
+        "vel_q90_deg_s", "Speed at which the head turns in its fastest tenth, in degrees per second.",
+        unit="deg/s",
+    ),
+    _column(
+        "acc_q90_deg_s2",
         "Acceleration of the head's turns in the tenth of the frames with the most, in degrees per second squared.",
+        unit="deg/s^2",
     ),
     _column(
-        "jerk_q90_deg_s3", "deg/s^3",
+        "jerk_q90_deg_s3",
         "Jerk of the head's turns (how much acceleration changes in a second; large if motion is abrupt) in the "
         "jerkiest tenth of the frames, in degrees per second cubed.",
+        unit="deg/s^3",
     ),
     _column(
-        "jerk_inner_over_outer", "1",
+        "jerk_inner_over_outer",
         "How much more abruptly the inner face turns than the jaw line: the logarithm of the ratio of their jerks; "
         "above 0 if it does.",
-        low=-_INF, reference="inner face against jaw, after Yang et al. 2019",
+        unit="1", range=(-inf, inf), reference="inner face against jaw, after Yang et al. 2019",
     ),
     *(
         _column(
-            f"{axis}_range_deg", "deg", f"How far the head {verb} over the clip, without the outermost tenth, in "
-            "degrees.",
-            high=360, direction="covariate", reference="pose of the whole face",
+            f"{axis}_range_deg",
+            f"How far the head {verb} over the clip, without the outermost tenth, in degrees.",
+            range=(0.0, 360), direction="covariate", reference="pose of the whole face",
         )
         for axis, verb in zip(AXES, ("nods", "turns", "tilts"), strict=True)
     ),

@@ -12,16 +12,19 @@ a table holds distances, never vectors.
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 from scipy.spatial import distance
 
 from features import series
+from features.arrays import F64
 from features.comparison import log_ratio
 from features.evidence import Series
-from features.geometry import F64, pose
+from features.geometry import pose
 from features.networks.face_embedding import MAX_CHIPS, MAX_OTHERS, MIN_CHIPS, OTHER_CHIPS, embeddings, suitable
 from features.observation import Observation, Track
-from features.spec import Column, complete_row, family
+from features.spec import Column, columns_of, complete_row, family
 
 MIN_DRIFT_CHIPS = 9
 MIN_TOGETHER_S = 1.0
@@ -29,55 +32,48 @@ JUMP_MADS = 4.0
 
 _REFERENCE = "Liu et al. 2023"
 _ALL = frozenset({"translation", "gain", "clock"})
-_INF = float("inf")
 
 
-def _column(name: str, direction: str, description: str, low: float = 0.0, high: float = _INF) -> Column:
-    return Column(f"identity.{name}", "1", (low, high), _REFERENCE, direction, _ALL, description=description)
+_column = columns_of("identity", range=(0.0, inf), reference=_REFERENCE, direction="up", invariant_to=_ALL)
 
 
 COLUMNS = (
     _column(
         "pair_med",
-        "up",
         "Median distance between two face crops for a face recogniser: between their embeddings, the 128 "
         "numbers it describes a face by.",
     ),
-    _column("pair_q90", "up", "Distance between two embeddings that a tenth of the pairs exceed."),
-    _column("medoid_med", "up", "Median distance of the embeddings from the most central one."),
-    _column("medoid_q90", "up", "Distance from the most central embedding that a tenth of them exceed."),
-    _column("medoid_max", "up", "Distance from the most central embedding to the one farthest from it."),
-    _column("step_med", "up", "Median distance between the embeddings of crops that follow each other in time."),
-    _column("step_q90", "up", "Distance between successive embeddings that a tenth of the steps exceed."),
+    _column("pair_q90", "Distance between two embeddings that a tenth of the pairs exceed."),
+    _column("medoid_med", "Median distance of the embeddings from the most central one."),
+    _column("medoid_q90", "Distance from the most central embedding that a tenth of them exceed."),
+    _column("medoid_max", "Distance from the most central embedding to the one farthest from it."),
+    _column("step_med", "Median distance between the embeddings of crops that follow each other in time."),
+    _column("step_q90", "Distance between successive embeddings that a tenth of the steps exceed."),
     _column(
         "step_over_pair",
-        "up",
         "Logarithm of the median step over the median distance of all pairs: 0 where the look changes at random, below "
         "where it changes slowly.",
-        -_INF,
+        range=(-inf, inf),
     ),
     _column(
         "drift",
-        "either",
         "Distance between the mean embeddings of the first and the last third of the crops, over the median distance "
         "of all pairs.",
+        direction="either",
     ),
-    _column("jump_share", "up", "Fraction of the steps between successive embeddings that stand out as large.", 0, 1),
+    _column("jump_share", "Fraction of the steps between successive embeddings that stand out as large.", range=(0, 1)),
     _column(
         "pose_corr",
-        "covariate",
         "How far the distance from the most central embedding rises with the turn of the head (rank correlation).",
-        -1,
-        1,
+        range=(-1, 1),
+        direction="covariate",
     ),
-    _column(
-        "resid_med", "up", "Median distance from the most central embedding that head pose and blur do not explain."
-    ),
+    _column("resid_med", "Median distance from the most central embedding that head pose and blur do not explain."),
     _column(
         "tracks_dist_min",
-        "either",
         "Least distance between the most central embeddings of this face and of another that is on screen with it "
         "for a second or more; missing without such a face.",
+        direction="either",
     ),
     Column(
         "identity.valid_share",
@@ -188,7 +184,7 @@ def medoid_series(observation: Observation, track: Track) -> dict[str, Series]:
         return {}
     values = np.full(len(track.crops), np.nan)
     values[numbers] = to_medoid(embeddings(track, numbers))
-    times_s = observation.times_s[track.frame_index[track.crop_index]]
+    times_s = observation.crop_times_s(track)
     return {"identity.distance": Series(times_s, values, unit="1", title="Distance from the person's usual face")}
 
 

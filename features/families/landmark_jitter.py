@@ -40,6 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import series
+from features.arrays import F64
 from features.calibrated_points import (
     calibrate,
     detection_residual,
@@ -50,10 +51,10 @@ from features.calibrated_points import (
 )
 from features.comparison import log_ratio
 from features.evidence import Series
-from features.geometry import F64, REGIONS, RIGID, HeadTrack, align, head
+from features.geometry import REGIONS, RIGID, HeadTrack, align, head
 from features.observation import Observation, Track
 from features.series import Segment
-from features.spec import EVERY_CHANGE, Column, complete_row, family
+from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
 
 STATIC_IOD_S, MOVING_IOD_S = 0.05, 0.2  # rigid-set speed
 MIN_STATE_FRAMES = 15
@@ -71,10 +72,7 @@ _WORST_OF = frozenset({"jaw", "mouth"})  # regions whose largest jitter over all
 _AT_15_HZ = ", sampled 15 times a second"
 
 
-def _column(
-    name: str, unit: str, high: float, description: str, *, low: float = 0.0, direction: str = "up", worst: str = ""
-) -> Column:
-    return Column(f"landmark_jitter.{name}", unit, (low, high), _REFERENCE, direction, EVERY_CHANGE, worst, description)
+_column = columns_of("landmark_jitter", reference=_REFERENCE, direction="up", invariant_to=EVERY_CHANGE)
 
 
 def _region_columns() -> Iterator[Column]:
@@ -82,92 +80,95 @@ def _region_columns() -> Iterator[Column]:
     for region in REGIONS:
         yield _column(
             f"{region}_jitter_med_iod",
-            "iod",
-            np.inf,
             f"Typical (median) jitter of the {region}: {stray}, as a fraction of the distance between the eyes.",
+            unit="iod",
+            range=(0.0, np.inf),
             worst="max" if region in _WORST_OF else "",
         )
         yield _column(
             f"{region}_jitter_q90_iod",
-            "iod",
-            np.inf,
             f"Jitter of the {region} in the worst tenth of the frames: {stray}, as a fraction of the distance between "
             "the eyes.",
+            unit="iod",
+            range=(0.0, np.inf),
         )
         yield _column(
             f"{region}_jitter_bp3_12",
-            "1",
-            1.0,
             f"Fraction of the jitter of the {region} that repeats 3 to 12 times a second.",
+            range=(0.0, 1.0),
         )
         yield _column(
             f"{region}_jitter_bp1_6_15hz",
-            "1",
-            1.0,
             f"Fraction of the jitter of the {region} that repeats 1 to 6 times a second{_AT_15_HZ}.",
+            range=(0.0, 1.0),
         )
 
 
 COLUMNS = (
     *_region_columns(),
     _column(
-        "detres_med_iod", "iod", np.inf,
+        "detres_med_iod",
         "How far the points that the detector finds typically (median) lie from where the motion of the image "
         "carries them, as a fraction of the distance between the eyes.",
-        worst="max",
+        unit="iod", range=(0.0, np.inf), worst="max",
     ),
     _column(
-        "flow_reject_share", "1", 1.0,
+        "flow_reject_share",
         "Fraction of the points whose motion from one frame to the next could not be tracked reliably in the image.",
+        range=(0.0, 1.0),
     ),
     _column(
-        "static_ratio", "1", np.inf,
-        "Jitter of the face over that of the jaw line while the head is still; 1 if both jitter alike.",
+        "static_ratio", "Jitter of the face over that of the jaw line while the head is still; 1 if both jitter alike.",
+        range=(0.0, np.inf),
     ),
     _column(
-        "moving_ratio", "1", np.inf,
-        "Jitter of the face over that of the jaw line while the head moves; 1 if both jitter alike.",
+        "moving_ratio", "Jitter of the face over that of the jaw line while the head moves; 1 if both jitter alike.",
+        range=(0.0, np.inf),
     ),
     _column(
-        "vel_q90", "iod/s", np.inf,
+        "vel_q90",
         "Speed against the head that the fastest tenth of the face's tracked points exceeds, in distances between the "
         "eyes per second.",
+        unit="iod/s", range=(0.0, np.inf),
     ),
     _column(
-        "acc_q90", "iod/s^2", np.inf,
+        "acc_q90",
         "Acceleration against the head that the most accelerated tenth of the face's tracked points exceeds: by how "
         "many distances between the eyes per second their speed changes in a second.",
+        unit="iod/s^2", range=(0.0, np.inf),
     ),
     _column(
-        "jerk_q90", "iod/s^3", np.inf,
+        "jerk_q90",
         "Jerk (how much acceleration changes in a second; large if motion is abrupt) that the jerkiest tenth of the "
         "face's tracked points exceeds, in distances between the eyes per second cubed.",
+        unit="iod/s^3", range=(0.0, np.inf),
     ),
     _column(
-        "jerk_over_vel", "1", np.inf,
+        "jerk_over_vel",
         "How abrupt the motion of the face's points is for its speed: the logarithm of jerk over speed.",
-        low=-np.inf,
+        range=(-np.inf, np.inf),
     ),
     _column(
-        "jerk_q90_15hz", "iod/s^3", np.inf,
+        "jerk_q90_15hz",
         "Jerk (how much acceleration changes in a second; large if motion is abrupt) that the jerkiest tenth of the "
         f"face's tracked points exceeds, in distances between the eyes per second cubed{_AT_15_HZ}.",
+        unit="iod/s^3", range=(0.0, np.inf),
     ),
     _column(
-        "jerk_over_vel_15hz", "1", np.inf,
+        "jerk_over_vel_15hz",
         f"How abrupt the motion of the face's points is for its speed: the logarithm of jerk over speed{_AT_15_HZ}.",
-        low=-np.inf,
+        range=(-np.inf, np.inf),
     ),
     _column(
-        "inner_outer_corr", "1", 1.0,
+        "inner_outer_corr",
         "How alike the inner face (eyes, nose, mouth) and the jaw line jitter, from -1 to 1; 1 if they move as one.",
-        low=-1.0, direction="down",
+        range=(-1.0, 1.0), direction="down",
     ),
     _column(
-        "jaw_inner_flow_ratio", "1", np.inf,
+        "jaw_inner_flow_ratio",
         "How much less steadily the image moves along the jaw line than at eyes and nose: the logarithm of the "
         "ratio; low if the inner face is the unsteady part.",
-        low=-np.inf, direction="down",
+        range=(-np.inf, np.inf), direction="down",
     ),
     Column(
         "landmark_jitter.valid_share", range=(0, 1), direction="covariate", invariant_to=EVERY_CHANGE,

@@ -12,27 +12,29 @@ robust z against 50 circular shifts of the voice, the same maximum over lags bei
 too few moments to shift it to, and z is undefined. A lag is positive when the audio is late; broadcast tolerates 90 ms
 early to 185 ms late (EBU R37).
 
-Confounds: another speaker or music, a face turned away, low or variable frame rate. Below 14.3 frames per second, where
-five samples last longer than 0.35 s, the velocity of the mouth is undefined, and with it ``vel_onset`` and
-``silent_moving_share``; the canonical correlation is then of the other measures. A face swap keeps its driver's mouth,
-and the challenge's swapped voices are not labelled.
+Confounds: another speaker or music, noise less than 12 dB below the voice (it counts as speech), a face turned away,
+low or variable frame rate. Below 14.3 frames per second, where five samples last longer than 0.35 s, the velocity of
+the mouth is undefined, and with it ``vel_onset`` and ``silent_moving_share``; the canonical correlation is then of the
+other measures. A face swap keeps its driver's mouth, and the challenge's swapped voices are not labelled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features import series
+from features.arrays import F64
 from features.evidence import Series
-from features.geometry import F64, HeadTrack, align, head
+from features.geometry import HeadTrack, align, head
 from features.mouth_closures import CLOSURE_LAG_S, WIDE_QUANTILE, closure_lag_abs_s, closure_z, dips
 from features.observation import Observation, Track
 from features.series import Segment
-from features.spec import EVERY_CHANGE, Column, complete_row, family
+from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
 from features.speech_series import GRID_HZ, short_time_series, speech_mask
 from features.synchrony import (
     LSE_LAG_S,
@@ -59,154 +61,147 @@ MOUTH = ("open", "width", "vel", "area")  # the mouth's side of the canonical co
 
 _SYNC, _LSE = "Slaney & Covell 2000", "Chung & Zisserman 2016"
 _CLOSURE, _CCA = "Agarwal et al. 2020", "Hotelling 1936; null by shifts"
-_INF = float("inf")
 _WORDS = {
     "open_rms": "the opening of the mouth and the loudness of the voice",
     "vel_onset": "the speed at which the mouth opens and the rise of the voice's loudness",
     "area_band": "the area of the open mouth and the strength of the voice between 300 and 1000 Hz",
 }
 
-
-def _column(
-    name: str, direction: str, low: float, high: float, description: str, *, unit: str = "1", reference: str = _SYNC
-) -> Column:
-    return Column(f"lip_sync.{name}", unit, (low, high), reference, direction, EVERY_CHANGE, description=description)
+_column = columns_of("lip_sync", reference=_SYNC, invariant_to=EVERY_CHANGE)
 
 
 def _pair_columns() -> Iterator[Column]:
     for pair, both in _WORDS.items():
         yield _column(
             f"{pair}_peak",
-            "down",
-            -1,
-            1,
             f"Highest correlation, from -1 to 1, of {both}, if one may be shifted by up to half a second; 1 if they "
             "change exactly together.",
+            range=(-1, 1),
+            direction="down",
         )
         yield _column(
             f"{pair}_z",
-            "down",
-            -_INF,
-            _INF,
             f"How far the correlation of {both} is above what the same voice reaches at other moments of the clip, in "
             "standard deviations; about 0 if they have nothing to do with each other. Missing below 7.9 s.",
+            direction="down",
         )
         yield _column(
             f"{pair}_lag_s",
-            "either",
-            -MAX_LAG_S,
-            MAX_LAG_S,
             f"Delay in seconds at which {both} agree best; above 0 if the audio is late.",
             unit="s",
+            range=(-MAX_LAG_S, MAX_LAG_S),
         )
         yield _column(
             f"{pair}_lag_abs_s",
-            "up",
-            0,
-            MAX_LAG_S,
             f"Absolute delay in seconds, early or late, at which {both} agree best.",
             unit="s",
+            range=(0, MAX_LAG_S),
+            direction="up",
         )
         yield _column(
             f"{pair}_sharp",
-            "down",
-            -_INF,
-            _INF,
             f"How clearly one delay stands out among all others at which {both} agree, in standard deviations.",
+            direction="down",
         )
 
 
 COLUMNS = (
     *_pair_columns(),
     _column(
-        "lsd", "up", 0, 2,
+        "lsd",
         "Distance between the motion of the lips and the loudness of the voice, compared in pieces of 0.2 seconds at "
         "the delay that fits best; 0 if both have the same course, about 1.25 if they are unrelated.",
-        reference=_LSE,
+        range=(0, 2), direction="up", reference=_LSE,
     ),
     _column(
-        "lsc", "down", 0, 2,
+        "lsc",
         "How much better the best delay between lips and loudness fits than a usual one, compared in pieces of 0.2 "
         "seconds; near 0 if none fits.",
-        reference=_LSE,
+        range=(0, 2), direction="down", reference=_LSE,
     ),
     _column(
-        "ls_offset_s", "either", -LSE_LAG_S, LSE_LAG_S,
+        "ls_offset_s",
         "Delay in seconds at which lips and loudness fit best, compared in pieces of 0.2 seconds; above 0 if the "
         "audio is late.",
-        unit="s", reference=_LSE,
+        unit="s", range=(-LSE_LAG_S, LSE_LAG_S), reference=_LSE,
     ),
     _column(
-        "cca1_z", "down", -_INF, _INF,
+        "cca1_z",
         "How far the agreement of all of the mouth's motion with all of the voice's sound is above what the same voice "
         "reaches at other moments of the clip, in standard deviations. Missing below 7.9 s.",
-        reference=_CCA,
+        direction="down", reference=_CCA,
     ),
     _column(
-        "cca1_p", "up", 0, 1,
+        "cca1_p",
         "Fraction of other moments of the clip at which the voice would fit the mouth's motion at least as well; small "
         "if lips and voice belong together. Missing below 7.9 s.",
-        reference=_CCA,
+        range=(0, 1), direction="up", reference=_CCA,
     ),
     _column(
-        "cca_lag_s", "either", -MAX_LAG_S, MAX_LAG_S,
+        "cca_lag_s",
         "Delay in seconds at which all of the mouth's motion agrees best with all of the voice's sound; above 0 if the "
         "audio is late.",
-        unit="s", reference=_CCA,
+        unit="s", range=(-MAX_LAG_S, MAX_LAG_S), reference=_CCA,
     ),
     _column(
-        "cca_lag_abs_s", "up", 0, MAX_LAG_S,
+        "cca_lag_abs_s",
         "Absolute delay in seconds, early or late, at which all of the mouth's motion agrees best with "
         "all of the voice's sound.",
-        unit="s", reference=_CCA,
+        unit="s", range=(0, MAX_LAG_S), direction="up", reference=_CCA,
     ),
     _column(
-        "cca_in_sync", "down", -1, 1,
+        "cca_in_sync",
         "How much better all of the mouth's motion agrees with all of the voice's sound at delays that broadcast "
         "tolerates (90 ms early to 185 ms late) than at others; above 0 if they are in sync.",
-        reference=_CCA,
+        range=(-1, 1), direction="down", reference=_CCA,
     ),
     _column(
-        "winlag_mad_s", "up", 0, 2 * MAX_LAG_S,
+        "winlag_mad_s",
         "How much the delay between lips and voice differs from one 2-second piece of the clip to another, in seconds.",
-        unit="s",
+        unit="s", range=(0, 2 * MAX_LAG_S), direction="up",
     ),
     _column(
-        "winlag_ok_share", "down", 0, 1,
+        "winlag_ok_share",
         "Fraction of the 2-second pieces with speech in which lips and voice clearly agree, all at nearly one delay.",
+        range=(0, 1), direction="down",
     ),
     _column(
-        "voiced_closed_share", "up", 0, 1,
+        "voiced_closed_share",
         "Fraction of the time with speech in which the lips are nearly shut (under 10 % of their widest opening).",
-        reference=_CLOSURE,
+        range=(0, 1), direction="up", reference=_CLOSURE,
     ),
     _column(
-        "silent_moving_share", "up", 0, 1,
+        "silent_moving_share",
         "Fraction of the time without speech in which the lips move faster than they do for 60 % of the clip; muted "
         "stretches (digital silence) are left out.",
+        range=(0, 1), direction="up",
     ),
     _column(
-        "closure_hit_z", "down", -_INF, _INF,
+        "closure_hit_z",
         "How much more often than at other moments the lips are shut when the voice breaks off for an instant, as in "
         "p, b and m, in standard deviations. Missing below 7.9 s.",
-        reference=_CLOSURE,
+        direction="down", reference=_CLOSURE,
     ),
     _column(
-        "closure_lag_abs_s", "up", 0, CLOSURE_LAG_S,
+        "closure_lag_abs_s",
         "Time in seconds from the instants at which the voice breaks off, as in p, b and m, to when the lips are on "
         "average most shut, before or after.",
-        unit="s", reference=_CLOSURE,
+        unit="s", range=(0, CLOSURE_LAG_S), direction="up", reference=_CLOSURE,
     ),
     _column(
-        "mouth_range_iod", "covariate", 0, _INF,
+        "mouth_range_iod",
         "How far the mouth opens and shuts in the clip, as a fraction of the distance between the eyes.",
-        unit="iod",
+        unit="iod", range=(0, inf), direction="covariate",
     ),
-    _column("speech_share", "covariate", 0, 1, "Fraction of the time in which the audio is as loud as speech."),
     _column(
-        "valid_share", "covariate", 0, 1,
+        "speech_share", "Fraction of the time in which the audio is as loud as speech.",
+        range=(0, 1), direction="covariate",
+    ),
+    _column(
+        "valid_share",
         "Fraction of the time, from the face's first frame to its last, in which the mouth could be followed while "
         "there was sound.",
+        range=(0, 1), direction="covariate",
     ),
 )  # fmt: skip
 
@@ -268,7 +263,7 @@ def on_grid(values: F64, *, times_s: F64, grid_s: F64) -> dict[str, F64]:
 
 
 def joint(face: HeadTrack, *, observation: Observation) -> Joint | None:
-    """Return mouth and voice on the time grid that track and audio share; None without audio, or below 3 s."""
+    """Return mouth and voice on the time grid that track and audio share; None if they share none."""
     if observation.audio is None or not np.isfinite(observation.audio_start_s) or len(face.times_s) < 2:
         return None
     voice = short_time_series(observation.audio)
@@ -278,7 +273,7 @@ def joint(face: HeadTrack, *, observation: Observation) -> Joint | None:
     times_s = face.times_s - observation.audio_start_s
     first = int(np.ceil(round(max(0.0, times_s[0]) * GRID_HZ, 3)))
     last = min(int(np.floor(round(times_s[-1] * GRID_HZ, 3))), len(voice["level"]) - 1)
-    if last - first + 1 < MIN_JOINT_S * GRID_HZ - 0.5:
+    if last < first:
         return None
     speech = speech_mask(voice["level"])[first : last + 1]
     mouth = on_grid(mouth_series(face), times_s=times_s, grid_s=np.arange(first, last + 1) / GRID_HZ)
@@ -390,9 +385,9 @@ def moves(both: Joint) -> bool:
     return bool(both.speech.mean() >= MIN_SPEECH_SHARE and mouth_range(both) >= MIN_MOUTH_IOD)
 
 
-@family("lip_sync", version=7, needs={"track", "sound"}, columns=COLUMNS, series=lip_series)
+@family("lip_sync", version=8, needs={"track", "sound"}, columns=COLUMNS, series=lip_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
-    """Measure lips against voice; NaN below 3 s of both, with little speech, or with lips that do not move."""
+    """Measure lips against voice; NaN below 2.9 s of both, with little speech, or with lips that do not move."""
     face = head(observation, track)
     both = joint(face, observation=observation)
     named: dict[str, float] = {"valid_share": 0.0}
@@ -400,7 +395,7 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
         seen = np.isfinite(both.mouth["open"])
         expected = max((face.times_s[-1] - face.times_s[0]) * GRID_HZ, 1.0)
         named["valid_share"] = float(min(1.0, seen.sum() / expected))
-        if named["valid_share"] >= series.MIN_VALID_SHARE and seen.sum() >= MIN_JOINT_S * GRID_HZ - 0.5:
+        if named["valid_share"] >= series.MIN_VALID_SHARE and seen.sum() >= MIN_JOINT_S * GRID_HZ:
             named |= {"mouth_range_iod": mouth_range(both), "speech_share": float(both.speech.mean())}
             if moves(both):
                 named |= _columns(both)

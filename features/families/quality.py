@@ -15,17 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from features import series
+from features.arrays import F64
 from features.evidence import Series
-from features.geometry import F64, RIGID, HeadTrack, head
+from features.geometry import RIGID, HeadTrack, head
 from features.luma import block_steps, filtered, grey_levels, noise_imm, noise_mad
 from features.observation import Observation, Track
-from features.spec import EVERY_CHANGE, Column, complete_row, family
+from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
 
 MIN_PATCHES = 5
 LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=np.float64)
@@ -34,7 +36,6 @@ CLIP_LOW, CLIP_HIGH = 2, 253
 
 _PIXELS = EVERY_CHANGE - {"scale"}  # patches are native: the same face in more pixels has other finest details
 _LEVEL = _PIXELS - {"brightness"}
-_INF = float("inf")
 
 
 def blur_lap(luma: F64) -> float:
@@ -111,13 +112,13 @@ MEASURES = {
         blur_lap,
         "How sharp {} is, by how unevenly neighbouring pixels differ, in powers of ten; low if blurred.",
         "the sharpness of {} (how unevenly neighbouring pixels differ, in powers of ten)",
-        "log10", (-_INF, _INF), "variance of the Laplacian",
+        "log10", (-inf, inf), "variance of the Laplacian",
     ),
     "blur_ten": PatchMeasure(
         blur_ten,
         "How sharp {} is, by how steeply brightness changes from pixel to pixel, in powers of ten; low if blurred.",
         "the sharpness of {} (how steeply brightness changes from pixel to pixel, in powers of ten)",
-        "log10", (-_INF, _INF), "Tenengrad",
+        "log10", (-inf, inf), "Tenengrad",
     ),
     "blur_eff": PatchMeasure(
         blur_eff,
@@ -129,19 +130,19 @@ MEASURES = {
         noise_imm,
         "Strength of the noise in {}, in grey levels (of 255); fine texture also counts as noise.",
         "the noise in {}, fine texture included, in grey levels,",
-        "grey levels", (0, _INF), "Immerkaer 1996",
+        "grey levels", (0, inf), "Immerkaer 1996",
     ),
     "noise_mad": PatchMeasure(
         noise_mad,
         "Strength of the noise in the smoother half of {}, in grey levels (of 255).",
         "the noise in the smoother half of {}, in grey levels,",
-        "grey levels", (0, _INF), "Immerkaer 1996",
+        "grey levels", (0, inf), "Immerkaer 1996",
     ),
     "blockiness": PatchMeasure(
         blockiness,
         "How clearly the grid of 8 pixels that compression leaves shows in {}; 1 if it does not show.",
         "the visibility of the grid of 8 pixels that compression leaves in {}",
-        "1", (0, _INF), "8 px phase of luma steps",
+        "1", (0, inf), "8 px phase of luma steps",
     ),
     "expo_med": PatchMeasure(
         expo_med,
@@ -167,15 +168,7 @@ SHOWN = (("sharpness", "blur_lap", "Sharpness of the face"), ("light", "expo_med
 PLACES = {"face": "the face", "bg": "the background"}
 
 
-def _covariate(
-    name: str,
-    unit: str,
-    span: tuple[float, float],
-    reference: str,
-    description: str,
-    invariant_to: frozenset[str] = EVERY_CHANGE,
-) -> Column:
-    return Column(f"quality.{name}", unit, span, reference, "covariate", invariant_to, description=description)
+_covariate = columns_of("quality", direction="covariate", invariant_to=EVERY_CHANGE)
 
 
 def _patch_columns() -> Iterator[Column]:
@@ -185,48 +178,51 @@ def _patch_columns() -> Iterator[Column]:
                 ("med", measure_of.range, measure_of.sentence.format(words)),
                 (
                     "mad",
-                    (0.0, _INF),
+                    (0.0, inf),
                     f"How much {measure_of.noun.format(words)} differs between the sampled frames; 0 if it stays "
                     "the same.",
                 ),
             ):
                 yield _covariate(
                     f"{name}_{place}_{statistic}",
-                    measure_of.unit,
-                    span,
-                    measure_of.reference,
                     description,
-                    measure_of.invariant_to,
+                    unit=measure_of.unit,
+                    range=span,
+                    reference=measure_of.reference,
+                    invariant_to=measure_of.invariant_to,
                 )
 
 
 COLUMNS = (
     _covariate(
-        "iod_px", "px", (0, _INF), "inter-ocular distance",
-        "Size of the face: the distance between its eyes, in pixels.", _PIXELS,
+        "iod_px", "Size of the face: the distance between its eyes, in pixels.",
+        unit="px", range=(0, inf), reference="inter-ocular distance", invariant_to=_PIXELS,
     ),
     _covariate(
-        "face_area_share", "1", (0, 1), "hull of the landmarks", "Fraction of the frame that the face covers.",
+        "face_area_share", "Fraction of the frame that the face covers.",
+        range=(0, 1), reference="hull of the landmarks",
     ),
     *_patch_columns(),
     _covariate(
-        "motion_med", "iod/s", (0, _INF), "speed of nose and eye corners",
-        "Typical (median) speed of the head across the frame, in distances between the eyes per second.",
+        "motion_med", "Typical (median) speed of the head across the frame, in distances between the eyes per second.",
+        unit="iod/s", range=(0, inf), reference="speed of nose and eye corners",
     ),
     _covariate(
-        "yaw_abs_med", "deg", (0, 90), "weak-perspective pose",
+        "yaw_abs_med",
         "How far the head is typically (median) turned to one side, in degrees; 0 if it looks into the camera.",
+        unit="deg", range=(0, 90), reference="weak-perspective pose",
     ),
     _covariate(
-        "detector_conf_med", "1", (0, 1), "score of the face detector",
-        "How sure the face detector typically (median) is that this is a face, from 0 to 1.", _PIXELS,
+        "detector_conf_med", "How sure the face detector typically (median) is that this is a face, from 0 to 1.",
+        range=(0, 1), reference="score of the face detector", invariant_to=_PIXELS,
     ),
     _covariate(
-        "clip_share", "1", (0, 1), "frames with a face", "Fraction of the clip's frames in which the face was found.",
+        "clip_share", "Fraction of the clip's frames in which the face was found.",
+        range=(0, 1), reference="frames with a face",
     ),
     _covariate(
-        "valid_share", "1", (0, 1), "frames with a face",
-        "Fraction of the frames, from the face's first to its last, in which the face was found.",
+        "valid_share", "Fraction of the frames, from the face's first to its last, in which the face was found.",
+        range=(0, 1), reference="frames with a face",
     ),
 )  # fmt: skip
 
@@ -284,7 +280,7 @@ def patch_series(observation: Observation, track: Track) -> dict[str, Series]:
     """
     if not any(patch.size for patch in track.patch_face):
         return {}
-    times_s = observation.times_s[track.frame_index[track.crop_index]]
+    times_s = observation.crop_times_s(track)
     lumas = grey_levels(track.patch_face, luma_levels=observation.luma_levels)
     return {
         f"quality.{name}": Series(

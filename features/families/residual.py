@@ -27,17 +27,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from features import series
+from features.arrays import F32, F64, U8
 from features.comparison import entropy, js_distance, log_ratio
 from features.face_regions import FaceCrop, Mask, contour, distance_map, each_distinct, face_crops, sampled
-from features.geometry import F64, head
+from features.geometry import head
 from features.luma import IMMERKAER, block_steps, grey_levels, noise_mad
-from features.observation import Bytes, Float, Observation, Track
+from features.observation import Observation, Track
 from features.rich_model import (
     BORDER_PX,
     KERNELS,
@@ -49,7 +51,7 @@ from features.rich_model import (
     standard_deviation,
     within,
 )
-from features.spec import EVERY_CHANGE, Column, complete_row, family
+from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
 
 MIN_FRAMES = 5
 MIN_PIXELS = 2000  # of a region
@@ -62,70 +64,57 @@ MIN_GRID = 1.05  # contrast from which a grid is believed
 
 _SRM, _ELA, _GRID = "Fridrich & Kodovsky 2012", "Krawetz 2007", "8 px phase of luma steps"
 _ENLARGED = "Popescu & Farid 2005"
-_INF = float("inf")
 _SAME = EVERY_CHANGE - {"scale"}  # patches are native: the same face in more pixels has other finest details
 _WORDS = {"kb": "3 by 3 square filter", "kv": "5 by 5 square filter", "h2": "second difference"}
 
-
-def _column(
-    name: str,
-    description: str,
-    direction: str,
-    *,
-    low: float = -_INF,
-    high: float = _INF,
-    unit: str = "1",
-    reference: str = _SRM,
-    invariant_to: frozenset[str] = _SAME,
-) -> Column:
-    return Column(f"residual.{name}", unit, (low, high), reference, direction, invariant_to, description=description)
+_column = columns_of("residual", reference=_SRM, invariant_to=_SAME)
 
 
 def _kernel_columns(kernel: str) -> Iterator[Column]:
     detail = f"fine detail (what a {_WORDS[kernel]} lets through)"
     yield _column(
-        f"{kernel}_std_med", f"Strength of the {detail} of the face: its standard deviation in grey levels.", "down",
-        low=0, unit="grey levels",
+        f"{kernel}_std_med", f"Strength of the {detail} of the face: its standard deviation in grey levels.",
+        unit="grey levels", range=(0, inf), direction="down",
     )  # fmt: skip
     yield _column(
         f"{kernel}_kurt_med",
         f"How much a few strong edges stand out of the {detail} of the face: logarithm of the kurtosis, 1.1 for plain "
         "noise.",
-        "either", low=0,
+        range=(0, inf),
     )  # fmt: skip
     yield _column(
         f"{kernel}_ac1_med",
         f"How alike the {detail} of neighbouring pixels of the face is, from -1 to 1; enlarged images have more.",
-        "up", low=-1, high=1, reference=_ENLARGED,
+        range=(-1, 1), direction="up", reference=_ENLARGED,
     )  # fmt: skip
     yield _column(
-        f"{kernel}_zero_share_med", f"Fraction of the face in which the {detail} is below half a grey level.", "up",
-        low=0, high=1,
+        f"{kernel}_zero_share_med", f"Fraction of the face in which the {detail} is below half a grey level.",
+        range=(0, 1), direction="up",
     )  # fmt: skip
     yield _column(
         f"{kernel}_fb_std_med",
         f"How much stronger the {detail} is in the face than in the background (natural logarithm of the ratio).",
-        "down",
+        direction="down",
     )  # fmt: skip
     yield _column(
         f"{kernel}_fo_std_med",
         f"How much stronger the {detail} is inside the face than just around it (natural logarithm of the ratio).",
-        "down",
+        direction="down",
     )  # fmt: skip
     yield _column(
         f"{kernel}_fo_ac1_med",
         f"How much more alike the {detail} of neighbouring pixels is inside the face than just around it.",
-        "up", low=-2, high=2, reference=_ENLARGED,
+        range=(-2, 2), direction="up", reference=_ENLARGED,
     )  # fmt: skip
     yield _column(
         f"{kernel}_cooc_ent", f"How varied runs of four values of the {detail} of the face are: entropy in bits.",
-        "down", low=0, high=np.log2(169), unit="bit",
+        unit="bit", range=(0, np.log2(169)), direction="down",
     )  # fmt: skip
     yield _column(
         f"{kernel}_cooc_fb_js",
         f"How differently runs of four values of the {detail} are distributed in the face and in the background, from "
         "0 (alike) to 1.",
-        "up", low=0, high=1,
+        range=(0, 1), direction="up",
     )  # fmt: skip
 
 
@@ -135,38 +124,38 @@ COLUMNS = (
         "noise_fb_med",
         "How much noisier the smoother half of the face is than that of the background (natural logarithm of the "
         "ratio).",
-        "down", reference="Immerkaer 1996",
+        direction="down", reference="Immerkaer 1996",
     ),
     _column(
         "chroma_noise_fo_med",
         "How much noisier the colour is inside the face than just around it (natural logarithm of the ratio).",
-        "down", reference="Immerkaer 1996",
+        direction="down", reference="Immerkaer 1996",
     ),
     _column(
         "ela_fb_med",
         "How much more JPEG compression changes the face than the background (natural logarithm of the ratio).",
-        "either", reference=_ELA, invariant_to=_SAME - {"mirror", "brightness"},
+        reference=_ELA, invariant_to=_SAME - {"mirror", "brightness"},
     ),
     _column(
         "ela_fo_med",
         "How much more JPEG compression changes the inside of the face than what lies just around it (natural "
         "logarithm of the ratio).",
-        "either", reference=_ELA, invariant_to=_SAME - {"mirror", "brightness"},
+        reference=_ELA, invariant_to=_SAME - {"mirror", "brightness"},
     ),
     _column(
         "grid8_same_share",
         "Fraction of the frames with a visible grid of compression blocks in which face and background have the same "
         "grid; below 1 if the face was compressed on another one.",
-        "down", low=0, high=1, reference=_GRID,
+        range=(0, 1), direction="down", reference=_GRID,
     ),
     _column(
-        "valid_share", "Fraction of the sampled frames with a face large enough for a patch.", "covariate",
-        low=0, high=1, reference="",
+        "valid_share", "Fraction of the sampled frames with a face large enough for a patch.",
+        range=(0, 1), direction="covariate", reference="",
     ),
 )  # fmt: skip
 
 
-def error_level(luma: NDArray) -> Float:
+def error_level(luma: NDArray) -> F32:
     """Return how much a JPEG of quality 90 changes each pixel of an image [h, w], in whole grey levels (0 to 255)."""
     whole = np.clip(np.rint(luma), 0, 255).astype(np.uint8)
     data = cv2.imencode(".jpg", whole, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
@@ -311,10 +300,10 @@ def _extent(region: Mask, axis: int) -> slice:
     return slice(int(where[0]), int(where[-1]) + 1)
 
 
-def _chroma_noise(rgb: Bytes) -> Float:
+def _chroma_noise(rgb: U8) -> F32:
     """Return the absolute response of Immerkaer's operator, summed over Cb and Cr of an image [h, w, 3]: [h, w]."""
     chroma = cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2YCrCb)[..., 1:]
-    noise: Float = np.abs(cv2.filter2D(chroma, cv2.CV_32F, IMMERKAER)).sum(axis=2)
+    noise: F32 = np.abs(cv2.filter2D(chroma, cv2.CV_32F, IMMERKAER)).sum(axis=2)
     return noise
 
 

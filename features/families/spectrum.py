@@ -17,24 +17,27 @@ patch's own 8 x 8 grid. All the measures themselves are in :mod:`features.spectr
 
 Confounds, all strong: blur, noise, compression, scaling of the clip. ``flicker`` leaves out frames that equal the one
 before; if the frame rate was converted before lossy coding, repeats differ a little, count as very small steps, and
-make ``flicker`` small. These columns are meaningful only together with ``quality``; plain face columns of genuine clips
-differ more by camera than by forgery.
+make ``flicker`` small. A change that repeats every three frames hardly counts: two of its three steps are equal, and
+their median is subtracted. These columns are meaningful only together with ``quality``; plain face columns of genuine
+clips differ more by camera than by forgery.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features import series, spectral
+from features.arrays import F64
 from features.evidence import Series
 from features.face_patch import face_patch
-from features.geometry import F64, RIGID, crop_landmarks, head
+from features.geometry import RIGID, crop_landmarks, head
 from features.luma import grey_levels
 from features.observation import Observation, Track
-from features.spec import EVERY_CHANGE, Column, complete_row, family
+from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
 from features.spectral import BINS
 
 SIDE = 128  # side of every analysed patch in px
@@ -48,22 +51,11 @@ MIN_FLICKER_FPS = FLICKER_HZ[1] / series.BAND_LIMIT  # 22.2
 _REFERENCE = "Durall et al. 2019"
 _BENFORD = "Bonettini et al. 2020"
 _ALL = EVERY_CHANGE - {"scale"}
-_INF = float("inf")
 _FINENESS = ("coarsest", "second coarsest", "third coarsest", "third finest", "second finest", "finest")
 """Of the groups of DCT coefficients."""
 
 
-def _column(
-    name: str,
-    description: str,
-    direction: str = "either",
-    *,
-    unit: str = "log10",
-    low: float = -_INF,
-    high: float = _INF,
-    reference: str = _REFERENCE,
-) -> Column:
-    return Column(f"spectrum.{name}", unit, (low, high), reference, direction, _ALL, description=description)
+_column = columns_of("spectrum", unit="log10", reference=_REFERENCE, invariant_to=_ALL)
 
 
 def _profile_columns() -> Iterator[Column]:
@@ -88,7 +80,7 @@ def _dct_columns() -> Iterator[Column]:
             f"Mean strength, in grey levels, of the {fineness} of six steps of detail in the face, measured in blocks "
             "of 8 by 8 pixels.",
             unit="grey levels",
-            low=0,
+            range=(0, inf),
             reference=_BENFORD,
         )
     for k, fineness in enumerate(_FINENESS):
@@ -97,7 +89,7 @@ def _dct_columns() -> Iterator[Column]:
             f"How unevenly the {fineness} of six steps of detail is spread over the face, measured in blocks of 8 by "
             "8 pixels: 3 for plain noise, more if a few strong edges stand out of smooth skin.",
             unit="1",
-            low=0,
+            range=(0, inf),
             reference=_BENFORD,
         )
 
@@ -145,71 +137,70 @@ COLUMNS = (
         "tail_fmb",
         "How much more of the very finest detail (2 to 3 pixels) is left in the face than in the background, each "
         "against its own coarser detail, in powers of ten; below 0 if the face is the blurrier.",
-        "down",
+        direction="down",
     ),
     _column(
         "peak_half",
         "How far a pattern that repeats every 2 pixels stands out of the rest of the face, in powers of ten; networks "
         "that enlarge images can leave one.",
-        "up",
+        direction="up",
     ),
     _column(
         "peak_quarter",
         "How far a pattern that repeats every 4 pixels stands out of the rest of the face, in powers of ten; networks "
         "that enlarge images can leave one.",
-        "up",
+        direction="up",
     ),
     *_dct_columns(),
     _column(
         "benford_kl",
         "How far the first digits of the strengths of the face's details depart from Benford's law, which those of "
         "natural images follow, in bits; 0 is perfect agreement.",
-        "up",
         unit="bit",
-        low=0,
+        range=(0, inf),
+        direction="up",
         reference=_BENFORD,
     ),
     _column(
         "benford_kl_fmb",
         "How much further the first digits of the strengths of details depart from Benford's law, which those of "
         "natural images follow, in the face than in the background, in bits.",
-        "up",
         unit="bit",
+        direction="up",
         reference=_BENFORD,
     ),
     _column(
         "flicker_hf_mad",
         "How much the sharpness of the face changes from one frame to the next, in powers of ten; 0 if it never does.",
-        "up",
-        low=0,
+        range=(0, inf),
+        direction="up",
     ),
     _column(
         "flicker_fmb",
         "How much more sharpness changes from one frame to the next in the face than in the background, in powers of "
         "ten.",
-        "up",
+        direction="up",
     ),
     _column(
         "flicker_still_mad",
         "How much the sharpness of the face changes from one frame to the next while the head is still, in powers of "
         "ten.",
-        "up",
-        low=0,
+        range=(0, inf),
+        direction="up",
     ),
     _column(
         "flicker_still_own_mad",
         "How much the sharpness of the face changes from one frame to the next, while the head is still, beyond that "
         "of what lies around it, in powers of ten.",
-        "up",
-        low=0,
+        range=(0, inf),
+        direction="up",
     ),
     _column(
         "flicker_bp4_10",
         "Fraction of the changes of the face's sharpness that repeats 4 to 10 times a second.",
-        "up",
         unit="1",
-        low=0,
-        high=1,
+        range=(0, 1),
+        direction="up",
     ),
     *_iod_columns(),
     Column(

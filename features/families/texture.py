@@ -22,17 +22,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
 from features import series
+from features.arrays import F64, U8
 from features.comparison import entropy, js_distance, log_ratio
 from features.face_patch import face_patch
 from features.face_regions import each_distinct, sampled
-from features.geometry import F64, crop_landmarks
+from features.geometry import crop_landmarks
 from features.luma import grey_levels
-from features.observation import Bytes, Observation, Track
-from features.spec import EVERY_CHANGE, Column, complete_row, family
+from features.observation import Observation, Track
+from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
 
 MIN_FRAMES = 5
 MAX_CLIPPED = 0.3
@@ -47,9 +49,8 @@ ANGLES = (0.0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)
 _LBP, _GLCM, _DYNAMIC = "Ojala et al. 2002", "Haralick et al. 1973", "Zhao & Pietikainen 2007"
 _PIXELS = EVERY_CHANGE - {"scale"}  # a face that is smaller than what it is reduced to has fewer details
 _LIT = _PIXELS - {"brightness"}
-_INF = float("inf")
 PROPERTIES = {
-    "contrast": ("the squared difference of grey levels (in steps of 8)", "down", (0.0, _INF)),
+    "contrast": ("the squared difference of grey levels (in steps of 8)", "down", (0.0, inf)),
     "homogeneity": ("how alike grey levels are, from 0 to 1", "up", (0.0, 1.0)),
     "energy": ("how few pairs of grey levels there are, from 0 to 1", "up", (0.0, 1.0)),
     "correlation": ("the correlation of grey levels, from -1 to 1", "up", (-1.0, 1.0)),
@@ -68,35 +69,27 @@ def _pattern(k: int) -> str:
     return f"with an edge that leaves {k} of eight neighbours on the side that is at least as bright"
 
 
-def _column(
-    name: str,
-    description: str,
-    direction: str,
-    span: tuple[float, float],
-    reference: str,
-    *,
-    unit: str = "1",
-    invariant_to: frozenset[str] = _PIXELS,
-) -> Column:
-    return Column(f"texture.{name}", unit, span, reference, direction, invariant_to, description=description)
+_column = columns_of("texture", invariant_to=_PIXELS)
 
 
 def _lbp_columns() -> Iterator[Column]:
     for k in range(CLASSES):
         yield _column(
-            f"lbp_bin{k}_med", f"Fraction of the pixels of the reduced face {_pattern(k)}.", "either", (0, 1), _LBP,
+            f"lbp_bin{k}_med", f"Fraction of the pixels of the reduced face {_pattern(k)}.",
+            range=(0, 1), reference=_LBP,
         )  # fmt: skip
     yield _column(
-        "lbp_ent_med", "How varied the local patterns of the face are: entropy, from 0 to 1.", "down", (0, 1), _LBP,
+        "lbp_ent_med", "How varied the local patterns of the face are: entropy, from 0 to 1.",
+        range=(0, 1), direction="down", reference=_LBP,
     )  # fmt: skip
     yield _column(
         "lbp_step_js_med",
         "How much the local patterns of the face change from one sampled frame to the next, from 0 (not at all) to 1.",
-        "up", (0, 1), _DYNAMIC,
+        range=(0, 1), direction="up", reference=_DYNAMIC,
     )  # fmt: skip
     yield _column(
         "lbp_fb_js_med", "How differently local patterns are distributed in face and background, from 0 (alike) to 1.",
-        "up", (0, 1), _LBP,
+        range=(0, 1), direction="up", reference=_LBP,
     )  # fmt: skip
 
 
@@ -106,7 +99,7 @@ def _glcm_columns() -> Iterator[Column]:
             yield _column(
                 f"glcm_{name}_d{distance}_med",
                 f"Texture of the face reduced to 48 px between the eyes: {words}, of pixels {distance} px apart.",
-                direction, span, _GLCM, invariant_to=_LIT,
+                range=span, direction=direction, reference=_GLCM, invariant_to=_LIT,
             )  # fmt: skip
     for name, (words, direction, _) in PROPERTIES.items():
         signed = name == "correlation"
@@ -114,7 +107,7 @@ def _glcm_columns() -> Iterator[Column]:
         yield _column(
             f"glcm_fb_{name}_d1_med",
             f"Texture of the face against that of the background: {words}, of neighbouring pixels ({how}).",
-            direction, (-2, 2) if signed else (-_INF, _INF), _GLCM, invariant_to=_LIT,
+            range=(-2, 2) if signed else (-inf, inf), direction=direction, reference=_GLCM, invariant_to=_LIT,
         )  # fmt: skip
 
 
@@ -122,17 +115,17 @@ COLUMNS = (
     *_lbp_columns(),
     *_glcm_columns(),
     _column(
-        "ent_luma_med", "How varied the grey levels of the face are: entropy of 32 levels in bits.", "either",
-        (0, float(np.log2(LEVELS))), "Shannon 1948", unit="bit", invariant_to=_LIT,
+        "ent_luma_med", "How varied the grey levels of the face are: entropy of 32 levels in bits.",
+        unit="bit", range=(0, float(np.log2(LEVELS))), reference="Shannon 1948", invariant_to=_LIT,
     ),
     _column(
         "valid_share", "Fraction of the sampled frames with a face of 32 pixels or more between the eyes.",
-        "covariate", (0, 1), "",
+        range=(0, 1), direction="covariate",
     ),
 )  # fmt: skip
 
 
-def pattern_counts(luma: Bytes) -> F64:
+def pattern_counts(luma: U8) -> F64:
     """Return the counts [10] of the rotation-invariant uniform patterns of an image [h, w] without its border.
 
     A pattern compares a pixel with eight neighbours at a distance of 1 px; those on the diagonals are interpolated.
@@ -143,7 +136,7 @@ def pattern_counts(luma: Bytes) -> F64:
     return np.bincount(codes.astype(np.int64).ravel(), minlength=CLASSES).astype(np.float64)
 
 
-def co_occurrence_properties(luma: Bytes, distances: tuple[int, ...]) -> dict[str, F64]:
+def co_occurrence_properties(luma: U8, distances: tuple[int, ...]) -> dict[str, F64]:
     """Return the :data:`PROPERTIES` of an image [h, w], quantised to 32 levels: one value for each distance.
 
     Values are means over four directions; the correlation is NaN in an image of one level.
@@ -183,7 +176,7 @@ def of_face(track: Track, number: int) -> CropTexture | None:
     return CropTexture(counts, values)
 
 
-def of_patches(face: Bytes, background: Bytes, *, luma_levels: tuple[int, int]) -> dict[str, float]:
+def of_patches(face: U8, background: U8, *, luma_levels: tuple[int, int]) -> dict[str, float]:
     """Columns ``fb`` of a frame, without ``_med``, of native patches [p, p]; none where one is missing.
 
     Co-occurrences count levels of grey, so that black and white, coded as ``luma_levels``, are 0 and 255 there.

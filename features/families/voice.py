@@ -24,69 +24,94 @@ person's genuine voice is not synthetic speech, and the challenge's swapped voic
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 from features.observation import Observation, Track
-from features.spec import EVERY_CHANGE, Column, family
+from features.spec import EVERY_CHANGE, Column, columns_of, family
 from features.voice_measures import BAND_GROUPS, N_BANDS, clip_cues
 
 _SPECTRUM, _LFCC = "librosa's spectral features, of pre-emphasised sound", "LFCC: Sahidullah et al. 2015"
 _MODULATION = "modulation spectrum: Houtgast & Steeneken 1985"
-_INF = float("inf")
+
+_column = columns_of("voice", invariant_to=EVERY_CHANGE)
 
 
-def _columns() -> Iterator[Column]:
-    def column(
-        name: str, low: float, high: float, direction: str, reference: str, description: str, unit: str = "1"
-    ) -> Column:
-        return Column(f"voice.{name}", unit, (low, high), reference, direction, EVERY_CHANGE, description=description)
-
+def _cepstral_columns() -> Iterator[Column]:
     for number in range(N_BANDS):
         if number:  # the first cepstrum's mean is the level
             text = f"Mean of LFCC {number} over the speech; LFCCs describe the spectrum's shape, coarse to fine."
-            yield column(f"lfcc{number:02}_mean", -_INF, _INF, "either", _LFCC, text)
+            yield _column(f"lfcc{number:02}_mean", text, reference=_LFCC)
         level = "" if number else " (the loudness)"
         text = f"How much LFCC {number}{level} varies over the speech (standard deviation)."
-        yield column(f"lfcc{number:02}_std", 0, _INF, "down", _LFCC, text)
+        yield _column(f"lfcc{number:02}_std", text, range=(0, inf), direction="down", reference=_LFCC)
         text = f"How much the speed of change of LFCC {number}{level} varies over the speech (standard deviation)."
-        yield column(f"dlfcc{number:02}_std", 0, _INF, "down", _LFCC, text)
-    text = (
-        "Median flatness of the spectrum of pre-emphasised speech: 1 where all frequencies are equally strong, "
-        "0 for a pure tone."
-    )
-    yield column("flatness_med", 0, 1, "either", _SPECTRUM, text)
-    text = "Median frequency about which the magnitude spectrum of pre-emphasised speech is centred."
-    yield column("centroid_med_hz", 0, 8000, "either", _SPECTRUM, text, "Hz")
-    text = "Median frequency below which 85 % of the magnitude spectrum of pre-emphasised speech lies."
-    yield column("rolloff_med_hz", 0, 8000, "either", _SPECTRUM, text, "Hz")
-    text = (
-        "Median change of the spectrum's shape from one speech frame to the next (10 ms, more across pauses); 0 is "
-        "none, 2 the most."
-    )
-    yield column("flux_med", 0, 2, "either", _SPECTRUM, text)
-    text = "How much of the energy of pre-emphasised speech lies above 4 kHz, in decibels below the whole."
-    yield column(
-        "hf_share_db", -_INF, 0, "down", "energy above 4 kHz over the whole, of pre-emphasised sound", text, "dB"
-    )
-    text = "Frequency below which 99 % of the energy of pre-emphasised speech lies."
-    yield column("bw99_hz", 0, 8000, "down", "cumulative energy over frequency, of pre-emphasised sound", text, "Hz")
-    text = "How alike the levels of neighbouring frequency bands move over time (mean correlation)."
-    yield column("bands_near_corr", -1, 1, "up", "correlation of neighbouring bands' levels", text)
-    text = "How alike the levels of any two frequency bands move over time (mean correlation)."
-    yield column("bands_all_corr", -1, 1, "up", "mean correlation of two bands' levels", text)
+        yield _column(f"dlfcc{number:02}_std", text, range=(0, inf), direction="down", reference=_LFCC)
+
+
+def _modulation_columns() -> Iterator[Column]:
     for number, (first, last) in enumerate(BAND_GROUPS):
         kilohertz = f"{8 * first // N_BANDS} to {8 * last // N_BANDS} kHz"
         changes = f"Fraction of the changes in loudness from {kilohertz}, pauses included, that go"
-        text = f"{changes} 8 to 16 times a second."
-        yield column(f"fast{number}_share", 0, 1, "either", _MODULATION, text)
-        text = f"{changes} more than 16 times a second."
-        yield column(f"very_fast{number}_share", 0, 1, "either", _MODULATION, text)
-    text = "Fraction of the audio that is speech, after digital silence has been cut out."
-    yield column("speech_share", 0, 1, "covariate", "frames within 15 dB of the loud ones", text)
-    text = "1 if at least 0.3 s of the clip's audio are within 15 dB of its loud parts, speech or not, else 0."
-    yield column("valid_share", 0, 1, "covariate", "", text)
+        for name, words in (("fast", "8 to 16"), ("very_fast", "more than 16")):
+            text = f"{changes} {words} times a second."
+            yield _column(f"{name}{number}_share", text, range=(0, 1), reference=_MODULATION)
 
 
-COLUMNS = tuple(_columns())
+COLUMNS = (
+    *_cepstral_columns(),
+    _column(
+        "flatness_med",
+        "Median flatness of the spectrum of pre-emphasised speech: 1 where all frequencies are equally strong, "
+        "0 for a pure tone.",
+        range=(0, 1), reference=_SPECTRUM,
+    ),
+    _column(
+        "centroid_med_hz",
+        "Median frequency about which the magnitude spectrum of pre-emphasised speech is centred.",
+        unit="Hz", range=(0, 8000), reference=_SPECTRUM,
+    ),
+    _column(
+        "rolloff_med_hz",
+        "Median frequency below which 85 % of the magnitude spectrum of pre-emphasised speech lies.",
+        unit="Hz", range=(0, 8000), reference=_SPECTRUM,
+    ),
+    _column(
+        "flux_med",
+        "Median change of the spectrum's shape from one speech frame to the next (10 ms, more across pauses); 0 is "
+        "none, 2 the most.",
+        range=(0, 2), reference=_SPECTRUM,
+    ),
+    _column(
+        "hf_share_db",
+        "How much of the energy of pre-emphasised speech lies above 4 kHz, in decibels below the whole.",
+        unit="dB", range=(-inf, 0), direction="down",
+        reference="energy above 4 kHz over the whole, of pre-emphasised sound",
+    ),
+    _column(
+        "bw99_hz", "Frequency below which 99 % of the energy of pre-emphasised speech lies.",
+        unit="Hz", range=(0, 8000), direction="down",
+        reference="cumulative energy over frequency, of pre-emphasised sound",
+    ),
+    _column(
+        "bands_near_corr",
+        "How alike the levels of neighbouring frequency bands move over time (mean correlation).",
+        range=(-1, 1), direction="up", reference="correlation of neighbouring bands' levels",
+    ),
+    _column(
+        "bands_all_corr", "How alike the levels of any two frequency bands move over time (mean correlation).",
+        range=(-1, 1), direction="up", reference="mean correlation of two bands' levels",
+    ),
+    *_modulation_columns(),
+    _column(
+        "speech_share", "Fraction of the audio that is speech, after digital silence has been cut out.",
+        range=(0, 1), direction="covariate", reference="frames within 15 dB of the loud ones",
+    ),
+    _column(
+        "valid_share",
+        "1 if at least 0.3 s of the clip's audio are within 15 dB of its loud parts, speech or not, else 0.",
+        range=(0, 1), direction="covariate",
+    ),
+)  # fmt: skip
 
 
 @family("voice", version=2, needs={"sound"}, columns=COLUMNS)

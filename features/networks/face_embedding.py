@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import series
-from features.geometry import F64, crop_landmarks, pose
+from features.arrays import F64
+from features.geometry import crop_landmarks, pose
 from features.networks.dlib_models import EMBEDDING_DIMENSIONS
 from features.observation import Track
 

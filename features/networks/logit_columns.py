@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.evidence import Series
+from features.geometry import rescaled
 from features.networks.weights import kept_in_memory, weights_file
 from features.object_cache import ObjectCache
 from features.observation import CROP_SCALE, Observation, Track
@@ -257,7 +258,7 @@ def series(observation: Observation, track: Track, family: str, *, title: str) -
         return {}
     values = np.full(len(track.crops), np.nan)
     values[judged.crops] = np.clip(judged.logits.astype(np.float64), -MAX_LOGIT, MAX_LOGIT)
-    times_s = observation.times_s[track.frame_index[track.crop_index]]
+    times_s = observation.crop_times_s(track)
     return {f"{family}.logit": Series(times_s, values, unit="log-odds", title=title)}
 
 
@@ -313,7 +314,7 @@ def middle_points(points: NDArray[np.floating], crop_side: int, *, margin: float
     [[63.5, 63.5]]
     """
     start, side = _middle_of(crop_side, margin)
-    return (np.asarray(points, np.float64) - start + 0.5) * (size / side) - 0.5
+    return rescaled(np.asarray(points, np.float64) - start, size / side)
 
 
 def _middle_of(crop_side: int, margin: float) -> tuple[int, int]:

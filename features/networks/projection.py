@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifacts import PRETRAINED
+from features.arrays import F64
 from features.errors import ModelError
 from features.networks.weights import digest, kept_in_memory, read_arrays, save_arrays, weights_file
-
-F64 = NDArray[np.float64]
 
 FAMILY = "cnn_embedding"  # the file's family
 NETWORKS = {"forensic_cnn": "cnn", "forensic_residual": "residual"}

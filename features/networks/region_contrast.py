@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from features.arrays import F64
 from features.errors import ModelError
 from features.networks.weights import kept_in_memory, read_arrays, save_arrays, unusable
 from features.observation import CROP_SCALE
@@ -30,7 +31,6 @@ from features.observation import CROP_SCALE
 if TYPE_CHECKING:  # torch is imported where it is used
     from torch import Tensor
 
-F64 = NDArray[np.float64]
 
 FAMILY = "face_contrast"  # the file's family
 DIMENSIONS = 32

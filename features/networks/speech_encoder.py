@@ -22,11 +22,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from features.arrays import F64
 from features.compiled_code import import_librosa
 from features.observation import AUDIO_RATE_HZ
 from features.voice_measures import without_silence
-
-F64 = NDArray[np.float64]
 
 N_FFT, HOP, N_MEL = 400, 160, 80  # as Whisper was trained: Hann windows of 25 ms, every 10 ms
 RANGE = 8.0  # log10 of power: distance of the floor from the loudest cell

@@ -50,7 +50,7 @@ def lossy(rng, make_track, make_observation):
 
 
 @pytest.mark.parametrize("unit_s", [1e-9, 1e-3])
-@pytest.mark.parametrize("noise_px", [0.0, 0.1, 0.2])
+@pytest.mark.parametrize("noise_px", [0.0, 0.2])
 @pytest.mark.parametrize(("fps", "display_fps"), CONVERSIONS)
 def test_frames_of_a_rate_conversion_have_the_times_of_their_own_clock(converted, fps, display_fps, noise_px, unit_s):
     taken, observation, path = converted(fps, display_fps, noise_px=noise_px, unit_s=unit_s)
@@ -70,7 +70,7 @@ def test_a_conversion_is_known_at_any_length_and_phase(converted, fps, display_f
     assert np.diff(times) == pytest.approx(np.full(len(times) - 1, 1 / fps), rel=0.02)
 
 
-@pytest.mark.parametrize("noise_px", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("noise_px", [0.0, 0.3])
 @pytest.mark.parametrize("every", [3, 4, 5, 6, 10, 12, 25])
 @pytest.mark.parametrize(("n", "fps"), [(60, 30), (180, 30), (250, 25), (1200, 60)])
 def test_frames_keep_their_times_where_others_were_lost_at_equal_distances(lossy, n, fps, every, noise_px):
@@ -78,8 +78,8 @@ def test_frames_keep_their_times_where_others_were_lost_at_equal_distances(lossy
     assert taken_times(observation, paths=[path]) is observation.times_s
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("noise_px", [0.0, 0.3, 3.0])
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("noise_px", [0.0, 3.0])
 @pytest.mark.parametrize(("n", "lost"), [(20, 1), (30, 1), (33, 1), (60, 2), (66, 2), (90, 4), (300, 12)])
 def test_frames_keep_their_times_where_others_were_lost_here_and_there(lossy, n, lost, noise_px, seed):
     at = np.random.default_rng(seed).choice(np.arange(2, n - 1), lost, replace=False)
@@ -127,6 +127,7 @@ def test_the_faces_that_are_seen_and_move_decide(converted):
     assert np.array_equal(times, taken_times(observation, paths=[path]))
 
 
+@pytest.mark.slow
 def test_noise_above_motion_seldom_passes_for_a_conversion(lossy):
     """Where motion is a twentieth of its noise nothing tells the two apart: presentation times are what is left."""
     moved = 0

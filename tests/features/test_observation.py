@@ -49,6 +49,12 @@ def test_what_is_loaded_equals_what_was_saved(talking_head, case):
     assert same(obs.load(io.BytesIO(obs.dumps(one))), one)
 
 
+def test_a_crop_has_the_time_of_its_frame(talking_head):
+    one = talking_head(duration_s=2.0)
+    track = replace(one.tracks[0], frame_index=one.tracks[0].frame_index[10:], crop_index=np.array([0, 7], np.int32))
+    assert one.crop_times_s(track) == pytest.approx([10 / 30, 17 / 30])  # the face came later
+
+
 def test_save_and_load_by_path(talking_head, tmp_path):
     one = talking_head(duration_s=2.0)
     obs.save(one, str(tmp_path / "clip.npz"))

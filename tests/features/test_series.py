@@ -164,3 +164,30 @@ def test_medians_are_of_the_frames_that_a_quantity_is_measured_in():
         least=2,
     )
     assert found == {"noise_med": 2.0, "noise_fb_med": 7.0, "rare_med": pytest.approx(np.nan, nan_ok=True)}
+
+
+def test_a_frame_that_comes_late_by_more_than_a_third_is_no_regular_sample():
+    values = np.sin(np.arange(60.0))
+    for late, regular in ((0.2, True), (0.4, False)):
+        times = np.arange(60) / 30.0
+        times[30] += late / 30.0
+        (part,) = series.segments(values, times_s=times)
+        assert np.array_equal(part.values, values) == regular
+
+
+def test_two_seconds_but_for_half_a_sample_have_a_spectrum(rng):
+    assert np.isfinite(series.band_fraction([Segment(0.0, 32.01, rng.standard_normal(64))], band_hz=(3, 12)))
+
+
+def test_repeated_time_stamps_are_no_steps():
+    assert series.rate([0.0, 0.0, 0.0, 0.04, 0.04]) == pytest.approx(25.0)
+
+
+def test_the_last_sample_of_a_grid_is_there_when_it_ends_on_it():
+    assert len(series._resampled(np.array([0.1, 0.3]), np.array([0.0, 1.0]), 10.0).values) == 3
+
+
+def test_a_drift_is_no_power_in_a_band():
+    t = np.arange(300) / 30.0
+    part = Segment(0.0, 30.0, np.sin(2 * np.pi * 5 * t) + 50 * t)
+    assert series.band_fraction([part], band_hz=(3.0, 12.0)) == pytest.approx(1.0, abs=0.01)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from features import discovery, spec
-from features.errors import InputError
-from features.spec import Column, Family
+from features.errors import InputError, UnknownFamilyError
+from features.spec import Column, Family, columns_of
 
 FAMILIES = discovery.families()
 COLUMNS = [column for family in FAMILIES for column in family.table_columns]
@@ -162,7 +162,7 @@ def test_bad_families_are_refused():
     for none in (7, [7]):
         with pytest.raises(ValueError, match=r"column x\.a: .*invariant_to"):
             Column("x.a", invariant_to=none, description="A number.")
-    with pytest.raises(KeyError, match="no family is called"):
+    with pytest.raises(UnknownFamilyError, match=r"^families: no family is called"):
         discovery.families(["unheard_of"])
 
 
@@ -206,3 +206,10 @@ def test_a_column_is_hashable_however_its_invariances_are_given(changes):
 def test_a_range_that_is_no_pair_is_refused(bounds):
     with pytest.raises(ValueError, match=r"column x\.a: range .* is not a pair"):
         Column("x.a", range=bounds, description="A number.")
+
+
+def test_columns_of_a_family_share_their_usual_fields():
+    column = columns_of("gait", unit="s", range=(0, 60), direction="up")
+    assert column("a_med", "A number.", direction="down") == Column(
+        "gait.a_med", "s", (0, 60), direction="down", description="A number."
+    )

@@ -167,8 +167,27 @@ def test_no_delay_of_unrelated_series_stands_out(rng):
     assert together > 0.1 > abs(apart)
 
 
-def test_without_three_seconds_of_a_moving_mouth_there_is_no_lag(rng):
+def test_without_three_seconds_less_a_frame_of_a_moving_mouth_there_is_no_lag(rng):
     mouth, voice = mouth_and_voice(rng, 0.0)
-    assert np.isfinite(synchrony.cca_lag(mouth=mouth[:300], voice=voice[:300])).all()
-    assert np.isnan(synchrony.cca_lag(mouth=mouth[:299], voice=voice[:299])).all()
+    assert np.isfinite(synchrony.cca_lag(mouth=mouth[:290], voice=voice[:290])).all()
+    assert np.isnan(synchrony.cca_lag(mouth=mouth[:289], voice=voice[:289])).all()
     assert np.isnan(synchrony.cca_lag(mouth=np.ones((T, 4)), voice=voice)).all()
+
+
+def test_the_sharpness_of_a_peak_in_white_noise(rng):
+    lips = rng.standard_normal(1000)  # r elsewhere has a deviation of 1 / sqrt(1000)
+    assert synchrony.pair_columns(mouth=lips, voice=lips)["sharp"] == pytest.approx(np.sqrt(1000), rel=0.25)
+
+
+def test_company_is_the_first_of_its_null_also_when_late(rng):
+    voice = np.stack([smooth_noise(rng, 1000, 100.0, 0.05) for _ in range(13)], axis=1)
+    mouth = voice[:, :4] + 0.3 * rng.standard_normal((1000, 4))
+    for late in (0, 16):
+        z, p = synchrony.cca(mouth=mouth, voice=np.roll(voice, late, axis=0))
+        assert z > 5
+        assert p == pytest.approx(1 / 51)
+
+
+def test_lags_agree_that_are_near_the_median_and_clear():
+    lags_s, peaks = np.array([0.1, 0.2, 0.3, 0.4, 0.9]), np.array([0.9, 0.9, 0.9, 0.1, 0.9])
+    assert synchrony.lag_agreement(lags_s=lags_s, peaks=peaks) == pytest.approx((1.4826 * 0.1, 0.4))

@@ -30,10 +30,6 @@ def seen(observer, make_clip):
     return path, observe(observer, path, recorder), recorder
 
 
-def crop_times(observed, track):
-    return observed.times_s[track.frame_index[track.crop_index]]
-
-
 def test_recording_changes_nothing_of_the_pass(observer, seen):
     path, observed, _ = seen
     assert observation.dumps(observe(observer, path)) == observation.dumps(observed)
@@ -41,7 +37,7 @@ def test_recording_changes_nothing_of_the_pass(observer, seen):
 
 def test_faces_are_evenly_spread(seen):
     _, observed, recorder = seen
-    times_s = crop_times(observed, recorder.with_faces(observed.tracks[0]))
+    times_s = observed.crop_times_s(recorder.with_faces(observed.tracks[0]))
     assert times_s == pytest.approx(0.125 + 0.25 * np.arange(13), abs=0.041)
     assert len(observed.tracks[0].crops) == 16  # the row's own stay as they are
 

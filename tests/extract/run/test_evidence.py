@@ -155,7 +155,7 @@ def test_a_network_of_another_package_costs_nobody_his_page(clip, tmp_path, monk
     monkeypatch.setattr(spec, "registry", dict(spec.registry))
 
     def logits(observation, track):
-        times_s = observation.times_s[track.frame_index[track.crop_index]]
+        times_s = observation.crop_times_s(track)
         return {"theirs.logit": Series(times_s, np.full(len(times_s), 2.0), unit="log-odds", title="Their network")}
 
     columns = [spec.Column("theirs.valid_share", description="A number.")]

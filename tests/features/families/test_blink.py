@@ -230,3 +230,10 @@ def test_eyes_are_compared_at_15_fps_whenever_the_clip_begins(make_track, make_o
     track = make_track(points)
     values = blink.measure(make_observation(track, times=start_s + np.arange(len(points)) / fps), track)
     assert values["blink.lr_corr"] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_what_is_next_to_a_blink_is_not_between_blinks():
+    openness = np.tile([0.9, 1.0, 1.1], 20)  # from 1.2 to 1.8 s
+    openness[10:20] = openness[41:51] = 3.0  # up to 0.1 s from it
+    one = Blink(1.4, 1.6, 1.5, 0.2, True)
+    assert blink.ear_base_mad([Segment(1.2, 100.0, openness)], blinks=[one]) == pytest.approx(1.4826 * 0.1)

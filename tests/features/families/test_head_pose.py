@@ -1,6 +1,7 @@
 """What is said of faces whose inner part is turned or shifted by a known amount, and of heads that turn steadily."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -87,6 +88,7 @@ def test_turn_rates_of_a_steady_and_of_a_swinging_head(measured):
     high = np.quantile(np.abs(np.sin(np.linspace(0, np.pi, 10001))), 0.9)
     assert swinging["head_pose.vel_q90_deg_s"] == pytest.approx(10.0 * swing * high, rel=0.06)
     assert swinging["head_pose.acc_q90_deg_s2"] == pytest.approx(10.0 * swing**2 * high, rel=0.06)
+    assert swinging["head_pose.jerk_q90_deg_s3"] == pytest.approx(10.0 * swing**3 * high, rel=0.1)
 
 
 def test_a_slow_clip_has_no_speed_of_the_head(measured):
@@ -170,3 +172,16 @@ def test_the_series_is_what_the_columns_are_made_of(make_track, make_observation
     values = head_pose.measure(observation, track)
     assert values["head_pose.diff_angle_med_deg"] == pytest.approx(np.nanmedian(shown_series.values))
     assert head_pose.pose_series(observation, replace(track, landmarks=np.full_like(track.landmarks, np.nan))) == {}
+
+
+def test_differences_of_two_known_poses():
+    n, quarter = 21, np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+    turned, along = np.repeat(quarter[None], n, axis=0), np.ones((n, 1))
+    inner = head_pose.Pose(turned, along * [0.0, 0.0, 5.0], np.full(n, 1.0))
+    whole = head_pose.Pose(turned, along * [0.0, 3.0, 4.0], np.full(n, 2.0))
+    difference = np.radians(np.arange(n))[:, None] * [1.0, 0.0, 0.0]
+    found = head_pose.difference_columns(head_pose.Poses(SimpleNamespace(scale_px=50.0), inner, whole, difference))
+    assert found["diff_angle_q90_deg"] == pytest.approx(18.0)
+    assert found["diff_cos_med"] == pytest.approx(0.0)
+    assert found["diff_t_med"] == pytest.approx(np.sqrt(10) / 5)
+    assert (found["reproj_inner_iod"], found["reproj_whole_iod"]) == pytest.approx((0.02, 0.04))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from people import texture
+from people import pose_points, texture
 from scipy.ndimage import gaussian_filter, sobel, uniform_filter1d
 
 from features.families import quality
@@ -94,6 +94,13 @@ def test_size_and_motion(talking_head):
     assert values["quality.valid_share"] == 1.0
 
 
+def test_a_head_that_looks_to_either_side_is_turned(make_track, make_observation):
+    still, yaw = np.zeros(60), np.repeat([-20.0, 20.0], 30)
+    points = pose_points(np.arange(60) / 30.0, pose_deg=(still, yaw, still), closed=still, mouth_open=still)
+    track = make_track(points)
+    assert quality.measure(make_observation(track), track)["quality.yaw_abs_med"] == pytest.approx(20.0, abs=4.0)
+
+
 def test_the_face_covers_the_area_of_its_outline(rng, make_track, make_observation):
     """A trapezium 300 px high, 200 px wide at the brows and 120 at the chin; the other landmarks lie inside."""
     corners = np.array([(100, 100), (300, 100), (260, 400), (140, 400)], float)
@@ -162,3 +169,9 @@ def test_a_face_that_is_there_for_a_part_of_the_clip(talking_head):
     assert values["quality.valid_share"] == pytest.approx(2 / 3)
     assert values["quality.clip_share"] == pytest.approx(1 / 3)
     assert values["quality.detector_conf_med"] == pytest.approx(0.9)
+
+
+def test_a_face_in_every_frame_that_is_no_repetition_is_in_the_whole_clip(talking_head):
+    observation = talking_head(sound=False)
+    doubled = replace(observation, duplicate=np.arange(len(observation.duplicate)) % 2 == 1)
+    assert quality.measure(doubled, doubled.tracks[0])["quality.clip_share"] == pytest.approx(1.0)

@@ -41,10 +41,6 @@ def without_face(track, first, last):
     return dataclasses.replace(track, landmarks=landmarks, flow=flow)
 
 
-def crop_times(observation, track):
-    return observation.times_s[track.frame_index[track.crop_index]]
-
-
 def test_planted_blinks_are_events_and_openness_is_low_there(person):
     found = blink.lid_series(*person)["blink.openness"]
     assert [(event.start_s + event.end_s) / 2 for event in found.events] == pytest.approx(BLINKS, abs=0.05)
@@ -153,7 +149,7 @@ def test_logits_peak_at_the_faces_whose_pictures_are_replaced(person, weights):
         low, high = track.crops[int(scores.argmin())], track.crops[int(scores.argmax())]
         crops = tuple(high if number in CHANGED else low for number in range(16))
         found = forensic_cnn.series(observation, dataclasses.replace(track, crops=crops))["forensic_cnn.logit"]
-    assert found.times_s.tolist() == crop_times(observation, track).tolist()
+    assert found.times_s.tolist() == observation.crop_times_s(track).tolist()
     above = found.values > (scores.min() + scores.max()) / 2
     assert np.flatnonzero(above).tolist() == list(CHANGED)
     assert found.values[above] == pytest.approx(float(scores.max()), abs=1e-4)
@@ -189,7 +185,7 @@ def test_identity_stands_out_where_another_face_is_seen(person, rng):
     rows[list(CHANGED)] += 0.1
     found = identity.medoid_series(observation, with_embeddings(track, rows))["identity.distance"]
     assert np.flatnonzero(found.values > 0.6).tolist() == list(CHANGED)
-    assert found.times_s.tolist() == crop_times(observation, track).tolist()
+    assert found.times_s.tolist() == observation.crop_times_s(track).tolist()
 
 
 def test_identity_columns_are_summaries_of_the_series(person, rng):

@@ -99,7 +99,22 @@ def test_a_mute_is_no_trait_of_the_voice(speech):
     assert cues(short) != cues(speech)
 
 
-@pytest.mark.parametrize("sound", [np.zeros(RATE), np.zeros(0), np.ones(2000), np.r_[np.ones(1000), np.zeros(RATE)]])
+def test_a_mute_with_an_offset_is_no_trait_of_the_voice(speech):
+    middle = int(np.argmax(np.abs(speech)))
+    held = [np.concatenate([speech[:middle], np.full(n, 0.01, np.float32), speech[middle:]]) for n in (799, 800)]
+    assert cues(held[1]) == cues(speech)
+    assert cues(held[0]) != cues(speech)
+
+
+def test_coarse_steps_are_no_mute(rng):
+    """Runs of few equal samples, as of 8 bits, one beside the other."""
+    coarse = np.repeat(rng.integers(-3, 4, 4000), 7).astype(np.float32)
+    assert without_silence(coarse).size == coarse.size
+
+
+@pytest.mark.parametrize(
+    "sound", [np.zeros(RATE), np.zeros(0), np.ones(5 * RATE), np.r_[np.ones(1000), np.zeros(RATE)]]
+)
 def test_too_little_speech_gives_nothing(sound):
     assert cues(sound.astype(np.float32)) == {}
 
