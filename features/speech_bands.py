@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from features import short_time
 from features.arrays import F64
 from features.compiled_code import import_librosa
-from features.observation import AUDIO_RATE_HZ
 from features.voice_measures import HOP, MIN_SPEECH, N_FFT, SPEECH_DB, spectrogram, without_silence
 
 N_MEL, MEL_HZ = 64, (60.0, 7800.0)
@@ -96,11 +96,9 @@ def _loud(power: F64) -> NDArray[np.bool_]:
 def mel_filters() -> F64:
     """[N_MEL, N_FFT / 2 + 1] triangles of height 1 (Slaney's mel scale)."""
     low, high = MEL_HZ
-    return np.asarray(
-        import_librosa().filters.mel(
-            sr=AUDIO_RATE_HZ, n_fft=N_FFT, n_mels=N_MEL, fmin=low, fmax=high, norm=None, dtype=np.float64
-        )
-    )
+    edges = import_librosa().mel_frequencies(N_MEL + 2, fmin=low, fmax=high)
+    widths = edges[2:] - edges[:-2]
+    return short_time.mel_filters(N_MEL, n_fft=N_FFT, low_hz=low, high_hz=high) * (widths / 2)[:, None]
 
 
 def band_statistics(narrow: F64, speech: NDArray[np.bool_]) -> F64:

@@ -10,15 +10,14 @@ whole clip, whatever its timing, is another front end with other windows and ban
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from features import short_time
 from features.arrays import F64
-from features.compiled_code import import_librosa
 from features.observation import AUDIO_RATE_HZ
 
 GRID_HZ = 100.0
@@ -33,7 +32,7 @@ MIN_PAUSE_SHARE = 0.1  # above it the 10 % quantile of the whole sound lies in d
 LOW_PASS_HZ = 10.0
 VOICE_BAND_HZ, CLOSURE_BAND_HZ = (300.0, 1000.0), (300.0, 4000.0)
 N_MFCC, N_MELS = 13, 40
-BLOCK = 2_000  # frames, 20 s
+MFCC_RANGE_DB = 80.0  # of the mel spectrum, as librosa has it
 
 
 def short_time_series(audio: NDArray[Any]) -> dict[str, F64]:
@@ -57,7 +56,8 @@ def short_time_series(audio: NDArray[Any]) -> dict[str, F64]:
     if not size > DIGITAL_SILENCE * peak or y.size < AUDIO_RATE_HZ:
         return {}
     y = y / size
-    parts = [_block(frames) for frames in _frames(without_rumble(y))]
+    frames = short_time.windowed_frames(without_rumble(y), n_fft=N_FFT, width=WINDOW, hop=HOP, window="hann")
+    parts = [_block(block) for block in frames]
     energy, voice, closure, mel = (np.concatenate(blocks) for blocks in zip(*parts, strict=True))
     rms = _decibel(energy)
     return {
@@ -86,20 +86,9 @@ def _audible(y: F64) -> NDArray[np.bool_]:
     return np.asarray(span > DIGITAL_SILENCE * span.max(), np.bool_)
 
 
-def _frames(y: F64) -> Iterator[F64]:
-    """Windowed frames [n, N_FFT] of the sound, ``BLOCK`` at a time: memory does not grow with the clip."""
-    from scipy import signal
-
-    window = np.zeros(N_FFT)
-    window[(N_FFT - WINDOW) // 2 : (N_FFT + WINDOW) // 2] = signal.get_window("hann", WINDOW)
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(y, N_FFT // 2), N_FFT)[::HOP]
-    for first in range(0, len(frames), BLOCK):
-        yield frames[first : first + BLOCK] * window
-
-
 def _block(frames: F64) -> tuple[F64, F64, F64, F64]:
     """Mean square [n], power of the two bands [n], mel spectrum [n, N_MELS] of some frames."""
-    power = np.abs(fft.rfft(frames, axis=1)) ** 2  # [n, 257]
+    power = short_time.power(frames)
     hertz = np.arange(power.shape[1]) * AUDIO_RATE_HZ / N_FFT
     voice, closure = (
         power[:, (hertz >= low) & (hertz <= high)].sum(axis=1) for low, high in (VOICE_BAND_HZ, CLOSURE_BAND_HZ)
@@ -109,18 +98,13 @@ def _block(frames: F64) -> tuple[F64, F64, F64, F64]:
 
 
 @functools.cache
-def _mel_filters() -> NDArray[np.float32]:
-    """Return librosa's mel filters [N_MELS, 257]: triangles of equal area on Slaney's mel scale.
-
-    ``librosa.feature`` would compute the same, but importing it compiles librosa's pitch trackers, which takes 25 CPU s
-    in a new installation.
-    """
-    return np.asarray(import_librosa().filters.mel(sr=AUDIO_RATE_HZ, n_fft=N_FFT, n_mels=N_MELS), np.float32)
+def _mel_filters() -> F64:
+    return short_time.mel_filters(N_MELS, n_fft=N_FFT)
 
 
-def _decibel(power: F64) -> F64:
+def _decibel(power: F64, range_db: float = RANGE_DB) -> F64:
     top = max(float(power.max()), np.finfo(float).tiny)
-    return 10.0 * np.log10(np.maximum(power, top * 10.0 ** (-RANGE_DB / 10.0)))
+    return 10.0 * np.log10(np.maximum(power, top * 10.0 ** (-range_db / 10.0)))
 
 
 def low_pass(x: F64) -> F64:
@@ -133,8 +117,8 @@ def low_pass(x: F64) -> F64:
 
 def _mfcc(mel: F64) -> F64:
     """13 MFCC [n, 13] (c0 kept) of a mel spectrum [n, 40], as ``librosa.feature.mfcc`` defines them."""
-    decibel = import_librosa().power_to_db(mel, ref=np.max, amin=1e-20, top_db=80.0)
-    return np.asarray(fft.dct(decibel, axis=1, norm="ortho")[:, :N_MFCC], np.float64)
+    decibel = _decibel(mel, MFCC_RANGE_DB)
+    return np.asarray(fft.dct(decibel - decibel.max(), axis=1, norm="ortho")[:, :N_MFCC], np.float64)
 
 
 def speech_mask(level_db: F64) -> NDArray[np.bool_]:

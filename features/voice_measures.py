@@ -12,8 +12,8 @@ from collections.abc import Iterator, MutableMapping
 import numpy as np
 from numpy.typing import NDArray
 
+from features import short_time
 from features.arrays import F64
-from features.compiled_code import import_librosa
 from features.observation import AUDIO_RATE_HZ, Observation
 
 PRE_EMPHASIS = 0.97
@@ -23,6 +23,7 @@ SPEECH_DB = 15.0
 DIGITAL_SILENCE, MIN_SILENCE = 1e-5, 800  # of the peak, less than a recorder's own noise; 50 ms, also of one value
 MIN_SPEECH = 30  # frames: 0.3 s
 SLOPE_FRAMES = 9
+ROLLOFF = 0.85
 FLOOR = 1e-10
 BAND_GROUPS = ((0, 5), (5, 10), (10, 15), (15, 20))  # bands of 0-2, 2-4, 4-6 and 6-8 kHz
 SYLLABIC_HZ, FAST_HZ, VERY_FAST_HZ = 1.0, 8.0, 16.0  # speech modulates its loudness mostly below 8 Hz
@@ -107,12 +108,10 @@ def without_silence(sound: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def spectrogram(sound: NDArray[np.float32]) -> F64:
     """Return the power [N_FFT / 2 + 1, n] of frames every 10 ms of the audio, scaled to unit RMS and pre-emphasised."""
-    librosa = import_librosa()
     y = sound.astype(np.float64)
     y /= np.sqrt(np.mean(y**2))
     y = np.append(y[0], y[1:] - PRE_EMPHASIS * y[:-1])
-    spectrum = librosa.stft(y, n_fft=N_FFT, win_length=WINDOW, hop_length=HOP, window="hamming")
-    return np.abs(spectrum) ** 2
+    return short_time.power_spectrogram(y, n_fft=N_FFT, width=WINDOW, hop=HOP, window="hamming")
 
 
 def band_filters() -> F64:
@@ -135,7 +134,9 @@ def speech_frames(bands: F64) -> NDArray[np.bool_]:
 
 
 def _cepstral(cepstra: F64, speech: NDArray[np.bool_]) -> dict[str, float]:
-    slopes = import_librosa().feature.delta(cepstra, width=SLOPE_FRAMES)[:, speech]
+    from scipy import signal
+
+    slopes = signal.savgol_filter(cepstra, SLOPE_FRAMES, polyorder=1, deriv=1, axis=-1)[:, speech]
     cepstra = cepstra[:, speech]
     values = {f"lfcc{number:02}_mean": cepstra[number].mean() for number in range(1, N_BANDS)}
     values |= {f"lfcc{number:02}_std": cepstra[number].std() for number in range(N_BANDS)}
@@ -148,18 +149,29 @@ def _spectral(power: F64) -> dict[str, float]:
     The spectrum, and thus every value, is that of the pre-emphasised audio. The frames contain only speech: the frames
     before and after a pause are neighbours.
     """
-    feature = import_librosa().feature
     magnitude, total = np.sqrt(power), power.sum(axis=1)
     hertz = np.arange(len(power)) * AUDIO_RATE_HZ / N_FFT
     unit = magnitude / np.maximum(magnitude.sum(axis=0), FLOOR)
     return {
-        "flatness_med": np.median(feature.spectral_flatness(S=magnitude)),
-        "centroid_med_hz": np.median(feature.spectral_centroid(S=magnitude, sr=AUDIO_RATE_HZ)),
-        "rolloff_med_hz": np.median(feature.spectral_rolloff(S=magnitude, sr=AUDIO_RATE_HZ)),
+        "flatness_med": np.median(_flatness(magnitude)),
+        "centroid_med_hz": np.median((hertz[:, None] * unit).sum(axis=0)),
+        "rolloff_med_hz": np.median(_rolloff(magnitude, hertz)),
         "flux_med": np.median(np.abs(np.diff(unit, axis=1)).sum(axis=0)),
         "hf_share_db": 10 * np.log10(max(total[hertz > 4000].sum() / total.sum(), FLOOR)),
         "bw99_hz": hertz[np.searchsorted(np.cumsum(total), 0.99 * total.sum())],
     }
+
+
+def _flatness(magnitude: F64) -> F64:
+    """Return the geometric over the arithmetic mean of the power of each frame of a spectrum [bins, n]."""
+    power = np.maximum(magnitude**2, FLOOR)
+    return np.asarray(np.exp(np.log(power).mean(axis=0)) / power.mean(axis=0))
+
+
+def _rolloff(magnitude: F64, hertz: F64) -> F64:
+    """Return the frequency below which 85 % of the magnitude of each frame of a spectrum [bins, n] lie."""
+    below = np.cumsum(magnitude, axis=0)
+    return np.asarray(hertz[np.argmax(below >= ROLLOFF * below[-1], axis=0)])
 
 
 def _common_motion(bands: F64) -> dict[str, float]:

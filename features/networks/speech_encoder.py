@@ -22,9 +22,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from features import short_time
 from features.arrays import F64
-from features.compiled_code import import_librosa
-from features.observation import AUDIO_RATE_HZ
 from features.voice_measures import without_silence
 
 N_FFT, HOP, N_MEL = 400, 160, 80  # as Whisper was trained: Hann windows of 25 ms, every 10 ms
@@ -121,14 +120,14 @@ def log_mel(sound: NDArray[np.float32]) -> F64:
     >>> log_mel(noise).shape, float(log_mel(noise).max())
     ((80, 100), 0.0)
     """
-    spectrum = import_librosa().stft(sound.astype(np.float64), n_fft=N_FFT, hop_length=HOP, pad_mode="reflect")
-    power = mel_filters() @ (np.abs(spectrum[:, :-1]) ** 2)  # Whisper leaves the last frame out
+    spectrogram = short_time.power_spectrogram(
+        sound.astype(np.float64), n_fft=N_FFT, width=N_FFT, hop=HOP, window="hann", pad_mode="reflect"
+    )
+    power = mel_filters() @ spectrogram[:, :-1]  # Whisper leaves the last frame out
     return np.asarray(np.log10(np.maximum(power / power.max(), 10.0**-RANGE)))
 
 
 @functools.cache
 def mel_filters() -> F64:
     """Return the mel filters [80, 201]: triangles of equal area on Slaney's mel scale."""
-    return np.asarray(
-        import_librosa().filters.mel(sr=AUDIO_RATE_HZ, n_fft=N_FFT, n_mels=N_MEL, dtype=np.float64), dtype=np.float64
-    )
+    return short_time.mel_filters(N_MEL, n_fft=N_FFT)

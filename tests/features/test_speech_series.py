@@ -93,7 +93,7 @@ def test_voice_frames_are_centred_on_their_time():
 
 
 def test_mfcc_are_librosas_own(monkeypatch):
-    """The numbers are those of librosa 0.11.0, so that the test need not wait for it to compile its pitch trackers.
+    """The numbers are those of librosa 0.11.0, so that the test need not wait until its functions are compiled.
 
     ``librosa.feature.mfcc(y=y, sr=16000, n_mfcc=13, n_mels=40, n_fft=512, win_length=400, hop_length=160)``, smoothed
     by ``low_pass``, at 0.5 s. c0 is left out: it has the windows' constant gain. What lies
