@@ -132,10 +132,8 @@ def test_a_clip_without_a_number_that_the_model_reads_has_the_prior(model):
 
 
 def test_norms_are_of_the_families_as_they_are():
-    """A family that was measured anew has no norms until `deepcue norms` made them again."""
     norms = read_norms({one.name: one.version for one in discovery.families()})
-    anew = {"lip_sync"}  # version 8; the norms are of version 7
-    assert {name.split(".")[0] for name in norms} == {one.name for one in discovery.families()} - anew
+    assert {name.split(".")[0] for name in norms} == {one.name for one in discovery.families()}
     columns = {column.name: column for one in discovery.families() for column in one.table_columns}
     for name, norm in norms.items():
         low, high = columns[name].range
