@@ -258,9 +258,9 @@ class OffsetReader:
 class PictureClock:
     """Increasing times of the video frames, on the clip's timeline.
 
-    A frame whose timestamp is missing is placed one mean step after the previous frame. From a timestamp that doesn't
-    increase on, frames are placed half a step apart, until they have their own times again: a frame that comes late
-    delays the few that follow, not the whole rest.
+    A frame whose timestamp is missing, or the same as that of the frame before, is placed one mean step after it. From
+    a timestamp on that does not come after the previous frame's time, frames are placed half a step apart, until they
+    have their own times again: a frame that comes late delays the few that follow, not the whole rest.
     Frames without a timestamp at the start of the stream are counted back from the first frame that has one.
 
     Parameters
@@ -291,7 +291,7 @@ class PictureClock:
             self._first_s = self._last_s = self._start_s if math.isnan(at) else at
             return self._last_s
         mean_s = (self._last_s - self._first_s) / self._n_steps if self._n_steps else self._step_s
-        if math.isnan(at):
+        if math.isnan(at) or (at == stamp_s and not self._delayed):
             at = self._last_s + mean_s
         else:
             own_s = at - stamp_s

@@ -55,7 +55,8 @@ class SoundClock:
                 late_s = at - self.start_s - self._sound_s - self.silence_s
                 step_s = following.time - frame.time - length_s
                 missing = late_s > MIN_GAP_S and step_s > -MIN_GAP_S
-                surplus = late_s < -MIN_GAP_S and (jumped or abs(step_s) < MIN_GAP_S)
+                in_step = -min(MIN_GAP_S, length_s / 2) < step_s < MIN_GAP_S  # not the same timestamp again
+                surplus = late_s < -MIN_GAP_S and (jumped or in_step)
                 gap_s = late_s if missing or surplus else 0.0
         self._sound_s += length_s + min(0.0, gap_s)
         self.silence_s += max(0.0, gap_s)

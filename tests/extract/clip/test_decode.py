@@ -125,7 +125,7 @@ def test_one_time_that_goes_back_cuts_no_sound():
 @pytest.mark.parametrize(
     ("moved", "last"),
     [
-        ({5: 6}, [7, 0.28]),  # as late as the one after it
+        ({5: 6}, [9, 0.36]),  # as late as the one after it
         ({5: 6, 6: 5}, [8, 0.32]),  # the two swapped
         ({5: 6.5}, [9, 0.36]),
         ({20: 27.5}, [36, 1.44]),
@@ -146,6 +146,25 @@ def test_a_frame_with_a_wrong_time_moves_only_those_next_to_it(moved, last, head
     assert times[number] == pytest.approx(at_s)
     np.testing.assert_array_equal(times[number:], stamps[number:])
     assert np.diff(times).min() > 0.2 * header_s
+
+
+@pytest.mark.parametrize("n_alike", [2, 4, 100])
+def test_frames_with_one_timestamp_are_evenly_spread(n_alike):
+    """Non-regression test: of timestamps of a coarse clock, the second frame came early and the next ones crowded."""
+    clock = PictureClock(OffsetReader({}), 0.04)
+    times = [clock.time_s(None, 0.04 * (number - number % n_alike)) for number in range(100)]
+    np.testing.assert_allclose(times, 0.04 * np.arange(100), atol=1e-9)
+
+
+def test_sound_with_timestamps_of_a_coarse_clock_is_not_cut():
+    """Non-regression test: audio that arrives in bursts was cut within them, with silence put between them."""
+
+    class Short(Played):
+        samples = 320
+
+    clock = SoundClock(OffsetReader({}))
+    bursts = [Short(0.1 * (number // 5)) for number in range(50)]
+    assert [clock.gap_before(*pair) for pair in itertools.pairwise([*bursts, None])] == [0.0] * 50
 
 
 @pytest.mark.parametrize("audio", ["pcm_s16le", "libmp3lame"])
