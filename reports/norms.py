@@ -90,9 +90,12 @@ class Norm:
     @property
     def _knots(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Increasing values, and the level of each; a tied value appears with its lowest and its highest level."""
-        tied = {value for value, _, _ in self.ties}
-        knots = [(q, level) for q, level in zip(self.quantiles, LEVELS, strict=True) if q not in tied]
-        knots += [(value, level) for value, below, equal in self.ties for level in (below, below + equal)]
+        knots = [(value, level) for value, below, equal in self.ties for level in (below, below + equal)]
+        tied = {value for value, _ in knots}
+        for q, level in zip(self.quantiles, LEVELS, strict=True):
+            within = any(below <= level <= below + equal for _, below, equal in self.ties)
+            if q not in tied and not within:  # an interpolated quantile within a tie may miss its value
+                knots.append((q, level))
         q, levels = np.array(sorted(knots)).T
         return q, np.maximum.accumulate(levels)
 
