@@ -20,6 +20,7 @@ COLUMNS = frozenset({"filename", "label", "group", "original", "source", "method
 FOLDERS = ("", "files", "videos", "clips")  # folders beside the manifest that are searched for its clips
 PACKED = (b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"\x28\xb5\x2f\xfd")
 TAR, TAR_AT = b"ustar", 257  # magic of a tar archive, and its offset
+GOES_ON = "goes on in the next line; close its quote or write one line"
 END = "\x04"  # a line added to a manifest's text: an unclosed quote swallows it
 SPREADSHEETS = frozenset({".ods", ".xlsm", ".xlsx"})  # some are zip files
 
@@ -74,7 +75,7 @@ def _check_ends_in_its_line(row: Mapping[str, str], where: str) -> None:
     for name, cell in row.items():
         first, *others = re.split(r"[\r\n]", cell.strip())
         if others and name in COLUMNS:
-            raise DatasetError(f"{where}: {name} {first!r} goes on in the next line; close its quote or write one line")
+            raise DatasetError(f"{where}: {name} {first!r} {GOES_ON}")
 
 
 def _check_is_text(data: str, start: bytes) -> None:
@@ -97,9 +98,12 @@ def _rows(data: str, content: bytes) -> tuple[list[str], list[tuple[int, list[st
         rows = list(read_rows(text, header))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{data}: not a CSV manifest ({error}); save it as UTF-8, every quote closed") from error
-    if rows and rows[-1][1] == [END]:
-        rows.pop()
-    return [name.lower() for name in header.names], rows
+    names = [name.lower() for name in header.names]
+    number, cells = rows.pop() if rows else (0, [END])
+    if cells != [END]:
+        name, first = dict(enumerate(names)).get(len(cells) - 1, "a cell"), cells[-1].strip().splitlines()[0]
+        raise DatasetError(f"{data}, line {number}: {name} {first!r} {GOES_ON}")
+    return names, rows
 
 
 def _filename(cell: str, store: Store, where: str) -> str:

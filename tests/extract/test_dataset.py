@@ -157,6 +157,8 @@ def test_a_folder_that_is_no_data_set_is_refused_in_one_sentence(tmp_path, files
         ("filename,label\na.mp4,2.0\n", "line 2: label '2.0'"),
         ('filename,label\na.mp4,REAL\n"b.mp4,FAKE\nc.mp4,FAKE\n', "line 3: filename 'b.mp4,FAKE' goes on in the next"),
         ('filename,label\n"a.mp4,REAL\n', "line 2: filename 'a.mp4,REAL' goes on in the next line"),
+        ('filename,label,note\na.mp4,REAL,"x\nb.mp4,FAKE,\n', "line 2: note 'x' goes on in the next line"),
+        ('filename,label\na.mp4,REAL,"x\nb.mp4,FAKE\n', "line 2: a cell 'x' goes on in the next line"),
         ('filename,label\n"a.mp4,REAL', "line 2: filename 'a.mp4,REAL' goes on in the next line"),
         (
             'filename,group\n\na.mp4,"anna\rb.mp4,ben\r',
