@@ -80,7 +80,9 @@ class Observer:
         self._identities = identities
 
     def observe(self, clip: Footage, recorder: FaceRecorder | None = None, *, embedded: bool = True) -> Observation:
-        """Observe a clip in one pass on one thread; a recorder receives every frame with the tracked faces.
+        """Observe a clip on one thread; a recorder receives every frame with the tracked faces.
+
+        One pass, and a second one where most frames have another size than the first.
 
         An audio-only file has an Observation without frames. Without ``embedded``, embeddings are computed when a
         family asks for them, with the same values.
