@@ -334,7 +334,7 @@ def _is_held(sharpness_spread: float | None) -> bool:
 
 
 def _peaks(table: pa.Table) -> list[bool]:
-    """Return for each row whether one face stands out by :data:`PEAK` in every network that scored faces."""
+    """Return for each row whether one face stands out by :data:`PEAK` in every face network of the table."""
     networks = [name.removesuffix("max") for name in table.column_names if name.endswith(".logit_max")]
     gaps = []
     for name in networks:

@@ -102,7 +102,8 @@ class FaceRecorder:
     filmstrip
         Whether to record small frames as well.
     told
-        Called after every frame with the fraction of frames processed, where the number of frames is known.
+        Called after every frame with the fraction of frames processed, where the number of frames is known; from 0
+        again if a clip is read a second time.
     """
 
     def __init__(

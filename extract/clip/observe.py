@@ -48,7 +48,7 @@ class Footage(Protocol):
         ...
 
     def frames(self) -> Iterator[Frame]:
-        """Upright frames, times increasing."""
+        """Upright frames, times increasing; from the first one again at each call."""
         ...
 
     def audio(self) -> tuple[NDArray[np.float32] | None, float]:

@@ -131,7 +131,7 @@ def load_families(settings: Settings) -> tuple[spec.Family, ...]:
     try:
         families = discovery.families(settings.families)
     except UnknownFamilyError as error:
-        raise InputError(f"{error} in a measuring process; install the family's package there") from error
+        raise InputError(f"{error}; a measuring process can't find it: install the family's package there") from error
     _check_weights(settings)
     return families
 

@@ -386,7 +386,7 @@ def test_a_package_that_workers_lack_is_one_sentence_and_exit_2(sounds, cluster,
     _, error = run.communicate()
     assert run.returncode == 2, error
     assert "no family is called 'yours'" in error
-    assert "in a measuring process; install the family's package there" in error
+    assert "a measuring process can't find it: install the family's package there" in error
     assert error.count("\n") == 1
     wait_until(lambda: children(workers) == [])
 
