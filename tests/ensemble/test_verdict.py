@@ -277,19 +277,10 @@ def test_the_model_line_says_the_score_of_a_stricter_protocol_in_place_of_the_ow
     assert line.endswith("; log loss on unseen people 0.580 [0.500, 0.600], of the constant predictor 0.693")
 
 
-def one_row(**values):
-    table = toy_table(1, 1)
-    for name, value in values.items():
-        column = name.replace("__", ".")
-        field = table.schema.field(column)
-        table = table.set_column(table.schema.get_field_index(column), column, pa.array([value], field.type))
-    return table
-
-
 def test_eight_frames_are_not_few():
     model = FakeModel([0.0], {name: [0.0] for name in FAMILIES})
     for n, few in ((7, True), (8, False)):
-        (one,) = verdict.judge(model, one_row(n_frames=n, duration_s=8.0, quality__clip_share=1.0))
+        (one,) = verdict.judge(model, with_values(n_frames=n, duration_s=8.0, quality__clip_share=1.0))
         assert bool(one.little_notes) == few
 
 
@@ -305,5 +296,5 @@ def test_from_which_spread_on_images_differ(spread, held):
 
 def test_what_a_share_alone_contributes_is_in_the_sum():
     model = FakeModel([0.0], {"blink": [0.5], "quality": [0.25]}, columns_read={"blink.count", "quality.valid_share"})
-    (one,) = verdict.judge(model, one_row())
+    (one,) = verdict.judge(model, with_values())
     assert one.base + sum(one.contributions.values()) == pytest.approx(np.log(one.probability / (1 - one.probability)))
