@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 REGIONS = ("eyes", "nose", "mouth", "cheeks", "chin", "forehead", "surroundings")
 """Eyes include the brows; chin includes the jaw; surroundings are everything outside the face."""
 MAX_FACES = 6  # per person: 25 ms each
-NEAR = (
-    1.0  # log-odds: faces that score so far below the highest are left out, as regions of a short forgery's other faces
-)
+# Log-odds: faces that score so far below the highest are left out, because those of a short forgery's other moments
+# would blur its map.
+NEAR = 1.0
 MIN_AREA = 0.01  # fraction of the crop: a smaller region is not measured
 BRIDGE, NOSE_BASE, CHIN = 27, 33, 8
 FOREHEAD = 0.35  # height of the face above the brows, over the distance from chin to brows
