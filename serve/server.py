@@ -35,6 +35,8 @@ from serve.uploads import BLOCK, Uploads, kept_name
 LOOPBACK = "127.0.0.1"
 END_S = 1  # time that running answers get when the server is stopped
 BACKLOG = 200  # connections that may wait to be accepted
+EVERY_ADDRESS = {"0.0.0.0": (socket.AF_INET, "198.51.100.1"), "::": (socket.AF_INET6, "2001:db8::1")}
+"""Hosts that mean every address of this machine, each with an address elsewhere (RFC 5737, RFC 3849)."""
 IDLE = h11_impl.h11.IDLE  # no head of a request is complete
 HEAD_S = 10  # time for the head of a request, from the connection or from the first byte of the head
 
@@ -114,13 +116,20 @@ class Server:
 
     @property
     def url(self) -> str:
-        """The address of the page, with the token if one is required."""
-        return f"{self._options.origin or self.local}/" + (f"?token={self.token}" if self.token else "")
+        """The address of the page, with the token if one is required.
+
+        If the server listens on every address of this machine, this is the one that the network sees.
+        """
+        page = self._options.origin or self._at(reachable(self._options.host))
+        return f"{page}/" + (f"?token={self.token}" if self.token else "")
 
     @property
     def local(self) -> str:
         """The address that the server listens on, for the configuration of a proxy."""
-        host, port = self._options.host, self._socket.getsockname()[1]
+        return self._at(self._options.host)
+
+    def _at(self, host: str) -> str:
+        port = self._socket.getsockname()[1]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def queue(self, given: Sequence[ClipEntry]) -> int:
@@ -243,6 +252,21 @@ class _Uvicorn(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def reachable(host: str) -> str:
+    """Return an address at which others reach a server that listens on ``host``.
+
+    For 0.0.0.0 and ``::`` this is the address from which this machine would send to other networks, or 127.0.0.1 if
+    there is no route; every other host is returned as it is. Nothing is sent.
+    """
+    if host not in EVERY_ADDRESS:
+        return host
+    family, elsewhere = EVERY_ADDRESS[host]
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((elsewhere, 9))  # of a datagram socket: chooses the route only
+        return str(probe.getsockname()[0])
+    return reachable("0.0.0.0") if host == "::" else LOOPBACK
 
 
 def _listening(host: str, port: int) -> socket.socket:

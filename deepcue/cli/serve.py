@@ -3,8 +3,8 @@
 Prints the address of the page. The clips, the list and the pages of clips are kept in the work folder; a restarted
 server resumes with the queued clips. CLIPS are files or folders to queue at the start; clips that are already in the
 list are skipped. Only this machine can open the page. `--host 0.0.0.0` opens it to the network: every machine, this one
-too, then needs the token of the printed address, and others replace 0.0.0.0 in it by this machine's IP address. Behind
-a TLS proxy, give the proxy's address with `--origin`; the token is then required.
+too, then needs the token of the printed address. Behind a TLS proxy, give the proxy's address with `--origin`; the
+token is then required.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Nobody else gets in: names, origins, tokens, headers, and nothing beyond the work folder."""
 
 import contextlib
+import errno
+import ipaddress
 import socket
 
 import pytest
@@ -11,6 +13,7 @@ from deepcue.cli.serve import origin
 from serve import drain, guard
 from serve import server as serving
 from serve.guard import HEADERS, Guard, is_loopback
+from serve.server import reachable
 
 FOREIGN = [
     "evil.example",
@@ -133,6 +136,8 @@ def test_beyond_this_machine_a_token_is_asked_for(tmp_path):
         token = one.server.token
         assert len(token) > 30
         assert token in one.server.url
+        assert not one.server.url.startswith("http://0.0.0.0")
+        assert one.server.local.startswith("http://0.0.0.0:")
         for path in ("/", "/api/clips", "/static/list.js", "/?token=wrong", "/?token=", "/api/clips?token=" + token):
             assert one.ask("GET", path)[0] == 401
         assert one.ask("POST", "/api/clips?name=a", b"fine 1", Cookie="deepcue_token=wrong")[0] == 401
@@ -281,6 +286,21 @@ def test_another_protocol_is_not_answered():
 
     asyncio.run(Guard(None, host="127.0.0.1")({"type": "websocket"}, None, send))
     assert sent == []
+
+
+def test_the_printed_address_is_one_that_others_can_open():
+    for every in ("0.0.0.0", "::"):
+        address = ipaddress.ip_address(reachable(every))
+        assert not address.is_unspecified
+    assert [reachable(host) for host in ("127.0.0.1", "::1", "box.example")] == ["127.0.0.1", "::1", "box.example"]
+
+
+def test_without_a_network_this_machines_address_is_printed(monkeypatch):
+    def no_route(*_):
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    monkeypatch.setattr(socket.socket, "connect", no_route)
+    assert reachable("0.0.0.0") == reachable("::") == "127.0.0.1"
 
 
 def test_behind_a_proxy_with_tls_its_name_and_origin_are_let_in_with_the_token(tmp_path):
