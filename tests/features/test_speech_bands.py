@@ -12,7 +12,7 @@ RATE = 16_000
 @pytest.fixture(scope="module")
 def speech():
     rng = np.random.default_rng(4)
-    babble = speak(3.0, Speaker.sample(rng), rng).sound
+    babble = speak(3.0, Speaker.sample(rng), rng).audio
     return (babble + 1e-4 * rng.standard_normal(babble.size)).astype(np.float32)
 
 

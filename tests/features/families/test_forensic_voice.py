@@ -68,7 +68,7 @@ def test_weights_trained_into_the_same_file_are_seen(talking_head, speech_model,
 @pytest.fixture(scope="module")
 def babble():
     rng = np.random.default_rng(4)
-    speech = speak(3.0, Speaker.sample(rng), rng).sound
+    speech = speak(3.0, Speaker.sample(rng), rng).audio
     return (speech + 1e-4 * rng.standard_normal(speech.size)).astype(np.float32)
 
 

@@ -21,7 +21,7 @@ def noise(rng):
 def speech(rng):
     from forge.speech_synthesis import Speaker, speak
 
-    return speak(4.0, Speaker.sample(rng), rng).sound
+    return speak(4.0, Speaker.sample(rng), rng).audio
 
 
 def test_every_cue_is_measured_of_speech_and_in_its_range(speech):
