@@ -129,7 +129,7 @@ def timeline(evidence: ClipEvidence, used: Iterable[str]) -> ClipTimeline:
         for number, person in enumerate(evidence.people)
     ]
     if evidence.sound:
-        owners.append(("sound", "Sound", _from_0(evidence.sound)))
+        owners.append(("sound", "Audio", _from_0(evidence.sound)))
     scales = _scales(series for _, _, series in owners)
     groups = tuple(
         _group(key, title, series, used=used, scales=scales, duration_s=duration_s) for key, title, series in owners
@@ -163,13 +163,13 @@ def _axis_s(evidence: ClipEvidence) -> float:
     return max([evidence.duration_s if evidence.duration_s > 0 else 0.0, *ends]) or 1.0
 
 
-def blanks(n_frames: int, axis_s: float, picture_s: float) -> int:
+def blanks(n_frames: int, axis_s: float, video_s: float) -> int:
     """Return how many frames fit behind the last one of a filmstrip, where the axis continues without video.
 
     >>> blanks(12, 15.0, 10.0), blanks(12, 10.1, 10.0)
     (6, 0)
     """
-    return min(MAX_BLANKS, round(n_frames * (axis_s / picture_s - 1))) if picture_s > 0 else 0
+    return min(MAX_BLANKS, round(n_frames * (axis_s / video_s - 1))) if video_s > 0 else 0
 
 
 def person_name(number: int, total: int) -> str:

@@ -13,7 +13,7 @@ import deepcue
 from deepcue.cli.main import main
 from ensemble.store import default_model, load_model
 from ensemble.verdict import judge
-from ensemble.wording import NO_PICTURE, NOTE, NOTE_NO_SPEECH, NOTE_SOUND
+from ensemble.wording import NO_VIDEO, NOTE, NOTE_AUDIO_ONLY, NOTE_NO_SPEECH
 from extract.entries import ClipEntry
 from extract.pipeline import examine
 from extract.run import worker
@@ -201,7 +201,7 @@ def test_the_page_has_the_sound_and_no_picture(tmp_path, samples, spoken):
     assert bool(finite) == spoken
     model = load_model(default_model())
     (verdict,) = judge(model, table)
-    assert verdict.notes[0] == (NOTE_SOUND.format(why=NO_PICTURE) if spoken else NOTE_NO_SPEECH)
+    assert verdict.notes[0] == (NOTE_AUDIO_ONLY.format(why=NO_VIDEO) if spoken else NOTE_NO_SPEECH)
     page = clip_page(verdict, model.manifest, tmp_path, facts=ClipFacts.of_row(table), evidence=evidence)
     assert verdict.notes[0].split(":")[0].lower() in page.lower()
     assert "s of audio" in page
@@ -217,7 +217,7 @@ def test_predict_says_in_json_that_only_the_sound_was_judged(tmp_path, capsys):
     assert (one["status"], one["n_frames"], one["n_faces"], one["face_width_px"]) == ("no_face", 0, 0, None)
     assert list(one["log_odds_by_family"]) == ["forensic_voice"]
     assert one["unmeasured"]["forensic_cnn"] == "the file holds no video"
-    assert one["notes"] == [NOTE_SOUND.format(why=NO_PICTURE), NOTE]
+    assert one["notes"] == [NOTE_AUDIO_ONLY.format(why=NO_VIDEO), NOTE]
 
 
 def test_a_frame_of_a_day_is_not_resampled_to_its_end(tmp_path):
