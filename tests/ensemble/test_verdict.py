@@ -95,11 +95,11 @@ def test_a_verdict_has_every_value_of_its_json_by_the_same_name():
 @pytest.mark.parametrize(
     ("unmeasured", "is_said"),
     [
-        ({"forensic_voice": SENTENCES[Reason.UNUSABLE], "blink": SENTENCES[Reason.NO_PICTURE]}, True),
+        ({"forensic_voice": SENTENCES[Reason.UNUSABLE], "blink": SENTENCES[Reason.NO_VIDEO]}, True),
         ({"forensic_voice": "too little of the clip was usable for it: 3%"}, True),
         ({"forensic_voice": SENTENCES[Reason.NOT_INSTALLED]}, False),
         ({"forensic_voice": SENTENCES[Reason.FAILED], "voice": SENTENCES[Reason.UNUSABLE]}, False),
-        ({"blink": SENTENCES[Reason.NO_PICTURE]}, False),
+        ({"blink": SENTENCES[Reason.NO_VIDEO]}, False),
     ],
 )
 def test_that_there_is_no_speech_is_said_where_it_was_looked_for(unmeasured, is_said):
@@ -246,7 +246,7 @@ def test_json_holds_no_nan():
 
 
 def test_what_was_not_measured_contributes_by_being_missing():
-    (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_sound=[0])
+    (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_audio=[0])
     assert "lip_sync" not in one.log_odds_by_family
     assert one.log_odds_unmeasured == pytest.approx(0.25)
 

@@ -63,7 +63,7 @@ class Page(HTMLParser):
 def trained(tmp_path_factory):
     """Table file and model folder; one clip of the table is unreadable."""
     folder = tmp_path_factory.mktemp("report")
-    table = toy_table(without_cues=[7], without_sound=[4, 5])
+    table = toy_table(without_cues=[7], without_audio=[4, 5])
     toy_model(table, folder / "model")
     return folder / "toy.parquet", folder / "model"
 
