@@ -31,7 +31,7 @@ from ensemble.wording import (
     bound_in_words,
 )
 from features.discovery import families
-from features.spec import SOUND_ALONE, family_modules, is_share
+from features.spec import AUDIO_ONLY, family_modules, is_share
 
 # "Likely" and "unlikely" as the IPCC's calibrated language has them (Mastrandrea et al. 2010): above 66 %,
 # below 33 %. The words describe the probability at the model's target prior.
@@ -266,7 +266,7 @@ class Verdict:
 
 def _audio_families() -> set[str]:
     """Return the families that need only audio."""
-    return {family.name for family in families() if family.needs <= SOUND_ALONE}
+    return {family.name for family in families() if family.needs <= AUDIO_ONLY}
 
 
 def verdict_of(probability: float) -> str:

@@ -320,7 +320,7 @@ def _unmeasured(
         return []
     reasons = {**facts.unmeasured, **verdict.unmeasured}
     if evidence is not None:
-        silent = SENTENCES[Reason.NO_SOUND] in reasons.values()
+        silent = SENTENCES[Reason.NO_AUDIO] in reasons.values()
         reasons = _of_other_families(evidence, silent=silent, blind=verdict.audio_only) | reasons
     return sorted(
         ((name, why, name in used) for name, why in reasons.items()), key=lambda entry: (not entry[2], entry[0])
@@ -334,7 +334,7 @@ def _of_other_families(evidence: ClipEvidence, *, silent: bool, blind: bool) -> 
         cues = [evidence.cues.get(column.name, math.nan) for column in family.columns if not is_share(column.name)]
         if f"{family.name}.valid_share" not in evidence.cues or any(map(math.isfinite, cues)):
             continue
-        lacks = lacking(family.needs, sound=not silent, picture=not blind, face=bool(evidence.people))
+        lacks = lacking(family.needs, audio=not silent, video=not blind, face=bool(evidence.people))
         reasons[family.name] = SENTENCES[lacks or Reason.UNUSABLE]
     return reasons
 

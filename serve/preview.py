@@ -53,16 +53,16 @@ def media_type(path: str) -> tuple[str, float]:
     source = containers.source_of(path, {})
     with containers.opened(source) as container:
         streams = containers.look_through(container, MAX_SECONDS, source)
-        if streams.picture is None:
+        if streams.video is None:
             return "", 0.0
         kind = FORMATS.get(container.format.name, "")
         video_codecs, audio_codecs = PLAYED.get(kind, (set(), set()))
-        video = container.streams[streams.picture]
+        video = container.streams[streams.video]
         plays = (
             video.codec_context.name in video_codecs
             and video.codec_context.pix_fmt in PIXELS
-            and all(container.streams[number].codec_context.name in audio_codecs for number in streams.sounds)
-            and streams.n_pictures == 1
+            and all(container.streams[number].codec_context.name in audio_codecs for number in streams.audio_tracks)
+            and streams.n_videos == 1
             and not streams.timeline.n_jumps
             and abs(streams.start_s) <= MAX_START_S
         )

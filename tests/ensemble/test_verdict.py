@@ -95,11 +95,11 @@ def test_a_verdict_has_every_value_of_its_json_by_the_same_name():
 @pytest.mark.parametrize(
     ("unmeasured", "is_said"),
     [
-        ({"forensic_voice": SENTENCES[Reason.UNUSABLE], "blink": SENTENCES[Reason.NO_PICTURE]}, True),
+        ({"forensic_voice": SENTENCES[Reason.UNUSABLE], "blink": SENTENCES[Reason.NO_VIDEO]}, True),
         ({"forensic_voice": "too little of the clip was usable for it: 3%"}, True),
         ({"forensic_voice": SENTENCES[Reason.NOT_INSTALLED]}, False),
         ({"forensic_voice": SENTENCES[Reason.FAILED], "voice": SENTENCES[Reason.UNUSABLE]}, False),
-        ({"blink": SENTENCES[Reason.NO_PICTURE]}, False),
+        ({"blink": SENTENCES[Reason.NO_VIDEO]}, False),
     ],
 )
 def test_that_there_is_no_speech_is_said_where_it_was_looked_for(unmeasured, is_said):

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from clip_evidence import MANIFEST, clip_evidence, jpeg_image, verdict
+from clip_evidence import MANIFEST, clip_evidence, face_jpeg, verdict
 
 from ensemble.missingness import SENTENCES
 from ensemble.store import SHIPPED_MODEL, read_manifest
@@ -116,7 +116,7 @@ def test_names_and_messages_from_outside_are_text(tmp_path):
 def test_frames_lie_over_their_time_where_audio_outlasts_the_video(tmp_path):
     evidence = clip_evidence(10.0)
     last = Series([14.0], [1.0], unit="dB", title="Loudness")
-    page = page_of(tmp_path, evidence=replace(evidence, sound={"voice.loudness": last}))
+    page = page_of(tmp_path, evidence=replace(evidence, audio={"voice.loudness": last}))
     strip = page[page.index('class="filmstrip"') :].split("</ol>")[0]
     assert (strip.count("<img"), strip.count('<li aria-hidden="true"></li>')) == (12, 5), "12 frames in 10 of 14 s"
 
@@ -127,8 +127,8 @@ def replace_title(series, title):
 
 def test_the_json_cannot_end_its_script(tmp_path):
     evidence = clip_evidence()
-    series = {"x.</script><b>": evidence.sound["voice.loudness"]}
-    text = page_of(tmp_path, evidence=replace(evidence, sound=series))
+    series = {"x.</script><b>": evidence.audio["voice.loudness"]}
+    text = page_of(tmp_path, evidence=replace(evidence, audio=series))
     assert "x.</script><b>" not in text
     assert "sound.x.</script><b>" in json.loads(Page(text).json)["lanes"]
 
@@ -136,7 +136,7 @@ def test_the_json_cannot_end_its_script(tmp_path):
 def test_without_faces_there_is_no_image_at_all(tmp_path):
     evidence = clip_evidence(n_people=2)
     mapped = {
-        "face_map_jpeg": jpeg_image(90, 90, 3),
+        "face_map_jpeg": face_jpeg(90, 90, 3),
         "face_regions": {"eyes": -0.25, "mouth": 1.5},
         "face_map_times_s": (2.8, 2.3),
     }
@@ -401,7 +401,7 @@ def test_what_could_not_be_measured_is_said_also_of_families_that_the_model_does
     cues = {"lip_sync.valid_share": 0.0, "blink.valid_share": 0.0, "identity.valid_share": 1.0, "identity.drift": 0.8}
     cues |= {"cnn_embedding.valid_share": 0.0}  # needs crops, and so a face, like every family that reads the video
     one = verdict(status="no_audio", error="no audio", unmeasured={"forensic_voice": "the clip has no audio"})
-    page = Page(page_of(tmp_path, one=one, evidence=clip_evidence(n_people=0, sound=False, cues=cues)))
+    page = Page(page_of(tmp_path, one=one, evidence=clip_evidence(n_people=0, audio=False, cues=cues)))
     assert "Speech modelthe clip has no audio" in page.text
     assert "Lip sync not read by the modelthe clip has no audio" in page.text
     assert "Blinks not read by the modelno face was found" in page.text

@@ -159,7 +159,7 @@ def test_audio_before_the_first_frame_is_not_drawn_at_the_left_edge():
     """Non-regression: a second of it was one vertical stroke, with a highest value "at -0.1 s"."""
     loudness = Series(np.arange(-10, 20) / 10, np.r_[np.full(10, 9.0), np.ones(20)], unit="dB", title="Loudness",
                    events=(Event(-0.9, -0.5, "gap"), Event(-0.1, 0.3, "gap")))  # fmt: skip
-    drawn = timeline.timeline(replace(clip_evidence(2.0), sound={"voice.loudness": loudness}), USED)
+    drawn = timeline.timeline(replace(clip_evidence(2.0), audio={"voice.loudness": loudness}), USED)
     (lane,) = drawn.groups[-1].context
     assert (lane.times[0], max(lane.values)) == (0.0, 1.0)
     assert lane.events == "gap (1) at 0.0 s"
@@ -219,7 +219,7 @@ def test_axis_extends_to_the_end_of_audio_that_outlasts_the_video():
     """Non-regression test: all of it was drawn at the right edge."""
     evidence = clip_evidence(10.0)
     voice = Series([1.5, 8.5, 13.5], [-1.0, 0.0, 1.0], unit="log-odds", title="Voice", window_s=3.0)
-    drawn = timeline.timeline(replace(evidence, sound={"forensic_voice.logit": voice}), USED)
+    drawn = timeline.timeline(replace(evidence, audio={"forensic_voice.logit": voice}), USED)
     assert drawn.duration_s == drawn.as_json()["duration_s"] == 15.0
     assert [tick.label for tick in drawn.ticks][-1] == "15"
     (lane,) = drawn.groups[-1].evidence
@@ -227,4 +227,4 @@ def test_axis_extends_to_the_end_of_audio_that_outlasts_the_video():
     (blink,) = (one for one in drawn.groups[0].context if one.family == "blink")
     assert max(x for x, _ in points(blink.path)) == pytest.approx(1000 * 9.96 / 15, abs=0.1)
     assert timeline.timeline(evidence, USED).duration_s == 10.0
-    assert timeline.timeline(replace(evidence, duration_s=0.0, sound={}, people=()), USED).duration_s == 1.0
+    assert timeline.timeline(replace(evidence, duration_s=0.0, audio={}, people=()), USED).duration_s == 1.0

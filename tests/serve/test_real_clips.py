@@ -5,10 +5,10 @@ import re
 
 import psutil
 import pytest
+from audio_maker import speech, write_wave
 from clip_maker import frames_of, write_clip
 from events import wait_until
 from page_server import Running
-from sound_maker import speech, write_wave
 
 import deepcue
 from ensemble.store import default_model
