@@ -106,8 +106,8 @@ def plain_script(path: str) -> None:
             for face in detector(frame):
                 predictor(frame, face)
         if clip.audio is not None:
-            sound = clip.audio.to_soundarray(fps=16_000)
-            librosa.feature.mfcc(y=sound.mean(axis=1), sr=16_000)
+            audio = clip.audio.to_soundarray(fps=16_000)
+            librosa.feature.mfcc(y=audio.mean(axis=1), sr=16_000)
 
 
 def scaling(clips: Sequence[ClipEntry]) -> dict[str, Any]:

@@ -98,10 +98,10 @@ def read_faces(file: Path, n: int, *, seed: int) -> list[CroppedFace]:
     if "key" in table.column_names:
         keys = np.array(table["key"].to_pylist())[rows]
         rows = rows[np.unique(keys, return_index=True)[1]]
-    pictures = table["jpeg" if "jpeg" in table.column_names else "image"]
+    images = table["jpeg" if "jpeg" in table.column_names else "image"]
     detector, faces = FaceDetector(), list[CroppedFace]()
     for row in np.random.default_rng(seed).permutation(rows).tolist():
-        if (face := _face(pictures[row].as_py(), detector)) is not None:
+        if (face := _face(images[row].as_py(), detector)) is not None:
             faces.append(face)
         if len(faces) == n:
             break
@@ -110,8 +110,8 @@ def read_faces(file: Path, n: int, *, seed: int) -> list[CroppedFace]:
     return faces
 
 
-def _face(picture: bytes, detector: FaceDetector) -> CroppedFace | None:
-    decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
+def _face(encoded: bytes, detector: FaceDetector) -> CroppedFace | None:
+    decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
     if decoded is None:
         return None
     image = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)

@@ -3,7 +3,7 @@
     python -m benchmarks.short_swap manifest.csv --clips 20
 
 Two seconds of genuine clips of six seconds or more are forged, and the rest is unchanged. There are two kinds:
-``face_swap`` pastes another clip's face (:mod:`forge.clips.picture`); ``spliced`` inserts the same moments of a FAKE
+``face_swap`` pastes another clip's face (:mod:`forge.clips.video`); ``spliced`` inserts the same moments of a FAKE
 clip whose original, according to the manifest, is the genuine clip. The genuine and the forged clip are written with
 the same encoder, and measured as for a page, with two faces per second. Prints JSON: how often the largest score (mean
 of the networks) lies inside the forged part, and chance, with 95 % intervals over groups; for all clips,

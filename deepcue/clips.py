@@ -289,7 +289,7 @@ def evidence(
     -------
     ClipEvidence
         ``people``, the main person first, each with ``faces`` (time in seconds, box in fractions of the frame, JPEG,
-        log-odds by network) and ``series``; ``sound``, the series of the audio; ``cues``, every column of every family,
+        log-odds by network) and ``series``; ``audio``, the series of the audio; ``cues``, every column of every family,
         NaN where undefined. For a clip without a face, ``people`` is empty.
 
     Raises

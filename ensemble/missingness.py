@@ -16,8 +16,8 @@ from features.table import feature_columns, row_reasons
 SENTENCES = {
     Reason.FAILED: "its code raised an error: see the clip's error message",
     Reason.NOT_INSTALLED: "the network's weights are not installed",
-    Reason.NO_SOUND: "the clip has no audio",
-    Reason.NO_PICTURE: "the file holds no video",
+    Reason.NO_AUDIO: "the clip has no audio",
+    Reason.NO_VIDEO: "the file holds no video",
     Reason.NO_FACE: "no face was found",
     Reason.TOO_SHORT: "the clip is too short",
     Reason.UNUSABLE: "nothing in the clip was usable for it",

@@ -16,22 +16,22 @@ from ensemble.missingness import is_unusable, unmeasured_families
 from ensemble.model import Model
 from ensemble.training_set import family_of
 from ensemble.wording import (
-    NO_PICTURE,
-    NO_PICTURE_CUE,
     NO_SPEECH,
+    NO_VIDEO,
+    NO_VIDEO_CUE,
     NOTE,
+    NOTE_AUDIO_ONLY,
     NOTE_FACES,
     NOTE_NO_SPEECH,
     NOTE_NOTHING,
     NOTE_PEAK,
-    NOTE_SOUND,
     NOTE_STILL,
-    NOTE_STILL_PICTURE,
+    NOTE_STILL_VIDEO,
     SMALL_FACE_PX,
     bound_in_words,
 )
 from features.discovery import families
-from features.spec import SOUND_ALONE, family_modules, is_share
+from features.spec import AUDIO_ONLY, family_modules, is_share
 
 # "Likely" and "unlikely" as the IPCC's calibrated language has them (Mastrandrea et al. 2010): above 66 %,
 # below 33 %. The words describe the probability at the model's target prior.
@@ -142,9 +142,14 @@ class Verdict:
         return self.base + sum(self.contributions.values()) + self.log_odds_limit
 
     @property
-    def sound_alone(self) -> bool:
+    def audio_only(self) -> bool:
         """Whether the file holds audio and no video."""
         return self.n_frames == 0 and self.duration_s is not None
+
+    @property
+    def sound_alone(self) -> bool:
+        """Deprecated: use ``audio_only``."""
+        return self.audio_only
 
     @property
     def reason(self) -> str:
@@ -165,12 +170,12 @@ class Verdict:
         """The sentences to show beside the number."""
         if self.verdict == NOTHING:
             return [NOTE_NO_SPEECH, NOTE_NOTHING] if self.lacks_speech else [NOTE_NOTHING]
-        if self.sound_alone:
-            return [NOTE_SOUND.format(why=NO_PICTURE), NOTE]
-        sound = [NOTE_SOUND.format(why=NO_PICTURE_CUE)] if self._only_heard else []
+        if self.audio_only:
+            return [NOTE_AUDIO_ONLY.format(why=NO_VIDEO), NOTE]
+        audio = [NOTE_AUDIO_ONLY.format(why=NO_VIDEO_CUE)] if self._only_heard else []
         faces = [self.faces_note] if self.faces_note else []
         peak = [NOTE_PEAK] if self.has_peak and self.verdict != LIKELY_FAKE else []
-        return [*sound, *faces, *peak, *self.little_notes, *self._of_small_face, NOTE]
+        return [*audio, *faces, *peak, *self.little_notes, *self._of_small_face, NOTE]
 
     @property
     def main_face(self) -> str:
@@ -185,53 +190,53 @@ class Verdict:
     @property
     def faces_note(self) -> str:
         """The caveat for a clip with several faces; empty for other clips and for models that read audio alone."""
-        if self.n_faces <= 1 or not self._reads_picture:
+        if self.n_faces <= 1 or not self._reads_video:
             return ""
         return NOTE_FACES.format(n=self.n_faces, main_face=self.main_face)
 
     @property
     def lacks_speech(self) -> bool:
         """Whether, in a file without video, every speech family that was measured found too little speech."""
-        if not (self.sound_alone and self.verdict == NOTHING):
+        if not (self.audio_only and self.verdict == NOTHING):
             return False
-        reasons = [self.unmeasured[name] for name in self.unmeasured.keys() & _of_sound()]
+        reasons = [self.unmeasured[name] for name in self.unmeasured.keys() & _audio_families()]
         return bool(reasons) and all(map(is_unusable, reasons))
 
     @property
-    def _reads_picture(self) -> bool:
+    def _reads_video(self) -> bool:
         """Whether the model reads a family that needs more than audio."""
-        return bool(self.contributions.keys() - _of_sound())
+        return bool(self.contributions.keys() - _audio_families())
 
     @property
-    def _picture_counts(self) -> bool:
+    def _video_counts(self) -> bool:
         """Whether a family that needs more than audio was measured."""
-        return bool(self.log_odds_by_family.keys() - _of_sound())
+        return bool(self.log_odds_by_family.keys() - _audio_families())
 
     @property
     def _speech_counts(self) -> bool:
         """Whether a family that needs only audio was measured."""
-        return bool(self.log_odds_by_family.keys() & _of_sound())
+        return bool(self.log_odds_by_family.keys() & _audio_families())
 
     @property
     def _only_heard(self) -> bool:
         """Whether only audio families contribute, although the model also reads the video."""
-        return self._speech_counts and not self._picture_counts and self._reads_picture
+        return self._speech_counts and not self._video_counts and self._reads_video
 
     @property
     def _of_small_face(self) -> list[str]:
-        if self.face_width_px is None or self.face_width_px >= SMALL_FACE_PX or not self._picture_counts:
+        if self.face_width_px is None or self.face_width_px >= SMALL_FACE_PX or not self._video_counts:
             return []
         return [wording.of_small_face(self.face_width_px)]
 
     @property
     def little_notes(self) -> list[str]:
         """The caveats for a number, or its video part, that rests on a short stretch or on one frozen image."""
-        if self.duration_s is None or not self._picture_counts:
+        if self.duration_s is None or not self._video_counts:
             return []
         share = 1.0 if self.seen_share is None else self.seen_share
         n, seconds = max(1, round(share * self.n_frames)), round(share * self.duration_s, 2)
         if n >= FEW_FRAMES and seconds >= SHORT_S:
-            return [NOTE_STILL_PICTURE if self._speech_counts else NOTE_STILL] if self.still else []
+            return [NOTE_STILL_VIDEO if self._speech_counts else NOTE_STILL] if self.still else []
         return [wording.of_short_stretch(n, seconds, with_speech=self._speech_counts)]
 
     def as_dict(self) -> dict[str, Any]:
@@ -259,9 +264,9 @@ class Verdict:
         }
 
 
-def _of_sound() -> set[str]:
+def _audio_families() -> set[str]:
     """Return the families that need only audio."""
-    return {family.name for family in families() if family.needs <= SOUND_ALONE}
+    return {family.name for family in families() if family.needs <= AUDIO_ONLY}
 
 
 def verdict_of(probability: float) -> str:

@@ -22,9 +22,9 @@ NOTE_NO_FINDING = (
     "nor that it is fake."
 )
 """Replaces :data:`NOTE_NOTHING` where no number is shown."""
-NO_PICTURE, NO_PICTURE_CUE = "the file holds no video", "no cue of the video could be measured"
+NO_VIDEO, NO_VIDEO_CUE = "the file holds no video", "no cue of the video could be measured"
 NO_SPEECH = "no video in the file, and no speech was found in its audio"
-NOTE_SOUND = (
+NOTE_AUDIO_ONLY = (
     "Only the audio was evaluated: {why}, and the video stays at its prior. By itself, the shipped speech detector has "
     "an AUC of 0.93 on synthetic speech of systems that it was not trained on."
 )
@@ -38,7 +38,7 @@ NOTE_SMALL = (
     "networks told fake from real faces hardly better than chance (AUC 0.51; 0.56 with larger faces)."
 )
 NOTE_SHORT = "Only {frames} could be evaluated. That is little evidence; the probability does not account for it."
-NOTE_SHORT_PICTURE = (
+NOTE_SHORT_VIDEO = (
     "Only {frames} of video could be evaluated. That is little evidence; the video's part of the probability does not "
     "account for it."
 )
@@ -47,7 +47,7 @@ NOTE_STILL = (
     "Most of the analysed faces are the same image, as in a frozen frame: the probability rests on few different "
     "images, and cues of motion say little."
 )
-NOTE_STILL_PICTURE = NOTE_STILL.replace("the probability rests", "the video's part of the probability rests")
+NOTE_STILL_VIDEO = NOTE_STILL.replace("the probability rests", "the video's part of the probability rests")
 NOTE_PEAK = (
     "The face networks score one moment much more like a fake than the rest. The probability describes the whole clip, "
     "and a short forgery hardly changes it: the page of the clip (--report) shows when."
@@ -72,7 +72,7 @@ def of_small_face(width_px: float) -> str:
 def of_short_stretch(n_frames: int, seconds: float, *, with_speech: bool) -> str:
     """Return the caveat for a number that rests on so many frames; 0 seconds where their duration is unknown."""
     over = f" over {seconds:g} s" if seconds else ""
-    template = NOTE_SHORT_PICTURE if with_speech else NOTE_SHORT
+    template = NOTE_SHORT_VIDEO if with_speech else NOTE_SHORT
     return template.format(frames=f"{n_frames} frame{'s' * (n_frames != 1)}{over}")
 
 

@@ -8,7 +8,8 @@ Three layouts are read, from a local path or any fsspec URL:
   ``fake_part``; or a single clip.
 
 ``metadata.json`` and manifests have the same fields. ``label`` is REAL or FAKE, 0 or 1, true or false. ``method`` names
-how a FAKE clip was made, and ``fake_part`` which part is forged: picture, voice (synthetic speech), or both.
+how a FAKE clip was made, and ``fake_part`` which part is forged: "picture" (the video), "voice" (synthetic speech), or
+both.
 ``original`` is the path of the clip that a FAKE clip was made from, or the end of that path, with or without suffix.
 ``group`` marks clips that must share a fold: the connected component of the ``original`` links and the given groups.
 """
@@ -23,7 +24,7 @@ from dataclasses import replace
 from typing import Any
 
 from extract.entries import ClipEntry
-from extract.file_names import SOUND_SUFFIXES, Names, is_companion, is_video, name_of, suffix_of
+from extract.file_names import AUDIO_SUFFIXES, Names, is_companion, is_video, name_of, suffix_of
 from extract.file_store import Store, first_url, folder_and_name
 from extract.groups import grouped
 from extract.manifest import clips_of_manifest
@@ -73,7 +74,7 @@ def find_clips(
 
 def _of_file(data: str, store: Store, storage_options: dict[str, Any] | None) -> list[ClipEntry]:
     filename = name_of(first_url(data))
-    if is_video(filename) or suffix_of(filename) in SOUND_SUFFIXES:
+    if is_video(filename) or suffix_of(filename) in AUDIO_SUFFIXES:
         return [ClipEntry(filename, store.url)]
     folder, name = folder_and_name(data)
     return clips_of_manifest(data, Store(folder, storage_options), name)

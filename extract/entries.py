@@ -15,7 +15,7 @@ LABELS = {
 }
 # missing values as pandas, R and spreadsheets write them
 NOTHING = frozenset({"nan", "none", "null", "na", "n/a", "<na>", "#n/a"})
-PARTS = frozenset({"picture", "voice", "sound"})  # sound: shifted in time, or replaced by another recording
+PARTS = frozenset({"picture", "voice", "sound"})  # sound: audio shifted in time, or replaced by another recording
 OR = "|"  # between several originals of one clip
 
 

@@ -18,15 +18,15 @@ VIDEO_SUFFIXES = frozenset(
     | {".mkv", ".mod", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".qt"}
     | {".rm", ".rmvb", ".tod", ".tp", ".trp", ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m"}
 )
-SOUND_SUFFIXES = frozenset(
+AUDIO_SUFFIXES = frozenset(
     {".aac", ".aif", ".aiff", ".amr", ".au", ".caf", ".flac", ".m4a", ".mka", ".mp3", ".oga", ".ogg", ".opus", ".wav"}
     | {".wma"}
 )
 """Audio files count as clips only when named, singly or in a manifest; folders are not searched for them, since data
 sets keep the audio of their clips beside them."""
-CLIP_SUFFIXES = VIDEO_SUFFIXES | SOUND_SUFFIXES
+CLIP_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
 TABLE_SUFFIXES = frozenset({".csv", ".parquet"})
-COMPANION_SUFFIXES = SOUND_SUFFIXES | frozenset(
+COMPANION_SUFFIXES = AUDIO_SUFFIXES | frozenset(
     {".bmp", ".bib", ".cfg", ".csv", ".db", ".docx", ".h5", ".html", ".ini", ".ipynb", ".jpeg", ".jpg", ".json"}
     | {".jsonl", ".log", ".mat", ".md", ".md5", ".npy", ".npz", ".parquet", ".pdf", ".pickle", ".pkl", ".png", ".pt"}
     | {".pth", ".py", ".rst", ".sh", ".sha256", ".srt", ".svg", ".tif", ".tiff", ".toml", ".tsv", ".txt", ".vtt"}

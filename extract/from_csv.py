@@ -232,7 +232,7 @@ def _base_columns(cues: pa.Table) -> dict[str, list[Any]]:
         "status": ["ok"] * n,
         "error": [""] * n,
         "reasons": ["{}"] * n,
-        "duration_s": [math.nan] * n,  # unknown: a clip of a known length without a frame is one of sound alone
+        "duration_s": [math.nan] * n,  # unknown: a clip of a known length without a frame holds only audio
         **{name: [0] * n for name in ("n_frames", "n_faces")},
     }
 

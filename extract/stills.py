@@ -79,7 +79,7 @@ class Still:
         yield Frame(self._frames[0], index=0, time_s=0.0)
 
     def audio(self) -> tuple[NDArray[np.float32] | None, float]:
-        """No sound."""
+        """No audio."""
         return None, float("nan")
 
     def warnings(self) -> tuple[str, ...]:
@@ -222,17 +222,17 @@ def with_names_and_bytes(stills: pa.Table, where: str) -> pa.Table:
     """
     if lacking := [name for name in ("video", "jpeg") if name not in stills.column_names]:
         raise DatasetError(f"{where}: lacks the column {lacking[0]!r}; stills have {', '.join(NEEDED)}")
-    names, pictures = stills["video"], stills["jpeg"]
+    names, images = stills["video"], stills["jpeg"]
     if not (_is_of(names, pa.types.is_integer) or _is_of(names, *TEXT)):
         raise DatasetError(f"{where}: the column 'video' holds {names.type}; write names or whole numbers into it")
     names = names.cast(pa.string())
     if names.null_count or "" in names.to_pylist():
         raise DatasetError(f"{where}: a still has no 'video'; give each a different name")
-    if pa.types.is_struct(pictures.type) and pictures.type.get_field_index("bytes") >= 0:
-        pictures = pc.struct_field(pictures, "bytes")
-    if not _is_of(pictures, *BYTES, pa.types.is_null):
-        raise DatasetError(f"{where}: the column 'jpeg' holds {pictures.type}; write the bytes of images into it")
-    columns = {"video": names, "jpeg": pictures.cast(pa.binary())}
+    if pa.types.is_struct(images.type) and images.type.get_field_index("bytes") >= 0:
+        images = pc.struct_field(images, "bytes")
+    if not _is_of(images, *BYTES, pa.types.is_null):
+        raise DatasetError(f"{where}: the column 'jpeg' holds {images.type}; write the bytes of images into it")
+    columns = {"video": names, "jpeg": images.cast(pa.binary())}
     return pa.table({name: columns.get(name, stills[name]) for name in stills.column_names})
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from features.evidence import Series
 from features.observation import AUDIO_RATE_HZ
-from features.spec import SOUND_ALONE, Family
+from features.spec import AUDIO_ONLY, Family
 from features.threads import opencv_on_one_thread
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ def person_series(observation: Observation, track: Any, chosen: Iterable[Family]
     dict
         ``family.name`` to series, in the families' order.
     """
-    return _series([family for family in chosen if not family.needs <= SOUND_ALONE], observation, track)
+    return _series([family for family in chosen if not family.needs <= AUDIO_ONLY], observation, track)
 
 
-def sound_series(observation: Observation, chosen: Iterable[Family]) -> dict[str, Series]:
+def audio_series(observation: Observation, chosen: Iterable[Family]) -> dict[str, Series]:
     """Return the series of the audio, independent of any face; empty without audio.
 
-    Families that need sound are called without a track and return the series of the audio alone; see ``Family.series``.
+    Families that need audio are called without a track and return the series of the audio alone; see ``Family.series``.
     """
     if observation.audio is None:
         return {}
@@ -79,11 +79,11 @@ def _in_the_clip(series: dict[str, Series], observation: Observation) -> dict[st
 
 def _extent_s(observation: Observation) -> tuple[float, float]:
     """Return the start of the clip and its end, in seconds: the earlier and later of video and audio."""
-    picture, times_s = [], observation.times_s
+    video, times_s = [], observation.times_s
     if len(times_s):
-        picture = [float(times_s[0]), float(times_s[0]) + observation.duration_s]
-    sound = []
+        video = [float(times_s[0]), float(times_s[0]) + observation.duration_s]
+    audio = []
     if observation.audio is not None:
-        sound = [observation.audio_start_s, observation.audio_start_s + len(observation.audio) / AUDIO_RATE_HZ]
-    ends = [*picture, *sound] or [0.0]
+        audio = [observation.audio_start_s, observation.audio_start_s + len(observation.audio) / AUDIO_RATE_HZ]
+    ends = [*video, *audio] or [0.0]
     return min(ends), max(ends)

@@ -154,7 +154,7 @@ class ClipEvidence:
     """The main person first, as in the table."""
     n_faces_detected: int
     """As in ``Observation.n_faces``; larger than the number of people if not all faces were tracked."""
-    sound: Mapping[str, Series]
+    audio: Mapping[str, Series]
     """Series of the audio alone, by ``family.name``; empty without audio."""
     filmstrip: tuple[tuple[float, bytes], ...]
     """Time and JPEG (at most 160 px wide) of frames spread over the clip; empty bytes if faces are not to be shown."""
@@ -163,6 +163,11 @@ class ClipEvidence:
     lead_s: float = 0.0
     """Seconds of audio before the first frame, at which all times here are 0; a player counts from the audio's start.
     Values at negative times lie in these seconds."""
+
+    @property
+    def sound(self) -> Mapping[str, Series]:
+        """Deprecated: use ``audio``."""
+        return self.audio
 
     def __repr__(self) -> str:
         return (

@@ -164,7 +164,7 @@ def disturbed_times(face: HeadTrack, *, sharpness: F64) -> F64:
 
 
 def eye_opening(luma: NDArray[np.uint8], *, corners: F64) -> float:
-    """Lid gap over eye width from the picture: distance between the strongest dark and bright edges of the rows.
+    """Lid gap over eye width in an image: distance between the strongest dark and bright edges of the rows.
 
     Parameters
     ----------

@@ -18,9 +18,9 @@ class Reason(StrEnum):
     """A code in the feature table's column ``reasons``.
 
     >>> from features.reasons import Reason
-    >>> Reason("no_sound") is Reason.NO_SOUND
+    >>> Reason("no_sound") is Reason.NO_AUDIO
     True
-    >>> f"{Reason.NO_SOUND}"
+    >>> f"{Reason.NO_AUDIO}"
     'no_sound'
     """
 
@@ -45,9 +45,9 @@ class Reason(StrEnum):
     """A family: its code raised an error; ``error`` quotes it."""
     NOT_INSTALLED = "not_installed"
     """A family: the weights of its network are missing."""
-    NO_SOUND = "no_sound"
+    NO_AUDIO = "no_sound"
     """A family that needs audio: the clip has none."""
-    NO_PICTURE = "no_picture"
+    NO_VIDEO = "no_picture"
     """A family that needs video: the file holds only audio."""
     NO_FACE = "no_face"
     """A family that needs a face: none was found."""

@@ -48,28 +48,28 @@ SENTENCE = re.compile(r"^[A-Z0-9].*\.$")
 NEEDS = frozenset({"picture", "sound", "track", "crops", "weights"})
 
 OF_A_FACE = frozenset({"track", "crops"})  # a family that needs neither is also measured without a face track
-SOUND_ALONE = frozenset({"sound", "weights"})  # a family that needs no more is also measured without video
+AUDIO_ONLY = frozenset({"sound", "weights"})  # a family that needs no more is also measured without video
 
 
-def lacking(needs: Set[str], *, sound: bool, picture: bool, face: bool) -> Reason | None:
+def lacking(needs: Set[str], *, audio: bool, video: bool, face: bool) -> Reason | None:
     """Return the first need of a family that a clip does not meet; None if the clip meets all of them.
 
     Parameters
     ----------
     needs
         Needs of the family, of :data:`NEEDS`.
-    sound, picture, face
+    audio, video, face
         Whether the clip has audio, video and a tracked face.
 
-    >>> lacking({"sound", "track"}, sound=True, picture=True, face=False)
+    >>> lacking({"sound", "track"}, audio=True, video=True, face=False)
     <Reason.NO_FACE: 'no_face'>
     """
-    if "sound" in needs and not sound:
-        return Reason.NO_SOUND
-    if needs <= SOUND_ALONE:
+    if "sound" in needs and not audio:
+        return Reason.NO_AUDIO
+    if needs <= AUDIO_ONLY:
         return None
-    if not picture:
-        return Reason.NO_PICTURE
+    if not video:
+        return Reason.NO_VIDEO
     return Reason.NO_FACE if needs & OF_A_FACE and not face else None
 
 
@@ -79,7 +79,7 @@ Measure = Callable[["Observation", Any], Mapping[str, float]]
 SeriesOf = Callable[["Observation", Any], "Mapping[str, Series]"]
 """Returns the series of a clip and one of its face tracks, as ``family.name`` to :class:`features.evidence.Series`.
 
-If the family needs sound, it is also called with None as the track, for the series of the audio alone. Series that
+If the family needs audio, it is also called with None as the track, for the series of the audio alone. Series that
 can't be measured are left out."""
 
 
@@ -318,7 +318,7 @@ def family(
     series
         For a cue that varies over time, a function of the same arguments that returns a mapping from ``name.quantity``
         to ``deepcue.Series``. Reports draw the series, and the columns should be computed from them. If the family
-        needs sound, the function is also called without a track (None), for the series of the audio alone.
+        needs audio, the function is also called without a track (None), for the series of the audio alone.
 
     Returns
     -------

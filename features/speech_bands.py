@@ -1,8 +1,8 @@
 """How the bands of speech move, and its log-mel spectrogram: what the speech detector reads beside the voice cues.
 
-Both come from one spectrogram of the sound without digital silence, of frames of 20 ms every 10 ms. A band's mean level
+Both come from one spectrogram of the audio without digital silence, of frames of 20 ms every 10 ms. A band's mean level
 is taken out of either, so that a microphone, a room's colour or a codec's band limit, which a page of samples shares,
-says little; and a floor below the sound's mean power hides how clean the pauses are.
+says little; and a floor below the audio's mean power hides how clean the pauses are.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class Bands:
     statistics: F64
 
 
-def bands(sound: NDArray[np.float32]) -> Bands | None:
-    """Bands of a sound.
+def bands(audio: NDArray[np.float32]) -> Bands | None:
+    """Measure how the bands of speech in audio move.
 
     Parameters
     ----------
-    sound : ndarray of shape (k,)
+    audio : ndarray of shape (k,)
         Mono, 16 kHz, of any level.
 
     Returns
@@ -68,10 +68,10 @@ def bands(sound: NDArray[np.float32]) -> Bands | None:
     >>> bands(noise).mel.shape, bands(noise[:4000])
     ((64, 101), None)
     """
-    sound = without_silence(sound)
-    if sound.size < MIN_SPEECH * HOP:
+    audio = without_silence(audio)
+    if audio.size < MIN_SPEECH * HOP:
         return None
-    power = spectrogram(sound)
+    power = spectrogram(audio)
     narrow = np.add.reduceat(power[: N_FFT // 2], np.arange(0, N_FFT // 2, BINS_NARROW))
     speech = _loud(narrow)
     mel = mel_filters() @ power

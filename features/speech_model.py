@@ -61,13 +61,13 @@ class SpeechInputs:
 
 
 def speech_inputs(
-    sound: NDArray[np.float32], encoder: SpeechEncoder, values: Mapping[str, float] | None = None
+    audio: NDArray[np.float32], encoder: SpeechEncoder, values: Mapping[str, float] | None = None
 ) -> SpeechInputs | None:
     """Measure the detector's inputs on audio.
 
     Parameters
     ----------
-    sound : ndarray of shape (k,)
+    audio : ndarray of shape (k,)
         Mono audio at 16 kHz, of any level.
     encoder
         Encoder of the model that scores the audio.
@@ -79,12 +79,12 @@ def speech_inputs(
     SpeechInputs or None
         None with under 0.3 s of speech.
     """
-    values = cues(sound) if values is None else values
-    measured = bands(sound) if values else None
+    values = cues(audio) if values is None else values
+    measured = bands(audio) if values else None
     if measured is None or not values:
         return None
     x = np.concatenate([[values[name] for name in CUES], measured.statistics])
-    return SpeechInputs(x, measured.mel, encoder.statistics(sound))
+    return SpeechInputs(x, measured.mel, encoder.statistics(audio))
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,9 @@ class VoiceModel:
     encoded: LinearModel
     """Linear model of the encoder's statistics."""
 
-    def inputs(self, sound: NDArray[np.float32], values: Mapping[str, float] | None = None) -> SpeechInputs | None:
+    def inputs(self, audio: NDArray[np.float32], values: Mapping[str, float] | None = None) -> SpeechInputs | None:
         """Return the :func:`speech_inputs` of audio, with the model's own encoder."""
-        return speech_inputs(sound, self.encoder, values)
+        return speech_inputs(audio, self.encoder, values)
 
     def logit(self, inputs: SpeechInputs) -> float:
         """Return the log-odds, within +-12, that the speech is synthetic: the mean of the three parts."""

@@ -1,9 +1,9 @@
-"""The sound as series every 10 ms, to be laid beside the mouth's: loudness, bands, cepstrum, where there is speech.
+"""The audio as series every 10 ms, to be compared with the mouth's: loudness, bands, cepstrum, where there is speech.
 
-Windows of 25 ms (Hann) every 10 ms, frame k centred on 10 k ms. The sound is first scaled to unit deviation, and what
+Windows of 25 ms (Hann) every 10 ms, frame k centred on 10 k ms. The audio is first scaled to unit deviation, and what
 lies below 60 Hz (rumble, a DC offset) is filtered out, so nothing here depends on level, polarity or an offset.
 
-For *when* somebody speaks and how loudness and sound change (family ``lip_sync``). *What* a voice sounds like over a
+For *when* somebody speaks and how loudness and spectrum change (family ``lip_sync``). *What* a voice sounds like over a
 whole clip, whatever its timing, is another front end with other windows and bands: :mod:`features.voice_measures`.
 """
 
@@ -28,7 +28,7 @@ RUMBLE_HZ = 60.0
 DIGITAL_SILENCE = 1e-5  # of the loudest frame's range, or of an offset; less than a recorder's noise
 SPEECH_GAP_S = 0.08
 MIN_PAUSES, LONGEST_PAUSE_S = 3, 1.0  # of digital silence in a voice that was gated
-MIN_PAUSE_SHARE = 0.1  # above it the 10 % quantile of the whole sound lies in digital silence: no noise is heard
+MIN_PAUSE_SHARE = 0.1  # above it the 10 % quantile of the whole audio lies in digital silence: no noise is heard
 LOW_PASS_HZ = 10.0
 VOICE_BAND_HZ, CLOSURE_BAND_HZ = (300.0, 1000.0), (300.0, 4000.0)
 N_MFCC, N_MELS = 13, 40
@@ -36,7 +36,7 @@ MFCC_RANGE_DB = 80.0  # of the mel spectrum, as librosa has it
 
 
 def short_time_series(audio: NDArray[Any]) -> dict[str, F64]:
-    """Loudness and spectrum of the sound every 10 ms; frame k is centred on 10 k ms.
+    """Loudness and spectrum of the audio every 10 ms; frame k is centred on 10 k ms.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def short_time_series(audio: NDArray[Any]) -> dict[str, F64]:
 
 
 def without_rumble(y: F64) -> F64:
-    """Sound [n] without what lies below 60 Hz (Butterworth, forwards): an offset from the first sample on is gone."""
+    """Audio [n] without what lies below 60 Hz (Butterworth, forwards): an offset from the first sample on is gone."""
     from scipy import signal
 
     sos = signal.butter(4, RUMBLE_HZ, "highpass", fs=AUDIO_RATE_HZ, output="sos")
@@ -79,7 +79,7 @@ def without_rumble(y: F64) -> F64:
 
 
 def _audible(y: F64) -> NDArray[np.bool_]:
-    """Frames [n] of the sound, not yet filtered, in which it is no digital silence: one value, whatever the offset."""
+    """Frames [n] of the audio, not yet filtered, in which it is no digital silence: one value, whatever the offset."""
     padded = np.pad(y, (0, HOP), mode="edge")
     highest, lowest = ndimage.maximum_filter1d(padded, WINDOW), ndimage.minimum_filter1d(padded, WINDOW)
     span = (highest - lowest)[::HOP][: y.size // HOP + 1]

@@ -121,8 +121,8 @@ def lse(*, mouth: F64, voice: F64) -> tuple[float, float, float]:
     if len(mouth) < size + 2 * offsets[-1] + hop:
         return np.nan, np.nan, np.nan
     starts = np.arange(offsets[-1], len(mouth) - size - offsets[-1] + 1, hop)
-    lips, sound = (_standard_windows(x, size) for x in (mouth, voice))
-    pairs = lips[starts][None] * sound[starts[None] + offsets[:, None]]  # [offsets, starts, size]
+    lips, spoken = (_standard_windows(x, size) for x in (mouth, voice))
+    pairs = lips[starts][None] * spoken[starts[None] + offsets[:, None]]  # [offsets, starts, size]
     r = pairs.mean(axis=2)
     r = r[:, np.isfinite(r).all(axis=0)]
     if r.shape[1] < MIN_OVERLAP_S / LSE_HOP_S:
@@ -184,7 +184,7 @@ def cca_lag(*, mouth: F64, voice: F64) -> tuple[float, float]:
     Returns
     -------
     lag_s : float
-        Of the largest correlation within +-0.5 s, refined by a parabola; positive when the sound is late.
+        Of the largest correlation within +-0.5 s, refined by a parabola; positive when the audio is late.
     in_sync : float
         Largest correlation of lags from -0.09 to 0.185 s less the largest of the others within +-1 s, in [-1, 1]; above
         0 in sync. Both NaN below 2.9 s of mouth, or for a series that does not move.
@@ -266,10 +266,10 @@ def window_lags(*, mouth: F64, voice: F64, speech: NDArray[np.bool_]) -> tuple[F
         if np.isnan(lips).any() or speech[start : start + size].mean() < WIN_SPEECH:
             continue
         around = np.lib.stride_tricks.sliding_window_view(voice[start - reach : start + size + reach], size)
-        lips, sound = lips - lips.mean(), around - around.mean(axis=1, keepdims=True)
-        norm = np.sqrt((lips**2).sum() * (sound**2).sum(axis=1))
+        lips, around = lips - lips.mean(), around - around.mean(axis=1, keepdims=True)
+        norm = np.sqrt((lips**2).sum() * (around**2).sum(axis=1))
         if norm.min() > 1e-9:
-            r = sound @ lips / norm
+            r = around @ lips / norm
             rows.append(((start + size / 2) / GRID_HZ, (int(r.argmax()) - reach) / GRID_HZ, float(r.max())))
     middles_s, lags_s, peaks = np.array(rows, np.float64).reshape(-1, 3).T
     return middles_s, lags_s, peaks

@@ -54,12 +54,12 @@ def clip_cues(observation: Observation) -> dict[str, float]:
     return dict(values)
 
 
-def cues(sound: NDArray[np.float32]) -> dict[str, float]:
+def cues(audio: NDArray[np.float32]) -> dict[str, float]:
     """Measure the voice cues of audio that holds speech.
 
     Parameters
     ----------
-    sound : ndarray of shape (k,)
+    audio : ndarray of shape (k,)
         Mono audio at 16 kHz, full scale 1.
 
     Returns
@@ -75,10 +75,10 @@ def cues(sound: NDArray[np.float32]) -> dict[str, float]:
     """
     from scipy import fft
 
-    sound = without_silence(sound)
-    if sound.size < MIN_SPEECH * HOP:
+    audio = without_silence(audio)
+    if audio.size < MIN_SPEECH * HOP:
         return {}
-    power = spectrogram(sound)
+    power = spectrogram(audio)
     bands = np.log10(band_filters() @ power + FLOOR)
     speech = speech_frames(bands)
     if speech.sum() < MIN_SPEECH:
@@ -94,21 +94,21 @@ def cues(sound: NDArray[np.float32]) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
 
 
-def without_silence(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+def without_silence(audio: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the audio [n] without stretches of digital silence, [k]: a mute or a gap is no property of the speech.
 
     Digital silence is 50 ms or more of values near 0, or of one constant value (a mute in audio with a DC offset).
     """
-    loudness = np.abs(sound)
-    values = np.where(loudness <= DIGITAL_SILENCE * loudness.max(initial=0.0), 0.0, sound)
+    loudness = np.abs(audio)
+    values = np.where(loudness <= DIGITAL_SILENCE * loudness.max(initial=0.0), 0.0, audio)
     starts = np.flatnonzero(np.diff(values, prepend=np.nan))  # of runs of one value
-    lengths = np.diff(starts, append=sound.size)
-    return sound[np.repeat(lengths < MIN_SILENCE, lengths)]
+    lengths = np.diff(starts, append=audio.size)
+    return audio[np.repeat(lengths < MIN_SILENCE, lengths)]
 
 
-def spectrogram(sound: NDArray[np.float32]) -> F64:
+def spectrogram(audio: NDArray[np.float32]) -> F64:
     """Return the power [N_FFT / 2 + 1, n] of frames every 10 ms of the audio, scaled to unit RMS and pre-emphasised."""
-    y = sound.astype(np.float64)
+    y = audio.astype(np.float64)
     y /= np.sqrt(np.mean(y**2))
     y = np.append(y[0], y[1:] - PRE_EMPHASIS * y[:-1])
     return short_time.power_spectrogram(y, n_fft=N_FFT, width=WINDOW, hop=HOP, window="hamming")

@@ -50,7 +50,7 @@ class Speaker:
 class Speech:
     """Audio [k] float32 at :data:`RATE_HZ`, and the mouth at :data:`MOUTH_HZ`: opening 0-1, width -1 to 1."""
 
-    sound: NDArray[np.float32]
+    audio: NDArray[np.float32]
     opening: NDArray[np.float64]
     width: NDArray[np.float64]
 
@@ -83,8 +83,8 @@ def speak(duration_s: float, speaker: Speaker, rng: np.random.Generator) -> Spee
     formants = np.stack([np.convolve(np.pad(f, 4, "edge"), smooth, "valid") for f in formants.T], axis=1)
     drift = np.cumsum(rng.standard_normal(n)) * 0.004
     pitch = pitch * (1.0 + 0.12 * np.convolve(gain, np.ones(30) / 30, "same") + drift - drift.mean())
-    sound = _sound(gain, hiss, pitch, formants / speaker.tract, rng, round(duration_s * RATE_HZ))
-    return Speech(sound, np.clip(opening, 0.0, 1.0), np.clip(width, -1.0, 1.0))
+    audio = _waveform(gain, hiss, pitch, formants / speaker.tract, rng, round(duration_s * RATE_HZ))
+    return Speech(audio, np.clip(opening, 0.0, 1.0), np.clip(width, -1.0, 1.0))
 
 
 def _syllable(
@@ -110,7 +110,7 @@ def _syllable(
     formants[span] = peaks
 
 
-def _sound(
+def _waveform(
     gain: NDArray[np.float64],
     hiss: NDArray[np.float64],
     pitch: NDArray[np.float64],

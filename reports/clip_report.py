@@ -1,9 +1,9 @@
 """The page of one clip, and the list of several.
 
 The page of a clip holds the verdict and what it means, when and on whom the evidence lies, the cues beside genuine
-clips, what could not be measured, and what made it. One file opens offline: style, script and pictures are in it.
+clips, what could not be measured, and what made it. One file opens offline: style, script and images are in it.
 
-A server shows the same page with ``assets``, under a Content-Security-Policy without inline script or style (pictures
+A server shows the same page with ``assets``, under a Content-Security-Policy without inline script or style (images
 are ``data:`` URIs: ``img-src 'self' data:``), and puts a player into it. Script beside the page speaks with the
 timeline through two events on ``document`` and one object, see ``static/clip.js``.
 """
@@ -174,14 +174,14 @@ def clip_context(
     evidence
         Of the clip over time; without it the page has no timeline and no faces.
     faces
-        False leaves every picture out: frames, faces, maps.
+        False leaves every image out: frames, faces, maps.
     served
         What a server puts around it; by default the page is one file that opens offline.
     """
     served = served or Served()
     facts = facts or ClipFacts(unmeasured=verdict.unmeasured)
     if evidence is not None and not faces:
-        evidence = without_pictures(evidence)
+        evidence = without_images(evidence)
     used = list(manifest.get("families", {}) or verdict.contributions)
     drawn = timeline(evidence, used) if evidence is not None else None
     strip = [(t, data_uri(jpeg)) for t, jpeg in evidence.filmstrip if jpeg] if evidence is not None else []
@@ -224,7 +224,7 @@ def what_happened(verdict: Verdict) -> str:
     >>> what_happened(Verdict("a.mp4", 0.5, "uncertain", "ok", "", 1, 9.0, 225, 0.0, of_model, why))
     'measured without faults; 1 of the 2 families that the model reads had nothing to measure'
     """
-    if verdict.sound_alone:
+    if verdict.audio_only:
         return verdict.reason
     words = f"{STATUS_WORDS.get(verdict.status, verdict.status)}{_not_there(verdict)}"
     messages = "; ".join(verdict.messages)
@@ -271,16 +271,16 @@ def notes(verdict: Verdict, evidence: ClipEvidence | None) -> list[str]:
     return [said, *(note for note in verdict.notes if note != verdict.faces_note)]
 
 
-def without_pictures(evidence: ClipEvidence) -> ClipEvidence:
+def without_images(evidence: ClipEvidence) -> ClipEvidence:
     """Return the same evidence without images of frames and faces."""
     return replace(
         evidence,
         filmstrip=tuple((t, b"") for t, _ in evidence.filmstrip),
-        people=tuple(_without_pictures(person) for person in evidence.people),
+        people=tuple(_without_images(person) for person in evidence.people),
     )
 
 
-def _without_pictures(person: Person) -> Person:
+def _without_images(person: Person) -> Person:
     return replace(person, faces=tuple(replace(face, jpeg=b"") for face in person.faces), face_map_jpeg=b"")
 
 
@@ -320,8 +320,8 @@ def _unmeasured(
         return []
     reasons = {**facts.unmeasured, **verdict.unmeasured}
     if evidence is not None:
-        silent = SENTENCES[Reason.NO_SOUND] in reasons.values()
-        reasons = _of_other_families(evidence, silent=silent, blind=verdict.sound_alone) | reasons
+        silent = SENTENCES[Reason.NO_AUDIO] in reasons.values()
+        reasons = _of_other_families(evidence, silent=silent, blind=verdict.audio_only) | reasons
     return sorted(
         ((name, why, name in used) for name, why in reasons.items()), key=lambda entry: (not entry[2], entry[0])
     )
@@ -334,7 +334,7 @@ def _of_other_families(evidence: ClipEvidence, *, silent: bool, blind: bool) -> 
         cues = [evidence.cues.get(column.name, math.nan) for column in family.columns if not is_share(column.name)]
         if f"{family.name}.valid_share" not in evidence.cues or any(map(math.isfinite, cues)):
             continue
-        lacks = lacking(family.needs, sound=not silent, picture=not blind, face=bool(evidence.people))
+        lacks = lacking(family.needs, audio=not silent, video=not blind, face=bool(evidence.people))
         reasons[family.name] = SENTENCES[lacks or Reason.UNUSABLE]
     return reasons
 

@@ -83,7 +83,7 @@ def _networks(scores: Mapping[str, Scores], common: Mapping[str, Any]) -> Result
         digits=[0, 0, 3, 3, 0, 0],
         rows=rows,
         notes=[
-            "Synthetic speech over a real picture counts as REAL here: these networks see pictures alone.",
+            "Synthetic speech over a real video counts as REAL here: these networks see only images.",
             "One view of each crop; the columns of a clip are of several views.",
         ],
         **common,

@@ -19,7 +19,7 @@ from reports.timeline import person_name
 STRONGEST = 6
 MAX_FACES = 60  # on a page, over all people
 SEEN_GAP_S = 1.0  # between two boxes of people who are taken to be seen all the time
-MAX_BYTES = 1_500_000  # of their pictures; base64 makes them a third larger
+MAX_BYTES = 1_500_000  # of their images; base64 makes them a third larger
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class FaceView:
     """One scored face on a page."""
 
     time_s: float
-    picture: str
+    image: str
     """A ``data:`` URI; empty when faces are not shown."""
     scores: tuple[tuple[str, float], ...]
     """Title of a network, and its log-odds that this face is fake."""
@@ -42,7 +42,7 @@ class PersonView:
     key: str
     name: str
     main: bool
-    picture: str
+    image: str
     """A ``data:`` URI of the scored face in the middle of the clip; empty when faces are not shown."""
     seen: str
     """When the person is tracked, in words; empty where not."""
@@ -99,15 +99,15 @@ def _person(
 ) -> tuple[PersonView, int]:
     ranked = sorted(person.faces, key=lambda face: (-_mean(face), face.time_s))
     strongest = [face for face in ranked[:STRONGEST] if face.logits]
-    pictured = [face for face in person.faces if face.jpeg]
-    rest = [face for face in (pictured or person.faces) if face not in strongest]
+    with_image = [face for face in person.faces if face.jpeg]
+    rest = [face for face in (with_image or person.faces) if face not in strongest]
     chosen = within(_spread(rest, max(0, most - len(strongest))), max_bytes - sum(len(face.jpeg) for face in strongest))
-    middle = pictured[len(pictured) // 2].jpeg if pictured else b""
+    middle = with_image[len(with_image) // 2].jpeg if with_image else b""
     view = PersonView(
         key=f"p{number}",
         name=person_name(number, total),
         main=number == 0 and total > 1,
-        picture=data_uri(middle),
+        image=data_uri(middle),
         seen=_followed(person.boxes_times_s),
         n_judged=len(person.faces),
         means=_means(person.faces),

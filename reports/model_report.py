@@ -25,7 +25,7 @@ from reports.subgroups import FACE_SIZE, SHARPNESS, dataset_facts, family_facts,
 
 if TYPE_CHECKING:
     from ensemble.model import Model
-    from reports.plots import Picture
+    from reports.plots import Chart
 
 SCORES = (
     ("log_loss", "Log loss", "lower is better; 0.693 is chance at even classes"),
@@ -83,7 +83,7 @@ def model_context(
         "gain": gain,
         "titles": score_titles(manifest["metrics"]),
         "scores": score_rows(manifest["metrics"]),
-        "pictures": pictures(manifest, oof, ablation),
+        "charts": charts(manifest, oof, ablation),
         "families": family_facts(table, model.layout.families),
         "ablation": rise_rows(ablation),
         "permutation": rise_rows(manifest.get("permutation_importance", {})),
@@ -121,7 +121,7 @@ def rise_rows(rises: Mapping[str, Any]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -row["score"].value)
 
 
-def pictures(manifest: Mapping[str, Any], oof: OutOfFold, ablation: Mapping[str, Any]) -> dict[str, Picture]:
+def charts(manifest: Mapping[str, Any], oof: OutOfFold, ablation: Mapping[str, Any]) -> dict[str, Chart]:
     """The figures of the report, by name; those without data are absent.
 
     Parameters

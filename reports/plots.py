@@ -57,7 +57,7 @@ STYLE: Any = {
 
 
 @dataclass(frozen=True)
-class Picture:
+class Chart:
     """An image for ``<img src alt>`` and the sentence below it."""
 
     src: str
@@ -107,7 +107,7 @@ def reliability_bins(y: Int, p: Array, group: Int) -> Bins:
 
 
 @mpl.rc_context(STYLE)
-def reliability(bins: Bins) -> Picture:
+def reliability(bins: Bins) -> Chart:
     """Predicted probability against the fraction that was FAKE."""
     figure, axes = _figure(*SIZE_IN)
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)), label="perfectly calibrated")
@@ -127,7 +127,7 @@ def reliability(bins: Bins) -> Picture:
     _unit_square(axes, "mean predicted P(FAKE)", "fraction that was FAKE")
     axes.legend(loc="upper left")
     worst = int(np.argmax(np.abs(bins.rate - bins.mean_p)))
-    return Picture(
+    return Chart(
         _svg(figure),
         f"Reliability diagram with {len(bins.count)} bins; the largest gap is in the bin predicted "
         f"{bins.mean_p[worst]:.2f}, of which {bins.rate[worst]:.2f} were FAKE.",
@@ -137,7 +137,7 @@ def reliability(bins: Bins) -> Picture:
 
 
 @mpl.rc_context(STYLE)
-def roc(y: Int, curves: Mapping[str, Array]) -> Picture:
+def roc(y: Int, curves: Mapping[str, Array]) -> Chart:
     """Receiver operating characteristic of every learner's P(FAKE) [n]; the last of ``curves`` is the thickest line."""
     from sklearn.metrics import roc_curve
 
@@ -154,7 +154,7 @@ def roc(y: Int, curves: Mapping[str, Array]) -> Picture:
     _unit_square(axes, "false positive rate (REAL scored as FAKE)", "true positive rate")
     axes.legend(loc="lower right", title="AUC", alignment="left")
     text = ", ".join(f"{name} {area:.3f}" for name, area in areas.items())
-    return Picture(
+    return Chart(
         _svg(figure),
         f"ROC curves; area under the curve: {text}.",
         "ROC, out of fold: true positive rate at each false positive rate. The diagonal is chance.",
@@ -162,7 +162,7 @@ def roc(y: Int, curves: Mapping[str, Array]) -> Picture:
 
 
 @mpl.rc_context(STYLE)
-def score_distribution(y: Int, p: Array) -> Picture:
+def score_distribution(y: Int, p: Array) -> Chart:
     """Histogram of P(FAKE) ``p`` [n] for each class of ``y`` [n]."""
     figure, axes = _figure(*WIDE_IN)
     edges = np.linspace(0, 1, 21)
@@ -183,7 +183,7 @@ def score_distribution(y: Int, p: Array) -> Picture:
     axes.set(xlabel="P(FAKE), out of fold", ylabel="fraction of the class", xlim=(0, 1))
     axes.legend(loc="upper right", bbox_to_anchor=(1, 1.12), ncols=2)
     medians = {name: float(np.median(p[y == label])) for label, name in ((0, "REAL"), (1, "FAKE"))}
-    return Picture(
+    return Chart(
         _svg(figure),
         f"Histogram of scores; the median REAL clip has {medians['REAL']:.2f}, the median FAKE clip "
         f"{medians['FAKE']:.2f}.",
@@ -192,7 +192,7 @@ def score_distribution(y: Int, p: Array) -> Picture:
 
 
 @mpl.rc_context(STYLE)
-def family_bars(values: Mapping[str, Score], *, label: str, caption: str) -> Picture:
+def family_bars(values: Mapping[str, Score], *, label: str, caption: str) -> Chart:
     """Horizontal bars of a value for each family, the largest on top, with intervals where they are finite.
 
     Parameters
@@ -225,7 +225,7 @@ def family_bars(values: Mapping[str, Score], *, label: str, caption: str) -> Pic
     axes.tick_params(axis="y", length=0)
     axes.margins(y=0.02)
     text = "; ".join(f"{name} {score.value:+.3f}" for name, score in reversed(ordered))
-    return Picture(_svg(figure), f"Bars of {label}: {text}.", caption)
+    return Chart(_svg(figure), f"Bars of {label}: {text}.", caption)
 
 
 def _figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:

@@ -128,8 +128,8 @@ def timeline(evidence: ClipEvidence, used: Iterable[str]) -> ClipTimeline:
         (f"p{number}", person_name(number, len(evidence.people)), _from_0(person.series))
         for number, person in enumerate(evidence.people)
     ]
-    if evidence.sound:
-        owners.append(("sound", "Sound", _from_0(evidence.sound)))
+    if evidence.audio:
+        owners.append(("sound", "Audio", _from_0(evidence.audio)))
     scales = _scales(series for _, _, series in owners)
     groups = tuple(
         _group(key, title, series, used=used, scales=scales, duration_s=duration_s) for key, title, series in owners
@@ -157,19 +157,19 @@ def _from_0(series: Mapping[str, Series]) -> dict[str, Series]:
 
 def _axis_s(evidence: ClipEvidence) -> float:
     """Return the length of the axis in seconds; 1 where nothing has a length."""
-    owners = [*(person.series for person in evidence.people), evidence.sound]
+    owners = [*(person.series for person in evidence.people), evidence.audio]
     series = [curve for of in owners for curve in of.values() if len(curve.times_s)]
     ends = [float(curve.times_s[-1]) + curve.window_s / 2 for curve in series]
     return max([evidence.duration_s if evidence.duration_s > 0 else 0.0, *ends]) or 1.0
 
 
-def blanks(n_frames: int, axis_s: float, picture_s: float) -> int:
+def blanks(n_frames: int, axis_s: float, video_s: float) -> int:
     """Return how many frames fit behind the last one of a filmstrip, where the axis continues without video.
 
     >>> blanks(12, 15.0, 10.0), blanks(12, 10.1, 10.0)
     (6, 0)
     """
-    return min(MAX_BLANKS, round(n_frames * (axis_s / picture_s - 1))) if picture_s > 0 else 0
+    return min(MAX_BLANKS, round(n_frames * (axis_s / video_s - 1))) if video_s > 0 else 0
 
 
 def person_name(number: int, total: int) -> str:

@@ -105,7 +105,7 @@ class Judging:
         clip = self._work.clip(row["id"])
         verdict, table = self._judged(row, result)
         facts = ClipFacts.of_row(table, sha256=sha256_of(clip), made=_now(), version=self._version)
-        plays = verdict.duration_s is not None and not verdict.sound_alone  # the player needs a video stream
+        plays = verdict.duration_s is not None and not verdict.audio_only  # the player needs a video stream
         served = Served(
             assets=ASSETS,
             scripts=(f"{ASSETS}player.js",),

@@ -36,7 +36,7 @@ MAX_START_S = 0.1  # players count time from the start of the file, series from 
 LONGEST_PX, MAX_FPS = 720, 31
 TICK = Fraction(1, 90_000)
 TELL_EVERY_S = 0.5
-PICTURE = {"preset": "veryfast", "crf": "28", "threads": "1"}
+VIDEO = {"preset": "veryfast", "crf": "28", "threads": "1"}
 STAGE = "making a preview that browsers play"
 
 
@@ -53,16 +53,16 @@ def media_type(path: str) -> tuple[str, float]:
     source = containers.source_of(path, {})
     with containers.opened(source) as container:
         streams = containers.look_through(container, MAX_SECONDS, source)
-        if streams.picture is None:
+        if streams.video is None:
             return "", 0.0
         kind = FORMATS.get(container.format.name, "")
-        pictures, sounds = PLAYED.get(kind, (set(), set()))
-        picture = container.streams[streams.picture]
+        video_codecs, audio_codecs = PLAYED.get(kind, (set(), set()))
+        video = container.streams[streams.video]
         plays = (
-            picture.codec_context.name in pictures
-            and picture.codec_context.pix_fmt in PIXELS
-            and all(container.streams[number].codec_context.name in sounds for number in streams.sounds)
-            and streams.n_pictures == 1
+            video.codec_context.name in video_codecs
+            and video.codec_context.pix_fmt in PIXELS
+            and all(container.streams[number].codec_context.name in audio_codecs for number in streams.audio_tracks)
+            and streams.n_videos == 1
             and not streams.timeline.n_jumps
             and abs(streams.start_s) <= MAX_START_S
         )
@@ -99,24 +99,24 @@ def make(path: str, out: Path, progress: Callable[[float], None] = lambda _: Non
 
 
 def _write(clip: ClipReader, target: Any, progress: Callable[[float], None]) -> None:
-    picture = target.add_stream("libx264", rate=MAX_FPS, options=PICTURE)
-    picture.pix_fmt, picture.time_base, picture.codec_context.time_base = "yuv420p", TICK, TICK
-    sound = target.add_stream("aac", rate=AUDIO_RATE_HZ, layout="mono") if clip.has_audio else None
+    video = target.add_stream("libx264", rate=MAX_FPS, options=VIDEO)
+    video.pix_fmt, video.time_base, video.codec_context.time_base = "yuv420p", TICK, TICK
+    audio = target.add_stream("aac", rate=AUDIO_RATE_HZ, layout="mono") if clip.has_audio else None
     first_s = last_s = None
     for frame in clip.frames():
         if last_s is not None and frame.time_s - last_s < 1 / MAX_FPS:
             continue
         if first_s is None:
             first_s = frame.time_s
-            picture.width, picture.height = _size(frame)
+            video.width, video.height = _size(frame)
         last_s = frame.time_s
-        target.mux(picture.encode(_shown(frame, (picture.width, picture.height), frame.time_s - first_s)))
+        target.mux(video.encode(_shown(frame, (video.width, video.height), frame.time_s - first_s)))
         progress(min(1.0, frame.index / max(clip.frames_expected, 1)))
-    target.mux(picture.encode(None))
-    samples, start_s = clip.audio() if sound is not None else (None, 0.0)
-    if sound is not None and samples is not None:
-        target.mux(sound.encode(_heard(samples, start_s - (first_s or 0.0))))
-        target.mux(sound.encode(None))
+    target.mux(video.encode(None))
+    samples, start_s = clip.audio() if audio is not None else (None, 0.0)
+    if audio is not None and samples is not None:
+        target.mux(audio.encode(_heard(samples, start_s - (first_s or 0.0))))
+        target.mux(audio.encode(None))
 
 
 def _size(frame: Frame) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """Write the committed numbers of cue families: ``python tests/add_baseline.py [FAMILY ...]``, all without a name.
 
 ``tests/baselines/FAMILY.json`` holds what a family measures on four synthetic clips: a talking head, two people, no
-sound, a low frame rate; one that looks for things in the picture has cases of its own. ``tests/test_baselines.py``
-compares. Where a value moved, raise the family's version first
+audio, a low frame rate; a family that looks for things in the video has cases of its own. The names of the cases are
+keys of the files. ``tests/test_baselines.py`` compares. Where a value moved, raise the family's version first
 (``@family(..., version=...)``): models and tables that hold the old numbers are then refused rather than misread.
 """
 
@@ -45,8 +45,8 @@ def two_people() -> Observation:
 
 
 def no_sound() -> Observation:
-    """Six seconds without a sound stream, of a smaller face."""
-    return build_talking_head(np.random.default_rng(SEED + 2), duration_s=6.0, sound=False, patch=64, blinks=(3.0,))
+    """Six seconds without an audio stream, of a smaller face."""
+    return build_talking_head(np.random.default_rng(SEED + 2), duration_s=6.0, audio=False, patch=64, blinks=(3.0,))
 
 
 def low_frame_rate() -> Observation:

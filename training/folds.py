@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from extract.entries import ClipEntry
 from features.errors import DatasetError
-from training.manifest import forged_picture, method_family, origin
+from training.manifest import forged_video, method_family, origin
 
 FILE = "clip_folds.csv"  # in the folder of a training run
 COLUMNS = ("filename", "fold", "fake")
@@ -133,9 +133,9 @@ def _folds_of_methods(clips: Sequence[ClipEntry], n_folds: int) -> dict[str, int
             if clip.label == "FAKE" and bool(clip.path) == with_file:
                 families[method_family(clip.method)].append(clip)
         n_fake = [0] * n_folds
-        for name, members in sorted(families.items(), key=lambda item: (-sum(map(forged_picture, item[1])), item[0])):
+        for name, members in sorted(families.items(), key=lambda item: (-sum(map(forged_video, item[1])), item[0])):
             fold = fold_of_family.setdefault(name, int(np.argmin(n_fake)))
-            n_fake[fold] += sum(map(forged_picture, members))
+            n_fake[fold] += sum(map(forged_video, members))
             fold_of |= {clip.filename: fold for clip in members}
     return fold_of
 
@@ -158,7 +158,7 @@ def _folds_of_groups(
     groups: dict[str, list[ClipEntry]] = defaultdict(list)
     for clip in left:
         groups[clip.group].append(clip)
-    n_forged = {name: sum(map(forged_picture, members)) for name, members in groups.items()}
+    n_forged = {name: sum(map(forged_video, members)) for name, members in groups.items()}
     n_fake, sources = [0] * n_folds, [Counter[str]() for _ in range(n_folds)]
     result: dict[str, int] = {}
     for name in sorted(groups, key=lambda key: (key not in beside, -n_forged[key], -len(groups[key]), key)):

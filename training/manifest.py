@@ -49,7 +49,7 @@ def training_clips(data: str | os.PathLike[str]) -> list[ClipEntry]:
     return clips
 
 
-def forged_picture(clip: ClipEntry) -> bool:
+def forged_video(clip: ClipEntry) -> bool:
     """Return True when the video of a clip is forged, whether or not its voice is synthetic."""
     return "picture" in clip.forged
 

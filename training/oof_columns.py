@@ -292,15 +292,15 @@ def _of_images(images: Sequence[NDArray[np.uint8]], families: Sequence[str]) -> 
 
 
 def _cues_of_crops(
-    images: Sequence[NDArray[np.uint8]], pictures: Sequence[bytes], names: Sequence[str]
+    images: Sequence[NDArray[np.uint8]], encoded: Sequence[bytes], names: Sequence[str]
 ) -> dict[str, float]:
     """Return the columns ``names`` of a clip from its crops, decoded and encoded: of whole crops, and of landmarks."""
     of_landmarks = [name for name in names if not name.startswith(f"{region_contrast.FAMILY}.")]
     measured = face_contrast.of_crops(images) if len(of_landmarks) < len(names) else {}
-    return measured | (_cues_of_stills(pictures, of_landmarks) if of_landmarks else {})
+    return measured | (_cues_of_stills(encoded, of_landmarks) if of_landmarks else {})
 
 
-def _cues_of_stills(pictures: Sequence[bytes], names: Sequence[str]) -> dict[str, float]:
+def _cues_of_stills(encoded: Sequence[bytes], names: Sequence[str]) -> dict[str, float]:
     """Return hand-crafted cues of a clip that exists only as images, each measured as a still.
 
     A column is the median (for shares, the mean) over the images in which it can be measured, and NaN where there are
@@ -309,7 +309,7 @@ def _cues_of_stills(pictures: Sequence[bytes], names: Sequence[str]) -> dict[str
     """
     known = discovery.families({name.split(".")[0] for name in names})
     with opencv_on_one_thread():
-        measured = [measuring.measure_clip(stills.observe(data), known)[0] for data in pictures]
+        measured = [measuring.measure_clip(stills.observe(data), known)[0] for data in encoded]
     return {name: _middle(name, np.array([of_image[name] for of_image in measured])) for name in names}
 
 

@@ -288,7 +288,7 @@ def _sha256(clip: str) -> str:
 
 
 def _summary(verdict: Verdict) -> str:
-    if verdict.sound_alone:
+    if verdict.audio_only:
         return f"{verdict.duration_s:.1f} s of audio, no video, status {verdict.status}"
     faces = "no face" if verdict.n_faces == 0 else f"{verdict.n_faces} {'face' if verdict.n_faces == 1 else 'faces'}"
     length = (

@@ -17,7 +17,7 @@ from training.voice.spoken import write_spoken
 from training.voice.synthesisers import SYNTHESISERS
 
 EXAMPLE = "deepcue speak --out spoken.parquet --systems piper,flite"
-N_SOUNDS = 30
+N_UTTERANCES = 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sounds",
         type=common.positive_int,
-        default=N_SOUNDS,
+        default=N_UTTERANCES,
         help="utterances of each system, at most 380 (default: %(default)s)",
     )
     common.add_seed(parser)

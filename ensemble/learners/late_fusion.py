@@ -39,7 +39,7 @@ from features.errors import InputError
 LOGIT_SUFFIX = ".logit_mean"
 ALL_FACES_SUFFIX = f"{LOGIT_SUFFIX}_max"  # the largest over all faces; undefined with fewer than two
 VOICE = "forensic_voice.logit"
-# Fitted on 329 sounds at a prior of 1 in 10: estimates are shrunk towards these.
+# Fitted on 329 recordings at a prior of 1 in 10: estimates are shrunk towards these.
 SPEECH_SLOPE, SPEECH_INTERCEPT = 1.2, -1.9
 RIDGE = 20.0  # nats: penalty of a speech parameter's deviation of 1; few clips of a table have synthetic speech
 MIN_HEARD = -1.0  # of `heard`, in log-odds: a data set in which one class often lacks audio must not inflate it
@@ -115,7 +115,7 @@ class Networks:
 
     name = "networks"
     cue_names: tuple[str, ...] = ()
-    """Columns that join the picture's log-odds."""
+    """Columns that join the video's log-odds."""
 
     def __init__(self, layout: Layout, settings: LearnerSettings) -> None:
         self.layout = layout
@@ -161,7 +161,7 @@ class Networks:
 
     def predict_logit(self, X: Float) -> Array:
         """[n] log-odds of FAKE; the video's intercept where no column that the learner reads was measured."""
-        return np.clip(noisy_or(*self._picture_and_speech(X)), -MAX_LOGIT, MAX_LOGIT)
+        return np.clip(noisy_or(*self._video_and_speech(X)), -MAX_LOGIT, MAX_LOGIT)
 
     def family_logits(self, X: Float) -> Array:
         """[n, n_families + 1] the part of each family; the intercept of the video last.
@@ -169,12 +169,12 @@ class Networks:
         The joint effect of video and speech is split evenly between them (Shapley values of two players).
         """
         constant = self._fitted().intercept
-        terms = self._picture_terms(X)
+        terms = self._video_terms(X)
         evidence = terms.sum(axis=1)
-        picture, speech = self._picture_and_speech(X)
-        together, speech_alone = noisy_or(picture, speech), noisy_or(picture - evidence, speech)
-        of_picture = (evidence + together - speech_alone) / 2
-        scale = np.divide(of_picture, evidence, out=np.zeros(len(X)), where=evidence != 0)
+        video, speech = self._video_and_speech(X)
+        together, speech_alone = noisy_or(video, speech), noisy_or(video - evidence, speech)
+        of_video = (evidence + together - speech_alone) / 2
+        scale = np.divide(of_video, evidence, out=np.zeros(len(X)), where=evidence != 0)
         columns = np.zeros((len(X), len(self.layout.columns) + 1))
         columns[:, :-1] = terms * scale[:, None]
         of_speech = np.where(np.isnan(speech), 0.0, (speech_alone + together - evidence) / 2 - constant)
@@ -206,7 +206,7 @@ class Networks:
         """[n] logits of the speech detector; NaN where no speech is present."""
         return X[:, self.voice_columns[0]].astype(np.float64) if self.voice_columns else np.full(len(X), np.nan)
 
-    def _picture_terms(self, X: Float) -> Array:
+    def _video_terms(self, X: Float) -> Array:
         """[n, n_columns] what each column adds to the video's log-odds."""
         terms = np.zeros((len(X), len(self.layout.columns)))
         terms[:, self.columns] = self._fitted().slope * _mean_terms(X[:, self.columns])
@@ -223,11 +223,11 @@ class Networks:
         added = np.logaddexp(0.0, self._fitted().slope * np.maximum(gap, 0.0)) - np.log(2)
         return known * (added / np.maximum(known.sum(axis=1), 1))[:, None]
 
-    def _picture_and_speech(self, X: Float) -> tuple[Array, Array]:
+    def _video_and_speech(self, X: Float) -> tuple[Array, Array]:
         """[n] log-odds of a forged video, and of synthetic speech; the latter NaN where no speech is present."""
         p, v = self._fitted(), self._speech_logit(X)
-        picture = self._picture_terms(X).sum(axis=1) + p.intercept + p.heard * np.isfinite(v)
-        return picture, p.voice_slope * v + p.voice_intercept
+        video = self._video_terms(X).sum(axis=1) + p.intercept + p.heard * np.isfinite(v)
+        return video, p.voice_slope * v + p.voice_intercept
 
     def _fitted(self) -> Parameters:
         check_fitted(self.parameters is not None, self)
@@ -269,21 +269,21 @@ def _penalised_loss(theta: Array, z: Array, v: Array, S: Array, y: Int) -> tuple
     from scipy.special import expit
 
     has_speech, voice = np.isfinite(v), np.nan_to_num(v)
-    picture = theta[0] * z + theta[1] + theta[4] * has_speech + S @ theta[N_PARAMETERS:]
+    video = theta[0] * z + theta[1] + theta[4] * has_speech + S @ theta[N_PARAMETERS:]
     speech = np.where(has_speech, theta[2] * voice + theta[3], np.nan)
-    odds = noisy_or(picture, speech)
+    odds = noisy_or(video, speech)
     target = np.zeros(len(theta))
     target[2:4] = SPEECH_SLOPE, SPEECH_INTERCEPT
     ridge = np.array([0.0, 0.0, RIDGE, RIDGE, RIDGE, *[CUE_RIDGE] * S.shape[1]])
     deviation = theta - target
-    # p = 1 - (1 - p_picture)(1 - p_speech), so the log-odds move by p_picture / p for each unit of the picture's
+    # p = 1 - (1 - p_video)(1 - p_speech), so the log-odds move by p_video / p for each unit of the video's
     p = expit(odds)
-    by_picture = (p - y) * expit(picture) / p
+    by_video = (p - y) * expit(video) / p
     by_speech = np.where(has_speech, (p - y) * expit(np.nan_to_num(speech)) / p, 0.0)
     gradient = np.concatenate(
         [
-            [by_picture @ z, by_picture.sum(), by_speech @ voice, by_speech.sum(), by_picture @ has_speech],
-            S.T @ by_picture,
+            [by_video @ z, by_video.sum(), by_speech @ voice, by_speech.sum(), by_video @ has_speech],
+            S.T @ by_video,
         ]
     )
     loss = logit_losses(y, odds).sum() + (ridge * deviation**2).sum()

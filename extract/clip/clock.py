@@ -52,7 +52,7 @@ class Timeline:
     >>> timeline = Timeline(120)
     >>> for pts in (0, 1, 2, 63, 64):
     ...     timeline.add(0, Packet(pts, float(pts), 1.0, 100, float(pts)))
-    >>> timeline.resolve(picture=0, sounds=[])
+    >>> timeline.resolve(video=0, audio=[])
     >>> timeline.n_jumps, timeline.length_s(0)
     (1, 5.0)
     >>> timeline.reader(0).offset(63)
@@ -98,14 +98,14 @@ class Timeline:
         self._progress_s[stream] += min(step_s, MAX_STEP_S)
         self.full = self.full or self._progress_s[stream] > self.max_seconds + MAX_STEP_S
 
-    def resolve(self, *, picture: int, sounds: Sequence[int]) -> None:
+    def resolve(self, *, video: int, audio: Sequence[int]) -> None:
         """Find the discontinuities, in the video first, and place every packet on one timeline."""
         known = [0.0]
-        sound_fillers = _Fillers(self._spans(stream) for stream in sounds)
-        self._place(picture, known, sound_fillers, leads=True)
-        picture_fillers = _Fillers([self._spans(picture)])
-        for stream in sounds:
-            self._place(stream, known, picture_fillers, leads=False)
+        audio_fillers = _Fillers(self._spans(stream) for stream in audio)
+        self._place(video, known, audio_fillers, leads=True)
+        video_fillers = _Fillers([self._spans(video)])
+        for stream in audio:
+            self._place(stream, known, video_fillers, leads=False)
         self.n_jumps = len(known) - 1
 
     def _spans(self, stream: int) -> list[tuple[float, float]]:
@@ -255,7 +255,7 @@ class OffsetReader:
         return self._last
 
 
-class PictureClock:
+class VideoClock:
     """Increasing times of the video frames, on the clip's timeline.
 
     A frame whose timestamp is missing, or the same as that of the frame before, is placed one mean step after it. From

@@ -32,7 +32,7 @@ CONTAINERS = (
 )
 JPEG = b"\xff\xd8\xff"
 NO_TIMES = frozenset({"avi"})  # formats with decoding timestamps but no presentation timestamps
-PICTURES = (JPEG, b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")  # first bytes of JPEG, PNG and TIFF
+IMAGES = (JPEG, b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")  # first bytes of JPEG, PNG and TIFF
 START_BYTES = 21  # read to name the kind of a file that FFmpeg does not open
 MOTION_JPEG = (".mjpeg", ".mjpg")
 MACHINE_ERRORS = frozenset(
@@ -50,16 +50,16 @@ MAX_MISSING, MAX_MISSING_S = 0.1, 1.0  # a missing end is reported above a tenth
 class Streams:
     """The chosen streams of a file, by index, and what their packets tell.
 
-    ``picture`` is None in an audio-only file; the values for the video then refer to the first audio track.
-    ``picture_number`` counts the video streams from 1; ``sounds`` are the audio tracks in order of preference.
+    ``video`` is None in an audio-only file; the values for the video then refer to the first audio track.
+    ``video_number`` counts the video streams from 1; ``audio_tracks`` are the audio tracks in order of preference.
     ``n_frames`` is the number of video packets within the analysed duration, ``start_s`` the time of the first frame,
     and ``missing_s`` how much earlier than announced the video ends.
     """
 
-    picture: int | None
-    picture_number: int
-    sounds: tuple[int, ...]
-    n_pictures: int
+    video: int | None
+    video_number: int
+    audio_tracks: tuple[int, ...]
+    n_videos: int
     n_frames: int
     timeline: Timeline
     start_s: float
@@ -68,7 +68,7 @@ class Streams:
 
     def track_number(self, number: int) -> int:
         """Return the position in the file, from 1, of the ``number``-th audio track in order of preference."""
-        return sorted(self.sounds).index(self.sounds[number]) + 1
+        return sorted(self.audio_tracks).index(self.audio_tracks[number]) + 1
 
 
 def source_of(path: str, storage_options: Mapping[str, Any]) -> str | bytes:
@@ -145,7 +145,7 @@ def _why_refused(source: str | bytes, error: Exception) -> str:
         return "an animated WebP, which deepcue does not read; convert it to MP4"
     if getattr(error, "errno", None) != errno.EINVAL:
         return reason(error)
-    return "an image, not a video" if _is_picture(start) else "a kind of file that deepcue does not read"
+    return "an image, not a video" if _is_image(start) else "a kind of file that deepcue does not read"
 
 
 def _start(source: str | bytes) -> bytes:
@@ -155,9 +155,9 @@ def _start(source: str | bytes) -> bytes:
         return file.read(START_BYTES)
 
 
-def _is_picture(start: bytes) -> bool:
+def _is_image(start: bytes) -> bool:
     is_bmp = start[:2] == b"BM" and start[6:10] == bytes(4)
-    return start.startswith(PICTURES) or _is_webp(start) or is_bmp
+    return start.startswith(IMAGES) or _is_webp(start) or is_bmp
 
 
 def _is_webp(start: bytes) -> bool:
@@ -192,46 +192,46 @@ def look_through(container: Any, max_seconds: float, source: str | bytes) -> Str
     UnreadableError
         A video stream can't be decoded, the file has neither video nor audio, or frames are too large.
     """
-    pictures = [stream for stream in container.streams.video if stream.codec_context is not None]
-    pictures = [stream for stream in pictures if not stream.disposition & ATTACHED_PICTURE]
-    sounds = [stream for stream in container.streams.audio if stream.codec_context is not None]
-    if not pictures and (container.streams.video or not sounds):
-        raise UnreadableError(_why_no_picture(container.streams.video))
-    sounds.sort(key=lambda stream: (not stream.disposition & DEFAULT, stream.index))
+    videos = [stream for stream in container.streams.video if stream.codec_context is not None]
+    videos = [stream for stream in videos if not stream.disposition & ATTACHED_PICTURE]
+    audio_tracks = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    if not videos and (container.streams.video or not audio_tracks):
+        raise UnreadableError(_why_no_video(container.streams.video))
+    audio_tracks.sort(key=lambda stream: (not stream.disposition & DEFAULT, stream.index))
     timeline = Timeline(max_seconds)
-    n_cut = _read_packets(container, [*pictures, *sounds], timeline)
-    if not pictures:
-        return _of_sound_alone(container, sounds, timeline, source)
-    picture = _picture(pictures, timeline)
-    timeline.resolve(picture=picture.index, sounds=[stream.index for stream in sounds])
-    context = picture.codec_context
+    n_cut = _read_packets(container, [*videos, *audio_tracks], timeline)
+    if not videos:
+        return _of_audio_only(container, audio_tracks, timeline, source)
+    video = _video(videos, timeline)
+    timeline.resolve(video=video.index, audio=[stream.index for stream in audio_tracks])
+    context = video.codec_context
     if context.width * context.height > MAX_PIXELS:
         raise UnreadableError(f"frames of {context.width}x{context.height} px are above the limit of {MAX_PIXELS} px")
-    announced_s = _announced_s(picture, n_cut[picture.index])
-    length_s = timeline.length_s(picture.index)
+    announced_s = _announced_s(video, n_cut[video.index])
+    length_s = timeline.length_s(video.index)
     if not announced_s:  # only the length of the file is known: from the first start of its streams to their last end
         announced_s = _file_length_s(container)
-        length_s = timeline.length_s(picture.index, *(stream.index for stream in sounds))
+        length_s = timeline.length_s(video.index, *(stream.index for stream in audio_tracks))
     missing_s = announced_s - length_s
     if timeline.full or timeline.n_jumps or missing_s < max(MAX_MISSING_S, MAX_MISSING * announced_s):
         missing_s = 0.0
     return Streams(
-        picture=picture.index,
-        picture_number=pictures.index(picture) + 1,
-        sounds=tuple(stream.index for stream in sounds),
-        n_pictures=len(pictures),
-        n_frames=timeline.n_within(picture.index),
+        video=video.index,
+        video_number=videos.index(video) + 1,
+        audio_tracks=tuple(stream.index for stream in audio_tracks),
+        n_videos=len(videos),
+        n_frames=timeline.n_within(video.index),
         timeline=timeline,
-        start_s=timeline.start_s(picture.index),
+        start_s=timeline.start_s(video.index),
         missing_s=missing_s,
         length_s=length_s,
     )
 
 
-def _of_sound_alone(container: Any, sounds: Sequence[Any], timeline: Timeline, source: str | bytes) -> Streams:
+def _of_audio_only(container: Any, audio_tracks: Sequence[Any], timeline: Timeline, source: str | bytes) -> Streams:
     """Return the streams of an audio-only file: the first audio track leads the timeline."""
-    first, *others = sounds
-    timeline.resolve(picture=first.index, sounds=[stream.index for stream in others])
+    first, *others = audio_tracks
+    timeline.resolve(video=first.index, audio=[stream.index for stream in others])
     length_s = timeline.length_s(first.index)
     announced_s = float(first.duration * first.time_base) if first.duration else _file_length_s(container)
     if container.format.name == "wav":
@@ -240,10 +240,10 @@ def _of_sound_alone(container: Any, sounds: Sequence[Any], timeline: Timeline, s
     if timeline.full or timeline.n_jumps or missing_s < max(MAX_MISSING_S, MAX_MISSING * announced_s):
         missing_s = 0.0
     return Streams(
-        picture=None,
-        picture_number=0,
-        sounds=tuple(stream.index for stream in sounds),
-        n_pictures=0,
+        video=None,
+        video_number=0,
+        audio_tracks=tuple(stream.index for stream in audio_tracks),
+        n_videos=0,
         n_frames=0,
         timeline=timeline,
         start_s=timeline.start_s(first.index),
@@ -252,7 +252,7 @@ def _of_sound_alone(container: Any, sounds: Sequence[Any], timeline: Timeline, s
     )
 
 
-def _why_no_picture(streams: Sequence[Any]) -> str:
+def _why_no_video(streams: Sequence[Any]) -> str:
     if not streams:
         return "no video stream in the file"
     if all(stream.disposition & ATTACHED_PICTURE for stream in streams):
@@ -288,8 +288,8 @@ def _read_packets(container: Any, streams: list[Any], timeline: Timeline) -> Cou
     return n_cut
 
 
-def _picture(pictures: list[Any], timeline: Timeline) -> Any:
-    largest = max(timeline.n_bytes(stream.index) for stream in pictures)
+def _video(videos: list[Any], timeline: Timeline) -> Any:
+    largest = max(timeline.n_bytes(stream.index) for stream in videos)
 
     def rank(stream: Any) -> tuple[Any, ...]:
         context = stream.codec_context
@@ -302,16 +302,16 @@ def _picture(pictures: list[Any], timeline: Timeline) -> Any:
             -stream.index,
         )
 
-    return max(pictures, key=rank)
+    return max(videos, key=rank)
 
 
-def _announced_s(picture: Any, n_cut: int) -> float:
+def _announced_s(video: Any, n_cut: int) -> float:
     """Return the length of the video by the header, 0 where unknown; ``n_cut`` of its frames are hidden."""
-    rate = float(picture.average_rate or 0)
-    if picture.frames and rate:
-        return float((picture.frames - n_cut) / rate)
-    if picture.duration:
-        return float(picture.duration * picture.time_base)
+    rate = float(video.average_rate or 0)
+    if video.frames and rate:
+        return float((video.frames - n_cut) / rate)
+    if video.duration:
+        return float(video.duration * video.time_base)
     return 0.0
 
 

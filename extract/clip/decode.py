@@ -1,4 +1,4 @@
-"""One streaming pass over a clip: frames with their times, upright, with square pixels; then its sound.
+"""One streaming pass over a clip: frames with their times, upright, with square pixels; then its audio.
 
 PyAV bundles FFmpeg. Frames are yielded one by one, so memory does not grow with the length of the clip; a damaged
 packet costs only its own frames. Budgets are checked before decoding starts, and only container formats that can't
@@ -18,9 +18,9 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from extract.clip import container as containers
-from extract.clip.clock import Packet, PictureClock
+from extract.clip.audio import AudioClock, read_mono
+from extract.clip.clock import Packet, VideoClock
 from extract.clip.frame import Frame, Orientation, is_stretched
-from extract.clip.sound import SoundClock, read_mono
 from features.errors import UnreadableError
 from features.observation import AUDIO_RATE_HZ
 
@@ -47,7 +47,7 @@ class Damage:
 
 
 @dataclass(frozen=True)
-class _Sound:
+class _AudioTrack:
     """The samples of an audio track. ``mixed`` is False where one channel was taken because the mix cancels out."""
 
     samples: NDArray[np.float32]
@@ -63,7 +63,7 @@ class ClipReader:
     Raises
     ------
     UnreadableError
-        The file can't be opened as a video or a sound, holds neither, or breaks a budget.
+        The file can't be opened as video or audio, holds neither, or breaks a budget.
     OSError
         The disk, the network or the permissions prevent reading it.
     """
@@ -80,20 +80,18 @@ class ClipReader:
             self._streams = containers.look_through(container, max_seconds, self._source)
             self.pixel_aspect: Fraction | None = None
             self._max_frames = MAX_FRAMES
-            if self._streams.picture is not None:
-                picture = container.streams[self._streams.picture]
-                self.pixel_aspect = picture.sample_aspect_ratio
-                self._max_frames = max(1, min(MAX_FRAMES, MAX_PIXELS // max(1, picture.width * picture.height)))
-        self.has_picture = self._streams.picture is not None
-        self._picture_s: float | None = None  # seconds analysed, where the clip has more frames than the limit
+            if self._streams.video is not None:
+                video = container.streams[self._streams.video]
+                self.pixel_aspect = video.sample_aspect_ratio
+                self._max_frames = max(1, min(MAX_FRAMES, MAX_PIXELS // max(1, video.width * video.height)))
+        self.has_video = self._streams.video is not None
+        self._video_s: float | None = None  # seconds analysed, where the clip has more frames than the limit
         self.frames_expected = min(self._streams.n_frames, self._max_frames)
         seen_s = min(self._streams.length_s, max_seconds)
         self.frames_per_second = self._streams.n_frames / seen_s if seen_s > 0 else 0.0
-        self.has_audio = bool(self._streams.sounds)
-        if self._streams.n_pictures > 1:
-            self._notes.append(
-                f"{self._streams.n_pictures} video streams, number {self._streams.picture_number} was used"
-            )
+        self.has_audio = bool(self._streams.audio_tracks)
+        if self._streams.n_videos > 1:
+            self._notes.append(f"{self._streams.n_videos} video streams, number {self._streams.video_number} was used")
         if self.pixel_aspect is not None and is_stretched(self.pixel_aspect):
             width, height = self.pixel_aspect.as_integer_ratio()
             self._notes.append(f"pixels of {width}:{height} were made square")
@@ -118,23 +116,23 @@ class ClipReader:
         UnreadableError
             Not a single frame could be decoded.
         """
-        if self._streams.picture is None:
+        if self._streams.video is None:
             return
         self.damage, self._notes = Damage(), self._notes[: self._n_notes]  # as before any pass
         index, first = -1, float("nan")
         with containers.opened(self._source) as container:
-            stream = container.streams[self._streams.picture]
+            stream = container.streams[self._streams.video]
             stream.thread_type = "NONE"
             stream.codec_context.thread_count = 1
             rate_s = float(1 / stream.average_rate) if stream.average_rate else 1 / 30  # a default for raw streams
             step_s = self._streams.timeline.untimed_s(stream.index) or rate_s
             n_leading, known_s = self._untimed_start(stream.index)
-            clock = PictureClock(
+            clock = VideoClock(
                 self._streams.timeline.reader(stream.index), step_s, n_leading=n_leading, known_s=known_s
             )
             packets = self._streams.timeline.packets(stream.index)
             shown_s = _OrderOfDecoding(packets) if container.format.name in containers.NO_TIMES else _time_of_showing
-            aspect, orientation, kind = _PixelAspect(self.pixel_aspect), Orientation(), _KindOfPicture()
+            aspect, orientation, kind = _PixelAspect(self.pixel_aspect), Orientation(), _KindOfVideo()
             for frame in self._decoded(container, stream, self.damage):
                 time_s = clock.time_s(frame.pts, shown_s(frame))
                 first = time_s if index < 0 else first
@@ -142,7 +140,7 @@ class ClipReader:
                     self.truncated = True
                     break
                 if index + 1 >= self._max_frames:
-                    self._picture_s = time_s - first
+                    self._video_s = time_s - first
                     break
                 index += 1
                 kind.see(frame)
@@ -180,42 +178,42 @@ class ClipReader:
         UnreadableError
             The file holds only audio, and none of it could be decoded.
         """
-        samples, start_s = self._first_sound()
-        if not self.has_picture:
+        samples, start_s = self._first_audible()
+        if not self.has_video:
             if samples is None:
                 why = f": {self.damage.first}" if self.damage.first else ""
                 raise UnreadableError(f"no video stream in the file, and no audio could be decoded{why}")
             self.truncated = self._streams.length_s > self.max_seconds
         return samples, start_s
 
-    def _first_sound(self) -> tuple[NDArray[np.float32] | None, float]:
+    def _first_audible(self) -> tuple[NDArray[np.float32] | None, float]:
         """Return the first audio track, in the order of preference, that is not silent throughout."""
-        read = [(number, self._read(index)) for number, index in enumerate(self._streams.sounds[:1])]
-        for number, index in list(enumerate(self._streams.sounds))[1:]:
+        read = [(number, self._read(index)) for number, index in enumerate(self._streams.audio_tracks[:1])]
+        for number, index in list(enumerate(self._streams.audio_tracks))[1:]:
             if read[-1][1].samples.any():
                 break
             read.append((number, self._read(index)))
-        number, sound = next(((n, track) for n, track in reversed(read) if track.samples.any()), (0, None))
-        if sound is None:  # silence throughout, on every track
-            number, sound = next(((n, track) for n, track in read if track.samples.size), (0, None))
-        if sound is None:
+        number, audio = next(((n, track) for n, track in reversed(read) if track.samples.any()), (0, None))
+        if audio is None:  # silence throughout, on every track
+            number, audio = next(((n, track) for n, track in read if track.samples.size), (0, None))
+        if audio is None:
             for _, track in read[:1]:
                 self._count(track.damage)
             return None, float("nan")
-        self._count(sound.damage)
-        self.silence_s = sound.silence_s
+        self._count(audio.damage)
+        self.silence_s = audio.silence_s
         self._tell_of_tracks(number)
-        if not sound.mixed:
+        if not audio.mixed:
             self._notes.append("the channels cancel each other; the louder one was used")
-        return sound.samples, sound.start_s
+        return audio.samples, audio.start_s
 
-    def _read(self, index: int) -> _Sound:
+    def _read(self, index: int) -> _AudioTrack:
         """Read an audio track mixed to mono, or its loudest channel where the channels cancel each other."""
-        sound, cancelled = self._read_channel(index, None)
-        return sound if cancelled is None else self._read_channel(index, cancelled)[0]
+        audio, cancelled = self._read_channel(index, None)
+        return audio if cancelled is None else self._read_channel(index, cancelled)[0]
 
-    def _read_channel(self, index: int, channel: int | None) -> tuple[_Sound, int | None]:
-        damage, clock = Damage(), SoundClock(self._streams.timeline.reader(index))
+    def _read_channel(self, index: int, channel: int | None) -> tuple[_AudioTrack, int | None]:
+        damage, clock = Damage(), AudioClock(self._streams.timeline.reader(index))
         wanted = int(self.max_seconds * AUDIO_RATE_HZ)
         with containers.opened(self._source) as container:
             stream = container.streams[index]
@@ -231,10 +229,10 @@ class ClipReader:
         start_s, lead_s = clock.start_s, self._streams.start_s - clock.start_s
         if primed and 0 < lead_s <= MAX_PRIMING_S:
             samples, start_s = samples[round(lead_s * AUDIO_RATE_HZ) :], self._streams.start_s
-        return _Sound(samples, start_s, clock.silence_s, damage, mixed=channel is None), cancelled
+        return _AudioTrack(samples, start_s, clock.silence_s, damage, mixed=channel is None), cancelled
 
     def _tell_of_tracks(self, number: int) -> None:
-        n = len(self._streams.sounds)
+        n = len(self._streams.audio_tracks)
         if n > 1:
             why = ", since those before it are silent" if number else ""
             self._notes.append(f"{n} audio tracks, number {self._streams.track_number(number)} was used{why}")
@@ -259,8 +257,8 @@ class ClipReader:
             lines.append(f"{self.silence_s:.2f} s of audio are missing in between")
         if self.truncated:
             lines.append(f"only the first {self.max_seconds:g} s were analysed")
-        if self._picture_s is not None:
-            lines.append(f"only the first {self._picture_s:.1f} s of the video were analysed: it has too many frames")
+        if self._video_s is not None:
+            lines.append(f"only the first {self._video_s:.1f} s of the video were analysed: it has too many frames")
         return tuple(lines)
 
     def _decoded(self, container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
@@ -308,7 +306,7 @@ class _PixelAspect:
         return self._aspect
 
 
-class _KindOfPicture:
+class _KindOfVideo:
     """Detect HDR and interlaced video, which are measured like other video but give values that are not comparable."""
 
     def __init__(self) -> None:

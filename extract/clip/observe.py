@@ -90,7 +90,7 @@ class Observer:
         Raises
         ------
         ClipError
-            The clip can't be read, or holds neither a frame nor sound.
+            The clip can't be read, or holds neither a frame nor audio.
         """
         with opencv_on_one_thread():
             return self._observe(clip, recorder, embedded=embedded and self._identities)
@@ -102,7 +102,7 @@ class Observer:
         audio, audio_start_s = clip.audio()
         times = np.array(scene.times, np.float64)
         if not len(times) and audio is not None:
-            return _of_sound_alone(clip, audio, audio_start_s)
+            return _of_audio_only(clip, audio, audio_start_s)
         step = float(np.diff(times).mean()) if len(times) > 1 else 0.0
         tracks, n_tracks = _tracks(scene.tracker.finish(), times, scene.cuts, identities=self._identities)
         if embedded:
@@ -135,7 +135,7 @@ class Observer:
         return scene
 
 
-def _of_sound_alone(clip: Footage, audio: NDArray[np.float32], audio_start_s: float) -> Observation:
+def _of_audio_only(clip: Footage, audio: NDArray[np.float32], audio_start_s: float) -> Observation:
     """Return the Observation of an audio-only file: no frame, no face, and its audio."""
     return Observation(
         times_s=np.zeros(0, np.float64),

@@ -36,11 +36,11 @@ def announced_share(source: str | bytes) -> float:
     4.0
     """
     with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
-        announced, held = _sound_bytes(file)
+        announced, held = _audio_bytes(file)
     return announced / held if 0 < held < announced < STREAMED else 1.0
 
 
-def _sound_bytes(file: BinaryIO) -> tuple[int, int]:
+def _audio_bytes(file: BinaryIO) -> tuple[int, int]:
     """Return the bytes of audio by the header, and those up to the file's end; (0, 0) if it is no WAVE file."""
     head = file.read(12)
     if head[:4] != b"RIFF" or head[8:] != b"WAVE":

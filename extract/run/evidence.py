@@ -30,7 +30,7 @@ from extract.run.examiner import ROW, Request, without_evidence
 from extract.run.messages import Tell, encode
 from extract.run.worker import Result, Settings
 from features import discovery, measuring, spec
-from features.clip_series import person_series, sound_series
+from features.clip_series import audio_series, person_series
 from features.evidence import ClipEvidence, JudgedFace, Person, Series
 from features.networks import face_map
 from features.networks.weights import use_weights
@@ -97,7 +97,7 @@ def collect(
     shown = replace(observed, times_s=observed.times_s - start_s, audio_start_s=observed.audio_start_s - start_s)
     with use_weights(settings.weights_files), opencv_on_one_thread():
         people = [_person(shown, recorder.with_faces(track), families, show_faces) for track in shown.tracks]
-        sound = sound_series(shown, families)
+        audio = audio_series(shown, families)
         cues = _cues(observed, result, settings, families)
     strip = [(time_s - start_s, _jpeg(image)) for time_s, image in recorder.filmstrip()] if show_faces else []
     return ClipEvidence(
@@ -107,7 +107,7 @@ def collect(
         height=height,
         people=_thinned(people, MAX_JPEG_BYTES - sum(len(jpeg) for _, jpeg in strip)),
         n_faces_detected=observed.n_faces,
-        sound=sound,
+        audio=audio,
         filmstrip=tuple(strip),
         cues=cues,
         lead_s=_lead_s(observed, start_s),
@@ -146,7 +146,7 @@ def _face_map(track: Track, faces: Sequence[JudgedFace], networks: Sequence[str]
     if mapped is None:
         return {}
     return {
-        "face_map_jpeg": _jpeg(mapped.picture, side_px=face_map.PICTURE_PX) if show_faces else b"",
+        "face_map_jpeg": _jpeg(mapped.image, side_px=face_map.MAP_PX) if show_faces else b"",
         "face_regions": {region: score for region, score in mapped.scores.items() if math.isfinite(score)},
         "face_map_times_s": tuple(faces[number].time_s for number in mapped.crops),
     }

@@ -22,7 +22,7 @@ EVIDENCE_VERSION = 2
 """Version of the file layout; files of any other version are refused."""
 
 
-class _Pictures:
+class _Images:
     """Concatenated JPEG files; the length of each is stored elsewhere."""
 
     def __init__(self, content: bytes = b"") -> None:
@@ -49,7 +49,7 @@ def save(evidence: ClipEvidence, file: Path) -> None:
         The file can't be written.
     """
     arrays: dict[str, NDArray[Any]] = {}
-    pictures = _Pictures()
+    images = _Images()
     about = {
         "version": EVIDENCE_VERSION,
         "filename": evidence.filename,
@@ -57,15 +57,15 @@ def save(evidence: ClipEvidence, file: Path) -> None:
         "width": evidence.width,
         "height": evidence.height,
         "n_faces_detected": evidence.n_faces_detected,
-        "people": [_of_person(person, f"person{n}", arrays, pictures) for n, person in enumerate(evidence.people)],
-        "sound": _of_series(evidence.sound, "sound", arrays),
-        "filmstrip": [(time_s, pictures.add(jpeg)) for time_s, jpeg in evidence.filmstrip],
+        "people": [_of_person(person, f"person{n}", arrays, images) for n, person in enumerate(evidence.people)],
+        "sound": _of_series(evidence.audio, "sound", arrays),
+        "filmstrip": [(time_s, images.add(jpeg)) for time_s, jpeg in evidence.filmstrip],
         "cues": list(evidence.cues),
         "lead_s": evidence.lead_s,
     }
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
     arrays["cues"] = np.array(list(evidence.cues.values()), np.float64)
-    arrays["pictures"] = pictures.array()
+    arrays["pictures"] = images.array()
     with in_place_of(file) as temporary, temporary.open("wb") as opened:
         np.savez(opened, **arrays)  # type: ignore[arg-type]  # the stub takes the arrays for options
 
@@ -100,45 +100,45 @@ def _loaded(archive: Any) -> ClipEvidence:
     about = json.loads(archive["about"].tobytes())
     if about["version"] != EVIDENCE_VERSION:
         raise _VersionError(f"version {about['version']}; this program reads version {EVIDENCE_VERSION}")
-    pictures = _Pictures(archive["pictures"].tobytes())
+    images = _Images(archive["pictures"].tobytes())
     return ClipEvidence(
         filename=about["filename"],
         duration_s=about["duration_s"],
         width=about["width"],
         height=about["height"],
-        people=tuple(_person(person, f"person{n}", archive, pictures) for n, person in enumerate(about["people"])),
+        people=tuple(_person(person, f"person{n}", archive, images) for n, person in enumerate(about["people"])),
         n_faces_detected=about["n_faces_detected"],
-        sound=_series(about["sound"], "sound", archive),
-        filmstrip=tuple((time_s, pictures.next(length)) for time_s, length in about["filmstrip"]),
+        audio=_series(about["sound"], "sound", archive),
+        filmstrip=tuple((time_s, images.next(length)) for time_s, length in about["filmstrip"]),
         cues=dict(zip(about["cues"], archive["cues"].tolist(), strict=True)),
         lead_s=about.get("lead_s", 0.0),  # earlier versions of deepcue did not write it
     )
 
 
-def _of_person(person: Person, place: str, arrays: dict[str, NDArray[Any]], pictures: _Pictures) -> dict[str, Any]:
+def _of_person(person: Person, place: str, arrays: dict[str, NDArray[Any]], images: _Images) -> dict[str, Any]:
     arrays[f"{place}.boxes_times_s"], arrays[f"{place}.boxes"] = person.boxes_times_s, person.boxes
     return {
         "faces": [
-            {"time_s": face.time_s, "box": face.box, "jpeg": pictures.add(face.jpeg), "logits": dict(face.logits)}
+            {"time_s": face.time_s, "box": face.box, "jpeg": images.add(face.jpeg), "logits": dict(face.logits)}
             for face in person.faces
         ],
-        "face_map_jpeg": pictures.add(person.face_map_jpeg),
+        "face_map_jpeg": images.add(person.face_map_jpeg),
         "face_regions": dict(person.face_regions),
         "face_map_times_s": person.face_map_times_s,
         "series": _of_series(person.series, place, arrays),
     }
 
 
-def _person(about: Mapping[str, Any], place: str, archive: Any, pictures: _Pictures) -> Person:
+def _person(about: Mapping[str, Any], place: str, archive: Any, images: _Images) -> Person:
     faces = tuple(
-        JudgedFace(face["time_s"], tuple(face["box"]), pictures.next(face["jpeg"]), face["logits"])
+        JudgedFace(face["time_s"], tuple(face["box"]), images.next(face["jpeg"]), face["logits"])
         for face in about["faces"]
     )
     return Person(
         boxes_times_s=archive[f"{place}.boxes_times_s"],
         boxes=archive[f"{place}.boxes"],
         faces=faces,
-        face_map_jpeg=pictures.next(about["face_map_jpeg"]),
+        face_map_jpeg=images.next(about["face_map_jpeg"]),
         face_regions=about["face_regions"],
         face_map_times_s=tuple(about.get("face_map_times_s", ())),  # nor this
         series=_series(about["series"], place, archive),

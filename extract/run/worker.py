@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 MAX_SECONDS = 120.0
 MIN_FRAMES = 8  # shorter clips are too short for time series
-NO_PICTURE = "no video in the file, only its audio was measured"
+NO_VIDEO = "no video in the file, only its audio was measured"
 
 
 @dataclass(frozen=True)
@@ -306,7 +306,7 @@ def _reason(family: spec.Family, observed: Observation, failures: Mapping[str, s
         return Reason.NOT_INSTALLED
     n_frames = len(observed.times_s)
     lacks = spec.lacking(
-        family.needs, sound=observed.audio is not None, picture=bool(n_frames), face=bool(observed.tracks)
+        family.needs, audio=observed.audio is not None, video=bool(n_frames), face=bool(observed.tracks)
     )
     if lacks is not None:
         return lacks
@@ -323,7 +323,7 @@ def _status(observed: Observation, failures: Mapping[str, str], not_kept: str, *
     faults: list[tuple[str, str]] = []
     n_frames = len(observed.times_s)
     if not n_frames:
-        faults.append(("no_face", NO_PICTURE))
+        faults.append(("no_face", NO_VIDEO))
     elif n_frames < MIN_FRAMES:
         faults.append(("too_short", f"only {n_frames} {'frame' if n_frames == 1 else 'frames'}"))
     if n_frames and not observed.tracks:

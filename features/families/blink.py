@@ -52,7 +52,7 @@ LID_MARGIN_S, CALM_MARGIN_S = 0.05, 0.1  # around a blink: what its speeds count
 AROUND_S, MAX_EYE_LAG_S = 0.3, 0.1
 MIN_CROPS = 8
 
-_PICTURE = EVERY_CHANGE - {"mirror", "scale"}
+_IMAGE = EVERY_CHANGE - {"mirror", "scale"}
 _EAR, _FEW, _RATE = "Soukupova & Cech 2016", "Li et al. 2018", "Bentivoglio 1997"
 
 
@@ -150,8 +150,8 @@ COLUMNS = (
         range=(0, 1), direction="up",
     ),
     Column(
-        "blink.patch_ear_corr", "1", (-1, 1), "picture against landmarks, after Li et al. 2018", "down", _PICTURE,
-        description="How well the opening of the eyes in the picture itself agrees with the opening that the tracked "
+        "blink.patch_ear_corr", "1", (-1, 1), "image against landmarks, after Li et al. 2018", "down", _IMAGE,
+        description="How well the opening of the eyes in the image itself agrees with the opening that the tracked "
         "points of the face show, from -1 to 1; 1 if both always change together.",
     ),
     _column(
@@ -346,7 +346,7 @@ def patch_ear_corr(track: Track) -> float:
 
     Both are means over the two eyes, :func:`eye_opening` and :func:`features.geometry.eye_aspect_ratio`.
     """
-    from_picture, from_landmarks = [], []
+    from_image, from_landmarks = [], []
     for number, crop in enumerate(track.crops):
         points = crop_landmarks(track, number)
         if not np.isfinite(points).all():
@@ -354,9 +354,9 @@ def patch_ear_corr(track: Track) -> float:
         luma = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2GRAY)
         corners = [points[eye[[0, 3]]] for eye in (RIGHT_EYE, LEFT_EYE)]
         if min(np.hypot(*(pair[1] - pair[0])) for pair in corners) > 0:
-            from_picture.append(np.mean([eye_opening(luma, corners=pair) for pair in corners]))
+            from_image.append(np.mean([eye_opening(luma, corners=pair) for pair in corners]))
             from_landmarks.append(eye_aspect_ratio(points[None])[0].mean())
-    return series.correlation(from_picture, from_landmarks, least=MIN_CROPS)
+    return series.correlation(from_image, from_landmarks, least=MIN_CROPS)
 
 
 def _blink_columns(seen: Lids) -> dict[str, float]:

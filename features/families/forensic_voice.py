@@ -60,12 +60,12 @@ def window_series(observation: Observation, track: Track | None) -> dict[str, Se
     ModelError
         The weights file exists but can't be used.
     """
-    file, sound = weights_file(NAME), observation.audio
-    if sound is None or not sound.size or not file.exists():
+    file, audio = weights_file(NAME), observation.audio
+    if audio is None or not audio.size or not file.exists():
         return {}
     size, hop = round(WINDOW_S * AUDIO_RATE_HZ), round(HOP_S * AUDIO_RATE_HZ)
-    starts = np.arange(0, max(len(sound) - size, 0) + 1, hop)
-    windows = [sound[start : start + size] for start in starts]
+    starts = np.arange(0, max(len(audio) - size, 0) + 1, hop)
+    windows = [audio[start : start + size] for start in starts]
     model = _model(file)
     values = [model.logit(inputs) if (inputs := model.inputs(window)) else np.nan for window in windows]
     if not np.isfinite(values).any():
@@ -85,10 +85,10 @@ def measure(observation: Observation, track: Track | None) -> dict[str, float]:
     ModelError
         The weights file exists but can't be used.
     """
-    file, sound = weights_file(NAME), observation.audio
+    file, audio = weights_file(NAME), observation.audio
     inputs = None
-    if sound is not None and file.exists():
-        inputs = _model(file).inputs(sound, clip_cues(observation))
+    if audio is not None and file.exists():
+        inputs = _model(file).inputs(audio, clip_cues(observation))
     if inputs is None:
         return {f"{NAME}.valid_share": 0.0}
     return {f"{NAME}.logit": _model(file).logit(inputs), f"{NAME}.valid_share": 1.0}

@@ -200,7 +200,7 @@ COLUMNS = (
     _column(
         "valid_share",
         "Fraction of the time, from the face's first frame to its last, in which the mouth could be followed while "
-        "there was sound.",
+        "there was audio.",
         range=(0, 1), direction="covariate",
     ),
 )  # fmt: skip
@@ -307,8 +307,8 @@ def silent_moving_share(mouth_speed: F64, *, speech: NDArray[np.bool_], level_db
 
 def _columns(both: Joint) -> dict[str, float]:
     named: dict[str, float] = {}
-    for pair, (lips, sound) in PAIRS.items():
-        values = pair_columns(mouth=both.mouth[lips], voice=both.voice[sound])
+    for pair, (lips, voice) in PAIRS.items():
+        values = pair_columns(mouth=both.mouth[lips], voice=both.voice[voice])
         named |= {f"{pair}_{name}": value for name, value in values.items()}
     opened, rms = both.mouth["open"], both.voice["rms"]
     distance, confidence, offset_s = lse(mouth=opened, voice=rms)

@@ -30,7 +30,7 @@ from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, columns_of, family
 from features.voice_measures import BAND_GROUPS, N_BANDS, clip_cues
 
-_SPECTRUM, _LFCC = "librosa's spectral features, of pre-emphasised sound", "LFCC: Sahidullah et al. 2015"
+_SPECTRUM, _LFCC = "librosa's spectral features, of pre-emphasised audio", "LFCC: Sahidullah et al. 2015"
 _MODULATION = "modulation spectrum: Houtgast & Steeneken 1985"
 
 _column = columns_of("voice", invariant_to=EVERY_CHANGE)
@@ -85,12 +85,12 @@ COLUMNS = (
         "hf_share_db",
         "How much of the energy of pre-emphasised speech lies above 4 kHz, in decibels below the whole.",
         unit="dB", range=(-inf, 0), direction="down",
-        reference="energy above 4 kHz over the whole, of pre-emphasised sound",
+        reference="energy above 4 kHz over the whole, of pre-emphasised audio",
     ),
     _column(
         "bw99_hz", "Frequency below which 99 % of the energy of pre-emphasised speech lies.",
         unit="Hz", range=(0, 8000), direction="down",
-        reference="cumulative energy over frequency, of pre-emphasised sound",
+        reference="cumulative energy over frequency, of pre-emphasised audio",
     ),
     _column(
         "bands_near_corr",

@@ -37,7 +37,7 @@ BRIDGE, NOSE_BASE, CHIN = 27, 33, 8
 FOREHEAD = 0.35  # height of the face above the brows, over the distance from chin to brows
 GROWN_IOD = 0.1  # regions of eyes, nose and mouth reach this far around their landmarks
 
-PICTURE_PX = 320
+MAP_PX = 320
 FOR_FAKE, FOR_REAL = (230, 110, 0), (0, 90, 200)
 SHADE, HATCH_FROM = 0.3, 0.25  # opacity of the strongest region; weaker ones than this fraction of it stay unhatched
 CALM = 0.5  # log-odds: if no region changes the log-odds by more, the face is drawn in weaker shades
@@ -54,7 +54,7 @@ class FaceMap:
     scores: Mapping[str, float]
     """Region to log-odds that the face loses without it, mean over networks and faces: positive where the region
     points to a fake. NaN for a region outside every crop."""
-    picture: Image
+    image: Image
     """RGB [320, 320, 3]: the first of the faces, with its regions outlined and scored. Regions that point to a fake are
     hatched with slanting lines, regions that point to a real face with dots; weak regions are plain."""
     crops: tuple[int, ...]
@@ -116,9 +116,9 @@ def face_map(
     _, scores_of_faces = region_scores(crops, landmarks, detectors)
     scores = dict(zip(REGIONS, _mean(scores_of_faces).tolist(), strict=True))
     margin = detectors[0].metadata.margin
-    points = middle_points(landmarks[0], crops[0].shape[0], margin=margin, size=PICTURE_PX)
-    picture = draw(middle(crops[0], margin=margin, size=PICTURE_PX), points, scores)
-    return FaceMap(scores, picture, tuple(range(len(crops))))
+    points = middle_points(landmarks[0], crops[0].shape[0], margin=margin, size=MAP_PX)
+    image = draw(middle(crops[0], margin=margin, size=MAP_PX), points, scores)
+    return FaceMap(scores, image, tuple(range(len(crops))))
 
 
 def region_scores(
@@ -192,7 +192,7 @@ def _hull(points: NDArray[np.floating], size: int, grown: float = 0.0) -> NDArra
 
 
 def draw(face: Image, points: NDArray[np.floating], scores: Mapping[str, float]) -> Image:
-    """Draw the regions on a face, legible without colour: :attr:`FaceMap.picture`.
+    """Draw the regions on a face, legible without colour: :attr:`FaceMap.image`.
 
     Parameters
     ----------
@@ -205,17 +205,17 @@ def draw(face: Image, points: NDArray[np.floating], scores: Mapping[str, float])
     """
     masks = region_masks(points, face.shape[0])
     values = np.nan_to_num([scores[region] for region in REGIONS])
-    picture = face.astype(np.float32)
+    image = face.astype(np.float32)
     strongest = max(float(np.abs(values).max()), CALM)
     for mask, value, shown in zip(masks, values, values.round(1), strict=True):
         strength = value / strongest
         colour = np.array(FOR_FAKE if strength > 0 else FOR_REAL, np.float32)
-        picture[mask] += SHADE * abs(strength) * (colour - picture[mask])
+        image[mask] += SHADE * abs(strength) * (colour - image[mask])
         if abs(shown) >= HATCH_FROM * strongest:  # by the number that is written: equal ones look equal
             dark, light = (_lines if strength > 0 else _dots)(face.shape[0])
-            picture[mask & dark] = DARK * colour
-            picture[mask & light] = LIGHT * 255 + (1 - LIGHT) * colour
-    drawn = picture.round().astype(np.uint8)
+            image[mask & dark] = DARK * colour
+            image[mask & light] = LIGHT * 255 + (1 - LIGHT) * colour
+    drawn = image.round().astype(np.uint8)
     for mask in masks[:-1]:
         contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(drawn, contours, -1, (255, 255, 255), 1)
@@ -245,12 +245,12 @@ def _inside(mask: NDArray[np.bool_]) -> tuple[int, int]:
     return int(x), int(y)
 
 
-def _write(picture: Image, text: str, centre: tuple[int, int]) -> None:
+def _write(image: Image, text: str, centre: tuple[int, int]) -> None:
     """Write text in white on black, centred, and kept inside the image."""
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.5
     (width, height), _ = cv2.getTextSize(text, font, scale, 1)
-    limit = picture.shape[0] - 2
+    limit = image.shape[0] - 2
     x = min(max(centre[0] - width // 2, 2), limit - width)
     y = min(max(centre[1] + height // 2, height + 2), limit)
-    cv2.putText(picture, text, (x, y), font, scale, (0, 0, 0), 4, cv2.LINE_AA)
-    cv2.putText(picture, text, (x, y), font, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(image, text, (x, y), font, scale, (0, 0, 0), 4, cv2.LINE_AA)
+    cv2.putText(image, text, (x, y), font, scale, (255, 255, 255), 1, cv2.LINE_AA)

@@ -72,12 +72,12 @@ class SpeechEncoder:
         """Return the weights by name, in half precision."""
         return {name: array.numpy().astype(np.float16) for name, array in self._weights.items()}
 
-    def statistics(self, sound: NDArray[np.float32]) -> NDArray[np.float32]:
+    def statistics(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return statistics of how the patterns vary over the audio.
 
         Parameters
         ----------
-        sound : ndarray of shape (k,)
+        audio : ndarray of shape (k,)
             Mono audio at 16 kHz, of any level. Digital silence is cut out; at least 0.1 s must remain.
 
         Returns
@@ -92,7 +92,7 @@ class SpeechEncoder:
         from features.threads import torch_on_one_thread
 
         weights = self._weights
-        seen = (log_mel(without_silence(sound)) + PEAK + 4.0) / 4.0
+        seen = (log_mel(without_silence(audio)) + PEAK + 4.0) / 4.0
         with torch_on_one_thread(), torch.inference_mode():
             x = torch.from_numpy(seen.astype(np.float32))[None]
             x = gelu(conv1d(x, weights["conv1.weight"], weights["conv1.bias"], padding=1))
@@ -101,12 +101,12 @@ class SpeechEncoder:
         return np.concatenate([strength.std(axis=1), np.diff(strength, axis=1).std(axis=1)])
 
 
-def log_mel(sound: NDArray[np.float32]) -> F64:
+def log_mel(audio: NDArray[np.float32]) -> F64:
     """Return Whisper's spectrogram of audio, normalised to its loudest cell.
 
     Parameters
     ----------
-    sound : ndarray of shape (k,)
+    audio : ndarray of shape (k,)
         Mono audio at 16 kHz, longer than a window, not silent.
 
     Returns
@@ -121,7 +121,7 @@ def log_mel(sound: NDArray[np.float32]) -> F64:
     ((80, 100), 0.0)
     """
     spectrogram = short_time.power_spectrogram(
-        sound.astype(np.float64), n_fft=N_FFT, width=N_FFT, hop=HOP, window="hann", pad_mode="reflect"
+        audio.astype(np.float64), n_fft=N_FFT, width=N_FFT, hop=HOP, window="hann", pad_mode="reflect"
     )
     power = mel_filters() @ spectrogram[:, :-1]  # Whisper leaves the last frame out
     return np.asarray(np.log10(np.maximum(power / power.max(), 10.0**-RANGE)))

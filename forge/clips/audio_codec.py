@@ -9,7 +9,7 @@ from typing import Any
 import av
 import numpy as np
 
-from forge.clips.clip import RATE_HZ, Sound
+from forge.clips.clip import RATE_HZ, Waveform
 
 FRAME = 1024
 
@@ -37,15 +37,15 @@ CODECS = (
 )
 
 
-def compressed(sound: Sound, codec: Codec) -> Sound:
+def compressed(audio: Waveform, codec: Codec) -> Waveform:
     """Encode and decode audio [k] at 16 kHz; the result may be a few samples longer or shorter."""
     file = io.BytesIO()
     with av.open(file, "w", format=codec.container) as container:
         stream: Any = container.add_stream(codec.encoder, rate=codec.rate_hz)
         stream.bit_rate, stream.layout = codec.bps, "mono"
         resampler = av.AudioResampler(format=stream.format.name, layout="mono", rate=codec.rate_hz)
-        for start in range(0, sound.size, FRAME):
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound[None, start : start + FRAME]), "flt", "mono")
+        for start in range(0, audio.size, FRAME):
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(audio[None, start : start + FRAME]), "flt", "mono")
             frame.sample_rate, frame.pts = RATE_HZ, start
             for piece in resampler.resample(frame):
                 container.mux(stream.encode(piece))
@@ -53,10 +53,10 @@ def compressed(sound: Sound, codec: Codec) -> Sound:
             container.mux(stream.encode(piece))
         container.mux(stream.encode(None))
     file.seek(0)
-    return read_sound(file)
+    return read_audio(file)
 
 
-def read_sound(file: Any) -> Sound:
+def read_audio(file: Any) -> Waveform:
     """Read mono audio at 16 kHz from a path or an open file, up to the first damage.
 
     Raises

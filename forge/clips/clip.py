@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from features.observation import AUDIO_RATE_HZ
 from forge.face_ops import Image, Points
 
-Sound = NDArray[np.float32]
+Waveform = NDArray[np.float32]
 
 RATE_HZ = AUDIO_RATE_HZ  # sampling rate of all audio in this package
 
@@ -30,7 +30,7 @@ class EditableClip:
         Presentation times [n], increasing from 0.
     landmarks
         Landmarks [n, 68, 2] of the main face in px; NaN where there is no face.
-    sound
+    audio
         Mono audio [k] at :data:`RATE_HZ` from time 0, or None.
     """
 
@@ -38,7 +38,7 @@ class EditableClip:
     frames: Iterable[Image]
     times_s: NDArray[np.float64]
     landmarks: Points
-    sound: Sound | None
+    audio: Waveform | None
 
     @property
     def duration_s(self) -> float:
@@ -55,12 +55,12 @@ class EditableClip:
         """Return the clip with each frame [h, w, 3] replaced by ``change(index, frame)`` when it is iterated."""
         return replace(self, frames=Frames(lambda: (change(i, f) for i, f in enumerate(self.frames))))
 
-    def with_sound(self, sound: Sound) -> EditableClip:
+    def with_audio(self, audio: Waveform) -> EditableClip:
         """Return the clip with other audio [k], cut or padded with silence to the length of the video."""
         wanted = round(self.duration_s * RATE_HZ)
         fitted = np.zeros(wanted, np.float32)
-        fitted[: min(wanted, sound.size)] = sound[:wanted]
-        return replace(self, sound=fitted)
+        fitted[: min(wanted, audio.size)] = audio[:wanted]
+        return replace(self, audio=fitted)
 
 
 class Frames:

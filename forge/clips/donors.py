@@ -67,7 +67,7 @@ def choose_donor(
     if kind.name not in WITH_DONOR or parameters.get(name) == value != "":
         return Donor()
     if kind.name == "dub":
-        return _voice(voices, rng) if voices else _sound(source, rng, max_seconds=max_seconds, max_side=max_side)
+        return _voice(voices, rng) if voices else _audio(source, rng, max_seconds=max_seconds, max_side=max_side)
     return _face(clip, source, rng, max_side=max_side)
 
 
@@ -86,10 +86,10 @@ def _face(clip: EditableClip, source: Source, rng: np.random.Generator, *, max_s
     return min(candidates, key=lambda candidate: candidate[:2])[2] if candidates else Donor()
 
 
-def _sound(source: Source, rng: np.random.Generator, *, max_seconds: float, max_side: int) -> Donor:
+def _audio(source: Source, rng: np.random.Generator, *, max_seconds: float, max_side: int) -> Donor:
     for place in rng.permutation(len(source.donors))[:MAX_DONORS]:
         donor = _read(source.donors[place], max_seconds, max_side, faces=False)
-        if donor.clip is not None and donor.clip.sound is not None:
+        if donor.clip is not None and donor.clip.audio is not None:
             return donor
     return Donor()
 
@@ -109,10 +109,10 @@ def _voice(files: Sequence[str], rng: np.random.Generator) -> Donor:
     for number in rng.permutation(len(files)):
         file = Path(files[number])
         try:
-            sound = read_voice(file)
+            audio = read_voice(file)
         except DatasetError:
             continue
         return Donor(
-            EditableClip(file.name, [], np.zeros(1), np.full((1, 68, 2), np.nan, np.float32), sound), file.name
+            EditableClip(file.name, [], np.zeros(1), np.full((1, 68, 2), np.nan, np.float32), audio), file.name
         )
     raise InputError(f"none of the {len(files)} files for voices has audio ({Path(files[0]).parent}); give others")

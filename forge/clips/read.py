@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from features.errors import DatasetError
-from forge.clips.clip import RATE_HZ, EditableClip, Frames, Sound
+from forge.clips.clip import RATE_HZ, EditableClip, Frames, Waveform
 from forge.face_ops import Image, Points, iod
 
 MAX_SIDE_PX = 960  # larger frames are reduced to the size that sites show
@@ -59,7 +59,7 @@ def read_clip(
         for frame in file.frames():
             times.append(frame.time_s)
             landmarks.append(follow.landmarks(_reduced(frame.luma, max_side)) if follow else _nowhere())
-        sound, start_s = file.audio()
+        audio, start_s = file.audio()
     times_s = np.array(times) - times[0]
     clip = EditableClip(
         Path(path).name,
@@ -68,7 +68,7 @@ def read_clip(
         np.stack(landmarks),
         None,
     )
-    return clip if sound is None else clip.with_sound(_from_zero(sound, start_s - times[0]))
+    return clip if audio is None else clip.with_audio(_from_zero(audio, start_s - times[0]))
 
 
 def _frames(path: str, max_seconds: float, max_side: int) -> Iterator[Image]:
@@ -101,10 +101,10 @@ def even(image: Image) -> Image:
     return np.ascontiguousarray(image[: height & ~1, : width & ~1])
 
 
-def _from_zero(sound: Sound, late_s: float) -> Sound:
+def _from_zero(audio: Waveform, late_s: float) -> Waveform:
     """Pad or cut audio that starts ``late_s`` after the video, so that both start together."""
     offset = round(late_s * RATE_HZ)
-    return np.concatenate([np.zeros(offset, np.float32), sound]) if offset >= 0 else sound[-offset:]
+    return np.concatenate([np.zeros(offset, np.float32), audio]) if offset >= 0 else audio[-offset:]
 
 
 def _nowhere() -> Points:
@@ -188,7 +188,7 @@ def _in_upright_crop(grey: Image, box: tuple[float, float, float, float], tilt: 
     return ((in_crop - shift) @ np.linalg.inv(turn).T).astype(np.float32)
 
 
-def read_voice(path: Path) -> Sound:
+def read_voice(path: Path) -> Waveform:
     """Read the audio [n] of any audio or video file with moviepy: mono at 16 kHz, -1 to 1.
 
     Raises

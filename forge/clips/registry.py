@@ -23,7 +23,7 @@ import numpy as np
 from forge.clips.clip import EditableClip
 
 NEEDS = frozenset({"face", "sound", "donor_face", "donor_sound"})
-MODULES = ("forge.clips.picture", "forge.clips.sound")
+MODULES = ("forge.clips.audio", "forge.clips.video")
 Parameters = Mapping[str, Any]
 Sample = Callable[[np.random.Generator], dict[str, Any]]
 
@@ -39,7 +39,10 @@ class Apply(Protocol):
 
 @dataclass(frozen=True)
 class Kind:
-    """A registered manipulation; ``part`` is the part it changes: picture, sound or none (both classes alike)."""
+    """A registered manipulation.
+
+    ``part`` is what it changes: ``picture`` (the video), ``sound`` (the audio) or ``none`` (both classes alike).
+    """
 
     name: str
     part: str
@@ -57,9 +60,9 @@ class Kind:
         """Describe what the clips lack for this kind; empty when they lack nothing."""
         lacks = {
             "face": clip.face_fraction < MIN_FACE_FRACTION,
-            "sound": clip.sound is None,
+            "sound": clip.audio is None,
             "donor_face": donor is None or donor.face_fraction < MIN_FACE_FRACTION,
-            "donor_sound": donor is None or donor.sound is None,
+            "donor_sound": donor is None or donor.audio is None,
         }
         words = {
             "face": "no face in most of its frames",
@@ -83,7 +86,7 @@ def kind(name: str, *, part: str, needs: Iterable[str], sample: Sample) -> Calla
     name
         Name in ``--kinds`` and in the manifest; replaces a registered kind of the same name.
     part
-        Part that it changes: ``picture``, ``sound`` or ``none``.
+        Part that it changes: ``picture`` (the video), ``sound`` (the audio) or ``none``.
     needs
         Some of :data:`NEEDS`.
     sample

@@ -87,21 +87,21 @@ def write_clip(clip: EditableClip, path: Path, encoder: Encoder) -> None:
 def _encode(clip: EditableClip, path: Path, encoder: Encoder) -> None:
     with av.open(str(path), "w", format="mp4") as container:
         video = None
-        sound = None
+        audio = None
         for number, frame in enumerate(clip.frames):
             if video is None:
                 video = _video_stream(container, frame.shape, encoder)
-                sound = _sound_stream(container, encoder) if clip.sound is not None else None
+                audio = _audio_stream(container, encoder) if clip.audio is not None else None
             planes = cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)  # BT.601, 16-235
-            picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
-            picture.pts = round(float(clip.times_s[number]) / CLOCK)
-            picture.time_base = CLOCK
-            container.mux(video.encode(picture))
+            video_frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+            video_frame.pts = round(float(clip.times_s[number]) / CLOCK)
+            video_frame.time_base = CLOCK
+            container.mux(video.encode(video_frame))
         if video is None:
             raise ValueError(f"{clip.name}: a clip without frames can't be written")
         container.mux(video.encode(None))
-        if sound is not None and clip.sound is not None:
-            _write_sound(container, sound, clip.sound)
+        if audio is not None and clip.audio is not None:
+            _write_audio(container, audio, clip.audio)
 
 
 def _video_stream(container: Any, shape: tuple[int, ...], encoder: Encoder) -> Any:
@@ -117,15 +117,15 @@ def _video_stream(container: Any, shape: tuple[int, ...], encoder: Encoder) -> A
     return stream
 
 
-def _sound_stream(container: Any, encoder: Encoder) -> Any:
+def _audio_stream(container: Any, encoder: Encoder) -> Any:
     stream = container.add_stream("aac", rate=RATE_HZ, layout="mono")
     stream.bit_rate = encoder.audio_bps
     return stream
 
 
-def _write_sound(container: Any, stream: Any, sound: np.ndarray) -> None:
-    for start in range(0, sound.size, AAC_FRAME):
-        block = np.ascontiguousarray(sound[None, start : start + AAC_FRAME], np.float32)
+def _write_audio(container: Any, stream: Any, audio: np.ndarray) -> None:
+    for start in range(0, audio.size, AAC_FRAME):
+        block = np.ascontiguousarray(audio[None, start : start + AAC_FRAME], np.float32)
         frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = RATE_HZ, start, Fraction(1, RATE_HZ)
         container.mux(stream.encode(frame))

@@ -1,7 +1,7 @@
 """Animate a talking portrait: mouth, eyelids and head are moved by warps of one image.
 
 Every output pixel asks where it comes from (``cv2.remap``): first the head's motion is undone, then, near
-the mouth and the eyes, the jaw's drop and the lids' fall. Lips and lids are *cuts*: the picture slides on
+the mouth and the eyes, the jaw's drop and the lids' fall. Lips and lids are *cuts*: the image slides on
 one side of a line and stands still on the other; what opens between the lips is painted.
 """
 
@@ -374,7 +374,7 @@ def render(
         rendered, landmarks = puppet.frame(motion, frame)
         rendered = cv2.LUT(rendered, puppet_table)
         room = cv2.cvtColor(255 - rendered[..., 3], cv2.COLOR_GRAY2RGB)
-        picture = cv2.add(cv2.cvtColor(rendered, cv2.COLOR_RGBA2RGB), cv2.multiply(background, room, scale=1 / 255))
+        composed = cv2.add(cv2.cvtColor(rendered, cv2.COLOR_RGBA2RGB), cv2.multiply(background, room, scale=1 / 255))
         top, left = rng.integers(0, NOISE_TILE_PX, 2)
         grain = noise[top : top + height, left : left + width]
-        yield cv2.addWeighted(picture, float(motion.light[frame]), grain, 1.0, -128.0), landmarks
+        yield cv2.addWeighted(composed, float(motion.light[frame]), grain, 1.0, -128.0), landmarks

@@ -127,7 +127,7 @@ def _make(job: Job) -> dict[str, dict[str, Any]]:
         if kind_name in ("face_swap", "dub"):
             other = portrait.NAMES[1 - portrait.NAMES.index(job.person)]
             donor = record(other, "donor", size=size, fps=fps, duration_s=2.0 if kind_name == "face_swap" else 4.0,
-                           rng=forging, picture=kind_name == "face_swap")  # fmt: skip
+                           rng=forging, video=kind_name == "face_swap")  # fmt: skip
         parameters = {**manipulation.sample(forging), **FIXED.get(kind_name, {})}
         forged = replace(manipulation.apply(original, parameters, forging, donor), name=name)
         write_clip(forged, job.folder / name, encoder)
@@ -151,17 +151,17 @@ def record(
     fps: float,
     duration_s: float,
     rng: np.random.Generator,
-    picture: bool = True,
+    video: bool = True,
 ) -> EditableClip:
-    """Make a clip of ``person`` talking, with known landmarks; ``picture=False`` makes only the audio."""
+    """Make a clip of ``person`` talking, with known landmarks; ``video=False`` makes only the audio."""
     speech = speak(duration_s, Speaker.sample(rng), rng)
     motion = sample_motion(speech, fps=fps, rng=rng)
-    room = rng.uniform(*ROOM_NOISE) * rng.standard_normal(speech.sound.size)
-    sound = (speech.sound * rng.uniform(0.5, 1.3) + room).astype(np.float32)
+    room = rng.uniform(*ROOM_NOISE) * rng.standard_normal(speech.audio.size)
+    audio = (speech.audio * rng.uniform(0.5, 1.3) + room).astype(np.float32)
     times = np.arange(motion.opening.size) / fps
     empty = np.full((times.size, 68, 2), np.nan, np.float32)
-    if not picture:
-        return EditableClip(name, [], times, empty, sound[: int(times.size / fps * RATE_HZ)])
+    if not video:
+        return EditableClip(name, [], times, empty, audio[: int(times.size / fps * RATE_HZ)])
     who = portrait.load(person)
     who = who.mirrored() if rng.random() < 0.5 else who
     width, height = size
@@ -169,4 +169,4 @@ def record(
     eyes = (width * rng.uniform(0.42, 0.58), height * rng.uniform(0.36, 0.42))
     puppet = Puppet(who, size=size, iod=iod, eyes=eyes)
     frames, landmarks = zip(*render(puppet, motion, Scene.sample(size, rng), rng), strict=True)
-    return EditableClip(name, frames, times, np.stack(landmarks), sound)
+    return EditableClip(name, frames, times, np.stack(landmarks), audio)

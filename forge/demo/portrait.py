@@ -77,11 +77,11 @@ class Portrait:
 @functools.cache
 def load(name: str) -> Portrait:
     """Load the portrait ``name`` (one of :data:`NAMES`)."""
-    picture = _astronaut() if name == "astronaut" else _hopper()
-    points = _landmarks(picture)
+    image = _astronaut() if name == "astronaut" else _hopper()
+    points = _landmarks(image)
     if name == "hopper":
         points[36:48] = HOPPER_EYES
-    return Portrait(name, np.dstack([picture, _matte(picture.shape, OUTLINES[name])]), points)
+    return Portrait(name, np.dstack([image, _matte(image.shape, OUTLINES[name])]), points)
 
 
 def _astronaut() -> Image:
@@ -91,17 +91,17 @@ def _astronaut() -> Image:
 
 
 def _hopper() -> Image:
-    from PIL import Image as Picture
+    from PIL import Image as PilImage
 
     spec = importlib.util.find_spec("matplotlib")
     folder = Path((spec.submodule_search_locations or [""])[0]) if spec else Path()
-    return np.asarray(Picture.open(folder / "mpl-data" / "sample_data" / "grace_hopper.jpg").convert("RGB"), np.uint8)
+    return np.asarray(PilImage.open(folder / "mpl-data" / "sample_data" / "grace_hopper.jpg").convert("RGB"), np.uint8)
 
 
-def _landmarks(picture: Image) -> Points:
+def _landmarks(image: Image) -> Points:
     from extract.clip.faces import FaceDetector, landmarks
 
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     box = FaceDetector().detect(grey, thorough=True)[0].box
     large = cv2.resize(grey, None, fx=LANDMARK_ZOOM, fy=LANDMARK_ZOOM, interpolation=cv2.INTER_CUBIC)
     enlarged = landmarks(large, tuple(side * LANDMARK_ZOOM for side in box))

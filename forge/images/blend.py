@@ -4,7 +4,7 @@ Self-blending follows Shiohara & Yamasaki 2022, "Detecting deepfakes with self-b
 nearest donor by landmarks follows Li et al. 2020, "Face X-ray for more general face forgery detection". Landmarks are
 the 68 points of iBUG/dlib, in px of the image. Each step is a small class that samples its parameters (``sample``) and
 applies them (``apply``): every training image samples new parameters, a clip uses one set for all its frames
-(:mod:`forge.clips.picture`).
+(:mod:`forge.clips.video`).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ transform, or their spectrum is bent (Durall et al. 2020). The change is inside 
 everywhere, as in talking-head generators.
 
 Each step is a class that samples its parameters and applies them: every training image samples new parameters, a clip
-uses one set for all its frames (:mod:`forge.clips.picture`).
+uses one set for all its frames (:mod:`forge.clips.video`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
  * The page is complete without this script. Events on `document`, both with `detail.seconds`:
  *   deepcue:seek  sent when the reader picks a moment: a click on a lane, the slider, a frame, a face
  *   deepcue:time  to be sent by a player while it plays: the cursor follows; nothing is sent back
- * `window.deepcue` holds `evidence` (the page's JSON: duration_s, lanes, people with boxes as fractions of the picture
+ * `window.deepcue` holds `evidence` (the page's JSON: duration_s, lanes, people with boxes as fractions of the frame
  * over time), `seconds`, and `boxesAt(seconds)`: name and box of each person seen then.
  */
 (() => {

@@ -20,8 +20,8 @@ def measured(strongest, *, rise=0.0):
     """Maps whose strongest regions are those named, [n][4]; a swap raises the logit by ``rise``."""
     scores = np.zeros((len(strongest), 4, len(REGIONS)))
     for face, names in enumerate(strongest):
-        for picture, name in enumerate(names):
-            scores[face, picture, REGIONS.index(name)] = 1.0
+        for number, name in enumerate(names):
+            scores[face, number, REGIONS.index(name)] = 1.0
     logits = np.zeros((len(strongest), 4))
     logits[:, 1:] = rise
     return face_map.Measured(logits, scores)
@@ -61,10 +61,10 @@ def test_intervals_hold_the_rate_and_narrow_with_more_faces():
 
 @pytest.fixture(scope="module")
 def file_of_faces(tmp_path_factory):
-    """Three pictures of one face, one of none, and one that is called FAKE."""
+    """Three images of one face, one of none, and one that is called FAKE."""
     image = cv2.cvtColor(np.ascontiguousarray(astronaut()[:300, 80:380]), cv2.COLOR_RGB2BGR)
-    pictures = [image, image[:, ::-1], (image * 0.8).astype(np.uint8), np.zeros_like(image), image[::1, ::1]]
-    jpeg = [cv2.imencode(".jpg", one)[1].tobytes() for one in pictures]
+    images = [image, image[:, ::-1], (image * 0.8).astype(np.uint8), np.zeros_like(image), image[::1, ::1]]
+    jpeg = [cv2.imencode(".jpg", one)[1].tobytes() for one in images]
     file = tmp_path_factory.mktemp("faces") / "faces.parquet"
     pq.write_table(pa.table({"jpeg": jpeg, "label": ["REAL"] * 4 + ["FAKE"], "key": ["a", "b", "c", "d", "e"]}), file)
     return file

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from audio_maker import speech, write_wave
 from measured_here import measure_here
-from sound_maker import speech, write_wave
 from toy_model import toy_table
 
 import deepcue

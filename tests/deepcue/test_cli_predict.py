@@ -48,7 +48,7 @@ def test_rounding_of_a_sum_is_no_evidence():
 
 
 def test_each_contributing_family_shows_its_description():
-    (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "of_another": [0.5]}, without_sound=[0])
+    (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "of_another": [0.5]}, without_audio=[0])
     output = "\n".join(predict.clip_lines(one))
     assert "how often, how far and how fast the eyes shut" in output
     assert "whether the lips move" not in output  # nothing was measured of it
@@ -78,8 +78,8 @@ def test_beyond_the_models_limit_the_contributions_stay_and_a_line_closes_the_su
     assert not any("limit" in line for line in inside)
 
 
-def test_a_silent_clip_says_that_lip_sync_lacked_sound():
-    (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_sound=[0])
+def test_silent_clip_says_that_lip_sync_needs_audio():
+    (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_audio=[0])
     assert one.unmeasured == {"lip_sync": "the clip has no audio"}
     assert "lip_sync" not in one.log_odds_by_family
     assert one.log_odds_unmeasured == pytest.approx(0.25)
@@ -87,7 +87,7 @@ def test_a_silent_clip_says_that_lip_sync_lacked_sound():
 
 
 def test_that_a_clip_is_silent_is_said_by_its_status_and_its_families_alone():
-    (silent,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_sound=[0])
+    (silent,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_audio=[0])
     lines = predict.clip_lines(silent)
     assert [line for line in lines if "no_audio" in line or "no audio" in line] == [
         "  4.0 s, 100 frames, 1 face, status no_audio",

@@ -16,7 +16,7 @@ from features.table import write_table
 
 @pytest.fixture(scope="module")
 def data():
-    return training_set(toy_table(16, 4, without_cues=[9], without_sound=[4, 5]), "toy")
+    return training_set(toy_table(16, 4, without_cues=[9], without_audio=[4, 5]), "toy")
 
 
 @pytest.fixture(scope="module")

@@ -411,7 +411,7 @@ def silenced(table, family, rows):
 
 
 def test_a_column_that_no_training_clip_had_is_no_evidence(make_table, quick):
-    """Non-regression test: P(FAKE) was 0.8 for a clip with a sound alone, by a model trained on silent clips."""
+    """Non-regression test: P(FAKE) was 0.8 for a clip with audio only, by a model trained on silent clips."""
     made = make_table()
     every = np.arange(made.num_rows)
     data = training_set(silenced(made, "noise", every))

@@ -51,27 +51,27 @@ def test_that_the_networks_score_every_face_is_said_of_models_that_have_them(fam
     assert "a fake of another face may be missed" in one.faces_note
 
 
-def test_a_file_of_sound_alone_says_that_only_its_sound_was_judged():
+def test_audio_file_has_the_note_that_only_audio_was_evaluated():
     table = toy_table(1, 1)
     table = table.set_column(table.schema.get_field_index("n_frames"), "n_frames", [[0]])
     (one,) = verdict.judge(FakeModel([0.0], {name: [0.1] for name in FAMILIES}), table)
-    assert one.sound_alone
-    assert one.notes == [wording.NOTE_SOUND.format(why="the file holds no video"), wording.NOTE]
+    assert one.audio_only
+    assert one.notes == [wording.NOTE_AUDIO_ONLY.format(why="the file holds no video"), wording.NOTE]
 
 
-def test_a_clip_without_a_face_says_that_only_its_sound_was_judged():
-    """Non-regression test: its low number was no finding of the picture, and nothing said so."""
+def test_clip_without_a_face_has_the_note_that_only_audio_was_evaluated():
+    """Non-regression test: no note said that its low probability was no finding about the video."""
     told = dict(verdict="likely real", status="no_face", error="no face was found", n_faces=0, duration_s=9.0)
     told |= dict(filename="a.mp4", probability=0.2, n_frames=225, base=0.0)
     told |= dict(contributions={"forensic_voice": -1.0, "forensic_cnn": 0.0})
     one = verdict.Verdict(**told, unmeasured={"forensic_cnn": "no face was found"})
-    said = wording.NOTE_SOUND.format(why="no cue of the video could be measured")
+    said = wording.NOTE_AUDIO_ONLY.format(why="no cue of the video could be measured")
     assert one.notes == [said, wording.NOTE]
     assert said not in verdict.Verdict(**told).notes  # the face network has a number
 
 
-def test_a_model_that_reads_nothing_but_sound_says_nothing_of_the_picture():
-    """Non-regression test: it was said to be left at its prior, where one of two families of sound was unmeasured."""
+def test_audio_model_has_no_note_on_the_video():
+    """Non-regression: a note said that the video stays at its prior when one of two audio families was unmeasured."""
     told = dict(verdict="likely real", status="no_face", error="no face was found", n_faces=0, duration_s=9.0)
     told |= dict(filename="a.mp4", probability=0.2, n_frames=225, base=0.0)
     told |= dict(contributions={"forensic_voice": 0.0, "voice": -1.0})
@@ -95,15 +95,15 @@ def test_a_verdict_has_every_value_of_its_json_by_the_same_name():
 @pytest.mark.parametrize(
     ("unmeasured", "is_said"),
     [
-        ({"forensic_voice": SENTENCES[Reason.UNUSABLE], "blink": SENTENCES[Reason.NO_PICTURE]}, True),
+        ({"forensic_voice": SENTENCES[Reason.UNUSABLE], "blink": SENTENCES[Reason.NO_VIDEO]}, True),
         ({"forensic_voice": "too little of the clip was usable for it: 3%"}, True),
         ({"forensic_voice": SENTENCES[Reason.NOT_INSTALLED]}, False),
         ({"forensic_voice": SENTENCES[Reason.FAILED], "voice": SENTENCES[Reason.UNUSABLE]}, False),
-        ({"blink": SENTENCES[Reason.NO_PICTURE]}, False),
+        ({"blink": SENTENCES[Reason.NO_VIDEO]}, False),
     ],
 )
 def test_that_there_is_no_speech_is_said_where_it_was_looked_for(unmeasured, is_said):
-    """Non-regression test: it was said of every file of sound alone in which nothing was measured."""
+    """Non-regression test: every audio file in which nothing was measured had the note."""
     told = dict(verdict="nothing measured", status="no_face", error="no video in the file", n_faces=0, base=0.0)
     told |= dict(filename="a.wav", probability=0.5, duration_s=9.0, n_frames=0)
     one = verdict.Verdict(**told, unmeasured=unmeasured)
@@ -188,25 +188,25 @@ def of_little(contributions, **more):
 
 
 @pytest.mark.parametrize("more", [{}, {"seen_share": 1.0, "still": True}, {"face_width_px": 40.0}, {"n_faces": 3}])
-def test_a_number_of_the_sound_alone_has_no_notes_on_the_picture(more):
+def test_probability_of_audio_alone_has_no_notes_on_the_video(more):
     """Non-regression: 20 s of speech were "Evaluated on 12 frames over 0.5 s", by a model that never looks."""
     assert of_little({"forensic_voice": 2.2}, **more).notes == [wording.NOTE]
     assert len(of_little({"forensic_cnn": 2.2}, **more).notes) > 1
 
 
-def test_what_is_said_of_little_picture_is_said_of_its_part_where_speech_counts():
+def test_notes_on_little_video_describe_its_part_where_speech_counts():
     (said, _) = of_little({"forensic_cnn": 0.1, "forensic_voice": 2.2}).notes
     assert said.startswith(
         "Only 12 frames over 0.5 s of video could be evaluated. That is little evidence; the video's part"
     )
     (said, _) = of_little({"forensic_cnn": 0.1, "forensic_voice": 2.2}, seen_share=1.0, still=True).notes
     assert "the video's part of the probability rests on few different images" in said
-    unheard = of_little({"forensic_cnn": 0.1, "forensic_voice": 0.0}, unmeasured={"forensic_voice": "no sound"})
+    unheard = of_little({"forensic_cnn": 0.1, "forensic_voice": 0.0}, unmeasured={"forensic_voice": "no audio"})
     assert unheard.notes[0].startswith("Only 12 frames over 0.5 s could be evaluated.")
 
 
 @pytest.mark.parametrize(("spread", "said"), [(0.0, True), (0.0019, True), (0.015, False), (float("nan"), False)])
-def test_that_most_pictures_are_one_is_said(spread, said):
+def test_frozen_image_has_a_note(spread, said):
     table = with_values(quality__blur_lap_face_mad=spread, quality__clip_share=1.0)
     (one,) = verdict.judge(FakeModel([-0.5], {name: [0.0] for name in FAMILIES}), table)
     assert (wording.NOTE_STILL in one.notes) == said
@@ -246,7 +246,7 @@ def test_json_holds_no_nan():
 
 
 def test_what_was_not_measured_contributes_by_being_missing():
-    (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_sound=[0])
+    (one,) = judged([0.0], {"blink": [1.0], "lip_sync": [0.25], "quality": [0.0]}, without_audio=[0])
     assert "lip_sync" not in one.log_odds_by_family
     assert one.log_odds_unmeasured == pytest.approx(0.25)
 

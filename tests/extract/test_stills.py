@@ -30,7 +30,7 @@ def parquet(portrait, tmp_path):
         "video": ["b.mp4", "a.mp4", "c.mp4"],
         "label": ["FAKE", "REAL", "REAL"],
         "group": [1, 1, 2],
-        "jpeg": [jpeg(portrait[20:244, 110:334]), jpeg(portrait[20:244, 110:334, ::-1]), b"no picture"],
+        "jpeg": [jpeg(portrait[20:244, 110:334]), jpeg(portrait[20:244, 110:334, ::-1]), b"no image"],
     }
     file = tmp_path / "stills.parquet"
     pq.write_table(pa.table(rows), file)
@@ -112,14 +112,14 @@ def test_stills_are_read_from_a_path_that_is_no_utf_8(parquet, tmp_path, is_fold
     assert stills.read_stills(folder if is_folder else file).num_rows
 
 
-def test_a_parquet_without_pictures_is_refused(tmp_path, capsys):
+def test_a_parquet_without_images_is_refused(tmp_path, capsys):
     file = tmp_path / "other.parquet"
     pq.write_table(pa.table({"video": ["a"]}), file)
     assert deepcue(["stills", str(file), "--out", str(tmp_path / "out.parquet")]) == 2
     assert "no Parquet of stills" in capsys.readouterr().err
 
 
-def test_a_picture_without_a_face_says_so(tmp_path):
+def test_an_image_without_a_face_is_reported(tmp_path):
     rows = {"video": ["a"], "label": ["1"], "group": [1], "jpeg": [jpeg(np.full((224, 224, 3), 90, np.uint8))]}
     (row,) = stills.stills_table(pa.table(rows), ["quality"]).to_pylist()
     assert (row["label"], row["status"], row["n_faces"]) == ("FAKE", "no_face", 0)
@@ -176,21 +176,21 @@ def test_stills_that_cannot_be_judged_are_refused(tmp_path, capsys, column, valu
     assert said in capsys.readouterr().err
 
 
-def in_form(form, picture):
+def in_form(form, image):
     """Columns of two stills as other programs write them."""
-    columns = {"video": ["a", "b"], "label": ["REAL", "FAKE"], "group": ["g", "h"], "jpeg": [picture, picture]}
+    columns = {"video": ["a", "b"], "label": ["REAL", "FAKE"], "group": ["g", "h"], "jpeg": [image, image]}
     changed = {
         "ids": {"video": [1, 2]},
         "categories": {"video": pa.array(["a", "b"]).dictionary_encode()},
-        "images": {"jpeg": [{"bytes": picture, "path": "a.jpg"}] * 2},
-        "large": {"jpeg": pa.array([picture] * 2, pa.large_binary())},
+        "images": {"jpeg": [{"bytes": image, "path": "a.jpg"}] * 2},
+        "large": {"jpeg": pa.array([image] * 2, pa.large_binary())},
         "paths": {"jpeg": ["a.jpg", "b.jpg"]},
         "images elsewhere": {"jpeg": [{"bytes": None, "path": "a.jpg"}] * 2},
         "no name": {"video": [None, "b"]},
         "empty name": {"video": ["", "b"]},
         "twice": {"video": ["a", "a"]},
         "fractions": {"video": [0.5, 1.5]},
-        "no picture": {"jpeg": [b"", b"\x89PNG\r\n\x1a\nxx"]},
+        "no image": {"jpeg": [b"", b"\x89PNG\r\n\x1a\nxx"]},
     }[form]
     return pa.table(columns | changed)
 
@@ -213,7 +213,7 @@ def test_stills_are_read_as_other_programs_write_them(portrait, tmp_path, form, 
     [
         ("paths", "the column 'jpeg' holds string; write the bytes of images into it"),
         ("images elsewhere", "no still can be decoded"),
-        ("no picture", "no still can be decoded"),
+        ("no image", "no still can be decoded"),
         ("no name", "a still has no 'video'"),
         ("empty name", "a still has no 'video'"),
         ("twice", "the video 'a' appears 2 times"),
@@ -242,7 +242,7 @@ def test_a_table_of_stills_says_which_weights_measured_it(portrait, tmp_path):
     assert table.description(of_one_fold)["weights"] == {}
 
 
-def test_a_still_says_that_weights_are_missing_and_that_it_has_no_sound(portrait, tmp_path):
+def test_a_still_reports_missing_weights_and_missing_audio(portrait, tmp_path):
     rows = pa.table({"video": ["a"], "label": ["REAL"], "group": [1], "jpeg": [jpeg(portrait[20:244, 110:334])]})
     absent = {"face_contrast": tmp_path / "absent.safetensors"}
     found = stills.stills_table(rows, ["quality", "face_contrast", "voice"], weights=absent)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from features.clip_series import person_series, sound_series
+from features.clip_series import audio_series, person_series
 from features.evidence import Series
 from features.spec import Column, Family
 
@@ -41,8 +41,8 @@ def test_a_series_in_frame_numbers_is_left_out_by_name(talking_head, caplog, sta
     assert "mine.good" not in caplog.text
 
 
-def test_a_series_of_sound_may_outlast_the_picture(talking_head):
+def test_a_series_of_audio_may_outlast_the_video(talking_head):
     observation = talking_head(duration_s=2.0)
     observation = replace(observation, audio=np.zeros(16_000 * 6, np.float32))
     mine = family(lambda observation, track: {"mine.line": line(np.arange(0.0, 6.0, 0.5))}, needs=("sound",))
-    assert list(sound_series(observation, [mine])) == ["mine.line"]
+    assert list(audio_series(observation, [mine])) == ["mine.line"]

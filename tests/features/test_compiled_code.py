@@ -17,13 +17,13 @@ if sys.argv[1] == "no temporary folder":
     compiled.tempfile.mkdtemp = refused
 from features import speech_series
 t = np.arange(32000) / 16000
-sound = np.sin(2 * np.pi * 200 * t) + 0.1 * np.random.default_rng(0).standard_normal(32000)
-print(json.dumps({k: v.ravel().tolist() for k, v in speech_series.short_time_series(sound).items()}))
+audio = np.sin(2 * np.pi * 200 * t) + 0.1 * np.random.default_rng(0).standard_normal(32000)
+print(json.dumps({k: v.ravel().tolist() for k, v in speech_series.short_time_series(audio).items()}))
 """
 
 
 @pytest.mark.slow
-def test_sound_is_measured_alike_wherever_compiled_code_is_kept(tmp_path):
+def test_audio_is_measured_alike_wherever_compiled_code_is_kept(tmp_path):
     def measured(*arguments):
         command = [sys.executable, "-c", MEASURE, *arguments]
         environment = os.environ | {"HOME": "/nonexistent", "TMPDIR": str(tmp_path)}

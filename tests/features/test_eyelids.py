@@ -57,7 +57,7 @@ def test_events_at_the_ends_count_without_a_length():
 
 
 @pytest.mark.parametrize("gap", [4, 8])
-def test_lid_gap_is_read_from_the_picture(gap):
+def test_lid_gap_is_read_from_the_image(gap):
     eye = np.full((80, 80), 180, np.uint8)
     eye[40 - gap : 40 + gap, 20:60] = 40  # a dark opening 2 * gap high between corners 28 px apart
     found = eyelids.eye_opening(eye, corners=np.array([[26.0, 40.0], [54.0, 40.0]]))

@@ -8,7 +8,7 @@ from features.geometry import FACE_MODEL, crop_landmarks
 
 
 def test_a_large_face_is_reduced_and_a_small_one_refused(talking_head):
-    track = talking_head(sound=False).tracks[0]
+    track = talking_head(audio=False).tracks[0]
     points = crop_landmarks(track, 0)
     assert face_patch(track.crops[0], points=points, iod_px=60.0, side_px=128).shape == (128, 128)
     assert face_patch(track.crops[0], points=0.5 * points, iod_px=60.0, side_px=128) is None

@@ -51,7 +51,7 @@ def test_the_forehead_reaches_over_the_brows_by_a_quarter_of_the_distance_betwee
 
 @pytest.fixture
 def crop(talking_head):
-    observation = talking_head(sound=False, noise_px=0.0)
+    observation = talking_head(audio=False, noise_px=0.0)
     track = observation.tracks[0]
     return face_regions.face_crops(observation, track, range(1))[0]
 
@@ -85,7 +85,7 @@ def test_regions_are_apart_and_where_they_should_be(crop):
 
 
 def test_what_lies_beyond_the_frame_or_on_another_face_is_not_seen(talking_head):
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     track = observation.tracks[0]
     left, top, _ = track.crop_box[0]
     small = replace(observation, frame_size=(int(left + 200), int(top + 250)))
@@ -106,13 +106,13 @@ def test_what_lies_beyond_the_frame_or_on_another_face_is_not_seen(talking_head)
 
 
 def test_luma_and_colours_are_not_rounded(crop):
-    assert crop.luma == pytest.approx(crop.rgb[..., 0], abs=1e-3)  # a grey picture
+    assert crop.luma == pytest.approx(crop.rgb[..., 0], abs=1e-3)  # a grey image
     assert (crop.lab[..., 0].min() >= 0) & (crop.lab[..., 0].max() <= 100)
     assert np.abs(crop.lab[..., 1:]).max() < 0.2
 
 
 def test_a_lost_face_has_no_regions_and_a_held_still_has_one(talking_head):
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     track = observation.tracks[0]
     landmarks = track.landmarks.copy()
     landmarks[track.crop_index[0]] = np.nan
@@ -130,6 +130,6 @@ def test_a_lost_face_has_no_regions_and_a_held_still_has_one(talking_head):
 
 
 def test_eight_to_fifteen_crops_are_looked_at(talking_head):
-    track = talking_head(sound=False).tracks[0]
+    track = talking_head(audio=False).tracks[0]
     few = [replace(track, crops=track.crops[:count]) for count in (16, 15, 8, 3, 0)]
     assert [len(face_regions.sampled(one)) for one in few] == [8, 15, 8, 3, 0]

@@ -1,4 +1,4 @@
-"""What must not change when the picture is mirrored, moved, scaled or lit, or the sound amplified.
+"""Values that must not change when the video is mirrored, moved, scaled or lit, or the audio amplified.
 
 Each column says in ``invariant_to`` what it is proof against; this test takes it by its word.
 """
@@ -43,16 +43,16 @@ def mirror(observation):
             name: (getattr(track, name)[:, MIRROR] * np.float32([-1, 1]) + np.float32([width - 1, 0]))
             for name in ("landmarks", "flow")
         }
-        pictures = {name: flipped(getattr(track, name)) for name in RAGGED}
-        return replace(track, box=box, crop_box=crop_box, **points, **pictures)
+        images = {name: flipped(getattr(track, name)) for name in RAGGED}
+        return replace(track, box=box, crop_box=crop_box, **points, **images)
 
     return replace(observation, tracks=tuple(one(track) for track in observation.tracks))
 
 
 def brightness(observation):
     def one(track):
-        pictures = {name: tuple(image + np.uint8(10) for image in getattr(track, name)) for name in RAGGED}
-        return replace(track, **pictures)
+        images = {name: tuple(image + np.uint8(10) for image in getattr(track, name)) for name in RAGGED}
+        return replace(track, **images)
 
     return replace(observation, tracks=tuple(one(track) for track in observation.tracks))
 
@@ -73,16 +73,16 @@ def translated(observation, shift):
 
 
 def filmed(observation, scale):
-    """The clip with its pictures cut out of a frame of textures that is ``scale`` times as large, as a pass cuts them.
+    """The clip with its images cut out of a frame of textures that is ``scale`` times as large, as a pass cuts them.
 
-    The frame is really resized: a picture of more pixels has other finest details. Sharpness stays, which a pass
+    The frame is really resized: an image of more pixels has other finest details. Sharpness stays, which a pass
     measures at one scale.
     """
     rows, columns = observation.frame_size[1], observation.frame_size[0]
     frame = textured_frame(rows, columns)
     size = (round(scale * columns), round(scale * rows))
     frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    luma, image = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), Picture(frame)
+    luma, image = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), Textured(frame)
 
     def one(track):
         track = moved_track(track, scale, (0.0, 0.0))
@@ -115,7 +115,7 @@ def textured_frame(rows, columns):
     return np.clip(np.rint(frame), 0, 255).astype(np.uint8)
 
 
-class Picture:
+class Textured:
     """What a pass needs of a frame to cut a crop."""
 
     def __init__(self, rgb):
@@ -147,7 +147,7 @@ def test_every_change_that_a_column_may_name_is_made():
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    """In place of the recogniser: numbers that depend on picture and landmarks, and cost nothing."""
+    """In place of the recogniser: numbers that depend on image and landmarks, and cost nothing."""
 
     def embed(crop, points):
         grey = np.resize(crop[::7, ::7].astype(float).ravel(), 128)

@@ -51,10 +51,10 @@ def recoded(patches, levels):
 
 
 @pytest.mark.parametrize("name", ["quality", "residual", "spectrum"])
-def test_a_picture_is_measured_alike_in_full_and_in_limited_range(talking_head, name):
-    """Grey levels are of black, 0, to white, 255, in every family: yuvj420p and yuv420p of one picture agree."""
+def test_video_is_measured_alike_in_full_and_in_limited_range(talking_head, name):
+    """Grey levels are of black, 0, to white, 255, in every family: yuvj420p and yuv420p of one frame agree."""
     (family,) = discovery.families([name])
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     track = observation.tracks[0]
     values = []
     for levels in ((0, 255), (16, 235)):

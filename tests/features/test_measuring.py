@@ -32,7 +32,7 @@ def test_measures_return_what_they_declare(talking_head):
 
 def test_undeclared_columns_are_refused(talking_head):
     one = made(measure=lambda observation, track: {"made_up.b_med": 1.0})
-    values, failures = measuring.measure_clip(talking_head(duration_s=2.0, sound=False), [one])
+    values, failures = measuring.measure_clip(talking_head(duration_s=2.0, audio=False), [one])
     assert "made_up.b_med" not in values
     assert "did not declare" in failures["made_up"]
 
@@ -50,7 +50,7 @@ def test_a_value_outside_its_range_is_the_familys_failure(talking_head, value, w
     """Non-regression: it went into the table."""
     columns = (Column("made_up.a_med", range=(0, 1), description="A number."), *made().columns[1:])
     one = Family("made_up", 1, frozenset(), columns, lambda observation, track: {"made_up.a_med": value})
-    values, failures = measuring.measure_clip(talking_head(duration_s=2.0, sound=False), [one])
+    values, failures = measuring.measure_clip(talking_head(duration_s=2.0, audio=False), [one])
     assert math.isnan(values["made_up.a_med"])
     assert re.search(words, failures["made_up"])
 
@@ -59,7 +59,7 @@ def test_a_value_outside_its_range_is_the_familys_failure(talking_head, value, w
 def test_rounding_at_a_bound_is_no_failure(talking_head, value):
     columns = (Column("made_up.a_med", range=(0, 0.4), description="A number."), *made().columns[1:])
     one = Family("made_up", 1, frozenset(), columns, lambda observation, track: {"made_up.a_med": value})
-    values, failures = measuring.measure_clip(talking_head(duration_s=2.0, sound=False), [one])
+    values, failures = measuring.measure_clip(talking_head(duration_s=2.0, audio=False), [one])
     assert failures == {}
     assert values["made_up.a_med"] == pytest.approx(value, nan_ok=True, abs=0)
 
@@ -77,7 +77,7 @@ def test_a_family_that_writes_in_place_fails_by_itself(talking_head, sent):
     def reads(observation, track):
         return {"reads.a_med": float(track.landmarks[0, 0, 0])}
 
-    observation = sent(talking_head(duration_s=2.0, sound=False))
+    observation = sent(talking_head(duration_s=2.0, audio=False))
     before = float(observation.tracks[0].landmarks[0, 0, 0])
     families = [made("writes", measure=writes), made("reads", measure=reads)]
     values, failures = measuring.measure_clip(observation, families)
@@ -96,7 +96,7 @@ def test_a_family_that_writes_in_place_fails_by_itself(talking_head, sent):
     ],
 )
 def test_a_family_that_needs_no_face_is_measured_without_one(talking_head, needs, n_frames, measured):
-    """Non-regression: one that needs only the picture was not."""
+    """Non-regression: a family that needs only the video was not."""
     observation = replace(talking_head(duration_s=2.0), tracks=())
     observation = replace(observation, times_s=observation.times_s[:n_frames])
     given = []
@@ -117,7 +117,7 @@ def test_a_family_that_raises_costs_only_its_own_columns(talking_head):
 
     whole = made("whole", measure=lambda observation, track: {"whole.a_med": 2.0, "whole.valid_share": 1.0})
     values, failures = measuring.measure_clip(
-        talking_head(duration_s=2.0, sound=False), [made("broken", measure=broken), whole]
+        talking_head(duration_s=2.0, audio=False), [made("broken", measure=broken), whole]
     )
     assert math.isnan(values["broken.a_med"])
     assert values["broken.valid_share"] == 0.0
@@ -130,7 +130,7 @@ def test_a_family_that_exits_costs_only_its_own_columns(talking_head, status):
     """Non-regression test: `sys.exit` in a family lost every column of every clip, and the family was never named."""
     whole = made("whole", measure=lambda observation, track: {"whole.a_med": 2.0})
     leaver = made("leaver", measure=lambda observation, track: sys.exit(status))
-    values, failures = measuring.measure_clip(talking_head(duration_s=2.0, sound=False), [leaver, whole])
+    values, failures = measuring.measure_clip(talking_head(duration_s=2.0, audio=False), [leaver, whole])
     assert values["whole.a_med"] == 2.0
     assert math.isnan(values["leaver.a_med"])
     assert failures["leaver"].startswith("SystemExit: ")
@@ -148,7 +148,7 @@ def test_a_family_that_exits_costs_only_its_own_columns(talking_head, status):
 def test_a_value_that_is_not_a_number_is_named_with_its_column(talking_head, returned, words):
     """Non-regression test: of a family of 100 columns nobody could tell which one was wrong."""
     family = made(measure=lambda observation, track: returned)
-    _, failures = measuring.measure_clip(talking_head(duration_s=2.0, sound=False), [family])
+    _, failures = measuring.measure_clip(talking_head(duration_s=2.0, audio=False), [family])
     assert re.search(words, failures["made_up"])
 
 
@@ -157,7 +157,7 @@ def test_a_clip_without_a_face_is_nan_with_no_failure(talking_head):
     values, failures = measuring.measure_clip(observation, FAMILIES)
     assert failures == {}
     assert set(values) == {column.name for column in COLUMNS}
-    seen = {one.name for one in FAMILIES if not one.needs <= spec.SOUND_ALONE}
+    seen = {one.name for one in FAMILIES if not one.needs <= spec.AUDIO_ONLY}
     values = {name: value for name, value in values.items() if name.split(".")[0] in seen}
     shares = {name: value for name, value in values.items() if name.rpartition(".")[2].startswith("valid_")}
     assert shares.keys() >= {"eyes_teeth.valid_share", "eyes_teeth.valid_iris_share", "eyes_teeth.valid_teeth_share"}
@@ -166,7 +166,7 @@ def test_a_clip_without_a_face_is_nan_with_no_failure(talking_head):
 
 
 def test_worst_takes_the_largest_over_people(talking_head):
-    one, two = (talking_head(duration_s=2.0, sound=False) for _ in range(2))
+    one, two = (talking_head(duration_s=2.0, audio=False) for _ in range(2))
     columns = (
         Column("made_up.a_med", worst="max", description="A number."),
         Column("made_up.valid_share", description="A number."),
@@ -181,7 +181,7 @@ def test_worst_takes_the_largest_over_people(talking_head):
 
 def test_a_fault_on_another_face_costs_the_columns_over_all_faces_only(talking_head):
     """Non-regression: it cost the main face its columns."""
-    one, two = (talking_head(duration_s=2.0, sound=False) for _ in range(2))
+    one, two = (talking_head(duration_s=2.0, audio=False) for _ in range(2))
     columns = (
         Column("made_up.a_med", worst="max", description="A number."),
         Column("made_up.valid_share", description="A number."),

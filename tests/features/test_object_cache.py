@@ -44,7 +44,7 @@ def test_a_value_goes_with_either_object(gone):
 
 def test_nothing_is_left_of_a_clip_that_was_measured(talking_head):
     """Non-regression test: crops of the faces of the last four clips stayed in memory."""
-    observation = talking_head(duration_s=4.0, sound=False)
+    observation = talking_head(duration_s=4.0, audio=False)
     values, failures = measuring.measure_clip(observation, discovery.families(["blink", "blending"]))
     assert failures == {}
     assert values["blending.valid_share"] > 0

@@ -36,7 +36,7 @@ def same(a, b):
 
 @pytest.mark.parametrize("case", ["two_tracks", "silent", "no_face", "empty_patches", "lost"])
 def test_what_is_loaded_equals_what_was_saved(talking_head, case):
-    one = talking_head(duration_s=2.0, sound=case != "silent", patch=0 if case == "empty_patches" else 64)
+    one = talking_head(duration_s=2.0, audio=case != "silent", patch=0 if case == "empty_patches" else 64)
     if case == "two_tracks":
         one = replace(one, tracks=(one.tracks[0], talking_head(duration_s=2.0).tracks[0]))
     if case == "no_face":

@@ -191,7 +191,7 @@ def test_a_row_has_every_column_and_what_was_not_declared_is_not_hidden():
     ],
 )
 def test_what_a_family_lacks_in_a_clip(needs, has, reason):
-    assert spec.lacking(needs, **{name: name in has for name in ("sound", "picture", "face")}) == reason
+    assert spec.lacking(needs, audio="sound" in has, video="picture" in has, face="face" in has) == reason
 
 
 @pytest.mark.parametrize("changes", ["mirror", {"mirror"}, ["mirror"], ("mirror",), frozenset({"mirror"})])

@@ -12,7 +12,7 @@ RATE = 16_000
 @pytest.fixture(scope="module")
 def speech():
     rng = np.random.default_rng(4)
-    babble = speak(3.0, Speaker.sample(rng), rng).sound
+    babble = speak(3.0, Speaker.sample(rng), rng).audio
     return (babble + 1e-4 * rng.standard_normal(babble.size)).astype(np.float32)
 
 
@@ -41,7 +41,7 @@ def test_frames_that_are_no_speech_do_not_count():
     speech = np.arange(300) < 200
     changed = power.copy()
     changed[:, 200:] *= 10.0 ** rng.normal(0, 0.05, (64, 100))
-    changed *= power.mean() / changed.mean()  # the floor is of the whole sound
+    changed *= power.mean() / changed.mean()  # the floor is of the whole audio
     one, other = band_statistics(power, speech), band_statistics(changed, speech)
     np.testing.assert_allclose(one, other, atol=0.01)
 
@@ -82,6 +82,6 @@ def test_a_mel_spectrogram_has_no_mean_over_the_speech(speech):
     assert np.abs(mel.max(axis=1)).min() > 0
 
 
-@pytest.mark.parametrize("sound", [np.zeros(2 * RATE), np.ones(1_000), np.zeros(0)])
-def test_without_speech_there_are_none(sound):
-    assert bands(sound.astype(np.float32)) is None
+@pytest.mark.parametrize("audio", [np.zeros(2 * RATE), np.ones(1_000), np.zeros(0)])
+def test_without_speech_there_are_none(audio):
+    assert bands(audio.astype(np.float32)) is None

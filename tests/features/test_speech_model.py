@@ -1,4 +1,4 @@
-"""The speech detector: known sums, its parts, files of others, and how windows cover a sound."""
+"""The speech detector: known sums, its parts, files of others, and how windows cover audio."""
 
 import numpy as np
 import pytest
@@ -84,7 +84,7 @@ def test_the_weights_of_others_are_refused(speech_model, tmp_path):
 
 
 @pytest.mark.parametrize("n", [30, WINDOW - 1, WINDOW, WINDOW + 1, 500])
-def test_windows_cover_a_sound_from_start_to_end(n):
+def test_windows_cover_audio_from_start_to_end(n):
     mel = np.tile(np.arange(n, dtype=np.float32), (64, 1))
     found = windows(mel)
     assert found.shape[1:] == (64, WINDOW)

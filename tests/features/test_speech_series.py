@@ -1,4 +1,4 @@
-"""The sound on its grid: times, cepstra, speech."""
+"""The audio on its grid: times, cepstra, speech."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_all_that_is_heard_of_a_gated_voice_is_speech(rng, range_db):
 
 
 @pytest.mark.parametrize(("n_dropouts", "seconds"), [(3, 0.2), (8, 0.1), (3, 0.03), (20, 0.05)])
-def test_dropouts_of_a_noisy_sound_do_not_make_its_noise_speech(rng, n_dropouts, seconds):
+def test_dropouts_of_noisy_audio_do_not_make_its_noise_speech(rng, n_dropouts, seconds):
     """Non-regression test: with three of them in 20 s, noise 40 dB under the voice was speech."""
     y = 0.003 * rng.standard_normal(20 * AUDIO_RATE_HZ)
     spoken = (np.arange(len(y)) / AUDIO_RATE_HZ) % 2.5 < 1.5

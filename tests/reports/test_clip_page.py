@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from clip_evidence import MANIFEST, clip_evidence, picture, verdict
+from clip_evidence import MANIFEST, clip_evidence, face_jpeg, verdict
 
 from ensemble.missingness import SENTENCES
 from ensemble.store import SHIPPED_MODEL, read_manifest
@@ -113,10 +113,10 @@ def test_names_and_messages_from_outside_are_text(tmp_path):
     assert json.loads(page.json)["duration_s"] == 10.0
 
 
-def test_frames_lie_over_their_time_where_sound_outlasts_the_picture(tmp_path):
+def test_frames_lie_over_their_time_where_audio_outlasts_the_video(tmp_path):
     evidence = clip_evidence(10.0)
     last = Series([14.0], [1.0], unit="dB", title="Loudness")
-    page = page_of(tmp_path, evidence=replace(evidence, sound={"voice.loudness": last}))
+    page = page_of(tmp_path, evidence=replace(evidence, audio={"voice.loudness": last}))
     strip = page[page.index('class="filmstrip"') :].split("</ol>")[0]
     assert (strip.count("<img"), strip.count('<li aria-hidden="true"></li>')) == (12, 5), "12 frames in 10 of 14 s"
 
@@ -127,24 +127,24 @@ def replace_title(series, title):
 
 def test_the_json_cannot_end_its_script(tmp_path):
     evidence = clip_evidence()
-    series = {"x.</script><b>": evidence.sound["voice.loudness"]}
-    text = page_of(tmp_path, evidence=replace(evidence, sound=series))
+    series = {"x.</script><b>": evidence.audio["voice.loudness"]}
+    text = page_of(tmp_path, evidence=replace(evidence, audio=series))
     assert "x.</script><b>" not in text
     assert "sound.x.</script><b>" in json.loads(Page(text).json)["lanes"]
 
 
-def test_without_faces_there_is_no_picture_at_all(tmp_path):
+def test_without_faces_there_is_no_image_at_all(tmp_path):
     evidence = clip_evidence(n_people=2)
     mapped = {
-        "face_map_jpeg": picture(90, 90, 3),
+        "face_map_jpeg": face_jpeg(90, 90, 3),
         "face_regions": {"eyes": -0.25, "mouth": 1.5},
         "face_map_times_s": (2.8, 2.3),
     }
     evidence = replace(evidence, people=tuple(replace(one, **mapped) for one in evidence.people))
-    with_pictures = Page(page_of(tmp_path, evidence=evidence))
-    assert len(with_pictures.all("img")) > 40
-    assert sum("each region" in one["alt"] for one in with_pictures.all("img")) == 2
-    assert "Slanting lines" in with_pictures.text
+    with_images = Page(page_of(tmp_path, evidence=evidence))
+    assert len(with_images.all("img")) > 40
+    assert sum("each region" in one["alt"] for one in with_images.all("img")) == 2
+    assert "Slanting lines" in with_images.text
     text = page_of(tmp_path, evidence=evidence, faces=False)
     assert not Page(text).all("img")
     assert "data:image" not in text
@@ -156,7 +156,7 @@ def test_without_faces_there_is_no_picture_at_all(tmp_path):
     assert "Slanting lines" not in Page(text).text
 
 
-def test_every_picture_has_a_text_and_headings_do_not_skip_a_level(tmp_path):
+def test_every_image_has_a_text_and_headings_do_not_skip_a_level(tmp_path):
     page = Page(page_of(tmp_path, evidence=clip_evidence(n_people=2)))
     assert all(len(one["alt"]) > 8 for one in page.all("img"))
     assert page.headings[0] == 1
@@ -399,9 +399,9 @@ def test_a_file_that_could_not_be_read_has_no_finding(tmp_path):
 
 def test_what_could_not_be_measured_is_said_also_of_families_that_the_model_does_not_read(tmp_path):
     cues = {"lip_sync.valid_share": 0.0, "blink.valid_share": 0.0, "identity.valid_share": 1.0, "identity.drift": 0.8}
-    cues |= {"cnn_embedding.valid_share": 0.0}  # needs crops, and so a face, like all that looks at the picture
+    cues |= {"cnn_embedding.valid_share": 0.0}  # needs crops, and so a face, like every family that reads the video
     one = verdict(status="no_audio", error="no audio", unmeasured={"forensic_voice": "the clip has no audio"})
-    page = Page(page_of(tmp_path, one=one, evidence=clip_evidence(n_people=0, sound=False, cues=cues)))
+    page = Page(page_of(tmp_path, one=one, evidence=clip_evidence(n_people=0, audio=False, cues=cues)))
     assert "Speech modelthe clip has no audio" in page.text
     assert "Lip sync not read by the modelthe clip has no audio" in page.text
     assert "Blinks not read by the modelno face was found" in page.text
@@ -466,12 +466,12 @@ def test_a_list_has_no_number_for_a_clip_in_which_nothing_was_measured(several):
 
 
 def test_a_list_says_of_silence_what_it_lacks_and_counts_one_frame(tmp_path):
-    sound = verdict(0.5, filename="a.wav", n_faces=0, status="no_face", n_frames=0)
+    audio_clip = verdict(0.5, filename="a.wav", n_faces=0, status="no_face", n_frames=0)
     error = "no video in the file, only its audio was measured"
-    sound = replace(sound, verdict=NOTHING, contributions={}, error=error)
-    sound = replace(sound, unmeasured={"forensic_voice": SENTENCES[Reason.UNUSABLE]})
+    audio_clip = replace(audio_clip, verdict=NOTHING, contributions={}, error=error)
+    audio_clip = replace(audio_clip, unmeasured={"forensic_voice": SENTENCES[Reason.UNUSABLE]})
     short = verdict(0.5, filename="b.mp4", status="too_short", error="only 1 frame", n_frames=1)
-    write_clip_report(tmp_path / "p.html", [sound, short], MANIFEST, tmp_path)
+    write_clip_report(tmp_path / "p.html", [audio_clip, short], MANIFEST, tmp_path)
     text = Page((tmp_path / "p.html").read_text(encoding="utf-8")).text
     assert "nothing measuredno video in the file, and no speech was found in its audio" in text.replace("> <", "")
     assert "only its audio was measured" not in text
@@ -607,7 +607,7 @@ def test_the_page_shows_positions_from_the_shipped_norms(tmp_path):
 
 
 def seen_in(n_frames, evidence, *, faces=1):
-    """The clip of so many frames at 30 a second, of whose face the first ``faces`` pictures are judged."""
+    """The clip of so many frames at 30 a second, of whose face the first ``faces`` images are scored."""
     (main,) = evidence.people
     times_s = np.arange(n_frames) / 30
     briefly = replace(main, boxes_times_s=times_s, boxes=main.boxes[:n_frames], faces=main.faces[:faces])

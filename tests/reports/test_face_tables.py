@@ -39,9 +39,9 @@ def test_the_last_network_is_shown_whole_and_the_others_on_clips_alone(tmp_path)
         ["mean", "half size, CRF 32: clips", "9", [0.6000000000000001, 0.6000000000000001, 0.6000000000000001]],
     ]
     assert tables["face_networks"].rows[0][5:] == ["2 of 3", "12.5%"]
-    clips, pictures = tables["kinds"].rows
+    clips, images = tables["kinds"].rows
     assert [round(clips[number][0], 3) for number in (2, 4)] == [0.8, 0.6]  # as they are, and re-encoded
-    assert pictures[4] is None
+    assert images[4] is None
     assert tables["real_sources"].rows == [["many", "12", "25%", "50%"]]
     assert json.loads(files[0].read_text())["version"] == "9.9"
     assert (tables["kinds"].n_clips, tables["kinds"].n_groups) == (9, 7)

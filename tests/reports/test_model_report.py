@@ -63,7 +63,7 @@ class Page(HTMLParser):
 def trained(tmp_path_factory):
     """Table file and model folder; one clip of the table is unreadable."""
     folder = tmp_path_factory.mktemp("report")
-    table = toy_table(without_cues=[7], without_sound=[4, 5])
+    table = toy_table(without_cues=[7], without_audio=[4, 5])
     toy_model(table, folder / "model")
     return folder / "toy.parquet", folder / "model"
 
@@ -93,7 +93,7 @@ def test_the_page_needs_nothing_from_outside(text):
     assert "http" not in re.sub(r"data:image[^\"]*", "", text)
 
 
-def test_every_picture_has_a_text_and_every_link_a_target(text):
+def test_every_image_has_a_text_and_every_link_a_target(text):
     page = Page(text)
     assert len(page.images) == 6  # reliability, ROC, scores, ablation, permutation importance, attribution
     assert all(len(one["alt"]) > 20 for one in page.images)

@@ -100,7 +100,7 @@ def test_a_lane_without_a_value_is_empty_and_says_so(values):
 
 
 def test_values_over_windows_hold_to_the_windows_ends():
-    """Non-regression test: of sound of 4 s, with windows of 3 s, only the second between their middles was drawn."""
+    """Non-regression test: of audio of 4 s, with windows of 3 s, only the second between their middles was drawn."""
     two = lane_of([1.5, 2.5], [-1.0, 1.0], unit="log-odds", duration_s=4.0, window_s=3.0)
     assert points(two.path) == [(0, 64), (375, 64), (625, 36), (1000, 36)]
     assert two.dots == ((37.5, 64), (62.5, 36))
@@ -157,9 +157,9 @@ def test_scores_that_are_shown_as_0_are_not_above_0():
 
 def test_audio_before_the_first_frame_is_not_drawn_at_the_left_edge():
     """Non-regression: a second of it was one vertical stroke, with a highest value "at -0.1 s"."""
-    sound = Series(np.arange(-10, 20) / 10, np.r_[np.full(10, 9.0), np.ones(20)], unit="dB", title="Loudness",
+    loudness = Series(np.arange(-10, 20) / 10, np.r_[np.full(10, 9.0), np.ones(20)], unit="dB", title="Loudness",
                    events=(Event(-0.9, -0.5, "gap"), Event(-0.1, 0.3, "gap")))  # fmt: skip
-    drawn = timeline.timeline(replace(clip_evidence(2.0), sound={"voice.loudness": sound}), USED)
+    drawn = timeline.timeline(replace(clip_evidence(2.0), audio={"voice.loudness": loudness}), USED)
     (lane,) = drawn.groups[-1].context
     assert (lane.times[0], max(lane.values)) == (0.0, 1.0)
     assert lane.events == "gap (1) at 0.0 s"
@@ -171,17 +171,17 @@ def test_series_of_families_that_the_model_does_not_read_are_context():
     assert lane_of([0, 1], [0, 1], used=()).context == "context: not used by the model"
     assert lane_of([0, 1], [0, 1], evidence=False).context == "context"
     drawn = timeline.timeline(clip_evidence(), USED)
-    (person, sound) = drawn.groups
+    (person, audio) = drawn.groups
     assert [one.family for one in person.evidence] == ["forensic_cnn", "forensic_residual"]
     assert {one.family for one in person.context} == {"blink", "landmark_jitter", "quality"}
-    assert [one.name for one in sound.context] == ["sound.voice.loudness"]
+    assert [one.name for one in audio.context] == ["sound.voice.loudness"]
 
 
 def test_lanes_of_all_people_have_one_scale():
     drawn = timeline.timeline(clip_evidence(n_people=2), USED)
     first, second = ({one.family: one.ticks for one in group.context} for group in drawn.groups[:2])
     assert first == second
-    assert [group.title for group in drawn.groups] == ["Person 1", "Person 2", "Sound"]
+    assert [group.title for group in drawn.groups] == ["Person 1", "Person 2", "Audio"]
 
 
 def test_the_json_holds_what_is_drawn_and_where_people_are():
@@ -215,11 +215,11 @@ def test_every_scale_holds_its_values_and_has_few_ticks(values):
     assert 1 <= round((high - low) / step) <= 5
 
 
-def test_the_axis_goes_to_the_end_of_sound_that_outlasts_the_picture():
+def test_axis_extends_to_the_end_of_audio_that_outlasts_the_video():
     """Non-regression test: all of it was drawn at the right edge."""
     evidence = clip_evidence(10.0)
     voice = Series([1.5, 8.5, 13.5], [-1.0, 0.0, 1.0], unit="log-odds", title="Voice", window_s=3.0)
-    drawn = timeline.timeline(replace(evidence, sound={"forensic_voice.logit": voice}), USED)
+    drawn = timeline.timeline(replace(evidence, audio={"forensic_voice.logit": voice}), USED)
     assert drawn.duration_s == drawn.as_json()["duration_s"] == 15.0
     assert [tick.label for tick in drawn.ticks][-1] == "15"
     (lane,) = drawn.groups[-1].evidence
@@ -227,4 +227,4 @@ def test_the_axis_goes_to_the_end_of_sound_that_outlasts_the_picture():
     (blink,) = (one for one in drawn.groups[0].context if one.family == "blink")
     assert max(x for x, _ in points(blink.path)) == pytest.approx(1000 * 9.96 / 15, abs=0.1)
     assert timeline.timeline(evidence, USED).duration_s == 10.0
-    assert timeline.timeline(replace(evidence, duration_s=0.0, sound={}, people=()), USED).duration_s == 1.0
+    assert timeline.timeline(replace(evidence, duration_s=0.0, audio={}, people=()), USED).duration_s == 1.0

@@ -71,7 +71,7 @@ def test_a_page_of_its_own_may_do_everything(server):
     assert server.ask("DELETE", f"/api/clips/{told['id']}", Origin=own, Sec_Fetch_Site="same-origin")[0] == 204
 
 
-def test_pictures_and_scripts_of_other_pages_get_nothing_but_a_link_does(server):
+def test_images_and_scripts_of_other_pages_get_nothing_but_a_link_does(server):
     assert server.ask("GET", "/clips.json", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors")[0] == 403
     assert server.ask("GET", "/", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")[0] == 200
     assert server.ask("POST", "/api/clips", b"x", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")[0] == 403

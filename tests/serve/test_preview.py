@@ -50,34 +50,34 @@ def test_the_timeline_counts_from_the_first_frame(tmp_path):
     assert media_type(late) == ("video/mp4", pytest.approx(-0.08, abs=0.001))
 
 
-def test_sound_that_browsers_do_not_play_needs_a_copy(tmp_path):
+def test_audio_that_browsers_do_not_play_needs_a_copy(tmp_path):
     file = tmp_path / "a.mov"
     with av.open(str(file), "w") as container:
-        picture, sound = container.add_stream("libx264", rate=25), container.add_stream("pcm_s16le", rate=16000)
-        picture.width, picture.height, picture.pix_fmt = 160, 120, "yuv420p"
+        video, audio = container.add_stream("libx264", rate=25), container.add_stream("pcm_s16le", rate=16000)
+        video.width, video.height, video.pix_fmt = 160, 120, "yuv420p"
         for image in frames_of(None, N, (160, 120)):
-            container.mux(picture.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         samples = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.int16), format="s16", layout="mono")
         samples.sample_rate = 16000
-        container.mux(sound.encode(samples))
-        container.mux([*picture.encode(None), *sound.encode(None)])
+        container.mux(audio.encode(samples))
+        container.mux([*video.encode(None), *audio.encode(None)])
     assert media_type(str(file))[0] == ""
 
 
 @pytest.mark.parametrize("size", [(160, 120), (121, 1001), (1602, 161)])
-def test_a_copy_is_small_upright_h264_with_the_sound_at_its_time(tmp_path, size):
+def test_a_copy_is_small_upright_h264_with_the_audio_at_its_time(tmp_path, size):
     source, out = made(tmp_path / "a.mkv", "ffv1", "yuv444p", size=size, tone_s=1.0), tmp_path / "preview.mp4"
     shares = []
     make(source, out, shares.append)
     assert media_type(str(out))[0] == "video/mp4"
     assert shares == sorted(shares)
     with av.open(str(out)) as container:
-        picture, sound = container.streams.video[0], container.streams.audio[0]
-        assert (picture.codec_context.name, picture.codec_context.pix_fmt) == ("h264", "yuv420p")
-        width, height = picture.codec_context.width, picture.codec_context.height
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        assert (video.codec_context.name, video.codec_context.pix_fmt) == ("h264", "yuv420p")
+        width, height = video.codec_context.width, video.codec_context.height
         assert max(width, height) <= LONGEST_PX
         assert width / height == pytest.approx(size[0] / size[1], rel=0.05)
-        assert sound.codec_context.name == "aac"
+        assert audio.codec_context.name == "aac"
     with ClipReader(str(out), max_seconds=60) as copy, ClipReader(source, max_seconds=60) as clip:
         times, before = ([frame.time_s for frame in one.frames()] for one in (copy, clip))
         assert times == pytest.approx(np.array(before) - before[0], abs=0.001)

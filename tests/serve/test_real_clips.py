@@ -5,14 +5,14 @@ import re
 
 import psutil
 import pytest
+from audio_maker import speech, write_wave
 from clip_maker import frames_of, write_clip
 from events import wait_until
 from page_server import Running
-from sound_maker import speech, write_wave
 
 import deepcue
 from ensemble.store import default_model
-from ensemble.wording import NOTE_SOUND
+from ensemble.wording import NOTE_AUDIO_ONLY
 from serve.server import Options, Server
 
 pytestmark = pytest.mark.slow
@@ -87,14 +87,14 @@ def test_a_text_file_named_mp4_is_understood(real):
     assert 'id="player"' not in page
 
 
-def test_a_sound_is_judged_and_has_a_page_without_a_player(real, tmp_path):
+def test_audio_file_is_scored_and_has_a_page_without_a_player(real, tmp_path):
     file = write_wave(tmp_path / "a.wav", speech(6))
     _, told = real.upload(file.read_bytes(), "a.wav", Content_Type="audio/wav")
     wait_until(lambda: real.row(told["id"])["state"] == "done")
     row, verdict = real.row(told["id"]), deepcue.predict(file)
     assert (row["status"], row["player"], row["probability"]) == ("no_face", "none", verdict.probability)
     page = real.ask("GET", f"/clips/{told['id']}")[2].decode()
-    assert NOTE_SOUND.split(":")[0] in page
+    assert NOTE_AUDIO_ONLY.split(":")[0] in page
     assert 'id="player"' not in page
 
 

@@ -127,7 +127,7 @@ def test_another_type_is_refused(server, kind):
 
 
 @pytest.mark.parametrize("kind", ["video/mp4", "audio/wav", "audio/mpeg", "application/octet-stream"])
-def test_a_video_and_a_sound_are_taken(server, kind):
+def test_video_and_audio_files_are_accepted(server, kind):
     assert server.upload(b"fine 0.5", Content_Type=kind)[0] == 201
 
 

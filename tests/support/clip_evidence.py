@@ -1,4 +1,4 @@
-"""Evidence of an invented clip: people who blink and speak, a swap that the networks find, sound, and no real face."""
+"""Evidence of an invented clip: people who blink and speak, a swap that the networks find, audio, and no real face."""
 
 import functools
 import io
@@ -19,7 +19,7 @@ MANIFEST = {
 
 
 @functools.cache
-def picture(width, height, tint, text=""):
+def face_jpeg(width, height, tint, text=""):
     """A JPEG of a drawn face."""
     image = Image.new("RGB", (width, height), (60 + tint % 120, 90, 110))
     draw = ImageDraw.Draw(image)
@@ -67,7 +67,7 @@ def person(rng, duration_s, *, swap=None, per_second=2.0, fps=25.0, shift=0.0):
     }
     faces = tuple(
         JudgedFace(
-            float(s), tuple(map(float, boxes[int(s * fps)])), picture(160, 160, 7 * k, f"{s:.1f}"),
+            float(s), tuple(map(float, boxes[int(s * fps)])), face_jpeg(160, 160, 7 * k, f"{s:.1f}"),
             {name: float(z[k]) for name, z in scores.items()},
         )
         for k, s in enumerate(judged)
@@ -75,7 +75,7 @@ def person(rng, duration_s, *, swap=None, per_second=2.0, fps=25.0, shift=0.0):
     return Person(t, boxes.astype(np.float32), faces, series)
 
 
-def clip_evidence(duration_s=10.0, *, n_people=1, detected=None, sound=True, swap=(4.0, 6.0), seed=0, cues=None):
+def clip_evidence(duration_s=10.0, *, n_people=1, detected=None, audio=True, swap=(4.0, 6.0), seed=0, cues=None):
     """The clip; the first person is swapped between the seconds ``swap``."""
     rng = np.random.default_rng(seed)
     people = tuple(
@@ -99,8 +99,8 @@ def clip_evidence(duration_s=10.0, *, n_people=1, detected=None, sound=True, swa
         height=720,
         people=people,
         n_faces_detected=n_people if detected is None else detected,
-        sound=voice if sound else {},
-        filmstrip=tuple((float(t), picture(160, 90, 9 * k, f"{t:.1f}")) for k, t in enumerate(strip)),
+        audio=voice if audio else {},
+        filmstrip=tuple((float(t), face_jpeg(160, 90, 9 * k, f"{t:.1f}")) for k, t in enumerate(strip)),
         cues=cues or {},
     )
 

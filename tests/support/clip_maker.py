@@ -57,7 +57,7 @@ def write_clip(
             stream.options = {"preset": "veryfast", "crf": "18", "x264-params": x264}
         if rotation:
             stream.set_display_rotation(rotation)
-        sound = container.add_stream("aac", rate=44100, layout="mono") if tone_s else None
+        audio = container.add_stream("aac", rate=44100, layout="mono") if tone_s else None
         base = fractions.Fraction(1, 90000) if times_s else 1 / fractions.Fraction(fps).limit_denominator(1001)
         stream.time_base = stream.codec_context.time_base = base
         for number, image in enumerate(frames):
@@ -66,11 +66,11 @@ def write_clip(
             frame.time_base = base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-        if sound is not None:
+        if audio is not None:
             t = np.arange(int(tone_s * 44100)) / 44100
             samples = (0.3 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)[None]
             frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
             frame.sample_rate, frame.pts = 44100, round(tone_start_s * 44100)
-            container.mux(sound.encode(frame))
-            container.mux(sound.encode(None))
+            container.mux(audio.encode(frame))
+            container.mux(audio.encode(None))
     return path

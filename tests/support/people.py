@@ -78,7 +78,7 @@ def boxes(landmarks):
 
 
 def build_track(landmarks, *, flow=None, rng, patch=128, sharpness=None, crops=CROPS_PER_TRACK):
-    """A Track of these landmarks [m, 68, 2]; pictures are random textures."""
+    """A Track of these landmarks [m, 68, 2]; its images are random textures."""
     m = len(landmarks)
     box = boxes(np.where(np.isfinite(landmarks), landmarks, np.nanmedian(landmarks, axis=0)))
     index = np.unique(np.floor((np.arange(crops) + 0.5) * m / crops).astype(int)) if crops else np.empty(0, int)
@@ -87,7 +87,7 @@ def build_track(landmarks, *, flow=None, rng, patch=128, sharpness=None, crops=C
         flow[0] = np.nan
     side = np.round((box[index, 2] - box[index, 0]) * 1.6)
     left_top = np.round((box[index, :2] + box[index, 2:]) / 2 - side[:, None] / 2)
-    pictures = [texture(rng, int(min(320, s))) for s in side]
+    images = [texture(rng, int(min(320, s))) for s in side]
     if sharpness is None:
         sharpness = rng.uniform(4.0, 5.0, (m, 3))
     return Track(
@@ -99,8 +99,8 @@ def build_track(landmarks, *, flow=None, rng, patch=128, sharpness=None, crops=C
         sharpness=sharpness.astype(np.float32),
         crop_index=index.astype(np.int32),
         crop_box=np.concatenate([left_top, side[:, None]], axis=1).astype(np.float32),
-        embedding=np.full((len(pictures), 128), np.nan, np.float32),
-        crops=tuple(np.repeat(p[..., None], 3, axis=2) for p in pictures),
+        embedding=np.full((len(images), 128), np.nan, np.float32),
+        crops=tuple(np.repeat(p[..., None], 3, axis=2) for p in images),
         patch_face=tuple(texture(rng, patch) if patch else np.empty((0, 0), np.uint8) for _ in index),
         patch_background=tuple(texture(rng, patch) if patch else np.empty((0, 0), np.uint8) for _ in index),
     )
@@ -141,7 +141,7 @@ def make_observation() -> Callable[..., Observation]:
 
 
 def build_talking_head(
-    rng, *, duration_s=10.0, fps=30.0, noise_px=0.4, patch=128, sound=True, blinks=(1.5, 4.2, 7.7)
+    rng, *, duration_s=10.0, fps=30.0, noise_px=0.4, patch=128, audio=True, blinks=(1.5, 4.2, 7.7)
 ) -> Observation:
     """A person who nods, blinks at the seconds ``blinks`` and speaks, with ``noise_px`` of landmark noise."""
     n = round(duration_s * fps)
@@ -154,8 +154,8 @@ def build_talking_head(
     seen = true + noise_px * rng.standard_normal(true.shape)
     flow = np.full_like(seen, np.nan)
     flow[1:] = seen[:-1] + np.diff(true, axis=0) + 0.1 * rng.standard_normal(true[1:].shape)
-    audio = speech(rng, mouth, times, duration_s) if sound else None
-    return build_observation(build_track(seen, flow=flow, rng=rng, patch=patch), fps=fps, audio=audio)
+    samples = speech(rng, mouth, times, duration_s) if audio else None
+    return build_observation(build_track(seen, flow=flow, rng=rng, patch=patch), fps=fps, audio=samples)
 
 
 @pytest.fixture

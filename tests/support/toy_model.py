@@ -17,7 +17,7 @@ PLANTED = "blink.rate_per_min"
 UNREADABLE = "no video or audio that FFmpeg can open"
 
 
-def toy_table(n_groups=12, per_group=4, *, seed=0, labelled=True, signal=2.5, without_cues=(), without_sound=()):
+def toy_table(n_groups=12, per_group=4, *, seed=0, labelled=True, signal=2.5, without_cues=(), without_audio=()):
     """Rows ``clip000.mp4`` ...; even rows REAL; one blink column differs by ``signal`` standard deviations."""
     families = discovery.families(FAMILIES)
     names = [column.name for one in families for column in one.table_columns]
@@ -33,7 +33,7 @@ def toy_table(n_groups=12, per_group=4, *, seed=0, labelled=True, signal=2.5, wi
         values[row] = np.nan
         values[row, shares] = 0.0
         status[row], error[row], reasons[row], n_faces[row] = "unreadable", UNREADABLE, {"clip": "unreadable"}, 0
-    for row in without_sound:
+    for row in without_audio:
         silent = [number for number, name in enumerate(names) if name.startswith("lip_sync.")]
         values[row, silent] = np.nan
         values[row, names.index("lip_sync.valid_share")] = 0.0

@@ -1,4 +1,4 @@
-"""Small pools of random pictures whose colour is their label, and clips of a data set."""
+"""Small pools of random images whose colour is their label, and clips of a data set."""
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,7 @@ def rng():
 
 @pytest.fixture
 def index_table(rng):
-    """Makes a table of rows (key, fake, group, source, original) with random pictures; red tells the class."""
+    """Makes a table of rows (key, fake, group, source, original) with random images; red tells the class."""
 
     def make(rows):
         records = []
@@ -46,7 +46,7 @@ def clip_rows():
 @pytest.fixture
 def pools(index_table, monkeypatch):
     """Stills of five groups, faces of two sets, clips of four groups: none with landmarks."""
-    monkeypatch.setattr(Pool, "_landmarks", lambda self, row, image=None: None)  # random pictures show no face
+    monkeypatch.setattr(Pool, "_landmarks", lambda self, row, image=None: None)  # random images show no face
     stills = [(f"r{i}", False, str(i % 5), "stills", f"r{i}") for i in range(20)]
     stills += [(f"f{i}", True, str(i % 5), "stills", f"r{i}") for i in range(20)]
     faces = [(f"p{i}", False, f"p{i}", ["lfw", "ffhq"][i % 2], "") for i in range(4)]

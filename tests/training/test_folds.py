@@ -7,7 +7,7 @@ import pytest
 
 from features.errors import DatasetError
 from training import folds
-from training.manifest import forged_picture, method_family
+from training.manifest import forged_video, method_family
 
 
 def test_people_alone_may_be_left_out_and_methods_spread(clips):
@@ -50,22 +50,22 @@ def test_without_a_fold_nothing_is_held_out(clips):
     assert folds.held_out(clips, folds.assign_folds(clips), None) == frozenset()
 
 
-def test_pictures_are_spread_apart_from_clips(clips):
-    """Hundreds of pictures of one set would otherwise leave its fold without clips."""
+def test_images_are_spread_apart_from_clips(clips):
+    """Hundreds of images of one set would otherwise leave its fold without clips."""
     sets = {"gan": 300, "diffusion": 200, "inpainting": 90}
-    pictures = [
+    images = [
         replace(clips[0], filename=f"{name} {i}", path="", group=f"{name} {i}", method=name)
         for name, n in sets.items()
         for i in range(n)
     ]
-    fold_of = folds.assign_folds([*clips, *pictures])
+    fold_of = folds.assign_folds([*clips, *images])
     assert {fold_of["gan 0"], fold_of["diffusion 0"], fold_of["inpainting 0"]} == {0, 1, 2}
     assert {name: fold for name, fold in fold_of.items() if " " not in name} == folds.assign_folds(clips)
 
 
 def test_forgeries_are_spread_and_sources_held_out_whole(clips):
     fold_of = folds.assign_folds(clips)
-    forged = [fold_of[clip.filename] for clip in clips if forged_picture(clip)]
+    forged = [fold_of[clip.filename] for clip in clips if forged_video(clip)]
     assert np.bincount(forged).tolist() == [6, 5, 5]  # swaps; dfdc and float; loopy and vasa1
     for source in ("real_youtube", "real_stock"):
         assert len({fold_of[clip.filename] for clip in clips if clip.method == source}) == 1

@@ -6,7 +6,7 @@ import pytest
 
 from deepcue.cli.main import main as deepcue
 from features.errors import DatasetError
-from training.manifest import clips_digest, forged_picture, method_family, origin, training_clips
+from training.manifest import clips_digest, forged_video, method_family, origin, training_clips
 
 HEADER = "filename,label,group,method,fake_part\n"
 
@@ -33,11 +33,11 @@ def test_clips_lie_where_extraction_looks_for_them(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("part", "picture"), [("picture", True), ("picture and voice", True), ("Voice, Picture", True), ("voice", False)]
+    ("part", "is_forged"), [("picture", True), ("picture and voice", True), ("Voice, Picture", True), ("voice", False)]
 )
-def test_the_forged_part_tells_a_forged_picture(tmp_path, part, picture):
+def test_forged_part_tells_whether_the_video_is_forged(tmp_path, part, is_forged):
     (clip,) = training_clips(written(tmp_path, HEADER + f'a.mp4,FAKE,g,loopy,"{part}"\n'))
-    assert forged_picture(clip) is picture
+    assert forged_video(clip) is is_forged
     assert ("voice" in clip.forged) is ("voice" in part.lower())
 
 
@@ -77,7 +77,7 @@ def test_the_help_says_which_columns_training_needs(capsys, command):
 
 
 def test_a_folder_that_forge_wrote_can_be_trained_on(tmp_path):
-    """Its metadata call the method ``kind`` and the forged part ``part``; moved sound is neither picture nor voice."""
+    """Its metadata call the method ``kind`` and the forged part ``part``; shifted audio is neither video nor voice."""
     entries = {
         "a.mp4": {"label": "REAL", "original": None, "source": "phone", "group": "g"},
         "a__face_swap.mp4": {
@@ -93,7 +93,7 @@ def test_a_folder_that_forge_wrote_can_be_trained_on(tmp_path):
     for name in entries:
         (tmp_path / name).write_bytes(b"x")
     clips = {clip.filename: clip for clip in training_clips(tmp_path)}
-    assert {name: forged_picture(clip) for name, clip in clips.items()} == {
+    assert {name: forged_video(clip) for name, clip in clips.items()} == {
         "a.mp4": False, "a__face_swap.mp4": True, "a__desync.mp4": False
     }  # fmt: skip
     assert [origin(clips[name]) for name in entries] == ["phone", "face_swap", "desync"]

@@ -54,13 +54,13 @@ def test_clips_of_which_there_are_crops_alone_get_the_columns_of_their_fold(rng,
         row = dict(key=key, frame=0, fake=fake, group=f"g {key}", source="page", original="", landmarks=[])
         return row | dict(box=[1.0, 1.0, 9.0, 9.0], jpeg=image, recut=False)
 
-    rows = [crop("u", 1), crop("u", 1, side=200), crop("v", 0), crop("v", 0), crop("picture", 1)]
+    rows = [crop("u", 1), crop("u", 1, side=200), crop("v", 0), crop("v", 0), crop("image", 1)]
     rows += [crop("panel", 1) | dict(recut=True), crop("panel", 1) | dict(recut=True)]
     crops = pa.Table.from_pylist(rows, schema=index.SCHEMA)
     source = feature_table()
     found = oof_columns.of_crops(source, crops, {"u": 0, "v": 1}, fold_weights)
     assert found.schema.equals(source.schema, check_metadata=True)
-    assert found["filename"].to_pylist() == ["u", "v"]  # a picture is no clip
+    assert found["filename"].to_pylist() == ["u", "v"]  # a single image is no clip
     assert found["label"].to_pylist() == ["FAKE", "REAL"]
     assert found["group"].to_pylist() == ["g u", "g v"]
     assert found["forensic_cnn.logit_mean"].to_numpy() == pytest.approx([1.5, -2.5], abs=1e-3)
@@ -78,20 +78,20 @@ def test_clips_of_which_there_are_crops_alone_have_the_cues_that_compare_parts_o
     from features import discovery, measuring
     from training.faces import index
 
-    pictures = [
+    encoded = [
         cv2.imencode(".webp", cv2.GaussianBlur(portrait[20:244, 110:334, ::-1], (0, 0), blur))[1].tobytes()
         for blur in (0.3, 1.5, 0.6)
     ]
     rows = [
-        dict(key="u", frame=number, fake=1, group="g", source="page", original="", landmarks=[], jpeg=picture)
+        dict(key="u", frame=number, fake=1, group="g", source="page", original="", landmarks=[], jpeg=image)
         | dict(box=[40.0, 40.0, 180.0, 180.0], recut=False)
-        for number, picture in enumerate(pictures)
+        for number, image in enumerate(encoded)
     ]
     source = feature_table((*oof_columns.FACES, "blending", "quality"))
     found = oof_columns.of_crops(source, pa.Table.from_pylist(rows, schema=index.SCHEMA), {"u": 0}, fold_weights)
     column = "blending.noise_core_rest_med"
     each = [
-        measuring.measure_clip(stills.observe(data), discovery.families(["blending"]))[0][column] for data in pictures
+        measuring.measure_clip(stills.observe(data), discovery.families(["blending"]))[0][column] for data in encoded
     ]
     assert found[column].to_pylist() == pytest.approx([np.median(each)])
     assert len(set(each)) == 3
@@ -104,12 +104,12 @@ def test_cues_of_crops_are_measured_once_for_several_trainings(rng, fold_weights
 
     from training.faces import index
 
-    picture = cv2.imencode(".webp", rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))[1].tobytes()
-    row = dict(key="u", frame=0, fake=1, group="g", source="page", original="", landmarks=[], jpeg=picture)
+    image = cv2.imencode(".webp", rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))[1].tobytes()
+    row = dict(key="u", frame=0, fake=1, group="g", source="page", original="", landmarks=[], jpeg=image)
     crops = pa.Table.from_pylist([row | dict(box=[1.0, 1.0, 9.0, 9.0], recut=False)] * 2, schema=index.SCHEMA)
     calls = []
     monkeypatch.setattr(
-        oof_columns, "_cues_of_stills", lambda pictures, names: calls.append(names) or dict.fromkeys(names, 5.0)
+        oof_columns, "_cues_of_stills", lambda encoded, names: calls.append(names) or dict.fromkeys(names, 5.0)
     )
     table, kept = feature_table((*oof_columns.FACES, "blending")), {}
     first, second = (oof_columns.of_crops(table, crops, {"u": fold}, fold_weights, kept=kept) for fold in (0, 1))
@@ -133,7 +133,7 @@ def test_clips_of_which_there_are_crops_alone_need_a_fold_and_a_face_network(fol
         oof_columns.of_crops(feature_table(), crops, {"u": 0}, fold_weights, ["forensic_voice"])
 
 
-def test_a_share_over_pictures_is_their_mean_and_one_picture_is_enough():
+def test_a_share_over_images_is_their_mean_and_one_image_is_enough():
     values = np.array([0.0, np.nan, 1.0, 0.0])
     assert oof_columns._middle("eyes_teeth.spec_missing_share", values) == pytest.approx(1 / 3)
     assert oof_columns._middle("eyes_teeth.iris_dh", values) == 0

@@ -18,7 +18,7 @@ from forge.images import blend
 from forge.images.augment import Image, apply_geometric, apply_photometric, sample_geometric, sample_photometric
 from forge.images.match_appearance import match_appearance
 from forge.images.resynthesis import resynthesise
-from training.faces.pools import ClipSampler, DecodedFace, Pool, balanced_choice, picture_key, rows_by_key
+from training.faces.pools import ClipSampler, DecodedFace, Pool, balanced_choice, image_key, rows_by_key
 
 MAX_BATCHES = 1_000_000
 DONORS = 6  # candidates, of which the donor with the most similar landmarks is taken
@@ -135,16 +135,16 @@ class Batches:
     def _index_generated(self, pool: Pool) -> None:
         """Find the original of each regenerated image; those of held-out stills and clips are not used."""
         self._generated = pool
-        self._real_picture: dict[str, tuple[Pool, int]] = {
+        self._real_image: dict[str, tuple[Pool, int]] = {
             self._stills.key[row]: (self._stills, int(row)) for row in self._reals
         }
-        self._real_picture |= {self._faces.key[row]: (self._faces, row) for row in range(len(self._faces))}
+        self._real_image |= {self._faces.key[row]: (self._faces, row) for row in range(len(self._faces))}
         if self._clips is not None:
             clips = self._clips.pool
             reals = itertools.chain.from_iterable(itertools.chain.from_iterable(self._clips.real_of_group.values()))
-            self._real_picture |= {picture_key(clips, row): (clips, int(row)) for row in reals}
+            self._real_image |= {image_key(clips, row): (clips, int(row)) for row in reals}
         self._new_identities = np.flatnonzero(pool.original == "")
-        self._regenerated = np.array([row for row, key in enumerate(pool.original) if key in self._real_picture])
+        self._regenerated = np.array([row for row, key in enumerate(pool.original) if key in self._real_image])
 
     def __len__(self) -> int:
         return MAX_BATCHES
@@ -206,7 +206,7 @@ class Batches:
     def _regenerated_pair(self, rng: Rng) -> tuple[DecodedFace, DecodedFace]:
         """Make a pair of a real face and the same face regenerated, everywhere or in a part."""
         row = int(rng.choice(self._regenerated))
-        pool, original = self._real_picture[self._generated.original[row]]
+        pool, original = self._real_image[self._generated.original[row]]
         confined = rng.random() >= P_WHOLE
         real = image, box, points = pool.face(original, with_landmarks=confined)
         fake = self._generated.face(row, with_landmarks=False)[0]

@@ -114,7 +114,7 @@ class Data:
     def assignments(self) -> dict[str, folds.FoldAssignment]:
         """Fold and training label of each clip and image; the label tells whether the video is forged."""
         return {
-            clip.filename: folds.FoldAssignment(self.fold_of[clip.filename], manifest.forged_picture(clip))
+            clip.filename: folds.FoldAssignment(self.fold_of[clip.filename], manifest.forged_video(clip))
             for clip in self._labelled
         }
 
@@ -161,8 +161,8 @@ class Data:
             return self.faces
         keys, counts = np.unique(self._crops["key"].to_numpy(zero_copy_only=False), return_counts=True)
         single = pc.is_in(self._crops["key"], pa.array(keys[counts == 1], pa.string()))
-        pictures = self._crops.filter(pc.and_(single, pc.equal(self._crops["fake"], 0)))
-        return Pool(pa.concat_tables([self._faces, pictures], promote_options="default"))
+        images = self._crops.filter(pc.and_(single, pc.equal(self._crops["fake"], 0)))
+        return Pool(pa.concat_tables([self._faces, images], promote_options="default"))
 
     @cached_property
     def transcoded(self) -> Pool:

@@ -120,8 +120,8 @@ def subsets(pool: pools.Pool, logit: Mapping[str, float]) -> dict[str, list[str]
     rows = {key: of_key for key, of_key in pools.rows_by_key(pool).items() if key in logit}
     clips = [key for key, of_key in rows.items() if len(of_key) > 1]
     not_recut = [key for key in clips if not pool.recut[rows[key][0]]]
-    pictures = sorted(rows.keys() - set(clips))
-    return dict(zip(SUBSETS, (clips, pictures, not_recut if len(not_recut) < len(clips) else []), strict=True))
+    images = sorted(rows.keys() - set(clips))
+    return dict(zip(SUBSETS, (clips, images, not_recut if len(not_recut) < len(clips) else []), strict=True))
 
 
 def cached_faces(out: Path, names: Sequence[str]) -> pools.Pool:

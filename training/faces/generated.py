@@ -19,7 +19,7 @@ from forge.images.face_generator import PACKAGE, FaceGenerator
 from forge.images.super_resolution import WEIGHTS, Enhancer, packaged, regenerate
 from training import manifest
 from training.faces import index
-from training.faces.pools import Pool, picture_key
+from training.faces.pools import Pool, image_key
 from training.progress import Progress, no_progress, tracked
 
 VERSION = 1  # of the generating code; a new version rebuilds the cache
@@ -41,7 +41,7 @@ def rows(
 ) -> Iterator[dict[str, Any]]:
     """Yield rows of :data:`training.faces.index.SCHEMA`; none is made from a still of the groups ``holdout``.
 
-    ``original`` names the real image (:func:`training.faces.pools.picture_key` for a frame of a clip), so that a
+    ``original`` names the real image (:func:`training.faces.pools.image_key` for a frame of a clip), so that a
     batch can leave out faces that were regenerated from held-out clips.
 
     Raises
@@ -100,7 +100,7 @@ def _regenerated(reals: Sequence[tuple[Pool, list[Rows]]], rng: np.random.Genera
         image, box, _ = pool.face(row, with_landmarks=False)
         enhancer = enhancers[int(rng.choice(len(enhancers), p=shares / shares.sum()))]
         jpeg = index.encode_jpeg(regenerate(image, box, enhancer, rng))
-        original = picture_key(pool, row) if pool is reals[-1][0] else str(pool.key[row])
+        original = image_key(pool, row) if pool is reals[-1][0] else str(pool.key[row])
         yield index.face_row(
             f"{enhancer.name} {number}",
             jpeg,

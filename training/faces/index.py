@@ -24,7 +24,7 @@ from features.checksums import sha256_of
 from features.errors import ClipError, DatasetError
 from features.places import in_place_of
 from features.table import read_parquet
-from training.manifest import clips_digest, digest, forged_picture, origin
+from training.manifest import clips_digest, digest, forged_video, origin
 from training.progress import Progress, no_progress, tracked
 
 logger = logging.getLogger(__name__)
@@ -287,7 +287,7 @@ def faces_of_clips(clips: Iterable[tuple[ClipEntry, str]]) -> Iterator[dict[str,
                     encode_jpeg(image),
                     box,
                     points,
-                    fake=forged_picture(clip),
+                    fake=forged_video(clip),
                     group=clip.group,
                     source=origin(clip),
                     original=clip.original,

@@ -85,7 +85,7 @@ class Pool:
         return landmarks(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), self._box[row])
 
 
-def picture_key(pool: Pool, row: int) -> str:
+def image_key(pool: Pool, row: int) -> str:
     """Return a unique name of a frame in a pool of clips; in other pools the key is unique."""
     return f"{pool.key[row]} {pool.frame[row]}"
 

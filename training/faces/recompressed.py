@@ -76,4 +76,4 @@ def transcode(source: str | Path, file: Path, rng: np.random.Generator) -> None:
         size = (round(width * factor) & ~1, round(height * factor) & ~1)
         return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
 
-    write_clip(replace(clip, sound=None).with_frames(smaller), file, encoder)
+    write_clip(replace(clip, audio=None).with_frames(smaller), file, encoder)

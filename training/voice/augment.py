@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from features.observation import AUDIO_RATE_HZ
 from forge.clips.audio_codec import Codec, compressed
 
-Sound = NDArray[np.float32]
+Waveform = NDArray[np.float32]
 
 SHORTEST_S, LONGEST_S = 0.8, 4.0  # length of the excerpt, which is cut out first
 SPEED = 0.08  # largest change of speed, which also changes vocal tract length and pitch
@@ -33,9 +33,9 @@ CODECS = (
 """Codecs by encoder; an encoder is drawn first, with equal probability, then one of its codecs."""
 
 
-def version(sound: Sound, other: Sound, rng: np.random.Generator) -> Sound:
+def version(audio: Waveform, other: Waveform, rng: np.random.Generator) -> Waveform:
     """Return an augmented excerpt of audio [k]; ``other`` may be mixed in as background speech."""
-    out = cut(sound, rng)
+    out = cut(audio, rng)
     if rng.random() < 0.3:
         out = at_speed(out, 1 + rng.uniform(-SPEED, SPEED))
     if rng.random() < 0.2:
@@ -51,28 +51,28 @@ def version(sound: Sound, other: Sound, rng: np.random.Generator) -> Sound:
     return out
 
 
-def cut(sound: Sound, rng: np.random.Generator) -> Sound:
+def cut(audio: Waveform, rng: np.random.Generator) -> Waveform:
     """Return an excerpt of 0.8 to 4 s of audio [k], or all of shorter audio."""
-    size = min(int(rng.uniform(SHORTEST_S, LONGEST_S) * AUDIO_RATE_HZ), sound.size)
-    start = int(rng.integers(sound.size - size + 1))
-    return sound[start : start + size]
+    size = min(int(rng.uniform(SHORTEST_S, LONGEST_S) * AUDIO_RATE_HZ), audio.size)
+    start = int(rng.integers(audio.size - size + 1))
+    return audio[start : start + size]
 
 
-def at_speed(sound: Sound, factor: float) -> Sound:
+def at_speed(audio: Waveform, factor: float) -> Waveform:
     """Play audio [k] ``factor`` times as fast, which shifts pitch and formants: about ``k / factor`` samples."""
     from scipy import fft
 
-    size = fft.next_fast_len(sound.size, real=True)
-    spectrum = fft.rfft(np.pad(sound, (0, size - sound.size)))
+    size = fft.next_fast_len(audio.size, real=True)
+    spectrum = fft.rfft(np.pad(audio, (0, size - audio.size)))
     n = round(size / factor)
     out = fft.irfft(spectrum[: n // 2 + 1], n) * (n / size)
-    return np.asarray(out[: round(sound.size / factor)], np.float32)
+    return np.asarray(out[: round(audio.size / factor)], np.float32)
 
 
-def joined(sound: Sound, rng: np.random.Generator) -> Sound:
+def joined(audio: Waveform, rng: np.random.Generator) -> Waveform:
     """Cut audio [k] into two to four pieces and splice them in random order, with short fades or none."""
-    at = np.sort(rng.integers(1, max(sound.size, 2), rng.integers(1, 4)))
-    pieces = [piece.copy() for piece in np.split(sound, at)]
+    at = np.sort(rng.integers(1, max(audio.size, 2), rng.integers(1, 4)))
+    pieces = [piece.copy() for piece in np.split(audio, at)]
     if rng.random() < 0.5:
         for piece in pieces:
             n = min(FADE, piece.size // 2)
@@ -82,21 +82,21 @@ def joined(sound: Sound, rng: np.random.Generator) -> Sound:
     return np.concatenate([pieces[number] for number in rng.permutation(len(pieces))])
 
 
-def levelled(sound: Sound, rng: np.random.Generator) -> Sound:
+def levelled(audio: Waveform, rng: np.random.Generator) -> Waveform:
     """Clip audio [k], compress its dynamic range, or change its level from some moment on."""
     kind = rng.integers(3)
-    peak = float(np.abs(sound).max(initial=1e-9))
+    peak = float(np.abs(audio).max(initial=1e-9))
     if kind == 0:
-        return np.clip(sound, -peak * rng.uniform(0.3, 0.9), peak * rng.uniform(0.3, 0.9)).astype(np.float32)
+        return np.clip(audio, -peak * rng.uniform(0.3, 0.9), peak * rng.uniform(0.3, 0.9)).astype(np.float32)
     if kind == 1:
         window = np.ones(FADE * 2) / (FADE * 2)
-        smooth = np.convolve(np.abs(sound), window, "same")[: sound.size] + 0.01 * peak  # "same" as the longer one
-        return np.asarray(sound * (smooth / peak) ** -rng.uniform(0.1, 0.5), np.float32)
-    gain = np.interp(np.arange(sound.size), np.sort(rng.uniform(0, sound.size, 2)), [1, 10 ** rng.uniform(-0.6, 0.6)])
-    return np.asarray(sound * gain, np.float32)
+        smooth = np.convolve(np.abs(audio), window, "same")[: audio.size] + 0.01 * peak  # "same" as the longer one
+        return np.asarray(audio * (smooth / peak) ** -rng.uniform(0.1, 0.5), np.float32)
+    gain = np.interp(np.arange(audio.size), np.sort(rng.uniform(0, audio.size, 2)), [1, 10 ** rng.uniform(-0.6, 0.6)])
+    return np.asarray(audio * gain, np.float32)
 
 
-def through_codec(sound: Sound, rng: np.random.Generator) -> Sound:
+def through_codec(audio: Waveform, rng: np.random.Generator) -> Waveform:
     """Encode and decode audio [k] with one of :data:`CODECS`, at a random level; adds or removes a few samples.
 
     Returns the audio unchanged if the decoder returns a quarter of a second or less.
@@ -105,30 +105,30 @@ def through_codec(sound: Sound, rng: np.random.Generator) -> Sound:
     encoder = encoders[rng.integers(len(encoders))]
     fitting = [codec for codec in CODECS if codec.encoder == encoder]
     codec = fitting[rng.integers(len(fitting))]
-    level = float(rng.uniform(0.1, 0.95)) / max(float(np.abs(sound).max(initial=0.0)), 1e-6)
-    out = compressed(np.asarray(sound * level, np.float32), codec)
-    return out if out.size > AUDIO_RATE_HZ // 4 else sound
+    level = float(rng.uniform(0.1, 0.95)) / max(float(np.abs(audio).max(initial=0.0)), 1e-6)
+    out = compressed(np.asarray(audio * level, np.float32), codec)
+    return out if out.size > AUDIO_RATE_HZ // 4 else audio
 
 
-def damaged(sound: Sound, other: Sound, rng: np.random.Generator) -> Sound:
+def damaged(audio: Waveform, other: Waveform, rng: np.random.Generator) -> Waveform:
     """Add effects of rooms, microphones, noise and band limits to audio [k]; ``other`` may be the background speech."""
     from scipy import fft
 
-    size = fft.next_fast_len(sound.size, real=True)
-    spectrum = fft.rfft(sound, size)
+    size = fft.next_fast_len(audio.size, real=True)
+    spectrum = fft.rfft(audio, size)
     frequency = np.linspace(0, 1, spectrum.size)  # as a fraction of half the sampling rate
     if rng.random() < 0.35:
         spectrum = spectrum * fft.rfft(_room(rng), size)
     if rng.random() < 0.5:
         gain_db = np.interp(frequency, np.linspace(0, 1, 6), rng.normal(0, 5, 6))
         spectrum = spectrum * 10 ** (gain_db / 20)
-    out = fft.irfft(spectrum, size)[: sound.size]
+    out = fft.irfft(spectrum, size)[: audio.size]
     if rng.random() < 0.6:
-        noise = np.resize(other, sound.size) if rng.random() < 0.3 else _coloured_noise(sound.size, rng)
+        noise = np.resize(other, audio.size) if rng.random() < 0.3 else _coloured_noise(audio.size, rng)
         level = np.sqrt(np.mean(out**2) / max(float(np.mean(noise**2)), 1e-12)) * 10 ** (-rng.uniform(8, 50) / 20)
         out = out + level * noise
     if rng.random() < 0.3:
-        out = fft.irfft(fft.rfft(out, size) * _band(frequency, rng), size)[: sound.size]
+        out = fft.irfft(fft.rfft(out, size) * _band(frequency, rng), size)[: audio.size]
     return np.asarray(out, np.float32)
 
 

@@ -31,9 +31,9 @@ from training.voice import augment
 
 logger = logging.getLogger(__name__)
 
-Sound = NDArray[np.float32]
+Waveform = NDArray[np.float32]
 Int = NDArray[np.int64]
-MAX_SOUND_S = 10.0  # analysed length, that of the challenge's clips: more of the same voice only costs time
+MAX_AUDIO_S = 10.0  # analysed length, that of the challenge's clips: more of the same voice only costs time
 SILENCE = 1e-4  # peak below which audio is silent; full scale is 1
 N_VERSIONS = 8  # augmented versions of each utterance, beside the original
 PREFIX = "voice:"  # prefix of methods in a table of voices
@@ -56,7 +56,7 @@ class Voice:
     name: str
     method: str
     group: str
-    sound: Sound
+    audio: Waveform
     """Audio [k] at 16 kHz."""
     source: str = ""
     """Page or data set, where known."""
@@ -117,7 +117,7 @@ def voices_of(data: str | os.PathLike[str], progress: Progress = no_progress) ->
     """
     from av import FFmpegError
 
-    from forge.clips.audio_codec import read_sound
+    from forge.clips.audio_codec import read_audio
 
     voices: list[Voice] = []
     clips = training_clips(data)
@@ -126,14 +126,14 @@ def voices_of(data: str | os.PathLike[str], progress: Progress = no_progress) ->
         if clip.label == "FAKE" and not synthetic:
             continue
         try:
-            sound = _beginning(read_sound(clip.path))
+            audio = _beginning(read_audio(clip.path))
         except IndexError:  # no audio track
             continue
         except FFmpegError as error:
             logger.warning("%s: %s", clip.filename, error)
             continue
-        if _is_usable(clip.filename, sound):
-            voices.append(Voice(clip.filename, clip.method if synthetic else "", clip.group, sound))
+        if _is_usable(clip.filename, audio):
+            voices.append(Voice(clip.filename, clip.method if synthetic else "", clip.group, audio))
     return voices
 
 
@@ -157,7 +157,7 @@ def voices_of_table(file: str | os.PathLike[str]) -> list[Voice]:
     if missing := [name for name in TABLE_COLUMNS if name not in table.column_names]:
         raise DatasetError(f"{file}: lacks the column {missing[0]!r}; voices need {', '.join(TABLE_COLUMNS)}")
     voices = [_row_voice(row, file) for row in table.select(TABLE_COLUMNS).to_pylist()]
-    return [voice for voice in voices if _is_usable(voice.name, voice.sound)]
+    return [voice for voice in voices if _is_usable(voice.name, voice.audio)]
 
 
 def _row_voice(row: dict[str, Any], file: str | os.PathLike[str]) -> Voice:
@@ -167,29 +167,29 @@ def _row_voice(row: dict[str, Any], file: str | os.PathLike[str]) -> Voice:
     key, method, group, source = ("" if value is None else str(value) for value in named)
     label, method = row["label"], method.removeprefix(PREFIX)
     if not key:
-        raise DatasetError(f"{file}: a row has no 'key'; name each sound")
+        raise DatasetError(f"{file}: a row has no 'key'; name each utterance")
     if label not in ("REAL", "FAKE") or (label == "FAKE" and not method):
         raise DatasetError(f"{file}: {key} has the label {label!r} and the method {method!r}; correct the row")
     try:
-        sound, rate = soundfile.read(io.BytesIO(row["flac"]), dtype="float32")
+        audio, rate = soundfile.read(io.BytesIO(row["flac"]), dtype="float32")
     except (soundfile.SoundFileError, TypeError) as error:
-        raise DatasetError(f"{file}: the sound of {key} can't be decoded; replace it ({error})") from error
-    if rate != AUDIO_RATE_HZ or sound.ndim != 1:
-        raise DatasetError(f"{file}: the sound of {key} is not mono at {AUDIO_RATE_HZ} Hz; convert it")
+        raise DatasetError(f"{file}: the audio of {key} can't be decoded; replace it ({error})") from error
+    if rate != AUDIO_RATE_HZ or audio.ndim != 1:
+        raise DatasetError(f"{file}: the audio of {key} is not mono at {AUDIO_RATE_HZ} Hz; convert it")
     (group,) = groups_of_clips([group], [key])
-    return Voice(key, method if label == "FAKE" else "", group, _beginning(sound), source, in_manifest=False)
+    return Voice(key, method if label == "FAKE" else "", group, _beginning(audio), source, in_manifest=False)
 
 
-def _beginning(sound: Sound) -> Sound:
-    return sound[: int(MAX_SOUND_S * AUDIO_RATE_HZ)]
+def _beginning(audio: Waveform) -> Waveform:
+    return audio[: int(MAX_AUDIO_S * AUDIO_RATE_HZ)]
 
 
-def _is_usable(name: str, sound: Sound) -> bool:
+def _is_usable(name: str, audio: Waveform) -> bool:
     """Return False for silence, and for audio [k] that is too short to contain enough speech to measure."""
-    if sound.size < MIN_SPEECH * HOP:
-        logger.warning("%s: left out, %.2f s of audio are too short to measure", name, sound.size / AUDIO_RATE_HZ)
+    if audio.size < MIN_SPEECH * HOP:
+        logger.warning("%s: left out, %.2f s of audio are too short to measure", name, audio.size / AUDIO_RATE_HZ)
         return False
-    return bool(np.abs(sound).max() > SILENCE)
+    return bool(np.abs(audio).max() > SILENCE)
 
 
 def systems(voices: Sequence[Voice]) -> NDArray[np.str_]:
@@ -217,8 +217,8 @@ def _plain(method: str) -> str:
 def identity(voices: Sequence[Voice], *extra: object) -> str:
     """Return a digest of the voices, their audio, the measurements, and ``extra``."""
     return digest(
-        [(voice.name, voice.method, voice.group, voice.source, len(voice.sound)) for voice in voices],
-        [float(np.abs(voice.sound).sum()) for voice in voices],
+        [(voice.name, voice.method, voice.group, voice.source, len(voice.audio)) for voice in voices],
+        [float(np.abs(voice.audio).sum()) for voice in voices],
         [VERSION, *(family.version for family in discovery.families(MEASURED))],
         [str(value) for value in (N_VERSIONS, augment.CODECS, INPUTS, *extra)],
     )
@@ -260,7 +260,7 @@ def measured(
 
     rng = np.random.default_rng(seed)
     tasks = [
-        delayed(_measured)(voice.sound, behind, encoder, [seed, number])
+        delayed(_measured)(voice.audio, behind, encoder, [seed, number])
         for number, (voice, behind) in enumerate(zip(voices, _behind(voices, part, rng), strict=True))
     ]
     results = Parallel(jobs, return_as="generator")(tasks)
@@ -275,7 +275,7 @@ def measured(
     )
 
 
-def _behind(voices: Sequence[Voice], part: Int, rng: np.random.Generator) -> list[Sound]:
+def _behind(voices: Sequence[Voice], part: Int, rng: np.random.Generator) -> list[Waveform]:
     """Choose background speech for each voice: a bona fide voice of its part, else the voice itself.
 
     Groups with voices in several parts are not used (for example synthetic voices on two pages, in different folds).
@@ -286,7 +286,7 @@ def _behind(voices: Sequence[Voice], part: Int, rng: np.random.Generator) -> lis
     bona_fide = np.array([not voice.synthetic and len(parts_of[voice.group]) == 1 for voice in voices])
     pools = {number: np.flatnonzero(bona_fide & (part == number)) for number in np.unique(part)}
     return [
-        voices[rng.choice(pool)].sound if len(pool := pools[number]) else voice.sound
+        voices[rng.choice(pool)].audio if len(pool := pools[number]) else voice.audio
         for voice, number in zip(voices, part, strict=True)
     ]
 
@@ -325,9 +325,11 @@ def cached(
     return samples
 
 
-def _measured(sound: Sound, other: Sound, encoder: SpeechEncoder, seed: list[int]) -> tuple[bool, list[SpeechInputs]]:
+def _measured(
+    audio: Waveform, other: Waveform, encoder: SpeechEncoder, seed: list[int]
+) -> tuple[bool, list[SpeechInputs]]:
     """Measure an utterance and its versions; return whether the original could be measured, and all that could be."""
     rng = np.random.default_rng(seed)
-    versions = (sound, *(augment.version(sound, other, rng) for _ in range(N_VERSIONS)))
+    versions = (audio, *(augment.version(audio, other, rng) for _ in range(N_VERSIONS)))
     measurements = [speech_inputs(version, encoder) for version in versions]
     return measurements[0] is not None, [inputs for inputs in measurements if inputs is not None]

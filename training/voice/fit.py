@@ -141,7 +141,7 @@ def train(
 def _check_names(voices: Sequence[Voice], where: str) -> None:
     (name, times), *_ = Counter(voice.name for voice in voices).most_common(1) or [("", 0)]
     if times > 1:
-        raise DatasetError(f"{where}: {times} sounds are called {name}; give each its own name")
+        raise DatasetError(f"{where}: {times} utterances are named {name}; rename all but one")
 
 
 def _split(voices: Sequence[Voice], where: str, recipe: VoiceRecipe) -> list[Fold]:

@@ -110,7 +110,7 @@ def _rows(name: str, n: int, seed: int, progress: Progress) -> list[dict[str, st
     rows: list[dict[str, str | bytes]] = []
     for number, text in enumerate(tracked(texts(n), name, n, progress)):
         voice, speaker = list(system.voices.items())[number % len(system.voices)]
-        sound, rate = speak(text, voice, np.random.default_rng([seed, number]))
+        audio, rate = speak(text, voice, np.random.default_rng([seed, number]))
         rows.append(
             {
                 "key": f"{METHOD}_{name}_{number:03d}",
@@ -118,24 +118,24 @@ def _rows(name: str, n: int, seed: int, progress: Progress) -> list[dict[str, st
                 "method": f"{PREFIX}{METHOD}{name}",
                 "source": f"{METHOD}-{name}",
                 "group": f"{METHOD}:{speaker}",
-                "flac": _flac(_resampled(sound, rate)),
+                "flac": _flac(_resampled(audio, rate)),
             }
         )
     return rows
 
 
-def _resampled(sound: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+def _resampled(audio: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     """Resample audio [k] to 16 kHz, and reduce its level to full scale where it is louder."""
     from scipy.signal import resample_poly
 
     common = gcd(rate, AUDIO_RATE_HZ)
-    resampled = resample_poly(sound, AUDIO_RATE_HZ // common, rate // common).astype(np.float32)
+    resampled = resample_poly(audio, AUDIO_RATE_HZ // common, rate // common).astype(np.float32)
     return resampled / max(1.0, float(np.abs(resampled).max(initial=0.0)))
 
 
-def _flac(sound: NDArray[np.float32]) -> bytes:
+def _flac(audio: NDArray[np.float32]) -> bytes:
     import soundfile
 
     file = io.BytesIO()
-    soundfile.write(file, sound, AUDIO_RATE_HZ, format="FLAC", subtype="PCM_16")
+    soundfile.write(file, audio, AUDIO_RATE_HZ, format="FLAC", subtype="PCM_16")
     return file.getvalue()

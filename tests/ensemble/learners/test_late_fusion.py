@@ -24,7 +24,7 @@ def made():
 
 @pytest.fixture
 def with_speech(made):
-    """Half of the FAKE have a forged picture, half synthetic speech; a third of all clips has no sound."""
+    """Half of the FAKE have a forged video, half synthetic speech; a third of all clips has no audio."""
     X, y = made
     rng = np.random.default_rng(1)
     voice = (y == 1) & (rng.random(len(y)) < 0.5)
@@ -69,7 +69,7 @@ def test_misleading_logits_are_ignored(made):
     assert learner.predict_logit(X[:3]) == pytest.approx(0, abs=1e-3)
 
 
-def test_synthetic_speech_is_found_where_the_picture_is_real(with_speech):
+def test_synthetic_speech_is_found_where_the_video_is_real(with_speech):
     X, y = with_speech
     silent = X.copy()
     silent[:, -1] = np.nan
@@ -85,7 +85,7 @@ def test_uninformative_speech_scores_change_nothing(made):
     assert log_loss(learner, np.column_stack([X, noise]), y) == pytest.approx(log_loss(fitted(X, y), X, y), abs=0.005)
 
 
-def test_parts_of_picture_and_speech_add_up(with_speech):
+def test_parts_of_video_and_speech_add_up(with_speech):
     X, y = with_speech
     learner = fitted(X, y, WITH_VOICE)
     parts = learner.family_logits(X)
@@ -269,8 +269,8 @@ def test_a_table_without_cues_gives_the_networks_alone(made):
     np.testing.assert_allclose(learner.predict_logit(X), fitted(X, y).predict_logit(X), atol=1e-6)
 
 
-def test_a_class_that_lacks_sound_does_not_raise_clips_with_sound(made):
-    """No effect above 0, and a bounded one below: data sets in which sound is of one class would teach it."""
+def test_class_without_audio_does_not_raise_clips_with_audio(made):
+    """No effect above 0, and a bounded one below: a data set in which only one class has audio would teach it."""
     X, y = made
     for silent in (0, 1):
         voice = np.where(y == silent, np.nan, -8.0).astype(np.float32)

@@ -10,9 +10,9 @@ from clip_maker import write_clip
 
 from extract.clip import container as containers
 from extract.clip import decode
-from extract.clip.clock import OffsetReader, PictureClock
+from extract.clip.audio import AudioClock
+from extract.clip.clock import OffsetReader, VideoClock
 from extract.clip.decode import ClipReader
-from extract.clip.sound import SoundClock
 from extract.clip.wave_header import announced_share
 from features.errors import UnreadableError
 
@@ -22,7 +22,7 @@ def read(path, **options):
         return clip, list(clip.frames()), clip.audio()
 
 
-def test_frames_come_with_their_times_and_sound_at_16_khz(make_clip):
+def test_frames_come_with_their_times_and_audio_at_16_khz(make_clip):
     _, frames, (audio, start_s) = read(make_clip("plain.mp4", n=30, tone_s=1.2))
     assert [frame.time_s for frame in frames] == pytest.approx(np.arange(30) / 25, abs=1e-3)
     assert start_s == pytest.approx(0.0, abs=0.05)
@@ -31,29 +31,29 @@ def test_frames_come_with_their_times_and_sound_at_16_khz(make_clip):
     assert np.argmax(spectrum) == 440  # 1 s at 16 kHz: one bin a hertz
 
 
-def test_sound_keeps_its_offset_to_the_picture(make_clip):
+def test_audio_keeps_its_offset_to_the_video(make_clip):
     _, _, (_, start_s) = read(make_clip("late.mkv", tone_s=1.0, tone_start_s=0.5))
     assert start_s == pytest.approx(0.5, abs=0.05)
 
 
 @pytest.mark.parametrize(("gap_s", "silence_s"), [(0.5, 0.5), (0.01, 0.0), (40.0, 0.0)])
-def test_what_sounds_after_a_gap_stays_at_its_time(tmp_path, gap_s, silence_s):
-    """A second of tone, a gap, and a second of another; a gap beyond all belief is a broken clock."""
+def test_audio_after_a_gap_stays_at_its_time(tmp_path, gap_s, silence_s):
+    """A second of tone, a gap, and a second of another; an implausibly long gap is a timestamp discontinuity."""
     rate, path = 16_000, tmp_path / "gap.mkv"
     with av.open(str(path), "w") as container:
-        picture = container.add_stream("ffv1", rate=25)
-        picture.width, picture.height, picture.pix_fmt = 64, 64, "yuv420p"
-        sound = container.add_stream("pcm_s16le", rate=rate, layout="mono")
+        video = container.add_stream("ffv1", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        track = container.add_stream("pcm_s16le", rate=rate, layout="mono")
         for _ in range(3):
-            container.mux(picture.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
-        container.mux(picture.encode(None))
+            container.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
+        container.mux(video.encode(None))
         for start_s, hertz in ((0.0, 440), (1.0 + gap_s, 1000)):
             for piece in np.split(np.arange(rate), 10):
                 tone = (8000 * np.sin(2 * np.pi * hertz * piece / rate)).astype(np.int16)[None]
                 frame = av.AudioFrame.from_ndarray(tone, format="s16", layout="mono")
                 frame.sample_rate, frame.pts = rate, round(start_s * rate) + int(piece[0])
-                container.mux(sound.encode(frame))
-        container.mux(sound.encode(None))
+                container.mux(track.encode(frame))
+        container.mux(track.encode(None))
     clip, _, (audio, _) = read(path)
     assert len(audio) == pytest.approx((2 + silence_s) * rate, abs=800)
     second = audio[round((1.05 + silence_s) * rate) :][: rate // 2]
@@ -62,7 +62,7 @@ def test_what_sounds_after_a_gap_stays_at_its_time(tmp_path, gap_s, silence_s):
     assert clip.warnings() == ((f"{silence_s:.2f} s of audio are missing in between",) if silence_s else ())
 
 
-def test_a_damaged_time_moves_no_sound():
+def test_a_damaged_timestamp_moves_no_audio():
     """The second frame is 20 s late, the third on time again; the fourth and all that follow are 0.3 s late."""
 
     class Heard:
@@ -73,14 +73,14 @@ def test_a_damaged_time_moves_no_sound():
 
     times = [0.5, 20.6, 0.7, 1.1, 1.2, None, 1.4]
     frames = [*map(Heard, times), None]
-    clock = SoundClock(OffsetReader({}))
+    clock = AudioClock(OffsetReader({}))
     gaps = [clock.gap_before(*pair) for pair in itertools.pairwise(frames)]
     assert gaps == pytest.approx([0, 0, 0, 0.3, 0, 0, 0], abs=1e-9)
     assert (clock.start_s, clock.silence_s) == pytest.approx((0.5, 0.3))
 
 
-def test_sound_begins_where_its_first_time_says():
-    clock = SoundClock(OffsetReader({}))
+def test_audio_begins_where_its_first_timestamp_says():
+    clock = AudioClock(OffsetReader({}))
 
     class Heard:
         samples, sample_rate, time, pts = 1600, 16_000, None, None
@@ -92,7 +92,7 @@ def test_sound_begins_where_its_first_time_says():
 
 
 class Played:
-    """A tenth of a second of sound with a timestamp."""
+    """A tenth of a second of audio with a timestamp."""
 
     samples, sample_rate, pts = 1600, 16_000, None
 
@@ -105,10 +105,10 @@ class Played:
     [(1.0, 0.001), (0.99, 0.041), (0.9, 0.041), (1.01, 0.041)],
     ids=["even", "slow", "slower", "fast"],
 )
-def test_sound_stays_with_its_times_whichever_way_they_drift(rate, longest_s):
-    """Non-regression test: where timestamps advance slower than the samples, sound came later and later."""
+def test_audio_stays_with_its_timestamps_whichever_way_they_drift(rate, longest_s):
+    """Non-regression test: where timestamps advance slower than the samples, the audio came later and later."""
     frames = [Played(n * 0.1 * rate) for n in range(100)]
-    clock, heard_s, late_s = SoundClock(OffsetReader({})), 0.0, []
+    clock, heard_s, late_s = AudioClock(OffsetReader({})), 0.0, []
     for frame, after in itertools.pairwise([*frames, None]):
         heard_s += clock.gap_before(frame, after)
         late_s.append(heard_s - frame.time)
@@ -116,9 +116,9 @@ def test_sound_stays_with_its_times_whichever_way_they_drift(rate, longest_s):
     assert np.abs(late_s[:-1]).max() <= longest_s
 
 
-def test_one_time_that_goes_back_cuts_no_sound():
+def test_one_timestamp_that_goes_back_cuts_no_audio():
     times = [0.0, 0.1, 0.2, 0.0, 0.4, 0.5, 0.6]
-    clock = SoundClock(OffsetReader({}))
+    clock = AudioClock(OffsetReader({}))
     assert [clock.gap_before(*pair) for pair in itertools.pairwise([*map(Played, times), None])] == [0.0] * 7
 
 
@@ -140,7 +140,7 @@ def test_a_frame_with_a_wrong_time_moves_only_those_next_to_it(moved, last, head
     stamps = 0.04 * np.arange(50)
     for number, other in moved.items():
         stamps[number] = 0.04 * other
-    clock = PictureClock(OffsetReader({}), header_s)
+    clock = VideoClock(OffsetReader({}), header_s)
     times = np.array([clock.time_s(None, stamp) for stamp in stamps])
     number, at_s = last
     assert times[number] == pytest.approx(at_s)
@@ -151,18 +151,18 @@ def test_a_frame_with_a_wrong_time_moves_only_those_next_to_it(moved, last, head
 @pytest.mark.parametrize("n_alike", [2, 4, 100])
 def test_frames_with_one_timestamp_are_evenly_spread(n_alike):
     """Non-regression test: of timestamps of a coarse clock, the second frame came early and the next ones crowded."""
-    clock = PictureClock(OffsetReader({}), 0.04)
+    clock = VideoClock(OffsetReader({}), 0.04)
     times = [clock.time_s(None, 0.04 * (number - number % n_alike)) for number in range(100)]
     np.testing.assert_allclose(times, 0.04 * np.arange(100), atol=1e-9)
 
 
-def test_sound_with_timestamps_of_a_coarse_clock_is_not_cut():
+def test_audio_with_coarse_timestamps_is_not_cut():
     """Non-regression test: audio that arrives in bursts was cut within them, with silence put between them."""
 
     class Short(Played):
         samples = 320
 
-    clock = SoundClock(OffsetReader({}))
+    clock = AudioClock(OffsetReader({}))
     bursts = [Short(0.1 * (number // 5)) for number in range(50)]
     assert [clock.gap_before(*pair) for pair in itertools.pairwise([*bursts, None])] == [0.0] * 50
 
@@ -188,14 +188,14 @@ def test_an_avi_begins_with_its_first_packet(tmp_path, codec, options, audio):
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options)
         stream.width, stream.height = 64, 48
-        sound = container.add_stream(audio, rate=44_100, layout="mono")
+        track = container.add_stream(audio, rate=44_100, layout="mono")
         for number in range(20):
             silence = av.AudioFrame.from_ndarray(np.zeros((1, 1764), np.int16), format="s16", layout="mono")
             silence.sample_rate, silence.pts, silence.time_base = 44_100, 1764 * number, Fraction(1, 44_100)
             frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 10 * number, np.uint8))
             frame.pts, frame.time_base = number, Fraction(1, 25)
-            container.mux([*stream.encode(frame), *sound.encode(silence)])
-        container.mux([*stream.encode(None), *sound.encode(None)])
+            container.mux([*stream.encode(frame), *track.encode(silence)])
+        container.mux([*stream.encode(None), *track.encode(None)])
     _, frames, (_, start_s) = read(path)
     delayed = audio == "libmp3lame" and options.get("bf", "0") == "0"
     assert [frame.time_s for frame in frames] == pytest.approx([0, *((np.arange(1, 20) + delayed) / 25)])
@@ -315,7 +315,7 @@ def test_a_playlist_cannot_make_other_files_be_opened(make_clip, tmp_path):
         read(path)
 
 
-def write_sound(path, samples, codec="aac"):
+def write_audio(path, samples, codec="aac"):
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=16000, layout="mono")
         wave = (samples * 32767).astype(np.int16) if codec.startswith("pcm") else samples
@@ -328,7 +328,7 @@ def write_sound(path, samples, codec="aac"):
 
 
 @pytest.mark.parametrize("kind", [".jpg", ".png", ".bmp", ".tif", ".webp"])
-def test_a_picture_is_called_one_whatever_its_name(tmp_path, kind):
+def test_an_image_is_called_one_whatever_its_name(tmp_path, kind):
     """Non-regression test: it was "no video or audio that FFmpeg can open: Invalid argument"."""
     assert cv2.imwrite(str(tmp_path / f"a{kind}"), np.full((64, 64, 3), 90, np.uint8))
     path = (tmp_path / f"a{kind}").rename(tmp_path / "a.mp4")
@@ -351,16 +351,16 @@ def test_an_animated_webp_is_called_one(tmp_path):
 @pytest.mark.parametrize("suffix", [".mjpeg", ".MJPG"])
 @pytest.mark.parametrize("side", [64, 256])  # of noise, JPEGs of 4 and 60 kB: FFmpeg sees the first 2 kB
 def test_jpegs_in_a_row_are_a_video(rng, tmp_path, suffix, side):
-    """Non-regression test: folders are searched for these, and they were called a picture."""
-    pictures = rng.integers(0, 255, (30, side, side, 3), np.uint8)
+    """Non-regression test: folders are searched for these, and they were called an image."""
+    images = rng.integers(0, 255, (30, side, side, 3), np.uint8)
     path = tmp_path / f"a{suffix}"
-    path.write_bytes(b"".join(cv2.imencode(".jpg", picture)[1].tobytes() for picture in pictures))
+    path.write_bytes(b"".join(cv2.imencode(".jpg", image)[1].tobytes() for image in images))
     _, frames, _ = read(path)
     assert [frame.time_s for frame in frames] == pytest.approx(np.arange(30) / 25, abs=1e-3)
 
 
 def test_of_a_damaged_animation_ffmpeg_s_own_reason_is_given(tmp_path):
-    """Non-regression test: it was called a picture, as it begins as PNG does."""
+    """Non-regression test: it was called an image, because it begins as PNG does."""
     path = tmp_path / "a.apng"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("apng", rate=25)
@@ -375,7 +375,7 @@ def test_of_a_damaged_animation_ffmpeg_s_own_reason_is_given(tmp_path):
 
 
 def test_a_kind_of_file_that_is_not_opened_is_called_one(tmp_path):
-    path = write_sound(tmp_path / "sound.w64", np.zeros(3200, np.float32), "pcm_s16le")
+    path = write_audio(tmp_path / "audio.w64", np.zeros(3200, np.float32), "pcm_s16le")
     with pytest.raises(UnreadableError, match="a kind of file that deepcue does not read"):
         read(path)
 
@@ -383,21 +383,21 @@ def test_a_kind_of_file_that_is_not_opened_is_called_one(tmp_path):
 @pytest.mark.parametrize(
     ("name", "codec"),
     [
-        ("sound.wav", "pcm_s16le"),
-        ("sound.m4a", "aac"),
-        ("sound.flac", "flac"),
-        ("sound.caf", "pcm_s16le"),
-        ("sound.aiff", "pcm_s16be"),
-        ("sound.au", "pcm_s16be"),
+        ("audio.wav", "pcm_s16le"),
+        ("audio.m4a", "aac"),
+        ("audio.flac", "flac"),
+        ("audio.caf", "pcm_s16le"),
+        ("audio.aiff", "pcm_s16be"),
+        ("audio.au", "pcm_s16be"),
     ],
 )
-def test_a_file_of_sound_alone_has_its_sound_and_no_frame(tmp_path, name, codec):
+def test_an_audio_only_file_has_its_audio_and_no_frame(tmp_path, name, codec):
     if codec == "flac":
         pytest.importorskip("soundfile").write(tmp_path / name, 0.5 * np.sin(np.arange(32000) / 9), 16000)
     else:
-        write_sound(tmp_path / name, 0.5 * np.sin(np.arange(32000) / 9).astype(np.float32), codec)
+        write_audio(tmp_path / name, 0.5 * np.sin(np.arange(32000) / 9).astype(np.float32), codec)
     with ClipReader(str(tmp_path / name), max_seconds=120) as clip:
-        assert not clip.has_picture
+        assert not clip.has_video
         assert list(clip.frames()) == []
         samples, start_s = clip.audio()
     assert len(samples) == pytest.approx(32000, abs=2100)  # AAC pads a frame or two
@@ -414,16 +414,16 @@ def test_speech_as_telephones_record_it_is_read(tmp_path):
     assert len(samples) == pytest.approx(32_000, abs=400)
 
 
-def test_sound_that_is_longer_than_is_looked_at_is_cut_and_says_so(tmp_path):
-    path = write_sound(tmp_path / "long.wav", np.full(48000, 0.1, np.float32), "pcm_s16le")
+def test_audio_beyond_the_limit_is_cut_and_reported(tmp_path):
+    path = write_audio(tmp_path / "long.wav", np.full(48000, 0.1, np.float32), "pcm_s16le")
     with ClipReader(str(path), max_seconds=2) as clip:
         samples, _ = clip.audio()
     assert len(samples) == 32000
     assert clip.warnings() == ("only the first 2 s were analysed",)
 
 
-def test_a_sound_of_a_header_alone_is_unreadable(tmp_path):
-    path = write_sound(tmp_path / "head.wav", np.full(16000, 0.1, np.float32), "pcm_s16le")
+def test_an_audio_file_of_a_header_alone_is_unreadable(tmp_path):
+    path = write_audio(tmp_path / "head.wav", np.full(16000, 0.1, np.float32), "pcm_s16le")
     content = path.read_bytes()
     path.write_bytes(content[: content.index(b"data") + 8])
     assert announced_share(path.read_bytes()) == 1.0  # of nothing held there is no share: the refusal says it
@@ -435,7 +435,7 @@ def test_a_sound_of_a_header_alone_is_unreadable(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["text.wav", "text.mp3", "text.aac", "text.flac"])
-def test_text_that_is_called_a_sound_is_unreadable(tmp_path, name):
+def test_text_named_as_audio_is_unreadable(tmp_path, name):
     path = tmp_path / name
     path.write_text("hello\n" * 500)
     refused = pytest.raises(UnreadableError, match=r"no video or audio that FFmpeg can open|no video stream")
@@ -461,7 +461,7 @@ def test_a_header_without_frames_is_unreadable(make_clip, tmp_path):
         ("tff=1", ("interlaced video: lines of two moments are mixed",)),
     ],
 )
-def test_a_picture_of_another_kind_is_noted(tmp_path, x264, notes):
+def test_video_of_another_kind_is_noted(tmp_path, x264, notes):
     frames = [np.full((64, 64, 3), 40 * k, np.uint8) for k in range(4)]
     clip, read_frames, _ = read(write_clip(tmp_path / "kind.mp4", frames, x264=x264))
     assert len(read_frames) == 4

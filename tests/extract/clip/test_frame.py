@@ -95,7 +95,7 @@ DEEP = {
 
 
 @pytest.mark.parametrize("pix_fmt", DEEP)
-def test_a_flat_picture_of_more_than_eight_bits_has_one_grey_level(pix_fmt):
+def test_a_flat_frame_of_more_than_eight_bits_has_one_grey_level(pix_fmt):
     """Non-regression: FFmpeg reduces to 8 bits with a pattern of 2 px, which stood for noise and peaks."""
     values, level = DEEP[pix_fmt]
     frame = seen(flat(pix_fmt, *values))
@@ -104,7 +104,7 @@ def test_a_flat_picture_of_more_than_eight_bits_has_one_grey_level(pix_fmt):
     assert np.ptp(frame.rgb(), axis=(0, 1)).max() == 0
 
 
-def test_a_picture_of_more_bits_has_the_range_it_says():
+def test_a_frame_of_more_bits_has_the_range_it_says():
     limited, full = (flat("yuv420p10le", 502, 512, 512) for _ in range(2))
     full.color_range = FULL
     assert (seen(limited).levels, seen(full).levels) == ((16, 235), (0, 255))

@@ -1,4 +1,4 @@
-"""One picture and one sound, in many files: what is read is what the plain file holds, and the row says what was done.
+"""One video and one audio track in many files: each is read as the plain file, and the row reports what was done.
 
 Every file is made here from one plain clip, by the ffmpeg program that moviepy brings along.
 """
@@ -41,7 +41,7 @@ def _grey(frame):
 
 
 class Read:
-    """What was read of a file: times from the first frame on, small pictures, sound from the first frame on."""
+    """What was read of a file: times from the first frame on, small frames, audio from the first frame on."""
 
     def __init__(self, clip, frames, audio, start_s):
         self.first_s = frames[0][0]
@@ -57,7 +57,7 @@ class Read:
             self.audio = np.concatenate([np.zeros(max(0, at), np.float32), audio[max(0, -at) :]])
 
 
-def assert_same_picture(one, plain, *, n=None, levels=4.0):
+def assert_same_video(one, plain, *, n=None, levels=4.0):
     assert len(one.times) == (n or len(plain.times))
     assert one.expected == pytest.approx(len(one.times), abs=1)
     np.testing.assert_allclose(one.times, np.arange(len(one.times)) * plain.times[1], atol=0.04)
@@ -65,7 +65,7 @@ def assert_same_picture(one, plain, *, n=None, levels=4.0):
     assert one.shape == pytest.approx(plain.shape, abs=2)
 
 
-def assert_same_sound(one, plain, *, correlation=0.97, lag=80):
+def assert_same_audio(one, plain, *, correlation=0.97, lag=80):
     """Alike but for loudness, and not shifted by more than a codec's own delay."""
     n = min(len(one.audio), len(plain.audio))
     assert abs(len(one.audio) - len(plain.audio)) < 0.1 * RATE
@@ -91,8 +91,8 @@ def source(folder, portrait):
     burst = np.repeat(rng.uniform(0.02, 0.4, 20), 4410)[: 2 * 44_100]
     noise = np.convolve(rng.standard_normal(len(burst)), np.hanning(24) / 12, "same") * burst * 0.3
     (folder / "noise.f32").write_bytes(noise.astype("<f4").tobytes())
-    sound = ["-f", "f32le", "-ar", "44100", "-ac", "1", "-i", folder / "noise.f32"]
-    ffmpeg("-i", silent, *sound, "-c:v", "copy", "-c:a", "aac", "-b:a", "160k", path)
+    audio = ["-f", "f32le", "-ar", "44100", "-ac", "1", "-i", folder / "noise.f32"]
+    ffmpeg("-i", silent, *audio, "-c:v", "copy", "-c:a", "aac", "-b:a", "160k", path)
     return path
 
 
@@ -167,8 +167,8 @@ def test_any_file_of_the_clip_is_read_as_the_plain_one(
         assert one.shape == pytest.approx(plain.shape if turned == 180 else plain.shape[::-1], abs=2)
         assert len(one.times) == len(plain.times)
     else:
-        assert_same_picture(one, plain, levels=5.0)
-    assert_same_sound(one, plain, correlation=0.95)
+        assert_same_video(one, plain, levels=5.0)
+    assert_same_audio(one, plain, correlation=0.95)
     assert not one.warnings
 
 
@@ -177,7 +177,7 @@ def test_a_browsers_recording_without_a_length_is_expected_to_be_as_long_as_it_i
     ffmpeg("-i", source, *CONTAINERS["webm"], "-live", "1", path)
     one = read(path)
     assert one.expected == 50
-    assert_same_picture(one, plain)
+    assert_same_video(one, plain)
 
 
 def test_frames_of_a_raw_stream_are_counted_and_come_at_its_own_rate(folder, source):
@@ -193,18 +193,18 @@ def test_tags_in_any_encoding_are_no_obstacle(folder, source, plain, container):
     path = folder / f"tag.{container}"
     ffmpeg("-i", source, "-c", "copy", "-metadata", "title=XXcafeXX", path)
     path.write_bytes(path.read_bytes().replace(b"XXcafeXX", b"caf\xe9 \xff\xfe "))
-    assert_same_picture(read(path), plain)
+    assert_same_video(read(path), plain)
 
 
 @pytest.mark.parametrize("jump_s", [3600, 60, -3600])
-def test_a_clock_that_jumps_is_joined(folder, source, plain, jump_s):
+def test_a_timestamp_discontinuity_is_joined(folder, source, plain, jump_s):
     first, second, path = folder / "p1.ts", folder / "p2.ts", folder / "jump.ts"
     before, after = (0, jump_s) if jump_s > 0 else (-jump_s, 0)
     ffmpeg("-i", source, "-t", 1, *ENCODE, "-bf", 0, "-c:a", "aac", "-output_ts_offset", before, first)
     ffmpeg("-ss", 1, "-i", source, *ENCODE, "-bf", 0, "-c:a", "aac", "-output_ts_offset", after, second)
     path.write_bytes(first.read_bytes() + second.read_bytes())
     one = read(path)
-    assert_same_picture(one, plain, levels=5.0)
+    assert_same_video(one, plain, levels=5.0)
     assert one.notes == ("the file's timestamps jump; they were joined",)
     assert not one.warnings
     assert len(one.audio) == pytest.approx(2 * RATE, abs=0.15 * RATE)
@@ -216,7 +216,7 @@ def test_a_paused_recording_goes_on_at_once(folder, source, plain):
     delay = "setpts=PTS+gt(T\\,0.99)*200/TB"
     ffmpeg("-i", source, "-vf", delay, "-af", f"a{delay}", "-fps_mode", "passthrough", *ENCODE, "-c:a", "flac", path)
     one = read(path)
-    assert_same_picture(one, plain, levels=5.0)
+    assert_same_video(one, plain, levels=5.0)
     assert "the file's timestamps jump" in one.notes[0]
 
 
@@ -228,14 +228,14 @@ def test_a_pause_between_reordered_frames_is_joined(folder, source, plain, conta
     coding = [*ENCODE, "-bf", 3, "-c:a", "aac"] if container != "webm" else CONTAINERS["webm"]
     ffmpeg("-i", source, "-vf", delay, "-af", f"a{delay}", "-fps_mode", "passthrough", *coding, path)
     one = read(path)
-    assert_same_picture(one, plain, levels=5.0)
-    assert_same_sound(one, plain, correlation=0.9)
+    assert_same_video(one, plain, levels=5.0)
+    assert_same_audio(one, plain, correlation=0.9)
     assert one.notes == ("the file's timestamps jump; they were joined",)
     assert not one.warnings
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv", "ts"])
-def test_a_picture_that_stands_still_while_sound_goes_on_keeps_its_times(folder, source, plain, container):
+def test_a_frozen_video_with_ongoing_audio_keeps_its_times(folder, source, plain, container):
     """As in a recording of a screen."""
     path = folder / f"still.{container}"
     tone = ["-f", "lavfi", "-i", "sine=f=300:r=44100:d=12"]
@@ -249,7 +249,7 @@ def test_a_picture_that_stands_still_while_sound_goes_on_keeps_its_times(folder,
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
-def test_a_slow_picture_of_reordered_frames_has_no_jumps(folder, source, container):
+def test_slow_video_of_reordered_frames_has_no_jumps(folder, source, container):
     path = folder / f"slow.{container}"
     slow = ["-t", 30, "-vf", "setpts=PTS*75", "-r", "1/3"]
     ffmpeg("-i", source, *slow, *ENCODE, "-bf", 3, "-an", path)
@@ -263,8 +263,8 @@ def test_a_clock_that_returns_to_times_it_showed_before_is_joined(folder, source
     path, parts = folder / "returns.ts", []
     for number, offset_s in enumerate((0, 100, 0)):
         parts.append(folder / f"part{number}.ts")
-        sound = ["-c:a", "aac", "-output_ts_offset", offset_s]
-        ffmpeg("-i", source, "-t", 1, *ENCODE, "-bf", 0, *sound, parts[-1])
+        audio = ["-c:a", "aac", "-output_ts_offset", offset_s]
+        ffmpeg("-i", source, "-t", 1, *ENCODE, "-bf", 0, *audio, parts[-1])
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     one = read(path)
     np.testing.assert_allclose(one.times, np.arange(75) / 25, atol=0.04)
@@ -275,7 +275,7 @@ def test_a_clock_that_returns_to_times_it_showed_before_is_joined(folder, source
     ("early_ms", "n_early", "words"), [(1000, 30, "30 frames have"), (33, 1, "frame has")], ids=["second", "frame"]
 )
 def test_frames_without_a_time_come_before_the_first_with_one(folder, early_ms, n_early, words):
-    """Non-regression test: the picture of a file that begins before 0 was as late against the sound as it is early."""
+    """Non-regression test: the video of a file that begins before 0 was as late against the audio as it is early."""
     path = folder / "negative.mkv"
     with av.open(str(path), "w", container_options={"avoid_negative_ts": "disabled"}) as container:
         stream = container.add_stream("libx264", rate=30, options={"bf": "2"})
@@ -302,23 +302,23 @@ def test_what_an_edit_list_cuts_is_not_expected(folder, source):
     assert not one.warnings
 
 
-@pytest.mark.parametrize("late", ["sound", "picture"])
+@pytest.mark.parametrize("late", ["audio", "video"])
 def test_streams_that_start_at_different_times_miss_nothing(folder, source, late):
     """Matroska says how long the file is, and of no stream how long that is."""
     path = folder / "apart.mkv"
     offsets = [["-itsoffset", 5], []]
-    first, second = offsets if late == "picture" else reversed(offsets)
+    first, second = offsets if late == "video" else reversed(offsets)
     ffmpeg(*first, "-i", source, *second, "-i", source, "-map", "0:v", "-map", "1:a", "-c", "copy", path)
     assert not read(path).warnings
 
 
-def test_a_damaged_sound_first_is_passed_over(folder, source, plain):
+def test_a_damaged_first_audio_track_is_passed_over(folder, source, plain):
     """Its decoder answers with the number of a permission that is lacking: no fault of the machine."""
     path = folder / "damaged_first.mkv"
     maps = ["-map", "0:v", "-map", "0:a", "-map", "0:a"]
     ffmpeg("-i", source, *maps, "-c:v", "copy", "-c:a", "aac", "-bsf:a:0", "noise=amount=1", path)
     one = read(path)
-    assert_same_sound(one, plain, correlation=0.95)
+    assert_same_audio(one, plain, correlation=0.95)
     assert one.notes == ("2 audio tracks, number 2 was used, since those before it are silent",)
 
 
@@ -336,7 +336,7 @@ def test_pixels_that_change_their_shape_on_the_way_are_made_square(folder, sourc
 
 
 @pytest.mark.parametrize("gap_s", [8, 40])
-def test_sound_that_pauses_while_the_picture_goes_on_is_silence(folder, gap_s):
+def test_audio_that_pauses_while_the_video_goes_on_is_silence(folder, gap_s):
     """A muted microphone: what comes after it stays at its time."""
     path = folder / "mute.mkv"
     ffmpeg(
@@ -356,54 +356,54 @@ def test_sound_that_pauses_while_the_picture_goes_on_is_silence(folder, gap_s):
 @pytest.mark.parametrize(
     ("second", "name"), [(["-ac", "6"], "layout"), (["-ar", "22050"], "rate")], ids=["layout", "rate"]
 )
-def test_sound_that_changes_on_the_way_is_read_to_its_end(folder, source, plain, second, name):
+def test_audio_that_changes_midway_is_read_to_its_end(folder, source, plain, second, name):
     first, last, path = folder / "c1.ts", folder / "c2.ts", folder / f"changes_{name}.ts"
-    sound = ["-c:a", "ac3", "-b:a", "96k"] if name == "layout" else ["-c:a", "mp2", "-b:a", "96k"]
+    audio = ["-c:a", "ac3", "-b:a", "96k"] if name == "layout" else ["-c:a", "mp2", "-b:a", "96k"]
     rate = [] if name == "layout" else ["-ar", "44100"]
-    ffmpeg("-i", source, "-t", 1, *ENCODE, "-bf", 0, *sound, "-ac", 2, *rate, first)
-    ffmpeg("-ss", 1, "-i", source, *ENCODE, "-bf", 0, *sound, *second, "-output_ts_offset", 1, last)
+    ffmpeg("-i", source, "-t", 1, *ENCODE, "-bf", 0, *audio, "-ac", 2, *rate, first)
+    ffmpeg("-ss", 1, "-i", source, *ENCODE, "-bf", 0, *audio, *second, "-output_ts_offset", 1, last)
     path.write_bytes(first.read_bytes() + last.read_bytes())
     one = read(path)
     assert len(one.audio) == pytest.approx(2 * RATE, abs=0.15 * RATE)
     assert np.square(one.audio[RATE:]).mean() > 0.3 * np.square(plain.audio[RATE:]).mean()
 
 
-def test_a_cover_picture_is_not_the_clip(folder, source, plain):
+def test_a_cover_image_is_not_the_clip(folder, source, plain):
     cover, path = folder / "cover.jpg", folder / "cover_first.mkv"
     cv2.imwrite(str(cover), np.full((600, 600, 3), 90, np.uint8))
     ffmpeg("-i", cover, "-i", source, "-map", 0, "-map", 1, "-c", "copy", "-disposition:v:0", "attached_pic", path)
-    assert_same_picture(read(path), plain)
+    assert_same_video(read(path), plain)
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
-def test_a_black_picture_first_is_passed_over(folder, source, plain, container):
+def test_a_black_first_video_stream_is_passed_over(folder, source, plain, container):
     path = folder / f"black_first.{container}"
     black = ["-f", "lavfi", "-i", "color=black:s=192x144:r=25:d=2"]
     maps = ["-map", "0:v", "-map", "1:v", "-map", "1:a", "-disposition:v:0", "default", "-disposition:v:1", "0"]
     ffmpeg(*black, "-i", source, *maps, *ENCODE, "-c:a", "copy", path)
     one = read(path)
-    assert_same_picture(one, plain)
+    assert_same_video(one, plain)
     assert one.notes == ("2 video streams, number 2 was used",)
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
-def test_a_mute_sound_first_is_passed_over(folder, source, plain, container):
+def test_a_silent_first_audio_track_is_passed_over(folder, source, plain, container):
     path = folder / f"mute_first.{container}"
     mute = ["-f", "lavfi", "-i", "anullsrc=r=44100:cl=stereo"]
     maps = ["-map", "1:v", "-map", "0:a", "-map", "1:a", "-disposition:a:0", "default", "-disposition:a:1", "0"]
     ffmpeg(*mute, "-i", source, *maps, "-c:v", "copy", "-c:a", "aac", "-shortest", path)
     one = read(path)
-    assert_same_sound(one, plain, correlation=0.95)
+    assert_same_audio(one, plain, correlation=0.95)
     assert one.notes == ("2 audio tracks, number 2 was used, since those before it are silent",)
 
 
-def test_of_two_sounds_the_default_one_is_used_and_said(folder, source, plain):
-    path = folder / "two_sounds.mkv"
+def test_the_default_of_two_audio_tracks_is_used_and_noted(folder, source, plain):
+    path = folder / "two_tracks.mkv"
     tone = ["-f", "lavfi", "-i", "sine=f=300:r=44100:d=2"]
     maps = ["-map", "1:v", "-map", "0:a", "-map", "1:a", "-disposition:a:0", "0", "-disposition:a:1", "default"]
     ffmpeg(*tone, "-i", source, *maps, "-c:v", "copy", "-c:a", "aac", path)
     one = read(path)
-    assert_same_sound(one, plain, correlation=0.95)
+    assert_same_audio(one, plain, correlation=0.95)
     assert one.notes == ("2 audio tracks, number 2 was used",)
 
 
@@ -434,24 +434,24 @@ def test_a_file_cut_off_says_so(folder, source, container):
     assert any("the rest is missing" in line for line in read(path).warnings)
 
 
-def test_sound_that_outlasts_the_picture_is_no_damage(folder, source):
+def test_audio_that_outlasts_the_video_is_no_damage(folder, source):
     path = folder / "outlasts.mkv"
     tone = ["-f", "lavfi", "-i", "sine=f=300:r=44100:d=9"]
     ffmpeg("-i", source, *tone, "-map", "0:v", "-map", "1:a", "-c:v", "copy", "-c:a", "aac", path)
     assert not read(path).warnings
 
 
-def test_an_encoders_run_up_is_no_sound(folder, source, plain):
-    """The same packets in a transport stream, which doesn't say that the first of them are a run-up."""
+def test_encoder_delay_is_no_audio(folder, source, plain):
+    """The same packets in a transport stream, which doesn't say that the first of them are encoder delay."""
     path = folder / "packets.ts"
     ffmpeg("-i", source, "-c", "copy", path)
     one = read(path)
     assert one.lead_s == pytest.approx(0, abs=1e-4)
-    assert_same_sound(one, plain, correlation=0.97, lag=20)
+    assert_same_audio(one, plain, correlation=0.97, lag=20)
 
 
-def test_sound_before_the_picture_that_is_no_run_up_is_kept(folder, source):
-    """Opus says what its run-up is, and half a second is none."""
+def test_audio_before_the_video_that_is_no_encoder_delay_is_kept(folder, source):
+    """Opus declares its encoder delay, and half a second is too long for one."""
     opus, early = folder / "early_opus.mkv", folder / "early_aac.mkv"
     for path, delay, codec in ((opus, 0.05, "libopus"), (early, 0.5, "aac")):
         ffmpeg(
@@ -461,16 +461,16 @@ def test_sound_before_the_picture_that_is_no_run_up_is_kept(folder, source):
 
 
 @pytest.mark.parametrize("jump_s", [3600, 8])
-def test_a_clock_that_jumps_is_joined_without_sound(folder, source, plain, jump_s):
+def test_a_timestamp_discontinuity_is_joined_without_audio(folder, source, plain, jump_s):
     path = folder / "silent_jump.mkv"
     delay = f"setpts=PTS+gt(T\\,0.99)*{jump_s}/TB"
     ffmpeg("-i", source, "-vf", delay, "-fps_mode", "passthrough", *ENCODE, "-an", path)
     one = read(path)
-    assert_same_picture(one, plain, levels=5.0)
+    assert_same_video(one, plain, levels=5.0)
     assert "the file's timestamps jump" in one.notes[0]
 
 
-def test_a_picture_that_nothing_can_be_decoded_of_is_unreadable(folder, source):
+def test_video_without_a_decodable_frame_is_unreadable(folder, source):
     """As in an encrypted file: the header is in order, the packets are noise."""
     path = folder / "noise.mp4"
     ffmpeg("-i", source, "-c", "copy", "-movflags", "+faststart", path)
@@ -507,7 +507,7 @@ VARIANTS = {
     "opposite channels": ["-af", LAYOUTS["opposite"], *ENCODE, "-c:a", "aac"],
     "a transport stream that starts at 10 h": [*ENCODE, "-c:a", "aac", "-output_ts_offset", 36_000, "-f", "mpegts"],
     "a browser's recording": ["-c:v", "libvpx", "-b:v", "3M", "-c:a", "libopus", "-live", "1", "-f", "webm"],
-    "sound of half the rate": [*ENCODE, "-c:a", "pcm_s16le", "-ar", "22050", "-f", "matroska"],
+    "audio of half the rate": [*ENCODE, "-c:a", "pcm_s16le", "-ar", "22050", "-f", "matroska"],
 }
 CUES = {
     "quality.iod_px": 1.0,
@@ -529,9 +529,9 @@ def test_cues_of_an_odd_file_are_those_of_the_plain_clip_encoded_once_more(folde
         return deepcue.features(path, families=sorted({name.split(".")[0] for name in CUES}))
 
     silent = write_clip(folder / "large.mp4", frames_of(portrait, 50, (480, 360)))
-    sound = ["-f", "f32le", "-ar", "44100", "-ac", "1", "-i", folder / "noise.f32"]
+    audio = ["-f", "f32le", "-ar", "44100", "-ac", "1", "-i", folder / "noise.f32"]
     plain, again = folder / "large_plain.mp4", folder / "large_again.mp4"
-    ffmpeg("-i", silent, *sound, "-c:v", "copy", "-c:a", "aac", "-b:a", "160k", plain)
+    ffmpeg("-i", silent, *audio, "-c:v", "copy", "-c:a", "aac", "-b:a", "160k", plain)
     ffmpeg("-i", plain, *ENCODE, "-c:a", "aac", again)
     known, encoded = cues(plain), cues(again)
     for name, options in VARIANTS.items():

@@ -69,7 +69,7 @@ def test_luma_and_colour_are_the_reference_s(path):
 
 
 def oriented(path, matrix):
-    """A copy of an MP4 whose picture track has another display matrix."""
+    """A copy of an MP4 whose video track has another display matrix."""
     content = bytearray(path.read_bytes())
     place = content.find(b"tkhd") + 44  # behind the fields of the box's version 0
     a, b, c, d = (65536 * value for value in matrix)
@@ -80,7 +80,7 @@ def oriented(path, matrix):
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_a_turned_or_mirrored_picture_is_shown_as_the_reference_does(make_clip, orientation):
+def test_turned_or_mirrored_video_is_shown_as_by_the_reference(make_clip, orientation):
     """Non-regression: mirror images were read as turned by the angle of their matrix, some of them upside down."""
     path = oriented(make_clip("reference/h264.mp4", n=12, size=(160, 96)), ORIENTATIONS[orientation])
     frame = decoded(path)[0][0]
@@ -100,11 +100,11 @@ def test_times_are_the_reference_s(path):
     assert [frame.time_s for frame in decoded(path)[0]] == pytest.approx(times, abs=1e-9)
 
 
-def test_sound_is_the_reference_s(make_clip):
+def test_audio_is_the_reference_s(make_clip):
     path = make_clip("reference/tone.mp4", n=12, size=(160, 96), tone_s=0.48)
-    _, (sound, start_s) = decoded(path)
+    _, (audio, start_s) = decoded(path)
     expected = np.frombuffer(reference(path, "-vn", "-f", "f32le", "-ac", "1", "-ar", "16000"), np.float32)
     inner = len(expected) - 200  # the program cuts the codec's padding off at the end, and fades there
     assert start_s == 0
-    assert len(expected) <= len(sound) <= len(expected) + 1024 * 16_000 // 44_100
-    np.testing.assert_allclose(sound[:inner], expected[:inner], atol=1e-4)
+    assert len(expected) <= len(audio) <= len(expected) + 1024 * 16_000 // 44_100
+    np.testing.assert_allclose(audio[:inner], expected[:inner], atol=1e-4)

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from audio_maker import speech, write_wave
 from events import PATIENCE_S, wait_until
 from measured_here import measure_here
 from plug_in import MODULE, write_plug_in
-from sound_maker import speech, write_wave
 
 from deepcue.cli.main import main as deepcue
 from extract.dataset import find_clips
@@ -48,9 +48,9 @@ def folder(make_clip, tmp_path):
 
 
 @pytest.fixture
-def sounds(tmp_path):
-    """Clips of sound alone: a measuring process starts in half the time without detectors."""
-    return data_set(tmp_path / "data", write_wave(tmp_path / "sound", speech(0.5)), 3)
+def recordings(tmp_path):
+    """Audio-only clips: a measuring process starts in half the time without detectors."""
+    return data_set(tmp_path / "data", write_wave(tmp_path / "audio", speech(0.5)), 3)
 
 
 def free_port() -> int:
@@ -61,7 +61,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Where the workers find a package with a family of the sound."""
+    """Where the workers find a package with a family that measures audio."""
     text = MODULE.replace('"picture"', '"sound"').replace("observation.times_s", "observation.audio")
     return write_plug_in(tmp_path_factory.mktemp("cluster") / "site", "theirs", text=text)
 
@@ -255,11 +255,11 @@ def test_what_a_worker_refuses_ends_the_run(scheduler):
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_dies_is_one_sentence_that_names_the_journal(sounds, own_cluster, tmp_path):
+def test_a_scheduler_that_dies_is_one_sentence_that_names_the_journal(recordings, own_cluster, tmp_path):
     """Non-regression test: it was a traceback."""
     address, _ = own_cluster
-    shutil.copy(sounds / "clip00.mp4", sounds / "hold.mp4")  # so that the run is not done before
-    run = extract_apart(sounds, tmp_path / "t.parquet", address)
+    shutil.copy(recordings / "clip00.mp4", recordings / "hold.mp4")  # so that the run is not done before
+    run = extract_apart(recordings, tmp_path / "t.parquet", address)
     journal = tmp_path / "t.parquet.journal"
     wait_until(lambda: journal.is_file() and journal.read_bytes().count(b"\n") >= 3)
     os.kill(scheduler_of(address), signal.SIGKILL)
@@ -278,13 +278,13 @@ def scheduler_of(address):
     return found
 
 
-def test_an_absent_scheduler_is_one_sentence_and_exit_2(sounds, tmp_path, capsys, monkeypatch):
+def test_an_absent_scheduler_is_one_sentence_and_exit_2(recordings, tmp_path, capsys, monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
     import dask
 
     with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
-        assert extract(sounds, tmp_path / "t.parquet", "--scheduler", f"tcp://127.0.0.1:{free_port()}") == 2
+        assert extract(recordings, tmp_path / "t.parquet", "--scheduler", f"tcp://127.0.0.1:{free_port()}") == 2
     error = capsys.readouterr().err
     assert "no Dask scheduler" in error
 
@@ -356,20 +356,20 @@ def test_fingerprints_come_from_the_listing_and_not_from_a_request_for_each_clip
 
 
 @pytest.mark.slow
-def test_no_measuring_process_outlives_its_run_on_a_cluster(sounds, cluster, site, tmp_path):
+def test_no_measuring_process_outlives_its_run_on_a_cluster(recordings, cluster, site, tmp_path):
     """Two runs on the same workers, one of a package's family; then one that is interrupted."""
     address, workers = cluster
-    assert extract(sounds, tmp_path / "one.parquet", "--scheduler", address) == 0
+    assert extract(recordings, tmp_path / "one.parquet", "--scheduler", address) == 0
     assert children(workers) == []
-    run = extract_apart(sounds, tmp_path / "two.parquet", address, families="mycue", path=str(site))
+    run = extract_apart(recordings, tmp_path / "two.parquet", address, families="mycue", path=str(site))
     assert run.communicate()[1] == ""
     assert run.returncode == 0
     assert table.read_table(tmp_path / "two.parquet")["mycue.frames_n"].to_pylist()[1:] == [8000.0] * 3
     assert children(workers) == []
-    held = [sounds / f"hold{number}.mp4" for number in range(2)]
+    held = [recordings / f"hold{number}.mp4" for number in range(2)]
     for path in held:
-        shutil.copy(sounds / "clip00.mp4", path)
-    run = extract_apart(sounds, tmp_path / "three.parquet", address)
+        shutil.copy(recordings / "clip00.mp4", path)
+    run = extract_apart(recordings, tmp_path / "three.parquet", address)
     wait_until(lambda: all(Path(f"{path}.begun").exists() for path in held))
     assert len(children(workers)) == 2
     run.send_signal(signal.SIGINT)
@@ -379,10 +379,10 @@ def test_no_measuring_process_outlives_its_run_on_a_cluster(sounds, cluster, sit
 
 
 @pytest.mark.slow
-def test_a_package_that_workers_lack_is_one_sentence_and_exit_2(sounds, cluster, tmp_path):
+def test_a_package_that_workers_lack_is_one_sentence_and_exit_2(recordings, cluster, tmp_path):
     address, workers = cluster
     package = str(write_plug_in(tmp_path / "other_site", "theirs_too", family="yours"))
-    run = extract_apart(sounds, tmp_path / "t.parquet", address, families="yours", path=package)
+    run = extract_apart(recordings, tmp_path / "t.parquet", address, families="yours", path=package)
     _, error = run.communicate()
     assert run.returncode == 2, error
     assert "no family is called 'yours'" in error
@@ -392,12 +392,12 @@ def test_a_package_that_workers_lack_is_one_sentence_and_exit_2(sounds, cluster,
 
 
 @pytest.mark.slow
-def test_sigterm_ends_the_measuring_of_a_run_as_an_interrupt_does(sounds, cluster, tmp_path):
+def test_sigterm_ends_the_measuring_of_a_run_as_an_interrupt_does(recordings, cluster, tmp_path):
     address, workers = cluster
-    held = [sounds / f"hold{number}.mp4" for number in range(2)]
+    held = [recordings / f"hold{number}.mp4" for number in range(2)]
     for path in held:
-        shutil.copy(sounds / "clip00.mp4", path)
-    run = extract_apart(sounds, tmp_path / "t.parquet", address)
+        shutil.copy(recordings / "clip00.mp4", path)
+    run = extract_apart(recordings, tmp_path / "t.parquet", address)
     wait_until(lambda: all(Path(f"{path}.begun").exists() for path in held))
     run.send_signal(signal.SIGTERM)
     _, error = run.communicate()

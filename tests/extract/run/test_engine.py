@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from audio_maker import speech, write_wave
 from events import wait_until
-from sound_maker import speech, write_wave
 
 from artifacts import PRETRAINED
 from extract.entries import ClipEntry
@@ -37,10 +37,10 @@ def faulty(monkeypatch):
 
 @pytest.fixture
 def clips(make_clip, tmp_path):
-    """Copies of a good clip, some named for a fault; those of sound ``alone`` need no detector."""
+    """Copies of a good clip, some named for a fault; those of audio ``alone`` need no detector."""
 
     def make(*names, face=True, alone=False):
-        good = make_clip("good.mp4" if face else "faceless.mp4", n=20, face=face) if not alone else tmp_path / "sound"
+        good = make_clip("good.mp4" if face else "faceless.mp4", n=20, face=face) if not alone else tmp_path / "audio"
         if alone:
             write_wave(good, speech(0.5))
         for name in names:

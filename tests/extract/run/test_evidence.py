@@ -79,7 +79,7 @@ def test_every_cue_is_there_as_the_table_has_it(clip, found):
     assert {name: cues[name] for name in others} == pytest.approx(others, nan_ok=True, abs=0)
 
 
-def test_the_filmstrip_is_of_small_jpeg_pictures(found):
+def test_the_filmstrip_is_of_small_jpeg_images(found):
     assert [time_s for time_s, _ in found[1].filmstrip] == pytest.approx([0.25, 0.75], abs=0.041)
     assert all(jpeg.startswith(JPEG) and len(jpeg) < 20_000 for _, jpeg in found[1].filmstrip)
 
@@ -106,7 +106,7 @@ def person_of(n, size, peak):
     return Person(np.empty(0), np.empty((0, 4), np.float32), tuple(faces), {})
 
 
-def test_pictures_are_thinned_to_the_budget_and_the_peaks_stay():
+def test_images_are_thinned_to_the_budget_and_the_peaks_stay():
     people = [person_of(30, 1000, peak=7), person_of(10, 1000, peak=3)]
     thinned = evidence._thinned(people, 16_000)
     kept = [[n for n, face in enumerate(person.faces) if face.jpeg] for person in thinned]

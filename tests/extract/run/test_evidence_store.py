@@ -72,7 +72,7 @@ def test_a_file_of_before_there_were_windows_is_read(tmp_path, monkeypatch):
     described = evidence_store._of_series
     monkeypatch.setattr(evidence_store, "_of_series", without_windows)
     evidence_store.save(evidence(), tmp_path / "clip.evidence")
-    assert evidence_store.load(tmp_path / "clip.evidence").sound["forensic_voice.logit"].window_s == 0.0
+    assert evidence_store.load(tmp_path / "clip.evidence").audio["forensic_voice.logit"].window_s == 0.0
 
 
 def test_another_version_is_refused(tmp_path, monkeypatch):

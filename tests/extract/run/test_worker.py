@@ -25,8 +25,8 @@ def test_a_clip_with_everything_has_no_reasons(talking_head):
     assert worker.row("a.mp4", talking_head(duration_s=6.0), worker.Settings(CHEAP)).reasons == {}
 
 
-def test_what_lacks_sound_and_what_lacks_a_face(talking_head):
-    silent = replace(talking_head(duration_s=4.0, sound=False), tracks=())
+def test_reasons_of_a_clip_without_audio_and_face(talking_head):
+    silent = replace(talking_head(duration_s=4.0, audio=False), tracks=())
     result = worker.row("a.mp4", silent, SETTINGS)
     assert result.status == "no_face"
     assert result.reasons == {

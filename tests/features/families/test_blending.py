@@ -14,12 +14,12 @@ from features.families import blending
 @pytest.fixture
 def with_crops(talking_head):
     """Factory: an observation whose crops are given by a function of their regions; and the family's values of it."""
-    plain = talking_head(sound=False)
+    plain = talking_head(audio=False)
 
-    def make(picture):
+    def make(image_of):
         track = plain.tracks[0]
         crops = face_regions.face_crops(plain, track, range(len(track.crops)))
-        track = replace(track, crops=tuple(picture(crop) for crop in crops))
+        track = replace(track, crops=tuple(image_of(crop) for crop in crops))
         observation = replace(plain, tracks=(track,))
         return observation, blending.measure(observation, track)
 
@@ -83,9 +83,9 @@ def test_noise_is_compared_in_the_smoother_half(with_crops, rng):
 
 def test_colours_are_compared_by_their_medians(with_crops):
     def two_colours(crop):
-        picture = np.where((crop.core_iod < 0)[..., None], np.uint8([180, 140, 120]), np.uint8([190, 140, 110]))
-        picture[int(crop.landmarks[30, 1]), :] = (0, 0, 255)
-        return picture
+        image = np.where((crop.core_iod < 0)[..., None], np.uint8([180, 140, 120]), np.uint8([190, 140, 110]))
+        image[int(crop.landmarks[30, 1]), :] = (0, 0, 255)
+        return image
 
     _, values = with_crops(two_colours)
     pixels = np.float32([[[180, 140, 120], [190, 140, 110]]]) / np.float32(255)
@@ -109,7 +109,7 @@ def test_columns_are_medians_of_the_series_that_a_page_shows(with_crops, rng):
 
 
 def test_turned_faces_are_left_out(talking_head):
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     track = observation.tracks[0]
     turned = track.landmarks.copy()
     at = track.crop_index[:8]
@@ -120,7 +120,7 @@ def test_turned_faces_are_left_out(talking_head):
     assert np.isnan(some["blending.ten_core_rest_med"])  # four of eight
 
 
-def test_a_flat_picture_has_no_ratios(with_crops):
+def test_a_flat_image_has_no_ratios(with_crops):
     observation, values = with_crops(lambda crop: np.full(crop.rgb.shape, 90, np.uint8))
     assert values.pop("blending.valid_share") == 0.0
     assert np.isnan(list(values.values())).all()
@@ -128,7 +128,7 @@ def test_a_flat_picture_has_no_ratios(with_crops):
 
 
 def test_a_face_too_small_for_a_region_of_300_pixels(talking_head):
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     track = observation.tracks[0]
     small = replace(track, crops=tuple(np.ascontiguousarray(crop[::12, ::12]) for crop in track.crops))
     values = blending.measure(observation, small)
@@ -137,7 +137,7 @@ def test_a_face_too_small_for_a_region_of_300_pixels(talking_head):
 
 
 def test_a_held_still_is_compared_once(talking_head, monkeypatch):
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     track = observation.tracks[0]
     calls = []
     held = replace(

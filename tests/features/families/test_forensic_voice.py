@@ -1,4 +1,4 @@
-"""What the family makes of a sound: the detector's logit, missing weights, silence, and what must not raise it."""
+"""What the family makes of audio: the detector's logit, missing weights, silence, and what must not raise it."""
 
 import dataclasses
 import gc
@@ -22,7 +22,7 @@ def measured(clip, file):
     return values
 
 
-def test_a_clip_gets_the_logit_of_its_sound(talking_head, speech_model, noise, tmp_path):
+def test_a_clip_gets_the_logit_of_its_audio(talking_head, speech_model, noise, tmp_path):
     speech_model.save(tmp_path / "voice.safetensors")
     clip = dataclasses.replace(talking_head(duration_s=2.0), audio=noise)
     values = measured(clip, tmp_path / "voice.safetensors")
@@ -68,7 +68,7 @@ def test_weights_trained_into_the_same_file_are_seen(talking_head, speech_model,
 @pytest.fixture(scope="module")
 def babble():
     rng = np.random.default_rng(4)
-    speech = speak(3.0, Speaker.sample(rng), rng).sound
+    speech = speak(3.0, Speaker.sample(rng), rng).audio
     return (speech + 1e-4 * rng.standard_normal(speech.size)).astype(np.float32)
 
 
@@ -84,7 +84,7 @@ def test_level_polarity_and_digital_silence_do_not_move_the_shipped_logit(talkin
 
 def test_the_cues_of_a_clip_are_computed_once_and_go_with_it(talking_head, noise, monkeypatch):
     calls = []
-    monkeypatch.setattr(voice_measures, "cues", lambda sound: calls.append(len(sound)) or cues(sound))
+    monkeypatch.setattr(voice_measures, "cues", lambda audio: calls.append(len(audio)) or cues(audio))
     one, other = (dataclasses.replace(talking_head(duration_s=2.0), audio=part) for part in (noise, noise[:-800]))
     for clip in (one, other):
         first, _ = measuring.measure_clip(clip, discovery.families(["voice", NAME]))

@@ -120,7 +120,7 @@ def test_an_inner_face_that_shakes_alone_raises_the_ratio_of_jerks(measured, rng
     assert shake > rest + 0.5
 
 
-def test_a_jaw_out_of_the_picture_has_no_ratio(measured, rng):
+def test_a_jaw_outside_the_frame_has_no_ratio(measured, rng):
     points = shown(still(60))
     points += rng.normal(0.0, 0.3, points.shape)
     points[..., 1] += FRAME_SIZE[1] - points[0, 8, 1] - 20.0
@@ -147,7 +147,7 @@ def test_under_twenty_frames_nothing_is_said(measured):
     assert np.isnan(list(values.values())).all()
 
 
-def test_a_picture_cut_to_the_face_keeps_its_pose(make_track, make_observation):
+def test_a_video_cropped_to_the_face_keeps_its_pose(make_track, make_observation):
     """As if the frame were as wide as the face: its width is no focal length."""
     points = shown(still(), away=FOCAL / D_PX)
     track = make_track(points, crops=0)

@@ -26,7 +26,7 @@ def embedded(monkeypatch):
 
 def test_one_unchanging_person_has_no_distance(rng, embedded, talking_head):
     embedded(np.ones((9, 128)))
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     values = identity.measure(observation, observation.tracks[0])
     for name in ("pair_med", "pair_q90", "medoid_max", "step_q90", "drift", "jump_share", "resid_med"):
         assert values[f"identity.{name}"] == 0.0
@@ -74,7 +74,7 @@ def test_pose_explains_a_distance_that_follows_it():
 
 
 def test_turned_and_blurred_crops_are_not_asked(rng, talking_head):
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     track = observation.tracks[0]
     blurred = track.crop_index[3]
     sharpness = track.sharpness.copy()
@@ -89,7 +89,7 @@ def test_turned_and_blurred_crops_are_not_asked(rng, talking_head):
 
 def test_too_few_crops_are_nan(rng, embedded, talking_head):
     embedded([])
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     track = observation.tracks[0]
     few = replace(track, crop_index=track.crop_index[:7], crops=track.crops[:7], crop_box=track.crop_box[:7])
     values = identity.measure(observation, few)
@@ -98,7 +98,7 @@ def test_too_few_crops_are_nan(rng, embedded, talking_head):
 
 
 def test_the_same_face_on_two_people_is_close(rng, embedded, talking_head):
-    one, two = talking_head(sound=False), talking_head(sound=False)
+    one, two = talking_head(audio=False), talking_head(audio=False)
     observation = replace(one, tracks=(one.tracks[0], two.tracks[0]))
     embedded(np.concatenate([np.ones((9, 128)), np.full((3, 128), 1.1)]))
     values = identity.measure(observation, observation.tracks[0])
@@ -107,7 +107,7 @@ def test_the_same_face_on_two_people_is_close(rng, embedded, talking_head):
 
 def test_faces_seen_one_after_the_other_are_not_compared(rng, embedded, talking_head):
     """They may be one person's, before and after an absence; half a second together is no proof of two."""
-    one, two = talking_head(sound=False), talking_head(sound=False)
+    one, two = talking_head(audio=False), talking_head(audio=False)
     first, second = one.tracks[0], two.tracks[0]
     lost = first.landmarks.copy()
     lost[-285:] = np.nan  # seen for the first 0.5 s of 10
@@ -119,10 +119,10 @@ def test_faces_seen_one_after_the_other_are_not_compared(rng, embedded, talking_
 
 
 def test_the_network_sees_a_face_where_the_landmarks_are(talking_head):
-    """dlib's own chip and network: equal inputs give equal, finite, different-for-different-pictures numbers."""
+    """dlib's own chip and network: equal inputs give equal, finite, different-for-different-images numbers."""
     from features.geometry import crop_landmarks
 
-    track = talking_head(sound=False).tracks[0]
+    track = talking_head(audio=False).tracks[0]
     first, again = (face_embedding.embed(track.crops[0], crop_landmarks(track, 0)) for _ in range(2))
     other = face_embedding.embed(track.crops[1], crop_landmarks(track, 1))
     assert first.shape == (128,)

@@ -104,7 +104,7 @@ def test_a_speaking_person_is_in_sync(talking_head):
     assert values["lip_sync.valid_share"] == pytest.approx(1.0, abs=0.01)
 
 
-def test_late_sound_is_late(talking_head):
+def test_late_audio_is_late(talking_head):
     observation = talking_head()
     late = replace(observation, audio_start_s=0.18)
     later = replace(observation, audio_start_s=0.3)
@@ -116,18 +116,18 @@ def test_late_sound_is_late(talking_head):
     assert out_of_sync["lip_sync.cca_in_sync"] < 0.0
 
 
-def test_early_sound_has_a_delay_below_0_and_a_size(talking_head):
+def test_early_audio_has_a_delay_below_0_and_a_size(talking_head):
     early = replace(talking_head(), audio_start_s=-0.2)
     values = lip_sync.measure(early, early.tracks[0])
     assert values["lip_sync.cca_lag_s"] == pytest.approx(-0.2, abs=0.03)
     assert values["lip_sync.cca_lag_abs_s"] == -values["lip_sync.cca_lag_s"]
 
 
-@pytest.mark.parametrize(("face_s", "sound_s", "share"), [(2.0, 2.0, 1.0), (10.0, 2.5, 0.25)])
-def test_too_little_of_both_is_still_counted(talking_head, face_s, sound_s, share):
+@pytest.mark.parametrize(("face_s", "audio_s", "share"), [(2.0, 2.0, 1.0), (10.0, 2.5, 0.25)])
+def test_too_little_of_both_is_still_counted(talking_head, face_s, audio_s, share):
     """Non-regression test: below 3 s of both the valid_share was 0."""
     observation = talking_head(duration_s=face_s)
-    observation = replace(observation, audio=observation.audio[: round(16_000 * sound_s)])
+    observation = replace(observation, audio=observation.audio[: round(16_000 * audio_s)])
     values = lip_sync.measure(observation, observation.tracks[0])
     assert values["lip_sync.valid_share"] == pytest.approx(share, abs=0.01)
     assert np.isnan([value for name, value in values.items() if not name.endswith("valid_share")]).all()
@@ -142,7 +142,7 @@ def test_three_seconds_less_a_frame_are_enough(talking_head, fps):
 
 @pytest.mark.parametrize("case", ["none", "silence", "late", "mute_lips"])
 def test_without_voice_or_lips_the_family_is_nan(rng, talking_head, case):
-    observation = talking_head(sound=case != "none")
+    observation = talking_head(audio=case != "none")
     if case == "silence":
         observation = replace(observation, audio=np.zeros(160_000, np.float32))
     if case == "late":

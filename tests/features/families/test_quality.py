@@ -24,13 +24,13 @@ def test_sharpness_of_white_noise(rng):
 def expected_blur(sigma):
     """Crete's blur of white noise that went through a Gaussian, from the filters' impulse responses.
 
-    The gradient x and that of the picture blurred again, y, are normal with standard deviations that are the norms of
+    The gradient x and that of the image blurred again, y, are normal with standard deviations that are the norms of
     their responses. What blurring takes away is the mean of max(0, |x| - |y|) = (|x + y| + |x - y|) / 2 - |y|.
     """
     impulse = np.zeros((129, 129))
     impulse[64, 64] = 1.0
-    picture = gaussian_filter(impulse, sigma)
-    x, y = (sobel(each, axis=0) for each in (picture, uniform_filter1d(picture, 11, axis=0)))
+    image = gaussian_filter(impulse, sigma)
+    x, y = (sobel(each, axis=0) for each in (image, uniform_filter1d(image, 11, axis=0)))
     taken = (np.linalg.norm(x + y) + np.linalg.norm(x - y)) / 2 - np.linalg.norm(y)
     return 1.0 - taken / np.linalg.norm(x)
 
@@ -63,8 +63,8 @@ def test_exposure():
     assert quality.contrast(image) == 255.0
 
 
-def test_grey_levels_are_those_of_the_picture_not_of_its_coding(talking_head):
-    full = talking_head(sound=False)
+def test_grey_levels_are_those_of_the_image_not_of_its_coding(talking_head):
+    full = talking_head(audio=False)
     track = full.tracks[0]
     coded = tuple(np.round(16 + patch * (219 / 255)).astype(np.uint8) for patch in track.patch_face)
     limited = replace(full, luma_levels=(16, 235))
@@ -76,7 +76,7 @@ def test_grey_levels_are_those_of_the_picture_not_of_its_coding(talking_head):
 
 
 def test_blacker_than_black_is_black(talking_head):
-    observation = replace(talking_head(sound=False), luma_levels=(16, 235))
+    observation = replace(talking_head(audio=False), luma_levels=(16, 235))
     track = observation.tracks[0]
     dark, ramp = np.full((128, 128), 3, np.uint8), np.tile(np.arange(128, dtype=np.uint8) * 2, (128, 1))
     black, full = (
@@ -88,7 +88,7 @@ def test_blacker_than_black_is_black(talking_head):
 
 
 def test_size_and_motion(talking_head):
-    observation = talking_head(sound=False, noise_px=0.0)
+    observation = talking_head(audio=False, noise_px=0.0)
     values = quality.measure(observation, observation.tracks[0])
     assert values["quality.iod_px"] == pytest.approx(90.0, rel=0.02)
     assert values["quality.valid_share"] == 1.0
@@ -140,7 +140,7 @@ def test_patches_are_summarised_by_place_and_empty_ones_left_out():
 
 
 def test_a_small_face_keeps_its_size_and_the_background(talking_head):
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     track = replace(observation.tracks[0], patch_face=tuple(np.empty((0, 0), np.uint8) for _ in range(16)))
     values = quality.measure(observation, track)
     assert np.isnan(values["quality.noise_imm_face_med"])
@@ -172,6 +172,6 @@ def test_a_face_that_is_there_for_a_part_of_the_clip(talking_head):
 
 
 def test_a_face_in_every_frame_that_is_no_repetition_is_in_the_whole_clip(talking_head):
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     doubled = replace(observation, duplicate=np.arange(len(observation.duplicate)) % 2 == 1)
     assert quality.measure(doubled, doubled.tracks[0])["quality.clip_share"] == pytest.approx(1.0)

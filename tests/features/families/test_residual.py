@@ -24,7 +24,7 @@ def test_white_noise_comes_through_with_the_filters_power(rng, kernel, gain):
 
 @pytest.mark.parametrize("kernel", rich_model.KERNELS)
 @pytest.mark.parametrize("level", [37, 128, 200, 130.41, 254.9])
-def test_a_flat_picture_has_no_power_whatever_its_level(kernel, level):
+def test_a_flat_image_has_no_power_whatever_its_level(kernel, level):
     """Non-regression test: in single precision a filter's weights do not sum to 0, and rounding had a kurtosis."""
     residuals = rich_model.responses(np.full((128, 128), level, np.float32), kernel)
     everywhere = np.ones(residuals.shape[1:], bool)
@@ -148,7 +148,7 @@ def with_patches(talking_head):
     """Factory: the family's values where face and background patches are made by functions."""
 
     def make(face, background=None):
-        observation = talking_head(sound=False)
+        observation = talking_head(audio=False)
         track = observation.tracks[0]
         changes = {"patch_face": tuple(face() for _ in track.crops)}
         if background is not None:
@@ -197,7 +197,7 @@ def test_grids_of_face_and_background(with_patches, rng):
 
 
 def test_a_softened_face_within_its_crop(talking_head):
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     track = observation.tracks[0]
     plain = residual.measure(observation, track)
     from features.face_regions import face_crops
@@ -217,7 +217,7 @@ def test_a_softened_face_within_its_crop(talking_head):
 
 
 def test_noise_of_colour_is_not_that_of_lightness(talking_head, rng):
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     track = observation.tracks[0]
     from features.face_regions import face_crops
 
@@ -233,7 +233,7 @@ def test_noise_of_colour_is_not_that_of_lightness(talking_head, rng):
 
 
 def test_missing_backgrounds_cost_only_the_comparisons(talking_head):
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     track = observation.tracks[0]
     bare = replace(track, patch_background=tuple(np.empty((0, 0), np.uint8) for _ in track.crops))
     values = residual.measure(observation, bare)
@@ -243,10 +243,10 @@ def test_missing_backgrounds_cost_only_the_comparisons(talking_head):
     assert np.isfinite([values["residual.kb_std_med"], values["residual.kb_fo_std_med"]]).all()
 
 
-@pytest.mark.parametrize("picture", [0, 255, None], ids=["black", "white", "no_patch"])
-def test_overexposed_and_missing_faces_say_nothing(with_patches, picture):
+@pytest.mark.parametrize("grey", [0, 255, None], ids=["black", "white", "no_patch"])
+def test_overexposed_and_missing_faces_say_nothing(with_patches, grey):
     def face():
-        return np.empty((0, 0), np.uint8) if picture is None else np.full((128, 128), picture, np.uint8)
+        return np.empty((0, 0), np.uint8) if grey is None else np.full((128, 128), grey, np.uint8)
 
     values = with_patches(face)
     assert values.pop("residual.valid_share") == 0.0

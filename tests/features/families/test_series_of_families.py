@@ -7,7 +7,7 @@ import pytest
 from people import build_talking_head, speech
 
 from features import discovery, spec, speech_series
-from features.clip_series import person_series, sound_series
+from features.clip_series import audio_series, person_series
 from features.families import (
     blink,
     forensic_cnn,
@@ -25,7 +25,7 @@ from features.networks.weights import use_weights
 from features.series import median
 
 BLINKS = (1.5, 4.2, 7.7)
-CHANGED = (6, 7)  # crops whose picture a test replaces
+CHANGED = (6, 7)  # crops whose image a test replaces
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_face_that_is_never_seen_has_no_series(person):
 
 
 @pytest.mark.parametrize("late_s", [-0.2, 0.0, 0.2])
-def test_the_lag_over_windows_is_that_of_the_sound(person, late_s):
+def test_the_lag_over_windows_is_that_of_the_audio(person, late_s):
     observation, track = person
     later = dataclasses.replace(observation, audio_start_s=observation.audio_start_s + late_s)
     series = lip_sync.lip_series(later, track)
@@ -142,7 +142,7 @@ def weights(tmp_path):
     return tmp_path / "net.safetensors"
 
 
-def test_logits_peak_at_the_faces_whose_pictures_are_replaced(person, weights):
+def test_logits_peak_at_the_faces_whose_images_are_replaced(person, weights):
     observation, track = person
     with use_weights({"forensic_cnn": weights}):
         scores = logit_columns.judge(track.crops, "forensic_cnn", range(16)).logits
@@ -227,7 +227,7 @@ def a_voice(rng, seconds):
     return speech(rng, mouth, times, seconds).astype(np.float32)
 
 
-def test_the_speech_models_score_of_a_short_sound_is_the_column(person, rng):
+def test_the_speech_models_score_of_short_audio_is_the_column(person, rng):
     clip = dataclasses.replace(person[0], audio=a_voice(rng, 2.5))
     (found,) = forensic_voice.window_series(clip, None).values()
     assert found.times_s == pytest.approx([1.25])
@@ -235,33 +235,33 @@ def test_the_speech_models_score_of_a_short_sound_is_the_column(person, rng):
     assert found.values[0] == forensic_voice.measure(clip, None)["forensic_voice.logit"]
 
 
-def test_each_window_of_the_sound_has_the_score_of_its_own_sound(person, rng):
-    sound = a_voice(rng, 8.0)
-    sound[4 * 16_000 :] = 0.0
-    sound[0] = sound[-1] = 0.01  # what follows is silence, not a sound that ends
-    clip = dataclasses.replace(person[0], audio=sound, audio_start_s=0.5)
+def test_each_window_has_the_score_of_its_own_audio(person, rng):
+    audio = a_voice(rng, 8.0)
+    audio[4 * 16_000 :] = 0.0
+    audio[0] = audio[-1] = 0.01  # what follows is silence, not audio that ends
+    clip = dataclasses.replace(person[0], audio=audio, audio_start_s=0.5)
     (found,) = forensic_voice.window_series(clip, None).values()
     assert found.times_s == pytest.approx(0.5 + 1.5 + np.arange(6))
     assert found.window_s == forensic_voice.WINDOW_S
-    first = dataclasses.replace(clip, audio=sound[: 3 * 16_000])
+    first = dataclasses.replace(clip, audio=audio[: 3 * 16_000])
     assert found.values[0] == forensic_voice.measure(first, None)["forensic_voice.logit"]
     assert np.isfinite(found.values[:4]).all()
     assert np.isnan(found.values[4:]).all()
 
 
-def test_without_a_face_the_sound_alone_has_series(person):
+def test_without_a_face_only_the_audio_has_series(person):
     chosen = discovery.families(["blink", "forensic_voice", "lip_sync", "quality"])
     clip = dataclasses.replace(person[0], tracks=())
-    assert sorted(sound_series(clip, chosen)) == ["forensic_voice.logit", "lip_sync.loudness"]
-    assert not sound_series(dataclasses.replace(clip, audio=None), chosen)
+    assert sorted(audio_series(clip, chosen)) == ["forensic_voice.logit", "lip_sync.loudness"]
+    assert not audio_series(dataclasses.replace(clip, audio=None), chosen)
 
 
-def test_a_face_has_no_series_of_the_sound_and_the_sound_none_of_a_face(person):
+def test_faces_and_audio_have_series_of_their_own(person):
     chosen = discovery.families()
-    of_face, of_sound = person_series(*person, chosen), sound_series(person[0], chosen)
-    assert not of_face.keys() & of_sound.keys()
-    assert all(name.split(".")[0] in {one.name for one in chosen} for name in [*of_face, *of_sound])
-    assert all(one.title and one.unit for one in [*of_face.values(), *of_sound.values()])
+    of_face, of_audio = person_series(*person, chosen), audio_series(person[0], chosen)
+    assert not of_face.keys() & of_audio.keys()
+    assert all(name.split(".")[0] in {one.name for one in chosen} for name in [*of_face, *of_audio])
+    assert all(one.title and one.unit for one in [*of_face.values(), *of_audio.values()])
 
 
 @pytest.fixture
@@ -309,7 +309,7 @@ def shown(person, source, display_fps):
 def test_motion_is_the_same_when_a_display_repeats_frames(rng, family):
     """Non-regression test: of 24 frames a second shown at 30, jerk and jitter were eight times what they are."""
     n, fps, display_fps = 240, 24, 30
-    person = build_talking_head(rng, duration_s=n / fps, fps=fps, sound=False, noise_px=0.1)
+    person = build_talking_head(rng, duration_s=n / fps, fps=fps, audio=False, noise_px=0.1)
     source = np.floor(np.arange(n * display_fps // fps) * fps / display_fps + 1e-6).astype(int)
     converted = shown(person, source, display_fps)
     wanted, values = (family.measure(one, one.tracks[0]) for one in (person, converted))
@@ -322,7 +322,7 @@ def test_motion_is_the_same_when_a_display_repeats_frames(rng, family):
 @pytest.mark.parametrize(("n", "every"), [(60, 60), (60, 30), (180, 25), (180, 10), (180, 5)])
 def test_motion_is_about_the_same_where_frames_were_lost(rng, n, every):
     """Non-regression test: with each 25th lost, jerk of the head was three times what it is, with one of 30 eight."""
-    person = build_talking_head(rng, duration_s=n / 30, fps=30.0, sound=False, noise_px=0.1)
+    person = build_talking_head(rng, duration_s=n / 30, fps=30.0, audio=False, noise_px=0.1)
     source = np.arange(n)
     source[every // 2 :: every] -= 1
     whole, lossy = (

@@ -91,7 +91,7 @@ def test_fast_flicker_is_told_from_slow(flickering, hertz, fraction):
 
 
 def test_the_lane_of_flicker_is_what_its_column_is_the_spread_of(talking_head):
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     track = observation.tracks[0]
     lane = spectrum.flicker_series(observation, track)["spectrum.flicker"]
     assert len(lane.values) == len(track) - 1
@@ -102,7 +102,7 @@ def test_the_lane_of_flicker_is_what_its_column_is_the_spread_of(talking_head):
 
 
 def test_blur_of_the_face_alone_shows_against_the_background(rng, talking_head):
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     track = observation.tracks[0]
     soft = replace(track, patch_face=tuple(cv2.GaussianBlur(p, (0, 0), 1.0) for p in track.patch_face))
     plain, blurred = spectrum.measure(observation, track), spectrum.measure(observation, soft)
@@ -112,7 +112,7 @@ def test_blur_of_the_face_alone_shows_against_the_background(rng, talking_head):
 
 
 def test_missing_backgrounds_cost_only_the_differences(talking_head):
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     track = observation.tracks[0]
     bare = replace(track, patch_background=tuple(np.empty((0, 0), np.uint8) for _ in track.crops))
     values = spectrum.measure(observation, bare)
@@ -122,14 +122,14 @@ def test_missing_backgrounds_cost_only_the_differences(talking_head):
 
 @pytest.mark.parametrize("patch", [0, 64])
 def test_small_faces_have_no_spectrum(talking_head, patch):
-    observation = talking_head(sound=False, patch=patch)
+    observation = talking_head(audio=False, patch=patch)
     values = spectrum.measure(observation, observation.tracks[0])
     assert values.pop("spectrum.valid_share") == 0.0
     assert np.isnan(list(values.values())).all()
 
 
 def test_flat_patches_are_undefined_not_infinite(talking_head):
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     flat = tuple(np.full((128, 128), 90, np.uint8) for _ in range(16))
     track = replace(observation.tracks[0], patch_face=flat)
     values = spectrum.measure(observation, track)

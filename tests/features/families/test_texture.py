@@ -1,4 +1,4 @@
-"""Local patterns and co-occurrences of pictures whose texture is known."""
+"""Local patterns and co-occurrences of images whose texture is known."""
 
 from dataclasses import replace
 
@@ -92,7 +92,7 @@ def test_face_against_background_does_not_depend_on_how_luma_is_coded(rng):
 def measured(talking_head):
     """Factory: the family's values of a talking head with other crops or patches."""
 
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
 
     def make(**changes):
         track = observation.tracks[0]
@@ -127,7 +127,7 @@ def test_face_patches_are_compared_with_the_background(measured):
 
 
 def test_fractions_sum_to_one_in_a_frame(talking_head):
-    observation = talking_head(sound=False)
+    observation = talking_head(audio=False)
     frame = texture.of_face(observation.tracks[0], 0)
     assert sum(frame.values[f"lbp_bin{k}"] for k in range(10)) == pytest.approx(1.0)
     assert frame.patterns.sum() == 62 * 62

@@ -21,7 +21,7 @@ def noise(rng):
 def speech(rng):
     from forge.speech_synthesis import Speaker, speak
 
-    return speak(4.0, Speaker.sample(rng), rng).sound
+    return speak(4.0, Speaker.sample(rng), rng).audio
 
 
 def test_every_cue_is_measured_of_speech_and_in_its_range(speech):
@@ -94,7 +94,7 @@ def test_pauses_do_not_count(speech):
 
 
 def test_a_mute_is_no_trait_of_the_voice(speech):
-    """What an editor mutes, and what stands where sound is missing."""
+    """Stretches that an editor muted, or that stand where audio is missing."""
     middle = int(np.argmax(np.abs(speech)))
     muted = np.concatenate([speech[:middle], np.zeros(RATE // 3, np.float32), speech[middle:]])
     assert cues(muted) == cues(speech)
@@ -116,13 +116,13 @@ def test_coarse_steps_are_no_mute(rng):
 
 
 @pytest.mark.parametrize(
-    "sound", [np.zeros(RATE), np.zeros(0), np.ones(5 * RATE), np.r_[np.ones(1000), np.zeros(RATE)]]
+    "audio", [np.zeros(RATE), np.zeros(0), np.ones(5 * RATE), np.r_[np.ones(1000), np.zeros(RATE)]]
 )
-def test_too_little_speech_gives_nothing(sound):
-    assert cues(sound.astype(np.float32)) == {}
+def test_too_little_speech_gives_nothing(audio):
+    assert cues(audio.astype(np.float32)) == {}
 
 
-def test_a_clip_without_sound_is_nan(talking_head):
+def test_a_clip_without_audio_is_nan(talking_head):
     clip = dataclasses.replace(talking_head(duration_s=2.0), audio=None)
     values, failures = measuring.measure_clip(clip, discovery.families(["voice"]))
     assert not failures

@@ -19,7 +19,7 @@ FAMILIES = ("forensic_cnn", "forensic_residual")
 
 
 class Brightness:
-    """In place of a network: a logit for each white pixel that is left in the picture."""
+    """In place of a network: a logit for each white pixel that is left in the image."""
 
     def __init__(self, *, margin=1.25, size=128, sign=1.0):
         from features.networks.efficientnet_lite import WeightsMetadata
@@ -151,13 +151,13 @@ def test_for_and_against_are_told_apart_without_colour():
 
 def test_only_what_moves_the_logit_is_marked():
     masks = face_map.region_masks(upright_face(320), 320)
-    picture, plain = drawn({"mouth": 1.5}), drawn({})
-    changed = (picture != plain).any(axis=2)
+    image, plain = drawn({"mouth": 1.5}), drawn({})
+    changed = (image != plain).any(axis=2)
     assert changed[masks[REGIONS.index("mouth")]].mean() > 0.9
     for region in ("eyes", "forehead", "surroundings"):
         assert not changed[masks[REGIONS.index(region)]].any()
     weak = np.abs(drawn({"mouth": 0.04}).astype(int) - plain).mean()
-    assert 0 < weak < 0.2 * np.abs(picture.astype(int) - plain).mean()  # a calm face looks calm
+    assert 0 < weak < 0.2 * np.abs(image.astype(int) - plain).mean()  # a calm face looks calm
 
 
 def test_a_track_s_most_fake_faces_are_measured(make_track, rng):
@@ -173,8 +173,8 @@ def test_a_track_s_most_fake_faces_are_measured(make_track, rng):
     detectors = [ready_detector(family) for family in FAMILIES]
     expected = face_map.face_map([track.crops[number] for number in chosen], landmarks, detectors)
     assert found.scores == pytest.approx(expected.scores)
-    assert (found.picture == expected.picture).all()
-    assert found.picture.shape == (320, 320, 3)
+    assert (found.image == expected.image).all()
+    assert found.image.shape == (320, 320, 3)
     assert face_map.of_track(track, np.full(k, np.nan), FAMILIES) is None
     lost = dataclasses.replace(track, landmarks=np.full_like(track.landmarks, np.nan))
     assert face_map.of_track(lost, logits, FAMILIES) is None
@@ -261,8 +261,8 @@ def test_shuffled_weights_give_another_map(real_face, tmp_path):
     crop, points = real_face
     file = weights_file("forensic_cnn")
 
-    def scores(picture, detector):
-        return face_map.region_scores([picture], [points], [detector])[1][0]
+    def scores(image, detector):
+        return face_map.region_scores([image], [points], [detector])[1][0]
 
     true = scores(crop, Detector(file))
     shuffled = [scores(crop, shuffled_detector(file, tmp_path, seed=seed)) for seed in range(8)]

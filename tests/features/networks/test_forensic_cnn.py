@@ -259,7 +259,7 @@ def test_the_order_of_a_batch_does_not_matter(rng, weights):
     turned, turned_embeddings = detector.predict(batch[order])
     np.testing.assert_allclose(turned, logits[order], atol=1e-4)
     np.testing.assert_allclose(turned_embeddings, embeddings[order], atol=1e-3)
-    assert np.ptp(logits) > 1e-3  # it looks at the picture
+    assert np.ptp(logits) > 1e-3  # it reads the image
 
 
 def test_prediction_is_the_network_in_eval_mode(rng, weights):

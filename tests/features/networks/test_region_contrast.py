@@ -29,10 +29,10 @@ def inside():
 def textured(rng, strength, where=None):
     """A crop of mild texture, with noise of a strength everywhere or within a mask."""
     rows, columns = np.mgrid[:SIDE, :SIDE]
-    picture = 120 + 40 * np.sin(rows / 17) * np.cos(columns / 23)
+    image = 120 + 40 * np.sin(rows / 17) * np.cos(columns / 23)
     noise = strength * rng.standard_normal((SIDE, SIDE))
-    picture = picture + rng.standard_normal((SIDE, SIDE)) + (noise if where is None else noise * where)
-    return np.repeat(np.clip(picture, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    image = image + rng.standard_normal((SIDE, SIDE)) + (noise if where is None else noise * where)
+    return np.repeat(np.clip(image, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
 def test_regions_lie_where_they_are_said_to():
@@ -72,7 +72,7 @@ def test_noise_in_the_centre_alone_is_seen_and_noise_everywhere_far_less(shipped
     assert centre > 3 * everywhere
 
 
-def test_a_brighter_picture_has_the_same_components(shipped):
+def test_a_brighter_image_has_the_same_components(shipped):
     crop = textured(np.random.default_rng(8), 4.0)
     brighter = (crop.astype(int) + 30).astype(np.uint8)
     assert brighter.max() < 255

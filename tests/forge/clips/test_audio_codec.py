@@ -1,4 +1,4 @@
-"""Sound through codecs: what must survive."""
+"""Audio through codecs: what must survive."""
 
 import numpy as np
 import pytest

@@ -15,11 +15,11 @@ from forge.demo import portrait
 SOURCE = Source("/a", "a.mp4", "a", "part", "pool0", ("/far.mp4", "/near.mp4", "/faceless.mp4"), 0)
 
 
-def clip(name, gap=0.0, sound=True):
+def clip(name, gap=0.0, audio=True):
     """Twelve frames of a face whose mouth opens by ``gap`` px; NaN: no face."""
     points = np.repeat(portrait.load("astronaut").landmarks[None], 12, axis=0)
     points[:, 65:68, 1] += gap
-    return EditableClip(name, [], np.arange(12) / 25, points, np.ones(9000, np.float32) if sound else None)
+    return EditableClip(name, [], np.arange(12) / 25, points, np.ones(9000, np.float32) if audio else None)
 
 
 @pytest.fixture
@@ -59,9 +59,9 @@ def test_what_takes_no_donor_gets_none(pool, kind, parameters):
     assert chosen(kind, parameters) == donors.Donor()
 
 
-def test_a_voice_needs_sound_and_no_face(pool):
-    pool["/far.mp4"] = replace(pool["/far.mp4"], sound=None)
-    pool["/near.mp4"] = replace(pool["/near.mp4"], sound=None)
+def test_a_voice_needs_audio_and_no_face(pool):
+    pool["/far.mp4"] = replace(pool["/far.mp4"], audio=None)
+    pool["/near.mp4"] = replace(pool["/near.mp4"], audio=None)
     assert chosen("dub", {"voice": "donor"}).name == "faceless.mp4"
 
 

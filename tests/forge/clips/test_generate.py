@@ -31,7 +31,7 @@ KINDS = "face_swap,self_blend,expression,resynthesis,desync,dub,reencode"
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
-    """Two people, one clip without sound, one without a face, one that is no video."""
+    """Two people, one clip without audio, one without a face, one that is no video."""
     folder = tmp_path_factory.mktemp("real")
     for name, person, seed in (("a.mp4", "astronaut", 0), ("b.mp4", "hopper", 1)):
         rng = np.random.default_rng(seed)
@@ -191,7 +191,7 @@ def test_dubs_may_take_a_voice_from_a_folder(real, tmp_path):
     voices.mkdir()
     shutil.copy(real / "b.mp4", voices / "voice.mp4")
     for name in (".DS_Store", "LICENSE.txt", "README"):  # what lies in such folders, too
-        (voices / name).write_text("no sound")
+        (voices / name).write_text("no audio")
     out = tmp_path / "out"
     command = [str(real), str(out), "--kinds", "dub", "--voices", str(voices), "--limit", "1", "--seed", "1"]
     assert deepcue(["forge", *command, *ONE]) == 0
@@ -324,10 +324,10 @@ def test_it_is_a_function_with_keywords(real, tmp_path):
         ForgeryRecipe(kinds=("magic",))
 
 
-def test_voices_without_sound_are_refused_in_one_sentence(real, tmp_path, capsys):
+def test_voices_without_audio_are_refused_in_one_line(real, tmp_path, capsys):
     voices = tmp_path / "voices"
     voices.mkdir()
-    (voices / "LICENSE.txt").write_text("no sound")
+    (voices / "LICENSE.txt").write_text("no audio")
     command = ["forge", str(real), str(tmp_path / "out"), "--kinds", "dub", "--voices", str(voices), "--seed", "1"]
     assert deepcue([*command, *ONE]) == 2
     assert "none of the 1 files for voices has audio" in capsys.readouterr().err

@@ -4,16 +4,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from forge.clips import picture
+from forge.clips import video
+from forge.clips.audio import warp_formants
 from forge.clips.clip import RATE_HZ, EditableClip
 from forge.clips.registry import NEEDS, kind, kinds
-from forge.clips.sound import warp_formants
 from forge.demo import portrait
 from forge.demo.animate import Puppet, Scene, render, sample_motion
 from forge.speech_synthesis import Speaker, speak
 
-PICTURE = ("face_swap", "self_blend", "expression", "resynthesis")
-SOUND = ("desync", "dub", "voice_conversion")
+VIDEO = ("face_swap", "self_blend", "expression", "resynthesis")
+AUDIO = ("desync", "dub", "voice_conversion")
 
 
 def recorded(person, seed):
@@ -22,7 +22,7 @@ def recorded(person, seed):
     motion = sample_motion(speech, fps=15.0, rng=rng)
     puppet = Puppet(portrait.load(person), size=(240, 240), iod=45.0, eyes=(120, 100))
     frames, landmarks = zip(*render(puppet, motion, Scene.sample((240, 240), rng), rng), strict=True)
-    return EditableClip(person, frames, np.arange(len(frames)) / 15, np.stack(landmarks), speech.sound)
+    return EditableClip(person, frames, np.arange(len(frames)) / 15, np.stack(landmarks), speech.audio)
 
 
 @pytest.fixture(scope="module")
@@ -42,23 +42,23 @@ def forged(name, clip, donor, seed=0, **changes):
 
 
 def test_the_registry_knows_the_kinds_of_the_brief():
-    assert set(kinds()) == {*PICTURE, *SOUND, "reencode"}
+    assert set(kinds()) == {*VIDEO, *AUDIO, "reencode"}
     assert all(one.needs <= NEEDS for one in kinds().values())
     with pytest.raises(ValueError, match="needs"):
         kind("odd", part="picture", needs={"luck"}, sample=lambda rng: {})
 
 
-@pytest.mark.parametrize("name", [*PICTURE, *SOUND, "reencode"])
+@pytest.mark.parametrize("name", [*VIDEO, *AUDIO, "reencode"])
 def test_parameters_are_plain_json_and_follow_the_seed(name):
     first, again, other = (kinds()[name].sample(np.random.default_rng(seed)) for seed in (3, 3, 4))
     assert json.loads(json.dumps(first)) == first == again
     assert first != other
 
 
-@pytest.mark.parametrize("name", PICTURE)
-def test_a_picture_forgery_changes_the_face_alone(name, clip, donor):
+@pytest.mark.parametrize("name", VIDEO)
+def test_video_forgery_changes_the_face_alone(name, clip, donor):
     made = forged(name, clip, donor)
-    assert np.array_equal(made.sound, clip.sound)
+    assert np.array_equal(made.audio, clip.audio)
     before, after = (np.stack(list(one.frames)).astype(int) for one in (clip, made))
     changed = np.abs(after - before).max(-1)
     x, y = np.round(clip.landmarks[:, 62].mean(0)).astype(int)
@@ -66,13 +66,13 @@ def test_a_picture_forgery_changes_the_face_alone(name, clip, donor):
     assert changed[:, :20].max() == changed[:, :, :20].max() == 0
 
 
-@pytest.mark.parametrize("name", PICTURE)
+@pytest.mark.parametrize("name", VIDEO)
 def test_a_forgery_can_be_gone_through_twice(name, clip, donor):
     made = forged(name, clip, donor)
     assert all(np.array_equal(a, b) for a, b in zip(made.frames, made.frames, strict=True))
 
 
-@pytest.mark.parametrize("name", PICTURE)
+@pytest.mark.parametrize("name", VIDEO)
 def test_frames_without_a_face_stay_as_they_are(name, clip, donor):
     landmarks = clip.landmarks.copy()
     landmarks[6:] = np.nan
@@ -107,7 +107,7 @@ def test_the_mouth_of_another_moment_is_so_much_later_as_is_said():
     landmarks = np.repeat(face[None], 60, axis=0).astype(np.float32)
     landmarks[10:30] = np.nan
     still = EditableClip("a", [], times_s, landmarks, None)
-    chosen = picture._moments(still, 0.8)
+    chosen = video._moments(still, 0.8)
     later = chosen[:40] - np.arange(40)
     assert set(later[31:]) == {20}
     assert set(chosen[:10]) == {31}, "the nearest after the gap: a face that has just come may move"
@@ -117,42 +117,42 @@ def test_the_mouth_of_another_moment_is_so_much_later_as_is_said():
 
 def test_faces_of_another_moment_come_in_the_order_asked_for(clip):
     chosen = np.array([3, 4, 4, 9, 8, 3])
-    found = list(picture._chosen_faces(clip, chosen))
+    found = list(video._chosen_faces(clip, chosen))
     frames = list(clip.frames)
     for number, (face, place) in zip(chosen, found, strict=True):
-        expected, points = picture._face(frames[number], clip.landmarks[number], picture.FULL_FACE_PX)
+        expected, points = video._face(frames[number], clip.landmarks[number], video.FULL_FACE_PX)
         assert np.array_equal(face, expected)
         assert np.array_equal(place, points)
 
 
 @pytest.mark.parametrize("shift_s", [-0.25, 0.3])
-def test_desync_moves_the_sound_by_what_it_says(clip, shift_s):
+def test_desync_shifts_the_audio_by_the_given_time(clip, shift_s):
     made = forged("desync", clip, None, shift_s=shift_s, rate=1.0)
-    lags = np.fft.irfft(np.fft.rfft(made.sound) * np.conj(np.fft.rfft(clip.sound)))
+    lags = np.fft.irfft(np.fft.rfft(made.audio) * np.conj(np.fft.rfft(clip.audio)))
     found = int(np.argmax(lags))
-    found -= clip.sound.size if found > clip.sound.size // 2 else 0
+    found -= clip.audio.size if found > clip.audio.size // 2 else 0
     assert found / RATE_HZ == pytest.approx(shift_s, abs=1e-3)
 
 
 @pytest.mark.slow
-def test_a_stretched_sound_keeps_its_length_and_pitch(clip):
-    tone = np.sin(2 * np.pi * 300 * np.arange(clip.sound.size) / RATE_HZ).astype(np.float32)
-    made = forged("desync", clip.with_sound(tone), None, shift_s=0.0, rate=1.1)
-    assert made.sound.size == clip.sound.size
-    peak = np.argmax(np.abs(np.fft.rfft(made.sound[2000:12000] * np.hanning(10000)))) * RATE_HZ / 10000
+def test_stretched_audio_keeps_its_length_and_pitch(clip):
+    tone = np.sin(2 * np.pi * 300 * np.arange(clip.audio.size) / RATE_HZ).astype(np.float32)
+    made = forged("desync", clip.with_audio(tone), None, shift_s=0.0, rate=1.1)
+    assert made.audio.size == clip.audio.size
+    peak = np.argmax(np.abs(np.fft.rfft(made.audio[2000:12000] * np.hanning(10000)))) * RATE_HZ / 10000
     assert peak == pytest.approx(300, abs=5)
 
 
 def test_dub_brings_the_donors_voice_at_the_same_level(clip, donor):
     made = forged("dub", clip, donor, voice="donor")
-    assert abs(np.corrcoef(made.sound, donor.sound[: made.sound.size])[0, 1]) > 0.95
-    assert np.sqrt(np.mean(made.sound**2)) == pytest.approx(np.sqrt(np.mean(clip.sound**2)), rel=0.05)
+    assert abs(np.corrcoef(made.audio, donor.audio[: made.audio.size])[0, 1]) > 0.95
+    assert np.sqrt(np.mean(made.audio**2)) == pytest.approx(np.sqrt(np.mean(clip.audio**2)), rel=0.05)
 
 
 def test_dub_without_a_donor_is_a_synthetic_voice(clip):
     made = forged("dub", clip, None)
-    assert made.sound.size == clip.sound.size
-    assert abs(np.corrcoef(made.sound, clip.sound)[0, 1]) < 0.3
+    assert made.audio.size == clip.audio.size
+    assert abs(np.corrcoef(made.audio, clip.audio)[0, 1]) < 0.3
 
 
 def vowel(pitch_hz, formant_hz):
@@ -178,9 +178,9 @@ def test_formants_move_and_the_pitch_stays(ratio):
 
 @pytest.mark.slow
 def test_voice_conversion_moves_the_pitch(clip):
-    made = forged("voice_conversion", clip.with_sound(vowel(120.0, 900.0)[: clip.sound.size]), None,
+    made = forged("voice_conversion", clip.with_audio(vowel(120.0, 900.0)[: clip.audio.size]), None,
                   pitch_semitones=5.0, formant_ratio=1.1)  # fmt: skip
-    middle = made.sound[4000:14000]
+    middle = made.audio[4000:14000]
     power = np.abs(np.fft.rfft(middle * np.hanning(middle.size)))
     first = 80 + np.argmax(power[round(80 / 1.6) : round(230 / 1.6)]) * 1.6
     assert first == pytest.approx(120 * 2 ** (5 / 12), abs=6)
@@ -189,7 +189,7 @@ def test_voice_conversion_moves_the_pitch(clip):
 @pytest.mark.parametrize(
     ("changes", "name", "words"),
     [
-        ({"sound": None}, "desync", "no audio"),
+        ({"audio": None}, "desync", "no audio"),
         ({"landmarks": np.full((18, 68, 2), np.nan, np.float32)}, "self_blend", "no face"),
     ],
 )

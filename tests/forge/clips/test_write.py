@@ -12,13 +12,13 @@ from forge.clips.read import even, read_clip
 from forge.clips.write import Encoder, random_name, write_clip, write_labels, write_metadata
 
 
-def made_clip(n=20, size=(64, 48), times=None, sound=True):
+def made_clip(n=20, size=(64, 48), times=None, audio=True):
     rng = np.random.default_rng(0)
     small = rng.integers(40, 210, (n, 6, 8, 3), np.uint8)
     frames = [np.kron(one, np.ones((size[1] // 6, size[0] // 8, 1), np.uint8)) for one in small]
     times = np.arange(n) / 20.0 if times is None else times
     tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(int(RATE_HZ * n / 20)) / RATE_HZ).astype(np.float32)
-    return EditableClip("made", frames, times, np.full((n, 68, 2), np.nan, np.float32), tone if sound else None)
+    return EditableClip("made", frames, times, np.full((n, 68, 2), np.nan, np.float32), tone if audio else None)
 
 
 def test_what_was_written_is_read_back(tmp_path):
@@ -31,7 +31,7 @@ def test_what_was_written_is_read_back(tmp_path):
         assert np.abs(before.astype(int) - after).mean() < 12
         assert np.abs(before.mean((0, 1)) - after.mean((0, 1))).max() < 4  # colours are not shifted
     cut = slice(2000, 12000)
-    assert np.corrcoef(back.sound[cut], clip.sound[cut])[0, 1] > 0.98  # and the sound is in its place
+    assert np.corrcoef(back.audio[cut], clip.audio[cut])[0, 1] > 0.98  # and the audio is in its place
 
 
 def test_uneven_times_are_kept(tmp_path):
@@ -40,8 +40,8 @@ def test_uneven_times_are_kept(tmp_path):
     assert np.allclose(read_clip(tmp_path / "a.mp4", faces=False).times_s, times, atol=1e-3)
 
 
-def test_a_clip_without_sound_has_no_sound_stream(tmp_path):
-    write_clip(made_clip(sound=False), tmp_path / "a.mp4", Encoder())
+def test_clip_without_audio_has_no_audio_stream(tmp_path):
+    write_clip(made_clip(audio=False), tmp_path / "a.mp4", Encoder())
     with av.open(str(tmp_path / "a.mp4")) as container:
         assert [stream.codec_context.name for stream in container.streams] == ["h264"]
 
@@ -107,7 +107,7 @@ def test_only_the_first_seconds_are_read(tmp_path):
     write_clip(made_clip(), tmp_path / "a.mp4", Encoder())
     clip = read_clip(tmp_path / "a.mp4", faces=False, max_seconds=0.5)
     assert len(list(clip.frames)) == len(clip.times_s) == 11
-    assert clip.sound.size == round(11 / 20 * RATE_HZ)
+    assert clip.audio.size == round(11 / 20 * RATE_HZ)
 
 
 def test_metadata_and_labels_have_the_challenges_form(tmp_path):

@@ -1,4 +1,4 @@
-"""A small picture with landmarks, for forgeries of single images."""
+"""A small image with landmarks, for forgeries of single images."""
 
 import cv2
 import numpy as np
@@ -14,14 +14,14 @@ def rng():
 
 @pytest.fixture
 def image(rng):
-    """A smooth picture with some texture."""
+    """A smooth image with some texture."""
     smooth = cv2.GaussianBlur(rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8), (0, 0), 3)
     return np.clip((smooth.astype(float) - 127) * 4 + 127 + rng.normal(0, 6, smooth.shape), 0, 255).astype(np.uint8)
 
 
 @pytest.fixture
 def points():
-    """68 landmarks of an upright face 80 px wide in the middle of the picture."""
+    """68 landmarks of an upright face 80 px wide in the middle of the image."""
     t = np.linspace(0, np.pi, 17)
     jaw = np.c_[80 - 40 * np.cos(t), 75 + 50 * np.sin(t)]
     brows = np.c_[np.r_[np.linspace(50, 72, 5), np.linspace(88, 110, 5)], np.full(10, 60)]

@@ -1,4 +1,4 @@
-"""Forgeries by resynthesis: texture changes, the picture stays."""
+"""Forgeries by resynthesis: texture changes, the image stays."""
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ def changed(a, b):
 
 
 @pytest.mark.parametrize("name", resynthesis.STEPS)
-def test_every_step_alters_texture_and_keeps_the_picture(rng, image, name):
+def test_every_step_alters_texture_and_keeps_the_image(rng, image, name):
     out = resynthesis.STEPS[name].sample(rng).apply(image)
     assert out.shape == image.shape
     assert changed(out, image).mean() > 0.5
@@ -45,4 +45,4 @@ def test_a_transposed_convolution_leaves_a_period_of_two_pixels():
 
 def test_resynthesis_is_confined_by_landmarks(rng, image, points):
     untouched = [changed(resynthesis.resynthesise(image, points, rng), image)[:, :8].max() == 0 for _ in range(30)]
-    assert 0.4 < np.mean(untouched) < 0.9  # a third changes the whole picture
+    assert 0.4 < np.mean(untouched) < 0.9  # a third changes the whole image

@@ -43,7 +43,7 @@ def shift_of(image, other):
     return np.abs(cv2.phaseCorrelate(first, second)[0]).max()
 
 
-def test_a_network_is_given_the_picture_as_it_expects_it(doubling, face):
+def test_network_gets_the_image_in_the_form_it_expects(doubling, face):
     enlarged = doubling(face)
     np.testing.assert_array_equal(enlarged, face.repeat(2, axis=0).repeat(2, axis=1))  # channels and ranges in place
 
@@ -74,7 +74,7 @@ def installed(package):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(WEIGHTS))
-def test_every_published_network_regenerates_the_same_picture_in_its_place(name):
+def test_every_published_network_regenerates_the_same_image_in_its_place(name):
     if not installed(WEIGHTS[name].package) or not installed("ncnn"):
         pytest.skip(f"{WEIGHTS[name].package} is installed for training only (make cnn)")
     face = skimage.data.astronaut()[0:180, 120:320]
@@ -101,7 +101,7 @@ def test_the_generator_gives_faces_that_follow_from_the_seed():
     assert np.abs(first.astype(float) - other).mean() > 10
 
 
-def test_a_generated_picture_may_be_confined_to_the_face(rng):
+def test_a_generated_image_may_be_confined_to_the_face(rng):
     image = np.full((120, 120, 3), 90, np.uint8)
     generated = np.full((120, 120, 3), 200, np.uint8)
     angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)

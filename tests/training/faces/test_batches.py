@@ -74,7 +74,7 @@ def test_what_is_held_out_or_left_out_is_never_asked_for(pools, asked, with_tran
     assert {group for source, group in seen if source in {"real_a", "loopy"}} == {"g0", "g2", "g3"}
 
 
-def test_a_real_picture_that_is_left_out_is_no_face_to_forge_either(pools, asked):
+def test_a_real_image_that_is_left_out_is_not_forged_either(pools, asked):
     some = batches_of(pools, Mix(stills=0, pseudo_fakes=8, clips=0), left_out=frozenset({"p0", "p2"}))
     for number in range(12):
         some[number]
@@ -127,11 +127,11 @@ def test_a_method_of_hundreds_is_drawn_little_more_than_one_of_tens(index_table,
 
 @pytest.mark.parametrize(
     ("fake", "trait", "share"),
-    [(("f", True, "f", "page", 3, True), "recut", 0.5), (("f", True, "f", "gan", 1, False), "picture", 0.7)],
+    [(("f", True, "f", "page", 3, True), "recut", 0.5), (("f", True, "f", "gan", 1, False), "image", 0.7)],
 )
 def test_a_forgery_stands_beside_a_real_one_of_its_kind(index_table, rng, fake, trait, share):
-    """Half of the recut ones beside recut ones, whatever the many others are; pictures beside pictures."""
-    rows = [fake, ("recut", False, "a", "page", 3, True), ("picture", False, "b", "portraits", 1, False)]
+    """Half of the recut ones beside recut ones, whatever the many others are; images beside images."""
+    rows = [fake, ("recut", False, "a", "page", 3, True), ("image", False, "b", "portraits", 1, False)]
     rows += [(f"other {i}", False, f"o{i}", f"o{i}", 3, False) for i in range(60)]
     sampler = sampler_of(index_table, rows)
     drawn = [sampler.pool.key[sampler.real_beside(0, rng)[0]] for _ in range(1500)]

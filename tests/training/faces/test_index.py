@@ -64,7 +64,7 @@ def crops_parquet(folder, file="clips.parquet", **columns):
     return folder
 
 
-def test_crops_are_clips_and_pictures_of_a_method_or_a_source(tmp_path):
+def test_crops_are_clips_and_images_of_a_method_or_a_source(tmp_path):
     crops_parquet(tmp_path)
     crops_parquet(tmp_path, "images.parquet", key=["c", "d", "e"])
     table = index.crops(tmp_path)

@@ -83,7 +83,7 @@ def test_a_copy_keeps_its_times_and_never_grows(clips, tmp_path):
     assert max(sizes) < os.path.getsize(source)
 
 
-def test_small_pictures_are_not_reduced(clips, tmp_path, monkeypatch):
+def test_small_images_are_not_reduced(clips, tmp_path, monkeypatch):
     monkeypatch.setattr(recompressed, "MIN_SIDE_PX", 400)
     for seed in range(6):
         recompressed.transcode(clips[0].path, tmp_path / "copy.mp4", np.random.default_rng(seed))

@@ -79,8 +79,8 @@ def asked(monkeypatch):
 
 @pytest.fixture
 def with_crops(settings, tmp_path):
-    """The same with crops: a clip of each label, two single pictures; the FAKE clip shares a group with the clips."""
-    keys = ["video a", "video a", "video b", "video b", "picture a", "picture b"]
+    """The same with crops: a clip of each label, two single images; the FAKE clip shares a group with the clips."""
+    keys = ["video a", "video a", "video b", "video b", "image a", "image b"]
     columns = dict(
         key=keys,
         frame=[0, 1] * 3,
@@ -98,11 +98,11 @@ def with_crops(settings, tmp_path):
     return replace(settings, crops=tmp_path / "crops")
 
 
-def test_crops_are_labelled_beside_the_clips_and_real_pictures_are_faces_too(settings, with_crops):
+def test_crops_are_labelled_beside_the_clips_and_real_images_are_faces_too(settings, with_crops):
     data = Data(with_crops)
     added = set(data.labelled.key) - set(data.clips.key)
-    assert added == {"video a", "video b", "picture a", "picture b"}
-    assert set(data.real_faces.key) == {"x", "y", "picture b"}  # no frame of a clip, no fake
+    assert added == {"video a", "video b", "image a", "image b"}
+    assert set(data.real_faces.key) == {"x", "y", "image b"}  # no frame of a clip, no fake
     assert data.fold_of.keys() == set(data.labelled.key)
     assert data.identity != Data(settings).identity
     assert Data(settings).labelled.key.tolist() == data.clips.key.tolist()
@@ -120,7 +120,7 @@ def test_a_groups_crops_are_held_out_with_its_clips(with_crops, asked):
 
 
 def test_phases_that_all_folds_go_on_from_see_no_labelled_crop(with_crops, asked):
-    """Non-regression test: REAL pictures of every fold were among their faces."""
+    """Non-regression test: REAL images of every fold were among their faces."""
     data = Data(with_crops)
     some = data.batches(Mix(stills=0, pseudo_fakes=4, clips=0), left_out=None, size=64)
     for number in range(20):

@@ -81,7 +81,7 @@ def test_each_clip_is_scored_by_the_network_that_left_it_out(trained, capsys):
     assert "4 clips: AUC 0.000" in capsys.readouterr().out
 
 
-def test_networks_are_scored_by_their_mean_and_pictures_apart_from_clips(trained, index_table, capsys):
+def test_networks_are_scored_by_their_mean_and_images_apart_from_clips(trained, index_table, capsys):
     rows = [("p0", False, "p0", "portraits", ""), ("p1", True, "p1", "stylegan2", "")]
     rows += [("k", True, "k", "EMO", "")] * 2
     table = index_table(rows)

@@ -34,7 +34,7 @@ def torch_as_it_was():
 
 @pytest.fixture
 def data(pools):
-    """What a trainer asks of training data, with random pictures."""
+    """What a trainer asks of training data, with random images."""
 
     def batches(mix, *, left_out, size):
         return Batches(Sources(*pools), holdout=frozenset(), mix=mix, seed=3, size=size)

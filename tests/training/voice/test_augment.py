@@ -1,4 +1,4 @@
-"""What happens to sounds before the detector learns from them: what each step keeps, and what it changes."""
+"""Augmentation of speech: what each step keeps, and what it changes."""
 
 import numpy as np
 import pytest
@@ -22,11 +22,11 @@ def tone(hertz, seconds=1.0):
     return np.sin(2 * np.pi * hertz * np.arange(int(seconds * RATE)) / RATE).astype(np.float32)
 
 
-def peak_hz(sound):
-    return np.abs(np.fft.rfft(sound * np.hanning(sound.size))).argmax() * RATE / sound.size
+def peak_hz(audio):
+    return np.abs(np.fft.rfft(audio * np.hanning(audio.size))).argmax() * RATE / audio.size
 
 
-def test_a_cut_is_a_piece_and_never_longer_than_the_sound(noise, rng):
+def test_a_cut_is_a_piece_and_never_longer_than_the_audio(noise, rng):
     for _ in range(20):
         piece = augment.cut(noise, rng)
         assert augment.SHORTEST_S * RATE - 1 <= piece.size <= noise.size
@@ -44,7 +44,7 @@ def test_speed_moves_pitch_and_length_alike(factor):
     assert np.abs(middle).max() == pytest.approx(1.0, abs=0.05)
 
 
-def test_a_joined_sound_holds_the_same_samples(noise, rng):
+def test_joined_audio_holds_the_same_samples(noise, rng):
     orders = [augment.joined(noise, rng) for _ in range(12)]
     same = [np.array_equal(np.sort(one), np.sort(noise)) for one in orders]
     assert any(same)
@@ -54,7 +54,7 @@ def test_a_joined_sound_holds_the_same_samples(noise, rng):
 
 
 @pytest.mark.parametrize("size", [1, 100, 159])
-def test_a_sound_shorter_than_the_window_of_its_loudness_keeps_its_length(noise, rng, size):
+def test_audio_shorter_than_the_loudness_window_keeps_its_length(noise, rng, size):
     found = [augment.levelled(noise[:size], rng) for _ in range(20)]
     assert all(one.size == size and np.isfinite(one).all() for one in found)
 
@@ -75,7 +75,7 @@ def test_every_codec_gives_the_tone_back():
 
 def test_each_encoder_is_drawn(noise, rng, monkeypatch):
     drawn = []
-    monkeypatch.setattr(augment, "compressed", lambda sound, codec: drawn.append(codec.encoder) or sound)
+    monkeypatch.setattr(augment, "compressed", lambda audio, codec: drawn.append(codec.encoder) or audio)
     for _ in range(150):
         augment.through_codec(noise, rng)
     counts = {encoder: drawn.count(encoder) for encoder in {codec.encoder for codec in augment.CODECS}}
@@ -83,11 +83,11 @@ def test_each_encoder_is_drawn(noise, rng, monkeypatch):
 
 
 def test_what_a_codec_swallows_stays_as_it_is(noise, rng, monkeypatch):
-    monkeypatch.setattr(augment, "compressed", lambda sound, codec: np.empty(0, np.float32))
+    monkeypatch.setattr(augment, "compressed", lambda audio, codec: np.empty(0, np.float32))
     assert augment.through_codec(noise, rng) is noise
 
 
-def test_damage_keeps_a_sound_a_sound(noise, rng):
+def test_damaged_audio_is_still_audio(noise, rng):
     other = rng.standard_normal(5_000).astype(np.float32)
     found = [augment.damaged(noise, other, rng) for _ in range(40)]
     assert all(each.shape == noise.shape and np.isfinite(each).all() for each in found)
@@ -107,7 +107,7 @@ def test_the_telephone_band_passes_speech_and_stops_the_rest(rng):
     assert all(band[1:300].min() > 0.9 for band in bands if band[0] == 1)  # other limits lie above 3.4 kHz
 
 
-def test_versions_are_short_sounds_that_differ(noise, rng):
+def test_versions_are_short_and_differ(noise, rng):
     found = [augment.version(noise, noise[::-1], rng) for _ in range(12)]
     assert all(one.ndim == 1 and np.isfinite(one).all() for one in found)
     assert all(0.5 * RATE < one.size < 4.8 * RATE for one in found)

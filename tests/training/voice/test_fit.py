@@ -1,4 +1,4 @@
-"""Training of the speech detector: equal weights, the linear part, one run from sounds to weights, and faults."""
+"""Training of the speech detector: equal weights, the linear part, one run from recordings to weights, and faults."""
 
 import csv
 import dataclasses
@@ -26,16 +26,16 @@ from training.voice.splits import Fold
 INPUTS_OF_ALL = SpeechInputs(np.ones(len(INPUTS)), np.ones((64, 40), np.float32), np.ones(len(STATISTICS), np.float32))
 
 
-def sound(seconds=1.0):
+def recording(seconds=1.0):
     return np.random.default_rng(0).standard_normal(int(16_000 * seconds)).astype(np.float32)
 
 
 @pytest.fixture
 def voices():
     """Nine people; every second one is synthesised, too: from lips by two methods and from text by one."""
-    found = [Voice(f"real{number}", "", f"p{number}", sound()) for number in range(9)]
+    found = [Voice(f"real{number}", "", f"p{number}", recording()) for number in range(9)]
     for number in (0, 2, 4, 6):
-        found += [Voice(f"{name}{number}", name, f"p{number}", sound()) for name in ("lips_a", "lips_b", "text_a")]
+        found += [Voice(f"{name}{number}", name, f"p{number}", recording()) for name in ("lips_a", "lips_b", "text_a")]
     return found
 
 
@@ -77,7 +77,7 @@ def test_missing_inputs_count_as_the_mean_in_the_scale():
 
 def test_a_version_does_not_stand_in_for_an_original_without_speech(voices, monkeypatch):
     silent = np.zeros(16_000, np.float32)
-    monkeypatch.setattr(data, "speech_inputs", lambda sound, encoder: None if sound is silent else INPUTS_OF_ALL)
+    monkeypatch.setattr(data, "speech_inputs", lambda audio, encoder: None if audio is silent else INPUTS_OF_ALL)
     heard = [*voices[:2], Voice("silent", "", "p9", silent)]
     samples = data.measured(heard, np.array([0, 1, 0]), read_encoder(), jobs=1, seed=0)
     n = data.N_VERSIONS
@@ -91,10 +91,10 @@ def test_who_speaks_behind_a_voice_is_judged_in_the_same_fold():
     part = np.arange(30) // 10
     for seed in range(20):
         behind = data._behind(voices, part, np.random.default_rng(seed))
-        heard = np.array([sound[0] for sound in behind], int)
+        heard = np.array([audio[0] for audio in behind], int)
         assert (part[heard] == part).all()
         assert all(not voices[number].synthetic for number in heard)
-    assert data._behind(voices[:1], part[:1], np.random.default_rng(0))[0] is voices[0].sound
+    assert data._behind(voices[:1], part[:1], np.random.default_rng(0))[0] is voices[0].audio
 
 
 def test_who_is_judged_in_two_folds_speaks_behind_nobody():
@@ -103,7 +103,7 @@ def test_who_is_judged_in_two_folds_speaks_behind_nobody():
     others = [Voice(f"v{n}", "", f"v{n}", np.full(9, n, np.float32)) for n in range(4)]
     part = np.array([0, 0, 1, 0, 0, 1, 1])
     for seed in range(20):
-        assert all(sound[0] >= 0 for sound in data._behind([*one, *others], part, np.random.default_rng(seed)))
+        assert all(audio[0] >= 0 for audio in data._behind([*one, *others], part, np.random.default_rng(seed)))
 
 
 def test_an_input_that_hardly_varies_is_not_blown_up():
@@ -115,11 +115,11 @@ def test_an_input_that_hardly_varies_is_not_blown_up():
     assert model.logit(x[0] + [1e-5, 0]) == pytest.approx(model.logit(x[0]), abs=0.01)
 
 
-def test_two_sounds_of_one_name_are_refused(tmp_path, monkeypatch):
+def test_two_utterances_of_one_name_are_refused(tmp_path, monkeypatch):
     """Non-regression test: the second took the place of the first in logits.json."""
-    monkeypatch.setattr(fit, "voices_of", lambda clips, progress: [Voice("a", "", "g", sound())])
-    monkeypatch.setattr(fit, "voices_of_table", lambda file: [Voice("a", "m", "h", sound())])
-    with pytest.raises(DatasetError, match=r"m.csv, v.parquet: 2 sounds are called a"):
+    monkeypatch.setattr(fit, "voices_of", lambda clips, progress: [Voice("a", "", "g", recording())])
+    monkeypatch.setattr(fit, "voices_of_table", lambda file: [Voice("a", "m", "h", recording())])
+    with pytest.raises(DatasetError, match=r"m.csv, v.parquet: 2 utterances are named a"):
         fit.train("m.csv", tmp_path, VoiceRecipe(), voices=["v.parquet"])
 
 
@@ -147,7 +147,7 @@ def test_each_voice_gets_the_logit_of_its_own_fold_by_its_original():
 
 def test_what_was_measured_is_kept_for_the_same_voices_and_seed(voices, tmp_path, monkeypatch, few_versions):
     calls = []
-    monkeypatch.setattr(data, "speech_inputs", lambda sound, encoder: calls.append(sound) or INPUTS_OF_ALL)
+    monkeypatch.setattr(data, "speech_inputs", lambda audio, encoder: calls.append(audio) or INPUTS_OF_ALL)
     file, encoder, part = tmp_path / "samples.npz", read_encoder(), np.zeros(3, int)
 
     def kept(part=part, seed=0):
@@ -171,7 +171,7 @@ def test_what_was_measured_is_kept_for_the_same_voices_and_seed(voices, tmp_path
 def test_what_another_version_measured_is_measured_again(voices, tmp_path, monkeypatch, few_versions, changed):
     """Non-regression test: a training with other rooms or other cues went on with the numbers of the old ones."""
     calls = []
-    monkeypatch.setattr(data, "speech_inputs", lambda sound, encoder: calls.append(sound) or INPUTS_OF_ALL)
+    monkeypatch.setattr(data, "speech_inputs", lambda audio, encoder: calls.append(audio) or INPUTS_OF_ALL)
     file, encoder, part = tmp_path / "samples.npz", read_encoder(), np.zeros(3, int)
     data.cached(file, voices[:3], part, encoder, jobs=1, seed=0)
     n = len(calls)
@@ -186,7 +186,7 @@ def test_what_another_version_measured_is_measured_again(voices, tmp_path, monke
 
 @pytest.fixture
 def folder(tmp_path):
-    """White and brown noise; the picture-only fake, the silent clip and the broken file are no voices."""
+    """White and brown noise; the video-only fake, the silent clip and the broken file are no voices."""
     rng = np.random.default_rng(0)
     rows = []
     for number in range(6):
@@ -196,10 +196,10 @@ def folder(tmp_path):
             part, method = ("voice", f"m{number % 2}") if label == "FAKE" else ("", "real_x")
             rows.append((f"{label}{number}.wav", label, f"p{number}", method, part))
     soundfile.write(tmp_path / "silent.wav", np.zeros(24_000), 16_000)
-    (tmp_path / "broken.wav").write_bytes(b"no sound")
+    (tmp_path / "broken.wav").write_bytes(b"no audio")
     rows += [(name, "REAL", name, "real_x", "") for name in ("silent.wav", "broken.wav")]
-    soundfile.write(tmp_path / "picture.wav", 0.1 * np.clip(rng.standard_normal(24_000), -9, 9), 16_000)
-    rows.append(("picture.wav", "FAKE", "p0", "loopy", "picture"))
+    soundfile.write(tmp_path / "video.wav", 0.1 * np.clip(rng.standard_normal(24_000), -9, 9), 16_000)
+    rows.append(("video.wav", "FAKE", "p0", "loopy", "picture"))
     with (tmp_path / "manifest.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("filename", "label", "group", "method", "fake_part"), *rows])
     write_table(tmp_path / "voices.parquet", rng)
@@ -213,7 +213,7 @@ def flac(wave, rate=16_000):
 
 
 def write_table(file, rng, **changed):
-    """Two sounds of a person of the manifest, bona fide and by a third system."""
+    """Two utterances of a person of the manifest, bona fide and by a third system."""
     white = 0.1 * np.clip(rng.standard_normal(24_000), -9, 9)
     rows = {
         "key": ["v0", "v1"],
@@ -232,7 +232,7 @@ def run(folder, *more):
     return deepcue(["train-voice", *arguments]), out
 
 
-def test_a_run_from_sounds_to_weights(folder, few_versions, capsys):
+def test_a_run_from_recordings_to_weights(folder, few_versions, capsys):
     status, out = run(folder, "--voices", str(folder / "voices.parquet"))
     assert status == 0
     scores = json.loads((out / "scores.json").read_text())
@@ -330,14 +330,14 @@ def test_the_silent_rows_of_a_table_are_left_out(tmp_path):
     assert [voice.name for voice in data.voices_of_table(tmp_path / "v.parquet")] == ["v1"]
 
 
-def test_a_long_sound_of_a_table_is_cut_as_a_clips_is(tmp_path, monkeypatch):
-    """Non-regression test: sounds of tables were used as long as they are, those of clips up to 10 s."""
-    monkeypatch.setattr(data, "MAX_SOUND_S", 0.5)
+def test_long_audio_of_a_table_is_cut_like_that_of_a_clip(tmp_path, monkeypatch):
+    """Non-regression test: audio of tables was used in full, that of clips up to 10 s."""
+    monkeypatch.setattr(data, "MAX_AUDIO_S", 0.5)
     write_table(tmp_path / "v.parquet", np.random.default_rng(0), flac=[flac(0.1 * np.ones(n)) for n in (9_000, 7_000)])
-    assert [voice.sound.size for voice in data.voices_of_table(tmp_path / "v.parquet")] == [8_000, 7_000]
+    assert [voice.audio.size for voice in data.voices_of_table(tmp_path / "v.parquet")] == [8_000, 7_000]
 
 
-def test_a_sound_without_a_group_is_one_by_itself_and_an_unknown_source_is_none(tmp_path):
+def test_an_utterance_without_a_group_is_one_by_itself_and_an_unknown_source_is_none(tmp_path):
     rng = np.random.default_rng(0)
     write_table(tmp_path / "v.parquet", rng, group=[None, None], source=[None, "page"], method=[None, "Third"])
     found = data.voices_of_table(tmp_path / "v.parquet")
@@ -349,7 +349,7 @@ def test_a_sound_without_a_group_is_one_by_itself_and_an_unknown_source_is_none(
     assert [voice.group for voice in data.voices_of_table(tmp_path / "v.parquet")] == ["0", "1"]
 
 
-def test_a_sound_too_short_to_measure_is_left_out_by_name(tmp_path, caplog):
+def test_audio_too_short_to_measure_is_left_out_by_name(tmp_path, caplog):
     short = flac(0.1 * np.ones(4_799))
     write_table(tmp_path / "v.parquet", np.random.default_rng(0), flac=[short, flac(0.1 * np.ones(4_800))])
     assert [voice.name for voice in data.voices_of_table(tmp_path / "v.parquet")] == ["v1"]
@@ -372,15 +372,15 @@ def test_one_generator_alone_cannot_be_left_out(tmp_path, capsys, monkeypatch, v
 
 
 def test_speech_of_one_class_is_refused(tmp_path, capsys):
-    soundfile.write(tmp_path / "a.wav", sound() / 9, 16_000)
+    soundfile.write(tmp_path / "a.wav", recording() / 9, 16_000)
     (tmp_path / "m.csv").write_text("filename,label,group\na.wav,REAL,g\n")
     assert deepcue(["train-voice", "--clips", str(tmp_path / "m.csv"), "--out", str(tmp_path / "o")]) == 2
     assert "both bona fide and synthetic speech are needed" in capsys.readouterr().err
 
 
-def test_tables_of_voices_are_named_where_the_sounds_are_of_one_class(tmp_path, monkeypatch):
-    monkeypatch.setattr(fit, "voices_of", lambda clips, progress: [Voice("a", "", "g", sound())])
-    monkeypatch.setattr(fit, "voices_of_table", lambda file: [Voice("b", "", "h", sound())])
+def test_tables_of_voices_are_named_where_the_voices_are_of_one_class(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit, "voices_of", lambda clips, progress: [Voice("a", "", "g", recording())])
+    monkeypatch.setattr(fit, "voices_of_table", lambda file: [Voice("b", "", "h", recording())])
     with pytest.raises(DatasetError, match=r"m.csv, v.parquet: to train on, both"):
         fit.train("m.csv", tmp_path, VoiceRecipe(), voices=["v.parquet"])
 

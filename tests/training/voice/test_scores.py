@@ -7,7 +7,7 @@ from training.voice.data import Voice
 from training.voice.scores import summary, within_folds
 from training.voice.splits import Fold
 
-SOUND = np.ones(10, np.float32)
+AUDIO = np.ones(10, np.float32)
 
 
 def test_a_shift_between_folds_costs_the_pooled_area_alone():
@@ -19,8 +19,8 @@ def test_a_shift_between_folds_costs_the_pooled_area_alone():
 
 
 def test_each_part_and_system_is_scored_on_what_its_fold_judged():
-    voices = [Voice(f"r{number}", "", f"g{number}", SOUND) for number in range(6)]
-    voices += [Voice(f"{name}{number}", name, f"g{number}", SOUND) for name in ("good", "poor") for number in range(3)]
+    voices = [Voice(f"r{number}", "", f"g{number}", AUDIO) for number in range(6)]
+    voices += [Voice(f"{name}{number}", name, f"g{number}", AUDIO) for name in ("good", "poor") for number in range(3)]
     judged = np.array([True] * 3 + [False] * 3 + [True] * 3 + [False] * 3)
     folds = [Fold("good", ~judged, judged), Fold("poor", judged, ~judged)]
     logits = np.array([-3.0, -2.0, -1.0, 3.0, 3.0, 3.0, 1.0, 2.0, 3.0, -1.0, 0.0, 9.0])
@@ -39,17 +39,17 @@ def test_each_part_and_system_is_scored_on_what_its_fold_judged():
 
 def test_voices_that_were_not_measured_do_not_change_the_intervals():
     """A bootstrap draws as many groups as there are: those of no voice that counts must not be among them."""
-    voices = [Voice(str(n), "x" if n % 2 else "", f"g{n // 2}", SOUND) for n in range(24)]
+    voices = [Voice(str(n), "x" if n % 2 else "", f"g{n // 2}", AUDIO) for n in range(24)]
     logits = np.random.default_rng(0).standard_normal(24)
     fold = Fold("x", np.zeros(24, bool), np.ones(24, bool))
     alone = summary(voices, [fold], {"detector": logits})
-    silent = [Voice(f"silent{n}", "", f"a{n}", SOUND) for n in range(12)]
+    silent = [Voice(f"silent{n}", "", f"a{n}", AUDIO) for n in range(12)]
     more = Fold("x", np.zeros(36, bool), np.ones(36, bool))
     assert summary([*silent, *voices], [more], {"detector": np.r_[np.full(12, np.nan), logits]}) == alone
 
 
 def test_what_was_not_measured_is_not_counted():
-    voices = [Voice("r", "", "a", SOUND), Voice("s", "x", "b", SOUND), Voice("t", "x", "c", SOUND)]
+    voices = [Voice("r", "", "a", AUDIO), Voice("s", "x", "b", AUDIO), Voice("t", "x", "c", AUDIO)]
     fold = Fold("x", np.zeros(3, bool), np.ones(3, bool))
     found = summary(voices, [fold], {"detector": np.array([0.0, np.nan, 1.0])})["detector"]
     assert (found["n_synthetic"], found["n_bona_fide"], found["n_groups"]) == (1, 1, 2)

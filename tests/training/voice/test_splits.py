@@ -6,17 +6,17 @@ import pytest
 from training.voice.data import Voice, systems
 from training.voice.splits import N_PEOPLE_FOLDS, by_pages, by_people
 
-SOUND = np.ones(10, np.float32)
+AUDIO = np.ones(10, np.float32)
 
 
 @pytest.fixture
 def voices():
     """Twelve people; some are synthesised, too: by two systems of one page, one of a second, and one of both."""
-    found = [Voice(f"real{number}", "", f"p{number}", SOUND) for number in range(12)]
-    found += [Voice(f"a{number}", "AlphaTalk", f"p{number}", SOUND, "page one") for number in range(4)]
-    found += [Voice(f"b{number}", "BetaDub", f"p{number}", SOUND, "page one") for number in range(2)]
-    found += [Voice(f"c{number}", "audio_gammavoice", f"p{number}", SOUND) for number in range(3, 7)]
-    return [*found, Voice("d", "Gamma-Voice", "p8", SOUND, "page one"), Voice("e", "delta", "p9", SOUND)]
+    found = [Voice(f"real{number}", "", f"p{number}", AUDIO) for number in range(12)]
+    found += [Voice(f"a{number}", "AlphaTalk", f"p{number}", AUDIO, "page one") for number in range(4)]
+    found += [Voice(f"b{number}", "BetaDub", f"p{number}", AUDIO, "page one") for number in range(2)]
+    found += [Voice(f"c{number}", "audio_gammavoice", f"p{number}", AUDIO) for number in range(3, 7)]
+    return [*found, Voice("d", "Gamma-Voice", "p8", AUDIO, "page one"), Voice("e", "delta", "p9", AUDIO)]
 
 
 @pytest.mark.parametrize("split", [by_pages, by_people])
@@ -48,14 +48,14 @@ def test_systems_are_one_when_a_name_ends_in_the_other(voices):
     assert named["c3"] == named["d"] == "gammavoice"
     assert named["a0"] == "alphatalk"
     assert named["real0"] == ""
-    short = [Voice(name, name, "g", SOUND) for name in ("a", "lips_a", "text_a")]
+    short = [Voice(name, name, "g", AUDIO) for name in ("a", "lips_a", "text_a")]
     assert len(set(systems(short).tolist())) == 3  # one letter says nothing
 
 
 def test_a_name_without_latin_letters_is_a_system_too():
     names = ("語音合成", "音声変換 2", "---")
-    made = [Voice(name, name, "g", SOUND) for name in names]
-    assert systems([*made, Voice("real", "", "g", SOUND)]).tolist() == ["語音合成", "音声変換2", "---", ""]
+    made = [Voice(name, name, "g", AUDIO) for name in names]
+    assert systems([*made, Voice("real", "", "g", AUDIO)]).tolist() == ["語音合成", "音声変換2", "---", ""]
 
 
 def test_people_are_dealt_evenly_and_the_seed_changes_who_is_where(voices):

@@ -52,8 +52,8 @@ def test_the_table_is_one_of_voices(hummers, tmp_path):
     assert {voice.page for voice in voices} == {"tts-hum", "tts-buzz"}
     assert len(set(systems(voices).tolist())) == 2
     seconds = [len(text) // 100 for text in spoken.texts(4)]
-    assert [round(len(voice.sound) / 16000) for voice in voices[:4]] == pytest.approx(seconds, abs=1)
-    assert all(0.9 < np.abs(voice.sound).max() <= 1 for voice in voices)
+    assert [round(len(voice.audio) / 16000) for voice in voices[:4]] == pytest.approx(seconds, abs=1)
+    assert all(0.9 < np.abs(voice.audio).max() <= 1 for voice in voices)
 
 
 def test_two_systems_with_the_voice_of_one_speaker_share_the_group(hummers, tmp_path):
@@ -65,12 +65,12 @@ def test_two_systems_with_the_voice_of_one_speaker_share_the_group(hummers, tmp_
     assert speakers["hts"] < speakers["flite"]
 
 
-def test_the_same_seed_gives_the_same_sounds_and_another_one_others(hummers, tmp_path):
+def test_the_same_seed_gives_the_same_audio_and_another_seed_another(hummers, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         spoken.write_spoken(tmp_path / f"{name}.parquet", ["hum"], n=2, seed=seed)
     a, b, c = (voices_of_table(tmp_path / f"{name}.parquet") for name in "abc")
-    assert all(np.array_equal(one.sound, other.sound) for one, other in zip(a, b, strict=True))
-    assert not any(np.array_equal(one.sound, other.sound) for one, other in zip(a, c, strict=True))
+    assert all(np.array_equal(one.audio, other.audio) for one, other in zip(a, b, strict=True))
+    assert not any(np.array_equal(one.audio, other.audio) for one, other in zip(a, c, strict=True))
 
 
 def test_what_is_not_installed_is_left_out_with_a_warning(hummers, tmp_path, caplog):
@@ -100,8 +100,8 @@ def test_a_program_is_given_the_text_and_the_voice(tmp_path, monkeypatch):
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     said = ("four", "slt", np.random.default_rng(0))
-    sound, rate = synthesisers.load_flite()(*said)
-    assert (rate, sound.tolist()) == (8000, pytest.approx([0.3] * 4, abs=1e-3))
+    audio, rate = synthesisers.load_flite()(*said)
+    assert (rate, audio.tolist()) == (8000, pytest.approx([0.3] * 4, abs=1e-3))
     with pytest.raises(ModelError, match=r"flite can't speak as slt \(Index.*install it"):
         synthesisers._program("flite", "flite", lambda voice, file: ("-voice", voice))(*said)
     monkeypatch.setenv("PATH", "")
@@ -110,7 +110,7 @@ def test_a_program_is_given_the_text_and_the_voice(tmp_path, monkeypatch):
 
 
 def test_a_program_without_the_voice_is_left_out_and_the_others_are_kept(hummers, tmp_path, monkeypatch, caplog):
-    """Non-regression test: Festival ends with 0 then and writes nothing; the sounds of all systems were lost."""
+    """Non-regression test: Festival ends with 0 then and writes nothing; the utterances of all systems were lost."""
     (tmp_path / "text2wave").write_text("#!/bin/sh\necho 'SIOD ERROR: unbound variable' >&2\n")
     (tmp_path / "text2wave").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
@@ -143,6 +143,6 @@ def test_one_that_is_installed_speaks(name):
     except ModelError as error:
         pytest.skip(str(error))
     for voice in SYNTHESISERS[name].voices:
-        sound, rate = speak("You can find the instructions on the second page.", voice, np.random.default_rng(0))
-        assert 1.5 < len(sound) / rate < 6
-        assert 0.02 < np.sqrt(np.mean(sound**2)) < 0.5
+        audio, rate = speak("You can find the instructions on the second page.", voice, np.random.default_rng(0))
+        assert 1.5 < len(audio) / rate < 6
+        assert 0.02 < np.sqrt(np.mean(audio**2)) < 0.5

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from features.compiled_code import import_librosa
-from forge.clips.clip import RATE_HZ, EditableClip, Sound
+from forge.clips.clip import RATE_HZ, EditableClip, Waveform
 from forge.clips.registry import Parameters, kind
 
 STRETCHED_SHARE = 0.5  # fraction of desyncs that also drift
@@ -28,13 +28,13 @@ def desync(
     Positive ``shift_s`` delays the audio; samples that leave at one end return at the other. ``rate`` above 1 is
     faster, at the same pitch (phase vocoder).
     """
-    assert clip.sound is not None
-    sound = clip.sound
+    assert clip.audio is not None
+    audio = clip.audio
     if parameters["rate"] != 1.0:
         time_stretch = import_librosa().effects.time_stretch
 
-        sound = np.resize(time_stretch(sound, rate=parameters["rate"]), clip.sound.size)
-    return clip.with_sound(np.roll(sound, round(parameters["shift_s"] * RATE_HZ)))
+        audio = np.resize(time_stretch(audio, rate=parameters["rate"]), clip.audio.size)
+    return clip.with_audio(np.roll(audio, round(parameters["shift_s"] * RATE_HZ)))
 
 
 def _sample_dub(rng: np.random.Generator) -> dict[str, Any]:
@@ -46,20 +46,20 @@ def dub(
     clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
 ) -> EditableClip:
     """Another voice with other words: the donor's, or a synthesised one (also where there is no donor)."""
-    assert clip.sound is not None
-    if donor is not None and donor.sound is not None and parameters["voice"] == "donor":
-        return clip.with_sound(matched_level(np.resize(donor.sound, clip.sound.size), clip.sound))
+    assert clip.audio is not None
+    if donor is not None and donor.audio is not None and parameters["voice"] == "donor":
+        return clip.with_audio(matched_level(np.resize(donor.audio, clip.audio.size), clip.audio))
     from forge.speech_synthesis import Speaker, speak
 
     speaking = np.random.default_rng(parameters["seed"])
     speech = speak(clip.duration_s, Speaker.sample(speaking), speaking)
-    return clip.with_sound(matched_level(speech.sound, clip.sound))
+    return clip.with_audio(matched_level(speech.audio, clip.audio))
 
 
-def matched_level(sound: Sound, model: Sound) -> Sound:
-    """Scale ``sound`` [n] to the loudness (RMS) of ``model`` [k], clipped to -1 to 1; silence stays silence."""
-    level, wanted = float(np.sqrt(np.mean(sound**2))), float(np.sqrt(np.mean(model**2)))
-    return np.clip(sound * (wanted / level if level > 0 else 0.0), -1, 1).astype(np.float32)
+def matched_level(audio: Waveform, model: Waveform) -> Waveform:
+    """Scale ``audio`` [n] to the loudness (RMS) of ``model`` [k], clipped to -1 to 1; silence stays silence."""
+    level, wanted = float(np.sqrt(np.mean(audio**2))), float(np.sqrt(np.mean(model**2)))
+    return np.clip(audio * (wanted / level if level > 0 else 0.0), -1, 1).astype(np.float32)
 
 
 def _sample_conversion(rng: np.random.Generator) -> dict[str, Any]:
@@ -74,14 +74,14 @@ def voice_conversion(
     clip: EditableClip, parameters: Parameters, rng: np.random.Generator, donor: EditableClip | None
 ) -> EditableClip:
     """The same words in another voice: pitch and formants are shifted independently."""
-    assert clip.sound is not None
+    assert clip.audio is not None
     pitch_shift = import_librosa().effects.pitch_shift
 
     # A pitch shift by resampling also shifts the formants: they are moved back, then shifted as requested.
-    shifted = pitch_shift(clip.sound, sr=RATE_HZ, n_steps=parameters["pitch_semitones"])
+    shifted = pitch_shift(clip.audio, sr=RATE_HZ, n_steps=parameters["pitch_semitones"])
     formant_shift = 2.0 ** (parameters["pitch_semitones"] / 12)
     moved = warp_formants(shifted, parameters["formant_ratio"] / formant_shift)
-    return clip.with_sound(matched_level(moved, clip.sound))
+    return clip.with_audio(matched_level(moved, clip.audio))
 
 
 FRAME = 512  # 32 ms
@@ -89,7 +89,7 @@ LIFTER_S = 0.0022  # the cepstrum is the vocal tract below this, and the voice (
 MAX_GAIN = 30.0  # largest correction of the envelope
 
 
-def warp_formants(sound: Sound, ratio: float) -> Sound:
+def warp_formants(audio: Waveform, ratio: float) -> Waveform:
     """Stretch the spectral envelope by ``ratio`` along frequency, without changing pitch.
 
     The envelope is the cepstrum's smooth part (Oppenheim 1969); each short-time spectrum is divided by its
@@ -97,16 +97,16 @@ def warp_formants(sound: Sound, ratio: float) -> Sound:
 
     Parameters
     ----------
-    sound
+    audio
         Mono [k] at 16 kHz.
     ratio
         A ratio above 1 moves formants up, like a shorter vocal tract.
     """
     from scipy.signal import istft, stft
 
-    if sound.size < FRAME:
-        return sound
-    _, _, spectrum = stft(sound, RATE_HZ, nperseg=FRAME, noverlap=FRAME * 3 // 4)
+    if audio.size < FRAME:
+        return audio
+    _, _, spectrum = stft(audio, RATE_HZ, nperseg=FRAME, noverlap=FRAME * 3 // 4)
     cepstrum = np.fft.irfft(np.log(np.abs(spectrum) + 1e-8), axis=0)
     keep = round(LIFTER_S * RATE_HZ)
     cepstrum[keep : len(cepstrum) - keep + 1] = 0.0
@@ -117,4 +117,4 @@ def warp_formants(sound: Sound, ratio: float) -> Sound:
     stretched = envelope[low] * (1 - part[:, None]) + envelope[np.minimum(low + 1, bins[-1])] * part[:, None]
     gain = np.clip(np.exp(stretched - envelope), 1 / MAX_GAIN, MAX_GAIN)
     _, warped = istft(spectrum * gain, RATE_HZ, nperseg=FRAME, noverlap=FRAME * 3 // 4)
-    return np.resize(warped[: sound.size], sound.size).astype(np.float32)
+    return np.resize(warped[: audio.size], audio.size).astype(np.float32)

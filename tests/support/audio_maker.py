@@ -1,4 +1,4 @@
-"""Sounds made on the spot: what a voice detector takes for speech, and WAVE files of any header."""
+"""Audio made on the spot: what a voice detector takes for speech, and WAVE files of any header."""
 
 from __future__ import annotations
 

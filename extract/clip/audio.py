@@ -24,13 +24,13 @@ MAX_RATE_HZ = 4_000_000  # FFmpeg's filter grows with the rate: 80 MB here, giga
 
 
 @dataclass
-class SoundClock:
+class AudioClock:
     """Track the expected time of the next audio frame, to find gaps between frames."""
 
     offsets: OffsetReader
     silence_s: float = 0.0
     _first_s: float | None = None
-    _sound_s: float = 0.0
+    _audio_s: float = 0.0
     _offset: float | None = None
 
     @property
@@ -50,15 +50,15 @@ class SoundClock:
             jumped, self._offset = offset != self._offset, offset
             at = float(frame.time) + offset
             if self._first_s is None:
-                self._first_s = at - self._sound_s
+                self._first_s = at - self._audio_s
             elif following is not None and following.time is not None:
-                late_s = at - self.start_s - self._sound_s - self.silence_s
+                late_s = at - self.start_s - self._audio_s - self.silence_s
                 step_s = following.time - frame.time - length_s
                 missing = late_s > MIN_GAP_S and step_s > -MIN_GAP_S
                 in_step = -min(MIN_GAP_S, length_s / 2) < step_s < MIN_GAP_S  # not the same timestamp again
                 surplus = late_s < -MIN_GAP_S and (jumped or in_step)
                 gap_s = late_s if missing or surplus else 0.0
-        self._sound_s += length_s + min(0.0, gap_s)
+        self._audio_s += length_s + min(0.0, gap_s)
         self.silence_s += max(0.0, gap_s)
         return gap_s
 
@@ -199,7 +199,7 @@ def _energy(samples: NDArray[np.floating[Any]]) -> Any:
 
 
 def read_mono(
-    frames: Iterable[av.AudioFrame], clock: SoundClock, wanted: int, *, channel: int | None = None
+    frames: Iterable[av.AudioFrame], clock: AudioClock, wanted: int, *, channel: int | None = None
 ) -> tuple[NDArray[np.float32], int | None]:
     """Return at most ``wanted`` samples at 16 kHz, with silence where audio is missing.
 
@@ -236,6 +236,6 @@ def read_mono(
         if decoded >= wanted:
             break
     pieces += resampler.samples(None)
-    sound = np.concatenate(pieces)[:wanted] if pieces else np.zeros(0, np.float32)
-    sound = np.nan_to_num(sound.astype(np.float32), posinf=0.0, neginf=0.0)
-    return sound, energy.cancelled()
+    samples = np.concatenate(pieces)[:wanted] if pieces else np.zeros(0, np.float32)
+    samples = np.nan_to_num(samples.astype(np.float32), posinf=0.0, neginf=0.0)
+    return samples, energy.cancelled()

@@ -1,4 +1,4 @@
-"""Files of sound alone: a row of the voice, whatever the header says; evidence and a page without a picture."""
+"""Audio-only files: a row of the voice, whatever the header says; evidence and a page without images."""
 
 import json
 import struct
@@ -7,13 +7,13 @@ import av
 import cv2
 import numpy as np
 import pytest
-from sound_maker import speech, write_wave
+from audio_maker import speech, write_wave
 
 import deepcue
 from deepcue.cli.main import main
 from ensemble.store import default_model, load_model
 from ensemble.verdict import judge
-from ensemble.wording import NO_PICTURE, NOTE, NOTE_NO_SPEECH, NOTE_SOUND
+from ensemble.wording import NO_VIDEO, NOTE, NOTE_AUDIO_ONLY, NOTE_NO_SPEECH
 from extract.entries import ClipEntry
 from extract.pipeline import examine
 from extract.run import worker
@@ -47,15 +47,15 @@ def mp3(tmp_path_factory):
     return encoded(tmp_path_factory.mktemp("mp3") / "speech.mp3", speech(6), "libmp3lame").read_bytes()
 
 
-def test_speech_has_the_columns_of_the_voice_and_the_picture_a_reason(tmp_path):
+def test_speech_has_voice_columns_and_cues_of_the_video_have_a_reason(tmp_path):
     row, voice, _ = measured(write_wave(tmp_path / "a.wav", speech(6)))
     assert (row.status, row.error) == ("no_face", ALONE)
     assert (row.n_frames, row.n_faces, row.duration_s) == (0, 0, pytest.approx(6.0))
     assert np.isfinite(list(voice.values())).all()
-    assert row.reasons == {"blink": Reason.NO_PICTURE.value, "lip_sync": Reason.NO_PICTURE.value}
+    assert row.reasons == {"blink": Reason.NO_VIDEO.value, "lip_sync": Reason.NO_VIDEO.value}
 
 
-def test_a_video_container_without_a_picture_is_the_same_sound(tmp_path):
+def test_a_video_container_without_video_is_read_as_audio(tmp_path):
     row, voice, _ = measured(encoded(tmp_path / "a.mp4", speech(6), "aac"))
     assert (row.status, row.error) == ("no_face", ALONE)
     assert np.isfinite(list(voice.values())).all()
@@ -66,7 +66,7 @@ def test_a_video_container_without_a_picture_is_the_same_sound(tmp_path):
     [np.zeros(48000), np.full(48000, np.nan, np.float32), speech(6)[8000:8400], np.array([0.1])],
     ids=["silent", "nan", "short", "one sample"],
 )
-def test_sound_without_speech_has_a_row_without_numbers(tmp_path, samples):
+def test_audio_without_speech_has_a_row_without_numbers(tmp_path, samples):
     row, voice, observed = measured(write_wave(tmp_path / "a.wav", samples))
     assert (row.status, row.error) == ("no_face", ALONE)
     assert row.duration_s == pytest.approx(len(samples) / 16000)
@@ -133,7 +133,7 @@ def test_nothing_in_a_file_is_unreadable(tmp_path, content):
 
 
 @pytest.mark.parametrize("content", [np.random.default_rng(0).bytes(200), b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0"])
-def test_a_damaged_sound_is_not_refused_as_a_video_alone(tmp_path, content):
+def test_damaged_audio_is_not_refused_only_as_video(tmp_path, content):
     (tmp_path / "a.wav").write_bytes(content)
     row, _, _ = measured(tmp_path / "a.wav")
     assert row.status == "unreadable"
@@ -173,7 +173,7 @@ def test_a_length_that_nobody_knew_when_it_was_written_promises_nothing(tmp_path
     assert len(observed.audio) == 32000
 
 
-def test_music_with_a_cover_is_told_from_a_sound(tmp_path, mp3):
+def test_music_with_a_cover_is_distinguished_from_a_recording(tmp_path, mp3):
     _, png = cv2.imencode(".png", np.full((64, 64, 3), 90, np.uint8))
     body = b"\0image/png\0\x03\0" + png.tobytes()
     frame = b"APIC" + struct.pack(">I", len(body)) + b"\0\0" + body
@@ -183,7 +183,7 @@ def test_music_with_a_cover_is_told_from_a_sound(tmp_path, mp3):
     assert (row.status, row.error) == ("unreadable", "no video stream in the file but a cover image")
 
 
-def test_sound_is_looked_at_for_as_long_as_a_clip(tmp_path):
+def test_audio_is_analysed_for_as_long_as_a_clip(tmp_path):
     path = write_wave(tmp_path / "a.wav", speech(4))
     row, _, observed = measured(path, worker.Settings(("voice",), max_seconds=2))
     assert row.error == f"{ALONE}; only the first 2 s were analysed"
@@ -192,16 +192,16 @@ def test_sound_is_looked_at_for_as_long_as_a_clip(tmp_path):
 
 @pytest.mark.usefixtures("measured_here")
 @pytest.mark.parametrize(("samples", "spoken"), [(speech(6), True), (np.zeros(48000), False)], ids=["speech", "silent"])
-def test_the_page_has_the_sound_and_no_picture(tmp_path, samples, spoken):
+def test_the_page_shows_the_audio_and_no_image(tmp_path, samples, spoken):
     path = write_wave(tmp_path / "a.wav", samples)
     table, evidence = examine(ClipEntry("a.wav", str(path)), families=load_model(default_model()).layout.families)
     assert (evidence.people, evidence.filmstrip, evidence.n_faces_detected) == ((), (), 0)
     assert (evidence.width, evidence.height, evidence.duration_s) == (0, 0, pytest.approx(len(samples) / 16000))
-    finite = [one for one in evidence.sound.values() if np.isfinite(one.values).any()]
+    finite = [one for one in evidence.audio.values() if np.isfinite(one.values).any()]
     assert bool(finite) == spoken
     model = load_model(default_model())
     (verdict,) = judge(model, table)
-    assert verdict.notes[0] == (NOTE_SOUND.format(why=NO_PICTURE) if spoken else NOTE_NO_SPEECH)
+    assert verdict.notes[0] == (NOTE_AUDIO_ONLY.format(why=NO_VIDEO) if spoken else NOTE_NO_SPEECH)
     page = clip_page(verdict, model.manifest, tmp_path, facts=ClipFacts.of_row(table), evidence=evidence)
     assert verdict.notes[0].split(":")[0].lower() in page.lower()
     assert "s of audio" in page
@@ -210,14 +210,14 @@ def test_the_page_has_the_sound_and_no_picture(tmp_path, samples, spoken):
 
 
 @pytest.mark.usefixtures("measured_here")
-def test_predict_says_in_json_that_only_the_sound_was_judged(tmp_path, capsys):
+def test_predict_reports_in_json_that_only_the_audio_was_evaluated(tmp_path, capsys):
     path = write_wave(tmp_path / "a.wav", speech(6))
     assert main(["predict", str(path), "--json", "--quiet", "--jobs", "1"]) == 0
     (one,) = json.loads(capsys.readouterr().out)["clips"]
     assert (one["status"], one["n_frames"], one["n_faces"], one["face_width_px"]) == ("no_face", 0, 0, None)
     assert list(one["log_odds_by_family"]) == ["forensic_voice"]
     assert one["unmeasured"]["forensic_cnn"] == "the file holds no video"
-    assert one["notes"] == [NOTE_SOUND.format(why=NO_PICTURE), NOTE]
+    assert one["notes"] == [NOTE_AUDIO_ONLY.format(why=NO_VIDEO), NOTE]
 
 
 def test_a_frame_of_a_day_is_not_resampled_to_its_end(tmp_path):
@@ -233,7 +233,7 @@ def test_a_frame_of_a_day_is_not_resampled_to_its_end(tmp_path):
     assert len(observed.audio) == 120 * 16000
 
 
-def test_sound_of_eight_planes_is_heard(tmp_path):
+def test_audio_of_eight_planes_is_read(tmp_path):
     """PyAV reads past the end of a frame of eight planes: the process used to die."""
     path = tmp_path / "a.m4a"
     with av.open(str(path), "w") as container:
@@ -250,7 +250,7 @@ def test_sound_of_eight_planes_is_heard(tmp_path):
 
 
 @pytest.mark.usefixtures("measured_here")
-def test_evidence_of_a_sound_has_its_cues_and_nobody(tmp_path):
+def test_evidence_of_audio_has_its_cues_and_no_person(tmp_path):
     found = deepcue.evidence(write_wave(tmp_path / "a.wav", speech(6)))
     assert (found.people, found.n_faces_detected) == ((), 0)
     assert {name.split(".")[0] for name, value in found.cues.items() if np.isfinite(value) and value} == {
