@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
+import av
 import numpy as np
 
-from features.compiled_code import import_librosa
 from forge.clips.clip import RATE_HZ, EditableClip, Waveform
 from forge.clips.registry import Parameters, kind
 
@@ -26,14 +27,12 @@ def desync(
     """The audio shifted against the video, and in half of the clips played at another speed.
 
     Positive ``shift_s`` delays the audio; samples that leave at one end return at the other. ``rate`` above 1 is
-    faster, at the same pitch (phase vocoder).
+    faster, at the same pitch.
     """
     assert clip.audio is not None
     audio = clip.audio
     if parameters["rate"] != 1.0:
-        time_stretch = import_librosa().effects.time_stretch
-
-        audio = np.resize(time_stretch(audio, rate=parameters["rate"]), clip.audio.size)
+        audio = np.resize(_filtered(audio, _tempo(parameters["rate"])), clip.audio.size)
     return clip.with_audio(np.roll(audio, round(parameters["shift_s"] * RATE_HZ)))
 
 
@@ -75,13 +74,34 @@ def voice_conversion(
 ) -> EditableClip:
     """The same words in another voice: pitch and formants are shifted independently."""
     assert clip.audio is not None
-    pitch_shift = import_librosa().effects.pitch_shift
-
     # A pitch shift by resampling also shifts the formants: they are moved back, then shifted as requested.
-    shifted = pitch_shift(clip.audio, sr=RATE_HZ, n_steps=parameters["pitch_semitones"])
-    formant_shift = 2.0 ** (parameters["pitch_semitones"] / 12)
-    moved = warp_formants(shifted, parameters["formant_ratio"] / formant_shift)
+    shift = 2.0 ** (parameters["pitch_semitones"] / 12)
+    faster = [("asetrate", str(round(RATE_HZ * shift))), ("aresample", str(RATE_HZ))]
+    shifted = np.resize(_filtered(clip.audio, [*faster, *_tempo(1 / shift)]), clip.audio.size)
+    moved = warp_formants(shifted, parameters["formant_ratio"] / shift)
     return clip.with_audio(matched_level(moved, clip.audio))
+
+
+def _tempo(rate: float) -> list[tuple[str, str]]:
+    """Return FFmpeg's filter that changes speed but not pitch (waveform similarity overlap-add), 0.5 to 100."""
+    return [("atempo", repr(rate))]
+
+
+def _filtered(audio: Waveform, filters: list[tuple[str, str]]) -> Waveform:
+    """Return mono audio at 16 kHz after FFmpeg's filters, each a name and its arguments; the length may change."""
+    graph = av.filter.Graph()
+    source = graph.add_abuffer(sample_rate=RATE_HZ, format="fltp", layout="mono")
+    nodes = [source, *(graph.add(name, arguments) for name, arguments in filters), graph.add("abuffersink")]
+    graph.link_nodes(*nodes).configure()
+    frame = av.AudioFrame.from_ndarray(audio[np.newaxis].astype(np.float32), format="fltp", layout="mono")
+    frame.sample_rate, frame.pts = RATE_HZ, 0
+    graph.push(frame)
+    graph.push(None)
+    parts = []
+    with contextlib.suppress(av.error.EOFError):
+        while True:
+            parts.append(graph.pull().to_ndarray()[0])
+    return np.concatenate(parts)
 
 
 FRAME = 512  # 32 ms

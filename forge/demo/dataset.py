@@ -26,7 +26,7 @@ SIZES = ((320, 240), (426, 240), (480, 360), (640, 360), (360, 640))
 RATES_HZ = (15.0, 24.0, 25.0, 30.0)
 RATE_WEIGHTS = (0.1, 0.3, 0.3, 0.3)
 KINDS = ("face_swap", "desync", "resynthesis", "dub", "face_swap", "resynthesis")  # in turn
-# Stretching needs librosa, whose import takes longer than a clip; with two people, no third voice is needed.
+# In clips of few seconds, a constant shift is easier to find than a drift; with two people, no third voice is needed.
 FIXED: dict[str, dict[str, Any]] = {"desync": {"rate": 1.0}, "dub": {"voice": "donor"}}
 REAL_SHARE = 0.4  # fraction of REAL clips in the training set
 PARTS = 3

@@ -134,7 +134,6 @@ def test_desync_shifts_the_audio_by_the_given_time(clip, shift_s):
     assert found / RATE_HZ == pytest.approx(shift_s, abs=1e-3)
 
 
-@pytest.mark.slow
 def test_stretched_audio_keeps_its_length_and_pitch(clip):
     tone = np.sin(2 * np.pi * 300 * np.arange(clip.audio.size) / RATE_HZ).astype(np.float32)
     made = forged("desync", clip.with_audio(tone), None, shift_s=0.0, rate=1.1)
@@ -176,7 +175,6 @@ def test_formants_move_and_the_pitch_stays(ratio):
     assert harmonics > 10
 
 
-@pytest.mark.slow
 def test_voice_conversion_moves_the_pitch(clip):
     made = forged("voice_conversion", clip.with_audio(vowel(120.0, 900.0)[: clip.audio.size]), None,
                   pitch_semitones=5.0, formant_ratio=1.1)  # fmt: skip
