@@ -172,9 +172,22 @@ class Batches:
     def _pseudo_pair(self, rng: Rng) -> tuple[DecodedFace, DecodedFace]:
         """Make a pair of a real face and a pseudo-fake that is synthesised from it."""
         pool, rows = self._real_faces(rng)
-        real = pool.face(int(rng.choice(rows)), with_landmarks=True)
-        fake = _pseudo_fake(real, pool, rows, rng)
+        row = int(rng.choice(rows))
+        real = pool.face(row, with_landmarks=True)
+        fake = _pseudo_fake(real, pool, self._donors(pool, rows, row, rng), rng)
         return _matched(real, fake, rng) if rng.random() < P_PSEUDO_MATCHED else (real, fake)
+
+    def _donors(self, pool: Pool, rows: NDArray[np.int64], row: int, rng: Rng) -> NDArray[np.int64]:
+        """Draw real faces of the same clip or source, never ``row`` itself; empty if there is no other face.
+
+        A single image gets donors from other clips and images: its own face pasted into itself would be a REAL image
+        that is labelled FAKE.
+        """
+        others = rows[rows != row]
+        if not len(others) and self._clips is not None and pool is self._clips.pool:
+            drawn = np.concatenate([self._clips.clip(rng, fake=False) for _ in range(DONORS)])
+            others = drawn[drawn != row]
+        return rng.choice(others, DONORS) if len(others) else others
 
     def _real_faces(self, rng: Rng, *, stills: float = P_REAL_OF_STILLS) -> tuple[Pool, NDArray[np.int64]]:
         """Choose a pool, and the rows of real faces of one of its sources."""
@@ -226,16 +239,16 @@ class Batches:
         return _matched(first, second, rng) if rng.random() < P_MATCHED else (first, second)
 
 
-def _pseudo_fake(real: DecodedFace, pool: Pool, rows: NDArray[np.int64], rng: Rng) -> DecodedFace:
-    """Forge a real face, with donors from ``rows`` of its pool."""
+def _pseudo_fake(real: DecodedFace, pool: Pool, donors: NDArray[np.int64], rng: Rng) -> DecodedFace:
+    """Forge a real face, with the most similar of ``donors``, rows [k] of its pool."""
     image, box, points = real
     kind = str(rng.choice(KINDS, p=KIND_SHARES))
     if points is None or kind == "resynthesis":
         return resynthesise(image, points, rng), box, points
-    if kind == "self_blend":
+    if kind == "self_blend" or not len(donors):
         return blend.self_blend(image, points, rng), box, points
     region = "face" if kind == "swap" else str(rng.choice(PARTS, p=PART_SHARES))
-    donor, _, donor_points = pool.face(pool.nearest(points, rng.choice(rows, DONORS)), with_landmarks=True)
+    donor, _, donor_points = pool.face(pool.nearest(points, donors), with_landmarks=True)
     if donor_points is None:
         return blend.self_blend(image, points, rng), box, points
     return blend.transplant(image, points, donor, donor_points, rng, region=region), box, points

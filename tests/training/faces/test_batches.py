@@ -81,6 +81,32 @@ def test_a_real_image_that_is_left_out_is_not_forged_either(pools, asked):
     assert {pool.key[row] for pool, row in asked if pool is pools[1]} == {"p1", "p3"}
 
 
+@pytest.mark.parametrize("n_frames", [1, 3])
+def test_no_face_is_pasted_into_itself(index_table, pools, rng, n_frames):
+    """Non-regression test: a single image was its own donor, an unchanged REAL image that was labelled FAKE."""
+    clips = [(f"c{i}", i > 5, f"g{i}", "loopy" if i > 5 else "real_a", "") for i in range(8) for _ in range(n_frames)]
+    some = batches_of([*pools[:2], Pool(index_table(clips))], Mix(stills=0, pseudo_fakes=1, clips=1))
+    pool = some._clips.pool
+    for _ in range(40):
+        rows = some._clips.clip(rng, fake=False)
+        row = int(rng.choice(rows))
+        donors = some._donors(pool, rows, row, rng)
+        assert len(donors) == batches.DONORS
+        assert row not in donors
+        assert not pool.fake[donors].any()
+        if n_frames > 1:
+            assert set(pool.key[donors]) == {pool.key[row]}
+
+
+def test_the_only_real_face_has_no_donor(index_table, rng):
+    lone = Pool(index_table([("a", False, "0", "stills", ""), ("b", True, "0", "stills", "a")]))
+    some = batches_of(
+        [lone, Pool(index_table([("r", False, "x", "real", "")]))], Mix(stills=1, pseudo_fakes=1, clips=0)
+    )
+    assert not len(some._donors(lone, np.array([0]), 0, rng))
+    assert len(some[0][0]) == 4
+
+
 def test_half_of_the_clip_pairs_are_of_transcoded_clips(index_table, clip_rows, pools, asked):
     transcoded = Pool(index_table(clip_rows))
     some = batches_of(pools, Mix(stills=0, pseudo_fakes=0, clips=8), transcoded)
