@@ -30,7 +30,7 @@ def evidence(**changes):
     other = Person(np.empty(0), np.empty((0, 4), np.float32), (), {})
     values = {
         "filename": "dir/ä.mp4", "duration_s": 10.0 / 3.0, "width": 640, "height": 360, "people": (person, other),
-        "n_faces_detected": 3, "sound": {"forensic_voice.logit": light}, "filmstrip": ((0.25, b"a"), (5.1, b"bb")),
+        "n_faces_detected": 3, "audio": {"forensic_voice.logit": light}, "filmstrip": ((0.25, b"a"), (5.1, b"bb")),
         "cues": {"blink.count": 3.0, "blink.dur_med_s": float("nan")},
         "lead_s": 0.75,
     }  # fmt: skip
@@ -57,12 +57,17 @@ def same(a, b):
         assert a == b or np.isnan([a, b]).all()
 
 
-@pytest.mark.parametrize("changes", [{}, {"people": (), "sound": {}, "filmstrip": (), "cues": {}}])
+@pytest.mark.parametrize("changes", [{}, {"people": (), "audio": {}, "filmstrip": (), "cues": {}}])
 def test_what_is_loaded_equals_what_was_saved(tmp_path, changes):
     file = tmp_path / "clip.evidence"
     evidence_store.save(evidence(**changes), file)
     same(evidence_store.load(file), evidence(**changes))
     assert [one.name for one in tmp_path.iterdir()] == ["clip.evidence"]
+
+
+def test_the_former_name_of_the_audio_series_still_works():
+    found = evidence()
+    assert found.sound is found.audio
 
 
 def test_a_file_of_before_there_were_windows_is_read(tmp_path, monkeypatch):
