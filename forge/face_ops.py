@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from features.geometry import LEFT_EYE, RIGHT_EYE
-from features.geometry import similarity as fit_similarities
+from features.measures.geometry import LEFT_EYE, RIGHT_EYE
+from features.measures.geometry import similarity as fit_similarities
 
 Image = NDArray[np.uint8]
 Points = NDArray[np.float32]
@@ -37,9 +37,9 @@ def to_bytes(levels: NDArray[np.floating]) -> Image:
 def iod(points: Points) -> float:
     """Return the inter-ocular distance in px: between the centroids of the eyes of one face [68, 2].
 
-    Computes in the landmarks' float32, whereas :func:`features.geometry.inter_ocular_distance` (for whole tracks) uses
-    float64: masks are scaled by the distance, and its last bit decides about pixels, so that training batches can be
-    repeated bit for bit.
+    Computes in the landmarks' float32, whereas :func:`features.measures.geometry.inter_ocular_distance` (for whole
+    tracks) uses float64: masks are scaled by the distance, and its last bit decides about pixels, so that training
+    batches can be repeated bit for bit.
     """
     return float(np.linalg.norm(points[RIGHT_EYE].mean(axis=0) - points[LEFT_EYE].mean(axis=0)))
 

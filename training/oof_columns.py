@@ -26,9 +26,9 @@ from features import discovery, measuring, observation, spec, table
 from features.errors import DatasetError, ModelError
 from features.families import cnn_embedding, face_contrast
 from features.networks import logit_columns, projection, region_contrast
+from features.networks.speech_model import VoiceModel
 from features.networks.weights import use_weights, weights_file
 from features.reasons import CLIP, OBSERVATION, Reason
-from features.speech_model import VoiceModel
 from features.threads import opencv_on_one_thread
 from training import folds
 from training.folds import FOLD_FILES

@@ -5,8 +5,8 @@ can be softer, smoother or of another colour than cheeks, jaw and forehead of th
 After Li & Lyu 2019, "Exposing DeepFake Videos by Detecting Face Warping Artifacts", and Li et al. 2020, "Face X-ray for
 More General Face Forgery Detection"; both are networks, while the measures here are hand-crafted.
 
-Both regions are bare skin of the kept crops (:mod:`features.face_regions`). ``ten`` is Tenengrad (mean squared Sobel
-gradient), ``lap`` the variance of the Laplacian, ``noise`` Immerkaer's noise in the smoother half of the region:
+Both regions are bare skin of the kept crops (:mod:`features.measures.face_regions`). ``ten`` is Tenengrad (mean squared
+Sobel gradient), ``lap`` the variance of the Laplacian, ``noise`` Immerkaer's noise in the smoother half of the region:
 natural logarithms of the ratio of core and rest, so that gain cancels. ``lab`` is the CIE76 colour difference of the
 medians, ``chroma`` the same without lightness; ``lightness``, ``red`` and ``yellow`` are its parts L*, a* and b*, core
 minus rest. All are medians over the sampled frames.
@@ -27,13 +27,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from features import series
 from features.arrays import F32
-from features.comparison import log_ratio
 from features.evidence import Series
-from features.face_regions import FaceCrop, Mask, each_distinct, face_crops, sampled
-from features.geometry import pose
-from features.luma import FLAT_SIGMA_PX, IMMERKAER
+from features.measures import series
+from features.measures.comparison import log_ratio
+from features.measures.face_regions import FaceCrop, Mask, each_distinct, face_crops, sampled
+from features.measures.geometry import pose
+from features.measures.luma import FLAT_SIGMA_PX, IMMERKAER
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, complete_row, family
 

@@ -25,10 +25,10 @@ from math import inf
 import cv2
 import numpy as np
 
-from features import series
 from features.arrays import F64
 from features.evidence import Event, Series
-from features.eyelids import (
+from features.measures import series
+from features.measures.eyelids import (
     BASE_QUANTILE,
     LONGEST_S,
     MEDIAN_FPS,
@@ -40,9 +40,9 @@ from features.eyelids import (
     openness,
     usable_ear,
 )
-from features.geometry import LEFT_EYE, RIGHT_EYE, HeadTrack, crop_landmarks, eye_aspect_ratio, head
+from features.measures.geometry import LEFT_EYE, RIGHT_EYE, HeadTrack, crop_landmarks, eye_aspect_ratio, head
+from features.measures.series import Segment
 from features.observation import Observation, Track
-from features.series import Segment
 from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
 
 COMPLETE = 0.3  # of the usual opening; a lid that reaches this is shut
@@ -344,7 +344,7 @@ def eyes_together(parts: Sequence[Segment], *, blinks: Sequence[Blink]) -> tuple
 def patch_ear_corr(track: Track) -> float:
     """Correlation over the track's crops of EAR with the lid gap measured in the image; NaN below 8 crops.
 
-    Both are means over the two eyes, :func:`eye_opening` and :func:`features.geometry.eye_aspect_ratio`.
+    Both are means over the two eyes, :func:`eye_opening` and :func:`features.measures.geometry.eye_aspect_ratio`.
     """
     from_image, from_landmarks = [], []
     for number, crop in enumerate(track.crops):

@@ -5,9 +5,10 @@ After Matern et al. 2019, "Exploiting Visual Artifacts to Expose Deepfakes and F
 "Exposing GAN-generated Faces Using Inconsistent Corneal Specular Highlights", there of portraits. Everything is
 measured in the stored crops, about 16 a clip, and summed up by medians over those in which it can be seen.
 
-A pair of irises counts when both are found (:mod:`features.irises`), have 5 px of radius in the crop (55 px between the
-eyes), agree in where they lie in their eyes and are of about equal size; teeth (:mod:`features.teeth`) count when the
-lips are apart by 15 % of the mouth's width. The published code counts an eye without an iris as 0, and wraps in 8 bits.
+A pair of irises counts when both are found (:mod:`features.measures.irises`), have 5 px of radius in the crop (55 px
+between the eyes), agree in where they lie in their eyes and are of about equal size; teeth
+(:mod:`features.measures.teeth`) count when the lips are apart by 15 % of the mouth's width. The published code counts
+an eye without an iris as 0, and wraps in 8 bits.
 
 Confounds: light from one side (brightness of the irises), glasses, dark eyes, blur, compression (chroma), the size of
 the face, what is said (whether teeth show). On stills of 224 px, enlarged from smaller faces, it tells nothing.
@@ -22,15 +23,15 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from features import irises, series
 from features.arrays import F64
 from features.evidence import Series
-from features.face_regions import each_distinct
-from features.geometry import LEFT_EYE, RIGHT_EYE, crop_landmarks, eye_aspect_ratio
-from features.laws_texture import ENERGIES
+from features.measures import irises, series
+from features.measures.face_regions import each_distinct
+from features.measures.geometry import LEFT_EYE, RIGHT_EYE, crop_landmarks, eye_aspect_ratio
+from features.measures.laws_texture import ENERGIES
+from features.measures.teeth import Teeth, measure_teeth
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, columns_of, complete_row, family
-from features.teeth import Teeth, measure_teeth
 
 MIN_FRAMES = 5
 MIN_RADIUS_PX = 5.0  # of an iris, in px of the crop
@@ -130,7 +131,7 @@ class Irises:
     """Both irises of one frame."""
 
     colours: dict[str, float]
-    """From :func:`features.irises.colour_differences`."""
+    """From :func:`features.measures.irises.colour_differences`."""
     lights: int
     """Number of irises, of the two, that have a highlight."""
     overlap: float

@@ -16,11 +16,11 @@ from __future__ import annotations
 import numpy as np
 
 from features.evidence import Series
+from features.measures.voice_measures import clip_cues
+from features.networks.speech_model import MAX_LOGIT, VoiceModel
 from features.networks.weights import kept_in_memory, weights_file
 from features.observation import AUDIO_RATE_HZ, Observation, Track
 from features.spec import EVERY_CHANGE, Column, family
-from features.speech_model import MAX_LOGIT, VoiceModel
-from features.voice_measures import clip_cues
 
 NAME = "forensic_voice"
 WINDOW_S, HOP_S = 3.0, 1.0  # of the series; cues of shorter audio carry little evidence

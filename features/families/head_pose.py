@@ -3,10 +3,10 @@
 A face pasted into another head keeps a pose of its own, so the pose of the inner points (17-35, 48, 54: brows, nose,
 corners of the mouth) differs from that of the whole set, which has the jaw line as well; no set has the eyes (Yang et
 al. 2019, "Exposing Deep Fakes Using Inconsistent Head Poses", and its code; there AUC 0.89, by an SVM on the plain
-differences). Each frame has both poses by a perspective fit (:mod:`features.perspective`) of one symmetric mean face.
-The focal length is one frame width, as published, but at least 12 iod: in a video cropped to the face the frame says
-nothing about the camera, and nobody is filmed from nearer than that. Translations are compared as fractions of the
-distance. "Angle" is that of ``R = R_inner R_whole^T``.
+differences). Each frame has both poses by a perspective fit (:mod:`features.measures.perspective`) of one symmetric
+mean face. The focal length is one frame width, as published, but at least 12 iod: in a video cropped to the face the
+frame says nothing about the camera, and nobody is filmed from nearer than that. Translations are compared as fractions
+of the distance. "Angle" is that of ``R = R_inner R_whole^T``.
 
 Left out: frames turned by over 45 degrees, and those where a fit misses the landmarks by over 0.15 iod.
 
@@ -15,11 +15,11 @@ noise (1 px of 92 gives 0.5 degrees in one frame, hence the mean vector, in whic
 unknown focal length, frame rate (speed, acceleration, jerk: undefined below 14.3 frames per second, where five samples
 last longer than 0.35 s; in a clip of variable frame rate, which is resampled by linear interpolation, noise comes out
 smaller and the jerk of real motion up to 40 % larger; several times larger where frames are shown at other moments than
-they were taken, as by a rate conversion that :func:`features.frame_clock.taken_times` doesn't recognise: repeats that
-are not equal, fewer than four of them (24 shown at 25 below 4 s), or a noisy or still face). Others found the published
-feature at chance on FaceForensics++ and Celeb-DF (AUC 0.47 and 0.55; doi 10.1186/s13640-023-00614-z). On unseen
-manipulations it tells the source rather than the forgery; beside its original, a swapped face jerks more inside than
-its jaw does.
+they were taken, as by a rate conversion that :func:`features.measures.frame_clock.taken_times` doesn't recognise:
+repeats that are not equal, fewer than four of them (24 shown at 25 below 4 s), or a noisy or still face). Others found
+the published feature at chance on FaceForensics++ and Celeb-DF (AUC 0.47 and 0.55; doi 10.1186/s13640-023-00614-z). On
+unseen manipulations it tells the source rather than the forgery; beside its original, a swapped face jerks more inside
+than its jaw does.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from features import series
 from features.arrays import F64
-from features.comparison import log_ratio
 from features.evidence import Series
-from features.geometry import REGIONS, HeadTrack, head
+from features.measures import series
+from features.measures.comparison import log_ratio
+from features.measures.geometry import REGIONS, HeadTrack, head
+from features.measures.perspective import Pose, fit, only, rotation_matrices, rotation_vectors
+from features.measures.series import Segment
 from features.observation import Observation, Track
-from features.perspective import Pose, fit, only, rotation_matrices, rotation_vectors
-from features.series import Segment
 from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
 
 INNER = np.r_[17:36, 48, 54]

@@ -17,11 +17,11 @@ from math import inf
 import numpy as np
 from scipy.spatial import distance
 
-from features import series
 from features.arrays import F64
-from features.comparison import log_ratio
 from features.evidence import Series
-from features.geometry import pose
+from features.measures import series
+from features.measures.comparison import log_ratio
+from features.measures.geometry import pose
 from features.networks.face_embedding import MAX_CHIPS, MAX_OTHERS, MIN_CHIPS, OTHER_CHIPS, embeddings, suitable
 from features.observation import Observation, Track
 from features.spec import Column, columns_of, complete_row, family

@@ -9,8 +9,8 @@ filter adds the flow's displacement to its calibrated state; flow that fails its
 ``jaw_inner_flow_ratio`` reads the flow alone, without the detector: each step minus the similarity that carries the
 rigid points along, minus its own smooth. What remains is how unsteadily the image itself moves there.
 
-Lengths are in iod (``D``); ``z`` are detected, ``x`` calibrated points, ``y`` the calibrated points in the head's
-frame (:func:`features.geometry.align`), ``e`` the residual of ``y`` against a Savitzky-Golay smooth over 0.23 s.
+Lengths are in iod (``D``); ``z`` are detected, ``x`` calibrated points, ``y`` the calibrated points in the head's frame
+(:func:`features.measures.geometry.align`), ``e`` the residual of ``y`` against a Savitzky-Golay smooth over 0.23 s.
 
 dlib answers in whole pixels of a square scaled to the face, so rounding adds the same iod to every face size; the
 filter counts half a pixel as the least move of a detection, its process noise is of a time and not of a frame, and so
@@ -25,10 +25,10 @@ filter would make motion agree, but not the detector's noise, of which each fram
 
 Confounds: strong compression (detector noise), frame rate (see the ``_15hz`` twins), a variable one (a track is then
 resampled, which smooths: jitter of about half), frames that are shown at other moments than they were taken, as by a
-rate conversion that :func:`features.frame_clock.taken_times` doesn't recognise: repeats that are not equal, fewer than
-four of them (24 shown at 25 below 4 s), or a noisy or still face (motion against the head is then jitter), expression
-and speech (mouth). Below 14.3 frames per second, where the smooth's five samples last longer than 0.35 s, residuals,
-derivatives and what is made of them are undefined.
+rate conversion that :func:`features.measures.frame_clock.taken_times` doesn't recognise: repeats that are not equal,
+fewer than four of them (24 shown at 25 below 4 s), or a noisy or still face (motion against the head is then jitter),
+expression and speech (mouth). Below 14.3 frames per second, where the smooth's five samples last longer than 0.35 s,
+residuals, derivatives and what is made of them are undefined.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from features import series
 from features.arrays import F64
-from features.calibrated_points import (
+from features.evidence import Series
+from features.measures import series
+from features.measures.calibrated_points import (
     calibrate,
     detection_residual,
     flow_displacement,
@@ -49,11 +50,10 @@ from features.calibrated_points import (
     flow_steps,
     half_grid_px,
 )
-from features.comparison import log_ratio
-from features.evidence import Series
-from features.geometry import REGIONS, RIGID, HeadTrack, align, head
+from features.measures.comparison import log_ratio
+from features.measures.geometry import REGIONS, RIGID, HeadTrack, align, head
+from features.measures.series import Segment
 from features.observation import Observation, Track
-from features.series import Segment
 from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
 
 STATIC_IOD_S, MOVING_IOD_S = 0.05, 0.2  # rigid-set speed
@@ -196,7 +196,7 @@ def jaw_inner_flow_ratio(residuals: Sequence[Segment]) -> float:
 def residual(part: Segment) -> Segment:
     """Subtract the Savitzky-Golay smooth (0.23 s, order 2) of a series [n, ...]; empty or NaN where that is.
 
-    See :func:`features.series.smoothed`.
+    See :func:`features.measures.series.smoothed`.
     """
     smooth = series.smoothed(part)
     return Segment(part.start_s, part.rate_hz, part.values[: len(smooth)] - smooth)
@@ -218,7 +218,7 @@ def region_rms(residuals: Sequence[Segment], *, points: NDArray[np.int64]) -> F6
 def region_band(
     residuals: Sequence[Segment], *, points: NDArray[np.int64], band_hz: tuple[float, float], least_hz: float
 ) -> float:
-    """Fraction of the power of a region's residuals in a band, see :func:`features.series.band_fraction`.
+    """Fraction of the power of a region's residuals in a band, see :func:`features.measures.series.band_fraction`.
 
     Parameters
     ----------
@@ -260,7 +260,7 @@ def motion_q90(parts: Sequence[Segment], *, order: int) -> float:
     parts : sequence of Segment
         ``y``, values of shape (n, 68, 2), iod.
     order : int
-        Of the derivative, see :func:`features.series.derivative`.
+        Of the derivative, see :func:`features.measures.series.derivative`.
 
     Returns
     -------

@@ -1,11 +1,11 @@
 """lip_sync: whether the lips move when, and as, the voice does.
 
-Mouth series come from landmarks in the head's frame (iod), voice series from :mod:`features.speech_series`; both meet
-on the voice's grid of 100 Hz, and the file's own offset between video and audio is kept. Correlation over
-lags after Slaney & Covell, "FaceSync", NIPS 2000; windowed distances in the manner of SyncNet's LSE (Chung &
-Zisserman 2016), not comparable with it; mouth closures after Agarwal et al. 2020. How two series are compared is in
-:mod:`features.synchrony`. Of all these, the lag of the canonical correlation of the whole mouth and the whole voice
-detects shifted audio and another person's voice best (docs/experiments/028-jitter-lip-sync-flicker.md).
+Mouth series come from landmarks in the head's frame (iod), voice series from :mod:`features.measures.speech_series`;
+both meet on the voice's grid of 100 Hz, and the file's own offset between video and audio is kept. Correlation over
+lags after Slaney & Covell, "FaceSync", NIPS 2000; windowed distances in the manner of SyncNet's LSE (Chung & Zisserman
+2016), not comparable with it; mouth closures after Agarwal et al. 2020. How two series are compared is in
+:mod:`features.measures.synchrony`. Of all these, the lag of the canonical correlation of the whole mouth and the whole
+voice detects shifted audio and another person's voice best (docs/experiments/028-jitter-lip-sync-flicker.md).
 
 Two unrelated smooth series of 10 s correlate by chance (sd of r 0.2-0.3), so every measure that matters comes as a
 robust z against 50 circular shifts of the voice, the same maximum over lags being taken for each; below 7.9 s there are
@@ -27,16 +27,14 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from features import series
 from features.arrays import F64
 from features.evidence import Series
-from features.geometry import HeadTrack, align, head
-from features.mouth_closures import CLOSURE_LAG_S, WIDE_QUANTILE, closure_lag_abs_s, closure_z, dips
-from features.observation import Observation, Track
-from features.series import Segment
-from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
-from features.speech_series import GRID_HZ, short_time_series, speech_mask
-from features.synchrony import (
+from features.measures import series
+from features.measures.geometry import HeadTrack, align, head
+from features.measures.mouth_closures import CLOSURE_LAG_S, WIDE_QUANTILE, closure_lag_abs_s, closure_z, dips
+from features.measures.series import Segment
+from features.measures.speech_series import GRID_HZ, short_time_series, speech_mask
+from features.measures.synchrony import (
     LSE_LAG_S,
     MAX_LAG_S,
     MIN_JOINT_S,
@@ -49,6 +47,8 @@ from features.synchrony import (
     pair_columns,
     window_lags,
 )
+from features.observation import Observation, Track
+from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
 
 MAX_YAW_DEG = 40.0
 MIN_SPEECH_SHARE, MIN_MOUTH_IOD = 0.15, 0.03
@@ -213,7 +213,7 @@ class Joint:
     mouth: dict[str, F64]
     """``open``, ``width``, ``area`` (iod), ``vel`` (iod/s), each [n]; NaN in gaps of the track."""
     voice: dict[str, F64]
-    """The series of :func:`features.speech_series.short_time_series`, each [n] or, ``mfcc``, [n, 13]."""
+    """The series of :func:`features.measures.speech_series.short_time_series`, each [n] or, ``mfcc``, [n, 13]."""
     speech: NDArray[np.bool_]
     """[n]."""
     start_s: float

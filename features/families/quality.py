@@ -21,11 +21,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from features import series
 from features.arrays import F64
 from features.evidence import Series
-from features.geometry import RIGID, HeadTrack, head
-from features.luma import block_steps, filtered, grey_levels, noise_imm, noise_mad
+from features.measures import series
+from features.measures.geometry import RIGID, HeadTrack, head
+from features.measures.luma import block_steps, filtered, grey_levels, noise_imm, noise_mad
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
 

@@ -11,7 +11,7 @@ and its distance from the background's.
 
 ``face`` is the native luma patch within the landmarks' hull, black 0 and white 255 however the file codes them; ``fb``
 compares it with the native background patch of the same frame; ``fo`` compares inside and outside of the face's contour
-in the colour crop (:mod:`features.face_regions`), which is reduced where the face is large. Ratios are natural
+in the colour crop (:mod:`features.measures.face_regions`), which is reduced where the face is large. Ratios are natural
 logarithms.
 
 ``ela`` is error level analysis: how much a JPEG of quality 90 changes the image. It shows mostly the last encoder, so
@@ -33,14 +33,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from features import series
 from features.arrays import F32, F64, U8
-from features.comparison import entropy, js_distance, log_ratio
-from features.face_regions import FaceCrop, Mask, contour, distance_map, each_distinct, face_crops, sampled
-from features.geometry import head
-from features.luma import IMMERKAER, block_steps, grey_levels, noise_mad
-from features.observation import Observation, Track
-from features.rich_model import (
+from features.measures import series
+from features.measures.comparison import entropy, js_distance, log_ratio
+from features.measures.face_regions import FaceCrop, Mask, contour, distance_map, each_distinct, face_crops, sampled
+from features.measures.geometry import head
+from features.measures.luma import IMMERKAER, block_steps, grey_levels, noise_mad
+from features.measures.rich_model import (
     BORDER_PX,
     KERNELS,
     N_CLASSES,
@@ -51,6 +50,7 @@ from features.rich_model import (
     standard_deviation,
     within,
 )
+from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
 
 MIN_FRAMES = 5

@@ -13,7 +13,7 @@ scale where the face box is 171 px wide). Motion blur also changes sharpness, so
 which the head is still, and ``flicker_still_own`` subtracts the change in a ring around the face, which the codec
 treats alike. (Durall's spectra over time would need runs of frames, which observations do not hold.) DCT and
 first-digit statistics (Bonettini et al. 2020, "On the use of Benford's law to detect GAN-generated images") use the
-patch's own 8 x 8 grid. All the measures themselves are in :mod:`features.spectral`.
+patch's own 8 x 8 grid. All the measures themselves are in :mod:`features.measures.spectral`.
 
 Confounds, all strong: blur, noise, compression, scaling of the clip. ``flicker`` leaves out frames that equal the one
 before; if the frame rate was converted before lossy coding, repeats differ a little, count as very small steps, and
@@ -30,15 +30,15 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from features import series, spectral
 from features.arrays import F64
 from features.evidence import Series
-from features.face_patch import face_patch
-from features.geometry import RIGID, crop_landmarks, head
-from features.luma import grey_levels
+from features.measures import series, spectral
+from features.measures.face_patch import face_patch
+from features.measures.geometry import RIGID, crop_landmarks, head
+from features.measures.luma import grey_levels
+from features.measures.spectral import BINS
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
-from features.spectral import BINS
 
 SIDE = 128  # side of every analysed patch in px
 MIN_PATCHES = 8
@@ -226,8 +226,8 @@ def over_patches(values: F64) -> F64:
 def profile_columns(*, face: F64, background: F64) -> dict[str, float]:
     """Columns ``rad``, ``slope`` and ``tail``, of the face and face minus background.
 
-    Medians over patches of :func:`features.spectral.levelled`, ``slope`` and ``tail``; a difference is taken within
-    each frame.
+    Medians over patches of :func:`features.measures.spectral.levelled`, ``slope`` and ``tail``; a difference is taken
+    within each frame.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ def profile_columns(*, face: F64, background: F64) -> dict[str, float]:
 
 
 def peak_columns(spectra: F64) -> dict[str, float]:
-    """Medians over power spectra [k, s, s] of :func:`features.spectral.peak` at 1/2 and 1/4 cycles per px."""
+    """Medians over power spectra [k, s, s] of :func:`features.measures.spectral.peak` at 1/2 and 1/4 cycles per px."""
     return {
         f"peak_{name}": float(over_patches(spectral.peak(spectra, period_px=period)))
         for name, period in (("half", 2), ("quarter", 4))
@@ -252,13 +252,13 @@ def peak_columns(spectra: F64) -> dict[str, float]:
 
 
 def dct_columns(coefficients: F64) -> dict[str, float]:
-    """Medians over patches of :func:`features.spectral.dct_groups`, of coefficients [k, blocks, 8, 8]."""
+    """Medians over patches of :func:`features.measures.spectral.dct_groups`, of coefficients [k, blocks, 8, 8]."""
     sizes, kurtoses = spectral.dct_groups(coefficients)
     return _numbered("dct_b{}", over_patches(sizes)) | _numbered("dct_kurt{}", over_patches(kurtoses))
 
 
 def benford_columns(*, face: F64, background: F64) -> dict[str, float]:
-    """Medians over patches of :func:`features.spectral.benford_kl`, of the face and face minus background.
+    """Medians over patches of :func:`features.measures.spectral.benford_kl`, of the face and face minus background.
 
     Parameters
     ----------

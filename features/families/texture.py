@@ -26,13 +26,13 @@ from math import inf
 
 import numpy as np
 
-from features import series
 from features.arrays import F64, U8
-from features.comparison import entropy, js_distance, log_ratio
-from features.face_patch import face_patch
-from features.face_regions import each_distinct, sampled
-from features.geometry import crop_landmarks
-from features.luma import grey_levels
+from features.measures import series
+from features.measures.comparison import entropy, js_distance, log_ratio
+from features.measures.face_patch import face_patch
+from features.measures.face_regions import each_distinct, sampled
+from features.measures.geometry import crop_landmarks
+from features.measures.luma import grey_levels
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
 

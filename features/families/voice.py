@@ -26,9 +26,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf
 
+from features.measures.voice_measures import BAND_GROUPS, N_BANDS, clip_cues
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, columns_of, family
-from features.voice_measures import BAND_GROUPS, N_BANDS, clip_cues
 
 _SPECTRUM, _LFCC = "librosa's spectral features, of pre-emphasised audio", "LFCC: Sahidullah et al. 2015"
 _MODULATION = "modulation spectrum: Houtgast & Steeneken 1985"

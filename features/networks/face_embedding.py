@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from features import series
 from features.arrays import F64
-from features.geometry import crop_landmarks, pose
+from features.measures import series
+from features.measures.geometry import crop_landmarks, pose
 from features.networks.dlib_models import EMBEDDING_DIMENSIONS
 from features.observation import Track
 

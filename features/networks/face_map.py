@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from features.geometry import REGIONS as POINTS
-from features.geometry import crop_landmarks, inter_ocular_distance
+from features.measures.geometry import REGIONS as POINTS
+from features.measures.geometry import crop_landmarks, inter_ocular_distance
 from features.networks.logit_columns import middle, middle_points, ready_detector
 from features.observation import Track
 

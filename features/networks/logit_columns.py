@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.evidence import Series
-from features.geometry import rescaled
+from features.measures.geometry import rescaled
 from features.networks.weights import kept_in_memory, weights_file
 from features.object_cache import ObjectCache
 from features.observation import CROP_SCALE, Observation, Track

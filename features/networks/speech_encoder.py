@@ -22,9 +22,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from features import short_time
 from features.arrays import F64
-from features.voice_measures import without_silence
+from features.measures import short_time
+from features.measures.voice_measures import without_silence
 
 N_FFT, HOP, N_MEL = 400, 160, 80  # as Whisper was trained: Hann windows of 25 ms, every 10 ms
 RANGE = 8.0  # log10 of power: distance of the floor from the loudest cell

@@ -1,7 +1,7 @@
 """The network of the speech detector: four convolutions over a log-mel spectrogram, and its windows.
 
-It reads what :mod:`features.speech_bands` measures. Importing this module imports torch: families import it where they
-run it.
+It reads what :mod:`features.measures.speech_bands` measures. Importing this module imports torch: families import it
+where they run it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from features.speech_bands import N_MEL
+from features.measures.speech_bands import N_MEL
 from features.threads import torch_on_one_thread
 
 CHANNELS = (16, 32, 48, 64)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from features.geometry import LEFT_EYE, RIGHT_EYE, inter_ocular_distance
+from features.measures.geometry import LEFT_EYE, RIGHT_EYE, inter_ocular_distance
 from forge.face_ops import Image, Mask, Points, iod
 from forge.images.blend import mix
 

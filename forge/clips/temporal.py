@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from features.geometry import inter_ocular_distance
+from features.measures.geometry import inter_ocular_distance
 from forge.face_ops import Points
 
 SMOOTH_FRAMES = 5  # number of frames over which the landmarks of a good forgery are averaged

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from features.geometry import RIGID
+from features.measures.geometry import RIGID
 from forge.clips.clip import EditableClip, Frames
 from forge.clips.registry import Parameters, kind
 from forge.clips.swap import Region, blend, choose_frames, hull_mask, warp

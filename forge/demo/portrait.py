@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from features.geometry import MIRROR
+from features.measures.geometry import MIRROR
 from forge.face_ops import Image, Points, iod
 
 NAMES = ("astronaut", "hopper")

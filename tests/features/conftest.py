@@ -31,7 +31,7 @@ def speech_encoder(rng):
 def speech_model(rng, speech_network, speech_encoder):
     """A speech detector of random weights."""
     from features.networks.speech_encoder import STATISTICS
-    from features.speech_model import INPUTS, LinearModel, VoiceModel
+    from features.networks.speech_model import INPUTS, LinearModel, VoiceModel
 
     def linear(n):
         return LinearModel(rng.standard_normal(n), rng.uniform(0.5, 2, n), 0.05 * rng.standard_normal(n), -0.5)

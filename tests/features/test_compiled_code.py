@@ -15,7 +15,7 @@ if sys.argv[1] == "no temporary folder":
     def refused(**_):
         raise FileNotFoundError("no usable temporary directory")
     compiled.tempfile.mkdtemp = refused
-from features import speech_series
+from features.measures import speech_series
 t = np.arange(32000) / 16000
 audio = np.sin(2 * np.pi * 200 * t) + 0.1 * np.random.default_rng(0).standard_normal(32000)
 print(json.dumps({k: v.ravel().tolist() for k, v in speech_series.short_time_series(audio).items()}))

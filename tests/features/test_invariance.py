@@ -14,7 +14,7 @@ from people import CHEAP, build_talking_head, texture
 from extract.clip import crop_reservoir
 from extract.clip.square_crop import SquareCrop
 from features import discovery, spec
-from features.geometry import MIRROR
+from features.measures.geometry import MIRROR
 from features.networks import face_embedding
 from features.observation import RAGGED
 

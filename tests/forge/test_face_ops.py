@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from features import geometry
+from features.measures import geometry
 from forge import face_ops
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from people import build_track, pose_points
 
-from features.geometry import LEFT_EYE, RIGHT_EYE, crop_landmarks
-from features.outlines import inside_convex
+from features.measures.geometry import LEFT_EYE, RIGHT_EYE, crop_landmarks
+from features.measures.outlines import inside_convex
 
 SKIN, SCLERA, CAVITY = (190.0, 150.0, 130.0), (225.0, 222.0, 220.0), (50.0, 25.0, 25.0)
 IRIS_IOD = 0.093  # radius: 5.9 mm where the eyes are 63 mm apart

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from features.geometry import FACE_MODEL, LEFT_EYE, RIGHT_EYE
+from features.measures.geometry import FACE_MODEL, LEFT_EYE, RIGHT_EYE
 from features.observation import AUDIO_RATE_HZ, CROPS_PER_TRACK, Observation, Track
 
 FRAME_SIZE = (1280, 720)

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from ensemble.training_set import groups_of_clips
 from features import discovery
 from features.errors import DatasetError
+from features.measures.voice_measures import HOP, MIN_SPEECH
 from features.networks.speech_encoder import STATISTICS, SpeechEncoder
+from features.networks.speech_model import INPUTS, SpeechInputs, speech_inputs
 from features.observation import AUDIO_RATE_HZ
 from features.places import in_place_of
-from features.speech_model import INPUTS, SpeechInputs, speech_inputs
 from features.table import read_parquet
-from features.voice_measures import HOP, MIN_SPEECH
 from training.manifest import digest, method_family, training_clips
 from training.progress import Progress, no_progress, tracked
 from training.voice import augment

@@ -13,7 +13,7 @@ from artifacts import PRETRAINED
 from features.errors import ModelError
 from features.families.forensic_voice import NAME
 from features.networks.speech_encoder import SHAPES, SpeechEncoder
-from features.speech_model import VoiceModel
+from features.networks.speech_model import VoiceModel
 
 SHIPPED = PRETRAINED / f"{NAME}.safetensors"
 CONVERTED = ".bin"  # Whisper's weights as CTranslate2 stores them

@@ -17,7 +17,7 @@ from ensemble.outputs import write_text
 from features.errors import DatasetError, InputError, ModelError
 from features.families.forensic_voice import NAME
 from features.networks.speech_encoder import SpeechEncoder
-from features.speech_model import PARTS, LinearModel, VoiceModel
+from features.networks.speech_model import PARTS, LinearModel, VoiceModel
 from training import folds
 from training.progress import Progress, no_progress
 from training.voice.data import Voice, VoiceSamples, cached, identity, systems, voices_of, voices_of_table

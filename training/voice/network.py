@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim.swa_utils import AveragedModel
 
+from features.measures.speech_bands import N_MEL
 from features.networks.speech_net import WINDOW, SpeechNet, SpeechScorer
 from features.places import in_place_of
-from features.speech_bands import N_MEL
 from features.threads import torch_on_one_thread
 
 BATCH = 48

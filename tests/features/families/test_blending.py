@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from people import texture
 
-from features import face_regions
 from features.families import blending
+from features.measures import face_regions
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from people import blink_curve, pose_points
 
-from features.eyelids import Blink
 from features.families import blink
-from features.series import Segment
+from features.measures.eyelids import Blink
+from features.measures.series import Segment
 
 MOMENTS = (1.5, 4.2, 7.7)
 

@@ -7,8 +7,8 @@ import pytest
 from drawn_faces import Look, person
 
 from features.families import eyes_teeth
-from features.geometry import MIRROR
-from features.irises import Circle
+from features.measures.geometry import MIRROR
+from features.measures.irises import Circle
 
 BLUE, BROWN = (70.0, 95.0, 120.0), (110.0, 75.0, 50.0)
 

@@ -7,11 +7,12 @@ import weakref
 import numpy as np
 import pytest
 
-from features import discovery, measuring, voice_measures
+from features import discovery, measuring
 from features.families.forensic_voice import NAME
+from features.measures import voice_measures
+from features.measures.voice_measures import cues
+from features.networks.speech_model import INPUTS, PARTS, VoiceModel
 from features.networks.weights import PRETRAINED, use_weights
-from features.speech_model import INPUTS, PARTS, VoiceModel
-from features.voice_measures import cues
 from forge.speech_synthesis import Speaker, speak
 
 

@@ -8,8 +8,8 @@ import pytest
 from people import FRAME_SIZE, rotations
 
 from features.families import head_pose
-from features.geometry import FACE_MODEL, head
-from features.series import Segment
+from features.measures.geometry import FACE_MODEL, head
+from features.measures.series import Segment
 
 D_PX = 92.0
 FOCAL = float(FRAME_SIZE[0])

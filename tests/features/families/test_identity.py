@@ -120,7 +120,7 @@ def test_faces_seen_one_after_the_other_are_not_compared(rng, embedded, talking_
 
 def test_the_network_sees_a_face_where_the_landmarks_are(talking_head):
     """dlib's own chip and network: equal inputs give equal, finite, different-for-different-images numbers."""
-    from features.geometry import crop_landmarks
+    from features.measures.geometry import crop_landmarks
 
     track = talking_head(audio=False).tracks[0]
     first, again = (face_embedding.embed(track.crops[0], crop_landmarks(track, 0)) for _ in range(2))

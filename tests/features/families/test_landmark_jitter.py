@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from people import pose_points
 
-from features import calibrated_points
 from features.families import landmark_jitter
-from features.geometry import FACE_MODEL
-from features.series import Segment
+from features.measures import calibrated_points
+from features.measures.geometry import FACE_MODEL
+from features.measures.series import Segment
 
 N, FPS = 300, 30.0
 STILL = np.zeros(N)

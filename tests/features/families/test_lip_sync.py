@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from people import pose_points
 
-from features import mouth_closures
 from features.families import lip_sync
-from features.geometry import head
+from features.measures import mouth_closures
+from features.measures.geometry import head
 
 T = 1000  # 10 s at 100 Hz
 

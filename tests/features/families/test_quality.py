@@ -9,7 +9,7 @@ from people import pose_points, texture
 from scipy.ndimage import gaussian_filter, sobel, uniform_filter1d
 
 from features.families import quality
-from features.geometry import FACE_MODEL, head
+from features.measures.geometry import FACE_MODEL, head
 
 
 def noise(rng, sigma=5.0, side=128):

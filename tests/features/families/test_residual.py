@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from people import texture
 
-from features import comparison, rich_model
 from features.families import residual
-from features.geometry import FACE_MODEL
+from features.measures import comparison, rich_model
+from features.measures.geometry import FACE_MODEL
 
 
 @pytest.mark.parametrize(("kernel", "gain"), [("kb", 2.25), ("kv", 4.14), ("h2", 1.5)])
@@ -200,7 +200,7 @@ def test_a_softened_face_within_its_crop(talking_head):
     observation = talking_head(audio=False)
     track = observation.tracks[0]
     plain = residual.measure(observation, track)
-    from features.face_regions import face_crops
+    from features.measures.face_regions import face_crops
 
     crops = face_crops(observation, track, range(16))
     soft = tuple(
@@ -219,7 +219,7 @@ def test_a_softened_face_within_its_crop(talking_head):
 def test_noise_of_colour_is_not_that_of_lightness(talking_head, rng):
     observation = talking_head(audio=False)
     track = observation.tracks[0]
-    from features.face_regions import face_crops
+    from features.measures.face_regions import face_crops
 
     def coloured(crop):
         spread = np.where(crop.distance_iod < 0, 4.0, 8.0)[..., None]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from people import build_talking_head, speech
 
-from features import discovery, spec, speech_series
+from features import discovery, spec
 from features.clip_series import audio_series, person_series
 from features.families import (
     blink,
@@ -19,10 +19,11 @@ from features.families import (
     quality,
     spectrum,
 )
+from features.measures import speech_series
+from features.measures.series import median
 from features.networks import logit_columns
 from features.networks.face_embedding import MAX_CHIPS, suitable
 from features.networks.weights import use_weights
-from features.series import median
 
 BLINKS = (1.5, 4.2, 7.7)
 CHANGED = (6, 7)  # crops whose image a test replaces

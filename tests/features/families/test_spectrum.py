@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from features import spectral
 from features.families import spectrum
-from features.geometry import FACE_MODEL
-from features.series import mad
+from features.measures import spectral
+from features.measures.geometry import FACE_MODEL
+from features.measures.series import mad
 
 
 def test_a_median_needs_eight_patches_that_are_whole(rng):

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from features import discovery, measuring, voice_measures
+from features import discovery, measuring
 from features.families import voice
-from features.voice_measures import CUES, cues, without_silence
+from features.measures import voice_measures
+from features.measures.voice_measures import CUES, cues, without_silence
 
 RATE = 16_000
 

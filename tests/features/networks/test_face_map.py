@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from features.geometry import FACE_MODEL, MIRROR, crop_landmarks
+from features.measures.geometry import FACE_MODEL, MIRROR, crop_landmarks
 from features.networks import face_map
 from features.networks.face_map import REGIONS
 from features.networks.logit_columns import middle, middle_points, ready_detector

@@ -33,7 +33,7 @@ def face():
     """A face of few features, with the landmarks of the mean face: image [h, w, 3], points [68, 2], box [4]."""
     import cv2
 
-    from features.geometry import FACE_MODEL
+    from features.measures.geometry import FACE_MODEL
 
     rng = np.random.default_rng(0)
     coarse = rng.integers(30, 226, (16, 14, 3), dtype=np.uint8)

@@ -15,7 +15,7 @@ from deepcue.cli.main import main as deepcue
 from features import discovery, spec
 from features.errors import DatasetError, InputError
 from features.networks.speech_encoder import STATISTICS
-from features.speech_model import INPUTS, SpeechInputs, VoiceModel
+from features.networks.speech_model import INPUTS, SpeechInputs, VoiceModel
 from training import folds
 from training.voice import data, fit
 from training.voice.data import Voice, VoiceSamples
