@@ -8,6 +8,8 @@ from typing import Any
 
 from features.errors import ModelError
 
+INPUT = ("input_representation", "input_size", "margin", "mean", "std", "logit_positive")  # averaged networks share it
+
 
 def imagenet_weights(net: Any) -> dict[str, Any]:
     """Return the network's state with the backbone of the published ImageNet weights; the output layer is unchanged.
@@ -37,13 +39,18 @@ def average_weights(files: Sequence[Path], out: Path) -> None:
     Raises
     ------
     ModelError
-        A file is missing or holds no weights of a face network.
+        A file is missing, holds no weights of a face network, or its network reads another input than the first one.
     """
     import torch
 
     from features.networks.efficientnet_lite import LiteNet, read_weights, save_weights
 
     metadata, states = zip(*(read_weights(file) for file in files), strict=True)
+    for file, of_file in zip(files, metadata, strict=True):
+        for name in INPUT:
+            first, other = getattr(metadata[0], name), getattr(of_file, name)
+            if other != first:
+                raise ModelError(f"{file}: {name} is {other}, but {first} in {files[0]}; average networks of one kind")
     net = LiteNet()
     net.load_state_dict({name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]})
     save_weights(net, out, metadata[0])

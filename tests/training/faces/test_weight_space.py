@@ -3,7 +3,8 @@
 import pytest
 
 from deepcue.cli.main import main as deepcue
-from training.faces.weight_space import interpolate
+from features.errors import ModelError
+from training.faces.weight_space import average_weights, interpolate
 
 torch = pytest.importorskip("torch")
 
@@ -29,6 +30,19 @@ def test_averaged_weights_lie_between_those_of_the_runs(files, tmp_path, capsys)
     first, second, mean = (read_weights(file)[1]["logit.weight"] for file in (*files, out))
     torch.testing.assert_close(mean, (first + second) / 2, atol=1e-3, rtol=1e-3)
     assert deepcue(["average", str(files[0]), str(tmp_path / "none.safetensors"), "--out", str(out)]) == 2
+
+
+@pytest.mark.parametrize(
+    "other", [{"input_representation": "residual"}, {"input_size": 128}, {"margin": 1.5}, {"mean": 0.0}, {"std": 1.0}]
+)
+def test_networks_that_read_another_input_are_not_averaged(tmp_path, monkeypatch, other):
+    """Non-regression test: the mean of an RGB and a residual network was written as an RGB network."""
+    from features.networks.efficientnet_lite import WeightsMetadata
+
+    files = {tmp_path / "a": WeightsMetadata(), tmp_path / "b": WeightsMetadata(**other)}
+    monkeypatch.setattr("features.networks.efficientnet_lite.read_weights", lambda file: (files[file], {}))
+    with pytest.raises(ModelError, match=f"{min(other)} is .* average networks of one kind"):
+        average_weights([*files], tmp_path / "mean.safetensors")
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
