@@ -11,10 +11,11 @@ from typing import Any
 from ensemble.outputs import write_text
 from features.errors import InputError
 from training import folds
+from training.checkpoints import read_checkpoint
 from training.faces import run_folder
 from training.faces.batches import Mix
 from training.faces.data import Data, FaceTraining
-from training.faces.trainer import Phase, Trainer, checkpoint_file, read_checkpoint, scores_file, seconds_per_step
+from training.faces.trainer import Phase, Trainer, checkpoint_file, scores_file, seconds_per_step
 from training.progress import Progress, no_progress
 
 logger = logging.getLogger(__name__)

@@ -19,6 +19,7 @@ import numpy as np
 
 from features.errors import InputError, ModelError
 from features.places import in_place_of
+from training.checkpoints import read_checkpoint
 from training.faces import pools
 from training.faces.batches import Batches, Mix
 from training.faces.data import FaceTraining
@@ -358,25 +359,6 @@ def scores_file(settings: FaceTraining, phase: Phase) -> Path:
 def checkpoint_file(settings: FaceTraining, phase: Phase) -> Path:
     """Return the file for the state of an unfinished phase."""
     return settings.out / f"{phase.name}.checkpoint"
-
-
-def read_checkpoint(file: Path) -> dict[str, Any]:
-    """Read a checkpoint that :meth:`Trainer.save` wrote.
-
-    Raises
-    ------
-    ModelError
-        The file can't be read.
-    """
-    import pickle
-
-    import torch
-
-    try:
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{file} is not a checkpoint of this program; delete it to start the phase again") from error
-    return state
 
 
 def seconds_per_step(phase: Phase, data: TrainingData, settings: FaceTraining) -> float:

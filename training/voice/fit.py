@@ -111,7 +111,7 @@ def train(
         ``clips`` or a file of ``voices`` can't be used, two utterances have the same name, or a class (bona fide or
         synthetic) is missing: from all voices, or from those that a fold may be trained on.
     ModelError
-        The recipe's encoder can't be used.
+        The recipe's encoder or a checkpoint can't be used.
     """
     encoder = read_encoder(recipe.encoder)
     utterances = [*voices_of(clips, progress), *(voice for file in voices for voice in voices_of_table(file))]

@@ -16,6 +16,7 @@ from features.measures.speech_bands import N_MEL
 from features.networks.speech_net import WINDOW, SpeechNet, SpeechScorer
 from features.places import in_place_of
 from features.threads import torch_on_one_thread
+from training.checkpoints import read_checkpoint
 
 BATCH = 48
 RATE, WEIGHT_DECAY = 4e-3, 0.02
@@ -116,8 +117,14 @@ class NetworkTraining:
             torch.save(state, temporary)
 
     def load(self, file: Path) -> None:
-        """Load the state that :meth:`save` wrote in a training with the same data, steps and seed."""
-        state = torch.load(file, weights_only=True)
+        """Load the state that :meth:`save` wrote in a training with the same data, steps and seed.
+
+        Raises
+        ------
+        ModelError
+            The file can't be read.
+        """
+        state = read_checkpoint(file)
         self.step = state["step"]
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from features.errors import ModelError
 from features.networks.speech_net import WINDOW
 from training.voice.network import BATCH, CHECKPOINT_STEPS, SMOOTHING, NetworkTraining
 
@@ -65,6 +66,13 @@ def test_a_run_that_is_taken_up_ends_as_if_it_had_not_stopped(training, tmp_path
     taken_up = rest.run(tmp_path / "a.checkpoint")
     assert rest.step == 6
     assert equal(whole, taken_up)
+
+
+def test_a_damaged_state_is_refused(training, tmp_path):
+    """Non-regression test: it ended in a traceback."""
+    (tmp_path / "a.checkpoint").write_bytes(b"no checkpoint")
+    with pytest.raises(ModelError, match="delete it to train from the start"):
+        training().run(tmp_path / "a.checkpoint")
 
 
 def test_the_state_is_written_as_it_goes(training, tmp_path, monkeypatch):
