@@ -385,9 +385,10 @@ def scores(measured: pa.Table, assignments: dict[str, folds.FoldAssignment], fam
     from training.faces.scores import summary
 
     logits = measured[f"{family}.{LOGIT.get(family, 'logit_mean')}"].to_numpy()
-    name, label, source, group = (
-        np.array(measured[column].to_pylist(), dtype=object) for column in ("filename", "label", "source", "group")
+    name, label, source = (
+        np.array(measured[column].to_pylist(), dtype=object) for column in ("filename", "label", "source")
     )
+    group = np.array(groups_of_clips(measured["group"].to_pylist(), name.tolist()), dtype=object)
     known = (
         np.isfinite(logits)
         & np.array([filename in assignments for filename in name], dtype=bool)

@@ -161,6 +161,8 @@ def test_out_of_fold_columns_come_from_the_network_of_the_fold(rng, fold_weights
     assert oof_columns.scores(found, {"a/x.mp4": assigned(0), "b.mp4": assigned(1)}, "forensic_cnn")["all"]["auc"] == 0
     training_label = {"a/x.mp4": assigned(0, fake=True), "b.mp4": assigned(1, fake=False)}  # whatever their labels are
     assert oof_columns.scores(found, training_label, "forensic_cnn")["all"]["auc"] == 1
+    empty = found.set_column(found.column_names.index("group"), "group", pa.nulls(found.num_rows, pa.string()))
+    assert oof_columns.scores(empty, training_label, "forensic_cnn")["n_groups"] == 2  # not one
 
 
 ALL_FACES = (*oof_columns.FACES, "cnn_embedding")

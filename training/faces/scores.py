@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from ensemble import metrics
+from ensemble.training_set import groups_of_clips
 from features.networks.logit_columns import MAX_LOGIT
 from forge.images.augment import PhotometricAugmentation
 from training.faces import pools
@@ -103,7 +104,8 @@ def clip_logit(
 def summary_of_pool(pool: pools.Pool, logit: Mapping[str, float]) -> dict[str, Any]:
     """Return :func:`summary` of clips of a pool, from key to logit, with the logits."""
     first = [int(np.flatnonzero(pool.key == key)[0]) for key in logit]
-    result = summary(np.array([*logit.values()], np.float32), pool.fake[first], pool.source[first], pool.group[first])
+    group = np.array(groups_of_clips(pool.group[first].tolist(), [*logit]), dtype=object)
+    result = summary(np.array([*logit.values()], np.float32), pool.fake[first], pool.source[first], group)
     return result | {"logit": {key: round(value, 3) for key, value in logit.items()}}
 
 
