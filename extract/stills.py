@@ -203,10 +203,21 @@ def read_stills(place: Path) -> pa.Table:
         raise DatasetError(f"{place}: no Parquet of stills with the columns {', '.join(NEEDED)} ({error})") from error
     if not stills.num_rows:
         raise DatasetError(f"{place}: no still in it")
-    name, times = Counter(stills["video"].to_pylist()).most_common(1)[0]
-    if times > 1:
-        raise DatasetError(f"{place}: the video {name!r} appears {times} times; give each still a different name")
+    check_names_differ(stills, place)
     return stills
+
+
+def check_names_differ(stills: pa.Table, place: Path) -> None:
+    """Check that no ``video`` occurs twice.
+
+    Raises
+    ------
+    DatasetError
+        A ``video`` occurs twice; ``place`` says where.
+    """
+    for name, times in Counter(stills["video"].to_pylist()).most_common(1):
+        if times > 1:
+            raise DatasetError(f"{place}: the video {name!r} appears {times} times; give each still a different name")
 
 
 def with_names_and_bytes(stills: pa.Table, where: str) -> pa.Table:

@@ -90,9 +90,16 @@ def groups_of_fold(groups: NDArray[Any], fold: int, n_folds: int) -> frozenset[s
         Number of the fold, from 1.
     n_folds
         From 2 to the number of groups.
+
+    Raises
+    ------
+    DatasetError
+        There are fewer groups than folds.
     """
     from sklearn.model_selection import GroupKFold
 
+    if (n_groups := len(set(groups))) < n_folds:
+        raise DatasetError(f"the stills have {n_groups} groups; hold out a fold of at most so many, not of {n_folds}")
     splits = [*GroupKFold(n_folds).split(groups, groups=groups.astype(str))]
     return frozenset(groups[splits[fold - 1][1]].astype(str).tolist())
 

@@ -14,8 +14,10 @@ def no_progress(stage: str, done: int, total: int) -> None:
     """Ignore a report: the default where a caller wants none."""
 
 
-def tracked(items: Iterable[Item], stage: str, total: int, progress: Progress) -> Iterator[Item]:
+def tracked(items: Iterable[Item], stage: str, total: int, progress: Progress, *, n_before: int = 0) -> Iterator[Item]:
     """Yield the items; report the stage before the first item and after each one.
+
+    ``n_before`` items of the stage were done before these.
 
     Examples
     --------
@@ -25,7 +27,7 @@ def tracked(items: Iterable[Item], stage: str, total: int, progress: Progress) -
     letters 2 2
     ['a', 'b']
     """
-    progress(stage, 0, total)
-    for n_done, item in enumerate(items, 1):
+    progress(stage, n_before, total)
+    for n_done, item in enumerate(items, n_before + 1):
         yield item
         progress(stage, n_done, total)

@@ -136,6 +136,13 @@ def positive_int(text: str) -> int:
     return value
 
 
+def count(text: str) -> int:
+    """Parse a whole number, 0 or more; anything else is an ``ArgumentTypeError``."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
+    return int(text)
+
+
 def positive_number(text: str) -> float:
     """Parse a finite number above 0; anything else is an ``ArgumentTypeError``."""
     try:

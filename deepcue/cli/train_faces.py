@@ -55,9 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--workers",
-        type=int,
+        type=common.count,
         default=0,
-        help="processes that make batches; 0: the training process makes them (default: %(default)s)",
+        help="processes that make batches and generate faces; 0: the training process does (default: %(default)s)",
     )
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)  # the default, for scripts that say so

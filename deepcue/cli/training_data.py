@@ -36,7 +36,8 @@ def add_face_files(parser: argparse.ArgumentParser) -> None:
         "--faces",
         type=Path,
         required=True,
-        help=f"Parquet file of genuine faces with the columns {', '.join(FACES_COLUMNS)} (set: the data set)",
+        help=f"Parquet file of genuine faces with the columns {', '.join(FACES_COLUMNS)} (set: the data set); a person "
+        "with the name of a group of --clips or --crops is held out with this group",
     )
     add_clips(parser)
     parser.add_argument(

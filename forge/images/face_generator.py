@@ -45,10 +45,17 @@ class FaceGenerator:
         self._waiting: list[Any] = []
 
     def __call__(self, rng: np.random.Generator) -> Image:
-        """Generate a portrait, RGB [1024, 1024, 3]."""
+        """Generate a random portrait, RGB [1024, 1024, 3]."""
+        return self.portrait(self.style(rng))
+
+    def style(self, rng: np.random.Generator) -> Any:
+        """Draw a style [1, 512] for :meth:`portrait`: the identity, the pose and the background."""
         if not self._waiting:
             self._waiting = list(self._styles(rng))
-        style = self._mean + np.float32(rng.uniform(*TRUNCATION)) * (self._waiting.pop() - self._mean)
+        return self._mean + np.float32(rng.uniform(*TRUNCATION)) * (self._waiting.pop() - self._mean)
+
+    def portrait(self, style: Any) -> Image:
+        """Generate the portrait of a style, RGB [1024, 1024, 3]."""
         portrait = self._synthesis(style)[0][0].transpose(1, 2, 0)
         return np.ascontiguousarray(np.clip(127.5 * (portrait + 1) + 0.5, 0, 255).astype(np.uint8))
 

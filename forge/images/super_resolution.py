@@ -115,21 +115,46 @@ def packaged(package: str, file: str, *, installed_by: str = "make cnn") -> Path
     return path
 
 
-def regenerate(image: Image, box: NDArray[np.float32], enhancer: Enhancer, rng: np.random.Generator) -> Image:
-    """Regenerate an RGB image [h, w, 3] from a smaller copy; ``box`` [4] is the face, in px.
+@dataclass(frozen=True)
+class Reduction:
+    """The smaller copy that a face is regenerated from."""
 
-    The size at which the face is regenerated, and the degradation of the smaller copy, are random. Coarse colours are
-    those of the original, because some of the networks change them.
-    """
-    height, width = image.shape[:2]
-    face = float(np.exp(rng.uniform(*np.log(FACE_PX))))
-    ratio = face / float(box[2] - box[0]) / enhancer.scale
-    small = _resized(image, *(max(4 * MULTIPLE, round(side * ratio / MULTIPLE) * MULTIPLE) for side in (width, height)))
+    face_px: float
+    """Side of the regenerated face."""
+    quality: int | None = None
+    """JPEG quality of the copy; None: it is not compressed."""
+    blur: float | None = None
+    """Standard deviation of its blur, in px; None: it is not blurred."""
+
+
+def sample_reduction(rng: np.random.Generator) -> Reduction:
+    """Draw the size of the regenerated face and the degradation of the copy."""
+    face_px = float(np.exp(rng.uniform(*np.log(FACE_PX))))
     kind = rng.random()
     if kind < P_COMPRESSED:
-        small = jpeg(small, int(rng.integers(50, 95)))
-    elif kind < P_COMPRESSED + P_BLURRED:
-        small = np.asarray(cv2.GaussianBlur(small, (0, 0), float(rng.uniform(0.4, 0.9))), np.uint8)
+        return Reduction(face_px, quality=int(rng.integers(50, 95)))
+    if kind < P_COMPRESSED + P_BLURRED:
+        return Reduction(face_px, blur=float(rng.uniform(0.4, 0.9)))
+    return Reduction(face_px)
+
+
+def regenerate(
+    image: Image, box: NDArray[np.float32], enhancer: Enhancer, reduction: Reduction | np.random.Generator
+) -> Image:
+    """Regenerate an RGB image [h, w, 3] from a smaller copy; ``box`` [4] is the face, in px.
+
+    A generator of random numbers in place of the ``reduction`` draws one: :func:`sample_reduction`. Coarse colours are
+    those of the original, because some of the networks change them.
+    """
+    if isinstance(reduction, np.random.Generator):
+        reduction = sample_reduction(reduction)
+    height, width = image.shape[:2]
+    ratio = reduction.face_px / float(box[2] - box[0]) / enhancer.scale
+    small = _resized(image, *(max(4 * MULTIPLE, round(side * ratio / MULTIPLE) * MULTIPLE) for side in (width, height)))
+    if reduction.quality is not None:
+        small = jpeg(small, reduction.quality)
+    if reduction.blur is not None:
+        small = np.asarray(cv2.GaussianBlur(small, (0, 0), reduction.blur), np.uint8)
     generated = _resized(enhancer(small), width, height)
     return with_coarse_colours(generated.astype(np.float32), image)
 

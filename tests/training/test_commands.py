@@ -11,7 +11,7 @@ from deepcue.cli import common, face_scores, training_data, unseen_scores
 from deepcue.cli.main import command_parser
 from deepcue.cli.main import main as deepcue
 from extract.dataset import find_clips
-from features.errors import DatasetError
+from features.errors import DatasetError, InputError
 from training import folds
 from training.faces import index
 from training.oof_columns import stacked
@@ -48,6 +48,15 @@ def test_renamed_options_keep_their_old_spelling(command, old, new, rest, tmp_pa
     parser = command_parser(command)
     assert parser.parse_args([*rest, old, "x.csv"]) == parser.parse_args([*rest, new, "x.csv"])
     assert parser.format_usage().count(f"{new} ") == 1
+
+
+@pytest.mark.parametrize("text", ["-1", "two", "1.5"])
+def test_workers_are_a_count(text, tmp_path, monkeypatch):
+    """Non-regression test: -1 ended in a traceback, after the faces were cut."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="is not a whole number, 0 or more"):
+        command_parser("train-faces").parse_args([*FACE_DATA, f"--workers={text}"])
+    assert command_parser("train-faces").parse_args([*FACE_DATA, "--workers=0"]).workers == 0
 
 
 @pytest.mark.parametrize("words", ["forensic_cnn,cnn_embedding", "forensic_cnn cnn_embedding"])

@@ -92,6 +92,12 @@ def test_folds_of_the_stills_hold_every_group_once(rng):
     assert all(0.3 < np.isin(groups, list(part)).mean() < 0.37 for part in parts)
 
 
+def test_a_fold_of_more_folds_than_groups_is_refused():
+    """Non-regression test: it ended in a traceback, after the faces were cut."""
+    with pytest.raises(DatasetError, match="the stills have 2 groups"):
+        folds.groups_of_fold(np.array(["a", "b", "b"], dtype=object), 1, 3)
+
+
 def test_assignments_are_read_as_they_were_written_and_labels_may_be_missing(tmp_path):
     assignments = {"b": folds.FoldAssignment(1, True), "a": folds.FoldAssignment(0, False)}
     folds.write(tmp_path / "f.csv", assignments)

@@ -80,6 +80,8 @@ class Batches:
         Groups of stills to leave out.
     left_out
         Keys of clips and images to leave out.
+    left_out_people
+        Groups of real faces to leave out.
     size
         Side of the crops, in pixels.
 
@@ -95,6 +97,7 @@ class Batches:
         *,
         holdout: frozenset[str],
         left_out: Container[str] = frozenset(),
+        left_out_people: Container[str] = frozenset(),
         mix: Mix,
         seed: int,
         size: int,
@@ -108,10 +111,14 @@ class Batches:
         if not len(self._reals) or (mix.stills and not len(self._fakes)):
             raise DatasetError("of the stills that are not held out, none is REAL or none is FAKE; give more of them")
         self._real_of = {stills.key[row]: int(row) for row in self._reals}
-        seen = np.array([key not in left_out for key in faces.key], dtype=bool)
+        named = zip(faces.key, faces.group, strict=True)
+        seen = np.array([key not in left_out and group not in left_out_people for key, group in named], dtype=bool)
+        self._seen_faces = np.flatnonzero(seen)
         self._sets = {
             str(name): np.flatnonzero(seen & (faces.source == name)) for name in sorted(set(faces.source[seen]))
         }
+        if not self._sets and (mix.pseudo_fakes or mix.generated):
+            raise DatasetError("of the real faces, none is left to train on; give faces of people who are in no clip")
         self._clips = (
             ClipSampler(sources.clips, np.array([key not in left_out for key in sources.clips.key]))
             if sources.clips is not None
@@ -138,7 +145,7 @@ class Batches:
         self._real_image: dict[str, tuple[Pool, int]] = {
             self._stills.key[row]: (self._stills, int(row)) for row in self._reals
         }
-        self._real_image |= {self._faces.key[row]: (self._faces, row) for row in range(len(self._faces))}
+        self._real_image |= {self._faces.key[row]: (self._faces, int(row)) for row in self._seen_faces}
         if self._clips is not None:
             clips = self._clips.pool
             reals = itertools.chain.from_iterable(itertools.chain.from_iterable(self._clips.real_of_group.values()))

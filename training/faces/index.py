@@ -7,8 +7,9 @@ takes minutes.
 
 from __future__ import annotations
 
+import io
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ensemble.training_set import groups_of_clips
 from extract.entries import ClipEntry, label_of
-from extract.stills import with_names_and_bytes
+from extract.stills import check_names_differ, with_names_and_bytes
 from features.checksums import sha256_of
 from features.errors import ClipError, DatasetError
 from features.places import in_place_of
@@ -37,8 +39,7 @@ CROP_PX = 288
 JPEG_QUALITY = 95
 STILLS_COLUMNS = ("video", "label", "original", "group", "jpeg")
 FACES_COLUMNS = ("name", "person", "set", "jpeg")
-STILL_PX = 224
-STILL_SHARE = 0.75  # side of the face box relative to a still: median of BlazeFace's boxes in 200 stills
+STILL_SHARE = 0.75  # side of the face box relative to a still's shorter side: median of BlazeFace's boxes in 200 stills
 CROPS_FILES = ("clips.parquet", "images.parquet")
 CROPS_COLUMNS = ("key", "frame", "label", "method", "source", "group", "original", "box", "recut", "image")
 
@@ -60,10 +61,32 @@ IDENTITY_KEY = b"identity"
 Image = NDArray[np.uint8]
 
 
-def decode_image(data: bytes) -> Image:
-    """Decode JPEG, PNG or WebP bytes to an RGB image [h, w, 3]."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    return cv2.cvtColor(np.asarray(image), cv2.COLOR_BGR2RGB)
+def decode_image(data: bytes | None, name: object = "an image") -> Image:
+    """Decode JPEG, PNG or WebP bytes to an RGB image [h, w, 3]; ``name`` names the image in the error message.
+
+    Raises
+    ------
+    DatasetError
+        The bytes are no image, or missing.
+    """
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if image is None:
+        raise DatasetError(f"{name} can't be decoded; give a JPEG, PNG or WebP, or remove its row")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _size(data: bytes | None, name: str) -> tuple[int, int]:
+    """Return width and height of an encoded image, from its header where possible: thousands of images are checked."""
+    from PIL import Image as PilImage
+
+    try:
+        with PilImage.open(io.BytesIO(data or b"")) as image:
+            if image.width == image.height:  # else a flag in the file may turn the image
+                return image.size
+    except (OSError, ValueError):
+        pass
+    height, width = decode_image(data, name).shape[:2]
+    return width, height
 
 
 def encode_jpeg(image: Image) -> bytes:
@@ -130,33 +153,45 @@ def stills(folder: Path) -> pa.Table:
     """Read labelled stills: a folder of Parquet files with the columns :data:`STILLS_COLUMNS`.
 
     The face fills such a still, and detectors that expect its surroundings find only 7 in 10 of these faces. Therefore
-    every still gets the same central box, whose size is the median of the detected ones.
+    every still gets a box in its middle, whose side relative to the still is the median of the detected ones. A still
+    without a group is a group by itself.
 
     Raises
     ------
     DatasetError
-        The folder holds no Parquet file, a column is missing or of an unsupported type, or a label is neither REAL nor
-        FAKE.
+        The folder holds no Parquet file, a column is missing or of an unsupported type, a ``video`` occurs twice, an
+        image can't be decoded, or a label is neither REAL nor FAKE.
     """
     files = _stills_files(folder)
     try:
         table = pa.concat_tables(with_names_and_bytes(read_parquet(file, STILLS_COLUMNS), str(file)) for file in files)
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{folder}: stills need the columns {', '.join(STILLS_COLUMNS)} ({error})") from error
-    fake = _fakes(table, folder, "still")
-    low, high = STILL_PX * (1 - STILL_SHARE) / 2, STILL_PX * (1 + STILL_SHARE) / 2
+    check_names_differ(table, folder)
     n = table.num_rows
     return _without_landmarks(
         key=table["video"],
         frame=np.zeros(n, np.int32),
-        fake=fake,
-        group=table["group"].cast(pa.string()),
+        fake=_fakes(table, folder, "still"),
+        group=groups_of_clips(table["group"].cast(pa.string()).to_pylist(), table["video"].to_pylist()),
         source=["stills"] * n,
         original=table["original"],
-        box=pa.array([[low, low, high, high]] * n, SCHEMA.field("box").type),
+        box=pa.array([_middle(*size) for size in _sizes(table, "video", "jpeg", folder)], SCHEMA.field("box").type),
         jpeg=table["jpeg"],
         recut=pa.nulls(n, pa.bool_()),
     )
+
+
+def _sizes(table: pa.Table, names: str, images: str, folder: Path) -> list[tuple[int, int]]:
+    """Return width and height of every image in the column ``images``; ``names`` is the column of their names."""
+    named = zip(table[names].to_pylist(), table[images], strict=True)
+    return [_size(image.as_py(), f"{folder}: the image of {name!r}") for name, image in named]
+
+
+def _middle(width: int, height: int) -> list[float]:
+    """Return the box of a face that fills a still."""
+    half = min(width, height) * STILL_SHARE / 2
+    return [width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half]
 
 
 def _fakes(table: pa.Table, folder: Path, what: str) -> NDArray[np.int8]:
@@ -173,9 +208,21 @@ def _without_landmarks(**columns: Any) -> pa.Table:
     return pa.table({name: columns[name] for name in SCHEMA.names}).cast(SCHEMA)
 
 
-def stills_identity(folder: Path) -> str:
-    """Return the identity of the table of :func:`stills`."""
-    return digest("stills", _settings(), [sha256_of(file) for file in _stills_files(folder)])
+def stills_identity(folder: Path, table: pa.Table) -> str:
+    """Return the identity of the ``table`` that :func:`stills` read from the folder.
+
+    Earlier versions read stills of other sizes than 224 px, and stills without a group, differently: only such stills
+    have another identity than before.
+    """
+    moved = {"box"} if any(box != _middle(224, 224) for box in table["box"].to_pylist()) else set()
+    content = [sha256_of(file) for file in _stills_files(folder)]
+    return digest("stills", _settings(), content, *sorted(moved | _filled(table)))
+
+
+def _filled(table: pa.Table) -> set[str]:
+    """Return {"group"} where a table has rows that are a group by themselves; earlier versions took them for one."""
+    own = groups_of_clips([""] * table.num_rows, table["key"].to_pylist())
+    return {"group"} if any(map(str.__eq__, table["group"].to_pylist(), own)) else set()
 
 
 def _stills_files(folder: Path) -> list[Path]:
@@ -189,25 +236,31 @@ def crops(folder: Path) -> pa.Table:
     """Read labelled face crops of clips and of single images: ``clips.parquet``, ``images.parquet`` or both.
 
     Columns: ``key`` (clip or image), ``frame``, ``label``, ``method`` (of a FAKE), ``source``, ``group``,
-    ``original``, ``box`` (the face in the crop), ``recut`` and ``image`` (encoded).
+    ``original``, ``box`` (the face in the crop), ``recut`` and ``image`` (encoded). A clip or image without a group is
+    a group by itself.
 
     Raises
     ------
     DatasetError
-        The folder holds neither file, a column is missing, or a label is neither REAL nor FAKE.
+        The folder holds neither file, a column is missing, a label is neither REAL nor FAKE, an image can't be decoded,
+        or a key is in both files or has several labels or groups.
     """
     try:
-        table = pa.concat_tables(
-            read_parquet(file, CROPS_COLUMNS).select(CROPS_COLUMNS) for file in _crops_files(folder)
-        )
+        tables = [read_parquet(file, CROPS_COLUMNS).select(CROPS_COLUMNS) for file in _crops_files(folder)]
+        table = pa.concat_tables(tables)
     except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{folder}: crops need the columns {', '.join(CROPS_COLUMNS)} ({error})") from error
+    keys = table["key"].cast(pa.string()).to_pylist()
+    fake, group = _fakes(table, folder, "crop"), groups_of_clips(table["group"].cast(pa.string()).to_pylist(), keys)
+    of_file = np.repeat(np.arange(len(tables)), [part.num_rows for part in tables])
+    _check_keys(keys, {"label": fake, "group": group, "file": of_file}, folder)
+    _sizes(table, "key", "image", folder)
     methods, sources = table["method"].to_pylist(), table["source"].to_pylist()
     return _without_landmarks(
         key=table["key"],
         frame=table["frame"],
-        fake=_fakes(table, folder, "crop"),
-        group=table["group"],
+        fake=fake,
+        group=group,
         source=[method or source for method, source in zip(methods, sources, strict=True)],
         original=table["original"],
         box=table["box"].cast(SCHEMA.field("box").type),
@@ -216,9 +269,18 @@ def crops(folder: Path) -> pa.Table:
     )
 
 
-def crops_identity(folder: Path) -> str:
-    """Return the identity of the table of :func:`crops`."""
-    return digest("crops", _settings(), [sha256_of(file) for file in _crops_files(folder)])
+def _check_keys(keys: Sequence[str], traits: Mapping[str, Iterable[Any]], folder: Path) -> None:
+    """Refuse a key whose rows differ in one of the ``traits``, from name to the values of all rows."""
+    for trait, values in traits.items():
+        first: dict[str, Any] = {}
+        for key, value in zip(keys, values, strict=True):
+            if first.setdefault(key, value) != value:
+                raise DatasetError(f"{folder}: the rows of {key!r} differ in their {trait}; give each clip its own key")
+
+
+def crops_identity(folder: Path, table: pa.Table) -> str:
+    """Return the identity of the ``table`` that :func:`crops` read from the folder."""
+    return digest("crops", _settings(), [sha256_of(file) for file in _crops_files(folder)], *_filled(table))
 
 
 def _crops_files(folder: Path) -> list[Path]:
@@ -263,7 +325,7 @@ def faces_rows(file: Path, progress: Progress = no_progress) -> Iterator[dict[st
         ) from error
     finder = Finder()
     for row in tracked(table.to_pylist(), file.stem, table.num_rows, progress):
-        image = decode_image(row["jpeg"])
+        image = decode_image(row["jpeg"], f"{file}: the image of {row['name']!r}")
         box, points = finder.still(image, with_landmarks=True)
         image, box, points = cut_face(image, box, points)
         yield face_row(row["name"], encode_jpeg(image), box, points, fake=False, group=row["person"], source=row["set"])

@@ -48,15 +48,22 @@ class Pool:
         self._box = np.array(table["box"].to_pylist(), np.float32).reshape(-1, 4)
         self._given = table["landmarks"].combine_chunks()
         self._measured_landmarks: dict[int, Points | None] = {}
-        self._jpeg = table["jpeg"].combine_chunks()
+        self._jpeg = table["jpeg"]  # in chunks: an Arrow array of bytes holds at most 2 GB
 
     def __len__(self) -> int:
         return len(self.fake)
 
     def face(self, row: int, *, with_landmarks: bool) -> DecodedFace:
         """Return image, box and, if asked for and found, landmarks."""
-        image = decode_image(self._jpeg[row].as_py())
+        image = self._image(row)
         return image, self._box[row], self._landmarks(row, image) if with_landmarks else None
+
+    def encoded(self, row: int) -> tuple[bytes, NDArray[np.float32]]:
+        """Return the image as it is stored, and its box."""
+        return self._jpeg[row].as_py(), self._box[row]
+
+    def _image(self, row: int) -> Image:
+        return decode_image(self._jpeg[row].as_py(), f"the face {self.key[row]!r}, frame {self.frame[row]},")
 
     def nearest(self, points: Points, rows: NDArray[np.int64]) -> int:
         """Return the row, of ``rows`` [k], with the landmarks most similar to ``points`` [68, 2]; else the first."""
@@ -81,7 +88,7 @@ class Pool:
         from extract.clip.faces import landmarks
 
         if image is None:
-            image = decode_image(self._jpeg[row].as_py())
+            image = self._image(row)
         return landmarks(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), self._box[row])
 
 

@@ -81,6 +81,18 @@ def test_a_real_image_that_is_left_out_is_not_forged_either(pools, asked):
     assert {pool.key[row] for pool, row in asked if pool is pools[1]} == {"p1", "p3"}
 
 
+def test_a_face_of_a_person_who_is_held_out_is_not_seen(pools, generated, asked, monkeypatch):
+    """Non-regression test: only clips and crops of a held-out person were left out, not real faces."""
+    monkeypatch.setattr(batches, "P_NEW_IDENTITY", 0.0)
+    people = frozenset({"p0", "p1", "p2"})
+    some = batches_of(pools, Mix(0, 8, 0, generated=2), generated=generated, left_out_people=people)
+    for number in range(12):
+        some[number]
+    assert {pool.key[row] for pool, row in asked if pool is pools[1]} == {"p3"}
+    with pytest.raises(DatasetError, match="none is left to train on"):
+        batches_of(pools, Mix(stills=0, pseudo_fakes=1, clips=0), left_out_people=people | {"p3"})
+
+
 @pytest.mark.parametrize("n_frames", [1, 3])
 def test_no_face_is_pasted_into_itself(index_table, pools, rng, n_frames):
     """Non-regression test: a single image was its own donor, an unchanged REAL image that was labelled FAKE."""

@@ -165,6 +165,41 @@ def test_batches_hold_neither_the_fold_that_is_left_out_nor_the_stills_that_are_
     assert {data.stills.group[row] for row in data.holdout_rows()} == data.holdout_groups
 
 
+def test_people_of_the_clips_are_held_out_of_the_real_faces_too(settings, asked):
+    """Non-regression test: the network of a fold was trained on REAL faces of the people whom it was scored on."""
+    before = Data(settings).identity
+    faces = pq.read_table(settings.faces)
+    pq.write_table(faces.set_column(1, "person", pa.array(["g0", "y"])), settings.faces)
+    data = Data(settings)
+    assert data.identity != before
+    fold = data.fold_of["fake0.mp4"]  # of the group g0
+    for clips, left_out, seen in ((0, None, {"y"}), (1, fold, {"y"}), (1, None, {"x", "y"})):
+        asked.clear()
+        some = data.batches(Mix(stills=0, pseudo_fakes=4, clips=clips), left_out=left_out, size=32)
+        for number in range(6):
+            some[number]
+        assert {key for key, _ in asked} & {"x", "y"} == seen
+
+
+def test_a_crop_that_has_the_name_of_a_clip_is_refused(with_crops):
+    """Non-regression test: the two were one clip, with the label of one of them."""
+    crops = pq.read_table(with_crops.crops / "clips.parquet")
+    keys = ["real0.mp4", "real0.mp4", *crops["key"].to_pylist()[2:]]
+    pq.write_table(crops.set_column(0, "key", pa.array(keys)), with_crops.crops / "clips.parquet")
+    with pytest.raises(DatasetError, match=r"'real0\.mp4' is also a clip of .*clips\.csv"):
+        Data(with_crops)
+
+
+def test_what_cannot_be_trained_is_refused_before_faces_are_cut(settings, monkeypatch):
+    """Non-regression test: it ended in a traceback, after the faces were cut."""
+    monkeypatch.setattr(index, "faces_rows", lambda *_: pytest.fail("cut"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="finds no GPU"):
+        replace(settings, device="cuda")
+    with pytest.raises(DatasetError, match="the stills have 40 groups"):
+        Data(replace(settings, hold_out=(1, 41)))
+
+
 def test_folds_of_the_stills_are_held_out_in_turn(settings):
     parts = [Data(replace(settings, hold_out=(fold, 4))).holdout_groups for fold in (1, 2, 3, 4)]
     assert frozenset.union(*parts) == {str(group) for group in GROUPS}
