@@ -99,7 +99,7 @@ def groups_of_fold(groups: NDArray[Any], fold: int, n_folds: int) -> frozenset[s
     from sklearn.model_selection import GroupKFold
 
     if (n_groups := len(set(groups))) < n_folds:
-        raise DatasetError(f"the stills have {n_groups} groups; hold out a fold of at most so many, not of {n_folds}")
+        raise DatasetError(f"the stills have only {n_groups} groups; hold out one of at most {n_groups} folds")
     splits = [*GroupKFold(n_folds).split(groups, groups=groups.astype(str))]
     return frozenset(groups[splits[fold - 1][1]].astype(str).tolist())
 

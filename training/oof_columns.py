@@ -243,7 +243,7 @@ def of_crops(
             continue
         if key not in fold_of:
             raise DatasetError(f"the folds lack {key} of the face crops; give those of a training with these crops")
-        images = [decode_image(row["jpeg"]) for row in frames]
+        images = [decode_image(row["jpeg"], f"a face crop of {key!r}") for row in frames]
         with use_weights(_fold_files(weights, fold_of[key], families)):
             measured = _of_images(images, families)
         if cues:

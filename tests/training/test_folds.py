@@ -94,7 +94,7 @@ def test_folds_of_the_stills_hold_every_group_once(rng):
 
 def test_a_fold_of_more_folds_than_groups_is_refused():
     """Non-regression test: it ended in a traceback, after the faces were cut."""
-    with pytest.raises(DatasetError, match="the stills have 2 groups"):
+    with pytest.raises(DatasetError, match="the stills have only 2 groups"):
         folds.groups_of_fold(np.array(["a", "b", "b"], dtype=object), 1, 3)
 
 

@@ -138,7 +138,7 @@ class Data:
     def identity(self) -> str:
         """Digest of the data and settings that a trained network depends on."""
         settings = self._settings
-        shared = sorted(self._groups_of_phase(clips=False, left_out=None) & set(self.faces.group))
+        shared = sorted(self.people_held_out(None, clips=False) & set(self.faces.group))
         return manifest.digest(self._pools_identity, self._crops_identity, settings.leave_out, settings.seed, *shared)
 
     @cached_property
@@ -233,7 +233,7 @@ class Data:
             sources,
             holdout=self.holdout_groups,
             left_out=self.held_out(left_out),
-            left_out_people=self._groups_of_phase(clips=bool(mix.clips), left_out=left_out),
+            left_out_people=self.people_held_out(left_out, clips=bool(mix.clips)),
             mix=mix,
             seed=self._settings.seed,
             size=size,
@@ -243,9 +243,9 @@ class Data:
         """Return the clips and images that the network of a fold must not see: :func:`training.folds.held_out`."""
         return folds.held_out(self._labelled, self.fold_of, fold)
 
-    def _groups_of_phase(self, *, clips: bool, left_out: int | None) -> frozenset[str]:
-        """Return the groups that a phase must not see: those of the fold ``left_out``, or all if it sees no clips."""
-        held_out = self.held_out(left_out)
+    def people_held_out(self, fold: int | None, *, clips: bool = True) -> frozenset[str]:
+        """Return the groups of real faces that the network of a fold must not see; without ``clips``, those of all."""
+        held_out = self.held_out(fold)
         return frozenset(clip.group for clip in self._labelled if not clips or clip.filename in held_out)
 
     def holdout_rows(self) -> NDArray[np.int64]:

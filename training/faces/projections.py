@@ -167,7 +167,9 @@ def fit_projections(
     fits = [_fit_file(E, sample, networks, file, agree_with=earlier, seed=seed)]
     shipped = Reference(networks, read_projections(file)[1])
     for fold, files in in_folds.items():
-        seen = ~np.isin(sample.of_rows("key").astype(str), sorted(data.held_out(fold)))
+        of_fold = np.isin(sample.of_rows("key").astype(str), sorted(data.held_out(fold)))
+        of_people = np.isin(sample.of_rows("group").astype(str), sorted(data.people_held_out(fold)))
+        seen = ~(of_fold | (of_people & (sample.of_rows("source") != "stills")))  # groups of stills have other names
         file = next(iter(files.values())).parent / PHASE_PROJECTION.format(f"fold{fold}")
         fits.append(_fit_file(E, sample, files, file, agree_with=shipped, seen=seen, seed=seed))
     return fits

@@ -196,7 +196,7 @@ def test_what_cannot_be_trained_is_refused_before_faces_are_cut(settings, monkey
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="finds no GPU"):
         replace(settings, device="cuda")
-    with pytest.raises(DatasetError, match="the stills have 40 groups"):
+    with pytest.raises(DatasetError, match="the stills have only 40 groups"):
         Data(replace(settings, hold_out=(1, 41)))
 
 
