@@ -14,28 +14,24 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+_Library = tuple[str, Callable[[], int], Callable[[int], Any]]
+"""Name of a library, and the functions that return and set its number of threads."""
+
 
 class _OneThread:
-    """Hold libraries to one thread: their setting is of the whole process, so the last block to end restores it.
+    """Hold libraries to one thread: their setting is of the whole process, so the last block to end restores it."""
 
-    Parameters
-    ----------
-    libraries
-        Returns, at the start of each block, the name of each library, its number of threads, and the function that
-        sets the number. Libraries may be loaded between two blocks.
-    """
-
-    def __init__(self, libraries: Callable[[], Iterable[tuple[str, int, Callable[[int], Any]]]]) -> None:
-        self._libraries = libraries
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._blocks = 0
         self._before: dict[str, tuple[int, Callable[[int], Any]]] = {}
 
     @contextlib.contextmanager
-    def block(self) -> Iterator[None]:
+    def block(self, libraries: Iterable[_Library]) -> Iterator[None]:
+        """Hold ``libraries`` inside the ``with`` block; they may be more than those of the blocks around it."""
         with self._lock:
-            for name, threads, set_threads in self._libraries():
-                self._before.setdefault(name, (threads, set_threads))
+            for name, threads, set_threads in libraries:
+                self._before.setdefault(name, (threads(), set_threads))
                 set_threads(1)
             self._blocks += 1
         try:
@@ -44,41 +40,37 @@ class _OneThread:
             with self._lock:
                 self._blocks -= 1
                 if self._blocks == 0:
-                    for threads, set_threads in self._before.values():
-                        set_threads(threads)
+                    for before, set_threads in self._before.values():
+                        set_threads(before)
                     self._before.clear()
 
 
-def _opencv() -> Iterator[tuple[str, int, Callable[[int], Any]]]:
+_opencv, _blas = _OneThread(), _OneThread()
+
+
+@contextlib.contextmanager
+def opencv_on_one_thread() -> Iterator[None]:
+    """Hold OpenCV to one thread inside the ``with`` block, also where blocks of several threads overlap."""
     import cv2
 
-    yield "opencv", cv2.getNumThreads(), cv2.setNumThreads
-
-
-def _blas() -> Iterator[tuple[str, int, Callable[[int], Any]]]:
-    from threadpoolctl import ThreadpoolController
-
-    for library in ThreadpoolController().select(user_api="blas").lib_controllers:
-        yield library.filepath, library.num_threads, library.set_num_threads
-
-
-_opencv_block, _blas_block = _OneThread(_opencv).block, _OneThread(_blas).block
-
-
-def opencv_on_one_thread() -> contextlib.AbstractContextManager[None]:
-    """Hold OpenCV to one thread inside the ``with`` block, also where blocks of several threads overlap."""
-    return _opencv_block()
+    with _opencv.block([("opencv", cv2.getNumThreads, cv2.setNumThreads)]):
+        yield
 
 
 @contextlib.contextmanager
 def algebra_on_one_thread() -> Iterator[None]:
     """Hold linear algebra to one thread inside the ``with`` block, also where blocks of several threads overlap.
 
-    BLAS is held in the whole process, OpenMP in the calling thread, for which alone its setting is.
+    The number of threads of BLAS is of the whole process, that of OpenMP of the calling thread alone.
     """
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import ThreadpoolController
 
-    with _blas_block(), threadpool_limits(1, user_api="openmp"):
+    loaded = ThreadpoolController()
+    blas = loaded.select(user_api="blas").lib_controllers
+    with (
+        _blas.block((library.filepath, library.get_num_threads, library.set_num_threads) for library in blas),
+        loaded.limit(limits=1, user_api="openmp"),
+    ):
         yield
 
 

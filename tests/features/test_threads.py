@@ -40,13 +40,16 @@ def test_blocks_that_overlap_restore_when_the_last_one_ends():
 
 def test_libraries_that_are_loaded_while_others_are_held_are_restored_as_well():
     """Non-regression: of two predictions that overlapped, the second to end restored the 1 that the first had set."""
-    counts = {"blas": 8}
-    held = threads._OneThread(
-        lambda: [(name, n, functools.partial(counts.__setitem__, name)) for name, n in counts.items()]
-    )
-    first, second = held.block(), held.block()
+    counts = {"blas": 8, "new": 4}
+
+    def libraries(*names):
+        return [
+            (name, functools.partial(counts.get, name), functools.partial(counts.__setitem__, name)) for name in names
+        ]
+
+    held = threads._OneThread()
+    first, second = held.block(libraries("blas")), held.block(libraries("blas", "new"))
     first.__enter__()
-    counts["new"] = 4
     second.__enter__()
     assert counts == {"blas": 1, "new": 1}
     first.__exit__(None, None, None)
