@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ModelError,
         NotFoundError,
         TableError,
+        UnknownFamilyError,
         UnreadableError,
     )
     from features.evidence import ClipEvidence, Event, Series
@@ -59,6 +60,7 @@ _MODULES = {
         "ModelError",
         "NotFoundError",
         "TableError",
+        "UnknownFamilyError",
         "UnreadableError",
     ),
 }
@@ -81,6 +83,7 @@ __all__ = [
     "Series",
     "TableError",
     "Track",
+    "UnknownFamilyError",
     "UnreadableError",
     "Verdict",
     "__version__",

@@ -12,10 +12,11 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from deepcue.inputs import (
+    MAX_SECONDS,
     PathLike,
     as_data,
     as_text,
@@ -28,6 +29,7 @@ from deepcue.inputs import (
 )
 from features.errors import InputError
 from features.evidence import FACES_PER_SECOND
+from features.threads import algebra_on_one_thread
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
     from features.evidence import ClipEvidence
     from features.observation import Observation
     from features.spec import Family
-
-MAX_SECONDS = 120.0  # the analysed length of a clip, as in extraction
 
 _one_at_a_time = threading.RLock()  # detectors keep state between calls: the last face
 
@@ -82,7 +82,7 @@ def observe(path: PathLike, *, max_seconds: float = MAX_SECONDS) -> Observation:
     file = clip_path(as_text(path))
     check_is_there(file)
     with one_thread():
-        return worker.observation(os.path.basename(file), file, worker.Settings((), max_seconds=max_seconds))
+        return worker.observation(os.path.basename(file), file, worker.Settings((), max_seconds=float(max_seconds)))
 
 
 def measure(
@@ -138,6 +138,7 @@ def features(
     path: PathLike,
     *,
     families: Iterable[str] | None = None,
+    max_seconds: float = MAX_SECONDS,
     weights: Mapping[str, PathLike] | None = None,
 ) -> dict[str, float]:
     """Measure the cues of one clip: :func:`observe`, then :func:`measure`.
@@ -148,6 +149,8 @@ def features(
         Video or audio file, or a URL that fsspec opens.
     families, weights
         As in :func:`measure`.
+    max_seconds
+        As in :func:`observe`.
 
     Returns
     -------
@@ -167,16 +170,16 @@ def features(
     ['blink', 'quality']
     """
     chosen = [family.name for family in chosen_families(families)]  # refuses a misspelt name before decoding
-    return measure(observe(path), families=chosen, weights=weights)
+    return measure(observe(path, max_seconds=max_seconds), families=chosen, weights=weights)
 
 
 def extract(  # noqa: PLR0913 -- the options of a run, all by keyword
-    data: PathLike | Sequence[PathLike],
+    data: PathLike | Iterable[PathLike],
     *,
     out: PathLike | None = None,
     families: Iterable[str] | None = None,
     jobs: int = 1,
-    observations: PathLike = "",
+    observations: PathLike | None = None,
     fresh: bool = False,
     limits: Limits | None = None,
     max_seconds: float = MAX_SECONDS,
@@ -198,8 +201,8 @@ def extract(  # noqa: PLR0913 -- the options of a run, all by keyword
     families
         Names of cue families; all by default.
     jobs
-        Number of measuring processes on this machine (one per core is fastest); the results do not depend on it. A
-        cluster ignores it and runs one process for each thread of its workers.
+        Number of measuring processes on this machine, -1 for one per core, which is fastest; the results do not depend
+        on it. A cluster ignores it and runs one process for each thread of its workers.
     observations
         Folder or URL in which observations are kept, so that later calls measure without decoding.
     fresh
@@ -243,10 +246,10 @@ def extract(  # noqa: PLR0913 -- the options of a run, all by keyword
     check_limits(limits)
     return pipeline.extract(
         as_data(data),
-        out=None if out is None else os.fspath(out),
+        out=None if out is None else as_text(out, "a table to write"),
         families=[family.name for family in chosen_families(families)],
         jobs=jobs,
-        observations=os.fspath(observations),
+        observations="" if observations is None else as_text(observations, "a folder of observations"),
         fresh=fresh,
         limits=limits,
         max_seconds=max_seconds,
@@ -362,7 +365,5 @@ def families(names: Iterable[str] | None = None) -> tuple[Family, ...]:
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Serialise calls and limit linear algebra to one thread; the previous number of threads is restored."""
-    from threadpoolctl import threadpool_limits
-
-    with _one_at_a_time, threadpool_limits(1):
+    with _one_at_a_time, algebra_on_one_thread():
         yield

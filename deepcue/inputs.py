@@ -14,10 +14,12 @@ from features.errors import DatasetError, InputError, NotFoundError, without_cre
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ensemble.model import Model
     from extract.entries import ClipEntry
     from features.spec import Family
 
 TABLE_SUFFIX = ".parquet"
+MAX_SECONDS = 120.0  # the analysed length of a clip, as in extraction
 PathLike = str | os.PathLike[str]
 
 
@@ -201,7 +203,28 @@ def chosen_families(names: Iterable[str] | None) -> tuple[Family, ...]:
     """
     from features import discovery
 
-    return discovery.families([names] if isinstance(names, str) else names)
+    return discovery.families(as_names(names, "families"))
+
+
+def as_names(names: Iterable[str] | None, what: str) -> list[str] | None:
+    """Return names as a list (a single name may be a string); None stays None.
+
+    Raises
+    ------
+    InputError
+        ``names`` is something else; the message names the option by ``what``.
+    """
+    if names is None:
+        return None
+    given = [names] if isinstance(names, str) else list(names) if isinstance(names, Iterable) else [names]
+    if wrong := [name for name in given if not isinstance(name, str)]:
+        raise InputError(f"{what}: {reprlib.repr(wrong[0])} is not a name; give a name or a list of names")
+    return given
+
+
+def seconds_to_analyse(max_seconds: float | None, model: Model) -> float:
+    """Return ``max_seconds``; if it is None, the length that was analysed of each clip of the model's training."""
+    return (model.layout.max_seconds or MAX_SECONDS) if max_seconds is None else max_seconds
 
 
 def weights_files(files: Mapping[str, PathLike] | None) -> dict[str, Path]:

@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_type, overload
 
 from deepcue.clips import observe, one_thread
-from deepcue.inputs import PathLike, absolute, as_data, clip_name, is_clip, is_table, read_table, weights_files
+from deepcue.inputs import (
+    PathLike,
+    absolute,
+    as_data,
+    as_names,
+    as_text,
+    clip_name,
+    is_clip,
+    is_table,
+    read_table,
+    seconds_to_analyse,
+    weights_files,
+)
 from features.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,7 +50,8 @@ def load_model(folder: PathLike | None = None) -> Model:
     Raises
     ------
     ModelError
-        The folder holds no model, or the model is damaged or of another version.
+        The folder holds no model (then the error is also a :exc:`NotFoundError`), or the model is damaged or of another
+        version.
 
     Examples
     --------
@@ -48,7 +61,7 @@ def load_model(folder: PathLike | None = None) -> Model:
     """
     from ensemble import store
 
-    return store.load_model(store.default_model() if folder is None else os.fspath(folder))
+    return store.load_model(store.default_model() if folder is None else as_text(folder, "a model folder"))
 
 
 @overload
@@ -57,6 +70,7 @@ def predict(
     *,
     model: Model | None = None,
     jobs: int = 1,
+    max_seconds: float | None = None,
     weights: Mapping[str, PathLike] | None = None,
     progress: Progress | None = None,
 ) -> Any: ...  # a Verdict for a clip, a list for a folder: the type of a path doesn't tell which
@@ -68,6 +82,7 @@ def predict(
     *,
     model: Model | None = None,
     jobs: int = 1,
+    max_seconds: float | None = None,
     weights: Mapping[str, PathLike] | None = None,
     progress: Progress | None = None,
 ) -> list[Verdict]: ...
@@ -78,6 +93,7 @@ def predict(
     *,
     model: Model | None = None,
     jobs: int = 1,
+    max_seconds: float | None = None,
     weights: Mapping[str, PathLike] | None = None,
     progress: Progress | None = None,
 ) -> Verdict | list[Verdict]:
@@ -93,7 +109,11 @@ def predict(
         The result of :func:`load_model`; by default the shipped model, even where the command `deepcue predict` would
         use ``artifacts/model`` of the current folder.
     jobs
-        Number of measuring processes for several clips; a single clip is measured in the calling process.
+        Number of measuring processes for several clips, -1 for one per core; a single clip is measured in the calling
+        process.
+    max_seconds
+        Analyse at most this many seconds from the start of each clip; by default as many as in the model's training,
+        or 120 where that is not known.
     weights
         Cue family to weights file (safetensors) to use instead of the shipped one.
     progress
@@ -109,6 +129,9 @@ def predict(
     ------
     NotFoundError
         The file or folder doesn't exist.
+    TableError
+        The file or the table is not a feature table, or lacks what the model needs; a missing ``.parquet`` file is also
+        a :exc:`NotFoundError`.
     ClipError
         ``data`` is a single clip that can't be measured. Among several clips, such a clip gets the verdict ``nothing
         measured``, with its ``status``.
@@ -145,9 +168,12 @@ def predict(
         return judge(model, read_table(given))
     check_families(model.layout, "the model", weights_files(weights))
     families = sorted({*model.layout.families, *CONTEXT_FAMILIES})
+    seconds = seconds_to_analyse(max_seconds, model)
     if isinstance(given, str) and is_clip(given):
-        return judge(model, _row(given, families, weights))[0]
-    table = pipeline.extract(given, families=families, jobs=jobs, weights=weights_files(weights), progress=progress)
+        return judge(model, _row(given, families, weights, seconds))[0]
+    table = pipeline.extract(
+        given, families=families, jobs=jobs, max_seconds=seconds, weights=weights_files(weights), progress=progress
+    )
     return judge(model, table)
 
 
@@ -163,7 +189,7 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     table: pa.Table | PathLike,
     *,
     out: PathLike | None = None,
-    folds: int | PathLike | None = None,
+    folds: int | PathLike | pa.Table | None = None,
     seed: int = 0,
     target_prior: float | None = 0.5,
     learners: Iterable[str] | None = None,
@@ -177,13 +203,14 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     ----------
     table
         The result of :func:`extract`, or its Parquet file. Rows without a label are ignored; rows of the same ``group``
-        are never split between training and test.
+        are never split between training and test. A table that is built anew, for example by ``table.join``, has lost
+        its description; put it back with ``new.replace_schema_metadata(table.schema.metadata)``.
     out
         Model folder to write, for :func:`load_model` and ``deepcue report``. If it already holds ``folds.parquet``,
         these folds are used again. Without ``out`` nothing is written.
     folds
-        Number of folds, at least 3, or a file with the columns ``filename, group, fold``; by default 10 for 50 to 499
-        groups with at most 5,000 clips, else 5.
+        Number of folds, at least 3, or a table with the columns ``filename, group, fold``, or its file; by default 10
+        for 50 to 499 groups with at most 5,000 clips, else 5.
     seed
         Random seed.
     target_prior
@@ -208,7 +235,8 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     Raises
     ------
     TableError
-        The file is not a feature table, no clip has a label, all labels are equal, or the folds are of other clips.
+        The file is missing (then the error is also a :exc:`NotFoundError`), it or the table is not a feature table, no
+        clip has a label, all labels are equal, or the folds are of other clips.
     InputError
         Too few groups, an unknown learner, or a value out of range.
 
@@ -227,18 +255,18 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     from ensemble.store import save_model
     from ensemble.train import train_table
 
-    folder = None if out is None else Path(out)
+    folder = None if out is None else Path(as_text(out, "a model folder to write"))
     if folder is not None:
         check_folder(folder)
-    n_folds, file = (None, folds) if isinstance(folds, (str, os.PathLike)) else (folds, None)
-    if file is None and folder is not None and (folder / FOLDS_FILE).is_file():
-        file = folder / FOLDS_FILE
+    n_folds, assigned = (None, folds) if isinstance(folds, (str, os.PathLike, pa.Table)) else (folds, None)
+    if assigned is None and folder is not None and (folder / FOLDS_FILE).is_file():
+        assigned = folder / FOLDS_FILE
     model, evaluation = train_table(
         table if isinstance(table, pa.Table) else read_table(table),
-        folds=None if file is None else Path(file),
+        folds=assigned if assigned is None or isinstance(assigned, pa.Table) else Path(assigned),
         n_folds=n_folds,
         target_prior=target_prior,
-        learners=[learners] if isinstance(learners, str) else None if learners is None else list(learners),
+        learners=as_names(learners, "learners"),
         seed=seed,
         jobs=jobs,
         progress=progress,
@@ -251,16 +279,17 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     return load_model(folder), evaluation
 
 
-def _row(path: str, families: Iterable[str], weights: Mapping[str, Any] | None) -> pa.Table:
+def _row(path: str, families: Iterable[str], weights: Mapping[str, Any] | None, max_seconds: float) -> pa.Table:
     """Return the feature table of one clip, measured in the calling process."""
     from extract.entries import ClipEntry
     from extract.pipeline import table_of
 
-    observed = observe(path)
+    observed = observe(path, max_seconds=max_seconds)
     with one_thread():
         return table_of(
             ClipEntry(clip_name(path), absolute(path)),
             observed,
             families=sorted(families),
             weights=weights_files(weights),
+            max_seconds=max_seconds,
         )

@@ -23,6 +23,7 @@ from ensemble.metrics import Score, auc, log_loss, with_intervals
 from ensemble.outputs import write_text
 from ensemble.training_set import TrainingSet, only
 from features.errors import InputError
+from features.threads import algebra_on_one_thread
 
 LEARNERS = ("lightgbm", "logistic")  # one of trees, one linear: the mean of their log-odds is scored
 HELPS, HURTS, NO_EVIDENCE = "helps", "hurts", "no evidence"
@@ -114,7 +115,6 @@ def ablate(
         No learner is named, or one is unknown.
     """
     from joblib import Parallel, delayed
-    from threadpoolctl import threadpool_limits
 
     _check_known(learners)
     names = data.layout.family_names
@@ -123,7 +123,7 @@ def ablate(
     tasks = [
         (subset, k, name) for subset in dict.fromkeys(subsets) for name in learners for k in range(int(fold.max()) + 1)
     ]
-    with threadpool_limits(1):
+    with algebra_on_one_thread():
         results = Parallel(n_jobs=jobs, prefer="threads")(
             delayed(_held_out)(only(data, subset), fold, name, settings, k, seed) for subset, k, name in tasks
         )

@@ -17,6 +17,7 @@ from ensemble.arrays import Array, Int
 from ensemble.learners.base import Learner, LearnerSettings
 from ensemble.learners.registry import learner_kinds
 from ensemble.training_set import TrainingSet, sampled_rows
+from features.threads import algebra_on_one_thread
 
 Excluded = tuple[int, ...]
 Progress = Callable[[int, int], None]
@@ -66,7 +67,6 @@ def cross_fit(
         See :data:`Progress`.
     """
     from joblib import Parallel, delayed
-    from threadpoolctl import threadpool_limits
 
     n_folds = int(fold.max()) + 1
     singles: list[Excluded] = [(number,) for number in range(n_folds)]
@@ -80,7 +80,7 @@ def cross_fit(
     )
     # Threads: boosters, saga and BLAS work outside Python's lock, and the table is not copied. One thread a
     # fit: those of OpenMP and BLAS spin when the machine is busy, at three times the CPU.
-    with threadpool_limits(1), Parallel(n_jobs=jobs, prefer="threads", return_as="generator") as parallel:
+    with algebra_on_one_thread(), Parallel(n_jobs=jobs, prefer="threads", return_as="generator") as parallel:
         results = parallel(
             delayed(fit_without)(data, fold, name, settings[name], excluded, seed) for name, excluded in tasks
         )
@@ -150,7 +150,6 @@ def leave_sources_out(
         Log-odds of ``rows``.
     """
     from joblib import Parallel, delayed
-    from threadpoolctl import threadpool_limits
 
     tasks: list[tuple[str, Int, Int, int]] = []
     for number in range(int(part.max()) + 1):
@@ -158,7 +157,7 @@ def leave_sources_out(
         seen = ~np.isin(data.group, data.group[out]) & (part >= 0)
         if len(np.unique(data.y[seen])) == 2:
             tasks += [(name, np.flatnonzero(seen), np.flatnonzero(out), number) for name in settings]
-    with threadpool_limits(1), Parallel(n_jobs=jobs, prefer="threads", return_as="generator") as parallel:
+    with algebra_on_one_thread(), Parallel(n_jobs=jobs, prefer="threads", return_as="generator") as parallel:
         learners = parallel(
             delayed(fit_rows)(data, name, settings[name], seen, task_seed(seed, (1000 + number,)))
             for name, seen, _, number in tasks

@@ -33,7 +33,7 @@ LEARNER_CLIP = 1e-6  # a single learner is scored without calibration, but its l
 MAX_SOURCE_ROWS = 20_000  # a larger table is sampled: only two numbers are fitted on these rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """Out-of-fold predictions of every labelled row, and their scores.
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from ensemble.arrays import Bool, Int
 from ensemble.training_set import TrainingSet
-from features.errors import InputError, TableError
+from features.errors import InputError, MissingTableError, TableError
 from features.table import read_parquet
 
 FOLDS_FILE = "folds.parquet"  # in a model folder
@@ -224,7 +224,7 @@ def read_folds(file: Path) -> pa.Table:
         The file is missing, is not Parquet, or lacks a column of ``filename, group, fold``.
     """
     if not file.is_file():
-        raise TableError(f"{file}: no such fold file; `deepcue train` makes it")
+        raise MissingTableError(f"{file}: no such fold file; `deepcue train` makes it")
     try:
         table = read_parquet(file)
     except (pa.ArrowInvalid, OSError) as error:

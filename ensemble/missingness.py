@@ -13,7 +13,7 @@ from features.reasons import CLIP, OBSERVATION, Reason
 from features.spec import is_share
 from features.table import feature_columns, row_reasons
 
-SENTENCES = {
+SENTENCES: Mapping[str, str] = {
     Reason.FAILED: "its code raised an error: see the clip's error message",
     Reason.NOT_INSTALLED: "the network's weights are not installed",
     Reason.NO_AUDIO: "the clip has no audio",
@@ -86,7 +86,7 @@ def _in_words(family: str, reasons: Mapping[str, str], row: Mapping[str, str | N
     if family not in reasons and reasons.get(OBSERVATION) == Reason.NOT_KEPT:
         return NO_OBSERVATION
     code = reasons.get(family, Reason.UNUSABLE)
-    return _of_the_share(share) if code == Reason.UNUSABLE else SENTENCES[Reason(code)]
+    return _of_the_share(share) if code == Reason.UNUSABLE else SENTENCES.get(code, f"its reason is {code!r}")
 
 
 def _of_others(share: float, *, is_new: bool) -> str:

@@ -26,6 +26,8 @@ from ensemble.learners.base import Learner
 from ensemble.shrinkage import Shrinkage
 from ensemble.stack import Stack, weighed
 from ensemble.training_set import Layout, check_layout, layout_of, matrix, measured_rows
+from features.table import check_table
+from features.threads import algebra_on_one_thread
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class EnsembleHead:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """The parts of each prediction: ``base + sum(contributions) + limit == log_odds`` in every row.
 
@@ -97,7 +99,7 @@ class Explanation:
     limit: Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A trained ensemble, as returned by ``deepcue.train`` and ``deepcue.load_model`` and kept in a model folder.
 
@@ -166,6 +168,8 @@ class Model:
         ------
         ModelError
             The table's families or columns differ from the model's.
+        TableError
+            ``table`` is not a feature table, such as a path, or has lost its description.
         """
         from scipy.special import expit
 
@@ -205,14 +209,13 @@ class Model:
 
     def inputs(self, table: pa.Table) -> Float:
         """Return the model's columns of a table, [n, n_columns]; raises as :meth:`predict` where they are missing."""
+        check_table(table, "the table")
         check_layout(layout_of(table), self.layout)
         return matrix(table, self.layout.columns)
 
     def learner_logits(self, X: Float) -> Array:
         """[n, n_learners] mean over the fold models, in the stack's order."""
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(1):
+        with algebra_on_one_thread():
             means = [
                 np.mean([learner.predict_logit(X) for learner in self.fold_models[name]], axis=0)
                 for name in self.head.stack.learners

@@ -13,6 +13,7 @@ import numpy as np
 
 from ensemble.arrays import Array, Int
 from ensemble.training_set import TrainingSet
+from features.threads import algebra_on_one_thread
 
 INNER_FOLDS = 4
 SVM_ROWS = 4_000  # above this, an SVM costs more than all other learners together
@@ -70,7 +71,6 @@ def reference(data: TrainingSet, fold: Int, *, seed: int = 0) -> Array:
     import warnings
 
     from sklearn.model_selection import StratifiedGroupKFold
-    from threadpoolctl import threadpool_limits
 
     p = np.full(len(data), data.y.mean())
     for number in range(int(fold.max()) + 1):
@@ -78,7 +78,7 @@ def reference(data: TrainingSet, fold: Int, *, seed: int = 0) -> Array:
         X, y = data.X[fitted], data.y[fitted]
         n_inner = min(INNER_FOLDS, int(np.bincount(y).max()))
         splitter = StratifiedGroupKFold(n_inner, shuffle=True, random_state=seed)
-        with warnings.catch_warnings(), threadpool_limits(1):
+        with warnings.catch_warnings(), algebra_on_one_thread():
             warnings.simplefilter("ignore")
             model = stacking(len(y), list(splitter.split(X, y, data.group[fitted])), seed).fit(X, y)
             rows = np.flatnonzero(out & data.measured)

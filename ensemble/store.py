@@ -34,7 +34,7 @@ from ensemble.outputs import check_folder
 from ensemble.shrinkage import Shrinkage
 from ensemble.training_set import Layout
 from features.checksums import sha256_of
-from features.errors import InputError, ModelError
+from features.errors import InputError, MissingModelError, ModelError
 from features.networks.weights import digest, use_weights, weights_file, weights_variable
 from features.table import IMPORTED, write_table
 from features.version import __version__
@@ -265,7 +265,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     """
     file = Path(folder) / MANIFEST
     if not file.is_file():
-        raise ModelError(f"{folder}: no model here (no {MANIFEST}); train one with `deepcue train`")
+        raise MissingModelError(f"{folder}: no model here (no {MANIFEST}); train one with `deepcue train`")
     try:
         with _readable(file):
             manifest = json.loads(file.read_text(encoding="utf-8"))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import numbers
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -102,6 +103,7 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
         Too few groups, an unknown learner, or an option out of range.
     """
     _check_options(target_prior, n_folds, seed, jobs)
+    target_prior = None if target_prior is None else float(target_prior)  # JSON holds no numpy scalar
     data = training_set(table, name)
     if len(np.unique(data.y[data.measured])) < 2:
         raise TableError(
@@ -119,7 +121,7 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
         data, fold, target_prior=target_prior, settings=chosen, seed=seed, jobs=jobs, progress=progress
     )
     model.manifest.update(
-        manifest_of(model, data, fold, evaluation, seed=seed, synthetic=synthetic, table=Path(name).name),
+        manifest_of(model, data, fold, evaluation, seed=seed, synthetic=bool(synthetic), table=Path(name).name),
         tuned=settings is not None,
         extractor=description(table).get("extractor"),
         left_out_families=sorted(given.layout.families.keys() - data.layout.families.keys()),
@@ -128,10 +130,10 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
 
 
 def _check_options(target_prior: float | None, n_folds: int | None, seed: int, jobs: int) -> None:
-    if target_prior is not None and not 0 < target_prior < 1:
-        raise InputError(f"target prior {target_prior}: give a number between 0 and 1")
+    if target_prior is not None and not (isinstance(target_prior, numbers.Real) and 0 < target_prior < 1):
+        raise InputError(f"target prior {target_prior!r}: give a number between 0 and 1")
     if n_folds is not None and not isinstance(n_folds, numbers.Integral):
-        raise InputError(f"folds = {n_folds!r}: must be a whole number, or a file")
+        raise InputError(f"folds = {reprlib.repr(n_folds)}: must be a whole number, a file or a table")
     if not (isinstance(seed, numbers.Integral) and 0 <= seed < 2**32):
         raise InputError(f"seed = {seed!r}: must be a whole number from 0 to {2**32 - 1}")
     if not (isinstance(jobs, numbers.Integral) and (jobs >= 1 or jobs == -1)):

@@ -19,7 +19,7 @@ from ensemble.arrays import Bool, Float, Int
 from features.errors import ModelError, TableError
 from features.networks.weights import weights_variable
 from features.spec import is_share
-from features.table import LABELS, check_base_columns, description, feature_columns, table_families
+from features.table import LABELS, check_table, description, feature_columns, table_families
 
 logger = logging.getLogger(__name__)
 
@@ -161,12 +161,12 @@ def training_set(table: pa.Table, where: str = "the table") -> TrainingSet:
     ------
     TableError
         No labels, a label that is neither REAL nor FAKE, one class only, a clip that appears twice, no feature column,
-        or a column that appears twice or has the wrong type.
+        a column that is missing, appears twice or has the wrong type, or a row without a filename.
     """
-    check_base_columns(table, where)
+    check_table(table, where, needed=("filename", "label", "group", "source"))
     layout = layout_of(table)
     if not layout.columns:
-        raise TableError(f"{where}: the table has no feature column; extract it with at least one family")
+        raise TableError(f"{where}: has no feature column; extract it with at least one family")
     table = _labelled(table, where)
     filename = _strings(table, "filename")
     table = table.take(pa.array(sorted(range(len(filename)), key=filename.__getitem__)))
@@ -196,8 +196,8 @@ def _labelled(table: pa.Table, where: str) -> pa.Table:
     if wrong := [row for row, label in enumerate(labels) if label and label not in LABELS]:
         first, others = table.column("filename")[wrong[0]], len(wrong) - 1
         raise TableError(
-            f"{where}: label {labels[wrong[0]]!r} of {first} is not REAL or FAKE, nor are those of {others} others; "
-            "fix them"
+            f"{where}: label {labels[wrong[0]]!r} of {first}{f' (and {others} more)' if others else ''} is not REAL or "
+            "FAKE; correct it"
         )
     present = set(LABELS) & set(labels)
     if not present:

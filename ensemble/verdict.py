@@ -32,6 +32,7 @@ from ensemble.wording import (
 )
 from features.discovery import families
 from features.spec import AUDIO_ONLY, family_modules, is_share
+from features.table import check_table
 
 # "Likely" and "unlikely" as the IPCC's calibrated language has them (Mastrandrea et al. 2010): above 66 %,
 # below 33 %. The words describe the probability at the model's target prior.
@@ -283,13 +284,17 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
     ------
     ModelError
         The table's families or columns differ from the model's.
+    TableError
+        The table has lost its description, lacks a base column, or has one of the wrong type.
     """
     from scipy.special import expit
 
+    base = ["filename", "status", "error", "n_faces", "duration_s", "n_frames"]
+    check_table(table, "the table", needed=[*base, "reasons"])
     explanation = model.explain(table)
     probability = expit(explanation.log_odds)
     unmeasured = unmeasured_families(table, model.columns_read, untrained=model.untrained_columns)
-    rows = table.select(["filename", "status", "error", "n_faces", "duration_s", "n_frames"]).to_pylist()
+    rows = table.select(base).to_pylist()
     read = {family_of(name) for name in model.columns_read}
     with_cues = {family_of(name) for name in model.columns_read if not is_share(name)}  # that training clips had
     known = {name for name, z in explanation.contributions.items() if name in with_cues or (name in read and z.any())}
@@ -307,9 +312,9 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
                 verdict=in_words,
                 status=row["status"],
                 error=row["error"] or "",
-                n_faces=int(row["n_faces"] or 0),
+                n_faces=_count(row["n_faces"]),
                 duration_s=duration if duration is not None and math.isfinite(duration) else None,
-                n_frames=int(row["n_frames"] or 0),
+                n_frames=_count(row["n_frames"]),
                 base=float(explanation.base[number]),
                 contributions={name: float(explanation.contributions[name][number]) for name in sorted(known)},
                 unmeasured=absent,
@@ -322,6 +327,11 @@ def judge(model: Model, table: pa.Table) -> list[Verdict]:
             )
         )
     return verdicts
+
+
+def _count(number: float | None) -> int:
+    """Return a number of faces or frames; 0 where it is missing, which other programs store as NaN."""
+    return int(number) if number is not None and math.isfinite(number) else 0
 
 
 def at_bound(probability: float, clip: float) -> bool:

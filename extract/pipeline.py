@@ -28,6 +28,7 @@ from features.evidence import FACES_PER_SECOND, ClipEvidence
 from features.observation import OBSERVATION_VERSION, Observation
 from features.places import as_path, read_errors, url_of
 from features.reasons import OBSERVATION, Reason
+from features.threads import usable_cores
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +82,9 @@ def extract(
     options = dict(storage_options or {})
     chosen = discovery.families(families)
     limits = limits or Limits()
-    if not (isinstance(jobs, numbers.Integral) and jobs >= 1):
-        raise InputError(f"jobs = {jobs}: must be a whole number above 0")
+    if not (isinstance(jobs, numbers.Integral) and (jobs >= 1 or jobs == -1)):
+        raise InputError(f"jobs = {jobs!r}: must be a whole number above 0, or -1 for one per core")
+    jobs = usable_cores() if jobs == -1 else jobs
     check_numbers(max_seconds=max_seconds)
     observations = as_path(url_of(observations) or os.fspath(observations))
     out = None if out is None else url_of(out) or os.fspath(out)
@@ -94,7 +96,7 @@ def extract(
     settings = worker.with_digests(
         worker.Settings(
             families=tuple(family.name for family in chosen),
-            max_seconds=max_seconds,
+            max_seconds=float(max_seconds),
             observations=_absolute(observations),
             storage_options=options,
             weights=_absolute_each(weights),
@@ -159,16 +161,16 @@ def examine(
     check_numbers(max_seconds=max_seconds, faces_per_second=faces_per_second)
     chosen = discovery.families(families)
     # a family that is defined in a notebook has no evidence
-    others = [family for family in discovery.families() if family.measure.__module__ != "__main__"]
+    others = [family for family in discovery.families() if family.module != "__main__"]
     settings = worker.with_digests(
         worker.Settings(
             families=tuple(family.name for family in chosen),
-            max_seconds=max_seconds,
+            max_seconds=float(max_seconds),
             weights=_absolute_each(weights),
             modules=tuple(sorted({*_modules(chosen), *_modules(others)})),
         )
     )
-    examiner = Examiner(settings, limits, faces_per_second=faces_per_second, show_faces=show_faces)
+    examiner = Examiner(settings, limits, faces_per_second=float(faces_per_second), show_faces=show_faces)
     try:
         result, evidence = examiner.measure(clip.filename, clip.path)
     finally:
@@ -177,11 +179,11 @@ def examine(
 
 
 def table_of(
-    clip: ClipEntry, observed: Observation, *, families: Iterable[str], weights: Mapping[str, Path]
+    clip: ClipEntry, observed: Observation, *, families: Iterable[str], weights: Mapping[str, Path], max_seconds: float
 ) -> pa.Table:
     """Return the table of one clip observed in this process, with the same row as from :func:`extract`."""
-    given = worker.Settings(tuple(families), weights={family: str(file) for family, file in weights.items()})
-    settings = worker.with_digests(given)
+    files = {family: str(file) for family, file in weights.items()}
+    settings = worker.with_digests(worker.Settings(tuple(families), max_seconds=float(max_seconds), weights=files))
     return table_of_result(clip, worker.row(clip.filename, observed, settings), settings)
 
 
@@ -194,7 +196,7 @@ def _modules(chosen: Iterable[spec.Family]) -> tuple[str, ...]:
     """Return the modules that a measuring process must import for the families; refuse those that it can't import."""
     modules = discovery.undiscovered_modules(chosen)
     if "__main__" in modules:
-        names = ", ".join(family.name for family in chosen if family.measure.__module__ == "__main__")
+        names = ", ".join(family.name for family in chosen if family.module == "__main__")
         raise InputError(
             f"families {names}: defined in this notebook or script, which measuring processes can't import; write them "
             "into a module and import that, or measure clip by clip with deepcue.features"

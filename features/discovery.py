@@ -107,7 +107,7 @@ def undiscovered_modules(chosen: Iterable[Family]) -> tuple[str, ...]:
     ``__main__`` stands for a notebook or a script.
     """
     findable = {*family_modules(), *plug_ins()}
-    return tuple(sorted({family.measure.__module__ for family in chosen if family.name not in findable}))
+    return tuple(sorted({family.module for family in chosen if family.name not in findable}))
 
 
 def describe(name: str) -> str:

@@ -6,8 +6,8 @@
     ├── InputError (ValueError)        the user's input: a one-line message, exit status 2
     │   ├── DatasetError               a folder, manifest or metadata.json
     │   │   └── NotFoundError          (FileNotFoundError) no such file or folder
-    │   ├── TableError                 a feature table
-    │   ├── ModelError                 a model folder
+    │   ├── TableError                 a feature table; a NotFoundError as well where the file is missing
+    │   ├── ModelError                 a model folder; a NotFoundError as well where the folder is missing
     │   └── UnknownFamilyError         the name of a cue family
     └── ClipError (RuntimeError)       one clip; becomes the status of its row
         └── UnreadableError            neither video nor audio, or nothing can be decoded
@@ -69,6 +69,14 @@ class TableError(InputError):
 
 class ModelError(InputError):
     """A model folder or weights file is missing, damaged, of another version or of another kind."""
+
+
+class MissingTableError(TableError, NotFoundError):
+    """The file of a table does not exist."""
+
+
+class MissingModelError(ModelError, NotFoundError):
+    """The folder holds no model, or does not exist."""
 
 
 class UnknownFamilyError(InputError):

@@ -34,7 +34,7 @@ class Event:
         return round(self.end_s - self.start_s, 6)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no ==
 class Series:
     """One measured quantity of a face or of the audio over the time of a clip.
 
@@ -58,7 +58,8 @@ class Series:
     Raises
     ------
     ValueError
-        Times and values differ in length, times do not increase, or the window is negative.
+        Times and values differ in length, times do not increase, the window is negative, or ``events`` holds something
+        that is not an Event.
 
     Examples
     --------
@@ -87,21 +88,24 @@ class Series:
         evidence: bool = True,
         window_s: float = 0.0,
     ) -> None:
-        times, array = np.asarray(times_s, np.float64), np.asarray(values, np.float64)
+        times, array = np.array(times_s, np.float64), np.array(values, np.float64)  # copies
         if times.shape != array.shape or times.ndim != 1:
             raise ValueError(
                 f"series {title!r}: {times.shape} times and {array.shape} values; give two arrays of one length"
             )
-        if (np.diff(times) <= 0).any():
+        if not (np.diff(times) > 0).all() or np.isnan(times).any():
             raise ValueError(f"series {title!r}: times must increase from each value to the next")
         if not window_s >= 0:
             raise ValueError(f"series {title!r}: window_s must be 0 or more; it is {window_s}")
+        happened = tuple(events)
+        if not all(isinstance(event, Event) for event in happened):
+            raise ValueError(f"series {title!r}: events = {events!r}; give a tuple of Event")
         for name, value in (
             ("times_s", times),
             ("values", array),
             ("unit", unit),
             ("title", title),
-            ("events", events),
+            ("events", happened),
             ("evidence", evidence),
             ("window_s", float(window_s)),
         ):
@@ -121,7 +125,7 @@ class JudgedFace:
     """Log-odds that this face is fake, by family of face network."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no ==
 class Person:
     """One tracked face: where it is, what its cues show over time, and the faces that were scored."""
 
@@ -142,7 +146,7 @@ class Person:
     """Times in seconds of these faces, the one that the map shows first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no ==
 class ClipEvidence:
     """The evidence that a report shows beside the verdict on a clip. Pure data: no model, no norms."""
 

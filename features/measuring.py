@@ -63,7 +63,7 @@ def _largest(family: Family, observation: Observation, main: Mapping[str, float]
     if not others:
         return {}
     measured = [main, *(_checked(family, observation, track) for track in others)]
-    finite = {name: [row[name] for row in measured if row.get(name) == row.get(name) and name in row] for name in worst}
+    finite = {name: [row[name] for row in measured if not math.isnan(row[name])] for name in worst}
     return {f"{name}_max": max(some) for name, some in finite.items() if some}
 
 
@@ -77,14 +77,19 @@ def _checked(family: Family, observation: Observation, track: Track | None) -> d
         raise ValueError(f"{family.name} returned {strangers[0]}, which it did not declare")
     for name, value in row.items():
         _check_value(name, value, ranges[name])
+    if missing := sorted(ranges.keys() - row.keys()):
+        raise ValueError(f"{family.name} did not return {_brief(missing)}; return NaN where a value is undefined")
     return row
 
 
 def _number(name: str, value: Any) -> float:
+    fault = f"{name} = {_brief(value)} is not a number; return a float, or NaN where undefined"
+    if isinstance(value, (str, bytes, bytearray)):
+        raise ValueError(fault)
     try:
         return float(value)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} = {_brief(value)} is not a number; return a float, or NaN where undefined") from error
+        raise ValueError(fault) from error
 
 
 def _brief(value: object) -> str:

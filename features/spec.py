@@ -33,7 +33,7 @@ import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import features.families
 from features.errors import InputError
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from features.evidence import Series
     from features.observation import Observation
 
-NAME = re.compile(r"^[a-z][a-z0-9_]*\.[a-zA-Z0-9_]+$")
-SENTENCE = re.compile(r"^[A-Z0-9].*\.$")
+NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-zA-Z0-9_]+")
+SENTENCE = re.compile(r"[A-Z0-9].*\.")
 NEEDS = frozenset({"picture", "sound", "track", "crops", "weights"})
 
 OF_A_FACE = frozenset({"track", "crops"})  # a family that needs neither is also measured without a face track
@@ -73,7 +73,7 @@ def lacking(needs: Set[str], *, audio: bool, video: bool, face: bool) -> Reason 
     return Reason.NO_FACE if needs & OF_A_FACE and not face else None
 
 
-Measure = Callable[["Observation", Any], Mapping[str, float]]
+Measure = Callable[["Observation", Any], Mapping[str, SupportsFloat]]
 """Measures a clip and one of its face tracks; in a family that needs no face, the track is None for a clip without."""
 
 SeriesOf = Callable[["Observation", Any], "Mapping[str, Series]"]
@@ -136,7 +136,7 @@ class Column:
     description: str = ""
 
     def __post_init__(self) -> None:
-        if not NAME.match(self.name):
+        if not (isinstance(self.name, str) and NAME.fullmatch(self.name)):
             raise ValueError(f"column name {self.name!r} is not family.quantity_statistic[_unit]")
         object.__setattr__(self, "invariant_to", self._known_changes(self.invariant_to))
         if self.direction not in DIRECTIONS:
@@ -144,7 +144,7 @@ class Column:
         if self.worst not in WORST:
             raise self._fault(f"worst must be '' or 'max'; it is {self.worst!r}")
         self._check_range()
-        if not SENTENCE.match(self.description):
+        if not (isinstance(self.description, str) and SENTENCE.fullmatch(self.description)):
             raise self._fault(
                 f"description {self.description!r}; say in a sentence that ends with a full stop what the number is"
             )
@@ -162,7 +162,7 @@ class Column:
 
     def _check_range(self) -> None:
         try:
-            low, high = map(float, self.range)
+            low, high = (float(bound + 0.0) for bound in self.range)  # text raises a TypeError
         except (TypeError, ValueError) as error:
             raise self._fault(
                 f"range {self.range!r} is not a pair of numbers; give the lower and the upper bound"
@@ -257,6 +257,8 @@ class Family:
         names = [column.name for column in self.columns]
         if len(set(names)) != len(names):
             raise ValueError(f"family {self.name} declares a column twice")
+        if twins := {column.name for column in self.table_columns[len(names) :]} & set(names):
+            raise ValueError(f"family {self.name} declares {min(twins)}, which worst='max' adds; rename it")
         if strangers := [name for name in names if not name.startswith(f"{self.name}.")]:
             raise ValueError(f"family {self.name} declares {strangers[0]}; its columns must begin with '{self.name}.'")
         if f"{self.name}.valid_share" not in names:
@@ -266,6 +268,7 @@ class Family:
             )
         if isinstance(self.version, bool) or not isinstance(self.version, numbers.Integral) or self.version < 1:
             raise ValueError(f"family {self.name}: version {self.version!r} is not a whole number above 0")
+        object.__setattr__(self, "version", int(self.version))  # JSON holds no numpy scalar
         if unknown := self.needs - NEEDS:
             raise ValueError(
                 f"family {self.name}: unknown need {sorted(unknown)[0]!r}; known: {', '.join(sorted(NEEDS))}"
@@ -280,6 +283,11 @@ class Family:
             if c.worst == "max"
         )
         return (*self.columns, *twins)
+
+    @property
+    def module(self) -> str:
+        """Name of the module that defines the family; ``__main__`` for code that ran without a ``__name__``."""
+        return self.measure.__module__ or "__main__"
 
     @property
     def documentation(self) -> str:
@@ -324,7 +332,7 @@ def family(
     -------
     Callable
         The decorator. The decorated function takes an ``Observation``, whose arrays are read-only, and one of its
-        tracks, and returns a mapping from column name to value.
+        tracks, and returns a mapping from the name of every column to its value, NaN where it is undefined.
 
     Raises
     ------
@@ -347,7 +355,7 @@ def family(
     def register(measure: Measure) -> Measure:
         wanted = frozenset([needs] if isinstance(needs, str) else needs)
         made = Family(name, version, wanted, tuple(columns), measure, series)
-        _check_name(name, measure.__module__)
+        _check_name(name, made.module)
         registry[name] = made
         return measure
 
@@ -359,7 +367,7 @@ def _check_name(name: str, module: str) -> None:
         raise InputError(f"no family may be called {name!r} (module {module}), which is reserved; rename it")
     earlier = f"{features.families.__name__}.{name}" if name in family_modules() else ""
     if name in registry:
-        earlier = registry[name].measure.__module__
+        earlier = registry[name].module
     if earlier and earlier != module:
         raise InputError(f"two families are called {name!r}, of the modules {earlier} and {module}; rename one of them")
 

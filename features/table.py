@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features.errors import InputError, TableError, UnreadableError
+from features.errors import InputError, MissingTableError, TableError, UnreadableError
 from features.places import (
     as_path,
     cause_to_show,
@@ -148,7 +148,7 @@ def is_parquet(file: str | Path) -> bool:
         check_is_regular(os.fspath(file))
         with open(file, "rb") as opened:
             return opened.read(len(MAGIC)) == MAGIC
-    except (OSError, UnreadableError):
+    except (OSError, ValueError, UnreadableError):  # ValueError: a null byte in the path
         return False
 
 
@@ -230,12 +230,12 @@ def read_table(file: str | Path) -> pa.Table:
     Raises
     ------
     TableError
-        The file is missing, can't be read, is not Parquet, lacks the base columns or has them of another type, or was
-        made by another version.
+        The file is missing (then a :class:`MissingTableError`), can't be read, is not Parquet, lacks the base columns
+        or has them of another type, or was made by another version.
     """
     path = _location(file)
     if isinstance(path, Path) and not path.is_file():
-        raise TableError(f"{path}: no such table; make one with `deepcue extract DATA --out {path}`")
+        raise MissingTableError(f"{path}: no such table; make one with `deepcue extract DATA --out {path}`")
     with _opened(path) as stream:
         try:
             table = pq.read_table(stream)
@@ -255,6 +255,41 @@ def read_table(file: str | Path) -> pa.Table:
         raise TableError(f"{path}: not a feature table, it lacks {what}; make one with `deepcue extract`")
     check_base_columns(table, str(path))
     return table
+
+
+def check_table(table: object, where: str, needed: Iterable[str] = ()) -> None:
+    """Check that a value is a feature table with its description; a table in memory may come from anywhere.
+
+    Parameters
+    ----------
+    table
+        The value to check.
+    where
+        Name of the table in messages.
+    needed
+        Base columns that the table must have.
+
+    Raises
+    ------
+    TableError
+        It is not a ``pyarrow.Table``, has lost its metadata, lacks a needed column, has a base column twice or of the
+        wrong type, or a row has no filename.
+    """
+    if not isinstance(table, pa.Table):
+        raise TableError(
+            f"{where}: is a {type(table).__name__}; give a pyarrow.Table, as deepcue.extract returns it "
+            "(deepcue.predict also takes clips and files)"
+        )
+    if not description(table):
+        raise TableError(
+            f"{where}: has lost its description (the schema's metadata), which says which columns are cues; put it "
+            "back with new.replace_schema_metadata(old.schema.metadata), old being the extracted table"
+        )
+    if missing := [name for name in needed if name not in table.column_names]:
+        raise TableError(f"{where}: lacks the column {missing[0]!r}; keep all base columns of the extracted table")
+    check_base_columns(table, where)
+    if "filename" in needed and not all(table.column("filename").to_pylist()):
+        raise TableError(f"{where}: a row has no filename; name every clip")
 
 
 def check_base_columns(table: pa.Table, where: str) -> None:
@@ -290,8 +325,24 @@ def table_families(table: pa.Table) -> dict[str, int]:
 
 
 def row_reasons(table: pa.Table) -> list[dict[str, str]]:
-    """Return, for each row, codes of :class:`features.reasons.Reason` by family, ``clip`` or ``observation``."""
-    return [json.loads(text or "{}") for text in table.column("reasons").to_pylist()]
+    """Return, for each row, codes of :class:`features.reasons.Reason` by family, ``clip`` or ``observation``.
+
+    Raises
+    ------
+    TableError
+        A row's text is not a JSON object of texts.
+    """
+    return [_reasons_of(text) for text in table.column("reasons").to_pylist()]
+
+
+def _reasons_of(text: str | None) -> dict[str, str]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    if not (isinstance(found, dict) and all(isinstance(code, str) for code in found.values())):
+        raise TableError(f"the table: its column 'reasons' holds {text!r}; write a JSON object of texts, or nothing")
+    return found
 
 
 def with_reasons(table: pa.Table, reasons: Sequence[Mapping[str, str]]) -> pa.Table:

@@ -1,4 +1,4 @@
-"""One thread while a clip is measured, and as many as before afterwards.
+"""One thread while a clip is measured, and as many as before afterwards; the number of usable cores.
 
 Processes give the parallelism: threads of OpenCV or torch beside them cost more than they save, and the order in which
 they add up could change results.
@@ -7,47 +7,71 @@ they add up could change results.
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+_Library = tuple[str, Callable[[], int], Callable[[int], Any]]
+"""Name of a library, and the functions that return and set its number of threads."""
 
 
-class _OpenCV:
-    """How many calls hold OpenCV to one thread: its setting is of the whole process, so the last one out restores."""
+class _OneThread:
+    """Hold libraries to one thread: their setting is of the whole process, so the last block to end restores it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._calls = 0
-        self._threads = 0
+        self._blocks = 0
+        self._before: dict[str, tuple[int, Callable[[int], Any]]] = {}
 
-    def hold(self) -> None:
-        import cv2
-
+    @contextlib.contextmanager
+    def block(self, libraries: Iterable[_Library]) -> Iterator[None]:
+        """Hold ``libraries`` inside the ``with`` block; they may be more than those of the blocks around it."""
         with self._lock:
-            if self._calls == 0:
-                self._threads = cv2.getNumThreads()
-                cv2.setNumThreads(1)
-            self._calls += 1
+            for name, threads, set_threads in libraries:
+                self._before.setdefault(name, (threads(), set_threads))
+                set_threads(1)
+            self._blocks += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._blocks -= 1
+                if self._blocks == 0:
+                    for before, set_threads in self._before.values():
+                        set_threads(before)
+                    self._before.clear()
 
-    def release(self) -> None:
-        import cv2
 
-        with self._lock:
-            self._calls -= 1
-            if self._calls == 0:
-                cv2.setNumThreads(self._threads)
-
-
-_opencv = _OpenCV()
+_opencv, _blas = _OneThread(), _OneThread()
 
 
 @contextlib.contextmanager
 def opencv_on_one_thread() -> Iterator[None]:
     """Hold OpenCV to one thread inside the ``with`` block, also where blocks of several threads overlap."""
-    _opencv.hold()
-    try:
+    import cv2
+
+    with _opencv.block([("opencv", cv2.getNumThreads, cv2.setNumThreads)]):
         yield
-    finally:
-        _opencv.release()
+
+
+@contextlib.contextmanager
+def algebra_on_one_thread() -> Iterator[None]:
+    """Hold linear algebra to one thread inside the ``with`` block, also where blocks of several threads overlap.
+
+    The number of threads of BLAS is of the whole process, that of OpenMP of the calling thread alone.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    loaded = ThreadpoolController()
+    blas = loaded.select(user_api="blas").lib_controllers
+    with (
+        _blas.block((library.filepath, library.get_num_threads, library.set_num_threads) for library in blas),
+        loaded.limit(limits=1, user_api="openmp"),
+    ):
+        yield
 
 
 @contextlib.contextmanager
@@ -61,3 +85,22 @@ def torch_on_one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def usable_cores(control_groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """Return the number of cores that this process may use: its CPU affinity, capped by its control group's quota.
+
+    Parameters
+    ----------
+    control_groups
+        Mount point of version 2 of the control groups.
+    own
+        File that names the control group of this process.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        name = next(line[3:] for line in own.read_text().splitlines() if line.startswith("0::"))
+        quota, period = (control_groups / name.strip("/") / "cpu.max").read_text().split()
+        return max(1, min(cores, math.ceil(int(quota) / int(period))))
+    except (OSError, StopIteration, ValueError):  # no control groups of version 2, or no quota: "max"
+        return cores

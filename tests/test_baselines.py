@@ -53,7 +53,8 @@ def made(version=1, value=2.0, names=("a_med", "valid_share")):
     columns = tuple(
         spec.Column(f"made_up.{name}", range=(0.0, 10.0), reference="test", description="A number.") for name in names
     )
-    return spec.Family("made_up", version, frozenset({"track"}), columns, lambda o, t: {"made_up.a_med": value})
+    row = spec.complete_row(columns, {"a_med": value, "valid_share": 0.0})
+    return spec.Family("made_up", version, frozenset({"track"}), columns, lambda o, t: row)
 
 
 @pytest.fixture

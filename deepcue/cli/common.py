@@ -29,6 +29,7 @@ from deepcue.installation import explained
 from ensemble.outputs import write_text
 from features.errors import InputError
 from features.places import check_is_no_input
+from features.threads import usable_cores
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -227,25 +228,6 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def usable_cores(control_groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """Return the number of cores that this process may use: its CPU affinity, capped by its control group's quota.
-
-    Parameters
-    ----------
-    control_groups
-        Mount point of version 2 of the control groups.
-    own
-        File that names the control group of this process.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        name = next(line[3:] for line in own.read_text().splitlines() if line.startswith("0::"))
-        quota, period = (control_groups / name.strip("/") / "cpu.max").read_text().split()
-        return max(1, min(cores, math.ceil(int(quota) / int(period))))
-    except (OSError, StopIteration, ValueError):  # no control groups of version 2, or no quota: "max"
-        return cores
-
-
 def add_limits(parser: argparse.ArgumentParser) -> None:
     """Declare ``--timeout`` and ``--max-memory``, the limits of a child process that measures a clip."""
     from extract.run.sandbox import WALL_FACTOR, Limits
@@ -271,15 +253,16 @@ def limits(arguments: argparse.Namespace) -> Limits:
     return Limits(timeout_s=arguments.timeout, memory_mb=arguments.max_memory)
 
 
-def add_max_seconds(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--max-seconds``, the analysed length of each clip."""
+def add_max_seconds(parser: argparse.ArgumentParser, *, of_model: bool = False) -> None:
+    """Declare ``--max-seconds``, the analysed length of each clip; ``of_model``: None stands for that of the model."""
     from extract.run.worker import MAX_SECONDS
 
     parser.add_argument(
         "--max-seconds",
         type=positive_number,
-        default=MAX_SECONDS,
-        help="analyse at most this many seconds of each clip (default: %(default)g)",
+        default=None if of_model else MAX_SECONDS,
+        help="analyse at most this many seconds of each clip (default: "
+        + ("as in the model's training, usually 120)" if of_model else "%(default)g)"),
     )
 
 

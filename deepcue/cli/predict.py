@@ -122,7 +122,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder to keep the feature table in, so that an interrupted run can be resumed",
     )
     common.add_limits(parser)
-    common.add_max_seconds(parser)
+    common.add_max_seconds(parser, of_model=True)
     common.add_jobs(parser)
     common.add_quiet(parser)
 
@@ -212,6 +212,7 @@ def measured(
         return read_table(arguments.clips), None
     families = sorted({*model.layout.families, *CONTEXT_FAMILIES})
     out = work / "features.parquet" if work else None
+    max_seconds = inputs.seconds_to_analyse(arguments.max_seconds, model)
     with common.clip_progress(quiet=arguments.quiet) as progress:
         if single is None or not arguments.report:
             data = arguments.clips if single is None else [single]
@@ -221,7 +222,7 @@ def measured(
                 families=families,
                 jobs=arguments.jobs,
                 limits=common.limits(arguments),
-                max_seconds=arguments.max_seconds,
+                max_seconds=max_seconds,
                 progress=progress,
             )
             return table, None
@@ -232,7 +233,7 @@ def measured(
             faces_per_second=arguments.faces_per_second,
             show_faces=not arguments.no_faces,
             limits=common.limits(arguments),
-            max_seconds=arguments.max_seconds,
+            max_seconds=max_seconds,
         )
         progress(1, 1, int(evidence is None))
     if out is not None:

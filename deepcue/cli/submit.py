@@ -15,6 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from deepcue.cli import common
+from deepcue.inputs import seconds_to_analyse
 from ensemble.model import Model
 from ensemble.store import LOCAL_MODEL, check_families, default_model, load_model
 from ensemble.submission import ALLOW, check_agreement, read_sample, write_submission
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="give rows without a clip the target prior, and leave out clips without a row",
     )
     common.add_limits(parser)
-    common.add_max_seconds(parser)
+    common.add_max_seconds(parser, of_model=True)
     common.add_jobs(parser)
     common.add_json(parser)
     common.add_quiet(parser)
@@ -75,7 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
         _check(arguments, sample, _names(table), str(arguments.table))
     else:
         check_families(model.layout, str(folder))
-        table = _extracted(arguments, sample, sorted(model.layout.families))
+        table = _extracted(arguments, sample, model)
     status = write(model, table, sample, arguments.out)
     if arguments.json:
         summary = {"submission": str(arguments.out), "rows": len(sample), "status": status, "model": str(folder)}
@@ -118,7 +119,7 @@ def write(model: Model, table: pa.Table, sample: Sequence[str], out: Path) -> di
     return {status: count for status, count in sorted(counts.items()) if count}
 
 
-def _extracted(arguments: argparse.Namespace, sample: Sequence[str], families: Sequence[str]) -> pa.Table:
+def _extracted(arguments: argparse.Namespace, sample: Sequence[str], model: Model) -> pa.Table:
     clips = find_clips(arguments.test, wanted=sample)
     names = _as_in(sample, [clip.filename for clip in clips])
     _check(arguments, sample, names, arguments.test)  # before hours of work
@@ -130,10 +131,10 @@ def _extracted(arguments: argparse.Namespace, sample: Sequence[str], families: S
         return extract(
             clips,
             out=out,
-            families=families,
+            families=sorted(model.layout.families),
             jobs=arguments.jobs,
             limits=common.limits(arguments),
-            max_seconds=arguments.max_seconds,
+            max_seconds=seconds_to_analyse(arguments.max_seconds, model),
             progress=progress,
         )
 

@@ -20,6 +20,7 @@ from ensemble.training_set import TrainingSet, sampled_rows, training_set
 from ensemble.tune import SPACES, search, shared_budget
 from features.errors import InputError
 from features.table import read_table
+from features.threads import algebra_on_one_thread
 
 EXAMPLE = "deepcue tune --table artifacts/features.parquet --out artifacts/tune"
 
@@ -117,12 +118,10 @@ def _search_one(
     name: str, budget_s: float, data: TrainingSet, fold: Int, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """Search one learner's settings, and print the log loss before and after."""
-    from threadpoolctl import threadpool_limits
-
     if not arguments.quiet:
         print(f"searching {name} for {budget_s:.0f} s", file=sys.stderr)
     journal = arguments.out / f"{name}.journal"
-    with threadpool_limits(1):
+    with algebra_on_one_thread():
         result = search(
             data, fold, name, journal=journal, budget_s=budget_s, n_trials=arguments.trials, seed=arguments.seed
         )

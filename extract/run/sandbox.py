@@ -22,7 +22,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -99,6 +99,15 @@ def _as_no_process() -> Iterator[None]:
         raise NoProcessError(
             f"no measuring process can be started ({error}); give fewer --jobs, or allow more (ulimit -n, ulimit -u)"
         ) from error
+
+
+def _absolute_folders(folders: Iterable[str]) -> list[str]:
+    """Return the folders as absolute paths, without relative ones if the current folder was removed."""
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        return [folder for folder in folders if os.path.isabs(folder)]
+    return [os.path.normpath(os.path.join(here, folder)) for folder in folders]
 
 
 class Sandbox:
@@ -219,7 +228,7 @@ class Sandbox:
         threading.Thread(target=_read_answers, args=(child.stdout, self._answers), daemon=True).start()
         self._errors = threading.Thread(target=_read_errors, args=(child.stderr, self._last_lines), daemon=True)
         self._errors.start()
-        _send(child, {"settings": asdict(self._settings), "path": [os.path.abspath(folder) for folder in sys.path]})
+        _send(child, {"settings": asdict(self._settings), "path": _absolute_folders(sys.path)})
         self._check_ready(child)
 
     def _check_ready(self, child: subprocess.Popen[bytes]) -> None:

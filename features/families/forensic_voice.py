@@ -90,5 +90,5 @@ def measure(observation: Observation, track: Track | None) -> dict[str, float]:
     if audio is not None and file.exists():
         inputs = _model(file).inputs(audio, clip_cues(observation))
     if inputs is None:
-        return {f"{NAME}.valid_share": 0.0}
+        return {f"{NAME}.logit": float("nan"), f"{NAME}.valid_share": 0.0}
     return {f"{NAME}.logit": _model(file).logit(inputs), f"{NAME}.valid_share": 1.0}

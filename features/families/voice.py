@@ -28,7 +28,7 @@ from math import inf
 
 from features.measures.voice_measures import BAND_GROUPS, N_BANDS, clip_cues
 from features.observation import Observation, Track
-from features.spec import EVERY_CHANGE, Column, columns_of, family
+from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
 
 _SPECTRUM, _LFCC = "librosa's spectral features, of pre-emphasised audio", "LFCC: Sahidullah et al. 2015"
 _MODULATION = "modulation spectrum: Houtgast & Steeneken 1985"
@@ -118,5 +118,4 @@ COLUMNS = (
 def measure(observation: Observation, track: Track | None) -> dict[str, float]:
     """Measure the clip's audio, whoever speaks; all NaN without audio or with under 0.3 s of speech."""
     values = clip_cues(observation)
-    valid = {"valid_share": float(bool(values))}
-    return {f"voice.{name}": value for name, value in (values | valid).items()}
+    return complete_row(COLUMNS, values | {"valid_share": float(bool(values))})

@@ -274,9 +274,12 @@ def measure(track: Track, family: str) -> dict[str, float]:
 
 
 def of_judged(judged: Judged, family: str, *, n_crops: int) -> dict[str, float]:
-    """Return the columns of a family from its network's scores of ``n_crops`` crops or fewer: :func:`summarise`."""
+    """Return the columns of a family from its network's scores of ``n_crops`` crops or fewer: :func:`summarise`.
+
+    All are NaN, and ``valid_share`` is 0, if the network scored no crop.
+    """
     values = summarise(judged.logits, judged.embeddings, n_crops=n_crops)
-    return {f"{family}.{name}": value for name, value in values.items()}
+    return {f"{family}.{name}": values.get(name, float("nan")) for name in _QUANTITIES}
 
 
 def seen(crop: NDArray[np.uint8], view: View, *, margin: float, size: int) -> NDArray[np.uint8]:

@@ -1,4 +1,5 @@
 import builtins
+import dataclasses
 import doctest
 import inspect
 import logging
@@ -19,7 +20,7 @@ from toy_model import toy_table
 import deepcue
 from deepcue import clips, inputs, models
 from features import spec
-from features.table import write_table
+from features.table import read_parquet, write_table
 
 FUNCTIONS = [name for name in deepcue.__all__ if inspect.isfunction(getattr(deepcue, name))]
 HEAVY = {"torch", "sklearn", "scipy", "cv2", "librosa", "lightgbm", "pyarrow", "numpy"}
@@ -150,6 +151,36 @@ def test_what_is_given_in_place_of_a_path_a_model_or_weights_is_named(clip):
         deepcue.predict(clip, model="my_model")
     with pytest.raises(deepcue.InputError, match=r"weights takes a mapping of cue family to file, not a str: 'x\.safe"):
         deepcue.features(clip, weights="x.safetensors")
+    with pytest.raises(deepcue.InputError, match="5 is not a path; give the path or URL of a model folder"):
+        deepcue.load_model(5)
+    with pytest.raises(deepcue.InputError, match="3 is not a path; give the path or URL of a table to write"):
+        deepcue.extract([clip], out=3)
+    for names in (5, [5, "blink"]):
+        with pytest.raises(deepcue.InputError, match="families: 5 is not a name; give a name or a list of names"):
+            deepcue.families(names)
+    with pytest.raises(deepcue.UnknownFamilyError):
+        deepcue.families(["blnik"])
+
+
+def test_a_missing_table_model_or_path_with_a_null_byte_is_a_missing_file(tmp_path):
+    for call, name in ((deepcue.predict, "no.parquet"), (deepcue.train, "no.parquet"), (deepcue.predict, "a\0b.mp4")):
+        with pytest.raises(FileNotFoundError) as caught:
+            call(f"{tmp_path}/{name}")
+        assert isinstance(caught.value, deepcue.InputError)
+    with pytest.raises(deepcue.NotFoundError, match="no model here"):
+        deepcue.load_model(tmp_path / "none")
+
+
+def test_predict_analyses_as_much_of_a_clip_as_the_training_did(clip, monkeypatch):
+    asked = []
+    monkeypatch.setattr(models, "_row", lambda path, families, weights, seconds: asked.append(seconds))
+    monkeypatch.setattr("ensemble.verdict.judge", lambda model, table: [None])
+    model = deepcue.load_model()
+    for seconds in (None, 0.5):
+        trained = dataclasses.replace(model, layout=dataclasses.replace(model.layout, max_seconds=seconds))
+        deepcue.predict(clip, model=trained)
+        deepcue.predict(clip, model=trained, max_seconds=3)
+    assert asked == [120.0, 3, 0.5, 3]
 
 
 def test_an_unknown_family_is_an_error_before_the_clip_is_decoded(clip, monkeypatch):
@@ -245,9 +276,9 @@ def test_a_model_is_the_same_in_memory_and_in_its_folder(tmp_path):
     table = toy_table()
     write_table(table, tmp_path / "features.parquet")
     counts = []
-    options = {"folds": 3, "learners": ["logistic"], "seed": 1}
+    options = {"folds": 3, "learners": ["logistic"], "seed": 1, "target_prior": np.float32(0.5)}
     model, evaluation = deepcue.train(table, **options, progress=lambda done, total: counts.append((done, total)))
-    saved, _ = deepcue.train(tmp_path / "features.parquet", out=tmp_path / "model", **options, synthetic=True)
+    saved, _ = deepcue.train(tmp_path / "features.parquet", out=tmp_path / "model", **options, synthetic=np.bool_(True))
     loaded = deepcue.load_model(tmp_path / "model")
     for other in (saved, loaded):
         np.testing.assert_array_equal(other.predict(table), model.predict(table))
@@ -256,12 +287,16 @@ def test_a_model_is_the_same_in_memory_and_in_its_folder(tmp_path):
     assert {"stack", "constant", "logistic"} == evaluation.scores.keys()
     assert (tmp_path / "model" / "oof.parquet").is_file()
     assert len(deepcue.predict(table, model=loaded)) == table.num_rows
+    assert len({model, saved, loaded, evaluation, model.explain(table)}) == 5  # hashable, and == doesn't raise
+    with pytest.raises(deepcue.TableError, match=r"the table: is a str; give a pyarrow\.Table"):
+        model.predict("features.parquet")
 
 
 def test_folds_that_were_made_are_kept_to(tmp_path):
     table = toy_table()
     deepcue.train(table, out=tmp_path / "a", folds=3, learners=["logistic"], seed=1)
-    one, _ = deepcue.train(table, folds=tmp_path / "a" / "folds.parquet", learners="logistic", seed=2)
+    folds = read_parquet(tmp_path / "a" / "folds.parquet")
+    one, _ = deepcue.train(table, folds=folds, learners="logistic", seed=2)
     same, _ = deepcue.train(table, out=tmp_path / "a", learners=["logistic"], seed=2)
     assert one.manifest["summary"]["n_folds"] == 3
     np.testing.assert_array_equal(one.predict(table), same.predict(table))
@@ -285,8 +320,12 @@ def test_a_table_that_can_not_be_trained_on_is_an_error(tmp_path):
         deepcue.train(toy_table(), learners=["crystal_ball"])
     with pytest.raises(deepcue.InputError, match="at least 3"):
         deepcue.train(toy_table(), folds=np.int64(2))
-    with pytest.raises(deepcue.InputError, match=r"folds = 3\.0: must be a whole number, or a file"):
+    with pytest.raises(deepcue.InputError, match=r"folds = 3\.0: must be a whole number, a file or a table"):
         deepcue.train(toy_table(), folds=3.0)
+    with pytest.raises(deepcue.InputError, match="learners: 3 is not a name; give a name or a list of names"):
+        deepcue.train(toy_table(), learners=3)
+    with pytest.raises(deepcue.TableError, match="the table: has lost its description"):
+        deepcue.train(toy_table().replace_schema_metadata(None))
 
 
 def state():

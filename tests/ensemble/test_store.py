@@ -127,8 +127,9 @@ def test_another_manifest_is_refused(folder, change, message):
 
 
 def test_no_manifest_and_no_json_are_refused(tmp_path):
-    with pytest.raises(ModelError, match="no model here"):
+    with pytest.raises(ModelError, match="no model here") as caught:
         load_model(tmp_path)
+    assert isinstance(caught.value, FileNotFoundError)
     (tmp_path / "manifest.json").write_bytes(b"\xff\xfe{")
     with pytest.raises(ModelError, match="not JSON"):
         load_model(tmp_path)

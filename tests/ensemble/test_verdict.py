@@ -7,6 +7,7 @@ from toy_model import FAMILIES, UNREADABLE, FakeModel, toy_table
 
 from ensemble import verdict, wording
 from ensemble.missingness import SENTENCES
+from features.errors import TableError
 from features.reasons import Reason
 
 
@@ -34,6 +35,19 @@ def test_an_unreadable_clip_gets_no_verdict_even_at_an_extreme_prior():
     assert one.verdict == "nothing measured"
     assert one.notes == [wording.NOTE_NOTHING]
     assert set(one.unmeasured.values()) == {UNREADABLE}
+
+
+def test_a_table_of_another_program_is_read_or_refused():
+    """Non-regression: a KeyError, a ValueError of ``int`` and one of ``Reason``."""
+    model, table = FakeModel([0.0], {name: [0.1] for name in FAMILIES}), toy_table(1, 1, without_audio=[0])
+    column = table.column_names.index
+    counts = table.set_column(column("n_faces"), "n_faces", pa.array([np.nan]))
+    later = table.set_column(column("reasons"), "reasons", pa.array(['{"lip_sync": "new_code"}']))
+    assert verdict.judge(model, counts)[0].n_faces == 0
+    assert verdict.judge(model, later)[0].unmeasured["lip_sync"] == "its reason is 'new_code'"
+    for spoilt in (table.drop_columns(["error"]), table.set_column(column("error"), "error", pa.array([3]))):
+        with pytest.raises(TableError, match="the column 'error'"):
+            verdict.judge(model, spoilt)
 
 
 def test_a_second_face_track_is_pointed_out():

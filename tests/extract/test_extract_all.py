@@ -436,7 +436,10 @@ def test_the_table_says_what_made_it(faceless, tmp_path):
     own = tmp_path / "own.safetensors"
     shutil.copy(PRETRAINED / "forensic_residual.safetensors", own)
     made = pipeline.extract(
-        faceless, families=["forensic_cnn", "forensic_residual"], weights={"forensic_cnn": own}, max_seconds=9.0
+        faceless,
+        families=["forensic_cnn", "forensic_residual"],
+        weights={"forensic_cnn": own},
+        max_seconds=np.float32(9),
     )
     made_by = table.description(made)
     digest = hashlib.sha256(own.read_bytes()).hexdigest()
@@ -469,10 +472,19 @@ def test_bad_options_are_one_sentence_and_exit_2(folder, tmp_path, capsys, optio
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("jobs", [0, -1, 1.5, float("nan")])
+@pytest.mark.parametrize("jobs", [0, -2, 1.5, float("nan")])
 def test_jobs_are_a_whole_number(talk, jobs):
     with pytest.raises(InputError, match=f"jobs = {jobs}: must be a whole number above 0"):
         pipeline.extract(talk, families=["blink"], jobs=jobs)
+
+
+def test_minus_one_job_is_one_per_usable_core(faceless, monkeypatch):
+    given = []
+    monkeypatch.setattr(pipeline, "usable_cores", lambda: 7)
+    monkeypatch.setattr(pipeline, "_measure", lambda *_, jobs, **__: given.append(jobs))
+    monkeypatch.setattr(pipeline, "_table", lambda *_: None)
+    pipeline.extract(faceless, families=["blink"], jobs=-1)
+    assert given == [7]
 
 
 def test_an_empty_list_is_refused():

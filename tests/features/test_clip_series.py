@@ -46,3 +46,26 @@ def test_a_series_of_audio_may_outlast_the_video(talking_head):
     observation = replace(observation, audio=np.zeros(16_000 * 6, np.float32))
     mine = family(lambda observation, track: {"mine.line": line(np.arange(0.0, 6.0, 0.5))}, needs=("sound",))
     assert list(audio_series(observation, [mine])) == ["mine.line"]
+
+
+@pytest.mark.parametrize("times_s", [[0.0, np.nan, -1.0], [0.0, 1.0, 1.0], [np.nan, 0.0, 1.0]])
+def test_times_that_do_not_increase_are_refused(times_s):
+    """Non-regression: NaN passed."""
+    with pytest.raises(ValueError, match="times must increase"):
+        line(times_s)
+
+
+@pytest.mark.parametrize("events", ["blink", [0.5]])
+def test_events_of_another_kind_are_refused(events):
+    with pytest.raises(ValueError, match="give a tuple of Event"):
+        Series([0.0], [0.0], unit="1", title="A line", events=events)
+
+
+def test_a_series_keeps_its_own_values_and_can_be_compared():
+    """Non-regression: a later change of the caller's array changed the series, and ``==`` raised."""
+    times_s = np.array([0.0, 1.0])
+    one, other = line(times_s), line(times_s)
+    times_s[0] = 5
+    assert one.times_s.tolist() == [0.0, 1.0]
+    assert one != other
+    assert {one, other} - {other} == {one}

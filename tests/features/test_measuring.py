@@ -38,6 +38,28 @@ def test_undeclared_columns_are_refused(talking_head):
 
 
 @pytest.mark.parametrize(
+    ("row", "missing"),
+    [
+        ({"made_up.a_med": 1.0}, r"did not return \['made_up\.valid_share'\]"),
+        ({"made_up.valid_share": 1.0}, r"did not return \['made_up\.a_med'\]; return NaN where"),
+        ({}, r"\['made_up\.a_med', 'made_up\.valid_share'\]"),
+    ],
+)
+def test_a_declared_column_that_is_not_returned_is_the_familys_failure(talking_head, row, missing):
+    """Non-regression: the cue went into the table beside a ``valid_share`` of 0 that nobody had measured."""
+    values, failures = measuring.measure_clip(talking_head(duration_s=2.0), [made(measure=lambda *_: row)])
+    assert re.search(missing, failures["made_up"])
+    assert math.isnan(values["made_up.a_med"])
+
+
+def test_families_of_the_audio_return_every_column_without_audio(talking_head):
+    silent = [one for one in FAMILIES if "sound" in one.needs]
+    values, failures = measuring.measure_clip(talking_head(duration_s=2.0, audio=False), silent)
+    assert failures == {}
+    assert values["voice.valid_share"] == values["forensic_voice.valid_share"] == 0
+
+
+@pytest.mark.parametrize(
     ("value", "words"),
     [
         (1.5, r"made_up\.a_med = 1\.5, which is outside its range from 0 to 1"),
@@ -58,7 +80,8 @@ def test_a_value_outside_its_range_is_the_familys_failure(talking_head, value, w
 @pytest.mark.parametrize("value", [0.0, float(np.float32(0.4)), 0.4 + 1e-7, -1e-7, math.nan])
 def test_rounding_at_a_bound_is_no_failure(talking_head, value):
     columns = (Column("made_up.a_med", range=(0, 0.4), description="A number."), *made().columns[1:])
-    one = Family("made_up", 1, frozenset(), columns, lambda observation, track: {"made_up.a_med": value})
+    row = {"made_up.a_med": value, "made_up.valid_share": 1.0}
+    one = Family("made_up", 1, frozenset(), columns, lambda observation, track: row)
     values, failures = measuring.measure_clip(talking_head(duration_s=2.0, audio=False), [one])
     assert failures == {}
     assert values["made_up.a_med"] == pytest.approx(value, nan_ok=True, abs=0)
@@ -75,7 +98,7 @@ def test_a_family_that_writes_in_place_fails_by_itself(talking_head, sent):
         return {}
 
     def reads(observation, track):
-        return {"reads.a_med": float(track.landmarks[0, 0, 0])}
+        return {"reads.a_med": float(track.landmarks[0, 0, 0]), "reads.valid_share": 1.0}
 
     observation = sent(talking_head(duration_s=2.0, audio=False))
     before = float(observation.tracks[0].landmarks[0, 0, 0])
@@ -103,7 +126,7 @@ def test_a_family_that_needs_no_face_is_measured_without_one(talking_head, needs
 
     def measure(observation, track):
         given.append(track)
-        return {"made_up.a_med": 1.0}
+        return {"made_up.a_med": 1.0, "made_up.valid_share": 1.0}
 
     family = replace(made(measure=measure), needs=frozenset(needs))
     values, failures = measuring.measure_clip(observation, [family])
@@ -128,7 +151,7 @@ def test_a_family_that_raises_costs_only_its_own_columns(talking_head):
 @pytest.mark.parametrize("status", ["bye", None, 3])
 def test_a_family_that_exits_costs_only_its_own_columns(talking_head, status):
     """Non-regression test: `sys.exit` in a family lost every column of every clip, and the family was never named."""
-    whole = made("whole", measure=lambda observation, track: {"whole.a_med": 2.0})
+    whole = made("whole", measure=lambda observation, track: {"whole.a_med": 2.0, "whole.valid_share": 1.0})
     leaver = made("leaver", measure=lambda observation, track: sys.exit(status))
     values, failures = measuring.measure_clip(talking_head(duration_s=2.0, audio=False), [leaver, whole])
     assert values["whole.a_med"] == 2.0
@@ -142,6 +165,8 @@ def test_a_family_that_exits_costs_only_its_own_columns(talking_head, status):
         ({"made_up.a_med": "high"}, r"made_up\.a_med = 'high' is not a number; return a float, or NaN"),
         ({"made_up.a_med": np.array([0.1, 0.2])}, r"made_up\.a_med = array\(\[0\.1, 0\.2\]\) is not a number"),
         ({"made_up.a_med": None}, r"made_up\.a_med = None is not a number"),
+        ({"made_up.a_med": "0.5"}, r"made_up\.a_med = '0\.5' is not a number"),
+        ({"made_up.a_med": b"0.5"}, r"made_up\.a_med = b'0\.5' is not a number"),
         (None, "made_up returned None, not a dict of column name to number"),
     ],
 )
@@ -172,7 +197,8 @@ def test_worst_takes_the_largest_over_people(talking_head):
         Column("made_up.valid_share", description="A number."),
     )
     sizes = {id(one.tracks[0]): 1.0, id(two.tracks[0]): 5.0}
-    sized = Family("made_up", 1, frozenset(), columns, lambda o, t: {"made_up.a_med": sizes[id(t)]})
+    row = {"made_up.valid_share": 1.0}
+    sized = Family("made_up", 1, frozenset(), columns, lambda o, t: row | {"made_up.a_med": sizes[id(t)]})
     values, _ = measuring.measure_clip(replace(one, tracks=(one.tracks[0], two.tracks[0])), [sized])
     assert (values["made_up.a_med"], values["made_up.a_med_max"]) == (1.0, 5.0)
     alone, _ = measuring.measure_clip(one, [sized])

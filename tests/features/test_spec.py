@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from features import discovery, spec
@@ -126,10 +127,35 @@ def test_what_a_column_is_invariant_to_may_be_any_collection(changes):
     assert hash(column) == hash(replace(column))
 
 
-@pytest.mark.parametrize("name", ["nopoint", "Upper.case", "two.points.here", "a.b c"])
+@pytest.mark.parametrize("name", ["nopoint", "Upper.case", "two.points.here", "a.b c", "a.b\n", None])
 def test_bad_names_are_refused(name):
     with pytest.raises(ValueError, match="is not family"):
         Column(name)
+
+
+@pytest.mark.parametrize("fields", [{"description": None}, {"description": "A.\n"}, {"range": ("0", "1")}])
+def test_text_where_a_number_is_due_and_nothing_where_text_is_due_are_refused(fields):
+    with pytest.raises(ValueError, match=r"column a\.b: (description|range)"):
+        Column("a.b", **{"description": "A number."} | fields)
+
+
+def test_a_column_may_not_have_the_name_of_another_s_maximum():
+    """Non-regression: both were written, and the table was refused after all clips had been measured."""
+    names = {"x.a": "max", "x.a_max": "", "x.valid_share": ""}
+    columns = tuple(Column(name, worst=worst, description="A number.") for name, worst in names.items())
+    with pytest.raises(ValueError, match=r"declares x\.a_max, which worst='max' adds"):
+        Family("x", 1, frozenset(), columns, dict)
+
+
+def test_a_version_is_stored_as_an_int():
+    share = Column("x.valid_share", description="A number.")
+    assert type(Family("x", np.int64(2), frozenset(), (share,), dict).version) is int
+
+
+def test_a_family_of_code_without_a_name_counts_as_one_of_a_notebook():
+    code = "def measure(observation, track):\n    return {}"
+    exec(code, space := {})
+    assert made(measure=space["measure"]).module == "__main__"
 
 
 def test_bad_families_are_refused():

@@ -114,8 +114,10 @@ def test_what_is_no_parquet_is_refused(tmp_path):
     (tmp_path / "t.parquet").write_text("filename,label")
     with pytest.raises(TableError, match="not a Parquet file"):
         read_table(tmp_path / "t.parquet")
-    with pytest.raises(TableError, match="no such table"):
+    with pytest.raises(FileNotFoundError, match="no such table") as caught:
         read_table(tmp_path / "absent.parquet")
+    assert isinstance(caught.value, TableError)
+    assert not table.is_parquet("a\0b.mp4")
 
 
 def test_a_name_with_a_colon_is_no_protocol(tmp_path, monkeypatch):
@@ -227,6 +229,31 @@ def test_a_base_column_that_is_there_twice_is_refused():
     twice = small().append_column("label", pa.array(["FAKE", "REAL"]))
     with pytest.raises(TableError, match="made: two columns are called 'label'; remove or rename one"):
         table.check_base_columns(twice, "made")
+
+
+def test_a_table_in_memory_is_checked_as_one_of_a_file():
+    """Non-regression: a KeyError, or the advice to extract the clips again."""
+    made = small()
+    with pytest.raises(TableError, match=r"the table: is a str; give a pyarrow\.Table.*deepcue\.predict also takes"):
+        table.check_table("features.parquet", "the table")
+    with pytest.raises(
+        TableError, match=r"lost its description .* new\.replace_schema_metadata\(old\.schema\.metadata"
+    ):
+        table.check_table(made.replace_schema_metadata(None), "the table")
+    with pytest.raises(TableError, match="the table: lacks the column 'source'"):
+        table.check_table(made.drop_columns(["source"]), "the table", needed=["filename", "source"])
+    nameless = made.set_column(0, "filename", pa.array([None, "b.mp4"]))
+    with pytest.raises(TableError, match="a row has no filename"):
+        table.check_table(nameless, "the table", needed=["filename"])
+    table.check_table(made.drop_columns(["source"]), "the table", needed=["filename"])
+
+
+@pytest.mark.parametrize("text", ["oops", "[]", '{"blink": 3}'])
+def test_reasons_that_are_no_mapping_of_texts_are_refused(text):
+    made = small()
+    spoilt = made.set_column(made.column_names.index("reasons"), "reasons", pa.array([text, None]))
+    with pytest.raises(TableError, match="its column 'reasons' holds"):
+        table.row_reasons(spoilt)
 
 
 def test_equal_tables_give_equal_bytes(tmp_path):

@@ -1,9 +1,13 @@
 """Numbers of threads are as they were after a call, in whatever order calls end."""
 
+import functools
+
 import cv2
 import pytest
+import threadpoolctl
 
-from features.threads import opencv_on_one_thread, torch_on_one_thread
+from features import threads
+from features.threads import algebra_on_one_thread, opencv_on_one_thread, torch_on_one_thread
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +36,37 @@ def test_blocks_that_overlap_restore_when_the_last_one_ends():
     assert cv2.getNumThreads() == 1
     second.__exit__(None, None, None)
     assert cv2.getNumThreads() == 4
+
+
+def test_libraries_that_are_loaded_while_others_are_held_are_restored_as_well():
+    """Non-regression: of two predictions that overlapped, the second to end restored the 1 that the first had set."""
+    counts = {"blas": 8, "new": 4}
+
+    def libraries(*names):
+        return [
+            (name, functools.partial(counts.get, name), functools.partial(counts.__setitem__, name)) for name in names
+        ]
+
+    held = threads._OneThread()
+    first, second = held.block(libraries("blas")), held.block(libraries("blas", "new"))
+    first.__enter__()
+    second.__enter__()
+    assert counts == {"blas": 1, "new": 1}
+    first.__exit__(None, None, None)
+    assert counts == {"blas": 1, "new": 1}
+    second.__exit__(None, None, None)
+    assert counts == {"blas": 8, "new": 4}
+
+
+def test_linear_algebra_has_as_many_threads_as_before():
+    def counts():
+        return [library["num_threads"] for library in threadpoolctl.threadpool_info()]
+
+    with threadpoolctl.threadpool_limits(2):
+        before = counts()
+        with algebra_on_one_thread(), algebra_on_one_thread():
+            assert set(counts()) == {1}
+        assert counts() == before
 
 
 def test_torch_has_as_many_threads_as_before():

@@ -14,7 +14,7 @@ from plug_in import MODULE, write_plug_in
 from extract.entries import ClipEntry
 from extract.pipeline import extract
 from extract.run import engine, worker
-from extract.run.sandbox import Limits, Sandbox
+from extract.run.sandbox import Limits, Sandbox, _absolute_folders
 from features import spec
 from features.errors import InputError
 from features.table import row_reasons
@@ -129,3 +129,11 @@ def test_a_module_that_a_child_cannot_import_is_refused_in_one_sentence(clip, re
     ) as caught:
         extract([clip], families=["mycue"])
     assert "\n" not in str(caught.value)
+
+
+def test_a_removed_current_folder_costs_the_relative_entries_of_the_path_alone(tmp_path, monkeypatch):
+    """Non-regression: every clip of an absolute path ended in a FileNotFoundError without a name."""
+    monkeypatch.chdir(tmp_path)
+    assert _absolute_folders(["", "lib", "/usr/lib"]) == [str(tmp_path), str(tmp_path / "lib"), "/usr/lib"]
+    tmp_path.rmdir()
+    assert _absolute_folders(["", "lib", "/usr/lib"]) == ["/usr/lib"]

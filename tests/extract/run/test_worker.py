@@ -83,7 +83,7 @@ def test_a_family_that_failed_and_one_that_found_nothing(talking_head, monkeypat
     def measure(observation, track):
         if broken:
             raise KeyError("x")
-        return {"made_up.valid_iris_share": 0.0}
+        return spec.unmeasured(column.name for column in columns)
 
     names = ("a_med", "valid_iris_share", "valid_share")
     columns = tuple(Column(f"made_up.{name}", description="A number.") for name in names)

@@ -330,3 +330,11 @@ def test_the_residual_keeps_detail_and_drops_light_and_colour():
     assert float(residual(dot)[0, 0, 8, 8]) == pytest.approx(RESIDUAL_GAIN * 0.05 * (1 - 9 / 81), rel=1e-4)
     assert float(residual(dot)[0, 0, 8, 10]) == pytest.approx(-RESIDUAL_GAIN * 0.05 * 3 / 81, rel=1e-4)
     assert float(residual(dot + 0.2)[0, 0, 8, 8]) == pytest.approx(float(residual(dot)[0, 0, 8, 8]), rel=1e-3)
+
+
+def test_every_column_is_there_without_a_scored_crop():
+    none = logit_columns.Judged(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((0, 4), np.float32))
+    row = logit_columns.of_judged(none, "mine", n_crops=8)
+    assert row.keys() == {column.name for column in logit_columns.columns("mine", "a network")}
+    assert row.pop("mine.valid_share") == 0
+    assert np.isnan(list(row.values())).all()
