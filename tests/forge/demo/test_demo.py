@@ -11,7 +11,6 @@ from features.errors import InputError
 from forge.demo import dataset
 from forge.demo.dataset import KINDS, PARTS, _plan, make_demo
 
-
 SMALL = {"SIZES": dataset.SIZES[:1], "RATES_HZ": (15.0,), "RATE_WEIGHTS": (1.0,)}
 
 
