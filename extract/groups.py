@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from scipy.cluster.hierarchy import DisjointSet
-
 from extract.entries import OR, ClipEntry
 from extract.file_names import Names, Namesakes, endings_of, form
 
@@ -23,13 +21,33 @@ FLAGS = frozenset({"0", "1", "0.0", "1.0"})  # placeholders also, unless clips a
 NUMBERS = re.compile(r"[\d.;,| ]+")
 
 
+class Components:
+    """Connected components of nodes that are joined one pair at a time. A node is a pair of a kind and a name."""
+
+    def __init__(self) -> None:
+        self._towards: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def of(self, node: tuple[str, str]) -> tuple[str, str]:
+        """Return the node that stands for the component of ``node``, which is added if it is new."""
+        passed = []
+        while (onwards := self._towards.setdefault(node, node)) != node:
+            passed.append(node)
+            node = onwards
+        self._towards.update(dict.fromkeys(passed, node))
+        return node
+
+    def join(self, one: tuple[str, str], other: tuple[str, str]) -> None:
+        """Make the components of both nodes one."""
+        self._towards[self.of(one)] = self.of(other)
+
+
 def grouped(clips: list[ClipEntry], data: str) -> list[ClipEntry]:
     """Return the clips with ``group`` set to the connected component of originals, given groups and shared files.
 
     A component is named after its first given group; else after the first of its originals as the data set names them,
     which is the same in every part of a manifest; else after its first clip.
     """
-    links = DisjointSet([("clip", clip.filename) for clip in clips])
+    links = Components()
     for clip in clips:
         if clip.group:
             _link(links, clip, ("group", clip.group))
@@ -37,25 +55,24 @@ def grouped(clips: list[ClipEntry], data: str) -> list[ClipEntry]:
     named_by = _link_originals(links, clips, data)
     original: dict[Any, str] = {}
     for clip, name in named_by:
-        root = links[("clip", clip.filename)]
+        root = links.of(("clip", clip.filename))
         original[root] = min(name, original.get(root, name))
     given: dict[Any, str] = {}
     first: dict[Any, str] = {}
     for clip in clips:
-        root = links[("clip", clip.filename)]
+        root = links.of(("clip", clip.filename))
         first.setdefault(root, clip.filename)
         if clip.group:
             given.setdefault(root, clip.group)
     name_of = first | original | given
-    return [replace(clip, group=name_of[links[("clip", clip.filename)]]) for clip in clips]
+    return [replace(clip, group=name_of[links.of(("clip", clip.filename))]) for clip in clips]
 
 
-def _link(links: DisjointSet, clip: ClipEntry, node: tuple[str, str]) -> None:
-    links.add(node)
-    links.merge(("clip", clip.filename), node)
+def _link(links: Components, clip: ClipEntry, node: tuple[str, str]) -> None:
+    links.join(("clip", clip.filename), node)
 
 
-def _link_names_of_one_file(links: DisjointSet, clips: Iterable[ClipEntry], data: str) -> None:
+def _link_names_of_one_file(links: Components, clips: Iterable[ClipEntry], data: str) -> None:
     """Join clips that are links to one file: otherwise a model could be trained and scored on the same file."""
     first: dict[tuple[int, ...], ClipEntry] = {}
     others: list[tuple[ClipEntry, ClipEntry]] = []
@@ -77,7 +94,7 @@ def _link_names_of_one_file(links: DisjointSet, clips: Iterable[ClipEntry], data
         )  # fmt: skip
 
 
-def _link_originals(links: DisjointSet, clips: Sequence[ClipEntry], data: str) -> list[tuple[ClipEntry, str]]:
+def _link_originals(links: Components, clips: Sequence[ClipEntry], data: str) -> list[tuple[ClipEntry, str]]:
     """Join clips with their originals and with clips of the same original; return clips with original names."""
     originals = _Originals(clips)
     named_by: list[tuple[ClipEntry, str]] = []

@@ -349,15 +349,15 @@ def state():
 def test_a_call_changes_nothing_else_and_prints_nothing(clip, tmp_path, capfd):
     import cv2
 
-    write_wave(tmp_path / "brief.mp4", speech(0.1))  # of which a process measures nothing that takes a network
+    write_wave(tmp_path / "brief.mp4", speech(0.1))  # of which a process measures nothing that takes a detector
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     cv2.setNumThreads(2)
     before = state()
     model = deepcue.load_model()
     deepcue.features(clip)
     deepcue.predict(clip, model=model)
-    deepcue.predict(tmp_path, model=model, jobs=2)
-    deepcue.train(toy_table(), folds=3, learners=["logistic"])
+    small, _ = deepcue.train(toy_table(), folds=3, learners=["logistic"])
+    deepcue.predict(tmp_path, model=small, jobs=2)  # its families take no network, so that the processes start sooner
     assert state() == before
     assert capfd.readouterr() == ("", "")
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from ensemble.folds import assign_folds
+from ensemble.learners import extra_trees
 from ensemble.learners.base import settings_for
 from ensemble.learners.registry import NAMED_ALONE, learner_kinds
 from ensemble.train import train
@@ -76,6 +77,14 @@ def small_settings(names=None, **changes):
 
 def _quantities():
     return ["valid_share", *(f"cue{number}" for number in range(PER_FAMILY))]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_trees():
+    """Forests of a fifth of the usual trees: a training of the tests grows ten forests and more."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(extra_trees, "N_TREES", extra_trees.N_TREES // 5)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def result(data):
-    return ablation.ablate(data, assign_folds(data.y, data.group, n_folds=4), learners=["logistic"])
+    return ablation.ablate(data, assign_folds(data.y, data.group, n_folds=3), learners=["logistic"])
 
 
 def test_the_planted_family_helps_and_noise_does_not(result):

@@ -140,12 +140,13 @@ def test_a_killed_process_costs_one_clip_which_can_be_tried_again(tmp_path):
     wait_until(lambda: not set(psutil.Process().children()) - before)
 
 
-def test_pages_are_not_written_past_the_limit(tmp_path, clip):
-    """Non-regression test: two clips and --max-disk 1M ended in 2.4 MB."""
+def test_pages_are_not_written_past_the_limit(tmp_path):
+    """Non-regression test: two clips and --max-disk 1M ended in 2.4 MB. Of audio the page is large enough."""
+    clip = write_wave(tmp_path / "a.wav", speech(6))
     most = clip.stat().st_size + 10_000
     one = started(tmp_path / "work", max_disk=most)
     try:
-        _, told = one.upload(clip.read_bytes(), "a.mp4")
+        _, told = one.upload(clip.read_bytes(), "a.wav")
         wait_until(lambda: one.row(told["id"])["state"] == "done")
         row = one.row(told["id"])
         assert row["probability"] is not None

@@ -44,7 +44,7 @@ def data_set(folder, clip, n_clips):
 @pytest.fixture
 def folder(make_clip, tmp_path):
     """Clips with a face, of which every cue is measured."""
-    return data_set(tmp_path / "data", make_clip("cluster.mp4", n=25, tone_s=1.0), 12)
+    return data_set(tmp_path / "data", make_clip("cluster.mp4", n=25, tone_s=1.0), 8)
 
 
 @pytest.fixture

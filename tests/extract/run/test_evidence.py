@@ -203,11 +203,12 @@ KILLING = MODULE.replace(
 @pytest.mark.parametrize(("where", "death"), [("row", 5), ("evidence", 6)])
 def test_a_child_that_dies_over_the_evidence_costs_the_evidence_alone(clip, tmp_path, monkeypatch, where, death):
     monkeypatch.setattr(spec, "registry", dict(spec.registry))
-    write_plug_in(tmp_path, "theirs_" + where, text=KILLING.replace("{where}", where), named=False)
+    text = KILLING.replace("{where}", where)
+    write_plug_in(tmp_path, "theirs_" + where, family="a_cue", text=text, named=False)  # before those of networks
     monkeypatch.syspath_prepend(str(tmp_path))
     module = f"theirs_{where}.cue"
     __import__(module)
-    settings = worker.Settings(families=("mycue",), modules=(module,))
+    settings = worker.Settings(families=("a_cue",), modules=(module,))
     examiner = Examiner(settings, Limits(), faces_per_second=2.0, show_faces=True)
     try:
         row, none = examiner.measure("page.mp4", clip)
@@ -216,7 +217,7 @@ def test_a_child_that_dies_over_the_evidence_costs_the_evidence_alone(clip, tmp_
     assert none is None
     assert row.status == "partial"
     assert row.error == f"the evidence could not be made: the measuring process died (exit status {death})"
-    assert dict(zip(worker.column_names(("mycue",)), row.values.tolist(), strict=True))["mycue.frames_n"] == 30
+    assert dict(zip(worker.column_names(("a_cue",)), row.values.tolist(), strict=True))["a_cue.frames_n"] == 30
 
 
 @pytest.mark.parametrize("content", ["saved", "damaged", "half"])

@@ -96,7 +96,7 @@ def test_the_traceback_of_a_family_that_fails_reaches_the_log_once(clip, registr
     registered(monkeypatch, tmp_path, MODULE.replace("len(observation.times_s)", "{{}}['absent']"))
     clips = [clip, ClipEntry("b.mp4", clip.path)]
     with caplog.at_level(logging.WARNING):
-        table = extract(clips, families=["mycue", "blink"])
+        table = extract(clips, families=["mycue", "blink"], jobs=1)
     assert table["status"].to_pylist() == ["partial", "partial"]
     assert [reasons["mycue"] for reasons in row_reasons(table)] == ["failed", "failed"]
     assert caplog.text.count("Traceback") == 1
