@@ -291,7 +291,7 @@ def _check_enough(y: Int, group: Int, n_folds: int) -> None:
     n_groups = len(np.unique(group))
     if n_groups < n_folds:
         remedy = f"ask for {n_groups} folds" if n_groups >= MIN_FOLDS else "add clips of other people or originals"
-        raise InputError(f"the table has {n_groups} groups, fewer than {n_folds} folds; {remedy}")
+        raise InputError(f"the table has {n_groups} group{'s' * (n_groups != 1)}, fewer than {n_folds} folds; {remedy}")
     for label, name in ((0, "REAL"), (1, "FAKE")):
         holding = len(np.unique(group[y == label]))
         if holding < MIN_FOLDS:

@@ -16,7 +16,7 @@ from ensemble.outputs import write_text
 from ensemble.verdict import CONTEXT_FAMILIES, NOTHING, Verdict, judge
 from extract.entries import ClipEntry
 from extract.pipeline import table_of_result
-from extract.run.worker import Result, Settings, with_digests
+from extract.run.worker import MAX_SECONDS, Result, Settings, with_digests
 from features.checksums import sha256_of
 from features.evidence import ClipEvidence
 from reports.clip_report import ClipFacts, Served, clip_page
@@ -61,8 +61,10 @@ class Judging:
 
     @functools.cached_property
     def settings(self) -> Settings:
-        """Settings of every measurement: the families of the model, and those that the notes are based on."""
-        return with_digests(Settings(tuple(sorted({*self.model.layout.families, *CONTEXT_FAMILIES}))))
+        """Settings of every measurement: the families and the analysed length of the model, and families for notes."""
+        layout = self.model.layout
+        families = tuple(sorted({*layout.families, *CONTEXT_FAMILIES}))
+        return with_digests(Settings(families, max_seconds=layout.max_seconds or MAX_SECONDS))
 
     def verdict(self, row: Row, result: Result) -> Mapping[str, Any]:
         """Predict a measured clip.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from features.errors import DatasetError
 from features.networks.projection import DIMENSIONS, Projection
+from features.threads import algebra_on_one_thread
 
 F64 = NDArray[np.float64]
 
@@ -79,13 +80,12 @@ def prototypes(Z: F64, *, start: F64 | None = None, seed: int = 0) -> F64:
         There is no REAL crop.
     """
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
 
     if not len(Z):
         raise DatasetError("no REAL face among the development crops; give genuine faces (--faces)")
     k = min(N_PROTOTYPES if start is None else len(start), len(Z))
     init, n_init = ("k-means++", 10) if start is None else (start[:k], 1)
-    with threadpool_limits(1):  # the order of sums must not change
+    with algebra_on_one_thread():  # the order of sums must not change
         centres: F64 = KMeans(k, init=init, n_init=n_init, random_state=seed).fit(Z).cluster_centers_
     return centres
 
