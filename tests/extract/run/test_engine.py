@@ -110,12 +110,14 @@ def test_a_clip_pays_for_no_memory_that_others_left_behind(clips):
 
 def test_results_do_not_depend_on_the_number_of_jobs_or_on_kept_observations(clips, tmp_path):
     made = clips("a.mp4", "b.mp4", "c.mp4")
-    keeping = worker.Settings(families=("blink",), observations=str(tmp_path / "kept"))
+    plain = worker.Settings(families=("quality",))  # some numbers are finite even in so short a clip
+    keeping = worker.Settings(families=("quality",), observations=str(tmp_path / "kept"))
     two = run(made, jobs=2, settings=keeping)
     assert len(list((tmp_path / "kept").glob("*.npz"))) == 3
     one, read = (
-        {clip.filename: worker.measure(clip.filename, clip.path, how) for clip in made} for how in (SETTINGS, keeping)
+        {clip.filename: worker.measure(clip.filename, clip.path, how) for clip in made} for how in (plain, keeping)
     )
+    assert np.isfinite(one["a.mp4"].values).sum() > 5
     for other in (two, read):
         assert {name: result.values.tobytes() for name, result in one.items()} == {
             name: result.values.tobytes() for name, result in other.items()
