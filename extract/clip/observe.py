@@ -30,6 +30,7 @@ THUMB_STEP = 16  # duplicates and cuts are detected on every 16th pixel of every
 CUT_LEVELS = 20.0  # a cut changes the thumbnail by more grey levels than this on average ...
 CUT_CORRELATION = 0.6  # ... and leaves less of its pattern than this
 MIN_TRACK_S = 1.0  # minimum length of a face track; half the clip where the clip is shorter than twice that
+MIN_SHOT_S = 0.45  # of a track in a clip that is cut so fast that no track lasts MIN_TRACK_S; holds two detections
 MIN_FACE_PX = 24.0
 MAX_TRACKS = 3
 
@@ -244,21 +245,29 @@ def _tracks(
 ) -> tuple[tuple[Track, ...], int]:
     """Return the face tracks that are kept, the main one first (by duration times area), and the number of candidates.
 
-    With identities, each person's first track precedes every person's second.
+    With identities, each person's first track precedes every person's second. Where the clip is cut so fast that no
+    track lasts long enough, a person's shots are joined across any gap, and shorter tracks are kept.
     """
-    length = float(times[-1] - times[0])
-    least = min(MIN_TRACK_S, length / 2)
+    half_s = float(times[-1] - times[0]) / 2
+    pieces = [_track(builder) for builder in builders]
+    kept = _lasting(linked(pieces, times, cuts), times, least_s=min(MIN_TRACK_S, half_s))
+    if cuts and not kept:
+        apart = linked(pieces, times, cuts, max_gap_s=np.inf)
+        kept = _lasting(apart, times, least_s=min(MIN_SHOT_S, half_s))
+    chosen = one_per_person(kept, MAX_TRACKS) if identities else kept[:MAX_TRACKS]
+    return tuple(chosen), len(kept)
+
+
+def _lasting(tracks: list[Track], times: NDArray[np.float64], *, least_s: float) -> list[Track]:
+    """Return the tracks of large enough faces that last ``least_s``, by duration times area, the largest first."""
     kept: list[tuple[float, Track]] = []
-    for track in linked([_track(builder) for builder in builders], times, cuts):
+    for track in tracks:
         seen = np.isfinite(track.landmarks[:, 0, 0])
         lasts = float(times[track.frame_index[-1]] - times[track.frame_index[0]])
         sides = np.maximum(track.box[:, 2] - track.box[:, 0], track.box[:, 3] - track.box[:, 1])
-        if seen.any() and lasts >= least and np.median(sides) >= MIN_FACE_PX:
+        if seen.any() and lasts >= least_s and np.median(sides) >= MIN_FACE_PX:
             kept.append((float(seen.sum() * np.median(sides) ** 2), track))
-    kept.sort(key=lambda item: -item[0])
-    chosen = [track for _, track in kept]
-    chosen = one_per_person(chosen, MAX_TRACKS) if identities else chosen[:MAX_TRACKS]
-    return tuple(chosen), len(kept)
+    return [track for _, track in sorted(kept, key=lambda item: -item[0])]
 
 
 def _notes(n_followed: int, n_faces: int) -> list[str]:

@@ -164,6 +164,15 @@ def test_a_note_says_how_faces_are_counted():
     assert _notes(3, 3) == _notes(0, 2) == []
 
 
+def test_a_clip_of_short_shots_has_the_face_that_every_shot_shows(observer, portrait):
+    """Non-regression test: with a cut a second between two people, neither had a track: no face was found."""
+    person, empty = frames_of(portrait, 15, (320, 320)), [np.full((320, 320, 3), 250, np.uint8)] * 30
+    observed = observer.observe(Resized([*person, *empty, *person, *empty]))
+    (track,) = observed.tracks
+    assert observed.n_faces == 1
+    np.testing.assert_array_equal(np.isfinite(track.landmarks[:, 0, 0]), [True] * 15 + [False] * 30 + [True] * 15)
+
+
 def test_a_person_who_was_away_is_counted_anew(observer, portrait, tmp_path):
     there, away = frames_of(portrait, 30, (320, 240)), frames_of(None, 40, (320, 240))
     observed = observe(observer, write_clip(tmp_path / "returns.mp4", there + away + there))
