@@ -237,7 +237,8 @@ class _Scene:
         """One sentence where frames were turned, and one where they were scaled."""
         notes = []
         if self._quarters:
-            notes.append(f"faces are not upright; frames were turned by {90 * self._quarters} degrees counter-clockwise")
+            angle = f"{90 * self._quarters} degrees counter-clockwise"
+            notes.append(f"faces are not upright; frames were turned by {angle}")
         if len(self._sizes) > 1:
             notes.append(
                 "the frame size changes midway; frames were scaled to {} x {} px, the size of most frames".format(
@@ -271,7 +272,9 @@ class _Scene:
     def _vote(self, frame: Frame, *, found: bool) -> None:
         """Note how upright the frame's faces are; a frame without any counts only if turned frames show one."""
         scores = self._detector.upright_scores(frame.luma)
-        if found or scores.max() >= UPRIGHT:
+        if found and scores.argmax() == 0:
+            self._quarters = 0  # upright as coded: nothing more to find out
+        elif found or scores.max() >= UPRIGHT:
             self._upright.append(scores)
 
 
