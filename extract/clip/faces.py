@@ -117,9 +117,9 @@ class BlazeFace:
         if not likely.size:
             return []
         upright = _are_upright(raw[likely])
-        raw = raw[likely, :4] / self.side
-        corners = raw[:, :2] + self._anchors[likely] - raw[:, 2:] / 2
-        rectangles = (np.concatenate([corners, raw[:, 2:]], axis=1) * self.side - (margin, margin, 0, 0)) / scale
+        boxes = raw[likely, :4] / self.side
+        corners = boxes[:, :2] + self._anchors[likely] - boxes[:, 2:] / 2
+        rectangles = (np.concatenate([corners, boxes[:, 2:]], axis=1) * self.side - (margin, margin, 0, 0)) / scale
         kept = cv2.dnn.NMSBoxes(rectangles.tolist(), scores[likely].tolist(), MIN_SCORE, MAX_OVERLAP)
         return [
             Face((x, y, x + w, y + h), float(scores[likely[i]]), bool(upright[i]))
