@@ -54,6 +54,11 @@ class Frame:
         self.luma: NDArray[np.uint8] = self._shown(_luma(frame))
         self.levels = FULL_LEVELS if _is_full_range(frame) else LIMITED_LEVELS
 
+    def turn(self, quarters: int) -> None:
+        """Turn the frame counter-clockwise by quarter turns, before anything else is done with it."""
+        self._turns = (self._turns + quarters) % 4
+        self.luma = np.ascontiguousarray(np.rot90(self.luma, quarters))
+
     def fit(self, size: tuple[int, int]) -> None:
         """Scale the frame to fit into ``size`` (width, height), keeping its shape; black bars fill the rest."""
         self._rgb = _fitted(self.rgb(), size, black=0)

@@ -29,7 +29,10 @@ RECHECK_FRAMES = 3  # frames between two detections that a doubtful track trigge
 THUMB_STEP = 16  # duplicates and cuts are detected on every 16th pixel of every 16th row
 CUT_LEVELS = 20.0  # a cut changes the thumbnail by more grey levels than this on average ...
 CUT_CORRELATION = 0.6  # ... and leaves less of its pattern than this
+TURN_VOTES = 3  # searches with a doubtful face that decide whether a clip's frames have to be turned
+UPRIGHT, TURNED = 1.2, 0.3  # the upright score that faces have in turned frames, and its distance to that as coded
 MIN_TRACK_S = 1.0  # minimum length of a face track; half the clip where the clip is shorter than twice that
+MIN_SHOT_S = 0.45  # of a track in a clip that is cut so fast that no track lasts MIN_TRACK_S; holds two detections
 MIN_FACE_PX = 24.0
 MAX_TRACKS = 3
 
@@ -82,7 +85,8 @@ class Observer:
     def observe(self, clip: Footage, recorder: FaceRecorder | None = None, *, embedded: bool = True) -> Observation:
         """Observe a clip on one thread; a recorder receives every frame with the tracked faces.
 
-        One pass, and a second one where most frames have another size than the first.
+        One pass; another one where the faces lie on their side or are upside down, in frames that are turned upright,
+        and another one where most frames have another size than the first.
 
         An audio-only file has an Observation without frames. Without ``embedded``, embeddings are computed when a
         family asks for them, with the same values.
@@ -97,8 +101,10 @@ class Observer:
 
     def _observe(self, clip: Footage, recorder: FaceRecorder | None, *, embedded: bool) -> Observation:
         scene = self._followed(clip, recorder)
+        if quarters := scene.quarters_to_turn:
+            scene = self._followed(clip, recorder, quarters=quarters)
         if scene.usual_size != scene.size:  # a short start in another size: once more, in the size of most frames
-            scene = self._followed(clip, recorder, scene.usual_size)
+            scene = self._followed(clip, recorder, scene.usual_size, quarters=quarters)
         audio, audio_start_s = clip.audio()
         times = np.array(scene.times, np.float64)
         if not len(times) and audio is not None:
@@ -122,14 +128,26 @@ class Observer:
             notes=(*clip.notes(), *scene.notes(), *_notes(len(tracks), n_faces)),
         )
 
-    def _followed(self, clip: Footage, recorder: FaceRecorder | None, size: tuple[int, int] | None = None) -> _Scene:
-        """Read all frames, scaled to ``size`` or to that of the first."""
+    def _followed(
+        self,
+        clip: Footage,
+        recorder: FaceRecorder | None,
+        size: tuple[int, int] | None = None,
+        *,
+        quarters: int | None = None,
+    ) -> _Scene:
+        """Read all frames, turned by ``quarters`` and scaled to ``size`` or to that of the first.
+
+        If ``quarters`` is None, stop as soon as it is known that they have to be turned.
+        """
         self._detector.reset()
         if recorder is not None:
             recorder.clear()
-        scene = _Scene(self._detector, clip, size)
+        scene = _Scene(self._detector, clip, size, quarters)
         for frame in clip.frames():
             scene.add(frame)
+            if scene.quarters_to_turn:
+                break
             if recorder is not None:
                 recorder.see(frame, scene.tracker.open, of=clip.frames_expected)
         return scene
@@ -154,7 +172,15 @@ def _of_audio_only(clip: Footage, audio: NDArray[np.float32], audio_start_s: flo
 class _Scene:
     """State of the pass: decides when to detect faces, and finds cuts and repeated frames."""
 
-    def __init__(self, detector: FaceDetector, clip: Footage, size: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        detector: FaceDetector,
+        clip: Footage,
+        size: tuple[int, int] | None = None,
+        quarters: int | None = None,
+    ) -> None:
+        self._quarters = quarters
+        self._upright: list[NDArray[np.float64]] = []
         self.tracker = Tracker(clip.frames_expected, frames_per_second=clip.frames_per_second)
         self.times: list[float] = []
         self.duplicate: list[bool] = []
@@ -171,6 +197,8 @@ class _Scene:
         self._thumb: NDArray[np.float32] | None = None
 
     def add(self, frame: Frame) -> None:
+        if self._quarters:
+            frame.turn(self._quarters)
         size = frame.luma.shape[1], frame.luma.shape[0]
         self._sizes[size] += 1
         self.size = self.size if any(self.size) else size
@@ -196,15 +224,28 @@ class _Scene:
         """Width and height of most frames as they were read; of several such sizes, the first; (0, 0) without any."""
         return max(self._sizes, key=self._sizes.__getitem__, default=(0, 0))
 
+    @property
+    def quarters_to_turn(self) -> int:
+        """Quarter turns counter-clockwise that make the faces upright; 0 also where unknown, or already turned."""
+        if len(self._upright) < TURN_VOTES:
+            return 0
+        scores = np.mean(self._upright, axis=0)
+        best = int(scores.argmax())
+        return best if scores[best] >= UPRIGHT and scores[best] - scores[0] > TURNED else 0
+
     def notes(self) -> list[str]:
-        """One sentence where frames were scaled."""
-        if len(self._sizes) < 2:
-            return []
-        return [
-            "the frame size changes midway; frames were scaled to {} x {} px, the size of most frames".format(
-                *self.size
+        """One sentence where frames were turned, and one where they were scaled."""
+        notes = []
+        if self._quarters:
+            angle = f"{90 * self._quarters} degrees counter-clockwise"
+            notes.append(f"faces are not upright; frames were turned by {angle}")
+        if len(self._sizes) > 1:
+            notes.append(
+                "the frame size changes midway; frames were scaled to {} x {} px, the size of most frames".format(
+                    *self.size
+                )
             )
-        ]
+        return notes
 
     @property
     def n_at_once(self) -> int:
@@ -219,11 +260,22 @@ class _Scene:
     def _detect(self, frame: Frame) -> None:
         found_before = bool(self.tracker.open or self.tracker.closed)
         self._searches += 1
-        thorough = not found_before and self._searches & (self._searches - 1) == 0  # the 1st, 2nd, 4th, 8th, ...
-        faces = self._detector.detect(frame.luma, thorough=thorough)
+        rare = self._searches & (self._searches - 1) == 0  # the 1st, 2nd, 4th, 8th, ...
+        faces = self._detector.detect(frame.luma, thorough=rare and not found_before)
         self._counts.append(sum(face.side >= MIN_FACE_PX for face in faces))
+        open_vote = self._quarters is None and len(self._upright) < TURN_VOTES
+        if open_vote and (rare or faces) and not any(face.sure for face in faces):
+            self._vote(frame, found=bool(faces))
         self.tracker.detections(faces)
         self._detect_at_s, self._detected_index = frame.time_s + DETECT_EVERY_S, frame.index
+
+    def _vote(self, frame: Frame, *, found: bool) -> None:
+        """Note how upright the frame's faces are; a frame without any counts only if turned frames show one."""
+        scores = self._detector.upright_scores(frame.luma)
+        if found and scores.argmax() == 0:
+            self._quarters = 0  # upright as coded: nothing more to find out
+        elif found or scores.max() >= UPRIGHT:
+            self._upright.append(scores)
 
 
 def _thumb(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -244,21 +296,29 @@ def _tracks(
 ) -> tuple[tuple[Track, ...], int]:
     """Return the face tracks that are kept, the main one first (by duration times area), and the number of candidates.
 
-    With identities, each person's first track precedes every person's second.
+    With identities, each person's first track precedes every person's second. Where the clip is cut so fast that no
+    track lasts long enough, a person's shots are joined across any gap, and shorter tracks are kept.
     """
-    length = float(times[-1] - times[0])
-    least = min(MIN_TRACK_S, length / 2)
+    half_s = float(times[-1] - times[0]) / 2
+    pieces = [_track(builder) for builder in builders]
+    kept = _lasting(linked(pieces, times, cuts), times, least_s=min(MIN_TRACK_S, half_s))
+    if cuts and not kept:
+        apart = linked(pieces, times, cuts, max_gap_s=np.inf)
+        kept = _lasting(apart, times, least_s=min(MIN_SHOT_S, half_s))
+    chosen = one_per_person(kept, MAX_TRACKS) if identities else kept[:MAX_TRACKS]
+    return tuple(chosen), len(kept)
+
+
+def _lasting(tracks: list[Track], times: NDArray[np.float64], *, least_s: float) -> list[Track]:
+    """Return the tracks of large enough faces that last ``least_s``, by duration times area, the largest first."""
     kept: list[tuple[float, Track]] = []
-    for track in linked([_track(builder) for builder in builders], times, cuts):
+    for track in tracks:
         seen = np.isfinite(track.landmarks[:, 0, 0])
         lasts = float(times[track.frame_index[-1]] - times[track.frame_index[0]])
         sides = np.maximum(track.box[:, 2] - track.box[:, 0], track.box[:, 3] - track.box[:, 1])
-        if seen.any() and lasts >= least and np.median(sides) >= MIN_FACE_PX:
+        if seen.any() and lasts >= least_s and np.median(sides) >= MIN_FACE_PX:
             kept.append((float(seen.sum() * np.median(sides) ** 2), track))
-    kept.sort(key=lambda item: -item[0])
-    chosen = [track for _, track in kept]
-    chosen = one_per_person(chosen, MAX_TRACKS) if identities else chosen[:MAX_TRACKS]
-    return tuple(chosen), len(kept)
+    return [track for _, track in sorted(kept, key=lambda item: -item[0])]
 
 
 def _notes(n_followed: int, n_faces: int) -> list[str]:

@@ -19,10 +19,12 @@ SAME_STEP = 1.5  # times another piece's step between crops: steps are rounded t
 MAX_IDENTITY_DISTANCE = 0.5  # dlib's embedding; same person below 0.6, stricter here
 
 
-def linked(pieces: list[Track], times: NDArray[np.float64], cuts: list[int]) -> list[Track]:
+def linked(
+    pieces: list[Track], times: NDArray[np.float64], cuts: list[int], *, max_gap_s: float = MAX_GAP_S
+) -> list[Track]:
     """Return the tracks with the pieces of one person joined, in the order in which they begin.
 
-    Two pieces are joined when the second begins at most a second after the first ends, and their boxes meet
+    Two pieces are joined when the second begins at most ``max_gap_s`` after the first ends, and their boxes meet
     with no cut between, or dlib's embeddings of their middle crops are nearer than 0.5.
     """
     tracks: list[Track] = []
@@ -37,7 +39,7 @@ def linked(pieces: list[Track], times: NDArray[np.float64], cuts: list[int]) -> 
         own: list[NDArray[np.float64] | None] = []
         for position, track in enumerate(tracks):
             first, last = int(piece.frame_index[0]), int(track.frame_index[-1])
-            if first <= last or times[first] - times[last] > MAX_GAP_S:
+            if first <= last or times[first] - times[last] > max_gap_s:
                 continue
             near = iou(track.box[-1], piece.box[0]) >= MIN_IOU and not any(last < cut <= first for cut in cuts)
             if near or _distance(face(faces[position], track), face(own, piece)) < MAX_IDENTITY_DISTANCE:

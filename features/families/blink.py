@@ -5,7 +5,8 @@ Landmarks") over the clip's own level, since eyes differ in shape: a running 75 
 A blink starts where openness falls through 0.85 and ends where it comes back, provided that it fell below 0.65.
 
 A blink during a fast head movement (over 1 iod/s) or in blurred frames is discarded: it is not counted, its time does
-not count as time without blinking (``obs_s``), and no interval between blinks spans it.
+not count as time without blinking (``obs_s``), and no interval between blinks spans it. A freeze frame, in which
+nothing in the face moves for a second or more, does not count as time either.
 
 A resting person blinks 17 times a minute (26 talking, 4.5 reading: Bentivoglio 1997), so 6 % of real people do
 not blink in 10 s: rates come with their exposure and a shrunk form. Early fakes blinked too little (Li et al. 2018,
@@ -40,7 +41,7 @@ from features.measures.eyelids import (
     openness,
     usable_ear,
 )
-from features.measures.geometry import LEFT_EYE, RIGHT_EYE, HeadTrack, crop_landmarks, eye_aspect_ratio, head
+from features.measures.geometry import LEFT_EYE, RIGHT_EYE, HeadTrack, crop_landmarks, eye_aspect_ratio, moving_head
 from features.measures.series import Segment
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
@@ -425,7 +426,7 @@ class Lids:
 
 def lids(observation: Observation, track: Track) -> Lids:
     """The openness of a track's eyes and its blinks; neither where the eyes are not seen for long enough."""
-    face = head(observation, track)
+    face = moving_head(observation, track)
     ear = usable_ear(face)
     both = np.where(np.isnan(ear), ear[:, ::-1], ear).mean(axis=1)
     valid_share = float(np.isfinite(both).mean()) if len(both) else 0.0
@@ -452,7 +453,7 @@ def lid_series(observation: Observation, track: Track) -> dict[str, Series]:
     return {"blink.openness": Series(times_s, values, unit="1", title="Eye openness", events=events)}
 
 
-@family("blink", version=5, needs={"track", "crops"}, columns=COLUMNS, series=lid_series)
+@family("blink", version=6, needs={"track", "crops"}, columns=COLUMNS, series=lid_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure a track's blinks; NaN if the eyes are seen for less than 3 s, or below 12 frames per second."""
     seen = lids(observation, track)

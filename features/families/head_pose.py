@@ -35,7 +35,7 @@ from features.arrays import F64
 from features.evidence import Series
 from features.measures import series
 from features.measures.comparison import log_ratio
-from features.measures.geometry import REGIONS, HeadTrack, head
+from features.measures.geometry import REGIONS, HeadTrack, moving_head
 from features.measures.perspective import Pose, fit, only, rotation_matrices, rotation_vectors
 from features.measures.series import Segment
 from features.observation import Observation, Track
@@ -278,17 +278,17 @@ def pose_series(observation: Observation, track: Track) -> dict[str, Series]:
 
     NaN in frames that are left out. The columns ``diff_angle`` are its quantiles.
     """
-    measured = poses(head(observation, track), frame_size=observation.frame_size)
+    measured = poses(moving_head(observation, track), frame_size=observation.frame_size)
     if not measured.enough:
         return {}
     title = "Inner face turned against the head"
     return {"head_pose.difference": Series(measured.face.times_s, measured.angle_deg, unit="deg", title=title)}
 
 
-@family("head_pose", version=4, needs={"track"}, columns=COLUMNS, series=pose_series)
+@family("head_pose", version=5, needs={"track"}, columns=COLUMNS, series=pose_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the two poses of a track; NaN below 20 frames in which both can be estimated."""
-    measured = poses(head(observation, track), frame_size=observation.frame_size)
+    measured = poses(moving_head(observation, track), frame_size=observation.frame_size)
     named = {"valid_share": measured.valid_share}
     if measured.enough:
         named |= difference_columns(measured)

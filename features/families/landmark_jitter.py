@@ -9,6 +9,8 @@ filter adds the flow's displacement to its calibrated state; flow that fails its
 ``jaw_inner_flow_ratio`` reads the flow alone, without the detector: each step minus the similarity that carries the
 rigid points along, minus its own smooth. What remains is how unsteadily the image itself moves there.
 
+Freeze frames of a second or more (:func:`features.measures.series.held`) are left out, as they have no jitter.
+
 Lengths are in iod (``D``); ``z`` are detected, ``x`` calibrated points, ``y`` the calibrated points in the head's frame
 (:func:`features.measures.geometry.align`), ``e`` the residual of ``y`` against a Savitzky-Golay smooth over 0.23 s.
 
@@ -51,7 +53,7 @@ from features.measures.calibrated_points import (
     half_grid_px,
 )
 from features.measures.comparison import log_ratio
-from features.measures.geometry import REGIONS, RIGID, HeadTrack, align, head
+from features.measures.geometry import REGIONS, RIGID, HeadTrack, align, moving_head
 from features.measures.series import Segment
 from features.observation import Observation, Track
 from features.spec import EVERY_CHANGE, Column, columns_of, complete_row, family
@@ -355,7 +357,7 @@ class LandmarkMotion:
 
 def motion(observation: Observation, track: Track) -> LandmarkMotion:
     """Follow a track's points; no parts below 2 s of track, or when flow fails in over half of the steps."""
-    face = head(observation, track)
+    face = moving_head(observation, track)
     displacement = flow_displacement(face, track=track)
     rate_hz = series.rate(face.times_s)
     calibrated = calibrate(face.landmarks, displacement=displacement, rate_hz=rate_hz, rounding_px=half_grid_px(track))
@@ -384,7 +386,7 @@ def jitter_series(observation: Observation, track: Track) -> dict[str, Series]:
     return named
 
 
-@family("landmark_jitter", version=6, needs={"track"}, columns=COLUMNS, series=jitter_series)
+@family("landmark_jitter", version=7, needs={"track"}, columns=COLUMNS, series=jitter_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure the jitter of a track; NaN below 2 s of track, or when flow fails in over half of the steps."""
     moved = motion(observation, track)

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from features.arrays import F64
 from features.evidence import Series
 from features.measures import series
-from features.measures.geometry import HeadTrack, align, head
+from features.measures.geometry import HeadTrack, align, moving_head
 from features.measures.mouth_closures import CLOSURE_LAG_S, WIDE_QUANTILE, closure_lag_abs_s, closure_z, dips
 from features.measures.series import Segment
 from features.measures.speech_series import GRID_HZ, short_time_series, speech_mask
@@ -347,7 +347,7 @@ def lip_series(observation: Observation, track: Track | None) -> dict[str, Serie
     """
     if track is None:
         return _loudness(observation)
-    face = head(observation, track)
+    face = moving_head(observation, track)
     opening = mouth_series(face)[:, 0]
     if not np.isfinite(opening).any():
         return {}
@@ -385,10 +385,10 @@ def moves(both: Joint) -> bool:
     return bool(both.speech.mean() >= MIN_SPEECH_SHARE and mouth_range(both) >= MIN_MOUTH_IOD)
 
 
-@family("lip_sync", version=8, needs={"track", "sound"}, columns=COLUMNS, series=lip_series)
+@family("lip_sync", version=9, needs={"track", "sound"}, columns=COLUMNS, series=lip_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure lips against voice; NaN below 2.9 s of both, with little speech, or with lips that do not move."""
-    face = head(observation, track)
+    face = moving_head(observation, track)
     both = joint(face, observation=observation)
     named: dict[str, float] = {"valid_share": 0.0}
     if both is not None:

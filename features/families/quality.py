@@ -5,8 +5,8 @@ are measured from pixels alone: no container field (size, frame rate, codec, bit
 enters. Suffix ``_face``: the native luma patches of the face; ``_bg``: those of the background; ``med`` and ``mad``
 over the patches.
 Grey levels count from 0, black, to 255, white, whatever range the video is coded in.
-``clip_share`` leaves out frames that equal the one before; repeats that lossy coding altered count. Models should use
-these columns in interactions only, and every leak report should include them.
+``clip_share`` counts every frame, also those that equal the one before, as in a title card. Models should use these
+columns in interactions only, and every leak report should include them.
 
 Sources: noise after Immerkaer 1996, "Fast noise variance estimation"; blur after Crete et al. 2007, "The blur effect".
 """
@@ -294,7 +294,7 @@ def patch_series(observation: Observation, track: Track) -> dict[str, Series]:
     }
 
 
-@family("quality", version=6, needs={"track", "crops"}, columns=COLUMNS, series=patch_series)
+@family("quality", version=7, needs={"track", "crops"}, columns=COLUMNS, series=patch_series)
 def measure(observation: Observation, track: Track) -> dict[str, float]:
     """Measure size, sharpness, noise, blocking, exposure and pose; a place without five patches is NaN."""
     face = head(observation, track)
@@ -309,6 +309,6 @@ def measure(observation: Observation, track: Track) -> dict[str, float]:
             "motion_med": motion_med(face),
             "yaw_abs_med": series.median(np.abs(face.yaw_deg)),
             "detector_conf_med": series.median(track.detector_score[face.index][face.seen]),
-            "clip_share": min(1.0, float(face.seen.sum()) / max(1, int((~observation.duplicate).sum()))),
+            "clip_share": float(np.isfinite(track.landmarks[:, 0, 0]).sum()) / len(observation.times_s),
         }
     return complete_row(COLUMNS, named)

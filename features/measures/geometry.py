@@ -8,14 +8,14 @@ which jitters. Everything is float64 and vectorised over frames; a lost frame (N
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.arrays import F32, F64
 from features.measures.frame_clock import taken_times
-from features.measures.series import distinct
+from features.measures.series import distinct, held
 from features.object_cache import ObjectCache
 from features.observation import Observation, Track
 
@@ -316,6 +316,25 @@ def head(observation: Observation, track: Track) -> HeadTrack:
     The result is computed once for each pair of objects; its arrays are read-only, since all families share them.
     """
     return _heads.get(track, observation, lambda: _head(observation, track))
+
+
+def moving_head(observation: Observation, track: Track) -> HeadTrack:
+    """Return :func:`head` without the samples in which a still is held (:func:`features.measures.series.held`).
+
+    Nobody blinks, speaks or moves in a freeze frame: cues of motion leave it out. The scale is that of the whole track.
+    """
+    whole = head(observation, track)  # before the cache is asked: it forgets values made in between
+    return _heads.get(track, observation, lambda: _without_stills(whole, observation, track), key="moving")
+
+
+def _without_stills(whole: HeadTrack, observation: Observation, track: Track) -> HeadTrack:
+    kept = ~held(observation, track)[whole.index]
+    if kept.all():
+        return whole
+    arrays = {name: getattr(whole, name)[kept] for name in ("index", "times_s", "landmarks", "pose_deg")}
+    for array in arrays.values():
+        array.flags.writeable = False
+    return replace(whole, **arrays)
 
 
 def _head(observation: Observation, track: Track) -> HeadTrack:

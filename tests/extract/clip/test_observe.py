@@ -164,6 +164,30 @@ def test_a_note_says_how_faces_are_counted():
     assert _notes(3, 3) == _notes(0, 2) == []
 
 
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_clip_that_lies_on_its_side_is_measured_upright(observer, portrait, quarters):
+    """Non-regression test: landmarks were fitted to lying faces, and a real speaker upside down had P(FAKE) 0.78."""
+    images = frames_of(portrait, 40, (320, 240))
+    upright = observer.observe(Resized(images))
+    recorder = FaceRecorder(faces_per_second=25)
+    turned = observer.observe(Resized([np.ascontiguousarray(np.rot90(image, quarters)) for image in images]), recorder)
+    note = f"faces are not upright; frames were turned by {360 - 90 * quarters} degrees counter-clockwise"
+    assert (turned.notes, upright.notes) == ((note,), ())
+    assert turned.frame_size == upright.frame_size == (320, 240)
+    assert recorder.filmstrip()[0][1].shape[:2] == (120, 160)
+    np.testing.assert_array_equal(turned.tracks[0].landmarks, upright.tracks[0].landmarks)
+    np.testing.assert_array_equal(turned.tracks[0].crops[0], upright.tracks[0].crops[0])
+
+
+def test_a_clip_of_short_shots_has_the_face_that_every_shot_shows(observer, portrait):
+    """Non-regression test: with a cut a second between two people, neither had a track: no face was found."""
+    person, empty = frames_of(portrait, 15, (320, 320)), [np.full((320, 320, 3), 250, np.uint8)] * 30
+    observed = observer.observe(Resized([*person, *empty, *person, *empty]))
+    (track,) = observed.tracks
+    assert observed.n_faces == 1
+    np.testing.assert_array_equal(np.isfinite(track.landmarks[:, 0, 0]), [True] * 15 + [False] * 30 + [True] * 15)
+
+
 def test_a_person_who_was_away_is_counted_anew(observer, portrait, tmp_path):
     there, away = frames_of(portrait, 30, (320, 240)), frames_of(None, 40, (320, 240))
     observed = observe(observer, write_clip(tmp_path / "returns.mp4", there + away + there))

@@ -1,5 +1,7 @@
 """What is said of blinks of known length and depth; whole people who blink, and what must not be counted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from people import blink_curve, pose_points
@@ -237,3 +239,21 @@ def test_what_is_next_to_a_blink_is_not_between_blinks():
     openness[10:20] = openness[41:51] = 3.0  # up to 0.1 s from it
     one = Blink(1.4, 1.6, 1.5, 0.2, True)
     assert blink.ear_base_mad([Segment(1.2, 100.0, openness)], blinks=[one]) == pytest.approx(1.4826 * 0.1)
+
+
+def test_nobody_blinks_in_a_freeze_frame(talking_head):
+    """Non-regression test: an encoded freeze frame, of which no two frames are equal, was time without a blink."""
+    observation = talking_head(duration_s=12.0, blinks=(1.5, 3.0))
+    track, n = observation.tracks[0], len(observation.times_s)
+    landmarks, flow, sharpness = track.landmarks.copy(), track.flow.copy(), track.sharpness.copy()
+    landmarks[n // 2 :] = landmarks[n // 2]
+    flow[n // 2 + 1 :] = landmarks[n // 2] + 0.02  # px, of a face of 200
+    sharpness[n // 2 :] = sharpness[n // 2]
+    frozen = replace(track, landmarks=landmarks, flow=flow, sharpness=sharpness)
+    values = blink.measure(replace(observation, tracks=(frozen,)), frozen)
+    assert values["blink.obs_s"] == pytest.approx(6.0, abs=0.1)
+    assert values["blink.count"] == 2
+    flow = flow.copy()
+    flow[n // 2 + 1 :: 20] += 2.0  # something moves in every 0.7 s: no freeze frame
+    moving = replace(frozen, flow=flow)
+    assert blink.measure(replace(observation, tracks=(moving,)), moving)["blink.obs_s"] == pytest.approx(12.0, abs=0.1)

@@ -184,7 +184,7 @@ def test_flow_of_a_rigid_head_takes_no_step_against_it(make_track, make_observat
     flow = points.copy()
     flow[[0, 51]] = np.nan
     track = make_track(points, crops=0, flow=flow)
-    face = landmark_jitter.head(make_observation(track), track)
+    face = landmark_jitter.moving_head(make_observation(track), track)
     displacement = calibrated_points.flow_displacement(face, track=track)
     steps = calibrated_points.flow_steps(face, track=track, displacement=displacement)
     assert np.isnan(steps[[0, 50, 51]]).all()

@@ -175,3 +175,15 @@ def test_a_face_in_every_frame_that_is_no_repetition_is_in_the_whole_clip(talkin
     observation = talking_head(audio=False)
     doubled = replace(observation, duplicate=np.arange(len(observation.duplicate)) % 2 == 1)
     assert quality.measure(doubled, doubled.tracks[0])["quality.clip_share"] == pytest.approx(1.0)
+
+
+def test_a_still_title_card_counts_as_time_without_the_face(talking_head):
+    """Non-regression test: equal frames were left out, so that a second of face and nine of a card were all face."""
+    observation = talking_head(audio=False)
+    n, still = len(observation.times_s), np.ones(3 * len(observation.times_s), bool)
+    longer = replace(
+        observation,
+        times_s=np.arange(4 * n) / 30.0,
+        duplicate=np.concatenate([observation.duplicate, still]),
+    )
+    assert quality.measure(longer, longer.tracks[0])["quality.clip_share"] == pytest.approx(0.25)
