@@ -32,7 +32,7 @@ def desync(
     assert clip.audio is not None
     audio = clip.audio
     if parameters["rate"] != 1.0:
-        audio = np.resize(_filtered(audio, _tempo(parameters["rate"])), clip.audio.size)
+        audio = np.resize(_at_tempo(audio, parameters["rate"]), clip.audio.size)
     return clip.with_audio(np.roll(audio, round(parameters["shift_s"] * RATE_HZ)))
 
 
@@ -76,15 +76,24 @@ def voice_conversion(
     assert clip.audio is not None
     # A pitch shift by resampling also shifts the formants: they are moved back, then shifted as requested.
     shift = 2.0 ** (parameters["pitch_semitones"] / 12)
-    faster = [("asetrate", str(round(RATE_HZ * shift))), ("aresample", str(RATE_HZ))]
-    shifted = np.resize(_filtered(clip.audio, [*faster, *_tempo(1 / shift)]), clip.audio.size)
+    shifted = np.resize(_at_tempo(clip.audio, 1 / shift, sped_up=shift), clip.audio.size)
     moved = warp_formants(shifted, parameters["formant_ratio"] / shift)
     return clip.with_audio(matched_level(moved, clip.audio))
 
 
-def _tempo(rate: float) -> list[tuple[str, str]]:
-    """Return FFmpeg's filter that changes speed but not pitch (waveform similarity overlap-add), 0.5 to 100."""
-    return [("atempo", repr(rate))]
+LEAD = 160  # samples by which FFmpeg's atempo is early at 16 kHz; at the end it drops up to its window of 512
+
+
+def _at_tempo(audio: Waveform, rate: float, *, sped_up: float = 1.0) -> Waveform:
+    """Return audio [n] at another tempo and the same pitch, from the same start; [n / (rate * sped_up)].
+
+    ``sped_up`` first plays it faster, which raises the pitch. FFmpeg's tempo filter (waveform similarity overlap-add)
+    takes a ``rate`` from 0.5 to 100. It reads silence around the audio, so that it drops nothing else.
+    """
+    faster = [("asetrate", str(round(RATE_HZ * sped_up))), ("aresample", str(RATE_HZ))] if sped_up != 1.0 else []
+    lead = round(LEAD * sped_up)
+    stretched = _filtered(np.pad(audio, (lead, 8 * lead)), [*faster, ("atempo", repr(rate))])
+    return stretched[: round(audio.size / (rate * sped_up))]
 
 
 def _filtered(audio: Waveform, filters: list[tuple[str, str]]) -> Waveform:

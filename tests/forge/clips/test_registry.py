@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from forge.clips import video
-from forge.clips.audio import warp_formants
+from forge.clips.audio import _at_tempo, warp_formants
 from forge.clips.clip import RATE_HZ, EditableClip
 from forge.clips.registry import NEEDS, kind, kinds
 from forge.demo import portrait
@@ -182,6 +182,26 @@ def test_voice_conversion_moves_the_pitch(clip):
     power = np.abs(np.fft.rfft(middle * np.hanning(middle.size)))
     first = 80 + np.argmax(power[round(80 / 1.6) : round(230 / 1.6)]) * 1.6
     assert first == pytest.approx(120 * 2 ** (5 / 12), abs=6)
+
+
+@pytest.mark.parametrize(("rate", "sped_up"), [(1.12, 1.0), (0.88, 1.0), (2**0.5, 0.5**0.5), (0.5**0.5, 2**0.5)])
+def test_audio_at_another_tempo_is_whole_and_in_time(rate, sped_up):
+    """Non-regression test: it was 6 to 15 ms early, and the start of the clip filled the end."""
+    at_s, rng = np.arange(5 * RATE_HZ) / RATE_HZ, np.random.default_rng(0)
+    loudness = np.interp(at_s, np.arange(0, 5.2, 0.12), rng.normal(size=44)).clip(0)
+    voice = sum(np.sin(2 * np.pi * n * 130 * at_s + 6 * n * np.sin(4 * at_s)) / n for n in range(1, 12))
+    made = _at_tempo((0.1 * loudness * voice).astype(np.float32), rate, sped_up=sped_up)
+    assert made.size == round(at_s.size / (rate * sped_up))
+    wanted = np.interp(np.arange(made.size) * rate * sped_up, np.arange(at_s.size), loudness)
+    heard = np.convolve(np.abs(made), np.hanning(400), "same")
+    lags = np.fft.irfft(np.fft.rfft(heard, 2**17) * np.conj(np.fft.rfft(wanted, 2**17)))
+    assert (np.argmax(np.roll(lags, 800)) - 800) / RATE_HZ == pytest.approx(0, abs=0.003)
+
+
+@pytest.mark.parametrize("n", [0, 1, 266])
+def test_a_single_frame_of_audio_can_be_changed(n):
+    """Non-regression test: below 32 ms, as with one frame at 60 fps, "need at least one array to concatenate"."""
+    assert _at_tempo(np.zeros(n, np.float32), 0.75, sped_up=1 / 0.75).size == n
 
 
 @pytest.mark.parametrize(
