@@ -337,12 +337,12 @@ def row_reasons(table: pa.Table) -> list[dict[str, str]]:
 
 def _reasons_of(text: str | None) -> dict[str, str]:
     try:
-        found = json.loads(text or "{}")
+        codes = json.loads(text or "{}")
     except ValueError:
-        found = None
-    if not (isinstance(found, dict) and all(isinstance(code, str) for code in found.values())):
+        codes = None
+    if not (isinstance(codes, dict) and all(isinstance(code, str) for code in codes.values())):
         raise TableError(f"the table: its column 'reasons' holds {text!r}; write a JSON object of texts, or nothing")
-    return found
+    return codes
 
 
 def with_reasons(table: pa.Table, reasons: Sequence[Mapping[str, str]]) -> pa.Table:

@@ -87,19 +87,19 @@ def torch_on_one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def usable_cores(control_groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+def usable_cores(control_groups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int:
     """Return the number of cores that this process may use: its CPU affinity, capped by its control group's quota.
 
     Parameters
     ----------
     control_groups
         Mount point of version 2 of the control groups.
-    own
+    membership
         File that names the control group of this process.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        name = next(line[3:] for line in own.read_text().splitlines() if line.startswith("0::"))
+        name = next(line[3:] for line in membership.read_text().splitlines() if line.startswith("0::"))
         quota, period = (control_groups / name.strip("/") / "cpu.max").read_text().split()
         return max(1, min(cores, math.ceil(int(quota) / int(period))))
     except (OSError, StopIteration, ValueError):  # no control groups of version 2, or no quota: "max"
