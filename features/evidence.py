@@ -118,7 +118,7 @@ class JudgedFace:
 
     time_s: float
     box: tuple[float, float, float, float]
-    """Left, top, right, bottom of the face as fractions of the frame's width and height, in [0, 1]."""
+    """Left, top, right, bottom of the face, as fractions of width and height of the frame that players show."""
     jpeg: bytes
     """Square crop around the face, at most 160 px; empty if faces are not to be shown, or to keep a long clip small."""
     logits: Mapping[str, float]
@@ -132,7 +132,7 @@ class Person:
     boxes_times_s: NDArray[np.float64]
     """[n] Times in seconds at which the box is known."""
     boxes: NDArray[np.float32]
-    """[n, 4] left, top, right, bottom as fractions of the frame's width and height."""
+    """[n, 4] left, top, right, bottom as fractions of width and height of the frame that players show."""
     faces: tuple[JudgedFace, ...]
     """In order of time."""
     series: Mapping[str, Series]

@@ -125,6 +125,8 @@ class Observation(_ReadOnlyArrays):
     stops at the first detector that finds a face, so a small face beside a large one may be missed."""
     luma_levels: tuple[int, int] = (0, 255)
     """Black and white level of the luma patches, which keep the file's coding: (16, 235) in ordinary video."""
+    quarters_turned: int = 0
+    """Quarter turns counter-clockwise by which the frames were turned, because the faces in them are not upright."""
     warnings: tuple[str, ...] = ()
     """Problems of the pass, in words: damaged packets, a truncated clip."""
     notes: tuple[str, ...] = ()
@@ -167,6 +169,8 @@ _SCALARS = ("frame_size", "duration_s", "audio_start_s", "n_faces", "luma_levels
 def save(observation: Observation, file: BinaryIO | str, *, key: str = "") -> None:
     """Write to a path or binary file as compressed ``.npz``; ``key`` identifies the clip that it was made from."""
     scalars = {name: getattr(observation, name) for name in _SCALARS} | {"n_tracks": len(observation.tracks)}
+    if observation.quarters_turned:  # only then, so that earlier releases read all other files
+        scalars["quarters_turned"] = observation.quarters_turned
     scalars |= {"version": OBSERVATION_VERSION, "key": key}
     arrays: dict[str, Any] = {
         "scalars": np.frombuffer(json.dumps(scalars).encode(), dtype=np.uint8),

@@ -125,6 +125,7 @@ class Observer:
             n_faces=n_faces,
             luma_levels=scene.levels,
             warnings=clip.warnings(),
+            quarters_turned=quarters,
             notes=(*clip.notes(), *scene.notes(), *_notes(len(tracks), n_faces)),
         )
 

@@ -124,7 +124,7 @@ def _person(observed: Observation, track: Track, families: Sequence[spec.Family]
     networks = [family.name for family in families if family.needs >= NETWORKS]
     logits = {name: series[f"{name}.logit"] for name in networks if f"{name}.logit" in series}
     seen = np.isfinite(track.landmarks).all(axis=(1, 2))
-    boxes = _fractions(track.box, observed.frame_size)
+    boxes = _as_shown(_fractions(track.box, observed.frame_size), observed.quarters_turned)
     times_s = observed.times_s[track.frame_index]
     faces = [
         JudgedFace(
@@ -160,6 +160,14 @@ def _at(logits: dict[str, Series], time_s: float) -> dict[str, float]:
     """Return the finite values that the series have at the time of a scored face."""
     at_time = {name: series.values[series.times_s == time_s] for name, series in logits.items()}
     return {name: float(values[0]) for name, values in at_time.items() if np.isfinite(values).any()}
+
+
+def _as_shown(boxes: NDArray[np.float32], quarters: int) -> NDArray[np.float32]:
+    """Return boxes [n, 4], fractions of frames that were turned by ``quarters``, as fractions of what players show."""
+    for _ in range(quarters):
+        left, top, right, bottom = boxes.T
+        boxes = np.stack([1 - bottom, left, 1 - top, right], axis=1)
+    return boxes
 
 
 def _fractions(box: NDArray[np.float32], frame_size: tuple[int, int]) -> NDArray[np.float32]:

@@ -61,6 +61,15 @@ def test_save_and_load_by_path(talking_head, tmp_path):
     assert same(obs.load(str(tmp_path / "clip.npz")), one)
 
 
+@pytest.mark.parametrize("quarters", [0, 3])
+def test_the_turn_of_the_frames_is_kept(talking_head, quarters):
+    one = replace(talking_head(duration_s=2.0), quarters_turned=quarters)
+    kept = obs.dumps(one)
+    assert obs.load(io.BytesIO(kept)).quarters_turned == quarters
+    with np.load(io.BytesIO(kept)) as archive:
+        assert (b"quarters_turned" in archive["scalars"].tobytes()) == bool(quarters)
+
+
 def test_features_of_the_loaded_equal_those_of_the_saved(talking_head):
     from features.families import blink, landmark_jitter
 

@@ -173,6 +173,7 @@ def test_a_clip_that_lies_on_its_side_is_measured_upright(observer, portrait, qu
     turned = observer.observe(Resized([np.ascontiguousarray(np.rot90(image, quarters)) for image in images]), recorder)
     note = f"faces are not upright; frames were turned by {360 - 90 * quarters} degrees counter-clockwise"
     assert (turned.notes, upright.notes) == ((note,), ())
+    assert (turned.quarters_turned, upright.quarters_turned) == (4 - quarters, 0)
     assert turned.frame_size == upright.frame_size == (320, 240)
     assert recorder.filmstrip()[0][1].shape[:2] == (120, 160)
     np.testing.assert_array_equal(turned.tracks[0].landmarks, upright.tracks[0].landmarks)

@@ -266,3 +266,15 @@ def test_a_family_of_a_notebook_keeps_nobody_from_the_evidence_of_the_others(cli
         pipeline.examine(ClipEntry("page.mp4", clip), families=["mycue"])
     with pytest.raises(InputError, match="faces_per_second = 0: must be a finite number above 0"):
         pipeline.examine(ClipEntry("page.mp4", clip), faces_per_second=0)
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_boxes_of_turned_frames_lie_where_players_show_the_face(quarters):
+    """Non-regression test: the page's player shows the file as it is, and its boxes were those of the turned frames."""
+    shown = np.zeros((40, 80))
+    shown[4:14, 50:70] = 1
+    rows, columns = np.nonzero(np.rot90(shown, quarters))
+    height, width = np.rot90(shown, quarters).shape
+    box = [columns.min() / width, rows.min() / height, (columns.max() + 1) / width, (rows.max() + 1) / height]
+    found = evidence._as_shown(np.array([box, box], np.float32), quarters)
+    np.testing.assert_allclose(found, [[50 / 80, 4 / 40, 70 / 80, 14 / 40]] * 2, atol=1e-6)
