@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 
 import pytest
+from registry import own_registry
 
 import deepcue.cli
 import ensemble
@@ -14,7 +15,6 @@ import forge
 import reports
 import serve
 import training
-from features import spec
 
 PACKAGES = (features, extract, ensemble, reports, serve, forge, training, deepcue.cli)
 
@@ -30,7 +30,7 @@ EXAMPLES = [
 @pytest.fixture(autouse=True)
 def families_stay(monkeypatch):
     """A family that an example declares is forgotten with it."""
-    monkeypatch.setattr(spec, "registry", dict(spec.registry))
+    own_registry(monkeypatch)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)

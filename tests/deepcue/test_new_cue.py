@@ -12,6 +12,7 @@ import add_baseline
 import numpy as np
 import pytest
 from people import build_talking_head
+from registry import own_registry
 
 import deepcue
 from deepcue.cli.main import command_parser
@@ -32,7 +33,7 @@ def redeye(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "redeye", raising=False)
-    monkeypatch.setattr(spec, "registry", dict(spec.registry))
+    own_registry(monkeypatch)
     import redeye
 
     yield redeye
@@ -112,7 +113,7 @@ def test_the_readme_shows_a_family_that_measures(monkeypatch):
     (block,) = re.findall(r"```python\n(\"\"\"tempo:.*?)```", text, re.DOTALL)
     module = types.ModuleType("tempo")
     monkeypatch.setitem(sys.modules, "tempo", module)
-    monkeypatch.setattr(spec, "registry", dict(spec.registry))
+    own_registry(monkeypatch)
     exec(compile(block, "tempo", "exec"), module.__dict__)
     (family,) = discovery.families(["tempo"])
     clip = build_talking_head(np.random.default_rng(0), duration_s=2.0)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from plug_in import MODULE, write_plug_in
+from registry import own_registry
 
 from ensemble.store import check_families
 from ensemble.training_set import Layout
@@ -21,7 +22,7 @@ def forget():
 @pytest.fixture
 def installed(monkeypatch, tmp_path):
     """Packages written to a folder on the path, as if this process had just begun."""
-    monkeypatch.setattr(spec, "registry", dict(spec.registry))
+    own_registry(monkeypatch)
     monkeypatch.syspath_prepend(str(tmp_path))
     forget()
     before = set(sys.modules)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from registry import own_registry
 
 from features import discovery, spec
 from features.errors import InputError, UnknownFamilyError
@@ -113,7 +114,7 @@ def test_valid_share_is_a_share():
 
 
 def test_a_need_may_be_a_string_by_itself(monkeypatch):
-    monkeypatch.setattr(spec, "registry", dict(spec.registry))
+    own_registry(monkeypatch)
     columns = [Column("tempo.valid_share", description="A number.")]
     spec.family("tempo", version=1, needs="track", columns=columns)(lambda observation, track: {})
     assert spec.registry["tempo"].needs == {"track"}

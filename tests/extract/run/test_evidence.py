@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from plug_in import MODULE, write_plug_in
+from registry import own_registry
 from safetensors.numpy import save_file
 
 from extract import pipeline
@@ -152,7 +153,7 @@ def test_a_network_of_another_package_costs_nobody_his_page(clip, tmp_path, monk
     """Non-regression: its weights, of a format of its own, were taken for the built-in networks' by the face map."""
     save_file({"anything": np.zeros(3, np.float32)}, tmp_path / "theirs.safetensors")
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
-    monkeypatch.setattr(spec, "registry", dict(spec.registry))
+    own_registry(monkeypatch)
 
     def logits(observation, track):
         times_s = observation.crop_times_s(track)
@@ -202,7 +203,7 @@ KILLING = MODULE.replace(
 @pytest.mark.slow
 @pytest.mark.parametrize(("where", "death"), [("row", 5), ("evidence", 6)])
 def test_a_child_that_dies_over_the_evidence_costs_the_evidence_alone(clip, tmp_path, monkeypatch, where, death):
-    monkeypatch.setattr(spec, "registry", dict(spec.registry))
+    own_registry(monkeypatch)
     text = KILLING.replace("{where}", where)
     write_plug_in(tmp_path, "theirs_" + where, family="a_cue", text=text, named=False)  # before those of networks
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -243,7 +244,7 @@ def test_no_face_outlives_the_measurement_in_the_folder(tmp_path, monkeypatch, c
 
 
 def test_a_family_of_a_notebook_keeps_nobody_from_the_evidence_of_the_others(clip, monkeypatch):
-    monkeypatch.setattr(spec, "registry", dict(spec.registry))
+    own_registry(monkeypatch)
     exec(MODULE.format(family="mycue"), {"__name__": "__main__"})
     asked = {}
 

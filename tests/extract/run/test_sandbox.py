@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 from plug_in import MODULE, write_plug_in
+from registry import own_registry
 
 from extract.entries import ClipEntry
 from extract.pipeline import extract
@@ -39,7 +40,7 @@ def faceless(make_clip):
 @pytest.fixture
 def registry(monkeypatch):
     """Families that a test registers are forgotten."""
-    monkeypatch.setattr(spec, "registry", dict(spec.registry))
+    own_registry(monkeypatch)
     yield spec.registry
     for name in [name for name in sys.modules if name.startswith("theirs")]:
         del sys.modules[name]

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from people import build_talking_head, speech
+from registry import own_registry
 
 from features import discovery, spec
 from features.clip_series import audio_series, person_series
@@ -267,7 +268,7 @@ def test_faces_and_audio_have_series_of_their_own(person):
 
 @pytest.fixture
 def registry(monkeypatch):
-    monkeypatch.setattr(spec, "registry", dict(spec.registry))
+    own_registry(monkeypatch)
 
 
 @pytest.mark.parametrize("gives", ["raises", "a stranger"])
