@@ -73,7 +73,9 @@ def drawn_face() -> Observation:
 OWN_CASES: dict[str, dict[str, Callable[[], Observation]]] = {"eyes_teeth": {"drawn_face": drawn_face}}
 """Further cases of single families."""
 
-NETWORKS = frozenset({"cnn_embedding", "face_contrast", "forensic_cnn", "forensic_residual", "identity"})
+NETWORKS = frozenset(
+    {"cnn_embedding", "face_contrast", "forensic_cnn", "forensic_residual", "forensic_voice", "identity"}
+)
 
 
 def tolerance(family: str, column: spec.Column) -> tuple[float, float]:
