@@ -82,13 +82,13 @@ def tolerance(family: str, column: spec.Column) -> tuple[float, float]:
     """Relative and absolute tolerance of a column's value.
 
     Networks run in single precision, whose sums depend on the machine's instructions; what is counted in whole frames
-    or crops must be equal; the rest is double precision behind landmarks in single.
+    or crops must be equal; the rest is double precision behind landmarks and correlations in single.
     """
     if family in NETWORKS:
         return 0.0, 2e-3
     if column.name.endswith(("valid_share", ".count")):
         return 0.0, 1e-9
-    return 1e-5, 1e-7
+    return 1e-5, 1e-6
 
 
 def same(family: str, column: spec.Column, a: float | None, b: float | None) -> bool:
