@@ -99,6 +99,26 @@ def test_runs_of_four_fall_into_169_classes_that_mirror_and_sign_do_not_change()
     )  # cut at 2
 
 
+def test_halves_are_rounded_away_from_zero_in_single_precision():
+    exact = np.float32([-1.5, -0.5, -0.49, 0.0, 0.49, 0.5, 1.49, 1.5, 2.5])
+    assert rich_model.rounded(exact).tolist() == [-2, -1, 0, 0, 0, 1, 1, 2, 3]
+    assert rich_model.rounded(np.float32([0.49999, -0.49999])).tolist() == [1, -1]  # 6/12, summed up
+
+
+@pytest.mark.parametrize("noise", [0.3, 0.6, 1.0, 2.0])
+@pytest.mark.parametrize("kernel", rich_model.KERNELS)
+def test_an_image_coded_in_either_range_has_about_the_same_co_occurrences(rng, kernel, noise):
+    """Residuals of whole grey levels are often exact halves, those of levels of 16-235 never are."""
+    x, y = np.meshgrid(np.arange(128.0), np.arange(128.0))
+    grey = 120 + 40 * np.sin(x / 20) * np.cos(y / 17) + noise * rng.standard_normal((128, 128))
+    limited = (np.rint(16 + grey * 219 / 255) - 16) * 255 / 219
+    entropies = []
+    for image in (np.rint(grey), limited):
+        residuals = rich_model.responses(image, kernel)
+        entropies.append(comparison.entropy(rich_model.co_occurrences(residuals, np.ones(residuals.shape[1:], bool))))
+    assert entropies[0] == pytest.approx(entropies[1], abs=0.5)
+
+
 def test_runs_down_count_like_runs_across(rng):
     residuals = 2 * rng.standard_normal((1, 30, 40)).astype(np.float32)
     region = rng.random((30, 40)) > 0.1
