@@ -20,8 +20,9 @@ only ratios within a frame are kept. ``grid8_same_share`` asks whether face and 
 blocks; how visible the grids are is ``quality.blockiness_face_med``.
 
 Confounds, all strong: the camera's noise reduction, compression (deblocking, which hides grids), focus, make-up and
-age; a codec spends more bits on faces. Face columns of genuine clips differ more by source than by forgery: only the
-ratios describe the face.
+age; a codec spends more bits on faces, and on some frames: noise is 3 to 13 % stronger in the P-frames of three clips
+than in their B-frames. Face columns of genuine clips differ more by source than by forgery: only the ratios describe
+the face.
 """
 
 from __future__ import annotations
@@ -323,12 +324,17 @@ def _patches(observation: Observation, track: Track, number: int, iod_px: float)
 
 
 def _co_occurrence_columns(usable: Sequence[PatchValues]) -> dict[str, float]:
-    """Columns ``cooc``, of co-occurrences summed over the frames."""
+    """Columns ``cooc``, of co-occurrences summed over the frames; the distance is over those with a background.
+
+    NaN below 5 frames.
+    """
     named: dict[str, float] = {}
     for kernel in KERNELS:
-        face = np.sum([patch.face[kernel] for patch in usable], axis=0)
-        background = np.sum([patch.background[kernel] for patch in usable], axis=0)
-        named |= {f"{kernel}_cooc_ent": entropy(face), f"{kernel}_cooc_fb_js": js_distance(face, background)}
+        pairs = [(patch.face[kernel], patch.background[kernel]) for patch in usable if patch.background[kernel].any()]
+        named[f"{kernel}_cooc_ent"] = entropy(np.sum([patch.face[kernel] for patch in usable], axis=0))
+        if len(pairs) >= MIN_FRAMES:
+            face, background = np.sum(pairs, axis=0)
+            named[f"{kernel}_cooc_fb_js"] = js_distance(face, background)
     return named
 
 

@@ -8,7 +8,7 @@ import pytest
 from people import texture
 
 from features.families import residual
-from features.measures import comparison, rich_model
+from features.measures import comparison, face_regions, rich_model
 from features.measures.geometry import FACE_MODEL
 
 
@@ -250,6 +250,25 @@ def test_noise_of_colour_is_not_that_of_lightness(talking_head, rng):
     crops = tuple(coloured(crop) for crop in face_crops(observation, track, range(16)))
     values = residual.measure(observation, replace(track, crops=crops))
     assert values["residual.chroma_noise_fo_med"] == pytest.approx(np.log(0.5), abs=0.05)
+
+
+@pytest.mark.parametrize(("n_missing", "defined"), [(0, True), (3, True), (4, False)])
+def test_co_occurrences_are_compared_in_frames_that_have_a_background(talking_head, rng, n_missing, defined):
+    """Of the eight sampled frames, those without a background show another face: they must not count."""
+    observation = talking_head(audio=False)
+    track = observation.tracks[0]
+    faces, backgrounds = [], []
+    for number in range(len(track.crops)):
+        bare = number // 2 < n_missing
+        faces.append(np.full((128, 128), 100, np.uint8) if bare else texture(rng, 128))
+        backgrounds.append(np.empty((0, 0), np.uint8) if bare else texture(rng, 128))
+    values = residual.measure(observation, replace(track, patch_face=tuple(faces), patch_background=tuple(backgrounds)))
+    assert len(face_regions.sampled(track)) == 8
+    for kernel in rich_model.KERNELS:
+        assert np.isfinite(values[f"residual.{kernel}_fb_std_med"]) == defined
+        assert np.isfinite(values[f"residual.{kernel}_cooc_fb_js"]) == defined
+        assert np.isfinite(values[f"residual.{kernel}_cooc_ent"])
+        assert not values[f"residual.{kernel}_cooc_fb_js"] > 0.1
 
 
 def test_missing_backgrounds_cost_only_the_comparisons(talking_head):
