@@ -16,7 +16,8 @@ include neither the time up to the end of the clip nor time in which the eyes co
 
 A blink that reaches one of the two thresholds only just is counted or not by the noise of the landmarks: where faces
 were found anew in other versions of four clips (mirrored, in a larger frame, starting later), ``count`` changed by 1 in
-two of them.
+two of them. The landmarks of shut lids still lie apart: ``complete_share`` is 0 in 86 % of the genuine clips in which
+somebody blinks.
 
 Confounds: frame rate (speeds; a variable one smooths), reading or talking, glasses, downward gaze, compression (EAR
 noise).
