@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections import Counter
@@ -28,6 +29,9 @@ inter-ocular distances, `px` pixels of the upright frame. "Unchanged by" lists t
 without changing the column: mirror it, add `brightness` to the frames (without clipping) or `gain` to the audio, shift
 the face in the frame (`translation`), `scale` the frame to half and to twice its size (its pixels are resampled; the
 value stays within 5 %), start the `clock` later.
+
+These changes are made after the faces were found. In a file that is changed, faces are searched and tracked again and
+lie a little elsewhere, so other columns than those of `voice` move, too: docs/inputs.md tells how far.
 """
 
 
@@ -72,7 +76,14 @@ def _section(family: Family) -> str:
     head = f"## {family.name}\n\n*Version {family.version}; needs {_needs(family)}; {len(rows)} columns.*"
     table = _table(["column", "what it is", "unit", "range", "direction", "reference", "unchanged by"], rows)
     same = f"Unchanged by, unless the column says otherwise: {_list(usual)}."
-    return f"\n{head} {_capital(family.description)}.\n\n{background}\n\n{same}\n\n{table}"
+    paragraphs = [f"{head} {_capital(family.description)}.", background, _missing(family), same, table]
+    return "\n" + "\n\n".join(text for text in paragraphs if text)
+
+
+def _missing(family: Family) -> str:
+    """When the family's columns are missing: what follows a semicolon in the first line of its function's docstring."""
+    rule = (inspect.getdoc(family.measure) or "").partition("\n")[0].partition("; ")[2]
+    return f"Missing values: {_markdown(rule)}" if rule else ""
 
 
 def _literature(every: Sequence[Family]) -> str:

@@ -17,6 +17,8 @@ GRID_PX = 8  # patches keep the frame's own grid of coding blocks
 SPARE = 4  # extra faces kept, since some turn out to be unusable
 FIRST_STEP_S = 0.25  # initial spacing: closer neighbours look the same
 GRID_STEPS = 5  # places per side of the grid on which the background patch is searched
+BAR_LEVELS = 4  # above black: where all pixels of a frame's outermost rows or columns lie below, they are a black bar
+BAR_EDGE_PX = 4  # of the scene beside a bar: scaling and coding blur the edge
 
 
 @dataclass
@@ -68,7 +70,7 @@ class CropReservoir:
         window, crop = face_crop(frame, box)
         face, background = native_luma_patch(frame.luma, box, centre), EMPTY
         if face.size:
-            place = background_window(frame.luma, face.shape[0], like=face, avoid=faces)
+            place = background_window(frame.luma, face.shape[0], like=face, avoid=faces, black=frame.levels[0])
             background = place.cut(frame.luma) if place else EMPTY
             if sample % self._whole_clip_stride == 0:
                 self.background = place
@@ -123,14 +125,18 @@ def native_luma_patch(
 
 
 def background_window(
-    luma: NDArray[np.uint8], side: int, *, like: NDArray[np.uint8], avoid: list[SquareCrop]
+    luma: NDArray[np.uint8], side: int, *, like: NDArray[np.uint8], avoid: list[SquareCrop], black: int
 ) -> SquareCrop | None:
-    """Return the window of ``side`` px off all faces with gradient energy nearest the face's; None without room."""
-    height, width = luma.shape
+    """Return the window of ``side`` px off all faces with gradient energy nearest the face's; None without room.
+
+    Black bars around the video are no background: their edges would count as its detail. ``black`` is the level of
+    black.
+    """
+    rows, columns = (_within_bars(luma.max(axis=axis), black) for axis in (1, 0))
     wanted = _energy(like)
     best: tuple[float, SquareCrop] | None = None
-    for top in _places(height - side):
-        for left in _places(width - side):
+    for top in _places(rows.start, rows.stop - side):
+        for left in _places(columns.start, columns.stop - side):
             window = SquareCrop(left, top, side)
             if any(_meet(window, face) for face in avoid):
                 continue
@@ -140,11 +146,21 @@ def background_window(
     return best[1] if best else None
 
 
-def _places(last: int) -> list[int]:
-    """Return evenly spread positions from 0 to ``last`` on the block grid; none where the window does not fit."""
-    if last < 0:
+def _within_bars(brightest: NDArray[np.uint8], black: int) -> slice:
+    """Return the rows or columns between the black bars at both ends, given the brightest pixel [n] of each."""
+    lit = np.flatnonzero(brightest > black + BAR_LEVELS)
+    if not lit.size:
+        return slice(0, 0)
+    first, stop, n = int(lit[0]), int(lit[-1]) + 1, len(brightest)
+    return slice(first + BAR_EDGE_PX * (first > 0), stop - BAR_EDGE_PX * (stop < n))
+
+
+def _places(first: int, last: int) -> list[int]:
+    """Return evenly spread positions from ``first`` to ``last`` on the block grid; none where no window fits."""
+    start = -(-first // GRID_PX) * GRID_PX
+    if last < start:
         return []
-    return sorted({GRID_PX * int(place // GRID_PX) for place in np.linspace(0, last, GRID_STEPS)})
+    return sorted({GRID_PX * int(place // GRID_PX) for place in np.linspace(start, last, GRID_STEPS)})
 
 
 def _energy(patch: NDArray[np.uint8]) -> float:

@@ -8,7 +8,9 @@ noises, splices and band limits: see :mod:`training.voice` and docs/MODEL_CARD.m
 recorded speech, and synthesis by rules, may go undetected.
 
 Confounds: there is no speech detector in front of it. Everything within 15 dB of the loud parts of the audio is scored,
-so a tone, mains hum, music and steady noise also get a logit, which means nothing.
+so a tone, mains hum, music and steady noise also get a logit, which means nothing. A constant offset (DC) as large as
+the RMS lowered the logits of three clips by 0.25 to 0.49, one of a tenth by at most 0.13. The same speech reversed in
+time got logits that differ by 0.06 to 0.34.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ corners of the mouth) differs from that of the whole set, which has the jaw line
 al. 2019, "Exposing Deep Fakes Using Inconsistent Head Poses", and its code; there AUC 0.89, by an SVM on the plain
 differences). Each frame has both poses by a perspective fit (:mod:`features.measures.perspective`) of one symmetric
 mean face. The focal length is one frame width, as published, but at least 12 iod: in a video cropped to the face the
-frame says nothing about the camera, and nobody is filmed from nearer than that. Translations are compared as fractions
-of the distance. "Angle" is that of ``R = R_inner R_whole^T``.
+frame says nothing about the camera, and nobody is filmed from nearer than that (black bars beside the video count as
+frame). Translations are compared as fractions of the distance. "Angle" is that of ``R = R_inner R_whole^T``.
 
 Left out: frames turned by over 45 degrees, and those where a fit misses the landmarks by over 0.15 iod.
 

@@ -96,12 +96,14 @@ def _region_columns() -> Iterator[Column]:
         )
         yield _column(
             f"{region}_jitter_bp3_12",
-            f"Fraction of the jitter of the {region} that repeats 3 to 12 times a second.",
+            f"Fraction of the jitter of the {region} that repeats 3 to 12 times a second. Missing below 26.7 frames "
+            "per second.",
             range=(0.0, 1.0),
         )
         yield _column(
             f"{region}_jitter_bp1_6_15hz",
-            f"Fraction of the jitter of the {region} that repeats 1 to 6 times a second{_AT_15_HZ}.",
+            f"Fraction of the jitter of the {region} that repeats 1 to 6 times a second{_AT_15_HZ}. "
+            "Missing below 4.3 s.",
             range=(0.0, 1.0),
         )
 
@@ -120,11 +122,15 @@ COLUMNS = (
         range=(0.0, 1.0),
     ),
     _column(
-        "static_ratio", "Jitter of the face over that of the jaw line while the head is still; 1 if both jitter alike.",
+        "static_ratio",
+        "Jitter of the face over that of the jaw line while the head is still; 1 if both jitter alike. Missing below "
+        "15 such frames.",
         range=(0.0, np.inf),
     ),
     _column(
-        "moving_ratio", "Jitter of the face over that of the jaw line while the head moves; 1 if both jitter alike.",
+        "moving_ratio",
+        "Jitter of the face over that of the jaw line while the head moves; 1 if both jitter alike. Missing below 15 "
+        "such frames.",
         range=(0.0, np.inf),
     ),
     _column(

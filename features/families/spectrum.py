@@ -197,7 +197,8 @@ COLUMNS = (
     ),
     _column(
         "flicker_bp4_10",
-        "Fraction of the changes of the face's sharpness that repeats 4 to 10 times a second.",
+        "Fraction of the changes of the face's sharpness that repeats 4 to 10 times a second. Missing below 22.2 "
+        "frames per second.",
         unit="1",
         range=(0, 1),
         direction="up",

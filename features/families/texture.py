@@ -12,7 +12,10 @@ face; ``fb`` compares the native luma patches of face and background of one fram
 itself in the next of the sampled frames. Of the published dynamic patterns (LBP-TOP: Zhao & Pietikainen 2007) only the
 image plane is measured, since runs of neighbouring frames are not kept.
 
-Confounds: compression and focus, as for ``spectrum``; beards, make-up, age; for GLCM also light and contrast.
+Confounds: compression and focus, as for ``spectrum``; beards, make-up, age; for GLCM also light and contrast. Contrast,
+energy and entropy of 1 and 2 px rank clips alike (Spearman's rho above 0.997 on 41 clips): count them as one cue.
+``lbp_step_js_med`` depends on the time between the sampled frames, and so on the length of the clip, and on whether the
+codec coded them alike (I, P or B).
 Alone, the family separates known manipulations of new people better than unseen manipulations, where it is near
 chance (docs/experiments/025).
 """

@@ -17,8 +17,11 @@ Nothing depends on the level of the recording. Pitch, jitter and shimmer are not
 
 Confounds: noise (which levels cepstra as synthesis does), noise suppression, music, a narrow codec. If the file's audio
 is sampled below 16 kHz, or its codec cuts off above a frequency, bands beyond that limit hold the residue of resampling
-and coding instead of speech: ``bands_*``, ``fast2``, ``fast3`` and high LFCCs then measure that residue. Another
-person's genuine voice is not synthetic speech, and the challenge's swapped voices are not labelled.
+and coding instead of speech: ``bands_*``, ``fast2``, ``fast3`` and high LFCCs then measure that residue. Resampling
+cuts off a little below half the lower rate, too: audio of 16 kHz that was converted to 44.1 or 48 kHz has weaker
+highest bands, which moves means of LFCCs by up to 0.25. A constant offset (DC) counts as sound of low frequency: one of
+a tenth of the RMS lowered ``very_fast0_share`` by up to half in three clips. Another person's genuine voice is not
+synthetic speech, and the challenge's swapped voices are not labelled.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ ORDER = 4  # residuals in a row
 # RMS in grey levels: rounding in single precision stays below it on a flat image; one pixel of 128 x 128 that is one
 # level brighter gives ten times as much
 NO_POWER = 1e-3
+TIE = 1e-3  # grey levels: what lies so near to a half is one, whatever single precision makes of it
 
 _SECOND = np.array([[1.0, -2.0, 1.0]]) / 2
 KERNELS = {
@@ -91,8 +92,21 @@ def moments(residuals: F32, region: Mask) -> dict[str, float]:
     return {
         "std": std,
         "kurt": float(np.log(fourth / second**2)) if std else np.nan,
-        "zero_share": float((np.abs(values) < 0.5).mean()),
+        "zero_share": float((rounded(values) == 0).mean()),
     }
+
+
+def rounded(residuals: F32) -> F32:
+    """Round residuals of any shape to whole grey levels, halves away from 0.
+
+    Residuals of whole grey levels lie on a grid of halves, thirds and quarters, and those of levels scaled from 16-235
+    to 0-255 just beyond it: to round halves to even numbers would treat the two codings of an image differently.
+
+    >>> rounded(np.float32([0.4, 0.5, -0.5, 0.58, 1.5])).tolist()
+    [0.0, 1.0, -1.0, 1.0, 2.0]
+    """
+    whole: F32 = np.copysign(np.floor(np.abs(residuals) + np.float32(0.5 + TIE)), residuals) + np.float32(0)
+    return whole
 
 
 def _classes() -> NDArray[np.int64]:
@@ -120,10 +134,11 @@ def co_occurrences(residuals: F32, region: Mask) -> F64:
     weights = base ** np.arange(ORDER)
     counts = np.zeros(base**ORDER, np.int64)
     for residual in residuals:
-        whole = (np.clip(np.rint(residual), -TRUNCATION, TRUNCATION) + TRUNCATION).astype(np.int16)
+        whole = (np.clip(rounded(residual), -TRUNCATION, TRUNCATION) + TRUNCATION).astype(np.int16)
         for values, inside in ((whole, region), (whole.T, region.T)):
             width = values.shape[1] - ORDER + 1
-            runs = sum(int(weights[k]) * values[:, k : k + width] for k in range(ORDER))
+            terms = [int(weights[k]) * values[:, k : k + width] for k in range(ORDER)]
+            runs = np.add.reduce(terms, dtype=np.int16)
             all_in = np.logical_and.reduce([inside[:, k : k + width] for k in range(ORDER)])
             counts += np.bincount(runs[all_in], minlength=base**ORDER)
     return np.bincount(CLASSES, counts, N_CLASSES).astype(np.float64)

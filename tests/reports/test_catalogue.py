@@ -22,6 +22,13 @@ def test_every_column_stands_in_its_familys_section(page):
             assert row.replace("\\|", "|") in sections[one.name].replace("\\|", "|")
 
 
+def test_a_section_says_when_its_columns_are_missing(page):
+    """Non-regression test: what a family needs to measure anything was in the docstring of its function only."""
+    section = page.partition("\n## blink\n")[2].partition("\n## ")[0]
+    assert "\nMissing values: NaN if the eyes are seen for less than 3 s, or below 12 frames per second." in section
+    assert page.count("\nMissing values: ") == len(families())
+
+
 def test_every_row_of_every_table_is_of_one_width(page):
     blocks = [block.splitlines() for block in page.split("\n\n") if block.startswith("| ")]
     assert len(blocks) == 1 + len(families())

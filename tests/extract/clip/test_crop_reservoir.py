@@ -17,6 +17,7 @@ BOX = np.float32([0, 0, 100, 100])
 
 class Frame:
     luma = np.zeros((200, 200), np.uint8)
+    levels = (16, 235)
 
 
 @pytest.fixture
@@ -104,3 +105,47 @@ def test_a_person_who_is_there_for_2_s_of_30_has_crops_of_them(portrait, tmp_pat
         assert clip.frames_per_second == pytest.approx(10, rel=0.01)
         (track,) = Observer(identities=False).observe(clip).tracks
     assert len(track.crops) >= 6
+
+
+BLACK = 16
+
+
+@pytest.fixture
+def scene():
+    """Luma [360, 480] of noise that is stronger further to the right."""
+    rng = np.random.default_rng(3)
+    return np.clip(120 + np.linspace(5, 40, 480) * rng.standard_normal((360, 480)), 30, 235).astype(np.uint8)
+
+
+def background_of(luma, *, avoid=()):
+    face = SquareCrop(208, 152, 64).cut(luma)
+    return crop_reservoir.background_window(luma, 64, like=face, avoid=list(avoid), black=BLACK)
+
+
+@pytest.mark.parametrize("bars", [(0, 0, 90, 90), (44, 44, 0, 0), (2, 2, 0, 0), (0, 0, 0, 1)])
+def test_black_bars_are_no_background(scene, bars):
+    """Non-regression test: the edge of a bar was taken for the detail, and for the coding grid, of the background."""
+    top, bottom, left, right = bars
+    inside = (slice(top, 360 - bottom), slice(left, 480 - right))
+    framed = np.random.default_rng(4).integers(BLACK - 2, BLACK + 4, scene.shape).astype(np.uint8)  # a coded bar
+    framed[inside] = scene[inside]
+    window = background_of(framed, avoid=[SquareCrop(200, 140, 90)])
+    assert window.left >= left
+    assert window.top >= top
+    assert window.left + window.side <= 480 - right
+    assert window.top + window.side <= 360 - bottom
+    assert window.left % 8 == window.top % 8 == 0
+
+
+def test_the_places_of_a_frame_without_bars_are_spread_from_edge_to_edge(scene):
+    assert crop_reservoir._places(0, 480 - 64) == [0, 104, 208, 312, 416]
+    assert crop_reservoir._places(90, 480 - 90 - 64) == [96, 152, 208, 264, 320]
+    scene[100:200, 100:200] = 0  # black within the scene is no bar
+    assert crop_reservoir._within_bars(scene.max(axis=0), BLACK) == slice(0, 480)
+    scene[:, :90] = BLACK
+    assert crop_reservoir._within_bars(scene.max(axis=0), BLACK) == slice(94, 480)  # less its blurred edge
+
+
+def test_a_black_frame_has_no_background(scene):
+    assert background_of(np.full_like(scene, BLACK + 3)) is None
+    assert background_of(scene) is not None

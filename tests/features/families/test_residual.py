@@ -8,7 +8,7 @@ import pytest
 from people import texture
 
 from features.families import residual
-from features.measures import comparison, rich_model
+from features.measures import comparison, face_regions, rich_model
 from features.measures.geometry import FACE_MODEL
 
 
@@ -97,6 +97,26 @@ def test_runs_of_four_fall_into_169_classes_that_mirror_and_sign_do_not_change()
         rich_model.co_occurrences(9 * ramp, region).argmax()
         == rich_model.co_occurrences(np.float32([[[-2, -2, 0, 2]]]), region).argmax()
     )  # cut at 2
+
+
+def test_halves_are_rounded_away_from_zero_in_single_precision():
+    exact = np.float32([-1.5, -0.5, -0.49, 0.0, 0.49, 0.5, 1.49, 1.5, 2.5])
+    assert rich_model.rounded(exact).tolist() == [-2, -1, 0, 0, 0, 1, 1, 2, 3]
+    assert rich_model.rounded(np.float32([0.49999, -0.49999])).tolist() == [1, -1]  # 6/12, summed up
+
+
+@pytest.mark.parametrize("noise", [0.3, 0.6, 1.0, 2.0])
+@pytest.mark.parametrize("kernel", rich_model.KERNELS)
+def test_an_image_coded_in_either_range_has_about_the_same_co_occurrences(rng, kernel, noise):
+    """Residuals of whole grey levels are often exact halves, those of levels of 16-235 never are."""
+    x, y = np.meshgrid(np.arange(128.0), np.arange(128.0))
+    grey = 120 + 40 * np.sin(x / 20) * np.cos(y / 17) + noise * rng.standard_normal((128, 128))
+    limited = (np.rint(16 + grey * 219 / 255) - 16) * 255 / 219
+    entropies = []
+    for image in (np.rint(grey), limited):
+        residuals = rich_model.responses(image, kernel)
+        entropies.append(comparison.entropy(rich_model.co_occurrences(residuals, np.ones(residuals.shape[1:], bool))))
+    assert entropies[0] == pytest.approx(entropies[1], abs=0.5)
 
 
 def test_runs_down_count_like_runs_across(rng):
@@ -230,6 +250,25 @@ def test_noise_of_colour_is_not_that_of_lightness(talking_head, rng):
     crops = tuple(coloured(crop) for crop in face_crops(observation, track, range(16)))
     values = residual.measure(observation, replace(track, crops=crops))
     assert values["residual.chroma_noise_fo_med"] == pytest.approx(np.log(0.5), abs=0.05)
+
+
+@pytest.mark.parametrize(("n_missing", "defined"), [(0, True), (3, True), (4, False)])
+def test_co_occurrences_are_compared_in_frames_that_have_a_background(talking_head, rng, n_missing, defined):
+    """Of the eight sampled frames, those without a background show another face: they must not count."""
+    observation = talking_head(audio=False)
+    track = observation.tracks[0]
+    faces, backgrounds = [], []
+    for number in range(len(track.crops)):
+        bare = number // 2 < n_missing
+        faces.append(np.full((128, 128), 100, np.uint8) if bare else texture(rng, 128))
+        backgrounds.append(np.empty((0, 0), np.uint8) if bare else texture(rng, 128))
+    values = residual.measure(observation, replace(track, patch_face=tuple(faces), patch_background=tuple(backgrounds)))
+    assert len(face_regions.sampled(track)) == 8
+    for kernel in rich_model.KERNELS:
+        assert np.isfinite(values[f"residual.{kernel}_fb_std_med"]) == defined
+        assert np.isfinite(values[f"residual.{kernel}_cooc_fb_js"]) == defined
+        assert np.isfinite(values[f"residual.{kernel}_cooc_ent"])
+        assert not values[f"residual.{kernel}_cooc_fb_js"] > 0.1
 
 
 def test_missing_backgrounds_cost_only_the_comparisons(talking_head):
