@@ -33,11 +33,8 @@ LEAST_SCALE = 1e-3  # smallest scale of an encoder's statistic: the noise of cha
 ORIGINAL_WEIGHT = 8.0  # weight of an original utterance relative to a version, in the linear models
 IDENTITY = "identity.json"  # digest of the run that a folder belongs to
 SAMPLES = "samples.npz"  # the measurements; may be deleted when the run is done
-WEIGHTS = (
-    "*.checkpoint",
-    "fold*.safetensors",
-    f"{NAME}.safetensors",
-)  # files that a run must not take over from another run
+WEIGHTS = ("*.checkpoint", "fold*.safetensors", f"{NAME}.safetensors")
+"""Patterns of the files that a run must not take over from another run."""
 
 Array = NDArray[np.float64]
 
