@@ -19,16 +19,17 @@ import pyarrow as pa
 from ensemble.arrays import Array, Bool, Int
 from ensemble.calibrate import clip_bound, clip_logit, fit_calibration, fit_kind, logit, shift_prior
 from ensemble.cross_fit import Fitted, leave_sources_out, source_parts
+from ensemble.folds import FOLDS_FILE
 from ensemble.learners.base import LearnerSettings
 from ensemble.learners.late_fusion import columns_read
 from ensemble.metrics import Score, all_scores, prior_weights
 from ensemble.model import EnsembleHead, Model
+from ensemble.out_of_fold import CONSTANT, OOF_FILE, STACK, STACK_TARGET
 from ensemble.selection import out_of_fold
 from ensemble.shrinkage import LeftOut, Shrinkage, chosen_strengths
 from ensemble.stack import fit_stack
 from ensemble.training_set import TrainingSet, measured_rows
 
-STACK, CONSTANT = "stack", "constant"
 LEARNER_CLIP = 1e-6  # a single learner is scored without calibration, but its loss must stay finite
 MAX_SOURCE_ROWS = 20_000  # a larger table is sampled: only two numbers are fitted on these rows
 
@@ -73,10 +74,10 @@ class Evaluation:
         from scipy.special import expit
 
         oof = self.clips
-        for name, z in [*self.train.items(), ("stack_target", self.target[STACK])]:
+        for name, z in [*self.train.items(), (STACK_TARGET, self.target[STACK])]:
             if name != CONSTANT:
                 oof = oof.append_column(name, pa.array(expit(z)))
-        return {"folds.parquet": self.clips.select(["filename", "group", "fold"]), "oof.parquet": oof}
+        return {FOLDS_FILE: self.clips.select(["filename", "group", "fold"]), OOF_FILE: oof}
 
 
 def fit_head(
