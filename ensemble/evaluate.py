@@ -21,7 +21,7 @@ from ensemble.calibrate import clip_bound, clip_logit, fit_calibration, fit_kind
 from ensemble.cross_fit import Fitted, leave_sources_out, source_parts
 from ensemble.folds import FOLDS_FILE
 from ensemble.learners.base import LearnerSettings
-from ensemble.learners.late_fusion import columns_read
+from ensemble.learners.registry import columns_read
 from ensemble.metrics import Score, all_scores, prior_weights
 from ensemble.model import EnsembleHead, Model
 from ensemble.out_of_fold import CONSTANT, OOF_FILE, STACK, STACK_TARGET

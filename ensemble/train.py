@@ -31,8 +31,7 @@ from ensemble.family_choice import choose_families
 from ensemble.folds import check_folds, given_folds, new_folds
 from ensemble.importance import family_attribution, permutation_importance
 from ensemble.learners.base import LearnerSettings
-from ensemble.learners.late_fusion import columns_read
-from ensemble.learners.registry import default_settings, learner_kinds
+from ensemble.learners.registry import check_learners, columns_read, default_settings, learner_kinds
 from ensemble.model import Model
 from ensemble.training_set import TrainingSet, read_by, training_set
 from features.errors import InputError, TableError
@@ -258,17 +257,12 @@ def choose_settings(
     InputError
         No learner, an unknown learner, or a setting that is unknown or out of range.
     """
-    known = list(learner_kinds())
     defaults = default_settings(len(data), data.n_groups)
     names = list(defaults) if learners is None else list(learners)
-    if unknown := [name for name in names if name not in known]:
-        raise InputError(f"learners: {unknown[0]!r} is unknown; there are {', '.join(known)}")
-    names = [name for name in known if name in names]
-    if not names:
-        raise InputError(f"learners: name at least one of {', '.join(known)}")
+    check_learners(names)
     base = replace(next(iter(defaults.values())), device=device)
     try:
-        return {name: replace(base, **(changes or {}).get(name, {})) for name in names}
+        return {name: replace(base, **(changes or {}).get(name, {})) for name in learner_kinds() if name in names}
     except TypeError as error:
         raise InputError(f"settings: {error}; `deepcue tune` writes the ones that there are") from error
 

@@ -167,8 +167,8 @@ def test_copies_of_other_groups_alone_are_refused():
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--learners", ","], "no learner is named"),
-        (["--learners", "wizard"], "no learner is called 'wizard'"),
+        (["--learners", ","], "learners: name at least one of lightgbm"),
+        (["--learners", "wizard"], "learners: 'wizard' is unknown; there are lightgbm"),
         (["--subset", "none.csv"], "no such folder or manifest"),
     ],
 )
