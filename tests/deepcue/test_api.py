@@ -356,7 +356,7 @@ def test_a_call_changes_nothing_else_and_prints_nothing(clip, tmp_path, capfd):
     model = deepcue.load_model()
     deepcue.features(clip)
     deepcue.predict(clip, model=model)
-    small, _ = deepcue.train(toy_table(), folds=3, learners=["logistic"])
+    small, _ = deepcue.train(toy_table(), folds=3, learners=["logistic"], jobs=2)
     deepcue.predict(tmp_path, model=small, jobs=2)  # its families take no network, so that the processes start sooner
     assert state() == before
     assert capfd.readouterr() == ("", "")

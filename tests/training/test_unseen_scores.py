@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from deepcue.cli.main import main as deepcue
+from ensemble.learners import registry
 from ensemble.training_set import training_set
 from features import discovery, table
 from features.errors import InputError
@@ -47,7 +48,7 @@ def seen(monkeypatch):
         def predict_logit(self, X):
             return np.zeros(len(X))
 
-    monkeypatch.setattr(unseen_scores, "learner_kinds", lambda: {"spy": Spy})
+    monkeypatch.setattr(registry, "learner_kinds", lambda: {"spy": Spy})
     return fits
 
 
