@@ -188,7 +188,7 @@ def train(
     check_folds(data.y, fold, data.measured)  # again: fewer rows may be measured in the columns that are read
     fitted = cross_fit(data, fold, settings, seed=seed, jobs=jobs, progress=progress)
     left_out = sources_left_out(data, settings, target_prior=target_prior, seed=seed, jobs=jobs)
-    evaluation = evaluate(data, fold, fitted, left_out, target_prior, seed)
+    evaluation = evaluate(data, fold, fitted, left_out, target_prior=target_prior, seed=seed)
     rows = data.measured
     Z = np.stack([fitted.outer[name][rows] for name in fitted.outer], axis=1)
     head = fit_head(
