@@ -150,8 +150,8 @@ def predict(
     """
     import pyarrow as pa
 
+    from ensemble.compatibility import check_families
     from ensemble.model import Model
-    from ensemble.store import check_families
     from ensemble.verdict import CONTEXT_FAMILIES, judge
     from extract import pipeline
 

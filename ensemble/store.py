@@ -35,8 +35,7 @@ from ensemble.shrinkage import Shrinkage
 from ensemble.training_set import Layout
 from features.checksums import sha256_of
 from features.errors import InputError, MissingModelError, ModelError
-from features.networks.weights import digest, use_weights, weights_file, weights_variable
-from features.table import IMPORTED, write_table
+from features.table import write_table
 from features.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -380,52 +379,3 @@ def default_model(local: Path | None = None) -> Path:
         f"no model in {' or '.join(map(str, places))}; train one with `make ensemble DATA=folder`, "
         "or give --model FOLDER"
     )
-
-
-def check_families(layout: Layout, where: str, weights: Mapping[str, Path] | None = None) -> None:
-    """Refuse, before hours of measuring, a model whose cues would not be measured as those of its training table.
-
-    Parameters
-    ----------
-    layout
-        Layout of the model.
-    where
-        Name of the model in messages.
-    weights
-        Family to weights file; replaces the weights in use.
-
-    Raises
-    ------
-    ModelError
-        A family is unknown, has another version, would be measured with other weights, or was imported.
-    """
-    from features import discovery
-
-    if IMPORTED in layout.families:
-        raise ModelError(
-            f"{where}: its cues were measured elsewhere (`deepcue import-csv`) and can't be measured here; give a "
-            "table of them in place of clips"
-        )
-    known = {family.name: family.version for family in discovery.families()}
-    for name, version in sorted(layout.families.items()):
-        if why := discovery.fault(name):
-            raise ModelError(f"{where}: needs the cue family {name}; {why}")
-        if name not in known:
-            raise ModelError(
-                f"{where}: needs the cue family {name}, which no package that is installed here defines; install the "
-                "package that defines it, or train the model again"
-            )
-        if known[name] != version:
-            raise ModelError(
-                f"{where}: was trained on {name} version {version}, this version measures {known[name]}; "
-                "train the model again"
-            )
-    with use_weights(weights or {}):
-        files = {name: weights_file(name) for name in sorted(layout.weights.keys() & layout.families.keys())}
-    for name, file in files.items():
-        if file.is_file() and (in_use := digest(file)) != layout.weights[name]:
-            raise ModelError(
-                f"{where}: was trained on {name} measured with other weights (SHA-256 {layout.weights[name][:12]}...) "
-                f"than those in use ({file}, {in_use[:12]}...); set {weights_variable()} to the folder that holds the "
-                "model's weights, or unset it where they are the shipped ones, or train the model again"
-            )
