@@ -12,6 +12,7 @@ import pytest
 
 from ensemble import store
 from ensemble.folds import read_folds
+from ensemble.manifest import package_versions
 from ensemble.store import load_model, save_model
 from ensemble.training_set import layout_of
 from features.checksums import sha256_of
@@ -66,7 +67,7 @@ def test_the_manifest_names_the_version_that_ran(folder, monkeypatch):
     """Non-regression test: an editable checkout keeps the metadata of the version that was installed first."""
     real = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.0.1" if name == "deepcue" else real(name))
-    assert store.package_versions()["deepcue"] == __version__
+    assert package_versions()["deepcue"] == __version__
     assert json.loads((folder / "manifest.json").read_text())["created_with"]["deepcue"] == __version__
 
 
