@@ -25,7 +25,6 @@ from training.voice.encoder import SHIPPED, read_encoder
 from training.voice.scores import summary
 from training.voice.splits import Fold, by_pages, by_people, fold_numbers
 
-LEAVE_OUT = ("methods", "people")
 STEPS = 600  # training steps of the network
 PENALTY = 0.01  # C of the logistic regression over rows of mean weight 1; 0.001 to 0.1 generalise equally well
 ENCODED_PENALTY = 0.001  # C for the encoder's statistics; 0.0003 to 0.003 generalise equally well
@@ -49,7 +48,7 @@ class VoiceRecipe:
         ``leave_out`` is unknown, or ``steps`` is below 1.
     """
 
-    leave_out: str = LEAVE_OUT[0]
+    leave_out: str = "methods"
     """What a fold leaves out: ``"people"``, or ``"methods"``, a page with its systems and people."""
     steps: int = STEPS
     """Training steps of the network, 1 or more."""
@@ -59,8 +58,7 @@ class VoiceRecipe:
     """File that the encoder is read from: :func:`training.voice.encoder.read_encoder`."""
 
     def __post_init__(self) -> None:
-        if self.leave_out not in LEAVE_OUT:
-            raise InputError(f"leave_out is {self.leave_out!r}; it can be {' or '.join(LEAVE_OUT)}")
+        folds.check_leave_out(self.leave_out)
         if self.steps < 1:
             raise InputError(f"steps is {self.steps}; it must be 1 or more")
 

@@ -182,7 +182,7 @@ def test_a_phase_of_a_run_agrees_with_the_reference(data, folder, tmp_path):
 
 def test_the_command_takes_the_data_of_the_training(data, folder, monkeypatch, capsys):
     given = []
-    monkeypatch.setattr(fit_projection, "Data", lambda settings, progress: given.append(settings) or data)
+    monkeypatch.setattr(fit_projection, "FaceData", lambda settings, progress: given.append(settings) or data)
     words = ["--stills", "s", "--faces", "f", "--clips", "c", "--crops", "d", "--cache", str(folder)]
     words += ["--leave-out", "people", "--hold-out", "1/2", "--weights", str(folder), "--n-crops", "90"]
     assert deepcue(["fit-projection", *words]) == 0
