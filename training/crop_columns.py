@@ -16,7 +16,7 @@ from extract import stills
 from features import discovery, measuring, table
 from features.errors import DatasetError
 from features.families import cnn_embedding, face_contrast
-from features.networks import logit_columns, projection, region_contrast
+from features.networks import crop_views, logit_columns, projection, region_contrast
 from features.networks.weights import use_weights
 from features.threads import opencv_on_one_thread
 from training.faces.index import decode_image
@@ -113,17 +113,17 @@ def _base_columns(key: str, frames: Sequence[Mapping[str, Any]]) -> dict[str, An
 def _of_images(images: Sequence[NDArray[np.uint8]], families: Sequence[str]) -> dict[str, float]:
     """Return the columns of a clip from its face crops; each network scores them once."""
     numbers = logit_columns.chosen(len(images))
-    judged = {
-        name: logit_columns.judge(images, name, numbers, views=logit_columns.VIEWS)
+    scores = {
+        name: logit_columns.score_crops(images, name, numbers, views=crop_views.VIEWS)
         for name in with_networks(families)
         if name in FACES
     }
     measured: dict[str, float] = {}
     for family in families:
         if family == projection.FAMILY:
-            measured |= cnn_embedding.of_judged(judged, n_crops=len(numbers))
+            measured |= cnn_embedding.of_scores(scores, n_crops=len(numbers))
         else:
-            measured |= logit_columns.of_judged(judged[family], family, n_crops=len(numbers))
+            measured |= logit_columns.of_scores(scores[family], family, n_crops=len(numbers))
     return measured
 
 

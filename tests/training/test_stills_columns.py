@@ -139,12 +139,12 @@ def test_progress_goes_on_from_run_to_run(stills, runs):
 
 def test_a_network_sees_the_middle_of_a_still_in_views_of_training(stills, runs, monkeypatch):
     """Nearly the same pixels as those that training makes: the face finder is not asked."""
-    from features.networks import logit_columns
+    from features.networks import crop_views, logit_columns
     from forge.images.augment import GeometricAugmentation, apply_geometric
     from training.faces import index, pools
 
-    shown, seen = [], logit_columns.seen
-    monkeypatch.setattr(logit_columns, "seen", lambda *crop, **how: shown.append(seen(*crop, **how)) or shown[-1])
+    shown, in_view = [], logit_columns.in_view
+    monkeypatch.setattr(logit_columns, "in_view", lambda *crop, **how: shown.append(in_view(*crop, **how)) or shown[-1])
     monkeypatch.setattr("extract.stills._observer", lambda: pytest.fail("asked"))
     out_of_fold(read_stills(stills), runs, "labels", ["forensic_cnn"])
     folder = stills.parent / "folder"
@@ -155,9 +155,9 @@ def test_a_network_sees_the_middle_of_a_still_in_views_of_training(stills, runs,
     expected = [
         apply_geometric(*pool.face(row, with_landmarks=False)[:2], GeometricAugmentation(zoom, mirrored=mirrored), 64)
         for row in (0, 2, 1, 3)  # as the runs held them out
-        for zoom, mirrored in logit_columns.VIEWS
+        for zoom, mirrored in crop_views.VIEWS
     ]
-    views = len(logit_columns.VIEWS)
+    views = len(crop_views.VIEWS)
     for first in range(0, 4 * views, views):
         some, others = (np.stack(images[first : first + views]).astype(float) for images in (shown, expected))
         gaps = np.abs(some[:, None] - others[None]).mean(axis=(2, 3, 4))  # grey levels

@@ -185,8 +185,8 @@ def _assignments(voices: Sequence[Voice], split: Sequence[Fold]) -> dict[str, fo
     return {
         voice.name: folds.FoldAssignment(number, voice.synthetic)
         for number, fold in enumerate(split)
-        for voice, is_judged in zip(voices, fold.judged, strict=True)
-        if is_judged and voice.in_manifest
+        for voice, is_scored in zip(voices, fold.scored, strict=True)
+        if is_scored and voice.in_manifest
     }
 
 
@@ -288,10 +288,10 @@ def fold_logits(samples: VoiceSamples, split: Sequence[Fold], models: Sequence[V
 
     NaN where nothing could be measured in the original, even if its versions have cues.
     """
-    unknown = np.full(len(split[0].judged), np.nan)
+    unknown = np.full(len(split[0].scored), np.nan)
     logits = {name: unknown.copy() for name in ("detector", *PARTS)}
     for fold, model in zip(split, models, strict=True):
-        for row in np.flatnonzero(fold.judged[samples.voice] & samples.is_original):
+        for row in np.flatnonzero(fold.scored[samples.voice] & samples.is_original):
             parts = model.parts(samples.inputs(int(row)))
             for name, logit in {"detector": np.mean([*parts.values()]), **parts}.items():
                 logits[name][samples.voice[row]] = logit
