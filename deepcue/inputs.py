@@ -71,6 +71,23 @@ def check_limits(limits: object) -> None:
         )
 
 
+def check_model(model: object) -> None:
+    """Refuse a model of another type, such as the path of its folder.
+
+    Raises
+    ------
+    InputError
+        ``model`` is not a :class:`deepcue.Model`.
+    """
+    from ensemble.model import Model
+
+    if not isinstance(model, Model):
+        raise InputError(
+            f"model takes what deepcue.load_model gives, not a {type(model).__name__}; call "
+            f"deepcue.load_model({reprlib.repr(model)})"
+        )
+
+
 def is_clip(data: PathLike) -> bool:
     """Return whether :func:`predict` treats a path or URL as a single clip; a local path must exist.
 

@@ -1,9 +1,8 @@
-"""Train a model on a feature table, load it, and predict verdicts of clips: train, load_model, predict."""
+"""Train a model on a feature table, keep it, and predict verdicts of clips: train, save_model, load_model, predict."""
 
 from __future__ import annotations
 
 import os
-import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_type, overload
@@ -15,6 +14,7 @@ from deepcue.inputs import (
     as_data,
     as_names,
     as_text,
+    check_model,
     clip_name,
     is_clip,
     is_table,
@@ -62,6 +62,49 @@ def load_model(folder: PathLike | None = None) -> Model:
     from ensemble import store
 
     return store.load_model(store.default_model() if folder is None else as_text(folder, "a model folder"))
+
+
+def save_model(model: Model, folder: PathLike, *, evaluation: Evaluation | None = None) -> Path:
+    """Write a model folder for :func:`load_model`, as :func:`train` with ``out`` does.
+
+    Parameters
+    ----------
+    model
+        The result of :func:`train` or :func:`load_model`.
+    folder
+        Created if necessary. An earlier model in it is replaced; other files stay.
+    evaluation
+        The evaluation that :func:`train` returned with the model. Its folds and out-of-fold predictions are written as
+        well; ``deepcue report``, ``ablate``, ``tune`` and ``compare`` need them.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        The folder can't be written, or ``model`` or ``evaluation`` is of the wrong type.
+
+    Examples
+    --------
+    >>> model, evaluation = deepcue.train(table, folds=3, learners=["logistic"])
+    >>> saved = deepcue.save_model(model, my_model, evaluation=evaluation)
+    >>> bool((deepcue.load_model(saved).predict(table) == model.predict(table)).all())
+    True
+    """
+    from ensemble import store
+    from ensemble.evaluate import Evaluation
+
+    check_model(model)
+    if not (evaluation is None or isinstance(evaluation, Evaluation)):
+        raise InputError(
+            f"evaluation takes what deepcue.train returns beside the model, not a {type(evaluation).__name__}"
+        )
+    place = as_text(folder, "a model folder to write")
+    store.save_model(model, place, None if evaluation is None else evaluation.tables())
+    return Path(place)
 
 
 @overload
@@ -151,15 +194,11 @@ def predict(
     import pyarrow as pa
 
     from ensemble.compatibility import check_families
-    from ensemble.model import Model
     from ensemble.verdict import CONTEXT_FAMILIES, judge
     from extract import pipeline
 
-    if not (model is None or isinstance(model, Model)):
-        raise InputError(
-            f"model takes what deepcue.load_model gives, not a {type(model).__name__}; call "
-            f"deepcue.load_model({reprlib.repr(model)})"
-        )
+    if model is not None:
+        check_model(model)
     model = load_model() if model is None else model
     if isinstance(data, pa.Table):
         return judge(model, data)

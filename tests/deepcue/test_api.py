@@ -28,9 +28,10 @@ HEAVY = {"torch", "sklearn", "scipy", "cv2", "librosa", "lightgbm", "pyarrow", "
 
 @pytest.mark.usefixtures("measured_here")
 @pytest.mark.slow
-def test_the_examples_run(clip, folder, request):
+def test_the_examples_run(clip, folder, tmp_path, request):
     request.addfinalizer(lambda: spec.registry.pop("tempo", None))  # the example's family ends with the test
     globs = {"deepcue": deepcue, "clip": str(clip), "folder": str(folder), "table": toy_table()}
+    globs["my_model"] = str(tmp_path / "my_model")
     found = [
         test for module in (clips, models, spec) for test in doctest.DocTestFinder().find(module, extraglobs=globs)
     ]
@@ -290,6 +291,21 @@ def test_a_model_is_the_same_in_memory_and_in_its_folder(tmp_path):
     assert len({model, saved, loaded, evaluation, model.explain(table)}) == 5  # hashable, and == doesn't raise
     with pytest.raises(deepcue.TableError, match=r"the table: is a str; give a pyarrow\.Table"):
         model.predict("features.parquet")
+
+
+def test_a_model_that_was_trained_in_memory_can_be_kept(tmp_path):
+    table = toy_table()
+    model, evaluation = deepcue.train(table, folds=3, learners=["logistic"])
+    folder = deepcue.save_model(model, tmp_path / "model", evaluation=evaluation)
+    assert {file.name for file in folder.iterdir()} >= {"manifest.json", "folds.parquet", "oof.parquet"}
+    again = deepcue.save_model(deepcue.load_model(folder), tmp_path / "again")
+    assert not (again / "oof.parquet").exists()
+    np.testing.assert_array_equal(deepcue.load_model(again).predict(table), model.predict(table))
+    with pytest.raises(deepcue.InputError, match=r"model takes .*not a PosixPath; call deepcue\.load_model"):
+        deepcue.save_model(folder, tmp_path / "other")
+    with pytest.raises(deepcue.InputError, match=r"evaluation takes what deepcue\.train returns .*not a dict"):
+        deepcue.save_model(model, tmp_path / "other", evaluation={})
+    assert not (tmp_path / "other").exists()
 
 
 def test_folds_that_were_made_are_kept_to(tmp_path):
