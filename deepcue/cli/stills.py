@@ -23,7 +23,7 @@ from extract.stills import FAMILIES, read_stills, stills_table
 from features import table
 from features.errors import InputError, UnreadableError
 from training.faces.index import STILL_SHARE
-from training.stills_columns import out_of_fold
+from training.stills_columns import of_stills
 
 EXAMPLE = "deepcue stills faces/ --out artifacts/stills.parquet --jobs 2"
 
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"{arguments.into}: holds none of these stills; give the table of the same stills")
     with common.clip_progress(quiet=arguments.quiet) as progress:
         if arguments.networks:
-            measured = out_of_fold(
+            measured = of_stills(
                 stills, arguments.networks, arguments.phase, families, jobs=arguments.jobs, progress=progress
             )
         else:
