@@ -51,7 +51,7 @@ def check_leave_out(leave_out: str) -> None:
         The message gives the values.
     """
     if leave_out not in LEAVE_OUT:
-        raise InputError(f"leave_out is {leave_out!r}; give {' or '.join(map(repr, LEAVE_OUT))}")
+        raise InputError(f"leave_out is {leave_out!r}; give {' or '.join(LEAVE_OUT)}")
 
 
 def write(file: Path, assignments: Mapping[str, FoldAssignment]) -> None:

@@ -259,7 +259,7 @@ def test_the_command_trains_phases_of_so_many_steps(settings, monkeypatch, capsy
 def test_minutes_become_steps_that_are_said_and_kept(settings, monkeypatch, caplog):
     monkeypatch.setattr(schedule, "PHASES", tiny(schedule.PHASES))
     monkeypatch.setattr(schedule, "seconds_per_step", lambda phase, data, settings: 2.0)
-    monkeypatch.setattr(trainer.Trainer, "go", lambda self, progress: self.save())
+    monkeypatch.setattr(trainer.Trainer, "run", lambda self, progress: self.save())
     monkeypatch.setattr(trainer.Trainer, "load", lambda self: None)
     monkeypatch.setattr(trainer.Trainer, "scores", lambda self: {})
     caplog.set_level("INFO")
@@ -315,7 +315,7 @@ def test_a_phase_that_was_stopped_while_it_was_scored_is_scored(trained, monkeyp
     file.unlink()
     if scores:
         file.write_text(scores)
-    monkeypatch.setattr(trainer.Trainer, "go", lambda self: pytest.fail("trained again"))
+    monkeypatch.setattr(trainer.Trainer, "run", lambda self: pytest.fail("trained again"))
     (found,) = schedule.train(trained, phases=["base"], steps=1)
     assert found == before == json.loads(file.read_text())
     assert (trained.out / "base.safetensors").read_bytes() == weights
