@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.errors import DatasetError, InputError, NotFoundError, without_credentials
+from features.observation import MAX_SECONDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from features.spec import Family
 
 TABLE_SUFFIX = ".parquet"
-MAX_SECONDS = 120.0  # the analysed length of a clip, as in extraction
 PathLike = str | os.PathLike[str]
 
 

@@ -53,7 +53,13 @@ VALID: dict[str, Callable[[object], bool]] = {
 
 @contextlib.contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Raise a ModelError with a remedy where the file or folder ``path`` of a model can't be read."""
+    """Give errors of the file system inside the ``with`` block a remedy; ``path`` is a model's file or folder.
+
+    Raises
+    ------
+    ModelError
+        The path can't be read.
+    """
     try:
         yield
     except OSError as error:

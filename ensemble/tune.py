@@ -76,7 +76,10 @@ def mean_loss(data: TrainingSet, fold: Int, name: str, settings: LearnerSettings
 
 
 def fingerprint(data: TrainingSet, fold: Int, seed: int) -> str:
-    """Hash everything that the loss of a trial depends on: losses on another table are not comparable."""
+    """Hash everything that the loss of a trial depends on: losses on another table are not comparable.
+
+    ``fold`` [n] is the fold of each row of ``data``; ``seed`` is that of the fits.
+    """
     import joblib
 
     return str(joblib.hash([data.layout.columns, data.filename, seed, data.X, data.y, data.group, fold]))

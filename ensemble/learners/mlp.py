@@ -158,7 +158,7 @@ def waves(Z: Any, frequencies: Any) -> Any:
 
 
 def gelu(x: Array) -> tuple[Array, Array]:
-    """The activation and its derivative."""
+    """Return the activation of ``x``, of any shape, and its derivative."""
     from scipy.special import ndtr
 
     below = ndtr(x)

@@ -18,6 +18,17 @@ from features.errors import InputError
 
 MAX_ROWS = {"kernel": 20_000, "lightgbm_full": 20_000, "extra_trees": 5_000}
 MIN_ROWS = {"mlp": 3_000}
+LEARNERS: tuple[type[Learner], ...] = (
+    LightGBM,
+    FullLightGBM,
+    XGBoost,
+    Logistic,
+    KernelMachine,
+    ExtraTrees,
+    Perceptron,
+    Networks,
+    NetworksAndCues,
+)
 LATE_FUSIONS = {learner.name: learner for learner in (Networks, NetworksAndCues)}
 """Learners that are used only on request; unlike the others they read only some of a table's columns."""
 
@@ -43,17 +54,7 @@ def default_settings(n_rows: int, n_groups: int) -> dict[str, LearnerSettings]:
 
 def learner_kinds() -> dict[str, Callable[[Layout, LearnerSettings], Learner]]:
     """Name to constructor of every base learner; the order is that of the printed table."""
-    return {
-        "lightgbm": LightGBM,
-        "lightgbm_full": FullLightGBM,
-        "xgboost": XGBoost,
-        "logistic": Logistic,
-        "kernel": KernelMachine,
-        "extra_trees": ExtraTrees,
-        "mlp": Perceptron,
-        "networks": Networks,
-        "networks_and_cues": NetworksAndCues,
-    }
+    return {learner.name: learner for learner in LEARNERS}
 
 
 def check_learners(names: Collection[str]) -> None:

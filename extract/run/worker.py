@@ -19,7 +19,7 @@ from features import discovery, measuring, reasons, spec
 from features.errors import ClipError, InputError, UnknownFamilyError, without_credentials
 from features.networks import projection
 from features.networks.weights import digest, use_weights, weights_file, weights_variable
-from features.observation import Observation
+from features.observation import MAX_SECONDS, Observation
 from features.reasons import Reason
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_SECONDS = 120.0
 MIN_FRAMES = 8  # shorter clips are too short for time series
 NO_VIDEO = "no video in the file, only its audio was measured"
 

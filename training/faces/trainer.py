@@ -152,10 +152,14 @@ class Trainer:
         After training on clips, the averaged weights are interpolated in weight space with the weights that the phase
         started from (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"), because fine-tuning on clips of
         few sources generalises only in part. The weights before interpolation are kept as
-        ``<phase>.alpha0.safetensors``, for another alpha. After Ctrl-C, the trainer finishes the current step, writes a
-        checkpoint and raises KeyboardInterrupt.
+        ``<phase>.alpha0.safetensors``, for another alpha. After Ctrl-C, the trainer finishes the current step.
 
         ``progress`` is called with the name of the phase, the number of steps done, and their total.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            The run was interrupted; the checkpoint is written.
         """
         with interrupt_flag() as interrupted, self._log() as log:
             progress(self.phase.name, self.step, self.steps)
