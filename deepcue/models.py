@@ -232,6 +232,7 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     seed: int = 0,
     target_prior: float | None = 0.5,
     learners: Iterable[str] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | PathLike | None = None,
     jobs: int = 1,
     synthetic: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -256,6 +257,9 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
         Fraction of FAKE clips to predict for; None keeps that of the table.
     learners
         Names of base learners (a single name may be a string); by default all that suit the size of the table.
+    settings
+        Name of a learner to changes of its hyper-parameters, or the ``settings.json`` that ``deepcue tune`` wrote.
+        Scores on the table that they were tuned on are optimistically biased, which the manifest records.
     jobs
         Number of fits that run in parallel, -1 for one per core; the results do not depend on it.
     synthetic
@@ -277,7 +281,7 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
         The file is missing (then the error is also a :exc:`NotFoundError`), it or the table is not a feature table, no
         clip has a label, all labels are equal, or the folds are of other clips.
     InputError
-        Too few groups, an unknown learner, or a value out of range.
+        Too few groups, an unknown learner or hyper-parameter, or a value out of range.
 
     Examples
     --------
@@ -292,11 +296,12 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
     from ensemble.folds import FOLDS_FILE
     from ensemble.outputs import check_folder
     from ensemble.store import save_model
-    from ensemble.train import train_table
+    from ensemble.train import read_settings, train_table
 
     folder = None if out is None else Path(as_text(out, "a model folder to write"))
     if folder is not None:
         check_folder(folder)
+    changes = settings if settings is None or isinstance(settings, Mapping) else read_settings(_settings_file(settings))
     n_folds, assigned = (None, folds) if isinstance(folds, (str, os.PathLike, pa.Table)) else (folds, None)
     if assigned is None and folder is not None and (folder / FOLDS_FILE).is_file():
         assigned = folder / FOLDS_FILE
@@ -306,6 +311,7 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
         n_folds=n_folds,
         target_prior=target_prior,
         learners=as_names(learners, "learners"),
+        settings=changes,
         seed=seed,
         jobs=jobs,
         progress=progress,
@@ -316,6 +322,10 @@ def train(  # noqa: PLR0913 -- the options of a run, all by keyword
         return model, evaluation
     save_model(model, folder, evaluation.tables())
     return load_model(folder), evaluation
+
+
+def _settings_file(settings: PathLike) -> Path:
+    return Path(as_text(settings, "the settings.json of `deepcue tune`, or a mapping"))
 
 
 def _row(path: str, families: Iterable[str], weights: Mapping[str, Any] | None, max_seconds: float) -> pa.Table:

@@ -17,7 +17,7 @@ import json
 import numbers
 import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -255,16 +255,19 @@ def choose_settings(
     Raises
     ------
     InputError
-        No learner, an unknown learner, or a setting that is unknown or out of range.
+        No learner, an unknown learner, also in ``changes``, or a setting that is unknown or out of range.
     """
     defaults = default_settings(len(data), data.n_groups)
     names = list(defaults) if learners is None else list(learners)
     check_learners(names)
+    if unknown := [name for name in changes or {} if name not in learner_kinds()]:
+        raise InputError(f"settings: no learner is called {unknown[0]!r}; there are {', '.join(learner_kinds())}")
     base = replace(next(iter(defaults.values())), device=device)
     try:
         return {name: replace(base, **(changes or {}).get(name, {})) for name in learner_kinds() if name in names}
     except TypeError as error:
-        raise InputError(f"settings: {error}; `deepcue tune` writes the ones that there are") from error
+        known = ", ".join(field.name for field in fields(LearnerSettings))
+        raise InputError(f"settings: {error}; there are {known}") from error
 
 
 def read_settings(file: Path) -> dict[str, dict[str, Any]]:

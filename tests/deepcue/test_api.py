@@ -2,6 +2,7 @@ import builtins
 import dataclasses
 import doctest
 import inspect
+import json
 import logging
 import os
 import random
@@ -306,6 +307,24 @@ def test_a_model_that_was_trained_in_memory_can_be_kept(tmp_path):
     with pytest.raises(deepcue.InputError, match=r"evaluation takes what deepcue\.train returns .*not a dict"):
         deepcue.save_model(model, tmp_path / "other", evaluation={})
     assert not (tmp_path / "other").exists()
+
+
+def test_hyper_parameters_are_given_as_a_mapping_or_as_the_file_of_a_search(tmp_path):
+    table, file = toy_table(), tmp_path / "settings.json"
+    settings = {"logistic": {"l1_ratio": 1.0}}
+    file.write_text(json.dumps({"settings": settings}))
+    given, read, default = (
+        deepcue.train(table, folds=3, learners=["logistic"], settings=changes)[0] for changes in (settings, file, None)
+    )
+    assert given.predict(table).tolist() == read.predict(table).tolist() != default.predict(table).tolist()
+    assert [model.manifest["tuned"] for model in (given, read, default)] == [True, True, False]
+    for wrong, message in (
+        ({"logistik": {}}, "settings: no learner is called 'logistik'; there are lightgbm"),
+        ({"logistic": {"l2_ratio": 1.0}}, "settings: .*l2_ratio.*; there are n_bags"),
+        (5, r"5 is not a path; give the path or URL of the settings\.json"),
+    ):
+        with pytest.raises(deepcue.InputError, match=message):
+            deepcue.train(table, folds=3, learners=["logistic"], settings=wrong)
 
 
 def test_folds_that_were_made_are_kept_to(tmp_path):
