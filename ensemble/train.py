@@ -104,6 +104,7 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
     _check_options(target_prior, n_folds, seed, jobs)
     target_prior = None if target_prior is None else float(target_prior)  # JSON holds no numpy scalar
     data = training_set(table, name)
+    chosen = choose_settings(data, learners, settings, device)  # refuses what is wrong before the first fit
     if len(np.unique(data.y[data.measured])) < 2:
         raise TableError(
             f"{name}: in all clips of one class nothing was measured; extract them again, see column error"
@@ -115,7 +116,6 @@ def train_table(  # noqa: PLR0913 - the options of a training, all by keyword
         clips = (data.filename, data.names_of_groups, data.y)
         fold = given_folds(folds, *clips, measured=data.measured, n_folds=n_folds)
     given, data = data, choose_families(data, fold, seed=seed)
-    chosen = choose_settings(data, learners, settings, device)
     model, evaluation = train(
         data, fold, target_prior=target_prior, settings=chosen, seed=seed, jobs=jobs, progress=progress
     )
