@@ -9,7 +9,7 @@ from pathlib import Path
 from ensemble.training_set import Layout
 from features import discovery
 from features.errors import ModelError
-from features.networks.weights import digest, use_weights, weights_file, weights_variable
+from features.networks.weights import use_weights, weights_digest, weights_file, weights_variable
 from features.table import IMPORTED
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def check_families(layout: Layout, where: str, weights: Mapping[str, Path] | Non
     with use_weights(weights or {}):
         files = {name: weights_file(name) for name in sorted(layout.weights.keys() & layout.families.keys())}
     for name, file in files.items():
-        if file.is_file() and (in_use := digest(file)) != layout.weights[name]:
+        if file.is_file() and (in_use := weights_digest(file)) != layout.weights[name]:
             raise ModelError(
                 f"{where}: was trained on {name} measured with other weights (SHA-256 {layout.weights[name][:12]}...) "
                 f"than those in use ({file}, {in_use[:12]}...); set {weights_variable()} to the folder that holds the "

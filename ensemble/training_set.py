@@ -49,7 +49,7 @@ class Layout:
         return np.array([position[family_of(column)] for column in self.columns], dtype=np.int64)
 
     @property
-    def measures(self) -> Bool:
+    def is_cue(self) -> Bool:
         """[n_columns] False for ``valid_share`` and similar columns, in which 0 means that nothing was measured."""
         return np.array([not is_share(column) for column in self.columns], dtype=bool)
 
@@ -137,7 +137,7 @@ def matrix(table: pa.Table, columns: tuple[str, ...], where: str = "the table") 
 
 def measured_rows(X: Float, layout: Layout, read: Collection[str] | None = None) -> Bool:
     """[n_rows] True where a cue is defined, ``valid_share`` aside; only the columns ``read`` count, if given."""
-    counted = layout.measures
+    counted = layout.is_cue
     if read is not None:
         counted = counted & np.isin(layout.columns, list(read))
     return np.any(~np.isnan(X[:, counted]), axis=1)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from features.errors import DatasetError, ModelError
 from features.networks.projection import DIMENSIONS, FAMILY, NETWORKS, Projection, read_projections, save_projections
-from features.networks.weights import digest
+from features.networks.weights import weights_digest
 from training import folds as clip_folds
 from training.faces.data import FaceData
 from training.faces.pools import Pool, crops_of
@@ -221,7 +221,7 @@ def _reference(folder: Path, networks: Files) -> Reference:
     files = {name: folder / f"{name}.safetensors" for name in networks}
     metadata, projections = read_projections(folder / f"{FAMILY}.safetensors")
     for name, file in files.items():
-        if not file.is_file() or metadata.networks.get(name) != digest(file):
+        if not file.is_file() or metadata.networks.get(name) != weights_digest(file):
             raise ModelError(f"{folder}: {FAMILY}.safetensors there was not fitted for its {file.name}; fit it first")
     return Reference(files, projections)
 
